@@ -194,7 +194,7 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 		if connector.Missing != "" { // else only leaving members have it
 			missing = " (" + connector.Missing + ")"
 		}
-		unplaced("expected a worker that has what class %s needs%s, found none among %d", connector.Class, missing,
+		unplaced("expected a worker with the plugins of class %s%s, found none among %d", connector.Class, missing,
 			len(p.in.Members))
 		return 0
 	}
@@ -274,16 +274,16 @@ func (p *plan) isAnyEligible(connector int) bool {
 
 // canMove reports whether a member may get a resource: it has the plugins, and the members with tasks of the origin
 // stay within the number of requests that the origin accepts.
-func (p *plan) canMove(resource *resource, m int) bool {
+func (p *plan) canMove(resource *resource, member int) bool {
 	o := p.origin(resource)
 	switch {
-	case !p.isEligible(resource.connector, m):
+	case !p.isEligible(resource.connector, member):
 		return false
 	case o == nil:
 		return true
 	}
 	isLastOfOwner := resource.owner >= 0 && o.tasks[resource.owner] == 1
-	return o.tasks[m] > 0 || o.memberCount < o.maxRequests || isLastOfOwner
+	return o.tasks[member] > 0 || o.memberCount < o.maxRequests || isLastOfOwner
 }
 
 func (p *plan) move(i, newOwner int) {
@@ -441,8 +441,9 @@ func (p *plan) assignUnowned() {
 		}
 		if p.move(i, best); best < 0 {
 			c := &p.connectors[resource.connector]
-			p.out.Unplaced[c.Name] = fmt.Sprintf("expected what class %s needs at one of the %d workers that may ask "+
-				"%s at a time, found it at others only", c.Class, p.origin(resource).maxRequests, c.Origin)
+			p.out.Unplaced[c.Name] = fmt.Sprintf(
+				"expected the plugins of class %s on one of the %d workers that may send requests to %s at a time, "+
+					"found them only on others", c.Class, p.origin(resource).maxRequests, c.Origin)
 		}
 	}
 }

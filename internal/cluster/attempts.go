@@ -184,7 +184,7 @@ func (p *AttemptArbiter) decide(ctx context.Context, call lockoutCall, members m
 	var state lockout
 	if raw := p.state.Annotations(lockoutPrefix + call.User)[""]; raw != nil {
 		if err := json.Unmarshal(raw, &state); err != nil {
-			return answer, fmt.Errorf("the note %s%s, which an operator's resume deletes: %w", lockoutPrefix,
+			return answer, fmt.Errorf("the annotation %s%s, which resuming logons deletes: %w", lockoutPrefix,
 				call.User, err)
 		}
 	}

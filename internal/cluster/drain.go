@@ -28,8 +28,8 @@ func (w *Worker) setDrainState(to, from drainState) bool {
 	return true
 }
 
-var ErrLastMember = errors.New("expected another worker of the group that takes over what this one runs, found " +
-	"none: it hands nothing over, and goes on")
+var ErrLastMember = errors.New("expected another worker of the group to take over the connectors and tasks of this " +
+	"one, found none: it keeps them")
 
 // Drain implements rest.Cluster. It returns when other workers have taken over all resources; the worker gets none
 // until it ends. The error is [ErrLastMember] if no other worker stays in the group; stopped tasks are started again
@@ -47,7 +47,7 @@ func (w *Worker) Drain(ctx context.Context) error {
 		}
 	}
 	before, _, _ := w.lastGeneration()
-	w.Rejoin("this worker has let go of what it ran")
+	w.Rejoin("this worker has released its resources")
 	for {
 		switch generation, joinedWithResources, alone := w.lastGeneration(); {
 		case generation <= before, joinedWithResources: // a join in progress has not passed its resources to others

@@ -108,7 +108,7 @@ func TestFencingThatTakesTooLong(t *testing.T) {
 			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"
 		})
 		err := kafka.Fence(t.Context(), n.Config("a"), []string{"g-c-0", "g-c-1", "g-c-2"})
-		assert.Error(t, err, "g-c-1: expected the transaction of the producer before to end within 30s")
+		assert.Error(t, err, "g-c-1: expected the previous producer's transaction to end within 30s")
 		if f, ok := errors.AsType[*wit.Error](err); !ok || f.Kind != wit.ErrorTransient {
 			t.Errorf("expected what may pass, found %v", err)
 		}

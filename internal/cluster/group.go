@@ -139,8 +139,8 @@ func Join(ctx context.Context, options GroupOptions) (*Group, error) {
 	select {
 	case err = <-g.joinResult:
 	case <-ctx.Done():
-		err = fmt.Errorf("group.id=%s: expected to join the group, found no coordinator that lets this worker, or no "+
-			"topic %s: %w", options.Group, options.Topic, context.Cause(ctx))
+		err = fmt.Errorf("group.id=%s: expected to join the group, found no coordinator that accepts this worker, "+
+			"or no topic %s: %w", options.Group, options.Topic, context.Cause(ctx))
 	}
 	if err != nil {
 		g.Close()
@@ -155,7 +155,7 @@ func (g *Group) Member() (id string, generation int32) { return g.client.GroupMe
 // Rejoin makes the group form a new generation. Calls share a generation if they can.
 func (g *Group) Rejoin(reason string) {
 	if g.options.Kafka.Logger != nil {
-		g.options.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.options.Group,
+		g.options.Kafka.Logger.Debug("rejoining the cluster's group", "group", g.options.Group,
 			"reason", reason)
 	}
 	_, generation := g.Member()
@@ -168,7 +168,7 @@ func (g *Group) Rejoin(reason string) {
 func (g *Group) RejoinNow(generation int32) {
 	if _, now := g.Member(); now == generation && g.rejoins.generation.Load() != generation &&
 		!g.timer.snapshot().InProgress {
-		g.Rejoin("another member has news")
+		g.Rejoin("another member has started a new generation")
 	}
 }
 
@@ -243,7 +243,7 @@ func (g *Group) onGeneration(_ context.Context, client *kgo.Client, _ map[string
 	if g.round.leads && !g.round.assigned || g.round.memberKey != 0 && g.round.memberKey != KeyOf(id) {
 		// A static member has returned under a new ID, and no new generation was formed (KIP-345). The leader has not
 		// seen its metadata; a static leader has not seen those of the others (KIP-814).
-		g.Rejoin("a static member has come back, and was given its assignment of before")
+		g.Rejoin("a static member has returned with its previous assignment")
 	}
 }
 
@@ -312,7 +312,7 @@ func (g *Group) expire() {
 	}
 	g.revoke(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
 		"found none", g.options.Group, g.options.SessionTimeout))
-	g.Rejoin("the session was over")
+	g.Rejoin("the session has expired")
 }
 
 // checkForgotten ends the membership of an unknown member: the client does not notice while a JoinGroup hangs.
@@ -332,10 +332,10 @@ func (g *Group) explain(err error) error {
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		return fmt.Errorf("group.id=%s: expected a group of Culvert's workers (type %s, protocol %s), found one of "+
 			"other members: workers of Kafka Connect's (Java) or another program use this group.id. Stop them, or "+
-			"give this cluster a group.id of its own: %w", g.options.Group, connectType, culvertProtocol, err)
+			"give this cluster its own group.id: %w", g.options.Group, connectType, culvertProtocol, err)
 	case errors.Is(err, kerr.FencedInstanceID):
-		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another that "+
-			"has joined with it: give each worker one of its own: %w", g.options.Group, g.options.InstanceID, err)
+		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another one "+
+			"that has joined with it: give each worker its own: %w", g.options.Group, g.options.InstanceID, err)
 	}
 	return kafka.WithMissingRight(g.dialer.Explain(err), "READ", "Group "+g.options.Group)
 }

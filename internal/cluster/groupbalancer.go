@@ -31,8 +31,7 @@ func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte 
 	b.mu.Lock()
 	b.round = joinRound{}
 	if id, _ := b.client.GroupMetadata(); id != b.id { // the client has rejoined as another member
-		b.revoke(fmt.Errorf("group.id=%s: expected to be the member %s still, found that the coordinator has given it "+
-			"up",
+		b.revoke(fmt.Errorf("group.id=%s: expected to still be member %s, found that the coordinator has removed it",
 			b.options.Group, b.id))
 	}
 	b.mu.Unlock()
@@ -75,18 +74,19 @@ func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 	}
 	var assigned map[string][]byte
 	self, _ := a.g.client.GroupMetadata()
-	err := guard.Do(a.g.options.Kafka.Logger, "placing tasks of group "+a.g.options.Group, func() (err error) {
-		assigned, err = a.g.options.Assign(self, members)
-		return err
-	})
+	err := guard.Do(a.g.options.Kafka.Logger, "assigning connectors and tasks of group "+a.g.options.Group,
+		func() (err error) {
+			assigned, err = a.g.options.Assign(self, members)
+			return err
+		})
 	if err != nil {
-		return nil, fmt.Errorf("group.id=%s: the leader cannot place what the members are to do: %w", a.g.options.Group,
+		return nil, fmt.Errorf("group.id=%s: the leader cannot assign connectors and tasks: %w", a.g.options.Group,
 			err)
 	}
 	var all assignments
 	for _, id := range slices.Sorted(maps.Keys(assigned)) {
 		if !known[id] {
-			return nil, fmt.Errorf("group.id=%s: expected assignments of members alone, found one of %q",
+			return nil, fmt.Errorf("group.id=%s: expected assignments of members only, found one of %q",
 				a.g.options.Group,
 				id)
 		}

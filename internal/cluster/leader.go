@@ -125,7 +125,7 @@ func (l *leader) run(ctx context.Context) {
 			l.mu.Lock()
 			l.planAt = time.Time{}
 			l.mu.Unlock()
-			l.worker.Rejoin("what was to wait has waited")
+			l.worker.Rejoin("a delay of the assignment has ended")
 		case !planAt.IsZero():
 			timer.Reset(planAt.Sub(now))
 		}
@@ -150,7 +150,7 @@ func (l *leader) prepare(ctx context.Context, canWrite bool) bool {
 func (l *leader) claimWrites(ctx context.Context) {
 	if err := l.worker.options.Log.fencePreviousLeader(ctx); err != nil && ctx.Err() == nil &&
 		l.worker.options.Log.isLeading() {
-		l.worker.options.Logger.Warn("this worker leads its group and cannot write to the config topic yet", "error",
+		l.worker.options.Logger.Warn("this worker leads its group, but cannot write to the config topic yet", "error",
 			err)
 	}
 	l.mu.Lock()
@@ -233,9 +233,8 @@ func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[str
 		case leads && busy == nil:
 			return !left
 		case !leads, pause.For(ctx, ownedCheckInterval) != nil:
-			w.options.Logger.Warn("it is not known whether what a deleted connector has opened at its service was "+
-				"ended; "+
-				"culvert retire -p FILE does it", "connector", name, "leads", leads, "error", busy)
+			w.options.Logger.Warn("subscriptions of a deleted connector may still exist at its service; culvert "+
+				"retire -p FILE ends them", "connector", name, "leads", leads, "error", busy)
 			return false
 		}
 	}
@@ -256,7 +255,7 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan confi
 	snapshot, ok := l.worker.options.Store.Snapshot()
 	if at, there := snapshot.ConfigOffsets[name]; !ok || !there || at != taskPlan.Offset {
 		return &WriteError{fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, "+
-			"found those of the settings at %d", name, at, taskPlan.Offset)}
+			"found tasks of the settings at %d", name, at, taskPlan.Offset)}
 	}
 	if snapshot.Targets[name] == config.TargetStopped {
 		return nil // its tasks are planned when it is resumed

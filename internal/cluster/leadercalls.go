@@ -46,8 +46,7 @@ func (w *Worker) RetryWithLeader(ctx context.Context, call func() error) error {
 		wait := backoff.Next()
 		if wait == lastBackoff && !warned { // short interruptions are not worth a log line
 			warned = true
-			w.options.Logger.Warn("the group's leader has not done yet what this worker asks it for, and is asked "+
-				"again", "error",
+			w.options.Logger.Warn("a call to the group's leader has not succeeded yet; retrying", "error",
 				err)
 		}
 		if paused := pause.For(ctx, wait); paused != nil {
@@ -66,8 +65,9 @@ func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskP
 	return w.RetryWithLeader(ctx, func() error {
 		var same bool
 		if p.Offset, same = w.options.Store.ConfigOffsetFor(name, p.Config); !same {
-			return &WriteError{fmt.Errorf("connector %s: expected a plan of its settings in the config topic, found "+
-				"one of others", name)}
+			return &WriteError{fmt.Errorf(
+				"connector %s: expected task configs of its current settings in the config topic, found those of "+
+					"other settings", name)}
 		}
 		return w.CallLeader(ctx, TasksCall, name, p, nil)
 	})

@@ -52,7 +52,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	}
 	for name, why := range out.Unplaced {
 		if l.unplaced[name] != why && !othersLeaving(decoded, "") { // not while all members shut down
-			l.worker.options.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name,
+			l.worker.options.Logger.Warn("a connector or its tasks are assigned to no worker", "connector", name,
 				"reason", why)
 		}
 	}
@@ -82,8 +82,7 @@ func (l *leader) decodeMembers(members []JoinedMember) (decoded []Member, offset
 	for _, member := range members {
 		metadata, err := DecodeMetadata(member.Metadata)
 		if err != nil { // it gets no assignment
-			l.worker.options.Logger.Error("a member of the group says what this version does not know: it is given "+
-				"nothing", "member",
+			l.worker.options.Logger.Error("the metadata of a member cannot be decoded: it gets no assignment", "member",
 				member.ID, "error", err)
 			continue
 		}
@@ -129,21 +128,21 @@ const replanDelay = 10 * time.Second
 func freezePlan(members []Member) Output {
 	out := Output{Targets: map[string][]ResourceSet{}}
 	newest := int32(0)
-	for _, m := range members {
-		newest = max(newest, m.Generation)
+	for _, member := range members {
+		newest = max(newest, member.Generation)
 	}
 	owners := map[Key][]ownedSet{}
-	for m := range members {
-		for _, owned := range members[m].Owned {
-			owners[owned.Connector] = append(owners[owned.Connector], ownedSet{m, owned})
+	for member := range members {
+		for _, owned := range members[member].Owned {
+			owners[owned.Connector] = append(owners[owned.Connector], ownedSet{member, owned})
 		}
 	}
-	for i, m := range members {
-		if m.Leaving || m.Generation < newest {
+	for i, member := range members {
+		if member.Leaving || member.Generation < newest {
 			continue
 		}
 		var target []ResourceSet
-		for _, owned := range m.Owned {
+		for _, owned := range member.Owned {
 			remaining := ResourceSet{Connector: owned.Connector, Version: owned.Version}
 			for index := range owned.Resources.All() {
 				if !slices.ContainsFunc(owners[owned.Connector], func(o ownedSet) bool {
@@ -157,8 +156,8 @@ func freezePlan(members []Member) Output {
 				target = append(target, remaining)
 			}
 		}
-		out.Targets[m.ID] = target
-		out.State.members = append(out.State.members, memberHistory{id: m.ID, name: m.Name, assigned: target})
+		out.Targets[member.ID] = target
+		out.State.members = append(out.State.members, memberHistory{id: member.ID, name: member.Name, assigned: target})
 	}
 	return out
 }
@@ -228,12 +227,12 @@ func (l *leader) eligible(c *config.Connector, members []Member) (eligible []boo
 	var texts []string
 	pins := l.worker.pinnedVersions()
 	for _, need := range missing {
-		text := need.class + " of no plugin that the leader has"
+		text := need.class + " of no plugin of the leader"
 		switch p := pins[need.plugin]; {
 		case need.plugin != "" && need.version != "":
 			text = need.plugin + " " + need.version
 		case p.Hash != "":
-			text = fmt.Sprintf("%s %s with the hash %s, which the group runs: culvert plugins swap chooses another",
+			text = fmt.Sprintf("%s %s with the hash %s, which the group uses: culvert plugins swap selects another",
 				need.plugin, p.Version, p.Hash)
 		}
 		if !slices.Contains(texts, text) {

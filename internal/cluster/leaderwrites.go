@@ -52,7 +52,7 @@ func CheckLeaderAccess(ctx context.Context, client *kgo.Client, group string) er
 		err = kerr.ErrorForCode(answer.ErrorCode)
 	}
 	if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
-		return &wit.Error{Kind: wit.ErrorConfig, Message: "the brokers do not let this user lead the group: expected " +
+		return &wit.Error{Kind: wit.ErrorConfig, Message: "the brokers deny this user to lead the group: expected " +
 			"the right WRITE on the resource TransactionalId " + LeaderTransactionalID(group)}
 	}
 	return nil // other errors are expected for this request
@@ -73,8 +73,8 @@ func (l *Log) LeadEmptyGroup(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(g.Members) > 0:
-		return fmt.Errorf("expected no workers in group %s, found %d: stop them first (those with "+
-			"group.instance.id stay until session.timeout.ms is over)", l.options.Group, len(g.Members))
+		return fmt.Errorf("expected no workers in group %s, found %d: stop them first (static members stay until "+
+			"session.timeout.ms expires)", l.options.Group, len(g.Members))
 	}
 	return l.Lead(ctx)
 }
@@ -140,7 +140,7 @@ func (l *Log) fencePreviousLeader(ctx context.Context) error {
 func (l *Log) lock(ctx context.Context) error {
 	err := l.writeLock.Lock(ctx)
 	if err != nil {
-		err = fmt.Errorf("topic %s: another write is under way: %w", l.options.Topic.Name, err)
+		err = fmt.Errorf("topic %s: another write is in progress: %w", l.options.Topic.Name, err)
 	}
 	return err
 }
@@ -219,7 +219,7 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 	records = nil
 	for _, w := range all {
 		records = append(records, w.records...)
-		w.done, w.err = true, &WriteError{errors.New("a write that it shared has panicked")}
+		w.done, w.err = true, &WriteError{errors.New("the shared transaction has panicked")}
 	}
 	err := l.transact(ctx, term, records, len(all) > 1)
 	for _, w := range all {
@@ -245,7 +245,7 @@ func (l *Log) transact(ctx, term context.Context, records []*kgo.Record, shared 
 		_ = l.Await(ctx, records[len(records)-1].Offset+1) // Write reports a failure
 		return nil
 	}
-	l.options.Logger.Warn("a write to the topic of configurations has failed", "topic", l.options.Topic.Name, "key",
+	l.options.Logger.Warn("a write to the config topic has failed", "topic", l.options.Topic.Name, "key",
 		string(records[0].Key), "error", err)
 	l.closeProducer()
 	// The next decision needs what a newer leader may have written.
@@ -253,7 +253,8 @@ func (l *Log) transact(ctx, term context.Context, records []*kgo.Record, shared 
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 		defer cancel()
 		if failed := l.openProducer(again); failed != nil {
-			l.options.Logger.Warn("the right to write to the topic of configurations is claimed with the next write",
+			l.options.Logger.Warn("the leader's producer for the config topic cannot be opened; the next write "+
+				"tries again",
 				"error", failed)
 		}
 	}

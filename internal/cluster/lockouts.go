@@ -121,7 +121,7 @@ func (l *Lockouts) Acquire(ctx context.Context, secret lockouts.Secret) (turn st
 		began := time.Now()
 		answer, _, err := l.call(ctx, secret, lockoutCall{Turn: turn, Member: l.memberID()})
 		if err == nil {
-			l.leader.Back(l.log, began, "the leader of the cluster answers logons again")
+			l.leader.Back(l.log, began, "the cluster's leader answers calls about logons again")
 		}
 		switch {
 		case err == nil && answer.Granted:
@@ -129,7 +129,7 @@ func (l *Lockouts) Acquire(ctx context.Context, secret lockouts.Secret) (turn st
 		case err == nil && !answer.Wait:
 			return "", answer.RejectedAt, nil
 		case err != nil && ctx.Err() == nil:
-			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin,
+			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the cluster's leader", "origin", origin,
 				"error", err)
 		}
 		if err := pause.For(ctx, turnRetryInterval); err != nil {
@@ -171,12 +171,12 @@ func (l *Lockouts) Run(ctx context.Context) {
 			began := time.Now()
 			_, known, err := l.call(ctx, report.secret, lockoutCall{Outcome: report.outcome, Turn: report.turn})
 			if known && err == nil {
-				l.leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
+				l.leader.Back(l.log, began, "the outcome of a logon was reported to the cluster's leader")
 				continue
 			}
 			if unreported = true; err != nil && ctx.Err() == nil {
-				l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come "+
-					"of a logon", "error", err)
+				l.leader.Lost(l.log, began, err.Error(),
+					"the outcome of a logon could not be reported to the cluster's leader yet", "error", err)
 			}
 			l.mu.Lock()
 			l.pending = append(l.pending, report)

@@ -141,7 +141,7 @@ func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp
 			return fmt.Errorf("%s: %w", l.options.Topic.Setting, err)
 		case err != nil && err.Error() != lastLogged:
 			lastLogged = err.Error()
-			l.options.Logger.Warn("the topic of configurations cannot be read; it is tried again", "error", err)
+			l.options.Logger.Warn("the config topic cannot be read; retrying", "error", err)
 		}
 		if pause.For(ctx, readRetryInterval) != nil {
 			return nil

@@ -191,7 +191,7 @@ func TestLogFenced(t *testing.T) {
 	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can "+
 		"be safely retried")
 	assert.Equal(t, map[string]string{"c": "2"}, a.values())
-	assert.Contains(t, a.journal.String(), "a write to the topic of configurations has failed", "key=connector-c")
+	assert.Contains(t, a.journal.String(), "a write to the config topic has failed", "key=connector-c")
 	require.NoError(t, a.put(ctx, "c", "4"))
 	require.NoError(t, b.Refresh(ctx))
 	assert.Equal(t, map[string]string{"c": "4"}, b.values())
@@ -371,7 +371,7 @@ func TestWritesShareATransaction(t *testing.T) {
 			return len(f.queue) == len(values)+1
 		}, func() string { return "all to wait for their turn" })
 		giveUp()
-		assert.Error(t, <-canceled, "another write is under way")
+		assert.Error(t, <-canceled, "another write is in progress")
 		f.unlock()
 		for _, one := range all {
 			errs = append(errs, <-one)
@@ -428,5 +428,5 @@ func TestLogReadContinues(t *testing.T) {
 	produceRecords(t, cluster, "configs", configtopic.ConnectorRecord("c", map[string]string{"x": "1"}))
 	require.NoError(t, f.Await(ctx, 1))
 	assert.Equal(t, map[string]string{"c": "1"}, f.values())
-	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")
+	assert.Contains(t, f.journal.String(), "the config topic cannot be read; retrying")
 }

@@ -137,7 +137,7 @@ func (r *rollout) pendingReason() string {
 	if len(lacking) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("version %s with the hash %s: lacking at %s", newest.Version, newest.Hash,
+	return fmt.Sprintf("version %s with the hash %s: missing on %s", newest.Version, newest.Hash,
 		strings.Join(lacking, ", "))
 }
 
@@ -217,12 +217,12 @@ func (l *leader) rollOut(ctx context.Context) {
 	l.mu.Unlock()
 	for name, why := range waits {
 		if before[name] != why {
-			l.worker.options.Logger.Info("a version of a plugin waits until the group runs it", "plugin", name,
+			l.worker.options.Logger.Info("a plugin version waits until all workers have it", "plugin", name,
 				"reason", why)
 		}
 	}
 	if _, err := l.writePins(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
-		l.worker.options.Logger.Warn("which versions of plugins the group runs is not written", "error", err)
+		l.worker.options.Logger.Warn("the group's plugin versions were not written", "error", err)
 	}
 }
 
@@ -242,7 +242,7 @@ func (l *leader) writePins(ctx context.Context, pins map[string]rest.GroupPin) (
 		return 0, err
 	}
 	for name, p := range pins {
-		l.worker.options.Logger.Info("the group runs a version of a plugin", "plugin", name, "version", p.Version,
+		l.worker.options.Logger.Info("the group uses a plugin version", "plugin", name, "version", p.Version,
 			"hash", p.Hash,
 			"passed_over", p.Passed)
 	}
@@ -263,7 +263,8 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	r := cmp.Or(leader.rollouts()[name], &rollout{})
 	chosen := r.version(cmp.Or(shortHash(hash), r.pin.Before))
 	if chosen.members == nil {
-		return fmt.Errorf("%w %s with the hash %q at any worker of the group (without one: the version before)",
+		return fmt.Errorf("%w %s with the hash %q on any worker of the group (an empty hash means the previous "+
+			"version)",
 			plugin.ErrUnknownVersion, name, hash)
 	}
 	last, err := leader.writePins(ctx, map[string]rest.GroupPin{name: r.choose(chosen)})

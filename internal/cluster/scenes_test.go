@@ -102,7 +102,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 			r.t.Helper()
 			require.Until(r.t, func() bool {
 				o, _ := w.worker.Overview()
-				return strings.Contains(strings.Join(o.Problems, " "), "found the topic to be that of group ")
+				return strings.Contains(strings.Join(o.Problems, " "), "found that the topic belongs to group ")
 			}, func() string { return "expected a group that runs nothing" })
 		}
 		first := r.there()
@@ -127,7 +127,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 		barred(r.start(0))
 		r.sleep(time.Minute)
 		assert.Equal(t, 0, len(r.there()[0].herder.Owned()))
-		assert.Equal(t, 1, strings.Count(r.journal.String(), "found the topic to be that of group workers"))
+		assert.Equal(t, 1, strings.Count(r.journal.String(), "found that the topic belongs to group workers"))
 	})
 }
 
@@ -260,7 +260,7 @@ func sceneUnread(t *testing.T, code string) {
 			return away.Load() && q.(*kmsg.ListOffsetsRequest).Topics[0].Topic == testTopic
 		})
 		leader.kill()
-		r.problem("expected to read topic " + testTopic + " before anything moves")
+		r.problem("expected to read topic " + testTopic + " before a new assignment")
 		r.sleep(time.Minute)
 		assert.Equal(t, runs, r.service.begun())
 		for unit, owner := range before {

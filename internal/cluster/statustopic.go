@@ -199,7 +199,8 @@ func (t *StatusTopic) onProduced(k statusKey, err error) {
 	switch {
 	case err != nil:
 		if !t.failing && t.ctx.Err() == nil {
-			t.log.Warn("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
+			t.log.Warn("statuses cannot be written; the newest ones are written when the brokers accept them again",
+				"topic", t.name, "key",
 				k.String(), "error", kafka.WithMissingRight(err, "WRITE", "Topic "+t.name))
 		}
 		t.failing, t.following = true, false
@@ -235,7 +236,7 @@ func (t *StatusTopic) follow() {
 		}
 		if err != nil && !failing && t.ctx.Err() == nil {
 			failing = true
-			t.log.Warn("statuses are not read; it is tried again", "topic", t.name, "error", err)
+			t.log.Warn("statuses cannot be read; retrying", "topic", t.name, "error", err)
 		}
 		if pause.For(t.ctx, statusRetryInterval) != nil {
 			return
@@ -262,7 +263,7 @@ func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, follow 
 func (t *StatusTopic) applyRecord(r *kgo.Record) error {
 	if err := t.apply(r.Key, r.Value); err != nil {
 		if t.skipped++; t.skipped == 1 {
-			t.log.Warn("a record in the status topic is skipped, as more that are like it will be without a word",
+			t.log.Warn("a record in the status topic is skipped; further ones are skipped without a log line",
 				"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 		}
 	}

@@ -47,7 +47,7 @@ func (w *Worker) WhenStopped(ctx context.Context, name string, action func() err
 			return action()
 		}
 		if pause.For(waiting, ownedCheckInterval) != nil {
-			return fmt.Errorf("connector %s is stopped, and %w; this can be tried again", name, busy)
+			return fmt.Errorf("connector %s is stopped, but %w; try again later", name, busy)
 		}
 	}
 }

@@ -176,7 +176,7 @@ func TestProblemsOfAGroup(t *testing.T) {
 	}
 	o, _ := w.Overview()
 	assert.Equal(t, 3, len(o.Problems))
-	assert.Contains(t, o.Problems[0], "before anything moves, found silence")
+	assert.Contains(t, o.Problems[0], "before a new assignment, found silence")
 	assert.Contains(t, o.Problems[1], "found two at http://W2:1")
 	assert.Contains(t, o.Problems[2], "message.max.bytes")
 	for _, problem := range o.Problems {
@@ -261,6 +261,6 @@ func TestRetryWithLeaderWarns(t *testing.T) {
 			}
 			return nil
 		}))
-		assert.Equal(t, 1, strings.Count(journal.String(), "has not done yet what this worker asks it for"))
+		assert.Equal(t, 1, strings.Count(journal.String(), "a call to the group's leader has not succeeded yet"))
 	})
 }

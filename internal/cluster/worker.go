@@ -144,7 +144,7 @@ func (w *Worker) Run(ctx context.Context) {
 		released := w.reconcile()
 		w.publishStatuses() // before other workers run the released resources and publish their statuses
 		if released {
-			w.Rejoin("this worker has let go of what it was to")
+			w.Rejoin("this worker has released revoked resources")
 		}
 	}
 }
@@ -165,9 +165,8 @@ func (w *Worker) checkReadLag() {
 	w.mu.Unlock()
 	switch {
 	case changed && isBehind:
-		w.options.Logger.Error("this worker has not read the config topic as far as the group's leader, and gives "+
-			"up what "+
-			"it has until it has", "topic", w.options.Group.Topic, "worker.sync.timeout.ms",
+		w.options.Logger.Error("this worker is behind the group's leader in reading the config topic, and stops its "+
+			"connectors and tasks until it has caught up", "topic", w.options.Group.Topic, "worker.sync.timeout.ms",
 			w.options.SyncTimeout.Milliseconds())
 		w.Rejoin("this worker cannot read the config topic")
 	case changed:
@@ -211,7 +210,7 @@ func (w *Worker) metadata() []byte {
 	w.addOffer(&metadata)
 	b, err := metadata.Encode()
 	if err != nil { // for example a name that is too long; without plugins the worker keeps what it runs
-		w.options.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
+		w.options.Logger.Error("this worker's list of plugins cannot be sent to its group", "error", err)
 		metadata.Plugins, metadata.Classes = nil, nil
 		b, _ = metadata.Encode()
 	}
@@ -272,7 +271,7 @@ func (w *Worker) onAssigned(generation int32, leading bool, assignment []byte) {
 	w.joinedWith = w.lastJoined
 	w.mu.Unlock()
 	w.options.SetQuotas(decoded.Origins)
-	w.options.Logger.Info("the worker is a member of its group", "group", w.options.Group.Group, "generation",
+	w.options.Logger.Info("the worker has joined its group", "group", w.options.Group.Group, "generation",
 		generation, "leads",
 		leading, "leader", decoded.LeaderURL)
 	if !leading {
@@ -286,7 +285,7 @@ func (w *Worker) onLost(err error) {
 	w.mu.Lock()
 	w.assignment, w.assigned, w.leading = Assignment{}, false, false
 	w.mu.Unlock()
-	w.options.Logger.Warn("the worker is no member of its group any more: it stops its connectors and joins again",
+	w.options.Logger.Warn("the worker is no longer a member of its group; it stops its connectors and rejoins",
 		"group",
 		w.options.Group.Group, "error", err)
 	w.leader.setGeneration(0)
@@ -386,7 +385,7 @@ func (w *Worker) Rejoin(reason string) {
 		ctx, cancel := context.WithTimeout(w.group.Load().ctx, writeTimeout)
 		defer cancel()
 		if _, err := w.options.Store.Write(ctx, configtopic.RejoinRecord(generation)); err != nil {
-			w.options.Logger.Debug("the group is not told to join again at once", "error", err)
+			w.options.Logger.Debug("the other members were not told to rejoin", "error", err)
 		}
 	}()
 }

@@ -386,7 +386,7 @@ func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, er
 			return *c.Value, nil
 		}
 	}
-	return "", errors.New("the answer does not have it")
+	return "", errors.New("the broker did not return it")
 }
 
 // EndOffsets returns the last stable offsets of topics, or with uncommitted their end offsets.
@@ -423,7 +423,7 @@ func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 
 		for partition, end := range partitions {
 			start, known := starts.Lookup(topic, partition)
 			if !known && end.Err == nil {
-				start.Err = errors.New("its begin is not known")
+				start.Err = errors.New("the start offset is unknown")
 			}
 			n += end.Offset - start.Offset
 			err = errors.Join(err, end.Err, start.Err)

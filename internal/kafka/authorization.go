@@ -27,8 +27,8 @@ func WithMissingRight(err error, right, resource string) error {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig,
-		Message: "the brokers do not let this user do that: " +
-			"expected the right " + right + " on the resource " + resource}, err)
+		Message: "the brokers deny this user the request: expected the right " + right + " on the resource " +
+			resource}, err)
 }
 
 // CheckRights calls found for each topic, with an error if the producing or consuming client lacks a right or DESCRIBE.
@@ -63,11 +63,11 @@ func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics 
 		granted := kadm.DecodeACLOperations(t.AuthorizedOperations)
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			found(name, "it is not there: brokers or the worker make it, or somebody has to", nil)
+			found(name, "the topic does not exist: the brokers or the worker create it, or you must", nil)
 		case err != nil:
 			found(name, "", WithMissingRight(err, "DESCRIBE", "Topic "+name))
 		case len(granted) == 0:
-			found(name, "the brokers do not say which rights the user has", nil)
+			found(name, "the brokers do not report the user's rights", nil)
 		case !slices.Contains(granted, right):
 			found(name, "", WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
 		default:

@@ -131,15 +131,16 @@ func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
 	skipHint, large := "", (*kgo.ErrDecompressTooLarge)(nil)
 	switch {
 	case errors.As(err, &large):
-		offset, skipHint = large.Offset, fmt.Sprintf(" To go on without the batch, begin at offset %d",
+		offset, skipHint = large.Offset, fmt.Sprintf(" To continue without the batch, start at offset %d",
 			large.NextOffset)
 	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return err
 	}
-	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("the compressed batch at "+
-		"offset %d takes more than the %d bytes that %s allows one without compression. If its producer is to be "+
-		"trusted, raise that: consumer.%[3]s of a worker, consumer.override.%[3]s of a connector.%s", offset,
-		s.DecompressedBytes, decompressedBytes, skipHint)}, err)
+	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig,
+		Message: fmt.Sprintf("the batch at offset %d is larger than %d bytes (%s) after decompression. If you trust "+
+			"its producer, raise the limit: consumer.%[3]s for a worker, consumer.override.%[3]s for a connector.%s",
+			offset,
+			s.DecompressedBytes, decompressedBytes, skipHint)}, err)
 }
 
 func partitionBytes(s ConsumerConfig, partitions int) int32 {

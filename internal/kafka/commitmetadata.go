@@ -53,7 +53,7 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 	var err error
 	if metadata.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || metadata.WrittenFor < 0 {
 		metadata.WrittenFor, metadata.Mismatch = next,
-			fmt.Sprintf("nobody knows for which offset they were written: %.50q", identity)
+			fmt.Sprintf("it is unreadable for which offset they were written: %.50q", identity)
 		return metadata
 	}
 	known := id != "" && topic != (kadm.TopicID{})
@@ -61,7 +61,7 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 	case metadata.WrittenFor != next:
 		metadata.Mismatch = fmt.Sprintf("they were written for the offset %d", metadata.WrittenFor)
 	case known && !same:
-		metadata.Mismatch = "they were written for another topic of this name: it was made again, or is a copy"
+		metadata.Mismatch = "they were written for another topic of this name: the topic was created again or copied"
 	default:
 		metadata.Verified = known
 	}
@@ -72,8 +72,8 @@ const metadataSetting = "offset.metadata.max.bytes"
 
 // ErrCommitMetadata is the error of a commit whose metadata the broker rejects. Without them rows could be written
 // twice.
-var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
-	"twice, cannot be stored")
+var ErrCommitMetadata = errors.New("the metadata that prevent duplicate writes cannot be stored with the offsets of " +
+	"a sink")
 
 // commitWithMetadata commits offsets with metadata. The first commit is padded to the maximum length to find the
 // brokers' limit early; if it is rejected, half the length is tried. Partitions with longer metadata are left out and
@@ -93,8 +93,8 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 				return false
 			}
 			if len(metadata) > longest {
-				tooLong = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d (%s "+
-					"of the brokers says how many they take)",
+				tooLong = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d "+
+					"(the brokers' limit is %s)",
 					ErrCommitMetadata, topic, partition.Partition, longest, len(metadata), metadataSetting)
 				return false
 			}
@@ -123,12 +123,12 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		case err == nil:
 			return tooLong
 		case least:
-			return fmt.Errorf("%w: expected brokers that take %d bytes with an offset, found that they take fewer "+
-				"(%s, by default 4096): %w",
+			return fmt.Errorf("%w: expected brokers that accept %d bytes of metadata, found a lower limit (%s, by "+
+				"default 4096): %w",
 				ErrCommitMetadata, minCommitMetadata+len(metadataPrefix), metadataSetting, err)
 		}
-		s.config.log().Info("kafka: the brokers take shorter metadata with offsets: fewer requests run ahead of the "+
-			"first one that is not answered", "group", s.options.Group, "setting", metadataSetting, "bytes", longest)
+		s.config.log().Info("kafka: the brokers accept less metadata with offsets; the sink sends fewer requests "+
+			"ahead of unanswered ones", "group", s.options.Group, "setting", metadataSetting, "bytes", longest)
 		if s.options.MetadataLimit != nil {
 			s.options.MetadataLimit(longest)
 		}
@@ -144,7 +144,7 @@ func ignoreNothingToCommit(err error) error {
 
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
 	failed := func(err error) error {
-		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.options.Group, err)
+		return fmt.Errorf("read the offset metadata of group %s: %w", s.options.Group, err)
 	}
 	names := slices.Collect(maps.Keys(partitions))
 	stored, err := s.storedOffsets(ctx, client, names)

@@ -133,8 +133,8 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
 	other := encodeMetadata(1, kadm.TopicID{1}, "settled=1")
-	const elsewhere, again = "they were written for the offset 2", "they were written for another topic of this " +
-		"name: it was made again, or is a copy"
+	const elsewhere, again = "they were written for the offset 2",
+		"they were written for another topic of this name: the topic was created again or copied"
 	for metadata, want := range map[string]CommitMetadata{
 		found.Metadata:         {Text: "settled=1", Mismatch: elsewhere, WrittenFor: 2, End: 4},
 		identity:               {Mismatch: elsewhere, WrittenFor: 2, End: 4},
@@ -143,12 +143,12 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 		"culvert@1: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
-			Mismatch: `nobody knows for which offset they were written: "x:y"`},
+			Mismatch: `it is unreadable for which offset they were written: "x:y"`},
 		"culvert@1:" + "":     {WrittenFor: 1},
 		"culvert:":            {WrittenFor: 1},
 		"of another client's": {WrittenFor: 1},
 		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
-			Mismatch: `nobody knows for which offset they were written: "-5:"`},
+			Mismatch: `it is unreadable for which offset they were written: "-5:"`},
 	} {
 		set(1, metadata)
 		reads(3)

@@ -161,7 +161,7 @@ func (s *Consumer) addMatching(expression pattern.Pattern, known map[string]bool
 		}
 		matches, err := expression.Matches(*t.Topic)
 		if err != nil {
-			return fmt.Errorf("topics.regex: the expression %q does not come to an end for the topic %q: %w",
+			return fmt.Errorf("topics.regex: matching the expression %q against the topic %q timed out: %w",
 				s.options.Regex,
 				*t.Topic, err)
 		}
@@ -250,8 +250,8 @@ func (s *Consumer) handleFetchError(ctx context.Context, topic string, partition
 		}
 		return nil
 	case errors.Is(err, kerr.UnknownTopicID):
-		return fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made again: "+
-			"restart the task to read the new one: %w", topic, partition, err)
+		return fmt.Errorf("consume %s, partition %d: the topic was deleted and may have been created again: restart "+
+			"the task to read the new one: %w", topic, partition, err)
 	case topic == "":
 		return WithMissingRight(err, "READ", "Group "+s.options.Group)
 	}
@@ -347,7 +347,8 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 			s.fail(err)
 		}
 		if err != nil {
-			s.config.log().Warn("kafka: offsets of revoked partitions are not stored: their last records come again",
+			s.config.log().Warn("kafka: offsets of revoked partitions were not committed; their last records will "+
+				"be delivered again",
 				"group", s.options.Group, "error", err)
 		}
 	}

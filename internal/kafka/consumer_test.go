@@ -215,7 +215,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 	err = s.addMatching(p.WithTimeout(time.Millisecond), known,
 		&kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
 			{Topic: &name}}})
-	if err == nil || !strings.Contains(err.Error(), `does not come to an end for the topic "`+name) || len(known) > 0 {
+	if err == nil || !strings.Contains(err.Error(), `against the topic "`+name+`" timed out`) || len(known) > 0 {
 		t.Errorf("expected an error that names the topic, found %v, %v", err, known)
 	}
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // ErrLocked is the error of [AcquireGroupLock] if another client holds the lock.
-var ErrLocked = errors.New("another client has the turn")
+var ErrLocked = errors.New("another client holds the lock")
 
-var errLockLost = errors.New("the membership in the group has ended, and another client may have the turn")
+var errLockLost = errors.New("the group membership has ended, and another client may hold the lock")
 
 // A killed client keeps the lock for lockSessionTimeout. lockTimeout is longer than that, and than the first rebalance
 // of an empty group (group.initial.rebalance.delay.ms, 3 seconds by default).
@@ -38,7 +38,7 @@ type GroupLock struct {
 
 // AcquireGroupLock acquires the lock by joining a group. All clients must use the same existing topic. It waits until a
 // killed client is removed; then it returns [ErrLocked].
-func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*GroupLock, error) {
+func AcquireGroupLock(ctx context.Context, config Config, group, topic string) (*GroupLock, error) {
 	lostCtx, markLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	lockCtx, cancel := context.WithCancelCause(ctx)
 	l := &GroupLock{lostCtx: lostCtx, ctx: lockCtx, markLost: func(cause error) {
@@ -47,12 +47,12 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 	}}
 	acquired, setAcquired := context.WithCancel(context.Background())
 	defer setAcquired()
-	consumer := &c.Consumer
+	consumer := &config.Consumer
 	consumer.Group, consumer.Instance, consumer.Reset, consumer.Assignors = "", "", "latest", nil
 	consumer.SessionTimeout, consumer.MaxPollInterval = lockSessionTimeout, lockSessionTimeout
 	consumer.HeartbeatInterval = lockHeartbeatInterval
 	var err error
-	l.Consumer, err = NewConsumer(c, ConsumerOptions{Group: group, Topics: []string{topic}, exclusive: true,
+	l.Consumer, err = NewConsumer(config, ConsumerOptions{Group: group, Topics: []string{topic}, exclusive: true,
 		Rebalances: Rebalances{
 			Assigned: func(map[string][]int32) { setAcquired() }, // after a loss the client rejoins until Close
 			Revoked: func(context.Context, map[string][]int32) Offsets {
@@ -65,7 +65,7 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 		return nil, err
 	}
 	l.client.PauseFetchTopics(topic)
-	go func() { l.markLost(guard.Do(c.Logger, "the turn of group "+group, l.poll)) }()
+	go func() { l.markLost(guard.Do(config.Logger, "the lock of group "+group, l.poll)) }()
 	select {
 	case <-acquired.Done():
 		return l, nil
@@ -74,7 +74,7 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 	case <-time.After(lockTimeout):
 		member, _ := l.client.GroupMetadata()
 		if err = fmt.Errorf("group %s: %w", group, ErrLocked); member == "" {
-			err = fmt.Errorf("group %s: expected to join it within %v, found no coordinator that lets it", group,
+			err = fmt.Errorf("group %s: expected to join within %v, found no coordinator that accepts it", group,
 				lockTimeout)
 		}
 	}

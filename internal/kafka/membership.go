@@ -127,7 +127,7 @@ func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int
 		s.loseOwned(s.client, s.membership.downgrade())
 	}
 	if s.membership.clearStale() {
-		return nil, fmt.Errorf("other members may have had the partitions while this one was joining again: %w",
+		return nil, fmt.Errorf("other members may have owned the partitions while this one rejoined: %w",
 			kerr.UnknownMemberID)
 	}
 	return b.GroupBalancer.ParseSyncAssignment(assignment)

@@ -35,11 +35,11 @@ func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 	resetTo, missing := start, ""
 	switch {
 	case next < start:
-		missing = fmt.Sprintf("the records from offset %d up to %d are no longer there (they have expired or were "+
-			"deleted) and were not read", next, start-1)
+		missing = fmt.Sprintf("the records from offset %d to %d have expired or were deleted, and were not read", next,
+			start-1)
 	case next > end:
-		missing = fmt.Sprintf("the next record has offset %d, and the partition ends at %d: it has lost records, or "+
-			"the topic was deleted and made again", next, end)
+		missing = fmt.Sprintf("the next offset is %d, but the partition ends at %d: it has lost records, or the "+
+			"topic was deleted and created again", next, end)
 		if s.config.Consumer.Reset == "latest" {
 			resetTo = end
 		}
@@ -52,9 +52,10 @@ func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 			"specifies",
 			"group", s.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", resetTo)
 	default:
-		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To go on "+
-			"without them, set consumer.override.auto.offset.reset=earliest, or the offset of this sink (%d to %d)",
-			s.options.Group, topic, partition, missing, start, end)}
+		return &wit.Error{Kind: wit.ErrorConfig,
+			Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To continue without them, set "+
+				"consumer.override.auto.offset.reset=earliest, or set the offset of this sink (%d to %d)",
+				s.options.Group, topic, partition, missing, start, end)}
 	}
 	s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: resetTo}}})
 	return nil
@@ -64,11 +65,10 @@ func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 // It commits where to continue and returns an error: with `latest` a restarted task would skip newer records.
 func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
 	resetTo, missing := start, fmt.Sprintf(
-		"the records before offset %d are no longer there (they have expired or were "+
-			"deleted) and may not have been read", start)
+		"the records before offset %d have expired or were deleted, and may not have been read", start)
 	if start == 0 { // nothing has expired, so the offset is after the end
-		missing = fmt.Sprintf("the partition ends at %d by now: it has lost records, or the topic was deleted and "+
-			"made again", end)
+		missing = fmt.Sprintf("the partition now ends at %d: it has lost records, or the topic was deleted and "+
+			"created again", end)
 		if s.config.Consumer.Reset == "latest" {
 			resetTo = end
 		}
@@ -77,12 +77,13 @@ func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition
 	case errors.Is(err, errNothingToCommit):
 		return nil
 	case err != nil:
-		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.options.Group,
+		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to continue there: %w",
+			s.options.Group,
 			topic,
 			partition, missing, resetTo, WithMissingRight(err, "READ", "Group "+s.options.Group))
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
-		"committed, and %s. Offset %d is committed now: restart the task to go on there", s.options.Group, topic,
+		"committed, and %s. Offset %d is committed now: restart the task to continue there", s.options.Group, topic,
 		partition,
 		missing, resetTo)}
 }

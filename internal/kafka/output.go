@@ -36,7 +36,7 @@ type TransactionAborted struct {
 }
 
 func (t *TransactionAborted) Error() string {
-	return "what was read is not committed: " + t.Cause.Error()
+	return "the page was not committed: " + t.Cause.Error()
 }
 func (t *TransactionAborted) Unwrap() error { return t.Cause }
 

@@ -34,7 +34,7 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 	default:
 		return Overrides{}, setting.Problem{Setting: OverridePolicySetting, Code: setting.CodeInvalid,
 			Text: setting.Invalid(OverridePolicySetting, name,
-				"expected All, None, Principal or Allowlist: there are no Java classes")}
+				"expected All, None, Principal or Allowlist: Java classes are not supported")}
 	}
 	return overrides, nil
 }
@@ -49,7 +49,7 @@ func (o Overrides) Check(setting string) error {
 		if len(o.names) > 0 {
 			allowed = strings.Join(o.names, ", ")
 		}
-		return fmt.Errorf("the worker does not let connectors change this (%s=%s, which allows %s)",
+		return fmt.Errorf("the worker does not allow connectors to set this (%s=%s, which allows %s)",
 			OverridePolicySetting, o.policy, allowed)
 	}
 	return nil

@@ -183,7 +183,7 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 		}
 		p.mu.Lock()
 		if err := ctx.Err(); err != nil {
-			b.fail(fmt.Errorf("produce: waiting for room: %w", err))
+			b.fail(fmt.Errorf("produce: waiting for buffer space: %w", err))
 			break
 		}
 	}
@@ -203,7 +203,7 @@ func (b *Batch) onResponse(r *kgo.Record, err error) {
 		b.producer.client.retire()
 		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
 			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
-			"both where a record alone is larger: %w", r.Topic, b.producer.client.maxRequestBytes, err))
+			"both if a single record is larger: %w", r.Topic, b.producer.client.maxRequestBytes, err))
 	default:
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, withClockHint(r,
 			WithMissingRight(err, "WRITE", "Topic "+r.Topic))))
@@ -217,8 +217,8 @@ func withClockHint(r *kgo.Record, err error) error {
 	if !errors.Is(err, kerr.InvalidTimestamp) {
 		return err
 	}
-	return fmt.Errorf("%w (the record is of %s, by this machine's clock it is %s: see that the clock is right, and "+
-		"the topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms)", err,
+	return fmt.Errorf("%w (the record's time is %s, this machine's clock says %s: check the clock, and the topic's "+
+		"message.timestamp.after.max.ms and message.timestamp.before.max.ms)", err,
 		r.Timestamp.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 }
 

@@ -196,8 +196,8 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 			return nil
 		}
 		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("topic %s, partition %d: a transaction is open, and what was written "+
-				"after it cannot be read: %w",
+			return fmt.Errorf("topic %s, partition %d: a transaction is open, and records after it cannot be read "+
+				"yet: %w",
 				topic, open, err)
 		}
 	}
@@ -248,7 +248,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) 
 }
 
 // ErrTruncated is the error of a resumed read whose topic ends before its start.
-var ErrTruncated = errors.New("it has lost records, or was deleted and made again")
+var ErrTruncated = errors.New("it has lost records, or was deleted and created again")
 
 func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
 	var logs map[string]Positions
@@ -263,7 +263,7 @@ func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Posit
 			}
 		}
 		if end := logs[topic][partition]; from[partition] > end {
-			return fmt.Errorf("topic %s, partition %d ends at offset %d, and was read up to %d before: %w", topic,
+			return fmt.Errorf("topic %s, partition %d ends at offset %d, but was read up to %d before: %w", topic,
 				partition, end, from[partition], ErrTruncated)
 		}
 	}
@@ -378,7 +378,7 @@ func (s *stallDetector) next(at, end int64, got fetchResult) (next int64, err er
 	if next > at || len(got.records) > 0 || !got.hasBatches {
 		s.stuck = 0
 	} else if s.stuck++; s.stuck == 3 {
-		return next, errors.New("the broker answers with batches that hold nothing from there on")
+		return next, errors.New("the broker returns batches that end before the requested offset")
 	}
 	if got.hasBatches || got.readable < end {
 		s.empties = 0
@@ -394,7 +394,7 @@ func (s *stallDetector) next(at, end int64, got fetchResult) (next int64, err er
 // leaderTries is how often a leader is looked up, every 100 ms: starting brokers need some seconds.
 const leaderTries = 300
 
-var errNoResponse = errors.New("the leader does not answer")
+var errNoResponse = errors.New("the leader does not respond")
 
 // isLeaderChange includes missing responses: metadata name a killed broker for some seconds.
 func isLeaderChange(err error) bool {
@@ -474,7 +474,7 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 		return fetchResult{}, err
 	}
 	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return fetchResult{}, fmt.Errorf("expected one partition in the broker's answer, found %d topics",
+		return fetchResult{}, fmt.Errorf("expected one partition in the broker's response, found %d topics",
 			len(response.Topics))
 	}
 	raw := &response.Topics[0].Partitions[0]

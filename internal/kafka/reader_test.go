@@ -340,7 +340,7 @@ func TestReadWithoutProgress(t *testing.T) {
 	at, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},
 		func(*kgo.Record) error { return nil })
 	if err == nil || !strings.Contains(err.Error(),
-		"read broken, partition 0 at offset 1: the broker answers with batches that hold nothing from there") {
+		"read broken, partition 0 at offset 1: the broker returns batches that end before the requested offset") {
 		t.Errorf("expected an error that names the place, found %v at %v", err, at)
 	}
 }

@@ -42,6 +42,6 @@ func (r *ReservedTopics) Check(topic string) error {
 	if !reserved {
 		return nil
 	}
-	return fmt.Errorf("topic %s holds %s and takes no records of connectors: a record there would be believed. "+
-		"Expected another topic, in the connector's settings or from its transforms", topic, use)
+	return fmt.Errorf("topic %s contains %s, so connectors must not write to it: the record would be trusted. Set "+
+		"another topic in the connector's settings or its transforms", topic, use)
 }

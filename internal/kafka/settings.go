@@ -179,7 +179,7 @@ func idleTimeout(at func(*Config) *time.Duration) property {
 		*at(c) = min(max(requested, shortest), longest)
 		if n < 0 || requested > longest {
 			*at(c) = longest
-			return "taken as 15 minutes, which is the most"
+			return "limited to 15 minutes"
 		}
 		return ""
 	})
@@ -225,7 +225,7 @@ func acks() property {
 		c.Producer.Acks = 1
 		switch v {
 		case "0":
-			return "taken as 1, since offsets are stored after acknowledged records only", ""
+			return "1 is used instead, since offsets are stored only after acknowledged records", ""
 		case "1":
 		default:
 			c.Producer.Acks = -1

@@ -151,7 +151,7 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("commit where group %s begins: %w", s.options.Group, err)
+		return fmt.Errorf("commit the start offsets of group %s: %w", s.options.Group, err)
 	}
 	return nil
 }
@@ -177,8 +177,8 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 			first, start := oldest[topic][partition], newest[topic][partition]
 			if latest && s.isAdded(topic, partition) {
 				start = first
-				s.config.log().Info("kafka: a partition was added to the topic after this consumer had joined "+
-					"its group: it is read from its beginning, also with auto.offset.reset=latest",
+				s.config.log().Info("kafka: a partition was added after this consumer joined its group; it is read "+
+					"from its beginning, also with auto.offset.reset=latest",
 					"group", s.options.Group, "topic", topic, "partition", partition, "offset", start)
 			}
 			if before, isKnown := known[topic][partition]; isKnown {

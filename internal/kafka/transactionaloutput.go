@@ -120,18 +120,19 @@ func (o *TransactionalOutput) isOverdue(startedAt time.Time) bool {
 // time was the cause.
 func (o *TransactionalOutput) timeoutError(producer *transactional, startedAt time.Time) error {
 	limit := o.transactions.config.Producer.TransactionTimeout
-	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
-		"transaction.timeout.ms (%d) and is aborted: ", limit.Milliseconds())
+	text := fmt.Sprintf("the page's transaction exceeded transaction.timeout.ms (%d) and is aborted: ",
+		limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
 	broker, away := producer.outageSince(startedAt)
 	if broker == "" {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: text + pageSize}
 	}
-	text += fmt.Sprintf("broker %s was away for %v of it", broker, away.Round(time.Millisecond))
+	text += fmt.Sprintf("broker %s was unreachable for %v of it", broker, away.Round(time.Millisecond))
 	if away >= limit/2 {
 		return &timedOutError{&wit.Error{Kind: wit.ErrorTransient, Message: text}}
 	}
-	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
+	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; if this happens again without an outage, " +
+		pageSize}
 }
 
 func (o *TransactionalOutput) explain(producer *transactional, startedAt time.Time, err error) error {
@@ -235,8 +236,8 @@ func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional
 			if aborting := errors.Is(reopenErr, errAborting); !unusable && !logged[aborting] {
 				logged[aborting] = true
 				o.transactions.config.log().Warn(
-					"kafka: a transaction has outlasted its time while a broker was away; its "+
-						"producer is opened again as soon as the brokers say what became of it",
+					"kafka: a transaction timed out while a broker was unreachable; its producer is reopened when "+
+						"the brokers report the outcome",
 					"transactional_id", producer.id, "error", reopenErr)
 			}
 			err = errors.Join(err, reopenErr)

@@ -104,10 +104,10 @@ func transactionError(config Config, id string, err error) error {
 	case err == nil || errors.As(err, &denied):
 		return err
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		text = "the brokers do not let this user work with it: expected the rights DESCRIBE and WRITE on the " +
+		text = "the brokers deny this user access to it: expected the rights DESCRIBE and WRITE on the " +
 			"resource TransactionalId (by the prefix of group.id and the connector's name)"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		text = "the brokers do not let this user write without repeating: expected the right " +
+		text = "the brokers deny this user idempotent writes: expected the right " +
 			"IDEMPOTENT_WRITE on the cluster"
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
 		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
@@ -115,18 +115,18 @@ func transactionError(config Config, id string, err error) error {
 			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
 			config.Producer.TransactionTimeout.Milliseconds())
 	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
-		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
-			"exactly.once.source.support=disabled"
+		text = "the brokers do not support transactions: expected Apache Kafka 2.5 or newer, or " +
+			"exactly.once.source.support=disabled for the worker"
 	case isFenced(err):
-		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
-			"one has committed nothing since. Stop the other, or give one of both another group.id"
+		text = "another producer uses it: only one worker may run the connector with this group.id. This producer " +
+			"has committed nothing since. Stop the other worker, or change the group.id of one"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
-			"the brokers (3 by default) more than there are brokers?", coordinatorTimeout)
+		text = fmt.Sprintf("no transaction coordinator within %v: is transaction.state.log.replication.factor of "+
+			"the brokers (3 by default) larger than the number of brokers?", coordinatorTimeout)
 	case errors.Is(err, kerr.ConcurrentTransactions):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinatorTimeout)
+		text = fmt.Sprintf("expected the previous producer's transaction to end within %v", coordinatorTimeout)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
@@ -147,7 +147,7 @@ func isFenced(err error) bool {
 		errors.Is(err, kerr.InvalidProducerIDMapping)
 }
 
-var errNoTransactions = errors.New("no producer id was given")
+var errNoTransactions = errors.New("the brokers assigned no producer ID")
 
 // OffsetRecords converts offsets into records of the offsets topic: *offset.Store, for one connector.
 type OffsetRecords interface {
@@ -225,7 +225,7 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 		return leader == -1
 	}) {
 		if err := pause.For(ctx, time.Millisecond); err != nil {
-			return fmt.Errorf("expected a client that knows the partitions of all topics written: %w", err)
+			return fmt.Errorf("the client does not know the partitions of all written topics yet: %w", err)
 		}
 	}
 	if how == kgo.TryCommit {
@@ -277,7 +277,7 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	return m, nil
 }
 
-var errFenced = errors.New("another producer has taken the id over")
+var errFenced = errors.New("another producer has fenced this one")
 
 // expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
 // Apache Kafka 4.3.1). Another producer raises it once more.
@@ -290,7 +290,7 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactional) error
 	described, err := kadm.NewClient(expired.Client).DescribeTransactions(ctx, expired.id)
 	if err != nil {
 		if isUnknownRequest(err) {
-			err = fmt.Errorf("the brokers cannot tell whether another producer has taken the id over (expected Apache "+
+			err = fmt.Errorf("the brokers cannot report whether another producer has fenced this one (expected Apache "+
 				"Kafka 3.0 or newer): %w", err)
 		}
 		return err

@@ -216,13 +216,14 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 		want, not           string
 	}{
 		{70 * time.Second, 0, 0, wit.ErrorConfig, "set a smaller page.size", "b1"},
-		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it",
+		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was unreachable for 1m0s of it",
 			"page.size"},
-		{time.Second, time.Minute, 0, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
+		{time.Second, time.Minute, 0, wit.ErrorTransient, "broker b1:9092 was unreachable for 1m0s of it", "page.size"},
 		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.ErrorTransient,
-			"b1:9092 was away for 5s of it; where it comes again without that, set a smaller page.size", "?"},
+			"b1:9092 was unreachable for 5s of it; if this happens again without an outage, set a smaller page.size",
+			"?"},
 		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.ErrorConfig, "set a smaller page.size", "b1"},
-		{-time.Hour, time.Hour + 70*time.Second, 0, wit.ErrorTransient, "away for 1m10s of it", "page.size"},
+		{-time.Hour, time.Hour + 70*time.Second, 0, wit.ErrorTransient, "unreachable for 1m10s of it", "page.size"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			client := security.NewDialer(nil, nil, nil)

@@ -33,9 +33,9 @@ func (s *State) Group() (group string) {
 type OtherGroupError struct{ Topic, Group, Other string }
 
 func (e *OtherGroupError) Error() string {
-	return fmt.Sprintf("config.storage.topic=%s: expected connectors of group.id=%s, found the topic to be that of "+
-		"group %s, which runs them; give this group a topic of its own, or stop the workers of the other and release "+
-		"the topic by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
+	return fmt.Sprintf("config.storage.topic=%s: expected connectors of group.id=%s, found that the topic belongs "+
+		"to group %s; give this group its own topic, or stop the workers of the other group and release the topic "+
+		"by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
 }
 
 func (s *Store) CheckGroup() error {

@@ -88,7 +88,7 @@ func (s *Store) apply(r Record) (change Change, begun bool) {
 	}
 	if err != nil {
 		if s.skipped++; s.skipped <= loggedSkips {
-			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
+			s.log.Warn("a record in the config topic is skipped", "topic", s.topic, "partition", 0, "offset",
 				r.Offset, "key", shown.Within(r.Key, 300), "error", err)
 		}
 		return change, s.caughtUp
@@ -111,8 +111,8 @@ func (s *Store) CaughtUp() {
 	}
 	s.caughtUp = true
 	if s.unknown > 0 || s.skipped > loggedSkips {
-		s.log.Warn("the topic of configurations has records that are damaged, or not Kafka Connect's, and are left "+
-			"alone: is it the one that config.storage.topic is to name?", "topic", s.topic, "damaged", s.skipped,
+		s.log.Warn("the config topic has damaged or unknown records, which are ignored: does config.storage.topic "+
+			"name the right topic?", "topic", s.topic, "damaged", s.skipped,
 			"others", s.unknown)
 	}
 	s.notify.Ring()

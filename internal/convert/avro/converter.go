@@ -207,8 +207,8 @@ func checkSameEncoding(own string, texts []registry.NamedSchema, what string) er
 		return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
 	}
 	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
-		return &fault.Stop{Err: fmt.Errorf("%s is not that of the record, and records are not rewritten for another "+
-			"one: expected %s, found %s",
+		return &fault.Stop{Err: fmt.Errorf(
+			"%s differs from the record's schema, and records are not converted to another one: expected %s, found %s",
 			what, fault.CutTo(string(a), fault.MaxErrorBytes), fault.CutTo(string(b), fault.MaxErrorBytes))}
 	}
 	return nil
@@ -234,9 +234,9 @@ func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 		return wit.ValueSlice{}, nil
 	}
 	start := len(b.Data)
-	d := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
+	value := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if !r.anything {
-		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
+		value.Encoding, value.Schema = wit.WithSchema, r.schema.ID
 		b.Hold(r.schema)
 	}
 	switch {
@@ -244,7 +244,7 @@ func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 		w := rewrite{input: input}
 		if r.step.op == decimalStep {
 			if input = w.decimal(input); w.err != nil {
-				return d, w.err
+				return value, w.err
 			}
 		}
 		b.Data = connectdata.AppendBytes(b.Data, input)
@@ -257,15 +257,15 @@ func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 			w.failHere(fmt.Sprintf("%d bytes after the value", len(input)-w.pos))
 		}
 		if w.err != nil {
-			return d, fault.EndedBy(ctx, w.err)
+			return value, fault.EndedBy(ctx, w.err)
 		}
 	}
 	if r.anything && b.Data[start] == connectdata.TagNull {
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{}, nil
 	}
-	d.Size = uint32(len(b.Data) - start)
-	return d, nil
+	value.Size = uint32(len(b.Data) - start)
+	return value, nil
 }
 
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
@@ -318,19 +318,19 @@ func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
 		conversion.Flag("enhanced.avro.schema.support", wit.Medium, "false",
-			"Keep enumerations apart from texts, and packages of records apart from each other."),
+			"Keep enums distinct from strings, and records of different namespaces distinct from each other."),
 		conversion.Flag("connect.meta.data", wit.Low, "true",
-			"Add Kafka Connect's own attributes of schemas (connect.name, connect.version, …) to those of Avro."),
-		conversion.Flag("scrub.invalid.names", wit.Low, "false", "Replace in names what Avro does not allow there."),
+			"Add Kafka Connect's schema attributes (connect.name, connect.version, …) to Avro schemas."),
+		conversion.Flag("scrub.invalid.names", wit.Low, "false",
+			"Replace characters that Avro does not allow in names."),
 		conversion.Flag("allow.optional.map.keys", wit.Low, "false",
 			"Write maps whose keys are optional as maps, too."),
 		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
 		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
 		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
-			"Makes no difference here: the newest schema of "+
-				"use.latest.version has to lay values out as that of the record does, also with false, where "+
-				"Confluent's serializer writes by it without looking."),
+			"Has no effect here: with use.latest.version the newest schema must encode values like the record's "+
+				"schema. Confluent's serializer does not check that if this is false."),
 	)
 	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
 		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")

@@ -197,20 +197,20 @@ func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
 }
 
 // jsonInteger converts a JSON number without a fraction.
-func jsonInteger(v any) (int64, bool) {
-	switch x := v.(type) {
+func jsonInteger(value any) (int64, bool) {
+	switch number := value.(type) {
 	case int:
-		return int64(x), true
+		return int64(number), true
 	case int32:
-		return int64(x), true
+		return int64(number), true
 	case int64:
-		return x, true
+		return number, true
 	case float32:
-		return int64(x), float32(int64(x)) == x
+		return int64(number), float32(int64(number)) == number
 	case float64:
-		return int64(x), float64(int64(x)) == x
+		return int64(number), float64(int64(number)) == number
 	case json.Number:
-		n, err := x.Int64()
+		n, err := number.Int64()
 		return n, err == nil
 	}
 	return 0, false
@@ -218,22 +218,22 @@ func jsonInteger(v any) (int64, bool) {
 
 // asNumber converts like Java's intValue (32 bits) or longValue (64): the lowest bits of a whole literal, the nearest
 // number of one with a fraction, which is cut. The parser has converted literals with an exponent (3e9).
-func asNumber(v any, bits int) (int64, bool) {
-	n, ok := jsonInteger(v)
-	switch x := v.(type) {
+func asNumber(value any, bits int) (int64, bool) {
+	n, ok := jsonInteger(value)
+	switch number := value.(type) {
 	case float32:
-		return nearest(float64(x), bits), true
+		return nearest(float64(number), bits), true
 	case float64:
-		return nearest(x, bits), true
+		return nearest(number, bits), true
 	case json.Number:
-		if strings.ContainsAny(string(x), ".eE") {
-			f, err := x.Float64()
+		if strings.ContainsAny(string(number), ".eE") {
+			f, err := number.Float64()
 			if err != nil && !math.IsInf(f, 0) {
 				return 0, false
 			}
 			return nearest(f, bits), true
 		}
-		digits, negative := strings.CutPrefix(string(x), "-")
+		digits, negative := strings.CutPrefix(string(number), "-")
 		n, ok = 0, digits != ""
 		for _, c := range []byte(digits) {
 			if c < '0' || c > '9' {
@@ -275,13 +275,13 @@ func asText(value any) string {
 }
 
 func realNumber(value any) (float64, bool) {
-	switch x := value.(type) {
+	switch number := value.(type) {
 	case float64:
-		return x, true
+		return number, true
 	case float32:
-		return float64(x), true
+		return float64(number), true
 	case string:
-		switch x {
+		switch number {
 		case "NaN":
 			return math.NaN(), true
 		case "Infinity":
@@ -291,7 +291,7 @@ func realNumber(value any) (float64, bool) {
 		}
 		return 0, false
 	case json.Number:
-		f, err := x.Float64()
+		f, err := number.Float64()
 		return f, err == nil
 	}
 	n, ok := jsonInteger(value)

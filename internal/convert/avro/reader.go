@@ -86,29 +86,29 @@ func normalizeNode(v any, depth int) error {
 	if depth > 4*connectdata.MaxSchemaDepth {
 		return fmt.Errorf("expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
 	}
-	switch x := v.(type) {
+	switch node := v.(type) {
 	case []any: // a union, or fields
-		for _, item := range x {
+		for _, item := range node {
 			if err := normalizeNode(item, depth+1); err != nil {
 				return err
 			}
 		}
 	case map[string]any:
 		for _, name := range []string{"logicalType", "scale", "precision"} {
-			if value, given := x[name]; given {
-				x[logicalPrefix+name] = value
-				delete(x, name)
+			if value, given := node[name]; given {
+				node[logicalPrefix+name] = value
+				delete(node, name)
 			}
 		}
-		delete(x, "aliases")
-		switch x["type"] {
+		delete(node, "aliases")
+		switch node["type"] {
 		case "record", "error", "enum", "fixed":
-			if name, _ := x["name"].(string); trimEmptyNamespace(name) != name {
-				x["name"], x["namespace"] = trimEmptyNamespace(name), ""
+			if name, _ := node["name"].(string); trimEmptyNamespace(name) != name {
+				node["name"], node["namespace"] = trimEmptyNamespace(name), ""
 			}
 		}
 		for _, name := range []string{"type", "items", "values", "fields"} {
-			if err := normalizeNode(x[name], depth+1); err != nil {
+			if err := normalizeNode(node[name], depth+1); err != nil {
 				return err
 			}
 		}

@@ -418,17 +418,17 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 }
 
 // replaceNull makes a step write the default for a null, as Kafka Connect's Struct does.
-func (w *schemaWriter) replaceNull(s step, value []byte) step {
-	full := &s.branches[0] // a node with a default has its value first
+func (w *schemaWriter) replaceNull(optional step, value []byte) step {
+	full := &optional.branches[0] // a node with a default has its value first
 	rewriting := rewrite{ctx: context.Background(), input: value, maxOutput: conversion.MaxEnvelopeBytes}
 	lead := full.run(&rewriting, nil)
 	if rewriting.err != nil {
 		w.Fail(rewriting.err)
 	}
-	s.branches = slices.Clone(s.branches)
-	s.branches[1] = branch{prefix: lead}
-	s.identity = false
-	return s
+	optional.branches = slices.Clone(optional.branches)
+	optional.branches[1] = branch{prefix: lead}
+	optional.identity = false
+	return optional
 }
 
 // properties writes what Avro does not have as properties, with a comma before each.
@@ -528,36 +528,36 @@ func (w *schemaWriter) defaultValue(id uint32) {
 	w.Ended()
 }
 
-func (w *schemaWriter) json(id uint32, v any) {
+func (w *schemaWriter) json(id uint32, value any) {
 	n := &w.nodes[id]
-	switch x := v.(type) {
+	switch typed := value.(type) {
 	case nil:
 		w.Raw("null")
 	case bool, int8, int16, int32, int64:
-		w.Out = fmt.Append(w.Out, x)
+		w.Out = fmt.Append(w.Out, typed)
 	case float32:
-		w.Out = java.AppendJSONFloat(w.Out, float64(x), 32)
+		w.Out = java.AppendJSONFloat(w.Out, float64(typed), 32)
 	case float64:
-		w.Out = java.AppendJSONFloat(w.Out, x, 64)
+		w.Out = java.AppendJSONFloat(w.Out, typed, 64)
 	case string:
-		w.Quote(x)
+		w.Quote(typed)
 	case []byte:
-		runes := make([]rune, len(x)) // one character for each byte, as in Avro
-		for i, c := range x {
+		runes := make([]rune, len(typed)) // one character for each byte, as in Avro
+		for i, c := range typed {
 			runes[i] = rune(c)
 		}
 		w.Quote(string(runes))
 	case connectdata.List:
 		w.Raw("[")
-		for i, item := range x {
+		for i, item := range typed {
 			w.Comma(i)
 			w.json(n.Element, item)
 		}
 		w.Raw("]")
 	case connectdata.Map:
-		w.jsonMap(n, x)
+		w.jsonMap(n, typed)
 	case connectdata.Struct:
-		w.jsonRecord(n, x)
+		w.jsonRecord(n, typed)
 	}
 }
 

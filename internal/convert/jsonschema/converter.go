@@ -75,23 +75,22 @@ func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
 		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
-			"Write by the newest schema of the subject or by that of "+
-				"use.schema.id only where it is that of the record."),
+			"Write with the newest schema of the subject, or with that of use.schema.id, only if it equals the "+
+				"record's schema."),
 		conversion.Flag("object.additional.properties", wit.Medium, "true",
 			"Allow further properties in the schemas of objects."),
 		conversion.Flag("use.optional.for.nonrequired", wit.Medium, "false",
 			"Read properties that are not required as optional."),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
-			"How decimals are written: as "+
-				"BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
-		conversion.Flag("json.fail.invalid.schema", wit.Medium, "false", "Hold every document against its schema."),
+			"Format of decimals: BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
+		conversion.Flag("json.fail.invalid.schema", wit.Medium, "false", "Validate every document against its schema."),
 		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
 		conversion.Flag("generalized.sum.type.support", wit.Low, "false",
 			"Name unions and enumerations as Kafka Connect does."),
 		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
 		conversion.Flag("ignore.modern.dialects", wit.Low, "false",
-			"Read every schema as one of draft 7, as is done anyway."),
+			"Read every schema as draft 7, which is always the case here."),
 	)
 	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
 		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
@@ -121,8 +120,8 @@ func New(values setting.Values, u conversion.Use) (conversion.Converter, error) 
 
 // Encode implements [conversion.Converter].
 func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic string, b *record.Batch,
-	d wit.ValueSlice) ([]byte, bool, error) {
-	switch d.Encoding {
+	value wit.ValueSlice) ([]byte, bool, error) {
+	switch value.Encoding {
 	case wit.Absent:
 		return dst, true, nil
 	case wit.WithSchema:
@@ -131,9 +130,9 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 			"found one without")
 	}
 	enc := c.lastEncoder
-	if enc == nil || enc.schema.ID != d.Schema {
+	if enc == nil || enc.schema.ID != value.Schema {
 		var err error
-		if enc, err = c.encoderOf(ctx, d.Schema); err != nil {
+		if enc, err = c.encoderOf(ctx, value.Schema); err != nil {
 			return dst, false, err
 		}
 	}
@@ -147,7 +146,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	}
 	k := &c.budget
 	k.Start(ctx, dst, maxSize)
-	input, start := b.Bytes(d), len(dst)+registered.IDBytes
+	input, start := b.Bytes(value), len(dst)+registered.IDBytes
 	out, i, failed := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
 	if failed == nil && i != len(input) {
 		failed = fault.Broken(i, "bytes left over")
@@ -209,8 +208,9 @@ func (c *Converter) checkSchema(enc *encoder) func(string, []registry.NamedSchem
 			return &fault.Stop{Err: fmt.Errorf("%s is no JSON", what)}
 		}
 		if !reflect.DeepEqual(a, b) && c.strict {
-			return &fault.Stop{Err: fmt.Errorf("%s is not that of the record, and latest.compatibility.strict=true: "+
-				"expected %s, found %s", what, fault.CutTo(own, fault.MaxErrorBytes),
+			return &fault.Stop{Err: fmt.Errorf(
+				"%s differs from the record's schema, and latest.compatibility.strict=true: "+
+					"expected %s, found %s", what, fault.CutTo(own, fault.MaxErrorBytes),
 				fault.CutTo(theirs, fault.MaxErrorBytes))}
 		}
 		if c.options.validate {

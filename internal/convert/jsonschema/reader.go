@@ -89,19 +89,19 @@ func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o option
 	return s, nil
 }
 
-func (d *document) indexAnchors(v any) {
-	switch x := v.(type) {
+func (d *document) indexAnchors(value any) {
+	switch node := value.(type) {
 	case map[string]any:
 		for _, word := range []string{"$id", "id"} {
-			if id, ok := x[word].(string); ok && d.anchors[id] == nil {
-				d.anchors[id] = x
+			if id, ok := node[word].(string); ok && d.anchors[id] == nil {
+				d.anchors[id] = node
 			}
 		}
-		for _, below := range x {
+		for _, below := range node {
 			d.indexAnchors(below)
 		}
 	case []any:
-		for _, below := range x {
+		for _, below := range node {
 			d.indexAnchors(below)
 		}
 	}
@@ -223,7 +223,7 @@ func (s *schemaSource) single(schema subschema, depth int) (typedSchema, error) 
 		return list[0], nil
 	case len(list) == 0:
 		return typedSchema{}, fault.Data(
-			"a JSON Schema that says no type: expected type, properties, items, enum, oneOf, "+
+			"a JSON Schema without a type: expected type, properties, items, enum, oneOf, "+
 				"anyOf, allOf or $ref, found %s", quotedJSON(schema.value))
 	}
 	for i := range list {
@@ -373,7 +373,7 @@ func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool
 	}
 	kind := decisiveKind(last)
 	if kind == "" {
-		return 0, fault.Data("a JSON Schema that is several at once, of which none says what it is: %s",
+		return 0, fault.Data("a JSON Schema that combines several types, none of which applies alone: %s",
 			quotedJSON(composed.value))
 	}
 	return s.typedNode(last[kind], version, optional, depth+1)
@@ -476,7 +476,7 @@ func (s *schemaSource) reference(f typedSchema, version *int32, optional bool, d
 		return 0, err
 	}
 	if s.openReferences[location] {
-		return 0, fault.Data("a JSON Schema that contains itself, at %s: schemas of records end somewhere",
+		return 0, fault.Data("a JSON Schema that contains itself, at %s: recursive schemas are not supported",
 			fault.Quoted(location.fragment))
 	}
 	s.openReferences[location] = true
@@ -495,8 +495,8 @@ func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, erro
 				return schemaLocation{schema.document, text}, subschema{schema.document, v}, nil
 			}
 			return schemaLocation{}, subschema{},
-				fault.Data("the JSON Schema refers to %s, which the registry does not name as one of "+
-					"its references", fault.Quoted(text))
+				fault.Data("the JSON Schema refers to %s, which is not among its references in the registry",
+					fault.Quoted(text))
 		}
 	}
 	value, found := doc.root, true
@@ -507,7 +507,7 @@ func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, erro
 		value, found = doc.anchors["#"+fragment]
 	}
 	if !found {
-		return schemaLocation{}, subschema{}, fault.Data("the JSON Schema refers to %s, which is not there",
+		return schemaLocation{}, subschema{}, fault.Data("the JSON Schema refers to %s, which does not exist",
 			fault.Quoted(text))
 	}
 	return schemaLocation{doc, fragment}, subschema{doc, value}, nil

@@ -278,29 +278,29 @@ func (s *schemaWriter) orgJSON(text []byte) {
 }
 
 func (s *schemaWriter) orgValue(v any) {
-	switch x := v.(type) {
+	switch typed := v.(type) {
 	case nil:
 		s.Raw("null")
 	case bool:
-		s.Raw(strconv.FormatBool(x))
+		s.Raw(strconv.FormatBool(typed))
 	case string:
-		s.Quote(x)
+		s.Quote(typed)
 	case json.Number:
-		s.Out = appendOrgNumber(s.Out, string(x))
+		s.Out = appendOrgNumber(s.Out, string(typed))
 	case []any:
 		s.Raw("[")
-		for i, item := range x {
+		for i, item := range typed {
 			s.Comma(i)
 			s.orgValue(item)
 		}
 		s.Raw("]")
 	case map[string]any:
 		s.Raw("{")
-		for i, name := range java.HashMapOrder(slices.Sorted(maps.Keys(x)), java.Identity) {
+		for i, name := range java.HashMapOrder(slices.Sorted(maps.Keys(typed)), java.Identity) {
 			s.Comma(i)
 			s.Quote(name)
 			s.Raw(":")
-			s.orgValue(x[name])
+			s.orgValue(typed[name])
 		}
 		s.Raw("}")
 	}

@@ -88,7 +88,7 @@ func (ids TopicIDs) Keep(topic string, id uint32) {
 }
 
 // errNoRegistry is for converters that only check settings.
-var errNoRegistry = errors.New("the converter was made without a schema registry")
+var errNoRegistry = errors.New("the converter was created without a schema registry")
 
 // ID returns the registry's ID of a schema for a topic. name is the schema's own. check compares it with another schema
 // that the settings name, from the given source.
@@ -235,19 +235,16 @@ func Settings() *setting.Table {
 	}
 	t.Declare(
 		conversion.Flag("auto.register.schemas", wit.Medium, "true",
-			"Register schemas that the registry does not know. Where "+
-				"not, they are looked up."),
+			"Register schemas that the registry does not know. If false, they are only looked up."),
 		conversion.Flag("use.latest.version", wit.Low, "false",
-			"Write by the newest schema of the subject, where schemas are "+
-				"not registered."),
+			"Write with the newest schema of the subject if schemas are not registered."),
 		conversion.Flag("normalize.schemas", wit.Low, "false",
 			"Have the registry normalize schemas before it compares them."),
 		setting.Define("use.schema.id", wit.KindInt, wit.Low, setting.Default("-1"),
-			"Write by the schema of this id, where "+
-				"schemas are not registered; -1: by none."),
+			"Write with the schema of this ID if schemas are not registered; -1 means none."),
 		strategy("key"), strategy("value"),
 		setting.Define("schemas.cache.config", wit.KindInt, wit.Low, setting.Default("1000"),
-			"How many schemas are kept in each direction."),
+			"Number of schemas that are cached in each direction."),
 	)
 	// Features of Confluent's serializers that are not supported: without them values would be encoded in another way,
 	// or written without rules that a user relies on, such as encryption.
@@ -262,7 +259,7 @@ func Settings() *setting.Table {
 		t.DeclareUnsupported(setting.Define(name, wit.KindString, wit.Low, nil, documentation, rules...), harmless)
 	}
 	unsupported("rule.executors", "", "Rules of schemas to run with each value.")
-	unsupported("use.latest.with.metadata", "", "Write by the newest schema of the subject that has these metadata.")
+	unsupported("use.latest.with.metadata", "", "Write with the newest schema of the subject that has these metadata.")
 	unsupported("proxy.host", "", "Host of an HTTP proxy in front of the registry.",
 		setting.Alias("schema.registry.proxy.host"))
 	unsupported("proxy.port", "-1", "Its port.", setting.Alias("schema.registry.proxy.port"))

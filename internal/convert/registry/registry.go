@@ -54,23 +54,24 @@ func SettingKeys() []wit.ConfigKey {
 		return setting.Define(name, wit.KindPassword, wit.Medium, nil, documentation, rules...)
 	}
 	return []wit.ConfigKey{
-		setting.Define("schema.registry.url", wit.KindList, wit.High, nil, "Addresses of the schema registry, "+
-			"http:// or https://; the first that answers is asked.", setting.Required()),
-		text("basic.auth.credentials.source", "URL", "Where user and password stand: in the address, or in "+
-			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO"),
+		setting.Define("schema.registry.url", wit.KindList, wit.High, nil,
+			"URLs of the schema registry, http:// or https://; the first one that responds is used.",
+			setting.Required()),
+		text("basic.auth.credentials.source", "URL", "Source of user and password: the URL, or basic.auth.user.info.",
+			setting.Allowed("URL", "USER_INFO"),
 			setting.Alias("schema.registry.basic.auth.credentials.source")),
-		secret("basic.auth.user.info", "User and password with a colon between.",
+		secret("basic.auth.user.info", "User and password, separated by a colon.",
 			setting.Alias("schema.registry.basic.auth.user.info")),
-		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Where the token stands: in bearer.auth.token.",
+		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Source of the token: bearer.auth.token.",
 			setting.Allowed("STATIC_TOKEN"), setting.Alias("schema.registry.bearer.auth.credentials.source")),
-		secret("bearer.auth.token", "Token that goes with each request.",
+		secret("bearer.auth.token", "Token that is sent with each request.",
 			setting.Alias("schema.registry.bearer.auth.token")),
-		setting.Define(security+"{name}", wit.KindString, wit.Low, nil, "Kafka's settings of TLS, for the registry: "+
-			"ssl.truststore.location and so on."),
+		setting.Define(security+"{name}", wit.KindString, wit.Low, nil,
+			"Kafka's TLS settings for the registry, such as ssl.truststore.location."),
 	}
 }
 
-// security begins the TLS settings, which continue like those of Kafka's clients.
+// security begins the TLS settings, which continue with the names of Kafka's clients.
 const security = "schema.registry.ssl."
 
 func Parse(values setting.Values) (settings Settings, err error) {
@@ -206,7 +207,7 @@ func (c *Client) Outage() string {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.address,
+	return fmt.Sprintf("the schema registry %s has not responded since %s: %s", c.address,
 		since.UTC().Format(time.RFC3339),
 		c.lastError)
 }
@@ -271,8 +272,8 @@ func (f *schemaResponse) checkRules(what string, way Direction) error {
 // respond with an ID alone do not report them.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	f, err := c.find(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
-		&sr.Schema{Schema: text, Type: kind}, normalize, true)
+	f, err := c.find(ctx, schemaRequest{what: "register the schema of " + subject, method: http.MethodPost,
+		path: subjectPath(subject) + "/versions", schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
 		err = f.checkRules("the schema of "+subject, Written)
 	}
@@ -282,8 +283,8 @@ func (c *Client) Register(ctx context.Context, subject string, kind Kind, text s
 // Lookup returns the ID of a registered schema.
 func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
-		&sr.Schema{Schema: text, Type: kind}, normalize, true)
+	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
+		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
 		err = f.checkRules("the schema of "+subject, Written)
 	}
@@ -291,8 +292,8 @@ func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text str
 }
 
 func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
-	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
-		&sr.Schema{Schema: text, Type: kind}, false, true)
+	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
+		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}})
 	return f.Version, err
 }
 
@@ -310,8 +311,8 @@ func (c *Client) Ping(ctx context.Context) error {
 }
 
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
-	f, err := c.find(ctx, "get the newest schema of "+subject, http.MethodGet, subjectPath(subject)+"/versions/latest",
-		nil, false, true)
+	f, err := c.find(ctx, schemaRequest{what: "get the newest schema of " + subject, method: http.MethodGet,
+		path: subjectPath(subject) + "/versions/latest"})
 	if err == nil {
 		err = f.checkRules("the newest schema of "+subject, Written)
 	}
@@ -330,7 +331,7 @@ func (c *Client) SchemaByGUID(ctx context.Context, guid string, way Direction) (
 
 func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []NamedSchema, kind Kind,
 	err error) {
-	f, err := c.find(ctx, "get "+what, http.MethodGet, path, nil, false, false)
+	f, err := c.find(ctx, schemaRequest{what: "get " + what, method: http.MethodGet, path: path, withoutID: true})
 	if err == nil {
 		err = f.checkRules(what, way)
 	}
@@ -343,24 +344,29 @@ func (c *Client) schema(ctx context.Context, what, path string, way Direction) (
 
 func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(subject) }
 
-// find requests one schema. With withID a successful response without an ID, such as a gateway's, is an error.
-func (c *Client) find(ctx context.Context, what, method, path string, schema *sr.Schema, normalize,
-	withID bool) (response schemaResponse,
-	err error) {
-	err = c.retry(ctx, what, func(ctx context.Context) error {
-		if normalize {
+// schemaRequest is a request for one schema, which is sent as the body if it is set.
+type schemaRequest struct {
+	what, method, path string // what names the request in errors
+	schema             *sr.Schema
+	normalize          bool
+	withoutID          bool // the response has no ID; otherwise one without, such as a gateway's, is an error
+}
+
+func (c *Client) find(ctx context.Context, request schemaRequest) (response schemaResponse, err error) {
+	err = c.retry(ctx, request.what, func(ctx context.Context) error {
+		if request.normalize {
 			ctx = sr.WithParams(ctx, sr.Normalize)
 		}
 		var body any
-		if schema != nil {
-			body = schema
+		if request.schema != nil {
+			body = request.schema
 		}
 		response = schemaResponse{}
-		if err := c.api.Do(ctx, method, path, body, &response); err != nil {
+		if err := c.api.Do(ctx, request.method, request.path, body, &response); err != nil {
 			return err
 		}
-		if withID && (response.ID <= 0 || response.ID > math.MaxInt32) {
-			return fmt.Errorf("the answer has no id of a schema: expected 1 to %d, found %d", math.MaxInt32,
+		if !request.withoutID && (response.ID <= 0 || response.ID > math.MaxInt32) {
+			return fmt.Errorf("the response has no schema ID: expected 1 to %d, found %d", math.MaxInt32,
 				response.ID)
 		}
 		return nil
@@ -415,24 +421,21 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began, err := time.Now(), do(ctx)
-		refused := &RejectedError{}
 		var answer *sr.ResponseError
-		var elsewhere *secret.Elsewhere
+		var redirect *secret.Elsewhere
 		switch {
 		case err == nil:
 			c.recordAnswer(began)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.As(err, &elsewhere):
+		case errors.As(err, &redirect):
 			c.recordAnswer(began)
-			return &RejectedError{Text: fmt.Sprintf("schema registry %s: %s: %v", c.address, what, elsewhere)}
+			return &RejectedError{Text: fmt.Sprintf("schema registry %s: %s: %v", c.address, what, redirect)}
 		case errors.As(err, &answer) && !isTemporary(answer.StatusCode):
 			c.recordAnswer(began)
-			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
-			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.address, what, answer.StatusCode,
-				c.message(answer))
-			return refused
+			return &RejectedError{Status: answer.StatusCode, Code: answer.ErrorCode, Text: fmt.Sprintf(
+				"schema registry %s: %s: status %d: %s", c.address, what, answer.StatusCode, c.message(answer))}
 		}
 		c.recordOutage(began, what, c.printable(err.Error()))
 		if err := backoff.Wait(ctx); err != nil {
@@ -459,10 +462,10 @@ func (c *Client) recordOutage(began time.Time, what, why string) {
 	c.mu.Lock()
 	c.lastError = why
 	c.mu.Unlock()
-	c.partner.Lost(c.log, began, "", "the schema registry does not answer and is asked again until it does",
+	c.partner.Lost(c.log, began, "", "the schema registry does not respond; retrying until it does",
 		"registry", c.address, "for", what, "error", why)
 }
 
 func (c *Client) recordAnswer(began time.Time) {
-	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.address)
+	c.partner.Back(c.log, began, "the schema registry responds again", "registry", c.address)
 }

@@ -1,6 +1,6 @@
 // Package embedded is a Kafka broker in this process for development and tests: kfake, with data that survives a kill
-// and groups that stay alive. broker.go: [Broker]; folder.go: its folder, [Find] and [Attach]; members.go: heartbeats
-// for members that wait for a response, which kfake would remove.
+// and members that kfake would remove while they wait. broker.go, listener.go: [Broker]; folder.go: its folder, [Find]
+// and [Attach]; members.go: heartbeats for members that wait for a response.
 //
 // Invariants: one broker at a time owns a folder. Acknowledged records are on disk. Nothing is compacted or expires.
 package embedded
@@ -94,7 +94,8 @@ func Open(options Options) (*Broker, error) {
 			return nil, err
 		}
 	}
-	log.Info("embedded Kafka broker, for trying out: use Apache Kafka in production", "address", b.addr, "folder", data,
+	log.Info("embedded Kafka broker started, for development only: use Apache Kafka in production", "address", b.addr,
+		"folder", data,
 		"opened in", time.Since(started).Round(time.Millisecond))
 	return b, nil
 }

@@ -79,7 +79,7 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 			return addr, func() error { return nil }, nil
 		}
 		if folderClusterID(dir) == "" {
-			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it holds no data of one", dir)
+			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it contains no broker data", dir)
 		}
 		b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0", Hidden: true, Logger: log})
 		if err == nil {
@@ -118,7 +118,7 @@ func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	return *response.ClusterID, nil
 }
 
-var errLocked = errors.New("another culvert has it")
+var errLocked = errors.New("another process has locked it")
 
 func lockFolder(dir string) (*lock.Lock, error) {
 	l, err := lock.Acquire(filepath.Join(dir, "broker.lock"))

@@ -206,7 +206,7 @@ func (c *memberConn) readRequest() error {
 	c.request = request.Bytes()
 	body := c.request[4:]
 	if len(body) < 2 || kmsg.RequestForKey(int16(binary.BigEndian.Uint16(body))) == nil {
-		return errors.New("expected the key of an API of Kafka's")
+		return errors.New("expected the key of a Kafka API")
 	}
 	if m := waitingMemberOf(body); m != nil {
 		c.waiting.add(c, m)

@@ -143,19 +143,20 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 	mechanism := strings.ToUpper(s.text("sasl.mechanism"))
 	if far := remoteHost(bootstrap); withSASL && !withTLS && far != "" && (mechanism == "PLAIN" ||
 		mechanism == "OAUTHBEARER") {
-		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in "+
-			"clear: SASL_SSL does not", mechanism, far)
+		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in clear text: use "+
+			"SASL_SSL", mechanism, far)
 	}
 	if withTLS && s.has("ssl.endpoint.identification.algorithm") &&
 		s.text("ssl.endpoint.identification.algorithm") == "" {
-		warn("ssl.endpoint.identification.algorithm", "empty: a broker's certificate may be for any host, so that "+
-			"whoever has one of the same authority can listen in")
+		warn("ssl.endpoint.identification.algorithm",
+			"empty: a broker's certificate is accepted for any host, so that any holder of a certificate of the "+
+				"same authority can intercept connections")
 	}
 	if _, insecure, _ := suites(s.text("ssl.cipher.suites")); withTLS && len(insecure) > 0 {
-		warn("ssl.cipher.suites", "%s can be broken", strings.Join(insecure, ", "))
+		warn("ssl.cipher.suites", "%s is insecure", strings.Join(insecure, ", "))
 	}
 	if withTLS && hasTLS13(s.text("ssl.cipher.suites")) {
-		warn("ssl.cipher.suites", "those of TLS 1.3 cannot be chosen: all of them are offered")
+		warn("ssl.cipher.suites", "suites of TLS 1.3 cannot be selected: all of them are offered")
 	}
 	return warnings
 }

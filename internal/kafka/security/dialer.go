@@ -169,7 +169,7 @@ func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 
 func (g *Dialer) probePlain(address string) {
 	g.startProbe(address, g.access.speaksPlainKafka,
-		"expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or "+
+		"expected TLS, but the broker speaks plain Kafka: set %s to PLAINTEXT or "+
 			"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
@@ -203,7 +203,8 @@ func (g *Dialer) handleDialError(ctx, timed context.Context, network, address st
 	if g.access.maxProxyOutage > 0 {
 		if since := g.proxyOutageSince(); time.Since(since) >= g.access.maxProxyOutage {
 			return g.deny(&Denied{Broker: address, Cause: err,
-				text: fmt.Sprintf("no way to it for %v (%soutage.ms): %v", time.Since(since).Round(time.Second),
+				text: fmt.Sprintf("unreachable through the proxy for %v (%soutage.ms): %v",
+					time.Since(since).Round(time.Second),
 					proxyPrefix, err)})
 		}
 	}
@@ -306,13 +307,13 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	address := addressOf(broker)
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		g.handleLogonError(address, err, "it refuses user and password, or token, of %s: "+err.Error(),
+		g.handleLogonError(address, err, "it rejects the user and password, or token, of %s: "+err.Error(),
 			"sasl.jaas.config")
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		g.handleLogonError(address, err, "it does not offer the mechanism of %s"+g.offeredMechanisms(address),
 			"sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
-		g.handleLogonError(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, "+
+		g.handleLogonError(address, err, "it accepts no SASL on this port: set %s to PLAINTEXT or SSL, "+
 			"or use its port for SASL", "security.protocol")
 	case isPermanent(err):
 		g.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
@@ -343,7 +344,7 @@ func (g *Dialer) handleDisconnect(address string, err error) {
 
 func (g *Dialer) probeTLS(address string) {
 	g.startProbe(address, g.access.speaksTLS,
-		"expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or "+
+		"expected Kafka without TLS, but the broker speaks TLS: set %s to SSL or SASL_SSL, or "+
 			"use its port for plain text", "security.protocol")
 }
 
@@ -367,9 +368,10 @@ func (g *Dialer) handleLogonDisconnect(address string, err error) {
 		time.Since(g.logons.failingSince) >= denyDisconnectedAfter
 	g.mu.Unlock()
 	if isPermanent {
-		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user "+
-			"and password, or token, of %s may be wrong, or not be of %s",
-			g.access.settingName("sasl.jaas.config"), g.access.settingName("sasl.mechanism"))})
+		g.deny(&Denied{Broker: address, Cause: err,
+			text: fmt.Sprintf("it closes the connection during logon: the user and password, or token, of %s may be "+
+				"wrong, or %s may be another one",
+				g.access.settingName("sasl.jaas.config"), g.access.settingName("sasl.mechanism"))})
 	}
 }
 
@@ -383,7 +385,7 @@ func (g *Dialer) startProbe(address string, hasOther func(context.Context, strin
 	}
 	g.probe.running = true
 	go func() {
-		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
+		defer guard.Recover(nil, "the probe of a broker that does not respond", nil)
 		ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
 		defer cancel()
 		confirmed := hasOther(ctx, address)
@@ -426,7 +428,7 @@ func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ 
 		g.outages.recordResponse(g.log, broker)
 	case g.access.sasl == nil && isDisconnect(err):
 		g.startProbe(addressOf(broker), g.access.requiresSASL,
-			"expected no SASL, and it wants one: set %s to SASL_SSL (or "+
+			"expected no SASL, but the broker requires it: set %s to SASL_SSL (or "+
 				"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}
 }

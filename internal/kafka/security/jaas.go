@@ -73,7 +73,7 @@ func (t *jaasScanner) readOptions(options map[string]string) error {
 			return errors.New("expected a semicolon at the end, found none")
 		case name.kind != jaasWord:
 			return fmt.Errorf("expected NAME=VALUE or a semicolon at character %d, found something else (a value "+
-				"with special characters must stand in quotes)", name.at)
+				"with special characters must be quoted)", name.at)
 		}
 		equals, err := t.next()
 		if err != nil {

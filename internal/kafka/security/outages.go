@@ -58,7 +58,7 @@ func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed 
 		return
 	}
 	o.byBroker[number] = &outage{addressOf(b), time.Now()}
-	log.Warn("kafka: a broker is away, and is asked again until it is back", "broker", addressOf(b), "error", err)
+	log.Warn("kafka: a broker is unreachable; reconnecting until it is back", "broker", addressOf(b), "error", err)
 }
 
 func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
@@ -75,7 +75,8 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 		}
 		delete(o.byBroker, number)
 		o.lastEnd, o.lastOutage = now, *was
-		log.Info("kafka: a broker is back", "broker", was.address, "after", now.Sub(was.since).Round(time.Millisecond))
+		log.Info("kafka: a broker is reachable again", "broker", was.address, "after",
+			now.Sub(was.since).Round(time.Millisecond))
 	}
 	o.ongoing.Store(len(o.byBroker) > 0)
 }

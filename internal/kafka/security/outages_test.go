@@ -108,7 +108,7 @@ func TestOutages(t *testing.T) {
 				var said []string
 				for line := range strings.Lines(text.String()) {
 					what := "away "
-					if strings.Contains(line, "a broker is back") {
+					if strings.Contains(line, "a broker is reachable again") {
 						what = "back "
 					}
 					_, address, _ := strings.Cut(line, " broker=")

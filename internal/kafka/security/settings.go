@@ -74,14 +74,14 @@ func unsupported(name, reason string) property {
 func noEffect(name string) property { return property{name: name, noEffect: true} }
 
 const (
-	storeTypeDoc  = "JKS, PKCS12 or PEM; by content unless given."
+	storeTypeDoc  = "JKS, PKCS12 or PEM; detected from the content if not set."
 	noJavaClasses = "Java classes cannot be run"
 	noProviders   = "there are no Java security providers"
 )
 
 // properties are Kafka 4.3's security properties without a prefix, in the order of the reference.
 var properties = []property{
-	{name: "security.protocol", defaultValue: "PLAINTEXT", doc: "How brokers are spoken to.",
+	{name: "security.protocol", defaultValue: "PLAINTEXT", doc: "Protocol of connections to brokers.",
 		rules: []wit.Rule{setting.Allowed("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")}},
 	unsupported("security.providers", noProviders),
 
@@ -93,18 +93,18 @@ var properties = []property{
 	supported("ssl.keystore.type", wit.KindString, storeTypeDoc),
 	supported("ssl.keystore.location", wit.KindString, "File with the client's key and certificate."),
 	supported("ssl.keystore.password", wit.KindPassword, "Password of that file."),
-	supported("ssl.key.password", wit.KindPassword, "Password of the key in it; that of the file unless given."),
+	supported("ssl.key.password", wit.KindPassword, "Password of the key in that file; default: the file's password."),
 	supported("ssl.keystore.key", wit.KindPassword, "The client's key as PEM text.").withCheck(pemText("PRIVATE KEY")),
 	supported("ssl.keystore.certificate.chain", wit.KindPassword,
-		"The client's certificate and those above it as PEM text.").withCheck(pemText("CERTIFICATE")),
+		"The client's certificate and its issuers as PEM text.").withCheck(pemText("CERTIFICATE")),
 	supported("ssl.truststore.type", wit.KindString, storeTypeDoc),
 	supported("ssl.truststore.location", wit.KindString,
-		"File with the certificates that brokers' are trusted by; the system's unless given."),
+		"File with the trusted certificates of brokers; default: the system's."),
 	supported("ssl.truststore.password", wit.KindPassword, "Password of that file."),
 	supported("ssl.truststore.certificates", wit.KindPassword,
 		"The same as PEM text.").withCheck(pemText("CERTIFICATE")),
 	supported("ssl.endpoint.identification.algorithm", wit.KindString,
-		"Empty: a broker's certificate may be for any host.").withCheck(hostNames),
+		"Empty: host names in certificates are not checked.").withCheck(hostNames),
 	unsupported("ssl.engine.factory.class", noJavaClasses+"; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and "+
 		"PEM"),
 	noEffect("ssl.keymanager.algorithm"),
@@ -112,8 +112,8 @@ var properties = []property{
 	noEffect("ssl.secure.random.implementation"),
 
 	supported("sasl.mechanism", wit.KindString, mechanisms+".").withCheck(knownMechanism),
-	supported("sasl.jaas.config", wit.KindPassword, "The login module with user and password, as Java's JAAS has it."),
-	supported("sasl.login.callback.handler.class", wit.KindClass, "Where tokens of OAUTHBEARER come from."),
+	supported("sasl.jaas.config", wit.KindPassword, "JAAS login module with user and password."),
+	supported("sasl.login.callback.handler.class", wit.KindClass, "Source of OAUTHBEARER tokens."),
 	unsupported("sasl.client.callback.handler.class", noJavaClasses),
 	unsupported("sasl.login.class", noJavaClasses),
 	noEffect("sasl.kerberos.service.name"), // GSSAPI itself is rejected as a mechanism
@@ -132,7 +132,8 @@ var properties = []property{
 	noEffect("sasl.login.retry.backoff.ms"),
 	noEffect("sasl.login.retry.backoff.max.ms"),
 
-	supported("sasl.oauthbearer.token.endpoint.url", wit.KindString, "Token service, or file:///… with a token."),
+	supported("sasl.oauthbearer.token.endpoint.url", wit.KindString,
+		"URL of the token service, or file:///… of a file with a token."),
 	supported("sasl.oauthbearer.scope", wit.KindString, "Scope of tokens."),
 	supported("sasl.oauthbearer.client.credentials.client.id", wit.KindString, "Client id for the token service."),
 	supported("sasl.oauthbearer.client.credentials.client.secret", wit.KindPassword,

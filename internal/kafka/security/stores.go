@@ -106,7 +106,7 @@ func (s settings) trustLocation() (*keystore.Location, error) {
 // isPEM: as in Kafka, texts must be PEM, and a type must say so.
 func (s settings) isPEM(name string) error {
 	if t := s.text(name); t != "" && !strings.EqualFold(t, "PEM") {
-		return s.problem(name, "expected PEM, since key and certificates stand in settings, found %q", t)
+		return s.problem(name, "expected PEM, since key and certificates are in settings, found %q", t)
 	}
 	return nil
 }

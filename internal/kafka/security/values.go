@@ -23,7 +23,7 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 		case "TLSv1.3":
 			version = tls.VersionTLS13
 		case "TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello":
-			return 0, 0, fmt.Errorf("%s is broken, and Java has it switched off, too: expected TLSv1.2 or TLSv1.3",
+			return 0, 0, fmt.Errorf("%s is insecure and disabled in Java, too: expected TLSv1.2 or TLSv1.3",
 				name)
 		default:
 			return 0, 0, fmt.Errorf("expected TLSv1.2 or TLSv1.3, found %q", name)

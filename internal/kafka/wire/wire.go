@@ -50,7 +50,7 @@ func (c *Conn) RoundTrip(request kmsg.Request) ([]byte, error) {
 		return nil, asConnectionClosed(request, err)
 	}
 	if correlation != c.correlation || size > maxResponseBytes {
-		return nil, fmt.Errorf("an answer to %s: expected correlation %d and at most %d bytes, found %d and %d bytes",
+		return nil, fmt.Errorf("response to %s: expected correlation ID %d and at most %d bytes, found %d and %d bytes",
 			kmsg.NameForKey(request.Key()), c.correlation, maxResponseBytes, correlation, size)
 	}
 	frame := make([]byte, size+4)
@@ -80,7 +80,7 @@ func PeekResponse(r *bufio.Reader) (size, correlation int32, err error) {
 	}
 	size, correlation = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
 	if size < 4 {
-		return 0, 0, fmt.Errorf("expected an answer of a Kafka broker, found bytes % x: does its listener want "+
+		return 0, 0, fmt.Errorf("expected a response of a Kafka broker, found bytes % x: does its listener use "+
 			"another security.protocol?", b)
 	}
 	return size, correlation, nil

@@ -292,7 +292,7 @@ func TestRefreshOfARecreatedTopic(t *testing.T) {
 	require.NoError(t, err)
 	two := openTestStore(t, k, DefaultConfig())
 	require.NoError(t, two.Set(ctx, "orders", entry(7)))
-	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, and was read up to 3",
+	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, but was read up to 3",
 		"restart the worker to continue from there")
 }
 
