@@ -231,7 +231,7 @@ func sceneDeaf(t *testing.T, code string) {
 		r.want["b"] = "2"
 		r.at(leader, "a", 3)
 		r.at(leader, "b", 3)
-		r.problem("expected worker " + deaf.name + ":8083 to read topic " + testTopic)
+		r.problem("expected worker " + deaf.name + ":8083 to keep up with topic " + testTopic)
 		r.sleep(time.Minute)
 		r.at(leader, "a", 3)
 		deaf.mu.Lock()

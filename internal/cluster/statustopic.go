@@ -160,7 +160,7 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 func (t *StatusTopic) Close(ctx context.Context) (err error) {
 	for left := t.pending(); left > 0 && err == nil; left = t.pending() {
 		if err = pause.For(ctx, 5*time.Millisecond); err != nil {
-			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses are not written: %w", t.name, left, err)
+			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses cannot be written: %w", t.name, left, err)
 		}
 	}
 	t.cancel()

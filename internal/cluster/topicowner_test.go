@@ -240,7 +240,7 @@ func TestUnreachedMembers(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		assert.Equal(t, 1, len(problems()))
-		assert.Contains(t, problems()[0], "expected worker w2:1 to answer at http://w2:1, which it advertises")
+		assert.Contains(t, problems()[0], "expected worker w2:1 to respond at its advertised URL http://w2:1")
 		assert.Equal(t, 1, strings.Count(journal.String(), "expected worker "))
 		<-ended
 		assert.Equal(t, 0, len(problems()))

@@ -188,7 +188,7 @@ func TestRegistryThatIsAway(t *testing.T) {
 		client, err = registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
 			roundTrip(func(r *http.Request) (*http.Response, error) {
 				if answers++; answers < 5 {
-					if !strings.Contains(client.Outage(), "does not answer") && answers > 1 {
+					if !strings.Contains(client.Outage(), "has not responded") && answers > 1 {
 						t.Errorf("expected the outage in the status, found %q", client.Outage())
 					}
 					if answers == 3 && !strings.HasSuffix(client.Outage(), ": <html>") {
