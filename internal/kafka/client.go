@@ -2,15 +2,18 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/wit"
@@ -204,4 +207,30 @@ func isTransientValue(value any) bool {
 	err, ok := value.(error)
 	return ok && err != nil && (security.IsTransient(err) || isUnknownMember(err) || security.IsUnreachable(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
+}
+
+// Dial connects to a broker as the administrator does, with proxy and TLS but without SASL. It logs nothing.
+func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.Admin.withDefaults(c.ClientConfig).access.Dial(ctx, c.Logger, network, address)
+}
+
+func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
+
+// CheckReachable returns nil if a bootstrap broker accepts connections, a [*security.Denied] if retrying is useless.
+func (c Config) CheckReachable(ctx context.Context) error {
+	var all []error
+	for _, address := range c.Admin.withDefaults(c.ClientConfig).Bootstrap {
+		conn, err := c.Dial(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// TLS returns the administrator's TLS configuration, nil for none. explain adds the setting that fixes a failed
+// handshake.
+func (c Config) TLS() (config *tls.Config, explain func(error) error) {
+	return c.Admin.withDefaults(c.ClientConfig).access.TLS()
 }
