@@ -365,7 +365,7 @@ func (p *plan) restorePrevious() {
 	}
 }
 
-// delayLost lets the resources of a lost member wait, unless a member with its name has joined.
+// delayLostMember lets the resources of a lost member wait, unless a member with its name has joined.
 func (p *plan) delayLostMember(history memberHistory, names map[string]int, intended []int, isOwned []bool) {
 	back, returned := names[history.name]
 	until := history.missingSince.Add(p.in.Delay)

@@ -153,12 +153,12 @@ func (l *link) cutOff(cut bool) {
 	}
 }
 
-// maxPieces bounds the pieces that a connection holds, like the buffers of TCP: more than any test sends.
-const maxPieces = 1 << 12
+// pieceCount is how many pieces a connection holds, as buffers of TCP do: more than any test sends.
+const pieceCount = 1 << 12
 
 // carry copies bytes through a gate, and closes the connection after them.
 func carry(from, to net.Conn, g *gate, closed <-chan struct{}, end func()) {
-	pieces := make(chan []byte, maxPieces)
+	pieces := make(chan []byte, pieceCount)
 	go func() {
 		defer close(pieces)
 		for {
