@@ -150,7 +150,7 @@ func TestAnswersOfWorkers(t *testing.T) {
 	drained := map[string]string{"PUT /culvert/drain": "", "GET /culvert/cluster": `{"unplaced":{}}`}
 	placed := workerWith(t, drained)
 	drained = maps.Clone(drained)
-	drained["GET /culvert/cluster"] = `{"unplaced":{"orders":"expected a worker that has what class X needs"}}`
+	drained["GET /culvert/cluster"] = `{"unplaced":{"orders":"expected a worker with the plugins of class X"}}`
 	const running = `{"a":{"status":{"name":"a","connector":{"state":"RUNNING"},"tasks":[]}}}`
 	unknown := workerWith(t, map[string]string{"GET /connectors": running, "GET /culvert/connectors": "not now"})
 	away := workerWith(t, map[string]string{"GET /connectors": running,
@@ -170,7 +170,7 @@ func TestAnswersOfWorkers(t *testing.T) {
 			"unknown states of connectors: only Kafka Connect's states are shown"},
 		{"a worker is drained", []string{"drain", "--url", placed}, 0, "the worker is drained\n"},
 		{"who drains a worker is told what runs nowhere", []string{"drain", "--url", workerWith(t, drained)}, 0,
-			"orders: no worker runs it, or tasks of it: expected a worker that has what class X needs"},
+			"orders: no worker runs it, or tasks of it: expected a worker with the plugins of class X"},
 		{"states of some workers are not known", []string{"status", "--url", away}, 1,
 			"unknown states of connectors: worker w2: away"},
 		{"resumed logons are a number", []string{"connectors", "lockouts", "resume", "--json"}, 0,

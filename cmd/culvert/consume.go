@@ -96,7 +96,7 @@ func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topi
 		if err != nil {
 			return read, asUsageError(err)
 		}
-		if read.From, err = reader.Since(ctx, topic, at); err != nil {
+		if read.From, err = reader.OffsetsForTime(ctx, topic, at); err != nil {
 			return read, asFailure(err)
 		}
 	}
@@ -106,7 +106,7 @@ func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topi
 	if o.offset > 0 {
 		// From an offset beyond the end nothing would be read, or with --follow records from another offset. The ends
 		// are the offsets since a time that no record has.
-		ends, err := reader.Since(ctx, topic, time.UnixMilli(math.MaxInt64))
+		ends, err := reader.OffsetsForTime(ctx, topic, time.UnixMilli(math.MaxInt64))
 		if end, exists := ends[o.partition]; err == nil && exists && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
 				o.offset)
@@ -159,7 +159,7 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker, lo
 		return brokers, nil, asUsageError(err)
 	}
 	brokers.Logger = log
-	if err := brokers.Reach(ctx); err != nil { // at once what a client would try for long
+	if err := brokers.CheckReachable(ctx); err != nil { // at once what a client would try for long
 		done()
 		return brokers, nil, asFailure(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}

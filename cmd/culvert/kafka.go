@@ -37,6 +37,6 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string, l
 		return nil, k, asUsageError(fmt.Errorf("%s: %w", file, err))
 	}
 	k.Logger = log
-	k.Follow(w.Current)
+	k.SetCurrentValues(w.Current)
 	return w, k, nil
 }

@@ -15,10 +15,9 @@ import (
 
 const defaultRequests = 4
 
-// Input is everything that [Assign] decides by.
 type Input struct {
-	Now        time.Time     // with its monotonic reading, so that nobody who sets the clock ends or lengthens a delay
-	Delay      time.Duration // scheduled.rebalance.max.delay.ms: how long units of a member that vanished wait for it
+	Now        time.Time     // has a monotonic reading: setting the clock must not end or extend a delay
+	Delay      time.Duration // scheduled.rebalance.max.delay.ms: how long resources of a lost member wait for it
 	Members    []Member
 	Connectors []Connector
 	// State is empty for a new leader, and for one whose last plan was not the group's last generation (as in Kafka
@@ -26,38 +25,36 @@ type Input struct {
 	State AssignorState
 }
 
-// Member is a member of the group with the metadata of its join.
 type Member struct {
 	ID string
 	Metadata
 }
 
-// Connector is a connector of the config topic.
 type Connector struct {
 	Name      string
-	Key       Key    // of the name
-	Class     string // for texts
-	Missing   string // for texts: what it needs that no member has
-	Created   int64  // offset of its first record: of two with one claim the earlier one runs
-	Version   int64  // see Held
-	Tasks     int    // of that version; 0 where it is stopped
+	Key       Key    // hash of the name
+	Class     string // for messages
+	Missing   string // for messages: what it needs that no member has
+	Created   int64  // offset of its record: of two connectors with a common claim the earlier one runs
+	Version   int64  // see ResourceSet
+	Tasks     int    // of that version; 0 if it is stopped
 	Claims    []string
-	Origin    string // what its tasks ask, "" if nothing
+	Origin    string // the service that its tasks send requests to, "" for none
 	Requests  int
 	PerSecond float64
-	Eligible  []bool // by Input.Members: who has what the class needs; nil: everybody
+	Eligible  []bool // by index of Input.Members: the member has the plugins; nil means all
 }
 
-// AssignorState is what a leader keeps from one plan to the next.
+// AssignorState is passed from one plan to the next.
 type AssignorState struct {
 	members  []memberHistory
-	versions map[versionKey]Connector // the living ones, and those that members held
+	versions map[versionKey]Connector // existing ones, and those that members owned
 }
 
 type memberHistory struct {
 	id, name           string
-	missingSince       time.Time     // when it was missed first; zero: it was there
-	assigned, deferred []ResourceSet // its target; and what it could not be given, as others held it
+	missingSince       time.Time     // when it was first missing; zero while it is a member
+	assigned, deferred []ResourceSet // its target, and what must be released by others first
 }
 
 type versionKey struct {
@@ -65,18 +62,17 @@ type versionKey struct {
 	version   int64
 }
 
-// Output is a plan.
 type Output struct {
-	Targets           map[string][]ResourceSet           // by member id: all that it is to run
-	Origins           map[string]map[Key]limits.Division // by member id, see [Assignment.Origins]
-	Unplaced          map[string]string                  // reasons by connector: why it, or its tasks, are not assigned
+	Targets           map[string][]ResourceSet           // by member ID: all that it must run
+	Origins           map[string]map[Key]limits.Division // by member ID, see [Assignment.Origins]
+	Unplaced          map[string]string                  // by connector: why it or its tasks are not assigned
 	Next              time.Time
 	RejoinAfterRevoke bool
 	State             AssignorState
 }
 
-// Assign plans what each member runs. It depends on its input alone and changes none of it. Its rules, of which P16 is
-// the repository's:
+// Assign plans which connectors and tasks (resources) each member of the group runs. The plan depends on its input
+// alone, which is not changed. Rules:
 //
 //   - A resource is assigned when no other member owns it, a task only when no other member owns a task of another
 //     version of the connector, or of a connector with a common claim. An unknown version has all claims. So a move
@@ -87,45 +83,46 @@ type Output struct {
 //     does.
 //   - Resources of a lost member wait for it, and nothing moves for balance in the meantime. Members are known by
 //     name.
-//   - P16: the tasks of an origin are on no more members than it accepts concurrent requests, because members divide
-//     its limits by their number. One that must release its last tasks counts until it has; one with an unknown
-//     version counts for all origins.
+//   - The tasks of an origin are on no more members than it accepts concurrent requests, because members divide its
+//     limits by their number (RATIONALE.md P16). A member that must release its last tasks counts until it has; one
+//     with tasks of an unknown version counts for all origins.
 func Assign(in Input) Output {
 	p := newPlan(in)
 	p.restorePrevious()
 	p.assignUnowned()
-	p.rebalance(false)
+	p.rebalance(onlyIdle)
 	p.rebalanceRunning()
-	p.emit()
+	p.buildOutput()
 	return p.out
 }
 
-// plan is a plan in progress. assigned, tasks and the counts of origins follow from resources; only move changes them.
+// plan is a plan in progress. assigned, tasks and the counts of origins follow from resources, so only move changes
+// them.
 type plan struct {
 	in              *Input
 	out             Output
-	connectors      []Connector  // in the order of their creation
-	index           map[Key]int  // of connectors
-	resources       []resource   // of connectors in their order, rising
-	first           []int        // of a connector: its first unit; one more for the end
-	assigned        [2][][]int   // units: connectors and tasks, by member
-	tasks           [][]int      // by connector and member
+	connectors      []Connector  // in order of creation
+	index           map[Key]int  // of connectors, by hash
+	resources       []resource   // in order of connectors and index
+	first           []int        // by connector: its first resource; one more for the end
+	assigned        [2][][]int   // resources (connectors, tasks) by member
+	tasks           [][]int      // number of tasks by connector and member
 	owned           [][]ownedSet // by connector
 	claims          map[string][]ownedSet
-	unknownVersions []int // members that hold tasks of a version that the memory does not know
+	unknownVersions []int // members with tasks of a version that State does not have
 	origins         []origin
-	originOf        []int // by connector; -1: none
+	originOf        []int // by connector; -1 for none
 }
 
 type resource struct {
 	connector, index int
-	owner            int  // the member that is to have it, or nobody, or vanished
-	running          bool // the owner holds it and was not asked to let go
+	owner            int  // index of the member that shall run it, or unassigned, or delayed
+	running          bool // the owner already runs it
 }
 
 const (
 	unassigned = -1
-	delayed    = -2 // a member that is waited for
+	delayed    = -2 // waits for a lost member
 )
 
 type ownedSet struct {
@@ -134,21 +131,21 @@ type ownedSet struct {
 }
 
 type origin struct {
-	key       Key
-	requests  int     // that it may have at a time
-	perSecond float64 // requests; 0: as many as members like
-	tasks     []int   // that the member is to have
-	members   int     // that are to have any
-	users     []bool  // the member holds tasks, or is given some
-	userCount int     // members that do, or may
+	key         Key
+	maxRequests int     // concurrent requests that it accepts
+	perSecond   float64 // requests; 0 means no limit
+	tasks       []int   // number of tasks by member
+	memberCount int     // with tasks
+	isUser      []bool  // by member: it runs tasks, or will
+	userCount   int     // number of users, including members with unknown tasks
 }
 
 func (o *origin) admit(m int) bool {
-	if !o.users[m] && o.userCount < o.requests {
-		o.users[m] = true
+	if !o.isUser[m] && o.userCount < o.maxRequests {
+		o.isUser[m] = true
 		o.userCount++
 	}
-	return o.users[m]
+	return o.isUser[m]
 }
 
 func newPlan(in Input) *plan {
@@ -169,7 +166,7 @@ func newPlan(in Input) *plan {
 	}
 	p.first = append(p.first, len(p.resources))
 	for o := range p.origins {
-		p.origins[o].requests = cmp.Or(p.origins[o].requests, defaultRequests)
+		p.origins[o].maxRequests = cmp.Or(p.origins[o].maxRequests, defaultRequests)
 	}
 	p.assigned = [2][][]int{make([][]int, len(in.Members)), make([][]int, len(in.Members))}
 	p.owned = make([][]ownedSet, len(p.connectors))
@@ -183,68 +180,62 @@ func newPlan(in Input) *plan {
 	return p
 }
 
-func (p *plan) resourceCount(i int, claimed map[string]string) (units int) {
-	c := &p.connectors[i]
-	unplaced := func(format string, args ...any) { p.out.Unplaced[c.Name] = fmt.Sprintf(format, args...) }
-	if other, twice := p.index[c.Key]; twice {
+func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
+	connector := &p.connectors[i]
+	unplaced := func(format string, args ...any) { p.out.Unplaced[connector.Name] = fmt.Sprintf(format, args...) }
+	if other, twice := p.index[connector.Key]; twice {
 		unplaced("expected a name whose hash differs from that of connector %s, found %016x", p.connectors[other].Name,
-			c.Key)
+			connector.Key)
 		return 0
 	}
-	p.index[c.Key] = i
-	fit := 0
-	for m := range p.in.Members {
-		if p.isEligible(i, m) {
-			fit++
+	p.index[connector.Key] = i
+	if !p.isAnyEligible(i) {
+		missing := ""
+		if connector.Missing != "" { // else only leaving members have it
+			missing = " (" + connector.Missing + ")"
 		}
-	}
-	if fit == 0 {
-		unmet := ""
-		if c.Missing != "" { // else those who have it are about to leave
-			unmet = " (" + c.Missing + ")"
-		}
-		unplaced("expected a worker that has what class %s needs%s, found none among %d", c.Class, unmet,
+		unplaced("expected a worker with the plugins of class %s%s, found none among %d", connector.Class, missing,
 			len(p.in.Members))
 		return 0
 	}
-	if c.Tasks > maxTask {
-		unplaced("expected at most %d tasks, found %d", maxTask, c.Tasks)
+	if connector.Tasks > maxTask {
+		unplaced("expected at most %d tasks, found %d", maxTask, connector.Tasks)
 		return 1
 	}
-	for _, claim := range c.Claims {
+	for _, claim := range connector.Claims {
 		if first := claimed[claim]; first != "" {
-			unplaced("%v", components.ClaimedTwice(claim, first, c.Name))
+			unplaced("%v", components.ClaimedTwice(claim, first, connector.Name))
 			return 1
 		}
 	}
-	for _, claim := range c.Claims {
-		claimed[claim] = c.Name
+	for _, claim := range connector.Claims {
+		claimed[claim] = connector.Name
 	}
-	if c.Version == 0 {
+	if connector.Version == 0 {
 		return 1
 	}
-	return 1 + c.Tasks
+	return 1 + connector.Tasks
 }
 
-func (p *plan) addOrigin(c *Connector) int {
-	if c.Origin == "" {
+func (p *plan) addOrigin(connector *Connector) int {
+	if connector.Origin == "" {
 		return -1
 	}
-	key, n := KeyOf(c.Origin), len(p.in.Members)
+	key, n := KeyOf(connector.Origin), len(p.in.Members)
 	i := slices.IndexFunc(p.origins, func(o origin) bool { return o.key == key })
 	if i < 0 {
 		i = len(p.origins)
-		p.origins = append(p.origins, origin{key: key, tasks: make([]int, n), users: make([]bool, n)})
+		p.origins = append(p.origins, origin{key: key, tasks: make([]int, n), isUser: make([]bool, n)})
 	}
 	o := &p.origins[i]
-	o.requests = limits.Least(o.requests, c.Requests)
-	o.perSecond = limits.Least(o.perSecond, c.PerSecond)
+	o.maxRequests = limits.Least(o.maxRequests, connector.Requests)
+	o.perSecond = limits.Least(o.perSecond, connector.PerSecond)
 	return i
 }
 
-func (p *plan) resourcesIn(held ...ResourceSet) iter.Seq[int] {
+func (p *plan) resourcesIn(sets ...ResourceSet) iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for _, h := range held {
+		for _, h := range sets {
 			i, known := p.index[h.Connector]
 			for bit := range h.Resources.All() {
 				if !known || p.first[i]+bit >= p.first[i+1] {
@@ -258,10 +249,10 @@ func (p *plan) resourcesIn(held ...ResourceSet) iter.Seq[int] {
 	}
 }
 
-func (u *resource) kind() int { return min(u.index, 1) }
+func (r *resource) kind() int { return min(r.index, 1) }
 
-func (p *plan) origin(u *resource) *origin {
-	if i := p.originOf[u.connector]; i >= 0 && u.index > 0 {
+func (p *plan) origin(resource *resource) *origin {
+	if i := p.originOf[resource.connector]; i >= 0 && resource.index > 0 {
 		return &p.origins[i]
 	}
 	return nil
@@ -272,35 +263,53 @@ func (p *plan) isEligible(connector, m int) bool {
 	return !p.in.Members[m].Leaving && (fits == nil || fits[m])
 }
 
-func (p *plan) canMove(u *resource, m int) bool {
-	o := p.origin(u)
-	return p.isEligible(u.connector, m) && (o == nil || o.tasks[m] > 0 || o.members < o.requests ||
-		u.owner >= 0 && o.tasks[u.owner] == 1)
+func (p *plan) isAnyEligible(connector int) bool {
+	for m := range p.in.Members {
+		if p.isEligible(connector, m) {
+			return true
+		}
+	}
+	return false
 }
 
-func (p *plan) move(i, to int) {
-	u := &p.resources[i]
+// canMove reports whether a member may get a resource: it has the plugins, and the members with tasks of the origin
+// stay within the number of requests that the origin accepts.
+func (p *plan) canMove(resource *resource, member int) bool {
+	o := p.origin(resource)
+	switch {
+	case !p.isEligible(resource.connector, member):
+		return false
+	case o == nil:
+		return true
+	}
+	isLastOfOwner := resource.owner >= 0 && o.tasks[resource.owner] == 1
+	return o.tasks[member] > 0 || o.memberCount < o.maxRequests || isLastOfOwner
+}
+
+func (p *plan) move(i, newOwner int) {
+	resource := &p.resources[i]
 	count := func(m, by int) {
-		p.tasks[u.connector][m] += by * u.kind()
-		if o := p.origin(u); o != nil {
+		p.tasks[resource.connector][m] += by * resource.kind()
+		if o := p.origin(resource); o != nil {
 			if o.tasks[m] += by; o.tasks[m] == max(by, 0) {
-				o.members += by
+				o.memberCount += by
 			}
 		}
 	}
-	if u.owner >= 0 {
-		owned := &p.assigned[u.kind()][u.owner]
+	if resource.owner >= 0 {
+		owned := &p.assigned[resource.kind()][resource.owner]
 		at := slices.Index(*owned, i)
 		*owned = slices.Delete(*owned, at, at+1)
-		count(u.owner, -1)
+		count(resource.owner, -1)
 	}
-	if to >= 0 {
-		p.assigned[u.kind()][to] = append(p.assigned[u.kind()][to], i)
-		count(to, 1)
+	if newOwner >= 0 {
+		p.assigned[resource.kind()][newOwner] = append(p.assigned[resource.kind()][newOwner], i)
+		count(newOwner, 1)
 	}
-	u.owner, u.running = to, false
+	resource.owner, resource.running = newOwner, false
 }
 
+// restorePrevious gives resources to the members that own them, or that the previous plan intended.
 func (p *plan) restorePrevious() {
 	ids, names := map[string]int{}, map[string]int{}
 	for m, member := range p.in.Members {
@@ -308,74 +317,78 @@ func (p *plan) restorePrevious() {
 			names[member.Name] = m
 		}
 	}
-	meant, held, known := make([]int, len(p.resources)), make([]bool, len(p.resources)), make([]bool, len(p.in.Members))
-	for i := range meant {
-		meant[i] = unassigned
+	intended, isOwned, isKnown := make([]int, len(p.resources)), make([]bool, len(p.resources)),
+		make([]bool, len(p.in.Members))
+	for i := range intended {
+		intended[i] = unassigned
 	}
 	var lost []memberHistory
-	for _, r := range p.in.State.members {
-		m, there := ids[r.id]
+	for _, history := range p.in.State.members {
+		m, there := ids[history.id]
 		switch {
-		case !r.missingSince.IsZero():
-			lost = append(lost, r)
+		case !history.missingSince.IsZero():
+			lost = append(lost, history)
 		case !there:
-			r.missingSince = p.in.Now
-			lost = append(lost, r)
+			history.missingSince = p.in.Now
+			lost = append(lost, history)
 		default:
-			known[m] = true
-			for i := range p.resourcesIn(append(slices.Clone(r.assigned), r.deferred...)...) {
-				meant[i] = m
+			isKnown[m] = true
+			for i := range p.resourcesIn(append(slices.Clone(history.assigned), history.deferred...)...) {
+				intended[i] = m
 			}
 		}
 	}
-	for _, holds := range p.owned {
-		for _, h := range holds {
+	for _, sets := range p.owned {
+		for _, h := range sets {
 			for i := range p.resourcesIn(h.ResourceSet) {
-				if held[i] = true; meant[i] == unassigned {
-					meant[i] = h.member
+				if isOwned[i] = true; intended[i] == unassigned {
+					intended[i] = h.member
 				}
 			}
 		}
 	}
-	for _, r := range lost {
-		p.delayLost(r, names, meant, held)
+	for _, history := range lost {
+		p.delayLostMember(history, names, intended, isOwned)
 	}
 	for i := range p.resources {
-		if m := p.keepingMember(&p.resources[i]); m >= 0 && (!known[m] || meant[i] == m) && p.canMove(&p.resources[i],
-			m) {
+		if m := p.currentOwner(&p.resources[i]); m >= 0 && (!isKnown[m] || intended[i] == m) &&
+			p.canMove(&p.resources[i],
+				m) {
 			p.move(i, m)
 			p.resources[i].running = true
 		}
 	}
-	for i, m := range meant {
+	for i, m := range intended {
 		if p.resources[i].owner == unassigned && m >= 0 && p.canMove(&p.resources[i], m) {
 			p.move(i, m)
 		}
 	}
 }
 
-func (p *plan) delayLost(r memberHistory, names map[string]int, meant []int, held []bool) {
-	back, returned := names[r.name]
-	until := r.missingSince.Add(p.in.Delay)
-	var left []ResourceSet
-	for i := range p.resourcesIn(r.assigned...) {
-		u := &p.resources[i]
-		if held[i] {
+// delayLostMember lets the resources of a lost member wait, unless a member with its name has joined.
+func (p *plan) delayLostMember(history memberHistory, names map[string]int, intended []int, isOwned []bool) {
+	back, returned := names[history.name]
+	until := history.missingSince.Add(p.in.Delay)
+	var delayedResources []ResourceSet
+	for i := range p.resourcesIn(history.assigned...) {
+		resource := &p.resources[i]
+		if isOwned[i] {
 			continue
 		}
-		held[i] = true
+		isOwned[i] = true
 		switch {
 		case returned:
-			meant[i] = back
+			intended[i] = back
 		case p.in.Now.Before(until):
-			u.owner = delayed
+			resource.owner = delayed
 			p.planAgainAt(until)
 		}
-		left = appendResource(left, &p.connectors[u.connector], u.index)
+		delayedResources = appendResource(delayedResources, &p.connectors[resource.connector], resource.index)
 	}
-	if len(left) > 0 && p.in.Now.Before(until) {
-		p.out.State.members = append(p.out.State.members, memberHistory{name: r.name, missingSince: r.missingSince,
-			assigned: left})
+	if len(delayedResources) > 0 && p.in.Now.Before(until) {
+		p.out.State.members = append(p.out.State.members, memberHistory{name: history.name,
+			missingSince: history.missingSince,
+			assigned:     delayedResources})
 	}
 }
 
@@ -387,48 +400,50 @@ func appendResource(list []ResourceSet, c *Connector, bit int) []ResourceSet {
 	return list
 }
 
-func (p *plan) keepingMember(u *resource) int {
+func (p *plan) currentOwner(resource *resource) int {
 	best, newest := unassigned, int32(math.MinInt32)
-	for _, h := range p.owned[u.connector] {
-		g := p.in.Members[h.member].Generation
+	for _, owned := range p.owned[resource.connector] {
+		generation := p.in.Members[owned.member].Generation
 		switch {
-		case !h.Resources.Has(u.index) || u.index > 0 && h.Version != p.connectors[u.connector].Version ||
-			h.member == best:
-		case g > newest:
-			best, newest = h.member, g
-		case g == newest:
+		case !owned.Resources.Has(resource.index) || resource.index > 0 &&
+			owned.Version != p.connectors[resource.connector].Version ||
+			owned.member == best:
+		case generation > newest:
+			best, newest = owned.member, generation
+		case generation == newest:
 			best = unassigned
 		}
 	}
 	return best
 }
 
-func (p *plan) originTasks(origin, m int) (units []int) {
+func (p *plan) originTasks(origin, m int) (tasks []int) {
 	for _, i := range p.assigned[1][m] {
 		if p.originOf[p.resources[i].connector] == origin {
-			units = append(units, i)
+			tasks = append(tasks, i)
 		}
 	}
-	return units
+	return tasks
 }
 
 func (p *plan) assignUnowned() {
 	for i := range p.resources {
-		u := &p.resources[i]
-		if u.owner != unassigned {
+		resource := &p.resources[i]
+		if resource.owner != unassigned {
 			continue
 		}
-		best, owned, tasks := unassigned, p.assigned[u.kind()], p.tasks[u.connector]
+		best, owned, tasks := unassigned, p.assigned[resource.kind()], p.tasks[resource.connector]
 		for m := range owned {
-			if p.canMove(u, m) && (best < 0 || cmp.Or(cmp.Compare(len(owned[m]), len(owned[best])),
+			if p.canMove(resource, m) && (best < 0 || cmp.Or(cmp.Compare(len(owned[m]), len(owned[best])),
 				cmp.Compare(tasks[m], tasks[best])) < 0) {
 				best = m
 			}
 		}
 		if p.move(i, best); best < 0 {
-			c := &p.connectors[u.connector]
-			p.out.Unplaced[c.Name] = fmt.Sprintf("expected what class %s needs at one of the %d workers that may ask "+
-				"%s at a time, found it at others only", c.Class, p.origin(u).requests, c.Origin)
+			c := &p.connectors[resource.connector]
+			p.out.Unplaced[c.Name] = fmt.Sprintf(
+				"expected the plugins of class %s on one of the %d workers that may send requests to %s at a time, "+
+					"found them only on others", c.Class, p.origin(resource).maxRequests, c.Origin)
 		}
 	}
 }
@@ -439,7 +454,15 @@ func (p *plan) planAgainAt(at time.Time) {
 	}
 }
 
-func (p *plan) rebalance(running bool) {
+// movable selects which resources rebalance may move.
+type movable bool
+
+const (
+	onlyIdle     movable = false // that do not run yet
+	allResources movable = true
+)
+
+func (p *plan) rebalance(which movable) {
 	for kind, owned := range p.assigned {
 		for moved := true; moved; {
 			moved = false
@@ -449,11 +472,11 @@ func (p *plan) rebalance(running bool) {
 			}
 			slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(len(owned[b]), len(owned[a])) })
 			for _, from := range members {
-				units, to := p.pickMoves(kind, from, running)
-				for _, i := range units {
+				moves, to := p.pickMoves(kind, from, which)
+				for _, i := range moves {
 					p.move(i, to)
 				}
-				if moved = len(units) > 0; moved {
+				if moved = len(moves) > 0; moved {
 					break
 				}
 			}
@@ -463,7 +486,7 @@ func (p *plan) rebalance(running bool) {
 
 // pickMoves returns one resource, or all tasks of an origin that may have no further members. A resource that does not
 // run moves first, then one whose connector has more tasks here than there.
-func (p *plan) pickMoves(kind, from int, running bool) (units []int, to int) {
+func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int) {
 	owned := func(m int) int { return len(p.assigned[kind][m]) }
 	var others []int
 	for m := range p.in.Members {
@@ -472,32 +495,32 @@ func (p *plan) pickMoves(kind, from int, running bool) (units []int, to int) {
 		}
 	}
 	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(owned(a), owned(b)) })
-	for _, to := range others {
+	for _, target := range others {
 		best, least := unassigned, math.MaxInt
 		for _, i := range p.assigned[kind][from] {
-			u := &p.resources[i]
-			cost := kind * (p.tasks[u.connector][to] - p.tasks[u.connector][from])
-			if u.running {
+			resource := &p.resources[i]
+			cost := kind * (p.tasks[resource.connector][target] - p.tasks[resource.connector][from])
+			if resource.running {
 				cost += 4 * maxTask
 			}
-			if (running || !u.running) && cost < least && p.canMove(u, to) {
+			if (which == allResources || !resource.running) && cost < least && p.canMove(resource, target) {
 				best, least = i, cost
 			}
 		}
 		if best >= 0 {
-			return []int{best}, to
+			return []int{best}, target
 		}
 	}
 	for o := range p.origins[:kind*len(p.origins)] {
-		for _, to := range others {
+		for _, target := range others {
 			tasks := p.origins[o].tasks
-			if tasks[from] < 2 || tasks[to] > 0 || owned(to)+tasks[from] >= owned(from) {
+			if tasks[from] < 2 || tasks[target] > 0 || owned(target)+tasks[from] >= owned(from) {
 				continue
 			}
 			if all := p.originTasks(o, from); !slices.ContainsFunc(all, func(i int) bool {
-				return !running && p.resources[i].running || !p.isEligible(p.resources[i].connector, to)
+				return which == onlyIdle && p.resources[i].running || !p.isEligible(p.resources[i].connector, target)
 			}) {
-				return all, to
+				return all, target
 			}
 		}
 	}
@@ -505,73 +528,75 @@ func (p *plan) pickMoves(kind, from int, running bool) (units []int, to int) {
 }
 
 func (p *plan) rebalanceRunning() {
-	if !slices.ContainsFunc(p.resources, func(u resource) bool { return u.owner == delayed }) {
-		p.rebalance(true)
+	if !slices.ContainsFunc(p.resources, func(r resource) bool { return r.owner == delayed }) {
+		p.rebalance(allResources)
 	}
 }
 
-func (p *plan) emit() {
+func (p *plan) buildOutput() {
 	p.collectOwned()
 	n := len(p.in.Members)
-	given, waits := make([][]ResourceSet, n), make([][]ResourceSet, n)
+	assigned, deferred := make([][]ResourceSet, n), make([][]ResourceSet, n)
 	for i := range p.resources {
-		u, lists := &p.resources[i], given
+		resource, lists := &p.resources[i], assigned
 		switch {
-		case u.owner < 0:
+		case resource.owner < 0:
 			continue
-		case u.running:
-		case p.isBlocked(u), p.origin(u) != nil && !p.origin(u).admit(u.owner):
-			p.out.RejoinAfterRevoke, lists = true, waits
+		case resource.running:
+		case p.isBlocked(resource), p.origin(resource) != nil && !p.origin(resource).admit(resource.owner):
+			p.out.RejoinAfterRevoke, lists = true, deferred
 		}
-		lists[u.owner] = appendResource(lists[u.owner], &p.connectors[u.connector], u.index)
+		lists[resource.owner] = appendResource(lists[resource.owner], &p.connectors[resource.connector], resource.index)
 	}
-	for m := range p.in.Members {
-		id, origins := p.in.Members[m].ID, map[Key]limits.Division{}
+	for member := range p.in.Members {
+		id, origins := p.in.Members[member].ID, map[Key]limits.Division{}
 		for _, o := range p.origins {
-			if o.users[m] {
-				origins[o.key] = limits.Division{Workers: o.userCount, Requests: o.requests, PerSecond: o.perSecond}
-				p.out.RejoinAfterRevoke = p.out.RejoinAfterRevoke || o.tasks[m] == 0
+			if o.isUser[member] {
+				origins[o.key] = limits.Division{Workers: o.userCount, Requests: o.maxRequests, PerSecond: o.perSecond}
+				p.out.RejoinAfterRevoke = p.out.RejoinAfterRevoke || o.tasks[member] == 0
 			}
 		}
 		p.out.Origins[id] = origins
-		slices.SortFunc(given[m], compareHeld)
-		p.out.Targets[id] = given[m]
+		slices.SortFunc(assigned[member], compareResourceSets)
+		p.out.Targets[id] = assigned[member]
 		p.out.State.members = append(p.out.State.members,
-			memberHistory{id: id, name: p.in.Members[m].Name, assigned: given[m], deferred: waits[m]})
+			memberHistory{id: id, name: p.in.Members[member].Name, assigned: assigned[member],
+				deferred: deferred[member]})
 	}
 }
 
+// collectOwned collects claims and origins of all tasks that members own, also of versions that are no longer current.
 func (p *plan) collectOwned() {
 	living := map[versionKey]Connector{}
-	for _, c := range p.connectors {
-		living[versionKey{c.Key, c.Version}] = c
+	for _, connector := range p.connectors {
+		living[versionKey{connector.Key, connector.Version}] = connector
 	}
 	p.out.State.versions = maps.Clone(living)
-	for m := range p.in.Members {
-		for _, h := range p.in.Members[m].Owned {
-			if !h.Resources.HasTasks() {
+	for member := range p.in.Members {
+		for _, owned := range p.in.Members[member].Owned {
+			if !owned.Resources.HasTasks() {
 				continue
 			}
-			key := versionKey{h.Connector, h.Version}
-			c, known := living[key]
+			key := versionKey{owned.Connector, owned.Version}
+			connector, known := living[key]
 			if !known {
-				c, known = p.in.State.versions[key]
+				connector, known = p.in.State.versions[key]
 			}
 			if !known {
-				p.unknownVersions = append(p.unknownVersions, m)
-				for o := range p.origins { // it may ask any
+				p.unknownVersions = append(p.unknownVersions, member)
+				for o := range p.origins { // it may send requests to any origin
 					p.origins[o].userCount++
 					p.out.RejoinAfterRevoke = true
 				}
 				continue
 			}
-			p.out.State.versions[key] = c
-			for _, claim := range c.Claims {
-				p.claims[claim] = append(p.claims[claim], ownedSet{m, h})
+			p.out.State.versions[key] = connector
+			for _, claim := range connector.Claims {
+				p.claims[claim] = append(p.claims[claim], ownedSet{member, owned})
 			}
 			for o := range p.origins {
-				if o := &p.origins[o]; o.key == KeyOf(c.Origin) && !o.users[m] {
-					o.users[m] = true
+				if o := &p.origins[o]; o.key == KeyOf(connector.Origin) && !o.isUser[member] {
+					o.isUser[member] = true
 					o.userCount++
 				}
 			}
@@ -579,23 +604,25 @@ func (p *plan) collectOwned() {
 	}
 }
 
-func (p *plan) isBlocked(u *resource) bool {
-	c := &p.connectors[u.connector]
-	for _, h := range p.owned[u.connector] {
-		if h.member != u.owner && (h.Resources.Has(u.index) || u.index > 0 && h.Version != c.Version &&
-			h.Resources.HasTasks()) {
+// isBlocked reports whether other members must release something before the resource is assigned, see [Assign].
+func (p *plan) isBlocked(resource *resource) bool {
+	connector := &p.connectors[resource.connector]
+	for _, owned := range p.owned[resource.connector] {
+		if owned.member != resource.owner && (owned.Resources.Has(resource.index) || resource.index > 0 &&
+			owned.Version != connector.Version &&
+			owned.Resources.HasTasks()) {
 			return true
 		}
 	}
-	if u.index == 0 || len(c.Claims) == 0 {
+	if resource.index == 0 || len(connector.Claims) == 0 {
 		return false
 	}
-	for _, claim := range c.Claims {
-		for _, h := range p.claims[claim] {
-			if h.member != u.owner && h.Connector != c.Key {
+	for _, claim := range connector.Claims {
+		for _, owned := range p.claims[claim] {
+			if owned.member != resource.owner && owned.Connector != connector.Key {
 				return true
 			}
 		}
 	}
-	return slices.ContainsFunc(p.unknownVersions, func(m int) bool { return m != u.owner })
+	return slices.ContainsFunc(p.unknownVersions, func(m int) bool { return m != resource.owner })
 }

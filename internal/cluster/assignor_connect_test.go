@@ -15,7 +15,7 @@ import (
 const threeWorkers = "nothing; create c 2 6; +w2 w3; [2 2 2] [4 4 4]; had w2; "
 
 // Cases of Kafka Connect's IncrementalCooperativeAssignorTest, by their names there: 2 connectors of 4 tasks, or more,
-// at worker w1, and what becomes of them. See [members.play] for the steps.
+// at worker w1, and what becomes of them. See [memberCount.play] for the steps.
 func TestAssignorOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string]string{
@@ -32,15 +32,18 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 		// Differs: with Connect a worker that is back waits for the end of the delay, since it has no name.
 		"testTaskAssignmentWhenWorkerBounces": "+w2; [1 1] [4 4]; had w2; -w2; [1] [4] for 5m0s; pass 150s; +w2'; " +
 			"[1 1] [4 4]; has w2'",
-		"testTaskAssignmentWhenLeaderLeavesPermanently": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; [1 1] [4 4]",
+		"testTaskAssignmentWhenLeaderLeavesPermanently": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; [1 1] " +
+			"[4 4]",
 		"testTaskAssignmentWhenLeaderBounces": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; +w1'; " +
 			"[0 1 1] [0 3 3]; [0 1 1] [2 3 3]",
 		"testTaskAssignmentWhenFirstAssignmentAttemptFails": "+w2; lost plan; [1 1] [4 4]",
 		// Differs: Connect puts the second attempt off by 40 ms.
-		"testTaskAssignmentWhenSubsequentAssignmentAttemptFails": "+w2; [1 1] [4 4]; +w3; lost plan; [0 1 1] [0 3 3]; " +
+		"testTaskAssignmentWhenSubsequentAssignmentAttemptFails": "+w2; [1 1] [4 4]; +w3; lost plan; [0 1 1] [0 3 " +
+			"3]; " +
 			"[0 1 1] [2 3 3]",
 		// Differs for the same reason.
-		"testTaskAssignmentWhenSubsequentAssignmentAttemptFailsOutsideTheAssignor": "+w2; [1 1] [4 4]; +w3; lost plan; " +
+		"testTaskAssignmentWhenSubsequentAssignmentAttemptFailsOutsideTheAssignor": "+w2; [1 1] [4 4]; +w3; lost " +
+			"plan; " +
 			"forget; [0 1 1] [0 3 3]; [0 1 1] [2 3 3]",
 		"testTaskAssignmentWhenConnectorsAreDeleted": "create connector3 4; +w2; [1 2] [6 6]; delete connector3; " +
 			"[1 1] [4 4]",

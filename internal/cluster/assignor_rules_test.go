@@ -22,7 +22,7 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 	assert.Equal(t, want, got)
 }
 
-// What units wait for, and what they do not. See [members.play] for the steps.
+// What units wait for, and what they do not. See [memberCount.play] for the steps.
 func TestRulesOfPlaces(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ group, steps string }{
@@ -45,10 +45,10 @@ func TestRulesOfPlaces(t *testing.T) {
 			"since m1 4; since m2 5; create b 2; hold m1 b 0 1 2; all; is b b-0 b-1 | a-0 a-1"},
 		"what a worker has that says goodbye moves at once, and nobody waits for it": {"a 2", "+m1 m2; all; " +
 			"is a a-0 | a-1; leaving m1; all; is  | a-1; again; -m1; all; is a a-0 a-1; on time; leaving m2; all; " +
-			"is ; lacks a expected a worker that has what class C needs, found none among 1"},
+			"is ; lacks a expected a worker with the plugins of class C, found none among 1"},
 		"where not all have what a class needs": {"a 2, b 2", "+m1 m2 m3; fits a m2; all; " +
 			"is b b-0 | a a-0 a-1 | b-1; fits a; needs a p 2; all; is b b-0 |  | b-1; " +
-			"lacks a expected a worker that has what class C needs (p 2), found none among 3"},
+			"lacks a expected a worker with the plugins of class C (p 2), found none among 3"},
 		// Of more workers than may have tasks some let go of all.
 		"P16: workers with tasks of an origin divide its limit, and are no more than it has requests": {"a 6, b 2",
 			"origin a 3; origin b 5; +m1; all; divide 1; +m2; [0 1] [0 4]; divide 1 0; again; all; divide 2 2; " +
@@ -125,8 +125,8 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 	g.join("m1", "m2")
 	g.rebalance()
 	g.expectAll(t, "a a-0", "b")
-	assert.Equal(t, map[string]string{"b": "expected what class C needs at one of the 1 workers that may ask " +
-		"https://sap at a time, found it at others only"}, g.out.Unplaced)
+	assert.Equal(t, map[string]string{"b": "expected the plugins of class C on one of the 1 workers that may send " +
+		"requests to https://sap at a time, found them only on others"}, g.out.Unplaced)
 
 	assert.Equal(t, 0, len(Assign(Input{}).Targets))
 }

@@ -99,7 +99,7 @@ func union(a, b []ResourceSet) []ResourceSet {
 		sum[i].Resources = slices.Clone(sum[i].Resources)
 	}
 	for _, h := range b {
-		at := slices.IndexFunc(sum, func(o ResourceSet) bool { return compareHeld(o, h) == 0 })
+		at := slices.IndexFunc(sum, func(o ResourceSet) bool { return compareResourceSets(o, h) == 0 })
 		if at < 0 {
 			sum = append(sum, ResourceSet{Connector: h.Connector, Version: h.Version})
 			at = len(sum) - 1

@@ -13,18 +13,18 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// Annotations about rejected logons (P10). That of a user is named by a digest of origin, SAP client and user, and has
-// digests of secrets. The key of the digests is no session key, which changes every hour; it protects as much, because
-// readers of the topic read both. If it is lost, rejected secrets may be tried again.
+// Annotations about rejected logons: a service locks a user after a few wrong passwords, so no secret may be tried by
+// several workers (RATIONALE.md P10). An annotation is named by a digest of origin, SAP client and user, and has
+// digests of secrets under a key that is written once. If the key is lost, rejected secrets may be tried again.
 const (
 	lockoutPrefix = "culvert-lockout-"
 	lockoutKey    = "key"
 )
 
 const (
-	digestLength = 32          // the length of a digest. No other annotation has a name as long.
+	digestLength = 32          // other annotations have shorter names
 	acceptedTTL  = time.Minute // how long all workers may send an accepted secret without a turn
-	// maxFailures rejections make a secret rejected: S/4HANA Cloud locks a user after three (P10). A lost worker's turn
+	// maxFailures rejections make a secret rejected: S/4HANA Cloud locks a user after three. A lost worker's turn
 	// counts.
 	maxFailures = 2
 	maxRejected = 16
@@ -45,9 +45,9 @@ type lockoutCall struct {
 
 type lockoutAnswer struct {
 	RejectedAt time.Time `json:"Refused"`
-	Wait       bool      `json:"Wait"` // Wait asks the worker to call again later
+	Wait       bool      `json:"Wait"` // the worker must call again later
 	Granted    bool      `json:"Held"`
-	Forgotten  int       `json:"Forgotten"` // Forgotten counts the rejections that a resume has deleted
+	Forgotten  int       `json:"Forgotten"` // rejections that a resume has deleted
 }
 
 // lockout is a user's annotation. Invariants: at most one worker has the turn to send one of the user's secrets. A
@@ -67,46 +67,48 @@ type rejection struct {
 
 type attempt struct {
 	Secret   string `json:"secret"`
-	Turn     string `json:"permit,omitempty"` // Turn and Member are those of the worker that has the turn
+	Turn     string `json:"permit,omitempty"` // Turn and Member identify the worker with the turn
 	Member   string `json:"member,omitempty"`
 	Failures int    `json:"spent"` // how often the service may have rejected the secret at the end of the turn
 }
 
-func (l *lockout) requestTurn(c lockoutCall, now time.Time, members map[string]bool) (a lockoutAnswer, changed bool) {
-	if i := l.indexOf(c.Secret); i >= 0 {
+// requestTurn decides whether a worker may send a secret now, must wait, or must not because it was rejected.
+func (l *lockout) requestTurn(call lockoutCall, now time.Time, members map[string]bool) (answer lockoutAnswer,
+	changed bool) {
+	if i := l.indexOf(call.Secret); i >= 0 {
 		return lockoutAnswer{RejectedAt: time.UnixMilli(l.Rejected[i].At)}, false
 	}
-	t, spent := l.Attempt, 0
-	if t != nil && t.Secret == c.Secret {
-		spent = t.Failures
+	current, failures := l.Attempt, 0
+	if current != nil && current.Secret == call.Secret {
+		failures = current.Failures
 	}
-	held := t != nil && members[t.Member]
+	isTaken := current != nil && members[current.Member]
 	switch {
-	case !members[c.Member], held && t.Turn != c.Turn:
+	case !members[call.Member], isTaken && current.Turn != call.Turn:
 		return lockoutAnswer{Wait: true}, false
-	case held: // it did not hear the answer
+	case isTaken: // the response was lost
 		return lockoutAnswer{Granted: true}, false
-	case spent == 0 && l.acceptedRecently(c.Secret, now):
+	case failures == 0 && l.acceptedRecently(call.Secret, now):
 		return lockoutAnswer{}, false
-	case spent >= maxFailures:
-		l.reject(c.Secret, now)
+	case failures >= maxFailures:
+		l.reject(call.Secret, now)
 		return lockoutAnswer{RejectedAt: now}, true
 	}
-	l.Attempt = &attempt{c.Secret, c.Turn, c.Member, spent + 1}
+	l.Attempt = &attempt{call.Secret, call.Turn, call.Member, failures + 1}
 	return lockoutAnswer{Granted: true}, true
 }
 
 // recordOutcome accepts a rejection from any worker, other outcomes only from the one with the turn.
-func (l *lockout) recordOutcome(c lockoutCall, now time.Time) (changed bool) {
-	t := l.Attempt
-	own := t != nil && t.Secret == c.Secret && c.Turn != "" && t.Turn == c.Turn
+func (l *lockout) recordOutcome(call lockoutCall, now time.Time) (changed bool) {
+	current := l.Attempt
+	isOwn := current != nil && current.Secret == call.Secret && call.Turn != "" && current.Turn == call.Turn
 	switch {
-	case (c.Outcome == lockouts.Rejected || c.Outcome == inDoubt) && l.indexOf(c.Secret) < 0:
-		l.reject(c.Secret, now)
-	case c.Outcome == lockouts.Accepted && own:
-		l.Attempt, l.Accepted, l.AcceptedAt = nil, c.Secret, now.UnixMilli()
-	case c.Outcome == lockouts.Inconclusive && own:
-		next := attempt{Secret: t.Secret, Failures: t.Failures - 1}
+	case (call.Outcome == lockouts.Rejected || call.Outcome == inDoubt) && l.indexOf(call.Secret) < 0:
+		l.reject(call.Secret, now)
+	case call.Outcome == lockouts.Accepted && isOwn:
+		l.Attempt, l.Accepted, l.AcceptedAt = nil, call.Secret, now.UnixMilli()
+	case call.Outcome == lockouts.Inconclusive && isOwn:
+		next := attempt{Secret: current.Secret, Failures: current.Failures - 1}
 		if l.Attempt = &next; next.Failures <= 0 {
 			l.Attempt = nil
 		}
@@ -136,11 +138,11 @@ func (l *lockout) acceptedRecently(secret string, now time.Time) bool {
 }
 
 // AttemptArbiter is the leader's part in logons: it answers the [Lockouts] of all workers. Each turn is written before
-// it is granted, so two leaders never grant a secret to two workers. Lost members have no turn.
+// it is granted, so two leaders never grant turns for one secret. Lost members have no turn.
 type AttemptArbiter struct {
 	state     configtopic.ClusterState
 	memberIDs func() map[string]bool
-	lock      guard.CtxMutex // of calls, until what they change is written
+	lock      guard.CtxMutex // held for a call until its changes are written
 }
 
 // NewAttemptArbiter returns a worker's arbiter. members returns nil if it does not lead or has not caught up
@@ -149,10 +151,9 @@ func NewAttemptArbiter(ledger configtopic.ClusterState, members func() map[strin
 	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewCtxMutex()}
 }
 
-// HandleCall answers a [LockoutsCall].
 func (p *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) (answer any, err error) {
-	var c lockoutCall
-	if err := json.Unmarshal(body, &c); err != nil {
+	var call lockoutCall
+	if err := json.Unmarshal(body, &call); err != nil {
 		return nil, fmt.Errorf("a call about a logon: %w", err)
 	}
 	if err := p.lock.Lock(ctx); err != nil {
@@ -160,42 +161,43 @@ func (p *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) 
 	}
 	defer p.lock.Unlock()
 	members := p.memberIDs()
-	var all lockoutSettings
+	var settings lockoutSettings
 	if raw := p.state.Annotations(lockoutPrefix + lockoutKey)[""]; raw != nil {
-		_ = json.Unmarshal(raw, &all) // a damaged one is replaced
+		_ = json.Unmarshal(raw, &settings) // a damaged one is replaced
 	}
 	switch {
 	case members == nil:
 		return nil, ErrNotLeader
-	case c.Outcome == resumeLogons:
-		return p.resume(ctx, all)
-	case c.User == "":
-		return lockoutAnswer{Wait: true}, p.ensureKey(ctx, all)
-	case len(c.User) != digestLength:
+	case call.Outcome == resumeLogons:
+		return p.resume(ctx, settings)
+	case call.User == "":
+		return lockoutAnswer{Wait: true}, p.ensureKey(ctx, settings)
+	case len(call.User) != digestLength:
 		return nil, fmt.Errorf("a call about a logon: expected a digest of %d characters, found %d", digestLength,
-			len(c.User))
+			len(call.User))
 	}
-	return p.decide(ctx, c, members)
+	return p.decide(ctx, call, members)
 }
 
-func (p *AttemptArbiter) decide(ctx context.Context, c lockoutCall, members map[string]bool) (a lockoutAnswer,
+func (p *AttemptArbiter) decide(ctx context.Context, call lockoutCall, members map[string]bool) (answer lockoutAnswer,
 	err error) {
-	var l lockout
-	if raw := p.state.Annotations(lockoutPrefix + c.User)[""]; raw != nil {
-		if err := json.Unmarshal(raw, &l); err != nil {
-			return a, fmt.Errorf("the note %s%s, which an operator's resume deletes: %w", lockoutPrefix, c.User, err)
+	var state lockout
+	if raw := p.state.Annotations(lockoutPrefix + call.User)[""]; raw != nil {
+		if err := json.Unmarshal(raw, &state); err != nil {
+			return answer, fmt.Errorf("the annotation %s%s, which resuming logons deletes: %w", lockoutPrefix,
+				call.User, err)
 		}
 	}
 	changed := false
-	if c.Outcome == "" {
-		a, changed = l.requestTurn(c, time.Now(), members)
+	if call.Outcome == "" {
+		answer, changed = state.requestTurn(call, time.Now(), members)
 	} else {
-		changed = l.recordOutcome(c, time.Now())
+		changed = state.recordOutcome(call, time.Now())
 	}
 	if changed {
-		err = p.write(ctx, nil, c.User, &l)
+		err = p.write(ctx, nil, call.User, &state)
 	}
-	return a, err
+	return answer, err
 }
 
 type lockoutSettings struct {
@@ -203,29 +205,30 @@ type lockoutSettings struct {
 	Resumed int64  `json:"resumed,omitempty"`
 }
 
-func (p *AttemptArbiter) ensureKey(ctx context.Context, all lockoutSettings) error {
-	if len(all.Key) > 0 {
+func (p *AttemptArbiter) ensureKey(ctx context.Context, settings lockoutSettings) error {
+	if len(settings.Key) > 0 {
 		return nil
 	}
-	all.Key = make([]byte, 32)
-	rand.Read(all.Key)
-	return p.write(ctx, nil, lockoutKey, all)
+	settings.Key = make([]byte, 32)
+	rand.Read(settings.Key)
+	return p.write(ctx, nil, lockoutKey, settings)
 }
 
 // resume deletes the annotations of all users and then records the time, at which workers clear their caches.
-func (p *AttemptArbiter) resume(ctx context.Context, all lockoutSettings) (a lockoutAnswer, err error) {
+func (p *AttemptArbiter) resume(ctx context.Context, settings lockoutSettings) (answer lockoutAnswer, err error) {
 	var records []configtopic.Record
 	for name, raw := range p.state.Annotations(lockoutPrefix) {
 		if len(name) != digestLength {
 			continue
 		}
-		var l lockout
-		_ = json.Unmarshal(raw, &l) // a damaged one is deleted, too
-		a.Forgotten += len(l.Rejected)
+		var state lockout
+		_ = json.Unmarshal(raw, &state) // a damaged one is deleted, too
+		answer.Forgotten += len(state.Rejected)
 		records = append(records, configtopic.Record{Key: lockoutPrefix + name})
 	}
-	all.Resumed = max(time.Now().UnixMilli(), all.Resumed+1) // by the clock of a leader before it may be later
-	return a, p.write(ctx, records, lockoutKey, all)
+	// the clock of an earlier leader may be ahead
+	settings.Resumed = max(time.Now().UnixMilli(), settings.Resumed+1)
+	return answer, p.write(ctx, records, lockoutKey, settings)
 }
 
 func (p *AttemptArbiter) write(ctx context.Context, records []configtopic.Record, name string, value any) error {

@@ -3,12 +3,14 @@
 //
 // Where to look:
 //
-//   - worker.go, drain.go, rebalances.go: one worker's part, how it hands over, its metrics.
-//   - leader.go, with fencer.go, attempts.go (logons, which lockouts.go requests), rollout.go (plugin versions),
-//     stopped.go, topicowner.go (ownership of the config topic, problems of members), overview.go: the leader's part.
-//   - group.go, protocol.go: membership and its messages. assignor.go: the assignment, a function of its input alone.
-//   - log.go: the config topic on brokers (its format is package configtopic's). statustopic.go, outbox.go, status.go:
-//     the status topic.
+//   - worker.go, workerstatus.go, leadercalls.go, drain.go, rebalances.go: one worker, what it runs and reports, its
+//     calls to the leader, its shutdown, its metrics.
+//   - leader.go, leaderplan.go, leaderstatus.go: the leader. fencer.go, attempts.go (logons, which lockouts.go
+//     requests), rollout.go (plugin versions), stopped.go, topicowner.go (owner of the config topic, problems of
+//     members), overview.go.
+//   - group.go, groupbalancer.go, protocol.go: membership and its messages. assignor.go: the assignment.
+//   - log.go, leaderwrites.go: the config topic (its format is package configtopic's). statustopic.go, outbox.go,
+//     status.go: the status topic.
 //
 // A change of the config topic is read by all workers. The leader waits for more changes and makes the group rejoin;
 // [Assign] gives the connector to a worker, which plans its tasks and sends them to the leader. The leader writes

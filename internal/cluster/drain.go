@@ -14,7 +14,7 @@ type drainState uint8
 
 const (
 	active   drainState = iota
-	draining            // draining: the worker is a member that gets no resources, until it leaves the group for good
+	draining            // a member without resources, until it leaves the group forever
 	suspended
 )
 
@@ -28,13 +28,12 @@ func (w *Worker) setDrainState(to, from drainState) bool {
 	return true
 }
 
-// ErrLastMember is returned if no other worker can take over.
-var ErrLastMember = errors.New("expected another worker of the group that takes over what this one runs, found " +
-	"none: it hands nothing over, and goes on")
+var ErrLastMember = errors.New("expected another worker of the group to take over the connectors and tasks of this " +
+	"one, found none: it keeps them")
 
-// Drain implements rest.Cluster. It hands over what the worker runs and returns when the group has a generation without
-// it. Afterwards the worker gets no resources until it ends. The error is [ErrLastMember] if no other worker stays in
-// the group; tasks that were stopped are started again then.
+// Drain implements rest.Cluster. It returns when other workers have taken over all resources; the worker gets none
+// until it ends. The error is [ErrLastMember] if no other worker stays in the group; stopped tasks are started again
+// then.
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, _, alone := w.lastGeneration(); alone {
 		return ErrLastMember
@@ -48,10 +47,10 @@ func (w *Worker) Drain(ctx context.Context) error {
 		}
 	}
 	before, _, _ := w.lastGeneration()
-	w.Rejoin("this worker has let go of what it ran")
+	w.Rejoin("this worker has released its resources")
 	for {
-		switch at, held, alone := w.lastGeneration(); {
-		case at <= before, held: // a join that was under way gives nothing of it to others
+		switch generation, joinedWithResources, alone := w.lastGeneration(); {
+		case generation <= before, joinedWithResources: // a join in progress has not passed its resources to others
 		case alone && w.setDrainState(active, draining):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrLastMember
@@ -66,7 +65,7 @@ func (w *Worker) Drain(ctx context.Context) error {
 
 const ownedPollInterval = 10 * time.Millisecond
 
-func (w *Worker) lastGeneration() (generation int32, held, alone bool) {
+func (w *Worker) lastGeneration() (generation int32, joinedWithResources, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.generation, len(w.joinedWith) > 0, w.assignment.LastMember
@@ -78,14 +77,14 @@ func (w *Worker) Leave(ctx context.Context) error {
 	w.mu.Lock()
 	w.leaveCalled = true
 	w.mu.Unlock()
-	back := w.options.Group.InstanceID != "" && w.setDrainState(suspended, active)
+	isReturning := w.options.Group.InstanceID != "" && w.setDrainState(suspended, active)
 	switch {
-	case back:
+	case isReturning:
 		w.notify.Ring()
 	case w.setDrainState(draining, active):
 		w.Rejoin("this worker leaves")
 	}
 	for len(w.options.Herder.Owned()) > 0 && pause.For(ctx, ownedPollInterval) == nil {
 	}
-	return w.group.Load().Leave(context.WithoutCancel(ctx), !back)
+	return w.group.Load().Leave(context.WithoutCancel(ctx), !isReturning)
 }

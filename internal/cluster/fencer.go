@@ -11,19 +11,18 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// Fencer fences, on the leader, the transactional producers of earlier tasks of connectors, one call for a connector at
-// a time.
+// Fencer fences, on the leader, the transactional producers of a connector's earlier tasks, one call at a time.
 type Fencer struct {
 	state       configtopic.ClusterState
 	group       string
 	checkLeader func(context.Context) error
-	locks       [64]guard.CtxMutex // by the names of connectors
+	locks       [64]guard.CtxMutex // by hash of the connector name
 }
 
 // NewFencer returns the fencer of a group. checkLeader is called before anything is fenced, see [Worker.CheckLeader]: a
 // leader that was paused must not fence producers of the next leader's tasks.
-func NewFencer(ledger configtopic.ClusterState, group string, leads func(context.Context) error) *Fencer {
-	f := &Fencer{state: ledger, group: group, checkLeader: leads}
+func NewFencer(ledger configtopic.ClusterState, group string, checkLeader func(context.Context) error) *Fencer {
+	f := &Fencer{state: ledger, group: group, checkLeader: checkLeader}
 	for i := range f.locks {
 		f.locks[i] = guard.NewCtxMutex()
 	}

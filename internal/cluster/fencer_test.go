@@ -39,7 +39,7 @@ func TestFences(t *testing.T) {
 	// fenced are the ids that are fenced by a call, or by several at the same time.
 	var mu sync.Mutex
 	var ids []string
-	kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
+	kafkatest.RejectIf(cluster, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if id := r.(*kmsg.InitProducerIDRequest).TransactionalID; id != nil {
@@ -72,7 +72,7 @@ func TestFences(t *testing.T) {
 	second, now := tasks(1), config.FencingCounts{Tasks: 1, Producers: 1}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
 	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
-	assert.Equal(t, "g-c-1-1", kafka.TakenOverID(err))
+	assert.Equal(t, "g-c-1-1", kafka.FencedTransactionalID(err))
 	found := a.store.Fencing("c")
 	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)
 	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))
@@ -104,11 +104,11 @@ func TestFences(t *testing.T) {
 // Fencing that takes too long may be tried again, and says which producer it waited for.
 func TestFencingThatTakesTooLong(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
-		kafkatest.RefuseWhere(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
+		kafkatest.RejectIf(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
 			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"
 		})
 		err := kafka.Fence(t.Context(), n.Config("a"), []string{"g-c-0", "g-c-1", "g-c-2"})
-		assert.Error(t, err, "g-c-1: expected the transaction of the producer before to end within 30s")
+		assert.Error(t, err, "g-c-1: expected the previous producer's transaction to end within 30s")
 		if f, ok := errors.AsType[*wit.Error](err); !ok || f.Kind != wit.ErrorTransient {
 			t.Errorf("expected what may pass, found %v", err)
 		}

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,12 +27,10 @@ const (
 	culvertProtocol = "culvert-1"
 )
 
-// IsCulvertGroup reports whether the members of a group are workers of Culvert.
 func IsCulvertGroup(g kafka.Group) bool {
 	return g.Type == connectType && g.Protocol == culvertProtocol
 }
 
-// JoinedMember is a member of a new generation, as the leader sees it.
 type JoinedMember struct {
 	ID       string
 	Metadata []byte // what the member's [GroupOptions.Metadata] returned
@@ -96,35 +91,38 @@ type rejoins struct {
 
 type joinRound struct {
 	leads, assigned bool
-	// own is what this member, as leader, assigned to itself; assignment is what it received for the ID with this key.
+	// own is what this member, as leader, assigned to itself; assignment is what it received, for the ID with
+	// memberKey.
 	own, assignment []byte
 	memberKey       Key
 }
 
-// isLeader is false for a member of kfake, the embedded broker, that leads without being asked: kfake makes every
-// member a leader when the previous one has left.
+// isLeader is false for a member that leads by mistake: kfake, the embedded broker, makes every member a leader when
+// the previous one has left.
 func (r joinRound) isLeader() bool {
 	return r.leads && (!r.assigned || bytes.Equal(r.own, r.assignment))
 }
 
 // Join joins the group and returns with the first assignment. It fails if the group is another program's or access is
 // denied. It waits for an unavailable coordinator until the context ends; the membership outlives the context.
-func Join(ctx context.Context, o GroupOptions) (*Group, error) {
-	o.SessionTimeout = cmp.Or(o.SessionTimeout, 10*time.Second)
-	o.RebalanceTimeout = cmp.Or(o.RebalanceTimeout, time.Minute)
-	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, 3*time.Second)
-	g := &Group{options: o, session: kafka.NewSession(o.Group, o.InstanceID, o.SessionTimeout, o.RebalanceTimeout),
+func Join(ctx context.Context, options GroupOptions) (*Group, error) {
+	options.SessionTimeout = cmp.Or(options.SessionTimeout, 10*time.Second)
+	options.RebalanceTimeout = cmp.Or(options.RebalanceTimeout, time.Minute)
+	options.HeartbeatInterval = cmp.Or(options.HeartbeatInterval, 3*time.Second)
+	g := &Group{options: options, session: kafka.NewSession(options.Group, options.InstanceID, options.SessionTimeout,
+		options.RebalanceTimeout),
 		ready: make(chan struct{}), joinResult: make(chan error, 1)}
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	o.Kafka.Admin = kafka.ClientConfig{}
-	opts := o.Kafka.AdminOpts(
-		kgo.WithContext(g.ctx), kgo.ConsumerGroup(o.Group), kgo.GroupProtocol(connectType), kgo.Balancers(balancer{g}),
-		kgo.ConsumeTopics(o.Topic), kgo.DisableAutoCommit(),
-		kgo.SessionTimeout(o.SessionTimeout), kgo.RebalanceTimeout(o.RebalanceTimeout),
-		kgo.HeartbeatInterval(o.HeartbeatInterval),
+	options.Kafka.Admin = kafka.ClientConfig{}
+	opts := options.Kafka.AdminOpts(
+		kgo.WithContext(g.ctx), kgo.ConsumerGroup(options.Group), kgo.GroupProtocol(connectType),
+		kgo.Balancers(balancer{g}),
+		kgo.ConsumeTopics(options.Topic), kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(options.SessionTimeout), kgo.RebalanceTimeout(options.RebalanceTimeout),
+		kgo.HeartbeatInterval(options.HeartbeatInterval),
 		kgo.WithHooks(g.session, balancer{g}), kgo.OnPartitionsAssigned(g.onGeneration))
-	if o.InstanceID != "" {
-		opts = append(opts, kgo.InstanceID(o.InstanceID))
+	if options.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(options.InstanceID))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -135,14 +133,14 @@ func Join(ctx context.Context, o GroupOptions) (*Group, error) {
 	g.dialer.OnDenied(g.reportJoin)
 	close(g.ready)
 	g.watcher.Go(func() {
-		defer guard.Vital("the watch over the membership in group " + o.Group)
+		defer guard.Vital("the watch over the membership in group " + options.Group)
 		g.watch()
 	})
 	select {
 	case err = <-g.joinResult:
 	case <-ctx.Done():
-		err = fmt.Errorf("group.id=%s: expected to join the group, found no coordinator that lets this worker, or no "+
-			"topic %s: %w", o.Group, o.Topic, context.Cause(ctx))
+		err = fmt.Errorf("group.id=%s: expected to join the group, found no coordinator that accepts this worker, "+
+			"or no topic %s: %w", options.Group, options.Topic, context.Cause(ctx))
 	}
 	if err != nil {
 		g.Close()
@@ -157,7 +155,7 @@ func (g *Group) Member() (id string, generation int32) { return g.client.GroupMe
 // Rejoin makes the group form a new generation. Calls share a generation if they can.
 func (g *Group) Rejoin(reason string) {
 	if g.options.Kafka.Logger != nil {
-		g.options.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.options.Group,
+		g.options.Kafka.Logger.Debug("rejoining the cluster's group", "group", g.options.Group,
 			"reason", reason)
 	}
 	_, generation := g.Member()
@@ -170,11 +168,11 @@ func (g *Group) Rejoin(reason string) {
 func (g *Group) RejoinNow(generation int32) {
 	if _, now := g.Member(); now == generation && g.rejoins.generation.Load() != generation &&
 		!g.timer.snapshot().InProgress {
-		g.Rejoin("another member has news")
+		g.Rejoin("another member has started a new generation")
 	}
 }
 
-// OwnsAssignment reports whether this member has an assignment that no other member can have, on both clocks.
+// OwnsAssignment reports whether this member has an assignment, and no other member can have it.
 func (g *Group) OwnsAssignment() bool { return g.ownsAssignment.Load() && g.session.IsValid() }
 
 // Confirm asks the coordinator whether this member belongs to its generation. It may fail at the end of a rebalance.
@@ -189,7 +187,7 @@ func (g *Group) Confirm(ctx context.Context) error {
 // Leave leaves the group and closes; the other members form a new generation at once. A static member only closes,
 // unless it leaves forever. Leave waits for a rebalance in progress until the context ends.
 func (g *Group) Leave(ctx context.Context, forever bool) error {
-	defer context.AfterFunc(ctx, g.cancel)() // the client gives no request up while it connects
+	defer context.AfterFunc(ctx, g.cancel)() // a connecting client does not end its request
 	err := g.client.LeaveGroupContext(ctx)
 	if err == nil && forever && g.options.InstanceID != "" {
 		err = g.leaveForever(ctx)
@@ -243,9 +241,9 @@ func (g *Group) onGeneration(_ context.Context, client *kgo.Client, _ map[string
 	}
 	g.reportJoin(nil)
 	if g.round.leads && !g.round.assigned || g.round.memberKey != 0 && g.round.memberKey != KeyOf(id) {
-		// KIP-345: the coordinator forms no generation for a static member that came back, whose ID is a new one. The
-		// leader has not seen its metadata then, nor, where it is the leader itself (KIP-814), that of the others.
-		g.Rejoin("a static member has come back, and was given its assignment of before")
+		// A static member has returned under a new ID, and no new generation was formed (KIP-345). The leader has not
+		// seen its metadata; a static leader has not seen those of the others (KIP-814).
+		g.Rejoin("a static member has returned with its previous assignment")
 	}
 }
 
@@ -256,7 +254,7 @@ func (g *Group) onError(err error) {
 	defer g.mu.Unlock()
 	switch err = g.explain(err); {
 	case security.IsTransient(err) && g.session.IsValid():
-		return // nobody can have given this member up: it joins again as the same one
+		return // the coordinator still knows this member, which rejoins as the same one
 	case !kafka.IsRejoinable(err):
 		g.reportJoin(err)
 	}
@@ -280,28 +278,28 @@ func (g *Group) reportJoin(err error) {
 // watch ends the membership if the coordinator has not answered for a session. It also sends heartbeats during a
 // rebalance, when the client sends none for up to rebalance.timeout.ms and kfake, the embedded broker, drops members.
 func (g *Group) watch() {
-	over, end := context.WithCancel(g.ctx)
+	canceled, end := context.WithCancel(g.ctx)
 	end()
 	for wait := g.options.HeartbeatInterval; pause.For(g.ctx, wait) == nil; {
-		g.client.PollFetches(over) // it does not wait: the client keeps each error for who polls, and nothing else
-		left := g.session.Remaining(g.options.SessionTimeout)
-		switch holds := g.ownsAssignment.Load(); {
-		case holds && left <= 0:
+		g.client.PollFetches(canceled) // without waiting: this only removes errors that the client keeps for polls
+		remaining := g.session.Remaining(g.options.SessionTimeout)
+		switch owns := g.ownsAssignment.Load(); {
+		case owns && remaining <= 0:
 			g.expire()
 			wait = g.options.HeartbeatInterval
-		case g.OwnsAssignment() && left > g.options.SessionTimeout/2 &&
+		case g.OwnsAssignment() && remaining > g.options.SessionTimeout/2 &&
 			g.session.IsStable(g.options.RebalanceTimeout/2):
-			wait = left - g.options.SessionTimeout/2
+			wait = remaining - g.options.SessionTimeout/2
 		default:
-			if !holds {
-				left = g.options.HeartbeatInterval
+			if !owns {
+				remaining = g.options.HeartbeatInterval
 			}
 			id, _ := g.Member()
-			ctx, cancel := context.WithTimeout(g.ctx, left)
-			err := g.session.Confirm(ctx, g.client, 0) // what it says counts in the session
+			ctx, cancel := context.WithTimeout(g.ctx, remaining)
+			err := g.session.Confirm(ctx, g.client, 0) // the response extends the session
 			cancel()
 			g.checkForgotten(id, err)
-			wait = min(g.options.HeartbeatInterval, left)
+			wait = min(g.options.HeartbeatInterval, remaining)
 		}
 	}
 }
@@ -314,7 +312,7 @@ func (g *Group) expire() {
 	}
 	g.revoke(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
 		"found none", g.options.Group, g.options.SessionTimeout))
-	g.Rejoin("the session was over")
+	g.Rejoin("the session has expired")
 }
 
 // checkForgotten ends the membership of an unknown member: the client does not notice while a JoinGroup hangs.
@@ -334,105 +332,10 @@ func (g *Group) explain(err error) error {
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		return fmt.Errorf("group.id=%s: expected a group of Culvert's workers (type %s, protocol %s), found one of "+
 			"other members: workers of Kafka Connect's (Java) or another program use this group.id. Stop them, or "+
-			"give this cluster a group.id of its own: %w", g.options.Group, connectType, culvertProtocol, err)
+			"give this cluster its own group.id: %w", g.options.Group, connectType, culvertProtocol, err)
 	case errors.Is(err, kerr.FencedInstanceID):
-		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another that "+
-			"has joined with it: give each worker one of its own: %w", g.options.Group, g.options.InstanceID, err)
+		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another one "+
+			"that has joined with it: give each worker its own: %w", g.options.Group, g.options.InstanceID, err)
 	}
 	return kafka.WithMissingRight(g.dialer.Explain(err), "READ", "Group "+g.options.Group)
 }
-
-type balancer struct{ *Group }
-
-// OnGroupManageError implements [kgo.HookGroupManageError].
-func (b balancer) OnGroupManageError(err error) { b.onError(err) }
-
-// ProtocolName implements [kgo.GroupBalancer].
-func (balancer) ProtocolName() string { return culvertProtocol }
-
-// IsCooperative implements [kgo.GroupBalancer]: members keep running while the group forms a new generation.
-func (balancer) IsCooperative() bool { return true }
-
-// JoinGroupMetadata returns the metadata and, in four bytes, the count of rejoins: the coordinator forms no new
-// generation for a follower that joins with the same bytes (KIP-62).
-func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
-	defer guard.Vital("the metadata for group " + b.options.Group)
-	<-b.ready
-	b.mu.Lock()
-	b.round = joinRound{}
-	if id, _ := b.client.GroupMetadata(); id != b.id { // the client joins without a word as another member
-		b.revoke(fmt.Errorf("group.id=%s: expected to be the member %s still, found that the coordinator has given it "+
-			"up",
-			b.options.Group, b.id))
-	}
-	b.mu.Unlock()
-	b.timer.start()
-	count := b.rejoins.count.Load()
-	return binary.BigEndian.AppendUint32(slices.Clip(b.options.Metadata()), count)
-}
-
-// ParseSyncAssignment keeps the leader's assignment, which has no partitions. Its last eight bytes are the key of the
-// member ID.
-func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
-	if at := len(assignment) - 8; at >= 0 {
-		b.round.memberKey, assignment = Key(binary.BigEndian.Uint64(assignment[at:])), assignment[:at]
-	}
-	b.round.assignment = assignment
-	return nil, nil
-}
-
-// MemberBalancer implements [kgo.GroupBalancer].
-func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{},
-	error) {
-	return groupAssignor{b.Group, members}, nil, nil
-}
-
-type groupAssignor struct {
-	g       *Group
-	members []kmsg.JoinGroupResponseMember
-}
-
-// SetBalanceInfo implements [kgo.GroupMemberBalancerInfo]. The client calls it on the leader alone, and nothing else if
-// the assignments must stay.
-func (p groupAssignor) SetBalanceInfo(kgo.BalanceInfo) { p.g.round.leads = true }
-
-// BalanceOrError implements [kgo.GroupMemberBalancerOrError].
-func (p groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error) {
-	members, known := make([]JoinedMember, len(p.members)), map[string]bool{}
-	for i, m := range p.members {
-		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)]
-		members[i] = JoinedMember{ID: m.MemberID, Metadata: metadata}
-		known[m.MemberID] = true
-	}
-	var placed map[string][]byte
-	self, _ := p.g.client.GroupMetadata()
-	err := guard.Do(p.g.options.Kafka.Logger, "placing tasks of group "+p.g.options.Group, func() (err error) {
-		placed, err = p.g.options.Assign(self, members)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("group.id=%s: the leader cannot place what the members are to do: %w", p.g.options.Group,
-			err)
-	}
-	var all assignments
-	for _, id := range slices.Sorted(maps.Keys(placed)) {
-		if !known[id] {
-			return nil, fmt.Errorf("group.id=%s: expected assignments of members alone, found one of %q",
-				p.g.options.Group,
-				id)
-		}
-		one := kmsg.NewSyncGroupRequestGroupAssignment()
-		one.MemberID = id
-		one.MemberAssignment = binary.BigEndian.AppendUint64(slices.Clip(placed[id]), uint64(KeyOf(id)))
-		all = append(all, one)
-	}
-	p.g.round.assigned, p.g.round.own = true, placed[self]
-	return all, nil
-}
-
-// Balance implements [kgo.GroupMemberBalancer]; the client calls BalanceOrError instead.
-func (groupAssignor) Balance(map[string]int32) kgo.IntoSyncAssignment { panic("unreachable") }
-
-type assignments []kmsg.SyncGroupRequestGroupAssignment
-
-func (a assignments) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment { return a }

@@ -350,7 +350,7 @@ func TestGroupInstanceTwice(t *testing.T) {
 		a.join(t)
 		b.join(t)
 		require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
-		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "one of its own",
+		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "its own",
 			"FENCED_INSTANCE_ID")
 		assert.Error(t, a.Confirm(t.Context()), "FENCED_INSTANCE_ID")
 		time.Sleep(time.Minute)
@@ -405,7 +405,7 @@ func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 		var away atomic.Bool
 		away.Store(true)
 		for _, kind := range []kmsg.Key{kmsg.Heartbeat, kmsg.JoinGroup} {
-			kafkatest.RefuseWhere(n.Cluster, kind, kerr.CoordinatorLoadInProgress,
+			kafkatest.RejectIf(n.Cluster, kind, kerr.CoordinatorLoadInProgress,
 				func(kmsg.Request) bool { return away.Load() })
 		}
 		require.Until(t, a.lost, func() string { return "expected a loss" })
@@ -533,7 +533,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		if err == nil || time.Since(began) > time.Second {
 			t.Fatalf("expected a refusal at once, found %v after %v", err, time.Since(began))
 		}
-		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "a group.id of its own",
+		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "its own group.id",
 			"INCONSISTENT_GROUP_PROTOCOL")
 		first.Close()
 		opts = append(opts, kgo.ConsumerGroup("ours"))
@@ -560,7 +560,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 func TestGroupNotJoined(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		denied := true
-		kafkatest.RefuseWhere(n.Cluster, kmsg.JoinGroup, kerr.GroupAuthorizationFailed,
+		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.GroupAuthorizationFailed,
 			func(kmsg.Request) bool { return denied })
 		_, err := Join(t.Context(), newWorker("a", n.Config("a")).o)
 		assert.Error(t, err, "expected the right READ on the resource Group workers")
@@ -589,7 +589,7 @@ func TestGroupGivenUpInAJoin(t *testing.T) {
 		a, b, c := three(t, n)
 		id, _ := b.Member()
 		asked := 0
-		kafkatest.RefuseWhere(n.Cluster, kmsg.JoinGroup, kerr.UnknownMemberID, func(r kmsg.Request) bool {
+		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.UnknownMemberID, func(r kmsg.Request) bool {
 			if r.(*kmsg.JoinGroupRequest).MemberID == id {
 				asked++
 				return asked == 1
@@ -676,7 +676,7 @@ func TestGroupConfirm(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			asked++
-			return kafkatest.Answer(r, answer), nil, true
+			return kafkatest.Response(r, answer), nil, true
 		})
 		n.Hold("a", true, false)
 		var all sync.WaitGroup

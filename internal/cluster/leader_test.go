@@ -48,7 +48,7 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 		{"Shop", "2.0", "", []bool{true, false, false, true, false}, ""},
 		{"Shop", "1.0", "1.1", []bool{true, false, true, false, false}, ""},
 		{"Shop", "3.0", "1.2", make([]bool, 5), "shop 3.0; smt 1.2"},
-		{"Other", "3.0", "-", make([]bool, 5), "Other of no plugin that the leader has"},
+		{"Other", "3.0", "-", make([]bool, 5), "Other of no plugin of the leader"},
 	} {
 		settings := map[string]string{"name": "c", "connector.class": c.class}
 		if c.version != "" {
@@ -67,7 +67,7 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 		assert.Equal(t, c.unmet, unmet)
 	}
 	_, unmet := l.eligible(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), members[2:3])
-	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group runs: culvert plugins swap chooses another", unmet)
+	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group uses: culvert plugins swap selects another", unmet)
 }
 
 // The leader does not depend on the order in which the coordinator lists the members, and leaves out a member whose

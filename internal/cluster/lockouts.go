@@ -35,13 +35,13 @@ type Lockouts struct {
 	callLeader func(ctx context.Context, call, answer any) error
 	memberID   func() string
 	log        *slog.Logger
-	notify     guard.Bell   // of Run
-	leader     away.Partner // as all logons that wait, and Run, see it
+	notify     guard.Bell   // wakes Run
+	leader     away.Partner // its outages, as seen by waiting logons and Run
 
 	mu          guard.Mutex
-	annotations map[string]json.RawMessage // as they were at read
+	annotations map[string]json.RawMessage // as of readAt
 	readAt      time.Time
-	pending     []outcomeReport // what is to be told
+	pending     []outcomeReport // outcomes to report
 }
 
 type outcomeReport struct {
@@ -50,10 +50,10 @@ type outcomeReport struct {
 	outcome lockouts.Outcome
 }
 
-// NewLockouts connects a store to the group, see [lockouts.Store.Share]. ask sends a [LockoutsCall] to the leader.
+// NewLockouts connects a store to the group, see [lockouts.Store.JoinGroup]. callLeader sends a [LockoutsCall].
 func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
-	ask func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
-	l := &Lockouts{state: ledger, callLeader: ask, memberID: member, log: log, notify: guard.NewBell()}
+	callLeader func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
+	l := &Lockouts{state: ledger, callLeader: callLeader, memberID: member, log: log, notify: guard.NewBell()}
 	store.JoinGroup(l)
 	return l
 }
@@ -78,84 +78,82 @@ func (c *lockoutSettings) secretDigest(s lockouts.Secret) string {
 	return c.digest("secret " + string(hash[:]))
 }
 
-func (l *Lockouts) call(ctx context.Context, s lockouts.Secret, c lockoutCall) (a lockoutAnswer, known bool,
+func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret, request lockoutCall) (answer lockoutAnswer,
+	known bool,
 	err error) {
-	var all lockoutSettings
+	var settings lockoutSettings
 	l.mu.Lock()
-	l.readAnnotation(lockoutKey, &all)
+	l.readAnnotation(lockoutKey, &settings)
 	l.mu.Unlock()
-	if known = len(all.Key) > 0; !known {
-		c = lockoutCall{}
+	if known = len(settings.Key) > 0; !known {
+		request = lockoutCall{}
 	} else {
-		c.User, c.Secret = all.userDigest(s), all.secretDigest(s)
+		request.User, request.Secret = settings.userDigest(secret), settings.secretDigest(secret)
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaderCallTimeout)
 	defer cancel()
-	err = l.callLeader(ctx, c, &a)
-	return a, known, err
+	err = l.callLeader(ctx, request, &answer)
+	return answer, known, err
 }
 
-// Lookup implements [lockouts.Group].
-func (l *Lockouts) Lookup(s lockouts.Secret) (refused, resumed time.Time) {
+func (l *Lockouts) Lookup(secret lockouts.Secret) (refused, resumed time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all lockoutSettings
-	if l.readAnnotation(lockoutKey, &all); len(all.Key) == 0 {
+	var settings lockoutSettings
+	if l.readAnnotation(lockoutKey, &settings); len(settings.Key) == 0 {
 		return refused, resumed
 	}
 	var note lockout
-	l.readAnnotation(all.userDigest(s), &note)
-	if len(note.Rejected) > 0 { // the digest of a secret takes its time
-		if i := note.indexOf(all.secretDigest(s)); i >= 0 {
+	l.readAnnotation(settings.userDigest(secret), &note)
+	if len(note.Rejected) > 0 { // the digest of a secret is expensive
+		if i := note.indexOf(settings.secretDigest(secret)); i >= 0 {
 			refused = time.UnixMilli(note.Rejected[i].At)
 		}
 	}
-	return refused, time.UnixMilli(all.Resumed)
+	return refused, time.UnixMilli(settings.Resumed)
 }
 
 // Acquire implements [lockouts.Group]. Without a leader it waits.
-func (l *Lockouts) Acquire(ctx context.Context, s lockouts.Secret) (turn string, refused time.Time, err error) {
-	origin, _, _ := strings.Cut(s.Place, "\x00")
+func (l *Lockouts) Acquire(ctx context.Context, secret lockouts.Secret) (turn string, refused time.Time, err error) {
+	origin, _, _ := strings.Cut(secret.Place, "\x00")
 	turn = rand.Text()
 	for {
 		began := time.Now()
-		a, _, err := l.call(ctx, s, lockoutCall{Turn: turn, Member: l.memberID()})
+		answer, _, err := l.call(ctx, secret, lockoutCall{Turn: turn, Member: l.memberID()})
 		if err == nil {
-			l.leader.Back(l.log, began, "the leader of the cluster answers logons again")
+			l.leader.Back(l.log, began, "the cluster's leader answers calls about logons again")
 		}
 		switch {
-		case err == nil && a.Granted:
+		case err == nil && answer.Granted:
 			return turn, refused, nil
-		case err == nil && !a.Wait:
-			return "", a.RejectedAt, nil
+		case err == nil && !answer.Wait:
+			return "", answer.RejectedAt, nil
 		case err != nil && ctx.Err() == nil:
-			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin,
+			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the cluster's leader", "origin", origin,
 				"error", err)
 		}
 		if err := pause.For(ctx, turnRetryInterval); err != nil {
-			l.Report(s, turn, lockouts.Inconclusive) // the leader may have given it, and the answer be lost
+			l.Report(secret, turn, lockouts.Inconclusive) // the leader may have granted it in a lost response
 			return "", refused, err
 		}
 	}
 }
 
-// Report implements [lockouts.Group].
-func (l *Lockouts) Report(s lockouts.Secret, turn string, what lockouts.Outcome) {
+func (l *Lockouts) Report(secret lockouts.Secret, turn string, outcome lockouts.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending = append(l.pending, outcomeReport{s, turn, what})
+	l.pending = append(l.pending, outcomeReport{secret, turn, outcome})
 	l.notify.Ring()
 }
 
-// Resume implements [lockouts.Group].
 func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 	for {
-		asking, cancel := context.WithTimeout(ctx, leaderCallTimeout)
-		var a lockoutAnswer
-		err := l.callLeader(asking, lockoutCall{Outcome: resumeLogons}, &a)
+		limited, cancel := context.WithTimeout(ctx, leaderCallTimeout)
+		var answer lockoutAnswer
+		err := l.callLeader(limited, lockoutCall{Outcome: resumeLogons}, &answer)
 		cancel()
 		if err == nil || pause.For(ctx, reportRetryInterval) != nil {
-			return a.Forgotten, err
+			return answer.Forgotten, err
 		}
 	}
 }
@@ -168,23 +166,23 @@ func (l *Lockouts) Run(ctx context.Context) {
 		pending := l.pending
 		l.pending = nil
 		l.mu.Unlock()
-		unheard := false
-		for _, v := range pending {
+		unreported := false
+		for _, report := range pending {
 			began := time.Now()
-			_, known, err := l.call(ctx, v.secret, lockoutCall{Outcome: v.outcome, Turn: v.turn})
+			_, known, err := l.call(ctx, report.secret, lockoutCall{Outcome: report.outcome, Turn: report.turn})
 			if known && err == nil {
-				l.leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
+				l.leader.Back(l.log, began, "the outcome of a logon was reported to the cluster's leader")
 				continue
 			}
-			if unheard = true; err != nil && ctx.Err() == nil {
-				l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come "+
-					"of a logon", "error", err)
+			if unreported = true; err != nil && ctx.Err() == nil {
+				l.leader.Lost(l.log, began, err.Error(),
+					"the outcome of a logon could not be reported to the cluster's leader yet", "error", err)
 			}
 			l.mu.Lock()
-			l.pending = append(l.pending, v)
+			l.pending = append(l.pending, report)
 			l.mu.Unlock()
 		}
-		if unheard {
+		if unreported {
 			_ = pause.For(ctx, reportRetryInterval)
 			continue
 		}

@@ -480,7 +480,7 @@ func TestLogonsThatWaitAreOneWarning(t *testing.T) {
 			all.Go(func() { shared.Acquire(ctx, secret) })
 		}
 		all.Wait()
-		if n := strings.Count(log.String(), "a logon waits for the leader of the cluster"); n != 1 {
+		if n := strings.Count(log.String(), "a logon waits for the cluster's leader"); n != 1 {
 			t.Errorf("expected one warning, found %d\n%s", n, &log)
 		}
 		desks[0].end()

@@ -191,7 +191,7 @@ func TestLogFenced(t *testing.T) {
 	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can "+
 		"be safely retried")
 	assert.Equal(t, map[string]string{"c": "2"}, a.values())
-	assert.Contains(t, a.journal.String(), "a write to the topic of configurations has failed", "key=connector-c")
+	assert.Contains(t, a.journal.String(), "a write to the config topic has failed", "key=connector-c")
 	require.NoError(t, a.put(ctx, "c", "4"))
 	require.NoError(t, b.Refresh(ctx))
 	assert.Equal(t, map[string]string{"c": "4"}, b.values())
@@ -302,7 +302,7 @@ func TestLogRefused(t *testing.T) {
 	assert.Error(t, open(t, make(t, 1, "delete")), "must have cleanup.policy=compact")
 
 	refused := make(t, 1, "compact")
-	kafkatest.Refuse(refused, kmsg.EndTxn, kafkatest.Always, kerr.TransactionalIDAuthorizationFailed)
+	kafkatest.Reject(refused, kmsg.EndTxn, kafkatest.Unlimited, kerr.TransactionalIDAuthorizationFailed)
 	assert.Error(t, open(t, refused), "expected the right WRITE on the resource TransactionalId connect-cluster-g")
 
 	refused = make(t, 1, "compact")
@@ -322,7 +322,7 @@ func TestLogRefused(t *testing.T) {
 	assert.Error(t, open(t, refused), "expected the right WRITE on the resource Topic configs")
 
 	refused = make(t, 1, "compact")
-	kafkatest.Refuse(refused, kmsg.Fetch, kafkatest.Always, kerr.TopicAuthorizationFailed)
+	kafkatest.Reject(refused, kmsg.Fetch, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
 	produceRecords(t, refused, "configs", configtopic.CommitRecord("c", 0))
 	l, err := OpenLog(ctx, logOptionsOf(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
@@ -371,7 +371,7 @@ func TestWritesShareATransaction(t *testing.T) {
 			return len(f.queue) == len(values)+1
 		}, func() string { return "all to wait for their turn" })
 		giveUp()
-		assert.Error(t, <-canceled, "another write is under way")
+		assert.Error(t, <-canceled, "another write is in progress")
 		f.unlock()
 		for _, one := range all {
 			errs = append(errs, <-one)
@@ -424,9 +424,9 @@ func TestLogReadContinues(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
 	f := openFollower(t, cluster.ListenAddrs()...)
-	kafkatest.Refuse(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
+	kafkatest.Reject(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
 	produceRecords(t, cluster, "configs", configtopic.ConnectorRecord("c", map[string]string{"x": "1"}))
 	require.NoError(t, f.Await(ctx, 1))
 	assert.Equal(t, map[string]string{"c": "1"}, f.values())
-	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")
+	assert.Contains(t, f.journal.String(), "the config topic cannot be read; retrying")
 }

@@ -47,10 +47,8 @@ func KeyOf(name string) Key {
 // task n.
 type ResourceIndexes []byte
 
-// Has reports whether an index is in the set.
 func (b ResourceIndexes) Has(unit int) bool { return unit/8 < len(b) && b[unit/8]>>(unit%8)&1 == 1 }
 
-// HasTasks reports whether the set has a task.
 func (b ResourceIndexes) HasTasks() bool {
 	for unit := range b.All() {
 		if unit > 0 {
@@ -60,7 +58,6 @@ func (b ResourceIndexes) HasTasks() bool {
 	return false
 }
 
-// All yields the indexes in ascending order.
 func (b ResourceIndexes) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i, rest := range b {
@@ -73,7 +70,6 @@ func (b ResourceIndexes) All() iter.Seq[int] {
 	}
 }
 
-// Add adds an index to the set.
 func (b *ResourceIndexes) Add(unit int) {
 	for unit/8 >= len(*b) {
 		*b = append(*b, 0)
@@ -88,7 +84,7 @@ type ResourceSet struct {
 	Resources ResourceIndexes `json:"u"`
 }
 
-func compareHeld(a, b ResourceSet) int {
+func compareResourceSets(a, b ResourceSet) int {
 	return cmp.Or(cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.Version, b.Version))
 }
 
@@ -103,9 +99,10 @@ type Metadata struct {
 	Leaving    bool           `json:",omitempty"`
 	Name       string         // Name stays the same after a restart: group.instance.id, else the URL
 	Plugins    []plugin.Offer `json:",omitempty"`
-	Digest     string         `json:",omitempty"` // the digest of the member's folder of connectors. Empty means no folder.
-	Classes    []Key          `json:",omitempty"`
-	Topic      string         `json:",omitempty"` // config.storage.topic. Empty means the leader's.
+	// the digest of the member's folder of connectors. Empty means no folder.
+	Digest  string `json:",omitempty"`
+	Classes []Key  `json:",omitempty"`
+	Topic   string `json:",omitempty"` // config.storage.topic. Empty means the leader's.
 	// IsBehind is true while the member has not read the config topic up to the offset of its assignment.
 	IsBehind bool `json:"Lags,omitempty"`
 }
@@ -130,17 +127,16 @@ func (m Metadata) Encode() ([]byte, error) {
 	return encode(&java, m, m.checkBounds())
 }
 
-// DecodeMetadata decodes a member's metadata. The result does not alias b.
-func DecodeMetadata(b []byte) (m Metadata, err error) {
+func DecodeMetadata(b []byte) (metadata Metadata, err error) {
 	var java kmsg.ConnectMemberMetadata
-	if err = decode(b, &java, &m); err == nil {
-		m.URL, m.Offset = java.URL, java.ConfigOffset
-		err = m.checkBounds()
+	if err = decode(b, &java, &metadata); err == nil {
+		metadata.URL, metadata.Offset = java.URL, java.ConfigOffset
+		err = metadata.checkBounds()
 	}
 	if err != nil {
 		return Metadata{}, fmt.Errorf("metadata of a member: %w", err)
 	}
-	return m, nil
+	return metadata, nil
 }
 
 func (m *Metadata) checkBounds() error {
@@ -158,22 +154,21 @@ func (a Assignment) Encode() ([]byte, error) {
 	return encode(&java, a, checkBounds(a.Target, a.Leader, a.LeaderURL))
 }
 
-// DecodeAssignment decodes an assignment. The result does not alias b.
-func DecodeAssignment(b []byte) (a Assignment, err error) {
+func DecodeAssignment(b []byte) (assignment Assignment, err error) {
 	var java kmsg.ConnectMemberAssignment
-	if err = decode(b, &java, &a); err == nil {
-		a.Leader, a.LeaderURL, a.Offset = java.Leader, java.LeaderURL, java.ConfigOffset
-		a.Delay = time.Duration(java.ScheduledDelay) * time.Millisecond
-		err = checkBounds(a.Target, a.Leader, a.LeaderURL)
+	if err = decode(b, &java, &assignment); err == nil {
+		assignment.Leader, assignment.LeaderURL, assignment.Offset = java.Leader, java.LeaderURL, java.ConfigOffset
+		assignment.Delay = time.Duration(java.ScheduledDelay) * time.Millisecond
+		err = checkBounds(assignment.Target, assignment.Leader, assignment.LeaderURL)
 	}
 	if err != nil {
 		return Assignment{}, fmt.Errorf("assignment: %w", err)
 	}
-	return a, nil
+	return assignment, nil
 }
 
-func checkBounds(held []ResourceSet, texts ...string) error {
-	for _, h := range held {
+func checkBounds(owned []ResourceSet, texts ...string) error {
+	for _, h := range owned {
 		if len(h.Resources) > maxTask/8+1 {
 			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(h.Resources))
 		}

@@ -36,7 +36,7 @@ func (w *Worker) Rebalances() Rebalances {
 
 type rebalanceTimer struct {
 	mu                 sync.Mutex
-	startedAt, endedAt time.Time // of the one under way, and of the last one; zero: there is none
+	startedAt, endedAt time.Time // of the current and the last rebalance; zero means none
 	completed          int64
 	durations          task.Window
 }
@@ -44,7 +44,7 @@ type rebalanceTimer struct {
 func (r *rebalanceTimer) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.startedAt.IsZero() { // else it is one that is tried again
+	if r.startedAt.IsZero() { // else the rebalance is repeated
 		r.startedAt = time.Now()
 	}
 }

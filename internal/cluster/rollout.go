@@ -20,12 +20,13 @@ const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
 
 const maxPassed = 32
 
-// rolloutLock is held while pins are read and written. chosenAt are the offsets of operators' choices, by plugin.
+// rolloutLock is held while pins are read and written. chosenAt has the offsets of operators' choices by plugin.
 type rolloutLock struct {
 	guard.CtxMutex
 	chosenAt map[string]int64
 }
 
+// rollout is the present state of one plugin: the version that the group is pinned to, and the versions of each member.
 type rollout struct {
 	pin     rest.GroupPin
 	members []memberVersions
@@ -53,21 +54,22 @@ func (r *rollout) version(hash string) (all groupVersion) {
 	return all
 }
 
+// next returns the next pin. If the pinned version is rejected and all have the previous one, that is pinned again.
 func (r *rollout) next() rest.GroupPin {
-	p := r.pin
-	if before := r.version(p.Before); r.version(p.Hash).Rejected && before.members != nil &&
+	pin := r.pin
+	if before := r.version(pin.Before); r.version(pin.Hash).Rejected && before.members != nil &&
 		len(before.members) == len(r.members) {
-		p.Passed = append(slices.Clone(p.Passed), p.Hash)
-		p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
-		p.Hash, p.Version, p.Before = p.Before, before.Version, ""
+		pin.Passed = append(slices.Clone(pin.Passed), pin.Hash)
+		pin.Passed = pin.Passed[max(0, len(pin.Passed)-maxPassed):]
+		pin.Hash, pin.Version, pin.Before = pin.Before, before.Version, ""
 	}
-	if target := r.desiredVersion(&p); target.Hash != p.Hash {
-		return pinTo(p, target)
+	if target := r.desiredVersion(&pin); target.Hash != pin.Hash {
+		return pinTo(pin, target)
 	}
-	return p
+	return pin
 }
 
-// rank orders versions by history: abandoned or passed over ones only count if no member has another one.
+// rank orders versions: rejected ones and those passed over only count if no member has another one.
 func rank(o groupVersion, p *rest.GroupPin) int {
 	switch {
 	case o.Rejected:
@@ -80,20 +82,20 @@ func rank(o groupVersion, p *rest.GroupPin) int {
 
 // desiredVersion returns the version that each member would run alone, else the newest that all have, else (during a
 // rollout of images) the one that most have. The pinned version stays if no other is usable or fewer members have one.
-func (r *rollout) desiredVersion(p *rest.GroupPin) groupVersion {
+func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
 	var all []groupVersion
 	best := 0
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			one := r.version(o.Hash)
-			all, best = append(all, one), max(best, rank(one, p))
+			all, best = append(all, one), max(best, rank(one, pin))
 		}
 	}
-	all = slices.DeleteFunc(all, func(o groupVersion) bool { return rank(o, p) < best })
+	all = slices.DeleteFunc(all, func(o groupVersion) bool { return rank(o, pin) < best })
 	first := map[string]int{} // how many members would run a version, by its hash
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			if rank(r.version(o.Hash), p) == best {
+			if rank(r.version(o.Hash), pin) == best {
 				first[o.Hash]++
 				break
 			}
@@ -105,15 +107,16 @@ func (r *rollout) desiredVersion(p *rest.GroupPin) groupVersion {
 		return cmp.Or(cmp.Compare(every(first[a.Hash]), every(first[b.Hash])), cmp.Compare(len(a.members),
 			len(b.members)), newer)
 	})
-	pinned := r.version(p.Hash)
+	pinned := r.version(pin.Hash)
 	more := cmp.Compare(len(pinned.members), len(target.members))
-	lacking := len(target.members) < len(r.members) && (more > 0 || more == 0 && rank(pinned, p) == best)
+	lacking := len(target.members) < len(r.members) && (more > 0 || more == 0 && rank(pinned, pin) == best)
 	if pinned.members != nil && (best < 2 || lacking) {
 		return pinned
 	}
 	return target
 }
 
+// pendingReason returns which members lack a newer version, "" if there is none.
 func (r *rollout) pendingReason() string {
 	var newest plugin.Offer
 	for _, m := range r.members {
@@ -125,17 +128,17 @@ func (r *rollout) pendingReason() string {
 			}
 		}
 	}
-	var lack []string
+	var lacking []string
 	for _, m := range r.members {
 		if newest.Hash != "" && !slices.Contains(r.version(newest.Hash).members, m.name) {
-			lack = append(lack, m.name)
+			lacking = append(lacking, m.name)
 		}
 	}
-	if len(lack) == 0 {
+	if len(lacking) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("version %s with the hash %s: lacking at %s", newest.Version, newest.Hash,
-		strings.Join(lack, ", "))
+	return fmt.Sprintf("version %s with the hash %s: missing on %s", newest.Version, newest.Hash,
+		strings.Join(lacking, ", "))
 }
 
 func pinTo(p rest.GroupPin, to groupVersion) rest.GroupPin {
@@ -150,16 +153,16 @@ func pinTo(p rest.GroupPin, to groupVersion) rest.GroupPin {
 }
 
 func (r *rollout) choose(to groupVersion) rest.GroupPin {
-	p := pinTo(r.pin, to)
-	p.Passed = nil
+	pin := pinTo(r.pin, to)
+	pin.Passed = nil
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			if o.Hash != to.Hash && !slices.Contains(p.Passed, o.Hash) && len(p.Passed) < maxPassed {
-				p.Passed = append(p.Passed, o.Hash)
+			if o.Hash != to.Hash && !slices.Contains(pin.Passed, o.Hash) && len(pin.Passed) < maxPassed {
+				pin.Passed = append(pin.Passed, o.Hash)
 			}
 		}
 	}
-	return p
+	return pin
 }
 
 func (l *leader) rollouts() map[string]*rollout {
@@ -168,22 +171,23 @@ func (l *leader) rollouts() map[string]*rollout {
 	members := l.members
 	l.mu.Unlock()
 	all := map[string]*rollout{}
-	for _, m := range members {
-		if m.Leaving {
+	for _, member := range members {
+		if member.Leaving {
 			continue
 		}
-		for _, o := range m.Plugins {
-			o.Rejected = o.Rejected && (m.Offset > l.rolloutLock.chosenAt[o.Name] || o.Hash != pins[o.Name].Hash)
-			r := all[o.Name]
+		for _, offer := range member.Plugins {
+			offer.Rejected = offer.Rejected && (member.Offset > l.rolloutLock.chosenAt[offer.Name] ||
+				offer.Hash != pins[offer.Name].Hash)
+			r := all[offer.Name]
 			if r == nil {
-				r = &rollout{pin: pins[o.Name]}
-				all[o.Name] = r
+				r = &rollout{pin: pins[offer.Name]}
+				all[offer.Name] = r
 			}
-			if n := len(r.members); n == 0 || r.members[n-1].name != m.Name {
-				r.members = append(r.members, memberVersions{name: m.Name})
+			if n := len(r.members); n == 0 || r.members[n-1].name != member.Name {
+				r.members = append(r.members, memberVersions{name: member.Name})
 			}
 			one := &r.members[len(r.members)-1]
-			one.versions = append(one.versions, o)
+			one.versions = append(one.versions, offer)
 		}
 	}
 	return all
@@ -213,12 +217,12 @@ func (l *leader) rollOut(ctx context.Context) {
 	l.mu.Unlock()
 	for name, why := range waits {
 		if before[name] != why {
-			l.worker.options.Logger.Info("a version of a plugin waits until the group runs it", "plugin", name,
+			l.worker.options.Logger.Info("a plugin version waits until all workers have it", "plugin", name,
 				"reason", why)
 		}
 	}
 	if _, err := l.writePins(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
-		l.worker.options.Logger.Warn("which versions of plugins the group runs is not written", "error", err)
+		l.worker.options.Logger.Warn("the group's plugin versions were not written", "error", err)
 	}
 }
 
@@ -238,7 +242,7 @@ func (l *leader) writePins(ctx context.Context, pins map[string]rest.GroupPin) (
 		return 0, err
 	}
 	for name, p := range pins {
-		l.worker.options.Logger.Info("the group runs a version of a plugin", "plugin", name, "version", p.Version,
+		l.worker.options.Logger.Info("the group uses a plugin version", "plugin", name, "version", p.Version,
 			"hash", p.Hash,
 			"passed_over", p.Passed)
 	}
@@ -248,23 +252,24 @@ func (l *leader) writePins(ctx context.Context, pins map[string]rest.GroupPin) (
 // Choose pins a plugin's version for all workers by the SHA-256 of its file in hex; empty means the previous version.
 // Only the leader can. The error is [plugin.ErrUnknownVersion] if no member has it.
 func (w *Worker) Choose(ctx context.Context, name, hash string) error {
-	l := w.leader
-	if _, me, known := w.Leader(); !known || !me {
+	leader := w.leader
+	if _, isSelf, known := w.Leader(); !known || !isSelf {
 		return ErrNotLeader
 	}
-	if err := l.rolloutLock.Lock(ctx); err != nil {
+	if err := leader.rolloutLock.Lock(ctx); err != nil {
 		return err
 	}
-	defer l.rolloutLock.Unlock()
-	r := cmp.Or(l.rollouts()[name], &rollout{})
-	to := r.version(cmp.Or(shortHash(hash), r.pin.Before))
-	if to.members == nil {
-		return fmt.Errorf("%w %s with the hash %q at any worker of the group (without one: the version before)",
+	defer leader.rolloutLock.Unlock()
+	r := cmp.Or(leader.rollouts()[name], &rollout{})
+	chosen := r.version(cmp.Or(shortHash(hash), r.pin.Before))
+	if chosen.members == nil {
+		return fmt.Errorf("%w %s with the hash %q on any worker of the group (an empty hash means the previous "+
+			"version)",
 			plugin.ErrUnknownVersion, name, hash)
 	}
-	last, err := l.writePins(ctx, map[string]rest.GroupPin{name: r.choose(to)})
+	last, err := leader.writePins(ctx, map[string]rest.GroupPin{name: r.choose(chosen)})
 	if err == nil {
-		l.rolloutLock.chosenAt[name] = last
+		leader.rolloutLock.chosenAt[name] = last
 	}
 	return err
 }
@@ -275,7 +280,7 @@ func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 	pins := map[string]rest.GroupPin{}
 	for name, note := range w.options.Store.Annotations(pinPrefix) {
 		var p rest.GroupPin
-		if json.Unmarshal(note, &p) == nil && p.Hash != "" { // else it is not ours
+		if json.Unmarshal(note, &p) == nil && p.Hash != "" { // else the annotation is damaged
 			pins[name] = p
 		}
 	}
@@ -290,15 +295,15 @@ func (w *Worker) pinPlugins() {
 	w.options.Plugins.Pin(pins)
 }
 
-func (w *Worker) addOffer(m *Metadata) (news bool) {
+func (w *Worker) addOffer(metadata *Metadata) (changed bool) {
 	for _, o := range w.options.Plugins.Versions() {
 		o.Hash = shortHash(o.Hash)
-		m.Plugins = append(m.Plugins, o)
+		metadata.Plugins = append(metadata.Plugins, o)
 	}
 	for _, class := range w.options.Classes() {
-		m.Classes = append(m.Classes, KeyOf(class))
+		metadata.Classes = append(metadata.Classes, KeyOf(class))
 	}
-	m.Digest = w.options.FolderDigest()
-	before := w.lastOffer.Swap(new(fmt.Sprint(m.Plugins, m.Classes, m.Digest)))
+	metadata.Digest = w.options.FolderDigest()
+	before := w.lastOffer.Swap(new(fmt.Sprint(metadata.Plugins, metadata.Classes, metadata.Digest)))
 	return before == nil || *before != *w.lastOffer.Load()
 }

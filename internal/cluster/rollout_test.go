@@ -98,7 +98,7 @@ func TestWhatARolloutWaitsFor(t *testing.T) {
 		members, want string
 	}{
 		{one, "m1 1:a, m2 1:a", ""},
-		{one, "m1 2:b 1:a, m2 1:a, m3 1:a", "version 2 with the hash b: lacking at m2, m3"},
+		{one, "m1 2:b 1:a, m2 1:a, m3 1:a", "version 2 with the hash b: missing on m2, m3"},
 		{one, "m1 2:b- 1:a, m2 1:a", ""},
 		{rest.GroupPin{Version: "1", Hash: "a", Passed: []string{"b"}}, "m1 2:b 1:a, m2 1:a", ""},
 		{rest.GroupPin{Version: "2", Hash: "b"}, "m1 1:a, m2 2:b", ""},

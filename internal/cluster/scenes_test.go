@@ -102,7 +102,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 			r.t.Helper()
 			require.Until(r.t, func() bool {
 				o, _ := w.worker.Overview()
-				return strings.Contains(strings.Join(o.Problems, " "), "found the topic to be that of group ")
+				return strings.Contains(strings.Join(o.Problems, " "), "found that the topic belongs to group ")
 			}, func() string { return "expected a group that runs nothing" })
 		}
 		first := r.there()
@@ -127,7 +127,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 		barred(r.start(0))
 		r.sleep(time.Minute)
 		assert.Equal(t, 0, len(r.there()[0].herder.Owned()))
-		assert.Equal(t, 1, strings.Count(r.journal.String(), "found the topic to be that of group workers"))
+		assert.Equal(t, 1, strings.Count(r.journal.String(), "found that the topic belongs to group workers"))
 	})
 }
 
@@ -201,7 +201,7 @@ func sceneTwoTopics(t *testing.T, code string) {
 			require.NoError(r.t, client.ProduceSync(r.t.Context(), kgo.KeyStringRecord(fmt.Sprint("x", n),
 				"{}")).FirstErr())
 		}
-		kafkatest.RefuseWhere(r.network.Cluster, kmsg.DescribeGroups, kerr.GroupAuthorizationFailed,
+		kafkatest.RejectIf(r.network.Cluster, kmsg.DescribeGroups, kerr.GroupAuthorizationFailed,
 			func(kmsg.Request) bool { return true })
 		r.problem("expected config.storage.topic=" + testTopic + " at worker w2:8083")
 		r.sleep(time.Minute)
@@ -231,7 +231,7 @@ func sceneDeaf(t *testing.T, code string) {
 		r.want["b"] = "2"
 		r.at(leader, "a", 3)
 		r.at(leader, "b", 3)
-		r.problem("expected worker " + deaf.name + ":8083 to read topic " + testTopic)
+		r.problem("expected worker " + deaf.name + ":8083 to keep up with topic " + testTopic)
 		r.sleep(time.Minute)
 		r.at(leader, "a", 3)
 		deaf.mu.Lock()
@@ -256,11 +256,11 @@ func sceneUnread(t *testing.T, code string) {
 		assert.Equal(t, 6, runs)
 		var away atomic.Bool
 		away.Store(true)
-		kafkatest.RefuseWhere(r.network.Cluster, kmsg.ListOffsets, kerr.LeaderNotAvailable, func(q kmsg.Request) bool {
+		kafkatest.RejectIf(r.network.Cluster, kmsg.ListOffsets, kerr.LeaderNotAvailable, func(q kmsg.Request) bool {
 			return away.Load() && q.(*kmsg.ListOffsetsRequest).Topics[0].Topic == testTopic
 		})
 		leader.kill()
-		r.problem("expected to read topic " + testTopic + " before anything moves")
+		r.problem("expected to read topic " + testTopic + " before a new assignment")
 		r.sleep(time.Minute)
 		assert.Equal(t, runs, r.service.begun())
 		for unit, owner := range before {

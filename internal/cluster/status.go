@@ -29,7 +29,8 @@ type Status struct {
 	Extension string
 }
 
-// isSuperseded is when Kafka Connect's "safe" writes do not overwrite (KafkaStatusBackingStore).
+// isSuperseded reports whether a "safe" write of Kafka Connect must not replace another status
+// (KafkaStatusBackingStore).
 func (s Status) isSuperseded(by Status) bool {
 	return by != Status{} && by.WorkerID != s.WorkerID && by.Generation > s.Generation
 }
@@ -41,7 +42,6 @@ type statusKey struct {
 	topic     string
 }
 
-// String returns the key as Kafka Connect writes it.
 func (k statusKey) String() string {
 	switch {
 	case k.topic != "":
@@ -56,7 +56,7 @@ func parseStatusKey(key string) (k statusKey, err error) {
 	if name, ok := strings.CutPrefix(key, "status-connector-"); ok {
 		k = statusKey{connector: name, task: -1}
 	} else if rest, ok := strings.CutPrefix(key, "status-task-"); ok {
-		dash := max(0, strings.LastIndexByte(rest, '-')) // names of connectors have dashes too
+		dash := max(0, strings.LastIndexByte(rest, '-')) // connector names may contain dashes
 		n, _ := strconv.ParseInt(strings.TrimPrefix(rest[dash:], "-"), 10, 32)
 		k = statusKey{connector: rest[:dash], task: int(n)}
 	} else if rest, ok := strings.CutPrefix(key, "status-topic-"); ok {
@@ -107,7 +107,7 @@ var statusStates = []connect.State{connect.Unassigned, connect.Running, connect.
 	connect.Restarting}
 
 func decodeStatus(k statusKey, value []byte) (Status, error) {
-	var v struct {
+	var decoded struct {
 		State      connect.State   `json:"state"`
 		Trace      string          `json:"trace"`
 		WorkerID   *string         `json:"worker_id"`
@@ -115,15 +115,16 @@ func decodeStatus(k statusKey, value []byte) (Status, error) {
 		Version    string          `json:"version"`
 		Own        json.RawMessage `json:"culvert"`
 	}
-	switch err := json.Unmarshal(value, &v); {
+	switch err := json.Unmarshal(value, &decoded); {
 	case err != nil:
 		return Status{}, err
-	case !slices.Contains(statusStates, v.State):
-		return Status{}, fmt.Errorf("expected a state, found %.100q", v.State)
-	case v.WorkerID == nil || v.Generation == nil:
+	case !slices.Contains(statusStates, decoded.State):
+		return Status{}, fmt.Errorf("expected a state, found %.100q", decoded.State)
+	case decoded.WorkerID == nil || decoded.Generation == nil:
 		return Status{}, errors.New("expected worker_id and generation, found none")
 	}
-	return Status{k.connector, k.task, v.State, v.Trace, *v.WorkerID, *v.Generation, v.Version, string(v.Own)}, nil
+	return Status{k.connector, k.task, decoded.State, decoded.Trace, *decoded.WorkerID, *decoded.Generation,
+		decoded.Version, string(decoded.Own)}, nil
 }
 
 // Statuses is the content of the status topic as it was read back; of each key the last record counts. A tombstone
@@ -152,15 +153,15 @@ func (s *Statuses) apply(key, value []byte) error {
 	if s.byConnector == nil {
 		s.byConnector = map[string]map[statusKey]Status{}
 	}
-	of := s.byConnector[k.connector]
-	if of == nil {
-		of = map[statusKey]Status{}
-		s.byConnector[k.connector] = of
+	statuses := s.byConnector[k.connector]
+	if statuses == nil {
+		statuses = map[statusKey]Status{}
+		s.byConnector[k.connector] = statuses
 	}
-	if of[k] = status; value == nil {
-		delete(of, k)
+	if statuses[k] = status; value == nil {
+		delete(statuses, k)
 	}
-	if len(of) == 0 {
+	if len(statuses) == 0 {
 		delete(s.byConnector, k.connector)
 	}
 	return nil
@@ -180,7 +181,6 @@ func (s *Statuses) keys(connector string) []statusKey {
 	})
 }
 
-// Connector returns the status of a connector; false if there is none.
 func (s *Statuses) Connector(name string) (Status, bool) {
 	status := s.status(statusKey{connector: name, task: -1})
 	return status, status != Status{}
@@ -196,7 +196,6 @@ func (s *Statuses) Tasks(name string) (tasks []Status) {
 	return tasks
 }
 
-// Topics returns the topics that a connector uses, sorted.
 func (s *Statuses) Topics(name string) (topics []string) {
 	for _, k := range s.keys(name) {
 		if k.topic != "" {

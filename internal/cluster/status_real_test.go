@@ -188,7 +188,7 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	killed.signal(t, syscall.SIGKILL)
 	killed.Stop()
 	put(connect.Paused)
-	require.Until(t, func() bool { return strings.Contains(journal.String(), "statuses are not written") },
+	require.Until(t, func() bool { return strings.Contains(journal.String(), "statuses cannot be written") },
 		journal.String)
 	put(connect.Running)
 	began := time.Now()

@@ -40,10 +40,10 @@ type StatusTopic struct {
 	log             *slog.Logger
 	client          *kgo.Client
 	reader          *kafka.Reader
-	ctx             context.Context // ctx ends with Close
+	ctx             context.Context // ends with Close
 	cancel          context.CancelFunc
 	caughtUp, ended chan struct{}
-	skipped         int // skipped counts records that are no statuses; only the reading goroutine uses it
+	skipped         int // records that are no statuses; for the reading goroutine only
 
 	mu     guard.Mutex
 	outbox outbox
@@ -64,7 +64,7 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.InternalTo
 	if err := admin.EnsureInternalTopic(ctx, topic); err != nil {
 		return nil, err
 	}
-	// Fixed, whatever the worker's producers and consumers are configured to: as Kafka Connect's KafkaBasedLog.
+	// Fixed, as in Kafka Connect's KafkaBasedLog, whatever the worker's producers and consumers are configured to.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	k.Producer.Retries, k.Producer.DeliveryTimeout = -1, statusDeliveryTimeout
 	k.Consumer.Reset = "earliest"
@@ -113,8 +113,7 @@ func (t *StatusTopic) put(s Status, safe bool) {
 	}
 }
 
-// Delete deletes the statuses of a connector, its tasks and topics. Workers may write others later: the leader cleans
-// up.
+// Delete deletes all statuses of a connector. Workers may write others later: the leader cleans up.
 func (t *StatusTopic) Delete(connector string) {
 	t.erase(connector, func(statusKey) bool { return true })
 }
@@ -124,7 +123,6 @@ func (t *StatusTopic) DeleteTasks(connector string, from int) {
 	t.erase(connector, func(k statusKey) bool { return k.topic == "" && k.task >= max(0, from) })
 }
 
-// ResetTopics deletes the topics of a connector.
 func (t *StatusTopic) ResetTopics(connector string) {
 	t.erase(connector, func(k statusKey) bool { return k.topic != "" })
 }
@@ -146,8 +144,8 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known := t.status(k) != Status{}
-	for _, all := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
-		if w, there := all[k]; there {
+	for _, writes := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
+		if w, there := writes[k]; there {
 			known = w.value != nil
 		}
 	}
@@ -162,7 +160,7 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 func (t *StatusTopic) Close(ctx context.Context) (err error) {
 	for left := t.pending(); left > 0 && err == nil; left = t.pending() {
 		if err = pause.For(ctx, 5*time.Millisecond); err != nil {
-			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses are not written: %w", t.name, left, err)
+			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses cannot be written: %w", t.name, left, err)
 		}
 	}
 	t.cancel()
@@ -201,7 +199,8 @@ func (t *StatusTopic) onProduced(k statusKey, err error) {
 	switch {
 	case err != nil:
 		if !t.failing && t.ctx.Err() == nil {
-			t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
+			t.log.Warn("statuses cannot be written; the newest ones are written when the brokers accept them again",
+				"topic", t.name, "key",
 				k.String(), "error", kafka.WithMissingRight(err, "WRITE", "Topic "+t.name))
 		}
 		t.failing, t.following = true, false
@@ -216,9 +215,9 @@ func (t *StatusTopic) onProduced(k statusKey, err error) {
 func (t *StatusTopic) follow() {
 	defer close(t.ended)
 	defer guard.Vital("the reading of statuses")
-	var at kafka.Positions
+	var positions kafka.Positions
 	for failing, complete := false, false; ; {
-		err := t.readFrom(t.ctx, &at, false)
+		err := t.readFrom(t.ctx, &positions, false)
 		if err == nil {
 			if failing {
 				t.log.Info("statuses are read again", "topic", t.name)
@@ -229,7 +228,7 @@ func (t *StatusTopic) follow() {
 			}
 			following, interrupt := context.WithCancel(t.ctx)
 			t.setFollowing(true, interrupt)
-			if err = t.readFrom(following, &at, true); following.Err() != nil {
+			if err = t.readFrom(following, &positions, true); following.Err() != nil {
 				err = nil // a write has failed
 			}
 			t.setFollowing(false, interrupt)
@@ -237,7 +236,7 @@ func (t *StatusTopic) follow() {
 		}
 		if err != nil && !failing && t.ctx.Err() == nil {
 			failing = true
-			t.log.Error("statuses are not read; it is tried again", "topic", t.name, "error", err)
+			t.log.Warn("statuses cannot be read; retrying", "topic", t.name, "error", err)
 		}
 		if pause.For(t.ctx, statusRetryInterval) != nil {
 			return
@@ -252,8 +251,8 @@ func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc)
 	t.send(t.outbox.keys()...)
 }
 
-func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, endless bool) error {
-	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *at, Follow: endless, Uncommitted: true,
+func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, follow bool) error {
+	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *at, Follow: follow, Uncommitted: true,
 		Expected: true, Parallel: true}, t.applyRecord)
 	if next != nil {
 		*at = next
@@ -264,7 +263,7 @@ func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, endless
 func (t *StatusTopic) applyRecord(r *kgo.Record) error {
 	if err := t.apply(r.Key, r.Value); err != nil {
 		if t.skipped++; t.skipped == 1 {
-			t.log.Warn("a record in the status topic is skipped, as more that are like it will be without a word",
+			t.log.Warn("a record in the status topic is skipped; further ones are skipped without a log line",
 				"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 		}
 	}

@@ -248,7 +248,7 @@ func TestStatusBrokersAway(t *testing.T) {
 		b.sees(t, "0 PAUSED@a:1, 1 RUNNING@a:1, 2 RUNNING@a:1, 3 RUNNING@a:1, 4 RUNNING@a:1, 5 RUNNING@a:1")
 		a.settles(t)
 		log := a.journal.String()
-		for _, once := range []string{"statuses are not written", "statuses are written again"} {
+		for _, once := range []string{"statuses cannot be written", "statuses are written again"} {
 			assert.Equal(t, 1, strings.Count(log, once), once, log)
 		}
 	})
@@ -262,7 +262,7 @@ func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 195))
 		b.sees(t, "0 RUNNING@a:1")
-		refused := kafkatest.Refuse(n.Cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
+		refused := kafkatest.Reject(n.Cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
 		b.Put(b.of(0, connect.Paused, 1))
 		a.sees(t, "0 PAUSED@b:1")
 		assert.Equal(t, int32(2), refused.Load())
@@ -276,7 +276,7 @@ func TestStatusWithoutTheRight(t *testing.T) {
 		defer w.close(t)
 		var granted atomic.Bool
 		var requests atomic.Int32
-		kafkatest.RefuseWhere(n.Cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
+		kafkatest.RejectIf(n.Cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
 			requests.Add(1)
 			return !granted.Load()
 		})
@@ -364,7 +364,7 @@ func TestStatusTopicCloses(t *testing.T) {
 		w.Put(w.of(1, connect.Running, 1))
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		assert.Error(t, w.Close(ctx), "topic connect-status of status.storage.topic: 2 statuses are not written")
+		assert.Error(t, w.Close(ctx), "topic connect-status of status.storage.topic: 2 statuses cannot be written")
 		w.Put(w.of(2, connect.Running, 1)) // has no effect
 	})
 }

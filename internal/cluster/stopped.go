@@ -16,18 +16,18 @@ const (
 	memberCallTimeout  = 2 * time.Second
 )
 
-// WhenStopped calls do for a stopped connector once no other worker has tasks of it, on the leader; do checks this
-// worker's. No tasks are assigned until it returns. Errors are [ErrNotLeader], [connect.ErrNotStopped],
-// [configtopic.OtherGroupError], one that names the worker with tasks, or that of do.
-func (w *Worker) WhenStopped(ctx context.Context, name string, do func() error) error {
-	l := w.leader
+// WhenStopped calls action for a stopped connector, on the leader, once no other worker has tasks of it; action checks
+// this worker's. No tasks are assigned until it returns. Errors are [ErrNotLeader], [connect.ErrNotStopped],
+// [configtopic.OtherGroupError], one that names the worker with tasks, or that of action.
+func (w *Worker) WhenStopped(ctx context.Context, name string, action func() error) error {
+	leader := w.leader
 	count := func(n int) (leads bool) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.stoppedOnly[name] += n; l.stoppedOnly[name] == 0 {
-			delete(l.stoppedOnly, name)
+		leader.mu.Lock()
+		defer leader.mu.Unlock()
+		if leader.stoppedOnly[name] += n; leader.stoppedOnly[name] == 0 {
+			delete(leader.stoppedOnly, name)
 		}
-		return l.generation != 0
+		return leader.generation != 0
 	}
 	defer count(-1)
 	if !count(1) {
@@ -42,12 +42,12 @@ func (w *Worker) WhenStopped(ctx context.Context, name string, do func() error) 
 		if s, _ := w.options.Store.Snapshot(); s.Targets[name] != config.TargetStopped {
 			return connect.ErrNotStopped
 		}
-		busy := l.ownerOf(waiting, name)
+		busy := leader.ownerOf(waiting, name)
 		if busy == nil {
-			return do()
+			return action()
 		}
 		if pause.For(waiting, ownedCheckInterval) != nil {
-			return fmt.Errorf("connector %s is stopped, and %w; this can be tried again", name, busy)
+			return fmt.Errorf("connector %s is stopped, but %w; try again later", name, busy)
 		}
 	}
 }
@@ -59,17 +59,18 @@ func (l *leader) ownerOf(ctx context.Context, name string) error {
 	if twice := duplicateURL(members); twice != "" {
 		return fmt.Errorf("it is not known whether its tasks have ended: two workers of the group advertise %s", twice)
 	}
-	for _, m := range members {
-		if m.URL == l.worker.options.URL {
+	for _, member := range members {
+		if member.URL == l.worker.options.URL {
 			continue
 		}
-		held, err := l.owned(ctx, m.URL)
-		if err != nil { // in the answer may be an error that is none of this call
-			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(m.URL), err)
+		owned, err := l.owned(ctx, member.URL)
+		if err != nil { // %v: the error is another worker's
+			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(member.URL),
+				err)
 		}
-		for _, h := range held {
+		for _, h := range owned {
 			if h.Connector == name && len(h.Tasks) > 0 {
-				return fmt.Errorf("its tasks %v have not ended on worker %s", h.Tasks, workerID(m.URL))
+				return fmt.Errorf("its tasks %v have not ended on worker %s", h.Tasks, workerID(member.URL))
 			}
 		}
 	}

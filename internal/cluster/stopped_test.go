@@ -121,7 +121,7 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
 			err := stopping(t, ask).WhenStopped(t.Context(), "c", nil)
-			assert.Equal(t, "connector c is stopped, and "+want+"; this can be tried again", fmt.Sprint(err))
+			assert.Equal(t, "connector c is stopped, but "+want+"; try again later", fmt.Sprint(err))
 			if elapsed := time.Since(began); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
 				t.Errorf("expected it to take %v, found %v", stopTimeout, elapsed)
 			}

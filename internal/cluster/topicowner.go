@@ -47,47 +47,51 @@ func claimTopic(ctx context.Context, group string, topic groupTopic) error {
 func (l *leader) ownsTopic(ctx context.Context) bool {
 	limited, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	o, why := &l.worker.options, ""
-	if err := claimTopic(limited, o.Group.Group, o.Store); err != nil {
+	options, why := &l.worker.options, ""
+	if err := claimTopic(limited, options.Group.Group, options.Store); err != nil {
 		why = err.Error()
 	}
 	l.mu.Lock()
-	news := why != l.blocked
+	changed := why != l.blocked
 	l.blocked = why
 	l.mu.Unlock()
-	if news && why != "" && ctx.Err() == nil {
-		o.Logger.Error("this group runs nothing; it is tried again", "group", o.Group.Group, "error", why)
+	if changed && why != "" && ctx.Err() == nil {
+		options.Logger.Error("this group runs no connectors; retrying", "group", options.Group.Group, "error", why)
 	}
 	return why == ""
 }
 
-func (l *leader) recordProblems(all []Member, size int, unread error) {
+func (l *leader) recordProblems(members []Member, size int, unread error) {
 	var found []string
 	topic := l.worker.options.Group.Topic
 	if unread != nil {
-		found = append(found, fmt.Sprintf("expected to read topic %s before anything moves, found %v: each worker "+
-			"goes on with what it has, and it is tried again", topic, unread))
+		found = append(found, fmt.Sprintf(
+			"expected to read topic %s before a new assignment, found %v: assignments stay as they are, and the "+
+				"leader retries", topic, unread))
 	}
-	for _, m := range all {
-		if !l.worker.readsSameTopic(m.Metadata) {
+	for _, member := range members {
+		if !l.worker.readsSameTopic(member.Metadata) {
 			found = append(found, fmt.Sprintf("expected config.storage.topic=%s at worker %s, as at %s, which leads, "+
-				"found %s: it is given nothing. It is to have the same topic, or a group.id of its own", topic,
-				workerID(m.URL), l.worker.options.WorkerID, m.Topic))
+				"found %s: it gets no assignment. Give it the same topic, or its own group.id", topic,
+				workerID(member.URL), l.worker.options.WorkerID, member.Topic))
 		}
-		if m.IsBehind {
-			found = append(found, fmt.Sprintf("expected worker %s to read topic %s, found that it has not for "+
-				"worker.sync.timeout.ms: it is given nothing until it has", workerID(m.URL), topic))
+		if member.IsBehind {
+			found = append(found, fmt.Sprintf(
+				"expected worker %s to keep up with topic %s, found it behind for longer than "+
+					"worker.sync.timeout.ms: it gets no assignment until it has caught up", workerID(member.URL),
+				topic))
 		}
 	}
-	if twice := duplicateURL(all); twice != "" {
-		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
-			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. "+
-			"One that was killed and is back is here twice until session.timeout.ms is over", twice))
+	if twice := duplicateURL(members); twice != "" {
+		found = append(found, fmt.Sprintf(
+			"expected a different URL for each worker (rest.advertised.host.name and .port), found two at %s: "+
+				"requests to one may reach the other, and offsets cannot be changed. A worker that was killed and "+
+				"restarted is listed twice until session.timeout.ms expires", twice))
 	}
 	if size > groupRecordLimit/2 {
 		found = append(found, fmt.Sprintf("expected the metadata and assignments of all members to need at most %d "+
-			"bytes, half of what brokers accept as one record (message.max.bytes), found %d: with more connectors or "+
-			"workers the group may not form any more", groupRecordLimit/2, size))
+			"bytes, half of what brokers accept as one record (message.max.bytes), found %d: with more connectors "+
+			"or workers the group may no longer form", groupRecordLimit/2, size))
 	}
 	l.mu.Lock()
 	before := l.groupProblems.members
@@ -99,21 +103,54 @@ func (l *leader) recordProblems(all []Member, size int, unread error) {
 // probeTimeout includes that a member may have to read the session key first.
 const probeTimeout = 10 * time.Second
 
+// memberProber checks for each generation whether the members can be reached at the URLs that they advertise.
+type memberProber struct {
+	leader     *leader
+	generation int32
+	cancel     context.CancelFunc
+	running    sync.WaitGroup
+}
+
+// update starts probes for a new generation of this leader, and cancels earlier ones. The caller holds the leader's
+// lock.
+func (p *memberProber) update(ctx context.Context) {
+	l := p.leader
+	if l.generation == p.generation {
+		return
+	}
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.generation, l.unreachable = l.generation, nil
+	ctx, p.cancel = context.WithCancel(ctx)
+	if members := l.members; l.generation != 0 {
+		p.running.Go(func() { l.probeMembers(ctx, members) })
+	}
+}
+
+func (p *memberProber) stop() {
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.running.Wait()
+}
+
 func (l *leader) probeMembers(ctx context.Context, members []Member) {
 	for {
 		found := make([]string, len(members))
-		var asking sync.WaitGroup
+		var probes sync.WaitGroup
 		for i, m := range members {
-			asking.Go(func() {
+			probes.Go(func() {
 				defer guard.Recover(l.worker.options.Logger, "asking worker "+workerID(m.URL), nil)
 				if err := l.probe(ctx, m.URL); err != nil {
-					found[i] = fmt.Sprintf("expected worker %s to answer at %s, which it advertises, found %v: other "+
-						"workers hand requests for what it runs on to there. Give it a rest.advertised.host.name and "+
-						".port at which they reach it", workerID(m.URL), m.URL, err)
+					found[i] = fmt.Sprintf(
+						"expected worker %s to respond at its advertised URL %s, found %v: other workers forward "+
+							"requests there. Set rest.advertised.host.name and .port to an address that they can "+
+							"reach", workerID(m.URL), m.URL, err)
 				}
 			})
 		}
-		asking.Wait()
+		probes.Wait()
 		if ctx.Err() != nil {
 			return
 		}
@@ -122,13 +159,13 @@ func (l *leader) probeMembers(ctx context.Context, members []Member) {
 		l.unreachable = slices.DeleteFunc(slices.Clone(found), func(text string) bool { return text == "" })
 		l.mu.Unlock()
 		l.logNewProblems(before, found)
-		var again []Member
+		var failed []Member
 		for i, m := range members {
 			if found[i] != "" {
-				again = append(again, m)
+				failed = append(failed, m)
 			}
 		}
-		if members = again; len(members) == 0 || pause.For(ctx, cleanInterval) != nil {
+		if members = failed; len(members) == 0 || pause.For(ctx, cleanInterval) != nil {
 			return
 		}
 	}
@@ -141,8 +178,8 @@ func (l *leader) probe(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	for {
-		asking, end := context.WithTimeout(ctx, memberCallTimeout)
-		err := l.worker.options.Call(asking, to, OwnedCall, "", nil, nil)
+		limited, end := context.WithTimeout(ctx, memberCallTimeout)
+		err := l.worker.options.Call(limited, to, OwnedCall, "", nil, nil)
 		end()
 		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
 			return nil
@@ -156,7 +193,7 @@ func (l *leader) probe(ctx context.Context, to string) error {
 func (l *leader) logNewProblems(before, found []string) {
 	for _, text := range found {
 		if text != "" && !slices.Contains(before, text) {
-			l.worker.options.Logger.Warn("something is wrong with the members of the group", "reason", text)
+			l.worker.options.Logger.Warn("problem with the members of the group", "reason", text)
 		}
 	}
 }
@@ -175,7 +212,7 @@ func (w *Worker) checkTopic(ctx context.Context) error {
 	for _, member := range g.Members {
 		if m, err := DecodeMetadata(member.Metadata); err == nil && !w.readsSameTopic(m) {
 			return fmt.Errorf("group.id=%s: expected config.storage.topic=%s as worker %s of the group has it, found "+
-				"%s: give this worker the same topic, or a group.id of its own", w.options.Group.Group, m.Topic,
+				"%s: give this worker the same topic, or its own group.id", w.options.Group.Group, m.Topic,
 				workerID(m.URL), w.options.Group.Topic)
 		}
 	}

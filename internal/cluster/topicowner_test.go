@@ -176,7 +176,7 @@ func TestProblemsOfAGroup(t *testing.T) {
 	}
 	o, _ := w.Overview()
 	assert.Equal(t, 3, len(o.Problems))
-	assert.Contains(t, o.Problems[0], "before anything moves, found silence")
+	assert.Contains(t, o.Problems[0], "before a new assignment, found silence")
 	assert.Contains(t, o.Problems[1], "found two at http://W2:1")
 	assert.Contains(t, o.Problems[2], "message.max.bytes")
 	for _, problem := range o.Problems {
@@ -240,7 +240,7 @@ func TestUnreachedMembers(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		assert.Equal(t, 1, len(problems()))
-		assert.Contains(t, problems()[0], "expected worker w2:1 to answer at http://w2:1, which it advertises")
+		assert.Contains(t, problems()[0], "expected worker w2:1 to respond at its advertised URL http://w2:1")
 		assert.Equal(t, 1, strings.Count(journal.String(), "expected worker "))
 		<-ended
 		assert.Equal(t, 0, len(problems()))
@@ -261,6 +261,6 @@ func TestRetryWithLeaderWarns(t *testing.T) {
 			}
 			return nil
 		}))
-		assert.Equal(t, 1, strings.Count(journal.String(), "has not done yet what this worker asks it for"))
+		assert.Equal(t, 1, strings.Count(journal.String(), "a call to the group's leader has not succeeded yet"))
 	})
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
@@ -29,13 +27,12 @@ type Herder interface {
 	Status(name string) (connect.Status, error)
 }
 
-// WorkerOptions configure a [Worker].
 type WorkerOptions struct {
 	Group          GroupOptions // the group to join. The worker sets its callbacks.
 	URL, WorkerID  string
 	RebalanceDelay time.Duration
-	// SyncTimeout is worker.sync.timeout.ms: how long the leader waits to read what members have read, and members for
-	// the leader.
+	// SyncTimeout is worker.sync.timeout.ms: the wait for the config topic, of the leader up to its members and vice
+	// versa.
 	SyncTimeout time.Duration
 	Topics
 	Herder       Herder
@@ -65,15 +62,15 @@ type Topics struct {
 // generation.
 type Worker struct {
 	options   WorkerOptions
-	group     atomic.Pointer[Group] // nil before it has joined
+	group     atomic.Pointer[Group] // nil before the worker has joined
 	leader    *leader
-	lastOffer atomic.Pointer[string] // what the group was last told about this worker's plugins and folder
-	notify    guard.Bell             // notify wakes the loop of Run
+	lastOffer atomic.Pointer[string] // the plugins and folder that the group knows of this worker
+	notify    guard.Bell             // wakes Run
 
 	mu guard.Mutex
 	membership
 	drainState  drainState
-	leaveCalled bool // Leave was called
+	leaveCalled bool
 	applying    []ResourceSet
 	applied     config.Snapshot // the config snapshot that the herder has
 	// behindSince is the time since which the worker lags behind its assignment's offset, zero if it does not. isBehind
@@ -97,7 +94,6 @@ type membership struct {
 	leading    bool
 }
 
-// NewWorker returns a worker that has not joined. Options that are not known yet are set by Configure.
 func NewWorker(o WorkerOptions) *Worker {
 	w := &Worker{options: o, notify: guard.NewBell(), dirty: map[string]bool{}, published: map[string]map[int]Status{},
 		lastAssigned: map[string]string{}}
@@ -108,8 +104,7 @@ func NewWorker(o WorkerOptions) *Worker {
 // Configure sets the options of a worker that was created without them, before anything but queries is called.
 func (w *Worker) Configure(o WorkerOptions) { w.options = o }
 
-// Join joins the group and returns with the first assignment. It fails if members of the group use another config
-// topic.
+// Join joins the group and returns with the first assignment. It fails if members use another config topic.
 func (w *Worker) Join(ctx context.Context) error {
 	if err := w.checkTopic(ctx); err != nil {
 		return err
@@ -132,13 +127,13 @@ func (w *Worker) Run(ctx context.Context) {
 		w.leader.run(ctx)
 	})
 	defer leading.Wait()
-	look := time.NewTicker(republishInterval)
-	defer look.Stop()
+	ticker := time.NewTicker(republishInterval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-ticker.C:
 			w.republish()
 			if w.addOffer(&Metadata{}) {
 				w.Rejoin("this worker's plugins, or its folder of connectors, have changed")
@@ -146,35 +141,32 @@ func (w *Worker) Run(ctx context.Context) {
 			w.checkReadLag()
 		case <-w.notify:
 		}
-		letGo := w.reconcile()
-		w.publishStatuses() // before others run what was let go of, and say so
-		if letGo {
-			w.Rejoin("this worker has let go of what it was to")
+		released := w.reconcile()
+		w.publishStatuses() // before other workers run the released resources and publish their statuses
+		if released {
+			w.Rejoin("this worker has released revoked resources")
 		}
 	}
 }
 
-const republishInterval = time.Second
-
 // checkReadLag releases everything while the config topic cannot be read. Kafka Connect's worker leaves its group.
 func (w *Worker) checkReadLag() {
 	w.mu.Lock()
-	lags := false
+	isBehind := false
 	if w.options.Log.Offset() >= w.assignment.Offset {
 		w.behindSince = time.Time{}
 	} else if w.behindSince.IsZero() {
 		w.behindSince = time.Now()
 	} else {
-		lags = time.Since(w.behindSince) > w.options.SyncTimeout
+		isBehind = time.Since(w.behindSince) > w.options.SyncTimeout
 	}
-	changed := lags != w.isBehind
-	w.isBehind = lags
+	changed := isBehind != w.isBehind
+	w.isBehind = isBehind
 	w.mu.Unlock()
 	switch {
-	case changed && lags:
-		w.options.Logger.Error("this worker has not read the config topic as far as the group's leader, and gives "+
-			"up what "+
-			"it has until it has", "topic", w.options.Group.Topic, "worker.sync.timeout.ms",
+	case changed && isBehind:
+		w.options.Logger.Error("this worker is behind the group's leader in reading the config topic, and stops its "+
+			"connectors and tasks until it has caught up", "topic", w.options.Group.Topic, "worker.sync.timeout.ms",
 			w.options.SyncTimeout.Milliseconds())
 		w.Rejoin("this worker cannot read the config topic")
 	case changed:
@@ -182,33 +174,6 @@ func (w *Worker) checkReadLag() {
 	}
 }
 
-// republish restores overwritten statuses, and marks everything as dirty, because plugin versions change without
-// notice.
-func (w *Worker) republish() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for name, written := range w.published {
-		w.dirty[name] = true
-		for task, s := range written {
-			now := w.options.Status.status(statusKey{connector: name, task: task})
-			newer := now.Generation > s.Generation && now.State != connect.Unassigned // and has it
-			others := now.WorkerID != s.WorkerID || now.State == connect.Unassigned && s.State != connect.Unassigned
-			if others && now != (Status{}) && !newer {
-				w.options.Status.Put(s)
-			}
-		}
-	}
-}
-
-// StatusChanged records that the herder has changed the status of a connector, see [connect.Group].
-func (w *Worker) StatusChanged(connector string) {
-	w.mu.Lock()
-	w.dirty[connector] = true
-	w.mu.Unlock()
-	w.notify.Ring()
-}
-
-// ApplySnapshot records the config snapshot that the herder has.
 func (w *Worker) ApplySnapshot(s config.Snapshot) {
 	w.mu.Lock()
 	w.applied = s
@@ -234,20 +199,20 @@ func (w *Worker) ConfigChanged(change configtopic.Change) {
 }
 
 func (w *Worker) metadata() []byte {
-	holds := w.owned()
+	owned := w.owned()
 	w.mu.Lock()
-	w.lastJoined = holds
-	m := Metadata{URL: w.options.URL, Offset: w.options.Log.Offset(), Owned: holds, Generation: w.generation,
+	w.lastJoined = owned
+	metadata := Metadata{URL: w.options.URL, Offset: w.options.Log.Offset(), Owned: owned, Generation: w.generation,
 		Leaving: w.drainState == draining || w.isBehind, Name: w.name(), Topic: w.options.Group.Topic,
 		IsBehind: w.isBehind}
 	w.mu.Unlock()
 	w.pinPlugins()
-	w.addOffer(&m)
-	b, err := m.Encode()
-	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
-		w.options.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
-		m.Plugins, m.Classes = nil, nil
-		b, _ = m.Encode()
+	w.addOffer(&metadata)
+	b, err := metadata.Encode()
+	if err != nil { // for example a name that is too long; without plugins the worker keeps what it runs
+		w.options.Logger.Error("this worker's list of plugins cannot be sent to its group", "error", err)
+		metadata.Plugins, metadata.Classes = nil, nil
+		b, _ = metadata.Encode()
 	}
 	return b
 }
@@ -259,20 +224,20 @@ func (w *Worker) name() string {
 	return w.options.URL
 }
 
-// owned includes what is assigned but not started. That is read first: what leaves it in between is in the herder by
-// then.
+// owned returns all that this worker runs or is to run. What is assigned but not started is read first: if it is
+// started in between, the herder has it.
 func (w *Worker) owned() []ResourceSet {
-	held := map[versionKey]*ResourceIndexes{}
+	resources := map[versionKey]*ResourceIndexes{}
 	add := func(k versionKey, unit int) {
-		if held[k] == nil {
-			held[k] = new(ResourceIndexes)
+		if resources[k] == nil {
+			resources[k] = new(ResourceIndexes)
 		}
-		held[k].Add(unit)
+		resources[k].Add(unit)
 	}
 	w.mu.Lock()
-	begins := slices.Concat(w.applying, w.assignment.Target) // none, where it does not count
+	assigned := slices.Concat(w.applying, w.assignment.Target) // empty while the worker is no member
 	w.mu.Unlock()
-	for _, t := range begins {
+	for _, t := range assigned {
 		for unit := range t.Resources.All() {
 			add(versionKey{t.Connector, t.Version}, unit)
 		}
@@ -287,28 +252,28 @@ func (w *Worker) owned() []ResourceSet {
 		}
 	}
 	var all []ResourceSet
-	for k, units := range held {
-		all = append(all, ResourceSet{k.connector, k.version, *units})
+	for k, indexes := range resources {
+		all = append(all, ResourceSet{k.connector, k.version, *indexes})
 	}
-	slices.SortFunc(all, compareHeld)
+	slices.SortFunc(all, compareResourceSets)
 	return all
 }
 
 func (w *Worker) onAssigned(generation int32, leading bool, assignment []byte) {
-	a, err := DecodeAssignment(assignment)
+	decoded, err := DecodeAssignment(assignment)
 	if err != nil {
 		w.options.Logger.Error("the group's leader has sent an assignment that cannot be read: this worker runs "+
 			"nothing",
 			"generation", generation, "error", err)
 	}
 	w.mu.Lock()
-	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
+	w.generation, w.assignment, w.assigned, w.leading = generation, decoded, true, leading
 	w.joinedWith = w.lastJoined
 	w.mu.Unlock()
-	w.options.SetQuotas(a.Origins)
-	w.options.Logger.Info("the worker is a member of its group", "group", w.options.Group.Group, "generation",
+	w.options.SetQuotas(decoded.Origins)
+	w.options.Logger.Info("the worker has joined its group", "group", w.options.Group.Group, "generation",
 		generation, "leads",
-		leading, "leader", a.LeaderURL)
+		leading, "leader", decoded.LeaderURL)
 	if !leading {
 		generation = 0
 	}
@@ -320,7 +285,7 @@ func (w *Worker) onLost(err error) {
 	w.mu.Lock()
 	w.assignment, w.assigned, w.leading = Assignment{}, false, false
 	w.mu.Unlock()
-	w.options.Logger.Warn("the worker is no member of its group any more: it stops its connectors and joins again",
+	w.options.Logger.Warn("the worker is no longer a member of its group; it stops its connectors and rejoins",
 		"group",
 		w.options.Group.Group, "error", err)
 	w.leader.setGeneration(0)
@@ -341,21 +306,21 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 	for _, t := range assignment.Target {
 		target[t.Connector] = append(target[t.Connector], t)
 	}
-	for _, c := range snapshot.Connectors {
-		var share connect.Assignment // of a worker that is no member
+	for _, connector := range snapshot.Connectors {
+		var share connect.Assignment // the zero value if the worker is no member
 		if assigned {
-			share = assignmentOf(c.Name, target[KeyOf(c.Name)], snapshot)
+			share = assignmentOf(connector.Name, target[KeyOf(connector.Name)], snapshot)
 		}
-		said := fmt.Sprint(snapshot.ConfigOffsets[c.Name], share.OwnsConnector, share.Tasks)
+		summary := fmt.Sprint(snapshot.ConfigOffsets[connector.Name], share.OwnsConnector, share.Tasks)
 		if share.TaskConfigs != nil {
-			said += fmt.Sprint(" of ", share.TaskConfigs.Version)
+			summary += fmt.Sprint(" of ", share.TaskConfigs.Version)
 		}
-		if w.lastAssigned[c.Name] == said {
+		if w.lastAssigned[connector.Name] == summary {
 			continue
 		}
-		if w.options.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
-			w.lastAssigned[c.Name] = said
-			w.StatusChanged(c.Name)
+		if w.options.Herder.Assign(connector.Name, share) == nil { // else the next snapshot repeats it
+			w.lastAssigned[connector.Name] = summary
+			w.StatusChanged(connector.Name)
 		}
 	}
 	w.mu.Lock()
@@ -370,11 +335,10 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if isSubset(w.lastJoined, assignment,
-		0) { // the leader knows: others are waited for, and joins would follow each other
+	if isSubset(w.lastJoined, assignment, 0) { // the leader knows already
 		return false
 	}
-	w.assignment.RejoinAfterRevoke = false // it is said once
+	w.assignment.RejoinAfterRevoke = false // one rejoin is enough
 	return true
 }
 
@@ -394,14 +358,15 @@ func assignmentOf(name string, target []ResourceSet, s config.Snapshot) (share c
 	return share
 }
 
-func isSubset(held []ResourceSet, a Assignment, from int) bool {
-	named := map[versionKey]ResourceIndexes{}
+// isSubset reports whether an assignment contains all owned resources with an index from the given one on.
+func isSubset(owned []ResourceSet, a Assignment, from int) bool {
+	target := map[versionKey]ResourceIndexes{}
 	for _, t := range a.Target {
-		named[versionKey{t.Connector, t.Version}] = t.Resources
+		target[versionKey{t.Connector, t.Version}] = t.Resources
 	}
-	for _, h := range held {
+	for _, h := range owned {
 		for unit := range h.Resources.All() {
-			if unit >= from && !named[versionKey{h.Connector, h.Version}].Has(unit) {
+			if unit >= from && !target[versionKey{h.Connector, h.Version}].Has(unit) {
 				return false
 			}
 		}
@@ -415,149 +380,18 @@ func (w *Worker) Rejoin(reason string) {
 	generation := w.generation
 	w.mu.Unlock()
 	w.group.Load().Rejoin(reason)
-	go func() { // else the others hear of it by their next heartbeats
+	go func() { // else the other members notice it with their next heartbeats
 		defer guard.Recover(w.options.Logger, "having the group join again", nil)
 		ctx, cancel := context.WithTimeout(w.group.Load().ctx, writeTimeout)
 		defer cancel()
 		if _, err := w.options.Store.Write(ctx, configtopic.RejoinRecord(generation)); err != nil {
-			w.options.Logger.Debug("the group is not told to join again at once", "error", err)
+			w.options.Logger.Debug("the other members were not told to rejoin", "error", err)
 		}
 	}()
 }
 
-func (w *Worker) publishStatuses() {
-	w.mu.Lock()
-	dirty, generation := w.dirty, w.generation
-	w.dirty = map[string]bool{}
-	w.mu.Unlock()
-	holds := map[string][]connect.Ownership{}
-	for _, h := range w.options.Herder.Owned() {
-		holds[h.Connector] = append(holds[h.Connector], h)
-	}
-	for name := range dirty {
-		held := w.statuses(name, holds[name], generation)
-		w.mu.Lock()
-		for task, s := range held {
-			if w.published[name][task] != s {
-				w.options.Status.Put(s)
-			}
-		}
-		tasks := len(w.applied.Tasks[name].Settings)
-		if _, there := w.applied.ConfigOffsets[name]; !there {
-			tasks = -1
-		}
-		for task, s := range w.published[name] { // of what is no more the leader takes out what it said
-			if _, still := held[task]; !still && task < tasks && s.State != connect.Unassigned {
-				s.State, s.Trace, s.Extension = connect.Unassigned, "", ""
-				w.options.Status.PutSafe(s)
-			}
-		}
-		if w.published[name] = held; len(held) == 0 {
-			delete(w.published, name)
-		}
-		w.mu.Unlock()
-	}
-}
-
-func (w *Worker) ownsStatus(connector string, task int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, ours := w.published[connector][task]
-	return ours
-}
-
-func (w *Worker) statuses(name string, holds []connect.Ownership, generation int32) map[int]Status {
-	all := map[int]Status{}
-	s, err := w.options.Herder.Status(name)
-	if err != nil {
-		return nil
-	}
-	add := func(task int, state connect.State, trace, version string, own any) {
-		said, err := json.Marshal(own)
-		if err != nil || string(said) == "{}" {
-			said = nil
-		}
-		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.options.WorkerID,
-			Generation: generation, Version: version, Extension: string(said)}
-	}
-	type unit struct {
-		Plugin      string   `json:"plugin,omitempty"`
-		Plugins     []string `json:"plugins,omitempty"`
-		Restarts    string   `json:"restarts,omitempty"`
-		ConfigError string   `json:"config_error,omitempty"`
-	}
-	c := unit{Plugin: s.Connector.Plugin, Restarts: s.Connector.Restarts,
-		ConfigError: s.Connector.ConfigError[:min(len(s.Connector.ConfigError), maxTraceBytes)]}
-	for _, h := range holds {
-		if h.Plans {
-			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version, c)
-		}
-		for _, task := range h.Tasks { // others are shown, which ran before
-			at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
-			works := at >= 0 && s.Tasks[at].State != connect.Unassigned && s.Tasks[at].State != connect.Failed
-			switch {
-			// The connector cannot start here, for example because a secret is missing. That is newer than a failure of
-			// the task itself.
-			case !works && s.Connector.State == connect.Failed:
-				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version, unit{Restarts: c.Restarts})
-			case at >= 0:
-				t := s.Tasks[at]
-				add(task, t.State, t.Trace, t.Version, unit{Plugin: t.Plugin, Plugins: t.Plugins, Restarts: t.Restarts})
-			case s.Connector.State == connect.Paused: // it has not run here
-				add(task, connect.Paused, "", s.Connector.Version, unit{})
-			}
-		}
-	}
-	return all
-}
-
-// PutTaskConfigs sends a connector's task configs to the leader and returns when it has written them. A plan of other
-// settings than the config topic's current ones waits until ctx ends, because another plan follows.
-func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
-	return w.RetryWithLeader(ctx, func() error {
-		var same bool
-		if p.Offset, same = w.options.Store.ConfigOffsetFor(name, p.Config); !same {
-			return &WriteError{fmt.Errorf("connector %s: expected a plan of its settings in the config topic, found "+
-				"one of others", name)}
-		}
-		return w.CallLeader(ctx, TasksCall, name, p, nil)
-	})
-}
-
-// RetryWithLeader repeats a call while the group has no leader or a new one, until ctx ends, and returns any other
-// error.
-func (w *Worker) RetryWithLeader(ctx context.Context, ask func() error) error {
-	for backoff, warned := (pause.Backoff{First: firstBackoff, Longest: lastBackoff}), false; ; {
-		err := ask()
-		if err == nil || ctx.Err() != nil || !w.isRetriable(err) {
-			return err
-		}
-		wait := backoff.Next()
-		if wait == lastBackoff && !warned { // what is over soon needs nobody
-			warned = true
-			w.options.Logger.Warn("the group's leader has not done yet what this worker asks it for, and is asked "+
-				"again", "error",
-				err)
-		}
-		if paused := pause.For(ctx, wait); paused != nil {
-			return fmt.Errorf("%w, and before that %w", paused, err)
-		}
-	}
-}
-
-func (w *Worker) isRetriable(err error) bool {
-	return errors.Is(err, ErrNotLeader) || errors.As(err, new(*WriteError)) || w.options.IsRetriable(err)
-}
-
-const (
-	firstBackoff = 50 * time.Millisecond
-	lastBackoff  = 5 * time.Second
-)
-
-// HasJoined reports whether the worker has been a member of its group at any time.
 func (w *Worker) HasJoined() bool { return w.group.Load() != nil }
 
-// MemberID returns the worker's member ID. Empty means that it has not joined.
 func (w *Worker) MemberID() string {
 	g := w.group.Load()
 	if g == nil {
@@ -579,51 +413,6 @@ func (w *Worker) CheckLease(ctx context.Context) error {
 	return g.Confirm(ctx)
 }
 
-// Leader returns the worker that leads; me reports whether it is this one. known is false while there is none.
-func (w *Worker) Leader() (url string, me, known bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.assignment.LeaderURL, w.leading, w.assigned && (w.leading || w.assignment.LeaderURL != "")
-}
-
-// Owner implements rest.Cluster.
-func (w *Worker) Owner(connector string, task int) (url string, me, known bool) {
-	key := KeyOf(connector)
-	w.mu.Lock()
-	target := w.assignment.Target
-	w.mu.Unlock()
-	for _, t := range target {
-		if t.Connector == key && t.Resources.Has(task+1) {
-			return w.options.URL, true, true
-		}
-	}
-	if url, me, known = w.Leader(); me {
-		return w.leader.owner(connector, task)
-	}
-	return url, me, known
-}
-
-// Calls between workers, as method and path: task configs and logons to the leader, owned resources of any member.
-const (
-	TasksCall    = "POST /connectors/{name}/tasks"
-	LockoutsCall = "POST /culvert/internal/lockouts"
-	OwnedCall    = "POST /culvert/internal/holds"
-)
-
-// CallLeader sends a call about a connector (or empty) to the leader and decodes the answer into answer unless that is
-// nil. It returns [ErrNotLeader] if no leader is known.
-func (w *Worker) CallLeader(ctx context.Context, call, connector string, body, answer any) error {
-	to, me, known := w.Leader()
-	switch {
-	case !known:
-		return ErrNotLeader
-	case me:
-		to = ""
-	}
-	return w.options.Call(ctx, to, call, connector, body, answer)
-}
-
-// Pending reports whether a rebalance is expected.
 func (w *Worker) Pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

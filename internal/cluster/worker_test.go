@@ -91,7 +91,7 @@ func TestPlansOfOtherSettings(t *testing.T) {
 		if err := w.PutTaskConfigs(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
 			t.Errorf("expected that it waits for another plan, found %v", err)
 		}
-		assert.Error(t, refused.Cause, "connector c: expected a plan of its settings in the config topic")
+		assert.Error(t, refused.Cause, "connector c: expected task configs of its current settings in the config topic")
 		assert.Equal(t, 0, len(asked))
 		write(7, map[string]string{"sets": "A"})
 		require.NoError(t, w.PutTaskConfigs(t.Context(), "c", plan))

@@ -38,13 +38,15 @@ var restSettings = []wit.ConfigKey{
 		"listeners of https. Where nothing is given below listeners.https. the ssl.… of the worker hold, as in Kafka "+
 		"Connect. It is read again when it has changed."),
 	declared("listeners.https.ssl.keystore.password", wit.KindPassword, "", "Password of that file."),
-	declared("listeners.https.ssl.keystore.type", wit.KindString, "", "JKS, PKCS12 or PEM; by content unless given."),
+	declared("listeners.https.ssl.keystore.type", wit.KindString, "",
+		"JKS, PKCS12 or PEM; detected from the content if not set."),
 	declared("listeners.https.ssl.key.password", wit.KindPassword, "",
-		"Password of the key in it; that of the file unless given."),
+		"Password of the key in that file; default: the file's password."),
 	declared("listeners.https.ssl.truststore.location", wit.KindString, "",
 		"File with the authorities that clients' certificates are trusted by; the system's unless given."),
 	declared("listeners.https.ssl.truststore.password", wit.KindPassword, "", "Password of that file."),
-	declared("listeners.https.ssl.truststore.type", wit.KindString, "", "JKS, PKCS12 or PEM; by content unless given."),
+	declared("listeners.https.ssl.truststore.type", wit.KindString, "",
+		"JKS, PKCS12 or PEM; detected from the content if not set."),
 	declared("listeners.https.ssl.client.auth", wit.KindString, "none", "Whether clients show a certificate: none, "+
 		"requested or required.", allowed("none", "requested", "required")),
 }

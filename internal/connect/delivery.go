@@ -78,7 +78,7 @@ func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string)
 				if err != nil {
 					return err
 				}
-				transactions.Ended = t.metrics.Commits.RecordTransaction
+				transactions.OnCommit = t.metrics.Commits.RecordTransaction
 				if err := t.checkLease(ctx); err != nil {
 					return err
 				}
@@ -142,7 +142,7 @@ func (t *task) checkLease(ctx context.Context) error {
 // paused. The task is FAILED and not UNASSIGNED, which would hide a second cluster with the same group.id. It restarts
 // only after a delay and as a member, so that two workers do not fence each other in a loop.
 func (t *task) asFencedError(err error) error {
-	id := kafka.TakenOverID(err)
+	id := kafka.FencedTransactionalID(err)
 	if t.run.options.Group == nil || id == "" {
 		return err
 	}

@@ -170,7 +170,7 @@ func groupMembership(t *testing.T, with *checktest.Bench) {
 // Without permission for transactions a connector with claims fails with a message; one without claims needs none.
 func claimsRequireTransactions(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
-	kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
+	kafkatest.RejectIf(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
 		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })
 	m := newMember(t, with, cluster, url, true)
 	_, set := m.planned()

@@ -140,7 +140,7 @@ func (e *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Posi
 		return false, err
 	}
 	for topic, to := range at {
-		empty, err := e.reader.Empty(ctx, topic, from[topic], to)
+		empty, err := e.reader.IsEmpty(ctx, topic, from[topic], to)
 		if err != nil || !empty {
 			return false, err
 		}

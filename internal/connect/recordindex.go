@@ -232,7 +232,7 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 	if epoch := time.UnixMilli(0); begin.Before(epoch) { // no record is older
 		begin = epoch
 	}
-	since, err := r.reader.Since(ctx, topic, begin)
+	since, err := r.reader.OffsetsForTime(ctx, topic, begin)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (r *registries) unavailable() (notes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.clients {
-		if away := c.Away(); away != "" {
+		if away := c.Outage(); away != "" {
 			notes = append(notes, away)
 		}
 	}

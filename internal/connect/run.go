@@ -197,7 +197,7 @@ func (c *connectorRun) configureKafka(ctx context.Context) (err error) {
 	c.clients.kafka, _, err = c.options.Kafka.Override(ctx, settings)
 	accepted := c.config
 	var last atomic.Pointer[config.Connector] // keeps the resolved secrets redacted while clients use them
-	c.clients.kafka.Follow(func(name string) (string, bool) {
+	c.clients.kafka.SetCurrentValues(func(name string) (string, bool) {
 		if e, known := accepted.Entry(name); !known || !e.Value.IsSecret() {
 			return "", false
 		}

@@ -188,11 +188,11 @@ func TestRegistryThatIsAway(t *testing.T) {
 		client, err = registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
 			roundTrip(func(r *http.Request) (*http.Response, error) {
 				if answers++; answers < 5 {
-					if !strings.Contains(client.Away(), "does not answer") && answers > 1 {
-						t.Errorf("expected the outage in the status, found %q", client.Away())
+					if !strings.Contains(client.Outage(), "has not responded") && answers > 1 {
+						t.Errorf("expected the outage in the status, found %q", client.Outage())
 					}
-					if answers == 3 && !strings.HasSuffix(client.Away(), ": <html>") {
-						t.Errorf("expected the last error in the status, found %q", client.Away())
+					if answers == 3 && !strings.HasSuffix(client.Outage(), ": <html>") {
+						t.Errorf("expected the last error in the status, found %q", client.Outage())
 					}
 					return [...]func() (*http.Response, error){
 						func() (*http.Response, error) { return nil, errors.New("connection refused") },
@@ -213,7 +213,7 @@ func TestRegistryThatIsAway(t *testing.T) {
 		if err != nil || len(out) < 5 || out[4] != 9 || answers != 5 {
 			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, answers)
 		}
-		assert.Equal(t, "", client.Away())
+		assert.Equal(t, "", client.Outage())
 		// A task that ends does not wait for a registry.
 		ctx, cancel := context.WithCancelCause(t.Context())
 		answers = 0

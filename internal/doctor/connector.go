@@ -48,7 +48,7 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 		slices.Sort(names)
 		start := time.Now()
 		stepContext, cancel := context.WithTimeout(ctx, stepTimeout)
-		err := kafka.Rights(stepContext, k, right, names, func(topic, note string, err error) {
+		err := kafka.CheckRights(stepContext, k, right, names, func(topic, note string, err error) {
 			if err != nil {
 				err = &fixHint{settings[topic], "", err}
 			}

@@ -106,7 +106,7 @@ func (v *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, co
 	broker := wire.New(conn)
 	if k.SASL != nil && !v.runStep("sasl "+address, func() (string, error) {
 		host, _, _ := net.SplitHostPort(address)
-		_, err := wire.LogOn(ctx, host, k.SASL, broker.Ask)
+		_, err := wire.Authenticate(ctx, host, k.SASL, broker.RoundTrip)
 		return k.SASL.Name(), explainProtocol(err, "sasl.jaas.config")
 	}) {
 		return nil
@@ -126,7 +126,7 @@ func (v *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, co
 const keySASLAuthenticate = 36
 
 func explainProtocol(err error, setting string) error {
-	var hungUp *wire.HungUp
+	var hungUp *wire.ConnectionClosed
 	switch {
 	case err == nil:
 		return nil

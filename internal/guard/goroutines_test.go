@@ -24,7 +24,7 @@ var unguarded = map[string]string{
 	"internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"internal/cluster/group.go: g.cancel":              "a context's cancel",
-	"internal/cluster/log.go: cancel":                  "ends a context",
+	"internal/cluster/leaderwrites.go: cancel":         "ends a context",
 	"internal/connect/offsets.go: cancel":              "ends a context",
 	"internal/connect/herder.go: func":                 "waits for connectors, which are guarded",
 	"internal/tunnel/logon.go: func":                   "sets a deadline",

@@ -24,7 +24,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Admin is an administrator of the cluster.
 type Admin struct {
 	config  Config
 	client  *kgo.Client
@@ -33,17 +32,16 @@ type Admin struct {
 	release func()
 }
 
-// NewAdmin opens a client; Close ends it.
-func NewAdmin(c Config) (*Admin, error) {
-	client, dialer, err := newClient(c.AdminOpts())
+func NewAdmin(config Config) (*Admin, error) {
+	client, dialer, err := newClient(config.AdminOpts())
 	if err != nil {
 		return nil, err
 	}
 	admin := kadm.NewClient(client)
-	if limit := c.Admin.withDefaults(c.ClientConfig).RequestTimeout; limit > 0 {
+	if limit := config.Admin.withDefaults(config.ClientConfig).RequestTimeout; limit > 0 {
 		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
-	return &Admin{config: c, client: client, dialer: dialer, admin: admin}, nil
+	return &Admin{config: config, client: client, dialer: dialer, admin: admin}, nil
 }
 
 // NewConsumerAdmin opens an administrator with the brokers and credentials of c's consumers.
@@ -61,7 +59,6 @@ func (a *Admin) Close() {
 	a.client.Close()
 }
 
-// ClusterID returns the ID of the cluster.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {
 	id, err := embedded.ClusterID(ctx, a.client)
 	return id, a.dialer.Explain(err)
@@ -73,11 +70,9 @@ func (a *Admin) Embedded(ctx context.Context) (bool, error) {
 	return strings.HasPrefix(id, embedded.ClusterPrefix), err
 }
 
-// Topic is a topic to create.
 type Topic struct {
-	Name string
-	// Zero or less means the broker's default (embedded: 1).
-	Partitions  int32
+	Name        string
+	Partitions  int32 // Zero or less means the broker's default (embedded: 1).
 	Replication int16
 	Configs     map[string]string
 }
@@ -98,8 +93,7 @@ func CheckTopic(name string) error {
 // topic first.
 const coordinatorTimeout = 30 * time.Second
 
-// EnsureTopics creates missing topics, waits for their leaders, and returns the names of created ones. Existing
-// topics are not changed.
+// EnsureTopics creates missing topics, waits for their leaders, and returns the names of created ones.
 func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []string, err error) {
 	names := make([]string, len(topics))
 	for i, t := range topics {
@@ -125,17 +119,17 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 		case ok && !errors.Is(found.Err, kerr.UnknownTopicOrPartition):
 			return created, fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(found.Err, "DESCRIBE", "Topic "+t.Name))
 		}
-		switch made, err := a.create(ctx, t); {
+		switch isNew, err := a.create(ctx, t); {
 		case err != nil:
 			return created, err
-		case made:
+		case isNew:
 			created = append(created, t.Name)
 		}
 	}
 	return created, a.awaitLeaders(ctx, names)
 }
 
-func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
+func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 	partitions, replication := t.Partitions, t.Replication
 	if partitions <= 0 {
 		partitions = -1
@@ -150,7 +144,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	until := time.Now().Add(coordinatorTimeout)
 	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
-	for fencedBrokers(err, response) && time.Now().Before(until) {
+	for isBrokersFenced(err, response) && time.Now().Before(until) {
 		if err := backoff.Wait(ctx); err != nil {
 			return false, fmt.Errorf("create topic %s: %w: %s", t.Name, err, response.ErrMessage)
 		}
@@ -170,9 +164,9 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	return true, nil
 }
 
-// fencedBrokers reports whether brokers are stopping or starting. Only the message says so; the code is that of a too
-// high replication factor.
-func fencedBrokers(err error, response kadm.CreateTopicResponse) bool {
+// isBrokersFenced reports whether brokers are stopping or starting, which only the message shows: the code is that of a
+// too high replication factor.
+func isBrokersFenced(err error, response kadm.CreateTopicResponse) bool {
 	return errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced")
 }
 
@@ -220,28 +214,27 @@ func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
 
 // InternalTopic is one of Kafka Connect's own topics (offsets, configuration, status).
 type InternalTopic struct {
-	Name       string
-	Setting    string
-	Partitions int32
-	// Replication: zero means 3 as in Kafka Connect, or the broker's default with fewer brokers.
-	Replication int16
+	Name        string
+	Setting     string
+	Partitions  int32
+	Replication int16 // Replication: zero means 3 as in Kafka Connect, or the broker's default with fewer brokers.
 	Configs     map[string]string
 }
 
-// ParseInternalTopic reads a worker's properties that begin with prefix (offset.storage. or status.storage.): topic,
-// partitions, replication.factor; others become topic configs, except cleanup.policy. t has the defaults.
+// ParseInternalTopic reads a worker's properties that begin with prefix, such as status.storage.: topic, partitions,
+// replication.factor; others become topic configs, except cleanup.policy. t has the defaults.
 func ParseInternalTopic(properties map[string]string, prefix string, t InternalTopic) (InternalTopic,
 	setting.Problems) {
 	var problems setting.Problems
 	t.Setting = prefix + "topic"
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		of, ok := strings.CutPrefix(name, prefix)
+		property, ok := strings.CutPrefix(name, prefix)
 		if !ok {
 			continue
 		}
 		value := strings.TrimSpace(properties[name])
 		var err error
-		switch of {
+		switch property {
 		case "topic":
 			t.Name, err = value, CheckTopic(value)
 		case "partitions":
@@ -253,7 +246,7 @@ func ParseInternalTopic(properties map[string]string, prefix string, t InternalT
 			if t.Configs == nil {
 				t.Configs = map[string]string{}
 			}
-			t.Configs[of] = value
+			t.Configs[property] = value
 		}
 		if err != nil {
 			problems = append(problems, setting.Problem{Setting: name, Code: setting.CodeInvalid,
@@ -263,17 +256,17 @@ func ParseInternalTopic(properties map[string]string, prefix string, t InternalT
 	return t, problems
 }
 
-func count[T int16 | int32](value string, most int64) (T, error) {
+func count[T int16 | int32](value string, highest int64) (T, error) {
 	n, ok := setting.ParseInt(wit.KindLong, value)
-	if !ok || n > most || (n < 1 && n != -1) {
-		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", most)
+	if !ok || n > highest || (n < 1 && n != -1) {
+		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", highest)
 	}
 	return T(n), nil
 }
 
-// EnsureInternalTopic creates an internal topic, compacted as in Kafka Connect. On the embedded broker it has one
-// partition and infinite retention instead, since compaction loses data there. An existing topic that is not
-// compacted is rejected: old offsets would expire.
+// EnsureInternalTopic creates an internal topic, compacted as in Kafka Connect, and rejects an existing one that is not
+// compacted: old offsets would expire. On the embedded broker, which loses data by compaction, it has one partition and
+// infinite retention instead.
 func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error {
 	embedded, err := a.Embedded(ctx)
 	if err != nil {
@@ -317,8 +310,8 @@ func (a *Admin) CheckInternalTopic(ctx context.Context, t InternalTopic) error {
 	return a.checkCompacted(ctx, t)
 }
 
-// CheckInternalTopic returns why a client cannot use an internal topic: a wrong number of partitions, or no right to
-// READ or WRITE.
+// CheckInternalTopic returns an error if a client cannot use an internal topic: a wrong number of partitions, or no
+// right to READ or WRITE.
 func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic) error {
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
@@ -348,19 +341,19 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 	return nil
 }
 
-func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, error) {
-	const ofConnect = 3
-	if asked != 0 {
-		return asked, nil
+func (a *Admin) internalReplication(ctx context.Context, requested int16) (int16, error) {
+	const connectDefault = 3
+	if requested != 0 {
+		return requested, nil
 	}
 	brokers, err := a.admin.ListBrokers(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("brokers: %w", err)
 	}
-	if len(brokers) < ofConnect {
+	if len(brokers) < connectDefault {
 		return -1, nil
 	}
-	return ofConnect, nil
+	return connectDefault, nil
 }
 
 func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {
@@ -393,13 +386,13 @@ func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, er
 			return *c.Value, nil
 		}
 	}
-	return "", errors.New("the answer does not have it")
+	return "", errors.New("the broker did not return it")
 }
 
 // EndOffsets returns the last stable offsets of topics, or with uncommitted their end offsets.
 func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...string) (map[string]Positions, error) {
 	if len(topics) == 0 {
-		return map[string]Positions{}, nil // kadm would take it for all topics
+		return map[string]Positions{}, nil // which kadm would read as all topics
 	}
 	list := a.admin.ListCommittedOffsets
 	if uncommitted {
@@ -409,20 +402,20 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 	return ends, a.dialer.Explain(err)
 }
 
-// StartOffsets returns the log start offsets of a topic.
 func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
 	starts, err := offsetsOf(ctx, a.admin.ListStartOffsets, topic)
 	return starts[topic], a.dialer.Explain(err)
 }
 
-// Records counts the records of topics by their offsets, compacted ones included. Missing topics have none; topics
-// whose brokers do not respond are left out.
+// Records counts the records of topics by their offsets, compacted ones included. Missing topics have none; topics of
+// unreachable brokers are left out.
 func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 {
 	records := map[string]int64{}
 	if len(topics) == 0 {
 		return records
 	}
-	starts, _ := a.admin.ListStartOffsets(ctx, topics...) // what fails is not among them, or has its own error
+	// failed topics are missing, failed partitions have their own error
+	starts, _ := a.admin.ListStartOffsets(ctx, topics...)
 	ends, _ := a.admin.ListEndOffsets(ctx, topics...)
 	for topic, partitions := range ends {
 		var n int64
@@ -430,7 +423,7 @@ func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 
 		for partition, end := range partitions {
 			start, known := starts.Lookup(topic, partition)
 			if !known && end.Err == nil {
-				start.Err = errors.New("its begin is not known")
+				start.Err = errors.New("the start offset is unknown")
 			}
 			n += end.Offset - start.Offset
 			err = errors.Join(err, end.Err, start.Err)
@@ -445,14 +438,13 @@ func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 
 	return records
 }
 
-// Committed returns a group's committed offsets; an unknown group has none.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
 	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
 	offsets, err := a.admin.FetchOffsets(ctx, group)
 	for err != nil {
 		if errors.Is(err, kerr.GroupIDNotFound) {
-			return map[string]Positions{}, nil // the embedded broker's word for a group that has committed nothing
+			return map[string]Positions{}, nil // the embedded broker's response for a group without commits
 		}
 		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
 			return nil, fmt.Errorf("offsets of group %s: %w", group,
@@ -471,11 +463,11 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 }
 
 // CommitOffsets sets the offsets of a group without members; brokers reject it for other groups.
-func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]Positions) error {
+func (a *Admin) CommitOffsets(ctx context.Context, group string, next map[string]Positions) error {
 	offsets := kadm.Offsets{}
-	for topic, partitions := range at {
-		for partition, next := range partitions {
-			offsets.AddOffset(topic, partition, next, -1)
+	for topic, partitions := range next {
+		for partition, offset := range partitions {
+			offsets.AddOffset(topic, partition, offset, -1)
 		}
 	}
 	response, err := a.admin.CommitOffsets(ctx, group, offsets)
@@ -489,10 +481,10 @@ func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]P
 }
 
 // DeleteOffsets deletes offsets of a group without members; missing ones are no error.
-func (a *Admin) DeleteOffsets(ctx context.Context, group string, of map[string][]int32) error {
+func (a *Admin) DeleteOffsets(ctx context.Context, group string, partitions map[string][]int32) error {
 	set := kadm.TopicsSet{}
-	for topic, partitions := range of {
-		set.Add(topic, partitions...)
+	for topic, list := range partitions {
+		set.Add(topic, list...)
 	}
 	response, err := a.admin.DeleteOffsets(ctx, group, set)
 	if err == nil {
@@ -516,7 +508,6 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 	return nil
 }
 
-// Topics returns the names of all topics that are not Kafka's own.
 func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	topics, err := a.admin.ListTopics(ctx)
 	if err != nil {
@@ -555,8 +546,8 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 		root.admins[key] = client
 	}
 	client.users++
-	own := *client.Admin
-	own.release = sync.OnceFunc(func() {
+	handle := *client.Admin
+	handle.release = sync.OnceFunc(func() {
 		root.opening.Lock()
 		client.users--
 		last := client.users == 0
@@ -568,5 +559,5 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 			client.Close()
 		}
 	})
-	return &own, nil
+	return &handle, nil
 }

@@ -154,7 +154,7 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const times = 3
-			asked := kafkatest.Refuse(b.Cluster, kmsg.ListOffsets, times, kerr.NotLeaderForPartition)
+			asked := kafkatest.Reject(b.Cluster, kmsg.ListOffsets, times, kerr.NotLeaderForPartition)
 			a, err := NewAdmin(config)
 			require.NoError(t, err)
 			defer a.Close()
@@ -163,7 +163,7 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
 					err, n-1)
 			}
-			kafkatest.Refuse(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
+			kafkatest.Reject(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
 			if _, err := ask(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
 				t.Errorf("expected a refusal that does not pass to be an error at once, found %v", err)
 			}
@@ -177,7 +177,7 @@ func TestRecordsWithoutStarts(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
 	a := openTestAdmin(t, b.Addr())
 	assert.Equal(t, map[string]int64{"letters": 2}, a.Records(kafkatest.Context(t), "letters"))
-	kafkatest.RefuseWhere(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
+	kafkatest.RejectIf(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.ListOffsetsRequest).Topics
 		starts := len(topics) > 0 && topics[0].Partitions[0].Timestamp == -2
 		if starts {
@@ -193,12 +193,12 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
-	asked := kafkatest.Refuse(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
+	asked := kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
 	committed, err := a.Committed(ctx, "connect-new")
 	if n := asked.Load(); err != nil || len(committed) != 0 || n < 4 {
 		t.Errorf("expected no offsets after the coordinator refused 3 times, found %v, %v after %d", committed, err, n)
 	}
-	kafkatest.Refuse(b.Cluster, kmsg.OffsetFetch, kafkatest.Always, kerr.GroupAuthorizationFailed)
+	kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, kafkatest.Unlimited, kerr.GroupAuthorizationFailed)
 	if _, err := a.Committed(ctx, "connect-new"); err == nil {
 		t.Error("expected a refusal that does not pass to be an error at once")
 	}

@@ -16,9 +16,9 @@ import (
 // WithMissingRight adds the missing right to an authorization error; other errors are returned unchanged. right is an
 // ACL operation, resource a type and name, such as `Topic orders`.
 func WithMissingRight(err error, right, resource string) error {
-	fault := (*wit.Error)(nil)
+	explained := (*wit.Error)(nil)
 	switch {
-	case err == nil || errors.As(err, &fault):
+	case err == nil || errors.As(err, &explained):
 		return err
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
 		right, resource = "IDEMPOTENT_WRITE", "Cluster, or WRITE on a resource Topic"
@@ -27,48 +27,48 @@ func WithMissingRight(err error, right, resource string) error {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig,
-		Message: "the brokers do not let this user do that: " +
-			"expected the right " + right + " on the resource " + resource}, err)
+		Message: "the brokers deny this user the request: expected the right " + right + " on the resource " +
+			resource}, err)
 }
 
-// Rights reports for each topic whether the producing or consuming client has a right and DESCRIBE. note lists its
-// rights, or says that they are unknown.
-func Rights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
+// CheckRights calls found for each topic, with an error if the producing or consuming client lacks a right or DESCRIBE.
+// note lists its rights, or says that they are unknown.
+func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
 	err error)) error {
 	c.Admin = c.Producer.withDefaults(c.ClientConfig)
 	if right == kmsg.ACLOperationRead {
 		c.Admin = c.Consumer.withDefaults(c.ClientConfig)
 	}
-	a, err := NewAdmin(c)
+	admin, err := NewAdmin(c)
 	if err != nil {
 		return err
 	}
-	defer a.Close()
-	asked := kmsg.NewPtrMetadataRequest()
-	asked.IncludeTopicAuthorizedOperations = true // brokers before 2.3 do not know it (KIP-430)
+	defer admin.Close()
+	request := kmsg.NewPtrMetadataRequest()
+	request.IncludeTopicAuthorizedOperations = true // ignored by brokers before 2.3 (KIP-430)
 	for _, topic := range topics {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = kmsg.StringPtr(topic)
-		asked.Topics = append(asked.Topics, t)
+		request.Topics = append(request.Topics, t)
 	}
-	answer, err := asked.RequestWith(ctx, a.client)
+	answer, err := request.RequestWith(ctx, admin.client)
 	if err != nil {
-		return a.dialer.Explain(err)
+		return admin.dialer.Explain(err)
 	}
 	for _, t := range answer.Topics {
 		if t.Topic == nil {
 			continue
 		}
 		err, name := kerr.ErrorForCode(t.ErrorCode), *t.Topic
-		has := kadm.DecodeACLOperations(t.AuthorizedOperations)
+		granted := kadm.DecodeACLOperations(t.AuthorizedOperations)
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			found(name, "it is not there: brokers or the worker make it, or somebody has to", nil)
+			found(name, "the topic does not exist: the brokers or the worker create it, or you must", nil)
 		case err != nil:
 			found(name, "", WithMissingRight(err, "DESCRIBE", "Topic "+name))
-		case len(has) == 0:
-			found(name, "the brokers do not say which rights the user has", nil)
-		case !slices.Contains(has, right):
+		case len(granted) == 0:
+			found(name, "the brokers do not report the user's rights", nil)
+		case !slices.Contains(granted, right):
 			found(name, "", WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
 		default:
 			found(name, "DESCRIBE, "+right.String(), nil)

@@ -9,6 +9,6 @@ import (
 // bootClock is the time since boot, sleep included.
 func bootClock() time.Duration {
 	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // fails for an unknown clock alone: Linux 2.6.39 knows it
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // fails only for unknown clocks; Linux has had this one since 2.6.39
 	return time.Duration(t.Nano())
 }

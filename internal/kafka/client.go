@@ -2,15 +2,18 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/wit"
@@ -24,8 +27,8 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 		// Pushing metrics to the broker (KIP-714) costs a request when a client opens.
 		kgo.DisableClientMetrics(),
 		kgo.MaxDecompressBatchBytes(int(c.Consumer.DecompressedBytes)),
-		// A broker that is killed while a client opens looks like one that requires SASL or TLS, and would fail the
-		// task; the dialer finds out which.
+		// A broker that is killed while a client opens looks like one that requires SASL or TLS. The dialer tells
+		// them apart, so this must not fail the task.
 		kgo.AlwaysRetryEOF(),
 		client.metadataMinAge(time.Second),
 	}
@@ -55,52 +58,51 @@ func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 
 // ProducerOpts returns options of a producing client; extra ones and [Config.Extra] follow.
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
-	p, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
+	producer, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client),
-		kgo.ProducerBatchCompression(codecs[p.Compression]),
-		kgo.ProducerLinger(p.Linger),
+		kgo.ProducerBatchCompression(codecs[producer.Compression]),
+		kgo.ProducerLinger(producer.Linger),
 		c.batchLimit(),
 		// As in Kafka's producer this bounds a request, not each batch: with many topics a request would otherwise
 		// copy all waiting data.
-		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(p.MaxRequestBytes))),
-		kgo.TransactionTimeout(p.TransactionTimeout),
+		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(producer.MaxRequestBytes))),
+		kgo.TransactionTimeout(producer.TransactionTimeout),
 		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
 		kgo.RecordPartitioner(newPartitioner()),
 	)
-	if p.Acks == 1 {
+	if producer.Acks == 1 {
 		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()))
 	}
-	if p.Acks == 1 || !p.Idempotent {
-		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(p.InFlight))
+	if producer.Acks == 1 || !producer.Idempotent {
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(producer.InFlight))
 	}
-	if p.DeliveryTimeout > 0 {
-		opts = append(opts, kgo.RecordDeliveryTimeout(p.DeliveryTimeout))
+	if producer.DeliveryTimeout > 0 {
+		opts = append(opts, kgo.RecordDeliveryTimeout(producer.DeliveryTimeout))
 	}
-	if p.Retries >= 0 {
-		opts = append(opts, kgo.RecordRetries(p.Retries))
+	if producer.Retries >= 0 {
+		opts = append(opts, kgo.RecordRetries(producer.Retries))
 	}
 	if client.RequestTimeout > 0 {
 		opts = append(opts, kgo.ProduceRequestTimeout(client.RequestTimeout))
 	}
-	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.producers }, opts)
+	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.producers })
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// ConsumerOpts returns options of a consuming client; extra ones and [Config.Extra] follow.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
-	s := c.Consumer
-	opts := append(c.opts(s.withDefaults(c.ClientConfig)),
-		kgo.FetchMaxBytes(s.FetchBytes),
-		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(s.FetchBytes))),
-		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
-		kgo.FetchMinBytes(s.FetchMinBytes),
-		kgo.FetchMaxWait(s.FetchMaxWait),
+	consumer := c.Consumer
+	opts := append(c.opts(consumer.withDefaults(c.ClientConfig)),
+		kgo.FetchMaxBytes(consumer.FetchBytes),
+		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(consumer.FetchBytes))),
+		kgo.FetchMaxPartitionBytes(min(consumer.FetchBytes, partitionBytes(consumer, 1))),
+		kgo.FetchMinBytes(consumer.FetchMinBytes),
+		kgo.FetchMaxWait(consumer.FetchMaxWait),
 	)
-	if !s.ReadUncommitted {
+	if !consumer.ReadUncommitted {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
-	switch s.Reset {
+	switch consumer.Reset {
 	case "latest":
 		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
@@ -111,10 +113,10 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	}
-	if s.Rack != "" {
-		opts = append(opts, kgo.Rack(s.Rack))
+	if consumer.Rack != "" {
+		opts = append(opts, kgo.Rack(consumer.Rack))
 	}
-	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.consumers }, opts)
+	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.consumers })
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -123,24 +125,25 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Metadata are cached for the minimum age: a new topic would stay unknown for it.
 	client := c.Admin.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
-	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.admins }, opts)
+	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.admins })
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// explainTooLarge adds the setting to the error of a too large batch, after which the client stops fetching the
-// partition.
+// explainTooLarge names the limit to raise in the error of a batch that is too large when decompressed.
 func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
-	skip, large := "", (*kgo.ErrDecompressTooLarge)(nil)
+	skipHint, large := "", (*kgo.ErrDecompressTooLarge)(nil)
 	switch {
 	case errors.As(err, &large):
-		offset, skip = large.Offset, fmt.Sprintf(" To go on without the batch, begin at offset %d", large.NextOffset)
+		offset, skipHint = large.Offset, fmt.Sprintf(" To continue without the batch, start at offset %d",
+			large.NextOffset)
 	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return err
 	}
-	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("the compressed batch at "+
-		"offset %d takes more than the %d bytes that %s allows one without compression. If its producer is to be "+
-		"trusted, raise that: consumer.%[3]s of a worker, consumer.override.%[3]s of a connector.%s", offset,
-		s.DecompressedBytes, decompressedBytes, skip)}, err)
+	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig,
+		Message: fmt.Sprintf("the batch at offset %d is larger than %d bytes (%s) after decompression. If you trust "+
+			"its producer, raise the limit: consumer.%[3]s for a worker, consumer.override.%[3]s for a connector.%s",
+			offset,
+			s.DecompressedBytes, decompressedBytes, skipHint)}, err)
 }
 
 func partitionBytes(s ConsumerConfig, partitions int) int32 {
@@ -171,8 +174,8 @@ func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
 	return client, security.DialerOf(opts), nil
 }
 
-// clientLogger logs franz-go's lines with slog: informational ones and transient failures at debug level, since every
-// client repeats the latter and [security.Outages] logs them once.
+// clientLogger logs what franz-go logs. Transient failures get level debug: every client repeats them, while
+// [security.Outages] logs them once.
 type clientLogger struct{ log *slog.Logger }
 
 func (l clientLogger) Level() kgo.LogLevel {
@@ -189,19 +192,45 @@ func (l clientLogger) Level() kgo.LogLevel {
 }
 
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	to := slog.LevelDebug
+	logLevel := slog.LevelDebug
 	switch {
 	case slices.ContainsFunc(keyvals, isTransientValue):
 	case level == kgo.LogLevelError:
-		to = slog.LevelError
+		logLevel = slog.LevelError
 	case level == kgo.LogLevelWarn:
-		to = slog.LevelWarn
+		logLevel = slog.LevelWarn
 	}
-	l.log.Log(context.Background(), to, "kafka: "+msg, slices.Clone(keyvals)...)
+	l.log.Log(context.Background(), logLevel, "kafka: "+msg, slices.Clone(keyvals)...)
 }
 
 func isTransientValue(value any) bool {
 	err, ok := value.(error)
 	return ok && err != nil && (security.IsTransient(err) || isUnknownMember(err) || security.IsUnreachable(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
+}
+
+// Dial connects to a broker as the administrator does, with proxy and TLS but without SASL. It logs nothing.
+func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.Admin.withDefaults(c.ClientConfig).access.Dial(ctx, c.Logger, network, address)
+}
+
+func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
+
+// CheckReachable returns nil if a bootstrap broker accepts connections, a [*security.Denied] if retrying is useless.
+func (c Config) CheckReachable(ctx context.Context) error {
+	var all []error
+	for _, address := range c.Admin.withDefaults(c.ClientConfig).Bootstrap {
+		conn, err := c.Dial(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// TLS returns the administrator's TLS configuration, nil for none. explain adds the setting that fixes a failed
+// handshake.
+func (c Config) TLS() (config *tls.Config, explain func(error) error) {
+	return c.Admin.withDefaults(c.ClientConfig).access.TLS()
 }

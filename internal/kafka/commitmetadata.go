@@ -16,17 +16,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataPrefix begins our metadata: `culvert@17:qkW… settled=2-4` was written for offset 17 of the topic with that
-// ID (none before Kafka 2.8). legacyPrefix is of versions that stored neither offset nor topic and ignore
-// metadataPrefix.
+// metadataPrefix begins the metadata: `culvert@17:qkW… settled=2-4` was written for offset 17 of the topic with that ID
+// (no ID before Kafka 2.8). legacyPrefix belongs to versions that stored neither offset nor topic.
 const metadataPrefix, legacyPrefix = "culvert@", "culvert:"
 
 // MaxCommitMetadata bounds metadata without the prefix, in bytes; by default brokers allow 4,096. If the first commit
-// finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is what remains for the text.
+// finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is the part for the text.
 const (
 	MaxCommitMetadata = 3500
 	minCommitMetadata = MaxCommitMetadata >> 4
-	metadataIdentity  = 20 + 22 + 1 // the longest offset with its colon, a topic ID, a blank
+	metadataIdentity  = 20 + 22 + 1 // the longest offset with its colon, a topic ID, a space
 	MaxCommitText     = MaxCommitMetadata - metadataIdentity
 )
 
@@ -38,42 +37,43 @@ func encodeMetadata(offset int64, topic kadm.TopicID, text string) string {
 	return metadataPrefix + strconv.FormatInt(offset, 10) + ":" + id + " " + text
 }
 
-func decodeMetadata(next int64, topic kadm.TopicID, stored string) (m CommitMetadata) {
-	m.WrittenFor = next
+func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
+	metadata.WrittenFor = next
 	if text, earlier := strings.CutPrefix(stored, legacyPrefix); earlier {
-		m.Text = strings.TrimRight(text, " ")
-		return m
+		metadata.Text = strings.TrimRight(text, " ")
+		return metadata
 	}
 	stored, ours := strings.CutPrefix(stored, metadataPrefix)
 	if !ours {
-		return m
+		return metadata
 	}
 	identity, text, _ := strings.Cut(stored, " ")
 	offset, id, _ := strings.Cut(identity, ":")
-	m.Text = strings.TrimRight(text, " ")
+	metadata.Text = strings.TrimRight(text, " ")
 	var err error
-	if m.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || m.WrittenFor < 0 {
-		m.WrittenFor, m.Moved = next, fmt.Sprintf("nobody knows for which offset they were written: %.50q", identity)
-		return m
+	if metadata.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || metadata.WrittenFor < 0 {
+		metadata.WrittenFor, metadata.Mismatch = next,
+			fmt.Sprintf("it is unreadable for which offset they were written: %.50q", identity)
+		return metadata
 	}
 	known := id != "" && topic != (kadm.TopicID{})
 	switch same := id == base64.RawURLEncoding.EncodeToString(topic[:]); {
-	case m.WrittenFor != next:
-		m.Moved = fmt.Sprintf("they were written for the offset %d", m.WrittenFor)
+	case metadata.WrittenFor != next:
+		metadata.Mismatch = fmt.Sprintf("they were written for the offset %d", metadata.WrittenFor)
 	case known && !same:
-		m.Moved = "they were written for another topic of this name: it was made again, or is a copy"
+		metadata.Mismatch = "they were written for another topic of this name: the topic was created again or copied"
 	default:
-		m.Verified = known
+		metadata.Verified = known
 	}
-	return m
+	return metadata
 }
 
 const metadataSetting = "offset.metadata.max.bytes"
 
-// ErrCommitMetadata is the error of a commit whose metadata the broker does not store. Without them rows could be
-// written twice.
-var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
-	"twice, cannot be stored")
+// ErrCommitMetadata is the error of a commit whose metadata the broker rejects. Without them rows could be written
+// twice.
+var ErrCommitMetadata = errors.New("the metadata that prevent duplicate writes cannot be stored with the offsets of " +
+	"a sink")
 
 // commitWithMetadata commits offsets with metadata. The first commit is padded to the maximum length to find the
 // brokers' limit early; if it is rejected, half the length is tried. Partitions with longer metadata are left out and
@@ -84,25 +84,25 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	}
 	for {
 		s.mu.Lock()
-		longest, probing, topics := s.metadata.bytes-metadataIdentity, !s.metadata.confirmed, s.topics
+		longest, probing, topics := s.metadata.limit-metadataIdentity, !s.metadata.confirmed, s.metadata.topics
 		s.mu.Unlock()
 		var tooLong error
-		err := s.commitOnce(ctx, offsets, func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool {
-			metadata, ok := s.options.Metadata(topic, p.Partition, p.Offset)
+		err := s.commitOnce(ctx, offsets, func(topic string, partition *kmsg.OffsetCommitRequestTopicPartition) bool {
+			metadata, ok := s.options.Metadata(topic, partition.Partition, partition.Offset)
 			if !ok {
 				return false
 			}
 			if len(metadata) > longest {
-				tooLong = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d (%s "+
-					"of the brokers says how many they take)",
-					ErrCommitMetadata, topic, p.Partition, longest, len(metadata), metadataSetting)
+				tooLong = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d "+
+					"(the brokers' limit is %s)",
+					ErrCommitMetadata, topic, partition.Partition, longest, len(metadata), metadataSetting)
 				return false
 			}
-			metadata = encodeMetadata(p.Offset, topics[topic], metadata)
+			metadata = encodeMetadata(partition.Offset, topics[topic], metadata)
 			if most := longest + metadataIdentity + len(metadataPrefix); probing {
 				metadata, probing = metadata+strings.Repeat(" ", most-len(metadata)), false
 			}
-			p.Metadata = &metadata
+			partition.Metadata = &metadata
 			return true
 		})
 		switch {
@@ -113,22 +113,22 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		}
 		s.mu.Lock()
 		s.metadata.confirmed = err == nil
-		least := s.metadata.bytes <= minCommitMetadata
+		least := s.metadata.limit <= minCommitMetadata
 		if err != nil && !least {
-			s.metadata.bytes /= 2
+			s.metadata.limit /= 2
 		}
-		longest = s.metadata.bytes - metadataIdentity
+		longest = s.metadata.limit - metadataIdentity
 		s.mu.Unlock()
 		switch {
 		case err == nil:
 			return tooLong
 		case least:
-			return fmt.Errorf("%w: expected brokers that take %d bytes with an offset, found that they take fewer "+
-				"(%s, by default 4096): %w",
+			return fmt.Errorf("%w: expected brokers that accept %d bytes of metadata, found a lower limit (%s, by "+
+				"default 4096): %w",
 				ErrCommitMetadata, minCommitMetadata+len(metadataPrefix), metadataSetting, err)
 		}
-		s.config.log().Info("kafka: the brokers take shorter metadata with offsets: fewer requests run ahead of the "+
-			"first one that is not answered", "group", s.options.Group, "setting", metadataSetting, "bytes", longest)
+		s.config.log().Info("kafka: the brokers accept less metadata with offsets; the sink sends fewer requests "+
+			"ahead of unanswered ones", "group", s.options.Group, "setting", metadataSetting, "bytes", longest)
 		if s.options.MetadataLimit != nil {
 			s.options.MetadataLimit(longest)
 		}
@@ -144,7 +144,7 @@ func ignoreNothingToCommit(err error) error {
 
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
 	failed := func(err error) error {
-		return fmt.Errorf("read what is stored with the offsets of group %s: %w", s.options.Group, err)
+		return fmt.Errorf("read the offset metadata of group %s: %w", s.options.Group, err)
 	}
 	names := slices.Collect(maps.Keys(partitions))
 	stored, err := s.storedOffsets(ctx, client, names)
@@ -156,31 +156,35 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 		return failed(err)
 	}
 	s.mu.Lock()
-	s.topics = maps.Clone(s.topics) // a commit may be reading it
-	maps.Copy(s.topics, topics)
+	known := maps.Clone(s.metadata.topics) // a commit may be reading it
+	if known == nil {
+		known = map[string]kadm.TopicID{}
+	}
+	maps.Copy(known, topics)
+	s.metadata.topics = known
 	s.mu.Unlock()
-	all, reaching := map[string]map[int32]CommitMetadata{}, Offsets{}
+	decoded, withText := map[string]map[int32]CommitMetadata{}, Offsets{}
 	for topic, list := range partitions {
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
 			m := decodeMetadata(at.At, topics[topic], at.Metadata)
-			setAt(all, topic, p, m)
-			if at.At >= 0 && (m.Text != "" || m.Moved != "") {
-				setAt(reaching, topic, p, kgo.EpochOffset{})
+			setAt(decoded, topic, p, m)
+			if at.At >= 0 && (m.Text != "" || m.Mismatch != "") {
+				setAt(withText, topic, p, kgo.EpochOffset{})
 			}
 		}
 	}
 	var ends map[string]Positions
-	if len(reaching) > 0 {
-		list := limitTo(reaching, kadm.NewClient(client).ListEndOffsets)
-		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(reaching))...); err != nil {
+	if len(withText) > 0 {
+		list := limitTo(withText, kadm.NewClient(client).ListEndOffsets)
+		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(withText))...); err != nil {
 			return failed(err)
 		}
 	}
 	for topic, list := range partitions {
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
-			m := all[topic][p]
+			m := decoded[topic][p]
 			if m.End = ends[topic][p]; at.At < 0 {
 				m = CommitMetadata{}
 			}
@@ -193,9 +197,9 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
-		one := kmsg.NewMetadataRequestTopic()
-		one.Topic = kmsg.StringPtr(name)
-		request.Topics = append(request.Topics, one)
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, topic)
 	}
 	answer, err := request.RequestWith(ctx, client)
 	if err != nil {
@@ -204,7 +208,7 @@ func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[stri
 	ids := map[string]kadm.TopicID{}
 	for _, t := range answer.Topics {
 		if t.Topic != nil {
-			if err := kerr.ErrorForCode(t.ErrorCode); err != nil { // it has no ID then
+			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
 				return nil, fmt.Errorf("ID of topic %s: %w", *t.Topic, err)
 			}
 			ids[*t.Topic] = t.TopicID

@@ -21,7 +21,7 @@ import (
 // limitNotes has a broker store at most so many bytes with an offset, as offset.metadata.max.bytes has it. It refuses
 // the whole request, which is what matters here: Kafka refuses the partition.
 func limitNotes(b *embedded.Broker, limit int) {
-	kafkatest.RefuseWhere(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
+	kafkatest.RejectIf(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
 		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
 			for _, p := range topic.Partitions {
 				if p.Metadata != nil && len(*p.Metadata) > limit {
@@ -133,22 +133,22 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
 	other := encodeMetadata(1, kadm.TopicID{1}, "settled=1")
-	const elsewhere, again = "they were written for the offset 2", "they were written for another topic of this " +
-		"name: it was made again, or is a copy"
+	const elsewhere, again = "they were written for the offset 2",
+		"they were written for another topic of this name: the topic was created again or copied"
 	for metadata, want := range map[string]CommitMetadata{
-		found.Metadata:         {Text: "settled=1", Moved: elsewhere, WrittenFor: 2, End: 4},
-		identity:               {Moved: elsewhere, WrittenFor: 2, End: 4},
-		anonymous + ": sent=0": {Text: "sent=0", Moved: elsewhere, WrittenFor: 2, End: 4},
-		other:                  {Text: "settled=1", Moved: again, WrittenFor: 1, End: 4},
+		found.Metadata:         {Text: "settled=1", Mismatch: elsewhere, WrittenFor: 2, End: 4},
+		identity:               {Mismatch: elsewhere, WrittenFor: 2, End: 4},
+		anonymous + ": sent=0": {Text: "sent=0", Mismatch: elsewhere, WrittenFor: 2, End: 4},
+		other:                  {Text: "settled=1", Mismatch: again, WrittenFor: 1, End: 4},
 		"culvert@1: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
-			Moved: `nobody knows for which offset they were written: "x:y"`},
+			Mismatch: `it is unreadable for which offset they were written: "x:y"`},
 		"culvert@1:" + "":     {WrittenFor: 1},
 		"culvert:":            {WrittenFor: 1},
 		"of another client's": {WrittenFor: 1},
 		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
-			Moved: `nobody knows for which offset they were written: "-5:"`},
+			Mismatch: `it is unreadable for which offset they were written: "-5:"`},
 	} {
 		set(1, metadata)
 		reads(3)
@@ -161,7 +161,7 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	admin = fresh() // the other one knows the ID of the topic before
 	set(2, found.Metadata)
 	reads(1)
-	assert.Equal(t, CommitMetadata{Text: "settled=1", Moved: again, WrittenFor: 2, End: 3}, stored)
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: again, WrittenFor: 2, End: 3}, stored)
 }
 
 // A topic whose metadata the broker refuses has no ID in the answer: that is an error, and is asked again, so that what
@@ -182,7 +182,7 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 		read.Store(true)
 		return nil, nil, false
 	})
-	kafkatest.RefuseWhere(b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
+	kafkatest.RejectIf(b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.MetadataRequest).Topics
 		return read.Load() && len(topics) == 1 && topics[0].Topic != nil && refused.Add(1) <= 1
 	})
@@ -192,7 +192,7 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 			Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = append(stored, m) }}})
 	pollValues(t, s, 1, Offsets{})
 	s.Close()
-	if refused.Load() == 0 || len(stored) != 1 || stored[0].Moved == "" {
+	if refused.Load() == 0 || len(stored) != 1 || stored[0].Mismatch == "" {
 		t.Errorf("expected metadata of another topic, found %+v after %d refusals", stored, refused.Load())
 	}
 }

@@ -18,14 +18,13 @@ type Config struct {
 	Consumer ConsumerConfig
 	Admin    ClientConfig
 
-	// Proxy, if set, is used to reach the brokers. [Parse] creates it from kafka.proxy.*.
-	Proxy   *security.Proxy
+	Proxy   *security.Proxy // Proxy, if set, is used to reach the brokers. [Parse] creates it from kafka.proxy.*.
 	Extra   []kgo.Opt
 	Logger  *slog.Logger
 	Metrics *Metrics
 
-	live   *security.Live
-	shared *shared
+	currentValues *security.CurrentValues
+	shared        *sharedClients
 }
 
 func (c Config) log() *slog.Logger {
@@ -35,35 +34,32 @@ func (c Config) log() *slog.Logger {
 	return c.Logger
 }
 
-// Follow makes every logon read the current value of a property that came from a file; !ok means unchanged. It also
-// applies to configurations derived from c.
-func (c Config) Follow(current func(name string) (value string, ok bool)) {
-	if c.live != nil {
-		c.live.Follow(current)
+// SetCurrentValues sets a function that every logon calls for the current value of a property, so that changed secret
+// files take effect. !ok means unchanged. It also applies to configurations derived from c.
+func (c Config) SetCurrentValues(current func(name string) (value string, ok bool)) {
+	if c.currentValues != nil {
+		c.currentValues.Follow(current)
 	}
 }
 
-// ClientConfig is common to all kinds of clients.
 type ClientConfig struct {
 	// Bootstrap holds HOST:PORT of brokers, or "embedded" or "embedded:PORT", see [EmbeddedListen].
-	Bootstrap []string
-	ClientID  string
-	// MetadataMaxAge bounds the age of cached metadata. Default 5 min.
-	MetadataMaxAge time.Duration
+	Bootstrap      []string
+	ClientID       string
+	MetadataMaxAge time.Duration // MetadataMaxAge is the longest age of cached metadata. Default 5 min.
 	// RequestTimeout bounds a request at the broker. Default by request, 10 s for produce.
 	RequestTimeout time.Duration
 	// ConnectTimeout bounds a connection with its handshakes. Default 10 s, through a proxy 30 s.
 	ConnectTimeout time.Duration
-	// IdleTimeout is when an unused connection is closed. Default 30 s, below the limits of proxies and firewalls.
+	// IdleTimeout closes unused connections. Default 30 s, below the limits of proxies and firewalls.
 	IdleTimeout time.Duration
-	// Security holds security.protocol, ssl.* and sasl.* by Kafka's names without a prefix.
-	Security map[string]security.Value
+	Security    map[string]security.Value // Security holds security.protocol, ssl.* and sasl.*, named without a prefix.
 
-	access *security.Access // that Parse and Override made of it; nil: plain TCP
+	access *security.Access // built by Parse and Override; nil means plain TCP
 }
 
 func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
-	elsewhere := len(c.Bootstrap) > 0
+	otherCluster := len(c.Bootstrap) > 0
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = base.Bootstrap
 	}
@@ -73,43 +69,37 @@ func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, base.ConnectTimeout)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, base.IdleTimeout)
 	c.access = cmp.Or(c.access, base.access)
-	if elsewhere {
-		return c // another cluster: the passwords of the one are none of the other's business
+	if otherCluster {
+		return c // credentials must not be sent to another cluster
 	}
-	given := maps.Clone(base.Security)
-	if given == nil {
-		given = map[string]security.Value{}
+	merged := maps.Clone(base.Security)
+	if merged == nil {
+		merged = map[string]security.Value{}
 	}
-	maps.Copy(given, c.Security)
-	c.Security = given
+	maps.Copy(merged, c.Security)
+	c.Security = merged
 	return c
 }
 
-// ProducerConfig is what `producer.*` and `producer.override.*` set.
+// ProducerConfig holds `producer.*` and `producer.override.*`.
 type ProducerConfig struct {
 	ClientConfig
-	// Compression costs per record of 1 KB: snappy 1.4 µs, lz4 2.6 µs, zstd 6 µs. Default none.
-	Compression string
-	// Acks is -1 (all in-sync replicas, default) or 1 (the leader).
-	Acks       int
-	Idempotent bool
-	// Linger is how long a batch waits to fill. Default 10 ms; a flush does not wait.
-	Linger time.Duration
-	// DeliveryTimeout bounds the time until acknowledgement. Zero (default) means no limit, as in Kafka Connect.
+	Compression string // Compression costs per record of 1 KB: snappy 1.4 µs, lz4 2.6 µs, zstd 6 µs. Default none.
+	Acks        int    // Acks is -1 (all in-sync replicas, default) or 1 (the leader).
+	Idempotent  bool
+	Linger      time.Duration // Linger is the time that a batch waits to fill. Default 10 ms; a flush does not wait.
+	// DeliveryTimeout is the limit until acknowledgement. Zero (default) means none, as in Kafka Connect.
 	DeliveryTimeout time.Duration
-	// Retries of a record. Negative (default) means no limit, as in Kafka Connect.
-	Retries int
-	// InFlight bounds concurrent requests per broker without idempotence. Default 1.
-	InFlight int
-	// BufferBytes bounds unacknowledged data; producing blocks above it. Default 32 MiB.
-	BufferBytes int
+	Retries         int // Retries of a record. Negative (default) means no limit, as in Kafka Connect.
+	InFlight        int // InFlight bounds concurrent requests per broker without idempotence. Default 1.
+	BufferBytes     int // BufferBytes bounds unacknowledged data; producing blocks above it. Default 32 MiB.
 	// MaxRequestBytes bounds records and batches, uncompressed. Default 1,000,012, Kafka's max.message.bytes less
 	// overhead.
 	MaxRequestBytes    int32
 	TransactionTimeout time.Duration
 }
 
-// ConsumerConfig is what `consumer.*` and `consumer.override.*` set.
+// ConsumerConfig holds `consumer.*` and `consumer.override.*`.
 type ConsumerConfig struct {
 	ClientConfig
 	Group    string
@@ -119,24 +109,19 @@ type ConsumerConfig struct {
 	// ReadUncommitted includes records of open and aborted transactions. Default false; Kafka's default is true.
 	ReadUncommitted bool
 	FetchBytes      int32
-	// PartitionBytes bounds a partition's part of it. Zero means 8 MiB for up to 4 partitions, 1 MiB for more.
-	PartitionBytes int32
-	// DecompressedBytes bounds a decompressed batch. Default 128 MiB.
-	DecompressedBytes int32
-	// The broker waits for FetchMinBytes up to FetchMaxWait. Defaults 1 byte, 500 ms.
-	FetchMinBytes  int32
-	FetchMaxWait   time.Duration
-	MaxPollRecords int
-	// A silent member is removed after SessionTimeout. Defaults 45 s and 3 s.
-	SessionTimeout    time.Duration
+	// PartitionBytes bounds the part of one partition. Zero means 8 MiB for up to 4 partitions, 1 MiB for more.
+	PartitionBytes    int32
+	DecompressedBytes int32 // DecompressedBytes bounds a decompressed batch. Default 128 MiB.
+	FetchMinBytes     int32 // The broker waits for FetchMinBytes up to FetchMaxWait. Defaults 1 byte, 500 ms.
+	FetchMaxWait      time.Duration
+	MaxPollRecords    int
+	SessionTimeout    time.Duration // A silent member is removed after SessionTimeout. Defaults 45 s and 3 s.
 	HeartbeatInterval time.Duration
 	MaxPollInterval   time.Duration
 	Rack              string
-	// Assignors by Kafka's short names, in order of preference. Default cooperative-sticky.
-	Assignors []string
+	Assignors         []string // Assignors by Kafka's short names, in order of preference. Default cooperative-sticky.
 }
 
-// Defaults is a Config without brokers.
 func Defaults() Config {
 	return Config{
 		ClientConfig: ClientConfig{ClientID: "culvert", MetadataMaxAge: 5 * time.Minute},

@@ -28,7 +28,8 @@ func TestParse(t *testing.T) {
 		"bootstrap.servers": " a:9092, SASL://b:9093 ", "client.id": "w1", "compression.type": "none",
 		"key.converter": "x", "listeners": "http://:8083", "group.id": "workers", "offset.storage.topic": "o",
 		"producer.compression.type": "ZSTD", "producer.acks": "0", "producer.delivery.timeout.ms": "2147483647",
-		"producer.retries": "3", "producer.batch.size": "16384", "producer.max.block.ms": "1", "producer.linger.ms": "5",
+		"producer.retries": "3", "producer.batch.size": "16384", "producer.max.block.ms": "1",
+		"producer.linger.ms":         "5",
 		"consumer.auto.offset.reset": "latest", "consumer.isolation.level": "read_uncommitted",
 		"consumer.max.poll.recods":               "7",
 		"consumer.partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor,roundrobin",
@@ -47,7 +48,7 @@ func TestParse(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"consumer.max.poll.recods: unknown setting; the nearest known one is max.poll.records",
-		"producer.acks: taken as 1, since offsets are stored after acknowledged records only",
+		"producer.acks: 1 is used instead, since offsets are stored only after acknowledged records",
 		"producer.batch.size: has no effect here",
 		"producer.max.block.ms: has no effect here",
 		"producer.something.else.entirely: unknown setting",

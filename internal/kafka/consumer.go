@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,45 +21,23 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// NewConsumer opens a consumer that joins the group with the first Poll.
-func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
-	if c.Consumer.Group != "" {
-		o.Group = c.Consumer.Group
-	}
-	if c.Consumer.ClientID == "" {
-		c.Consumer.ClientID = o.ClientID
-	}
-	s := &Consumer{config: c, options: o, topics: map[string]kadm.TopicID{},
-		metadata: metadataLimit{bytes: MaxCommitMetadata},
-		session: NewSession(o.Group, c.Consumer.Instance, c.Consumer.SessionTimeout,
-			c.Consumer.MaxPollInterval), ready: make(chan struct{})}
-	topics, err := o.topicOpts()
+// NewConsumer opens the consumer of one sink task. It joins its group with the first Poll.
+func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
+	options.Group = cmp.Or(config.Consumer.Group, options.Group)
+	config.Consumer.ClientID = cmp.Or(config.Consumer.ClientID, options.ClientID)
+	s := &Consumer{config: config, options: options, metadata: metadataState{limit: MaxCommitMetadata},
+		session: NewSession(options.Group, config.Consumer.Instance, config.Consumer.SessionTimeout,
+			config.Consumer.MaxPollInterval), ready: make(chan struct{})}
+	topics, err := options.topicOpts()
 	if err != nil {
 		return nil, err
 	}
-	joinsLater := c.Consumer.Reset == "latest"
+	// With latest, the partitions of the topics are counted before the consumer joins, see joinGroup.
+	joinsLater := config.Consumer.Reset == "latest"
 	if joinsLater {
 		topics = nil
 	}
-	opts := append(topics,
-		kgo.ConsumerGroup(o.Group),
-		kgo.DisableAutoCommit(),
-		kgo.Balancers(s.balancers()...),
-		kgo.SessionTimeout(c.Consumer.SessionTimeout),
-		kgo.HeartbeatInterval(c.Consumer.HeartbeatInterval),
-		kgo.RebalanceTimeout(c.Consumer.MaxPollInterval),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see outOfRange
-		kgo.KeepControlRecords(),
-		kgo.OnPartitionsAssigned(s.assigned),
-		kgo.OnPartitionsRevoked(s.revoked),
-		kgo.OnPartitionsLost(s.lost),
-		kgo.AdjustFetchOffsetsFn(s.checkStart),
-		kgo.WithHooks(s.session),
-	)
-	if c.Consumer.Instance != "" {
-		opts = append(opts, kgo.InstanceID(c.Consumer.Instance))
-	}
-	client, dialer, err := newClient(c.ConsumerOpts(opts...))
+	client, dialer, err := newClient(config.ConsumerOpts(append(topics, s.groupOpts()...)...))
 	if err != nil {
 		return nil, err
 	}
@@ -68,23 +45,9 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	dialer.OnDenied(s.fail)
 	close(s.ready)
-	subscribe := func() {}
-	switch {
-	case o.Regex != "" && (joinsLater || !o.isGoCompatible()):
-		p, err := pattern.Compile(o.Regex)
-		if err != nil {
-			return nil, err
-		}
-		subscribe = func() {
-			go func() {
-				if err := guard.Do(nil, "topics of a regular expression",
-					func() error { return s.followRegex(p) }); err != nil {
-					s.fail(err)
-				}
-			}()
-		}
-	case joinsLater:
-		subscribe = func() { client.AddConsumeTopics(o.Topics...) }
+	subscribe, err := s.subscription(joinsLater)
+	if err != nil {
+		return nil, err
 	}
 	if joinsLater {
 		s.subscribe = subscribe
@@ -92,6 +55,53 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		subscribe()
 	}
 	return s, nil
+}
+
+// groupOpts returns the options of a member. Consumer, not the client, commits offsets and resets those out of range.
+func (s *Consumer) groupOpts() []kgo.Opt {
+	consumer := s.config.Consumer
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(s.options.Group),
+		kgo.DisableAutoCommit(),
+		kgo.Balancers(s.balancers()...),
+		kgo.SessionTimeout(consumer.SessionTimeout),
+		kgo.HeartbeatInterval(consumer.HeartbeatInterval),
+		kgo.RebalanceTimeout(consumer.MaxPollInterval),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see handleOutOfRange
+		kgo.KeepControlRecords(),
+		kgo.OnPartitionsAssigned(s.assigned),
+		kgo.OnPartitionsRevoked(s.revoked),
+		kgo.OnPartitionsLost(s.lost),
+		kgo.AdjustFetchOffsetsFn(s.checkStart),
+		kgo.WithHooks(s.session),
+	}
+	if consumer.Instance != "" {
+		opts = append(opts, kgo.InstanceID(consumer.Instance))
+	}
+	return opts
+}
+
+// subscription returns the function that subscribes to topics which are not in the client's options: all topics if the
+// consumer joins later, and those of an expression that only Java's syntax has.
+func (s *Consumer) subscription(joinsLater bool) (subscribe func(), err error) {
+	switch {
+	case s.options.Regex != "" && (joinsLater || !s.options.isGoCompatible()):
+		expression, err := pattern.Compile(s.options.Regex)
+		if err != nil {
+			return nil, err
+		}
+		return func() { go s.runRegex(expression) }, nil
+	case joinsLater:
+		return func() { s.client.AddConsumeTopics(s.options.Topics...) }, nil
+	}
+	return func() {}, nil
+}
+
+func (s *Consumer) runRegex(expression pattern.Pattern) {
+	err := guard.Do(nil, "topics of a regular expression", func() error { return s.followRegex(expression) })
+	if err != nil {
+		s.fail(err)
+	}
 }
 
 func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
@@ -105,7 +115,7 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 		if o.isGoCompatible() {
 			return []kgo.Opt{kgo.ConsumeTopics("^(?:" + o.Regex + ")$"), kgo.ConsumeRegex()}, nil
 		}
-		return nil, nil // see follow
+		return nil, nil // see followRegex
 	}
 	return nil, errors.New("expected either topics or topics.regex")
 }
@@ -122,15 +132,16 @@ func (o ConsumerOptions) isGoCompatible() bool {
 
 const regexTimeout = time.Second
 
-func (s *Consumer) followRegex(p pattern.Pattern) error {
-	p, known, wait := p.WithTimeout(regexTimeout), map[string]bool{}, time.Second
+func (s *Consumer) followRegex(expression pattern.Pattern) error {
+	expression = expression.WithTimeout(regexTimeout)
+	known, wait := map[string]bool{}, time.Second
 	for s.ctx.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
 		if answer, err := request.RequestWith(s.ctx, s.client); err == nil {
 			if wait = time.Second; answer.ThrottleMillis == 0 && s.config.Consumer.MetadataMaxAge > 0 {
 				wait = s.config.Consumer.MetadataMaxAge
 			}
-			if err := s.addMatching(p, known, answer); err != nil {
+			if err := s.addMatching(expression, known, answer); err != nil {
 				return err
 			}
 		}
@@ -141,15 +152,16 @@ func (s *Consumer) followRegex(p pattern.Pattern) error {
 	return nil
 }
 
-func (s *Consumer) addMatching(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
+func (s *Consumer) addMatching(expression pattern.Pattern, known map[string]bool,
+	metadata *kmsg.MetadataResponse) error {
 	var added []string
-	for _, t := range answer.Topics {
+	for _, t := range metadata.Topics {
 		if t.Topic == nil || t.IsInternal || known[*t.Topic] || t.ErrorCode != 0 {
 			continue
 		}
-		matches, err := p.Matches(*t.Topic)
+		matches, err := expression.Matches(*t.Topic)
 		if err != nil {
-			return fmt.Errorf("topics.regex: the expression %q does not come to an end for the topic %q: %w",
+			return fmt.Errorf("topics.regex: matching the expression %q against the topic %q timed out: %w",
 				s.options.Regex,
 				*t.Topic, err)
 		}
@@ -203,61 +215,61 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	s.records = s.records[:0]
 	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if errors.Is(err, kgo.ErrMaxDecompress) { // said once
+		if errors.Is(err, kgo.ErrMaxDecompress) { // the client reports it only once
 			s.fail(fmt.Errorf("consume %s, partition %d: %w", topic, partition,
 				s.config.Consumer.explainTooLarge(err, 0)))
 		}
 	})
 	if len(s.records) > 0 {
-		return s.records, nil // any other error that comes with them comes again or was of the moment
+		return s.records, nil // other errors of this fetch are transient or repeated by the next one
 	}
 	if failed := s.pollError(); failed != nil {
 		return nil, failed
 	}
 	var failure error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		lost := (*kgo.ErrDataLoss)(nil)
-		switch {
-		case errors.Is(err, kerr.OffsetOutOfRange):
-			if err := s.outOfRange(polling, topic, partition); err != nil && failure == nil {
-				failure = err
-			}
-		case errors.As(err, &lost):
-			s.config.log().Warn("kafka: the broker has lost records", "group", s.options.Group, "topic", topic,
-				"partition", partition, "error", err)
-		case isRejoinableSession(err):
-			if !s.dialer.Outages().Recent() { // that has been said
-				s.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group",
-					s.options.Group, "error", err)
-			}
-		case failure == nil && errors.Is(err, kerr.UnknownTopicID):
-			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made again: "+
-				"restart the task to read the new one: %w", topic, partition, err)
-		case failure == nil && topic == "": // of the group as a whole
-			failure = WithMissingRight(err, "READ", "Group "+s.options.Group)
-		case failure == nil:
-			at, _ := s.position(topic, partition)
-			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition,
-				WithMissingRight(s.config.Consumer.explainTooLarge(err, at), "READ", "Topic "+topic))
-		}
+		failure = cmp.Or(failure, s.handleFetchError(polling, topic, partition, err))
 	})
-	if failure == nil {
-		failure = ctx.Err()
-	}
-	return nil, failure
+	return nil, cmp.Or(failure, ctx.Err())
 }
 
-// Commit commits offsets of owned partitions and waits for the response.
+// handleFetchError returns an error that must end the task. The empty topic stands for the group as a whole.
+func (s *Consumer) handleFetchError(ctx context.Context, topic string, partition int32, err error) error {
+	lost := (*kgo.ErrDataLoss)(nil)
+	switch {
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		return s.handleOutOfRange(ctx, topic, partition)
+	case errors.As(err, &lost):
+		s.config.log().Warn("kafka: the broker has lost records", "group", s.options.Group, "topic", topic,
+			"partition", partition, "error", err)
+		return nil
+	case isRejoinableSession(err):
+		if !s.dialer.Outages().Recent() { // else the outage was logged
+			s.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group",
+				s.options.Group, "error", err)
+		}
+		return nil
+	case errors.Is(err, kerr.UnknownTopicID):
+		return fmt.Errorf("consume %s, partition %d: the topic was deleted and may have been created again: restart "+
+			"the task to read the new one: %w", topic, partition, err)
+	case topic == "":
+		return WithMissingRight(err, "READ", "Group "+s.options.Group)
+	}
+	next, _ := s.position(topic, partition)
+	return fmt.Errorf("consume %s, partition %d: %w", topic, partition,
+		WithMissingRight(s.config.Consumer.explainTooLarge(err, next), "READ", "Topic "+topic))
+}
+
 func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {
-	mine := Offsets{}
+	owned := Offsets{}
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {
 			if s.membership.owns(topic, partition) {
-				setAt(mine, topic, partition, at)
+				setAt(owned, topic, partition, at)
 			}
 		}
 	}
-	return s.commit(ctx, mine)
+	return s.commit(ctx, owned)
 }
 
 func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
@@ -287,7 +299,7 @@ func (s *Consumer) Close() {
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
 	if s.options.Assigned != nil && len(partitions) > 0 {
-		s.options.Assigned(partitions) // before they are owned, so that commits of an earlier assignment are left out
+		s.options.Assigned(partitions) // before they count as owned: commits of an earlier assignment must be skipped
 	}
 	member, _ := client.GroupMetadata()
 	s.membership.assign(member, partitions)
@@ -296,23 +308,22 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 		s.retryWhileUnreachable(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
 	if reset := s.config.Consumer.Reset; !s.options.exclusive && (reset == "earliest" || reset == "latest") {
-		if begin, known := s.unstartedWith(partitions); len(begin) > 0 {
+		if unstarted, known := s.takePendingStarts(partitions); len(unstarted) > 0 {
 			s.retryWhileUnreachable(ctx, func(ctx context.Context) error {
-				return s.commitStarts(ctx, client, begin,
-					known)
+				return s.commitStarts(ctx, client, unstarted, known)
 			})
 		}
 	}
 }
 
-// retryWhileUnreachable retries while brokers are unreachable; other errors end the next Poll.
-func (s *Consumer) retryWhileUnreachable(ctx context.Context, ask func(context.Context) error) {
+// retryWhileUnreachable repeats a request while brokers are unreachable; other errors end the next Poll.
+func (s *Consumer) retryWhileUnreachable(ctx context.Context, request func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	err := ask(ctx)
+	err := request(ctx)
 	for err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil {
-		err = ask(ctx)
+		err = request(ctx)
 	}
 	if err == nil {
 		return
@@ -336,7 +347,8 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 			s.fail(err)
 		}
 		if err != nil {
-			s.config.log().Warn("kafka: offsets of revoked partitions are not stored: their last records come again",
+			s.config.log().Warn("kafka: offsets of revoked partitions were not committed; their last records will "+
+				"be delivered again",
 				"group", s.options.Group, "error", err)
 		}
 	}
@@ -355,7 +367,7 @@ func (s *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) 
 	}
 	maps.DeleteFunc(partitions, func(_ string, list []int32) bool { return len(list) == 0 })
 	if s.options.Lost != nil && len(partitions) > 0 {
-		s.options.Lost(partitions) // first: who commits nothing for a partition that is not owned any more can see why
+		s.options.Lost(partitions) // before they are dropped, so that a failed commit can be explained
 	}
 	s.drop(client, partitions)
 }

@@ -215,7 +215,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 	err = s.addMatching(p.WithTimeout(time.Millisecond), known,
 		&kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
 			{Topic: &name}}})
-	if err == nil || !strings.Contains(err.Error(), `does not come to an end for the topic "`+name) || len(known) > 0 {
+	if err == nil || !strings.Contains(err.Error(), `against the topic "`+name+`" timed out`) || len(known) > 0 {
 		t.Errorf("expected an error that names the topic, found %v, %v", err, known)
 	}
 }
@@ -229,7 +229,7 @@ func TestUnknownMemberRejoins(t *testing.T) {
 		t.Run(code.Message, func(t *testing.T) {
 			b := openTestBroker(t, t.TempDir())
 			kafkatest.Put(t, b.Addr(), "orders", "one")
-			asked := kafkatest.Refuse(b.Cluster, kmsg.SyncGroup, 2, code)
+			asked := kafkatest.Reject(b.Cluster, kmsg.SyncGroup, 2, code)
 			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
 			pollValues(t, s, 1, Offsets{})
 			if n := asked.Load(); n < 3 {
@@ -271,7 +271,7 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 		}
 		return nil, nil, false
 	})
-	kafkatest.Refuse(b.Cluster, kmsg.Heartbeat, 1, kerr.RebalanceInProgress)
+	kafkatest.Reject(b.Cluster, kmsg.Heartbeat, 1, kerr.RebalanceInProgress)
 	<-joining
 	leaves := kmsg.NewPtrLeaveGroupRequest()
 	leaves.Group, leaves.Members = "connect-orders", []kmsg.LeaveGroupRequestMember{kmsg.NewLeaveGroupRequestMember()}

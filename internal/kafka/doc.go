@@ -5,19 +5,19 @@
 //
 // Where to look:
 //
-//   - config.go, settings.go, parse.go, policy.go: properties. client.go, shared.go, dial.go: clients. figures.go:
-//     their metrics. Package security: TLS, SASL, proxies, and which failures are fatal.
-//   - sharedclient.go, producer.go, partitioner.go: producers. output.go, transactionaloutput.go, transactions.go: the
-//     output of a source's feed, at least and exactly once.
+//   - config.go, settings.go, parse.go, policy.go: properties. client.go: clients. metrics.go: their metrics. Package
+//     security: TLS, SASL, proxies, and which failures are fatal.
+//   - sharedclient.go, producer.go: producers. output.go, transactionaloutput.go, transactions.go: the output of a
+//     source's feed, at least and exactly once.
 //   - consumer.go, member.go, membership.go, startoffsets.go, commitmetadata.go, outofrange.go: the consumer of a sink.
-//     session.go, bootclock_linux.go, bootclock_other.go: its session. reader.go: reading without a group. turn.go: a
-//     lock by a consumer group.
-//   - admin.go, groups.go, reserved.go, authorization.go: topics, groups and rights. jsonline.go: JSON lines.
+//     session.go, bootclock_linux.go, bootclock_other.go: its session. grouplock.go: a lock by a consumer group.
+//   - reader.go: reading without a group. jsonline.go: JSON lines. admin.go, groups.go, reserved.go, authorization.go:
+//     topics, groups and rights.
 //
 // Invariants:
 //
 //   - A property of Kafka without effect is warned of, or rejected if it would change what arrives.
 //   - No password, token or key is in a configuration's text.
 //   - A batch is acknowledged as a whole, and only after the brokers that acks requires.
-//   - An offset of a sink is committed only after its records are settled, and never after the partition was lost.
+//   - An offset of a sink is committed only after its records are written or skipped, and never for a lost partition.
 package kafka

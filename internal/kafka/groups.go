@@ -10,23 +10,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Group describes a group.
 type Group struct {
 	// State is Kafka's name, such as Stable. Type (consumer, connect) and Protocol may be "".
 	State, Type, Protocol string
 	Members               []Member
 }
 
-// Member is a member of a group.
 type Member struct {
 	ClientID, Host string
-	// URL is the REST address of a Connect worker; "" for others, and during a rebalance.
-	URL      string
-	Metadata []byte
+	URL            string // URL is the REST address of a Connect worker; "" for others, and during a rebalance.
+	Metadata       []byte
 }
 
-// Group describes a group; an unknown group has no state, or Dead.
-func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
+// Group describes a group; an unknown one has no state, or Dead.
+func (a *Admin) Group(ctx context.Context, group string) (result Group, err error) {
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{group}
 	answer, err := request.RequestWith(ctx, a.client)
@@ -40,25 +37,24 @@ func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
 		err = kerr.ErrorForCode(described.ErrorCode)
 	}
 	if errors.Is(err, kerr.GroupIDNotFound) {
-		return g, nil
+		return result, nil
 	}
 	if err != nil {
-		return g, fmt.Errorf("members of group %s: %w", group,
+		return result, fmt.Errorf("members of group %s: %w", group,
 			WithMissingRight(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 	}
-	g = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
+	result = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
 	for _, m := range described.Members {
-		one := Member{ClientID: m.ClientID, Host: m.ClientHost, Metadata: m.ProtocolMetadata}
+		member := Member{ClientID: m.ClientID, Host: m.ClientHost, Metadata: m.ProtocolMetadata}
 		var worker kmsg.ConnectMemberMetadata
-		if g.Type == "connect" && worker.ReadFrom(m.ProtocolMetadata) == nil {
-			one.URL = worker.URL
+		if result.Type == "connect" && worker.ReadFrom(m.ProtocolMetadata) == nil {
+			member.URL = worker.URL
 		}
-		g.Members = append(g.Members, one)
+		result.Members = append(result.Members, member)
 	}
-	return g, nil
+	return result, nil
 }
 
-// Members lists the members of a stable consumer group as client ID and host.
 func (a *Admin) Members(ctx context.Context, group string) (members []string, err error) {
 	g, err := a.Group(ctx, group)
 	if g.State == "Stable" {

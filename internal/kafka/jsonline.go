@@ -59,20 +59,20 @@ func appendDatum(line, datum []byte) []byte {
 func appendText(line []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	line = append(line, '"')
-	for _, c := range s {
+	for _, char := range s {
 		switch {
-		case c == '"' || c == '\\':
-			line = append(line, '\\', byte(c))
-		case c == '\n':
+		case char == '"' || char == '\\':
+			line = append(line, '\\', byte(char))
+		case char == '\n':
 			line = append(line, `\n`...)
-		case c == '\r':
+		case char == '\r':
 			line = append(line, `\r`...)
-		case c == '\t':
+		case char == '\t':
 			line = append(line, `\t`...)
-		case c < 0x20:
-			line = append(line, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		case char < 0x20:
+			line = append(line, '\\', 'u', '0', '0', hex[char>>4], hex[char&15])
 		default:
-			line = utf8.AppendRune(line, c)
+			line = utf8.AppendRune(line, char)
 		}
 	}
 	return append(line, '"')

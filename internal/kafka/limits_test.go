@@ -25,7 +25,7 @@ func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, re
 	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: partitions,
 		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"})
 	if !reportsLimit {
-		kafkatest.Refuse(b.Cluster, kmsg.DescribeConfigs, kafkatest.Always, kerr.TopicAuthorizationFailed)
+		kafkatest.Reject(b.Cluster, kmsg.DescribeConfigs, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
 	}
 	c = shareable(t, b.Addr())
 	c.Producer.Linger = time.Minute // Flush sends

@@ -14,55 +14,47 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// Offsets are the next offsets by topic and partition, with the leader epoch of the last record (-1: unknown).
+// Offsets holds the next offsets by topic and partition, with the leader epoch of the last record (-1: unknown).
 type Offsets map[string]map[int32]kgo.EpochOffset
 
 // ErrRebalanced is the error of a commit for partitions that another member has now. It reads their records again.
 var ErrRebalanced = errors.New("the group has rebalanced")
 
-// ConsumerOptions configure a sink's consumer.
+// ConsumerOptions configure the consumer of a sink.
 type ConsumerOptions struct {
 	Group    string
 	ClientID string
-	// Topics or a Regex for whole topic names; exactly one of both.
-	Topics []string
-	Regex  string
+	Topics   []string // Exactly one of Topics and Regex is set. Regex matches whole topic names.
+	Regex    string
 	Rebalances
 
-	exclusive bool // see Turn
+	exclusive bool // see GroupLock
 }
 
-// Rebalances are optional callbacks of a consumer.
 type Rebalances struct {
-	// Assigned is called with new partitions before their first record.
-	Assigned func(partitions map[string][]int32)
+	Assigned func(partitions map[string][]int32) // Assigned is called with new partitions before their first record.
 	// Revoked is called before partitions are revoked and returns settled offsets, which are committed. It runs
 	// concurrently with Poll and may take up to max.poll.interval.ms.
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
 	// Lost is called with partitions that another member may have already; records in progress are delivered twice.
 	Lost func(partitions map[string][]int32)
-	// Metadata returns the text to commit with the offset next, also for partitions that were just revoked. It must
-	// not be longer than MaxCommitText or the MetadataLimit. ok false leaves the partition out: the offset may be of
-	// an earlier assignment.
-	Metadata func(topic string, partition int32, next int64) (text string, ok bool)
-	// MetadataLimit is called if the brokers allow less than MaxCommitMetadata.
-	MetadataLimit func(bytes int)
-	// Committed is called with committed offsets of new partitions (-1: none), after Assigned and before their first
-	// record.
+	// Metadata returns the text to commit with the offset next, not longer than MaxCommitText or MetadataLimit; also
+	// for partitions that were just revoked. !ok skips the partition: the offset may be of an earlier assignment.
+	Metadata      func(topic string, partition int32, next int64) (text string, ok bool)
+	MetadataLimit func(bytes int) // MetadataLimit is called if the brokers allow less than MaxCommitMetadata.
+	// Committed is called with committed offsets of new partitions (-1 for none) before their first record.
 	Committed func(topic string, partition int32, next int64, metadata CommitMetadata)
 }
 
-// CommitMetadata are the metadata of a committed offset. The zero value means none.
+// CommitMetadata is the text that was committed with an offset. The zero value means none.
 type CommitMetadata struct {
 	Text string
-	// Moved says why the text is about another offset or topic, "" if it is not: tools such as MirrorMaker copy
-	// offsets, and topics are recreated.
-	Moved string
-	// Verified: offset and topic ID match.
-	Verified   bool
+	// Mismatch is why the text belongs to another offset or topic, "" if it does not: tools such as MirrorMaker copy
+	// offsets, and topics are created again.
+	Mismatch   string
+	Verified   bool // Verified reports that offset and topic ID match.
 	WrittenFor int64
-	// End is the partition's end offset, set with Text or Moved.
-	End int64
+	End        int64 // End is the partition's end offset, set with Text or Mismatch.
 }
 
 // Consumer reads for one sink task as a group member. It commits with Commit only. It owns the client's goroutines
@@ -76,29 +68,30 @@ type Consumer struct {
 
 	membership membership
 
-	mu       sync.Mutex
-	failure  error
-	metadata metadataLimit
-	topics   map[string]kadm.TopicID
-	ctx      context.Context
-	cancel   context.CancelFunc
-	// ready is closed when the fields are set: the client calls back earlier.
-	ready     chan struct{}
-	subscribe func()
-	counts    map[string]int
-	unstarted unstarted
-	records   []*kgo.Record // of the last poll
+	mu              sync.Mutex
+	failure         error
+	metadata        metadataState
+	ctx             context.Context
+	cancel          context.CancelFunc
+	ready           chan struct{} // ready is closed when all fields are set: the client calls back earlier.
+	subscribe       func()
+	partitionCounts map[string]int
+	pendingStarts   pendingStarts
+	records         []*kgo.Record // of the last poll
 }
 
-type metadataLimit struct {
-	bytes     int
+// metadataState is what commits need for their metadata: the limit in bytes, whether a commit has confirmed it, and the
+// IDs of topics. topics is replaced, never changed.
+type metadataState struct {
+	limit     int
 	confirmed bool
+	topics    map[string]kadm.TopicID
 }
 
-// unstarted are partitions whose start could not be committed until the member rejoins, and the error.
-type unstarted struct {
-	at      Offsets
-	refusal error
+// pendingStarts holds start offsets that cannot be committed until the member rejoins, and the error.
+type pendingStarts struct {
+	offsets Offsets
+	err     error
 }
 
 func (s *Consumer) fail(err error) {
@@ -114,38 +107,37 @@ func (s *Consumer) pollError() error {
 	return s.failure
 }
 
-// Alive returns nil if no other member can own this member's partitions. It asks the coordinator only after a session
-// timeout, as after a pause of the process.
-func (s *Consumer) Alive(ctx context.Context) error {
+// CheckMembership returns nil if no other member can own this member's partitions. If the session has timed out, such
+// as after a pause of the process, it sends a heartbeat.
+func (s *Consumer) CheckMembership(ctx context.Context) error {
 	if s.session.IsValid() {
 		return nil
 	}
 	return s.session.Confirm(ctx, s.client, s.config.Consumer.SessionTimeout)
 }
 
-// Lasts reports whether the session has not timed out.
-func (s *Consumer) Lasts() bool { return s.session.IsValid() }
+func (s *Consumer) IsSessionValid() bool { return s.session.IsValid() }
 
 var errNothingToCommit = errors.New("nothing to commit")
 
 // commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It skips partitions
-// that are not owned when the request is sent: after a rebalance it has the new generation and would overwrite
-// offsets of the new owner. prepare may set metadata and returns false to skip a partition.
+// that are not owned when the request is sent: after a rebalance it would overwrite offsets of the new owner. prepare
+// may set metadata and returns false to skip a partition.
 func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets,
 	prepare func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
 		if len(r.Topics) == 0 {
-			return nil // kgo answers by itself for topics that were deleted and created again
+			return nil // kgo itself responds for topics that were deleted and created again
 		}
 		topics := r.Topics[:0]
 		for _, t := range r.Topics {
-			kept := t.Partitions[:0]
+			owned := t.Partitions[:0]
 			for _, p := range t.Partitions {
 				if s.membership.owns(t.Topic, p.Partition) && (prepare == nil || prepare(t.Topic, &p)) {
-					kept = append(kept, p)
+					owned = append(owned, p)
 				}
 			}
-			if t.Partitions = kept; len(kept) > 0 {
+			if t.Partitions = owned; len(owned) > 0 {
 				topics = append(topics, t)
 			}
 		}

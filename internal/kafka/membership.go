@@ -52,15 +52,16 @@ func (m *membership) owns(topic string, partition int32) bool {
 	return m.owned[topic][partition]
 }
 
-func (m *membership) count() (n int) {
+func (m *membership) count() (partitions int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, partitions := range m.owned {
-		n += len(partitions)
+	for _, byPartition := range m.owned {
+		partitions += len(byPartition)
 	}
-	return n
+	return partitions
 }
 
+// join is called with the ID of each join. With another ID than before, it returns the owned partitions as lost.
 func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,15 +71,14 @@ func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	return lost, m.stale
 }
 
-// downgrade is called when the group uses an eager protocol, whose members join without partitions. lost are owned
-// ones.
+// downgrade is called if the group uses an eager protocol, whose members join without partitions.
 func (m *membership) downgrade() (lost map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.expire()
 }
 
-// expire returns the owned partitions, which makes a nonempty assignment stale. The caller holds mu.
+// expire marks a nonempty assignment as stale and returns it. The caller holds mu.
 func (m *membership) expire() map[string][]int32 {
 	owned := map[string][]int32{}
 	for topic, partitions := range m.owned {
@@ -127,7 +127,7 @@ func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int
 		s.loseOwned(s.client, s.membership.downgrade())
 	}
 	if s.membership.clearStale() {
-		return nil, fmt.Errorf("other members may have had the partitions while this one was joining again: %w",
+		return nil, fmt.Errorf("other members may have owned the partitions while this one rejoined: %w",
 			kerr.UnknownMemberID)
 	}
 	return b.GroupBalancer.ParseSyncAssignment(assignment)

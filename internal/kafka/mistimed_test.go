@@ -16,6 +16,6 @@ func TestMistimed(t *testing.T) {
 	r, other := &kgo.Record{Timestamp: time.UnixMilli(1795497388118)}, errors.New("other")
 	assert.Equal(t, "other", withClockHint(r, other).Error())
 	err := withClockHint(r, kerr.InvalidTimestamp)
-	assert.Contains(t, err.Error(), "INVALID_TIMESTAMP", "of 2026-11-24T05:16:28Z", "message.timestamp.after.max.ms")
+	assert.Contains(t, err.Error(), "INVALID_TIMESTAMP", "time is 2026-11-24T05:16:28Z", "message.timestamp.after.max.ms")
 	assert.Equal(t, true, errors.Is(err, kerr.InvalidTimestamp))
 }

@@ -37,9 +37,9 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 		"aborted by the broker": {true, []string{"CompleteAbort"}, 1, true, "", 0},
 		"being aborted": {true, []string{"Ongoing", "PrepareAbort", "Ongoing", "unavailable", "unavailable",
 			"CompleteAbort"}, 1, true, "", 2},
-		"taken over":             {true, []string{"Empty"}, 2, false, "taken the id over", 0},
-		"taken over and at work": {true, []string{"Ongoing"}, 3, false, "taken the id over", 0},
-		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false, "taken the id over", 0},
+		"taken over":             {true, []string{"Empty"}, 2, false, "fenced this one", 0},
+		"taken over and at work": {true, []string{"Ongoing"}, 3, false, "fenced this one", 0},
+		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false, "fenced this one", 0},
 		"older brokers":          {true, nil, 0, false, "expected Apache Kafka 3.0 or newer", 0},
 		"without the right": {true, []string{"CompleteAbort", "refused"}, 1, false,
 			kerr.TransactionalIDAuthorizationFailed.Message, 0},
@@ -61,14 +61,14 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			o.mu.Unlock()
 			require.NoError(t, err)
 			if c.fenced {
-				kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidProducerEpoch)
+				kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidProducerEpoch)
 			}
 			states := c.state
 			b.Cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				b.Cluster.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
 				if slices.Contains(states, "refused") {
-					kafkatest.Refuse(b.Cluster, kmsg.InitProducerID, kafkatest.Always,
+					kafkatest.Reject(b.Cluster, kmsg.InitProducerID, kafkatest.Unlimited,
 						kerr.TransactionalIDAuthorizationFailed)
 				}
 				state := kmsg.NewDescribeTransactionsResponseTransactionState()
@@ -88,11 +88,11 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			if !IsTransactionTimeout(err) || errors.As(err, &rewound) != c.over {
 				t.Errorf("expected to start over %t, found %v", c.over, err)
 			}
-			if n := strings.Count(log.String(), "as soon as the brokers say what became of it"); n != c.lines {
+			if n := strings.Count(log.String(), "when the brokers report the outcome"); n != c.lines {
 				t.Errorf("expected %d lines that the brokers are waited for, found %d in\n%s", c.lines, n, log.String())
 			}
 			if !c.over {
-				if !strings.Contains(err.Error(), "was away for") || !strings.Contains(err.Error(), c.says) {
+				if !strings.Contains(err.Error(), "was unreachable for") || !strings.Contains(err.Error(), c.says) {
 					t.Error(err)
 				}
 				if err := o.Flush(t.Context()); err == nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// outOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated. If
-// auto.offset.reset is set, it logs an error and resets the offset, after expired records always to the oldest one;
-// otherwise it returns an error. It does nothing if the offset is in the log by now or the partition is not owned.
-func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32) error {
+// handleOutOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated.
+// With auto.offset.reset it logs an error and resets the offset, after expired records always to the oldest one;
+// without, it returns an error. It does nothing if the offset is in the log by now, or the partition is not owned.
+func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition int32) error {
 	if !s.membership.owns(topic, partition) {
-		return nil // kgo still fetches lost partitions until it has joined again
+		return nil // kgo fetches lost partitions until it has rejoined
 	}
 	admin := kadm.NewClient(s.client)
 	starts, err := offsetsOf(ctx, admin.ListStartOffsets, topic)
@@ -28,20 +28,20 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 		return err
 	}
 	start, end := starts[topic][partition], ends[topic][partition]
-	at, known := s.position(topic, partition)
+	next, known := s.position(topic, partition)
 	if !known {
 		return s.resetUncommitted(ctx, topic, partition, start, end)
 	}
-	to, missing := start, ""
+	resetTo, missing := start, ""
 	switch {
-	case at < start:
-		missing = fmt.Sprintf("the records from offset %d up to %d are no longer there (they have expired or were "+
-			"deleted) and were not read", at, start-1)
-	case at > end:
-		missing = fmt.Sprintf("the next record has offset %d, and the partition ends at %d: it has lost records, or "+
-			"the topic was deleted and made again", at, end)
+	case next < start:
+		missing = fmt.Sprintf("the records from offset %d to %d have expired or were deleted, and were not read", next,
+			start-1)
+	case next > end:
+		missing = fmt.Sprintf("the next offset is %d, but the partition ends at %d: it has lost records, or the "+
+			"topic was deleted and created again", next, end)
 		if s.config.Consumer.Reset == "latest" {
-			to = end
+			resetTo = end
 		}
 	default:
 		return nil
@@ -50,41 +50,42 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 	case "earliest", "latest":
 		s.config.log().Error("kafka: records of a sink's topic are missing; it continues as auto.offset.reset "+
 			"specifies",
-			"group", s.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", to)
+			"group", s.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", resetTo)
 	default:
-		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To go on "+
-			"without them, set consumer.override.auto.offset.reset=earliest, or the offset of this sink (%d to %d)",
-			s.options.Group, topic, partition, missing, start, end)}
+		return &wit.Error{Kind: wit.ErrorConfig,
+			Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To continue without them, set "+
+				"consumer.override.auto.offset.reset=earliest, or set the offset of this sink (%d to %d)",
+				s.options.Group, topic, partition, missing, start, end)}
 	}
-	s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: to}}})
+	s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: resetTo}}})
 	return nil
 }
 
-// resetUncommitted is outOfRange for a partition without committed offset, which [kgo.Client.SetOffsets] skips. It
-// commits the offset to continue at and returns a fault: the restarted task begins there. With `latest` it would
-// otherwise skip records written since.
+// resetUncommitted is handleOutOfRange for a partition without a committed offset, which [kgo.Client.SetOffsets] skips.
+// It commits where to continue and returns an error: with `latest` a restarted task would skip newer records.
 func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
-	to, missing := start, fmt.Sprintf("the records before offset %d are no longer there (they have expired or were "+
-		"deleted) and may not have been read", start)
-	if start == 0 { // nothing has expired: the offset lies after the end
-		missing = fmt.Sprintf("the partition ends at %d by now: it has lost records, or the topic was deleted and "+
-			"made again", end)
+	resetTo, missing := start, fmt.Sprintf(
+		"the records before offset %d have expired or were deleted, and may not have been read", start)
+	if start == 0 { // nothing has expired, so the offset is after the end
+		missing = fmt.Sprintf("the partition now ends at %d: it has lost records, or the topic was deleted and "+
+			"created again", end)
 		if s.config.Consumer.Reset == "latest" {
-			to = end
+			resetTo = end
 		}
 	}
-	switch err := s.commitOnce(ctx, Offsets{topic: {partition: {Epoch: -1, Offset: to}}}, nil); {
+	switch err := s.commitOnce(ctx, Offsets{topic: {partition: {Epoch: -1, Offset: resetTo}}}, nil); {
 	case errors.Is(err, errNothingToCommit):
 		return nil
 	case err != nil:
-		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.options.Group,
+		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to continue there: %w",
+			s.options.Group,
 			topic,
-			partition, missing, to, WithMissingRight(err, "READ", "Group "+s.options.Group))
+			partition, missing, resetTo, WithMissingRight(err, "READ", "Group "+s.options.Group))
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
-		"committed, and %s. Offset %d is committed now: restart the task to go on there", s.options.Group, topic,
+		"committed, and %s. Offset %d is committed now: restart the task to continue there", s.options.Group, topic,
 		partition,
-		missing, to)}
+		missing, resetTo)}
 }
 
 func (s *Consumer) position(topic string, partition int32) (next int64, known bool) {

@@ -33,7 +33,7 @@ func expire(t *testing.T, addr, topic string, before int64) {
 // What a group has not read before it expired is not passed over without a word: whatever auto.offset.reset is, and
 // whether that happened before the consumer came or while it was at work.
 func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
-	const missing = "the records from offset 2 up to 3 are no longer there"
+	const missing = "the records from offset 2 to 3 have expired"
 	cases := []struct {
 		reset string
 		fails bool
@@ -117,7 +117,7 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 		reset, fault string
 		rest         []string
 	}{
-		{"", "the next record has offset 9, and the partition ends at 2", nil},
+		{"", "the next offset is 9, but the partition ends at 2", nil},
 		{"earliest", "", []string{"1", "2", "3"}},
 		{"latest", "", []string{"3"}},
 	}
@@ -168,7 +168,7 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		_, err = s.Poll(ctx)
 	}
-	if !strings.Contains(err.Error(), "from offset 1 up to 2 are no longer there") {
+	if !strings.Contains(err.Error(), "from offset 1 to 2 have expired") {
 		t.Error(err)
 	}
 }
@@ -260,12 +260,12 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			end := <-ended
 			if reset != "" {
 				if !slices.Equal(end.values, []string{"3", "4"}) || end.err != nil ||
-					!strings.Contains(log.String(), "the records from offset 0 up to 1 are no longer there") {
+					!strings.Contains(log.String(), "the records from offset 0 to 1 have expired") {
 					t.Errorf("expected 3, 4 and an error in the log, found %v\n%s", end, log)
 				}
 				return
 			}
-			expectFault(t, "unread", end.err, wit.ErrorData, "the records before offset 2 are no longer there",
+			expectFault(t, "unread", end.err, wit.ErrorData, "the records before offset 2 have expired",
 				"restart the task")
 			s.Close()
 			expectValues(t, openConsumer(t, config, ordersSink), Offsets{}, "3", "4") // after the restart
@@ -285,7 +285,7 @@ func TestOutOfRangeOfAnotherMember(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders", "2", "3")
 	expire(t, b.Addr(), "orders", 4)
 	s.membership.drop(map[string][]int32{"orders": {0}})
-	if err := s.outOfRange(ctx, "orders", 0); err != nil {
+	if err := s.handleOutOfRange(ctx, "orders", 0); err != nil {
 		t.Errorf("expected no error for a partition of another member, found %v", err)
 	}
 	if err := s.resetUncommitted(ctx, "orders", 0, 4, 4); err != nil {

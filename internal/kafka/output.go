@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Records are acknowledged as a whole: a [Batch].
+// Records are acknowledged as a whole, see [Batch].
 type Records interface {
 	Add() *kgo.Record
 	Headers(n int) []kgo.RecordHeader
@@ -18,7 +18,7 @@ type Records interface {
 // Offset is the source offset of a feed; the zero value is none.
 type Offset struct{ Partition, Position []wit.OffsetEntry }
 
-// OffsetStore stores acknowledged offsets periodically: *offset.Writer.
+// OffsetStore stores acknowledged offsets periodically (*offset.Writer).
 type OffsetStore interface {
 	// Acknowledged reports that all records up to a position are in Kafka. It must not block.
 	Acknowledged(partition, position []wit.OffsetEntry)
@@ -28,21 +28,20 @@ type OffsetStore interface {
 	OnFailure(failed func(error))
 }
 
-// TransactionAborted is the error of a feed that has continued after uncommitted pages: restart it from its offset,
-// read again from Kafka, since a commit without response may have succeeded.
+// TransactionAborted is the error of a feed that has continued after uncommitted pages. Restart it from the offset in
+// Kafka: a commit without response may have succeeded.
 type TransactionAborted struct {
 	Cause     error
 	Committed bool
 }
 
-func (r *TransactionAborted) Error() string {
-	return "what was read is not committed: " + r.Cause.Error()
+func (t *TransactionAborted) Error() string {
+	return "the page was not committed: " + t.Cause.Error()
 }
-func (r *TransactionAborted) Unwrap() error { return r.Cause }
+func (t *TransactionAborted) Unwrap() error { return t.Cause }
 
-// Output writes the records and offsets of one source feed, at least once: records of an aborted page stay, and
-// offsets are stored some time after the records before them were acknowledged. Begin, Commit and Abort do nothing
-// here; see [TransactionalOutput].
+// Output writes the records and offsets of one source feed, at least once: records of an aborted page stay, and offsets
+// are stored some time after their records. Begin, Commit and Abort do nothing. See [TransactionalOutput].
 type Output struct {
 	producer *Producer
 	offsets  OffsetStore
@@ -51,16 +50,13 @@ type Output struct {
 // NewOutput takes ownership of the producer; the caller closes the offsets afterwards.
 func NewOutput(p *Producer, o OffsetStore) *Output { return &Output{p, o} }
 
-// NewBatch is [Producer.NewBatch].
 func (o *Output) NewBatch() Records { return o.producer.NewBatch() }
 
-// OnFailure is [OffsetStore.OnFailure].
 func (o *Output) OnFailure(failed func(error)) { o.offsets.OnFailure(failed) }
 
 // AtLeastOnce reports whether records of an interrupted page stay, so that the page can be continued.
 func (o *Output) AtLeastOnce() bool { return true }
 
-// Begin starts or continues a page.
 func (o *Output) Begin(context.Context) error { return nil }
 
 // Produce is [Producer.Produce] with the offset after the batch, which is acknowledged before done is called.
@@ -73,14 +69,10 @@ func (o *Output) Produce(ctx context.Context, b Records, upTo Offset, done func(
 	})
 }
 
-// Commit ends a page, or an interrupted one to continue from there.
 func (o *Output) Commit(context.Context) error { return nil }
 
-// Abort ends an interrupted page that will be repeated.
 func (o *Output) Abort(context.Context) error { return nil }
 
-// Flush stores the acknowledged offsets.
 func (o *Output) Flush(ctx context.Context) error { return o.offsets.Flush(ctx) }
 
-// Close is [Producer.Close].
 func (o *Output) Close(ctx context.Context) error { return o.producer.Close(ctx) }

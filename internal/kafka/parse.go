@@ -18,32 +18,32 @@ import (
 // unknown ones after producer., consumer. or admin. The error wraps a [setting.Problem]. ctx cancels reading of key
 // stores.
 func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
-	c := Defaults()
-	c.live, c.shared = &security.Live{}, &shared{}
-	warnings, err := c.apply(properties, map[string]clientKind{
+	config := Defaults()
+	config.currentValues, config.shared = &security.CurrentValues{}, &sharedClients{}
+	warnings, err := config.apply(properties, map[string]clientKind{
 		"": kindCommon, "producer.": kindProducer, "consumer.": kindConsumer, "admin.": kindAdmin,
 	})
 	if err != nil {
 		return Config{}, warnings, err
 	}
-	if len(c.Bootstrap) == 0 {
+	if len(config.Bootstrap) == 0 {
 		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing,
 			Text: setting.Missing("bootstrap.servers")}
 	}
-	if c.Proxy, err = security.NewProxy(properties, c.Bootstrap, c.live); err != nil {
+	if config.Proxy, err = security.NewProxy(properties, config.Bootstrap, config.currentValues); err != nil {
 		return Config{}, warnings, err
 	}
-	notes, err := c.buildAccess(ctx)
-	return c, append(warnings, notes...), err
+	notes, err := config.buildAccess(ctx)
+	return config, append(warnings, notes...), err
 }
 
-// Override returns c changed by a connector's producer.override.*, consumer.override.* and admin.override.*
-// properties. ctx cancels reading of key stores.
+// Override returns c with a connector's producer.override.*, consumer.override.* and admin.override.* properties. ctx
+// cancels reading of key stores.
 func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	warnings, err := c.apply(properties, map[string]clientKind{
 		"producer.override.": kindProducer, "consumer.override.": kindConsumer, "admin.override.": kindAdmin,
 	})
-	c.live, c.shared = c.live.Next(), cmp.Or(c.shared, &shared{})
+	c.currentValues, c.shared = c.currentValues.Derive(), cmp.Or(c.shared, &sharedClients{})
 	if err != nil || !overridesAccess(properties) {
 		return c, warnings, err
 	}
@@ -57,7 +57,7 @@ func overridesAccess(properties map[string]string) bool {
 	for name := range properties {
 		for _, prefix := range overridePrefixes {
 			short, ok := strings.CutPrefix(name, prefix)
-			if ok && (security.Concerns(short) || short == "bootstrap.servers" || short == connectTimeout) {
+			if ok && (security.IsSecurityProperty(short) || short == "bootstrap.servers" || short == connectTimeout) {
 				return true
 			}
 		}
@@ -69,23 +69,23 @@ func overridesAccess(properties map[string]string) bool {
 func (c *Config) apply(properties map[string]string, prefixes map[string]clientKind) (warnings setting.Problems,
 	err error) {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		prefix, s := maxPrefix(name, prefixes)
-		if s == kindNone {
+		prefix, kind := longestPrefix(name, prefixes)
+		if kind == kindNone {
 			continue
 		}
 		short, value := name[len(prefix):], setting.Trim(properties[name])
-		p, known := settings[s][short]
+		declared, known := settings[kind][short]
 		switch {
-		case security.Concerns(short):
-			warning, err := c.applySecurity(s, short, security.Value{Name: name, Value: value})
+		case security.IsSecurityProperty(short):
+			warning, err := c.applySecurity(kind, short, security.Value{Name: name, Value: value})
 			if err != nil {
 				return warnings, err
 			}
 			if warning.Text != "" {
 				warnings = append(warnings, warning)
 			}
-		case known && p.set != nil:
-			note, err := p.apply(c, name, value)
+		case known && declared.set != nil:
+			note, err := declared.apply(c, name, value)
 			if err != nil {
 				return warnings, err
 			}
@@ -94,10 +94,10 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]clientK
 			}
 		case known:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
-		case name == "admin.listeners": // of REST, not of admin clients
+		case name == "admin.listeners": // a REST setting, not one of admin clients
 		case prefix != "":
 			warnings = append(warnings, warning(name, setting.CodeUnknown,
-				unknownAmong(short, maps.Keys(settings[s]))))
+				unknownPropertyText(short, maps.Keys(settings[kind]))))
 		}
 	}
 	return warnings, nil
@@ -107,22 +107,23 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
 }
 
-func (c *Config) applySecurity(s clientKind, name string, given security.Value) (warns setting.Problem, err error) {
-	effective, warns, err := security.Check(name, given)
+func (c *Config) applySecurity(kind clientKind, name string, value security.Value) (warning setting.Problem,
+	err error) {
+	effective, warning, err := security.Check(name, value)
 	if !effective {
-		return warns, err
+		return warning, err
 	}
-	client := c.client(s)
-	client.Security = maps.Clone(client.Security) // shared with the configuration that this one was made of
+	client := c.client(kind)
+	client.Security = maps.Clone(client.Security) // the map is shared with the original configuration
 	if client.Security == nil {
 		client.Security = map[string]security.Value{}
 	}
-	client.Security[name] = given
-	return warns, nil
+	client.Security[name] = value
+	return warning, nil
 }
 
-func (c *Config) client(s clientKind) *ClientConfig {
-	switch s {
+func (c *Config) client(kind clientKind) *ClientConfig {
+	switch kind {
 	case kindProducer:
 		return &c.Producer.ClientConfig
 	case kindConsumer:
@@ -134,22 +135,23 @@ func (c *Config) client(s clientKind) *ClientConfig {
 }
 
 func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, err error) {
-	if c.live == nil {
-		c.live = &security.Live{}
+	if c.currentValues == nil {
+		c.currentValues = &security.CurrentValues{}
 	}
-	for _, s := range []clientKind{kindCommon, kindProducer, kindConsumer, kindAdmin} {
-		client := c.client(s)
+	for _, kind := range []clientKind{kindCommon, kindProducer, kindConsumer, kindAdmin} {
+		client := c.client(kind)
 		merged := client.withDefaults(c.ClientConfig)
-		if like := c.sameAccess(s, merged); like != nil {
-			client.access = like.access
+		if same := c.sameAccess(kind, merged); same != nil {
+			client.access = same.access
 			continue
 		}
-		made, notes, err := security.New(ctx, security.Options{Given: merged.Security, Bootstrap: merged.Bootstrap,
-			Timeout: merged.ConnectTimeout, Proxy: c.Proxy, Live: c.live})
+		access, notes, err := security.New(ctx, security.Options{Properties: merged.Security,
+			Bootstrap: merged.Bootstrap,
+			Timeout:   merged.ConnectTimeout, Proxy: c.Proxy, Live: c.currentValues})
 		if err != nil {
 			return warnings, err
 		}
-		client.access = made
+		client.access = access
 		for _, note := range notes {
 			if !slices.Contains(warnings, note) {
 				warnings = append(warnings, note)
@@ -159,19 +161,20 @@ func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, er
 	return warnings, nil
 }
 
-func (c *Config) sameAccess(s clientKind, merged ClientConfig) *ClientConfig {
-	for before := kindCommon; before < s; before++ {
-		other := c.client(before).withDefaults(c.ClientConfig)
+// sameAccess returns an earlier kind of client with the same properties, nil for none.
+func (c *Config) sameAccess(kind clientKind, merged ClientConfig) *ClientConfig {
+	for earlier := kindCommon; earlier < kind; earlier++ {
+		other := c.client(earlier).withDefaults(c.ClientConfig)
 		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) &&
 			other.ConnectTimeout == merged.ConnectTimeout {
-			return c.client(before)
+			return c.client(earlier)
 		}
 	}
 	return nil
 }
 
-// EmbeddedListen reports whether bootstrap.servers specifies the embedded broker, and its address; "" is the default
-// of [BrokerOptions.Listen].
+// EmbeddedListen reports whether bootstrap.servers is the embedded broker, and its address; "" means the default of
+// [embedded.Options].
 func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
 	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {
 		return "", false, nil
@@ -180,8 +183,8 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
 			Text: setting.Invalid("bootstrap.servers", strings.Join(bootstrap, ","), "expected embedded alone")}
 	}
-	_, port, given := strings.Cut(bootstrap[0], ":")
-	if !given {
+	_, port, hasPort := strings.Cut(bootstrap[0], ":")
+	if !hasPort {
 		return "", true, nil
 	}
 	n, ok := setting.ParseInt(wit.KindInt, port)
@@ -193,7 +196,7 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
 }
 
-func maxPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
+func longestPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
 	best, found := "", kindNone
 	for prefix, s := range prefixes {
 		if strings.HasPrefix(name, prefix) && (found == kindNone || len(prefix) > len(best)) {

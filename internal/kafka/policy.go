@@ -8,13 +8,11 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Settings of a worker, as in Kafka Connect.
 const (
 	OverridePolicySetting    = "connector.client.config.override.policy"
 	OverrideAllowlistSetting = "connector.client.config.override.allowlist"
 )
 
-// Overrides are the client properties that connectors may override.
 type Overrides struct {
 	policy string
 	all    bool
@@ -23,25 +21,24 @@ type Overrides struct {
 
 // OverridePolicy parses a policy by Kafka Connect's name or class; "" is All. allowlist belongs to Allowlist.
 func OverridePolicy(name, allowlist string) (Overrides, error) {
-	const folder, class = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
-	o := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), folder), class)}
-	switch o.policy {
+	const javaPackage, suffix = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
+	overrides := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), javaPackage), suffix)}
+	switch overrides.policy {
 	case "All", "":
-		o.all = true
+		overrides.all = true
 	case "None":
 	case "Principal":
-		o.names = []string{"security.protocol", "sasl.mechanism", "sasl.jaas.config"}
+		overrides.names = []string{"security.protocol", "sasl.mechanism", "sasl.jaas.config"}
 	case "Allowlist":
-		o.names = items(allowlist)
+		overrides.names = nonEmptyItems(allowlist)
 	default:
 		return Overrides{}, setting.Problem{Setting: OverridePolicySetting, Code: setting.CodeInvalid,
 			Text: setting.Invalid(OverridePolicySetting, name,
-				"expected All, None, Principal or Allowlist: there are no Java classes")}
+				"expected All, None, Principal or Allowlist: Java classes are not supported")}
 	}
-	return o, nil
+	return overrides, nil
 }
 
-// Check returns an error if a connector may not have a setting.
 func (o Overrides) Check(setting string) error {
 	for _, prefix := range overridePrefixes {
 		short, ok := strings.CutPrefix(setting, prefix)
@@ -52,7 +49,7 @@ func (o Overrides) Check(setting string) error {
 		if len(o.names) > 0 {
 			allowed = strings.Join(o.names, ", ")
 		}
-		return fmt.Errorf("the worker does not let connectors change this (%s=%s, which allows %s)",
+		return fmt.Errorf("the worker does not allow connectors to set this (%s=%s, which allows %s)",
 			OverridePolicySetting, o.policy, allowed)
 	}
 	return nil

@@ -19,19 +19,18 @@ import (
 // a lost record is stored.
 type Producer struct {
 	client    *sharedClient
-	limit     int // bytes of batches that are not reported yet
+	limit     int // of unreported batches, in bytes
 	txnClient atomic.Pointer[kgo.Client]
 
-	mu         sync.Mutex
-	bytes      int           // of the queue
-	spaceFreed chan struct{} // closed when bytes has shrunk; nil: nobody waits
-	queue      []*Batch      // produced and not yet reported, oldest first
-	reporting  bool          // somebody calls done functions
-	waiting    []chan struct{}
-	failure    error
+	mu           sync.Mutex
+	bytes        int           // of the queue
+	spaceFreed   chan struct{} // closed when bytes has shrunk; nil if nobody waits
+	queue        []*Batch      // produced and not yet reported, oldest first
+	reporting    bool          // a goroutine is calling done functions
+	flushWaiters []chan struct{}
+	failure      error
 }
 
-// NewProducer opens a producer. clientID is used unless configured, such as connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
 	client, err := newSharedClient(c, clientID)
 	if err != nil {
@@ -41,7 +40,6 @@ func NewProducer(c Config, clientID string) (*Producer, error) {
 	return p, nil
 }
 
-// deny fails all batches: brokers reject the client, which would retry without end.
 func (p *Producer) deny(err error) {
 	p.mu.Lock()
 	if p.failure == nil {
@@ -62,16 +60,16 @@ type Batch struct {
 	producer *Producer
 	slabs    [][]kgo.Record
 	headers  []kgo.RecordHeader
-	n        int
-	bytes    int // of all records, with what they cost around their bytes
+	records  int
+	bytes    int // of all records, with their overhead
 
-	// promise is the method value of onAnswer: one allocation for the batch, none for a record.
+	// promise is the method value of onResponse: one allocation for the batch, none for a record.
 	promise  func(*kgo.Record, error)
 	done     func(n int, err error)
 	pending  atomic.Int64
 	acked    atomic.Int64
 	failed   atomic.Pointer[error]
-	answered bool // under the producer's lock
+	complete bool // under the producer's lock
 }
 
 var batches sync.Pool
@@ -80,7 +78,7 @@ func (p *Producer) NewBatch() *Batch {
 	b, _ := batches.Get().(*Batch)
 	if b == nil {
 		b = &Batch{}
-		b.promise = b.onAnswer
+		b.promise = b.onResponse
 	}
 	b.producer = p
 	return b
@@ -89,39 +87,39 @@ func (p *Producer) NewBatch() *Batch {
 // Add appends a record to be filled in: Topic is required; Partition is -1 (by key); a zero Timestamp means now. Key
 // and Value may be nil.
 func (b *Batch) Add() *kgo.Record {
-	if b.n == len(b.slabs)*slab {
+	if b.records == len(b.slabs)*slab {
 		b.slabs = append(b.slabs, make([]kgo.Record, slab))
 	}
-	r := b.at(b.n)
-	b.n++
+	r := b.at(b.records)
+	b.records++
 	*r = kgo.Record{Partition: -1}
 	return r
 }
 
 func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	if len(b.headers)+n > cap(b.headers) {
-		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep what they were given of the old one
+		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep their part of the old array
 	}
 	start := len(b.headers)
 	b.headers = b.headers[:start+n]
 	return b.headers[start : start+n : start+n]
 }
 
-// EachTopic calls see with the topic of each run of records.
-func (b *Batch) EachTopic(see func(topic string)) {
-	last, left := "", b.n
+// EachTopic calls visit with the topic of each run of records.
+func (b *Batch) EachTopic(visit func(topic string)) {
+	last, remaining := "", b.records
 	for _, slab := range b.slabs {
-		for i := range slab[:min(len(slab), left)] {
+		for i := range slab[:min(len(slab), remaining)] {
 			if topic := slab[i].Topic; topic != last {
 				last = topic
-				see(topic)
+				visit(topic)
 			}
 		}
-		left -= min(len(slab), left)
+		remaining -= min(len(slab), remaining)
 	}
 }
 
-func (b *Batch) Len() int { return b.n }
+func (b *Batch) Len() int { return b.records }
 
 func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
 
@@ -131,7 +129,7 @@ func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
 // when all earlier ones are.
 func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
 	b.done = done
-	b.pending.Store(int64(b.n) + 1)
+	b.pending.Store(int64(b.records) + 1)
 	b.measure()
 	p.enqueue(ctx, b)
 	p.send(b)
@@ -140,9 +138,9 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 
 func (p *Producer) send(b *Batch) {
 	client := p.currentClient()
-	for i := range b.n {
+	for i := range b.records {
 		if b.failed.Load() != nil {
-			b.release(int64(b.n - i)) // those that are not sent
+			b.release(int64(b.records - i)) // records that are not sent
 			return
 		}
 		r := b.at(i)
@@ -159,11 +157,11 @@ func (p *Producer) currentClient() *kgo.Client {
 }
 
 func (b *Batch) measure() {
-	const around = 64 // bytes that a record costs besides, about
+	const recordOverhead = 64 // estimated bytes of a record besides its content
 	b.bytes = 0
-	for i := range b.n {
+	for i := range b.records {
 		r := b.at(i)
-		b.bytes += around + len(r.Key) + len(r.Value)
+		b.bytes += recordOverhead + len(r.Key) + len(r.Value)
 		for j := range r.Headers {
 			b.bytes += len(r.Headers[j].Key) + len(r.Headers[j].Value)
 		}
@@ -177,15 +175,15 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 		if p.spaceFreed == nil {
 			p.spaceFreed = make(chan struct{})
 		}
-		room := p.spaceFreed
+		spaceFreed := p.spaceFreed
 		p.mu.Unlock()
 		select {
-		case <-room:
+		case <-spaceFreed:
 		case <-ctx.Done():
 		}
 		p.mu.Lock()
 		if err := ctx.Err(); err != nil {
-			b.fail(fmt.Errorf("produce: waiting for room: %w", err))
+			b.fail(fmt.Errorf("produce: waiting for buffer space: %w", err))
 			break
 		}
 	}
@@ -196,7 +194,7 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.queue = append(p.queue, b)
 }
 
-func (b *Batch) onAnswer(r *kgo.Record, err error) {
+func (b *Batch) onResponse(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked.Add(1)
@@ -205,7 +203,7 @@ func (b *Batch) onAnswer(r *kgo.Record, err error) {
 		b.producer.client.retire()
 		b.fail(fmt.Errorf("produce to topic %s: a batch is larger than the topic's max.message.bytes or our "+
 			"max.request.size (%d). Set producer.override.max.request.size to at most max.message.bytes, or raise "+
-			"both where a record alone is larger: %w", r.Topic, b.producer.client.maxRequestBytes, err))
+			"both if a single record is larger: %w", r.Topic, b.producer.client.maxRequestBytes, err))
 	default:
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, withClockHint(r,
 			WithMissingRight(err, "WRITE", "Topic "+r.Topic))))
@@ -214,20 +212,20 @@ func (b *Batch) onAnswer(r *kgo.Record, err error) {
 	b.release(1)
 }
 
-// withClockHint adds both times to an InvalidTimestamp error, which does not say whose clock may be wrong.
+// withClockHint adds both times to an InvalidTimestamp error: either clock may be wrong.
 func withClockHint(r *kgo.Record, err error) error {
 	if !errors.Is(err, kerr.InvalidTimestamp) {
 		return err
 	}
-	return fmt.Errorf("%w (the record is of %s, by this machine's clock it is %s: see that the clock is right, and "+
-		"the topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms)", err,
+	return fmt.Errorf("%w (the record's time is %s, this machine's clock says %s: check the clock, and the topic's "+
+		"message.timestamp.after.max.ms and message.timestamp.before.max.ms)", err,
 		r.Timestamp.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 }
 
 func (b *Batch) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
 
 func (b *Batch) release(n int64) {
-	p := b.producer // b may be another's afterwards
+	p := b.producer // b may be recycled afterwards
 	if b.pending.Add(-n) == 0 {
 		p.report(b)
 	}
@@ -236,12 +234,12 @@ func (b *Batch) release(n int64) {
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	settled.answered = true
+	settled.complete = true
 	if p.reporting {
-		return // whoever delivers now sees it
+		return // the goroutine that reports now includes it
 	}
 	p.reporting = true
-	for len(p.queue) > 0 && p.queue[0].answered {
+	for len(p.queue) > 0 && p.queue[0].complete {
 		b := p.queue[0]
 		p.queue = p.queue[1:]
 		p.bytes -= b.bytes
@@ -263,31 +261,30 @@ func (p *Producer) report(settled *Batch) {
 	p.reporting = false
 	if len(p.queue) == 0 {
 		p.queue = nil
-		for _, w := range p.waiting {
+		for _, w := range p.flushWaiters {
 			close(w)
 		}
-		p.waiting = nil
+		p.flushWaiters = nil
 	}
 }
 
 func (p *Producer) recycle(b *Batch) {
 	const slabs = 32
-	for i := range b.n {
-		*b.at(i) = kgo.Record{} // lets go of the caller's bytes
+	for i := range b.records {
+		*b.at(i) = kgo.Record{} // releases the caller's bytes
 	}
 	if len(b.slabs) > slabs {
 		b.slabs = b.slabs[:slabs:slabs]
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
-	b.n, b.done, b.answered = 0, nil, false
+	b.records, b.done, b.complete = 0, nil, false
 	b.acked.Store(0)
 	b.failed.Store(nil)
 	batches.Put(b)
 }
 
-// Flush waits until every batch has been reported. It returns the first failure of the producer, or the context's
-// error.
+// Flush waits until every batch is reported, and returns the producer's first failure or the context's error.
 func (p *Producer) Flush(ctx context.Context) error {
 	// The client's Flush stops lingering, but would also wait for records of other feeds.
 	sending, sent := context.WithCancel(ctx)
@@ -301,7 +298,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 		return p.failure
 	}
 	settled := make(chan struct{})
-	p.waiting = append(p.waiting, settled)
+	p.flushWaiters = append(p.flushWaiters, settled)
 	p.mu.Unlock()
 	select {
 	case <-settled:
@@ -317,10 +314,38 @@ func (p *Producer) Err() error {
 	return p.failure
 }
 
-// Close flushes until ctx ends, then closes the client unless it is shared. Batches without a response fail with
-// their client.
+// Close flushes until ctx ends, then closes the client unless it is shared. Unacknowledged batches fail.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
 	p.client.remove(p)
 	return err
+}
+
+// partitioner keeps a record's partition (0 or higher), else it does what Kafka's producer does: murmur2 of the key,
+// or evenly filled batches.
+type partitioner struct{ byKey kgo.Partitioner }
+
+func newPartitioner() kgo.Partitioner {
+	return partitioner{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}
+}
+
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	return &topicPartitioner{p.byKey.ForTopic(topic).(kgo.TopicBackupPartitioner)}
+}
+
+type topicPartitioner struct{ byKey kgo.TopicBackupPartitioner }
+
+// RequiresConsistency makes a record with a partition wait for its leader.
+func (p *topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
+	return r.Partition >= 0 || p.byKey.RequiresConsistency(r)
+}
+
+// Partition is not called by the client, which prefers PartitionByBackup.
+func (p *topicPartitioner) Partition(r *kgo.Record, n int) int { return p.PartitionByBackup(r, n, nil) }
+
+func (p *topicPartitioner) PartitionByBackup(r *kgo.Record, n int, backup kgo.TopicBackupIter) int {
+	if r.Partition >= 0 {
+		return int(r.Partition)
+	}
+	return p.byKey.PartitionByBackup(r, n, backup)
 }

@@ -146,8 +146,9 @@ func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	a := certtest.Issue(t, "authority", nil, nil)
 	hosts := []string{"broker-0.corp.invalid", "broker-1.corp.invalid", "broker-2.corp.invalid"}
-	r := openRemote(t, kfake.TLS(serverOf(t, a, hosts...)), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice",
-		"hush-hush"), kfake.SeedTopics(6, "load"))
+	r := openRemote(t, kfake.TLS(serverOf(t, a, hosts...)), kfake.EnableSASL(),
+		kfake.Superuser("SCRAM-SHA-256", "alice",
+			"hush-hush"), kfake.SeedTopics(6, "load"))
 	r.Fragment(true) // every answer of the proxy in single bytes
 	var log journal
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
@@ -236,7 +237,7 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // for which nobody here waits
 	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce,
 		"reader":  readOnce,
-		"command": func(_ *testing.T, c Config) error { return c.Reach(waits(t)) }} {
+		"command": func(_ *testing.T, c Config) error { return c.CheckReachable(waits(t)) }} {
 		expectDenied(t, what, use(t, c), "add kafka.virtual:1909")
 	}
 }
@@ -286,12 +287,15 @@ func TestProxySecretsThatChange(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := parsed(t, c.properties)
-			config.Follow(func(name string) (string, bool) { return now, name == "kafka.proxy.token.client.secret" })
-			if err := config.Reach(waits(t)); err == nil {
+			config.SetCurrentValues(func(name string) (string, bool) {
+				return now,
+					name == "kafka.proxy.token.client.secret"
+			})
+			if err := config.CheckReachable(waits(t)); err == nil {
 				t.Fatal("expected the old secret to be refused")
 			}
 			c.mend()
-			assert.NoError(t, config.Reach(waits(t)))
+			assert.NoError(t, config.CheckReachable(waits(t)))
 		})
 	}
 }
@@ -325,7 +329,8 @@ func TestNothingSecretInClear(t *testing.T) {
 				var log journal
 				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
 					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.At, "security.protocol": protocol,
-					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon, "ssl.truststore.certificates": string(a.PEM())})
+					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon,
+					"ssl.truststore.certificates": string(a.PEM())})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
 				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not have

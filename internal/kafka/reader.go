@@ -25,7 +25,7 @@ var ErrUnknownTopic = errors.New("unknown topic")
 // ErrStop ends a read without an error if the callback returns it.
 var ErrStop = errors.New("stop reading")
 
-// Positions are offsets of the next record by partition.
+// Positions holds offsets of the next record by partition.
 type Positions map[int32]int64
 
 func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32, value V) {
@@ -35,8 +35,8 @@ func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32,
 	m[topic][partition] = value
 }
 
-// Reader reads a range of offsets of a topic without a group. Unlike a consumer it knows the offset after control
-// records and aborted transactions, so it ends correctly if the end offset is in such a gap.
+// Reader reads a range of offsets of a topic without a group. Unlike a consumer it knows the offsets of control records
+// and aborted transactions, so a read also ends if the end offset is in such a gap.
 type Reader struct {
 	config Config
 	client *kgo.Client
@@ -56,108 +56,117 @@ func NewReader(c Config) (*Reader, error) {
 func (r *Reader) Close() { r.client.Close() }
 
 type ReadOptions struct {
-	// From are the start offsets; default and minimum is the log start offset.
-	From Positions
+	From Positions // From are the start offsets; default and minimum is the log start offset.
 	// To are the end offsets (exclusive); nil means the present ends. Otherwise missing partitions are not read.
-	To Positions
-	// Resumed: From is from an earlier read. A partition that ends before it is an error.
-	Resumed bool
-	// Follow continues with new records until the context ends, but not with new partitions.
-	Follow      bool
+	To          Positions
+	Resumed     bool // Resumed makes it an error if a partition ends before From, which is from an earlier read.
+	Follow      bool // Follow continues with new records until the context ends, but not with new partitions.
 	Uncommitted bool
-	// Expected retries an unknown topic for 30 s, as Kafka Connect's KafkaBasedLog does: at first only the controller
-	// knows a new topic.
+	// Expected retries an unknown topic for 30 s, like Kafka Connect's KafkaBasedLog: brokers learn of a new topic
+	// late.
 	Expected bool
-	// Parallel reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
-	Parallel bool
+	Parallel bool // Parallel reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
 }
 
 const parallelPartitions = 4
 
-// Read calls each with every record, in order within a partition, by default one partition after the other. Records
-// may be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
-func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions,
+// Read calls each with every record, in order within a partition, by default one partition after the other. Records may
+// be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
+func (r *Reader) Read(ctx context.Context, topic string, options ReadOptions, each func(*kgo.Record) error) (Positions,
 	error) {
-	from, to, err := r.bounds(ctx, topic, o)
-	for tries := 0; o.Expected && errors.Is(err, ErrUnknownTopic) && tries < leaderTries; tries++ {
+	from, to, err := r.bounds(ctx, topic, options)
+	for tries := 0; options.Expected && errors.Is(err, ErrUnknownTopic) && tries < leaderTries; tries++ {
 		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return nil, err
 		}
-		from, to, err = r.bounds(ctx, topic, o)
+		from, to, err = r.bounds(ctx, topic, options)
 	}
 	if err != nil {
 		return nil, r.dialer.Explain(err)
 	}
-	err = r.readAll(ctx, topic, from, to, o, each)
+	err = r.readAll(ctx, topic, from, to, options, each)
 	switch {
 	case errors.Is(err, ErrStop):
 		return from, nil
-	case err == nil && o.Follow:
-		err = r.follow(ctx, topic, from, o.Uncommitted, each)
+	case err == nil && options.Follow:
+		err = r.follow(ctx, topic, from, options.Uncommitted, each)
 	}
 	return from, err
 }
 
-func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, o ReadOptions,
+func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, options ReadOptions,
 	each func(*kgo.Record) error) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	partitions := make(chan int32, len(to))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	run := topicRead{reader: r, topic: topic, from: from, to: to, uncommitted: options.Uncommitted, each: each,
+		partitions: make(chan int32, len(to))}
 	for _, partition := range slices.Sorted(maps.Keys(to)) {
-		partitions <- partition
+		run.partitions <- partition
 	}
-	close(partitions)
-	var (
-		mu      sync.Mutex
-		failed  error
-		readers sync.WaitGroup
-	)
-	one := func(record *kgo.Record) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return each(record)
-	}
-	some := func() error {
-		for partition := range partitions {
-			mu.Lock()
-			at := Positions{partition: from[partition]}
-			mu.Unlock()
-			err := r.readPartition(ctx, topic, partition, at, to[partition], o.Uncommitted, one)
-			mu.Lock()
-			from[partition] = at[partition]
-			mu.Unlock()
-			if errors.Is(err, ErrStop) {
-				return err
-			}
-			if err != nil {
-				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
-					WithMissingRight(r.dialer.Explain(err), "READ", "Topic "+topic))
-			}
-		}
-		return nil
-	}
+	close(run.partitions)
 	count := 1
-	if o.Parallel {
+	if options.Parallel {
 		count = min(parallelPartitions, len(to))
 	}
+	var readers sync.WaitGroup
 	for range count {
 		readers.Go(func() {
-			err := guard.Do(r.config.Logger, "reading a topic", some)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil && failed == nil { // those of the others, from now on, come of it
-				failed = err
-				end()
+			err := guard.Do(r.config.Logger, "reading a topic", func() error { return run.readPartitions(ctx) })
+			run.mu.Lock()
+			defer run.mu.Unlock()
+			if err != nil && run.failure == nil { // later errors of other readers follow from the cancellation
+				run.failure = err
+				cancel()
 			}
 		})
 	}
 	readers.Wait()
-	return failed
+	return run.failure
 }
 
-// Empty reports whether no readable record is in a range: a consumer there has caught up although markers and aborted
-// records keep its offset below the end.
-func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (bool, error) {
+// topicRead is one read of a topic by several goroutines, which take the next partition from a channel.
+type topicRead struct {
+	reader      *Reader
+	topic       string
+	to          Positions
+	uncommitted bool
+	partitions  chan int32
+
+	mu      sync.Mutex // guards the fields below and calls of each
+	each    func(*kgo.Record) error
+	from    Positions
+	failure error
+}
+
+func (t *topicRead) readPartitions(ctx context.Context) error {
+	for partition := range t.partitions {
+		t.mu.Lock()
+		position := Positions{partition: t.from[partition]}
+		t.mu.Unlock()
+		err := t.reader.readPartition(ctx, t.topic, partition, position, t.to[partition], t.uncommitted, t.deliver)
+		t.mu.Lock()
+		t.from[partition] = position[partition]
+		t.mu.Unlock()
+		if errors.Is(err, ErrStop) {
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("read %s, partition %d at offset %d: %w", t.topic, partition, position[partition],
+				WithMissingRight(t.reader.dialer.Explain(err), "READ", "Topic "+t.topic))
+		}
+	}
+	return nil
+}
+
+func (t *topicRead) deliver(record *kgo.Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.each(record)
+}
+
+// IsEmpty reports whether a range has no readable record: markers and aborted records keep a consumer's offset below
+// the end although it has caught up.
+func (r *Reader) IsEmpty(ctx context.Context, topic string, from, to Positions) (bool, error) {
 	empty := true
 	_, err := r.Read(ctx, topic, ReadOptions{From: from, To: to}, func(*kgo.Record) error {
 		empty = false
@@ -166,8 +175,7 @@ func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (b
 	return empty && err == nil, err
 }
 
-// AwaitCommitted waits until everything written to a topic before is committed or aborted, since records after those
-// of an open transaction cannot be read.
+// AwaitCommitted waits until all transactions that are open in a topic have ended: records after them cannot be read.
 func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	written, err := offsetsOf(ctx, r.admin.ListEndOffsets, topic)
 	if err != nil {
@@ -188,51 +196,50 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 			return nil
 		}
 		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("topic %s, partition %d: a transaction is open, and what was written "+
-				"after it cannot be read: %w",
+			return fmt.Errorf("topic %s, partition %d: a transaction is open, and records after it cannot be read "+
+				"yet: %w",
 				topic, open, err)
 		}
 	}
 }
 
-// Since returns the offsets of the first records that are not before a time.
-func (r *Reader) Since(ctx context.Context, topic string, at time.Time) (Positions, error) {
+func (r *Reader) OffsetsForTime(ctx context.Context, topic string, at time.Time) (Positions, error) {
 	found, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
 	}, topic)
 	return found[topic], r.dialer.Explain(err)
 }
 
-func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from, to Positions, err error) {
+func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) (from, to Positions, err error) {
 	starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 	if err != nil {
 		return nil, nil, err
 	}
-	what := r.admin.ListCommittedOffsets
-	if o.Uncommitted {
-		what = r.admin.ListEndOffsets
+	listEnds := r.admin.ListCommittedOffsets
+	if options.Uncommitted {
+		listEnds = r.admin.ListEndOffsets
 	}
-	ends, err := offsetsOf(ctx, what, topic)
+	ends, err := offsetsOf(ctx, listEnds, topic)
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.Resumed {
-		if err := r.checkShrunk(ctx, topic, o.From, ends[topic]); err != nil {
+	if options.Resumed {
+		if err := r.checkShrunk(ctx, topic, options.From, ends[topic]); err != nil {
 			return nil, nil, err
 		}
 	}
 	from, to = Positions{}, Positions{}
 	for partition, end := range ends[topic] {
-		if o.To != nil {
-			bound, asked := o.To[partition]
-			if !asked {
+		if options.To != nil {
+			bound, requested := options.To[partition]
+			if !requested {
 				continue
 			}
 			end = min(end, bound)
 		}
-		from[partition], to[partition] = max(starts[topic][partition], o.From[partition]), end
+		from[partition], to[partition] = max(starts[topic][partition], options.From[partition]), end
 	}
-	for partition := range o.To {
+	for partition := range options.To {
 		if _, ok := to[partition]; !ok {
 			return nil, nil, fmt.Errorf("topic %s has no partition %d", topic, partition)
 		}
@@ -241,7 +248,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 }
 
 // ErrTruncated is the error of a resumed read whose topic ends before its start.
-var ErrTruncated = errors.New("it has lost records, or was deleted and made again")
+var ErrTruncated = errors.New("it has lost records, or was deleted and created again")
 
 func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
 	var logs map[string]Positions
@@ -256,17 +263,17 @@ func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Posit
 			}
 		}
 		if end := logs[topic][partition]; from[partition] > end {
-			return fmt.Errorf("topic %s, partition %d ends at offset %d, and was read up to %d before: %w", topic,
+			return fmt.Errorf("topic %s, partition %d ends at offset %d, but was read up to %d before: %w", topic,
 				partition, end, from[partition], ErrTruncated)
 		}
 	}
 	return nil
 }
 
-func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
+func offsetsOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error),
 	topics ...string) (map[string]Positions, error) {
 	for failures := 0; ; failures++ {
-		found, err := toPositions(ask(ctx, topics...))
+		found, err := toPositions(list(ctx, topics...))
 		if err == nil {
 			return found, nil
 		}
@@ -301,22 +308,22 @@ func toPositions(offsets kadm.ListedOffsets, err error) (map[string]Positions, e
 	return result, nil
 }
 
-func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, at Positions, end int64,
+func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, positions Positions, end int64,
 	uncommitted bool, each func(*kgo.Record) error) error {
-	if at[partition] >= end {
+	if positions[partition] >= end {
 		return nil
 	}
-	var where leadership
-	var silent stalls
+	var leader partitionLeader
+	var stalls stallDetector
 	failures := 0
-	for at[partition] < end {
-		if where.topic == nil {
+	for positions[partition] < end {
+		if leader.topic == nil {
 			var err error
-			if where, err = r.leader(ctx, topic, partition); err != nil {
+			if leader, err = r.leader(ctx, topic, partition); err != nil {
 				return err
 			}
 		}
-		got, err := r.fetch(ctx, where, partition, at[partition], uncommitted)
+		result, err := r.fetch(ctx, leader, partition, positions[partition], uncommitted)
 		switch {
 		case err == nil:
 			failures = 0
@@ -326,14 +333,14 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			if err != nil {
 				return err
 			}
-			if start := starts[topic][partition]; start > at[partition] {
-				at[partition] = start
+			if start := starts[topic][partition]; start > positions[partition] {
+				positions[partition] = start
 				continue
 			}
 			return kerr.OffsetOutOfRange
 		case isLeaderChange(err) && failures < leaderTries:
 			failures++
-			where = leadership{}
+			leader = partitionLeader{}
 			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
@@ -341,43 +348,43 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		default:
 			return err
 		}
-		for _, record := range got.records {
+		for _, record := range result.records {
 			if record.Offset >= end {
 				break
 			}
 			if err := each(record); err != nil {
 				if errors.Is(err, ErrStop) {
-					at[partition] = record.Offset + 1
+					positions[partition] = record.Offset + 1
 				}
 				return err
 			}
-			at[partition] = record.Offset + 1
+			positions[partition] = record.Offset + 1
 		}
-		if at[partition], err = silent.next(at[partition], end, got); err != nil {
+		if positions[partition], err = stalls.next(positions[partition], end, result); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-type stalls struct {
-	// empties counts responses without any batch although the broker could read up to the end, stuck those whose
-	// batches end before the offset.
+type stallDetector struct {
+	// empties counts responses without a batch although the broker could read up to the end, stuck those whose batches
+	// end before the offset.
 	empties, stuck int
 }
 
-func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
+func (s *stallDetector) next(at, end int64, got fetchResult) (next int64, err error) {
 	next = max(at, min(got.next, end))
 	if next > at || len(got.records) > 0 || !got.hasBatches {
 		s.stuck = 0
 	} else if s.stuck++; s.stuck == 3 {
-		return next, errors.New("the broker answers with batches that hold nothing from there on")
+		return next, errors.New("the broker returns batches that end before the requested offset")
 	}
 	if got.hasBatches || got.readable < end {
 		s.empties = 0
 		return next, nil
 	}
-	// The remaining records were compacted away. Twice, since a throttling broker also returns nothing.
+	// The remaining records were compacted away, but one empty response may also come from a throttling broker.
 	if s.empties++; s.empties == 2 {
 		return end, nil
 	}
@@ -387,7 +394,7 @@ func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
 // leaderTries is how often a leader is looked up, every 100 ms: starting brokers need some seconds.
 const leaderTries = 300
 
-var errNoResponse = errors.New("the leader does not answer")
+var errNoResponse = errors.New("the leader does not respond")
 
 // isLeaderChange includes missing responses: metadata name a killed broker for some seconds.
 func isLeaderChange(err error) bool {
@@ -401,42 +408,44 @@ func isLeaderChange(err error) bool {
 	return errors.Is(err, errNoResponse) || errors.As(err, &unanswered)
 }
 
-type leadership struct {
+type partitionLeader struct {
 	topic *kadm.TopicDetail
 	node  int32
 }
 
-func (r *Reader) leader(ctx context.Context, topic string, partition int32) (leadership, error) {
+func (r *Reader) leader(ctx context.Context, topic string, partition int32) (partitionLeader, error) {
 	for {
 		metadata, err := r.admin.Metadata(ctx, topic)
 		if err != nil {
-			return leadership{}, fmt.Errorf("metadata: %w", err)
+			return partitionLeader{}, fmt.Errorf("metadata: %w", err)
 		}
 		detail := metadata.Topics[topic]
 		if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
-			return leadership{}, fmt.Errorf("%w: %s", ErrUnknownTopic, topic)
+			return partitionLeader{}, fmt.Errorf("%w: %s", ErrUnknownTopic, topic)
 		}
 		p, known := detail.Partitions[partition]
 		switch {
 		case known && p.Err == nil && p.Leader >= 0:
-			return leadership{&detail, p.Leader}, nil
+			return partitionLeader{&detail, p.Leader}, nil
 		case detail.Err != nil && !kerr.IsRetriable(detail.Err):
-			return leadership{}, detail.Err
+			return partitionLeader{}, detail.Err
 		}
 		if err := pause.For(ctx, 250*time.Millisecond); err != nil {
-			return leadership{}, fmt.Errorf("no leader: %w", err)
+			return partitionLeader{}, fmt.Errorf("no leader: %w", err)
 		}
 	}
 }
 
-type fetched struct {
+// fetchResult is the response for one partition. readable is the end offset up to which the broker returns records.
+type fetchResult struct {
 	records    []*kgo.Record
 	next       int64
 	readable   int64
 	hasBatches bool
 }
 
-func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched,
+func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition int32, offset int64,
+	uncommitted bool) (fetchResult,
 	error) {
 	level := kgo.ReadCommitted()
 	request := kmsg.NewPtrFetchRequest()
@@ -452,40 +461,40 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 	p.Partition, p.FetchOffset = partition, offset
 	p.PartitionMaxBytes = partitionBytes(r.config.Consumer, 1)
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = where.topic.Topic, where.topic.ID
+	t.Topic, t.TopicID = leader.topic.Topic, leader.topic.ID
 	t.Partitions = append(t.Partitions, p)
 	request.Topics = append(request.Topics, t)
 
-	answer, err := r.client.Broker(int(where.node)).Request(ctx, request)
+	answer, err := r.client.Broker(int(leader.node)).Request(ctx, request)
 	if err != nil {
-		return fetched{}, fmt.Errorf("%w: %w", errNoResponse, err)
+		return fetchResult{}, fmt.Errorf("%w: %w", errNoResponse, err)
 	}
 	response := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
-		return fetched{}, err
+		return fetchResult{}, err
 	}
 	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return fetched{}, fmt.Errorf("expected one partition in the broker's answer, found %d topics",
+		return fetchResult{}, fmt.Errorf("expected one partition in the broker's response, found %d topics",
 			len(response.Topics))
 	}
 	raw := &response.Topics[0].Partitions[0]
 	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: level, Topic: where.topic.Topic, Partition: partition,
+		Offset: offset, IsolationLevel: level, Topic: leader.topic.Topic, Partition: partition,
 	}, raw, r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil)
 	if processed.Err != nil {
-		return fetched{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
+		return fetchResult{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
 	}
 	readable := processed.LastStableOffset
 	if uncommitted || readable < 0 {
 		readable = processed.HighWatermark
 	}
-	return fetched{processed.Records, next, readable, len(raw.RecordBatches) > 0}, nil
+	return fetchResult{processed.Records, next, readable, len(raw.RecordBatches) > 0}, nil
 }
 
-func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommitted bool,
+func (r *Reader) follow(ctx context.Context, topic string, positions Positions, uncommitted bool,
 	each func(*kgo.Record) error) error {
 	offsets := map[int32]kgo.Offset{}
-	for partition, offset := range at {
+	for partition, offset := range positions {
 		offsets[partition] = kgo.NewOffset().At(offset)
 	}
 	config := r.config
@@ -515,12 +524,13 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 				}
 				return err
 			}
-			at[record.Partition] = record.Offset + 1
+			positions[record.Partition] = record.Offset + 1
 		}
 		for _, e := range fetches.Errors() {
 			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
 				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
-					WithMissingRight(config.Consumer.explainTooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
+					WithMissingRight(config.Consumer.explainTooLarge(e.Err, positions[e.Partition]), "READ",
+						"Topic "+topic))
 			}
 		}
 	}

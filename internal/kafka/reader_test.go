@@ -136,7 +136,7 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 
 	caughtUp := func(from, to int64, want bool) {
 		t.Helper()
-		if got, err := r.Empty(ctx, "orders", Positions{0: from}, Positions{0: to}); err != nil || got != want {
+		if got, err := r.IsEmpty(ctx, "orders", Positions{0: from}, Positions{0: to}); err != nil || got != want {
 			t.Errorf("nothing from %d to %d: %v, %v", from, to, got, err)
 		}
 	}
@@ -209,7 +209,7 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "new", "x")
-	kafkatest.Refuse(b.Cluster, kmsg.Fetch, 25, kerr.NotLeaderForPartition)
+	kafkatest.Reject(b.Cluster, kmsg.Fetch, 25, kerr.NotLeaderForPartition)
 	got, _ := readAll(t, openTestReader(t, b.Addr()), "new", ReadOptions{})
 	assert.Equal(t, []string{"0/0 x"}, got)
 }
@@ -228,7 +228,7 @@ func TestLeaderThatWasKilled(t *testing.T) {
 			addr := c.ListenAddrs()[0]
 			alive := brokerAt(t, 0, addr)
 			kafkatest.Put(t, addr, "orders", "x")
-			fetched := kafkatest.Refuse(c, kmsg.Fetch, fetches, kerr.NotLeaderForPartition)
+			fetched := kafkatest.Reject(c, kmsg.Fetch, fetches, kerr.NotLeaderForPartition)
 			var named atomic.Int32
 			c.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				c.KeepControl()
@@ -280,28 +280,30 @@ func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.Met
 // batches without a record from its offset on.
 func TestStalls(t *testing.T) {
 	type step struct {
-		got       fetched
+		got       fetchResult
 		at, next  int64
 		isRefused bool
 	}
 	some := []*kgo.Record{{}}
 	for name, steps := range map[string][]step{
-		"records":              {{got: fetched{records: some, next: 5, readable: 9, hasBatches: true}, at: 5, next: 5}},
-		"after compacted ones": {{got: fetched{next: 7, readable: 9, hasBatches: true}, at: 5, next: 7}},
-		"beyond the end":       {{got: fetched{next: 12, readable: 12, hasBatches: true}, at: 5, next: 9}},
-		"nothing, twice": {{got: fetched{readable: 9}, at: 5, next: 5},
-			{got: fetched{readable: 9}, at: 5, next: 9}},
-		"nothing, then something": {{got: fetched{readable: 9}, at: 5, next: 5},
-			{got: fetched{records: some, next: 6, readable: 9, hasBatches: true}, at: 6, next: 6},
-			{got: fetched{readable: 9}, at: 6, next: 6}},
-		"open transactions": {{got: fetched{readable: 5}, at: 5, next: 5}, {got: fetched{readable: 5}, at: 5, next: 5},
-			{got: fetched{readable: 5}, at: 5, next: 5}},
-		"batches with nothing": {{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
-			{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
-			{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5, isRefused: true}},
+		"records": {{got: fetchResult{records: some, next: 5, readable: 9, hasBatches: true}, at: 5,
+			next: 5}},
+		"after compacted ones": {{got: fetchResult{next: 7, readable: 9, hasBatches: true}, at: 5, next: 7}},
+		"beyond the end":       {{got: fetchResult{next: 12, readable: 12, hasBatches: true}, at: 5, next: 9}},
+		"nothing, twice": {{got: fetchResult{readable: 9}, at: 5, next: 5},
+			{got: fetchResult{readable: 9}, at: 5, next: 9}},
+		"nothing, then something": {{got: fetchResult{readable: 9}, at: 5, next: 5},
+			{got: fetchResult{records: some, next: 6, readable: 9, hasBatches: true}, at: 6, next: 6},
+			{got: fetchResult{readable: 9}, at: 6, next: 6}},
+		"open transactions": {{got: fetchResult{readable: 5}, at: 5, next: 5},
+			{got: fetchResult{readable: 5}, at: 5, next: 5},
+			{got: fetchResult{readable: 5}, at: 5, next: 5}},
+		"batches with nothing": {{got: fetchResult{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
+			{got: fetchResult{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
+			{got: fetchResult{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5, isRefused: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s stalls
+			var s stallDetector
 			for i, one := range steps {
 				next, err := s.next(one.at, 9, one.got)
 				if next != one.next || (err != nil) != one.isRefused {
@@ -330,7 +332,7 @@ func TestReadWithoutProgress(t *testing.T) {
 	require.NoError(t, client.ProduceSync(kafkatest.Context(t), records...).FirstErr())
 	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		answer := kafkatest.Answer(r, nil).(*kmsg.FetchResponse)
+		answer := kafkatest.Response(r, nil).(*kmsg.FetchResponse)
 		partition := &answer.Topics[0].Partitions[0]
 		partition.HighWatermark, partition.LastStableOffset, partition.RecordBatches = 2, 2, batchWithoutRecords(0)
 		return answer, nil, true
@@ -338,7 +340,7 @@ func TestReadWithoutProgress(t *testing.T) {
 	at, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},
 		func(*kgo.Record) error { return nil })
 	if err == nil || !strings.Contains(err.Error(),
-		"read broken, partition 0 at offset 1: the broker answers with batches that hold nothing from there") {
+		"read broken, partition 0 at offset 1: the broker returns batches that end before the requested offset") {
 		t.Errorf("expected an error that names the place, found %v at %v", err, at)
 	}
 }

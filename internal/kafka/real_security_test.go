@@ -213,15 +213,15 @@ func TestRealSecurity(t *testing.T) {
 		{"wrong password of SCRAM", "9094", logon("SCRAM-SHA-512", scramModule, `username="user" password="hush-hush"`,
 			trust("p12")...), "token, of sasl.jaas.config"},
 		{"no SASL", "9094", append(trust("p12"), "security.protocol=SSL"),
-			"and it wants one: set security.protocol to SASL_SSL"},
+			"but the broker requires it: set security.protocol to SASL_SSL"},
 		{"no TLS", "9094", []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
-			"sasl.jaas.config=" + plainModule + " required " + user + ";"}, "it speaks TLS"},
-		{"nothing at all", "9094", nil, "it speaks TLS"},
+			"sasl.jaas.config=" + plainModule + " required " + user + ";"}, "the broker speaks TLS"},
+		{"nothing at all", "9094", nil, "the broker speaks TLS"},
 		{"no client certificate", "9095", append(trust("p12"), "security.protocol=SSL"), "certificate"},
 		{"unknown authority", "9094", logon("PLAIN", plainModule, user), "ssl.truststore.location"},
 		{"SASL where there is none", "9095", logon("PLAIN", plainModule, user, append(trust("p12"),
 			"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
-			"it wants no SASL on this port"},
+			"it accepts no SASL on this port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := parsed(t, b.properties(c.port, c.given...))
@@ -247,7 +247,7 @@ func TestRealSecurity(t *testing.T) {
 	}
 	t.Run("TLS client, plain broker", func(t *testing.T) {
 		config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"})
-		if err := produceOne(t, config); err == nil || !strings.Contains(err.Error(), "it speaks Kafka without") {
+		if err := produceOne(t, config); err == nil || !strings.Contains(err.Error(), "the broker speaks plain Kafka") {
 			t.Errorf("expected to be told, found %v", err)
 		}
 	})

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// ReservedTopics are topics that connectors must not write to: Kafka's own, and those of workers for offsets,
-// configurations and statuses. A forged offset there would make a connector skip rows. The zero value has Kafka's
-// own. Check each topic before its first record, dead letters included.
+// ReservedTopics holds topics that connectors must not write to: Kafka's own (the zero value), and those of workers. A
+// forged offset there would make a connector skip rows. Check each topic before its first record, dead letters
+// included.
 type ReservedTopics struct {
 	uses map[string]string // by the name in lower case
 }
@@ -19,7 +19,6 @@ var kafkaTopics = map[string]string{
 	"__cluster_metadata":  "Kafka's own metadata",
 }
 
-// Add reserves a topic; an empty name is ignored.
 func (r *ReservedTopics) Add(topic, use string) {
 	if topic == "" {
 		return
@@ -43,6 +42,6 @@ func (r *ReservedTopics) Check(topic string) error {
 	if !reserved {
 		return nil
 	}
-	return fmt.Errorf("topic %s holds %s and takes no records of connectors: a record there would be believed. "+
-		"Expected another topic, in the connector's settings or from its transforms", topic, use)
+	return fmt.Errorf("topic %s contains %s, so connectors must not write to it: the record would be trusted. Set "+
+		"another topic in the connector's settings or its transforms", topic, use)
 }

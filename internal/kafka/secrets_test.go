@@ -33,7 +33,7 @@ func TestSecretsThatChange(t *testing.T) {
 		"sasl.mechanism": "SCRAM-SHA-256", "sasl.jaas.config": scramLogon})
 	var now atomic.Value
 	now.Store(scramLogon)
-	c.Follow(func(name string) (string, bool) {
+	c.SetCurrentValues(func(name string) (string, bool) {
 		value := now.Load().(string)
 		return value, name == "sasl.jaas.config"
 	})
@@ -114,7 +114,8 @@ func TestBearer(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
 		address := (&url.URL{Scheme: "file", Path: file}).String()
 		message, err := first(t, "sasl.oauthbearer.token.endpoint.url="+address,
-			"sasl.oauthbearer.jwt.retriever.class="+oauthHandlers+"FileJwtRetriever", "sasl.jaas.config="+oauthModule+" required;")
+			"sasl.oauthbearer.jwt.retriever.class="+oauthHandlers+"FileJwtRetriever",
+			"sasl.jaas.config="+oauthModule+" required;")
 		if err != nil || message != "n,,\x01auth=Bearer eyJ.from.file\x01\x01" {
 			t.Errorf("found %q, %v", message, err)
 		}

@@ -95,12 +95,12 @@ func TestSecuritySettings(t *testing.T) {
 		{"ssl.protocol", "TLSv1.3", nil, verdict{warns: "has no effect: security.protocol is PLAINTEXT"}},
 		{"ssl.provider", "SunJSSE", tlsOn, verdict{wrong: "not built"}},
 		{"ssl.enabled.protocols", "TLSv1.3,TLSv1.2", tlsOn, verdict{}},
-		{"ssl.enabled.protocols", "TLSv1.1", tlsOn, verdict{wrong: "TLSv1.1 is broken"}},
+		{"ssl.enabled.protocols", "TLSv1.1", tlsOn, verdict{wrong: "TLSv1.1 is insecure"}},
 		{"ssl.enabled.protocols", "TLSv9", tlsOn, verdict{wrong: `found "TLSv9"`}},
 		{"ssl.cipher.suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", tlsOn,
 			verdict{}},
-		{"ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", tlsOn, verdict{warns: "those of TLS 1.3 cannot be chosen"}},
-		{"ssl.cipher.suites", "TLS_RSA_WITH_3DES_EDE_CBC_SHA", tlsOn, verdict{warns: "can be broken"}},
+		{"ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", tlsOn, verdict{warns: "suites of TLS 1.3 cannot be selected"}},
+		{"ssl.cipher.suites", "TLS_RSA_WITH_3DES_EDE_CBC_SHA", tlsOn, verdict{warns: "is insecure"}},
 		{"ssl.cipher.suites", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", tlsOn, verdict{wrong: "is not built"}},
 		{"ssl.keystore.location", samples + "client.jks", keyPassword, verdict{}},
 		{"ssl.keystore.location", samples + "client.p12", keyPassword, verdict{}},
@@ -133,7 +133,7 @@ func TestSecuritySettings(t *testing.T) {
 		{"ssl.truststore.certificates", "-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE-----", tlsOn,
 			verdict{wrong: "ssl.truststore.certificates"}},
 		{"ssl.endpoint.identification.algorithm", "https", tlsOn, verdict{}},
-		{"ssl.endpoint.identification.algorithm", "", tlsOn, verdict{warns: "may be for any host"}},
+		{"ssl.endpoint.identification.algorithm", "", tlsOn, verdict{warns: "is accepted for any host"}},
 		{"ssl.endpoint.identification.algorithm", "none", tlsOn,
 			verdict{wrong: `Invalid value none for configuration ssl.endpoint.identification.algorithm: expected https, or nothing`}},
 		{"ssl.engine.factory.class", "a.B", tlsOn, verdict{wrong: "Java classes cannot be run"}},
@@ -166,7 +166,8 @@ func TestSecuritySettings(t *testing.T) {
 			verdict{wrong: "expected " + plainModule}},
 		{"sasl.jaas.config", scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`,
 			saslOn("SCRAM-SHA-256", ""), verdict{}},
-		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`, saslOn("OAUTHBEARER", ""),
+		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`,
+			saslOn("OAUTHBEARER", ""),
 			verdict{}},
 		{"sasl.jaas.config", oauthModule + ` required;`, saslOn("OAUTHBEARER", ""),
 			verdict{wrong: "unsecuredLoginStringClaim_sub"}},
@@ -227,9 +228,9 @@ func TestSecuritySettings(t *testing.T) {
 		name := p.Name
 		switch {
 		case covered[name]:
-		case p.Idle, p.Refused != "":
+		case p.NoEffect, p.Unsupported != "":
 			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
-			if (err == nil) == (p.Refused != "") || p.Idle && !cmp.Equal(texts(warnings),
+			if (err == nil) == (p.Unsupported != "") || p.NoEffect && !cmp.Equal(texts(warnings),
 				[]string{name + ": has no effect here"}) {
 				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
 			}

@@ -16,28 +16,26 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// Session detects that a member may have been removed from its group: a process that is paused for longer than its
-// session notices only with its next heartbeat. It is a hook of the member's client and safe for concurrent use.
+// Session detects that a member may have been removed from its group: the client of a process that was paused for
+// longer than its session notices only with its next heartbeat. It is a hook of the client and safe for concurrent use.
 type Session struct {
 	group              string
 	instance           *string
 	timeout, rebalance time.Duration
 	now                func() bootTime
 
-	// asking serializes requests to the coordinator. probing is set while a heartbeat of our own is in progress.
-	asking  guard.CtxMutex
-	probing atomic.Bool
+	requests guard.CtxMutex // requests serializes our own heartbeats. probing is set while one is in progress.
+	probing  atomic.Bool
 
 	mu sync.Mutex
 	// confirmedAt is the start of the last answered request, from which the coordinator counts the session at the
-	// earliest. Nil: none, or the membership has ended since.
+	// earliest. Nil means none since the membership has ended.
 	confirmedAt *bootTime
-	// stableAt is the same for responses outside a rebalance.
-	stableAt bootTime
-	syncedAt bootTime
+	stableAt    bootTime // stableAt is the same for responses outside a rebalance.
+	syncedAt    bootTime
 }
 
-// bootTime is a time on Go's clock, which stops while Linux sleeps (clock_gettime(2)), and on one that does not.
+// bootTime is a time on two clocks: Go's, which stops while Linux sleeps (clock_gettime(2)), and one that does not.
 type bootTime struct {
 	at   time.Time
 	boot time.Duration
@@ -54,7 +52,7 @@ func (i bootTime) minus(d time.Duration) bootTime { return bootTime{i.at.Add(-d)
 // NewSession creates the session of a member with session.timeout.ms, rebalance.timeout.ms and group.instance.id (""
 // for none).
 func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
-	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewCtxMutex()}
+	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, requests: guard.NewCtxMutex()}
 	if instance != "" {
 		s.instance = &instance
 	}
@@ -67,22 +65,22 @@ func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E
 	if e2e.Err() != nil {
 		return
 	}
-	switch begun := s.now().minus(e2e.DurationE2E()); {
+	switch startedAt := s.now().minus(e2e.DurationE2E()); {
 	case key == int16(kmsg.SyncGroup):
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.syncedAt, s.stableAt = begun, begun
+		s.syncedAt, s.stableAt = startedAt, startedAt
 	case key == int16(kmsg.Heartbeat) && !s.probing.Load() && s.IsValid():
-		s.recordAnswer(begun)
+		s.recordResponse(startedAt)
 	}
 }
 
 // Joined records that the client has joined: the session counts from the last SyncGroup.
 func (s *Session) Joined() {
 	s.mu.Lock()
-	begun := s.syncedAt
+	startedAt := s.syncedAt
 	s.mu.Unlock()
-	s.recordAnswer(begun)
+	s.recordResponse(startedAt)
 }
 
 func (s *Session) Ended() {
@@ -91,11 +89,11 @@ func (s *Session) Ended() {
 	s.confirmedAt = nil
 }
 
-func (s *Session) recordAnswer(begun bootTime) {
+func (s *Session) recordResponse(startedAt bootTime) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.confirmedAt == nil || begun.since(*s.confirmedAt) > 0 {
-		s.confirmedAt = &begun
+	if s.confirmedAt == nil || startedAt.since(*s.confirmedAt) > 0 {
+		s.confirmedAt = &startedAt
 	}
 }
 
@@ -110,32 +108,32 @@ func (s *Session) IsStable(within time.Duration) bool {
 	return s.now().since(s.stableAt) < within
 }
 
-// Remaining returns the time until the last response is as old as that; zero or less if it is.
-func (s *Session) Remaining(old time.Duration) time.Duration {
+// Remaining returns the time until the last response is older than limit; zero or less if it is.
+func (s *Session) Remaining(limit time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.confirmedAt == nil {
 		return 0
 	}
-	return old - s.now().since(*s.confirmedAt)
+	return limit - s.now().since(*s.confirmedAt)
 }
 
-// Confirm returns nil if the member belongs to its group, by a recent response or a new request, which concurrent
-// callers share. While the client joins a new generation, the coordinator may respond ILLEGAL_GENERATION to a valid
-// member.
-func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Duration) error {
-	called := s.now()
-	if err := s.asking.Lock(ctx); err != nil {
+// Confirm returns nil if the member belongs to its group, by a response that is at most maxAge old or by a heartbeat,
+// which concurrent callers share. While the client joins a new generation, the coordinator may respond
+// ILLEGAL_GENERATION to a valid member.
+func (s *Session) Confirm(ctx context.Context, client *kgo.Client, maxAge time.Duration) error {
+	calledAt := s.now()
+	if err := s.requests.Lock(ctx); err != nil {
 		return err
 	}
-	if s.Remaining(max(old, s.now().since(called))) > 0 && s.IsStable(s.rebalance) {
-		s.asking.Unlock()
+	if s.Remaining(max(maxAge, s.now().since(calledAt))) > 0 && s.IsStable(s.rebalance) {
+		s.requests.Unlock()
 		return nil
 	}
 	answered := make(chan error, 1)
 	go func() {
 		err := guard.Do(nil, "a heartbeat of group "+s.group, func() error { return s.heartbeat(ctx, client) })
-		s.asking.Unlock()
+		s.requests.Unlock()
 		answered <- err
 	}()
 	select {
@@ -147,7 +145,7 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Dura
 }
 
 func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
-	begun := s.now()
+	startedAt := s.now()
 	request := kmsg.NewPtrHeartbeatRequest()
 	request.Group, request.InstanceID = s.group, s.instance
 	request.MemberID, request.Generation = client.GroupMetadata()
@@ -160,13 +158,13 @@ func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 	switch {
 	case err == nil:
 		s.mu.Lock()
-		s.stableAt = begun
+		s.stableAt = startedAt
 		s.mu.Unlock()
-		s.recordAnswer(begun)
+		s.recordResponse(startedAt)
 		return nil
 	case errors.Is(err, kerr.RebalanceInProgress):
-		// It is a member: nobody gets its partitions until it has rejoined or timed out.
-		if s.recordAnswer(begun); s.IsStable(s.rebalance) {
+		// It is still a member: its partitions stay until it has rejoined or timed out.
+		if s.recordResponse(startedAt); s.IsStable(s.rebalance) {
 			return nil
 		}
 	}

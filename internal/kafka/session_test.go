@@ -53,14 +53,14 @@ func TestMemberAfterItsSession(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		asked++
-		return kafkatest.Answer(r, code), nil, true
+		return kafkatest.Response(r, code), nil, true
 	})
 	expect := func(what string, answer *kerr.Error, times int, want error) {
 		t.Helper()
 		mu.Lock()
 		asked, code = 0, answer
 		mu.Unlock()
-		err := s.Alive(kafkatest.Context(t))
+		err := s.CheckMembership(kafkatest.Context(t))
 		mu.Lock()
 		defer mu.Unlock()
 		if !errors.Is(err, want) || asked != times {

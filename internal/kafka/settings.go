@@ -29,16 +29,16 @@ const (
 type property struct {
 	kind  wit.SettingKind
 	rules []wit.Rule
-	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is wrong.
-	// Nil: the property is known but has no effect here.
-	set func(c *Config, value string) (note, why string)
+	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is invalid.
+	// Nil means that the property is known but has no effect.
+	set func(c *Config, value string) (note, problem string)
 }
 
 var ignoredProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
-// decompressedBytes is not a property of Kafka, whose consumers have no such limit.
+// decompressedBytes names a property of our own: Kafka's consumers have no such limit.
 const decompressedBytes = "fetch.max.decompressed.bytes"
 
 const maxMillis = math.MaxInt32
@@ -98,8 +98,8 @@ var settings = map[clientKind]map[string]property{
 var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
 	"send.buffer.bytes", "receive.buffer.bytes"}
 
-func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
-	idle ...[]string) map[string]property {
+func clientProperties(at func(*Config) *ClientConfig, additional map[string]property,
+	ignored ...[]string) map[string]property {
 	all := map[string]property{
 		"bootstrap.servers":   list(func(c *Config) *[]string { return &at(c).Bootstrap }, bootstrapServer),
 		"client.id":           text(func(c *Config) *string { return &at(c).ClientID }),
@@ -110,8 +110,8 @@ func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 	}
 	all[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
 	all["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
-	maps.Copy(all, own)
-	for _, names := range idle {
+	maps.Copy(all, additional)
+	for _, names := range ignored {
 		for _, name := range names {
 			all[name] = ignoredProperty
 		}
@@ -120,7 +120,7 @@ func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 }
 
 func text(at func(*Config) *string) property {
-	return property{set: func(c *Config, v string) (note, why string) {
+	return property{set: func(c *Config, v string) (note, problem string) {
 		*at(c) = v
 		return "", ""
 	}}
@@ -128,7 +128,7 @@ func text(at func(*Config) *string) property {
 
 func oneOf(at func(*Config) *string, allowed ...string) property {
 	p := property{rules: []wit.Rule{setting.Allowed(allowed...)}}
-	p.set = func(c *Config, v string) (note, why string) {
+	p.set = func(c *Config, v string) (note, problem string) {
 		*at(c), _ = setting.Canonical(&wit.ConfigKey{Rules: p.rules}, v)
 		return "", ""
 	}
@@ -136,96 +136,96 @@ func oneOf(at func(*Config) *string, allowed ...string) property {
 }
 
 func boolean(at func(*Config) *bool) property {
-	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, why string) {
+	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, problem string) {
 		*at(c), _ = setting.ParseBool(v)
 		return "", ""
 	}}
 }
 
-func number(least, most int64, set func(c *Config, n int64) (note string)) property {
-	p := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
-	switch most {
+func number(lowest, highest int64, set func(c *Config, n int64) (note string)) property {
+	result := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(lowest)}}
+	switch highest {
 	case math.MaxInt32:
-		p.kind = wit.KindInt
+		result.kind = wit.KindInt
 	case math.MaxInt64:
 	default:
-		p.rules = append(p.rules, setting.AtMost(most))
+		result.rules = append(result.rules, setting.AtMost(highest))
 	}
-	p.set = func(c *Config, v string) (note, why string) {
-		n, _ := setting.ParseInt(p.kind, v)
+	result.set = func(c *Config, v string) (note, problem string) {
+		n, _ := setting.ParseInt(result.kind, v)
 		return set(c, n), ""
 	}
-	return p
+	return result
 }
 
-func integer[T int | int32](at func(*Config) *T, least, most int64) property {
-	return number(least, most, func(c *Config, n int64) string {
+func integer[T int | int32](at func(*Config) *T, lowest, highest int64) property {
+	return number(lowest, highest, func(c *Config, n int64) string {
 		*at(c) = T(n)
 		return ""
 	})
 }
 
-func millis(at func(*Config) *time.Duration, least int64) property {
-	return number(least, maxMillis, func(c *Config, n int64) string {
+func millis(at func(*Config) *time.Duration, lowest int64) property {
+	return number(lowest, maxMillis, func(c *Config, n int64) string {
 		*at(c) = time.Duration(n) * time.Millisecond
 		return ""
 	})
 }
 
 func idleTimeout(at func(*Config) *time.Duration) property {
-	const least, most = 100 * time.Millisecond, 15 * time.Minute
+	const shortest, longest = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
-		asked := time.Duration(n) * time.Millisecond
-		*at(c) = min(max(asked, least), most)
-		if n < 0 || asked > most {
-			*at(c) = most
-			return "taken as 15 minutes, which is the most"
+		requested := time.Duration(n) * time.Millisecond
+		*at(c) = min(max(requested, shortest), longest)
+		if n < 0 || requested > longest {
+			*at(c) = longest
+			return "limited to 15 minutes"
 		}
 		return ""
 	})
 }
 
-func list(at func(*Config) *[]string, item func(string) (taken, why string)) property {
-	return property{kind: wit.KindList, set: func(c *Config, v string) (note, why string) {
+func list(field func(*Config) *[]string, item func(string) (parsed, why string)) property {
+	return property{kind: wit.KindList, set: func(config *Config, v string) (note, problem string) {
 		var list []string
-		for _, s := range items(v) {
-			taken, why := item(s)
-			if why != "" {
-				return "", why
+		for _, s := range nonEmptyItems(v) {
+			parsed, problem := item(s)
+			if problem != "" {
+				return "", problem
 			}
-			list = append(list, taken)
+			list = append(list, parsed)
 		}
-		*at(c) = list
+		*field(config) = list
 		return "", ""
 	}}
 }
 
-func bootstrapServer(s string) (taken, why string) {
-	if s == "embedded" || strings.HasPrefix(s, "embedded:") {
-		return s, ""
+func bootstrapServer(server string) (parsed, problem string) {
+	if server == "embedded" || strings.HasPrefix(server, "embedded:") {
+		return server, ""
 	}
-	if _, rest, found := strings.Cut(s, "://"); found {
-		s = rest
+	if _, rest, found := strings.Cut(server, "://"); found {
+		server = rest
 	}
-	host, port, err := net.SplitHostPort(s)
+	host, port, err := net.SplitHostPort(server)
 	if n, ok := setting.ParseInt(wit.KindInt, port); err == nil && host != "" && ok && n >= 1 && n <= math.MaxUint16 {
-		return s, ""
+		return server, ""
 	}
-	return "", fmt.Sprintf("expected HOST:PORT or embedded, found %q", s)
+	return "", fmt.Sprintf("expected HOST:PORT or embedded, found %q", server)
 }
 
 func compressionType() property {
 	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")
 }
 
-// acks=0 is not supported: offsets are written after acknowledged records only.
+// acks does not support 0: offsets are stored only after acknowledged records.
 func acks() property {
 	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
 		why string) {
 		c.Producer.Acks = 1
 		switch v {
 		case "0":
-			return "taken as 1, since offsets are stored after acknowledged records only", ""
+			return "1 is used instead, since offsets are stored only after acknowledged records", ""
 		case "1":
 		default:
 			c.Producer.Acks = -1
@@ -234,7 +234,7 @@ func acks() property {
 	}}
 }
 
-// Kafka Connect sets delivery.timeout.ms to the largest int: no limit.
+// deliveryTimeout reads the largest int, which Kafka Connect sets, as no limit.
 func deliveryTimeout() property {
 	return number(1, maxMillis, func(c *Config, n int64) string {
 		c.Producer.DeliveryTimeout = 0
@@ -257,7 +257,7 @@ func retries() property {
 
 func isolationLevel() property {
 	return property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}, set: func(c *Config,
-		v string) (note, why string) {
+		v string) (note, problem string) {
 		c.Consumer.ReadUncommitted = strings.EqualFold(v, "read_uncommitted")
 		return "", ""
 	}}
@@ -273,7 +273,7 @@ var assignors = map[string]struct {
 	"sticky":             {"StickyAssignor", kgo.StickyBalancer},
 }
 
-func assignor(v string) (taken, why string) {
+func assignor(v string) (parsed, problem string) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
 	for name, a := range assignors {
 		if class == name || class == a.class {
@@ -289,18 +289,19 @@ func (p property) apply(c *Config, name, value string) (note string, err error) 
 	if why := (setting.Check{}).Value(&spec, value); why != "" {
 		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
 	}
-	note, why := p.set(c, value)
-	if why != "" {
-		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, why)}
+	note, problem := p.set(c, value)
+	if problem != "" {
+		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid,
+			Text: setting.Invalid(name, value, problem)}
 	}
 	return note, nil
 }
 
-func items(list string) []string {
+func nonEmptyItems(list string) []string {
 	return slices.DeleteFunc(setting.ParseList(list), func(item string) bool { return item == "" })
 }
 
-func unknownAmong(name string, known iter.Seq[string]) string {
+func unknownPropertyText(name string, known iter.Seq[string]) string {
 	var t setting.Table
 	for _, k := range slices.Sorted(known) {
 		t.Declare(wit.ConfigKey{Name: k})
@@ -308,7 +309,6 @@ func unknownAmong(name string, known iter.Seq[string]) string {
 	return setting.Unknown(t.Nearest(name))
 }
 
-// ClientProperty is a supported property of Kafka's Java clients.
 type ClientProperty struct {
 	Name        string
 	Kind        wit.SettingKind
@@ -322,22 +322,22 @@ type ClientProperty struct {
 func ClientProperties() []ClientProperty {
 	found := map[string]*ClientProperty{}
 	for _, client := range []struct {
-		side clientKind
+		kind clientKind
 		name string
 	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
-		for name, p := range settings[client.side] {
-			one := found[name]
-			if one == nil {
-				one = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}
-				found[name] = one
+		for name, p := range settings[client.kind] {
+			merged := found[name]
+			if merged == nil {
+				merged = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}
+				found[name] = merged
 			}
-			one.Clients = append(one.Clients, client.name)
-			one.Ignored = one.Ignored && p.set == nil
+			merged.Clients = append(merged.Clients, client.name)
+			merged.Ignored = merged.Ignored && p.set == nil
 		}
 	}
 	for _, p := range security.Properties() {
-		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.Idle,
-			Unsupported: p.Refused}
+		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.NoEffect,
+			Unsupported: p.Unsupported}
 	}
 	list := make([]ClientProperty, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {

@@ -8,18 +8,20 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
+// sharedClient is a producing client with the producers that use it. The last one to leave closes it.
 type sharedClient struct {
 	// Client is nil for transactions, see [Transactions].
 	*kgo.Client
-	// ctx is the context of all records: kgo drops whole batches by the context of their first record, and they may
-	// have records of several feeds.
+	// ctx is the context of all records: kgo drops a whole batch, with records of several feeds, by its first record's.
 	ctx             context.Context
 	cancel          context.CancelFunc
 	maxRequestBytes int32
@@ -34,8 +36,7 @@ func newSharedClient(c Config, clientID string) (*sharedClient, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
-	// The client's limits are disabled: it would wait in the middle of a batch, with the context of records in
-	// flight.
+	// kgo's limits are disabled: it would wait in the middle of a batch.
 	s := &sharedClient{maxRequestBytes: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
 	client, dialer, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
@@ -107,7 +108,7 @@ func (s *sharedClient) remove(p *Producer) {
 	}
 }
 
-// retire makes later producers open another client, since this one may have failed for good. Current users keep it.
+// retire makes later producers open another client, because this one may have failed for good.
 func (s *sharedClient) retire() {
 	s.mu.Lock()
 	closed := s.closed
@@ -124,7 +125,6 @@ func (s *sharedClient) unregister() {
 	}
 }
 
-// deny fails all users: brokers reject the client. Later producers open another one.
 func (s *sharedClient) deny(err error) {
 	s.mu.Lock()
 	s.closed = true
@@ -135,18 +135,18 @@ func (s *sharedClient) deny(err error) {
 		p.deny(err)
 	}
 	s.cancel()
-	go s.Close() // ends by itself: the client calls us from what it would wait for
+	go s.Close() // concurrently: Close waits for the callback that calls deny
 }
 
-// batchLimit bounds batches by max.request.size and the topic's max.message.bytes, see [Config.LoadTopicLimits]. A
-// client asks once per topic.
+// batchLimit bounds batches by max.request.size and, if [Config.LoadTopicLimits] has read it, the topic's
+// max.message.bytes. A client asks once per topic.
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
-		most := min(c.Producer.MaxRequestBytes, batchBytesLimit)
+		limit := min(c.Producer.MaxRequestBytes, batchBytesLimit)
 		if bytes, known := c.topicLimits().Load(topic); known {
-			most = min(most, bytes.(int32))
+			limit = min(limit, bytes.(int32))
 		}
-		return max(minBatchBytes, most)
+		return max(minBatchBytes, limit)
 	})
 }
 
@@ -157,9 +157,9 @@ func (c Config) topicLimits() *sync.Map {
 	return &c.shared.cluster(c.Producer.withDefaults(c.ClientConfig).Bootstrap).topicLimits
 }
 
-// LoadTopicLimits reads max.message.bytes of a topic, which then bounds batches, unless compression is used, since the
-// limit is for compressed bytes. Without the right DESCRIBE_CONFIGS max.request.size applies alone. The error is that
-// of unreachable brokers.
+// LoadTopicLimits reads max.message.bytes of a topic to bound batches, unless they are compressed: the limit is for
+// compressed bytes. Without the right DESCRIBE_CONFIGS only max.request.size applies. It fails if brokers are
+// unreachable.
 func (c Config) LoadTopicLimits(ctx context.Context, a *Admin, topic string) error {
 	if c.Producer.Compression != "" && c.Producer.Compression != "none" {
 		return nil
@@ -183,4 +183,31 @@ func (a *Admin) maxMessageBytes(ctx context.Context, topic string) (int32, error
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
 	return int32(n), err
+}
+
+// sharedClients are shared by all configurations with the same origin. opening is held while one is opened or closed.
+type sharedClients struct {
+	mu        guard.Mutex
+	clusters  map[string]*cluster
+	opening   guard.Mutex
+	producers map[string]*sharedClient
+	admins    map[string]*sharedAdmin
+}
+
+type cluster struct {
+	outages     security.Outages
+	topicLimits sync.Map
+}
+
+func (s *sharedClients) cluster(bootstrap []string) *cluster {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.Join(bootstrap, ",")
+	if s.clusters == nil {
+		s.clusters = map[string]*cluster{}
+	}
+	if s.clusters[key] == nil {
+		s.clusters[key] = &cluster{}
+	}
+	return s.clusters[key]
 }

@@ -149,7 +149,7 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
-	kafkatest.Refuse(b.Cluster, kmsg.InitProducerID, 1, kerr.ClusterAuthorizationFailed)
+	kafkatest.Reject(b.Cluster, kmsg.InitProducerID, 1, kerr.ClusterAuthorizationFailed)
 	c := shareable(t, b.Addr())
 	open := func() *Producer { return sharedProducer(t, c) }
 	idle, failing := open(), open()

@@ -35,7 +35,7 @@ func flaky(b *embedded.Broker, seed uint64, times int) {
 			return nil, errors.New("the connection is dropped"), true
 		case 1:
 			times--
-			return kafkatest.Answer(r, kerr.NotLeaderForPartition), nil, true
+			return kafkatest.Response(r, kerr.NotLeaderForPartition), nil, true
 		}
 		return nil, nil, false
 	})

@@ -16,50 +16,23 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// With auto.offset.reset=earliest or latest, a consumer commits the start of partitions without a committed offset
-// before it reads them. Otherwise `latest` would skip records at each restart, and a partition would stall once its
-// first record expires.
+// This file commits start offsets. With auto.offset.reset=earliest or latest, a consumer commits the start of
+// partitions without a committed offset before it reads them. Otherwise `latest` would skip records at each restart,
+// and a partition would stall once its first record expires.
 //
 // A partition that is added while the group reads a topic is read from its beginning, also with `latest`; Kafka's
 // consumer would skip records written before it sees the partition (KAFKA-12478, KIP-1282). A partition counts as
 // added only if the topic had fewer when this member joined: a missing offset alone proves nothing. A topic that a
 // regular expression matches later begins at its end, as in Kafka.
 
-// topicRetryDelays: a broker that just started may not know a topic yet.
+// topicRetryDelays are for brokers that just started and do not know a topic yet.
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
+// joinGroup counts the partitions of the topics, see isAdded, and subscribes. For an expression addMatching counts.
 func (s *Consumer) joinGroup(ctx context.Context) error {
-	if s.options.Regex == "" { // else add counts them
-		request := kmsg.NewPtrMetadataRequest()
-		for _, topic := range s.options.Topics {
-			one := kmsg.NewMetadataRequestTopic()
-			one.Topic = kmsg.StringPtr(topic)
-			request.Topics = append(request.Topics, one)
-		}
-		for asked := 0; ; {
-			answer, err := request.RequestWith(ctx, s.client)
-			switch {
-			case err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil:
-				continue
-			case err != nil:
-				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)
-			}
-			missing := false
-			for _, t := range answer.Topics {
-				switch {
-				case t.Topic == nil:
-				case t.ErrorCode == 0:
-					s.recordPartitions(*t.Topic, len(t.Partitions))
-				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked == len(topicRetryDelays):
-					s.recordPartitions(*t.Topic, 0)
-				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code:
-					missing = true
-				}
-			}
-			if !missing || pause.For(ctx, topicRetryDelays[asked]) != nil {
-				break
-			}
-			asked++
+	if s.options.Regex == "" {
+		if err := s.countPartitions(ctx); err != nil {
+			return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)
 		}
 	}
 	s.subscribe()
@@ -67,32 +40,67 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 	return nil
 }
 
+func (s *Consumer) countPartitions(ctx context.Context) error {
+	request := kmsg.NewPtrMetadataRequest()
+	for _, name := range s.options.Topics {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, topic)
+	}
+	for tries := 0; ; {
+		response, err := request.RequestWith(ctx, s.client)
+		switch {
+		case err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil:
+			continue
+		case err != nil:
+			return err
+		}
+		missing := false
+		for _, topic := range response.Topics {
+			switch {
+			case topic.Topic == nil:
+			case topic.ErrorCode == 0:
+				s.recordPartitions(*topic.Topic, len(topic.Partitions))
+			case topic.ErrorCode == kerr.UnknownTopicOrPartition.Code && tries == len(topicRetryDelays):
+				s.recordPartitions(*topic.Topic, 0)
+			case topic.ErrorCode == kerr.UnknownTopicOrPartition.Code:
+				missing = true
+			}
+		}
+		if !missing || pause.For(ctx, topicRetryDelays[tries]) != nil {
+			return nil
+		}
+		tries++
+	}
+}
+
 func (s *Consumer) recordPartitions(topic string, partitions int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.counts == nil {
-		s.counts = map[string]int{}
+	if s.partitionCounts == nil {
+		s.partitionCounts = map[string]int{}
 	}
-	if _, known := s.counts[topic]; !known {
-		s.counts[topic] = partitions
+	if _, known := s.partitionCounts[topic]; !known {
+		s.partitionCounts[topic] = partitions
 	}
 }
 
 func (s *Consumer) isAdded(topic string, partition int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	count, known := s.counts[topic]
+	count, known := s.partitionCounts[topic]
 	return known && int(partition) >= count
 }
 
-func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
+// takePendingStarts adds partitions whose start is still to be committed, and returns the starts known for them.
+func (s *Consumer) takePendingStarts(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, known = map[string][]int32{}, Offsets{}
 	for topic, list := range partitions {
 		all[topic] = slices.Clone(list)
 	}
-	for topic, list := range s.unstarted.at {
+	for topic, list := range s.pendingStarts.offsets {
 		known[topic] = maps.Clone(list)
 		for p := range list {
 			if s.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
@@ -100,108 +108,115 @@ func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string]
 			}
 		}
 	}
-	s.unstarted.at, s.unstarted.refusal = nil, nil
+	s.pendingStarts.offsets, s.pendingStarts.err = nil, nil
 	return all, known
 }
 
-// checkStart stops the client from reading partitions whose start could not be committed in the previous generation.
-// It returns the coordinator's error as if the client's own offset request had failed: the client rejoins, and
-// fetches the offsets of partitions that it keeps.
+// checkStart stops the client from reading partitions whose start is not committed yet. It returns the coordinator's
+// error as if the client's own request had failed: the client rejoins and fetches the offsets of its partitions again.
 func (s *Consumer) checkStart(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
 	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return offsets, s.unstarted.refusal
+	return offsets, s.pendingStarts.err
 }
 
-// commitStarts commits the start of partitions without an offset, by auto.offset.reset. known has starts that could
-// not be committed before and is updated; otherwise `latest` would skip records written since.
+// commitStarts commits the start of partitions without a committed offset, by auto.offset.reset. known holds starts
+// that could not be committed before and is updated: otherwise `latest` would skip records written since.
 func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
 	known Offsets) error {
 	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
 		return fmt.Errorf("read the offsets of group %s: %w", s.options.Group, err)
 	}
-	begin := Offsets{}
+	starts := Offsets{}
 	for topic, list := range partitions {
-		for _, p := range list {
-			if at, found := stored.Lookup(topic, p); found && at.At >= 0 {
-				continue
+		for _, partition := range list {
+			if committed, found := stored.Lookup(topic, partition); !found || committed.At < 0 {
+				setAt(starts, topic, partition, kgo.EpochOffset{Epoch: -1})
 			}
-			setAt(begin, topic, p, kgo.EpochOffset{Epoch: -1})
 		}
 	}
-	if len(begin) == 0 {
+	if len(starts) == 0 {
 		return nil
 	}
-	admin, latest, topics := kadm.NewClient(client), s.config.Consumer.Reset == "latest",
-		slices.Collect(maps.Keys(begin))
-	starts, err := offsetsOf(ctx, limitTo(begin, admin.ListStartOffsets), topics...)
-	if err != nil {
+	if err := s.findStarts(ctx, kadm.NewClient(client), starts, known); err != nil {
 		return err
 	}
-	ends := starts
-	if latest {
-		list := admin.ListCommittedOffsets // what an open transaction holds comes when it is committed
-		if s.config.Consumer.ReadUncommitted {
-			list = admin.ListEndOffsets
-		}
-		if ends, err = offsetsOf(ctx, limitTo(begin, list), topics...); err != nil {
-			return err
-		}
-	}
-	for topic, list := range begin {
-		for p := range list {
-			to := ends[topic][p]
-			if latest && s.isAdded(topic, p) {
-				to = starts[topic][p]
-				s.config.log().Info("kafka: a partition was added to the topic after this consumer had joined "+
-					"its group: it is read from its beginning, also with auto.offset.reset=latest",
-					"group", s.options.Group, "topic", topic, "partition", p, "offset", to)
-			}
-			if before, some := known[topic][p]; some { // unless those records expired, or the topic was made again
-				to = min(max(before.Offset, starts[topic][p]), ends[topic][p])
-			}
-			list[p] = kgo.EpochOffset{Epoch: -1, Offset: to}
-			setAt(known, topic, p, list[p])
-		}
-	}
-	err = ignoreNothingToCommit(s.commitOnce(ctx, begin, nil))
+	err = ignoreNothingToCommit(s.commitOnce(ctx, starts, nil))
 	if isUnknownMember(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.unstarted.at, s.unstarted.refusal = begin, err
+		s.pendingStarts.offsets, s.pendingStarts.err = starts, err
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("commit where group %s begins: %w", s.options.Group, err)
+		return fmt.Errorf("commit the start offsets of group %s: %w", s.options.Group, err)
 	}
 	return nil
 }
 
-// limitTo limits an offset listing to some partitions. Kafka's administrator asks for all, and a partition of another
+func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, known Offsets) error {
+	latest, topics := s.config.Consumer.Reset == "latest", slices.Collect(maps.Keys(starts))
+	oldest, err := offsetsOf(ctx, limitTo(starts, admin.ListStartOffsets), topics...)
+	if err != nil {
+		return err
+	}
+	newest := oldest
+	if latest {
+		list := admin.ListCommittedOffsets // records of open transactions are still to be read
+		if s.config.Consumer.ReadUncommitted {
+			list = admin.ListEndOffsets
+		}
+		if newest, err = offsetsOf(ctx, limitTo(starts, list), topics...); err != nil {
+			return err
+		}
+	}
+	for topic, list := range starts {
+		for partition := range list {
+			first, start := oldest[topic][partition], newest[topic][partition]
+			if latest && s.isAdded(topic, partition) {
+				start = first
+				s.config.log().Info("kafka: a partition was added after this consumer joined its group; it is read "+
+					"from its beginning, also with auto.offset.reset=latest",
+					"group", s.options.Group, "topic", topic, "partition", partition, "offset", start)
+			}
+			if before, isKnown := known[topic][partition]; isKnown {
+				// The bounds are for records that expired and topics that were created again since.
+				start = min(max(before.Offset, first), newest[topic][partition])
+			}
+			list[partition] = kgo.EpochOffset{Epoch: -1, Offset: start}
+			setAt(known, topic, partition, list[partition])
+		}
+	}
+	return nil
+}
+
+// limitTo limits an offset listing to some partitions. kadm requests all partitions of a topic, and one of another
 // member without a leader must not fail the others.
-func limitTo(wanted Offsets, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) func(context.Context,
+func limitTo(partitions Offsets, list func(context.Context, ...string) (kadm.ListedOffsets,
+	error)) func(context.Context,
 	...string) (kadm.ListedOffsets, error) {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		all, err := ask(ctx, topics...)
+		all, err := list(ctx, topics...)
 		some, complete := kadm.ListedOffsets{}, true
-		for topic, list := range wanted {
+		for topic, list := range partitions {
 			some[topic] = map[int32]kadm.ListedOffset{}
-			for p := range list {
-				one, found := all.Lookup(topic, p)
+			for partition := range list {
+				one, found := all.Lookup(topic, partition)
 				if !found {
 					one, found = all.Lookup(topic, -1) // the topic as a whole
 				}
-				if !found && err == nil { // it was assigned, so it is there
-					one, found = kadm.ListedOffset{Topic: topic, Partition: p, Err: kerr.LeaderNotAvailable}, true
+				if !found && err == nil { // it exists, since it was assigned
+					one, found = kadm.ListedOffset{Topic: topic, Partition: partition, Err: kerr.LeaderNotAvailable},
+						true
 				}
 				if complete = complete && found; found {
-					some[topic][p] = one
+					some[topic][partition] = one
 				}
 			}
 		}
-		if complete { // what failed is of others
+		if complete { // the error is of other partitions
 			err = nil
 		}
 		return some, err

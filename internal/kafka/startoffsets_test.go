@@ -136,7 +136,7 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
 	var written atomic.Bool // until then nobody joins
-	kafkatest.RefuseWhere(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress, func(kmsg.Request) bool {
+	kafkatest.RejectIf(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress, func(kmsg.Request) bool {
 		return !written.Load()
 	})
 	s := openConsumer(t, config, ordersSink)
@@ -168,7 +168,7 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	config.Consumer.Reset = "latest"
 	s := openConsumer(t, config, ordersSink)
 	var asked atomic.Int32
-	kafkatest.RefuseWhere(b.b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
+	kafkatest.RejectIf(b.b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.MetadataRequest).Topics
 		return len(topics) == 1 && topics[0].Topic != nil && *topics[0].Topic == "orders" && asked.Add(1) <= 2
 	})
@@ -243,7 +243,7 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 			b.b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				b.b.Cluster.KeepControl()
 				asked.Add(1)
-				answer := kafkatest.Answer(r, nil).(*kmsg.ListOffsetsResponse)
+				answer := kafkatest.Response(r, nil).(*kmsg.ListOffsetsResponse)
 				for _, topic := range answer.Topics {
 					for n := range topic.Partitions {
 						p := &topic.Partitions[n]
@@ -286,10 +286,10 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 				refused := make(chan struct{})
 				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
 					close(refused) // once, then the request is taken
-					return kafkatest.Answer(r, code), nil, true
+					return kafkatest.Response(r, code), nil, true
 				})
 				var written atomic.Bool // until then the member does not join again
-				kafkatest.RefuseWhere(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress,
+				kafkatest.RejectIf(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress,
 					func(kmsg.Request) bool {
 						select {
 						case <-refused:

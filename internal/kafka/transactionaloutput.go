@@ -15,25 +15,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// IsTransactionTimeout reports whether a transaction timed out because a broker was away for at least half of the time.
-// If it is aborted, the feed can restart ([TransactionAborted]) once brokers are back.
+// IsTransactionTimeout reports whether a transaction timed out because a broker was unreachable for at least half of
+// the time. If it is aborted, the feed can restart ([TransactionAborted]) once brokers are back.
 func IsTransactionTimeout(err error) bool {
-	outlasted := (*timedOutError)(nil)
-	return errors.As(err, &outlasted)
+	timedOut := (*timedOutError)(nil)
+	return errors.As(err, &timedOut)
 }
 
-type timedOutError struct{ fault *wit.Error }
+type timedOutError struct{ err *wit.Error }
 
-func (o *timedOutError) Error() string { return o.fault.Error() }
-func (o *timedOutError) Unwrap() error { return o.fault }
+func (o *timedOutError) Error() string { return o.err.Error() }
+func (o *timedOutError) Unwrap() error { return o.err }
 
-// Refused reports whether brokers rejected the commit for good.
-func (r *TransactionAborted) Refused() bool {
-	return isFinal(r.Cause) && !IsTransactionTimeout(r.Cause)
+func (t *TransactionAborted) IsRejected() bool {
+	return isFatal(t.Cause) && !IsTransactionTimeout(t.Cause)
 }
 
-// TransactionalOutput commits each page with its offset in a transaction. Only Flush and NewBatch may be called
-// concurrently.
+// TransactionalOutput commits each page of a source feed with its offset in one transaction: Begin, Produce, then
+// Commit or Abort. Only Flush and NewBatch may be called concurrently. Flush and Close abort an unfinished page.
 type TransactionalOutput struct {
 	transactions *Transactions
 	producer     *Producer
@@ -62,16 +61,12 @@ func (t *Transactions) Output() *TransactionalOutput {
 	return o
 }
 
-// NewBatch is [Producer.NewBatch].
 func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
 
-// AtLeastOnce returns false: an interrupted page is repeated.
 func (o *TransactionalOutput) AtLeastOnce() bool { return false }
 
-// OnFailure does nothing: calls return errors.
 func (o *TransactionalOutput) OnFailure(func(error)) {}
 
-// Begin opens a transaction unless one is open.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -79,16 +74,16 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 		return o.failed
 	}
 	if o.current == nil {
-		m, err := o.transactions.acquire(ctx)
+		producer, err := o.transactions.acquire(ctx)
 		if err != nil {
 			return err
 		}
-		if err := m.BeginTransaction(); err != nil {
-			o.transactions.free <- m
-			return transactionFault(o.transactions.config, m.id, err)
+		if err := producer.BeginTransaction(); err != nil {
+			o.transactions.free <- producer
+			return transactionError(o.transactions.config, producer.id, err)
 		}
-		o.current, o.startedAt, o.records, o.offset = m, time.Now(), 0, Offset{}
-		o.producer.txnClient.Store(m.Client)
+		o.current, o.startedAt, o.records, o.offset = producer, time.Now(), 0, Offset{}
+		o.producer.txnClient.Store(producer.Client)
 	}
 	return nil
 }
@@ -97,56 +92,56 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
 	batch := b.(*Batch)
 	o.mu.Lock()
-	held := o.current
+	current := o.current
 	if upTo.Partition != nil {
 		o.offset = upTo
 	}
-	if held == nil && batch.n > 0 {
+	if current == nil && batch.records > 0 {
 		batch.fail(errors.New("produce: no transaction is open"))
-	} else if held != nil && o.isOverdue(o.startedAt) {
-		batch.fail(o.timeoutError(held, o.startedAt)) // the brokers have ended it, or are about to
+	} else if current != nil && o.isOverdue(o.startedAt) {
+		batch.fail(o.timeoutError(current, o.startedAt)) // the brokers have aborted it, or are about to
 	}
-	o.records += batch.n
-	began := o.startedAt
+	o.records += batch.records
+	startedAt := o.startedAt
 	o.mu.Unlock()
 	o.producer.Produce(ctx, batch, func(n int, err error) {
-		if err != nil && held != nil {
-			err = o.explain(held, began, err)
+		if err != nil && current != nil {
+			err = o.explain(current, startedAt, err)
 		}
 		done(n, err)
 	})
 }
 
-func (o *TransactionalOutput) isOverdue(began time.Time) bool {
-	return time.Since(began) >= o.transactions.config.Producer.TransactionTimeout
+func (o *TransactionalOutput) isOverdue(startedAt time.Time) bool {
+	return time.Since(startedAt) >= o.transactions.config.Producer.TransactionTimeout
 }
 
-// timeoutError returns a transient error if a broker was away in the meantime; for at least half of the time, it was
-// the cause.
-func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) error {
+// timeoutError returns a transient error if a broker was unreachable in the meantime. An outage of at least half of the
+// time was the cause.
+func (o *TransactionalOutput) timeoutError(producer *transactional, startedAt time.Time) error {
 	limit := o.transactions.config.Producer.TransactionTimeout
-	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
-		"transaction.timeout.ms (%d) and is aborted: ", limit.Milliseconds())
+	text := fmt.Sprintf("the page's transaction exceeded transaction.timeout.ms (%d) and is aborted: ",
+		limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
-	broker, away := m.outageSince(began)
+	broker, away := producer.outageSince(startedAt)
 	if broker == "" {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: text + pageSize}
 	}
-	text += fmt.Sprintf("broker %s was away for %v of it", broker, away.Round(time.Millisecond))
+	text += fmt.Sprintf("broker %s was unreachable for %v of it", broker, away.Round(time.Millisecond))
 	if away >= limit/2 {
 		return &timedOutError{&wit.Error{Kind: wit.ErrorTransient, Message: text}}
 	}
-	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
+	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; if this happens again without an outage, " +
+		pageSize}
 }
 
-func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
-	if isFenced(err) && o.isOverdue(began) {
-		return fmt.Errorf("%w (%w)", o.timeoutError(m, began), err)
+func (o *TransactionalOutput) explain(producer *transactional, startedAt time.Time, err error) error {
+	if isFenced(err) && o.isOverdue(startedAt) {
+		return fmt.Errorf("%w (%w)", o.timeoutError(producer, startedAt), err)
 	}
-	return transactionFault(o.transactions.config, m.id, err)
+	return transactionError(o.transactions.config, producer.id, err)
 }
 
-// Commit ends a page and its transaction.
 func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -157,23 +152,23 @@ func (o *TransactionalOutput) Commit(ctx context.Context) error {
 }
 
 func (o *TransactionalOutput) commit(ctx context.Context) error {
-	m, began, upTo := o.current, o.startedAt, o.offset
+	producer, startedAt, upTo := o.current, o.startedAt, o.offset
 	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
-		return o.abort(ctx, m) // there is nothing to commit
+		return o.abort(ctx, producer) // there is nothing to commit
 	}
 	committing, records := time.Now(), o.records
-	stored, acknowledged := o.produceOffset(ctx, m)
+	stored, acknowledged := o.produceOffset(ctx, producer)
 	err := o.producer.Flush(ctx)
-	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
-		err = fault
+	if offsetErr := acknowledged(); err == nil { // awaited in any case: a transaction must not end before its records
+		err = offsetErr
 	}
-	if err == nil && o.isOverdue(began) {
-		err = o.timeoutError(m, began)
+	if err == nil && o.isOverdue(startedAt) {
+		err = o.timeoutError(producer, startedAt)
 	}
 	if err == nil {
-		err = m.EndTransaction(ctx, kgo.TryCommit)
+		err = producer.EndTransaction(ctx, kgo.TryCommit)
 	}
-	o.transactions.Ended(committing, records, err)
+	o.transactions.OnCommit(committing, records, err)
 	if err == nil {
 		if stored != nil {
 			o.transactions.offsets.Committed(upTo, stored)
@@ -183,19 +178,21 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 		o.release()
 		return nil
 	}
-	err = o.explain(m, began, err)
-	aborted := o.abort(ctx, m)
+	err = o.explain(producer, startedAt, err)
+	aborted := o.abort(ctx, producer)
 	if IsTransactionTimeout(err) && IsTransactionTimeout(aborted) {
-		return aborted // which says, besides, why its producer cannot be opened again
+		return aborted // which also has the reason why the producer cannot be reopened
 	}
-	fault := (*wit.Error)(nil)
-	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !IsTransactionTimeout(err) {
+	explained := (*wit.Error)(nil)
+	isPermanent := errors.As(err, &explained) || o.producer.Err() != nil
+	if aborted != nil || isPermanent && !IsTransactionTimeout(err) {
 		return err
 	}
-	return &TransactionAborted{err, o.committed} // whether it was committed the offset tells
+	return &TransactionAborted{err, o.committed} // the stored offset shows whether it was committed after all
 }
 
-func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactional) (r *kgo.Record,
+// produceOffset sends the record of the offset, nil if there is none. acknowledged waits for its response.
+func (o *TransactionalOutput) produceOffset(ctx context.Context, producer *transactional) (r *kgo.Record,
 	acknowledged func() error) {
 	if o.offset.Partition == nil {
 		return nil, func() error { return nil }
@@ -203,9 +200,9 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactiona
 	r = o.transactions.offsets.Record(o.offset)
 	r.Context = context.WithoutCancel(ctx)
 	answer := make(chan error, 1)
-	m.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
+	producer.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
 	return r, func() error {
-		if err := m.Client.Flush(ctx); err != nil {
+		if err := producer.Client.Flush(ctx); err != nil {
 			return fmt.Errorf("store the offset: %w", err)
 		}
 		if err := <-answer; err != nil {
@@ -216,48 +213,50 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactiona
 	}
 }
 
-func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
-	said := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
+// abort ends the transaction, and repeats that until ctx ends or the producer is unusable.
+func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional) error {
+	logged := map[bool]bool{} // by whether the brokers are aborting the transaction themselves
 	for {
-		err := m.EndTransaction(ctx, kgo.TryAbort)
-		if err == nil { // also of a producer that cannot go on since its commit was refused: its transaction is open
-			_, _, err = m.ProducerID(ctx)
+		err := producer.EndTransaction(ctx, kgo.TryAbort)
+		if err == nil { // kgo also returns nil for a failed producer, whose transaction is still open
+			_, _, err = producer.ProducerID(ctx)
 		}
 		if err == nil {
 			o.release()
 			return nil
 		}
-		final := isFinal(err)
-		if final && IsTransactionTimeout(o.explain(m, o.startedAt, err)) {
-			again := o.transactions.reopen(ctx, m)
-			if again == nil {
+		unusable := isFatal(err)
+		if unusable && IsTransactionTimeout(o.explain(producer, o.startedAt, err)) {
+			reopenErr := o.transactions.reopen(ctx, producer)
+			if reopenErr == nil {
 				o.release()
 				return nil
 			}
-			denied, aborting := (*security.Denied)(nil), errors.Is(again, errAborting)
-			final = isFinal(again) || errors.Is(again, errTakenOver) || errors.As(again, &denied) ||
-				isUnknownRequest(again)
-			if !final && !said[aborting] {
-				said[aborting] = true
+			unusable = isReopenFatal(reopenErr)
+			if aborting := errors.Is(reopenErr, errAborting); !unusable && !logged[aborting] {
+				logged[aborting] = true
 				o.transactions.config.log().Warn(
-					"kafka: a transaction has outlasted its time while a broker was away; its "+
-						"producer is opened again as soon as the brokers say what became of it", "transactional_id",
-					m.id,
-					"error", again)
+					"kafka: a transaction timed out while a broker was unreachable; its producer is reopened when "+
+						"the brokers report the outcome",
+					"transactional_id", producer.id, "error", reopenErr)
 			}
-			err = errors.Join(err, again)
+			err = errors.Join(err, reopenErr)
 		}
-		if final {
-			began := o.startedAt
-			o.clearCurrent()
-			err = o.explain(m, began, err)
-			o.failed = err // the producer is not free any more: who began once more would wait for it for ever
-			return err
+		if unusable {
+			startedAt := o.startedAt
+			o.clearCurrent() // without release: nobody may use the producer again
+			o.failed = o.explain(producer, startedAt, err)
+			return o.failed
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
-			return o.explain(m, o.startedAt, err)
+			return o.explain(producer, o.startedAt, err)
 		}
 	}
+}
+
+func isReopenFatal(err error) bool {
+	denied := (*security.Denied)(nil)
+	return isFatal(err) || errors.Is(err, errFenced) || errors.As(err, &denied) || isUnknownRequest(err)
 }
 
 func (o *TransactionalOutput) release() {
@@ -281,7 +280,7 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 		sent[i] = batch.Add()
 		sent[i].Topic, sent[i].Key, sent[i].Value = r.Topic, r.Key, r.Value
 	}
-	o.Produce(ctx, batch, Offset{}, func(int, error) { // before they are used again
+	o.Produce(ctx, batch, Offset{}, func(int, error) { // before the batch is recycled
 		for i, r := range sent {
 			*records[i] = *r
 		}
@@ -289,7 +288,6 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	return o.Commit(ctx)
 }
 
-// Abort aborts an interrupted page.
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -303,18 +301,16 @@ func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	return err
 }
 
-// Flush aborts an unfinished page.
 func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.current == nil {
 		return o.failed
 	}
-	_ = o.producer.Flush(ctx) // what failed was reported with its batch
+	_ = o.producer.Flush(ctx) // errors were reported with their batches
 	return o.abort(ctx, o.current)
 }
 
-// Close aborts an open transaction.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
 	o.mu.Lock()

@@ -52,14 +52,14 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 	defer client.Close()
 	for _, id := range ids {
 		if err := fence(ctx, client, c, id); err != nil {
-			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, dialer.Explain(err)))
+			return fmt.Errorf("fence earlier producers: %w", transactionError(c, id, dialer.Explain(err)))
 		}
 	}
 	return nil
 }
 
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // for each, since there may be tens of thousands
+	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // per ID: there may be tens of thousands
 	defer cancel()
 	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 500 * time.Millisecond}); ; {
 		request := kmsg.NewPtrInitProducerIDRequest()
@@ -80,60 +80,61 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	}
 }
 
-// TakenOverID returns the transactional ID of a fenced producer, "" for other errors.
-func TakenOverID(err error) (id string) {
-	if taken := (*takenOverError)(nil); errors.As(err, &taken) {
+// FencedTransactionalID returns the ID of a producer that another one has fenced, "" for other errors.
+func FencedTransactionalID(err error) (id string) {
+	if taken := (*fencedError)(nil); errors.As(err, &taken) {
 		return taken.id
 	}
 	return ""
 }
 
-type takenOverError struct {
-	fault *wit.Error
-	id    string
+type fencedError struct {
+	err *wit.Error
+	id  string
 }
 
-func (t *takenOverError) Error() string { return t.fault.Error() }
-func (t *takenOverError) Unwrap() error { return t.fault }
+func (t *fencedError) Error() string { return t.err.Error() }
+func (t *fencedError) Unwrap() error { return t.err }
 
-func transactionFault(c Config, id string, err error) error {
+// transactionError explains errors that a setting, a right or another worker causes.
+func transactionError(config Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
 	text, kind := "", wit.ErrorConfig
 	switch {
 	case err == nil || errors.As(err, &denied):
 		return err
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		text = "the brokers do not let this user work with it: expected the rights DESCRIBE and WRITE on the " +
+		text = "the brokers deny this user access to it: expected the rights DESCRIBE and WRITE on the " +
 			"resource TransactionalId (by the prefix of group.id and the connector's name)"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		text = "the brokers do not let this user write without repeating: expected the right " +
+		text = "the brokers deny this user idempotent writes: expected the right " +
 			"IDEMPOTENT_WRITE on the cluster"
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
 		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
 			"expected at most their "+
 			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
-			c.Producer.TransactionTimeout.Milliseconds())
+			config.Producer.TransactionTimeout.Milliseconds())
 	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
-		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
-			"exactly.once.source.support=disabled"
+		text = "the brokers do not support transactions: expected Apache Kafka 2.5 or newer, or " +
+			"exactly.once.source.support=disabled for the worker"
 	case isFenced(err):
-		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
-			"one has committed nothing since. Stop the other, or give one of both another group.id"
+		text = "another producer uses it: only one worker may run the connector with this group.id. This producer " +
+			"has committed nothing since. Stop the other worker, or change the group.id of one"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
-			"the brokers (3 by default) more than there are brokers?", coordinatorTimeout)
+		text = fmt.Sprintf("no transaction coordinator within %v: is transaction.state.log.replication.factor of "+
+			"the brokers (3 by default) larger than the number of brokers?", coordinatorTimeout)
 	case errors.Is(err, kerr.ConcurrentTransactions):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinatorTimeout)
+		text = fmt.Sprintf("expected the previous producer's transaction to end within %v", coordinatorTimeout)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
-	fault := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	result := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
 	if isFenced(err) {
-		return &takenOverError{fault, id}
+		return &fencedError{result, id}
 	}
-	return fault
+	return result
 }
 
 // isUnknownRequest reports whether brokers do not support a request; kgo has no named errors for it.
@@ -146,7 +147,7 @@ func isFenced(err error) bool {
 		errors.Is(err, kerr.InvalidProducerIDMapping)
 }
 
-var errNoTransactions = errors.New("no producer id was given")
+var errNoTransactions = errors.New("the brokers assigned no producer ID")
 
 // OffsetRecords converts offsets into records of the offsets topic: *offset.Store, for one connector.
 type OffsetRecords interface {
@@ -154,11 +155,11 @@ type OffsetRecords interface {
 	Committed(o Offset, r *kgo.Record)
 }
 
-// Transactions are the transactional producers of one source task. Each page of a feed uses one exclusively. It owns
-// their clients until Close.
+// Transactions are the transactional producers of one source task; a page of a feed uses one exclusively. It owns their
+// clients until Close.
 type Transactions struct {
-	// Ended is called after each attempt to commit. Set it before the first output is opened.
-	Ended func(began time.Time, records int, err error)
+	// OnCommit is called after each attempt to commit. Set it before the first output is opened.
+	OnCommit func(began time.Time, records int, err error)
 
 	config  Config
 	offsets OffsetRecords
@@ -177,13 +178,13 @@ type transactional struct {
 	acknowledged *ackRecorder
 }
 
+// ackRecorder records which producers and epochs have written the acknowledged records of a transaction.
 type ackRecorder struct {
 	mu  sync.Mutex
 	all map[writer]struct{}
 }
 
-// writer is a topic and the producer that wrote to it. With the next epoch brokers abort what the earlier one has
-// open.
+// writer is a topic and the producer that wrote to it. A new epoch aborts the records of the earlier one.
 type writer struct {
 	topic string
 	id    int64
@@ -200,7 +201,6 @@ func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
 }
 
-// BeginTransaction is [kgo.Client.BeginTransaction].
 func (m *transactional) BeginTransaction() error {
 	m.acknowledged.mu.Lock()
 	clear(m.acknowledged.all)
@@ -225,11 +225,11 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 		return leader == -1
 	}) {
 		if err := pause.For(ctx, time.Millisecond); err != nil {
-			return fmt.Errorf("expected a client that knows the partitions of all topics written: %w", err)
+			return fmt.Errorf("the client does not know the partitions of all written topics yet: %w", err)
 		}
 	}
 	if how == kgo.TryCommit {
-		id, epoch, err := m.ProducerID(ctx) // kgo says what is wrong with one that has failed
+		id, epoch, err := m.ProducerID(ctx) // of a failed producer kgo returns the reason
 		if err == nil && slices.ContainsFunc(all, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
 			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
 				"brokers have aborted those", id, epoch)
@@ -238,20 +238,20 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	return m.Client.EndTransaction(ctx, how)
 }
 
-// OpenTransactions opens a producer for each ID and fences others. Read what those have committed afterwards.
+// OpenTransactions opens a producer for each ID, which fences earlier ones. Read what those have committed afterwards.
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string,
 	offsets OffsetRecords) (*Transactions, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
-	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets,
+	t := &Transactions{OnCommit: func(time.Time, int, error) {}, config: c, offsets: offsets,
 		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
 	for _, id := range ids {
 		member, err := t.open(ctx, id)
 		if err != nil {
 			t.Close()
-			return nil, transactionFault(t.config, id, err)
+			return nil, transactionError(t.config, id, err)
 		}
 		t.all = append(t.all, member)
 		t.free <- member
@@ -277,43 +277,46 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	return m, nil
 }
 
-var errTakenOver = errors.New("another producer has taken the id over")
+var errFenced = errors.New("another producer has fenced this one")
 
 // expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
-// Apache Kafka 4.3.1). A takeover raises it once more.
+// Apache Kafka 4.3.1). Another producer raises it once more.
 const expiredEpochs = 1
 
-// reopen opens a producer again after the brokers aborted its timed out transaction. They return the same error to a
-// fenced producer, but then the state is Empty with a higher epoch.
-func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
-	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
-	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
+// reopen opens a producer again after the brokers aborted its timed out transaction. A fenced producer gets the same
+// error, but then the coordinator's state shows another producer or a higher epoch.
+func (t *Transactions) reopen(ctx context.Context, expired *transactional) error {
+	producer, epoch, _ := expired.ProducerID(ctx) // known although it has failed
+	described, err := kadm.NewClient(expired.Client).DescribeTransactions(ctx, expired.id)
 	if err != nil {
 		if isUnknownRequest(err) {
-			err = fmt.Errorf("the brokers cannot tell whether another producer has taken the id over (expected Apache "+
+			err = fmt.Errorf("the brokers cannot report whether another producer has fenced this one (expected Apache "+
 				"Kafka 3.0 or newer): %w", err)
 		}
 		return err
 	}
-	d, ok := described[m.id]
+	transaction, ok := described[expired.id]
 	switch {
 	case !ok:
-		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTakenOver)
-	case d.Err != nil:
-		return d.Err
-	case d.ProducerID == producer && d.ProducerEpoch <= epoch+expiredEpochs &&
-		(d.State == "Ongoing" || d.State == "PrepareAbort" || d.State == "PrepareEpochFence"):
+		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errFenced)
+	case transaction.Err != nil:
+		return transaction.Err
+	case transaction.ProducerID == producer && transaction.ProducerEpoch <= epoch+expiredEpochs &&
+		(transaction.State == "Ongoing" || transaction.State == "PrepareAbort" ||
+			transaction.State == "PrepareEpochFence"):
 		return errAborting
-	case d.ProducerID != producer || d.ProducerEpoch > epoch+expiredEpochs || d.State != "CompleteAbort":
-		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
-			d.ProducerEpoch, d.State, errTakenOver)
+	case transaction.ProducerID != producer || transaction.ProducerEpoch > epoch+expiredEpochs ||
+		transaction.State != "CompleteAbort":
+		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch,
+			transaction.ProducerID,
+			transaction.ProducerEpoch, transaction.State, errFenced)
 	}
-	fresh, err := t.open(ctx, m.id)
+	fresh, err := t.open(ctx, expired.id)
 	if err != nil {
 		return err
 	}
-	m.Close()
-	*m = *fresh
+	expired.Close()
+	*expired = *fresh
 	return nil
 }
 
@@ -327,7 +330,7 @@ func (m *transactional) open(ctx context.Context) error {
 			return errNoTransactions
 		case err == nil:
 			return nil
-		case isFinal(err):
+		case isFatal(err):
 			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
@@ -336,7 +339,7 @@ func (m *transactional) open(ctx context.Context) error {
 	}
 }
 
-func isFinal(err error) bool {
+func isFatal(err error) bool {
 	broker := (*kerr.Error)(nil)
 	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
 		!errors.Is(err, kerr.UnknownServerError)

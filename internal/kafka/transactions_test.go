@@ -154,7 +154,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 			}
 			err := o.Commit(t.Context())
 			expectFault(t, by, err, wit.ErrorConfig, "g-c-0", "group.id")
-			if id := TakenOverID(err); id != "g-c-0" {
+			if id := FencedTransactionalID(err); id != "g-c-0" {
 				t.Errorf("expected that the id is taken, found %q", id)
 			}
 			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
@@ -216,13 +216,14 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 		want, not           string
 	}{
 		{70 * time.Second, 0, 0, wit.ErrorConfig, "set a smaller page.size", "b1"},
-		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it",
+		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was unreachable for 1m0s of it",
 			"page.size"},
-		{time.Second, time.Minute, 0, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
+		{time.Second, time.Minute, 0, wit.ErrorTransient, "broker b1:9092 was unreachable for 1m0s of it", "page.size"},
 		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.ErrorTransient,
-			"b1:9092 was away for 5s of it; where it comes again without that, set a smaller page.size", "?"},
+			"b1:9092 was unreachable for 5s of it; if this happens again without an outage, set a smaller page.size",
+			"?"},
 		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.ErrorConfig, "set a smaller page.size", "b1"},
-		{-time.Hour, time.Hour + 70*time.Second, 0, wit.ErrorTransient, "away for 1m10s of it", "page.size"},
+		{-time.Hour, time.Hour + 70*time.Second, 0, wit.ErrorTransient, "unreachable for 1m10s of it", "page.size"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			client := security.NewDialer(nil, nil, nil)
@@ -263,7 +264,7 @@ func TestTransactionFaults(t *testing.T) {
 		{kerr.ProducerFenced, "another producer uses it"},
 		{kerr.NotLeaderForPartition, "transactional id g-c-0: NOT_LEADER"},
 	} {
-		if err := transactionFault(Defaults(), "g-c-0", c.err); !strings.Contains(err.Error(), c.want) {
+		if err := transactionError(Defaults(), "g-c-0", c.err); !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: expected %q, found %v", c.err, c.want, err)
 		}
 	}
@@ -278,7 +279,7 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	c := testConfig(b.Addr())
 	o := newTransacting(t, c, "g-c-0").Output()
 	require.NoError(t, page(t, o, "refused", 1))
-	kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
+	kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
 	if rewound := (*TransactionAborted)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
 		t.Errorf("expected what the brokers have said, found %v", err)
@@ -383,7 +384,7 @@ func TestTransactionsOfTwoEpochs(t *testing.T) {
 	require.NoError(t, transact(func() {}))
 	err := transact(func() {
 		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			answer := kafkatest.Answer(r, kerr.InvalidProducerEpoch).(*kmsg.ProduceResponse)
+			answer := kafkatest.Response(r, kerr.InvalidProducerEpoch).(*kmsg.ProduceResponse)
 			answer.Topics[0].Partitions[0].LogStartOffset = 1000
 			return answer, nil, true
 		})
@@ -399,7 +400,7 @@ func TestTransactionsOfTwoEpochs(t *testing.T) {
 // Brokers without transactions are a fault that names the setting.
 func TestBrokersWithoutTransactions(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	kafkatest.Refuse(cluster, kmsg.InitProducerID, kafkatest.Always, kerr.UnsupportedVersion)
+	kafkatest.Reject(cluster, kmsg.InitProducerID, kafkatest.Unlimited, kerr.UnsupportedVersion)
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
 	_, opened := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{})
 	for name, err := range map[string]error{"fence": Fence(t.Context(), c, []string{"g-c-0"}), "open": opened} {

@@ -362,11 +362,11 @@ func TestTextsOfForwarding(t *testing.T) {
 		"given to no worker": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
 			all.seats[1].set(func(s *seat) {
-				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker that has what class C needs"}
+				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker with the plugins of class C"}
 			})
 		}, "POST", "/connectors/a/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
-				`connector a is assigned to no worker of the group: expected a worker that has what class C needs"}`,
+				`connector a is assigned to no worker of the group: expected a worker with the plugins of class C"}`,
 			[]string{"0", "1:true"}},
 		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
 			"/connectors/a", noLeader, []string{"0", "1:true"}},

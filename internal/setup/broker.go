@@ -48,7 +48,7 @@ func (in *Installation) Reach(ctx context.Context, admin *kafka.Admin) (string, 
 	var bootstrap away.Partner
 	for {
 		began := time.Now()
-		err := in.Kafka.Reach(reaching) // a Kafka client alone would only say that time is up
+		err := in.Kafka.CheckReachable(reaching) // a Kafka client alone would only say that time is up
 		if err == nil {
 			bootstrap.Back(in.Log, began, "a broker of bootstrap.servers answers now")
 			return admin.ClusterID(reaching)

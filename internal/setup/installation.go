@@ -101,7 +101,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 		add(err)
 	}
 	in.Kafka.Metrics = kafka.NewMetrics()
-	in.Kafka.Follow(in.Worker.Current)
+	in.Kafka.SetCurrentValues(in.Worker.Current)
 	if _, known := sound["security.protocol"]; known { // without it no one can know which settings have an effect
 		for _, w := range warnings {
 			add(w)

@@ -232,7 +232,8 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 		fails   string // or the error
 	}{
 		{name: "nothing", prepare: func(*formerGroup) {}},
-		{name: "Kafka Connect's workers", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/") },
+		{name: "Kafka Connect's workers",
+			prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/") },
 			want: "! worker.properties:2: group.id: a worker of Kafka Connect's is live: " +
 				"stop it first: http://a:8083/ at "},
 		{name: "ours", prepare: func(l *formerGroup) { l.join("connect", "culvert-1", "http://b:8083/") },
@@ -240,18 +241,21 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 				"workers that start join it: http://b:8083/ at "},
 		{name: "consumers", prepare: func(l *formerGroup) { l.join("other", "range", "") },
 			want: `! worker.properties:2: group.id: a member of the type "other" in the state Stable is live`},
-		{name: "members that left", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/")() }},
+		{name: "members that left", prepare: func(l *formerGroup) {
+			l.join("connect", "sessioned",
+				"http://a:8083/")()
+		}},
 		{name: "another group's topic", prepare: func(l *formerGroup) {
 			l.put("configs", "culvert-group-g {}")
 			l.group = "other"
 			l.join("connect", "culvert-1", "http://b:8083/")
 			l.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
 		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
-			"found the topic to be that of group other"},
+			"found that the topic belongs to group other"},
 		{name: "the topic of a group that is gone",
 			prepare: func(l *formerGroup) { l.put("configs", "culvert-group-other {}") },
 			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
-				"found the topic to be that of group other"},
+				"found that the topic belongs to group other"},
 		{name: "an open transaction", prepare: func(l *formerGroup) {
 			open := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("open"))
 			require.NoError(t, open.BeginTransaction())
@@ -284,12 +288,12 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 				answer.Groups = append(answer.Groups, g)
 				return answer, nil, true
 			})
-		}, want: "! worker.properties:2: group.id: members of group g: the brokers do not let this user do that: " +
+		}, want: "! worker.properties:2: group.id: members of group g: the brokers deny this user the request: " +
 			"expected the right DESCRIBE on the resource Group g"},
 		{name: "a user that may not lead", prepare: func(l *formerGroup) {
-			kafkatest.RefuseWhere(l.fake, kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed,
+			kafkatest.RejectIf(l.fake, kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed,
 				func(kmsg.Request) bool { return true })
-		}, want: "! worker.properties:2: group.id: the brokers do not let this user lead the group: expected the " +
+		}, want: "! worker.properties:2: group.id: the brokers deny this user to lead the group: expected the " +
 			"right WRITE on the resource TransactionalId connect-cluster-g"},
 		{name: "no workers of a group", prepare: func(l *formerGroup) {
 			l.config.Settings = map[string]string{"status.storage.topic": ""}
@@ -337,7 +341,7 @@ func TestReleaseGroup(t *testing.T) {
 	leave()
 	l.put("configs", "culvert-group-other {}")
 	_, err := Release(t.Context(), l.config)
-	assert.Error(t, err, "found the topic to be that of group other")
+	assert.Error(t, err, "found that the topic belongs to group other")
 	l.put("configs", "culvert-group-other", "culvert-group-g {}", "culvert-group-late {}")
 	zombie := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("g-orders-1-3"))
 	require.NoError(t, zombie.BeginTransaction())
@@ -347,7 +351,7 @@ func TestReleaseGroup(t *testing.T) {
 	require.NoError(t, write())
 	var mu sync.Mutex
 	var ids []string
-	kafkatest.RefuseWhere(l.fake, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
+	kafkatest.RejectIf(l.fake, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if id := r.(*kmsg.InitProducerIDRequest).TransactionalID; id != nil {

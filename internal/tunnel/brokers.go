@@ -140,7 +140,7 @@ func (t *Tunnel) discover() {
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
-		if t.options.SASL == nil && errors.As(err, new(*wire.HungUp)) {
+		if t.options.SASL == nil && errors.As(err, new(*wire.ConnectionClosed)) {
 			t.log.Info("tunnel: listeners of brokers will be opened after the first client's logon", "error", err)
 			return
 		}
@@ -168,7 +168,7 @@ func (t *Tunnel) fetchBrokers() error {
 	broker := wire.New(conn)
 	if t.options.SASL != nil {
 		host, _, _ := net.SplitHostPort(address)
-		if _, err := wire.LogOn(ctx, host, t.options.SASL, broker.Ask); err != nil {
+		if _, err := wire.Authenticate(ctx, host, t.options.SASL, broker.RoundTrip); err != nil {
 			return fmt.Errorf("logging on to %s with SASL %s: %w", address, t.options.SASL.Name(), err)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // logOn authenticates before requests are relayed, and again before the session expires.
 func (r *relay) logOn(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
-	lifetime, err := r.authenticate(ctx, r.broker.Ask)
+	lifetime, err := r.authenticate(ctx, r.broker.RoundTrip)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -35,7 +35,7 @@ func (r *relay) logOn(ctx context.Context) error {
 func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte, error)) (lifetime time.Duration,
 	err error) {
 	host, _, _ := net.SplitHostPort(r.address)
-	return wire.LogOn(ctx, host, r.tunnel.options.SASL, ask)
+	return wire.Authenticate(ctx, host, r.tunnel.options.SASL, ask)
 }
 
 // renew logs on again before the broker closes an expired session (KIP-368).
@@ -73,7 +73,7 @@ func (r *relay) request(request kmsg.Request) ([]byte, error) {
 	answer := make(chan []byte, 1)
 	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation,
 		reply: answer})
-	if _, err := r.broker.Write(wire.Frame(request, r.lastCorrelation)); err != nil {
+	if _, err := r.broker.Write(wire.EncodeRequest(request, r.lastCorrelation)); err != nil {
 		return nil, err
 	}
 	select {

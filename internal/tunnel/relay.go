@@ -205,7 +205,7 @@ func (r *relay) refuseVersions(h requestHead) error {
 
 func (r *relay) passAnswers() error {
 	for {
-		size, correlation, err := wire.PeekAnswer(r.broker.Answers)
+		size, correlation, err := wire.PeekResponse(r.broker.Responses)
 		if err != nil {
 			return err
 		}
@@ -222,13 +222,13 @@ func (r *relay) passAnswers() error {
 		switch {
 		case request.reply != nil:
 			frame := make([]byte, size+4)
-			if _, err = io.ReadFull(r.broker.Answers, frame); err == nil {
+			if _, err = io.ReadFull(r.broker.Responses, frame); err == nil {
 				request.reply <- frame[8:]
 			}
 		case carriesAddress(request.key, request.version) && (size <= maxRewritten || !mayPassUnchanged(request.key)):
 			err = r.passRewritten(request, size)
 		default:
-			err = copyBytes(r.client, r.broker.Conn, r.broker.Answers, int64(size)+4)
+			err = copyBytes(r.client, r.broker.Conn, r.broker.Responses, int64(size)+4)
 		}
 		r.unanswered.Add(-1)
 		if err != nil {
@@ -251,7 +251,7 @@ func (r *relay) passRewritten(request pendingAnswer, size int32) error {
 		r.buffer = make([]byte, total)
 	}
 	frame := r.buffer[:total]
-	if _, err := io.ReadFull(r.broker.Answers, frame); err != nil {
+	if _, err := io.ReadFull(r.broker.Responses, frame); err != nil {
 		return err
 	}
 	frame, err := r.rewrite(request, frame)

@@ -1,5 +1,5 @@
-// Package clustertest has brokers and workers of a cluster in one process, on a network in memory whose parts can be
-// held and cut. Within a bubble of testing/synctest its time is virtual: sessions and time-outs cost no time.
+// Package clustertest runs brokers and workers of a cluster in one process, on an in-memory network that can be held
+// and cut. In a bubble of testing/synctest time is virtual: sessions and timeouts take no time.
 package clustertest
 
 import (
@@ -17,37 +17,37 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// Network is a broker, or several, and the ways of workers to them. It ends with the test. A test that uses it in a
-// bubble closes its clients there: a bubble waits for its goroutines.
+// Network is a cluster of brokers and the connections of workers to it, which a test can hold and cut. It ends with the
+// test. A test in a synctest bubble closes its clients there.
 type Network struct {
 	// Cluster is what answers: its ControlKey changes answers.
 	Cluster *kfake.Cluster
 	network kfake.VirtualNetwork
 
-	mu   sync.Mutex
-	ways map[string]*way
+	mu    sync.Mutex
+	links map[string]*link
 }
 
-// New starts a broker, with a topic of one partition. More options win; ports are those from 1 on, see listen.
+// New starts a broker with a topic of one partition. Ports count from 1, see listen.
 func New(t testing.TB, topic string, opts ...kfake.Opt) *Network {
 	t.Helper()
-	n := &Network{ways: map[string]*way{}}
+	n := &Network{links: map[string]*link{}}
 	n.Cluster = kafkatest.Cluster(t, append([]kfake.Opt{kfake.Ports(1), kfake.ListenFn(n.listen),
 		kfake.SeedTopics(1, topic)}, opts...)...)
 	t.Cleanup(func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		for _, w := range n.ways {
-			w.there.shut(false)
-			w.back.shut(false)
+		for _, w := range n.links {
+			w.toBroker.shut(false)
+			w.toWorker.shut(false)
 			w.cutOff(true)
 		}
 	})
 	return n
 }
 
-// listen gives brokers addresses that nothing has to be asked about, and that nobody answers at: where a connection
-// breaks, the worker's dialer looks what the broker speaks, on the machine's own network.
+// listen returns addresses that need no resolver and that nobody listens on: after a broken connection a dialer probes
+// the address on the machine's own network.
 func (n *Network) listen(network, address string) (net.Listener, error) {
 	l, err := n.network.Listen(network, address)
 	_, port, _ := net.SplitHostPort(address)
@@ -63,15 +63,15 @@ func (l listener) Addr() net.Addr { return l }
 func (listener) Network() string  { return "tcp" }
 func (l listener) String() string { return "127.0.0.1:" + l.port }
 
-// Config is that of a worker, whose connections are known by its name from then on.
+// Config returns the configuration of a worker, whose connections are known by its name.
 func (n *Network) Config(worker string) kafka.Config {
 	c := kafka.Defaults()
 	c.Bootstrap = n.Cluster.ListenAddrs()
 	c.Extra = append(c.Extra, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		w := n.way(worker)
-		if !w.there.pass(ctx.Done()) {
+		w := n.link(worker)
+		if !w.toBroker.pass(ctx.Done()) {
 			return nil, context.Cause(ctx)
 		}
 		if w.isCut() {
@@ -81,84 +81,84 @@ func (n *Network) Config(worker string) kafka.Config {
 		if err != nil {
 			return nil, err
 		}
-		return w.over(conn), nil
+		return w.connect(conn), nil
 	}))
 	return c
 }
 
-// Hold stops what a worker sends (there), what it is sent (back), or both, until it is held no more: all arrives then.
-// Neither side sees more than silence. With both false all goes on.
-func (n *Network) Hold(worker string, there, back bool) {
-	n.way(worker).there.shut(there)
-	n.way(worker).back.shut(back)
+// Hold delays what a worker sends, what it receives, or both. Once both are false, everything arrives. Neither side
+// notices more than silence.
+func (n *Network) Hold(worker string, toBroker, toWorker bool) {
+	n.link(worker).toBroker.shut(toBroker)
+	n.link(worker).toWorker.shut(toWorker)
 }
 
-// Cut breaks a worker's connections, and lets it make none until it is mended.
-func (n *Network) Cut(worker string, cut bool) { n.way(worker).cutOff(cut) }
+// Cut breaks a worker's connections and refuses new ones while cut is true.
+func (n *Network) Cut(worker string, cut bool) { n.link(worker).cutOff(cut) }
 
-func (n *Network) way(worker string) *way {
+func (n *Network) link(worker string) *link {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ways[worker] == nil {
-		n.ways[worker] = &way{conns: map[net.Conn]bool{}}
+	if n.links[worker] == nil {
+		n.links[worker] = &link{conns: map[net.Conn]bool{}}
 	}
-	return n.ways[worker]
+	return n.links[worker]
 }
 
 var errCut = &net.OpError{Op: "dial", Net: "fake", Err: errors.New("the test has cut it off")}
 
-// way is a worker's way to the brokers.
-type way struct {
-	there, back gate
+// link is the connection of a worker to the brokers.
+type link struct {
+	toBroker, toWorker gate
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // those of the worker
+	conns map[net.Conn]bool
 	cut   bool
 }
 
-func (w *way) isCut() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.cut
+func (l *link) isCut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut
 }
 
-// over leads a connection through the gates.
-func (w *way) over(broker net.Conn) net.Conn {
+// connect passes a connection through the gates.
+func (l *link) connect(broker net.Conn) net.Conn {
 	worker, far := net.Pipe()
 	closed := make(chan struct{})
 	end := sync.OnceFunc(func() {
 		close(closed)
 		far.Close()
 		broker.Close()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.conns, far)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.conns, far)
 	})
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.conns[far] = true
-	go carry(far, broker, &w.there, closed, end)
-	go carry(broker, far, &w.back, closed, end)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[far] = true
+	go carry(far, broker, &l.toBroker, closed, end)
+	go carry(broker, far, &l.toWorker, closed, end)
 	return worker
 }
 
-func (w *way) cutOff(cut bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = cut
+func (l *link) cutOff(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
 	if cut {
-		for c := range w.conns {
+		for c := range l.conns {
 			c.Close()
 		}
 	}
 }
 
-// chunks is how many pieces a connection holds, as the buffers of TCP do: more than any test sends.
-const chunks = 1 << 12
+// pieceCount is how many pieces a connection holds, as buffers of TCP do: more than any test sends.
+const pieceCount = 1 << 12
 
-// carry takes bytes from one side to the other, through a gate, and the end of the connection after them.
+// carry copies bytes through a gate, and closes the connection after them.
 func carry(from, to net.Conn, g *gate, closed <-chan struct{}, end func()) {
-	pieces := make(chan []byte, chunks)
+	pieces := make(chan []byte, pieceCount)
 	go func() {
 		defer close(pieces)
 		for {
@@ -182,10 +182,10 @@ func carry(from, to net.Conn, g *gate, closed <-chan struct{}, end func()) {
 	g.pass(closed)
 }
 
-// gate is open or shut.
+// gate delays bytes while it is closed.
 type gate struct {
 	mu     sync.Mutex
-	opened chan struct{} // nil: it is open
+	opened chan struct{} // nil while it is open
 }
 
 func (g *gate) shut(shut bool) {
@@ -200,8 +200,8 @@ func (g *gate) shut(shut bool) {
 	}
 }
 
-// pass waits for the gate to be open; false: over came first.
-func (g *gate) pass(over <-chan struct{}) bool {
+// pass waits until the gate is open; false means that canceled was closed first.
+func (g *gate) pass(canceled <-chan struct{}) bool {
 	g.mu.Lock()
 	opened := g.opened
 	g.mu.Unlock()
@@ -211,7 +211,7 @@ func (g *gate) pass(over <-chan struct{}) bool {
 	select {
 	case <-opened:
 		return true
-	case <-over:
+	case <-canceled:
 		return false
 	}
 }

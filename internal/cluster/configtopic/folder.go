@@ -11,10 +11,10 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// FolderAnnotation begins annotations of connectors that a folder has created. All other connectors are REST's.
+// FolderAnnotation begins annotations of connectors that a folder has created, with the file's name. All others are
+// REST's.
 const FolderAnnotation = string(KindAnnotation) + "folder-"
 
-// folderAnnotation records the file of a connector, which keeps the connector when it becomes invalid, or releases it.
 func folderAnnotation(connector, file string) Record {
 	r := Record{Key: FolderAnnotation + connector}
 	if file != "" {
@@ -27,51 +27,50 @@ func deleteRecords(name string) []Record {
 	return []Record{ConnectorRecord(name, nil), TargetRecord(name, "")}
 }
 
-// AnnotatedFile returns the name of the file in an annotation.
 func AnnotatedFile(note json.RawMessage) string {
 	var n struct{ File string }
-	_ = json.Unmarshal(note, &n) // what is not ours says nothing
+	_ = json.Unmarshal(note, &n) // a damaged annotation names no file
 	return n.File
 }
 
 // FolderConnectors returns the topic's connectors that a folder has created, for [config.Diff] with its files.
 func FolderConnectors(topic config.Snapshot, notes map[string]json.RawMessage, folder string,
-	files []*config.Connector) (have []config.RunningConnector) {
+	files []*config.Connector) (connectors []config.RunningConnector) {
 	paths, named := map[string]string{}, map[string]*config.Connector{}
 	for _, c := range files {
 		paths[filepath.Base(c.File)], named[c.Name] = c.File, c
 	}
 	for _, c := range topic.Connectors {
-		note, made := notes[c.Name]
-		if !made {
+		note, fromFolder := notes[c.Name]
+		if !fromFolder {
 			continue
 		}
 		file := AnnotatedFile(note)
 		now := config.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
 			Raw: c.Raw()}
-		if given := named[c.Name]; given != nil && maps.Equal(given.Raw(), now.Raw) {
-			now.Config = given // so that its warnings are not logged again and again
+		if fromFile := named[c.Name]; fromFile != nil && maps.Equal(fromFile.Raw(), now.Raw) {
+			now.Config = fromFile // its warnings were logged already
 		}
-		have = append(have, now)
+		connectors = append(connectors, now)
 	}
-	return have
+	return connectors
 }
 
-// ChangeRecords returns the records of a change by the folder. A target state that the topic has already stays.
-func ChangeRecords(s config.Change, topic config.Snapshot, notes map[string]json.RawMessage) (records []Record) {
-	switch s.Action {
+// ChangeRecords returns the records of a change by the folder. An existing target state stays.
+func ChangeRecords(change config.Change, topic config.Snapshot, notes map[string]json.RawMessage) (records []Record) {
+	switch change.Action {
 	case config.NoChange:
-		if AnnotatedFile(notes[s.Name]) != filepath.Base(s.Connector.File) {
-			records = append(records, folderAnnotation(s.Name, s.Connector.File))
+		if AnnotatedFile(notes[change.Name]) != filepath.Base(change.Connector.File) {
+			records = append(records, folderAnnotation(change.Name, change.Connector.File))
 		}
 	case config.Create, config.UpdateInPlace, config.Restart:
-		if s.Action == config.Create && topic.Targets[s.Name] == "" && s.Connector.InitialState != nil {
-			records = append(records, TargetRecord(s.Name, s.Connector.InitialTarget()))
+		if change.Action == config.Create && topic.Targets[change.Name] == "" && change.Connector.InitialState != nil {
+			records = append(records, TargetRecord(change.Name, change.Connector.InitialTarget()))
 		}
-		records = append(records, folderAnnotation(s.Name, s.Connector.File),
-			ConnectorRecord(s.Name, s.Connector.Raw()))
+		records = append(records, folderAnnotation(change.Name, change.Connector.File),
+			ConnectorRecord(change.Name, change.Connector.Raw()))
 	case config.Remove:
-		records = append(deleteRecords(s.Name), folderAnnotation(s.Name, ""))
+		records = append(deleteRecords(change.Name), folderAnnotation(change.Name, ""))
 	case config.Reject:
 	}
 	return records

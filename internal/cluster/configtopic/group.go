@@ -8,7 +8,6 @@ import (
 // GroupAnnotation begins the keys of annotations of groups that run the topic's connectors; group.id follows.
 const GroupAnnotation = string(KindAnnotation) + "group-"
 
-// GroupRecord claims the topic for a group, or releases it.
 func GroupRecord(group string, runs bool) Record {
 	r := Record{Key: GroupAnnotation + group}
 	if runs {
@@ -31,16 +30,14 @@ func (s *State) Group() (group string) {
 	return group
 }
 
-// OtherGroupError is returned if another group owns the topic; nothing is written.
 type OtherGroupError struct{ Topic, Group, Other string }
 
 func (e *OtherGroupError) Error() string {
-	return fmt.Sprintf("config.storage.topic=%s: expected connectors of group.id=%s, found the topic to be that of "+
-		"group %s, which runs them; give this group a topic of its own, or stop the workers of the other and release "+
-		"the topic by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
+	return fmt.Sprintf("config.storage.topic=%s: expected connectors of group.id=%s, found that the topic belongs "+
+		"to group %s; give this group its own topic, or stop the workers of the other group and release the topic "+
+		"by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
 }
 
-// CheckGroup returns an [OtherGroupError] if another group owns the topic.
 func (s *Store) CheckGroup() error {
 	if own, other := s.worker.Text("group.id"), s.Group(); other != "" && other != own {
 		return &OtherGroupError{s.topic, own, other}

@@ -42,7 +42,6 @@ const (
 var topicKinds = []Kind{KindTarget, KindConnector, KindTask, KindCommit, KindRestart, KindFencing, KindSession,
 	KindLogger, KindAnnotation}
 
-// FencingAnnotation begins the keys of our own counts of producers.
 const FencingAnnotation = "culvert-fencing-"
 
 // Kind returns the kind and what follows it in the key: the name of a connector or logger.
@@ -74,8 +73,7 @@ func RejoinRecord(generation int32) Record {
 // maxTopicValue is the largest size of a value in bytes: twice what brokers accept by default.
 const maxTopicValue = 2 << 20
 
-// document returns nil without a value; of repeated members the last one counts, as in Jackson. Errors quote no
-// secrets.
+// document returns nil for a deletion. The last of repeated members counts, as in Jackson. Errors quote no secrets.
 func (r Record) document() (map[string]json.RawMessage, error) {
 	value := bytes.TrimSpace(r.Value)
 	switch {
@@ -117,12 +115,12 @@ func (r Record) settings() (map[string]string, error) {
 	if err != nil || members == nil {
 		return nil, err
 	}
-	given, err := member[map[string]*string](members, "properties", "an object of texts")
+	properties, err := member[map[string]*string](members, "properties", "an object of texts")
 	if err != nil {
 		return nil, err
 	}
-	settings := make(map[string]string, len(given))
-	for key, value := range given {
+	settings := make(map[string]string, len(properties))
+	for key, value := range properties {
 		if value != nil {
 			settings[key] = *value
 		}
@@ -217,7 +215,6 @@ const (
 	maxFencedProducers = 16
 )
 
-// FencedConnector returns the connector of a record with fencing counts; ok is false for other records.
 func (r Record) FencedConnector() (connector string, ok bool) {
 	if kind, name := r.Kind(); kind == KindFencing {
 		return name, true
@@ -225,18 +222,18 @@ func (r Record) FencedConnector() (connector string, ok bool) {
 	return strings.CutPrefix(r.Key, FencingAnnotation)
 }
 
-func decodeFencing(members map[string]json.RawMessage) (c config.FencingCounts, err error) {
-	if c.Tasks, err = count(members, "task-count"); err != nil {
-		return c, err
+func decodeFencing(members map[string]json.RawMessage) (counts config.FencingCounts, err error) {
+	if counts.Tasks, err = count(members, "task-count"); err != nil {
+		return counts, err
 	}
 	if members["producer-count"] != nil {
-		c.Producers, err = count(members, "producer-count")
+		counts.Producers, err = count(members, "producer-count")
 	}
-	if err == nil && (c.Tasks > maxFencedTasks || c.Producers > maxFencedProducers) {
+	if err == nil && (counts.Tasks > maxFencedTasks || counts.Producers > maxFencedProducers) {
 		err = fmt.Errorf("expected at most %d tasks, and %d producers of each, found %d and %d", maxFencedTasks,
-			maxFencedProducers, c.Tasks, c.Producers)
+			maxFencedProducers, counts.Tasks, counts.Producers)
 	}
-	return c, err
+	return counts, err
 }
 
 func encodeJSON(value any) []byte {
@@ -264,11 +261,11 @@ func TargetRecord(connector, target string) Record {
 	if target == "" {
 		return newRecord(KindTarget, connector, nil)
 	}
-	before := target
+	oldState := target
 	if target == config.TargetStopped {
-		before = config.TargetPaused
+		oldState = config.TargetPaused
 	}
-	return newRecord(KindTarget, connector, object{"state": before, "state.v2": target})
+	return newRecord(KindTarget, connector, object{"state": oldState, "state.v2": target})
 }
 
 // ConnectorRecord has a connector's settings as written, references unresolved. Nil deletes it.
@@ -279,37 +276,33 @@ func ConnectorRecord(connector string, settings map[string]string) Record {
 	return newRecord(KindConnector, connector, object{"properties": settings})
 }
 
-// TaskRecord has a task's settings as written. They count from the next [CommitRecord] on.
+// TaskRecord has a task's settings. They take effect with the next [CommitRecord].
 func TaskRecord(connector string, task int, settings map[string]string) Record {
 	return newRecord(KindTask, connector+"-"+strconv.Itoa(task), object{"properties": settings})
 }
 
-// CommitRecord commits the tasks of a connector that were written before it.
 func CommitRecord(connector string, tasks int) Record {
 	return newRecord(KindCommit, connector, object{"tasks": tasks})
 }
 
 // TaskPlanRecords writes a plan. All of the records must be written, or none.
-func TaskPlanRecords(connector string, l config.TaskPlan) []Record {
+func TaskPlanRecords(connector string, plan config.TaskPlan) []Record {
 	var records []Record
-	for number, settings := range l.Tasks {
+	for number, settings := range plan.Tasks {
 		records = append(records, TaskRecord(connector, number, settings))
 	}
-	return append(records, newRecord(KindCommit, connector, object{"tasks": len(l.Tasks),
-		planMember: config.TaskPlan{Offset: l.Offset, Requirements: l.Requirements}}))
+	return append(records, newRecord(KindCommit, connector, object{"tasks": len(plan.Tasks),
+		planMember: config.TaskPlan{Offset: plan.Offset, Requirements: plan.Requirements}}))
 }
 
-// RestartRecord asks all workers to restart a connector.
 func RestartRecord(r RestartRequest) Record {
 	return newRecord(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})
 }
 
-// LoggerRecord sets the level of a logger on all workers, by Kafka Connect's name of the level.
 func LoggerRecord(namespace, level string) Record {
 	return newRecord(KindLogger, namespace, object{"level": level})
 }
 
-// SessionKeyRecord is a new key for all workers.
 func SessionKeyRecord(k SessionKey) Record {
 	return newRecord(KindSession, "", object{"key": base64.StdEncoding.EncodeToString(k.Key), "algorithm": k.Algorithm,
 		"creation-timestamp": k.Created.UnixMilli()})
@@ -322,7 +315,6 @@ func FencingRecords(connector string, c config.FencingCounts) []Record {
 	return []Record{newRecord(KindFencing, connector, object{"task-count": c.Tasks}), ours}
 }
 
-// AnnotationRecord is a record whose key begins with `culvert-`. Nil deletes it.
 func AnnotationRecord(key string, value any) (Record, error) {
 	r := Record{Key: key}
 	if kind, _ := r.Kind(); kind != KindAnnotation {

@@ -13,7 +13,6 @@ import (
 // planMember has the plan in a commit. Kafka Connect's workers ignore and omit it, so their tasks have no requirements.
 const planMember = "culvert"
 
-// RestartRequest is a requested restart of a connector.
 type RestartRequest struct {
 	Connector                string
 	IncludeTasks, OnlyFailed bool
@@ -41,7 +40,7 @@ type State struct {
 	session     SessionKey
 	fencing     map[string]config.FencingCounts
 	annotations map[string]json.RawMessage
-	groups      map[string]int64 // where the notes of groups stand, by their names
+	groups      map[string]int64 // offsets of the groups' annotations by group
 	next        int64            // the offset after the last record
 }
 
@@ -52,14 +51,13 @@ type topicConnector struct {
 	incomplete bool // its last commit lacks tasks
 }
 
-func (c *topicConnector) planned(target string) *config.TaskConfigs {
+func (c *topicConnector) currentTasks(target string) *config.TaskConfigs {
 	if c == nil || c.tasks == nil || c.incomplete || !c.tasks.Counts(c.offset, target) {
 		return nil
 	}
 	return c.tasks
 }
 
-// NewState returns the state of an empty topic.
 func NewState() *State {
 	return &State{connectors: map[string]*topicConnector{}, targets: map[string]string{},
 		pending: map[string]map[int]map[string]string{}, fencing: map[string]config.FencingCounts{},
@@ -76,7 +74,7 @@ func (s *State) Apply(r Record) (change Change, err error) {
 	case KindConnector:
 		err = s.connector(change.Name, r)
 	case KindTask:
-		change.Kind = KindUnknown // it changes nothing before its commit
+		change.Kind = KindUnknown // tasks take effect with their commit
 		err = s.task(change.Name, r)
 	case KindUnknown:
 	default:
@@ -139,7 +137,7 @@ func (s *State) connector(name string, r Record) error {
 	if err != nil {
 		return err
 	}
-	if settings == nil { // its target state has a record of its own, which is deleted with it
+	if settings == nil { // its target state has its own record
 		delete(s.connectors, name)
 		delete(s.pending, name)
 		return nil
@@ -183,21 +181,21 @@ func (s *State) commit(name string, members map[string]json.RawMessage, offset i
 	if before == nil {
 		return nil
 	}
-	c := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
+	updated := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
 	set := &config.TaskConfigs{Version: offset}
-	for number := 0; number < n && !c.incomplete; number++ {
+	for number := 0; number < n && !updated.incomplete; number++ {
 		settings, there := pending[number]
 		set.Settings = append(set.Settings, settings)
-		c.incomplete = !there
+		updated.incomplete = !there
 	}
-	var noted config.TaskPlan
-	if json.Unmarshal(members[planMember], &noted) == nil && noted.Offset == c.offset {
-		set.Requirements, set.HasRequirements = noted.Requirements, true
+	var plan config.TaskPlan
+	if json.Unmarshal(members[planMember], &plan) == nil && plan.Offset == updated.offset {
+		set.Requirements, set.HasRequirements = plan.Requirements, true
 	}
-	if !c.incomplete {
-		c.tasks = set
+	if !updated.incomplete {
+		updated.tasks = set
 	}
-	s.connectors[name] = c
+	s.connectors[name] = updated
 	return nil
 }
 
@@ -213,7 +211,7 @@ func (s *State) annotation(r Record, members map[string]json.RawMessage) (err er
 		_, err = decodeFencing(members)
 	}
 	group, groups := strings.CutPrefix(r.Key, GroupAnnotation)
-	groups = groups && group != "" // no group has an empty name: it could give the topic to nobody
+	groups = groups && group != "" // an empty name could not be released
 	switch {
 	case err != nil:
 	case members == nil:
@@ -230,13 +228,13 @@ func (s *State) annotation(r Record, members map[string]json.RawMessage) (err er
 	return err
 }
 
-func (s *State) all() map[string]*topicConnector {
+func (s *State) allConnectors() map[string]*topicConnector {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.connectors)
 }
 
-func (s *State) stored(name string) (c topicConnector) {
+func (s *State) connectorOf(name string) (c topicConnector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if found := s.connectors[name]; found != nil {
@@ -245,9 +243,8 @@ func (s *State) stored(name string) (c topicConnector) {
 	return c
 }
 
-// ConfigOffset returns the offset of a connector's settings; ok is false if there is no such connector.
 func (s *State) ConfigOffset(name string) (offset int64, ok bool) {
-	c := s.stored(name)
+	c := s.connectorOf(name)
 	return c.offset, c.settings != nil
 }
 
@@ -264,14 +261,12 @@ func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset
 	return c.offset, maps.Equal(stored, settings)
 }
 
-// TaskConfigs is [config.Snapshot.TaskConfigs] of one connector.
 func (s *State) TaskConfigs(name string) *config.TaskConfigs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.connectors[name].planned(s.targets[name])
+	return s.connectors[name].currentTasks(s.targets[name])
 }
 
-// RejoinGeneration returns the generation whose members were last asked to rejoin.
 func (s *State) RejoinGeneration() (generation int32, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,7 +275,6 @@ func (s *State) RejoinGeneration() (generation int32, ok bool) {
 	return generation, err == nil
 }
 
-// SessionKey implements [ClusterState].
 func (s *State) SessionKey() (key SessionKey, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,13 +288,12 @@ func (s *State) Fencing(connector string) config.FencingCounts {
 	counts := s.fencing[connector]
 	if raw := s.annotations[FencingAnnotation+connector]; raw != nil {
 		members, _ := Record{Value: raw}.document()
-		ours, _ := decodeFencing(members) // which note has read
+		ours, _ := decodeFencing(members) // annotation has checked it
 		counts = counts.Max(ours)
 	}
 	return counts
 }
 
-// Annotations implements [ClusterState].
 func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -313,21 +306,20 @@ func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	return found
 }
 
-// Snapshot returns target states and tasks, without connectors.
-func (s *State) Snapshot() (now config.Snapshot) {
+func (s *State) Snapshot() (snapshot config.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now.Offset, now.Targets = s.next, maps.Clone(s.targets)
-	now.ConfigOffsets, now.Tasks, now.Incomplete = map[string]int64{}, map[string]config.TaskConfigs{},
+	snapshot.Offset, snapshot.Targets = s.next, maps.Clone(s.targets)
+	snapshot.ConfigOffsets, snapshot.Tasks, snapshot.Incomplete = map[string]int64{}, map[string]config.TaskConfigs{},
 		map[string]bool{}
 	for name, c := range s.connectors {
-		now.ConfigOffsets[name] = c.offset
+		snapshot.ConfigOffsets[name] = c.offset
 		if c.tasks != nil {
-			now.Tasks[name] = *c.tasks
+			snapshot.Tasks[name] = *c.tasks
 		}
 		if c.incomplete {
-			now.Incomplete[name] = true
+			snapshot.Incomplete[name] = true
 		}
 	}
-	return now
+	return snapshot
 }

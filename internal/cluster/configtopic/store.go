@@ -23,9 +23,7 @@ type RecordWriter interface {
 
 // ClusterState is what the config topic has besides connectors.
 type ClusterState interface {
-	// SessionKey returns the newest key; ok is false if there is none.
 	SessionKey() (key SessionKey, ok bool)
-	// Fencing returns the producers of a connector at the last fencing.
 	Fencing(connector string) config.FencingCounts
 	// Annotations returns annotations whose keys have a prefix, by the rest of the key: immutable JSON objects.
 	Annotations(prefix string) map[string]json.RawMessage
@@ -34,8 +32,8 @@ type ClusterState interface {
 	Write(ctx context.Context, records ...Record) (last int64, err error)
 }
 
-// Store has the connectors of a cluster, and is the [ClusterState]. Secrets are stored as written. Only providers in
-// `config.providers` resolve references, because any may come from REST. Methods may be called at any time.
+// Store is the [config.Store] and the [ClusterState] of a group. Secrets are stored as written. References are resolved
+// only by providers in `config.providers`, because any may come from REST. Methods may be called at any time.
 type Store struct {
 	*State
 	topic    string
@@ -43,14 +41,14 @@ type Store struct {
 	log      *slog.Logger
 	writer   RecordWriter
 	changed  func(Change)
-	interval time.Duration // retryEvery
+	interval time.Duration // retryEvery, shorter in tests
 	notify   guard.Bell
 
 	mu               guard.Mutex
 	cache            map[string]cachedConnector // connectors, by their names
 	caughtUp         bool
 	refreshRequested bool
-	writes           int // of what snapshots hold, see Stale
+	writes           int // changes of snapshots, see IsStale
 	skipped, unknown int // skipped counts damaged records, unknown those with an unknown key
 }
 
@@ -70,15 +68,13 @@ func NewStore(topic string, w *config.Worker, changed func(Change), log *slog.Lo
 		notify: guard.NewBell(), State: NewState(), cache: map[string]cachedConnector{}}
 }
 
-// SetWriter sets the writer, before anything is written.
 func (s *Store) SetWriter(to RecordWriter) { s.writer = to }
 
 const loggedSkips = 10
 
-// Apply applies the next record of the topic.
 func (s *Store) Apply(r Record) {
 	change, begun := s.apply(r)
-	if begun && change.Kind != KindUnknown && s.changed != nil { // what somebody asked for before is over
+	if begun && change.Kind != KindUnknown && s.changed != nil { // requests from before the start are obsolete
 		s.changed(change)
 	}
 }
@@ -92,7 +88,7 @@ func (s *Store) apply(r Record) (change Change, begun bool) {
 	}
 	if err != nil {
 		if s.skipped++; s.skipped <= loggedSkips {
-			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
+			s.log.Warn("a record in the config topic is skipped", "topic", s.topic, "partition", 0, "offset",
 				r.Offset, "key", shown.LineUpTo(r.Key, 300), "error", err)
 		}
 		return change, s.caughtUp
@@ -106,7 +102,7 @@ func (s *Store) apply(r Record) (change Change, begun bool) {
 	return change, s.caughtUp
 }
 
-// CaughtUp marks the end of the records that the topic had at first.
+// CaughtUp marks the end of the first content.
 func (s *Store) CaughtUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,14 +111,13 @@ func (s *Store) CaughtUp() {
 	}
 	s.caughtUp = true
 	if s.unknown > 0 || s.skipped > loggedSkips {
-		s.log.Warn("the topic of configurations has records that are damaged, or not Kafka Connect's, and are left "+
-			"alone: is it the one that config.storage.topic is to name?", "topic", s.topic, "damaged", s.skipped,
+		s.log.Warn("the config topic has damaged or unknown records, which are ignored: does config.storage.topic "+
+			"name the right topic?", "topic", s.topic, "damaged", s.skipped,
 			"others", s.unknown)
 	}
 	s.notify.Ring()
 }
 
-// Watch implements [config.Store].
 func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
 	again := time.NewTicker(s.interval)
 	defer again.Stop()
@@ -132,65 +127,63 @@ func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
 			return
 		case <-s.notify:
 		case <-again.C:
-			s.evict(func(c *config.Connector) bool { return c.Problems.Err() != nil })
+			s.evictCached(func(c *config.Connector) bool { return c.Problems.Err() != nil })
 		}
-		if now, ok := s.snapshot(true); ok {
-			changed(now)
+		if snapshot, ok := s.snapshot(true); ok {
+			changed(snapshot)
 		}
 	}
 }
 
-func (s *Store) evict(which func(*config.Connector) bool) {
+func (s *Store) evictCached(which func(*config.Connector) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.cache, func(_ string, m cachedConnector) bool { return which(m.Connector) })
 }
 
-// Refresh implements [config.Store].
 func (s *Store) Refresh() {
-	s.evict(func(*config.Connector) bool { return true })
+	s.evictCached(func(*config.Connector) bool { return true })
 	s.mu.Lock()
 	s.refreshRequested = true
 	s.mu.Unlock()
 	s.notify.Ring()
 }
 
-// Ready implements [config.Store].
 func (s *Store) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.caughtUp
 }
 
-// Snapshot implements [config.Store].
 func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(false) }
 
-// snapshot resolves references without the lock: a hanging drive must not block reading or writing the topic.
-func (s *Store) snapshot(handedOn bool) (now config.Snapshot, ok bool) {
+// snapshot resolves references without the lock: a hanging drive must not block the topic. forWatcher consumes the
+// requested refresh.
+func (s *Store) snapshot(forWatcher bool) (snapshot config.Snapshot, ok bool) {
 	s.mu.Lock()
-	now = s.State.Snapshot()
-	all := s.all()
+	snapshot = s.State.Snapshot()
+	all := s.allConnectors()
 	known := maps.Clone(s.cache)
-	ok, now.Revision = s.caughtUp, s.writes
-	if handedOn {
-		now.Requested, s.refreshRequested = s.refreshRequested, false
+	ok, snapshot.Revision = s.caughtUp, s.writes
+	if forWatcher {
+		snapshot.Requested, s.refreshRequested = s.refreshRequested, false
 	}
 	s.mu.Unlock()
 	fresh := map[string]cachedConnector{}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		m, stored := known[name], all[name]
-		if m.Connector == nil || m.offset != stored.offset {
-			m = cachedConnector{s.connector(name, stored.settings), stored.offset}
-			m.Version = fmt.Sprint(stored.offset)
-			fresh[name] = m
+		cached, stored := known[name], all[name]
+		if cached.Connector == nil || cached.offset != stored.offset {
+			cached = cachedConnector{s.connector(name, stored.settings), stored.offset}
+			cached.Version = fmt.Sprint(stored.offset)
+			fresh[name] = cached
 		}
-		now.Connectors = append(now.Connectors, m.Clone())
+		snapshot.Connectors = append(snapshot.Connectors, cached.Clone())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.Copy(s.cache, fresh)
 	maps.DeleteFunc(s.cache, func(name string, _ cachedConnector) bool { return all[name] == nil })
-	return now, ok
+	return snapshot, ok
 }
 
 func (s *Store) connector(name string, stored map[string]string) *config.Connector {
@@ -201,10 +194,8 @@ func (s *Store) connector(name string, stored map[string]string) *config.Connect
 	return c
 }
 
-// CheckWritable implements [config.Store].
 func (s *Store) CheckWritable(_, _ string) error { return s.CheckGroup() }
 
-// IsStale implements [config.Store].
 func (s *Store) IsStale(of config.Snapshot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,14 +211,14 @@ func (s *Store) Put(ctx context.Context, name string, stored config.Stored) erro
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		before, version := s.stored(name), ""
+		before, version := s.connectorOf(name), ""
 		if before.settings != nil {
 			version = fmt.Sprint(before.offset)
 		}
 		if stored.IfMatch != nil && !stored.IfMatch(version) {
 			return &config.ChangedError{Connector: name}
 		}
-		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and made again
+		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and restarted
 			records = append(records, ConnectorRecord(name, settings))
 		}
 		records = append(records, s.releaseFromFolder(name)...)

@@ -13,7 +13,7 @@ const anythingSchema = `{"type":"record","name":"Anything","namespace":"io.confl
 	`{"name":"map","type":["null",{"type":"array","items":{"type":"record","name":"MapEntry","fields":[` +
 	`{"name":"key","type":"Anything"},{"name":"value","type":"Anything"}]}}],"default":null}]}`
 
-// Fields of anythingSchema, in its order.
+// Indexes of the fields of anythingSchema.
 const (
 	anyBoolean = iota
 	anyBytes
@@ -27,31 +27,32 @@ const (
 	anyFields
 )
 
-// javaClasses are what Kafka Connect's message says of values that Avro cannot have without a schema.
+// javaClasses are for Kafka Connect's message about schemaless values that Avro cannot have.
 var javaClasses = map[byte]string{
 	connectdata.TagDecimal: "java.math.BigDecimal", connectdata.TagInstant: "java.util.Date",
 	connectdata.TagStruct: "org.apache.kafka.connect.data.Struct",
 }
 
-// anyOf are the fields for the tags of dynamic values; anyFields: of a null none is set.
-var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean, connectdata.TagTrue: anyBoolean,
+// fieldOfTag has the fields by tag of a schemaless value; anyFields for null, which sets none.
+var fieldOfTag = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean,
+	connectdata.TagTrue: anyBoolean,
 	connectdata.TagInt8: anyInt, connectdata.TagInt16: anyInt, connectdata.TagInt32: anyInt,
 	connectdata.TagInt64:   anyLong,
 	connectdata.TagFloat32: anyFloat, connectdata.TagFloat64: anyDouble, connectdata.TagString: anyString,
 	connectdata.TagBytes: anyBytes,
 	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
 
-// writeAnything appends the dynamic value at the walk's position.
-func writeAnything(w *walk, dst []byte) []byte {
-	tag := w.take(1)
+// writeAnything converts a schemaless value.
+func writeAnything(w *rewrite, dst []byte) []byte {
+	tag := w.next(1)
 	if w.err != nil {
 		return dst
 	}
-	if int(tag[0]) >= len(anyOf) {
+	if int(tag[0]) >= len(fieldOfTag) {
 		w.fail("Unknown Java type for schemaless data: class " + javaClasses[tag[0]])
 		return dst
 	}
-	field := anyOf[tag[0]]
+	field := fieldOfTag[tag[0]]
 	dst = append(dst, make([]byte, field)...)
 	if field == anyFields {
 		return dst
@@ -61,50 +62,48 @@ func writeAnything(w *walk, dst []byte) []byte {
 	case anyBoolean:
 		dst = append(dst, tag[0]-connectdata.TagFalse)
 	case anyFloat:
-		dst = append(dst, w.take(4)...)
+		dst = append(dst, w.next(4)...)
 	case anyDouble:
-		dst = append(dst, w.take(8)...)
+		dst = append(dst, w.next(8)...)
 	case anyInt, anyLong:
 		dst = connectdata.AppendNumber(dst, w.number())
 	case anyString, anyBytes:
-		dst = connectdata.AppendBytes(dst, w.block())
+		dst = connectdata.AppendBytes(dst, w.lengthPrefixed())
 	default:
 		dst = writeAnythings(w, dst, field == anyMap)
 	}
 	return append(dst, make([]byte, anyFields-1-field)...)
 }
 
-// writeAnythings writes the items of an array, or keys and values of a map.
-func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
+func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
 	}
 	count := w.number()
-	if count < 0 || count > int64(len(w.in)) {
-		w.bad("expected a count")
+	if count < 0 || count > int64(len(w.input)) {
+		w.failHere("expected a count")
 	}
 	if count > 0 {
 		dst = connectdata.AppendNumber(dst, count)
 	}
 	for ; count > 0 && w.err == nil; count-- {
-		from := w.i
+		from := w.pos
 		if dst = writeAnything(w, dst); pairs {
 			dst = writeAnything(w, dst)
 		}
-		w.look(from, dst)
+		w.checkItem(from, dst)
 	}
 	w.leave()
 	return append(dst, 0)
 }
 
-// readAnything appends the dynamic value that a record of anythingSchema is. Of several fields that are set the first
-// counts.
-func readAnything(w *walk, dst []byte) []byte {
+// readAnything converts a record of anythingSchema to a schemaless value. The first field that is set counts.
+func readAnything(w *rewrite, dst []byte) []byte {
 	start, set := len(dst), false
 	for field := range anyFields {
 		branch := w.number()
 		if branch&^1 != 0 {
-			w.bad("expected a branch of an optional field")
+			w.failHere("expected a branch of an optional field")
 		}
 		if w.err != nil {
 			return dst
@@ -124,7 +123,7 @@ func readAnything(w *walk, dst []byte) []byte {
 	return dst
 }
 
-// anyScalars are what is read from the fields of scalars but booleans.
+// anyScalars are the fields of scalars other than booleans.
 var anyScalars = [...]struct {
 	tag byte
 	by  step
@@ -136,7 +135,7 @@ var anyScalars = [...]struct {
 	anyLong:   {connectdata.TagInt64, step{op: numberStep, size: 64}},
 }
 
-func readAnythingField(w *walk, dst []byte, field int) []byte {
+func readAnythingField(w *rewrite, dst []byte, field int) []byte {
 	switch field {
 	case anyBoolean:
 		return append(dst, connectdata.TagFalse+w.boolean())
@@ -147,7 +146,7 @@ func readAnythingField(w *walk, dst []byte, field int) []byte {
 	return scalar.by.run(w, append(dst, scalar.tag))
 }
 
-func readAnythings(w *walk, dst []byte, pairs bool) []byte {
+func readAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
 	}
@@ -160,7 +159,7 @@ func readAnythings(w *walk, dst []byte, pairs bool) []byte {
 	start := len(dst)
 	dst = s.blocks(w, dst)
 	w.leave()
-	// A dynamic value has one count and no end; an empty one is the count alone.
+	// A schemaless value has one count and no end marker.
 	if len(dst)-start > 1 {
 		dst = dst[:len(dst)-1]
 	}

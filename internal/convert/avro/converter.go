@@ -18,184 +18,187 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Converter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro
-// binary. The structured bytes of a batch are Avro binary by the same mapping, so that a value is copied after its
-// prefix wherever the two agree, which is for every schema without unions of several types, enums and fixed.
+// Converter is Confluent's AvroConverter: values are a zero byte, the registry's ID of the schema, and Avro binary. The
+// structured bytes of a batch are Avro binary, too, so that most values are only copied: all but those with enums,
+// fixed or unions of several types.
 //
-// What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its
-// annotated type (narrowed there), text that is not UTF-8, bytes after the value.
+// It reads what any writer has written, but rejects what AvroConverter silently changes: numbers that do not fit their
+// annotated type, text that is not UTF-8, bytes after the value.
 type Converter struct {
 	registered.Schemas
-	o Options
+	options Options
 
-	budget   conversion.Budget
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` says, as of readings
-	last     *program
-	anything *program
+	budget            conversion.Budget
+	encoders          conversion.Cache[uint32, *encoder] // `schemas.cache.config` bounds them, as it does decoders
+	lastEncoder       *encoder
+	schemalessEncoder *encoder
 
-	registered.Readings[*reading]
+	registered.DecoderCache[*decoder]
 }
 
-// program is what Encode needs for a schema.
-type program struct {
+// encoder encodes the values of one schema, or schemaless ones if step is nil.
+type encoder struct {
 	schema *record.Schema
 	text   string
-	// name is the full name of a record, for subjects.
-	name string
-	step *step
-	// raw: the schema is bytes and nothing else, which are written without their length.
-	raw bool
-	ids registered.TopicIDs
-}
-
-// reading is what Decode needs for an id.
-type reading struct {
-	schema *record.Schema
+	name   string // full name of a record, for subjects
 	step   *step
-	// raw as in program. anything: the value has no schema; null: there is none.
-	raw, anything, null bool
+	raw    bool // the schema is bytes, which are written without their length
+	ids    registered.TopicIDs
 }
 
-// From implements what [registered.Readings] asks of a reading.
-func (r *reading) From() *record.Schema { return r.schema }
+// decoder decodes the values of one schema.
+type decoder struct {
+	schema              *record.Schema
+	step                *step
+	raw, anything, null bool // raw as in encoder; anything means schemaless values, null no values
+}
 
-// New makes the converter of [Settings].
+func (r *decoder) From() *record.Schema { return r.schema }
+
+// New creates the converter of [Settings].
 func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	r, err := registered.New(v, u, registry.Avro)
 	if err != nil {
 		return nil, err
 	}
 	kept := v.Int("schemas.cache.config")
-	c := &Converter{Schemas: r, programs: conversion.NewCache[uint32, *program](kept),
-		o: OptionsOf(v)}
-	c.Readings = registered.NewReadings(kept, &c.Schemas, c.compile, (*reading).read)
+	c := &Converter{Schemas: r, encoders: conversion.NewCache[uint32, *encoder](kept),
+		options: OptionsOf(v)}
+	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, (*decoder).read)
 	return c, nil
 }
 
-// Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.ValueSlice) ([]byte, bool, error) {
-	var p *program
-	in := b.Bytes(d)
-	switch d.Encoding {
-	case wit.Absent:
-		return dst, true, nil
-	case wit.Schemaless:
-		p = c.schemaless()
-	case wit.WithSchema:
-		if p = c.last; p == nil || p.schema.ID != d.Schema {
-			var err error
-			if p, err = c.program(ctx, d.Schema); err != nil {
-				return dst, false, err
-			}
-		}
-		null, _, ok := connectdata.IsNull(p.schema.Root(), in)
-		if !ok {
-			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
-		}
-		if null {
-			return dst, true, nil
-		}
-	default:
-		return dst, false, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
-			"encoding %d",
-			d.Encoding)
+// Encode implements [conversion.Converter]. The prefix is a zero byte and the schema's ID.
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic string, b *record.Batch,
+	value wit.ValueSlice) (out []byte, isNull bool, err error) {
+	input := b.Bytes(value)
+	enc, err := c.encoderFor(ctx, value, input)
+	if err != nil || enc == nil {
+		return dst, err == nil, err
 	}
-	id, known := p.ids[topic]
+	id, known := enc.ids[topic]
 	if !known {
-		var err error
-		if id, err = c.ID(ctx, topic, p.name, p.text, layoutsEqual); err != nil {
+		if id, err = c.ID(ctx, topic, enc.name, enc.text, checkSameEncoding); err != nil {
 			return dst, false, err
 		}
-		p.ids.Keep(topic, id)
+		enc.ids.Keep(topic, id)
 	}
-	out := binary.BigEndian.AppendUint32(append(dst, 0), id)
-	c.budget.Start(ctx, dst, most)
-	k := &c.budget
-	switch {
-	case p.raw:
-		content, size := connectdata.LengthPrefixed(in)
-		if size != len(in) || size <= 0 {
-			return dst, false, fault.Broken(0, "expected bytes and nothing after them")
-		}
-		in = content
-		fallthrough
-	case p.step != nil && p.step.same:
-		if err := k.Room(out, len(in)); err != nil {
-			return dst, false, err
-		}
-		return append(out, in...), false, nil
-	}
-	w := walk{ctx: ctx, in: in, most: k.Most}
-	out = p.write(&w, out)
-	failed := w.err
-	if failed == nil && w.i != len(in) {
-		failed = fault.Broken(w.i, "bytes left over")
-	}
-	if failed == nil {
-		failed = k.Room(out, 0)
-	}
-	if failed != nil {
-		return dst, false, fault.EndedBy(ctx, failed)
+	c.budget.Start(ctx, dst, maxSize)
+	out, err = enc.appendValue(ctx, &c.budget, binary.BigEndian.AppendUint32(append(dst, 0), id), input)
+	if err != nil {
+		return dst, false, err
 	}
 	return out, false, nil
 }
 
-func (p *program) write(w *walk, dst []byte) []byte {
-	if p.step == nil {
+// encoderFor returns the encoder of a value, nil for null.
+func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input []byte) (enc *encoder, err error) {
+	switch value.Encoding {
+	case wit.Absent:
+		return nil, nil
+	case wit.Schemaless:
+		return c.encoderOfSchemaless(), nil
+	case wit.WithSchema:
+	default:
+		return nil, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
+			"encoding %d", value.Encoding)
+	}
+	if enc = c.lastEncoder; enc == nil || enc.schema.ID != value.Schema {
+		if enc, err = c.encoderOf(ctx, value.Schema); err != nil {
+			return nil, err
+		}
+	}
+	null, _, ok := connectdata.IsNull(enc.schema.Root(), input)
+	switch {
+	case !ok:
+		return nil, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
+	case null:
+		return nil, nil
+	}
+	return enc, nil
+}
+
+// appendValue appends the Avro encoding of a value, which is a copy if both encodings are the same.
+func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, dst, input []byte) ([]byte, error) {
+	if e.raw {
+		content, size := connectdata.LengthPrefixed(input)
+		if size != len(input) || size <= 0 {
+			return nil, fault.Broken(0, "expected bytes and nothing after them")
+		}
+		input = content
+	}
+	if e.raw || e.step != nil && e.step.identity {
+		if err := budget.Room(dst, len(input)); err != nil {
+			return nil, err
+		}
+		return append(dst, input...), nil
+	}
+	w := rewrite{ctx: ctx, input: input, maxOutput: budget.Most}
+	out := e.write(&w, dst)
+	failed := w.err
+	if failed == nil && w.pos != len(input) {
+		failed = fault.Broken(w.pos, "bytes left over")
+	}
+	if failed == nil {
+		failed = budget.Room(out, 0)
+	}
+	if failed != nil {
+		return nil, fault.EndedBy(ctx, failed)
+	}
+	return out, nil
+}
+
+func (e *encoder) write(w *rewrite, dst []byte) []byte {
+	if e.step == nil {
 		return writeAnything(w, dst)
 	}
-	return p.step.run(w, dst)
+	return e.step.run(w, dst)
 }
 
-// schemaless is the program of values without a schema.
-func (c *Converter) schemaless() *program {
-	if c.anything == nil {
-		c.anything = &program{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
+func (c *Converter) encoderOfSchemaless() *encoder {
+	if c.schemalessEncoder == nil {
+		c.schemalessEncoder = &encoder{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
 	}
-	return c.anything
+	return c.schemalessEncoder
 }
 
-// program returns what is kept for a schema, making it when it is new.
-func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
-	p := c.programs.Get(id)
-	if p == nil {
+func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
+	enc := c.encoders.Get(id)
+	if enc == nil {
 		s, err := conversion.SchemaOf(c.Use.Schemas, "AvroConverter", id)
 		if err != nil {
 			return nil, err
 		}
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		text, name, steps, err := write(&k, s.Nodes, c.o)
+		text, name, steps, err := write(&k, s.Nodes, c.options)
 		if err != nil {
 			return nil, fault.OfSchema(err)
 		}
 		root := s.Root()
-		p = &program{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
-		p.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
+		enc = &encoder{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
+		enc.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
 		if !root.Optional {
-			p.name = name
+			enc.name = name
 		}
 		size := conversion.CompiledBytes(s) + len(text)
-		c.programs.Put(id, p, size)
+		c.encoders.Put(id, enc, size)
 	}
-	c.last = p
-	return p, nil
+	c.lastEncoder = enc
+	return enc, nil
 }
 
-// anyName takes every part of a name that is not empty: Avro's Java library takes all letters, and what it writes is
-// read.
-func anyName(part string) error {
+// acceptNonEmpty accepts all names that Avro's Java library writes: it allows any letter.
+func acceptNonEmpty(part string) error {
 	if part == "" {
 		return errEmptyName
 	}
 	return nil
 }
 
-// layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical
-// forms differ.
-func layoutsEqual(own string, texts []registry.Text, what string) error {
-	mine, err := parse([]registry.Text{{Text: own}})
+// checkSameEncoding rejects another schema than the record's if the parsing canonical forms differ, and so the bytes.
+func checkSameEncoding(own string, texts []registry.NamedSchema, what string) error {
+	mine, err := parse([]registry.NamedSchema{{Text: own}})
 	if err != nil {
 		return fault.Data("the record's schema: %v", err)
 	}
@@ -204,77 +207,76 @@ func layoutsEqual(own string, texts []registry.Text, what string) error {
 		return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
 	}
 	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
-		return &fault.Stop{Err: fmt.Errorf("%s is not that of the record, and records are not rewritten for another "+
-			"one: expected %s, found %s",
+		return &fault.Stop{Err: fmt.Errorf(
+			"%s differs from the record's schema, and records are not converted to another one: expected %s, found %s",
 			what, fault.CutTo(string(a), fault.MaxErrorBytes), fault.CutTo(string(b), fault.MaxErrorBytes))}
 	}
 	return nil
 }
 
 // parse parses the last of several schemas, which may refer to those before it.
-func parse(texts []registry.Text) (schema *avro.Schema, err error) {
+func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
 	for _, one := range texts {
-		text, err := relaxed(one.Text)
+		text, err := normalizeSchema(one.Text)
 		if err != nil {
 			return nil, err
 		}
-		if schema, err = cache.Parse(text, avro.WithLaxNames(anyName)); err != nil {
+		if schema, err = cache.Parse(text, avro.WithLaxNames(acceptNonEmpty)); err != nil {
 			return nil, err
 		}
 	}
 	return schema, nil
 }
 
-func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch) (wit.ValueSlice, error) {
+func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if r.null {
 		return wit.ValueSlice{}, nil
 	}
 	start := len(b.Data)
-	d := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
+	value := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if !r.anything {
-		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
+		value.Encoding, value.Schema = wit.WithSchema, r.schema.ID
 		b.Hold(r.schema)
 	}
 	switch {
 	case r.raw:
-		w := walk{in: in}
+		w := rewrite{input: input}
 		if r.step.op == decimalStep {
-			if in = w.decimal(in); w.err != nil {
-				return d, w.err
+			if input = w.decimal(input); w.err != nil {
+				return value, w.err
 			}
 		}
-		b.Data = connectdata.AppendBytes(b.Data, in)
-	case !r.anything && r.step.same && len(in) <= conversion.MaxDecodedBytes &&
-		connectdata.Check(r.schema.Nodes, in) == nil:
-		b.Data = append(b.Data, in...)
+		b.Data = connectdata.AppendBytes(b.Data, input)
+	case !r.anything && r.step.identity && len(input) <= conversion.MaxDecodedBytes &&
+		connectdata.Check(r.schema.Nodes, input) == nil:
+		b.Data = append(b.Data, input...)
 	default:
-		w := walk{ctx: ctx, in: in, most: start + conversion.MaxDecodedBytes}
-		if b.Data = r.step.run(&w, b.Data); w.i != len(in) {
-			w.bad(fmt.Sprintf("%d bytes after the value", len(in)-w.i))
+		w := rewrite{ctx: ctx, input: input, maxOutput: start + conversion.MaxDecodedBytes}
+		if b.Data = r.step.run(&w, b.Data); w.pos != len(input) {
+			w.failHere(fmt.Sprintf("%d bytes after the value", len(input)-w.pos))
 		}
 		if w.err != nil {
-			return d, fault.EndedBy(ctx, w.err)
+			return value, fault.EndedBy(ctx, w.err)
 		}
 	}
 	if r.anything && b.Data[start] == connectdata.TagNull {
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{}, nil
 	}
-	d.Size = uint32(len(b.Data) - start)
-	return d, nil
+	value.Size = uint32(len(b.Data) - start)
+	return value, nil
 }
 
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
-// compile makes what reads the values of a schema, the last of several.
-func (c *Converter) compile(ctx context.Context, topic string, texts []registry.Text) (*reading, error) {
+func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
 	schema, err := parse(texts)
 	if err != nil {
-		// The parser says of each level around a fault that it is wrong.
+		// The parser names each level around an error, so the text may be long.
 		text := err.Error()
 		if len(text) > fault.MaxErrorBytes {
-			// What is left of a character at the cut is none of UTF-8, which shown sees to.
+			// shown replaces a character that is cut in two.
 			text = shown.LineUpTo(text, fault.MaxQuoted) + " ... " + shown.Line(text[len(text)-fault.MaxErrorBytes/2:])
 		}
 		return nil, fault.Data("the Avro schema: %s", text)
@@ -284,13 +286,13 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 		root = root.ExpandReferences()
 	}
 	if root.Type == "record" && root.Name == "Anything" && string(schema.Canonical()) == anythingCanonical {
-		return &reading{anything: true, step: &step{op: anythingStep}}, nil
+		return &decoder{anything: true, step: &step{op: anythingStep}}, nil
 	}
 	if root.Type == "null" {
-		return &reading{null: true}, nil
+		return &decoder{null: true}, nil
 	}
 	var version *int32
-	if len(texts) == 1 { // what refers to others is found by the text and the references together
+	if len(texts) == 1 { // with references a lookup by text would not find it
 		name := ""
 		if root.Type == "record" {
 			name = fullName(root)
@@ -301,7 +303,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 			}
 		}
 	}
-	nodes, steps, err := read(root, version, c.o)
+	nodes, steps, err := read(root, version, c.options)
 	if err != nil {
 		return nil, err
 	}
@@ -309,27 +311,26 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	if err != nil {
 		return nil, fault.Data("%v", err)
 	}
-	return &reading{schema: made, step: steps, raw: root.Type == "bytes"}, nil
+	return &decoder{schema: made, step: steps, raw: root.Type == "bytes"}, nil
 }
 
-// Settings are those that the converter declares.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
 		conversion.Flag("enhanced.avro.schema.support", wit.Medium, "false",
-			"Keep enumerations apart from texts, and packages of records apart from each other."),
+			"Keep enums distinct from strings, and records of different namespaces distinct from each other."),
 		conversion.Flag("connect.meta.data", wit.Low, "true",
-			"Add Kafka Connect's own attributes of schemas (connect.name, connect.version, …) to those of Avro."),
-		conversion.Flag("scrub.invalid.names", wit.Low, "false", "Replace in names what Avro does not allow there."),
+			"Add Kafka Connect's schema attributes (connect.name, connect.version, …) to Avro schemas."),
+		conversion.Flag("scrub.invalid.names", wit.Low, "false",
+			"Replace characters that Avro does not allow in names."),
 		conversion.Flag("allow.optional.map.keys", wit.Low, "false",
 			"Write maps whose keys are optional as maps, too."),
 		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
 		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
 		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
-			"Makes no difference here: the newest schema of "+
-				"use.latest.version has to lay values out as that of the record does, also with false, where "+
-				"Confluent's serializer writes by it without looking."),
+			"Has no effect here: with use.latest.version the newest schema must encode values like the record's "+
+				"schema. Confluent's serializer does not check that if this is false."),
 	)
 	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
 		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")

@@ -2,11 +2,10 @@
 //
 // Where to look:
 //
-//   - converter.go: the converter, and the schemas that it asks the registry for.
-//   - writer.go: from our schemas to Avro's. reader.go: from Avro's schemas to ours.
-//   - step.go: from the bytes of one side to those of the other, where they differ. anything.go: values without schema.
+//   - converter.go: the converter. writer.go, names.go: from Connect schemas to Avro schemas. reader.go,
+//     readdefaults.go: from Avro schemas to Connect schemas.
+//   - step.go: conversion of values where the bytes differ. anything.go: schemaless values.
 //
-// Invariants: schemas are compiled once, into steps; a value whose steps are all the same is copied. Every walk over
-// bytes of a topic is bounded by [connectdata.MaxDepth], by the number of items without bytes, and by the size of its
-// output.
+// Invariants: schemas are compiled once, into steps; a value whose encodings are the same is copied. Conversion is
+// bounded by [connectdata.MaxDepth], by the number of items without bytes, and by the size of its output.
 package avro

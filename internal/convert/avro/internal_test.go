@@ -43,7 +43,7 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 		_, err = c.Decode(t.Context(), "orders", out, b)
 		require.NoError(t, err)
 		made := c.(*Converter)
-		programs, read = max(programs, len(made.programs.Of)), max(read, len(made.Readings.Kept.Of))
+		programs, read = max(programs, len(made.encoders.Of)), max(read, len(made.DecoderCache.Cache.Of))
 	}
 	if programs != kept || read != kept {
 		t.Errorf("expected %d schemas at most in each direction, found %d and %d", kept, programs, read)

@@ -11,33 +11,27 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A step rewrites one value of Avro binary: from what the schema of a topic's record says to the structured bytes of a
-// batch, or back. Both are Avro binary, so that a value is copied as it is wherever the two schemas lay it out alike.
-// They differ where the branches of a union stand in another order, and where one side has a type that the other does
-// not know: enum, fixed, a union of several types, a map with optional keys.
+// step converts one value between the Avro binary of a topic and the structured bytes of a batch, which are Avro binary
+// of Connect's schema. The two differ in the order of union branches, and in types that one side does not have: enums,
+// fixed, unions of several types, maps with optional keys.
 type step struct {
-	op stepOp
-	// size: bytes of a fixed or a float, bits of an integer.
-	size int
-	// symbols of an enum that is read: texts with their lengths in front. numbers: of an enum that is written.
-	symbols [][]byte
-	numbers map[string]int
-	// members of a record with their names, for errors; of a union struct that is written.
-	members []step
-	names   []string
-	// branches of a union, in the order of the side that is read.
-	branches     []branch
+	op   stepOp
+	size int // bytes of a fixed or a float, bits of an integer
+	// symbols are those of an enum that is read, length-prefixed; numbers are for one that is written.
+	symbols      [][]byte
+	numbers      map[string]int
+	members      []step // of a record, or of a union struct that is written; names are for errors
+	names        []string
+	branches     []branch // of a union, in the order of the input
 	key, element *step
-	// same: the bytes are those of the other side.
-	same bool
+	identity     bool // output and input are the same bytes
 }
 
-// branch is one of a union: what stands before and after its value on the side that is written. step nil is null.
+// branch is a branch of a union: the output before and after its value. A nil step means null.
 type branch struct {
-	lead, tail []byte
-	step       *step
-	// refused: there is no such value on the other side.
-	refused string
+	prefix, suffix []byte
+	step           *step
+	problem        string // why the output has no such value
 }
 
 type stepOp uint8
@@ -55,12 +49,12 @@ const (
 	recordStep
 	arrayStep
 	mapStep
-	// swappedStep is a map whose entries have the value in front of the key.
+	// swappedStep is a map whose entries have the value before the key.
 	swappedStep
 	unionStep
-	// anythingStep reads what schemaless values are in Avro.
+	// anythingStep reads schemaless values.
 	anythingStep
-	// symbolStep writes a text as a symbol of an enum, padStep bytes as a fixed, padDecimalStep a decimal as a fixed.
+	// symbolStep writes a string as a symbol of an enum, padStep bytes as a fixed, padDecimalStep a decimal as a fixed.
 	symbolStep
 	padStep
 	padDecimalStep
@@ -68,113 +62,109 @@ const (
 	pickStep
 )
 
-// A walk is one rewriting of one value. After its first fault it takes nothing more: what it returns then is zero, and
-// what was written is of no use.
-type walk struct {
-	ctx  context.Context
-	in   []byte
-	i    int
-	most int
-	// empty counts items without bytes, items all.
-	empty, items uint
+// rewrite is one conversion of one value. After the first error it reads no more and its output is useless.
+type rewrite struct {
+	ctx          context.Context
+	input        []byte
+	pos          int
+	maxOutput    int
+	empty, items uint // numbers of items without bytes, and of all items
 	depth        int
-	// err is the first fault.
-	err *fault.Error
+	err          *fault.Error // the first one
 }
 
-// fail notes a fault, unless there is one already.
-func (w *walk) fail(text string) {
+// fail records the first error.
+func (w *rewrite) fail(text string) {
 	if w.err == nil {
 		w.err = fault.New(fault.DataException, text)
 	}
 }
 
-// bad is fail at the present position.
-func (w *walk) bad(text string) {
+// failHere is fail with the position.
+func (w *rewrite) failHere(text string) {
 	if w.err == nil {
-		w.fail("byte " + strconv.Itoa(w.i) + " of the Avro value: " + text)
+		w.fail("byte " + strconv.Itoa(w.pos) + " of the Avro value: " + text)
 	}
 }
 
-// enter counts a value that holds others, until [walk.leave]; false: there is a fault.
-func (w *walk) enter() bool {
+// enter counts nested values until leave, and returns false after an error.
+func (w *rewrite) enter() bool {
 	if w.depth++; w.depth > connectdata.MaxDepth {
-		w.bad("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
+		w.failHere("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
 	}
 	return w.err == nil
 }
 
-func (w *walk) leave() { w.depth-- }
+func (w *rewrite) leave() { w.depth-- }
 
-// look is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at the
-// context.
-func (w *walk) look(from int, dst []byte) {
-	if w.i == from {
+// checkItem is called for each item of an array or map. It bounds items without bytes, and checks the context.
+func (w *rewrite) checkItem(from int, dst []byte) {
+	if w.pos == from {
 		if w.empty++; w.empty > connectdata.MaxEmptyStructs {
-			w.bad("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
+			w.failHere("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
 		}
 	}
 	if w.items++; w.items%conversion.WatchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
 		w.err = fault.Ended
 	}
-	if len(dst) > w.most {
+	if len(dst) > w.maxOutput {
 		w.fail("the Avro value becomes more than " + strconv.Itoa(conversion.MaxDecodedBytes) + " bytes")
 	}
 }
 
-func (w *walk) number() int64 {
-	n, size := connectdata.Number(w.in[w.i:])
+func (w *rewrite) number() int64 {
+	n, size := connectdata.Number(w.input[w.pos:])
 	if size <= 0 {
-		w.bad("expected a number")
+		w.failHere("expected a number")
 		return 0
 	}
-	w.i += size
+	w.pos += size
 	return n
 }
 
-// below takes a number from 0 to most-1; ok is false, and the walk has a fault, at another.
-func (w *walk) below(most int, what, of string) (n int64, ok bool) {
-	if n = w.number(); w.err == nil && (n < 0 || n >= int64(most)) {
-		w.bad(what + " " + strconv.FormatInt(n, 10) + " of " + of + " with " + strconv.Itoa(most))
+// index reads a number from 0 to count-1.
+func (w *rewrite) index(count int, what, container string) (n int64, ok bool) {
+	if n = w.number(); w.err == nil && (n < 0 || n >= int64(count)) {
+		w.failHere(what + " " + strconv.FormatInt(n, 10) + " of " + container + " with " + strconv.Itoa(count))
 	}
 	return n, w.err == nil
 }
 
-func (w *walk) boolean() byte {
-	b := w.take(1)
+func (w *rewrite) boolean() byte {
+	b := w.next(1)
 	if w.err != nil {
 		return 0
 	}
 	if b[0] > 1 {
-		w.bad("expected a boolean")
+		w.failHere("expected a boolean")
 	}
 	return b[0]
 }
 
-func (w *walk) block() []byte {
-	content, size := connectdata.LengthPrefixed(w.in[w.i:])
+func (w *rewrite) lengthPrefixed() []byte {
+	content, size := connectdata.LengthPrefixed(w.input[w.pos:])
 	if size <= 0 {
-		w.bad("expected text or bytes with their length in front")
+		w.failHere("expected text or bytes with their length in front")
 		return nil
 	}
-	w.i += size
+	w.pos += size
 	return content
 }
 
-func (w *walk) take(n int) []byte {
-	if n > len(w.in)-w.i {
-		w.bad("expected " + strconv.Itoa(n) + " bytes more, found the end")
+func (w *rewrite) next(n int) []byte {
+	if n > len(w.input)-w.pos {
+		w.failHere("expected " + strconv.Itoa(n) + " bytes more, found the end")
 		return nil
 	}
-	b := w.in[w.i : w.i+n]
-	w.i += n
+	b := w.input[w.pos : w.pos+n]
+	w.pos += n
 	return b
 }
 
-// decimal is the shortest form of an unscaled value.
-func (w *walk) decimal(b []byte) []byte {
+// decimal returns the shortest form of an unscaled value.
+func (w *rewrite) decimal(b []byte) []byte {
 	if len(b) == 0 {
-		w.bad("a decimal without bytes")
+		w.failHere("a decimal without bytes")
 	}
 	if b = values.Shortest(b); len(b) > connectdata.MaxDecimalBytes && w.err == nil {
 		w.err = fault.ManyDigits()
@@ -182,35 +172,35 @@ func (w *walk) decimal(b []byte) []byte {
 	return b
 }
 
-// run appends the rewritten value at the walk's position.
-func (s *step) run(w *walk, dst []byte) []byte {
+// run converts the value at the position and appends it to dst.
+func (s *step) run(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case numberStep:
 		n := w.number()
 		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
-			w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
+			w.failHere("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
 		}
 		return connectdata.AppendNumber(dst, n)
 	case booleanStep:
 		return append(dst, w.boolean())
 	case floatStep:
-		return append(dst, w.take(s.size)...)
+		return append(dst, w.next(s.size)...)
 	case textStep:
-		b := w.block()
+		b := w.lengthPrefixed()
 		if !utf8.Valid(b) {
-			w.bad("a text that is not UTF-8")
+			w.failHere("a text that is not UTF-8")
 		}
 		return connectdata.AppendBytes(dst, b)
 	case bytesStep:
-		return connectdata.AppendBytes(dst, w.block())
+		return connectdata.AppendBytes(dst, w.lengthPrefixed())
 	case decimalStep:
-		return connectdata.AppendBytes(dst, w.decimal(w.block()))
+		return connectdata.AppendBytes(dst, w.decimal(w.lengthPrefixed()))
 	case fixedStep:
-		return connectdata.AppendBytes(dst, w.take(s.size))
+		return connectdata.AppendBytes(dst, w.next(s.size))
 	case fixedDecimalStep:
-		return connectdata.AppendBytes(dst, w.decimal(w.take(s.size)))
+		return connectdata.AppendBytes(dst, w.decimal(w.next(s.size)))
 	case enumStep:
-		if n, ok := w.below(len(s.symbols), "symbol", "an enum"); ok {
+		if n, ok := w.index(len(s.symbols), "symbol", "an enum"); ok {
 			dst = append(dst, s.symbols[n]...)
 		}
 		return dst
@@ -219,7 +209,7 @@ func (s *step) run(w *walk, dst []byte) []byte {
 	case arrayStep, mapStep, swappedStep:
 		return s.blocks(w, dst)
 	case unionStep:
-		if n, ok := w.below(len(s.branches), "branch", "a union"); ok {
+		if n, ok := w.index(len(s.branches), "branch", "a union"); ok {
 			dst = s.branches[n].run(w, dst)
 		}
 		return dst
@@ -229,18 +219,18 @@ func (s *step) run(w *walk, dst []byte) []byte {
 	return s.write(w, dst)
 }
 
-func (b *branch) run(w *walk, dst []byte) []byte {
-	if b.refused != "" {
-		w.fail(b.refused)
+func (b *branch) run(w *rewrite, dst []byte) []byte {
+	if b.problem != "" {
+		w.fail(b.problem)
 	}
-	dst = append(dst, b.lead...)
+	dst = append(dst, b.prefix...)
 	if b.step != nil {
 		dst = b.step.run(w, dst)
 	}
-	return append(dst, b.tail...)
+	return append(dst, b.suffix...)
 }
 
-func (s *step) record(w *walk, dst []byte) []byte {
+func (s *step) record(w *rewrite, dst []byte) []byte {
 	if !w.enter() {
 		return dst
 	}
@@ -253,16 +243,16 @@ func (s *step) record(w *walk, dst []byte) []byte {
 	return dst
 }
 
-// member runs the step of a member, whose name stands in front of a fault in it.
-func (s *step) member(w *walk, dst []byte, m int) []byte {
+// member converts a member, whose name precedes its errors.
+func (s *step) member(w *rewrite, dst []byte, m int) []byte {
 	if dst = s.members[m].run(w, dst); w.err != nil {
 		w.err = w.err.In(s.names[m])
 	}
 	return dst
 }
 
-// blocks reads an array or map, of several blocks where the writer made several, and writes one.
-func (s *step) blocks(w *walk, dst []byte) []byte {
+// blocks reads an array or map of any number of blocks, and writes one.
+func (s *step) blocks(w *rewrite, dst []byte) []byte {
 	start, total := len(dst), 0
 	dst = append(dst, 0)
 	for w.err == nil {
@@ -272,14 +262,14 @@ func (s *step) blocks(w *walk, dst []byte) []byte {
 		}
 		if count < 0 {
 			if count = -count; count < 0 {
-				w.bad("expected a count")
+				w.failHere("expected a count")
 			}
-			w.number() // the block's size in bytes is of use to those who skip
+			w.number() // the size of the block, for readers that skip it
 		}
 		for ; count > 0 && w.err == nil; count-- {
-			from := w.i
+			from := w.pos
 			dst = s.item(w, dst)
-			w.look(from, dst)
+			w.checkItem(from, dst)
 			total++
 		}
 	}
@@ -289,7 +279,7 @@ func (s *step) blocks(w *walk, dst []byte) []byte {
 	return append(connectdata.PutCount(dst, start, total), 0)
 }
 
-func (s *step) item(w *walk, dst []byte) []byte {
+func (s *step) item(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case arrayStep:
 		return s.element.run(w, dst)
@@ -302,18 +292,18 @@ func (s *step) item(w *walk, dst []byte) []byte {
 	return s.element.run(w, s.key.run(w, dst))
 }
 
-// write runs the steps that only a topic's side needs.
-func (s *step) write(w *walk, dst []byte) []byte {
+// write runs steps that exist only for writing to a topic.
+func (s *step) write(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case symbolStep:
-		b := w.block()
+		b := w.lengthPrefixed()
 		n, known := s.numbers[string(b)]
 		if !known {
 			w.fail("the text " + fault.Quoted(b) + " is no symbol of its enum")
 		}
 		return connectdata.AppendNumber(dst, int64(n))
 	case padStep, padDecimalStep:
-		b := w.block()
+		b := w.lengthPrefixed()
 		if len(b) > s.size || s.op == padStep && len(b) < s.size {
 			w.fail("expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " + strconv.Itoa(len(b)))
 		}
@@ -329,8 +319,8 @@ func (s *step) write(w *walk, dst []byte) []byte {
 	return s.pick(w, dst)
 }
 
-// pick reads all members of a union struct. The first that has a value counts, as in AvroData.
-func (s *step) pick(w *walk, dst []byte) []byte {
+// pick writes the first member of a union struct that has a value, as AvroData does.
+func (s *step) pick(w *rewrite, dst []byte) []byte {
 	found := false
 	for m := range s.members {
 		before := len(dst)

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
@@ -38,42 +37,35 @@ const (
 	defaultPrecision = 64
 )
 
-// schemaParseException is thrown for names that Avro does not allow.
-const schemaParseException = "org.apache.avro.SchemaParseException"
-
-// Options are AvroDataConfig's.
+// Options are those of AvroDataConfig.
 type Options struct {
 	enhanced, Scrub, Meta, optionalKeys, flatten bool
-	// keepNulls: a null in a field with a default stays null (`ignore.default.for.nullables`).
+	// keepNulls writes null for a field with a default as null (`ignore.default.for.nullables`).
 	keepNulls bool
 }
 
-// OptionsOf are the options that settings say.
 func OptionsOf(v setting.Values) Options {
 	return Options{enhanced: v.Bool("enhanced.avro.schema.support"), Scrub: v.Bool("scrub.invalid.names"),
 		Meta: v.Bool("connect.meta.data"), optionalKeys: v.Bool("allow.optional.map.keys"),
 		flatten: v.Bool("flatten.singleton.unions"), keepNulls: v.Bool("ignore.default.for.nullables")}
 }
 
-// schemaWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The
-// order of the JSON members is that of Avro's Schema.toString.
+// schemaWriter writes the Avro schema of a Connect schema, in the member order of Avro's Schema.toString, and finds the
+// steps that convert values.
 type schemaWriter struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode
 	o     Options
-	// digests are of the nodes with all below, without their own optionality: two nodes
-	// of one digest are the same type.
+	// digests of nodes include all below but not their own optionality: nodes with equal digests are the same type.
 	digests [][sha256.Size]byte
-	// defined are the named types so far, by full name.
-	defined map[string][sha256.Size]byte
+	defined map[string][sha256.Size]byte // named types so far, by full name
 	// unnamed are the names that structures without one got; anonymous counts them.
 	unnamed   map[[sha256.Size]byte]string
 	anonymous int
-	// root is the full name of the record that the root is.
-	root string
+	root      string // full name of a root record
 }
 
-// write returns the text of the Avro schema for nodes, and the full name of the record that its root is.
+// write returns the Avro schema of nodes, the full name of a root record, and the step of values.
 func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte, name string, s *step, err error) {
 	w := schemaWriter{SchemaText: conversion.SchemaText{Budget: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
 		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
@@ -81,7 +73,7 @@ func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte
 	return w.Out, w.root, &top, w.Err
 }
 
-// SchemaText returns the text of the Avro schema for nodes.
+// SchemaText returns the Avro schema of nodes.
 func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte, error) {
 	var k conversion.Budget
 	k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
@@ -89,7 +81,7 @@ func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte,
 	return text, err
 }
 
-// digestsOf digests each node with all that is below it. Nodes refer to higher numbers only.
+// digestsOf relies on nodes referring to higher indexes only.
 func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 	digests := make([][sha256.Size]byte, len(nodes))
 	for id := len(nodes) - 1; id >= 0; id-- {
@@ -102,7 +94,7 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 			below = []wit.Field{{Node: n.Element}}
 		}
 		n.Optional, n.Fields, n.Key, n.Element = false, nil, 0, 0
-		text, _ := json.Marshal(n) // of texts and numbers, which always can be written
+		text, _ := json.Marshal(n) // cannot fail
 		for _, m := range below {
 			text = fmt.Appendf(text, "%q %t %x", m.Name, nodes[m.Node].Optional, digests[m.Node])
 		}
@@ -111,7 +103,7 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 	return digests
 }
 
-// node writes the schema of a node inside a namespace. bare: its optionality is seen to by the caller.
+// node writes the schema of a node in a namespace. bare leaves optionality to the caller.
 func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	n := &w.nodes[id]
 	switch {
@@ -122,7 +114,7 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	case !n.Optional || bare:
 		return w.value(id, space)
 	}
-	// Confluent's AvroData puts null in front in unions of structures whatever their default.
+	// AvroData puts null first in unions with structs, whatever their default.
 	valueFirst := n.DefaultValue != nil && n.Kind != wit.Struct
 	lead, end, null := `["null",`, "]", int64(0)
 	if valueFirst {
@@ -131,13 +123,12 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	w.Raw(lead)
 	value := w.value(id, space)
 	w.Raw(end)
-	s := optionalStep(n, branch{lead: connectdata.AppendNumber(nil, null)},
-		branch{lead: connectdata.AppendNumber(nil, 1-null), step: &value})
-	s.same = value.same && valueFirst == (n.DefaultValue != nil)
+	s := optionalStep(n, branch{prefix: connectdata.AppendNumber(nil, null)},
+		branch{prefix: connectdata.AppendNumber(nil, 1-null), step: &value})
+	s.identity = value.identity && valueFirst == (n.DefaultValue != nil)
 	return s
 }
 
-// optionalStep writes an optional value of a node.
 func optionalStep(n *wit.SchemaNode, null, value branch) step {
 	if n.DefaultValue != nil {
 		return step{op: unionStep, branches: []branch{value, null}}
@@ -145,7 +136,7 @@ func optionalStep(n *wit.SchemaNode, null, value branch) step {
 	return step{op: unionStep, branches: []branch{null, value}}
 }
 
-// union writes a structure that stands for a union of several types.
+// union writes a struct that stands for a union.
 func (w *schemaWriter) union(id uint32, space string) step {
 	n := &w.nodes[id]
 	pick := step{op: pickStep}
@@ -156,32 +147,31 @@ func (w *schemaWriter) union(id uint32, space string) step {
 		w.Raw(`"null"`)
 		first = 1
 	}
-	for i, m := range n.Fields {
+	for i, field := range n.Fields {
 		w.Comma(first + i)
-		member := &w.nodes[m.Node]
+		member := &w.nodes[field.Node]
 		if !member.Optional {
-			w.Fail(fault.Data("the member %s of a union must be optional", fault.Quoted(m.Name)))
+			w.Fail(fault.Data("the member %s of a union must be optional", fault.Quoted(field.Name)))
 		}
-		kind := w.kindInUnion(m.Node)
+		kind := w.kindInUnion(field.Node)
 		if kind == "union" || taken[kind] {
 			w.Fail(fault.Data("the member %s of a union: Avro has no union in a union, and no type twice in one",
-				fault.Quoted(m.Name)))
+				fault.Quoted(field.Name)))
 		}
 		taken[kind] = true
-		s := w.node(m.Node, space, true)
+		s := w.node(field.Node, space, true)
 		pick.members = append(pick.members, optionalStep(member, branch{},
-			branch{lead: connectdata.AppendNumber(nil, int64(first+i)), step: &s}))
-		pick.names = append(pick.names, m.Name)
+			branch{prefix: connectdata.AppendNumber(nil, int64(first+i)), step: &s}))
+		pick.names = append(pick.names, field.Name)
 	}
 	w.Raw("]")
 	if !n.Optional {
 		return pick
 	}
-	return optionalStep(n, branch{lead: connectdata.AppendNumber(nil, 0)}, branch{step: &pick})
+	return optionalStep(n, branch{prefix: connectdata.AppendNumber(nil, 0)}, branch{step: &pick})
 }
 
-// kindInUnion is what Avro tells the types of a union apart by: the name of a type, for which its digest stands where
-// the schema defines it.
+// kindInUnion returns what distinguishes types in a union: the type, or the digest of a named type.
 func (w *schemaWriter) kindInUnion(id uint32) string {
 	n := &w.nodes[id]
 	named := n.Kind == wit.Struct
@@ -203,81 +193,80 @@ func (w *schemaWriter) kindInUnion(id uint32) string {
 	if named {
 		return string(w.digests[id][:])
 	}
-	return types[n.Kind]
+	return avroTypes[n.Kind]
 }
 
-// hasTextKeys tells whether a map is one of Avro's, which have texts for keys; others are arrays of entries.
+// hasTextKeys reports whether a map is a map in Avro; others are arrays of entries.
 func (w *schemaWriter) hasTextKeys(n *wit.SchemaNode) bool {
 	key := &w.nodes[n.Key]
 	return key.Kind == wit.String && (!key.Optional || w.o.optionalKeys)
 }
 
-// types are the names of Avro's types for kinds that have one.
-var types = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
+// avroTypes are Avro's types by wit.Kind.
+var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "record"}
 
-func (w *schemaWriter) value(id uint32, space string) (s step) {
+func (w *schemaWriter) value(id uint32, space string) (result step) {
 	n := &w.nodes[id]
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		s = step{op: numberStep, size: 8 << n.Kind, same: true}
+		result = step{op: numberStep, size: 8 << n.Kind, identity: true}
 	case wit.Float32:
-		s = step{op: floatStep, size: 4, same: true}
+		result = step{op: floatStep, size: 4, identity: true}
 	case wit.Float64:
-		s = step{op: floatStep, size: 8, same: true}
+		result = step{op: floatStep, size: 8, identity: true}
 	case wit.Boolean:
-		s = step{op: booleanStep, same: true}
+		result = step{op: booleanStep, identity: true}
 	case wit.String:
 		if _, enum := conversion.Parameter(n, enumName); enum && w.o.enhanced {
 			return w.enum(n, id, space)
 		}
-		s = step{op: textStep, same: true}
+		result = step{op: textStep, identity: true}
 	case wit.Bytes:
 		if size, fixed := conversion.Parameter(n, fixedSize); fixed {
 			return w.fixed(n, id, space, size)
 		}
-		s = step{op: bytesStep, same: true}
+		result = step{op: bytesStep, identity: true}
 	case wit.Struct:
 		return w.structure(id, space)
 	}
 	lead := len(w.Out)
-	w.Raw(`{"type":"`, types[n.Kind], `"`)
+	w.Raw(`{"type":"`, avroTypes[n.Kind], `"`)
 	switch {
 	case n.Kind == wit.Array:
 		w.Raw(`,"items":`)
 		element := w.node(n.Element, space, false)
-		s = step{op: arrayStep, element: &element, same: element.same}
+		result = step{op: arrayStep, element: &element, identity: element.identity}
 	case n.Kind == wit.Map && w.hasTextKeys(n):
-		s = w.textMap(n, space)
+		result = w.textMap(n, space)
 	case n.Kind == wit.Map:
 		w.Out = w.Out[:lead]
 		w.Raw(`{"type":"array","items":`)
-		s = w.entries(n, id, space)
+		result = w.entries(n, id, space)
 	}
 	plain := len(w.Out)
 	if w.properties(id); len(w.Out) == plain && n.Kind < wit.Array {
 		// without properties the short form
 		w.Out = w.Out[:lead]
-		w.Raw(`"`, types[n.Kind], `"`)
-		return s
+		w.Raw(`"`, avroTypes[n.Kind], `"`)
+		return result
 	}
 	w.Raw("}")
-	return s
+	return result
 }
 
-// textMap writes the values of a map with keys of text.
 func (w *schemaWriter) textMap(n *wit.SchemaNode, space string) step {
 	w.Raw(`,"values":`)
 	element := w.node(n.Element, space, false)
-	key := step{op: textStep, same: true}
+	key := step{op: textStep, identity: true}
 	if k := &w.nodes[n.Key]; k.Optional {
 		text := key
-		key = optionalStep(k, branch{refused: "a null key, which maps of Avro do not have"}, branch{step: &text})
+		key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"}, branch{step: &text})
 	}
-	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
+	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
-// entries writes the record that stands for an entry of a map with other keys.
+// entries writes the record of a map's entry.
 func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step {
 	name := namespace + "." + mapEntry
 	if n.Name != nil {
@@ -285,7 +274,7 @@ func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step 
 	}
 	full, seen := w.define(name, w.digests[id])
 	start := len(w.Out)
-	w.head("record", full, space)
+	w.definitionStart("record", full, space)
 	w.Raw(`,"fields":[`)
 	key := w.field("key", n.Key, "", namespaceOf(full), true)
 	w.Raw(",")
@@ -295,32 +284,32 @@ func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step 
 		w.Raw(`,"connect.internal.type":"MapEntry"`)
 	}
 	if w.Raw("}"); seen {
-		w.refer(start, full, space)
+		w.replaceWithName(start, full, space)
 	}
-	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
+	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
-// enum writes a text that came from an enum.
+// enum writes a string that came from an enum.
 func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	name, _ := conversion.Parameter(n, enumName)
 	if n.Name == nil {
-		w.anonymous++ // as AvroData, which asks for a name that it does not use
+		w.anonymous++ // as AvroData, which invents an unused name
 	}
-	s := step{op: symbolStep, numbers: map[string]int{}}
+	result := step{op: symbolStep, numbers: map[string]int{}}
 	var symbols []string
 	for _, p := range n.Parameters {
 		if symbol, ok := strings.CutPrefix(p.Name, enumName+"."); ok {
 			w.Fail(checkName(symbol))
-			s.numbers[symbol] = len(symbols)
+			result.numbers[symbol] = len(symbols)
 			symbols = append(symbols, symbol)
 		}
 	}
 	full, seen := w.define(name, w.digests[id])
 	if seen {
-		w.refer(len(w.Out), full, space)
-		return s
+		w.replaceWithName(len(w.Out), full, space)
+		return result
 	}
-	w.head("enum", full, space)
+	w.definitionStart("enum", full, space)
 	local := conversion.LastPart(conversion.NameOf(n))
 	if doc, ok := conversion.Parameter(n, enumDoc+local); ok {
 		w.Text(`,"doc":`, doc)
@@ -332,14 +321,14 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	}
 	w.Raw("]")
 	if symbol, ok := conversion.Parameter(n, enumDefault+local); ok {
-		if _, known := s.numbers[symbol]; !known {
+		if _, known := result.numbers[symbol]; !known {
 			w.Fail(fault.Data("the enum %s has the default %s, which is no symbol of it", full, fault.Quoted(symbol)))
 		}
 		w.Text(`,"default":`, symbol)
 	}
 	w.properties(id)
 	w.Raw("}")
-	return s
+	return result
 }
 
 // fixed writes bytes that came from a fixed.
@@ -348,84 +337,68 @@ func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) s
 	if bad != nil || size < 0 {
 		w.Fail(fault.Data("expected a number of bytes in the parameter %s, found %s", fixedSize, fault.Quoted(text)))
 	}
-	s := step{op: padStep, size: int(size)}
+	result := step{op: padStep, size: int(size)}
 	if conversion.NameOf(n) == wit.NameDecimal {
-		s.op = padDecimalStep
+		result.op = padDecimalStep
 	}
-	full, seen := w.define(w.given(n, id), w.digests[id])
+	full, seen := w.define(w.nameOf(n, id), w.digests[id])
 	if seen {
-		w.refer(len(w.Out), full, space)
-		return s
+		w.replaceWithName(len(w.Out), full, space)
+		return result
 	}
-	w.head("fixed", full, space)
+	w.definitionStart("fixed", full, space)
 	w.Raw(`,"size":`)
 	w.Number(size)
 	w.properties(id)
 	w.Raw("}")
-	return s
-}
-
-// given is a node's name, or one made up.
-func (w *schemaWriter) given(n *wit.SchemaNode, id uint32) string {
-	if n.Name != nil {
-		return *n.Name
-	}
-	if name := w.unnamed[w.digests[id]]; name != "" {
-		return name
-	}
-	w.anonymous++
-	name := namespace + "." + defaultName
-	if w.anonymous > 1 {
-		name += strconv.Itoa(w.anonymous)
-	}
-	w.unnamed[w.digests[id]] = name
-	return name
+	return result
 }
 
 func (w *schemaWriter) structure(id uint32, space string) step {
 	n := &w.nodes[id]
-	full, seen := w.define(w.given(n, id), w.digests[id])
+	full, seen := w.define(w.nameOf(n, id), w.digests[id])
 	if id == 0 {
 		w.root = full
 	}
 	start := len(w.Out)
-	w.head("record", full, space)
+	w.definitionStart("record", full, space)
 	if doc, ok := conversion.Parameter(n, recordDoc); ok {
 		w.Text(`,"doc":`, doc)
 	}
-	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
+	result := step{op: recordStep, identity: true, members: make([]step, len(n.Fields)),
+		names: make([]string, len(n.Fields))}
 	w.Raw(`,"fields":[`)
 	taken := map[string]bool{}
 	for i, m := range n.Fields {
 		w.Comma(i)
-		name := w.scrubbed(m.Name)
+		name := w.scrub(m.Name)
 		if taken[name] {
 			w.Fail(fault.New(schemaParseException, "Duplicate field "+fault.Quoted(name)+" in record "+full))
 		}
 		taken[name] = true
 		doc, _ := conversion.Parameter(n, fieldDoc+m.Name)
-		s.members[i], s.names[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls), m.Name
-		s.same = s.same && s.members[i].same
+		result.members[i], result.names[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls), m.Name
+		result.identity = result.identity && result.members[i].identity
 	}
 	w.Raw("]")
 	if seen {
-		w.refer(start, full, space)
-		return s
+		w.replaceWithName(start, full, space)
+		return result
 	}
 	w.properties(id)
 	w.Raw("}")
-	return s
+	return result
 }
 
-// field writes a field of a record. keepNulls: a null is written as such though there is a default.
+// field writes a field of a record. With keepNulls a null is not replaced with the default.
 func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNulls bool) step {
 	w.Fail(checkName(name))
 	n := &w.nodes[id]
 	w.Text(`{"name":`, name)
 	w.Raw(`,"type":`)
-	s := w.node(id, space, false)
-	if n.Optional && n.DefaultValue != nil && !keepNulls && s.op == unionStep {
-		s = w.replaceNull(s, *n.DefaultValue)
+	result := w.node(id, space, false)
+	if n.Optional && n.DefaultValue != nil && !keepNulls && result.op == unionStep {
+		result = w.replaceNull(result, *n.DefaultValue)
 	}
 	if doc != "" {
 		w.Text(`,"doc":`, doc)
@@ -433,8 +406,7 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 	entries := n.Kind == wit.Map && !w.hasTextKeys(n)
 	switch {
 	case n.DefaultValue != nil && entries && len(*n.DefaultValue) > 1:
-		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is
-		// fine.
+		// AvroData omits the default of a map of entries: its form is not the field's type.
 	case n.DefaultValue != nil:
 		w.Raw(`,"default":`)
 		w.defaultValue(id)
@@ -442,129 +414,24 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 		w.Raw(`,"default":null`)
 	}
 	w.Raw("}")
-	return s
+	return result
 }
 
-// replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs
-// do.
-func (w *schemaWriter) replaceNull(s step, value []byte) step {
-	full := &s.branches[0] // a node with a default has its value in front
-	v := walk{ctx: context.Background(), in: value, most: conversion.MaxEnvelopeBytes}
-	lead := full.run(&v, nil)
-	if v.err != nil {
-		w.Fail(v.err)
+// replaceNull makes a step write the default for a null, as Kafka Connect's Struct does.
+func (w *schemaWriter) replaceNull(optional step, value []byte) step {
+	full := &optional.branches[0] // a node with a default has its value first
+	rewriting := rewrite{ctx: context.Background(), input: value, maxOutput: conversion.MaxEnvelopeBytes}
+	lead := full.run(&rewriting, nil)
+	if rewriting.err != nil {
+		w.Fail(rewriting.err)
 	}
-	s.branches = slices.Clone(s.branches)
-	s.branches[1] = branch{lead: lead}
-	s.same = false
-	return s
+	optional.branches = slices.Clone(optional.branches)
+	optional.branches[1] = branch{prefix: lead}
+	optional.identity = false
+	return optional
 }
 
-// define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
-// cannot have and AvroData fails at, the second gets a number after its name; `connect.name` keeps the name.
-func (w *schemaWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
-	parts := strings.Split(withoutSpace(name), ".")
-	for i, part := range parts {
-		// AvroData leaves a namespace as it is, also one that Avro refuses to read.
-		if last := i == len(parts)-1; last || checkName(part) != nil {
-			parts[i] = w.scrubbed(part)
-		}
-		if err := checkName(parts[i]); err != nil {
-			w.Fail(fault.New(schemaParseException, "the name "+fault.Quoted(name)+": "+err.Error()))
-		}
-	}
-	name = strings.Join(parts, ".")
-	full = name
-	for number := 2; ; number++ {
-		was, defined := w.defined[full]
-		if !defined {
-			w.defined[full] = digest
-			return full, false
-		}
-		if was == digest {
-			return full, true
-		}
-		full = name + "_" + strconv.Itoa(number)
-	}
-}
-
-func namespaceOf(full string) string {
-	if dot := strings.LastIndexByte(full, '.'); dot >= 0 {
-		return full[:dot]
-	}
-	return ""
-}
-
-// head writes kind, name and namespace of a definition.
-func (w *schemaWriter) head(kind, full, space string) {
-	w.Raw(`{"type":"`, kind, `"`)
-	w.Text(`,"name":`, conversion.LastPart(full))
-	if own := namespaceOf(full); own != space {
-		w.Text(`,"namespace":`, own)
-	}
-}
-
-// refer writes the name of a type that was defined before, in the place of what was written from start on.
-func (w *schemaWriter) refer(start int, full, space string) {
-	if namespaceOf(full) == space {
-		full = conversion.LastPart(full)
-	}
-	w.Out = w.Out[:start]
-	w.Quote(full)
-}
-
-// scrubAdvice follows what a name is refused for.
-const scrubAdvice = "; scrub.invalid.names=true of the converter writes such names in another way"
-
-// errEmptyName is for a name, or a part of one between its dots, that has no character.
-var errEmptyName = fault.New(schemaParseException, "Empty name: names of Avro, and their parts between dots, have at "+
-	"least one character")
-
-// checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a
-// digit.
-func checkName(name string) error {
-	if name == "" {
-		return fault.New(schemaParseException, errEmptyName.Text+scrubAdvice)
-	}
-	for i, r := range name {
-		if unicode.IsLetter(r) || r == '_' || i > 0 && unicode.IsDigit(r) {
-			continue
-		}
-		what := "Illegal character in: "
-		if i == 0 {
-			what = "Illegal initial character: "
-		}
-		return fault.New(schemaParseException, what+fault.Cut(name)+scrubAdvice)
-	}
-	return nil
-}
-
-// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, after
-// an x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not
-// take.
-func (w *schemaWriter) scrubbed(name string) string {
-	if !w.o.Scrub {
-		return name
-	}
-	encoded := make([]byte, 0, len(name)+1)
-	for _, c := range []byte(name) {
-		switch {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-			encoded = append(encoded, c)
-		case strings.IndexByte("_-.* ", c) >= 0: // URLEncoder writes them as they are, and a blank as a plus sign
-			encoded = append(encoded, '_')
-		default:
-			encoded = fmt.Appendf(encoded, "_%02X", c)
-		}
-	}
-	// NAME_START_CHAR looks at the encoded text: a percent sign, not the underscore that is written for it.
-	if name == "" || !(name[0] == '_' || 'A' <= name[0] && name[0] <= 'Z' || 'a' <= name[0] && name[0] <= 'z') {
-		return "x" + string(encoded)
-	}
-	return string(encoded)
-}
-
-// properties writes what Avro has no place for, as properties with a comma in front of each.
+// properties writes what Avro does not have as properties, with a comma before each.
 func (w *schemaWriter) properties(id uint32) {
 	n := &w.nodes[id]
 	w.Fail(logicalKind(n))
@@ -589,7 +456,6 @@ func (w *schemaWriter) properties(id uint32) {
 	}
 }
 
-// decimal writes scale and precision.
 func (w *schemaWriter) decimal(n *wit.SchemaNode) {
 	text, _ := conversion.Parameter(n, wit.ParameterScale)
 	scale, err := strconv.ParseInt(text, 10, 32)
@@ -610,9 +476,8 @@ func (w *schemaWriter) decimal(n *wit.SchemaNode) {
 	w.Number(precision)
 }
 
-// checkPrecision refuses decimals that Avro does not have, as its Java library does: without a digit, or of more digits
-// than their fixed has room for. Where the scale is not within the precision, readers pass over the logical type, and
-// AvroData writes it.
+// checkPrecision rejects decimals as Avro's Java library does: without a digit, or with more digits than fit their
+// fixed. A scale outside the precision makes readers ignore the logical type, and AvroData write it.
 func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	if scale < 0 || scale > precision {
 		return nil
@@ -652,7 +517,6 @@ func (w *schemaWriter) metaData(id uint32) {
 	}
 }
 
-// defaultValue writes the default of a node as AvroData does.
 func (w *schemaWriter) defaultValue(id uint32) {
 	n := &w.nodes[id]
 	v, _, err := connectdata.Read(w.nodes, id, append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...))
@@ -664,36 +528,36 @@ func (w *schemaWriter) defaultValue(id uint32) {
 	w.Ended()
 }
 
-func (w *schemaWriter) json(id uint32, v any) {
+func (w *schemaWriter) json(id uint32, value any) {
 	n := &w.nodes[id]
-	switch x := v.(type) {
+	switch typed := value.(type) {
 	case nil:
 		w.Raw("null")
 	case bool, int8, int16, int32, int64:
-		w.Out = fmt.Append(w.Out, x)
+		w.Out = fmt.Append(w.Out, typed)
 	case float32:
-		w.Out = java.AppendJSONFloat(w.Out, float64(x), 32)
+		w.Out = java.AppendJSONFloat(w.Out, float64(typed), 32)
 	case float64:
-		w.Out = java.AppendJSONFloat(w.Out, x, 64)
+		w.Out = java.AppendJSONFloat(w.Out, typed, 64)
 	case string:
-		w.Quote(x)
+		w.Quote(typed)
 	case []byte:
-		runes := make([]rune, len(x)) // a character for each byte, as Avro has it
-		for i, c := range x {
+		runes := make([]rune, len(typed)) // one character for each byte, as in Avro
+		for i, c := range typed {
 			runes[i] = rune(c)
 		}
 		w.Quote(string(runes))
 	case connectdata.List:
 		w.Raw("[")
-		for i, item := range x {
+		for i, item := range typed {
 			w.Comma(i)
 			w.json(n.Element, item)
 		}
 		w.Raw("]")
 	case connectdata.Map:
-		w.jsonMap(n, x)
+		w.jsonMap(n, typed)
 	case connectdata.Struct:
-		w.jsonRecord(n, x)
+		w.jsonRecord(n, typed)
 	}
 }
 
@@ -727,7 +591,7 @@ func (w *schemaWriter) jsonRecord(n *wit.SchemaNode, r connectdata.Struct) {
 	w.Raw("{")
 	for i, m := range n.Fields {
 		w.Comma(i)
-		w.Quote(w.scrubbed(m.Name))
+		w.Quote(w.scrub(m.Name))
 		w.Raw(":")
 		w.json(m.Node, r[i])
 	}

@@ -20,86 +20,77 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Converter is Confluent's JsonSchemaConverter: a zero byte, the id that a schema registry has for the JSON
-// Schema, and JSON.
-//
-// Schemas and values are those of Confluent's JsonSchemaData, and are read as it reads them. It refuses what that class
-// would lose without a word: a value of another type, a number that does not fit, a required field that is not there.
+// Converter is Confluent's JsonSchemaConverter: values are a zero byte, the registry's ID of the JSON Schema, and JSON.
+// It converts like Confluent's JsonSchemaData, but rejects what that class silently loses: values of another type,
+// numbers that do not fit, missing required fields.
 type Converter struct {
 	registered.Schemas
-	o      options
-	strict bool
+	options options
+	strict  bool
 
-	budget   conversion.Budget
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` says, as of readings
-	last     *program
+	budget      conversion.Budget
+	encoders    conversion.Cache[uint32, *encoder] // `schemas.cache.config` bounds them, as it does decoders
+	lastEncoder *encoder
 
 	parser connectjson.Parser
-	registered.Readings[*reading]
+	registered.DecoderCache[*decoder]
 }
 
-// options are JsonSchemaDataConfig's, and `json.fail.invalid.schema`.
+// options are those of JsonSchemaDataConfig, and `json.fail.invalid.schema`.
 type options struct {
-	// open: objects may have properties that their schema does not name (`object.additional.properties`).
-	open bool
-	// optional: properties that are not required are optional (`use.optional.for.nonrequired`).
-	optional bool
-	flatten  bool
-	// sums: unions and enumerations by Kafka's own names (`generalized.sum.type.support`).
-	sums bool
-	// validate: documents are held against their schemas.
-	validate bool
-	writes   connectjson.Form
+	// additionalProperties allows properties without a schema (`object.additional.properties`).
+	additionalProperties bool
+	// optionalProperties reads properties that are not required as optional (`use.optional.for.nonrequired`).
+	optionalProperties bool
+	flatten            bool
+	sumTypes           bool // Kafka's names for unions and enums (`generalized.sum.type.support`)
+	validate           bool // documents are validated
+	writeForm          connectjson.Form
 }
 
-// reads is the form in which values are read: a default stands in for every null.
-func (o options) reads() connectjson.Form {
+// readForm is the form of values that are read: nulls become defaults.
+func (o options) readForm() connectjson.Form {
 	return connectjson.Form{ReplaceNull: true, OfSchema: true}
 }
 
-// program is what Encode needs for a schema.
-type program struct {
-	schema *record.Schema
-	writer *connectjson.Writer
-	// text is the JSON Schema, title its name for subjects.
-	text, title string
+// encoder encodes the values of one schema.
+type encoder struct {
+	schema      *record.Schema
+	writer      *connectjson.Writer
+	text, title string // the JSON Schema, and its name for subjects
 	ids         registered.TopicIDs
-	// valid holds what documents are held against, nil: nothing.
-	valid *jsonschema.Schema
+	valid       *jsonschema.Schema // validates documents; nil means none
 }
 
-// reading is what Decode needs for an id.
-type reading struct {
+// decoder decodes the values of one schema.
+type decoder struct {
 	schema *record.Schema
 	reader *connectjson.Reader
 	valid  *jsonschema.Schema
 }
 
-// From implements what [registered.Readings] asks of a reading.
-func (r *reading) From() *record.Schema { return r.schema }
+func (r *decoder) From() *record.Schema { return r.schema }
 
-// Settings are those that the converter declares.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
 		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
-			"Write by the newest schema of the subject or by that of "+
-				"use.schema.id only where it is that of the record."),
+			"Write with the newest schema of the subject, or with that of use.schema.id, only if it equals the "+
+				"record's schema."),
 		conversion.Flag("object.additional.properties", wit.Medium, "true",
 			"Allow further properties in the schemas of objects."),
 		conversion.Flag("use.optional.for.nonrequired", wit.Medium, "false",
 			"Read properties that are not required as optional."),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
-			"How decimals are written: as "+
-				"BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
-		conversion.Flag("json.fail.invalid.schema", wit.Medium, "false", "Hold every document against its schema."),
+			"Format of decimals: BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
+		conversion.Flag("json.fail.invalid.schema", wit.Medium, "false", "Validate every document against its schema."),
 		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
 		conversion.Flag("generalized.sum.type.support", wit.Low, "false",
 			"Name unions and enumerations as Kafka Connect does."),
 		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
 		conversion.Flag("ignore.modern.dialects", wit.Low, "false",
-			"Read every schema as one of draft 7, as is done anyway."),
+			"Read every schema as draft 7, which is always the case here."),
 	)
 	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
 		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
@@ -107,28 +98,30 @@ func Settings() *setting.Table {
 	return t
 }
 
-// New makes the converter of [Settings].
-func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
-	r, err := registered.New(v, u, registry.JSON)
+// New creates the converter of [Settings].
+func New(values setting.Values, u conversion.Use) (conversion.Converter, error) {
+	schemas, err := registered.New(values, u, registry.JSON)
 	if err != nil {
 		return nil, err
 	}
-	kept := v.Int("schemas.cache.config")
-	c := &Converter{Schemas: r, strict: v.Bool("latest.compatibility.strict"),
-		programs: conversion.NewCache[uint32, *program](kept),
-		o: options{open: v.Bool("object.additional.properties"), optional: v.Bool("use.optional.for.nonrequired"),
-			flatten: v.Bool("flatten.singleton.unions"), sums: v.Bool("generalized.sum.type.support"),
-			validate: v.Bool("json.fail.invalid.schema"),
-			writes: connectjson.Form{OfSchema: true, NumericDecimals: v.Lower("decimal.format") == "numeric",
-				ReplaceNull: !v.Bool("ignore.default.for.nullables")}}}
-	c.Readings = registered.NewReadings(kept, &c.Schemas, c.compile, c.value)
+	kept := values.Int("schemas.cache.config")
+	c := &Converter{Schemas: schemas, strict: values.Bool("latest.compatibility.strict"),
+		encoders: conversion.NewCache[uint32, *encoder](kept),
+		options: options{additionalProperties: values.Bool("object.additional.properties"),
+			optionalProperties: values.Bool("use.optional.for.nonrequired"),
+			flatten:            values.Bool("flatten.singleton.unions"),
+			sumTypes:           values.Bool("generalized.sum.type.support"),
+			validate:           values.Bool("json.fail.invalid.schema"),
+			writeForm: connectjson.Form{OfSchema: true, NumericDecimals: values.Lower("decimal.format") == "numeric",
+				ReplaceNull: !values.Bool("ignore.default.for.nullables")}}}
+	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, c.value)
 	return c, nil
 }
 
 // Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.ValueSlice) ([]byte, bool, error) {
-	switch d.Encoding {
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic string, b *record.Batch,
+	value wit.ValueSlice) ([]byte, bool, error) {
+	switch value.Encoding {
 	case wit.Absent:
 		return dst, true, nil
 	case wit.WithSchema:
@@ -136,26 +129,26 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 		return dst, false, fault.Data("JsonSchemaConverter: expected a value with a schema, which the registry gets, " +
 			"found one without")
 	}
-	p := c.last
-	if p == nil || p.schema.ID != d.Schema {
+	enc := c.lastEncoder
+	if enc == nil || enc.schema.ID != value.Schema {
 		var err error
-		if p, err = c.program(ctx, d.Schema); err != nil {
+		if enc, err = c.encoderOf(ctx, value.Schema); err != nil {
 			return dst, false, err
 		}
 	}
-	id, known := p.ids[topic]
+	id, known := enc.ids[topic]
 	if !known {
 		var err error
-		if id, err = c.ID(ctx, topic, p.title, p.text, c.fits(p)); err != nil {
+		if id, err = c.ID(ctx, topic, enc.title, enc.text, c.checkSchema(enc)); err != nil {
 			return dst, false, err
 		}
-		p.ids.Keep(topic, id)
+		enc.ids.Keep(topic, id)
 	}
 	k := &c.budget
-	k.Start(ctx, dst, most)
-	in, start := b.Bytes(d), len(dst)+registered.IDBytes
-	out, i, failed := p.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), in, 0)
-	if failed == nil && i != len(in) {
+	k.Start(ctx, dst, maxSize)
+	input, start := b.Bytes(value), len(dst)+registered.IDBytes
+	out, i, failed := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
+	if failed == nil && i != len(input) {
 		failed = fault.Broken(i, "bytes left over")
 	}
 	if failed == nil {
@@ -164,65 +157,65 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 	if failed != nil {
 		return dst, false, fault.EndedBy(ctx, failed)
 	}
-	if c.o.validate {
-		if err := holds(p.valid, out[start:]); err != nil {
+	if c.options.validate {
+		if err := validate(enc.valid, out[start:]); err != nil {
 			return dst, false, err
 		}
 	}
 	return out, false, nil
 }
 
-// program returns what is kept for a schema, making it when it is new.
-func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
-	p := c.programs.Get(id)
-	if p == nil {
-		s, err := conversion.SchemaOf(c.Use.Schemas, "JsonSchemaConverter", id)
+func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
+	enc := c.encoders.Get(id)
+	if enc == nil {
+		schema, err := conversion.SchemaOf(c.Use.Schemas, "JsonSchemaConverter", id)
 		if err != nil {
 			return nil, err
 		}
-		p = &program{schema: s, ids: registered.TopicIDs{}}
+		enc = &encoder{schema: schema, ids: registered.TopicIDs{}}
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		if p.writer, err = connectjson.NewWriter(&k, s.Nodes, 0, c.o.writes); err != nil {
+		if enc.writer, err = connectjson.NewWriter(&k, schema.Nodes, 0, c.options.writeForm); err != nil {
 			return nil, fault.OfSchema(err)
 		}
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		text, err := write(&k, s.Nodes, p.writer, c.o)
+		text, err := write(&k, schema.Nodes, enc.writer, c.options)
 		if err != nil {
 			return nil, fault.OfSchema(err)
 		}
-		if p.text = string(text); !s.Root().Optional {
-			p.title = conversion.NameOf(s.Root())
+		if enc.text = string(text); !schema.Root().Optional {
+			enc.title = conversion.NameOf(schema.Root())
 		}
-		if c.o.validate {
-			if p.valid, err = validator([]registry.Text{{Text: p.text}}); err != nil {
+		if c.options.validate {
+			if enc.valid, err = validator([]registry.NamedSchema{{Text: enc.text}}); err != nil {
 				return nil, err
 			}
 		}
-		size := conversion.CompiledBytes(s) + len(text)
-		c.programs.Put(id, p, size)
+		size := conversion.CompiledBytes(schema) + len(text)
+		c.encoders.Put(id, enc, size)
 	}
-	c.last = p
-	return p, nil
+	c.lastEncoder = enc
+	return enc, nil
 }
 
-// fits refuses to write by a schema that is not the record's own, unless latest.compatibility.strict=false; documents
-// are held against that one then, where they are held against any.
-func (c *Converter) fits(p *program) func(string, []registry.Text, string) error {
-	return func(own string, texts []registry.Text, what string) error {
+// checkSchema returns a check that rejects another schema than the record's, unless latest.compatibility.strict=false;
+// then documents are validated against the other one.
+func (c *Converter) checkSchema(enc *encoder) func(string, []registry.NamedSchema, string) error {
+	return func(own string, texts []registry.NamedSchema, what string) error {
 		theirs := texts[len(texts)-1].Text
 		var a, b any
 		if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal([]byte(own), &b) != nil {
 			return &fault.Stop{Err: fmt.Errorf("%s is no JSON", what)}
 		}
 		if !reflect.DeepEqual(a, b) && c.strict {
-			return &fault.Stop{Err: fmt.Errorf("%s is not that of the record, and latest.compatibility.strict=true: "+
-				"expected %s, found %s", what, fault.CutTo(own, fault.MaxErrorBytes),
+			return &fault.Stop{Err: fmt.Errorf(
+				"%s differs from the record's schema, and latest.compatibility.strict=true: "+
+					"expected %s, found %s", what, fault.CutTo(own, fault.MaxErrorBytes),
 				fault.CutTo(theirs, fault.MaxErrorBytes))}
 		}
-		if c.o.validate {
+		if c.options.validate {
 			var err error
-			if p.valid, err = validator(texts); err != nil {
+			if enc.valid, err = validator(texts); err != nil {
 				return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
 			}
 		}
@@ -230,18 +223,17 @@ func (c *Converter) fits(p *program) func(string, []registry.Text, string) error
 	}
 }
 
-// value reads a document of a topic by its schema.
-func (c *Converter) value(r *reading, ctx context.Context, topic string, data []byte,
+func (c *Converter) value(r *decoder, ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
-	if c.o.validate {
-		if err := holds(r.valid, data); err != nil {
+	if c.options.validate {
+		if err := validate(r.valid, data); err != nil {
 			return wit.ValueSlice{}, err
 		}
 	}
 	start := len(b.Data)
 	p := &c.parser
 	p.Reset(ctx, data, start+conversion.MaxDecodedBytes)
-	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start)}
+	result := wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start)}
 	b.Data = r.reader.Read(p, b.Data)
 	if p.End(); p.Err != nil {
 		return wit.ValueSlice{},
@@ -249,23 +241,22 @@ func (c *Converter) value(r *reading, ctx context.Context, topic string, data []
 				"topic "+topic+": ", fault.EndedBy(ctx, p.Err))
 	}
 	b.Hold(r.schema)
-	d.Size = uint32(len(b.Data) - start)
-	return d, nil
+	result.Size = uint32(len(b.Data) - start)
+	return result, nil
 }
 
-// compile makes what reads the values of a schema, the last of several.
 func (c *Converter) compile(ctx context.Context, topic string,
-	texts []registry.Text) (*reading, error) {
-	s, err := newSchemaSource(ctx, texts, c.o)
+	texts []registry.NamedSchema) (*decoder, error) {
+	source, err := newSchemaSource(ctx, texts, c.options)
 	if err != nil {
 		return nil, err
 	}
-	if len(texts) == 1 { // what refers to others is found by the text and the references together
-		if s.version, err = c.Version(ctx, topic, s.title(), texts[0].Text); err != nil {
+	if len(texts) == 1 { // with references a lookup by text would not find it
+		if source.version, err = c.Version(ctx, topic, source.title(), texts[0].Text); err != nil {
 			return nil, err
 		}
 	}
-	nodes, err := s.read()
+	nodes, err := source.read()
 	if err != nil {
 		return nil, err
 	}
@@ -273,40 +264,39 @@ func (c *Converter) compile(ctx context.Context, topic string,
 	if err != nil {
 		return nil, fault.Data("%v", err)
 	}
-	r := &reading{schema: schema}
-	if r.reader, err = connectjson.CompileReader(schema.Nodes, 0, c.o.reads()); err != nil {
+	r := &decoder{schema: schema}
+	if r.reader, err = connectjson.CompileReader(schema.Nodes, 0, c.options.readForm()); err != nil {
 		return nil, err
 	}
-	if c.o.validate {
+	if c.options.validate {
 		r.valid, err = validator(texts)
 	}
 	return r, err
 }
 
 // validator compiles the last of several schemas, which may refer to those before it.
-func validator(texts []registry.Text) (*jsonschema.Schema, error) {
-	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft7)
-	c.UseLoader(jsonschema.SchemeURLLoader{}) // nothing is fetched
+func validator(texts []registry.NamedSchema) (*jsonschema.Schema, error) {
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft7)
+	compiler.UseLoader(jsonschema.SchemeURLLoader{}) // nothing is fetched
 	const base = "registry:///"
 	for _, one := range texts {
 		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(one.Text))
 		if err == nil {
-			err = c.AddResource(base+one.Name, doc)
+			err = compiler.AddResource(base+one.Name, doc)
 		}
 		if err != nil {
 			return nil, fault.Data("the JSON Schema: %v", err)
 		}
 	}
-	s, err := c.Compile(base)
+	s, err := compiler.Compile(base)
 	if err != nil {
 		return nil, fault.Data("the JSON Schema: %v", err)
 	}
 	return s, nil
 }
 
-// holds tells what of a document is against its schema.
-func holds(s *jsonschema.Schema, document []byte) error {
+func validate(s *jsonschema.Schema, document []byte) error {
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(document)))
 	if err == nil {
 		err = s.Validate(v)

@@ -20,62 +20,58 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaSource makes nodes of a JSON Schema of draft 7 as JsonSchemaData does, which sees it through the library
-// everit: a schema is of the types that its words speak of, and several together are all of them at once.
+// schemaSource converts a JSON Schema of draft 7 to Connect schema nodes as JsonSchemaData does, which reads it with
+// the library everit: keywords imply types, and a schema of several types is their allOf.
 type schemaSource struct {
-	ctx     context.Context
-	o       options
-	version *int32
-	root    *document
-	// named are the schemas that others refer to, by name.
-	named map[string]*document
-	nodes []wit.SchemaNode
-	// open are the references that the present schema stands in: one that leads back to itself has no end.
-	open map[schemaLocation]bool
-	// steps counts schemas that were looked at, unions how many became structures; left is how many bytes the defaults
-	// may still have.
-	steps, unions, left int
+	ctx       context.Context
+	options   options
+	version   *int32
+	root      *document
+	documents map[string]*document // by the name that references use
+	nodes     []wit.SchemaNode
+	// openReferences are the references around the present schema: one that leads back to itself is recursive.
+	openReferences map[schemaLocation]bool
+	// steps counts visited schemas, unions those that became structs. defaultBytes is the remaining size of defaults.
+	steps, unions, defaultBytes int
 }
 
-// document is the text of one schema.
 type document struct {
-	root any
-	// anchors are the schemas in it by their `$id`.
-	anchors map[string]any
+	root    any
+	anchors map[string]any // its schemas by `$id`
 }
 
-// schemaLocation is where a reference leads.
+// schemaLocation is the target of a reference.
 type schemaLocation struct {
-	in *document
-	at string
+	document *document
+	fragment string
 }
 
-// part is a schema, and the document that it stands in.
-type part struct {
-	in     *document
-	schema any
+// subschema is a schema in its document.
+type subschema struct {
+	document *document
+	value    any
 }
 
-func (p part) words() map[string]any {
-	words, _ := p.schema.(map[string]any)
+func (p subschema) keywords() map[string]any {
+	words, _ := p.value.(map[string]any)
 	return words
 }
 
-// bare is a copy without title, description, default and connect.* words: those describe the whole schema.
-func (p part) bare() part {
-	words := maps.Clone(p.words())
+// withoutAnnotations removes title, description, default and connect.* keywords, which belong to the schema as a whole.
+func (p subschema) withoutAnnotations() subschema {
+	words := maps.Clone(p.keywords())
 	for _, word := range []string{"title", "description", "default", connectVersion, connectParameters, connectType} {
 		delete(words, word)
 	}
-	return part{p.in, words}
+	return subschema{p.document, words}
 }
 
-// below is the schema of a word.
-func (p part) below(word string) part { return part{p.in, p.words()[word]} }
+func (p subschema) child(word string) subschema { return subschema{p.document, p.keywords()[word]} }
 
-func newSchemaSource(ctx context.Context, texts []registry.Text, o options) (*schemaSource, error) {
-	s := &schemaSource{ctx: ctx, o: o, named: map[string]*document{}, open: map[schemaLocation]bool{},
-		left: connectdata.MaxSchemaBytes}
+func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o options) (*schemaSource, error) {
+	s := &schemaSource{ctx: ctx, options: o, documents: map[string]*document{},
+		openReferences: map[schemaLocation]bool{},
+		defaultBytes:   connectdata.MaxSchemaBytes}
 	for _, one := range texts {
 		if len(one.Text) > 6*connectdata.MaxSchemaBytes {
 			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
@@ -87,44 +83,43 @@ func newSchemaSource(ctx context.Context, texts []registry.Text, o options) (*sc
 		if err := d.Decode(&doc.root); err != nil {
 			return nil, fault.Data("the JSON Schema: %v", err)
 		}
-		doc.note(doc.root)
-		s.root, s.named[one.Name] = doc, doc
+		doc.indexAnchors(doc.root)
+		s.root, s.documents[one.Name] = doc, doc
 	}
 	return s, nil
 }
 
-// note notes the schemas that have an `$id`.
-func (d *document) note(v any) {
-	switch x := v.(type) {
+func (d *document) indexAnchors(value any) {
+	switch node := value.(type) {
 	case map[string]any:
 		for _, word := range []string{"$id", "id"} {
-			if id, ok := x[word].(string); ok && d.anchors[id] == nil {
-				d.anchors[id] = x
+			if id, ok := node[word].(string); ok && d.anchors[id] == nil {
+				d.anchors[id] = node
 			}
 		}
-		for _, below := range x {
-			d.note(below)
+		for _, below := range node {
+			d.indexAnchors(below)
 		}
 	case []any:
-		for _, below := range x {
-			d.note(below)
+		for _, below := range node {
+			d.indexAnchors(below)
 		}
 	}
 }
 
 func (s *schemaSource) title() string {
-	title, _ := part{s.root, s.root.root}.words()["title"].(string)
+	title, _ := subschema{s.root, s.root.root}.keywords()["title"].(string)
 	return title
 }
 
 // read returns the nodes of the last document.
 func (s *schemaSource) read() ([]wit.SchemaNode, error) {
-	_, err := s.node(part{s.root, s.root.root}, s.version, false, 1)
+	_, err := s.node(subschema{s.root, s.root.root}, s.version, false, 1)
 	return s.nodes, err
 }
 
-// words by which a schema without a type is of one.
-var typeWords = []struct {
+// typeKeywords imply the type of a schema that does not name one.
+var typeKeywords = []struct {
 	typ   string
 	words []string
 }{
@@ -135,17 +130,15 @@ var typeWords = []struct {
 	{"string", []string{"minLength", "maxLength", "pattern", "format"}},
 }
 
-// facet is one of the things that a schema is: of a type, an enumeration, or a choice of others.
-type facet struct {
-	part
-	// kind is a type of JSON, enum, const, $ref, allOf, anyOf or oneOf.
-	kind string
-	// of are the choices.
-	of []facet
+// typedSchema is a schema read as one type, enum or choice.
+type typedSchema struct {
+	subschema
+	kind    string        // a JSON type, enum, const, $ref, allOf, anyOf or oneOf
+	choices []typedSchema // of allOf, anyOf and oneOf
 }
 
-// facets are what a schema is.
-func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
+// typedSchemas returns all types, enums and choices that a schema combines.
+func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSchema, err error) {
 	if s.steps++; s.steps > connectdata.MaxSchemaNodes {
 		return nil, fault.Data("schema: expected at most %d schemas in each other", connectdata.MaxSchemaNodes)
 	}
@@ -155,18 +148,21 @@ func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 	if s.ctx.Err() != nil {
 		return nil, context.Cause(s.ctx)
 	}
-	words := p.words()
+	words := schema.keywords()
 	if _, refers := words["$ref"].(string); refers {
-		return []facet{{part: p, kind: "$ref"}}, nil
+		return []typedSchema{{subschema: schema, kind: "$ref"}}, nil
 	}
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
 		if choices, ok := words[word].([]any); ok {
-			one := facet{part: p, kind: word}
+			one := typedSchema{subschema: schema, kind: word}
 			for _, c := range choices {
-				one.of = append(one.of, facet{part: part{p.in, c}})
+				one.choices = append(one.choices, typedSchema{subschema: subschema{schema.document, c}})
 			}
-			// choices of choices stand in front
-			slices.SortStableFunc(one.of, func(a, b facet) int { return cmp.Compare(rank(a.part), rank(b.part)) })
+			// everit puts nested choices first
+			slices.SortStableFunc(one.choices, func(a,
+				b typedSchema) int {
+				return cmp.Compare(choiceRank(a.subschema), choiceRank(b.subschema))
+			})
 			list = append(list, one)
 		}
 	}
@@ -174,28 +170,28 @@ func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 	switch typ := words["type"].(type) {
 	case string:
 		types = []string{typ}
-		list = append(list, facet{part: p, kind: typ})
+		list = append(list, typedSchema{subschema: schema, kind: typ})
 	case []any:
-		one := facet{part: p, kind: "anyOf"}
+		one := typedSchema{subschema: schema, kind: "anyOf"}
 		for _, v := range typ {
 			name, _ := v.(string)
 			types = append(types, name)
-			one.of = append(one.of, facet{part: p.bare(), kind: name})
+			one.choices = append(one.choices, typedSchema{subschema: schema.withoutAnnotations(), kind: name})
 		}
 		list = append(list, one)
 	}
 	for _, word := range []string{"enum", "const", "not", "if"} {
 		if _, given := words[word]; given {
-			list = append(list, facet{part: p, kind: word})
+			list = append(list, typedSchema{subschema: schema, kind: word})
 		}
 	}
-	for _, t := range typeWords {
+	for _, t := range typeKeywords {
 		if slices.Contains(types, t.typ) || t.typ == "number" && slices.Contains(types, "integer") {
 			continue
 		}
 		for _, word := range t.words {
 			if _, given := words[word]; given {
-				list = append(list, facet{part: p, kind: t.typ})
+				list = append(list, typedSchema{subschema: schema, kind: t.typ})
 				break
 			}
 		}
@@ -203,9 +199,9 @@ func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 	return list, nil
 }
 
-// rank is 0 of a choice, 1 of all else.
-func rank(p part) int {
-	words := p.words()
+// choiceRank is 0 for a choice, else 1.
+func choiceRank(p subschema) int {
+	words := p.keywords()
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
 		if _, given := words[word]; given && words["$ref"] == nil {
 			return 0
@@ -217,57 +213,58 @@ func rank(p part) int {
 	return 1
 }
 
-// only is the one facet of a schema; several are all of them at once.
-func (s *schemaSource) only(p part, depth int) (facet, error) {
-	list, err := s.facets(p, depth)
+// single is the one facet of a schema; several are all of them at once.
+func (s *schemaSource) single(schema subschema, depth int) (typedSchema, error) {
+	list, err := s.typedSchemas(schema, depth)
 	switch {
 	case err != nil:
-		return facet{}, err
+		return typedSchema{}, err
 	case len(list) == 1:
 		return list[0], nil
 	case len(list) == 0:
-		return facet{}, fault.Data("a JSON Schema that says no type: expected type, properties, items, enum, oneOf, "+
-			"anyOf, allOf or $ref, found %s", shownJSON(p.schema))
+		return typedSchema{}, fault.Data(
+			"a JSON Schema without a type: expected type, properties, items, enum, oneOf, "+
+				"anyOf, allOf or $ref, found %s", quotedJSON(schema.value))
 	}
 	for i := range list {
-		list[i].part = p.bare()
+		list[i].subschema = schema.withoutAnnotations()
 	}
-	return facet{part: p, kind: "allOf", of: list}, nil
+	return typedSchema{subschema: schema, kind: "allOf", choices: list}, nil
 }
 
-func shownJSON(v any) string {
+func quotedJSON(v any) string {
 	text, _ := json.Marshal(v)
 	return fault.Cut(text)
 }
 
-// resolved is the facet of a choice, which was not looked at before.
-func (s *schemaSource) resolved(f facet, depth int) (facet, error) {
+// resolve determines the type of a choice.
+func (s *schemaSource) resolve(f typedSchema, depth int) (typedSchema, error) {
 	if f.kind != "" {
 		return f, nil
 	}
-	return s.only(f.part, depth)
+	return s.single(f.subschema, depth)
 }
 
-// node makes the node of a schema and tells its number.
-func (s *schemaSource) node(p part, version *int32, optional bool, depth int) (uint32, error) {
-	f, err := s.only(p, depth)
+// node adds the node of a schema and returns its index.
+func (s *schemaSource) node(p subschema, version *int32, optional bool, depth int) (uint32, error) {
+	f, err := s.single(p, depth)
 	if err != nil {
 		return 0, err
 	}
-	return s.facet(f, version, optional, depth)
+	return s.typedNode(f, version, optional, depth)
 }
 
-func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) (uint32, error) {
-	switch f.kind {
+func (s *schemaSource) typedNode(typed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
+	switch typed.kind {
 	case "$ref":
-		return s.reference(f, version, optional, depth)
+		return s.reference(typed, version, optional, depth)
 	case "allOf":
-		if len(f.of) == 1 && s.o.flatten {
-			return s.singleton(f, depth)
+		if len(typed.choices) == 1 && s.options.flatten {
+			return s.singleton(typed, depth)
 		}
-		return s.all(f, version, optional, depth)
+		return s.allOf(typed, version, optional, depth)
 	case "anyOf", "oneOf":
-		return s.choice(f, version, optional, depth)
+		return s.choice(typed, version, optional, depth)
 	}
 	if len(s.nodes) >= connectdata.MaxSchemaNodes {
 		return 0, fault.Data("schema: expected at most %d nodes", connectdata.MaxSchemaNodes)
@@ -275,31 +272,30 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.SchemaNode{})
 	var n wit.SchemaNode
-	if err := s.typed(&n, f, depth); err != nil {
+	if err := s.setType(&n, typed, depth); err != nil {
 		return 0, err
 	}
-	return id, s.attributes(&n, id, f.part, version, optional)
+	return id, s.attributes(&n, id, typed.subschema, version, optional)
 }
 
-// singleton is a choice with one member: Kafka Connect takes the member and ignores the other words of the schema.
-func (s *schemaSource) singleton(f facet, depth int) (uint32, error) {
-	one, err := s.resolved(f.of[0], depth+1)
+// singleton reads a choice with one member as that member, ignoring other keywords, as Kafka Connect does.
+func (s *schemaSource) singleton(f typedSchema, depth int) (uint32, error) {
+	one, err := s.resolve(f.choices[0], depth+1)
 	if err != nil {
 		return 0, err
 	}
-	return s.facet(one, nil, false, depth+1)
+	return s.typedNode(one, nil, false, depth+1)
 }
 
-// choice makes a node of anyOf and oneOf: of null and one type an optional one, of others a structure that stands for a
-// union.
-func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int) (uint32, error) {
-	if len(f.of) == 1 && s.o.flatten {
-		return s.singleton(f, depth)
+// choice reads anyOf and oneOf: null and one type as optional, others as a struct that stands for a union.
+func (s *schemaSource) choice(composed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
+	if len(composed.choices) == 1 && s.options.flatten {
+		return s.singleton(composed, depth)
 	}
 	null := false
-	var others []facet
-	for _, one := range f.of {
-		one, err := s.resolved(one, depth+1)
+	var others []typedSchema
+	for _, one := range composed.choices {
+		one, err := s.resolve(one, depth+1)
 		if err != nil {
 			return 0, err
 		}
@@ -309,8 +305,8 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 		}
 		others = append(others, one)
 	}
-	if null && len(f.of) == 2 && len(others) == 1 {
-		return s.facet(others[0], version, true, depth+1)
+	if null && len(composed.choices) == 2 && len(others) == 1 {
+		return s.typedNode(others[0], version, true, depth+1)
 	}
 	if len(others) > conversion.MaxUnionBranches {
 		return 0, fault.Data("schema: expected at most %d types of a union, found %d", conversion.MaxUnionBranches,
@@ -320,32 +316,32 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 	s.nodes = append(s.nodes, wit.SchemaNode{})
 	name := connectjson.UnionName
 	n := wit.SchemaNode{Kind: wit.Struct, Optional: null}
-	if s.o.sums {
+	if s.options.sumTypes {
 		name = "connect_union_" + strconv.Itoa(s.unions)
 		n.Parameters = []wit.Setting{{Name: connectjson.SumUnionName, Value: name}}
 	}
 	s.unions++
 	n.Name = &name
 	for i, one := range others {
-		node, err := s.facet(one, nil, true, depth+1)
+		node, err := s.typedNode(one, nil, true, depth+1)
 		if err != nil {
 			return 0, err
 		}
 		member := name + ".field." + strconv.Itoa(i)
-		if s.o.sums {
+		if s.options.sumTypes {
 			member = "connect_union_field_" + strconv.Itoa(i)
 		}
 		n.Fields = append(n.Fields, wit.Field{Name: member, Node: node})
 	}
-	return id, s.attributes(&n, id, f.part, version, optional)
+	return id, s.attributes(&n, id, composed.subschema, version, optional)
 }
 
-// all makes a node of allOf: a structure of all properties, else the type that the others only narrow.
-func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (uint32, error) {
-	properties := properties{places: map[string]int{}}
-	last := map[string]facet{}
-	for _, one := range f.of {
-		one, err := s.resolved(one, depth+1)
+// allOf reads allOf as a struct of all properties, else as the one type that the others narrow.
+func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
+	properties := properties{index: map[string]int{}}
+	last := map[string]typedSchema{}
+	for _, one := range composed.choices {
+		one, err := s.resolve(one, depth+1)
 		if err != nil {
 			return 0, err
 		}
@@ -366,7 +362,7 @@ func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (u
 		s.nodes = append(s.nodes, wit.SchemaNode{})
 		n := wit.SchemaNode{Kind: wit.Struct, Optional: optional}
 		for _, p := range properties.list {
-			node, err := s.node(p.part, nil, s.o.optional && !p.required, depth+1)
+			node, err := s.node(p.subschema, nil, s.options.optionalProperties && !p.required, depth+1)
 			if err != nil {
 				return 0, err
 			}
@@ -375,63 +371,68 @@ func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (u
 		s.nodes[id] = n
 		return id, nil
 	}
-	has := func(kind string) bool { return last[kind].kind != "" }
-	pick := ""
-	switch {
+	kind := decisiveKind(last)
+	if kind == "" {
+		return 0, fault.Data("a JSON Schema that combines several types, none of which applies alone: %s",
+			quotedJSON(composed.value))
+	}
+	return s.typedNode(last[kind], version, optional, depth+1)
+}
+
+// decisiveKind returns which of several combined schemas gives the type, "" if none does, as JsonSchemaData decides.
+func decisiveKind(byKind map[string]typedSchema) string {
+	has := func(kind string) bool { return byKind[kind].kind != "" }
+	switch { // the first case that applies counts; const and enum of other types give none
 	case has("choice"):
-		pick = "choice"
+		return "choice"
 	case has("const") && has("string"):
-		pick = "string"
+		return "string"
 	case has("const") && has("number"):
-		pick = "number"
+		return "number"
 	case has("const"):
+		return ""
 	case has("enum") && has("string"):
-		pick = "enum"
+		return "enum"
 	case has("enum") && has("number"):
-		pick = "number"
+		return "number"
 	case has("enum"):
-	case has("string") && last["string"].words()["format"] != nil:
-		if pick = "string"; has("number") {
-			pick = "number"
-		}
+		return ""
+	case has("string") && byKind["string"].keywords()["format"] != nil && has("number"):
+		return "number"
+	case has("string") && byKind["string"].keywords()["format"] != nil:
+		return "string"
 	case has("$ref"):
-		pick = "$ref"
+		return "$ref"
 	}
-	if pick == "" {
-		return 0, fault.Data("a JSON Schema that is several at once, of which none says what it is: %s",
-			shownJSON(f.schema))
-	}
-	return s.facet(last[pick], version, optional, depth+1)
+	return ""
 }
 
-// properties are those of several schemas together, each once: the last one counts, at the place of the first.
+// properties are those of combined schemas: of one name the last counts, at the place of the first.
 type properties struct {
-	list   []property7
-	places map[string]int
+	list  []property
+	index map[string]int
 }
 
-// property7 is a property of an object.
-type property7 struct {
+type property struct {
 	name string
-	part
+	subschema
 	required bool
 }
 
-func (p *properties) add(one property7) {
-	if at, known := p.places[one.name]; known {
+func (p *properties) add(one property) {
+	if at, known := p.index[one.name]; known {
 		p.list[at] = one
 		return
 	}
-	p.places[one.name] = len(p.list)
+	p.index[one.name] = len(p.list)
 	p.list = append(p.list, one)
 }
 
-// collect adds the properties of what a schema is.
-func (s *schemaSource) collect(f facet, all *properties, depth int) error {
-	switch f.kind {
+func (s *schemaSource) collect(typed typedSchema, all *properties, depth int) error {
+	switch typed.kind {
 	case "allOf":
-		for _, one := range f.of {
-			one, err := s.resolved(one, depth+1)
+		for _, one := range typed.choices {
+			one, err := s.resolve(one, depth+1)
 			if err == nil {
 				err = s.collect(one, all, depth+1)
 			}
@@ -440,17 +441,17 @@ func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 			}
 		}
 	case "object":
-		for _, p := range propertiesOf(f.part) {
+		for _, p := range propertiesOf(typed.subschema) {
 			all.add(p)
 		}
 	case "$ref":
-		at, to, err := s.follow(f.part)
-		if err != nil || s.open[at] {
+		at, to, err := s.follow(typed.subschema)
+		if err != nil || s.openReferences[at] {
 			return err
 		}
-		s.open[at] = true
-		defer delete(s.open, at)
-		one, err := s.only(to, depth+1)
+		s.openReferences[at] = true
+		defer delete(s.openReferences, at)
+		one, err := s.single(to, depth+1)
 		if err != nil {
 			return err
 		}
@@ -459,87 +460,90 @@ func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 	return nil
 }
 
-// propertiesOf are the properties of an object in the order of a hash table.
-func propertiesOf(p part) (list []property7) {
-	given, _ := p.words()["properties"].(map[string]any)
-	required, _ := p.words()["required"].([]any)
+// propertiesOf returns properties in the order of a Java hash table.
+func propertiesOf(p subschema) (list []property) {
+	given, _ := p.keywords()["properties"].(map[string]any)
+	required, _ := p.keywords()["required"].([]any)
 	for _, name := range java.HashMapOrder(slices.Sorted(maps.Keys(given)), java.Identity) {
-		list = append(list, property7{name, part{p.in, given[name]}, slices.Contains(required, any(name))})
+		list = append(list, property{name, subschema{p.document, given[name]}, slices.Contains(required, any(name))})
 	}
 	return list
 }
 
-// reference makes the node of what a schema refers to.
-func (s *schemaSource) reference(f facet, version *int32, optional bool, depth int) (uint32, error) {
-	at, to, err := s.follow(f.part)
+func (s *schemaSource) reference(f typedSchema, version *int32, optional bool, depth int) (uint32, error) {
+	location, target, err := s.follow(f.subschema)
 	if err != nil {
 		return 0, err
 	}
-	if s.open[at] {
-		return 0, fault.Data("a JSON Schema that contains itself, at %s: schemas of records end somewhere",
-			fault.Quoted(at.at))
+	if s.openReferences[location] {
+		return 0, fault.Data("a JSON Schema that contains itself, at %s: recursive schemas are not supported",
+			fault.Quoted(location.fragment))
 	}
-	s.open[at] = true
-	defer delete(s.open, at)
-	return s.node(to, version, optional, depth+1)
+	s.openReferences[location] = true
+	defer delete(s.openReferences, location)
+	return s.node(target, version, optional, depth+1)
 }
 
-// follow finds what a reference leads to.
-func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
-	text, _ := p.words()["$ref"].(string)
+// follow finds the target of a reference.
+func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, error) {
+	text, _ := schema.keywords()["$ref"].(string)
 	name, fragment, _ := strings.Cut(text, "#")
-	doc := p.in
+	doc := schema.document
 	if name != "" {
-		if doc = s.named[name]; doc == nil {
-			if v := p.in.anchors[name]; v != nil && fragment == "" {
-				return schemaLocation{p.in, text}, part{p.in, v}, nil
+		if doc = s.documents[name]; doc == nil {
+			if v := schema.document.anchors[name]; v != nil && fragment == "" {
+				return schemaLocation{schema.document, text}, subschema{schema.document, v}, nil
 			}
-			return schemaLocation{}, part{},
-				fault.Data("the JSON Schema refers to %s, which the registry does not name as one of "+
-					"its references", fault.Quoted(text))
+			return schemaLocation{}, subschema{},
+				fault.Data("the JSON Schema refers to %s, which is not among its references in the registry",
+					fault.Quoted(text))
 		}
 	}
-	v, found := doc.root, true
+	value, found := doc.root, true
 	switch {
 	case strings.HasPrefix(fragment, "/"):
-		for _, token := range strings.Split(fragment[1:], "/") {
-			if plain, err := url.PathUnescape(token); err == nil {
-				token = plain
-			}
-			token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
-			switch x := v.(type) {
-			case map[string]any:
-				v, found = x[token]
-			case []any:
-				i, err := strconv.Atoi(token)
-				if found = err == nil && i >= 0 && i < len(x); found {
-					v = x[i]
-				}
-			default:
-				found = false
-			}
-			if !found {
-				break
-			}
-		}
+		value, found = atPointer(doc.root, fragment[1:])
 	case fragment != "":
-		v, found = doc.anchors["#"+fragment]
+		value, found = doc.anchors["#"+fragment]
 	}
 	if !found {
-		return schemaLocation{}, part{}, fault.Data("the JSON Schema refers to %s, which is not there",
+		return schemaLocation{}, subschema{}, fault.Data("the JSON Schema refers to %s, which does not exist",
 			fault.Quoted(text))
 	}
-	return schemaLocation{doc, fragment}, part{doc, v}, nil
+	return schemaLocation{doc, fragment}, subschema{doc, value}, nil
 }
 
-// typed makes a node of what is of one type.
-func (s *schemaSource) typed(n *wit.SchemaNode, f facet, depth int) (err error) {
-	connect, _ := f.words()[connectType].(string)
-	switch f.kind {
+// atPointer returns the value at a JSON pointer (RFC 6901) without its first slash.
+func atPointer(value any, pointer string) (any, bool) {
+	for _, token := range strings.Split(pointer, "/") {
+		if plain, err := url.PathUnescape(token); err == nil {
+			token = plain
+		}
+		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
+		found := false
+		switch container := value.(type) {
+		case map[string]any:
+			value, found = container[token]
+		case []any:
+			i, err := strconv.Atoi(token)
+			if found = err == nil && i >= 0 && i < len(container); found {
+				value = container[i]
+			}
+		}
+		if !found {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) (err error) {
+	connect, _ := typed.keywords()[connectType].(string)
+	switch typed.kind {
 	case "boolean":
 		n.Kind = wit.Boolean
 	case "integer", "number":
-		if n.Kind = wit.Int64; f.kind == "number" {
+		if n.Kind = wit.Int64; typed.kind == "number" {
 			n.Kind = wit.Float64
 		}
 		switch connect {
@@ -562,24 +566,24 @@ func (s *schemaSource) typed(n *wit.SchemaNode, f facet, depth int) (err error) 
 			n.Kind = wit.Bytes
 		}
 	case "enum":
-		symbols, _ := f.words()["enum"].([]any)
+		symbols, _ := typed.keywords()["enum"].([]any)
 		s.symbols(n, symbols)
 	case "const":
-		s.symbols(n, []any{f.words()["const"]})
+		s.symbols(n, []any{typed.keywords()["const"]})
 	case "array":
-		return s.array(n, f, connect == "map", depth)
+		return s.array(n, typed, connect == "map", depth)
 	case "object":
-		return s.object(n, f, connect == "map", depth)
+		return s.object(n, typed, connect == "map", depth)
 	default:
-		err = fault.Data("Unsupported schema type %s: %s", fault.Quoted(f.kind), shownJSON(f.schema))
+		err = fault.Data("Unsupported schema type %s: %s", fault.Quoted(typed.kind), quotedJSON(typed.value))
 	}
 	return err
 }
 
-// symbols makes a text of an enumeration, with a parameter for each symbol.
+// symbols makes a node a string with a parameter for each symbol.
 func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 	name := enumName
-	if s.o.sums {
+	if s.options.sumTypes {
 		name = sumEnumName
 	}
 	n.Kind = wit.String
@@ -599,21 +603,21 @@ func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 		}
 		seen[symbol] = true
 		p := wit.Setting{Name: name + "." + symbol, Value: symbol}
-		if s.o.sums {
+		if s.options.sumTypes {
 			p.Value = strconv.Itoa(i)
 		}
 		n.Parameters = append(n.Parameters, p)
 	}
 }
 
-func (s *schemaSource) array(n *wit.SchemaNode, f facet, entries bool, depth int) (err error) {
-	items := f.below("items")
-	if _, several := items.schema.([]any); several || items.schema == nil {
+func (s *schemaSource) array(n *wit.SchemaNode, typed typedSchema, entries bool, depth int) (err error) {
+	items := typed.child("items")
+	if _, several := items.value.([]any); several || items.value == nil {
 		return fault.Data("Array schema did not specify the items type")
 	}
-	key, value := items.below("properties"), part{}
-	if entries && key.words() != nil {
-		if key, value = key.below("key"), key.below("value"); key.schema == nil || value.schema == nil {
+	key, value := items.child("properties"), subschema{}
+	if entries && key.keywords() != nil {
+		if key, value = key.child("key"), key.child("value"); key.value == nil || value.value == nil {
 			return fault.Data("expected the properties key and value of the entries of a map")
 		}
 		n.Kind = wit.Map
@@ -627,30 +631,30 @@ func (s *schemaSource) array(n *wit.SchemaNode, f facet, entries bool, depth int
 	return err
 }
 
-func (s *schemaSource) object(n *wit.SchemaNode, f facet, mapping bool, depth int) (err error) {
+func (s *schemaSource) object(n *wit.SchemaNode, typed typedSchema, mapping bool, depth int) (err error) {
 	if mapping {
 		n.Kind = wit.Map
 		n.Key = uint32(len(s.nodes))
 		s.nodes = append(s.nodes, wit.SchemaNode{Kind: wit.String})
-		n.Element, err = s.node(f.below("additionalProperties"), nil, false, depth+1)
+		n.Element, err = s.node(typed.child("additionalProperties"), nil, false, depth+1)
 		return err
 	}
 	n.Kind = wit.Struct
 	type placed struct {
-		property7
+		property
 		at int64
 	}
 	var list []placed
-	for i, p := range propertiesOf(f.part) {
+	for i, p := range propertiesOf(typed.subschema) {
 		at := int64(i)
-		if number, ok := p.words()[connectIndex].(json.Number); ok {
+		if number, ok := p.keywords()[connectIndex].(json.Number); ok {
 			at, _ = number.Int64()
 		}
 		list = append(list, placed{p, at})
 	}
 	slices.SortStableFunc(list, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
 	for _, p := range list {
-		node, err := s.node(p.part, nil, s.o.optional && !p.required, depth+1)
+		node, err := s.node(p.subschema, nil, s.options.optionalProperties && !p.required, depth+1)
 		if err != nil {
 			return err
 		}
@@ -659,9 +663,9 @@ func (s *schemaSource) object(n *wit.SchemaNode, f facet, mapping bool, depth in
 	return nil
 }
 
-// attributes adds what all schemas may have, and the node to the others.
-func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version *int32, optional bool) error {
-	words := p.words()
+// attributes sets what all schemas may have, and stores the node.
+func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, schema subschema, version *int32, optional bool) error {
+	words := schema.keywords()
 	if title, ok := words["title"].(string); ok && n.Name == nil {
 		n.Name = &title
 	}
@@ -681,7 +685,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version 
 			value, ok := parameters[name].(string)
 			if !ok {
 				return fault.Data("expected a text as the parameter %s, found %s", fault.Quoted(name),
-					shownJSON(parameters[name]))
+					quotedJSON(parameters[name]))
 			}
 			n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})
 		}
@@ -697,9 +701,9 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version 
 	return nil
 }
 
-// defaultValue adds a default to a node that is whole otherwise.
+// defaultValue sets the default of a node that is otherwise complete.
 func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) error {
-	r, err := connectjson.CompileReader(s.nodes, id, s.o.reads())
+	r, err := connectjson.CompileReader(s.nodes, id, s.options.readForm())
 	if err != nil {
 		return err
 	}
@@ -710,12 +714,12 @@ func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) err
 		return err
 	}
 	var p connectjson.Parser
-	p.Reset(s.ctx, text.Bytes(), s.left)
+	p.Reset(s.ctx, text.Bytes(), s.defaultBytes)
 	out := r.ReadDefault(&p)
 	if p.Err != nil {
 		return fault.Unreadable("", fault.EndedBy(s.ctx, p.Err.In("default")))
 	}
-	if s.left -= len(out); s.left < 0 {
+	if s.defaultBytes -= len(out); s.defaultBytes < 0 {
 		return fault.Data("schema: expected defaults of at most %d bytes", connectdata.MaxSchemaBytes)
 	}
 	n.DefaultValue = &out

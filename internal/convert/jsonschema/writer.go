@@ -18,15 +18,15 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaWriter writes the JSON Schema of a schema of ours as JsonSchemaData has it: the names of a schema in the
-// order in which the library everit writes them, properties and parameters in that of Java's hash tables.
+// schemaWriter writes the JSON Schema of a Connect schema as JsonSchemaData does: keywords in the order of the library
+// everit, properties and parameters in that of Java's hash tables.
 type schemaWriter struct {
 	conversion.SchemaText
-	nodes []wit.SchemaNode
-	o     options
+	nodes   []wit.SchemaNode
+	options options
 }
 
-// write returns the text of the JSON Schema of nodes; w is the writer of their values.
+// write returns the JSON Schema of nodes. w writes their values.
 func write(k *conversion.Budget, nodes []wit.SchemaNode, w *connectjson.Writer, o options) ([]byte, error) {
 	s := schemaWriter{conversion.SchemaText{Budget: k}, nodes, o}
 	s.node(0, w, -1, false)
@@ -41,8 +41,8 @@ const (
 	connectParameters = "connect.parameters"
 )
 
-// node writes the schema of a node. index is its place among the properties around it, below 0: it has none. bare: its
-// optionality is seen to by the caller.
+// node writes the schema of a node. index is its place among properties, negative for none. bare leaves optionality to
+// the caller.
 func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bool) {
 	n := &s.nodes[id]
 	switch {
@@ -59,7 +59,6 @@ func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bo
 	}
 }
 
-// choice begins the schema of a choice.
 func (s *schemaWriter) choice(index int) {
 	s.Raw("{")
 	if index >= 0 {
@@ -70,7 +69,7 @@ func (s *schemaWriter) choice(index int) {
 	s.Raw(`"oneOf":[`)
 }
 
-// union writes a structure that stands for several types.
+// union writes a struct that stands for a union.
 func (s *schemaWriter) union(n *wit.SchemaNode, w *connectjson.Writer, index int) {
 	s.choice(index)
 	before := 0
@@ -85,83 +84,90 @@ func (s *schemaWriter) union(n *wit.SchemaNode, w *connectjson.Writer, index int
 	s.Raw("]}")
 }
 
-// value writes the schema of a node's values other than null.
+// value writes the schema of a node's values other than null: the type, attributes, and the schemas of the content.
 func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 	n := &s.nodes[id]
-	own := map[string]string{}
+	connect := map[string]string{}
 	if index >= 0 {
-		own[connectIndex] = strconv.Itoa(index)
+		connect[connectIndex] = strconv.Itoa(index)
 	}
 	if n.Version != nil {
-		own[connectVersion] = strconv.Itoa(int(*n.Version))
+		connect[connectVersion] = strconv.Itoa(int(*n.Version))
 	}
 	parameters := conversion.SchemaText{}
 	if parameters.Parameters("", ownParameters(n)); len(parameters.Out) > 0 {
-		own[connectParameters] = string(parameters.Out)
+		connect[connectParameters] = string(parameters.Out)
 	}
-	typ := func(name, connect string) {
-		s.Raw(`{"type":"`, name, `",`)
-		if connect != "" {
-			own[connectType] = `"` + connect + `"`
-		}
-	}
-	// last writes what stands after the attributes.
-	last := func() {}
-	switch n.Kind {
-	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		typ("integer", connectjson.TypeNames[n.Kind])
-	case wit.Float32, wit.Float64:
-		typ("number", "float"+strconv.Itoa(32<<(n.Kind-wit.Float32)))
-	case wit.Boolean:
+	switch {
+	case n.Kind == wit.String && isEnum(n):
+		s.enum(n)
+	case n.Kind == wit.Boolean: // everit writes the type of a boolean last, see content
 		s.Raw("{")
-		last = func() { s.Raw(`"type":"boolean"`) }
-	case wit.String:
-		if isEnum(n) {
-			s.enum(n)
-			break
+	default:
+		name, connectName := typeNames(n, w)
+		s.Raw(`{"type":"`, name, `",`)
+		if connectName != "" {
+			connect[connectType] = `"` + connectName + `"`
 		}
-		typ("string", "")
-	case wit.Bytes:
-		name := "string"
-		if w.Shape == connectjson.DecimalNumber {
-			name = "number"
-		}
-		typ(name, "bytes")
-	case wit.Array:
-		typ("array", "")
-		last = func() {
-			s.Raw(`"items":`)
-			s.node(n.Element, w.Element, -1, false)
-		}
-	case wit.Map:
-		if w.Shape == connectjson.ObjectShape {
-			typ("object", "map")
-			last = func() {
-				s.Raw(`"additionalProperties":`)
-				s.node(n.Element, w.Element, -1, false)
-			}
-			break
-		}
-		typ("array", "map")
-		last = func() { // value and key: the order of a hash table
-			s.Raw(`"items":{"type":"object","properties":{"value":`)
-			s.node(n.Element, w.Element, 1, false)
-			s.Raw(`,"key":`)
-			s.node(n.Key, w.Key, 0, false)
-			s.Raw("}}")
-		}
-	case wit.Struct:
-		if typ("object", ""); !s.o.open {
-			s.Raw(`"additionalProperties":false,`)
-		}
-		last = func() { s.properties(n, w) }
 	}
-	s.attributes(n, w, own)
-	last()
+	if n.Kind == wit.Struct && !s.options.additionalProperties {
+		s.Raw(`"additionalProperties":false,`)
+	}
+	s.attributes(n, w, connect)
+	s.content(n, w)
 	s.Out = append(bytes.TrimSuffix(s.Out, []byte(",")), '}')
 }
 
-// properties writes those of a structure.
+// typeNames returns the JSON type of a node's values, and their connect.type, "" for none.
+func typeNames(n *wit.SchemaNode, w *connectjson.Writer) (name, connectName string) {
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		return "integer", connectjson.TypeNames[n.Kind]
+	case wit.Float32, wit.Float64:
+		return "number", "float" + strconv.Itoa(32<<(n.Kind-wit.Float32))
+	case wit.String:
+		return "string", ""
+	case wit.Bytes:
+		if w.Shape == connectjson.DecimalNumber {
+			return "number", "bytes"
+		}
+		return "string", "bytes"
+	case wit.Array:
+		return "array", ""
+	case wit.Map:
+		if w.Shape == connectjson.ObjectShape {
+			return "object", "map"
+		}
+		return "array", "map"
+	}
+	return "object", ""
+}
+
+// content writes what everit writes after the attributes: the type of a boolean, and the schemas of the content.
+func (s *schemaWriter) content(n *wit.SchemaNode, w *connectjson.Writer) {
+	switch n.Kind {
+	case wit.Boolean:
+		s.Raw(`"type":"boolean"`)
+	case wit.Array:
+		s.Raw(`"items":`)
+		s.node(n.Element, w.Element, -1, false)
+	case wit.Map:
+		if w.Shape == connectjson.ObjectShape {
+			s.Raw(`"additionalProperties":`)
+			s.node(n.Element, w.Element, -1, false)
+			return
+		}
+		// Value before key is the order of Java's hash table.
+		s.Raw(`"items":{"type":"object","properties":{"value":`)
+		s.node(n.Element, w.Element, 1, false)
+		s.Raw(`,"key":`)
+		s.node(n.Key, w.Key, 0, false)
+		s.Raw("}}")
+	case wit.Struct:
+		s.properties(n, w)
+	}
+}
+
 func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 	names, at := make([]string, len(n.Fields)), make(map[string]int, len(n.Fields))
 	for i, m := range n.Fields {
@@ -181,7 +187,7 @@ func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 	s.Raw("}")
 }
 
-// attributes writes what all schemas may have, each with a comma after it; own are Kafka Connect's.
+// attributes writes what all schemas may have, with a comma after each; own are Kafka Connect's.
 func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own map[string]string) {
 	if n.Name != nil {
 		s.Text(`"title":`, *n.Name)
@@ -209,7 +215,6 @@ func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own 
 	}
 }
 
-// ownParameters are a node's parameters in their order.
 func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
 	var names []string
 	for _, p := range n.Parameters {
@@ -234,10 +239,10 @@ func isEnum(n *wit.SchemaNode) bool {
 // have the first place.
 const nullSymbol, noSymbol = "<NULL>", "\x00"
 
-// enum begins the schema of an enumeration, which is a text with parameters here, with its symbols.
+// enum begins the schema of a string with the symbols of an enum.
 func (s *schemaWriter) enum(n *wit.SchemaNode) {
 	lead := enumName + "."
-	if s.o.sums {
+	if s.options.sumTypes {
 		lead = sumEnumName + "."
 	}
 	var symbols []string
@@ -273,29 +278,29 @@ func (s *schemaWriter) orgJSON(text []byte) {
 }
 
 func (s *schemaWriter) orgValue(v any) {
-	switch x := v.(type) {
+	switch typed := v.(type) {
 	case nil:
 		s.Raw("null")
 	case bool:
-		s.Raw(strconv.FormatBool(x))
+		s.Raw(strconv.FormatBool(typed))
 	case string:
-		s.Quote(x)
+		s.Quote(typed)
 	case json.Number:
-		s.Out = appendOrgNumber(s.Out, string(x))
+		s.Out = appendOrgNumber(s.Out, string(typed))
 	case []any:
 		s.Raw("[")
-		for i, item := range x {
+		for i, item := range typed {
 			s.Comma(i)
 			s.orgValue(item)
 		}
 		s.Raw("]")
 	case map[string]any:
 		s.Raw("{")
-		for i, name := range java.HashMapOrder(slices.Sorted(maps.Keys(x)), java.Identity) {
+		for i, name := range java.HashMapOrder(slices.Sorted(maps.Keys(typed)), java.Identity) {
 			s.Comma(i)
 			s.Quote(name)
 			s.Raw(":")
-			s.orgValue(x[name])
+			s.orgValue(typed[name])
 		}
 		s.Raw("}")
 	}
@@ -318,12 +323,12 @@ func appendOrgNumber(dst []byte, text string) []byte {
 	return values.AppendDecimal(dst, content, len(fraction)-power)
 }
 
-// inCopy is names in the order of a copy of a HashMap that got them one by one.
+// inCopy returns names in the order of a copy of a HashMap.
 func inCopy(names []string) []string {
 	return java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity, java.CopiedTableSize(len(names)))
 }
 
-// inJSONObject is names in the order of a JSONObject of org.json that was made of that HashMap.
+// inJSONObject returns names in the order of an org.json JSONObject of that HashMap.
 func inJSONObject(names []string) []string {
 	from := 1
 	for from < len(names) {

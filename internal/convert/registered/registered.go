@@ -1,5 +1,5 @@
-// Package registered is what converters with a schema registry share: under which subject a schema stands, which id it
-// has, and what values are read by.
+// Package registered has what converters with a schema registry share: the subjects and IDs of schemas ([Schemas]) and
+// the decoders of values ([DecoderCache]).
 package registered
 
 import (
@@ -16,8 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Schemas is what the converters with a schema registry share: under which subject a schema stands, which id it has
-// there, and which schema an id is of.
+// Schemas finds subjects, IDs and schemas for one converter.
 type Schemas struct {
 	Use      conversion.Use
 	kind     registry.Kind
@@ -26,37 +25,35 @@ type Schemas struct {
 	settings registrySettings
 }
 
-// registrySettings are those that decide what is asked of the registry.
 type registrySettings struct {
 	registry  registry.Settings
 	register  bool
-	latest    bool
+	useLatest bool
 	normalize bool
-	fixed     int
+	schemaID  int
 }
 
-// New is what a converter of a kind of schemas asks of the registry that its settings name.
-func New(v setting.Values, u conversion.Use, kind registry.Kind) (r Schemas, err error) {
-	r = Schemas{Use: u, kind: kind, settings: registrySettings{register: v.Bool("auto.register.schemas"),
-		latest: v.Bool("use.latest.version"), normalize: v.Bool("normalize.schemas"), fixed: v.Int("use.schema.id")}}
-	if r.subject, err = subjectStrategy(v, u.Key); err != nil {
+func New(values setting.Values, use conversion.Use, kind registry.Kind) (r Schemas, err error) {
+	r = Schemas{Use: use, kind: kind, settings: registrySettings{register: values.Bool("auto.register.schemas"),
+		useLatest: values.Bool("use.latest.version"), normalize: values.Bool("normalize.schemas"),
+		schemaID: values.Int("use.schema.id")}}
+	if r.subject, err = subjectStrategy(values, use.Key); err != nil {
 		return r, err
 	}
-	if r.settings.registry, err = registry.Parse(v); err != nil {
+	if r.settings.registry, err = registry.Parse(values); err != nil {
 		return r, fault.Config("%v", err)
 	}
-	if u.Registry != nil {
-		if r.client, err = u.Registry(r.settings.registry); err != nil {
+	if use.Registry != nil {
+		if r.client, err = use.Registry(r.settings.registry); err != nil {
 			return r, fault.Config("%v", err)
 		}
 	}
 	return r, nil
 }
 
-// subjectPackage is where Confluent's strategies for the names of subjects are.
 const subjectPackage = "io.confluent.kafka.serializers.subject."
 
-// subjectStrategy is how subjects are named, by the class of `key.subject.name.strategy` or
+// subjectStrategy returns how subjects are named, by the class of `key.subject.name.strategy` or
 // `value.subject.name.strategy`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
 	name, suffix := conversion.UsedFor(key)+".subject.name.strategy", "-"+conversion.UsedFor(key)
@@ -79,13 +76,10 @@ func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (stri
 		"TopicRecordNameStrategy of "+subjectPackage[:len(subjectPackage)-1]+", others are not built"))
 }
 
-// TopicIDs are the registry's ids of one schema, by topic.
 type TopicIDs map[string]uint32
 
-// maxTopicIDs is how many topics a schema's ids are kept for.
 const maxTopicIDs = 10_000
 
-// Keep keeps the id of a topic.
 func (ids TopicIDs) Keep(topic string, id uint32) {
 	if len(ids) >= maxTopicIDs {
 		clear(ids)
@@ -93,13 +87,13 @@ func (ids TopicIDs) Keep(topic string, id uint32) {
 	ids[topic] = id
 }
 
-// errNoRegistry is of a converter that was made to see whether its settings are right.
-var errNoRegistry = errors.New("the converter was made without a schema registry")
+// errNoRegistry is for converters that only check settings.
+var errNoRegistry = errors.New("the converter was created without a schema registry")
 
-// ID asks the registry which id a schema has for a topic. name is the schema's own. fits refuses to write by another
-// schema that the settings name: what says where that is from.
+// ID returns the registry's ID of a schema for a topic. name is the schema's own. check compares it with another schema
+// that the settings name, from the given source.
 func (c *Schemas) ID(ctx context.Context, topic, name, text string,
-	fits func(own string, texts []registry.Text, what string) error) (uint32, error) {
+	check func(own string, texts []registry.NamedSchema, source string) error) (uint32, error) {
 	if c.client == nil {
 		return 0, errNoRegistry
 	}
@@ -108,25 +102,25 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 		return 0, err
 	}
 	var id int
-	switch s := &c.settings; {
-	case s.register:
-		id, err = c.client.Register(ctx, subject, c.kind, text, s.normalize)
-	case s.fixed >= 0:
-		var texts []registry.Text
-		id = s.fixed
+	switch settings := &c.settings; {
+	case settings.register:
+		id, err = c.client.Register(ctx, subject, c.kind, text, settings.normalize)
+	case settings.schemaID >= 0:
+		var texts []registry.NamedSchema
+		id = settings.schemaID
 		if texts, _, err = c.client.Schema(ctx, id, registry.Written); err == nil {
-			err = fits(text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
+			err = check(text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
 		}
-	case s.latest:
+	case settings.useLatest:
 		var newest string
 		if id, newest, err = c.client.Latest(ctx, subject); err == nil {
-			err = fits(text, []registry.Text{{Text: newest}}, "the newest schema of "+subject)
+			err = check(text, []registry.NamedSchema{{Text: newest}}, "the newest schema of "+subject)
 		}
 	default:
-		id, err = c.client.Lookup(ctx, subject, c.kind, text, s.normalize)
+		id, err = c.client.Lookup(ctx, subject, c.kind, text, settings.normalize)
 	}
 	if err != nil {
-		if _, refused := errors.AsType[*registry.Refused](err); refused {
+		if _, refused := errors.AsType[*registry.RejectedError](err); refused {
 			err = &fault.Stop{Err: fmt.Errorf("%w; the schema is %s", err, fault.CutTo(text, fault.MaxErrorBytes))}
 		}
 		return 0, err
@@ -134,10 +128,10 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 	return uint32(id), nil
 }
 
-// IDBytes is what stands in front of a value: zero, and the four bytes of an id.
+// IDBytes is the size of the prefix of a value: zero, and the four bytes of an ID.
 const IDBytes = 5
 
-// schemaID says by which schema a value is written: by the registry's id, or where that is 0 by a GUID.
+// schemaID is the registry's ID, or a GUID if that is 0.
 type schemaID struct {
 	id   int
 	guid string
@@ -150,7 +144,6 @@ func (s schemaID) String() string {
 	return strconv.Itoa(s.id)
 }
 
-// idIn reads a header: zero and an id, or one and a GUID.
 func idIn(header []byte) (schemaID, error) {
 	switch {
 	case len(header) == IDBytes && header[0] == 0:
@@ -164,7 +157,6 @@ func idIn(header []byte) (schemaID, error) {
 			"of its GUID, in the header of the schema, found %d bytes", len(header))
 }
 
-// idOf reads what stands in front of a value.
 func idOf(data []byte) (schemaID, error) {
 	if len(data) < IDBytes || data[0] != 0 {
 		found := "nothing"
@@ -178,22 +170,22 @@ func idOf(data []byte) (schemaID, error) {
 	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
 
-// written returns the schema of an id after those that it refers to. wrong is the fault of all records of that id; err
-// is of this record alone, and the registry is asked again for the next one, since it may know the id by then.
-func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
+// written returns the schema of an ID after those that it refers to. unreadable concerns all records with the ID; err
+// only this one, since the registry may know the ID later.
+func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.NamedSchema, unreadable, err error) {
 	if c.client == nil {
 		return nil, nil, errNoRegistry
 	}
 	var kind registry.Kind
 	if id.guid != "" {
-		texts, kind, err = c.client.SchemaOf(ctx, id.guid, registry.Read)
+		texts, kind, err = c.client.SchemaByGUID(ctx, id.guid, registry.Read)
 	} else {
 		texts, kind, err = c.client.Schema(ctx, id.id, registry.Read)
 	}
 	if err != nil {
-		var refused *registry.Refused
+		var refused *registry.RejectedError
 		switch {
-		case errors.As(err, &refused) && refused.NotFound():
+		case errors.As(err, &refused) && refused.IsNotFound():
 			return nil, nil, fault.Data("%v", err)
 		case errors.As(err, &refused):
 			return nil, nil, &fault.Stop{Err: err}
@@ -212,17 +204,16 @@ func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Te
 	return texts, nil, nil
 }
 
-// Version is which version of the topic's subject a schema is; Kafka Connect's schema gets it, where the schema itself
-// says none. name is the schema's own.
+// Version returns the version that a schema is of the topic's subject, for schemas that do not contain one.
 func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32, error) {
 	subject, err := c.subject(topic, name)
 	if err != nil {
-		return nil, nil // only what has a name has a subject then
+		return nil, nil // the strategy needs a record name
 	}
 	version, err := c.client.Version(ctx, subject, c.kind, text)
-	var refused *registry.Refused
+	var refused *registry.RejectedError
 	switch {
-	case errors.As(err, &refused) && refused.NotFound():
+	case errors.As(err, &refused) && refused.IsNotFound():
 		return nil, nil // a copied topic, for example
 	case errors.As(err, &refused):
 		return nil, &fault.Stop{Err: err}
@@ -232,50 +223,45 @@ func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 	return wit.Ptr(int32(version)), nil
 }
 
-// IDSerializers are the settings that say where ids of schemas are written.
+// IDSerializers are the settings for the place of schema IDs.
 var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serializer"}
 
-// Settings are those of all converters with a schema registry.
 func Settings() *setting.Table {
-	t := setting.NewTable(registry.Declared()...)
-	subject := func(what string) wit.ConfigKey {
+	t := setting.NewTable(registry.SettingKeys()...)
+	strategy := func(what string) wit.ConfigKey {
 		return setting.Define(what+".subject.name.strategy", wit.KindClass, wit.Medium,
 			setting.Default(subjectPackage+"TopicNameStrategy"), "How subjects of "+what+"s are named: by "+
 				"TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy.")
 	}
 	t.Declare(
 		conversion.Flag("auto.register.schemas", wit.Medium, "true",
-			"Register schemas that the registry does not know. Where "+
-				"not, they are looked up."),
+			"Register schemas that the registry does not know. If false, they are only looked up."),
 		conversion.Flag("use.latest.version", wit.Low, "false",
-			"Write by the newest schema of the subject, where schemas are "+
-				"not registered."),
+			"Write with the newest schema of the subject if schemas are not registered."),
 		conversion.Flag("normalize.schemas", wit.Low, "false",
 			"Have the registry normalize schemas before it compares them."),
 		setting.Define("use.schema.id", wit.KindInt, wit.Low, setting.Default("-1"),
-			"Write by the schema of this id, where "+
-				"schemas are not registered; -1: by none."),
-		subject("key"), subject("value"),
+			"Write with the schema of this ID if schemas are not registered; -1 means none."),
+		strategy("key"), strategy("value"),
 		setting.Define("schemas.cache.config", wit.KindInt, wit.Low, setting.Default("1000"),
-			"How many schemas are kept in each direction."),
+			"Number of schemas that are cached in each direction."),
 	)
-	// What Confluent's serializers do besides: without it values would be laid out otherwise, or go out without the
-	// rules, such as those that encrypt fields, that a user believes in force. A schema that has such is refused
-	// when a value is to be written or read by it.
+	// Features of Confluent's serializers that are not supported: without them values would be encoded in another way,
+	// or written without rules that a user relies on, such as encryption.
 	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
 	for n, what := range []string{"key", "value"} {
 		t.DeclareUnsupported(setting.Define(IDSerializers[n], wit.KindClass, wit.Low, setting.Default(prefixed),
 			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
 				"headers."), prefixed)
 	}
-	// harmless is Confluent's default, which files that were generated write out.
-	later := func(name, harmless, documentation string, rules ...wit.Rule) {
+	unsupported := func(name, harmless, documentation string, rules ...wit.Rule) {
+		// Confluent's default
 		t.DeclareUnsupported(setting.Define(name, wit.KindString, wit.Low, nil, documentation, rules...), harmless)
 	}
-	later("rule.executors", "", "Rules of schemas to run with each value.")
-	later("use.latest.with.metadata", "", "Write by the newest schema of the subject that has these metadata.")
-	later("proxy.host", "", "Host of an HTTP proxy in front of the registry.",
+	unsupported("rule.executors", "", "Rules of schemas to run with each value.")
+	unsupported("use.latest.with.metadata", "", "Write with the newest schema of the subject that has these metadata.")
+	unsupported("proxy.host", "", "Host of an HTTP proxy in front of the registry.",
 		setting.Alias("schema.registry.proxy.host"))
-	later("proxy.port", "-1", "Its port.", setting.Alias("schema.registry.proxy.port"))
+	unsupported("proxy.port", "-1", "Its port.", setting.Alias("schema.registry.proxy.port"))
 	return t
 }

@@ -1,7 +1,6 @@
-// Package registry asks a schema registry with Confluent's API
+// Package registry is a client of schema registries with Confluent's API
 // (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
-// Redpanda's. A registry that is away is asked again until it is back, however long that takes; what it refuses is an
-// [Refused] that says whose fault it is.
+// Redpanda's. Requests are repeated without limit while a registry is unavailable; a [RejectedError] is permanent.
 package registry
 
 import (
@@ -30,31 +29,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds on what a registry may do.
 const (
-	// maxAnswerBytes is how long an answer may be.
-	maxAnswerBytes = 16 << 20
-	// maxReferences is how many further schemas one may refer to, directly or not.
-	maxReferences = 1000
-	// answerWithin is how long one request may take.
-	answerWithin = 30 * time.Second
-	// firstPause and maxPause are the time between two tries, which doubles.
-	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second
+	maxResponseBytes     = 16 << 20
+	maxReferences        = 1000 // schemas that one schema refers to, directly or not
+	requestTimeout       = 30 * time.Second
+	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second // between tries, doubling
+	maxMessageBytes      = 1000                                     // of a response in errors
 )
 
-// Settings are those of a converter that say where the registry is and how it is asked, by Confluent's names without
-// the converter's prefix.
+// Settings are a converter's settings for the registry.
 type Settings struct {
-	// URLs are of `schema.registry.url`: the first that answers is taken.
-	URLs []string
-	// User and Password of `basic.auth.user.info`, or of the URL; Token of `bearer.auth.token`.
+	URLs []string // of `schema.registry.url`; the first one that responds is used
+	// User and Password are from `basic.auth.user.info` or the URL, Token from `bearer.auth.token`.
 	User, Password, Token string
-	// Security are the settings below `schema.registry.ssl.`, by their names without `schema.registry.`.
+	// Security has the settings below `schema.registry.ssl.`, named without `schema.registry.`.
 	Security map[string]string
 }
 
-// Declared are the settings, for the declaration of a converter.
-func Declared() []wit.ConfigKey {
+func SettingKeys() []wit.ConfigKey {
 	text := func(name, value, documentation string, rules ...wit.Rule) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Medium, &value, documentation, rules...)
 	}
@@ -62,114 +54,113 @@ func Declared() []wit.ConfigKey {
 		return setting.Define(name, wit.KindPassword, wit.Medium, nil, documentation, rules...)
 	}
 	return []wit.ConfigKey{
-		setting.Define("schema.registry.url", wit.KindList, wit.High, nil, "Addresses of the schema registry, "+
-			"http:// or https://; the first that answers is asked.", setting.Required()),
-		text("basic.auth.credentials.source", "URL", "Where user and password stand: in the address, or in "+
-			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO"),
+		setting.Define("schema.registry.url", wit.KindList, wit.High, nil,
+			"URLs of the schema registry, http:// or https://; the first one that responds is used.",
+			setting.Required()),
+		text("basic.auth.credentials.source", "URL", "Source of user and password: the URL, or basic.auth.user.info.",
+			setting.Allowed("URL", "USER_INFO"),
 			setting.Alias("schema.registry.basic.auth.credentials.source")),
-		secret("basic.auth.user.info", "User and password with a colon between.",
+		secret("basic.auth.user.info", "User and password, separated by a colon.",
 			setting.Alias("schema.registry.basic.auth.user.info")),
-		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Where the token stands: in bearer.auth.token.",
+		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Source of the token: bearer.auth.token.",
 			setting.Allowed("STATIC_TOKEN"), setting.Alias("schema.registry.bearer.auth.credentials.source")),
-		secret("bearer.auth.token", "Token that goes with each request.",
+		secret("bearer.auth.token", "Token that is sent with each request.",
 			setting.Alias("schema.registry.bearer.auth.token")),
-		setting.Define(security+"{name}", wit.KindString, wit.Low, nil, "Kafka's settings of TLS, for the registry: "+
-			"ssl.truststore.location and so on."),
+		setting.Define(security+"{name}", wit.KindString, wit.Low, nil,
+			"Kafka's TLS settings for the registry, such as ssl.truststore.location."),
 	}
 }
 
-// security is the prefix of settings of TLS, with what follows it as Kafka's clients have it.
+// security begins the TLS settings, which continue with the names of Kafka's clients.
 const security = "schema.registry.ssl."
 
-// Parse reads the settings of a converter, which are right by their declarations.
-func Parse(v setting.Values) (s Settings, err error) {
-	for _, item := range v.List("schema.registry.url") {
-		u, err := url.Parse(item)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return s, errors.New("Invalid value for configuration schema.registry.url: expected http:// or https:// " +
+func Parse(values setting.Values) (settings Settings, err error) {
+	for _, item := range values.List("schema.registry.url") {
+		address, err := url.Parse(item)
+		if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" {
+			return settings, errors.New("Invalid value for configuration schema.registry.url: expected http:// or " +
+				"https:// " +
 				"and a host, and commas between several")
 		}
-		if u.User != nil {
-			s.User = u.User.Username()
-			s.Password, _ = u.User.Password()
-			u.User = nil
+		if address.User != nil {
+			settings.User = address.User.Username()
+			settings.Password, _ = address.User.Password()
+			address.User = nil
 		}
-		s.URLs = append(s.URLs, strings.TrimSuffix(u.String(), "/"))
+		settings.URLs = append(settings.URLs, strings.TrimSuffix(address.String(), "/"))
 	}
-	if v.Lower("basic.auth.credentials.source") == "user_info" {
+	if values.Lower("basic.auth.credentials.source") == "user_info" {
 		var ok bool
-		if s.User, s.Password, ok = strings.Cut(v.String("basic.auth.user.info"), ":"); !ok {
-			return s, errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a " +
+		if settings.User, settings.Password, ok = strings.Cut(values.String("basic.auth.user.info"), ":"); !ok {
+			return settings, errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a " +
 				"password with a colon between, since basic.auth.credentials.source=USER_INFO")
 		}
 	}
-	s.Token = v.String("bearer.auth.token")
-	if ssl := v.WithPrefix(security); len(ssl) > 0 {
-		s.Security = make(map[string]string, len(ssl))
+	settings.Token = values.String("bearer.auth.token")
+	if ssl := values.WithPrefix(security); len(ssl) > 0 {
+		settings.Security = make(map[string]string, len(ssl))
 		for name, value := range ssl {
-			s.Security["ssl."+name] = value
+			settings.Security["ssl."+name] = value
 		}
 	}
-	return s, nil
+	return settings, nil
 }
 
-// Refused is what a registry does not do.
-type Refused struct {
-	// Status is of HTTP, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409
-	// incompatible, 42201 invalid schema.
+// RejectedError is a request that the registry rejects, or a schema that is not supported.
+type RejectedError struct {
+	// Status is the HTTP status, Code Confluent's error code, such as 40401 (no subject), 40403 (no schema), 409
+	// (incompatible).
 	Status, Code int
 	Text         string
 }
 
-func (e *Refused) Error() string { return e.Text }
+func (e *RejectedError) Error() string { return e.Text }
 
-// NotFound tells that there is no such subject, version or schema.
-func (e *Refused) NotFound() bool { return e.Status == http.StatusNotFound }
+func (e *RejectedError) IsNotFound() bool { return e.Status == http.StatusNotFound }
 
-// Client asks one registry. It is safe for use by several goroutines.
+// Client is safe for concurrent use.
 type Client struct {
-	api *sr.Client
-	log *slog.Logger
-	at  string
-	// known are the credentials, which are shown in no answer.
-	known secret.Redactor
+	api     *sr.Client
+	log     *slog.Logger
+	address string
+	secrets secret.Redactor // removed from all messages
 
-	partner away.Partner
-	mu      sync.Mutex
-	why     string // the error of the last try that failed
+	partner   away.Partner
+	mu        sync.Mutex
+	lastError string // of the present outage
 }
 
-// Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the
-// system's roots.
-func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
+// Open sends nothing. secure returns the TLS configuration for a host of the settings; nil means the system's roots.
+func Open(settings Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
 	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
 	if secure != nil {
-		for _, at := range s.URLs {
+		for _, at := range settings.URLs {
 			if u, err := url.Parse(at); err == nil {
 				t.hosts[u.Host] = newTransport(secure(u.Hostname()))
 			}
 		}
 	}
-	return OpenWith(s, t, log)
+	return OpenWith(settings, t, log)
 }
 
-// OpenWith is [Open] with another way of sending requests.
-func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
-	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send,
-		Timeout: answerWithin, CheckRedirect: secret.Redirect})}
+// OpenWith is [Open] with a transport.
+func OpenWith(settings Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
+	options := []sr.ClientOpt{sr.URLs(settings.URLs...), sr.UserAgent("culvert"),
+		sr.HTTPClient(&http.Client{Transport: send,
+			Timeout: requestTimeout, CheckRedirect: secret.Redirect})}
 	switch {
-	case s.Token != "":
-		options = append(options, sr.BearerToken(s.Token))
-	case s.User != "":
-		options = append(options, sr.BasicAuth(s.User, s.Password))
+	case settings.Token != "":
+		options = append(options, sr.BearerToken(settings.Token))
+	case settings.User != "":
+		options = append(options, sr.BasicAuth(settings.User, settings.Password))
 	}
 	api, err := sr.NewClient(options...)
-	c := &Client{api: api, log: log, at: strings.Join(s.URLs, ", ")}
-	c.known.Add(s.Password, s.Token)
+	c := &Client{api: api, log: log, address: strings.Join(settings.URLs, ", ")}
+	c.secrets.Add(settings.Password, settings.Token)
 	return c, err
 }
 
-// transport bounds answers, and keeps the certificates that are for the registry from hosts that it leads to.
+// transport bounds responses, and uses client certificates only for hosts of the settings, not for redirects.
 type transport struct {
 	plain *http.Transport
 	hosts map[string]*http.Transport
@@ -189,68 +180,65 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := to.RoundTrip(r)
 	if err == nil {
-		answer.Body = &limited{answer.Body, maxAnswerBytes}
+		answer.Body = &limitedBody{answer.Body, maxResponseBytes}
 	}
 	return answer, err
 }
 
-type limited struct {
+type limitedBody struct {
 	io.ReadCloser
-	left int
+	remaining int
 }
 
-func (l *limited) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxAnswerBytes)
+func (l *limitedBody) Read(p []byte) (int, error) {
+	if l.remaining <= 0 {
+		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxResponseBytes)
 	}
-	n, err := l.ReadCloser.Read(p[:min(len(p), l.left)])
-	l.left -= n
+	n, err := l.ReadCloser.Read(p[:min(len(p), l.remaining)])
+	l.remaining -= n
 	return n, err
 }
 
-// Away says since when and why the registry does not answer, "" when it does; for the connector's status.
-func (c *Client) Away() string {
+// Outage describes the present outage for the connector's status, "" for none.
+func (c *Client) Outage() string {
 	since := c.partner.Since()
 	if since.IsZero() {
 		return ""
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at, since.UTC().Format(time.RFC3339),
-		c.why)
+	return fmt.Sprintf("the schema registry %s has not responded since %s: %s", c.address,
+		since.UTC().Format(time.RFC3339),
+		c.lastError)
 }
 
-// Kind is of which language a schema is.
 type Kind = sr.SchemaType
 
-// Languages of schemas.
 const (
 	Avro = sr.TypeAvro
 	JSON = sr.TypeJSON
 )
 
-// Text is a schema's, and the name by which the schema that refers to it does so.
-type Text struct{ Name, Text string }
+// NamedSchema is the text of a schema, with the name by which another schema refers to it.
+type NamedSchema struct{ Name, Text string }
 
-// Direction is which way the values of a schema go, which decides the rules that would have to run with them.
+// Direction is the direction of values, which decides the rules that apply to them.
 type Direction string
 
-// Directions of values, by the mode of the rules that do not run with them.
+// The values are the modes of the rules that do not apply to the direction.
 const (
 	Written Direction = "READ"
 	Read    Direction = "WRITE"
 )
 
-// found is an answer about a schema. sr has no rules for the whole payload, and gives up at a mode that it does not
-// know, so that rules are read here.
-type found struct {
+// schemaResponse decodes rules itself: sr does not have those for the whole payload, and rejects unknown modes.
+type schemaResponse struct {
 	sr.SubjectSchema
-	Rules *ruleSet `json:"ruleSet"` // stands before the embedded one
+	Rules *ruleSet `json:"ruleSet"` // hides the embedded field
 }
 
-// ruleSet holds the rules that run with each value, by Confluent's names: those of fields and messages, and those of
-// the whole payload. Those that migrate values run for readers that ask for another version than the value's, as none
-// here does.
+// ruleSet has the rules that apply to values, by Confluent's names. Migration rules are for readers of another version
+// than the value's, which we are not.
 type ruleSet struct {
 	DomainRules, EncodingRules []rule
 }
@@ -260,58 +248,56 @@ type rule struct {
 	Disabled         bool
 }
 
-// refuse is the answer's [Refused] where its schema, which what names, has a rule that would have to run with values
-// that go this way.
-func (f *found) refuse(what string, way Direction) error {
+// checkRules returns a [RejectedError] if a rule applies to values of this direction: rules are not supported.
+func (f *schemaResponse) checkRules(what string, way Direction) error {
 	if f.Rules == nil {
 		return nil
 	}
 	for _, r := range slices.Concat(f.Rules.DomainRules, f.Rules.EncodingRules) {
 		if !r.Disabled && r.Mode != string(way) {
-			does := "go out"
+			action := "be written"
 			if way == Read {
-				does = "be read"
+				action = "be read"
 			}
-			return &Refused{Text: fmt.Sprintf("%s has the rule %q of type %q, which is not built: values would %s "+
-				"without it", what, shown.LineUpTo(r.Name, maxSaid), shown.LineUpTo(r.Type, maxSaid), does)}
+			return &RejectedError{Text: fmt.Sprintf(
+				"%s has the rule %q of type %q, which is not built: values would %s "+
+					"without it", what, shown.LineUpTo(r.Name, maxMessageBytes), shown.LineUpTo(r.Type, maxMessageBytes),
+				action)}
 		}
 	}
 	return nil
 }
 
-// Register returns the id of a schema under a subject, registering it where it is new. The registry may add rules to
-// it, by the subject's configuration; with such as would run with what is written it is [Refused]. Registries that
-// answer with an id alone do not tell.
+// Register registers a schema under a subject and returns its ID. The registry may add rules to it. Registries that
+// respond with an ID alone do not report them.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	f, err := c.find(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
-		&sr.Schema{Schema: text, Type: kind}, normalize, true)
+	f, err := c.find(ctx, schemaRequest{what: "register the schema of " + subject, method: http.MethodPost,
+		path: subjectPath(subject) + "/versions", schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
-		err = f.refuse("the schema of "+subject, Written)
+		err = f.checkRules("the schema of "+subject, Written)
 	}
 	return f.ID, err
 }
 
-// Lookup returns the id of a schema that is registered under a subject; one with rules for what is written is
-// [Refused].
+// Lookup returns the ID of a registered schema.
 func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
-		&sr.Schema{Schema: text, Type: kind}, normalize, true)
+	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
+		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
-		err = f.refuse("the schema of "+subject, Written)
+		err = f.checkRules("the schema of "+subject, Written)
 	}
 	return f.ID, err
 }
 
-// Version returns which version of a subject a schema is.
 func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
-	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
-		&sr.Schema{Schema: text, Type: kind}, false, true)
+	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
+		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}})
 	return f.Version, err
 }
 
-// Ping returns nil if the registry answers this client, asked once. That it does not know the request is an answer.
+// Ping sends one request. A registry that does not support it still responds.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.api.SupportedTypes(ctx)
 	answer, _ := errors.AsType[*sr.ResponseError](err)
@@ -319,163 +305,167 @@ func (c *Client) Ping(ctx context.Context) error {
 	case err == nil, answer != nil && answer.StatusCode == http.StatusNotFound:
 		return nil
 	case answer != nil:
-		return fmt.Errorf("schema registry %s: status %d: %s", c.at, answer.StatusCode, c.said(answer))
+		return fmt.Errorf("schema registry %s: status %d: %s", c.address, answer.StatusCode, c.message(answer))
 	}
-	return fmt.Errorf("schema registry %s: %s", c.at, c.shown(err.Error()))
+	return fmt.Errorf("schema registry %s: %s", c.address, c.printable(err.Error()))
 }
 
-// Latest returns the newest schema of a subject; one with rules for what is written, such as those that encrypt fields,
-// is [Refused].
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
-	f, err := c.find(ctx, "get the newest schema of "+subject, http.MethodGet, subjectPath(subject)+"/versions/latest",
-		nil, false, true)
+	f, err := c.find(ctx, schemaRequest{what: "get the newest schema of " + subject, method: http.MethodGet,
+		path: subjectPath(subject) + "/versions/latest"})
 	if err == nil {
-		err = f.refuse("the newest schema of "+subject, Written)
+		err = f.checkRules("the newest schema of "+subject, Written)
 	}
 	return f.ID, f.Schema.Schema, err
 }
 
-// Schema returns the schema of an id, after those that it refers to, each after its own; one with rules for values
-// that go this way is [Refused].
-func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []Text, kind Kind, err error) {
+// Schema returns the schema of an ID, after those that it refers to.
+func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []NamedSchema, kind Kind, err error) {
 	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
 }
 
-// SchemaOf returns the schema of a GUID as [Client.Schema] does.
-func (c *Client) SchemaOf(ctx context.Context, guid string, way Direction) (texts []Text, kind Kind, err error) {
+func (c *Client) SchemaByGUID(ctx context.Context, guid string, way Direction) (texts []NamedSchema, kind Kind,
+	err error) {
 	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), way)
 }
 
-func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []Text, kind Kind, err error) {
-	f, err := c.find(ctx, "get "+what, http.MethodGet, path, nil, false, false)
+func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []NamedSchema, kind Kind,
+	err error) {
+	f, err := c.find(ctx, schemaRequest{what: "get " + what, method: http.MethodGet, path: path, withoutID: true})
 	if err == nil {
-		err = f.refuse(what, way)
+		err = f.checkRules(what, way)
 	}
 	if err != nil {
 		return nil, kind, err
 	}
-	texts, err = c.with(ctx, what, f.Schema)
+	texts, err = c.withReferences(ctx, what, f.Schema)
 	return texts, f.Type, err
 }
 
 func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(subject) }
 
-// find asks for one schema, giving the registry a schema where there is one. withID: an answer that calls itself a
-// success and has no id, such as a gateway's, is none.
-func (c *Client) find(ctx context.Context, what, method, path string, give *sr.Schema, normalize, withID bool) (f found,
-	err error) {
-	err = c.ask(ctx, what, func(ctx context.Context) error {
-		if normalize {
+// schemaRequest is a request for one schema, which is sent as the body if it is set.
+type schemaRequest struct {
+	what, method, path string // what names the request in errors
+	schema             *sr.Schema
+	normalize          bool
+	withoutID          bool // the response has no ID; otherwise one without, such as a gateway's, is an error
+}
+
+func (c *Client) find(ctx context.Context, request schemaRequest) (response schemaResponse, err error) {
+	err = c.retry(ctx, request.what, func(ctx context.Context) error {
+		if request.normalize {
 			ctx = sr.WithParams(ctx, sr.Normalize)
 		}
 		var body any
-		if give != nil {
-			body = give
+		if request.schema != nil {
+			body = request.schema
 		}
-		f = found{}
-		if err := c.api.Do(ctx, method, path, body, &f); err != nil {
+		response = schemaResponse{}
+		if err := c.api.Do(ctx, request.method, request.path, body, &response); err != nil {
 			return err
 		}
-		if withID && (f.ID <= 0 || f.ID > math.MaxInt32) {
-			return fmt.Errorf("the answer has no id of a schema: expected 1 to %d, found %d", math.MaxInt32, f.ID)
+		if !request.withoutID && (response.ID <= 0 || response.ID > math.MaxInt32) {
+			return fmt.Errorf("the response has no schema ID: expected 1 to %d, found %d", math.MaxInt32,
+				response.ID)
 		}
 		return nil
 	})
-	return f, err
+	return response, err
 }
 
-// with returns a schema after those that it refers to.
-func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts []Text, err error) {
-	seen := map[string]bool{}
-	var follow func(references []sr.SchemaReference) error
-	follow = func(references []sr.SchemaReference) error {
-		for _, r := range references {
-			key := fmt.Sprint(r.Subject, "\x00", r.Version)
-			if seen[key] {
-				continue
-			}
-			if seen[key] = true; len(seen) > maxReferences {
-				return &Refused{Text: fmt.Sprintf("%s refers to more than %d others", what, maxReferences)}
-			}
-			var schema sr.Schema
-			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
-				func(ctx context.Context) error {
-					found, err := c.api.SchemaByVersion(ctx, r.Subject, r.Version)
-					schema = found.Schema
-					return err
-				})
-			if err == nil {
-				err = follow(schema.References)
-			}
-			if err != nil {
-				return err
-			}
-			texts = append(texts, Text{r.Name, schema.Schema})
-		}
-		return nil
-	}
-	if err := follow(found.References); err != nil {
+// withReferences returns a schema after those that it refers to.
+func (c *Client) withReferences(ctx context.Context, what string, schema sr.Schema) ([]NamedSchema, error) {
+	r := referenceResolver{client: c, what: what, seen: map[string]bool{}}
+	if err := r.add(ctx, schema.References); err != nil {
 		return nil, err
 	}
-	return append(texts, Text{Text: found.Schema}), nil
+	return append(r.found, NamedSchema{Text: schema.Schema}), nil
 }
 
-// ask does one thing until the registry has said yes or no.
-func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
+// referenceResolver requests the schemas that a schema refers to, each once, and referenced ones first.
+type referenceResolver struct {
+	client *Client
+	what   string // names the schema in errors
+	seen   map[string]bool
+	found  []NamedSchema
+}
+
+func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaReference) error {
+	for _, reference := range references {
+		key := fmt.Sprint(reference.Subject, "\x00", reference.Version)
+		if r.seen[key] {
+			continue
+		}
+		if r.seen[key] = true; len(r.seen) > maxReferences {
+			return &RejectedError{Text: fmt.Sprintf("%s refers to more than %d others", r.what, maxReferences)}
+		}
+		var schema sr.Schema
+		err := r.client.retry(ctx, fmt.Sprintf("get version %d of %s", reference.Version, reference.Subject),
+			func(ctx context.Context) error {
+				response, err := r.client.api.SchemaByVersion(ctx, reference.Subject, reference.Version)
+				schema = response.Schema
+				return err
+			})
+		if err == nil {
+			err = r.add(ctx, schema.References)
+		}
+		if err != nil {
+			return err
+		}
+		r.found = append(r.found, NamedSchema{reference.Name, schema.Schema})
+	}
+	return nil
+}
+
+func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began, err := time.Now(), do(ctx)
-		refused := &Refused{}
 		var answer *sr.ResponseError
-		var elsewhere *secret.RedirectError
+		var redirect *secret.RedirectError
 		switch {
 		case err == nil:
-			c.markBack(began)
+			c.recordAnswer(began)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.As(err, &elsewhere):
-			c.markBack(began)
-			return &Refused{Text: fmt.Sprintf("schema registry %s: %s: %v", c.at, what, elsewhere)}
-		case errors.As(err, &answer) && !again(answer.StatusCode):
-			c.markBack(began)
-			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
-			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode,
-				c.said(answer))
-			return refused
+		case errors.As(err, &redirect):
+			c.recordAnswer(began)
+			return &RejectedError{Text: fmt.Sprintf("schema registry %s: %s: %v", c.address, what, redirect)}
+		case errors.As(err, &answer) && !isTemporary(answer.StatusCode):
+			c.recordAnswer(began)
+			return &RejectedError{Status: answer.StatusCode, Code: answer.ErrorCode, Text: fmt.Sprintf(
+				"schema registry %s: %s: status %d: %s", c.address, what, answer.StatusCode, c.message(answer))}
 		}
-		c.markAway(began, what, c.shown(err.Error()))
+		c.recordOutage(began, what, c.printable(err.Error()))
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// again: a status by which the registry, or what stands before it, says that it cannot answer now.
-func again(status int) bool {
+func isTemporary(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests ||
 		status == http.StatusRequestTimeout
 }
 
-// maxSaid is how much of an answer an error says.
-const maxSaid = 1000
-
-func (c *Client) said(answer *sr.ResponseError) string {
-	return c.shown(cmp.Or(answer.Message, string(answer.Raw)))
+func (c *Client) message(answer *sr.ResponseError) string {
+	return c.printable(cmp.Or(answer.Message, string(answer.Raw)))
 }
 
-// shown is a text of the registry as it may be shown.
-func (c *Client) shown(text string) string { return shown.LineUpTo(c.known.Redact(text), maxSaid) }
+func (c *Client) printable(text string) string {
+	return shown.LineUpTo(c.secrets.Redact(text), maxMessageBytes)
+}
 
-// markAway notes that a try has failed. It logs an outage once, however many callers ask.
-func (c *Client) markAway(began time.Time, what, why string) {
+// recordOutage logs an outage once for all concurrent requests.
+func (c *Client) recordOutage(began time.Time, what, why string) {
 	c.mu.Lock()
-	c.why = why
+	c.lastError = why
 	c.mu.Unlock()
-	c.partner.Lost(c.log, began, "", "the schema registry does not answer and is asked again until it does",
-		"registry", c.at, "for", what, "error", why)
+	c.partner.Lost(c.log, began, "", "the schema registry does not respond; retrying until it does",
+		"registry", c.address, "for", what, "error", why)
 }
 
-// markBack notes that the registry has answered.
-func (c *Client) markBack(began time.Time) {
-	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.at)
+func (c *Client) recordAnswer(began time.Time) {
+	c.partner.Back(c.log, began, "the schema registry responds again", "registry", c.address)
 }

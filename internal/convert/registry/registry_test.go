@@ -32,7 +32,7 @@ func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Clie
 	for name, value := range given {
 		settings = append(settings, wit.Setting{Name: name, Value: value})
 	}
-	s, err := Parse(setting.NewTable(Declared()...).Values(settings))
+	s, err := Parse(setting.NewTable(SettingKeys()...).Values(settings))
 	require.NoError(t, err)
 	c, err := Open(s, nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestReferencesAreBounded(t *testing.T) {
 		json.NewEncoder(w).Encode(sr.SubjectSchema{Subject: "s", Version: 1, ID: n + 1, Schema: s})
 	}, nil)
 	texts, kind, err := c.Schema(t.Context(), 1, Read)
-	want := []Text{{"a", `"text 3"`}, {"a", `"text 2"`}, {"a", `"text 1"`}, {"", `"text 0"`}}
+	want := []NamedSchema{{"a", `"text 3"`}, {"a", `"text 2"`}, {"a", `"text 1"`}, {"", `"text 0"`}}
 	if err != nil || kind != Avro || !slices.Equal(texts, want) {
 		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
 	}
@@ -74,9 +74,9 @@ func TestAnswersAreBounded(t *testing.T) {
 			}
 		}
 	}, nil)
-	body := &limited{io.NopCloser(neverEnding{}), maxAnswerBytes}
-	if n, err := io.Copy(io.Discard, body); n != maxAnswerBytes || err == nil {
-		t.Errorf("expected %d bytes and an error, found %d, %v", maxAnswerBytes, n, err)
+	body := &limitedBody{io.NopCloser(neverEnding{}), maxResponseBytes}
+	if n, err := io.Copy(io.Discard, body); n != maxResponseBytes || err == nil {
+		t.Errorf("expected %d bytes and an error, found %d, %v", maxResponseBytes, n, err)
 	}
 	err := c.api.Do(t.Context(), http.MethodGet, "/subjects", nil, nil)
 	assert.Error(t, err, "more than 16777216 bytes")
@@ -105,8 +105,8 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 				http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
 			}, given)
 			_, _, err := c.Schema(t.Context(), 1, Read)
-			var refused *Refused
-			if !errors.As(err, &refused) || !refused.NotFound() {
+			var refused *RejectedError
+			if !errors.As(err, &refused) || !refused.IsNotFound() {
 				t.Errorf("expected the other host's answer, found %v", err)
 			}
 			want := "Basic dTpwOnE="
@@ -138,14 +138,14 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 		c, err := Open(s, nil, log.Logger(slog.LevelDebug))
 		require.NoError(t, err)
 		go func() { // who is away is asked until somebody wants no more
-			for c.Away() == "" && ctx.Err() == nil {
+			for c.Outage() == "" && ctx.Err() == nil {
 				runtime.Gosched()
 			}
 			cancel()
 		}()
 		_, _, err = c.Schema(ctx, 1, Read)
 		cancel()
-		said := fmt.Sprint(err, c.Away(), log.String())
+		said := fmt.Sprint(err, c.Outage(), log.String())
 		for _, hidden := range []string{"gehe/im+42", "gehe%2Fim%2B42", "cmVhZGVyOmdlaGUvaW0rNDI=", "\x1b"} {
 			if strings.Contains(said, hidden) {
 				t.Errorf("status %d: expected %q hidden, found %s", status, hidden, said)
@@ -159,7 +159,7 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 
 // Confluent's client takes its own settings after `schema.registry.` as well, where many files have them.
 func TestSettingsBehindThePrefix(t *testing.T) {
-	table := setting.NewTable(Declared()...)
+	table := setting.NewTable(SettingKeys()...)
 	for _, prefix := range []string{"", "schema.registry."} {
 		v := table.Values([]wit.Setting{{Name: "schema.registry.url", Value: "https://r"},
 			{Name: prefix + "basic.auth.credentials.source", Value: "USER_INFO"},

@@ -1,6 +1,6 @@
 // Package embedded is a Kafka broker in this process for development and tests: kfake, with data that survives a kill
-// and groups that stay alive. broker.go: [Broker]; folder.go: its folder, [Find] and [Attach]; members.go: heartbeats
-// for members that wait for a response, which kfake would remove.
+// and members that kfake would remove while they wait. broker.go, listener.go: [Broker]; folder.go: its folder, [Find]
+// and [Attach]; members.go: heartbeats for members that wait for a response.
 //
 // Invariants: one broker at a time owns a folder. Acknowledged records are on disk. Nothing is compacted or expires.
 package embedded
@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,132 +37,130 @@ const (
 	lastPort  = 9191
 )
 
-// Options of an embedded broker.
 type Options struct {
-	// Dir is created if missing and owned by one broker at a time.
-	Dir string
+	Dir string // Dir is created if missing and owned by one broker at a time.
 	// Listen is HOST:PORT; "" is 127.0.0.1 with the first free port from 9092 to 9191. Port 0 is any free one, an
 	// empty host all interfaces.
 	Listen string
 	// Advertised is the host or HOST:PORT for clients. Default: the listener's, or the machine's name for all
 	// interfaces.
 	Advertised string
-	// Hidden keeps the address out of broker.json.
-	Hidden bool
-	// Logger may be nil.
-	Logger *slog.Logger
+	Hidden     bool         // Hidden keeps the address out of broker.json.
+	Logger     *slog.Logger // Logger may be nil.
 }
 
-// Broker is an in-process Kafka broker of one node. It owns its goroutines until Close.
-//
-// Acknowledged records survive kill -9. Nothing is compacted or expires, whatever a topic's configuration: both lose
-// data here after a kill. Transactions do not survive a kill, so it cannot promise exactly-once.
+// Broker is an in-process Kafka broker of one node, which owns its goroutines until Close. Acknowledged records survive
+// kill -9; transactions do not, so it cannot promise exactly-once. Nothing is compacted or expires, whatever a topic's
+// configuration says: both would lose data after a kill.
 type Broker struct {
-	addr string
-	dir  string
-	// Cluster is for tests that make the broker misbehave.
-	Cluster   *kfake.Cluster
-	beats     *heartbeats
-	lock      *lock.Lock
-	announced bool
+	addr       string
+	dir        string
+	Cluster    *kfake.Cluster // Cluster is for tests that make the broker misbehave.
+	heartbeats *heartbeats
+	lock       *lock.Lock
+	announced  bool
 
 	close sync.Once
 	err   error
 }
 
-// Open locks the folder, replays it and listens. After a kill -9 each written partition is held in memory during
-// replay.
-func Open(o Options) (*Broker, error) {
-	log := o.Logger
+// Open locks the folder, reads its data and listens. Reading needs memory for a whole partition after a kill -9.
+func Open(options Options) (*Broker, error) {
+	log := options.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	data := filepath.Join(o.Dir, "broker")
+	data := filepath.Join(options.Dir, "broker")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	locked, err := lockFolder(o.Dir)
+	locked, err := lockFolder(options.Dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := wholefile.CheckRegular(data); err != nil { // what is there is opened as it is, and a pipe waits for ever
-		locked.Release()
-		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
-	listener, err := listen(o.Listen, o.Advertised)
-	if err != nil {
-		locked.Release()
-		return nil, err
-	}
-	waiting := &waitingMembers{all: map[*memberConn]*waitingMember{}}
 	started := time.Now()
-	cluster, err := kfake.NewCluster(
-		kfake.NumBrokers(1),
-		kfake.DataDir(data),
-		kfake.SyncWrites(),
-		kfake.ClusterID(newClusterID()), // of a new folder; an old one keeps its own
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, waiting}, nil }),
-		kfake.DefaultNumPartitions(1),
-		kfake.AllowAutoTopicCreation(),
-		kfake.MaxVersions(versionsForJava()),
-		kfake.BrokerConfigs(nothingIsForgotten),
-		kfake.WithLogger(brokerLogger{log}),
-	)
+	b, err := start(options, data, log)
 	if err != nil {
-		listener.Close()
 		locked.Release()
-		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
+		return nil, err
 	}
-	keepAutoCreated(cluster)
-	beats, err := startHeartbeats(waiting, cluster, listener.bound(), log)
-	if err != nil {
-		cluster.Close()
-		locked.Release()
-		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
+	b.lock = locked
 	debug.FreeOSMemory()
-
-	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, Cluster: cluster, beats: beats, lock: locked,
-		announced: !o.Hidden}
 	if b.announced {
-		if err := announce(o.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()}); err != nil {
+		if err := writeAnnouncement(options.Dir, announcement{Address: b.addr, PID: os.Getpid(),
+			Started: started.UTC()}); err != nil {
 			b.announced = false
 			b.Close()
 			return nil, err
 		}
 	}
-	log.Info("embedded Kafka broker, for trying out: use Apache Kafka in production", "address", b.addr, "folder", data,
+	log.Info("embedded Kafka broker started, for development only: use Apache Kafka in production", "address", b.addr,
+		"folder", data,
 		"opened in", time.Since(started).Round(time.Millisecond))
 	return b, nil
 }
 
-// Addr returns the HOST:PORT for clients.
+func start(options Options, data string, log *slog.Logger) (*Broker, error) {
+	// kfake opens what it finds in the folder, and would wait forever for a pipe.
+	if err := wholefile.CheckRegular(data); err != nil {
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	listener, err := listen(options.Listen, options.Advertised)
+	if err != nil {
+		return nil, err
+	}
+	waiting := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
+	cluster, err := kfake.NewCluster(
+		kfake.NumBrokers(1),
+		kfake.DataDir(data),
+		kfake.SyncWrites(),
+		kfake.ClusterID(newClusterID()), // for a new folder; an old one has an ID
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, waiting}, nil }),
+		kfake.DefaultNumPartitions(1),
+		kfake.AllowAutoTopicCreation(),
+		kfake.MaxVersions(javaCompatibleVersions()),
+		kfake.BrokerConfigs(neverDeleteConfigs),
+		kfake.WithLogger(brokerLogger{log}),
+	)
+	if err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
+	}
+	persistAutoCreatedTopics(cluster)
+	heartbeats, err := startHeartbeats(waiting, cluster, listener.localAddr(), log)
+	if err != nil {
+		cluster.Close()
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	return &Broker{addr: listener.Addr().String(), dir: options.Dir, Cluster: cluster, heartbeats: heartbeats,
+		announced: !options.Hidden}, nil
+}
+
 func (b *Broker) Addr() string { return b.addr }
 
-// Close removes the address from broker.json, stops the broker, and unlocks the folder.
 func (b *Broker) Close() error {
 	b.close.Do(func() {
 		if b.announced {
 			b.err = os.Remove(filepath.Join(b.dir, announcementFile))
 		}
-		b.beats.close()
+		b.heartbeats.close()
 		b.Cluster.Close()
 		b.err = errors.Join(b.err, b.lock.Release())
 	})
 	return b.err
 }
 
-// nothingIsForgotten disables the cleaner, which loses data: compaction skips open transactions and loses keys when
-// killed, and an expired partition restarts at offset 0. Group offsets would expire after a week.
-var nothingIsForgotten = map[string]string{
+// neverDeleteConfigs disables the cleaner, which loses data: compaction loses keys when killed, an expired partition
+// restarts at offset 0. Group offsets would expire after a week.
+var neverDeleteConfigs = map[string]string{
 	"log.retention.ms":          "-1",
 	"log.cleaner.backoff.ms":    "3155760000000",
 	"offsets.retention.minutes": "52596000",
 }
 
-// versionsForJava limits two requests that fail in Java's admin client: createTopics ("id should be positive") and
-// describeTopics (NullPointerException).
-func versionsForJava() *kversion.Versions {
+// javaCompatibleVersions limits two requests that fail in Java's admin client: createTopics ("id should be positive")
+// and describeTopics (NullPointerException).
+func javaCompatibleVersions() *kversion.Versions {
 	v := kversion.Stable() // not Tip: without its features Java's transactions fail
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
 	v.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
@@ -176,15 +173,13 @@ func newClusterID() string {
 	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// keepAutoCreated stores auto-created topics at once; kfake does so only for topics created by name, and loses the
-// others in a kill.
-func keepAutoCreated(cluster *kfake.Cluster) {
+func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 	// kfake keeps state per connection that a control function saw, so the function is renewed periodically.
 	const renewAfter = 1000
 	var seen atomic.Int32
 	cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		if seen.Add(1) == renewAfter {
-			keepAutoCreated(cluster)
+			persistAutoCreatedTopics(cluster)
 			cluster.DropControl()
 		} else {
 			cluster.KeepControl()
@@ -195,109 +190,12 @@ func keepAutoCreated(cluster *kfake.Cluster) {
 		}
 		for _, topic := range metadata.Topics {
 			if topic.Topic != nil && *topic.Topic != "" && cluster.TopicInfo(*topic.Topic) == nil {
-				cluster.CreateTopic(*topic.Topic, -1, nil) // refused: the request itself answers why
+				cluster.CreateTopic(*topic.Topic, -1, nil) // on failure the response to the request has the reason
 			}
 		}
 		return nil, nil, false
 	})
 }
-
-func listen(where, advertised string) (*advertisedListener, error) {
-	if where == "" {
-		return listenNextFree(advertised)
-	}
-	host, port, err := net.SplitHostPort(where)
-	if err != nil {
-		return nil, fmt.Errorf("embedded broker: listen address: expected HOST:PORT, found %q", where)
-	}
-	if port != "0" && answers(net.JoinHostPort(loopbackFor(host), port)) {
-		return nil, fmt.Errorf("embedded broker: %s is taken: another program listens there", where)
-	}
-	l, err := net.Listen("tcp", where)
-	if err != nil {
-		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
-	return advertise(l, host, advertised)
-}
-
-func listenNextFree(advertised string) (*advertisedListener, error) {
-	var last error
-	for port := firstPort; port <= lastPort; port++ {
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		if answers(addr) {
-			continue
-		}
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			return advertise(l, "127.0.0.1", advertised)
-		}
-		last = err
-	}
-	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (last: %v)", firstPort, lastPort,
-		last)
-}
-
-// answers reports whether a process listens: some systems let us bind a narrower address next to a wildcard, which
-// would split clients between two brokers.
-func answers(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
-}
-
-func loopbackFor(host string) string {
-	if host == "" || isWildcard(host) {
-		return "127.0.0.1"
-	}
-	return host
-}
-
-func isWildcard(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || (ip != nil && ip.IsUnspecified())
-}
-
-func advertise(l net.Listener, host, advertised string) (*advertisedListener, error) {
-	bound := l.Addr().(*net.TCPAddr).Port
-	shown, port := advertised, strconv.Itoa(bound)
-	if h, p, err := net.SplitHostPort(advertised); err == nil {
-		shown, port = h, p
-	}
-	switch {
-	case shown != "":
-	case isWildcard(host):
-		name, err := os.Hostname()
-		if err != nil {
-			l.Close()
-			return nil, fmt.Errorf("embedded broker: listening on all interfaces needs an advertised host: %w", err)
-		}
-		shown = name
-	default:
-		shown = host
-	}
-	return &advertisedListener{l, advertisedAddr(net.JoinHostPort(shown, port))}, nil
-}
-
-type advertisedListener struct {
-	net.Listener
-	addr advertisedAddr
-}
-
-func (l *advertisedListener) Addr() net.Addr { return l.addr }
-
-// bound returns the address for this process.
-func (l *advertisedListener) bound() string {
-	bound := l.Listener.Addr().(*net.TCPAddr)
-	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
-}
-
-type advertisedAddr string
-
-func (advertisedAddr) Network() string  { return "tcp" }
-func (a advertisedAddr) String() string { return string(a) }
 
 type brokerLogger struct{ log *slog.Logger }
 

@@ -126,7 +126,7 @@ func TestFindBrokerDistinguishesFolders(t *testing.T) {
 	b := openTestBroker(t, mine)
 	b.Close()
 	b = openTestBroker(t, other)
-	require.NoError(t, announce(mine, announcement{Address: b.Addr(), PID: 1}))
+	require.NoError(t, writeAnnouncement(mine, announcement{Address: b.Addr(), PID: 1}))
 	if addr, running := Find(kafkatest.Context(t), mine); running {
 		t.Errorf("%s of another folder was taken for ours", addr)
 	}

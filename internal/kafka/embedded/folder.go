@@ -25,7 +25,7 @@ type announcement struct {
 	Started time.Time `json:"started"`
 }
 
-func announce(dir string, a announcement) error {
+func writeAnnouncement(dir string, a announcement) error {
 	text, err := json.Marshal(a)
 	if err == nil {
 		err = wholefile.Write(filepath.Join(dir, announcementFile), append(text, '\n'))
@@ -38,7 +38,7 @@ func announce(dir string, a announcement) error {
 
 const folderFileBytes = 64 << 10
 
-func announced(dir string) (announcement, bool) {
+func readAnnouncement(dir string) (announcement, bool) {
 	var a announcement
 	text, err := wholefile.Read(filepath.Join(dir, announcementFile), folderFileBytes)
 	if err != nil || json.Unmarshal(text, &a) != nil || a.Address == "" {
@@ -49,14 +49,14 @@ func announced(dir string) (announcement, bool) {
 
 // Find returns the address of the broker that runs on a folder, and verifies that it is this folder's.
 func Find(ctx context.Context, dir string) (addr string, running bool) {
-	a, ok := announced(dir)
+	found, ok := readAnnouncement(dir)
 	expected := folderClusterID(dir)
 	if !ok || expected == "" {
 		return "", false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.Address), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
+	client, err := kgo.NewClient(kgo.SeedBrokers(found.Address), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
 		kgo.DisableClientMetrics())
 	if err != nil {
 		return "", false
@@ -66,7 +66,7 @@ func Find(ctx context.Context, dir string) (addr string, running bool) {
 	if err != nil || id != expected {
 		return "", false
 	}
-	return a.Address, true
+	return found.Address, true
 }
 
 // Attach connects to the broker that runs on the folder, or opens the folder until done is called. It waits at most
@@ -79,7 +79,7 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 			return addr, func() error { return nil }, nil
 		}
 		if folderClusterID(dir) == "" {
-			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it holds no data of one", dir)
+			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it contains no broker data", dir)
 		}
 		b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0", Hidden: true, Logger: log})
 		if err == nil {
@@ -94,7 +94,6 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 	}
 }
 
-// folderClusterID returns the cluster ID of the folder's data, "" for none.
 func folderClusterID(dir string) string {
 	var meta struct {
 		ClusterID string `json:"cluster_id"`
@@ -106,7 +105,6 @@ func folderClusterID(dir string) string {
 	return meta.ClusterID
 }
 
-// ClusterID returns the ID of a client's cluster.
 func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
@@ -120,7 +118,7 @@ func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	return *response.ClusterID, nil
 }
 
-var errLocked = errors.New("another culvert has it")
+var errLocked = errors.New("another process has locked it")
 
 func lockFolder(dir string) (*lock.Lock, error) {
 	l, err := lock.Acquire(filepath.Join(dir, "broker.lock"))
@@ -130,9 +128,9 @@ func lockFolder(dir string) (*lock.Lock, error) {
 	case !errors.Is(err, lock.ErrLocked):
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	who := ""
-	if a, ok := announced(dir); ok {
-		who = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
+	owner := ""
+	if a, ok := readAnnouncement(dir); ok {
+		owner = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
 	}
-	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, errLocked, who)
+	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, errLocked, owner)
 }

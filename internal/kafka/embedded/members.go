@@ -43,70 +43,69 @@ const (
 // Invariants: a connection has at most one waiting member. Members, generations and timeouts belong to kfake; a
 // heartbeat for a removed member changes nothing.
 type waitingMembers struct {
-	mu  sync.Mutex
-	all map[*memberConn]*waitingMember
+	mu     sync.Mutex
+	byConn map[*memberConn]*waitingMember
 }
 
 type waitingMember struct {
 	group, id   string
-	instance    *string // group.instance.id; the first join of a member that has one brings no id
+	instance    *string // group.instance.id; its first join has no ID
 	correlation uint32  // of the request
-	closed      bool    // whether the connection is
-	heartbeats  int     // since then
+	closed      bool    // the connection is closed
+	heartbeats  int     // sent since then
 }
 
-func (w *waitingMembers) asked(conn *memberConn, m *waitingMember) {
+func (w *waitingMembers) add(conn *memberConn, m *waitingMember) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.all[conn] = m
+	w.byConn[conn] = m
 }
 
-func (w *waitingMembers) answered(conn *memberConn, correlation uint32) {
+func (w *waitingMembers) remove(conn *memberConn, correlation uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if m := w.all[conn]; m != nil && m.correlation == correlation {
-		delete(w.all, conn)
+	if m := w.byConn[conn]; m != nil && m.correlation == correlation {
+		delete(w.byConn, conn)
 	}
 }
 
-func (w *waitingMembers) closed(conn *memberConn) {
+func (w *waitingMembers) markClosed(conn *memberConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if m := w.all[conn]; m != nil {
+	if m := w.byConn[conn]; m != nil {
 		m.closed = true
 	}
 }
 
-func (w *waitingMembers) now() map[*memberConn]waitingMember {
+func (w *waitingMembers) snapshot() map[*memberConn]waitingMember {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := make(map[*memberConn]waitingMember, len(w.all))
-	for conn, m := range w.all {
+	all := make(map[*memberConn]waitingMember, len(w.byConn))
+	for conn, m := range w.byConn {
 		all[conn] = *m
 	}
 	return all
 }
 
-func (w *waitingMembers) heartbeated(conn *memberConn, was waitingMember) {
+func (w *waitingMembers) countHeartbeat(conn *memberConn, was waitingMember) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	m := w.all[conn]
+	m := w.byConn[conn]
 	if m == nil || m.correlation != was.correlation || !was.closed {
 		return
 	}
 	if m.heartbeats++; m.heartbeats == lastHeartbeats {
-		delete(w.all, conn)
+		delete(w.byConn, conn)
 	}
 }
 
 type heartbeats struct {
 	cluster *kfake.Cluster
-	client  *kgo.Client // of the same broker
-	end     context.CancelFunc
-	ended   chan struct{}
+	client  *kgo.Client // a client of this broker
+	cancel  context.CancelFunc
+	done    chan struct{}
 }
 
-// startHeartbeats needs the listener's address; the advertised one may be unreachable here.
 func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening string, log *slog.Logger,
 ) (*heartbeats, error) {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -121,12 +120,12 @@ func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening 
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &heartbeats{cluster, client, cancel, make(chan struct{})}
 	go func() {
-		defer close(h.ended)
+		defer close(h.done)
 		defer guard.Recover(log, "heartbeats for members that wait", nil)
 		for pause.For(ctx, waitingHeartbeat) == nil {
-			for conn, m := range waiting.now() {
+			for conn, m := range waiting.snapshot() {
 				if h.send(ctx, m) {
-					waiting.heartbeated(conn, m)
+					waiting.countHeartbeat(conn, m)
 				}
 			}
 		}
@@ -134,10 +133,10 @@ func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening 
 	return h, nil
 }
 
-// close must precede that of the cluster, which responds to nothing afterwards.
+// close must be called before the cluster is closed, which does not respond afterwards.
 func (h *heartbeats) close() {
-	h.end()
-	<-h.ended
+	h.cancel()
+	<-h.done
 	h.client.Close()
 }
 
@@ -177,12 +176,12 @@ func (l memberListener) Accept() (net.Conn, error) {
 type memberConn struct {
 	net.Conn
 	waiting *waitingMembers
-	request []byte // what kfake has not read yet of the last one
+	request []byte // the part of the last request that kfake has not read yet
 }
 
 func (c *memberConn) Read(p []byte) (int, error) {
 	if len(c.request) == 0 {
-		if err := c.next(); err != nil {
+		if err := c.readRequest(); err != nil {
 			return 0, err
 		}
 	}
@@ -191,8 +190,8 @@ func (c *memberConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads a request; memory grows with the received bytes.
-func (c *memberConn) next() error {
+// readRequest grows its buffer only with the received bytes.
+func (c *memberConn) readRequest() error {
 	var request bytes.Buffer
 	if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
 		return err
@@ -207,24 +206,23 @@ func (c *memberConn) next() error {
 	c.request = request.Bytes()
 	body := c.request[4:]
 	if len(body) < 2 || kmsg.RequestForKey(int16(binary.BigEndian.Uint16(body))) == nil {
-		return errors.New("expected the key of an API of Kafka's")
+		return errors.New("expected the key of a Kafka API")
 	}
-	if m := waitingBy(body); m != nil {
-		c.waiting.asked(c, m)
+	if m := waitingMemberOf(body); m != nil {
+		c.waiting.add(c, m)
 	}
 	return nil
 }
 
-// Write receives whole responses.
 func (c *memberConn) Write(p []byte) (int, error) {
 	if len(p) >= 8 {
-		c.waiting.answered(c, binary.BigEndian.Uint32(p[4:]))
+		c.waiting.remove(c, binary.BigEndian.Uint32(p[4:]))
 	}
 	return c.Conn.Write(p)
 }
 
 func (c *memberConn) Close() error {
-	c.waiting.closed(c)
+	c.waiting.markClosed(c)
 	return c.Conn.Close()
 }
 
@@ -233,16 +231,16 @@ func mayWait(request []byte) bool {
 	return key == kmsg.JoinGroup || key == kmsg.SyncGroup
 }
 
-// waitingBy returns the member that waits by a request, or nil. A header has key, version, correlation ID, client ID
-// and, in newer versions, tags.
-func waitingBy(request []byte) *waitingMember {
+// waitingMemberOf returns the member that waits for the response to a request, or nil. A header has key, version,
+// correlation ID, client ID and, in newer versions, tags.
+func waitingMemberOf(request []byte) *waitingMember {
 	if !mayWait(request) {
 		return nil
 	}
 	r := kbin.Reader{Src: request}
 	parsed := kmsg.RequestForKey(r.Int16())
 	parsed.SetVersion(r.Int16())
-	m := &waitingMember{correlation: r.Uint32()}
+	member := &waitingMember{correlation: r.Uint32()}
 	r.NullableString()
 	if parsed.IsFlexible() {
 		kmsg.SkipTags(&r)
@@ -252,9 +250,9 @@ func waitingBy(request []byte) *waitingMember {
 	}
 	switch parsed := parsed.(type) {
 	case *kmsg.JoinGroupRequest:
-		m.group, m.id, m.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
+		member.group, member.id, member.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
 	case *kmsg.SyncGroupRequest:
-		m.group, m.id, m.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
+		member.group, member.id, member.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
 	}
-	return m
+	return member
 }

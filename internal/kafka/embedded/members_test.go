@@ -308,24 +308,24 @@ func TestWhoWaitsIsRead(t *testing.T) {
 				format := kmsg.NewRequestFormatter(kmsg.FormatterClientID("client"))
 				first := format.AppendRequest(nil, other, 6)
 				whole := append(slices.Clone(first), format.AppendRequest(nil, request, 7)...)
-				waiting := &waitingMembers{all: map[*memberConn]*waitingMember{}}
+				waiting := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
 				conn := &memberConn{Conn: &inPieces{rest: whole, piece: piece}, waiting: waiting}
 				_, err := io.ReadFull(conn, make([]byte, len(first)))
 				require.NoError(t, err)
-				if len(waiting.now()) > 0 {
+				if len(waiting.snapshot()) > 0 {
 					t.Fatal("a member waits before its request was read")
 				}
 				rest, err := io.ReadAll(conn)
 				require.NoError(t, err)
 				assert.Equal(t, whole[len(first):], rest)
-				m := waiting.now()[conn]
+				m := waiting.snapshot()[conn]
 				named := m.instance != nil && *m.instance == instance
 				if m.group != "group" || m.id != "id" || m.correlation != 7 || named != (version >= since) {
 					t.Errorf("%T of version %d in pieces of %d: %+v", request, version, piece, m)
 				}
 				for correlation, left := range []int{6: 1, 7: 0} {
 					conn.Write(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(correlation)))
-					if n := len(waiting.now()); correlation >= 6 && n != left {
+					if n := len(waiting.snapshot()); correlation >= 6 && n != left {
 						t.Errorf("%d members wait after answer %d", n, correlation)
 					}
 				}

@@ -1,5 +1,5 @@
-// Package kafkatest has brokers answer as those of Apache Kafka do at odd moments, and others run in a process of their
-// own.
+// Package kafkatest provides brokers for tests: in-process ones that fail like Apache Kafka's, and ones in a process of
+// their own that can be killed.
 package kafkatest
 
 import (
@@ -28,42 +28,42 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Refuse has a cluster refuse the first requests of a kind, as many as times says. It returns how many requests came.
-func Refuse(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (asked *atomic.Int32) {
+// Reject makes a cluster reject the first requests of a kind. It returns the number of requests so far.
+func Reject(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (asked *atomic.Int32) {
 	asked = &atomic.Int32{}
-	RefuseWhere(cluster, kind, with, func(kmsg.Request) bool { return asked.Add(1) <= times })
+	RejectIf(cluster, kind, with, func(kmsg.Request) bool { return asked.Add(1) <= times })
 	return asked
 }
 
-// Always is more often than any test asks.
-const Always = math.MaxInt32
+// Unlimited is a number of requests that no test reaches.
+const Unlimited = math.MaxInt32
 
-// RefuseWhere has a cluster refuse those requests of a kind that a function chooses, and take the others.
-func RefuseWhere(cluster *kfake.Cluster, kind kmsg.Key, with *kerr.Error, chosen func(kmsg.Request) bool) {
+// RejectIf makes a cluster reject the requests of a kind that a function selects.
+func RejectIf(cluster *kfake.Cluster, kind kmsg.Key, with *kerr.Error, chosen func(kmsg.Request) bool) {
 	cluster.ControlKey(int16(kind), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		if !chosen(r) {
 			return nil, nil, false
 		}
-		return Answer(r, with), nil, true
+		return Response(r, with), nil, true
 	})
 }
 
-// Answer is an answer with an error, or without one where it is nil, for each partition, topic, group or resource that
-// a request names, or else for the request itself.
-func Answer(r kmsg.Request, with *kerr.Error) kmsg.Response {
+// Response returns a response with an error (nil for none) for each partition, topic, group or resource of a request,
+// or else for the request itself.
+func Response(r kmsg.Request, with *kerr.Error) kmsg.Response {
 	code := int16(0)
 	if with != nil {
 		code = with.Code
 	}
 	answer := r.ResponseKind()
-	answerParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(answer).Elem(), code)
+	addParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(answer).Elem(), code)
 	return answer
 }
 
-// answerParts adds a part to an answer for each part of a request of the same name, and sets the code of the innermost
-// parts that have one. It says whether there are any.
-func answerParts(asked, answer reflect.Value, code int16) (coded bool) {
+// addParts adds a part to a response for each part of a request of the same name, and sets the code of the innermost
+// parts that have one. It reports whether there were any.
+func addParts(asked, answer reflect.Value, code int16) (coded bool) {
 	for i := range asked.NumField() {
 		from, to := asked.Field(i), answer.FieldByName(asked.Type().Field(i).Name)
 		if !to.IsValid() || !isParts(from) || !isParts(to) {
@@ -78,7 +78,7 @@ func answerParts(asked, answer reflect.Value, code int16) (coded bool) {
 					in.Set(of)
 				}
 			}
-			coded = answerParts(from.Index(n), part.Elem(), code) || coded
+			coded = addParts(from.Index(n), part.Elem(), code) || coded
 			to.Set(reflect.Append(to, part.Elem()))
 		}
 	}
@@ -93,7 +93,7 @@ func isParts(v reflect.Value) bool {
 	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
 }
 
-// Cluster is closed with the test.
+// Cluster starts a cluster that is closed with the test.
 func Cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(opts...)
@@ -102,12 +102,12 @@ func Cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	return c
 }
 
-// KnownLate starts a broker that does not know its topics the first times that it is asked for their offsets, like the
-// leader of a topic that was made a moment ago. The test fails unless the broker is asked more often than that.
-func KnownLate(t *testing.T, times int32) *kfake.Cluster {
+// ClusterWithLateTopics starts a broker that does not know its topics in the first requests for offsets, like the
+// leader of a new topic. The test fails if there are no more requests.
+func ClusterWithLateTopics(t *testing.T, times int32) *kfake.Cluster {
 	t.Helper()
 	cluster := Cluster(t, kfake.NumBrokers(1))
-	asked := Refuse(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
+	asked := Reject(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
 		if n := asked.Load(); n <= times {
 			t.Errorf("expected the leader to be asked more than %d times, found %d", times, n)
@@ -116,7 +116,7 @@ func KnownLate(t *testing.T, times int32) *kfake.Cluster {
 	return cluster
 }
 
-// Main runs the tests of a package, whose binary is a broker where [Process] has started it. open starts it.
+// Main runs the tests of a package, or the broker that [Process] has started.
 func Main[B interface{ Addr() string }](m *testing.M, open func(dir, listen string) (B, error)) {
 	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
 		broker, err := open(dir, os.Getenv("CULVERT_TEST_LISTEN"))
@@ -130,7 +130,7 @@ func Main[B interface{ Addr() string }](m *testing.M, open func(dir, listen stri
 	os.Exit(m.Run())
 }
 
-// Process is a broker in a process of its own, which can be killed.
+// Process starts a broker in its own process, which can be killed.
 func Process(t *testing.T, dir, listen string) (addr string, kill func()) {
 	t.Helper()
 	self, err := os.Executable()
@@ -152,7 +152,7 @@ func Process(t *testing.T, dir, listen string) (addr string, kill func()) {
 	return strings.TrimSpace(line), kill
 }
 
-// Context is long enough for any answer of a broker.
+// Context returns a context that is long enough for any response.
 func Context(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -160,7 +160,7 @@ func Context(t *testing.T) context.Context {
 	return ctx
 }
 
-// Client is closed with the test.
+// Client opens a client that is closed with the test.
 func Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(opts...)
@@ -169,7 +169,7 @@ func Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// Put writes values to a topic, one acknowledged after the other.
+// Put writes values to a topic one by one.
 func Put(t *testing.T, addr, topic string, values ...string) {
 	t.Helper()
 	client := Client(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
@@ -181,7 +181,7 @@ func Put(t *testing.T, addr, topic string, values ...string) {
 	}
 }
 
-// Values are what a topic holds, partition by partition.
+// Values returns the content of a topic, partition by partition.
 func Values(t *testing.T, addr, topic string) (got []string) {
 	t.Helper()
 	client := Client(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
@@ -209,7 +209,7 @@ func Values(t *testing.T, addr, topic string) (got []string) {
 	return got
 }
 
-// ZeroRecord returns a record as it is in a batch, in two parts: between them is a value of so many bytes.
+// ZeroRecord returns the encoding of a record before and after its value of the given size.
 func ZeroRecord(size int) (head, tail []byte) {
 	inner := binary.AppendVarint([]byte{0, 0, 0, 1}, int64(size)) // attributes, deltas of time and offset, no key
 	tail = []byte{0}                                              // no headers
@@ -217,7 +217,7 @@ func ZeroRecord(size int) (head, tail []byte) {
 	return append(head, inner...), tail
 }
 
-// PutBatch writes one record to a partition of a topic that exists, compressed already.
+// PutBatch writes one compressed record to a partition of an existing topic.
 func PutBatch(t *testing.T, addr, topic string, partition int32, codec kgo.CompressionCodecType, compressed []byte) {
 	t.Helper()
 	batch := (&kmsg.RecordBatch{Magic: 2, Attributes: int16(codec), ProducerID: -1, ProducerEpoch: -1,

@@ -24,17 +24,18 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 var direct dialFunc = socks.Direct().DialContext
 
-// Access is how one kind of client connects: directly or by a proxy, with or without TLS and SASL. Nil is plain TCP.
+// Access is how one kind of client connects: directly or through a proxy, with or without TLS and SASL. Nil means plain
+// TCP.
 type Access struct {
-	connectBy dialFunc
-	proxied   bool
-	outage    time.Duration // how long the proxy may be unable to connect
-	connect   time.Duration // for one connection with all that belongs to it
-	tls       *tls.Config   // nil: none
-	stores    keystore.Options
-	sasl      sasl.Mechanism // nil: none
-	named     func(property string) string
-	live      *Live
+	dial           dialFunc
+	proxied        bool
+	maxProxyOutage time.Duration // the longest outage behind the proxy
+	connectTimeout time.Duration // for a connection with its handshakes
+	tls            *tls.Config   // nil means no TLS
+	stores         keystore.Options
+	sasl           sasl.Mechanism // nil means no SASL
+	settingName    func(property string) string
+	live           *CurrentValues
 }
 
 // SASL returns the mechanism, nil for none.
@@ -55,58 +56,56 @@ func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 
 // Options configure an [Access].
 type Options struct {
-	// Value are security properties by Kafka's names without a prefix.
-	Given     map[string]Value
-	Bootstrap []string
-	// Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
-	Timeout time.Duration
-	// Proxy may be nil.
-	Proxy *Proxy
-	Live  *Live
+	Properties map[string]Value // Value are security properties by Kafka's names without a prefix.
+	Bootstrap  []string
+	Timeout    time.Duration // Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
+	Proxy      *Proxy        // Proxy may be nil.
+	Live       *CurrentValues
 }
 
 // New creates an access and returns warnings. It opens stores and sends nothing. ctx cancels it.
-func New(ctx context.Context, o Options) (a *Access, warnings setting.Problems, err error) {
-	s := settings{ctx: ctx, given: o.Given, live: o.Live}
-	a = &Access{connectBy: direct, connect: 10 * time.Second, named: s.named, live: o.Live}
-	if o.Proxy != nil {
-		a.connectBy, a.proxied, a.outage, a.connect = o.Proxy.dial, true, o.Proxy.outage, 30*time.Second
+func New(ctx context.Context, options Options) (a *Access, warnings setting.Problems, err error) {
+	values := settings{ctx: ctx, properties: options.Properties, live: options.Live}
+	a = &Access{dial: direct, connectTimeout: 10 * time.Second, settingName: values.fullName, live: options.Live}
+	if options.Proxy != nil {
+		a.dial, a.proxied, a.maxProxyOutage, a.connectTimeout = options.Proxy.dial, true, options.Proxy.maxOutage,
+			30*time.Second
 	}
-	if o.Timeout > 0 {
-		a.connect = o.Timeout
+	if options.Timeout > 0 {
+		a.connectTimeout = options.Timeout
 	}
-	protocol := strings.ToUpper(s.text("security.protocol"))
+	protocol := strings.ToUpper(values.text("security.protocol"))
 	if protocol == "" {
 		protocol = "PLAINTEXT"
 	}
 	if strings.HasSuffix(protocol, "SSL") {
-		if a.stores, err = s.stores(); err != nil {
+		if a.stores, err = values.stores(); err != nil {
 			return nil, nil, err
 		}
-		if a.tls, err = s.tls(a.stores); err != nil {
+		if a.tls, err = values.tls(a.stores); err != nil {
 			return nil, nil, err
 		}
 	}
 	if strings.HasPrefix(protocol, "SASL") {
-		if a.sasl, err = s.mechanism(); err != nil {
+		if a.sasl, err = values.mechanism(); err != nil {
 			return nil, nil, err
 		}
 	}
-	return a, s.warnings(protocol, o.Bootstrap), nil
+	return a, values.warnings(protocol, options.Bootstrap), nil
 }
 
 // mechanism reads credentials again for every logon, so that changed secrets take effect.
 func (s settings) mechanism() (sasl.Mechanism, error) {
 	name := s.text("sasl.mechanism")
 	if name == "" {
-		return nil, s.fault("sasl.mechanism", "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, found "+
+		return nil, s.problem("sasl.mechanism", "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, found "+
 			"nothing; Kafka's default, GSSAPI (Kerberos), is not built")
 	}
 	if !s.has("sasl.jaas.config") {
-		return nil, s.fault("sasl.jaas.config", "expected a login module for %s, found nothing", name)
+		return nil, s.problem("sasl.jaas.config", "expected a login module for %s, found nothing", name)
 	}
 	if handler := s.text("sasl.login.callback.handler.class"); handler != "" && name != "OAUTHBEARER" {
-		return nil, s.fault("sasl.login.callback.handler.class", "not built for %s: Java classes cannot be run", name)
+		return nil, s.problem("sasl.login.callback.handler.class", "not built for %s: Java classes cannot be run", name)
 	}
 	switch name {
 	case "PLAIN":
@@ -132,36 +131,37 @@ func (s settings) mechanism() (sasl.Mechanism, error) {
 // warnings names unused and unsafe properties.
 func (s settings) warnings(protocol string, bootstrap []string) (warnings setting.Problems) {
 	warn := func(name, format string, args ...any) {
-		warnings = append(warnings, setting.Problem{Setting: s.named(name), Text: fmt.Sprintf(format, args...),
+		warnings = append(warnings, setting.Problem{Setting: s.fullName(name), Text: fmt.Sprintf(format, args...),
 			Warning: true})
 	}
 	withTLS, withSASL := strings.HasSuffix(protocol, "SSL"), strings.HasPrefix(protocol, "SASL")
-	for _, name := range slices.Sorted(maps.Keys(s.given)) {
+	for _, name := range slices.Sorted(maps.Keys(s.properties)) {
 		if strings.HasPrefix(name, "ssl.") && !withTLS || strings.HasPrefix(name, "sasl.") && !withSASL {
-			warn(name, "has no effect: %s is %s", s.named("security.protocol"), protocol)
+			warn(name, "has no effect: %s is %s", s.fullName("security.protocol"), protocol)
 		}
 	}
 	mechanism := strings.ToUpper(s.text("sasl.mechanism"))
-	if far := farHost(bootstrap); withSASL && !withTLS && far != "" && (mechanism == "PLAIN" ||
+	if far := remoteHost(bootstrap); withSASL && !withTLS && far != "" && (mechanism == "PLAIN" ||
 		mechanism == "OAUTHBEARER") {
-		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in "+
-			"clear: SASL_SSL does not", mechanism, far)
+		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in clear text: use "+
+			"SASL_SSL", mechanism, far)
 	}
 	if withTLS && s.has("ssl.endpoint.identification.algorithm") &&
 		s.text("ssl.endpoint.identification.algorithm") == "" {
-		warn("ssl.endpoint.identification.algorithm", "empty: a broker's certificate may be for any host, so that "+
-			"whoever has one of the same authority can listen in")
+		warn("ssl.endpoint.identification.algorithm",
+			"empty: a broker's certificate is accepted for any host, so that any holder of a certificate of the "+
+				"same authority can intercept connections")
 	}
 	if _, insecure, _ := suites(s.text("ssl.cipher.suites")); withTLS && len(insecure) > 0 {
-		warn("ssl.cipher.suites", "%s can be broken", strings.Join(insecure, ", "))
+		warn("ssl.cipher.suites", "%s is insecure", strings.Join(insecure, ", "))
 	}
 	if withTLS && hasTLS13(s.text("ssl.cipher.suites")) {
-		warn("ssl.cipher.suites", "those of TLS 1.3 cannot be chosen: all of them are offered")
+		warn("ssl.cipher.suites", "suites of TLS 1.3 cannot be selected: all of them are offered")
 	}
 	return warnings
 }
 
-func farHost(bootstrap []string) string {
+func remoteHost(bootstrap []string) string {
 	for _, server := range bootstrap {
 		host, _, err := net.SplitHostPort(server)
 		if err != nil {

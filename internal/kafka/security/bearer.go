@@ -39,7 +39,7 @@ func (s settings) bearer() (sasl.Mechanism, error) {
 	if _, err := source.check(); err != nil {
 		return nil, err
 	}
-	made := oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+	mechanism := oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 		m, err := source.check()
 		if err != nil {
 			return oauth.Auth{}, err
@@ -51,9 +51,9 @@ func (s settings) bearer() (sasl.Mechanism, error) {
 		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
 	})
 	if service, ok := source.(*tokenService); ok {
-		return renewingMechanism{made, service}, nil
+		return renewingMechanism{mechanism, service}, nil
 	}
-	return made, nil
+	return mechanism, nil
 }
 
 // renewingMechanism can replace a token that a broker rejected.
@@ -80,20 +80,20 @@ func (s settings) tokenSource() (tokenSource, error) {
 		}
 	case tokenHandler, tokenHandlerOf3:
 	default:
-		return nil, s.fault(handler, "not built: expected %s, found %q", tokenHandler, s.text(handler))
+		return nil, s.problem(handler, "not built: expected %s, found %q", tokenHandler, s.text(handler))
 	}
 	switch s.text(retriever) {
 	case "", defaultRetriever, clientCredentials, fileRetriever:
 	default:
-		return nil, s.fault(retriever, "not built: expected %s or %s, found %q", clientCredentials, fileRetriever,
+		return nil, s.problem(retriever, "not built: expected %s or %s, found %q", clientCredentials, fileRetriever,
 			s.text(retriever))
 	}
 	u, err := url.Parse(s.text(endpoint))
 	switch {
 	case err == nil && u.Scheme == "file" && u.Path != "" && s.text(retriever) != clientCredentials:
-		return tokenFile{s, u.Path}, nil
+		return fileTokens{s, u.Path}, nil
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s.text(retriever) == fileRetriever:
-		return nil, s.fault(endpoint, "expected the URL of a token service, https://HOST/…, or of a file "+
+		return nil, s.problem(endpoint, "expected the URL of a token service, https://HOST/…, or of a file "+
 			"with a token, file:///…")
 	}
 	return &tokenService{settings: s}, nil
@@ -113,41 +113,41 @@ func extensions(m jaasModule) map[string]string {
 }
 
 func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
-	m, err := s.jaas(oauthModule)
+	module, err := s.jaas(oauthModule)
 	if err != nil {
-		return m, err
+		return module, err
 	}
-	if err := s.checkOptions(m, known); err != nil {
-		return m, err
+	if err := s.checkOptions(module, known); err != nil {
+		return module, err
 	}
-	for name, value := range extensions(m) {
+	for name, value := range extensions(module) {
 		if !extensionName.MatchString(name) || name == "auth" || strings.ContainsAny(value, "\x00\x01") {
-			return m, s.wrongLogon("sasl.jaas.config",
+			return module, s.credentialError("sasl.jaas.config",
 				"extension_%s: expected a name of letters other than auth, and a value without control characters",
 				name)
 		}
 	}
-	return m, nil
+	return module, nil
 }
 
-// tokenFile reads a token that another process renews.
-type tokenFile struct {
+// fileTokens reads a token that another process renews.
+type fileTokens struct {
 	settings
 	path string
 }
 
-func (f tokenFile) check() (jaasModule, error) {
+func (f fileTokens) check() (jaasModule, error) {
 	return f.bearerModule(oauthOptions)
 }
 
-func (f tokenFile) token(context.Context, jaasModule) (string, error) {
+func (f fileTokens) token(context.Context, jaasModule) (string, error) {
 	text, err := keystore.ReadFile(f.path)
 	if err != nil {
-		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url", "%v", err)
+		return "", f.credentialError("sasl.oauthbearer.token.endpoint.url", "%v", err)
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" || strings.ContainsAny(token, " \t\r\n\x00\x01") {
-		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url",
+		return "", f.credentialError("sasl.oauthbearer.token.endpoint.url",
 			"expected one token in %s, found something else (not shown)", f.path)
 	}
 	return token, nil
@@ -158,12 +158,12 @@ type tokenService struct {
 	mu          sync.Mutex
 	tokenClient oauthClient
 	tokens      *btp.Tokens
-	lastUsed    string // the token that was handed out last
-	rejected    string // one that a broker did not take
+	lastUsed    string // the token of the last logon
+	rejected    string // a token that a broker rejected
 }
 
-// TurnedAway records that a broker rejected the token; the next logon uses another one.
-func (t *tokenService) TurnedAway() {
+// LogonRejected records that a broker rejected the token; the next logon uses another one.
+func (t *tokenService) LogonRejected() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rejected = t.lastUsed
@@ -194,8 +194,8 @@ func (t *tokenService) check() (jaasModule, error) {
 // client prefers the properties of Kafka 4.1 to the login module's options.
 func (t *tokenService) client(m jaasModule) oauthClient {
 	return oauthClient{
-		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
-		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.secret"), m.options["clientSecret"]),
+		cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
+		cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.secret"), m.options["clientSecret"]),
 		cmp.Or(t.text("sasl.oauthbearer.scope"), m.options["scope"]),
 	}
 }
@@ -207,7 +207,7 @@ func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	if t.tokens != nil && t.tokenClient == client {
 		return t.tokens, nil
 	}
-	trust, err := t.trusted(m)
+	trust, err := t.tlsConfig(m)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
 			ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"), RetryPeriod: 10 * time.Second})
 	if err != nil {
-		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
+		return nil, t.credentialError("sasl.jaas.config", "%v", err)
 	}
 	t.tokenClient, t.tokens = client, tokens
 	return tokens, nil
@@ -227,7 +227,7 @@ func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 func (t *tokenService) tokenSetting(field string) string {
 	switch field {
 	case "token-url":
-		return t.named("sasl.oauthbearer.token.endpoint.url")
+		return t.fullName("sasl.oauthbearer.token.endpoint.url")
 	case "client-id":
 		return "clientId"
 	case "client-secret":
@@ -236,8 +236,8 @@ func (t *tokenService) tokenSetting(field string) string {
 	return field
 }
 
-// trusted uses the login module's own ssl.* options, as in Kafka, else the system's roots.
-func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
+// tlsConfig uses the login module's own ssl.* options, as in Kafka, else the system's roots.
+func (t *tokenService) tlsConfig(m jaasModule) (*tls.Config, error) {
 	options := map[string]string{}
 	for option, value := range m.options {
 		if strings.HasPrefix(option, "ssl.") {
@@ -247,9 +247,9 @@ func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 	if len(options) == 0 {
 		return nil, nil
 	}
-	prefix := t.named("sasl.jaas.config") + ": "
+	prefix := t.fullName("sasl.jaas.config") + ": "
 	config, err := serviceTLS(t.ctx, options, prefix, t.live, func(option, why string) error {
-		return t.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", option, why)
+		return t.credentialError("sasl.jaas.config", "option %s of the login module: %s", option, why)
 	})
 	if err != nil {
 		return nil, err
@@ -267,10 +267,10 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 		return "", err
 	}
 	t.mu.Lock()
-	unfit := t.rejected
+	rejected := t.rejected
 	t.mu.Unlock()
-	token, err := tokens.Token(ctx, unfit)
-	if err != nil && unfit != "" {
+	token, err := tokens.Token(ctx, rejected)
+	if err != nil && rejected != "" {
 		// There is no other token; the broker may have failed to verify it.
 		token, err = tokens.Token(ctx, "")
 	}
@@ -297,9 +297,9 @@ func (u unsecuredTokens) check() (jaasModule, error) {
 	return m, err
 }
 
-func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) {
+func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, error) {
 	claims, lifetime := map[string]any{}, 3600.0
-	for option, value := range m.options {
+	for option, value := range module.options {
 		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
 		switch kind {
 		case "StringClaim":
@@ -311,7 +311,7 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 			} else {
 				claims[name] = n
 			}
-		case "ListClaim": // its first character is what stands between the items
+		case "ListClaim": // the first character separates the items
 			list := []string{}
 			if value != "" {
 				first := []rune(value)[0]
@@ -320,14 +320,14 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 			claims[name] = list
 		}
 	}
-	principal := m.options[unsecured+"PrincipalClaimName"]
+	principal := module.options[unsecured+"PrincipalClaimName"]
 	if principal == "" {
 		principal = "sub"
 	}
 	if text, ok := claims[principal].(string); !ok || text == "" {
-		return "", u.wrongLogon("sasl.jaas.config",
+		return "", u.credentialError("sasl.jaas.config",
 			`expected %sStringClaim_%s="…", or %s for tokens of a token service; found neither`, unsecured, principal,
-			u.named("sasl.oauthbearer.token.endpoint.url"))
+			u.fullName("sasl.oauthbearer.token.endpoint.url"))
 	}
 	now := float64(time.Now().UnixMilli()) / 1000
 	claims["iat"], claims["exp"] = now, now+lifetime

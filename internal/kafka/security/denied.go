@@ -22,9 +22,9 @@ type Denied struct {
 	text   string
 }
 
-// Error names the broker. There is no Unwrap: the client would find a network error in the cause and retry.
+// Error names the broker. There is no Unwrap: the client would retry if it found a network error in the cause.
 func (d *Denied) Error() string {
-	if strings.HasPrefix(d.text, d.Broker+" ") { // with the address that the map has for it
+	if strings.HasPrefix(d.text, d.Broker+" ") { // text has a mapped address
 		return "broker " + d.text
 	}
 	return "broker " + d.Broker + ": " + d.text
@@ -33,26 +33,26 @@ func (d *Denied) Error() string {
 // Permanent is true.
 func (d *Denied) Permanent() bool { return true }
 
-// away returns a dial error. The cause is text only: the client would take the end of our timeout for its caller's.
-func away(network string, err error, slow bool) error {
-	return &net.OpError{Op: "dial", Net: network, Err: &unreached{err.Error(), slow}}
+// transientDialError has its cause as text only: the client would mistake the end of our timeout for its caller's.
+func transientDialError(network string, err error, slow bool) error {
+	return &net.OpError{Op: "dial", Net: network, Err: &dialFailure{err.Error(), slow}}
 }
 
-type unreached struct {
-	text string
-	slow bool
+type dialFailure struct {
+	text    string
+	timeout bool
 }
 
-func (u *unreached) Error() string   { return u.text }
-func (u *unreached) Timeout() bool   { return u.slow }
-func (u *unreached) Temporary() bool { return u.slow }
+func (u *dialFailure) Error() string   { return u.text }
+func (u *dialFailure) Timeout() bool   { return u.timeout }
+func (u *dialFailure) Temporary() bool { return u.timeout }
 
-func broken(err error) bool {
+func isDisconnect(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE)
 }
 
-func isNet(err error) bool {
+func isNetworkError(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -61,15 +61,16 @@ func isNet(err error) bool {
 // if brokers reject the client.
 func IsUnreachable(err error) bool {
 	denied := (*Denied)(nil)
-	return !errors.As(err, &denied) && (broken(err) || isNet(err))
+	return !errors.As(err, &denied) && (isDisconnect(err) || isNetworkError(err))
 }
 
 // IsTransient reports whether an error is of the network, or a retriable one of Kafka.
 func IsTransient(err error) bool {
-	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
+	return isNetworkError(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 
-func lasts(err error) bool {
+// isPermanent reports whether only changed settings or secrets resolve an error.
+func isPermanent(err error) bool {
 	var lasting interface{ Permanent() bool }
 	var token *btp.Failure
 	return errors.As(err, &lasting) && lasting.Permanent() || errors.As(err, &token) && !token.Temporary()

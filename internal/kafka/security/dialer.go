@@ -26,33 +26,35 @@ type Dialer struct {
 	cancel  context.CancelFunc
 	outages *Outages
 
-	mu     sync.Mutex
-	watch  func(error)
-	logons logons
-	reach  reachability
-	probes probeState
-	denial denial
+	mu          sync.Mutex
+	onDenied    func(error)
+	logons      logonState
+	proxyOutage proxyOutage
+	probe       probeState
+	denial      denial
 }
 
-type logons struct {
-	accepted bool      // they have let it in
-	trouble  time.Time // since when they have not
-	times    int       // that they have not since
+// logonState has the failures since the last accepted logon.
+type logonState struct {
+	accepted     bool      // brokers have accepted the client
+	failingSince time.Time // zero while logons succeed
+	failures     int       // since then
 }
 
-type reachability struct{ barred, failed time.Time }
+// proxyOutage is an ongoing outage behind the proxy; since is zero while connections succeed.
+type proxyOutage struct{ since, lastFailure time.Time }
 
 type probeState struct {
-	looking bool
-	looked  time.Time
+	running bool
+	endedAt time.Time
 }
 
+// denial is a permanent failure. ctx ends with the next one, and dials in progress with it.
 type denial struct {
-	current *Denied   // nil: none
-	until   time.Time // when it is forgotten
-	// ctx ends with the next denial, and dials in progress with it.
-	ctx context.Context
-	end context.CancelFunc
+	current *Denied         // nil means none
+	until   time.Time       // the time of the next try
+	ctx     context.Context // ctx ends with the next denial, and dials in progress with it.
+	end     context.CancelFunc
 }
 
 const (
@@ -61,7 +63,7 @@ const (
 	denyAfter      = 5 * time.Second
 	denyAfterTries = 3
 	// For clients that were never accepted and are cut off during logon.
-	cutShortAfter = 1200 * time.Millisecond
+	denyDisconnectedAfter = 1200 * time.Millisecond
 	// denialTime is how long dials fail without a connection.
 	denialTime = 10 * time.Second
 	// Probes are rate limited.
@@ -73,20 +75,21 @@ const (
 
 // NewDialer creates the dialer of one client, which closes it through its hooks. outages are those of the cluster, or
 // nil.
-func NewDialer(a *Access, outages *Outages, log *slog.Logger) *Dialer {
-	if a == nil {
-		a = &Access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
+func NewDialer(access *Access, outages *Outages, log *slog.Logger) *Dialer {
+	if access == nil {
+		access = &Access{dial: direct, connectTimeout: 10 * time.Second,
+			settingName: func(name string) string { return name }}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if a.live != nil {
-		a.live.logTo(log)
+	if access.live != nil {
+		access.live.logTo(log)
 	}
 	if outages == nil {
 		outages = &Outages{}
 	}
-	g := &Dialer{access: a, log: log, outages: outages}
+	g := &Dialer{access: access, log: log, outages: outages}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
 	return g
@@ -130,7 +133,7 @@ func (g *Dialer) Explain(err error) error {
 func (g *Dialer) OnDenied(f func(error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.watch = f
+	g.onDenied = f
 }
 
 // Outages returns the outages of the client's cluster.
@@ -140,33 +143,34 @@ func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err := g.activeDenial(); err != nil {
 		return nil, err
 	}
-	timed, cancel := context.WithTimeout(ctx, g.access.connect)
+	timed, cancel := context.WithTimeout(ctx, g.access.connectTimeout)
 	defer cancel()
 	g.mu.Lock()
-	until := g.denial.ctx
+	undenied := g.denial.ctx
 	g.mu.Unlock()
-	defer context.AfterFunc(until, cancel)()
-	conn, err := g.access.connectBy(timed, network, address)
+	defer context.AfterFunc(undenied, cancel)()
+	conn, err := g.access.dial(timed, network, address)
 	if err != nil {
-		return nil, g.dialFailed(ctx, timed, network, address, err)
+		return nil, g.handleDialError(ctx, timed, network, address, err)
 	}
 	g.markReachable()
 	if g.access.tls == nil {
 		return conn, nil
 	}
-	secure := g.access.secured(conn, address)
+	secure := g.access.startTLS(conn, address)
 	silent := time.AfterFunc(tlsSilence, func() { g.probePlain(address) })
 	defer silent.Stop()
 	if err := secure.HandshakeContext(timed); err != nil {
 		conn.Close()
-		return nil, g.handshakeFailed(ctx, network, address, err)
+		return nil, g.handleHandshakeError(ctx, network, address, err)
 	}
 	return secure, nil
 }
 
 func (g *Dialer) probePlain(address string) {
-	g.startProbe(address, g.access.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or "+
-		"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
+	g.startProbe(address, g.access.speaksPlainKafka,
+		"expected TLS, but the broker speaks plain Kafka: set %s to PLAINTEXT or "+
+			"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
 func (g *Dialer) activeDenial() error {
@@ -181,47 +185,48 @@ func (g *Dialer) activeDenial() error {
 func (g *Dialer) markReachable() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.reach.barred = time.Time{}
+	g.proxyOutage.since = time.Time{}
 }
 
-func (g *Dialer) dialFailed(ctx, timed context.Context, network, address string, err error) error {
+func (g *Dialer) handleDialError(ctx, timed context.Context, network, address string, err error) error {
 	if denied := g.activeDenial(); denied != nil {
 		return denied
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", err, ctx.Err())
-	case lasts(err):
+	case isPermanent(err):
 		return g.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
 	case !g.access.proxied:
 		return err
 	}
-	if g.access.outage > 0 {
-		if since := g.barredSince(); time.Since(since) >= g.access.outage {
+	if g.access.maxProxyOutage > 0 {
+		if since := g.proxyOutageSince(); time.Since(since) >= g.access.maxProxyOutage {
 			return g.deny(&Denied{Broker: address, Cause: err,
-				text: fmt.Sprintf("no way to it for %v (%soutage.ms): %v", time.Since(since).Round(time.Second),
+				text: fmt.Sprintf("unreachable through the proxy for %v (%soutage.ms): %v",
+					time.Since(since).Round(time.Second),
 					proxyPrefix, err)})
 		}
 	}
-	return away(network, err, timed.Err() != nil)
+	return transientDialError(network, err, timed.Err() != nil)
 }
 
 // idleGap is the time after which a failed dial does not continue an outage, since no connection was requested.
 const idleGap = time.Minute
 
-// barredSince is when the present outage began.
-func (g *Dialer) barredSince() time.Time {
+// proxyOutageSince is when the present outage began.
+func (g *Dialer) proxyOutageSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if g.reach.barred.IsZero() || now.Sub(g.reach.failed) > idleGap {
-		g.reach.barred = now
+	if g.proxyOutage.since.IsZero() || now.Sub(g.proxyOutage.lastFailure) > idleGap {
+		g.proxyOutage.since = now
 	}
-	g.reach.failed = now
-	return g.reach.barred
+	g.proxyOutage.lastFailure = now
+	return g.proxyOutage.since
 }
 
-func (g *Dialer) handshakeFailed(ctx context.Context, network, address string, err error) error {
+func (g *Dialer) handleHandshakeError(ctx context.Context, network, address string, err error) error {
 	if denied := g.activeDenial(); denied != nil {
 		return denied
 	}
@@ -229,10 +234,10 @@ func (g *Dialer) handshakeFailed(ctx context.Context, network, address string, e
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	}
 	if keystore.ClassOf(err) != keystore.NoFailure || explainTLS(err, g.access.stores) != "" {
-		return g.tlsFailed(network, address, err)
+		return g.handleTLSError(network, address, err)
 	}
 	g.probePlain(address)
-	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
+	return transientDialError(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 }
 
 // explainTLS returns a TLS failure with the setting that fixes it, "" if none does.
@@ -244,7 +249,7 @@ func explainTLS(err error, o keystore.Options) string {
 	return ""
 }
 
-func (g *Dialer) tlsFailed(network, address string, err error) error {
+func (g *Dialer) handleTLSError(network, address string, err error) error {
 	text := explainTLS(err, g.access.stores)
 	if text == "" {
 		text = err.Error()
@@ -253,39 +258,39 @@ func (g *Dialer) tlsFailed(network, address string, err error) error {
 }
 
 // denyIfRepeated denies clients that were never accepted, others after repeated failures.
-func (g *Dialer) denyIfRepeated(network string, d *Denied, err error) error {
+func (g *Dialer) denyIfRepeated(network string, denied *Denied, err error) error {
 	g.mu.Lock()
-	if g.logons.trouble.IsZero() {
-		g.logons.trouble = time.Now()
+	if g.logons.failingSince.IsZero() {
+		g.logons.failingSince = time.Now()
 	}
-	g.logons.times++
-	times := g.logons.times
-	lasting := !g.logons.accepted || times >= denyAfterTries && time.Since(g.logons.trouble) >= denyAfter
+	g.logons.failures++
+	times := g.logons.failures
+	isPermanent := !g.logons.accepted || times >= denyAfterTries && time.Since(g.logons.failingSince) >= denyAfter
 	g.mu.Unlock()
-	if lasting {
-		return g.deny(d)
+	if isPermanent {
+		return g.deny(denied)
 	}
-	g.log.Warn("kafka: "+d.Error(), "times", times)
-	return away(network, err, false)
+	g.log.Warn("kafka: "+denied.Error(), "times", times)
+	return transientDialError(network, err, false)
 }
 
 // deny stores a permanent failure, logs a new one, and cancels waiting dials.
-func (g *Dialer) deny(d *Denied) error {
+func (g *Dialer) deny(denied *Denied) error {
 	g.mu.Lock()
 	first := g.denial.current == nil || !time.Now().Before(g.denial.until)
-	g.denial.current, g.denial.until = d, time.Now().Add(denialTime)
+	g.denial.current, g.denial.until = denied, time.Now().Add(denialTime)
 	g.denial.end()
 	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
-	watch := g.watch
-	g.watch = nil
+	watch := g.onDenied
+	g.onDenied = nil
 	g.mu.Unlock()
 	if first {
-		g.log.Error("kafka: " + d.Error())
+		g.log.Error("kafka: " + denied.Error())
 	}
 	if watch != nil {
-		watch(d)
+		watch(denied)
 	}
-	return d
+	return denied
 }
 
 // OnBrokerConnect is called by the client after the requests for API versions and SASL.
@@ -293,101 +298,108 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
 		return
 	}
-	if denied := (*Denied)(nil); !errors.As(err, &denied) && (IsTransient(err) || broken(err)) {
-		g.outages.lost(g.log, broker, elapsed, err)
+	if denied := (*Denied)(nil); !errors.As(err, &denied) && (IsTransient(err) || isDisconnect(err)) {
+		g.outages.recordFailure(g.log, broker, elapsed, err)
 	}
 	if conn == nil {
-		return // failed diallings are judged already
+		return // a failed dial was handled already
 	}
 	address := addressOf(broker)
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		g.logonFailed(address, err, "it refuses user and password, or token, of %s: "+err.Error(), "sasl.jaas.config")
+		g.handleLogonError(address, err, "it rejects the user and password, or token, of %s: "+err.Error(),
+			"sasl.jaas.config")
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		g.logonFailed(address, err, "it does not offer the mechanism of %s"+g.offered(address), "sasl.mechanism")
+		g.handleLogonError(address, err, "it does not offer the mechanism of %s"+g.offeredMechanisms(address),
+			"sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
-		g.logonFailed(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, "+
+		g.handleLogonError(address, err, "it accepts no SASL on this port: set %s to PLAINTEXT or SSL, "+
 			"or use its port for SASL", "security.protocol")
-	case lasts(err):
-		g.logonFailed(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
+	case isPermanent(err):
+		g.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
 	case g.access.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
-		g.tlsFailed("tcp", address, err)
-	case broken(err):
-		g.cutShort(address, err)
+		g.handleTLSError("tcp", address, err)
+	case isDisconnect(err):
+		g.handleDisconnect(address, err)
 	case g.access.tls == nil && (g.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
-		// the answer was no Kafka
+		// the response was not Kafka's protocol
 		g.probeTLS(address)
-	case g.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNet(err) && !kerr.IsRetriable(err):
-		g.logonFailed(address, err, "logon by %s: "+err.Error(), "sasl.mechanism") // such as a wrong signature of SCRAM
+	case g.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNetworkError(err) && !kerr.IsRetriable(err):
+		// such as a wrong signature of SCRAM
+		g.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
 	}
 }
 
-// cutShort handles connections that the broker closes early: it is stopping, its listener has another
+// handleDisconnect handles connections that the broker closes early: it is stopping, its listener has another
 // security.protocol, or it rejects a password silently.
-func (g *Dialer) cutShort(address string, err error) {
+func (g *Dialer) handleDisconnect(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
 	if g.access.tls == nil {
 		g.probeTLS(address)
 	}
 	if g.access.sasl != nil && !errors.As(err, &versions) {
-		g.logonCutShort(address, err)
+		g.handleLogonDisconnect(address, err)
 	}
 }
 
 func (g *Dialer) probeTLS(address string) {
 	g.startProbe(address, g.access.speaksTLS,
-		"expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or "+
+		"expected Kafka without TLS, but the broker speaks TLS: set %s to SSL or SASL_SSL, or "+
 			"use its port for plain text", "security.protocol")
 }
 
-func (g *Dialer) logonFailed(address string, err error, format, property string) {
-	if r, ok := g.access.sasl.(interface{ TurnedAway() }); ok {
-		r.TurnedAway()
+func (g *Dialer) handleLogonError(address string, err error, format, property string) {
+	if r, ok := g.access.sasl.(interface{ LogonRejected() }); ok {
+		r.LogonRejected()
 	}
-	g.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.access.named(property))},
+	g.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err,
+		text: fmt.Sprintf(format, g.access.settingName(property))},
 		err)
 }
 
-// logonCutShort denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.
-func (g *Dialer) logonCutShort(address string, err error) {
+// handleLogonDisconnect denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.
+func (g *Dialer) handleLogonDisconnect(address string, err error) {
 	g.mu.Lock()
-	if g.logons.trouble.IsZero() {
-		g.logons.trouble = time.Now()
+	if g.logons.failingSince.IsZero() {
+		g.logons.failingSince = time.Now()
 	}
-	g.logons.times++
-	lasting := !g.logons.accepted && g.logons.times >= denyAfterTries && time.Since(g.logons.trouble) >= cutShortAfter
+	g.logons.failures++
+	isPermanent := !g.logons.accepted && g.logons.failures >= denyAfterTries &&
+		time.Since(g.logons.failingSince) >= denyDisconnectedAfter
 	g.mu.Unlock()
-	if lasting {
-		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user "+
-			"and password, or token, of %s may be wrong, or not be of %s",
-			g.access.named("sasl.jaas.config"), g.access.named("sasl.mechanism"))})
+	if isPermanent {
+		g.deny(&Denied{Broker: address, Cause: err,
+			text: fmt.Sprintf("it closes the connection during logon: the user and password, or token, of %s may be "+
+				"wrong, or %s may be another one",
+				g.access.settingName("sasl.jaas.config"), g.access.settingName("sasl.mechanism"))})
 	}
 }
 
-// startProbe runs ask in the background and calls denyIfRepeated if it returns true. One probe runs at a time.
-func (g *Dialer) startProbe(address string, ask func(context.Context, string) bool, format, property string) {
+// startProbe asks a broker in the background for another protocol and calls denyIfRepeated if it has it. One probe runs
+// at a time.
+func (g *Dialer) startProbe(address string, hasOther func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.probes.looking || time.Since(g.probes.looked) < probeInterval || g.ctx.Err() != nil {
+	if g.probe.running || time.Since(g.probe.endedAt) < probeInterval || g.ctx.Err() != nil {
 		return
 	}
-	g.probes.looking = true
+	g.probe.running = true
 	go func() {
-		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
+		defer guard.Recover(nil, "the probe of a broker that does not respond", nil)
 		ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
 		defer cancel()
-		yes := ask(ctx, address)
+		confirmed := hasOther(ctx, address)
 		g.mu.Lock()
-		g.probes.looking, g.probes.looked = false, time.Now()
+		g.probe.running, g.probe.endedAt = false, time.Now()
 		g.mu.Unlock()
-		if yes {
-			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))}
+		if confirmed {
+			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.settingName(property))}
 			g.denyIfRepeated("tcp", d, d)
 		}
 	}()
 }
 
-func (g *Dialer) offered(address string) string {
+func (g *Dialer) offeredMechanisms(address string) string {
 	ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
 	defer cancel()
 	if _, names := g.access.mechanisms(ctx, address); len(names) > 0 {
@@ -411,12 +423,12 @@ func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ 
 	case err == nil:
 		g.mu.Lock()
 		// One broker that is away does not block the others.
-		g.logons, g.reach.barred, g.denial.current = logons{accepted: true}, time.Time{}, nil
+		g.logons, g.proxyOutage.since, g.denial.current = logonState{accepted: true}, time.Time{}, nil
 		g.mu.Unlock()
-		g.outages.found(g.log, broker)
-	case g.access.sasl == nil && broken(err):
-		g.startProbe(addressOf(broker), g.access.wantsSASL,
-			"expected no SASL, and it wants one: set %s to SASL_SSL (or "+
+		g.outages.recordResponse(g.log, broker)
+	case g.access.sasl == nil && isDisconnect(err):
+		g.startProbe(addressOf(broker), g.access.requiresSASL,
+			"expected no SASL, but the broker requires it: set %s to SASL_SSL (or "+
 				"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}
 }

@@ -31,7 +31,8 @@ func TestDialersPatience(t *testing.T) {
 		{"mechanism refused", kerr.UnsupportedSaslMechanism, true, []time.Duration{6 * time.Second, 0}},
 		{"no SASL on this port", kerr.IllegalSaslState, false, nil},
 		{"hung up, never let in", io.EOF, false, []time.Duration{time.Second, time.Second}},
-		{"credentials that cannot be used", &logonError{errors.New("sasl.jaas.config: expected a semicolon")}, false,
+		{"credentials that cannot be used", &credentialError{errors.New("sasl.jaas.config: expected a semicolon")},
+			false,
 			nil},
 	}
 	for _, c := range cases {
@@ -41,9 +42,9 @@ func TestDialersPatience(t *testing.T) {
 					return nil,
 						errors.New("nobody")
 				}
-				g := NewDialer(&Access{connectBy: refuseAll, connect: time.Second,
-					sasl:  plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
-					named: func(name string) string { return name }}, nil, nil)
+				g := NewDialer(&Access{dial: refuseAll, connectTimeout: time.Second,
+					sasl:        plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
+					settingName: func(name string) string { return name }}, nil, nil)
 				defer g.cancel()
 				var denials []error
 				g.OnDenied(func(err error) { denials = append(denials, err) })

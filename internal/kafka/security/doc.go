@@ -1,7 +1,7 @@
 // Package security connects clients to brokers: proxy, TLS and SASL, and which failures are permanent.
 //
 //   - settings.go, values.go: security.protocol, ssl.* and sasl.*. access.go: what they configure; stores.go: TLS;
-//     sasl.go, jaas.go, bearer.go: logons; proxy.go: kafka.proxy.*; live.go: secrets that change in their files.
+//     sasl.go, jaas.go, bearer.go: logons; proxy.go: kafka.proxy.*; currentvalues.go: secrets that change in files.
 //   - dialer.go: transient and permanent failures; probe.go: which protocol a broker speaks. denied.go: errors.
 //     outages.go: unreachable brokers.
 //

@@ -25,34 +25,34 @@ func (m jaasModule) GoString() string { return m.class }
 // parseJAAS parses a sasl.jaas.config as Kafka does, with the tokens of Java's StreamTokenizer: CLASS FLAG NAME=VALUE
 // …; Errors never quote the text, which has the password.
 func parseJAAS(text string) (jaasModule, error) {
-	t := &jaasTokens{text: text}
-	m := jaasModule{options: map[string]string{}}
+	t := &jaasScanner{text: text}
+	module := jaasModule{options: map[string]string{}}
 	class, err := t.word("the class of a login module")
 	if err != nil {
-		return m, err
+		return module, err
 	}
-	m.class = class
-	if m.flag, err = t.word("a control flag (required, requisite, sufficient or optional)"); err != nil {
-		return m, err
+	module.class = class
+	if module.flag, err = t.word("a control flag (required, requisite, sufficient or optional)"); err != nil {
+		return module, err
 	}
-	switch m.flag = strings.ToLower(m.flag); m.flag {
+	switch module.flag = strings.ToLower(module.flag); module.flag {
 	case "required", "requisite", "sufficient", "optional":
 	default:
-		return m, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) "+
-			"after %s, found another word", m.class)
+		return module, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) "+
+			"after %s, found another word", module.class)
 	}
-	if err := t.readOptions(m.options); err != nil {
-		return m, err
+	if err := t.readOptions(module.options); err != nil {
+		return module, err
 	}
 	if more, err := t.next(); err != nil {
-		return m, err
+		return module, err
 	} else if more.kind != jaasEnd {
-		return m, fmt.Errorf("expected one login module, found more after the semicolon (character %d)", more.at)
+		return module, fmt.Errorf("expected one login module, found more after the semicolon (character %d)", more.at)
 	}
-	return m, nil
+	return module, nil
 }
 
-// LoginOptions returns the option values of a login module; !ok: the text is no sasl.jaas.config.
+// LoginOptions returns the option values of a login module; !ok means that the text is no sasl.jaas.config.
 func LoginOptions(text string) (values []string, ok bool) {
 	m, err := parseJAAS(text)
 	if err != nil {
@@ -61,7 +61,7 @@ func LoginOptions(text string) (values []string, ok bool) {
 	return slices.Collect(maps.Values(m.options)), true
 }
 
-func (t *jaasTokens) readOptions(options map[string]string) error {
+func (t *jaasScanner) readOptions(options map[string]string) error {
 	for {
 		name, err := t.next()
 		switch {
@@ -73,7 +73,7 @@ func (t *jaasTokens) readOptions(options map[string]string) error {
 			return errors.New("expected a semicolon at the end, found none")
 		case name.kind != jaasWord:
 			return fmt.Errorf("expected NAME=VALUE or a semicolon at character %d, found something else (a value "+
-				"with special characters must stand in quotes)", name.at)
+				"with special characters must be quoted)", name.at)
 		}
 		equals, err := t.next()
 		if err != nil {
@@ -96,8 +96,8 @@ func (t *jaasTokens) readOptions(options map[string]string) error {
 type jaasKind int
 
 const (
-	jaasWord   jaasKind = iota // bare or quoted
-	jaasNumber                 // which Kafka takes for no value
+	jaasWord   jaasKind = iota // quoted or not
+	jaasNumber                 // not a value for Kafka
 	jaasSign
 	jaasEnd
 )
@@ -111,14 +111,14 @@ type jaasToken struct {
 
 func (t jaasToken) is(sign rune) bool { return t.kind == jaasSign && t.sign == sign }
 
-// jaasTokens splits text like java.io.StreamTokenizer with // and /* comments, and -, _ and $ as letters.
-type jaasTokens struct {
+// jaasScanner splits text like java.io.StreamTokenizer with // and /* comments, and -, _ and $ as letters.
+type jaasScanner struct {
 	text string
 	pos  int // in bytes
 	at   int // in characters
 }
 
-func (t *jaasTokens) word(what string) (string, error) {
+func (t *jaasScanner) word(what string) (string, error) {
 	token, err := t.next()
 	if err != nil {
 		return "", err
@@ -129,14 +129,14 @@ func (t *jaasTokens) word(what string) (string, error) {
 	return token.text, nil
 }
 
-func (t *jaasTokens) peek() (r rune, size int) {
+func (t *jaasScanner) peek() (r rune, size int) {
 	if t.pos == len(t.text) {
 		return -1, 0
 	}
 	return utf8.DecodeRuneInString(t.text[t.pos:])
 }
 
-func (t *jaasTokens) take() rune {
+func (t *jaasScanner) read() rune {
 	r, size := t.peek()
 	t.pos += size
 	if size > 0 {
@@ -145,7 +145,7 @@ func (t *jaasTokens) take() rune {
 	return r
 }
 
-func (t *jaasTokens) next() (jaasToken, error) {
+func (t *jaasScanner) next() (jaasToken, error) {
 	for {
 		r, _ := t.peek()
 		start := t.at + 1
@@ -153,20 +153,20 @@ func (t *jaasTokens) next() (jaasToken, error) {
 		case r < 0:
 			return jaasToken{kind: jaasEnd, at: start}, nil
 		case r <= ' ':
-			t.take()
+			t.read()
 		case r == '/':
-			if err := t.comment(); err != nil {
+			if err := t.skipComment(); err != nil {
 				return jaasToken{}, err
 			}
 		case r == '"' || r == '\'':
-			text, err := t.quoted()
+			text, err := t.scanQuoted()
 			return jaasToken{kind: jaasWord, text: text, at: start}, err
 		case isDigit(r):
-			return t.number(start), nil
+			return t.scanNumber(start), nil
 		case isLetter(r):
-			return jaasToken{kind: jaasWord, text: t.bare(), at: start}, nil
+			return jaasToken{kind: jaasWord, text: t.scanWord(), at: start}, nil
 		default:
-			return jaasToken{kind: jaasSign, sign: t.take(), at: start}, nil
+			return jaasToken{kind: jaasSign, sign: t.read(), at: start}, nil
 		}
 	}
 }
@@ -177,18 +177,18 @@ func isLetter(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' || r == '$' || r >= 128+32
 }
 
-func (t *jaasTokens) bare() string {
+func (t *jaasScanner) scanWord() string {
 	start := t.pos
 	for {
 		if r, _ := t.peek(); !isLetter(r) && !isDigit(r) {
 			return t.text[start:t.pos]
 		}
-		t.take()
+		t.read()
 	}
 }
 
-// number skips digits, which are no value to Kafka; a - or . without a digit is a sign.
-func (t *jaasTokens) number(start int) jaasToken {
+// scanNumber skips digits, which are no value to Kafka; a - or . without a digit is a sign.
+func (t *jaasScanner) scanNumber(start int) jaasToken {
 	digits := false
 	first, _ := t.peek()
 	for n := 0; ; n++ {
@@ -197,7 +197,7 @@ func (t *jaasTokens) number(start int) jaasToken {
 			break
 		}
 		digits = digits || r >= '0' && r <= '9'
-		t.take()
+		t.read()
 	}
 	if !digits {
 		return jaasToken{kind: jaasSign, sign: first, at: start}
@@ -205,18 +205,18 @@ func (t *jaasTokens) number(start int) jaasToken {
 	return jaasToken{kind: jaasNumber, at: start}
 }
 
-func (t *jaasTokens) comment() error {
+func (t *jaasScanner) skipComment() error {
 	start := t.at + 1
-	t.take()
+	t.read()
 	if r, _ := t.peek(); r != '*' {
 		for r, _ := t.peek(); r >= 0 && r != '\n' && r != '\r'; r, _ = t.peek() {
-			t.take()
+			t.read()
 		}
 		return nil
 	}
-	t.take()
+	t.read()
 	for last := rune(0); ; {
-		switch r := t.take(); {
+		switch r := t.read(); {
 		case r < 0:
 			return fmt.Errorf("expected the end of the comment that begins at character %d, found none", start)
 		case r == '/' && last == '*':
@@ -227,29 +227,29 @@ func (t *jaasTokens) comment() error {
 	}
 }
 
-// quoted reads up to the same quote. Java silently ends it at the line's end; here that is an error.
-func (t *jaasTokens) quoted() (string, error) {
+// scanQuoted reads up to the same quote. Java silently ends it at the line's end; here that is an error.
+func (t *jaasScanner) scanQuoted() (string, error) {
 	start := t.at + 1
-	quote := t.take()
+	quote := t.read()
 	var text strings.Builder
 	for {
-		switch r := t.take(); {
+		switch r := t.read(); {
 		case r < 0 || r == '\n' || r == '\r':
 			return "", fmt.Errorf("expected the end of the quotes that begin at character %d in "+
 				"the same line, found none", start)
 		case r == quote:
 			return text.String(), nil
 		case r == '\\':
-			text.WriteRune(t.escaped())
+			text.WriteRune(t.scanEscape())
 		default:
 			text.WriteRune(r)
 		}
 	}
 }
 
-// escaped parses an escape: up to three octal digits, a letter as in C, or the character itself.
-func (t *jaasTokens) escaped() rune {
-	r := t.take()
+// scanEscape parses an escape: up to three octal digits, a letter as in C, or the character itself.
+func (t *jaasScanner) scanEscape() rune {
+	r := t.read()
 	if r >= '0' && r <= '7' {
 		n := r - '0'
 		for i := 1; i < 3; i++ {
@@ -257,7 +257,7 @@ func (t *jaasTokens) escaped() rune {
 			if next < '0' || next > '7' || i == 2 && r > '3' {
 				break
 			}
-			n = n*8 + t.take() - '0'
+			n = n*8 + t.read() - '0'
 		}
 		return n
 	}

@@ -14,11 +14,11 @@ import (
 // Outages logs once when a broker of a cluster becomes unreachable and once when it is back, for all clients. It is
 // safe for concurrent use.
 type Outages struct {
-	anyAway    atomic.Bool // any is away: every answer asks
+	ongoing    atomic.Bool // byBroker is not empty; read with every response
 	mu         sync.Mutex
-	away       map[int32]*outage // by the broker's number
-	last       time.Time         // when one was back
-	lastOutage outage            // of the one that was back then
+	byBroker   map[int32]*outage // unreachable brokers by node ID
+	lastEnd    time.Time         // of lastOutage
+	lastOutage outage
 }
 
 type outage struct {
@@ -26,7 +26,7 @@ type outage struct {
 	since   time.Time
 }
 
-// settleTime is how long a state is kept: late failures and responses of slow clients may be from before.
+// settleTime is how long a state is kept: failures and responses of slow clients may be older.
 const settleTime = 2 * time.Second
 
 // anyBroker stands for bootstrap.servers, used while the client knows no brokers.
@@ -36,57 +36,58 @@ func addressOf(b kgo.BrokerMetadata) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
-// lost records that a broker cannot be reached; the try took elapsed.
-func (o *Outages) lost(log *slog.Logger, b kgo.BrokerMetadata, elapsed time.Duration, err error) {
+// recordFailure records that a broker cannot be reached; the try took elapsed.
+func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	number := max(b.NodeID, anyBroker)
-	if began := time.Now().Add(-elapsed); began.Before(o.last.Add(settleTime)) {
-		return // a later try says so of one that is away again
+	if began := time.Now().Add(-elapsed); began.Before(o.lastEnd.Add(settleTime)) {
+		return // if it is unreachable again, a later try shows it
 	}
-	if o.away[number] != nil || number == anyBroker && len(o.away) > 0 {
+	if o.byBroker[number] != nil || number == anyBroker && len(o.byBroker) > 0 {
 		return
 	}
-	if o.away == nil {
-		o.away = map[int32]*outage{}
+	if o.byBroker == nil {
+		o.byBroker = map[int32]*outage{}
 	}
-	o.anyAway.Store(true)
-	// no broker has answered since: that is said, and now has a number
-	if anonymous := o.away[anyBroker]; anonymous != nil {
-		delete(o.away, anyBroker)
-		o.away[number] = anonymous
+	o.ongoing.Store(true)
+	// The outage of bootstrap.servers was logged; now its broker is known.
+	if bootstrap := o.byBroker[anyBroker]; bootstrap != nil {
+		delete(o.byBroker, anyBroker)
+		o.byBroker[number] = bootstrap
 		return
 	}
-	o.away[number] = &outage{addressOf(b), time.Now()}
-	log.Warn("kafka: a broker is away, and is asked again until it is back", "broker", addressOf(b), "error", err)
+	o.byBroker[number] = &outage{addressOf(b), time.Now()}
+	log.Warn("kafka: a broker is unreachable; reconnecting until it is back", "broker", addressOf(b), "error", err)
 }
 
-func (o *Outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
-	if !o.any() {
+func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
+	if !o.hasOutage() {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	for _, number := range []int32{b.NodeID, anyBroker} { // one that answers is enough to start from
-		was := o.away[number]
+	for _, number := range []int32{b.NodeID, anyBroker} { // one reachable broker ends the outage of bootstrap.servers
+		was := o.byBroker[number]
 		if was == nil || now.Sub(was.since) < settleTime {
 			continue
 		}
-		delete(o.away, number)
-		o.last, o.lastOutage = now, *was
-		log.Info("kafka: a broker is back", "broker", was.address, "after", now.Sub(was.since).Round(time.Millisecond))
+		delete(o.byBroker, number)
+		o.lastEnd, o.lastOutage = now, *was
+		log.Info("kafka: a broker is reachable again", "broker", was.address, "after",
+			now.Sub(was.since).Round(time.Millisecond))
 	}
-	o.anyAway.Store(len(o.away) > 0)
+	o.ongoing.Store(len(o.byBroker) > 0)
 }
 
-func (o *Outages) any() bool { return o.anyAway.Load() }
+func (o *Outages) hasOutage() bool { return o.ongoing.Load() }
 
 // Recent reports whether a broker is, or was within a minute, unreachable.
 func (o *Outages) Recent() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.away) > 0 || time.Since(o.last) < time.Minute
+	return len(o.byBroker) > 0 || time.Since(o.lastEnd) < time.Minute
 }
 
 // Since returns the broker with the longest outage since begin and its duration, "" for none.
@@ -101,10 +102,10 @@ func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) 
 			address, lasted = a.address, elapsed
 		}
 	}
-	if o.last.After(begin) {
-		within(o.lastOutage, o.last)
+	if o.lastEnd.After(begin) {
+		within(o.lastOutage, o.lastEnd)
 	}
-	for _, a := range o.away {
+	for _, a := range o.byBroker {
 		within(*a, time.Now())
 	}
 	return address, lasted

@@ -22,8 +22,10 @@ func TestOutages(t *testing.T) {
 		*Outages
 		log *slog.Logger
 	}
-	lost := func(w world, b kgo.BrokerMetadata, elapsed time.Duration) { w.lost(w.log, b, elapsed, refused) }
-	found := func(w world, b kgo.BrokerMetadata) { w.found(w.log, b) }
+	lost := func(w world, b kgo.BrokerMetadata, elapsed time.Duration) {
+		w.recordFailure(w.log, b, elapsed, refused)
+	}
+	found := func(w world, b kgo.BrokerMetadata) { w.recordResponse(w.log, b) }
 	for _, c := range []struct {
 		name   string
 		events func(world)
@@ -106,7 +108,7 @@ func TestOutages(t *testing.T) {
 				var said []string
 				for line := range strings.Lines(text.String()) {
 					what := "away "
-					if strings.Contains(line, "a broker is back") {
+					if strings.Contains(line, "a broker is reachable again") {
 						what = "back "
 					}
 					_, address, _ := strings.Cut(line, " broker=")

@@ -16,7 +16,7 @@ import (
 // expects another protocol; only a try with the other protocol tells them apart.
 
 func (a *Access) speaksTLS(ctx context.Context, address string) bool {
-	conn, err := a.connectBy(ctx, "tcp", address)
+	conn, err := a.dial(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -25,8 +25,8 @@ func (a *Access) speaksTLS(ctx context.Context, address string) bool {
 	return err == nil || keystore.ClassOf(err) == keystore.Alert
 }
 
-func (a *Access) plainKafka(ctx context.Context, address string) bool {
-	conn, err := a.connectBy(ctx, "tcp", address)
+func (a *Access) speaksPlainKafka(ctx context.Context, address string) bool {
+	conn, err := a.dial(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -35,9 +35,9 @@ func (a *Access) plainKafka(ctx context.Context, address string) bool {
 	return err == nil
 }
 
-// wantsSASL reports whether a broker has SASL mechanisms and closes unauthenticated connections. Both are checked
+// requiresSASL reports whether a broker has SASL mechanisms and closes unauthenticated connections. Both are checked
 // twice: kfake has mechanisms without requiring them, and a killed broker closes connections.
-func (a *Access) wantsSASL(ctx context.Context, address string) bool {
+func (a *Access) requiresSASL(ctx context.Context, address string) bool {
 	for range 2 {
 		if has, _ := a.mechanisms(ctx, address); !has || !a.closesOnMetadata(ctx, address) {
 			return false
@@ -48,23 +48,23 @@ func (a *Access) wantsSASL(ctx context.Context, address string) bool {
 
 // closesOnMetadata reports whether a broker closes a connection that requests metadata before authentication.
 func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
-	conn, err := a.connected(ctx, address)
+	conn, err := a.open(ctx, address)
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // ctx; nil is all
+	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // no topics; nil means all
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
-	return err != nil && broken(err)
+	return err != nil && isDisconnect(err)
 }
 
-func (a *Access) connected(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := a.connectBy(ctx, "tcp", address)
+func (a *Access) open(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := a.dial(ctx, "tcp", address)
 	if err != nil || a.tls == nil {
 		return conn, err
 	}
-	secure := a.secured(conn, address)
+	secure := a.startTLS(conn, address)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err
@@ -72,7 +72,7 @@ func (a *Access) connected(ctx context.Context, address string) (net.Conn, error
 	return secure, nil
 }
 
-func (a *Access) secured(conn net.Conn, address string) *tls.Conn {
+func (a *Access) startTLS(conn net.Conn, address string) *tls.Conn {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
@@ -81,8 +81,8 @@ func (a *Access) secured(conn net.Conn, address string) *tls.Conn {
 }
 
 // mechanisms requests an unknown mechanism: brokers respond with their list.
-func (a *Access) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
-	conn, err := a.connected(ctx, address)
+func (a *Access) mechanisms(ctx context.Context, address string) (offered bool, names []string) {
+	conn, err := a.open(ctx, address)
 	if err != nil {
 		return false, nil
 	}
@@ -99,5 +99,5 @@ func (a *Access) mechanisms(ctx context.Context, address string) (wanted bool, n
 func exchange[R kmsg.Response](ctx context.Context, conn net.Conn, request kmsg.Request) (R, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	return wire.Answer[R](wire.New(conn).Ask, request)
+	return wire.Exchange[R](wire.New(conn).RoundTrip, request)
 }

@@ -21,12 +21,12 @@ import (
 
 // Proxy connects to brokers behind a proxy. Its connections are plain TCP: TLS with the broker runs inside.
 type Proxy struct {
-	outage time.Duration
-	live   *Live
+	maxOutage time.Duration
+	live      *CurrentValues
 
 	mu         sync.Mutex
 	properties map[string]string
-	secrets    [sha256.Size]byte // that the route was made with
+	secrets    [sha256.Size]byte // of the present route
 	route      *route.Route
 }
 
@@ -36,30 +36,30 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 	r := p.route
 	p.mu.Unlock()
 	conn, err := r.DialContext(ctx, network, address)
-	if err == nil || !lasts(err) {
+	if err == nil || !isPermanent(err) {
 		return conn, err
 	}
-	again := p.renewed(r)
-	if again == nil {
+	renewed := p.reopen(r)
+	if renewed == nil {
 		return nil, err
 	}
-	return again.DialContext(ctx, network, address)
+	return renewed.DialContext(ctx, network, address)
 }
 
-// renewed returns a route with changed secrets, nil if they are unchanged or invalid.
-func (p *Proxy) renewed(old *route.Route) *route.Route {
+// reopen returns a route with changed secrets, nil if they are unchanged or invalid.
+func (p *Proxy) reopen(old *route.Route) *route.Route {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.route != old {
-		return p.route // somebody else was first
+		return p.route // another dial has reopened it
 	}
 	properties := maps.Clone(p.properties)
 	for name := range properties {
-		if value, ok := p.live.now(name); ok && strings.HasPrefix(name, proxyPrefix) {
+		if value, ok := p.live.value(name); ok && strings.HasPrefix(name, proxyPrefix) {
 			properties[name] = value
 		}
 	}
-	secrets := shown(properties)
+	secrets := secretsDigest(properties)
 	if secrets == p.secrets {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (p *Proxy) renewed(old *route.Route) *route.Route {
 	return made
 }
 
-func shown(properties map[string]string) (digest [sha256.Size]byte) {
+func secretsDigest(properties map[string]string) (digest [sha256.Size]byte) {
 	all := sha256.New()
 	for _, short := range []string{route.NameUser, route.NamePassword, route.NameTokenClientID, route.NameTokenSecret} {
 		fmt.Fprintf(all, "%q", properties[proxyPrefix+proxyNames[short]])
@@ -102,37 +102,39 @@ var proxyNames = map[string]string{
 
 // RouteSettings returns the settings of the route to the brokers, without the outage time, which counts over all
 // connections.
-func RouteSettings(properties map[string]string) (s route.Settings, outage time.Duration, err error) {
+func RouteSettings(properties map[string]string) (routeSettings route.Settings, outage time.Duration, err error) {
 	vcap, unread := btp.ReadVCAP()
 	text := func(short string) string { return strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]) }
-	s, err = route.SettingsOf(text, func(short string) string { return proxyPrefix + proxyNames[short] }, vcap, unread)
-	s.Allow, s.Outage = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}, -1
+	routeSettings, err = route.SettingsOf(text, func(short string) string { return proxyPrefix + proxyNames[short] },
+		vcap, unread)
+	routeSettings.Allow, routeSettings.Outage = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}, -1
 	if err != nil {
-		return s, 0, setting.Problem{Setting: s.Name(route.NameAddressMap), Code: setting.CodeInvalid,
+		return routeSettings, 0, setting.Problem{Setting: routeSettings.Name(route.NameAddressMap),
+			Code: setting.CodeInvalid,
 			Text: err.Error()}
 	}
 	outage = route.DefaultOutage
 	if v := text(route.NameOutage); v != "" {
-		spec := setting.Define(s.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
+		spec := setting.Define(routeSettings.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
 			setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
 		if why := (setting.Check{}).Value(&spec, v); why != "" {
-			return s, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
+			return routeSettings, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
 		}
 		n, _ := setting.ParseInt(spec.Kind, v)
-		// 0 is no patience at all, not none to be counted.
+		// Zero would mean that outages are not counted.
 		outage = max(time.Duration(n)*time.Millisecond, 1)
 	}
-	return s, outage, nil
+	return routeSettings, outage, nil
 }
 
 // NewProxy creates the proxy of kafka.proxy.* properties, nil for none. The error wraps a [setting.Problem].
-func NewProxy(properties map[string]string, bootstrap []string, live *Live) (*Proxy, error) {
-	s, outage, err := RouteSettings(properties)
+func NewProxy(properties map[string]string, bootstrap []string, live *CurrentValues) (*Proxy, error) {
+	routeSettings, outage, err := RouteSettings(properties)
 	if err != nil {
 		return nil, err
 	}
-	s.Logger = live.logger()
-	r, err := route.New(s)
+	routeSettings.Logger = live.logger()
+	r, err := route.New(routeSettings)
 	if m := (*route.Misconfigured)(nil); errors.As(err, &m) {
 		return nil, setting.Problem{Setting: m.Setting, Code: setting.CodeInvalid, Text: m.Unwrap().Error()}
 	}
@@ -140,15 +142,15 @@ func NewProxy(properties map[string]string, bootstrap []string, live *Live) (*Pr
 		return nil, err
 	}
 	switch {
-	case (r.Type() == route.Unset || r.Type() == route.None) && len(s.AddressMap) == 0:
+	case (r.Type() == route.Unset || r.Type() == route.None) && len(routeSettings.AddressMap) == 0:
 		return nil, nil
 	case r.Type() == route.Unset || r.Type() == route.None:
-		outage = 0 // of brokers themselves, which are waited for without end
+		outage = 0 // no limit: these are outages of brokers, not of a proxy
 	case len(bootstrap) > 0 && strings.HasPrefix(bootstrap[0], "embedded"):
 		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
 			Text: setting.Invalid(proxyPrefix+"type", r.Type(),
 				"expected none with the embedded broker of bootstrap.servers")}
 	}
-	return &Proxy{outage: outage, live: live, properties: maps.Clone(properties),
-		secrets: shown(properties), route: r}, nil
+	return &Proxy{maxOutage: outage, live: live, properties: maps.Clone(properties),
+		secrets: secretsDigest(properties), route: r}, nil
 }

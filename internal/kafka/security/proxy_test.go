@@ -57,7 +57,7 @@ func TestProxySettings(t *testing.T) {
 					properties[proxyPrefix+name] = value
 				}
 			}
-			p, err := NewProxy(properties, []string{"kafka:9092"}, &Live{})
+			p, err := NewProxy(properties, []string{"kafka:9092"}, &CurrentValues{})
 			if c.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hush-hush") {
 					t.Errorf("expected an error that says %q, found %v", c.wrong, err)
@@ -75,8 +75,9 @@ func TestProxySettings(t *testing.T) {
 		})
 	}
 	if _, err := NewProxy(map[string]string{"kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"},
-		[]string{"embedded"}, &Live{}); err == nil || !strings.HasPrefix(err.Error(), "kafka.proxy.type: Invalid "+
-		"value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
+		[]string{"embedded"}, &CurrentValues{}); err == nil || !strings.HasPrefix(err.Error(),
+		"kafka.proxy.type: Invalid "+
+			"value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
 		t.Errorf("the embedded broker behind a proxy: %v", err)
 	}
 }
@@ -85,7 +86,8 @@ func TestProxySettings(t *testing.T) {
 func TestOneBrokerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
-		g := NewDialer(&Access{connectBy: barred, proxied: true, outage: time.Minute, connect: time.Second}, nil, nil)
+		g := NewDialer(&Access{dial: barred, proxied: true, maxProxyOutage: time.Minute, connectTimeout: time.Second},
+			nil, nil)
 		defer g.cancel()
 		dial := func() (isDenied bool) {
 			_, err := g.dial(t.Context(), "tcp", "broker:9092")
@@ -110,7 +112,8 @@ func TestOneBrokerAway(t *testing.T) {
 func TestIdleIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
-		g := NewDialer(&Access{connectBy: barred, proxied: true, outage: 90 * time.Second, connect: time.Second},
+		g := NewDialer(&Access{dial: barred, proxied: true, maxProxyOutage: 90 * time.Second,
+			connectTimeout: time.Second},
 			nil, nil)
 		defer g.cancel()
 		var found []bool

@@ -15,27 +15,27 @@ const (
 	oauthModule = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 )
 
-// logonError marks unusable credentials: nothing is sent, and retrying is useless.
-type logonError struct{ problem error }
+// credentialError marks unusable credentials: nothing is sent, and retrying is useless.
+type credentialError struct{ problem error }
 
-func (e *logonError) Error() string { return e.problem.Error() }
-func (e *logonError) Unwrap() error { return e.problem }
+func (e *credentialError) Error() string { return e.problem.Error() }
+func (e *credentialError) Unwrap() error { return e.problem }
 
 // Permanent is true.
-func (e *logonError) Permanent() bool { return true }
+func (e *credentialError) Permanent() bool { return true }
 
-func (s settings) wrongLogon(name, format string, args ...any) error {
-	return &logonError{s.fault(name, format, args...)}
+func (s settings) credentialError(name, format string, args ...any) error {
+	return &credentialError{s.problem(name, format, args...)}
 }
 
 func (s settings) jaas(class string) (jaasModule, error) {
-	m, err := parseJAAS(s.now("sasl.jaas.config"))
+	m, err := parseJAAS(s.current("sasl.jaas.config"))
 	switch {
 	case err != nil:
-		return m, s.wrongLogon("sasl.jaas.config", "%v", err)
+		return m, s.credentialError("sasl.jaas.config", "%v", err)
 	case m.class != class:
-		return m, s.wrongLogon("sasl.jaas.config", "expected %s for %s %s, found the login module %s", class,
-			s.named("sasl.mechanism"), s.text("sasl.mechanism"), m.class)
+		return m, s.credentialError("sasl.jaas.config", "expected %s for %s %s, found the login module %s", class,
+			s.fullName("sasl.mechanism"), s.text("sasl.mechanism"), m.class)
 	}
 	return m, nil
 }
@@ -46,23 +46,24 @@ type saslUser struct {
 }
 
 func (s settings) user(class string) (saslUser, error) {
-	m, err := s.jaas(class)
+	module, err := s.jaas(class)
 	if err != nil {
 		return saslUser{}, err
 	}
 	for _, option := range []string{"username", "password"} {
-		if m.options[option] == "" {
-			return saslUser{}, s.wrongLogon("sasl.jaas.config", `expected %s="…", found nothing`, option)
+		if module.options[option] == "" {
+			return saslUser{}, s.credentialError("sasl.jaas.config", `expected %s="…", found nothing`, option)
 		}
 	}
 	known := plainOptions
 	if class == scramModule {
 		known = scramOptions
 	}
-	if err := s.checkOptions(m, known); err != nil {
+	if err := s.checkOptions(module, known); err != nil {
 		return saslUser{}, err
 	}
-	return saslUser{m.options["username"], m.options["password"], strings.EqualFold(m.options["tokenauth"], "true")},
+	return saslUser{module.options["username"], module.options["password"],
+			strings.EqualFold(module.options["tokenauth"], "true")},
 		nil
 }
 
@@ -85,7 +86,7 @@ func (s settings) checkOptions(m jaasModule, known *setting.Table) error {
 			why = setting.Check{Secret: true}.Value(&spec, m.options[name])
 		}
 		if why != "" {
-			return s.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", name, why)
+			return s.credentialError("sasl.jaas.config", "option %s of the login module: %s", name, why)
 		}
 	}
 	return nil

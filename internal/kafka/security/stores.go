@@ -26,7 +26,7 @@ var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key",
 
 // stores applies Kafka's rules for keys and certificates: PEM texts and files exclude each other.
 func (s settings) stores() (keystore.Options, error) {
-	o := keystore.Options{Context: s.ctx, Protocol: s.text("ssl.protocol"), Logger: s.live.logger(),
+	options := keystore.Options{Context: s.ctx, Protocol: s.text("ssl.protocol"), Logger: s.live.logger(),
 		Name: func(field string) string {
 			name, ok := storeFields[field]
 			if !ok {
@@ -35,77 +35,78 @@ func (s settings) stores() (keystore.Options, error) {
 			if text, ok := storeTexts[name]; ok && s.has(text) {
 				name = text
 			}
-			return s.named(name)
+			return s.fullName(name)
 		}}
-	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") &&
+	options.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") &&
 		s.text("ssl.endpoint.identification.algorithm") == ""
 	if s.has("ssl.enabled.protocols") {
 		// Java prefers its list of versions to the context's, which must only be valid.
-		o.Protocol = ""
+		options.Protocol = ""
 		switch strings.ToUpper(s.text("ssl.protocol")) {
 		case "SSL", "TLS", "", "TLSV1.2", "TLSV1.3":
 		default:
-			o.Protocol = s.text("ssl.protocol")
+			options.Protocol = s.text("ssl.protocol")
 		}
 	}
 	var err error
-	if o.Key, err = s.keyLocation(); err != nil {
-		return o, err
+	if options.Key, err = s.keyLocation(); err != nil {
+		return options, err
 	}
-	o.Trust, err = s.trustLocation()
-	return o, err
+	options.Trust, err = s.trustLocation()
+	return options, err
 }
 
 func (s settings) keyLocation() (*keystore.Location, error) {
 	key, chain, path := s.text("ssl.keystore.key"), s.text("ssl.keystore.certificate.chain"),
 		s.text("ssl.keystore.location")
-	l := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"), Password: s.text("ssl.keystore.password"),
+	location := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"),
+		Password:    s.text("ssl.keystore.password"),
 		KeyPassword: s.text("ssl.key.password")}
 	switch {
 	case key == "" && chain == "" && path == "":
 		return nil, nil
 	case key == "" && chain == "":
-		return l, nil
+		return location, nil
 	case path != "":
-		return nil, s.fault("ssl.keystore.location",
+		return nil, s.problem("ssl.keystore.location",
 			"expected nothing in addition to ssl.keystore.key and ssl.keystore.certificate.chain")
 	case key == "":
-		return nil, s.fault("ssl.keystore.key",
+		return nil, s.problem("ssl.keystore.key",
 			"expected the private key of ssl.keystore.certificate.chain, found nothing")
 	case chain == "":
-		return nil, s.fault("ssl.keystore.certificate.chain",
+		return nil, s.problem("ssl.keystore.certificate.chain",
 			"expected the certificate of ssl.keystore.key, found nothing")
 	}
 	if err := s.isPEM("ssl.keystore.type"); err != nil {
 		return nil, err
 	}
-	l.Type, l.PEM = "PEM", []byte(pemLines(key)+"\n"+pemLines(chain)+"\n")
-	return l, nil
+	location.Type, location.PEM = "PEM", []byte(pemLines(key)+"\n"+pemLines(chain)+"\n")
+	return location, nil
 }
 
 func (s settings) trustLocation() (*keystore.Location, error) {
 	certificates, path := s.text("ssl.truststore.certificates"), s.text("ssl.truststore.location")
-	l := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"),
+	location := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"),
 		Password: s.text("ssl.truststore.password")}
 	switch {
 	case certificates == "" && path == "":
 		return nil, nil
 	case certificates == "":
-		return l, nil
+		return location, nil
 	case path != "":
-		return nil, s.fault("ssl.truststore.location", "expected nothing in addition to ssl.truststore.certificates")
+		return nil, s.problem("ssl.truststore.location", "expected nothing in addition to ssl.truststore.certificates")
 	}
 	if err := s.isPEM("ssl.truststore.type"); err != nil {
 		return nil, err
 	}
-	l.Type, l.PEM = "PEM", []byte(pemLines(certificates)+"\n")
-	return l, nil
+	location.Type, location.PEM = "PEM", []byte(pemLines(certificates)+"\n")
+	return location, nil
 }
 
 // isPEM: as in Kafka, texts must be PEM, and a type must say so.
 func (s settings) isPEM(name string) error {
 	if t := s.text(name); t != "" && !strings.EqualFold(t, "PEM") {
-		return s.fault(name, "expected PEM, since key and certificates stand in settings, found %q", t)
+		return s.problem(name, "expected PEM, since key and certificates are in settings, found %q", t)
 	}
 	return nil
 }
@@ -117,12 +118,12 @@ func (s settings) tls(o keystore.Options) (*tls.Config, error) {
 	}
 	if v := s.text("ssl.enabled.protocols"); v != "" {
 		if config.MinVersion, config.MaxVersion, err = enabledProtocols(v); err != nil {
-			return nil, s.fault("ssl.enabled.protocols", "%v", err)
+			return nil, s.problem("ssl.enabled.protocols", "%v", err)
 		}
 	}
 	if v := s.text("ssl.cipher.suites"); v != "" {
 		if config.CipherSuites, _, err = suites(v); err != nil {
-			return nil, s.fault("ssl.cipher.suites", "%v", err)
+			return nil, s.problem("ssl.cipher.suites", "%v", err)
 		}
 	}
 	return config, nil
@@ -132,7 +133,7 @@ func (s settings) tls(o keystore.Options) (*tls.Config, error) {
 // registry. prefix precedes their names in errors. ctx cancels reading of key stores.
 func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 	log *slog.Logger) (func(host string) *tls.Config, error) {
-	config, err := serviceTLS(ctx, given, prefix, &Live{log: log}, func(name, why string) error {
+	config, err := serviceTLS(ctx, given, prefix, &CurrentValues{log: log}, func(name, why string) error {
 		return fmt.Errorf("%s%s: %s", prefix, name, why)
 	})
 	if err != nil {
@@ -142,26 +143,26 @@ func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 }
 
 // serviceTLS is ClientTLS with errors made by wrong.
-func serviceTLS(ctx context.Context, given map[string]string, prefix string, live *Live,
+func serviceTLS(ctx context.Context, given map[string]string, prefix string, live *CurrentValues,
 	wrong func(name, why string) error) (*tls.Config, error) {
-	own := settings{ctx: ctx, given: map[string]Value{}, live: live, prefix: prefix}
+	values := settings{ctx: ctx, properties: map[string]Value{}, live: live, prefix: prefix}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
 		switch rule, known := byName[name]; {
 		case !known:
 			return nil, wrong(name, unknown(name))
-		case rule.refuse != "":
-			return nil, wrong(name, "not built: "+rule.refuse)
-		case !rule.idle:
-			if why := rule.wrong(prefix+name, value); why != "" {
+		case rule.unsupported != "":
+			return nil, wrong(name, "not built: "+rule.unsupported)
+		case !rule.noEffect:
+			if why := rule.problem(prefix+name, value); why != "" {
 				return nil, wrong(name, why)
 			}
 		}
-		own.given[name] = Value{Name: prefix + name, Value: value}
+		values.properties[name] = Value{Name: prefix + name, Value: value}
 	}
-	o, err := own.stores()
+	o, err := values.stores()
 	if err != nil {
 		return nil, err
 	}
-	return own.tls(o)
+	return values.tls(o)
 }

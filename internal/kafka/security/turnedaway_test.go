@@ -27,7 +27,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 			s.XSUAA.Secret + `";`} {
 		given[name] = Value{Name: name, Value: value}
 	}
-	a, _, err := New(t.Context(), Options{Given: given, Live: &Live{}})
+	a, _, err := New(t.Context(), Options{Properties: given, Live: &CurrentValues{}})
 	require.NoError(t, err)
 	g := NewDialer(a, nil, nil)
 	defer g.cancel()
@@ -57,7 +57,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	}
 	// A tunnel logs on by itself.
 	old := show()
-	_, err = wire.LogOn(t.Context(), "broker", g.access.sasl, func(r kmsg.Request) ([]byte, error) {
+	_, err = wire.Authenticate(t.Context(), "broker", g.access.sasl, func(r kmsg.Request) ([]byte, error) {
 		if a, ok := r.ResponseKind().(*kmsg.SASLAuthenticateResponse); ok {
 			a.ErrorCode = kerr.SaslAuthenticationFailed.Code
 			return a.AppendTo(nil), nil

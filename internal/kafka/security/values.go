@@ -23,7 +23,7 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 		case "TLSv1.3":
 			version = tls.VersionTLS13
 		case "TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello":
-			return 0, 0, fmt.Errorf("%s is broken, and Java has it switched off, too: expected TLSv1.2 or TLSv1.3",
+			return 0, 0, fmt.Errorf("%s is insecure and disabled in Java, too: expected TLSv1.2 or TLSv1.3",
 				name)
 		default:
 			return 0, 0, fmt.Errorf("expected TLSv1.2 or TLSv1.3, found %q", name)
@@ -39,20 +39,20 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 // suites returns TLS 1.2 cipher suites by standard name, and the names of insecure ones.
 func suites(list string) (ids []uint16, insecure []string, err error) {
 	known := map[string]*tls.CipherSuite{}
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		known[s.Name] = s
+	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		known[suite.Name] = suite
 	}
 	for _, name := range setting.ParseList(list) {
-		s, ok := known[name]
+		suite, ok := known[name]
 		switch {
 		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
 		case !ok:
 			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
 				strings.Join(suiteNames(), ", "))
-		case s.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
+		case suite.SupportedVersions[0] == tls.VersionTLS13: // cannot be selected
 		default:
-			ids = append(ids, s.ID)
-			if s.Insecure {
+			ids = append(ids, suite.ID)
+			if suite.Insecure {
 				insecure = append(insecure, name)
 			}
 		}

@@ -59,7 +59,7 @@ func TestFencerStoresCounts(t *testing.T) {
 // The leader of a new config topic may not know it yet.
 func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
-	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
+	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()
 	f := Fencer{Worker: k, Group: "g", Log: slog.New(slog.DiscardHandler), Topic: kafka.InternalTopic{
 		Name: "connect-configs", Setting: "config.storage.topic", Partitions: 1, Replication: 1}}
 	assert.NoError(t, f.Fence(t.Context(), k, "orders", config.FencingCounts{Tasks: 1, Producers: 1}))

@@ -292,7 +292,7 @@ func TestRefreshOfARecreatedTopic(t *testing.T) {
 	require.NoError(t, err)
 	two := openTestStore(t, k, DefaultConfig())
 	require.NoError(t, two.Set(ctx, "orders", entry(7)))
-	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, and was read up to 3",
+	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, but was read up to 3",
 		"restart the worker to continue from there")
 }
 
@@ -393,7 +393,7 @@ func TestParseConfig(t *testing.T) {
 // The leader of a new topic may not know it yet.
 func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
-	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
+	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()
 	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
 }
 

@@ -95,7 +95,7 @@ func (t *transactionalProducer) commit(entries []Entry) error {
 	err = t.explain(err)
 	closeErr := t.output.Close(t.ctx)
 	t.output = nil
-	if closeErr != nil || kafka.TakenOverID(err) != "" {
+	if closeErr != nil || kafka.FencedTransactionalID(err) != "" {
 		t.failed = &lostError{err}
 		return t.failed
 	}

@@ -68,13 +68,13 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	require.NoError(t, owner.Flush(ctx))
 
 	for range 2 {
-		if err := zombie.Flush(ctx); kafka.TakenOverID(err) != "g-orders-0" {
+		if err := zombie.Flush(ctx); kafka.FencedTransactionalID(err) != "g-orders-0" {
 			t.Errorf("expected that the id is another producer's, found %v", err)
 		}
 	}
 	clear(zombie.pending)
 	runtest.Fails(t, zombie.Close(ctx), "g-orders-0", "offsets of connector orders", "topic connect-offsets")
-	if len(failed) != 3 || kafka.TakenOverID(failed[0]) == "" {
+	if len(failed) != 3 || kafka.FencedTransactionalID(failed[0]) == "" {
 		t.Errorf("expected to be called with each failure, found %v", failed)
 	}
 	expectOffset(t, zombie.store, "orders", b, `{"record":3}`)
@@ -104,7 +104,7 @@ func TestSlowTransaction(t *testing.T) {
 	w := openWriter(t, k, func(time.Time, error) { wrote.Add(1) })
 	var away atomic.Bool
 	away.Store(true)
-	kafkatest.RefuseWhere(cluster, kmsg.EndTxn, kerr.CoordinatorLoadInProgress,
+	kafkatest.RejectIf(cluster, kmsg.EndTxn, kerr.CoordinatorLoadInProgress,
 		func(kmsg.Request) bool { return away.Load() })
 	w.Acknowledged(b, at(1))
 	for range 2 { // the second one waits for the first
@@ -133,7 +133,7 @@ func TestRefusedTransaction(t *testing.T) {
 		w := openWriter(t, k, nil)
 		w.OnFailure(func(err error) { t.Errorf("expected that it can write, found %v", err) })
 		var refuse atomic.Bool
-		kafkatest.RefuseWhere(cluster, kmsg.Produce, with, func(kmsg.Request) bool { return refuse.Load() })
+		kafkatest.RejectIf(cluster, kmsg.Produce, with, func(kmsg.Request) bool { return refuse.Load() })
 		for n := range 3 {
 			refuse.Store(true)
 			w.Acknowledged(b, at(int64(n)))
@@ -154,7 +154,7 @@ func TestWriterWithoutRightOrBrokers(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
 	w := openWriter(t, k, nil)
-	kafkatest.Refuse(cluster, kmsg.InitProducerID, kafkatest.Always, kerr.TransactionalIDAuthorizationFailed)
+	kafkatest.Reject(cluster, kmsg.InitProducerID, kafkatest.Unlimited, kerr.TransactionalIDAuthorizationFailed)
 	_, err := w.store.OpenTransactionalWriter(testContext(t), "orders", "g-orders-1", nil)
 	runtest.Fails(t, err, "connector orders", "transactional id g-orders-1", "DESCRIBE and WRITE", "TransactionalId")
 	cluster.Close()

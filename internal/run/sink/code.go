@@ -65,11 +65,11 @@ type Chain interface {
 type Consumer interface {
 	Poll(ctx context.Context) ([]*kgo.Record, error)
 	Commit(ctx context.Context, offsets kafka.Offsets) error
-	// Alive returns nil if no other member can own this member's partitions. It asks the group's coordinator if the
-	// session may have expired: a process that was paused for longer would otherwise send requests at the same time as
-	// the new owner.
-	Alive(ctx context.Context) error
-	// Lasts reports whether the session is valid, so that Alive would return nil without asking.
-	Lasts() bool
+	// CheckMembership returns nil if no other member can own this member's partitions. It asks the group's coordinator
+	// if the session may have expired: a process that was paused for longer would otherwise send requests at the same
+	// time as the new owner.
+	CheckMembership(ctx context.Context) error
+	// IsSessionValid reports whether the session is valid, so that Alive would return nil without asking.
+	IsSessionValid() bool
 	Close()
 }

@@ -119,7 +119,9 @@ func (w *activeBatch) returnUnsent(j *delivery) []delivery {
 // sendRequest repeats requests that failed transiently for as long as errors.retry.timeout allows.
 func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, error) {
 	workCtx := transport.WithSendCheck(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
-		func() bool { return w.task.run.consumer.Lasts() && !w.task.tracker.checkAny(items, (*item).revoked) })
+		func() bool {
+			return w.task.run.consumer.IsSessionValid() && !w.task.tracker.checkAny(items, (*item).revoked)
+		})
 	for retries := w.task.o.Retry.Start(); ; {
 		sendCtx, endSend := w.task.count.send.Track(workCtx)
 		response, err := w.task.o.Client.Exchange(sendCtx, &j.Request)
@@ -158,7 +160,7 @@ func (u *unsentError) Unwrap() error { return u.cause }
 // would write them at the same time as their new owner.
 func (w *activeBatch) awaitOwnership(items []*item) error {
 	for logged := false; ; {
-		err := w.task.run.consumer.Alive(w.task.run.requestCtx)
+		err := w.task.run.consumer.CheckMembership(w.task.run.requestCtx)
 		switch {
 		case w.task.tracker.checkAny(items, (*item).revoked):
 			return &unsentError{}

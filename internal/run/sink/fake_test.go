@@ -213,15 +213,15 @@ func (g *group) commit(offsets kafka.Offsets) error {
 	return nil
 }
 
-// Alive fails while the group is out of reach.
-func (g *group) Alive(context.Context) error {
+// CheckMembership fails while the group is out of reach.
+func (g *group) CheckMembership(context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.away
 }
 
-// Lasts is as Alive says.
-func (g *group) Lasts() bool { return g.Alive(context.Background()) == nil }
+// IsSessionValid is as Alive says.
+func (g *group) IsSessionValid() bool { return g.CheckMembership(context.Background()) == nil }
 
 func (g *group) Close() {}
 

@@ -84,27 +84,27 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 			End: 15}, offsetRange{5, 6}, false, 0},
 		{"of the version before", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, End: 20},
 			offsetRange{5, 6}, false, 0},
-		{"translated", 20, 2, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
+		{"translated", 20, 2, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20},
 			offsetRange{2, 19}, true, 0},
-		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20}, offsetRange{2, 19},
+		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, offsetRange{2, 19},
 			true, 0},
-		{"another topic", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
+		{"another topic", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20},
 			offsetRange{5, 19}, true, 0},
 		{"beyond the end by one", 14, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
 			End: 14}, offsetRange{5, 13}, true, 0},
 		{"beyond the end, of the version before", 14, 5, "sent=0-1 settled=2-9",
 			kafka.CommitMetadata{WrittenFor: 5, End: 14}, offsetRange{5, 14}, true, 0},
 		{"a copy with other offsets", 20, 2, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 1005, Moved: moved, End: 18}, offsetRange{2, 17}, true, 0},
+			kafka.CommitMetadata{WrittenFor: 1005, Mismatch: moved, End: 18}, offsetRange{2, 17}, true, 0},
 		{"a copy that is not complete", 20, 5, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 8}, offsetRange{5, 14}, true, 0},
+			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 8}, offsetRange{5, 14}, true, 0},
 		// A translated offset lies at its record, 15 here, or before it.
 		{"a copy with higher offsets", 25, 12, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{12, 24}, true, 10},
+			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, offsetRange{12, 24}, true, 10},
 		{"a copy with higher offsets, translated far back", 25, 2, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{2, 24}, true, 10},
+			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, offsetRange{2, 24}, true, 10},
 		{"a copy with higher offsets, translated to the same number", 25, 5, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{5, 24}, true, 10},
+			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, offsetRange{5, 24}, true, 10},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			end := 15
@@ -149,21 +149,21 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 		found            kafka.CommitMetadata
 		fails            string
 	}{
-		{"skipped, translated", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+		{"skipped, translated", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 2, Mismatch: "copied", End: 5},
 			"errors.uncertain.skip=t-0@3"},
-		{"sent, translated", "t-0@3-4", "", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+		{"sent, translated", "t-0@3-4", "", 1, kafka.CommitMetadata{WrittenFor: 2, Mismatch: "copied", End: 5},
 			"errors.uncertain.send=t-0@3-4"},
-		{"another topic", "", "t-0@1", 1, kafka.CommitMetadata{WrittenFor: 1, Moved: "copied", End: 5},
+		{"another topic", "", "t-0@1", 1, kafka.CommitMetadata{WrittenFor: 1, Mismatch: "copied", End: 5},
 			"errors.uncertain.skip=t-0@1"},
-		{"to come", "", "t-0@900", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+		{"to come", "", "t-0@900", 1, kafka.CommitMetadata{WrittenFor: 2, Mismatch: "copied", End: 5},
 			"errors.uncertain.skip=t-0@900"},
 		{"cut off or a copy", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, End: 3},
 			"errors.uncertain.skip=t-0@2"},
 		{"cut off", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3},
 			"errors.uncertain.skip=t-0@3"},
 		{"cut off after it", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3}, ""},
-		{"before the offset", "", "t-0@0", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5}, ""},
-		{"of another partition", "", "t-1@3", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5}, ""},
+		{"before the offset", "", "t-0@0", 1, kafka.CommitMetadata{WrittenFor: 2, Mismatch: "copied", End: 5}, ""},
+		{"of another partition", "", "t-1@3", 1, kafka.CommitMetadata{WrittenFor: 2, Mismatch: "copied", End: 5}, ""},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newCopied(&checker{}, 5, func(n int) bool { return n < 1 })
@@ -207,7 +207,7 @@ func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
 		x.group.put("t", 0, "a=1", "b=1", "a=2", "c=1")
 		at := topicPartition{"t", 0}
 		x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
-		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 4}}
+		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Mismatch: "copied", End: 4}}
 		x.ok(t)
 		assert.Equal(t, []string{"a=2", "b=1", "c=1"}, slices.Sorted(slices.Values(x.service.seen())))
 	})
@@ -245,7 +245,7 @@ func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1")
 			at := topicPartition{"t", 0}
 			x.group.committed[at], x.group.metadata[at] = 1, strings.TrimSpace(c.known+" settled=1-2")
-			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 4}}
+			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Mismatch: "copied", End: 4}}
 			_, err := x.run(t)
 			if c.fails == nil {
 				require.NoError(t, err)
@@ -267,7 +267,7 @@ func TestNothingOfACopyIsSentUndecided(t *testing.T) {
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
 			at := topicPartition{"t", 0}
 			x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
-			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 5}}
+			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Mismatch: "copied", End: 5}}
 			for range 2 {
 				x.fails(t, `offset 1, key "b"`, "was not about this log", "it is not looked up",
 					"errors.uncertain.send=t-0@1,t-0@2,t-0@3,t-0@4")
@@ -292,8 +292,9 @@ func TestManyRecordsOfACopy(t *testing.T) {
 		const records = 10_000
 		c := &checker{}
 		x := newCopied(c, records, func(n int) bool { return n%3 > 0 && n < records-100 })
-		x.stands(100, fmt.Sprintf("settled=2-%d", records-1000), kafka.CommitMetadata{WrittenFor: 900, Moved: "copied",
-			End: records})
+		x.stands(100, fmt.Sprintf("settled=2-%d", records-1000), kafka.CommitMetadata{WrittenFor: 900,
+			Mismatch: "copied",
+			End:      records})
 		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is
 		// killed just then has the next one write none twice.
 		x.group.stored = func(next int64, text string) {
@@ -341,7 +342,7 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 	}{{maxInDoubt, false}, {maxInDoubt + 1, true}} {
 		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
 			x := newCopied(&checker{}, 3, func(int) bool { return false })
-			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied",
+			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Mismatch: "copied",
 				End: 3})
 			_, err := x.run(t)
 			if !c.fails {

@@ -25,9 +25,9 @@ type Replay struct {
 
 // Lock is the right to send records without owning their partition in a group.
 type Lock interface {
-	// Alive returns nil if no other process can hold the lock. Lasts is as in [Consumer].
-	Alive(context.Context) error
-	Lasts() bool
+	// CheckMembership returns nil if no other process can hold the lock. Lasts is as in [Consumer].
+	CheckMembership(context.Context) error
+	IsSessionValid() bool
 }
 
 // Deliver writes records like a task and returns when all are settled. Options need neither NewConsumer nor CaughtUp.

@@ -126,11 +126,11 @@ func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error, used ma
 }
 
 func metadataMismatch(n metadata, next int64, stored kafka.CommitMetadata) string {
-	if _, read := n.lastOffsets(next); stored.Moved == "" && stored.Text != "" && read >= stored.End {
+	if _, read := n.lastOffsets(next); stored.Mismatch == "" && stored.Text != "" && read >= stored.End {
 		return fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",
 			read, stored.End)
 	}
-	return stored.Moved
+	return stored.Mismatch
 }
 
 // maxWritten returns the last offset that may have been written according to mismatching metadata. A copied offset is
@@ -142,7 +142,7 @@ func maxWritten(n metadata, unstored []offsetRange, next int64, stored kafka.Com
 		return next - 1
 	}
 	all, _ := n.lastOffsets(next)
-	if stored.Moved != "" {
+	if stored.Mismatch != "" {
 		all = max(all, stored.End-1)
 	}
 	for _, s := range unstored {

@@ -144,7 +144,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 			from.fields); moved || rewound.Committed {
 			refusals = 0
 		}
-		if rewound.Refused() {
+		if rewound.IsRejected() {
 			refusals++
 		}
 		if refusals == refusalLimit {

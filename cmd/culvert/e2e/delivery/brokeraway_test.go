@@ -36,7 +36,7 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	c.Eventually("rows at the other end",
 		func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
 	broker.Kill()
-	c.Awaits("kafka: a broker is away")
+	c.Awaits("kafka: a broker is unreachable")
 	l, err := net.Listen("tcp", at)
 	e2etest.NoError(t, err)
 	for range 5 { // some clients try to connect
@@ -46,7 +46,7 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	}
 	l.Close()
 	startBroker()
-	c.Awaits("kafka: a broker is back")
+	c.Awaits("kafka: a broker is reachable again")
 	sent := s.Ledger().Rows
 	c.Eventually("rows again", func() bool { return s.Ledger().Rows > sent+100 })
 	c.Stop().Exits(0)

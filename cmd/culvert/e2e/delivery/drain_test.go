@@ -43,7 +43,8 @@ func (g *Group) drains(connectors, tasks int) {
 	g.Spreads(connectors, tasks, 1, 2)
 	g.drain(1).Exits(0)
 	g.Spreads(connectors, tasks, 2)
-	g.drain(2).Exits(1).Says("expected another worker of the group that takes over what this one runs, found none")
+	g.drain(2).Exits(1).Says("expected another worker of the group to take over the connectors and tasks of this " +
+		"one, found none")
 	g.Spreads(connectors, tasks, 2)
 	g.Join(0)
 	g.Spreads(connectors, tasks, 0, 2)

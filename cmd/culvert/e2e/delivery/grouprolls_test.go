@@ -48,7 +48,7 @@ func TestPluginsOfAGroup(t *testing.T) {
 	put(0, newer)
 	put(1, newer)
 	g.workers[0].Eventually("it says where the version is lacking", func() bool {
-		return strings.Contains(g.overview(0).Waits["odata-source"], short(newer)+": lacking at http://"+g.ids[2])
+		return strings.Contains(g.overview(0).Waits["odata-source"], short(newer)+": missing on http://"+g.ids[2])
 	})
 	if pin := g.overview(2).Plugins["odata-source"]; pin.Hash != short(old) {
 		t.Errorf("expected the first version while a worker does not have the second, found %+v", pin)

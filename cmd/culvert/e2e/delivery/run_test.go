@@ -109,5 +109,5 @@ func TestAvro(t *testing.T) {
 		return true
 	})
 	logged := e2etest.ThroughAvro(t, registry.URL(), registry.URL())
-	e2etest.Contains(t, "the log", logged, "the schema registry does not answer", "the schema registry answers again")
+	e2etest.Contains(t, "the log", logged, "the schema registry does not respond", "the schema registry responds again")
 }

@@ -81,11 +81,11 @@ func TestTakeover(t *testing.T) {
 	w.Await("runs", "runs", e2etest.Runs)
 	w.Await("paused", "is paused", e2etest.Is(connect.Paused, 1))
 	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
-		`"trace":"expected a worker that has what class com.example.Foreign needs (com.example.Foreign of no plugin `+
-			`that the leader has), found none among 1"`)
+		`"trace":"expected a worker with the plugins of class com.example.Foreign (com.example.Foreign of no plugin `+
+			`of the leader), found none among 1"`)
 	w.Must(409, "POST", "/connectors/foreign/restart", "",
 		"connector foreign is assigned to no worker of the group: expected "+
-			"a worker that has what class com.example.Foreign needs")
+			"a worker with the plugins of class com.example.Foreign")
 	cluster(1, "release").Reports("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
 	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task removed from topic configs",

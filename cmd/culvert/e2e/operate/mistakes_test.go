@@ -51,7 +51,7 @@ func TestMistakesAreSaid(t *testing.T) {
 		"class.properties:2: conector.class: unknown setting; the nearest known one is connector.class",
 		`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no ` +
 			"default value: expected org.",
-		"policy.properties:10: producer.override.linger.ms: the worker does not let connectors",
+		"policy.properties:10: producer.override.linger.ms: the worker does not allow connectors",
 		"topic.properties:9: sap.odata#00.topic: Invalid value a b for configuration sap.odata#00.topic: String must ",
 		"topics.properties:10: topics: expected a topic's name, ",
 		"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, found that " +

@@ -121,7 +121,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 				t.Errorf("by its id: expected %d, found %d", first, id)
 			}
 			_, err = write(old, "auto.register.schemas=false", "use.latest.version=true")
-			stops("the newest is another", err, "is not that of the record")
+			stops("the newest is another", err, "differs from the record's schema")
 			_, err = write(old, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", second))
 			stops("the id is another's", err, fmt.Sprint("schema ", second, " of use.schema.id"))
 			_, err = write(old, "auto.register.schemas=false", "use.schema.id=1000000")

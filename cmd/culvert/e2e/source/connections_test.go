@@ -118,7 +118,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 	}
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties",
 		append(good, "sap.odata.header.APIKey=k",
-		"sap.odata.auth.type=header")...))
+			"sap.odata.auth.type=header")...))
 }
 
 // A password that changes behind its reference is used without a restart. A rejected password is sent once, and the
@@ -289,10 +289,10 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 	}))
 	r := p.MustOnce("--log-level", "debug", p.File("tokens.properties",
 		append(e2etest.Source("tokens", address, "Orders"),
-		"sap.odata.auth.type=OAuth2", "sap.odata.oauth.token.endpoint=http://"+address+"/as/token",
-		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
-		"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
-		"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")...))
+			"sap.odata.auth.type=OAuth2", "sap.odata.oauth.token.endpoint=http://"+address+"/as/token",
+			"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
+			"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
+			"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")...))
 	e2etest.Equal(t, "records", s.Count("Orders"), len(p.Records("Orders")))
 	e2etest.Equal(t, "questions to the token service", 1, len(asked))
 	e2etest.Equal(t, "the question", "client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write",

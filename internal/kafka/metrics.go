@@ -15,26 +15,25 @@ type Metrics struct {
 	producers, consumers, admins kgo.Opt
 }
 
-// NewMetrics creates empty metrics with their own registry.
 func NewMetrics() *Metrics {
-	f := &Metrics{Registry: prometheus.NewRegistry()}
-	of := func(role string) kgo.Opt {
-		m := kprom.NewMetrics("culvert_kafka", kprom.Registerer(withoutBuffers{f.Registry}),
+	metrics := &Metrics{Registry: prometheus.NewRegistry()}
+	hooks := func(role string) kgo.Opt {
+		m := kprom.NewMetrics("culvert_kafka", kprom.Registerer(withoutBuffers{metrics.Registry}),
 			kprom.WithStaticLabel(prometheus.Labels{"role": role}), kprom.Buckets([]float64{0.005, 0.05, 0.5, 5}),
 			kprom.NativeBucketFactor(0), kprom.FetchAndProduceDetail(kprom.ByNode, kprom.Batches, kprom.Records,
 				kprom.CompressedBytes, kprom.UncompressedBytes, kprom.ConsistentNaming))
-		m.OnNewClient(nil) // makes what is counted in: only its buffers, which are left out, would be a client's
+		m.OnNewClient(nil) // creates the collectors; those that need the client are left out, see withoutBuffers
 		return kgo.WithHooks(sharedHooks{m})
 	}
-	f.producers, f.consumers, f.admins = of("producer"), of("consumer"), of("admin")
-	return f
+	metrics.producers, metrics.consumers, metrics.admins = hooks("producer"), hooks("consumer"), hooks("admin")
+	return metrics
 }
 
-func (f *Metrics) with(role func(*Metrics) kgo.Opt, opts []kgo.Opt) []kgo.Opt {
-	if f == nil {
+func (m *Metrics) appendTo(opts []kgo.Opt, role func(*Metrics) kgo.Opt) []kgo.Opt {
+	if m == nil {
 		return opts
 	}
-	return append(opts, role(f))
+	return append(opts, role(m))
 }
 
 type sharedHooks struct{ *kprom.Metrics }
@@ -42,6 +41,7 @@ type sharedHooks struct{ *kprom.Metrics }
 func (sharedHooks) OnNewClient(*kgo.Client)    {}
 func (sharedHooks) OnClientClosed(*kgo.Client) {}
 
+// withoutBuffers skips the metrics of buffers, which need one client; the others are shared by all clients of a role.
 type withoutBuffers struct{ prometheus.Registerer }
 
 func (u withoutBuffers) MustRegister(all ...prometheus.Collector) {

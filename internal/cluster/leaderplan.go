@@ -1,0 +1,243 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+)
+
+// assign computes the assignments of a new generation, see [Assign], after reading the config topic as far as the
+// members. While it cannot be read, all members keep what they have.
+func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte, error) {
+	decoded, offset, newest := l.decodeMembers(members)
+	ctx, cancel := context.WithTimeout(context.Background(), l.worker.options.SyncTimeout)
+	defer cancel()
+	if err := l.worker.options.Log.Await(ctx, offset); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	changes, state, caughtUp := l.changes, l.state, l.caughtUp
+	if l.generation < newest {
+		state = AssignorState{}
+	}
+	l.mu.Unlock()
+	var readErr error
+	if !caughtUp { // the topic may have become another group's while this one had no members
+		readErr = l.worker.options.Log.Refresh(ctx)
+	}
+	snapshot, ok := l.worker.options.Store.Snapshot()
+	if !ok {
+		return nil, errors.New("the config topic was not read to its end yet")
+	}
+	if l.worker.options.Store.Group() != l.worker.options.Group.Group {
+		snapshot.Connectors = nil // the annotation of this group triggers the next plan
+	}
+	began := time.Now()
+	var out Output
+	if readErr == nil || snapshot.Connectors == nil {
+		out = Assign(Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: decoded,
+			Connectors: l.planInput(snapshot,
+				decoded),
+			State: state})
+	} else {
+		out = freezePlan(decoded)
+		out.Next = began.Add(replanDelay)
+	}
+	for name, why := range out.Unplaced {
+		if l.unplaced[name] != why && !othersLeaving(decoded, "") { // not while all members shut down
+			l.worker.options.Logger.Warn("a connector or its tasks are assigned to no worker", "connector", name,
+				"reason", why)
+		}
+	}
+	l.worker.options.Logger.Debug("the leader has planned", "members", len(decoded), "connectors",
+		len(snapshot.Connectors),
+		"again", out.RejoinAfterRevoke,
+		"took", time.Since(began))
+	l.mu.Lock()
+	l.state, l.members, l.targets, l.planAt, l.plannedChanges = out.State, decoded, out.Targets, out.Next, changes
+	l.unplaced, l.caughtUp = out.Unplaced, readErr == nil
+	l.mu.Unlock()
+	assignments, err := l.encodeAssignments(self, decoded, out, snapshot.Offset, began)
+	l.recordProblems(decoded, recordSize(members, assignments), readErr)
+	return assignments, err
+}
+
+func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
+	for _, m := range members {
+		size += len(m.Metadata) + len(placed[m.ID])
+	}
+	return size
+}
+
+// decodeMembers decodes metadata and sorts members by ID, which decides ties. offset is the highest one that a member
+// has read of the config topic, newest the newest generation with an assignment.
+func (l *leader) decodeMembers(members []JoinedMember) (decoded []Member, offset int64, newest int32) {
+	for _, member := range members {
+		metadata, err := DecodeMetadata(member.Metadata)
+		if err != nil { // it gets no assignment
+			l.worker.options.Logger.Error("the metadata of a member cannot be decoded: it gets no assignment", "member",
+				member.ID, "error", err)
+			continue
+		}
+		if newest = max(newest, metadata.Generation); l.worker.readsSameTopic(metadata) {
+			offset = max(offset, metadata.Offset)
+		} else {
+			metadata.Leaving = true // it must not run connectors of this topic
+		}
+		decoded = append(decoded, Member{ID: member.ID, Metadata: metadata})
+	}
+	slices.SortFunc(decoded, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	return decoded, offset, newest
+}
+
+func (l *leader) encodeAssignments(self string, members []Member, out Output, offset int64,
+	began time.Time) (map[string][]byte,
+	error) {
+	encoded := map[string][]byte{}
+	for _, member := range members {
+		assignment := Assignment{Leader: self, LeaderURL: l.worker.options.URL,
+			RejoinAfterRevoke: out.RejoinAfterRevoke,
+			Target:            out.Targets[member.ID],
+			Origins:           out.Origins[member.ID], LastMember: othersLeaving(members, member.ID)}
+		if l.worker.readsSameTopic(member.Metadata) {
+			assignment.Offset = offset
+		}
+		if !out.Next.IsZero() {
+			assignment.Delay = max(0, out.Next.Sub(began))
+		}
+		b, err := assignment.Encode()
+		if err != nil {
+			return nil, err
+		}
+		encoded[member.ID] = b
+	}
+	return encoded, nil
+}
+
+const replanDelay = 10 * time.Second
+
+// freezePlan returns a plan in which members of the last generation keep what they own. Origins are unknown, so each
+// member sends one request at a time.
+func freezePlan(members []Member) Output {
+	out := Output{Targets: map[string][]ResourceSet{}}
+	newest := int32(0)
+	for _, member := range members {
+		newest = max(newest, member.Generation)
+	}
+	owners := map[Key][]ownedSet{}
+	for member := range members {
+		for _, owned := range members[member].Owned {
+			owners[owned.Connector] = append(owners[owned.Connector], ownedSet{member, owned})
+		}
+	}
+	for i, member := range members {
+		if member.Leaving || member.Generation < newest {
+			continue
+		}
+		var target []ResourceSet
+		for _, owned := range member.Owned {
+			remaining := ResourceSet{Connector: owned.Connector, Version: owned.Version}
+			for index := range owned.Resources.All() {
+				if !slices.ContainsFunc(owners[owned.Connector], func(o ownedSet) bool {
+					return o.member != i && members[o.member].Generation == newest &&
+						(o.Resources.Has(index) || index > 0 && o.Version != owned.Version && o.Resources.HasTasks())
+				}) {
+					remaining.Resources.Add(index)
+				}
+			}
+			if len(remaining.Resources) > 0 {
+				target = append(target, remaining)
+			}
+		}
+		out.Targets[member.ID] = target
+		out.State.members = append(out.State.members, memberHistory{id: member.ID, name: member.Name, assigned: target})
+	}
+	return out
+}
+
+func othersLeaving(members []Member, id string) bool {
+	return !slices.ContainsFunc(members, func(m Member) bool { return m.ID != id && !m.Leaving })
+}
+
+func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connector {
+	var all []Connector
+	for _, c := range snapshot.Connectors {
+		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
+			Created: snapshot.ConfigOffsets[c.Name]}
+		one.Eligible, one.Missing = l.eligible(c, members)
+		if set := snapshot.TaskConfigs(c.Name); set != nil {
+			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Requirements.Claims
+			one.Origin, one.Requests, one.PerSecond = set.Requirements.Origin, set.Requirements.Requests,
+				set.Requirements.PerSecond
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+type requirement struct{ class, plugin, version string }
+
+func (l *leader) requirements(c *config.Connector) (all []requirement) {
+	add := func(class, version string) {
+		name, pluginName := l.worker.options.ResolveClass(class)
+		all = append(all, requirement{name, pluginName, version})
+	}
+	add(c.Text("connector.class"), c.Text("connector.plugin.version"))
+	stages, _ := c.Stages()
+	for _, s := range stages {
+		add(s.Class, s.Version)
+		if s.Predicate != nil {
+			add(s.Predicate.Class, s.Predicate.Version)
+		}
+	}
+	return all
+}
+
+func (r requirement) metBy(m Member) bool {
+	if r.plugin == "" || r.version == "" {
+		return slices.Contains(m.Classes, KeyOf(r.class))
+	}
+	return slices.ContainsFunc(m.Plugins, func(o plugin.Offer) bool {
+		return o.Name == r.plugin && o.Version == r.version && !o.Rejected
+	})
+}
+
+// eligible returns which members have all that a connector needs, and if none has, what is missing.
+func (l *leader) eligible(c *config.Connector, members []Member) (eligible []bool, unmet string) {
+	needs := l.requirements(c)
+	for _, m := range members {
+		eligible = append(eligible, !slices.ContainsFunc(needs, func(need requirement) bool { return !need.metBy(m) }))
+	}
+	if slices.Contains(eligible, true) {
+		return eligible, ""
+	}
+	missing := slices.DeleteFunc(slices.Clone(needs), func(need requirement) bool {
+		return slices.ContainsFunc(members, need.metBy)
+	})
+	if len(missing) == 0 { // some member has each, but none has all
+		missing = needs
+	}
+	var texts []string
+	pins := l.worker.pinnedVersions()
+	for _, need := range missing {
+		text := need.class + " of no plugin of the leader"
+		switch p := pins[need.plugin]; {
+		case need.plugin != "" && need.version != "":
+			text = need.plugin + " " + need.version
+		case p.Hash != "":
+			text = fmt.Sprintf("%s %s with the hash %s, which the group uses: culvert plugins swap selects another",
+				need.plugin, p.Version, p.Hash)
+		}
+		if !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return eligible, strings.Join(texts, "; ")
+}

@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+const republishInterval = time.Second
+
+// republish repeats statuses that were overwritten, and marks all as changed, because plugin versions change silently.
+func (w *Worker) republish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, written := range w.published {
+		w.dirty[name] = true
+		for task, s := range written {
+			now := w.options.Status.status(statusKey{connector: name, task: task})
+			newer := now.Generation > s.Generation && now.State != connect.Unassigned // which owns it
+			others := now.WorkerID != s.WorkerID || now.State == connect.Unassigned && s.State != connect.Unassigned
+			if others && now != (Status{}) && !newer {
+				w.options.Status.Put(s)
+			}
+		}
+	}
+}
+
+func (w *Worker) StatusChanged(connector string) {
+	w.mu.Lock()
+	w.dirty[connector] = true
+	w.mu.Unlock()
+	w.notify.Ring()
+}
+
+func (w *Worker) publishStatuses() {
+	w.mu.Lock()
+	dirty, generation := w.dirty, w.generation
+	w.dirty = map[string]bool{}
+	w.mu.Unlock()
+	ownerships := map[string][]connect.Ownership{}
+	for _, h := range w.options.Herder.Owned() {
+		ownerships[h.Connector] = append(ownerships[h.Connector], h)
+	}
+	for name := range dirty {
+		statuses := w.statuses(name, ownerships[name], generation)
+		w.mu.Lock()
+		for task, s := range statuses {
+			if w.published[name][task] != s {
+				w.options.Status.Put(s)
+			}
+		}
+		tasks := len(w.applied.Tasks[name].Settings)
+		if _, there := w.applied.ConfigOffsets[name]; !there {
+			tasks = -1
+		}
+		for task, s := range w.published[name] { // the leader deletes the statuses of what no longer exists
+			if _, isOwned := statuses[task]; !isOwned && task < tasks && s.State != connect.Unassigned {
+				s.State, s.Trace, s.Extension = connect.Unassigned, "", ""
+				w.options.Status.PutSafe(s)
+			}
+		}
+		if w.published[name] = statuses; len(statuses) == 0 {
+			delete(w.published, name)
+		}
+		w.mu.Unlock()
+	}
+}
+
+func (w *Worker) ownsStatus(connector string, task int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ours := w.published[connector][task]
+	return ours
+}
+
+func (w *Worker) statuses(name string, ownerships []connect.Ownership, generation int32) map[int]Status {
+	all := map[int]Status{}
+	status, err := w.options.Herder.Status(name)
+	if err != nil {
+		return nil
+	}
+	add := func(task int, state connect.State, trace, version string, extension any) {
+		encoded, err := json.Marshal(extension)
+		if err != nil || string(encoded) == "{}" {
+			encoded = nil
+		}
+		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.options.WorkerID,
+			Generation: generation, Version: version, Extension: string(encoded)}
+	}
+	type unit struct {
+		Plugin      string   `json:"plugin,omitempty"`
+		Plugins     []string `json:"plugins,omitempty"`
+		Restarts    string   `json:"restarts,omitempty"`
+		ConfigError string   `json:"config_error,omitempty"`
+	}
+	connectorExtension := unit{Plugin: status.Connector.Plugin, Restarts: status.Connector.Restarts,
+		ConfigError: status.Connector.ConfigError[:min(len(status.Connector.ConfigError), maxTraceBytes)]}
+	for _, h := range ownerships {
+		if h.Plans {
+			add(-1, status.Connector.State, status.Connector.Trace, status.Connector.Version, connectorExtension)
+		}
+		for _, task := range h.Tasks { // Status also has tasks that this worker ran before
+			at := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
+			works := at >= 0 && status.Tasks[at].State != connect.Unassigned && status.Tasks[at].State != connect.Failed
+			switch {
+			// The connector cannot start here, for example without a secret: newer than a failure of the task.
+			case !works && status.Connector.State == connect.Failed:
+				add(task, connect.Failed, status.Connector.Trace, status.Connector.Version,
+					unit{Restarts: connectorExtension.Restarts})
+			case at >= 0:
+				t := status.Tasks[at]
+				add(task, t.State, t.Trace, t.Version, unit{Plugin: t.Plugin, Plugins: t.Plugins, Restarts: t.Restarts})
+			case status.Connector.State == connect.Paused: // the task has not run here
+				add(task, connect.Paused, "", status.Connector.Version, unit{})
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,299 @@
+package avro
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/avro"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// setDefault sets the default of a node with children. One that does not fit is ignored, as by AvroData.
+func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement) {
+	value := place.value
+	given, annotated := n.Props["connect.default"]
+	switch {
+	case !place.hasDefault:
+		value = given
+	case r.o.Meta && !annotated:
+		setParameter(&r.nodes[id], fieldDefault, "true")
+	}
+	if value == nil {
+		return
+	}
+	v, ok := r.defaultValue(id, value)
+	if !ok {
+		return
+	}
+	b, err := connectdata.AppendDefault(nil, r.nodes, id, v)
+	if err == nil {
+		r.nodes[id].DefaultValue = &b
+	}
+}
+
+// defaultValue converts a JSON value to the value of a node. Values of other types are converted as by Jackson, and so
+// by AvroData: a text becomes the number 0, for example.
+func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
+	n := &r.nodes[id]
+	if value == nil {
+		return nil, n.Optional
+	}
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		bits := 32
+		if n.Kind == wit.Int64 {
+			bits = 64
+		}
+		converted, _ := asNumber(value, bits)
+		return [...]any{int8(converted), int16(converted), int32(converted), converted}[n.Kind], true
+	case wit.Float32, wit.Float64:
+		converted, _ := realNumber(value)
+		if n.Kind == wit.Float32 {
+			return float32(converted), true
+		}
+		return converted, true
+	case wit.Boolean:
+		converted, is := value.(bool)
+		if number, ok := jsonInteger(value); ok && !is {
+			converted = number != 0
+		}
+		return converted || value == "true", true
+	case wit.String:
+		return asText(value), true
+	case wit.Bytes:
+		return bytesDefault(n, value)
+	case wit.Array:
+		items, ok := value.([]any)
+		if !ok {
+			return nil, false
+		}
+		list := make(connectdata.List, len(items))
+		for i := range items {
+			if list[i], ok = r.defaultValue(n.Element, items[i]); !ok {
+				return nil, false
+			}
+		}
+		return list, true
+	case wit.Map:
+		return r.mapDefault(n, value)
+	}
+	if conversion.NameOf(n) == unionName {
+		return r.unionDefault(n, value)
+	}
+	members, ok := value.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	record := make(connectdata.Struct, len(n.Fields))
+	for i, m := range n.Fields {
+		if record[i], ok = r.defaultValue(m.Node, members[m.Name]); !ok {
+			return nil, false
+		}
+	}
+	return record, true
+}
+
+// unionDefault sets the first member of a union struct whose type is that of the value.
+func (r *schemaReader) unionDefault(n *wit.SchemaNode, v any) (any, bool) {
+	record := make(connectdata.Struct, len(n.Fields))
+	for i, m := range n.Fields {
+		if !acceptsDefault(&r.nodes[m.Node], v) {
+			continue
+		}
+		if x, ok := r.defaultValue(m.Node, v); ok {
+			record[i] = x
+			return record, true
+		}
+	}
+	return nil, false
+}
+
+func (r *schemaReader) mapDefault(n *wit.SchemaNode, v any) (any, bool) {
+	// For maps whose keys are no strings, AvroData writes a default that it cannot read unless it is empty.
+	members, ok := v.(map[string]any)
+	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {
+		return nil, false
+	}
+	var entries connectdata.Map
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		key, fits := r.defaultValue(n.Key, name)
+		value, ok := r.defaultValue(n.Element, members[name])
+		if !ok || !fits {
+			return nil, false
+		}
+		entries = append(entries, connectdata.Entry{Key: key, Value: value})
+	}
+	return entries, true
+}
+
+// bytesDefault accepts bytes, or text with one character for each byte.
+func bytesDefault(n *wit.SchemaNode, v any) (any, bool) {
+	b, ok := v.([]byte)
+	if text, isText := v.(string); isText {
+		ok = true
+		for _, c := range text {
+			if c > 0xff {
+				return nil, false
+			}
+			b = append(b, byte(c))
+		}
+	}
+	if !ok || conversion.NameOf(n) != wit.NameDecimal {
+		return append([]byte{}, b...), ok
+	}
+	return connectdata.Unscaled(b), len(b) > 0 && len(b) <= connectdata.MaxDecimalBytes
+}
+
+// acceptsDefault reports whether a value has the type of a union's member.
+func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
+	_, real32 := value.(float32)
+	_, real64 := value.(float64)
+	text, isText := value.(string)
+	switch n.Kind {
+	case wit.Boolean:
+		_, ok = value.(bool)
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		bits := 32
+		if n.Kind == wit.Int64 {
+			bits = 64
+		}
+		whole, is := jsonInteger(value)
+		narrow, _ := asNumber(value, bits)
+		ok = is && whole == narrow && !real32 && !real64
+	case wit.Float32, wit.Float64:
+		_, ok = realNumber(value)
+		ok = ok && !isText
+	case wit.String:
+		ok = isText
+		if _, enum := conversion.Parameter(n, enumName); ok && enum {
+			_, ok = conversion.Parameter(n, enumName+"."+text)
+		}
+	case wit.Bytes:
+		var b any
+		b, ok = bytesDefault(&wit.SchemaNode{}, value)
+		if size, fixed := conversion.Parameter(n, fixedSize); ok && fixed {
+			ok = size == strconv.Itoa(len(b.([]byte)))
+		}
+	case wit.Array:
+		_, ok = value.([]any)
+	case wit.Map:
+		// The default of a map of entries is an array, which must be empty, see mapDefault.
+		_, array := value.([]any)
+		_, object := value.(map[string]any)
+		ok = array || object
+	case wit.Struct:
+		_, ok = value.(map[string]any)
+	}
+	return ok
+}
+
+// jsonInteger converts a JSON number without a fraction.
+func jsonInteger(value any) (int64, bool) {
+	switch number := value.(type) {
+	case int:
+		return int64(number), true
+	case int32:
+		return int64(number), true
+	case int64:
+		return number, true
+	case float32:
+		return int64(number), float32(int64(number)) == number
+	case float64:
+		return int64(number), float64(int64(number)) == number
+	case json.Number:
+		n, err := number.Int64()
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// asNumber converts like Java's intValue (32 bits) or longValue (64): the lowest bits of a whole literal, the nearest
+// number of one with a fraction, which is cut. The parser has converted literals with an exponent (3e9).
+func asNumber(value any, bits int) (int64, bool) {
+	n, ok := jsonInteger(value)
+	switch number := value.(type) {
+	case float32:
+		return nearest(float64(number), bits), true
+	case float64:
+		return nearest(number, bits), true
+	case json.Number:
+		if strings.ContainsAny(string(number), ".eE") {
+			f, err := number.Float64()
+			if err != nil && !math.IsInf(f, 0) {
+				return 0, false
+			}
+			return nearest(f, bits), true
+		}
+		digits, negative := strings.CutPrefix(string(number), "-")
+		n, ok = 0, digits != ""
+		for _, c := range []byte(digits) {
+			if c < '0' || c > '9' {
+				return 0, false
+			}
+			n = n*10 + int64(c-'0') // overflow keeps the lowest bits
+		}
+		if negative {
+			n = -n
+		}
+	}
+	return n << (64 - bits) >> (64 - bits), ok
+}
+
+// nearest converts like (int) or (long) in Java.
+func nearest(f float64, bits int) int64 {
+	switch limit := math.Ldexp(1, bits-1); {
+	case f >= limit:
+		return 1<<(bits-1) - 1
+	case f <= -limit:
+		return -1 << (bits - 1)
+	case math.IsNaN(f):
+		return 0
+	}
+	return int64(f)
+}
+
+// asText converts like Jackson's asText: arrays and objects become "".
+func asText(value any) string {
+	switch x := value.(type) {
+	case []any, map[string]any:
+		return ""
+	case float32:
+		return string(java.AppendFloat(nil, float64(x), 32))
+	case float64:
+		return string(java.AppendFloat(nil, x, 64))
+	}
+	return fmt.Sprint(value)
+}
+
+func realNumber(value any) (float64, bool) {
+	switch number := value.(type) {
+	case float64:
+		return number, true
+	case float32:
+		return float64(number), true
+	case string:
+		switch number {
+		case "NaN":
+			return math.NaN(), true
+		case "Infinity":
+			return math.Inf(1), true
+		case "-Infinity":
+			return math.Inf(-1), true
+		}
+		return 0, false
+	case json.Number:
+		f, err := number.Float64()
+		return f, err == nil
+	}
+	n, ok := jsonInteger(value)
+	return float64(n), ok
+}

@@ -1,0 +1,134 @@
+package registered
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// DecoderCache has a converter's decoders by topic and schema, so that each schema is requested and compiled once.
+// Converters embed it to decode.
+type DecoderCache[R decoder] struct {
+	Cache   conversion.Cache[cacheKey, cachedDecoder[R]]
+	schemas *Schemas
+	// compile makes what reads the values of a schema, the last of several; read reads one.
+	compile func(ctx context.Context, topic string, texts []registry.NamedSchema) (R, error)
+	read    func(decoder R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
+	last    lastUsed[R]
+}
+
+// lastUsed speeds up lookups: values of a topic mostly have one schema.
+type lastUsed[R decoder] struct {
+	cachedDecoder[R]
+	key   cacheKey
+	isSet bool
+}
+
+type decoder interface {
+	// From returns the schema of decoded values, nil for none.
+	From() *record.Schema
+}
+
+// cachedDecoder is a decoder, or the reason why its schema cannot be read.
+type cachedDecoder[R decoder] struct {
+	decoder R
+	err     error
+}
+
+// cacheKey includes the topic because the version of a schema depends on the topic's subject.
+type cacheKey struct {
+	topic string
+	id    schemaID
+}
+
+func NewDecoderCache[R decoder](size int, schemas *Schemas,
+	compile func(context.Context, string, []registry.NamedSchema) (R, error),
+	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) DecoderCache[R] {
+	return DecoderCache[R]{Cache: conversion.NewCache[cacheKey, cachedDecoder[R]](size), schemas: schemas,
+		compile: compile,
+		read:    read}
+}
+
+func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
+	error) {
+	if data == nil {
+		return wit.ValueSlice{}, nil
+	}
+	id, err := idOf(data)
+	if err != nil {
+		return wit.ValueSlice{}, err
+	}
+	return c.decode(ctx, topic, id, data[IDBytes:], b)
+}
+
+// DecodeBy implements convert.HeaderDecoder.
+func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, data []byte,
+	b *record.Batch) (wit.ValueSlice,
+	error) {
+	id, err := idIn(header)
+	if err != nil || data == nil {
+		return wit.ValueSlice{}, err
+	}
+	return c.decode(ctx, topic, id, data, b)
+}
+
+func (c *DecoderCache[R]) decode(ctx context.Context, topic string, id schemaID, data []byte,
+	b *record.Batch) (wit.ValueSlice,
+	error) {
+	r, known := c.find(topic, id)
+	if !known {
+		var err error
+		if r, err = c.add(ctx, topic, id); err != nil {
+			return wit.ValueSlice{}, err
+		}
+	}
+	if r.err != nil {
+		return wit.ValueSlice{}, r.err
+	}
+	start := len(b.Data)
+	d, err := c.read(r.decoder, ctx, topic, data, b)
+	if err != nil {
+		b.Data = b.Data[:start]
+		return wit.ValueSlice{}, err
+	}
+	return d, nil
+}
+
+func (c *DecoderCache[R]) find(topic string, id schemaID) (r cachedDecoder[R], known bool) {
+	key := cacheKey{topic, id}
+	if c.last.isSet && key == c.last.key {
+		return c.last.cachedDecoder, true
+	}
+	if r, known = c.Cache.Of[key]; known {
+		c.last = lastUsed[R]{r, key, true}
+	}
+	return r, known
+}
+
+// add requests and compiles a schema. Unreadable schemas are cached, too; fatal and transient errors are not.
+func (c *DecoderCache[R]) add(ctx context.Context, topic string, id schemaID) (cachedDecoder[R], error) {
+	texts, wrong, err := c.schemas.written(ctx, id)
+	if err != nil {
+		return cachedDecoder[R]{}, err
+	}
+	r := cachedDecoder[R]{err: wrong}
+	if wrong == nil {
+		r.decoder, r.err = c.compile(ctx, topic, texts)
+	}
+	if ctx.Err() != nil {
+		return cachedDecoder[R]{}, context.Cause(ctx)
+	}
+	if fault.Stops(r.err) {
+		return cachedDecoder[R]{}, r.err
+	}
+	size := 1000
+	if r.err == nil && r.decoder.From() != nil {
+		size += conversion.CompiledBytes(r.decoder.From())
+	}
+	c.Cache.Put(cacheKey{topic, id}, r, size)
+	return r, nil
+}

@@ -1,0 +1,106 @@
+package embedded
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// listen opens the address of [Options.Listen]; the listener's Addr is the address for clients.
+func listen(address, advertised string) (*advertisedListener, error) {
+	if address == "" {
+		return listenNextFree(advertised)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("embedded broker: listen address: expected HOST:PORT, found %q", address)
+	}
+	if port != "0" && isListening(net.JoinHostPort(loopbackFor(host), port)) {
+		return nil, fmt.Errorf("embedded broker: %s is in use by another program", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	return advertise(l, host, advertised)
+}
+
+func listenNextFree(advertised string) (*advertisedListener, error) {
+	var last error
+	for port := firstPort; port <= lastPort; port++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if isListening(addr) {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			return advertise(l, "127.0.0.1", advertised)
+		}
+		last = err
+	}
+	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (last: %v)", firstPort, lastPort,
+		last)
+}
+
+// isListening detects other processes: some systems let us bind a narrower address next to a wildcard.
+func isListening(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+func loopbackFor(host string) string {
+	if host == "" || isWildcard(host) {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+func isWildcard(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || (ip != nil && ip.IsUnspecified())
+}
+
+func advertise(listener net.Listener, host, advertised string) (*advertisedListener, error) {
+	bound := listener.Addr().(*net.TCPAddr).Port
+	advertisedHost, port := advertised, strconv.Itoa(bound)
+	if h, p, err := net.SplitHostPort(advertised); err == nil {
+		advertisedHost, port = h, p
+	}
+	switch {
+	case advertisedHost != "":
+	case isWildcard(host):
+		name, err := os.Hostname()
+		if err != nil {
+			listener.Close()
+			return nil, fmt.Errorf("embedded broker: listening on all interfaces needs an advertised host: %w", err)
+		}
+		advertisedHost = name
+	default:
+		advertisedHost = host
+	}
+	return &advertisedListener{listener, advertisedAddr(net.JoinHostPort(advertisedHost, port))}, nil
+}
+
+type advertisedListener struct {
+	net.Listener
+	addr advertisedAddr
+}
+
+func (l *advertisedListener) Addr() net.Addr { return l.addr }
+
+func (l *advertisedListener) localAddr() string {
+	bound := l.Listener.Addr().(*net.TCPAddr)
+	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
+}
+
+type advertisedAddr string
+
+func (advertisedAddr) Network() string { return "tcp" }
+
+func (a advertisedAddr) String() string { return string(a) }
