@@ -34,7 +34,7 @@ type readable struct {
 
 // newReadable asks the registry at url, else that of the converters of a worker, nil for none, with their settings.
 func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *readable, err error) {
-	schemas := record.NewRegistry().For("consume")
+	schemas := record.NewRegistry().ForConnector("consume")
 	r = &readable{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Use{Schemas: schemas, Reading: true,
 		Registry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}

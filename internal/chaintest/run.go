@@ -206,7 +206,8 @@ func (r *runner) apply(ctx context.Context, c *config.Connector) {
 
 // row puts a record into a batch.
 func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.Row, ok bool) {
-	row = wit.Row{Topic: b.Topic(in.topic), Partition: int32(in.partition), Offset: in.offset, Timestamp: in.timestamp}
+	row = wit.Row{Topic: b.TopicIndex(in.topic), Partition: int32(in.partition), Offset: in.offset,
+		Timestamp: in.timestamp}
 	var err error
 	if row.Key, err = r.converter().Decode(ctx, in.topic, in.key, b); err != nil {
 		r.fail(in.line, "key: %v", err)

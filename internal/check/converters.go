@@ -78,7 +78,7 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 		if wrong {
 			continue
 		}
-		use := convert.Use{Key: key, Schemas: k.Registry.For(""), Reading: component.Kind == wit.ComponentSink}
+		use := convert.Use{Key: key, Schemas: k.Registry.ForConnector(""), Reading: component.Kind == wit.ComponentSink}
 		if header {
 			_, err = convert.NewHeaders(class, settings, use)
 		} else {
@@ -97,7 +97,7 @@ func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, r
 	report func(setting, at string, err error)) {
 	for _, which := range []string{components.KeyConverter, components.ValueConverter} {
 		class, settings := c.Converter(which, w)
-		use := convert.Use{Key: which == components.KeyConverter, Schemas: record.NewRegistry().For(""),
+		use := convert.Use{Key: which == components.KeyConverter, Schemas: record.NewRegistry().ForConnector(""),
 			Reading: reading}
 		use.Registry = func(s registry.Settings) (*registry.Client, error) {
 			client, err := components.OpenRegistry(ctx, s, log)

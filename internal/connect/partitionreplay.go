@@ -374,7 +374,7 @@ func (p *partitionReplay) checkLock(ctx context.Context) error {
 	if p.request.DryRun {
 		return nil
 	}
-	return p.lock.Alive(ctx)
+	return p.lock.ConfirmOwnership(ctx)
 }
 
 func (p *partitionReplay) store(ctx context.Context, at replayState) error {

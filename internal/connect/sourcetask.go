@@ -150,7 +150,9 @@ func (c *connectorRun) clientConfig(prefix string) (k kafka.Config, key string) 
 	return c.clients.kafka, key
 }
 
-func (c *connectorRun) registry() *record.Registry { return c.options.Registry.For(c.accepted.Name) }
+func (c *connectorRun) registry() *record.Registry {
+	return c.options.Registry.ForConnector(c.accepted.Name)
+}
 
 func (c *connectorRun) converters() (key, value convert.Converter, err error) {
 	for _, one := range []struct {

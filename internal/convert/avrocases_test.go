@@ -152,7 +152,7 @@ func TestWhatAvroDoesNotHave(t *testing.T) {
 		s, err := b.Registry.Intern(c.nodes)
 		require.NoError(t, err)
 		b.Data = append(b.Data[:0], c.value...)
-		b.Hold(s)
+		b.Retain(s)
 		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b,
 			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID,
 				Size: uint32(len(c.value))})

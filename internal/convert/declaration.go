@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Classes of converters, by their full names. Every one is also known by the part after its last dot, with Converter
-// at its end or without.
+// Class names of converters. Each also has Kafka Connect's aliases: the simple name, with and without Converter at its
+// end.
 const (
 	ClassAvro       = "io.confluent.connect.avro.AvroConverter"
 	ClassJSONSchema = "io.confluent.connect.json.JsonSchemaConverter"
@@ -23,8 +23,7 @@ const (
 	classByteArray  = "org.apache.kafka.connect.converters.ByteArrayConverter"
 )
 
-// Declaration is what a converter says of itself: from it come the check of its settings, their defaults, and what
-// REST, `culvert plugins show` and the reference pages say of them.
+// Declaration describes a converter: its class, settings and defaults, for validation, REST and the reference.
 type Declaration struct {
 	Class, Documentation string
 
@@ -32,10 +31,9 @@ type Declaration struct {
 	make  func(v setting.Values, u conversion.Use) (conversion.Converter, error)
 }
 
-// typeSetting is declared by Kafka's converters and given by the worker, never by a user.
+// typeSetting is declared by Kafka's converters, and set by the worker rather than by users.
 const typeSetting = "converter.type"
 
-// declarations are all converters, sorted by class.
 var declarations = declared()
 
 func declared() []Declaration {
@@ -66,13 +64,13 @@ func declare(class, documentation string, own *setting.Table,
 	return Declaration{class, documentation, own, make}
 }
 
-// Declarations are those of all converters, sorted by class.
+// Declarations returns the declarations of all converters, sorted by class.
 func Declarations() []Declaration { return slices.Clone(declarations) }
 
-// later are formats that are known and not built yet, by the last part of their class.
+// later has the formats that are planned, by the simple name of their class.
 var later = map[string]string{"ProtobufConverter": "Protobuf"}
 
-// Find returns the declaration of a class, for keys or for values.
+// Find returns the declaration of a key or value converter by its class or alias.
 func Find(class string, key bool) (Declaration, error) {
 	class = setting.Trim(class)
 	names := make([]string, len(declarations))
@@ -95,16 +93,14 @@ func Find(class string, key bool) (Declaration, error) {
 		strings.Join(names, ", "))
 }
 
-// converterSuffix is what Kafka Connect's aliases of converters leave out at the end of a class
-// (PluginUtils.prunedName).
+// converterSuffix is what Kafka Connect's aliases omit (PluginUtils.prunedName).
 const converterSuffix = "Converter"
 
-// prunedName is Kafka Connect's shorter alias of a converter: Avro of io.confluent.connect.avro.AvroConverter.
 func prunedName(class string) string {
 	return strings.TrimSuffix(conversion.LastPart(class), converterSuffix)
 }
 
-// Settings are what the converter declares, after `converter.type`, which Kafka Connect gives to converters itself.
+// Settings returns the declared settings, converter.type first, as Kafka Connect does.
 func (d Declaration) Settings() []wit.ConfigKey {
 	isType := func(s wit.ConfigKey) bool { return s.Name == typeSetting }
 	first, last := slices.Clone(d.table.Keys()), slices.Clone(d.table.Keys())
@@ -112,18 +108,18 @@ func (d Declaration) Settings() []wit.ConfigKey {
 		slices.DeleteFunc(last, isType)...)
 }
 
-// Own are the settings that users give.
+// Own returns the settings that users may set.
 func (d Declaration) Own() []wit.ConfigKey {
 	return slices.DeleteFunc(slices.Clone(d.Settings()),
 		func(s wit.ConfigKey) bool { return s.Name == typeSetting })
 }
 
-// Examine checks settings by their declarations, one by one. settings are those after the prefix.
+// Examine validates each setting. Names are without the prefix.
 func (d Declaration) Examine(settings map[string]string, key bool) []wit.ConfigValue {
 	return d.table.Validate(d.given(settings, key))
 }
 
-// Unknown says of a name that the converter does not declare that it has no effect, "" of others.
+// Unknown returns the warning for a setting that the converter ignores, "" for a known one.
 func (d Declaration) Unknown(name string) string {
 	if _, known := d.table.Find(name); known {
 		return ""
@@ -131,7 +127,6 @@ func (d Declaration) Unknown(name string) string {
 	return setting.Unknown(d.table.Nearest(name))
 }
 
-// given are the settings as they reach the converter in Kafka Connect.
 func (d Declaration) given(settings map[string]string, key bool) []wit.Setting {
 	list := make([]wit.Setting, 0, len(settings)+1)
 	for name, value := range settings {

@@ -12,12 +12,11 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// SimpleHeaders is Kafka Connect's SimpleHeaderConverter for headers on their way to Kafka: a text as it is, and
-// something like JSON of all else. It holds nothing between calls. Dates are in UTC, whatever the zone of the process;
-// as in Kafka a time before 1970-01-02 is written without its date.
+// SimpleHeaders is Kafka Connect's SimpleHeaderConverter: strings are written as they are, other values in a form like
+// JSON. Times are in UTC; times before 1970-01-02 are written without the date, as in Kafka.
 type SimpleHeaders struct{ Registry *record.Registry }
 
-// Encode appends the bytes of a header to dst, at most `most` of them; null tells that it has none.
+// Encode implements [Headers].
 func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ string, _ *record.Batch,
 	h *connectdata.Header) (
 	[]byte, bool, error) {

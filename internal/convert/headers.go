@@ -13,20 +13,19 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// classSimpleHeaders is the converter of headers that is Kafka Connect's default.
 const classSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 
-// Headers converts the values of headers. Like a [Converter] it belongs to one goroutine at a time.
+// Headers converts header values. A value belongs to one goroutine at a time.
 type Headers interface {
-	// Encode appends the bytes of a header of b to dst, at most `most` of them; null tells that it has none.
+	// Encode appends a header of b to dst, most bytes at the most. null reports that it has no value.
 	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *connectdata.Header) (out []byte,
 		null bool, err error)
-	// Decode makes a header of what a record of a topic has, nil for none. What it writes is appended to b.Data.
+	// Decode returns a header of a record. Its value is appended to b.Data.
 	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (connectdata.Header, error)
 }
 
-// FindHeaders returns the declaration of a converter of headers: SimpleHeaderConverter, or a converter of keys and
-// values that Kafka Connect takes for headers, too.
+// FindHeaders returns the declaration of a header converter: SimpleHeaderConverter, or a value converter that Kafka
+// Connect accepts for headers.
 func FindHeaders(class string) (Declaration, error) {
 	class = setting.Trim(class)
 	if class == classSimpleHeaders || class == conversion.LastPart(classSimpleHeaders) ||
@@ -44,7 +43,7 @@ func FindHeaders(class string) (Declaration, error) {
 	return d, nil
 }
 
-// HeaderClasses are the classes that FindHeaders knows, sorted.
+// HeaderClasses returns the classes that FindHeaders accepts, sorted.
 func HeaderClasses() []string {
 	classes := []string{classSimpleHeaders}
 	for _, d := range declarations {
@@ -56,7 +55,7 @@ func HeaderClasses() []string {
 	return classes
 }
 
-// NewHeaders makes the converter of headers of a class. settings are those after `header.converter.`.
+// NewHeaders creates a header converter. settings are named without the prefix header.converter.
 func NewHeaders(class string, settings map[string]string, u conversion.Use) (Headers, error) {
 	d, err := FindHeaders(class)
 	if err != nil {
@@ -70,16 +69,15 @@ func NewHeaders(class string, settings map[string]string, u conversion.Use) (Hea
 	return &valueHeaders{c: c, batch: record.Batch{Registry: u.Schemas}}, err
 }
 
-// valueHeaders converts headers as a converter of values does.
+// valueHeaders converts headers with a value converter.
 type valueHeaders struct {
-	c conversion.Converter
-	// batch holds the value of the header at work.
+	c     conversion.Converter
 	batch record.Batch
 }
 
 func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic string, _ *record.Batch,
 	h *connectdata.Header) ([]byte, bool, error) {
-	if h.Encoding == wit.Raw { // bytes that nobody has read are as they were
+	if h.Encoding == wit.Raw { // unread bytes stay unchanged
 		return appendRaw(ctx, dst, most, h.Value)
 	}
 	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
@@ -102,10 +100,10 @@ func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []by
 	return h, err
 }
 
-// nullValue is a null without schema.
+// nullValue is a schemaless null.
 var nullValue = []byte{connectdata.TagNull}
 
-// Decode hands the bytes over as they are: what SimpleHeaderConverter would guess of them is nobody's need here.
+// Decode keeps the bytes: parsing them as SimpleHeaderConverter does would only guess.
 func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *record.Batch) (connectdata.Header,
 	error) {
 	if data == nil {
@@ -114,7 +112,6 @@ func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *r
 	return connectdata.Header{Name: name, Encoding: wit.Raw, Value: data}, nil
 }
 
-// appendRaw appends bytes, at most `most` of them.
 func appendRaw(ctx context.Context, dst []byte, most int, raw []byte) ([]byte, bool, error) {
 	var k conversion.Budget
 	k.Start(ctx, dst, most)

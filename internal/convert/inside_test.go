@@ -19,7 +19,7 @@ func FuzzInsideTypes(f *testing.F) {
 		f.Add(seed, uint16(1<<15), uint16(0), byte(0))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, most, at uint16, change byte) {
-		reg := record.NewRegistry().For("fuzz")
+		reg := record.NewRegistry().ForConnector("fuzz")
 		r := connectdatatest.New(seed)
 		nodes := r.Schema()
 		s, err := reg.Intern(nodes)
@@ -27,7 +27,7 @@ func FuzzInsideTypes(f *testing.F) {
 			return // too large
 		}
 		b := &record.Batch{Registry: reg}
-		b.Hold(s)
+		b.Retain(s)
 		if b.Data, err = connectdata.Append(nil, nodes, 0, r.Value(nodes, 0)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}

@@ -92,32 +92,30 @@ func noBytes(class string) error {
 	return fault.Data("ByteArrayConverter is not compatible with objects of type class %s", class)
 }
 
-// appendNull appends a null of an optional type without default: what is not there has a schema all the same, as
-// Kafka's converters of texts, bytes and numbers have it.
+// appendNull appends a null of an optional type without default. Kafka's converters give missing values a schema, too.
 func appendNull(b *record.Batch, s *record.Schema) wit.ValueSlice {
-	b.Hold(s)
+	b.Retain(s)
 	b.Data = append(b.Data, 0)
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(len(b.Data) - 1), Size: 1}
 }
 
-// appendOptional appends a value of an optional text or bytes without default.
+// appendOptional appends a value of type optional string or bytes without default.
 func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.ValueSlice {
-	b.Hold(s)
+	b.Retain(s)
 	start := len(b.Data)
 	b.Data = connectdata.AppendBytes(append(b.Data, 2), content)
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
 		Size: uint32(len(b.Data) - start)}
 }
 
-// stringConverter is Kafka Connect's StringConverter: the value's Java text. Bytes have no text worth storing there (a
-// hash), so they are refused here.
+// stringConverter is Kafka Connect's StringConverter: Java's toString of the value. It rejects bytes, whose toString is
+// a hash code.
 type stringConverter struct {
-	reg     *record.Registry
-	read    *record.Schema
-	scratch []byte
-	budget  conversion.Budget
-	writer  values.Writer
-	// writes and reads are the character sets of what is written and read.
+	reg           *record.Registry
+	read          *record.Schema
+	scratch       []byte
+	budget        conversion.Budget
+	writer        values.Writer
 	writes, reads charset.Charset
 }
 
@@ -128,7 +126,7 @@ func newString(v setting.Values, u conversion.Use) (conversion.Converter, error)
 		at    *charset.Charset
 		named string
 	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
-		// The converter overrides the serializers' own settings, which name what they are for.
+		// A setting of the serializer for keys or values takes precedence over converter.encoding.
 		name := "converter.encoding"
 		if own := conversion.UsedFor(u.Key) + "." + way.named; v.String(own) != "" {
 			name = own
@@ -176,7 +174,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 	return out, false, nil
 }
 
-// encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
+// encodeText is a fast path for the usual case: a string that is written as UTF-8.
 func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) ([]byte, bool) {
 	if c.writes != charset.UTF8 {
 		return dst, false

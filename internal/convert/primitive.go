@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// primitive is what one of Kafka Connect's converters of numbers and booleans converts.
+// primitive describes a converter of numbers or booleans.
 type primitive struct {
 	class string
-	// name is what Kafka's messages call the type; serde the prefix of its deserializer.
+	// name is the type in Kafka's messages, serde the prefix of its serializer and deserializer classes.
 	name, serde string
 	kind        wit.Kind
 	size        int
@@ -31,14 +31,13 @@ var primitives = []primitive{
 	{"org.apache.kafka.connect.converters.ShortConverter", "short", "Short", wit.Int16, 2},
 }
 
-// converter makes the converter of the type.
 func (p primitive) converter(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
 	read, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: p.kind, Optional: true}})
 	return &primitiveConverter{p, u.Schemas, read}, err
 }
 
-// primitiveConverter is BooleanConverter, or one of the NumberConverters: a value of one type as Kafka's serializer of
-// that type writes it, numbers big-endian. Values of another type are refused: nothing is widened.
+// primitiveConverter is BooleanConverter or one of the NumberConverters: it writes a value as Kafka's serializer of its
+// type does, numbers as big-endian. Values of other types are rejected, never widened.
 type primitiveConverter struct {
 	primitive
 	reg  *record.Registry
@@ -104,7 +103,7 @@ func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b 
 	case wit.Float64:
 		v = math.Float64frombits(binary.BigEndian.Uint64(data))
 	}
-	b.Hold(c.read)
+	b.Retain(c.read)
 	start := len(b.Data)
 	out, err := connectdata.Append(b.Data, c.read.Nodes, 0, v)
 	if err != nil {

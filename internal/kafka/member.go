@@ -114,17 +114,17 @@ func (s *Consumer) pollError() error {
 	return s.failure
 }
 
-// Alive returns nil if no other member can own this member's partitions. It asks the coordinator only after a session
-// timeout, as after a pause of the process.
-func (s *Consumer) Alive(ctx context.Context) error {
+// ConfirmOwnership returns nil if no other member can own this member's partitions. It asks the coordinator only after
+// a session timeout, as after a pause of the process.
+func (s *Consumer) ConfirmOwnership(ctx context.Context) error {
 	if s.session.IsValid() {
 		return nil
 	}
 	return s.session.Confirm(ctx, s.client, s.config.Consumer.SessionTimeout)
 }
 
-// Lasts reports whether the session has not timed out.
-func (s *Consumer) Lasts() bool { return s.session.IsValid() }
+// IsSessionValid reports whether the session has not timed out.
+func (s *Consumer) IsSessionValid() bool { return s.session.IsValid() }
 
 var errNothingToCommit = errors.New("nothing to commit")
 

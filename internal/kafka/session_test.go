@@ -60,7 +60,7 @@ func TestMemberAfterItsSession(t *testing.T) {
 		mu.Lock()
 		asked, code = 0, answer
 		mu.Unlock()
-		err := s.Alive(kafkatest.Context(t))
+		err := s.ConfirmOwnership(kafkatest.Context(t))
 		mu.Lock()
 		defer mu.Unlock()
 		if !errors.Is(err, want) || asked != times {

@@ -93,16 +93,18 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 // Context ends with the context of [AcquireGroupLock], or when the lock is lost.
 func (t *GroupLock) Context() context.Context { return t.turnCtx }
 
-// Alive returns nil if no other client can have the turn, see [Consumer.Alive].
-func (t *GroupLock) Alive(ctx context.Context) error {
+// ConfirmOwnership returns nil if no other client can have the turn, see [Consumer.ConfirmOwnership].
+func (t *GroupLock) ConfirmOwnership(ctx context.Context) error {
 	if err := context.Cause(t.lostCtx); err != nil {
 		return err
 	}
-	return t.Consumer.Alive(ctx)
+	return t.Consumer.ConfirmOwnership(ctx)
 }
 
-// Lasts reports whether the session has not timed out.
-func (t *GroupLock) Lasts() bool { return t.lostCtx.Err() == nil && t.Consumer.Lasts() }
+// IsSessionValid reports whether the session has not timed out.
+func (t *GroupLock) IsSessionValid() bool {
+	return t.lostCtx.Err() == nil && t.Consumer.IsSessionValid()
+}
 
 // Close gives the turn to whoever waits for it.
 func (t *GroupLock) Close() {

@@ -19,7 +19,7 @@ func TestTurnThatIsLost(t *testing.T) {
 	turn, err := AcquireGroupLock(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
 	require.NoError(t, err)
 	t.Cleanup(turn.Close)
-	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
+	if err := turn.ConfirmOwnership(kafkatest.Context(t)); err != nil || !turn.IsSessionValid() {
 		t.Fatalf("expected it to have the turn, found %v", err)
 	}
 	again := make(chan struct{})
@@ -38,7 +38,7 @@ func TestTurnThatIsLost(t *testing.T) {
 		t.Errorf("expected %v, found %v", errTurnLost, err)
 	}
 	<-again
-	if err := turn.Alive(kafkatest.Context(t)); !errors.Is(err, errTurnLost) || turn.Lasts() {
+	if err := turn.ConfirmOwnership(kafkatest.Context(t)); !errors.Is(err, errTurnLost) || turn.IsSessionValid() {
 		t.Errorf("expected it to stay lost, found %v", err)
 	}
 }
@@ -64,7 +64,7 @@ func TestTurnOutlastsItsContext(t *testing.T) {
 		return nil, nil, false
 	})
 	<-kept
-	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
+	if err := turn.ConfirmOwnership(kafkatest.Context(t)); err != nil || !turn.IsSessionValid() {
 		t.Errorf("expected it to have the turn, found %v", err)
 	}
 }

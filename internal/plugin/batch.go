@@ -98,7 +98,7 @@ func (i *Instance) checkRows(c *batchCall) error {
 }
 
 type encoding struct {
-	origins record.Origins
+	origins record.RecordIDs
 	hints   []wit.Hint
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Encode creates deliveries from a batch's rows, whose source records origins names. Each row is in exactly one of
 // the result's three lists, by its position in b.Rows.
-func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.RecordIDs,
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	c, e := batchCall{b: b, rows: b.Rows}, encoding{origins, hints}
 	err = i.callBatch(ctx, encodeFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, &e) },

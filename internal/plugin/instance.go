@@ -92,7 +92,7 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 	}
 	watch := func() { i.clock.check(time.Now()) }
 	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas.New(m.host.registry.For(i.connector()), i.clock.callerErr)
+	i.schemas = schemas.New(m.host.registry.ForConnector(i.connector()), i.clock.callerErr)
 	i.callCtx = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})

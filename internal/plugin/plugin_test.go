@@ -149,8 +149,8 @@ func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 }
 
 // originsOf are the records that the rows of a batch would be without transforms.
-func originsOf(b *record.Batch) record.Origins {
-	o := record.Origins{Topics: b.Topics}
+func originsOf(b *record.Batch) record.RecordIDs {
+	o := record.RecordIDs{Topics: b.Topics}
 	for i := range b.Rows {
 		r := &b.Rows[i]
 		o.IDs = append(o.IDs, wit.RecordID{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})

@@ -17,28 +17,28 @@ type Batch struct {
 	Topics []string
 	Rows   []wit.Row
 	Data   []byte
-	// Held are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into
+	// Retained are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into
 	// another batch copies these too.
-	Held []*Schema
+	Retained []*Schema
 }
 
-// Origins are the records that the rows of a batch came of, as they were read, before transforms: what a sink
+// RecordIDs are the records that the rows of a batch came of, as they were read, before transforms: what a sink
 // identifies them by.
-type Origins struct {
+type RecordIDs struct {
 	// Topics: the topic of an ID is an index here.
 	Topics []string
 	IDs    []wit.RecordID
 }
 
-// Hold keeps a schema that a row of this batch names registered for as long as the batch is there.
-func (b *Batch) Hold(s *Schema) {
+// Retain keeps a schema that a row of this batch names registered for as long as the batch is there.
+func (b *Batch) Retain(schema *Schema) {
 	const back = 8
-	for i := len(b.Held) - 1; i >= 0 && i >= len(b.Held)-back; i-- {
-		if b.Held[i] == s {
+	for i := len(b.Retained) - 1; i >= 0 && i >= len(b.Retained)-back; i-- {
+		if b.Retained[i] == schema {
 			return
 		}
 	}
-	b.Held = append(b.Held, s)
+	b.Retained = append(b.Retained, schema)
 }
 
 // Bytes returns the bytes of a datum of this batch.
@@ -46,13 +46,13 @@ func (b *Batch) Bytes(d wit.ValueSlice) []byte {
 	return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size]
 }
 
-// Part is a batch of some rows of this one, by their positions, with no more than their bytes.
-func (b *Batch) Part(rows []uint32) *Batch {
-	part := &Batch{Registry: b.Registry, Topics: b.Topics, Held: b.Held, Rows: make([]wit.Row, len(rows))}
+// Subset is a batch of some rows of this one, by their positions, with no more than their bytes.
+func (b *Batch) Subset(rows []uint32) *Batch {
+	part := &Batch{Registry: b.Registry, Topics: b.Topics, Retained: b.Retained, Rows: make([]wit.Row, len(rows))}
 	size := 0
 	for n, row := range rows {
 		part.Rows[n] = b.Rows[row]
-		size += b.Size(int(row))
+		size += b.RowBytes(int(row))
 	}
 	if len(rows) == len(b.Rows) || size >= len(b.Data) {
 		part.Data = b.Data
@@ -62,19 +62,19 @@ func (b *Batch) Part(rows []uint32) *Batch {
 	return part
 }
 
-// Size is how many bytes a row has, by its position.
-func (b *Batch) Size(row int) (size int) {
-	for _, d := range b.places(row) {
+// RowBytes is how many bytes a row has, by its position.
+func (b *Batch) RowBytes(row int) (size int) {
+	for _, d := range b.valueSlices(row) {
 		size += int(d.Size)
 	}
 	return size
 }
 
-// Copy is a batch of one row of this one, by its position, that shares no memory with it.
-func (b *Batch) Copy(row int) *Batch {
-	one := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Held: slices.Clone(b.Held),
+// CopyRow is a batch of one row of this one, by its position, that shares no memory with it.
+func (b *Batch) CopyRow(row int) *Batch {
+	one := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Retained: slices.Clone(b.Retained),
 		Rows: []wit.Row{b.Rows[row]}}
-	one.copyFrom(b, b.Size(row))
+	one.copyFrom(b, b.RowBytes(row))
 	return one
 }
 
@@ -82,7 +82,7 @@ func (b *Batch) Copy(row int) *Batch {
 func (b *Batch) copyFrom(other *Batch, size int) {
 	b.Data = make([]byte, 0, size)
 	for n := range b.Rows {
-		for _, d := range b.places(n) {
+		for _, d := range b.valueSlices(n) {
 			start := len(b.Data)
 			if d.Size > 0 {
 				b.Data = append(b.Data, other.Bytes(*d)...)
@@ -92,14 +92,14 @@ func (b *Batch) copyFrom(other *Batch, size int) {
 	}
 }
 
-// places are those of a row in the batch's bytes.
-func (b *Batch) places(row int) [3]*wit.ValueSlice {
+// valueSlices are those of a row in the batch's bytes.
+func (b *Batch) valueSlices(row int) [3]*wit.ValueSlice {
 	r := &b.Rows[row]
 	return [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers}
 }
 
-// Topic returns the index of a topic, adding it when it is new.
-func (b *Batch) Topic(name string) uint32 {
+// TopicIndex returns the index of a topic, adding it when it is new.
+func (b *Batch) TopicIndex(name string) uint32 {
 	for i, t := range b.Topics {
 		if t == name {
 			return uint32(i)
@@ -111,6 +111,6 @@ func (b *Batch) Topic(name string) uint32 {
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	clear(b.Held)
-	b.Topics, b.Rows, b.Data, b.Held = b.Topics[:0], b.Rows[:0], b.Data[:0], b.Held[:0]
+	clear(b.Retained)
+	b.Topics, b.Rows, b.Data, b.Retained = b.Topics[:0], b.Rows[:0], b.Data[:0], b.Retained[:0]
 }

@@ -22,7 +22,7 @@ import (
 const maxRegistryBytes = 64 << 20
 
 // Registry numbers schemas: equal structures have one number, below [wit.GuestSchemas], for as long as somebody names
-// them: an instance of a plugin that has declared them or was given them, a batch with rows of them ([Batch.Hold]), a
+// them: an instance of a plugin that has declared them or was given them, a batch with rows of them ([Batch.Retain]), a
 // converter that has compiled them. What nobody names is forgotten, and its number is not used again. A registry is
 // safe for use by several goroutines. Id 0 is never given out: it stands for "no schema" in a datum without one.
 type Registry struct {
@@ -35,11 +35,11 @@ type store struct {
 	mu     guard.RWMutex
 	last   uint32
 	byID   map[uint32]weak.Pointer[Schema]
-	byText map[[sha256.Size]byte]named
+	byText map[[sha256.Size]byte]registration
 	owners map[string]*account
 }
 
-type named struct {
+type registration struct {
 	id     uint32
 	schema weak.Pointer[Schema]
 }
@@ -47,19 +47,19 @@ type named struct {
 // account is what one connector has registered.
 type account struct {
 	// kept are held for good: those of the registry that belongs to nobody.
-	keeps bool
-	kept  []*Schema
-	bytes int
-	live  map[uint32]entry
-	// looked is when it was last full and the collector was asked.
-	looked time.Time
+	permanent bool
+	retained  []*Schema
+	bytes     int
+	entries   map[uint32]entry
+	// lastGC is when it was last full and the collector was asked.
+	lastGC time.Time
 }
 
 // entry is what has to go when a schema does.
 type entry struct {
-	text  [sha256.Size]byte
-	size  int
-	named weak.Pointer[Schema]
+	text   [sha256.Size]byte
+	size   int
+	schema weak.Pointer[Schema]
 }
 
 // Schema is a registered schema: immutable, comparable by pointer.
@@ -76,22 +76,22 @@ func (s *Schema) Root() *wit.SchemaNode { return &s.Nodes[0] }
 // Wit is the schema as it crosses the boundary.
 func (s *Schema) Wit() wit.Schema { return wit.Schema{ID: s.ID, Nodes: s.Nodes} }
 
-// NewRegistry returns an empty registry. What is registered through itself, and not through one made by [Registry.For],
-// it never forgets.
+// NewRegistry returns an empty registry. What is registered through itself, and not through one made by
+// [Registry.ForConnector], it never forgets.
 func NewRegistry() *Registry {
-	return &Registry{&store{byID: map[uint32]weak.Pointer[Schema]{}, byText: map[[sha256.Size]byte]named{},
+	return &Registry{&store{byID: map[uint32]weak.Pointer[Schema]{}, byText: map[[sha256.Size]byte]registration{},
 		owners: map[string]*account{}},
-		&account{keeps: true, live: map[uint32]entry{}}}
+		&account{permanent: true, entries: map[uint32]entry{}}}
 }
 
-// For is the registry with the same schemas and numbers in which what is new counts for a connector, up to
+// ForConnector is the registry with the same schemas and numbers in which what is new counts for a connector, up to
 // [maxRegistryBytes].
-func (r *Registry) For(connector string) *Registry {
+func (r *Registry) ForConnector(connector string) *Registry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.owners[connector]
 	if a == nil {
-		a = &account{live: map[uint32]entry{}}
+		a = &account{entries: map[uint32]entry{}}
 		r.owners[connector] = a
 	}
 	return &Registry{r.store, a}
@@ -106,80 +106,80 @@ func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	}
 	text := sha256.Sum256(fingerprint(nodes))
 	r.mu.RLock()
-	s := r.byText[text].schema.Value()
+	schema := r.byText[text].schema.Value()
 	r.mu.RUnlock()
-	if s != nil && !r.owner.keeps {
-		return s, nil
+	if schema != nil && !r.owner.permanent {
+		return schema, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.byText[text].schema.Value(); s != nil {
-		r.keep(s)
-		return s, nil
+	if schema := r.byText[text].schema.Value(); schema != nil {
+		r.retainForever(schema)
+		return schema, nil
 	}
-	if err := r.room(size); err != nil {
+	if err := r.ensureCapacity(size); err != nil {
 		return nil, err
 	}
 	if r.last == wit.GuestSchemas-1 {
 		return nil, errors.New("schema: all numbers are used up: restart the worker")
 	}
 	r.last++
-	s = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}
-	p := weak.Make(s)
-	r.byID[s.ID], r.byText[text] = p, named{s.ID, p}
-	r.owner.live[s.ID] = entry{text, size, p}
+	schema = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}
+	p := weak.Make(schema)
+	r.byID[schema.ID], r.byText[text] = p, registration{schema.ID, p}
+	r.owner.entries[schema.ID] = entry{text, size, p}
 	r.owner.bytes += size
-	r.keep(s)
+	r.retainForever(schema)
 	store, owner := r.store, r.owner
-	runtime.AddCleanup(s, func(id uint32) {
+	runtime.AddCleanup(schema, func(id uint32) {
 		store.mu.Lock()
 		defer store.mu.Unlock()
-		store.forget(owner, id)
-	}, s.ID)
-	return s, nil
+		store.remove(owner, id)
+	}, schema.ID)
+	return schema, nil
 }
 
-func (r *Registry) keep(s *Schema) {
-	if r.owner.keeps {
-		r.owner.kept = append(r.owner.kept, s)
+func (r *Registry) retainForever(s *Schema) {
+	if r.owner.permanent {
+		r.owner.retained = append(r.owner.retained, s)
 	}
 }
 
-// room sees to room for a schema of that size; r.mu is held. What nobody names is known for certain only after the
-// collector has run, so it is asked where there is too much, at most once a second.
-func (r *Registry) room(size int) error {
-	a := r.owner
-	if a.keeps || a.bytes+size <= maxRegistryBytes {
+// ensureCapacity sees to room for a schema of that size; r.mu is held. What nobody names is known for certain only
+// after the collector has run, so it is asked where there is too much, at most once a second.
+func (r *Registry) ensureCapacity(size int) error {
+	account := r.owner
+	if account.permanent || account.bytes+size <= maxRegistryBytes {
 		return nil
 	}
-	if now := time.Now(); now.Sub(a.looked) >= time.Second {
+	if now := time.Now(); now.Sub(account.lastGC) >= time.Second {
 		runtime.GC()
-		for id, e := range a.live {
-			if e.named.Value() == nil {
-				r.forget(a, id)
+		for id, e := range account.entries {
+			if e.schema.Value() == nil {
+				r.remove(account, id)
 			}
 		}
-		a.looked = time.Now()
+		account.lastGC = time.Now()
 	}
-	if a.bytes+size > maxRegistryBytes {
+	if account.bytes+size > maxRegistryBytes {
 		return fmt.Errorf("schema: expected at most %d bytes of schemas of one connector that are in use, found %d",
-			maxRegistryBytes, a.bytes+size)
+			maxRegistryBytes, account.bytes+size)
 	}
 	return nil
 }
 
-// forget takes a schema out that nobody names; s.mu is held.
-func (s *store) forget(a *account, id uint32) {
-	e, ok := a.live[id]
+// remove takes a schema out that nobody names; s.mu is held.
+func (s *store) remove(account *account, id uint32) {
+	e, ok := account.entries[id]
 	if !ok {
 		return
 	}
-	delete(a.live, id)
+	delete(account.entries, id)
 	delete(s.byID, id)
 	if s.byText[e.text].id == id {
 		delete(s.byText, e.text)
 	}
-	a.bytes -= e.size
+	account.bytes -= e.size
 }
 
 // Get returns the schema with this id, or nil.
@@ -211,13 +211,13 @@ func fingerprint(nodes []wit.SchemaNode) []byte {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		b = append(b, byte(n.Kind), flag(n.Optional))
+		b = append(b, byte(n.Kind), boolByte(n.Optional))
 		option(n.Name)
 		option(n.Doc)
-		if b = append(b, flag(n.Version != nil)); n.Version != nil {
+		if b = append(b, boolByte(n.Version != nil)); n.Version != nil {
 			num(uint64(uint32(*n.Version)))
 		}
-		if b = append(b, flag(n.DefaultValue != nil)); n.DefaultValue != nil {
+		if b = append(b, boolByte(n.DefaultValue != nil)); n.DefaultValue != nil {
 			text(string(*n.DefaultValue))
 		}
 		num(uint64(len(n.Parameters)))
@@ -236,7 +236,7 @@ func fingerprint(nodes []wit.SchemaNode) []byte {
 	return b
 }
 
-func flag(b bool) byte {
+func boolByte(b bool) byte {
 	if b {
 		return 1
 	}

@@ -41,7 +41,7 @@ func (s *Sampler) File(ctx context.Context, connector, id string, c chaintest.Ch
 		}
 		b, o, err := made(ctx, chain, r)
 		if err == nil {
-			err = f.Add(ctx, r.batch.Copy(0), b, &o)
+			err = f.Add(ctx, r.batch.CopyRow(0), b, &o)
 		}
 		if err != nil {
 			return nil, refuse(http.StatusConflict, "row %d: %v", i+1, err)

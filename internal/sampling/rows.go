@@ -50,7 +50,7 @@ func (s *Sampler) look(connector string, number int, feed string, b *record.Batc
 
 // copied is a row of a batch for a sample; s.mu is held.
 func (s *Sampler) copied(k *sample, b *record.Batch, i int) (r row) {
-	size := b.Size(i)
+	size := b.RowBytes(i)
 	if k.bytes+size > maxRowBytes {
 		r.Input = rest.SampledRecord{Topic: line(s.strike(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
 			Cut: true}
@@ -59,7 +59,7 @@ func (s *Sampler) copied(k *sample, b *record.Batch, i int) (r row) {
 		return r
 	}
 	k.bytes += size
-	r.batch = b.Copy(i)
+	r.batch = b.CopyRow(i)
 	r.batch.Registry = s.registry
 	return r
 }

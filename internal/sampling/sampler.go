@@ -59,7 +59,7 @@ type sample struct {
 
 // New makes a sampler without samples. strike leaves out of a text what must not be shown.
 func New(registry *record.Registry, strike func(string) string) *Sampler {
-	return &Sampler{registry: registry.For("samples"), strike: strike, taps: map[string]*task.Observer{}}
+	return &Sampler{registry: registry.ForConnector("samples"), strike: strike, taps: map[string]*task.Observer{}}
 }
 
 // Tap is where the tasks of a connector have their rows looked at.

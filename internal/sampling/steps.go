@@ -65,7 +65,7 @@ func (all beginnings) close() {
 
 // made is what a chain makes of a row: a batch and the outcome in it.
 func made(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o chaintest.Outcome, err error) {
-	b = r.batch.Copy(0)
+	b = r.batch.CopyRow(0)
 	all, err := c.Run(ctx, b)
 	if err == nil {
 		o = all[0]
@@ -80,7 +80,7 @@ func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error
 	if r.batch == nil {
 		return shown, nil
 	}
-	shown.Input = w.record(r.batch.Copy(0), &r.batch.Rows[0])
+	shown.Input = w.record(r.batch.CopyRow(0), &r.batch.Rows[0])
 	before, rows := r.batch, r.batch.Rows
 	for _, beginning := range chain {
 		step := rest.SampledStep{Did: "changed", Records: []rest.SampledRecord{}}

@@ -234,7 +234,7 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 	d := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if !r.anything {
 		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
-		b.Hold(r.schema)
+		b.Retain(r.schema)
 	}
 	switch {
 	case r.raw:

@@ -1,4 +1,4 @@
-// Package charset reads and writes texts in the character sets of Java.
+// Package charset converts between UTF-8 and the character sets of Java.
 package charset
 
 import (
@@ -8,18 +8,17 @@ import (
 	"unicode/utf8"
 )
 
-// Charset is one of Java's character sets. The zero Charset is [UTF8].
+// Charset is a character set of Java. The zero value is [UTF8].
 type Charset struct {
 	latin1 bool
-	// order is that of UTF-16. mark: written with a mark in front, and read in the order of a mark, where there is one.
+	// order is the byte order of UTF-16. mark means that a byte order mark is written, and obeyed when reading.
 	order binary.ByteOrder
 	mark  bool
 }
 
 var (
-	// UTF8 is the set that needs no conversion.
 	UTF8 = Charset{}
-	// The names of Java 17, the set's own first.
+	// The names in Java 17, the canonical one first.
 	all = []struct {
 		names string
 		set   Charset
@@ -33,7 +32,7 @@ var (
 	}
 )
 
-// Of is the set of a name, in any case.
+// Of finds a character set by name, ignoring case.
 func Of(name string) (Charset, bool) {
 	for i := range all {
 		for known := range strings.FieldsSeq(all[i].names) {
@@ -45,7 +44,7 @@ func Of(name string) (Charset, bool) {
 	return Charset{}, false
 }
 
-// Aliases are the names of each set, the one that Java gives it first.
+// Aliases returns the names of each character set, the canonical one first.
 func Aliases() [][]string {
 	names := make([][]string, len(all))
 	for i := range all {
@@ -54,7 +53,7 @@ func Aliases() [][]string {
 	return names
 }
 
-// Names are the sets by the names that Java gives them, as a message lists them.
+// Names lists the canonical names for a message.
 func Names() string {
 	var names []string
 	for _, set := range Aliases() {
@@ -64,7 +63,7 @@ func Names() string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// Encode writes UTF-8 in the character set; what it cannot say becomes a question mark, as in Java.
+// Encode converts from UTF-8. Unmappable characters become question marks, as in Java.
 func (c *Charset) Encode(dst, text []byte) []byte {
 	if *c == UTF8 {
 		return append(dst, text...)
@@ -88,7 +87,7 @@ func (c *Charset) Encode(dst, text []byte) []byte {
 	return dst
 }
 
-// Decode writes as UTF-8; bytes that mean nothing become U+FFFD, as in Java.
+// Decode converts to UTF-8. Malformed bytes become U+FFFD, as in Java.
 func (c *Charset) Decode(dst, data []byte) []byte {
 	switch {
 	case c.order != nil:
@@ -114,7 +113,7 @@ func (c *Charset) Decode(dst, data []byte) []byte {
 }
 
 // AppendUTF16 appends UTF-16 as Java's decoder reads it: a lone low surrogate becomes one U+FFFD, a high one together
-// with the unit after it, and so do bytes at the end that are no whole character.
+// with the next unit, and so does an incomplete character at the end.
 func AppendUTF16(dst, data []byte, order binary.ByteOrder) []byte {
 	for len(data) >= 2 {
 		r := rune(order.Uint16(data))
@@ -137,8 +136,8 @@ func AppendUTF16(dst, data []byte, order binary.ByteOrder) []byte {
 	return dst
 }
 
-// appendMalformed appends bytes of which not all are UTF-8, as Java's decoder does: one U+FFFD for as many bytes as
-// begin a character, and one for half a pair of surrogates.
+// appendMalformed appends malformed UTF-8 as Java's decoder does, with one U+FFFD for the bytes of an incomplete
+// character.
 func appendMalformed(dst, data []byte) []byte {
 	for i := 0; i < len(data); {
 		if r, size := utf8.DecodeRune(data[i:]); r != utf8.RuneError || size > 1 {

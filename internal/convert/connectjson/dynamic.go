@@ -14,35 +14,35 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// dynamicWriter writes values without a schema. What it remembers is of the value before.
+// dynamicWriter writes schemaless values.
 type dynamicWriter struct {
 	conversion.Budget
-	// shapes are those of the maps of a value, in the order in which they begin; met says how many were begun.
+	// shapes has the forms of the maps of a value in the order in which they begin; met counts the maps that were
+	// begun.
 	shapes []shape
 	met    int
-	// objects: all maps are taken for maps of texts, without a survey; errPairs says that one of them is none.
+	// objects writes all maps as JSON objects without a survey, until [errPairs] reports a key that is not a string.
 	objects bool
-	// leads are the names of the object that came last, with what is written for them.
+	// leads caches the encoded names of the last object, because the next one mostly has the same.
 	leads []lead
 }
 
-// lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
-// a key, which bit stands for.
+// lead is a name of the last object: as JSON with quotation marks and colon, as a key in the batch, and its [bitOf].
 type lead struct {
 	text, key []byte
 	bit       uint64
 }
 
-// fewLeads is how many names of the object that came last are remembered, and how long they may be.
+// fewLeads bounds the cached names, leadBytes the length of each.
 const fewLeads, leadBytes = 128, 128
 
-// start begins a value whose output may be that long, after what is there.
+// start starts a value of at most most bytes, appended to dst.
 func (k *dynamicWriter) start(ctx context.Context, dst []byte, most int) {
 	k.Budget.Start(ctx, dst, most)
 	k.shapes, k.met, k.objects = k.shapes[:0], 0, false
 }
 
-// Write writes the dynamic value at in[i:] and tells where it ends.
+// Write writes the value at in[i:] and returns where it ends.
 func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault.Error) {
 	if i >= len(in) || depth > connectdata.MaxDepth {
 		return dst, i, fault.Broken(i, "expected a tag, nested at most 1000 deep")
@@ -108,10 +108,10 @@ var dynamicScalars = [...]Writer{
 	connectdata.TagBytes:   {Shape: bytesShape},
 }
 
-// errPairs says that a map has a key that is no text, so that the shapes of maps have to be surveyed.
+// errPairs reports that a map has a key that is not a string, so that the forms of all maps must be surveyed.
 var errPairs = &fault.Error{Text: "a key that is no text"}
 
-// skip is survey that tells where the value ends; scalars, which maps mostly hold, go the short way.
+// skip is survey with a fast path for scalars. It returns where the value ends.
 func (k *dynamicWriter) skip(in []byte, i, depth int) int {
 	if i < len(in) && in[i] != connectdata.TagArray && in[i] != connectdata.TagMap {
 		return dynamicEnd(in, i)
@@ -119,9 +119,8 @@ func (k *dynamicWriter) skip(in []byte, i, depth int) int {
 	return k.survey(in, i, depth)
 }
 
-// survey notes the shapes of all maps of the dynamic value at in[i:], in the order in which they begin: keys that are
-// all texts make an object, anything else pairs. It tells where an array or map ends, -1 where the value is bad, which
-// the writing finds again.
+// survey records the forms of all maps of the value at in[i:]: an object if all keys are strings, otherwise pairs. It
+// returns where an array or map ends, -1 if the value is malformed, which Write reports.
 func (k *dynamicWriter) survey(in []byte, i, depth int) int {
 	if i >= len(in) || depth > connectdata.MaxDepth {
 		return -1
@@ -164,8 +163,7 @@ func (k *dynamicWriter) survey(in []byte, i, depth int) int {
 	return i
 }
 
-// dynamicEnd is where the dynamic value at in[i:], no array or map, ends, -1 where it is bad. What maps mostly hold
-// goes the short way.
+// dynamicEnd returns where a scalar at in[i:] ends, -1 if it is malformed.
 func dynamicEnd(in []byte, i int) int {
 	switch in[i] {
 	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
@@ -228,8 +226,8 @@ func (k *dynamicWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byt
 	return append(dst, closing), i, nil
 }
 
-// writeName writes the key of entry n of an object, with the comma in front of it and the colon after it. Mostly it is
-// the one that stood there in the value before, of which both is remembered.
+// writeName writes the key of entry n of an object, with its comma and colon. A key that the previous value had at the
+// same place is copied.
 func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
 	remembered := depth == 0 && n < fewLeads // those inside of others are not
 	if remembered && n < len(k.leads) && bytes.HasPrefix(in[i:], k.leads[n].key) {
@@ -257,9 +255,8 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 	return dst, i, nil
 }
 
-// readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
-// int64, others float64, or decimals where that lacks digits, objects are maps. Of a name that is there twice the last
-// value counts, at the place of the first.
+// readDynamic reads a schemaless value: numbers without point and exponent as int64, others as float64, or as decimals
+// if that would lose digits; objects as maps. Of duplicate names the last value counts, at the place of the first.
 func readDynamic(p *Parser, dst []byte) []byte {
 	switch c := p.peek(); c {
 	case '"':
@@ -295,11 +292,10 @@ func readDynamic(p *Parser, dst []byte) []byte {
 	return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
 }
 
-// maxDigits is more than a decimal has room for.
-const maxDigits = 3 * connectdata.MaxDecimalBytes
+const maxDigits = 3 * connectdata.MaxDecimalBytes // more than a decimal can have
 
-// readReal appends a number with a point or an exponent: a double if its shortest form, or Java's (4.9E-324), is the
-// number, else a decimal, where Kafka Connect would have the nearest double.
+// readReal reads a number with point or exponent: a double if its shortest form, or Java's, equals the text, otherwise
+// a decimal. Kafka Connect would use the nearest double.
 func readReal(p *Parser, dst, text []byte) []byte {
 	v := parseReal(text, 64)
 	exact := len(text) <= shortReal && !bytes.ContainsAny(text, "eE")
@@ -321,17 +317,17 @@ func readReal(p *Parser, dst, text []byte) []byte {
 		strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes and a scale from -1000 to 1000")
 }
 
-// shortReal is how long a number without exponent is at most that a double has all digits of, with sign and point.
+// shortReal is the length up to which a double represents all digits of a number without exponent.
 const shortReal = 15
 
-// sameNumber reports whether two texts are the same decimal number, but for the sign.
+// sameNumber reports whether two texts are the same decimal number, ignoring the sign.
 func sameNumber(a, b []byte) bool {
 	digits, exponent := significant(a)
 	others, at := significant(b)
 	return bytes.Equal(digits, others) && (exponent == at || len(digits) == 0)
 }
 
-// significant are the digits of a number from the first to the last that is no zero, and the power of ten of the last.
+// significant returns the digits of a number without zeros at both ends, and the power of ten of the last.
 func significant(text []byte) (digits []byte, exponent int64) {
 	mantissa := text
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
@@ -375,8 +371,8 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 	return connectdata.PutCount(names.order(p, dst), start, count)
 }
 
-// dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
-// is the name that stood at the same place, at, in the document before.
+// dynamicName reads the name of a member and the colon, and appends it as a key; bit is its [bitOf]. Mostly it is the
+// name at the same place of the previous document.
 func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 	n := *at
 	*at++

@@ -7,25 +7,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TypeNames are the types' names in the schemas of Kafka Connect's JSON converter.
+// TypeNames are the type names in schemas of JsonConverter.
 var TypeNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "struct"}
 
-// connectSchema writes the schemas of Kafka Connect's JSON converter.
 type connectSchema struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode
 }
 
-// AppendSchema appends the schema of nodes; w is the writer of their values.
+// AppendSchema appends a schema in JsonConverter's form; w is the writer of its values.
 func AppendSchema(k *conversion.Budget, dst []byte, nodes []wit.SchemaNode, w *Writer) ([]byte, error) {
 	s := connectSchema{conversion.SchemaText{Budget: k, Out: dst}, nodes}
 	s.node(0, nil, w)
 	return s.Out, s.Err
 }
 
-// node writes a node and what is below it, keys in Kafka Connect's order. field is the name of the member that it is
-// the schema of, or nil; w is the node's writer.
+// node writes a node and its children, with the members in Kafka Connect's order. field is the name of the struct field
+// with this schema, or nil.
 func (s *connectSchema) node(id uint32, field *string, w *Writer) {
 	if s.Ended() {
 		return

@@ -11,11 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Converter is Kafka Connect's JsonConverter.
-//
-// It writes what that class writes, byte for byte (keys of maps in the order in which they came), and reads what that
-// class reads, but for the differences of testdata/convert/differences.tsv: where Kafka would store something else
-// without a word (0 for a text in a numeric field, a number that wraps around, a fraction cut), a record is refused.
+// Converter is Kafka Connect's JsonConverter. It writes the same bytes, with map keys in their original order. It reads
+// the same documents, except for testdata/convert/differences.tsv: it rejects what Kafka Connect would change silently
+// (0 for a string in a numeric field, numeric overflow, truncated fractions).
 type Converter struct {
 	reg     *record.Registry
 	schemas bool
@@ -26,31 +24,29 @@ type Converter struct {
 	dynamic  dynamicWriter
 
 	parser Parser
-	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
+	// wide holds a UTF-16 or UTF-32 document converted to UTF-8.
 	wide []byte
-	// readers by the JSON text of their schema
+	// readers are keyed by the JSON text of their schema.
 	readers    conversion.Cache[string, *Reader]
 	lastReader *Reader
-	// fixed is the reader of `schema.content`.
-	fixed *Reader
+	fixed      *Reader // for schema.content
 }
 
-// program is what Encode needs for a schema.
+// program is a schema compiled for Encode.
 type program struct {
 	schema *record.Schema
 	writer *Writer
-	// envelope is the text in front of the payload, with schemas only.
+	// envelope is the text before the payload if schemas are enabled.
 	envelope []byte
 }
 
-// Text around a payload.
 const (
 	envelopeSchema   = `{"schema":`
 	envelopePayload  = `,"payload":`
 	schemalessOpener = envelopeSchema + "null" + envelopePayload
 )
 
-// New makes the converter of [Settings].
+// New creates a converter from [Settings].
 func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	kept := v.Int("schemas.cache.size")
 	c := &Converter{reg: u.Schemas, schemas: v.Bool("schemas.enable"),
@@ -134,7 +130,6 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 	return out, false, nil
 }
 
-// program returns the compiled schema, compiling it when it is new.
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
@@ -179,14 +174,14 @@ func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *re
 	return d, nil
 }
 
-// refused is a value that was not taken: by which reader, nil for none, and where it begins.
+// refused locates a value that could not be read, and the reader that failed; nil for none.
 type refused struct {
 	by   *Reader
 	from int
 }
 
-// first is the error of a document that Kafka Connect would come to first: it looks whether the whole is JSON before it
-// looks at what it says.
+// first returns the error that Kafka Connect would report for a document with several: Jackson parses the whole
+// document before its values are checked.
 func (c *Converter) first(ctx context.Context, value refused, dst []byte, err error) error {
 	class := fault.Class(err)
 	if class == "" || class == fault.SerializationException && value.by == nil {
@@ -194,12 +189,12 @@ func (c *Converter) first(ctx context.Context, value refused, dst []byte, err er
 	}
 	p := &c.parser
 	p.Reset(ctx, p.data, p.most)
-	if p.peek() == 0 && p.i >= len(p.data) { // a document of no bytes is a missing value to Jackson
+	if p.peek() == 0 && p.i >= len(p.data) { // Jackson reads an empty document as a missing value
 		return err
 	}
 	p.skip()
 	if p.Err == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
-		// Jackson reads no further than the first value, but knows where a number or a word ends by what follows.
+		// Jackson reads only the first value, and one character more to find the end of a number or word.
 		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
 			p.bad("a blank after the value")
 		}
@@ -237,12 +232,12 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 		if r, payload, err = c.open(ctx, data); err != nil {
 			return d, value, err
 		}
-		// the whole document was walked over: the end is where it should be
+		// open has validated the whole document
 		p.Reset(ctx, data, most)
 		p.i = payload
 	default:
 		if p.peek() == 0 && p.i >= len(data) {
-			// a record of no bytes is a null to Jackson
+			// Jackson reads an empty document as null
 			return d, value, nil
 		}
 	}
@@ -250,7 +245,7 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 	d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if r != nil {
 		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
-		b.Hold(r.schema)
+		b.Retain(r.schema)
 		b.Data = r.Read(p, b.Data)
 	} else {
 		b.Data = readDynamic(p, b.Data)
@@ -269,8 +264,8 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 	return d, value, nil
 }
 
-// straight reads an envelope as Kafka's converter writes it, of the schema that came last, without walking over it
-// beforehand. ok is false where it is another one, or anything is wrong with it; the batch is as it was then.
+// straight reads a document with the same schema as the last one, without parsing that schema. ok is false for all
+// others, and the batch is unchanged then.
 func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
 	p, r, start := &c.parser, c.lastReader, len(b.Data)
 	const opening, between = `{"schema":`, `,"payload":`
@@ -292,13 +287,13 @@ func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
 		return d, false
 	}
 	b.Data = dst
-	b.Hold(r.schema)
+	b.Retain(r.schema)
 	d = wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start),
 		Size: uint32(len(dst) - start)}
 	return d, true
 }
 
-// open walks over an envelope and returns the reader of its schema (nil: it has none) and the position of the payload.
+// open parses an envelope and returns the reader of its schema, nil for none, and the position of the payload.
 func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
 	p := &c.parser
 	var schema []byte
@@ -361,7 +356,7 @@ func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload i
 	return r, payload, nil
 }
 
-// begins tells whether the text of the reader's schema stands at the start of data as a whole value.
+// begins reports whether data begins with the text of the reader's schema.
 func (r *Reader) begins(data []byte) bool {
 	n := len(r.text)
 	return len(data) > n && (data[n] == ',' || data[n] == '}') && string(data[:n]) == string(r.text)
@@ -373,7 +368,7 @@ func notAnEnvelope() error {
 		"your converter configuration.")
 }
 
-// newReader compiles the JSON text of a schema; nil for null, which is no schema.
+// newReader compiles the JSON text of a schema; nil for null.
 func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error) {
 	nodes, err := readSchema(ctx, text, c.form)
 	if err != nil || nodes == nil {
@@ -391,7 +386,7 @@ func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error)
 	return r, nil
 }
 
-// Settings are those that the converter declares.
+// Settings declares the converter's settings.
 func Settings() *setting.Table {
 	return setting.NewTable(
 		conversion.Flag("schemas.enable", wit.High, "true",

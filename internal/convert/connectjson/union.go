@@ -8,26 +8,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names by which Confluent's JsonSchemaData keeps what JSON Schema does not know of Kafka Connect's schemas
+// Names that Confluent's JsonSchemaData gives to what Kafka Connect's schemas cannot express
 // (github.com/confluentinc/schema-registry, json-schema-converter).
 const (
 	SchemaNamespace = "io.confluent.connect.json"
 	UnionName       = SchemaNamespace + ".OneOf"
-	// SumUnionName stands for it with generalized.sum.type.support.
+	// SumUnionName replaces UnionName with generalized.sum.type.support.
 	SumUnionName = "org.apache.kafka.connect.data.Union"
 )
 
-// isUnion tells whether a structure stands for a union of JSON Schema.
+// isUnion reports whether a struct represents a union of JSON Schema.
 func isUnion(n *wit.SchemaNode) bool {
 	_, sum := conversion.Parameter(n, SumUnionName)
 	return sum || conversion.NameOf(n) == UnionName
 }
 
-// maxLooked is how many bytes of a value may be walked over, together, to find out which members of unions they are.
+// maxLooked bounds the bytes of a value that are scanned in advance to find its union members.
 const maxLooked = 64 << 20
 
-// readUnion reads a value as the first member that takes values of its kind, or as the structure that knows most of its
-// names.
+// readUnion reads a value as the first member of its type, or as the struct that knows most of its names.
 func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 	at := r.branchOf(p, c)
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
@@ -43,7 +42,7 @@ func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 	return dst
 }
 
-// branchOf is the number of the member that the value at the parser's position is of.
+// branchOf returns the index of the member for the value at the parser's position.
 func (r *Reader) branchOf(p *Parser, c byte) int {
 	whole := false
 	from := p.i
@@ -66,8 +65,8 @@ func (r *Reader) branchOf(p *Parser, c byte) int {
 		case textShape:
 			fits = c == '"'
 		case bytesShape, decimalText, DecimalNumber:
-			// Kafka Connect takes a number with a point for bytes, and no text; where no other member takes the text it
-			// can be nothing else.
+			// Kafka Connect reads a number with a point as bytes, but not a string. A string can only be bytes if no
+			// other member accepts it.
 			if fits = isNumber(c) && !whole; c == '"' && bytes < 0 {
 				bytes = m
 			}
@@ -104,8 +103,7 @@ func (r *Reader) branchOf(p *Parser, c byte) int {
 	return best
 }
 
-// known counts the names of an object that a structure has, and those in the objects below that it has there. It leaves
-// the parser after the value.
+// known counts the names of an object that a struct knows, including nested ones, and consumes the value.
 func (r *Reader) known(p *Parser) (count int) {
 	if p.peek() != '{' || r.shape != structureShape {
 		p.skip()
@@ -128,7 +126,7 @@ func (r *Reader) known(p *Parser) (count int) {
 	return count
 }
 
-// readKeyed reads an entry of a map that is an object of key and value, and tells where in dst the value begins.
+// readKeyed reads a map entry that is an object with key and value, and returns where in dst the value begins.
 func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 	if p.peek() != '{' {
 		return p.refuse(dst, "Found invalid map entry instead of object: "+p.kind()), 0
@@ -144,7 +142,7 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 			if dst = r.key.Read(p, dst); late < 0 || p.Err != nil {
 				break
 			}
-			// the value stood in front of its key
+			// the value preceded its key
 			after := p.i
 			value, p.i = len(dst), late
 			dst = r.element.Read(p, dst)

@@ -16,25 +16,25 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A Writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates
-// nothing but dst.
+// A Writer encodes the value of one schema node as JSON. It is compiled once for each schema; Write allocates nothing
+// but dst.
 type Writer struct {
 	Shape shape
-	// lead is the text before a member of a structure: the comma and its name.
+	// lead is the text before a member of a struct: comma, name and colon.
 	lead []byte
-	// optional values begin with a branch number; full is the one that a value follows.
+	// optional values begin with a branch number; full is the branch of values that are not null.
 	optional bool
 	full     byte
-	// null is the JSON of a null: `null`, or the default that replaces it.
+	// null is the JSON of a null: null, or the default that replaces it.
 	null         []byte
 	Members      []Writer
 	Key, Element *Writer
 	scale        int
-	// wrong is the failure of every value that is not null, of a misnamedShape.
+	// wrong is the error for every value but null of a misnamedShape.
 	wrong *fault.Error
 }
 
-// shape is how a node's value is written.
+// shape is the JSON form of a node's values.
 type shape uint8
 
 const (
@@ -48,29 +48,29 @@ const (
 	textShape
 	bytesShape
 	arrayShape
-	ObjectShape // mapping with keys of text
-	pairsShape  // mapping with other keys
+	ObjectShape // map with string keys
+	pairsShape  // map with other keys, as an array of pairs
 	structureShape
 	decimalText
 	DecimalNumber
-	keyedShape // mapping of which each entry is an object of key and value
-	UnionShape // structure that stands for a union: the first member that is not null
-	// misnamedShape has the name of a logical type and another type than that: transforms make it, JsonConverter fails
-	// at values other than null. JsonSchemaConverter refuses the schema, so that none is registered.
+	keyedShape // map, as an array of objects with key and value
+	UnionShape // struct that represents a union: the first member that is not null
+	// misnamedShape is a type with the name of a logical type that requires another type. Transforms can create it;
+	// JsonConverter fails on values but null, and JsonSchemaConverter rejects the schema.
 	misnamedShape
 )
 
-// Form holds the settings that decide how values look in JSON.
+// Form has the settings that determine the JSON form of values.
 type Form struct {
 	NumericDecimals bool
-	// ReplaceNull: a default stands in for a null.
+	// ReplaceNull writes the default instead of a null.
 	ReplaceNull bool
-	// OfSchema: as io.confluent.connect.json.JsonSchemaConverter has it, where entries of maps are objects of key and
-	// value unless keys are texts that cannot be null, and unions are the value that they hold.
+	// OfSchema is the form of io.confluent.connect.json.JsonSchemaConverter: map entries are objects with key and value
+	// unless keys are required strings, and unions are their value.
 	OfSchema bool
 }
 
-// mapping is the shape of a map with keys of a node.
+// mapping returns the form of a map by its key's node.
 func (f Form) mapping(key *wit.SchemaNode) shape {
 	switch {
 	case key.Kind == wit.String && !(f.OfSchema && key.Optional):
@@ -134,7 +134,7 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	return w, err
 }
 
-// DefaultText is a node's default as JSON. It is written without the node's own branch number.
+// DefaultText returns a node's default as JSON.
 func (w *Writer) DefaultText(k *conversion.Budget, b []byte) ([]byte, error) {
 	bare := *w
 	bare.optional = false
@@ -180,7 +180,7 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 	return s, scale, nil
 }
 
-// misnamed is what JsonConverter says of a value under the name of a logical type that its type does not go with.
+// misnamed returns JsonConverter's error for a value whose type does not match its logical type.
 func misnamed(n *wit.SchemaNode) *fault.Error {
 	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
 		connectdata.List{},
@@ -193,7 +193,7 @@ func misnamed(n *wit.SchemaNode) *fault.Error {
 		conversion.JavaClass(of, nil))
 }
 
-// Write writes the value at in[i:] and tells where it ends.
+// Write encodes the value at in[i:] and returns where it ends.
 func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
 	if w.optional {
 		if i >= len(in) || in[i]&^2 != 0 {
@@ -260,8 +260,8 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 	return w.writeItems(k, dst, in, i)
 }
 
-// length reads the length of a text or bytes of which all is there; size is that of the length itself, 0 when it is
-// bad.
+// length reads the length prefix of a string or bytes; size is that of the prefix, 0 if it is malformed or bytes are
+// missing.
 func length(in []byte, i int) (n, size int) {
 	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 {
 		if n = int(in[i] >> 1); n < len(in)-i {
@@ -294,7 +294,7 @@ func (w *Writer) writeInteger(dst, in []byte, i int) ([]byte, int, *fault.Error)
 	return strconv.AppendInt(dst, v, 10), i + size, nil
 }
 
-// appendSmall writes a number from -64 to 63.
+// appendSmall appends a number from -64 to 63.
 func appendSmall(dst []byte, n int) []byte {
 	if n < 0 {
 		dst = append(dst, '-')
@@ -357,7 +357,7 @@ func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]
 	return append(dst, '}'), i, nil
 }
 
-// writeUnion writes the first member of a union that has a value, as JsonSchemaData does, and passes over the others.
+// writeUnion writes the first member of a union that has a value, like JsonSchemaData, and skips the others.
 func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
 	found := false
 	for m := range w.Members {
@@ -382,7 +382,7 @@ func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	return dst, i, nil
 }
 
-// blame puts the member's name in front of an error.
+// blame prefixes an error with the member's name.
 func (w *Writer) blame(err *fault.Error) *fault.Error {
 	name := w.lead[:len(w.lead)-1]
 	if name[0] == ',' {
@@ -421,7 +421,7 @@ func (w *Writer) writeItems(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	}
 }
 
-// blockHead reads the head of a block of an array or mapping: how many items follow, and where.
+// blockHead reads the head of a block of an array or map: the number of items, and where they begin.
 func blockHead(in []byte, i int) (count int64, next int, err *fault.Error) {
 	if i >= len(in) {
 		return 0, i, fault.Broken(i, "ends before the count of a block")
@@ -460,7 +460,7 @@ func (w *Writer) writeItem(k *conversion.Budget, dst, in []byte, i int) ([]byte,
 		return append(dst, end), i, nil
 	}
 	if w.Key.optional && i < len(in) && in[i] == 2-w.Key.full && string(w.Key.null) == "null" {
-		// The name of a null is its word, as Jackson's asText has it.
+		// Jackson's asText of a null
 		dst, i = append(dst, `"null"`...), i+1
 	} else if dst, i, err = w.Key.Write(k, dst, in, i); err != nil {
 		return dst, i, err

@@ -11,20 +11,19 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Use is what a converter is made for.
+// Use tells a converter what it is for.
 type Use struct {
-	// Key: it converts keys, else values.
+	// Key is set for keys, unset for values.
 	Key bool
-	// Schemas numbers the schemas of what is read, and knows those of what is written.
+	// Schemas registers the schemas of decoded values, and resolves those of encoded ones.
 	Schemas *record.Registry
-	// Registry makes the client of a schema registry. nil: the converter is made to see whether its settings are right,
-	// and converts nothing.
+	// Registry opens a client of the schema registry. With nil, the converter can only be validated.
 	Registry func(registry.Settings) (*registry.Client, error)
-	// Reading: it only reads, for a sink. What is given for writing is passed over.
+	// Reading is set for a sink: settings for writing are ignored.
 	Reading bool
 }
 
-// UsedFor is Kafka Connect's word for what a converter converts.
+// UsedFor returns Kafka's converter.type.
 func UsedFor(key bool) string {
 	if key {
 		return "key"
@@ -32,7 +31,7 @@ func UsedFor(key bool) string {
 	return "value"
 }
 
-// SchemaOf is the schema of a number; class is the converter's, for the error.
+// SchemaOf returns a registered schema. class names the converter in errors.
 func SchemaOf(reg *record.Registry, class string, id uint32) (*record.Schema, error) {
 	s := reg.Get(id)
 	if s == nil {
@@ -41,8 +40,7 @@ func SchemaOf(reg *record.Registry, class string, id uint32) (*record.Schema, er
 	return s, nil
 }
 
-// ValueOf is what bytes of a form and a schema say, as package connectdata has it, with the nodes of the schema; nil is
-// a null. class is the converter's, for errors.
+// ValueOf decodes a value, nil for a null, and returns the nodes of its schema. class names the converter in errors.
 func ValueOf(reg *record.Registry, class string, form wit.Encoding, schema uint32, in []byte) (v any,
 	nodes []wit.SchemaNode,
 	err error) {
@@ -72,12 +70,12 @@ func ValueOf(reg *record.Registry, class string, form wit.Encoding, schema uint3
 	return v, nodes, nil
 }
 
-// Flag declares a setting that is true or false.
+// Flag declares a boolean setting.
 func Flag(name string, importance wit.Importance, on, documentation string, rules ...wit.Rule) wit.ConfigKey {
 	return setting.Define(name, wit.KindBoolean, importance, &on, documentation, rules...)
 }
 
-// ShownAt are the rules for where Kafka's own converters have tools show a setting.
+// ShownAt returns the display attributes that Kafka's converters declare for a setting.
 func ShownAt(group string, order int32, display string) []wit.Rule {
 	medium := uint8(2) // of NONE, SHORT, MEDIUM, LONG
 	rules := []wit.Rule{{Width: &medium}, setting.Display(display)}
@@ -87,15 +85,14 @@ func ShownAt(group string, order int32, display string) []wit.Rule {
 	return rules
 }
 
-// Converter is one converter with its settings. It compiles what it needs for a schema when the schema first appears
-// and keeps it, so it belongs to one goroutine at a time; tasks have converters of their own.
+// Converter converts keys, values or headers. It caches compiled schemas, so it belongs to one goroutine at a time.
 type Converter interface {
-	// Encode appends the bytes of a datum of b to dst, at most `most` of them: more is an error of the class
-	// [fault.TooLargeException]. null tells that the record has no key or value at all (a tombstone): out is dst then.
-	// On an error out is dst too. A long conversion ends when ctx does, with ctx's error.
+	// Encode appends a value of b to dst, most bytes at the most; more is a [fault.TooLargeException]. null reports
+	// that the record has no key or value (a tombstone). After an error out is dst. It ends with ctx's error when ctx
+	// ends.
 	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.ValueSlice) (out []byte,
 		null bool, err error)
-	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it
-	// was. A long conversion ends when ctx does, with ctx's error.
+	// Decode appends the decoded value to b.Data. data is nil for a missing key or value. After an error b is
+	// unchanged. It ends with ctx's error when ctx ends.
 	Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
 }

@@ -248,7 +248,7 @@ func (c *Converter) value(r *reading, ctx context.Context, topic string, data []
 			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error of "+
 				"topic "+topic+": ", fault.EndedBy(ctx, p.Err))
 	}
-	b.Hold(r.schema)
+	b.Retain(r.schema)
 	d.Size = uint32(len(b.Data) - start)
 	return d, nil
 }

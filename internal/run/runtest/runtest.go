@@ -59,8 +59,8 @@ func Pass(d time.Duration) {
 type Code[C any] struct {
 	Instance C
 	Name     string
-	// Fresh is how often an instance was asked for that has done nothing yet.
-	Fresh atomic.Int32
+	// FreshCalls is how often an instance was asked for that has done nothing yet.
+	FreshCalls atomic.Int32
 }
 
 // Acquire returns the instance.
@@ -68,7 +68,7 @@ func (c *Code[C]) Acquire(context.Context) (C, error) { return c.Instance, nil }
 
 // AcquireFresh returns it, too, and counts.
 func (c *Code[C]) AcquireFresh(context.Context) (C, error) {
-	c.Fresh.Add(1)
+	c.FreshCalls.Add(1)
 	return c.Instance, nil
 }
 
@@ -83,15 +83,15 @@ type Versions[C any] struct {
 	mu                 sync.Mutex
 	current, candidate task.PluginVersion[C]
 	rejected           string
-	// OnAgain is what Again does, nil: nothing is swapped in by a binding that could leave it.
-	OnAgain func() bool
+	// OnShouldRetry is what Again does, nil: nothing is swapped in by a binding that could leave it.
+	OnShouldRetry func() bool
 }
 
-// Running is versions of which one is at work.
-func Running[C any](c task.PluginVersion[C]) *Versions[C] { return &Versions[C]{current: c} }
+// NewVersions is versions of which one is at work.
+func NewVersions[C any](c task.PluginVersion[C]) *Versions[C] { return &Versions[C]{current: c} }
 
-// Offer has c be the candidate.
-func (v *Versions[C]) Offer(c task.PluginVersion[C]) {
+// SetCandidate has c be the candidate.
+func (v *Versions[C]) SetCandidate(c task.PluginVersion[C]) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.candidate = c
@@ -133,4 +133,4 @@ func (v *Versions[C]) Reject(_ task.PluginVersion[C], reason string) {
 }
 
 // ShouldRetry is what OnAgain says.
-func (v *Versions[C]) ShouldRetry(error) bool { return v.OnAgain != nil && v.OnAgain() }
+func (v *Versions[C]) ShouldRetry(error) bool { return v.OnShouldRetry != nil && v.OnShouldRetry() }

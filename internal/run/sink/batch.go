@@ -17,15 +17,15 @@ import (
 type batch struct {
 	rows      record.Batch
 	items     []*item // by row
-	recordIDs record.Origins
+	recordIDs record.RecordIDs
 	outcome   outcome // the records that were rejected before encoding
 	span      *tracing.Span
 	err       error // why no more batches follow
 	idle      bool  // no record arrived: the task may have caught up
 }
 
-func (b *batch) addRecordID(i *item, part uint32) {
-	o, r := &b.recordIDs, i.record
+func (b *batch) addRecordID(item *item, part uint32) {
+	o, r := &b.recordIDs, item.record
 	topic := slices.Index(o.Topics, r.Topic)
 	if topic < 0 {
 		topic = len(o.Topics)

@@ -46,22 +46,22 @@ type batchReader struct {
 }
 
 func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
-	g := &batchReader{task: t}
+	reader := &batchReader{task: t}
 	var err error
-	if g.key, g.value, err = t.o.NewConverters(); err != nil {
+	if reader.key, reader.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
-		if g.header, err = t.o.NewHeaderConverter(); err != nil {
+	if reader.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
+		if reader.header, err = t.o.NewHeaderConverter(); err != nil {
 			return nil, err
 		}
 	}
 	if t.o.NewChain != nil {
-		if g.chain, err = t.o.NewChain(ctx); err != nil {
+		if reader.chain, err = t.o.NewChain(ctx); err != nil {
 			return nil, fmt.Errorf("transforms: %w", err)
 		}
 	}
-	return g, nil
+	return reader, nil
 }
 
 func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
@@ -247,13 +247,13 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	}
 	workCtx, ended := g.task.count.transform.Track(ctx)
 	transforming := b.span.StartChild("transform", tracing.Internal)
-	faults, err := g.transform(workCtx, &b.rows)
+	rowErrs, err := g.transform(workCtx, &b.rows)
 	ended()
 	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
-	err = g.matchRows(b, read, faults)
+	err = g.matchRows(b, read, rowErrs)
 	g.task.checkTopics(b)
 	return b, err
 }
@@ -262,7 +262,7 @@ func (g *batchReader) newBatch(items []*item) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
 		Data: make([]byte, 0, min(size, maxConvertedBytes))},
-		recordIDs: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
+		recordIDs: record.RecordIDs{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 
 func (g *batchReader) updateGrowth(b *batch, read []*item) {
@@ -312,7 +312,7 @@ func (t *Task) checkTopics(b *batch) {
 }
 
 // matchRows assigns rows to records and leaves out what follows the first record that must not be skipped.
-func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) error {
+func (g *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) error {
 	t := g.task
 	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
@@ -323,8 +323,8 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) e
 		rows[index]++
 	}
 	rejected := make([]error, len(read))
-	for i := range faults {
-		if f := &faults[i]; int(f.RowIndex) < len(read) {
+	for i := range rowErrs {
+		if f := &rowErrs[i]; int(f.RowIndex) < len(read) {
 			rejected[f.RowIndex] = cmp.Or(rejected[f.RowIndex], error(task.RowError{Row: f}))
 		}
 	}
@@ -366,7 +366,7 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) e
 
 func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row,
 	stage task.ErrorStage, err error) {
-	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
+	row = wit.Row{Topic: b.TopicIndex(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
 	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
 		return row, task.StageKeyConverter, err
 	}

@@ -9,7 +9,7 @@ import (
 type inDoubtLookup interface {
 	openRanges(at topicPartition, next int64) []offsetRange
 	usedDecisions(at topicPartition, next int64) []offsetRange
-	movedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
+	relocatedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
 }
 
 const (
@@ -29,29 +29,30 @@ type capacity struct {
 
 // fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset, as a
 // bitmap or as lists, where each row adds at most one offset and separator.
-func (l *capacity) fits(p *partition, n int, maxOffset int64, first bool) bool {
+func (l *capacity) fits(partition *partition, n int, maxOffset int64, first bool) bool {
 	limit := l.limit - reservedForNames
 	if !first {
 		limit -= reservedForFirst
 	}
-	if len(p.items) > 0 && l.bitmapSize(p, n, max(p.maxStarted, maxOffset)) <= int64(limit) {
+	if len(partition.items) > 0 && l.bitmapSize(partition, n, max(partition.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
-	l.inFlight, l.settled = p.appendInFlight(l.inFlight[:0], false), p.appendSettled(l.settled[:0], p.baseOffset, false)
-	lists := metadata{inDoubt: l.inDoubt.openRanges(p.tp, p.baseOffset),
-		decided: l.inDoubt.usedDecisions(p.tp, p.baseOffset), inFlight: l.inFlight,
+	l.inFlight, l.settled = partition.appendInFlight(l.inFlight[:0], false),
+		partition.appendSettled(l.settled[:0], partition.baseOffset, false)
+	lists := metadata{inDoubt: l.inDoubt.openRanges(partition.tp, partition.baseOffset),
+		usedDecisions: l.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: l.inFlight,
 		settled: l.settled}
-	return lists.listsLength(p.baseOffset)+(p.startedRows+n)*p.rowCost() <= limit
+	return lists.listsLength(partition.baseOffset)+(partition.startedRows+n)*partition.rowCost() <= limit
 }
 
 // bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of n more rows up to maxOffset.
-func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
-	first := p.items[0].offset
-	for len(p.inherited) > 0 && p.inherited[0].last <= p.maxStarted {
-		p.inherited = p.inherited[1:]
+func (l *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int64 {
+	first := partition.items[0].offset
+	for len(partition.inherited) > 0 && partition.inherited[0].last <= partition.maxStarted {
+		partition.inherited = partition.inherited[1:]
 	}
 	listed := int64(0) // in lists
-	for _, s := range p.inherited {
+	for _, s := range partition.inherited {
 		if s.last > maxOffset {
 			listed += s.cost
 		}
@@ -60,21 +61,21 @@ func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
 	if listed > 0 {
 		least += splitCost
 	}
-	for _, s := range p.inherited {
+	for _, s := range partition.inherited {
 		if s.last > maxOffset {
 			listed -= s.cost
 			least = min(least, bitmapLength(s.last-first+1)+listed+splitCost)
 		}
 	}
-	if n := len(p.inherited); n > 0 && listed == 0 {
-		least = min(least, bitmapLength(max(maxOffset, p.inherited[n-1].last)-first+1))
+	if n := len(partition.inherited); n > 0 && listed == 0 {
+		least = min(least, bitmapLength(max(maxOffset, partition.inherited[n-1].last)-first+1))
 	}
-	decided := l.inDoubt.usedDecisions(p.tp, p.baseOffset)
+	decided := l.inDoubt.usedDecisions(partition.tp, partition.baseOffset)
 	if len(decided) == 0 {
 		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
 	}
 	return least + bitmapOverhead +
-		int64(metadata{decided: decided}.listsLength(p.baseOffset)+p.rowCost()*(p.startedRows+n))
+		int64(metadata{usedDecisions: decided}.listsLength(partition.baseOffset)+partition.rowCost()*(partition.startedRows+n))
 }
 
 func (p *partition) rowCost() int {
@@ -98,13 +99,13 @@ func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 	}
 	parts, number := map[*partition]*part{}, 1
 	for _, row := range rows {
-		i := items[row]
-		total := parts[i.partition]
+		item := items[row]
+		total := parts[item.partition]
 		if total == nil {
-			total = &part{first: i.offset}
-			parts[i.partition] = total
+			total = &part{first: item.offset}
+			parts[item.partition] = total
 		}
-		total.rows, total.last = total.rows+1, max(total.last, i.offset)
+		total.rows, total.last = total.rows+1, max(total.last, item.offset)
 	}
 	for p, total := range parts {
 		lanes := max(inFlight, 2)

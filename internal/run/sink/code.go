@@ -17,7 +17,7 @@ import (
 type Writer interface {
 	OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
 		answers []wit.Response) (wit.SinkOpenResult, error)
-	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.RecordIDs,
 		hints []wit.Hint) (wit.EncodeResult, error)
 	HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 		response wit.Response) (wit.ResponseResult, error)
@@ -65,11 +65,11 @@ type Chain interface {
 type Consumer interface {
 	Poll(ctx context.Context) ([]*kgo.Record, error)
 	Commit(ctx context.Context, offsets kafka.Offsets) error
-	// Alive returns nil if no other member can own this member's partitions. It asks the group's coordinator if the
-	// session may have expired: a process that was paused for longer would otherwise send requests at the same time as
-	// the new owner.
-	Alive(ctx context.Context) error
-	// Lasts reports whether the session is valid, so that Alive would return nil without asking.
-	Lasts() bool
+	// ConfirmOwnership returns nil if no other member can own this member's partitions. It asks the group's coordinator
+	// if the session may have expired: a process that was paused for longer would otherwise send requests at the same
+	// time as the new owner.
+	ConfirmOwnership(ctx context.Context) error
+	// IsSessionValid reports whether the session is valid, so that Alive would return nil without asking.
+	IsSessionValid() bool
 	Close()
 }

@@ -110,22 +110,22 @@ func (d *dispatcher) step() (finished bool, err error) {
 		return d.stop()
 	}
 	d.requeue()
-	if w := d.firstIn(batchEncoded); w != nil && d.fits(w) {
-		d.queue.add(w.encoded)
-		d.noteUncheckable(w)
-		w.encoded, w.state = nil, batchQueued
+	if active := d.firstIn(batchEncoded); active != nil && d.fits(active) {
+		d.queue.add(active.encoded)
+		d.noteUncheckable(active)
+		active.encoded, active.state = nil, batchQueued
 		d.startDeliveries()
 		d.requeue()
 	}
-	w := d.firstIn(batchWaiting)
+	active := d.firstIn(batchWaiting)
 	switch {
 	case d.firstIn(batchEncoding) != nil || d.firstIn(batchEncoded) != nil:
 		return false, nil
-	case w != nil && d.firstFailure != nil && w.number > d.firstFailure.active.number:
-		d.finishBatch(w)
+	case active != nil && d.firstFailure != nil && active.number > d.firstFailure.active.number:
+		d.finishBatch(active)
 		return d.step()
-	case w != nil:
-		return d.reencode(w)
+	case active != nil:
+		return d.reencode(active)
 	case d.next != nil && d.firstFailure == nil:
 		return d.startBatch(d.next)
 	case len(d.active) > 0:
@@ -137,14 +137,14 @@ func (d *dispatcher) step() (finished bool, err error) {
 }
 
 // noteUncheckable updates firstUncheckable. The batch is not requeued any more, so that the task fails by it.
-func (d *dispatcher) noteUncheckable(w *activeBatch) {
-	for i := range w.encoded.deliveries {
-		j := &w.encoded.deliveries[i]
-		if j.uncheckable == nil {
+func (d *dispatcher) noteUncheckable(active *activeBatch) {
+	for i := range active.encoded.deliveries {
+		delivery := &active.encoded.deliveries[i]
+		if delivery.uncheckable == nil {
 			continue
 		}
-		if w.started = true; d.firstUncheckable == nil || d.firstUncheckable.readBefore(w, j.rows[0]) {
-			d.firstUncheckable = &failedRow{active: w, row: j.rows[0], err: j.uncheckable.failure}
+		if active.started = true; d.firstUncheckable == nil || d.firstUncheckable.readBefore(active, delivery.rows[0]) {
+			d.firstUncheckable = &failedRow{active: active, row: delivery.rows[0], err: delivery.uncheckable.failure}
 		}
 	}
 }
@@ -195,19 +195,20 @@ func (d *dispatcher) contextChanged() bool {
 
 // requeue takes back the last batches, unsent ones that another context version must encode.
 func (d *dispatcher) requeue() {
-	at := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == batchWaiting })
+	at := slices.IndexFunc(d.active, func(active *activeBatch) bool { return active.state == batchWaiting })
 	if at < 0 {
 		at = len(d.active)
 	}
 	if at == 0 || d.firstIn(batchEncoding) != nil || !d.contextChanged() {
 		return
 	}
-	if w := d.active[at-1]; w.state == batchEncoded {
-		if at == 1 && w.encoded.mixed || w.encoded.version == d.contextVersion() && !d.task.plugin.UpgradePending() {
+	if active := d.active[at-1]; active.state == batchEncoded {
+		if at == 1 && active.encoded.mixed || active.encoded.version == d.contextVersion() &&
+			!d.task.plugin.UpgradePending() {
 			return // it only waits for the batches before it
 		}
-		w.requeueRows(w.encoded.deliveries)
-		w.encoded, w.state = nil, batchWaiting
+		active.requeueRows(active.encoded.deliveries)
+		active.encoded, active.state = nil, batchWaiting
 		at--
 	}
 	for at > 0 && !d.active[at-1].started {
@@ -218,17 +219,17 @@ func (d *dispatcher) requeue() {
 	}
 }
 
-func (d *dispatcher) reencode(w *activeBatch) (finished bool, err error) {
+func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
 	t := d.task
 	switch idle := d.isIdle(); {
-	case !idle && (w.switchVersion || d.contextChanged()):
+	case !idle && (active.switchVersion || d.contextChanged()):
 		return false, nil
-	case w.switchVersion || t.plugin.UpgradePending():
+	case active.switchVersion || t.plugin.UpgradePending():
 		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
 			return true, d.abort(err)
 		}
 	}
-	d.encode(w)
+	d.encode(active)
 	return false, nil
 }
 
@@ -261,15 +262,15 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 			return true, err
 		}
 	}
-	w := &activeBatch{task: t, batch: b, number: int(t.count.batches.Add(1)),
+	active := &activeBatch{task: t, batch: b, number: int(t.count.batches.Add(1)),
 		rowStates: make([]rowState, len(b.rows.Rows)),
 		bytes:     b.bytes(), startedAt: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
-	for i := range w.rows {
-		w.rows[i] = uint32(i)
+	for i := range active.rows {
+		active.rows[i] = uint32(i)
 	}
-	d.next, d.active = nil, append(d.active, w)
+	d.next, d.active = nil, append(d.active, active)
 	t.o.Metrics.Batches.AddActive(len(b.rows.Rows))
-	d.encode(w)
+	d.encode(active)
 	return false, nil
 }
 
@@ -293,111 +294,111 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 	return done, errDone
 }
 
-func (d *dispatcher) encode(w *activeBatch) {
-	w.state, w.switchVersion = batchEncoding, false
+func (d *dispatcher) encode(active *activeBatch) {
+	active.state, active.switchVersion = batchEncoding, false
 	go func() {
 		var deliveries []delivery
 		var out outcome
-		span := w.batch.span.StartChild("encode", tracing.Internal)
+		span := active.batch.span.StartChild("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
-			deliveries, err = w.encodeBatch(&out)
+			deliveries, err = active.encodeBatch(&out)
 			return err
 		})
 		span.SetInt("culvert.requests", int64(len(deliveries)))
 		span.End(err)
 		d.events <- func() {
 			d.merge(&out)
-			d.onEncoded(w, deliveries, err)
+			d.onEncoded(active, deliveries, err)
 		}
 	}()
 }
 
-func (d *dispatcher) merge(o *outcome) {
-	if f := o.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
+func (d *dispatcher) merge(out *outcome) {
+	if f := out.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
 		d.firstFailure = f
 	}
-	if o.inDoubtErr != nil && takesPrecedence(o.inDoubtErr, d.inDoubtErr) {
-		d.inDoubtErr = o.inDoubtErr
+	if out.inDoubtErr != nil && takesPrecedence(out.inDoubtErr, d.inDoubtErr) {
+		d.inDoubtErr = out.inDoubtErr
 	}
 }
 
-func (d *dispatcher) onEncoded(w *activeBatch, deliveries []delivery, err error) {
-	switch w.remaining = len(deliveries); {
+func (d *dispatcher) onEncoded(active *activeBatch, deliveries []delivery, err error) {
+	switch active.remaining = len(deliveries); {
 	case errors.Is(err, errSwitchVersion):
-		w.switchVersion, w.state = true, batchWaiting
+		active.switchVersion, active.state = true, batchWaiting
 		return
 	case err != nil:
 		d.fail(err)
-		d.finishBatch(w)
+		d.finishBatch(active)
 		return
-	case w.remaining == 0:
-		d.finishBatch(w)
+	case active.remaining == 0:
+		d.finishBatch(active)
 		return
 	}
-	w.state, w.encoded = batchEncoded, &encodedBatch{deliveries: deliveries, version: d.contextVersion()}
-	w.bytes = w.batch.bytes() + int(w.deliveryBytes.Load())
+	active.state, active.encoded = batchEncoded, &encodedBatch{deliveries: deliveries, version: d.contextVersion()}
+	active.bytes = active.batch.bytes() + int(active.deliveryBytes.Load())
 	first := true
 	for n := range deliveries {
-		j := &deliveries[n]
-		if j.uncheckable != nil {
+		delivery := &deliveries[n]
+		if delivery.uncheckable != nil {
 			continue
 		}
 		if first {
-			w.encoded.version, first = j.version, false
+			active.encoded.version, first = delivery.version, false
 		}
-		w.encoded.mixed = w.encoded.mixed || j.version != w.encoded.version
+		active.encoded.mixed = active.encoded.mixed || delivery.version != active.encoded.version
 	}
-	if w.encoded.mixed {
-		w.encoded.version = contextVersion{}
+	if active.encoded.mixed {
+		active.encoded.version = contextVersion{}
 	}
 }
 
-func (d *dispatcher) finishBatch(w *activeBatch) {
-	d.failPartialRecords(w)
-	w.batch.span.End(nil) // its children have the errors
-	tally := &w.task.o.Metrics.Batches
-	tally.Record(w.startedAt, len(w.batch.rows.Rows))
-	tally.AddActive(-len(w.batch.rows.Rows))
-	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == w })
+func (d *dispatcher) finishBatch(active *activeBatch) {
+	d.failPartialRecords(active)
+	active.batch.span.End(nil) // its children have the errors
+	tally := &active.task.o.Metrics.Batches
+	tally.Record(active.startedAt, len(active.batch.rows.Rows))
+	tally.AddActive(-len(active.batch.rows.Rows))
+	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == active })
 	d.batchEnded = true
 	d.queue.dropDurable(d.task.tracker.isDurable)
 }
 
-func (d *dispatcher) failPartialRecords(w *activeBatch) {
-	for n, i := range w.batch.items {
-		if n > 0 && w.batch.items[n-1] == i || !w.task.tracker.check(i, (*item).partiallyWritten) ||
-			w.task.o.InDoubt.cause(i.record) != nil {
+func (d *dispatcher) failPartialRecords(active *activeBatch) {
+	for n, i := range active.batch.items {
+		if n > 0 && active.batch.items[n-1] == i || !active.task.tracker.check(i, (*item).partiallyWritten) ||
+			active.task.o.InDoubt.cause(i.record) != nil {
 			continue
 		}
 		reason := errors.New("some of the rows that the transforms made of it are written, and others are not")
-		if d.firstFailure != nil && d.firstFailure.active == w && w.batch.items[d.firstFailure.row] == i {
+		if d.firstFailure != nil && d.firstFailure.active == active && active.batch.items[d.firstFailure.row] == i {
 			reason = fmt.Errorf("%w: %w", reason, errors.Unwrap(d.firstFailure.err))
 		}
-		d.fail(w.task.markInDoubt(i, reason))
+		d.fail(active.task.markInDoubt(i, reason))
 	}
 }
 
 func (d *dispatcher) startDeliveries() {
 	for d.inFlight < d.task.o.InFlight {
-		l := d.nextDelivery()
-		if l == nil {
+		lane := d.nextDelivery()
+		if lane == nil {
 			return
 		}
 		d.inFlight++
-		j := l.deliveries[0] // a copy: the lane may grow in the meantime
-		j.active.started = true
-		j.awaitedSeq = d.queue.awaitedSeq(l)
+		delivery := lane.deliveries[0] // a copy: the lane may grow in the meantime
+		delivery.active.started = true
+		delivery.awaitedSeq = d.queue.awaitedSeq(lane)
 		go func() {
 			var out outcome
-			retries, err := j.active.deliverGuarded(&out, &j)
+			retries, err := delivery.active.deliverGuarded(&out, &delivery)
 			d.events <- func() {
 				d.inFlight--
 				d.merge(&out)
 				// A read without retries has settled its row: the entity existed already.
-				if l.keyed && (!j.isRead() || err == nil && len(retries) == 0) {
-					d.queue.settledSeq[l.key] = d.task.tracker.apply(storeRequested{}).number
+				if lane.keyed && (!delivery.isRead() || err == nil && len(retries) == 0) {
+					d.queue.settledSeq[lane.key] = d.task.tracker.apply(storeRequested{}).number
 				}
-				d.onDelivered(l, retries, err)
+				d.onDelivered(lane, retries, err)
 			}
 		}()
 	}
@@ -412,8 +413,8 @@ func (d *dispatcher) nextDelivery() *lane {
 	d.retractAll()
 	if len(d.announced) > 0 {
 		if first := d.queue.first(); first != nil && first.readBefore(d.announced[0]) {
-			if l := d.announce(d.nextLane(false, false)); l != nil {
-				return l
+			if lane := d.announce(d.nextLane(false, false)); lane != nil {
+				return lane
 			}
 			d.retractAll()
 		}
@@ -423,14 +424,14 @@ func (d *dispatcher) nextDelivery() *lane {
 	}
 	for rows := 0; rows < announcedRowsPerSlot*d.task.o.InFlight; {
 		announcing := len(d.announced) > 0
-		l := d.announce(d.nextLane(d.inFlight == 0 && !announcing, announcing))
-		if l == nil {
+		lane := d.announce(d.nextLane(d.inFlight == 0 && !announcing, announcing))
+		if lane == nil {
 			break
 		}
-		if d.announced = append(d.announced, l); l.deliveries[0].Request.Repeatable || d.isEnding() {
+		if d.announced = append(d.announced, lane); lane.deliveries[0].Request.Repeatable || d.isEnding() {
 			break
 		}
-		rows += len(l.deliveries[0].rows)
+		rows += len(lane.deliveries[0].rows)
 	}
 	return d.nextAnnounced()
 }
@@ -465,17 +466,17 @@ func (d *dispatcher) retractAll() {
 
 // retract returns announced, unsent lanes to the queue: those whose next delivery belongs to the batch, all if it is
 // nil.
-func (d *dispatcher) retract(w *activeBatch) {
+func (d *dispatcher) retract(active *activeBatch) {
 	d.announced = slices.DeleteFunc(d.announced, func(l *lane) bool {
-		j := &l.deliveries[0]
-		if w != nil && j.active != w {
+		delivery := &l.deliveries[0]
+		if active != nil && delivery.active != active {
 			return false
 		}
-		items := j.active.items(j)
-		if j.announcedSeq > 0 {
+		items := delivery.active.items(delivery)
+		if delivery.announcedSeq > 0 {
 			d.task.tracker.apply(outcomeKnown{items})
 		}
-		j.announcedSeq = 0
+		delivery.announcedSeq = 0
 		d.task.tracker.apply(deliveryEnded{items})
 		d.queue.pushBack(l)
 		return true
@@ -483,18 +484,18 @@ func (d *dispatcher) retract(w *activeBatch) {
 }
 
 // onDelivered puts retries before the rest of the lane, so that rows of one key stay in order (P20).
-func (d *dispatcher) onDelivered(l *lane, retries []delivery, err error) {
+func (d *dispatcher) onDelivered(lane *lane, retries []delivery, err error) {
 	if err != nil {
 		d.fail(err)
 		retries = nil
 	}
-	w := l.deliveries[0].active
-	w.started = true
-	w.deliveryBytes.Add(-bytesOf(l.deliveries[:1]))
-	w.remaining += len(retries) - 1
-	d.queue.complete(l, retries)
-	if w.remaining == 0 {
-		d.finishBatch(w)
+	active := lane.deliveries[0].active
+	active.started = true
+	active.deliveryBytes.Add(-bytesOf(lane.deliveries[:1]))
+	active.remaining += len(retries) - 1
+	d.queue.complete(lane, retries)
+	if active.remaining == 0 {
+		d.finishBatch(active)
 	}
 }
 
@@ -503,9 +504,9 @@ func (d *dispatcher) skip(l *lane) {
 	d.onDelivered(l, nil, nil)
 }
 
-func (d *dispatcher) abandonLane(l *lane) {
-	d.queue.discard(l)
-	for _, j := range l.deliveries {
+func (d *dispatcher) abandonLane(lane *lane) {
+	d.queue.discard(lane)
+	for _, j := range lane.deliveries {
 		if j.active.remaining--; j.active.remaining == 0 {
 			d.finishBatch(j.active)
 		}
@@ -522,90 +523,91 @@ func (d *dispatcher) fail(err error) {
 // nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
 func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
 	for {
-		l := d.queue.first()
-		if l == nil || nonRepeatableOnly && (l.deliveries[0].Request.Repeatable || l.deliveries[0].uncheckable != nil) {
+		lane := d.queue.first()
+		if lane == nil || nonRepeatableOnly && (lane.deliveries[0].Request.Repeatable ||
+			lane.deliveries[0].uncheckable != nil) {
 			return nil
 		}
-		items := l.deliveries[0].active.items(&l.deliveries[0])
-		if d.prune(l, items) {
+		items := lane.deliveries[0].active.items(&lane.deliveries[0])
+		if d.prune(lane, items) {
 			continue
 		}
 		switch d.task.tracker.apply(deliveryStart{items, idle}).start {
 		case startOK:
-			d.queue.pop(l)
-			return l
+			d.queue.pop(lane)
+			return lane
 		case startRevoked: // just now; the next iteration drops these rows
 		case startMetadataFull:
 			if idle {
-				d.split(l)
+				d.split(lane)
 			} else {
-				d.queue.block(l)
+				d.queue.block(lane)
 			}
 		}
 	}
 }
 
 // prune drops or replaces the next delivery of a lane if it must not be sent as it is, and reports whether it did.
-func (d *dispatcher) prune(l *lane, items []*item) bool {
-	j, tracker := &l.deliveries[0], d.task.tracker
-	w := j.active
-	if d.task.run.isEnding() && !w.completesPartial(items) {
-		d.abandonLane(l)
+func (d *dispatcher) prune(lane *lane, items []*item) bool {
+	delivery, tracker := &lane.deliveries[0], d.task.tracker
+	active := delivery.active
+	if d.task.run.isEnding() && !active.completesPartial(items) {
+		d.abandonLane(lane)
 		return true
 	}
 	// even if another member owns it now: later rows were skipped
-	if j.uncheckable != nil && j.uncheckable.inherited {
+	if delivery.uncheckable != nil && delivery.uncheckable.inherited {
 		tracker.apply(inDoubtChecked{items})
-		d.merge(&outcome{inDoubtErr: j.uncheckable.failure})
-		d.skip(l)
+		d.merge(&outcome{inDoubtErr: delivery.uncheckable.failure})
+		d.skip(lane)
 		return true
 	}
 	if tracker.checkAny(items, (*item).revoked) {
-		owned := slices.DeleteFunc(slices.Clone(j.rows),
-			func(row uint32) bool { return tracker.check(w.batch.items[row], (*item).revoked) })
+		owned := slices.DeleteFunc(slices.Clone(delivery.rows),
+			func(row uint32) bool { return tracker.check(active.batch.items[row], (*item).revoked) })
 		if len(owned) == 0 { // their new owner writes all of them
-			d.skip(l)
+			d.skip(lane)
 		} else {
-			d.reencodeFirst(l, owned)
+			d.reencodeFirst(lane, owned)
 		}
 		return true
 	}
 	// If the task is about to fail, only records in doubt are checked, so that nothing overtakes them.
-	if d.inDoubtErr != nil && !w.allInDoubt(j) && !w.completesPartial(items) {
+	if d.inDoubtErr != nil && !active.allInDoubt(delivery) && !active.completesPartial(items) {
 		tracker.apply(inDoubtChecked{items})
-		d.skip(l)
+		d.skip(lane)
 		return true
 	}
-	if before := d.rowsBeforeEnd(j); len(before) == 0 {
-		d.skip(l)
+	if before := d.rowsBeforeEnd(delivery); len(before) == 0 {
+		d.skip(lane)
 		return true
-	} else if len(before) < len(j.rows) {
-		d.reencodeFirst(l, before)
+	} else if len(before) < len(delivery.rows) {
+		d.reencodeFirst(lane, before)
 		return true
 	}
-	if err := w.inDoubtUnchecked(j); err != nil {
+	if err := active.inDoubtUnchecked(delivery); err != nil {
 		d.fail(err)
-		d.abandonLane(l)
+		d.abandonLane(lane)
 		return true
 	}
 	return false
 }
 
 // split halves the next delivery because the metadata have no room for all outcomes; a single row fails the task.
-func (d *dispatcher) split(l *lane) {
-	w, rows := l.deliveries[0].active, l.deliveries[0].rows
+func (d *dispatcher) split(lane *lane) {
+	active, rows := lane.deliveries[0].active, lane.deliveries[0].rows
 	if len(rows) == 1 {
-		d.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
+		d.fail(&recordError{item: active.batch.items[rows[0]], stage: "write",
 			err: errors.New("the commit metadata has no room for its outcome: too many " +
 				"records are uncertain, or the brokers' offset.metadata.max.bytes is too small")})
-		d.abandonLane(l)
+		d.abandonLane(lane)
 		return
 	}
-	d.reencodeFirst(l, rows[:len(rows)/2], rows[len(rows)/2:])
+	d.reencodeFirst(lane, rows[:len(rows)/2], rows[len(rows)/2:])
 }
 
-func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
-	w := l.deliveries[0].active
+func (d *dispatcher) reencodeFirst(lane *lane, parts ...[]uint32) {
+	active := lane.deliveries[0].active
 	var deliveries []delivery
 	var out outcome
 	for _, rows := range parts {
@@ -614,32 +616,32 @@ func (d *dispatcher) reencodeFirst(l *lane, parts ...[]uint32) {
 		}
 		var hints []wit.Hint
 		for n, row := range rows {
-			if hint := w.rowStates[row].hint; hint != "" {
+			if hint := active.rowStates[row].hint; hint != "" {
 				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
 			}
 		}
-		more, err := w.encodeRows(&out, rows, hints)
+		more, err := active.encodeRows(&out, rows, hints)
 		d.merge(&out)
 		if err != nil {
 			d.fail(err)
-			d.abandonLane(l)
+			d.abandonLane(lane)
 			return
 		}
 		deliveries = append(deliveries, more...)
 	}
-	d.queue.pop(l)
-	d.onDelivered(l, deliveries, nil)
+	d.queue.pop(lane)
+	d.onDelivered(lane, deliveries, nil)
 }
 
 // rowsBeforeEnd returns the rows that were read before the failing record, and those of partially written records.
-func (d *dispatcher) rowsBeforeEnd(j *delivery) []uint32 {
+func (d *dispatcher) rowsBeforeEnd(delivery *delivery) []uint32 {
 	if d.firstFailure == nil && d.firstUncheckable == nil {
-		return j.rows
+		return delivery.rows
 	}
-	return slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool {
-		excluded := d.firstFailure != nil && !d.firstFailure.readBefore(j.active, row) ||
-			d.firstUncheckable != nil && !d.firstUncheckable.readBefore(j.active, row) &&
-				j.active.rowStates[row].inDoubt == nil
-		return excluded && !d.task.tracker.check(j.active.batch.items[row], (*item).partiallyWritten)
+	return slices.DeleteFunc(slices.Clone(delivery.rows), func(row uint32) bool {
+		excluded := d.firstFailure != nil && !d.firstFailure.readBefore(delivery.active, row) ||
+			d.firstUncheckable != nil && !d.firstUncheckable.readBefore(delivery.active, row) &&
+				delivery.active.rowStates[row].inDoubt == nil
+		return excluded && !d.task.tracker.check(delivery.active.batch.items[row], (*item).partiallyWritten)
 	})
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // encodeBatch stores metadata before the first encoding of a partition: only then their maximum length is known.
-func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
+func (w *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 	t := w.task
 	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 		for _, row := range rows {
 			w.rowStates[row].portion = n
 		}
-		more, err := w.encodeWith(o, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
+		more, err := w.encodeWith(out, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
 		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
 			w.requeueRows(deliveries)
 			for _, rest := range portions[n:] {
@@ -67,7 +67,7 @@ func (w *activeBatch) encodeRows(o *outcome, rows []uint32, hints []wit.Hint) ([
 
 // encodeChecks makes deliveries that check rows in doubt; with pause they wait first, because the original requests may
 // still be in progress at the service.
-func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]delivery, error) {
+func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, pause bool) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -77,16 +77,16 @@ func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]del
 		hints[n] = wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint}
 	}
 	if w.task.run.isEnding() {
-		return nil, w.abandonChecks(o, rows)
+		return nil, w.abandonChecks(out, rows)
 	}
-	deliveries, err := w.encodeRows(o, rows, hints)
+	deliveries, err := w.encodeRows(out, rows, hints)
 	if err != nil {
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
-		return nil, w.abandonChecks(o, rows)
+		return nil, w.abandonChecks(out, rows)
 	}
 	if pause && slices.ContainsFunc(deliveries, func(j delivery) bool { return j.uncheckable == nil }) {
 		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
-			return nil, w.abandonChecks(o, rows)
+			return nil, w.abandonChecks(out, rows)
 		}
 	}
 	return deliveries, nil
@@ -97,17 +97,17 @@ var errSwitchVersion = errors.New("another version of the plugin takes over")
 
 // encodeWith uses the timestamps of the records: an ID made from one must stay the same when another run sends the
 // record again, whose transforms may set another timestamp.
-func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
+func (w *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	nothingSent bool) ([]delivery, error) {
-	d, err := w.callEncode(&o, rows, hints, nothingSent)
+	encoded, err := w.callEncode(&opened, rows, hints, nothingSent)
 	var trap *plugin.Trap
 	switch {
 	case errors.As(err, &trap):
-		return w.bisect(out, o, rows, hints, err)
+		return w.bisect(out, opened, rows, hints, err)
 	case err != nil:
 		return nil, err
 	}
-	return w.toDeliveries(out, o, d.version, rows, d.EncodeResult)
+	return w.toDeliveries(out, opened, encoded.version, rows, encoded.EncodeResult)
 }
 
 type encodeResult struct {
@@ -116,9 +116,9 @@ type encodeResult struct {
 }
 
 func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint,
-	nothingSent bool) (d encodeResult, err error) {
-	part := w.batch.rows.Part(rows)
-	recordIDs := record.Origins{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
+	nothingSent bool) (encoded encodeResult, err error) {
+	part := w.batch.rows.Subset(rows)
+	recordIDs := record.RecordIDs{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
 		part.Rows[n].RowIndex = uint32(n)
 		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
@@ -129,28 +129,29 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 		w.task.count.encode.Start()
 		err = task.Do(w.task.run.requestCtx, (*o).code, func(p Writer) error {
 			var context []byte
-			context, d.version = (*o).currentContext()
-			d.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
+			context, encoded.version = (*o).currentContext()
+			encoded.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
 			return err
 		})
 		w.task.count.encode.Stop()
-		var f *wit.Error
+		var pluginErr *wit.Error
 		switch {
 		case task.IsStale(err) && !reopened:
 			if *o, err = w.task.reopen(w.task.run.requestCtx, *o); err != nil {
-				return d, err
+				return encoded, err
 			}
 			reopened = true
 			continue
 		case nothingSent && w.task.plugin.ShouldRetry(err):
 			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
 				(*o).code.Version(), "error", err)
-			return d, errSwitchVersion
-		case errors.As(err, &f) && f.Kind == wit.ErrorTransient && (attempt < w.task.o.Client.Retry().Times() ||
-			w.task.o.Retry.Allows(time.Since(began))):
+			return encoded, errSwitchVersion
+		case errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorTransient &&
+			(attempt < w.task.o.Client.Retry().Times() ||
+				w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
-				return d, err
+				return encoded, err
 			}
 			continue
 		}
@@ -159,11 +160,11 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 	if err != nil && !errors.As(err, new(*plugin.Trap)) {
 		err = w.rowsError(rows, "encode", err)
 	}
-	return d, err
+	return encoded, err
 }
 
 // bisect finds the row that traps the plugin (P32).
-func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
+func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	err error) ([]delivery, error) {
 	if len(rows) == 1 {
 		if w.rowStates[rows[0]].inDoubt != nil {
@@ -181,7 +182,7 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 				halfHints = append(halfHints, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
 			}
 		}
-		more, err := w.encodeWith(out, o, rows[half[0]:half[1]], halfHints, false)
+		more, err := w.encodeWith(out, opened, rows[half[0]:half[1]], halfHints, false)
 		if err != nil {
 			return nil, err
 		}
@@ -190,11 +191,11 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 	return deliveries, nil
 }
 
-func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32,
-	d wit.EncodeResult) ([]delivery, error) {
+func (w *activeBatch) toDeliveries(out *outcome, opened *openedVersion, version contextVersion, rows []uint32,
+	encoded wit.EncodeResult) ([]delivery, error) {
 	t := w.task
-	deliveries := make([]delivery, 0, len(d.Ready))
-	for _, row := range d.Ignored {
+	deliveries := make([]delivery, 0, len(encoded.Ready))
+	for _, row := range encoded.Ignored {
 		if w.rowStates[rows[row]].inDoubt != nil {
 			deliveries = append(deliveries, w.uncheckable(rows[row], errors.New("the plugin ignores it")))
 			continue
@@ -202,27 +203,28 @@ func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version conte
 		t.count.ignored.Add(1)
 		w.settleRow(out, rows[row], false)
 	}
-	for i := range d.Rejected {
-		f := &d.Rejected[i]
-		if w.rowStates[rows[f.RowIndex]].inDoubt != nil {
-			deliveries = append(deliveries, w.uncheckable(rows[f.RowIndex], &f.Error))
+	for i := range encoded.Rejected {
+		rowErr := &encoded.Rejected[i]
+		if w.rowStates[rows[rowErr.RowIndex]].inDoubt != nil {
+			deliveries = append(deliveries, w.uncheckable(rows[rowErr.RowIndex], &rowErr.Error))
 			continue
 		}
-		item := w.batch.items[rows[f.RowIndex]]
-		if isCallError(&f.Error) {
+		item := w.batch.items[rows[rowErr.RowIndex]]
+		if isCallError(&rowErr.Error) {
 			t.count.errors.Add()
-			return nil, &recordError{item: item, stage: "encode", err: &f.Error}
+			return nil, &recordError{item: item, stage: "encode", err: &rowErr.Error}
 		}
-		w.rejectRow(out, rows[f.RowIndex], task.StageEncode, &f.Error)
+		w.rejectRow(out, rows[rowErr.RowIndex], task.StageEncode, &rowErr.Error)
 	}
 	if err := t.sendToDLQ(out); err != nil {
 		return nil, err
 	}
-	for n, ready := range d.Ready {
+	for n, ready := range encoded.Ready {
 		if len(ready.Rows) == 0 {
-			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
+			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
 		}
-		j := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: o, version: version}
+		j := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: opened,
+			version: version}
 		for n, row := range ready.Rows {
 			j.rows[n] = rows[row]
 		}

@@ -11,17 +11,17 @@ import (
 )
 
 type recordError struct {
-	item    *item
-	more    int // counts the further records of its delivery
-	stage   string
-	err     error
-	inDoubt bool
+	item        *item
+	moreRecords int // counts the further records of its delivery
+	stage       string
+	err         error
+	inDoubt     bool
 }
 
 func (e *recordError) Error() string {
 	more := ""
-	if e.more > 0 {
-		more = fmt.Sprintf(" and %d more", e.more)
+	if e.moreRecords > 0 {
+		more = fmt.Sprintf(" and %d more", e.moreRecords)
 	}
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }

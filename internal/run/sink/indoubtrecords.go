@@ -23,10 +23,10 @@ type InDoubtRecords struct {
 }
 
 type inDoubtPartition struct {
-	records map[int64]*inDoubtRecord
-	open    []offsetRange // the offsets of the unresolved records
-	moved   *offsetRange  // offsets that may have been written as records of another offset or topic
-	decided bool          // a decision about one of the records was used up once
+	records          map[int64]*inDoubtRecord
+	open             []offsetRange // the offsets of the unresolved records
+	relocated        *offsetRange  // offsets that may have been written as records of another offset or topic
+	hasUsedDecisions bool          // a decision about one of the records was used up once
 }
 
 // emptyInDoubt is never modified.
@@ -58,9 +58,9 @@ func (u *InDoubtRecords) forget(r recordID) {
 	}
 }
 
-func (u *InDoubtRecords) isMoved(r recordID) bool {
+func (u *InDoubtRecords) isRelocated(r recordID) bool {
 	p := u.partition(r.topicPartition())
-	return p.moved != nil && containsRange([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
+	return p.relocated != nil && containsRange([]offsetRange{*p.relocated}, offsetRange{r.offset, r.offset}) &&
 		containsSorted(p.open, offsetRange{r.offset, r.offset})
 }
 
@@ -84,7 +84,7 @@ func (u *InDoubtRecords) hint(r *kgo.Record) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	hint := wit.HintUncertain
-	if u.isMoved(idOf(r)) {
+	if u.isRelocated(idOf(r)) {
 		hint += " " + wit.HintMoved
 	}
 	if u.known != "" {
@@ -93,18 +93,18 @@ func (u *InDoubtRecords) hint(r *kgo.Record) string {
 	return hint
 }
 
-func (u *InDoubtRecords) setMoved(tp topicPartition, moved offsetRange) {
+func (u *InDoubtRecords) setRelocated(tp topicPartition, relocated offsetRange) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if p := u.partitions[tp]; p != nil {
-		p.moved = &moved
+		p.relocated = &relocated
 	}
 }
 
-func (u *InDoubtRecords) moved(r *kgo.Record) bool {
+func (u *InDoubtRecords) relocatedInDoubt(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.isMoved(idOf(r)) && !u.record(idOf(r)).resending
+	return u.isRelocated(idOf(r)) && !u.record(idOf(r)).resending
 }
 
 // add uses up a decision about the record that was being carried out.
@@ -114,18 +114,18 @@ func (u *InDoubtRecords) add(id recordID, reason error) {
 	if u.partitions == nil {
 		u.partitions = map[topicPartition]*inDoubtPartition{}
 	}
-	p := u.partitions[id.topicPartition()]
-	if p == nil {
-		p = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
-		u.partitions[id.topicPartition()] = p
+	partition := u.partitions[id.topicPartition()]
+	if partition == nil {
+		partition = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
+		u.partitions[id.topicPartition()] = partition
 	}
-	d := p.records[id.offset]
-	p.open = addOffset(p.open, id.offset)
+	record := partition.records[id.offset]
+	partition.open = addOffset(partition.open, id.offset)
 	switch {
-	case d == nil:
-		p.records[id.offset] = &inDoubtRecord{cause: reason}
-	case d.resending || d.resolved:
-		d.cause, d.resending, d.resendCounted, d.resolved = reason, false, false, false
+	case record == nil:
+		partition.records[id.offset] = &inDoubtRecord{cause: reason}
+	case record.resending || record.resolved:
+		record.cause, record.resending, record.resendCounted, record.resolved = reason, false, false, false
 	}
 }
 
@@ -159,7 +159,7 @@ func (u *InDoubtRecords) restoreDecisions(id recordID, used int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	d, p := u.record(id), u.partitions[id.topicPartition()]
-	d.used, d.resolved, p.decided = max(d.used, used), true, true
+	d.used, d.resolved, p.hasUsedDecisions = max(d.used, used), true, true
 	p.open = removeOffset(p.open, id.offset)
 }
 
@@ -176,17 +176,17 @@ func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) 
 	u.add(id, reason)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.record(id)
+	record := u.record(id)
 	if used > 0 {
-		u.partitions[id.topicPartition()].decided = true
+		u.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
-	switch d.used = max(d.used, used); {
+	switch record.used = max(record.used, used); {
 	case requested == 0:
-		d.used = 0
-	case requested > d.used:
-		d.resending = true
+		record.used = 0
+	case requested > record.used:
+		record.resending = true
 	}
-	return d.resending
+	return record.resending
 }
 
 func (u *InDoubtRecords) useDecision(id recordID) {
@@ -195,7 +195,7 @@ func (u *InDoubtRecords) useDecision(id recordID) {
 	if d := u.record(id); d != nil && d.resending && !d.resendCounted {
 		d.resendCounted = true
 		d.used++
-		u.partitions[id.topicPartition()].decided = true
+		u.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
 }
 
@@ -228,28 +228,29 @@ func (u *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange
 	return rangesFrom(u.partition(tp).open, next)
 }
 
-func (u *InDoubtRecords) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
+func (u *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (relocated []offsetRange, known wit.Known) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := u.partition(tp)
-	if open := rangesFrom(p.open, next); len(open) > 0 && p.moved != nil {
-		s := offsetRange{max(p.moved.first, open[0].first), min(p.moved.last, open[len(open)-1].last)}
+	partition := u.partition(tp)
+	if open := rangesFrom(partition.open, next); len(open) > 0 && partition.relocated != nil {
+		s := offsetRange{max(partition.relocated.first, open[0].first),
+			min(partition.relocated.last, open[len(open)-1].last)}
 		if s.first <= s.last {
-			moved = []offsetRange{s}
+			relocated = []offsetRange{s}
 		}
 	}
-	return moved, u.known
+	return relocated, u.known
 }
 
 func (u *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := u.partition(tp)
-	if !p.decided {
+	partition := u.partition(tp)
+	if !partition.hasUsedDecisions {
 		return nil
 	}
 	var all []offsetRange
-	for offset, d := range p.records {
+	for offset, d := range partition.records {
 		for n := 0; n < d.used && offset >= next; n++ {
 			all = append(all, offsetRange{offset, offset})
 		}
@@ -266,13 +267,13 @@ func (u *InDoubtRecords) names() (all, resent []string) {
 	ranges := map[topicPartition][]offsetRange{}
 	n := 0
 	for tp, p := range u.partitions {
-		for offset, d := range p.records {
-			if d.resending || d.resolved {
+		for offset, record := range p.records {
+			if record.resending || record.resolved {
 				continue
 			}
 			n++
 			ranges[tp] = append(ranges[tp], offsetRange{offset, offset})
-			if d.used > 0 {
+			if record.used > 0 {
 				resent = append(resent, recordID{tp.topic, tp.partition, offset}.String())
 			}
 		}
@@ -336,30 +337,30 @@ type decisions map[topicPartition][]offsetRange
 func parseDecisions(setting string, names []string) (d decisions, err error) {
 	d = decisions{}
 	for _, name := range names {
-		tp, s, ok := parseDecision(name)
+		tp, offsets, ok := parseDecision(name)
 		switch {
 		case name == "":
 		case !ok:
 			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
 		default:
-			d[tp] = append(d[tp], s)
+			d[tp] = append(d[tp], offsets)
 		}
 	}
 	return d, nil
 }
 
-func parseDecision(name string) (tp topicPartition, s offsetRange, ok bool) {
+func parseDecision(name string) (tp topicPartition, offsets offsetRange, ok bool) {
 	n := strings.LastIndexByte(name, '@')
 	if n < 0 {
-		return tp, s, false
+		return tp, offsets, false
 	}
 	dash := strings.LastIndexByte(name[:n], '-')
 	if dash <= 0 {
-		return tp, s, false
+		return tp, offsets, false
 	}
 	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
-	s, inOrder := parseOffsetRange(name[n+1:])
-	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
+	offsets, inOrder := parseOffsetRange(name[n+1:])
+	return topicPartition{name[:dash], int32(partition)}, offsets, inOrder && err == nil && partition >= 0
 }
 
 func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {

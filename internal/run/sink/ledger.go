@@ -135,25 +135,25 @@ func (l *ledger) resetPartition(prior *partition, offset int64) (p *partition, d
 // of it yet. text is the metadata if an earlier assignment of this process stored it: should the partition be revoked
 // again before anything else is stored, the outcome of its requests is known then.
 type offsetFetched struct {
-	tp        topicPartition
-	committed int64
-	settled   []offsetRange
-	inDoubt   map[int64]bool
-	unstored  bool
-	text      string
+	tp          topicPartition
+	committed   int64
+	settled     []offsetRange
+	inDoubt     map[int64]bool
+	uncommitted bool
+	storedText  string
 }
 
 func (e offsetFetched) apply(l *ledger) (out effects) {
-	p := l.partitions[e.tp]
-	if p == nil {
+	partition := l.partitions[e.tp]
+	if partition == nil {
 		return out
 	}
-	p.committed, p.baseOffset, p.toCheck = e.committed, e.committed, e.inDoubt
-	p.storedCommit = &commitEntry{offset: e.committed, metadata: e.text}
-	p.inherited = metadata{settled: mergeRanges(e.settled),
+	partition.committed, partition.baseOffset, partition.toCheck = e.committed, e.committed, e.inDoubt
+	partition.storedCommit = &commitEntry{offset: e.committed, metadata: e.storedText}
+	partition.inherited = metadata{settled: mergeRanges(e.settled),
 		inDoubt: l.inDoubt.openRanges(e.tp, e.committed)}.stateRanges(e.committed)
-	p.dirty = p.dirty || e.unstored
-	p.previousPending = e.unstored
+	partition.dirty = partition.dirty || e.uncommitted
+	partition.predecessorUncommitted = e.uncommitted
 	return out
 }
 
@@ -203,16 +203,16 @@ type rowRejected struct {
 }
 
 func (e rowRejected) apply(*ledger) effects {
-	i := e.item
-	if i.rejected == nil {
-		i.rejected = &rejection{failure: e.failure}
+	item := e.item
+	if item.rejected == nil {
+		item.rejected = &rejection{failure: e.failure}
 	}
 	if e.part == wholeRecord {
-		i.rejected.whole = true
+		item.rejected.whole = true
 	} else {
-		i.rejected.parts = append(i.rejected.parts, uint32(e.part))
+		item.rejected.parts = append(item.rejected.parts, uint32(e.part))
 	}
-	return effects{ok: i.readyForDLQ()}
+	return effects{ok: item.readyForDLQ()}
 }
 
 // deadLetterStored: the dead letter of a record is stored, or not needed. number is how many rows that settles.
@@ -258,7 +258,7 @@ type encodingStarted struct{ items []*item }
 
 func (e encodingStarted) apply(*ledger) (out effects) {
 	for _, i := range e.items {
-		if p := i.partition; p.storedCommit == nil || !p.storedCommit.own {
+		if p := i.partition; p.storedCommit == nil || !p.storedCommit.current {
 			p.dirty, out.ok = true, true
 		}
 	}
@@ -413,14 +413,15 @@ func (e commitSucceeded) apply(l *ledger) effects {
 	all := true
 	for topic, partitions := range e.offsets {
 		for n, at := range partitions {
-			p := l.partitions[topicPartition{topic, n}]
+			partition := l.partitions[topicPartition{topic, n}]
 			switch {
-			case p == nil:
-			case p.lastCommit != nil && p.lastCommit.own:
-				p.committed, p.storedCommit, p.previousPending = max(p.committed, at.Offset), p.lastCommit, false
+			case partition == nil:
+			case partition.lastCommit != nil && partition.lastCommit.current:
+				partition.committed, partition.storedCommit,
+					partition.predecessorUncommitted = max(partition.committed, at.Offset), partition.lastCommit, false
 			default: // it was assigned again or reset during the commit, which left it out
-				p.dirty = p.committed != offsetUnknown
-				all = all && !p.dirty
+				partition.dirty = partition.committed != offsetUnknown
+				all = all && !partition.dirty
 			}
 		}
 	}
@@ -454,26 +455,28 @@ type metadataRequested struct {
 }
 
 func (e metadataRequested) apply(l *ledger) effects {
-	p, next := l.partitions[e.tp], e.next
-	if p == nil {
-		p = e.revoked
+	partition, next := l.partitions[e.tp], e.next
+	if partition == nil {
+		partition = e.revoked
 	}
-	if p == nil || p.committed == offsetUnknown || p.lastCommit == nil || next != p.lastCommit.offset {
+	if partition == nil || partition.committed == offsetUnknown || partition.lastCommit == nil ||
+		next != partition.lastCommit.offset {
 		return effects{}
 	}
-	n := metadata{inDoubt: l.inDoubt.openRanges(p.tp, next), decided: l.inDoubt.usedDecisions(p.tp, next)}
-	n.moved, n.known = l.inDoubt.movedAndKnown(p.tp, next)
-	l.inFlight = p.appendInFlight(l.inFlight[:0], true)
-	n.inFlight = slices.DeleteFunc(l.inFlight, func(s offsetRange) bool { return containsSorted(n.inDoubt, s) })
-	l.settled = p.appendSettled(l.settled[:0], next, true)
-	n.settled = l.settled
-	text := n.encode(next)
+	meta := metadata{inDoubt: l.inDoubt.openRanges(partition.tp, next),
+		usedDecisions: l.inDoubt.usedDecisions(partition.tp, next)}
+	meta.relocated, meta.known = l.inDoubt.relocatedAndKnown(partition.tp, next)
+	l.inFlight = partition.appendInFlight(l.inFlight[:0], true)
+	meta.inFlight = slices.DeleteFunc(l.inFlight, func(s offsetRange) bool { return containsSorted(meta.inDoubt, s) })
+	l.settled = partition.appendSettled(l.settled[:0], next, true)
+	meta.settled = l.settled
+	text := meta.encode(next)
 	if len(text) > l.limit-reservedForNames-reservedForFirst {
-		l.settled = p.appendSettled(l.settled[:0], next, false)
-		n.settled = l.settled
-		text = n.encode(next)
+		l.settled = partition.appendSettled(l.settled[:0], next, false)
+		meta.settled = l.settled
+		text = meta.encode(next)
 	}
-	p.lastCommit.metadata, p.lastCommit.own = text, true
+	partition.lastCommit.metadata, partition.lastCommit.current = text, true
 	return effects{text: text, ok: true}
 }
 
@@ -513,14 +516,14 @@ type revoked struct {
 func (e revoked) apply(l *ledger) effects {
 	out := effects{offsets: kafka.Offsets{}}
 	for tp := range eachPartition(e.partitions) {
-		p := l.partitions[tp]
-		if p == nil {
+		partition := l.partitions[tp]
+		if partition == nil {
 			continue
 		}
-		if p.revoked = true; !e.lost {
-			p.addToCommit(out.offsets)
+		if partition.revoked = true; !e.lost {
+			partition.addToCommit(out.offsets)
 		}
-		out.revoked = append(out.revoked, p)
+		out.revoked = append(out.revoked, partition)
 		delete(l.partitions, tp)
 	}
 	return out
@@ -542,24 +545,24 @@ func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
 	settled, inDoubt = make([]bool, len(records)), make([]bool, len(records))
 	items := map[recordID]*item{}
 	inDoubtRanges := map[topicPartition][]offsetRange{}
-	for tp, p := range l.partitions {
-		for _, i := range p.items {
+	for id, partition := range l.partitions {
+		for _, i := range partition.items {
 			items[idOf(i.record)] = i
 		}
-		inDoubtRanges[tp] = slices.Concat(p.appendInFlight(nil, true), l.inDoubt.openRanges(tp, 0))
+		inDoubtRanges[id] = slices.Concat(partition.appendInFlight(nil, true), l.inDoubt.openRanges(id, 0))
 	}
 	for n, r := range records {
-		tp := idOf(r)
-		p := l.partitions[tp.topicPartition()]
-		if p == nil {
+		id := idOf(r)
+		partition := l.partitions[id.topicPartition()]
+		if partition == nil {
 			continue
 		}
-		if i := items[tp]; i != nil {
+		if i := items[id]; i != nil {
 			settled[n] = !i.unsettled()
 		} else {
-			settled[n] = p.lastSettled != nil && r.Offset <= p.lastSettled.Offset
+			settled[n] = partition.lastSettled != nil && r.Offset <= partition.lastSettled.Offset
 		}
-		inDoubt[n] = !settled[n] && containsRange(inDoubtRanges[tp.topicPartition()], offsetRange{r.Offset, r.Offset})
+		inDoubt[n] = !settled[n] && containsRange(inDoubtRanges[id.topicPartition()], offsetRange{r.Offset, r.Offset})
 	}
 	return settled, inDoubt
 }

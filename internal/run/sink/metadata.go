@@ -21,14 +21,14 @@ import (
 // `moved=0-8` are offsets in doubt that may have been written from another topic or offset, see
 // [Task.restorePartition]; `known=nGa3,f81x` is what the plugin knew of the service, see [wit.Known].
 type metadata struct {
-	inDoubt, decided, inFlight, settled []offsetRange
-	moved                               []offsetRange // one range at most
-	known                               wit.Known
+	inDoubt, usedDecisions, inFlight, settled []offsetRange
+	relocated                                 []offsetRange // one range at most
+	known                                     wit.Known
 }
 
 const inDoubtName, decidedName, inFlightName, settledName = "uncertain", "decided", "sent", "settled"
 
-const movedName, knownName = "moved", "known"
+const relocatedName, knownName = "moved", "known"
 
 // reachName was written by earlier versions: requests had been sent up to there, so unsettled records before it are in
 // doubt.
@@ -61,8 +61,9 @@ func (n metadata) encode(next int64) (text string) {
 	if text == "" {
 		text = n.encodeLists(next)
 	}
-	if len(n.moved) > 0 {
-		text += " " + movedName + "=" + offsetRange{n.moved[0].first - next, n.moved[0].last - next}.String()
+	if len(n.relocated) > 0 {
+		text += " " + relocatedName + "=" + offsetRange{n.relocated[0].first - next,
+			n.relocated[0].last - next}.String()
 	}
 	if n.known != "" {
 		text += " " + knownName + "=" + string(n.known)
@@ -89,7 +90,7 @@ type namedRanges struct {
 }
 
 func (n metadata) namedLists() [4]namedRanges {
-	return [...]namedRanges{{inDoubtName, n.inDoubt}, {decidedName, n.decided}, {inFlightName, n.inFlight},
+	return [...]namedRanges{{inDoubtName, n.inDoubt}, {decidedName, n.usedDecisions}, {inFlightName, n.inFlight},
 		{settledName, n.settled}}
 }
 
@@ -194,7 +195,7 @@ func (n metadata) encodeBitmap(next int64) string {
 			}
 		}
 	}
-	rest := metadata{decided: n.decided}
+	rest := metadata{usedDecisions: n.usedDecisions}
 	for _, s := range slices.Concat(all[:from], all[to:]) {
 		list := rest.list(s.state)
 		*list = append(*list, s.offsetRange)
@@ -268,19 +269,19 @@ const (
 	maxAhead   = 1 << 40
 )
 
-func parseMetadata(next int64, text string) (n metadata, err error) {
+func parseMetadata(next int64, text string) (meta metadata, err error) {
 	budget, lastOffset := int64(maxInDoubt), next-1
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
 		if name == knownName {
-			if n.known = wit.Known(list); len(list) > wit.MaxKnown {
+			if meta.known = wit.Known(list); len(list) > wit.MaxKnown {
 				return metadata{}, fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q",
 					wit.MaxKnown, list)
 			}
 			continue
 		}
 		if name == bitmapName {
-			if !n.parseBitmap(next, list, &budget) {
+			if !meta.parseBitmap(next, list, &budget) {
 				return metadata{}, fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, "+
 					"found %.100q in %.1000q",
 					maxInDoubt, list, text)
@@ -288,42 +289,43 @@ func parseMetadata(next int64, text string) (n metadata, err error) {
 			continue
 		}
 		for _, element := range strings.Split(list, ",") {
-			s, ok := parseOffsetRange(element)
-			if !ok || s.last > maxAhead {
+			offsets, ok := parseOffsetRange(element)
+			if !ok || offsets.last > maxAhead {
 				return metadata{}, fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", element, text)
 			}
-			s = offsetRange{next + s.first, next + s.last}
+			offsets = offsetRange{next + offsets.first, next + offsets.last}
 			switch name {
 			case settledName:
-				n.settled = append(n.settled, s)
+				meta.settled = append(meta.settled, offsets)
 			case inDoubtName, inFlightName:
-				if budget -= s.last - s.first + 1; budget < 0 {
+				if budget -= offsets.last - offsets.first + 1; budget < 0 {
 					return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q",
 						maxInDoubt, text)
 				}
 				if name == inFlightName {
-					n.inFlight = append(n.inFlight, s)
+					meta.inFlight = append(meta.inFlight, offsets)
 				} else {
-					n.inDoubt = append(n.inDoubt, s)
+					meta.inDoubt = append(meta.inDoubt, offsets)
 				}
 			case reachName:
-				lastOffset = max(lastOffset, s.last)
-			case movedName:
-				n.moved = append(n.moved[:0], s)
+				lastOffset = max(lastOffset, offsets.last)
+			case relocatedName:
+				meta.relocated = append(meta.relocated[:0], offsets)
 			case decidedName:
-				n.decided = append(n.decided, offsetRange{s.first, s.first})
+				meta.usedDecisions = append(meta.usedDecisions, offsetRange{offsets.first, offsets.first})
 			default:
 				return metadata{}, fmt.Errorf("expected settled, uncertain, decided or sent, found %.100q in %.1000q",
 					name, text)
 			}
 		}
 	}
-	for _, s := range gaps(offsetRange{next, lastOffset}, slices.Concat(n.settled, n.inDoubt, n.inFlight)) {
-		if budget -= s.last - s.first + 1; budget < 0 {
+	for _, offsets := range gaps(offsetRange{next, lastOffset}, slices.Concat(meta.settled, meta.inDoubt,
+		meta.inFlight)) {
+		if budget -= offsets.last - offsets.first + 1; budget < 0 {
 			return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxInDoubt,
 				text)
 		}
-		n.inFlight = append(n.inFlight, s)
+		meta.inFlight = append(meta.inFlight, offsets)
 	}
-	return n, nil
+	return meta, nil
 }

@@ -40,7 +40,7 @@ func (i *item) partiallyWritten() bool { return i.written > 0 && i.remaining > 0
 // revoked reports whether another member owns the record, or it is read again.
 func (i *item) revoked() bool { return i.partition.revoked }
 
-func (i *item) previousPending() bool { return i.partition.previousPending }
+func (i *item) predecessorUncommitted() bool { return i.partition.predecessorUncommitted }
 
 func (i *item) readyForDLQ() bool {
 	r := i.rejected
@@ -100,7 +100,7 @@ type partition struct {
 	nextOffset                int64 // follows the last record that was read
 	committed                 int64 // the group's offset: -1 for none, offsetUnknown until it was fetched
 	dirty                     bool  // the next commit must include the partition
-	previousPending           bool  // what an earlier assignment has settled is not stored yet
+	predecessorUncommitted    bool  // what an earlier assignment has settled is not stored yet
 	// lastCommit was given to the last commit, storedCommit is known to be stored.
 	lastCommit, storedCommit *commitEntry
 	baseOffset               int64 // the least offset that metadata may still be stored with, -1 if unknown
@@ -116,7 +116,7 @@ const offsetUnknown = -2
 type commitEntry struct {
 	offset   int64
 	metadata string
-	own      bool // true for metadata of this assignment, false for what an earlier one has stored or may have
+	current  bool // true for metadata of this assignment, false for what an earlier one has stored or may have
 }
 
 func (c *commitEntry) text() string {
@@ -158,16 +158,16 @@ func (p *partition) advance() {
 func (p *partition) appendInFlight(dst []offsetRange, inFlight bool) []offsetRange {
 	inFlight = inFlight && (!p.revoked || p.inFlightRows > 0)
 	next := int64(-1)
-	for _, i := range p.items {
-		if !i.unsettled() || i.written == 0 && (!inFlight || i.nonRepeatable == 0) {
+	for _, item := range p.items {
+		if !item.unsettled() || item.written == 0 && (!inFlight || item.nonRepeatable == 0) {
 			continue
 		}
-		if i.offset == next {
+		if item.offset == next {
 			dst[len(dst)-1].last = next
 		} else {
-			dst = append(dst, offsetRange{i.offset, i.offset})
+			dst = append(dst, offsetRange{item.offset, item.offset})
 		}
-		next = i.offset + 1
+		next = item.offset + 1
 	}
 	return dst
 }
@@ -188,13 +188,13 @@ func (p *partition) appendSettled(spans []offsetRange, next int64, all bool) []o
 		add(offsetRange{next, p.lastSettled.Offset})
 		lastRead = p.lastSettled.Offset
 	}
-	for _, i := range p.items {
-		lastRead = i.offset
+	for _, item := range p.items {
+		lastRead = item.offset
 		switch {
-		case i.unsettled():
+		case item.unsettled():
 			together = false
-		case i.record.Attrs.IsControl(): // settled at once when it is read again
-		case all || i.attempted:
+		case item.record.Attrs.IsControl(): // settled at once when it is read again
+		case all || item.attempted:
 			add(offsetRange{lastRead, lastRead})
 		}
 	}

@@ -45,21 +45,21 @@ func newQueue() *queue {
 }
 
 // add appends the deliveries of a batch. If its lanes cannot be compared, all go into one; the queue is empty then.
-func (q *queue) add(e *encodedBatch) {
-	if e.version != q.version { // lanes had other keys
+func (q *queue) add(encoded *encodedBatch) {
+	if encoded.version != q.version { // lanes had other keys
 		for _, seq := range q.settledSeq {
 			q.minSeq = max(q.minSeq, seq)
 		}
 		clear(q.settledSeq)
-		q.version = e.version
+		q.version = encoded.version
 	}
 	var fresh []*lane
-	for _, j := range e.deliveries {
+	for _, j := range encoded.deliveries {
 		if j.uncheckable != nil {
 			fresh = append(fresh, &lane{deliveries: []delivery{j}})
 			continue
 		}
-		if e.mixed {
+		if encoded.mixed {
 			j.OrderingKey = 0
 		}
 		l := q.lanes[j.OrderingKey]
@@ -109,10 +109,10 @@ func (q *queue) first() *lane {
 	return first
 }
 
-func (q *queue) removeBatch(w *activeBatch) (deliveries []delivery) {
+func (q *queue) removeBatch(active *activeBatch) (deliveries []delivery) {
 	cut := func(l *lane) {
 		n := len(l.deliveries)
-		for n > 0 && l.deliveries[n-1].active == w {
+		for n > 0 && l.deliveries[n-1].active == active {
 			n--
 		}
 		deliveries = append(deliveries, l.deliveries[n:]...)
@@ -122,7 +122,7 @@ func (q *queue) removeBatch(w *activeBatch) (deliveries []delivery) {
 	for _, l := range q.lanes {
 		cut(l) // lanes in flight, too
 	}
-	for p, all := range q.ready {
+	for partition, all := range q.ready {
 		for _, l := range *all {
 			cut(l)
 		}
@@ -133,7 +133,7 @@ func (q *queue) removeBatch(w *activeBatch) (deliveries []delivery) {
 			return len(l.deliveries) == 0
 		})
 		if heap.Init(all); len(*all) == 0 {
-			delete(q.ready, p)
+			delete(q.ready, partition)
 		}
 	}
 	return deliveries
@@ -159,16 +159,16 @@ func (q *queue) forget(l *lane) {
 
 func (q *queue) block(l *lane) { q.blocked[l.deliveries[0].partition()] = true }
 
-func (q *queue) complete(l *lane, replacement []delivery) {
+func (q *queue) complete(lane *lane, replacement []delivery) {
 	clear(q.blocked)
-	l.deliveries[0] = delivery{}
-	if l.deliveries = l.deliveries[1:]; len(replacement) > 0 {
-		l.deliveries = append(replacement, l.deliveries...)
+	lane.deliveries[0] = delivery{}
+	if lane.deliveries = lane.deliveries[1:]; len(replacement) > 0 {
+		lane.deliveries = append(replacement, lane.deliveries...)
 	}
-	if len(l.deliveries) > 0 {
-		q.push(l)
+	if len(lane.deliveries) > 0 {
+		q.push(lane)
 	} else {
-		q.forget(l)
+		q.forget(lane)
 	}
 }
 

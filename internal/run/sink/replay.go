@@ -25,9 +25,9 @@ type Replay struct {
 
 // Lock is the right to send records without owning their partition in a group.
 type Lock interface {
-	// Alive returns nil if no other process can hold the lock. Lasts is as in [Consumer].
-	Alive(context.Context) error
-	Lasts() bool
+	// ConfirmOwnership returns nil if no other process can hold the lock. Lasts is as in [Consumer].
+	ConfirmOwnership(context.Context) error
+	IsSessionValid() bool
 }
 
 // Deliver writes records like a task and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
@@ -65,13 +65,13 @@ type replayConsumer struct {
 func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 	partitions, inDoubt := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
-	for _, l := range c.replay.Letters {
-		tp, offset := idOf(l.Record).topicPartition(), l.Record.Offset
+	for _, deadLetter := range c.replay.Letters {
+		tp, offset := idOf(deadLetter.Record).topicPartition(), deadLetter.Record.Offset
 		if _, known := first[tp]; !known {
 			first[tp] = offset
 			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
 		}
-		if l.InDoubt {
+		if deadLetter.InDoubt {
 			inDoubt[tp] = append(inDoubt[tp], offsetRange{offset, offset})
 		}
 	}

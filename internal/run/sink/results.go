@@ -28,56 +28,56 @@ type resultHandler struct {
 
 // handleResults applies all results before it returns the first failure: what is written stays settled and what is in
 // doubt is recorded, whatever the other results.
-func (w *activeBatch) handleResults(o *outcome, j *delivery, results []wit.RowResult, response wit.Response,
+func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []wit.RowResult, response wit.Response,
 	noAnswer *transport.NoResponseError) ([]delivery, error) {
 	t := w.task
-	g := &resultHandler{activeBatch: w, out: o, j: j, status: response.Status, noAnswer: noAnswer}
+	handler := &resultHandler{activeBatch: w, out: out, j: delivery, status: response.Status, noAnswer: noAnswer}
 	written := int64(0)
 	for n, v := range results {
-		if g.handleRow(j.rows[n], v); v.Written != nil {
+		if handler.handleRow(delivery.rows[n], v); v.Written != nil {
 			written++
 		}
 	}
 	t.count.written.Add(written)
-	if g.addFailure(t.sendToDLQ(o)); g.failure == nil {
-		t.count.reencoded.Add(int64(len(g.retryRows)))
-		g.addFailure(g.wait(transport.RetryAfter(response)))
+	if handler.addFailure(t.sendToDLQ(out)); handler.failure == nil {
+		t.count.reencoded.Add(int64(len(handler.retryRows)))
+		handler.addFailure(handler.wait(transport.RetryAfter(response)))
 	}
-	if g.failure != nil {
-		g.addFailure(w.abandonChecks(o, g.checkRows))
-		return nil, g.failure
+	if handler.failure != nil {
+		handler.addFailure(w.abandonChecks(out, handler.checkRows))
+		return nil, handler.failure
 	}
-	deliveries, err := w.encodeChecks(o, g.checkRows, g.backoffChecks)
-	if err != nil || len(g.retryRows) == 0 {
+	deliveries, err := w.encodeChecks(out, handler.checkRows, handler.backoffChecks)
+	if err != nil || len(handler.retryRows) == 0 {
 		return deliveries, err
 	}
-	more, err := w.encodeRows(o, g.retryRows, g.retryHints)
+	more, err := w.encodeRows(out, handler.retryRows, handler.retryHints)
 	return append(deliveries, more...), err
 }
 
-func (g *resultHandler) handleRow(row uint32, v wit.RowResult) {
+func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	state := &g.rowStates[row]
 	switch {
-	case v.Written != nil:
+	case result.Written != nil:
 		nonRepeatable := !g.j.Request.Repeatable || state.inDoubt != nil
 		g.settleRow(g.out, row, nonRepeatable) // first: a commit in between stores it as settled or in doubt
 		g.resolve(row)
-	case v.Rejected != nil && state.inDoubt != nil:
-		retry, err := g.handleInconclusiveCheck(g.out, row, v.Rejected,
-			isRetriable(v.Rejected, g.task.o.Client.Retry()))
+	case result.Rejected != nil && state.inDoubt != nil:
+		retry, err := g.handleInconclusiveCheck(g.out, row, result.Rejected,
+			isRetriable(result.Rejected, g.task.o.Client.Retry()))
 		if !g.addFailure(err) && retry {
 			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
 		}
-	case v.Rejected != nil:
-		if retry, err := g.handleRejected(g.out, g.j, row, v.Rejected, g.status, g.noAnswer); !g.addFailure(err) &&
+	case result.Rejected != nil:
+		if retry, err := g.handleRejected(g.out, g.j, row, result.Rejected, g.status, g.noAnswer); !g.addFailure(err) &&
 			retry {
 			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
 		}
 		if state.inDoubt != nil {
 			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
 		}
-	case v.Retry != nil:
-		g.retryRow(row, v.Retry)
+	case result.Retry != nil:
+		g.retryRow(row, result.Retry)
 	}
 }
 
@@ -134,7 +134,7 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 
 // handleRejected decides about a rejected row: an error fails the task, retry sends it again; otherwise it gets a dead
 // letter or is in doubt.
-func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit.Error, status uint16,
+func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error, status uint16,
 	noAnswer *transport.NoResponseError) (retry bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
@@ -145,28 +145,28 @@ func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit
 	case noAnswer != nil:
 		// P19: it may have been written, so it is neither sent again nor rejected.
 		t.count.errors.Add()
-		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, f))
+		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, pluginErr))
 		return false, nil
-	case j.isRetriable(f, status, t.o.Client.Retry()):
+	case delivery.isRetriable(pluginErr, status, t.o.Client.Retry()):
 		t.count.errors.Add()
-		if !w.countFailure(row, f) {
+		if !w.countFailure(row, pluginErr) {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
-				err: f}
+				err: pluginErr}
 		}
 		t.o.Metrics.Retries.Add(1)
-		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
+		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", pluginErr)
 		return true, nil
-	case !j.Request.Repeatable && !provesNotWritten(f, status):
+	case !delivery.Request.Repeatable && !provesNotWritten(pluginErr, status):
 		t.count.errors.Add()
-		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method,
-			transport.PrintableTarget(j.Request.Target),
-			status, f))
+		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", delivery.Request.Method,
+			transport.PrintableTarget(delivery.Request.Target),
+			status, pluginErr))
 		return false, nil
-	case isCallError(f):
+	case isCallError(pluginErr):
 		t.count.errors.Add()
-		return false, &recordError{item: item, stage: "write", err: f}
+		return false, &recordError{item: item, stage: "write", err: pluginErr}
 	}
-	w.rejectRow(o, row, task.StageWrite, f)
+	w.rejectRow(out, row, task.StageWrite, pluginErr)
 	return false, nil
 }
 
@@ -187,7 +187,7 @@ func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 }
 
 // shouldReencode: the plugin states by a retry that the row was not written, whatever the status.
-func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
+func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
 	error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Error == nil {
@@ -207,7 +207,7 @@ func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAns
 	if isCallError(r.Error) {
 		return false, &recordError{item: item, stage: "write", err: r.Error}
 	}
-	w.rejectRow(o, row, task.StageWrite, r.Error)
+	w.rejectRow(out, row, task.StageWrite, r.Error)
 	return false, nil
 }
 

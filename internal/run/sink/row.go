@@ -13,13 +13,13 @@ func (w *activeBatch) settleRow(o *outcome, row uint32, nonRepeatable bool) {
 	o.forDLQ = append(o.forDLQ, w.task.tracker.apply(rowsSettled{w.batch.items[row : row+1], nonRepeatable}).items...)
 }
 
-func (w *activeBatch) rejectRow(o *outcome, row uint32, stage task.ErrorStage, fault error) {
-	err := w.task.reject(o, w.batch.items[row], int(w.batch.recordIDs.IDs[row].Part), stage, fault)
+func (w *activeBatch) rejectRow(out *outcome, row uint32, stage task.ErrorStage, cause error) {
+	err := w.task.reject(out, w.batch.items[row], int(w.batch.recordIDs.IDs[row].Part), stage, cause)
 	if err == nil {
 		return
 	}
-	if o.firstFailure == nil || o.firstFailure.readBefore(w, row) {
-		o.firstFailure = &failedRow{w, row, err}
+	if out.firstFailure == nil || out.firstFailure.readBefore(w, row) {
+		out.firstFailure = &failedRow{w, row, err}
 	}
 }
 
@@ -27,7 +27,7 @@ func (w *activeBatch) rowsError(rows []uint32, stage string, err error) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("no row: %s: %w", stage, err)
 	}
-	return &recordError{item: w.batch.items[rows[0]], more: len(rows) - 1, stage: stage, err: err}
+	return &recordError{item: w.batch.items[rows[0]], moreRecords: len(rows) - 1, stage: stage, err: err}
 }
 
 const maxRepeats = 16
@@ -43,14 +43,14 @@ func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
 
 // countFailure counts a failed attempt and reports whether to try again: as often as the client's settings allow, and
 // for transient errors as long as errors.retry.timeout allows.
-func (w *activeBatch) countFailure(row uint32, f *wit.Error) bool {
+func (w *activeBatch) countFailure(row uint32, pluginErr *wit.Error) bool {
 	state := &w.rowStates[row]
 	if state.failures == 0 {
 		state.failedSince = time.Now()
 	}
 	state.failures++
 	retry := w.task.o.Client.Retry()
-	return state.failures <= retry.Times() || isRetriable(f, retry) &&
+	return state.failures <= retry.Times() || isRetriable(pluginErr, retry) &&
 		w.task.o.Retry.Allows(time.Since(state.failedSince))
 }
 

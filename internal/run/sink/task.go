@@ -157,11 +157,11 @@ func (t *Task) fail(err error) {
 	}
 }
 
-func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state []byte,
+func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, state []byte,
 	answers []wit.Response) (*wit.RequestBatch, error) {
-	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
+	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(opened.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
-		o.context, o.topics = result.Ready.Context, result.Ready.Topics
+		opened.context, opened.topics = result.Ready.Context, result.Ready.Topics
 	}
 	return result.Pending, err
 }

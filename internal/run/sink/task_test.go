@@ -496,7 +496,7 @@ func TestSwapAtTheBatchBoundary(t *testing.T) {
 			x.group.put("t", 0, lines("a", 50)...)
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if n == 15 {
-					x.versions.Offer(code("2", c.next))
+					x.versions.SetCandidate(code("2", c.next))
 				}
 				return 201, nil
 			}

@@ -168,17 +168,17 @@ func (a *offsetTracker) withCommitted(err error) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := e.item.partition
-	if p.revoked || p.committed < 0 {
+	partition := e.item.partition
+	if partition.revoked || partition.committed < 0 {
 		return err
 	}
 	exception := ""
-	if more := p.appendSettled(nil, p.committed, false); len(more) > 0 {
+	if more := partition.appendSettled(nil, partition.committed, false); len(more) > 0 {
 		exception = fmt.Sprintf(", except %v, which are written: a restart skips them, an offset that is set by "+
 			"hand does not", more)
 	}
 	return fmt.Errorf("%w; topic %s, partition %d: everything before offset %d is written and committed, nothing from "+
-		"there on%s", err, p.tp.topic, p.tp.partition, p.committed, exception)
+		"there on%s", err, partition.tp.topic, partition.tp.partition, partition.committed, exception)
 }
 
 // RevokedPartitions keeps what the tasks of a connector in this process have settled of revoked partitions before it
@@ -195,13 +195,13 @@ type revokedPartition struct {
 	partition *partition
 }
 
-func (s *RevokedPartitions) add(a *offsetTracker, p *partition) {
+func (s *RevokedPartitions) add(a *offsetTracker, partition *partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.partitions == nil {
 		s.partitions = map[topicPartition]revokedPartition{}
 	}
-	s.partitions[p.tp] = revokedPartition{a, p}
+	s.partitions[partition.tp] = revokedPartition{a, partition}
 }
 
 // get returns the partition of a tracker that was revoked last, nil if it was assigned again.
@@ -219,7 +219,7 @@ func (s *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition 
 // reports whether metadata was stored last by this process, so that the outcome of the requests in it is known.
 func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
 	metadata string) (settled []offsetRange,
-	last bool) {
+	writtenHere bool) {
 	s.mu.Lock()
 	prior, ok := s.partitions[tp]
 	delete(s.partitions, tp)
@@ -230,10 +230,10 @@ func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next 
 	prior.tracker.waitInFlight(ctx, prior.partition)
 	prior.tracker.mu.Lock()
 	defer prior.tracker.mu.Unlock()
-	p := prior.partition
-	if next < p.committed {
+	partition := prior.partition
+	if next < partition.committed {
 		return nil, false
 	}
-	return p.appendSettled(nil, max(next, 0), true), p.inFlightRows == 0 &&
-		(metadata == p.storedCommit.text() || metadata == p.lastCommit.text())
+	return partition.appendSettled(nil, max(next, 0), true), partition.inFlightRows == 0 &&
+		(metadata == partition.storedCommit.text() || metadata == partition.lastCommit.text())
 }

@@ -238,7 +238,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	position := []wit.OffsetEntry{wit.StringEntry("url", "/x")}
 	p := &page{feed: f, fetch: &wit.Fetch{Position: &position, RepeatsExactly: true}, chunk: c,
 		cursor: cursor{lastRow: -1, keys: emptyDigest}}
-	values := make([]any, enoughRows)
+	values := make([]any, targetRows)
 	for i := range values {
 		values[i] = connectdata.Struct{int32(i), fmt.Sprint("name ", i)}
 	}
@@ -259,11 +259,11 @@ func TestNoAllocationForARow(t *testing.T) {
 		require.NoError(t, s.process(context.Background(), c))
 	}
 	through()
-	if batch.n != enoughRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
+	if batch.n != targetRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
 		t.Fatalf("%d records, %s", batch.n, batch.records[3].Value)
 	}
 	// connectdata.Append of the test boxes nothing here: its values are boxed above
 	if allocations := testing.AllocsPerRun(20, through); allocations > 5 {
-		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, enoughRows)
+		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, targetRows)
 	}
 }

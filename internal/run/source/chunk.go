@@ -11,8 +11,8 @@ import (
 
 // A chunk is closed when it has this many rows or bytes: enough for a call of a transform to be worth its crossing.
 const (
-	enoughRows  = 500
-	enoughBytes = 256 << 10
+	targetRows  = 500
+	targetBytes = 256 << 10
 )
 
 const (
@@ -92,23 +92,23 @@ func (c *chunk) reset(topic string, source *origin) {
 }
 
 func (c *chunk) freeLarge() {
-	if cap(c.out) > 8*enoughBytes {
+	if cap(c.out) > 8*targetBytes {
 		c.out = nil
 	}
 	c.freeLargeRows()
 }
 
 func (c *chunk) freeLargeRows() {
-	if cap(c.batch.Data) > 8*enoughBytes {
+	if cap(c.batch.Data) > 8*targetBytes {
 		c.batch.Data = nil
 	}
-	if cap(c.batch.Rows) > 64*enoughRows {
+	if cap(c.batch.Rows) > 64*targetRows {
 		c.batch.Rows = nil
 	}
 }
 
 func (c *chunk) isFull() bool {
-	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
+	return len(c.batch.Rows) >= targetRows || len(c.batch.Data) >= targetBytes
 }
 
 func (c *chunk) truncate(from int) {

@@ -80,45 +80,46 @@ const chunks, convertedChunks = 16, 8
 
 var errStopped = errors.New("the stop took too long")
 
-func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
-	w := &o.feeds[index]
-	f := emptyFeed(t, o)
-	f.name, f.partition, f.fingerprint, f.index = w.Name, w.Partition, w.Fingerprint, index
-	f.log = t.log.With("feed", w.Name)
-	stored, err := t.o.StoredOffset(ctx, w.Partition)
+func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32) (*feed, error) {
+	spec := &opened.feeds[index]
+	feed := emptyFeed(t, opened)
+	feed.name, feed.partition, feed.fingerprint, feed.index = spec.Name, spec.Partition, spec.Fingerprint, index
+	feed.log = t.log.With("feed", spec.Name)
+	stored, err := t.o.StoredOffset(ctx, spec.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
 	if stored == nil {
-		f.position = position{fields: []wit.OffsetEntry{}}
-	} else if f.position, f.notifications.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
+		feed.position = position{fields: []wit.OffsetEntry{}}
+	} else if feed.position, feed.notifications.subscriptionDigest,
+		err = t.resume(ctx, opened, spec, stored); err != nil {
 		return nil, err
 	}
-	f.pageStart, f.boundary, f.readStage = f.position.fields, f.position.fields, f.read
-	return f, nil
+	feed.pageStart, feed.boundary, feed.readStage = feed.position.fields, feed.position.fields, feed.read
+	return feed, nil
 }
 
 // resume validates a stored offset: it must match the feed's fingerprint (P7), and the plugin must accept it.
-func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.OffsetEntry) (p position,
+func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed, stored []wit.OffsetEntry) (p position,
 	subscription string, err error) {
 	p, fingerprint, subscription, err := parsePosition(stored)
 	if err != nil {
 		return p, "", err
 	}
-	now := w.Fingerprint
+	now := spec.Fingerprint
 	if fingerprint != nil && *fingerprint != now && strings.Contains(*fingerprint, topicPart) {
-		p.topic = w.Topic
+		p.topic = spec.Topic
 		now = withTopic(now, p.topic)
 	}
 	if fingerprint == nil {
-		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", w.Name)
+		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", spec.Name)
 	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
-	} else if w.OnMismatch == wit.MismatchReload {
-		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", w.Name, "changed",
+	} else if spec.OnMismatch == wit.MismatchReload {
+		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", spec.Name, "changed",
 			changed)
 		return position{fields: []wit.OffsetEntry{}}, "", nil
-	} else if w.OnMismatch == wit.MismatchKeep {
-		t.log.Info("the stored offset is of another query: reading continues from it", "feed", w.Name, "changed",
+	} else if spec.OnMismatch == wit.MismatchKeep {
+		t.log.Info("the stored offset is of another query: reading continues from it", "feed", spec.Name, "changed",
 			changed)
 	} else {
 		decide := ""
@@ -129,7 +130,7 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 			changed + "): set it back as it was" + decide +
 			", give the connector another name, or reset its offsets to read everything again"}
 	}
-	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
+	err = task.Do(ctx, opened.code, func(r Reader) error { return r.CheckOffset(ctx, spec.Partition, p.fields) })
 	if err != nil {
 		return p, "", fmt.Errorf("the plugin refuses the stored offset: %w", err)
 	}
@@ -146,9 +147,9 @@ func (f *feed) run(ctx context.Context) (err error) {
 		f.closeOutput()
 		return err
 	}
-	f.pipeline.free, f.pipeline.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
+	f.pipeline.free, f.pipeline.decoded = make(chan *chunk, reservedChunks), make(chan *chunk, 1)
 	f.pipeline.converted, f.pipeline.sent = make(chan *chunk, convertedChunks), make(chan *chunk, chunks)
-	for range ownChunks {
+	for range reservedChunks {
 		f.pipeline.free <- newChunk(o.Registry)
 	}
 	// What was read is delivered after ctx has ended, but not for long.

@@ -66,11 +66,11 @@ func (q *triggerQueue) add(w *trigger) {
 	q.index(w)
 }
 
-func (q *triggerQueue) addFirst(w *trigger) {
-	q.list = slices.Insert(q.list, 0, w)
-	if q.byToken[w.token] == nil {
-		q.index(w)
-	} else if w.repeated {
+func (q *triggerQueue) addFirst(trigger *trigger) {
+	q.list = slices.Insert(q.list, 0, trigger)
+	if q.byToken[trigger.token] == nil {
+		q.index(trigger)
+	} else if trigger.repeated {
 		q.repeated++
 	}
 }
@@ -121,35 +121,35 @@ func (q *triggerQueue) pop() *trigger {
 
 // enqueue adds a notification. served is closed when its rows are in Kafka; nil if they are or the sender need not
 // wait.
-func (f *feed) enqueue(w *wit.Trigger) (served <-chan struct{}, err error) {
+func (f *feed) enqueue(w *wit.Trigger) (processed <-chan struct{}, err error) {
 	f = f.lockCurrent()
 	defer f.mu.Unlock()
-	q := f.notifications
-	queued := q.byIdent[w.Ident]
+	queue := f.notifications
+	queued := queue.byIdent[w.Ident]
 	switch {
-	case w.Ident != "" && q.processed[w.Ident]:
+	case w.Ident != "" && queue.processed[w.Ident]:
 		f.task.count.duplicates.Add(1)
 		return nil, nil
 	case w.Ident != "" && queued != nil:
 		f.task.count.duplicates.Add(1)
-	case len(q.byIdent) >= maxTriggers:
+	case len(queue.byIdent) >= maxTriggers:
 		return nil, notify.ErrBusy
-	case q.pending.byToken[w.Token] != nil:
-		queued = q.pending.join(w.Token)
-	case len(q.pending.list) >= maxTriggers+q.pending.repeated:
+	case queue.pending.byToken[w.Token] != nil:
+		queued = queue.pending.join(w.Token)
+	case len(queue.pending.list) >= maxTriggers+queue.pending.repeated:
 		return nil, notify.ErrBusy
 	default:
 		queued = &trigger{token: w.Token, done: make(chan struct{})}
-		q.pending.add(queued)
+		queue.pending.add(queued)
 	}
-	if w.Ident != "" && q.byIdent[w.Ident] == nil {
-		if q.byIdent == nil {
-			q.byIdent = map[string]*trigger{}
+	if w.Ident != "" && queue.byIdent[w.Ident] == nil {
+		if queue.byIdent == nil {
+			queue.byIdent = map[string]*trigger{}
 		}
-		q.byIdent[w.Ident] = queued
+		queue.byIdent[w.Ident] = queued
 		queued.idents = append(queued.idents, w.Ident)
 	}
-	q.signal.Ring()
+	queue.signal.Ring()
 	if !w.AnswerWhenStored {
 		return nil, nil
 	}
@@ -190,12 +190,12 @@ func (f *feed) moveStateFrom(old *feed) {
 func (f *feed) nextTrigger() (token string, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.notifications
-	next := q.pending.pop()
+	queue := f.notifications
+	next := queue.pending.pop()
 	if next == nil {
 		return "", false
 	}
-	q.processing = append(q.processing, next)
+	queue.processing = append(queue.processing, next)
 	return next.token, true
 }
 
@@ -203,20 +203,20 @@ func (f *feed) nextTrigger() (token string, found bool) {
 func (f *feed) scheduleRepeat(wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.notifications
-	served := q.processing[len(q.processing)-1]
+	queue := f.notifications
+	processed := queue.processing[len(queue.processing)-1]
 	switch {
-	case served.repeated, q.pending.byToken[served.token] != nil:
+	case processed.repeated, queue.pending.byToken[processed.token] != nil:
 		return
-	case q.pending.repeated < maxRepeats:
-	case q.overflowLogged:
+	case queue.pending.repeated < maxRepeats:
+	case queue.overflowLogged:
 		return
 	default:
-		q.overflowLogged = true
+		queue.overflowLogged = true
 		f.log.Warn("too many notifications wait to be read again: further ones are read only once", "kept", maxRepeats)
 		return
 	}
-	q.pending.add(&trigger{token: served.token, done: make(chan struct{}), repeated: true,
+	queue.pending.add(&trigger{token: processed.token, done: make(chan struct{}), repeated: true,
 		notBefore: time.Now().Add(min(wait, maxRepeatDelay))})
 }
 
@@ -266,15 +266,15 @@ func (f *feed) ackProcessed(ctx context.Context) error {
 func (f *feed) ack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.notifications
-	for _, w := range q.processing {
+	queue := f.notifications
+	for _, w := range queue.processing {
 		for _, ident := range w.idents {
-			delete(q.byIdent, ident)
-			q.remember(ident)
+			delete(queue.byIdent, ident)
+			queue.remember(ident)
 		}
 		close(w.done)
 	}
-	q.processing = nil
+	queue.processing = nil
 }
 
 func (q *notificationQueue) remember(ident string) {

@@ -70,13 +70,13 @@ func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
 
 // FingerprintDiff names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ
 // (P7); none if they match or the offset has no fingerprint.
-func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
+func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) {
 	prior, ok := Fingerprint(stored)
-	is := w.Fingerprint
+	current := spec.Fingerprint
 	if strings.Contains(prior, topicPart) {
-		is = withTopic(is, w.Topic)
+		current = withTopic(current, spec.Topic)
 	}
-	if !ok || prior == is {
+	if !ok || prior == current {
 		return nil
 	}
 	parts := func(text string) []string {
@@ -86,7 +86,7 @@ func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
 	for _, part := range parts(prior) {
 		more[part]++
 	}
-	for _, part := range parts(is) {
+	for _, part := range parts(current) {
 		more[part]--
 	}
 	for part, n := range more {
@@ -215,17 +215,17 @@ func describeDiff(stored, now string) string {
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
 	}
-	a, b := split(stored), split(now)
-	for i := range max(len(a), len(b)) {
-		var prior, is string
-		if i < len(a) {
-			prior = strings.TrimSpace(a[i])
+	storedParts, currentParts := split(stored), split(now)
+	for i := range max(len(storedParts), len(currentParts)) {
+		var prior, current string
+		if i < len(storedParts) {
+			prior = strings.TrimSpace(storedParts[i])
 		}
-		if i < len(b) {
-			is = strings.TrimSpace(b[i])
+		if i < len(currentParts) {
+			current = strings.TrimSpace(currentParts[i])
 		}
-		if prior != is {
-			return fmt.Sprintf("stored %q, now %q", prior, is)
+		if prior != current {
+			return fmt.Sprintf("stored %q, now %q", prior, current)
 		}
 	}
 	return fmt.Sprintf("stored %q, now %q", stored, now)

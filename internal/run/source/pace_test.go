@@ -183,7 +183,7 @@ func (a apart) Release(Reader)                               {}
 func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
-		w.o.ConcurrentPages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
+		w.o.ConcurrentPages, w.o.Versions = 1, runtest.NewVersions[Reader](apart{w.versions.Current().(*fakeCode)})
 		var asked atomic.Int64
 		others := make(chan struct{})
 		w.service.before = func(r *wit.Request) {

@@ -27,7 +27,7 @@ type page struct {
 	fetch  *wit.Fetch
 	origin *origin
 	reader Reader
-	number uint32 // identifies the page in the plugin
+	id     uint32 // identifies the page in the plugin
 
 	chunk        *chunk
 	emitted      emitted
@@ -105,20 +105,20 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 		}
 	}
 	source := &origin{request: fetch.Request.Method + " " + transport.PrintableTarget(fetch.Request.Target)}
-	p := newPage(f, fetch, source, &attempts.bisection)
-	p.reader = r
+	page := newPage(f, fetch, source, &attempts.bisection)
+	page.reader = r
 	if f.position.midPage && fetch.Position != nil {
-		p.startSkipping()
+		page.startSkipping()
 	}
-	defer p.releaseChunk()
-	p.startSpan()
-	defer func() { p.endSpan(err) }()
+	defer page.releaseChunk()
+	page.startSpan()
+	defer func() { page.endSpan(err) }()
 	start := time.Now()
 	lastRequest := FeedRequest{Request: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target),
 		At: start.UTC()}
 	f.setLastRequest(lastRequest)
 	slot.release()
-	fetchSpan := p.origin.span.StartRequest("fetch", &fetch.Request)
+	fetchSpan := page.origin.span.StartRequest("fetch", &fetch.Request)
 	workCtx, endFetch := f.task.count.fetch.Track(ctx)
 	sendCtx, leaseErr := f.withLease(workCtx, fetch)
 	answer, err := f.task.o.Client.Do(sendCtx, &fetch.Request)
@@ -131,7 +131,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	fetchSpan.End(err)
 	if err != nil {
 		if leaseErr() != nil {
-			return end, &wit.Error{Kind: wit.ErrorTransient, Message: p.origin.request +
+			return end, &wit.Error{Kind: wit.ErrorTransient, Message: page.origin.request +
 				" is not sent, because it would acknowledge data, and another worker may own the task by now: " +
 				leaseErr().Error()}
 		}
@@ -145,11 +145,11 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	if err := slot.acquire(ctx); err != nil {
 		return end, err
 	}
-	end, err = p.decodePage(transport.WithParent(ctx), answer)
+	end, err = page.decodePage(transport.WithParent(ctx), answer)
 	if err == nil {
-		f.task.o.Metrics.Batches.Record(start, p.emitted.rows)
+		f.task.o.Metrics.Batches.Record(start, page.emitted.rows)
 	} else {
-		p.keepPosition(err)
+		page.savePosition(err)
 		if fetch.Request.Repeatable && attempts.retry.Names(strconv.Itoa(int(answer.Status))) {
 			err = &permanentError{err} // the transport has repeated it
 		}
@@ -199,23 +199,24 @@ func (p *page) endSpan(err error) {
 
 // startSkipping resumes the same page under the plugin's promise that it repeats exactly (P2).
 func (p *page) startSkipping() {
-	f := p.feed
-	if p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, f.position.fields) {
-		p.resumeAt, p.skipping = f.position, true
+	feed := p.feed
+	if p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, feed.position.fields) {
+		p.resumeAt, p.skipping = feed.position, true
 		return
 	}
-	f.log.Info("an interrupted page is delivered again from its start", "page", p.origin.request, "row", f.position.row)
-	f.task.count.repeated.Add(1)
+	feed.log.Info("an interrupted page is delivered again from its start", "page", p.origin.request, "row",
+		feed.position.row)
+	feed.task.count.repeated.Add(1)
 }
 
 func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end stepResult, err error) {
-	f := p.feed
-	p.number, err = p.reader.Begin(ctx, f.opened.context, f.index, p.fetch.Position, answer.Response)
+	feed := p.feed
+	p.id, err = p.reader.Begin(ctx, feed.opened.context, feed.index, p.fetch.Position, answer.Response)
 	if err != nil {
 		return end, fmt.Errorf("%s: %w", p.origin.request, err)
 	}
 	if _, err := p.readBody(ctx, "", answer.Status, answer.Body); err != nil {
-		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number) // fails if the instance is lost
+		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.id) // fails if the instance is lost
 		return end, fmt.Errorf("%s%s: %w", p.origin.request, p.rowSuffix(), err)
 	}
 	if p.end.Next != nil {
@@ -230,7 +231,7 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 	if err := p.finish(ctx); err != nil {
 		return end, err
 	}
-	f.task.count.pages.Add(1)
+	feed.task.count.pages.Add(1)
 	return stepResult{more: p.end.More, rows: p.cursor.lastRow >= 0,
 		wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
@@ -238,28 +239,29 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 // checkProgress fails a page that equals the previous one and would be repeated for ever. Exempt are a trigger that is
 // read again after a wait, and a page without rows, which may have some later.
 func (p *page) checkProgress() error {
-	f, q, last := p.feed, &p.fetch.Request, p.feed.lastPage
-	f.lastPage = ""
+	feed, q, last := p.feed, &p.fetch.Request, p.feed.lastPage
+	feed.lastPage = ""
 	if !p.end.More || p.cursor.received == 0 || p.fetch.Position == nil && p.end.WaitMs > 0 {
 		return nil
 	}
-	f.lastPage = fmt.Sprintf("%s %q %x %v %x %d", q.Method, q.Target, maphash.Bytes(contentSeed, q.Body), p.cursor.keys,
+	feed.lastPage = fmt.Sprintf("%s %q %x %v %x %d", q.Method, q.Target, maphash.Bytes(contentSeed, q.Body),
+		p.cursor.keys,
 		p.cursor.content, p.cursor.received)
-	from, next := f.pageStart, f.pageStart
+	from, next := feed.pageStart, feed.pageStart
 	if p.fetch.Position != nil {
 		from = *p.fetch.Position
 	}
 	if p.end.Next != nil {
 		next = *p.end.Next
 	}
-	if f.lastPage != last || !sameFields(from, next) {
+	if feed.lastPage != last || !sameFields(from, next) {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
 		"version %s says that more comes, and the same request from the same offset brought the same %d rows. "+
 		"Expected another offset after the page, or no more: a newer version of the plugin may give it",
 		p.origin.request,
-		f.opened.code.Version(), p.cursor.received)}
+		feed.opened.code.Version(), p.cursor.received)}
 }
 
 func (p *page) rowSuffix() string {
@@ -293,7 +295,7 @@ func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.
 		if last && tag != "" {
 			return p.decodeBounded(ctx, tag, status, piece[:n], true)
 		}
-		if err := p.putPiece(ctx, tag, status, piece[:n], last); err != nil || last {
+		if err := p.decodePiece(ctx, tag, status, piece[:n], last); err != nil || last {
 			return nil, err
 		}
 	}
@@ -366,7 +368,7 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	from, data := len(b.Rows), len(b.Data)
 	start := time.Now()
 	p.feed.task.count.decode.Start()
-	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
+	portion, err := p.reader.Decode(ctx, p.id, tag, status, piece, last, b)
 	p.feed.task.count.decode.Stop()
 	if p.origin.span != nil {
 		p.addDecodeTime(start)
@@ -461,23 +463,26 @@ func (p *page) wasDelivered() (bool, error) {
 
 func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 	for i := range rowErrors {
-		rf := &rowErrors[i]
+		rowErr := &rowErrors[i]
 		if p.poisonSearch.skipping != nil {
-			rf.Error.Message = trapMessage(p.poisonSearch.skipping.trap)
+			rowErr.Error.Message = trapMessage(p.poisonSearch.skipping.trap)
 			p.poisonSearch.skipping = nil
 		}
-		p.cursor.add([]byte(rf.Error.Message))
-		if p.resumeAt.midPage && rf.RowIndex <= p.resumeAt.row {
+		p.cursor.add([]byte(rowErr.Error.Message))
+		if p.resumeAt.midPage && rowErr.RowIndex <= p.resumeAt.row {
 			continue
 		}
 		t := p.feed.task
-		if err := t.o.HandleError(&t.count.errors, &rowError{rf.RowIndex, &rf.Error},
-			func() { p.feed.logSkipped(p.origin.request, rf.RowIndex, task.StageDecode, &rf.Error, nil) }); err != nil {
-			p.chunk.truncateFrom(rf.RowIndex)
+		if err := t.o.HandleError(&t.count.errors, &rowError{rowErr.RowIndex, &rowErr.Error},
+			func() {
+				p.feed.logSkipped(p.origin.request, rowErr.RowIndex, task.StageDecode, &rowErr.Error,
+					nil)
+			}); err != nil {
+			p.chunk.truncateFrom(rowErr.RowIndex)
 			p.cursor.lastComplete = -1 // this chunk stores no position: its rows are read again
 			return err
 		}
-		p.rawToDLQ(rf)
+		p.rawToDLQ(rowErr)
 	}
 	return nil
 }
@@ -495,13 +500,13 @@ func (p *page) ensureChunk(ctx context.Context) error {
 	if p.chunk != nil {
 		return nil
 	}
-	c, err := p.feed.acquireChunk(ctx, p.origin)
+	chunk, err := p.feed.acquireChunk(ctx, p.origin)
 	if err != nil {
 		return err
 	}
-	p.chunk = c
+	p.chunk = chunk
 	if p.origin.replayed != nil {
-		c.batch.Topics[0] = p.origin.replayed.Record.Topic
+		chunk.batch.Topics[0] = p.origin.replayed.Record.Topic
 	}
 	return nil
 }
@@ -526,8 +531,8 @@ func (p *page) incompleteFrom() int {
 // flushComplete keeps incomplete rows for the next chunk, so that a stored position covers all emitted rows. Rows of
 // one index that fill a chunk are emitted, too.
 func (p *page) flushComplete(ctx context.Context) error {
-	c, from := p.chunk, p.incompleteFrom()
-	count := len(c.batch.Rows)
+	chunk, from := p.chunk, p.incompleteFrom()
+	count := len(chunk.batch.Rows)
 	if !p.canCheckpoint() || from == count || from == 0 && count > 1 {
 		return p.flush(ctx)
 	}
@@ -538,8 +543,8 @@ func (p *page) flushComplete(ctx context.Context) error {
 	for i := from; i < count; i++ {
 		last = append(last, uint32(i))
 	}
-	kept := c.batch.Part(last)
-	c.truncate(from)
+	kept := chunk.batch.Subset(last)
+	chunk.truncate(from)
 	if err := p.flush(ctx); err != nil {
 		return err
 	}
@@ -547,7 +552,8 @@ func (p *page) flushComplete(ctx context.Context) error {
 		return err
 	}
 	b := &p.chunk.batch
-	b.Rows, b.Data, b.Held = append(b.Rows, kept.Rows...), append(b.Data, kept.Data...), append(b.Held, kept.Held...)
+	b.Rows, b.Data, b.Retained = append(b.Rows, kept.Rows...), append(b.Data, kept.Data...),
+		append(b.Retained, kept.Retained...)
 	for range kept.Rows {
 		p.chunk.origins = append(p.chunk.origins, uint32(p.cursor.lastRow))
 	}
@@ -567,15 +573,15 @@ func (p *page) dropIncomplete() {
 }
 
 func (p *page) flush(ctx context.Context) error {
-	c := p.chunk
+	chunk := p.chunk
 	p.chunk = nil
-	if c.offsetAfter.Partition == nil && p.canCheckpoint() && !p.skipping && p.cursor.lastComplete >= 0 {
-		c.offsetAfter = p.feed.offsetAt(position{fields: *p.fetch.Position, midPage: true,
+	if chunk.offsetAfter.Partition == nil && p.canCheckpoint() && !p.skipping && p.cursor.lastComplete >= 0 {
+		chunk.offsetAfter = p.feed.offsetAt(position{fields: *p.fetch.Position, midPage: true,
 			row:  uint32(p.cursor.lastComplete),
 			keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
 	}
-	c.firstOfPage = !p.emitted.any
-	err := p.feed.send(ctx, c)
+	chunk.firstOfPage = !p.emitted.any
+	err := p.feed.send(ctx, chunk)
 	if err == nil { // otherwise there is nothing to abort
 		p.emitted.any = true
 		p.emitted.chunks++
@@ -600,20 +606,20 @@ func (f *feed) offsetAt(p position) kafka.Offset {
 		f.notifications.subscriptionDigest)}
 }
 
-func (f *feed) send(ctx context.Context, c *chunk) error {
-	c.inFlight = len(c.batch.Rows)
-	f.task.o.Metrics.Batches.AddActive(c.inFlight)
+func (f *feed) send(ctx context.Context, chunk *chunk) error {
+	chunk.inFlight = len(chunk.batch.Rows)
+	f.task.o.Metrics.Batches.AddActive(chunk.inFlight)
 	select {
-	case f.pipeline.decoded <- c:
+	case f.pipeline.decoded <- chunk:
 		return nil
 	case <-ctx.Done():
-		f.releaseChunk(c)
+		f.releaseChunk(chunk)
 		return context.Cause(ctx)
 	}
 }
 
 func (p *page) finish(ctx context.Context) error {
-	f := p.feed
+	feed := p.feed
 	if p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys) ||
 		p.resumeAt.extraRows > 0 {
 		return errMismatch
@@ -621,32 +627,32 @@ func (p *page) finish(ctx context.Context) error {
 	if err := p.ensureChunk(ctx); err != nil {
 		return err
 	}
-	next := position{fields: f.pageStart, topic: f.position.topic}
+	next := position{fields: feed.pageStart, topic: feed.position.topic}
 	if p.end.Next != nil {
 		if next = (position{fields: *p.end.Next}); p.end.More {
-			next.topic = f.spec().Topic
+			next.topic = feed.spec().Topic
 		}
-	} else if p.fetch.Position == nil && f.position.midPage {
-		next = f.position // an extra page; an interrupted one continues after it
+	} else if p.fetch.Position == nil && feed.position.midPage {
+		next = feed.position // an extra page; an interrupted one continues after it
 	}
-	p.chunk.offsetAfter, p.chunk.pageEnd = f.offsetAt(next), pageComplete
+	p.chunk.offsetAfter, p.chunk.pageEnd = feed.offsetAt(next), pageComplete
 	if err := p.flush(ctx); err != nil {
 		return err
 	}
-	if f.position = next; !next.midPage {
-		f.pageStart = next.fields
+	if feed.position = next; !next.midPage {
+		feed.pageStart = next.fields
 	}
-	f.setBoundary(f.pageStart)
+	feed.setBoundary(feed.pageStart)
 	return nil
 }
 
-// keepPosition records how far an interrupted page was emitted, so that it continues from there.
-func (p *page) keepPosition(err error) {
-	f := p.feed
-	f.pipeline.logRestart = nil
+// savePosition records how far an interrupted page was emitted, so that it continues from there.
+func (p *page) savePosition(err error) {
+	feed := p.feed
+	feed.pipeline.logRestart = nil
 	var row *rowError
 	if errors.As(err, &row) && p.chunk != nil {
-		_ = p.flush(f.pipeline.ctx) // the rows before it are valid
+		_ = p.flush(feed.pipeline.ctx) // the rows before it are valid
 	}
 	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
 		p.sendEnd(pageAborted)
@@ -655,28 +661,28 @@ func (p *page) keepPosition(err error) {
 	if p.skipping || p.resumeAt.extraRows > 0 {
 		return // nothing new was delivered: f.position remains
 	}
-	at := position{fields: *p.fetch.Position, topic: f.position.topic}
-	if p.fetch.RepeatsExactly && f.pipeline.output.AtLeastOnce() && p.flushDelivered() {
+	at := position{fields: *p.fetch.Position, topic: feed.position.topic}
+	if p.fetch.RepeatsExactly && feed.pipeline.output.AtLeastOnce() && p.flushDelivered() {
 		at.midPage, at.row, at.keys = true, uint32(p.cursor.lastComplete), p.cursor.completeKeys
 		at.extraRows, at.extraKeys = p.cursor.rowsOfLast, p.cursor.keys
-		at.topic = f.spec().Topic
-	} else if !f.pipeline.output.AtLeastOnce() && p.resumeAt.midPage {
+		at.topic = feed.spec().Topic
+	} else if !feed.pipeline.output.AtLeastOnce() && p.resumeAt.midPage {
 		at = p.resumeAt // delivered when pages were not transactions yet
 	}
-	if at.midPage && f.pipeline.output.AtLeastOnce() {
+	if at.midPage && feed.pipeline.output.AtLeastOnce() {
 		p.sendEnd(pageComplete)
 	} else {
 		p.sendEnd(pageAborted)
 	}
 	if !at.midPage && p.cursor.lastRow >= 0 {
-		f.pipeline.logRestart = func() {
-			f.task.count.repeated.Add(1)
-			f.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request,
+		feed.pipeline.logRestart = func() {
+			feed.task.count.repeated.Add(1)
+			feed.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request,
 				"row",
 				p.cursor.lastRow)
 		}
 	}
-	f.position = at
+	feed.position = at
 }
 
 func (p *page) flushDelivered() bool {
@@ -699,13 +705,13 @@ func (p *page) releaseChunk() {
 
 // awaitDurable waits until everything that was read is in Kafka with the offset after it (P1).
 func (f *feed) awaitDurable(ctx context.Context) error {
-	c, err := f.acquireChunk(ctx, &origin{})
+	chunk, err := f.acquireChunk(ctx, &origin{})
 	if err != nil {
 		return err
 	}
 	barrier := make(chan struct{})
-	c.barrier = barrier
-	if err := f.send(ctx, c); err != nil {
+	chunk.barrier = barrier
+	if err := f.send(ctx, chunk); err != nil {
 		return err
 	}
 	select {

@@ -12,17 +12,17 @@ import (
 
 const (
 	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
-	maxPoison   = 20
-	maxSearches = 6 * maxPoison
-	maxMoved    = 3
-	searchSteps = 256
+	maxPoison      = 20
+	maxSearches    = 6 * maxPoison
+	maxPageChanges = 3
+	searchSteps    = 256
 )
 
 // bisection finds the rows of a page that trap the plugin (P32). The page is requested again and decoded there in
 // smaller pieces, finally byte by byte; then the row of that byte is skipped.
 type bisection struct {
 	// tries counts all attempts, since those for the current row, moved how often the page answered differently.
-	tries, since, moved int
+	tries, sinceFound, pageChanges int
 	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
 	from, to, step int64
 	rows           []poisonRow
@@ -52,11 +52,11 @@ func (s *bisection) narrow(t *trapError) bool {
 	size := t.to - t.from
 	n := len(s.rows)
 	short := n > 0 && t.from < s.rows[n-1].at // before a row that was to be skipped
-	if s.since++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
+	if s.sinceFound++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
 		s.restart()
 		n = 0
 	}
-	if s.tries++; s.tries > maxSearches || s.moved > maxMoved {
+	if s.tries++; s.tries > maxSearches || s.pageChanges > maxPageChanges {
 		return false
 	}
 	switch {
@@ -70,14 +70,16 @@ func (s *bisection) narrow(t *trapError) bool {
 			return false // skipping it did not help
 		}
 		s.rows = append(s.rows, poisonRow{t.from, t.before, t.trap})
-		s.from, s.to, s.step, s.since = 0, 0, 0, 0
+		s.from, s.to, s.step, s.sinceFound = 0, 0, 0, 0
 	default:
 		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
 	}
 	return true
 }
 
-func (s *bisection) restart() { *s = bisection{tries: s.tries, since: s.since, moved: s.moved + 1} }
+func (s *bisection) restart() {
+	*s = bisection{tries: s.tries, sinceFound: s.sinceFound, pageChanges: s.pageChanges + 1}
+}
 
 func (s *bisection) pieceEnd(at, end int64) int64 {
 	switch {
@@ -94,10 +96,10 @@ func (s *bisection) pieceEnd(at, end int64) int64 {
 	return end
 }
 
-func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	s := p.poisonSearch.bisection
 	if tag != "" || s.tries == 0 {
-		return p.putPart(ctx, tag, status, piece, last)
+		return p.decodePart(ctx, tag, status, piece, last)
 	}
 	for {
 		if err := p.skipPoison(ctx, status); err != nil {
@@ -105,16 +107,16 @@ func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []
 		}
 		inRange := s.from < s.to && p.poisonSearch.bytesFed >= s.from && p.poisonSearch.bytesFed < s.to
 		if inRange && p.poisonSearch.bytesFed == s.from {
-			if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+			if err := p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				return err
 			}
 		}
 		from, before := p.poisonSearch.bytesFed, p.cursor.keys
 		n := s.pieceEnd(from, from+int64(len(piece))) - from
 		isLast := n == int64(len(piece))
-		err := p.putPart(ctx, tag, status, piece[:n], last && isLast)
+		err := p.decodePart(ctx, tag, status, piece[:n], last && isLast)
 		if err == nil && inRange && !(last && isLast) {
-			if err = p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+			if err = p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				if t := new(trapError); errors.As(err, &t) {
 					t.from, t.before = from, before
 				}
@@ -127,7 +129,7 @@ func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []
 	}
 }
 
-func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+func (p *page) decodePart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
 	from, before := p.poisonSearch.bytesFed, p.cursor.keys
 	withRange := func(err error) error {
@@ -174,7 +176,7 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 		if poison.at != p.poisonSearch.bytesFed {
 			continue
 		}
-		if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+		if err := p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 			return err
 		}
 		if poison.before != p.cursor.keys {
@@ -182,7 +184,7 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 			s.restart()
 			return nil
 		}
-		if err := p.putPart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
+		if err := p.decodePart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
 			return err
 		}
 		p.poisonSearch.skipping = poison

@@ -78,8 +78,8 @@ func (t *Task) Progress() Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil
-	for i, f := range t.feeds {
-		progress := f.progress()
+	for i, feed := range t.feeds {
+		progress := feed.progress()
 		var lastCaughtUp time.Time
 		if progress.LastCaughtUp != nil {
 			lastCaughtUp = *progress.LastCaughtUp

@@ -48,19 +48,19 @@ type readLoop struct {
 	retryReason      wit.PollReason // of the step after a failed page
 	attempts         attempts
 	backoff          progressBackoff
-	displaced        *wit.PollReason // the reason that a snapshot has preempted
+	preempted        *wit.PollReason // the reason that a snapshot has preempted
 	snapshotDeferred bool            // the plugin reads a snapshot only after the current data
 }
 
 // preemptForSnapshot lets a waiting snapshot precede the next step. The page of a start comes before it, because a
 // snapshot does not report deleted entities.
 func (r *readLoop) preemptForSnapshot() {
-	if r.displaced != nil || r.snapshotDeferred || r.reason.Start != nil {
+	if r.preempted != nil || r.snapshotDeferred || r.reason.Start != nil {
 		return
 	}
 	if ident, found := r.feed.nextSnapshot(); found {
 		before := r.reason
-		r.displaced, r.reason = &before, wit.PollReason{Snapshot: &ident}
+		r.preempted, r.reason = &before, wit.PollReason{Snapshot: &ident}
 	}
 }
 
@@ -84,9 +84,9 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 		r.feed.scheduleRepeat(end.wait)
 		end.more, end.wait = false, 0
 	}
-	if r.displaced != nil {
-		before := *r.displaced
-		r.displaced = nil
+	if r.preempted != nil {
+		before := *r.preempted
+		r.preempted = nil
 		if err := r.afterSnapshot(ctx, end.requested); err != nil {
 			return false, err
 		}
@@ -105,25 +105,25 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 }
 
 func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
-	f := r.feed
-	if r.snapshotDeferred = !started && !f.status.caughtUp.Load(); r.snapshotDeferred {
+	feed := r.feed
+	if r.snapshotDeferred = !started && !feed.status.caughtUp.Load(); r.snapshotDeferred {
 		return nil
 	}
 	if started {
 		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats
 		// it.
-		if err := f.awaitDurable(ctx); err != nil {
+		if err := feed.awaitDurable(ctx); err != nil {
 			return err
 		}
 	}
-	f.snapshotAnswered(started)
+	feed.snapshotAnswered(started)
 	return nil
 }
 
 // continueReading pauses after a page without rows or progress: a plugin may announce more for ever.
 func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	r.reason = wit.PollReason{More: wit.Set}
-	progressed := end.rows && end.moved
+	progressed := end.rows && end.advanced
 	if minDelay := r.backoff.after(progressed); !progressed {
 		end.wait = max(end.wait, minDelay)
 	}
@@ -131,24 +131,24 @@ func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 }
 
 func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, err error) {
-	f := r.feed
-	f.status.caughtUp.Store(true)
+	feed := r.feed
+	feed.status.caughtUp.Store(true)
 	r.snapshotDeferred = false
-	f.status.lastCaughtUp.Store(time.Now().UnixMilli())
-	if err := f.ackProcessed(ctx); err != nil {
+	feed.status.lastCaughtUp.Store(time.Now().UnixMilli())
+	if err := feed.ackProcessed(ctx); err != nil {
 		return false, err
 	}
-	if !f.hasWork() {
-		if f.task.o.Once {
+	if !feed.hasWork() {
+		if feed.task.o.Once {
 			return true, nil
 		}
-		due, scheduled := f.nextPoll(time.Now(), max(end.wait, r.backoff.after(end.rows)))
-		if err := f.waitForPoll(ctx, due, scheduled && !end.finished); err != nil {
+		due, scheduled := feed.nextPoll(time.Now(), max(end.wait, r.backoff.after(end.rows)))
+		if err := feed.waitForPoll(ctx, due, scheduled && !end.finished); err != nil {
 			return false, err
 		}
 	}
 	r.reason = wit.PollReason{Poll: wit.Set}
-	if token, found := f.nextTrigger(); found { // before a poll that is due
+	if token, found := feed.nextTrigger(); found { // before a poll that is due
 		r.reason = wit.PollReason{Trigger: &token}
 	}
 	return false, nil
@@ -159,8 +159,8 @@ type stepResult struct {
 	// fetched: the page had a position of its own
 	fetched, more, finished bool
 	// rows: the page had rows; moved: it changed the offset
-	rows, moved bool
-	wait        time.Duration
+	rows, advanced bool
+	wait           time.Duration
 }
 
 // step asks the plugin for the next action and reads that page, all on one instance: an upgrade of the plugin waits for
@@ -198,20 +198,20 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 	if end, err = f.readPage(ctx, r, step.Fetch, attempts, slot); err != nil {
 		f.lastPage = ""
 	}
-	end.moved = !sameFields(pageStart, f.pageStart)
+	end.advanced = !sameFields(pageStart, f.pageStart)
 	end.requested, end.fetched = true, step.Fetch.Position != nil
 	return end, err
 }
 
 type pageSlot struct {
-	task *Task
-	held bool
+	task     *Task
+	acquired bool
 }
 
 func (s *pageSlot) acquire(ctx context.Context) error {
 	select {
 	case s.task.pageSlots <- struct{}{}:
-		s.held = true
+		s.acquired = true
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -219,8 +219,8 @@ func (s *pageSlot) acquire(ctx context.Context) error {
 }
 
 func (s *pageSlot) release() {
-	if s.held {
-		s.held = false
+	if s.acquired {
+		s.acquired = false
 		<-s.task.pageSlots
 	}
 }
@@ -229,15 +229,15 @@ func (s *pageSlot) release() {
 var errVersionReplaced = errors.New("the plugin was swapped")
 
 func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, scheduled bool) {
-	w := f.spec()
+	spec := f.spec()
 	switch {
-	case w.Cron != nil:
+	case spec.Cron != nil:
 		// checkFeeds has validated the expression.
-		if schedule, err := cron.Parse(*w.Cron); err == nil {
+		if schedule, err := cron.Parse(*spec.Cron); err == nil {
 			due, scheduled = schedule.Next(now)
 		}
-	case w.PollEveryMs != nil:
-		due, scheduled = now.Add(time.Duration(*w.PollEveryMs)*time.Millisecond), true
+	case spec.PollEveryMs != nil:
+		due, scheduled = now.Add(time.Duration(*spec.PollEveryMs)*time.Millisecond), true
 	}
 	if minDue := now.Add(minDelay); due.Before(minDue) {
 		due = minDue
@@ -384,7 +384,7 @@ func (a *attempts) reset() { *a = attempts{retry: a.retry} }
 var errMismatch = errors.New("the page answers differently now")
 
 // prepareRetry returns nil if a failed page is requested again.
-func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
+func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -403,19 +403,20 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	f.task.count.errors.Add()
 	if f.task.plugin.ShouldRetry(err) {
 		f.onPageRestart()
-		return f.retryOnTrial(ctx, a, err)
+		return f.retryOnTrial(ctx, attempts, err)
 	}
-	if inPage := new(trapError); errors.As(err, &inPage) && a.bisection.narrow(inPage) {
+	if inPage := new(trapError); errors.As(err, &inPage) && attempts.bisection.narrow(inPage) {
 		f.onPageRestart()
-		f.log.Warn("the plugin broke: requesting the page again to find the row", "try", a.bisection.tries, "found",
-			len(a.bisection.rows),
+		f.log.Warn("the plugin broke: requesting the page again to find the row", "try", attempts.bisection.tries,
+			"found",
+			len(attempts.bisection.rows),
 			"from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
-		if a.bisection.since > immediateRetries {
-			return a.retry.Wait(ctx, 0)
+		if attempts.bisection.sinceFound > immediateRetries {
+			return attempts.retry.Wait(ctx, 0)
 		}
 		return context.Cause(ctx)
 	}
-	return f.retryError(ctx, a, err)
+	return f.retryError(ctx, attempts, err)
 }
 
 // handleMismatch delivers a page again from its start, unless that would deliver rows twice.
@@ -432,7 +433,7 @@ func (f *feed) handleMismatch(err error) error {
 }
 
 // retryError decides by the kind of an error.
-func (f *feed) retryError(ctx context.Context, a *attempts, err error) error {
+func (f *feed) retryError(ctx context.Context, attempts *attempts, err error) error {
 	var pluginErr *wit.Error
 	var permanent *permanentError
 	var trap *plugin.Trap
@@ -442,25 +443,25 @@ func (f *feed) retryError(ctx context.Context, a *attempts, err error) error {
 		return err
 	}
 	switch {
-	case pluginErr.Kind == wit.ErrorStale && !a.reopened:
-		a.reopened = true
+	case pluginErr.Kind == wit.ErrorStale && !attempts.reopened:
+		attempts.reopened = true
 		f.onPageRestart()
 		f.log.Info("the plugin's context is stale: opening the plugin again", "reason", pluginErr.Message)
 		return f.reopen(ctx)
 	case pluginErr.Kind == wit.ErrorStale:
 		return fmt.Errorf("opening the plugin again did not help: %w", err)
-	case pluginErr.Kind == wit.ErrorTransient || pluginErr.Code != nil && a.retry.Names(*pluginErr.Code):
-		if a.retry.Times() == 0 {
+	case pluginErr.Kind == wit.ErrorTransient || pluginErr.Code != nil && attempts.retry.Names(*pluginErr.Code):
+		if attempts.retry.Times() == 0 {
 			return err
 		}
-		if a.count >= a.retry.Times() {
-			return fmt.Errorf("tried %d times: %w", a.count+1, err)
+		if attempts.count >= attempts.retry.Times() {
+			return fmt.Errorf("tried %d times: %w", attempts.count+1, err)
 		}
-		a.count++
+		attempts.count++
 		f.task.o.Metrics.Retries.Add(1)
 		f.onPageRestart()
-		task.LogRetry(f.log, f.task.o.Client, "page to be requested again", "retry", a.count, "error", err)
-		return a.retry.Wait(ctx, 0)
+		task.LogRetry(f.log, f.task.o.Client, "page to be requested again", "retry", attempts.count, "error", err)
+		return attempts.retry.Wait(ctx, 0)
 	}
 	return err
 }
@@ -475,17 +476,17 @@ func (f *feed) onPageRestart() {
 const immediateRetries = 3
 
 // retryOnTrial: soon the version is rolled back, or proves itself.
-func (f *feed) retryOnTrial(ctx context.Context, a *attempts, err error) error {
-	a.trialFailures++
+func (f *feed) retryOnTrial(ctx context.Context, attempts *attempts, err error) error {
+	attempts.trialFailures++
 	f.log.Warn("a new version of the plugin failed: the page is requested again", "version",
 		f.opened.code.Version(), "error", err)
 	switch {
-	case a.trialFailures <= immediateRetries:
+	case attempts.trialFailures <= immediateRetries:
 		return context.Cause(ctx)
-	case a.trialFailures-immediateRetries > a.retry.Times():
-		return fmt.Errorf("tried %d times: %w", a.trialFailures, err)
+	case attempts.trialFailures-immediateRetries > attempts.retry.Times():
+		return fmt.Errorf("tried %d times: %w", attempts.trialFailures, err)
 	}
-	return a.retry.Wait(ctx, 0)
+	return attempts.retry.Wait(ctx, 0)
 }
 
 type permanentError struct{ err error }

@@ -41,9 +41,9 @@ type Failure struct {
 // NewFailure returns the failure of an error, which may be a [RowError].
 func NewFailure(stage ErrorStage, err error) Failure {
 	f := Failure{Stage: stage, Class: fault.Class(err), Err: err}
-	var of RowError
-	if errors.As(err, &of) {
-		f.Class, f.Transform = of.Row.ErrorClass, int(of.Row.Stage)
+	var transformErr RowError
+	if errors.As(err, &transformErr) {
+		f.Class, f.Transform = transformErr.Row.ErrorClass, int(transformErr.Row.Stage)
 	}
 	return f
 }

@@ -109,12 +109,12 @@ type ObserveFunc func(task int, feed string, b *record.Batch)
 type Observer struct{ observe atomic.Pointer[ObserveFunc] }
 
 // Set sets the function. Nil removes it.
-func (t *Observer) Set(look ObserveFunc) {
-	if look == nil {
+func (t *Observer) Set(observe ObserveFunc) {
+	if observe == nil {
 		t.observe.Store(nil)
 		return
 	}
-	t.observe.Store(&look)
+	t.observe.Store(&observe)
 }
 
 // Observe passes a batch to the function.
@@ -122,10 +122,10 @@ func (t *Observer) Observe(task int, feed string, b *record.Batch) {
 	if t == nil {
 		return
 	}
-	look := t.observe.Load()
-	if look == nil || len(b.Rows) == 0 {
+	observe := t.observe.Load()
+	if observe == nil || len(b.Rows) == 0 {
 		return
 	}
 	defer guard.Recover(nil, "a look at rows before transforms", nil) // a panic does not stop the task
-	(*look)(task, feed, b)
+	(*observe)(task, feed, b)
 }

@@ -79,16 +79,16 @@ const (
 
 // Open opens a version.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
-	o := p.New(code)
+	opened := p.New(code)
 	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
 		err error) {
 		err = Do(ctx, code, func(call C) error {
-			need, err = p.CallOpen(ctx, call, o, state, answers)
+			need, err = p.CallOpen(ctx, call, opened, state, answers)
 			return err
 		})
 		return need, err
 	})
-	return o, err
+	return opened, err
 }
 
 // Start opens the current version. The caller calls Use.
@@ -147,11 +147,11 @@ func (p *Plugin[C, O]) UpgradePending() bool {
 }
 
 type pendingVersion[C any, O comparable] struct {
-	code PluginVersion[C]
-	ctx  context.Context // cancels opening
-	done chan struct{}   // closed when o and err are set
-	o    O
-	err  error
+	code   PluginVersion[C]
+	ctx    context.Context // cancels opening
+	done   chan struct{}   // closed when o and err are set
+	opened O
+	err    error
 }
 
 const upgradeWait = 5 * time.Millisecond
@@ -177,11 +177,11 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 				if c == nil {
 					continue
 				}
-				a := p.openInBackground(ctx, c)
-				if !a.await(ctx, -1) || a.err == nil || !p.evaluating.TryLock() {
+				pending := p.openInBackground(ctx, c)
+				if !pending.await(ctx, -1) || pending.err == nil || !p.evaluating.TryLock() {
 					continue
 				}
-				err := p.evaluate(ctx, a)
+				err := p.evaluate(ctx, pending)
 				p.evaluating.Unlock()
 				if err != nil {
 					return nil // ctx has ended
@@ -197,19 +197,19 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 // Close waits for background work, whose contexts must have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
-func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, err error) {
+func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (opened O, err error) {
 	if c := p.candidate(); c != nil {
-		a := p.openInBackground(ctx, c)
-		if a.await(ctx, limit) && p.evaluating.TryLock() {
-			err = p.evaluate(ctx, a)
+		pending := p.openInBackground(ctx, c)
+		if pending.await(ctx, limit) && p.evaluating.TryLock() {
+			err = p.evaluate(ctx, pending)
 			p.evaluating.Unlock()
 		}
 		if err != nil {
-			return o, err
+			return opened, err
 		}
 	}
 	if err = p.switchToCurrent(ctx); err != nil {
-		return o, err
+		return opened, err
 	}
 	return p.Opened(), nil
 }
@@ -217,22 +217,22 @@ func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, e
 func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.pending; a != nil && a.code == c {
-		return a
+	if pending := p.pending; pending != nil && pending.code == c {
+		return pending
 	}
-	a := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
-	p.pending = a
+	pending := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
+	p.pending = pending
 	p.openers.Go(func() {
-		defer close(a.done)
-		a.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
-			a.o, err = p.Open(ctx, c)
+		defer close(pending.done)
+		pending.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
+			pending.opened, err = p.Open(ctx, c)
 			return err
 		})
-		if a.err == nil {
+		if pending.err == nil {
 			p.log.Info("a newer version of the plugin is open, and takes over at a boundary", "version", c.Version())
 		}
 	})
-	return a
+	return pending
 }
 
 // await reports whether opening has ended in time. Negative means no limit.
@@ -252,15 +252,15 @@ func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) b
 	return false
 }
 
-func (p *Plugin[C, O]) takePending(c PluginVersion[C]) *pendingVersion[C, O] {
+func (p *Plugin[C, O]) claimPending(c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := p.pending
-	if a == nil || a.code != c {
+	pending := p.pending
+	if pending == nil || pending.code != c {
 		return nil
 	}
 	p.pending = nil
-	return a
+	return pending
 }
 
 func (p *Plugin[C, O]) candidate() PluginVersion[C] {
@@ -274,27 +274,27 @@ func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 }
 
 // evaluate promotes or rejects an opened candidate. It returns an error only if ctx has ended.
-func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) error {
+func (p *Plugin[C, O]) evaluate(ctx context.Context, pending *pendingVersion[C, O]) error {
 	c := p.candidate()
-	if c != a.code {
+	if c != pending.code {
 		return nil
 	}
-	if p.takePending(c) == nil {
+	if p.claimPending(c) == nil {
 		return nil // it was evaluated concurrently
 	}
-	o, err := a.o, a.err
+	opened, err := pending.opened, pending.err
 	if err == nil {
-		err = p.CheckCompatible(ctx, o)
+		err = p.CheckCompatible(ctx, opened)
 	}
-	fault, faulty := errors.AsType[*wit.Error](err)
+	pluginErr, faulty := errors.AsType[*wit.Error](err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case a.err != nil && a.ctx.Err() != nil: // the next boundary opens it again
+	case pending.err != nil && pending.ctx.Err() != nil: // the next boundary opens it again
 	case err == nil:
 		p.versions.Promote(c)
-		p.Use(o)
-	case faulty && fault.Kind == wit.ErrorTransient:
+		p.Use(opened)
+	case faulty && pluginErr.Kind == wit.ErrorTransient:
 		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
 		p.mu.Lock()
 		p.evaluateAfter = time.Now().Add(evaluateRetry)
@@ -323,27 +323,27 @@ func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 }
 
 func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (O, error) {
-	if a := p.takePending(code); a != nil && a.await(ctx, -1) && a.err == nil {
-		return a.o, nil
+	if pending := p.claimPending(code); pending != nil && pending.await(ctx, -1) && pending.err == nil {
+		return pending.opened, nil
 	}
 	return p.Open(ctx, code)
 }
 
 // Reopen opens a version again after it has become stale, with a delay if that happens repeatedly. It does nothing else
 // if the task has switched versions.
-func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
+func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (opened O, err error) {
 	if err := p.pauseBeforeReopen(ctx); err != nil {
-		return o, err
+		return opened, err
 	}
-	if o, err = p.Open(ctx, p.VersionOf(old)); err != nil {
-		return o, fmt.Errorf("open again: %w", err)
+	if opened, err = p.Open(ctx, p.VersionOf(old)); err != nil {
+		return opened, fmt.Errorf("open again: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.VersionOf(p.opened) == p.VersionOf(o) {
-		p.opened = o
+	if p.VersionOf(p.opened) == p.VersionOf(opened) {
+		p.opened = opened
 	}
-	return o, nil
+	return opened, nil
 }
 
 func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {

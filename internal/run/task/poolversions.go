@@ -19,8 +19,8 @@ type InstanceFuncs[C any] struct {
 type SettingsFunc func(plugin.Info) []wit.Setting
 
 // VisibleSettings returns the settings that a version may see.
-func VisibleSettings[C any](of PluginVersion[C], all []wit.Setting) []wit.Setting {
-	if c, ok := of.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
+func VisibleSettings[C any](version PluginVersion[C], all []wit.Setting) []wit.Setting {
+	if c, ok := version.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
 		return c.funcs.VisibleSettings(c.pool.Module())
 	}
 	return all

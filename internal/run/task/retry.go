@@ -48,32 +48,32 @@ func (r RetryPolicy) Start() *Retrier {
 // Transform sends rows through a chain. If some fail with a transient error, it retries all of them, because transforms
 // have no state and the order must not change. again is called before each retry.
 func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowError, error),
-	rows *record.Batch, again func(failure error)) ([]wit.RowError, error) {
+	rows *record.Batch, onRetry func(failure error)) ([]wit.RowError, error) {
 	if !r.Allows(0) {
 		return apply(ctx, rows)
 	}
 	before := *rows
 	before.Rows = slices.Clone(rows.Rows)
-	for tries := r.Start(); ; {
-		faults, err := apply(ctx, rows)
+	for retrier := r.Start(); ; {
+		rowErrs, err := apply(ctx, rows)
 		failure := err
-		for i := range faults {
-			if faults[i].Error.Kind == wit.ErrorTransient {
-				failure = &faults[i].Error
+		for i := range rowErrs {
+			if rowErrs[i].Error.Kind == wit.ErrorTransient {
+				failure = &rowErrs[i].Error
 				break
 			}
 		}
 		if f, ok := errors.AsType[*wit.Error](failure); !ok || f.Kind != wit.ErrorTransient {
-			return faults, err
+			return rowErrs, err
 		}
-		allowed, stopped := tries.Wait(ctx)
+		allowed, stopped := retrier.Wait(ctx)
 		if stopped != nil {
 			return nil, stopped
 		}
 		if !allowed {
-			return faults, err
+			return rowErrs, err
 		}
-		again(failure)
+		onRetry(failure)
 		*rows = before
 		rows.Rows = slices.Clone(before.Rows)
 	}

@@ -28,18 +28,18 @@ type SkipLog struct {
 }
 
 type skipCause struct {
-	log   *slog.Logger
-	about []any
-	more  int
+	log        *slog.Logger
+	attrs      []any
+	suppressed int
 }
 
 // Skip logs or counts a skipped record.
-func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []any, more func() []any) {
+func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, attrs []any, details func() []any) {
 	cause := []any{"stage", stage, "error", err}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		s.LogSkipped(log, s.Message, append(about, cause...), more)
+		s.LogSkipped(log, s.Message, append(attrs, cause...), details)
 		return
 	}
 	name := string(stage) + ": " + causeOf(err.Error())
@@ -49,14 +49,14 @@ func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []an
 		c = s.causes[name]
 	}
 	if c != nil {
-		c.more++
+		c.suppressed++
 		return
 	}
 	if s.causes == nil {
 		s.causes = map[string]*skipCause{}
 	}
-	s.causes[name] = &skipCause{log: log, about: cause}
-	s.LogSkipped(log, s.Message, append(about, cause...), more)
+	s.causes[name] = &skipCause{log: log, attrs: cause}
+	s.LogSkipped(log, s.Message, append(attrs, cause...), details)
 	if s.timer == nil {
 		s.timer = time.AfterFunc(skipLogInterval, s.tick)
 	}
@@ -74,12 +74,13 @@ func (s *SkipLog) tick() {
 
 func (s *SkipLog) flush() {
 	for name, c := range s.causes {
-		if c.more == 0 {
+		if c.suppressed == 0 {
 			delete(s.causes, name)
 			continue
 		}
-		s.LogSkipped(c.log, s.Message+", and more for the same cause", append([]any{"count", c.more}, c.about...), nil)
-		c.more = 0
+		s.LogSkipped(c.log, s.Message+", and more for the same cause",
+			append([]any{"count", c.suppressed}, c.attrs...), nil)
+		c.suppressed = 0
 	}
 }
 

@@ -37,10 +37,10 @@ func (f *ErrorCounts) Last() time.Time {
 }
 
 // HandleError counts an error and returns it, or skips the record and calls skipped.
-func (t Tolerance) HandleError(count *ErrorCounts, fault error, skipped func()) error {
+func (t Tolerance) HandleError(count *ErrorCounts, err error, skipped func()) error {
 	count.Add()
 	if !t.TolerateAll {
-		return fault
+		return err
 	}
 	count.Skipped.Add(1)
 	skipped()
@@ -48,13 +48,13 @@ func (t Tolerance) HandleError(count *ErrorCounts, fault error, skipped func()) 
 }
 
 // LogSkipped logs a skipped record. more returns details, if not nil.
-func (t Tolerance) LogSkipped(log *slog.Logger, message string, about []any, more func() []any) {
+func (t Tolerance) LogSkipped(log *slog.Logger, message string, attrs []any, details func() []any) {
 	level := slog.LevelWarn
 	if t.LogErrors {
 		level = slog.LevelError
 	}
-	if t.LogMessages && more != nil {
-		about = append(about, more()...)
+	if t.LogMessages && details != nil {
+		attrs = append(attrs, details()...)
 	}
-	log.Log(context.Background(), level, message, about...)
+	log.Log(context.Background(), level, message, attrs...)
 }

@@ -84,19 +84,19 @@ func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	return true
 }
 
-func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []wit.RowError, err error) {
+func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (rowErrs []wit.RowError, err error) {
 	p.rowIndexes = p.rowIndexes[:0]
 	for i := range b.Rows {
 		p.rowIndexes = append(p.rowIndexes, b.Rows[i].RowIndex)
 	}
 	err = p.do(ctx, func(i *plugin.Instance) error {
-		faults, err = i.Apply(ctx, p.context, b)
+		rowErrs, err = i.Apply(ctx, p.context, b)
 		return err
 	})
-	for i := range faults {
-		faults[i].RowIndex = p.rowIndexes[faults[i].RowIndex]
+	for i := range rowErrs {
+		rowErrs[i].RowIndex = p.rowIndexes[rowErrs[i].RowIndex]
 	}
-	return faults, err
+	return rowErrs, err
 }
 
 func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowError, err error) {

@@ -58,7 +58,7 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 		batch.Rows = append(batch.Rows, wit.Row{RowIndex: uint32(n), Offset: int64(n), Value: value})
 	}
 	batch.Data = w.data
-	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	origins := record.RecordIDs{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
 	out, err := i.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 	if err != nil {
 		return err
 	}
-	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	origins := record.RecordIDs{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
 	out, err := i.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err

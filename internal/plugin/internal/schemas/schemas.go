@@ -155,7 +155,7 @@ func (s *Numbers) Host(id uint32) (uint32, error) {
 		return 0, abi.Violated("names schema %#x, which it has not declared", id)
 	}
 	if s.batch != nil {
-		s.batch.Hold(found)
+		s.batch.Retain(found)
 	}
 	return found.ID, nil
 }
