@@ -37,8 +37,8 @@ func (l *capacity) fits(partition *partition, n int, maxOffset int64, first bool
 	if len(partition.items) > 0 && l.bitmapSize(partition, n, max(partition.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
-	l.inFlight, l.settled = partition.appendInFlight(l.inFlight[:0], false),
-		partition.appendSettled(l.settled[:0], partition.baseOffset, false)
+	l.inFlight, l.settled = partition.appendPartial(l.inFlight[:0]),
+		partition.appendSettled(l.settled[:0], partition.baseOffset, sentOnly)
 	lists := metadata{inDoubt: l.inDoubt.openRanges(partition.tp, partition.baseOffset),
 		usedDecisions: l.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: l.inFlight,
 		settled: l.settled}

@@ -69,7 +69,7 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	}
 	if w.task.o.dryRun {
 		for _, row := range delivery.rows {
-			w.settleRow(out, row, false)
+			w.settleRow(out, row)
 		}
 		return nil, w.task.sendToDLQ(out)
 	}
@@ -247,7 +247,7 @@ func (w *activeBatch) handleUnreadable(out *outcome, delivery *delivery, respons
 	for _, row := range delivery.rows {
 		w.markInDoubt(row, reason)
 	}
-	return w.encodeChecks(out, delivery.rows, true)
+	return w.encodeChecks(out, delivery.rows, checkAfterPause)
 }
 
 // interpret repeats a failed call once, on a fresh instance of the version that encoded the delivery, because no other

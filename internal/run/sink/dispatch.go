@@ -10,18 +10,20 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/tracing"
-	"github.com/culvert-project/culvert/wit"
 )
 
 const maxActiveBytes = maxBatchBytes + maxConvertedBytes
 
-// dispatcher writes several batches at the same time: a delivery waits for the earlier ones of its lane, not of its
-// batch. Deliveries and encodings run in their own goroutines, which end before run returns; the dispatcher's state
-// belongs to the goroutine of run.
+// dispatcher takes batches of rows, has the plugin encode them as requests, and sends these, several batches at the
+// same time: a delivery (a request with its rows) waits for the earlier ones with the same ordering key, not for those
+// of its batch. This file moves batches through their states; startdelivery.go chooses the deliveries to send.
+//
+// Encodings and deliveries run in goroutines of their own, which end before run returns. The fields belong to the
+// goroutine of run: the others return a function through events.
 //
 // Invariants: active is in read order. Batches that wait to be encoded are the last ones; at most one batch is being
-// encoded or waits for its place in the queue, and it precedes these. After a failure nothing new starts, and the error
-// returned is that of the record that was read first.
+// encoded or waits for its place in the queue, and it precedes these. After a failure nothing new starts, and run
+// returns the error of the record that was read first.
 type dispatcher struct {
 	task     *Task
 	queue    *queue
@@ -56,14 +58,9 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 			return err
 		}
 		if len(d.active) == 0 && d.batchEnded {
-			// One commit stores the outcome of the batches before and announces the next one.
-			if d.next == nil && !d.closed && d.inDoubtErr == nil {
-				select {
-				case b, ok := <-batches:
-					d.setNext(b, ok)
-					continue
-				default:
-				}
+			// One commit stores the outcome of the earlier batches and announces the next one.
+			if d.receiveNow(batches) {
+				continue
 			}
 			d.batchEnded = false
 			if err := t.commit(t.run.requestCtx); errors.Is(err, kafka.ErrCommitMetadata) {
@@ -72,8 +69,8 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 			continue
 		}
 		in := batches
-		if d.next != nil || d.closed || stop == nil || t.run.isEnding() || d.firstFailure != nil {
-			in = nil
+		if !d.mayReceive() || stop == nil || t.run.isEnding() || d.firstFailure != nil {
+			in = nil // never received from
 		}
 		var graceOver <-chan time.Time
 		if d.inDoubtErr != nil && len(d.active) == 0 { // more records in doubt may follow
@@ -103,6 +100,22 @@ var errDone = errors.New("done")
 
 func (d *dispatcher) setNext(b *batch, ok bool) { d.next, d.closed = b, !ok }
 
+func (d *dispatcher) mayReceive() bool { return d.next == nil && !d.closed }
+
+// receiveNow receives a batch, or the end of the batches, if that is possible without waiting.
+func (d *dispatcher) receiveNow(batches <-chan *batch) bool {
+	if !d.mayReceive() || d.inDoubtErr != nil {
+		return false
+	}
+	select {
+	case b, ok := <-batches:
+		d.setNext(b, ok)
+		return true
+	default:
+		return false
+	}
+}
+
 // step does everything that is possible now; finished means that nothing will follow.
 func (d *dispatcher) step() (finished bool, err error) {
 	d.startDeliveries()
@@ -112,20 +125,21 @@ func (d *dispatcher) step() (finished bool, err error) {
 	d.requeue()
 	if active := d.firstIn(batchEncoded); active != nil && d.fits(active) {
 		d.queue.add(active.encoded)
-		d.noteUncheckable(active)
+		d.findUncheckable(active)
 		active.encoded, active.state = nil, batchQueued
 		d.startDeliveries()
 		d.requeue()
 	}
-	active := d.firstIn(batchWaiting)
+	waiting := d.firstIn(batchWaiting)
+	// The order matters: batches are encoded one at a time, in read order, and the task ends when none is active.
 	switch {
 	case d.firstIn(batchEncoding) != nil || d.firstIn(batchEncoded) != nil:
 		return false, nil
-	case active != nil && d.firstFailure != nil && active.number > d.firstFailure.active.number:
-		d.finishBatch(active)
+	case waiting != nil && d.firstFailure != nil && waiting.number > d.firstFailure.active.number:
+		d.finishBatch(waiting) // nothing after the failed record is written
 		return d.step()
-	case active != nil:
-		return d.reencode(active)
+	case waiting != nil:
+		return d.reencode(waiting)
 	case d.next != nil && d.firstFailure == nil:
 		return d.startBatch(d.next)
 	case len(d.active) > 0:
@@ -133,11 +147,12 @@ func (d *dispatcher) step() (finished bool, err error) {
 	case d.firstFailure != nil && d.inDoubtErr == nil:
 		return true, d.firstFailure.err
 	}
-	return d.closed || d.inDoubtErr != nil && (d.firstFailure != nil || !d.task.tracker.checksPending()), d.inDoubtErr
+	allChecked := d.inDoubtErr != nil && (d.firstFailure != nil || !d.task.tracker.checksPending())
+	return d.closed || allChecked, d.inDoubtErr
 }
 
-// noteUncheckable updates firstUncheckable. The batch is not requeued any more, so that the task fails by it.
-func (d *dispatcher) noteUncheckable(active *activeBatch) {
+// findUncheckable updates firstUncheckable. The batch is not requeued any more, so that the task fails by it.
+func (d *dispatcher) findUncheckable(active *activeBatch) {
 	for i := range active.encoded.deliveries {
 		delivery := &active.encoded.deliveries[i]
 		if delivery.uncheckable == nil {
@@ -156,6 +171,7 @@ func (d *dispatcher) firstIn(s batchState) *activeBatch {
 	return nil
 }
 
+// stop drops what was not sent and returns the task's error once nothing is in flight.
 func (d *dispatcher) stop() (finished bool, err error) {
 	for _, w := range slices.Clone(d.active) {
 		if w.state == batchEncoded || w.state == batchWaiting {
@@ -219,10 +235,11 @@ func (d *dispatcher) requeue() {
 	}
 }
 
+// reencode encodes a waiting batch, after an upgrade of the plugin if one is pending.
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
 	t := d.task
 	switch idle := d.isIdle(); {
-	case !idle && (active.switchVersion || d.contextChanged()):
+	case !idle && (active.switchVersion || d.contextChanged()): // first the queue must be sent
 		return false, nil
 	case active.switchVersion || t.plugin.UpgradePending():
 		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
@@ -239,8 +256,10 @@ func (d *dispatcher) abort(err error) error {
 	return err
 }
 
+// startBatch starts a received batch, or ends the task if that batch reports an error or that nothing is left to do.
 func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 	t, idle := d.task, len(d.active) == 0
+	// The order matters: the reader's error and idleness precede the conditions for records.
 	switch {
 	case b.err != nil:
 		if idle {
@@ -255,7 +274,7 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 	case d.inDoubtErr != nil && !t.tracker.checksPending():
 		return true, d.inDoubtErr
 	case !idle && (d.contextChanged() || d.bytes()+b.bytes()+t.tracker.bytes() > maxActiveBytes):
-		return false, nil
+		return false, nil // until other batches have ended
 	}
 	if idle && t.plugin.UpgradePending() {
 		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
@@ -313,6 +332,7 @@ func (d *dispatcher) encode(active *activeBatch) {
 	}()
 }
 
+// merge adds what an encoding or delivery has found out about failed records.
 func (d *dispatcher) merge(out *outcome) {
 	if f := out.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
 		d.firstFailure = f
@@ -364,9 +384,11 @@ func (d *dispatcher) finishBatch(active *activeBatch) {
 	d.queue.dropDurable(d.task.tracker.isDurable)
 }
 
+// failPartialRecords fails the task for records of which only some rows are written: a restart would write those again.
 func (d *dispatcher) failPartialRecords(active *activeBatch) {
 	for n, i := range active.batch.items {
-		if n > 0 && active.batch.items[n-1] == i || !active.task.tracker.check(i, (*item).partiallyWritten) ||
+		seen := n > 0 && active.batch.items[n-1] == i
+		if seen || !active.task.tracker.check(i, (*item).partiallyWritten) ||
 			active.task.o.InDoubt.cause(i.record) != nil {
 			continue
 		}
@@ -378,270 +400,10 @@ func (d *dispatcher) failPartialRecords(active *activeBatch) {
 	}
 }
 
-func (d *dispatcher) startDeliveries() {
-	for d.inFlight < d.task.o.InFlight {
-		lane := d.nextDelivery()
-		if lane == nil {
-			return
-		}
-		d.inFlight++
-		delivery := lane.deliveries[0] // a copy: the lane may grow in the meantime
-		delivery.active.started = true
-		delivery.awaitedSeq = d.queue.awaitedSeq(lane)
-		go func() {
-			var out outcome
-			retries, err := delivery.active.deliverGuarded(&out, &delivery)
-			d.events <- func() {
-				d.inFlight--
-				d.merge(&out)
-				// A read without retries has settled its row: the entity existed already.
-				if lane.keyed && (!delivery.isRead() || err == nil && len(retries) == 0) {
-					d.queue.settledSeq[lane.key] = d.task.tracker.apply(storeRequested{}).number
-				}
-				d.onDelivered(lane, retries, err)
-			}
-		}()
-	}
-}
-
-// announcedRowsPerSlot bounds the rows announced for each request slot; after a kill all of them are in doubt.
-const announcedRowsPerSlot = 3
-
-// nextDelivery announces a non-repeatable delivery together with those that follow it. Earlier ones that return to the
-// queue precede them.
-func (d *dispatcher) nextDelivery() *lane {
-	d.retractAll()
-	if len(d.announced) > 0 {
-		if first := d.queue.first(); first != nil && first.readBefore(d.announced[0]) {
-			if lane := d.announce(d.nextLane(false, false)); lane != nil {
-				return lane
-			}
-			d.retractAll()
-		}
-		if len(d.announced) > 0 {
-			return d.nextAnnounced()
-		}
-	}
-	for rows := 0; rows < announcedRowsPerSlot*d.task.o.InFlight; {
-		announcing := len(d.announced) > 0
-		lane := d.announce(d.nextLane(d.inFlight == 0 && !announcing, announcing))
-		if lane == nil {
-			break
-		}
-		if d.announced = append(d.announced, lane); lane.deliveries[0].Request.Repeatable || d.isEnding() {
-			break
-		}
-		rows += len(lane.deliveries[0].rows)
-	}
-	return d.nextAnnounced()
-}
-
-func (d *dispatcher) nextAnnounced() *lane {
-	if len(d.announced) == 0 {
-		return nil
-	}
-	l := d.announced[0]
-	d.announced = d.announced[1:]
-	return l
-}
-
-func (d *dispatcher) announce(l *lane) *lane {
-	if l != nil && !l.deliveries[0].Request.Repeatable {
-		j := &l.deliveries[0]
-		j.announcedSeq = j.active.announce(j)
-	}
-	return l
-}
-
-// isEnding reports whether each delivery must be checked again before it is sent.
-func (d *dispatcher) isEnding() bool {
-	return d.task.run.isEnding() || d.firstFailure != nil || d.inDoubtErr != nil
-}
-
-func (d *dispatcher) retractAll() {
-	if d.isEnding() {
-		d.retract(nil)
-	}
-}
-
-// retract returns announced, unsent lanes to the queue: those whose next delivery belongs to the batch, all if it is
-// nil.
-func (d *dispatcher) retract(active *activeBatch) {
-	d.announced = slices.DeleteFunc(d.announced, func(l *lane) bool {
-		delivery := &l.deliveries[0]
-		if active != nil && delivery.active != active {
-			return false
-		}
-		items := delivery.active.items(delivery)
-		if delivery.announcedSeq > 0 {
-			d.task.tracker.apply(outcomeKnown{items})
-		}
-		delivery.announcedSeq = 0
-		d.task.tracker.apply(deliveryEnded{items})
-		d.queue.pushBack(l)
-		return true
-	})
-}
-
-// onDelivered puts retries before the rest of the lane, so that rows of one key stay in order (P20).
-func (d *dispatcher) onDelivered(lane *lane, retries []delivery, err error) {
-	if err != nil {
-		d.fail(err)
-		retries = nil
-	}
-	active := lane.deliveries[0].active
-	active.started = true
-	active.deliveryBytes.Add(-bytesOf(lane.deliveries[:1]))
-	active.remaining += len(retries) - 1
-	d.queue.complete(lane, retries)
-	if active.remaining == 0 {
-		d.finishBatch(active)
-	}
-}
-
-func (d *dispatcher) skip(l *lane) {
-	d.queue.pop(l)
-	d.onDelivered(l, nil, nil)
-}
-
-func (d *dispatcher) abandonLane(lane *lane) {
-	d.queue.discard(lane)
-	for _, j := range lane.deliveries {
-		if j.active.remaining--; j.active.remaining == 0 {
-			d.finishBatch(j.active)
-		}
-	}
-}
-
+// fail ends the task when nothing is in flight any more.
 func (d *dispatcher) fail(err error) {
 	if takesPrecedence(err, d.failure) {
 		d.failure = err
 	}
 	d.task.run.fail()
-}
-
-// nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
-func (d *dispatcher) nextLane(idle, nonRepeatableOnly bool) *lane {
-	for {
-		lane := d.queue.first()
-		if lane == nil || nonRepeatableOnly && (lane.deliveries[0].Request.Repeatable ||
-			lane.deliveries[0].uncheckable != nil) {
-			return nil
-		}
-		items := lane.deliveries[0].active.items(&lane.deliveries[0])
-		if d.prune(lane, items) {
-			continue
-		}
-		switch d.task.tracker.apply(deliveryStart{items, idle}).start {
-		case startOK:
-			d.queue.pop(lane)
-			return lane
-		case startRevoked: // just now; the next iteration drops these rows
-		case startMetadataFull:
-			if idle {
-				d.split(lane)
-			} else {
-				d.queue.block(lane)
-			}
-		}
-	}
-}
-
-// prune drops or replaces the next delivery of a lane if it must not be sent as it is, and reports whether it did.
-func (d *dispatcher) prune(lane *lane, items []*item) bool {
-	delivery, tracker := &lane.deliveries[0], d.task.tracker
-	active := delivery.active
-	if d.task.run.isEnding() && !active.completesPartial(items) {
-		d.abandonLane(lane)
-		return true
-	}
-	// even if another member owns it now: later rows were skipped
-	if delivery.uncheckable != nil && delivery.uncheckable.inherited {
-		tracker.apply(inDoubtChecked{items})
-		d.merge(&outcome{inDoubtErr: delivery.uncheckable.failure})
-		d.skip(lane)
-		return true
-	}
-	if tracker.checkAny(items, (*item).revoked) {
-		owned := slices.DeleteFunc(slices.Clone(delivery.rows),
-			func(row uint32) bool { return tracker.check(active.batch.items[row], (*item).revoked) })
-		if len(owned) == 0 { // their new owner writes all of them
-			d.skip(lane)
-		} else {
-			d.reencodeFirst(lane, owned)
-		}
-		return true
-	}
-	// If the task is about to fail, only records in doubt are checked, so that nothing overtakes them.
-	if d.inDoubtErr != nil && !active.allInDoubt(delivery) && !active.completesPartial(items) {
-		tracker.apply(inDoubtChecked{items})
-		d.skip(lane)
-		return true
-	}
-	if before := d.rowsBeforeEnd(delivery); len(before) == 0 {
-		d.skip(lane)
-		return true
-	} else if len(before) < len(delivery.rows) {
-		d.reencodeFirst(lane, before)
-		return true
-	}
-	if err := active.inDoubtUnchecked(delivery); err != nil {
-		d.fail(err)
-		d.abandonLane(lane)
-		return true
-	}
-	return false
-}
-
-// split halves the next delivery because the metadata have no room for all outcomes; a single row fails the task.
-func (d *dispatcher) split(lane *lane) {
-	active, rows := lane.deliveries[0].active, lane.deliveries[0].rows
-	if len(rows) == 1 {
-		d.fail(&recordError{item: active.batch.items[rows[0]], stage: "write",
-			err: errors.New("the commit metadata has no room for its outcome: too many " +
-				"records are uncertain, or the brokers' offset.metadata.max.bytes is too small")})
-		d.abandonLane(lane)
-		return
-	}
-	d.reencodeFirst(lane, rows[:len(rows)/2], rows[len(rows)/2:])
-}
-
-func (d *dispatcher) reencodeFirst(lane *lane, parts ...[]uint32) {
-	active := lane.deliveries[0].active
-	var deliveries []delivery
-	var out outcome
-	for _, rows := range parts {
-		if len(rows) == 0 {
-			continue
-		}
-		var hints []wit.Hint
-		for n, row := range rows {
-			if hint := active.rowStates[row].hint; hint != "" {
-				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
-			}
-		}
-		more, err := active.encodeRows(&out, rows, hints)
-		d.merge(&out)
-		if err != nil {
-			d.fail(err)
-			d.abandonLane(lane)
-			return
-		}
-		deliveries = append(deliveries, more...)
-	}
-	d.queue.pop(lane)
-	d.onDelivered(lane, deliveries, nil)
-}
-
-// rowsBeforeEnd returns the rows that were read before the failing record, and those of partially written records.
-func (d *dispatcher) rowsBeforeEnd(delivery *delivery) []uint32 {
-	if d.firstFailure == nil && d.firstUncheckable == nil {
-		return delivery.rows
-	}
-	return slices.DeleteFunc(slices.Clone(delivery.rows), func(row uint32) bool {
-		excluded := d.firstFailure != nil && !d.firstFailure.readBefore(delivery.active, row) ||
-			d.firstUncheckable != nil && !d.firstUncheckable.readBefore(delivery.active, row) &&
-				delivery.active.rowStates[row].inDoubt == nil
-		return excluded && !d.task.tracker.check(delivery.active.batch.items[row], (*item).partiallyWritten)
-	})
 }

@@ -2,7 +2,7 @@
 // responses; this package decides about order, retries, and what counts as settled.
 //
 // A [Task] reads batches (batchreader.go), which its dispatcher encodes and sends as deliveries, in lanes by ordering
-// key (dispatch.go, queue.go, batch.go). Their results settle, reject, retry or check rows.
+// key (dispatch.go, startdelivery.go, queue.go, batch.go). Their results settle, reject, retry or check rows.
 //
 // Where to look:
 //

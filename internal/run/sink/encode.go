@@ -36,7 +36,7 @@ func (w *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 		for _, row := range rows {
 			w.rowStates[row].portion = n
 		}
-		more, err := w.encodeWith(out, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
+		more, err := w.encodeWith(out, t.plugin.Opened(), rows, w.inheritInDoubt(rows), maySwitch)
 		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
 			w.requeueRows(deliveries)
 			for _, rest := range portions[n:] {
@@ -61,13 +61,20 @@ func (w *activeBatch) requeueRows(deliveries []delivery) {
 	slices.Sort(w.rows)
 }
 
-func (w *activeBatch) encodeRows(o *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
-	return w.encodeWith(o, w.task.plugin.Opened(), rows, hints, false)
+func (w *activeBatch) encodeRows(out *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
+	return w.encodeWith(out, w.task.plugin.Opened(), rows, hints, keepVersion)
 }
 
-// encodeChecks makes deliveries that check rows in doubt; with pause they wait first, because the original requests may
-// still be in progress at the service.
-func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, pause bool) ([]delivery, error) {
+type checkTiming bool
+
+const (
+	checkNow checkTiming = false
+	// checkAfterPause waits first, because the service may still be processing the original requests.
+	checkAfterPause checkTiming = true
+)
+
+// encodeChecks returns deliveries that check rows in doubt.
+func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTiming) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -84,7 +91,7 @@ func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, pause bool) ([]d
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
 		return nil, w.abandonChecks(out, rows)
 	}
-	if pause && slices.ContainsFunc(deliveries, func(j delivery) bool { return j.uncheckable == nil }) {
+	if timing == checkAfterPause && slices.ContainsFunc(deliveries, func(d delivery) bool { return d.uncheckable == nil }) {
 		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
 			return nil, w.abandonChecks(out, rows)
 		}
@@ -92,14 +99,22 @@ func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, pause bool) ([]d
 	return deliveries, nil
 }
 
+// versionPolicy is what happens if a version of the plugin on trial fails to encode rows.
+type versionPolicy bool
+
+const (
+	keepVersion versionPolicy = false // other rows of the batch were sent already
+	maySwitch   versionPolicy = true  // the batch may be encoded with another version
+)
+
 // errSwitchVersion: another version must encode the batch, once nothing is in flight that the old one has to settle.
 var errSwitchVersion = errors.New("another version of the plugin takes over")
 
 // encodeWith uses the timestamps of the records: an ID made from one must stay the same when another run sends the
 // record again, whose transforms may set another timestamp.
 func (w *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
-	nothingSent bool) ([]delivery, error) {
-	encoded, err := w.callEncode(&opened, rows, hints, nothingSent)
+	policy versionPolicy) ([]delivery, error) {
+	encoded, err := w.callEncode(&opened, rows, hints, policy)
 	var trap *plugin.Trap
 	switch {
 	case errors.As(err, &trap):
@@ -116,7 +131,7 @@ type encodeResult struct {
 }
 
 func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint,
-	nothingSent bool) (encoded encodeResult, err error) {
+	policy versionPolicy) (encoded encodeResult, err error) {
 	part := w.batch.rows.Subset(rows)
 	recordIDs := record.RecordIDs{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
@@ -142,7 +157,7 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 			}
 			reopened = true
 			continue
-		case nothingSent && w.task.plugin.ShouldRetry(err):
+		case policy == maySwitch && w.task.plugin.ShouldRetry(err):
 			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
 				(*o).code.Version(), "error", err)
 			return encoded, errSwitchVersion
@@ -182,7 +197,7 @@ func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32,
 				halfHints = append(halfHints, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
 			}
 		}
-		more, err := w.encodeWith(out, opened, rows[half[0]:half[1]], halfHints, false)
+		more, err := w.encodeWith(out, opened, rows[half[0]:half[1]], halfHints, keepVersion)
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +216,7 @@ func (w *activeBatch) toDeliveries(out *outcome, opened *openedVersion, version 
 			continue
 		}
 		t.count.ignored.Add(1)
-		w.settleRow(out, rows[row], false)
+		w.settleRow(out, rows[row])
 	}
 	for i := range encoded.Rejected {
 		rowErr := &encoded.Rejected[i]

@@ -48,7 +48,7 @@ func (w *activeBatch) resolveRepeatable() error {
 		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
 	opened := w.task.plugin.Opened()
-	encoded, err := w.callEncode(&opened, rows, hints, true)
+	encoded, err := w.callEncode(&opened, rows, hints, maySwitch)
 	if errors.As(err, new(*plugin.Trap)) { // their check finds the row
 		return nil
 	}

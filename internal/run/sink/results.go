@@ -12,18 +12,19 @@ import (
 type resultHandler struct {
 	*activeBatch
 	out      *outcome
-	j        *delivery
+	delivery *delivery
 	status   uint16
 	noAnswer *transport.NoResponseError
 	// retryRows are encoded again with retryHints, checkRows are checked.
 	retryRows, checkRows []uint32
 	retryHints           []wit.Hint
-	// backoff and backoffChecks add a pause before rows are sent or checked again, minWait is its least length;
-	// noProgress counts how often a row has come back without progress.
-	backoff, backoffChecks bool
-	minWait                time.Duration
-	noProgress             int
-	failure                error
+	// backoff adds a pause before rows are sent again, of minWait at least. noProgress counts how often a row was
+	// returned without progress.
+	backoff     bool
+	checkTiming checkTiming
+	minWait     time.Duration
+	noProgress  int
+	failure     error
 }
 
 // handleResults applies all results before it returns the first failure: what is written stays settled and what is in
@@ -31,7 +32,7 @@ type resultHandler struct {
 func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []wit.RowResult, response wit.Response,
 	noAnswer *transport.NoResponseError) ([]delivery, error) {
 	t := w.task
-	handler := &resultHandler{activeBatch: w, out: out, j: delivery, status: response.Status, noAnswer: noAnswer}
+	handler := &resultHandler{activeBatch: w, out: out, delivery: delivery, status: response.Status, noAnswer: noAnswer}
 	written := int64(0)
 	for n, v := range results {
 		if handler.handleRow(delivery.rows[n], v); v.Written != nil {
@@ -47,7 +48,7 @@ func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 		handler.addFailure(w.abandonChecks(out, handler.checkRows))
 		return nil, handler.failure
 	}
-	deliveries, err := w.encodeChecks(out, handler.checkRows, handler.backoffChecks)
+	deliveries, err := w.encodeChecks(out, handler.checkRows, handler.checkTiming)
 	if err != nil || len(handler.retryRows) == 0 {
 		return deliveries, err
 	}
@@ -59,22 +60,26 @@ func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	state := &g.rowStates[row]
 	switch {
 	case result.Written != nil:
-		nonRepeatable := !g.j.Request.Repeatable || state.inDoubt != nil
-		g.settleRow(g.out, row, nonRepeatable) // first: a commit in between stores it as settled or in doubt
+		// Settle before resolve: a commit in between stores the row as settled or in doubt.
+		if !g.delivery.Request.Repeatable || state.inDoubt != nil {
+			g.settleNonRepeatableRow(g.out, row)
+		} else {
+			g.settleRow(g.out, row)
+		}
 		g.resolve(row)
 	case result.Rejected != nil && state.inDoubt != nil:
 		retry, err := g.handleInconclusiveCheck(g.out, row, result.Rejected,
 			isRetriable(result.Rejected, g.task.o.Client.Retry()))
 		if !g.addFailure(err) && retry {
-			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
+			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
 		}
 	case result.Rejected != nil:
-		if retry, err := g.handleRejected(g.out, g.j, row, result.Rejected, g.status, g.noAnswer); !g.addFailure(err) &&
+		if retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status, g.noAnswer); !g.addFailure(err) &&
 			retry {
 			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
 		}
 		if state.inDoubt != nil {
-			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
+			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
 		}
 	case result.Retry != nil:
 		g.retryRow(row, result.Retry)
@@ -89,9 +94,9 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	if checked {
 		ok, err = g.handleCheckRetry(g.out, row, r)
 	} else {
-		if requestsCheck(r.Hint) && !g.j.Request.Repeatable {
+		if requestsCheck(r.Hint) && !g.delivery.Request.Repeatable {
 			g.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
-				g.j.Request.Method, transport.PrintableTarget(g.j.Request.Target), g.status))
+				g.delivery.Request.Method, transport.PrintableTarget(g.delivery.Request.Target), g.status))
 		}
 		ok, err = g.shouldReencode(g.out, row, r, g.noAnswer)
 	}
@@ -101,7 +106,10 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	g.minWait = max(g.minWait, time.Duration(r.WaitMs)*time.Millisecond)
 	if state.inDoubt != nil {
 		// A check that has not found the row is repeated at once, maxRepeats times at most.
-		g.checkRows, g.backoffChecks = append(g.checkRows, row), g.backoffChecks || !checked || r.Error != nil
+		g.checkRows = append(g.checkRows, row)
+		if !checked || r.Error != nil {
+			g.checkTiming = checkAfterPause
+		}
 		return
 	}
 	if !checked {

@@ -218,7 +218,7 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		l.apply(assigned{at})
 		if c.reported {
 			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
-				uncommitted: true})
+				mustStore: true})
 		}
 		next := accepted.offsets["t"][0].Offset
 		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {

@@ -9,8 +9,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (w *activeBatch) settleRow(o *outcome, row uint32, nonRepeatable bool) {
-	o.forDLQ = append(o.forDLQ, w.task.tracker.apply(rowsSettled{w.batch.items[row : row+1], nonRepeatable}).items...)
+// settleRow settles a row that needs no request any more, or was written by a repeatable one.
+func (w *activeBatch) settleRow(out *outcome, row uint32) {
+	settled := w.task.tracker.apply(rowsSettled{items: w.batch.items[row : row+1]})
+	out.forDLQ = append(out.forDLQ, settled.items...)
+}
+
+// settleNonRepeatableRow settles a row that a non-repeatable request has written.
+func (w *activeBatch) settleNonRepeatableRow(out *outcome, row uint32) {
+	settled := w.task.tracker.apply(rowsSettled{items: w.batch.items[row : row+1], written: true})
+	out.forDLQ = append(out.forDLQ, settled.items...)
 }
 
 func (w *activeBatch) rejectRow(out *outcome, row uint32, stage task.ErrorStage, cause error) {

@@ -173,7 +173,7 @@ func (a *offsetTracker) withCommitted(err error) error {
 		return err
 	}
 	exception := ""
-	if more := partition.appendSettled(nil, partition.committed, false); len(more) > 0 {
+	if more := partition.appendSettled(nil, partition.committed, sentOnly); len(more) > 0 {
 		exception = fmt.Sprintf(", except %v, which are written: a restart skips them, an offset that is set by "+
 			"hand does not", more)
 	}
@@ -234,6 +234,6 @@ func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next 
 	if next < partition.committed {
 		return nil, false
 	}
-	return partition.appendSettled(nil, max(next, 0), true), partition.inFlightRows == 0 &&
+	return partition.appendSettled(nil, max(next, 0), allSettled), partition.inFlightRows == 0 &&
 		(metadata == partition.storedCommit.text() || metadata == partition.lastCommit.text())
 }
