@@ -23,15 +23,14 @@ import (
 
 const maxBatchBytes = 8 << 20
 
-// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if default values replace missing
-// fields.
+// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if defaults replace missing fields.
 const maxConvertedBytes = 32 << 20
 
 // quietPeriod is how long no record must arrive before a finishing task checks whether it has caught up.
 const quietPeriod = 200 * time.Millisecond
 
-// batchReader makes batches with consumer, converters and transforms. It belongs to one goroutine, which is at most two
-// batches ahead of the deliveries.
+// batchReader polls records and makes batches of rows of them, with converters and transforms. It belongs to one
+// goroutine, which is at most two batches ahead of the deliveries.
 type batchReader struct {
 	task        *Task
 	consumer    Consumer
@@ -88,6 +87,7 @@ func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
 	}
 }
 
+// nextBatch returns the next batch: what did not fit into the last one, or records that are polled now.
 func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	t := g.task
 	g.firstReadAt = time.Time{}
@@ -197,8 +197,7 @@ func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*k
 	}
 }
 
-// buildBatch converts and transforms records. The batch ends before a record that cannot be written and must not be
-// skipped: what was read before is written first.
+// buildBatch converts and transforms records. It ends before one that cannot be written and must not be skipped.
 func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
 	b := g.newBatch(items)
 	read := make([]*item, 0, len(items))
@@ -311,7 +310,7 @@ func (t *Task) checkTopics(b *batch) {
 	t.o.Unmatched.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
-// matchRows assigns rows to records and leaves out what follows the first record that must not be skipped.
+// matchRows assigns the transformed rows to their records, up to the first record that must not be skipped.
 func (g *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) error {
 	t := g.task
 	rows := make([]uint32, len(read))

@@ -13,22 +13,21 @@ type inDoubtLookup interface {
 }
 
 const (
-	// reservedForNames is for names, separators, the moved range and the plugin's knowledge.
+	// reservedForNames is for all but the lists; only the first unsettled record may use reservedForFirst.
 	reservedForNames          = 64 + wit.MaxKnown
 	reservedForFirst          = 64
 	bitmapOverhead, splitCost = 48, 32
 )
 
-// capacity decides whether a delivery may start: whatever its outcome and that of the deliveries in flight, the
-// metadata must have room for it.
+// capacity decides whether a delivery may start: there must be room for any outcome of all started deliveries.
 type capacity struct {
 	inDoubt           inDoubtLookup
 	limit             int // bounds the metadata, in bytes
 	inFlight, settled []offsetRange
 }
 
-// fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset, as a
-// bitmap or as lists, where each row adds at most one offset and separator.
+// fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset: as a
+// bitmap, or as lists, where each row adds at most one offset and separator. first permits to use the reserve.
 func (l *capacity) fits(partition *partition, n int, maxOffset int64, first bool) bool {
 	limit := l.limit - reservedForNames
 	if !first {
@@ -88,10 +87,10 @@ func (p *partition) rowCost() int {
 
 const minPortion = 64
 
-// portions splits rows of a batch, which are positions in items, into parts that are encoded one after another: of each
-// partition about as many as its metadata can describe, because a larger delivery could not start and would be encoded
-// again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, since settled ranges
-// grow together. Rows of a partition stay in order.
+// portions splits the rows of a batch, as positions in items, into parts that are encoded one after another. Each has
+// about as many rows of a partition as its metadata can describe, because a larger delivery could not start and would
+// be encoded again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, because
+// settled ranges merge. Rows of a partition stay in order.
 func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	type part struct {
 		rows, size  int

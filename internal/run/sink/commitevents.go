@@ -8,8 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// commitStarted: a commit begins. Effects: offsets, and number for commitSucceeded. commitSucceeded or commitFailed
-// follows.
+// commitStarted: a commit begins. Effects: offsets, number. commitSucceeded or commitFailed follows.
 type commitStarted struct{}
 
 func (commitStarted) apply(l *ledger) effects {
@@ -120,7 +119,6 @@ func (e metadataRequested) apply(l *ledger) effects {
 	return effects{text: text, ok: true}
 }
 
-// metadataLimited: the brokers' limit for metadata is known.
 type metadataLimited struct{ bytes int }
 
 func (e metadataLimited) apply(l *ledger) (out effects) {

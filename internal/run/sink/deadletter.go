@@ -6,8 +6,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// reject rejects a row if such rows are tolerated, by its place among the rows of its record; otherwise it returns the
-// task's error.
+// reject marks a row as rejected, by its place in the record; unless errors are tolerated it returns the task's error.
 func (t *Task) reject(out *outcome, item *item, part int, stage task.ErrorStage, err error) error {
 	t.count.errors.Add()
 	if !t.o.TolerateAll {
@@ -20,7 +19,7 @@ func (t *Task) reject(out *outcome, item *item, part int, stage task.ErrorStage,
 	return nil
 }
 
-// sendToDLQ settles the rejected records once the brokers have their dead letters, if there is a topic for these.
+// sendToDLQ settles rejected records once their dead letters are stored, or at once if there is no topic for them.
 func (t *Task) sendToDLQ(out *outcome) error {
 	items := out.forDLQ
 	if out.forDLQ = nil; len(items) == 0 {

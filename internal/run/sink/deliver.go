@@ -16,8 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// completesPartial reports whether a delivery completes a partially written record, which a restart would write as a
-// whole.
+// completesPartial reports whether a delivery completes a partially written record, which a restart would repeat.
 func (w *activeBatch) completesPartial(items []*item) bool {
 	return w.task.run.requestCtx.Err() == nil && w.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
@@ -36,7 +35,7 @@ func (w *activeBatch) inDoubtUnchecked(delivery *delivery) error {
 	return nil
 }
 
-// deliverGuarded delivers and recovers panics: after the request was sent, its outcome is unknown then.
+// deliverGuarded is deliver, but it recovers panics: then the outcome of a request that was sent is unknown.
 func (w *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries []delivery, err error) {
 	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
 		retries, err = w.deliver(out, delivery)
@@ -53,7 +52,8 @@ func (w *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries 
 	return retries, err
 }
 
-// deliver returns the deliveries to send next for its rows, or itself if it was not sent because records were revoked.
+// deliver sends a request and handles the response. It returns the deliveries to send next for its rows, or itself if
+// it was not sent because records were revoked.
 func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, error) {
 	items := w.items(delivery)
 	sendable := w.task.tracker.apply(inFlightChanged{items, 1}).ok
@@ -88,6 +88,7 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	span.End(err)
 	var noAnswer *transport.NoResponseError
 	var notSent *unsentError
+	// The order matters: a request that was not sent leaves no doubt; of one without a response the plugin decides.
 	switch {
 	case errors.As(err, &notSent) && notSent.cause == nil:
 		return w.returnUnsent(delivery), nil
@@ -99,8 +100,8 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	case err != nil && w.task.run.requestCtx.Err() != nil:
 		return nil, context.Cause(w.task.run.requestCtx)
 	case err != nil:
-		if d := w.rowStates[delivery.rows[0]].inDoubt; d != nil {
-			return nil, d.withReason(err).failure
+		if inDoubt := w.rowStates[delivery.rows[0]].inDoubt; inDoubt != nil { // it was a check
+			return nil, inDoubt.withReason(err).failure
 		}
 		return nil, w.rowsError(delivery.rows,
 			delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target), err)
@@ -112,13 +113,12 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	return w.handleResults(out, delivery, results, response, noAnswer)
 }
 
-func (w *activeBatch) returnUnsent(j *delivery) []delivery {
-	deliveries := []delivery{*j}
+func (w *activeBatch) returnUnsent(unsent *delivery) []delivery {
+	deliveries := []delivery{*unsent}
 	w.deliveryBytes.Add(bytesOf(deliveries))
 	return deliveries
 }
 
-// sendRequest repeats requests that failed transiently for as long as errors.retry.timeout allows.
 func (w *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Response, error) {
 	workCtx := transport.WithSendCheck(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
 		func() bool {
@@ -129,9 +129,7 @@ func (w *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Respon
 		response, err := w.task.o.Client.Exchange(sendCtx, &delivery.Request)
 		endSend()
 		var noAnswer *transport.NoResponseError
-		var pluginErr *wit.Error
-		if err == nil || errors.As(err, &noAnswer) || !errors.As(err, &pluginErr) ||
-			pluginErr.Kind != wit.ErrorTransient {
+		if err == nil || errors.As(err, &noAnswer) || !isTransient(err) {
 			return response, err
 		}
 		retry, waitErr := retries.Wait(w.task.run.stopCtx)
@@ -147,7 +145,7 @@ func (w *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Respon
 
 const ownershipInterval = time.Second
 
-// unsentError: the request was not sent. If the cause is nil, another member owns its records.
+// unsentError means that the request was not sent. Without a cause, another member owns its records.
 type unsentError struct{ cause error }
 
 func (u *unsentError) Error() string {
@@ -159,8 +157,8 @@ func (u *unsentError) Error() string {
 
 func (u *unsentError) Unwrap() error { return u.cause }
 
-// awaitOwnership waits until it is certain who owns the records: a worker that was paused for longer than its session
-// would write them at the same time as their new owner.
+// awaitOwnership waits until it is certain that this task owns the records: after a long pause of the worker another
+// one may write them at the same time.
 func (w *activeBatch) awaitOwnership(items []*item) error {
 	for logged := false; ; {
 		err := w.task.run.consumer.ConfirmOwnership(w.task.run.requestCtx)
@@ -181,11 +179,15 @@ func (w *activeBatch) awaitOwnership(items []*item) error {
 	}
 }
 
-// storeIntent commits, before records are sent, what the next run needs if this one is killed: that they are in flight
-// by a non-repeatable request (P19), with the plugin's knowledge that a check needs; that a decision to send them again
-// is used up; and what their lane, or an earlier assignment of their partition, has settled, because the next run would
-// otherwise send older records of an entity after newer ones. Deliveries that start together share a commit. owned
-// reports whether the records are still this task's.
+// storeIntent commits, before records are sent, what the next run needs if this one crashes:
+//
+// - that they are in flight by a non-repeatable request, which must not be repeated (RATIONALE.md P19), and the
+// plugin's knowledge for a check;
+// - that a decision to send them again is used up;
+// - what their lane, or an earlier assignment of their partition, has settled: the next run would otherwise send older
+// records of an entity after newer ones.
+//
+// Deliveries that start together share a commit. owned reports whether this task still owns the records.
 func (w *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool, err error) {
 	seq := max(delivery.awaitedSeq, delivery.announcedSeq)
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.InDoubt.isResent(i.record) })
@@ -196,7 +198,6 @@ func (w *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool
 		seq = w.announce(delivery)
 	case delivery.isRead():
 		return true, nil
-	// of any lane: it may have rows of the same entity
 	case w.task.tracker.checkAny(items, (*item).predecessorUncommitted):
 		seq = w.task.tracker.apply(storeRequested{}).number
 	case w.task.tracker.isDurable(seq):
@@ -224,7 +225,6 @@ func (w *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool
 	}
 }
 
-// announce returns the sequence number that must be durable before the delivery is sent.
 func (w *activeBatch) announce(j *delivery) int {
 	items := w.items(j)
 	for _, i := range items {
@@ -250,8 +250,8 @@ func (w *activeBatch) handleUnreadable(out *outcome, delivery *delivery, respons
 	return w.encodeChecks(out, delivery.rows, checkAfterPause)
 }
 
-// interpret repeats a failed call once, on a fresh instance of the version that encoded the delivery, because no other
-// one can read its state.
+// interpret has the plugin read a response. It repeats a failed call once, on a fresh instance of the version that
+// encoded the delivery, because no other one can read its state.
 func (w *activeBatch) interpret(delivery *delivery, response wit.Response) (results []wit.RowResult, err error) {
 	span := w.batch.span.StartChild("settle", tracing.Internal)
 	defer func() { span.End(err) }()

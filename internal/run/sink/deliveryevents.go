@@ -4,8 +4,7 @@ import (
 	"slices"
 )
 
-// encodingStarted: records are encoded now. Effect: ok if metadata must be stored first, because only the first commit
-// shows their maximum length.
+// encodingStarted: records are encoded. Effect: ok if metadata must be stored first, because that shows their limit.
 type encodingStarted struct{ items []*item }
 
 func (e encodingStarted) apply(*ledger) (out effects) {
@@ -17,8 +16,7 @@ func (e encodingStarted) apply(*ledger) (out effects) {
 	return out
 }
 
-// deliveryAnnounced: a delivery is about to be sent. Effect: number, the sequence number that must be durable before.
-// outcomeKnown follows if it is non-repeatable.
+// deliveryAnnounced: a delivery will be sent when number is durable. outcomeKnown follows if it is non-repeatable.
 type deliveryAnnounced struct {
 	items         []*item
 	nonRepeatable bool
@@ -34,7 +32,6 @@ func (e deliveryAnnounced) apply(l *ledger) effects {
 	return storeRequested{}.apply(l)
 }
 
-// storeRequested asks for a commit. Effect: number, which is durable after it.
 type storeRequested struct{}
 
 func (storeRequested) apply(l *ledger) effects {
@@ -42,7 +39,6 @@ func (storeRequested) apply(l *ledger) effects {
 	return effects{number: l.pendingSeq}
 }
 
-// outcomeKnown: a non-repeatable delivery has a response, or was not sent.
 type outcomeKnown struct{ items []*item }
 
 func (e outcomeKnown) apply(*ledger) (out effects) {
@@ -61,8 +57,8 @@ const (
 	startRevoked
 )
 
-// deliveryStart: a delivery may start? Effect: start. idle means that no other is in flight. deliveryEnded follows if
-// it has started.
+// deliveryStart counts a delivery as started if it may. Effect: start. deliveryEnded follows. idle: no other is in
+// flight.
 type deliveryStart struct {
 	items []*item
 	idle  bool

@@ -29,8 +29,7 @@ type dispatcher struct {
 	queue    *queue
 	events   chan func() // the follow-up functions of finished deliveries and encodings
 	inFlight int
-	// announced lanes have started a non-repeatable delivery that is not sent yet; they share one commit, in sending
-	// order.
+	// announced lanes wait, in sending order, for one commit that stores their non-repeatable deliveries.
 	announced  []*lane
 	next       *batch // the batch that was received last and has not started
 	closed     bool
@@ -49,8 +48,7 @@ func newDispatcher(t *Task) *dispatcher {
 	return &dispatcher{task: t, queue: newQueue(), events: make(chan func(), t.o.InFlight+1)}
 }
 
-// run writes batches until there are none left or the task stops, and returns the task's error when nothing is in
-// flight.
+// run writes batches until there are none left or the task stops. It returns when nothing is in flight.
 func (d *dispatcher) run(batches <-chan *batch) error {
 	t, stop := d.task, d.task.run.startCtx.Done()
 	for {
@@ -102,7 +100,6 @@ func (d *dispatcher) setNext(b *batch, ok bool) { d.next, d.closed = b, !ok }
 
 func (d *dispatcher) mayReceive() bool { return d.next == nil && !d.closed }
 
-// receiveNow receives a batch, or the end of the batches, if that is possible without waiting.
 func (d *dispatcher) receiveNow(batches <-chan *batch) bool {
 	if !d.mayReceive() || d.inDoubtErr != nil {
 		return false
@@ -171,7 +168,6 @@ func (d *dispatcher) firstIn(s batchState) *activeBatch {
 	return nil
 }
 
-// stop drops what was not sent and returns the task's error once nothing is in flight.
 func (d *dispatcher) stop() (finished bool, err error) {
 	for _, w := range slices.Clone(d.active) {
 		if w.state == batchEncoded || w.state == batchWaiting {
@@ -235,7 +231,6 @@ func (d *dispatcher) requeue() {
 	}
 }
 
-// reencode encodes a waiting batch, after an upgrade of the plugin if one is pending.
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
 	t := d.task
 	switch idle := d.isIdle(); {
@@ -332,7 +327,6 @@ func (d *dispatcher) encode(active *activeBatch) {
 	}()
 }
 
-// merge adds what an encoding or delivery has found out about failed records.
 func (d *dispatcher) merge(out *outcome) {
 	if f := out.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
 		d.firstFailure = f
@@ -400,7 +394,6 @@ func (d *dispatcher) failPartialRecords(active *activeBatch) {
 	}
 }
 
-// fail ends the task when nothing is in flight any more.
 func (d *dispatcher) fail(err error) {
 	if takesPrecedence(err, d.failure) {
 		d.failure = err

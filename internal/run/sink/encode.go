@@ -13,7 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// encodeBatch stores metadata before the first encoding of a partition: only then their maximum length is known.
+// encodeBatch has the plugin make requests of the rows of a batch. Before the first encoding of a partition it stores
+// metadata, because only then their maximum length is known.
 func (w *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 	t := w.task
 	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
@@ -73,7 +74,6 @@ const (
 	checkAfterPause checkTiming = true
 )
 
-// encodeChecks returns deliveries that check rows in doubt.
 func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTiming) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -91,7 +91,8 @@ func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTimi
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
 		return nil, w.abandonChecks(out, rows)
 	}
-	if timing == checkAfterPause && slices.ContainsFunc(deliveries, func(d delivery) bool { return d.uncheckable == nil }) {
+	if timing == checkAfterPause && slices.ContainsFunc(deliveries,
+		func(d delivery) bool { return d.uncheckable == nil }) {
 		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
 			return nil, w.abandonChecks(out, rows)
 		}
@@ -107,63 +108,63 @@ const (
 	maySwitch   versionPolicy = true  // the batch may be encoded with another version
 )
 
-// errSwitchVersion: another version must encode the batch, once nothing is in flight that the old one has to settle.
+// errSwitchVersion: another version must encode the batch, once no delivery of the old one is in flight.
 var errSwitchVersion = errors.New("another version of the plugin takes over")
 
-// encodeWith uses the timestamps of the records: an ID made from one must stay the same when another run sends the
-// record again, whose transforms may set another timestamp.
 func (w *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	policy versionPolicy) ([]delivery, error) {
-	encoded, err := w.callEncode(&opened, rows, hints, policy)
-	var trap *plugin.Trap
+	encoded, err := w.callEncode(opened, rows, hints, policy)
 	switch {
-	case errors.As(err, &trap):
-		return w.bisect(out, opened, rows, hints, err)
+	case encoded.trapped:
+		return w.bisect(out, encoded.opened, rows, hints, err)
 	case err != nil:
 		return nil, err
 	}
-	return w.toDeliveries(out, opened, encoded.version, rows, encoded.EncodeResult)
+	return w.toDeliveries(out, rows, encoded)
 }
 
 type encodeResult struct {
 	wit.EncodeResult
+	opened  *openedVersion // encoded the rows; the given version, or that version opened again
 	version contextVersion
+	trapped bool // by the rows: a trap while the version is opened again is no row's fault
 }
 
-func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint,
+func (w *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []wit.Hint,
 	policy versionPolicy) (encoded encodeResult, err error) {
 	part := w.batch.rows.Subset(rows)
 	recordIDs := record.RecordIDs{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
 		part.Rows[n].RowIndex = uint32(n)
-		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
+		// Not the transforms' timestamp: an ID that the plugin derives from it must stay the same in another run.
+		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record)
 		recordIDs.IDs[n] = w.batch.recordIDs.IDs[row]
 	}
+	encoded.opened = opened
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
 		w.task.count.encode.Start()
-		err = task.Do(w.task.run.requestCtx, (*o).code, func(p Writer) error {
+		err = task.Do(w.task.run.requestCtx, encoded.opened.code, func(p Writer) error {
 			var context []byte
-			context, encoded.version = (*o).currentContext()
+			context, encoded.version = encoded.opened.currentContext()
 			encoded.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
 			return err
 		})
 		w.task.count.encode.Stop()
-		var pluginErr *wit.Error
 		switch {
 		case task.IsStale(err) && !reopened:
-			if *o, err = w.task.reopen(w.task.run.requestCtx, *o); err != nil {
+			fresh, err := w.task.reopen(w.task.run.requestCtx, encoded.opened)
+			if err != nil {
 				return encoded, err
 			}
-			reopened = true
+			encoded.opened, reopened = fresh, true
 			continue
 		case policy == maySwitch && w.task.plugin.ShouldRetry(err):
 			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
-				(*o).code.Version(), "error", err)
+				encoded.opened.code.Version(), "error", err)
 			return encoded, errSwitchVersion
-		case errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorTransient &&
-			(attempt < w.task.o.Client.Retry().Times() ||
-				w.task.o.Retry.Allows(time.Since(began))):
+		case isTransient(err) && (attempt < w.task.o.Client.Retry().Times() ||
+			w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
 				return encoded, err
@@ -172,13 +173,15 @@ func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.H
 		}
 		break
 	}
-	if err != nil && !errors.As(err, new(*plugin.Trap)) {
+	encoded.trapped = errors.As(err, new(*plugin.Trap))
+	if err != nil && !encoded.trapped {
 		err = w.rowsError(rows, "encode", err)
 	}
 	return encoded, err
 }
 
-// bisect finds the row that traps the plugin (P32).
+// bisect encodes two halves of rows that trap the plugin, to find the row that does: only that one is rejected, so that
+// it does not stop the connector for ever (RATIONALE.md P32).
 func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	err error) ([]delivery, error) {
 	if len(rows) == 1 {
@@ -206,8 +209,9 @@ func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32,
 	return deliveries, nil
 }
 
-func (w *activeBatch) toDeliveries(out *outcome, opened *openedVersion, version contextVersion, rows []uint32,
-	encoded wit.EncodeResult) ([]delivery, error) {
+// toDeliveries returns the deliveries of the rows that the plugin has made requests of, and settles or rejects the
+// others.
+func (w *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeResult) ([]delivery, error) {
 	t := w.task
 	deliveries := make([]delivery, 0, len(encoded.Ready))
 	for _, row := range encoded.Ignored {
@@ -224,10 +228,9 @@ func (w *activeBatch) toDeliveries(out *outcome, opened *openedVersion, version 
 			deliveries = append(deliveries, w.uncheckable(rows[rowErr.RowIndex], &rowErr.Error))
 			continue
 		}
-		item := w.batch.items[rows[rowErr.RowIndex]]
 		if isCallError(&rowErr.Error) {
 			t.count.errors.Add()
-			return nil, &recordError{item: item, stage: "encode", err: &rowErr.Error}
+			return nil, &recordError{item: w.batch.items[rows[rowErr.RowIndex]], stage: "encode", err: &rowErr.Error}
 		}
 		w.rejectRow(out, rows[rowErr.RowIndex], task.StageEncode, &rowErr.Error)
 	}
@@ -238,12 +241,12 @@ func (w *activeBatch) toDeliveries(out *outcome, opened *openedVersion, version 
 		if len(ready.Rows) == 0 {
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
 		}
-		j := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: opened,
-			version: version}
+		next := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: encoded.opened,
+			version: encoded.version}
 		for n, row := range ready.Rows {
-			j.rows[n] = rows[row]
+			next.rows[n] = rows[row]
 		}
-		more, err := w.requireReads(j)
+		more, err := w.requireReads(next)
 		if err != nil {
 			return nil, err
 		}

@@ -6,15 +6,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
+// markInDoubt marks a row that may have been written. Only a check or an operator decides whether to write it again.
 func (w *activeBatch) markInDoubt(row uint32, reason error) {
 	w.rowStates[row].inDoubt = &inDoubt{failure: w.task.markInDoubt(w.batch.items[row], reason)}
 }
 
+// inheritInDoubt marks rows that an earlier task left in doubt. With the hints the plugin makes checks of them.
 func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 	for n, row := range rows {
 		item := w.batch.items[row]
@@ -30,8 +31,8 @@ func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 	return hints
 }
 
-// resolveRepeatable takes records out of doubt that another log's metadata made doubtful ([Task.restorePartition]), if
-// all of their requests are repeatable: then no check is needed.
+// resolveRepeatable resolves records that are in doubt only because the metadata are about another log
+// ([Task.restorePartition]), if all of their requests are repeatable: these need no check.
 func (w *activeBatch) resolveRepeatable() error {
 	var rows []uint32
 	for _, row := range w.rows {
@@ -47,9 +48,8 @@ func (w *activeBatch) resolveRepeatable() error {
 		moved := strings.TrimPrefix(w.task.o.InDoubt.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
 		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
-	opened := w.task.plugin.Opened()
-	encoded, err := w.callEncode(&opened, rows, hints, maySwitch)
-	if errors.As(err, new(*plugin.Trap)) { // their check finds the row
+	encoded, err := w.callEncode(w.task.plugin.Opened(), rows, hints, maySwitch)
+	if encoded.trapped { // the checks of these rows find the one that traps
 		return nil
 	}
 	nonRepeatable := map[*item]bool{}
@@ -75,20 +75,20 @@ func (w *activeBatch) resolveRepeatable() error {
 	return err
 }
 
-// requireReads returns a delivery unless it would write rows in doubt: these become uncheckable. If it would write
-// other rows with them, it fails by the first one, because the others would otherwise be sent after later rows of their
-// keys.
-func (w *activeBatch) requireReads(j delivery) (deliveries []delivery, err error) {
-	inDoubt := slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
-	if j.isRead() || len(inDoubt) == 0 {
-		return []delivery{j}, nil
+// requireReads returns the delivery unchanged unless it would write rows in doubt: these become uncheckable. If it
+// would write other rows with them, the task fails, because those would be sent after later rows of their keys.
+func (w *activeBatch) requireReads(planned delivery) (deliveries []delivery, err error) {
+	inDoubt := slices.DeleteFunc(slices.Clone(planned.rows),
+		func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
+	if planned.isRead() || len(inDoubt) == 0 {
+		return []delivery{planned}, nil
 	}
-	reason := errors.New("the plugin returned " + cmp.Or(j.Request.Method, "a request without a method") +
+	reason := errors.New("the plugin returned " + cmp.Or(planned.Request.Method, "a request without a method") +
 		" as the check: expected GET or HEAD")
 	for _, row := range inDoubt {
 		deliveries = append(deliveries, w.uncheckable(row, reason))
 	}
-	if len(inDoubt) < len(j.rows) {
+	if len(inDoubt) < len(planned.rows) {
 		return nil, deliveries[0].uncheckable.failure
 	}
 	return deliveries, nil
@@ -98,7 +98,7 @@ func (w *activeBatch) allInDoubt(j *delivery) bool {
 	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
 }
 
-// uncheckable returns a placeholder for a row in doubt without a check: when it would be sent, the task fails.
+// uncheckable returns a placeholder for a row in doubt that cannot be checked: when it would be sent, the task fails.
 func (w *activeBatch) uncheckable(row uint32, reason error) delivery {
 	return delivery{active: w, rows: []uint32{row}, uncheckable: w.rowStates[row].inDoubt.withReason(reason)}
 }
@@ -144,8 +144,7 @@ func (w *activeBatch) handleInconclusiveCheck(out *outcome, row uint32, pluginEr
 	return false, w.leaveInDoubt(out, row, pluginErr)
 }
 
-// leaveInDoubt fails the task by a row that cannot be checked: at once, or, if it is inherited, when all of these were
-// checked.
+// leaveInDoubt fails the task by a row that cannot be checked: at once, or if inherited after the other checks.
 func (w *activeBatch) leaveInDoubt(out *outcome, row uint32, reason error) error {
 	inDoubt := w.rowStates[row].inDoubt.withReason(reason)
 	if !inDoubt.inherited {
@@ -161,8 +160,8 @@ func requestsCheck(hint string) bool {
 	return word == wit.HintUncertain
 }
 
-// handleCheckRetry decides about a check that was answered with a retry. A retry without an error and without the hint
-// `uncertain` states that the row was not written: it is encoded again.
+// handleCheckRetry handles a check that the plugin answers with a retry. Without an error and without the hint
+// `uncertain`, the row was not written: it is encoded again.
 func (w *activeBatch) handleCheckRetry(out *outcome, row uint32, r *wit.Retry) (retry bool, err error) {
 	if r.Error != nil {
 		return w.handleInconclusiveCheck(out, row, r.Error, true)

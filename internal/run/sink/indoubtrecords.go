@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -13,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// InDoubtRecords holds the records of a connector whose outcome is unknown. Its tasks share it, because the group
-// assigns a failed task's partitions to another task, which would otherwise send the requests again (P19). A started
-// connector finds the records in the commit metadata. The zero value is ready to use.
+// InDoubtRecords holds the records of a connector whose outcome is unknown. The tasks share it, because the group
+// assigns a failed task's partitions to another task, which would otherwise send the requests again. A restarted
+// connector reads them from the commit metadata. The zero value is ready to use.
 type InDoubtRecords struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition
@@ -34,15 +33,14 @@ var emptyInDoubt = &inDoubtPartition{}
 
 type inDoubtRecord struct {
 	cause error
-	// used counts the decisions to send it again that were used up. resending means that such a decision is being
-	// carried out, resendCounted that it is counted in used.
+	// used counts the decisions to send it again that were used up; resending means that one is being carried out.
 	used                     int
-	resending, resendCounted bool
-	// resolved means that it is neither in doubt nor settled; its used decisions count if it comes into doubt again.
+	resending, resendCounted bool // resendCounted means that used includes it
+	// resolved means that it is not in doubt now; used counts if it comes into doubt again.
 	resolved bool
 }
 
-// The caller of partition, record, forget and isMoved holds mu.
+// The caller of partition, record, forget and isRelocated holds mu.
 func (u *InDoubtRecords) partition(tp topicPartition) *inDoubtPartition {
 	return cmp.Or(u.partitions[tp], emptyInDoubt)
 }
@@ -64,7 +62,7 @@ func (u *InDoubtRecords) isRelocated(r recordID) bool {
 		containsSorted(p.open, offsetRange{r.offset, r.offset})
 }
 
-// MergeKnown merges what the plugin knows and reports whether that is new.
+// MergeKnown adds what the plugin knows and reports whether that is new.
 func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -73,7 +71,7 @@ func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
 	return u.known != before
 }
 
-// Known returns what the plugin knows, now or in an earlier run.
+// Known returns what the plugin knows, from this run or an earlier one.
 func (u *InDoubtRecords) Known() wit.Known {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -107,7 +105,7 @@ func (u *InDoubtRecords) relocatedInDoubt(r *kgo.Record) bool {
 	return u.isRelocated(idOf(r)) && !u.record(idOf(r)).resending
 }
 
-// add uses up a decision about the record that was being carried out.
+// add puts a record in doubt. If a decision to send it again was being carried out, that is used up.
 func (u *InDoubtRecords) add(id recordID, reason error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -163,9 +161,9 @@ func (u *InDoubtRecords) restoreDecisions(id recordID, used int) {
 	p.open = removeOffset(p.open, id.offset)
 }
 
-// decide adds a record that metadata list as in doubt, and reports whether to send it again: the operator requested
-// that so many times, used of which were carried out as far as the metadata know. A record that is no longer requested
-// can be requested again. A resend that a revoked task was to carry out stays pending.
+// decide puts a record of the metadata in doubt and reports whether to send it again: requested is how often the
+// operator's setting names it, used how often that was carried out according to the metadata. A record that the setting
+// does not name any more can be named again later. A resend that a revoked task has not finished stays pending.
 func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) (resend bool) {
 	u.mu.Lock()
 	decided := u.record(id) != nil && u.record(id).resending
@@ -205,7 +203,7 @@ func (u *InDoubtRecords) remove(id recordID) {
 	u.forget(id)
 }
 
-// cause returns why a record is in doubt, nil if it is not or will be sent all the same.
+// cause returns why a record is in doubt, nil if it is not or is sent again anyway.
 func (u *InDoubtRecords) cause(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -298,86 +296,4 @@ func (u *InDoubtRecords) names() (all, resent []string) {
 	}
 	slices.Sort(resent)
 	return all, resent
-}
-
-const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
-
-type inDoubtError struct {
-	error
-	all, resent []string
-}
-
-func (e *inDoubtError) Unwrap() error { return e.error }
-
-func (e *inDoubtError) Error() string {
-	them, names := "it", strings.Join(e.all, ",")
-	if len(e.all) > 1 {
-		them = "them"
-	}
-	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, "+
-		"or %s=%s to leave %s out",
-		e.error, them, sendSetting, names, them, skipSetting, names, them)
-	if len(e.resent) > 0 {
-		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before "+
-			"to have it sent once more", sendSetting, strings.Join(e.resent, ","))
-	}
-	return text
-}
-
-func (u *InDoubtRecords) withAdvice(err error) error {
-	if all, resent := u.names(); len(all) > 0 {
-		return &inDoubtError{err, all, resent}
-	}
-	return err
-}
-
-// decisions are records as a setting names them, TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
-type decisions map[topicPartition][]offsetRange
-
-func parseDecisions(setting string, names []string) (d decisions, err error) {
-	d = decisions{}
-	for _, name := range names {
-		tp, offsets, ok := parseDecision(name)
-		switch {
-		case name == "":
-		case !ok:
-			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
-		default:
-			d[tp] = append(d[tp], offsets)
-		}
-	}
-	return d, nil
-}
-
-func parseDecision(name string) (tp topicPartition, offsets offsetRange, ok bool) {
-	n := strings.LastIndexByte(name, '@')
-	if n < 0 {
-		return tp, offsets, false
-	}
-	dash := strings.LastIndexByte(name[:n], '-')
-	if dash <= 0 {
-		return tp, offsets, false
-	}
-	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
-	offsets, inOrder := parseOffsetRange(name[n+1:])
-	return topicPartition{name[:dash], int32(partition)}, offsets, inOrder && err == nil && partition >= 0
-}
-
-func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {
-	for _, s := range d[tp] {
-		if s.last >= from {
-			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
-		}
-	}
-	return all
-}
-
-func (d decisions) count(id recordID) int {
-	n := 0
-	for _, s := range d[id.topicPartition()] {
-		if s.first <= id.offset && id.offset <= s.last {
-			n++
-		}
-	}
-	return n
 }

@@ -35,7 +35,6 @@ func newLedger(d inDoubtLookup) ledger {
 
 func (l *ledger) apply(e event) effects { return e.apply(l) }
 
-// isDurable reports whether everything up to a sequence number is stored.
 func (l *ledger) isDurable(seq int) bool { return seq <= l.durableSeq }
 
 // event is something that happened to a task's records or partitions. The events are in recordevents.go,
@@ -112,8 +111,7 @@ func (e revoking) apply(l *ledger) (out effects) {
 	return out
 }
 
-// revoked ends partitions. Its effect is the settled offsets to commit, none if another member may own the partitions
-// already (lost).
+// revoked ends partitions. Effect: offsets to commit, unless another member may own them already (lost).
 type revoked struct {
 	partitions map[string][]int32
 	lost       bool

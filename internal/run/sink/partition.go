@@ -14,8 +14,7 @@ type partition struct {
 	bytes       int         // the sum of the items' bytes
 	lastSettled *kgo.Record // the last record that was removed from items, nil if none was
 	revoked     bool        // nothing of it is delivered or committed any more
-	// startedRows counts its rows in deliveries that have started and not ended, inFlightRows those in deliveries that
-	// were sent.
+	// startedRows counts its rows in started deliveries, inFlightRows those in deliveries that were sent.
 	startedRows, inFlightRows int
 	nextOffset                int64 // follows the last record that was read
 	maxStarted                int64 // the last offset of a started delivery, -1 for none
@@ -26,7 +25,6 @@ type partition struct {
 	toCheck   map[int64]bool
 }
 
-// commitState is the part of a partition that concerns its commits.
 type commitState struct {
 	committed              int64 // the group's offset: -1 for none, offsetUnknown until it was fetched
 	baseOffset             int64 // the least offset that metadata may still be stored with, -1 if unknown
@@ -51,7 +49,6 @@ func (c *commitEntry) text() string {
 	return c.metadata
 }
 
-// inheritedSettled reports whether an earlier task has settled an offset.
 func (p *partition) inheritedSettled(offset int64) bool {
 	n, _ := slices.BinarySearchFunc(p.inherited, offset+1, func(s stateRange, first int64) int {
 		return cmp.Compare(s.first, first)
@@ -64,7 +61,6 @@ func (p *partition) inheritedSettled(offset int64) bool {
 	return false
 }
 
-// advance removes the settled records at the beginning.
 func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {
@@ -114,8 +110,7 @@ type settledSet bool
 
 const (
 	allSettled settledSet = true
-	// sentOnly leaves out records that were settled without a request, such as ignored ones: a restart settles them in
-	// the same way.
+	// sentOnly leaves out records that were settled without a request, as a restart settles them, too.
 	sentOnly settledSet = false
 )
 

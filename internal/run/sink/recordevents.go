@@ -117,8 +117,7 @@ func (e rowsTransformed) apply(*ledger) (out effects) {
 	return out
 }
 
-// rowsSettled: a row of each item is settled; written means by a non-repeatable request. Effect: items whose remaining
-// rows are all rejected.
+// rowsSettled: a row of each item is settled, by a non-repeatable request if written. Effect: items for the DLQ.
 type rowsSettled struct {
 	items   []*item
 	written bool
@@ -166,8 +165,7 @@ func (e rowRejected) apply(*ledger) effects {
 	return effects{ok: item.readyForDLQ()}
 }
 
-// deadLetterStored: the dead letter of a record is stored, or there is no topic for it. Effect: number, the rows that
-// this settles.
+// deadLetterStored: a record's dead letter is stored, or not needed. Effect: number of rows that this settles.
 type deadLetterStored struct{ item *item }
 
 func (e deadLetterStored) apply(*ledger) (out effects) {

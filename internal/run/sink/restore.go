@@ -76,8 +76,8 @@ func (t *Task) readPriorProgress(tp topicPartition, next int64, stored kafka.Com
 	return priorProgress{metadata: meta}, nil
 }
 
-// metadataMismatch returns why the metadata cannot describe this log, "" if they do. It happens when a topic was created
-// again, was copied, or has lost records.
+// metadataMismatch returns why the metadata cannot describe this log, "" if they do. It happens when a topic was
+// created again, was copied, or has lost records.
 func metadataMismatch(meta metadata, next int64, stored kafka.CommitMetadata) (reason string) {
 	if _, read := meta.lastOffsets(next); stored.Moved == "" && stored.Text != "" && read >= stored.End {
 		return fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",
@@ -134,8 +134,7 @@ func (t *Task) mismatchedMetadata(tp topicPartition, next, last int64, meta meta
 	return valid, nil
 }
 
-// inDoubtCauses returns, by offset, why records are in doubt. Requests in flight are in doubt unless this process knows
-// their outcome.
+// inDoubtCauses returns, by offset, why records are in doubt: also requests in flight of unknown outcome.
 func (p priorProgress) inDoubtCauses() map[int64]error {
 	causes := map[int64]error{}
 	if !p.writtenHere {

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// resultHandler handles the results that the plugin has read from a response, one for each row of the delivery.
 type resultHandler struct {
 	*activeBatch
 	out      *outcome
@@ -18,8 +19,7 @@ type resultHandler struct {
 	// retryRows are encoded again with retryHints, checkRows are checked.
 	retryRows, checkRows []uint32
 	retryHints           []wit.Hint
-	// backoff adds a pause before rows are sent again, of minWait at least. noProgress counts how often a row was
-	// returned without progress.
+	// backoff delays repeated rows by minWait or more; noProgress counts how often a row came without progress.
 	backoff     bool
 	checkTiming checkTiming
 	minWait     time.Duration
@@ -27,8 +27,8 @@ type resultHandler struct {
 	failure     error
 }
 
-// handleResults applies all results before it returns the first failure: what is written stays settled and what is in
-// doubt is recorded, whatever the other results.
+// handleResults applies all results before it returns the first failure: what is written stays settled, and what is in
+// doubt is recorded. It returns the deliveries that repeat or check rows.
 func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []wit.RowResult, response wit.Response,
 	noAnswer *transport.NoResponseError) ([]delivery, error) {
 	t := w.task
@@ -74,7 +74,8 @@ func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
 		}
 	case result.Rejected != nil:
-		if retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status, g.noAnswer); !g.addFailure(err) &&
+		if retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status,
+			g.noAnswer); !g.addFailure(err) &&
 			retry {
 			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
 		}
@@ -140,8 +141,9 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 	return nil
 }
 
-// handleRejected decides about a rejected row: an error fails the task, retry sends it again; otherwise it gets a dead
-// letter or is in doubt.
+// handleRejected decides about a row that the service has rejected. retry sends it again; an error fails the task;
+// otherwise the row gets a dead letter or is in doubt. The order of the cases matters: first whether it may have been
+// written, then whether a retry can help.
 func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error, status uint16,
 	noAnswer *transport.NoResponseError) (retry bool, err error) {
 	t, item := w.task, w.batch.items[row]
@@ -151,7 +153,7 @@ func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 		w.markInDoubt(row, noAnswer)
 		return false, nil
 	case noAnswer != nil:
-		// P19: it may have been written, so it is neither sent again nor rejected.
+		// It may have been written: sending it again could create a second entity (RATIONALE.md P19).
 		t.count.errors.Add()
 		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, pluginErr))
 		return false, nil
@@ -178,15 +180,14 @@ func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 	return false, nil
 }
 
-// provesNotWritten reports whether a response proves that a row was not written, by its status or, in a successful
-// response, by what the plugin read. A transient error is no proof.
+// provesNotWritten reports whether a row was certainly not written, by the status or by what the plugin has read.
 func provesNotWritten(f *wit.Error, status uint16) bool {
 	success := status >= 200 && status <= 299
 	return wit.IsRejection(status) || success && f.Kind != wit.ErrorTransient
 }
 
-// isRetriable reports whether a rejected row may be sent again. For non-repeatable requests an HTTP status does not
-// suffice: only a message code of the service or a proven rejection does.
+// isRetriable reports whether a rejected row may be sent again. For a non-repeatable request an HTTP status does not
+// suffice: only a message code of the service or a proof that it was not written does.
 func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retry) bool {
 	if j.Request.Repeatable {
 		return isRetriable(f, retry)
@@ -194,7 +195,7 @@ func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.ErrorTransient && provesNotWritten(f, status)
 }
 
-// shouldReencode: the plugin states by a retry that the row was not written, whatever the status.
+// shouldReencode decides about a row to write again. The plugin vouches that it was not written, whatever the status.
 func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
 	error) {
 	t, item := w.task, w.batch.items[row]
@@ -219,7 +220,7 @@ func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noA
 	return false, nil
 }
 
-// repeatsWithoutProgress counts an earlier hint, or a second one, as no progress.
+// repeatsWithoutProgress counts a row's repetitions without an error. A second one with a new hint is progress.
 func (w *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
 	state := &w.rowStates[row]
 	if r.Error != nil || state.repeats == 1 && r.Hint != state.hint {

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -62,7 +63,12 @@ func (w *activeBatch) countFailure(row uint32, pluginErr *wit.Error) bool {
 		w.task.o.Retry.Allows(time.Since(state.failedSince))
 }
 
-// isCallError reports whether an error is not the row's: the next row would fail as well.
+func isTransient(err error) bool {
+	var pluginErr *wit.Error
+	return errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorTransient
+}
+
+// isCallError reports whether an error is not about the row, so that the next row would fail as well.
 func isCallError(f *wit.Error) bool {
 	return f.Kind == wit.ErrorUnauthorized || f.Kind == wit.ErrorConfig || f.Kind == wit.ErrorIncompatible ||
 		f.Kind == wit.ErrorInternal

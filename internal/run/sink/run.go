@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// Run writes until ctx ends, then waits for requests in flight, commits and returns nil; likewise after [Task.Finish].
-// An error is the task's, and names the record that caused it. What was settled in order is committed in any case.
+// Run writes records until ctx ends, or [Task.Finish] is done. Then it waits for requests in flight, commits what is
+// settled and returns nil. An error names the record that caused it.
 func (t *Task) Run(ctx context.Context) (err error) {
 	if t.send, err = parseDecisions(sendSetting, t.o.Send); err != nil {
 		return err

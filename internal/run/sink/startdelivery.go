@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// startDeliveries sends as many deliveries at the same time as Options.InFlight permits.
+// startDeliveries keeps Options.InFlight deliveries in flight.
 func (d *dispatcher) startDeliveries() {
 	for d.inFlight < d.task.o.InFlight {
 		lane := d.nextDelivery()
@@ -37,8 +37,7 @@ func (d *dispatcher) startDeliveries() {
 // announcedRowsPerSlot bounds the rows announced for each request slot; after a kill all of them are in doubt.
 const announcedRowsPerSlot = 3
 
-// nextDelivery announces a non-repeatable delivery together with those that follow it. Earlier ones that return to the
-// queue precede them.
+// nextDelivery announces a non-repeatable delivery with those that follow it, and returns the first to send.
 func (d *dispatcher) nextDelivery() *lane {
 	d.retractAll()
 	if len(d.announced) > 0 {
@@ -94,8 +93,7 @@ func (d *dispatcher) retractAll() {
 	}
 }
 
-// retract returns announced, unsent lanes to the queue: those whose next delivery belongs to the batch, all if it is
-// nil.
+// retract returns announced lanes to the queue: those of a batch, all if it is nil.
 func (d *dispatcher) retract(active *activeBatch) {
 	d.announced = slices.DeleteFunc(d.announced, func(l *lane) bool {
 		delivery := &l.deliveries[0]
@@ -134,7 +132,6 @@ func (d *dispatcher) skip(l *lane) {
 	d.onDelivered(l, nil, nil)
 }
 
-// abandonLane drops all deliveries of a lane: a restart writes their rows.
 func (d *dispatcher) abandonLane(lane *lane) {
 	d.queue.discard(lane)
 	for _, j := range lane.deliveries {
@@ -236,7 +233,6 @@ func (d *dispatcher) split(lane *lane) {
 	d.reencodeFirst(lane, rows[:len(rows)/2], rows[len(rows)/2:])
 }
 
-// reencodeFirst replaces the next delivery of a lane by deliveries for parts of its rows.
 func (d *dispatcher) reencodeFirst(lane *lane, parts ...[]uint32) {
 	active := lane.deliveries[0].active
 	var deliveries []delivery
@@ -273,6 +269,7 @@ func (d *dispatcher) rowsBeforeEnd(delivery *delivery) []uint32 {
 		afterFailure := d.firstFailure != nil && !d.firstFailure.readBefore(delivery.active, row)
 		afterUncheckable := d.firstUncheckable != nil && !d.firstUncheckable.readBefore(delivery.active, row) &&
 			delivery.active.rowStates[row].inDoubt == nil
-		return (afterFailure || afterUncheckable) && !d.task.tracker.check(delivery.active.batch.items[row], (*item).partiallyWritten)
+		return (afterFailure || afterUncheckable) && !d.task.tracker.check(delivery.active.batch.items[row],
+			(*item).partiallyWritten)
 	})
 }

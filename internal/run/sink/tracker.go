@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// offsetTracker is a task's ledger for all of its goroutines: stages, deliveries and the group's callbacks.
+// offsetTracker shares a task's [ledger] among its goroutines: encodings, deliveries and the group's callbacks.
 type offsetTracker struct {
 	mu                sync.Mutex
 	ledger            ledger
@@ -139,8 +139,7 @@ func (a *offsetTracker) rebalances(committed func(topic string, partition int32,
 	}
 }
 
-// revoke ends partitions: it waits for deliveries in flight as long as ctx lasts, and returns the settled offsets to
-// commit.
+// revoke ends partitions: it waits for deliveries in flight until ctx ends, and returns the settled offsets to commit.
 func (a *offsetTracker) revoke(ctx context.Context, partitions map[string][]int32) kafka.Offsets {
 	var affected []*partition
 	a.apply(revoking{partitions})
@@ -161,6 +160,7 @@ func (a *offsetTracker) metadata(topic string, n int32, next int64) (text string
 	return out.text, out.ok
 }
 
+// withCommitted adds to the error of a record what is committed of its partition.
 func (a *offsetTracker) withCommitted(err error) error {
 	var e *recordError
 	if !errors.As(err, &e) || isInDoubt(err) {
@@ -181,10 +181,10 @@ func (a *offsetTracker) withCommitted(err error) error {
 		"there on%s", err, partition.tp.topic, partition.tp.partition, partition.committed, exception)
 }
 
-// RevokedPartitions keeps what the tasks of a connector in this process have settled of revoked partitions before it
-// could be committed: when a group's coordinator cannot be reached, its members lose their partitions although no other
-// member owns them. A partition that comes back to one of the tasks continues after what was settled. The zero value is
-// ready to use.
+// RevokedPartitions remembers what the tasks of a connector in this process have settled of revoked partitions but
+// could not commit: if the group's coordinator cannot be reached, members lose their partitions although no other
+// member owns them. A task that gets such a partition back continues after the settled records. The zero value is ready
+// to use.
 type RevokedPartitions struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]revokedPartition
@@ -214,9 +214,10 @@ func (s *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition 
 	return nil
 }
 
-// resume waits for the deliveries in flight and returns the settled offsets from next on, the committed offset (-1 for
-// none): nothing if next is before an offset that was committed here, because then a user has reset the offset. last
-// reports whether metadata was stored last by this process, so that the outcome of the requests in it is known.
+// resume waits for the deliveries in flight of the partition's last owner in this process, and returns the settled
+// offsets from next on, the committed offset (-1 for none). If next is before an offset that was committed here, a user
+// has reset it, and nothing counts as settled. writtenHere reports that this process stored the metadata last and knows
+// the outcome of the requests in them.
 func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
 	metadata string) (settled []offsetRange,
 	writtenHere bool) {

@@ -10,8 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// UnmatchedTopics compares the topics that records have after the transforms with those that the plugin accepts, and
-// logs what does not match. The tasks of a connector share it, because each of them reads some topics.
+// UnmatchedTopics detects a wrong topic in a setting: it compares the topics that records have after the transforms
+// with those that the plugin accepts, and logs mismatches. The tasks of a connector share it, because each reads some
+// topics.
 type UnmatchedTopics struct {
 	// Settings has the setting that names a topic, by topic.
 	Settings map[string]string
@@ -26,7 +27,7 @@ type UnmatchedTopics struct {
 
 const maxTopics = 1000
 
-// observe checks the topics of rows after the transforms, one row for each item; accepted are the plugin's topics.
+// observe checks the topics of transformed rows, one for each item. accepted are the plugin's topics.
 func (r *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
 	if r == nil || len(accepted) == 0 {
 		return
