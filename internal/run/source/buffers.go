@@ -8,7 +8,7 @@ import (
 )
 
 // Buffers owns the memory of all chunks of a worker while they are in flight. Each feed has [reservedChunks] of its
-// own, which is enough to make progress, and more as long as other feeds leave some. It is safe for concurrent use.
+// own, which suffice to make progress, and may use shared ones. It is safe for concurrent use.
 type Buffers struct {
 	sharedTokens chan struct{}
 
@@ -81,7 +81,7 @@ func (f *feed) acquireChunk(ctx context.Context, source *origin) (chunk *chunk, 
 	return chunk, nil
 }
 
-// releaseChunk does not reuse the memory of a failed feed: its records may still be in flight.
+// releaseChunk does not reuse the memory of a failed feed, because its records may still be in flight.
 func (f *feed) releaseChunk(chunk *chunk) {
 	f.task.o.Metrics.Batches.AddActive(-chunk.inFlight)
 	chunk.inFlight = 0

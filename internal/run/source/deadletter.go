@@ -56,8 +56,8 @@ func (p *page) rawToDLQ(rowErr *wit.RowError) {
 				Partition: -1, Timestamp: -1, Failure: failure}))})
 }
 
-// rowToDLQ makes a dead letter of a row that failed in whole or in part, as it was before the transforms; at is its
-// place in the chunk, number its index in the page.
+// rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. at is its
+// position in the chunk, number its index in the page.
 func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, at, number uint32, stage task.ErrorStage,
 	parts task.RowSubset,
 	cause error) error {

@@ -47,8 +47,8 @@ func (f *feed) produceOne(chunk *chunk) error {
 	return nil
 }
 
-// runSettle is the last stage: it waits for the acknowledgements in order and releases the chunks. A chunk that an
-// earlier stage failed on fails the feed here, when all before it are acknowledged.
+// runSettle is the last stage: it waits for the acknowledgements in order and releases the chunks. If an earlier stage
+// has failed on a chunk, the feed fails here, when all previous chunks are acknowledged.
 func (f *feed) runSettle() {
 	for c := range f.pipeline.sent {
 		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling",

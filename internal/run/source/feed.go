@@ -18,20 +18,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// feed is one running feed. Four goroutines, started and ended by run, pass its rows on as chunks, so that memory does
-// not depend on the size of pages: read (fetch and decode), transform (with the converters), produce, settle.
+// feed is a part of a source that is read on its own, such as an entity set. Four goroutines, started and ended by run,
+// pass its rows on as chunks, so that memory does not depend on the size of pages: read (fetch and decode), transform
+// (with the converters), produce, settle.
 type feed struct {
 	task      *Task
 	name      string
 	log       *slog.Logger
-	partition []wit.OffsetEntry // the same in every version of the plugin
-	opened    *openedVersion    // reading changes it between pages
-	index     uint32
-	position  position                    // where reading continues; it is ahead of what is acknowledged
+	partition []wit.OffsetEntry           // the same in every version of the plugin
 	readStage func(context.Context) error // [feed.read], or reads dead letters
-	pageStart []wit.OffsetEntry           // the offset before the current page
-	// identifies the previous page if more was to follow, see [page.checkProgress]
-	lastPage      string
+	readState
 	pipeline      *pipeline
 	status        *feedStatus
 	notifications *notificationQueue
@@ -39,7 +35,16 @@ type feed struct {
 	mu          sync.Mutex
 	boundary    []wit.OffsetEntry // the offset at the last page boundary, for checking other versions
 	fingerprint string
-	replacement *feed // has taken the feed's place
+	replacement *feed // has replaced this feed, which started over
+}
+
+// readState belongs to the read stage.
+type readState struct {
+	opened    *openedVersion    // changes between pages only
+	index     uint32            // of the feed in opened
+	position  position          // where reading continues; it is ahead of what is acknowledged
+	pageStart []wit.OffsetEntry // the offset before the current page
+	lastPage  string            // identifies the previous page if more was to follow, see [page.checkProgress]
 }
 
 // pipeline connects the stages: each chunk is in one channel or with one stage. The cause of ctx is the feed's error.
@@ -70,16 +75,17 @@ type feedStatus struct {
 }
 
 func emptyFeed(t *Task, o *openedVersion) *feed {
-	return &feed{task: t, opened: o, pipeline: &pipeline{}, status: &feedStatus{},
+	return &feed{task: t, readState: readState{opened: o}, pipeline: &pipeline{}, status: &feedStatus{},
 		notifications: &notificationQueue{signal: guard.NewBell()}}
 }
 
-// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those to produce: they accumulate
-// during the commit of a transaction.
+// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those that wait for the producer,
+// for example during the commit of a transaction.
 const chunks, convertedChunks = 16, 8
 
 var errStopped = errors.New("the stop took too long")
 
+// newFeed creates a feed that continues from its stored offset.
 func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32) (*feed, error) {
 	spec := &opened.feeds[index]
 	feed := emptyFeed(t, opened)
@@ -99,7 +105,8 @@ func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32)
 	return feed, nil
 }
 
-// resume validates a stored offset: it must match the feed's fingerprint (P7), and the plugin must accept it.
+// resume returns the position in a stored offset. An offset of another query would silently continue that one, so its
+// fingerprint must match the feed's (RATIONALE.md P7). The plugin must accept it, too.
 func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed, stored []wit.OffsetEntry) (p position,
 	subscription string, err error) {
 	p, fingerprint, subscription, err := parsePosition(stored)
@@ -114,6 +121,7 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 	if fingerprint == nil {
 		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", spec.Name)
 	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
+		// the usual case
 	} else if spec.OnMismatch == wit.MismatchReload {
 		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", spec.Name, "changed",
 			changed)

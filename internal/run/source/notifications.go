@@ -20,41 +20,42 @@ const (
 	maxRepeats       = 1_000
 )
 
-// notificationQueue holds the notifications of a feed (P9). The feed's lock guards all fields but signal and
-// subscriptionDigest.
+// notificationQueue holds the notifications of a feed until Kafka has the rows that they announce: a notification may
+// be lost or sent twice (RATIONALE.md P9). The feed's lock guards all fields but signal and subscriptionDigest.
 type notificationQueue struct {
 	pending    triggerQueue
 	processing []*trigger // those whose rows are being read or sent, in order
-	// byIdent has the notifications that are pending or processing, processed the last ones that were acknowledged, in
-	// the order of recent.
+	// byIdent has the pending and processing notifications, processed the last acknowledged ones, in the order of
+	// recent.
 	byIdent        map[string]*trigger
 	processed      map[string]bool
 	recent         []string
 	overflowLogged bool
 	snapshots      []string
 	signal         guard.Bell // ends the feed's wait
-	// subscriptionDigest identifies the subscriptions before the last request, which notify of everything after it. It
-	// is stored with the offset: if a start finds others, the feed is read once more. Reading changes it.
+	// subscriptionDigest identifies the subscriptions before the last request, which report everything after it. It is
+	// stored with the offset: if the subscriptions differ at a start, the feed is read once more. Only reading changes
+	// it.
 	subscriptionDigest string
 	currentDigest      string // of the current subscriptions, empty without any
 }
 
-// trigger is what one or several notifications request.
+// trigger is a reason to read the feed, from one or several notifications.
 type trigger struct {
 	token              string
 	idents             []string
 	done               chan struct{} // closed when it was processed; senders wait for it
 	subscriptionDigest string        // replaces the queue's when the trigger is read, unless it is empty
-	// repeated: it was processed and is read again, not before notBefore. The second response is final, because plugins
-	// have no memory between pages and would repeat it for ever.
+	// repeated means that it was processed and is read again, not before notBefore. The second response is final,
+	// because plugins have no memory between pages and would repeat it for ever.
 	repeated  bool
 	notBefore time.Time
 }
 
 func (w *trigger) due() bool { return !w.repeated || !time.Now().Before(w.notBefore) }
 
-// triggerQueue is a queue of triggers. Apart from addFirst, the cost of a call grows only with the number of repeated
-// ones.
+// triggerQueue is a queue of triggers. The cost of its methods, except addFirst, grows only with the number of repeated
+// triggers.
 type triggerQueue struct {
 	list     []*trigger
 	byToken  map[string]*trigger // the last trigger of each token, which new notifications join
@@ -85,7 +86,7 @@ func (q *triggerQueue) index(w *trigger) {
 	}
 }
 
-// join returns the trigger of a token, which is not delayed any more; nil if there is none.
+// join returns the pending trigger of a token, nil for none, and ends its delay.
 func (q *triggerQueue) join(token string) *trigger {
 	w := q.byToken[token]
 	if w != nil && w.repeated {
@@ -119,7 +120,7 @@ func (q *triggerQueue) pop() *trigger {
 	return w
 }
 
-// enqueue adds a notification. served is closed when its rows are in Kafka; nil if they are or the sender need not
+// enqueue adds a notification. processed is closed when its rows are in Kafka; nil if they are, or the sender need not
 // wait.
 func (f *feed) enqueue(w *wit.Trigger) (processed <-chan struct{}, err error) {
 	f = f.lockCurrent()
@@ -199,7 +200,7 @@ func (f *feed) nextTrigger() (token string, found bool) {
 	return next.token, true
 }
 
-// scheduleRepeat repeats the current trigger after a while, once. Its sender need not wait.
+// scheduleRepeat repeats the current trigger after a while, once. Its sender does not wait for that.
 func (f *feed) scheduleRepeat(wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -220,8 +221,7 @@ func (f *feed) scheduleRepeat(wait time.Duration) {
 		notBefore: time.Now().Add(min(wait, maxRepeatDelay))})
 }
 
-// markReading notes that the pages of the last trigger are read from now on. nextTrigger does not do that, because a
-// snapshot may precede them.
+// markReading is called when the pages of the last trigger are read: a snapshot may precede them.
 func (f *feed) markReading() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -246,8 +246,7 @@ func (f *feed) hasDueTrigger() bool {
 }
 
 // ackProcessed acknowledges triggers when Kafka has their rows and offsets: a transaction may be rejected long after
-// the rows were sent, and the feed that starts over reads them again. Unless many are processed or none is pending, it
-// leaves that to the next call.
+// the rows were sent, and then the feed reads them again. While more triggers are pending, it waits for a batch.
 func (f *feed) ackProcessed(ctx context.Context) error {
 	f.mu.Lock()
 	n := len(f.notifications.processing)

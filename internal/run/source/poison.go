@@ -18,10 +18,12 @@ const (
 	searchSteps    = 256
 )
 
-// bisection finds the rows of a page that trap the plugin (P32). The page is requested again and decoded there in
-// smaller pieces, finally byte by byte; then the row of that byte is skipped.
+// bisection finds the rows of a page that trap the plugin, so that they can be skipped instead of stopping the
+// connector for ever (RATIONALE.md P32). The page is requested again and decoded there in smaller pieces, finally byte
+// by byte; then the row of that byte is skipped.
 type bisection struct {
-	// tries counts all attempts, since those for the current row, moved how often the page answered differently.
+	// tries counts all attempts, sinceFound those for the current row, pageChanges how often the page answered
+	// differently.
 	tries, sinceFound, pageChanges int
 	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
 	from, to, step int64
@@ -30,7 +32,7 @@ type bisection struct {
 
 // poisonRow is a row that traps the plugin.
 type poisonRow struct {
-	// at is the byte that trapped it, before the digest of the rows before, whose bytes may differ in each response.
+	// at is the byte that trapped it, before the digest of the preceding rows: their bytes may differ in each response.
 	at     int64
 	before digest
 	trap   *plugin.Trap
@@ -51,8 +53,9 @@ func (t *trapError) Unwrap() error { return t.trap }
 func (s *bisection) narrow(t *trapError) bool {
 	size := t.to - t.from
 	n := len(s.rows)
-	short := n > 0 && t.from < s.rows[n-1].at // before a row that was to be skipped
-	if s.sinceFound++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
+	changed := n > 0 && t.from < s.rows[n-1].at // before a row that is skipped
+	outside := s.from < s.to && (t.from < s.from || t.to > s.to)
+	if s.sinceFound++; changed || outside {
 		s.restart()
 		n = 0
 	}

@@ -20,7 +20,7 @@ type Replay struct {
 	// Partition is where the progress is stored.
 	Partition []wit.OffsetEntry
 	// Next returns some letters and the offset after them; no letters means the end. It is called when the previous
-	// ones are acknowledged and stored. Unreadable documents must not be among them.
+	// ones are acknowledged and stored. It must leave out unreadable documents.
 	Next func(ctx context.Context, unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry,
 		err error)
 }
@@ -29,8 +29,8 @@ type Replay struct {
 // error is that of opening the plugin.
 type UnreadableReason func(context.Context, *task.DeadLetter) (why string, err error)
 
-// Replay sends dead letters through the transforms and converters, documents through the plugin before. Letters that
-// fail again go back to DeadLetters. It returns when all is acknowledged and the offset is stored.
+// Replay sends dead letters through the transforms and converters, documents through the plugin first. Those that
+// fail again return to DeadLetters. It ends when all is acknowledged and the offset is stored.
 func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.PrepareOffsets(ctx, 1); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.Dead
 	return nil
 }
 
-// fill makes the rows of a letter. An unreadable letter is written again as it is.
+// fill decodes the rows of a letter. An unreadable letter is written again unchanged.
 func (r *replayReader) fill(ctx context.Context, page *page) error {
 	read := r.decodeRow
 	if page.origin.replayed.IsDocument {
@@ -134,8 +134,8 @@ func (r *replayReader) fill(ctx context.Context, page *page) error {
 	return nil
 }
 
-// isLetterError reports whether an error is the letter's, so that others can be read all the same. Otherwise it is the
-// service's, the plugin's as a whole, or transient.
+// isLetterError reports whether an error concerns only the letter. Otherwise it is the service's, the plugin's as a
+// whole, or transient.
 func isLetterError(err error, document bool) bool {
 	var pluginErr *wit.Error
 	var trap *plugin.Trap
@@ -150,7 +150,7 @@ func isLetterError(err error, document bool) bool {
 	switch pluginErr.Kind {
 	case wit.ErrorData, wit.ErrorUnsupported:
 		return true
-	// A linked resource may be deleted, a document may violate the plugin's assumptions, and the plugin was just opened
+	// A linked entity may be deleted, a document may violate the plugin's assumptions, and the plugin was just opened
 	// for these letters.
 	case wit.ErrorNotFound, wit.ErrorGone, wit.ErrorInternal, wit.ErrorStale:
 		return document

@@ -18,8 +18,8 @@ import (
 // subscriptionInterval is how often a subscription is checked: it does not expire, but an administrator may delete it.
 const subscriptionInterval = 10 * time.Minute
 
-// listen opens the endpoints of the feeds that subscribe, and then subscribes: later changes are notified, earlier ones
-// are read. close ends both.
+// listen opens the notification endpoints of the feeds that subscribe, and then subscribes, so that later changes are
+// notified and earlier ones are read. close ends both.
 func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	var closers []func()
 	close = func() {
@@ -63,7 +63,7 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	return close, nil
 }
 
-// subscribe subscribes a feed under an address. created means that the plugin had to change something at the service.
+// subscribe subscribes a feed under an address. created means that the plugin has changed something at the service.
 func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptions string, created bool, err error) {
 	for retried := 0; ; retried++ {
 		opened := t.plugin.Opened()
@@ -135,6 +135,7 @@ func (t *Task) watchSubscription(ctx context.Context, feed *feed, address, subsc
 	}
 }
 
+// handleNotification has the plugin interpret a notification, and waits for its rows if the plugin requests that.
 func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification) error {
 	if ended.Err() != nil {
 		return notify.ErrBusy
@@ -183,8 +184,8 @@ func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification
 	return nil
 }
 
-// onSubscribed records the subscriptions of a feed. With reread they did not cover the time since the last request: the
-// feed is read once more, and until that is stored, a restart detects it again.
+// onSubscribed records the subscriptions of a feed. reread means that they may have missed changes: the feed is read
+// once more, and until that is stored, a restart detects it again.
 func (f *feed) onSubscribed(subscriptions string, reread bool) {
 	f = f.lockCurrent()
 	defer f.mu.Unlock()

@@ -31,7 +31,7 @@ type Task struct {
 	mu    sync.Mutex
 	feeds []*feed
 
-	// idleMu is held while [Options.OnIdle], or what it returned, is called; mu may be locked under it.
+	// idleMu is locked while [Options.OnIdle], or the function that it returned, is called; mu may be locked under it.
 	idleMu    sync.Mutex
 	idleFeeds int    // that wait for their next poll
 	endIdle   func() // returned by OnIdle
@@ -65,20 +65,18 @@ func NewTask(o Options) *Task {
 }
 
 // Run reads until ctx ends, then waits for acknowledgements, stores offsets and returns nil. With Once it returns nil
-// when every feed has caught up and is acknowledged. An error is the task's; it names the feed and, if there is one,
-// the request and the row. Offsets of what was acknowledged are stored in any case.
+// when every feed has caught up and is acknowledged. An error names the feed and, if possible, the request and the row.
+// The offsets of acknowledged rows are stored in any case.
 func (t *Task) Run(ctx context.Context) error {
-	if err := t.start(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+	err := t.start(ctx)
+	var stopListening func()
+	if err == nil {
+		stopListening, err = t.listen(ctx)
 	}
-	stopListening, err := t.listen(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	defer stopListening()

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// transformStage belongs to its stage's goroutine.
+// transformStage runs the transforms and converters of a feed. It belongs to its stage's goroutine.
 type transformStage struct {
 	feed             *feed
 	chain            Chain
@@ -32,7 +32,7 @@ type transformStage struct {
 	row              splitRow
 }
 
-// splitRow is the input row whose output rows are being converted; err is the first error.
+// splitRow is the input row whose output rows are being converted. err is its first error.
 type splitRow struct {
 	at       uint32
 	parts    uint32
@@ -93,38 +93,16 @@ func (f *feed) runTransform(stage *transformStage) {
 func (s *transformStage) process(ctx context.Context, chunk *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	for i := range chunk.batch.Rows {
-		chunk.batch.Rows[i].RowIndex = uint32(i) // unique, unlike the plugin's: a dead letter is of one row
+		chunk.batch.Rows[i].RowIndex = uint32(i) // unique, unlike the plugin's: a dead letter has one row
 	}
 	s.feed.task.o.Observer.Observe(s.feed.task.o.Task, s.feed.name, &chunk.batch)
 	if s.chain != nil && len(chunk.batch.Rows) > 0 {
-		workCtx, endTransform := s.feed.task.count.transform.Track(ctx)
-		span := chunk.origin.span.StartChild("transform", tracing.Internal)
-		rowErrors, err := s.feed.task.o.Retry.Transform(workCtx, s.chain.Apply, &chunk.batch, func(failure error) {
-			s.feed.task.count.errors.Add()
-			s.feed.task.o.Metrics.Retries.Add(1)
-			s.feed.log.Warn("transforms failed and are tried again", "page", chunk.origin.request, "error", failure)
-		})
-		endTransform()
-		span.SetInt("culvert.rows", int64(len(chunk.batch.Rows)))
-		span.End(err)
-		if err != nil {
-			return fmt.Errorf("%s: transforms: %w", chunk.origin.request, err)
-		}
-		for i := range rowErrors {
-			err := s.rejectRow(ctx, chunk, rowErrors[i].RowIndex, task.StageTransforms,
-				task.RowError{Row: &rowErrors[i]})
-			if err != nil {
-				return err
-			}
+		if err := s.applyChain(ctx, chunk); err != nil {
+			return err
 		}
 	}
-	if deadLetter := chunk.origin.replayed; deadLetter != nil && !deadLetter.Rows.IsAll() && len(chunk.batch.Rows) > 0 {
-		if err := deadLetter.Rows.CheckTotal(uint32(len(chunk.batch.Rows))); err != nil {
-			if err := s.rejectRow(ctx, chunk, chunk.batch.Rows[0].RowIndex, task.StageTransforms, err); err != nil {
-				return err
-			}
-			chunk.batch.Rows = chunk.batch.Rows[:0]
-		}
+	if err := s.checkReplayed(ctx, chunk); err != nil {
+		return err
 	}
 	s.feed.task.count.convert.Start()
 	defer s.feed.task.count.convert.Stop()
@@ -136,6 +114,48 @@ func (s *transformStage) process(ctx context.Context, chunk *chunk) error {
 	return nil
 }
 
+func (s *transformStage) applyChain(ctx context.Context, chunk *chunk) error {
+	workCtx, endTransform := s.feed.task.count.transform.Track(ctx)
+	span := chunk.origin.span.StartChild("transform", tracing.Internal)
+	rowErrors, err := s.feed.task.o.Retry.Transform(workCtx, s.chain.Apply, &chunk.batch, func(failure error) {
+		s.feed.task.count.errors.Add()
+		s.feed.task.o.Metrics.Retries.Add(1)
+		s.feed.log.Warn("transforms failed and are tried again", "page", chunk.origin.request, "error", failure)
+	})
+	endTransform()
+	span.SetInt("culvert.rows", int64(len(chunk.batch.Rows)))
+	span.End(err)
+	if err != nil {
+		return fmt.Errorf("%s: transforms: %w", chunk.origin.request, err)
+	}
+	for i := range rowErrors {
+		err := s.rejectRow(ctx, chunk, rowErrors[i].RowIndex, task.StageTransforms,
+			task.RowError{Row: &rowErrors[i]})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkReplayed rejects a replayed row of which the transforms make another number of rows than before: it is unknown
+// then which of them were delivered.
+func (s *transformStage) checkReplayed(ctx context.Context, chunk *chunk) error {
+	replayed := chunk.origin.replayed
+	if replayed == nil || replayed.Rows.IsAll() || len(chunk.batch.Rows) == 0 {
+		return nil
+	}
+	err := replayed.Rows.CheckTotal(uint32(len(chunk.batch.Rows)))
+	if err == nil {
+		return nil
+	}
+	if err := s.rejectRow(ctx, chunk, chunk.batch.Rows[0].RowIndex, task.StageTransforms, err); err != nil {
+		return err
+	}
+	chunk.batch.Rows = chunk.batch.Rows[:0]
+	return nil
+}
+
 func (c *chunk) pageRow(at uint32) uint32 {
 	if int(at) < len(c.origins) {
 		return c.origins[at]
@@ -143,7 +163,7 @@ func (c *chunk) pageRow(at uint32) uint32 {
 	return at
 }
 
-// countRowError fails the task for a row or counts it as skipped.
+// countRowError counts a row as skipped, or returns the task's error.
 func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	t, row := s.feed.task, c.pageRow(at)
 	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
@@ -164,7 +184,7 @@ func (s *transformStage) rejectRow(ctx context.Context, chunk *chunk, at uint32,
 	return s.rowToDLQ(ctx, chunk, at, chunk.pageRow(at), stage, parts, err)
 }
 
-// startRow ends the previous input row, with a dead letter of its failed output rows, and starts another one.
+// startRow starts another input row. The previous one gets a dead letter of its failed output rows.
 func (s *transformStage) startRow(ctx context.Context, chunk *chunk, at uint32) error {
 	w := s.row
 	s.row = splitRow{at: at}
@@ -223,8 +243,8 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 	return s.startRow(ctx, chunk, 0)
 }
 
-// flushEarly bounds the output of a chunk: a few bytes of a plugin may become any amount, such as small rows with a
-// large schema each. Chunks always become free again, because reading holds two at most.
+// flushEarly sends what a chunk has so far, to bound its output: a few bytes of a plugin may become many, such as small
+// rows with a large schema each. There is always a free chunk, because reading needs two at most.
 func (s *transformStage) flushEarly(ctx context.Context, chunk *chunk) error {
 	part, err := s.feed.acquireChunk(ctx, chunk.origin)
 	if err != nil {
@@ -245,7 +265,7 @@ func (s *transformStage) flushEarly(ctx context.Context, chunk *chunk) error {
 	return nil
 }
 
-// ensureTopic checks a topic once. Its error is not the row's, so it is never tolerated.
+// ensureTopic makes sure once that a topic exists. Its error concerns all rows, so it is never tolerated.
 func (s *transformStage) ensureTopic(ctx context.Context, topic string) error {
 	if s.topics[topic] {
 		return nil
@@ -326,7 +346,7 @@ func headersTooLarge() error {
 
 func (s *transformStage) buildRecords(rows, chunk *chunk) {
 	chunk.produced = s.feed.pipeline.output.NewBatch()
-	carries := chunk.origin.traceHeader.Key != "" // a row's own header takes precedence
+	traced := chunk.origin.traceHeader.Key != ""
 	for i := range s.spans {
 		span := &s.spans[i]
 		row := &rows.batch.Rows[span.row]
@@ -342,10 +362,10 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 			r.Value = chunk.out[span.value:span.valueEnd:span.valueEnd]
 		}
 		headers := s.headers[span.headers : span.headers+span.headerCount]
-		carries := carries && !slices.ContainsFunc(headers,
-			func(h headerSpan) bool { return tracing.IsTraceHeader(h.name) })
+		hasOwnTrace := slices.ContainsFunc(headers, func(h headerSpan) bool { return tracing.IsTraceHeader(h.name) })
+		addTrace := traced && !hasOwnTrace
 		count := len(headers)
-		if carries {
+		if addTrace {
 			count++
 		}
 		if count > 0 {
@@ -356,7 +376,7 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 					r.Headers[n].Value = chunk.out[h.start:h.end:h.end]
 				}
 			}
-			if carries {
+			if addTrace {
 				r.Headers[count-1] = chunk.origin.traceHeader
 			}
 		}

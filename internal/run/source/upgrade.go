@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// upgrade switches to another version of the plugin at a page boundary if one is opened and fits.
+// upgrade switches to another version of the plugin if one is opened and compatible.
 func (f *feed) upgrade(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.UpgradeIfOpened)
 }
@@ -96,7 +96,7 @@ func (f *feed) switchTo(ctx context.Context, opened *openedVersion) error {
 	return nil
 }
 
-// changeFingerprint adopts the fingerprint of another query for the offsets from now on. The plugin decides whether the
+// changeFingerprint stores the fingerprint of another query with the following offsets. The plugin decides whether the
 // previous offset remains valid.
 func (f *feed) changeFingerprint(spec *wit.Feed) {
 	f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), spec.Fingerprint),
@@ -117,8 +117,8 @@ func (f *feed) currentFingerprint() string {
 	return f.fingerprint
 }
 
-// reopen opens the plugin again because its context is stale. If another version has replaced the feed's, whose code is
-// closed then, the feed upgrades to that.
+// reopen opens the plugin again because its context is stale. If another version has replaced the feed's in the
+// meantime, the feed upgrades to that.
 func (f *feed) reopen(ctx context.Context) error {
 	if f.opened.code != f.task.plugin.Current() {
 		return f.upgradeWaiting(ctx)
