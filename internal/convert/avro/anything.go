@@ -2,7 +2,7 @@ package avro
 
 import "github.com/culvert-project/culvert/wit/connectdata"
 
-// anythingSchema is what AvroData writes for values without a schema: a record of nine optional fields, of which one is
+// anythingSchema is the schema of AvroData for values without a schema: a record of nine optional fields, one of them
 // set.
 const anythingSchema = `{"type":"record","name":"Anything","namespace":"io.confluent.connect.avro","fields":[` +
 	`{"name":"boolean","type":["null","boolean"],"default":null},{"name":"bytes","type":["null","bytes"],"default":null},` +
@@ -13,7 +13,6 @@ const anythingSchema = `{"type":"record","name":"Anything","namespace":"io.confl
 	`{"name":"map","type":["null",{"type":"array","items":{"type":"record","name":"MapEntry","fields":[` +
 	`{"name":"key","type":"Anything"},{"name":"value","type":"Anything"}]}}],"default":null}]}`
 
-// Fields of anythingSchema, in its order.
 const (
 	anyBoolean = iota
 	anyBytes
@@ -27,13 +26,13 @@ const (
 	anyFields
 )
 
-// javaClasses are what Kafka Connect's message says of values that Avro cannot have without a schema.
+// javaClasses are the class names in Kafka Connect's error for values that Avro cannot represent without a schema.
 var javaClasses = map[byte]string{
 	connectdata.TagDecimal: "java.math.BigDecimal", connectdata.TagInstant: "java.util.Date",
 	connectdata.TagStruct: "org.apache.kafka.connect.data.Struct",
 }
 
-// anyOf are the fields for the tags of dynamic values; anyFields: of a null none is set.
+// anyOf has the fields for the tags of schemaless values; anyFields, for a null, means that none is set.
 var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean, connectdata.TagTrue: anyBoolean,
 	connectdata.TagInt8: anyInt, connectdata.TagInt16: anyInt, connectdata.TagInt32: anyInt,
 	connectdata.TagInt64:   anyLong,
@@ -41,7 +40,7 @@ var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBo
 	connectdata.TagBytes: anyBytes,
 	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
 
-// writeAnything appends the dynamic value at the walk's position.
+// writeAnything converts the schemaless value at the walk's position.
 func writeAnything(w *walk, dst []byte) []byte {
 	tag := w.take(1)
 	if w.err != nil {
@@ -74,7 +73,7 @@ func writeAnything(w *walk, dst []byte) []byte {
 	return append(dst, make([]byte, anyFields-1-field)...)
 }
 
-// writeAnythings writes the items of an array, or keys and values of a map.
+// writeAnythings converts the items of an array, or the keys and values of a map.
 func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
@@ -97,8 +96,7 @@ func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
 	return append(dst, 0)
 }
 
-// readAnything appends the dynamic value that a record of anythingSchema is. Of several fields that are set the first
-// counts.
+// readAnything converts a record of anythingSchema to a schemaless value. The first field that is set counts.
 func readAnything(w *walk, dst []byte) []byte {
 	start, set := len(dst), false
 	for field := range anyFields {
@@ -124,7 +122,7 @@ func readAnything(w *walk, dst []byte) []byte {
 	return dst
 }
 
-// anyScalars are what is read from the fields of scalars but booleans.
+// anyScalars has the scalar fields except booleans.
 var anyScalars = [...]struct {
 	tag byte
 	by  step
@@ -160,7 +158,7 @@ func readAnythings(w *walk, dst []byte, pairs bool) []byte {
 	start := len(dst)
 	dst = s.blocks(w, dst)
 	w.leave()
-	// A dynamic value has one count and no end; an empty one is the count alone.
+	// A schemaless value has one count and no end marker; an empty one is the count alone.
 	if len(dst)-start > 1 {
 		dst = dst[:len(dst)-1]
 	}

@@ -18,12 +18,12 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Converter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro
-// binary. The structured bytes of a batch are Avro binary by the same mapping, so that a value is copied after its
-// prefix wherever the two agree, which is for every schema without unions of several types, enums and fixed.
+// Converter is Confluent's AvroConverter: a zero byte, the schema registry's ID of the schema, and Avro binary. The
+// bytes in a batch are Avro binary by the same mapping, so that a value is copied if its schema has no unions of
+// several types, enums or fixed types.
 //
-// What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its
-// annotated type (narrowed there), text that is not UTF-8, bytes after the value.
+// It reads what any writer has written, and rejects what would be changed silently: a number that does not fit its
+// annotated type (which Kafka Connect narrows), a string that is not UTF-8, bytes after the value.
 type Converter struct {
 	registered.Schemas
 	o Options
@@ -36,30 +36,30 @@ type Converter struct {
 	registered.Readings[*reading]
 }
 
-// program is what Encode needs for a schema.
+// program is a schema compiled for Encode.
 type program struct {
 	schema *record.Schema
 	text   string
 	// name is the full name of a record, for subjects.
 	name string
 	step *step
-	// raw: the schema is bytes and nothing else, which are written without their length.
+	// raw means that the schema is just bytes, which are written without their length.
 	raw bool
 	ids registered.TopicIDs
 }
 
-// reading is what Decode needs for an id.
+// reading is a schema compiled for Decode.
 type reading struct {
 	schema *record.Schema
 	step   *step
-	// raw as in program. anything: the value has no schema; null: there is none.
+	// raw is as in program. anything means a value without a schema, null a null schema.
 	raw, anything, null bool
 }
 
-// From implements what [registered.Readings] asks of a reading.
+// From implements registered.compiled.
 func (r *reading) From() *record.Schema { return r.schema }
 
-// New makes the converter of [Settings].
+// New creates a converter from [Settings].
 func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	r, err := registered.New(v, u, registry.Avro)
 	if err != nil {
@@ -148,7 +148,6 @@ func (p *program) write(w *walk, dst []byte) []byte {
 	return p.step.run(w, dst)
 }
 
-// schemaless is the program of values without a schema.
 func (c *Converter) schemaless() *program {
 	if c.anything == nil {
 		c.anything = &program{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
@@ -156,7 +155,6 @@ func (c *Converter) schemaless() *program {
 	return c.anything
 }
 
-// program returns what is kept for a schema, making it when it is new.
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
@@ -183,8 +181,7 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	return p, nil
 }
 
-// anyName takes every part of a name that is not empty: Avro's Java library takes all letters, and what it writes is
-// read.
+// anyName accepts every name part that is not empty: Avro's Java library accepts all letters.
 func anyName(part string) error {
 	if part == "" {
 		return errEmptyName
@@ -192,8 +189,7 @@ func anyName(part string) error {
 	return nil
 }
 
-// layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical
-// forms differ.
+// layoutsEqual rejects another schema for writing if its bytes would differ: the parsing canonical forms must be equal.
 func layoutsEqual(own string, texts []registry.Text, what string) error {
 	mine, err := parse([]registry.Text{{Text: own}})
 	if err != nil {
@@ -211,7 +207,7 @@ func layoutsEqual(own string, texts []registry.Text, what string) error {
 	return nil
 }
 
-// parse parses the last of several schemas, which may refer to those before it.
+// parse parses the last of several schemas, which may refer to the others.
 func parse(texts []registry.Text) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
 	for _, one := range texts {
@@ -267,14 +263,14 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
-// compile makes what reads the values of a schema, the last of several.
+// compile compiles the last of several schemas for reading.
 func (c *Converter) compile(ctx context.Context, topic string, texts []registry.Text) (*reading, error) {
 	schema, err := parse(texts)
 	if err != nil {
-		// The parser says of each level around a fault that it is wrong.
+		// The parser's message repeats each level around the error.
 		text := err.Error()
 		if len(text) > fault.MaxErrorBytes {
-			// What is left of a character at the cut is none of UTF-8, which shown sees to.
+			// The cut may split a character, which shown replaces.
 			text = shown.Within(text, fault.MaxQuoted) + " ... " + shown.Line(text[len(text)-fault.MaxErrorBytes/2:])
 		}
 		return nil, fault.Data("the Avro schema: %s", text)
@@ -312,7 +308,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	return &reading{schema: made, step: steps, raw: root.Type == "bytes"}, nil
 }
 
-// Settings are those that the converter declares.
+// Settings returns the converter's settings.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(

@@ -2,11 +2,10 @@
 //
 // Where to look:
 //
-//   - converter.go: the converter, and the schemas that it asks the registry for.
-//   - writer.go: from our schemas to Avro's. reader.go: from Avro's schemas to ours.
-//   - step.go: from the bytes of one side to those of the other, where they differ. anything.go: values without schema.
+// - converter.go: the converter, and its schemas in the registry.
+// - writer.go: from Connect schemas to Avro schemas. reader.go: from Avro schemas to Connect schemas.
+// - step.go: converting the bytes where the two differ. anything.go: values without a schema.
 //
-// Invariants: schemas are compiled once, into steps; a value whose steps are all the same is copied. Every walk over
-// bytes of a topic is bounded by [connectdata.MaxDepth], by the number of items without bytes, and by the size of its
-// output.
+// Invariants: schemas are compiled once, into steps; a value is copied if all steps are equal. Each loop over external
+// bytes is bounded by [connectdata.MaxDepth], by the number of items without bytes, and by its output.
 package avro

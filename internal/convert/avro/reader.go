@@ -18,15 +18,15 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaReader makes nodes of an Avro schema, as AvroData's toConnectSchema does, and the steps from the one's bytes to
-// the other's.
+// schemaReader converts an Avro schema to nodes like AvroData.toConnectSchema, and to the steps that convert its
+// values.
 type schemaReader struct {
 	o     Options
 	nodes []wit.SchemaNode
-	// named are the types that were defined so far, by full name; open those around the present one.
+	// named has the types defined so far, by full name; open those that enclose the current one.
 	named map[string]*avro.SchemaNode
 	open  map[string]bool
-	// space is the namespace of the type around the present one, in which names without a dot are looked for first.
+	// space is the namespace of the enclosing type, in which names without a dot are looked up first.
 	space string
 }
 
@@ -38,7 +38,7 @@ type placed struct {
 	version    *int32
 }
 
-// read returns the nodes for an Avro schema and the step that reads its values.
+// read returns the nodes for an Avro schema and the step that converts its values.
 func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.SchemaNode, *step, error) {
 	r := schemaReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
 	_, s, err := r.node(root, placed{version: version}, 1)
@@ -55,7 +55,6 @@ func fullName(n *avro.SchemaNode) string {
 	return n.Namespace + "." + n.Name
 }
 
-// property is one of a schema's own.
 func property(n *avro.SchemaNode, name string) any { return n.Props[name] }
 
 func textProperty(n *avro.SchemaNode, name string) string {
@@ -63,14 +62,13 @@ func textProperty(n *avro.SchemaNode, name string) string {
 	return text
 }
 
-// logicalPrefix stands in front of the names of logical types and their attributes while a schema is parsed: the
-// specification has readers pass over a logical type that makes no sense, a decimal with a negative scale for example,
-// and AvroData reads it.
+// logicalPrefix precedes the names of logical types and their attributes while a schema is parsed: the parser would
+// ignore an invalid logical type, such as a decimal with a negative scale, as the specification demands, but AvroData
+// reads it.
 const logicalPrefix = "culvert."
 
-// relaxed is the text of a schema as Avro's Java library takes it: with logicalPrefix, without aliases, which are for
-// readers with a schema of their own and need not differ there, and with a name that begins with its only dot (.x) as
-// one without a namespace.
+// relaxed returns the text of a schema as Avro's Java library accepts it: with logicalPrefix, without aliases, which
+// only concern readers with another schema, and with a leading dot as the only one of a name (.x) removed.
 func relaxed(text string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -85,8 +83,7 @@ func relaxed(text string) (string, error) {
 	return string(out), err
 }
 
-// relax does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one of
-// them, and a union.
+// relax is relaxed for a nested value. A node takes four levels at most: itself, its fields, one of these, and a union.
 func relax(v any, depth int) error {
 	if depth > 4*connectdata.MaxSchemaDepth {
 		return fmt.Errorf("expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
@@ -121,7 +118,7 @@ func relax(v any, depth int) error {
 	return nil
 }
 
-// withoutSpace is a name without the dot at its beginning, if that is its only one: its namespace is the empty one.
+// withoutSpace removes the leading dot of a name if it is the only one: the empty namespace.
 func withoutSpace(name string) string {
 	if strings.LastIndexByte(name, '.') == 0 {
 		return name[1:]
@@ -133,7 +130,7 @@ func logicalType(n *avro.SchemaNode) string {
 	return textProperty(n, logicalPrefix+"logicalType")
 }
 
-// resolved is the definition that a name refers to.
+// resolved returns the definition that a name refers to.
 func (r *schemaReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
 	switch n.Type {
 	case "null", "boolean", "int", "long", "float", "double", "string", "bytes", "fixed", "enum", "array", "map",
@@ -151,14 +148,14 @@ func (r *schemaReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
 	return n
 }
 
-// within makes the namespace of a full name that of what follows, until the function that it returns is called.
+// within enters the namespace of a full name until leave is called.
 func (r *schemaReader) within(name string) (leave func()) {
 	before := r.space
 	r.space = name[:max(0, strings.LastIndexByte(name, '.'))]
 	return func() { r.space = before }
 }
 
-// node makes the node of a schema. The step includes the branch numbers of its union.
+// node converts a schema. The step includes the branch numbers of its union.
 func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
 	n = r.resolved(n)
 	if depth > connectdata.MaxSchemaDepth {
@@ -179,7 +176,7 @@ func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, st
 		return id, step{op: unionStep, branches: []branch{{step: &s}}}, nil
 	}
 	if len(n.Branches) == 2 && null >= 0 {
-		// The field's default is not the value's: a union's default belongs to its first branch, and AvroData drops it.
+		// A union's default belongs to its first branch, and AvroData drops it.
 		id, s, err := r.node(&n.Branches[1-null], placed{optional: true}, depth)
 		if err != nil {
 			return id, s, err
@@ -189,7 +186,7 @@ func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, st
 	return r.several(n, f, depth)
 }
 
-// value makes the node of a type that is no union. The caller sees to the branch numbers of an optional one.
+// value converts a type that is not a union. The caller adds the branch numbers of an optional one.
 func (r *schemaReader) value(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.SchemaNode{})
@@ -207,7 +204,7 @@ func (r *schemaReader) value(n *avro.SchemaNode, f placed, depth int) (uint32, s
 	return id, s, nil
 }
 
-// union is the step of an optional value; null says which branch null is.
+// union returns the step of an optional value; null is the branch of null.
 func (r *schemaReader) union(id uint32, s step, null int) step {
 	n := &r.nodes[id]
 	branches := make([]branch, 2)
@@ -216,7 +213,7 @@ func (r *schemaReader) union(id uint32, s step, null int) step {
 	return step{op: unionStep, branches: branches, same: s.same && (null == 0) == (n.DefaultValue == nil)}
 }
 
-// several makes a structure of a union of several types, one optional member for each.
+// several converts a union of several types to a struct with an optional field for each.
 func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
 	if len(n.Branches) > conversion.MaxUnionBranches {
 		return 0, step{}, fault.Data("a union of %d types, expected at most %d", len(n.Branches),
@@ -269,7 +266,7 @@ func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32,
 	return id, s, nil
 }
 
-// memberName is how a union's structure names the member for a type.
+// memberName returns the field name for a type in the struct of a union.
 func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	switch n.Type {
 	case "record", "error", "enum", "fixed":
@@ -281,7 +278,7 @@ func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	return n.Type
 }
 
-// kind fills in what the type says.
+// kind sets the type.
 func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	switch n.Type {
 	case "boolean":
@@ -338,12 +335,12 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Cut(n.Type))
 }
 
-// timesUnknownToConnect are logical types of a long that Kafka Connect has no type for. AvroData drops them; they
-// become names here, since what the numbers count is lost otherwise.
+// timesUnknownToConnect are logical types that Kafka Connect has no type for. AvroData drops them; here they become
+// names, because the unit of the numbers would be lost otherwise.
 var timesUnknownToConnect = []string{"time-micros", "timestamp-micros", "timestamp-nanos", "local-timestamp-millis",
 	"local-timestamp-micros", "local-timestamp-nanos"}
 
-// setLogical makes a node one of Kafka Connect's logical types.
+// setLogical gives a node a logical type of Kafka Connect.
 func setLogical(w *wit.SchemaNode, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
 
 func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
@@ -364,7 +361,7 @@ func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, err
 	return step{op: numberStep, size: 8 << w.Kind, same: true}, nil
 }
 
-// decimal tells whether a schema of bytes is one of decimals, and notes its scale.
+// decimal reports whether a schema is a valid decimal, and sets its scale.
 func (r *schemaReader) decimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 	if !strings.EqualFold(logicalType(n), "decimal") {
 		return false
@@ -399,7 +396,7 @@ func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error)
 	return s, nil
 }
 
-// array makes an array, or a map of an array of the entries that AvroData writes.
+// array converts an array, or an array of AvroData's map entries to a map.
 func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	item := r.resolved(n.Items)
 	entry := item.Type == "record" && (fullName(item) == namespace+"."+mapEntry || property(item,
@@ -476,7 +473,7 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 	return s, nil
 }
 
-// attributes fills in what Confluent's properties say.
+// attributes sets what Confluent's properties contain.
 func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f placed) error {
 	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
@@ -521,8 +518,8 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f place
 	return logicalKind(w)
 }
 
-// logicalKind refuses the name of a logical type on another type than its own. Kafka Connect's class refuses each value
-// but nulls, and Avro the schema that would be written of it.
+// logicalKind rejects the name of a logical type on another type. Kafka Connect rejects all of its values but nulls,
+// and Avro the schema that would be written.
 func logicalKind(w *wit.SchemaNode) error {
 	kind, logical := conversion.KindOfName(w)
 	switch {
@@ -575,7 +572,7 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	return nil
 }
 
-// defaultOf notes the default of a node, whose children are there. One that does not fit is ignored, as by AvroData.
+// defaultOf sets the default of a node, after its children. An invalid one is ignored, as by AvroData.
 func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placed) {
 	value := f.value
 	given, annotated := n.Props["connect.default"]
@@ -598,7 +595,7 @@ func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placed) {
 	}
 }
 
-// jsonInteger is a number of a JSON document without a fraction.
+// jsonInteger returns a JSON number without a fraction.
 func jsonInteger(v any) (int64, bool) {
 	switch x := v.(type) {
 	case int:
@@ -618,9 +615,9 @@ func jsonInteger(v any) (int64, bool) {
 	return 0, false
 }
 
-// asNumber is a number as Java's intValue (32 bits) or longValue (64) has it: of a whole literal the lowest bits, of
-// one with a fraction the nearest number that there is, without the fraction. A literal with an exponent (3e9), of
-// which Java has the nearest number too, comes from the parser like the whole one that it is equal to.
+// asNumber converts like Java's intValue (32 bits) or longValue (64): of an integer the lowest bits, of others the
+// nearest number, truncated. The parser has converted literals with an exponent (3e9) to integers, for which Java uses
+// the nearest number, too.
 func asNumber(v any, bits int) (int64, bool) {
 	n, ok := jsonInteger(v)
 	switch x := v.(type) {
@@ -651,7 +648,7 @@ func asNumber(v any, bits int) (int64, bool) {
 	return n << (64 - bits) >> (64 - bits), ok
 }
 
-// nearest is Java's (int) or (long) of a double.
+// nearest is Java's cast of a double to int or long.
 func nearest(f float64, bits int) int64 {
 	switch limit := math.Ldexp(1, bits-1); {
 	case f >= limit:
@@ -664,7 +661,7 @@ func nearest(f float64, bits int) int64 {
 	return int64(f)
 }
 
-// asText is what Jackson's asText makes of a JSON value: nothing of arrays and objects.
+// asText is Jackson's asText: "" for arrays and objects.
 func asText(v any) string {
 	switch x := v.(type) {
 	case []any, map[string]any:
@@ -677,8 +674,8 @@ func asText(v any) string {
 	return fmt.Sprint(v)
 }
 
-// fitting makes the value of a JSON document, or of an Avro default, one of a node. What is of another type becomes
-// what Jackson makes of it, as in AvroData: a text is the number 0, for example.
+// fitting converts a JSON value, or an Avro default, to a node's type. Values of other types are converted like Jackson
+// does for AvroData: a string becomes the number 0, for example.
 func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 	n := &r.nodes[id]
 	if v == nil {
@@ -739,7 +736,7 @@ func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 	return record, true
 }
 
-// fittingMember makes the default of a union a structure with the first member that is of the default's type.
+// fittingMember converts the default of a union to a struct with the first member of its type.
 func (r *schemaReader) fittingMember(n *wit.SchemaNode, v any) (any, bool) {
 	record := make(connectdata.Struct, len(n.Fields))
 	for i, m := range n.Fields {
@@ -754,7 +751,7 @@ func (r *schemaReader) fittingMember(n *wit.SchemaNode, v any) (any, bool) {
 	return nil, false
 }
 
-// takes tells whether the value of an Avro default is of a union's member, without a change of its type.
+// takes reports whether an Avro default has the type of a union's member.
 func takes(n *wit.SchemaNode, v any) (ok bool) {
 	_, real32 := v.(float32)
 	_, real64 := v.(float64)
@@ -787,7 +784,7 @@ func takes(n *wit.SchemaNode, v any) (ok bool) {
 	case wit.Array:
 		_, ok = v.([]any)
 	case wit.Map:
-		// A default of entries is an array, and an empty one alone is read.
+		// A default of map entries is an array, of which AvroData reads only an empty one.
 		_, array := v.([]any)
 		_, object := v.(map[string]any)
 		ok = array || object
@@ -821,7 +818,7 @@ func realNumber(v any) (float64, bool) {
 	return float64(n), ok
 }
 
-// fittingBytes takes bytes, or the text that stands for them in JSON, a character for each.
+// fittingBytes converts bytes, or the string that represents them in JSON with a character for each.
 func fittingBytes(n *wit.SchemaNode, v any) (any, bool) {
 	b, ok := v.([]byte)
 	if text, isText := v.(string); isText {
@@ -840,7 +837,7 @@ func fittingBytes(n *wit.SchemaNode, v any) (any, bool) {
 }
 
 func (r *schemaReader) fittingMap(n *wit.SchemaNode, v any) (any, bool) {
-	// Of maps with other keys AvroData writes a default that it does not read, unless it is empty.
+	// For maps with other keys, AvroData writes a default that it cannot read unless it is empty.
 	members, ok := v.(map[string]any)
 	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {
 		return nil, false

@@ -11,32 +11,31 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A step rewrites one value of Avro binary: from what the schema of a topic's record says to the structured bytes of a
-// batch, or back. Both are Avro binary, so that a value is copied as it is wherever the two schemas lay it out alike.
-// They differ where the branches of a union stand in another order, and where one side has a type that the other does
-// not know: enum, fixed, a union of several types, a map with optional keys.
+// A step converts a value between the Avro binary of a topic's record and that of a batch, in one direction. The bytes
+// are equal unless the branches of a union have another order, or one side has a type that the other lacks: enum,
+// fixed, a union of several types, a map with optional keys.
 type step struct {
 	op stepOp
-	// size: bytes of a fixed or a float, bits of an integer.
+	// size is in bytes for a fixed or a float, in bits for an integer.
 	size int
-	// symbols of an enum that is read: texts with their lengths in front. numbers: of an enum that is written.
+	// symbols of an enum that is read, with their length prefixes; numbers of an enum that is written, by symbol.
 	symbols [][]byte
 	numbers map[string]int
-	// members of a record with their names, for errors; of a union struct that is written.
+	// members of a record or of a union struct that is written, with names for errors.
 	members []step
 	names   []string
 	// branches of a union, in the order of the side that is read.
 	branches     []branch
 	key, element *step
-	// same: the bytes are those of the other side.
+	// same means that the bytes are copied.
 	same bool
 }
 
-// branch is one of a union: what stands before and after its value on the side that is written. step nil is null.
+// branch is a branch of a union: the bytes before and after its value on the written side. A nil step means null.
 type branch struct {
 	lead, tail []byte
 	step       *step
-	// refused: there is no such value on the other side.
+	// refused is why the other side has no such value.
 	refused string
 }
 
@@ -55,12 +54,12 @@ const (
 	recordStep
 	arrayStep
 	mapStep
-	// swappedStep is a map whose entries have the value in front of the key.
+	// swappedStep is a map whose entries have the value before the key.
 	swappedStep
 	unionStep
-	// anythingStep reads what schemaless values are in Avro.
+	// anythingStep reads a value of anythingSchema.
 	anythingStep
-	// symbolStep writes a text as a symbol of an enum, padStep bytes as a fixed, padDecimalStep a decimal as a fixed.
+	// symbolStep writes a string as a symbol of an enum, padStep bytes as a fixed, padDecimalStep a decimal as a fixed.
 	symbolStep
 	padStep
 	padDecimalStep
@@ -68,8 +67,8 @@ const (
 	pickStep
 )
 
-// A walk is one rewriting of one value. After its first fault it takes nothing more: what it returns then is zero, and
-// what was written is of no use.
+// A walk is the conversion of one value. After its first error it consumes nothing more, returns zero values, and its
+// output is invalid.
 type walk struct {
 	ctx  context.Context
 	in   []byte
@@ -78,25 +77,24 @@ type walk struct {
 	// empty counts items without bytes, items all.
 	empty, items uint
 	depth        int
-	// err is the first fault.
-	err *fault.Error
+	err          *fault.Error
 }
 
-// fail notes a fault, unless there is one already.
+// fail records the first error.
 func (w *walk) fail(text string) {
 	if w.err == nil {
 		w.err = fault.New(fault.DataException, text)
 	}
 }
 
-// bad is fail at the present position.
+// bad is fail with the current position.
 func (w *walk) bad(text string) {
 	if w.err == nil {
 		w.fail("byte " + strconv.Itoa(w.i) + " of the Avro value: " + text)
 	}
 }
 
-// enter counts a value that holds others, until [walk.leave]; false: there is a fault.
+// enter starts a nested value until [walk.leave]; it returns false after an error.
 func (w *walk) enter() bool {
 	if w.depth++; w.depth > connectdata.MaxDepth {
 		w.bad("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
@@ -106,8 +104,7 @@ func (w *walk) enter() bool {
 
 func (w *walk) leave() { w.depth-- }
 
-// look is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at the
-// context.
+// look is called for each item of an array or map. It bounds items without bytes, and checks the context.
 func (w *walk) look(from int, dst []byte) {
 	if w.i == from {
 		if w.empty++; w.empty > connectdata.MaxEmptyStructs {
@@ -132,7 +129,7 @@ func (w *walk) number() int64 {
 	return n
 }
 
-// below takes a number from 0 to most-1; ok is false, and the walk has a fault, at another.
+// below reads a number from 0 to most-1; ok is false after an error.
 func (w *walk) below(most int, what, of string) (n int64, ok bool) {
 	if n = w.number(); w.err == nil && (n < 0 || n >= int64(most)) {
 		w.bad(what + " " + strconv.FormatInt(n, 10) + " of " + of + " with " + strconv.Itoa(most))
@@ -171,7 +168,7 @@ func (w *walk) take(n int) []byte {
 	return b
 }
 
-// decimal is the shortest form of an unscaled value.
+// decimal returns the shortest form of an unscaled value.
 func (w *walk) decimal(b []byte) []byte {
 	if len(b) == 0 {
 		w.bad("a decimal without bytes")
@@ -182,7 +179,7 @@ func (w *walk) decimal(b []byte) []byte {
 	return b
 }
 
-// run appends the rewritten value at the walk's position.
+// run converts the value at the walk's position.
 func (s *step) run(w *walk, dst []byte) []byte {
 	switch s.op {
 	case numberStep:
@@ -253,7 +250,7 @@ func (s *step) record(w *walk, dst []byte) []byte {
 	return dst
 }
 
-// member runs the step of a member, whose name stands in front of a fault in it.
+// member converts a member and prefixes errors with its name.
 func (s *step) member(w *walk, dst []byte, m int) []byte {
 	if dst = s.members[m].run(w, dst); w.err != nil {
 		w.err = w.err.In(s.names[m])
@@ -261,7 +258,7 @@ func (s *step) member(w *walk, dst []byte, m int) []byte {
 	return dst
 }
 
-// blocks reads an array or map, of several blocks where the writer made several, and writes one.
+// blocks reads an array or map of any number of blocks and writes one.
 func (s *step) blocks(w *walk, dst []byte) []byte {
 	start, total := len(dst), 0
 	dst = append(dst, 0)
@@ -302,7 +299,7 @@ func (s *step) item(w *walk, dst []byte) []byte {
 	return s.element.run(w, s.key.run(w, dst))
 }
 
-// write runs the steps that only a topic's side needs.
+// write converts types that only topics have.
 func (s *step) write(w *walk, dst []byte) []byte {
 	switch s.op {
 	case symbolStep:

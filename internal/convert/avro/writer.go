@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Names and properties by which Confluent's AvroData keeps what Avro does not know of Kafka Connect's schemas
+// Names and properties of Confluent's AvroData for what Avro cannot express of Kafka Connect's schemas
 // (github.com/confluentinc/schema-registry, avro-data).
 const (
 	namespace    = "io.confluent.connect.avro"
@@ -34,46 +34,46 @@ const (
 	mapEntry     = "MapEntry"
 
 	fixedSize = "connect.fixed.size"
-	// defaultPrecision is AvroData's for decimals that name none.
+	// defaultPrecision is AvroData's for decimals without one.
 	defaultPrecision = 64
 )
 
-// schemaParseException is thrown for names that Avro does not allow.
+// schemaParseException is the Java class for names that Avro does not allow.
 const schemaParseException = "org.apache.avro.SchemaParseException"
 
-// Options are AvroDataConfig's.
+// Options are the settings of AvroDataConfig.
 type Options struct {
 	enhanced, Scrub, Meta, optionalKeys, flatten bool
-	// keepNulls: a null in a field with a default stays null (`ignore.default.for.nullables`).
+	// keepNulls writes a null despite a default (`ignore.default.for.nullables`).
 	keepNulls bool
 }
 
-// OptionsOf are the options that settings say.
+// OptionsOf returns the options of a converter.
 func OptionsOf(v setting.Values) Options {
 	return Options{enhanced: v.Bool("enhanced.avro.schema.support"), Scrub: v.Bool("scrub.invalid.names"),
 		Meta: v.Bool("connect.meta.data"), optionalKeys: v.Bool("allow.optional.map.keys"),
 		flatten: v.Bool("flatten.singleton.unions"), keepNulls: v.Bool("ignore.default.for.nullables")}
 }
 
-// schemaWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The
-// order of the JSON members is that of Avro's Schema.toString.
+// schemaWriter converts a Connect schema to an Avro schema, and to the steps that convert its values. JSON members have
+// the order of Avro's Schema.toString.
 type schemaWriter struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode
 	o     Options
-	// digests are of the nodes with all below, without their own optionality: two nodes
-	// of one digest are the same type.
+	// digests are hashes of the nodes with their children, without their own optionality. Equal digests mean the same
+	// type.
 	digests [][sha256.Size]byte
-	// defined are the named types so far, by full name.
+	// defined has the digests of the named types so far, by full name.
 	defined map[string][sha256.Size]byte
-	// unnamed are the names that structures without one got; anonymous counts them.
+	// unnamed has the names of structs without one; anonymous counts them.
 	unnamed   map[[sha256.Size]byte]string
 	anonymous int
-	// root is the full name of the record that the root is.
+	// root is the full name of the root record.
 	root string
 }
 
-// write returns the text of the Avro schema for nodes, and the full name of the record that its root is.
+// write returns the Avro schema of nodes, and the full name of the record that its root is.
 func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte, name string, s *step, err error) {
 	w := schemaWriter{SchemaText: conversion.SchemaText{Budget: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
 		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
@@ -89,7 +89,7 @@ func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte,
 	return text, err
 }
 
-// digestsOf digests each node with all that is below it. Nodes refer to higher numbers only.
+// digestsOf hashes each node with its children, which have higher numbers.
 func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 	digests := make([][sha256.Size]byte, len(nodes))
 	for id := len(nodes) - 1; id >= 0; id-- {
@@ -111,7 +111,7 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 	return digests
 }
 
-// node writes the schema of a node inside a namespace. bare: its optionality is seen to by the caller.
+// node writes a node's schema inside a namespace. With bare, the caller writes its optionality.
 func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	n := &w.nodes[id]
 	switch {
@@ -122,7 +122,7 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	case !n.Optional || bare:
 		return w.value(id, space)
 	}
-	// Confluent's AvroData puts null in front in unions of structures whatever their default.
+	// AvroData puts null first in unions with structs, whatever the default.
 	valueFirst := n.DefaultValue != nil && n.Kind != wit.Struct
 	lead, end, null := `["null",`, "]", int64(0)
 	if valueFirst {
@@ -137,7 +137,6 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	return s
 }
 
-// optionalStep writes an optional value of a node.
 func optionalStep(n *wit.SchemaNode, null, value branch) step {
 	if n.DefaultValue != nil {
 		return step{op: unionStep, branches: []branch{value, null}}
@@ -145,7 +144,7 @@ func optionalStep(n *wit.SchemaNode, null, value branch) step {
 	return step{op: unionStep, branches: []branch{null, value}}
 }
 
-// union writes a structure that stands for a union of several types.
+// union writes a struct that represents a union of several types.
 func (w *schemaWriter) union(id uint32, space string) step {
 	n := &w.nodes[id]
 	pick := step{op: pickStep}
@@ -180,8 +179,8 @@ func (w *schemaWriter) union(id uint32, space string) step {
 	return optionalStep(n, branch{lead: connectdata.AppendNumber(nil, 0)}, branch{step: &pick})
 }
 
-// kindInUnion is what Avro tells the types of a union apart by: the name of a type, for which its digest stands where
-// the schema defines it.
+// kindInUnion returns by what Avro distinguishes the types of a union: the name of a type, or its digest where the
+// schema defines it.
 func (w *schemaWriter) kindInUnion(id uint32) string {
 	n := &w.nodes[id]
 	named := n.Kind == wit.Struct
@@ -206,13 +205,13 @@ func (w *schemaWriter) kindInUnion(id uint32) string {
 	return types[n.Kind]
 }
 
-// hasTextKeys tells whether a map is one of Avro's, which have texts for keys; others are arrays of entries.
+// hasTextKeys reports whether a map becomes an Avro map, with string keys; others become arrays of entries.
 func (w *schemaWriter) hasTextKeys(n *wit.SchemaNode) bool {
 	key := &w.nodes[n.Key]
 	return key.Kind == wit.String && (!key.Optional || w.o.optionalKeys)
 }
 
-// types are the names of Avro's types for kinds that have one.
+// types are Avro's type names by kind.
 var types = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "record"}
 
@@ -256,7 +255,7 @@ func (w *schemaWriter) value(id uint32, space string) (s step) {
 	}
 	plain := len(w.Out)
 	if w.properties(id); len(w.Out) == plain && n.Kind < wit.Array {
-		// without properties the short form
+		// the short form, because there are no properties
 		w.Out = w.Out[:lead]
 		w.Raw(`"`, types[n.Kind], `"`)
 		return s
@@ -265,7 +264,7 @@ func (w *schemaWriter) value(id uint32, space string) (s step) {
 	return s
 }
 
-// textMap writes the values of a map with keys of text.
+// textMap writes a map with string keys.
 func (w *schemaWriter) textMap(n *wit.SchemaNode, space string) step {
 	w.Raw(`,"values":`)
 	element := w.node(n.Element, space, false)
@@ -277,7 +276,7 @@ func (w *schemaWriter) textMap(n *wit.SchemaNode, space string) step {
 	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
 }
 
-// entries writes the record that stands for an entry of a map with other keys.
+// entries writes a map with other keys, as an array of records.
 func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step {
 	name := namespace + "." + mapEntry
 	if n.Name != nil {
@@ -300,7 +299,7 @@ func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step 
 	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
 }
 
-// enum writes a text that came from an enum.
+// enum writes a string that was read from an enum.
 func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	name, _ := conversion.Parameter(n, enumName)
 	if n.Name == nil {
@@ -342,7 +341,7 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	return s
 }
 
-// fixed writes bytes that came from a fixed.
+// fixed writes bytes that were read from a fixed.
 func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) step {
 	size, bad := strconv.ParseInt(text, 10, 32)
 	if bad != nil || size < 0 {
@@ -365,7 +364,7 @@ func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) s
 	return s
 }
 
-// given is a node's name, or one made up.
+// given returns a node's name, or a generated one.
 func (w *schemaWriter) given(n *wit.SchemaNode, id uint32) string {
 	if n.Name != nil {
 		return *n.Name
@@ -417,7 +416,7 @@ func (w *schemaWriter) structure(id uint32, space string) step {
 	return s
 }
 
-// field writes a field of a record. keepNulls: a null is written as such though there is a default.
+// field writes a field of a record. keepNulls writes a null despite a default.
 func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNulls bool) step {
 	w.Fail(checkName(name))
 	n := &w.nodes[id]
@@ -433,8 +432,8 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 	entries := n.Kind == wit.Map && !w.hasTextKeys(n)
 	switch {
 	case n.DefaultValue != nil && entries && len(*n.DefaultValue) > 1:
-		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is
-		// fine.
+		// AvroData has such a default in a form of another type and leaves it out, unless it is
+		// empty.
 	case n.DefaultValue != nil:
 		w.Raw(`,"default":`)
 		w.defaultValue(id)
@@ -445,8 +444,7 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 	return s
 }
 
-// replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs
-// do.
+// replaceNull writes the default for a null of an optional field, like Kafka Connect's structs.
 func (w *schemaWriter) replaceNull(s step, value []byte) step {
 	full := &s.branches[0] // a node with a default has its value in front
 	v := walk{ctx: context.Background(), in: value, most: conversion.MaxEnvelopeBytes}
@@ -460,12 +458,12 @@ func (w *schemaWriter) replaceNull(s step, value []byte) step {
 	return s
 }
 
-// define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
-// cannot have and AvroData fails at, the second gets a number after its name; `connect.name` keeps the name.
+// define adds a named type; seen reports whether the schema contains it already. If two different types have one name,
+// at which AvroData fails, a number follows that of the second; `connect.name` has the original.
 func (w *schemaWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
 	parts := strings.Split(withoutSpace(name), ".")
 	for i, part := range parts {
-		// AvroData leaves a namespace as it is, also one that Avro refuses to read.
+		// AvroData does not change a namespace, even one that Avro rejects.
 		if last := i == len(parts)-1; last || checkName(part) != nil {
 			parts[i] = w.scrubbed(part)
 		}
@@ -495,7 +493,6 @@ func namespaceOf(full string) string {
 	return ""
 }
 
-// head writes kind, name and namespace of a definition.
 func (w *schemaWriter) head(kind, full, space string) {
 	w.Raw(`{"type":"`, kind, `"`)
 	w.Text(`,"name":`, conversion.LastPart(full))
@@ -504,7 +501,7 @@ func (w *schemaWriter) head(kind, full, space string) {
 	}
 }
 
-// refer writes the name of a type that was defined before, in the place of what was written from start on.
+// refer replaces what was written from start on by the name of a type.
 func (w *schemaWriter) refer(start int, full, space string) {
 	if namespaceOf(full) == space {
 		full = conversion.LastPart(full)
@@ -513,15 +510,14 @@ func (w *schemaWriter) refer(start int, full, space string) {
 	w.Quote(full)
 }
 
-// scrubAdvice follows what a name is refused for.
+// scrubAdvice follows the error about a name.
 const scrubAdvice = "; scrub.invalid.names=true of the converter writes such names in another way"
 
-// errEmptyName is for a name, or a part of one between its dots, that has no character.
+// errEmptyName is the error of an empty name or name part.
 var errEmptyName = fault.New(schemaParseException, "Empty name: names of Avro, and their parts between dots, have at "+
 	"least one character")
 
-// checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a
-// digit.
+// checkName accepts the names of Avro's Java library: letters, digits and underscores, not beginning with a digit.
 func checkName(name string) error {
 	if name == "" {
 		return fault.New(schemaParseException, errEmptyName.Text+scrubAdvice)
@@ -539,9 +535,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, after
-// an x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not
-// take.
+// scrubbed returns a name part as `scrub.invalid.names` writes it: URL-encoded like Java's URLEncoder in UTF-8, after
+// an x if the result does not begin with a letter or underscore, and with underscores for other invalid characters.
 func (w *schemaWriter) scrubbed(name string) string {
 	if !w.o.Scrub {
 		return name
@@ -557,14 +552,14 @@ func (w *schemaWriter) scrubbed(name string) string {
 			encoded = fmt.Appendf(encoded, "_%02X", c)
 		}
 	}
-	// NAME_START_CHAR looks at the encoded text: a percent sign, not the underscore that is written for it.
+	// NAME_START_CHAR is matched with the encoded text, where a percent sign is not yet an underscore.
 	if name == "" || !(name[0] == '_' || 'A' <= name[0] && name[0] <= 'Z' || 'a' <= name[0] && name[0] <= 'z') {
 		return "x" + string(encoded)
 	}
 	return string(encoded)
 }
 
-// properties writes what Avro has no place for, as properties with a comma in front of each.
+// properties writes what Avro cannot express, as properties with a comma before each.
 func (w *schemaWriter) properties(id uint32) {
 	n := &w.nodes[id]
 	w.Fail(logicalKind(n))
@@ -589,7 +584,6 @@ func (w *schemaWriter) properties(id uint32) {
 	}
 }
 
-// decimal writes scale and precision.
 func (w *schemaWriter) decimal(n *wit.SchemaNode) {
 	text, _ := conversion.Parameter(n, wit.ParameterScale)
 	scale, err := strconv.ParseInt(text, 10, 32)
@@ -610,9 +604,8 @@ func (w *schemaWriter) decimal(n *wit.SchemaNode) {
 	w.Number(precision)
 }
 
-// checkPrecision refuses decimals that Avro does not have, as its Java library does: without a digit, or of more digits
-// than their fixed has room for. Where the scale is not within the precision, readers pass over the logical type, and
-// AvroData writes it.
+// checkPrecision rejects decimals like Avro's Java library: without a digit, or with more digits than their fixed can
+// hold. A scale outside the precision is written like AvroData does; readers ignore that logical type.
 func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	if scale < 0 || scale > precision {
 		return nil
@@ -652,7 +645,7 @@ func (w *schemaWriter) metaData(id uint32) {
 	}
 }
 
-// defaultValue writes the default of a node as AvroData does.
+// defaultValue writes the default of a node like AvroData.
 func (w *schemaWriter) defaultValue(id uint32) {
 	n := &w.nodes[id]
 	v, _, err := connectdata.Read(w.nodes, id, append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...))

@@ -17,7 +17,7 @@ type Charset struct {
 }
 
 var (
-	UTF8 = Charset{}
+	UTF8 = Charset{} // needs no conversion
 	// The names in Java 17, the canonical one first.
 	all = []struct {
 		names string

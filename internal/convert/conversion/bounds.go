@@ -39,6 +39,7 @@ func (k *Budget) Room(dst []byte, more int) *fault.Error {
 	return nil
 }
 
+// TooLarge returns the error of Room.
 func (k *Budget) TooLarge() *fault.Error {
 	return fault.New(fault.TooLargeException, "more than "+strconv.Itoa(k.allowed)+" bytes when serialized")
 }

@@ -20,11 +20,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Converter is Confluent's JsonSchemaConverter: a zero byte, the id that a schema registry has for the JSON
-// Schema, and JSON.
-//
-// Schemas and values are those of Confluent's JsonSchemaData, and are read as it reads them. It refuses what that class
-// would lose without a word: a value of another type, a number that does not fit, a required field that is not there.
+// Converter is Confluent's JsonSchemaConverter: a zero byte, the schema registry's ID of the JSON Schema, and JSON.
+// Schemas and values are those of Confluent's JsonSchemaData. It rejects what that class would change silently: a value
+// of another type, a number that does not fit, a missing required field.
 type Converter struct {
 	registered.Schemas
 	o      options
@@ -38,47 +36,47 @@ type Converter struct {
 	registered.Readings[*reading]
 }
 
-// options are JsonSchemaDataConfig's, and `json.fail.invalid.schema`.
+// options are the settings of JsonSchemaDataConfig, and json.fail.invalid.schema.
 type options struct {
-	// open: objects may have properties that their schema does not name (`object.additional.properties`).
+	// open permits properties that the schema does not name (`object.additional.properties`).
 	open bool
-	// optional: properties that are not required are optional (`use.optional.for.nonrequired`).
+	// optional makes properties that are not required optional (`use.optional.for.nonrequired`).
 	optional bool
 	flatten  bool
-	// sums: unions and enumerations by Kafka's own names (`generalized.sum.type.support`).
+	// sums names unions and enumerations like Kafka does (`generalized.sum.type.support`).
 	sums bool
-	// validate: documents are held against their schemas.
+	// validate checks documents by their schemas.
 	validate bool
 	writes   connectjson.Form
 }
 
-// reads is the form in which values are read: a default stands in for every null.
+// reads returns the form of values that are read: a default replaces each null.
 func (o options) reads() connectjson.Form {
 	return connectjson.Form{ReplaceNull: true, OfSchema: true}
 }
 
-// program is what Encode needs for a schema.
+// program is a schema compiled for Encode.
 type program struct {
 	schema *record.Schema
 	writer *connectjson.Writer
 	// text is the JSON Schema, title its name for subjects.
 	text, title string
 	ids         registered.TopicIDs
-	// valid holds what documents are held against, nil: nothing.
+	// valid validates documents; nil accepts all.
 	valid *jsonschema.Schema
 }
 
-// reading is what Decode needs for an id.
+// reading is a schema compiled for Decode.
 type reading struct {
 	schema *record.Schema
 	reader *connectjson.Reader
 	valid  *jsonschema.Schema
 }
 
-// From implements what [registered.Readings] asks of a reading.
+// From implements registered.compiled.
 func (r *reading) From() *record.Schema { return r.schema }
 
-// Settings are those that the converter declares.
+// Settings returns the converter's settings.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
@@ -107,7 +105,7 @@ func Settings() *setting.Table {
 	return t
 }
 
-// New makes the converter of [Settings].
+// New creates a converter from [Settings].
 func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	r, err := registered.New(v, u, registry.JSON)
 	if err != nil {
@@ -172,7 +170,6 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 	return out, false, nil
 }
 
-// program returns what is kept for a schema, making it when it is new.
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
@@ -206,8 +203,8 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	return p, nil
 }
 
-// fits refuses to write by a schema that is not the record's own, unless latest.compatibility.strict=false; documents
-// are held against that one then, where they are held against any.
+// fits rejects another schema for writing, unless latest.compatibility.strict=false: then documents are validated by
+// that one, if at all.
 func (c *Converter) fits(p *program) func(string, []registry.Text, string) error {
 	return func(own string, texts []registry.Text, what string) error {
 		theirs := texts[len(texts)-1].Text
@@ -230,7 +227,7 @@ func (c *Converter) fits(p *program) func(string, []registry.Text, string) error
 	}
 }
 
-// value reads a document of a topic by its schema.
+// value decodes a document by its schema.
 func (c *Converter) value(r *reading, ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if c.o.validate {
@@ -253,7 +250,7 @@ func (c *Converter) value(r *reading, ctx context.Context, topic string, data []
 	return d, nil
 }
 
-// compile makes what reads the values of a schema, the last of several.
+// compile compiles the last of several schemas for reading.
 func (c *Converter) compile(ctx context.Context, topic string,
 	texts []registry.Text) (*reading, error) {
 	s, err := newSchemaSource(ctx, texts, c.o)
@@ -283,7 +280,7 @@ func (c *Converter) compile(ctx context.Context, topic string,
 	return r, err
 }
 
-// validator compiles the last of several schemas, which may refer to those before it.
+// validator compiles the last of several schemas, which may refer to the others.
 func validator(texts []registry.Text) (*jsonschema.Schema, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft7)
@@ -305,7 +302,7 @@ func validator(texts []registry.Text) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
-// holds tells what of a document is against its schema.
+// holds returns an error if a document does not match its schema.
 func holds(s *jsonschema.Schema, document []byte) error {
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(document)))
 	if err == nil {
@@ -317,7 +314,7 @@ func holds(s *jsonschema.Schema, document []byte) error {
 	return nil
 }
 
-// Names of enumerations, as of unions: Confluent's and, with generalized.sum.type.support, Kafka's.
+// Names of enumerations: Confluent's and, with generalized.sum.type.support, Kafka's.
 const (
 	enumName    = connectjson.SchemaNamespace + ".Enum"
 	sumEnumName = "org.apache.kafka.connect.data.Enum"

@@ -2,8 +2,8 @@
 //
 // Where to look:
 //
-//   - converter.go: the converter, and the schemas that it asks the registry for.
-//   - writer.go: from our schemas to JSON Schemas. reader.go: from JSON Schemas to ours.
+// - converter.go: the converter, and its schemas in the registry.
+// - writer.go: from Connect schemas to JSON Schemas. reader.go: from JSON Schemas to Connect schemas.
 //
-// Values are written and read by package connectjson.
+// Package connectjson reads and writes the values.
 package jsonschema

@@ -20,37 +20,36 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaSource makes nodes of a JSON Schema of draft 7 as JsonSchemaData does, which sees it through the library
-// everit: a schema is of the types that its words speak of, and several together are all of them at once.
+// schemaSource converts a JSON Schema of draft 7 to nodes like JsonSchemaData, which uses the library everit: a schema
+// has all types that its keywords imply, and several are a combination.
 type schemaSource struct {
 	ctx     context.Context
 	o       options
 	version *int32
 	root    *document
-	// named are the schemas that others refer to, by name.
+	// named has the schemas that others refer to, by name.
 	named map[string]*document
 	nodes []wit.SchemaNode
-	// open are the references that the present schema stands in: one that leads back to itself has no end.
+	// open has the references around the current schema, to detect a cycle.
 	open map[schemaLocation]bool
-	// steps counts schemas that were looked at, unions how many became structures; left is how many bytes the defaults
-	// may still have.
+	// steps counts visited schemas, unions those that became structs; left is how many bytes defaults may still use.
 	steps, unions, left int
 }
 
 // document is the text of one schema.
 type document struct {
 	root any
-	// anchors are the schemas in it by their `$id`.
+	// anchors has its schemas with an `$id`.
 	anchors map[string]any
 }
 
-// schemaLocation is where a reference leads.
+// schemaLocation is the target of a reference.
 type schemaLocation struct {
 	in *document
 	at string
 }
 
-// part is a schema, and the document that it stands in.
+// part is a schema and its document.
 type part struct {
 	in     *document
 	schema any
@@ -61,7 +60,7 @@ func (p part) words() map[string]any {
 	return words
 }
 
-// bare is a copy without title, description, default and connect.* words: those describe the whole schema.
+// bare returns a copy without title, description, default and connect.* keywords, which describe the whole schema.
 func (p part) bare() part {
 	words := maps.Clone(p.words())
 	for _, word := range []string{"title", "description", "default", connectVersion, connectParameters, connectType} {
@@ -70,7 +69,7 @@ func (p part) bare() part {
 	return part{p.in, words}
 }
 
-// below is the schema of a word.
+// below returns the schema of a keyword.
 func (p part) below(word string) part { return part{p.in, p.words()[word]} }
 
 func newSchemaSource(ctx context.Context, texts []registry.Text, o options) (*schemaSource, error) {
@@ -93,7 +92,7 @@ func newSchemaSource(ctx context.Context, texts []registry.Text, o options) (*sc
 	return s, nil
 }
 
-// note notes the schemas that have an `$id`.
+// note records the schemas that have an `$id`.
 func (d *document) note(v any) {
 	switch x := v.(type) {
 	case map[string]any:
@@ -123,7 +122,7 @@ func (s *schemaSource) read() ([]wit.SchemaNode, error) {
 	return s.nodes, err
 }
 
-// words by which a schema without a type is of one.
+// typeWords are the keywords that imply a type.
 var typeWords = []struct {
 	typ   string
 	words []string
@@ -135,16 +134,15 @@ var typeWords = []struct {
 	{"string", []string{"minLength", "maxLength", "pattern", "format"}},
 }
 
-// facet is one of the things that a schema is: of a type, an enumeration, or a choice of others.
+// facet is an aspect of a schema: a type, an enumeration, or a choice.
 type facet struct {
 	part
 	// kind is a type of JSON, enum, const, $ref, allOf, anyOf or oneOf.
 	kind string
-	// of are the choices.
-	of []facet
+	of   []facet
 }
 
-// facets are what a schema is.
+// facets returns the aspects of a schema.
 func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 	if s.steps++; s.steps > connectdata.MaxSchemaNodes {
 		return nil, fault.Data("schema: expected at most %d schemas in each other", connectdata.MaxSchemaNodes)
@@ -165,7 +163,7 @@ func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 			for _, c := range choices {
 				one.of = append(one.of, facet{part: part{p.in, c}})
 			}
-			// choices of choices stand in front
+			// nested choices precede others
 			slices.SortStableFunc(one.of, func(a, b facet) int { return cmp.Compare(rank(a.part), rank(b.part)) })
 			list = append(list, one)
 		}
@@ -203,7 +201,6 @@ func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 	return list, nil
 }
 
-// rank is 0 of a choice, 1 of all else.
 func rank(p part) int {
 	words := p.words()
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
@@ -217,7 +214,7 @@ func rank(p part) int {
 	return 1
 }
 
-// only is the one facet of a schema; several are all of them at once.
+// only returns the single facet of a schema; several become allOf.
 func (s *schemaSource) only(p part, depth int) (facet, error) {
 	list, err := s.facets(p, depth)
 	switch {
@@ -240,7 +237,7 @@ func shownJSON(v any) string {
 	return fault.Cut(text)
 }
 
-// resolved is the facet of a choice, which was not looked at before.
+// resolved returns the facet of a choice, which was not visited yet.
 func (s *schemaSource) resolved(f facet, depth int) (facet, error) {
 	if f.kind != "" {
 		return f, nil
@@ -248,7 +245,7 @@ func (s *schemaSource) resolved(f facet, depth int) (facet, error) {
 	return s.only(f.part, depth)
 }
 
-// node makes the node of a schema and tells its number.
+// node converts a schema and returns its number.
 func (s *schemaSource) node(p part, version *int32, optional bool, depth int) (uint32, error) {
 	f, err := s.only(p, depth)
 	if err != nil {
@@ -281,7 +278,7 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 	return id, s.attributes(&n, id, f.part, version, optional)
 }
 
-// singleton is a choice with one member: Kafka Connect takes the member and ignores the other words of the schema.
+// singleton converts a choice with one member: like Kafka Connect, it ignores the other keywords of the schema.
 func (s *schemaSource) singleton(f facet, depth int) (uint32, error) {
 	one, err := s.resolved(f.of[0], depth+1)
 	if err != nil {
@@ -290,8 +287,7 @@ func (s *schemaSource) singleton(f facet, depth int) (uint32, error) {
 	return s.facet(one, nil, false, depth+1)
 }
 
-// choice makes a node of anyOf and oneOf: of null and one type an optional one, of others a structure that stands for a
-// union.
+// choice converts anyOf and oneOf: null and one type to an optional type, others to a struct that represents a union.
 func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int) (uint32, error) {
 	if len(f.of) == 1 && s.o.flatten {
 		return s.singleton(f, depth)
@@ -340,7 +336,7 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 	return id, s.attributes(&n, id, f.part, version, optional)
 }
 
-// all makes a node of allOf: a structure of all properties, else the type that the others only narrow.
+// all converts allOf: to a struct of all properties, or the type that the other schemas restrict.
 func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (uint32, error) {
 	properties := properties{places: map[string]int{}}
 	last := map[string]facet{}
@@ -404,13 +400,12 @@ func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (u
 	return s.facet(last[pick], version, optional, depth+1)
 }
 
-// properties are those of several schemas together, each once: the last one counts, at the place of the first.
+// properties are the properties of several schemas, each once: the last one counts, at the place of the first.
 type properties struct {
 	list   []property7
 	places map[string]int
 }
 
-// property7 is a property of an object.
 type property7 struct {
 	name string
 	part
@@ -426,7 +421,7 @@ func (p *properties) add(one property7) {
 	p.list = append(p.list, one)
 }
 
-// collect adds the properties of what a schema is.
+// collect adds the properties of a facet.
 func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 	switch f.kind {
 	case "allOf":
@@ -459,7 +454,7 @@ func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 	return nil
 }
 
-// propertiesOf are the properties of an object in the order of a hash table.
+// propertiesOf returns the properties of an object in the order of a Java hash table.
 func propertiesOf(p part) (list []property7) {
 	given, _ := p.words()["properties"].(map[string]any)
 	required, _ := p.words()["required"].([]any)
@@ -469,7 +464,7 @@ func propertiesOf(p part) (list []property7) {
 	return list
 }
 
-// reference makes the node of what a schema refers to.
+// reference converts the target of a reference.
 func (s *schemaSource) reference(f facet, version *int32, optional bool, depth int) (uint32, error) {
 	at, to, err := s.follow(f.part)
 	if err != nil {
@@ -484,7 +479,7 @@ func (s *schemaSource) reference(f facet, version *int32, optional bool, depth i
 	return s.node(to, version, optional, depth+1)
 }
 
-// follow finds what a reference leads to.
+// follow finds the target of a reference.
 func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
 	text, _ := p.words()["$ref"].(string)
 	name, fragment, _ := strings.Cut(text, "#")
@@ -532,7 +527,7 @@ func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
 	return schemaLocation{doc, fragment}, part{doc, v}, nil
 }
 
-// typed makes a node of what is of one type.
+// typed converts a schema of one type.
 func (s *schemaSource) typed(n *wit.SchemaNode, f facet, depth int) (err error) {
 	connect, _ := f.words()[connectType].(string)
 	switch f.kind {
@@ -576,7 +571,7 @@ func (s *schemaSource) typed(n *wit.SchemaNode, f facet, depth int) (err error) 
 	return err
 }
 
-// symbols makes a text of an enumeration, with a parameter for each symbol.
+// symbols converts an enumeration to a string, with a parameter for each symbol.
 func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 	name := enumName
 	if s.o.sums {
@@ -659,7 +654,7 @@ func (s *schemaSource) object(n *wit.SchemaNode, f facet, mapping bool, depth in
 	return nil
 }
 
-// attributes adds what all schemas may have, and the node to the others.
+// attributes sets the attributes of a node and adds it.
 func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version *int32, optional bool) error {
 	words := p.words()
 	if title, ok := words["title"].(string); ok && n.Name == nil {
@@ -697,7 +692,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version 
 	return nil
 }
 
-// defaultValue adds a default to a node that is whole otherwise.
+// defaultValue sets the default of a complete node.
 func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) error {
 	r, err := connectjson.CompileReader(s.nodes, id, s.o.reads())
 	if err != nil {

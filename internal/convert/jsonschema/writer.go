@@ -18,22 +18,22 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaWriter writes the JSON Schema of a schema of ours as JsonSchemaData has it: the names of a schema in the
-// order in which the library everit writes them, properties and parameters in that of Java's hash tables.
+// schemaWriter converts a Connect schema to a JSON Schema like JsonSchemaData: with keywords in the order of the
+// library everit, and properties and parameters in that of Java's hash tables.
 type schemaWriter struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode
 	o     options
 }
 
-// write returns the text of the JSON Schema of nodes; w is the writer of their values.
+// write returns the JSON Schema of nodes; w is the writer of their values.
 func write(k *conversion.Budget, nodes []wit.SchemaNode, w *connectjson.Writer, o options) ([]byte, error) {
 	s := schemaWriter{conversion.SchemaText{Budget: k}, nodes, o}
 	s.node(0, w, -1, false)
 	return s.Out, s.Err
 }
 
-// Attributes of schemas that JSON Schema does not have.
+// Attributes of Connect schemas that JSON Schema lacks.
 const (
 	connectType       = "connect.type"
 	connectIndex      = "connect.index"
@@ -41,8 +41,8 @@ const (
 	connectParameters = "connect.parameters"
 )
 
-// node writes the schema of a node. index is its place among the properties around it, below 0: it has none. bare: its
-// optionality is seen to by the caller.
+// node writes a node's schema. index is its place among the properties around it, negative for none. With bare, the
+// caller writes its optionality.
 func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bool) {
 	n := &s.nodes[id]
 	switch {
@@ -59,7 +59,6 @@ func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bo
 	}
 }
 
-// choice begins the schema of a choice.
 func (s *schemaWriter) choice(index int) {
 	s.Raw("{")
 	if index >= 0 {
@@ -70,7 +69,7 @@ func (s *schemaWriter) choice(index int) {
 	s.Raw(`"oneOf":[`)
 }
 
-// union writes a structure that stands for several types.
+// union writes a struct that represents several types.
 func (s *schemaWriter) union(n *wit.SchemaNode, w *connectjson.Writer, index int) {
 	s.choice(index)
 	before := 0
@@ -85,7 +84,7 @@ func (s *schemaWriter) union(n *wit.SchemaNode, w *connectjson.Writer, index int
 	s.Raw("]}")
 }
 
-// value writes the schema of a node's values other than null.
+// value writes the schema of values other than null.
 func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 	n := &s.nodes[id]
 	own := map[string]string{}
@@ -105,7 +104,6 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 			own[connectType] = `"` + connect + `"`
 		}
 	}
-	// last writes what stands after the attributes.
 	last := func() {}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -161,7 +159,6 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 	s.Out = append(bytes.TrimSuffix(s.Out, []byte(",")), '}')
 }
 
-// properties writes those of a structure.
 func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 	names, at := make([]string, len(n.Fields)), make(map[string]int, len(n.Fields))
 	for i, m := range n.Fields {
@@ -181,7 +178,7 @@ func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 	s.Raw("}")
 }
 
-// attributes writes what all schemas may have, each with a comma after it; own are Kafka Connect's.
+// attributes writes the common attributes, each with a comma after it; own are Kafka Connect's.
 func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own map[string]string) {
 	if n.Name != nil {
 		s.Text(`"title":`, *n.Name)
@@ -209,7 +206,7 @@ func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own 
 	}
 }
 
-// ownParameters are a node's parameters in their order.
+// ownParameters returns a node's parameters in their order.
 func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
 	var names []string
 	for _, p := range n.Parameters {
@@ -230,11 +227,10 @@ func isEnum(n *wit.SchemaNode) bool {
 	return sum || own
 }
 
-// nullSymbol stands for null among the symbols of an enumeration; noSymbol stands for it in a hash table, where both
-// have the first place.
+// nullSymbol is null among the symbols of an enumeration; noSymbol replaces it in a hash table, where both come first.
 const nullSymbol, noSymbol = "<NULL>", "\x00"
 
-// enum begins the schema of an enumeration, which is a text with parameters here, with its symbols.
+// enum writes an enumeration, which is a string with a parameter for each symbol.
 func (s *schemaWriter) enum(n *wit.SchemaNode) {
 	lead := enumName + "."
 	if s.o.sums {
@@ -260,8 +256,8 @@ func (s *schemaWriter) enum(n *wit.SchemaNode) {
 	s.Raw("],")
 }
 
-// orgJSON writes a default again as org.json and Jackson do one after the other: numbers with a point as decimals
-// without zeros at their end, objects in the order of a hash table.
+// orgJSON writes a default as org.json and then Jackson do: decimals without trailing zeros, objects in the order of a
+// hash table.
 func (s *schemaWriter) orgJSON(text []byte) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -318,12 +314,12 @@ func appendOrgNumber(dst []byte, text string) []byte {
 	return values.AppendDecimal(dst, content, len(fraction)-power)
 }
 
-// inCopy is names in the order of a copy of a HashMap that got them one by one.
+// inCopy returns names in the order of a copy of a HashMap that received them one by one.
 func inCopy(names []string) []string {
 	return java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity, java.CopiedTableSize(len(names)))
 }
 
-// inJSONObject is names in the order of a JSONObject of org.json that was made of that HashMap.
+// inJSONObject returns names in the order of org.json's JSONObject of that HashMap.
 func inJSONObject(names []string) []string {
 	from := 1
 	for from < len(names) {

@@ -10,43 +10,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
-// asked for and compiled once.
+// Readings caches the compiled schemas of values that were read, so that each is requested and compiled once.
 type Readings[R compiled] struct {
 	Kept conversion.Cache[readingKey, reading[R]]
 	asks *Schemas
-	// compile makes what reads the values of a schema, the last of several; read reads one.
+	// compile compiles the last of several schemas; read decodes a value.
 	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)
 	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
 	last    found[R]
 }
 
-// found is what was found last, of a key, where there is such: values of a topic mostly have one schema.
+// found is the last result of find: mostly all values of a topic have one schema.
 type found[R compiled] struct {
 	reading[R]
 	key  readingKey
 	some bool
 }
 
-// compiled is what reads the values of one schema.
+// compiled decodes the values of one schema.
 type compiled interface {
-	// From is the schema that values are read into, nil: there is none.
+	// From returns the schema of decoded values, nil for none.
 	From() *record.Schema
 }
 
-// reading is what reads the values of one schema, or why it cannot be read.
+// reading is a compiled schema, or why it cannot be compiled.
 type reading[R compiled] struct {
 	by  R
 	err error
 }
 
-// readingKey: the version that a schema gets depends on the topic's subject.
+// readingKey includes the topic, because a schema's version depends on the topic's subject.
 type readingKey struct {
 	topic string
 	id    schemaID
 }
 
-// NewReadings keeps so many readings of schemas that are asked for by asks.
+// NewReadings returns a cache of at most kept schemas, which asks requests.
 func NewReadings[R compiled](kept int, asks *Schemas,
 	compile func(context.Context, string, []registry.Text) (R, error),
 	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) Readings[R] {
@@ -54,7 +53,7 @@ func NewReadings[R compiled](kept int, asks *Schemas,
 		read: read}
 }
 
-// Decode implements [Converter].
+// Decode implements conversion.Converter.
 func (k *Readings[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
 		return wit.ValueSlice{}, nil
@@ -98,7 +97,6 @@ func (k *Readings[R]) decode(ctx context.Context, topic string, id schemaID, dat
 	return d, nil
 }
 
-// find is what is kept for an id of a topic.
 func (k *Readings[R]) find(topic string, id schemaID) (r reading[R], known bool) {
 	key := readingKey{topic, id}
 	if k.last.some && key == k.last.key {
@@ -110,8 +108,8 @@ func (k *Readings[R]) find(topic string, id schemaID) (r reading[R], known bool)
 	return r, known
 }
 
-// add gets the schemas of an id and has them compiled. A schema that cannot be read is kept like others; what ends the
-// task, or may pass, is not.
+// add requests and compiles a schema. An invalid schema is cached like others, but not an error that ends the task or
+// may pass.
 func (k *Readings[R]) add(ctx context.Context, topic string, id schemaID) (reading[R], error) {
 	texts, wrong, err := k.asks.written(ctx, id)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package registered is what converters with a schema registry share: under which subject a schema stands, which id it
-// has, and what values are read by.
+// Package registered has what converters with a schema registry share: the subject of a schema, its ID, and the cache
+// of compiled schemas.
 package registered
 
 import (
@@ -16,8 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Schemas is what the converters with a schema registry share: under which subject a schema stands, which id it has
-// there, and which schema an id is of.
+// Schemas resolves schemas to IDs of the registry and back.
 type Schemas struct {
 	Use      conversion.Use
 	kind     registry.Kind
@@ -26,7 +25,7 @@ type Schemas struct {
 	settings registrySettings
 }
 
-// registrySettings are those that decide what is asked of the registry.
+// registrySettings determine the requests to the registry.
 type registrySettings struct {
 	registry  registry.Settings
 	register  bool
@@ -35,7 +34,7 @@ type registrySettings struct {
 	fixed     int
 }
 
-// New is what a converter of a kind of schemas asks of the registry that its settings name.
+// New returns the Schemas for a converter whose schemas are of a kind.
 func New(v setting.Values, u conversion.Use, kind registry.Kind) (r Schemas, err error) {
 	r = Schemas{Use: u, kind: kind, settings: registrySettings{register: v.Bool("auto.register.schemas"),
 		latest: v.Bool("use.latest.version"), normalize: v.Bool("normalize.schemas"), fixed: v.Int("use.schema.id")}}
@@ -53,11 +52,11 @@ func New(v setting.Values, u conversion.Use, kind registry.Kind) (r Schemas, err
 	return r, nil
 }
 
-// subjectPackage is where Confluent's strategies for the names of subjects are.
+// subjectPackage is the package of Confluent's subject name strategies.
 const subjectPackage = "io.confluent.kafka.serializers.subject."
 
-// subjectStrategy is how subjects are named, by the class of `key.subject.name.strategy` or
-// `value.subject.name.strategy`.
+// subjectStrategy returns the function that names subjects, by the class in key.subject.name.strategy or
+// value.subject.name.strategy.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
 	name, suffix := conversion.UsedFor(key)+".subject.name.strategy", "-"+conversion.UsedFor(key)
 	class := v.String(name)
@@ -79,13 +78,12 @@ func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (stri
 		"TopicRecordNameStrategy of "+subjectPackage[:len(subjectPackage)-1]+", others are not built"))
 }
 
-// TopicIDs are the registry's ids of one schema, by topic.
+// TopicIDs caches the registry's IDs of one schema, by topic.
 type TopicIDs map[string]uint32
 
-// maxTopicIDs is how many topics a schema's ids are kept for.
 const maxTopicIDs = 10_000
 
-// Keep keeps the id of a topic.
+// Keep adds the ID of a topic.
 func (ids TopicIDs) Keep(topic string, id uint32) {
 	if len(ids) >= maxTopicIDs {
 		clear(ids)
@@ -93,11 +91,11 @@ func (ids TopicIDs) Keep(topic string, id uint32) {
 	ids[topic] = id
 }
 
-// errNoRegistry is of a converter that was made to see whether its settings are right.
+// errNoRegistry is the error of a converter that was created only for validation.
 var errNoRegistry = errors.New("the converter was made without a schema registry")
 
-// ID asks the registry which id a schema has for a topic. name is the schema's own. fits refuses to write by another
-// schema that the settings name: what says where that is from.
+// ID returns the registry's ID of a schema for a topic. name is the schema's own. fits rejects another schema that the
+// settings name; its argument what tells where that is from.
 func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 	fits func(own string, texts []registry.Text, what string) error) (uint32, error) {
 	if c.client == nil {
@@ -134,10 +132,10 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 	return uint32(id), nil
 }
 
-// IDBytes is what stands in front of a value: zero, and the four bytes of an id.
+// IDBytes is the length of a value's prefix: zero, and the four bytes of an ID.
 const IDBytes = 5
 
-// schemaID says by which schema a value is written: by the registry's id, or where that is 0 by a GUID.
+// schemaID identifies a value's schema: by the registry's ID, or if that is 0 by a GUID.
 type schemaID struct {
 	id   int
 	guid string
@@ -150,7 +148,7 @@ func (s schemaID) String() string {
 	return strconv.Itoa(s.id)
 }
 
-// idIn reads a header: zero and an id, or one and a GUID.
+// idIn parses a header: zero and an ID, or one and a GUID.
 func idIn(header []byte) (schemaID, error) {
 	switch {
 	case len(header) == IDBytes && header[0] == 0:
@@ -164,7 +162,7 @@ func idIn(header []byte) (schemaID, error) {
 			"of its GUID, in the header of the schema, found %d bytes", len(header))
 }
 
-// idOf reads what stands in front of a value.
+// idOf parses a value's prefix.
 func idOf(data []byte) (schemaID, error) {
 	if len(data) < IDBytes || data[0] != 0 {
 		found := "nothing"
@@ -178,8 +176,8 @@ func idOf(data []byte) (schemaID, error) {
 	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
 
-// written returns the schema of an id after those that it refers to. wrong is the fault of all records of that id; err
-// is of this record alone, and the registry is asked again for the next one, since it may know the id by then.
+// written returns the schema of an ID, after those that it refers to. wrong is an error of all records with that ID;
+// err concerns this record only: the registry may know the ID later.
 func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
 	if c.client == nil {
 		return nil, nil, errNoRegistry
@@ -212,8 +210,8 @@ func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Te
 	return texts, nil, nil
 }
 
-// Version is which version of the topic's subject a schema is; Kafka Connect's schema gets it, where the schema itself
-// says none. name is the schema's own.
+// Version returns the version of a schema in the topic's subject, for schemas that have no version themselves. name is
+// the schema's own.
 func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32, error) {
 	subject, err := c.subject(topic, name)
 	if err != nil {
@@ -232,10 +230,10 @@ func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 	return wit.Ptr(int32(version)), nil
 }
 
-// IDSerializers are the settings that say where ids of schemas are written.
+// IDSerializers are the settings that determine where IDs are written.
 var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serializer"}
 
-// Settings are those of all converters with a schema registry.
+// Settings returns the settings of all converters with a schema registry.
 func Settings() *setting.Table {
 	t := setting.NewTable(registry.Declared()...)
 	subject := func(what string) wit.ConfigKey {
@@ -259,16 +257,15 @@ func Settings() *setting.Table {
 		setting.Define("schemas.cache.config", wit.KindInt, wit.Low, setting.Default("1000"),
 			"How many schemas are kept in each direction."),
 	)
-	// What Confluent's serializers do besides: without it values would be laid out otherwise, or go out without the
-	// rules, such as those that encrypt fields, that a user believes in force. A schema that has such is refused
-	// when a value is to be written or read by it.
+	// Other features of Confluent's serializers: ignoring them would change the format, or skip rules that a user
+	// believes in force, such as encryption. A schema with such rules is rejected when a value is written or read.
 	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
 	for n, what := range []string{"key", "value"} {
 		t.DeclareUnsupported(setting.Define(IDSerializers[n], wit.KindClass, wit.Low, setting.Default(prefixed),
 			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
 				"headers."), prefixed)
 	}
-	// harmless is Confluent's default, which files that were generated write out.
+	// harmless is Confluent's default, which generated files contain.
 	later := func(name, harmless, documentation string, rules ...wit.Rule) {
 		t.DeclareUnsupported(setting.Define(name, wit.KindString, wit.Low, nil, documentation, rules...), harmless)
 	}

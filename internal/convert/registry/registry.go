@@ -1,7 +1,6 @@
-// Package registry asks a schema registry with Confluent's API
-// (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
-// Redpanda's. A registry that is away is asked again until it is back, however long that takes; what it refuses is an
-// [Refused] that says whose fault it is.
+// Package registry is the client of a schema registry with Confluent's API
+// (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's, Karapace, Apicurio's ccompat,
+// Redpanda's. It repeats requests until an unavailable registry responds; a rejection is a [Refused].
 package registry
 
 import (
@@ -30,30 +29,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds on what a registry may do.
 const (
-	// maxAnswerBytes is how long an answer may be.
-	maxAnswerBytes = 16 << 20
-	// maxReferences is how many further schemas one may refer to, directly or not.
-	maxReferences = 1000
-	// answerWithin is how long one request may take.
-	answerWithin = 30 * time.Second
-	// firstPause and maxPause are the time between two tries, which doubles.
+	maxAnswerBytes = 16 << 20 // of one response
+	maxReferences  = 1000     // of a schema to others, directly or not
+	answerWithin   = 30 * time.Second
+	// firstPause and maxPause bound the delay between two attempts, which doubles.
 	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second
 )
 
-// Settings are those of a converter that say where the registry is and how it is asked, by Confluent's names without
-// the converter's prefix.
+// Settings are a converter's settings for the registry, by Confluent's names.
 type Settings struct {
-	// URLs are of `schema.registry.url`: the first that answers is taken.
-	URLs []string
-	// User and Password of `basic.auth.user.info`, or of the URL; Token of `bearer.auth.token`.
+	URLs []string // schema.registry.url, in order of preference
+	// User and Password are from basic.auth.user.info or the URL, Token from bearer.auth.token.
 	User, Password, Token string
-	// Security are the settings below `schema.registry.ssl.`, by their names without `schema.registry.`.
+	// Security are the settings below schema.registry.ssl., without schema.registry.
 	Security map[string]string
 }
 
-// Declared are the settings, for the declaration of a converter.
+// Declared returns the declarations of these settings.
 func Declared() []wit.ConfigKey {
 	text := func(name, value, documentation string, rules ...wit.Rule) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Medium, &value, documentation, rules...)
@@ -78,10 +71,9 @@ func Declared() []wit.ConfigKey {
 	}
 }
 
-// security is the prefix of settings of TLS, with what follows it as Kafka's clients have it.
 const security = "schema.registry.ssl."
 
-// Parse reads the settings of a converter, which are right by their declarations.
+// Parse reads validated settings of a converter.
 func Parse(v setting.Values) (s Settings, err error) {
 	for _, item := range v.List("schema.registry.url") {
 		u, err := url.Parse(item)
@@ -113,9 +105,9 @@ func Parse(v setting.Values) (s Settings, err error) {
 	return s, nil
 }
 
-// Refused is what a registry does not do.
+// Refused is a rejection by the registry.
 type Refused struct {
-	// Status is of HTTP, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409
+	// Status is the HTTP status, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409
 	// incompatible, 42201 invalid schema.
 	Status, Code int
 	Text         string
@@ -123,15 +115,15 @@ type Refused struct {
 
 func (e *Refused) Error() string { return e.Text }
 
-// NotFound tells that there is no such subject, version or schema.
+// NotFound reports whether the subject, version or schema does not exist.
 func (e *Refused) NotFound() bool { return e.Status == http.StatusNotFound }
 
-// Client asks one registry. It is safe for use by several goroutines.
+// Client sends requests to one registry. It is safe for concurrent use.
 type Client struct {
 	api *sr.Client
 	log *slog.Logger
 	at  string
-	// known are the credentials, which are shown in no answer.
+	// known are the credentials, which messages must not contain.
 	known secret.Known
 
 	partner away.Partner
@@ -139,7 +131,7 @@ type Client struct {
 	why     string // the error of the last try that failed
 }
 
-// Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the
+// Open returns a client without sending a request. secure returns the TLS configuration for a host; nil uses the
 // system's roots.
 func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
 	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
@@ -153,7 +145,7 @@ func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*
 	return OpenWith(s, t, log)
 }
 
-// OpenWith is [Open] with another way of sending requests.
+// OpenWith is [Open] with another transport.
 func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
 	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send,
 		Timeout: answerWithin, CheckRedirect: secret.Redirect})}
@@ -169,7 +161,7 @@ func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, er
 	return c, err
 }
 
-// transport bounds answers, and keeps the certificates that are for the registry from hosts that it leads to.
+// transport bounds responses, and hides the registry's client certificates from other hosts.
 type transport struct {
 	plain *http.Transport
 	hosts map[string]*http.Transport
@@ -208,7 +200,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Away says since when and why the registry does not answer, "" when it does; for the connector's status.
+// Away returns since when and why the registry is unavailable, "" if it is available, for the connector's status.
 func (c *Client) Away() string {
 	since := c.partner.Since()
 	if since.IsZero() {
@@ -220,37 +212,36 @@ func (c *Client) Away() string {
 		c.why)
 }
 
-// Kind is of which language a schema is.
+// Kind is the language of a schema.
 type Kind = sr.SchemaType
 
-// Languages of schemas.
+// The languages that converters write.
 const (
 	Avro = sr.TypeAvro
 	JSON = sr.TypeJSON
 )
 
-// Text is a schema's, and the name by which the schema that refers to it does so.
+// Text is the text of a schema, and the name by which another schema refers to it.
 type Text struct{ Name, Text string }
 
-// Direction is which way the values of a schema go, which decides the rules that would have to run with them.
+// Direction is whether values are written or read, which decides about the rules that would have to run.
 type Direction string
 
-// Directions of values, by the mode of the rules that do not run with them.
+// Each value is the mode of the rules that do not run in that direction.
 const (
 	Written Direction = "READ"
 	Read    Direction = "WRITE"
 )
 
-// found is an answer about a schema. sr has no rules for the whole payload, and gives up at a mode that it does not
-// know, so that rules are read here.
+// found is a response with a schema. Package sr lacks the payload's rules and rejects unknown modes, so rules are
+// parsed here.
 type found struct {
 	sr.SubjectSchema
 	Rules *ruleSet `json:"ruleSet"` // stands before the embedded one
 }
 
-// ruleSet holds the rules that run with each value, by Confluent's names: those of fields and messages, and those of
-// the whole payload. Those that migrate values run for readers that ask for another version than the value's, as none
-// here does.
+// ruleSet has the rules that run for each value, by Confluent's names: of fields and messages, and of the payload.
+// Migration rules run only for readers that request another version, which this client does not.
 type ruleSet struct {
 	DomainRules, EncodingRules []rule
 }
@@ -260,8 +251,7 @@ type rule struct {
 	Disabled         bool
 }
 
-// refuse is the answer's [Refused] where its schema, which what names, has a rule that would have to run with values
-// that go this way.
+// refuse returns a [Refused] if the schema, which what names, has a rule that would have to run in this direction.
 func (f *found) refuse(what string, way Direction) error {
 	if f.Rules == nil {
 		return nil
@@ -279,9 +269,8 @@ func (f *found) refuse(what string, way Direction) error {
 	return nil
 }
 
-// Register returns the id of a schema under a subject, registering it where it is new. The registry may add rules to
-// it, by the subject's configuration; with such as would run with what is written it is [Refused]. Registries that
-// answer with an id alone do not tell.
+// Register returns the ID of a schema under a subject and registers it if it is new. If the registry adds rules for
+// written values, by the subject's configuration, it returns a [Refused]; some registries return only the ID.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
 	f, err := c.find(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
@@ -292,8 +281,7 @@ func (c *Client) Register(ctx context.Context, subject string, kind Kind, text s
 	return f.ID, err
 }
 
-// Lookup returns the id of a schema that is registered under a subject; one with rules for what is written is
-// [Refused].
+// Lookup returns the ID of a registered schema, or a [Refused] if it has rules for written values.
 func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
 	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
@@ -304,14 +292,14 @@ func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text str
 	return f.ID, err
 }
 
-// Version returns which version of a subject a schema is.
+// Version returns the version of a schema in a subject.
 func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
 	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
 		&sr.Schema{Schema: text, Type: kind}, false, true)
 	return f.Version, err
 }
 
-// Ping returns nil if the registry answers this client, asked once. That it does not know the request is an answer.
+// Ping sends one request and returns nil if the registry responds, even with an error about the request.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.api.SupportedTypes(ctx)
 	answer, _ := errors.AsType[*sr.ResponseError](err)
@@ -324,8 +312,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return fmt.Errorf("schema registry %s: %s", c.at, c.shown(err.Error()))
 }
 
-// Latest returns the newest schema of a subject; one with rules for what is written, such as those that encrypt fields,
-// is [Refused].
+// Latest returns the newest schema of a subject, or a [Refused] if it has rules for written values, such as encryption.
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
 	f, err := c.find(ctx, "get the newest schema of "+subject, http.MethodGet, subjectPath(subject)+"/versions/latest",
 		nil, false, true)
@@ -335,13 +322,12 @@ func (c *Client) Latest(ctx context.Context, subject string) (id int, text strin
 	return f.ID, f.Schema.Schema, err
 }
 
-// Schema returns the schema of an id, after those that it refers to, each after its own; one with rules for values
-// that go this way is [Refused].
+// Schema returns a schema by its ID, after those that it refers to, or a [Refused] if it has rules for this direction.
 func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []Text, kind Kind, err error) {
 	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
 }
 
-// SchemaOf returns the schema of a GUID as [Client.Schema] does.
+// SchemaOf is [Client.Schema] for a GUID.
 func (c *Client) SchemaOf(ctx context.Context, guid string, way Direction) (texts []Text, kind Kind, err error) {
 	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), way)
 }
@@ -360,8 +346,7 @@ func (c *Client) schema(ctx context.Context, what, path string, way Direction) (
 
 func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(subject) }
 
-// find asks for one schema, giving the registry a schema where there is one. withID: an answer that calls itself a
-// success and has no id, such as a gateway's, is none.
+// find requests one schema. withID rejects a successful response without an ID, such as a gateway's.
 func (c *Client) find(ctx context.Context, what, method, path string, give *sr.Schema, normalize, withID bool) (f found,
 	err error) {
 	err = c.ask(ctx, what, func(ctx context.Context) error {
@@ -420,7 +405,7 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 	return append(texts, Text{Text: found.Schema}), nil
 }
 
-// ask does one thing until the registry has said yes or no.
+// ask repeats a request until the registry accepts or rejects it.
 func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began, err := time.Now(), do(ctx)
@@ -450,23 +435,22 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 	}
 }
 
-// again: a status by which the registry, or what stands before it, says that it cannot answer now.
+// again reports whether a status means that the registry, or a proxy, is unavailable.
 func again(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests ||
 		status == http.StatusRequestTimeout
 }
 
-// maxSaid is how much of an answer an error says.
 const maxSaid = 1000
 
 func (c *Client) said(answer *sr.ResponseError) string {
 	return c.shown(cmp.Or(answer.Message, string(answer.Raw)))
 }
 
-// shown is a text of the registry as it may be shown.
+// shown returns a text of the registry without credentials.
 func (c *Client) shown(text string) string { return shown.Within(c.known.Strike(text), maxSaid) }
 
-// markAway notes that a try has failed. It logs an outage once, however many callers ask.
+// markAway records a failed attempt. It logs an outage once, however many callers there are.
 func (c *Client) markAway(began time.Time, what, why string) {
 	c.mu.Lock()
 	c.why = why
@@ -475,7 +459,7 @@ func (c *Client) markAway(began time.Time, what, why string) {
 		"registry", c.at, "for", what, "error", why)
 }
 
-// markBack notes that the registry has answered.
+// markBack records a response.
 func (c *Client) markBack(began time.Time) {
 	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.at)
 }

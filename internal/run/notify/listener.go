@@ -24,7 +24,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds for senders.
 const (
 	maxBody        = 4 << 20
 	maxTotalBodies = 32 << 20

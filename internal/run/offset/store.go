@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Config has the offset settings of a worker.
+// Config has a worker's settings of the offsets topic.
 type Config struct {
 	// Topic is offset.storage.topic. Default: connect-offsets.
 	Topic string
@@ -76,7 +76,7 @@ func millis(value string) (time.Duration, error) {
 	return setting.Milliseconds(n), nil
 }
 
-// Entry is the offset of one source partition. A nil Offset means none; writing it deletes.
+// Entry is the offset of one source partition. A nil Offset means that there is none; writing that deletes.
 type Entry struct {
 	Partition []wit.OffsetEntry
 	Offset    []wit.OffsetEntry

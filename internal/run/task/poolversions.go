@@ -9,10 +9,9 @@ import (
 
 // InstanceFuncs acquire and release instances of a pool.
 type InstanceFuncs[C any] struct {
-	Acquire func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
-	Release func(p *plugin.Pool, c C)
-	// VisibleSettings may be nil: the plugin sees all settings.
-	VisibleSettings SettingsFunc
+	Acquire         func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
+	Release         func(p *plugin.Pool, c C)
+	VisibleSettings SettingsFunc // nil means all
 }
 
 // SettingsFunc returns the settings of a task that a plugin version may see.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows, however many.
+// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows.
 //
 // Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
 type RowSubset struct {
@@ -17,7 +17,7 @@ type RowSubset struct {
 
 type rowSpan struct{ first, last uint32 }
 
-// NewRowSubset returns the subset of rows with these indexes. None means all.
+// NewRowSubset returns the rows with these indexes. None means all.
 func NewRowSubset(total uint32, indexes []uint32) RowSubset {
 	indexes = slices.Compact(slices.Sorted(slices.Values(indexes)))
 	if len(indexes) == 0 || len(indexes) == int(total) {
@@ -54,7 +54,7 @@ func (p RowSubset) Contains(index uint32) bool {
 	return found
 }
 
-// CheckTotal returns an error if the record has another number of rows now, because the indexes are meaningless then.
+// CheckTotal returns an error if the transforms make another number of rows now: then the indexes are meaningless.
 func (p RowSubset) CheckTotal(rows uint32) error {
 	if p.IsAll() || p.Total == rows {
 		return nil
@@ -63,7 +63,7 @@ func (p RowSubset) CheckTotal(rows uint32) error {
 		"it is unknown which of them were written", p.Total, p, rows)
 }
 
-// Intersect returns the common rows. It reports false if the totals differ.
+// Intersect returns the common rows. ok is false if the totals differ.
 func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	switch {
 	case p.IsAll():

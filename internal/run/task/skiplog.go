@@ -13,8 +13,7 @@ const skipLogInterval = 10 * time.Second
 
 const maxCauses = 100
 
-// SkipLog logs skipped records that become dead letters: the first of each cause, and then counts every
-// skipLogInterval. Call Close at the end.
+// SkipLog logs skipped records that become dead letters: the first of each cause, then counts every skipLogInterval.
 //
 // Invariant: timer is set while causes has entries.
 type SkipLog struct {
@@ -33,7 +32,7 @@ type skipCause struct {
 	suppressed int
 }
 
-// Skip logs or counts a skipped record.
+// Skip logs or counts a skipped record. details may be expensive.
 func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, attrs []any, details func() []any) {
 	cause := []any{"stage", stage, "error", err}
 	s.mu.Lock()
@@ -84,7 +83,7 @@ func (s *SkipLog) flush() {
 	}
 }
 
-// Close logs the remaining counts.
+// Close logs the remaining counts. Later records are logged one by one.
 func (s *SkipLog) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -45,26 +45,24 @@ type Options struct {
 	Logger *slog.Logger
 	// BatchRows limits the rows of one plugin call. Default 500.
 	BatchRows int
-	// Aside means that the chain belongs to none of its connector's tasks: it keeps its plugin versions, and its calls
-	// do not count for a version on trial.
+	// Isolated is set for a chain that belongs to no task: it keeps its plugin versions, and its calls do not count for
+	// a version on trial.
 	Isolated bool
 }
 
-// maxGrowth bounds the bytes that the plugins of one group may add to a batch over several calls, each of which is
-// bounded by `plugin.NAME.limits.result.bytes`.
+// maxGrowth bounds the bytes that one group's plugin calls may add to a batch, each of which
+// `plugin.NAME.limits.result.bytes` bounds.
 const maxGrowth = 256 << 20
 
 const rowBytes = 80
 
-// Chain is the transforms of one task. It belongs to one goroutine.
+// Chain applies the transforms of one task, each by its plugin. It belongs to one goroutine.
 type Chain struct {
-	groups []group
-	limit  int
-	logger *slog.Logger
-	// input are the rows of the last call.
-	input   []wit.Row
-	rowErrs []wit.RowError
-	// The fields below are buffers.
+	groups         []group
+	limit          int
+	logger         *slog.Logger
+	input          []wit.Row
+	rowErrs        []wit.RowError
 	piece, matched record.Batch
 	unmatched, out []wit.Row
 	rowIndexes     []uint32
@@ -78,7 +76,7 @@ type group struct {
 	negate    bool
 }
 
-// New binds the stages to plugins and prepares them. Its errors name the settings: `transforms.<alias>.…`.
+// New binds the stages to plugins and prepares them. Errors name the setting, `transforms.<alias>.…`.
 func New(ctx context.Context, o Options) (*Chain, error) {
 	c := &Chain{limit: o.BatchRows, logger: o.Logger}
 	if c.limit <= 0 {
@@ -173,13 +171,12 @@ func (c *Chain) Status() map[string]plugin.Status {
 	return all
 }
 
-// Apply runs the chain on a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row keeps the
-// index and Offset of its input row. Input rows that fail are removed with all of their results; there is one error for
-// each, in order, with its position in b.Rows ([Chain.Input] returns the row) and Stage as the position in the whole
-// chain. A row that traps a plugin is found by bisection and fails alone. The errors are valid until the next call.
-// After an error b is undefined.
+// Apply applies the transforms to a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row
+// keeps the index and Offset of its input row. If a row fails, all of its results are removed, and there is one error,
+// in order, with the position in b.Rows ([Chain.Input] returns the row) and the position of the transform. A row that
+// traps a plugin fails alone. The errors are valid until the next call. After an error b is invalid.
 //
-// Newer plugin versions take over at the start of a call if they can prepare the same stages.
+// A newer plugin version is used from the start of a call on, if it can prepare the same stages.
 func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
 	if len(c.groups) == 0 {
 		return nil, nil
@@ -210,14 +207,14 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, err
 	return c.rowErrs, nil
 }
 
-// hasFailed reports whether another result of the same input row has failed.
+// hasFailed reports whether a result of the same input row has failed.
 func (c *Chain) hasFailed(r wit.Row) bool {
 	_, found := slices.BinarySearchFunc(c.rowErrs, r.RowIndex,
 		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
 	return found
 }
 
-// Input returns an input row of the last call; its bytes are still in the batch. It is valid until the next Apply.
+// Input returns an input row of the last call, valid until the next Apply; its bytes are still in the batch.
 func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 
 func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
@@ -267,8 +264,7 @@ func (c *Chain) applyGroup(ctx context.Context, group *group, b *record.Batch) e
 	return err
 }
 
-// conditional tests the predicate of another plugin, applies the stage to the matching rows and merges all rows in
-// order.
+// conditional tests a predicate of another plugin, applies the stage to the matching rows and merges all rows in order.
 func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) error {
 	matches, rowErrs, err := c.testRows(ctx, group, b)
 	if err != nil {
@@ -313,7 +309,7 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 	return nil
 }
 
-// testRows tests the predicate on each row. Errors have positions in b; rows that trap it are found by bisection (P32).
+// testRows tests the predicate on each row. Errors have positions in b. Rows that trap it are found by bisection.
 func (c *Chain) testRows(ctx context.Context, group *group, b *record.Batch) (matches []bool, rowErrs []wit.RowError,
 	err error) {
 	matches, rowErrs, err = group.condition.test(ctx, b)
@@ -341,7 +337,7 @@ func (c *Chain) testRows(ctx context.Context, group *group, b *record.Batch) (ma
 	return append(matches, more...), append(rowErrs, others...), err
 }
 
-// merge merges two lists that are sorted by row index and have none in common.
+// merge merges two disjoint lists that are sorted by row index.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
 		if a[0].RowIndex < b[0].RowIndex {
@@ -353,8 +349,8 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 	return append(append(dst, a...), b...)
 }
 
-// bisect sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it are
-// alone: these fail (P32).
+// bisect applies a group to the halves of a batch that traps its plugin, on other instances, until the rows that trap
+// it are alone. Only these fail, so that they do not stop the connector for ever (RATIONALE.md P32).
 func (c *Chain) bisect(ctx context.Context, group *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
 		c.rowErrs = append(c.rowErrs, c.trapError(group, b.Rows[0].RowIndex, trap))
