@@ -36,8 +36,9 @@ type readable struct {
 func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *readable, err error) {
 	schemas := record.NewRegistry().ForConnector("consume")
 	r = &readable{log: log, batch: record.Batch{Registry: schemas}}
-	use := convert.Use{Schemas: schemas, Reading: true,
-		Registry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}
+	use := convert.Options{Schemas: schemas, ReadOnly: true,
+		OpenRegistry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s,
+		log) }}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
 		return nil, err
@@ -45,13 +46,13 @@ func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Lo
 	if r.value, err = registered(w, "value.converter.", url, use); err != nil {
 		return nil, err
 	}
-	use.Key = true
+	use.IsKey = true
 	r.key, err = registered(w, "key.converter.", url, use)
 	return r, err
 }
 
 // registered are the converters of either kind, with the settings below a prefix.
-func registered(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
+func registered(w *config.Worker, prefix, url string, use convert.Options) (list []convert.Converter, err error) {
 	settings, named := map[string]string{}, prefix+registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)
@@ -83,7 +84,7 @@ func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, err
 	}{{&shown.Key, r.key, "key"}, {&shown.Value, r.value, "value"}} {
 		text, err := r.text(ctx, of, part.by, *part.of, header(of, convert.SchemaHeader(part.name == "key")))
 		switch {
-		case err != nil && (fault.Stops(err) || ctx.Err() != nil):
+		case err != nil && (fault.IsFatal(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
 			r.log.Warn("cannot be read by its schema, and is shown as it is", "topic", of.Topic, "partition",
@@ -119,7 +120,7 @@ func (r *readable) text(ctx context.Context, of *kgo.Record, by []convert.Conver
 			}
 			return text, err
 		}
-		if fault.Stops(err) || ctx.Err() != nil {
+		if fault.IsFatal(err) || ctx.Err() != nil {
 			return nil, err
 		}
 		failed = errors.Join(failed, err)

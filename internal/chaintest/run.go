@@ -243,7 +243,7 @@ func (r *runner) converter() convert.Converter { return converter(r.Registry) }
 // converter is that of files: values with schemas, nulls as they are, decimals as numbers.
 func converter(registry *record.Registry) convert.Converter {
 	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false",
-		"decimal.format": "NUMERIC"}, convert.Use{Schemas: registry})
+		"decimal.format": "NUMERIC"}, convert.Options{Schemas: registry})
 	if err != nil { // these settings are good
 		panic(err)
 	}

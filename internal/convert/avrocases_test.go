@@ -49,7 +49,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
-	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: use})
+	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: use})
 	require.NoError(t, err)
 	data, err := encodinghex.DecodeString(payload)
 	require.NoError(t, err)

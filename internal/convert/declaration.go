@@ -27,8 +27,8 @@ const (
 type Declaration struct {
 	Class, Documentation string
 
-	table *setting.Table
-	make  func(v setting.Values, u conversion.Use) (conversion.Converter, error)
+	table  *setting.Table
+	create func(v setting.Values, u conversion.Options) (conversion.Converter, error)
 }
 
 // typeSetting is declared by Kafka's converters, and set by the worker rather than by users.
@@ -45,9 +45,9 @@ func declared() []Declaration {
 		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.",
 			connectjson.Settings(),
 			connectjson.New),
-		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),
+		declare(ClassString, "Strings; other values are written like Java's toString.", stringSettings(),
 			newString),
-		declare(classByteArray, "Bytes as they are.", setting.NewTable(), newByteArray),
+		declare(classByteArray, "Bytes, unchanged.", setting.NewTable(), newByteArray),
 	}
 	for _, p := range primitives {
 		list = append(list, declare(p.class, "Values of type "+p.name+" as Kafka's "+p.serde+"Serializer writes them.",
@@ -58,7 +58,7 @@ func declared() []Declaration {
 }
 
 func declare(class, documentation string, own *setting.Table,
-	make func(setting.Values, conversion.Use) (conversion.Converter, error)) Declaration {
+	make func(setting.Values, conversion.Options) (conversion.Converter, error)) Declaration {
 	own.Declare(setting.Define(typeSetting, wit.KindString, wit.Low, nil, "How this converter will be used.",
 		setting.Required()))
 	return Declaration{class, documentation, own, make}
@@ -67,29 +67,30 @@ func declare(class, documentation string, own *setting.Table,
 // Declarations returns the declarations of all converters, sorted by class.
 func Declarations() []Declaration { return slices.Clone(declarations) }
 
-// later has the formats that are planned, by the simple name of their class.
-var later = map[string]string{"ProtobufConverter": "Protobuf"}
+// planned has the formats that are planned, by the simple name of their class.
+var planned = map[string]string{"ProtobufConverter": "Protobuf"}
 
 // Find returns the declaration of a key or value converter by its class or alias.
 func Find(class string, key bool) (Declaration, error) {
 	class = setting.Trim(class)
 	names := make([]string, len(declarations))
 	for i, d := range declarations {
-		if class == d.Class || class == conversion.LastPart(d.Class) || class == prunedName(d.Class) {
+		if class == d.Class || class == conversion.SimpleName(d.Class) || class == prunedName(d.Class) {
 			return d, nil
 		}
 		names[i] = d.Class
 	}
-	format := later[conversion.LastPart(class)]
+	format := planned[conversion.SimpleName(class)]
 	if format == "" {
-		format = later[class+converterSuffix]
+		format = planned[class+converterSuffix]
 	}
 	if format != "" {
 		return Declaration{}, fault.Config("%s converter: %s is not built yet, found %q; there are %s",
-			conversion.UsedFor(key),
+			conversion.ConverterType(key),
 			format, class, strings.Join(names, ", "))
 	}
-	return Declaration{}, fault.Config("%s converter: unknown class %q; there are %s", conversion.UsedFor(key), class,
+	return Declaration{}, fault.Config("%s converter: unknown class %q; there are %s", conversion.ConverterType(key),
+		class,
 		strings.Join(names, ", "))
 }
 
@@ -97,7 +98,7 @@ func Find(class string, key bool) (Declaration, error) {
 const converterSuffix = "Converter"
 
 func prunedName(class string) string {
-	return strings.TrimSuffix(conversion.LastPart(class), converterSuffix)
+	return strings.TrimSuffix(conversion.SimpleName(class), converterSuffix)
 }
 
 // Settings returns the declared settings, converter.type first, as Kafka Connect does.
@@ -108,29 +109,29 @@ func (d Declaration) Settings() []wit.ConfigKey {
 		slices.DeleteFunc(last, isType)...)
 }
 
-// Own returns the settings that users may set.
-func (d Declaration) Own() []wit.ConfigKey {
+// UserSettings returns the settings that users may set.
+func (d Declaration) UserSettings() []wit.ConfigKey {
 	return slices.DeleteFunc(slices.Clone(d.Settings()),
 		func(s wit.ConfigKey) bool { return s.Name == typeSetting })
 }
 
-// Examine validates each setting. Names are without the prefix.
-func (d Declaration) Examine(settings map[string]string, key bool) []wit.ConfigValue {
-	return d.table.Validate(d.given(settings, key))
+// Validate validates each setting. Names are without the prefix.
+func (d Declaration) Validate(settings map[string]string, key bool) []wit.ConfigValue {
+	return d.table.Validate(d.withType(settings, key))
 }
 
-// Unknown returns the warning for a setting that the converter ignores, "" for a known one.
-func (d Declaration) Unknown(name string) string {
+// UnknownWarning returns the warning for a setting that the converter ignores, "" for a known one.
+func (d Declaration) UnknownWarning(name string) string {
 	if _, known := d.table.Find(name); known {
 		return ""
 	}
 	return setting.Unknown(d.table.Nearest(name))
 }
 
-func (d Declaration) given(settings map[string]string, key bool) []wit.Setting {
+func (d Declaration) withType(settings map[string]string, key bool) []wit.Setting {
 	list := make([]wit.Setting, 0, len(settings)+1)
 	for name, value := range settings {
 		list = append(list, wit.Setting{Name: name, Value: value})
 	}
-	return append(list, wit.Setting{Name: typeSetting, Value: conversion.UsedFor(key)})
+	return append(list, wit.Setting{Name: typeSetting, Value: conversion.ConverterType(key)})
 }

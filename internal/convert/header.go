@@ -17,22 +17,22 @@ import (
 type SimpleHeaders struct{ Registry *record.Registry }
 
 // Encode implements [Headers].
-func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ string, _ *record.Batch,
+func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, _ string, _ *record.Batch,
 	h *connectdata.Header) (
 	[]byte, bool, error) {
 	var k conversion.Budget
-	k.Start(ctx, dst, most)
-	if err := k.Room(dst, 0); err != nil {
+	k.Start(ctx, dst, maxBytes)
+	if err := k.CheckRoom(dst, 0); err != nil {
 		return dst, false, err
 	}
 	if h.Encoding == wit.Raw {
-		return appendRaw(ctx, dst, most, h.Value)
+		return appendRaw(ctx, dst, maxBytes, h.Value)
 	}
-	v, nodes, err := conversion.ValueOf(c.Registry, "SimpleHeaderConverter", h.Encoding, h.Schema, h.Value)
+	v, nodes, err := conversion.DecodeValue(c.Registry, "SimpleHeaderConverter", h.Encoding, h.Schema, h.Value)
 	if err != nil || v == nil {
 		return dst, err == nil, err
 	}
-	out, err := (&values.Writer{Nodes: nodes, Limit: k.Bound}).Append(dst, v)
+	out, err := (&values.Writer{Nodes: nodes, Limit: k.CheckItem}).Append(dst, v)
 	if wrong, is := errors.AsType[*values.UnwritableError](err); is {
 		err = fault.Data("SimpleHeaderConverter: %v", wrong)
 	}

@@ -28,17 +28,18 @@ type Headers interface {
 // Connect accepts for headers.
 func FindHeaders(class string) (Declaration, error) {
 	class = setting.Trim(class)
-	if class == classSimpleHeaders || class == conversion.LastPart(classSimpleHeaders) ||
-		class == strings.TrimSuffix(conversion.LastPart(classSimpleHeaders), "HeaderConverter") {
+	if class == classSimpleHeaders || class == conversion.SimpleName(classSimpleHeaders) ||
+		class == strings.TrimSuffix(conversion.SimpleName(classSimpleHeaders), "HeaderConverter") {
 		return Declaration{Class: classSimpleHeaders, table: setting.NewTable()}, nil
 	}
 	d, err := Find(class, false)
 	switch {
 	case err != nil:
-		return d, fault.Config("header converter: unknown class %q; there are %s, and the converters of keys and "+
-			"values but those with a schema registry", class, classSimpleHeaders)
+		return d, fault.Config("header converter: unknown class %q; expected %s, or a converter of keys and values "+
+			"without "+
+			"a schema registry", class, classSimpleHeaders)
 	case d.Class == ClassAvro || d.Class == ClassJSONSchema:
-		return d, fault.Config("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
+		return d, fault.Config("header converter: %s does not convert headers, as in Kafka Connect", d.Class)
 	}
 	return d, nil
 }
@@ -56,7 +57,7 @@ func HeaderClasses() []string {
 }
 
 // NewHeaders creates a header converter. settings are named without the prefix header.converter.
-func NewHeaders(class string, settings map[string]string, u conversion.Use) (Headers, error) {
+func NewHeaders(class string, settings map[string]string, u conversion.Options) (Headers, error) {
 	d, err := FindHeaders(class)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func NewHeaders(class string, settings map[string]string, u conversion.Use) (Hea
 	if d.Class == classSimpleHeaders {
 		return SimpleHeaders{Registry: u.Schemas}, nil
 	}
-	u.Key = false
+	u.IsKey = false
 	c, err := New(d.Class, settings, u)
 	return &valueHeaders{c: c, batch: record.Batch{Registry: u.Schemas}}, err
 }
@@ -75,10 +76,10 @@ type valueHeaders struct {
 	batch record.Batch
 }
 
-func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic string, _ *record.Batch,
+func (c *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, _ *record.Batch,
 	h *connectdata.Header) ([]byte, bool, error) {
 	if h.Encoding == wit.Raw { // unread bytes stay unchanged
-		return appendRaw(ctx, dst, most, h.Value)
+		return appendRaw(ctx, dst, maxBytes, h.Value)
 	}
 	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
 	if h.Encoding == wit.Schemaless && string(h.Value) == string(nullValue) {
@@ -86,7 +87,7 @@ func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic s
 	}
 	c.batch.Data = h.Value
 	defer func() { c.batch.Data = nil }()
-	return c.c.Encode(ctx, dst, most, topic, &c.batch, d)
+	return c.c.Encode(ctx, dst, maxBytes, topic, &c.batch, d)
 }
 
 func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte,
@@ -112,10 +113,10 @@ func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *r
 	return connectdata.Header{Name: name, Encoding: wit.Raw, Value: data}, nil
 }
 
-func appendRaw(ctx context.Context, dst []byte, most int, raw []byte) ([]byte, bool, error) {
+func appendRaw(ctx context.Context, dst []byte, maxBytes int, raw []byte) ([]byte, bool, error) {
 	var k conversion.Budget
-	k.Start(ctx, dst, most)
-	if err := k.Room(dst, len(raw)); err != nil {
+	k.Start(ctx, dst, maxBytes)
+	if err := k.CheckRoom(dst, len(raw)); err != nil {
 		return dst, false, err
 	}
 	return append(dst, raw...), false, nil

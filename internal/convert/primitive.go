@@ -31,7 +31,7 @@ var primitives = []primitive{
 	{"org.apache.kafka.connect.converters.ShortConverter", "short", "Short", wit.Int16, 2},
 }
 
-func (p primitive) converter(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
+func (p primitive) converter(_ setting.Values, u conversion.Options) (conversion.Converter, error) {
 	read, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: p.kind, Optional: true}})
 	return &primitiveConverter{p, u.Schemas, read}, err
 }
@@ -44,9 +44,9 @@ type primitiveConverter struct {
 	read *record.Schema
 }
 
-func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch,
+func (c *primitiveConverter) Encode(_ context.Context, dst []byte, maxBytes int, _ string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
-	v, nodes, err := conversion.ValueOf(c.reg, c.serde+"Converter", d.Encoding, d.Schema, b.Bytes(d))
+	v, nodes, err := conversion.DecodeValue(c.reg, c.serde+"Converter", d.Encoding, d.Schema, b.Bytes(d))
 	var root *wit.SchemaNode
 	if len(nodes) > 0 {
 		root = &nodes[0]
@@ -58,10 +58,10 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ s
 		return dst, false, err
 	case v == nil:
 		return dst, true, nil
-	case most < c.size:
+	case maxBytes < c.size:
 		var k conversion.Budget
-		k.Start(context.Background(), dst, most)
-		return dst, false, k.Room(dst, c.size)
+		k.Start(context.Background(), dst, maxBytes)
+		return dst, false, k.CheckRoom(dst, c.size)
 	}
 	if class := conversion.JavaClass(v, root); class != "java.lang."+c.serde {
 		if c.kind == wit.Boolean {

@@ -34,7 +34,7 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		w, err := connectjson.NewWriter(&k, nodes, 0, connectjson.Form{})
 		if err != nil {
-			return nil, fmt.Errorf("schema %d: %w", i+1, fault.OfSchema(err))
+			return nil, fmt.Errorf("schema %d: %w", i+1, fault.SchemaError(err))
 		}
 		r := renderer{Budget: &k, nodes: nodes}
 		switch format {
@@ -76,8 +76,8 @@ type renderer struct {
 	failed error
 }
 
-// defaultOf returns the default of a node as JsonConverter writes it, and whether it has one.
-func (r *renderer) defaultOf(n *wit.SchemaNode, w *connectjson.Writer) (json.RawMessage, bool) {
+// defaultJSON returns the default of a node as JsonConverter writes it, and whether it has one.
+func (r *renderer) defaultJSON(n *wit.SchemaNode, w *connectjson.Writer) (json.RawMessage, bool) {
 	if n.DefaultValue == nil {
 		return nil, false
 	}
@@ -88,8 +88,8 @@ func (r *renderer) defaultOf(n *wit.SchemaNode, w *connectjson.Writer) (json.Raw
 	return slices.Clone(text), err == nil
 }
 
-// described adds Kafka Connect's attributes that JSON Schema has no keyword for.
-func described(s map[string]any, n *wit.SchemaNode) {
+// addAttributes adds Kafka Connect's attributes that JSON Schema has no keyword for.
+func addAttributes(s map[string]any, n *wit.SchemaNode) {
 	if n.Name != nil {
 		s["connect.name"] = *n.Name
 	}
@@ -114,7 +114,7 @@ var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number"
 func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any {
 	n := &r.nodes[node]
 	s := map[string]any{"type": jsonTypes[n.Kind]}
-	described(s, n)
+	addAttributes(s, n)
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32:
 		bits := 8 << n.Kind
@@ -144,7 +144,7 @@ func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any
 			s["title"] = *n.Name
 		}
 	}
-	if value, some := r.defaultOf(n, w); some {
+	if value, some := r.defaultJSON(n, w); some {
 		s["default"] = value
 	}
 	if n.Optional {

@@ -40,8 +40,8 @@ var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBo
 	connectdata.TagBytes: anyBytes,
 	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
 
-// writeAnything converts the schemaless value at the walk's position.
-func writeAnything(w *walk, dst []byte) []byte {
+// writeAnything converts the schemaless value at the transcoder's position.
+func writeAnything(w *transcoder, dst []byte) []byte {
 	tag := w.take(1)
 	if w.err != nil {
 		return dst
@@ -74,13 +74,13 @@ func writeAnything(w *walk, dst []byte) []byte {
 }
 
 // writeAnythings converts the items of an array, or the keys and values of a map.
-func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
+func writeAnythings(w *transcoder, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
 	}
 	count := w.number()
 	if count < 0 || count > int64(len(w.in)) {
-		w.bad("expected a count")
+		w.malformed("expected a count")
 	}
 	if count > 0 {
 		dst = connectdata.AppendNumber(dst, count)
@@ -90,19 +90,19 @@ func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
 		if dst = writeAnything(w, dst); pairs {
 			dst = writeAnything(w, dst)
 		}
-		w.look(from, dst)
+		w.checkItem(from, dst)
 	}
 	w.leave()
 	return append(dst, 0)
 }
 
 // readAnything converts a record of anythingSchema to a schemaless value. The first field that is set counts.
-func readAnything(w *walk, dst []byte) []byte {
+func readAnything(w *transcoder, dst []byte) []byte {
 	start, set := len(dst), false
 	for field := range anyFields {
 		branch := w.number()
 		if branch&^1 != 0 {
-			w.bad("expected a branch of an optional field")
+			w.malformed("expected a branch of an optional field")
 		}
 		if w.err != nil {
 			return dst
@@ -134,7 +134,7 @@ var anyScalars = [...]struct {
 	anyLong:   {connectdata.TagInt64, step{op: numberStep, size: 64}},
 }
 
-func readAnythingField(w *walk, dst []byte, field int) []byte {
+func readAnythingField(w *transcoder, dst []byte, field int) []byte {
 	switch field {
 	case anyBoolean:
 		return append(dst, connectdata.TagFalse+w.boolean())
@@ -145,7 +145,7 @@ func readAnythingField(w *walk, dst []byte, field int) []byte {
 	return scalar.by.run(w, append(dst, scalar.tag))
 }
 
-func readAnythings(w *walk, dst []byte, pairs bool) []byte {
+func readAnythings(w *transcoder, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
 	}

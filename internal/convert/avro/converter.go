@@ -29,7 +29,7 @@ type Converter struct {
 	o Options
 
 	budget   conversion.Budget
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` says, as of readings
+	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` permits, like readings
 	last     *program
 	anything *program
 
@@ -56,11 +56,11 @@ type reading struct {
 	raw, anything, null bool
 }
 
-// From implements registered.compiled.
-func (r *reading) From() *record.Schema { return r.schema }
+// DecodedSchema implements registered.compiled.
+func (r *reading) DecodedSchema() *record.Schema { return r.schema }
 
 // New creates a converter from [Settings].
-func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	r, err := registered.New(v, u, registry.Avro)
 	if err != nil {
 		return nil, err
@@ -73,75 +73,82 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 }
 
 // Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.ValueSlice) ([]byte, bool, error) {
-	var p *program
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
+	d wit.ValueSlice) (out []byte, null bool, err error) {
 	in := b.Bytes(d)
-	switch d.Encoding {
-	case wit.Absent:
-		return dst, true, nil
-	case wit.Schemaless:
-		p = c.schemaless()
-	case wit.WithSchema:
-		if p = c.last; p == nil || p.schema.ID != d.Schema {
-			var err error
-			if p, err = c.program(ctx, d.Schema); err != nil {
-				return dst, false, err
-			}
-		}
-		null, _, ok := connectdata.IsNull(p.schema.Root(), in)
-		if !ok {
-			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
-		}
-		if null {
-			return dst, true, nil
-		}
-	default:
-		return dst, false, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
-			"encoding %d",
-			d.Encoding)
+	p, null, err := c.programOf(ctx, d, in)
+	if err != nil || null {
+		return dst, null, err
 	}
 	id, known := p.ids[topic]
 	if !known {
-		var err error
-		if id, err = c.ID(ctx, topic, p.name, p.text, layoutsEqual); err != nil {
+		if id, err = c.ID(ctx, topic, p.name, p.text, checkSameBinaryForm); err != nil {
 			return dst, false, err
 		}
 		p.ids.Keep(topic, id)
 	}
-	out := binary.BigEndian.AppendUint32(append(dst, 0), id)
-	c.budget.Start(ctx, dst, most)
-	k := &c.budget
-	switch {
-	case p.raw:
+	out = binary.BigEndian.AppendUint32(append(dst, 0), id)
+	c.budget.Start(ctx, dst, maxBytes)
+	if p.raw {
 		content, size := connectdata.LengthPrefixed(in)
 		if size != len(in) || size <= 0 {
-			return dst, false, fault.Broken(0, "expected bytes and nothing after them")
+			return dst, false, fault.Malformed(0, "expected bytes and nothing after them")
 		}
 		in = content
-		fallthrough
-	case p.step != nil && p.step.same:
-		if err := k.Room(out, len(in)); err != nil {
+	}
+	if p.raw || p.step != nil && p.step.same {
+		if err := c.budget.CheckRoom(out, len(in)); err != nil {
 			return dst, false, err
 		}
 		return append(out, in...), false, nil
 	}
-	w := walk{ctx: ctx, in: in, most: k.Most}
-	out = p.write(&w, out)
-	failed := w.err
-	if failed == nil && w.i != len(in) {
-		failed = fault.Broken(w.i, "bytes left over")
-	}
-	if failed == nil {
-		failed = k.Room(out, 0)
-	}
-	if failed != nil {
-		return dst, false, fault.EndedBy(ctx, failed)
+	if out, err = p.transcode(ctx, &c.budget, out, in); err != nil {
+		return dst, false, err
 	}
 	return out, false, nil
 }
 
-func (p *program) write(w *walk, dst []byte) []byte {
+// programOf returns the program for a value, or that the value is null.
+func (c *Converter) programOf(ctx context.Context, d wit.ValueSlice, in []byte) (p *program, null bool, err error) {
+	switch d.Encoding {
+	case wit.Absent:
+		return nil, true, nil
+	case wit.Schemaless:
+		return c.schemaless(), false, nil
+	case wit.WithSchema:
+		if p = c.last; p == nil || p.schema.ID != d.Schema {
+			if p, err = c.program(ctx, d.Schema); err != nil {
+				return nil, false, err
+			}
+		}
+		null, _, ok := connectdata.IsNull(p.schema.Root(), in)
+		if !ok {
+			return nil, false, fault.Malformed(0, "expected the branch 00 or 02 of an optional value")
+		}
+		return p, null, nil
+	}
+	return nil, false, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
+		"encoding %d",
+		d.Encoding)
+}
+
+func (p *program) transcode(ctx context.Context, k *conversion.Budget, out, in []byte) ([]byte, error) {
+	w := transcoder{ctx: ctx, in: in, most: k.MaxLen}
+	out = p.write(&w, out)
+	failed := w.err
+	if failed == nil && w.i != len(in) {
+		failed = fault.Malformed(w.i, "bytes left over")
+	}
+	if failed == nil {
+		failed = k.CheckRoom(out, 0)
+	}
+	if failed != nil {
+		return nil, fault.ContextError(ctx, failed)
+	}
+	return out, nil
+}
+
+func (p *program) write(w *transcoder, dst []byte) []byte {
 	if p.step == nil {
 		return writeAnything(w, dst)
 	}
@@ -158,7 +165,7 @@ func (c *Converter) schemaless() *program {
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
-		s, err := conversion.SchemaOf(c.Use.Schemas, "AvroConverter", id)
+		s, err := conversion.FindSchema(c.Use.Schemas, "AvroConverter", id)
 		if err != nil {
 			return nil, err
 		}
@@ -166,7 +173,7 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		text, name, steps, err := write(&k, s.Nodes, c.o)
 		if err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		root := s.Root()
 		p = &program{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
@@ -189,20 +196,21 @@ func anyName(part string) error {
 	return nil
 }
 
-// layoutsEqual rejects another schema for writing if its bytes would differ: the parsing canonical forms must be equal.
-func layoutsEqual(own string, texts []registry.Text, what string) error {
+// checkSameBinaryForm rejects another schema for writing if its bytes would differ: the parsing canonical forms must be
+// equal.
+func checkSameBinaryForm(own string, texts []registry.Text, what string) error {
 	mine, err := parse([]registry.Text{{Text: own}})
 	if err != nil {
 		return fault.Data("the record's schema: %v", err)
 	}
 	theirs, err := parse(texts)
 	if err != nil {
-		return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
+		return &fault.Fatal{Err: fmt.Errorf("%s: %w", what, err)}
 	}
 	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
-		return &fault.Stop{Err: fmt.Errorf("%s is not that of the record, and records are not rewritten for another "+
+		return &fault.Fatal{Err: fmt.Errorf("%s is not that of the record, and records are not rewritten for another "+
 			"one: expected %s, found %s",
-			what, fault.CutTo(string(a), fault.MaxErrorBytes), fault.CutTo(string(b), fault.MaxErrorBytes))}
+			what, fault.TruncateTo(string(a), fault.MaxErrorBytes), fault.TruncateTo(string(b), fault.MaxErrorBytes))}
 	}
 	return nil
 }
@@ -211,7 +219,7 @@ func layoutsEqual(own string, texts []registry.Text, what string) error {
 func parse(texts []registry.Text) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
 	for _, one := range texts {
-		text, err := relaxed(one.Text)
+		text, err := relaxedText(one.Text)
 		if err != nil {
 			return nil, err
 		}
@@ -234,7 +242,7 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 	}
 	switch {
 	case r.raw:
-		w := walk{in: in}
+		w := transcoder{in: in}
 		if r.step.op == decimalStep {
 			if in = w.decimal(in); w.err != nil {
 				return d, w.err
@@ -245,12 +253,12 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 		connectdata.Check(r.schema.Nodes, in) == nil:
 		b.Data = append(b.Data, in...)
 	default:
-		w := walk{ctx: ctx, in: in, most: start + conversion.MaxDecodedBytes}
+		w := transcoder{ctx: ctx, in: in, most: start + conversion.MaxDecodedBytes}
 		if b.Data = r.step.run(&w, b.Data); w.i != len(in) {
-			w.bad(fmt.Sprintf("%d bytes after the value", len(in)-w.i))
+			w.malformed(fmt.Sprintf("%d bytes after the value", len(in)-w.i))
 		}
 		if w.err != nil {
-			return d, fault.EndedBy(ctx, w.err)
+			return d, fault.ContextError(ctx, w.err)
 		}
 	}
 	if r.anything && b.Data[start] == connectdata.TagNull {
@@ -312,23 +320,24 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
-		conversion.Flag("enhanced.avro.schema.support", wit.Medium, "false",
+		conversion.BoolSetting("enhanced.avro.schema.support", wit.Medium, "false",
 			"Keep enumerations apart from texts, and packages of records apart from each other."),
-		conversion.Flag("connect.meta.data", wit.Low, "true",
+		conversion.BoolSetting("connect.meta.data", wit.Low, "true",
 			"Add Kafka Connect's own attributes of schemas (connect.name, connect.version, …) to those of Avro."),
-		conversion.Flag("scrub.invalid.names", wit.Low, "false", "Replace in names what Avro does not allow there."),
-		conversion.Flag("allow.optional.map.keys", wit.Low, "false",
+		conversion.BoolSetting("scrub.invalid.names", wit.Low, "false",
+			"Replace in names what Avro does not allow there."),
+		conversion.BoolSetting("allow.optional.map.keys", wit.Low, "false",
 			"Write maps whose keys are optional as maps, too."),
-		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
-		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
+		conversion.BoolSetting("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
+		conversion.BoolSetting("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
-		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
+		conversion.BoolSetting("latest.compatibility.strict", wit.Low, "true",
 			"Makes no difference here: the newest schema of "+
 				"use.latest.version has to lay values out as that of the record does, also with false, where "+
 				"Confluent's serializer writes by it without looking."),
 	)
 	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
-		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+		t.DeclareUnsupported(conversion.BoolSetting(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t
 }

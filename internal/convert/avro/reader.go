@@ -30,8 +30,8 @@ type schemaReader struct {
 	space string
 }
 
-// placed is what the place of a schema adds to it.
-type placed struct {
+// placement is what the place of a schema adds to it.
+type placement struct {
 	optional   bool
 	value      any // the field's default
 	hasDefault bool
@@ -41,7 +41,7 @@ type placed struct {
 // read returns the nodes for an Avro schema and the step that converts its values.
 func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.SchemaNode, *step, error) {
 	r := schemaReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
-	_, s, err := r.node(root, placed{version: version}, 1)
+	_, s, err := r.node(root, placement{version: version}, 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,9 +67,9 @@ func textProperty(n *avro.SchemaNode, name string) string {
 // reads it.
 const logicalPrefix = "culvert."
 
-// relaxed returns the text of a schema as Avro's Java library accepts it: with logicalPrefix, without aliases, which
-// only concern readers with another schema, and with a leading dot as the only one of a name (.x) removed.
-func relaxed(text string) (string, error) {
+// relaxedText returns the text of a schema as Avro's Java library accepts it: with logicalPrefix, without aliases,
+// which only concern readers with another schema, and with a leading dot as the only one of a name (.x) removed.
+func relaxedText(text string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	var v any
@@ -156,7 +156,7 @@ func (r *schemaReader) within(name string) (leave func()) {
 }
 
 // node converts a schema. The step includes the branch numbers of its union.
-func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
+func (r *schemaReader) node(n *avro.SchemaNode, f placement, depth int) (uint32, step, error) {
 	n = r.resolved(n)
 	if depth > connectdata.MaxSchemaDepth {
 		return 0, step{}, fault.Data("schema: expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
@@ -169,7 +169,7 @@ func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, st
 	}
 	null := slices.IndexFunc(n.Branches, func(b avro.SchemaNode) bool { return b.Type == "null" })
 	if len(n.Branches) == 1 && r.o.flatten {
-		id, s, err := r.node(&n.Branches[0], placed{optional: f.optional}, depth)
+		id, s, err := r.node(&n.Branches[0], placement{optional: f.optional}, depth)
 		if err != nil {
 			return id, s, err
 		}
@@ -177,17 +177,17 @@ func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, st
 	}
 	if len(n.Branches) == 2 && null >= 0 {
 		// A union's default belongs to its first branch, and AvroData drops it.
-		id, s, err := r.node(&n.Branches[1-null], placed{optional: true}, depth)
+		id, s, err := r.node(&n.Branches[1-null], placement{optional: true}, depth)
 		if err != nil {
 			return id, s, err
 		}
 		return id, r.union(id, s, null), nil
 	}
-	return r.several(n, f, depth)
+	return r.unionStruct(n, f, depth)
 }
 
 // value converts a type that is not a union. The caller adds the branch numbers of an optional one.
-func (r *schemaReader) value(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
+func (r *schemaReader) value(n *avro.SchemaNode, f placement, depth int) (uint32, step, error) {
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.SchemaNode{})
 	var w wit.SchemaNode
@@ -213,8 +213,8 @@ func (r *schemaReader) union(id uint32, s step, null int) step {
 	return step{op: unionStep, branches: branches, same: s.same && (null == 0) == (n.DefaultValue == nil)}
 }
 
-// several converts a union of several types to a struct with an optional field for each.
-func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
+// unionStruct converts a union of several types to a struct with an optional field for each.
+func (r *schemaReader) unionStruct(n *avro.SchemaNode, f placement, depth int) (uint32, step, error) {
 	if len(n.Branches) > conversion.MaxUnionBranches {
 		return 0, step{}, fault.Data("a union of %d types, expected at most %d", len(n.Branches),
 			conversion.MaxUnionBranches)
@@ -236,7 +236,7 @@ func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32,
 			return id, s, fault.Data("Multiple union schemas map to the Connect union field name")
 		}
 		seen[name] = true
-		node, inner, err := r.node(member, placed{optional: true}, depth+1)
+		node, inner, err := r.node(member, placement{optional: true}, depth+1)
 		if err != nil {
 			return id, s, err
 		}
@@ -273,7 +273,7 @@ func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 		if r.o.enhanced {
 			return fullName(n)
 		}
-		return conversion.LastPart(n.Name)
+		return conversion.SimpleName(n.Name)
 	}
 	return n.Type
 }
@@ -324,7 +324,7 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 		w.Kind = wit.Map
 		w.Key = uint32(len(r.nodes))
 		r.nodes = append(r.nodes, wit.SchemaNode{Kind: wit.String})
-		id, s, err := r.node(n.Values, placed{}, depth+1)
+		id, s, err := r.node(n.Values, placement{}, depth+1)
 		w.Element = id
 		return step{op: mapStep, key: &step{op: textStep, same: true}, element: &s, same: s.same}, err
 	case "record", "error":
@@ -332,7 +332,7 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 	case "null":
 		return step{}, fault.Data("Standalone null schemas are not supported by this converter")
 	}
-	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Cut(n.Type))
+	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Truncate(n.Type))
 }
 
 // timesUnknownToConnect are logical types that Kafka Connect has no type for. AvroData drops them; here they become
@@ -382,10 +382,10 @@ func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error)
 	r.named[fullName(n)] = n
 	s := step{op: enumStep}
 	if r.o.Meta && n.Doc != "" {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.LastPart(n.Name), Value: n.Doc})
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.SimpleName(n.Name), Value: n.Doc})
 	}
 	if r.o.Meta && n.HasEnumDefault {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDefault + conversion.LastPart(n.Name),
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDefault + conversion.SimpleName(n.Name),
 			Value: n.EnumDefault})
 	}
 	w.Parameters = append(w.Parameters, wit.Setting{Name: enumName, Value: fullName(n)})
@@ -403,7 +403,7 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 		"connect.internal.type") == mapEntry)
 	if !entry {
 		w.Kind = wit.Array
-		id, s, err := r.node(item, placed{}, depth+1)
+		id, s, err := r.node(item, placement{}, depth+1)
 		w.Element = id
 		return step{op: arrayStep, element: &s, same: s.same}, err
 	}
@@ -427,10 +427,10 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	w.Kind = wit.Map
 	var keyStep, valueStep step
 	var err error
-	if w.Key, keyStep, err = r.node(&key.Type, placed{}, depth+1); err != nil {
+	if w.Key, keyStep, err = r.node(&key.Type, placement{}, depth+1); err != nil {
 		return step{}, err
 	}
-	if w.Element, valueStep, err = r.node(&value.Type, placed{}, depth+1); err != nil {
+	if w.Element, valueStep, err = r.node(&value.Type, placement{}, depth+1); err != nil {
 		return step{}, err
 	}
 	s := step{op: mapStep, key: &keyStep, element: &valueStep, same: keyStep.same && valueStep.same}
@@ -462,7 +462,7 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 		if r.o.Meta && f.Doc != "" {
 			w.Parameters = append(w.Parameters, wit.Setting{Name: fieldDoc + f.Name, Value: f.Doc})
 		}
-		id, member, err := r.node(&f.Type, placed{value: f.Default, hasDefault: f.HasDefault}, depth+1)
+		id, member, err := r.node(&f.Type, placement{value: f.Default, hasDefault: f.HasDefault}, depth+1)
 		if err != nil {
 			return s, fmt.Errorf("field %s: %w", fault.Quoted(f.Name), err)
 		}
@@ -474,7 +474,7 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 }
 
 // attributes sets what Confluent's properties contain.
-func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f placed) error {
+func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f placement) error {
 	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
 	}
@@ -482,7 +482,7 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f place
 	if given := property(n, "connect.version"); given != nil {
 		v, ok := asNumber(given, 32)
 		if !ok {
-			return fault.Data("Invalid Connect version found: %s", fault.Cut(fmt.Sprint(given)))
+			return fault.Data("Invalid Connect version found: %s", fault.Truncate(fmt.Sprint(given)))
 		}
 		version = wit.Ptr(int32(v))
 	}
@@ -496,13 +496,14 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f place
 	if given := property(n, "connect.parameters"); r.o.Meta && given != nil {
 		parameters, ok := given.(map[string]any)
 		if !ok {
-			return fault.Data("Expected JSON object for schema parameters but found: %s", fault.Cut(fmt.Sprint(given)))
+			return fault.Data("Expected JSON object for schema parameters but found: %s",
+				fault.Truncate(fmt.Sprint(given)))
 		}
 		for _, name := range slices.Sorted(maps.Keys(parameters)) {
 			value, ok := parameters[name].(string)
 			if !ok {
 				return fault.Data("Expected schema parameter values to be strings but found: %s",
-					fault.Cut(fmt.Sprint(parameters[name])))
+					fault.Truncate(fmt.Sprint(parameters[name])))
 			}
 			setParameter(w, name, value)
 		}
@@ -521,13 +522,13 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f place
 // logicalKind rejects the name of a logical type on another type. Kafka Connect rejects all of its values but nulls,
 // and Avro the schema that would be written.
 func logicalKind(w *wit.SchemaNode) error {
-	kind, logical := conversion.KindOfName(w)
+	kind, logical := conversion.LogicalKind(w)
 	switch {
 	case !logical:
 		return nil
 	case kind != w.Kind:
 		return fault.Data("Invalid type for %s, underlying representation should be %s but was %s",
-			conversion.LastPart(conversion.NameOf(w)), strings.ToLower(conversion.TypeName(kind)),
+			conversion.SimpleName(conversion.NameOf(w)), strings.ToLower(conversion.TypeName(kind)),
 			strings.ToLower(conversion.TypeName(w.Kind)))
 	case kind == wit.Bytes:
 		_, err := conversion.ScaleOf(w)
@@ -552,7 +553,7 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	case given != nil:
 		text, ok := given.(string)
 		if !ok {
-			return fault.Data("Invalid schema name: %s", fault.Cut(fmt.Sprint(given)))
+			return fault.Data("Invalid schema name: %s", fault.Truncate(fmt.Sprint(given)))
 		}
 		name = text
 	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" &&
@@ -566,14 +567,14 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	}
 	if w.Name != nil && *w.Name != name {
 		return fault.Data("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source "+
-			"schema (%s)", *w.Name, fault.Cut(name))
+			"schema (%s)", *w.Name, fault.Truncate(name))
 	}
 	w.Name = wit.Ptr(name)
 	return nil
 }
 
 // defaultOf sets the default of a node, after its children. An invalid one is ignored, as by AvroData.
-func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placed) {
+func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placement) {
 	value := f.value
 	given, annotated := n.Props["connect.default"]
 	switch {
@@ -740,7 +741,7 @@ func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 func (r *schemaReader) fittingMember(n *wit.SchemaNode, v any) (any, bool) {
 	record := make(connectdata.Struct, len(n.Fields))
 	for i, m := range n.Fields {
-		if !takes(&r.nodes[m.Node], v) {
+		if !matchesDefault(&r.nodes[m.Node], v) {
 			continue
 		}
 		if x, ok := r.fitting(m.Node, v); ok {
@@ -751,8 +752,8 @@ func (r *schemaReader) fittingMember(n *wit.SchemaNode, v any) (any, bool) {
 	return nil, false
 }
 
-// takes reports whether an Avro default has the type of a union's member.
-func takes(n *wit.SchemaNode, v any) (ok bool) {
+// matchesDefault reports whether an Avro default has the type of a union's member.
+func matchesDefault(n *wit.SchemaNode, v any) (ok bool) {
 	_, real32 := v.(float32)
 	_, real64 := v.(float64)
 	text, isText := v.(string)

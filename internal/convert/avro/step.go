@@ -67,9 +67,9 @@ const (
 	pickStep
 )
 
-// A walk is the conversion of one value. After its first error it consumes nothing more, returns zero values, and its
-// output is invalid.
-type walk struct {
+// A transcoder converts one value. After its first error it consumes nothing more, returns zero values, and its output
+// is invalid.
+type transcoder struct {
 	ctx  context.Context
 	in   []byte
 	i    int
@@ -81,86 +81,86 @@ type walk struct {
 }
 
 // fail records the first error.
-func (w *walk) fail(text string) {
+func (w *transcoder) fail(text string) {
 	if w.err == nil {
 		w.err = fault.New(fault.DataException, text)
 	}
 }
 
-// bad is fail with the current position.
-func (w *walk) bad(text string) {
+// malformed is fail with the current position.
+func (w *transcoder) malformed(text string) {
 	if w.err == nil {
 		w.fail("byte " + strconv.Itoa(w.i) + " of the Avro value: " + text)
 	}
 }
 
-// enter starts a nested value until [walk.leave]; it returns false after an error.
-func (w *walk) enter() bool {
+// enter starts a nested value until [transcoder.leave]; it returns false after an error.
+func (w *transcoder) enter() bool {
 	if w.depth++; w.depth > connectdata.MaxDepth {
-		w.bad("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
+		w.malformed("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
 	}
 	return w.err == nil
 }
 
-func (w *walk) leave() { w.depth-- }
+func (w *transcoder) leave() { w.depth-- }
 
-// look is called for each item of an array or map. It bounds items without bytes, and checks the context.
-func (w *walk) look(from int, dst []byte) {
+// checkItem is called for each item of an array or map. It bounds items without bytes, and checks the context.
+func (w *transcoder) checkItem(from int, dst []byte) {
 	if w.i == from {
 		if w.empty++; w.empty > connectdata.MaxEmptyStructs {
-			w.bad("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
+			w.malformed("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
 		}
 	}
-	if w.items++; w.items%conversion.WatchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
-		w.err = fault.Ended
+	if w.items++; w.items%conversion.ContextCheckItems == 0 && w.err == nil && w.ctx.Err() != nil {
+		w.err = fault.Canceled
 	}
 	if len(dst) > w.most {
 		w.fail("the Avro value becomes more than " + strconv.Itoa(conversion.MaxDecodedBytes) + " bytes")
 	}
 }
 
-func (w *walk) number() int64 {
+func (w *transcoder) number() int64 {
 	n, size := connectdata.Number(w.in[w.i:])
 	if size <= 0 {
-		w.bad("expected a number")
+		w.malformed("expected a number")
 		return 0
 	}
 	w.i += size
 	return n
 }
 
-// below reads a number from 0 to most-1; ok is false after an error.
-func (w *walk) below(most int, what, of string) (n int64, ok bool) {
-	if n = w.number(); w.err == nil && (n < 0 || n >= int64(most)) {
-		w.bad(what + " " + strconv.FormatInt(n, 10) + " of " + of + " with " + strconv.Itoa(most))
+// readIndex reads a number from 0 to most-1; ok is false after an error.
+func (w *transcoder) readIndex(maxBytes int, what, of string) (n int64, ok bool) {
+	if n = w.number(); w.err == nil && (n < 0 || n >= int64(maxBytes)) {
+		w.malformed(what + " " + strconv.FormatInt(n, 10) + " of " + of + " with " + strconv.Itoa(maxBytes))
 	}
 	return n, w.err == nil
 }
 
-func (w *walk) boolean() byte {
+func (w *transcoder) boolean() byte {
 	b := w.take(1)
 	if w.err != nil {
 		return 0
 	}
 	if b[0] > 1 {
-		w.bad("expected a boolean")
+		w.malformed("expected a boolean")
 	}
 	return b[0]
 }
 
-func (w *walk) block() []byte {
+func (w *transcoder) block() []byte {
 	content, size := connectdata.LengthPrefixed(w.in[w.i:])
 	if size <= 0 {
-		w.bad("expected text or bytes with their length in front")
+		w.malformed("expected text or bytes with their length in front")
 		return nil
 	}
 	w.i += size
 	return content
 }
 
-func (w *walk) take(n int) []byte {
+func (w *transcoder) take(n int) []byte {
 	if n > len(w.in)-w.i {
-		w.bad("expected " + strconv.Itoa(n) + " bytes more, found the end")
+		w.malformed("expected " + strconv.Itoa(n) + " bytes more, found the end")
 		return nil
 	}
 	b := w.in[w.i : w.i+n]
@@ -169,23 +169,23 @@ func (w *walk) take(n int) []byte {
 }
 
 // decimal returns the shortest form of an unscaled value.
-func (w *walk) decimal(b []byte) []byte {
+func (w *transcoder) decimal(b []byte) []byte {
 	if len(b) == 0 {
-		w.bad("a decimal without bytes")
+		w.malformed("a decimal without bytes")
 	}
 	if b = values.Shortest(b); len(b) > connectdata.MaxDecimalBytes && w.err == nil {
-		w.err = fault.ManyDigits()
+		w.err = fault.DecimalTooLong()
 	}
 	return b
 }
 
-// run converts the value at the walk's position.
-func (s *step) run(w *walk, dst []byte) []byte {
+// run converts the value at the transcoder's position.
+func (s *step) run(w *transcoder, dst []byte) []byte {
 	switch s.op {
 	case numberStep:
 		n := w.number()
 		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
-			w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
+			w.malformed("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
 		}
 		return connectdata.AppendNumber(dst, n)
 	case booleanStep:
@@ -195,7 +195,7 @@ func (s *step) run(w *walk, dst []byte) []byte {
 	case textStep:
 		b := w.block()
 		if !utf8.Valid(b) {
-			w.bad("a text that is not UTF-8")
+			w.malformed("a text that is not UTF-8")
 		}
 		return connectdata.AppendBytes(dst, b)
 	case bytesStep:
@@ -207,7 +207,7 @@ func (s *step) run(w *walk, dst []byte) []byte {
 	case fixedDecimalStep:
 		return connectdata.AppendBytes(dst, w.decimal(w.take(s.size)))
 	case enumStep:
-		if n, ok := w.below(len(s.symbols), "symbol", "an enum"); ok {
+		if n, ok := w.readIndex(len(s.symbols), "symbol", "an enum"); ok {
 			dst = append(dst, s.symbols[n]...)
 		}
 		return dst
@@ -216,7 +216,7 @@ func (s *step) run(w *walk, dst []byte) []byte {
 	case arrayStep, mapStep, swappedStep:
 		return s.blocks(w, dst)
 	case unionStep:
-		if n, ok := w.below(len(s.branches), "branch", "a union"); ok {
+		if n, ok := w.readIndex(len(s.branches), "branch", "a union"); ok {
 			dst = s.branches[n].run(w, dst)
 		}
 		return dst
@@ -226,7 +226,7 @@ func (s *step) run(w *walk, dst []byte) []byte {
 	return s.write(w, dst)
 }
 
-func (b *branch) run(w *walk, dst []byte) []byte {
+func (b *branch) run(w *transcoder, dst []byte) []byte {
 	if b.refused != "" {
 		w.fail(b.refused)
 	}
@@ -237,7 +237,7 @@ func (b *branch) run(w *walk, dst []byte) []byte {
 	return append(dst, b.tail...)
 }
 
-func (s *step) record(w *walk, dst []byte) []byte {
+func (s *step) record(w *transcoder, dst []byte) []byte {
 	if !w.enter() {
 		return dst
 	}
@@ -251,15 +251,15 @@ func (s *step) record(w *walk, dst []byte) []byte {
 }
 
 // member converts a member and prefixes errors with its name.
-func (s *step) member(w *walk, dst []byte, m int) []byte {
+func (s *step) member(w *transcoder, dst []byte, m int) []byte {
 	if dst = s.members[m].run(w, dst); w.err != nil {
-		w.err = w.err.In(s.names[m])
+		w.err = w.err.InField(s.names[m])
 	}
 	return dst
 }
 
 // blocks reads an array or map of any number of blocks and writes one.
-func (s *step) blocks(w *walk, dst []byte) []byte {
+func (s *step) blocks(w *transcoder, dst []byte) []byte {
 	start, total := len(dst), 0
 	dst = append(dst, 0)
 	for w.err == nil {
@@ -269,14 +269,14 @@ func (s *step) blocks(w *walk, dst []byte) []byte {
 		}
 		if count < 0 {
 			if count = -count; count < 0 {
-				w.bad("expected a count")
+				w.malformed("expected a count")
 			}
 			w.number() // the block's size in bytes is of use to those who skip
 		}
 		for ; count > 0 && w.err == nil; count-- {
 			from := w.i
 			dst = s.item(w, dst)
-			w.look(from, dst)
+			w.checkItem(from, dst)
 			total++
 		}
 	}
@@ -286,7 +286,7 @@ func (s *step) blocks(w *walk, dst []byte) []byte {
 	return append(connectdata.PutCount(dst, start, total), 0)
 }
 
-func (s *step) item(w *walk, dst []byte) []byte {
+func (s *step) item(w *transcoder, dst []byte) []byte {
 	switch s.op {
 	case arrayStep:
 		return s.element.run(w, dst)
@@ -300,7 +300,7 @@ func (s *step) item(w *walk, dst []byte) []byte {
 }
 
 // write converts types that only topics have.
-func (s *step) write(w *walk, dst []byte) []byte {
+func (s *step) write(w *transcoder, dst []byte) []byte {
 	switch s.op {
 	case symbolStep:
 		b := w.block()
@@ -327,7 +327,7 @@ func (s *step) write(w *walk, dst []byte) []byte {
 }
 
 // pick reads all members of a union struct. The first that has a value counts, as in AvroData.
-func (s *step) pick(w *walk, dst []byte) []byte {
+func (s *step) pick(w *transcoder, dst []byte) []byte {
 	found := false
 	for m := range s.members {
 		before := len(dst)

@@ -115,7 +115,7 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	n := &w.nodes[id]
 	switch {
-	case w.Ended():
+	case w.Done():
 		return step{}
 	case n.Kind == wit.Struct && conversion.NameOf(n) == unionName:
 		return w.union(id, space)
@@ -320,7 +320,7 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 		return s
 	}
 	w.head("enum", full, space)
-	local := conversion.LastPart(conversion.NameOf(n))
+	local := conversion.SimpleName(conversion.NameOf(n))
 	if doc, ok := conversion.Parameter(n, enumDoc+local); ok {
 		w.Text(`,"doc":`, doc)
 	}
@@ -351,7 +351,7 @@ func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) s
 	if conversion.NameOf(n) == wit.NameDecimal {
 		s.op = padDecimalStep
 	}
-	full, seen := w.define(w.given(n, id), w.digests[id])
+	full, seen := w.define(w.nameOf(n, id), w.digests[id])
 	if seen {
 		w.refer(len(w.Out), full, space)
 		return s
@@ -364,8 +364,8 @@ func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) s
 	return s
 }
 
-// given returns a node's name, or a generated one.
-func (w *schemaWriter) given(n *wit.SchemaNode, id uint32) string {
+// nameOf returns a node's name, or a generated one.
+func (w *schemaWriter) nameOf(n *wit.SchemaNode, id uint32) string {
 	if n.Name != nil {
 		return *n.Name
 	}
@@ -383,7 +383,7 @@ func (w *schemaWriter) given(n *wit.SchemaNode, id uint32) string {
 
 func (w *schemaWriter) structure(id uint32, space string) step {
 	n := &w.nodes[id]
-	full, seen := w.define(w.given(n, id), w.digests[id])
+	full, seen := w.define(w.nameOf(n, id), w.digests[id])
 	if id == 0 {
 		w.root = full
 	}
@@ -447,7 +447,7 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 // replaceNull writes the default for a null of an optional field, like Kafka Connect's structs.
 func (w *schemaWriter) replaceNull(s step, value []byte) step {
 	full := &s.branches[0] // a node with a default has its value in front
-	v := walk{ctx: context.Background(), in: value, most: conversion.MaxEnvelopeBytes}
+	v := transcoder{ctx: context.Background(), in: value, most: conversion.MaxEnvelopeBytes}
 	lead := full.run(&v, nil)
 	if v.err != nil {
 		w.Fail(v.err)
@@ -495,7 +495,7 @@ func namespaceOf(full string) string {
 
 func (w *schemaWriter) head(kind, full, space string) {
 	w.Raw(`{"type":"`, kind, `"`)
-	w.Text(`,"name":`, conversion.LastPart(full))
+	w.Text(`,"name":`, conversion.SimpleName(full))
 	if own := namespaceOf(full); own != space {
 		w.Text(`,"namespace":`, own)
 	}
@@ -504,7 +504,7 @@ func (w *schemaWriter) head(kind, full, space string) {
 // refer replaces what was written from start on by the name of a type.
 func (w *schemaWriter) refer(start int, full, space string) {
 	if namespaceOf(full) == space {
-		full = conversion.LastPart(full)
+		full = conversion.SimpleName(full)
 	}
 	w.Out = w.Out[:start]
 	w.Quote(full)
@@ -530,7 +530,7 @@ func checkName(name string) error {
 		if i == 0 {
 			what = "Illegal initial character: "
 		}
-		return fault.New(schemaParseException, what+fault.Cut(name)+scrubAdvice)
+		return fault.New(schemaParseException, what+fault.Truncate(name)+scrubAdvice)
 	}
 	return nil
 }
@@ -615,17 +615,17 @@ func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	}
 	text, fixed := conversion.Parameter(n, fixedSize)
 	size, err := strconv.ParseInt(text, 10, 32)
-	most := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
-	if !fixed || err != nil || precision <= most {
+	maxBytes := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
+	if !fixed || err != nil || precision <= maxBytes {
 		return nil
 	}
 	return fault.Data("fixed(%d) cannot store %d digits (max %d): expected at most that in the parameter %s, or no "+
-		"parameter %s", size, precision, most, wit.ParameterPrecision, fixedSize)
+		"parameter %s", size, precision, maxBytes, wit.ParameterPrecision, fixedSize)
 }
 
 func (w *schemaWriter) metaData(id uint32) {
 	n := &w.nodes[id]
-	w.Option(`,"connect.doc":`, n.Doc)
+	w.OptionalText(`,"connect.doc":`, n.Doc)
 	if n.Version != nil {
 		w.Raw(`,"connect.version":`)
 		w.Number(int64(*n.Version))
@@ -636,7 +636,7 @@ func (w *schemaWriter) metaData(id uint32) {
 		w.Raw(`,"connect.default":`)
 		w.defaultValue(id)
 	}
-	w.Option(`,"connect.name":`, n.Name)
+	w.OptionalText(`,"connect.name":`, n.Name)
 	switch n.Kind {
 	case wit.Int8:
 		w.Raw(`,"connect.type":"int8"`)
@@ -654,7 +654,7 @@ func (w *schemaWriter) defaultValue(id uint32) {
 		return
 	}
 	w.json(id, v)
-	w.Ended()
+	w.Done()
 }
 
 func (w *schemaWriter) json(id uint32, v any) {

@@ -11,9 +11,9 @@ import (
 // Charset is a character set of Java. The zero value is [UTF8].
 type Charset struct {
 	latin1 bool
-	// order is the byte order of UTF-16. mark means that a byte order mark is written, and obeyed when reading.
-	order binary.ByteOrder
-	mark  bool
+	// byteOrder is the byte order of UTF-16. mark means that a byte order mark is written, and obeyed when reading.
+	byteOrder binary.ByteOrder
+	hasBOM    bool
 }
 
 var (
@@ -24,16 +24,16 @@ var (
 		set   Charset
 	}{
 		{"UTF-8 UTF8 unicode-1-1-utf-8", UTF8},
-		{"UTF-16 UTF_16 UTF16 UnicodeBig unicode", Charset{order: binary.BigEndian, mark: true}},
-		{"UTF-16BE UTF_16BE X-UTF-16BE ISO-10646-UCS-2 UnicodeBigUnmarked", Charset{order: binary.BigEndian}},
-		{"UTF-16LE UTF_16LE X-UTF-16LE UnicodeLittleUnmarked", Charset{order: binary.LittleEndian}},
+		{"UTF-16 UTF_16 UTF16 UnicodeBig unicode", Charset{byteOrder: binary.BigEndian, hasBOM: true}},
+		{"UTF-16BE UTF_16BE X-UTF-16BE ISO-10646-UCS-2 UnicodeBigUnmarked", Charset{byteOrder: binary.BigEndian}},
+		{"UTF-16LE UTF_16LE X-UTF-16LE UnicodeLittleUnmarked", Charset{byteOrder: binary.LittleEndian}},
 		{"ISO-8859-1 819 8859_1 IBM-819 IBM819 ISO8859-1 ISO8859_1 ISO_8859-1 ISO_8859-1:1987 ISO_8859_1 cp819 " +
 			"csISOLatin1 iso-ir-100 l1 latin1", Charset{latin1: true}},
 	}
 )
 
-// Of finds a character set by name, ignoring case.
-func Of(name string) (Charset, bool) {
+// Find finds a character set by name, ignoring case.
+func Find(name string) (Charset, bool) {
 	for i := range all {
 		for known := range strings.FieldsSeq(all[i].names) {
 			if strings.EqualFold(known, name) {
@@ -68,7 +68,7 @@ func (c *Charset) Encode(dst, text []byte) []byte {
 	if *c == UTF8 {
 		return append(dst, text...)
 	}
-	if c.mark && len(text) > 0 {
+	if c.hasBOM && len(text) > 0 {
 		dst = append(dst, 0xfe, 0xff)
 	}
 	for _, r := range string(text) {
@@ -80,7 +80,7 @@ func (c *Charset) Encode(dst, text []byte) []byte {
 		default:
 			for _, u := range utf16.AppendRune(nil, r) {
 				dst = append(dst, 0, 0)
-				c.order.PutUint16(dst[len(dst)-2:], u)
+				c.byteOrder.PutUint16(dst[len(dst)-2:], u)
 			}
 		}
 	}
@@ -90,9 +90,9 @@ func (c *Charset) Encode(dst, text []byte) []byte {
 // Decode converts to UTF-8. Malformed bytes become U+FFFD, as in Java.
 func (c *Charset) Decode(dst, data []byte) []byte {
 	switch {
-	case c.order != nil:
-		order := c.order
-		if c.mark && len(data) >= 2 {
+	case c.byteOrder != nil:
+		order := c.byteOrder
+		if c.hasBOM && len(data) >= 2 {
 			switch binary.BigEndian.Uint16(data) {
 			case 0xfeff:
 				data = data[2:]

@@ -26,7 +26,7 @@ func AppendSchema(k *conversion.Budget, dst []byte, nodes []wit.SchemaNode, w *W
 // node writes a node and its children, with the members in Kafka Connect's order. field is the name of the struct field
 // with this schema, or nil.
 func (s *connectSchema) node(id uint32, field *string, w *Writer) {
-	if s.Ended() {
+	if s.Done() {
 		return
 	}
 	n := &s.nodes[id]
@@ -49,19 +49,19 @@ func (s *connectSchema) node(id uint32, field *string, w *Writer) {
 		s.Raw("]")
 	}
 	s.Raw(`,"optional":`, strconv.FormatBool(n.Optional))
-	s.Option(`,"name":`, n.Name)
+	s.OptionalText(`,"name":`, n.Name)
 	if n.Version != nil {
 		s.Raw(`,"version":`)
 		s.Number(int64(*n.Version))
 	}
-	s.Option(`,"doc":`, n.Doc)
+	s.OptionalText(`,"doc":`, n.Doc)
 	s.Parameters(`,"parameters":`, n.Parameters)
 	if n.DefaultValue != nil {
 		text, err := w.DefaultText(s.Budget, *n.DefaultValue)
 		s.Fail(err)
 		s.Raw(`,"default":`, string(text))
 	}
-	s.Option(`,"field":`, field)
+	s.OptionalText(`,"field":`, field)
 	s.Raw("}")
-	s.Ended()
+	s.Done()
 }

@@ -19,9 +19,9 @@ type Converter struct {
 	schemas bool
 	form    Form
 
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.size` says, as of readers
+	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.size` permits, like readers
 	last     *program
-	dynamic  dynamicWriter
+	dynamic  schemalessWriter
 
 	parser Parser
 	// wide holds a UTF-16 or UTF-32 document converted to UTF-8.
@@ -47,7 +47,7 @@ const (
 )
 
 // New creates a converter from [Settings].
-func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	kept := v.Int("schemas.cache.size")
 	c := &Converter{reg: u.Schemas, schemas: v.Bool("schemas.enable"),
 		form: Form{ReplaceNull: v.Bool("replace.null.with.default"),
@@ -56,7 +56,7 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	if text := v.String("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
-			err = fault.Unreadable("Failed to parse schema in converter config due to serialization error: ", err)
+			err = fault.NotJSON("Failed to parse schema in converter config due to serialization error: ", err)
 			return nil, fault.New(fault.Class(err), "Invalid value for configuration schema.content: "+err.Error())
 		}
 		if c.schemas {
@@ -67,73 +67,79 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 }
 
 // Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.ValueSlice) ([]byte, bool, error) {
-	var out []byte
-	c.dynamic.start(ctx, dst, most)
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
+	d wit.ValueSlice) (out []byte, null bool, err error) {
+	c.dynamic.start(ctx, dst, maxBytes)
 	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
 	case wit.Schemaless:
-		out = dst
-		if c.schemas {
-			out = append(out, schemalessOpener...)
-		}
-		in, k := b.Bytes(d), &c.dynamic
-		k.objects = true
-		end, i, err := k.Write(out, in, 0, 0)
-		if err == errPairs {
-			c.dynamic.start(ctx, dst, most)
-			if k.survey(in, 0, 0) < 0 && ctx.Err() != nil {
-				return dst, false, context.Cause(ctx)
-			}
-			end, i, err = k.Write(out, in, 0, 0)
-		}
-		if err == nil && i != len(in) {
-			err = fault.Broken(i, "bytes left over")
-		}
-		if err != nil {
-			return dst, false, fault.EndedBy(ctx, err)
-		}
-		out = end
+		out, err = c.encodeSchemaless(ctx, dst, maxBytes, b.Bytes(d))
 	case wit.WithSchema:
-		p := c.last
-		if p == nil || p.schema.ID != d.Schema {
-			var err error
-			if p, err = c.program(ctx, d.Schema); err != nil {
-				return dst, false, err
-			}
-		}
-		in := b.Bytes(d)
-		if len(p.envelope) > c.dynamic.Most-len(dst) {
-			return dst, false, c.dynamic.TooLarge()
-		}
-		end, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
-		if err == nil && i != len(in) {
-			err = fault.Broken(i, "bytes left over")
-		}
-		if err != nil {
-			return dst, false, fault.EndedBy(ctx, err)
-		}
-		out = end
+		out, err = c.encodeWithSchema(ctx, dst, d.Schema, b.Bytes(d))
 	default:
-		return dst, false, fault.Data("JsonConverter: expected a value with a schema or a schemaless one, found "+
-			"encoding %d",
+		err = fault.Data("JsonConverter: expected a value with a schema or a schemaless one, found encoding %d",
 			d.Encoding)
+	}
+	if err != nil {
+		return dst, false, err
 	}
 	if c.schemas {
 		out = append(out, '}')
 	}
-	if len(out) > c.dynamic.Most {
+	if len(out) > c.dynamic.MaxLen {
 		return dst, false, c.dynamic.TooLarge()
 	}
 	return out, false, nil
 }
 
+func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes int, in []byte) ([]byte, error) {
+	out, k := dst, &c.dynamic
+	if c.schemas {
+		out = append(out, schemalessOpener...)
+	}
+	k.objects = true
+	end, i, err := k.Write(out, in, 0, 0)
+	if err == errNonStringKey {
+		k.start(ctx, dst, maxBytes)
+		if k.scanMaps(in, 0, 0) < 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		end, i, err = k.Write(out, in, 0, 0)
+	}
+	return c.checkEnd(ctx, end, in, i, err)
+}
+
+func (c *Converter) encodeWithSchema(ctx context.Context, dst []byte, schema uint32, in []byte) ([]byte, error) {
+	p := c.last
+	if p == nil || p.schema.ID != schema {
+		var err error
+		if p, err = c.program(ctx, schema); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.envelope) > c.dynamic.MaxLen-len(dst) {
+		return nil, c.dynamic.TooLarge()
+	}
+	end, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
+	return c.checkEnd(ctx, end, in, i, err)
+}
+
+// checkEnd returns the output of a value that must end with in.
+func (c *Converter) checkEnd(ctx context.Context, out, in []byte, i int, err *fault.Error) ([]byte, error) {
+	if err == nil && i != len(in) {
+		err = fault.Malformed(i, "bytes left over")
+	}
+	if err != nil {
+		return nil, fault.ContextError(ctx, err)
+	}
+	return out, nil
+}
+
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
-		s, err := conversion.SchemaOf(c.reg, "JsonConverter", id)
+		s, err := conversion.FindSchema(c.reg, "JsonConverter", id)
 		if err != nil {
 			return nil, err
 		}
@@ -141,13 +147,13 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		if p.writer, err = NewWriter(&k, s.Nodes, 0, c.form); err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		if c.schemas {
 			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 			p.envelope, err = AppendSchema(&k, []byte(envelopeSchema), s.Nodes, p.writer)
 			if err != nil {
-				return nil, fault.OfSchema(err)
+				return nil, fault.SchemaError(err)
 			}
 			p.envelope = append(p.envelope, envelopePayload...)
 		}
@@ -168,27 +174,27 @@ func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *re
 	if err != nil {
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{},
-			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
-				c.first(ctx, value, b.Data, err))
+			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error: ",
+				c.firstError(ctx, value, b.Data, err))
 	}
 	return d, nil
 }
 
-// refused locates a value that could not be read, and the reader that failed; nil for none.
-type refused struct {
-	by   *Reader
-	from int
+// failedValue locates a value that could not be read, and the reader that failed; nil for none.
+type failedValue struct {
+	reader *Reader
+	from   int
 }
 
-// first returns the error that Kafka Connect would report for a document with several: Jackson parses the whole
+// firstError returns the error that Kafka Connect would report for a document with several: Jackson parses the whole
 // document before its values are checked.
-func (c *Converter) first(ctx context.Context, value refused, dst []byte, err error) error {
+func (c *Converter) firstError(ctx context.Context, value failedValue, dst []byte, err error) error {
 	class := fault.Class(err)
-	if class == "" || class == fault.SerializationException && value.by == nil {
+	if class == "" || class == fault.SerializationException && value.reader == nil {
 		return err
 	}
 	p := &c.parser
-	p.Reset(ctx, p.data, p.most)
+	p.Reset(ctx, p.data, p.maxLen)
 	if p.peek() == 0 && p.i >= len(p.data) { // Jackson reads an empty document as a missing value
 		return err
 	}
@@ -196,44 +202,44 @@ func (c *Converter) first(ctx context.Context, value refused, dst []byte, err er
 	if p.Err == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
 		// Jackson reads only the first value, and one character more to find the end of a number or word.
 		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			p.bad("a blank after the value")
+			p.syntaxError("a blank after the value")
 		}
 	}
 	failed := p.Err
-	if failed == nil && value.by != nil {
-		failed = value.by.faultInOrder(p, value.from, dst)
+	if failed == nil && value.reader != nil {
+		failed = value.reader.firstErrorInOrder(p, value.from, dst)
 	}
 	if failed != nil {
-		return fault.EndedBy(ctx, failed)
+		return fault.ContextError(ctx, failed)
 	}
 	return err
 }
 
-func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.ValueSlice, value refused,
+func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.ValueSlice, value failedValue,
 	err error) {
 	p := &c.parser
-	most := len(b.Data) + conversion.MaxDecodedBytes
+	maxBytes := len(b.Data) + conversion.MaxDecodedBytes
 	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
 		if c.wide, err = fromWide(c.wide[:0], data); err != nil {
 			return d, value, err
 		}
 		data = c.wide
 	}
-	p.Reset(ctx, data, most)
+	p.Reset(ctx, data, maxBytes)
 	r := c.fixed
 	payload := 0
 	switch {
 	case r != nil:
 	case c.schemas:
-		if d, ok := c.straight(b); ok {
+		if d, ok := c.decodeKnownSchema(b); ok {
 			return d, value, nil
 		}
-		p.Reset(ctx, data, most)
-		if r, payload, err = c.open(ctx, data); err != nil {
+		p.Reset(ctx, data, maxBytes)
+		if r, payload, err = c.parseEnvelope(ctx, data); err != nil {
 			return d, value, err
 		}
 		// open has validated the whole document
-		p.Reset(ctx, data, most)
+		p.Reset(ctx, data, maxBytes)
 		p.i = payload
 	default:
 		if p.peek() == 0 && p.i >= len(data) {
@@ -254,7 +260,7 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 		p.End()
 	}
 	if p.Err != nil {
-		return d, refused{r, payload}, fault.EndedBy(ctx, p.Err)
+		return d, failedValue{r, payload}, fault.ContextError(ctx, p.Err)
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
@@ -264,12 +270,12 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 	return d, value, nil
 }
 
-// straight reads a document with the same schema as the last one, without parsing that schema. ok is false for all
-// others, and the batch is unchanged then.
-func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
+// decodeKnownSchema reads a document with the same schema as the last one, without parsing that schema. ok is false for
+// all others, and the batch is unchanged then.
+func (c *Converter) decodeKnownSchema(b *record.Batch) (d wit.ValueSlice, ok bool) {
 	p, r, start := &c.parser, c.lastReader, len(b.Data)
 	const opening, between = `{"schema":`, `,"payload":`
-	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.begins(p.data[len(opening):]) {
+	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.isPrefixOf(p.data[len(opening):]) {
 		return d, false
 	}
 	p.i = len(opening) + len(r.text)
@@ -280,7 +286,7 @@ func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
 	p.depth++ // the envelope's
 	p.peek()
 	dst := r.Read(p, b.Data)
-	p.take('}')
+	p.expect('}')
 	p.End()
 	b.Data = dst[:start]
 	if p.Err != nil {
@@ -293,8 +299,8 @@ func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
 	return d, true
 }
 
-// open parses an envelope and returns the reader of its schema, nil for none, and the position of the payload.
-func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
+// parseEnvelope parses an envelope and returns the reader of its schema, nil for none, and the position of the payload.
+func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
 	p := &c.parser
 	var schema []byte
 	count := 0
@@ -314,7 +320,7 @@ func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload i
 			if schema == nil {
 				count++
 			}
-			if r := c.lastReader; r != nil && !known && r.begins(data[from:]) {
+			if r := c.lastReader; r != nil && !known && r.isPrefixOf(data[from:]) {
 				p.i += len(r.text)
 				schema, known = r.text, true
 				continue
@@ -333,7 +339,7 @@ func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload i
 		}
 	}
 	if p.End(); p.Err != nil {
-		return nil, 0, fault.EndedBy(ctx, p.Err)
+		return nil, 0, fault.ContextError(ctx, p.Err)
 	}
 	if count != 2 {
 		return nil, 0, notAnEnvelope()
@@ -356,8 +362,8 @@ func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload i
 	return r, payload, nil
 }
 
-// begins reports whether data begins with the text of the reader's schema.
-func (r *Reader) begins(data []byte) bool {
+// isPrefixOf reports whether data begins with the text of the reader's schema.
+func (r *Reader) isPrefixOf(data []byte) bool {
 	n := len(r.text)
 	return len(data) > n && (data[n] == ',' || data[n] == '}') && string(data[:n]) == string(r.text)
 }
@@ -389,26 +395,26 @@ func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error)
 // Settings declares the converter's settings.
 func Settings() *setting.Table {
 	return setting.NewTable(
-		conversion.Flag("schemas.enable", wit.High, "true",
+		conversion.BoolSetting("schemas.enable", wit.High, "true",
 			"Include schemas within each of the serialized values and keys.",
-			conversion.ShownAt("Schemas", 0, "Enable Schemas")...),
+			conversion.DisplayRules("Schemas", 0, "Enable Schemas")...),
 		setting.Define("schemas.cache.size", wit.KindInt, wit.High, setting.Default("1000"),
 			"The maximum number of schemas "+
-				"that can be cached in this converter instance.", conversion.ShownAt("Schemas", 1,
+				"that can be cached in this converter instance.", conversion.DisplayRules("Schemas", 1,
 				"Schema Cache Size")...),
 		setting.Define("schema.content", wit.KindString, wit.High, nil, "When set, this is used as the schema for all "+
 			"messages, and the schemas within each of the message will be ignored.Otherwise, the schema will be "+
 			"included in the content of each message. This configuration applies only 'schemas.enable' is true, and "+
-			"it exclusively affects the sink connector.", conversion.ShownAt("Schemas", 2, "Schema Content")...),
+			"it exclusively affects the sink connector.", conversion.DisplayRules("Schemas", 2, "Schema Content")...),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
 			"Controls which format this "+
 				"converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' "+
-				"(default) or 'NUMERIC'", append(conversion.ShownAt("Serialization", 0, "Decimal Format"),
+				"(default) or 'NUMERIC'", append(conversion.DisplayRules("Serialization", 0, "Decimal Format"),
 				setting.Allowed("BASE64", "NUMERIC"))...),
-		conversion.Flag("replace.null.with.default", wit.Low, "true",
+		conversion.BoolSetting("replace.null.with.default", wit.Low, "true",
 			"Whether to replace fields that have a default value and "+
 				"that are null to the default value. When set to true, the default value is used, otherwise null "+
 				"is used.",
-			conversion.ShownAt("Serialization", 1, "Replace null with default")...),
+			conversion.DisplayRules("Serialization", 1, "Replace null with default")...),
 	)
 }

@@ -108,11 +108,11 @@ func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 			r.numbers[name] = i
 		}
 	}
-	r.nulls(n, f)
+	r.setNull(n, f)
 	return r, nil
 }
 
-func (r *Reader) nulls(n *wit.SchemaNode, f Form) {
+func (r *Reader) setNull(n *wit.SchemaNode, f Form) {
 	if n.Optional {
 		r.branch = connectdata.AppendBranch(nil, n, false)
 		r.null = connectdata.AppendBranch(nil, n, true)
@@ -129,8 +129,8 @@ const fewNames = 8
 func (r *Reader) Read(p *Parser, dst []byte) []byte {
 	c := p.peek()
 	if c == 'n' {
-		p.word("null")
-		return r.absent(p, dst, p.most)
+		p.expectWord("null")
+		return r.absent(p, dst, p.maxLen)
 	}
 	return r.value(p, append(dst, r.branch...), c)
 }
@@ -144,12 +144,12 @@ func (r *Reader) ReadDefault(p *Parser) []byte {
 
 // absent appends the value for a null or a missing member, up to the total length most. Only here few bytes can become
 // many.
-func (r *Reader) absent(p *Parser, dst []byte, most int) []byte {
+func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
 	if r.null == nil {
-		return p.refuse(dst, "Invalid null value for required "+r.typ+" field")
+		return p.reject(dst, "Invalid null value for required "+r.typ+" field")
 	}
-	if len(r.null) > most-len(dst) {
-		return p.refuse(dst,
+	if len(r.null) > maxBytes-len(dst) {
+		return p.reject(dst,
 			"with the defaults of absent values it has more than "+strconv.Itoa(conversion.MaxDecodedBytes)+
 				" bytes")
 	}
@@ -157,29 +157,29 @@ func (r *Reader) absent(p *Parser, dst []byte, most int) []byte {
 }
 
 // absentMember is absent for a member of a struct.
-func (r *Reader) absentMember(p *Parser, dst []byte, m, most int) []byte {
-	if dst = r.members[m].absent(p, dst, most); p.Err != nil {
-		p.Err = p.Err.In(r.names[m])
+func (r *Reader) absentMember(p *Parser, dst []byte, m, maxBytes int) []byte {
+	if dst = r.members[m].absent(p, dst, maxBytes); p.Err != nil {
+		p.Err = p.Err.InField(r.names[m])
 	}
 	return dst
 }
 
 func (r *Reader) readMember(p *Parser, dst []byte, m int) []byte {
 	if dst = r.members[m].Read(p, dst); p.Err != nil {
-		p.Err = p.Err.In(r.names[m])
+		p.Err = p.Err.InField(r.names[m])
 	}
 	return dst
 }
 
-func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.another(p, dst, p.kind()) }
+func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.typeMismatch(p, dst, p.kind()) }
 
-// another rejects a value of the wrong type. Kafka Connect's message for defaults differs.
-func (r *Reader) another(p *Parser, dst []byte, found string) []byte {
+// typeMismatch rejects a value of the wrong type. Kafka Connect's message for defaults differs.
+func (r *Reader) typeMismatch(p *Parser, dst []byte, found string) []byte {
 	text := "expected a JSON value for the type " + r.typ + ", found " + found
-	if p.mode == ofDefaults {
+	if p.mode == modeDefaults {
 		p.fail(fault.SchemaBuilderException, "Invalid default value: "+text)
 	}
-	return p.refuse(dst, text)
+	return p.reject(dst, text)
 }
 
 func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
@@ -191,10 +191,10 @@ func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
 	case booleanShape:
 		switch c {
 		case 't':
-			p.word("true")
+			p.expectWord("true")
 			return append(dst, 1)
 		case 'f':
-			p.word("false")
+			p.expectWord("false")
 			return append(dst, 0)
 		}
 		return r.mismatch(p, dst)
@@ -244,17 +244,17 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 		case r.logical != "":
 			return r.notIntegral(p, dst, "NUMBER")
 		default:
-			n, ok = p.wholeOf(text)
+			n, ok = p.integralValue(text)
 		}
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
 			return r.notIntegral(p, dst, "NUMBER") // Java's int is meant
 		}
-		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit the type "+r.typ)
+		return p.reject(dst, "the number "+fault.Truncate(text)+" does not fit the type "+r.typ)
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
-		return p.refuse(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
+		return p.reject(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
 	}
 	return connectdata.AppendNumber(dst, n)
 }
@@ -267,12 +267,12 @@ func (r *Reader) notIntegral(p *Parser, dst []byte, found string) []byte {
 	if r.logical == "Timestamp" {
 		integer = "integral"
 	}
-	return p.refuse(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
+	return p.reject(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
 		found)
 }
 
-// wholeOf parses a number with point or exponent that is an integer, such as 1e3 or 7.0.
-func (p *Parser) wholeOf(text []byte) (int64, bool) {
+// integralValue parses a number with point or exponent that is an integer, such as 1e3 or 7.0.
+func (p *Parser) integralValue(text []byte) (int64, bool) {
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
 		return 0, false
@@ -364,7 +364,7 @@ func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return r.another(p, dst, "the string "+fault.Quoted(s))
+			return r.typeMismatch(p, dst, "the string "+fault.Quoted(s))
 		}
 	default:
 		return r.mismatch(p, dst)
@@ -395,16 +395,16 @@ func (r *Reader) readBytes(p *Parser, dst []byte) []byte {
 	p.binary = content
 	switch {
 	case bad != nil && r.shape == bytesShape:
-		return p.refuse(dst, "Invalid bytes field: "+bad.Error())
+		return p.reject(dst, "Invalid bytes field: "+bad.Error())
 	case bad != nil:
-		return p.refuse(dst, "Invalid bytes for Decimal field: "+bad.Error())
+		return p.reject(dst, "Invalid bytes for Decimal field: "+bad.Error())
 	case r.shape == bytesShape:
 		return connectdata.AppendBytes(dst, content)
 	case len(content) == 0:
-		return p.refuse(dst, "Invalid bytes for Decimal field: none")
+		return p.reject(dst, "Invalid bytes for Decimal field: none")
 	}
 	if content = values.Shortest(content); len(content) > connectdata.MaxDecimalBytes {
-		return p.refuse(dst, fault.ManyDigits().Text)
+		return p.reject(dst, fault.DecimalTooLong().Text)
 	}
 	return connectdata.AppendBytes(dst, content)
 }
@@ -412,7 +412,7 @@ func (r *Reader) readBytes(p *Parser, dst []byte) []byte {
 // readDecimal reads a number as a Decimal; more digits after the point than the schema's scale must be zeros.
 func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
-		return p.refuse(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
+		return p.reject(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
 			p.kind())
 	}
 	text, _, ok := p.number()
@@ -421,7 +421,7 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	}
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
-		return p.refuse(dst, "the exponent of "+fault.Cut(text)+" is out of range for a Decimal")
+		return p.reject(dst, "the exponent of "+fault.Truncate(text)+" is out of range for a Decimal")
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
@@ -432,10 +432,10 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	unscaled, bad := scaledDigits(mantissa, shift)
 	switch {
 	case bad != nil:
-		return p.refuse(dst, bad.Text)
+		return p.reject(dst, bad.Text)
 	case unscaled == nil:
 		// Kafka Connect reads it, and fails with this message when it is written.
-		return p.refuse(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
+		return p.reject(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
 			strconv.Itoa(r.scale)+", value has scale "+strconv.Itoa(places-exponent)+".")
 	}
 	return connectdata.AppendDecimal(dst, unscaled)
@@ -459,9 +459,9 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 		digits, shift = digits[:len(digits)+shift], 0
 	}
 	// A byte holds 2.408 digits.
-	const most = connectdata.MaxDecimalBytes * 24 / 10
-	if len(digits)+shift > most {
-		return nil, fault.ManyDigits()
+	const maxBytes = connectdata.MaxDecimalBytes * 24 / 10
+	if len(digits)+shift > maxBytes {
+		return nil, fault.DecimalTooLong()
 	}
 	n, _ := new(big.Int).SetString(string(digits)+strings.Repeat("0", shift), 10)
 	if negative {
@@ -494,9 +494,9 @@ func shifted(n int64, places int) (int64, bool) {
 // position of each and sorts them at the end.
 func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 	if p.peek() != '{' {
-		return p.refuse(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
+		return p.reject(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
 	}
-	if p.mode == inOrder {
+	if p.mode == modeSchemaOrder {
 		return r.readInOrder(p, dst)
 	}
 	p.open('{')
@@ -517,7 +517,7 @@ func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 		next++
 	}
 	for ; next < len(r.members) && p.Err == nil; next++ {
-		dst = r.absentMember(p, dst, next, p.most)
+		dst = r.absentMember(p, dst, next, p.maxLen)
 	}
 	return dst
 }
@@ -551,21 +551,21 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		if s := p.spans[base+m]; s.from >= 0 {
 			p.ordered = append(p.ordered, dst[s.from:s.to]...)
 		} else {
-			p.ordered = r.absentMember(p, p.ordered, m, p.most-start)
+			p.ordered = r.absentMember(p, p.ordered, m, p.maxLen-start)
 		}
 	}
 	return append(dst[:start], p.ordered...)
 }
 
-// faultInOrder returns the error, of several, that Kafka Connect reports: it checks the fields in schema order. nil
-// means none. The value begins at from and is valid JSON.
-func (r *Reader) faultInOrder(p *Parser, from int, dst []byte) *fault.Error {
-	p.Reset(p.ctx, p.data, p.most)
+// firstErrorInOrder returns the error, of several, that Kafka Connect reports: it checks the fields in schema order.
+// nil means none. The value begins at from and is valid JSON.
+func (r *Reader) firstErrorInOrder(p *Parser, from int, dst []byte) *fault.Error {
+	p.Reset(p.ctx, p.data, p.maxLen)
 	p.i = max(p.i, from)
 	if p.index(); p.Err == nil {
-		p.mode = inOrder
+		p.mode = modeSchemaOrder
 		r.Read(p, dst)
-		p.mode, p.ends = ofValues, nil
+		p.mode, p.ends = modeValues, nil
 	}
 	return p.Err
 }
@@ -585,7 +585,7 @@ func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	end := p.i
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		if p.i = at[m]; p.i == 0 {
-			dst = r.absentMember(p, dst, m, p.most)
+			dst = r.absentMember(p, dst, m, p.maxLen)
 		} else {
 			dst = r.readMember(p, dst, m)
 		}
@@ -626,23 +626,23 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 		opening, what = '{', "Maps with string fields should be encoded as JSON objects, but found "
 	}
 	if p.peek() != opening {
-		return p.refuse(dst, what+p.kind())
+		return p.reject(dst, what+p.kind())
 	}
 	p.open(opening)
 	start, count := len(dst), 0
 	dst = append(dst, 0)
-	keys := entries{base: len(p.seen), content: len(dst)}
-	defer func() { p.seen = p.seen[:keys.base] }()
+	keys := entries{base: len(p.entries), content: len(dst)}
+	defer func() { p.entries = p.entries[:keys.base] }()
 	unique := r.shape != arrayShape && r.key.shape != bytesShape
 	for ; p.more(count == 0, opening+2); count++ {
 		from, value := len(dst), 0
 		if dst, value = r.readItem(p, dst); unique && p.Err == nil {
-			keys.note(p, dst, from, value, bitOf(dst[from:value]))
+			keys.append(p, dst, from, value, bitOf(dst[from:value]))
 		}
 	}
 	if unique {
-		count = len(p.seen) - keys.base
-		dst = keys.order(p, dst)
+		count = len(p.entries) - keys.base
+		dst = keys.moveDuplicates(p, dst)
 	}
 	if count == 0 || p.Err != nil {
 		return dst
@@ -663,10 +663,10 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 		return r.readKeyed(p, dst)
 	}
 	if p.peek() != '[' {
-		return p.refuse(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
+		return p.reject(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
 	}
 	from := p.i
-	if dst, value = r.readPair(p, dst); p.Err != nil && p.mode == inOrder {
+	if dst, value = r.readPair(p, dst); p.Err != nil && p.mode == modeSchemaOrder {
 		// Kafka Connect checks the length of the tuple first.
 		wrong := p.Err
 		p.i, p.Err = from, nil
@@ -682,41 +682,41 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
 	p.open('[')
 	dst = r.key.Read(p, dst)
-	p.take(',')
+	p.expect(',')
 	value = len(dst)
 	dst = r.element.Read(p, dst)
 	p.depth--
-	p.take(']')
+	p.expect(']')
 	return dst, value
 }
 
-// entries are the entries of one map, in p.seen from base on. Positions are relative to content, where the first entry
+// entries are the entries of one map, in p.entries from base on. Positions are relative to content, where the first entry
 // begins.
 type entries struct {
 	base, content int
 	// hashes has the bits of all names while they are few, to detect most new names fast; numbers indexes many names.
 	hashes  uint64
 	numbers map[string]int
-	// twice reports duplicate names: some values are not next to their names.
-	twice bool
+	// hasDuplicates reports duplicate names: some values are not next to their names.
+	hasDuplicates bool
 }
 
 // manyEntries is the number of entries from which on their names are indexed.
 const manyEntries = 32
 
-// note adds the entry at the end of dst; bit is the [bitOf] its name.
-func (n *entries) note(p *Parser, dst []byte, name, value int, bit uint64) {
+// append adds the entry at the end of dst; bit is the [bitOf] its name.
+func (n *entries) append(p *Parser, dst []byte, name, value int, bit uint64) {
 	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
-	if n.hashes&bit != 0 || len(p.seen)-n.base >= manyEntries-1 {
-		n.add(p, dst, e)
+	if n.hashes&bit != 0 || len(p.entries)-n.base >= manyEntries-1 {
+		n.appendOrReplace(p, dst, e)
 		return
 	}
 	n.hashes |= bit
-	p.seen = append(p.seen, e)
+	p.entries = append(p.entries, e)
 }
 
-// add adds an entry, or replaces the value of an earlier one with the same name.
-func (n *entries) add(p *Parser, dst []byte, e entry) {
+// appendOrReplace adds an entry, or replaces the value of an earlier one with the same name.
+func (n *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
 	name := dst[n.content+e.name : n.content+e.value]
 	earlier := -1
 	if n.numbers != nil {
@@ -724,7 +724,7 @@ func (n *entries) add(p *Parser, dst []byte, e entry) {
 			earlier = at
 		}
 	} else {
-		for at, s := range p.seen[n.base:] {
+		for at, s := range p.entries[n.base:] {
 			if bytes.Equal(dst[n.content+s.name:n.content+s.nameEnd], name) {
 				earlier = at
 				break
@@ -732,30 +732,30 @@ func (n *entries) add(p *Parser, dst []byte, e entry) {
 		}
 	}
 	if earlier >= 0 {
-		n.twice = true
-		before := &p.seen[n.base+earlier]
+		n.hasDuplicates = true
+		before := &p.entries[n.base+earlier]
 		before.value, before.end = e.value, e.end
 		return
 	}
-	p.seen = append(p.seen, e)
-	switch count := len(p.seen) - n.base; {
+	p.entries = append(p.entries, e)
+	switch count := len(p.entries) - n.base; {
 	case n.numbers != nil:
 		n.numbers[string(name)] = count - 1
 	case count == manyEntries:
 		n.numbers = make(map[string]int, 2*manyEntries)
-		for at, s := range p.seen[n.base:] {
+		for at, s := range p.entries[n.base:] {
 			n.numbers[string(dst[n.content+s.name:n.content+s.nameEnd])] = at
 		}
 	}
 }
 
-// order moves the last values of duplicate names to the first of these.
-func (n *entries) order(p *Parser, dst []byte) []byte {
-	if !n.twice {
+// moveDuplicates moves the last values of duplicate names to the first of these.
+func (n *entries) moveDuplicates(p *Parser, dst []byte) []byte {
+	if !n.hasDuplicates {
 		return dst
 	}
 	p.ordered = p.ordered[:0]
-	for _, e := range p.seen[n.base:] {
+	for _, e := range p.entries[n.base:] {
 		p.ordered = append(p.ordered, dst[n.content+e.name:n.content+e.nameEnd]...)
 		p.ordered = append(p.ordered, dst[n.content+e.value:n.content+e.end]...)
 	}

@@ -19,16 +19,16 @@ type Parser struct {
 	i     int
 	depth int
 	ctx   context.Context
-	// looked counts the bytes that were scanned in advance.
-	looked int
-	// most bounds the length of the destination, steps counts array elements and members.
-	most, steps int
+	// scanned counts the bytes that were scanned in advance.
+	scanned int
+	// maxLen bounds the length of the destination, steps counts array elements and members.
+	maxLen, steps int
 	// spans is a stack of the positions of struct members that are out of order.
 	spans   []byteRange
-	seen    []entry // a stack of the entries of maps
+	entries []entry // a stack of the entries of maps
 	ordered []byte  // members or entries while they are sorted
-	// leads are the names of the last schemaless object.
-	leads []lead
+	// recentNames are the names of the last schemaless object.
+	recentNames []recentName
 	// ends has the ends of all arrays and objects, by their positions, after index.
 	ends    []byteRange
 	scratch []byte // a string without escapes
@@ -41,11 +41,11 @@ type Parser struct {
 type mode uint8
 
 const (
-	ofValues mode = iota
-	ofDefaults
-	// inOrder reads a value again for the error that Kafka Connect reports first: members in schema order, the last of
-	// duplicates.
-	inOrder
+	modeValues mode = iota
+	modeDefaults
+	// modeSchemaOrder reads a value again for the error that Kafka Connect reports first: members in schema order, the
+	// last of duplicates.
+	modeSchemaOrder
 )
 
 type byteRange struct{ from, to int }
@@ -54,10 +54,10 @@ type byteRange struct{ from, to int }
 type entry struct{ name, nameEnd, value, end int }
 
 // Reset starts a document. most bounds the length of the destination.
-func (p *Parser) Reset(ctx context.Context, data []byte, most int) {
+func (p *Parser) Reset(ctx context.Context, data []byte, maxBytes int) {
 	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
-	p.most, p.steps, p.looked, p.Err = most, 0, 0, nil
-	p.spans, p.seen, p.ends = p.spans[:0], p.seen[:0], p.ends[:0]
+	p.maxLen, p.steps, p.scanned, p.Err = maxBytes, 0, 0, nil
+	p.spans, p.entries, p.ends = p.spans[:0], p.entries[:0], p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		p.i = 3
 	}
@@ -69,14 +69,14 @@ func (p *Parser) fail(class, text string) {
 	}
 }
 
-// refuse rejects the content of a document and returns dst.
-func (p *Parser) refuse(dst []byte, text string) []byte {
+// reject rejects the content of a document and returns dst.
+func (p *Parser) reject(dst []byte, text string) []byte {
 	p.fail(fault.DataException, text)
 	return dst
 }
 
-// bad reports a syntax error at the current position.
-func (p *Parser) bad(expected string) {
+// syntaxError reports a syntax error at the current position.
+func (p *Parser) syntaxError(expected string) {
 	found := "the end"
 	if p.i < len(p.data) {
 		found = strconv.QuoteRune(rune(p.data[p.i]))
@@ -97,10 +97,10 @@ func (p *Parser) peek() byte {
 	return 0
 }
 
-// take consumes whitespace and the byte c.
-func (p *Parser) take(c byte) {
+// expect consumes whitespace and the byte c.
+func (p *Parser) expect(c byte) {
 	if p.peek() != c || p.i >= len(p.data) {
-		p.bad(strconv.QuoteRune(rune(c)))
+		p.syntaxError(strconv.QuoteRune(rune(c)))
 		return
 	}
 	p.i++
@@ -110,7 +110,7 @@ func (p *Parser) take(c byte) {
 func (p *Parser) End() {
 	p.peek()
 	if p.i < len(p.data) {
-		p.bad("the end of the document")
+		p.syntaxError("the end of the document")
 	}
 }
 
@@ -120,8 +120,8 @@ func (p *Parser) more(first bool, closing byte) bool {
 	if p.Err != nil {
 		return false
 	}
-	if p.steps++; p.steps%conversion.WatchEvery == 0 && p.ctx.Err() != nil {
-		p.Err = fault.Ended
+	if p.steps++; p.steps%conversion.ContextCheckItems == 0 && p.ctx.Err() != nil {
+		p.Err = fault.Canceled
 		return false
 	}
 	switch c := p.peek(); {
@@ -135,22 +135,22 @@ func (p *Parser) more(first bool, closing byte) bool {
 		p.i++
 		return true
 	}
-	p.bad("',' or " + strconv.QuoteRune(rune(closing)))
+	p.syntaxError("',' or " + strconv.QuoteRune(rune(closing)))
 	return false
 }
 
 // open consumes the opening byte of an array or object.
 func (p *Parser) open(c byte) {
-	p.take(c)
+	p.expect(c)
 	if p.depth++; p.depth > connectdata.MaxDepth {
 		p.fail(fault.SerializationException, "JSON: nests deeper than 1000")
 	}
 }
 
-// word consumes true, false or null.
-func (p *Parser) word(w string) {
+// expectWord consumes true, false or null.
+func (p *Parser) expectWord(w string) {
 	if len(p.data)-p.i < len(w) || string(p.data[p.i:p.i+len(w)]) != w {
-		p.bad(w)
+		p.syntaxError(w)
 		return
 	}
 	p.i += len(w)
@@ -169,7 +169,7 @@ func (p *Parser) text() []byte {
 // name reads a member's name and the colon.
 func (p *Parser) name() []byte {
 	if p.peek() != '"' {
-		p.bad("a name in quotation marks")
+		p.syntaxError("a name in quotation marks")
 		return nil
 	}
 	from := p.i
@@ -177,13 +177,13 @@ func (p *Parser) name() []byte {
 	if slashes {
 		if json.HasLoneSurrogate(s) {
 			p.i = from
-			p.bad("a name of whole characters, no half of a surrogate pair")
+			p.syntaxError("a name of whole characters, no half of a surrogate pair")
 			return nil
 		}
 		p.scratch = json.Unescape(p.scratch[:0], s)
 		s = p.scratch
 	}
-	p.take(':')
+	p.expect(':')
 	return s
 }
 
@@ -192,7 +192,7 @@ func (p *Parser) rawText() (s []byte, slashes bool) {
 	from := p.i + 1
 	end, slashes, expected := json.ScanString(p.data, p.i)
 	if p.i = end; expected != "" {
-		p.bad(expected)
+		p.syntaxError(expected)
 		return nil, false
 	}
 	return p.data[from : end-1], slashes
@@ -203,7 +203,7 @@ func (p *Parser) number() (text []byte, whole, ok bool) {
 	from := p.i
 	end, whole, expected := json.ScanNumber(p.data, from)
 	if p.i = end; expected != "" {
-		p.bad(expected)
+		p.syntaxError(expected)
 		return nil, false, false
 	}
 	return p.data[from:end], whole, true
@@ -226,11 +226,11 @@ func (p *Parser) skip() {
 	case '"':
 		p.rawText()
 	case 't':
-		p.word("true")
+		p.expectWord("true")
 	case 'f':
-		p.word("false")
+		p.expectWord("false")
 	case 'n':
-		p.word("null")
+		p.expectWord("null")
 	default:
 		p.number()
 	}

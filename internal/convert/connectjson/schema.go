@@ -29,7 +29,7 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 	}
 	s := schemaReader{form: f, left: connectdata.MaxSchemaBytes}
 	s.p.Reset(ctx, text, connectdata.MaxSchemaBytes)
-	s.p.mode = ofDefaults
+	s.p.mode = modeDefaults
 	null := s.p.peek() == 'n'
 	from := s.p.i
 	s.p.index()
@@ -38,7 +38,7 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 		s.node(from, 1)
 	}
 	if s.p.Err != nil {
-		return nil, fault.EndedBy(ctx, s.p.Err)
+		return nil, fault.ContextError(ctx, s.p.Err)
 	}
 	return s.nodes, nil
 }
@@ -99,7 +99,7 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	var members map[string]int
 	if s.p.data[at] == '{' {
 		if members, _ = s.object(at); s.p.Err != nil {
-			s.p.Err = s.p.Err.In("schema")
+			s.p.Err = s.p.Err.InField("schema")
 			return 0, nil
 		}
 	}
@@ -113,7 +113,7 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	n := wit.SchemaNode{Optional: s.is(members, "optional", "true")}
 	for n.Kind = 0; TypeNames[n.Kind] != name; n.Kind++ {
 		if n.Kind == wit.Struct {
-			s.refuse("Unknown schema type: " + fault.Cut(name))
+			s.refuse("Unknown schema type: " + fault.Truncate(name))
 			return 0, nil
 		}
 	}
@@ -135,17 +135,17 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 
 // defaultValue reads the default of a node and sets it in its reader.
 func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, at int) {
-	s.p.i, s.p.depth, s.p.most = at, 0, s.left
+	s.p.i, s.p.depth, s.p.maxLen = at, 0, s.left
 	value := r.ReadDefault(&s.p)
 	if s.p.Err != nil {
-		s.p.Err = s.p.Err.In("default")
+		s.p.Err = s.p.Err.InField("default")
 		return
 	}
 	if s.left -= len(value); s.left < 0 {
 		s.refuse("schema: expected defaults of at most " + strconv.Itoa(connectdata.MaxSchemaBytes) + " bytes")
 	}
 	n.DefaultValue = &value
-	r.nulls(n, s.form)
+	r.setNull(n, s.form)
 }
 
 func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth int) (below children) {
@@ -206,7 +206,7 @@ func (s *schemaReader) fields(n *wit.SchemaNode, at, depth int) (readers []Reade
 		}
 		if seen[name] {
 			p.fail(fault.SchemaBuilderException,
-				"Cannot create field because of field name duplication "+fault.Cut(name))
+				"Cannot create field because of field name duplication "+fault.Truncate(name))
 		}
 		seen[name] = true
 		node, r := s.node(from, depth+1)

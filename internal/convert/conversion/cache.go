@@ -5,23 +5,25 @@ import "github.com/culvert-project/culvert/internal/record"
 // Cache holds compiled schemas: at most max of them, and about [MaxCachedBytes]. When full it is emptied, because a
 // converter that sees so many schemas rarely sees one again.
 type Cache[K comparable, V any] struct {
-	Of         map[K]V
+	Entries    map[K]V
 	max, Bytes int
 }
 
 // NewCache returns a cache of at most max values.
-func NewCache[K comparable, V any](max int) Cache[K, V] { return Cache[K, V]{Of: map[K]V{}, max: max} }
+func NewCache[K comparable, V any](max int) Cache[K, V] {
+	return Cache[K, V]{Entries: map[K]V{}, max: max}
+}
 
 // Get returns a cached value, or the zero value.
-func (c *Cache[K, V]) Get(key K) V { return c.Of[key] }
+func (c *Cache[K, V]) Get(key K) V { return c.Entries[key] }
 
 // Put adds a value of about size bytes.
 func (c *Cache[K, V]) Put(key K, value V, size int) {
-	if len(c.Of) >= c.max || c.Bytes+size > MaxCachedBytes {
-		clear(c.Of)
+	if len(c.Entries) >= c.max || c.Bytes+size > MaxCachedBytes {
+		clear(c.Entries)
 		c.Bytes = 0
 	}
-	c.Of[key] = value
+	c.Entries[key] = value
 	c.Bytes += size
 }
 

@@ -33,8 +33,8 @@ func Parameter(n *wit.SchemaNode, name string) (string, bool) {
 	return "", false
 }
 
-// KindOfName returns the type that a logical type requires.
-func KindOfName(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
+// LogicalKind returns the type that a logical type requires.
+func LogicalKind(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
 	if n.Name == nil {
 		return 0, false
 	}
@@ -102,5 +102,5 @@ func JavaClass(v any, root *wit.SchemaNode) string {
 // MaxUnionBranches bounds the types of a union, each of which writes a null for every other.
 const MaxUnionBranches = 1000
 
-// LastPart returns the part after the last dot.
-func LastPart(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
+// SimpleName returns the part after the last dot.
+func SimpleName(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }

@@ -22,9 +22,9 @@ func (t *SchemaText) Fail(err error) {
 	}
 }
 
-// Ended reports whether to stop: after an error, or when the text is too long.
-func (t *SchemaText) Ended() bool {
-	if t.Err == nil && len(t.Out) > t.Budget.Most {
+// Done reports whether to stop: after an error, or when the text is too long.
+func (t *SchemaText) Done() bool {
+	if t.Err == nil && len(t.Out) > t.Budget.MaxLen {
 		t.Err = t.Budget.TooLarge()
 	}
 	return t.Err != nil
@@ -61,8 +61,8 @@ func (t *SchemaText) Text(lead, value string) {
 	t.Quote(value)
 }
 
-// Option is Text for a value that may be nil.
-func (t *SchemaText) Option(lead string, value *string) {
+// OptionalText is Text for a value that may be nil.
+func (t *SchemaText) OptionalText(lead string, value *string) {
 	if value != nil {
 		t.Text(lead, *value)
 	}

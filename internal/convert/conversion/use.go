@@ -11,28 +11,28 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Use tells a converter what it is for.
-type Use struct {
-	// Key is set for keys, unset for values.
-	Key bool
+// Options tells a converter what it is for.
+type Options struct {
+	// IsKey is set for keys, unset for values.
+	IsKey bool
 	// Schemas registers the schemas of decoded values, and resolves those of encoded ones.
 	Schemas *record.Registry
-	// Registry opens a client of the schema registry. With nil, the converter can only be validated.
-	Registry func(registry.Settings) (*registry.Client, error)
-	// Reading is set for a sink: settings for writing are ignored.
-	Reading bool
+	// OpenRegistry opens a client of the schema registry. With nil, the converter can only be validated.
+	OpenRegistry func(registry.Settings) (*registry.Client, error)
+	// ReadOnly is set for a sink: settings for writing are ignored.
+	ReadOnly bool
 }
 
-// UsedFor returns Kafka's converter.type.
-func UsedFor(key bool) string {
+// ConverterType returns Kafka's converter.type.
+func ConverterType(key bool) string {
 	if key {
 		return "key"
 	}
 	return "value"
 }
 
-// SchemaOf returns a registered schema. class names the converter in errors.
-func SchemaOf(reg *record.Registry, class string, id uint32) (*record.Schema, error) {
+// FindSchema returns a registered schema. class names the converter in errors.
+func FindSchema(reg *record.Registry, class string, id uint32) (*record.Schema, error) {
 	s := reg.Get(id)
 	if s == nil {
 		return nil, fault.Data("%s: schema %d is not registered", class, id)
@@ -40,8 +40,9 @@ func SchemaOf(reg *record.Registry, class string, id uint32) (*record.Schema, er
 	return s, nil
 }
 
-// ValueOf decodes a value, nil for a null, and returns the nodes of its schema. class names the converter in errors.
-func ValueOf(reg *record.Registry, class string, form wit.Encoding, schema uint32, in []byte) (v any,
+// DecodeValue decodes a value, nil for a null, and returns the nodes of its schema. class names the converter in
+// errors.
+func DecodeValue(reg *record.Registry, class string, form wit.Encoding, schema uint32, in []byte) (v any,
 	nodes []wit.SchemaNode,
 	err error) {
 	size := 0
@@ -51,7 +52,7 @@ func ValueOf(reg *record.Registry, class string, form wit.Encoding, schema uint3
 	case wit.Schemaless:
 		v, size, err = connectdata.ReadSchemaless(in)
 	case wit.WithSchema:
-		s, unknown := SchemaOf(reg, class, schema)
+		s, unknown := FindSchema(reg, class, schema)
 		if unknown != nil {
 			return nil, nil, unknown
 		}
@@ -62,7 +63,7 @@ func ValueOf(reg *record.Registry, class string, form wit.Encoding, schema uint3
 			form)
 	}
 	if err == nil && size != len(in) {
-		err = fault.Broken(size, "bytes left over")
+		err = fault.Malformed(size, "bytes left over")
 	}
 	if err != nil {
 		return nil, nil, fault.Data("%s: %v", class, err)
@@ -70,13 +71,13 @@ func ValueOf(reg *record.Registry, class string, form wit.Encoding, schema uint3
 	return v, nodes, nil
 }
 
-// Flag declares a boolean setting.
-func Flag(name string, importance wit.Importance, on, documentation string, rules ...wit.Rule) wit.ConfigKey {
+// BoolSetting declares a boolean setting.
+func BoolSetting(name string, importance wit.Importance, on, documentation string, rules ...wit.Rule) wit.ConfigKey {
 	return setting.Define(name, wit.KindBoolean, importance, &on, documentation, rules...)
 }
 
-// ShownAt returns the display attributes that Kafka's converters declare for a setting.
-func ShownAt(group string, order int32, display string) []wit.Rule {
+// DisplayRules returns the display attributes that Kafka's converters declare for a setting.
+func DisplayRules(group string, order int32, display string) []wit.Rule {
 	medium := uint8(2) // of NONE, SHORT, MEDIUM, LONG
 	rules := []wit.Rule{{Width: &medium}, setting.Display(display)}
 	if group != "" {

@@ -18,16 +18,16 @@ const (
 	TooLargeException      = "org.apache.kafka.common.errors.RecordTooLargeException"
 )
 
-// Stop is an error that no record has caused and no tolerance skips, such as a schema registry that rejects the user.
-type Stop struct{ Err error }
+// Fatal is an error that no record has caused and no tolerance skips, such as a schema registry that rejects the user.
+type Fatal struct{ Err error }
 
-func (e *Stop) Error() string { return e.Err.Error() }
+func (e *Fatal) Error() string { return e.Err.Error() }
 
-func (e *Stop) Unwrap() error { return e.Err }
+func (e *Fatal) Unwrap() error { return e.Err }
 
-// Stops reports whether err is a [Stop].
-func Stops(err error) bool {
-	_, stops := errors.AsType[*Stop](err)
+// IsFatal reports whether err is a [Fatal].
+func IsFatal(err error) bool {
+	_, stops := errors.AsType[*Fatal](err)
 	return stops
 }
 
@@ -61,34 +61,34 @@ func Class(err error) string {
 	return ""
 }
 
-// SerializationException marks a document that is not JSON, until [Unreadable] turns it into the exception that
+// SerializationException marks a document that is not JSON, until [NotJSON] turns it into the exception that
 // converters throw.
 const SerializationException = "org.apache.kafka.common.errors.SerializationException"
 
-// Unreadable turns a SerializationException into a DataException. lead is Kafka Connect's message.
-func Unreadable(lead string, err error) error {
+// NotJSON turns a SerializationException into a DataException. lead is Kafka Connect's message.
+func NotJSON(lead string, err error) error {
 	if Class(err) == SerializationException {
 		return New(DataException, lead+err.Error())
 	}
 	return err
 }
 
-// Ended marks the end of the context, until [EndedBy] turns it into the context's error.
-var Ended = &Error{Text: "the conversion was ended"}
+// Canceled marks the end of the context, until [ContextError] turns it into the context's error.
+var Canceled = &Error{Text: "the conversion was ended"}
 
-// EndedBy returns the context's error for [Ended], other errors unchanged.
-func EndedBy(ctx context.Context, err *Error) error {
-	if err == Ended {
+// ContextError returns the context's error for [Canceled], other errors unchanged.
+func ContextError(ctx context.Context, err *Error) error {
+	if err == Canceled {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// In prefixes an error with the name of a field, up to [MaxErrorBytes].
-func (e *Error) In(field string) *Error {
+// InField prefixes an error with the name of a field, up to [MaxErrorBytes].
+func (e *Error) InField(field string) *Error {
 	const more = "... "
 	switch {
-	case e == Ended:
+	case e == Canceled:
 		return e
 	case len(e.Text) < MaxErrorBytes:
 		return New(e.Class, "field "+Quoted(field)+": "+e.Text)
@@ -105,39 +105,39 @@ const MaxErrorBytes = 2000
 const MaxQuoted = 100
 
 // Quoted returns a text in quotation marks, cut to [MaxQuoted].
-func Quoted[T string | []byte](s T) string { return strconv.Quote(Cut(s)) }
+func Quoted[T string | []byte](s T) string { return strconv.Quote(Truncate(s)) }
 
-// Cut returns the beginning of a text for a message.
-func Cut[T string | []byte](s T) string {
+// Truncate returns the beginning of a text for a message.
+func Truncate[T string | []byte](s T) string {
 	if len(s) > MaxQuoted {
 		return string(s[:MaxQuoted]) + "..."
 	}
 	return string(s)
 }
 
-// CutTo is Cut with another length.
-func CutTo(text string, most int) string {
-	if len(text) > most {
-		return text[:most] + "..."
+// TruncateTo is Cut with another length.
+func TruncateTo(text string, maxBytes int) string {
+	if len(text) > maxBytes {
+		return text[:maxBytes] + "..."
 	}
 	return text
 }
 
-// Broken reports bytes that do not match their schema.
-func Broken(at int, what string) *Error {
+// Malformed reports bytes that do not match their schema.
+func Malformed(at int, what string) *Error {
 	return New(DataException, "byte "+strconv.Itoa(at)+" of the structured value: "+what)
 }
 
-// ManyDigits reports a decimal that is too long.
-func ManyDigits() *Error {
+// DecimalTooLong reports a decimal that is too long.
+func DecimalTooLong() *Error {
 	return New(DataException, "a Decimal of more than "+strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes")
 }
 
 // NoValue is the error of a union without a value.
 const NoValue = "the union has no value"
 
-// OfSchema turns a TooLargeException about a schema into a DataException, because no single record is too large.
-func OfSchema(err error) error {
+// SchemaError turns a TooLargeException about a schema into a DataException, because no single record is too large.
+func SchemaError(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok && e.Class == TooLargeException {
 		return New(DataException, "the schema with its defaults takes "+e.Text)
 	}

@@ -29,7 +29,7 @@ type Converter struct {
 	strict bool
 
 	budget   conversion.Budget
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` says, as of readings
+	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` permits, like readings
 	last     *program
 
 	parser connectjson.Parser
@@ -50,9 +50,9 @@ type options struct {
 	writes   connectjson.Form
 }
 
-// reads returns the form of values that are read: a default replaces each null.
-func (o options) reads() connectjson.Form {
-	return connectjson.Form{ReplaceNull: true, OfSchema: true}
+// readForm returns the form of values that are read: a default replaces each null.
+func (o options) readForm() connectjson.Form {
+	return connectjson.Form{ReplaceNull: true, JSONSchema: true}
 }
 
 // program is a schema compiled for Encode.
@@ -73,40 +73,41 @@ type reading struct {
 	valid  *jsonschema.Schema
 }
 
-// From implements registered.compiled.
-func (r *reading) From() *record.Schema { return r.schema }
+// DecodedSchema implements registered.compiled.
+func (r *reading) DecodedSchema() *record.Schema { return r.schema }
 
 // Settings returns the converter's settings.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
-		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
+		conversion.BoolSetting("latest.compatibility.strict", wit.Low, "true",
 			"Write by the newest schema of the subject or by that of "+
 				"use.schema.id only where it is that of the record."),
-		conversion.Flag("object.additional.properties", wit.Medium, "true",
+		conversion.BoolSetting("object.additional.properties", wit.Medium, "true",
 			"Allow further properties in the schemas of objects."),
-		conversion.Flag("use.optional.for.nonrequired", wit.Medium, "false",
+		conversion.BoolSetting("use.optional.for.nonrequired", wit.Medium, "false",
 			"Read properties that are not required as optional."),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
 			"How decimals are written: as "+
 				"BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
-		conversion.Flag("json.fail.invalid.schema", wit.Medium, "false", "Hold every document against its schema."),
-		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
-		conversion.Flag("generalized.sum.type.support", wit.Low, "false",
+		conversion.BoolSetting("json.fail.invalid.schema", wit.Medium, "false",
+			"Hold every document against its schema."),
+		conversion.BoolSetting("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
+		conversion.BoolSetting("generalized.sum.type.support", wit.Low, "false",
 			"Name unions and enumerations as Kafka Connect does."),
-		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
+		conversion.BoolSetting("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
-		conversion.Flag("ignore.modern.dialects", wit.Low, "false",
+		conversion.BoolSetting("ignore.modern.dialects", wit.Low, "false",
 			"Read every schema as one of draft 7, as is done anyway."),
 	)
 	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
-		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+		t.DeclareUnsupported(conversion.BoolSetting(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t
 }
 
 // New creates a converter from [Settings].
-func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	r, err := registered.New(v, u, registry.JSON)
 	if err != nil {
 		return nil, err
@@ -117,14 +118,14 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 		o: options{open: v.Bool("object.additional.properties"), optional: v.Bool("use.optional.for.nonrequired"),
 			flatten: v.Bool("flatten.singleton.unions"), sums: v.Bool("generalized.sum.type.support"),
 			validate: v.Bool("json.fail.invalid.schema"),
-			writes: connectjson.Form{OfSchema: true, NumericDecimals: v.Lower("decimal.format") == "numeric",
+			writes: connectjson.Form{JSONSchema: true, NumericDecimals: v.Lower("decimal.format") == "numeric",
 				ReplaceNull: !v.Bool("ignore.default.for.nullables")}}}
 	c.Readings = registered.NewReadings(kept, &c.Schemas, c.compile, c.value)
 	return c, nil
 }
 
 // Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
 	switch d.Encoding {
 	case wit.Absent:
@@ -150,20 +151,20 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 		p.ids.Keep(topic, id)
 	}
 	k := &c.budget
-	k.Start(ctx, dst, most)
+	k.Start(ctx, dst, maxBytes)
 	in, start := b.Bytes(d), len(dst)+registered.IDBytes
 	out, i, failed := p.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), in, 0)
 	if failed == nil && i != len(in) {
-		failed = fault.Broken(i, "bytes left over")
+		failed = fault.Malformed(i, "bytes left over")
 	}
 	if failed == nil {
-		failed = k.Room(out, 0)
+		failed = k.CheckRoom(out, 0)
 	}
 	if failed != nil {
-		return dst, false, fault.EndedBy(ctx, failed)
+		return dst, false, fault.ContextError(ctx, failed)
 	}
 	if c.o.validate {
-		if err := holds(p.valid, out[start:]); err != nil {
+		if err := validateDocument(p.valid, out[start:]); err != nil {
 			return dst, false, err
 		}
 	}
@@ -173,7 +174,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
-		s, err := conversion.SchemaOf(c.Use.Schemas, "JsonSchemaConverter", id)
+		s, err := conversion.FindSchema(c.Use.Schemas, "JsonSchemaConverter", id)
 		if err != nil {
 			return nil, err
 		}
@@ -181,12 +182,12 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		if p.writer, err = connectjson.NewWriter(&k, s.Nodes, 0, c.o.writes); err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		text, err := write(&k, s.Nodes, p.writer, c.o)
 		if err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		if p.text = string(text); !s.Root().Optional {
 			p.title = conversion.NameOf(s.Root())
@@ -210,17 +211,17 @@ func (c *Converter) fits(p *program) func(string, []registry.Text, string) error
 		theirs := texts[len(texts)-1].Text
 		var a, b any
 		if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal([]byte(own), &b) != nil {
-			return &fault.Stop{Err: fmt.Errorf("%s is no JSON", what)}
+			return &fault.Fatal{Err: fmt.Errorf("%s is no JSON", what)}
 		}
 		if !reflect.DeepEqual(a, b) && c.strict {
-			return &fault.Stop{Err: fmt.Errorf("%s is not that of the record, and latest.compatibility.strict=true: "+
-				"expected %s, found %s", what, fault.CutTo(own, fault.MaxErrorBytes),
-				fault.CutTo(theirs, fault.MaxErrorBytes))}
+			return &fault.Fatal{Err: fmt.Errorf("%s is not that of the record, and latest.compatibility.strict=true: "+
+				"expected %s, found %s", what, fault.TruncateTo(own, fault.MaxErrorBytes),
+				fault.TruncateTo(theirs, fault.MaxErrorBytes))}
 		}
 		if c.o.validate {
 			var err error
 			if p.valid, err = validator(texts); err != nil {
-				return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
+				return &fault.Fatal{Err: fmt.Errorf("%s: %w", what, err)}
 			}
 		}
 		return nil
@@ -231,7 +232,7 @@ func (c *Converter) fits(p *program) func(string, []registry.Text, string) error
 func (c *Converter) value(r *reading, ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if c.o.validate {
-		if err := holds(r.valid, data); err != nil {
+		if err := validateDocument(r.valid, data); err != nil {
 			return wit.ValueSlice{}, err
 		}
 	}
@@ -242,8 +243,8 @@ func (c *Converter) value(r *reading, ctx context.Context, topic string, data []
 	b.Data = r.reader.Read(p, b.Data)
 	if p.End(); p.Err != nil {
 		return wit.ValueSlice{},
-			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error of "+
-				"topic "+topic+": ", fault.EndedBy(ctx, p.Err))
+			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error of "+
+				"topic "+topic+": ", fault.ContextError(ctx, p.Err))
 	}
 	b.Retain(r.schema)
 	d.Size = uint32(len(b.Data) - start)
@@ -271,7 +272,7 @@ func (c *Converter) compile(ctx context.Context, topic string,
 		return nil, fault.Data("%v", err)
 	}
 	r := &reading{schema: schema}
-	if r.reader, err = connectjson.CompileReader(schema.Nodes, 0, c.o.reads()); err != nil {
+	if r.reader, err = connectjson.CompileReader(schema.Nodes, 0, c.o.readForm()); err != nil {
 		return nil, err
 	}
 	if c.o.validate {
@@ -302,14 +303,14 @@ func validator(texts []registry.Text) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
-// holds returns an error if a document does not match its schema.
-func holds(s *jsonschema.Schema, document []byte) error {
+// validateDocument returns an error if a document does not match its schema.
+func validateDocument(s *jsonschema.Schema, document []byte) error {
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(document)))
 	if err == nil {
 		err = s.Validate(v)
 	}
 	if err != nil {
-		return fault.Data("Validation error in JSON: %s", fault.CutTo(err.Error(), fault.MaxErrorBytes))
+		return fault.Data("Validation error in JSON: %s", fault.TruncateTo(err.Error(), fault.MaxErrorBytes))
 	}
 	return nil
 }

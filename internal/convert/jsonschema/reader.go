@@ -86,14 +86,14 @@ func newSchemaSource(ctx context.Context, texts []registry.Text, o options) (*sc
 		if err := d.Decode(&doc.root); err != nil {
 			return nil, fault.Data("the JSON Schema: %v", err)
 		}
-		doc.note(doc.root)
+		doc.addAnchors(doc.root)
 		s.root, s.named[one.Name] = doc, doc
 	}
 	return s, nil
 }
 
-// note records the schemas that have an `$id`.
-func (d *document) note(v any) {
+// addAnchors records the schemas that have an `$id`.
+func (d *document) addAnchors(v any) {
 	switch x := v.(type) {
 	case map[string]any:
 		for _, word := range []string{"$id", "id"} {
@@ -102,11 +102,11 @@ func (d *document) note(v any) {
 			}
 		}
 		for _, below := range x {
-			d.note(below)
+			d.addAnchors(below)
 		}
 	case []any:
 		for _, below := range x {
-			d.note(below)
+			d.addAnchors(below)
 		}
 	}
 }
@@ -138,8 +138,8 @@ var typeWords = []struct {
 type facet struct {
 	part
 	// kind is a type of JSON, enum, const, $ref, allOf, anyOf or oneOf.
-	kind string
-	of   []facet
+	kind    string
+	choices []facet
 }
 
 // facets returns the aspects of a schema.
@@ -161,10 +161,10 @@ func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 		if choices, ok := words[word].([]any); ok {
 			one := facet{part: p, kind: word}
 			for _, c := range choices {
-				one.of = append(one.of, facet{part: part{p.in, c}})
+				one.choices = append(one.choices, facet{part: part{p.in, c}})
 			}
 			// nested choices precede others
-			slices.SortStableFunc(one.of, func(a, b facet) int { return cmp.Compare(rank(a.part), rank(b.part)) })
+			slices.SortStableFunc(one.choices, func(a, b facet) int { return cmp.Compare(rank(a.part), rank(b.part)) })
 			list = append(list, one)
 		}
 	}
@@ -178,7 +178,7 @@ func (s *schemaSource) facets(p part, depth int) (list []facet, err error) {
 		for _, v := range typ {
 			name, _ := v.(string)
 			types = append(types, name)
-			one.of = append(one.of, facet{part: p.bare(), kind: name})
+			one.choices = append(one.choices, facet{part: p.bare(), kind: name})
 		}
 		list = append(list, one)
 	}
@@ -214,8 +214,8 @@ func rank(p part) int {
 	return 1
 }
 
-// only returns the single facet of a schema; several become allOf.
-func (s *schemaSource) only(p part, depth int) (facet, error) {
+// singleFacet returns the single facet of a schema; several become allOf.
+func (s *schemaSource) singleFacet(p part, depth int) (facet, error) {
 	list, err := s.facets(p, depth)
 	switch {
 	case err != nil:
@@ -229,12 +229,12 @@ func (s *schemaSource) only(p part, depth int) (facet, error) {
 	for i := range list {
 		list[i].part = p.bare()
 	}
-	return facet{part: p, kind: "allOf", of: list}, nil
+	return facet{part: p, kind: "allOf", choices: list}, nil
 }
 
 func shownJSON(v any) string {
 	text, _ := json.Marshal(v)
-	return fault.Cut(text)
+	return fault.Truncate(text)
 }
 
 // resolved returns the facet of a choice, which was not visited yet.
@@ -242,12 +242,12 @@ func (s *schemaSource) resolved(f facet, depth int) (facet, error) {
 	if f.kind != "" {
 		return f, nil
 	}
-	return s.only(f.part, depth)
+	return s.singleFacet(f.part, depth)
 }
 
 // node converts a schema and returns its number.
 func (s *schemaSource) node(p part, version *int32, optional bool, depth int) (uint32, error) {
-	f, err := s.only(p, depth)
+	f, err := s.singleFacet(p, depth)
 	if err != nil {
 		return 0, err
 	}
@@ -259,7 +259,7 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 	case "$ref":
 		return s.reference(f, version, optional, depth)
 	case "allOf":
-		if len(f.of) == 1 && s.o.flatten {
+		if len(f.choices) == 1 && s.o.flatten {
 			return s.singleton(f, depth)
 		}
 		return s.all(f, version, optional, depth)
@@ -280,7 +280,7 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 
 // singleton converts a choice with one member: like Kafka Connect, it ignores the other keywords of the schema.
 func (s *schemaSource) singleton(f facet, depth int) (uint32, error) {
-	one, err := s.resolved(f.of[0], depth+1)
+	one, err := s.resolved(f.choices[0], depth+1)
 	if err != nil {
 		return 0, err
 	}
@@ -289,12 +289,12 @@ func (s *schemaSource) singleton(f facet, depth int) (uint32, error) {
 
 // choice converts anyOf and oneOf: null and one type to an optional type, others to a struct that represents a union.
 func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int) (uint32, error) {
-	if len(f.of) == 1 && s.o.flatten {
+	if len(f.choices) == 1 && s.o.flatten {
 		return s.singleton(f, depth)
 	}
 	null := false
 	var others []facet
-	for _, one := range f.of {
+	for _, one := range f.choices {
 		one, err := s.resolved(one, depth+1)
 		if err != nil {
 			return 0, err
@@ -305,7 +305,7 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 		}
 		others = append(others, one)
 	}
-	if null && len(f.of) == 2 && len(others) == 1 {
+	if null && len(f.choices) == 2 && len(others) == 1 {
 		return s.facet(others[0], version, true, depth+1)
 	}
 	if len(others) > conversion.MaxUnionBranches {
@@ -340,7 +340,7 @@ func (s *schemaSource) choice(f facet, version *int32, optional bool, depth int)
 func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (uint32, error) {
 	properties := properties{places: map[string]int{}}
 	last := map[string]facet{}
-	for _, one := range f.of {
+	for _, one := range f.choices {
 		one, err := s.resolved(one, depth+1)
 		if err != nil {
 			return 0, err
@@ -425,7 +425,7 @@ func (p *properties) add(one property7) {
 func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 	switch f.kind {
 	case "allOf":
-		for _, one := range f.of {
+		for _, one := range f.choices {
 			one, err := s.resolved(one, depth+1)
 			if err == nil {
 				err = s.collect(one, all, depth+1)
@@ -445,7 +445,7 @@ func (s *schemaSource) collect(f facet, all *properties, depth int) error {
 		}
 		s.open[at] = true
 		defer delete(s.open, at)
-		one, err := s.only(to, depth+1)
+		one, err := s.singleFacet(to, depth+1)
 		if err != nil {
 			return err
 		}
@@ -558,9 +558,9 @@ func (s *schemaSource) typed(n *wit.SchemaNode, f facet, depth int) (err error) 
 		}
 	case "enum":
 		symbols, _ := f.words()["enum"].([]any)
-		s.symbols(n, symbols)
+		s.enumeration(n, symbols)
 	case "const":
-		s.symbols(n, []any{f.words()["const"]})
+		s.enumeration(n, []any{f.words()["const"]})
 	case "array":
 		return s.array(n, f, connect == "map", depth)
 	case "object":
@@ -571,8 +571,8 @@ func (s *schemaSource) typed(n *wit.SchemaNode, f facet, depth int) (err error) 
 	return err
 }
 
-// symbols converts an enumeration to a string, with a parameter for each symbol.
-func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
+// enumeration converts an enumeration to a string, with a parameter for each symbol.
+func (s *schemaSource) enumeration(n *wit.SchemaNode, symbols []any) {
 	name := enumName
 	if s.o.sums {
 		name = sumEnumName
@@ -664,7 +664,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version 
 	if number, ok := words[connectVersion].(json.Number); ok {
 		v, err := strconv.ParseInt(string(number), 10, 32)
 		if err != nil {
-			return fault.Data("expected a version of 32 bits, found %s", fault.Cut(string(number)))
+			return fault.Data("expected a version of 32 bits, found %s", fault.Truncate(string(number)))
 		}
 		n.Version = wit.Ptr(int32(v))
 	}
@@ -694,7 +694,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, p part, version 
 
 // defaultValue sets the default of a complete node.
 func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) error {
-	r, err := connectjson.CompileReader(s.nodes, id, s.o.reads())
+	r, err := connectjson.CompileReader(s.nodes, id, s.o.readForm())
 	if err != nil {
 		return err
 	}
@@ -708,7 +708,7 @@ func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) err
 	p.Reset(s.ctx, text.Bytes(), s.left)
 	out := r.ReadDefault(&p)
 	if p.Err != nil {
-		return fault.Unreadable("", fault.EndedBy(s.ctx, p.Err.In("default")))
+		return fault.NotJSON("", fault.ContextError(s.ctx, p.Err.InField("default")))
 	}
 	if s.left -= len(out); s.left < 0 {
 		return fault.Data("schema: expected defaults of at most %d bytes", connectdata.MaxSchemaBytes)

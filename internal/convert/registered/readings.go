@@ -17,11 +17,11 @@ type Readings[R compiled] struct {
 	// compile compiles the last of several schemas; read decodes a value.
 	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)
 	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
-	last    found[R]
+	last    lastReading[R]
 }
 
-// found is the last result of find: mostly all values of a topic have one schema.
-type found[R compiled] struct {
+// lastReading is the last result of find: mostly all values of a topic have one schema.
+type lastReading[R compiled] struct {
 	reading[R]
 	key  readingKey
 	some bool
@@ -29,8 +29,8 @@ type found[R compiled] struct {
 
 // compiled decodes the values of one schema.
 type compiled interface {
-	// From returns the schema of decoded values, nil for none.
-	From() *record.Schema
+	// DecodedSchema returns the schema of decoded values, nil for none.
+	DecodedSchema() *record.Schema
 }
 
 // reading is a compiled schema, or why it cannot be compiled.
@@ -46,10 +46,10 @@ type readingKey struct {
 }
 
 // NewReadings returns a cache of at most kept schemas, which asks requests.
-func NewReadings[R compiled](kept int, asks *Schemas,
+func NewReadings[R compiled](maxEntries int, schemas *Schemas,
 	compile func(context.Context, string, []registry.Text) (R, error),
 	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) Readings[R] {
-	return Readings[R]{Kept: conversion.NewCache[readingKey, reading[R]](kept), asks: asks, compile: compile,
+	return Readings[R]{Kept: conversion.NewCache[readingKey, reading[R]](maxEntries), asks: schemas, compile: compile,
 		read: read}
 }
 
@@ -102,8 +102,8 @@ func (k *Readings[R]) find(topic string, id schemaID) (r reading[R], known bool)
 	if k.last.some && key == k.last.key {
 		return k.last.reading, true
 	}
-	if r, known = k.Kept.Of[key]; known {
-		k.last = found[R]{r, key, true}
+	if r, known = k.Kept.Entries[key]; known {
+		k.last = lastReading[R]{r, key, true}
 	}
 	return r, known
 }
@@ -111,7 +111,7 @@ func (k *Readings[R]) find(topic string, id schemaID) (r reading[R], known bool)
 // add requests and compiles a schema. An invalid schema is cached like others, but not an error that ends the task or
 // may pass.
 func (k *Readings[R]) add(ctx context.Context, topic string, id schemaID) (reading[R], error) {
-	texts, wrong, err := k.asks.written(ctx, id)
+	texts, wrong, err := k.asks.writerSchema(ctx, id)
 	if err != nil {
 		return reading[R]{}, err
 	}
@@ -122,12 +122,12 @@ func (k *Readings[R]) add(ctx context.Context, topic string, id schemaID) (readi
 	if ctx.Err() != nil {
 		return reading[R]{}, context.Cause(ctx)
 	}
-	if fault.Stops(r.err) {
+	if fault.IsFatal(r.err) {
 		return reading[R]{}, r.err
 	}
 	size := 1000
-	if r.err == nil && r.by.From() != nil {
-		size += conversion.CompiledBytes(r.by.From())
+	if r.err == nil && r.by.DecodedSchema() != nil {
+		size += conversion.CompiledBytes(r.by.DecodedSchema())
 	}
 	k.Kept.Put(readingKey{topic, id}, r, size)
 	return r, nil

@@ -18,7 +18,7 @@ import (
 
 // Schemas resolves schemas to IDs of the registry and back.
 type Schemas struct {
-	Use      conversion.Use
+	Use      conversion.Options
 	kind     registry.Kind
 	subject  func(topic, name string) (string, error)
 	client   *registry.Client
@@ -35,17 +35,17 @@ type registrySettings struct {
 }
 
 // New returns the Schemas for a converter whose schemas are of a kind.
-func New(v setting.Values, u conversion.Use, kind registry.Kind) (r Schemas, err error) {
+func New(v setting.Values, u conversion.Options, kind registry.Kind) (r Schemas, err error) {
 	r = Schemas{Use: u, kind: kind, settings: registrySettings{register: v.Bool("auto.register.schemas"),
 		latest: v.Bool("use.latest.version"), normalize: v.Bool("normalize.schemas"), fixed: v.Int("use.schema.id")}}
-	if r.subject, err = subjectStrategy(v, u.Key); err != nil {
+	if r.subject, err = subjectStrategy(v, u.IsKey); err != nil {
 		return r, err
 	}
 	if r.settings.registry, err = registry.Parse(v); err != nil {
 		return r, fault.Config("%v", err)
 	}
-	if u.Registry != nil {
-		if r.client, err = u.Registry(r.settings.registry); err != nil {
+	if u.OpenRegistry != nil {
+		if r.client, err = u.OpenRegistry(r.settings.registry); err != nil {
 			return r, fault.Config("%v", err)
 		}
 	}
@@ -58,7 +58,7 @@ const subjectPackage = "io.confluent.kafka.serializers.subject."
 // subjectStrategy returns the function that names subjects, by the class in key.subject.name.strategy or
 // value.subject.name.strategy.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
-	name, suffix := conversion.UsedFor(key)+".subject.name.strategy", "-"+conversion.UsedFor(key)
+	name, suffix := conversion.ConverterType(key)+".subject.name.strategy", "-"+conversion.ConverterType(key)
 	class := v.String(name)
 	needName := func(record string) error {
 		if record == "" {
@@ -66,7 +66,7 @@ func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (stri
 		}
 		return nil
 	}
-	switch conversion.LastPart(class) {
+	switch conversion.SimpleName(class) {
 	case "", "TopicNameStrategy":
 		return func(topic, _ string) (string, error) { return topic + suffix, nil }, nil
 	case "RecordNameStrategy":
@@ -125,7 +125,8 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 	}
 	if err != nil {
 		if _, refused := errors.AsType[*registry.Refused](err); refused {
-			err = &fault.Stop{Err: fmt.Errorf("%w; the schema is %s", err, fault.CutTo(text, fault.MaxErrorBytes))}
+			err = &fault.Fatal{Err: fmt.Errorf("%w; the schema is %s", err,
+				fault.TruncateTo(text, fault.MaxErrorBytes))}
 		}
 		return 0, err
 	}
@@ -176,9 +177,9 @@ func idOf(data []byte) (schemaID, error) {
 	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
 
-// written returns the schema of an ID, after those that it refers to. wrong is an error of all records with that ID;
-// err concerns this record only: the registry may know the ID later.
-func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
+// writerSchema returns the schema of an ID, after those that it refers to. wrong is an error of all records with that
+// ID; err concerns this record only: the registry may know the ID later.
+func (c *Schemas) writerSchema(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
 	if c.client == nil {
 		return nil, nil, errNoRegistry
 	}
@@ -194,7 +195,7 @@ func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Te
 		case errors.As(err, &refused) && refused.NotFound():
 			return nil, nil, fault.Data("%v", err)
 		case errors.As(err, &refused):
-			return nil, nil, &fault.Stop{Err: err}
+			return nil, nil, &fault.Fatal{Err: err}
 		}
 		return nil, nil, err
 	}
@@ -223,7 +224,7 @@ func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 	case errors.As(err, &refused) && refused.NotFound():
 		return nil, nil // a copied topic, for example
 	case errors.As(err, &refused):
-		return nil, &fault.Stop{Err: err}
+		return nil, &fault.Fatal{Err: err}
 	case err != nil:
 		return nil, err
 	}
@@ -242,13 +243,13 @@ func Settings() *setting.Table {
 				"TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy.")
 	}
 	t.Declare(
-		conversion.Flag("auto.register.schemas", wit.Medium, "true",
+		conversion.BoolSetting("auto.register.schemas", wit.Medium, "true",
 			"Register schemas that the registry does not know. Where "+
 				"not, they are looked up."),
-		conversion.Flag("use.latest.version", wit.Low, "false",
+		conversion.BoolSetting("use.latest.version", wit.Low, "false",
 			"Write by the newest schema of the subject, where schemas are "+
 				"not registered."),
-		conversion.Flag("normalize.schemas", wit.Low, "false",
+		conversion.BoolSetting("normalize.schemas", wit.Low, "false",
 			"Have the registry normalize schemas before it compares them."),
 		setting.Define("use.schema.id", wit.KindInt, wit.Low, setting.Default("-1"),
 			"Write by the schema of this id, where "+

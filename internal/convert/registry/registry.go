@@ -30,9 +30,9 @@ import (
 )
 
 const (
-	maxAnswerBytes = 16 << 20 // of one response
-	maxReferences  = 1000     // of a schema to others, directly or not
-	answerWithin   = 30 * time.Second
+	maxResponseBytes = 16 << 20 // of one response
+	maxReferences    = 1000     // of a schema to others, directly or not
+	requestTimeout   = 30 * time.Second
 	// firstPause and maxPause bound the delay between two attempts, which doubles.
 	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second
 )
@@ -148,7 +148,7 @@ func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*
 // OpenWith is [Open] with another transport.
 func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
 	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send,
-		Timeout: answerWithin, CheckRedirect: secret.Redirect})}
+		Timeout: requestTimeout, CheckRedirect: secret.Redirect})}
 	switch {
 	case s.Token != "":
 		options = append(options, sr.BearerToken(s.Token))
@@ -181,7 +181,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := to.RoundTrip(r)
 	if err == nil {
-		answer.Body = &limited{answer.Body, maxAnswerBytes}
+		answer.Body = &limited{answer.Body, maxResponseBytes}
 	}
 	return answer, err
 }
@@ -193,7 +193,7 @@ type limited struct {
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxAnswerBytes)
+		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxResponseBytes)
 	}
 	n, err := l.ReadCloser.Read(p[:min(len(p), l.left)])
 	l.left -= n
@@ -263,7 +263,7 @@ func (f *found) refuse(what string, way Direction) error {
 				does = "be read"
 			}
 			return &Refused{Text: fmt.Sprintf("%s has the rule %q of type %q, which is not built: values would %s "+
-				"without it", what, shown.Within(r.Name, maxSaid), shown.Within(r.Type, maxSaid), does)}
+				"without it", what, shown.Within(r.Name, maxErrorText), shown.Within(r.Type, maxErrorText), does)}
 		}
 	}
 	return nil
@@ -273,7 +273,7 @@ func (f *found) refuse(what string, way Direction) error {
 // written values, by the subject's configuration, it returns a [Refused]; some registries return only the ID.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	f, err := c.find(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
+	f, err := c.requestSchema(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
 		&sr.Schema{Schema: text, Type: kind}, normalize, true)
 	if err == nil {
 		err = f.refuse("the schema of "+subject, Written)
@@ -284,7 +284,7 @@ func (c *Client) Register(ctx context.Context, subject string, kind Kind, text s
 // Lookup returns the ID of a registered schema, or a [Refused] if it has rules for written values.
 func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
+	f, err := c.requestSchema(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
 		&sr.Schema{Schema: text, Type: kind}, normalize, true)
 	if err == nil {
 		err = f.refuse("the schema of "+subject, Written)
@@ -294,7 +294,7 @@ func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text str
 
 // Version returns the version of a schema in a subject.
 func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
-	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
+	f, err := c.requestSchema(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
 		&sr.Schema{Schema: text, Type: kind}, false, true)
 	return f.Version, err
 }
@@ -309,12 +309,13 @@ func (c *Client) Ping(ctx context.Context) error {
 	case answer != nil:
 		return fmt.Errorf("schema registry %s: status %d: %s", c.at, answer.StatusCode, c.said(answer))
 	}
-	return fmt.Errorf("schema registry %s: %s", c.at, c.shown(err.Error()))
+	return fmt.Errorf("schema registry %s: %s", c.at, c.redacted(err.Error()))
 }
 
 // Latest returns the newest schema of a subject, or a [Refused] if it has rules for written values, such as encryption.
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
-	f, err := c.find(ctx, "get the newest schema of "+subject, http.MethodGet, subjectPath(subject)+"/versions/latest",
+	f, err := c.requestSchema(ctx, "get the newest schema of "+subject, http.MethodGet,
+		subjectPath(subject)+"/versions/latest",
 		nil, false, true)
 	if err == nil {
 		err = f.refuse("the newest schema of "+subject, Written)
@@ -333,23 +334,24 @@ func (c *Client) SchemaOf(ctx context.Context, guid string, way Direction) (text
 }
 
 func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []Text, kind Kind, err error) {
-	f, err := c.find(ctx, "get "+what, http.MethodGet, path, nil, false, false)
+	f, err := c.requestSchema(ctx, "get "+what, http.MethodGet, path, nil, false, false)
 	if err == nil {
 		err = f.refuse(what, way)
 	}
 	if err != nil {
 		return nil, kind, err
 	}
-	texts, err = c.with(ctx, what, f.Schema)
+	texts, err = c.withReferences(ctx, what, f.Schema)
 	return texts, f.Type, err
 }
 
 func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(subject) }
 
-// find requests one schema. withID rejects a successful response without an ID, such as a gateway's.
-func (c *Client) find(ctx context.Context, what, method, path string, give *sr.Schema, normalize, withID bool) (f found,
+// requestSchema requests one schema. withID rejects a successful response without an ID, such as a gateway's.
+func (c *Client) requestSchema(ctx context.Context, what, method, path string, give *sr.Schema, normalize,
+	withID bool) (f found,
 	err error) {
-	err = c.ask(ctx, what, func(ctx context.Context) error {
+	err = c.retry(ctx, what, func(ctx context.Context) error {
 		if normalize {
 			ctx = sr.WithParams(ctx, sr.Normalize)
 		}
@@ -369,8 +371,8 @@ func (c *Client) find(ctx context.Context, what, method, path string, give *sr.S
 	return f, err
 }
 
-// with returns a schema after those that it refers to.
-func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts []Text, err error) {
+// withReferences returns a schema after those that it refers to.
+func (c *Client) withReferences(ctx context.Context, what string, found sr.Schema) (texts []Text, err error) {
 	seen := map[string]bool{}
 	var follow func(references []sr.SchemaReference) error
 	follow = func(references []sr.SchemaReference) error {
@@ -383,7 +385,7 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 				return &Refused{Text: fmt.Sprintf("%s refers to more than %d others", what, maxReferences)}
 			}
 			var schema sr.Schema
-			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
+			err := c.retry(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
 				func(ctx context.Context) error {
 					found, err := c.api.SchemaByVersion(ctx, r.Subject, r.Version)
 					schema = found.Schema
@@ -405,8 +407,8 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 	return append(texts, Text{Text: found.Schema}), nil
 }
 
-// ask repeats a request until the registry accepts or rejects it.
-func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
+// retry repeats a request until the registry accepts or rejects it.
+func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began, err := time.Now(), do(ctx)
 		refused := &Refused{}
@@ -421,34 +423,36 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 		case errors.As(err, &elsewhere):
 			c.markBack(began)
 			return &Refused{Text: fmt.Sprintf("schema registry %s: %s: %v", c.at, what, elsewhere)}
-		case errors.As(err, &answer) && !again(answer.StatusCode):
+		case errors.As(err, &answer) && !isUnavailable(answer.StatusCode):
 			c.markBack(began)
 			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
 			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode,
 				c.said(answer))
 			return refused
 		}
-		c.markAway(began, what, c.shown(err.Error()))
+		c.markAway(began, what, c.redacted(err.Error()))
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// again reports whether a status means that the registry, or a proxy, is unavailable.
-func again(status int) bool {
+// isUnavailable reports whether a status means that the registry, or a proxy, is unavailable.
+func isUnavailable(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests ||
 		status == http.StatusRequestTimeout
 }
 
-const maxSaid = 1000
+const maxErrorText = 1000
 
 func (c *Client) said(answer *sr.ResponseError) string {
-	return c.shown(cmp.Or(answer.Message, string(answer.Raw)))
+	return c.redacted(cmp.Or(answer.Message, string(answer.Raw)))
 }
 
-// shown returns a text of the registry without credentials.
-func (c *Client) shown(text string) string { return shown.Within(c.known.Strike(text), maxSaid) }
+// redacted returns a text of the registry without credentials.
+func (c *Client) redacted(text string) string {
+	return shown.Within(c.known.Strike(text), maxErrorText)
+}
 
 // markAway records a failed attempt. It logs an outage once, however many callers there are.
 func (c *Client) markAway(began time.Time, what, why string) {

@@ -74,9 +74,9 @@ func TestAnswersAreBounded(t *testing.T) {
 			}
 		}
 	}, nil)
-	body := &limited{io.NopCloser(neverEnding{}), maxAnswerBytes}
-	if n, err := io.Copy(io.Discard, body); n != maxAnswerBytes || err == nil {
-		t.Errorf("expected %d bytes and an error, found %d, %v", maxAnswerBytes, n, err)
+	body := &limited{io.NopCloser(neverEnding{}), maxResponseBytes}
+	if n, err := io.Copy(io.Discard, body); n != maxResponseBytes || err == nil {
+		t.Errorf("expected %d bytes and an error, found %d, %v", maxResponseBytes, n, err)
 	}
 	err := c.api.Do(t.Context(), http.MethodGet, "/subjects", nil, nil)
 	assert.Error(t, err, "more than 16777216 bytes")

@@ -120,14 +120,14 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := &endpoint{settings: s, handle: handle}
+	added := &endpoint{settings: s, handle: handle}
 	for _, port := range s.Ports {
-		for _, have := range h.servers {
-			if have.port == port && have.address == s.Address && have.identity == s.Identity {
-				if err := have.add(path, d); err != nil {
+		for _, existing := range h.servers {
+			if existing.port == port && existing.address == s.Address && existing.identity == s.Identity {
+				if err := existing.add(path, added); err != nil {
 					return 0, nil, err
 				}
-				return have.port, h.closer(have, path), nil
+				return existing.port, h.closer(existing, path), nil
 			}
 		}
 	}
@@ -138,9 +138,9 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 			reasons = append(reasons, err.Error())
 			continue
 		}
-		have := h.serve(l, port, &s)
-		_ = have.add(path, d) // the first path cannot conflict
-		return have.port, h.closer(have, path), nil
+		existing := h.serve(l, port, &s)
+		_ = existing.add(path, added) // the first path cannot conflict
+		return existing.port, h.closer(existing, path), nil
 	}
 	return 0, nil, fmt.Errorf("expected a free port for notifications among %v, found none: %s", s.Ports,
 		strings.Join(reasons, "; "))
@@ -170,25 +170,25 @@ func (h *Hub) log() *slog.Logger {
 }
 
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
-	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{},
+	started := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{},
 		maxConcurrent),
 		paths: map[string]*endpoint{}}
-	v.http = &http.Server{Handler: http.HandlerFunc(v.serveHTTP), ReadHeaderTimeout: readTimeout,
+	started.http = &http.Server{Handler: http.HandlerFunc(started.serveHTTP), ReadHeaderTimeout: readTimeout,
 		ReadTimeout:  readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,
 		ErrorLog: slog.NewLogLogger(h.log().Handler(), slog.LevelDebug)}
 	if s.TLS != nil {
 		l = tls.NewListener(l, s.TLS)
 	}
-	h.servers = append(h.servers, v)
+	h.servers = append(h.servers, started)
 	h.log().Info("listening for notifications", "address", l.Addr().String(), "tls", s.TLS != nil)
 	go func() {
 		defer guard.Recover(h.log(), "the listener for notifications", nil)
-		if err := v.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := started.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			h.log().Error("the listener for notifications has ended", "port", port, "error", err)
 		}
 	}()
-	return v
+	return started
 }
 
 func (s *server) add(path string, endpoint *endpoint) error {

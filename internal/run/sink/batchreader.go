@@ -221,7 +221,7 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 				return nil, context.Cause(ctx)
 			}
 			b.rows.Data = b.rows.Data[:before]
-			if fault.Stops(err) {
+			if fault.IsFatal(err) {
 				g.stopErr = fmt.Errorf("%s: %w", stage, err)
 			} else {
 				g.stopErr = g.task.reject(&b.outcome, i, wholeRecord, stage, err)

@@ -83,7 +83,7 @@ func (t *Task) commitFinal(ctx context.Context) error {
 			return nil
 		}
 		if backoff.Wait(ctx) != nil {
-			t.log.Error("the last offsets are not committed: their records are written again after a restart",
+			t.log.Warn("the last offsets are not committed: their records are written again after a restart",
 				"error", err)
 			if errors.Is(err, kafka.ErrCommitMetadata) {
 				return err

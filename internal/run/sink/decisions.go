@@ -21,12 +21,12 @@ func (e *inDoubtError) Error() string {
 	if len(e.all) > 1 {
 		them = "them"
 	}
-	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, "+
-		"or %s=%s to leave %s out",
+	text := fmt.Sprintf("%v; check whether the service has %s, then set %s=%s to send %s again, or "+
+		"%s=%s to skip %s",
 		e.error, them, sendSetting, names, them, skipSetting, names, them)
 	if len(e.resent) > 0 {
-		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before "+
-			"to have it sent once more", sendSetting, strings.Join(e.resent, ","))
+		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: repeat the name there to send the "+
+			"record once more", sendSetting, strings.Join(e.resent, ","))
 	}
 	return text
 }

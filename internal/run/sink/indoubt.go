@@ -137,7 +137,7 @@ func (w *activeBatch) handleInconclusiveCheck(out *outcome, row uint32, pluginEr
 	t.count.errors.Add()
 	if w.countFailure(row, pluginErr) && retryable && w.task.run.stopCtx.Err() == nil {
 		t.o.Metrics.Retries.Add(1)
-		task.LogRetry(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
+		task.LogRetry(t.log, t.o.Client, "the row in doubt is checked again", "record", w.batch.items[row].String(),
 			"error", pluginErr)
 		return true, nil
 	}

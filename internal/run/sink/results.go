@@ -164,7 +164,7 @@ func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 				err: pluginErr}
 		}
 		t.o.Metrics.Retries.Add(1)
-		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", pluginErr)
+		task.LogRetry(t.log, t.o.Client, "the row is written again", "record", item.String(), "error", pluginErr)
 		return true, nil
 	case !delivery.Request.Repeatable && !provesNotWritten(pluginErr, status):
 		t.count.errors.Add()
@@ -205,7 +205,7 @@ func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noA
 	t.count.errors.Add()
 	if w.countFailure(row, r.Error) {
 		t.o.Metrics.Retries.Add(1)
-		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "hint", r.Hint, "error",
+		task.LogRetry(t.log, t.o.Client, "the row is written again", "record", item.String(), "hint", r.Hint, "error",
 			r.Error)
 		return true, nil
 	}

@@ -39,7 +39,7 @@ func (a *offsetTracker) apply(e event) effects {
 	}
 	for _, s := range out.resets {
 		a.log.Error("the partition has a lower offset than before: its topic has lost records or was created again; "+
-			"records from this offset on are written, unwritten records of before are "+
+			"records from this offset on are written, unwritten older ones are "+
 			"dropped", "topic", s.tp.topic, "partition", s.tp.partition, "offset", s.offset, "dropped", s.dropped)
 	}
 	if out.completed && a.completed != nil {

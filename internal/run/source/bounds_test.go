@@ -39,10 +39,10 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	}
 	s = &transformStage{feed: f, topics: map[string]bool{}}
 	var err error
-	if s.key, err = convert.New(convert.ClassString, nil, convert.Use{Key: true, Schemas: registry}); err != nil {
+	if s.key, err = convert.New(convert.ClassString, nil, convert.Options{IsKey: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
-	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Use{Schemas: registry}); err != nil {
+	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Options{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
 	if s.header, err = f.task.o.NewHeaderConverter(); err != nil {
@@ -228,10 +228,10 @@ func TestNoAllocationForARow(t *testing.T) {
 	f.opened = &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &transformStage{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}
-	if s.key, err = convert.New(convert.ClassJSON, json, convert.Use{Key: true, Schemas: registry}); err != nil {
+	if s.key, err = convert.New(convert.ClassJSON, json, convert.Options{IsKey: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
-	if s.value, err = convert.New(convert.ClassJSON, json, convert.Use{Schemas: registry}); err != nil {
+	if s.value, err = convert.New(convert.ClassJSON, json, convert.Options{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
 	c := newChunk(registry)

@@ -132,15 +132,15 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 	} else {
 		decide := ""
 		if setting := t.o.MismatchSetting; setting != "" {
-			decide = ", set " + setting + "=keep to go on from it all the same, or =reload"
+			decide = ", set " + setting + "=keep to continue from it nevertheless, or =reload"
 		}
 		return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
-			changed + "): set it back as it was" + decide +
-			", give the connector another name, or reset its offsets to read everything again"}
+			changed + "): restore that" + decide +
+			", rename the connector, or reset its offsets to read everything again"}
 	}
 	err = task.Do(ctx, opened.code, func(r Reader) error { return r.CheckOffset(ctx, spec.Partition, p.fields) })
 	if err != nil {
-		return p, "", fmt.Errorf("the plugin refuses the stored offset: %w", err)
+		return p, "", fmt.Errorf("the plugin rejects the stored offset: %w", err)
 	}
 	return p, subscription, nil
 }

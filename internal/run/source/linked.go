@@ -148,7 +148,8 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 			r.Tag, reservedTagPrefix)}
 	}
 	if p.bodies.depth > maxNesting {
-		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("answers nest more than %d deep", maxNesting)}
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("linked responses nest more than %d deep",
+			maxNesting)}
 	}
 	if p.linked.row != p.cursor.lastRow {
 		p.linked.row, p.linked.sinceRow, p.linked.backoff = p.cursor.lastRow, 0, progressBackoff{}
@@ -165,14 +166,15 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 	}
 	endFetch()
 	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", transport.PrintableTarget(r.Target), &permanentError{err})
+		return nil, fmt.Errorf("linked request %s: %w", transport.PrintableTarget(r.Target), &permanentError{err})
 	}
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(linked.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
-			transport.PrintableTarget(r.Target),
-			answer.Status, head)})
+		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status),
+			Message: fmt.Sprintf("linked request %s: answered %d: %q",
+				transport.PrintableTarget(r.Target),
+				answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
 			err = &permanentError{err}
 		}
@@ -180,7 +182,7 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 	}
 	next, err := p.readBody(ctx, r.Tag, answer.Status, answer.Body)
 	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", transport.PrintableTarget(r.Target), err)
+		return nil, fmt.Errorf("linked request %s: %w", transport.PrintableTarget(r.Target), err)
 	}
 	return next, nil
 }

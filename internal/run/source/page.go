@@ -229,8 +229,8 @@ func (p *page) checkProgress() error {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
-		"version %s says that more comes, and the same request from the same offset brought the same %d rows. "+
-		"Expected another offset after the page, or no more: a newer version of the plugin may give it",
+		"version %s announces more rows, but the same request from the same offset returned the same %d rows; "+
+		"a newer version of the plugin may set another offset after the page, or end",
 		p.origin.request,
 		feed.opened.code.Version(), p.cursor.received)}
 }

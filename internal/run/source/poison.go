@@ -159,14 +159,14 @@ func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, pie
 	}
 	if p.linked.total += len(portion.Linked); p.linked.total > maxLinked {
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-			"expected at most %d requests that are to be followed in a page, found %d", maxLinked, p.linked.total)}
+			"expected at most %d linked requests in a page, found %d", maxLinked, p.linked.total)}
 	}
 	for i := range portion.Linked {
 		p.linked.pendingBytes += transport.RequestBytes(&portion.Linked[i].Request)
 	}
 	if p.linked.pendingBytes > maxPendingBytes {
-		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
-			"wait to be followed in a page, found %d", maxPendingBytes, p.linked.pendingBytes)}
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of linked "+
+			"requests that wait in a page, found %d", maxPendingBytes, p.linked.pendingBytes)}
 	}
 	return portion.Linked, nil
 }
@@ -183,7 +183,7 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 			return err
 		}
 		if poison.before != p.cursor.keys {
-			p.feed.log.Info("the page on which the plugin broke has changed", "page", p.origin.request)
+			p.feed.log.Info("the page on which the plugin failed has changed", "page", p.origin.request)
 			s.restart()
 			return nil
 		}

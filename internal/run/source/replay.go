@@ -140,7 +140,7 @@ func isLetterError(err error, document bool) bool {
 	var pluginErr *wit.Error
 	var trap *plugin.Trap
 	switch {
-	case fault.Stops(err):
+	case fault.IsFatal(err):
 		return false
 	case errors.As(err, &trap):
 		return trap.Limit == "" // a limit is also exceeded on a busy machine

@@ -47,7 +47,7 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 	}
 	if shared := new(plugin.PageLost); errors.As(err, &shared) {
 		f.onPageRestart()
-		f.log.Info("page to be requested again", "reason", shared)
+		f.log.Info("the page is requested again", "reason", shared)
 		return nil
 	}
 	f.task.count.errors.Add()
@@ -57,7 +57,7 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 	}
 	if inPage := new(trapError); errors.As(err, &inPage) && attempts.bisection.narrow(inPage) {
 		f.onPageRestart()
-		f.log.Warn("the plugin broke: requesting the page again to find the row", "try", attempts.bisection.tries,
+		f.log.Warn("the plugin failed on a row: requesting the page again to find it", "try", attempts.bisection.tries,
 			"found",
 			len(attempts.bisection.rows),
 			"from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
@@ -72,7 +72,7 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 // handleMismatch lets a page be delivered again from its start, unless exactly-once forbids duplicates.
 func (f *feed) handleMismatch(err error) error {
 	if f.task.o.ExactlyOnceRequired {
-		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
+		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would be delivered twice, which "+
 			"exactly.once.support=required forbids", err, f.position.row)
 	}
 	f.task.count.repeated.Add(1)
@@ -110,7 +110,7 @@ func (f *feed) retryError(ctx context.Context, attempts *attempts, err error) er
 		attempts.count++
 		f.task.o.Metrics.Retries.Add(1)
 		f.onPageRestart()
-		task.LogRetry(f.log, f.task.o.Client, "page to be requested again", "retry", attempts.count, "error", err)
+		task.LogRetry(f.log, f.task.o.Client, "the page is requested again", "retry", attempts.count, "error", err)
 		return attempts.retry.Wait(ctx, 0)
 	}
 	return err

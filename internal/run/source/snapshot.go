@@ -50,7 +50,7 @@ func (f *feed) snapshotAnswered(started bool) {
 	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(),
 		Started: started}
 	if !started {
-		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.notifications.snapshots[0])
+		f.log.Warn("the plugin supports no snapshots of this feed", "snapshot", f.notifications.snapshots[0])
 	}
 	f.notifications.snapshots = f.notifications.snapshots[1:]
 }

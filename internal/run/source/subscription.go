@@ -87,7 +87,7 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptio
 			retried >= t.o.Client.Retry().Times() {
 			return subscriptions, created, err
 		}
-		task.LogRetry(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
+		task.LogRetry(t.log, t.o.Client, "the feed is subscribed again", "feed", feed, "retry", retried+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
 			return "", created, err
 		}

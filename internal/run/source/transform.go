@@ -229,7 +229,7 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if fault.Stops(err) {
+		if fault.IsFatal(err) {
 			return fmt.Errorf("%s: %s: %w", chunk.origin.request, stage, err)
 		}
 		chunk.out, s.headers = chunk.out[:before], s.headers[:headers]

@@ -188,7 +188,7 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 			}
 			return nil
 		}); err != nil {
-			p.log.Error("newer versions of the plugin are opened at the ends of pages only", "error", err)
+			p.log.Warn("newer versions of the plugin are opened at the ends of pages only", "error", err)
 		}
 	})
 }

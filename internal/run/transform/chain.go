@@ -371,7 +371,7 @@ func (c *Chain) bisect(ctx context.Context, group *group, b *record.Batch, trap 
 }
 
 func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowError {
-	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
+	c.logger.Warn("a row trapped a plugin", "transforms", g.aliases, "error", trap)
 	return wit.RowError{RowIndex: origin, Stage: uint32(g.first), ErrorClass: trapClass,
 		Error: wit.Error{Kind: wit.ErrorInternal, Message: trap.Error()}}
 }
