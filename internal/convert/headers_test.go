@@ -100,7 +100,7 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 }
 
 func TestHeaderConvertersThatAreNone(t *testing.T) {
-	for class, want := range map[string]string{ClassAvro: "converts no headers", "com.example.X": "unknown class"} {
+	for class, want := range map[string]string{ClassAvro: "does not convert headers", "com.example.X": "unknown class"} {
 		_, err := NewHeaders(class, nil, Options{Schemas: record.NewRegistry()})
 		assert.Error(t, err, want, class)
 	}

@@ -36,7 +36,7 @@ type recentName struct {
 }
 
 // maxRecentNames bounds the cached names, leadBytes the length of each.
-const maxRecentNames, maxRecentNameBytes = 128, 128
+const maxRecentNames, recentNameBytes = 128, 128
 
 // start starts a value of at most most bytes, appended to dst.
 func (k *schemalessWriter) start(ctx context.Context, dst []byte, maxBytes int) {
@@ -247,7 +247,7 @@ func (k *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, i
 		return dst, i, err
 	}
 	dst = append(dst, ':')
-	if remembered && n <= len(k.recentNames) && in[start] == connectdata.TagString && i-start <= maxRecentNameBytes {
+	if remembered && n <= len(k.recentNames) && in[start] == connectdata.TagString && i-start <= recentNameBytes {
 		if n == len(k.recentNames) {
 			k.recentNames = append(k.recentNames, recentName{})
 		}
@@ -387,7 +387,7 @@ func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 	from, start := p.i, len(dst)
 	dst = connectdata.AppendBytes(append(dst, connectdata.TagString), p.name())
 	bit = bitOf(dst[start:])
-	if n < maxRecentNames && n <= len(p.recentNames) && p.i-from <= maxRecentNameBytes && p.Err == nil {
+	if n < maxRecentNames && n <= len(p.recentNames) && p.i-from <= recentNameBytes && p.Err == nil {
 		if n == len(p.recentNames) {
 			p.recentNames = append(p.recentNames, recentName{})
 		}

@@ -347,7 +347,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 				}
 			}
 			runtest.Fails(t, err, "an earlier run, which was killed, may have written it",
-				"errors.uncertain.skip="+strings.Join(names, ",")+" to leave them out")
+				"errors.uncertain.skip="+strings.Join(names, ",")+" to skip them")
 			if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n*(1+announcedRowsPerSlot) {
 				t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v",
 					n*(1+announcedRowsPerSlot), written, len(names), err)
