@@ -80,6 +80,8 @@ var outsideTheTable = map[string]string{
 	"tunnel.maxRewritten":        "answers of the user's own brokers",
 	"registry.maxMessageBytes":   "what is told",
 	"registered.maxTopicIDs":     "what is kept to be used again",
+	"connectjson.maxRecentNames": "what is kept to be used again",
+	"source.maxRejectedCommits":  "how often a feed starts over",
 	"registry.maxPause":          "a pause",
 	"wire.maxResponseBytes":      "answers of the user's own brokers",
 	"rest.maxVerified":           "what is kept to be used again",

@@ -142,7 +142,7 @@ func newPluginsShow() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			if d, err := convert.Find(args[0], false); err == nil {
 				return o.print(c.OutOrStdout(), converterForm{d.Class, "converter", d.Documentation,
-					newSettingForms(d.Own())}, nil)
+					newSettingForms(d.UserSettings())}, nil)
 			}
 			modules, err := modulesOf(c, &in, args[0])
 			if err != nil {

@@ -34,10 +34,10 @@ type schemaReader struct {
 
 // newSchemaReader uses the registry at url, else that of the worker's converters; w may be nil.
 func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *schemaReader, err error) {
-	schemas := record.NewRegistry().For("consume")
+	schemas := record.NewRegistry().ForConnector("consume")
 	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
-	use := convert.Use{Schemas: schemas, Reading: true,
-		Registry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}
+	use := convert.Options{Schemas: schemas, ReadOnly: true,
+		OpenRegistry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
 		return nil, err
@@ -45,13 +45,13 @@ func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slo
 	if r.value, err = registryConverters(w, "value.converter.", url, use); err != nil {
 		return nil, err
 	}
-	use.Key = true
+	use.IsKey = true
 	r.key, err = registryConverters(w, "key.converter.", url, use)
 	return r, err
 }
 
 // registryConverters returns converters of both formats with the settings below a prefix.
-func registryConverters(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
+func registryConverters(w *config.Worker, prefix, url string, use convert.Options) (list []convert.Converter, err error) {
 	settings, named := map[string]string{}, prefix+registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)
@@ -83,7 +83,7 @@ func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record,
 	}{{&shown.Key, r.key, "key"}, {&shown.Value, r.value, "value"}} {
 		text, err := r.text(ctx, of, part.by, *part.of, header(of, convert.SchemaHeader(part.name == "key")))
 		switch {
-		case err != nil && (fault.Stops(err) || ctx.Err() != nil):
+		case err != nil && (fault.IsFatal(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
 			r.log.Warn("data cannot be decoded with its schema and is shown as it is", "topic", of.Topic, "partition",
@@ -119,7 +119,7 @@ func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Co
 			}
 			return text, err
 		}
-		if fault.Stops(err) || ctx.Err() != nil {
+		if fault.IsFatal(err) || ctx.Err() != nil {
 			return nil, err
 		}
 		failed = errors.Join(failed, err)

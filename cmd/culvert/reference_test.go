@@ -425,7 +425,7 @@ func converters(t *testing.T) map[string]string {
 		var b strings.Builder
 		fmt.Fprintf(&b, "# Settings of %s\n\n`key.converter` or `value.converter` is `%s`, or `%s`.\n%s\n\n", name,
 			d.Class, name, d.Documentation)
-		if own := d.Own(); len(own) > 0 {
+		if own := d.UserSettings(); len(own) > 0 {
 			b.WriteString("Settings have the prefix `key.converter.` or `value.converter.`.\n\n")
 			settings(&b, "", own)
 			documented(t, name, own)

@@ -41,8 +41,8 @@ type page struct {
 
 // api has the tickets, numbered from 1.
 type api struct {
-	tickets []ticket
-	key     string // of the header X-Api-Key, or of the parameter api_key
+	tickets        []ticket
+	key            string // of the header X-Api-Key, or of the parameter api_key
 	user, password string
 }
 

@@ -206,7 +206,8 @@ func (r *runner) apply(ctx context.Context, c *config.Connector) {
 
 // row puts a record into a batch.
 func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.Row, ok bool) {
-	row = wit.Row{Topic: b.Topic(in.topic), Partition: int32(in.partition), Offset: in.offset, Timestamp: in.timestamp}
+	row = wit.Row{Topic: b.TopicIndex(in.topic), Partition: int32(in.partition), Offset: in.offset,
+		Timestamp: in.timestamp}
 	var err error
 	if row.Key, err = r.converter().Decode(ctx, in.topic, in.key, b); err != nil {
 		r.fail(in.line, "key: %v", err)
@@ -242,7 +243,7 @@ func (r *runner) converter() convert.Converter { return converter(r.Registry) }
 // converter returns the converter for values in files: with schemas, nulls unchanged, decimals as numbers.
 func converter(registry *record.Registry) convert.Converter {
 	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false",
-		"decimal.format": "NUMERIC"}, convert.Use{Schemas: registry})
+		"decimal.format": "NUMERIC"}, convert.Options{Schemas: registry})
 	if err != nil { // these settings are good
 		panic(err)
 	}

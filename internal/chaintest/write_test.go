@@ -21,7 +21,7 @@ func TestWrittenTestsHold(t *testing.T) {
 		{Name: "note", Node: 2}}}, {Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{
 		Name: "scale", Value: "2"}}}, {Kind: wit.String, Optional: true}})
 	require.NoError(t, err)
-	b := &record.Batch{Registry: o.Registry, Topics: []string{"orders"}, Held: []*record.Schema{schema}}
+	b := &record.Batch{Registry: o.Registry, Topics: []string{"orders"}, Retained: []*record.Schema{schema}}
 	odd := connectdata.Map{{Key: "schema", Value: "null"}, {Key: "payload", Value: "12"}}
 	values := []any{odd, connectdata.List{odd, "yes", "~", "1e3", "2024-01-01",
 		"\x7f\u0085\ufeff\u2028\x00 \n - a: b", "#", "&a *b !c"},
@@ -50,8 +50,8 @@ func TestWrittenTestsHold(t *testing.T) {
 	}
 	w := Writer{Registry: o.Registry, Strike: func(text string) string { return text }}
 	for i := range b.Rows {
-		made := b.Copy(i)
-		require.NoError(t, w.Add(t.Context(), b.Copy(i), made, &Outcome{Rows: made.Rows}))
+		made := b.CopyRow(i)
+		require.NoError(t, w.Add(t.Context(), b.CopyRow(i), made, &Outcome{Rows: made.Rows}))
 	}
 	text, err := w.File("all", map[string]string{"transforms": "r", "transforms.r.regex": "none",
 		"transforms.r.replacement": "x",

@@ -28,7 +28,7 @@ func WorkerConverters(w *config.Worker) config.Problems {
 			continue // the problem of the connectors that the worker's converter is for
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(which + "."))) {
-			text := declared.Unknown(name)
+			text := declared.UnknownWarning(name)
 			if text == "" || name == converterVersion {
 				continue
 			}
@@ -56,7 +56,7 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 			continue
 		}
 		wrong := false
-		for _, e := range declared.Examine(settings, key) {
+		for _, e := range declared.Validate(settings, key) {
 			at := entry(c, which)
 			if own, ok := c.Entry(which + "." + e.Key.Name); ok && c.Text(which) != "" {
 				at = own
@@ -78,7 +78,8 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 		if wrong {
 			continue
 		}
-		use := convert.Use{Key: key, Schemas: k.Registry.For(""), Reading: component.Kind == wit.ComponentSink}
+		use := convert.Options{IsKey: key, Schemas: k.Registry.ForConnector(""),
+			ReadOnly: component.Kind == wit.ComponentSink}
 		if header {
 			_, err = convert.NewHeaders(class, settings, use)
 		} else {
@@ -97,9 +98,9 @@ func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, r
 	report func(setting, at string, err error)) {
 	for _, which := range []string{components.KeyConverter, components.ValueConverter} {
 		class, settings := c.Converter(which, w)
-		use := convert.Use{Key: which == components.KeyConverter, Schemas: record.NewRegistry().For(""),
-			Reading: reading}
-		use.Registry = func(s registry.Settings) (*registry.Client, error) {
+		use := convert.Options{IsKey: which == components.KeyConverter, Schemas: record.NewRegistry().ForConnector(""),
+			ReadOnly: reading}
+		use.OpenRegistry = func(s registry.Settings) (*registry.Client, error) {
 			client, err := components.OpenRegistry(ctx, s, log)
 			if err == nil {
 				err = client.Ping(ctx)
@@ -130,7 +131,7 @@ func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings
 // isIgnored tells of a converter's setting in which something is wrong that it does not matter, since the connector is
 // a sink.
 func isIgnored(component wit.Component, e wit.ConfigValue) bool {
-	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.ForWriting(e.Key.Name)
+	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.IsWriteSetting(e.Key.Name)
 }
 
 // unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads
@@ -142,7 +143,7 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 		if !ok || name == converterVersion {
 			continue
 		}
-		if text := declared.Unknown(name); text != "" {
+		if text := declared.UnknownWarning(name); text != "" {
 			p := warning(e, text)
 			p.Code = setting.CodeUnknown
 			problems = append(problems, p)

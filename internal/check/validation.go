@@ -336,7 +336,7 @@ func (v *validationBuilder) addConverter(which string) {
 			settings[name] = e.Raw
 		}
 	}
-	for _, e := range declared.Examine(settings, which == components.KeyConverter) {
+	for _, e := range declared.Validate(settings, which == components.KeyConverter) {
 		// which Kafka Connect gives to converters
 		if which == components.HeaderConverter && e.Key.Name == "converter.type" {
 			converterType := "header"

@@ -150,7 +150,9 @@ func (c *connectorRun) clientConfig(prefix string) (k kafka.Config, key string) 
 	return c.clients.kafka, key
 }
 
-func (c *connectorRun) registry() *record.Registry { return c.options.Registry.For(c.accepted.Name) }
+func (c *connectorRun) registry() *record.Registry {
+	return c.options.Registry.ForConnector(c.accepted.Name)
+}
 
 func (c *connectorRun) converters() (key, value convert.Converter, err error) {
 	for _, one := range []struct {
@@ -177,9 +179,9 @@ func (c *connectorRun) headerConverter() (convert.Headers, error) {
 	return h, nil
 }
 
-func (c *connectorRun) converterUse(key bool) convert.Use {
-	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.clients.registries.client,
-		Reading: c.class.component.Kind == wit.ComponentSink}
+func (c *connectorRun) converterUse(key bool) convert.Options {
+	return convert.Options{IsKey: key, Schemas: c.registry(), OpenRegistry: c.clients.registries.client,
+		ReadOnly: c.class.component.Kind == wit.ComponentSink}
 }
 
 func (c *connectorRun) boolean(name string) bool {

@@ -82,8 +82,9 @@ func rememberingRegistry(text *string) func(registry.Settings) (*registry.Client
 var anythingText = sync.OnceValue(func() string {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	text := new(string)
-	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"}, Use{Schemas: b.Registry,
-		Registry: rememberingRegistry(text)})
+	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
+		Options{Schemas: b.Registry,
+			OpenRegistry: rememberingRegistry(text)})
 	if err == nil {
 		b.Data = []byte{connectdata.TagTrue}
 		_, _, err = c.Encode(context.Background(), nil, 100, "t", b, wit.ValueSlice{Encoding: wit.Schemaless, Size: 1})
@@ -107,7 +108,7 @@ func pair(t testing.TB, class, url string, settings ...string) (Converter, Conve
 	for i := 0; i < len(settings); i += 2 {
 		m[settings[i]] = settings[i+1]
 	}
-	c, err := New(class, m, Use{Schemas: b.Registry, Registry: openRegistry})
+	c, err := New(class, m, Options{Schemas: b.Registry, OpenRegistry: openRegistry})
 	require.NoError(t, err)
 	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
@@ -205,8 +206,8 @@ func TestRegistryThatIsAway(t *testing.T) {
 			}), slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
-			Use{Schemas: b.Registry,
-				Registry: func(registry.Settings) (*registry.Client, error) { return client, nil }})
+			Options{Schemas: b.Registry,
+				OpenRegistry: func(registry.Settings) (*registry.Client, error) { return client, nil }})
 		require.NoError(t, err)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
@@ -253,7 +254,7 @@ func TestRefusalsOfARegistry(t *testing.T) {
 		"wrong password":   known("basic.auth.user.info", "u:q"),
 		"incompatible (x)": incompatible(t),
 	} {
-		if !fault.Stops(err) {
+		if !fault.IsFatal(err) {
 			t.Errorf("%s: expected an error that stops, found %v", what, err)
 		}
 	}
@@ -263,7 +264,7 @@ func TestRefusalsOfARegistry(t *testing.T) {
 	c, _, b := avroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
 		if _, err := c.Decode(t.Context(), "t", []byte(data),
-			b); fault.Class(err) != fault.DataException || fault.Stops(err) {
+			b); fault.Class(err) != fault.DataException || fault.IsFatal(err) {
 			t.Errorf("%q: expected a fault of the record, found %v", data, err)
 		}
 	}
@@ -294,17 +295,17 @@ func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
 	given := map[string]string{"schema.registry.url": "http://r", "rule.executors": "", "proxy.host": "",
 		"use.latest.with.metadata": "", "proxy.port": "-1"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
-		if _, err := New(class, given, Use{Schemas: record.NewRegistry()}); err != nil {
+		if _, err := New(class, given, Options{Schemas: record.NewRegistry()}); err != nil {
 			t.Errorf("%s: %v", class, err)
 		}
 		_, err := New(class, map[string]string{"schema.registry.url": "http://r", "proxy.port": "8080"},
-			Use{Schemas: record.NewRegistry()})
+			Options{Schemas: record.NewRegistry()})
 		const want = "Value 8080 for configuration proxy.port is not built yet; built: -1"
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: expected %s, found %v", class, want, err)
 		}
 		_, err = New(class, map[string]string{"schema.registry.url": "http://r", "rule.executors": "encrypt"},
-			Use{Schemas: record.NewRegistry()})
+			Options{Schemas: record.NewRegistry()})
 		const out = "Value encrypt for configuration rule.executors is not built yet; leave the setting out"
 		if err == nil || err.Error() != out {
 			t.Errorf("%s: expected %s, found %v", class, out, err)
@@ -317,11 +318,11 @@ func TestReadingWithSettingsOfWriting(t *testing.T) {
 	given := map[string]string{"schema.registry.url": "http://r",
 		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
-		_, err := New(class, given, Use{Schemas: record.NewRegistry(), Reading: true})
+		_, err := New(class, given, Options{Schemas: record.NewRegistry(), ReadOnly: true})
 		if err != nil || len(given) != 2 {
 			t.Errorf("%s: %v, left %v", class, err, given)
 		}
-		if _, err := New(class, given, Use{Schemas: record.NewRegistry()}); err == nil {
+		if _, err := New(class, given, Options{Schemas: record.NewRegistry()}); err == nil {
 			t.Errorf("%s: taken for writing", class)
 		}
 	}
@@ -350,7 +351,7 @@ func TestSettingsOfAvro(t *testing.T) {
 			m[name] = value
 		}
 		if _, err := New("AvroConverter", m,
-			Use{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException ||
+			Options{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException ||
 			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
 			t.Errorf("%s: expected an error that names %s, found %v", settings, want, err)
 		}
@@ -469,7 +470,7 @@ func avroOf(t *testing.T, options, document string) []string {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
 	}
-	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: rememberingRegistry(&registered)})
+	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: rememberingRegistry(&registered)})
 	require.NoError(t, err)
 	text, raw := anythingText(), false
 	if d.Encoding == wit.WithSchema {
@@ -508,7 +509,7 @@ func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) 
 	t.Helper()
 	d, err := Find(ClassAvro, false)
 	require.NoError(t, err)
-	text, err := avro.SchemaText(t.Context(), nodes, avro.OptionsOf(d.table.Values(d.given(settings, false))))
+	text, err := avro.SchemaText(t.Context(), nodes, avro.OptionsOf(d.table.Values(d.withType(settings, false))))
 	return string(text), err
 }
 
@@ -530,7 +531,7 @@ func TestSchemaInAHeader(t *testing.T) {
 	}
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
-		Use{Schemas: b.Registry, Registry: open})
+		Options{Schemas: b.Registry, OpenRegistry: open})
 	require.NoError(t, err)
 	by := c.(HeaderDecoder)
 	for range 2 {
@@ -633,7 +634,7 @@ func TestRulesOfSchemas(t *testing.T) {
 			settings["auto.register.schemas"], settings[name] = "false", value
 		}
 		b := &record.Batch{Registry: record.NewRegistry()}
-		converter, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: open})
+		converter, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: open})
 		require.NoError(t, err)
 		json := newConverter(t, ClassJSON, b.Registry)
 		d := datumOf(t, json, b, `{"schema":{"type":"int32","optional":false},"payload":7}`)
@@ -645,7 +646,7 @@ func TestRulesOfSchemas(t *testing.T) {
 			ok  bool
 			err error
 		}{"written": {c.writes, written}, "read": {c.reads, read}, "read by GUID": {c.reads, byGUID}} {
-			if one.ok && one.err != nil || !one.ok && (!fault.Stops(one.err) || !strings.Contains(one.err.Error(),
+			if one.ok && one.err != nil || !one.ok && (!fault.IsFatal(one.err) || !strings.Contains(one.err.Error(),
 				`the rule "r" of type "ENCRYPT`)) {
 				t.Errorf("%s %s, %s: expected success to be %v, found %v", c.setting, c.rules, what, one.ok, one.err)
 			}

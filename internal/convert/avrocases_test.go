@@ -49,7 +49,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
-	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: use})
+	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: use})
 	require.NoError(t, err)
 	data, err := encodinghex.DecodeString(payload)
 	require.NoError(t, err)
@@ -152,7 +152,7 @@ func TestWhatAvroDoesNotHave(t *testing.T) {
 		s, err := b.Registry.Intern(c.nodes)
 		require.NoError(t, err)
 		b.Data = append(b.Data[:0], c.value...)
-		b.Hold(s)
+		b.Retain(s)
 		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b,
 			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID,
 				Size: uint32(len(c.value))})

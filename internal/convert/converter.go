@@ -13,40 +13,39 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Converter is one converter with its settings.
+// Converter converts the keys, values or headers of a connector.
 type Converter = conversion.Converter
 
-// Use is what a converter is made for.
-type Use = conversion.Use
+// Options tells [New] what the converter is for.
+type Options = conversion.Options
 
-// ForWriting tells of a setting of a converter that it says nothing but how values are written. What of it is not built
-// does not matter to a sink, whose converters only read.
-func ForWriting(name string) bool { return slices.Contains(registered.IDSerializers, name) }
+// IsWriteSetting reports whether a converter setting only affects writing, so that a sink may ignore its value.
+func IsWriteSetting(name string) bool { return slices.Contains(registered.IDSerializers, name) }
 
-// New makes the converter of a class. settings are those after the prefix (`key.converter.`, `value.converter.`);
-// names that the converter does not declare are ignored, as in Kafka Connect.
-func New(class string, settings map[string]string, u conversion.Use) (conversion.Converter, error) {
-	d, err := Find(class, u.Key)
+// New creates a converter by its class. settings are named without their prefix (key.converter., value.converter.);
+// unknown names are ignored, as in Kafka Connect.
+func New(class string, settings map[string]string, u conversion.Options) (conversion.Converter, error) {
+	d, err := Find(class, u.IsKey)
 	if err != nil {
 		return nil, err
 	}
-	if u.Reading {
+	if u.ReadOnly {
 		settings = maps.Clone(settings)
-		maps.DeleteFunc(settings, func(name, _ string) bool { return ForWriting(name) })
+		maps.DeleteFunc(settings, func(name, _ string) bool { return IsWriteSetting(name) })
 	}
-	given := d.given(settings, u.Key)
+	given := d.withType(settings, u.IsKey)
 	if wrong := setting.FirstError(d.table.Validate(given)); wrong != nil {
 		return nil, fault.Config("%s", wrong.Message)
 	}
-	return d.make(d.table.Values(given), u)
+	return d.create(d.table.Values(given), u)
 }
 
-// SchemaHeader is the header in which Confluent's serializers put the schema of a key or value where they put nothing
-// in front of it.
-func SchemaHeader(key bool) string { return "__" + conversion.UsedFor(key) + "_schema_id" }
+// SchemaHeader returns the record header in which Confluent's serializers store the schema ID of a key or value that
+// has no prefix.
+func SchemaHeader(key bool) string { return "__" + conversion.ConverterType(key) + "_schema_id" }
 
-// HeaderDecoder is a [Converter] that reads such headers.
+// HeaderDecoder is a [Converter] that reads schema IDs from record headers.
 type HeaderDecoder interface {
-	// DecodeBy is Decode of a record with that header.
+	// DecodeBy decodes data with the schema whose ID is in header.
 	DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.ValueSlice, error)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Classes of converters, by their full names. Every one is also known by the part after its last dot, with Converter
-// at its end or without.
+// Class names of converters. Each also has Kafka Connect's aliases: the simple name, with and without Converter at its
+// end.
 const (
 	ClassAvro       = "io.confluent.connect.avro.AvroConverter"
 	ClassJSONSchema = "io.confluent.connect.json.JsonSchemaConverter"
@@ -23,19 +23,17 @@ const (
 	classByteArray  = "org.apache.kafka.connect.converters.ByteArrayConverter"
 )
 
-// Declaration is what a converter says of itself: from it come the check of its settings, their defaults, and what
-// REST, `culvert plugins show` and the reference pages say of them.
+// Declaration describes a converter: its class, settings and defaults, for validation, REST and the reference.
 type Declaration struct {
 	Class, Documentation string
 
-	table *setting.Table
-	make  func(v setting.Values, u conversion.Use) (conversion.Converter, error)
+	table  *setting.Table
+	create func(v setting.Values, u conversion.Options) (conversion.Converter, error)
 }
 
-// typeSetting is declared by Kafka's converters and given by the worker, never by a user.
+// typeSetting is declared by Kafka's converters, and set by the worker rather than by users.
 const typeSetting = "converter.type"
 
-// declarations are all converters, sorted by class.
 var declarations = declared()
 
 func declared() []Declaration {
@@ -47,9 +45,9 @@ func declared() []Declaration {
 		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.",
 			connectjson.Settings(),
 			connectjson.New),
-		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),
+		declare(ClassString, "Strings; other values are written like Java's toString.", stringSettings(),
 			newString),
-		declare(classByteArray, "Bytes as they are.", setting.NewTable(), newByteArray),
+		declare(classByteArray, "Bytes, unchanged.", setting.NewTable(), newByteArray),
 	}
 	for _, p := range primitives {
 		list = append(list, declare(p.class, "Values of type "+p.name+" as Kafka's "+p.serde+"Serializer writes them.",
@@ -60,51 +58,50 @@ func declared() []Declaration {
 }
 
 func declare(class, documentation string, own *setting.Table,
-	make func(setting.Values, conversion.Use) (conversion.Converter, error)) Declaration {
+	make func(setting.Values, conversion.Options) (conversion.Converter, error)) Declaration {
 	own.Declare(setting.Define(typeSetting, wit.KindString, wit.Low, nil, "How this converter will be used.",
 		setting.Required()))
 	return Declaration{class, documentation, own, make}
 }
 
-// Declarations are those of all converters, sorted by class.
+// Declarations returns the declarations of all converters, sorted by class.
 func Declarations() []Declaration { return slices.Clone(declarations) }
 
-// later are formats that are known and not built yet, by the last part of their class.
-var later = map[string]string{"ProtobufConverter": "Protobuf"}
+// planned has the formats that are planned, by the simple name of their class.
+var planned = map[string]string{"ProtobufConverter": "Protobuf"}
 
-// Find returns the declaration of a class, for keys or for values.
+// Find returns the declaration of a key or value converter by its class or alias.
 func Find(class string, key bool) (Declaration, error) {
 	class = setting.Trim(class)
 	names := make([]string, len(declarations))
 	for i, d := range declarations {
-		if class == d.Class || class == conversion.LastPart(d.Class) || class == prunedName(d.Class) {
+		if class == d.Class || class == conversion.SimpleName(d.Class) || class == prunedName(d.Class) {
 			return d, nil
 		}
 		names[i] = d.Class
 	}
-	format := later[conversion.LastPart(class)]
+	format := planned[conversion.SimpleName(class)]
 	if format == "" {
-		format = later[class+converterSuffix]
+		format = planned[class+converterSuffix]
 	}
 	if format != "" {
 		return Declaration{}, fault.Config("%s converter: %s is not built yet, found %q; there are %s",
-			conversion.UsedFor(key),
+			conversion.ConverterType(key),
 			format, class, strings.Join(names, ", "))
 	}
-	return Declaration{}, fault.Config("%s converter: unknown class %q; there are %s", conversion.UsedFor(key), class,
+	return Declaration{}, fault.Config("%s converter: unknown class %q; there are %s", conversion.ConverterType(key),
+		class,
 		strings.Join(names, ", "))
 }
 
-// converterSuffix is what Kafka Connect's aliases of converters leave out at the end of a class
-// (PluginUtils.prunedName).
+// converterSuffix is what Kafka Connect's aliases omit (PluginUtils.prunedName).
 const converterSuffix = "Converter"
 
-// prunedName is Kafka Connect's shorter alias of a converter: Avro of io.confluent.connect.avro.AvroConverter.
 func prunedName(class string) string {
-	return strings.TrimSuffix(conversion.LastPart(class), converterSuffix)
+	return strings.TrimSuffix(conversion.SimpleName(class), converterSuffix)
 }
 
-// Settings are what the converter declares, after `converter.type`, which Kafka Connect gives to converters itself.
+// Settings returns the declared settings, converter.type first, as Kafka Connect does.
 func (d Declaration) Settings() []wit.ConfigKey {
 	isType := func(s wit.ConfigKey) bool { return s.Name == typeSetting }
 	first, last := slices.Clone(d.table.Keys()), slices.Clone(d.table.Keys())
@@ -112,30 +109,29 @@ func (d Declaration) Settings() []wit.ConfigKey {
 		slices.DeleteFunc(last, isType)...)
 }
 
-// Own are the settings that users give.
-func (d Declaration) Own() []wit.ConfigKey {
+// UserSettings returns the settings that users may set.
+func (d Declaration) UserSettings() []wit.ConfigKey {
 	return slices.DeleteFunc(slices.Clone(d.Settings()),
 		func(s wit.ConfigKey) bool { return s.Name == typeSetting })
 }
 
-// Examine checks settings by their declarations, one by one. settings are those after the prefix.
-func (d Declaration) Examine(settings map[string]string, key bool) []wit.ConfigValue {
-	return d.table.Validate(d.given(settings, key))
+// Validate validates each setting. Names are without the prefix.
+func (d Declaration) Validate(settings map[string]string, key bool) []wit.ConfigValue {
+	return d.table.Validate(d.withType(settings, key))
 }
 
-// Unknown says of a name that the converter does not declare that it has no effect, "" of others.
-func (d Declaration) Unknown(name string) string {
+// UnknownWarning returns the warning for a setting that the converter ignores, "" for a known one.
+func (d Declaration) UnknownWarning(name string) string {
 	if _, known := d.table.Find(name); known {
 		return ""
 	}
 	return setting.Unknown(d.table.Nearest(name))
 }
 
-// given are the settings as they reach the converter in Kafka Connect.
-func (d Declaration) given(settings map[string]string, key bool) []wit.Setting {
+func (d Declaration) withType(settings map[string]string, key bool) []wit.Setting {
 	list := make([]wit.Setting, 0, len(settings)+1)
 	for name, value := range settings {
 		list = append(list, wit.Setting{Name: name, Value: value})
 	}
-	return append(list, wit.Setting{Name: typeSetting, Value: conversion.UsedFor(key)})
+	return append(list, wit.Setting{Name: typeSetting, Value: conversion.ConverterType(key)})
 }

@@ -84,7 +84,7 @@ func recording(t *testing.T, class string) (settings []recorded) {
 // Every declared default is a value that the declaration takes, and every setting says what it is for.
 func TestDeclaredDefaults(t *testing.T) {
 	for _, d := range Declarations() {
-		for _, s := range d.Own() {
+		for _, s := range d.UserSettings() {
 			if s.DefaultValue != nil {
 				assert.Equal(t, "", (setting.Check{}).Value(&s, *s.DefaultValue), d.Class)
 			}

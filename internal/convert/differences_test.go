@@ -36,11 +36,11 @@ func (w rewriting) rewrite(t *testing.T) string {
 // rewritten is what our converters make of the document, "(null)" for none.
 func (w rewriting) rewritten(ctx context.Context) (string, error) {
 	b := &record.Batch{Registry: record.NewRegistry()}
-	reader, err := New(ClassJSON, settingsOf(w.reader), Use{Schemas: b.Registry})
+	reader, err := New(ClassJSON, settingsOf(w.reader), Options{Schemas: b.Registry})
 	if err != nil {
 		return "", err
 	}
-	writer, err := New(ClassJSON, settingsOf(w.writer), Use{Schemas: b.Registry})
+	writer, err := New(ClassJSON, settingsOf(w.writer), Options{Schemas: b.Registry})
 	if err != nil {
 		return "", err
 	}
@@ -124,10 +124,10 @@ func TestDocumentsInARow(t *testing.T) {
 		pair := pairs[w.reader+w.writer]
 		if pair[0] == nil {
 			var err error
-			if pair[0], err = New(ClassJSON, settingsOf(w.reader), Use{Schemas: b.Registry}); err != nil {
+			if pair[0], err = New(ClassJSON, settingsOf(w.reader), Options{Schemas: b.Registry}); err != nil {
 				continue // TestDocumentsAsKafka compares the refusal
 			}
-			pair[1], err = New(ClassJSON, settingsOf(w.writer), Use{Schemas: b.Registry})
+			pair[1], err = New(ClassJSON, settingsOf(w.writer), Options{Schemas: b.Registry})
 			require.NoError(t, err)
 			pairs[w.reader+w.writer] = pair
 		}

@@ -70,10 +70,10 @@ func newRemembering(t testing.TB, class string, reg *record.Registry, settings .
 	for i := 0; i < len(settings); i += 2 {
 		m[settings[i]] = settings[i+1]
 	}
-	use := Use{Schemas: reg}
+	use := Options{Schemas: reg}
 	if class == ClassAvro || class == ClassJSONSchema {
 		m["schema.registry.url"] = "http://registry.test"
-		use.Registry = rememberingRegistry(text)
+		use.OpenRegistry = rememberingRegistry(text)
 	}
 	c, err := New(class, m, use)
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 					t.Fatalf("what was read is no value of its schema: %v", err)
 				}
 			}
-			c, err := New(ClassJSON, g.settings, Use{Schemas: b.Registry})
+			c, err := New(ClassJSON, g.settings, Options{Schemas: b.Registry})
 			require.NoError(t, err)
 			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b, d)
 			if err != nil || null {

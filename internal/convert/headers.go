@@ -13,38 +13,38 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// classSimpleHeaders is the converter of headers that is Kafka Connect's default.
 const classSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 
-// Headers converts the values of headers. Like a [Converter] it belongs to one goroutine at a time.
+// Headers converts header values. A value belongs to one goroutine at a time.
 type Headers interface {
-	// Encode appends the bytes of a header of b to dst, at most `most` of them; null tells that it has none.
+	// Encode appends a header of b to dst, most bytes at the most. null reports that it has no value.
 	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *connectdata.Header) (out []byte,
 		null bool, err error)
-	// Decode makes a header of what a record of a topic has, nil for none. What it writes is appended to b.Data.
+	// Decode returns a header of a record. Its value is appended to b.Data.
 	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (connectdata.Header, error)
 }
 
-// FindHeaders returns the declaration of a converter of headers: SimpleHeaderConverter, or a converter of keys and
-// values that Kafka Connect takes for headers, too.
+// FindHeaders returns the declaration of a header converter: SimpleHeaderConverter, or a value converter that Kafka
+// Connect accepts for headers.
 func FindHeaders(class string) (Declaration, error) {
 	class = setting.Trim(class)
-	if class == classSimpleHeaders || class == conversion.LastPart(classSimpleHeaders) ||
-		class == strings.TrimSuffix(conversion.LastPart(classSimpleHeaders), "HeaderConverter") {
+	if class == classSimpleHeaders || class == conversion.SimpleName(classSimpleHeaders) ||
+		class == strings.TrimSuffix(conversion.SimpleName(classSimpleHeaders), "HeaderConverter") {
 		return Declaration{Class: classSimpleHeaders, table: setting.NewTable()}, nil
 	}
 	d, err := Find(class, false)
 	switch {
 	case err != nil:
-		return d, fault.Config("header converter: unknown class %q; there are %s, and the converters of keys and "+
-			"values but those with a schema registry", class, classSimpleHeaders)
+		return d, fault.Config("header converter: unknown class %q; expected %s, or a converter of keys and values "+
+			"without "+
+			"a schema registry", class, classSimpleHeaders)
 	case d.Class == ClassAvro || d.Class == ClassJSONSchema:
-		return d, fault.Config("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
+		return d, fault.Config("header converter: %s does not convert headers, as in Kafka Connect", d.Class)
 	}
 	return d, nil
 }
 
-// HeaderClasses are the classes that FindHeaders knows, sorted.
+// HeaderClasses returns the classes that FindHeaders accepts, sorted.
 func HeaderClasses() []string {
 	classes := []string{classSimpleHeaders}
 	for _, d := range declarations {
@@ -56,8 +56,8 @@ func HeaderClasses() []string {
 	return classes
 }
 
-// NewHeaders makes the converter of headers of a class. settings are those after `header.converter.`.
-func NewHeaders(class string, settings map[string]string, u conversion.Use) (Headers, error) {
+// NewHeaders creates a header converter. settings are named without the prefix header.converter.
+func NewHeaders(class string, settings map[string]string, u conversion.Options) (Headers, error) {
 	d, err := FindHeaders(class)
 	if err != nil {
 		return nil, err
@@ -65,22 +65,21 @@ func NewHeaders(class string, settings map[string]string, u conversion.Use) (Hea
 	if d.Class == classSimpleHeaders {
 		return SimpleHeaders{Registry: u.Schemas}, nil
 	}
-	u.Key = false
+	u.IsKey = false
 	c, err := New(d.Class, settings, u)
 	return &valueHeaders{c: c, batch: record.Batch{Registry: u.Schemas}}, err
 }
 
-// valueHeaders converts headers as a converter of values does.
+// valueHeaders converts headers with a value converter.
 type valueHeaders struct {
-	c conversion.Converter
-	// batch holds the value of the header at work.
+	c     conversion.Converter
 	batch record.Batch
 }
 
-func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic string, _ *record.Batch,
+func (c *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, _ *record.Batch,
 	h *connectdata.Header) ([]byte, bool, error) {
-	if h.Encoding == wit.Raw { // bytes that nobody has read are as they were
-		return appendRaw(ctx, dst, most, h.Value)
+	if h.Encoding == wit.Raw { // unread bytes stay unchanged
+		return appendRaw(ctx, dst, maxBytes, h.Value)
 	}
 	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
 	if h.Encoding == wit.Schemaless && string(h.Value) == string(nullValue) {
@@ -88,7 +87,7 @@ func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic s
 	}
 	c.batch.Data = h.Value
 	defer func() { c.batch.Data = nil }()
-	return c.c.Encode(ctx, dst, most, topic, &c.batch, d)
+	return c.c.Encode(ctx, dst, maxBytes, topic, &c.batch, d)
 }
 
 func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte,
@@ -102,10 +101,10 @@ func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []by
 	return h, err
 }
 
-// nullValue is a null without schema.
+// nullValue is a schemaless null.
 var nullValue = []byte{connectdata.TagNull}
 
-// Decode hands the bytes over as they are: what SimpleHeaderConverter would guess of them is nobody's need here.
+// Decode keeps the bytes: parsing them as SimpleHeaderConverter does would only guess.
 func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *record.Batch) (connectdata.Header,
 	error) {
 	if data == nil {
@@ -114,11 +113,10 @@ func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *r
 	return connectdata.Header{Name: name, Encoding: wit.Raw, Value: data}, nil
 }
 
-// appendRaw appends bytes, at most `most` of them.
-func appendRaw(ctx context.Context, dst []byte, most int, raw []byte) ([]byte, bool, error) {
+func appendRaw(ctx context.Context, dst []byte, maxBytes int, raw []byte) ([]byte, bool, error) {
 	var k conversion.Budget
-	k.Start(ctx, dst, most)
-	if err := k.Room(dst, len(raw)); err != nil {
+	k.Start(ctx, dst, maxBytes)
+	if err := k.CheckRoom(dst, len(raw)); err != nil {
 		return dst, false, err
 	}
 	return append(dst, raw...), false, nil

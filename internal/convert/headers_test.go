@@ -44,7 +44,7 @@ func TestHeadersGoThroughTheirConverter(t *testing.T) {
 			"fails: Failed to serialize to long (was class java.lang.String): expected a java.lang.Long"},
 		{classByteArray, nil, structured, "fails: Invalid schema type for ByteArrayConverter: STRING"},
 	} {
-		c, err := NewHeaders(x.class, x.settings, Use{Schemas: reg})
+		c, err := NewHeaders(x.class, x.settings, Options{Schemas: reg})
 		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
 		out, none, err := c.Encode(t.Context(), []byte("before"), math.MaxInt32, "t", b, &x.header)
@@ -71,7 +71,7 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 		{ClassJSON, `{"schema":{"type":"int32"},"payload":7}`, wit.WithSchema, int32(7)},
 		{ClassJSON, `{"schema":null,"payload":[7]}`, wit.Schemaless, nil},
 	} {
-		c, err := NewHeaders(x.class, nil, Use{Schemas: reg})
+		c, err := NewHeaders(x.class, nil, Options{Schemas: reg})
 		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
 		h, err := c.Decode(t.Context(), "t", "h", []byte(x.data), b)
@@ -87,12 +87,12 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 			t.Errorf("%s: a null: found form %d, %v", x.class, h.Encoding, err)
 		}
 	}
-	c, err := NewHeaders(ClassJSON, nil, Use{Schemas: reg})
+	c, err := NewHeaders(ClassJSON, nil, Options{Schemas: reg})
 	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
 		t.Error("expected a header that is no JSON to be refused")
 	}
-	c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Use{Schemas: reg})
+	c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Options{Schemas: reg})
 	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", make([]byte, 10), &record.Batch{Registry: reg}); err == nil {
 		t.Error("expected a header of ten bytes to be no number")
@@ -100,8 +100,8 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 }
 
 func TestHeaderConvertersThatAreNone(t *testing.T) {
-	for class, want := range map[string]string{ClassAvro: "converts no headers", "com.example.X": "unknown class"} {
-		_, err := NewHeaders(class, nil, Use{Schemas: record.NewRegistry()})
+	for class, want := range map[string]string{ClassAvro: "does not convert headers", "com.example.X": "unknown class"} {
+		_, err := NewHeaders(class, nil, Options{Schemas: record.NewRegistry()})
 		assert.Error(t, err, want, class)
 	}
 }

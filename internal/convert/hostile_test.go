@@ -138,7 +138,7 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 				}
 				made := func() Converter {
 					converter, err := New(c.class, map[string]string{"schema.registry.url": "http://registry.test"},
-						Use{Schemas: b.Registry, Registry: registryOf(kind, c.schema)})
+						Options{Schemas: b.Registry, OpenRegistry: registryOf(kind, c.schema)})
 					if err != nil {
 						t.Error(err)
 					}

@@ -18,8 +18,8 @@ func FuzzInsideTypes(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(1<<15), uint16(0), byte(0))
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, most, at uint16, change byte) {
-		reg := record.NewRegistry().For("fuzz")
+	f.Fuzz(func(t *testing.T, seed uint64, maxBytes, at uint16, change byte) {
+		reg := record.NewRegistry().ForConnector("fuzz")
 		r := connectdatatest.New(seed)
 		nodes := r.Schema()
 		s, err := reg.Intern(nodes)
@@ -27,7 +27,7 @@ func FuzzInsideTypes(f *testing.F) {
 			return // too large
 		}
 		b := &record.Batch{Registry: reg}
-		b.Hold(s)
+		b.Retain(s)
 		if b.Data, err = connectdata.Append(nil, nodes, 0, r.Value(nodes, 0)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -42,10 +42,10 @@ func FuzzInsideTypes(f *testing.F) {
 		for _, declared := range Declarations() {
 			class := declared.Class
 			for _, datum := range []wit.ValueSlice{d, dynamic} {
-				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(most), "t", b,
+				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(maxBytes), "t", b,
 					datum)
-				if len(out) > int(most)+len("before") {
-					t.Fatalf("seed %d: %s wrote %d bytes, at most %d are allowed", seed, class, len(out), most)
+				if len(out) > int(maxBytes)+len("before") {
+					t.Fatalf("seed %d: %s wrote %d bytes, at most %d are allowed", seed, class, len(out), maxBytes)
 				}
 				if err != nil && (string(out) != "before" || len(err.Error()) > 2*fault.MaxErrorBytes) {
 					t.Fatalf("seed %d: %s: %.300v with %d bytes", seed, class, err, len(out))

@@ -238,7 +238,7 @@ func TestRefusesToRead(t *testing.T) {
 // Kafka Connect's aliases of converters: the class without its package, and that without its kind at the end.
 func TestAliasesOfConverters(t *testing.T) {
 	for _, d := range Declarations() {
-		short := strings.TrimSuffix(conversion.LastPart(d.Class), "Converter")
+		short := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
 		for _, class := range []string{d.Class, short, short + "Converter", " " + short + " "} {
 			if found, err := Find(class, true); err != nil || found.Class != d.Class {
 				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, found.Class, err)
@@ -265,14 +265,14 @@ func TestNew(t *testing.T) {
 		"io.confluent.connect.protobuf.ProtobufConverter": "key converter: Protobuf is not built yet",
 		"org.example.Converter":                           `key converter: unknown class "org.example.Converter"`,
 	} {
-		if _, err := New(class, nil, Use{Key: true, Schemas: reg}); err == nil || !strings.Contains(err.Error(),
+		if _, err := New(class, nil, Options{IsKey: true, Schemas: reg}); err == nil || !strings.Contains(err.Error(),
 			want) || !strings.Contains(err.Error(), ClassJSON) {
 			t.Error(err)
 		}
 	}
 	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
 		{"schemas.cache.size": "x"}} {
-		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil ||
+		if _, err := New("JsonConverter", settings, Options{Schemas: reg}); err == nil ||
 			fault.Class(err) != fault.ConfigException {
 			t.Errorf("%v: %v", settings, err)
 		}
@@ -285,7 +285,7 @@ func TestNew(t *testing.T) {
 	}
 	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as Kafka has it: no schema
 	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
-		_, err := New("JsonConverter", map[string]string{"schema.content": text}, Use{Schemas: reg})
+		_, err := New("JsonConverter", map[string]string{"schema.content": text}, Options{Schemas: reg})
 		assert.Error(t, err, "schema.content", text)
 	}
 	if fault.Class(errors.New("x")) != "" {

@@ -69,7 +69,7 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 		c, json, b := pair(t, ClassJSONSchema, url, append(options(one[0]), "value.subject.name.strategy", "")...)
 		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, one[2]...), b)
 		if part, refused := strings.CutPrefix(one[3], "!"); refused {
-			if err == nil || !strings.Contains(err.Error(), part) || fault.Stops(err) || fault.Class(err) == "" {
+			if err == nil || !strings.Contains(err.Error(), part) || fault.IsFatal(err) || fault.Class(err) == "" {
 				t.Errorf("%s %s: expected %q, found %v", one[1], one[2], part, err)
 			}
 			continue
@@ -167,7 +167,7 @@ func TestJSONSchemaThatIsGiven(t *testing.T) {
 // nothing is written of it.
 func TestJSONSchemaRefusals(t *testing.T) {
 	c, json, b := pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON), "auto.register.schemas", "false")
-	var stop *fault.Stop
+	var stop *fault.Fatal
 	d := datumOf(t, json, b, person)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "t", b, d); !errors.As(err, &stop) ||
 		string(out) != "x" {
@@ -199,8 +199,8 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 		}), slog.New(slog.DiscardHandler))
 	}
 	b := &record.Batch{Registry: record.NewRegistry()}
-	c, err := New(ClassJSONSchema, map[string]string{"schema.registry.url": "http://r"}, Use{Schemas: b.Registry,
-		Registry: open})
+	c, err := New(ClassJSONSchema, map[string]string{"schema.registry.url": "http://r"}, Options{Schemas: b.Registry,
+		OpenRegistry: open})
 	require.NoError(t, err)
 	write := func(nodes []wit.SchemaNode) error {
 		s, err := b.Registry.Intern(nodes)

@@ -21,12 +21,12 @@ type byteArrayConverter struct {
 	read *record.Schema
 }
 
-func newByteArray(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
+func newByteArray(_ setting.Values, u conversion.Options) (conversion.Converter, error) {
 	s, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: wit.Bytes, Optional: true}})
 	return &byteArrayConverter{u.Schemas, s}, err
 }
 
-func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	switch d.Encoding {
@@ -54,7 +54,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		}
 		null, size, ok := connectdata.IsNull(s.Root(), in)
 		if !ok {
-			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
+			return dst, false, fault.Malformed(0, "expected the branch 00 or 02 of an optional value")
 		}
 		if null {
 			return dst, true, nil
@@ -70,11 +70,11 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 	}
 	content, size := connectdata.LengthPrefixed(in)
 	if size <= 0 || size != len(in) {
-		return dst, false, fault.Broken(0, "expected bytes and nothing after them")
+		return dst, false, fault.Malformed(0, "expected bytes and nothing after them")
 	}
 	var k conversion.Budget
-	k.Start(ctx, dst, most)
-	if err := k.Room(dst, len(content)); err != nil {
+	k.Start(ctx, dst, maxBytes)
+	if err := k.CheckRoom(dst, len(content)); err != nil {
 		return dst, false, err
 	}
 	return append(dst, content...), false, nil
@@ -92,49 +92,47 @@ func noBytes(class string) error {
 	return fault.Data("ByteArrayConverter is not compatible with objects of type class %s", class)
 }
 
-// appendNull appends a null of an optional type without default: what is not there has a schema all the same, as
-// Kafka's converters of texts, bytes and numbers have it.
+// appendNull appends a null of an optional type without default. Kafka's converters give missing values a schema, too.
 func appendNull(b *record.Batch, s *record.Schema) wit.ValueSlice {
-	b.Hold(s)
+	b.Retain(s)
 	b.Data = append(b.Data, 0)
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(len(b.Data) - 1), Size: 1}
 }
 
-// appendOptional appends a value of an optional text or bytes without default.
+// appendOptional appends a value of type optional string or bytes without default.
 func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.ValueSlice {
-	b.Hold(s)
+	b.Retain(s)
 	start := len(b.Data)
 	b.Data = connectdata.AppendBytes(append(b.Data, 2), content)
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
 		Size: uint32(len(b.Data) - start)}
 }
 
-// stringConverter is Kafka Connect's StringConverter: the value's Java text. Bytes have no text worth storing there (a
-// hash), so they are refused here.
+// stringConverter is Kafka Connect's StringConverter: Java's toString of the value. It rejects bytes, whose toString is
+// a hash code.
 type stringConverter struct {
-	reg     *record.Registry
-	read    *record.Schema
-	scratch []byte
-	budget  conversion.Budget
-	writer  values.Writer
-	// writes and reads are the character sets of what is written and read.
+	reg           *record.Registry
+	read          *record.Schema
+	scratch       []byte
+	budget        conversion.Budget
+	writer        values.Writer
 	writes, reads charset.Charset
 }
 
-func newString(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+func newString(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	c := &stringConverter{reg: u.Schemas}
-	c.writer = values.Writer{Limit: c.budget.Bound, ToString: true}
+	c.writer = values.Writer{Limit: c.budget.CheckItem, ToString: true}
 	for _, way := range []struct {
 		at    *charset.Charset
 		named string
 	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
-		// The converter overrides the serializers' own settings, which name what they are for.
+		// A setting of the serializer for keys or values takes precedence over converter.encoding.
 		name := "converter.encoding"
-		if own := conversion.UsedFor(u.Key) + "." + way.named; v.String(own) != "" {
+		if own := conversion.ConverterType(u.IsKey) + "." + way.named; v.String(own) != "" {
 			name = own
 		}
 		var known bool
-		if *way.at, known = charset.Of(v.String(name)); !known {
+		if *way.at, known = charset.Find(v.String(name)); !known {
 			return nil, fault.Config("%s", setting.Invalid(name, v.String(name), "expected "+charset.Names()))
 		}
 	}
@@ -143,24 +141,24 @@ func newString(v setting.Values, u conversion.Use) (conversion.Converter, error)
 	return c, err
 }
 
-func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+func (c *stringConverter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	k := &c.budget
-	k.Start(ctx, dst, most)
+	k.Start(ctx, dst, maxBytes)
 	if s := c.reg.Get(d.Schema); d.Encoding == wit.WithSchema && s != nil && s.Root().Kind == wit.String {
 		if out, done := c.encodeText(dst, s.Root(), in); done {
 			return out, false, nil
 		}
-		if len(in) > most {
-			return dst, false, k.Room(dst, len(in))
+		if len(in) > maxBytes {
+			return dst, false, k.CheckRoom(dst, len(in))
 		}
 	}
-	v, nodes, err := conversion.ValueOf(c.reg, "StringConverter", d.Encoding, d.Schema, in)
+	v, nodes, err := conversion.DecodeValue(c.reg, "StringConverter", d.Encoding, d.Schema, in)
 	if err != nil || v == nil {
 		return dst, err == nil, err
 	}
-	k.Most = most // of the text itself
+	k.MaxLen = maxBytes // of the text itself
 	c.writer.Nodes = nodes
 	c.scratch, err = c.writer.Append(c.scratch[:0], v)
 	if wrong, is := errors.AsType[*values.UnwritableError](err); is {
@@ -170,20 +168,21 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 		return dst, false, err
 	}
 	out := c.writes.Encode(dst, c.scratch)
-	if k.Most += len(dst); len(out) > k.Most {
-		return dst, false, k.Room(out, 0)
+	if k.MaxLen += len(dst); len(out) > k.MaxLen {
+		return dst, false, k.CheckRoom(out, 0)
 	}
 	return out, false, nil
 }
 
-// encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
+// encodeText is a fast path for the usual case: a string that is written as UTF-8.
 func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) ([]byte, bool) {
 	if c.writes != charset.UTF8 {
 		return dst, false
 	}
 	null, i, ok := connectdata.IsNull(root, in)
 	content, size := connectdata.LengthPrefixed(in[min(i, len(in)):])
-	if null || !ok || size <= 0 || i+size != len(in) || len(content) > c.budget.Most-len(dst) || !utf8.Valid(content) {
+	if null || !ok || size <= 0 || i+size != len(in) || len(content) > c.budget.MaxLen-len(dst) ||
+		!utf8.Valid(content) {
 		return dst, false
 	}
 	return append(dst, content...), true
@@ -208,7 +207,8 @@ func stringSettings() *setting.Table {
 	return setting.NewTable(
 		setting.Define("converter.encoding", wit.KindString, wit.High, setting.Default("UTF-8"),
 			"The name of the Java "+
-				"character set to use for encoding strings as byte arrays.", conversion.ShownAt("", 0, "Encoding")...),
+				"character set to use for encoding strings as byte arrays.",
+			conversion.DisplayRules("", 0, "Encoding")...),
 		encoding("key.serializer.encoding", "Character set of written keys, instead of converter.encoding."),
 		encoding("value.serializer.encoding", "Character set of written values, instead of converter.encoding."),
 		encoding("key.deserializer.encoding", "Character set of read keys, instead of converter.encoding."),

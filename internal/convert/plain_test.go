@@ -39,7 +39,7 @@ func TestEncodingsAsKafka(t *testing.T) {
 		assert.Equal(t, row[3], rewriteText(t, row[0], row[1], row[2]), row)
 	}
 	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"},
-		Use{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException {
+		Options{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException {
 		t.Error(err)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// primitive is what one of Kafka Connect's converters of numbers and booleans converts.
+// primitive describes a converter of numbers or booleans.
 type primitive struct {
 	class string
-	// name is what Kafka's messages call the type; serde the prefix of its deserializer.
+	// name is the type in Kafka's messages, serde the prefix of its serializer and deserializer classes.
 	name, serde string
 	kind        wit.Kind
 	size        int
@@ -31,23 +31,22 @@ var primitives = []primitive{
 	{"org.apache.kafka.connect.converters.ShortConverter", "short", "Short", wit.Int16, 2},
 }
 
-// converter makes the converter of the type.
-func (p primitive) converter(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
+func (p primitive) converter(_ setting.Values, u conversion.Options) (conversion.Converter, error) {
 	read, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: p.kind, Optional: true}})
 	return &primitiveConverter{p, u.Schemas, read}, err
 }
 
-// primitiveConverter is BooleanConverter, or one of the NumberConverters: a value of one type as Kafka's serializer of
-// that type writes it, numbers big-endian. Values of another type are refused: nothing is widened.
+// primitiveConverter is BooleanConverter or one of the NumberConverters: it writes a value as Kafka's serializer of its
+// type does, numbers as big-endian. Values of other types are rejected, never widened.
 type primitiveConverter struct {
 	primitive
 	reg  *record.Registry
 	read *record.Schema
 }
 
-func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch,
+func (c *primitiveConverter) Encode(_ context.Context, dst []byte, maxBytes int, _ string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
-	v, nodes, err := conversion.ValueOf(c.reg, c.serde+"Converter", d.Encoding, d.Schema, b.Bytes(d))
+	v, nodes, err := conversion.DecodeValue(c.reg, c.serde+"Converter", d.Encoding, d.Schema, b.Bytes(d))
 	var root *wit.SchemaNode
 	if len(nodes) > 0 {
 		root = &nodes[0]
@@ -59,10 +58,10 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ s
 		return dst, false, err
 	case v == nil:
 		return dst, true, nil
-	case most < c.size:
+	case maxBytes < c.size:
 		var k conversion.Budget
-		k.Start(context.Background(), dst, most)
-		return dst, false, k.Room(dst, c.size)
+		k.Start(context.Background(), dst, maxBytes)
+		return dst, false, k.CheckRoom(dst, c.size)
 	}
 	if class := conversion.JavaClass(v, root); class != "java.lang."+c.serde {
 		if c.kind == wit.Boolean {
@@ -104,7 +103,7 @@ func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b 
 	case wit.Float64:
 		v = math.Float64frombits(binary.BigEndian.Uint64(data))
 	}
-	b.Hold(c.read)
+	b.Retain(c.read)
 	start := len(b.Data)
 	out, err := connectdata.Append(b.Data, c.read.Nodes, 0, v)
 	if err != nil {

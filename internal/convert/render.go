@@ -18,12 +18,11 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// SchemaFormats are the forms in which [RenderSchemas] writes schemas: as Kafka Connect's JSON converter does, as Avro
-// in Confluent's mapping with `scrub.invalid.names`, and as JSON Schema of what the JSON converter writes without its
-// envelope.
+// SchemaFormats are the formats of [RenderSchemas]: that of Kafka Connect's JsonConverter, Avro as Confluent maps it
+// with scrub.invalid.names, and a JSON Schema for JsonConverter's payload.
 var SchemaFormats = []string{"connect", "avro", "json-schema"}
 
-// RenderSchemas writes schemas in one of [SchemaFormats]: one as it is, several as an array.
+// RenderSchemas writes schemas in one of [SchemaFormats]: one as an object, several as an array.
 func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]byte, error) {
 	all := make([]any, len(schemas))
 	for i := range schemas {
@@ -35,7 +34,7 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		w, err := connectjson.NewWriter(&k, nodes, 0, connectjson.Form{})
 		if err != nil {
-			return nil, fmt.Errorf("schema %d: %w", i+1, fault.OfSchema(err))
+			return nil, fmt.Errorf("schema %d: %w", i+1, fault.SchemaError(err))
 		}
 		r := renderer{Budget: &k, nodes: nodes}
 		switch format {
@@ -77,8 +76,8 @@ type renderer struct {
 	failed error
 }
 
-// defaultOf is the default of a node as the JSON converter writes it; false: it has none.
-func (r *renderer) defaultOf(n *wit.SchemaNode, w *connectjson.Writer) (json.RawMessage, bool) {
+// defaultJSON returns the default of a node as JsonConverter writes it, and whether it has one.
+func (r *renderer) defaultJSON(n *wit.SchemaNode, w *connectjson.Writer) (json.RawMessage, bool) {
 	if n.DefaultValue == nil {
 		return nil, false
 	}
@@ -89,8 +88,8 @@ func (r *renderer) defaultOf(n *wit.SchemaNode, w *connectjson.Writer) (json.Raw
 	return slices.Clone(text), err == nil
 }
 
-// described adds what JSON Schema has no words for in those of Kafka Connect.
-func described(s map[string]any, n *wit.SchemaNode) {
+// addAttributes adds Kafka Connect's attributes that JSON Schema has no keyword for.
+func addAttributes(s map[string]any, n *wit.SchemaNode) {
 	if n.Name != nil {
 		s["connect.name"] = *n.Name
 	}
@@ -112,11 +111,10 @@ func described(s map[string]any, n *wit.SchemaNode) {
 var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number", "number", "boolean", "string",
 	"string", "array", "object", "object"}
 
-// jsonSchema is a node's schema.
 func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any {
 	n := &r.nodes[node]
 	s := map[string]any{"type": jsonTypes[n.Kind]}
-	described(s, n)
+	addAttributes(s, n)
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32:
 		bits := 8 << n.Kind
@@ -146,7 +144,7 @@ func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any
 			s["title"] = *n.Name
 		}
 	}
-	if value, some := r.defaultOf(n, w); some {
+	if value, some := r.defaultJSON(n, w); some {
 		s["default"] = value
 	}
 	if n.Optional {

@@ -18,9 +18,9 @@ var unguarded = map[string]string{
 		"before it",
 	"internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
-	"internal/run/source/feed.go: limitWait": "sets a timer",
-	"internal/run/source/feed.go: cancel":    "ends a context",
-	"internal/run/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
+	"internal/run/source/feed.go: limitWait":   "sets a timer",
+	"internal/run/source/feed.go: cancel":      "ends a context",
+	"internal/run/sink/startdelivery.go: func": "guards each delivery, and the encoding of a batch",
 	"internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"internal/cluster/group.go: g.cancel":              "a context's cancel",

@@ -100,7 +100,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 
 // encodeArguments are what encode gets in addition to rows.
 type encodeArguments struct {
-	origins record.Origins
+	origins record.RecordIDs
 	hints   []wit.Hint
 }
 

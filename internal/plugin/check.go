@@ -405,7 +405,7 @@ func (c *checker) sink() {
 		return err
 	})
 	c.try("sink.encode", "", func(i *Instance) error {
-		_, err := i.Encode(c.ctx, opened, c.batch(), record.Origins{}, nil)
+		_, err := i.Encode(c.ctx, opened, c.batch(), record.RecordIDs{}, nil)
 		return err
 	})
 	c.try("sink.handle-response", "", func(i *Instance) error {

@@ -142,7 +142,7 @@ func TestSink(t *testing.T) {
 			State: []byte("in")}}, Rejected: []wit.RowError{{RowIndex: 2, Error: wit.Error{Kind: wit.ErrorData,
 			Message: "no"}}}, Ignored: []uint32{1}})(
 			i.Encode(ctx, nil, b, originsOf(b), []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
-		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.Origins{Topics: []string{"other", "größer"},
+		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.RecordIDs{Topics: []string{"other", "größer"},
 			IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
 				{Partition: -1, Offset: -2}}}, []wit.Hint{{Row: 0, Text: "origin"}, {Row: 1, Text: "origin"}})
 		require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestSink(t *testing.T) {
 			string(identified.Ready[1].State); got != "größer-7@1099511627776/3 other--1@-2/0" {
 			t.Errorf("found the origins %s", got)
 		}
-		_, err = i.Encode(ctx, nil, b, record.Origins{}, nil)
+		_, err = i.Encode(ctx, nil, b, record.RecordIDs{}, nil)
 		assert.Error(t, err, "3 rows with the origins of 0")
 		rows := []uint32{4, 5}
 		learned := wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},

@@ -11,7 +11,7 @@ import (
 
 // Encode creates deliveries from a batch's rows; origins identify their source records. Each row is in exactly one of
 // the result's three lists, by its position in the batch.
-func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Batch, origins record.Origins,
+func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Batch, origins record.RecordIDs,
 	hints []wit.Hint) (result wit.EncodeResult, err error) {
 	call, encodeArgs := batchCall{batch: batch, rows: batch.Rows}, encodeArguments{origins, hints}
 	err = i.callBatch(ctx, encodeFunc, func(export *abi.Func) (uint32,

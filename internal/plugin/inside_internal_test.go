@@ -20,7 +20,7 @@ func FuzzInsideRows(f *testing.F) {
 		f.Add(seed, uint16(0), byte(0))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
-		registry := record.NewRegistry().For("fuzz")
+		registry := record.NewRegistry().ForConnector("fuzz")
 		i := &Instance{schemas: schemas.New(registry, nil)}
 		i.buffers.topics = []uint32{0, 1, 0}
 		b := &record.Batch{Registry: registry, Topics: []string{"t", "u"}, Data: []byte("before")}

@@ -144,7 +144,7 @@ func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
 	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
 		return err
 	}
-	i.schemas = schemas.New(i.module.host.registry.For(i.connector()), i.clock.callerErr)
+	i.schemas = schemas.New(i.module.host.registry.ForConnector(i.connector()), i.clock.callerErr)
 	limits := i.module.limits
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), i.checkTime})

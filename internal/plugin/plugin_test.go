@@ -149,8 +149,8 @@ func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 }
 
 // originsOf returns the record IDs of a batch without transforms.
-func originsOf(b *record.Batch) record.Origins {
-	o := record.Origins{Topics: b.Topics}
+func originsOf(b *record.Batch) record.RecordIDs {
+	o := record.RecordIDs{Topics: b.Topics}
 	for i := range b.Rows {
 		row := &b.Rows[i]
 		o.IDs = append(o.IDs, wit.RecordID{Topic: row.Topic, Partition: row.Partition, Offset: row.Offset})

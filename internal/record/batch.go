@@ -6,53 +6,53 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Batch is rows and the bytes that they point into. Schema ids in rows are those of Registry. A batch belongs to one
-// goroutine at a time; stages hand it on.
+// Batch is a list of rows with the bytes that they point into. Schema IDs are those of Registry. A batch belongs to one
+// goroutine at a time.
 //
-// Data only grows while a batch passes through transforms: what a transform writes is appended, so that rows which it
-// left unchanged keep their place.
+// Data only grows while a batch passes through transforms: they append what they write, so that unchanged rows keep
+// their position.
 type Batch struct {
 	Registry *Registry
-	// Topics: Row.Topic is an index here. In sources 0 is the feed's topic.
+	// Topics is indexed by Row.Topic. In sources 0 is the feed's topic.
 	Topics []string
 	Rows   []wit.Row
 	Data   []byte
-	// Held are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into
+	// Retained are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into
 	// another batch copies these too.
-	Held []*Schema
+	Retained []*Schema
 }
 
-// Origins are the records that the rows of a batch came of, as they were read, before transforms: what a sink
+// RecordIDs are the records that the rows of a batch came of, as they were read, before transforms: what a sink
 // identifies them by.
-type Origins struct {
-	// Topics: the topic of an ID is an index here.
+type RecordIDs struct {
+	// Topics is indexed by the IDs' topic.
 	Topics []string
 	IDs    []wit.RecordID
 }
 
-// Hold keeps a schema that a row of this batch names registered for as long as the batch is there.
-func (b *Batch) Hold(s *Schema) {
+// Retain keeps a row's schema registered as long as the batch exists.
+func (b *Batch) Retain(schema *Schema) {
 	const back = 8
-	for i := len(b.Held) - 1; i >= 0 && i >= len(b.Held)-back; i-- {
-		if b.Held[i] == s {
+	for i := len(b.Retained) - 1; i >= 0 && i >= len(b.Retained)-back; i-- {
+		if b.Retained[i] == schema {
 			return
 		}
 	}
-	b.Held = append(b.Held, s)
+	b.Retained = append(b.Retained, schema)
 }
 
-// Bytes returns the bytes of a datum of this batch.
+// Bytes returns the bytes of a value.
 func (b *Batch) Bytes(d wit.ValueSlice) []byte {
 	return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size]
 }
 
-// Part is a batch of some rows of this one, by their positions, with no more than their bytes.
-func (b *Batch) Part(rows []uint32) *Batch {
-	part := &Batch{Registry: b.Registry, Topics: b.Topics, Held: b.Held, Rows: make([]wit.Row, len(rows))}
+// Subset returns a batch of some rows, by their positions, which may share the data.
+func (b *Batch) Subset(rows []uint32) *Batch {
+	part := &Batch{Registry: b.Registry, Topics: b.Topics, Retained: b.Retained, Rows: make([]wit.Row, len(rows))}
 	size := 0
 	for n, row := range rows {
 		part.Rows[n] = b.Rows[row]
-		size += b.Size(int(row))
+		size += b.RowBytes(int(row))
 	}
 	if len(rows) == len(b.Rows) || size >= len(b.Data) {
 		part.Data = b.Data
@@ -62,27 +62,27 @@ func (b *Batch) Part(rows []uint32) *Batch {
 	return part
 }
 
-// Size is how many bytes a row has, by its position.
-func (b *Batch) Size(row int) (size int) {
-	for _, d := range b.places(row) {
+// RowBytes returns the size of a row.
+func (b *Batch) RowBytes(row int) (size int) {
+	for _, d := range b.valueSlices(row) {
 		size += int(d.Size)
 	}
 	return size
 }
 
-// Copy is a batch of one row of this one, by its position, that shares no memory with it.
-func (b *Batch) Copy(row int) *Batch {
-	one := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Held: slices.Clone(b.Held),
+// CopyRow returns a batch of one row that shares no memory.
+func (b *Batch) CopyRow(row int) *Batch {
+	one := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Retained: slices.Clone(b.Retained),
 		Rows: []wit.Row{b.Rows[row]}}
-	one.copyFrom(b, b.Size(row))
+	one.copyFrom(b, b.RowBytes(row))
 	return one
 }
 
-// copyFrom gives the batch data of its own, of so many bytes: those of its rows, which point into another one's.
+// copyFrom copies the rows' bytes, size in all, from another batch.
 func (b *Batch) copyFrom(other *Batch, size int) {
 	b.Data = make([]byte, 0, size)
 	for n := range b.Rows {
-		for _, d := range b.places(n) {
+		for _, d := range b.valueSlices(n) {
 			start := len(b.Data)
 			if d.Size > 0 {
 				b.Data = append(b.Data, other.Bytes(*d)...)
@@ -92,14 +92,13 @@ func (b *Batch) copyFrom(other *Batch, size int) {
 	}
 }
 
-// places are those of a row in the batch's bytes.
-func (b *Batch) places(row int) [3]*wit.ValueSlice {
+func (b *Batch) valueSlices(row int) [3]*wit.ValueSlice {
 	r := &b.Rows[row]
 	return [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers}
 }
 
-// Topic returns the index of a topic, adding it when it is new.
-func (b *Batch) Topic(name string) uint32 {
+// TopicIndex returns the index of a topic and adds it if it is new.
+func (b *Batch) TopicIndex(name string) uint32 {
 	for i, t := range b.Topics {
 		if t == name {
 			return uint32(i)
@@ -109,8 +108,8 @@ func (b *Batch) Topic(name string) uint32 {
 	return uint32(len(b.Topics) - 1)
 }
 
-// Reset empties the batch and keeps its memory.
+// Reset empties the batch for reuse.
 func (b *Batch) Reset() {
-	clear(b.Held)
-	b.Topics, b.Rows, b.Data, b.Held = b.Topics[:0], b.Rows[:0], b.Data[:0], b.Held[:0]
+	clear(b.Retained)
+	b.Topics, b.Rows, b.Data, b.Retained = b.Topics[:0], b.Rows[:0], b.Data[:0], b.Retained[:0]
 }

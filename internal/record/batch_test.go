@@ -30,7 +30,7 @@ func TestPartOfABatch(t *testing.T) {
 		all[i] = uint32(i)
 	}
 	for _, rows := range [][]uint32{nil, {3}, {19, 0, 7}, all} {
-		part := b.Part(rows)
+		part := b.Subset(rows)
 		size := 0
 		for n, row := range rows {
 			of, got := b.Rows[row], part.Rows[n]
@@ -49,11 +49,11 @@ func TestPartOfABatch(t *testing.T) {
 			t.Errorf("%v: %d bytes, expected %d", rows, len(part.Data), size)
 		}
 	}
-	one := b.Copy(7)
+	one := b.CopyRow(7)
 	want := string(b.Bytes(b.Rows[7].Key)) + string(b.Bytes(b.Rows[7].Value)) + string(b.Bytes(b.Rows[7].Headers))
 	clear(b.Data)
 	clear(b.Topics)
-	if string(one.Data) != want || b.Size(7) != len(want) || one.Topics[1] != "b" || len(one.Rows) != 1 {
+	if string(one.Data) != want || b.RowBytes(7) != len(want) || one.Topics[1] != "b" || len(one.Rows) != 1 {
 		t.Errorf("expected a row of its own with %x, found %+v", want, one)
 	}
 	if d := cmp.Diff(whole.Rows, b.Rows); d != "" {

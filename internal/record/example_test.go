@@ -24,11 +24,11 @@ func Example() {
 	again, _ := registry.Intern(product)
 
 	batch := record.Batch{Registry: registry}
-	batch.Hold(schema) // what rows name stays registered as long as the batch is there
+	batch.Retain(schema) // what rows name stays registered as long as the batch is there
 	for _, name := range []string{"Chai", "Chang"} {
 		start := uint32(len(batch.Data))
 		batch.Data = connectdata.AppendString(batch.Data, name) // a structure is its members, one after another
-		batch.Rows = append(batch.Rows, wit.Row{Topic: batch.Topic("Products"),
+		batch.Rows = append(batch.Rows, wit.Row{Topic: batch.TopicIndex("Products"),
 			Value: wit.ValueSlice{Encoding: wit.WithSchema,
 				Schema: schema.ID, Start: start, Size: uint32(len(batch.Data)) - start}})
 	}

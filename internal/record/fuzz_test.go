@@ -15,7 +15,7 @@ func FuzzRegistry(f *testing.F) {
 	}
 	shared := NewRegistry()
 	f.Fuzz(func(t *testing.T, seed uint64, owner uint8) {
-		reg := shared.For(string('a' + rune(owner%4)))
+		reg := shared.ForConnector(string('a' + rune(owner%4)))
 		r := connectdatatest.New(seed)
 		for _, nodes := range [][]wit.SchemaNode{r.Schema(), r.Nodes()} {
 			s, err := reg.Intern(nodes)
@@ -23,7 +23,7 @@ func FuzzRegistry(f *testing.F) {
 				continue
 			}
 			b := Batch{Registry: reg}
-			b.Hold(s)
+			b.Retain(s)
 			again, err := reg.Intern(nodes)
 			if err != nil || again != s || reg.Get(s.ID) != s || s.Size <= 0 {
 				t.Fatalf("seed %d: %v and %v, %v", seed, s, again, err)
@@ -33,7 +33,7 @@ func FuzzRegistry(f *testing.F) {
 		reg.mu.RLock()
 		defer reg.mu.RUnlock()
 		if reg.owner.bytes > maxRegistryBytes || reg.owner.bytes < 0 {
-			t.Fatalf("%d bytes of %d schemas", reg.owner.bytes, len(reg.owner.live))
+			t.Fatalf("%d bytes of %d schemas", reg.owner.bytes, len(reg.owner.entries))
 		}
 	})
 }

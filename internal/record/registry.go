@@ -1,5 +1,5 @@
-// Package record holds what moves through the host: schemas under the host's numbers, and batches of rows with one
-// arena of bytes. It does not know where rows come from or go to.
+// Package record has the data that moves through a worker: schemas with process-wide numbers, and batches of rows with
+// their bytes in one buffer.
 package record
 
 import (
@@ -16,89 +16,84 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// maxRegistryBytes is how many bytes the schemas of one connector may have together that are in use at the same time,
-// as
-// [connectdata.CheckSchema] counts them. Every page of a source and every record of a sink can bring new ones.
+// maxRegistryBytes bounds the schemas of one connector that are in use, as [connectdata.CheckSchema] counts them: each
+// page of a source and each record of a sink can bring new ones.
 const maxRegistryBytes = 64 << 20
 
-// Registry numbers schemas: equal structures have one number, below [wit.GuestSchemas], for as long as somebody names
-// them: an instance of a plugin that has declared them or was given them, a batch with rows of them ([Batch.Hold]), a
-// converter that has compiled them. What nobody names is forgotten, and its number is not used again. A registry is
-// safe for use by several goroutines. Id 0 is never given out: it stands for "no schema" in a datum without one.
+// Registry numbers schemas: equal schemas have one number, below [wit.GuestSchemas], as long as something references
+// them: an instance of a plugin that knows them, a batch with rows of them ([Batch.Retain]), a converter that has
+// compiled them. Other schemas are forgotten, and their numbers are not used again. Number 0 means no schema. A
+// registry is safe for concurrent use.
 type Registry struct {
 	*store
 	owner *account
 }
 
-// store is what all registries of a process share.
+// store is shared by all registries of a process.
 type store struct {
 	mu     guard.RWMutex
 	last   uint32
 	byID   map[uint32]weak.Pointer[Schema]
-	byText map[[sha256.Size]byte]named
+	byText map[[sha256.Size]byte]registration
 	owners map[string]*account
 }
 
-type named struct {
+type registration struct {
 	id     uint32
 	schema weak.Pointer[Schema]
 }
 
-// account is what one connector has registered.
+// account has the schemas that one connector has registered.
 type account struct {
-	// kept are held for good: those of the registry that belongs to nobody.
-	keeps bool
-	kept  []*Schema
-	bytes int
-	live  map[uint32]entry
-	// looked is when it was last full and the collector was asked.
-	looked time.Time
+	permanent bool // retained keeps all schemas for ever: no connector owns them
+	retained  []*Schema
+	bytes     int
+	entries   map[uint32]entry
+	lastGC    time.Time // the last garbage collection because it was full
 }
 
-// entry is what has to go when a schema does.
+// entry is what to delete together with a schema.
 type entry struct {
-	text  [sha256.Size]byte
-	size  int
-	named weak.Pointer[Schema]
+	text   [sha256.Size]byte
+	size   int
+	schema weak.Pointer[Schema]
 }
 
-// Schema is a registered schema: immutable, comparable by pointer.
+// Schema is a registered schema. It is not modified and can be compared by its pointer.
 type Schema struct {
 	ID    uint32
 	Nodes []wit.SchemaNode
-	// Size is what [connectdata.CheckSchema] counts.
-	Size int
+	Size  int // as [connectdata.CheckSchema] counts
 }
 
-// Root is node 0.
+// Root returns node 0.
 func (s *Schema) Root() *wit.SchemaNode { return &s.Nodes[0] }
 
-// Wit is the schema as it crosses the boundary.
+// Wit returns the schema for a plugin.
 func (s *Schema) Wit() wit.Schema { return wit.Schema{ID: s.ID, Nodes: s.Nodes} }
 
-// NewRegistry returns an empty registry. What is registered through itself, and not through one made by [Registry.For],
-// it never forgets.
+// NewRegistry returns an empty registry. It never forgets schemas that are registered through itself instead of a
+// registry of [Registry.ForConnector].
 func NewRegistry() *Registry {
-	return &Registry{&store{byID: map[uint32]weak.Pointer[Schema]{}, byText: map[[sha256.Size]byte]named{},
+	return &Registry{&store{byID: map[uint32]weak.Pointer[Schema]{}, byText: map[[sha256.Size]byte]registration{},
 		owners: map[string]*account{}},
-		&account{keeps: true, live: map[uint32]entry{}}}
+		&account{permanent: true, entries: map[uint32]entry{}}}
 }
 
-// For is the registry with the same schemas and numbers in which what is new counts for a connector, up to
-// [maxRegistryBytes].
-func (r *Registry) For(connector string) *Registry {
+// ForConnector returns a registry with the same schemas, in which new ones count for a connector.
+func (r *Registry) ForConnector(connector string) *Registry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.owners[connector]
 	if a == nil {
-		a = &account{live: map[uint32]entry{}}
+		a = &account{entries: map[uint32]entry{}}
 		r.owners[connector] = a
 	}
 	return &Registry{r.store, a}
 }
 
-// Intern returns the registered schema with these nodes, registering it if it is new. It refuses what
-// [connectdata.CheckSchema] does, and what is too much for the connector.
+// Intern returns the registered schema with these nodes, and registers it if it is new. It returns an error if
+// [connectdata.CheckSchema] does, or the connector has too many.
 func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	size, err := connectdata.CheckSchema(nodes)
 	if err != nil {
@@ -106,83 +101,83 @@ func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	}
 	text := sha256.Sum256(fingerprint(nodes))
 	r.mu.RLock()
-	s := r.byText[text].schema.Value()
+	schema := r.byText[text].schema.Value()
 	r.mu.RUnlock()
-	if s != nil && !r.owner.keeps {
-		return s, nil
+	if schema != nil && !r.owner.permanent {
+		return schema, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.byText[text].schema.Value(); s != nil {
-		r.keep(s)
-		return s, nil
+	if schema := r.byText[text].schema.Value(); schema != nil {
+		r.retainForever(schema)
+		return schema, nil
 	}
-	if err := r.room(size); err != nil {
+	if err := r.ensureCapacity(size); err != nil {
 		return nil, err
 	}
 	if r.last == wit.GuestSchemas-1 {
 		return nil, errors.New("schema: all numbers are used up: restart the worker")
 	}
 	r.last++
-	s = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}
-	p := weak.Make(s)
-	r.byID[s.ID], r.byText[text] = p, named{s.ID, p}
-	r.owner.live[s.ID] = entry{text, size, p}
+	schema = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}
+	p := weak.Make(schema)
+	r.byID[schema.ID], r.byText[text] = p, registration{schema.ID, p}
+	r.owner.entries[schema.ID] = entry{text, size, p}
 	r.owner.bytes += size
-	r.keep(s)
+	r.retainForever(schema)
 	store, owner := r.store, r.owner
-	runtime.AddCleanup(s, func(id uint32) {
+	runtime.AddCleanup(schema, func(id uint32) {
 		store.mu.Lock()
 		defer store.mu.Unlock()
-		store.forget(owner, id)
-	}, s.ID)
-	return s, nil
+		store.remove(owner, id)
+	}, schema.ID)
+	return schema, nil
 }
 
-func (r *Registry) keep(s *Schema) {
-	if r.owner.keeps {
-		r.owner.kept = append(r.owner.kept, s)
+func (r *Registry) retainForever(s *Schema) {
+	if r.owner.permanent {
+		r.owner.retained = append(r.owner.retained, s)
 	}
 }
 
-// room sees to room for a schema of that size; r.mu is held. What nobody names is known for certain only after the
-// collector has run, so it is asked where there is too much, at most once a second.
-func (r *Registry) room(size int) error {
-	a := r.owner
-	if a.keeps || a.bytes+size <= maxRegistryBytes {
+// ensureCapacity returns an error if the connector has no room for a schema; r.mu is locked. Only a garbage collection
+// shows which schemas are unused, so it runs one when the registry is full, once a second at most.
+func (r *Registry) ensureCapacity(size int) error {
+	account := r.owner
+	if account.permanent || account.bytes+size <= maxRegistryBytes {
 		return nil
 	}
-	if now := time.Now(); now.Sub(a.looked) >= time.Second {
+	if now := time.Now(); now.Sub(account.lastGC) >= time.Second {
 		runtime.GC()
-		for id, e := range a.live {
-			if e.named.Value() == nil {
-				r.forget(a, id)
+		for id, e := range account.entries {
+			if e.schema.Value() == nil {
+				r.remove(account, id)
 			}
 		}
-		a.looked = time.Now()
+		account.lastGC = time.Now()
 	}
-	if a.bytes+size > maxRegistryBytes {
+	if account.bytes+size > maxRegistryBytes {
 		return fmt.Errorf("schema: expected at most %d bytes of schemas of one connector that are in use, found %d",
-			maxRegistryBytes, a.bytes+size)
+			maxRegistryBytes, account.bytes+size)
 	}
 	return nil
 }
 
-// forget takes a schema out that nobody names; s.mu is held.
-func (s *store) forget(a *account, id uint32) {
-	e, ok := a.live[id]
+// remove deletes an unused schema; s.mu is locked.
+func (s *store) remove(account *account, id uint32) {
+	e, ok := account.entries[id]
 	if !ok {
 		return
 	}
-	delete(a.live, id)
+	delete(account.entries, id)
 	delete(s.byID, id)
 	if s.byText[e.text].id == id {
 		delete(s.byText, e.text)
 	}
-	a.bytes -= e.size
+	account.bytes -= e.size
 }
 
-// Get returns the schema with this id, or nil.
+// Get returns a schema by its number, or nil.
 func (r *Registry) Get(id uint32) *Schema {
 	r.mu.RLock()
 	p := r.byID[id]
@@ -190,7 +185,7 @@ func (r *Registry) Get(id uint32) *Schema {
 	return p.Value()
 }
 
-// fingerprint is equal for equal node lists only: every field is written with its length or in full.
+// fingerprint is equal for equal node lists only: every field has its length, or is complete.
 func fingerprint(nodes []wit.SchemaNode) []byte {
 	b := make([]byte, 0, 64*len(nodes))
 	num := func(n uint64) {
@@ -211,13 +206,13 @@ func fingerprint(nodes []wit.SchemaNode) []byte {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		b = append(b, byte(n.Kind), flag(n.Optional))
+		b = append(b, byte(n.Kind), boolByte(n.Optional))
 		option(n.Name)
 		option(n.Doc)
-		if b = append(b, flag(n.Version != nil)); n.Version != nil {
+		if b = append(b, boolByte(n.Version != nil)); n.Version != nil {
 			num(uint64(uint32(*n.Version)))
 		}
-		if b = append(b, flag(n.DefaultValue != nil)); n.DefaultValue != nil {
+		if b = append(b, boolByte(n.DefaultValue != nil)); n.DefaultValue != nil {
 			text(string(*n.DefaultValue))
 		}
 		num(uint64(len(n.Parameters)))
@@ -236,7 +231,7 @@ func fingerprint(nodes []wit.SchemaNode) []byte {
 	return b
 }
 
-func flag(b bool) byte {
+func boolByte(b bool) byte {
 	if b {
 		return 1
 	}

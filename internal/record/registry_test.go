@@ -100,34 +100,34 @@ func TestUnusedSchemasAreForgotten(t *testing.T) {
 		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +
 			strings.Repeat("d", 3<<20))}})
 	}
-	ours, theirs := r.For("ours"), r.For("theirs")
+	ours, theirs := r.ForConnector("ours"), r.ForConnector("theirs")
 	held, _ := page(ours, -1)
 	for i := range 60 { // 180 MB
 		if _, err := page(ours, i); err != nil {
 			// full, and asked for within the last second: what is garbage by then is known after the next look
-			ours.owner.looked = ours.owner.looked.Add(-2e9)
+			ours.owner.lastGC = ours.owner.lastGC.Add(-2e9)
 			if _, err = page(ours, i); err != nil {
 				t.Fatal(i, err)
 			}
 		}
 	}
 	runtime.GC()
-	if r.Get(held.ID) != held || len(ours.owner.live) > 30 || ours.owner.bytes > maxRegistryBytes {
-		t.Errorf("%d schemas of %d bytes are there", len(ours.owner.live), ours.owner.bytes)
+	if r.Get(held.ID) != held || len(ours.owner.entries) > 30 || ours.owner.bytes > maxRegistryBytes {
+		t.Errorf("%d schemas of %d bytes are there", len(ours.owner.entries), ours.owner.bytes)
 	}
 	b := Batch{Registry: theirs}
 	var err error
 	for i := 0; err == nil && i < 100; i++ {
 		var s *Schema
 		if s, err = page(theirs, 1000+i); err == nil {
-			b.Hold(s)
+			b.Retain(s)
 		}
 	}
 	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") ||
-		len(b.Held) < 20 {
-		t.Errorf("%d were held, %v", len(b.Held), err)
+		len(b.Retained) < 20 {
+		t.Errorf("%d were held, %v", len(b.Retained), err)
 	}
-	for _, s := range b.Held {
+	for _, s := range b.Retained {
 		if r.Get(s.ID) != s {
 			t.Fatal("a schema that a batch holds was forgotten")
 		}

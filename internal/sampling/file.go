@@ -42,7 +42,7 @@ func (s *Sampler) TestFile(ctx context.Context, connector, id string, c chaintes
 		}
 		batch, outcome, err := runChain(ctx, chain, r)
 		if err == nil {
-			err = file.Add(ctx, r.batch.Copy(0), batch, &outcome)
+			err = file.Add(ctx, r.batch.CopyRow(0), batch, &outcome)
 		}
 		if err != nil {
 			return nil, reject(http.StatusConflict, "row %d: %v", i+1, err)

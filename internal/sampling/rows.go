@@ -49,7 +49,7 @@ func (s *Sampler) observe(connector string, task int, feed string, b *record.Bat
 
 // copyRow copies a row of a batch for a sample. s.mu must be held.
 func (s *Sampler) copyRow(sample *sample, b *record.Batch, i int) (r row) {
-	size := b.Size(i)
+	size := b.RowBytes(i)
 	if sample.bytes+size > maxRowBytes {
 		r.Input = rest.SampledRecord{Topic: line(s.redact(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
 			Cut: true}
@@ -58,7 +58,7 @@ func (s *Sampler) copyRow(sample *sample, b *record.Batch, i int) (r row) {
 		return r
 	}
 	sample.bytes += size
-	r.batch = b.Copy(i)
+	r.batch = b.CopyRow(i)
 	r.batch.Registry = s.registry
 	return r
 }

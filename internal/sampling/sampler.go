@@ -51,7 +51,7 @@ type sample struct {
 
 // New returns a sampler. redact removes secrets from a text.
 func New(registry *record.Registry, strike func(string) string) *Sampler {
-	return &Sampler{registry: registry.For("samples"), redact: strike, observers: map[string]*task.Observer{}}
+	return &Sampler{registry: registry.ForConnector("samples"), redact: strike, observers: map[string]*task.Observer{}}
 }
 
 // Observer returns the observer that the tasks of a connector call with their rows.

@@ -64,7 +64,7 @@ func (all chainPrefixes) close() {
 
 // runChain runs a chain on a row. It returns the batch and the outcome for the row.
 func runChain(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o chaintest.Outcome, err error) {
-	b = r.batch.Copy(0)
+	b = r.batch.CopyRow(0)
 	all, err := c.Run(ctx, b)
 	if err == nil {
 		o = all[0]
@@ -79,7 +79,7 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 	if r.batch == nil {
 		return shown, nil
 	}
-	shown.Input = w.record(r.batch.Copy(0), &r.batch.Rows[0])
+	shown.Input = w.record(r.batch.CopyRow(0), &r.batch.Rows[0])
 	before, rows := r.batch, r.batch.Rows
 	for _, prefix := range chain {
 		step := rest.SampledStep{Outcome: "changed", Records: []rest.SampledRecord{}}

@@ -51,7 +51,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 	})
 	f := newFollower(t, service, tracked("/s", "X")...)
 	schemas := record.NewRegistry()
-	converter, err := convert.New("JsonConverter", nil, convert.Use{Schemas: schemas})
+	converter, err := convert.New("JsonConverter", nil, convert.Options{Schemas: schemas})
 	noError(t, err)
 	var written []string
 	f.wrote = func(row wit.Row, data []byte) {

@@ -56,7 +56,7 @@ type decoder struct {
 func (r *decoder) From() *record.Schema { return r.schema }
 
 // New creates the converter of [Settings].
-func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	r, err := registered.New(v, u, registry.Avro)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 	null, _, ok := connectdata.IsNull(enc.schema.Root(), input)
 	switch {
 	case !ok:
-		return nil, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
+		return nil, fault.Malformed(0, "expected the branch 00 or 02 of an optional value")
 	case null:
 		return nil, nil
 	}
@@ -123,27 +123,27 @@ func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, ds
 	if e.raw {
 		content, size := connectdata.LengthPrefixed(input)
 		if size != len(input) || size <= 0 {
-			return nil, fault.Broken(0, "expected bytes and nothing after them")
+			return nil, fault.Malformed(0, "expected bytes and nothing after them")
 		}
 		input = content
 	}
 	if e.raw || e.step != nil && e.step.identity {
-		if err := budget.Room(dst, len(input)); err != nil {
+		if err := budget.CheckRoom(dst, len(input)); err != nil {
 			return nil, err
 		}
 		return append(dst, input...), nil
 	}
-	w := rewrite{ctx: ctx, input: input, maxOutput: budget.Most}
+	w := rewrite{ctx: ctx, input: input, maxOutput: budget.MaxLen}
 	out := e.write(&w, dst)
 	failed := w.err
 	if failed == nil && w.pos != len(input) {
-		failed = fault.Broken(w.pos, "bytes left over")
+		failed = fault.Malformed(w.pos, "bytes left over")
 	}
 	if failed == nil {
-		failed = budget.Room(out, 0)
+		failed = budget.CheckRoom(out, 0)
 	}
 	if failed != nil {
-		return nil, fault.EndedBy(ctx, failed)
+		return nil, fault.ContextError(ctx, failed)
 	}
 	return out, nil
 }
@@ -165,7 +165,7 @@ func (c *Converter) encoderOfSchemaless() *encoder {
 func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
 	enc := c.encoders.Get(id)
 	if enc == nil {
-		s, err := conversion.SchemaOf(c.Use.Schemas, "AvroConverter", id)
+		s, err := conversion.FindSchema(c.Use.Schemas, "AvroConverter", id)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +173,7 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		text, name, steps, err := write(&k, s.Nodes, c.options)
 		if err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		root := s.Root()
 		enc = &encoder{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
@@ -204,12 +204,12 @@ func checkSameEncoding(own string, texts []registry.NamedSchema, what string) er
 	}
 	theirs, err := parse(texts)
 	if err != nil {
-		return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
+		return &fault.Fatal{Err: fmt.Errorf("%s: %w", what, err)}
 	}
 	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
-		return &fault.Stop{Err: fmt.Errorf(
+		return &fault.Fatal{Err: fmt.Errorf(
 			"%s differs from the record's schema, and records are not converted to another one: expected %s, found %s",
-			what, fault.CutTo(string(a), fault.MaxErrorBytes), fault.CutTo(string(b), fault.MaxErrorBytes))}
+			what, fault.TruncateTo(string(a), fault.MaxErrorBytes), fault.TruncateTo(string(b), fault.MaxErrorBytes))}
 	}
 	return nil
 }
@@ -237,7 +237,7 @@ func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 	value := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if !r.anything {
 		value.Encoding, value.Schema = wit.WithSchema, r.schema.ID
-		b.Hold(r.schema)
+		b.Retain(r.schema)
 	}
 	switch {
 	case r.raw:
@@ -257,7 +257,7 @@ func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 			w.failHere(fmt.Sprintf("%d bytes after the value", len(input)-w.pos))
 		}
 		if w.err != nil {
-			return value, fault.EndedBy(ctx, w.err)
+			return value, fault.ContextError(ctx, w.err)
 		}
 	}
 	if r.anything && b.Data[start] == connectdata.TagNull {
@@ -317,23 +317,23 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
-		conversion.Flag("enhanced.avro.schema.support", wit.Medium, "false",
+		conversion.BoolSetting("enhanced.avro.schema.support", wit.Medium, "false",
 			"Keep enums distinct from strings, and records of different namespaces distinct from each other."),
-		conversion.Flag("connect.meta.data", wit.Low, "true",
+		conversion.BoolSetting("connect.meta.data", wit.Low, "true",
 			"Add Kafka Connect's schema attributes (connect.name, connect.version, …) to Avro schemas."),
-		conversion.Flag("scrub.invalid.names", wit.Low, "false",
+		conversion.BoolSetting("scrub.invalid.names", wit.Low, "false",
 			"Replace characters that Avro does not allow in names."),
-		conversion.Flag("allow.optional.map.keys", wit.Low, "false",
+		conversion.BoolSetting("allow.optional.map.keys", wit.Low, "false",
 			"Write maps whose keys are optional as maps, too."),
-		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
-		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
+		conversion.BoolSetting("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
+		conversion.BoolSetting("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
-		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
+		conversion.BoolSetting("latest.compatibility.strict", wit.Low, "true",
 			"Has no effect here: with use.latest.version the newest schema must encode values like the record's "+
 				"schema. Confluent's serializer does not check that if this is false."),
 	)
 	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
-		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+		t.DeclareUnsupported(conversion.BoolSetting(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t
 }

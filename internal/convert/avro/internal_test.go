@@ -25,8 +25,8 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 	t.Cleanup(fake.Close)
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c, err := New(Settings().Values([]wit.Setting{{Name: "schema.registry.url", Value: fake.URL()},
-		{Name: "schemas.cache.config", Value: strconv.Itoa(kept)}}), conversion.Use{Schemas: b.Registry,
-		Registry: func(s registry.Settings) (*registry.Client, error) {
+		{Name: "schemas.cache.config", Value: strconv.Itoa(kept)}}), conversion.Options{Schemas: b.Registry,
+		OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
 			return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 		}})
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 		_, err = c.Decode(t.Context(), "orders", out, b)
 		require.NoError(t, err)
 		made := c.(*Converter)
-		programs, read = max(programs, len(made.encoders.Of)), max(read, len(made.DecoderCache.Cache.Of))
+		programs, read = max(programs, len(made.encoders.Entries)), max(read, len(made.DecoderCache.Cache.Entries))
 	}
 	if programs != kept || read != kept {
 		t.Errorf("expected %d schemas at most in each direction, found %d and %d", kept, programs, read)

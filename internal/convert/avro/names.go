@@ -66,7 +66,7 @@ func namespaceOf(full string) string {
 
 func (w *schemaWriter) definitionStart(kind, full, space string) {
 	w.Raw(`{"type":"`, kind, `"`)
-	w.Text(`,"name":`, conversion.LastPart(full))
+	w.Text(`,"name":`, conversion.SimpleName(full))
 	if own := namespaceOf(full); own != space {
 		w.Text(`,"namespace":`, own)
 	}
@@ -75,7 +75,7 @@ func (w *schemaWriter) definitionStart(kind, full, space string) {
 // replaceWithName replaces a repeated definition, which begins at start, with the name of the type.
 func (w *schemaWriter) replaceWithName(start int, full, space string) {
 	if namespaceOf(full) == space {
-		full = conversion.LastPart(full)
+		full = conversion.SimpleName(full)
 	}
 	w.Out = w.Out[:start]
 	w.Quote(full)
@@ -100,7 +100,7 @@ func checkName(name string) error {
 		if i == 0 {
 			what = "Illegal initial character: "
 		}
-		return fault.New(schemaParseException, what+fault.Cut(name)+scrubAdvice)
+		return fault.New(schemaParseException, what+fault.Truncate(name)+scrubAdvice)
 	}
 	return nil
 }

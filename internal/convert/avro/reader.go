@@ -270,7 +270,7 @@ func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 		if r.o.enhanced {
 			return fullName(n)
 		}
-		return conversion.LastPart(n.Name)
+		return conversion.SimpleName(n.Name)
 	}
 	return n.Type
 }
@@ -329,7 +329,7 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 	case "null":
 		return step{}, fault.Data("Standalone null schemas are not supported by this converter")
 	}
-	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Cut(n.Type))
+	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Truncate(n.Type))
 }
 
 // timesUnknownToConnect are logical types of long without a Connect type. AvroData drops them; here they become names,
@@ -378,10 +378,10 @@ func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error)
 	r.named[fullName(n)] = n
 	result := step{op: enumStep}
 	if r.o.Meta && n.Doc != "" {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.LastPart(n.Name), Value: n.Doc})
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.SimpleName(n.Name), Value: n.Doc})
 	}
 	if r.o.Meta && n.HasEnumDefault {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDefault + conversion.LastPart(n.Name),
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDefault + conversion.SimpleName(n.Name),
 			Value: n.EnumDefault})
 	}
 	w.Parameters = append(w.Parameters, wit.Setting{Name: enumName, Value: fullName(n)})
@@ -479,7 +479,7 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place p
 	if given := property(n, "connect.version"); given != nil {
 		v, ok := asNumber(given, 32)
 		if !ok {
-			return fault.Data("Invalid Connect version found: %s", fault.Cut(fmt.Sprint(given)))
+			return fault.Data("Invalid Connect version found: %s", fault.Truncate(fmt.Sprint(given)))
 		}
 		version = wit.Ptr(int32(v))
 	}
@@ -493,13 +493,13 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place p
 	if given := property(n, "connect.parameters"); r.o.Meta && given != nil {
 		parameters, ok := given.(map[string]any)
 		if !ok {
-			return fault.Data("Expected JSON object for schema parameters but found: %s", fault.Cut(fmt.Sprint(given)))
+			return fault.Data("Expected JSON object for schema parameters but found: %s", fault.Truncate(fmt.Sprint(given)))
 		}
 		for _, name := range slices.Sorted(maps.Keys(parameters)) {
 			value, ok := parameters[name].(string)
 			if !ok {
 				return fault.Data("Expected schema parameter values to be strings but found: %s",
-					fault.Cut(fmt.Sprint(parameters[name])))
+					fault.Truncate(fmt.Sprint(parameters[name])))
 			}
 			setParameter(w, name, value)
 		}
@@ -518,13 +518,13 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place p
 // logicalKind rejects the name of a logical type on another type: Kafka Connect would reject each value but null, and
 // Avro the schema.
 func logicalKind(w *wit.SchemaNode) error {
-	kind, logical := conversion.KindOfName(w)
+	kind, logical := conversion.LogicalKind(w)
 	switch {
 	case !logical:
 		return nil
 	case kind != w.Kind:
 		return fault.Data("Invalid type for %s, underlying representation should be %s but was %s",
-			conversion.LastPart(conversion.NameOf(w)), strings.ToLower(conversion.TypeName(kind)),
+			conversion.SimpleName(conversion.NameOf(w)), strings.ToLower(conversion.TypeName(kind)),
 			strings.ToLower(conversion.TypeName(w.Kind)))
 	case kind == wit.Bytes:
 		_, err := conversion.ScaleOf(w)
@@ -549,7 +549,7 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	case given != nil:
 		text, ok := given.(string)
 		if !ok {
-			return fault.Data("Invalid schema name: %s", fault.Cut(fmt.Sprint(given)))
+			return fault.Data("Invalid schema name: %s", fault.Truncate(fmt.Sprint(given)))
 		}
 		name = text
 	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" &&
@@ -563,7 +563,7 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	}
 	if w.Name != nil && *w.Name != name {
 		return fault.Data("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source "+
-			"schema (%s)", *w.Name, fault.Cut(name))
+			"schema (%s)", *w.Name, fault.Truncate(name))
 	}
 	w.Name = wit.Ptr(name)
 	return nil

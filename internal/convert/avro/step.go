@@ -104,8 +104,8 @@ func (w *rewrite) checkItem(from int, dst []byte) {
 			w.failHere("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
 		}
 	}
-	if w.items++; w.items%conversion.WatchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
-		w.err = fault.Ended
+	if w.items++; w.items%conversion.ContextCheckItems == 0 && w.err == nil && w.ctx.Err() != nil {
+		w.err = fault.Canceled
 	}
 	if len(dst) > w.maxOutput {
 		w.fail("the Avro value becomes more than " + strconv.Itoa(conversion.MaxDecodedBytes) + " bytes")
@@ -167,7 +167,7 @@ func (w *rewrite) decimal(b []byte) []byte {
 		w.failHere("a decimal without bytes")
 	}
 	if b = values.Shortest(b); len(b) > connectdata.MaxDecimalBytes && w.err == nil {
-		w.err = fault.ManyDigits()
+		w.err = fault.DecimalTooLong()
 	}
 	return b
 }
@@ -246,7 +246,7 @@ func (s *step) record(w *rewrite, dst []byte) []byte {
 // member converts a member, whose name precedes its errors.
 func (s *step) member(w *rewrite, dst []byte, m int) []byte {
 	if dst = s.members[m].run(w, dst); w.err != nil {
-		w.err = w.err.In(s.names[m])
+		w.err = w.err.InField(s.names[m])
 	}
 	return dst
 }

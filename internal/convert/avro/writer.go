@@ -107,7 +107,7 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	n := &w.nodes[id]
 	switch {
-	case w.Ended():
+	case w.Done():
 		return step{}
 	case n.Kind == wit.Struct && conversion.NameOf(n) == unionName:
 		return w.union(id, space)
@@ -310,7 +310,7 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 		return result
 	}
 	w.definitionStart("enum", full, space)
-	local := conversion.LastPart(conversion.NameOf(n))
+	local := conversion.SimpleName(conversion.NameOf(n))
 	if doc, ok := conversion.Parameter(n, enumDoc+local); ok {
 		w.Text(`,"doc":`, doc)
 	}
@@ -497,7 +497,7 @@ func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 
 func (w *schemaWriter) metaData(id uint32) {
 	n := &w.nodes[id]
-	w.Option(`,"connect.doc":`, n.Doc)
+	w.OptionalText(`,"connect.doc":`, n.Doc)
 	if n.Version != nil {
 		w.Raw(`,"connect.version":`)
 		w.Number(int64(*n.Version))
@@ -508,7 +508,7 @@ func (w *schemaWriter) metaData(id uint32) {
 		w.Raw(`,"connect.default":`)
 		w.defaultValue(id)
 	}
-	w.Option(`,"connect.name":`, n.Name)
+	w.OptionalText(`,"connect.name":`, n.Name)
 	switch n.Kind {
 	case wit.Int8:
 		w.Raw(`,"connect.type":"int8"`)
@@ -525,7 +525,7 @@ func (w *schemaWriter) defaultValue(id uint32) {
 		return
 	}
 	w.json(id, v)
-	w.Ended()
+	w.Done()
 }
 
 func (w *schemaWriter) json(id uint32, value any) {

@@ -1,4 +1,4 @@
-// Package charset reads and writes texts in the character sets of Java.
+// Package charset converts between UTF-8 and the character sets of Java.
 package charset
 
 import (
@@ -8,33 +8,32 @@ import (
 	"unicode/utf8"
 )
 
-// Charset is one of Java's character sets. The zero Charset is [UTF8].
+// Charset is a character set of Java. The zero value is [UTF8].
 type Charset struct {
 	latin1 bool
-	// order is that of UTF-16. mark: written with a mark in front, and read in the order of a mark, where there is one.
-	order binary.ByteOrder
-	mark  bool
+	// byteOrder is the byte order of UTF-16. mark means that a byte order mark is written, and obeyed when reading.
+	byteOrder binary.ByteOrder
+	hasBOM    bool
 }
 
 var (
-	// UTF8 is the set that needs no conversion.
-	UTF8 = Charset{}
-	// The names of Java 17, the set's own first.
+	UTF8 = Charset{} // needs no conversion
+	// The names in Java 17, the canonical one first.
 	all = []struct {
 		names string
 		set   Charset
 	}{
 		{"UTF-8 UTF8 unicode-1-1-utf-8", UTF8},
-		{"UTF-16 UTF_16 UTF16 UnicodeBig unicode", Charset{order: binary.BigEndian, mark: true}},
-		{"UTF-16BE UTF_16BE X-UTF-16BE ISO-10646-UCS-2 UnicodeBigUnmarked", Charset{order: binary.BigEndian}},
-		{"UTF-16LE UTF_16LE X-UTF-16LE UnicodeLittleUnmarked", Charset{order: binary.LittleEndian}},
+		{"UTF-16 UTF_16 UTF16 UnicodeBig unicode", Charset{byteOrder: binary.BigEndian, hasBOM: true}},
+		{"UTF-16BE UTF_16BE X-UTF-16BE ISO-10646-UCS-2 UnicodeBigUnmarked", Charset{byteOrder: binary.BigEndian}},
+		{"UTF-16LE UTF_16LE X-UTF-16LE UnicodeLittleUnmarked", Charset{byteOrder: binary.LittleEndian}},
 		{"ISO-8859-1 819 8859_1 IBM-819 IBM819 ISO8859-1 ISO8859_1 ISO_8859-1 ISO_8859-1:1987 ISO_8859_1 cp819 " +
 			"csISOLatin1 iso-ir-100 l1 latin1", Charset{latin1: true}},
 	}
 )
 
-// Of is the set of a name, in any case.
-func Of(name string) (Charset, bool) {
+// Find finds a character set by name, ignoring case.
+func Find(name string) (Charset, bool) {
 	for i := range all {
 		for known := range strings.FieldsSeq(all[i].names) {
 			if strings.EqualFold(known, name) {
@@ -45,7 +44,7 @@ func Of(name string) (Charset, bool) {
 	return Charset{}, false
 }
 
-// Aliases are the names of each set, the one that Java gives it first.
+// Aliases returns the names of each character set, the canonical one first.
 func Aliases() [][]string {
 	names := make([][]string, len(all))
 	for i := range all {
@@ -54,7 +53,7 @@ func Aliases() [][]string {
 	return names
 }
 
-// Names are the sets by the names that Java gives them, as a message lists them.
+// Names lists the canonical names for a message.
 func Names() string {
 	var names []string
 	for _, set := range Aliases() {
@@ -64,12 +63,12 @@ func Names() string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// Encode writes UTF-8 in the character set; what it cannot say becomes a question mark, as in Java.
+// Encode converts from UTF-8. Unmappable characters become question marks, as in Java.
 func (c *Charset) Encode(dst, text []byte) []byte {
 	if *c == UTF8 {
 		return append(dst, text...)
 	}
-	if c.mark && len(text) > 0 {
+	if c.hasBOM && len(text) > 0 {
 		dst = append(dst, 0xfe, 0xff)
 	}
 	for _, r := range string(text) {
@@ -81,19 +80,19 @@ func (c *Charset) Encode(dst, text []byte) []byte {
 		default:
 			for _, u := range utf16.AppendRune(nil, r) {
 				dst = append(dst, 0, 0)
-				c.order.PutUint16(dst[len(dst)-2:], u)
+				c.byteOrder.PutUint16(dst[len(dst)-2:], u)
 			}
 		}
 	}
 	return dst
 }
 
-// Decode writes as UTF-8; bytes that mean nothing become U+FFFD, as in Java.
+// Decode converts to UTF-8. Malformed bytes become U+FFFD, as in Java.
 func (c *Charset) Decode(dst, data []byte) []byte {
 	switch {
-	case c.order != nil:
-		order := c.order
-		if c.mark && len(data) >= 2 {
+	case c.byteOrder != nil:
+		order := c.byteOrder
+		if c.hasBOM && len(data) >= 2 {
 			switch binary.BigEndian.Uint16(data) {
 			case 0xfeff:
 				data = data[2:]
@@ -114,7 +113,7 @@ func (c *Charset) Decode(dst, data []byte) []byte {
 }
 
 // AppendUTF16 appends UTF-16 as Java's decoder reads it: a lone low surrogate becomes one U+FFFD, a high one together
-// with the unit after it, and so do bytes at the end that are no whole character.
+// with the next unit, and so does an incomplete character at the end.
 func AppendUTF16(dst, data []byte, order binary.ByteOrder) []byte {
 	for len(data) >= 2 {
 		r := rune(order.Uint16(data))
@@ -137,8 +136,8 @@ func AppendUTF16(dst, data []byte, order binary.ByteOrder) []byte {
 	return dst
 }
 
-// appendMalformed appends bytes of which not all are UTF-8, as Java's decoder does: one U+FFFD for as many bytes as
-// begin a character, and one for half a pair of surrogates.
+// appendMalformed appends malformed UTF-8 as Java's decoder does, with one U+FFFD for the bytes of an incomplete
+// character.
 func appendMalformed(dst, data []byte) []byte {
 	for i := 0; i < len(data); {
 		if r, size := utf8.DecodeRune(data[i:]); r != utf8.RuneError || size > 1 {

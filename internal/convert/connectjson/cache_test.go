@@ -16,10 +16,10 @@ import (
 func TestBytesOfCachedSchemas(t *testing.T) {
 	const schemas, size = 20, 4_000_000
 	b := &record.Batch{Registry: record.NewRegistry()}
-	made, err := New(Settings().Values(nil), conversion.Use{Schemas: b.Registry})
+	made, err := New(Settings().Values(nil), conversion.Options{Schemas: b.Registry})
 	require.NoError(t, err)
 	c := made.(*Converter)
-	most, maxRead := 0, 0
+	maxBytes, maxRead := 0, 0
 	for i := range 2 * schemas {
 		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas,
 			strings.Repeat("d", size))
@@ -33,9 +33,9 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 		if c.programs.Bytes > conversion.MaxCachedBytes || c.readers.Bytes > conversion.MaxCachedBytes {
 			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.Bytes, c.readers.Bytes)
 		}
-		most, maxRead = max(most, len(c.programs.Of)), max(maxRead, len(c.readers.Of))
+		maxBytes, maxRead = max(maxBytes, len(c.programs.Entries)), max(maxRead, len(c.readers.Entries))
 	}
-	if most < 2 || most >= schemas || maxRead < 2 || maxRead >= schemas {
-		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, maxRead)
+	if maxBytes < 2 || maxBytes >= schemas || maxRead < 2 || maxRead >= schemas {
+		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, maxBytes, maxRead)
 	}
 }

@@ -14,38 +14,40 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// dynamicWriter writes values without a schema. What it remembers is of the value before.
-type dynamicWriter struct {
+// schemalessWriter writes schemaless values.
+type schemalessWriter struct {
 	conversion.Budget
-	// shapes are those of the maps of a value, in the order in which they begin; met says how many were begun.
-	shapes []shape
-	met    int
-	// objects: all maps are taken for maps of texts, without a survey; errPairs says that one of them is none.
+	// shapes has the forms of the maps of a value in the order in which they begin; met counts the maps that were
+	// begun.
+	shapes    []shape
+	nextShape int
+	// objects writes all maps as JSON objects without a survey, until [errNonStringKey] reports a key that is not a
+	// string.
 	objects bool
-	// leads are the names of the object that came last, with what is written for them.
-	leads []lead
+	// recentNames caches the encoded names of the last object, because the next one mostly has the same.
+	recentNames []recentName
 }
 
-// lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
-// a key, which bit stands for.
-type lead struct {
+// recentName is a name of the last object: as JSON with quotation marks and colon, as a key in the batch, and its
+// [bitOf].
+type recentName struct {
 	text, key []byte
 	bit       uint64
 }
 
-// fewLeads is how many names of the object that came last are remembered, and how long they may be.
-const fewLeads, leadBytes = 128, 128
+// maxRecentNames bounds the cached names, leadBytes the length of each.
+const maxRecentNames, recentNameBytes = 128, 128
 
-// start begins a value whose output may be that long, after what is there.
-func (k *dynamicWriter) start(ctx context.Context, dst []byte, most int) {
-	k.Budget.Start(ctx, dst, most)
-	k.shapes, k.met, k.objects = k.shapes[:0], 0, false
+// start starts a value of at most most bytes, appended to dst.
+func (k *schemalessWriter) start(ctx context.Context, dst []byte, maxBytes int) {
+	k.Budget.Start(ctx, dst, maxBytes)
+	k.shapes, k.nextShape, k.objects = k.shapes[:0], 0, false
 }
 
-// Write writes the dynamic value at in[i:] and tells where it ends.
-func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault.Error) {
+// Write writes the value at in[i:] and returns where it ends.
+func (k *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault.Error) {
 	if i >= len(in) || depth > connectdata.MaxDepth {
-		return dst, i, fault.Broken(i, "expected a tag, nested at most 1000 deep")
+		return dst, i, fault.Malformed(i, "expected a tag, nested at most 1000 deep")
 	}
 	tag := in[i]
 	i++
@@ -61,15 +63,15 @@ func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault
 	case connectdata.TagString:
 		n, size := length(in, i)
 		if size <= 0 {
-			return dst, i, fault.Broken(i, "ends inside a text")
+			return dst, i, fault.Malformed(i, "ends inside a text")
 		}
 		i += size
-		if n > k.Most-len(dst) {
+		if n > k.MaxLen-len(dst) {
 			return dst, i, k.TooLarge()
 		}
 		out, ok := json.AppendText(dst, in[i:i+n])
 		if !ok {
-			return dst, i, fault.Broken(i, "text that is not UTF-8")
+			return dst, i, fault.Malformed(i, "text that is not UTF-8")
 		}
 		return out, i + n, nil
 	case connectdata.TagFloat32, connectdata.TagFloat64, connectdata.TagBytes:
@@ -78,15 +80,15 @@ func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault
 		return k.writeItems(dst, in, i, depth, arrayShape)
 	case connectdata.TagMap:
 		s := ObjectShape // of a map whose count is bad
-		if k.met < len(k.shapes) {
-			s = k.shapes[k.met]
+		if k.nextShape < len(k.shapes) {
+			s = k.shapes[k.nextShape]
 		}
-		k.met++
+		k.nextShape++
 		return k.writeItems(dst, in, i, depth, s)
 	case connectdata.TagDecimal:
 		n, err := connectdata.SkipSchemaless(in[i-1:])
 		if err != nil {
-			return dst, i, fault.Broken(i, err.Error())
+			return dst, i, fault.Malformed(i, err.Error())
 		}
 		scale, size := connectdata.Number(in[i:])
 		unscaled, _ := connectdata.LengthPrefixed(in[i+size:])
@@ -97,7 +99,7 @@ func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault
 	case connectdata.TagStruct:
 		return dst, i, fault.New(fault.DataException, "Mismatching schema.")
 	}
-	return dst, i, fault.Broken(i-1, "unknown tag")
+	return dst, i, fault.Malformed(i-1, "unknown tag")
 }
 
 var dynamicScalars = [...]Writer{
@@ -108,21 +110,20 @@ var dynamicScalars = [...]Writer{
 	connectdata.TagBytes:   {Shape: bytesShape},
 }
 
-// errPairs says that a map has a key that is no text, so that the shapes of maps have to be surveyed.
-var errPairs = &fault.Error{Text: "a key that is no text"}
+// errNonStringKey reports that a map has a key that is not a string, so that the forms of all maps must be surveyed.
+var errNonStringKey = &fault.Error{Text: "a key that is no text"}
 
-// skip is survey that tells where the value ends; scalars, which maps mostly hold, go the short way.
-func (k *dynamicWriter) skip(in []byte, i, depth int) int {
+// skip is survey with a fast path for scalars. It returns where the value ends.
+func (k *schemalessWriter) skip(in []byte, i, depth int) int {
 	if i < len(in) && in[i] != connectdata.TagArray && in[i] != connectdata.TagMap {
 		return dynamicEnd(in, i)
 	}
-	return k.survey(in, i, depth)
+	return k.scanMaps(in, i, depth)
 }
 
-// survey notes the shapes of all maps of the dynamic value at in[i:], in the order in which they begin: keys that are
-// all texts make an object, anything else pairs. It tells where an array or map ends, -1 where the value is bad, which
-// the writing finds again.
-func (k *dynamicWriter) survey(in []byte, i, depth int) int {
+// scanMaps records the forms of all maps of the value at in[i:]: an object if all keys are strings, otherwise pairs. It
+// returns where an array or map ends, -1 if the value is malformed, which Write reports.
+func (k *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 	if i >= len(in) || depth > connectdata.MaxDepth {
 		return -1
 	}
@@ -140,7 +141,7 @@ func (k *dynamicWriter) survey(in []byte, i, depth int) int {
 		k.shapes = append(k.shapes, ObjectShape)
 	}
 	for n := range count {
-		if n%conversion.WatchEvery == conversion.WatchEvery-1 && k.Ctx.Err() != nil {
+		if n%conversion.ContextCheckItems == conversion.ContextCheckItems-1 && k.Ctx.Err() != nil {
 			return -1
 		}
 		if tag == connectdata.TagMap {
@@ -164,8 +165,7 @@ func (k *dynamicWriter) survey(in []byte, i, depth int) int {
 	return i
 }
 
-// dynamicEnd is where the dynamic value at in[i:], no array or map, ends, -1 where it is bad. What maps mostly hold
-// goes the short way.
+// dynamicEnd returns where a scalar at in[i:] ends, -1 if it is malformed.
 func dynamicEnd(in []byte, i int) int {
 	switch in[i] {
 	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
@@ -188,10 +188,10 @@ func dynamicEnd(in []byte, i int) int {
 	return i + n
 }
 
-func (k *dynamicWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *fault.Error) {
+func (k *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *fault.Error) {
 	count, size := connectdata.Number(in[i:])
 	if size <= 0 || count < 0 || count > int64(len(in)-i) {
-		return dst, i, fault.Broken(i, "expected a count")
+		return dst, i, fault.Malformed(i, "expected a count")
 	}
 	i += size
 	open, closing := byte('['), byte(']')
@@ -201,7 +201,7 @@ func (k *dynamicWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byt
 	dst = append(dst, open)
 	var err *fault.Error
 	for n := range count {
-		if err = k.Item(dst); err != nil {
+		if err = k.CountItem(dst); err != nil {
 			return dst, i, err
 		}
 		if s == ObjectShape {
@@ -228,15 +228,15 @@ func (k *dynamicWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byt
 	return append(dst, closing), i, nil
 }
 
-// writeName writes the key of entry n of an object, with the comma in front of it and the colon after it. Mostly it is
-// the one that stood there in the value before, of which both is remembered.
-func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
-	remembered := depth == 0 && n < fewLeads // those inside of others are not
-	if remembered && n < len(k.leads) && bytes.HasPrefix(in[i:], k.leads[n].key) {
-		return append(dst, k.leads[n].text...), i + len(k.leads[n].key), nil
+// writeName writes the key of entry n of an object, with its comma and colon. A key that the previous value had at the
+// same place is copied.
+func (k *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
+	remembered := depth == 0 && n < maxRecentNames // those inside of others are not
+	if remembered && n < len(k.recentNames) && bytes.HasPrefix(in[i:], k.recentNames[n].key) {
+		return append(dst, k.recentNames[n].text...), i + len(k.recentNames[n].key), nil
 	}
 	if k.objects && i < len(in) && in[i] != connectdata.TagString {
-		return dst, i, errPairs
+		return dst, i, errNonStringKey
 	}
 	from, start := len(dst), i
 	if n > 0 {
@@ -247,31 +247,30 @@ func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int,
 		return dst, i, err
 	}
 	dst = append(dst, ':')
-	if remembered && n <= len(k.leads) && in[start] == connectdata.TagString && i-start <= leadBytes {
-		if n == len(k.leads) {
-			k.leads = append(k.leads, lead{})
+	if remembered && n <= len(k.recentNames) && in[start] == connectdata.TagString && i-start <= recentNameBytes {
+		if n == len(k.recentNames) {
+			k.recentNames = append(k.recentNames, recentName{})
 		}
-		l := &k.leads[n]
+		l := &k.recentNames[n]
 		l.text, l.key = append(l.text[:0], dst[from:]...), append(l.key[:0], in[start:i]...)
 	}
 	return dst, i, nil
 }
 
-// readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
-// int64, others float64, or decimals where that lacks digits, objects are maps. Of a name that is there twice the last
-// value counts, at the place of the first.
+// readDynamic reads a schemaless value: numbers without point and exponent as int64, others as float64, or as decimals
+// if that would lose digits; objects as maps. Of duplicate names the last value counts, at the place of the first.
 func readDynamic(p *Parser, dst []byte) []byte {
 	switch c := p.peek(); c {
 	case '"':
 		return connectdata.AppendBytes(append(dst, connectdata.TagString), p.text())
 	case 't':
-		p.word("true")
+		p.expectWord("true")
 		return append(dst, connectdata.TagTrue)
 	case 'f':
-		p.word("false")
+		p.expectWord("false")
 		return append(dst, connectdata.TagFalse)
 	case 'n':
-		p.word("null")
+		p.expectWord("null")
 		return append(dst, connectdata.TagNull)
 	case '[':
 		return readDynamicArray(p, dst)
@@ -290,16 +289,15 @@ func readDynamic(p *Parser, dst []byte) []byte {
 	}
 	n, ok := parseInteger(text)
 	if !ok {
-		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit 64 bits")
+		return p.reject(dst, "the number "+fault.Truncate(text)+" does not fit 64 bits")
 	}
 	return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
 }
 
-// maxDigits is more than a decimal has room for.
-const maxDigits = 3 * connectdata.MaxDecimalBytes
+const maxDigits = 3 * connectdata.MaxDecimalBytes // more than a decimal can have
 
-// readReal appends a number with a point or an exponent: a double if its shortest form, or Java's (4.9E-324), is the
-// number, else a decimal, where Kafka Connect would have the nearest double.
+// readReal reads a number with point or exponent: a double if its shortest form, or Java's, equals the text, otherwise
+// a decimal. Kafka Connect would use the nearest double.
 func readReal(p *Parser, dst, text []byte) []byte {
 	v := parseReal(text, 64)
 	exact := len(text) <= shortReal && !bytes.ContainsAny(text, "eE")
@@ -317,21 +315,21 @@ func readReal(p *Parser, dst, text []byte) []byte {
 			return connectdata.AppendDecimal(dst, d.Unscaled)
 		}
 	}
-	return p.refuse(dst, "the number "+fault.Cut(text)+" fits neither a double nor a decimal of "+
+	return p.reject(dst, "the number "+fault.Truncate(text)+" fits neither a double nor a decimal of "+
 		strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes and a scale from -1000 to 1000")
 }
 
-// shortReal is how long a number without exponent is at most that a double has all digits of, with sign and point.
+// shortReal is the length up to which a double represents all digits of a number without exponent.
 const shortReal = 15
 
-// sameNumber reports whether two texts are the same decimal number, but for the sign.
+// sameNumber reports whether two texts are the same decimal number, ignoring the sign.
 func sameNumber(a, b []byte) bool {
 	digits, exponent := significant(a)
 	others, at := significant(b)
 	return bytes.Equal(digits, others) && (exponent == at || len(digits) == 0)
 }
 
-// significant are the digits of a number from the first to the last that is no zero, and the power of ten of the last.
+// significant returns the digits of a number without zeros at both ends, and the power of ten of the last.
 func significant(text []byte) (digits []byte, exponent int64) {
 	mantissa := text
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
@@ -358,30 +356,30 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 	p.open('{')
 	dst = append(dst, connectdata.TagMap, 0)
 	start := len(dst) - 1
-	names, at := entries{base: len(p.seen), content: len(dst)}, 0
+	names, at := entries{base: len(p.entries), content: len(dst)}, 0
 	if p.depth > 1 {
-		at = fewLeads // those inside of others are not remembered
+		at = maxRecentNames // those inside of others are not remembered
 	}
-	defer func() { p.seen = p.seen[:names.base] }()
+	defer func() { p.entries = p.entries[:names.base] }()
 	for first := true; p.more(first, '}'); first = false {
 		from := len(dst)
 		named, bit := p.dynamicName(dst, &at)
 		value := len(named)
 		if dst = readDynamic(p, named); p.Err == nil {
-			names.note(p, dst, from, value, bit)
+			names.append(p, dst, from, value, bit)
 		}
 	}
-	count := len(p.seen) - names.base
-	return connectdata.PutCount(names.order(p, dst), start, count)
+	count := len(p.entries) - names.base
+	return connectdata.PutCount(names.moveDuplicates(p, dst), start, count)
 }
 
-// dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
-// is the name that stood at the same place, at, in the document before.
+// dynamicName reads the name of a member and the colon, and appends it as a key; bit is its [bitOf]. Mostly it is the
+// name at the same place of the previous document.
 func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 	n := *at
 	*at++
-	if n < len(p.leads) && bytes.HasPrefix(p.data[p.i:], p.leads[n].text) {
-		l := &p.leads[n]
+	if n < len(p.recentNames) && bytes.HasPrefix(p.data[p.i:], p.recentNames[n].text) {
+		l := &p.recentNames[n]
 		p.i += len(l.text)
 		return append(dst, l.key...), l.bit
 	}
@@ -389,11 +387,11 @@ func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 	from, start := p.i, len(dst)
 	dst = connectdata.AppendBytes(append(dst, connectdata.TagString), p.name())
 	bit = bitOf(dst[start:])
-	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes && p.Err == nil {
-		if n == len(p.leads) {
-			p.leads = append(p.leads, lead{})
+	if n < maxRecentNames && n <= len(p.recentNames) && p.i-from <= recentNameBytes && p.Err == nil {
+		if n == len(p.recentNames) {
+			p.recentNames = append(p.recentNames, recentName{})
 		}
-		l := &p.leads[n]
+		l := &p.recentNames[n]
 		l.text, l.key, l.bit = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...), bit
 	}
 	return dst, bit

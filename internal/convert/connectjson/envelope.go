@@ -7,27 +7,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TypeNames are the types' names in the schemas of Kafka Connect's JSON converter.
+// TypeNames are the type names in schemas of JsonConverter.
 var TypeNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "struct"}
 
-// connectSchema writes the schemas of Kafka Connect's JSON converter.
 type connectSchema struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode
 }
 
-// AppendSchema appends the schema of nodes; w is the writer of their values.
+// AppendSchema appends a schema in JsonConverter's form; w is the writer of its values.
 func AppendSchema(k *conversion.Budget, dst []byte, nodes []wit.SchemaNode, w *Writer) ([]byte, error) {
 	s := connectSchema{conversion.SchemaText{Budget: k, Out: dst}, nodes}
 	s.node(0, nil, w)
 	return s.Out, s.Err
 }
 
-// node writes a node and what is below it, keys in Kafka Connect's order. field is the name of the member that it is
-// the schema of, or nil; w is the node's writer.
+// node writes a node and its children, with the members in Kafka Connect's order. field is the name of the struct field
+// with this schema, or nil.
 func (s *connectSchema) node(id uint32, field *string, w *Writer) {
-	if s.Ended() {
+	if s.Done() {
 		return
 	}
 	n := &s.nodes[id]
@@ -50,19 +49,19 @@ func (s *connectSchema) node(id uint32, field *string, w *Writer) {
 		s.Raw("]")
 	}
 	s.Raw(`,"optional":`, strconv.FormatBool(n.Optional))
-	s.Option(`,"name":`, n.Name)
+	s.OptionalText(`,"name":`, n.Name)
 	if n.Version != nil {
 		s.Raw(`,"version":`)
 		s.Number(int64(*n.Version))
 	}
-	s.Option(`,"doc":`, n.Doc)
+	s.OptionalText(`,"doc":`, n.Doc)
 	s.Parameters(`,"parameters":`, n.Parameters)
 	if n.DefaultValue != nil {
 		text, err := w.DefaultText(s.Budget, *n.DefaultValue)
 		s.Fail(err)
 		s.Raw(`,"default":`, string(text))
 	}
-	s.Option(`,"field":`, field)
+	s.OptionalText(`,"field":`, field)
 	s.Raw("}")
-	s.Ended()
+	s.Done()
 }

@@ -11,47 +11,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Converter is Kafka Connect's JsonConverter.
-//
-// It writes what that class writes, byte for byte (keys of maps in the order in which they came), and reads what that
-// class reads, but for the differences of testdata/convert/differences.tsv: where Kafka would store something else
-// without a word (0 for a text in a numeric field, a number that wraps around, a fraction cut), a record is refused.
+// Converter is Kafka Connect's JsonConverter. It writes the same bytes, with map keys in their original order. It reads
+// the same documents, except for testdata/convert/differences.tsv: it rejects what Kafka Connect would change silently
+// (0 for a string in a numeric field, numeric overflow, truncated fractions).
 type Converter struct {
 	reg     *record.Registry
 	schemas bool
 	form    Form
 
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.size` says, as of readers
+	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.size` permits, like readers
 	last     *program
-	dynamic  dynamicWriter
+	dynamic  schemalessWriter
 
 	parser Parser
-	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
+	// wide holds a UTF-16 or UTF-32 document converted to UTF-8.
 	wide []byte
-	// readers by the JSON text of their schema
+	// readers are keyed by the JSON text of their schema.
 	readers    conversion.Cache[string, *Reader]
 	lastReader *Reader
-	// fixed is the reader of `schema.content`.
-	fixed *Reader
+	fixed      *Reader // for schema.content
 }
 
-// program is what Encode needs for a schema.
+// program is a schema compiled for Encode.
 type program struct {
 	schema *record.Schema
 	writer *Writer
-	// envelope is the text in front of the payload, with schemas only.
+	// envelope is the text before the payload if schemas are enabled.
 	envelope []byte
 }
 
-// Text around a payload.
 const (
 	envelopeSchema   = `{"schema":`
 	envelopePayload  = `,"payload":`
 	schemalessOpener = envelopeSchema + "null" + envelopePayload
 )
 
-// New makes the converter of [Settings].
-func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+// New creates a converter from [Settings].
+func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	kept := v.Int("schemas.cache.size")
 	c := &Converter{reg: u.Schemas, schemas: v.Bool("schemas.enable"),
 		form: Form{ReplaceNull: v.Bool("replace.null.with.default"),
@@ -60,7 +56,7 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	if text := v.String("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
-			err = fault.Unreadable("Failed to parse schema in converter config due to serialization error: ", err)
+			err = fault.NotJSON("Failed to parse schema in converter config due to serialization error: ", err)
 			return nil, fault.New(fault.Class(err), "Invalid value for configuration schema.content: "+err.Error())
 		}
 		if c.schemas {
@@ -71,74 +67,79 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 }
 
 // Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.ValueSlice) ([]byte, bool, error) {
-	var out []byte
-	c.dynamic.start(ctx, dst, most)
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
+	d wit.ValueSlice) (out []byte, null bool, err error) {
+	c.dynamic.start(ctx, dst, maxBytes)
 	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
 	case wit.Schemaless:
-		out = dst
-		if c.schemas {
-			out = append(out, schemalessOpener...)
-		}
-		in, k := b.Bytes(d), &c.dynamic
-		k.objects = true
-		end, i, err := k.Write(out, in, 0, 0)
-		if err == errPairs {
-			c.dynamic.start(ctx, dst, most)
-			if k.survey(in, 0, 0) < 0 && ctx.Err() != nil {
-				return dst, false, context.Cause(ctx)
-			}
-			end, i, err = k.Write(out, in, 0, 0)
-		}
-		if err == nil && i != len(in) {
-			err = fault.Broken(i, "bytes left over")
-		}
-		if err != nil {
-			return dst, false, fault.EndedBy(ctx, err)
-		}
-		out = end
+		out, err = c.encodeSchemaless(ctx, dst, maxBytes, b.Bytes(d))
 	case wit.WithSchema:
-		p := c.last
-		if p == nil || p.schema.ID != d.Schema {
-			var err error
-			if p, err = c.program(ctx, d.Schema); err != nil {
-				return dst, false, err
-			}
-		}
-		in := b.Bytes(d)
-		if len(p.envelope) > c.dynamic.Most-len(dst) {
-			return dst, false, c.dynamic.TooLarge()
-		}
-		end, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
-		if err == nil && i != len(in) {
-			err = fault.Broken(i, "bytes left over")
-		}
-		if err != nil {
-			return dst, false, fault.EndedBy(ctx, err)
-		}
-		out = end
+		out, err = c.encodeWithSchema(ctx, dst, d.Schema, b.Bytes(d))
 	default:
-		return dst, false, fault.Data("JsonConverter: expected a value with a schema or a schemaless one, found "+
-			"encoding %d",
+		err = fault.Data("JsonConverter: expected a value with a schema or a schemaless one, found encoding %d",
 			d.Encoding)
+	}
+	if err != nil {
+		return dst, false, err
 	}
 	if c.schemas {
 		out = append(out, '}')
 	}
-	if len(out) > c.dynamic.Most {
+	if len(out) > c.dynamic.MaxLen {
 		return dst, false, c.dynamic.TooLarge()
 	}
 	return out, false, nil
 }
 
-// program returns the compiled schema, compiling it when it is new.
+func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes int, in []byte) ([]byte, error) {
+	out, k := dst, &c.dynamic
+	if c.schemas {
+		out = append(out, schemalessOpener...)
+	}
+	k.objects = true
+	end, i, err := k.Write(out, in, 0, 0)
+	if err == errNonStringKey {
+		k.start(ctx, dst, maxBytes)
+		if k.scanMaps(in, 0, 0) < 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		end, i, err = k.Write(out, in, 0, 0)
+	}
+	return c.checkEnd(ctx, end, in, i, err)
+}
+
+func (c *Converter) encodeWithSchema(ctx context.Context, dst []byte, schema uint32, in []byte) ([]byte, error) {
+	p := c.last
+	if p == nil || p.schema.ID != schema {
+		var err error
+		if p, err = c.program(ctx, schema); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.envelope) > c.dynamic.MaxLen-len(dst) {
+		return nil, c.dynamic.TooLarge()
+	}
+	end, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
+	return c.checkEnd(ctx, end, in, i, err)
+}
+
+// checkEnd returns the output of a value that must end with in.
+func (c *Converter) checkEnd(ctx context.Context, out, in []byte, i int, err *fault.Error) ([]byte, error) {
+	if err == nil && i != len(in) {
+		err = fault.Malformed(i, "bytes left over")
+	}
+	if err != nil {
+		return nil, fault.ContextError(ctx, err)
+	}
+	return out, nil
+}
+
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
-		s, err := conversion.SchemaOf(c.reg, "JsonConverter", id)
+		s, err := conversion.FindSchema(c.reg, "JsonConverter", id)
 		if err != nil {
 			return nil, err
 		}
@@ -146,13 +147,13 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		if p.writer, err = NewWriter(&k, s.Nodes, 0, c.form); err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		if c.schemas {
 			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 			p.envelope, err = AppendSchema(&k, []byte(envelopeSchema), s.Nodes, p.writer)
 			if err != nil {
-				return nil, fault.OfSchema(err)
+				return nil, fault.SchemaError(err)
 			}
 			p.envelope = append(p.envelope, envelopePayload...)
 		}
@@ -173,76 +174,76 @@ func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *re
 	if err != nil {
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{},
-			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
-				c.first(ctx, value, b.Data, err))
+			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error: ",
+				c.firstError(ctx, value, b.Data, err))
 	}
 	return d, nil
 }
 
-// refused is a value that was not taken: by which reader, nil for none, and where it begins.
-type refused struct {
-	by   *Reader
-	from int
+// failedValue locates a value that could not be read, and the reader that failed; nil for none.
+type failedValue struct {
+	reader *Reader
+	from   int
 }
 
-// first is the error of a document that Kafka Connect would come to first: it looks whether the whole is JSON before it
-// looks at what it says.
-func (c *Converter) first(ctx context.Context, value refused, dst []byte, err error) error {
+// firstError returns the error that Kafka Connect would report for a document with several: Jackson parses the whole
+// document before its values are checked.
+func (c *Converter) firstError(ctx context.Context, value failedValue, dst []byte, err error) error {
 	class := fault.Class(err)
-	if class == "" || class == fault.SerializationException && value.by == nil {
+	if class == "" || class == fault.SerializationException && value.reader == nil {
 		return err
 	}
 	p := &c.parser
-	p.Reset(ctx, p.data, p.most)
-	if p.peek() == 0 && p.i >= len(p.data) { // a document of no bytes is a missing value to Jackson
+	p.Reset(ctx, p.data, p.maxLen)
+	if p.peek() == 0 && p.i >= len(p.data) { // Jackson reads an empty document as a missing value
 		return err
 	}
 	p.skip()
 	if p.Err == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
-		// Jackson reads no further than the first value, but knows where a number or a word ends by what follows.
+		// Jackson reads only the first value, and one character more to find the end of a number or word.
 		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			p.bad("a blank after the value")
+			p.syntaxError("a blank after the value")
 		}
 	}
 	failed := p.Err
-	if failed == nil && value.by != nil {
-		failed = value.by.faultInOrder(p, value.from, dst)
+	if failed == nil && value.reader != nil {
+		failed = value.reader.firstErrorInOrder(p, value.from, dst)
 	}
 	if failed != nil {
-		return fault.EndedBy(ctx, failed)
+		return fault.ContextError(ctx, failed)
 	}
 	return err
 }
 
-func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.ValueSlice, value refused,
+func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.ValueSlice, value failedValue,
 	err error) {
 	p := &c.parser
-	most := len(b.Data) + conversion.MaxDecodedBytes
+	maxBytes := len(b.Data) + conversion.MaxDecodedBytes
 	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
 		if c.wide, err = fromWide(c.wide[:0], data); err != nil {
 			return d, value, err
 		}
 		data = c.wide
 	}
-	p.Reset(ctx, data, most)
+	p.Reset(ctx, data, maxBytes)
 	r := c.fixed
 	payload := 0
 	switch {
 	case r != nil:
 	case c.schemas:
-		if d, ok := c.straight(b); ok {
+		if d, ok := c.decodeKnownSchema(b); ok {
 			return d, value, nil
 		}
-		p.Reset(ctx, data, most)
-		if r, payload, err = c.open(ctx, data); err != nil {
+		p.Reset(ctx, data, maxBytes)
+		if r, payload, err = c.parseEnvelope(ctx, data); err != nil {
 			return d, value, err
 		}
-		// the whole document was walked over: the end is where it should be
-		p.Reset(ctx, data, most)
+		// open has validated the whole document
+		p.Reset(ctx, data, maxBytes)
 		p.i = payload
 	default:
 		if p.peek() == 0 && p.i >= len(data) {
-			// a record of no bytes is a null to Jackson
+			// Jackson reads an empty document as null
 			return d, value, nil
 		}
 	}
@@ -250,7 +251,7 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 	d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if r != nil {
 		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
-		b.Hold(r.schema)
+		b.Retain(r.schema)
 		b.Data = r.Read(p, b.Data)
 	} else {
 		b.Data = readDynamic(p, b.Data)
@@ -259,7 +260,7 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 		p.End()
 	}
 	if p.Err != nil {
-		return d, refused{r, payload}, fault.EndedBy(ctx, p.Err)
+		return d, failedValue{r, payload}, fault.ContextError(ctx, p.Err)
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
@@ -269,12 +270,12 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 	return d, value, nil
 }
 
-// straight reads an envelope as Kafka's converter writes it, of the schema that came last, without walking over it
-// beforehand. ok is false where it is another one, or anything is wrong with it; the batch is as it was then.
-func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
+// decodeKnownSchema reads a document with the same schema as the last one, without parsing that schema. ok is false for
+// all others, and the batch is unchanged then.
+func (c *Converter) decodeKnownSchema(b *record.Batch) (d wit.ValueSlice, ok bool) {
 	p, r, start := &c.parser, c.lastReader, len(b.Data)
 	const opening, between = `{"schema":`, `,"payload":`
-	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.begins(p.data[len(opening):]) {
+	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.isPrefixOf(p.data[len(opening):]) {
 		return d, false
 	}
 	p.i = len(opening) + len(r.text)
@@ -285,21 +286,21 @@ func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
 	p.depth++ // the envelope's
 	p.peek()
 	dst := r.Read(p, b.Data)
-	p.take('}')
+	p.expect('}')
 	p.End()
 	b.Data = dst[:start]
 	if p.Err != nil {
 		return d, false
 	}
 	b.Data = dst
-	b.Hold(r.schema)
+	b.Retain(r.schema)
 	d = wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start),
 		Size: uint32(len(dst) - start)}
 	return d, true
 }
 
-// open walks over an envelope and returns the reader of its schema (nil: it has none) and the position of the payload.
-func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
+// parseEnvelope parses an envelope and returns the reader of its schema, nil for none, and the position of the payload.
+func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
 	p := &c.parser
 	var schema []byte
 	count := 0
@@ -319,7 +320,7 @@ func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload i
 			if schema == nil {
 				count++
 			}
-			if r := c.lastReader; r != nil && !known && r.begins(data[from:]) {
+			if r := c.lastReader; r != nil && !known && r.isPrefixOf(data[from:]) {
 				p.i += len(r.text)
 				schema, known = r.text, true
 				continue
@@ -338,7 +339,7 @@ func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload i
 		}
 	}
 	if p.End(); p.Err != nil {
-		return nil, 0, fault.EndedBy(ctx, p.Err)
+		return nil, 0, fault.ContextError(ctx, p.Err)
 	}
 	if count != 2 {
 		return nil, 0, notAnEnvelope()
@@ -361,8 +362,8 @@ func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload i
 	return r, payload, nil
 }
 
-// begins tells whether the text of the reader's schema stands at the start of data as a whole value.
-func (r *Reader) begins(data []byte) bool {
+// isPrefixOf reports whether data begins with the text of the reader's schema.
+func (r *Reader) isPrefixOf(data []byte) bool {
 	n := len(r.text)
 	return len(data) > n && (data[n] == ',' || data[n] == '}') && string(data[:n]) == string(r.text)
 }
@@ -373,7 +374,7 @@ func notAnEnvelope() error {
 		"your converter configuration.")
 }
 
-// newReader compiles the JSON text of a schema; nil for null, which is no schema.
+// newReader compiles the JSON text of a schema; nil for null.
 func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error) {
 	nodes, err := readSchema(ctx, text, c.form)
 	if err != nil || nodes == nil {
@@ -391,29 +392,29 @@ func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error)
 	return r, nil
 }
 
-// Settings are those that the converter declares.
+// Settings declares the converter's settings.
 func Settings() *setting.Table {
 	return setting.NewTable(
-		conversion.Flag("schemas.enable", wit.High, "true",
+		conversion.BoolSetting("schemas.enable", wit.High, "true",
 			"Include schemas within each of the serialized values and keys.",
-			conversion.ShownAt("Schemas", 0, "Enable Schemas")...),
+			conversion.DisplayRules("Schemas", 0, "Enable Schemas")...),
 		setting.Define("schemas.cache.size", wit.KindInt, wit.High, setting.Default("1000"),
 			"The maximum number of schemas "+
-				"that can be cached in this converter instance.", conversion.ShownAt("Schemas", 1,
+				"that can be cached in this converter instance.", conversion.DisplayRules("Schemas", 1,
 				"Schema Cache Size")...),
 		setting.Define("schema.content", wit.KindString, wit.High, nil, "When set, this is used as the schema for all "+
 			"messages, and the schemas within each of the message will be ignored.Otherwise, the schema will be "+
 			"included in the content of each message. This configuration applies only 'schemas.enable' is true, and "+
-			"it exclusively affects the sink connector.", conversion.ShownAt("Schemas", 2, "Schema Content")...),
+			"it exclusively affects the sink connector.", conversion.DisplayRules("Schemas", 2, "Schema Content")...),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
 			"Controls which format this "+
 				"converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' "+
-				"(default) or 'NUMERIC'", append(conversion.ShownAt("Serialization", 0, "Decimal Format"),
+				"(default) or 'NUMERIC'", append(conversion.DisplayRules("Serialization", 0, "Decimal Format"),
 				setting.Allowed("BASE64", "NUMERIC"))...),
-		conversion.Flag("replace.null.with.default", wit.Low, "true",
+		conversion.BoolSetting("replace.null.with.default", wit.Low, "true",
 			"Whether to replace fields that have a default value and "+
 				"that are null to the default value. When set to true, the default value is used, otherwise null "+
 				"is used.",
-			conversion.ShownAt("Serialization", 1, "Replace null with default")...),
+			conversion.DisplayRules("Serialization", 1, "Replace null with default")...),
 	)
 }

@@ -7,8 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// wholeNumber is [connectdata.Number] of in[i:]. Numbers of up to eight bytes are read in one go where that many bytes
-// are there: those of rows are mostly moments, of six.
+// wholeNumber is [connectdata.Number] of in[i:], with a fast path for up to eight bytes: timestamps have six.
 func wholeNumber(in []byte, i int) (v int64, size int) {
 	if len(in)-i >= 8 {
 		x := binary.LittleEndian.Uint64(in[i:])

@@ -18,30 +18,30 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A Reader turns the JSON of one node into its structured value. It is compiled once for each schema.
+// A Reader decodes JSON into the value of one schema node. It is compiled once for each schema.
 type Reader struct {
 	shape shape
 	typ   string
-	// logical is Date, Time or Timestamp where the node is one.
+	// logical is Date, Time, Timestamp or "".
 	logical string
-	// branch is what stands in front of a value that is not null; null is what a null or a missing member becomes, nil
-	// where neither is allowed.
+	// branch precedes a value that is not null; null replaces a null or a missing member, and is nil if neither is
+	// allowed.
 	branch, null []byte
-	// schema is the registered one, text its JSON; of root readers only.
+	// schema and text, its JSON, are set for root readers only.
 	schema *record.Schema
 	text   []byte
 
 	names   []string
 	members []Reader
-	// leads are the names as a document mostly has them, with quotation marks and a colon.
+	// leads are the names as documents mostly write them, with quotation marks and colon.
 	leads [][]byte
-	// numbers are those of the members by name, where they are many.
+	// numbers indexes names if there are many.
 	numbers      map[string]int
 	key, element *Reader
 	scale        int
 }
 
-// CompileReader compiles a node whose defaults are there.
+// CompileReader compiles a node with its children.
 func CompileReader(nodes []wit.SchemaNode, node uint32, f Form) (*Reader, error) {
 	n := &nodes[node]
 	var below children
@@ -70,14 +70,13 @@ func CompileReader(nodes []wit.SchemaNode, node uint32, f Form) (*Reader, error)
 	return newNodeReader(n, below, f)
 }
 
-// children are the readers of what a node names; mapping is the shape of a map.
+// children are the readers of a node's children; mapping is the form of a map.
 type children struct {
 	key, element *Reader
 	mapping      shape
 	members      []Reader
 }
 
-// newNodeReader compiles a node from the readers of its children.
 func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 	r := &Reader{typ: conversion.TypeName(n.Kind), key: below.key, element: below.element, members: below.members}
 	var err error
@@ -109,12 +108,11 @@ func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 			r.numbers[name] = i
 		}
 	}
-	r.nulls(n, f)
+	r.setNull(n, f)
 	return r, nil
 }
 
-// nulls notes what stands for a null.
-func (r *Reader) nulls(n *wit.SchemaNode, f Form) {
+func (r *Reader) setNull(n *wit.SchemaNode, f Form) {
 	if n.Optional {
 		r.branch = connectdata.AppendBranch(nil, n, false)
 		r.null = connectdata.AppendBranch(nil, n, true)
@@ -124,68 +122,66 @@ func (r *Reader) nulls(n *wit.SchemaNode, f Form) {
 	}
 }
 
-// fewNames is how many names are looked through one by one.
+// fewNames is the number of names up to which a linear search is faster.
 const fewNames = 8
 
-// Read appends the value at the parser's position.
+// Read decodes the value at the parser's position.
 func (r *Reader) Read(p *Parser, dst []byte) []byte {
 	c := p.peek()
 	if c == 'n' {
-		p.word("null")
-		return r.absent(p, dst, p.most)
+		p.expectWord("null")
+		return r.absent(p, dst, p.maxLen)
 	}
 	return r.value(p, append(dst, r.branch...), c)
 }
 
-// ReadDefault reads the default of the node itself: without a branch, and never null.
+// ReadDefault decodes the node's own default, which has no branch and is not null.
 func (r *Reader) ReadDefault(p *Parser) []byte {
 	bare := *r
 	bare.branch, bare.null = nil, nil
 	return bare.Read(p, []byte{})
 }
 
-// absent appends what stands for a null or a missing member. Only here a few bytes can become many, up to the length
-// most.
-func (r *Reader) absent(p *Parser, dst []byte, most int) []byte {
+// absent appends the value for a null or a missing member, up to the total length most. Only here few bytes can become
+// many.
+func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
 	if r.null == nil {
-		return p.refuse(dst, "Invalid null value for required "+r.typ+" field")
+		return p.reject(dst, "Invalid null value for required "+r.typ+" field")
 	}
-	if len(r.null) > most-len(dst) {
-		return p.refuse(dst,
+	if len(r.null) > maxBytes-len(dst) {
+		return p.reject(dst,
 			"with the defaults of absent values it has more than "+strconv.Itoa(conversion.MaxDecodedBytes)+
 				" bytes")
 	}
 	return append(dst, r.null...)
 }
 
-// absentMember is absent of a member.
-func (r *Reader) absentMember(p *Parser, dst []byte, m, most int) []byte {
-	if dst = r.members[m].absent(p, dst, most); p.Err != nil {
-		p.Err = p.Err.In(r.names[m])
+// absentMember is absent for a member of a struct.
+func (r *Reader) absentMember(p *Parser, dst []byte, m, maxBytes int) []byte {
+	if dst = r.members[m].absent(p, dst, maxBytes); p.Err != nil {
+		p.Err = p.Err.InField(r.names[m])
 	}
 	return dst
 }
 
-// readMember reads a member, whose name stands in front of a fault in it.
 func (r *Reader) readMember(p *Parser, dst []byte, m int) []byte {
 	if dst = r.members[m].Read(p, dst); p.Err != nil {
-		p.Err = p.Err.In(r.names[m])
+		p.Err = p.Err.InField(r.names[m])
 	}
 	return dst
 }
 
-func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.another(p, dst, p.kind()) }
+func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.typeMismatch(p, dst, p.kind()) }
 
-// another refuses a value of another type than the node's. Of defaults Kafka Connect says it in other words.
-func (r *Reader) another(p *Parser, dst []byte, found string) []byte {
+// typeMismatch rejects a value of the wrong type. Kafka Connect's message for defaults differs.
+func (r *Reader) typeMismatch(p *Parser, dst []byte, found string) []byte {
 	text := "expected a JSON value for the type " + r.typ + ", found " + found
-	if p.mode == ofDefaults {
+	if p.mode == modeDefaults {
 		p.fail(fault.SchemaBuilderException, "Invalid default value: "+text)
 	}
-	return p.refuse(dst, text)
+	return p.reject(dst, text)
 }
 
-// value appends a value that is not null, without its branch.
 func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
 	switch r.shape {
 	case int8Shape, int16Shape, int32Shape, int64Shape:
@@ -195,10 +191,10 @@ func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
 	case booleanShape:
 		switch c {
 		case 't':
-			p.word("true")
+			p.expectWord("true")
 			return append(dst, 1)
 		case 'f':
-			p.word("false")
+			p.expectWord("false")
 			return append(dst, 0)
 		}
 		return r.mismatch(p, dst)
@@ -248,35 +244,35 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 		case r.logical != "":
 			return r.notIntegral(p, dst, "NUMBER")
 		default:
-			n, ok = p.wholeOf(text)
+			n, ok = p.integralValue(text)
 		}
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
 			return r.notIntegral(p, dst, "NUMBER") // Java's int is meant
 		}
-		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit the type "+r.typ)
+		return p.reject(dst, "the number "+fault.Truncate(text)+" does not fit the type "+r.typ)
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
-		return p.refuse(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
+		return p.reject(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
 	}
 	return connectdata.AppendNumber(dst, n)
 }
 
 const millisPerDay = 86_400_000
 
-// notIntegral refuses a Date, Time or Timestamp.
+// notIntegral rejects a Date, Time or Timestamp.
 func (r *Reader) notIntegral(p *Parser, dst []byte, found string) []byte {
 	integer := "integer"
 	if r.logical == "Timestamp" {
 		integer = "integral"
 	}
-	return p.refuse(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
+	return p.reject(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
 		found)
 }
 
-// wholeOf reads a number with a point or an exponent that is a whole one all the same, such as 1e3 or 7.0.
-func (p *Parser) wholeOf(text []byte) (int64, bool) {
+// integralValue parses a number with point or exponent that is an integer, such as 1e3 or 7.0.
+func (p *Parser) integralValue(text []byte) (int64, bool) {
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
 		return 0, false
@@ -288,8 +284,8 @@ func (p *Parser) wholeOf(text []byte) (int64, bool) {
 	return unscaled.Int64(), true
 }
 
-// parts takes a number apart: its digits without the point, how many of them follow it, and the exponent. ok is
-// false for exponents that are too large for any type.
+// parts splits a number into its digits, how many of them follow the point, and the exponent. ok is false if no type
+// has such an exponent.
 func (p *Parser) parts(text []byte) (mantissa []byte, places, exponent int, ok bool) {
 	mantissa = text
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
@@ -307,10 +303,10 @@ func (p *Parser) parts(text []byte) (mantissa []byte, places, exponent int, ok b
 	return mantissa, places, exponent, true
 }
 
-// shortInteger is how many digits are read without a thought of 64 bits.
+// shortInteger is the number of digits that cannot overflow 64 bits.
 const shortInteger = 18
 
-// integer takes a whole number of at most shortInteger digits. Of another value it takes nothing: ok is false.
+// integer reads an integer of at most shortInteger digits; ok is false, and nothing is consumed, for other values.
 func (p *Parser) integer() (n int64, ok bool) {
 	data, i := p.data, p.i
 	negative := i < len(data) && data[i] == '-'
@@ -331,7 +327,6 @@ func (p *Parser) integer() (n int64, ok bool) {
 	return n, true
 }
 
-// parseInteger reads digits with or without a minus sign.
 func parseInteger(text []byte) (n int64, ok bool) {
 	digits, negative := text, text[0] == '-'
 	if negative {
@@ -369,7 +364,7 @@ func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return r.another(p, dst, "the string "+fault.Quoted(s))
+			return r.typeMismatch(p, dst, "the string "+fault.Quoted(s))
 		}
 	default:
 		return r.mismatch(p, dst)
@@ -380,8 +375,7 @@ func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
 	return connectdata.AppendFloat64(dst, v)
 }
 
-// parseReal reads a number as Java's BigDecimal and its doubleValue do: outside the range it is an infinity, and a zero
-// has no sign.
+// parseReal parses like Java's BigDecimal.doubleValue: infinite outside the range, and no negative zero.
 func parseReal(text []byte, size int) float64 {
 	v, _ := strconv.ParseFloat(string(text), size)
 	if v == 0 {
@@ -401,24 +395,24 @@ func (r *Reader) readBytes(p *Parser, dst []byte) []byte {
 	p.binary = content
 	switch {
 	case bad != nil && r.shape == bytesShape:
-		return p.refuse(dst, "Invalid bytes field: "+bad.Error())
+		return p.reject(dst, "Invalid bytes field: "+bad.Error())
 	case bad != nil:
-		return p.refuse(dst, "Invalid bytes for Decimal field: "+bad.Error())
+		return p.reject(dst, "Invalid bytes for Decimal field: "+bad.Error())
 	case r.shape == bytesShape:
 		return connectdata.AppendBytes(dst, content)
 	case len(content) == 0:
-		return p.refuse(dst, "Invalid bytes for Decimal field: none")
+		return p.reject(dst, "Invalid bytes for Decimal field: none")
 	}
 	if content = values.Shortest(content); len(content) > connectdata.MaxDecimalBytes {
-		return p.refuse(dst, fault.ManyDigits().Text)
+		return p.reject(dst, fault.DecimalTooLong().Text)
 	}
 	return connectdata.AppendBytes(dst, content)
 }
 
-// readDecimal reads a number as a Decimal of the schema's scale; more places than the scale must be zeros.
+// readDecimal reads a number as a Decimal; more digits after the point than the schema's scale must be zeros.
 func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
-		return p.refuse(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
+		return p.reject(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
 			p.kind())
 	}
 	text, _, ok := p.number()
@@ -427,7 +421,7 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	}
 	mantissa, places, exponent, ok := p.parts(text)
 	if !ok {
-		return p.refuse(dst, "the exponent of "+fault.Cut(text)+" is out of range for a Decimal")
+		return p.reject(dst, "the exponent of "+fault.Truncate(text)+" is out of range for a Decimal")
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
@@ -438,17 +432,17 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	unscaled, bad := scaledDigits(mantissa, shift)
 	switch {
 	case bad != nil:
-		return p.refuse(dst, bad.Text)
+		return p.reject(dst, bad.Text)
 	case unscaled == nil:
-		// Kafka reads it, and has these words when it is to be written.
-		return p.refuse(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
+		// Kafka Connect reads it, and fails with this message when it is written.
+		return p.reject(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
 			strconv.Itoa(r.scale)+", value has scale "+strconv.Itoa(places-exponent)+".")
 	}
 	return connectdata.AppendDecimal(dst, unscaled)
 }
 
-// scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left
-// over. It does so by writing zeros or leaving them out, before there is any arithmetic.
+// scaledDigits multiplies digits by a power of ten, nil if the result is not an integer. It adds or drops zeros before
+// any arithmetic, so that a large exponent costs nothing.
 func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 	digits, negative := mantissa, mantissa[0] == '-'
 	if negative {
@@ -464,10 +458,10 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 		}
 		digits, shift = digits[:len(digits)+shift], 0
 	}
-	// So many digits fit the bytes that a decimal may have: a byte takes 2.408.
-	const most = connectdata.MaxDecimalBytes * 24 / 10
-	if len(digits)+shift > most {
-		return nil, fault.ManyDigits()
+	// A byte holds 2.408 digits.
+	const maxBytes = connectdata.MaxDecimalBytes * 24 / 10
+	if len(digits)+shift > maxBytes {
+		return nil, fault.DecimalTooLong()
 	}
 	n, _ := new(big.Int).SetString(string(digits)+strings.Repeat("0", shift), 10)
 	if negative {
@@ -476,7 +470,7 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 	return n, nil
 }
 
-// shifted multiplies by a power of ten, or divides where nothing is left over.
+// shifted multiplies or divides by a power of ten; ok is false if the result is not an integer.
 func shifted(n int64, places int) (int64, bool) {
 	if n == 0 {
 		return 0, true
@@ -496,13 +490,13 @@ func shifted(n int64, places int) (int64, bool) {
 	return n, true
 }
 
-// readStructure first takes members as they should come, in the order of the schema. From the first one on that comes
-// out of turn it notes where each lies in what was read, and puts them in order at the end.
+// readStructure reads members in schema order directly into dst. From the first one out of order on, it records the
+// position of each and sorts them at the end.
 func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 	if p.peek() != '{' {
-		return p.refuse(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
+		return p.reject(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
 	}
-	if p.mode == inOrder {
+	if p.mode == modeSchemaOrder {
 		return r.readInOrder(p, dst)
 	}
 	p.open('{')
@@ -523,14 +517,14 @@ func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 		next++
 	}
 	for ; next < len(r.members) && p.Err == nil; next++ {
-		dst = r.absentMember(p, dst, next, p.most)
+		dst = r.absentMember(p, dst, next, p.maxLen)
 	}
 	return dst
 }
 
-// readShuffled goes on after the name of a member that comes out of turn; next members were read before it, their
-// places are in p.spans from base on. Every value is read once, where it stands. Of a member that is there twice the
-// last counts, and each must fit its type; members that the schema does not know are skipped.
+// readShuffled continues readStructure after the name of a member that is out of order; next members precede it, with
+// their positions in p.spans from base on. Of duplicate members the last counts, and each must be valid; unknown
+// members are skipped.
 func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte) []byte {
 	start := len(dst)
 	if next > 0 {
@@ -557,26 +551,26 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		if s := p.spans[base+m]; s.from >= 0 {
 			p.ordered = append(p.ordered, dst[s.from:s.to]...)
 		} else {
-			p.ordered = r.absentMember(p, p.ordered, m, p.most-start)
+			p.ordered = r.absentMember(p, p.ordered, m, p.maxLen-start)
 		}
 	}
 	return append(dst[:start], p.ordered...)
 }
 
-// faultInOrder is the fault, of several, that Kafka Connect's class comes to first: it has the whole document before it
-// looks for each field of the schema in turn. nil: there is none. The value begins at from and is JSON.
-func (r *Reader) faultInOrder(p *Parser, from int, dst []byte) *fault.Error {
-	p.Reset(p.ctx, p.data, p.most)
+// firstErrorInOrder returns the error, of several, that Kafka Connect reports: it checks the fields in schema order.
+// nil means none. The value begins at from and is valid JSON.
+func (r *Reader) firstErrorInOrder(p *Parser, from int, dst []byte) *fault.Error {
+	p.Reset(p.ctx, p.data, p.maxLen)
 	p.i = max(p.i, from)
 	if p.index(); p.Err == nil {
-		p.mode = inOrder
+		p.mode = modeSchemaOrder
 		r.Read(p, dst)
-		p.mode, p.ends = ofValues, nil
+		p.mode, p.ends = modeValues, nil
 	}
 	return p.Err
 }
 
-// readInOrder reads a structure whose members' ends are known.
+// readInOrder reads a struct in schema order; index has recorded where its members end.
 func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	p.open('{')
 	at := make([]int, len(r.members)) // 0: not there
@@ -591,7 +585,7 @@ func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	end := p.i
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		if p.i = at[m]; p.i == 0 {
-			dst = r.absentMember(p, dst, m, p.most)
+			dst = r.absentMember(p, dst, m, p.maxLen)
 		} else {
 			dst = r.readMember(p, dst, m)
 		}
@@ -600,7 +594,7 @@ func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	return dst
 }
 
-// member is the number of the member of that name, -1 for none; guess is where it should be.
+// member returns the index of a member, -1 for none; guess is its likely index.
 func (r *Reader) member(name []byte, guess int) int {
 	if guess < len(r.names) && r.names[guess] == string(name) {
 		return guess
@@ -619,8 +613,8 @@ func (r *Reader) member(name []byte, guess int) int {
 	return -1
 }
 
-// readItems reads an array or a map into one block. Of a key that is there twice the last value counts, at the place of
-// the first; bytes are never the same key, as Java's arrays are not.
+// readItems reads an array or a map. Of duplicate keys the last value counts, at the place of the first; keys of bytes
+// are never equal, like Java arrays.
 func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	opening, what := byte('['), "Maps with non-string fields should be encoded as JSON array of tuples, but found "
 	switch r.shape {
@@ -632,23 +626,23 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 		opening, what = '{', "Maps with string fields should be encoded as JSON objects, but found "
 	}
 	if p.peek() != opening {
-		return p.refuse(dst, what+p.kind())
+		return p.reject(dst, what+p.kind())
 	}
 	p.open(opening)
 	start, count := len(dst), 0
 	dst = append(dst, 0)
-	keys := entries{base: len(p.seen), content: len(dst)}
-	defer func() { p.seen = p.seen[:keys.base] }()
+	keys := entries{base: len(p.entries), content: len(dst)}
+	defer func() { p.entries = p.entries[:keys.base] }()
 	unique := r.shape != arrayShape && r.key.shape != bytesShape
 	for ; p.more(count == 0, opening+2); count++ {
 		from, value := len(dst), 0
 		if dst, value = r.readItem(p, dst); unique && p.Err == nil {
-			keys.note(p, dst, from, value, bitOf(dst[from:value]))
+			keys.append(p, dst, from, value, bitOf(dst[from:value]))
 		}
 	}
 	if unique {
-		count = len(p.seen) - keys.base
-		dst = keys.order(p, dst)
+		count = len(p.entries) - keys.base
+		dst = keys.moveDuplicates(p, dst)
 	}
 	if count == 0 || p.Err != nil {
 		return dst
@@ -656,7 +650,7 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	return append(connectdata.PutCount(dst, start, count), 0)
 }
 
-// readItem reads an element, or a key and its value, and tells where in dst the value begins.
+// readItem reads an element, or a key and its value, and returns where in dst the value begins.
 func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 	switch r.shape {
 	case ObjectShape:
@@ -669,11 +663,11 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 		return r.readKeyed(p, dst)
 	}
 	if p.peek() != '[' {
-		return p.refuse(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
+		return p.reject(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
 	}
 	from := p.i
-	if dst, value = r.readPair(p, dst); p.Err != nil && p.mode == inOrder {
-		// What Kafka Connect looks at first is how many values the tuple has.
+	if dst, value = r.readPair(p, dst); p.Err != nil && p.mode == modeSchemaOrder {
+		// Kafka Connect checks the length of the tuple first.
 		wrong := p.Err
 		p.i, p.Err = from, nil
 		if n := p.count(); n != 2 {
@@ -685,47 +679,44 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 	return dst, value
 }
 
-// readPair reads the array of a key and its value.
 func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
 	p.open('[')
 	dst = r.key.Read(p, dst)
-	p.take(',')
+	p.expect(',')
 	value = len(dst)
 	dst = r.element.Read(p, dst)
 	p.depth--
-	p.take(']')
+	p.expect(']')
 	return dst, value
 }
 
-// entries are those of one map, in p.seen from base on, with places counted from the object's first
-// entry, which begins at content.
+// entries are the entries of one map, in p.entries from base on. Positions are relative to content, where the first entry
+// begins.
 type entries struct {
 	base, content int
-	// hashes has a bit for each name while names are few, so that most are known to be new; numbers are those of
-	// entries by name when they are many.
+	// hashes has the bits of all names while they are few, to detect most new names fast; numbers indexes many names.
 	hashes  uint64
 	numbers map[string]int
-	// twice: the value of an entry stands at another place than its name.
-	twice bool
+	// hasDuplicates reports duplicate names: some values are not next to their names.
+	hasDuplicates bool
 }
 
-// manyEntries is the number of entries from which on their names are kept in a map.
+// manyEntries is the number of entries from which on their names are indexed.
 const manyEntries = 32
 
-// note notes the entry that ends dst, by where its name and its value begin; bit stands for its name.
-func (n *entries) note(p *Parser, dst []byte, name, value int, bit uint64) {
+// append adds the entry at the end of dst; bit is the [bitOf] its name.
+func (n *entries) append(p *Parser, dst []byte, name, value int, bit uint64) {
 	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
-	if n.hashes&bit != 0 || len(p.seen)-n.base >= manyEntries-1 {
-		n.add(p, dst, e)
+	if n.hashes&bit != 0 || len(p.entries)-n.base >= manyEntries-1 {
+		n.appendOrReplace(p, dst, e)
 		return
 	}
 	n.hashes |= bit
-	p.seen = append(p.seen, e)
+	p.entries = append(p.entries, e)
 }
 
-// add notes an entry whose name may have been there before. One whose name was there before takes the earlier one's
-// place.
-func (n *entries) add(p *Parser, dst []byte, e entry) {
+// appendOrReplace adds an entry, or replaces the value of an earlier one with the same name.
+func (n *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
 	name := dst[n.content+e.name : n.content+e.value]
 	earlier := -1
 	if n.numbers != nil {
@@ -733,7 +724,7 @@ func (n *entries) add(p *Parser, dst []byte, e entry) {
 			earlier = at
 		}
 	} else {
-		for at, s := range p.seen[n.base:] {
+		for at, s := range p.entries[n.base:] {
 			if bytes.Equal(dst[n.content+s.name:n.content+s.nameEnd], name) {
 				earlier = at
 				break
@@ -741,37 +732,37 @@ func (n *entries) add(p *Parser, dst []byte, e entry) {
 		}
 	}
 	if earlier >= 0 {
-		n.twice = true
-		before := &p.seen[n.base+earlier]
+		n.hasDuplicates = true
+		before := &p.entries[n.base+earlier]
 		before.value, before.end = e.value, e.end
 		return
 	}
-	p.seen = append(p.seen, e)
-	switch count := len(p.seen) - n.base; {
+	p.entries = append(p.entries, e)
+	switch count := len(p.entries) - n.base; {
 	case n.numbers != nil:
 		n.numbers[string(name)] = count - 1
 	case count == manyEntries:
 		n.numbers = make(map[string]int, 2*manyEntries)
-		for at, s := range p.seen[n.base:] {
+		for at, s := range p.entries[n.base:] {
 			n.numbers[string(dst[n.content+s.name:n.content+s.nameEnd])] = at
 		}
 	}
 }
 
-// order puts the values of names that were there twice to the first of them, all at once.
-func (n *entries) order(p *Parser, dst []byte) []byte {
-	if !n.twice {
+// moveDuplicates moves the last values of duplicate names to the first of these.
+func (n *entries) moveDuplicates(p *Parser, dst []byte) []byte {
+	if !n.hasDuplicates {
 		return dst
 	}
 	p.ordered = p.ordered[:0]
-	for _, e := range p.seen[n.base:] {
+	for _, e := range p.entries[n.base:] {
 		p.ordered = append(p.ordered, dst[n.content+e.name:n.content+e.nameEnd]...)
 		p.ordered = append(p.ordered, dst[n.content+e.value:n.content+e.end]...)
 	}
 	return append(dst[:n.content], p.ordered...)
 }
 
-// bitOf is the bit that stands for a name: of its length and its last bytes, in which names mostly differ.
+// bitOf hashes a name to one of 64 bits, by its length and last bytes, in which names mostly differ.
 func bitOf(name []byte) uint64 {
 	var w uint64
 	if n := len(name); n >= 8 {

@@ -12,80 +12,71 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Parser walks over a JSON document as Jackson does with Kafka's settings: strict, but leading zeros of numbers are
-// allowed. Its memory is kept from one document to the next.
+// Parser reads a JSON document as Jackson does with Kafka's settings: strictly, but numbers may have leading zeros. It
+// is reused for the next document.
 type Parser struct {
 	data  []byte
 	i     int
 	depth int
 	ctx   context.Context
-	// looked counts the bytes that were walked over beforehand.
-	looked int
-	// most is how many bytes may be read into the destination, steps counts what stands between commas.
-	most, steps int
-	// spans is a stack of positions of members in what was read, for structures whose members come in another order
-	// than the schema's.
-	spans []byteRange
-	// seen is a stack of the entries of maps.
-	seen []entry
-	// ordered holds members or entries while they are put in order.
-	ordered []byte
-	// leads are the names of the object without schema that came last.
-	leads []lead
-	// ends are those of all arrays and objects of a document that is walked over level by level, by where they begin.
-	ends []byteRange
-	// scratch holds a text without its escapes.
-	scratch []byte
-	// binary holds what base64 says.
-	binary []byte
-	mode   mode
-	// Err is the first fault. After it arrays and objects end, and what was read is of no use.
+	// scanned counts the bytes that were scanned in advance.
+	scanned int
+	// maxLen bounds the length of the destination, steps counts array elements and members.
+	maxLen, steps int
+	// spans is a stack of the positions of struct members that are out of order.
+	spans   []byteRange
+	entries []entry // a stack of the entries of maps
+	ordered []byte  // members or entries while they are sorted
+	// recentNames are the names of the last schemaless object.
+	recentNames []recentName
+	// ends has the ends of all arrays and objects, by their positions, after index.
+	ends    []byteRange
+	scratch []byte // a string without escapes
+	binary  []byte // decoded base64
+	mode    mode
+	// Err is the first error. After it arrays and objects end, and the output is invalid.
 	Err *fault.Error
 }
 
-// mode is what a document is read for.
 type mode uint8
 
 const (
-	// ofValues reads the values of a topic.
-	ofValues mode = iota
-	// ofDefaults reads the defaults of a schema.
-	ofDefaults
-	// inOrder reads a value again for its first fault: members of structures in the order of the schema, of those that
-	// are there twice the last.
-	inOrder
+	modeValues mode = iota
+	modeDefaults
+	// modeSchemaOrder reads a value again for the error that Kafka Connect reports first: members in schema order, the
+	// last of duplicates.
+	modeSchemaOrder
 )
 
 type byteRange struct{ from, to int }
 
-// entry is where the name of an entry and its value begin and end.
+// entry has the positions of a name and its value.
 type entry struct{ name, nameEnd, value, end int }
 
-// Reset begins a document. most is how long the destination may become.
-func (p *Parser) Reset(ctx context.Context, data []byte, most int) {
+// Reset starts a document. most bounds the length of the destination.
+func (p *Parser) Reset(ctx context.Context, data []byte, maxBytes int) {
 	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
-	p.most, p.steps, p.looked, p.Err = most, 0, 0, nil
-	p.spans, p.seen, p.ends = p.spans[:0], p.seen[:0], p.ends[:0]
+	p.maxLen, p.steps, p.scanned, p.Err = maxBytes, 0, 0, nil
+	p.spans, p.entries, p.ends = p.spans[:0], p.entries[:0], p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		p.i = 3
 	}
 }
 
-// fail notes a fault, unless there is one already.
 func (p *Parser) fail(class, text string) {
 	if p.Err == nil {
 		p.Err = fault.New(class, text)
 	}
 }
 
-// refuse fails at what the document says, and returns dst.
-func (p *Parser) refuse(dst []byte, text string) []byte {
+// reject rejects the content of a document and returns dst.
+func (p *Parser) reject(dst []byte, text string) []byte {
 	p.fail(fault.DataException, text)
 	return dst
 }
 
-// bad fails at the present position.
-func (p *Parser) bad(expected string) {
+// syntaxError reports a syntax error at the current position.
+func (p *Parser) syntaxError(expected string) {
 	found := "the end"
 	if p.i < len(p.data) {
 		found = strconv.QuoteRune(rune(p.data[p.i]))
@@ -93,7 +84,7 @@ func (p *Parser) bad(expected string) {
 	p.fail(fault.SerializationException, "JSON, byte "+strconv.Itoa(p.i)+": expected "+expected+", found "+found)
 }
 
-// peek skips blanks and returns the next byte, 0 at the end.
+// peek skips whitespace and returns the next byte, 0 at the end.
 func (p *Parser) peek() byte {
 	for p.i < len(p.data) {
 		switch c := p.data[p.i]; c {
@@ -106,31 +97,31 @@ func (p *Parser) peek() byte {
 	return 0
 }
 
-// take skips blanks and one byte, which must be c.
-func (p *Parser) take(c byte) {
+// expect consumes whitespace and the byte c.
+func (p *Parser) expect(c byte) {
 	if p.peek() != c || p.i >= len(p.data) {
-		p.bad(strconv.QuoteRune(rune(c)))
+		p.syntaxError(strconv.QuoteRune(rune(c)))
 		return
 	}
 	p.i++
 }
 
-// End refuses anything but blanks.
+// End rejects anything but whitespace.
 func (p *Parser) End() {
 	p.peek()
 	if p.i < len(p.data) {
-		p.bad("the end of the document")
+		p.syntaxError("the end of the document")
 	}
 }
 
-// more is called before each element or member: it takes the comma that belongs there, or the closing byte. It is false
-// after a fault.
+// more is called before each element or member: it consumes the comma or the closing byte, and reports whether another
+// follows. It is false after an error.
 func (p *Parser) more(first bool, closing byte) bool {
 	if p.Err != nil {
 		return false
 	}
-	if p.steps++; p.steps%conversion.WatchEvery == 0 && p.ctx.Err() != nil {
-		p.Err = fault.Ended
+	if p.steps++; p.steps%conversion.ContextCheckItems == 0 && p.ctx.Err() != nil {
+		p.Err = fault.Canceled
 		return false
 	}
 	switch c := p.peek(); {
@@ -144,28 +135,28 @@ func (p *Parser) more(first bool, closing byte) bool {
 		p.i++
 		return true
 	}
-	p.bad("',' or " + strconv.QuoteRune(rune(closing)))
+	p.syntaxError("',' or " + strconv.QuoteRune(rune(closing)))
 	return false
 }
 
-// open takes the opening byte of an array or object.
+// open consumes the opening byte of an array or object.
 func (p *Parser) open(c byte) {
-	p.take(c)
+	p.expect(c)
 	if p.depth++; p.depth > connectdata.MaxDepth {
 		p.fail(fault.SerializationException, "JSON: nests deeper than 1000")
 	}
 }
 
-// word takes true, false or null.
-func (p *Parser) word(w string) {
+// expectWord consumes true, false or null.
+func (p *Parser) expectWord(w string) {
 	if len(p.data)-p.i < len(w) || string(p.data[p.i:p.i+len(w)]) != w {
-		p.bad(w)
+		p.syntaxError(w)
 		return
 	}
 	p.i += len(w)
 }
 
-// text takes a string and returns what it says; the bytes are valid until the next call.
+// text reads a string, valid until the next call.
 func (p *Parser) text() []byte {
 	s, slashes := p.rawText()
 	if slashes {
@@ -175,10 +166,10 @@ func (p *Parser) text() []byte {
 	return s
 }
 
-// name takes a member's name and the colon.
+// name reads a member's name and the colon.
 func (p *Parser) name() []byte {
 	if p.peek() != '"' {
-		p.bad("a name in quotation marks")
+		p.syntaxError("a name in quotation marks")
 		return nil
 	}
 	from := p.i
@@ -186,40 +177,39 @@ func (p *Parser) name() []byte {
 	if slashes {
 		if json.HasLoneSurrogate(s) {
 			p.i = from
-			p.bad("a name of whole characters, no half of a surrogate pair")
+			p.syntaxError("a name of whole characters, no half of a surrogate pair")
 			return nil
 		}
 		p.scratch = json.Unescape(p.scratch[:0], s)
 		s = p.scratch
 	}
-	p.take(':')
+	p.expect(':')
 	return s
 }
 
-// rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in
-// it.
+// rawText validates a string and returns the text between the quotation marks, and whether it has escapes.
 func (p *Parser) rawText() (s []byte, slashes bool) {
 	from := p.i + 1
 	end, slashes, expected := json.ScanString(p.data, p.i)
 	if p.i = end; expected != "" {
-		p.bad(expected)
+		p.syntaxError(expected)
 		return nil, false
 	}
 	return p.data[from : end-1], slashes
 }
 
-// number takes a number. whole: it has neither point nor exponent. ok is false after a fault.
+// number reads a number; whole reports that it has neither point nor exponent. ok is false after an error.
 func (p *Parser) number() (text []byte, whole, ok bool) {
 	from := p.i
 	end, whole, expected := json.ScanNumber(p.data, from)
 	if p.i = end; expected != "" {
-		p.bad(expected)
+		p.syntaxError(expected)
 		return nil, false, false
 	}
 	return p.data[from:end], whole, true
 }
 
-// skip takes a value of any kind.
+// skip consumes a value of any kind.
 func (p *Parser) skip() {
 	switch c := p.peek(); c {
 	case '{', '[':
@@ -236,17 +226,17 @@ func (p *Parser) skip() {
 	case '"':
 		p.rawText()
 	case 't':
-		p.word("true")
+		p.expectWord("true")
 	case 'f':
-		p.word("false")
+		p.expectWord("false")
 	case 'n':
-		p.word("null")
+		p.expectWord("null")
 	default:
 		p.number()
 	}
 }
 
-// count walks over the array at the present position and tells how many elements it has.
+// count returns the number of elements of the array at the current position.
 func (p *Parser) count() (n int) {
 	p.open('[')
 	for ; p.more(n == 0, ']'); n++ {
@@ -255,9 +245,8 @@ func (p *Parser) count() (n int) {
 	return n
 }
 
-// index walks over the value at the present position, notes where its arrays and objects end, and goes back. From then
-// on skip jumps over them, so that a document whose levels are looked at one by one is not walked over once for each of
-// them.
+// index records where the arrays and objects of the current value end, without moving. From then on skip jumps over
+// them, so that nested levels are not scanned again and again.
 func (p *Parser) index() {
 	start := p.i
 	var ends []byteRange
@@ -283,7 +272,7 @@ func (p *Parser) index() {
 	p.i, p.ends = start, ends
 }
 
-// jump moves to the end of the array or object at the present position where its end is known.
+// jump skips the current array or object if its end is known.
 func (p *Parser) jump() bool {
 	if len(p.ends) == 0 {
 		return false
@@ -295,7 +284,7 @@ func (p *Parser) jump() bool {
 	return found
 }
 
-// kind names the value at the present position as Jackson's JsonNodeType does.
+// kind returns Jackson's JsonNodeType of the current value.
 func (p *Parser) kind() string {
 	switch p.peek() {
 	case '{':

@@ -12,27 +12,24 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Decode's other half lives in json.go; this file reads the schemas that stand in JSON documents.
-
-// schemaReader turns the JSON text of a schema into nodes. It is slow: texts are remembered.
+// schemaReader parses the JSON text of a schema in a document into nodes. It is slow, so the results are cached.
 type schemaReader struct {
 	p     Parser
 	nodes []wit.SchemaNode
 	form  Form
-	// left is how many bytes the defaults may still have.
-	left int
+	left  int // bytes that defaults may still use
 }
 
-// readSchema reads a schema; nil for null.
+// readSchema parses a schema; nil for null.
 func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, error) {
 	if len(text) > 6*connectdata.MaxSchemaBytes {
-		// Six characters are the longest escape of one; nodes without texts have their own bound.
+		// An escape has up to six characters; the number of nodes has its own limit.
 		return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
 			len(text))
 	}
 	s := schemaReader{form: f, left: connectdata.MaxSchemaBytes}
 	s.p.Reset(ctx, text, connectdata.MaxSchemaBytes)
-	s.p.mode = ofDefaults
+	s.p.mode = modeDefaults
 	null := s.p.peek() == 'n'
 	from := s.p.i
 	s.p.index()
@@ -41,14 +38,14 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 		s.node(from, 1)
 	}
 	if s.p.Err != nil {
-		return nil, fault.EndedBy(ctx, s.p.Err)
+		return nil, fault.ContextError(ctx, s.p.Err)
 	}
 	return s.nodes, nil
 }
 
 func (s *schemaReader) refuse(text string) { s.p.fail(fault.DataException, text) }
 
-// object returns where the values of the members of a JSON object stand, by name, and the names' order.
+// object returns the positions of an object's members by name, and the order of the names.
 func (s *schemaReader) object(at int) (members map[string]int, order []string) {
 	p := &s.p
 	p.i = at
@@ -66,7 +63,7 @@ func (s *schemaReader) object(at int) (members map[string]int, order []string) {
 	return members, order
 }
 
-// text is what the JSON string that is a member says; ok is false when the member is none, or is not there.
+// text returns a member that is a string; ok is false if it is missing or not a string.
 func (s *schemaReader) text(members map[string]int, name string) (text string, ok bool) {
 	at, given := members[name]
 	if !given || s.p.data[at] != '"' {
@@ -76,7 +73,7 @@ func (s *schemaReader) text(members map[string]int, name string) (text string, o
 	return string(s.p.text()), true
 }
 
-// is tells whether a member is there and begins like a word.
+// is reports whether a member exists and its value begins with word.
 func (s *schemaReader) is(members map[string]int, name, word string) bool {
 	at, given := members[name]
 	if !given {
@@ -85,8 +82,8 @@ func (s *schemaReader) is(members map[string]int, name, word string) bool {
 	return bytes.HasPrefix(s.p.data[at:], []byte(word))
 }
 
-// node reads one schema and returns its number and the reader of its values. Numbers are given out from the root down,
-// so nodes refer to higher ones only.
+// node reads a schema and returns its number and the reader of its values. Parents have lower numbers than their
+// children.
 func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	if depth > connectdata.MaxSchemaDepth {
 		s.refuse("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaDepth) + " nodes in each other")
@@ -97,12 +94,12 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	if s.p.Err != nil {
 		return 0, nil
 	}
-	// Depth is that of the schema, which is bounded by itself.
+	// the depth of the schema has its own limit
 	s.p.depth = 0
 	var members map[string]int
 	if s.p.data[at] == '{' {
 		if members, _ = s.object(at); s.p.Err != nil {
-			s.p.Err = s.p.Err.In("schema")
+			s.p.Err = s.p.Err.InField("schema")
 			return 0, nil
 		}
 	}
@@ -116,7 +113,7 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	n := wit.SchemaNode{Optional: s.is(members, "optional", "true")}
 	for n.Kind = 0; TypeNames[n.Kind] != name; n.Kind++ {
 		if n.Kind == wit.Struct {
-			s.refuse("Unknown schema type: " + fault.Cut(name))
+			s.refuse("Unknown schema type: " + fault.Truncate(name))
 			return 0, nil
 		}
 	}
@@ -136,19 +133,19 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	return id, r
 }
 
-// defaultValue reads the default of a node and has its reader know it.
+// defaultValue reads the default of a node and sets it in its reader.
 func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, at int) {
-	s.p.i, s.p.depth, s.p.most = at, 0, s.left
+	s.p.i, s.p.depth, s.p.maxLen = at, 0, s.left
 	value := r.ReadDefault(&s.p)
 	if s.p.Err != nil {
-		s.p.Err = s.p.Err.In("default")
+		s.p.Err = s.p.Err.InField("default")
 		return
 	}
 	if s.left -= len(value); s.left < 0 {
 		s.refuse("schema: expected defaults of at most " + strconv.Itoa(connectdata.MaxSchemaBytes) + " bytes")
 	}
 	n.DefaultValue = &value
-	r.nulls(n, s.form)
+	r.setNull(n, s.form)
 }
 
 func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth int) (below children) {
@@ -209,7 +206,7 @@ func (s *schemaReader) fields(n *wit.SchemaNode, at, depth int) (readers []Reade
 		}
 		if seen[name] {
 			p.fail(fault.SchemaBuilderException,
-				"Cannot create field because of field name duplication "+fault.Cut(name))
+				"Cannot create field because of field name duplication "+fault.Truncate(name))
 		}
 		seen[name] = true
 		node, r := s.node(from, depth+1)
@@ -254,7 +251,7 @@ func (s *schemaReader) attributes(n *wit.SchemaNode, members map[string]int) {
 	}
 }
 
-// lowBits is what Java's intValue makes of an integer of any length: its lowest 32 bits.
+// lowBits returns the lowest 32 bits of an integer of any length, like Java's intValue.
 func lowBits(digits []byte) int32 {
 	n, _ := new(big.Int).SetString(string(digits), 10)
 	return int32(uint32(n.And(n, big.NewInt(math.MaxUint32)).Uint64()))

@@ -8,28 +8,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names by which Confluent's JsonSchemaData keeps what JSON Schema does not know of Kafka Connect's schemas
+// Names that Confluent's JsonSchemaData gives to what Kafka Connect's schemas cannot express
 // (github.com/confluentinc/schema-registry, json-schema-converter).
 const (
 	SchemaNamespace = "io.confluent.connect.json"
 	UnionName       = SchemaNamespace + ".OneOf"
-	// SumUnionName stands for it with generalized.sum.type.support.
+	// SumUnionName replaces UnionName with generalized.sum.type.support.
 	SumUnionName = "org.apache.kafka.connect.data.Union"
 )
 
-// isUnion tells whether a structure stands for a union of JSON Schema.
+// isUnion reports whether a struct represents a union of JSON Schema.
 func isUnion(n *wit.SchemaNode) bool {
 	_, sum := conversion.Parameter(n, SumUnionName)
 	return sum || conversion.NameOf(n) == UnionName
 }
 
-// maxLooked is how many bytes of a value may be walked over, together, to find out which members of unions they are.
-const maxLooked = 64 << 20
+// maxScanned bounds the bytes of a value that are scanned in advance to find its union members.
+const maxScanned = 64 << 20
 
-// readUnion reads a value as the first member that takes values of its kind, or as the structure that knows most of its
-// names.
+// readUnion reads a value as the first member of its type, or as the struct that knows most of its names.
 func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
-	at := r.branchOf(p, c)
+	at := r.matchingBranch(p, c)
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		member := &r.members[m]
 		if m != at {
@@ -37,14 +36,14 @@ func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 			continue
 		}
 		if dst = member.value(p, append(dst, member.branch...), c); p.Err != nil {
-			p.Err = p.Err.In(r.names[m])
+			p.Err = p.Err.InField(r.names[m])
 		}
 	}
 	return dst
 }
 
-// branchOf is the number of the member that the value at the parser's position is of.
-func (r *Reader) branchOf(p *Parser, c byte) int {
+// matchingBranch returns the index of the member for the value at the parser's position.
+func (r *Reader) matchingBranch(p *Parser, c byte) int {
 	whole := false
 	from := p.i
 	if isNumber(c) {
@@ -52,7 +51,7 @@ func (r *Reader) branchOf(p *Parser, c byte) int {
 			p.i = from
 		}
 	}
-	best, most, bytes := -1, 0, -1
+	best, maxBytes, bytes := -1, 0, -1
 	for m := range r.members {
 		member := &r.members[m]
 		fits := false
@@ -66,8 +65,8 @@ func (r *Reader) branchOf(p *Parser, c byte) int {
 		case textShape:
 			fits = c == '"'
 		case bytesShape, decimalText, DecimalNumber:
-			// Kafka Connect takes a number with a point for bytes, and no text; where no other member takes the text it
-			// can be nothing else.
+			// Kafka Connect reads a number with a point as bytes, but not a string. A string can only be bytes if no
+			// other member accepts it.
 			if fits = isNumber(c) && !whole; c == '"' && bytes < 0 {
 				bytes = m
 			}
@@ -79,16 +78,16 @@ func (r *Reader) branchOf(p *Parser, c byte) int {
 			if c != '{' {
 				continue
 			}
-			known := member.known(p)
-			if p.looked += p.i - from; p.looked > maxLooked {
-				p.fail(fault.DataException, "more than "+strconv.Itoa(maxLooked)+
+			known := member.countKnown(p)
+			if p.scanned += p.i - from; p.scanned > maxScanned {
+				p.fail(fault.DataException, "more than "+strconv.Itoa(maxScanned)+
 					" bytes to be looked through for the members of unions")
 			}
 			if p.Err != nil {
 				return 0
 			}
-			if p.i = from; known > most {
-				best, most = m, known
+			if p.i = from; known > maxBytes {
+				best, maxBytes = m, known
 			}
 		}
 		if fits {
@@ -104,9 +103,8 @@ func (r *Reader) branchOf(p *Parser, c byte) int {
 	return best
 }
 
-// known counts the names of an object that a structure has, and those in the objects below that it has there. It leaves
-// the parser after the value.
-func (r *Reader) known(p *Parser) (count int) {
+// countKnown counts the names of an object that a struct knows, including nested ones, and consumes the value.
+func (r *Reader) countKnown(p *Parser) (count int) {
 	if p.peek() != '{' || r.shape != structureShape {
 		p.skip()
 		return 0
@@ -119,7 +117,7 @@ func (r *Reader) known(p *Parser) (count int) {
 			p.skip()
 			continue
 		}
-		below := r.members[m].known(p)
+		below := r.members[m].countKnown(p)
 		if guess = m + 1; !seen[m] {
 			seen[m] = true
 			count += 1 + below
@@ -128,10 +126,10 @@ func (r *Reader) known(p *Parser) (count int) {
 	return count
 }
 
-// readKeyed reads an entry of a map that is an object of key and value, and tells where in dst the value begins.
+// readKeyed reads a map entry that is an object with key and value, and returns where in dst the value begins.
 func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 	if p.peek() != '{' {
-		return p.refuse(dst, "Found invalid map entry instead of object: "+p.kind()), 0
+		return p.reject(dst, "Found invalid map entry instead of object: "+p.kind()), 0
 	}
 	p.open('{')
 	key, late := false, -1
@@ -144,7 +142,7 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 			if dst = r.key.Read(p, dst); late < 0 || p.Err != nil {
 				break
 			}
-			// the value stood in front of its key
+			// the value preceded its key
 			after := p.i
 			value, p.i = len(dst), late
 			dst = r.element.Read(p, dst)
@@ -156,9 +154,9 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 			p.peek()
 			late = p.i
 			p.skip()
-			if p.looked += p.i - late; p.looked > maxLooked {
+			if p.scanned += p.i - late; p.scanned > maxScanned {
 				p.fail(fault.DataException, "values of maps stand in front of their keys, more than "+
-					strconv.Itoa(maxLooked)+" bytes of them")
+					strconv.Itoa(maxScanned)+" bytes of them")
 			}
 		default:
 			p.fail(fault.DataException, "Found invalid map entry, expected key and value, found "+fault.Quoted(name))

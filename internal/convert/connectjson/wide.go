@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/convert/fault"
 )
 
-// fromWide appends a JSON document as UTF-8 that is in UTF-16 or UTF-32, found out as Jackson does: by a mark in front,
-// or by the zeros of a first character below U+0080. Another one is appended as it is.
+// fromWide converts a UTF-16 or UTF-32 document to UTF-8. It detects these as Jackson does: by a byte order mark, or by
+// the zero bytes of an ASCII character. Other documents are copied.
 func fromWide(dst, data []byte) ([]byte, error) {
 	size, order := 1, binary.ByteOrder(binary.BigEndian)
 	if len(data) >= 4 {

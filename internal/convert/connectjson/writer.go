@@ -16,25 +16,25 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A Writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates
-// nothing but dst.
+// A Writer encodes the value of one schema node as JSON. It is compiled once for each schema; Write allocates nothing
+// but dst.
 type Writer struct {
 	Shape shape
-	// lead is the text before a member of a structure: the comma and its name.
+	// lead is the text before a member of a struct: comma, name and colon.
 	lead []byte
-	// optional values begin with a branch number; full is the one that a value follows.
+	// optional values begin with a branch number; full is the branch of values that are not null.
 	optional bool
 	full     byte
-	// null is the JSON of a null: `null`, or the default that replaces it.
+	// null is the JSON of a null: null, or the default that replaces it.
 	null         []byte
 	Members      []Writer
 	Key, Element *Writer
 	scale        int
-	// wrong is the failure of every value that is not null, of a misnamedShape.
+	// wrong is the error for every value but null of an invalidLogicalShape.
 	wrong *fault.Error
 }
 
-// shape is how a node's value is written.
+// shape is the JSON form of a node's values.
 type shape uint8
 
 const (
@@ -48,34 +48,34 @@ const (
 	textShape
 	bytesShape
 	arrayShape
-	ObjectShape // mapping with keys of text
-	pairsShape  // mapping with other keys
+	ObjectShape // map with string keys
+	pairsShape  // map with other keys, as an array of pairs
 	structureShape
 	decimalText
 	DecimalNumber
-	keyedShape // mapping of which each entry is an object of key and value
-	UnionShape // structure that stands for a union: the first member that is not null
-	// misnamedShape has the name of a logical type and another type than that: transforms make it, JsonConverter fails
-	// at values other than null. JsonSchemaConverter refuses the schema, so that none is registered.
-	misnamedShape
+	keyedShape // map, as an array of objects with key and value
+	UnionShape // struct that represents a union: the first member that is not null
+	// invalidLogicalShape is a type with the name of a logical type that requires another type. Transforms can create
+	// it; JsonConverter fails on values but null, and JsonSchemaConverter rejects the schema.
+	invalidLogicalShape
 )
 
-// Form holds the settings that decide how values look in JSON.
+// Form has the settings that determine the JSON form of values.
 type Form struct {
 	NumericDecimals bool
-	// ReplaceNull: a default stands in for a null.
+	// ReplaceNull writes the default instead of a null.
 	ReplaceNull bool
-	// OfSchema: as io.confluent.connect.json.JsonSchemaConverter has it, where entries of maps are objects of key and
-	// value unless keys are texts that cannot be null, and unions are the value that they hold.
-	OfSchema bool
+	// JSONSchema is the form of io.confluent.connect.json.JsonSchemaConverter: map entries are objects with key and
+	// value unless keys are required strings, and unions are their value.
+	JSONSchema bool
 }
 
-// mapping is the shape of a map with keys of a node.
+// mapping returns the form of a map by its key's node.
 func (f Form) mapping(key *wit.SchemaNode) shape {
 	switch {
-	case key.Kind == wit.String && !(f.OfSchema && key.Optional):
+	case key.Kind == wit.String && !(f.JSONSchema && key.Optional):
 		return ObjectShape
-	case f.OfSchema:
+	case f.JSONSchema:
 		return keyedShape
 	}
 	return pairsShape
@@ -86,8 +86,8 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	n := &nodes[node]
 	w := &Writer{optional: n.Optional, full: 2, null: []byte("null")}
 	var err error
-	if expected, is := conversion.KindOfName(n); is && n.Kind != expected && !f.OfSchema {
-		w.Shape, w.wrong = misnamedShape, misnamed(n)
+	if expected, is := conversion.LogicalKind(n); is && n.Kind != expected && !f.JSONSchema {
+		w.Shape, w.wrong = invalidLogicalShape, logicalTypeError(n)
 	} else if w.Shape, w.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
 	}
@@ -128,25 +128,25 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	w.full = 0
 	if f.ReplaceNull {
 		if w.null, err = w.DefaultText(k, *n.DefaultValue); err == nil {
-			k.Most -= len(w.null)
+			k.MaxLen -= len(w.null)
 		}
 	}
 	return w, err
 }
 
-// DefaultText is a node's default as JSON. It is written without the node's own branch number.
+// DefaultText returns a node's default as JSON.
 func (w *Writer) DefaultText(k *conversion.Budget, b []byte) ([]byte, error) {
 	bare := *w
 	bare.optional = false
 	out, i, err := bare.Write(k, nil, b, 0)
 	if err == nil && i != len(b) {
-		err = fault.Broken(i, "bytes left over")
+		err = fault.Malformed(i, "bytes left over")
 	}
 	if err == nil {
-		err = k.Room(out, 0)
+		err = k.CheckRoom(out, 0)
 	}
 	if err != nil {
-		return nil, fault.EndedBy(k.Ctx, err)
+		return nil, fault.ContextError(k.Ctx, err)
 	}
 	return out, nil
 }
@@ -156,11 +156,11 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 	if n.Kind == wit.Map {
 		s = pairsShape
 	} else if n.Kind == wit.Struct {
-		if s = structureShape; f.OfSchema && isUnion(n) {
+		if s = structureShape; f.JSONSchema && isUnion(n) {
 			s = UnionShape
 		}
 	}
-	expected, logical := conversion.KindOfName(n)
+	expected, logical := conversion.LogicalKind(n)
 	if !logical {
 		return s, 0, nil
 	}
@@ -180,8 +180,8 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 	return s, scale, nil
 }
 
-// misnamed is what JsonConverter says of a value under the name of a logical type that its type does not go with.
-func misnamed(n *wit.SchemaNode) *fault.Error {
+// logicalTypeError returns JsonConverter's error for a value whose type does not match its logical type.
+func logicalTypeError(n *wit.SchemaNode) *fault.Error {
 	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
 		connectdata.List{},
 		connectdata.Map{}, nil}[n.Kind]
@@ -193,15 +193,15 @@ func misnamed(n *wit.SchemaNode) *fault.Error {
 		conversion.JavaClass(of, nil))
 }
 
-// Write writes the value at in[i:] and tells where it ends.
+// Write encodes the value at in[i:] and returns where it ends.
 func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
 	if w.optional {
 		if i >= len(in) || in[i]&^2 != 0 {
-			return dst, i, fault.Broken(i, "expected the branch 00 or 02 of an optional value")
+			return dst, i, fault.Malformed(i, "expected the branch 00 or 02 of an optional value")
 		}
 		if in[i] != w.full {
 			if len(w.null) > 4 {
-				if err := k.Room(dst, len(w.null)); err != nil {
+				if err := k.CheckRoom(dst, len(w.null)); err != nil {
 					return dst, i, err
 				}
 			}
@@ -218,20 +218,20 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 	case textShape:
 		n, size := length(in, i)
 		if size <= 0 {
-			return dst, i, fault.Broken(i, "ends inside a text")
+			return dst, i, fault.Malformed(i, "ends inside a text")
 		}
 		i += size
-		if n > k.Most-len(dst) {
+		if n > k.MaxLen-len(dst) {
 			return dst, i, k.TooLarge()
 		}
 		dst, ok := json.AppendText(dst, in[i:i+n])
 		if !ok {
-			return dst, i, fault.Broken(i, "text that is not UTF-8")
+			return dst, i, fault.Malformed(i, "text that is not UTF-8")
 		}
 		return dst, i + n, nil
 	case booleanShape:
 		if i >= len(in) || in[i] > 1 {
-			return dst, i, fault.Broken(i, "expected a boolean, 00 or 01")
+			return dst, i, fault.Malformed(i, "expected a boolean, 00 or 01")
 		}
 		if in[i] == 1 {
 			return append(dst, "true"...), i + 1, nil
@@ -239,13 +239,13 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 		return append(dst, "false"...), i + 1, nil
 	case float32Shape:
 		if i+4 > len(in) {
-			return dst, i, fault.Broken(i, "ends inside a float")
+			return dst, i, fault.Malformed(i, "ends inside a float")
 		}
 		v := float64(math.Float32frombits(binary.LittleEndian.Uint32(in[i:])))
 		return java.AppendJSONFloat(dst, v, 32), i + 4, nil
 	case float64Shape:
 		if i+8 > len(in) {
-			return dst, i, fault.Broken(i, "ends inside a double")
+			return dst, i, fault.Malformed(i, "ends inside a double")
 		}
 		return java.AppendJSONFloat(dst, math.Float64frombits(binary.LittleEndian.Uint64(in[i:])), 64), i + 8, nil
 	case bytesShape, decimalText, DecimalNumber:
@@ -254,14 +254,14 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 		return w.writeStructure(k, dst, in, i)
 	case UnionShape:
 		return w.writeUnion(k, dst, in, i)
-	case misnamedShape:
+	case invalidLogicalShape:
 		return dst, i, w.wrong
 	}
 	return w.writeItems(k, dst, in, i)
 }
 
-// length reads the length of a text or bytes of which all is there; size is that of the length itself, 0 when it is
-// bad.
+// length reads the length prefix of a string or bytes; size is that of the prefix, 0 if it is malformed or bytes are
+// missing.
 func length(in []byte, i int) (n, size int) {
 	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 {
 		if n = int(in[i] >> 1); n < len(in)-i {
@@ -281,20 +281,21 @@ func length(in []byte, i int) (n, size int) {
 
 func (w *Writer) writeInteger(dst, in []byte, i int) ([]byte, int, *fault.Error) {
 	if i >= len(in) {
-		return dst, i, fault.Broken(i, "ends before a number")
+		return dst, i, fault.Malformed(i, "ends before a number")
 	}
 	v, size := wholeNumber(in, i)
 	if size <= 0 {
-		return dst, i, fault.Broken(i, "expected a number")
+		return dst, i, fault.Malformed(i, "expected a number")
 	}
 	if bits := 8 << w.Shape; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
-		return dst, i, fault.Broken(i, "a number that does not fit "+strconv.Itoa(bits)+" bits: "+strconv.FormatInt(v,
-			10))
+		return dst, i, fault.Malformed(i,
+			"a number that does not fit "+strconv.Itoa(bits)+" bits: "+strconv.FormatInt(v,
+				10))
 	}
 	return strconv.AppendInt(dst, v, 10), i + size, nil
 }
 
-// appendSmall writes a number from -64 to 63.
+// appendSmall appends a number from -64 to 63.
 func appendSmall(dst []byte, n int) []byte {
 	if n < 0 {
 		dst = append(dst, '-')
@@ -309,17 +310,17 @@ func appendSmall(dst []byte, n int) []byte {
 func (w *Writer) writeBytes(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
 	n, size := length(in, i)
 	if size <= 0 {
-		return dst, i, fault.Broken(i, "ends inside bytes")
+		return dst, i, fault.Malformed(i, "ends inside bytes")
 	}
 	i += size
 	b := in[i : i+n]
 	if w.Shape != bytesShape && n == 0 {
-		return dst, i, fault.Broken(i, "a decimal of no bytes")
+		return dst, i, fault.Malformed(i, "a decimal of no bytes")
 	}
 	if w.Shape != bytesShape && n > connectdata.MaxDecimalBytes {
 		return dst, i, longDecimal(i, n)
 	}
-	if n > k.Most-len(dst) {
+	if n > k.MaxLen-len(dst) {
 		return dst, i, k.TooLarge()
 	}
 	if w.Shape == DecimalNumber {
@@ -333,7 +334,8 @@ func (w *Writer) writeBytes(k *conversion.Budget, dst, in []byte, i int) ([]byte
 }
 
 func longDecimal(at, n int) *fault.Error {
-	return fault.Broken(at, "expected a decimal of at most "+strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes, found "+
+	return fault.Malformed(at, "expected a decimal of at most "+strconv.Itoa(
+		connectdata.MaxDecimalBytes)+" bytes, found "+
 		strconv.Itoa(n))
 }
 
@@ -345,19 +347,19 @@ func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]
 		member := &w.Members[m]
 		dst = append(dst, member.lead...)
 		if dst, i, err = member.Write(k, dst, in, i); err != nil {
-			return dst, i, member.blame(err)
+			return dst, i, member.inField(err)
 		}
 	}
 	if i == start {
 		if k.Empty++; k.Empty > connectdata.MaxEmptyStructs {
-			return dst, i, fault.Broken(i,
+			return dst, i, fault.Malformed(i,
 				"more than "+strconv.Itoa(connectdata.MaxEmptyStructs)+" structures without bytes")
 		}
 	}
 	return append(dst, '}'), i, nil
 }
 
-// writeUnion writes the first member of a union that has a value, as JsonSchemaData does, and passes over the others.
+// writeUnion writes the first member of a union that has a value, like JsonSchemaData, and skips the others.
 func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
 	found := false
 	for m := range w.Members {
@@ -369,7 +371,7 @@ func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte
 		before := len(dst)
 		var err *fault.Error
 		if dst, i, err = member.Write(k, dst, in, i); err != nil {
-			return dst, i, member.blame(err)
+			return dst, i, member.inField(err)
 		}
 		if found {
 			dst = dst[:before]
@@ -382,13 +384,13 @@ func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	return dst, i, nil
 }
 
-// blame puts the member's name in front of an error.
-func (w *Writer) blame(err *fault.Error) *fault.Error {
+// inField prefixes an error with the member's name.
+func (w *Writer) inField(err *fault.Error) *fault.Error {
 	name := w.lead[:len(w.lead)-1]
 	if name[0] == ',' {
 		name = name[1:]
 	}
-	return err.In(string(name[1 : len(name)-1]))
+	return err.InField(string(name[1 : len(name)-1]))
 }
 
 func (w *Writer) writeItems(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
@@ -407,7 +409,7 @@ func (w *Writer) writeItems(k *conversion.Budget, dst, in []byte, i int) ([]byte
 			return append(dst, closing), i, nil
 		}
 		for ; count > 0; count-- {
-			if err := k.Item(dst); err != nil {
+			if err := k.CountItem(dst); err != nil {
 				return dst, i, err
 			}
 			if !first {
@@ -421,20 +423,20 @@ func (w *Writer) writeItems(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	}
 }
 
-// blockHead reads the head of a block of an array or mapping: how many items follow, and where.
+// blockHead reads the head of a block of an array or map: the number of items, and where they begin.
 func blockHead(in []byte, i int) (count int64, next int, err *fault.Error) {
 	if i >= len(in) {
-		return 0, i, fault.Broken(i, "ends before the count of a block")
+		return 0, i, fault.Malformed(i, "ends before the count of a block")
 	}
 	count, size := connectdata.Number(in[i:])
 	if size <= 0 || count == math.MinInt64 {
-		return 0, i, fault.Broken(i, "expected the count of a block")
+		return 0, i, fault.Malformed(i, "expected the count of a block")
 	}
 	i += size
 	if count < 0 {
 		n, size := connectdata.Number(in[i:])
 		if size <= 0 || n < 0 {
-			return 0, i, fault.Broken(i, "expected the size of a block")
+			return 0, i, fault.Malformed(i, "expected the size of a block")
 		}
 		return -count, i + size, nil
 	}
@@ -460,7 +462,7 @@ func (w *Writer) writeItem(k *conversion.Budget, dst, in []byte, i int) ([]byte,
 		return append(dst, end), i, nil
 	}
 	if w.Key.optional && i < len(in) && in[i] == 2-w.Key.full && string(w.Key.null) == "null" {
-		// The name of a null is its word, as Jackson's asText has it.
+		// Jackson's asText of a null
 		dst, i = append(dst, `"null"`...), i+1
 	} else if dst, i, err = w.Key.Write(k, dst, in, i); err != nil {
 		return dst, i, err

@@ -7,71 +7,66 @@ import (
 	"github.com/culvert-project/culvert/internal/convert/fault"
 )
 
-// What a conversion may make of a record, whatever its bytes say.
 const (
-	// MaxDecodedBytes is how many bytes one key or value of a topic may become in a batch: members that are not there
-	// become defaults, so that a document of some megabytes could become any number of them.
+	// MaxDecodedBytes bounds a decoded key or value: defaults of missing fields could make a small document large.
 	MaxDecodedBytes = 64 << 20
-	// MaxEnvelopeBytes is how long the JSON of a schema may be, with its defaults and their escapes: it stands in every
-	// record.
+	// MaxEnvelopeBytes bounds the JSON of a schema, which each record contains.
 	MaxEnvelopeBytes = 16 << 20
 )
 
-// WatchEvery is how many items of arrays and maps are converted between two looks at the context.
-const WatchEvery = 1024
+// ContextCheckItems is how many items are converted between two checks of the context.
+const ContextCheckItems = 1024
 
-// Budget bounds one conversion of a value into text.
+// Budget bounds the conversion of one value.
 type Budget struct {
-	Ctx context.Context
-	// Most is the length of the output that must not be passed.
-	Most int
-	// allowed is how much of it is this value's, for the error.
-	allowed int
-	// Empty counts structures without bytes, items all items.
-	Empty, items uint
+	Ctx    context.Context
+	MaxLen int // the maximum length of the output, including what preceded it
+	// allowed is the part of MaxLen for this value, for the error message.
+	allowed      int
+	Empty, items uint // Empty counts structs without bytes
 }
 
-// Start begins a value whose output may be that long, after what is there.
-func (k *Budget) Start(ctx context.Context, dst []byte, most int) {
-	k.Ctx, k.Most, k.allowed, k.Empty, k.items = ctx, len(dst)+most, most, 0, 0
+// Start starts a value of at most most bytes, appended to dst.
+func (k *Budget) Start(ctx context.Context, dst []byte, maxBytes int) {
+	k.Ctx, k.MaxLen, k.allowed, k.Empty, k.items = ctx, len(dst)+maxBytes, maxBytes, 0, 0
 }
 
-// Room refuses output of so many bytes more.
-func (k *Budget) Room(dst []byte, more int) *fault.Error {
-	if more > k.Most-len(dst) {
+// CheckRoom returns an error if dst has no room for more bytes.
+func (k *Budget) CheckRoom(dst []byte, more int) *fault.Error {
+	if more > k.MaxLen-len(dst) {
 		return k.TooLarge()
 	}
 	return nil
 }
 
-// TooLarge is the error of output that is longer than it may be.
+// TooLarge returns the error of Room.
 func (k *Budget) TooLarge() *fault.Error {
 	return fault.New(fault.TooLargeException, "more than "+strconv.Itoa(k.allowed)+" bytes when serialized")
 }
 
-// Item is called for each item of an array or map.
-func (k *Budget) Item(dst []byte) *fault.Error {
-	if k.items++; k.items%WatchEvery == 0 || len(dst) > k.Most {
-		return k.look(dst)
+// CountItem is called for each item of an array or map.
+func (k *Budget) CountItem(dst []byte) *fault.Error {
+	if k.items++; k.items%ContextCheckItems == 0 || len(dst) > k.MaxLen {
+		return k.check(dst)
 	}
 	return nil
 }
 
-// Bound is item and room for a [values.Writer].
-func (k *Budget) Bound(dst []byte, more int) error {
-	err := k.Item(dst)
+// CheckItem is Item and Room, for a [values.Writer].
+func (k *Budget) CheckItem(dst []byte, more int) error {
+	err := k.CountItem(dst)
 	if err == nil {
-		err = k.Room(dst, more)
+		err = k.CheckRoom(dst, more)
 	}
 	if err != nil {
-		return fault.EndedBy(k.Ctx, err)
+		return fault.ContextError(k.Ctx, err)
 	}
 	return nil
 }
 
-func (k *Budget) look(dst []byte) *fault.Error {
+func (k *Budget) check(dst []byte) *fault.Error {
 	if k.Ctx.Err() != nil {
-		return fault.Ended
+		return fault.Canceled
 	}
-	return k.Room(dst, 0)
+	return k.CheckRoom(dst, 0)
 }

@@ -1,8 +1,3 @@
-// Package conversion is the ground that all converters stand on.
-//
-// Where to look:
-//
-//   - use.go: what a converter is, what it is made for, and the values and schemas of a batch that it is given.
-//   - bounds.go: what a conversion may make of a record. cache.go: how much is kept of what schemas were compiled to.
-//   - node.go: what is read off the nodes of schemas. schematext.go: the text of a schema while it is written.
+// Package conversion has what all converters share: the [Converter] interface, the limits of a conversion, the cache of
+// compiled schemas, and helpers for schema nodes.
 package conversion

@@ -9,13 +9,13 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TypeName is a kind's name in Kafka Connect, upper case as its messages have it.
+// TypeName returns a kind as Kafka Connect's messages write it.
 func TypeName(k wit.Kind) string {
 	return [...]string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY",
 		"MAP", "STRUCT"}[k]
 }
 
-// NameOf is the name of a node's schema, "" for none.
+// NameOf returns the name of a node's schema, or "".
 func NameOf(n *wit.SchemaNode) string {
 	if n.Name == nil {
 		return ""
@@ -23,7 +23,7 @@ func NameOf(n *wit.SchemaNode) string {
 	return *n.Name
 }
 
-// Parameter is a parameter of a node.
+// Parameter returns a parameter of a node, and whether it has it.
 func Parameter(n *wit.SchemaNode, name string) (string, bool) {
 	for i := range n.Parameters {
 		if n.Parameters[i].Name == name {
@@ -33,8 +33,8 @@ func Parameter(n *wit.SchemaNode, name string) (string, bool) {
 	return "", false
 }
 
-// KindOfName is the type that a logical type's name goes with.
-func KindOfName(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
+// LogicalKind returns the type that a logical type requires.
+func LogicalKind(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
 	if n.Name == nil {
 		return 0, false
 	}
@@ -49,7 +49,7 @@ func KindOfName(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
 	return 0, false
 }
 
-// ScaleOf is the scale of a Decimal.
+// ScaleOf returns the scale of a Decimal.
 func ScaleOf(n *wit.SchemaNode) (int, error) {
 	scale, wrong := values.ScaleOf(n)
 	if wrong != "" {
@@ -58,7 +58,7 @@ func ScaleOf(n *wit.SchemaNode) (int, error) {
 	return scale, nil
 }
 
-// JavaClass is the class in which Kafka Connect holds a value; its schema is nil where it has none.
+// JavaClass returns the class of a value in Kafka Connect. root is nil for a schemaless value.
 func JavaClass(v any, root *wit.SchemaNode) string {
 	if root != nil && root.Name != nil {
 		switch *root.Name {
@@ -99,8 +99,8 @@ func JavaClass(v any, root *wit.SchemaNode) string {
 	return "org.apache.kafka.connect.data.Struct"
 }
 
-// MaxUnionBranches is how many types a union may have: each of them writes all others as nulls.
+// MaxUnionBranches bounds the types of a union, each of which writes a null for every other.
 const MaxUnionBranches = 1000
 
-// LastPart is what follows the last dot of a name.
-func LastPart(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
+// SimpleName returns the part after the last dot.
+func SimpleName(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }

@@ -8,43 +8,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// SchemaText is the text of a schema while it is written. After the first fault what is written is of no use.
+// SchemaText writes the text of a schema. After the first error its output is invalid.
 type SchemaText struct {
 	Budget *Budget
 	Out    []byte
 	Err    error
 }
 
-// Fail notes a fault, unless there is one already, or err is nil.
+// Fail records the first error.
 func (t *SchemaText) Fail(err error) {
 	if t.Err == nil {
 		t.Err = err
 	}
 }
 
-// Ended tells whether there is nothing more to write: after a fault, or when the text is longer than it may be.
-func (t *SchemaText) Ended() bool {
-	if t.Err == nil && len(t.Out) > t.Budget.Most {
+// Done reports whether to stop: after an error, or when the text is too long.
+func (t *SchemaText) Done() bool {
+	if t.Err == nil && len(t.Out) > t.Budget.MaxLen {
 		t.Err = t.Budget.TooLarge()
 	}
 	return t.Err != nil
 }
 
-// Raw writes JSON as it is.
+// Raw appends text unchanged.
 func (t *SchemaText) Raw(parts ...string) {
 	for _, part := range parts {
 		t.Out = append(t.Out, part...)
 	}
 }
 
-// Comma stands in front of all items but the first.
+// Comma precedes all items but the first.
 func (t *SchemaText) Comma(item int) {
 	if item > 0 {
 		t.Raw(",")
 	}
 }
 
-// Quote writes a string of JSON.
+// Quote appends a JSON string.
 func (t *SchemaText) Quote(s string) {
 	out, ok := json.AppendText(t.Out, []byte(s))
 	if t.Out = out; !ok {
@@ -52,23 +52,23 @@ func (t *SchemaText) Quote(s string) {
 	}
 }
 
-// Number writes a number.
+// Number appends a number.
 func (t *SchemaText) Number(n int64) { t.Out = strconv.AppendInt(t.Out, n, 10) }
 
-// Text writes the member of an object that is a string; lead is all that stands in front of it.
+// Text appends a member with a string value; lead is the text before the value.
 func (t *SchemaText) Text(lead, value string) {
 	t.Raw(lead)
 	t.Quote(value)
 }
 
-// Option is text of what may be missing.
-func (t *SchemaText) Option(lead string, value *string) {
+// OptionalText is Text for a value that may be nil.
+func (t *SchemaText) OptionalText(lead string, value *string) {
 	if value != nil {
 		t.Text(lead, *value)
 	}
 }
 
-// Parameters writes names and texts as an object after a lead; of none nothing is written.
+// Parameters appends an object of names and values, or nothing if there are none.
 func (t *SchemaText) Parameters(lead string, list []wit.Setting) {
 	if len(list) == 0 {
 		return

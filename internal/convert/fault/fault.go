@@ -1,4 +1,4 @@
-// Package fault is the errors of converters, each with the Java class that Kafka Connect would report.
+// Package fault has the errors of converters, with the Java classes that Kafka Connect reports for them.
 package fault
 
 import (
@@ -10,53 +10,50 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Names of the exception classes that Kafka Connect would give; they go into the headers of dead letters.
+// Exception classes of Kafka Connect, for the headers of dead letters.
 const (
-	DataException   = "org.apache.kafka.connect.errors.DataException"
-	ConfigException = "org.apache.kafka.common.config.ConfigException"
-	// SchemaBuilderException is thrown where a schema cannot be.
+	DataException          = "org.apache.kafka.connect.errors.DataException"
+	ConfigException        = "org.apache.kafka.common.config.ConfigException"
 	SchemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
-	// TooLargeException is of what a producer would not send.
-	TooLargeException = "org.apache.kafka.common.errors.RecordTooLargeException"
+	TooLargeException      = "org.apache.kafka.common.errors.RecordTooLargeException"
 )
 
-// Stop is an error that is no record's fault and that no tolerance passes over: a schema registry that refuses a schema
-// or its user, for example. What was not converted stays where it is until that is mended.
-type Stop struct{ Err error }
+// Fatal is an error that no record has caused and no tolerance skips, such as a schema registry that rejects the user.
+type Fatal struct{ Err error }
 
-func (e *Stop) Error() string { return e.Err.Error() }
+func (e *Fatal) Error() string { return e.Err.Error() }
 
-func (e *Stop) Unwrap() error { return e.Err }
+func (e *Fatal) Unwrap() error { return e.Err }
 
-// Stops tells whether an error of a converter is a [Stop].
-func Stops(err error) bool {
-	_, stops := errors.AsType[*Stop](err)
+// IsFatal reports whether err is a [Fatal].
+func IsFatal(err error) bool {
+	_, stops := errors.AsType[*Fatal](err)
 	return stops
 }
 
-// Error is a value that cannot be converted, or a setting that makes no sense.
+// Error reports a value that cannot be converted, or an invalid setting.
 type Error struct {
-	// Class is the Java class that Kafka Connect would report.
+	// Class is the Java class of the exception.
 	Class string
 	Text  string
 }
 
 func (e *Error) Error() string { return e.Text }
 
-// New is an error of a class.
+// New returns an error with a Java class.
 func New(class, text string) *Error { return &Error{class, text} }
 
-// Data is Kafka Connect's DataException.
+// Data returns a DataException.
 func Data(format string, args ...any) error {
 	return New(DataException, fmt.Sprintf(format, args...))
 }
 
-// Config is Kafka's ConfigException.
+// Config returns a ConfigException.
 func Config(format string, args ...any) error {
 	return New(ConfigException, fmt.Sprintf(format, args...))
 }
 
-// Class is the Java class that stands for an error of this package, or "" for another error.
+// Class returns the Java class of an error, or "" if it is not an [Error].
 func Class(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Class
@@ -64,35 +61,34 @@ func Class(err error) string {
 	return ""
 }
 
-// SerializationException is what Kafka's converters get, and do not throw themselves, where a document is no JSON:
-// [unreadable] makes of it what they throw.
+// SerializationException marks a document that is not JSON, until [NotJSON] turns it into the exception that
+// converters throw.
 const SerializationException = "org.apache.kafka.common.errors.SerializationException"
 
-// Unreadable is an error as the callers of a converter get it. lead is what Kafka Connect says of a document that is no
-// JSON; what is wrong with it, which Java has in the exception's cause, follows.
-func Unreadable(lead string, err error) error {
+// NotJSON turns a SerializationException into a DataException. lead is Kafka Connect's message.
+func NotJSON(lead string, err error) error {
 	if Class(err) == SerializationException {
 		return New(DataException, lead+err.Error())
 	}
 	return err
 }
 
-// Ended stands for the end of the context on the way up: [EndedBy] makes the context's own error of it.
-var Ended = &Error{Text: "the conversion was ended"}
+// Canceled marks the end of the context, until [ContextError] turns it into the context's error.
+var Canceled = &Error{Text: "the conversion was ended"}
 
-// EndedBy is the error of a conversion as its caller gets it.
-func EndedBy(ctx context.Context, err *Error) error {
-	if err == Ended {
+// ContextError returns the context's error for [Canceled], other errors unchanged.
+func ContextError(ctx context.Context, err *Error) error {
+	if err == Canceled {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// In puts the name of a field in front of an error, for as long as there is room for names.
-func (e *Error) In(field string) *Error {
+// InField prefixes an error with the name of a field, up to [MaxErrorBytes].
+func (e *Error) InField(field string) *Error {
 	const more = "... "
 	switch {
-	case e == Ended:
+	case e == Canceled:
 		return e
 	case len(e.Text) < MaxErrorBytes:
 		return New(e.Class, "field "+Quoted(field)+": "+e.Text)
@@ -102,47 +98,46 @@ func (e *Error) In(field string) *Error {
 	return New(e.Class, more+e.Text)
 }
 
-// MaxErrorBytes is how long the text of an error gets by the names of the fields around the value at fault: further
-// names are left out.
+// MaxErrorBytes is the length from which on further field names are omitted.
 const MaxErrorBytes = 2000
 
-// MaxQuoted is how much of a text an error says.
+// MaxQuoted is the length of quoted texts.
 const MaxQuoted = 100
 
-// Quoted is a text in quotation marks, cut where it is long.
-func Quoted[T string | []byte](s T) string { return strconv.Quote(Cut(s)) }
+// Quoted returns a text in quotation marks, cut to [MaxQuoted].
+func Quoted[T string | []byte](s T) string { return strconv.Quote(Truncate(s)) }
 
-// Cut is the beginning of a text that an error says.
-func Cut[T string | []byte](s T) string {
+// Truncate returns the beginning of a text for a message.
+func Truncate[T string | []byte](s T) string {
 	if len(s) > MaxQuoted {
 		return string(s[:MaxQuoted]) + "..."
 	}
 	return string(s)
 }
 
-// CutTo is the beginning of a text, so many bytes of it at most.
-func CutTo(text string, most int) string {
-	if len(text) > most {
-		return text[:most] + "..."
+// TruncateTo is Cut with another length.
+func TruncateTo(text string, maxBytes int) string {
+	if len(text) > maxBytes {
+		return text[:maxBytes] + "..."
 	}
 	return text
 }
 
-// Broken is the error of a structured value whose bytes are none of its schema.
-func Broken(at int, what string) *Error {
+// Malformed reports bytes that do not match their schema.
+func Malformed(at int, what string) *Error {
 	return New(DataException, "byte "+strconv.Itoa(at)+" of the structured value: "+what)
 }
 
-// ManyDigits is the error of a decimal that is longer than batches have.
-func ManyDigits() *Error {
+// DecimalTooLong reports a decimal that is too long.
+func DecimalTooLong() *Error {
 	return New(DataException, "a Decimal of more than "+strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes")
 }
 
-// NoValue is what a union struct is refused for.
+// NoValue is the error of a union without a value.
 const NoValue = "the union has no value"
 
-// OfSchema is the error of a schema that cannot be written: too long is not the single record's fault.
-func OfSchema(err error) error {
+// SchemaError turns a TooLargeException about a schema into a DataException, because no single record is too large.
+func SchemaError(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok && e.Class == TooLargeException {
 		return New(DataException, "the schema with its defaults takes "+e.Text)
 	}

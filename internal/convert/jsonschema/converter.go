@@ -50,7 +50,7 @@ type options struct {
 
 // readForm is the form of values that are read: nulls become defaults.
 func (o options) readForm() connectjson.Form {
-	return connectjson.Form{ReplaceNull: true, OfSchema: true}
+	return connectjson.Form{ReplaceNull: true, JSONSchema: true}
 }
 
 // encoder encodes the values of one schema.
@@ -74,32 +74,32 @@ func (r *decoder) From() *record.Schema { return r.schema }
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
-		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
+		conversion.BoolSetting("latest.compatibility.strict", wit.Low, "true",
 			"Write with the newest schema of the subject, or with that of use.schema.id, only if it equals the "+
 				"record's schema."),
-		conversion.Flag("object.additional.properties", wit.Medium, "true",
+		conversion.BoolSetting("object.additional.properties", wit.Medium, "true",
 			"Allow further properties in the schemas of objects."),
-		conversion.Flag("use.optional.for.nonrequired", wit.Medium, "false",
+		conversion.BoolSetting("use.optional.for.nonrequired", wit.Medium, "false",
 			"Read properties that are not required as optional."),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
 			"Format of decimals: BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
-		conversion.Flag("json.fail.invalid.schema", wit.Medium, "false", "Validate every document against its schema."),
-		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
-		conversion.Flag("generalized.sum.type.support", wit.Low, "false",
+		conversion.BoolSetting("json.fail.invalid.schema", wit.Medium, "false", "Validate every document against its schema."),
+		conversion.BoolSetting("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
+		conversion.BoolSetting("generalized.sum.type.support", wit.Low, "false",
 			"Name unions and enumerations as Kafka Connect does."),
-		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
+		conversion.BoolSetting("ignore.default.for.nullables", wit.Low, "false",
 			"Write null as null where the field has a default."),
-		conversion.Flag("ignore.modern.dialects", wit.Low, "false",
+		conversion.BoolSetting("ignore.modern.dialects", wit.Low, "false",
 			"Read every schema as draft 7, which is always the case here."),
 	)
 	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
-		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+		t.DeclareUnsupported(conversion.BoolSetting(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t
 }
 
 // New creates the converter of [Settings].
-func New(values setting.Values, u conversion.Use) (conversion.Converter, error) {
+func New(values setting.Values, u conversion.Options) (conversion.Converter, error) {
 	schemas, err := registered.New(values, u, registry.JSON)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func New(values setting.Values, u conversion.Use) (conversion.Converter, error) 
 			flatten:            values.Bool("flatten.singleton.unions"),
 			sumTypes:           values.Bool("generalized.sum.type.support"),
 			validate:           values.Bool("json.fail.invalid.schema"),
-			writeForm: connectjson.Form{OfSchema: true, NumericDecimals: values.Lower("decimal.format") == "numeric",
+			writeForm: connectjson.Form{JSONSchema: true, NumericDecimals: values.Lower("decimal.format") == "numeric",
 				ReplaceNull: !values.Bool("ignore.default.for.nullables")}}}
 	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, c.value)
 	return c, nil
@@ -149,13 +149,13 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	input, start := b.Bytes(value), len(dst)+registered.IDBytes
 	out, i, failed := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
 	if failed == nil && i != len(input) {
-		failed = fault.Broken(i, "bytes left over")
+		failed = fault.Malformed(i, "bytes left over")
 	}
 	if failed == nil {
-		failed = k.Room(out, 0)
+		failed = k.CheckRoom(out, 0)
 	}
 	if failed != nil {
-		return dst, false, fault.EndedBy(ctx, failed)
+		return dst, false, fault.ContextError(ctx, failed)
 	}
 	if c.options.validate {
 		if err := validate(enc.valid, out[start:]); err != nil {
@@ -168,7 +168,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
 	enc := c.encoders.Get(id)
 	if enc == nil {
-		schema, err := conversion.SchemaOf(c.Use.Schemas, "JsonSchemaConverter", id)
+		schema, err := conversion.FindSchema(c.Use.Schemas, "JsonSchemaConverter", id)
 		if err != nil {
 			return nil, err
 		}
@@ -176,12 +176,12 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		if enc.writer, err = connectjson.NewWriter(&k, schema.Nodes, 0, c.options.writeForm); err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 		text, err := write(&k, schema.Nodes, enc.writer, c.options)
 		if err != nil {
-			return nil, fault.OfSchema(err)
+			return nil, fault.SchemaError(err)
 		}
 		if enc.text = string(text); !schema.Root().Optional {
 			enc.title = conversion.NameOf(schema.Root())
@@ -205,18 +205,18 @@ func (c *Converter) checkSchema(enc *encoder) func(string, []registry.NamedSchem
 		theirs := texts[len(texts)-1].Text
 		var a, b any
 		if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal([]byte(own), &b) != nil {
-			return &fault.Stop{Err: fmt.Errorf("%s is no JSON", what)}
+			return &fault.Fatal{Err: fmt.Errorf("%s is no JSON", what)}
 		}
 		if !reflect.DeepEqual(a, b) && c.strict {
-			return &fault.Stop{Err: fmt.Errorf(
+			return &fault.Fatal{Err: fmt.Errorf(
 				"%s differs from the record's schema, and latest.compatibility.strict=true: "+
-					"expected %s, found %s", what, fault.CutTo(own, fault.MaxErrorBytes),
-				fault.CutTo(theirs, fault.MaxErrorBytes))}
+					"expected %s, found %s", what, fault.TruncateTo(own, fault.MaxErrorBytes),
+				fault.TruncateTo(theirs, fault.MaxErrorBytes))}
 		}
 		if c.options.validate {
 			var err error
 			if enc.valid, err = validator(texts); err != nil {
-				return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
+				return &fault.Fatal{Err: fmt.Errorf("%s: %w", what, err)}
 			}
 		}
 		return nil
@@ -237,10 +237,10 @@ func (c *Converter) value(r *decoder, ctx context.Context, topic string, data []
 	b.Data = r.reader.Read(p, b.Data)
 	if p.End(); p.Err != nil {
 		return wit.ValueSlice{},
-			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error of "+
-				"topic "+topic+": ", fault.EndedBy(ctx, p.Err))
+			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error of "+
+				"topic "+topic+": ", fault.ContextError(ctx, p.Err))
 	}
-	b.Hold(r.schema)
+	b.Retain(r.schema)
 	result.Size = uint32(len(b.Data) - start)
 	return result, nil
 }
@@ -302,7 +302,7 @@ func validate(s *jsonschema.Schema, document []byte) error {
 		err = s.Validate(v)
 	}
 	if err != nil {
-		return fault.Data("Validation error in JSON: %s", fault.CutTo(err.Error(), fault.MaxErrorBytes))
+		return fault.Data("Validation error in JSON: %s", fault.TruncateTo(err.Error(), fault.MaxErrorBytes))
 	}
 	return nil
 }

@@ -234,7 +234,7 @@ func (s *schemaSource) single(schema subschema, depth int) (typedSchema, error) 
 
 func quotedJSON(v any) string {
 	text, _ := json.Marshal(v)
-	return fault.Cut(text)
+	return fault.Truncate(text)
 }
 
 // resolve determines the type of a choice.
@@ -673,7 +673,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, schema subschema
 	if number, ok := words[connectVersion].(json.Number); ok {
 		v, err := strconv.ParseInt(string(number), 10, 32)
 		if err != nil {
-			return fault.Data("expected a version of 32 bits, found %s", fault.Cut(string(number)))
+			return fault.Data("expected a version of 32 bits, found %s", fault.Truncate(string(number)))
 		}
 		n.Version = wit.Ptr(int32(v))
 	}
@@ -717,7 +717,7 @@ func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) err
 	p.Reset(s.ctx, text.Bytes(), s.defaultBytes)
 	out := r.ReadDefault(&p)
 	if p.Err != nil {
-		return fault.Unreadable("", fault.EndedBy(s.ctx, p.Err.In("default")))
+		return fault.NotJSON("", fault.ContextError(s.ctx, p.Err.InField("default")))
 	}
 	if s.defaultBytes -= len(out); s.defaultBytes < 0 {
 		return fault.Data("schema: expected defaults of at most %d bytes", connectdata.MaxSchemaBytes)

@@ -46,7 +46,7 @@ const (
 func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bool) {
 	n := &s.nodes[id]
 	switch {
-	case s.Ended():
+	case s.Done():
 	case w.Shape == connectjson.UnionShape:
 		s.union(n, w, index)
 	case !n.Optional || bare:

@@ -103,7 +103,7 @@ func (c *DecoderCache[R]) find(topic string, id schemaID) (r cachedDecoder[R], k
 	if c.last.isSet && key == c.last.key {
 		return c.last.cachedDecoder, true
 	}
-	if r, known = c.Cache.Of[key]; known {
+	if r, known = c.Cache.Entries[key]; known {
 		c.last = lastUsed[R]{r, key, true}
 	}
 	return r, known
@@ -122,7 +122,7 @@ func (c *DecoderCache[R]) add(ctx context.Context, topic string, id schemaID) (c
 	if ctx.Err() != nil {
 		return cachedDecoder[R]{}, context.Cause(ctx)
 	}
-	if fault.Stops(r.err) {
+	if fault.IsFatal(r.err) {
 		return cachedDecoder[R]{}, r.err
 	}
 	size := 1000

@@ -18,7 +18,7 @@ import (
 
 // Schemas finds subjects, IDs and schemas for one converter.
 type Schemas struct {
-	Use      conversion.Use
+	Use      conversion.Options
 	kind     registry.Kind
 	subject  func(topic, name string) (string, error)
 	client   *registry.Client
@@ -33,18 +33,18 @@ type registrySettings struct {
 	schemaID  int
 }
 
-func New(values setting.Values, use conversion.Use, kind registry.Kind) (r Schemas, err error) {
+func New(values setting.Values, use conversion.Options, kind registry.Kind) (r Schemas, err error) {
 	r = Schemas{Use: use, kind: kind, settings: registrySettings{register: values.Bool("auto.register.schemas"),
 		useLatest: values.Bool("use.latest.version"), normalize: values.Bool("normalize.schemas"),
 		schemaID: values.Int("use.schema.id")}}
-	if r.subject, err = subjectStrategy(values, use.Key); err != nil {
+	if r.subject, err = subjectStrategy(values, use.IsKey); err != nil {
 		return r, err
 	}
 	if r.settings.registry, err = registry.Parse(values); err != nil {
 		return r, fault.Config("%v", err)
 	}
-	if use.Registry != nil {
-		if r.client, err = use.Registry(r.settings.registry); err != nil {
+	if use.OpenRegistry != nil {
+		if r.client, err = use.OpenRegistry(r.settings.registry); err != nil {
 			return r, fault.Config("%v", err)
 		}
 	}
@@ -56,7 +56,7 @@ const subjectPackage = "io.confluent.kafka.serializers.subject."
 // subjectStrategy returns how subjects are named, by the class of `key.subject.name.strategy` or
 // `value.subject.name.strategy`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
-	name, suffix := conversion.UsedFor(key)+".subject.name.strategy", "-"+conversion.UsedFor(key)
+	name, suffix := conversion.ConverterType(key)+".subject.name.strategy", "-"+conversion.ConverterType(key)
 	class := v.String(name)
 	needName := func(record string) error {
 		if record == "" {
@@ -64,7 +64,7 @@ func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (stri
 		}
 		return nil
 	}
-	switch conversion.LastPart(class) {
+	switch conversion.SimpleName(class) {
 	case "", "TopicNameStrategy":
 		return func(topic, _ string) (string, error) { return topic + suffix, nil }, nil
 	case "RecordNameStrategy":
@@ -121,7 +121,7 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 	}
 	if err != nil {
 		if _, refused := errors.AsType[*registry.RejectedError](err); refused {
-			err = &fault.Stop{Err: fmt.Errorf("%w; the schema is %s", err, fault.CutTo(text, fault.MaxErrorBytes))}
+			err = &fault.Fatal{Err: fmt.Errorf("%w; the schema is %s", err, fault.TruncateTo(text, fault.MaxErrorBytes))}
 		}
 		return 0, err
 	}
@@ -188,7 +188,7 @@ func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Na
 		case errors.As(err, &refused) && refused.IsNotFound():
 			return nil, nil, fault.Data("%v", err)
 		case errors.As(err, &refused):
-			return nil, nil, &fault.Stop{Err: err}
+			return nil, nil, &fault.Fatal{Err: err}
 		}
 		return nil, nil, err
 	}
@@ -216,7 +216,7 @@ func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 	case errors.As(err, &refused) && refused.IsNotFound():
 		return nil, nil // a copied topic, for example
 	case errors.As(err, &refused):
-		return nil, &fault.Stop{Err: err}
+		return nil, &fault.Fatal{Err: err}
 	case err != nil:
 		return nil, err
 	}
@@ -234,11 +234,11 @@ func Settings() *setting.Table {
 				"TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy.")
 	}
 	t.Declare(
-		conversion.Flag("auto.register.schemas", wit.Medium, "true",
+		conversion.BoolSetting("auto.register.schemas", wit.Medium, "true",
 			"Register schemas that the registry does not know. If false, they are only looked up."),
-		conversion.Flag("use.latest.version", wit.Low, "false",
+		conversion.BoolSetting("use.latest.version", wit.Low, "false",
 			"Write with the newest schema of the subject if schemas are not registered."),
-		conversion.Flag("normalize.schemas", wit.Low, "false",
+		conversion.BoolSetting("normalize.schemas", wit.Low, "false",
 			"Have the registry normalize schemas before it compares them."),
 		setting.Define("use.schema.id", wit.KindInt, wit.Low, setting.Default("-1"),
 			"Write with the schema of this ID if schemas are not registered; -1 means none."),

@@ -1,6 +1,6 @@
 // Package fencing fences the transactional producers of a source's earlier tasks, wherever they run, before new tasks
-// start. The number of producers is stored in the config topic: tasks-fencing-<connector> as in Kafka Connect
-// (KIP-618), and culvert-fencing-<connector>.
+// start. The number of producers is stored in the config topic: tasks-fencing-CONNECTOR as in Kafka Connect (KIP-618),
+// and culvert-fencing-CONNECTOR.
 package fencing
 
 import (
@@ -15,17 +15,16 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// Fencer fences for a standalone worker.
+// Fencer fences producers for a standalone worker.
 type Fencer struct {
-	// Worker configures the clients. Topic is the config topic, Group the group.id.
-	Worker kafka.Config
-	Topic  kafka.InternalTopic
-	Group  string
+	Worker kafka.Config        // of the clients
+	Topic  kafka.InternalTopic // the config topic
+	Group  string              // group.id
 	Log    *slog.Logger
 }
 
-// Fence fences the earlier producers of a connector and stores the new counts. producers configures its producers'
-// cluster.
+// Fence fences a connector's earlier producers, which the configuration producers belongs to, and stores the new
+// counts.
 func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, now config.FencingCounts) error {
 	admin, err := kafka.NewAdmin(f.Worker)
 	if err != nil {

@@ -24,7 +24,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds for senders.
 const (
 	maxBody        = 4 << 20
 	maxTotalBodies = 32 << 20
@@ -121,14 +120,14 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := &endpoint{settings: s, handle: handle}
+	added := &endpoint{settings: s, handle: handle}
 	for _, port := range s.Ports {
-		for _, have := range h.servers {
-			if have.port == port && have.address == s.Address && have.identity == s.Identity {
-				if err := have.add(path, d); err != nil {
+		for _, existing := range h.servers {
+			if existing.port == port && existing.address == s.Address && existing.identity == s.Identity {
+				if err := existing.add(path, added); err != nil {
 					return 0, nil, err
 				}
-				return have.port, h.closer(have, path), nil
+				return existing.port, h.closer(existing, path), nil
 			}
 		}
 	}
@@ -139,9 +138,9 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 			reasons = append(reasons, err.Error())
 			continue
 		}
-		have := h.serve(l, port, &s)
-		_ = have.add(path, d) // the first path cannot conflict
-		return have.port, h.closer(have, path), nil
+		existing := h.serve(l, port, &s)
+		_ = existing.add(path, added) // the first path cannot conflict
+		return existing.port, h.closer(existing, path), nil
 	}
 	return 0, nil, fmt.Errorf("expected a free port for notifications among %v, found none: %s", s.Ports,
 		strings.Join(reasons, "; "))
@@ -171,34 +170,34 @@ func (h *Hub) log() *slog.Logger {
 }
 
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
-	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{},
+	started := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{},
 		maxConcurrent),
 		paths: map[string]*endpoint{}}
-	v.http = &http.Server{Handler: http.HandlerFunc(v.serveHTTP), ReadHeaderTimeout: readTimeout,
+	started.http = &http.Server{Handler: http.HandlerFunc(started.serveHTTP), ReadHeaderTimeout: readTimeout,
 		ReadTimeout:  readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,
 		ErrorLog: slog.NewLogLogger(h.log().Handler(), slog.LevelDebug)}
 	if s.TLS != nil {
 		l = tls.NewListener(l, s.TLS)
 	}
-	h.servers = append(h.servers, v)
+	h.servers = append(h.servers, started)
 	h.log().Info("listening for notifications", "address", l.Addr().String(), "tls", s.TLS != nil)
 	go func() {
 		defer guard.Recover(h.log(), "the listener for notifications", nil)
-		if err := v.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := started.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			h.log().Error("the listener for notifications has ended", "port", port, "error", err)
 		}
 	}()
-	return v
+	return started
 }
 
-func (s *server) add(path string, d *endpoint) error {
+func (s *server) add(path string, endpoint *endpoint) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.paths[path] != nil {
 		return fmt.Errorf("another connector already accepts notifications under %s", path)
 	}
-	s.paths[path] = d
+	s.paths[path] = endpoint
 	return nil
 }
 
@@ -231,18 +230,18 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, nil) })
 		return
 	}
-	d := s.find(r.URL)
+	endpoint := s.find(r.URL)
 	switch {
-	case d == nil:
+	case endpoint == nil:
 		s.reject(w, r, nil, outcomeUnknownPath, http.StatusNotFound, "no subscription has this path")
 		return
-	case !d.isAuthorized(r):
+	case !endpoint.isAuthorized(r):
 		w.Header().Set("WWW-Authenticate", `Basic realm="notifications", charset="UTF-8"`)
-		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, "wrong user or password")
+		s.reject(w, r, endpoint, outcomeUnauthorized, http.StatusUnauthorized, "wrong user or password")
 		return
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		w.Header().Set("Allow", "POST, PUT")
-		s.reject(w, r, d, outcomeInvalid, http.StatusMethodNotAllowed, "expected POST")
+		s.reject(w, r, endpoint, outcomeInvalid, http.StatusMethodNotAllowed, "expected POST")
 		return
 	}
 	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, maxBody), maxTotalBodies)
@@ -250,39 +249,40 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	tooMuch := new(http.MaxBytesError)
 	switch {
 	case errors.Is(err, inbound.ErrFull):
-		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, d) })
+		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, endpoint) })
 		return
 	case errors.As(err, &tooMuch):
-		s.reject(w, r, d, outcomeTooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes",
-			maxBody))
+		s.reject(w, r, endpoint, outcomeTooLarge, http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("expected at most %d bytes",
+				maxBody))
 		return
 	case err != nil:
-		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, "the body cannot be read")
+		s.reject(w, r, endpoint, outcomeInvalid, http.StatusBadRequest, "the body cannot be read")
 		return
 	}
-	s.handle(w, r, d, body)
+	s.handle(w, r, endpoint, body)
 }
 
-func (s *server) handle(w http.ResponseWriter, r *http.Request, d *endpoint, body []byte) {
+func (s *server) handle(w http.ResponseWriter, r *http.Request, endpoint *endpoint, body []byte) {
 	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
 	defer cancel()
-	err := d.handle(ctx, notificationOf(r, body))
-	fault := new(wit.Error)
+	err := endpoint.handle(ctx, notificationOf(r, body))
+	pluginErr := new(wit.Error)
 	switch {
 	case err == nil:
 		s.hub.counts[outcomeAccepted].Add(1)
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, ErrBusy) || ctx.Err() != nil:
-		s.retryLater(w, r, d)
-	case errors.As(err, &fault) && fault.Kind == wit.ErrorData:
-		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, fault.Message)
-	case errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized:
-		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, fault.Message)
-	case errors.As(err, &fault) && fault.Kind == wit.ErrorNotFound:
-		s.reject(w, r, d, outcomeUnknownPath, http.StatusNotFound, fault.Message)
+		s.retryLater(w, r, endpoint)
+	case errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorData:
+		s.reject(w, r, endpoint, outcomeInvalid, http.StatusBadRequest, pluginErr.Message)
+	case errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorUnauthorized:
+		s.reject(w, r, endpoint, outcomeUnauthorized, http.StatusUnauthorized, pluginErr.Message)
+	case errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorNotFound:
+		s.reject(w, r, endpoint, outcomeUnknownPath, http.StatusNotFound, pluginErr.Message)
 	default:
 		s.hub.log().Error("a notification could not be handled", "path", r.URL.EscapedPath(), "error", err)
-		s.reject(w, r, d, outcomeFailed, http.StatusInternalServerError, "")
+		s.reject(w, r, endpoint, outcomeFailed, http.StatusInternalServerError, "")
 	}
 }
 
@@ -318,9 +318,9 @@ func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint)
 	s.reject(w, r, d, outcomeBusy, http.StatusServiceUnavailable, "send it again")
 }
 
-func (s *server) reject(w http.ResponseWriter, r *http.Request, d *endpoint, outcome, status int, why string) {
+func (s *server) reject(w http.ResponseWriter, r *http.Request, endpoint *endpoint, outcome, status int, why string) {
 	s.hub.counts[outcome].Add(1)
-	if s.shouldLog(d, outcome) {
+	if s.shouldLog(endpoint, outcome) {
 		path := r.URL.EscapedPath()
 		s.hub.log().Warn("a notification was rejected", "path", path[:min(len(path), 200)], "from", r.RemoteAddr,
 			"status", status, "reason", why)
@@ -331,14 +331,14 @@ func (s *server) reject(w http.ResponseWriter, r *http.Request, d *endpoint, out
 	_, _ = io.WriteString(w, why)
 }
 
-func (s *server) shouldLog(d *endpoint, outcome int) bool {
-	if d == nil {
-		d = &s.unknown
+func (s *server) shouldLog(endpoint *endpoint, outcome int) bool {
+	if endpoint == nil {
+		endpoint = &s.unknown
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(d.lastLogged[outcome]) > logInterval {
-		d.lastLogged[outcome] = now
+	if now := time.Now(); now.Sub(endpoint.lastLogged[outcome]) > logInterval {
+		endpoint.lastLogged[outcome] = now
 		return true
 	}
 	return false

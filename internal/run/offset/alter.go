@@ -76,8 +76,8 @@ func (s *Store) partitions(ctx context.Context, connector string) (entries []Ent
 // RelativeToOrigin replaces absolute URLs of an origin, such as https://host:8443, by paths with queries: the original
 // connector stored absolute next links. Other values stay; readers reject URLs of other origins.
 func RelativeToOrigin(fields []wit.OffsetEntry, origin string) []wit.OffsetEntry {
-	home, err := url.Parse(origin)
-	if err != nil || home.Host == "" {
+	base, err := url.Parse(origin)
+	if err != nil || base.Host == "" {
 		return fields
 	}
 	var changed []wit.OffsetEntry
@@ -86,8 +86,8 @@ func RelativeToOrigin(fields []wit.OffsetEntry, origin string) []wit.OffsetEntry
 			continue
 		}
 		u, err := url.Parse(*f.Value.String)
-		if err != nil || u.User != nil || !strings.EqualFold(u.Scheme, home.Scheme) ||
-			!strings.EqualFold(u.Hostname(), home.Hostname()) || portOf(u) != portOf(home) {
+		if err != nil || u.User != nil || !strings.EqualFold(u.Scheme, base.Scheme) ||
+			!strings.EqualFold(u.Hostname(), base.Hostname()) || portOf(u) != portOf(base) {
 			continue
 		}
 		path := *f.Value.String // keep its escapes

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Config has the offset settings of a worker.
+// Config has a worker's settings of the offsets topic.
 type Config struct {
 	// Topic is offset.storage.topic. Default: connect-offsets.
 	Topic string
@@ -76,7 +76,7 @@ func millis(value string) (time.Duration, error) {
 	return setting.Milliseconds(n), nil
 }
 
-// Entry is the offset of one source partition. A nil Offset means none; writing it deletes.
+// Entry is the offset of one source partition. A nil Offset means that there is none; writing that deletes.
 type Entry struct {
 	Partition []wit.OffsetEntry
 	Offset    []wit.OffsetEntry
@@ -293,21 +293,21 @@ func mayBelong(key []byte, known map[string]bool) bool {
 
 func parseRecord(r *kgo.Record) *stored {
 	connector, partition, _ := ParseKey(r.Key)
-	e := &stored{
+	entry := &stored{
 		connector: connector, partition: partition, key: r.Key, timestamp: r.Timestamp,
 		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
 	if r.Value == nil {
-		return e
+		return entry
 	}
 	var err error
-	if e.offset, err = ParseJSON(r.Value); err != nil {
-		e.err = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
+	if entry.offset, err = ParseJSON(r.Value); err != nil {
+		entry.err = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
 			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
 			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that everything is "+
 			"read again", connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
 	}
-	return e
+	return entry
 }
 
 // isNewerThan compares records of one source partition. Keys in different forms may be in different topic partitions;
@@ -328,16 +328,16 @@ func (s *Store) Get(ctx context.Context, connector string, partition []wit.Offse
 		return nil, false, err
 	}
 	s.mu.Lock()
-	e := s.entries[identity(connector, partition)]
+	entry := s.entries[identity(connector, partition)]
 	s.mu.Unlock()
 	switch {
-	case e != nil && (e.offset != nil || e.err != nil):
+	case entry != nil && (entry.offset != nil || entry.err != nil):
 	case s.worker != nil:
 		return s.worker.Get(ctx, connector, partition)
 	default:
 		return nil, false, nil
 	}
-	return e.offset, e.offset != nil, e.err
+	return entry.offset, entry.offset != nil, entry.err
 }
 
 // All returns all offsets of a connector in any order; with an error, those that can be read.
@@ -360,13 +360,13 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 	}
 	s.mu.Unlock()
 	if s.worker != nil {
-		more, fault := s.worker.All(ctx, connector)
+		more, workerErr := s.worker.All(ctx, connector)
 		for _, e := range more {
 			if !own[identity(connector, e.Partition)] {
 				entries = append(entries, e)
 			}
 		}
-		err = errors.Join(err, fault)
+		err = errors.Join(err, workerErr)
 	}
 	return entries, err
 }

@@ -56,7 +56,7 @@ func (w *Writer) run(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil && failing: // logged once
 		case err != nil:
-			w.store.log.Error("offsets could not be written; the next flush retries", "connector", w.connector, "error",
+			w.store.log.Warn("offsets could not be written; the next flush retries", "connector", w.connector, "error",
 				err)
 		case failing:
 			w.store.log.Info("offsets are written again", "connector", w.connector)

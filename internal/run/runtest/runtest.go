@@ -1,4 +1,4 @@
-// Package runtest is what tests of tasks have in common, those of sources and those of sinks.
+// Package runtest helps tests of source and sink tasks.
 package runtest
 
 import (
@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// Bubble is a subtest in a bubble of its own, whose time is virtual.
+// Bubble runs a subtest in a synctest bubble, whose time is virtual.
 func Bubble(t *testing.T, name string, f func(*testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// Fails reports parts that an error does not have, and ends the test where there is none.
+// Fails checks that an error contains all parts.
 func Fails(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
@@ -29,7 +29,7 @@ func Fails(t *testing.T, err error, parts ...string) {
 	assert.Contains(t, err.Error(), parts...)
 }
 
-// Start runs a task, until it ends or is stopped. stop returns what it has ended with.
+// Start runs a task until it ends or is stopped. stop returns its error.
 func Start(t *testing.T, run func(context.Context) error) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -41,7 +41,7 @@ func Start(t *testing.T, run func(context.Context) error) (stop func() error) {
 	}
 }
 
-// Seeds runs a test in a bubble for each of so many seeds, with random numbers of the seed and the stream.
+// Seeds runs a test in a bubble for each of several seeds of random numbers.
 func Seeds(t *testing.T, seeds, stream int, f func(t *testing.T, seed uint64, r *rand.Rand)) {
 	t.Helper()
 	for seed := range uint64(seeds) {
@@ -49,88 +49,88 @@ func Seeds(t *testing.T, seeds, stream int, f func(t *testing.T, seed uint64, r 
 	}
 }
 
-// Pass lets so much of a bubble's time pass, and then all that is to be done at that moment.
+// Pass lets time pass, and then waits until all goroutines of the bubble are blocked.
 func Pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// Code is a version of a plugin that has one instance.
+// Code is a version of a plugin with one instance.
 type Code[C any] struct {
 	Instance C
 	Name     string
-	// Fresh is how often an instance was asked for that has done nothing yet.
-	Fresh atomic.Int32
+	// FreshCalls is how often an instance was asked for that has done nothing yet.
+	FreshCalls atomic.Int32 // calls of AcquireFresh
 }
 
 // Acquire returns the instance.
 func (c *Code[C]) Acquire(context.Context) (C, error) { return c.Instance, nil }
 
-// AcquireFresh returns it, too, and counts.
+// AcquireFresh returns the instance and counts.
 func (c *Code[C]) AcquireFresh(context.Context) (C, error) {
-	c.Fresh.Add(1)
+	c.FreshCalls.Add(1)
 	return c.Instance, nil
 }
 
 // Release does nothing.
 func (c *Code[C]) Release(C) {}
 
-// Version is the name.
+// Version returns the name.
 func (c *Code[C]) Version() string { return c.Name }
 
-// Versions is what a task runs and could run.
+// Versions are the versions that a task runs and could run.
 type Versions[C any] struct {
 	mu                 sync.Mutex
 	current, candidate task.PluginVersion[C]
 	rejected           string
-	// OnAgain is what Again does, nil: nothing is swapped in by a binding that could leave it.
-	OnAgain func() bool
+	// OnShouldRetry is what Again does, nil: nothing is swapped in by a binding that could leave it.
+	OnShouldRetry func() bool // replaces ShouldRetry, which otherwise returns false
 }
 
-// Running is versions of which one is at work.
-func Running[C any](c task.PluginVersion[C]) *Versions[C] { return &Versions[C]{current: c} }
+// NewVersions returns versions with a current one.
+func NewVersions[C any](c task.PluginVersion[C]) *Versions[C] { return &Versions[C]{current: c} }
 
-// Offer has c be the candidate.
-func (v *Versions[C]) Offer(c task.PluginVersion[C]) {
+// SetCandidate sets the candidate.
+func (v *Versions[C]) SetCandidate(c task.PluginVersion[C]) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.candidate = c
 }
 
-// Rejected is why the last candidate was rejected, "" if none was.
+// Rejected returns why the last candidate was rejected, or "".
 func (v *Versions[C]) Rejected() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.rejected
 }
 
-// Current is the version at work.
+// Current returns the current version.
 func (v *Versions[C]) Current() task.PluginVersion[C] {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.current
 }
 
-// Candidate is what was offered.
+// Candidate returns the candidate.
 func (v *Versions[C]) Candidate() task.PluginVersion[C] {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.candidate
 }
 
-// Promote has the candidate be at work.
+// Promote makes the candidate the current version.
 func (v *Versions[C]) Promote(task.PluginVersion[C]) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.current, v.candidate = v.candidate, nil
 }
 
-// Reject forgets the candidate.
+// Reject removes the candidate.
 func (v *Versions[C]) Reject(_ task.PluginVersion[C], reason string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.candidate, v.rejected = nil, reason
 }
 
-// ShouldRetry is what OnAgain says.
-func (v *Versions[C]) ShouldRetry(error) bool { return v.OnAgain != nil && v.OnAgain() }
+// ShouldRetry calls OnShouldRetry.
+func (v *Versions[C]) ShouldRetry(error) bool { return v.OnShouldRetry != nil && v.OnShouldRetry() }

@@ -13,19 +13,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// batch is the input of one encode call.
+// batch is a number of records as rows: the input of encode calls.
 type batch struct {
 	rows      record.Batch
 	items     []*item // by row
-	recordIDs record.Origins
+	recordIDs record.RecordIDs
 	outcome   outcome // the records that were rejected before encoding
 	span      *tracing.Span
-	err       error // why no more batches follow
+	err       error // ends the task after this batch
 	idle      bool  // no record arrived: the task may have caught up
 }
 
-func (b *batch) addRecordID(i *item, part uint32) {
-	o, r := &b.recordIDs, i.record
+func (b *batch) addRecordID(item *item, part uint32) {
+	o, r := &b.recordIDs, item.record
 	topic := slices.Index(o.Topics, r.Topic)
 	if topic < 0 {
 		topic = len(o.Topics)
@@ -44,24 +44,23 @@ func timestampOf(r *kgo.Record) int64 {
 
 func (b *batch) bytes() int { return len(b.rows.Data) + 300*len(b.rows.Rows) }
 
-// maxDeliveryBytes bounds a batch's unfinished deliveries, in addition to its rows: a bisected batch takes many calls.
+// maxDeliveryBytes bounds a batch's unfinished deliveries, beyond the size of its rows: bisection encodes many.
 const maxDeliveryBytes = 256 << 20
 
-// activeBatch is a batch that is being written. Its goroutines know nothing of the [dispatcher].
+// activeBatch is a batch that is being written. Its methods run in goroutines that do not use the [dispatcher].
 type activeBatch struct {
 	task   *Task
 	batch  *batch
 	number int // counts the task's batches in read order
-	// rowStates has one element for each row; a row belongs to one lane, so one goroutine at a time uses it.
+	// rowStates has one element for each row. A row belongs to one lane, so that one goroutine at a time uses it.
 	rowStates []rowState
 	rows      []uint32 // to be encoded, first or again
 	state     batchState
 	encoded   *encodedBatch
-	// switchVersion means that another version of the plugin must encode the batch; started that a delivery of it has
-	// started, or never will.
+	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
 	switchVersion, started bool
 	remaining              int
-	// bytes includes what was encoded first; deliveryBytes is the size of its unfinished deliveries.
+	// bytes is the memory of the rows and of the first deliveries, deliveryBytes that of the unfinished deliveries.
 	bytes         int
 	deliveryBytes atomic.Int64
 	startedAt     time.Time
@@ -90,15 +89,15 @@ type rowState struct {
 	inDoubt           *inDoubt
 }
 
-// delivery is a request to send with its rows, as positions in the batch.
+// delivery is a request to send, with its rows as positions in the batch.
 type delivery struct {
 	wit.Delivery
 	active  *activeBatch
 	rows    []uint32
 	opened  *openedVersion // encoded it and must read its response
 	version contextVersion
-	// awaitedSeq must be durable before it is sent: what its lane has settled. announcedSeq is the same for its
-	// announcement if it is non-repeatable, 0 if it was not announced.
+	// The sequence numbers awaitedSeq, for what its lane has settled, and announcedSeq, for its own announcement, must
+	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
 	awaitedSeq, announcedSeq int
 	uncheckable              *inDoubt // a placeholder for a row in doubt that cannot be checked
 }
@@ -120,14 +119,13 @@ func (w *activeBatch) items(j *delivery) []*item {
 	return items
 }
 
-// outcome collects the results of reading, encoding or delivering rows.
+// outcome collects what reading, encoding or delivering rows has found out, until the dispatcher merges it.
 type outcome struct {
 	// forDLQ are records whose remaining rows are all rejected; each gets one dead letter.
 	forDLQ []*item
 	// firstFailure is the first record in read order that cannot be written and must not be skipped.
 	firstFailure *failedRow
-	// inDoubtErr is the error of an inherited record in doubt that cannot be checked. The task fails when all of these
-	// were found.
+	// inDoubtErr is an inherited record in doubt that cannot be checked. It ends the task after the other checks.
 	inDoubtErr error
 }
 
@@ -137,7 +135,7 @@ func (o *outcome) addInDoubt(err error) {
 	}
 }
 
-// failedRow ends a task once everything that was read before it is settled.
+// failedRow is a row that ends the task once everything that was read before is settled.
 type failedRow struct {
 	active *activeBatch
 	row    uint32

@@ -23,15 +23,14 @@ import (
 
 const maxBatchBytes = 8 << 20
 
-// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if default values replace missing
-// fields.
+// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if defaults replace missing fields.
 const maxConvertedBytes = 32 << 20
 
 // quietPeriod is how long no record must arrive before a finishing task checks whether it has caught up.
 const quietPeriod = 200 * time.Millisecond
 
-// batchReader makes batches with consumer, converters and transforms. It belongs to one goroutine, which is at most two
-// batches ahead of the deliveries.
+// batchReader polls records and makes batches of rows of them, with converters and transforms. It belongs to one
+// goroutine, which is at most two batches ahead of the deliveries.
 type batchReader struct {
 	task        *Task
 	consumer    Consumer
@@ -46,22 +45,22 @@ type batchReader struct {
 }
 
 func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
-	g := &batchReader{task: t}
+	reader := &batchReader{task: t}
 	var err error
-	if g.key, g.value, err = t.o.NewConverters(); err != nil {
+	if reader.key, reader.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
-		if g.header, err = t.o.NewHeaderConverter(); err != nil {
+	if reader.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
+		if reader.header, err = t.o.NewHeaderConverter(); err != nil {
 			return nil, err
 		}
 	}
 	if t.o.NewChain != nil {
-		if g.chain, err = t.o.NewChain(ctx); err != nil {
+		if reader.chain, err = t.o.NewChain(ctx); err != nil {
 			return nil, fmt.Errorf("transforms: %w", err)
 		}
 	}
-	return g, nil
+	return reader, nil
 }
 
 func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
@@ -88,6 +87,7 @@ func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
 	}
 }
 
+// nextBatch returns the next batch: what did not fit into the last one, or records that are polled now.
 func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	t := g.task
 	g.firstReadAt = time.Time{}
@@ -197,8 +197,7 @@ func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*k
 	}
 }
 
-// buildBatch converts and transforms records. The batch ends before a record that cannot be written and must not be
-// skipped: what was read before is written first.
+// buildBatch converts and transforms records. It ends before one that cannot be written and must not be skipped.
 func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
 	b := g.newBatch(items)
 	read := make([]*item, 0, len(items))
@@ -222,7 +221,7 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 				return nil, context.Cause(ctx)
 			}
 			b.rows.Data = b.rows.Data[:before]
-			if fault.Stops(err) {
+			if fault.IsFatal(err) {
 				g.stopErr = fmt.Errorf("%s: %w", stage, err)
 			} else {
 				g.stopErr = g.task.reject(&b.outcome, i, wholeRecord, stage, err)
@@ -247,13 +246,13 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	}
 	workCtx, ended := g.task.count.transform.Track(ctx)
 	transforming := b.span.StartChild("transform", tracing.Internal)
-	faults, err := g.transform(workCtx, &b.rows)
+	rowErrs, err := g.transform(workCtx, &b.rows)
 	ended()
 	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
-	err = g.matchRows(b, read, faults)
+	err = g.matchRows(b, read, rowErrs)
 	g.task.checkTopics(b)
 	return b, err
 }
@@ -262,7 +261,7 @@ func (g *batchReader) newBatch(items []*item) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
 		Data: make([]byte, 0, min(size, maxConvertedBytes))},
-		recordIDs: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
+		recordIDs: record.RecordIDs{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 
 func (g *batchReader) updateGrowth(b *batch, read []*item) {
@@ -311,8 +310,8 @@ func (t *Task) checkTopics(b *batch) {
 	t.o.Unmatched.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
-// matchRows assigns rows to records and leaves out what follows the first record that must not be skipped.
-func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) error {
+// matchRows assigns the transformed rows to their records, up to the first record that must not be skipped.
+func (g *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) error {
 	t := g.task
 	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
@@ -323,8 +322,8 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) e
 		rows[index]++
 	}
 	rejected := make([]error, len(read))
-	for i := range faults {
-		if f := &faults[i]; int(f.RowIndex) < len(read) {
+	for i := range rowErrs {
+		if f := &rowErrs[i]; int(f.RowIndex) < len(read) {
 			rejected[f.RowIndex] = cmp.Or(rejected[f.RowIndex], error(task.RowError{Row: f}))
 		}
 	}
@@ -366,7 +365,7 @@ func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) e
 
 func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row,
 	stage task.ErrorStage, err error) {
-	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
+	row = wit.Row{Topic: b.TopicIndex(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
 	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
 		return row, task.StageKeyConverter, err
 	}

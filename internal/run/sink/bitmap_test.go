@@ -57,7 +57,7 @@ func TestBitmapMetadata(t *testing.T) {
 					n.inFlight = append(n.inFlight, offsetRange{s.first, s.last})
 				}
 				if r.IntN(20) == 0 {
-					n.decided = append(n.decided, offsetRange{s.first, s.first})
+					n.usedDecisions = append(n.usedDecisions, offsetRange{s.first, s.first})
 				}
 			default:
 				n.settled = append(n.settled, s)
@@ -126,8 +126,8 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 		}
 		if r.IntN(2) == 0 {
 			doubts.MergeKnown("fabc,gdef,nxy123")
-			doubts.add(recordID{"t", 0, next + 1_000_000}, errMoved)
-			doubts.setMoved(at, offsetRange{next, next + 1_000_000})
+			doubts.add(recordID{"t", 0, next + 1_000_000}, errRelocated)
+			doubts.setRelocated(at, offsetRange{next, next + 1_000_000})
 		}
 		l.apply(offsetFetched{tp: at, committed: next, settled: earlier})
 		var records []*kgo.Record

@@ -23,7 +23,7 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 		w := &writer{}
 		x := newWorld(w)
 		x.o.NewConverters = func() (convert.Converter, convert.Converter, error) {
-			value, err := convert.New(convert.ClassJSON, nil, convert.Use{Schemas: x.o.Registry})
+			value, err := convert.New(convert.ClassJSON, nil, convert.Options{Schemas: x.o.Registry})
 			return asIs{}, value, err
 		}
 		largest := 0

@@ -9,49 +9,49 @@ import (
 type inDoubtLookup interface {
 	openRanges(at topicPartition, next int64) []offsetRange
 	usedDecisions(at topicPartition, next int64) []offsetRange
-	movedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
+	relocatedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
 }
 
 const (
-	// reservedForNames is for names, separators, the moved range and the plugin's knowledge.
+	// reservedForNames is for all but the lists; only the first unsettled record may use reservedForFirst.
 	reservedForNames          = 64 + wit.MaxKnown
 	reservedForFirst          = 64
 	bitmapOverhead, splitCost = 48, 32
 )
 
-// capacity decides whether a delivery may start: whatever its outcome and that of the deliveries in flight, the
-// metadata must have room for it.
+// capacity decides whether a delivery may start: there must be room for any outcome of all started deliveries.
 type capacity struct {
 	inDoubt           inDoubtLookup
 	limit             int // bounds the metadata, in bytes
 	inFlight, settled []offsetRange
 }
 
-// fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset, as a
-// bitmap or as lists, where each row adds at most one offset and separator.
-func (l *capacity) fits(p *partition, n int, maxOffset int64, first bool) bool {
+// fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset: as a
+// bitmap, or as lists, where each row adds at most one offset and separator. first permits to use the reserve.
+func (l *capacity) fits(partition *partition, n int, maxOffset int64, first bool) bool {
 	limit := l.limit - reservedForNames
 	if !first {
 		limit -= reservedForFirst
 	}
-	if len(p.items) > 0 && l.bitmapSize(p, n, max(p.maxStarted, maxOffset)) <= int64(limit) {
+	if len(partition.items) > 0 && l.bitmapSize(partition, n, max(partition.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
-	l.inFlight, l.settled = p.appendInFlight(l.inFlight[:0], false), p.appendSettled(l.settled[:0], p.baseOffset, false)
-	lists := metadata{inDoubt: l.inDoubt.openRanges(p.tp, p.baseOffset),
-		decided: l.inDoubt.usedDecisions(p.tp, p.baseOffset), inFlight: l.inFlight,
+	l.inFlight, l.settled = partition.appendPartial(l.inFlight[:0]),
+		partition.appendSettled(l.settled[:0], partition.baseOffset, sentOnly)
+	lists := metadata{inDoubt: l.inDoubt.openRanges(partition.tp, partition.baseOffset),
+		usedDecisions: l.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: l.inFlight,
 		settled: l.settled}
-	return lists.listsLength(p.baseOffset)+(p.startedRows+n)*p.rowCost() <= limit
+	return lists.listsLength(partition.baseOffset)+(partition.startedRows+n)*partition.rowCost() <= limit
 }
 
 // bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of n more rows up to maxOffset.
-func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
-	first := p.items[0].offset
-	for len(p.inherited) > 0 && p.inherited[0].last <= p.maxStarted {
-		p.inherited = p.inherited[1:]
+func (l *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int64 {
+	first := partition.items[0].offset
+	for len(partition.inherited) > 0 && partition.inherited[0].last <= partition.maxStarted {
+		partition.inherited = partition.inherited[1:]
 	}
 	listed := int64(0) // in lists
-	for _, s := range p.inherited {
+	for _, s := range partition.inherited {
 		if s.last > maxOffset {
 			listed += s.cost
 		}
@@ -60,21 +60,21 @@ func (l *capacity) bitmapSize(p *partition, n int, maxOffset int64) int64 {
 	if listed > 0 {
 		least += splitCost
 	}
-	for _, s := range p.inherited {
+	for _, s := range partition.inherited {
 		if s.last > maxOffset {
 			listed -= s.cost
 			least = min(least, bitmapLength(s.last-first+1)+listed+splitCost)
 		}
 	}
-	if n := len(p.inherited); n > 0 && listed == 0 {
-		least = min(least, bitmapLength(max(maxOffset, p.inherited[n-1].last)-first+1))
+	if n := len(partition.inherited); n > 0 && listed == 0 {
+		least = min(least, bitmapLength(max(maxOffset, partition.inherited[n-1].last)-first+1))
 	}
-	decided := l.inDoubt.usedDecisions(p.tp, p.baseOffset)
+	decided := l.inDoubt.usedDecisions(partition.tp, partition.baseOffset)
 	if len(decided) == 0 {
 		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
 	}
 	return least + bitmapOverhead +
-		int64(metadata{decided: decided}.listsLength(p.baseOffset)+p.rowCost()*(p.startedRows+n))
+		int64(metadata{usedDecisions: decided}.listsLength(partition.baseOffset)+partition.rowCost()*(partition.startedRows+n))
 }
 
 func (p *partition) rowCost() int {
@@ -87,10 +87,10 @@ func (p *partition) rowCost() int {
 
 const minPortion = 64
 
-// portions splits rows of a batch, which are positions in items, into parts that are encoded one after another: of each
-// partition about as many as its metadata can describe, because a larger delivery could not start and would be encoded
-// again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, since settled ranges
-// grow together. Rows of a partition stay in order.
+// portions splits the rows of a batch, as positions in items, into parts that are encoded one after another. Each has
+// about as many rows of a partition as its metadata can describe, because a larger delivery could not start and would
+// be encoded again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, because
+// settled ranges merge. Rows of a partition stay in order.
 func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	type part struct {
 		rows, size  int
@@ -98,13 +98,13 @@ func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 	}
 	parts, number := map[*partition]*part{}, 1
 	for _, row := range rows {
-		i := items[row]
-		total := parts[i.partition]
+		item := items[row]
+		total := parts[item.partition]
 		if total == nil {
-			total = &part{first: i.offset}
-			parts[i.partition] = total
+			total = &part{first: item.offset}
+			parts[item.partition] = total
 		}
-		total.rows, total.last = total.rows+1, max(total.last, i.offset)
+		total.rows, total.last = total.rows+1, max(total.last, item.offset)
 	}
 	for p, total := range parts {
 		lanes := max(inFlight, 2)

@@ -35,7 +35,7 @@ type checker struct {
 	says func(status uint16) wit.RowResult
 }
 
-func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	hinted := map[uint32]string{}
 	c.mu.Lock()
@@ -385,7 +385,7 @@ type learner struct {
 	overlap bool
 }
 
-func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	l.mu.Lock()
 	l.encoded = append(l.encoded, string(context))
@@ -436,7 +436,7 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 		x.group.atMost = 2
 		x.service.answer = func(n int, _ string) (uint16, error) {
 			if n == 3 {
-				x.versions.Offer(code("", after))
+				x.versions.SetCandidate(code("", after))
 			}
 			return 201, nil
 		}
@@ -488,7 +488,7 @@ type named struct {
 	seen []string
 }
 
-func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	for i, id := range recordIDs.IDs {
 		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],

@@ -17,7 +17,7 @@ import (
 type Writer interface {
 	OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
 		answers []wit.Response) (wit.SinkOpenResult, error)
-	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.RecordIDs,
 		hints []wit.Hint) (wit.EncodeResult, error)
 	HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 		response wit.Response) (wit.ResponseResult, error)
@@ -25,7 +25,7 @@ type Writer interface {
 	Warnings() int
 }
 
-// Code is one version of a plugin for one connector; Versions are those that the connector runs or could run.
+// Code is one version of a plugin for one connector, Versions those that the connector runs or could run.
 type (
 	Code     = task.PluginVersion[Writer]
 	Versions = task.PluginVersions[Writer]
@@ -48,6 +48,7 @@ func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
 		Release: func(p *plugin.Pool, w Writer) { p.Release(w.(*plugin.Instance)) }})
 }
 
+// Client sends requests to the service: *transport.Client.
 type Client interface {
 	transport.Fetcher
 	Exchange(ctx context.Context, r *wit.Request) (wit.Response, error)
@@ -65,11 +66,10 @@ type Chain interface {
 type Consumer interface {
 	Poll(ctx context.Context) ([]*kgo.Record, error)
 	Commit(ctx context.Context, offsets kafka.Offsets) error
-	// CheckMembership returns nil if no other member can own this member's partitions. It asks the group's coordinator
-	// if the session may have expired: a process that was paused for longer would otherwise send requests at the same
-	// time as the new owner.
+	// CheckMembership returns nil if no other member can own this member's partitions. If the session may have
+	// expired, for example because the process was paused, it asks the group's coordinator.
 	CheckMembership(ctx context.Context) error
-	// IsSessionValid reports whether the session is valid, so that Alive would return nil without asking.
+	// IsSessionValid reports whether CheckMembership would return nil without a request.
 	IsSessionValid() bool
 	Close()
 }

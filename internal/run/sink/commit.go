@@ -21,7 +21,7 @@ func (t *Task) commitLoop(ctx context.Context) {
 	}
 }
 
-// ensureDurable commits unless another commit has made the sequence number durable.
+// ensureDurable returns when a commit has stored everything up to a sequence number.
 func (t *Task) ensureDurable(ctx context.Context, seq int) error {
 	t.committing.Lock()
 	defer t.committing.Unlock()
@@ -39,7 +39,7 @@ func (t *Task) commit(ctx context.Context) error {
 
 var errPartialCommit = errors.New("the commit has left out partitions that were reset during it")
 
-// commitLocked requires t.committing. What it cannot store goes back to the ledger.
+// commitLocked requires t.committing. After an error the next commit includes the same partitions.
 func (t *Task) commitLocked(ctx context.Context) error {
 	started := t.tracker.apply(commitStarted{})
 	if len(started.offsets) == 0 {
@@ -75,8 +75,7 @@ func (t *Task) commitLocked(ctx context.Context) error {
 	return err
 }
 
-// commitFinal commits at the end of the task, trying as long as ctx lasts. It returns a metadata error, because no
-// restart resolves that.
+// commitFinal retries until ctx ends. It returns only an error about the metadata, which no restart resolves.
 func (t *Task) commitFinal(ctx context.Context) error {
 	for backoff := (pause.Backoff{First: 50 * time.Millisecond, Longest: time.Second}); ; {
 		err := t.commit(ctx)
@@ -84,7 +83,7 @@ func (t *Task) commitFinal(ctx context.Context) error {
 			return nil
 		}
 		if backoff.Wait(ctx) != nil {
-			t.log.Error("the last offsets are not committed: their records are written again after a restart",
+			t.log.Warn("the last offsets are not committed: their records are written again after a restart",
 				"error", err)
 			if errors.Is(err, kafka.ErrCommitMetadata) {
 				return err

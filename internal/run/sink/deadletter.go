@@ -6,55 +6,55 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// reject rejects a row if such rows are tolerated, by its place among the rows of its record; otherwise it returns the
-// task's error.
-func (t *Task) reject(o *outcome, i *item, part int, stage task.ErrorStage, err error) error {
+// reject marks a row as rejected, by its place in the record; unless errors are tolerated it returns the task's error.
+func (t *Task) reject(out *outcome, item *item, part int, stage task.ErrorStage, err error) error {
 	t.count.errors.Add()
 	if !t.o.TolerateAll {
-		return &recordError{item: i, stage: string(stage), err: err}
+		return &recordError{item: item, stage: string(stage), err: err}
 	}
-	l := FailedRecord{Record: i.record, Failure: task.NewFailure(stage, err)}
-	if t.tracker.apply(rowRejected{i, part, l}).ok {
-		o.forDLQ = append(o.forDLQ, i)
+	l := FailedRecord{Record: item.record, Failure: task.NewFailure(stage, err)}
+	if t.tracker.apply(rowRejected{item, part, l}).ok {
+		out.forDLQ = append(out.forDLQ, item)
 	}
 	return nil
 }
 
-// sendToDLQ settles the rejected records once the brokers have their dead letters, if there is a topic for these.
-func (t *Task) sendToDLQ(o *outcome) error {
-	items := o.forDLQ
-	if o.forDLQ = nil; len(items) == 0 {
+// sendToDLQ settles rejected records once their dead letters are stored, or at once if there is no topic for them.
+func (t *Task) sendToDLQ(out *outcome) error {
+	items := out.forDLQ
+	if out.forDLQ = nil; len(items) == 0 {
 		return nil
 	}
-	letters := make([]FailedRecord, len(items))
+	deadLetters := make([]FailedRecord, len(items))
 	for n, i := range items {
-		letters[n] = i.failedRecord(t.o.deadLetterOf[idOf(i.record)])
+		deadLetters[n] = i.failedRecord(t.o.deadLetterOf[idOf(i.record)])
 	}
 	if t.o.DeadLetters != nil {
-		n := int64(len(letters))
+		n := int64(len(deadLetters))
 		t.o.Metrics.DeadLetters.Add(n)
-		if failure := t.o.DeadLetters.Send(t.run.resultCtx, letters); failure != nil {
+		if failure := t.o.DeadLetters.Send(t.run.resultCtx, deadLetters); failure != nil {
 			t.o.Metrics.LostDeadLetters.Add(n)
-			return &recordError{item: items[0], more: len(items) - 1, stage: string(letters[0].Stage),
-				err: fmt.Errorf("%w; it is not skipped, because its dead letter cannot be stored: %w", letters[0].Err,
+			return &recordError{item: items[0], moreRecords: len(items) - 1, stage: string(deadLetters[0].Stage),
+				err: fmt.Errorf("%w; it is not skipped, because its dead letter cannot be stored: %w",
+					deadLetters[0].Err,
 					failure)}
 		}
 	}
 	for n, i := range items {
 		t.count.errors.Skipped.Add(int64(t.tracker.apply(deadLetterStored{i}).number))
-		t.logSkipped(&letters[n], i)
+		t.logSkipped(&deadLetters[n], i)
 	}
 	return nil
 }
 
-func (t *Task) logSkipped(l *FailedRecord, i *item) {
-	r := i.record
+func (t *Task) logSkipped(failed *FailedRecord, item *item) {
+	r := item.record
 	t.o.Metrics.Logged.Add(1)
-	about := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset}
-	more := func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} }
+	attrs := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset}
+	details := func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", item.String()} }
 	if t.o.DeadLetters == nil {
-		t.o.LogSkipped(t.log, recordSkipped, append(about, "stage", l.Stage, "error", l.Err), more)
+		t.o.LogSkipped(t.log, recordSkipped, append(attrs, "stage", failed.Stage, "error", failed.Err), details)
 		return
 	}
-	t.skips.Skip(t.log, l.Stage, l.Err, about, more)
+	t.skips.Skip(t.log, failed.Stage, failed.Err, attrs, details)
 }

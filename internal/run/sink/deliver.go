@@ -16,17 +16,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// completesPartial reports whether a delivery completes a partially written record, which a restart would write as a
-// whole.
+// completesPartial reports whether a delivery completes a partially written record, which a restart would repeat.
 func (w *activeBatch) completesPartial(items []*item) bool {
 	return w.task.run.requestCtx.Err() == nil && w.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
 
-func (w *activeBatch) inDoubtUnchecked(j *delivery) error {
-	if j.uncheckable != nil {
-		return j.uncheckable.failure
+func (w *activeBatch) inDoubtUnchecked(delivery *delivery) error {
+	if delivery.uncheckable != nil {
+		return delivery.uncheckable.failure
 	}
-	for _, row := range j.rows {
+	for _, row := range delivery.rows {
 		i := w.batch.items[row]
 		if reason := w.task.o.InDoubt.cause(i.record); reason != nil && w.rowStates[row].inDoubt == nil {
 			return &recordError{item: i, stage: "it may have been written or not by a task that " +
@@ -36,15 +35,15 @@ func (w *activeBatch) inDoubtUnchecked(j *delivery) error {
 	return nil
 }
 
-// deliverGuarded delivers and recovers panics: after the request was sent, its outcome is unknown then.
-func (w *activeBatch) deliverGuarded(o *outcome, j *delivery) (retries []delivery, err error) {
+// deliverGuarded is deliver, but it recovers panics: then the outcome of a request that was sent is unknown.
+func (w *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries []delivery, err error) {
 	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
-		retries, err = w.deliver(o, j)
+		retries, err = w.deliver(out, delivery)
 		return err
 	})
 	var panicked *guard.Panic
-	if errors.As(err, &panicked) && !j.Request.Repeatable {
-		for _, row := range j.rows {
+	if errors.As(err, &panicked) && !delivery.Request.Repeatable {
+		for _, row := range delivery.rows {
 			if i := w.batch.items[row]; w.task.tracker.check(i, (*item).unsettled) {
 				err = w.task.markInDoubt(i, panicked)
 			}
@@ -53,82 +52,84 @@ func (w *activeBatch) deliverGuarded(o *outcome, j *delivery) (retries []deliver
 	return retries, err
 }
 
-// deliver returns the deliveries to send next for its rows, or itself if it was not sent because records were revoked.
-func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
-	items := w.items(j)
+// deliver sends a request and handles the response. It returns the deliveries to send next for its rows, or itself if
+// it was not sent because records were revoked.
+func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, error) {
+	items := w.items(delivery)
 	sendable := w.task.tracker.apply(inFlightChanged{items, 1}).ok
 	if sendable {
 		defer w.task.tracker.apply(inFlightChanged{items, -1})
 	}
 	defer w.task.tracker.apply(deliveryEnded{items})
-	if !j.Request.Repeatable {
+	if !delivery.Request.Repeatable {
 		defer w.task.tracker.apply(outcomeKnown{items})
 	}
 	if !sendable {
-		return w.returnUnsent(j), nil
+		return w.returnUnsent(delivery), nil
 	}
 	if w.task.o.dryRun {
-		for _, row := range j.rows {
-			w.settleRow(o, row, false)
+		for _, row := range delivery.rows {
+			w.settleRow(out, row)
 		}
-		return nil, w.task.sendToDLQ(o)
+		return nil, w.task.sendToDLQ(out)
 	}
-	if owned, err := w.storeIntent(j, items); err != nil {
+	if owned, err := w.storeIntent(delivery, items); err != nil {
 		return nil, err
 	} else if !owned {
-		return w.returnUnsent(j), nil
+		return w.returnUnsent(delivery), nil
 	}
 	w.task.count.requests.Add(1)
-	span := w.batch.span.StartRequest("deliver", &j.Request)
-	span.SetInt("culvert.rows", int64(len(j.rows)))
-	response, err := w.sendRequest(j, items)
+	span := w.batch.span.StartRequest("deliver", &delivery.Request)
+	span.SetInt("culvert.rows", int64(len(delivery.rows)))
+	response, err := w.sendRequest(delivery, items)
 	if err == nil {
 		span.SetStatus(response.Status)
 	}
 	span.End(err)
 	var noAnswer *transport.NoResponseError
 	var notSent *unsentError
+	// The order matters: a request that was not sent leaves no doubt; of one without a response the plugin decides.
 	switch {
 	case errors.As(err, &notSent) && notSent.cause == nil:
-		return w.returnUnsent(j), nil
+		return w.returnUnsent(delivery), nil
 	case errors.As(err, &notSent):
 		return nil, notSent.cause
 	case errors.As(err, &noAnswer):
-		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, ReceivedAt: time.Now().UnixMilli()}
+		response = wit.Response{Tag: delivery.Request.Tag, Target: delivery.Request.Target,
+			ReceivedAt: time.Now().UnixMilli()}
 	case err != nil && w.task.run.requestCtx.Err() != nil:
 		return nil, context.Cause(w.task.run.requestCtx)
 	case err != nil:
-		if d := w.rowStates[j.rows[0]].inDoubt; d != nil {
-			return nil, d.withReason(err).failure
+		if inDoubt := w.rowStates[delivery.rows[0]].inDoubt; inDoubt != nil { // it was a check
+			return nil, inDoubt.withReason(err).failure
 		}
-		return nil, w.rowsError(j.rows, j.Request.Method+" "+transport.PrintableTarget(j.Request.Target), err)
+		return nil, w.rowsError(delivery.rows,
+			delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target), err)
 	}
-	results, err := w.interpret(j, response)
+	results, err := w.interpret(delivery, response)
 	if err != nil {
-		return w.handleUnreadable(o, j, response, noAnswer, err)
+		return w.handleUnreadable(out, delivery, response, noAnswer, err)
 	}
-	return w.handleResults(o, j, results, response, noAnswer)
+	return w.handleResults(out, delivery, results, response, noAnswer)
 }
 
-func (w *activeBatch) returnUnsent(j *delivery) []delivery {
-	deliveries := []delivery{*j}
+func (w *activeBatch) returnUnsent(unsent *delivery) []delivery {
+	deliveries := []delivery{*unsent}
 	w.deliveryBytes.Add(bytesOf(deliveries))
 	return deliveries
 }
 
-// sendRequest repeats requests that failed transiently for as long as errors.retry.timeout allows.
-func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, error) {
+func (w *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Response, error) {
 	workCtx := transport.WithSendCheck(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
 		func() bool {
 			return w.task.run.consumer.IsSessionValid() && !w.task.tracker.checkAny(items, (*item).revoked)
 		})
 	for retries := w.task.o.Retry.Start(); ; {
 		sendCtx, endSend := w.task.count.send.Track(workCtx)
-		response, err := w.task.o.Client.Exchange(sendCtx, &j.Request)
+		response, err := w.task.o.Client.Exchange(sendCtx, &delivery.Request)
 		endSend()
 		var noAnswer *transport.NoResponseError
-		var f *wit.Error
-		if err == nil || errors.As(err, &noAnswer) || !errors.As(err, &f) || f.Kind != wit.ErrorTransient {
+		if err == nil || errors.As(err, &noAnswer) || !isTransient(err) {
 			return response, err
 		}
 		retry, waitErr := retries.Wait(w.task.run.stopCtx)
@@ -138,13 +139,13 @@ func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, err
 		w.task.count.errors.Add()
 		w.task.o.Metrics.Retries.Add(1)
 		task.LogRetry(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
-			j.Request.Method+" "+transport.PrintableTarget(j.Request.Target), "error", err)
+			delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target), "error", err)
 	}
 }
 
 const ownershipInterval = time.Second
 
-// unsentError: the request was not sent. If the cause is nil, another member owns its records.
+// unsentError means that the request was not sent. Without a cause, another member owns its records.
 type unsentError struct{ cause error }
 
 func (u *unsentError) Error() string {
@@ -156,8 +157,8 @@ func (u *unsentError) Error() string {
 
 func (u *unsentError) Unwrap() error { return u.cause }
 
-// awaitOwnership waits until it is certain who owns the records: a worker that was paused for longer than its session
-// would write them at the same time as their new owner.
+// awaitOwnership waits until it is certain that this task owns the records: after a long pause of the worker another
+// one may write them at the same time.
 func (w *activeBatch) awaitOwnership(items []*item) error {
 	for logged := false; ; {
 		err := w.task.run.consumer.CheckMembership(w.task.run.requestCtx)
@@ -178,22 +179,26 @@ func (w *activeBatch) awaitOwnership(items []*item) error {
 	}
 }
 
-// storeIntent commits, before records are sent, what the next run needs if this one is killed: that they are in flight
-// by a non-repeatable request (P19), with the plugin's knowledge that a check needs; that a decision to send them again
-// is used up; and what their lane, or an earlier assignment of their partition, has settled, because the next run would
-// otherwise send older records of an entity after newer ones. Deliveries that start together share a commit. owned
-// reports whether the records are still this task's.
-func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err error) {
-	seq := max(j.awaitedSeq, j.announcedSeq)
+// storeIntent commits, before records are sent, what the next run needs if this one crashes:
+//
+// - that they are in flight by a non-repeatable request, which must not be repeated (RATIONALE.md P19), and the
+// plugin's knowledge for a check;
+// - that a decision to send them again is used up;
+// - what their lane, or an earlier assignment of their partition, has settled: the next run would otherwise send older
+// records of an entity after newer ones.
+//
+// Deliveries that start together share a commit. owned reports whether this task still owns the records.
+func (w *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool, err error) {
+	seq := max(delivery.awaitedSeq, delivery.announcedSeq)
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.InDoubt.isResent(i.record) })
 	switch {
-	case j.announcedSeq > 0:
+	case delivery.announcedSeq > 0:
 		seq = max(seq, w.task.tracker.knownSeq())
 	case decided:
-		seq = w.announce(j)
-	case j.isRead():
+		seq = w.announce(delivery)
+	case delivery.isRead():
 		return true, nil
-	case w.task.tracker.checkAny(items, (*item).previousPending): // of any lane: it may have rows of the same entity
+	case w.task.tracker.checkAny(items, (*item).predecessorUncommitted):
 		seq = w.task.tracker.apply(storeRequested{}).number
 	case w.task.tracker.isDurable(seq):
 		return true, nil
@@ -208,7 +213,7 @@ func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err e
 			return false, err
 		}
 		if decided && attempt >= w.task.o.Client.Retry().Times() {
-			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
+			return true, &recordError{item: items[0], moreRecords: len(items) - 1, err: err,
 				stage: "not sent again, because the use of " + sendSetting + " cannot be stored"}
 		}
 		if w.task.run.isEnding() && !w.completesPartial(items) { // the task reports another error
@@ -220,7 +225,6 @@ func (w *activeBatch) storeIntent(j *delivery, items []*item) (owned bool, err e
 	}
 }
 
-// announce returns the sequence number that must be durable before the delivery is sent.
 func (w *activeBatch) announce(j *delivery) int {
 	items := w.items(j)
 	for _, i := range items {
@@ -229,37 +233,37 @@ func (w *activeBatch) announce(j *delivery) int {
 	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
-func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response,
+func (w *activeBatch) handleUnreadable(out *outcome, delivery *delivery, response wit.Response,
 	noAnswer *transport.NoResponseError,
 	err error) ([]delivery, error) {
-	if j.Request.Repeatable || noAnswer == nil && wit.IsRejection(response.Status) {
-		return nil, w.rowsError(j.rows, "settle", err)
+	if delivery.Request.Repeatable || noAnswer == nil && wit.IsRejection(response.Status) {
+		return nil, w.rowsError(delivery.rows, "settle", err)
 	}
-	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", j.Request.Method,
-		transport.PrintableTarget(j.Request.Target), response.Status, err)
+	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", delivery.Request.Method,
+		transport.PrintableTarget(delivery.Request.Target), response.Status, err)
 	if noAnswer != nil {
 		reason = noAnswer
 	}
-	for _, row := range j.rows {
+	for _, row := range delivery.rows {
 		w.markInDoubt(row, reason)
 	}
-	return w.encodeChecks(o, j.rows, true)
+	return w.encodeChecks(out, delivery.rows, checkAfterPause)
 }
 
-// interpret repeats a failed call once, on a fresh instance of the version that encoded the delivery, because no other
-// one can read its state.
-func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []wit.RowResult, err error) {
+// interpret has the plugin read a response. It repeats a failed call once, on a fresh instance of the version that
+// encoded the delivery, because no other one can read its state.
+func (w *activeBatch) interpret(delivery *delivery, response wit.Response) (results []wit.RowResult, err error) {
 	span := w.batch.span.StartChild("settle", tracing.Internal)
 	defer func() { span.End(err) }()
 	ctx := w.task.run.resultCtx
 	for fresh, reopened := false, false; ; fresh = true {
-		results, err = w.callHandleResponse(ctx, j, response, fresh)
+		results, err = w.callHandleResponse(ctx, delivery, response, fresh)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return results, err
 		case task.IsStale(err) && !reopened:
 			reopened = true
-			opened, failure := w.task.reopen(ctx, j.opened)
+			opened, failure := w.task.reopen(ctx, delivery.opened)
 			if failure != nil {
 				err = fmt.Errorf("%w; %w", err, failure)
 				if fresh {
@@ -267,33 +271,33 @@ func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []w
 				}
 				continue
 			}
-			j.opened = opened
+			delivery.opened = opened
 		case fresh:
 			return nil, err
 		default:
 			w.task.log.Warn("the plugin failed to read a response; trying a fresh instance", "request",
-				j.Request.Method+" "+transport.PrintableTarget(j.Request.Target),
-				"status", response.Status, "version", j.opened.code.Version(), "error", err)
+				delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target),
+				"status", response.Status, "version", delivery.opened.code.Version(), "error", err)
 		}
 	}
 }
 
-func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, response wit.Response,
+func (w *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery, response wit.Response,
 	fresh bool) (results []wit.RowResult, err error) {
-	acquire := j.opened.code.Acquire
+	acquire := delivery.opened.code.Acquire
 	if fresh {
-		acquire = j.opened.code.AcquireFresh
+		acquire = delivery.opened.code.AcquireFresh
 	}
-	if err := j.opened.responseLock.Lock(ctx); err != nil {
+	if err := delivery.opened.responseLock.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer j.opened.responseLock.Unlock()
+	defer delivery.opened.responseLock.Unlock()
 	w.task.count.settle.Start()
 	defer w.task.count.settle.Stop()
 	var settled wit.ResponseResult
-	err = task.DoAcquired(ctx, j.opened.code, acquire, func(p Writer) error {
-		context, _ := j.opened.currentContext()
-		settled, err = p.HandleResponse(ctx, context, j.State, j.Delivery.Rows, response)
+	err = task.DoAcquired(ctx, delivery.opened.code, acquire, func(p Writer) error {
+		context, _ := delivery.opened.currentContext()
+		settled, err = p.HandleResponse(ctx, context, delivery.State, delivery.Delivery.Rows, response)
 		w.task.count.warnings.Add(int64(p.Warnings()))
 		return err
 	})
@@ -301,8 +305,8 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, respo
 		return nil, err
 	}
 	results = settled.Results
-	if len(results) != len(j.rows) {
-		return nil, fmt.Errorf("expected %d results, found %d", len(j.rows), len(results))
+	if len(results) != len(delivery.rows) {
+		return nil, fmt.Errorf("expected %d results, found %d", len(delivery.rows), len(results))
 	}
 	for n, v := range results {
 		if v.Written == nil && v.Rejected == nil && v.Retry == nil {
@@ -310,7 +314,7 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, j *delivery, respo
 		}
 	}
 	if settled.Context != nil {
-		j.opened.updateContext(*settled.Context)
+		delivery.opened.updateContext(*settled.Context)
 		if w.task.o.InDoubt.MergeKnown(wit.KnownIn(*settled.Context)) {
 			w.task.tracker.apply(knownChanged{})
 			select {

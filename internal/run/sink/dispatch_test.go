@@ -98,7 +98,7 @@ func (s *shifting) OpenSink(ctx context.Context, component string, settings []wi
 	return o, err
 }
 
-func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	own, lanes, _ := bytes.Cut(context, []byte("/"))
 	d, err := s.writer.Encode(ctx, own, b, recordIDs, hints)
@@ -189,7 +189,7 @@ func TestBatchesSideBySide(t *testing.T) {
 					x.group.assign(at)
 				case 2:
 					w, s := version(n)
-					x.versions.Offer(code(w.version, s))
+					x.versions.SetCandidate(code(w.version, s))
 				}
 				x.group.outOfReach(nil)
 			}
@@ -307,7 +307,7 @@ func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 			}
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if n == at {
-					x.versions.Offer(code(next.version, next))
+					x.versions.SetCandidate(code(next.version, next))
 				}
 				return 201, nil
 			}

@@ -13,8 +13,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// encodeBatch stores metadata before the first encoding of a partition: only then their maximum length is known.
-func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
+// encodeBatch has the plugin make requests of the rows of a batch. Before the first encoding of a partition it stores
+// metadata, because only then their maximum length is known.
+func (w *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 	t := w.task
 	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
 		for _, row := range rows {
 			w.rowStates[row].portion = n
 		}
-		more, err := w.encodeWith(o, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
+		more, err := w.encodeWith(out, t.plugin.Opened(), rows, w.inheritInDoubt(rows), maySwitch)
 		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
 			w.requeueRows(deliveries)
 			for _, rest := range portions[n:] {
@@ -61,13 +62,19 @@ func (w *activeBatch) requeueRows(deliveries []delivery) {
 	slices.Sort(w.rows)
 }
 
-func (w *activeBatch) encodeRows(o *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
-	return w.encodeWith(o, w.task.plugin.Opened(), rows, hints, false)
+func (w *activeBatch) encodeRows(out *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
+	return w.encodeWith(out, w.task.plugin.Opened(), rows, hints, keepVersion)
 }
 
-// encodeChecks makes deliveries that check rows in doubt; with pause they wait first, because the original requests may
-// still be in progress at the service.
-func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]delivery, error) {
+type checkTiming bool
+
+const (
+	checkNow checkTiming = false
+	// checkAfterPause waits first, because the service may still be processing the original requests.
+	checkAfterPause checkTiming = true
+)
+
+func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTiming) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -77,93 +84,105 @@ func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]del
 		hints[n] = wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint}
 	}
 	if w.task.run.isEnding() {
-		return nil, w.abandonChecks(o, rows)
+		return nil, w.abandonChecks(out, rows)
 	}
-	deliveries, err := w.encodeRows(o, rows, hints)
+	deliveries, err := w.encodeRows(out, rows, hints)
 	if err != nil {
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
-		return nil, w.abandonChecks(o, rows)
+		return nil, w.abandonChecks(out, rows)
 	}
-	if pause && slices.ContainsFunc(deliveries, func(j delivery) bool { return j.uncheckable == nil }) {
+	if timing == checkAfterPause && slices.ContainsFunc(deliveries,
+		func(d delivery) bool { return d.uncheckable == nil }) {
 		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
-			return nil, w.abandonChecks(o, rows)
+			return nil, w.abandonChecks(out, rows)
 		}
 	}
 	return deliveries, nil
 }
 
-// errSwitchVersion: another version must encode the batch, once nothing is in flight that the old one has to settle.
+// versionPolicy is what happens if a version of the plugin on trial fails to encode rows.
+type versionPolicy bool
+
+const (
+	keepVersion versionPolicy = false // other rows of the batch were sent already
+	maySwitch   versionPolicy = true  // the batch may be encoded with another version
+)
+
+// errSwitchVersion: another version must encode the batch, once no delivery of the old one is in flight.
 var errSwitchVersion = errors.New("another version of the plugin takes over")
 
-// encodeWith uses the timestamps of the records: an ID made from one must stay the same when another run sends the
-// record again, whose transforms may set another timestamp.
-func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
-	nothingSent bool) ([]delivery, error) {
-	d, err := w.callEncode(&o, rows, hints, nothingSent)
-	var trap *plugin.Trap
+func (w *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
+	policy versionPolicy) ([]delivery, error) {
+	encoded, err := w.callEncode(opened, rows, hints, policy)
 	switch {
-	case errors.As(err, &trap):
-		return w.bisect(out, o, rows, hints, err)
+	case encoded.trapped:
+		return w.bisect(out, encoded.opened, rows, hints, err)
 	case err != nil:
 		return nil, err
 	}
-	return w.toDeliveries(out, o, d.version, rows, d.EncodeResult)
+	return w.toDeliveries(out, rows, encoded)
 }
 
 type encodeResult struct {
 	wit.EncodeResult
+	opened  *openedVersion // encoded the rows; the given version, or that version opened again
 	version contextVersion
+	trapped bool // by the rows: a trap while the version is opened again is no row's fault
 }
 
-func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint,
-	nothingSent bool) (d encodeResult, err error) {
-	part := w.batch.rows.Part(rows)
-	recordIDs := record.Origins{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
+func (w *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []wit.Hint,
+	policy versionPolicy) (encoded encodeResult, err error) {
+	part := w.batch.rows.Subset(rows)
+	recordIDs := record.RecordIDs{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
 		part.Rows[n].RowIndex = uint32(n)
-		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
+		// Not the transforms' timestamp: an ID that the plugin derives from it must stay the same in another run.
+		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record)
 		recordIDs.IDs[n] = w.batch.recordIDs.IDs[row]
 	}
+	encoded.opened = opened
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
 		w.task.count.encode.Start()
-		err = task.Do(w.task.run.requestCtx, (*o).code, func(p Writer) error {
+		err = task.Do(w.task.run.requestCtx, encoded.opened.code, func(p Writer) error {
 			var context []byte
-			context, d.version = (*o).currentContext()
-			d.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
+			context, encoded.version = encoded.opened.currentContext()
+			encoded.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
 			return err
 		})
 		w.task.count.encode.Stop()
-		var f *wit.Error
 		switch {
 		case task.IsStale(err) && !reopened:
-			if *o, err = w.task.reopen(w.task.run.requestCtx, *o); err != nil {
-				return d, err
+			fresh, err := w.task.reopen(w.task.run.requestCtx, encoded.opened)
+			if err != nil {
+				return encoded, err
 			}
-			reopened = true
+			encoded.opened, reopened = fresh, true
 			continue
-		case nothingSent && w.task.plugin.ShouldRetry(err):
+		case policy == maySwitch && w.task.plugin.ShouldRetry(err):
 			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
-				(*o).code.Version(), "error", err)
-			return d, errSwitchVersion
-		case errors.As(err, &f) && f.Kind == wit.ErrorTransient && (attempt < w.task.o.Client.Retry().Times() ||
+				encoded.opened.code.Version(), "error", err)
+			return encoded, errSwitchVersion
+		case isTransient(err) && (attempt < w.task.o.Client.Retry().Times() ||
 			w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
-				return d, err
+				return encoded, err
 			}
 			continue
 		}
 		break
 	}
-	if err != nil && !errors.As(err, new(*plugin.Trap)) {
+	encoded.trapped = errors.As(err, new(*plugin.Trap))
+	if err != nil && !encoded.trapped {
 		err = w.rowsError(rows, "encode", err)
 	}
-	return d, err
+	return encoded, err
 }
 
-// bisect finds the row that traps the plugin (P32).
-func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
+// bisect encodes two halves of rows that trap the plugin, to find the row that does: only that one is rejected, so that
+// it does not stop the connector for ever (RATIONALE.md P32).
+func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	err error) ([]delivery, error) {
 	if len(rows) == 1 {
 		if w.rowStates[rows[0]].inDoubt != nil {
@@ -181,7 +200,7 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 				halfHints = append(halfHints, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
 			}
 		}
-		more, err := w.encodeWith(out, o, rows[half[0]:half[1]], halfHints, false)
+		more, err := w.encodeWith(out, opened, rows[half[0]:half[1]], halfHints, keepVersion)
 		if err != nil {
 			return nil, err
 		}
@@ -190,43 +209,44 @@ func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hint
 	return deliveries, nil
 }
 
-func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32,
-	d wit.EncodeResult) ([]delivery, error) {
+// toDeliveries returns the deliveries of the rows that the plugin has made requests of, and settles or rejects the
+// others.
+func (w *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeResult) ([]delivery, error) {
 	t := w.task
-	deliveries := make([]delivery, 0, len(d.Ready))
-	for _, row := range d.Ignored {
+	deliveries := make([]delivery, 0, len(encoded.Ready))
+	for _, row := range encoded.Ignored {
 		if w.rowStates[rows[row]].inDoubt != nil {
 			deliveries = append(deliveries, w.uncheckable(rows[row], errors.New("the plugin ignores it")))
 			continue
 		}
 		t.count.ignored.Add(1)
-		w.settleRow(out, rows[row], false)
+		w.settleRow(out, rows[row])
 	}
-	for i := range d.Rejected {
-		f := &d.Rejected[i]
-		if w.rowStates[rows[f.RowIndex]].inDoubt != nil {
-			deliveries = append(deliveries, w.uncheckable(rows[f.RowIndex], &f.Error))
+	for i := range encoded.Rejected {
+		rowErr := &encoded.Rejected[i]
+		if w.rowStates[rows[rowErr.RowIndex]].inDoubt != nil {
+			deliveries = append(deliveries, w.uncheckable(rows[rowErr.RowIndex], &rowErr.Error))
 			continue
 		}
-		item := w.batch.items[rows[f.RowIndex]]
-		if isCallError(&f.Error) {
+		if isCallError(&rowErr.Error) {
 			t.count.errors.Add()
-			return nil, &recordError{item: item, stage: "encode", err: &f.Error}
+			return nil, &recordError{item: w.batch.items[rows[rowErr.RowIndex]], stage: "encode", err: &rowErr.Error}
 		}
-		w.rejectRow(out, rows[f.RowIndex], task.StageEncode, &f.Error)
+		w.rejectRow(out, rows[rowErr.RowIndex], task.StageEncode, &rowErr.Error)
 	}
 	if err := t.sendToDLQ(out); err != nil {
 		return nil, err
 	}
-	for n, ready := range d.Ready {
+	for n, ready := range encoded.Ready {
 		if len(ready.Rows) == 0 {
-			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
+			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
 		}
-		j := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: o, version: version}
+		next := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: encoded.opened,
+			version: encoded.version}
 		for n, row := range ready.Rows {
-			j.rows[n] = rows[row]
+			next.rows[n] = rows[row]
 		}
-		more, err := w.requireReads(j)
+		more, err := w.requireReads(next)
 		if err != nil {
 			return nil, err
 		}

@@ -11,22 +11,23 @@ import (
 )
 
 type recordError struct {
-	item    *item
-	more    int // counts the further records of its delivery
-	stage   string
-	err     error
-	inDoubt bool
+	item        *item
+	moreRecords int // counts the further records of its delivery
+	stage       string
+	err         error
+	inDoubt     bool
 }
 
 func (e *recordError) Error() string {
 	more := ""
-	if e.more > 0 {
-		more = fmt.Sprintf(" and %d more", e.more)
+	if e.moreRecords > 0 {
+		more = fmt.Sprintf(" and %d more", e.moreRecords)
 	}
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }
 
-// Unwrap returns what prevents the check of a record in doubt: what brought it into doubt predicts nothing.
+// Unwrap returns the reason why a record in doubt could not be checked. The original error is hidden: it must not
+// decide whether a restart may help.
 func (e *recordError) Unwrap() error {
 	if _, ok := e.err.(*uncheckedError); e.inDoubt && !ok &&
 		(errors.As(e.err, new(*wit.Error)) || errors.As(e.err, new(*transport.NoResponseError))) {
@@ -49,8 +50,8 @@ func isInDoubt(err error) bool {
 	return errors.As(err, &e) && e.inDoubt
 }
 
-// takesPrecedence reports whether err is reported rather than other: the record that comes first in its partition,
-// whichever failed first; an error of no record only if there is no other.
+// takesPrecedence reports whether to report err rather than other: the error of the record that is first in its
+// partition, whichever failed first; an error without a record only if there is no other.
 func takesPrecedence(err, other error) bool {
 	var a, b *recordError
 	if !errors.As(err, &a) {
@@ -64,11 +65,9 @@ func takesPrecedence(err, other error) bool {
 		cmp.Compare(x.Offset, y.Offset)) < 0
 }
 
-// The plugin gets rows in doubt with the hint `uncertain` and makes a check of them, a GET or HEAD, or rejects them. A
-// check settles them or has them written; if it fails, they stay in doubt and the task fails.
-
-// inDoubt is why the outcome of a row is unknown: its request may have arrived and got no response, or an inconclusive
-// one.
+// inDoubt is why the outcome of a row is unknown: its request may have arrived without a conclusive response. The
+// plugin gets such rows with the hint `uncertain` and returns a check, a GET or HEAD request, or rejects them. The
+// check settles the row or has it written; if the check fails, the row stays in doubt and the task fails.
 type inDoubt struct {
 	failure   *recordError
 	inherited bool // an earlier run left it in doubt; see [outcome.inDoubtErr]

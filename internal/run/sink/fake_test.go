@@ -363,7 +363,7 @@ func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.
 	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
 }
 
-func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -533,7 +533,7 @@ func newWorldOf(w *writer, plugin Writer) *world {
 		w.each = 1
 	}
 	times := 3
-	x := &world{group: newGroup(), versions: runtest.Running[Writer](code(w.version, plugin)),
+	x := &world{group: newGroup(), versions: runtest.NewVersions[Writer](code(w.version, plugin)),
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
 	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
 		Registry: record.NewRegistry(), Once: true, CaughtUp: x.group.caughtUp,

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -13,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// InDoubtRecords holds the records of a connector whose outcome is unknown. Its tasks share it, because the group
-// assigns a failed task's partitions to another task, which would otherwise send the requests again (P19). A started
-// connector finds the records in the commit metadata. The zero value is ready to use.
+// InDoubtRecords holds the records of a connector whose outcome is unknown. The tasks share it, because the group
+// assigns a failed task's partitions to another task, which would otherwise send the requests again. A restarted
+// connector reads them from the commit metadata. The zero value is ready to use.
 type InDoubtRecords struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition
@@ -23,10 +22,10 @@ type InDoubtRecords struct {
 }
 
 type inDoubtPartition struct {
-	records map[int64]*inDoubtRecord
-	open    []offsetRange // the offsets of the unresolved records
-	moved   *offsetRange  // offsets that may have been written as records of another offset or topic
-	decided bool          // a decision about one of the records was used up once
+	records          map[int64]*inDoubtRecord
+	open             []offsetRange // the offsets of the unresolved records
+	relocated        *offsetRange  // offsets that may have been written as records of another offset or topic
+	hasUsedDecisions bool          // a decision about one of the records was used up once
 }
 
 // emptyInDoubt is never modified.
@@ -34,15 +33,14 @@ var emptyInDoubt = &inDoubtPartition{}
 
 type inDoubtRecord struct {
 	cause error
-	// used counts the decisions to send it again that were used up. resending means that such a decision is being
-	// carried out, resendCounted that it is counted in used.
+	// used counts the decisions to send it again that were used up; resending means that one is being carried out.
 	used                     int
-	resending, resendCounted bool
-	// resolved means that it is neither in doubt nor settled; its used decisions count if it comes into doubt again.
+	resending, resendCounted bool // resendCounted means that used includes it
+	// resolved means that it is not in doubt now; used counts if it comes into doubt again.
 	resolved bool
 }
 
-// The caller of partition, record, forget and isMoved holds mu.
+// The caller of partition, record, forget and isRelocated holds mu.
 func (u *InDoubtRecords) partition(tp topicPartition) *inDoubtPartition {
 	return cmp.Or(u.partitions[tp], emptyInDoubt)
 }
@@ -58,13 +56,13 @@ func (u *InDoubtRecords) forget(r recordID) {
 	}
 }
 
-func (u *InDoubtRecords) isMoved(r recordID) bool {
+func (u *InDoubtRecords) isRelocated(r recordID) bool {
 	p := u.partition(r.topicPartition())
-	return p.moved != nil && containsRange([]offsetRange{*p.moved}, offsetRange{r.offset, r.offset}) &&
+	return p.relocated != nil && containsRange([]offsetRange{*p.relocated}, offsetRange{r.offset, r.offset}) &&
 		containsSorted(p.open, offsetRange{r.offset, r.offset})
 }
 
-// MergeKnown merges what the plugin knows and reports whether that is new.
+// MergeKnown adds what the plugin knows and reports whether that is new.
 func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -73,7 +71,7 @@ func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
 	return u.known != before
 }
 
-// Known returns what the plugin knows, now or in an earlier run.
+// Known returns what the plugin knows, from this run or an earlier one.
 func (u *InDoubtRecords) Known() wit.Known {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -84,7 +82,7 @@ func (u *InDoubtRecords) hint(r *kgo.Record) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	hint := wit.HintUncertain
-	if u.isMoved(idOf(r)) {
+	if u.isRelocated(idOf(r)) {
 		hint += " " + wit.HintMoved
 	}
 	if u.known != "" {
@@ -93,39 +91,39 @@ func (u *InDoubtRecords) hint(r *kgo.Record) string {
 	return hint
 }
 
-func (u *InDoubtRecords) setMoved(tp topicPartition, moved offsetRange) {
+func (u *InDoubtRecords) setRelocated(tp topicPartition, relocated offsetRange) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if p := u.partitions[tp]; p != nil {
-		p.moved = &moved
+		p.relocated = &relocated
 	}
 }
 
-func (u *InDoubtRecords) moved(r *kgo.Record) bool {
+func (u *InDoubtRecords) relocatedInDoubt(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.isMoved(idOf(r)) && !u.record(idOf(r)).resending
+	return u.isRelocated(idOf(r)) && !u.record(idOf(r)).resending
 }
 
-// add uses up a decision about the record that was being carried out.
+// add puts a record in doubt. If a decision to send it again was being carried out, that is used up.
 func (u *InDoubtRecords) add(id recordID, reason error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.partitions == nil {
 		u.partitions = map[topicPartition]*inDoubtPartition{}
 	}
-	p := u.partitions[id.topicPartition()]
-	if p == nil {
-		p = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
-		u.partitions[id.topicPartition()] = p
+	partition := u.partitions[id.topicPartition()]
+	if partition == nil {
+		partition = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
+		u.partitions[id.topicPartition()] = partition
 	}
-	d := p.records[id.offset]
-	p.open = addOffset(p.open, id.offset)
+	record := partition.records[id.offset]
+	partition.open = addOffset(partition.open, id.offset)
 	switch {
-	case d == nil:
-		p.records[id.offset] = &inDoubtRecord{cause: reason}
-	case d.resending || d.resolved:
-		d.cause, d.resending, d.resendCounted, d.resolved = reason, false, false, false
+	case record == nil:
+		partition.records[id.offset] = &inDoubtRecord{cause: reason}
+	case record.resending || record.resolved:
+		record.cause, record.resending, record.resendCounted, record.resolved = reason, false, false, false
 	}
 }
 
@@ -159,13 +157,13 @@ func (u *InDoubtRecords) restoreDecisions(id recordID, used int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	d, p := u.record(id), u.partitions[id.topicPartition()]
-	d.used, d.resolved, p.decided = max(d.used, used), true, true
+	d.used, d.resolved, p.hasUsedDecisions = max(d.used, used), true, true
 	p.open = removeOffset(p.open, id.offset)
 }
 
-// decide adds a record that metadata list as in doubt, and reports whether to send it again: the operator requested
-// that so many times, used of which were carried out as far as the metadata know. A record that is no longer requested
-// can be requested again. A resend that a revoked task was to carry out stays pending.
+// decide puts a record of the metadata in doubt and reports whether to send it again: requested is how often the
+// operator's setting names it, used how often that was carried out according to the metadata. A record that the setting
+// does not name any more can be named again later. A resend that a revoked task has not finished stays pending.
 func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) (resend bool) {
 	u.mu.Lock()
 	decided := u.record(id) != nil && u.record(id).resending
@@ -176,17 +174,17 @@ func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) 
 	u.add(id, reason)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.record(id)
+	record := u.record(id)
 	if used > 0 {
-		u.partitions[id.topicPartition()].decided = true
+		u.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
-	switch d.used = max(d.used, used); {
+	switch record.used = max(record.used, used); {
 	case requested == 0:
-		d.used = 0
-	case requested > d.used:
-		d.resending = true
+		record.used = 0
+	case requested > record.used:
+		record.resending = true
 	}
-	return d.resending
+	return record.resending
 }
 
 func (u *InDoubtRecords) useDecision(id recordID) {
@@ -195,7 +193,7 @@ func (u *InDoubtRecords) useDecision(id recordID) {
 	if d := u.record(id); d != nil && d.resending && !d.resendCounted {
 		d.resendCounted = true
 		d.used++
-		u.partitions[id.topicPartition()].decided = true
+		u.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
 }
 
@@ -205,7 +203,7 @@ func (u *InDoubtRecords) remove(id recordID) {
 	u.forget(id)
 }
 
-// cause returns why a record is in doubt, nil if it is not or will be sent all the same.
+// cause returns why a record is in doubt, nil if it is not or is sent again anyway.
 func (u *InDoubtRecords) cause(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -228,28 +226,29 @@ func (u *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange
 	return rangesFrom(u.partition(tp).open, next)
 }
 
-func (u *InDoubtRecords) movedAndKnown(tp topicPartition, next int64) (moved []offsetRange, known wit.Known) {
+func (u *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (relocated []offsetRange, known wit.Known) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := u.partition(tp)
-	if open := rangesFrom(p.open, next); len(open) > 0 && p.moved != nil {
-		s := offsetRange{max(p.moved.first, open[0].first), min(p.moved.last, open[len(open)-1].last)}
+	partition := u.partition(tp)
+	if open := rangesFrom(partition.open, next); len(open) > 0 && partition.relocated != nil {
+		s := offsetRange{max(partition.relocated.first, open[0].first),
+			min(partition.relocated.last, open[len(open)-1].last)}
 		if s.first <= s.last {
-			moved = []offsetRange{s}
+			relocated = []offsetRange{s}
 		}
 	}
-	return moved, u.known
+	return relocated, u.known
 }
 
 func (u *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := u.partition(tp)
-	if !p.decided {
+	partition := u.partition(tp)
+	if !partition.hasUsedDecisions {
 		return nil
 	}
 	var all []offsetRange
-	for offset, d := range p.records {
+	for offset, d := range partition.records {
 		for n := 0; n < d.used && offset >= next; n++ {
 			all = append(all, offsetRange{offset, offset})
 		}
@@ -266,13 +265,13 @@ func (u *InDoubtRecords) names() (all, resent []string) {
 	ranges := map[topicPartition][]offsetRange{}
 	n := 0
 	for tp, p := range u.partitions {
-		for offset, d := range p.records {
-			if d.resending || d.resolved {
+		for offset, record := range p.records {
+			if record.resending || record.resolved {
 				continue
 			}
 			n++
 			ranges[tp] = append(ranges[tp], offsetRange{offset, offset})
-			if d.used > 0 {
+			if record.used > 0 {
 				resent = append(resent, recordID{tp.topic, tp.partition, offset}.String())
 			}
 		}
@@ -297,86 +296,4 @@ func (u *InDoubtRecords) names() (all, resent []string) {
 	}
 	slices.Sort(resent)
 	return all, resent
-}
-
-const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
-
-type inDoubtError struct {
-	error
-	all, resent []string
-}
-
-func (e *inDoubtError) Unwrap() error { return e.error }
-
-func (e *inDoubtError) Error() string {
-	them, names := "it", strings.Join(e.all, ",")
-	if len(e.all) > 1 {
-		them = "them"
-	}
-	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, "+
-		"or %s=%s to leave %s out",
-		e.error, them, sendSetting, names, them, skipSetting, names, them)
-	if len(e.resent) > 0 {
-		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before "+
-			"to have it sent once more", sendSetting, strings.Join(e.resent, ","))
-	}
-	return text
-}
-
-func (u *InDoubtRecords) withAdvice(err error) error {
-	if all, resent := u.names(); len(all) > 0 {
-		return &inDoubtError{err, all, resent}
-	}
-	return err
-}
-
-// decisions are records as a setting names them, TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
-type decisions map[topicPartition][]offsetRange
-
-func parseDecisions(setting string, names []string) (d decisions, err error) {
-	d = decisions{}
-	for _, name := range names {
-		tp, s, ok := parseDecision(name)
-		switch {
-		case name == "":
-		case !ok:
-			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
-		default:
-			d[tp] = append(d[tp], s)
-		}
-	}
-	return d, nil
-}
-
-func parseDecision(name string) (tp topicPartition, s offsetRange, ok bool) {
-	n := strings.LastIndexByte(name, '@')
-	if n < 0 {
-		return tp, s, false
-	}
-	dash := strings.LastIndexByte(name[:n], '-')
-	if dash <= 0 {
-		return tp, s, false
-	}
-	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
-	s, inOrder := parseOffsetRange(name[n+1:])
-	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
-}
-
-func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {
-	for _, s := range d[tp] {
-		if s.last >= from {
-			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
-		}
-	}
-	return all
-}
-
-func (d decisions) count(id recordID) int {
-	n := 0
-	for _, s := range d[id.topicPartition()] {
-		if s.first <= id.offset && id.offset <= s.last {
-			n++
-		}
-	}
-	return n
 }

@@ -176,7 +176,7 @@ func (m *modelled) start() {
 		}
 	}
 	m.l.apply(assigned{map[string][]int32{"t": {0}}})
-	m.l.apply(offsetFetched{tp: m.at, committed: m.stored.offset, settled: n.settled, unstored: len(n.inFlight) > 0})
+	m.l.apply(offsetFetched{tp: m.at, committed: m.stored.offset, settled: n.settled, mustStore: len(n.inFlight) > 0})
 }
 
 func (m *modelled) read() {

@@ -1,57 +1,40 @@
 package sink
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// metadata is stored with a partition's committed offset, so that a restarted task writes nothing twice. It says of the
-// records after that offset which are settled (lanes overtake each other), which are in doubt (P19), for which a
-// decision to send them again was used up, and which are in flight by non-repeatable requests or announced for these:
-// after a kill these are in doubt, too. Its text has lists such as `uncertain=0,5 decided=5 sent=8-9 settled=1-3,7`,
-// relative to the committed offset, or a bitmap (see bitmapName) if the lists get long. Setting the group's offset by
+// metadata is stored with the committed offset of a partition, so that a restarted task writes nothing twice. It lists
+// the records after that offset that are settled (lanes overtake each other), that are in doubt, that an operator's
+// decision to send again was used up for, and that non-repeatable requests in flight contain: after a crash these are
+// in doubt, too (RATIONALE.md P19). Its text has lists such as `uncertain=0,5 decided=5 sent=8-9 settled=1-3,7`,
+// relative to the committed offset, or a bitmap if the lists get long, see [bitmapName]. Setting the group's offset by
 // other means drops the metadata, and all records from there on are written. A delivery starts only if the metadata
-// have room for its outcome: see [deliveryStart].
+// have room for its outcome, see [deliveryStart].
 //
-// `moved=0-8` are offsets in doubt that may have been written from another topic or offset, see
-// [Task.restorePartition]; `known=nGa3,f81x` is what the plugin knew of the service, see [wit.Known].
+// `relocated` is not empty if the metadata were written for another log, see [Task.restorePartition]: it is the range
+// of offsets in doubt for that reason, in the text `moved=0-8`. `known=nGa3,f81x` is what the plugin knew of the
+// service, see [wit.Known].
 type metadata struct {
-	inDoubt, decided, inFlight, settled []offsetRange
-	moved                               []offsetRange // one range at most
-	known                               wit.Known
+	inDoubt, usedDecisions, inFlight, settled []offsetRange
+	relocated                                 []offsetRange // one range at most
+	known                                     wit.Known
 }
 
 const inDoubtName, decidedName, inFlightName, settledName = "uncertain", "decided", "sent", "settled"
 
-const movedName, knownName = "moved", "known"
+const relocatedName, knownName = "moved", "known"
 
-// reachName was written by earlier versions: requests had been sent up to there, so unsettled records before it are in
-// doubt.
+// reachName is from earlier versions: requests were sent up to there, so unsettled records before it are in doubt.
 const reachName = "reach"
 
-// bitmapName replaces long lists: `near=8:Ab-_` is the state of each offset from 8 on, two bits each, three offsets in
-// a character of URL-safe Base64, the first one in its lowest bits.
-const bitmapName = "near"
-
-const (
-	stateOpen byte = iota
-	stateSettled
-	stateInFlight
-	stateInDoubt
-)
-
-const bitmapDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-func bitmapLength(offsets int64) int64 { return (offsets + 2) / 3 }
-
+// listOnlyLength is the length of lists up to which a bitmap is not tried.
 const listOnlyLength = 64
 
-// encode returns the text that is stored with the offset next: the shorter one of lists and bitmap.
 func (n metadata) encode(next int64) (text string) {
 	if lists := n.listsLength(next); lists > listOnlyLength {
 		if bitmap := n.encodeBitmap(next); bitmap != "" && len(bitmap) < lists {
@@ -61,8 +44,9 @@ func (n metadata) encode(next int64) (text string) {
 	if text == "" {
 		text = n.encodeLists(next)
 	}
-	if len(n.moved) > 0 {
-		text += " " + movedName + "=" + offsetRange{n.moved[0].first - next, n.moved[0].last - next}.String()
+	if len(n.relocated) > 0 {
+		text += " " + relocatedName + "=" + offsetRange{n.relocated[0].first - next,
+			n.relocated[0].last - next}.String()
 	}
 	if n.known != "" {
 		text += " " + knownName + "=" + string(n.known)
@@ -70,7 +54,7 @@ func (n metadata) encode(next int64) (text string) {
 	return strings.TrimPrefix(text, " ")
 }
 
-// lastOffsets returns the last offset in the metadata, and the last one that was read; next-1 for none.
+// lastOffsets returns the last offset, and the last that was read (settled or in flight); next-1 for none.
 func (n metadata) lastOffsets(next int64) (all, read int64) {
 	read = next - 1
 	for _, s := range slices.Concat(n.settled, n.inFlight) {
@@ -89,7 +73,7 @@ type namedRanges struct {
 }
 
 func (n metadata) namedLists() [4]namedRanges {
-	return [...]namedRanges{{inDoubtName, n.inDoubt}, {decidedName, n.decided}, {inFlightName, n.inFlight},
+	return [...]namedRanges{{inDoubtName, n.inDoubt}, {decidedName, n.usedDecisions}, {inFlightName, n.inFlight},
 		{settledName, n.settled}}
 }
 
@@ -139,191 +123,90 @@ func (n metadata) encodeLists(next int64) string {
 	return out.String()
 }
 
-type stateRange struct {
-	offsetRange
-	state byte
-	cost  int64
-}
-
-func (n metadata) stateRanges(next int64) []stateRange {
-	all := make([]stateRange, 0, len(n.inDoubt)+len(n.inFlight)+len(n.settled))
-	add := func(ranges []offsetRange, state byte) {
-		for _, s := range ranges {
-			all = append(all, stateRange{s, state, int64(s.cost(next))})
-		}
-	}
-	add(n.settled, stateSettled)
-	add(n.inFlight, stateInFlight)
-	add(n.inDoubt, stateInDoubt)
-	slices.SortStableFunc(all, func(a, b stateRange) int { return cmp.Compare(a.first, b.first) })
-	return all
-}
-
-// encodeBitmap returns the metadata with as many adjacent offsets in the bitmap as makes it shortest, empty if it is no
-// shorter than lists. A settled range may precede the bitmap, in a list.
-func (n metadata) encodeBitmap(next int64) string {
-	all := n.stateRanges(next)
-	length := int64(0)
-	for _, s := range all {
-		length += s.cost
-	}
-	from := 0
-	if len(all) > 0 && all[0].state == stateSettled && bitmapLength(all[0].last-all[0].first+1) > all[0].cost {
-		from = 1
-	}
-	to, end, best := from, int64(0), length
-	for i, lastOffset := from, int64(0); i < len(all); i++ {
-		lastOffset = max(lastOffset, all[i].last)
-		length -= all[i].cost
-		if whole := length + bitmapLength(lastOffset-all[from].first+1); whole < best {
-			to, end, best = i+1, lastOffset, whole
-		}
-	}
-	if to == from {
-		return ""
-	}
-	first := all[from].first
-	states := make([]byte, end-first+1)
-	for _, s := range all[from:to] {
-		for at := s.first; at <= s.last; at++ {
-			switch prior := &states[at-first]; {
-			case s.state == stateSettled || *prior == stateSettled: // also over a doubt about a compacted record
-				*prior = stateSettled
-			default: // uncertain counts more than sent
-				*prior = max(*prior, s.state)
-			}
-		}
-	}
-	rest := metadata{decided: n.decided}
-	for _, s := range slices.Concat(all[:from], all[to:]) {
-		list := rest.list(s.state)
-		*list = append(*list, s.offsetRange)
-	}
-	out := rest.encodeLists(next)
-	if out != "" {
-		out += " "
-	}
-	code := make([]byte, bitmapLength(int64(len(states))))
-	for i := range code {
-		var three [3]byte
-		copy(three[:], states[3*i:])
-		code[i] = bitmapDigits[three[0]|three[1]<<2|three[2]<<4]
-	}
-	return out + bitmapName + "=" + strconv.FormatInt(first-next, 10) + ":" + string(code)
-}
-
-func (n *metadata) list(state byte) *[]offsetRange {
-	switch state {
-	case stateSettled:
-		return &n.settled
-	case stateInFlight:
-		return &n.inFlight
-	case stateInDoubt:
-		return &n.inDoubt
-	}
-	return nil
-}
-
-// parseBitmap reads a bitmap with at most budget offsets in flight or in doubt.
-func (n *metadata) parseBitmap(next int64, text string, budget *int64) bool {
-	first, code, ok := strings.Cut(text, ":")
-	at, err := strconv.ParseInt(first, 10, 64)
-	if !ok || err != nil || at < 0 || at > maxAhead {
-		return false
-	}
-	at += next
-	before := stateOpen
-	for i := range len(code) {
-		three := strings.IndexByte(bitmapDigits, code[i])
-		if three < 0 {
-			return false
-		}
-		for range 3 {
-			state := byte(three & 3)
-			list := n.list(state)
-			if state == stateInFlight || state == stateInDoubt {
-				if *budget--; *budget < 0 {
-					return false
-				}
-			}
-			switch {
-			case list == nil:
-			case state == before:
-				(*list)[len(*list)-1].last = at
-			default:
-				*list = append(*list, offsetRange{at, at})
-			}
-			before, at, three = state, at+1, three>>2
-		}
-	}
-	return true
-}
-
-// Whoever may commit offsets of the group can write metadata. maxUncertain is how many records after the offset
-// metadata may call uncertain or sent, each of which is kept; maxAhead how far after it a record may lie.
 const (
 	// maxInDoubt bounds the offsets in doubt or in flight, each of which takes memory, and maxAhead their distance:
-	// everyone who may commit offsets of the group can write metadata.
+	// every client that may commit offsets of the group can write metadata.
 	maxInDoubt = 100_000
 	maxAhead   = 1 << 40
 )
 
-func parseMetadata(next int64, text string) (n metadata, err error) {
-	budget, lastOffset := int64(maxInDoubt), next-1
+func parseMetadata(next int64, text string) (metadata, error) {
+	p := metadataParser{next: next, text: text, budget: maxInDoubt, reach: next - 1}
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
-		if name == knownName {
-			if n.known = wit.Known(list); len(list) > wit.MaxKnown {
-				return metadata{}, fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q",
-					wit.MaxKnown, list)
-			}
-			continue
-		}
-		if name == bitmapName {
-			if !n.parseBitmap(next, list, &budget) {
-				return metadata{}, fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, "+
-					"found %.100q in %.1000q",
-					maxInDoubt, list, text)
-			}
-			continue
-		}
-		for _, element := range strings.Split(list, ",") {
-			s, ok := parseOffsetRange(element)
-			if !ok || s.last > maxAhead {
-				return metadata{}, fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", element, text)
-			}
-			s = offsetRange{next + s.first, next + s.last}
-			switch name {
-			case settledName:
-				n.settled = append(n.settled, s)
-			case inDoubtName, inFlightName:
-				if budget -= s.last - s.first + 1; budget < 0 {
-					return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q",
-						maxInDoubt, text)
-				}
-				if name == inFlightName {
-					n.inFlight = append(n.inFlight, s)
-				} else {
-					n.inDoubt = append(n.inDoubt, s)
-				}
-			case reachName:
-				lastOffset = max(lastOffset, s.last)
-			case movedName:
-				n.moved = append(n.moved[:0], s)
-			case decidedName:
-				n.decided = append(n.decided, offsetRange{s.first, s.first})
-			default:
-				return metadata{}, fmt.Errorf("expected settled, uncertain, decided or sent, found %.100q in %.1000q",
-					name, text)
-			}
+		if err := p.parsePart(name, list); err != nil {
+			return metadata{}, err
 		}
 	}
-	for _, s := range gaps(offsetRange{next, lastOffset}, slices.Concat(n.settled, n.inDoubt, n.inFlight)) {
-		if budget -= s.last - s.first + 1; budget < 0 {
-			return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxInDoubt,
-				text)
+	for _, offsets := range gaps(offsetRange{next, p.reach}, slices.Concat(p.settled, p.inDoubt, p.inFlight)) {
+		if err := p.spend(offsets); err != nil {
+			return metadata{}, err
 		}
-		n.inFlight = append(n.inFlight, s)
+		p.inFlight = append(p.inFlight, offsets)
 	}
-	return n, nil
+	return p.metadata, nil
+}
+
+type metadataParser struct {
+	metadata
+	next   int64
+	text   string
+	budget int64 // how many more offsets may be in doubt or in flight
+	reach  int64 // see reachName
+}
+
+func (p *metadataParser) parsePart(name, list string) error {
+	switch name {
+	case knownName:
+		if len(list) > wit.MaxKnown {
+			return fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q", wit.MaxKnown, list)
+		}
+		p.known = wit.Known(list)
+		return nil
+	case bitmapName:
+		if !p.parseBitmap(p.next, list, &p.budget) {
+			return fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, found %.100q in %.1000q",
+				maxInDoubt, list, p.text)
+		}
+		return nil
+	}
+	for _, element := range strings.Split(list, ",") {
+		offsets, ok := parseOffsetRange(element)
+		if !ok || offsets.last > maxAhead {
+			return fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", element, p.text)
+		}
+		if err := p.add(name, offsetRange{p.next + offsets.first, p.next + offsets.last}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *metadataParser) add(name string, offsets offsetRange) error {
+	switch name {
+	case settledName:
+		p.settled = append(p.settled, offsets)
+	case inDoubtName:
+		p.inDoubt = append(p.inDoubt, offsets)
+		return p.spend(offsets)
+	case inFlightName:
+		p.inFlight = append(p.inFlight, offsets)
+		return p.spend(offsets)
+	case reachName:
+		p.reach = max(p.reach, offsets.last)
+	case relocatedName:
+		p.relocated = append(p.relocated[:0], offsets)
+	case decidedName:
+		p.usedDecisions = append(p.usedDecisions, offsetRange{offsets.first, offsets.first})
+	default:
+		return fmt.Errorf("expected settled, uncertain, decided or sent, found %.100q in %.1000q", name, p.text)
+	}
+	return nil
+}
+
+func (p *metadataParser) spend(offsets offsetRange) error {
+	if p.budget -= offsets.last - offsets.first + 1; p.budget < 0 {
+		return fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxInDoubt, p.text)
+	}
+	return nil
 }

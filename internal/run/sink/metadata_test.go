@@ -18,11 +18,12 @@ func TestMetadata(t *testing.T) {
 		"uncertain=0":   {inDoubt: []offsetRange{{100, 100}}},
 		"uncertain=0,5 settled=1-4,6-90000": {settled: []offsetRange{{101, 104}, {106, 90100}},
 			inDoubt: []offsetRange{{100, 100}, {105, 105}}},
-		"uncertain=0-2 decided=1,1 sent=3": {inDoubt: []offsetRange{{100, 102}}, decided: []offsetRange{{101, 101},
-			{101, 101}}, inFlight: []offsetRange{{103, 103}}},
+		"uncertain=0-2 decided=1,1 sent=3": {inDoubt: []offsetRange{{100, 102}},
+			usedDecisions: []offsetRange{{101, 101},
+				{101, 101}}, inFlight: []offsetRange{{103, 103}}},
 		"sent=0 known=fabc,nxyz": {inFlight: []offsetRange{{100, 100}}, known: "fabc,nxyz"},
 		"known=*":                {known: "*"},
-		"uncertain=0-5 moved=2-4 known=nxyz": {inDoubt: []offsetRange{{100, 105}}, moved: []offsetRange{{102, 104}},
+		"uncertain=0-5 moved=2-4 known=nxyz": {inDoubt: []offsetRange{{100, 105}}, relocated: []offsetRange{{102, 104}},
 			known: "nxyz"},
 		"sent=0,4-9 settled=3": {settled: []offsetRange{{103, 103}}, inFlight: []offsetRange{{100, 100}, {104, 109}}},
 	} {
@@ -73,7 +74,7 @@ func FuzzMetadata(f *testing.F) {
 			return
 		}
 		lists, err := parseMetadata(max(next, 0), n.encodeLists(max(next, 0)))
-		lists.moved, lists.known = n.moved, n.known
+		lists.relocated, lists.known = n.relocated, n.known
 		if diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)

@@ -27,7 +27,7 @@ func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.pa
 
 func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
 
-type offsetRange struct{ first, last int64 }
+type offsetRange struct{ first, last int64 } // both included
 
 func (s offsetRange) String() string {
 	if s.first == s.last {
@@ -75,7 +75,7 @@ func containsSorted(ranges []offsetRange, s offsetRange) bool {
 	return n >= 0 && s.last <= ranges[n].last
 }
 
-// gaps returns the parts of a range that no other one covers.
+// gaps returns the parts of a range that no other range covers.
 func gaps(whole offsetRange, others []offsetRange) (missing []offsetRange) {
 	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	for _, o := range others {

@@ -136,14 +136,14 @@ func TestVersionThatBreaksInALargeBatch(t *testing.T) {
 		before := &writer{each: 1000, version: "1"}
 		after := &writer{each: 1000, version: "2", trap: &plugin.Trap{Function: "encode"}}
 		x := newWorld(before)
-		x.versions.Offer(code("2", after))
+		x.versions.SetCandidate(code("2", after))
 		breaks := 0
-		x.versions.OnAgain = func() bool {
+		x.versions.OnShouldRetry = func() bool {
 			if x.versions.Current().Version() != "2" {
 				return false
 			}
 			if breaks++; breaks == 3 {
-				x.versions.Offer(code("1", before))
+				x.versions.SetCandidate(code("1", before))
 			}
 			return true
 		}
@@ -347,7 +347,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 				}
 			}
 			runtest.Fails(t, err, "an earlier run, which was killed, may have written it",
-				"errors.uncertain.skip="+strings.Join(names, ",")+" to leave them out")
+				"errors.uncertain.skip="+strings.Join(names, ",")+" to skip them")
 			if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n*(1+announcedRowsPerSlot) {
 				t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v",
 					n*(1+announcedRowsPerSlot), written, len(names), err)

@@ -36,10 +36,9 @@ type Options struct {
 	dryRun       bool
 }
 
-// Stages create what a task reads and converts records with.
+// Stages create what a task needs to read and convert records.
 type Stages struct {
-	// NewConsumer joins the group. topics are the plugin's; the connector's own `topics` take precedence. The task
-	// closes the consumer.
+	// NewConsumer joins the group with the plugin's topics, unless `topics` names others. The task closes the consumer.
 	NewConsumer func(topics []string, r kafka.Rebalances) (Consumer, error)
 	// AwaitWritable, if not nil, blocks until the records may be written, or fails when ctx ends.
 	AwaitWritable      func(ctx context.Context, records []*kgo.Record) error
@@ -76,8 +75,7 @@ type DeadLetters interface {
 	Send(ctx context.Context, records []FailedRecord) error
 }
 
-// Shared is the state that the tasks of a connector share. By default a task has its own; without Unmatched, topics are
-// not checked.
+// Shared is the state that the tasks of a connector share, by default a task's own. Nil Unmatched checks no topics.
 type Shared struct {
 	InDoubt   *InDoubtRecords
 	Revoked   *RevokedPartitions

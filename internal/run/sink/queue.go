@@ -7,23 +7,23 @@ import (
 	"slices"
 )
 
-// queue holds the deliveries to send, by lane; the one whose rows were read first is next. It belongs to one goroutine.
+// queue holds the deliveries to send. Those with the same ordering key form a lane and are sent one after another;
+// among lanes, the one whose rows were read first is next. It belongs to the dispatcher's goroutine.
 type queue struct {
 	lanes map[uint32]*lane // the non-empty lanes by ordering key
-	// ready are the lanes without a delivery in flight, by the partition of their next row.
+	// ready has the lanes without a delivery in flight, by the partition of their next row.
 	ready   map[*partition]*laneHeap
 	blocked map[*partition]bool // partitions wait until a delivery has ended
 	version contextVersion      // the context version that produced the ordering keys
-	// settledSeq is, by lane, the sequence number that must be durable before the lane's next delivery is sent: it
-	// covers what the lane has settled. minSeq is the same for all lanes, kept from earlier versions.
+	// settledSeq is, by lane, the sequence number that must be durable before its next delivery is sent, because it
+	// covers what the lane has settled. minSeq is the same for all lanes, from earlier context versions.
 	settledSeq map[uint32]int
 	minSeq     int
 }
 
-// lane is a sequence of deliveries that are sent one after another.
 type lane struct {
 	key        uint32
-	keyed      bool // in [queue.lanes]
+	keyed      bool // the lane is in [queue.lanes]
 	deliveries []delivery
 }
 
@@ -35,8 +35,7 @@ func (l *lane) readBefore(other *lane) bool {
 
 func (j *delivery) partition() *partition { return j.active.batch.items[j.rows[0]].partition }
 
-// portion is the part of the batch that the rows are in, see [capacity.portions]: the metadata have room for one part,
-// so a delivery can always start.
+// portion is the part of the batch with the rows, see [capacity.portions]. There is room for the outcome of one part.
 func (j *delivery) portion() int { return j.active.rowStates[j.rows[0]].portion }
 
 func newQueue() *queue {
@@ -44,31 +43,31 @@ func newQueue() *queue {
 		settledSeq: map[uint32]int{}}
 }
 
-// add appends the deliveries of a batch. If its lanes cannot be compared, all go into one; the queue is empty then.
-func (q *queue) add(e *encodedBatch) {
-	if e.version != q.version { // lanes had other keys
+// add appends the deliveries of a batch. If they were encoded with several context versions, all go into one lane.
+func (q *queue) add(encoded *encodedBatch) {
+	if encoded.version != q.version { // lanes had other keys
 		for _, seq := range q.settledSeq {
 			q.minSeq = max(q.minSeq, seq)
 		}
 		clear(q.settledSeq)
-		q.version = e.version
+		q.version = encoded.version
 	}
 	var fresh []*lane
-	for _, j := range e.deliveries {
-		if j.uncheckable != nil {
-			fresh = append(fresh, &lane{deliveries: []delivery{j}})
+	for _, added := range encoded.deliveries {
+		if added.uncheckable != nil {
+			fresh = append(fresh, &lane{deliveries: []delivery{added}})
 			continue
 		}
-		if e.mixed {
-			j.OrderingKey = 0
+		if encoded.mixed {
+			added.OrderingKey = 0
 		}
-		l := q.lanes[j.OrderingKey]
-		if l == nil {
-			l = &lane{key: j.OrderingKey, keyed: true}
-			q.lanes[j.OrderingKey] = l
-			fresh = append(fresh, l)
+		target := q.lanes[added.OrderingKey]
+		if target == nil {
+			target = &lane{key: added.OrderingKey, keyed: true}
+			q.lanes[added.OrderingKey] = target
+			fresh = append(fresh, target)
 		}
-		l.deliveries = append(l.deliveries, j)
+		target.deliveries = append(target.deliveries, added)
 	}
 	for _, l := range fresh {
 		q.push(l)
@@ -109,10 +108,11 @@ func (q *queue) first() *lane {
 	return first
 }
 
-func (q *queue) removeBatch(w *activeBatch) (deliveries []delivery) {
+// removeBatch removes the deliveries of the last batch, which is not in flight, and returns them.
+func (q *queue) removeBatch(active *activeBatch) (deliveries []delivery) {
 	cut := func(l *lane) {
 		n := len(l.deliveries)
-		for n > 0 && l.deliveries[n-1].active == w {
+		for n > 0 && l.deliveries[n-1].active == active {
 			n--
 		}
 		deliveries = append(deliveries, l.deliveries[n:]...)
@@ -122,7 +122,7 @@ func (q *queue) removeBatch(w *activeBatch) (deliveries []delivery) {
 	for _, l := range q.lanes {
 		cut(l) // lanes in flight, too
 	}
-	for p, all := range q.ready {
+	for partition, all := range q.ready {
 		for _, l := range *all {
 			cut(l)
 		}
@@ -133,7 +133,7 @@ func (q *queue) removeBatch(w *activeBatch) (deliveries []delivery) {
 			return len(l.deliveries) == 0
 		})
 		if heap.Init(all); len(*all) == 0 {
-			delete(q.ready, p)
+			delete(q.ready, partition)
 		}
 	}
 	return deliveries
@@ -159,16 +159,16 @@ func (q *queue) forget(l *lane) {
 
 func (q *queue) block(l *lane) { q.blocked[l.deliveries[0].partition()] = true }
 
-func (q *queue) complete(l *lane, replacement []delivery) {
+func (q *queue) complete(lane *lane, replacement []delivery) {
 	clear(q.blocked)
-	l.deliveries[0] = delivery{}
-	if l.deliveries = l.deliveries[1:]; len(replacement) > 0 {
-		l.deliveries = append(replacement, l.deliveries...)
+	lane.deliveries[0] = delivery{}
+	if lane.deliveries = lane.deliveries[1:]; len(replacement) > 0 {
+		lane.deliveries = append(replacement, lane.deliveries...)
 	}
-	if len(l.deliveries) > 0 {
-		q.push(l)
+	if len(lane.deliveries) > 0 {
+		q.push(lane)
 	} else {
-		q.forget(l)
+		q.forget(lane)
 	}
 }
 

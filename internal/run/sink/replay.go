@@ -11,26 +11,25 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// Replay delivers dead letters again, without a consumer group.
+// Replay writes dead letters again, without a consumer group.
 type Replay struct {
 	// Letters are sorted by topic, partition and offset of their records, one for each record.
 	Letters []task.DeadLetter
 	Lock    Lock // excludes other replays of the same records
-	// Store saves which records are settled and which would be in doubt if the process ended now. Non-repeatable
-	// requests are sent when that is stored.
+	// Store saves which records are settled or would be in doubt now. Non-repeatable requests are sent after that.
 	Store func(ctx context.Context, settled, sent []bool) error
-	// DryRun sends nothing and settles every row that the plugin has made a request of.
+	// DryRun sends nothing and settles every row for which the plugin has made a request.
 	DryRun bool
 }
 
-// Lock is the right to send records without owning their partition in a group.
+// Lock is the right to send records without owning their partitions in a group.
 type Lock interface {
-	// CheckMembership returns nil if no other process can hold the lock. Lasts is as in [Consumer].
+	// CheckMembership returns nil if no other process can hold the lock. IsSessionValid is as in [Consumer].
 	CheckMembership(context.Context) error
 	IsSessionValid() bool
 }
 
-// Deliver writes records like a task and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
+// Deliver writes dead letters and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
 	c := &replayConsumer{Lock: r.Lock, replay: r}
 	o.NewConsumer, o.Once = c.open, true
@@ -44,7 +43,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	t := NewTask(o)
 	c.tracker = t.tracker
 	err := t.Run(ctx)
-	if c.opened { // also stores what was settled after the last commit
+	if c.opened { // store what was settled after the last commit, too
 		err = cmp.Or(err, c.Commit(context.WithoutCancel(ctx), nil))
 	}
 	if err == nil && ctx.Err() != nil {
@@ -53,6 +52,7 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	return err
 }
 
+// replayConsumer reads dead letters in place of a topic and stores outcomes in place of commits.
 type replayConsumer struct {
 	Lock
 	replay   Replay
@@ -65,13 +65,13 @@ type replayConsumer struct {
 func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 	partitions, inDoubt := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
-	for _, l := range c.replay.Letters {
-		tp, offset := idOf(l.Record).topicPartition(), l.Record.Offset
+	for _, deadLetter := range c.replay.Letters {
+		tp, offset := idOf(deadLetter.Record).topicPartition(), deadLetter.Record.Offset
 		if _, known := first[tp]; !known {
 			first[tp] = offset
 			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
 		}
-		if l.InDoubt {
+		if deadLetter.InDoubt {
 			inDoubt[tp] = append(inDoubt[tp], offsetRange{offset, offset})
 		}
 	}
@@ -93,7 +93,7 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return nil, ctx.Err()
 }
 
-// Commit stores the outcomes in place of metadata.
+// Commit stores the outcomes.
 func (c *replayConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {

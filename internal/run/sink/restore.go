@@ -11,100 +11,154 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// restorePartition applies what an earlier run, or another task of the connector, has stored with the group's offset of
-// an assigned partition, and the operator's decisions about its records in doubt.
+// restorePartition prepares an assigned partition: it finds out which records after the group's offset were written
+// already and which may have been, so that none of them is sent twice. The sources are the commit metadata of the
+// partition's previous owner, this process's own deliveries that no commit contains yet, and the operator's decisions
+// in errors.uncertain.send and errors.uncertain.skip. An error fails the task.
 func (t *Task) restorePartition(topic string, partition int32, next int64, stored kafka.CommitMetadata) {
 	tp := topicPartition{topic, partition}
-	n, err := parseMetadata(next, stored.Text)
+	prior, err := t.readPriorProgress(tp, next, stored)
 	if err != nil {
-		t.fail(fmt.Errorf("topic %s, partition %d: the metadata of the group's offset %d cannot be read, so it is "+
-			"unknown which records after it were written: %w; check the service, then set the group's offset again "+
-			"with Kafka's tools", topic, partition, next, err))
+		t.fail(fmt.Errorf("topic %s, partition %d: %w", topic, partition, err))
 		return
 	}
-	unstored, own := t.o.Revoked.resume(t.run.requestCtx, tp, next, stored.Text)
-	if reason := metadataMismatch(n, next, stored); reason != "" {
-		last := maxWritten(n, unstored, next, stored)
-		if n, err = t.mismatchedMetadata(tp, n, next, last, stored, reason); err != nil {
-			t.fail(fmt.Errorf("topic %s, partition %d: %s: %w", topic, partition, reason, err))
-			return
-		}
-		unstored, own = nil, false
-	}
-	t.o.InDoubt.MergeKnown(n.known)
-	causes := n.inDoubtCauses(unstored, own)
+	t.o.InDoubt.MergeKnown(prior.known)
+	causes := prior.inDoubtCauses()
 	used := map[int64]int{}
-	for _, s := range n.decided {
-		used[s.first]++
+	for _, offsets := range prior.usedDecisions {
+		used[offsets.first]++
 	}
 	skipped, toCheck := t.applyDecisions(tp, causes, used)
-	if len(n.moved) > 0 {
-		t.o.InDoubt.setMoved(tp, n.moved[0])
+	if len(prior.relocated) > 0 {
+		t.o.InDoubt.setRelocated(tp, prior.relocated[0])
 	}
 	for offset, times := range used {
 		if causes[offset] == nil {
 			t.o.InDoubt.restoreDecisions(recordID{topic, partition, offset}, times)
 		}
 	}
-	settled := slices.Concat(n.settled, unstored, skipped)
+	settled := slices.Concat(prior.settled, prior.uncommitted, skipped)
 	slices.SortFunc(settled, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	text := ""
-	if own {
-		text = stored.Text
+	storedText := ""
+	if prior.writtenHere {
+		storedText = stored.Text
 	}
-	t.tracker.apply(offsetFetched{tp: tp, committed: next, settled: settled, inDoubt: toCheck,
-		unstored: len(unstored) > 0 || len(n.inFlight) > 0 || len(n.moved) > 0, text: text})
+	mustStore := len(prior.uncommitted) > 0 || len(prior.inFlight) > 0 || len(prior.relocated) > 0
+	t.tracker.apply(offsetFetched{tp: tp, committed: next, settled: settled, inDoubt: toCheck, mustStore: mustStore,
+		storedText: storedText})
+}
+
+// priorProgress is what is known of the records after a partition's committed offset.
+type priorProgress struct {
+	metadata
+	// uncommitted are the offsets that this process has settled and that no commit contains.
+	uncommitted []offsetRange
+	// writtenHere means that this process wrote the metadata, so that it knows the outcome of the requests in them.
+	writtenHere bool
+}
+
+func (t *Task) readPriorProgress(tp topicPartition, next int64, stored kafka.CommitMetadata) (p priorProgress,
+	err error) {
+	if p.metadata, err = parseMetadata(next, stored.Text); err != nil {
+		return p, fmt.Errorf("the metadata of the group's offset %d cannot be read, so it is unknown which records "+
+			"after it were written: %w; check the service, then set the group's offset again with Kafka's tools", next,
+			err)
+	}
+	p.uncommitted, p.writtenHere = t.o.Revoked.resume(t.run.requestCtx, tp, next, stored.Text)
+	reason := metadataMismatch(p.metadata, next, stored)
+	if reason == "" {
+		return p, nil
+	}
+	meta, err := t.mismatchedMetadata(tp, next, p.maxWritten(next, stored), p.metadata, stored, reason)
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", reason, err)
+	}
+	return priorProgress{metadata: meta}, nil
+}
+
+// metadataMismatch returns why the metadata cannot describe this log, "" if they do. It happens when a topic was
+// created again, was copied, or has lost records.
+func metadataMismatch(meta metadata, next int64, stored kafka.CommitMetadata) (reason string) {
+	if _, read := meta.lastOffsets(next); stored.Mismatch == "" && stored.Text != "" && read >= stored.End {
+		return fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",
+			read, stored.End)
+	}
+	return stored.Mismatch
+}
+
+// maxWritten returns the last offset that may have been written according to mismatching metadata. The offset of a
+// record in a copied topic is at most its original one, by an unknown distance. So all present records of a copy may
+// have been written, and as many future ones as follow the offset of the metadata. If the log is the same but shorter,
+// no new record was written.
+func (p priorProgress) maxWritten(next int64, stored kafka.CommitMetadata) int64 {
+	if next > stored.End {
+		return next - 1
+	}
+	last, _ := p.lastOffsets(next)
+	if stored.Mismatch != "" {
+		last = max(last, stored.End-1)
+	}
+	for _, offsets := range p.uncommitted {
+		last = max(last, offsets.last)
+	}
+	if stored.Verified {
+		last = min(last, stored.End-1)
+	}
+	return last
 }
 
 // mismatchedMetadata returns what remains valid of metadata that do not describe this log: nothing in them counts as
 // written, and the records up to last are in doubt.
-func (t *Task) mismatchedMetadata(tp topicPartition, n metadata, next, last int64, stored kafka.CommitMetadata,
+func (t *Task) mismatchedMetadata(tp topicPartition, next, last int64, meta metadata, stored kafka.CommitMetadata,
 	reason string) (metadata, error) {
 	t.log.Warn("the metadata of the group's offset is not about this log: nothing in it counts as written, and "+
 		"records are in doubt", "topic", tp.topic, "partition", tp.partition, "offset", next, "why", reason,
 		"in_doubt", max(last-next+1, 0), "up_to", last)
 	if last-next >= maxInDoubt {
-		return n, fmt.Errorf("expected at most %d records that may have been written, found those from offset %d up "+
-			"to %d; check the service, then set the group's offset with culvert offsets set", maxInDoubt, next, last)
+		return meta, fmt.Errorf("expected at most %d records that may have been written, found those from offset %d "+
+			"up to %d; check the service, then set the group's offset with culvert offsets set", maxInDoubt, next, last)
 	}
-	from, decided := min(next, stored.End), []offsetRange(nil)
+	valid := metadata{known: meta.known}
+	from := min(next, stored.End)
 	if stored.Verified { // the log is the same before its end
-		from, decided = stored.End, n.decided
+		from, valid.usedDecisions = stored.End, meta.usedDecisions
 	}
 	if names := append(t.send.names(sendSetting, tp, from), t.skip.names(skipSetting, tp, from)...); names != nil {
-		return n, fmt.Errorf("expected no decisions about another log, found %s, which would apply to records of "+
+		return meta, fmt.Errorf("expected no decisions about another log, found %s, which would apply to records of "+
 			"this one; remove them, start the task, and decide about the records that it names then",
 			strings.Join(names, ", "))
 	}
-	n = metadata{known: n.known, decided: decided}
 	if last >= next {
-		n.inDoubt, n.moved = []offsetRange{{next, last}}, []offsetRange{{next, last}}
+		valid.inDoubt, valid.relocated = []offsetRange{{next, last}}, []offsetRange{{next, last}}
 	}
-	return n, nil
+	return valid, nil
 }
 
-// inDoubtCauses returns why records are in doubt. Requests in flight are in doubt unless the metadata are this
-// process's own, or it has settled their records since.
-func (n metadata) inDoubtCauses(unstored []offsetRange, own bool) map[int64]error {
+// inDoubtCauses returns, by offset, why records are in doubt: also requests in flight of unknown outcome.
+func (p priorProgress) inDoubtCauses() map[int64]error {
 	causes := map[int64]error{}
-	for _, s := range n.inFlight {
-		for offset := s.first; offset <= s.last && !own; offset++ {
-			if !containsRange(unstored, offsetRange{offset, offset}) {
-				causes[offset] = errKilled
+	if !p.writtenHere {
+		for _, offsets := range p.inFlight {
+			for offset := offsets.first; offset <= offsets.last; offset++ {
+				if !containsRange(p.uncommitted, offsetRange{offset, offset}) {
+					causes[offset] = errKilled
+				}
 			}
 		}
 	}
-	for _, s := range n.inDoubt {
-		for offset := s.first; offset <= s.last; offset++ {
+	for _, offsets := range p.inDoubt {
+		for offset := offsets.first; offset <= offsets.last; offset++ {
 			causes[offset] = errEarlier
-			if containsRange(n.moved, offsetRange{offset, offset}) {
-				causes[offset] = errMoved
+			if containsRange(p.relocated, offsetRange{offset, offset}) {
+				causes[offset] = errRelocated
 			}
 		}
 	}
 	return causes
 }
 
+// applyDecisions applies the operator's settings to the records in doubt and returns the records to skip and those
+// that are still to be checked. used counts, by offset, how often a record was sent again already.
 func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error, used map[int64]int) (skipped []offsetRange,
 	toCheck map[int64]bool) {
 	toCheck = map[int64]bool{}
@@ -125,38 +179,9 @@ func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error, used ma
 	return skipped, toCheck
 }
 
-func metadataMismatch(n metadata, next int64, stored kafka.CommitMetadata) string {
-	if _, read := n.lastOffsets(next); stored.Mismatch == "" && stored.Text != "" && read >= stored.End {
-		return fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",
-			read, stored.End)
-	}
-	return stored.Mismatch
-}
-
-// maxWritten returns the last offset that may have been written according to mismatching metadata. A copied offset is
-// at its record or before it, by an unknown distance: so all present records of a copy may have been written, and as
-// many of those to come as follow the offset of the metadata. If the log is the same and has become shorter, no new
-// record was written.
-func maxWritten(n metadata, unstored []offsetRange, next int64, stored kafka.CommitMetadata) int64 {
-	if next > stored.End {
-		return next - 1
-	}
-	all, _ := n.lastOffsets(next)
-	if stored.Mismatch != "" {
-		all = max(all, stored.End-1)
-	}
-	for _, s := range unstored {
-		all = max(all, s.last)
-	}
-	if stored.Verified {
-		all = min(all, stored.End-1)
-	}
-	return all
-}
-
 var (
-	errEarlier = errors.New("an earlier run could not find out")
-	errKilled  = errors.New("an earlier run, which was killed, may have written it")
-	errMoved   = errors.New("the metadata of the group's offset was not about this log, so an earlier run may have " +
+	errEarlier   = errors.New("an earlier run could not find out")
+	errKilled    = errors.New("an earlier run, which was killed, may have written it")
+	errRelocated = errors.New("the metadata of the group's offset was not about this log, so an earlier run may have " +
 		"written it")
 )

@@ -9,75 +9,81 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// resultHandler handles the results that the plugin has read from a response, one for each row of the delivery.
 type resultHandler struct {
 	*activeBatch
 	out      *outcome
-	j        *delivery
+	delivery *delivery
 	status   uint16
 	noAnswer *transport.NoResponseError
 	// retryRows are encoded again with retryHints, checkRows are checked.
 	retryRows, checkRows []uint32
 	retryHints           []wit.Hint
-	// backoff and backoffChecks add a pause before rows are sent or checked again, minWait is its least length;
-	// noProgress counts how often a row has come back without progress.
-	backoff, backoffChecks bool
-	minWait                time.Duration
-	noProgress             int
-	failure                error
+	// backoff delays repeated rows by minWait or more; noProgress counts how often a row came without progress.
+	backoff     bool
+	checkTiming checkTiming
+	minWait     time.Duration
+	noProgress  int
+	failure     error
 }
 
-// handleResults applies all results before it returns the first failure: what is written stays settled and what is in
-// doubt is recorded, whatever the other results.
-func (w *activeBatch) handleResults(o *outcome, j *delivery, results []wit.RowResult, response wit.Response,
+// handleResults applies all results before it returns the first failure: what is written stays settled, and what is in
+// doubt is recorded. It returns the deliveries that repeat or check rows.
+func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []wit.RowResult, response wit.Response,
 	noAnswer *transport.NoResponseError) ([]delivery, error) {
 	t := w.task
-	g := &resultHandler{activeBatch: w, out: o, j: j, status: response.Status, noAnswer: noAnswer}
+	handler := &resultHandler{activeBatch: w, out: out, delivery: delivery, status: response.Status, noAnswer: noAnswer}
 	written := int64(0)
 	for n, v := range results {
-		if g.handleRow(j.rows[n], v); v.Written != nil {
+		if handler.handleRow(delivery.rows[n], v); v.Written != nil {
 			written++
 		}
 	}
 	t.count.written.Add(written)
-	if g.addFailure(t.sendToDLQ(o)); g.failure == nil {
-		t.count.reencoded.Add(int64(len(g.retryRows)))
-		g.addFailure(g.wait(transport.RetryAfter(response)))
+	if handler.addFailure(t.sendToDLQ(out)); handler.failure == nil {
+		t.count.reencoded.Add(int64(len(handler.retryRows)))
+		handler.addFailure(handler.wait(transport.RetryAfter(response)))
 	}
-	if g.failure != nil {
-		g.addFailure(w.abandonChecks(o, g.checkRows))
-		return nil, g.failure
+	if handler.failure != nil {
+		handler.addFailure(w.abandonChecks(out, handler.checkRows))
+		return nil, handler.failure
 	}
-	deliveries, err := w.encodeChecks(o, g.checkRows, g.backoffChecks)
-	if err != nil || len(g.retryRows) == 0 {
+	deliveries, err := w.encodeChecks(out, handler.checkRows, handler.checkTiming)
+	if err != nil || len(handler.retryRows) == 0 {
 		return deliveries, err
 	}
-	more, err := w.encodeRows(o, g.retryRows, g.retryHints)
+	more, err := w.encodeRows(out, handler.retryRows, handler.retryHints)
 	return append(deliveries, more...), err
 }
 
-func (g *resultHandler) handleRow(row uint32, v wit.RowResult) {
+func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	state := &g.rowStates[row]
 	switch {
-	case v.Written != nil:
-		nonRepeatable := !g.j.Request.Repeatable || state.inDoubt != nil
-		g.settleRow(g.out, row, nonRepeatable) // first: a commit in between stores it as settled or in doubt
-		g.resolve(row)
-	case v.Rejected != nil && state.inDoubt != nil:
-		retry, err := g.handleInconclusiveCheck(g.out, row, v.Rejected,
-			isRetriable(v.Rejected, g.task.o.Client.Retry()))
-		if !g.addFailure(err) && retry {
-			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
+	case result.Written != nil:
+		// Settle before resolve: a commit in between stores the row as settled or in doubt.
+		if !g.delivery.Request.Repeatable || state.inDoubt != nil {
+			g.settleNonRepeatableRow(g.out, row)
+		} else {
+			g.settleRow(g.out, row)
 		}
-	case v.Rejected != nil:
-		if retry, err := g.handleRejected(g.out, g.j, row, v.Rejected, g.status, g.noAnswer); !g.addFailure(err) &&
+		g.resolve(row)
+	case result.Rejected != nil && state.inDoubt != nil:
+		retry, err := g.handleInconclusiveCheck(g.out, row, result.Rejected,
+			isRetriable(result.Rejected, g.task.o.Client.Retry()))
+		if !g.addFailure(err) && retry {
+			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
+		}
+	case result.Rejected != nil:
+		if retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status,
+			g.noAnswer); !g.addFailure(err) &&
 			retry {
 			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
 		}
 		if state.inDoubt != nil {
-			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
+			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
 		}
-	case v.Retry != nil:
-		g.retryRow(row, v.Retry)
+	case result.Retry != nil:
+		g.retryRow(row, result.Retry)
 	}
 }
 
@@ -89,9 +95,9 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	if checked {
 		ok, err = g.handleCheckRetry(g.out, row, r)
 	} else {
-		if requestsCheck(r.Hint) && !g.j.Request.Repeatable {
+		if requestsCheck(r.Hint) && !g.delivery.Request.Repeatable {
 			g.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
-				g.j.Request.Method, transport.PrintableTarget(g.j.Request.Target), g.status))
+				g.delivery.Request.Method, transport.PrintableTarget(g.delivery.Request.Target), g.status))
 		}
 		ok, err = g.shouldReencode(g.out, row, r, g.noAnswer)
 	}
@@ -101,7 +107,10 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	g.minWait = max(g.minWait, time.Duration(r.WaitMs)*time.Millisecond)
 	if state.inDoubt != nil {
 		// A check that has not found the row is repeated at once, maxRepeats times at most.
-		g.checkRows, g.backoffChecks = append(g.checkRows, row), g.backoffChecks || !checked || r.Error != nil
+		g.checkRows = append(g.checkRows, row)
+		if !checked || r.Error != nil {
+			g.checkTiming = checkAfterPause
+		}
 		return
 	}
 	if !checked {
@@ -132,9 +141,10 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 	return nil
 }
 
-// handleRejected decides about a rejected row: an error fails the task, retry sends it again; otherwise it gets a dead
-// letter or is in doubt.
-func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit.Error, status uint16,
+// handleRejected decides about a row that the service has rejected. retry sends it again; an error fails the task;
+// otherwise the row gets a dead letter or is in doubt. The order of the cases matters: first whether it may have been
+// written, then whether a retry can help.
+func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error, status uint16,
 	noAnswer *transport.NoResponseError) (retry bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
@@ -143,42 +153,41 @@ func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit
 		w.markInDoubt(row, noAnswer)
 		return false, nil
 	case noAnswer != nil:
-		// P19: it may have been written, so it is neither sent again nor rejected.
+		// It may have been written: sending it again could create a second entity (RATIONALE.md P19).
 		t.count.errors.Add()
-		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, f))
+		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, pluginErr))
 		return false, nil
-	case j.isRetriable(f, status, t.o.Client.Retry()):
+	case delivery.isRetriable(pluginErr, status, t.o.Client.Retry()):
 		t.count.errors.Add()
-		if !w.countFailure(row, f) {
+		if !w.countFailure(row, pluginErr) {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
-				err: f}
+				err: pluginErr}
 		}
 		t.o.Metrics.Retries.Add(1)
-		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
+		task.LogRetry(t.log, t.o.Client, "the row is written again", "record", item.String(), "error", pluginErr)
 		return true, nil
-	case !j.Request.Repeatable && !provesNotWritten(f, status):
+	case !delivery.Request.Repeatable && !provesNotWritten(pluginErr, status):
 		t.count.errors.Add()
-		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method,
-			transport.PrintableTarget(j.Request.Target),
-			status, f))
+		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", delivery.Request.Method,
+			transport.PrintableTarget(delivery.Request.Target),
+			status, pluginErr))
 		return false, nil
-	case isCallError(f):
+	case isCallError(pluginErr):
 		t.count.errors.Add()
-		return false, &recordError{item: item, stage: "write", err: f}
+		return false, &recordError{item: item, stage: "write", err: pluginErr}
 	}
-	w.rejectRow(o, row, task.StageWrite, f)
+	w.rejectRow(out, row, task.StageWrite, pluginErr)
 	return false, nil
 }
 
-// provesNotWritten reports whether a response proves that a row was not written, by its status or, in a successful
-// response, by what the plugin read. A transient error is no proof.
+// provesNotWritten reports whether a row was certainly not written, by the status or by what the plugin has read.
 func provesNotWritten(f *wit.Error, status uint16) bool {
 	success := status >= 200 && status <= 299
 	return wit.IsRejection(status) || success && f.Kind != wit.ErrorTransient
 }
 
-// isRetriable reports whether a rejected row may be sent again. For non-repeatable requests an HTTP status does not
-// suffice: only a message code of the service or a proven rejection does.
+// isRetriable reports whether a rejected row may be sent again. For a non-repeatable request an HTTP status does not
+// suffice: only a message code of the service or a proof that it was not written does.
 func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retry) bool {
 	if j.Request.Repeatable {
 		return isRetriable(f, retry)
@@ -186,8 +195,8 @@ func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.ErrorTransient && provesNotWritten(f, status)
 }
 
-// shouldReencode: the plugin states by a retry that the row was not written, whatever the status.
-func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
+// shouldReencode decides about a row to write again. The plugin vouches that it was not written, whatever the status.
+func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
 	error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Error == nil {
@@ -196,7 +205,7 @@ func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAns
 	t.count.errors.Add()
 	if w.countFailure(row, r.Error) {
 		t.o.Metrics.Retries.Add(1)
-		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "hint", r.Hint, "error",
+		task.LogRetry(t.log, t.o.Client, "the row is written again", "record", item.String(), "hint", r.Hint, "error",
 			r.Error)
 		return true, nil
 	}
@@ -207,11 +216,11 @@ func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAns
 	if isCallError(r.Error) {
 		return false, &recordError{item: item, stage: "write", err: r.Error}
 	}
-	w.rejectRow(o, row, task.StageWrite, r.Error)
+	w.rejectRow(out, row, task.StageWrite, r.Error)
 	return false, nil
 }
 
-// repeatsWithoutProgress counts an earlier hint, or a second one, as no progress.
+// repeatsWithoutProgress counts a row's repetitions without an error. A second one with a new hint is progress.
 func (w *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
 	state := &w.rowStates[row]
 	if r.Error != nil || state.repeats == 1 && r.Hint != state.hint {

@@ -111,7 +111,7 @@ func TestResponsesThePluginCannotRead(t *testing.T) {
 			} else if err != nil || x.committed("t", 0) != 1 {
 				t.Errorf("expected the row to be settled, found %v", err)
 			}
-			fresh := x.versions.Current().(*runtest.Code[Writer]).Fresh.Load()
+			fresh := x.versions.Current().(*runtest.Code[Writer]).FreshCalls.Load()
 			if w.opens != c.opens || fresh == 0 || x.group.metadata[topicPartition{"t", 0}] != c.metadata ||
 				len(x.service.seen()) != 1 {
 				t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, fresh,

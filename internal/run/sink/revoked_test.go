@@ -218,7 +218,7 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		l.apply(assigned{at})
 		if c.reported {
 			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
-				unstored: true})
+				mustStore: true})
 		}
 		next := accepted.offsets["t"][0].Offset
 		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {
@@ -226,7 +226,8 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		}
 		l.apply(commitSucceeded{accepted.offsets, accepted.number})
 		p := l.partitions[topicPartition{"t", 0}]
-		if p.storedCommit != nil && p.storedCommit.own || p.committed != c.stays || p.previousPending != c.reported ||
+		if p.storedCommit != nil && p.storedCommit.current || p.committed != c.stays ||
+			p.predecessorUncommitted != c.reported ||
 			p.dirty != c.reported {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
 		}

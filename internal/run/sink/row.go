@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,17 +10,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (w *activeBatch) settleRow(o *outcome, row uint32, nonRepeatable bool) {
-	o.forDLQ = append(o.forDLQ, w.task.tracker.apply(rowsSettled{w.batch.items[row : row+1], nonRepeatable}).items...)
+// settleRow settles a row that needs no request any more, or was written by a repeatable one.
+func (w *activeBatch) settleRow(out *outcome, row uint32) {
+	settled := w.task.tracker.apply(rowsSettled{items: w.batch.items[row : row+1]})
+	out.forDLQ = append(out.forDLQ, settled.items...)
 }
 
-func (w *activeBatch) rejectRow(o *outcome, row uint32, stage task.ErrorStage, fault error) {
-	err := w.task.reject(o, w.batch.items[row], int(w.batch.recordIDs.IDs[row].Part), stage, fault)
+// settleNonRepeatableRow settles a row that a non-repeatable request has written.
+func (w *activeBatch) settleNonRepeatableRow(out *outcome, row uint32) {
+	settled := w.task.tracker.apply(rowsSettled{items: w.batch.items[row : row+1], written: true})
+	out.forDLQ = append(out.forDLQ, settled.items...)
+}
+
+func (w *activeBatch) rejectRow(out *outcome, row uint32, stage task.ErrorStage, cause error) {
+	err := w.task.reject(out, w.batch.items[row], int(w.batch.recordIDs.IDs[row].Part), stage, cause)
 	if err == nil {
 		return
 	}
-	if o.firstFailure == nil || o.firstFailure.readBefore(w, row) {
-		o.firstFailure = &failedRow{w, row, err}
+	if out.firstFailure == nil || out.firstFailure.readBefore(w, row) {
+		out.firstFailure = &failedRow{w, row, err}
 	}
 }
 
@@ -27,7 +36,7 @@ func (w *activeBatch) rowsError(rows []uint32, stage string, err error) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("no row: %s: %w", stage, err)
 	}
-	return &recordError{item: w.batch.items[rows[0]], more: len(rows) - 1, stage: stage, err: err}
+	return &recordError{item: w.batch.items[rows[0]], moreRecords: len(rows) - 1, stage: stage, err: err}
 }
 
 const maxRepeats = 16
@@ -43,18 +52,23 @@ func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
 
 // countFailure counts a failed attempt and reports whether to try again: as often as the client's settings allow, and
 // for transient errors as long as errors.retry.timeout allows.
-func (w *activeBatch) countFailure(row uint32, f *wit.Error) bool {
+func (w *activeBatch) countFailure(row uint32, pluginErr *wit.Error) bool {
 	state := &w.rowStates[row]
 	if state.failures == 0 {
 		state.failedSince = time.Now()
 	}
 	state.failures++
 	retry := w.task.o.Client.Retry()
-	return state.failures <= retry.Times() || isRetriable(f, retry) &&
+	return state.failures <= retry.Times() || isRetriable(pluginErr, retry) &&
 		w.task.o.Retry.Allows(time.Since(state.failedSince))
 }
 
-// isCallError reports whether an error is not the row's: the next row would fail as well.
+func isTransient(err error) bool {
+	var pluginErr *wit.Error
+	return errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorTransient
+}
+
+// isCallError reports whether an error is not about the row, so that the next row would fail as well.
 func isCallError(f *wit.Error) bool {
 	return f.Kind == wit.ErrorUnauthorized || f.Kind == wit.ErrorConfig || f.Kind == wit.ErrorIncompatible ||
 		f.Kind == wit.ErrorInternal

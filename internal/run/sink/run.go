@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// Run writes until ctx ends, then waits for requests in flight, commits and returns nil; likewise after [Task.Finish].
-// An error is the task's, and names the record that caused it. What was settled in order is committed in any case.
+// Run writes records until ctx ends, or [Task.Finish] is done. Then it waits for requests in flight, commits what is
+// settled and returns nil. An error names the record that caused it.
 func (t *Task) Run(ctx context.Context) (err error) {
 	if t.send, err = parseDecisions(sendSetting, t.o.Send); err != nil {
 		return err
@@ -19,16 +19,16 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	if t.skip, err = parseDecisions(skipSetting, t.o.Skip); err != nil {
 		return err
 	}
-	o, err := t.plugin.Start(ctx)
+	opened, err := t.plugin.Start(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	t.plugin.Use(o)
+	t.plugin.Use(opened)
 	defer t.plugin.Close()
-	g, err := t.newBatchReader(ctx)
+	reader, err := t.newBatchReader(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,12 +40,12 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	startCtx, fail := context.WithCancel(ctx)
 	defer fail()
 	t.run = &runContext{stopCtx: ctx, startCtx: startCtx, requestCtx: requestCtx, resultCtx: resultCtx, fail: fail}
-	consumer, err := t.o.NewConsumer(o.topics, t.tracker.rebalances(t.restorePartition))
+	consumer, err := t.o.NewConsumer(opened.topics, t.tracker.rebalances(t.restorePartition))
 	if err != nil {
 		return err
 	}
 	defer consumer.Close()
-	g.consumer, t.run.consumer = consumer, consumer
+	reader.consumer, t.run.consumer = consumer, consumer
 
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopTimeout*3/4, func() { abort(errStopped) })
@@ -55,7 +55,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	readCtx, endReading := context.WithCancel(ctx)
 	batches := make(chan *batch)
 	var reading, committing sync.WaitGroup
-	reading.Go(func() { defer close(batches); g.run(readCtx, batches) })
+	reading.Go(func() { defer close(batches); reader.run(readCtx, batches) })
 	commitCtx, endCommits := context.WithCancel(requestCtx)
 	committing.Go(func() {
 		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Task writes the partitions that its consumer owns. Its goroutines run while Run runs.
+// Task reads the partitions of its consumer and writes their records to a service. Its goroutines run while Run runs.
 type Task struct {
 	o       Options
 	log     *slog.Logger
@@ -31,28 +31,29 @@ type Task struct {
 
 	send, skip decisions
 	skips      *task.SkipLog
-	// broken receives errors from the group's callbacks.
+	// broken receives an error from a callback of the group, which ends the task.
 	broken chan error
 
 	plugin *task.Plugin[Writer, *openedVersion]
-	// knownChanged holds one element if the plugin's knowledge must be stored.
+	// knownChanged has one element while knowledge of the plugin waits to be stored.
 	knownChanged chan struct{}
 }
 
 type runContext struct {
 	consumer Consumer
-	// stopCtx ends when the task has to stop. startCtx also ends on failure: nothing new is started then. Later
-	// requestCtx cancels requests in flight, then resultCtx the handling of their responses.
+	// stopCtx ends when the task must stop. startCtx also ends on failure: nothing new starts then. Later requestCtx
+	// cancels the requests in flight, then resultCtx the handling of their responses.
 	stopCtx, startCtx, requestCtx, resultCtx context.Context
 	fail                                     context.CancelFunc // ends startCtx
 }
 
 func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
 
+// openedVersion is a version of the plugin that this task has opened.
 type openedVersion struct {
 	code   Code
 	topics []string
-	// responseLock serializes handle-response calls: each needs the context that the previous one has returned.
+	// responseLock serializes handle-response calls: each needs the context that the previous one returned.
 	responseLock guard.CtxMutex
 
 	mu       sync.Mutex
@@ -60,8 +61,8 @@ type openedVersion struct {
 	revision int // counts the changes of the context
 }
 
-// contextVersion identifies the context that made ordering keys: only keys of equal versions can be compared, because a
-// plugin may hash differently after it has learned something or was opened again.
+// contextVersion identifies the context with which ordering keys were computed. Only keys of one version can be
+// compared, because a plugin may hash differently after it has learned something or was opened again.
 type contextVersion struct {
 	opened   *openedVersion
 	revision int
@@ -73,8 +74,7 @@ func (o *openedVersion) currentContext() ([]byte, contextVersion) {
 	return o.context, contextVersion{o, o.revision}
 }
 
-// updateContext stores the context that a handle-response call has returned. It is lost at an upgrade, a restart, or
-// when the plugin is opened again.
+// updateContext stores the context of a handle-response call, until the plugin is opened again.
 func (o *openedVersion) updateContext(context []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -130,7 +130,7 @@ func NewTask(o Options) *Task {
 // Finish makes Run return when everything that the topics hold now is settled.
 func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
 
-// Progress may be called at any time.
+// Progress returns the current counts. It may be called at any time.
 func (t *Task) Progress() Progress {
 	c := t.count
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
@@ -157,11 +157,11 @@ func (t *Task) fail(err error) {
 	}
 }
 
-func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state []byte,
+func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, state []byte,
 	answers []wit.Response) (*wit.RequestBatch, error) {
-	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
+	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(opened.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
-		o.context, o.topics = result.Ready.Context, result.Ready.Topics
+		opened.context, opened.topics = result.Ready.Context, result.Ready.Topics
 	}
 	return result.Pending, err
 }

@@ -482,6 +482,22 @@ func TestStale(t *testing.T) {
 	})
 }
 
+// If opening the plugin again traps it, no row is at fault: the task fails and nothing is skipped.
+func TestTrapOfReopenSkipsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{staleOnce: true, openErrs: []error{&plugin.Trap{Function: "open", Reason: errTrap}}}
+		x := newWorld(w)
+		x.o.TolerateAll = true
+		x.group.put("t", 0, "a=1")
+		task, err := x.run(t)
+		runtest.Fails(t, err, "open again", "unreachable")
+		assert.Equal(t, 0, task.Progress().Skipped, "skipped")
+		if committed := x.committed("t", 0); committed > 0 {
+			t.Errorf("expected nothing to be committed, found offset %d", committed)
+		}
+	})
+}
+
 func TestSwapAtTheBatchBoundary(t *testing.T) {
 	for name, c := range map[string]struct {
 		next   *writer
@@ -496,7 +512,7 @@ func TestSwapAtTheBatchBoundary(t *testing.T) {
 			x.group.put("t", 0, lines("a", 50)...)
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if n == 15 {
-					x.versions.Offer(code("2", c.next))
+					x.versions.SetCandidate(code("2", c.next))
 				}
 				return 201, nil
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// offsetTracker is a task's ledger for all of its goroutines: stages, deliveries and the group's callbacks.
+// offsetTracker shares a task's [ledger] among its goroutines: encodings, deliveries and the group's callbacks.
 type offsetTracker struct {
 	mu                sync.Mutex
 	ledger            ledger
@@ -39,7 +39,7 @@ func (a *offsetTracker) apply(e event) effects {
 	}
 	for _, s := range out.resets {
 		a.log.Error("the partition has a lower offset than before: its topic has lost records or was created again; "+
-			"records from this offset on are written, unwritten records of before are "+
+			"records from this offset on are written, unwritten older ones are "+
 			"dropped", "topic", s.tp.topic, "partition", s.tp.partition, "offset", s.offset, "dropped", s.dropped)
 	}
 	if out.completed && a.completed != nil {
@@ -139,8 +139,7 @@ func (a *offsetTracker) rebalances(committed func(topic string, partition int32,
 	}
 }
 
-// revoke ends partitions: it waits for deliveries in flight as long as ctx lasts, and returns the settled offsets to
-// commit.
+// revoke ends partitions: it waits for deliveries in flight until ctx ends, and returns the settled offsets to commit.
 func (a *offsetTracker) revoke(ctx context.Context, partitions map[string][]int32) kafka.Offsets {
 	var affected []*partition
 	a.apply(revoking{partitions})
@@ -161,6 +160,7 @@ func (a *offsetTracker) metadata(topic string, n int32, next int64) (text string
 	return out.text, out.ok
 }
 
+// withCommitted adds to the error of a record what is committed of its partition.
 func (a *offsetTracker) withCommitted(err error) error {
 	var e *recordError
 	if !errors.As(err, &e) || isInDoubt(err) {
@@ -168,23 +168,23 @@ func (a *offsetTracker) withCommitted(err error) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := e.item.partition
-	if p.revoked || p.committed < 0 {
+	partition := e.item.partition
+	if partition.revoked || partition.committed < 0 {
 		return err
 	}
 	exception := ""
-	if more := p.appendSettled(nil, p.committed, false); len(more) > 0 {
+	if more := partition.appendSettled(nil, partition.committed, sentOnly); len(more) > 0 {
 		exception = fmt.Sprintf(", except %v, which are written: a restart skips them, an offset that is set by "+
 			"hand does not", more)
 	}
 	return fmt.Errorf("%w; topic %s, partition %d: everything before offset %d is written and committed, nothing from "+
-		"there on%s", err, p.tp.topic, p.tp.partition, p.committed, exception)
+		"there on%s", err, partition.tp.topic, partition.tp.partition, partition.committed, exception)
 }
 
-// RevokedPartitions keeps what the tasks of a connector in this process have settled of revoked partitions before it
-// could be committed: when a group's coordinator cannot be reached, its members lose their partitions although no other
-// member owns them. A partition that comes back to one of the tasks continues after what was settled. The zero value is
-// ready to use.
+// RevokedPartitions remembers what the tasks of a connector in this process have settled of revoked partitions but
+// could not commit: if the group's coordinator cannot be reached, members lose their partitions although no other
+// member owns them. A task that gets such a partition back continues after the settled records. The zero value is ready
+// to use.
 type RevokedPartitions struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]revokedPartition
@@ -195,13 +195,13 @@ type revokedPartition struct {
 	partition *partition
 }
 
-func (s *RevokedPartitions) add(a *offsetTracker, p *partition) {
+func (s *RevokedPartitions) add(a *offsetTracker, partition *partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.partitions == nil {
 		s.partitions = map[topicPartition]revokedPartition{}
 	}
-	s.partitions[p.tp] = revokedPartition{a, p}
+	s.partitions[partition.tp] = revokedPartition{a, partition}
 }
 
 // get returns the partition of a tracker that was revoked last, nil if it was assigned again.
@@ -214,12 +214,13 @@ func (s *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition 
 	return nil
 }
 
-// resume waits for the deliveries in flight and returns the settled offsets from next on, the committed offset (-1 for
-// none): nothing if next is before an offset that was committed here, because then a user has reset the offset. last
-// reports whether metadata was stored last by this process, so that the outcome of the requests in it is known.
+// resume waits for the deliveries in flight of the partition's last owner in this process, and returns the settled
+// offsets from next on, the committed offset (-1 for none). If next is before an offset that was committed here, a user
+// has reset it, and nothing counts as settled. writtenHere reports that this process stored the metadata last and knows
+// the outcome of the requests in them.
 func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
 	metadata string) (settled []offsetRange,
-	last bool) {
+	writtenHere bool) {
 	s.mu.Lock()
 	prior, ok := s.partitions[tp]
 	delete(s.partitions, tp)
@@ -230,10 +231,10 @@ func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next 
 	prior.tracker.waitInFlight(ctx, prior.partition)
 	prior.tracker.mu.Lock()
 	defer prior.tracker.mu.Unlock()
-	p := prior.partition
-	if next < p.committed {
+	partition := prior.partition
+	if next < partition.committed {
 		return nil, false
 	}
-	return p.appendSettled(nil, max(next, 0), true), p.inFlightRows == 0 &&
-		(metadata == p.storedCommit.text() || metadata == p.lastCommit.text())
+	return partition.appendSettled(nil, max(next, 0), allSettled), partition.inFlightRows == 0 &&
+		(metadata == partition.storedCommit.text() || metadata == partition.lastCommit.text())
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// UnmatchedTopics compares the topics that records have after the transforms with those that the plugin accepts, and
-// logs what does not match. The tasks of a connector share it, because each of them reads some topics.
+// UnmatchedTopics detects a wrong topic in a setting: it compares the topics that records have after the transforms
+// with those that the plugin accepts, and logs mismatches. The tasks of a connector share it, because each reads some
+// topics.
 type UnmatchedTopics struct {
 	// Settings has the setting that names a topic, by topic.
 	Settings map[string]string
@@ -26,41 +27,41 @@ type UnmatchedTopics struct {
 
 const maxTopics = 1000
 
-// observe checks the topics of rows after the transforms, one row for each item; accepted are the plugin's topics.
+// observe checks the topics of transformed rows, one for each item. accepted are the plugin's topics.
 func (r *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
 	if r == nil || len(accepted) == 0 {
 		return
 	}
 	var from string
 	to := -1
-	for n, i := range items {
+	for n, item := range items {
 		row := &rows.Rows[n]
-		if int(row.Topic) == to && i.record.Topic == from {
+		if int(row.Topic) == to && item.record.Topic == from {
 			continue
 		}
-		from, to = i.record.Topic, int(row.Topic)
+		from, to = item.record.Topic, int(row.Topic)
 		if to < len(rows.Topics) {
-			r.observeTopic(log, i, rows.Topics[to], accepted)
+			r.observeTopic(log, item, rows.Topics[to], accepted)
 		}
 	}
 }
 
-func (r *UnmatchedTopics) observeTopic(log *slog.Logger, i *item, topic string, accepted []string) {
+func (r *UnmatchedTopics) observeTopic(log *slog.Logger, item *item, topic string, accepted []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seenInputs == nil {
 		r.seenInputs, r.seenOutputs = map[string]bool{}, map[string]bool{}
 	}
 	if len(r.seenInputs) >= maxTopics || len(r.seenOutputs) >= maxTopics ||
-		r.seenInputs[i.record.Topic] && r.seenOutputs[topic] {
+		r.seenInputs[item.record.Topic] && r.seenOutputs[topic] {
 		return
 	}
 	if !r.seenOutputs[topic] && !slices.Contains(accepted, topic) {
 		log.Error("no setting names the topic that records have after the transforms: name it in a setting, "+
 			"or change the transforms",
-			"topic", topic, "read_from", i.record.Topic, "taken", r.describe(accepted), "record", i.String())
+			"topic", topic, "read_from", item.record.Topic, "taken", r.describe(accepted), "record", item.String())
 	}
-	r.seenInputs[i.record.Topic], r.seenOutputs[topic] = true, true
+	r.seenInputs[item.record.Topic], r.seenOutputs[topic] = true, true
 	if r.complete || len(r.InputTopics) == 0 || slices.ContainsFunc(r.InputTopics,
 		func(t string) bool { return !r.seenInputs[t] }) {
 		return

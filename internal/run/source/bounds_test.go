@@ -39,10 +39,10 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	}
 	s = &transformStage{feed: f, topics: map[string]bool{}}
 	var err error
-	if s.key, err = convert.New(convert.ClassString, nil, convert.Use{Key: true, Schemas: registry}); err != nil {
+	if s.key, err = convert.New(convert.ClassString, nil, convert.Options{IsKey: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
-	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Use{Schemas: registry}); err != nil {
+	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Options{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
 	if s.header, err = f.task.o.NewHeaderConverter(); err != nil {
@@ -228,17 +228,17 @@ func TestNoAllocationForARow(t *testing.T) {
 	f.opened = &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &transformStage{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}
-	if s.key, err = convert.New(convert.ClassJSON, json, convert.Use{Key: true, Schemas: registry}); err != nil {
+	if s.key, err = convert.New(convert.ClassJSON, json, convert.Options{IsKey: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
-	if s.value, err = convert.New(convert.ClassJSON, json, convert.Use{Schemas: registry}); err != nil {
+	if s.value, err = convert.New(convert.ClassJSON, json, convert.Options{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
 	c := newChunk(registry)
 	position := []wit.OffsetEntry{wit.StringEntry("url", "/x")}
 	p := &page{feed: f, fetch: &wit.Fetch{Position: &position, RepeatsExactly: true}, chunk: c,
 		cursor: cursor{lastRow: -1, keys: emptyDigest}}
-	values := make([]any, enoughRows)
+	values := make([]any, targetRows)
 	for i := range values {
 		values[i] = connectdata.Struct{int32(i), fmt.Sprint("name ", i)}
 	}
@@ -259,11 +259,11 @@ func TestNoAllocationForARow(t *testing.T) {
 		require.NoError(t, s.process(context.Background(), c))
 	}
 	through()
-	if batch.n != enoughRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
+	if batch.n != targetRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
 		t.Fatalf("%d records, %s", batch.n, batch.records[3].Value)
 	}
 	// connectdata.Append of the test boxes nothing here: its values are boxed above
 	if allocations := testing.AllocsPerRun(20, through); allocations > 5 {
-		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, enoughRows)
+		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, targetRows)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Buffers owns the memory of all chunks of a worker while they are in flight. Each feed has [ownChunks] of its own,
-// which is enough to make progress, and more as long as other feeds leave some. It is safe for concurrent use.
+// Buffers owns the memory of all chunks of a worker while they are in flight. Each feed has [reservedChunks] of its
+// own, which suffice to make progress, and may use shared ones. It is safe for concurrent use.
 type Buffers struct {
 	sharedTokens chan struct{}
 
@@ -25,16 +25,16 @@ type buffer struct {
 }
 
 const (
-	// ownChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part of
-	// that.
-	ownChunks    = 4
-	sharedChunks = 32
+	// reservedChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part
+	// of that.
+	reservedChunks = 4
+	sharedChunks   = 32
 )
 
 // NewBuffers returns the buffers of a worker.
 func NewBuffers() *Buffers { return &Buffers{sharedTokens: make(chan struct{}, sharedChunks)} }
 
-func (b *Buffers) attach(c *chunk) {
+func (b *Buffers) attach(chunk *chunk) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inUse++
@@ -42,16 +42,16 @@ func (b *Buffers) attach(c *chunk) {
 		f := b.free[last]
 		b.free[last] = buffer{}
 		b.free = b.free[:last]
-		c.batch.Rows, c.batch.Data, c.origins, c.out = f.rows, f.data, f.origins, f.out
+		chunk.batch.Rows, chunk.batch.Data, chunk.origins, chunk.out = f.rows, f.data, f.origins, f.out
 	}
 }
 
-func (b *Buffers) detach(c *chunk, reusable bool) {
-	c.freeLarge()
-	f := buffer{c.batch.Rows[:0], c.batch.Data[:0], c.origins[:0], c.out[:0]}
-	c.batch.Rows, c.batch.Data, c.origins, c.out = nil, nil, nil, nil
-	c.batch.Reset() // rows keep their schemas in memory
-	c.produced = nil
+func (b *Buffers) detach(chunk *chunk, reusable bool) {
+	chunk.freeLarge()
+	f := buffer{chunk.batch.Rows[:0], chunk.batch.Data[:0], chunk.origins[:0], chunk.out[:0]}
+	chunk.batch.Rows, chunk.batch.Data, chunk.origins, chunk.out = nil, nil, nil, nil
+	chunk.batch.Reset() // rows keep their schemas in memory
+	chunk.produced = nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inUse--
@@ -63,32 +63,32 @@ func (b *Buffers) detach(c *chunk, reusable bool) {
 	}
 }
 
-func (f *feed) acquireChunk(ctx context.Context, source *origin) (c *chunk, err error) {
+func (f *feed) acquireChunk(ctx context.Context, source *origin) (chunk *chunk, err error) {
 	select {
-	case c = <-f.pipeline.free:
+	case chunk = <-f.pipeline.free:
 	default:
 		select {
-		case c = <-f.pipeline.free:
+		case chunk = <-f.pipeline.free:
 		case f.task.o.Buffers.sharedTokens <- struct{}{}:
-			c = newChunk(f.task.o.Registry)
-			c.shared = true
+			chunk = newChunk(f.task.o.Registry)
+			chunk.shared = true
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
-	f.task.o.Buffers.attach(c)
-	c.reset(f.spec().Topic, source)
-	return c, nil
+	f.task.o.Buffers.attach(chunk)
+	chunk.reset(f.spec().Topic, source)
+	return chunk, nil
 }
 
-// releaseChunk does not reuse the memory of a failed feed: its records may still be in flight.
-func (f *feed) releaseChunk(c *chunk) {
-	f.task.o.Metrics.Batches.AddActive(-c.inFlight)
-	c.inFlight = 0
-	f.task.o.Buffers.detach(c, f.pipeline.ctx.Err() == nil)
-	if c.shared {
+// releaseChunk does not reuse the memory of a failed feed, because its records may still be in flight.
+func (f *feed) releaseChunk(chunk *chunk) {
+	f.task.o.Metrics.Batches.AddActive(-chunk.inFlight)
+	chunk.inFlight = 0
+	f.task.o.Buffers.detach(chunk, f.pipeline.ctx.Err() == nil)
+	if chunk.shared {
 		<-f.task.o.Buffers.sharedTokens
 		return
 	}
-	f.pipeline.free <- c
+	f.pipeline.free <- chunk
 }

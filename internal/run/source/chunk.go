@@ -9,15 +9,15 @@ import (
 	"github.com/culvert-project/culvert/internal/run/tracing"
 )
 
-// A chunk is closed when it has this many rows or bytes: enough for a call of a transform to be worth its crossing.
+// A chunk is sent when it has this many rows or bytes: enough to amortize a call of a transform.
 const (
-	enoughRows  = 500
-	enoughBytes = 256 << 10
+	targetRows  = 500
+	targetBytes = 256 << 10
 )
 
 const (
-	// maxChunkOutput bounds the converted rows, in bytes, that are collected before they go to the producer. A chunk
-	// exceeds it by one record at most, and a feed has at most [chunks] of them.
+	// maxChunkOutput bounds the converted rows, in bytes, that are collected for the producer. A chunk exceeds it by
+	// one record at most, and a feed has at most [chunks] of them.
 	maxChunkOutput                 = 4 << 20
 	maxChunkRecords                = 10_000
 	recordOverhead, headerOverhead = 100, 10
@@ -25,7 +25,7 @@ const (
 	contextCheckRows = 16
 )
 
-// chunk is a part of a page on its way through the stages. It belongs to the stage that holds it, and is reused.
+// chunk is a part of a page on its way through the stages. It belongs to one stage at a time, and is reused.
 type chunk struct {
 	batch    record.Batch
 	origins  []uint32 // the row indexes in the page, kept because transforms assign new ones
@@ -45,12 +45,12 @@ type chunk struct {
 	deadLetters     []outgoingLetter
 	deadLetterCount int
 	sending         *tracing.Span // lasts from the producer to the acknowledgement
-	// settled receives one value for each use. A producer answers only there: after a failure of the feed it may do so
-	// when the chunk was released already.
+	// settled receives one value for each use: a producer may answer after a failure of the feed, when the chunk was
+	// released already.
 	settled chan settlement
 }
 
-// origin is the immutable source of the rows of a page, shared by its chunks.
+// origin is the source of the rows of a page, shared by its chunks. It is not modified.
 type origin struct {
 	request     string
 	replayed    *task.DeadLetter // the dead letter that the rows are of; nil if they came from the service
@@ -92,23 +92,23 @@ func (c *chunk) reset(topic string, source *origin) {
 }
 
 func (c *chunk) freeLarge() {
-	if cap(c.out) > 8*enoughBytes {
+	if cap(c.out) > 8*targetBytes {
 		c.out = nil
 	}
 	c.freeLargeRows()
 }
 
 func (c *chunk) freeLargeRows() {
-	if cap(c.batch.Data) > 8*enoughBytes {
+	if cap(c.batch.Data) > 8*targetBytes {
 		c.batch.Data = nil
 	}
-	if cap(c.batch.Rows) > 64*enoughRows {
+	if cap(c.batch.Rows) > 64*targetRows {
 		c.batch.Rows = nil
 	}
 }
 
 func (c *chunk) isFull() bool {
-	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
+	return len(c.batch.Rows) >= targetRows || len(c.batch.Data) >= targetBytes
 }
 
 func (c *chunk) truncate(from int) {

@@ -15,23 +15,33 @@ import (
 type Reader interface {
 	OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 		answers []wit.Response) (wit.SourceOpenResult, error)
+	CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error
+	// Next returns the next action of a feed: a request for a page, or that there is nothing to read now.
 	Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
-		now int64) (wit.NextAction,
-		error)
+		now int64) (wit.NextAction, error)
+	PageReader
+	NotificationReader
+}
+
+// PageReader decodes the responses of pages.
+type PageReader interface {
 	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
 		error)
 	// Decode appends rows and data to into; Rows and Data of the result are nil.
 	Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 		into *record.Batch) (wit.DecodeResult, error)
 	Abandon(ctx context.Context, page uint32) error
-	CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error
+}
+
+// NotificationReader subscribes to notifications and interprets them.
+type NotificationReader interface {
 	HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error)
 	Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 		answers []wit.Response) (wit.CallResult, error)
 }
 
 // Code is one version of a plugin for one connector; Versions are those that the connector runs or could run. Readers
-// share instances: a page may fail with a *plugin.Abandoned because of another one.
+// share instances: a page may fail with a *plugin.PageLost because another page has broken the instance.
 type (
 	Code     = task.PluginVersion[Reader]
 	Versions = task.PluginVersions[Reader]
@@ -74,19 +84,29 @@ type Batch = kafka.Records
 // batch only stores an offset.
 type Output interface {
 	NewBatch() Batch
-	// OnFailure sets the function that is called if the commit between two pages fails while no other call could return
-	// the error. The user of the output stops then.
-	OnFailure(failed func(error))
-	// AtLeastOnce reports whether the sent part of an interrupted page remains, so that the page can continue after it;
-	// otherwise the page is read again from its start.
+	// Produce sends a batch. The offset after it becomes valid with the batch.
+	Produce(ctx context.Context, b Batch, upTo kafka.Offset, done func(n int, err error))
+	PageTransactions
+	OutputCloser
+}
+
+// PageTransactions make the batches of a page visible together.
+type PageTransactions interface {
+	// AtLeastOnce reports whether the sent part of an interrupted page stays visible, so that the page can continue
+	// after it. Otherwise the page is read again from its start.
 	AtLeastOnce() bool
 	// Begin and Commit enclose the batches of a page, or of a part of it that need not be read again. Abort replaces
 	// Commit for an interrupted page that is read again from its start.
 	Begin(ctx context.Context) error
-	// Produce sends a batch. The offset after it becomes valid with the batch.
-	Produce(ctx context.Context, b Batch, upTo kafka.Offset, done func(n int, err error))
 	Commit(ctx context.Context) error
 	Abort(ctx context.Context) error
+}
+
+// OutputCloser ends an output.
+type OutputCloser interface {
+	// OnFailure sets a function that is called if the commit between two pages fails while no other call could return
+	// the error. The feed must stop then.
+	OnFailure(failed func(error))
 	// Flush returns when the offset after the acknowledged records is stored.
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error

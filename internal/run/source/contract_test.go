@@ -67,8 +67,8 @@ func TestToleratedAnswers(t *testing.T) {
 	for _, c := range []struct {
 		tolerates []uint16
 		want      string
-	}{{[]uint16{410, 404}, ""}, {[]uint16{410}, "GET /page/0, after row 1: follow /gone: answered 404"},
-		{nil, "follow /gone: answered 404"}} {
+	}{{[]uint16{410, 404}, ""}, {[]uint16{410}, "GET /page/0, after row 1: linked request /gone: answered 404"},
+		{nil, "linked request /gone: answered 404"}} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &reader{exact: true, tolerates: c.tolerates}
 			w := newWorld(r, []string{"a=1", ">/there", ">/gone", "b=2"})

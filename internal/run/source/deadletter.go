@@ -42,23 +42,23 @@ type outgoingLetter struct {
 	timestamp  int64 // negative: none
 }
 
-func (p *page) rawToDLQ(f *wit.RowError) {
+func (p *page) rawToDLQ(rowErr *wit.RowError) {
 	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
 	if letters == nil {
 		return
 	}
-	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
-	failure := task.Failure{Stage: task.StageDecode, Class: f.ErrorClass, Err: &f.Error}
+	raw := bytes.Clone(b.Data[rowErr.RawStart:][:rowErr.RawSize])
+	failure := task.Failure{Stage: task.StageDecode, Class: rowErr.ErrorClass, Err: &rowErr.Error}
 	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{value: raw, timestamp: -1,
 		headers: letters.Headers(
 			withReplayOrigin(p.origin.replayed, FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request,
-				Row:       f.RowIndex,
+				Row:       rowErr.RowIndex,
 				Partition: -1, Timestamp: -1, Failure: failure}))})
 }
 
-// rowToDLQ makes a dead letter of a row that failed in whole or in part, as it was before the transforms; at is its
-// place in the chunk, number its index in the page.
-func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage,
+// rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. at is its
+// position in the chunk, number its index in the page.
+func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, at, number uint32, stage task.ErrorStage,
 	parts task.RowSubset,
 	cause error) error {
 	t := s.feed.task
@@ -69,50 +69,51 @@ func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint
 	if s.chain != nil {
 		row = s.chain.Input(at)
 	} else {
-		row = c.batch.Rows[at]
+		row = chunk.batch.Rows[at]
 	}
 	l := outgoingLetter{timestamp: row.Timestamp}
 	maxBytes := t.o.MaxRecordBytes - recordOverhead
 	failed := func(err error) error {
 		return fmt.Errorf("%s: row %d: %w; it is not skipped, because its dead letter cannot be written: %w",
-			c.origin.request, number, cause, err)
+			chunk.origin.request, number, cause, err)
 	}
 	topic := t.o.DeadLetters.Topic
-	key, null, err := s.dlqKey.Encode(ctx, nil, maxBytes, topic, &c.batch, row.Key)
+	key, null, err := s.dlqKey.Encode(ctx, nil, maxBytes, topic, &chunk.batch, row.Key)
 	if err != nil {
 		return failed(err)
 	}
 	if !null {
 		l.key = key
 	}
-	value, null, err := s.dlqValue.Encode(ctx, nil, maxBytes-len(key), topic, &c.batch, row.Value)
+	value, null, err := s.dlqValue.Encode(ctx, nil, maxBytes-len(key), topic, &chunk.batch, row.Value)
 	if err != nil {
 		return failed(err)
 	}
 	if !null {
 		l.value = value
 	}
-	letter := FailedRow{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.origin.request, Row: number,
+	letter := FailedRow{Feed: s.feed.name, Topic: chunk.batch.Topics[row.Topic], Page: chunk.origin.request,
+		Row:       number,
 		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
 	letter.Rows = parts
-	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(c.origin.replayed, letter))
-	c.deadLetters = append(c.deadLetters, l)
+	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(chunk.origin.replayed, letter))
+	chunk.deadLetters = append(chunk.deadLetters, l)
 	if s.dlqBytes += len(key) + len(value) + recordOverhead; s.dlqBytes < maxChunkOutput {
 		return nil
 	}
-	return s.flushEarly(ctx, c)
+	return s.flushEarly(ctx, chunk)
 }
 
-func (s *transformStage) appendDeadLetters(from, c *chunk) {
+func (s *transformStage) appendDeadLetters(from, chunk *chunk) {
 	for _, l := range from.deadLetters {
-		r := c.produced.Add()
+		r := chunk.produced.Add()
 		r.Topic, r.Partition = s.feed.task.o.DeadLetters.Topic, -1
 		r.Key, r.Value, r.Headers = l.key, l.value, l.headers
 		if l.timestamp >= 0 {
 			r.Timestamp = time.UnixMilli(l.timestamp)
 		}
 	}
-	c.deadLetterCount += len(from.deadLetters)
+	chunk.deadLetterCount += len(from.deadLetters)
 	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(from.deadLetters)))
 	from.deadLetters, s.dlqBytes = nil, 0
 }

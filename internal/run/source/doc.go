@@ -1,19 +1,19 @@
-// Package source reads the feeds of a service into Kafka: it is the loop of a source task. The plugin interprets the
-// service's responses; this package decides what is skipped, retried and stored.
+// Package source is the loop of a source task: it reads the feeds of a service, such as entity sets, into Kafka. The
+// plugin builds the requests and interprets the responses; this package decides what is skipped, retried and stored.
 //
-// A [Task] runs its feeds, each with four stages that pass chunks on: read (page by page, with linked requests, see
-// page.go), transform (transforms and converters), produce, settle (acknowledgements and offsets). Notifications wake
-// a feed; a [Replay] runs dead letters through the same stages.
+// A [Task] runs its feeds, each in four stages that pass on chunks of rows: read (page by page, with linked requests),
+// transform (transforms and converters), produce, settle (acknowledgements and offsets). Notifications wake a feed; a
+// [Replay] runs dead letters through the same stages.
 //
 // Where to look:
 //
-//   - options.go, task.go, progress.go: the task. feed.go: a feed and its stages. code.go: the interfaces of plugin,
-//     client, chain and output.
-//   - read.go: the read stage. page.go, prefetch.go: pages and their linked requests. poison.go: rows that trap the
-//     plugin.
-//   - transform.go, deliver.go, chunk.go, buffers.go: the other stages, their data and its memory.
-//   - notifications.go, subscription.go: notifications. offset.go: stored offsets. upgrade.go: plugin versions.
-//   - deadletter.go, replay.go: dead letters, written and read.
+// - options.go, task.go, progress.go: the task. feed.go: a feed and its stages. code.go: the interfaces of plugin,
+// client, chain and output.
+// - read.go, poll.go, snapshot.go, retry.go: the read stage. page.go, pagerows.go, pagechunks.go, linked.go: a page and
+// its linked requests. poison.go: rows that trap the plugin.
+// - transform.go, deliver.go, chunk.go, buffers.go: the other stages, their data and its memory.
+// - notifications.go, subscription.go: notifications. offset.go: stored offsets. upgrade.go: plugin versions.
+// - deadletter.go, replay.go: dead letters, written and read.
 //
 // Invariants: an offset is stored when all records before it are acknowledged, never earlier. The records of a feed are
 // sent in the plugin's order. What is in flight when a task ends is acknowledged with its offset or read again. A

@@ -110,9 +110,9 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 		Telemetry: Telemetry{Logger: quiet}, Offsets: Offsets{StoredOffset: StoredIn(offsets, "c")},
 		Stages: Stages{Listen: p.listen, NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
-				convert.Use{Key: true, Schemas: registry}); err == nil {
+				convert.Options{IsKey: true, Schemas: registry}); err == nil {
 				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
-					convert.Use{Schemas: registry})
+					convert.Options{Schemas: registry})
 			}
 			return key, value, err
 		}, NewOutput: func(string) (Output, error) {

@@ -570,7 +570,7 @@ func (b *broker) output(string) (Output, error) {
 }
 
 func (p *fakeProducer) NewBatch() Batch {
-	return &fakeBatch{records: make([]kgo.Record, 0, 2*enoughRows+5000)}
+	return &fakeBatch{records: make([]kgo.Record, 0, 2*targetRows+5000)}
 }
 
 func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
@@ -655,7 +655,7 @@ func newWorld(r *reader, pages ...[]string) *world {
 		r.feeds = 1
 	}
 	w := &world{service: &service{pages: pages, retry: noRetries()}, broker: newBroker(),
-		versions: runtest.Running[Reader](&fakeCode{reader: r})}
+		versions: runtest.NewVersions[Reader](&fakeCode{reader: r})}
 	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
 		Registry: record.NewRegistry(), Once: true, Offsets: Offsets{StoredOffset: w.broker.Get},
 		Stages:    Stages{NewOutput: w.broker.output, NewConverters: converting(asIs{}, asIs{})},
@@ -664,7 +664,7 @@ func newWorld(r *reader, pages ...[]string) *world {
 }
 
 // offer has another version take the place of the one at work, if it fits.
-func (w *world) offer(r *reader) { w.versions.Offer(&fakeCode{reader: r}) }
+func (w *world) offer(r *reader) { w.versions.SetCandidate(&fakeCode{reader: r}) }
 
 func converting(key, value convert.Converter) func() (convert.Converter, convert.Converter, error) {
 	return func() (convert.Converter, convert.Converter, error) { return key, value, nil }

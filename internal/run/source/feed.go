@@ -18,20 +18,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// feed is one running feed. Four goroutines, started and ended by run, pass its rows on as chunks, so that memory does
-// not depend on the size of pages: read (fetch and decode), transform (with the converters), produce, settle.
+// feed is a part of a source that is read on its own, such as an entity set. Four goroutines, started and ended by run,
+// pass its rows on as chunks, so that memory does not depend on the size of pages: read (fetch and decode), transform
+// (with the converters), produce, settle.
 type feed struct {
 	task      *Task
 	name      string
 	log       *slog.Logger
-	partition []wit.OffsetEntry // the same in every version of the plugin
-	opened    *openedVersion    // reading changes it between pages
-	index     uint32
-	position  position                    // where reading continues; it is ahead of what is acknowledged
+	partition []wit.OffsetEntry           // the same in every version of the plugin
 	readStage func(context.Context) error // [feed.read], or reads dead letters
-	pageStart []wit.OffsetEntry           // the offset before the current page
-	// identifies the previous page if more was to follow, see [page.checkProgress]
-	lastPage      string
+	readState
 	pipeline      *pipeline
 	status        *feedStatus
 	notifications *notificationQueue
@@ -39,7 +35,16 @@ type feed struct {
 	mu          sync.Mutex
 	boundary    []wit.OffsetEntry // the offset at the last page boundary, for checking other versions
 	fingerprint string
-	replacement *feed // has taken the feed's place
+	replacement *feed // has replaced this feed, which started over
+}
+
+// readState belongs to the read stage.
+type readState struct {
+	opened    *openedVersion    // changes between pages only
+	index     uint32            // of the feed in opened
+	position  position          // where reading continues; it is ahead of what is acknowledged
+	pageStart []wit.OffsetEntry // the offset before the current page
+	lastPage  string            // identifies the previous page if more was to follow, see [page.checkProgress]
 }
 
 // pipeline connects the stages: each chunk is in one channel or with one stage. The cause of ctx is the feed's error.
@@ -70,68 +75,72 @@ type feedStatus struct {
 }
 
 func emptyFeed(t *Task, o *openedVersion) *feed {
-	return &feed{task: t, opened: o, pipeline: &pipeline{}, status: &feedStatus{},
+	return &feed{task: t, readState: readState{opened: o}, pipeline: &pipeline{}, status: &feedStatus{},
 		notifications: &notificationQueue{signal: guard.NewBell()}}
 }
 
-// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those to produce: they accumulate
-// during the commit of a transaction.
+// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those that wait for the producer,
+// for example during the commit of a transaction.
 const chunks, convertedChunks = 16, 8
 
 var errStopped = errors.New("the stop took too long")
 
-func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
-	w := &o.feeds[index]
-	f := emptyFeed(t, o)
-	f.name, f.partition, f.fingerprint, f.index = w.Name, w.Partition, w.Fingerprint, index
-	f.log = t.log.With("feed", w.Name)
-	stored, err := t.o.StoredOffset(ctx, w.Partition)
+// newFeed creates a feed that continues from its stored offset.
+func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32) (*feed, error) {
+	spec := &opened.feeds[index]
+	feed := emptyFeed(t, opened)
+	feed.name, feed.partition, feed.fingerprint, feed.index = spec.Name, spec.Partition, spec.Fingerprint, index
+	feed.log = t.log.With("feed", spec.Name)
+	stored, err := t.o.StoredOffset(ctx, spec.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
 	if stored == nil {
-		f.position = position{fields: []wit.OffsetEntry{}}
-	} else if f.position, f.notifications.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
+		feed.position = position{fields: []wit.OffsetEntry{}}
+	} else if feed.position, feed.notifications.subscriptionDigest,
+		err = t.resume(ctx, opened, spec, stored); err != nil {
 		return nil, err
 	}
-	f.pageStart, f.boundary, f.readStage = f.position.fields, f.position.fields, f.read
-	return f, nil
+	feed.pageStart, feed.boundary, feed.readStage = feed.position.fields, feed.position.fields, feed.read
+	return feed, nil
 }
 
-// resume validates a stored offset: it must match the feed's fingerprint (P7), and the plugin must accept it.
-func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.OffsetEntry) (p position,
+// resume returns the position in a stored offset. An offset of another query would silently continue that one, so its
+// fingerprint must match the feed's (RATIONALE.md P7). The plugin must accept it, too.
+func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed, stored []wit.OffsetEntry) (p position,
 	subscription string, err error) {
 	p, fingerprint, subscription, err := parsePosition(stored)
 	if err != nil {
 		return p, "", err
 	}
-	now := w.Fingerprint
+	now := spec.Fingerprint
 	if fingerprint != nil && *fingerprint != now && strings.Contains(*fingerprint, topicPart) {
-		p.topic = w.Topic
+		p.topic = spec.Topic
 		now = withTopic(now, p.topic)
 	}
 	if fingerprint == nil {
-		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", w.Name)
+		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", spec.Name)
 	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
-	} else if w.OnMismatch == wit.MismatchReload {
-		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", w.Name, "changed",
+		// the usual case
+	} else if spec.OnMismatch == wit.MismatchReload {
+		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", spec.Name, "changed",
 			changed)
 		return position{fields: []wit.OffsetEntry{}}, "", nil
-	} else if w.OnMismatch == wit.MismatchKeep {
-		t.log.Info("the stored offset is of another query: reading continues from it", "feed", w.Name, "changed",
+	} else if spec.OnMismatch == wit.MismatchKeep {
+		t.log.Info("the stored offset is of another query: reading continues from it", "feed", spec.Name, "changed",
 			changed)
 	} else {
 		decide := ""
 		if setting := t.o.MismatchSetting; setting != "" {
-			decide = ", set " + setting + "=keep to go on from it all the same, or =reload"
+			decide = ", set " + setting + "=keep to continue from it nevertheless, or =reload"
 		}
 		return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
-			changed + "): set it back as it was" + decide +
-			", give the connector another name, or reset its offsets to read everything again"}
+			changed + "): restore that" + decide +
+			", rename the connector, or reset its offsets to read everything again"}
 	}
-	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
+	err = task.Do(ctx, opened.code, func(r Reader) error { return r.CheckOffset(ctx, spec.Partition, p.fields) })
 	if err != nil {
-		return p, "", fmt.Errorf("the plugin refuses the stored offset: %w", err)
+		return p, "", fmt.Errorf("the plugin rejects the stored offset: %w", err)
 	}
 	return p, subscription, nil
 }
@@ -146,9 +155,9 @@ func (f *feed) run(ctx context.Context) (err error) {
 		f.closeOutput()
 		return err
 	}
-	f.pipeline.free, f.pipeline.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
+	f.pipeline.free, f.pipeline.decoded = make(chan *chunk, reservedChunks), make(chan *chunk, 1)
 	f.pipeline.converted, f.pipeline.sent = make(chan *chunk, convertedChunks), make(chan *chunk, chunks)
-	for range ownChunks {
+	for range reservedChunks {
 		f.pipeline.free <- newChunk(o.Registry)
 	}
 	// What was read is delivered after ctx has ended, but not for long.

@@ -20,41 +20,42 @@ const (
 	maxRepeats       = 1_000
 )
 
-// notificationQueue holds the notifications of a feed (P9). The feed's lock guards all fields but signal and
-// subscriptionDigest.
+// notificationQueue holds the notifications of a feed until Kafka has the rows that they announce: a notification may
+// be lost or sent twice (RATIONALE.md P9). The feed's lock guards all fields but signal and subscriptionDigest.
 type notificationQueue struct {
 	pending    triggerQueue
 	processing []*trigger // those whose rows are being read or sent, in order
-	// byIdent has the notifications that are pending or processing, processed the last ones that were acknowledged, in
-	// the order of recent.
+	// byIdent has the pending and processing notifications, processed the last acknowledged ones, in the order of
+	// recent.
 	byIdent        map[string]*trigger
 	processed      map[string]bool
 	recent         []string
 	overflowLogged bool
 	snapshots      []string
 	signal         guard.Bell // ends the feed's wait
-	// subscriptionDigest identifies the subscriptions before the last request, which notify of everything after it. It
-	// is stored with the offset: if a start finds others, the feed is read once more. Reading changes it.
+	// subscriptionDigest identifies the subscriptions before the last request, which report everything after it. It is
+	// stored with the offset: if the subscriptions differ at a start, the feed is read once more. Only reading changes
+	// it.
 	subscriptionDigest string
 	currentDigest      string // of the current subscriptions, empty without any
 }
 
-// trigger is what one or several notifications request.
+// trigger is a reason to read the feed, from one or several notifications.
 type trigger struct {
 	token              string
 	idents             []string
 	done               chan struct{} // closed when it was processed; senders wait for it
 	subscriptionDigest string        // replaces the queue's when the trigger is read, unless it is empty
-	// repeated: it was processed and is read again, not before notBefore. The second response is final, because plugins
-	// have no memory between pages and would repeat it for ever.
+	// repeated means that it was processed and is read again, not before notBefore. The second response is final,
+	// because plugins have no memory between pages and would repeat it for ever.
 	repeated  bool
 	notBefore time.Time
 }
 
 func (w *trigger) due() bool { return !w.repeated || !time.Now().Before(w.notBefore) }
 
-// triggerQueue is a queue of triggers. Apart from addFirst, the cost of a call grows only with the number of repeated
-// ones.
+// triggerQueue is a queue of triggers. The cost of its methods, except addFirst, grows only with the number of repeated
+// triggers.
 type triggerQueue struct {
 	list     []*trigger
 	byToken  map[string]*trigger // the last trigger of each token, which new notifications join
@@ -66,11 +67,11 @@ func (q *triggerQueue) add(w *trigger) {
 	q.index(w)
 }
 
-func (q *triggerQueue) addFirst(w *trigger) {
-	q.list = slices.Insert(q.list, 0, w)
-	if q.byToken[w.token] == nil {
-		q.index(w)
-	} else if w.repeated {
+func (q *triggerQueue) addFirst(trigger *trigger) {
+	q.list = slices.Insert(q.list, 0, trigger)
+	if q.byToken[trigger.token] == nil {
+		q.index(trigger)
+	} else if trigger.repeated {
 		q.repeated++
 	}
 }
@@ -85,7 +86,7 @@ func (q *triggerQueue) index(w *trigger) {
 	}
 }
 
-// join returns the trigger of a token, which is not delayed any more; nil if there is none.
+// join returns the pending trigger of a token, nil for none, and ends its delay.
 func (q *triggerQueue) join(token string) *trigger {
 	w := q.byToken[token]
 	if w != nil && w.repeated {
@@ -119,37 +120,37 @@ func (q *triggerQueue) pop() *trigger {
 	return w
 }
 
-// enqueue adds a notification. served is closed when its rows are in Kafka; nil if they are or the sender need not
+// enqueue adds a notification. processed is closed when its rows are in Kafka; nil if they are, or the sender need not
 // wait.
-func (f *feed) enqueue(w *wit.Trigger) (served <-chan struct{}, err error) {
+func (f *feed) enqueue(w *wit.Trigger) (processed <-chan struct{}, err error) {
 	f = f.lockCurrent()
 	defer f.mu.Unlock()
-	q := f.notifications
-	queued := q.byIdent[w.Ident]
+	queue := f.notifications
+	queued := queue.byIdent[w.Ident]
 	switch {
-	case w.Ident != "" && q.processed[w.Ident]:
+	case w.Ident != "" && queue.processed[w.Ident]:
 		f.task.count.duplicates.Add(1)
 		return nil, nil
 	case w.Ident != "" && queued != nil:
 		f.task.count.duplicates.Add(1)
-	case len(q.byIdent) >= maxTriggers:
+	case len(queue.byIdent) >= maxTriggers:
 		return nil, notify.ErrBusy
-	case q.pending.byToken[w.Token] != nil:
-		queued = q.pending.join(w.Token)
-	case len(q.pending.list) >= maxTriggers+q.pending.repeated:
+	case queue.pending.byToken[w.Token] != nil:
+		queued = queue.pending.join(w.Token)
+	case len(queue.pending.list) >= maxTriggers+queue.pending.repeated:
 		return nil, notify.ErrBusy
 	default:
 		queued = &trigger{token: w.Token, done: make(chan struct{})}
-		q.pending.add(queued)
+		queue.pending.add(queued)
 	}
-	if w.Ident != "" && q.byIdent[w.Ident] == nil {
-		if q.byIdent == nil {
-			q.byIdent = map[string]*trigger{}
+	if w.Ident != "" && queue.byIdent[w.Ident] == nil {
+		if queue.byIdent == nil {
+			queue.byIdent = map[string]*trigger{}
 		}
-		q.byIdent[w.Ident] = queued
+		queue.byIdent[w.Ident] = queued
 		queued.idents = append(queued.idents, w.Ident)
 	}
-	q.signal.Ring()
+	queue.signal.Ring()
 	if !w.AnswerWhenStored {
 		return nil, nil
 	}
@@ -190,38 +191,37 @@ func (f *feed) moveStateFrom(old *feed) {
 func (f *feed) nextTrigger() (token string, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.notifications
-	next := q.pending.pop()
+	queue := f.notifications
+	next := queue.pending.pop()
 	if next == nil {
 		return "", false
 	}
-	q.processing = append(q.processing, next)
+	queue.processing = append(queue.processing, next)
 	return next.token, true
 }
 
-// scheduleRepeat repeats the current trigger after a while, once. Its sender need not wait.
+// scheduleRepeat repeats the current trigger after a while, once. Its sender does not wait for that.
 func (f *feed) scheduleRepeat(wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.notifications
-	served := q.processing[len(q.processing)-1]
+	queue := f.notifications
+	processed := queue.processing[len(queue.processing)-1]
 	switch {
-	case served.repeated, q.pending.byToken[served.token] != nil:
+	case processed.repeated, queue.pending.byToken[processed.token] != nil:
 		return
-	case q.pending.repeated < maxRepeats:
-	case q.overflowLogged:
+	case queue.pending.repeated < maxRepeats:
+	case queue.overflowLogged:
 		return
 	default:
-		q.overflowLogged = true
+		queue.overflowLogged = true
 		f.log.Warn("too many notifications wait to be read again: further ones are read only once", "kept", maxRepeats)
 		return
 	}
-	q.pending.add(&trigger{token: served.token, done: make(chan struct{}), repeated: true,
+	queue.pending.add(&trigger{token: processed.token, done: make(chan struct{}), repeated: true,
 		notBefore: time.Now().Add(min(wait, maxRepeatDelay))})
 }
 
-// markReading notes that the pages of the last trigger are read from now on. nextTrigger does not do that, because a
-// snapshot may precede them.
+// markReading is called when the pages of the last trigger are read: a snapshot may precede them.
 func (f *feed) markReading() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -246,8 +246,7 @@ func (f *feed) hasDueTrigger() bool {
 }
 
 // ackProcessed acknowledges triggers when Kafka has their rows and offsets: a transaction may be rejected long after
-// the rows were sent, and the feed that starts over reads them again. Unless many are processed or none is pending, it
-// leaves that to the next call.
+// the rows were sent, and then the feed reads them again. While more triggers are pending, it waits for a batch.
 func (f *feed) ackProcessed(ctx context.Context) error {
 	f.mu.Lock()
 	n := len(f.notifications.processing)
@@ -266,15 +265,15 @@ func (f *feed) ackProcessed(ctx context.Context) error {
 func (f *feed) ack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.notifications
-	for _, w := range q.processing {
+	queue := f.notifications
+	for _, w := range queue.processing {
 		for _, ident := range w.idents {
-			delete(q.byIdent, ident)
-			q.remember(ident)
+			delete(queue.byIdent, ident)
+			queue.remember(ident)
 		}
 		close(w.done)
 	}
-	q.processing = nil
+	queue.processing = nil
 }
 
 func (q *notificationQueue) remember(ident string) {

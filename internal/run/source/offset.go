@@ -17,7 +17,7 @@ const (
 	fieldRecord = "record"
 	// fieldKeys is the digest of the keys up to that row.
 	fieldKeys = "keys"
-	// fieldFingerprint identifies the query that the offset is of (P7).
+	// fieldFingerprint identifies the query of the offset.
 	fieldFingerprint = "fingerprint"
 	// fieldSubscription is [notificationQueue.subscriptionDigest].
 	fieldSubscription = "subscription"
@@ -30,7 +30,7 @@ type position struct {
 	row     uint32
 	keys    digest
 	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest with these. They are not
-	// stored: a stored offset is between indexes (P5).
+	// stored: after a crash, the other rows of that index would be lost (RATIONALE.md P5).
 	extraRows int
 	extraKeys digest
 	// topic is where the rows of the current load go, empty between loads: rows of one load go to one topic. It is
@@ -68,15 +68,15 @@ func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
 	return *text, true
 }
 
-// FingerprintDiff names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ
-// (P7); none if they match or the offset has no fingerprint.
-func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
+// FingerprintDiff returns the names of the fingerprint's parts by which a stored offset and a feed differ, none if they
+// match or the offset has no fingerprint.
+func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) {
 	prior, ok := Fingerprint(stored)
-	is := w.Fingerprint
+	current := spec.Fingerprint
 	if strings.Contains(prior, topicPart) {
-		is = withTopic(is, w.Topic)
+		current = withTopic(current, spec.Topic)
 	}
-	if !ok || prior == is {
+	if !ok || prior == current {
 		return nil
 	}
 	parts := func(text string) []string {
@@ -86,7 +86,7 @@ func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
 	for _, part := range parts(prior) {
 		more[part]++
 	}
-	for _, part := range parts(is) {
+	for _, part := range parts(current) {
 		more[part]--
 	}
 	for part, n := range more {
@@ -130,12 +130,12 @@ func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, s
 			p.fields = append(p.fields, f)
 		}
 	}
-	// An index without a digest cannot be verified (P2): the page is read again from its start.
+	// An index without a digest cannot be verified: the page is read again from its start.
 	p.midPage = row && keys
 	return p, fingerprint, subscription, nil
 }
 
-// PluginFields returns the plugin's fields of a stored offset; those of the host are checked.
+// PluginFields returns the plugin's fields of a stored offset and checks those of the host.
 func PluginFields(stored []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	p, _, _, err := parsePosition(stored)
 	return p.fields, err
@@ -215,18 +215,41 @@ func describeDiff(stored, now string) string {
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
 	}
-	a, b := split(stored), split(now)
-	for i := range max(len(a), len(b)) {
-		var prior, is string
-		if i < len(a) {
-			prior = strings.TrimSpace(a[i])
+	storedParts, currentParts := split(stored), split(now)
+	for i := range max(len(storedParts), len(currentParts)) {
+		var prior, current string
+		if i < len(storedParts) {
+			prior = strings.TrimSpace(storedParts[i])
 		}
-		if i < len(b) {
-			is = strings.TrimSpace(b[i])
+		if i < len(currentParts) {
+			current = strings.TrimSpace(currentParts[i])
 		}
-		if prior != is {
-			return fmt.Sprintf("stored %q, now %q", prior, is)
+		if prior != current {
+			return fmt.Sprintf("stored %q, now %q", prior, current)
 		}
 	}
 	return fmt.Sprintf("stored %q, now %q", stored, now)
+}
+
+func describeOffset(fields []wit.OffsetEntry) string {
+	b := []byte{}
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(append(b, f.Name...), '=')
+		switch v := f.Value; {
+		case v.String != nil:
+			b = append(b, *v.String...)
+		case v.Integer != nil:
+			b = fmt.Append(b, *v.Integer)
+		case v.Real != nil:
+			b = fmt.Append(b, *v.Real)
+		case v.Boolean != nil:
+			b = fmt.Append(b, *v.Boolean)
+		default:
+			b = append(b, "null"...)
+		}
+	}
+	return string(b)
 }

@@ -23,8 +23,8 @@ type Options struct {
 	Client    Client
 	Registry  *record.Registry
 	Once      bool // ends Run when every feed has caught up and is acknowledged
-	// OnIdle, if not nil, is called when all feeds do nothing but wait for their next poll for [MinIdleTime] or longer,
-	// until the earliest poll (zero for none). The returned function is called before the first feed continues.
+	// OnIdle, if not nil, is called when all feeds will wait for their next poll for [MinIdleTime] or longer, until the
+	// earliest poll (zero for none). end is called before the first feed continues.
 	OnIdle func(until time.Time) (end func())
 	Offsets
 	Stages
@@ -41,9 +41,9 @@ type Offsets struct {
 	// PrepareOffsets, if not nil, is called with the number of feeds before offsets are read, and again before a feed
 	// starts over. With transactions it fences other producers and reads what they have committed.
 	PrepareOffsets func(ctx context.Context, feeds int) error
-	// CheckLease, if not nil, returns an error if another worker may own the task, so that an acknowledging request
-	// (P1) must not be sent. It is called when everything before is stored, and with an ended context when the request
-	// is about to be sent: then it answers at once.
+	// CheckLease, if not nil, returns an error if another worker may own the task, so that a request that lets the
+	// service delete delivered data must not be sent. It is called when all earlier rows are stored, and again with an
+	// ended context, so that it answers at once, when the request is about to be sent.
 	CheckLease func(ctx context.Context) error
 	// ExactlyOnceRequired makes a page that answers differently an error, because its rows would be delivered twice.
 	ExactlyOnceRequired bool

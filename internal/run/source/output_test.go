@@ -150,10 +150,10 @@ func TestRefusedCommits(t *testing.T) {
 		// committed: others are, between two that are refused, and the stored offset stays as it was.
 		committed bool
 	}{
-		{kerr.InvalidTxnState, refusalLimit - 1, false, false},
-		{kerr.InvalidTxnState, refusalLimit, true, false},
-		{kerr.InvalidTxnState, 10 * refusalLimit, false, true},
-		{kerr.UnknownProducerID, refusalLimit, true, false},
+		{kerr.InvalidTxnState, maxRejectedCommits - 1, false, false},
+		{kerr.InvalidTxnState, maxRejectedCommits, true, false},
+		{kerr.InvalidTxnState, 10 * maxRejectedCommits, false, true},
+		{kerr.UnknownProducerID, maxRejectedCommits, true, false},
 		{kerr.MessageTooLarge, 1000, true, false},
 		{kerr.NotCoordinator, 1000, false, false},
 		{kerr.NotLeaderForPartition, 1000, false, false},
@@ -170,8 +170,8 @@ func TestRefusedCommits(t *testing.T) {
 				return
 			}
 			_, err := w.run(t)
-			if !errors.Is(err, c.by) || left != c.times-refusalLimit {
-				t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusalLimit, err, c.times-left)
+			if !errors.Is(err, c.by) || left != c.times-maxRejectedCommits {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.by, maxRejectedCommits, err, c.times-left)
 			}
 			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})
@@ -218,9 +218,9 @@ func (o *committing) Commit(ctx context.Context) error {
 func TestPagesAreReadWhileOthersAreCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pages, piece, takes = 20, time.Millisecond, 9 * time.Millisecond
-		page := rows("a", 10*(enoughRows+100)) // each piece is a chunk
+		page := rows("a", 10*(targetRows+100)) // each piece is a chunk
 		for i := range page {
-			page[i] += strings.Repeat("x", pieceSize/(enoughRows+100)-len(page[i]))
+			page[i] += strings.Repeat("x", pieceSize/(targetRows+100)-len(page[i]))
 		}
 		w := newWorld(&reader{exact: true})
 		for range pages {

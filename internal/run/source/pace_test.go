@@ -68,7 +68,7 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	fails := func(t *testing.T, w *world, linked map[string][]string) {
 		t.Helper()
 		w.service.follows = linked
-		w.fails(t, "expected at most 100000 requests that are to be followed in a page")
+		w.fails(t, "expected at most 100000 linked requests in a page")
 		if n := len(w.service.requests); n > maxLinked+2 { // with /open and the page
 			t.Errorf("expected at most %d requests, found %d", maxLinked+2, n)
 		}
@@ -84,7 +84,7 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 			w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
 				strings.Repeat("\n", 2*pieceSize)}
 		}
-		w.fails(t, "answers nest more than 16 deep")
+		w.fails(t, "linked responses nest more than 16 deep")
 		if n := len(w.service.requests); n > maxNesting+2 {
 			t.Errorf("expected an end at a depth of %d, found it after %d requests", maxNesting, n)
 		}
@@ -108,7 +108,7 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 		for n := range levels { // each asks for the next one at its end, and for one that waits meanwhile
 			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
 		}
-		w.fails(t, "bytes of requests that wait to be followed")
+		w.fails(t, "bytes of linked requests that wait")
 		if n := len(w.service.requests); n > 2*(maxPendingBytes/each+2) {
 			t.Errorf("expected an end at %d bytes, found it after %d requests", maxPendingBytes, n)
 		}
@@ -183,7 +183,7 @@ func (a apart) Release(Reader)                               {}
 func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
-		w.o.ConcurrentPages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
+		w.o.ConcurrentPages, w.o.Versions = 1, runtest.NewVersions[Reader](apart{w.versions.Current().(*fakeCode)})
 		var asked atomic.Int64
 		others := make(chan struct{})
 		w.service.before = func(r *wit.Request) {

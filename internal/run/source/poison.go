@@ -12,17 +12,19 @@ import (
 
 const (
 	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
-	maxPoison   = 20
-	maxSearches = 6 * maxPoison
-	maxMoved    = 3
-	searchSteps = 256
+	maxPoison      = 20
+	maxSearches    = 6 * maxPoison
+	maxPageChanges = 3
+	searchSteps    = 256
 )
 
-// bisection finds the rows of a page that trap the plugin (P32). The page is requested again and decoded there in
-// smaller pieces, finally byte by byte; then the row of that byte is skipped.
+// bisection finds the rows of a page that trap the plugin, so that they can be skipped instead of stopping the
+// connector for ever (RATIONALE.md P32). The page is requested again and decoded there in smaller pieces, finally byte
+// by byte; then the row of that byte is skipped.
 type bisection struct {
-	// tries counts all attempts, since those for the current row, moved how often the page answered differently.
-	tries, since, moved int
+	// tries counts all attempts, sinceFound those for the current row, pageChanges how often the page answered
+	// differently.
+	tries, sinceFound, pageChanges int
 	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
 	from, to, step int64
 	rows           []poisonRow
@@ -30,7 +32,7 @@ type bisection struct {
 
 // poisonRow is a row that traps the plugin.
 type poisonRow struct {
-	// at is the byte that trapped it, before the digest of the rows before, whose bytes may differ in each response.
+	// at is the byte that trapped it, before the digest of the preceding rows: their bytes may differ in each response.
 	at     int64
 	before digest
 	trap   *plugin.Trap
@@ -51,12 +53,13 @@ func (t *trapError) Unwrap() error { return t.trap }
 func (s *bisection) narrow(t *trapError) bool {
 	size := t.to - t.from
 	n := len(s.rows)
-	short := n > 0 && t.from < s.rows[n-1].at // before a row that was to be skipped
-	if s.since++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
+	changed := n > 0 && t.from < s.rows[n-1].at // before a row that is skipped
+	outside := s.from < s.to && (t.from < s.from || t.to > s.to)
+	if s.sinceFound++; changed || outside {
 		s.restart()
 		n = 0
 	}
-	if s.tries++; s.tries > maxSearches || s.moved > maxMoved {
+	if s.tries++; s.tries > maxSearches || s.pageChanges > maxPageChanges {
 		return false
 	}
 	switch {
@@ -70,14 +73,16 @@ func (s *bisection) narrow(t *trapError) bool {
 			return false // skipping it did not help
 		}
 		s.rows = append(s.rows, poisonRow{t.from, t.before, t.trap})
-		s.from, s.to, s.step, s.since = 0, 0, 0, 0
+		s.from, s.to, s.step, s.sinceFound = 0, 0, 0, 0
 	default:
 		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
 	}
 	return true
 }
 
-func (s *bisection) restart() { *s = bisection{tries: s.tries, since: s.since, moved: s.moved + 1} }
+func (s *bisection) restart() {
+	*s = bisection{tries: s.tries, sinceFound: s.sinceFound, pageChanges: s.pageChanges + 1}
+}
 
 func (s *bisection) pieceEnd(at, end int64) int64 {
 	switch {
@@ -94,10 +99,10 @@ func (s *bisection) pieceEnd(at, end int64) int64 {
 	return end
 }
 
-func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	s := p.poisonSearch.bisection
 	if tag != "" || s.tries == 0 {
-		return p.putPart(ctx, tag, status, piece, last)
+		return p.decodePart(ctx, tag, status, piece, last)
 	}
 	for {
 		if err := p.skipPoison(ctx, status); err != nil {
@@ -105,16 +110,16 @@ func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []
 		}
 		inRange := s.from < s.to && p.poisonSearch.bytesFed >= s.from && p.poisonSearch.bytesFed < s.to
 		if inRange && p.poisonSearch.bytesFed == s.from {
-			if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+			if err := p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				return err
 			}
 		}
 		from, before := p.poisonSearch.bytesFed, p.cursor.keys
 		n := s.pieceEnd(from, from+int64(len(piece))) - from
 		isLast := n == int64(len(piece))
-		err := p.putPart(ctx, tag, status, piece[:n], last && isLast)
+		err := p.decodePart(ctx, tag, status, piece[:n], last && isLast)
 		if err == nil && inRange && !(last && isLast) {
-			if err = p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+			if err = p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				if t := new(trapError); errors.As(err, &t) {
 					t.from, t.before = from, before
 				}
@@ -127,7 +132,7 @@ func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []
 	}
 }
 
-func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+func (p *page) decodePart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
 	from, before := p.poisonSearch.bytesFed, p.cursor.keys
 	withRange := func(err error) error {
@@ -154,14 +159,14 @@ func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, pie
 	}
 	if p.linked.total += len(portion.Linked); p.linked.total > maxLinked {
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-			"expected at most %d requests that are to be followed in a page, found %d", maxLinked, p.linked.total)}
+			"expected at most %d linked requests in a page, found %d", maxLinked, p.linked.total)}
 	}
 	for i := range portion.Linked {
 		p.linked.pendingBytes += transport.RequestBytes(&portion.Linked[i].Request)
 	}
 	if p.linked.pendingBytes > maxPendingBytes {
-		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
-			"wait to be followed in a page, found %d", maxPendingBytes, p.linked.pendingBytes)}
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of linked "+
+			"requests that wait in a page, found %d", maxPendingBytes, p.linked.pendingBytes)}
 	}
 	return portion.Linked, nil
 }
@@ -174,15 +179,15 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 		if poison.at != p.poisonSearch.bytesFed {
 			continue
 		}
-		if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+		if err := p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 			return err
 		}
 		if poison.before != p.cursor.keys {
-			p.feed.log.Info("the page on which the plugin broke has changed", "page", p.origin.request)
+			p.feed.log.Info("the page on which the plugin failed has changed", "page", p.origin.request)
 			s.restart()
 			return nil
 		}
-		if err := p.putPart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
+		if err := p.decodePart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
 			return err
 		}
 		p.poisonSearch.skipping = poison

@@ -123,7 +123,7 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 				n++
 				return 200, strings.Repeat(fmt.Sprintf("x%d=1\n", n), 100) + "!trap\n" + body, false
 			}
-		}, 4*(maxMoved+1) + 1},
+		}, 4*(maxPageChanges+1) + 1},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{stubborn: name == "always"}
@@ -146,7 +146,7 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 		breaks int
 	}{
 		"of one length":      {func(n int) string { return fmt.Sprintf("%03d", n) }, 3 * 2},
-		"of several lengths": {func(n int) string { return strings.Repeat("x", 1+n%3) }, 3*2 + 4*maxMoved},
+		"of several lengths": {func(n int) string { return strings.Repeat("x", 1+n%3) }, 3*2 + 4*maxPageChanges},
 	} {
 		for _, exact := range []bool{true, false} {
 			runtest.Bubble(t, fmt.Sprint(name, exact), func(t *testing.T) {

@@ -6,21 +6,26 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// Progress is what a task has done since it started. Counts are of rows unless they name something else.
+// Progress is what a task has done since it started.
 type Progress struct {
-	Read, Written        int64     // Written counts acknowledged records
-	Bytes, Pages         int64     // Bytes counts those of response bodies
-	Skipped, Errors      int64     // Errors includes errors of pages and repeated ones
-	LastError            time.Time // zero means none
-	Repeated, Resumed    int64     // pages delivered again from their start, rows read but not delivered again
-	Notified, Duplicates int64     // notifications
-	Flow                 task.Flow // fetch, decode, transform with the converters, produce
-	CaughtUp             bool      // no feed has anything left to read
+	Counts
+	LastError time.Time // zero means none
+	Flow      task.Flow // fetch, decode, transform with the converters, produce
+	CaughtUp  bool      // no feed has anything left to read
 	// LastCaughtUp is the least time of all feeds, zero if one never caught up. LastNotified is the least time of the
 	// last notification, or of the subscription, of all feeds that subscribe; zero if none does.
 	LastCaughtUp, LastNotified time.Time
 	Feeds                      []FeedProgress // in the plugin's order
 	Version                    string         // of the plugin
+}
+
+// Counts are of rows unless they name something else.
+type Counts struct {
+	Read, Written        int64 // Written counts acknowledged records
+	Bytes, Pages         int64 // Bytes counts those of response bodies
+	Skipped, Errors      int64 // Errors includes errors of pages and repeated ones
+	Repeated, Resumed    int64 // pages delivered again from their start, rows read but not delivered again
+	Notified, Duplicates int64 // notifications
 }
 
 // FeedProgress is the state of a feed in REST. Times are in UTC; nil means never or none.
@@ -66,20 +71,19 @@ type FeedError struct {
 // Progress may be called at any time.
 func (t *Task) Progress() Progress {
 	c := &t.count
-	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(),
-		Skipped: c.errors.Skipped.Load(),
-		Errors:  c.errors.All.Load(), LastError: c.errors.Last(),
+	p := Progress{Counts: Counts{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(),
+		Pages: c.pages.Load(), Skipped: c.errors.Skipped.Load(), Errors: c.errors.All.Load(),
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
-		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
-		Version: t.plugin.Version(),
+		Notified: c.notified.Load(), Duplicates: c.duplicates.Load()},
+		LastError: c.errors.Last(), Version: t.plugin.Version(),
 		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("fetch", &c.fetch),
 			task.NewStage("decode", &c.decode), task.NewStage("transform", &c.transform, &c.convert),
 			task.NewStage("produce", &c.produce))}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil
-	for i, f := range t.feeds {
-		progress := f.progress()
+	for i, feed := range t.feeds {
+		progress := feed.progress()
 		var lastCaughtUp time.Time
 		if progress.LastCaughtUp != nil {
 			lastCaughtUp = *progress.LastCaughtUp

@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/cron"
 	"github.com/culvert-project/culvert/internal/base/pause"
-	"github.com/culvert-project/culvert/internal/plugin"
-	"github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
 const upgradeInterval = time.Second
 
+// read is the read stage: it gets the next action from the plugin, reads that page and waits for the next poll.
 func (f *feed) read(ctx context.Context) error {
 	start := wit.PollReason{Start: wit.Set}
 	r := &readLoop{feed: f, reason: start, retryReason: start, attempts: attempts{retry: f.task.o.Client.Retry()}}
@@ -42,25 +40,26 @@ func (f *feed) read(ctx context.Context) error {
 	}
 }
 
+// readLoop is the state of a feed's read stage between pages.
 type readLoop struct {
 	feed             *feed
 	reason           wit.PollReason // of the next step
 	retryReason      wit.PollReason // of the step after a failed page
 	attempts         attempts
 	backoff          progressBackoff
-	displaced        *wit.PollReason // the reason that a snapshot has preempted
+	preempted        *wit.PollReason // the reason that a snapshot has preempted
 	snapshotDeferred bool            // the plugin reads a snapshot only after the current data
 }
 
-// preemptForSnapshot lets a waiting snapshot precede the next step. The page of a start comes before it, because a
+// preemptForSnapshot lets a requested snapshot precede the next step, unless that is the first page after a start: a
 // snapshot does not report deleted entities.
 func (r *readLoop) preemptForSnapshot() {
-	if r.displaced != nil || r.snapshotDeferred || r.reason.Start != nil {
+	if r.preempted != nil || r.snapshotDeferred || r.reason.Start != nil {
 		return
 	}
 	if ident, found := r.feed.nextSnapshot(); found {
 		before := r.reason
-		r.displaced, r.reason = &before, wit.PollReason{Snapshot: &ident}
+		r.preempted, r.reason = &before, wit.PollReason{Snapshot: &ident}
 	}
 }
 
@@ -75,6 +74,7 @@ func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) e
 	return nil
 }
 
+// afterStep decides what follows a page: done ends the feed.
 func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, err error) {
 	r.attempts.reset()
 	if r.reason.Start != nil && end.requested && !end.fetched {
@@ -84,13 +84,13 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 		r.feed.scheduleRepeat(end.wait)
 		end.more, end.wait = false, 0
 	}
-	if r.displaced != nil {
-		before := *r.displaced
-		r.displaced = nil
+	if r.preempted != nil {
+		before := *r.preempted
+		r.preempted = nil
 		if err := r.afterSnapshot(ctx, end.requested); err != nil {
 			return false, err
 		}
-		if !end.more { // continue with the preempted step
+		if !end.more { // the preempted step follows
 			r.reason = before
 			return false, nil
 		}
@@ -105,66 +105,66 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 }
 
 func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
-	f := r.feed
-	if r.snapshotDeferred = !started && !f.status.caughtUp.Load(); r.snapshotDeferred {
+	feed := r.feed
+	if r.snapshotDeferred = !started && !feed.status.caughtUp.Load(); r.snapshotDeferred {
 		return nil
 	}
 	if started {
 		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats
 		// it.
-		if err := f.awaitDurable(ctx); err != nil {
+		if err := feed.awaitDurable(ctx); err != nil {
 			return err
 		}
 	}
-	f.snapshotAnswered(started)
+	feed.snapshotAnswered(started)
 	return nil
 }
 
-// continueReading pauses after a page without rows or progress: a plugin may announce more for ever.
+// continueReading continues with the next page. It pauses after a page without rows or progress, because a plugin may
+// announce more for ever.
 func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	r.reason = wit.PollReason{More: wit.Set}
-	progressed := end.rows && end.moved
+	progressed := end.rows && end.advanced
 	if minDelay := r.backoff.after(progressed); !progressed {
 		end.wait = max(end.wait, minDelay)
 	}
 	return pause.For(ctx, end.wait)
 }
 
+// waitForWork acknowledges notifications and waits until the feed has something to read again.
 func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, err error) {
-	f := r.feed
-	f.status.caughtUp.Store(true)
+	feed := r.feed
+	feed.status.caughtUp.Store(true)
 	r.snapshotDeferred = false
-	f.status.lastCaughtUp.Store(time.Now().UnixMilli())
-	if err := f.ackProcessed(ctx); err != nil {
+	feed.status.lastCaughtUp.Store(time.Now().UnixMilli())
+	if err := feed.ackProcessed(ctx); err != nil {
 		return false, err
 	}
-	if !f.hasWork() {
-		if f.task.o.Once {
+	if !feed.hasWork() {
+		if feed.task.o.Once {
 			return true, nil
 		}
-		due, scheduled := f.nextPoll(time.Now(), max(end.wait, r.backoff.after(end.rows)))
-		if err := f.waitForPoll(ctx, due, scheduled && !end.finished); err != nil {
+		due, scheduled := feed.nextPoll(time.Now(), max(end.wait, r.backoff.after(end.rows)))
+		if err := feed.waitForPoll(ctx, due, scheduled && !end.finished); err != nil {
 			return false, err
 		}
 	}
 	r.reason = wit.PollReason{Poll: wit.Set}
-	if token, found := f.nextTrigger(); found { // before a poll that is due
+	if token, found := feed.nextTrigger(); found { // before a poll that is due
 		r.reason = wit.PollReason{Trigger: &token}
 	}
 	return false, nil
 }
 
 type stepResult struct {
-	requested bool // the plugin returned a request
-	// fetched: the page had a position of its own
-	fetched, more, finished bool
-	// rows: the page had rows; moved: it changed the offset
-	rows, moved bool
-	wait        time.Duration
+	requested               bool // the plugin returned a request
+	fetched, more, finished bool // fetched means that the page has an offset of its own
+	rows, advanced          bool // the page had rows, or changed the offset
+	wait                    time.Duration
 }
 
-// step asks the plugin for the next action and reads that page, all on one instance: an upgrade of the plugin waits for
-// it.
+// step gets the next action from the plugin and reads that page, all on one instance: an upgrade of the plugin waits
+// for it.
 func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempts) (end stepResult, err error) {
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
@@ -174,7 +174,7 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 		return end, err
 	}
 	defer f.opened.code.Release(r)
-	// After the instance, which is kept while the page waits for a slot again: the owner of a slot never waits.
+	// Acquire the slot after the instance, because a page releases and acquires its slot while it has the instance.
 	slot := &pageSlot{task: f.task}
 	if err := slot.acquire(ctx); err != nil {
 		return end, err
@@ -198,20 +198,21 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 	if end, err = f.readPage(ctx, r, step.Fetch, attempts, slot); err != nil {
 		f.lastPage = ""
 	}
-	end.moved = !sameFields(pageStart, f.pageStart)
+	end.advanced = !sameFields(pageStart, f.pageStart)
 	end.requested, end.fetched = true, step.Fetch.Position != nil
 	return end, err
 }
 
+// pageSlot is the right to read a response, of which a task has Options.ConcurrentPages.
 type pageSlot struct {
-	task *Task
-	held bool
+	task     *Task
+	acquired bool
 }
 
 func (s *pageSlot) acquire(ctx context.Context) error {
 	select {
 	case s.task.pageSlots <- struct{}{}:
-		s.held = true
+		s.acquired = true
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -219,324 +220,17 @@ func (s *pageSlot) acquire(ctx context.Context) error {
 }
 
 func (s *pageSlot) release() {
-	if s.held {
-		s.held = false
+	if s.acquired {
+		s.acquired = false
 		<-s.task.pageSlots
 	}
 }
 
-// errVersionReplaced: another feed has promoted a newer version in the meantime.
+// errVersionReplaced: another feed has switched to a newer version in the meantime.
 var errVersionReplaced = errors.New("the plugin was swapped")
-
-func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, scheduled bool) {
-	w := f.spec()
-	switch {
-	case w.Cron != nil:
-		// checkFeeds has validated the expression.
-		if schedule, err := cron.Parse(*w.Cron); err == nil {
-			due, scheduled = schedule.Next(now)
-		}
-	case w.PollEveryMs != nil:
-		due, scheduled = now.Add(time.Duration(*w.PollEveryMs)*time.Millisecond), true
-	}
-	if minDue := now.Add(minDelay); due.Before(minDue) {
-		due = minDue
-	}
-	return due, scheduled
-}
-
-func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) error {
-	f.setNextPoll(due, scheduled)
-	defer f.setNextPoll(time.Time{}, false)
-	f.setBoundary(f.position.fields)
-	if !f.spec().Subscribes { // a notification may come at any time
-		defer f.task.trackIdle(time.Now())()
-	}
-	for {
-		next := upgradeInterval
-		if scheduled {
-			remaining := time.Until(due)
-			if remaining <= 0 {
-				return context.Cause(ctx)
-			}
-			next = min(next, remaining)
-		}
-		if err := f.sleep(ctx, next); err != nil {
-			return err
-		}
-		if err := f.upgrade(ctx); err != nil {
-			return err
-		}
-		if f.hasWork() {
-			return nil
-		}
-	}
-}
-
-func (f *feed) hasWork() bool {
-	_, found := f.nextSnapshot()
-	return found || f.hasDueTrigger()
-}
-
-// MinIdleTime is the minimum idle time before [Options.OnIdle] is called: the lifetime of unused plugin instances, so
-// that none is created more often because of it.
-const MinIdleTime = 5 * time.Second
-
-// trackIdle counts a feed as waiting for its next poll only, until the returned function is called.
-func (t *Task) trackIdle(now time.Time) (done func()) {
-	t.idleMu.Lock()
-	defer t.idleMu.Unlock()
-	t.idleFeeds++
-	if feeds := t.currentFeeds(); t.idleFeeds == len(feeds) && t.o.OnIdle != nil {
-		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(MinIdleTime)) {
-			t.endIdle = t.o.OnIdle(until)
-		}
-	}
-	return func() {
-		t.idleMu.Lock()
-		defer t.idleMu.Unlock()
-		t.idleFeeds--
-		if t.endIdle != nil {
-			t.endIdle()
-			t.endIdle = nil
-		}
-	}
-}
-
-func earliest(feeds []*feed) (due time.Time) {
-	for _, f := range feeds {
-		f.mu.Lock()
-		if !f.status.nextPoll.IsZero() && (due.IsZero() || f.status.nextPoll.Before(due)) {
-			due = f.status.nextPoll
-		}
-		f.mu.Unlock()
-	}
-	return due
-}
-
-const maxSnapshots = 16
-
-// ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
-var (
-	ErrNoFeed           = errors.New("the task has no such feed")
-	ErrTooManySnapshots = errors.New("snapshots wait already")
-)
-
-// Snapshot requests the current state of a feed in addition to the changes after its offset: at its next page boundary
-// or, if the plugin prefers that, after all changes were read. Snapshots that have not started when the task ends are
-// dropped.
-func (t *Task) Snapshot(feed, ident string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, f := range t.feeds {
-		if f.name != feed {
-			continue
-		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if len(f.notifications.snapshots) >= maxSnapshots {
-			return fmt.Errorf("feed %s: %d %w", feed, len(f.notifications.snapshots), ErrTooManySnapshots)
-		}
-		f.notifications.snapshots = append(f.notifications.snapshots, ident)
-		f.notifications.signal.Ring()
-		return nil
-	}
-	return fmt.Errorf("%w: %q", ErrNoFeed, feed)
-}
-
-func (f *feed) nextSnapshot() (ident string, found bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.notifications.snapshots) == 0 {
-		return "", false
-	}
-	return f.notifications.snapshots[0], true
-}
-
-func (f *feed) snapshotAnswered(started bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(),
-		Started: started}
-	if !started {
-		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.notifications.snapshots[0])
-	}
-	f.notifications.snapshots = f.notifications.snapshots[1:]
-}
-
-type attempts struct {
-	retry         retryPolicy
-	count         int
-	reopened      bool
-	bisection     bisection
-	trialFailures int // counts the failures of a version on trial
-}
-
-type retryPolicy interface {
-	Times() int
-	Names(code string) bool
-	Wait(ctx context.Context, atLeast time.Duration) error
-}
-
-func (a *attempts) reset() { *a = attempts{retry: a.retry} }
-
-// errMismatch means that the page is not the interrupted one; it is delivered again from its start.
-var errMismatch = errors.New("the page answers differently now")
-
-// prepareRetry returns nil if a failed page is requested again.
-func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if errors.Is(err, errVersionReplaced) {
-		f.onPageRestart()
-		return nil
-	}
-	if errors.Is(err, errMismatch) {
-		return f.handleMismatch(err)
-	}
-	if shared := new(plugin.PageLost); errors.As(err, &shared) {
-		f.onPageRestart()
-		f.log.Info("page to be requested again", "reason", shared)
-		return nil
-	}
-	f.task.count.errors.Add()
-	if f.task.plugin.ShouldRetry(err) {
-		f.onPageRestart()
-		return f.retryOnTrial(ctx, a, err)
-	}
-	if inPage := new(trapError); errors.As(err, &inPage) && a.bisection.narrow(inPage) {
-		f.onPageRestart()
-		f.log.Warn("the plugin broke: requesting the page again to find the row", "try", a.bisection.tries, "found",
-			len(a.bisection.rows),
-			"from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
-		if a.bisection.since > immediateRetries {
-			return a.retry.Wait(ctx, 0)
-		}
-		return context.Cause(ctx)
-	}
-	return f.retryError(ctx, a, err)
-}
-
-// handleMismatch delivers a page again from its start, unless that would deliver rows twice.
-func (f *feed) handleMismatch(err error) error {
-	if f.task.o.ExactlyOnceRequired {
-		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
-			"exactly.once.support=required forbids", err, f.position.row)
-	}
-	f.task.count.repeated.Add(1)
-	f.log.Warn("the service returns other rows than those that were delivered: the page is delivered again",
-		"row", f.position.row, "page", describeOffset(f.position.fields))
-	f.position.midPage = false
-	return nil
-}
-
-// retryError decides by the kind of an error.
-func (f *feed) retryError(ctx context.Context, a *attempts, err error) error {
-	var pluginErr *wit.Error
-	var permanent *permanentError
-	var trap *plugin.Trap
-	if errors.As(err, &trap) && trap.Limit != "" {
-		pluginErr = &wit.Error{Kind: wit.ErrorTransient} // also a result of a busy machine
-	} else if !errors.As(err, &pluginErr) || errors.As(err, &permanent) {
-		return err
-	}
-	switch {
-	case pluginErr.Kind == wit.ErrorStale && !a.reopened:
-		a.reopened = true
-		f.onPageRestart()
-		f.log.Info("the plugin's context is stale: opening the plugin again", "reason", pluginErr.Message)
-		return f.reopen(ctx)
-	case pluginErr.Kind == wit.ErrorStale:
-		return fmt.Errorf("opening the plugin again did not help: %w", err)
-	case pluginErr.Kind == wit.ErrorTransient || pluginErr.Code != nil && a.retry.Names(*pluginErr.Code):
-		if a.retry.Times() == 0 {
-			return err
-		}
-		if a.count >= a.retry.Times() {
-			return fmt.Errorf("tried %d times: %w", a.count+1, err)
-		}
-		a.count++
-		f.task.o.Metrics.Retries.Add(1)
-		f.onPageRestart()
-		task.LogRetry(f.log, f.task.o.Client, "page to be requested again", "retry", a.count, "error", err)
-		return a.retry.Wait(ctx, 0)
-	}
-	return err
-}
-
-func (f *feed) onPageRestart() {
-	if log := f.pipeline.logRestart; log != nil {
-		f.pipeline.logRestart = nil
-		log()
-	}
-}
-
-const immediateRetries = 3
-
-// retryOnTrial: soon the version is rolled back, or proves itself.
-func (f *feed) retryOnTrial(ctx context.Context, a *attempts, err error) error {
-	a.trialFailures++
-	f.log.Warn("a new version of the plugin failed: the page is requested again", "version",
-		f.opened.code.Version(), "error", err)
-	switch {
-	case a.trialFailures <= immediateRetries:
-		return context.Cause(ctx)
-	case a.trialFailures-immediateRetries > a.retry.Times():
-		return fmt.Errorf("tried %d times: %w", a.trialFailures, err)
-	}
-	return a.retry.Wait(ctx, 0)
-}
-
-type permanentError struct{ err error }
-
-func (e *permanentError) Error() string { return e.err.Error() }
-func (e *permanentError) Unwrap() error { return e.err }
 
 func (f *feed) setBoundary(offset []wit.OffsetEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.boundary = offset
-}
-
-func describeOffset(fields []wit.OffsetEntry) string {
-	b := []byte{}
-	for i, f := range fields {
-		if i > 0 {
-			b = append(b, ' ')
-		}
-		b = append(append(b, f.Name...), '=')
-		switch v := f.Value; {
-		case v.String != nil:
-			b = append(b, *v.String...)
-		case v.Integer != nil:
-			b = fmt.Append(b, *v.Integer)
-		case v.Real != nil:
-			b = fmt.Append(b, *v.Real)
-		case v.Boolean != nil:
-			b = fmt.Append(b, *v.Boolean)
-		default:
-			b = append(b, "null"...)
-		}
-	}
-	return string(b)
-}
-
-// progressBackoff adds pauses between requests that bring nothing, whatever interval the plugin requests. The zero
-// value is ready to use.
-type progressBackoff struct{ backoff pause.Backoff }
-
-const (
-	minPause = 100 * time.Millisecond
-	maxPause = time.Second
-)
-
-// after returns the minimum pause after an attempt.
-func (p *progressBackoff) after(progressed bool) time.Duration {
-	p.backoff.First, p.backoff.Longest = minPause, maxPause
-	if progressed {
-		p.backoff.Reset()
-		return minPause
-	}
-	return p.backoff.Next()
 }

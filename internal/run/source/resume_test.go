@@ -324,7 +324,7 @@ func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
 	}
 	long := rows("a", 6)
 	for i := range long {
-		long[i] += strings.Repeat("x", 2*enoughBytes)
+		long[i] += strings.Repeat("x", 2*targetBytes)
 	}
 	for name, page := range map[string][]string{"rows": rows("a", 2000), "several of a number": several,
 		"rows longer than a chunk": long} {

@@ -18,8 +18,8 @@ import (
 // subscriptionInterval is how often a subscription is checked: it does not expire, but an administrator may delete it.
 const subscriptionInterval = 10 * time.Minute
 
-// listen opens the endpoints of the feeds that subscribe, and then subscribes: later changes are notified, earlier ones
-// are read. close ends both.
+// listen opens the notification endpoints of the feeds that subscribe, and then subscribes, so that later changes are
+// notified and earlier ones are read. close ends both.
 func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	var closers []func()
 	close = func() {
@@ -32,49 +32,49 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	}
 	ended, end := context.WithCancel(ctx)
 	closers = append(closers, end)
-	for _, f := range t.feeds {
-		if !f.spec().Subscribes {
+	for _, feed := range t.feeds {
+		if !feed.spec().Subscribes {
 			continue
 		}
-		address, unlisten, err := t.o.Listen(f.name, func(ctx context.Context, n wit.Notification) error {
+		address, unlisten, err := t.o.Listen(feed.name, func(ctx context.Context, n wit.Notification) error {
 			return t.handleNotification(ctx, ended, n)
 		})
 		if err != nil {
 			close()
-			return nil, fmt.Errorf("feed %s: %w", f.name, err)
+			return nil, fmt.Errorf("feed %s: %w", feed.name, err)
 		}
 		closers = append(closers, unlisten)
-		done, created, err := t.subscribe(ctx, f.name, address)
+		done, created, err := t.subscribe(ctx, feed.name, address)
 		if err != nil {
 			close()
-			return nil, fmt.Errorf("feed %s: subscribe: %w", f.name, err)
+			return nil, fmt.Errorf("feed %s: subscribe: %w", feed.name, err)
 		}
-		f.status.subscribed.Store(time.Now().UnixMilli())
-		f.log.Info("subscribed", "address", address, "subscriptions", done)
-		if f.onResubscribed(digestOf(done), created) {
-			f.log.Warn("the subscription has changed since the stored offset: reading what it may not have notified",
+		feed.status.subscribed.Store(time.Now().UnixMilli())
+		feed.log.Info("subscribed", "address", address, "subscriptions", done)
+		if feed.onResubscribed(digestOf(done), created) {
+			feed.log.Warn("the subscription has changed since the stored offset: reading what it may not have notified",
 				"subscriptions", done, "made_now", created)
 		}
 		go func() {
-			defer guard.Recover(t.log, "the subscription of feed "+f.name, nil)
-			t.keepSubscribed(ended, f, address, done)
+			defer guard.Recover(t.log, "the subscription of feed "+feed.name, nil)
+			t.watchSubscription(ended, feed, address, done)
 		}()
 	}
 	return close, nil
 }
 
-// subscribe subscribes a feed under an address. created means that the plugin had to change something at the service.
-func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, created bool, err error) {
+// subscribe subscribes a feed under an address. created means that the plugin has changed something at the service.
+func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptions string, created bool, err error) {
 	for retried := 0; ; retried++ {
-		o := t.plugin.Opened()
-		i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return w.Name == feed })
+		opened := t.plugin.Opened()
+		i := slices.IndexFunc(opened.feeds, func(w wit.Feed) bool { return w.Name == feed })
 		if i < 0 {
 			return "", created, fmt.Errorf("the plugin has no feed %s any more", feed)
 		}
 		var changed bool
-		done, changed, err = t.subscribeOnce(ctx, o, uint32(i), address)
+		subscriptions, changed, err = t.subscribeOnce(ctx, opened, uint32(i), address)
 		created = created || changed // even without a response
-		if t.plugin.Superseded(o, err) {
+		if t.plugin.Superseded(opened, err) {
 			if _, err = t.plugin.Upgrade(ctx); err != nil {
 				return "", created, err
 			}
@@ -85,23 +85,24 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 		if retriable := errors.As(err, &noAnswer) || errors.As(err, &pluginErr) &&
 			pluginErr.Kind == wit.ErrorTransient; !retriable ||
 			retried >= t.o.Client.Retry().Times() {
-			return done, created, err
+			return subscriptions, created, err
 		}
-		task.LogRetry(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
+		task.LogRetry(t.log, t.o.Client, "the feed is subscribed again", "feed", feed, "retry", retried+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
 			return "", created, err
 		}
 	}
 }
 
-func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32, address string) (done string,
+func (t *Task) subscribeOnce(ctx context.Context, opened *openedVersion, feed uint32,
+	address string) (subscriptions string,
 	created bool, err error) {
 	err = transport.CallWithFetch(ctx, t.o.Client, func(state []byte,
 		answers []wit.Response) (need *wit.RequestBatch, err error) {
-		err = task.Do(ctx, o.code, func(r Reader) error {
-			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)
+		err = task.Do(ctx, opened.code, func(r Reader) error {
+			a, err := r.Subscribe(ctx, opened.context, feed, address, state, answers)
 			if need = a.Pending; a.Done != nil {
-				done = *a.Done
+				subscriptions = *a.Done
 			}
 			return err
 		})
@@ -110,41 +111,42 @@ func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32,
 		})
 		return need, err
 	})
-	return done, created, err
+	return subscriptions, created, err
 }
 
-// keepSubscribed checks the subscription periodically. If it had to be renewed, changes may have been missed, and the
-// feed is read.
-func (t *Task) keepSubscribed(ctx context.Context, f *feed, address, done string) {
+// watchSubscription checks the subscription periodically. If it had to be renewed, changes may have been missed, and
+// the feed is read.
+func (t *Task) watchSubscription(ctx context.Context, feed *feed, address, subscriptions string) {
 	for pause.For(ctx, subscriptionInterval) == nil {
-		now, created, err := t.subscribe(ctx, f.name, address)
+		now, created, err := t.subscribe(ctx, feed.name, address)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			task.LogRetry(f.log, t.o.Client, "the subscription could not be checked", "error", err)
+			task.LogRetry(feed.log, t.o.Client, "the subscription could not be checked", "error", err)
 			continue
 		}
-		if created || now != done {
-			f.log.Warn("the subscription was renewed: reading what it may not have notified", "subscriptions", now)
-			f.onSubscribed(digestOf(now), true)
-			t.findFeed(f.name).status.subscribed.Store(time.Now().UnixMilli())
+		if created || now != subscriptions {
+			feed.log.Warn("the subscription was renewed: reading what it may not have notified", "subscriptions", now)
+			feed.onSubscribed(digestOf(now), true)
+			t.findFeed(feed.name).status.subscribed.Store(time.Now().UnixMilli())
 		}
-		done = now
+		subscriptions = now
 	}
 }
 
+// handleNotification has the plugin interpret a notification, and waits for its rows if the plugin requests that.
 func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification) error {
 	if ended.Err() != nil {
 		return notify.ErrBusy
 	}
-	o := t.plugin.Opened()
+	opened := t.plugin.Opened()
 	var triggers []wit.Trigger
-	err := task.Do(ctx, o.code, func(r Reader) (err error) {
-		triggers, err = r.HandleNotification(ctx, o.context, n)
+	err := task.Do(ctx, opened.code, func(r Reader) (err error) {
+		triggers, err = r.HandleNotification(ctx, opened.context, n)
 		return err
 	})
-	if task.IsStale(err) || t.plugin.Superseded(o, err) {
+	if task.IsStale(err) || t.plugin.Superseded(opened, err) {
 		return notify.ErrBusy // another version is being opened
 	}
 	if err != nil {
@@ -152,27 +154,27 @@ func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification
 	}
 	var all []<-chan struct{}
 	for i := range triggers {
-		w := &triggers[i]
-		if int(w.Feed) >= len(o.feeds) {
-			return fmt.Errorf("the plugin triggered feed %d, and has %d feeds", w.Feed, len(o.feeds))
+		trigger := &triggers[i]
+		if int(trigger.Feed) >= len(opened.feeds) {
+			return fmt.Errorf("the plugin triggered feed %d, and has %d feeds", trigger.Feed, len(opened.feeds))
 		}
-		f := t.findFeed(o.feeds[w.Feed].Name)
-		if f == nil {
+		feed := t.findFeed(opened.feeds[trigger.Feed].Name)
+		if feed == nil {
 			return notify.ErrBusy
 		}
-		f.status.notified.Store(time.Now().UnixMilli())
-		served, err := f.enqueue(w)
+		feed.status.notified.Store(time.Now().UnixMilli())
+		processed, err := feed.enqueue(trigger)
 		if err != nil {
 			return err
 		}
-		if served != nil {
-			all = append(all, served)
+		if processed != nil {
+			all = append(all, processed)
 		}
 	}
 	t.count.notified.Add(1)
-	for _, served := range all {
+	for _, processed := range all {
 		select {
-		case <-served:
+		case <-processed:
 		case <-ctx.Done():
 			return notify.ErrBusy
 		case <-ended.Done():
@@ -182,8 +184,8 @@ func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification
 	return nil
 }
 
-// onSubscribed records the subscriptions of a feed. With reread they did not cover the time since the last request: the
-// feed is read once more, and until that is stored, a restart detects it again.
+// onSubscribed records the subscriptions of a feed. reread means that they may have missed changes: the feed is read
+// once more, and until that is stored, a restart detects it again.
 func (f *feed) onSubscribed(subscriptions string, reread bool) {
 	f = f.lockCurrent()
 	defer f.mu.Unlock()

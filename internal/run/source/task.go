@@ -31,7 +31,7 @@ type Task struct {
 	mu    sync.Mutex
 	feeds []*feed
 
-	// idleMu is held while [Options.OnIdle], or what it returned, is called; mu may be locked under it.
+	// idleMu is locked while [Options.OnIdle], or the function that it returned, is called; mu may be locked under it.
 	idleMu    sync.Mutex
 	idleFeeds int    // that wait for their next poll
 	endIdle   func() // returned by OnIdle
@@ -65,20 +65,18 @@ func NewTask(o Options) *Task {
 }
 
 // Run reads until ctx ends, then waits for acknowledgements, stores offsets and returns nil. With Once it returns nil
-// when every feed has caught up and is acknowledged. An error is the task's; it names the feed and, if there is one,
-// the request and the row. Offsets of what was acknowledged are stored in any case.
+// when every feed has caught up and is acknowledged. An error names the feed and, if possible, the request and the row.
+// The offsets of acknowledged rows are stored in any case.
 func (t *Task) Run(ctx context.Context) error {
-	if err := t.start(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+	err := t.start(ctx)
+	var stopListening func()
+	if err == nil {
+		stopListening, err = t.listen(ctx)
 	}
-	stopListening, err := t.listen(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	defer stopListening()
@@ -89,10 +87,10 @@ func (t *Task) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var failure error
 	var once sync.Once
-	for i, f := range t.currentFeeds() {
+	for i, feed := range t.currentFeeds() {
 		wg.Go(func() {
-			if err := guard.Do(t.log, "feed "+f.name, func() error { return t.runFeed(running, i) }); err != nil {
-				once.Do(func() { failure = fmt.Errorf("feed %s: %w", f.name, err) })
+			if err := guard.Do(t.log, "feed "+feed.name, func() error { return t.runFeed(running, i) }); err != nil {
+				once.Do(func() { failure = fmt.Errorf("feed %s: %w", feed.name, err) })
 				stop(errOtherFeed)
 			}
 		})
@@ -112,45 +110,45 @@ func (t *Task) currentFeeds() []*feed {
 	return t.feeds
 }
 
-// refusalLimit bounds how often a feed starts over from the same offset because brokers reject the commit: the cause
-// may be the transaction, which the next one need not repeat. Outages are waited for.
-const refusalLimit = 5
+// maxRejectedCommits bounds how often a feed starts over from the same offset because brokers reject the commit: the
+// cause may be the transaction, which the next one need not repeat. Outages are waited for.
+const maxRejectedCommits = 5
 
 // runFeed runs a feed, and again from its stored offset if its data was not committed.
 func (t *Task) runFeed(ctx context.Context, i int) error {
 	var backoff progressBackoff
-	refusals := 0
+	rejectedCommits := 0
 	for {
-		f := t.currentFeeds()[i]
-		from, before := f.position, t.count.written.Load()
-		err := f.run(ctx)
-		var rewound *kafka.TransactionAborted
-		if !errors.As(err, &rewound) || ctx.Err() != nil {
+		feed := t.currentFeeds()[i]
+		from, before := feed.position, t.count.written.Load()
+		err := feed.run(ctx)
+		var aborted *kafka.TransactionAborted
+		if !errors.As(err, &aborted) || ctx.Err() != nil {
 			return err
 		}
 		t.count.repeated.Add(1)
-		f.log.Warn("the feed starts over from its stored offset", "reason", rewound.Cause)
+		feed.log.Warn("the feed starts over from its stored offset", "reason", aborted.Cause)
 		if err := pause.For(ctx, backoff.after(t.count.written.Load() > before)); err != nil {
 			return err
 		}
 		if err := t.o.PrepareOffsets(ctx, len(t.currentFeeds())); err != nil {
 			return err
 		}
-		replacement, err := t.startOver(ctx, f)
+		replacement, err := t.startOver(ctx, feed)
 		if err != nil {
 			return err
 		}
 		if moved := replacement.position.row != from.row || !sameFields(replacement.position.fields,
-			from.fields); moved || rewound.Committed {
-			refusals = 0
+			from.fields); moved || aborted.Committed {
+			rejectedCommits = 0
 		}
-		if rewound.IsRejected() {
-			refusals++
+		if aborted.IsRejected() {
+			rejectedCommits++
 		}
-		if refusals == refusalLimit {
-			return fmt.Errorf("%d times in succession: %w", refusals, rewound)
+		if rejectedCommits == maxRejectedCommits {
+			return fmt.Errorf("%d times in succession: %w", rejectedCommits, aborted)
 		}
-		replacement.moveStateFrom(f)
+		replacement.moveStateFrom(feed)
 		t.mu.Lock()
 		t.feeds = slices.Clone(t.feeds) // other goroutines may iterate over it
 		t.feeds[i] = replacement
@@ -160,16 +158,16 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 
 func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 	for {
-		o, err := t.plugin.Upgrade(ctx)
+		opened, err := t.plugin.Upgrade(ctx)
 		if err != nil {
 			return nil, err
 		}
-		index, err := o.feedOf(old.partition)
+		index, err := opened.feedOf(old.partition)
 		if err != nil {
-			return nil, fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
+			return nil, fmt.Errorf("version %s of the plugin: %w", opened.code.Version(), err)
 		}
-		f, err := t.newFeed(ctx, o, index)
-		if !t.plugin.Superseded(o, err) {
+		f, err := t.newFeed(ctx, opened, index)
+		if !t.plugin.Superseded(opened, err) {
 			return f, err
 		}
 	}
@@ -186,36 +184,36 @@ func (t *Task) logSummary() {
 var errOtherFeed = errors.New("another feed of the task has failed")
 
 func (t *Task) start(ctx context.Context) error {
-	o, err := t.plugin.Start(ctx)
+	opened, err := t.plugin.Start(ctx)
 	if err != nil {
 		return err
 	}
-	if err := checkFeeds(o.feeds); err != nil {
+	if err := checkFeeds(opened.feeds); err != nil {
 		return err
 	}
-	if err := t.o.PrepareOffsets(ctx, len(o.feeds)); err != nil {
+	if err := t.o.PrepareOffsets(ctx, len(opened.feeds)); err != nil {
 		return err
 	}
-	feeds := make([]*feed, len(o.feeds))
-	for i := range o.feeds {
-		if feeds[i], err = t.newFeed(ctx, o, uint32(i)); t.plugin.Superseded(o, err) {
+	feeds := make([]*feed, len(opened.feeds))
+	for i := range opened.feeds {
+		if feeds[i], err = t.newFeed(ctx, opened, uint32(i)); t.plugin.Superseded(opened, err) {
 			return t.start(ctx) // another task of the connector has switched the version
 		} else if err != nil {
-			return fmt.Errorf("feed %s: %w", o.feeds[i].Name, err)
+			return fmt.Errorf("feed %s: %w", opened.feeds[i].Name, err)
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.plugin.Use(o)
+	t.plugin.Use(opened)
 	t.feeds = feeds
 	return nil
 }
 
-func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state []byte,
+func (t *Task) callOpen(ctx context.Context, r Reader, opened *openedVersion, state []byte,
 	answers []wit.Response) (*wit.RequestBatch, error) {
-	result, err := r.OpenSource(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
+	result, err := r.OpenSource(ctx, t.o.Component, task.VisibleSettings(opened.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
-		o.context, o.feeds = result.Ready.Context, result.Ready.Feeds
+		opened.context, opened.feeds = result.Ready.Context, result.Ready.Feeds
 	}
 	return result.Pending, err
 }

@@ -418,7 +418,7 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 		`stored "client=100", now "client=200"`: {[]wit.OffsetEntry{wit.IntegerEntry("page", 1),
 			wit.StringEntry("fingerprint",
 				"set=a;client=100;x=y")}, reader{fingerprint: "set=a;client=200;x=y"}},
-		"refuses the stored offset": {[]wit.OffsetEntry{wit.IntegerEntry("page", 9)}, reader{refuses: "page=9"}},
+		"rejects the stored offset": {[]wit.OffsetEntry{wit.IntegerEntry("page", 9)}, reader{refuses: "page=9"}},
 		"expected a digest": {[]wit.OffsetEntry{wit.IntegerEntry("record", 1), wit.StringEntry("keys",
 			"zz")}, reader{}},
 		"a row number": {[]wit.OffsetEntry{wit.StringEntry("record", "1")}, reader{}},

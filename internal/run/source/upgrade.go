@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// upgrade switches to another version of the plugin at a page boundary if one is opened and fits.
+// upgrade switches to another version of the plugin if one is opened and compatible.
 func (f *feed) upgrade(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.UpgradeIfOpened)
 }
@@ -21,53 +21,54 @@ func (f *feed) upgradeWaiting(ctx context.Context) error {
 
 func (f *feed) upgradeWith(ctx context.Context, get func(context.Context) (*openedVersion, error)) error {
 	for {
-		o, err := get(ctx)
-		if err != nil || o == f.opened {
+		opened, err := get(ctx)
+		if err != nil || opened == f.opened {
 			return err
 		}
-		if err = f.switchTo(ctx, o); !f.task.plugin.Superseded(o, err) {
+		if err = f.switchTo(ctx, opened); !f.task.plugin.Superseded(opened, err) {
 			return err
 		}
 	}
 }
 
 // compatible returns an error if a version cannot continue from the offsets of the task's feeds.
-func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
-	if err := checkFeeds(o.feeds); err != nil {
+func (t *Task) compatible(ctx context.Context, opened *openedVersion) error {
+	if err := checkFeeds(opened.feeds); err != nil {
 		return err
 	}
 	feeds := t.currentFeeds()
-	if len(o.feeds) != len(feeds) {
+	if len(opened.feeds) != len(feeds) {
 		return fmt.Errorf("expected %d feeds, found %d: restart the task to change feeds", len(feeds),
-			len(o.feeds))
+			len(opened.feeds))
 	}
-	for _, f := range feeds {
-		f.mu.Lock()
-		at := f.boundary
-		f.mu.Unlock()
-		if _, err := f.fitsVersion(ctx, o, at); err != nil {
-			return fmt.Errorf("feed %s: %w", f.name, err)
+	for _, feed := range feeds {
+		feed.mu.Lock()
+		at := feed.boundary
+		feed.mu.Unlock()
+		if _, err := feed.checkVersion(ctx, opened, at); err != nil {
+			return fmt.Errorf("feed %s: %w", feed.name, err)
 		}
 	}
 	return nil
 }
 
-func (f *feed) fitsVersion(ctx context.Context, o *openedVersion, at []wit.OffsetEntry) (index uint32, err error) {
-	if index, err = o.feedOf(f.partition); err != nil {
+func (f *feed) checkVersion(ctx context.Context, opened *openedVersion, at []wit.OffsetEntry) (index uint32,
+	err error) {
+	if index, err = opened.feedOf(f.partition); err != nil {
 		return 0, err
 	}
-	w := &o.feeds[index]
-	if prior := f.currentFingerprint(); w.Fingerprint != prior {
-		switch w.OnMismatch {
+	spec := &opened.feeds[index]
+	if prior := f.currentFingerprint(); spec.Fingerprint != prior {
+		switch spec.OnMismatch {
 		case wit.MismatchReload:
 			return index, nil // the offset is not used
 		case wit.MismatchFail:
-			return 0, fmt.Errorf("its offsets belong to something else (%s)", describeDiff(prior, w.Fingerprint))
+			return 0, fmt.Errorf("its offsets belong to something else (%s)", describeDiff(prior, spec.Fingerprint))
 		}
 	}
 	if len(at) > 0 {
 		check := func(r Reader) error { return r.CheckOffset(ctx, f.partition, at) }
-		if err := task.Do(ctx, o.code, check); err != nil {
+		if err := task.Do(ctx, opened.code, check); err != nil {
 			return 0, fmt.Errorf("it rejects the offset: %w", err)
 		}
 	}
@@ -83,27 +84,27 @@ func (o *openedVersion) feedOf(partition []wit.OffsetEntry) (index uint32, err e
 	return uint32(i), nil
 }
 
-func (f *feed) switchTo(ctx context.Context, o *openedVersion) error {
-	index, err := f.fitsVersion(ctx, o, f.position.fields)
+func (f *feed) switchTo(ctx context.Context, opened *openedVersion) error {
+	index, err := f.checkVersion(ctx, opened, f.position.fields)
 	if err != nil {
-		return fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
+		return fmt.Errorf("version %s of the plugin: %w", opened.code.Version(), err)
 	}
-	f.opened, f.index = o, index
+	f.opened, f.index = opened, index
 	if w := f.spec(); w.Fingerprint != f.currentFingerprint() {
 		f.changeFingerprint(w)
 	}
 	return nil
 }
 
-// changeFingerprint adopts the fingerprint of another query for the offsets from now on. The plugin decides whether the
+// changeFingerprint stores the fingerprint of another query with the following offsets. The plugin decides whether the
 // previous offset remains valid.
-func (f *feed) changeFingerprint(w *wit.Feed) {
-	f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), w.Fingerprint),
-		"read again", w.OnMismatch == wit.MismatchReload)
+func (f *feed) changeFingerprint(spec *wit.Feed) {
+	f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), spec.Fingerprint),
+		"read again", spec.OnMismatch == wit.MismatchReload)
 	f.mu.Lock()
-	f.fingerprint = w.Fingerprint
+	f.fingerprint = spec.Fingerprint
 	f.mu.Unlock()
-	if w.OnMismatch == wit.MismatchReload {
+	if spec.OnMismatch == wit.MismatchReload {
 		f.position = position{fields: []wit.OffsetEntry{}}
 		f.pageStart = f.position.fields
 		f.setBoundary(f.pageStart)
@@ -116,15 +117,15 @@ func (f *feed) currentFingerprint() string {
 	return f.fingerprint
 }
 
-// reopen opens the plugin again because its context is stale. If another version has replaced the feed's, whose code is
-// closed then, the feed upgrades to that.
+// reopen opens the plugin again because its context is stale. If another version has replaced the feed's in the
+// meantime, the feed upgrades to that.
 func (f *feed) reopen(ctx context.Context) error {
 	if f.opened.code != f.task.plugin.Current() {
 		return f.upgradeWaiting(ctx)
 	}
-	o, err := f.task.plugin.Reopen(ctx, f.opened)
+	opened, err := f.task.plugin.Reopen(ctx, f.opened)
 	if err == nil {
-		err = f.switchTo(ctx, o)
+		err = f.switchTo(ctx, opened)
 	}
 	if f.task.plugin.Superseded(f.opened, err) {
 		return f.upgradeWaiting(ctx)

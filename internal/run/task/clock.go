@@ -8,14 +8,14 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
-// BusyClock measures how long a stage was busy, in total and in the last minute. In the latter the time of concurrent
-// goroutines counts once. The zero value is ready.
+// BusyClock measures how long a stage was busy, in total and in the last minute, where concurrent goroutines count
+// once. The zero value is ready to use.
 type BusyClock struct {
 	mu           sync.Mutex
 	busy         int // goroutines
 	countedUntil time.Time
 	total        time.Duration // sum over all goroutines
-	last         recent        // nanoseconds with at least one busy goroutine, and number of starts
+	last         recent        // nanoseconds with a busy goroutine, number of starts
 }
 
 // Start counts another busy goroutine.
@@ -24,7 +24,7 @@ func (c *BusyClock) Start() { c.add(1, 1) }
 // Stop ends a Start.
 func (c *BusyClock) Stop() { c.add(-1, 0) }
 
-// Track is Start and Stop for work that waits. Waits that package pause reports (for limits and retries) do not count.
+// Track is Start and Stop for work that waits. Waits that package pause reports, for limits and retries, do not count.
 func (c *BusyClock) Track(ctx context.Context) (working context.Context, end func()) {
 	var mu sync.Mutex
 	waits, ended := 0, false
@@ -65,7 +65,7 @@ func (c *BusyClock) advance() (now time.Time) {
 	return now
 }
 
-// Total returns the busy time.
+// Total returns the busy time of all goroutines together.
 func (c *BusyClock) Total() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,8 +73,8 @@ func (c *BusyClock) Total() time.Duration {
 	return c.total
 }
 
-// Meter counts rows or bytes, in total and in the last minute. The zero value is ready. It is safe for concurrent use,
-// but too slow to call for each row.
+// Meter counts rows or bytes, in total and in the last minute. It is safe for concurrent use, but not meant for single
+// rows.
 type Meter struct {
 	mu            sync.Mutex
 	total         int64
@@ -105,18 +105,16 @@ func (m *Meter) Load() int64 {
 	return m.total
 }
 
-// Flow is where the time of a task went in the last minute.
+// Flow shows where the time of a task went in the last minute.
 type Flow struct {
-	// Period is a minute, or the age of a younger task.
-	Period      time.Duration
+	Period      time.Duration // a minute, or the age of a younger task
 	Stages      []Stage
 	Rows, Bytes float64
-	// ActiveSince is the start of the latest time without a minute's pause, LastActive the last delivery. Zero means
-	// that there was none.
+	// ActiveSince is the end of the last pause of a minute, LastActive the last delivery. Zero means none.
 	ActiveSince, LastActive time.Time
 }
 
-// Stage is how long a stage was busy, and how often it started.
+// Stage is the busy time of a stage and how often it started.
 type Stage struct {
 	Name  string
 	Busy  time.Duration
@@ -135,7 +133,7 @@ func NewStage(name string, clocks ...*BusyClock) Stage {
 	return s
 }
 
-// NewFlow returns the flow of a task that began at a time.
+// NewFlow returns the flow of a task that started at began.
 func NewFlow(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
 	now := time.Now()
 	f := Flow{Period: max(min(now.Sub(began), minute), time.Nanosecond), Stages: stages}
@@ -160,7 +158,7 @@ const (
 	buckets    = int64(minute/bucketTime) + 1
 )
 
-// recent has the counts of the last minute in a ring of buckets.
+// recent counts in a ring of buckets.
 type recent [buckets]bucket
 
 type bucket struct{ n, amount, count int64 }

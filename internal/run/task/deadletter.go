@@ -11,39 +11,36 @@ import (
 
 // DeadLetter is a dead letter that is replayed.
 type DeadLetter struct {
-	// Record is a sink's record as it was read, or a source's row with its topic, the partition that its plugin chose
+	// Record is a sink's record as it was read, or a source's row: with its topic, the partition that the plugin chose
 	// (-1 for none), and its index in the page as the offset.
 	Record   *kgo.Record
 	Position string
-	// Rows are those to deliver. Replays counts replays, this one included.
+	// Rows are the rows to deliver. Replays counts replays, including this one.
 	Rows    RowSubset
 	Replays int
-	// InDoubt means that an earlier replay may have written a sink's record.
-	InDoubt bool
-	// Feed and Request are of a source's row; Feed may be unknown (""). IsDocument means that the value is the row as
-	// the service sent it; otherwise key and value are JSON with schemas.
+	InDoubt bool // an earlier replay may have written a sink's record
+	// Feed and Request belong to a source's row; Feed may be "". IsDocument means that the value is the row as the
+	// service sent it; otherwise key and value are JSON with schemas.
 	Feed, Request string
 	IsDocument    bool
 }
 
 // Failure is the reason why a record or row could not be handled.
 type Failure struct {
-	Rows  RowSubset
-	Stage ErrorStage
-	// Transform is the index of the failed transform at [StageTransforms].
-	Transform int
-	// Class is Kafka Connect's Java class for the failure, or "".
-	Class   string
-	Err     error
-	Replays int
+	Rows      RowSubset
+	Stage     ErrorStage
+	Transform int    // the index of the failed transform at [StageTransforms]
+	Class     string // Kafka Connect's Java class for the failure, or ""
+	Err       error
+	Replays   int
 }
 
 // NewFailure returns the failure of an error, which may be a [RowError].
 func NewFailure(stage ErrorStage, err error) Failure {
 	f := Failure{Stage: stage, Class: fault.Class(err), Err: err}
-	var of RowError
-	if errors.As(err, &of) {
-		f.Class, f.Transform = of.Row.ErrorClass, int(of.Row.Stage)
+	var transformErr RowError
+	if errors.As(err, &transformErr) {
+		f.Class, f.Transform = transformErr.Row.ErrorClass, int(transformErr.Row.Stage)
 	}
 	return f
 }
@@ -53,7 +50,7 @@ type RowError struct{ Row *wit.RowError }
 
 func (f RowError) Error() string { return f.Row.Error.Error() }
 
-// Unwrap returns the error without the details for dead letters.
+// Unwrap returns the plugin's error.
 func (f RowError) Unwrap() error { return &f.Row.Error }
 
 // ErrorStage is where a record failed.

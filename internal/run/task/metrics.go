@@ -9,19 +9,18 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// Metrics are Kafka Connect's metrics of a task except its rows. The zero value is ready. It is safe for concurrent
-// use.
+// Metrics are Kafka Connect's metrics of a task except its rows. It is safe for concurrent use.
 type Metrics struct {
 	Batches BatchMetrics
 	Commits CommitMetrics
-	// Retries counts retried operations, Logged the logged skipped records.
+	// Retries counts retried operations, Logged the skipped records that were logged.
 	Retries, Logged atomic.Int64
 	Errors          atomic.Int64
-	// DeadLetters counts records for the dead letter topic, LostDeadLetters those that could not be stored.
+	// DeadLetters counts dead letters, LostDeadLetters those that could not be stored.
 	DeadLetters, LostDeadLetters atomic.Int64
 }
 
-// BatchMetrics are of a source's pages or a sink's batches.
+// BatchMetrics measure a source's pages or a sink's batches.
 type BatchMetrics struct {
 	mu                     sync.Mutex
 	size, duration, active Window
@@ -37,7 +36,7 @@ func (b *BatchMetrics) Record(began time.Time, rows int) {
 	b.size.add(now, float64(rows))
 }
 
-// AddActive adds to the rows that are in progress. rows may be negative.
+// AddActive adds rows, or a negative number, to those in progress.
 func (b *BatchMetrics) AddActive(rows int) {
 	if rows == 0 {
 		return
@@ -48,7 +47,7 @@ func (b *BatchMetrics) AddActive(rows int) {
 	b.active.add(time.Now(), float64(b.current))
 }
 
-// CommitMetrics are of offset commits.
+// CommitMetrics measure offset commits.
 type CommitMetrics struct {
 	mu                sync.Mutex
 	duration, records Window
@@ -65,7 +64,7 @@ func (c *CommitMetrics) Record(began time.Time, err error) {
 	}
 }
 
-// RecordTransaction counts a commit of a transaction with records and an offset.
+// RecordTransaction counts the commit of a transaction with records.
 func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err error) {
 	c.Record(began, err)
 	if err == nil {
@@ -77,7 +76,7 @@ func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err erro
 
 // MetricsSnapshot is a snapshot of [Metrics].
 type MetricsSnapshot struct {
-	// BatchSize is in rows, BatchTime and CommitTime are in milliseconds. Active rows were read and are not settled.
+	// BatchSize is in rows, BatchTime and CommitTime are in milliseconds. ActiveRows were read and are not settled.
 	BatchSize, BatchTime, CommitTime, ActiveRows          Summary
 	Transactions                                          Summary
 	Active                                                int64
@@ -101,20 +100,19 @@ func (t *Metrics) Snapshot(now time.Time) MetricsSnapshot {
 		Errors: t.Errors.Load(), DeadLetters: t.DeadLetters.Load(), LostDeadLetters: t.LostDeadLetters.Load()}
 }
 
-// ObserveFunc is called with a batch before its transforms and must copy what it keeps. feed is "" for a sink.
+// ObserveFunc receives a batch before its transforms and must copy what it retains. feed is "" for a sink.
 type ObserveFunc func(task int, feed string, b *record.Batch)
 
-// Observer passes batches to a function. Without one it costs an atomic load for each batch. The zero value and nil
-// have none. It is safe for concurrent use.
+// Observer passes batches to a function, if one is set. Nil observes nothing. It is safe for concurrent use.
 type Observer struct{ observe atomic.Pointer[ObserveFunc] }
 
 // Set sets the function. Nil removes it.
-func (t *Observer) Set(look ObserveFunc) {
-	if look == nil {
+func (t *Observer) Set(observe ObserveFunc) {
+	if observe == nil {
 		t.observe.Store(nil)
 		return
 	}
-	t.observe.Store(&look)
+	t.observe.Store(&observe)
 }
 
 // Observe passes a batch to the function.
@@ -122,10 +120,10 @@ func (t *Observer) Observe(task int, feed string, b *record.Batch) {
 	if t == nil {
 		return
 	}
-	look := t.observe.Load()
-	if look == nil || len(b.Rows) == 0 {
+	observe := t.observe.Load()
+	if observe == nil || len(b.Rows) == 0 {
 		return
 	}
-	defer guard.Recover(nil, "a look at rows before transforms", nil) // a panic does not stop the task
-	(*look)(task, feed, b)
+	defer guard.Recover(nil, "the observer of rows before transforms", nil) // an observer's panic does not end the task
+	(*observe)(task, feed, b)
 }

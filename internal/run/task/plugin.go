@@ -15,12 +15,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginVersion is one version of a plugin that a connector uses. C is what a task makes its calls on: an instance, or
-// a page's share of one. Values are comparable.
+// PluginVersion is one version of a plugin that a connector uses. C is an instance, or a page's share of one. Values
+// are comparable.
 type PluginVersion[C any] interface {
 	Acquire(ctx context.Context) (C, error)
-	// AcquireFresh acquires an instance that has not been used yet.
-	AcquireFresh(ctx context.Context) (C, error)
+	AcquireFresh(ctx context.Context) (C, error) // an unused instance
 	Release(C)
 	Version() string
 }
@@ -28,26 +27,26 @@ type PluginVersion[C any] interface {
 // PluginVersions are the versions of a connector's plugin, see [NewPluginVersions].
 type PluginVersions[C any] interface {
 	Current() PluginVersion[C]
-	// Candidate returns a newer version that was not evaluated yet, nil if there is none.
+	// Candidate returns a newer version that was not evaluated yet, or nil.
 	Candidate() PluginVersion[C]
 	Promote(PluginVersion[C])
 	Reject(c PluginVersion[C], reason string)
-	// ShouldRetry reports whether a failed call is retried before it counts, because the version has just changed.
+	// ShouldRetry reports whether a failed call is repeated because the version has just changed.
 	ShouldRetry(err error) bool
 }
 
-// Opener opens a version of the plugin for a task. O is a pointer to the result.
+// Opener has the functions that open a version for a task. O points to the result.
 type Opener[C any, O comparable] struct {
-	// New creates an empty result for a version, VersionOf returns its version.
 	New       func(PluginVersion[C]) O
 	VersionOf func(O) PluginVersion[C]
-	// CallOpen calls open and stores its result in o, or returns requests for documents.
+	// CallOpen opens the version and stores the result in o, or returns requests whose responses it needs first.
 	CallOpen func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
-	// CheckCompatible returns an error if a newer version cannot continue at the task's offset.
+	// CheckCompatible returns an error if a newer version cannot continue from the task's offsets.
 	CheckCompatible func(ctx context.Context, o O) error
 }
 
-// Plugin is the plugin of a task: the opened version and its possible replacements. It is safe for concurrent use.
+// Plugin is the plugin of a task: the opened version and a newer one that may replace it. It is safe for concurrent
+// use.
 type Plugin[C any, O comparable] struct {
 	Opener[C, O]
 	versions PluginVersions[C]
@@ -65,7 +64,7 @@ type Plugin[C any, O comparable] struct {
 	reopenings    int
 }
 
-// NewPlugin creates a plugin of which no version is opened yet.
+// NewPlugin returns a plugin without an opened version.
 func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport.Fetcher, log *slog.Logger,
 	o Opener[C, O]) *Plugin[C, O] {
 	return &Plugin[C, O]{Opener: o, versions: versions, client: client, log: log}
@@ -79,19 +78,19 @@ const (
 
 // Open opens a version.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
-	o := p.New(code)
+	opened := p.New(code)
 	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
 		err error) {
 		err = Do(ctx, code, func(call C) error {
-			need, err = p.CallOpen(ctx, call, o, state, answers)
+			need, err = p.CallOpen(ctx, call, opened, state, answers)
 			return err
 		})
 		return need, err
 	})
-	return o, err
+	return opened, err
 }
 
-// Start opens the current version. The caller calls Use.
+// Start opens the current version, for Use.
 func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	if o, err = p.openCurrent(ctx, p.Open); err != nil {
 		return o, fmt.Errorf("open: %w", err)
@@ -99,7 +98,7 @@ func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	return o, nil
 }
 
-// openCurrent opens the current version, and the next one if another task has upgraded in the meantime.
+// openCurrent opens the current version, or the next one if another task has upgraded in the meantime.
 func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, PluginVersion[C]) (O, error)) (O,
 	error) {
 	for {
@@ -111,14 +110,14 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Contex
 	}
 }
 
-// Superseded reports whether a call failed because its version was replaced. The caller continues with Upgrade.
+// Superseded reports whether a call failed because its version was replaced. Upgrade returns the new one.
 func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.VersionOf(o), err) }
 
 func (p *Plugin[C, O]) superseded(code PluginVersion[C], err error) bool {
 	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
 }
 
-// Use sets the opened version.
+// Use makes o the opened version.
 func (p *Plugin[C, O]) Use(o O) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,7 +131,7 @@ func (p *Plugin[C, O]) Opened() O {
 	return p.opened
 }
 
-// Version returns the version that is opened, or "".
+// Version returns the name of the opened version, or "".
 func (p *Plugin[C, O]) Version() string {
 	var none O
 	if o := p.Opened(); o != none {
@@ -141,47 +140,47 @@ func (p *Plugin[C, O]) Version() string {
 	return ""
 }
 
-// UpgradePending reports whether another version waits for a boundary.
+// UpgradePending reports whether Upgrade may switch to another version.
 func (p *Plugin[C, O]) UpgradePending() bool {
 	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
 }
 
 type pendingVersion[C any, O comparable] struct {
-	code PluginVersion[C]
-	ctx  context.Context // cancels opening
-	done chan struct{}   // closed when o and err are set
-	o    O
-	err  error
+	code   PluginVersion[C]
+	ctx    context.Context // cancels opening
+	done   chan struct{}   // closed when o and err are set
+	opened O
+	err    error
 }
 
 const upgradeWait = 5 * time.Millisecond
 
 const watchInterval = time.Second
 
-// Upgrade switches to another version at a boundary: a compatible candidate, or the version that another task or feed
-// has switched to. It waits until that is opened.
+// Upgrade switches to a compatible candidate, or to the version that another task has switched to, and waits until that
+// is opened.
 func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.upgrade(ctx, -1) }
 
-// UpgradeIfOpened is Upgrade, but it leaves a candidate that is not opened in time for a later boundary. A goroutine
-// that ends with ctx opens it; Close waits for that.
+// UpgradeIfOpened is Upgrade, but a candidate that is not opened yet is left for a later call. A goroutine that ends
+// with ctx opens it; Close waits for that.
 func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
 	return p.upgrade(ctx, upgradeWait)
 }
 
-// WatchVersions opens and evaluates candidates in the background until ctx ends, for work without frequent boundaries.
+// WatchVersions opens and evaluates candidates in the background until ctx ends, for tasks that seldom call Upgrade.
 func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 	p.openers.Go(func() {
-		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
+		if err := guard.Do(p.log, "the watch for newer versions of the plugin", func() error {
 			for pause.For(ctx, watchInterval) == nil {
 				c := p.candidate()
 				if c == nil {
 					continue
 				}
-				a := p.openInBackground(ctx, c)
-				if !a.await(ctx, -1) || a.err == nil || !p.evaluating.TryLock() {
+				pending := p.openInBackground(ctx, c)
+				if !pending.await(ctx, -1) || pending.err == nil || !p.evaluating.TryLock() {
 					continue
 				}
-				err := p.evaluate(ctx, a)
+				err := p.evaluate(ctx, pending)
 				p.evaluating.Unlock()
 				if err != nil {
 					return nil // ctx has ended
@@ -189,27 +188,27 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 			}
 			return nil
 		}); err != nil {
-			p.log.Error("newer versions of the plugin are opened at the ends of pages only", "error", err)
+			p.log.Warn("newer versions of the plugin are opened at the ends of pages only", "error", err)
 		}
 	})
 }
 
-// Close waits for background work, whose contexts must have ended.
+// Close waits for background work. Its contexts must have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
-func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, err error) {
+func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (opened O, err error) {
 	if c := p.candidate(); c != nil {
-		a := p.openInBackground(ctx, c)
-		if a.await(ctx, limit) && p.evaluating.TryLock() {
-			err = p.evaluate(ctx, a)
+		pending := p.openInBackground(ctx, c)
+		if pending.await(ctx, limit) && p.evaluating.TryLock() {
+			err = p.evaluate(ctx, pending)
 			p.evaluating.Unlock()
 		}
 		if err != nil {
-			return o, err
+			return opened, err
 		}
 	}
 	if err = p.switchToCurrent(ctx); err != nil {
-		return o, err
+		return opened, err
 	}
 	return p.Opened(), nil
 }
@@ -217,25 +216,25 @@ func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, e
 func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.pending; a != nil && a.code == c {
-		return a
+	if pending := p.pending; pending != nil && pending.code == c {
+		return pending
 	}
-	a := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
-	p.pending = a
+	pending := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
+	p.pending = pending
 	p.openers.Go(func() {
-		defer close(a.done)
-		a.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
-			a.o, err = p.Open(ctx, c)
+		defer close(pending.done)
+		pending.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
+			pending.opened, err = p.Open(ctx, c)
 			return err
 		})
-		if a.err == nil {
-			p.log.Info("a newer version of the plugin is open, and takes over at a boundary", "version", c.Version())
+		if pending.err == nil {
+			p.log.Info("a newer version of the plugin is open and will replace the current one", "version", c.Version())
 		}
 	})
-	return a
+	return pending
 }
 
-// await reports whether opening has ended in time. Negative means no limit.
+// await reports whether opening has ended within limit. Negative means no limit.
 func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
 	var timeout <-chan time.Time
 	if limit >= 0 {
@@ -252,15 +251,15 @@ func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) b
 	return false
 }
 
-func (p *Plugin[C, O]) takePending(c PluginVersion[C]) *pendingVersion[C, O] {
+func (p *Plugin[C, O]) claimPending(c PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := p.pending
-	if a == nil || a.code != c {
+	pending := p.pending
+	if pending == nil || pending.code != c {
 		return nil
 	}
 	p.pending = nil
-	return a
+	return pending
 }
 
 func (p *Plugin[C, O]) candidate() PluginVersion[C] {
@@ -273,28 +272,28 @@ func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	return p.versions.Candidate()
 }
 
-// evaluate promotes or rejects an opened candidate. It returns an error only if ctx has ended.
-func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) error {
+// evaluate promotes or rejects an opened candidate. Its error is that of ctx.
+func (p *Plugin[C, O]) evaluate(ctx context.Context, pending *pendingVersion[C, O]) error {
 	c := p.candidate()
-	if c != a.code {
+	if c != pending.code {
 		return nil
 	}
-	if p.takePending(c) == nil {
+	if p.claimPending(c) == nil {
 		return nil // it was evaluated concurrently
 	}
-	o, err := a.o, a.err
+	opened, err := pending.opened, pending.err
 	if err == nil {
-		err = p.CheckCompatible(ctx, o)
+		err = p.CheckCompatible(ctx, opened)
 	}
-	fault, faulty := errors.AsType[*wit.Error](err)
+	pluginErr, faulty := errors.AsType[*wit.Error](err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case a.err != nil && a.ctx.Err() != nil: // the next boundary opens it again
+	case pending.err != nil && pending.ctx.Err() != nil: // the next boundary opens it again
 	case err == nil:
 		p.versions.Promote(c)
-		p.Use(o)
-	case faulty && fault.Kind == wit.ErrorTransient:
+		p.Use(opened)
+	case faulty && pluginErr.Kind == wit.ErrorTransient:
 		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
 		p.mu.Lock()
 		p.evaluateAfter = time.Now().Add(evaluateRetry)
@@ -323,27 +322,26 @@ func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 }
 
 func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (O, error) {
-	if a := p.takePending(code); a != nil && a.await(ctx, -1) && a.err == nil {
-		return a.o, nil
+	if pending := p.claimPending(code); pending != nil && pending.await(ctx, -1) && pending.err == nil {
+		return pending.opened, nil
 	}
 	return p.Open(ctx, code)
 }
 
-// Reopen opens a version again after it has become stale, with a delay if that happens repeatedly. It does nothing else
-// if the task has switched versions.
-func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
+// Reopen opens a stale version again, with a delay if that happens repeatedly. Another opened version stays in use.
+func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (opened O, err error) {
 	if err := p.pauseBeforeReopen(ctx); err != nil {
-		return o, err
+		return opened, err
 	}
-	if o, err = p.Open(ctx, p.VersionOf(old)); err != nil {
-		return o, fmt.Errorf("open again: %w", err)
+	if opened, err = p.Open(ctx, p.VersionOf(old)); err != nil {
+		return opened, fmt.Errorf("open again: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.VersionOf(p.opened) == p.VersionOf(o) {
-		p.opened = o
+	if p.VersionOf(p.opened) == p.VersionOf(opened) {
+		p.opened = opened
 	}
-	return o, nil
+	return opened, nil
 }
 
 func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
@@ -361,13 +359,13 @@ func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
 	return transport.PauseIdle(ctx, n, 0)
 }
 
-// Current returns the connector's current version, which may not be opened yet.
+// Current returns the connector's version, which this task may not have opened yet.
 func (p *Plugin[C, O]) Current() PluginVersion[C] { return p.versions.Current() }
 
 // ShouldRetry is [PluginVersions.ShouldRetry].
 func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRetry(err) }
 
-// Do makes a call. It retries if a concurrent page broke the shared instance first.
+// Do makes a call, and repeats it if a concurrent page broke the shared instance.
 func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
 	for range callAttempts {
 		err = DoAcquired(ctx, code, code.Acquire, call)
@@ -378,7 +376,7 @@ func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (
 	return err
 }
 
-// DoAcquired makes a call on the result of acquire.
+// DoAcquired is Do on the result of acquire, without repetition.
 func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(context.Context) (C, error),
 	call func(C) error) error {
 	c, err := acquire(ctx)

@@ -9,18 +9,17 @@ import (
 
 // InstanceFuncs acquire and release instances of a pool.
 type InstanceFuncs[C any] struct {
-	Acquire func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
-	Release func(p *plugin.Pool, c C)
-	// VisibleSettings may be nil: the plugin sees all settings.
-	VisibleSettings SettingsFunc
+	Acquire         func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
+	Release         func(p *plugin.Pool, c C)
+	VisibleSettings SettingsFunc // nil means all
 }
 
 // SettingsFunc returns the settings of a task that a plugin version may see.
 type SettingsFunc func(plugin.Info) []wit.Setting
 
 // VisibleSettings returns the settings that a version may see.
-func VisibleSettings[C any](of PluginVersion[C], all []wit.Setting) []wit.Setting {
-	if c, ok := of.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
+func VisibleSettings[C any](version PluginVersion[C], all []wit.Setting) []wit.Setting {
+	if c, ok := version.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
 		return c.funcs.VisibleSettings(c.pool.Module())
 	}
 	return all

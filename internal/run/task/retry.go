@@ -13,15 +13,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// RetryPolicy is how long a failed operation is retried. The zero value never retries.
+// RetryPolicy determines how long a failed operation is repeated: errors.retry.timeout and errors.retry.delay.max.ms,
+// as in Kafka Connect. The zero value never repeats.
 type RetryPolicy struct {
-	// Timeout counts from the start of the operation (errors.retry.timeout). Negative means no limit.
+	// Timeout counts from the start of the operation. Negative means no limit.
 	Timeout time.Duration
-	// MaxDelay is the longest delay between attempts (errors.retry.delay.max.ms). Default: a minute.
+	// MaxDelay is the longest delay between attempts. Default: a minute.
 	MaxDelay time.Duration
 }
 
-// LogRetry logs an error that is retried: as a warning, or at debug level while the client has logged that the service
+// LogRetry logs an error before a retry: as a warning, or at debug level while the client has logged that the service
 // does not respond.
 func LogRetry(log *slog.Logger, client interface{ Away() bool }, text string, args ...any) {
 	level := slog.LevelWarn
@@ -33,61 +34,62 @@ func LogRetry(log *slog.Logger, client interface{ Away() bool }, text string, ar
 
 const firstDelay = 300 * time.Millisecond
 
-// Allows reports whether an operation may be retried after a time.
+// Allows reports whether an operation may be repeated that started a time ago.
 func (r RetryPolicy) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
 
-// Start starts an operation. The result is for one goroutine.
+// Start starts the clock of an operation. The Retrier belongs to one goroutine.
 func (r RetryPolicy) Start() *Retrier {
 	longest := r.MaxDelay
 	if longest <= 0 {
 		longest = time.Minute
 	}
+	// One more than the maximum, so that only a delay that would exceed it becomes random, see Wait.
 	return &Retrier{policy: r, start: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
 }
 
-// Transform sends rows through a chain. If some fail with a transient error, it retries all of them, because transforms
-// have no state and the order must not change. again is called before each retry.
+// Transform applies transforms to rows. After a transient error, of the call or of any row, it repeats all rows,
+// because transforms have no state and the order must not change. onRetry is called before each repetition.
 func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowError, error),
-	rows *record.Batch, again func(failure error)) ([]wit.RowError, error) {
+	rows *record.Batch, onRetry func(failure error)) ([]wit.RowError, error) {
 	if !r.Allows(0) {
 		return apply(ctx, rows)
 	}
 	before := *rows
 	before.Rows = slices.Clone(rows.Rows)
-	for tries := r.Start(); ; {
-		faults, err := apply(ctx, rows)
+	for retrier := r.Start(); ; {
+		rowErrs, err := apply(ctx, rows)
 		failure := err
-		for i := range faults {
-			if faults[i].Error.Kind == wit.ErrorTransient {
-				failure = &faults[i].Error
+		for i := range rowErrs {
+			if rowErrs[i].Error.Kind == wit.ErrorTransient {
+				failure = &rowErrs[i].Error
 				break
 			}
 		}
 		if f, ok := errors.AsType[*wit.Error](failure); !ok || f.Kind != wit.ErrorTransient {
-			return faults, err
+			return rowErrs, err
 		}
-		allowed, stopped := tries.Wait(ctx)
-		if stopped != nil {
-			return nil, stopped
+		retry, waitErr := retrier.Wait(ctx)
+		if waitErr != nil {
+			return nil, waitErr
 		}
-		if !allowed {
-			return faults, err
+		if !retry {
+			return rowErrs, err
 		}
-		again(failure)
+		onRetry(failure)
 		*rows = before
 		rows.Rows = slices.Clone(before.Rows)
 	}
 }
 
-// Retrier is the state of one operation.
+// Retrier is the state of one operation that may be repeated.
 type Retrier struct {
 	policy  RetryPolicy
 	start   time.Time
 	backoff pause.Backoff
 }
 
-// Wait waits before the next attempt. It reports false if the time is up, and returns the cause of the context's end.
-func (r *Retrier) Wait(ctx context.Context) (again bool, err error) {
+// Wait waits before the next attempt. retry is false when the time is up; err is the cause of the end of ctx.
+func (r *Retrier) Wait(ctx context.Context) (retry bool, err error) {
 	since := time.Since(r.start)
 	if !r.policy.Allows(since) {
 		return false, nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows, however many.
+// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows.
 //
 // Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
 type RowSubset struct {
@@ -17,18 +17,18 @@ type RowSubset struct {
 
 type rowSpan struct{ first, last uint32 }
 
-// NewRowSubset returns the subset of rows with these indexes. None means all.
-func NewRowSubset(of uint32, places []uint32) RowSubset {
-	places = slices.Compact(slices.Sorted(slices.Values(places)))
-	if len(places) == 0 || len(places) == int(of) {
+// NewRowSubset returns the rows with these indexes. None means all.
+func NewRowSubset(total uint32, indexes []uint32) RowSubset {
+	indexes = slices.Compact(slices.Sorted(slices.Values(indexes)))
+	if len(indexes) == 0 || len(indexes) == int(total) {
 		return RowSubset{}
 	}
-	p := RowSubset{Total: of}
-	for _, at := range places {
-		if n := len(p.spans); n > 0 && p.spans[n-1].last+1 == at {
-			p.spans[n-1].last = at
+	p := RowSubset{Total: total}
+	for _, index := range indexes {
+		if n := len(p.spans); n > 0 && p.spans[n-1].last+1 == index {
+			p.spans[n-1].last = index
 		} else {
-			p.spans = append(p.spans, rowSpan{at, at})
+			p.spans = append(p.spans, rowSpan{index, index})
 		}
 	}
 	return p
@@ -38,15 +38,15 @@ func NewRowSubset(of uint32, places []uint32) RowSubset {
 func (p RowSubset) IsAll() bool { return p.Total == 0 }
 
 // Contains reports whether it contains the row at an index.
-func (p RowSubset) Contains(at uint32) bool {
+func (p RowSubset) Contains(index uint32) bool {
 	if p.IsAll() {
 		return true
 	}
-	_, found := slices.BinarySearchFunc(p.spans, at, func(s rowSpan, at uint32) int {
+	_, found := slices.BinarySearchFunc(p.spans, index, func(s rowSpan, index uint32) int {
 		switch {
-		case s.last < at:
+		case s.last < index:
 			return -1
-		case s.first > at:
+		case s.first > index:
 			return 1
 		}
 		return 0
@@ -54,7 +54,7 @@ func (p RowSubset) Contains(at uint32) bool {
 	return found
 }
 
-// CheckTotal returns an error if the record has another number of rows now, because the indexes are meaningless then.
+// CheckTotal returns an error if the transforms make another number of rows now: then the indexes are meaningless.
 func (p RowSubset) CheckTotal(rows uint32) error {
 	if p.IsAll() || p.Total == rows {
 		return nil
@@ -63,7 +63,7 @@ func (p RowSubset) CheckTotal(rows uint32) error {
 		"it is unknown which of them were written", p.Total, p, rows)
 }
 
-// Intersect returns the common rows. It reports false if the totals differ.
+// Intersect returns the common rows. ok is false if the totals differ.
 func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	switch {
 	case p.IsAll():
@@ -107,11 +107,11 @@ func (p RowSubset) String() string {
 
 // ParseRowSubset parses the result of [RowSubset.String].
 func ParseRowSubset(text string) (p RowSubset, err error) {
-	wrong := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
+	invalid := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")
-	of, err := strconv.ParseUint(count, 10, 32)
-	if err != nil || of == 0 {
-		return p, wrong
+	total, err := strconv.ParseUint(count, 10, 32)
+	if err != nil || total == 0 {
+		return p, invalid
 	}
 	least := uint64(1)
 	for one := range strings.SplitSeq(list, ",") {
@@ -121,12 +121,12 @@ func ParseRowSubset(text string) (p RowSubset, err error) {
 		}
 		first, err1 := strconv.ParseUint(from, 10, 32)
 		last, err2 := strconv.ParseUint(to, 10, 32)
-		if err1 != nil || err2 != nil || first < least || last < first || last > of {
-			return RowSubset{}, wrong
+		if err1 != nil || err2 != nil || first < least || last < first || last > total {
+			return RowSubset{}, invalid
 		}
 		p.spans = append(p.spans, rowSpan{uint32(first - 1), uint32(last - 1)})
 		least = last + 1
 	}
-	p.Total = uint32(of)
+	p.Total = uint32(total)
 	return p, nil
 }

@@ -13,8 +13,7 @@ const skipLogInterval = 10 * time.Second
 
 const maxCauses = 100
 
-// SkipLog logs skipped records that become dead letters: the first of each cause, and then counts every
-// skipLogInterval. Call Close at the end.
+// SkipLog logs skipped records that become dead letters: the first of each cause, then counts every skipLogInterval.
 //
 // Invariant: timer is set while causes has entries.
 type SkipLog struct {
@@ -28,18 +27,18 @@ type SkipLog struct {
 }
 
 type skipCause struct {
-	log   *slog.Logger
-	about []any
-	more  int
+	log        *slog.Logger
+	attrs      []any
+	suppressed int
 }
 
-// Skip logs or counts a skipped record.
-func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []any, more func() []any) {
+// Skip logs or counts a skipped record. details may be expensive.
+func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, attrs []any, details func() []any) {
 	cause := []any{"stage", stage, "error", err}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		s.LogSkipped(log, s.Message, append(about, cause...), more)
+		s.LogSkipped(log, s.Message, append(attrs, cause...), details)
 		return
 	}
 	name := string(stage) + ": " + causeOf(err.Error())
@@ -49,14 +48,14 @@ func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []an
 		c = s.causes[name]
 	}
 	if c != nil {
-		c.more++
+		c.suppressed++
 		return
 	}
 	if s.causes == nil {
 		s.causes = map[string]*skipCause{}
 	}
-	s.causes[name] = &skipCause{log: log, about: cause}
-	s.LogSkipped(log, s.Message, append(about, cause...), more)
+	s.causes[name] = &skipCause{log: log, attrs: cause}
+	s.LogSkipped(log, s.Message, append(attrs, cause...), details)
 	if s.timer == nil {
 		s.timer = time.AfterFunc(skipLogInterval, s.tick)
 	}
@@ -74,16 +73,17 @@ func (s *SkipLog) tick() {
 
 func (s *SkipLog) flush() {
 	for name, c := range s.causes {
-		if c.more == 0 {
+		if c.suppressed == 0 {
 			delete(s.causes, name)
 			continue
 		}
-		s.LogSkipped(c.log, s.Message+", and more for the same cause", append([]any{"count", c.more}, c.about...), nil)
-		c.more = 0
+		s.LogSkipped(c.log, s.Message+", and more for the same cause",
+			append([]any{"count", c.suppressed}, c.attrs...), nil)
+		c.suppressed = 0
 	}
 }
 
-// Close logs the remaining counts.
+// Close logs the remaining counts. Later records are logged one by one.
 func (s *SkipLog) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

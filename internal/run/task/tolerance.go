@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Tolerance is what a task does with records that it cannot handle.
+// Tolerance decides about records that a task cannot handle.
 type Tolerance struct {
-	// TolerateAll skips, counts and logs them (errors.tolerance=all). Default: the task fails.
+	// TolerateAll skips, counts and logs them (errors.tolerance=all). Otherwise the task fails.
 	TolerateAll bool
-	// LogErrors logs skipped records as errors instead of warnings (errors.log.enable). LogMessages adds details
+	// LogErrors logs skipped records as errors, not warnings (errors.log.enable). LogMessages adds details
 	// (errors.log.include.messages).
 	LogErrors, LogMessages bool
 }
 
-// ErrorCounts counts records that could not be handled, retries included, and the skipped ones among them.
+// ErrorCounts counts errors, including those of retried operations, and skipped records.
 type ErrorCounts struct {
 	All, Skipped atomic.Int64
 	lastMilli    atomic.Int64 // Unix milliseconds of the last error
@@ -28,7 +28,7 @@ func (f *ErrorCounts) Add() {
 	f.lastMilli.Store(time.Now().UnixMilli())
 }
 
-// Last returns the time of the last error. Zero means none.
+// Last returns the time of the last error, or zero.
 func (f *ErrorCounts) Last() time.Time {
 	if at := f.lastMilli.Load(); at > 0 {
 		return time.UnixMilli(at)
@@ -37,24 +37,24 @@ func (f *ErrorCounts) Last() time.Time {
 }
 
 // HandleError counts an error and returns it, or skips the record and calls skipped.
-func (t Tolerance) HandleError(count *ErrorCounts, fault error, skipped func()) error {
+func (t Tolerance) HandleError(count *ErrorCounts, err error, skipped func()) error {
 	count.Add()
 	if !t.TolerateAll {
-		return fault
+		return err
 	}
 	count.Skipped.Add(1)
 	skipped()
 	return nil
 }
 
-// LogSkipped logs a skipped record. more returns details, if not nil.
-func (t Tolerance) LogSkipped(log *slog.Logger, message string, about []any, more func() []any) {
+// LogSkipped logs a skipped record. details may be nil.
+func (t Tolerance) LogSkipped(log *slog.Logger, message string, attrs []any, details func() []any) {
 	level := slog.LevelWarn
 	if t.LogErrors {
 		level = slog.LevelError
 	}
-	if t.LogMessages && more != nil {
-		about = append(about, more()...)
+	if t.LogMessages && details != nil {
+		attrs = append(attrs, details()...)
 	}
-	log.Log(context.Background(), level, message, about...)
+	log.Log(context.Background(), level, message, attrs...)
 }

@@ -7,8 +7,8 @@ import (
 
 const halfWindow = 30 * time.Second
 
-// Window summarizes the values of the last 30 to 60 seconds, as Kafka's metrics do (metrics.num.samples=2). The zero
-// value is empty. It is not safe for concurrent use.
+// Window summarizes the values of the last 30 to 60 seconds, as Kafka's metrics do (metrics.num.samples=2). It is not
+// safe for concurrent use.
 type Window [2]windowHalf
 
 type windowHalf struct {
@@ -56,14 +56,14 @@ func (w *Window) Summary(now time.Time) Summary {
 	return Summary{all.sum / float64(all.count), all.max, all.min}
 }
 
-// Outcomes counts operations and has the success ratio of the window, as Kafka's percentages do
-// (org.apache.kafka.common.metrics.stats.Frequencies). The zero value is empty. It is not safe for concurrent use.
+// Outcomes counts operations and computes their success ratio in the window, as Kafka's percentages do
+// (org.apache.kafka.common.metrics.stats.Frequencies). It is not safe for concurrent use.
 type Outcomes struct {
 	Succeeded, Failed int64
 	recent            Window
 }
 
-// OutcomeRatios are from 0 to 1. Both are 0 without operations, as in Kafka.
+// OutcomeRatios are from 0 to 1; both are 0 without operations, as in Kafka.
 type OutcomeRatios struct{ Succeeded, Failed float64 }
 
 // Add counts an operation.

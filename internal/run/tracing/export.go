@@ -28,7 +28,7 @@ const (
 )
 
 // endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
-// the exporter drops, and the headers.
+// the exporter drops, and with the headers.
 type endpointTransport struct {
 	url     *url.URL
 	headers http.Header
@@ -59,7 +59,7 @@ type noResponseError struct{ error }
 func (noResponseError) Temporary() bool { return true }
 func (u noResponseError) Unwrap() error { return u.error }
 
-// newExporter implements https://opentelemetry.io/docs/specs/otlp/#otlphttp, binary.
+// newExporter returns an exporter for https://opentelemetry.io/docs/specs/otlp/#otlphttp, binary.
 func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {
@@ -97,7 +97,7 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	return e, nil
 }
 
-// exporter counts the spans, and logs once when the collector becomes unavailable and once when it is back.
+// exporter counts the spans and logs once when the collector becomes unavailable and when it is back.
 type exporter struct {
 	sdk.SpanExporter
 	transport      *endpointTransport
@@ -135,7 +135,7 @@ func (q boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	q.SpanProcessor.OnEnd(s)
 }
 
-// ExportSpans never returns an error: it logs one line per outage, not one for each batch.
+// ExportSpans logs one line for each outage, not for each batch, and returns no error.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	e.queued.Add(-int64(len(spans)))
 	began := time.Now()
@@ -163,8 +163,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	return nil
 }
 
-// rejected returns how many spans an error rejects: the number at the end of a partial success, whose type the exporter
-// does not export, otherwise all.
+// rejected returns how many spans an error rejects: the number at the end of a partial success, otherwise all.
 func rejected(err error) (n int64) {
 	text := err.Error()
 	if i := strings.LastIndexByte(text, '('); i >= 0 && strings.Contains(text, "OTLP partial success") {

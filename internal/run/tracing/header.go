@@ -10,18 +10,17 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// The headers of https://www.w3.org/TR/trace-context/.
+// Header names of https://www.w3.org/TR/trace-context/.
 const (
 	parentHeader = "traceparent"
 	stateHeader  = "tracestate"
 )
 
-// maxState bounds the tracestate in bytes; the specification requires at least 512.
+// maxState bounds the tracestate in bytes, of which the specification requires at least 512.
 const maxState = 4096
 
 const maxLinks = 128
 
-// headerCarrier is a [propagation.TextMapCarrier].
 type headerCarrier struct{ parent, state string }
 
 func (c *headerCarrier) Get(key string) string {
@@ -45,9 +44,9 @@ func (c *headerCarrier) Set(key, value string) {
 
 func (c *headerCarrier) Keys() []string { return []string{parentHeader, stateHeader} }
 
-// Header returns the trace context header for records of the span, with an empty Key for none. A span that is not
-// sampled is propagated, too, so that consumers create no spans either. There is no tracestate, because the worker
-// starts its own traces.
+// Header returns the trace context header for records of the span, with an empty Key for none. It also propagates that
+// a span is not sampled, so that consumers create no spans. It has no tracestate, because the worker starts its own
+// traces.
 func (s *Span) Header() kgo.RecordHeader {
 	if s == nil {
 		return kgo.RecordHeader{}
@@ -60,7 +59,7 @@ func (s *Span) Header() kgo.RecordHeader {
 // IsTraceHeader reports whether a record header is a trace context.
 func IsTraceHeader(name string) bool { return name == parentHeader }
 
-// links collects the distinct spans of records, in order; invalid trace contexts are ignored.
+// links collects the distinct trace contexts of records, in order, and ignores invalid ones.
 type links struct {
 	links []trace.Link
 	seen  map[string]bool // header values
@@ -89,7 +88,7 @@ func (l *links) add(r *kgo.Record) {
 	}
 }
 
-// StartBatch starts the span of a batch of records whose first one arrived at since.
+// StartBatch starts the span of a batch whose first record arrived at since.
 func (t *Tracer) StartBatch(since time.Time, records iter.Seq[*kgo.Record]) *Span {
 	if t == nil {
 		return nil

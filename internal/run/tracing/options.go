@@ -18,20 +18,17 @@ import (
 
 // Options configure a [Tracer].
 type Options struct {
-	// Endpoint is the URL that receives the spans.
-	Endpoint string
+	Endpoint string // receives the spans
 	// Headers are added to each request. They may be secret.
 	Headers http.Header
-	// Certificate is a PEM file with the endpoint's authorities. Empty means the system's.
+	// Certificate is a PEM file of certificate authorities. Empty means those of the system.
 	Certificate string
-	// Timeout limits an export, including retries.
-	Timeout time.Duration
-	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, otherwise culvert.
+	Timeout     time.Duration // of an export, including retries
+	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, or culvert.
 	Service string
 	// Sampler is one of [samplers], Argument its ratio.
 	Sampler, SamplerArg string
-	// Redact removes secrets from texts. The default removes nothing.
-	Redact func(string) string
+	Redact              func(string) string // removes secrets from texts; nil removes nothing
 }
 
 // samplers are the values of OTEL_TRACES_SAMPLER.
@@ -40,7 +37,7 @@ var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_
 
 const tracesPath = "v1/traces"
 
-// TracesEndpoint returns the URL of a collector's traces, as OTEL_EXPORTER_OTLP_ENDPOINT specifies.
+// TracesEndpoint returns the URL for traces from OTEL_EXPORTER_OTLP_ENDPOINT.
 func TracesEndpoint(base string) (string, error) {
 	u, err := CheckEndpoint(base)
 	if err != nil {
@@ -50,9 +47,8 @@ func TracesEndpoint(base string) (string, error) {
 	return at.JoinPath(tracesPath).String(), nil
 }
 
-// CheckEndpoint checks a URL that is used unchanged, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT specifies. The
-// error does not quote
-// it, because it may contain a password.
+// CheckEndpoint checks OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is used unchanged. The error does not quote it,
+// because it may contain a password.
 func CheckEndpoint(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -61,8 +57,8 @@ func CheckEndpoint(endpoint string) (string, error) {
 	return endpoint, nil
 }
 
-// ParseHeaders reads comma-separated NAME=VALUE pairs with %XX escapes in values, the format of
-// OTEL_EXPORTER_OTLP_HEADERS. The error quotes no value.
+// ParseHeaders parses OTEL_EXPORTER_OTLP_HEADERS: NAME=VALUE pairs with %XX escapes in values. The error quotes no
+// value.
 func ParseHeaders(text string) (http.Header, error) {
 	headers := http.Header{}
 	for n, part := range strings.Split(text, ",") {

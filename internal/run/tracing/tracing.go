@@ -1,5 +1,5 @@
-// Package tracing creates OpenTelemetry spans of tasks and sends them to a collector by OTLP over HTTP. There are spans
-// for pages and batches and their stages, never for a row.
+// Package tracing creates OpenTelemetry spans for pages and batches and their stages, never for single rows, and sends
+// them to a collector by OTLP over HTTP.
 //
 // A nil [Tracer] is off: Start returns a nil [Span], whose methods do nothing and allocate nothing. Only [Tracer.Close]
 // waits for the collector.
@@ -28,8 +28,7 @@ const defaultService = "culvert"
 // maxText bounds a text attribute in characters: an error may quote a response.
 const maxText = 1024
 
-// Tracer creates spans and owns the goroutine that sends them, until Close. Its methods are safe for concurrent use and
-// on nil, a tracer that is off.
+// Tracer creates spans, and owns the goroutine that sends them, until Close. It is safe for concurrent use.
 type Tracer struct {
 	tracer   trace.Tracer
 	provider *sdk.TracerProvider
@@ -37,8 +36,7 @@ type Tracer struct {
 	redact   func(string) string
 }
 
-// New returns a tracer; instance identifies this worker within the service, version is the program's. The error is for
-// invalid options.
+// New returns a tracer. instance identifies this worker within the service. The error is for invalid options.
 func New(ctx context.Context, o Options, instance, version string, log *slog.Logger) (*Tracer, error) {
 	sampler, err := o.sampler()
 	if err != nil {
@@ -54,7 +52,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if o.Service != "" {
 		configured = append(configured, attribute.String("service.name", o.Service))
 	}
-	// Later options win; WithFromEnv reads OTEL_RESOURCE_ATTRIBUTES. Process attributes may contain secret arguments.
+	// Later options take precedence. Process attributes are left out: they may contain secret arguments.
 	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(defaults...),
 		resource.WithFromEnv(), resource.WithAttributes(configured...))
 	if err != nil {
@@ -71,7 +69,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 		redact:   redact}, nil
 }
 
-// Close exports the queued spans once and ends the tracer, at the latest when ctx ends.
+// Close sends the queued spans once and ends the tracer, at the latest when ctx ends.
 func (t *Tracer) Close(ctx context.Context) {
 	if t != nil {
 		t.exporter.transport.closing.Store(true)
@@ -79,7 +77,7 @@ func (t *Tracer) Close(ctx context.Context) {
 	}
 }
 
-// Sent returns how many spans a collector has accepted, and how many were lost.
+// Sent returns the numbers of spans that a collector has accepted, and that were lost.
 func (t *Tracer) Sent() (exported, lost int64) {
 	if t == nil {
 		return 0, 0
@@ -98,7 +96,7 @@ const (
 	Consumer = trace.SpanKindConsumer
 )
 
-// Span is an operation of a task on a page or a batch. All methods do nothing on nil. Children may start after its end.
+// Span is an operation of a task on a page or a batch. Its methods do nothing on nil. Children may start after its end.
 type Span struct {
 	tracer *Tracer
 	span   trace.Span
@@ -127,7 +125,7 @@ func (s *Span) StartChild(name string, kind Kind) *Span {
 	return s.tracer.start(s.ctx, name, trace.WithSpanKind(kind))
 }
 
-// AddPastChild adds a child that has ended; work is how long it was active between from and to.
+// AddPastChild adds a child that has ended. work is its busy time between from and to.
 func (s *Span) AddPastChild(name string, from, to time.Time, work time.Duration) {
 	if s == nil || from.IsZero() {
 		return
@@ -143,7 +141,7 @@ func (s *Span) SetTask(connector string, task int) {
 	s.SetInt("culvert.task", int64(task))
 }
 
-// StartRequest starts the span of a request to a service. Its target is without secrets, as in the log.
+// StartRequest starts the span of a request to a service, with the target as it is logged.
 func (s *Span) StartRequest(name string, r *wit.Request) *Span {
 	if s == nil {
 		return nil
@@ -154,7 +152,7 @@ func (s *Span) StartRequest(name string, r *wit.Request) *Span {
 	return part
 }
 
-// SetStatus sets the status of a response; from 400 on it is an error, as in OpenTelemetry's conventions for clients.
+// SetStatus sets the status of a response. As in OpenTelemetry's conventions for clients, 400 and above are errors.
 func (s *Span) SetStatus(status uint16) {
 	if s == nil {
 		return
@@ -165,14 +163,14 @@ func (s *Span) SetStatus(status uint16) {
 	}
 }
 
-// SetString sets an attribute that contains no secret.
+// SetString sets an attribute without secrets.
 func (s *Span) SetString(key, value string) {
 	if s != nil {
 		s.span.SetAttributes(attribute.String(key, truncate(value)))
 	}
 }
 
-// SetRedacted sets an attribute without its secrets.
+// SetRedacted sets an attribute and removes secrets.
 func (s *Span) SetRedacted(key, value string) {
 	if s != nil {
 		s.SetString(key, s.tracer.redact(value))
@@ -186,7 +184,7 @@ func (s *Span) SetInt(key string, value int64) {
 	}
 }
 
-// End ends the span; err, if not nil, is its error.
+// End ends the span. err may be nil.
 func (s *Span) End(err error) {
 	if s == nil {
 		return

@@ -45,26 +45,24 @@ type Options struct {
 	Logger *slog.Logger
 	// BatchRows limits the rows of one plugin call. Default 500.
 	BatchRows int
-	// Aside means that the chain belongs to none of its connector's tasks: it keeps its plugin versions, and its calls
-	// do not count for a version on trial.
+	// Isolated is set for a chain that belongs to no task: it keeps its plugin versions, and its calls do not count for
+	// a version on trial.
 	Isolated bool
 }
 
-// maxGrowth bounds the bytes that the plugins of one group may add to a batch over several calls, each of which is
-// bounded by `plugin.NAME.limits.result.bytes`.
+// maxGrowth bounds the bytes that one group's plugin calls may add to a batch, each of which
+// `plugin.NAME.limits.result.bytes` bounds.
 const maxGrowth = 256 << 20
 
 const rowBytes = 80
 
-// Chain is the transforms of one task. It belongs to one goroutine.
+// Chain applies the transforms of one task, each by its plugin. It belongs to one goroutine.
 type Chain struct {
-	groups []group
-	limit  int
-	logger *slog.Logger
-	// input are the rows of the last call.
-	input  []wit.Row
-	faults []wit.RowError
-	// The fields below are buffers.
+	groups         []group
+	limit          int
+	logger         *slog.Logger
+	input          []wit.Row
+	rowErrs        []wit.RowError
 	piece, matched record.Batch
 	unmatched, out []wit.Row
 	rowIndexes     []uint32
@@ -78,7 +76,7 @@ type group struct {
 	negate    bool
 }
 
-// New binds the stages to plugins and prepares them. Its errors name the settings: `transforms.<alias>.…`.
+// New binds the stages to plugins and prepares them. Errors name the setting, `transforms.<alias>.…`.
 func New(ctx context.Context, o Options) (*Chain, error) {
 	c := &Chain{limit: o.BatchRows, logger: o.Logger}
 	if c.limit <= 0 {
@@ -92,14 +90,14 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 		return nil, err
 	}
 	for i := range c.groups {
-		g := &c.groups[i]
-		for _, p := range []*preparedStages{g.chain, g.condition} {
+		group := &c.groups[i]
+		for _, p := range []*preparedStages{group.chain, group.condition} {
 			if p == nil {
 				continue
 			}
 			if err := p.prepare(ctx); err != nil {
 				c.Close()
-				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
+				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(group.aliases, ", transforms."), err)
 			}
 		}
 	}
@@ -173,71 +171,70 @@ func (c *Chain) Status() map[string]plugin.Status {
 	return all
 }
 
-// Apply runs the chain on a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row keeps the
-// index and Offset of its input row. Input rows that fail are removed with all of their results; there is one error for
-// each, in order, with its position in b.Rows ([Chain.Input] returns the row) and Stage as the position in the whole
-// chain. A row that traps a plugin is found by bisection and fails alone. The errors are valid until the next call.
-// After an error b is undefined.
+// Apply applies the transforms to a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row
+// keeps the index and Offset of its input row. If a row fails, all of its results are removed, and there is one error,
+// in order, with the position in b.Rows ([Chain.Input] returns the row) and the position of the transform. A row that
+// traps a plugin fails alone. The errors are valid until the next call. After an error b is invalid.
 //
-// Newer plugin versions take over at the start of a call if they can prepare the same stages.
+// A newer plugin version is used from the start of a call on, if it can prepare the same stages.
 func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
 	if len(c.groups) == 0 {
 		return nil, nil
 	}
 	c.input = append(c.input[:0], b.Rows...)
-	c.faults = c.faults[:0]
+	c.rowErrs = c.rowErrs[:0]
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = uint32(i)
 	}
 	for i := range c.groups {
-		g := &c.groups[i]
-		g.chain.upgrade(ctx)
-		if g.condition != nil {
-			g.condition.upgrade(ctx)
+		group := &c.groups[i]
+		group.chain.upgrade(ctx)
+		if group.condition != nil {
+			group.condition.upgrade(ctx)
 		}
-		if err := c.run(ctx, g, b); err != nil {
-			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
+		if err := c.run(ctx, group, b); err != nil {
+			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(group.aliases, ", transforms."), err)
 		}
 	}
-	slices.SortStableFunc(c.faults, func(a, b wit.RowError) int { return int(a.RowIndex) - int(b.RowIndex) })
-	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowError) bool { return a.RowIndex == b.RowIndex })
-	if len(c.faults) > 0 {
+	slices.SortStableFunc(c.rowErrs, func(a, b wit.RowError) int { return int(a.RowIndex) - int(b.RowIndex) })
+	c.rowErrs = slices.CompactFunc(c.rowErrs, func(a, b wit.RowError) bool { return a.RowIndex == b.RowIndex })
+	if len(c.rowErrs) > 0 {
 		b.Rows = slices.DeleteFunc(b.Rows, c.hasFailed)
 	}
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = c.input[b.Rows[i].RowIndex].RowIndex
 	}
-	return c.faults, nil
+	return c.rowErrs, nil
 }
 
-// hasFailed reports whether another result of the same input row has failed.
+// hasFailed reports whether a result of the same input row has failed.
 func (c *Chain) hasFailed(r wit.Row) bool {
-	_, found := slices.BinarySearchFunc(c.faults, r.RowIndex,
+	_, found := slices.BinarySearchFunc(c.rowErrs, r.RowIndex,
 		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
 	return found
 }
 
-// Input returns an input row of the last call; its bytes are still in the batch. It is valid until the next Apply.
+// Input returns an input row of the last call, valid until the next Apply; its bytes are still in the batch.
 func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 
-func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
-	if g.condition == nil && len(b.Rows) <= c.limit {
-		return c.applyGroup(ctx, g, b)
+func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
+	if group.condition == nil && len(b.Rows) <= c.limit {
+		return c.applyGroup(ctx, group, b)
 	}
 	rows := b.Rows
-	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Held = b.Registry, b.Topics, b.Data, b.Held
+	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Retained = b.Registry, b.Topics, b.Data, b.Retained
 	defer func() { // the memory belongs to the batch
-		c.piece.Topics, c.piece.Data, c.piece.Held = nil, nil, nil
-		c.matched.Topics, c.matched.Data, c.matched.Held = nil, nil, nil
+		c.piece.Topics, c.piece.Data, c.piece.Retained = nil, nil, nil
+		c.matched.Topics, c.matched.Data, c.matched.Retained = nil, nil, nil
 	}()
 	c.out = c.out[:0]
 	for from := 0; from < len(rows); from += c.limit {
 		c.piece.Rows = append(c.piece.Rows[:0], rows[from:min(from+c.limit, len(rows))]...)
 		var err error
-		if g.condition == nil {
-			err = c.applyGroup(ctx, g, &c.piece)
+		if group.condition == nil {
+			err = c.applyGroup(ctx, group, &c.piece)
 		} else {
-			err = c.conditional(ctx, g, &c.piece)
+			err = c.conditional(ctx, group, &c.piece)
 		}
 		if err != nil {
 			return err
@@ -248,100 +245,99 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 				added)
 		}
 	}
-	b.Rows, b.Topics, b.Data, b.Held = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Held
+	b.Rows, b.Topics, b.Data, b.Retained = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Retained
 	return nil
 }
 
-func (c *Chain) applyGroup(ctx context.Context, g *group, b *record.Batch) error {
-	faults, err := g.chain.apply(ctx, b)
-	for g.chain.retry(ctx, err) {
-		faults, err = g.chain.apply(ctx, b)
+func (c *Chain) applyGroup(ctx context.Context, group *group, b *record.Batch) error {
+	rowErrs, err := group.chain.apply(ctx, b)
+	for group.chain.retry(ctx, err) {
+		rowErrs, err = group.chain.apply(ctx, b)
 	}
 	if trap, ok := errors.AsType[*plugin.Trap](err); ok && ctx.Err() == nil {
-		return c.bisect(ctx, g, b, trap)
+		return c.bisect(ctx, group, b, trap)
 	}
-	for _, f := range faults {
-		f.Stage += uint32(g.first)
-		c.faults = append(c.faults, f)
+	for _, f := range rowErrs {
+		f.Stage += uint32(group.first)
+		c.rowErrs = append(c.rowErrs, f)
 	}
 	return err
 }
 
-// conditional tests the predicate of another plugin, applies the stage to the matching rows and merges all rows in
-// order.
-func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
-	matches, faults, err := c.testRows(ctx, g, b)
+// conditional tests a predicate of another plugin, applies the stage to the matching rows and merges all rows in order.
+func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) error {
+	matches, rowErrs, err := c.testRows(ctx, group, b)
 	if err != nil {
 		return err
 	}
 	failed := map[uint32]bool{}
-	before := len(c.faults)
-	for _, f := range faults {
+	before := len(c.rowErrs)
+	for _, f := range rowErrs {
 		failed[f.RowIndex] = true
-		f.Stage = uint32(g.first)
-		c.faults = append(c.faults, f)
+		f.Stage = uint32(group.first)
+		c.rowErrs = append(c.rowErrs, f)
 	}
 	matched := &c.matched
-	matched.Registry, matched.Topics, matched.Data, matched.Held = b.Registry, b.Topics, b.Data, b.Held
+	matched.Registry, matched.Topics, matched.Data, matched.Retained = b.Registry, b.Topics, b.Data, b.Retained
 	matched.Rows = matched.Rows[:0]
 	c.unmatched, c.rowIndexes = c.unmatched[:0], c.rowIndexes[:0]
 	for i, row := range b.Rows {
 		c.rowIndexes = append(c.rowIndexes, row.RowIndex)
 		row.RowIndex = uint32(i) // unique, unlike the index of the input row
 		switch {
-		case len(faults) > 0 && failed[uint32(i)]:
-		case matches[i] != g.negate:
+		case len(rowErrs) > 0 && failed[uint32(i)]:
+		case matches[i] != group.negate:
 			matched.Rows = append(matched.Rows, row)
 		default:
 			c.unmatched = append(c.unmatched, row)
 		}
 	}
 	if len(matched.Rows) > 0 {
-		if err := c.applyGroup(ctx, g, matched); err != nil {
+		if err := c.applyGroup(ctx, group, matched); err != nil {
 			return err
 		}
 	}
-	b.Topics, b.Data, b.Held = matched.Topics, matched.Data, matched.Held
+	b.Topics, b.Data, b.Retained = matched.Topics, matched.Data, matched.Retained
 	b.Rows = merge(b.Rows[:0], matched.Rows, c.unmatched)
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = c.rowIndexes[b.Rows[i].RowIndex]
 	}
-	for i := range c.faults[before:] {
-		f := &c.faults[before+i]
+	for i := range c.rowErrs[before:] {
+		f := &c.rowErrs[before+i]
 		f.RowIndex = c.rowIndexes[f.RowIndex]
 	}
 	return nil
 }
 
-// testRows tests the predicate on each row. Errors have positions in b; rows that trap it are found by bisection (P32).
-func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowError,
+// testRows tests the predicate on each row. Errors have positions in b. Rows that trap it are found by bisection.
+func (c *Chain) testRows(ctx context.Context, group *group, b *record.Batch) (matches []bool, rowErrs []wit.RowError,
 	err error) {
-	matches, faults, err = g.condition.test(ctx, b)
-	for g.condition.retry(ctx, err) {
-		matches, faults, err = g.condition.test(ctx, b)
+	matches, rowErrs, err = group.condition.test(ctx, b)
+	for group.condition.retry(ctx, err) {
+		matches, rowErrs, err = group.condition.test(ctx, b)
 	}
 	trap, ok := errors.AsType[*plugin.Trap](err)
 	switch {
 	case !ok || ctx.Err() != nil:
-		return matches, faults, err
+		return matches, rowErrs, err
 	case len(b.Rows) == 1:
-		return []bool{false}, []wit.RowError{c.trapError(g, 0, trap)}, nil
+		return []bool{false}, []wit.RowError{c.trapError(group, 0, trap)}, nil
 	}
 	rows, middle := b.Rows, len(b.Rows)/2
 	defer func() { b.Rows = rows }()
 	b.Rows = rows[:middle]
-	if matches, faults, err = c.testRows(ctx, g, b); err != nil {
+	if matches, rowErrs, err = c.testRows(ctx, group, b); err != nil {
 		return nil, nil, err
 	}
 	b.Rows = rows[middle:]
-	more, others, err := c.testRows(ctx, g, b)
+	more, others, err := c.testRows(ctx, group, b)
 	for i := range others {
 		others[i].RowIndex += uint32(middle)
 	}
-	return append(matches, more...), append(faults, others...), err
+	return append(matches, more...), append(rowErrs, others...), err
 }
 
-// merge merges two lists that are sorted by row index and have none in common.
+// merge merges two disjoint lists that are sorted by row index.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
 		if a[0].RowIndex < b[0].RowIndex {
@@ -353,11 +349,11 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 	return append(append(dst, a...), b...)
 }
 
-// bisect sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it are
-// alone: these fail (P32).
-func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
+// bisect applies a group to the halves of a batch that traps its plugin, on other instances, until the rows that trap
+// it are alone. Only these fail, so that they do not stop the connector for ever (RATIONALE.md P32).
+func (c *Chain) bisect(ctx context.Context, group *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
-		c.faults = append(c.faults, c.trapError(g, b.Rows[0].RowIndex, trap))
+		c.rowErrs = append(c.rowErrs, c.trapError(group, b.Rows[0].RowIndex, trap))
 		b.Rows = b.Rows[:0]
 		return nil
 	}
@@ -365,7 +361,7 @@ func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plu
 	var out []wit.Row
 	for _, half := range [][]wit.Row{rows[:len(rows)/2], rows[len(rows)/2:]} {
 		b.Rows = append(b.Rows[:0], half...)
-		if err := c.applyGroup(ctx, g, b); err != nil {
+		if err := c.applyGroup(ctx, group, b); err != nil {
 			return err
 		}
 		out = append(out, b.Rows...)
@@ -375,7 +371,7 @@ func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plu
 }
 
 func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowError {
-	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
+	c.logger.Warn("a row trapped a plugin", "transforms", g.aliases, "error", trap)
 	return wit.RowError{RowIndex: origin, Stage: uint32(g.first), ErrorClass: trapClass,
 		Error: wit.Error{Kind: wit.ErrorInternal, Message: trap.Error()}}
 }

@@ -105,7 +105,7 @@ func readStage(t *testing.T, text string, n int) Stage {
 
 func jsonConverter(t testing.TB, reg *record.Registry) convert.Converter {
 	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false"},
-		convert.Use{Schemas: reg})
+		convert.Options{Schemas: reg})
 	require.NoError(t, err)
 	return c
 }

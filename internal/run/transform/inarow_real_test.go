@@ -115,7 +115,7 @@ func TestRealRowsInARow(t *testing.T) {
 				d.Start = uint32(len(all.Data))
 				all.Data = append(all.Data, content...)
 				if d.Encoding == wit.WithSchema {
-					all.Hold(reg.Get(d.Schema))
+					all.Retain(reg.Get(d.Schema))
 				}
 			}
 			row.RowIndex = uint32(len(all.Rows))

@@ -206,8 +206,8 @@ func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert
 		class, settings = convert.ClassAvro, map[string]string{"schema.registry.url": "http://127.0.0.1:1"}
 	}
 	schemas := &numberedSchemas{}
-	c, err := convert.New(class, settings, convert.Use{Schemas: reg,
-		Registry: func(s registry.Settings) (*registry.Client, error) {
+	c, err := convert.New(class, settings, convert.Options{Schemas: reg,
+		OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
 			return registry.OpenWith(s, schemas, slog.New(slog.DiscardHandler))
 		}})
 	require.NoError(b, err)

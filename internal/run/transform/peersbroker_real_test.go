@@ -241,7 +241,7 @@ func (w *brokerWork) convert(ctx context.Context, read []*kgo.Record, batch *rec
 	records *clients.Batch, text []byte) ([]byte, error) {
 	batch.Reset()
 	for i, r := range read {
-		row := wit.Row{Topic: batch.Topic(r.Topic), RowIndex: uint32(i), Partition: -1, Offset: r.Offset,
+		row := wit.Row{Topic: batch.TopicIndex(r.Topic), RowIndex: uint32(i), Partition: -1, Offset: r.Offset,
 			Timestamp: r.Timestamp.UnixMilli()}
 		var err error
 		if row.Value, err = w.converter.Decode(ctx, r.Topic, r.Value, batch); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// preparedStages are stages of one plugin with the context that its current version prepared.
+// preparedStages are consecutive stages of one plugin, with the context that its current version has prepared.
 type preparedStages struct {
 	binding    *plugin.Binding
 	version    string
@@ -54,7 +54,7 @@ func prepare(ctx context.Context, pool *plugin.Pool, all []boundStage) (prepared
 	return prepared, err
 }
 
-// upgrade switches to a newer version if it can prepare the same stages; otherwise the binding's status contains the
+// upgrade switches to a newer version if it can prepare the same stages. Otherwise the plugin's status contains the
 // reason.
 func (p *preparedStages) upgrade(ctx context.Context) {
 	if p.isolated {
@@ -75,7 +75,7 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 	}
 }
 
-// retry reports whether to repeat a failed call, with another version if a version on trial failed.
+// retry reports whether to repeat a failed call: a version on trial has failed.
 func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
 		return false
@@ -84,19 +84,19 @@ func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	return true
 }
 
-func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []wit.RowError, err error) {
+func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (rowErrs []wit.RowError, err error) {
 	p.rowIndexes = p.rowIndexes[:0]
 	for i := range b.Rows {
 		p.rowIndexes = append(p.rowIndexes, b.Rows[i].RowIndex)
 	}
 	err = p.do(ctx, func(i *plugin.Instance) error {
-		faults, err = i.Apply(ctx, p.context, b)
+		rowErrs, err = i.Apply(ctx, p.context, b)
 		return err
 	})
-	for i := range faults {
-		faults[i].RowIndex = p.rowIndexes[faults[i].RowIndex]
+	for i := range rowErrs {
+		rowErrs[i].RowIndex = p.rowIndexes[rowErrs[i].RowIndex]
 	}
-	return faults, err
+	return rowErrs, err
 }
 
 func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowError, err error) {

@@ -164,7 +164,7 @@ func openIn(ctx context.Context, instance *host.Instance, run *harness, settings
 // write writes all rows.
 func (s *sandboxed) write(b *testing.B) error {
 	rows := len(s.batch.Rows)
-	origins := record.Origins{Topics: s.batch.Topics, IDs: make([]wit.RecordID, rows)}
+	origins := record.RecordIDs{Topics: s.batch.Topics, IDs: make([]wit.RecordID, rows)}
 	for i := range origins.IDs {
 		origins.IDs[i].Offset = int64(i)
 	}

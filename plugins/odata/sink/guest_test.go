@@ -59,7 +59,7 @@ func guestLarge(t *testing.T, instance *host.Instance) error {
 		batch.Rows = append(batch.Rows, wit.Row{RowIndex: uint32(n), Offset: int64(n), Value: value})
 	}
 	batch.Data = run.data
-	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	origins := record.RecordIDs{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
 	out, err := instance.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func guestWrite(t *testing.T, instance *host.Instance, service *odatatest.Servic
 	if err != nil {
 		return err
 	}
-	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	origins := record.RecordIDs{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
 	out, err := instance.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	if v := status().Tasks[0].Version; v != "0.1.0" {
 		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
 	}
-	c.Awaits(`msg="a newer version of the plugin is open, and takes over at a boundary"`) // in addition to the page
+	c.Awaits(`msg="a newer version of the plugin is open and will replace the current one"`) // in addition to the page
 	g.Let(2)
 	c.Eventually("the fifth page", g.Held)
 	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")

@@ -45,7 +45,7 @@ func throughConverter(t *testing.T, class, at, topic, document string, settings 
 		name, value, _ := strings.Cut(s, "=")
 		given[name] = value
 	}
-	use := convert.Use{Schemas: b.Registry, Registry: func(s registry.Settings) (*registry.Client, error) {
+	use := convert.Options{Schemas: b.Registry, OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
 		return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 	}}
 	make := func(class string, given map[string]string) convert.Converter {
@@ -91,7 +91,7 @@ func convertersOfARegistry(t *testing.T, at string) {
 			}
 			stops := func(what string, err error, want string) {
 				t.Helper()
-				if !fault.Stops(err) || !strings.Contains(err.Error(), want) {
+				if !fault.IsFatal(err) || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: expected an error that stops and says %q, found %v", what, want, err)
 				}
 			}

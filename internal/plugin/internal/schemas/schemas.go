@@ -151,7 +151,7 @@ func (t *Translator) Host(id uint32) (uint32, error) {
 		return 0, abi.NewViolation("refers to schema %#x, which it has not declared", id)
 	}
 	if t.batch != nil {
-		t.batch.Hold(found)
+		t.batch.Retain(found)
 	}
 	return found.ID, nil
 }

@@ -31,7 +31,7 @@ func known(t testing.TB) Translator {
 // An instance that declares equal schemas again pays for them once; too many are refused, and before that the instance
 // is replaced.
 func TestBytesOfDeclaredSchemas(t *testing.T) {
-	s := New(record.NewRegistry().For("c"), nil)
+	s := New(record.NewRegistry().ForConnector("c"), nil)
 	big := func(i int) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
 	}

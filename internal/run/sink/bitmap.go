@@ -1,0 +1,150 @@
+package sink
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// bitmapName replaces long lists: `near=8:Ab-_` is the state of each offset from 8 on, two bits each, three offsets in
+// a character of URL-safe Base64, the first one in its lowest bits.
+const bitmapName = "near"
+
+const (
+	stateOpen byte = iota
+	stateSettled
+	stateInFlight
+	stateInDoubt
+)
+
+const bitmapDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+func bitmapLength(offsets int64) int64 { return (offsets + 2) / 3 }
+
+type stateRange struct {
+	offsetRange
+	state byte
+	cost  int64 // its length in a list
+}
+
+func (n metadata) stateRanges(next int64) []stateRange {
+	all := make([]stateRange, 0, len(n.inDoubt)+len(n.inFlight)+len(n.settled))
+	add := func(ranges []offsetRange, state byte) {
+		for _, s := range ranges {
+			all = append(all, stateRange{s, state, int64(s.cost(next))})
+		}
+	}
+	add(n.settled, stateSettled)
+	add(n.inFlight, stateInFlight)
+	add(n.inDoubt, stateInDoubt)
+	slices.SortStableFunc(all, func(a, b stateRange) int { return cmp.Compare(a.first, b.first) })
+	return all
+}
+
+// encodeBitmap returns the metadata with a bitmap for the adjacent offsets that make it shortest, empty if it is no
+// shorter than lists.
+func (n metadata) encodeBitmap(next int64) string {
+	all := n.stateRanges(next)
+	from, to, lastOffset := bestBitmap(all)
+	if from == to {
+		return ""
+	}
+	first := all[from].first
+	states := make([]byte, lastOffset-first+1)
+	for _, s := range all[from:to] {
+		for offset := s.first; offset <= s.last; offset++ {
+			switch state := &states[offset-first]; {
+			case s.state == stateSettled || *state == stateSettled: // also over a doubt about a compacted record
+				*state = stateSettled
+			default: // in doubt counts more than in flight
+				*state = max(*state, s.state)
+			}
+		}
+	}
+	rest := metadata{usedDecisions: n.usedDecisions}
+	for _, s := range slices.Concat(all[:from], all[to:]) {
+		list := rest.list(s.state)
+		*list = append(*list, s.offsetRange)
+	}
+	out := rest.encodeLists(next)
+	if out != "" {
+		out += " "
+	}
+	code := make([]byte, bitmapLength(int64(len(states))))
+	for i := range code {
+		var three [3]byte
+		copy(three[:], states[3*i:])
+		code[i] = bitmapDigits[three[0]|three[1]<<2|three[2]<<4]
+	}
+	return out + bitmapName + "=" + strconv.FormatInt(first-next, 10) + ":" + string(code)
+}
+
+// bestBitmap returns the ranges, all[from:to] up to lastOffset, whose bitmap saves most; from equals to if none does. A
+// long settled range at the beginning stays in a list.
+func bestBitmap(all []stateRange) (from, to int, lastOffset int64) {
+	listed := int64(0) // the length of the ranges that are not in the bitmap
+	for _, s := range all {
+		listed += s.cost
+	}
+	if len(all) > 0 && all[0].state == stateSettled && bitmapLength(all[0].last-all[0].first+1) > all[0].cost {
+		from = 1
+	}
+	to = from
+	shortest, end := listed, int64(0)
+	for i := from; i < len(all); i++ {
+		end = max(end, all[i].last)
+		listed -= all[i].cost
+		if length := listed + bitmapLength(end-all[from].first+1); length < shortest {
+			to, lastOffset, shortest = i+1, end, length
+		}
+	}
+	return from, to, lastOffset
+}
+
+func (n *metadata) list(state byte) *[]offsetRange {
+	switch state {
+	case stateSettled:
+		return &n.settled
+	case stateInFlight:
+		return &n.inFlight
+	case stateInDoubt:
+		return &n.inDoubt
+	}
+	return nil
+}
+
+// parseBitmap reads a bitmap with at most budget offsets in flight or in doubt.
+func (n *metadata) parseBitmap(next int64, text string, budget *int64) bool {
+	first, code, ok := strings.Cut(text, ":")
+	offset, err := strconv.ParseInt(first, 10, 64)
+	if !ok || err != nil || offset < 0 || offset > maxAhead {
+		return false
+	}
+	offset += next
+	before := stateOpen
+	for i := range len(code) {
+		three := strings.IndexByte(bitmapDigits, code[i])
+		if three < 0 {
+			return false
+		}
+		for range 3 {
+			state := byte(three & 3)
+			list := n.list(state)
+			if state == stateInFlight || state == stateInDoubt {
+				if *budget--; *budget < 0 {
+					return false
+				}
+			}
+			switch {
+			case list == nil: // the state of an open record is not stored
+			case state == before:
+				(*list)[len(*list)-1].last = offset
+			default:
+				*list = append(*list, offsetRange{offset, offset})
+			}
+			before, offset, three = state, offset+1, three>>2
+		}
+	}
+	return true
+}

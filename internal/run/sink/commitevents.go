@@ -1,0 +1,127 @@
+package sink
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+// commitStarted: a commit begins. Effects: offsets, number. commitSucceeded or commitFailed follows.
+type commitStarted struct{}
+
+func (commitStarted) apply(l *ledger) effects {
+	out := effects{offsets: kafka.Offsets{}, number: l.pendingSeq}
+	for _, p := range l.partitions {
+		if p.dirty {
+			p.dirty = false
+			p.addToCommit(out.offsets)
+		}
+	}
+	return out
+}
+
+func (p *partition) addToCommit(out kafka.Offsets) {
+	next := kgo.EpochOffset{Epoch: -1, Offset: p.committed}
+	switch {
+	case p.lastSettled != nil:
+		next = kgo.EpochOffset{Epoch: p.lastSettled.LeaderEpoch, Offset: p.lastSettled.Offset + 1}
+	case len(p.items) > 0: // only the metadata have changed
+		next.Offset = p.items[0].offset
+	}
+	before := p.lastCommit.text()
+	if p.lastCommit = nil; next.Offset < 0 {
+		return
+	}
+	p.lastCommit, p.baseOffset = &commitEntry{offset: next.Offset, metadata: before}, next.Offset
+	if out[p.tp.topic] == nil {
+		out[p.tp.topic] = map[int32]kgo.EpochOffset{}
+	}
+	out[p.tp.topic][p.tp.partition] = next
+}
+
+// commitSucceeded: what was announced before the commit began is durable. Effect: ok unless the commit has left out
+// partitions of this task: then nothing becomes durable, and the next commit includes them.
+type commitSucceeded struct {
+	offsets kafka.Offsets
+	seq     int
+}
+
+func (e commitSucceeded) apply(l *ledger) effects {
+	all := true
+	for topic, partitions := range e.offsets {
+		for n, at := range partitions {
+			partition := l.partitions[topicPartition{topic, n}]
+			switch {
+			case partition == nil: // revoked during the commit
+			case partition.lastCommit != nil && partition.lastCommit.current:
+				partition.committed = max(partition.committed, at.Offset)
+				partition.storedCommit, partition.predecessorUncommitted = partition.lastCommit, false
+			default: // it was assigned again or reset during the commit, which left it out
+				partition.dirty = partition.committed != offsetUnknown
+				all = all && !partition.dirty
+			}
+		}
+	}
+	if all {
+		l.durableSeq = max(l.durableSeq, e.seq)
+	}
+	return effects{ok: all}
+}
+
+type commitFailed struct{ offsets kafka.Offsets }
+
+func (e commitFailed) apply(l *ledger) (out effects) {
+	for topic, partitions := range e.offsets {
+		for n := range partitions {
+			if p := l.partitions[topicPartition{topic, n}]; p != nil {
+				p.dirty = true
+			}
+		}
+	}
+	return out
+}
+
+// metadataRequested: a commit needs the metadata of an offset. Effects: text, and ok. If the text gets too long,
+// records that were settled without a request are left out. ok is false if an earlier assignment passed this offset to
+// the commit, or the partition was reset since: the current state may not match the offset, and records would be
+// written twice or skipped.
+type metadataRequested struct {
+	tp      topicPartition
+	next    int64
+	revoked *partition // the last revoked assignment, whose last commit may be in progress
+}
+
+func (e metadataRequested) apply(l *ledger) effects {
+	partition, next := l.partitions[e.tp], e.next
+	if partition == nil {
+		partition = e.revoked
+	}
+	if partition == nil || partition.committed == offsetUnknown || partition.lastCommit == nil ||
+		next != partition.lastCommit.offset {
+		return effects{}
+	}
+	meta := metadata{inDoubt: l.inDoubt.openRanges(partition.tp, next),
+		usedDecisions: l.inDoubt.usedDecisions(partition.tp, next)}
+	meta.relocated, meta.known = l.inDoubt.relocatedAndKnown(partition.tp, next)
+	l.inFlight = partition.appendInFlight(l.inFlight[:0])
+	meta.inFlight = slices.DeleteFunc(l.inFlight, func(s offsetRange) bool { return containsSorted(meta.inDoubt, s) })
+	l.settled = partition.appendSettled(l.settled[:0], next, allSettled)
+	meta.settled = l.settled
+	text := meta.encode(next)
+	if len(text) > l.limit-reservedForNames-reservedForFirst {
+		l.settled = partition.appendSettled(l.settled[:0], next, sentOnly)
+		meta.settled = l.settled
+		text = meta.encode(next)
+	}
+	partition.lastCommit.metadata, partition.lastCommit.current = text, true
+	return effects{text: text, ok: true}
+}
+
+type metadataLimited struct{ bytes int }
+
+func (e metadataLimited) apply(l *ledger) (out effects) {
+	l.limit = e.bytes
+	return out
+}

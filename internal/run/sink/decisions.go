@@ -1,0 +1,90 @@
+package sink
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The settings by which an operator decides about records in doubt.
+const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
+
+type inDoubtError struct {
+	error
+	all, resent []string
+}
+
+func (e *inDoubtError) Unwrap() error { return e.error }
+
+func (e *inDoubtError) Error() string {
+	them, names := "it", strings.Join(e.all, ",")
+	if len(e.all) > 1 {
+		them = "them"
+	}
+	text := fmt.Sprintf("%v; check whether the service has %s, then set %s=%s to send %s again, or "+
+		"%s=%s to skip %s",
+		e.error, them, sendSetting, names, them, skipSetting, names, them)
+	if len(e.resent) > 0 {
+		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: repeat the name there to send the "+
+			"record once more", sendSetting, strings.Join(e.resent, ","))
+	}
+	return text
+}
+
+func (u *InDoubtRecords) withAdvice(err error) error {
+	if all, resent := u.names(); len(all) > 0 {
+		return &inDoubtError{err, all, resent}
+	}
+	return err
+}
+
+// decisions are records that a setting names as TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
+type decisions map[topicPartition][]offsetRange
+
+func parseDecisions(setting string, names []string) (d decisions, err error) {
+	d = decisions{}
+	for _, name := range names {
+		tp, offsets, ok := parseDecision(name)
+		switch {
+		case name == "":
+		case !ok:
+			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
+		default:
+			d[tp] = append(d[tp], offsets)
+		}
+	}
+	return d, nil
+}
+
+func parseDecision(name string) (tp topicPartition, offsets offsetRange, ok bool) {
+	n := strings.LastIndexByte(name, '@')
+	if n < 0 {
+		return tp, offsets, false
+	}
+	dash := strings.LastIndexByte(name[:n], '-')
+	if dash <= 0 {
+		return tp, offsets, false
+	}
+	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
+	offsets, inOrder := parseOffsetRange(name[n+1:])
+	return topicPartition{name[:dash], int32(partition)}, offsets, inOrder && err == nil && partition >= 0
+}
+
+func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {
+	for _, s := range d[tp] {
+		if s.last >= from {
+			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
+		}
+	}
+	return all
+}
+
+func (d decisions) count(id recordID) int {
+	n := 0
+	for _, s := range d[id.topicPartition()] {
+		if s.first <= id.offset && id.offset <= s.last {
+			n++
+		}
+	}
+	return n
+}

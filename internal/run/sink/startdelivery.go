@@ -1,0 +1,275 @@
+package sink
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// startDeliveries keeps Options.InFlight deliveries in flight.
+func (d *dispatcher) startDeliveries() {
+	for d.inFlight < d.task.o.InFlight {
+		lane := d.nextDelivery()
+		if lane == nil {
+			return
+		}
+		d.inFlight++
+		delivery := lane.deliveries[0] // a copy: the lane may grow in the meantime
+		delivery.active.started = true
+		delivery.awaitedSeq = d.queue.awaitedSeq(lane)
+		go func() {
+			var out outcome
+			retries, err := delivery.active.deliverGuarded(&out, &delivery)
+			d.events <- func() {
+				d.inFlight--
+				d.merge(&out)
+				// A read without retries has settled its row: the entity existed already.
+				if lane.keyed && (!delivery.isRead() || err == nil && len(retries) == 0) {
+					d.queue.settledSeq[lane.key] = d.task.tracker.apply(storeRequested{}).number
+				}
+				d.onDelivered(lane, retries, err)
+			}
+		}()
+	}
+}
+
+// announcedRowsPerSlot bounds the rows announced for each request slot; after a kill all of them are in doubt.
+const announcedRowsPerSlot = 3
+
+// nextDelivery announces a non-repeatable delivery with those that follow it, and returns the first to send.
+func (d *dispatcher) nextDelivery() *lane {
+	d.retractAll()
+	if len(d.announced) > 0 {
+		if first := d.queue.first(); first != nil && first.readBefore(d.announced[0]) {
+			if lane := d.announce(d.nextLane(laneFilter{})); lane != nil {
+				return lane
+			}
+			d.retractAll()
+		}
+		if len(d.announced) > 0 {
+			return d.nextAnnounced()
+		}
+	}
+	for rows := 0; rows < announcedRowsPerSlot*d.task.o.InFlight; {
+		announcing := len(d.announced) > 0
+		lane := d.announce(d.nextLane(laneFilter{idle: d.inFlight == 0 && !announcing, nonRepeatableOnly: announcing}))
+		if lane == nil {
+			break
+		}
+		if d.announced = append(d.announced, lane); lane.deliveries[0].Request.Repeatable || d.isEnding() {
+			break
+		}
+		rows += len(lane.deliveries[0].rows)
+	}
+	return d.nextAnnounced()
+}
+
+func (d *dispatcher) nextAnnounced() *lane {
+	if len(d.announced) == 0 {
+		return nil
+	}
+	first := d.announced[0]
+	d.announced = d.announced[1:]
+	return first
+}
+
+func (d *dispatcher) announce(l *lane) *lane {
+	if l != nil && !l.deliveries[0].Request.Repeatable {
+		first := &l.deliveries[0]
+		first.announcedSeq = first.active.announce(first)
+	}
+	return l
+}
+
+// isEnding reports whether each delivery must be checked again before it is sent.
+func (d *dispatcher) isEnding() bool {
+	return d.task.run.isEnding() || d.firstFailure != nil || d.inDoubtErr != nil
+}
+
+func (d *dispatcher) retractAll() {
+	if d.isEnding() {
+		d.retract(nil)
+	}
+}
+
+// retract returns announced lanes to the queue: those of a batch, all if it is nil.
+func (d *dispatcher) retract(active *activeBatch) {
+	d.announced = slices.DeleteFunc(d.announced, func(l *lane) bool {
+		delivery := &l.deliveries[0]
+		if active != nil && delivery.active != active {
+			return false
+		}
+		items := delivery.active.items(delivery)
+		if delivery.announcedSeq > 0 {
+			d.task.tracker.apply(outcomeKnown{items})
+		}
+		delivery.announcedSeq = 0
+		d.task.tracker.apply(deliveryEnded{items})
+		d.queue.pushBack(l)
+		return true
+	})
+}
+
+// onDelivered puts retries before the rest of the lane, so that rows of one key stay in order (RATIONALE.md P20).
+func (d *dispatcher) onDelivered(lane *lane, retries []delivery, err error) {
+	if err != nil {
+		d.fail(err)
+		retries = nil
+	}
+	active := lane.deliveries[0].active
+	active.started = true
+	active.deliveryBytes.Add(-bytesOf(lane.deliveries[:1]))
+	active.remaining += len(retries) - 1
+	d.queue.complete(lane, retries)
+	if active.remaining == 0 {
+		d.finishBatch(active)
+	}
+}
+
+func (d *dispatcher) skip(l *lane) {
+	d.queue.pop(l)
+	d.onDelivered(l, nil, nil)
+}
+
+func (d *dispatcher) abandonLane(lane *lane) {
+	d.queue.discard(lane)
+	for _, j := range lane.deliveries {
+		if j.active.remaining--; j.active.remaining == 0 {
+			d.finishBatch(j.active)
+		}
+	}
+}
+
+type laneFilter struct {
+	idle              bool // no delivery is in flight, so that the metadata's reserve may be used
+	nonRepeatableOnly bool
+}
+
+// nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
+func (d *dispatcher) nextLane(filter laneFilter) *lane {
+	for {
+		lane := d.queue.first()
+		if lane == nil || filter.nonRepeatableOnly && (lane.deliveries[0].Request.Repeatable ||
+			lane.deliveries[0].uncheckable != nil) {
+			return nil
+		}
+		items := lane.deliveries[0].active.items(&lane.deliveries[0])
+		if d.prune(lane, items) {
+			continue
+		}
+		switch d.task.tracker.apply(deliveryStart{items, filter.idle}).start {
+		case startOK:
+			d.queue.pop(lane)
+			return lane
+		case startRevoked: // just now; the next iteration drops these rows
+		case startMetadataFull:
+			if filter.idle {
+				d.split(lane)
+			} else {
+				d.queue.block(lane)
+			}
+		}
+	}
+}
+
+// prune drops or replaces the next delivery of a lane if it must not be sent as it is, and reports whether it did. The
+// order of the checks matters: each excludes the later ones.
+func (d *dispatcher) prune(lane *lane, items []*item) bool {
+	delivery, tracker := &lane.deliveries[0], d.task.tracker
+	active := delivery.active
+	if d.task.run.isEnding() && !active.completesPartial(items) {
+		d.abandonLane(lane)
+		return true
+	}
+	// Even if another member owns the record now, this fails the task: later rows were skipped.
+	if delivery.uncheckable != nil && delivery.uncheckable.inherited {
+		tracker.apply(inDoubtChecked{items})
+		d.merge(&outcome{inDoubtErr: delivery.uncheckable.failure})
+		d.skip(lane)
+		return true
+	}
+	if tracker.checkAny(items, (*item).revoked) {
+		owned := slices.DeleteFunc(slices.Clone(delivery.rows),
+			func(row uint32) bool { return tracker.check(active.batch.items[row], (*item).revoked) })
+		if len(owned) == 0 { // the new owner writes all of them
+			d.skip(lane)
+		} else {
+			d.reencodeFirst(lane, owned)
+		}
+		return true
+	}
+	// If the task is about to fail, only records in doubt are checked, so that nothing overtakes them.
+	if d.inDoubtErr != nil && !active.allInDoubt(delivery) && !active.completesPartial(items) {
+		tracker.apply(inDoubtChecked{items})
+		d.skip(lane)
+		return true
+	}
+	if before := d.rowsBeforeEnd(delivery); len(before) == 0 {
+		d.skip(lane)
+		return true
+	} else if len(before) < len(delivery.rows) {
+		d.reencodeFirst(lane, before)
+		return true
+	}
+	if err := active.inDoubtUnchecked(delivery); err != nil {
+		d.fail(err)
+		d.abandonLane(lane)
+		return true
+	}
+	return false
+}
+
+// split halves the next delivery because the metadata have no room for all outcomes; a single row fails the task.
+func (d *dispatcher) split(lane *lane) {
+	active, rows := lane.deliveries[0].active, lane.deliveries[0].rows
+	if len(rows) == 1 {
+		d.fail(&recordError{item: active.batch.items[rows[0]], stage: "write",
+			err: errors.New("the commit metadata has no room for its outcome: too many " +
+				"records are uncertain, or the brokers' offset.metadata.max.bytes is too small")})
+		d.abandonLane(lane)
+		return
+	}
+	d.reencodeFirst(lane, rows[:len(rows)/2], rows[len(rows)/2:])
+}
+
+func (d *dispatcher) reencodeFirst(lane *lane, parts ...[]uint32) {
+	active := lane.deliveries[0].active
+	var deliveries []delivery
+	var out outcome
+	for _, rows := range parts {
+		if len(rows) == 0 {
+			continue
+		}
+		var hints []wit.Hint
+		for n, row := range rows {
+			if hint := active.rowStates[row].hint; hint != "" {
+				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
+			}
+		}
+		more, err := active.encodeRows(&out, rows, hints)
+		d.merge(&out)
+		if err != nil {
+			d.fail(err)
+			d.abandonLane(lane)
+			return
+		}
+		deliveries = append(deliveries, more...)
+	}
+	d.queue.pop(lane)
+	d.onDelivered(lane, deliveries, nil)
+}
+
+// rowsBeforeEnd returns the rows that were read before the failing record, and those of partially written records.
+func (d *dispatcher) rowsBeforeEnd(delivery *delivery) []uint32 {
+	if d.firstFailure == nil && d.firstUncheckable == nil {
+		return delivery.rows
+	}
+	return slices.DeleteFunc(slices.Clone(delivery.rows), func(row uint32) bool {
+		afterFailure := d.firstFailure != nil && !d.firstFailure.readBefore(delivery.active, row)
+		afterUncheckable := d.firstUncheckable != nil && !d.firstUncheckable.readBefore(delivery.active, row) &&
+			delivery.active.rowStates[row].inDoubt == nil
+		return (afterFailure || afterUncheckable) && !d.task.tracker.check(delivery.active.batch.items[row],
+			(*item).partiallyWritten)
+	})
+}

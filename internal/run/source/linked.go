@@ -1,0 +1,188 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// maxPrefetch bounds, at each level of nesting, how many requests are prefetched.
+const maxPrefetch = 8
+
+// prefetched is a linked request that was sent early. The transport buffers its response.
+type prefetched struct {
+	done   chan struct{}
+	answer *transport.Answer
+	err    error
+}
+
+// await returns nil, nil if the request must be sent now: it was not sent early, or there was no free slot.
+func (f *prefetched) await(ctx context.Context) (*transport.Answer, error) {
+	if f == nil {
+		return nil, nil
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if errors.Is(f.err, transport.ErrNoRoom) {
+		return nil, nil
+	}
+	answer := f.answer
+	f.answer = nil // the caller closes it
+	return answer, f.err
+}
+
+type linkedRequest struct {
+	wit.LinkedRequest
+	prefetched *prefetched
+}
+
+// fetchAllLinked sends linked requests concurrently, within the limits of the service, and reads their responses one
+// after another. Only repeatable requests are sent early, and none while the page is slowed down because no rows arrive
+// ([unpacedLinked]). Requests that a response links to precede the others.
+func (p *page) fetchAllLinked(ctx context.Context, linked []wit.LinkedRequest) error {
+	if len(linked) == 0 {
+		return nil
+	}
+	var all []linkedRequest // the next one last
+	push := func(linked []wit.LinkedRequest) {
+		for _, f := range slices.Backward(linked) {
+			all = append(all, linkedRequest{f, nil})
+		}
+	}
+	push(linked)
+	prefetchCtx, end := context.WithCancel(transport.WithoutWaiting(ctx))
+	var sent sync.WaitGroup
+	defer func() {
+		end()
+		sent.Wait()
+		for _, f := range all {
+			if f.prefetched != nil && f.prefetched.answer != nil {
+				f.prefetched.answer.Body.Close()
+			}
+		}
+	}()
+	for len(all) > 0 {
+		first := len(all) - 1
+		for n := first - 1; n >= max(0, first-maxPrefetch) && p.linked.sinceRow <= unpacedLinked; n-- {
+			if all[n].prefetched.canPrefetch(&all[n].Request) {
+				all[n].prefetched = p.prefetch(prefetchCtx, &sent, &all[n].Request)
+			}
+		}
+		next, err := p.fetchLinked(ctx, &all[first].LinkedRequest, all[first].prefetched)
+		if err != nil {
+			return err
+		}
+		p.linked.pendingBytes -= transport.RequestBytes(&all[first].Request)
+		all[first] = linkedRequest{}
+		all = all[:first]
+		push(next)
+	}
+	return nil
+}
+
+func (f *prefetched) canPrefetch(r *wit.Request) bool {
+	if f == nil {
+		return r.Repeatable
+	}
+	select {
+	case <-f.done:
+		return errors.Is(f.err, transport.ErrNoRoom)
+	default:
+		return false
+	}
+}
+
+func (p *page) prefetch(ctx context.Context, sent *sync.WaitGroup, r *wit.Request) *prefetched {
+	f := &prefetched{done: make(chan struct{})}
+	sent.Go(func() {
+		defer close(f.done)
+		f.err = guard.Do(p.feed.task.log, "feed "+p.feed.name+", a followed request", func() (err error) {
+			f.answer, err = p.feed.task.o.Client.Do(ctx, r)
+			return err
+		})
+	})
+	return f
+}
+
+type linkedRequests struct {
+	total        int
+	pendingBytes int64
+	sinceRow     int
+	row          int64
+	backoff      progressBackoff
+}
+
+// maxLinked bounds the linked requests of a page: ten for each row of 10,000. An interruption repeats all of them.
+const maxLinked = 100_000
+
+// maxPendingBytes bounds the linked requests that wait, maxNesting how deep responses may link to each other.
+const maxPendingBytes = 64 << 20
+
+// reservedTagPrefix begins the tags of the host, such as [wit.TagComplete].
+const reservedTagPrefix = "culvert:"
+
+const maxNesting = 16
+
+// unpacedLinked is how many linked requests a row may have before they are slowed down.
+const unpacedLinked = 256
+
+func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
+	early *prefetched) ([]wit.LinkedRequest, error) {
+	r := &linked.Request
+	if strings.HasPrefix(r.Tag, reservedTagPrefix) {
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf(
+			"the plugin returned a linked request with the tag %q: expected a tag that does not begin with %s",
+			r.Tag, reservedTagPrefix)}
+	}
+	if p.bodies.depth > maxNesting {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("linked responses nest more than %d deep",
+			maxNesting)}
+	}
+	if p.linked.row != p.cursor.lastRow {
+		p.linked.row, p.linked.sinceRow, p.linked.backoff = p.cursor.lastRow, 0, progressBackoff{}
+	}
+	if p.linked.sinceRow++; p.linked.sinceRow > unpacedLinked {
+		if err := pause.For(ctx, p.linked.backoff.after(false)); err != nil {
+			return nil, err
+		}
+	}
+	workCtx, endFetch := p.feed.task.count.fetch.Track(ctx)
+	answer, err := early.await(workCtx)
+	if answer == nil && err == nil {
+		answer, err = p.feed.task.o.Client.Do(workCtx, r)
+	}
+	endFetch()
+	if err != nil {
+		return nil, fmt.Errorf("linked request %s: %w", transport.PrintableTarget(r.Target), &permanentError{err})
+	}
+	defer answer.Body.Close()
+	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(linked.Tolerate, answer.Status) {
+		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
+		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status),
+			Message: fmt.Sprintf("linked request %s: answered %d: %q",
+				transport.PrintableTarget(r.Target),
+				answer.Status, head)})
+		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
+			err = &permanentError{err}
+		}
+		return nil, err
+	}
+	next, err := p.readBody(ctx, r.Tag, answer.Status, answer.Body)
+	if err != nil {
+		return nil, fmt.Errorf("linked request %s: %w", transport.PrintableTarget(r.Target), err)
+	}
+	return next, nil
+}

@@ -1,0 +1,238 @@
+package source
+
+import (
+	"context"
+	"errors"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+func (p *page) ensureChunk(ctx context.Context) error {
+	if p.chunk != nil {
+		return nil
+	}
+	chunk, err := p.feed.acquireChunk(ctx, p.origin)
+	if err != nil {
+		return err
+	}
+	p.chunk = chunk
+	if p.origin.replayed != nil {
+		chunk.batch.Topics[0] = p.origin.replayed.Record.Topic
+	}
+	return nil
+}
+
+// canCheckpoint reports whether offsets within the page may be stored: only if the page repeats exactly after a restart
+// (RATIONALE.md P2).
+func (p *page) canCheckpoint() bool { return p.fetch.Position != nil && p.fetch.RepeatsExactly }
+
+// incompleteFrom returns where in the chunk the rows with the last index begin, because more may follow. It is the end
+// of the chunk if some of them were sent already.
+func (p *page) incompleteFrom() int {
+	rows := p.chunk.batch.Rows
+	from := len(rows)
+	for from > 0 && int64(rows[from-1].RowIndex) == p.cursor.lastRow {
+		from--
+	}
+	if len(rows)-from != p.cursor.rowsOfLast {
+		return len(rows)
+	}
+	return from
+}
+
+// flushComplete sends the chunk without incomplete rows, so that a stored position covers all sent rows. Rows of one
+// index that fill a chunk are sent, too.
+func (p *page) flushComplete(ctx context.Context) error {
+	chunk, from := p.chunk, p.incompleteFrom()
+	count := len(chunk.batch.Rows)
+	if !p.canCheckpoint() || from == count || from == 0 && count > 1 {
+		return p.flush(ctx)
+	}
+	if from == 0 {
+		return nil
+	}
+	last := make([]uint32, 0, count-from)
+	for i := from; i < count; i++ {
+		last = append(last, uint32(i))
+	}
+	kept := chunk.batch.Subset(last)
+	chunk.truncate(from)
+	if err := p.flush(ctx); err != nil {
+		return err
+	}
+	if err := p.ensureChunk(ctx); err != nil {
+		return err
+	}
+	b := &p.chunk.batch
+	b.Rows, b.Data, b.Retained = append(b.Rows, kept.Rows...), append(b.Data, kept.Data...),
+		append(b.Retained, kept.Retained...)
+	for range kept.Rows {
+		p.chunk.origins = append(p.chunk.origins, uint32(p.cursor.lastRow))
+	}
+	return nil
+}
+
+func (p *page) dropIncomplete() {
+	from := p.incompleteFrom()
+	dropped := len(p.chunk.batch.Rows) - from
+	if dropped == 0 {
+		return
+	}
+	p.chunk.truncate(from)
+	p.cursor.rowsOfLast, p.cursor.keys = 0, p.cursor.completeKeys
+	p.emitted.rows -= dropped
+	p.feed.task.count.read.Add(int64(-dropped))
+}
+
+func (p *page) flush(ctx context.Context) error {
+	chunk := p.chunk
+	p.chunk = nil
+	if chunk.offsetAfter.Partition == nil && p.canCheckpoint() && !p.skipping && p.cursor.lastComplete >= 0 {
+		chunk.offsetAfter = p.feed.offsetAt(position{fields: *p.fetch.Position, midPage: true,
+			row:  uint32(p.cursor.lastComplete),
+			keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
+	}
+	chunk.firstOfPage = !p.emitted.any
+	err := p.feed.send(ctx, chunk)
+	if err == nil { // otherwise there is nothing to abort
+		p.emitted.any = true
+		p.emitted.chunks++
+	}
+	return err
+}
+
+func (p *page) sendEnd(end pageEnd) {
+	if !p.emitted.any || p.feed.pipeline.ctx.Err() != nil {
+		return
+	}
+	c, err := p.feed.acquireChunk(p.feed.pipeline.ctx, p.origin)
+	if err != nil {
+		return
+	}
+	c.pageEnd = end
+	_ = p.feed.send(p.feed.pipeline.ctx, c)
+}
+
+func (f *feed) offsetAt(p position) kafka.Offset {
+	return kafka.Offset{Partition: f.partition, Position: p.storedFields(f.spec().Fingerprint,
+		f.notifications.subscriptionDigest)}
+}
+
+func (f *feed) send(ctx context.Context, chunk *chunk) error {
+	chunk.inFlight = len(chunk.batch.Rows)
+	f.task.o.Metrics.Batches.AddActive(chunk.inFlight)
+	select {
+	case f.pipeline.decoded <- chunk:
+		return nil
+	case <-ctx.Done():
+		f.releaseChunk(chunk)
+		return context.Cause(ctx)
+	}
+}
+
+// finish sends the last chunk with the offset after the page, and makes that the feed's position.
+func (p *page) finish(ctx context.Context) error {
+	feed := p.feed
+	if p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys) ||
+		p.resumeAt.extraRows > 0 {
+		return errMismatch
+	}
+	if err := p.ensureChunk(ctx); err != nil {
+		return err
+	}
+	next := position{fields: feed.pageStart, topic: feed.position.topic}
+	if p.end.Next != nil {
+		if next = (position{fields: *p.end.Next}); p.end.More {
+			next.topic = feed.spec().Topic
+		}
+	} else if p.fetch.Position == nil && feed.position.midPage {
+		next = feed.position // an extra page; an interrupted one continues after it
+	}
+	p.chunk.offsetAfter, p.chunk.pageEnd = feed.offsetAt(next), pageComplete
+	if err := p.flush(ctx); err != nil {
+		return err
+	}
+	if feed.position = next; !next.midPage {
+		feed.pageStart = next.fields
+	}
+	feed.setBoundary(feed.pageStart)
+	return nil
+}
+
+// savePosition records up to which row an interrupted page was sent, so that it continues from there.
+func (p *page) savePosition(err error) {
+	feed := p.feed
+	feed.pipeline.logRestart = nil
+	var row *rowError
+	if errors.As(err, &row) && p.chunk != nil {
+		_ = p.flush(feed.pipeline.ctx) // the rows before it are valid
+	}
+	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
+		p.sendEnd(pageAborted)
+		return
+	}
+	if p.skipping || p.resumeAt.extraRows > 0 {
+		return // nothing new was delivered: f.position remains
+	}
+	at := position{fields: *p.fetch.Position, topic: feed.position.topic}
+	if p.fetch.RepeatsExactly && feed.pipeline.output.AtLeastOnce() && p.flushDelivered() {
+		at.midPage, at.row, at.keys = true, uint32(p.cursor.lastComplete), p.cursor.completeKeys
+		at.extraRows, at.extraKeys = p.cursor.rowsOfLast, p.cursor.keys
+		at.topic = feed.spec().Topic
+	} else if !feed.pipeline.output.AtLeastOnce() && p.resumeAt.midPage {
+		at = p.resumeAt // delivered when pages were not transactions yet
+	}
+	if at.midPage && feed.pipeline.output.AtLeastOnce() {
+		p.sendEnd(pageComplete)
+	} else {
+		p.sendEnd(pageAborted)
+	}
+	if !at.midPage && p.cursor.lastRow >= 0 {
+		feed.pipeline.logRestart = func() {
+			feed.task.count.repeated.Add(1)
+			feed.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request,
+				"row",
+				p.cursor.lastRow)
+		}
+	}
+	feed.position = at
+}
+
+// flushDelivered sends the complete rows and reports whether the page can continue after them.
+func (p *page) flushDelivered() bool {
+	if p.cursor.lastComplete < 0 {
+		return false
+	}
+	if p.chunk == nil {
+		return true
+	}
+	p.dropIncomplete()
+	return p.flush(p.feed.pipeline.ctx) == nil
+}
+
+func (p *page) releaseChunk() {
+	if p.chunk != nil {
+		p.feed.releaseChunk(p.chunk)
+		p.chunk = nil
+	}
+}
+
+// awaitDurable waits until everything that was read is in Kafka, with the offset after it. A request that lets the
+// service delete delivered data must not be sent earlier (RATIONALE.md P1).
+func (f *feed) awaitDurable(ctx context.Context) error {
+	chunk, err := f.acquireChunk(ctx, &origin{})
+	if err != nil {
+		return err
+	}
+	barrier := make(chan struct{})
+	chunk.barrier = barrier
+	if err := f.send(ctx, chunk); err != nil {
+		return err
+	}
+	select {
+	case <-barrier:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

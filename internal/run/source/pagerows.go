@@ -1,0 +1,171 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// cursor is the progress within a page.
+type cursor struct {
+	// lastRow is the index of the last row, -1 before the first; keys is the digest over all rows so far.
+	lastRow      int64
+	keys         digest
+	lastComplete int64 // the last row index that no later row can share, completeKeys its digest
+	completeKeys digest
+	rowsOfLast   int // counts the rows with the last index
+	// received counts rows and errors, content is a hash of their values that is valid in this process.
+	received int
+	content  uint64
+}
+
+var contentSeed = maphash.MakeSeed()
+
+func (s *cursor) add(value []byte) {
+	s.received++
+	s.content = s.content*31 + maphash.Bytes(contentSeed, value)
+}
+
+// decode has the plugin decode a piece of a response, and sends the chunk if that is full.
+func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte,
+	last bool) (wit.DecodeResult, error) {
+	if err := p.ensureChunk(ctx); err != nil {
+		return wit.DecodeResult{}, err
+	}
+	b := &p.chunk.batch
+	from, data := len(b.Rows), len(b.Data)
+	start := time.Now()
+	p.feed.task.count.decode.Start()
+	portion, err := p.reader.Decode(ctx, p.id, tag, status, piece, last, b)
+	p.feed.task.count.decode.Stop()
+	if p.origin.span != nil {
+		p.addDecodeTime(start)
+	}
+	if err != nil {
+		p.chunk.truncate(from)
+		return portion, err
+	}
+	if portion.Next != nil {
+		p.end.Next = portion.Next
+	}
+	p.end.More, p.end.WaitMs = p.end.More || portion.More, max(p.end.WaitMs, portion.WaitMs)
+	if err := p.acceptRows(from); err != nil {
+		return portion, err
+	}
+	if len(b.Rows) == from && len(portion.Errors) == 0 {
+		b.Data = b.Data[:data] // all rows were delivered already
+	}
+	if err := p.handleRowErrors(portion.Errors); err != nil {
+		return portion, err
+	}
+	if p.chunk.isFull() {
+		return portion, p.flushComplete(ctx)
+	}
+	return portion, nil
+}
+
+// acceptRows moves the cursor over new rows of the chunk and drops rows that were delivered before the interruption.
+func (p *page) acceptRows(from int) error {
+	b := &p.chunk.batch
+	kept := from
+	for i := from; i < len(b.Rows); i++ {
+		r := &b.Rows[i]
+		if err := p.advanceTo(int64(r.RowIndex)); err != nil {
+			p.chunk.truncate(kept)
+			return err
+		}
+		p.cursor.keys.addRow(b, r)
+		p.cursor.add(b.Bytes(r.Value))
+		p.cursor.rowsOfLast++
+		skip, err := p.wasDelivered()
+		if err != nil {
+			p.chunk.truncate(kept)
+			return err
+		}
+		if p.skipping || skip {
+			p.feed.task.count.resumed.Add(1)
+			continue
+		}
+		if kept != i {
+			b.Rows[kept] = *r
+		}
+		kept++
+		p.chunk.origins = append(p.chunk.origins, r.RowIndex)
+	}
+	p.feed.task.count.read.Add(int64(kept - from))
+	p.emitted.rows += kept - from
+	b.Rows = b.Rows[:kept]
+	return nil
+}
+
+// advanceTo moves to a row. After the last row that was delivered before, it checks that the rows so far were the same.
+func (p *page) advanceTo(origin int64) error {
+	if origin < p.cursor.lastRow {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf("the plugin returned row %d after row %d",
+			origin,
+			p.cursor.lastRow)}
+	}
+	if origin == p.cursor.lastRow {
+		return nil
+	}
+	if p.skipping && origin > int64(p.resumeAt.row) {
+		if p.cursor.keys != p.resumeAt.keys {
+			return errMismatch
+		}
+		p.skipping = false
+	}
+	p.cursor.lastComplete, p.cursor.completeKeys = p.cursor.lastRow, p.cursor.keys
+	p.cursor.lastRow, p.cursor.rowsOfLast = origin, 0
+	return nil
+}
+
+// wasDelivered reports whether a row after the position was delivered before the interruption, too.
+func (p *page) wasDelivered() (bool, error) {
+	if p.skipping || p.resumeAt.extraRows == 0 {
+		return false, nil
+	}
+	if p.resumeAt.extraRows--; p.resumeAt.extraRows == 0 && p.cursor.keys != p.resumeAt.extraKeys {
+		return false, errMismatch
+	}
+	return true, nil
+}
+
+// handleRowErrors skips rows that the plugin could not decode, or fails the task.
+func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
+	for i := range rowErrors {
+		rowErr := &rowErrors[i]
+		if p.poisonSearch.skipping != nil {
+			rowErr.Error.Message = trapMessage(p.poisonSearch.skipping.trap)
+			p.poisonSearch.skipping = nil
+		}
+		p.cursor.add([]byte(rowErr.Error.Message))
+		if p.resumeAt.midPage && rowErr.RowIndex <= p.resumeAt.row {
+			continue
+		}
+		t := p.feed.task
+		if err := t.o.HandleError(&t.count.errors, &rowError{rowErr.RowIndex, &rowErr.Error},
+			func() {
+				p.feed.logSkipped(p.origin.request, rowErr.RowIndex, task.StageDecode, &rowErr.Error,
+					nil)
+			}); err != nil {
+			p.chunk.truncateFrom(rowErr.RowIndex)
+			p.cursor.lastComplete = -1 // this chunk stores no position: its rows are read again
+			return err
+		}
+		p.rawToDLQ(rowErr)
+	}
+	return nil
+}
+
+// rowError is a row that could not be handled and must not be skipped.
+type rowError struct {
+	row uint32
+	err error
+}
+
+func (e *rowError) Error() string { return fmt.Sprintf("row %d: %v", e.row, e.err) }
+func (e *rowError) Unwrap() error { return e.err }

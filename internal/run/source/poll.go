@@ -1,0 +1,95 @@
+package source
+
+import (
+	"context"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/cron"
+)
+
+func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, scheduled bool) {
+	spec := f.spec()
+	switch {
+	case spec.Cron != nil:
+		// checkFeeds has validated the expression.
+		if schedule, err := cron.Parse(*spec.Cron); err == nil {
+			due, scheduled = schedule.Next(now)
+		}
+	case spec.PollEveryMs != nil:
+		due, scheduled = now.Add(time.Duration(*spec.PollEveryMs)*time.Millisecond), true
+	}
+	if minDue := now.Add(minDelay); due.Before(minDue) {
+		due = minDue
+	}
+	return due, scheduled
+}
+
+// waitForPoll waits until a poll is due or a notification or snapshot arrives, and upgrades the plugin in the meantime.
+func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) error {
+	f.setNextPoll(due, scheduled)
+	defer f.setNextPoll(time.Time{}, false)
+	f.setBoundary(f.position.fields)
+	if !f.spec().Subscribes { // a notification may come at any time
+		defer f.task.trackIdle(time.Now())()
+	}
+	for {
+		next := upgradeInterval
+		if scheduled {
+			remaining := time.Until(due)
+			if remaining <= 0 {
+				return context.Cause(ctx)
+			}
+			next = min(next, remaining)
+		}
+		if err := f.sleep(ctx, next); err != nil {
+			return err
+		}
+		if err := f.upgrade(ctx); err != nil {
+			return err
+		}
+		if f.hasWork() {
+			return nil
+		}
+	}
+}
+
+func (f *feed) hasWork() bool {
+	_, found := f.nextSnapshot()
+	return found || f.hasDueTrigger()
+}
+
+// MinIdleTime is the minimum idle time for [Options.OnIdle]. It equals the lifetime of unused plugin instances, so that
+// none is created more often because of it.
+const MinIdleTime = 5 * time.Second
+
+// trackIdle counts a feed as idle until done is called.
+func (t *Task) trackIdle(now time.Time) (done func()) {
+	t.idleMu.Lock()
+	defer t.idleMu.Unlock()
+	t.idleFeeds++
+	if feeds := t.currentFeeds(); t.idleFeeds == len(feeds) && t.o.OnIdle != nil {
+		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(MinIdleTime)) {
+			t.endIdle = t.o.OnIdle(until)
+		}
+	}
+	return func() {
+		t.idleMu.Lock()
+		defer t.idleMu.Unlock()
+		t.idleFeeds--
+		if t.endIdle != nil {
+			t.endIdle()
+			t.endIdle = nil
+		}
+	}
+}
+
+func earliest(feeds []*feed) (due time.Time) {
+	for _, f := range feeds {
+		f.mu.Lock()
+		if !f.status.nextPoll.IsZero() && (due.IsZero() || f.status.nextPoll.Before(due)) {
+			due = f.status.nextPoll
+		}
+		f.mu.Unlock()
+	}
+	return due
+}
