@@ -47,26 +47,26 @@ func TestManySets(t *testing.T) {
 func TestInstancesKeepFewDecoders(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
-	for i := range 3 * feedreader.MaxSpare {
+	for i := range 3 * feedreader.MaxPooled {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
 		settings = append(settings, "sap.odata#"+number+".id="+number)
 	}
 	l := newLoad(t, s, settings...)
-	for f := range 3 * feedreader.MaxSpare {
+	for f := range 3 * feedreader.MaxPooled {
 		_, err := l.run(uint32(f), nil)
 		noError(t, err)
-		if n := len(l.p.pages.Decoders); n != min(f+1, feedreader.MaxSpare) {
-			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxSpare), n)
+		if n := len(l.p.pages.Decoders); n != min(f+1, feedreader.MaxPooled) {
+			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxPooled), n)
 		}
 	}
-	last := l.p.pages.Decoders[feedreader.MaxSpare-1]
-	_, err := l.run(3*feedreader.MaxSpare-1, nil)
+	last := l.p.pages.Decoders[feedreader.MaxPooled-1]
+	_, err := l.run(3*feedreader.MaxPooled-1, nil)
 	noError(t, err)
-	if again := l.p.pages.Decoders[feedreader.MaxSpare-1]; again != last {
+	if again := l.p.pages.Decoders[feedreader.MaxPooled-1]; again != last {
 		t.Error("a set that was read again got another decoder")
 	}
-	if n := len(l.p.pages.Spare); n != 1 {
+	if n := len(l.p.pages.Readers); n != 1 {
 		t.Errorf("pages were read one after another: expected 1 that is kept, found %d", n)
 	}
 }

@@ -19,7 +19,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, c
 		return wit.NextAction{}, err
 	}
 	refused := feedreader.FormatRefused(offset)
-	f.UseFormat(refused)
+	f.SetFormatRefused(refused)
 	step, err := nextAction(o, f, offset, cause, now)
 	if err == nil && step.Fetch != nil {
 		f.AddGuidCase(step.Fetch.Position, offset)
@@ -32,7 +32,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, c
 // the connector was down.
 func nextAction(o *feedreader.Context, f *feedreader.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
 	now int64) (wit.NextAction, error) {
-	if age := now - o.At; o.Refresh > 0 && age >= int64(o.Refresh) {
+	if age := now - o.ReadAt; o.Refresh > 0 && age >= int64(o.Refresh) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
 			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " +
 			sourceconfig.MetadataRefresh +
@@ -84,7 +84,7 @@ func withoutLoad(f *feedreader.Feed, complete int64, offset []wit.OffsetEntry, c
 	switch {
 	case cause.Snapshot != nil:
 	case f.NotificationOnly() && cause.Trigger != nil && *cause.Trigger != "":
-		return wit.Ptr(notifications.Set{Feed: f}.FetchNamed(*cause.Trigger, offset))
+		return wit.Ptr(notifications.Set{Feed: f}.FetchEntity(*cause.Trigger, offset))
 	case f.NotificationOnly() && cause.Trigger == nil && (cause.Start == nil ||
 		f.Subscribing.Catchup != sourceconfig.CatchupReload):
 		logNothingToRead(f, cause, complete, "and entities that notifications name are read")

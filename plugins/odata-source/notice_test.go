@@ -209,7 +209,7 @@ func FuzzHandleNotification(f *testing.F) {
 			if w.Token == "" {
 				continue
 			}
-			if _, err := o.Feeds[0].Keys.Read(w.Token); err != nil {
+			if _, err := o.Feeds[0].Keys.ParseAddress(w.Token); err != nil {
 				t.Fatalf("token %q: %v", w.Token, err)
 			}
 		}

@@ -22,7 +22,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 	v := sourceconfig.Table.Values(settings)
 	o, all := feedreader.NewContext(settings)
 	services := sourceconfig.ServicePaths(all)
-	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
+	if need, err := service.MetadataRequests(services, config.Query(v), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
 	models := make([]*edm.Model, len(services))
@@ -31,7 +31,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}
-		models[i], o.At = m, max(o.At, answers[i].ReceivedAt)
+		models[i], o.ReadAt = m, max(o.ReadAt, answers[i].ReceivedAt)
 	}
 	for _, e := range all {
 		f, err := feedreader.New(e, models[slices.Index(services, e.Service)])

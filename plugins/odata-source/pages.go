@@ -12,7 +12,7 @@ import (
 
 type page interface {
 	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error)
-	Reading() *feedreader.Reader
+	Base() *feedreader.Reader
 }
 
 type pages struct {
@@ -50,7 +50,7 @@ func (p *plugin) begin(o *feedreader.Context, f *feedreader.Feed, position *[]wi
 		return notifications.BeginDocument(pool, o, f, response), nil
 	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.StoreTag):
 		return notifications.BeginStore(pool, o, f, response), nil
-	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.NamedTag):
+	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.EntityTag):
 		return notifications.BeginEntity(pool, o, f, response), nil
 	case position == nil:
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
@@ -65,7 +65,7 @@ func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }
 func (p *plugin) closePage(number uint32, sound bool) {
 	if pg := p.pages.open[number]; pg != nil {
 		delete(p.pages.open, number)
-		p.pages.End(pg.Reading(), sound)
+		p.pages.End(pg.Base(), sound)
 	}
 }
 
@@ -77,7 +77,7 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
 	portion, ended, err := pg.Decode(tag, status, piece, last)
-	pg.Reading().Complete(&portion)
+	pg.Base().Finalize(&portion)
 	if err != nil || ended {
 		p.closePage(number, err == nil)
 	}

@@ -281,7 +281,7 @@ func TestLargeCatalogue(t *testing.T) {
 			n++
 		}
 	}
-	if size > probe.MaxAdvice+probe.MaxAdvice/4 || n < 1000 || len(targets) > 1+2*probe.MaxAsked+probe.MaxAsked {
+	if size > probe.MaxRecommendedBytes+probe.MaxRecommendedBytes/4 || n < 1000 || len(targets) > 1+2*probe.MaxServices+probe.MaxServices {
 		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))

@@ -104,11 +104,11 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 		values := sourceconfig.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
 		for _, own := range []string{"/orders/", "/orders/Orders 00"} {
-			r := retire.Retiring{V: values, Addresses: []string{own}}
+			r := retire.Retirement{V: values, Addresses: []string{own}}
 			for address, mine := range map[string]bool{to + "/orders/Orders 00": true, to + "/Orders/Orders 00": false,
 				strings.ToLower(to) + "/orders/Orders 00": true, strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
 				to + "/ordersmore/Orders 00": false} {
-				if r.Mine(address) != mine {
+				if r.OwnsAddress(address) != mine {
 					t.Errorf("%s below %s: expected mine %v", address, own, mine)
 				}
 			}

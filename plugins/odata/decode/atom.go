@@ -260,7 +260,7 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	case ns == atomNamespace && string(local) == "link":
 		d.link(b, t, scope)
 	case ns == metadataNamespace && string(local) == "error":
-		d.failure = quoted(b[i:end])
+		d.serviceError = quoted(b[i:end])
 	case ns == metadataNamespace && string(local) == "count":
 		if content, ok := scan.XMLContent(d.text[:0], b[t.End:contentEnd(b, t, end)]); ok {
 			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, 1<<62); ok {
@@ -314,7 +314,7 @@ func (d *Atom) deleted(element []byte, at int64, out *Output) {
 			found: "none"}, out)
 		return
 	}
-	s := Tombstone{Origin: d.page.Rows, Ref: string(id)}
+	s := Tombstone{RowIndex: d.page.Rows, Ref: string(id)}
 	var m datetime.DateTime
 	if when, ok := attribute(element, t, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
 		s.When, s.Timed = m.UTC(), true
@@ -334,7 +334,7 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 	d.pos, d.state = end, atomEnd
 	inside := d.namespaces.push(b, t, 0)
 	d.namespaces.copyBytes()
-	c := content(b, t, end)
+	c := childrenOf(b, t, end)
 	several := false
 	for e, ok := c.next(); ok; e, ok = c.next() {
 		_, local := scan.SplitName(e.tag.Name)

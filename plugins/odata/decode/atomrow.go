@@ -21,7 +21,7 @@ func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
 	if d.skipRow(text, at, out) {
 		return
 	}
-	r := atomReader{d: d, row: text}
+	r := atomReader{decoder: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out, entry)
 	d.addRow(text, at, start, r.nextLink, false, m, out)
@@ -41,7 +41,7 @@ type elements struct {
 	i, end int
 }
 
-func content(b []byte, t scan.XMLTag, end int) elements {
+func childrenOf(b []byte, t scan.XMLTag, end int) elements {
 	return elements{b, t.End, contentEnd(b, t, end)}
 }
 
@@ -71,16 +71,16 @@ const unlimited = 1 << 30
 
 // atomReader decodes one complete, well-formed entry.
 type atomReader struct {
-	d        *Atom
+	decoder  *Atom
 	row      []byte
 	nextLink nestedNextLink
 }
 
 func (r *atomReader) decode(out *Output, entry bool) *conversionError {
-	d, l := r.d, r.d.schema
+	d, l := r.decoder, r.decoder.schema
 	d.namespaces.all = d.namespaces.all[:d.rowBindings]
 	d.spans = d.spans[:0]
-	r.ready(0, l, "")
+	r.prepareLevel(0, l, "")
 	t, _ := scan.XMLTagAt(r.row, 0)
 	whole := element{t, len(r.row)}
 	scope := d.namespaces.push(r.row, t, d.outer)
@@ -103,9 +103,9 @@ func (r *atomReader) decode(out *Output, entry bool) *conversionError {
 	return nil
 }
 
-// ready clears the memory for a struct.
-func (r *atomReader) ready(depth int, l *RowSchema, path string) {
-	lv := r.d.level(depth, l)
+// prepareLevel clears the memory for a struct.
+func (r *atomReader) prepareLevel(depth int, l *RowSchema, path string) {
+	lv := r.decoder.level(depth, l)
 	lv.path = path
 	if cap(lv.scopes) < len(l.Columns) {
 		lv.scopes = make([]int, len(l.Columns))
@@ -115,8 +115,8 @@ func (r *atomReader) ready(depth int, l *RowSchema, path string) {
 
 // entry records the positions of column values: properties inside the content or next to it, and expanded links.
 func (r *atomReader) entry(e element, scope int, l *RowSchema, depth int) *conversionError {
-	s := &r.d.namespaces
-	children := content(r.row, e.tag, e.end)
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(r.row, c.tag, scope)
 		ns, local := s.element(r.row, c.tag, inside)
@@ -125,11 +125,11 @@ func (r *atomReader) entry(e element, scope int, l *RowSchema, depth int) *conve
 		case ns == metadataNamespace && string(local) == "properties":
 			m = r.properties(c, inside, l, depth)
 		case ns == atomNamespace && string(local) == "content":
-			m = r.content(c, inside, l, depth)
+			m = r.contentElement(c, inside, l, depth)
 		case ns == atomNamespace && string(local) == "link":
 			m = r.link(c, inside, l, depth)
 		case ns == metadataNamespace && string(local) == "error":
-			r.d.failure = quoted(r.row[c.tag.Start:c.end])
+			r.decoder.serviceError = quoted(r.row[c.tag.Start:c.end])
 		}
 		if m != nil {
 			return m
@@ -138,9 +138,9 @@ func (r *atomReader) entry(e element, scope int, l *RowSchema, depth int) *conve
 	return nil
 }
 
-func (r *atomReader) content(e element, scope int, l *RowSchema, depth int) *conversionError {
-	s := &r.d.namespaces
-	children := content(r.row, e.tag, e.end)
+func (r *atomReader) contentElement(e element, scope int, l *RowSchema, depth int) *conversionError {
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(r.row, c.tag, scope)
 		if ns, local := s.element(r.row, c.tag, inside); ns == metadataNamespace && string(local) == "properties" {
@@ -153,21 +153,21 @@ func (r *atomReader) content(e element, scope int, l *RowSchema, depth int) *con
 }
 
 func (r *atomReader) properties(e element, scope int, l *RowSchema, depth int) *conversionError {
-	s, lv := &r.d.namespaces, &r.d.levels[depth]
-	children := content(r.row, e.tag, e.end)
+	s, lv := &r.decoder.namespaces, &r.decoder.levels[depth]
+	children := childrenOf(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(r.row, c.tag, scope)
 		ns, local := s.element(r.row, c.tag, inside)
 		if ns != dataNamespace {
 			if ns == metadataNamespace && string(local) == "error" {
-				r.d.failure = quoted(r.row[c.tag.Start:c.end]) // a property missing after an error is no null
+				r.decoder.serviceError = quoted(r.row[c.tag.Start:c.end]) // a property missing after an error is no null
 			}
 			continue
 		}
 		k, ok := l.names[string(local)]
 		if !ok {
 			if !l.ignored[string(local)] {
-				r.d.reportUnknown(lv.path, local)
+				r.decoder.reportUnknown(lv.path, local)
 			}
 			continue
 		}
@@ -181,7 +181,7 @@ func (r *atomReader) properties(e element, scope int, l *RowSchema, depth int) *
 
 func (r *atomReader) link(e element, scope int, l *RowSchema, depth int) *conversionError {
 	const front = "/related/"
-	s, lv := &r.d.namespaces, &r.d.levels[depth]
+	s, lv := &r.decoder.namespaces, &r.decoder.levels[depth]
 	rel := relation(r.row, e.tag)
 	slash := bytes.LastIndex(rel, []byte(front))
 	if slash < 0 {
@@ -195,7 +195,7 @@ func (r *atomReader) link(e element, scope int, l *RowSchema, depth int) *conver
 	if e.tag.Empty {
 		return c.deferred(lv.spans[k])
 	}
-	children := content(r.row, e.tag, e.end)
+	children := childrenOf(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(r.row, c.tag, scope)
 		if ns, local := s.element(r.row, c.tag, inside); ns != metadataNamespace || string(local) != "inline" {
@@ -220,7 +220,7 @@ func (c *Column) deferred(inline textRange) *conversionError {
 // column writes a column's value. whole is the entry or struct, for targets outside of the properties.
 func (r *atomReader) column(dst []byte, l *RowSchema, i, depth int, whole element, entry bool) ([]byte,
 	*conversionError) {
-	c, lv := &l.Columns[i], &r.d.levels[depth]
+	c, lv := &l.Columns[i], &r.decoder.levels[depth]
 	source, scope := lv.spans[i], lv.scopes[i]
 	if source.end == 0 {
 		if entry && len(c.steps) > 0 && c.Kind == Primitive {
@@ -230,7 +230,7 @@ func (r *atomReader) column(dst []byte, l *RowSchema, i, depth int, whole elemen
 	}
 	t, _ := scan.XMLTagAt(r.row, source.start)
 	e := element{t, source.end}
-	if r.d.namespaces.isNull(r.row, t, scope) {
+	if r.decoder.namespaces.isNull(r.row, t, scope) {
 		return appendNull(dst, c, true)
 	}
 	if c.Kind == Primitive {
@@ -244,7 +244,7 @@ func (r *atomReader) column(dst []byte, l *RowSchema, i, depth int, whole elemen
 	found := true
 	switch c.Kind {
 	case Complex:
-		r.ready(depth+1, c.Nested, c.path(lv.path))
+		r.prepareLevel(depth+1, c.Nested, c.path(lv.path))
 		if m = r.properties(e, scope, c.Nested, depth+1); m == nil {
 			dst, m = r.structure(dst, c, e, depth+1, false)
 		}
@@ -273,8 +273,8 @@ func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, 
 }
 
 func (r *atomReader) primitive(dst []byte, l *RowSchema, c *Column, content []byte) ([]byte, *conversionError) {
-	text, ok := scan.XMLContent(r.d.text[:0], content)
-	r.d.text = text[:0]
+	text, ok := scan.XMLContent(r.decoder.text[:0], content)
+	r.decoder.text = text[:0]
 	if !ok {
 		return dst, c.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
 	}
@@ -287,7 +287,7 @@ func (r *atomReader) primitive(dst []byte, l *RowSchema, c *Column, content []by
 	if c.Optional {
 		dst = append(dst, 2)
 	}
-	dst, expected := r.d.values.append(dst, l, c, text)
+	dst, expected := r.decoder.values.append(dst, l, c, text)
 	if expected != "" {
 		return dst, c.conversionError(expected, quoted(text))
 	}
@@ -297,8 +297,8 @@ func (r *atomReader) primitive(dst []byte, l *RowSchema, c *Column, content []by
 // inlineEntry writes an expanded entity. It returns false if there is none.
 func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, depth int) ([]byte, bool,
 	*conversionError) {
-	s := &r.d.namespaces
-	children := content(r.row, inline.tag, inline.end)
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, inline.tag, inline.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
 		inside := s.push(r.row, e.tag, scope)
 		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "entry" {
@@ -310,7 +310,7 @@ func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, d
 }
 
 func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth int) ([]byte, *conversionError) {
-	r.ready(depth, c.Nested, c.path(r.d.levels[depth-1].path))
+	r.prepareLevel(depth, c.Nested, c.path(r.decoder.levels[depth-1].path))
 	if m := r.entry(e, scope, c.Nested, depth); m != nil {
 		return dst, m
 	}
@@ -318,8 +318,8 @@ func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth 
 }
 
 func (r *atomReader) inlineFeed(dst []byte, c *Column, inline element, scope, depth int) ([]byte, *conversionError) {
-	s := &r.d.namespaces
-	children := content(r.row, inline.tag, inline.end)
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, inline.tag, inline.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
 		inside := s.push(r.row, e.tag, scope)
 		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "feed" {
@@ -348,9 +348,9 @@ func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int)
 // eachEntry calls each for the entries of an expanded feed, and records its next link.
 func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 	inside int) *conversionError) *conversionError {
-	s := &r.d.namespaces
+	s := &r.decoder.namespaces
 	mark := len(s.all)
-	children := content(r.row, feed.tag, feed.end)
+	children := childrenOf(r.row, feed.tag, feed.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
 		inside := s.push(r.row, e.tag, scope)
 		ns, local := s.element(r.row, e.tag, inside)
@@ -362,7 +362,7 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 		case ns == atomNamespace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" &&
 			!r.nextLink.found &&
 			!feed.tag.Empty:
-			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
+			if link := r.decoder.linkOf(r.row, e.tag, inside); link.Href != "" {
 				r.nextLink = nestedNextLink{found: true, link: link, linkAt: textRange{e.tag.Start, e.end},
 					rowsAt: contentEnd(r.row,
 						feed.tag, feed.end)}
@@ -384,7 +384,7 @@ func (r *atomReader) target(dst []byte, l *RowSchema, c *Column, entry element) 
 			}
 			return r.primitive(dst, l, c, value)
 		}
-		children, found := content(r.row, e.tag, e.end), false
+		children, found := childrenOf(r.row, e.tag, e.end), false
 		for child, ok := children.next(); ok && !found; child, ok = children.next() {
 			if _, local := scan.SplitName(child.tag.Name); string(local) == step {
 				e, found = child, true

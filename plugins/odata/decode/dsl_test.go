@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// parseLayout reads a row schema in the syntax of golden files, one column per line:
+// parseSchema reads a row schema in the syntax of golden files, one column per line:
 //
 //	ID Edm.Int32 key
 //	Name Edm.String?             optional
@@ -31,7 +31,7 @@ import (
 //	known A B C
 //
 // Words after a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
-func parseLayout(t testing.TB, text string) *RowSchema {
+func parseSchema(t testing.TB, text string) *RowSchema {
 	t.Helper()
 	lines := strings.Split(text, "\n")
 	l := parseColumns(t, &lines, "Row")
@@ -158,7 +158,7 @@ func render(t testing.TB, l *RowSchema, o *Output) string {
 		}
 		lines = append(lines, line{r.RowIndex, s.String()})
 	}
-	for _, f := range o.Faults {
+	for _, f := range o.RowErrors {
 		lines = append(lines, line{f.RowIndex, "fault " + f.Error.Message + "\n  raw " +
 			string(o.Data[f.RawStart:f.RawStart+f.RawSize])})
 	}
@@ -167,7 +167,7 @@ func render(t testing.TB, l *RowSchema, o *Output) string {
 		if x.Timed {
 			s += " at " + time.UnixMilli(x.When).UTC().Format(time.RFC3339Nano)
 		}
-		lines = append(lines, line{x.Origin, s})
+		lines = append(lines, line{x.RowIndex, s})
 	}
 	for n := range uint32(len(lines)) {
 		found := 0

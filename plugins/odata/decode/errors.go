@@ -119,7 +119,7 @@ const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 func (s *stream) addRowError(text []byte, at int64, m *conversionError, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
 	out.Data = s.format.rowDocument(out.Data, text)
-	out.Faults = append(out.Faults, wit.RowError{
+	out.RowErrors = append(out.RowErrors, wit.RowError{
 		RowIndex: origin, ErrorClass: ErrorClass,
 		Error: wit.Error{Kind: wit.ErrorData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +
 			" of the page, which starts at byte " + strconv.FormatInt(at, 10) + ")"},

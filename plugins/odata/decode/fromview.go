@@ -88,8 +88,8 @@ func structureSchema(m *edm.Model, s *edm.StructuredType, wanted func(name strin
 			continue
 		}
 		c := Column{Name: p.Name, Optional: o.IsOptional(s, p)}
-		if p.Feed != nil {
-			c.Target = p.Feed.Path
+		if p.FeedMapping != nil {
+			c.Target = p.FeedMapping.Path
 		}
 		if p.Type.Primitive != edm.NotPrimitive && !p.Type.Collection {
 			c.Type = p.Type.Primitive
@@ -104,7 +104,7 @@ func structureSchema(m *edm.Model, s *edm.StructuredType, wanted func(name strin
 			}
 			setDecimal(&c, p, o)
 		} else {
-			inner, err := m.Inner(s, p)
+			inner, err := m.ComplexType(s, p)
 			if err != nil {
 				return nil, err
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-const fuzzLayout = `
+const fuzzSchema = `
 ID Edm.Int32 key
 Str Edm.String?
 Dec Edm.Decimal?(15,3) half_even
@@ -66,7 +66,7 @@ func seed(f *testing.F, markup bool) {
 }
 
 func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder) {
-	l := parseLayout(t, fuzzLayout)
+	l := parseSchema(t, fuzzSchema)
 	whole, err := decodeWith(decoder(l), doc, cuts{size: len(doc) + 1})
 	want := describeAll(t, l, whole, err)
 	for _, c := range []cuts{{at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%97}} {
@@ -78,11 +78,11 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 	if err != nil {
 		return
 	}
-	for _, fault := range whole.Faults {
+	for _, fault := range whole.RowErrors {
 		raw := whole.Data[fault.RawStart : fault.RawStart+fault.RawSize]
 		again, err := decodeWith(decoder(l), raw, cuts{size: len(raw) + 1})
-		if err != nil || len(again.Faults) != 1 || cause(again.Faults[0].Error.Message) != cause(fault.Error.Message) {
-			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message, again.Faults,
+		if err != nil || len(again.RowErrors) != 1 || cause(again.RowErrors[0].Error.Message) != cause(fault.Error.Message) {
+			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message, again.RowErrors,
 				err)
 		}
 	}
@@ -116,7 +116,7 @@ func decodeWith(d Decoder, doc []byte, c cuts) (*Output, error) {
 // FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, after three regular ones, what the plain parser
 // makes of them.
 func FuzzFastJSON(f *testing.F) {
-	fuzzRows(f, oddLayout, regularJSON, oddJSON)
+	fuzzRows(f, oddSchema, regularJSON, oddJSON)
 }
 
 func FuzzFastAtom(f *testing.F) {
@@ -124,7 +124,7 @@ func FuzzFastAtom(f *testing.F) {
 		entry = strings.TrimPrefix(entry, entryHead)
 		f.Add([]byte(strings.TrimSuffix(entry, entryBack)), uint16(len(entry)))
 	}
-	l := parseLayout(f, oddLayout)
+	l := parseSchema(f, oddSchema)
 	regular := oddEntry(regularProperties)
 	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
 		odd := oddEntry(string(properties))
@@ -135,14 +135,14 @@ func FuzzFastAtom(f *testing.F) {
 
 // FuzzFastNestedJSON and FuzzFastNestedAtom are the same with structures and expanded feeds.
 func FuzzFastNestedJSON(f *testing.F) {
-	fuzzRows(f, nestedLayout, nestedJSON, oddNested)
+	fuzzRows(f, nestedSchema, nestedJSON, oddNested)
 }
 
 func fuzzRows(f *testing.F, layout, regular string, odd []string) {
 	for _, row := range odd {
 		f.Add([]byte(row), uint16(len(row)))
 	}
-	l := parseLayout(f, layout)
+	l := parseSchema(f, layout)
 	three := strings.Repeat(regular+",", 3)
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
 		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regular+`]}}`), cut,
@@ -155,7 +155,7 @@ func FuzzFastNestedAtom(f *testing.F) {
 	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
 	f.Add([]byte(regular), uint16(99))
 	f.Add([]byte(withLinks(owner, "<d:ID>2</d:ID><d:Address><d:Geo/></d:Address>")), uint16(9))
-	l := parseLayout(f, nestedLayout)
+	l := parseSchema(f, nestedSchema)
 	f.Fuzz(func(t *testing.T, entries []byte, cut uint16) {
 		differ(t, l, []byte(feedFront+regular+regular+string(entries)+string(entries)+regular+"</feed>"), cut,
 			NewAtom(l), newPlainAtom(l))

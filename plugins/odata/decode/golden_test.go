@@ -50,7 +50,7 @@ func readGolden(t testing.TB, file string) goldenCase {
 
 func golden(t *testing.T, file string) {
 	g := readGolden(t, file)
-	l := parseLayout(t, g.layout)
+	l := parseSchema(t, g.layout)
 	doc := []byte(g.doc)
 	out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, g.nested)
 	got := describeAll(t, l, out, err)

@@ -188,7 +188,7 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 		known = known || column || d.schema.ignored[string(m.name)]
 		if d.state == jsonRoot && m.is("d") || m.is("results") {
 			if d.enter(m) {
-				d.failure += failure
+				d.serviceError += failure
 				return nil
 			}
 		}
@@ -317,7 +317,7 @@ func (d *JSON) member(i int) *scan.Error {
 		return err
 	}
 	if d.pageMember(m); m.is("error") && d.buf[m.value] != 'n' {
-		d.failure = quoted(d.buf[m.value:m.end])
+		d.serviceError = quoted(d.buf[m.value:m.end])
 	}
 	d.pos = m.end
 	return nil

@@ -19,7 +19,7 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 		d.page.Rows++
 		return
 	}
-	r := jsonReader{d: d, row: text}
+	r := jsonReader{decoder: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out)
 	d.addRow(text, at, start, r.nextLink, r.deleted, m, out)
@@ -32,7 +32,7 @@ func (d *JSON) rowDocument(dst, row []byte) []byte {
 
 // jsonReader decodes one complete, well-formed row.
 type jsonReader struct {
-	d        *JSON
+	decoder  *JSON
 	row      []byte
 	nextLink nestedNextLink
 	deleted  bool
@@ -45,19 +45,19 @@ func (r *jsonReader) decode(out *Output) *conversionError {
 	if r.tombstone(out) {
 		return nil
 	}
-	l := r.d.schema
-	r.d.spans = r.d.spans[:0]
-	lv := r.d.level(0, l)
+	l := r.decoder.schema
+	r.decoder.spans = r.decoder.spans[:0]
+	lv := r.decoder.level(0, l)
 	if m := r.members(l, textRange{0, len(r.row)}, lv); m != nil {
 		return m
 	}
 	for i := range l.Columns {
 		start := len(out.Data)
 		var m *conversionError
-		if out.Data, m = r.column(out.Data, l, i, r.d.levels[0].spans[i], 0); m != nil {
+		if out.Data, m = r.column(out.Data, l, i, r.decoder.levels[0].spans[i], 0); m != nil {
 			return m
 		}
-		r.d.spans = append(r.d.spans, textRange{start, len(out.Data)})
+		r.decoder.spans = append(r.decoder.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
@@ -69,8 +69,8 @@ func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *convers
 		end, value, _ := scan.JSONName(b, i)
 		name := b[i+1 : end-1]
 		if bytes.IndexByte(name, '\\') >= 0 {
-			r.d.text, _ = scan.Unescape(r.d.text[:0], b[i:end], false)
-			name = r.d.text
+			r.decoder.text, _ = scan.Unescape(r.decoder.text[:0], b[i:end], false)
+			name = r.decoder.text
 		}
 		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		if k, ok := l.names[string(name)]; ok {
@@ -79,7 +79,7 @@ func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *convers
 			}
 			lv.spans[k] = textRange{value, valueEnd}
 		} else if !isControl(name) && !l.ignored[string(name)] && !r.isDeferred(value) {
-			r.d.reportUnknown(lv.path, name)
+			r.decoder.reportUnknown(lv.path, name)
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
@@ -146,10 +146,10 @@ func (r *jsonReader) primitive(dst []byte, l *RowSchema, c *Column, text []byte)
 		return dst, &conversionError{path: c.Name, expected: c.Type.String(), found: quoted(text)}
 	case '"':
 		ok := false
-		if r.d.text, ok = scan.Unescape(r.d.text[:0], text, false); !ok {
+		if r.decoder.text, ok = scan.Unescape(r.decoder.text[:0], text, false); !ok {
 			return dst, c.conversionError("a string of valid escapes and UTF-8", quoted(text))
 		}
-		text = r.d.text
+		text = r.decoder.text
 	}
 	if len(text) == 0 && c.emptyIsNull() {
 		return appendNull(dst, c, true)
@@ -157,7 +157,7 @@ func (r *jsonReader) primitive(dst []byte, l *RowSchema, c *Column, text []byte)
 	if c.Optional {
 		dst = append(dst, 2)
 	}
-	dst, expected := r.d.values.append(dst, l, c, text)
+	dst, expected := r.decoder.values.append(dst, l, c, text)
 	if expected != "" {
 		return dst, c.conversionError(expected, quoted(given))
 	}
@@ -170,14 +170,14 @@ func (r *jsonReader) structure(dst []byte, c *Column, source textRange, depth in
 	}
 	depth++
 	l := c.Nested
-	lv := r.d.level(depth, l)
-	r.d.levels[depth].path = c.path(r.d.levels[depth-1].path)
+	lv := r.decoder.level(depth, l)
+	r.decoder.levels[depth].path = c.path(r.decoder.levels[depth-1].path)
 	if m := r.members(l, source, lv); m != nil {
 		return dst, m
 	}
 	for i := range l.ValueColumns {
 		var m *conversionError
-		if dst, m = r.column(dst, l, i, r.d.levels[depth].spans[i], depth); m != nil {
+		if dst, m = r.column(dst, l, i, r.decoder.levels[depth].spans[i], depth); m != nil {
 			return dst, m
 		}
 	}
@@ -204,7 +204,7 @@ func (r *jsonReader) array(dst []byte, c *Column, source textRange, depth int) (
 		i, closed, _ = scan.JSONNext(r.row, last, ']')
 	}
 	if next.end != 0 && !r.nextLink.found {
-		if href := r.d.scalarText(r.row[next.start:next.end]); len(href) > 0 {
+		if href := r.decoder.scalarText(r.row[next.start:next.end]); len(href) > 0 {
 			r.nextLink = nestedNextLink{found: true, link: Link{Href: string(href)}, linkAt: next, emptyLink: `""`,
 				rowsAt: last}
 			if count > 0 {
@@ -260,18 +260,18 @@ func (r *jsonReader) tombstone(out *Output) bool {
 		name := b[i+1 : end-1]
 		switch {
 		case string(name) == "@odata.context":
-			r.deleted = bytes.HasSuffix(r.d.scalarText(b[value:valueEnd]), []byte(kind))
+			r.deleted = bytes.HasSuffix(r.decoder.scalarText(b[value:valueEnd]), []byte(kind))
 		case string(name) == "id":
-			t.Ref = string(r.d.scalarText(b[value:valueEnd]))
+			t.Ref = string(r.decoder.scalarText(b[value:valueEnd]))
 		case string(name) == "when":
 			var m datetime.DateTime
-			t.Timed = m.Parse(r.d.scalarText(b[value:valueEnd]))
+			t.Timed = m.Parse(r.decoder.scalarText(b[value:valueEnd]))
 			t.When = m.UTC()
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
 	if r.deleted {
-		t.Origin = r.d.page.Rows
+		t.RowIndex = r.decoder.page.Rows
 		out.Tombstones = append(out.Tombstones, t)
 	}
 	return r.deleted

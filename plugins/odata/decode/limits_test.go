@@ -16,7 +16,7 @@ const (
 )
 
 func TestRejectsRowsOverTheLimit(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nText Edm.String?")
+	l := parseSchema(t, "ID Edm.Int32 key\nText Edm.String?")
 	long := strings.Repeat("x", 2*maxRow)
 	for _, c := range []struct {
 		d   Decoder
@@ -37,7 +37,7 @@ func TestRejectsRowsOverTheLimit(t *testing.T) {
 
 // A row of 300 KB in pieces of one byte must not be looked at again for each byte.
 func TestSmallPiecesAreNotQuadratic(t *testing.T) {
-	l := parseLayout(t, "Text Edm.String?")
+	l := parseSchema(t, "Text Edm.String?")
 	long := strings.Repeat("x", 300_000)
 	json := NewJSON(l)
 	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil ||
@@ -53,7 +53,7 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 }
 
 func TestRejectsMisuse(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32")
+	l := parseSchema(t, "ID Edm.Int32")
 	d := NewJSON(l)
 	out := &Output{}
 	if err := d.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
@@ -72,7 +72,7 @@ func TestRejectsMisuse(t *testing.T) {
 }
 
 func TestLocalTimes(t *testing.T) {
-	l := parseLayout(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
+	l := parseSchema(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
 	berlin, err := zone.Load("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestLocalTimes(t *testing.T) {
 // A service that fails during a response reports it in the page, with a status of success: the page fails, and no
 // value that was left out for it passes for null.
 func TestErrorBetweenRowsFailsPage(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
+	l := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
 	entry := func(inside string) string {
 		return `<entry><content><m:properties><d:ID>1</d:ID>` + inside + `</m:properties></content></entry>`
@@ -119,7 +119,7 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 
 // The metadata of expanded feeds and pages is read in every notation.
 func TestOddFeedsInJSON(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
+	l := parseSchema(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {
 		rows, faults int
 		next         string
@@ -130,10 +130,10 @@ func TestOddFeedsInJSON(t *testing.T) {
 			"X?$skip=1"},
 	} {
 		out, err := decodePieces(NewJSON(l), []byte(doc), cuts{size: len(doc)}, nil)
-		if err != nil || len(out.Rows) != want.rows || len(out.Faults) != want.faults ||
+		if err != nil || len(out.Rows) != want.rows || len(out.RowErrors) != want.faults ||
 			out.Page.Next.Href != want.next {
 			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows),
-				len(out.Faults), out.Page.Next.Href, err)
+				len(out.RowErrors), out.Page.Next.Href, err)
 		}
 	}
 }

@@ -23,8 +23,8 @@ type nestedPages struct {
 	emptyPages int
 }
 
-// maxEmpty limits consecutive pages without a row in an expanded feed.
-const maxEmpty = 1000
+// maxEmptyPages limits consecutive pages without a row in an expanded feed.
+const maxEmptyPages = 1000
 
 // nestedNextLink is the next link of an expanded collection inside a row.
 type nestedNextLink struct {
@@ -102,8 +102,8 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		case !w.visit(next):
 			end.Found = "a link that was followed before, " + strconv.Quote(next.Href)
 			return end
-		case w.emptyPages == maxEmpty:
-			end.Found = strconv.Itoa(maxEmpty) + " pages without a row"
+		case w.emptyPages == maxEmptyPages:
+			end.Found = strconv.Itoa(maxEmptyPages) + " pages without a row"
 			return end
 		}
 		collected := child.collected

@@ -9,9 +9,9 @@ type Output struct {
 	Rows []wit.Row
 	// Data holds keys and values of the rows, and the raw text of failed rows.
 	Data []byte
-	// Faults are rows that could not be read. Each raw text is a document of its own that a decoder of the same schema
+	// RowErrors are rows that could not be read. Each raw text is a document of its own that a decoder of the same schema
 	// accepts.
-	Faults []wit.RowError
+	RowErrors []wit.RowError
 	// Skipped are the row indexes of faults that the host requested with [wit.TagSkipRow].
 	Skipped []uint32
 	// Tombstones are deleted entries.
@@ -27,7 +27,7 @@ type Output struct {
 
 // Reset empties the output for the next call and keeps its memory.
 func (o *Output) Reset() {
-	o.Rows, o.Data, o.Faults, o.Tombstones = o.Rows[:0], o.Data[:0], o.Faults[:0], o.Tombstones[:0]
+	o.Rows, o.Data, o.RowErrors, o.Tombstones = o.Rows[:0], o.Data[:0], o.RowErrors[:0], o.Tombstones[:0]
 	o.Tracked, o.NestedPages, o.Skipped, o.Page = o.Tracked[:0], o.NestedPages[:0], o.Skipped[:0], Page{}
 }
 
@@ -36,8 +36,8 @@ type Span struct{ Start, Size uint32 }
 
 // Tombstone is a deleted entry of a delta feed.
 type Tombstone struct {
-	// Origin is the entry's row index in the page.
-	Origin uint32
+	// RowIndex is the entry's row index in the page.
+	RowIndex uint32
 	// Ref is the deleted entry's ID, a URL with a key predicate.
 	Ref string
 	// When is the time of deletion in milliseconds since 1970, if Timed.

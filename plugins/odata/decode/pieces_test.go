@@ -124,7 +124,7 @@ func eachCut(t *testing.T, l *RowSchema, doc []byte, nested map[string]string, w
 // same reports whether two outputs are equal to the byte.
 func same(a, b *Output) bool {
 	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Tracked, b.Tracked) &&
-		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.Faults, b.Faults) &&
+		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.RowErrors, b.RowErrors) &&
 		a.Page.Next == b.Page.Next &&
 		a.Page.Delta == b.Page.Delta && a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows &&
 		slices.Equal(a.Page.Unknown, b.Page.Unknown)

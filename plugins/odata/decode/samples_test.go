@@ -131,14 +131,14 @@ func TestSamples(t *testing.T) {
 		t.Run(filepath.Base(s.file), func(t *testing.T) {
 			t.Parallel()
 			doc := []byte(sample(t, s.file))
-			l := parseLayout(t, s.layout)
+			l := parseSchema(t, s.layout)
 			out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, s.nested)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(out.Rows) != s.rows || len(out.Faults) != s.faults || len(out.Page.Unknown) > 0 {
+			if len(out.Rows) != s.rows || len(out.RowErrors) != s.faults || len(out.Page.Unknown) > 0 {
 				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", s.rows, s.faults,
-					len(out.Rows), len(out.Faults), out.Page.Unknown, render(t, l, out))
+					len(out.Rows), len(out.RowErrors), out.Page.Unknown, render(t, l, out))
 			}
 			got, file := describeAll(t, l, out, nil), filepath.Join(testdata, "decode", "samples", filepath.Base(s.file)+".txt")
 			if *update {
@@ -175,7 +175,7 @@ func TestEverySampleIsTested(t *testing.T) {
 
 // Documents that hold no rows are errors that say what they are.
 func TestNoRows(t *testing.T) {
-	l := parseLayout(t, room)
+	l := parseSchema(t, room)
 	logon, _ := os.ReadFile(filepath.Join(testdata, "decode", "logon.html"))
 	const maintenance = `<html><head><title>System in maintenance
 until 9</title></head><body>x</body></html>`

@@ -12,7 +12,7 @@ import (
 // The row that a byte belongs to is left out when the host says so before that byte: it becomes a fault with its
 // document, and the others come as they do without that. Rows of which all text came are decoded before.
 func TestSkipsRowOnRequest(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
+	l := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	json := func(i int) string { return fmt.Sprintf(`{"ID":%d,"Name":"n%d"}`, i, i) }
 	entry := func(i int) string {
 		return fmt.Sprintf(`<entry><content type="application/xml"><m:properties><d:ID m:type="Edm.Int32">%d</d:ID>`+
@@ -54,10 +54,10 @@ func TestSkipsRowOnRequest(t *testing.T) {
 						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, poison, at, n)
 					}
 				}
-				if len(out.Rows) != rows-1 || len(out.Faults) != 1 || out.Faults[0].RowIndex != uint32(poison) ||
+				if len(out.Rows) != rows-1 || len(out.RowErrors) != 1 || out.RowErrors[0].RowIndex != uint32(poison) ||
 					!out.Page.Done || out.Page.Next.Href != "n" || out.Page.Rows != rows {
 					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, poison, at,
-						len(out.Rows), out.Faults, out.Page)
+						len(out.Rows), out.RowErrors, out.Page)
 				}
 				for i, r := range out.Rows {
 					if i >= poison {
@@ -69,7 +69,7 @@ func TestSkipsRowOnRequest(t *testing.T) {
 						t.Fatalf("%s: row %d left out at byte %d: row %d is another one", name, poison, at, i)
 					}
 				}
-				raw := string(out.Data[out.Faults[0].RawStart:][:out.Faults[0].RawSize])
+				raw := string(out.Data[out.RowErrors[0].RawStart:][:out.RowErrors[0].RawSize])
 				again, err := decodePieces(newDecoder(l, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
 				if err != nil || len(again.Rows) != 1 || !strings.Contains(raw, fmt.Sprintf("n%d", poison)) {
 					t.Fatalf("%s: the document of the row left out: %q, %v", name, raw, err)

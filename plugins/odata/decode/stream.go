@@ -27,8 +27,8 @@ type stream struct {
 	// next row a fault.
 	flush, skipNextRow bool
 	inRow              bool
-	// failure is the service's error text inside the page.
-	failure string
+	// serviceError is the service's error text inside the page.
+	serviceError string
 	// html and serviceText describe the document that came instead of rows.
 	html        bool
 	serviceText string
@@ -74,7 +74,7 @@ func (s *stream) init(f format, l *RowSchema) {
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.minTail = s.buf[:0], 0, 0, 0
 	s.ended, s.failed, s.inRow, s.skipNextRow = false, false, false, false
-	s.page, s.failure, s.html, s.serviceText = Page{Count: -1}, "", false, ""
+	s.page, s.serviceError, s.html, s.serviceText = Page{Count: -1}, "", false, ""
 	s.nestedPages.waiting = false
 	s.collected = s.collected[:0]
 	if len(s.unknown) > 0 {
@@ -89,8 +89,8 @@ func (s *stream) Write(piece []byte, last bool, out *Output) error {
 func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 	err := s.process(tag, piece, last, out)
 	out.Page = s.page
-	if err == nil && s.failure != "" {
-		err = s.misuse("rows", "an error among them: "+s.failure)
+	if err == nil && s.serviceError != "" {
+		err = s.misuse("rows", "an error among them: "+s.serviceError)
 		err.Failed = true
 	}
 	if err != nil {

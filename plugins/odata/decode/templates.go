@@ -24,7 +24,7 @@ import (
 // that has a pattern. spans, stamps and optionals describe the current row, by column.
 type templateDecoder struct {
 	format  templateFormat
-	l       *RowSchema
+	schema  *RowSchema
 	entries []entry
 	// head precedes the first entry; end matches the end of the row.
 	head, end entry
@@ -36,8 +36,8 @@ type templateDecoder struct {
 	row               fast.Row
 	spans             []textRange
 	stamps, optionals []uint64
-	// unused is memory for the rows that the kernel writes for nested structs, which nobody reads.
-	unused []wit.Row
+	// discardedRows is memory for the rows that the kernel writes for nested structs, which nobody reads.
+	discardedRows []wit.Row
 
 	buf []byte
 	out *Output
@@ -77,8 +77,8 @@ type stats struct {
 // entry is one part of a row, with what is needed to learn it.
 type entry struct {
 	fast.Entry
-	c    *Column
-	name []byte
+	column *Column
+	name   []byte
 	// kind is used for values of the usual form. valuePrefix is the number of bytes of Prefix that belong to the value.
 	kind, valuePrefix int
 	skip              fast.Template
@@ -103,7 +103,7 @@ func (e *stats) canSample() bool {
 
 func (f *templateDecoder) init(form templateFormat, l *RowSchema, markup int) {
 	n := len(l.Columns)
-	*f = templateDecoder{format: form, l: l, entries: make([]entry, n), names: map[string]*entry{},
+	*f = templateDecoder{format: form, schema: l, entries: make([]entry, n), names: map[string]*entry{},
 		spans:  make([]textRange, n+1),
 		stamps: make([]uint64, n+1), optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
@@ -112,10 +112,10 @@ func (f *templateDecoder) init(form templateFormat, l *RowSchema, markup int) {
 	last := &f.head
 	for i := range l.Columns {
 		e := &f.entries[i]
-		e.Column, e.c, e.Width = i, &l.Columns[i], 1
+		e.Column, e.column, e.Width = i, &l.Columns[i], 1
 		e.reset(e.configure(markup))
 		f.optionals[i] = uint64(e.Optional)
-		if e.c.Kind != Synthetic {
+		if e.column.Kind != Synthetic {
 			last.Next, last = &e.Entry, e
 		}
 	}
@@ -139,7 +139,7 @@ func (e *entry) reset(kind int) {
 }
 
 func (e *entry) configure(markup int) (kind int) {
-	c := e.c
+	c := e.column
 	if c.Optional {
 		e.Optional = 1
 	}
@@ -173,7 +173,7 @@ func (e *entry) configure(markup int) (kind int) {
 }
 
 func (e *entry) decimal() (kind int) {
-	c := e.c
+	c := e.column
 	limit := uint64(1 << 63)
 	if c.Precision > 0 && c.Precision < 19 {
 		limit = 1
@@ -326,12 +326,12 @@ func (f *templateDecoder) beginRow(p, o int) *fast.Row {
 func (f *templateDecoder) prepareRows(page *Page) {
 	r := &f.row
 	r.RowCount, r.MaxRows = 0, 0
-	if !f.l.keyIsInPlace() || f.end.Skip == nil {
+	if !f.schema.keyIsInPlace() || f.end.Skip == nil {
 		return
 	}
 	const some = 64
-	r.KeyEncoding = uint64(wit.WithSchema) | uint64(f.l.KeySchema)<<32
-	r.ValueEncoding = uint64(wit.WithSchema) | uint64(f.l.ValueSchema)<<32
+	r.KeyEncoding = uint64(wit.WithSchema) | uint64(f.schema.KeySchema)<<32
+	r.ValueEncoding = uint64(wit.WithSchema) | uint64(f.schema.ValueSchema)<<32
 	f.out.Rows = slices.Grow(f.out.Rows, some)
 	n := len(f.out.Rows)
 	r.Rows, r.MaxRows = unsafe.Pointer(&f.out.Rows[:n+1][n]), some
@@ -346,10 +346,10 @@ func (f *templateDecoder) prepareItems() {
 	if f.end.Skip == nil {
 		return
 	}
-	if f.unused == nil {
-		f.unused = make([]wit.Row, 16)
+	if f.discardedRows == nil {
+		f.discardedRows = make([]wit.Row, 16)
 	}
-	r.Rows, r.MaxRows = unsafe.Pointer(&f.unused[0]), len(f.unused)
+	r.Rows, r.MaxRows = unsafe.Pointer(&f.discardedRows[0]), len(f.discardedRows)
 	r.Slack = cap(f.out.Data) - f.maxOutput(0)
 }
 
@@ -521,7 +521,7 @@ func (f *templateDecoder) commitRows(s *stream) (p, start int) {
 
 func (f *templateDecoder) finishRow(s *stream, start, o int) bool {
 	f.out.Data = f.out.Data[:o]
-	if m := finishRow(f.out, f.l, s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
+	if m := finishRow(f.out, f.schema, s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
 		f.out.Data = f.out.Data[:start]
 		return false
 	}

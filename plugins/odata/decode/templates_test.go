@@ -54,14 +54,14 @@ func TestFastPathOnGoldenRows(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			g := readGolden(t, file)
-			l := parseLayout(t, g.layout)
+			l := parseSchema(t, g.layout)
 			sameAsPlain(t, l, []byte(g.doc), g.nested, g.doc)
 		})
 	}
 }
 
-// oddLayout is the layout of rows that are odd in one way each; they run after and between regular ones.
-const oddLayout = `
+// oddSchema is the layout of rows that are odd in one way each; they run after and between regular ones.
+const oddSchema = `
 ID Edm.Int32 key
 Str Edm.String?
 Int Edm.Int64?
@@ -144,7 +144,7 @@ var oddJSON = []string{
 }
 
 func TestFastPathOnOddJSONRows(t *testing.T) {
-	oddRowsAsPlain(t, parseLayout(t, oddLayout), oddJSON, regularJSON, nil)
+	oddRowsAsPlain(t, parseSchema(t, oddSchema), oddJSON, regularJSON, nil)
 }
 
 // oddRowsAsPlain is sameAsPlain for odd rows alone, after regular ones and between them.
@@ -177,7 +177,7 @@ func TestFastPathOnSamples(t *testing.T) {
 	for _, s := range samples {
 		t.Run(filepath.Base(s.file), func(t *testing.T) {
 			doc := []byte(sample(t, s.file))
-			l := parseLayout(t, s.layout)
+			l := parseSchema(t, s.layout)
 			sameAsPlain(t, l, doc, s.nested, "")
 			if i, k := bytes.Index(doc, []byte("<entry")), bytes.LastIndex(doc, []byte("</entry>")); i > 0 && k > 0 &&
 				bytes.Contains(doc, []byte("<feed")) && !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("<entry")) {
@@ -194,8 +194,8 @@ const entryHead = `<entry><id>https://h/s/T(1)</id><title type="text"></title><u
 
 func oddEntry(properties string) string { return entryHead + properties + entryBack }
 
-// nestedLayout is that of rows with structures inside, as the golden files json-expand and atom-expand have it.
-const nestedLayout = `
+// nestedSchema is that of rows with structures inside, as the golden files json-expand and atom-expand have it.
+const nestedSchema = `
 ID Edm.Int32 key
 Address complex? {
   Street Edm.String?
@@ -251,7 +251,7 @@ var oddNested = []string{
 }
 
 func TestFastPathOnNestedJSON(t *testing.T) {
-	l := parseLayout(t, nestedLayout)
+	l := parseSchema(t, nestedSchema)
 	oddRowsAsPlain(t, l, oddNested, nestedJSON, map[string]string{"more": `[{"Pos":7,"Sub":[]}]`})
 	d := NewJSON(l)
 	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
@@ -284,7 +284,7 @@ func feedOf(entries string) string {
 }
 
 func TestFastPathOnNestedAtom(t *testing.T) {
-	l := parseLayout(t, nestedLayout)
+	l := parseSchema(t, nestedSchema)
 	answers := map[string]string{"more": feedFront + item("7", "") + "</feed>"}
 	owner := inlined("Owner", withLinks("", "<d:Name>o</d:Name>"))
 	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
@@ -433,7 +433,7 @@ func oddAtom() []string {
 }
 
 func TestFastPathOnOddEntries(t *testing.T) {
-	l := parseLayout(t, oddLayout)
+	l := parseSchema(t, oddSchema)
 	three := strings.Repeat(oddEntry(regularProperties), 3)
 	for i, odd := range oddAtom() {
 		for _, doc := range []string{odd, three + odd, three + odd + odd + odd + three,
@@ -449,7 +449,7 @@ func TestFastPathOnOddEntries(t *testing.T) {
 
 // What was learned from one page must not be used where namespaces mean something else.
 func TestFastPathForgetsOtherNamespaces(t *testing.T) {
-	l := parseLayout(t, oddLayout)
+	l := parseSchema(t, oddSchema)
 	entries := strings.Repeat(oddEntry(regularProperties), 3)
 	for _, front := range []string{strings.Replace(feedFront, "xmlns:d", "xmlns:e", 1), strings.Replace(feedFront,
 		`ado/2007/08/dataservices">`, `other">`, 1)} {
@@ -468,7 +468,7 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 
 // Rows that are like those before them are not for the plain parser, nor are those after an odd one.
 func TestUsesFastPath(t *testing.T) {
-	l := parseLayout(t, oddLayout)
+	l := parseSchema(t, oddSchema)
 	const rows = 50
 	many := func(row, odd, between string) string {
 		all := make([]string, rows)
@@ -534,7 +534,7 @@ func TestRowsFromRowToRow(t *testing.T) {
 		"a watched column":   {"A Edm.Int32 key\nB Edm.String watch\nC Edm.Int64?\nD Edm.String?", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := parseLayout(t, c.layout)
+			l := parseSchema(t, c.layout)
 			if name == "keys turned" {
 				l.Keys = []int{3, 2}
 				l.Columns[2].Optional, l.Columns[3].Optional = false, false

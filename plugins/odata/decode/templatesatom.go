@@ -12,8 +12,8 @@ import (
 // entries inside; the properties; the text after them.
 type atomTemplates struct {
 	templateDecoder
-	d      *Atom
-	reader atomReader
+	decoder *Atom
+	reader  atomReader
 
 	// heads and tails are the latest templates. feedPrefixes and feedSuffixes surround the entries of an expanded feed.
 	heads                      [][]headPart
@@ -50,7 +50,7 @@ const maxTemplates = 3
 
 func newAtomTemplates(d *Atom) *atomTemplates {
 	// entry, content and properties surround a property
-	f := &atomTemplates{d: d, depth: maxDepth - 3}
+	f := &atomTemplates{decoder: d, depth: maxDepth - 3}
 	f.root = f
 	f.reset(d.schema)
 	return f
@@ -74,8 +74,8 @@ func (f *atomTemplates) reset(l *RowSchema) {
 // structDecoder returns the decoder of the structs in a column.
 func (f *atomTemplates) structDecoder(column int) *atomTemplates {
 	if f.inner[column] == nil {
-		c := &f.l.Columns[column]
-		x := &atomTemplates{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
+		c := &f.schema.Columns[column]
+		x := &atomTemplates{decoder: f.decoder, path: c.path(f.path), root: f.root, depth: f.depth - 1}
 		if c.Kind != Complex {
 			// link, inline, feed, entry, content, properties
 			x.depth = f.depth - 6
@@ -94,7 +94,7 @@ func (f *atomTemplates) bind(s *namespaceStack, scope int) {
 		key = append(append(append(append(key, s.all[k].prefix...), '='), s.all[k].value...), '\n')
 	}
 	if f.hasUnknown || !bytes.Equal(key, f.key) {
-		f.reset(f.l)
+		f.reset(f.schema)
 		f.key = key
 	}
 }
@@ -132,7 +132,7 @@ func matchAny(templates []*fast.Template, in unsafe.Pointer, p int) int {
 func (f *atomTemplates) read(p, o int) (int, bool) {
 	for i := range f.heads {
 		r := f.beginRow(p, o)
-		if !f.head(r, f.heads[i]) {
+		if !f.matchHead(r, f.heads[i]) {
 			continue
 		}
 		if i > 0 {
@@ -141,12 +141,12 @@ func (f *atomTemplates) read(p, o int) (int, bool) {
 		if !f.readMembers(r, &f.root.stats) {
 			return 0, false
 		}
-		return f.tail(r)
+		return f.matchTail(r)
 	}
 	return 0, false
 }
 
-func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
+func (f *atomTemplates) matchHead(r *fast.Row, parts []headPart) bool {
 	for _, part := range parts {
 		n := part.template.Match(unsafe.Add(r.In, r.P))
 		if n <= 0 {
@@ -155,7 +155,7 @@ func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
 		}
 		r.P += n
 		if part.column >= 0 && (part.generation != f.structDecoder(part.column).generation ||
-			!f.expanded(r, part.column)) {
+			!f.readExpanded(r, part.column)) {
 			return false
 		}
 	}
@@ -165,7 +165,7 @@ func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
 
 func (f *atomTemplates) structure(r *fast.Row) bool {
 	e := entryOf(r.Entry)
-	if e.c.Kind != Complex {
+	if e.column.Kind != Complex {
 		return false
 	}
 	x := f.structDecoder(e.Column)
@@ -182,7 +182,7 @@ func (f *atomTemplates) structure(r *fast.Row) bool {
 	return f.endStructure(r, x.row.P, end, ok && end >= 0)
 }
 
-func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
+func (f *atomTemplates) readExpanded(r *fast.Row, column int) bool {
 	e := &f.entries[column]
 	r.Entry = &e.Entry
 	if !r.BeginColumn(column) {
@@ -192,16 +192,16 @@ func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
 	x.setBuffers(f.buf, f.out)
 	o, p, ok := r.O+e.Optional, r.P, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.c.Kind == NavigationToMany {
-		p, o, ok = x.feed(p, o)
+	if e.column.Kind == NavigationToMany {
+		p, o, ok = x.readFeed(p, o)
 	} else {
 		x.row.MaxRows = 0
-		p, o, ok = x.entry(scan.XMLSpace(f.buf, p), o)
+		p, o, ok = x.readEntry(scan.XMLSpace(f.buf, p), o)
 	}
 	return f.endStructure(r, p, o, ok)
 }
 
-func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
+func (f *atomTemplates) readEntry(p, o int) (next, end int, ok bool) {
 	f.reserve(p, o)
 	if next, ok = f.read(p, o); !ok {
 		f.root.recordFailure(f.row.P)
@@ -211,7 +211,7 @@ func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
 	return scan.XMLSpace(f.buf, next), end, end >= 0
 }
 
-func (f *atomTemplates) feed(p, o int) (next, end int, ok bool) {
+func (f *atomTemplates) readFeed(p, o int) (next, end int, ok bool) {
 	in := unsafe.Pointer(unsafe.SliceData(f.buf))
 	n := matchAny(f.feedPrefixes, in, p)
 	if n <= 0 {
@@ -226,13 +226,13 @@ func (f *atomTemplates) feed(p, o int) (next, end int, ok bool) {
 		}
 		f.reserve(p, o)
 		f.prepareItems()
-		if p, o, ok = f.entry(p, o); !ok {
+		if p, o, ok = f.readEntry(p, o); !ok {
 			return p, o, false
 		}
 	}
 }
 
-func (f *atomTemplates) tail(r *fast.Row) (int, bool) {
+func (f *atomTemplates) matchTail(r *fast.Row) (int, bool) {
 	n := matchAny(f.tails, r.In, r.P)
 	if n <= 0 {
 		f.root.recordFailure(r.P - n)
@@ -248,14 +248,14 @@ func (f *atomTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok 
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s, c := &f.reader, &f.d.stream, r.Entry.Column
-	x.d, x.row, x.nextLink = f.d, f.buf, nestedNextLink{}
-	x.ready(0, f.l, f.path)
+	x, s, c := &f.reader, &f.decoder.stream, r.Entry.Column
+	x.decoder, x.row, x.nextLink = f.decoder, f.buf, nestedNextLink{}
+	x.prepareLevel(0, f.schema, f.path)
 	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.propertiesScope
-	outer, known := f.d.namespaces, len(s.page.Unknown)
-	f.d.namespaces = namespaceStack{f.namespaces.all}
-	dst, m := x.column(dst, f.l, c, 0, element{}, false)
-	f.d.namespaces = outer
+	outer, known := f.decoder.namespaces, len(s.page.Unknown)
+	f.decoder.namespaces = namespaceStack{f.namespaces.all}
+	dst, m := x.column(dst, f.schema, c, 0, element{}, false)
+	f.decoder.namespaces = outer
 	return dst, end, !s.retractUnknown(known) && m == nil
 }
 
@@ -308,13 +308,13 @@ func (f *atomTemplates) entryFor(name []byte) *entry {
 	if string(prefix) != string(f.data) {
 		return nil
 	}
-	if i, ok := f.l.names[string(local)]; ok {
+	if i, ok := f.schema.names[string(local)]; ok {
 		f.add(&f.entries[i], name)
 		return &f.entries[i]
 	}
-	if f.d.unknown[f.path+string(local)] {
+	if f.decoder.unknown[f.path+string(local)] {
 		f.root.hasUnknown = true
-	} else if !f.l.ignored[string(local)] {
+	} else if !f.schema.ignored[string(local)] {
 		return nil
 	}
 	return f.newSkip(name, true)
@@ -357,7 +357,7 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closingName)) {
 		// The prefixes changed: learn from the next such entry.
 		taken, learned := f.decoded, f.samples
-		f.reset(f.l)
+		f.reset(f.schema)
 		f.decoded, f.samples = taken, learned
 		return
 	}
@@ -373,7 +373,7 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 
 func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
 	before, from := &f.templateDecoder.head, e.tag.End
-	children := content(text, e.tag, e.end)
+	children := childrenOf(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		x := f.entryFor(c.tag.Name)
 		null, plain := attributes(text, c.tag, meta)
@@ -381,7 +381,7 @@ func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
 			return
 		}
 		x.learnElement(text, from, c, null)
-		if x.c != nil && x.c.Kind == Complex && !null && !c.tag.Empty {
+		if x.column != nil && x.column.Kind == Complex && !null && !c.tag.Empty {
 			inner := f.structDecoder(x.Column)
 			inner.data = f.data
 			inner.learnProperties(text, c, meta)
@@ -401,9 +401,9 @@ func (e *entry) learnElement(text []byte, from int, c element, null bool) {
 		e.Null = whole
 	case e.Kind == fast.Skip:
 		e.Prefix = fast.NewPattern(text[from:c.tag.End])
-	case null || c.tag.Empty && e.c.Kind == Primitive:
+	case null || c.tag.Empty && e.column.Kind == Primitive:
 		e.Null, e.Empty = whole, 0
-		if !null && !e.c.emptyIsNull() {
+		if !null && !e.column.emptyIsNull() {
 			e.Empty = 1
 		}
 	case !c.tag.Empty:
@@ -418,7 +418,7 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 	properties element) ([]headPart, bool) {
 	var parts []headPart
 	from, found := 0, 0
-	children := content(text, e.tag, e.end)
+	children := childrenOf(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(text, c.tag, scope)
 		ns, local := s.element(text, c.tag, inside)
@@ -433,9 +433,9 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 		if ns != atomNamespace || string(local) != "link" {
 			continue
 		}
-		column, inline, inside, several := f.inline(s, text, c, inside)
+		column, inline, inside, several := f.findInline(s, text, c, inside)
 		if column < 0 {
-			if k, ok := f.related(text, c.tag); ok && f.l.Columns[k].Inline {
+			if k, ok := f.navigationColumn(text, c.tag); ok && f.schema.Columns[k].Inline {
 				return nil, false // the plain parser is to say that it is not expanded
 			}
 			continue
@@ -444,7 +444,7 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 			return nil, false
 		}
 		end := contentEnd(text, inline.tag, inline.end)
-		if !f.structDecoder(column).learnInline(s, text, inline, inside, f.l.Columns[column].Kind) {
+		if !f.structDecoder(column).learnInline(s, text, inline, inside, f.schema.Columns[column].Kind) {
 			return nil, false
 		}
 		parts = append(parts, headPart{newTemplate(text[from:inline.tag.End]), column,
@@ -459,16 +459,16 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 	return append(parts, headPart{newTemplate(text[from:properties.tag.End]), -1, 0}), true
 }
 
-// inline finds the expanded value of a column in a link. column is -1 if there is none.
-func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, scope int) (column int, inline element,
+// findInline finds the expanded value of a column in a link. column is -1 if there is none.
+func (f *atomTemplates) findInline(s *namespaceStack, text []byte, link element, scope int) (column int, inline element,
 	inside int,
 	several bool) {
 	column = -1
-	k, ok := f.related(text, link.tag)
+	k, ok := f.navigationColumn(text, link.tag)
 	if !ok {
 		return
 	}
-	children := content(text, link.tag, link.end)
+	children := childrenOf(text, link.tag, link.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		scope := s.push(text, c.tag, scope)
 		if ns, local := s.element(text, c.tag, scope); ns == metadataNamespace && string(local) == "inline" {
@@ -479,14 +479,14 @@ func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, sco
 	return
 }
 
-func (f *atomTemplates) related(text []byte, link scan.XMLTag) (column int, ok bool) {
+func (f *atomTemplates) navigationColumn(text []byte, link scan.XMLTag) (column int, ok bool) {
 	rel := relation(text, link)
-	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
-	return k, ok && (f.l.Columns[k].Kind == NavigationToOne || f.l.Columns[k].Kind == NavigationToMany)
+	k, ok := f.schema.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
+	return k, ok && (f.schema.Columns[k].Kind == NavigationToOne || f.schema.Columns[k].Kind == NavigationToMany)
 }
 
 func (f *atomTemplates) learnInline(s *namespaceStack, text []byte, inline element, scope int, shape ColumnKind) bool {
-	children := content(text, inline.tag, inline.end)
+	children := childrenOf(text, inline.tag, inline.end)
 	only, ok := children.next()
 	if _, more := children.next(); !ok || more {
 		return false
@@ -510,7 +510,7 @@ func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed e
 	front, back := contentEnd(text, feed.tag, feed.end), 0
 	back = front
 	entries := 0
-	children := content(text, feed.tag, feed.end)
+	children := childrenOf(text, feed.tag, feed.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(text, c.tag, scope)
 		ns, local := s.element(text, c.tag, inside)
@@ -534,7 +534,7 @@ func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed e
 
 // findProperties finds m:properties inside an entry or its content. It fails for an empty element.
 func findProperties(s *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
-	children := content(text, e.tag, e.end)
+	children := childrenOf(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(text, c.tag, scope)
 		ns, local := s.element(text, c.tag, inside)

@@ -10,8 +10,8 @@ import (
 // jsonTemplates decodes rows of verbose JSON from learned templates.
 type jsonTemplates struct {
 	templateDecoder
-	d      *JSON
-	reader jsonReader
+	decoder *JSON
+	reader  jsonReader
 	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its values.
 	path  string
 	depth int
@@ -27,14 +27,14 @@ func newJSONTemplates(d *JSON) *jsonTemplates {
 }
 
 func newJSONStructure(d *JSON, l *RowSchema, depth int) *jsonTemplates {
-	f := &jsonTemplates{d: d, depth: depth, inner: make([]*jsonTemplates, len(l.Columns))}
+	f := &jsonTemplates{decoder: d, depth: depth, inner: make([]*jsonTemplates, len(l.Columns))}
 	f.init(f, l, 0)
 	f.end.skip.Text(',')
 	f.end.skip.Done()
 	f.end.Skip = f.end.skip.Program()
 	for i := range f.entries {
-		if e := &f.entries[i]; e.c.Kind != Synthetic {
-			f.add(e, []byte(e.c.Name))
+		if e := &f.entries[i]; e.column.Kind != Synthetic {
+			f.add(e, []byte(e.column.Name))
 		}
 	}
 	return f
@@ -44,11 +44,11 @@ func (f *jsonTemplates) structDecoder(e *entry) *jsonTemplates {
 	x := f.inner[e.Column]
 	if x == nil {
 		depth := f.depth - 1
-		if e.c.Kind == NavigationToMany {
+		if e.column.Kind == NavigationToMany {
 			depth -= 2
 		}
-		x = newJSONStructure(f.d, e.c.Nested, depth)
-		x.path, x.root = e.c.path(f.path), f.root
+		x = newJSONStructure(f.decoder, e.column.Nested, depth)
+		x.path, x.root = e.column.path(f.path), f.root
 		f.inner[e.Column] = x
 	}
 	return x
@@ -76,14 +76,14 @@ func (f *jsonTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok 
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s := &f.reader, &f.d.stream
-	x.d, x.row, x.nextLink, x.deleted = f.d, f.buf, nestedNextLink{}, false
+	x, s := &f.reader, &f.decoder.stream
+	x.decoder, x.row, x.nextLink, x.deleted = f.decoder, f.buf, nestedNextLink{}, false
 	if len(s.levels) == 0 {
-		s.level(0, f.l)
+		s.level(0, f.schema)
 	}
 	s.levels[0].path = f.path
 	known := len(s.page.Unknown)
-	dst, m := x.column(dst, f.l, e.Column, textRange{value, end}, 0)
+	dst, m := x.column(dst, f.schema, e.Column, textRange{value, end}, 0)
 	s.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
 	if s.retractUnknown(known) || m != nil || x.nextLink.found {
 		return dst, 0, false
@@ -141,14 +141,14 @@ func jsonTemplate(t *fast.Template, value []byte) {
 
 func (f *jsonTemplates) structure(r *fast.Row) bool {
 	e := entryOf(r.Entry)
-	if e.c.Kind == Primitive {
+	if e.column.Kind == Primitive {
 		return false
 	}
 	x := f.structDecoder(e)
 	x.setBuffers(f.buf, f.out)
 	p, o, ok := r.P, r.O+e.Optional, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.c.Kind == NavigationToMany {
+	if e.column.Kind == NavigationToMany {
 		p, o, ok = x.array(p, o)
 	} else {
 		x.row.MaxRows = 0
@@ -179,7 +179,7 @@ func (f *jsonTemplates) array(p, o int) (next, end int, ok bool) {
 	}
 	feed := b[p] == '{'
 	if feed {
-		if i, ok = f.results(p + 1); !ok {
+		if i, ok = f.findResults(p + 1); !ok {
 			return p, o, false
 		}
 	}
@@ -204,15 +204,15 @@ func (f *jsonTemplates) array(p, o int) (next, end int, ok bool) {
 	}
 	o = f.writeCount(from, o, count)
 	if feed {
-		if i, ok = f.tail(i); !ok {
+		if i, ok = f.feedTail(i); !ok {
 			return p, o, false
 		}
 	}
 	return i, o, true
 }
 
-// results finds the items of a feed; p is after its opening bracket.
-func (f *jsonTemplates) results(p int) (int, bool) {
+// findResults finds the items of a feed; p is after its opening bracket.
+func (f *jsonTemplates) findResults(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONFirst(b, p, '}')
 	for err == nil && !closed {
@@ -233,8 +233,8 @@ func (f *jsonTemplates) results(p int) (int, bool) {
 	return 0, false
 }
 
-// tail skips the members after the items of a feed. It fails for a next link.
-func (f *jsonTemplates) tail(p int) (int, bool) {
+// feedTail skips the members after the items of a feed. It fails for a next link.
+func (f *jsonTemplates) feedTail(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONNext(b, p, '}')
 	for err == nil && !closed {
@@ -269,8 +269,8 @@ func (f *jsonTemplates) learn(b []byte, object textRange) {
 			return
 		}
 		e.learn(b[from:value], b[value:stop])
-		if e.c != nil && e.c.Nested != nil {
-			f.structDecoder(e).learnInside(b, textRange{value, stop}, e.c.Kind)
+		if e.column != nil && e.column.Nested != nil {
+			f.structDecoder(e).learnInside(b, textRange{value, stop}, e.column.Kind)
 		}
 		before.followedBy(e)
 		before, from = e, stop
@@ -283,7 +283,7 @@ func (f *jsonTemplates) learn(b []byte, object textRange) {
 }
 
 func (f *jsonTemplates) learnInside(b []byte, value textRange, shape ColumnKind) {
-	r := jsonReader{d: f.d, row: b}
+	r := jsonReader{decoder: f.decoder, row: b}
 	switch {
 	case b[value.start] == '{' && r.isDeferred(value.start):
 		return
@@ -314,9 +314,9 @@ func (f *jsonTemplates) entryFor(name []byte, first byte) *entry {
 	case bytes.IndexByte(name, '@') >= 0 || bytes.IndexByte(name, '\\') >= 0:
 		// a deleted entry, perhaps
 		return nil
-	case isControl(name) || f.l.ignored[string(name)]:
+	case isControl(name) || f.schema.ignored[string(name)]:
 		return f.newSkip(name, true)
-	case f.d.unknown[f.path+string(name)]:
+	case f.decoder.unknown[f.path+string(name)]:
 		f.root.hasUnknown = true
 		return f.newSkip(name, true)
 	case first == '{':

@@ -22,8 +22,8 @@ const (
 )
 
 func (pg *Page) watched(row int) []decode.Span {
-	n := len(pg.Feed.Layout.Tracked)
-	return pg.Out.Tracked[row*n+pg.Feed.Watch : (row+1)*n]
+	n := len(pg.Feed.RowSchema.Tracked)
+	return pg.Out.Tracked[row*n+pg.Feed.FirstTracked : (row+1)*n]
 }
 
 func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
@@ -45,7 +45,7 @@ func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
 // exempt reports rows that need not match a filter: deleted ones, which may consist of keys only, and dropped before
 // images.
 func (pg *Page) exempt() func(row int) bool {
-	if pg.Feed.Watch < 0 {
+	if pg.Feed.FirstTracked < 0 {
 		return nil
 	}
 	return func(row int) bool {
@@ -56,10 +56,10 @@ func (pg *Page) exempt() func(row int) bool {
 
 func (pg *Page) imageOf(watched []decode.Span) image {
 	f := pg.set()
-	if text, ok := f.textOf(f.Mode, pg.bytes(watched[0])); ok && text == "D" {
+	if text, ok := f.textOf(f.ModeColumn, pg.bytes(watched[0])); ok && text == "D" {
 		return imageDeleted
 	}
-	if f.Counter >= 0 && f.negative(f.Counter, pg.bytes(watched[len(watched)-1])) {
+	if f.CounterColumn >= 0 && f.negative(f.CounterColumn, pg.bytes(watched[len(watched)-1])) {
 		return imageBefore
 	}
 	return imageAfter
@@ -69,7 +69,7 @@ func (pg *Page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Sta
 
 // stripBranch returns a column's value without the branch of an optional.
 func (f Set) stripBranch(column int, b []byte) (value []byte, null bool) {
-	if !f.Layout.Columns[column].Optional {
+	if !f.RowSchema.Columns[column].Optional {
 		return b, false
 	}
 	if len(b) == 0 || b[0] == 0 {
@@ -88,7 +88,7 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 }
 
 func (f Set) negative(column int, b []byte) bool {
-	c := &f.Layout.Columns[column]
+	c := &f.RowSchema.Columns[column]
 	b, null := f.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	switch {
@@ -106,7 +106,7 @@ func (f Set) negative(column int, b []byte) bool {
 
 func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
-	when := pg.Answer.ReceivedAt
+	when := pg.Response.ReceivedAt
 	if ms, ok := odataerror.Date(feedreader.HeaderValue(pg.headers, "Date")); ok {
 		when = ms
 	}
@@ -116,8 +116,8 @@ func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 		c.merged = append(c.merged, deleted)
 		return
 	}
-	raws := make([][]byte, len(f.Layout.Keys))
-	for k, column := range f.Layout.Keys {
+	raws := make([][]byte, len(f.RowSchema.Keys))
+	for k, column := range f.RowSchema.Keys {
 		raws[k], _ = f.stripBranch(column, pg.bytes(watched[1+k]))
 	}
 	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.RowIndex, raws, when)
@@ -126,7 +126,7 @@ func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 // withDeletionTime sets the deletion time, which is the last column.
 func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 	f, v := pg.set(), row.Value
-	if f.Deleted != f.Layout.ValueColumns-1 || f.Layout.Columns[f.Deleted].Kind != decode.Synthetic {
+	if f.DeletedAtColumn != f.RowSchema.ValueColumns-1 || f.RowSchema.Columns[f.DeletedAtColumn].Kind != decode.Synthetic {
 		return row
 	}
 	start := len(pg.Out.Data)
@@ -139,16 +139,16 @@ func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 // changeOf returns the change of an entity that is not deleted. watched is nil if the service does not send a change
 // mode.
 func (pg *Page) changeOf(watched []decode.Span) feedreader.Change {
-	_, changes := pg.at.(*readingChanges)
+	_, changes := pg.phase.(*readingChanges)
 	switch {
-	case pg.document:
+	case pg.deadLetter:
 		return feedreader.ChangeUnknown
 	case !changes:
 		return feedreader.ChangeRead
 	case watched == nil:
 		return feedreader.ChangeChanged
 	}
-	if text, ok := pg.set().textOf(pg.Feed.Mode, pg.bytes(watched[0])); ok && text == "C" {
+	if text, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.bytes(watched[0])); ok && text == "C" {
 		return feedreader.ChangeCreated
 	}
 	return feedreader.ChangeChanged

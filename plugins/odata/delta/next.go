@@ -48,7 +48,7 @@ func (f Set) snapshotOnDemand(rest *idle, ident string, now int64) phase {
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	c := common{startedAt: int(now), rewritten: rest.rewritten, snapshot: number}
+	c := common{startedAt: int(now), rewriteSettings: rest.rewriteSettings, snapshot: number}
 	return &readingSnapshot{common: c, link: rest.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 
@@ -69,23 +69,23 @@ func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
 	c.resumed = c.resumed || cause.Start != nil
 	switch p := at.(type) {
 	case *subscribing:
-		if p.step == stepOpen && cause.More == nil {
-			p.step, p.url = stepWait, f.FunctionURL(f.ODP.Subscribed)
+		if p.step == stepExtract && cause.More == nil {
+			p.step, p.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
 		}
 	case *readingChanges:
-		p.retried, p.relinked = p.retried && cause.Start == nil, p.relinked && cause.Start == nil
+		p.retriedAfter202, p.retriedAfterLostPage = p.retriedAfter202 && cause.Start == nil, p.retriedAfterLostPage && cause.Start == nil
 	case *legacyLoad:
 		link := p.url
 		switch {
-		case p.kept != "":
-			link = p.kept
+		case p.deltaLink != "":
+			link = p.deltaLink
 		case p.token != "":
 			link = f.tokenURL(p.token)
 		}
 		sdk.Log(wit.LevelWarn,
 			f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
 				"are delivered again")
-		return &readingSnapshot{common: p.common, link: link, onDemand: p.kept != "",
+		return &readingSnapshot{common: p.common, link: link, onDemand: p.deltaLink != "",
 			position: f.Paging.First(now).Fields()}
 	}
 	return at
@@ -95,7 +95,7 @@ func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
 func (f Set) restoreLinks(at phase) {
 	for _, i := range at.fields() {
 		if i.Name == "url" || i.Name == "link" {
-			*i.Text, _ = f.Paging.RestoreOptions(*i.Text, f.Paging.WholeURL(false))
+			*i.Text, _ = f.Paging.RestoreOptions(*i.Text, f.Paging.UnorderedURL(false))
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 	r := &fetch.Request
 	switch p := at.(type) {
 	case *loading:
-		prefer(r)
+		preferTracking(r)
 		if !p.continued {
 			r.FirstByteTimeoutMs = patience
 		}
@@ -114,15 +114,15 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 		*r, err = f.snapshotRequest(p)
 		r.FirstByteTimeoutMs = patience // the service may sort all rows
 	case *readingChanges:
-		prefer(r)
+		preferTracking(r)
 		fetch.Acknowledges = !p.continued
 	case *subscribing:
-		if p.step != stepOpen {
+		if p.step != stepExtract {
 			*r = f.jsonRequest(p.url)
 			break
 		}
 		// Each such request starts a job in an ODP service, so the offset that says so is stored first (P13).
-		prefer(r)
+		preferTracking(r)
 		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = patience, false, true
 	default:
 		*r = f.jsonRequest(at.target())
@@ -134,7 +134,7 @@ func (f Set) jsonRequest(url string) wit.Request {
 	return service.Get("", f.Query.AppendTo(url), "application/json")
 }
 
-func prefer(r *wit.Request) {
+func preferTracking(r *wit.Request) {
 	for i := range r.Headers {
 		if r.Headers[i].Name == "Prefer" {
 			r.Headers[i].Value = TrackChanges + "," + r.Headers[i].Value
@@ -144,15 +144,15 @@ func prefer(r *wit.Request) {
 
 // rewrite applies the configured replacement to the stored link, once.
 func (f Set) rewrite(at *readingChanges) error {
-	mark := f.rewriteMark()
-	if mark == "" || at.rewritten == mark {
+	mark := f.rewriteSettings()
+	if mark == "" || at.rewriteSettings == mark {
 		return nil
 	}
 	link, err := f.Tracking.Rewrite(at.url)
 	if err != nil {
 		return sdk.NewConfigError(f.Setting(sourceconfig.NameRegex), err.Error())
 	}
-	at.rewritten = mark
+	at.rewriteSettings = mark
 	if link != at.url {
 		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+at.url+" is rewritten as "+
 			f.Setting(sourceconfig.NameRegex)+" says: "+link)

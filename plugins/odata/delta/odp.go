@@ -23,11 +23,11 @@ import (
 
 func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	f := pg.set()
-	switch at := pg.at.(type) {
+	switch at := pg.phase.(type) {
 	case *findingDeltaLink:
 		return pg.afterDeltaLinks(at)
 	case *subscribing:
-		if at.step != stepEnd {
+		if at.step != stepTerminate {
 			next, err = pg.afterSubscribedTo(at)
 			return next, 0, err
 		}
@@ -38,10 +38,10 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 					odataerror.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.Label()+": the subscription was ended")
-		return &subscribing{common: at.common, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed), terminated: true},
+		return &subscribing{common: at.common, step: stepCheckSubscribed, url: f.FunctionURL(f.ODP.Subscribed), terminated: true},
 			0, nil
 	}
-	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "an answer without rows in phase " + pg.at.name()}
+	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "an answer without rows in phase " + pg.phase.name()}
 }
 
 func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
@@ -52,8 +52,8 @@ func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 		return nil, odataerror.NotData(pg.Label()+": "+at.url, "SubscribedFlag", pg.Body)
 	case !open:
 		// No subscription exists, so the service never received a request for the first extraction.
-		return &subscribing{common: at.common, step: stepOpen, url: f.Paging.WholeURL(false)}, nil
-	case at.step == stepWait:
+		return &subscribing{common: at.common, step: stepExtract, url: f.Paging.UnorderedURL(false)}, nil
+	case at.step == stepAwaitExtraction:
 		return f.findDeltaLink(at.common, reasonOpened, ""), nil
 	case at.terminated:
 		return nil, &wit.Error{Kind: wit.ErrorData,
@@ -72,7 +72,7 @@ func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
 	}
 	sdk.Log(wit.LevelWarn, pg.Label()+": ending a subscription of another reader, as "+sourceconfig.DeltaTakeover+" "+
 		"says")
-	return &subscribing{common: at.common, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
+	return &subscribing{common: at.common, step: stepTerminate, url: f.FunctionURL(f.ODP.Terminate)}, nil
 }
 
 // FindFlag finds a boolean by name at any depth of a JSON or XML document.
@@ -171,7 +171,7 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 	}
 	next := *at
 	for _, r := range links {
-		if next.token == "" || isBetter(at.reason, r, next.deltaLinkRow) {
+		if next.token == "" || isPreferred(at.reason, r, next.deltaLinkRow) {
 			next.deltaLinkRow = r
 		}
 	}
@@ -194,7 +194,7 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 }
 
 func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
-	f, now := pg.set(), int(pg.Answer.ReceivedAt)
+	f, now := pg.set(), int(pg.Response.ReceivedAt)
 	expired := func(text string) error {
 		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again"}
@@ -206,7 +206,7 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 			Message: pg.Label() + ": the service returned no delta link, and " + f.ODP.Links + " has none either: " +
 				f.Setting(sourceconfig.NameLost) +
 				" = reload reads the whole set again when the link is lost"}
-	case at.reason == reasonLost && isYounger(at.token, lost):
+	case at.reason == reasonLost && isNewerToken(at.token, lost):
 		return nil, expired(": the oldest delta link that the service keeps, " + at.token +
 			", is younger than the lost one, " +
 			lost + ": changes between them would be missing. ")
@@ -216,7 +216,7 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	case at.reason == reasonLost:
 		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+at.token+" of "+at.created+
 			"; changes since then are delivered again")
-		c := common{startedAt: now, rewritten: f.rewriteMark(), lostTokens: at.lostTokens,
+		c := common{startedAt: now, rewriteSettings: f.rewriteSettings(), lostTokens: at.lostTokens,
 			endMarkerPending: at.endMarkerPending}
 		return &readingChanges{common: c, url: link}, nil
 	case at.reason == reasonOpened:
@@ -224,26 +224,26 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 		// the token.
 		sdk.Log(wit.LevelWarn, pg.Label()+": the first extraction was requested before and has ended; the set is read "+
 			"without requesting another one, changes follow from the token "+at.token)
-		c := common{startedAt: at.startedAt, rewritten: f.rewriteMark(), snapshot: at.snapshot,
+		c := common{startedAt: at.startedAt, rewriteSettings: f.rewriteSettings(), snapshot: at.snapshot,
 			lostTokens: at.lostTokens}
 		return &readingSnapshot{common: c, link: link, position: f.Paging.First(int64(now)).Fields()}, nil
 	}
 	return f.idleAt(at.common, link, int64(now)), nil
 }
 
-// isBetter prefers the oldest token after a lost one, else the newest, that of the first load before others.
-func isBetter(why string, a, b deltaLinkRow) bool {
+// isPreferred prefers the oldest token after a lost one, else the newest, that of the first load before others.
+func isPreferred(why string, a, b deltaLinkRow) bool {
 	if why == reasonLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token
 	}
-	if why != reasonChanged && a.first != b.first {
-		return a.first
+	if why != reasonChanged && a.initialLoad != b.initialLoad {
+		return a.initialLoad
 	}
 	return a.created > b.created || a.created == b.created && a.token > b.token
 }
 
-// isYounger compares two ODP tokens, D followed by a time. It returns false for other tokens.
-func isYounger(a, b string) bool {
+// isNewerToken compares two ODP tokens, D followed by a time. It returns false for other tokens.
+func isNewerToken(a, b string) bool {
 	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
 	timed := func(s string) bool {
 		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
@@ -254,10 +254,10 @@ func isYounger(a, b string) bool {
 
 func (pg *Page) stillWorking(at *findingDeltaLink) (phase, time.Duration, error) {
 	f := pg.set()
-	if at.startedAt > 0 && int(pg.Answer.ReceivedAt)-at.startedAt > f.Tracking.FirstByteTimeout {
+	if at.startedAt > 0 && int(pg.Response.ReceivedAt)-at.startedAt > f.Tracking.FirstByteTimeout {
 		return nil, 0, &wit.Error{Kind: wit.ErrorGone,
 			Message: pg.Label() + ": the first extraction was requested before and has not ended within " +
-				initialRead(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
+				initialReadTimeout(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
 				", and reset the connector's offsets"}
 	}
 	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+

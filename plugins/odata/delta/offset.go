@@ -25,7 +25,7 @@ func (p *findingDeltaLink) target() string { return p.url }
 func (p *legacyLoad) target() string       { return p.url }
 
 func (c *common) fields() []paging.OffsetField {
-	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1}, {Name: "rewritten", Text: &c.rewritten},
+	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1}, {Name: "rewritten", Text: &c.rewriteSettings},
 		{Name: "pass", Number: &c.lostTokens, Min: 1}, {Name: "resumed", Flag: &c.resumed},
 		{Name: "snapshot", Number: &c.snapshot, Min: 1}, {Name: "owed", Number: &c.endMarkerPending, Min: 1}}
 }
@@ -38,7 +38,7 @@ func (p *subscribing) fields() []paging.OffsetField {
 func (p *loading) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url}, paging.OffsetField{Name: "inside",
 		Flag: &p.continued},
-		paging.OffsetField{Name: "applied", Flag: &p.applied}, paging.OffsetField{Name: "seen", Number: &p.seen,
+		paging.OffsetField{Name: "applied", Flag: &p.applied}, paging.OffsetField{Name: "seen", Number: &p.rowsRead,
 			Min: 1},
 		paging.OffsetField{Name: "counted", Flag: &p.linksCountRows},
 		paging.OffsetField{Name: "doubt", Text: &p.lastKey},
@@ -54,9 +54,9 @@ func (p *readingSnapshot) fields() []paging.OffsetField {
 func (p *readingChanges) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
 		paging.OffsetField{Name: "link", Text: &p.link},
-		paging.OffsetField{Name: "inside", Flag: &p.continued}, paging.OffsetField{Name: "seen", Number: &p.seen,
+		paging.OffsetField{Name: "inside", Flag: &p.continued}, paging.OffsetField{Name: "seen", Number: &p.rowsRead,
 			Min: 1},
-		paging.OffsetField{Name: "again", Flag: &p.retried}, paging.OffsetField{Name: "relinked", Flag: &p.relinked},
+		paging.OffsetField{Name: "again", Flag: &p.retriedAfter202}, paging.OffsetField{Name: "relinked", Flag: &p.retriedAfterLostPage},
 		paging.OffsetField{Name: "untold", Flag: &p.unnotified},
 		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }
@@ -72,13 +72,13 @@ func (p *findingDeltaLink) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "why", Text: &p.reason},
 		paging.OffsetField{Name: "url", Text: &p.url},
 		paging.OffsetField{Name: "link", Text: &p.link}, paging.OffsetField{Name: "token", Text: &p.token},
-		paging.OffsetField{Name: "created", Text: &p.created}, paging.OffsetField{Name: "first", Flag: &p.first},
+		paging.OffsetField{Name: "created", Text: &p.created}, paging.OffsetField{Name: "first", Flag: &p.initialLoad},
 		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }
 
 func (p *legacyLoad) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
-		paging.OffsetField{Name: "kept", Text: &p.kept},
+		paging.OffsetField{Name: "kept", Text: &p.deltaLink},
 		paging.OffsetField{Name: "token", Text: &p.token})
 }
 
@@ -137,7 +137,7 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		p = &readingSnapshot{}
 	case name == "links":
 		p = &findingDeltaLink{}
-	case name == stepAsk || name == stepEnd || name == stepOpen || name == stepWait:
+	case name == stepCheckSubscribed || name == stepTerminate || name == stepExtract || name == stepAwaitExtraction:
 		p = &subscribing{step: name}
 	default:
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,

@@ -9,37 +9,37 @@ import (
 // Page reads a response in delta mode.
 type Page struct {
 	*feedreader.Reader
-	at      phase
+	phase   phase
 	headers []wit.Header
 	rows    *pageRows
 	// snapshotPage reads a page of a snapshot; nil in other phases.
 	snapshotPage *feedreader.PageReader
-	// opening reports that the response answers the request for ODP's first extraction.
-	opening bool
-	// document reports that the response is the document of a dead letter.
-	document bool
+	// firstExtraction reports that the response answers the request for ODP's first extraction.
+	firstExtraction bool
+	// deadLetter reports that the response is the document of a dead letter.
+	deadLetter bool
 }
 
-// Reading returns the reader.
-func (pg *Page) Reading() *feedreader.Reader { return pg.Reader }
+// Base returns the reader.
+func (pg *Page) Base() *feedreader.Reader { return pg.Reader }
 
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
-func (pg *Page) release(portion *wit.DecodeResult, next phase) {
+func (pg *Page) flushMarkers(portion *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
 	_, rescans := next.(*readingSnapshot)
-	portion.Rows, portion.Data = pg.rows.markers.Release(portion.Rows, portion.Data, !loads && !rescans)
-	pg.Declare(portion)
+	portion.Rows, portion.Data = pg.rows.markers.Flush(portion.Rows, portion.Data, !loads && !rescans)
+	pg.AddSchemas(portion)
 }
 
 // continueWith ends a page. After a restart of the connector, changes are read right after the load, because users who
 // run it once expect them.
 func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
 	c := next.shared()
-	c.resumed = pg.at.shared().resumed
+	c.resumed = pg.phase.shared().resumed
 	rest, rests := next.(*idle)
 	if rests && c.resumed {
-		c.resumed, c.startedAt = false, int(pg.Answer.ReceivedAt)
+		c.resumed, c.startedAt = false, int(pg.Response.ReceivedAt)
 		next, rests = &readingChanges{common: rest.common, url: rest.link}, false
 	}
 	fields := writePhase(next)
@@ -54,10 +54,10 @@ func (pg *Page) loopError(link string) error {
 type pageRows struct {
 	// merged holds rows and deleted entities in the order of the page.
 	merged               []wit.Row
-	faults               []wit.RowError
+	rowErrors            []wit.RowError
 	rowKeys, deletedKeys map[uint64]bool
-	first, last          []byte
-	origin               uint32
+	firstKey, lastKey    []byte
+	rowIndex             uint32
 	rereads              *rereads
 	markers              *feedreader.SnapshotMarkers
 }
@@ -68,12 +68,12 @@ func newPageRows() *pageRows {
 
 // rereads tracks entities that are read again by key. The page ends when none is left.
 type rereads struct {
-	open   map[string]*rereadEntity
-	number int
-	out    decode.Output
+	pending    map[string]*rereadEntity
+	lastNumber int
+	out        decode.Output
 }
 
-func (r *rereads) waiting() bool { return len(r.open) > 0 }
+func (r *rereads) waiting() bool { return len(r.pending) > 0 }
 
 // rereadEntity is an entity that occurs as a row and as deleted; the service has to decide (P22).
 type rereadEntity struct {

@@ -17,8 +17,8 @@ type phase interface {
 type common struct {
 	// startedAt is the time of the first request for the load or the changes, in milliseconds since 1970.
 	startedAt int
-	// rewritten identifies the settings with which the delta link was rewritten or created.
-	rewritten string
+	// rewriteSettings identifies the settings with which the delta link was rewritten or created.
+	rewriteSettings string
 	// lostTokens counts loads since the last valid token.
 	lostTokens int
 	// resumed reports that a previous start of the connector began the phase: changes are read right after it.
@@ -42,12 +42,12 @@ type subscribing struct {
 
 // Steps of subscribing, as stored.
 const (
-	stepAsk = "ask"
-	stepEnd = "end"
-	// stepOpen requests the first extraction. It is stored before the request (P13).
-	stepOpen = "open"
-	// stepWait: it was requested before; its result is unknown.
-	stepWait = "wait"
+	stepCheckSubscribed = "ask"
+	stepTerminate       = "end"
+	// stepExtract requests the first extraction. It is stored before the request (P13).
+	stepExtract = "open"
+	// stepAwaitExtraction: it was requested before; its result is unknown.
+	stepAwaitExtraction = "wait"
 )
 
 // loading reads the set with change tracking, by next links.
@@ -56,7 +56,7 @@ type loading struct {
 	url string
 	// continued: not the first page. applied: the service confirmed change tracking.
 	continued, applied bool
-	seen               int
+	rowsRead           int
 	// linksCountRows: deleted rows may have hidden others, so a snapshot follows. lastKey is set while the link may
 	// contain either the last key or a count.
 	linksCountRows bool
@@ -82,9 +82,9 @@ type readingChanges struct {
 	// link is the delta link if url is that of a further page or of a prepared response.
 	link      string
 	continued bool
-	seen      int
-	// retried: requested again because the service did not finish preparing (202). relinked: because a page was lost.
-	retried, relinked bool
+	rowsRead  int
+	// retriedAfter202: requested again because the service did not finish preparing (202). relinked: because a page was lost.
+	retriedAfter202, retriedAfterLostPage bool
 	// unnotified reports that no notification preceded the request.
 	unnotified bool
 	followed   paging.LoopDetector
@@ -120,14 +120,14 @@ const (
 // legacyLoad is a load of an earlier version without change tracking. It restarts as a snapshot.
 type legacyLoad struct {
 	common
-	// kept is the delta link of a load on demand; else token makes it, or it is url.
-	kept, token string
-	url         string
+	// deltaLink is the delta link of a load on demand; else token makes it, or it is url.
+	deltaLink, token string
+	url              string
 }
 
 // deltaLinkRow is a delta link that the service keeps. created is in the service's form; first marks the link of a
 // first load.
 type deltaLinkRow struct {
 	token, created string
-	first          bool
+	initialLoad    bool
 }

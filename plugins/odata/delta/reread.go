@@ -16,23 +16,23 @@ func (pg *Page) requestReread(portion *wit.DecodeResult, raws [][]byte, when int
 	c, f := pg.rows, pg.Feed
 	at, err := f.Keys.Predicate(raws)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowError{RowIndex: c.origin, ErrorClass: decode.ErrorClass,
+		c.rowErrors = append(c.rowErrors, wit.RowError{RowIndex: c.rowIndex, ErrorClass: decode.ErrorClass,
 			Error: wit.Error{Kind: wit.ErrorData,
 				Message: pg.Label() + ": an entity must be read again, but its key cannot be encoded: " + err.Error()}})
 		return
 	}
-	if c.rereads.open == nil {
-		c.rereads.open = map[string]*rereadEntity{}
+	if c.rereads.pending == nil {
+		c.rereads.pending = map[string]*rereadEntity{}
 	}
-	c.rereads.number++
-	number := strconv.Itoa(c.rereads.number)
+	c.rereads.lastNumber++
+	number := strconv.Itoa(c.rereads.lastNumber)
 	a := &rereadEntity{keys: raws, predicate: at, target: f.EntityTarget(at), when: when}
 	tolerated := f.NotFoundStatuses()
 	if a.viaFilter = f.RowQuery.Selects(); a.viaFilter {
 		// Its URL would return it even if it does not match the user's $filter, which only the service can tell.
-		a.target, tolerated = f.Paging.FilteredURL(f.Keys.Equals(raws)), nil
+		a.target, tolerated = f.Paging.FilteredURL(f.Keys.FilterEqual(raws)), nil
 	}
-	c.rereads.open[number] = a
+	c.rereads.pending[number] = a
 	sdk.Log(wit.LevelInfo, pg.Label()+": "+at+" occurs as a row and as deleted, or may do so: reading it again")
 	portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.Request(rereadTag+number, a.target),
 		Tolerate: tolerated})
@@ -43,7 +43,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 	err error) {
 	c, f := pg.rows, pg.Feed
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
-	a := c.rereads.open[number]
+	a := c.rereads.pending[number]
 	if a == nil {
 		return portion, false, &wit.Error{Kind: wit.ErrorInternal, Message: "no entity is read again under " + tag}
 	}
@@ -56,7 +56,7 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 			return portion, true, nil
 		case !f.IsNotFound(status, a.body):
 			return portion, false, feedreader.ReadError(what, &wit.Response{Status: status,
-				ReceivedAt: pg.Answer.ReceivedAt},
+				ReceivedAt: pg.Response.ReceivedAt},
 				a.body)
 		}
 	} else {
@@ -72,15 +72,15 @@ func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (port
 		}
 		deleted = a.outsideFilter
 	}
-	delete(c.rereads.open, number)
+	delete(c.rereads.pending, number)
 	if portion.Data, portion.Rows = a.data, a.rows; deleted {
 		if a.when == 0 {
-			a.when = pg.Answer.ReceivedAt
+			a.when = pg.Response.ReceivedAt
 		}
-		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, c.origin, a.keys, a.when)
+		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, c.rowIndex, a.keys, a.when)
 	}
-	portion.Rows, portion.Data = c.markers.Hold(portion.Rows, portion.Data)
-	pg.Declare(&portion)
+	portion.Rows, portion.Data = c.markers.Add(portion.Rows, portion.Data)
+	pg.AddSchemas(&portion)
 	return portion, false, nil
 }
 
@@ -108,8 +108,8 @@ func (pg *Page) decodeEntity(a *rereadEntity, part feedreader.Chunk, portion *wi
 
 func (pg *Page) addEntityRows(a *rereadEntity) error {
 	c, f := pg.rows, pg.Feed
-	if len(c.rereads.out.Faults) > 0 {
-		failed := c.rereads.out.Faults[0].Error
+	if len(c.rereads.out.RowErrors) > 0 {
+		failed := c.rereads.out.RowErrors[0].Error
 		return &failed
 	}
 	// It was requested by its URL, which takes no filter: if it does not match, it is not in the set that is read.
@@ -129,7 +129,7 @@ func (pg *Page) addEntityRows(a *rereadEntity) error {
 			d.Start = uint32(len(a.data))
 			a.data = append(a.data, from...)
 		}
-		row.RowIndex = c.origin
+		row.RowIndex = c.rowIndex
 		a.data = f.AddHeaders(&row, a.data, pg.changeOf(nil))
 		a.rows = append(a.rows, row)
 	}
@@ -137,9 +137,9 @@ func (pg *Page) addEntityRows(a *rereadEntity) error {
 }
 
 func (pg *Page) nestedRequests(a *rereadEntity, tag string) (follows []wit.LinkedRequest, err error) {
-	base := pg.Base
-	defer func() { pg.Base = base }()
-	pg.Base = a.target
+	base := pg.BaseURL
+	defer func() { pg.BaseURL = base }()
+	pg.BaseURL = a.target
 	for _, follow := range pg.rows.rereads.out.NestedPages {
 		target, err := pg.Resolve(follow.Link)
 		if err != nil {

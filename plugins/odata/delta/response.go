@@ -22,9 +22,9 @@ func Begin(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, pos
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page with an empty position"}
 	}
 	refused := feedreader.FormatRefused(position)
-	f.UseFormat(refused)
-	pg := &Page{Reader: pool.Begin(o, f, response, feedreader.GuidCase(position)), at: at, rows: newPageRows()}
-	pg.Unformatted, pg.Exempt = refused, pg.exempt()
+	f.SetFormatRefused(refused)
+	pg := &Page{Reader: pool.Begin(o, f, response, feedreader.GuidCase(position)), phase: at, rows: newPageRows()}
+	pg.FormatRefused, pg.Exempt = refused, pg.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if text := feedreader.HeaderValue(response.Headers, name); text != "" {
 			pg.headers = append(pg.headers, wit.Header{Name: name, Value: strings.Clone(text)})
@@ -32,20 +32,20 @@ func Begin(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, pos
 	}
 	switch p := at.(type) {
 	case *subscribing:
-		if p.step == stepOpen { // the job exists: further requests start no other
-			pg.at = &loading{common: p.common, url: p.url, applied: applies(response.Headers)}
-			pg.rows.markers.Snapshot, pg.opening = p.snapshot, true
+		if p.step == stepExtract { // the job exists: further requests start no other
+			pg.phase = &loading{common: p.common, url: p.url, applied: confirmsTracking(response.Headers)}
+			pg.rows.markers.Snapshot, pg.firstExtraction = p.snapshot, true
 		}
 	case *loading:
-		p.applied = p.applied || applies(response.Headers)
+		p.applied = p.applied || confirmsTracking(response.Headers)
 		*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
 	case *readingSnapshot:
 		if err := pg.beginSnapshotPage(p, pool, o, response); err != nil {
 			return nil, err
 		}
 	}
-	if pg.Base == "" {
-		pg.Base = at.target()
+	if pg.BaseURL == "" {
+		pg.BaseURL = at.target()
 	}
 	return pg, nil
 }
@@ -53,15 +53,15 @@ func Begin(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, pos
 // BeginDocument starts reading the document of one row from a dead letter.
 func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Page {
 	guids := feedreader.HeaderValue(response.Headers, wit.OffsetHeader+feedreader.GuidField)
-	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newPageRows(), document: true}
+	pg := &Page{Reader: pool.Begin(o, f, response, guids), phase: &loading{}, rows: newPageRows(), deadLetter: true}
 	pg.Single, pg.Exempt = true, pg.exempt()
-	if pg.Base == "" {
-		pg.Base = f.Service + "/" + f.Address
+	if pg.BaseURL == "" {
+		pg.BaseURL = f.Service + "/" + f.Address
 	}
 	return pg
 }
 
-func applies(headers []wit.Header) bool {
+func confirmsTracking(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {
 			continue
@@ -86,15 +86,15 @@ func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (port
 		ended, err = pg.end(&portion)
 		return portion, ended, err
 	}
-	code, rows := pg.Answer.Status, pg.document
-	switch at := pg.at.(type) {
+	code, rows := pg.Response.Status, pg.deadLetter
+	switch at := pg.phase.(type) {
 	case *readingSnapshot:
 		return pg.decodeSnapshotPage(at, tag, status, piece, last)
 	case *loading, *readingChanges:
 		rows = rows || code >= 200 && code <= 299 && code != 202
 	}
 	if tag == "" && !rows {
-		return pg.decodeWhole(piece, last)
+		return pg.collectResponse(piece, last)
 	}
 	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
@@ -116,24 +116,24 @@ func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
 	switch {
 	case pg.rows.rereads.waiting(), !pg.Ended, !pg.Out.Page.Done:
 		return false, nil
-	case pg.document:
+	case pg.deadLetter:
 		return true, nil
 	}
 	next, err := pg.afterRows()
 	if err != nil {
 		return true, err
 	}
-	pg.release(portion, next)
+	pg.flushMarkers(portion, next)
 	pg.continueWith(portion, next)
 	return true, nil
 }
 
-// decodeWhole collects a response without rows: errors, 202, and what an ODP service has besides the set.
-func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
+// collectResponse collects a response without rows: errors, 202, and what an ODP service has besides the set.
+func (pg *Page) collectResponse(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
 	room := feedreader.MaxErrorBody*4 - len(pg.Body)
-	if pg.Answer.Status < 300 && len(piece) > room {
+	if pg.Response.Status < 300 && len(piece) > room {
 		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
+			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in answer to " + pg.phase.target() + ", found more"}
 	}
 	if pg.Body = append(pg.Body, piece[:min(len(piece), room)]...); !last {
 		return portion, false, nil
@@ -149,12 +149,12 @@ func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, 
 
 func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 	switch {
-	case pg.Answer.Status == 202:
+	case pg.Response.Status == 202:
 		return pg.afterAccepted()
-	case pg.Answer.Status < 200 || pg.Answer.Status > 299:
-		next, err = pg.afterRefusal()
+	case pg.Response.Status < 200 || pg.Response.Status > 299:
+		next, err = pg.afterError()
 	case odataerror.IsHTML(pg.Body) || len(pg.Body) == 0:
-		err = odataerror.NotData(pg.Label()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
+		err = odataerror.NotData(pg.Label()+": "+pg.phase.target(), "an answer in JSON or XML", pg.Body)
 	default:
 		return pg.afterODPResponse()
 	}

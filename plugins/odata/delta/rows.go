@@ -10,7 +10,7 @@ import (
 
 func (pg *Page) addRows(portion *wit.DecodeResult) error {
 	c, f := pg.rows, pg.Feed
-	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
+	c.merged, c.rowErrors = c.merged[:0], append(c.rowErrors[:0], pg.Out.RowErrors...)
 	tombstones := pg.Out.Tombstones
 	if len(tombstones) > 0 && f.Key.Nodes == nil {
 		return &wit.Error{Kind: wit.ErrorUnsupported,
@@ -18,7 +18,7 @@ func (pg *Page) addRows(portion *wit.DecodeResult) error {
 	}
 	for i := range pg.Out.Rows {
 		row := &pg.Out.Rows[i]
-		for len(tombstones) > 0 && tombstones[0].Origin < row.RowIndex {
+		for len(tombstones) > 0 && tombstones[0].RowIndex < row.RowIndex {
 			pg.addTombstone(portion, &tombstones[0])
 			tombstones = tombstones[1:]
 		}
@@ -27,11 +27,11 @@ func (pg *Page) addRows(portion *wit.DecodeResult) error {
 	for i := range tombstones {
 		pg.addTombstone(portion, &tombstones[i])
 	}
-	portion.Rows, portion.Data, portion.Errors = c.merged, pg.Out.Data, c.faults
+	portion.Rows, portion.Data, portion.Errors = c.merged, pg.Out.Data, c.rowErrors
 	pg.addMarkers(portion)
-	pg.Declare(portion)
+	pg.AddSchemas(portion)
 	if n := len(c.merged); n > 0 {
-		c.origin = c.merged[n-1].RowIndex
+		c.rowIndex = c.merged[n-1].RowIndex
 	}
 	return nil
 }
@@ -42,8 +42,8 @@ func (pg *Page) addMarkers(portion *wit.DecodeResult) {
 	if len(portion.Rows) == 0 {
 		return
 	}
-	portion.Rows, portion.Data = pg.rows.markers.Hold(portion.Rows, portion.Data)
-	if at, ok := pg.at.(*readingChanges); ok && at.endMarkerPending > 0 {
+	portion.Rows, portion.Data = pg.rows.markers.Add(portion.Rows, portion.Data)
+	if at, ok := pg.phase.(*readingChanges); ok && at.endMarkerPending > 0 {
 		portion.Data = feedreader.AddEndedMarker(&portion.Rows[0], portion.Data, at.endMarkerPending)
 		at.endMarkerPending = 0
 	}
@@ -54,20 +54,20 @@ func (pg *Page) addMarkers(portion *wit.DecodeResult) {
 func (pg *Page) addRow(portion *wit.DecodeResult, row *wit.Row, i int) {
 	c, f := pg.rows, pg.Feed
 	key := feedreader.KeyOf(row, pg.Out.Data)
-	if _, loads := pg.at.(*loading); loads {
-		if len(c.first) == 0 {
-			c.first = append(c.first, key...)
+	if _, loads := pg.phase.(*loading); loads {
+		if len(c.firstKey) == 0 {
+			c.firstKey = append(c.firstKey, key...)
 		}
-		c.last = append(c.last[:0], key...)
+		c.lastKey = append(c.lastKey[:0], key...)
 	}
-	if f.Watch >= 0 {
+	if f.FirstTracked >= 0 {
 		pg.addImage(row, pg.watched(i))
 		return
 	}
-	if _, changes := pg.at.(*readingChanges); changes {
+	if _, changes := pg.phase.(*readingChanges); changes {
 		h := hashOf(key)
 		if c.deletedKeys[h] {
-			if keys := f.Keys.Split(key); keys != nil {
+			if keys := f.Keys.EncodedParts(key); keys != nil {
 				pg.requestReread(portion, keys, 0)
 				return
 			}
@@ -84,16 +84,16 @@ func (pg *Page) addRow(portion *wit.DecodeResult, row *wit.Row, i int) {
 // addTombstone adds a deleted entity. One that may also have occurred as a row is read again (P22).
 func (pg *Page) addTombstone(portion *wit.DecodeResult, t *decode.Tombstone) {
 	c, f := pg.rows, pg.Feed
-	raws, err := f.Keys.Read(t.Ref)
+	raws, err := f.Keys.ParseAddress(t.Ref)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowError{RowIndex: t.Origin, ErrorClass: decode.ErrorClass,
+		c.rowErrors = append(c.rowErrors, wit.RowError{RowIndex: t.RowIndex, ErrorClass: decode.ErrorClass,
 			Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the deleted entry " +
 				strconv.Quote(feedreader.Clip(t.Ref)) + ": " + err.Error()}})
 		return
 	}
 	when := t.When
 	if !t.Timed {
-		when = pg.Answer.ReceivedAt
+		when = pg.Response.ReceivedAt
 	}
 	pg.FitKeys(raws)
 	h := hashOf(f.JoinKey(raws))
@@ -101,11 +101,11 @@ func (pg *Page) addTombstone(portion *wit.DecodeResult, t *decode.Tombstone) {
 		c.deletedKeys = map[uint64]bool{}
 	}
 	c.deletedKeys[h] = true
-	if at, ok := pg.at.(*readingChanges); c.rowKeys[h] || ok && at.continued {
+	if at, ok := pg.phase.(*readingChanges); c.rowKeys[h] || ok && at.continued {
 		pg.requestReread(portion, raws, when)
 		return
 	}
-	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
+	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, t.RowIndex, raws, when)
 }
 
 func hashOf(key []byte) uint64 {

@@ -38,8 +38,8 @@ func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *feedreader.Pool, o *
 	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, pg.Feed, p.position, response); err != nil {
 		return err
 	}
-	pg.snapshotPage.Unformatted = pg.Unformatted
-	pg.Feed.UseFormat(pg.Unformatted)
+	pg.snapshotPage.FormatRefused = pg.FormatRefused
+	pg.Feed.SetFormatRefused(pg.FormatRefused)
 	return nil
 }
 
@@ -56,7 +56,7 @@ func (pg *Page) decodeSnapshotPage(p *readingSnapshot, tag string, status uint16
 	if err != nil {
 		return portion, true, err
 	}
-	if portion.Rows, portion.Data = pg.rows.markers.Hold(portion.Rows, portion.Data); ended {
+	if portion.Rows, portion.Data = pg.rows.markers.Add(portion.Rows, portion.Data); ended {
 		err = pg.endSnapshotPage(p, &portion)
 	}
 	return portion, ended, err
@@ -72,14 +72,14 @@ func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
 	}
 	if p.lostTokens == 0 {
 		sdk.Log(wit.LevelWarn, failed.Message+"; restarting the snapshot")
-		c := common{startedAt: int(pg.Answer.ReceivedAt), rewritten: p.rewritten, snapshot: p.snapshot, lostTokens: 1}
+		c := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: p.rewriteSettings, snapshot: p.snapshot, lostTokens: 1}
 		return &readingSnapshot{common: c, link: p.link, onDemand: true,
-			position: pg.Feed.Paging.First(pg.Answer.ReceivedAt).Fields()}
+			position: pg.Feed.Paging.First(pg.Response.ReceivedAt).Fields()}
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
 		""+feedreader.HeaderMark+
 		"; continuing with changes")
-	return &idle{common: common{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.ReceivedAt)}
+	return &idle{common: common{rewriteSettings: p.rewriteSettings}, link: p.link, at: int(pg.Response.ReceivedAt)}
 }
 
 // endSnapshotPage ends a page. After the last one changes follow: those since the load before it.
@@ -90,22 +90,22 @@ func (pg *Page) endSnapshotPage(p *readingSnapshot, portion *wit.DecodeResult) e
 	}
 	var next phase
 	if done, _ := at.Done(); done {
-		c := common{startedAt: int(pg.Answer.ReceivedAt), rewritten: p.rewritten, lostTokens: p.lostTokens,
+		c := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: p.rewriteSettings, lostTokens: p.lostTokens,
 			endMarkerPending: p.endMarkerPending}
 		if p.onDemand {
 			c.lostTokens = 0
 		}
-		if p.snapshot > 0 && !pg.rows.markers.HasHeldRow() {
+		if p.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
 			c.endMarkerPending = p.snapshot
 		}
 		next = &readingChanges{common: c, url: p.link}
 	} else {
 		walk := *p
 		walk.position, walk.started = *portion.Next, p.started || pg.rows.markers.Started ||
-			pg.rows.markers.HasHeldRow()
+			pg.rows.markers.HasBufferedRow()
 		next = &walk
 	}
-	pg.release(portion, next)
+	pg.flushMarkers(portion, next)
 	pg.continueWith(portion, next)
 	return nil
 }

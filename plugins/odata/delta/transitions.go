@@ -28,10 +28,10 @@ func (pg *Page) afterRows() (phase, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at, ok := pg.at.(*readingChanges); ok {
+	if at, ok := pg.phase.(*readingChanges); ok {
 		return pg.afterChanges(at, next, link)
 	}
-	return pg.afterLoad(pg.at.(*loading), next, link)
+	return pg.afterLoad(pg.phase.(*loading), next, link)
 }
 
 // restoreOptions restores the options of a link from the load's and the request's, which differ after rewriting.
@@ -40,17 +40,17 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	asked := pg.at.target()
-	if at, ok := pg.at.(*readingChanges); ok {
+	asked := pg.phase.target()
+	if at, ok := pg.phase.(*readingChanges); ok {
 		asked = at.deltaLink() // links to further pages may omit options
 	}
-	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.WholeURL(false), pg.at.target(), asked)
+	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), asked)
 }
 
 func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 	f, c, next := pg.set(), pg.rows, *at
-	next.seen += int(pg.Out.Page.Rows)
-	next.linksCountRows = at.linksCountRows || at.lastKey != "" && pg.Feed.Paging.MayHideRows(at.lastKey, c.first)
+	next.rowsRead += int(pg.Out.Page.Rows)
+	next.linksCountRows = at.linksCountRows || at.lastKey != "" && pg.Feed.Paging.MayHideRows(at.lastKey, c.firstKey)
 	next.lastKey = ""
 	if follow != "" {
 		if err := pg.checkTracked(at); err != nil {
@@ -60,13 +60,13 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 			return nil, pg.loopError(follow)
 		}
 		if f.ODP == nil && !next.linksCountRows {
-			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(follow, at.url, c.last, next.seen)
+			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(follow, at.url, c.lastKey, next.rowsRead)
 		}
 		next.url, next.continued = follow, true
 		return &next, nil
 	}
 	if !next.linksCountRows {
-		pg.logFinished("first load finished: ", wit.LevelInfo, &next.common, next.seen)
+		pg.logFinished("first load finished: ", wit.LevelInfo, &next.common, next.rowsRead)
 		pg.checkEndMarker(&next.common)
 	}
 	switch {
@@ -75,26 +75,26 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 	case link == "":
 		return nil, pg.noDeltaLinkError(at.applied, "load")
 	case next.linksCountRows:
-		next.rewritten = f.rewriteMark()
+		next.rewriteSettings = f.rewriteSettings()
 		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or may do so: rows "+
 			"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
 			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
 			"all rows avoids it")
-		return f.startSnapshot(next.common, link, pg.Answer.ReceivedAt), nil
+		return f.startSnapshot(next.common, link, pg.Response.ReceivedAt), nil
 	}
-	return f.idleAt(next.common, link, pg.Answer.ReceivedAt), nil
+	return f.idleAt(next.common, link, pg.Response.ReceivedAt), nil
 }
 
 // checkEndMarker sets endMarkerPending if the last page had no row to carry the end marker.
 func (pg *Page) checkEndMarker(c *common) {
-	if c.snapshot > 0 && !pg.rows.markers.HasHeldRow() {
+	if c.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
 		c.endMarkerPending = c.snapshot
 	}
 }
 
 func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, error) {
 	f, next := pg.set(), *at
-	next.seen += int(pg.Out.Page.Rows)
+	next.rowsRead += int(pg.Out.Page.Rows)
 	if follow != "" {
 		if next.followed.Visit(follow) {
 			return nil, pg.loopError(follow)
@@ -103,16 +103,16 @@ func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, er
 		return &next, nil
 	}
 	level := wit.LevelInfo
-	if next.seen == 0 {
+	if next.rowsRead == 0 {
 		level = wit.LevelDebug
 	}
-	if next.unnotified && next.seen > 0 {
+	if next.unnotified && next.rowsRead > 0 {
 		sdk.Log(wit.LevelWarn, pg.Label()+": "+strconv.Itoa(
-			next.seen)+" rows of changes were read without a preceding "+
+			next.rowsRead)+" rows of changes were read without a preceding "+
 			"notification: if this repeats, the subscription does not deliver notifications; see culvert "+
 			"active-subscriptions, and the service's log of notifications")
 	}
-	pg.logFinished("changes read: ", level, &next.common, next.seen)
+	pg.logFinished("changes read: ", level, &next.common, next.rowsRead)
 	next.lostTokens = 0
 	switch {
 	case link == "" && f.ODP != nil:
@@ -120,7 +120,7 @@ func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, er
 	case link == "":
 		return nil, pg.noDeltaLinkError(false, "changes")
 	}
-	return f.idleAt(next.common, link, pg.Answer.ReceivedAt), nil
+	return f.idleAt(next.common, link, pg.Response.ReceivedAt), nil
 }
 
 func (p *readingChanges) deltaLink() string {
@@ -162,7 +162,7 @@ func (pg *Page) noDeltaLinkError(applied bool, what string) error {
 
 func (pg *Page) logFinished(what string, level wit.Level, c *common, seen int) {
 	f, duration := pg.Feed, "?"
-	if at := int(pg.Answer.ReceivedAt); c.startedAt > 0 && at >= c.startedAt {
+	if at := int(pg.Response.ReceivedAt); c.startedAt > 0 && at >= c.startedAt {
 		duration = (time.Duration(at-c.startedAt) * time.Millisecond).String()
 	}
 	when := "scheduled by " + f.Setting(sourceconfig.NameCron)
@@ -186,34 +186,34 @@ const (
 // afterAccepted handles a 202: the service prepares the response and says when and where to request it. That time may
 // have passed while the connector was down, so changes are requested once more.
 func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
-	overdue := pg.at.shared().startedAt > 0 &&
-		int(pg.Answer.ReceivedAt)-pg.at.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
-	limit := initialRead(pg.Feed)
+	overdue := pg.phase.shared().startedAt > 0 &&
+		int(pg.Response.ReceivedAt)-pg.phase.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
+	limit := initialReadTimeout(pg.Feed)
 	if overdue {
-		if at, ok := pg.at.(*readingChanges); ok && !at.continued && !at.retried {
+		if at, ok := pg.phase.(*readingChanges); ok && !at.continued && !at.retriedAfter202 {
 			next := pg.retryFromLink(at,
 				pg.Label()+": the service prepares its answer (202) for too long, or did while nobody "+
 					"asked")
-			next.retried = true
+			next.retriedAfter202 = true
 			return next, minWait, nil
 		}
 		return nil, 0, &wit.Error{Kind: wit.ErrorTransient, Message: pg.Label() +
 			": the service kept answering 202 for longer than " + limit}
 	}
-	url := pg.at.target()
+	url := pg.phase.target()
 	if location := feedreader.HeaderValue(pg.headers, "Location"); location != "" {
 		if url, err = pg.restoreOptions(decode.Link{Href: location}); err != nil {
 			return nil, 0, err
 		}
 	}
-	wait, ok := odataerror.RetryAfter(feedreader.HeaderValue(pg.headers, "Retry-After"), pg.Answer.ReceivedAt)
+	wait, ok := odataerror.RetryAfter(feedreader.HeaderValue(pg.headers, "Retry-After"), pg.Response.ReceivedAt)
 	if !ok {
 		wait = defaultWait
 	}
 	wait = min(max(wait, minWait), maxWait)
 	sdk.Log(wit.LevelInfo, pg.Label()+": the service prepares its response (202); requesting it again in "+
 		""+wait.String())
-	return withURL(pg.at, url), wait, nil
+	return withURL(pg.phase, url), wait, nil
 }
 
 func withURL(p phase, url string) phase {
@@ -240,35 +240,35 @@ func withURL(p phase, url string) phase {
 	return p
 }
 
-func (pg *Page) afterRefusal() (phase, error) {
-	failed := odataerror.FromResponse(pg.Label(), &pg.Answer, pg.Body)
-	if url := pg.at.target(); pg.RefusesFormat(url) {
-		if url = feedreader.WithoutFormat(url); pg.opening { // no job was started
-			return &subscribing{common: *pg.at.shared(), step: stepOpen, url: url}, nil
+func (pg *Page) afterError() (phase, error) {
+	failed := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
+	if url := pg.phase.target(); pg.RefusesFormat(url) {
+		if url = feedreader.WithoutFormat(url); pg.firstExtraction { // no job was started
+			return &subscribing{common: *pg.phase.shared(), step: stepExtract, url: url}, nil
 		}
-		return withURL(pg.at, url), nil
+		return withURL(pg.phase, url), nil
 	}
-	switch at := pg.at.(type) {
+	switch at := pg.phase.(type) {
 	case *readingChanges:
-		moved := !at.continued && at.link != "" && (pg.Answer.Status == 404 || pg.Answer.Status == 410)
-		lost := odataerror.LostToken(&pg.Answer, pg.Body)
+		moved := !at.continued && at.link != "" && (pg.Response.Status == 404 || pg.Response.Status == 410)
+		lost := odataerror.LostToken(&pg.Response, pg.Body)
 		switch {
-		case moved && at.retried:
+		case moved && at.retriedAfter202:
 			failed.Message += "; it is the URL that the service announced for the changes of " + at.link
 			return nil, failed
 		case moved:
 			next := pg.retryFromLink(at, failed.Message)
-			next.retried = true
+			next.retriedAfter202 = true
 			return next, nil
-		case lost && at.continued && !at.relinked:
+		case lost && at.continued && !at.retriedAfterLostPage:
 			next := pg.retryFromLink(at, failed.Message)
-			next.relinked = true
+			next.retriedAfterLostPage = true
 			return next, nil
 		case lost:
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if at.continued && odataerror.LostToken(&pg.Answer, pg.Body) {
+		if at.continued && odataerror.LostToken(&pg.Response, pg.Body) {
 			return pg.lostToken(failed)
 		}
 	}
@@ -277,10 +277,10 @@ func (pg *Page) afterRefusal() (phase, error) {
 
 // retryFromLink requests changes from their delta link again, once, after a page or a prepared response was lost.
 func (pg *Page) retryFromLink(at *readingChanges, why string) *readingChanges {
-	sdk.Log(wit.LevelWarn, why+"; requesting these changes from their delta link again, "+strconv.Itoa(at.seen)+
+	sdk.Log(wit.LevelWarn, why+"; requesting these changes from their delta link again, "+strconv.Itoa(at.rowsRead)+
 		" rows are delivered again")
-	next := &readingChanges{common: at.common, url: at.deltaLink(), retried: at.retried, relinked: at.relinked}
-	next.startedAt = int(pg.Answer.ReceivedAt)
+	next := &readingChanges{common: at.common, url: at.deltaLink(), retriedAfter202: at.retriedAfter202, retriedAfterLostPage: at.retriedAfterLostPage}
+	next.startedAt = int(pg.Response.ReceivedAt)
 	return next
 }
 
@@ -289,8 +289,8 @@ const MaxLostTokens = 3
 
 // lostToken handles a token that the service no longer knows (P8).
 func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
-	f, c, url := pg.set(), pg.at.shared(), pg.at.target()
-	changes, ok := pg.at.(*readingChanges)
+	f, c, url := pg.set(), pg.phase.shared(), pg.phase.target()
+	changes, ok := pg.phase.(*readingChanges)
 	failed.Kind = wit.ErrorGone
 	switch {
 	case f.Tracking.OnLostToken != sourceconfig.LostFail && c.lostTokens+1 >= MaxLostTokens:
@@ -306,10 +306,10 @@ func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
 	case f.Tracking.OnLostToken == sourceconfig.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the whole set is read again: rows that "+
 			"were deleted in the meantime are not reported")
-		again := common{startedAt: int(pg.Answer.ReceivedAt), snapshot: int(pg.Answer.ReceivedAt),
+		again := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
 			lostTokens: c.lostTokens + 1}
 		if f.ODP != nil && f.ODP.Terminate != "" {
-			return &subscribing{common: again, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
+			return &subscribing{common: again, step: stepTerminate, url: f.FunctionURL(f.ODP.Terminate)}, nil
 		}
 		return f.first(again), nil
 	}

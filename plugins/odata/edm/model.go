@@ -18,9 +18,9 @@ type Model struct {
 	Sets         []*Set
 	Functions    []*Function
 	associations []*association
-	// linked are the association sets.
-	linked  []*association
-	aliases [][2]string
+	// associationSets are the association sets.
+	associationSets []*association
+	aliases         [][2]string
 	// byName and byBareName index structures by qualified and by unqualified name. They are built when first needed.
 	byName, byBareName map[string]*StructuredType
 	byAssociation      map[string]*association
@@ -39,9 +39,9 @@ type StructuredType struct {
 	Properties  []Property
 	Navigations []Navigation
 
-	// rest is the unparsed content of the type's element; places are the feed mappings of its tag.
-	rest   *markup.Reader
-	places []sourced
+	// unparsed is the unparsed content of the type's element; places are the feed mappings of its tag.
+	unparsed     *markup.Reader
+	feedMappings []sourcedMapping
 }
 
 // Property is a property of a structured type.
@@ -60,8 +60,8 @@ type Property struct {
 	Label, Semantics, DisplayFormat, Unit string
 	Sortable, Filterable                  bool
 	Creatable, Updatable                  bool
-	// Feed is the position in Atom (m:FC_TargetPath). Nil means m:properties.
-	Feed *FeedMapping
+	// FeedMapping is the position in Atom (m:FC_TargetPath). Nil means m:properties.
+	FeedMapping *FeedMapping
 }
 
 // FeedMapping is a customized position of a property's value in an Atom entry.
@@ -254,15 +254,15 @@ func (s *StructuredType) Etag() bool {
 
 // Structure returns the complete type of that qualified name, or nil. Do not add structures after the first call.
 func (m *Model) Structure(name string) *StructuredType {
-	s := m.named(name)
-	if s != nil && s.rest != nil {
-		m.complete(s)
+	s := m.find(name)
+	if s != nil && s.unparsed != nil {
+		m.parseContent(s)
 	}
 	return s
 }
 
-// named returns a type without parsing its content.
-func (m *Model) named(name string) *StructuredType {
+// find returns a type without parsing its content.
+func (m *Model) find(name string) *StructuredType {
 	if m.byName == nil {
 		m.byName, m.byBareName = make(map[string]*StructuredType, len(m.Structures)), make(map[string]*StructuredType,
 			len(m.Structures))
@@ -291,7 +291,7 @@ func (m *Model) Set(name string) *Set {
 // NavigationTarget returns the entity set that contains the targets of a navigation property: by the association set of
 // `from`, else the only set of their type. It returns nil if the document does not define it.
 func (m *Model) NavigationTarget(from *Set, n *Navigation) *Set {
-	for _, l := range m.linked {
+	for _, l := range m.associationSets {
 		if l.name != m.qualified(n.relationship) || len(l.ends) != 2 {
 			continue
 		}

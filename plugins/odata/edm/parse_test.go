@@ -106,7 +106,7 @@ func TestPackKeepsUsedFields(t *testing.T) {
 	s := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
 		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,
 			Precision: 2, Scale: 3,
-			VariableScale: true, Etag: true, Feed: &place},
+			VariableScale: true, Etag: true, FeedMapping: &place},
 		{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1,
 			Sortable: true},
 		{Name: "C", Type: edm.Type{Primitive: edm.Time, Name: "Edm.Time"}, Filterable: true},

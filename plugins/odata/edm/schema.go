@@ -122,8 +122,8 @@ func (m *Model) RowKey(s *StructuredType) []*Property {
 	return keys
 }
 
-// Inner returns the complex type of a property.
-func (m *Model) Inner(s *StructuredType, p *Property) (*StructuredType, error) {
+// ComplexType returns the complex type of a property.
+func (m *Model) ComplexType(s *StructuredType, p *Property) (*StructuredType, error) {
 	if inner := m.Structure(p.Type.Name); inner != nil && !p.Type.Collection {
 		return inner, nil
 	}
@@ -186,7 +186,7 @@ func (b *schemaBuilder) property(s *StructuredType, p *Property, optional bool, 
 		b.node(b.primitive(p, optional))
 		return at, nil
 	}
-	inner, err := b.model.Inner(s, p)
+	inner, err := b.model.ComplexType(s, p)
 	if err != nil {
 		return 0, err
 	}

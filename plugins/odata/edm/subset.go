@@ -71,9 +71,9 @@ func packProperty(dst []byte, p *Property) []byte {
 	dst = pack.String(pack.Bool(pack.Bool(dst, p.VariableScale), p.Etag), control(p))
 	dst = pack.Bool(pack.Bool(dst, p.Sortable), p.Filterable)
 	dst = pack.Bool(pack.Bool(dst, p.Creatable), p.Updatable)
-	dst = pack.Bool(pack.Bool(dst, p.DisplayFormat == displayDate), p.Feed != nil)
-	if p.Feed != nil {
-		dst = pack.Bool(pack.String(pack.String(dst, p.Feed.Path), p.Feed.Namespace), p.Feed.Keep)
+	dst = pack.Bool(pack.Bool(dst, p.DisplayFormat == displayDate), p.FeedMapping != nil)
+	if p.FeedMapping != nil {
+		dst = pack.Bool(pack.String(pack.String(dst, p.FeedMapping.Path), p.FeedMapping.Namespace), p.FeedMapping.Keep)
 	}
 	return dst
 }
@@ -113,7 +113,7 @@ func unpackProperty(r *pack.Reader) Property {
 		p.DisplayFormat = displayDate
 	}
 	if r.Bool() {
-		p.Feed = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
+		p.FeedMapping = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
 	}
 	return p
 }

@@ -21,7 +21,7 @@ const (
 
 func (b *Writer) appendEntry(dst []byte, s *Type, v *rowvalue.Value, path, tag string) ([]byte, error) {
 	if why := AtomProblem(s.StructuredType); why != "" {
-		return dst, odataerror.Data(path + ": " + why)
+		return dst, odataerror.DataError(path + ": " + why)
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
@@ -51,7 +51,7 @@ func (e *atomEntry) head() []byte {
 }
 
 func (e *atomEntry) mapped(p *edm.Property, text string) {
-	switch p.Feed.Path {
+	switch p.FeedMapping.Path {
 	case "SyndicationTitle":
 		e.title = text
 	case "SyndicationAuthorName":
@@ -69,7 +69,7 @@ func (e *atomEntry) mapped(p *edm.Property, text string) {
 // AtomProblem returns why entities of the type cannot be written as Atom, "" if they can.
 func AtomProblem(s *edm.StructuredType) string {
 	for i := range s.Properties {
-		if p := &s.Properties[i]; p.Feed != nil && !p.Feed.Keep {
+		if p := &s.Properties[i]; p.FeedMapping != nil && !p.FeedMapping.Keep {
 			return "property " + p.Name + " has its value outside of the content of an Atom entry " +
 				"(m:FC_KeepInContent=\"false\"): expected " + sinkconfig.NameRequestFormat + " = json"
 		}
@@ -108,13 +108,13 @@ func (m *propertyCursor) appendElement(dst []byte, e *atomEntry) ([]byte, error)
 	}
 	dst = append(dst, '>')
 	out, common := m.appendFast(dst, false)
-	if mapped := e != nil && m.property.Feed != nil; mapped || !common {
+	if mapped := e != nil && m.property.FeedMapping != nil; mapped || !common {
 		c, err := m.convert()
 		if err != nil {
 			return dst, err
 		}
 		if !scan.XMLAllows([]byte(c.Text)) {
-			return dst, odataerror.Data(m.path() +
+			return dst, odataerror.DataError(m.path() +
 				": expected a text without control characters, which Atom cannot contain (" +
 				sinkconfig.NameRequestFormat + " = json can)")
 		}

@@ -117,7 +117,7 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 		case m.isNull || p.Type.Primitive != edm.NotPrimitive:
 			return true, nil
 		case c.typ == nil:
-			return false, odataerror.Data(m.path() + ": its type " + p.Type.Name +
+			return false, odataerror.DataError(m.path() + ": its type " + p.Type.Name +
 				" is neither a type of OData v2 nor declared in $metadata")
 		}
 		return true, nil
@@ -127,13 +127,13 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 	case !m.Value.Present:
 		return false, nil
 	case b.Update && b.Nested == nil:
-		return false, odataerror.Data(m.path() +
+		return false, odataerror.DataError(m.path() +
 			": nested content is for inserts only, because OData v2 cannot update an " +
 			"entity together with others (" + sinkconfig.NameNestedUpdates +
 			" = operations sends separate updates); remove the " +
 			"field, or write its entities from another topic")
 	case c.typ == nil:
-		return false, odataerror.Data(m.path() + ": $metadata does not declare its target type")
+		return false, odataerror.DataError(m.path() + ": $metadata does not declare its target type")
 	case b.Update:
 		*b.Nested = append(*b.Nested, NestedContent{c.navigation, c.typ, m.Value, m.path()})
 		return false, nil
@@ -150,7 +150,7 @@ func (m *propertyCursor) unknownField() error {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
-	return odataerror.Data(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
+	return odataerror.DataError(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
 }
 
 func (m *propertyCursor) convert() (c value.Converted, err error) {
@@ -158,7 +158,7 @@ func (m *propertyCursor) convert() (c value.Converted, err error) {
 		return *m.keyValue, nil
 	}
 	if c, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
-		return c, odataerror.Data(m.path() + ": " + err.Error())
+		return c, odataerror.DataError(m.path() + ": " + err.Error())
 	}
 	return c, nil
 }
@@ -168,7 +168,7 @@ func Unexpected(path, expected, found string) error {
 	if path == "" {
 		path = "the value"
 	}
-	return odataerror.Data(path + ": expected " + expected + ", found " + found)
+	return odataerror.DataError(path + ": expected " + expected + ", found " + found)
 }
 
 const (

@@ -29,7 +29,7 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 	for _, name := range t.Key {
 		property := t.properties[name]
 		if property == nil {
-			return nil, odataerror.Data("the key property " + name + " of " + t.QualifiedName() +
+			return nil, odataerror.DataError("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")
 		}
 		k, ok, err := t.KeyValue(c, property, v, scalarKey)
@@ -37,13 +37,13 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 			return nil, err
 		}
 		if !ok {
-			return nil, odataerror.Data("the key needs property " + name + " of " + t.QualifiedName() +
+			return nil, odataerror.DataError("the key needs property " + name + " of " + t.QualifiedName() +
 				": expected a struct of all key properties")
 		}
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
-		return nil, odataerror.Data(t.QualifiedName() + " has no key")
+		return nil, odataerror.DataError(t.QualifiedName() + " has no key")
 	}
 	return keys, nil
 }
@@ -64,7 +64,7 @@ func (t *Type) KeyValue(c *sinkconfig.Config, property *edm.Property, v *rowvalu
 	}
 	k.Property = property
 	if k.Value, err = Convert(c, property, &member); err != nil {
-		return k, false, odataerror.Data("key property " + property.Name + ": " + err.Error())
+		return k, false, odataerror.DataError("key property " + property.Name + ": " + err.Error())
 	}
 	return k, true, nil
 }

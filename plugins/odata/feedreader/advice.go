@@ -9,15 +9,15 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
-// addAdvice adds to each column the settings that would accept a value that does not fit.
-func (f *Feed) addAdvice(l *decode.RowSchema, v *edm.View) {
+// addErrorHints adds to each column the settings that would accept a value that does not fit.
+func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
 	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
 			c.Hints.Inline = "the service accepts $expand but ignores it: remove " + c.Name + " from " +
 				f.Setting(query.Expand)
-			f.addAdvice(c.Nested, e.View)
+			f.addErrorHints(c.Nested, e.View)
 			continue
 		}
 		p := s.Property(c.Name)
@@ -25,7 +25,7 @@ func (f *Feed) addAdvice(l *decode.RowSchema, v *edm.View) {
 			continue
 		}
 		if inner := f.model.Structure(p.Type.Name); c.Nested != nil && inner != nil {
-			f.addAdvice(c.Nested, edm.WholeView(inner))
+			f.addErrorHints(c.Nested, edm.WholeView(inner))
 		}
 		if !f.Options.Lenient && !slices.Contains(s.Key, c.Name) {
 			c.Hints.Null = f.Setting(sourceconfig.NameNullable) + " = lenient accepts it"

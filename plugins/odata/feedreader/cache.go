@@ -11,7 +11,7 @@ type Cache struct{ entries []cached }
 
 type cached struct {
 	context string
-	opened  *Context
+	value   *Context
 }
 
 // maxCompiled bounds the feeds (about 15 KB each) of all but the two most recent contexts.
@@ -25,7 +25,7 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 				copy(c.entries[1:i+1], c.entries[:i])
 				c.entries[0] = e
 			}
-			return e.opened, nil
+			return e.value, nil
 		}
 	}
 	o, err := UnpackContext(context)
@@ -35,7 +35,7 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 	c.entries = slices.Insert(c.entries, 0, cached{string(context), o})
 	compiled := 0
 	for i, e := range c.entries {
-		if compiled += len(e.opened.Feeds); i >= 2 && compiled > maxCompiled {
+		if compiled += len(e.value.Feeds); i >= 2 && compiled > maxCompiled {
 			clear(c.entries[i:])
 			c.entries = c.entries[:i]
 			break

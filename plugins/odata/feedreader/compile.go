@@ -95,7 +95,7 @@ func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
 		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
 			a.Precision == b.Precision) &&
-		(a.Feed == b.Feed || a.Feed != nil && b.Feed != nil && *a.Feed == *b.Feed)
+		(a.FeedMapping == b.FeedMapping || a.FeedMapping != nil && b.FeedMapping != nil && *a.FeedMapping == *b.FeedMapping)
 }
 
 // derivedProperties returns the properties that derived types add, each as "property type".
@@ -128,7 +128,7 @@ func derives(m *edm.Model, t, from *edm.StructuredType) bool {
 }
 
 func (f *Feed) compile() error {
-	s := f.Structure()
+	s := f.EntityType()
 	fail := func(err error) error {
 		return &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + f.Set + " of " + f.Service + ": " +
 			err.Error()}
@@ -159,7 +159,7 @@ func (f *Feed) compile() error {
 			return fail(err)
 		}
 	}
-	f.Layout, err = decode.NewRowSchema(f.model, view, f.Options)
+	f.RowSchema, err = decode.NewRowSchema(f.model, view, f.Options)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -167,23 +167,23 @@ func (f *Feed) compile() error {
 		return fail(err)
 	}
 	if f.Rows != nil {
-		f.Layout.Tracked = f.Rows.Tracked
+		f.RowSchema.Tracked = f.Rows.Tracked
 	}
 	f.buildHeaders()
 	for _, field := range f.Extra {
-		f.Layout.KeyTail = connectdata.AppendString(f.Layout.KeyTail, field.Value)
+		f.RowSchema.KeyTail = connectdata.AppendString(f.RowSchema.KeyTail, field.Value)
 	}
-	f.addAdvice(f.Layout, view)
-	f.watchChangeColumns()
+	f.addErrorHints(f.RowSchema, view)
+	f.findChangeColumns()
 	f.findGuids()
 	f.Value = wit.Schema{ID: schemaID(), Nodes: value}
-	f.Layout.ValueSchema = f.Value.ID
+	f.RowSchema.ValueSchema = f.Value.ID
 	if key != nil {
 		f.Key = wit.Schema{ID: schemaID(), Nodes: key}
-		f.Layout.KeySchema = f.Key.ID
+		f.RowSchema.KeySchema = f.Key.ID
 	}
 	f.compilePaging(s, own)
-	f.UseFormat(false)
+	f.SetFormatRefused(false)
 	return f.compileCursor(s)
 }
 
@@ -195,7 +195,7 @@ func (f *Feed) compilePaging(s *edm.StructuredType, key []wit.SchemaNode) {
 		TokenOption: "$skiptoken", Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
 	if key != nil {
-		f.Keys = rowkey.New(s, f.Layout, key)
+		f.Keys = rowkey.New(s, f.RowSchema, key)
 		f.Paging.Keys = f.Keys
 	}
 	if f.PagingMode == sourceconfig.PagingTop {
@@ -244,12 +244,12 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	return key, nil
 }
 
-func (f *Feed) watchChangeColumns() {
-	f.Mode, f.Deleted, f.Counter, f.Watch = -1, -1, -1, -1
+func (f *Feed) findChangeColumns() {
+	f.ModeColumn, f.DeletedAtColumn, f.CounterColumn, f.FirstTracked = -1, -1, -1, -1
 	if !f.Options.Delta {
 		return
 	}
-	s := f.Structure()
+	s := f.EntityType()
 	mode, counter := edm.RecordMode, ""
 	if p := s.ChangeMode(); p != nil {
 		mode = p.Name
@@ -257,32 +257,32 @@ func (f *Feed) watchChangeColumns() {
 	if p := s.EntityCounter(); p != nil {
 		counter = p.Name
 	}
-	for i := range f.Layout.Columns {
-		switch c := &f.Layout.Columns[i]; {
+	for i := range f.RowSchema.Columns {
+		switch c := &f.RowSchema.Columns[i]; {
 		case c.Name == mode && (c.Kind == decode.Synthetic || c.Type == edm.String):
-			f.Mode = i
+			f.ModeColumn = i
 		case c.Name == edm.DeletedAt && (c.Kind == decode.Synthetic || c.Mapping == decode.DefaultMapping &&
 			(c.Type == edm.DateTime ||
 				c.Type == edm.DateTimeOffset)):
-			f.Deleted = i
+			f.DeletedAtColumn = i
 		case c.Name == counter && counter != "":
-			f.Counter = i
+			f.CounterColumn = i
 		}
 	}
-	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Kind != decode.Synthetic && f.rowsHaveChangeMode() {
-		f.Watch = len(f.Layout.Tracked)
-		f.Layout.Tracked = append(append(slices.Clone(f.Layout.Tracked), f.Mode), f.Layout.Keys...)
-		if f.Counter >= 0 {
-			f.Layout.Tracked = append(f.Layout.Tracked, f.Counter)
+	if f.Tracking.On && f.ModeColumn >= 0 && f.RowSchema.Columns[f.ModeColumn].Kind != decode.Synthetic && f.rowsHaveChangeMode() {
+		f.FirstTracked = len(f.RowSchema.Tracked)
+		f.RowSchema.Tracked = append(append(slices.Clone(f.RowSchema.Tracked), f.ModeColumn), f.RowSchema.Keys...)
+		if f.CounterColumn >= 0 {
+			f.RowSchema.Tracked = append(f.RowSchema.Tracked, f.CounterColumn)
 		}
 		if f.Rows != nil {
-			f.Rows.TrackedCount = len(f.Layout.Tracked)
+			f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 		}
 	}
 }
 
 func (f *Feed) rowsHaveChangeMode() bool {
-	p := f.Structure().ChangeMode()
+	p := f.EntityType().ChangeMode()
 	return p != nil && p.IsControl()
 }
 
@@ -291,8 +291,8 @@ func (f *Feed) findGuids() {
 	if !f.Options.Delta {
 		return
 	}
-	for k, column := range f.Layout.Keys {
-		if f.Layout.Columns[column].Type == edm.Guid {
+	for k, column := range f.RowSchema.Keys {
+		if f.RowSchema.Columns[column].Type == edm.Guid {
 			f.guids = append(f.guids, k)
 		}
 	}

@@ -19,7 +19,7 @@ const contextVersion = "odata-source 14"
 type Context struct {
 	Settings []wit.Setting
 	Origin   uri.Origin
-	At       int64
+	ReadAt   int64
 	// Refresh is their maximal age in milliseconds. Zero means no limit.
 	Refresh int
 	Feeds   []Feed
@@ -40,7 +40,7 @@ func NewContext(settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfi
 // PackContext encodes a context.
 func PackContext(o *Context) []byte {
 	b := pack.Settings(pack.String(nil, contextVersion), o.Settings)
-	b = pack.Int(b, int(o.At))
+	b = pack.Int(b, int(o.ReadAt))
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
 		b = pack.String(pack.String(pack.String(b, f.Name), f.Address), f.Subscriptions)
@@ -59,7 +59,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
 	o, all := NewContext(r.Settings())
-	o.At = int64(r.Int())
+	o.ReadAt = int64(r.Int())
 	for _, e := range all {
 		f := Feed{EntitySetConfig: e, Name: r.String(), Address: r.String(), Subscriptions: r.String()}
 		for _, on := range []*bool{&f.Atom, &f.ordered, &f.countable, &f.pageable, &f.DeclaresTracking} {

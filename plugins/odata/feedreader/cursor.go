@@ -43,16 +43,16 @@ func (f *Feed) compileCursor(s *edm.StructuredType) error {
 	if err != nil {
 		return err
 	}
-	column := slices.IndexFunc(f.Layout.Columns, func(c decode.Column) bool { return c.Name == f.Cursor })
+	column := slices.IndexFunc(f.RowSchema.Columns, func(c decode.Column) bool { return c.Name == f.Cursor })
 	node := slices.IndexFunc(nodes[0].Fields, func(m wit.Field) bool { return m.Name == f.Cursor })
 	if column < 0 || node < 0 {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "the cursor " + f.Cursor + " is not read"}
 	}
-	f.Layout.Tracked = append(slices.Clone(f.Layout.Tracked), column)
+	f.RowSchema.Tracked = append(slices.Clone(f.RowSchema.Tracked), column)
 	if f.Rows != nil {
-		f.Rows.TrackedCount = len(f.Layout.Tracked)
+		f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 	}
-	watched, at, member := len(f.Layout.Tracked), len(f.Layout.Tracked)-1, nodes[0].Fields[node].Node
+	watched, at, member := len(f.RowSchema.Tracked), len(f.RowSchema.Tracked)-1, nodes[0].Fields[node].Node
 	zoned := f.Options.IsZoned(p, s.IsKey(p.Name))
 	typ := p.Type.Primitive
 	f.cursor = func(out *decode.Output, row int) (string, bool) {
@@ -64,9 +64,9 @@ func (f *Feed) compileCursor(s *edm.StructuredType) error {
 		return text, err == nil
 	}
 	f.Paging.Cursor = &paging.Cursor{Name: p.Name, Sortable: p.Sortable,
-		Loose:   zoned || typ == edm.String, // collations differ
-		Compare: func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
-		Lower:   func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
+		InexactOrder:     zoned || typ == edm.String, // collations differ
+		Compare:          func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
+		SubtractLookback: func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
 		Condition: func(from string) string {
 			return p.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: typ, Text: from}))
 		}}

@@ -17,15 +17,15 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws []
 	for _, raw := range raws {
 		data = append(data, raw...)
 	}
-	data = append(data, f.Layout.KeyTail...)
-	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.KeySchema, Start: uint32(start),
+	data = append(data, f.RowSchema.KeyTail...)
+	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.RowSchema.KeySchema, Start: uint32(start),
 		Size: uint32(len(data) - start)}
 	data = f.AddHeaders(&row, data, ChangeDeleted)
 	if f.Tracking.Deletes != sourceconfig.DeletesTombstone {
 		start = len(data)
 		data = f.appendDeleted(data, raws, when)
 		record := row
-		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.ValueSchema, Start: uint32(start),
+		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.RowSchema.ValueSchema, Start: uint32(start),
 			Size: uint32(len(data) - start)}
 		rows = append(rows, record)
 	}
@@ -36,16 +36,16 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws []
 }
 
 func (f *Feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
-	for i := range f.Layout.ValueColumns {
-		k := slices.Index(f.Layout.Keys, i)
+	for i := range f.RowSchema.ValueColumns {
+		k := slices.Index(f.RowSchema.Keys, i)
 		switch {
-		case k >= 0 && f.Layout.Columns[i].Optional:
+		case k >= 0 && f.RowSchema.Columns[i].Optional:
 			dst = append(append(dst, 2), raws[k]...)
 		case k >= 0:
 			dst = append(dst, raws[k]...)
-		case i == f.Mode:
+		case i == f.ModeColumn:
 			dst = connectdata.AppendString(append(dst, 2), "D")
-		case i == f.Deleted:
+		case i == f.DeletedAtColumn:
 			dst = connectdata.AppendNumber(append(dst, 2), when)
 		default:
 			dst = append(dst, 0)

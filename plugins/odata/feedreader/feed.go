@@ -17,7 +17,7 @@ import (
 )
 
 // Feed is an entity set to read. It is rebuilt from the context, except for absent, a cache, and Paging.FormatOption,
-// which depends on the offset, see [Feed.UseFormat].
+// which depends on the offset, see [Feed.SetFormatRefused].
 type Feed struct {
 	sourceconfig.EntitySetConfig
 	Name                         string
@@ -31,17 +31,17 @@ type Feed struct {
 	model *edm.Model
 
 	Key, Value wit.Schema
-	Layout     *decode.RowSchema
+	RowSchema  *decode.RowSchema
 	// RowQuery selects rows and properties. Rows checks them; nil if nothing needs to be checked.
 	RowQuery *query.Query
 	Rows     *query.RowChecker
-	// Mode, Deleted and Counter are the columns with the change, the deletion time and ODP's counter, or -1.
-	Mode, Deleted, Counter int
-	// Watch is the index of delta mode's columns among the watched ones, or -1.
-	Watch  int
-	Keys   *rowkey.Keys
-	Paging paging.Set
-	cursor func(out *decode.Output, row int) (text string, ok bool)
+	// ModeColumn, Deleted and Counter are the columns with the change, the deletion time and ODP's counter, or -1.
+	ModeColumn, DeletedAtColumn, CounterColumn int
+	// FirstTracked is the index of delta mode's columns among the watched ones, or -1.
+	FirstTracked int
+	Keys         *rowkey.Keys
+	Paging       paging.Set
+	cursor       func(out *decode.Output, row int) (text string, ok bool)
 	// headerBlocks holds the encoded headers by change, or is nil.
 	headerBlocks [][]byte
 	headerSchema wit.Schema
@@ -52,8 +52,8 @@ type Feed struct {
 	absent map[string]absence
 }
 
-// Structure returns the entity type of the set.
-func (f *Feed) Structure() *edm.StructuredType { return f.model.Structures[0] }
+// EntityType returns the entity type of the set.
+func (f *Feed) EntityType() *edm.StructuredType { return f.model.Structures[0] }
 
 var lastSchema uint32 = wit.GuestSchemas
 
@@ -116,8 +116,8 @@ func (f *Feed) Setting(name string) string { return config.InGroup(f.Number, nam
 
 const formatOption = "$format=json"
 
-// UseFormat adds $format to the feed's requests unless it was refused.
-func (f *Feed) UseFormat(refused bool) {
+// SetFormatRefused adds $format to the feed's requests unless it was refused.
+func (f *Feed) SetFormatRefused(refused bool) {
 	f.Paging.FormatOption = formatOption
 	if f.Atom || refused {
 		f.Paging.FormatOption = ""

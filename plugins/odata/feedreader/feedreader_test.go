@@ -25,7 +25,7 @@ func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error)
 		return nil, f
 	}
 	o, all := NewContext(given)
-	o.At = at
+	o.ReadAt = at
 	for _, e := range all {
 		if len(metadata) == 0 {
 			w := httptest.NewRecorder()
@@ -213,7 +213,7 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 			settings = append(settings, configtest.Set(fmt.Sprintf("%03d", i), "Orders")...)
 		}
 		for task := range tasks {
-			o := &Context{Settings: configtest.Source(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
+			o := &Context{Settings: configtest.Source(settings...), ReadAt: int64(task), Feeds: slices.Repeat(one.Feeds,
 				sets)}
 			_, err := c.Get(PackContext(o))
 			noError(t, err)

@@ -30,13 +30,13 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 // RefusesFormat reports whether the response refuses the $format of its request.
 func (r *Reader) RefusesFormat(asked string) bool {
 	if r.Feed.Paging.FormatOption == "" || !strings.Contains(asked, formatOption) ||
-		!odataerror.RefusesFormat(&r.Answer, r.Body) {
+		!odataerror.RefusesFormat(&r.Response, r.Body) {
 		return false
 	}
-	sdk.Log(wit.LevelInfo, odataerror.FromResponse(r.Label(), &r.Answer, r.Body).Message+
+	sdk.Log(wit.LevelInfo, odataerror.FromResponse(r.Label(), &r.Response, r.Body).Message+
 		"; asking without $format, by the header Accept alone")
-	r.Unformatted = true
-	r.Feed.UseFormat(true)
+	r.FormatRefused = true
+	r.Feed.SetFormatRefused(true)
 	return true
 }
 

@@ -56,7 +56,7 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 		return 0
 	}
 	for i := range out.Rows {
-		raws := f.Keys.Split(KeyOf(&out.Rows[i], out.Data))
+		raws := f.Keys.EncodedParts(KeyOf(&out.Rows[i], out.Data))
 		for _, k := range f.guids {
 			if raws == nil {
 				break
@@ -91,7 +91,7 @@ func KeyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.K
 
 // JoinKey joins the parts of a key.
 func (f *Feed) JoinKey(raws [][]byte) []byte {
-	return append(slices.Concat(raws...), f.Layout.KeyTail...)
+	return append(slices.Concat(raws...), f.RowSchema.KeyTail...)
 }
 
 // Clip shortens a text for messages.

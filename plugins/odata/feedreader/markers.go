@@ -24,30 +24,30 @@ type SnapshotMarkers struct {
 	Snapshot int
 	Started  bool
 
-	held       bool
+	buffered   bool
 	row        wit.Row
 	key, value []byte
 	headers    []byte
 }
 
-// HasHeldRow reports whether a row is held back.
-func (m *SnapshotMarkers) HasHeldRow() bool { return m.held }
+// HasBufferedRow reports whether a row is held back.
+func (m *SnapshotMarkers) HasBufferedRow() bool { return m.buffered }
 
-// Hold adds markers to the rows and holds the last one back.
-func (m *SnapshotMarkers) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
+// Add adds markers to the rows and holds the last one back.
+func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	if m.Snapshot == 0 || len(rows) == 0 {
 		return rows, data
 	}
 	marked := make([]wit.Row, 0, len(rows)+1)
-	if m.held {
-		marked, data = m.Release(marked, data, false)
+	if m.buffered {
+		marked, data = m.Flush(marked, data, false)
 	}
 	last := rows[len(rows)-1]
 	for _, row := range rows[:len(rows)-1] {
 		data = m.addMarker(&row, data, false)
 		marked = append(marked, row)
 	}
-	m.row, m.held = last, true
+	m.row, m.buffered = last, true
 	m.key, m.value = bytesOf(m.key, data, last.Key), bytesOf(m.value, data, last.Value)
 	m.headers = bytesOf(m.headers, data, last.Headers)
 	return marked, data
@@ -57,9 +57,9 @@ func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
 	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
 }
 
-// Release appends the row held back. last marks it as the load's last one.
-func (m *SnapshotMarkers) Release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
-	if !m.held {
+// Flush appends the row held back. last marks it as the load's last one.
+func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
+	if !m.buffered {
 		return rows, data
 	}
 	row := m.row
@@ -70,7 +70,7 @@ func (m *SnapshotMarkers) Release(rows []wit.Row, data []byte, last bool) ([]wit
 	row.Headers.Start = uint32(len(data))
 	data = append(data, m.headers...)
 	data = m.addMarker(&row, data, last)
-	m.held = false
+	m.buffered = false
 	return append(rows, row), data
 }
 

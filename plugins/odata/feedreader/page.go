@@ -26,9 +26,9 @@ func BeginPage(pool *Pool, o *Context, f *Feed, position []wit.OffsetEntry, resp
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	}
 	refused := FormatRefused(position)
-	f.UseFormat(refused)
+	f.SetFormatRefused(refused)
 	r := pool.Begin(o, f, response, GuidCase(position))
-	r.Unformatted = refused
+	r.FormatRefused = refused
 	return r.pageReader(at), nil
 }
 
@@ -37,8 +37,8 @@ func (r *Reader) pageReader(at *paging.Position) *PageReader {
 		r.page = paging.NewPage()
 	}
 	r.page.Begin(&r.Feed.Paging, at)
-	if r.Base == "" {
-		r.Base = r.Feed.Paging.Target(at)
+	if r.BaseURL == "" {
+		r.BaseURL = r.Feed.Paging.Target(at)
 	}
 	pg := &PageReader{Reader: r, page: r.page}
 	if !r.Feed.Tracking.On { // delta mode adds its own markers
@@ -48,17 +48,17 @@ func (r *Reader) pageReader(at *paging.Position) *PageReader {
 	return pg
 }
 
-// Reading returns the reader.
-func (pg *PageReader) Reading() *Reader { return pg.Reader }
+// Base returns the reader.
+func (pg *PageReader) Base() *Reader { return pg.Reader }
 
 // Decode decodes a chunk of the page.
 func (pg *PageReader) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
-	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
+	if pg.Response.Status < 200 || pg.Response.Status > 299 {
 		if pg.CollectBody(piece); !last {
 			return portion, false, nil
 		}
-		return portion, true, pg.afterRefusal(&portion)
+		return portion, true, pg.afterError(&portion)
 	}
 	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
 		return portion, err != nil, err
@@ -83,25 +83,25 @@ func (pg *PageReader) Decode(tag string, _ uint16, piece []byte, last bool) (por
 }
 
 func (pg *PageReader) observe() (wit.DecodeResult, error) {
-	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.Skipped,
+	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors, Skipped: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
 	rows, keep := pg.page.Observe(&out)
 	portion := wit.DecodeResult{}
-	if pg.Out.Faults = out.Faults; keep {
+	if pg.Out.RowErrors = out.Errors; keep {
 		pg.Out.Data = pg.Feed.AddHeadersToAll(rows, pg.Out.Data, ChangeRead)
 		if pg.endMarkerPending > 0 && len(rows) > 0 {
 			pg.Out.Data, pg.endMarkerPending = AddEndedMarker(&rows[0], pg.Out.Data, pg.endMarkerPending), 0
 		}
-		rows, pg.Out.Data = pg.markers.Hold(rows, pg.Out.Data)
-		portion = wit.DecodeResult{Rows: rows, Data: pg.Out.Data, Errors: pg.Out.Faults}
+		rows, pg.Out.Data = pg.markers.Add(rows, pg.Out.Data)
+		portion = wit.DecodeResult{Rows: rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors}
 	}
-	pg.Declare(&portion)
+	pg.AddSchemas(&portion)
 	return portion, pg.RequestNested(&portion)
 }
 
 func (pg *PageReader) finish(portion *wit.DecodeResult) error {
 	read := &pg.Out.Page
-	answer := paging.PageInfo{Rows: int(read.Rows), Count: int(read.Count), At: pg.Answer.ReceivedAt}
+	answer := paging.PageInfo{Rows: int(read.Rows), Count: int(read.Count), ReceivedAt: pg.Response.ReceivedAt}
 	if read.Next.Href != "" {
 		var err error
 		if answer.Link, err = pg.Resolve(read.Next); err != nil {
@@ -113,24 +113,24 @@ func (pg *PageReader) finish(portion *wit.DecodeResult) error {
 		return err
 	}
 	next.SetEndMarkerPending(pg.endMarkerPending)
-	if done, _ := next.Done(); pg.markers.HasHeldRow() {
-		portion.Rows, portion.Data = pg.markers.Release(portion.Rows, portion.Data, done)
+	if done, _ := next.Done(); pg.markers.HasBufferedRow() {
+		portion.Rows, portion.Data = pg.markers.Flush(portion.Rows, portion.Data, done)
 		pg.Out.Data = portion.Data
-		pg.Declare(portion)
+		pg.AddSchemas(portion)
 	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun {
 		next.SetEndMarkerPending(number)
 	}
 	return pg.continueWith(portion, next, nil)
 }
 
-func (pg *PageReader) afterRefusal(portion *wit.DecodeResult) error {
+func (pg *PageReader) afterError(portion *wit.DecodeResult) error {
 	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(at)) {
 		return pg.continueWith(portion, at.WithURL(WithoutFormat(at.URL())), nil)
 	}
-	f := odataerror.FromResponse(pg.Label(), &pg.Answer, pg.Body)
-	next, err := pg.page.Refused(paging.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.ReceivedAt, Err: f,
-		Text:      odataerror.SearchText(pg.Answer.Target, string(pg.Body)),
-		TokenLost: odataerror.LostToken(&pg.Answer, pg.Body)})
+	f := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
+	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status), ReceivedAt: pg.Response.ReceivedAt, Err: f,
+		Text:      odataerror.SearchText(pg.Response.Target, string(pg.Body)),
+		TokenLost: odataerror.LostToken(&pg.Response, pg.Body)})
 	return pg.continueWith(portion, next, err)
 }
 

@@ -11,7 +11,7 @@ import (
 // DecodePage decodes a chunk. waits reports that there are no rows yet, or that they wait for metadata.
 func (r *Reader) DecodePage(tag string, piece []byte, last bool, portion *wit.DecodeResult) (waits bool, err error) {
 	switch {
-	case r.Answer.Status == 204:
+	case r.Response.Status == 204:
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in answer to a " +
 			"feed: expected rows, or a feed without any"}
 	case !r.isUTF8(piece):
@@ -58,13 +58,13 @@ func (r *Reader) RequestNested(portion *wit.DecodeResult) error {
 	return nil
 }
 
-// Complete adds the offset fields that all pages share, and the partition.
-func (r *Reader) Complete(portion *wit.DecodeResult) {
+// Finalize adds the offset fields that all pages share, and the partition.
+func (r *Reader) Finalize(portion *wit.DecodeResult) {
 	if portion.Next != nil && r.guidCase != 0 {
 		next := append(slices.Clone(*portion.Next), wit.StringEntry(GuidField, string(r.guidCase)))
 		portion.Next = &next
 	}
-	portion.Next = WithFormat(r.Unformatted, portion.Next)
+	portion.Next = WithFormat(r.FormatRefused, portion.Next)
 	if to := r.Feed.TopicPartition; to >= 0 {
 		for i := range portion.Rows {
 			portion.Rows[i].Partition = int32(to)

@@ -16,17 +16,17 @@ import (
 
 // Reader reads a response chunk by chunk.
 type Reader struct {
-	Pool   *Pool
-	opened *Context
-	Feed   *Feed
-	Base   string
-	// Answer is the response without body, Body that of an error, Out the last decoded chunk.
-	Answer      wit.Response
-	Body        []byte
-	Out         decode.Output
-	charset     string
-	guidCase    byte
-	Unformatted bool
+	Pool    *Pool
+	context *Context
+	Feed    *Feed
+	BaseURL string
+	// Response is the response without body, Body that of an error, Out the last decoded chunk.
+	Response      wit.Response
+	Body          []byte
+	Out           decode.Output
+	charset       string
+	guidCase      byte
+	FormatRefused bool
 
 	Decoder *formatDecoder
 	// Single reports that the response is one entity.
@@ -34,15 +34,15 @@ type Reader struct {
 	// Exempt, if set, reports rows that the filter need not match.
 	Exempt func(row int) bool
 	page   *paging.Page
-	// pending is the metadata check that the last rows are waiting for.
-	pending *metadataCheck
+	// check is the metadata check that the last rows are waiting for.
+	check *metadataCheck
 	// Ended: the last chunk was read. declared: the schemas were sent, as each page does.
-	Ended, declared bool
+	Ended, schemasSent bool
 }
 
 // Pool keeps readers, with their buffers, and decoders for reuse.
 type Pool struct {
-	Spare    []*Reader
+	Readers  []*Reader
 	Decoders []*formatDecoder
 }
 
@@ -52,8 +52,8 @@ type formatDecoder struct {
 	Atom bool
 }
 
-// MaxSpare bounds the readers and the decoders kept, of about 90 KB each.
-const MaxSpare = 8
+// MaxPooled bounds the readers and the decoders kept, of about 90 KB each.
+const MaxPooled = 8
 
 // MaxErrorBody bounds the part of an error document that is read, in bytes.
 const MaxErrorBody = 256 << 10
@@ -61,14 +61,14 @@ const MaxErrorBody = 256 << 10
 // Begin returns a reader for a response. guids is the field [GuidField].
 func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) *Reader {
 	r := &Reader{}
-	if n := len(p.Spare); n > 0 {
-		r, p.Spare = p.Spare[n-1], p.Spare[:n-1]
+	if n := len(p.Readers); n > 0 {
+		r, p.Readers = p.Readers[n-1], p.Readers[:n-1]
 	}
-	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
-	r.Unformatted, r.Single, r.Exempt, r.pending = false, false, nil, &metadataCheck{}
+	r.Pool, r.context, r.Feed, r.Ended, r.schemasSent = p, o, f, false, false
+	r.FormatRefused, r.Single, r.Exempt, r.check = false, false, nil, &metadataCheck{}
 	r.Body = r.Body[:0]
-	r.Base = string([]byte(response.Target))
-	r.Answer = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: r.Base}
+	r.BaseURL = string([]byte(response.Target))
+	r.Response = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: r.BaseURL}
 	r.guidCase = parseGuidCase(guids)
 	_, r.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
 	r.charset, _, _ = strings.Cut(r.charset, ";")
@@ -82,14 +82,14 @@ func (p *Pool) End(r *Reader, sound bool) {
 		r.Decoder.Reset()
 		p.putDecoder(r.Decoder)
 	}
-	r.Decoder, r.opened, r.Feed = nil, nil, nil
-	if len(p.Spare) < MaxSpare {
-		p.Spare = append(p.Spare, r)
+	r.Decoder, r.context, r.Feed = nil, nil, nil
+	if len(p.Readers) < MaxPooled {
+		p.Readers = append(p.Readers, r)
 	}
 }
 
 func (p *Pool) putDecoder(d *formatDecoder) {
-	if len(p.Decoders) == MaxSpare {
+	if len(p.Decoders) == MaxPooled {
 		p.Decoders = slices.Delete(p.Decoders, 0, 1)
 	}
 	p.Decoders = append(p.Decoders, d)
@@ -162,7 +162,7 @@ func (r *Reader) Label() string { return r.Feed.Label() }
 
 // Resolve turns a link of the response into a target.
 func (r *Reader) Resolve(link decode.Link) (string, error) {
-	return r.Feed.Resolve(&r.opened.Origin, link, r.Base)
+	return r.Feed.Resolve(&r.context.Origin, link, r.BaseURL)
 }
 
 // Resolve turns a link of the service into a target.
@@ -181,9 +181,9 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 // NewDecoder returns a decoder for the format of the text.
 func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
 	if isAtom(piece, f.Atom) {
-		return decode.NewAtom(f.Layout)
+		return decode.NewAtom(f.RowSchema)
 	}
-	return decode.NewJSON(f.Layout)
+	return decode.NewJSON(f.RowSchema)
 }
 
 // EntityTarget returns the URL of the entity with a key predicate.
@@ -211,7 +211,7 @@ func HeaderValue(headers []wit.Header, name string) string {
 
 // CopyLearned copies what another reader learned about the service.
 func (r *Reader) CopyLearned(of *Reader) {
-	r.Unformatted = of.Unformatted
+	r.FormatRefused = of.FormatRefused
 	if r.guidCase == 0 {
 		r.guidCase = of.guidCase
 	}
@@ -220,10 +220,10 @@ func (r *Reader) CopyLearned(of *Reader) {
 // FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
 func (r *Reader) FitKeys(raws [][]byte) { r.Feed.fitKeys(raws, r.guidCase) }
 
-// Declare sends the schemas with the page's first rows.
-func (r *Reader) Declare(portion *wit.DecodeResult) {
-	if len(portion.Rows) > 0 && !r.declared {
-		r.declared = true
+// AddSchemas sends the schemas with the page's first rows.
+func (r *Reader) AddSchemas(portion *wit.DecodeResult) {
+	if len(portion.Rows) > 0 && !r.schemasSent {
+		r.schemasSent = true
 		portion.Schemas = r.Feed.schemas()
 	}
 }

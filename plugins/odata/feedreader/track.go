@@ -68,7 +68,7 @@ func (f *Feed) findSubscriptions(m *edm.Model) error {
 		return odataerror.ForSetting(name, "the service "+f.Service+" accepts no subscriptions: it has no entity set "+
 			DefaultSubscriptionSet)
 	}
-	if f.NotificationOnly() && len(f.Structure().Key) == 0 {
+	if f.NotificationOnly() && len(f.EntityType().Key) == 0 {
 		return odataerror.ForSetting(name, "entities of "+f.Set+" of "+f.Service+" have no key by which one "+
 			"that changed could be read")
 	}

@@ -44,7 +44,7 @@ func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, of Chunk, por
 	if err := r.checkStale(out); err != nil {
 		return false, err
 	}
-	if r.pending.names = r.undeclared(out.Page.Unknown); len(r.pending.names) == 0 {
+	if r.check.names = r.undeclared(out.Page.Unknown); len(r.check.names) == 0 {
 		return false, nil
 	}
 	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
@@ -55,11 +55,11 @@ func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, of Chunk, por
 
 // checkStale reports undecodable rows as stale metadata if these are not fresh.
 func (r *Reader) checkStale(out *decode.Output) error {
-	if r.Answer.ReceivedAt-r.opened.At <= sourceconfig.FreshFor {
+	if r.Response.ReceivedAt-r.context.ReadAt <= sourceconfig.FreshFor {
 		return nil
 	}
-	for i := range out.Faults {
-		if f := &out.Faults[i]; !slices.Contains(out.Skipped, f.RowIndex) {
+	for i := range out.RowErrors {
+		if f := &out.RowErrors[i]; !slices.Contains(out.Skipped, f.RowIndex) {
 			return &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + f.Error.Message}
 		}
 	}
@@ -69,7 +69,7 @@ func (r *Reader) checkStale(out *decode.Output) error {
 func (r *Reader) undeclared(properties []string) (names []string) {
 	f := r.Feed
 	for _, name := range properties {
-		if a, found := f.absent[name]; found && r.Answer.ReceivedAt <= a.validUntil {
+		if a, found := f.absent[name]; found && r.Response.ReceivedAt <= a.validUntil {
 			continue
 		}
 		if !slices.ContainsFunc(f.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
@@ -80,7 +80,7 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 }
 
 func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) {
-	f, d := r.Feed, r.pending
+	f, d := r.Feed, r.check
 	if len(d.document)+len(piece) > maxMetadata {
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected $metadata of at most " +
 			strconv.Itoa(maxMetadata) + " bytes, found more"}
@@ -100,7 +100,7 @@ func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) 
 	for _, name := range d.names {
 		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
 		// A property that the feed's metadata have, but its layout has not, is no reason to open again.
-		if declares(m, s, name) && !declares(f.model, f.Structure(), name) || slices.ContainsFunc(derived, ofDerived) {
+		if declares(m, s, name) && !declares(f.model, f.EntityType(), name) || slices.ContainsFunc(derived, ofDerived) {
 			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": property " + name +
 				" was added to $metadata after they were read"}
 		}
@@ -108,10 +108,10 @@ func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) 
 	for _, name := range d.names {
 		a, found := f.absent[name]
 		if !found {
-			a.since = r.Answer.ReceivedAt
+			a.since = r.Response.ReceivedAt
 			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" is not in $metadata and is left out")
 		}
-		a.validUntil = r.Answer.ReceivedAt + min(max(r.Answer.ReceivedAt-a.since, sourceconfig.FreshFor),
+		a.validUntil = r.Response.ReceivedAt + min(max(r.Response.ReceivedAt-a.since, sourceconfig.FreshFor),
 			sourceconfig.StillFor)
 		f.rememberAbsence(name, a)
 	}

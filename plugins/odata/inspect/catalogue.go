@@ -26,13 +26,13 @@ func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		}
 		for _, s := range rows {
 			if hasPrefixFold(s.Name, a.prefix) || hasPrefixFold(s.Path, a.prefix) {
-				list.Items = append(list.Items, jsontext.NewObject(probe.Member("service", s.Path),
-					probe.Member("name", s.Name),
-					probe.Member("version", s.Version), probe.Member("title", s.Title)))
+				list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("service", s.Path),
+					probe.TextMember("name", s.Name),
+					probe.TextMember("version", s.Version), probe.TextMember("title", s.Title)))
 			}
 		}
 		if next == "" || len(list.Items) >= maxServices {
-			return probe.Document(list), nil
+			return probe.JSONResult(list), nil
 		}
 		target, wrong := at.Resolve(next, "", from)
 		if wrong != nil {

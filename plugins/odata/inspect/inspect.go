@@ -140,8 +140,8 @@ func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 			types++
 		}
 	}
-	return probe.Document(jsontext.NewObject(
-		probe.Member("service", a.root),
+	return probe.JSONResult(jsontext.NewObject(
+		probe.TextMember("service", a.root),
 		member("collections", number(len(collections))),
 		member("entitySets", number(len(m.Sets))),
 		member("entityTypes", number(types)),
@@ -171,16 +171,16 @@ func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 			keys = t.Key
 		}
 		list.Items = append(list.Items, jsontext.NewObject(
-			probe.Member("name", service.Address(s)),
-			probe.Member("type", s.Type),
-			probe.Member("key", strings.Join(keys, ",")),
+			probe.TextMember("name", service.Address(s)),
+			probe.TextMember("type", s.Type),
+			probe.TextMember("key", strings.Join(keys, ",")),
 			member("creatable", jsontext.NewBool(s.Creatable)),
 			member("deletable", jsontext.NewBool(s.Deletable)),
 			member("changeTracking", jsontext.NewBool(s.ChangeTracking)),
-			probe.Member("label", s.Label),
+			probe.TextMember("label", s.Label),
 		))
 	}
-	return probe.Document(list), nil
+	return probe.JSONResult(list), nil
 }
 
 // extractSchema returns the schemas of keys, if any, and values. The host prints them in the requested form.

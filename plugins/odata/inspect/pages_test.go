@@ -65,7 +65,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 			var answers []wit.Response
 			calls, endless := 0, errors.New("endless")
 			for range manyRounds {
-				p, err := probe.Open(state, answers)
+				p, err := probe.Restore(state, answers)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -81,7 +81,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 						"found a link back to "+c.back+";", "correct in the service")
 					return
 				}
-				need := p.Need()
+				need := p.MissingRequests()
 				state, answers = need.State, answersOf(need, func(target string) string {
 					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, c.links[target])
 				})

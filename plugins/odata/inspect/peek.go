@@ -26,7 +26,7 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f.PageSize = a.rows
 	var target string
 	first := func(refused bool) (*wit.Response, error) {
-		f.UseFormat(refused)
+		f.SetFormatRefused(refused)
 		target, _ = f.Paging.Request(f.Paging.First(0))
 		request := f.Request("", target)
 		request.Tag = "page " + target
@@ -65,10 +65,10 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	}
 	fields := jsontext.NewArray()
 	for _, m := range f.Value.Nodes[0].Fields {
-		fields.Items = append(fields.Items, jsontext.NewObject(probe.Member("name", m.Name),
-			probe.Member("type", typeOf(f.Value.Nodes, m.Node))))
+		fields.Items = append(fields.Items, jsontext.NewObject(probe.TextMember("name", m.Name),
+			probe.TextMember("type", typeOf(f.Value.Nodes, m.Node))))
 	}
-	return probe.Document(jsontext.NewObject(probe.Member("service", a.root), probe.Member("entitySet", a.set),
+	return probe.JSONResult(jsontext.NewObject(probe.TextMember("service", a.root), probe.TextMember("entitySet", a.set),
 		member("fields", fields), member("rows", printable))), nil
 }
 
@@ -88,8 +88,8 @@ func addRows(pg *feedreader.Reader, tag string, body []byte, rows *jsontext.Valu
 	if err := f.Rows.Rewrite(&pg.Out); err != nil {
 		return fail(err)
 	}
-	if len(pg.Out.Faults) > 0 {
-		return &pg.Out.Faults[0].Error
+	if len(pg.Out.RowErrors) > 0 {
+		return &pg.Out.RowErrors[0].Error
 	}
 	for _, row := range pg.Out.Rows {
 		v, _, err := connectdata.Read(f.Value.Nodes, 0, pg.Out.Data[row.Value.Start:row.Value.Start+row.Value.Size])

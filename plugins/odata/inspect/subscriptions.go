@@ -71,13 +71,13 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 		if target, err := resolve(s.Target); err == nil {
 			s.Target = target
 		}
-		list.Items = append(list.Items, jsontext.NewObject(probe.Member("id", s.ID),
-			probe.Member("collection", s.Collection),
-			probe.Member("changeType", s.ChangeType), probe.Member("deliveryAddress", s.Address),
-			probe.Member("user", s.User), probe.Member("updated", s.Updated), probe.Member("url", s.Target)))
+		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("id", s.ID),
+			probe.TextMember("collection", s.Collection),
+			probe.TextMember("changeType", s.ChangeType), probe.TextMember("deliveryAddress", s.Address),
+			probe.TextMember("user", s.User), probe.TextMember("updated", s.Updated), probe.TextMember("url", s.Target)))
 		return nil
 	})
-	return probe.Document(list), err
+	return probe.JSONResult(list), err
 }
 
 // deleteSubscription deletes a subscription by its URL. It rejects other URLs.
@@ -94,12 +94,12 @@ func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error)
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL, err.Error())
 	}
 	root := target[:strings.LastIndex(target, "/"+set)]
-	answer, err := p.Get(notifications.EndRequest("subscription", target, root, config.Query(v)))
+	answer, err := p.Get(notifications.DeleteRequest("subscription", target, root, config.Query(v)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	if answer.Status < 200 || answer.Status > 299 {
 		return wit.CommandResult{}, odataerror.FromResponse("subscription "+target, answer, answer.Body)
 	}
-	return probe.Document(jsontext.NewObject(probe.Member("deleted", target))), nil
+	return probe.JSONResult(jsontext.NewObject(probe.TextMember("deleted", target))), nil
 }

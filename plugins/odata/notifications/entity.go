@@ -9,21 +9,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// NamedTag starts the tags of requests for an entity; its key predicate follows.
-const NamedTag = "entity "
+// EntityTag starts the tags of requests for an entity; its key predicate follows.
+const EntityTag = "entity "
 
-// deletedToken follows the key predicate if the notification says that the entity was deleted.
-const deletedToken = " deleted"
+// deletedSuffix follows the key predicate if the notification says that the entity was deleted.
+const deletedSuffix = " deleted"
 
-// FetchNamed requests the current state of an entity: notifications arrive late, twice and in any order.
-func (f Set) FetchNamed(token string, offset []wit.OffsetEntry) wit.NextAction {
-	r := f.namedRequest(token)
+// FetchEntity requests the current state of an entity: notifications arrive late, twice and in any order.
+func (f Set) FetchEntity(token string, offset []wit.OffsetEntry) wit.NextAction {
+	r := f.entityRequest(token)
 	r.Tag = f.TagWithGuidCase(r.Tag, offset)
 	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
-func (f Set) namedRequest(token string) wit.Request {
-	return f.Request(NamedTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedToken)))
+func (f Set) entityRequest(token string) wit.Request {
+	return f.Request(EntityTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedSuffix)))
 }
 
 // Set is an entity set with notifications.
@@ -36,18 +36,18 @@ type Entity struct {
 	predicate       string
 	entities        int
 	notifiedDeleted bool
-	stored          bool
+	fromStore       bool
 }
 
-// Reading returns the reader.
-func (pg *Entity) Reading() *feedreader.Reader { return pg.Reader }
+// Base returns the reader.
+func (pg *Entity) Base() *feedreader.Reader { return pg.Reader }
 
 func (pg *Entity) set() Set { return Set{pg.Feed} }
 
 // BeginEntity starts reading the entity.
 func BeginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Entity {
-	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feedreader.GuidTag)
-	token, deleted := strings.CutSuffix(token, deletedToken)
+	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, EntityTag), feedreader.GuidTag)
+	token, deleted := strings.CutSuffix(token, deletedSuffix)
 	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
 	pg.notifiedDeleted = deleted
 	return pg
@@ -63,8 +63,8 @@ func beginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Fee
 	named string) *Entity {
 	pg := &Entity{Reader: pool.Begin(o, f, response, guids), predicate: named}
 	pg.Single = true
-	if pg.Base == "" {
-		pg.Base = f.Service + "/" + f.Address + named
+	if pg.BaseURL == "" {
+		pg.BaseURL = f.Service + "/" + f.Address + named
 	}
 	return pg
 }
@@ -73,21 +73,21 @@ func beginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Fee
 func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
 	err error) {
 	f, what := pg.set(), pg.Label()+": the entity "+pg.predicate
-	if status := pg.Answer.Status; status < 200 || status > 299 {
+	if status := pg.Response.Status; status < 200 || status > 299 {
 		pg.CollectBody(piece)
 		switch {
 		case !last:
 			return portion, false, nil
 		case !f.IsNotFound(status, pg.Body):
-			return portion, true, feedreader.ReadError(what, &pg.Answer, pg.Body)
+			return portion, true, feedreader.ReadError(what, &pg.Response, pg.Body)
 		}
-		raws, err := f.Keys.Read(pg.predicate)
+		raws, err := f.Keys.ParseAddress(pg.predicate)
 		if err != nil {
 			return portion, true, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": " + err.Error()}
 		}
 		pg.FitKeys(raws)
-		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Answer.ReceivedAt)
-		pg.Declare(&portion)
+		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Response.ReceivedAt)
+		pg.AddSchemas(&portion)
 		pg.scheduleConfirm(&portion, !pg.notifiedDeleted)
 		return portion, true, nil
 	}
@@ -112,12 +112,12 @@ func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion
 
 func (pg *Entity) addRows(portion *wit.DecodeResult) error {
 	f, change := pg.set(), feedreader.ChangeUnknown
-	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.predicate != "" {
+	if pg.entities += len(pg.Out.Rows) + len(pg.Out.RowErrors); pg.predicate != "" {
 		change = feedreader.ChangeChanged
 	}
 	pg.Out.Data = f.AddHeadersToAll(pg.Out.Rows, pg.Out.Data, change)
-	portion.Rows, portion.Data, portion.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
-	pg.Declare(portion)
+	portion.Rows, portion.Data, portion.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.RowErrors
+	pg.AddSchemas(portion)
 	return pg.RequestNested(portion)
 }
 
@@ -129,7 +129,7 @@ func (pg *Entity) addRows(portion *wit.DecodeResult) error {
 // scheduleConfirm has a contradicting entity read again. The host does so once per notification.
 func (pg *Entity) scheduleConfirm(portion *wit.DecodeResult, contradicts bool) {
 	after := uint32(pg.set().Subscribing.Confirm) * 1000
-	if !contradicts || pg.predicate == "" || pg.stored || after == 0 {
+	if !contradicts || pg.predicate == "" || pg.fromStore || after == 0 {
 		return
 	}
 	says := "does not exist, but no notification says that it was deleted"

@@ -140,7 +140,7 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 		}
 		for _, trigger.Token = range tokens {
 			if trigger.Token != "" && strings.EqualFold(one.text("changeType"), "deleted") {
-				trigger.Token += deletedToken
+				trigger.Token += deletedSuffix
 			}
 			triggers = append(triggers, trigger)
 		}
@@ -217,16 +217,16 @@ func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 			strconv.Quote(feedreader.Clip(set)))
 	}
 	if err == nil {
-		return f.Keys.Read(n.address)
+		return f.Keys.ParseAddress(n.address)
 	}
 	keys := []uri.Key{}
-	for _, name := range f.Structure().Key {
+	for _, name := range f.EntityType().Key {
 		text, ok := n.properties[name]
 		if !ok {
 			return nil, errors.New("expected the property " + name + " or an address with a key, found neither")
 		}
-		p := f.Structure().Property(name)
+		p := f.EntityType().Property(name)
 		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	}
-	return f.Keys.Read(string(uri.AppendPredicate([]byte(f.Address), keys)))
+	return f.Keys.ParseAddress(string(uri.AppendPredicate([]byte(f.Address), keys)))
 }

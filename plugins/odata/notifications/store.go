@@ -21,8 +21,8 @@ const (
 	StoreTag        = "notification store"
 	storeDuringLoad = ", amid a load"
 	// If there is more than these bounds, the whole set is read again.
-	maxStorePages = 8
-	maxStored     = 10_000
+	maxStorePages    = 8
+	maxStoreEntities = 10_000
 )
 
 type storeState struct {
@@ -60,8 +60,8 @@ type Store struct {
 func BeginStore(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Store {
 	tag, guids, _ := strings.Cut(response.Tag, feedreader.GuidTag)
 	entity := beginEntity(pool, o, f, response, guids, "")
-	if entity.stored = true; response.Target == "" {
-		entity.Base = StoreTarget
+	if entity.fromStore = true; response.Target == "" {
+		entity.BaseURL = StoreTarget
 	}
 	return &Store{entity, storeState{loading: strings.HasSuffix(tag, storeDuringLoad), seen: map[string]bool{}}}
 }
@@ -73,11 +73,11 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 	if s.remaining == 0 {
 		return pg.readStore(status, piece, last)
 	}
-	if token, first := strings.CutPrefix(tag, NamedTag); first {
+	if token, first := strings.CutPrefix(tag, EntityTag); first {
 		if tag = ""; token != s.token {
 			s.token = strings.Clone(token)
-			pg.predicate, pg.entities, pg.Ended, pg.Answer.Status = s.token, 0, false, status
-			pg.Body, pg.Base = pg.Body[:0], pg.Feed.Service+"/"+pg.Feed.Address+s.token
+			pg.predicate, pg.entities, pg.Ended, pg.Response.Status = s.token, 0, false, status
+			pg.Body, pg.BaseURL = pg.Body[:0], pg.Feed.Service+"/"+pg.Feed.Address+s.token
 			if pg.Decoder != nil {
 				pg.Decoder.Reset()
 			}
@@ -103,14 +103,14 @@ func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (por
 func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
 	s, f := &pg.storeState, pg.set()
 	if len(pg.Body)+len(piece) > maxStoreBody {
-		return pg.readWhole("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
+		return pg.reloadSet("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
 	}
 	if pg.Body = append(pg.Body, piece...); !last {
 		return portion, false, nil
 	}
 	what := f.Label() + ": SAP's notification store"
 	if status < 200 || status > 299 {
-		failed := odataerror.FromResponse(what, &pg.Answer, pg.Body)
+		failed := odataerror.FromResponse(what, &pg.Response, pg.Body)
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
 			" = reload reads the set again at a start, none relies on what " +
 			"the service sends again"
@@ -126,11 +126,11 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 	s.pages++
 	switch err := pg.addEntries(entries); {
 	case err != nil:
-		return pg.readWhole("the key of a stored notification cannot be read: " + err.Error())
-	case len(s.tokens) > maxStored:
-		return pg.readWhole("it names more than " + strconv.Itoa(maxStored) + " entities")
+		return pg.reloadSet("the key of a stored notification cannot be read: " + err.Error())
+	case len(s.tokens) > maxStoreEntities:
+		return pg.reloadSet("it names more than " + strconv.Itoa(maxStoreEntities) + " entities")
 	case next != "" && s.pages == maxStorePages:
-		return pg.readWhole("it has more than " + strconv.Itoa(maxStorePages) + " pages")
+		return pg.reloadSet("it has more than " + strconv.Itoa(maxStorePages) + " pages")
 	case next != "":
 		target, err := pg.Resolve(decode.Link{Href: next})
 		if err != nil {
@@ -138,20 +138,20 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		}
 		r := ListRequest(f.Query.AppendTo(target))
 		r.Tag = StoreTag
-		pg.Base = target
+		pg.BaseURL = target
 		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: r})
 		return portion, false, nil
 	}
 	if elsewhere := strconv.Itoa(s.foreign) + " entities of a set " + f.Set + " that are not below " + f.Service +
 		", such as " +
 		strconv.Quote(feedreader.Clip(s.example)); s.foreignSimilar && len(s.tokens) == 0 {
-		return pg.readWhole("it names " + elsewhere + ", which may be the same by another path, and none that is")
+		return pg.reloadSet("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if s.foreign > 0 {
 		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are considered another service's")
 	}
 	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
 	for _, token := range s.tokens {
-		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.namedRequest(token),
+		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.entityRequest(token),
 			Tolerate: []uint16{404, 410}})
 	}
 	s.remaining = len(s.tokens)
@@ -183,10 +183,10 @@ func (pg *Store) addEntries(entries []notificationEntry) error {
 
 const maxStoreBody = 32 << 20
 
-func (pg *Store) readWhole(why string) (wit.DecodeResult, bool, error) {
+func (pg *Store) reloadSet(why string) (wit.DecodeResult, bool, error) {
 	sdk.Log(wit.LevelWarn, pg.set().Label()+": SAP's notification store is not used: "+why+
 		"; the set is read again, and rows deleted in the meantime are not reported")
-	fields := pg.set().Paging.First(pg.Answer.ReceivedAt).Fields()
+	fields := pg.set().Paging.First(pg.Response.ReceivedAt).Fields()
 	return wit.DecodeResult{Next: &fields, More: true}, true, nil
 }
 

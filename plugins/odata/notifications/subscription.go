@@ -158,7 +158,7 @@ func (f Set) createRequest(target, changeType, address string) wit.Request {
 		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
 	selects := "*"
 	if f.NotificationOnly() || f.Tracking.On {
-		selects = strings.Join(f.Structure().Key, ",")
+		selects = strings.Join(f.EntityType().Key, ",")
 	}
 	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.Set}, {"filter", ""},
 		{"select", selects},
@@ -177,8 +177,8 @@ func (f Set) createRequest(target, changeType, address string) wit.Request {
 
 var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// EndRequest deletes a subscription.
-func EndRequest(tag, target, root string, query uri.Query) wit.Request {
+// DeleteRequest deletes a subscription.
+func DeleteRequest(tag, target, root string, query uri.Query) wit.Request {
 	r := service.Get(tag, query.AppendTo(target), "application/atom+xml")
 	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.AppendTo(root+"/"))
 	return r

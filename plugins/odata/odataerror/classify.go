@@ -14,7 +14,7 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 	if response.Status != 400 && response.Status != 501 {
 		return false
 	}
-	parts := strings.Split(decoded(string(body[:min(len(body), maxSearched)])), "$format=json")
+	parts := strings.Split(unescapeAll(string(body[:min(len(body), maxSearched)])), "$format=json")
 	for i, before := range parts[:len(parts)-1] {
 		if !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&") && !strings.HasPrefix(parts[i+1], "&") {
 			return true // the option itself, not in a URL

@@ -102,8 +102,8 @@ func ForSetting(setting, text string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
 }
 
-// Data returns an error for a record that cannot be written.
-func Data(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
+// DataError returns an error for a record that cannot be written.
+func DataError(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
 
 // As returns the [wit.Error] in err. Any other error becomes one of kind data.
 func As(err error) *wit.Error {
@@ -129,7 +129,7 @@ func IsError(body []byte) bool {
 		return false
 	}
 	if start[0] == '{' {
-		start = bytes.TrimLeft(start[1:], blanks)
+		start = bytes.TrimLeft(start[1:], whiteSpace)
 		return bytes.HasPrefix(start, []byte(`"error"`)) || bytes.HasPrefix(start, []byte(`"odata.error"`))
 	}
 	if start[0] != '<' {
@@ -186,10 +186,10 @@ func completeXML(body []byte) bool {
 var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata",
 	"http://docs.oasis-open.org/odata/ns/metadata"}
 
-const blanks = " \t\r\n"
+const whiteSpace = " \t\r\n"
 
 func trimStart(body []byte) []byte {
-	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), blanks)
+	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), whiteSpace)
 }
 
 func isJSON(body []byte) bool { return bytes.HasPrefix(trimStart(body), []byte("{")) }

@@ -31,10 +31,10 @@ func marksOf(n int) (marks []uint64) {
 func largestPosition() *Position {
 	p := newPosition(math.MaxUint16 &^ loadComplete)
 	p.url, p.pager = textOf(linkBytes), skipPager{overlaps: true}
-	p.question = &question{askKeys, textOf(linkBytes), textOf(textBytes)}
+	p.question = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
 	for _, n := range []*int{&p.rowsRead, &p.totalCount, &p.undecoded, &p.snapshot, &p.endMarkerPending, &p.timestamp,
 		&p.checks.repeatCount,
-		&p.checks.emptyPages, &p.previous.attempts, &p.previous.minRows} {
+		&p.checks.emptyPages, &p.previous.count, &p.previous.minRows} {
 		*n = math.MaxInt
 	}
 	m, r := p.checks, repeatCheck{sampling: true}
@@ -50,7 +50,7 @@ func largestPosition() *Position {
 	r.current, r.repeated = marksOf(4*sampled), marksOf(1)
 	r.save(m)
 	m.lastHashes = packHashes(r.lastHashes)
-	p.undecodedHashes = packHashes(marksOf(maxFaultHashes))
+	p.undecodedHashes = packHashes(marksOf(maxErrorHashes))
 	p.previous.repeatDigest, p.previous.outOfOrderKey = m.repeatDigest, encodeHash(hashOf("x"))
 	return p
 }
@@ -85,7 +85,7 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 		"time with zone": "2024-01-01T00:00:00.1234567+02:00", "escaped": strings.Repeat("ä", textBytes/12)} {
 		t.Run(name, func(t *testing.T) {
 			s := setOf("links", 0)
-			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+			s.Cursor = &Cursor{Name: "C", SubtractLookback: func(string) string { return "" },
 				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			at := largestPosition()
 			for _, isDone := range []bool{false, true, false, true} {
@@ -97,9 +97,9 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				}
 				next := largestPosition()
 				if next.capabilities.set(loadComplete, isDone); isDone {
-					next.question = &question{}
+					next.question = &probe{}
 				} else {
-					at.question = &question{}
+					at.question = &probe{}
 				}
 				page.save(s, at, next)
 				next.cursor.from = value
@@ -121,7 +121,7 @@ func TestMarksCutForRoom(t *testing.T) {
 		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
 		for _, large := range []bool{true, false} {
 			s := setOf("links", 0)
-			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+			s.Cursor = &Cursor{Name: "C", SubtractLookback: func(string) string { return "" },
 				Condition: func(string) string { return "" },
 				Compare:   func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			position := func() *Position {
@@ -150,7 +150,7 @@ func TestMarksCutForRoom(t *testing.T) {
 				}
 				if last := at; load < 2 {
 					at = position()
-					at.cursor = s.Cursor.next(last.cursor)
+					at.cursor = s.Cursor.nextState(last.cursor)
 				}
 			}
 			want := c.said

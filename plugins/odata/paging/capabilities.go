@@ -15,7 +15,7 @@ const (
 	// Pages were requested by counting, so deleted rows may have hidden others.
 	rowsMayShift
 	// Rows came from pages that neither a link nor a count had promised.
-	hadUnsolicitedRows
+	foundSpeculativeRows
 	// One page contained the same key twice, which moving rows do not explain.
 	duplicateKeys
 	excessReported
@@ -33,8 +33,8 @@ func (f *Capabilities) set(fact Capabilities, is bool) {
 	}
 }
 
-// question is sent before a page; its rows are not emitted.
-type question struct {
+// probe is sent before a page; its rows are not emitted.
+type probe struct {
 	kind string
 	// link is the next link to follow after a no, prior the key before the last one, see keyOrderURL.
 	link, prior string
@@ -42,11 +42,11 @@ type question struct {
 
 const (
 	// Does the service sort by key and compare keys?
-	askKeys = "keys"
+	probeKeyOrder = "keys"
 	// Does a page of one row have the count of all rows?
-	askCount = "count"
+	probePageCount = "count"
 	// How many rows are there now?
-	askRows = "end"
+	probeRowCount = "end"
 	// What is the cursor's highest value?
-	askHighest = "high"
+	probeHighestCursor = "high"
 )

@@ -15,12 +15,12 @@ type Cursor struct {
 	Sortable bool
 	// Compare orders two values; ok is false if they cannot be compared.
 	Compare func(a, b string) (order int, ok bool)
-	// Lower subtracts the look-back from a value. Condition returns the filter for rows from a value on.
-	Lower     func(text string) string
-	Condition func(from string) string
-	// Loose reports that the service may compare values differently than Compare does, so that a lower value does not
+	// SubtractLookback subtracts the look-back from a value. Condition returns the filter for rows from a value on.
+	SubtractLookback func(text string) string
+	Condition        func(from string) string
+	// InexactOrder reports that the service may compare values differently than Compare does, so that a lower value does not
 	// prove that it ignores the filter.
-	Loose bool
+	InexactOrder bool
 }
 
 // maxSeenBytes bounds previousRows and currentRows each; if an offset has no room for both, less of the latter is kept.
@@ -52,7 +52,7 @@ func (c *Cursor) atLeast(a, b string) bool {
 }
 
 func (c *Cursor) below(text, from string) bool {
-	if from == "" || c.Loose {
+	if from == "" || c.InexactOrder {
 		return false
 	}
 	order, ok := c.Compare(text, from)
@@ -66,13 +66,13 @@ func (c *Cursor) condition(at *Position) string {
 	return c.Condition(at.cursor.from)
 }
 
-func (c *Cursor) next(done *cursorState) *cursorState {
+func (c *Cursor) nextState(done *cursorState) *cursorState {
 	if done.high == "" {
 		return &cursorState{}
 	}
 	next := &cursorState{high: done.high, previousRows: done.previousRows, truncated: done.truncated}
 	if !done.baseUnknown {
-		next.from = c.Lower(cmp.Or(done.base, done.high)) // earlier versions stored no base
+		next.from = c.SubtractLookback(cmp.Or(done.base, done.high)) // earlier versions stored no base
 	}
 	return next
 }

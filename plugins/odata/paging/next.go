@@ -4,7 +4,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const maxEmpty = 1000
+const maxEmptyPages = 1000
 
 // Next returns the position after a complete page.
 func (pg *Page) Next(a PageInfo) (*Position, error) {
@@ -17,10 +17,10 @@ func (t *transition) afterPage() error {
 	case t.cursor.belowFrom != "":
 		return t.cursor.filterIgnored(t.set, t.at)
 	case t.at.question.kind != "":
-		return t.afterAnswer()
-	case t.mismatch != "" && t.at.isUnsolicited():
-		t.next.capabilities.set(hadUnsolicitedRows, t.next.capabilities.has(hadUnsolicitedRows) || t.emitted > 0)
-		return t.pageUnavailable()
+		return t.afterProbe()
+	case t.mismatch != "" && t.at.isSpeculative():
+		t.next.capabilities.set(foundSpeculativeRows, t.next.capabilities.has(foundSpeculativeRows) || t.emitted > 0)
+		return t.afterSpeculativeFailure()
 	case t.mismatch != "" && t.at.followsEmptyPage() && !t.keyAdvanced:
 		return t.checkCount()
 	case t.mismatch != "" && t.at.followsEmptyPage():
@@ -42,15 +42,15 @@ func (t *transition) afterPage() error {
 	if m.emptyPages++; t.Rows > 0 {
 		m.emptyPages = 0
 	}
-	if m.emptyPages > maxEmpty {
-		return t.loopError(number(maxEmpty) + " consecutive pages have no rows, the last one is " + t.at.url)
+	if m.emptyPages > maxEmptyPages {
+		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.at.url)
 	}
 	if again, err := t.checkLoop(); again || err != nil {
 		return err
 	}
 	t.warnExcess()
-	if t.at.isUnsolicited() && n.rowsRead > t.at.rowsRead+t.at.undecoded {
-		n.capabilities.set(hadUnsolicitedRows, true)
+	if t.at.isSpeculative() && n.rowsRead > t.at.rowsRead+t.at.undecoded {
+		n.capabilities.set(foundSpeculativeRows, true)
 	}
 	t.saveChecks()
 	if t.Link != "" {
@@ -65,7 +65,7 @@ func (t *transition) afterPage() error {
 func (t *transition) checkFirstCount() {
 	switch {
 	case t.Count < t.Rows:
-		t.warn("the service counts " + number(t.Count) + " rows, and its first page has " + number(t.Rows) +
+		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
 			": its count is ignored")
 		t.next.capabilities.set(excessReported, true)
 	case t.Count == t.Rows && t.Link != "":
@@ -86,18 +86,18 @@ func (t *transition) checkLoop() (done bool, err error) {
 		return false, nil // a page of inserted rows moved the previous one here
 	}
 	content, some := t.digest.hash()
-	if _, keyed := t.at.pager.(keysetPager); keyed && t.digest.faultCount == 0 {
+	if _, keyed := t.at.pager.(keysetPager); keyed && t.digest.errorCount == 0 {
 		some = false
 	}
 	if !some || !t.next.checks.pages.visit(content) {
 		return false, nil
 	}
-	if _, keyed := t.at.pager.(keysetPager); t.at.isUnsolicited() && (t.nothingDecoded() || !keyed) {
+	if _, keyed := t.at.pager.(keysetPager); t.at.isSpeculative() && (t.nothingDecoded() || !keyed) {
 		if t.set.ExactlyOnce && t.emitted > 0 {
 			return true, t.restart("the page after the last one repeats the first rows")
 		}
 		t.next.rowsRead, t.next.undecoded, t.next.undecodedHashes = t.at.rowsRead, t.at.undecoded, t.at.undecodedHashes
-		return true, t.pageUnavailable()
+		return true, t.afterSpeculativeFailure()
 	}
 	return true, t.loopError(t.at.url + " has the same rows as an earlier page")
 }
@@ -105,7 +105,7 @@ func (t *transition) checkLoop() (done bool, err error) {
 func (t *transition) warnExcess() {
 	if n := t.next; n.totalCount >= 0 && n.rowsRead > n.totalCount && !n.capabilities.has(excessReported) {
 		n.capabilities.set(excessReported, true)
-		t.warn("there are more rows than the " + number(n.totalCount) +
+		t.warn("there are more rows than the " + itoa(n.totalCount) +
 			" that the service counted: rows were inserted " +
 			"in the meantime or occur twice, or it counts up to a limit only")
 	}
@@ -125,7 +125,7 @@ func (t *transition) saveChecks() {
 	}
 	texts := []string(nil)
 	if t.order.ascends() {
-		texts = t.set.texts(t.digest.last)
+		texts = t.set.sortTexts(t.digest.last)
 	}
 	if m.sorted, m.folded, m.key = false, false, ""; texts != nil {
 		m.sorted, m.folded, m.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
@@ -143,7 +143,7 @@ func (t *transition) afterLinkedPage() error {
 	if t.Link == t.at.url {
 		return t.afterLinkLoop("the next link of " + t.Link + " is its own URL")
 	}
-	safe := t.set.linkHasKey(t.Link, t.at.url, t.set.plainKey(t.digest.last), t.next.rowsRead)
+	safe := t.set.linkHasKey(t.Link, t.at.url, t.set.literalTexts(t.digest.last), t.next.rowsRead)
 	switch {
 	case keyed && t.nothingDecoded() && t.set.Pageable:
 		return t.skipUndecoded(w)
@@ -188,7 +188,7 @@ func (t *transition) retryEmptyPage() (how string, err error) {
 
 func (t *transition) keysetURL() string {
 	w, _ := t.at.pager.(keysetPager)
-	return t.set.pageURL(t.next, t.set.Keys.After(t.set.unpack(t.next.checks.key)), w.skipped)
+	return t.set.pageURL(t.next, t.set.Keys.FilterAfter(t.set.unpackKey(t.next.checks.key)), w.skipped)
 }
 
 // afterUnlinkedPage handles a page without next link. It is the last one only if nothing says that the service has more
@@ -196,14 +196,14 @@ func (t *transition) keysetURL() string {
 func (t *transition) afterUnlinkedPage() error {
 	n := t.next
 	w, keyed := t.at.pager.(keysetPager)
-	rows := t.Rows - t.knownFaults - t.overlapRows() // rows not read before
+	rows := t.Rows - t.reportedErrors - t.overlapRows() // rows not read before
 	all := t.Rows + w.skipped
 	more, complete := keyed && t.Count > all, keyed && t.Count == all && n.totalCount >= 0
 	short := n.totalCount > n.rowsRead
 	switch {
-	case complete, rows == 0 && !(t.nothingDecoded() && t.knownFaults > 0), n.totalCount >= 0 && !short && !more:
+	case complete, rows == 0 && !(t.nothingDecoded() && t.reportedErrors > 0), n.totalCount >= 0 && !short && !more:
 		return t.checkCount()
-	case t.nothingDecoded() && (t.set.Pageable || short || more || n.capabilities.has(hadUnsolicitedRows)):
+	case t.nothingDecoded() && (t.set.Pageable || short || more || n.capabilities.has(foundSpeculativeRows)):
 		return t.skipUndecoded(w)
 	case rows == 0:
 		return t.checkCount()
@@ -211,7 +211,7 @@ func (t *transition) afterUnlinkedPage() error {
 	isUnsolicited := n.totalCount < 0 && !more
 	switch {
 	case t.useKeyset(isUnsolicited):
-		if !isUnsolicited || n.capabilities.has(hadUnsolicitedRows) {
+		if !isUnsolicited || n.capabilities.has(foundSpeculativeRows) {
 			t.requireKeyOrder("") // else nothing promises more rows yet
 		}
 	case !t.set.Pageable && short:
@@ -221,13 +221,13 @@ func (t *transition) afterUnlinkedPage() error {
 	case !t.set.Pageable, len(t.digest.last) == 0, keyed && !short:
 		return t.checkCount()
 	default:
-		t.useSkip(t.lastAt > 0 && (isUnsolicited || n.capabilities.has(refusesOrderBy)), isUnsolicited)
+		t.useSkip(t.lastDecoded > 0 && (isUnsolicited || n.capabilities.has(refusesOrderBy)), isUnsolicited)
 	}
 	if t.at.rowsRead == 0 && n.capabilities.has(countMayBePageOnly) && n.rowsRead+n.undecoded > 1 {
-		n.question = &question{kind: askCount}
+		n.question = &probe{kind: probePageCount}
 	}
 	if short && t.set.Top == 0 {
-		t.info(number(n.rowsRead) + " of " + number(n.totalCount) +
+		t.info(itoa(n.rowsRead) + " of " + itoa(n.totalCount) +
 			" rows were read and there is no next link; continuing with " +
 			n.url)
 	}
@@ -244,17 +244,17 @@ func (t *transition) skipUndecoded(w keysetPager) error {
 			"with a row " +
 			"that can be decoded; increase " + t.set.Setting("page.size")}
 	}
-	n.undecodedHashes = packHashes(t.faultHashes)
+	n.undecodedHashes = packHashes(t.errorHashes)
 	if _, keyed := at.pager.(keysetPager); !keyed {
 		t.useSkip(false, n.totalCount < 0)
 	} else {
 		m := n.checks
 		m.sorted, m.folded, m.key = at.checks.sorted, at.checks.folded, at.checks.key
-		n.rowsRead, n.pager = at.rowsRead, keysetPager{skipped: w.skipped + t.Rows, unsolicited: n.totalCount < 0}
-		n.url = t.set.pageURL(n, t.set.Keys.After(t.set.unpack(m.key)), w.skipped+t.Rows)
+		n.rowsRead, n.pager = at.rowsRead, keysetPager{skipped: w.skipped + t.Rows, speculative: n.totalCount < 0}
+		n.url = t.set.pageURL(n, t.set.Keys.FilterAfter(t.set.unpackKey(m.key)), w.skipped+t.Rows)
 	}
 	if t.at.rowsRead == 0 && n.capabilities.has(countMayBePageOnly) && t.Rows > 1 {
-		n.question = &question{kind: askCount}
+		n.question = &probe{kind: probePageCount}
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func (t *transition) checkCount() error {
 	case n.capabilities.has(rowsMayShift):
 		return t.retry("deleted rows may have hidden others, since pages were requested by counting")
 	}
-	n.question = &question{kind: askRows}
+	n.question = &probe{kind: probeRowCount}
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (o *orderCheck) saveKeys(prior, last []byte) {
 }
 
 func (o *orderCheck) compareFirst(before []string, key []byte) {
-	texts := o.keys.Texts(key)
+	texts := o.keys.SortTexts(key)
 	if texts == nil {
 		o.watching = false
 	} else if before != nil {
@@ -68,7 +68,7 @@ func (o *orderCheck) record(plain, folded int, known bool) {
 // observeAscending is a fast path for rows with a single integer key. It returns the number of leading rows that
 // ascend.
 func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte) int {
-	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.Whole() {
+	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.IsInteger() {
 		return 0
 	}
 	before, size := binary.Varint(o.last)

@@ -9,20 +9,20 @@ import (
 
 // Page is a response being read. It is reused for the next one.
 type Page struct {
-	set     *Set
-	at      *Position
-	order   *orderCheck
-	repeats *repeatCheck
-	digest  *pageDigest
-	cursor  *cursorCheck
-	first   []byte
-	// lastAt is the index of the last decoded row, faultHashes are hashes of the rows after it that failed, knownFaults
+	set      *Set
+	at       *Position
+	order    *orderCheck
+	repeats  *repeatCheck
+	digest   *pageDigest
+	cursor   *cursorCheck
+	firstKey []byte
+	// lastDecoded is the index of the last decoded row, faultHashes are hashes of the rows after it that failed, knownFaults
 	// counts those on the page that were reported before.
-	lastAt      uint32
-	faultHashes []uint64
-	knownFaults int
-	emitted     int
-	keyAdvanced bool
+	lastDecoded    uint32
+	errorHashes    []uint64
+	reportedErrors int
+	emitted        int
+	keyAdvanced    bool
 	// mismatch says why the page is not what was requested. Once set, no row of it is emitted.
 	mismatch string
 }
@@ -39,8 +39,8 @@ func (pg *Page) Begin(s *Set, at *Position) {
 	pg.repeats.begin(s, at)
 	pg.digest.reset()
 	pg.cursor.begin(s.Cursor, at.cursor)
-	pg.first = pg.first[:0]
-	pg.lastAt, pg.faultHashes, pg.knownFaults, pg.emitted, pg.keyAdvanced, pg.mismatch = 0, pg.faultHashes[:0], 0, 0,
+	pg.firstKey = pg.firstKey[:0]
+	pg.lastDecoded, pg.errorHashes, pg.reportedErrors, pg.emitted, pg.keyAdvanced, pg.mismatch = 0, pg.errorHashes[:0], 0, 0,
 		false, ""
 	if at.question.kind != "" {
 		pg.order.bytes, pg.order.folded, pg.order.watching = true, true, s.Keys != nil
@@ -57,18 +57,18 @@ func (pg *Page) Position() *Position { return pg.at }
 // requested.
 func (pg *Page) Observe(out *Rows) (rows []wit.Row, keep bool) {
 	rows = out.Rows
-	pg.observeFaults(out)
+	pg.observeRowErrors(out)
 	if n := len(rows); n > 0 {
 		first := pg.digest.rows == 0
 		if first {
-			pg.first = append(pg.first, keyOf(&rows[0], out.Data)...)
+			pg.firstKey = append(pg.firstKey, keyOf(&rows[0], out.Data)...)
 		}
 		again := pg.observe(rows, out.Data)
 		if w, skipping := pg.at.pager.(skipPager); skipping && first {
 			rows = pg.overlap(w, rows, out.Data, again)
 		}
-		pg.lastAt = out.Rows[n-1].RowIndex
-		if pg.at.question.kind == askHighest {
+		pg.lastDecoded = out.Rows[n-1].RowIndex
+		if pg.at.question.kind == probeHighestCursor {
 			pg.cursor.observeHighest(pg.set, out, pg.digest.rows == n)
 		}
 	}
@@ -95,7 +95,7 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 		}
 		var before []string
 		if pg.order.rows == 0 && pg.order.watching && pg.at.question.kind == "" && pg.at.rowsRead > 0 {
-			before = pg.set.unpack(pg.at.checks.key)
+			before = pg.set.unpackKey(pg.at.checks.key)
 		}
 		pg.order.observe(some, data, before)
 		pg.digest.add(some, data)
@@ -108,7 +108,7 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 	if pg.at.followsEmptyPage() {
 		m := pg.at.checks
 		for i := range fresh {
-			plain, folded, known := pg.set.Keys.CompareTexts(pg.set.texts(keyOf(&fresh[i], data)), pg.set.unpack(m.key))
+			plain, folded, known := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(&fresh[i], data)), pg.set.unpackKey(m.key))
 			pg.keyAdvanced = pg.keyAdvanced || !known || m.sorted && plain > 0 || m.folded && folded > 0
 		}
 	}
@@ -127,20 +127,20 @@ func (pg *Page) overlap(w skipPager, rows []wit.Row, data []byte, again int) []w
 		pg.mismatch = "its rows have another order when they are requested again"
 	case w.overlaps:
 		return rows[1:]
-	case w.unsolicited && (startsWithLast || pg.repeats.seenBefore(&rows[0], data)):
+	case w.speculative && (startsWithLast || pg.repeats.seenBefore(&rows[0], data)):
 		pg.mismatch = "the service ignores $skip"
 	}
 	return rows
 }
 
-// maxFaultHashes bounds the failed rows that a position remembers: later ones are reported again.
-const maxFaultHashes = 64
+// maxErrorHashes bounds the failed rows that a position remembers: later ones are reported again.
+const maxErrorHashes = 64
 
-func (pg *Page) observeFaults(out *Rows) {
+func (pg *Page) observeRowErrors(out *Rows) {
 	if len(out.Rows) > 0 {
-		pg.faultHashes = pg.faultHashes[:0]
+		pg.errorHashes = pg.errorHashes[:0]
 	}
-	if len(out.Faults) == 0 {
+	if len(out.Errors) == 0 {
 		return
 	}
 	before := unpackHashes(pg.at.undecodedHashes)
@@ -148,25 +148,25 @@ func (pg *Page) observeFaults(out *Rows) {
 	if pg.overlaps() {
 		end++
 	}
-	fresh := out.Faults[:0]
-	for i := range out.Faults {
-		f := &out.Faults[i]
+	fresh := out.Errors[:0]
+	for i := range out.Errors {
+		f := &out.Errors[i]
 		document := out.Data[f.RawStart : f.RawStart+f.RawSize]
-		pg.digest.faults.add(document)
-		pg.digest.faultCount++
+		pg.digest.errorDigest.add(document)
+		pg.digest.errorCount++
 		mark := hashOf(document).bits48()
-		if n := len(out.Rows); (n == 0 || f.RowIndex > out.Rows[n-1].RowIndex) && len(pg.faultHashes) < maxFaultHashes {
-			pg.faultHashes = append(pg.faultHashes, mark)
+		if n := len(out.Rows); (n == 0 || f.RowIndex > out.Rows[n-1].RowIndex) && len(pg.errorHashes) < maxErrorHashes {
+			pg.errorHashes = append(pg.errorHashes, mark)
 		}
 		if f.RowIndex < end && slices.Contains(before, mark) {
 			// the host waits for the faults of these
-			if pg.knownFaults++; !slices.Contains(out.LeftOut, f.RowIndex) {
+			if pg.reportedErrors++; !slices.Contains(out.Skipped, f.RowIndex) {
 				continue
 			}
 		}
 		fresh = append(fresh, *f)
 	}
-	out.Faults = fresh
+	out.Errors = fresh
 }
 
 func (pg *Page) overlaps() bool {

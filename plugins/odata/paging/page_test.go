@@ -23,7 +23,7 @@ func numbers() *rowkey.Keys {
 // part compares keys that are one whole number as those of several parts.
 type part struct{ *rowkey.Keys }
 
-func (part) Whole() bool { return false }
+func (part) IsInteger() bool { return false }
 
 // TestFastOrderCheckAgreesWithSlow looks at the same rows in the two ways: those with keys that are one whole number go
 // by ascending.

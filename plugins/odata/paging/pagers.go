@@ -8,15 +8,15 @@ func (t *transition) useKeyset(isUnsolicited bool) bool {
 		return false
 	}
 	if _, keyed := t.at.pager.(keysetPager); n.totalCount < 0 && !keyed && (!n.checks.sorted ||
-		!isUnsolicited && !n.capabilities.has(sortsByKey) && t.order.rows < enoughToSort) {
+		!isUnsolicited && !n.capabilities.has(sortsByKey) && t.order.rows < minOrderedRows) {
 		return false // not enough evidence without a count
 	}
-	url := t.set.pageURL(n, t.set.Keys.After(t.set.unpack(n.checks.key)), 0)
+	url := t.set.pageURL(n, t.set.Keys.FilterAfter(t.set.unpackKey(n.checks.key)), 0)
 	if url == t.at.url {
 		return false
 	}
 	t.rereadUndecoded()
-	n.url, n.pager = url, keysetPager{unsolicited: isUnsolicited}
+	n.url, n.pager = url, keysetPager{speculative: isUnsolicited}
 	if n.checks.lastHashes = ""; isUnsolicited || !n.capabilities.has(sortsByKey) { // the pager may change
 		n.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
@@ -26,12 +26,12 @@ func (t *transition) useKeyset(isUnsolicited bool) bool {
 // requireKeyOrder asks, if unknown, whether the service sorts and compares keys. link is followed if it does not.
 func (t *transition) requireKeyOrder(link string) {
 	if !t.next.capabilities.has(sortsByKey) {
-		t.next.question = &question{kind: askKeys, link: link, prior: t.previousKey()}
+		t.next.question = &probe{kind: probeKeyOrder, link: link, prior: t.previousKey()}
 	}
 }
 
 func (t *transition) previousKey() string {
-	if texts := t.set.texts(t.order.prior); t.order.rows > 1 && texts != nil {
+	if texts := t.set.sortTexts(t.order.prior); t.order.rows > 1 && texts != nil {
 		return t.set.Keys.Pack(texts)
 	}
 	return t.at.checks.key
@@ -45,14 +45,14 @@ func (t *transition) useSkip(overlaps, isUnsolicited bool) {
 	}
 	n.pager = skipPager{overlaps, isUnsolicited}
 	n.url = t.set.pageURL(n, "", skip)
-	t.noteCounting(true)
+	t.recordCounting(true)
 }
 
 // rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
 func (t *transition) rereadUndecoded() {
-	t.next.undecoded = t.Rows - 1 - int(t.lastAt)
+	t.next.undecoded = t.Rows - 1 - int(t.lastDecoded)
 	t.next.rowsRead -= t.next.undecoded
-	t.next.undecodedHashes = packHashes(t.faultHashes[:min(len(t.faultHashes), t.next.undecoded, maxFaultHashes)])
+	t.next.undecodedHashes = packHashes(t.errorHashes[:min(len(t.errorHashes), t.next.undecoded, maxErrorHashes)])
 }
 
 func (t *transition) followLink(link string, counts bool) error {
@@ -68,7 +68,7 @@ func (t *transition) followLink(link string, counts bool) error {
 		return t.afterLinkLoop("the link " + link + " was followed before")
 	}
 	t.next.url, t.next.pager = link, nextLinkPager{counts}
-	t.noteCounting(counts)
+	t.recordCounting(counts)
 	return nil
 }
 
@@ -80,7 +80,7 @@ func (t *transition) restoreOptions(link string) (string, error) {
 	return restored, err
 }
 
-func (t *transition) noteCounting(counts bool) {
+func (t *transition) recordCounting(counts bool) {
 	if t.next.checks.lastHashes = ""; counts {
 		t.next.capabilities.set(rowsMayShift, true)
 		t.next.checks.lastHashes = packHashes(t.repeats.lastHashes)
@@ -92,13 +92,13 @@ func (t *transition) afterLinkLoop(why string) error {
 	if !t.useKeyset(true) {
 		return t.loopError(why)
 	}
-	t.next.capabilities.set(hadUnsolicitedRows, true)
+	t.next.capabilities.set(foundSpeculativeRows, true)
 	t.requireKeyOrder("")
 	t.warn("the service's pages form a loop: " + why + "; continuing by key")
 	return nil
 }
 
-func (t *transition) skipRead(isUnsolicited bool) {
+func (t *transition) skipRowsRead(isUnsolicited bool) {
 	n, skip := t.next, t.next.rowsRead
 	overlaps := n.rowsRead > 1 && isUnsolicited
 	if overlaps {
@@ -109,27 +109,27 @@ func (t *transition) skipRead(isUnsolicited bool) {
 	n.capabilities.set(rowsMayShift, true)
 }
 
-// pageUnavailable handles an error for a page that neither a next link nor a count had promised.
-func (t *transition) pageUnavailable() error {
+// afterSpeculativeFailure handles an error for a page that neither a next link nor a count had promised.
+func (t *transition) afterSpeculativeFailure() error {
 	n := t.next
 	w, keyed := t.at.pager.(keysetPager)
 	answered := n.rowsRead + n.undecoded // rows read, of the set or after the key
 	if w.skipped > 0 {
 		answered = w.skipped
 	}
-	n.question, n.rowsRead = &question{}, n.rowsRead+w.skipped
+	n.question, n.rowsRead = &probe{}, n.rowsRead+w.skipped
 	switch {
-	case n.capabilities.has(hadUnsolicitedRows), n.previous.minRows > n.rowsRead:
+	case n.capabilities.has(foundSpeculativeRows), n.previous.minRows > n.rowsRead:
 		return t.restartWithoutKeyset("the service returned rows beyond the last announced page and now refuses the " +
 			"next page")
 	case keyed && w.skipped == 0 && t.set.Pageable && n.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
 		n.rowsRead, n.undecoded, n.undecodedHashes = n.rowsRead+n.undecoded, 0, ""
-		t.skipRead(true)
+		t.skipRowsRead(true)
 		return nil
 	case !keyed && t.set.canUseKeyset(n.capabilities) && n.checks.ascending():
-		n.pager = keysetPager{unsolicited: true}
-		n.url = t.set.pageURL(n, t.set.Keys.After(t.set.unpack(n.checks.key)), 0)
+		n.pager = keysetPager{speculative: true}
+		n.url = t.set.pageURL(n, t.set.Keys.FilterAfter(t.set.unpackKey(n.checks.key)), 0)
 		return nil
 	case answered == t.set.Top:
 		return t.incomplete("as many as requested, and it ignores or rejects requests for further rows; " +
@@ -140,7 +140,7 @@ func (t *transition) pageUnavailable() error {
 		counts = "returns no next link, and its count may be that of a page"
 	}
 	t.warn("the service " + counts + ", and rejects or ignores requests for further rows: the " +
-		number(n.rowsRead) +
+		itoa(n.rowsRead) +
 		" rows read are considered all rows")
 	return t.complete()
 }

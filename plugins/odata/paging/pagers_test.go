@@ -422,7 +422,7 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 		"none": func(times int) int { return times % 2 * 410 }} {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
 			refused: refused}
-		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmpty {
+		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmptyPages {
 			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(res.rows), len(s.requests))
 		}
 	}

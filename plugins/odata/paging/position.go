@@ -12,7 +12,7 @@ import (
 type Position struct {
 	url      string
 	pager    pager
-	question *question
+	question *probe
 	// totalCount is the service's count on the first page. A negative value means unknown.
 	rowsRead, totalCount int
 	// undecoded counts the rows after the last decoded one; they are requested again, but their hashes reported once.
@@ -35,8 +35,8 @@ type pager interface{ countsRows() bool }
 type keysetPager struct {
 	// skipped is the number of undecodable rows after the key.
 	skipped int
-	// unsolicited reports that neither a link nor a count promises such rows.
-	unsolicited bool
+	// speculative reports that neither a link nor a count promises such rows.
+	speculative bool
 }
 
 type nextLinkPager struct {
@@ -46,7 +46,7 @@ type nextLinkPager struct {
 type skipPager struct {
 	// overlaps reports that the page starts with the last row read, to check $skip and the order.
 	overlaps    bool
-	unsolicited bool
+	speculative bool
 }
 
 func (keysetPager) countsRows() bool     { return false }
@@ -70,7 +70,7 @@ type checkState struct {
 
 // previousAttempts is what earlier attempts, of this load or the previous one, found.
 type previousAttempts struct {
-	attempts, minRows int
+	count, minRows int
 	// If repeatDigest is the same in two attempts, keys are not unique. If outOfOrderKey is the same in both and occurs
 	// nowhere else, the service orders it that way.
 	repeatDigest, outOfOrderKey string
@@ -79,19 +79,19 @@ type previousAttempts struct {
 func (m *checkState) ascending() bool { return m.sorted || m.folded }
 
 func newPosition(known Capabilities) *Position {
-	return &Position{totalCount: -1, capabilities: known, question: &question{}, checks: &checkState{},
+	return &Position{totalCount: -1, capabilities: known, question: &probe{}, checks: &checkState{},
 		previous: &previousAttempts{},
 		cursor:   &cursorState{}}
 }
 
-type stored struct {
+type encodedState struct {
 	base, skipped, pageOnlyCount    int
 	began, at                       int
-	overlaps, unsolicited, skipping bool
+	overlaps, speculative, skipping bool
 	final, run                      string
 }
 
-func (p *Position) items(s *stored) []OffsetField {
+func (p *Position) offsetFields(s *encodedState) []OffsetField {
 	m, e, c := p.checks, p.previous, p.cursor
 	return []OffsetField{
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.rowsRead}, {Name: "count", Number: &p.totalCount},
@@ -108,15 +108,15 @@ func (p *Position) items(s *stored) []OffsetField {
 		{Name: "done", Capabilities: &p.capabilities, Capability: loadComplete},
 		{Name: "key", Text: &m.key}, {Name: "next", Text: &p.question.link}, {Name: "prior", Text: &p.question.prior},
 		{Name: "check", Text: &p.question.kind}, {Name: "skipping", Flag: &s.skipping},
-		{Name: "laps", Flag: &s.overlaps}, {Name: "beyond", Flag: &s.unsolicited},
-		{Name: "further", Capabilities: &p.capabilities, Capability: hadUnsolicitedRows},
+		{Name: "laps", Flag: &s.overlaps}, {Name: "beyond", Flag: &s.speculative},
+		{Name: "further", Capabilities: &p.capabilities, Capability: foundSpeculativeRows},
 		{Name: "same", Capabilities: &p.capabilities, Capability: duplicateKeys},
 		{Name: "least", Number: &e.minRows, Min: 1},
 		{Name: "tail", Text: &s.final}, {Name: "run", Text: &s.run}, {Name: "sample", Text: &m.sample},
 		{Name: "twice", Number: &m.repeatCount, Min: 1}, {Name: "repeated", Text: &m.repeatDigest},
 		{Name: "before", Text: &e.repeatDigest},
 		{Name: "fell", Text: &e.outOfOrderKey}, {Name: "followed", Loop: &m.followed}, {Name: "pages", Loop: &m.pages},
-		{Name: "empty", Number: &m.emptyPages, Min: 1}, {Name: "pass", Number: &e.attempts, Min: 1},
+		{Name: "empty", Number: &m.emptyPages, Min: 1}, {Name: "pass", Number: &e.count, Min: 1},
 		{Name: "claimed", Number: &s.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
 			Capability: countsWholeSet},
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
@@ -129,7 +129,7 @@ func (p *Position) items(s *stored) []OffsetField {
 
 // Fields returns the fields of the offset.
 func (p *Position) Fields() []wit.OffsetEntry {
-	s := stored{began: p.timestamp}
+	s := encodedState{began: p.timestamp}
 	if p.capabilities.has(loadComplete) {
 		s.began, s.at = 0, p.timestamp
 	} else if p.capabilities.has(countMayBePageOnly) {
@@ -137,15 +137,15 @@ func (p *Position) Fields() []wit.OffsetEntry {
 	}
 	switch w := p.pager.(type) {
 	case keysetPager:
-		s.base, s.skipped, s.unsolicited = p.rowsRead, w.skipped, w.unsolicited
+		s.base, s.skipped, s.speculative = p.rowsRead, w.skipped, w.speculative
 	case skipPager:
-		s.overlaps, s.unsolicited = w.overlaps, w.unsolicited
-		s.skipping = !w.overlaps && !w.unsolicited
+		s.overlaps, s.speculative = w.overlaps, w.speculative
+		s.skipping = !w.overlaps && !w.speculative
 	}
 	if n := len(p.checks.lastHashes); n > 0 { // earlier versions store the last hash separately
 		s.run, s.final = p.checks.lastHashes[:n-hashSize], p.checks.lastHashes[n-hashSize:]
 	}
-	return WriteFields(p.items(&s))
+	return WriteFields(p.offsetFields(&s))
 }
 
 // Read reads a stored offset and returns nil if it is empty. A load that another version began continues from its page;
@@ -154,8 +154,8 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	p, s := newPosition(0), &stored{}
-	if err := ReadFields(offset, p.items(s)); err != nil {
+	p, s := newPosition(0), &encodedState{}
+	if err := ReadFields(offset, p.offsetFields(s)); err != nil {
 		return nil, err
 	}
 	if p.url == "" {
@@ -167,18 +167,18 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	switch {
 	case p.capabilities.has(loadComplete):
 	case s.base > 0 && s.base == p.rowsRead && p.checks.key != "":
-		p.pager = keysetPager{s.skipped, s.unsolicited}
-	case s.skipping || s.overlaps || s.unsolicited:
-		p.pager = skipPager{s.overlaps, s.unsolicited}
+		p.pager = keysetPager{s.skipped, s.speculative}
+	case s.skipping || s.overlaps || s.speculative:
+		p.pager = skipPager{s.overlaps, s.speculative}
 	case p.rowsRead > 0 || p.checks.followed.steps > 0:
 		p.pager = nextLinkPager{p.capabilities.has(rowsMayShift)}
 	}
 	switch p.question.kind {
-	case askKeys, askCount, askRows, askHighest, "":
+	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, "":
 	case "order": // the same question of an earlier version
-		p.question = &question{kind: askKeys, link: p.question.link}
+		p.question = &probe{kind: probeKeyOrder, link: p.question.link}
 	default:
-		p.question = &question{}
+		p.question = &probe{}
 	}
 	return p, nil
 }
@@ -209,12 +209,12 @@ func (p *Position) Done() (is bool, at int64) {
 	return p.capabilities.has(loadComplete), int64(p.timestamp)
 }
 
-func (p *Position) isUnsolicited() bool {
+func (p *Position) isSpeculative() bool {
 	switch w := p.pager.(type) {
 	case keysetPager:
-		return w.unsolicited
+		return w.speculative
 	case skipPager:
-		return w.unsolicited
+		return w.speculative
 	}
 	return false
 }
@@ -222,7 +222,7 @@ func (p *Position) isUnsolicited() bool {
 // followsEmptyPage reports whether the page is the link of a keyset page without rows.
 func (p *Position) followsEmptyPage() bool {
 	w, keyed := p.pager.(keysetPager)
-	return keyed && !w.unsolicited && p.checks.emptyPages > 0
+	return keyed && !w.speculative && p.checks.emptyPages > 0
 }
 
 type cursorState struct {

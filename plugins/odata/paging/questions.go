@@ -8,32 +8,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (t *transition) afterAnswer() error {
+func (t *transition) afterProbe() error {
 	n, asked := t.next, t.at.question
-	n.question = &question{}
+	n.question = &probe{}
 	switch asked.kind {
-	case askKeys:
+	case probeKeyOrder:
 		if !t.keyOrderConfirmed() {
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
 		}
 		n.capabilities.set(sortsByKey, true)
-	case askCount:
+	case probePageCount:
 		if t.Count > t.Rows {
 			n.capabilities.set(countsWholeSet, true)
 			return t.complete()
 		}
-	case askRows:
+	case probeRowCount:
 		if t.Count < 0 || t.Count > n.rowsRead {
-			why := "and it now counts " + number(t.Count)
+			why := "and it now counts " + itoa(t.Count)
 			moved := t.Count >= 0 && t.Count != n.totalCount // rows were inserted and deleted
 			if _, keyed := t.at.pager.(keysetPager); keyed && !moved {
 				return t.restartWithoutKeyset(why)
 			}
 			return t.retry(why)
 		}
-		t.info(number(n.rowsRead) + " rows were read of " + number(n.totalCount) +
+		t.info(itoa(n.rowsRead) + " rows were read of " + itoa(n.totalCount) +
 			": the others were deleted in the meantime, the " +
-			"service counts " + number(t.Count))
+			"service counts " + itoa(t.Count))
 		return t.complete()
 	}
 	return nil
@@ -42,14 +42,14 @@ func (t *transition) afterAnswer() error {
 // keyOrderConfirmed evaluates the answer to keyOrderURL. If the second key's row was deleted in the meantime, the first
 // row is another one after the first key, in reverse order the first key's own.
 func (t *transition) keyOrderConfirmed() bool {
-	found, prior := t.set.texts(t.first), t.set.unpack(t.at.question.prior)
+	found, prior := t.set.sortTexts(t.firstKey), t.set.unpackKey(t.at.question.prior)
 	switch {
 	case found == nil:
 		return false
 	case t.at.totalCount >= 0:
-		return t.isAfter(found, t.set.unpack(cmp.Or(t.at.question.prior, t.at.checks.key)))
+		return t.isAfter(found, t.set.unpackKey(cmp.Or(t.at.question.prior, t.at.checks.key)))
 	}
-	return slices.Equal(found, t.set.unpack(t.at.checks.key)) || t.at.rowsRead > 2 && slices.Equal(found, prior)
+	return slices.Equal(found, t.set.unpackKey(t.at.checks.key)) || t.at.rowsRead > 2 && slices.Equal(found, prior)
 }
 
 func (t *transition) isAfter(a, b []string) bool {
@@ -63,15 +63,15 @@ func (t *transition) isAfter(a, b []string) bool {
 // abandonKeyset continues by next link or $skip. No row of a keyset page was emitted yet, unless it was unsolicited.
 func (t *transition) abandonKeyset(why string) error {
 	n, link := t.next, t.at.question.link
-	if n.capabilities.has(hadUnsolicitedRows) {
+	if n.capabilities.has(foundSpeculativeRows) {
 		return t.restartWithoutKeyset(why)
 	}
 	t.markKeyFilterIgnored()
-	n.question = &question{}
+	n.question = &probe{}
 	n.rowsRead, n.undecoded, n.undecodedHashes = n.rowsRead+n.undecoded, 0, ""
 	if link == "" {
 		t.info(why + "; continuing by $skip")
-		t.skipRead(n.totalCount < 0)
+		t.skipRowsRead(n.totalCount < 0)
 		return nil
 	}
 	t.info(why + "; continuing by its next links")
@@ -81,31 +81,31 @@ func (t *transition) abandonKeyset(why string) error {
 	return err
 }
 
-// Refusal is a response with an error status.
-type Refusal struct {
+// ErrorResponse is a response with an error status.
+type ErrorResponse struct {
 	Status int
 	// Err is returned if no other request can be tried. Text is the response's text in lower case, without the
 	// request's URL.
 	Err  *wit.Error
 	Text string
 	// TokenLost reports that the service no longer knows the token of the link that was followed.
-	TokenLost bool
-	At        int64
+	TokenLost  bool
+	ReceivedAt int64
 }
 
-// Refused handles a response with an error status: it returns the error, or the position of another request for the
+// AfterError handles a response with an error status: it returns the error, or the position of another request for the
 // same rows, since services reject $orderby, counts and filters by key (P3). If a next link's token was lost, the load
 // starts over.
-func (pg *Page) Refused(r Refusal) (*Position, error) {
-	t := pg.newTransition(PageInfo{Count: -1, At: r.At})
+func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
+	t := pg.newTransition(PageInfo{Count: -1, ReceivedAt: r.ReceivedAt})
 	_, keyed := pg.at.pager.(keysetPager)
 	_, linked := pg.at.pager.(nextLinkPager)
 	how, asked := "continuing differently", pg.at.question.kind
 	var err error
 	switch {
-	case (asked == askHighest || asked == askCount) && (r.rejectsOption() || r.Status == 408 || r.Status >= 500):
-		how, t.next.question = "continuing without an answer", &question{}
-	case asked == askKeys && r.rejectsOption():
+	case (asked == probeHighestCursor || asked == probePageCount) && (r.rejectsOption() || r.Status == 408 || r.Status >= 500):
+		how, t.next.question = "continuing without an answer", &probe{}
+	case asked == probeKeyOrder && r.rejectsOption():
 		err = t.abandonKeyset(r.Err.Message)
 	case r.TokenLost && linked && asked == "":
 		return t.end(t.retry(r.Err.Message))
@@ -113,8 +113,8 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 		how, err = t.retryEmptyPage()
 	case asked != "" || !r.rejectsOption():
 		return nil, r.Err
-	case pg.at.isUnsolicited():
-		how, err = "continuing, because the service does not say whether it has more rows", t.pageUnavailable()
+	case pg.at.isSpeculative():
+		how, err = "continuing, because the service does not say whether it has more rows", t.afterSpeculativeFailure()
 	case keyed:
 		err = t.restartWithoutKeyset(r.Err.Message)
 	case pg.at.pager != nil || !t.dropOption(r):
@@ -128,7 +128,7 @@ func (pg *Page) Refused(r Refusal) (*Position, error) {
 	return t.end(err)
 }
 
-func (r *Refusal) rejectsOption() bool {
+func (r *ErrorResponse) rejectsOption() bool {
 	switch r.Status {
 	case 400, 404, 405, 501:
 		return r.Err.Kind != wit.ErrorTransient
@@ -137,7 +137,7 @@ func (r *Refusal) rejectsOption() bool {
 }
 
 // dropOption requests the first page without the option that the error names, else $orderby, then the count, then both.
-func (t *transition) dropOption(r Refusal) bool {
+func (t *transition) dropOption(r ErrorResponse) bool {
 	n, s := t.next, t.set
 	if r.Status == 404 {
 		return false

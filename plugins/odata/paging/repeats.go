@@ -16,7 +16,7 @@ type repeatCheck struct {
 	sampling          bool
 	previous, current []uint64
 	maxHash           uint64
-	tail              tail
+	tail              overlapCheck
 	lastHashes        []uint64
 	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below a floor in the
 	// previous attempt; it is cleared when it occurs elsewhere.
@@ -31,17 +31,17 @@ const (
 	sampled = 1000
 	// maxTail bounds the remembered last rows of a page: if more are inserted between two pages, the load restarts.
 	maxTail = 64
-	// enoughToSort is the number of ordered rows that shows sorting: one of 40,320 orders of eight rows.
-	enoughToSort = 8
+	// minOrderedRows is the number of ordered rows that shows sorting: one of 40,320 orders of eight rows.
+	minOrderedRows = 8
 )
 
 func (r *repeatCheck) begin(s *Set, at *Position) {
 	m := at.checks
 	counting := at.pager != nil && at.pager.countsRows()
 	r.sampling = s.Keys != nil && at.question.kind == "" &&
-		(at.rowsRead < enoughToSort || counting || !m.ascending())
+		(at.rowsRead < minOrderedRows || counting || !m.ascending())
 	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
-	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = tail{}, r.lastHashes[:0], nil,
+	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
 		at.previous.outOfOrderKey, false
 	if _, keyed := at.pager.(keysetPager); keyed || s.Keys == nil || at.question.kind != "" {
 		return
@@ -55,7 +55,7 @@ func (r *repeatCheck) begin(s *Set, at *Position) {
 	}
 	slices.Sort(r.previous)
 	if m.ascending() && len(r.previous) < at.rowsRead {
-		r.floor = s.unpack(m.key)
+		r.floor = s.unpackKey(m.key)
 	}
 }
 
@@ -83,7 +83,7 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *che
 		}
 		if mark <= r.maxHash {
 			if r.current = append(r.current, mark); len(r.current) == 4*sampled {
-				r.sort()
+				r.compact()
 			}
 		}
 	}
@@ -94,7 +94,7 @@ func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, o *orderChe
 		key := keyOf(&rows[i], data)
 		mark, falls := hashOf(key), false
 		if r.floor != nil && !o.watching {
-			plain, folded, known := o.keys.CompareTexts(o.keys.Texts(key), r.floor)
+			plain, folded, known := o.keys.CompareTexts(o.keys.SortTexts(key), r.floor)
 			if !m.sorted {
 				plain = folded
 			}
@@ -124,8 +124,8 @@ func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
 	}
 }
 
-// sort keeps the least hashes, each once: the same key twice on one page is not a repeat.
-func (r *repeatCheck) sort() {
+// compact keeps the least hashes, each once: the same key twice on one page is not a repeat.
+func (r *repeatCheck) compact() {
 	slices.Sort(r.current)
 	n := len(r.current)
 	r.current = slices.Compact(r.current)
@@ -137,7 +137,7 @@ func (r *repeatCheck) sort() {
 
 func (r *repeatCheck) save(m *checkState) {
 	r.repeated = append(r.repeated, r.tail.partialMatch()...)
-	r.sort()
+	r.compact()
 	all := r.previous
 	for _, mark := range r.current {
 		if _, again := slices.BinarySearch(r.previous, mark); again {
@@ -167,20 +167,20 @@ func (m *checkState) addRepeats(marks []uint64) {
 	m.repeatCount, m.repeatDigest = m.repeatCount+len(marks), packHashes([]uint64{sum & (1<<48 - 1)})
 }
 
-// tail compares the first rows of a page with the last ones of the previous page.
-type tail struct {
+// overlapCheck compares the first rows of a page with the last ones of the previous page.
+type overlapCheck struct {
 	hashes []uint64
 	// matching: the next row may match. complete: the last row of the previous page matched.
 	matching, complete bool
 	matched, from      int
 }
 
-func (t *tail) begin(last string) {
+func (t *overlapCheck) begin(last string) {
 	t.hashes = unpackHashes(last)
 	t.matching = len(t.hashes) > 0
 }
 
-func (t *tail) next(mark uint64) {
+func (t *overlapCheck) next(mark uint64) {
 	if t.matched == 0 {
 		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != mark; {
 			t.from--
@@ -195,20 +195,20 @@ func (t *tail) next(mark uint64) {
 	}
 }
 
-func (t *tail) partialMatch() []uint64 {
+func (t *overlapCheck) partialMatch() []uint64 {
 	if t.matched == 0 || t.complete {
 		return nil
 	}
 	return t.hashes[t.from : t.from+t.matched]
 }
 
-func (t *tail) overlap() int {
+func (t *overlapCheck) overlap() int {
 	if t.complete {
 		return t.matched
 	}
 	return 0
 }
 
-func (t *tail) endsWith(mark uint64) bool {
+func (t *overlapCheck) endsWith(mark uint64) bool {
 	return len(t.hashes) > 0 && t.hashes[len(t.hashes)-1] == mark
 }

@@ -13,8 +13,8 @@ type Rows struct {
 	// Data holds the bytes of rows and faults. Faults are undecodable rows; [Page.Observe] removes those reported
 	// before. LeftOut are the indexes of rows that the host had removed.
 	Data    []byte
-	Faults  []wit.RowError
-	LeftOut []uint32
+	Errors  []wit.RowError
+	Skipped []uint32
 	// Cursor returns a row's cursor value in Atom's form; ok is false for null.
 	Cursor func(row int) (text string, ok bool)
 }
@@ -55,14 +55,14 @@ func unpackHashes(text string) []uint64 {
 type pageDigest struct {
 	rows          int
 	keys, first   hash
-	faults        hash
-	faultCount    int
+	errorDigest   hash
+	errorCount    int
 	last          []byte
 	duplicateKeys bool
 }
 
 func (c *pageDigest) reset() {
-	*c = pageDigest{keys: emptyHash, first: emptyHash, faults: emptyHash, last: c.last[:0]}
+	*c = pageDigest{keys: emptyHash, first: emptyHash, errorDigest: emptyHash, last: c.last[:0]}
 }
 
 func (c *pageDigest) add(rows []wit.Row, data []byte) {
@@ -91,8 +91,8 @@ func (c *pageDigest) hash() (h hash, some bool) {
 	if c.duplicateKeys || c.rows == 1 {
 		h ^= c.first * 31
 	}
-	if c.rows == 0 && c.faultCount > 0 {
-		return c.faults, true
+	if c.rows == 0 && c.errorCount > 0 {
+		return c.errorDigest, true
 	}
 	return h, c.rows > 0 && len(c.last) > 0
 }

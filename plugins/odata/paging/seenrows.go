@@ -75,7 +75,7 @@ func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row
 			h.add(out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if base := p.base(at); base != "" && c.atLeast(text, c.Lower(base)) {
+		if base := p.base(at); base != "" && c.atLeast(text, c.SubtractLookback(base)) {
 			if p.rows = append(p.rows, seenRow{text, hash}); len(p.rows) > 4*maxSeenBytes/seenRowBytes {
 				p.prune(c, at)
 			}
@@ -97,7 +97,7 @@ func (p *cursorCheck) filterIgnored(s *Set, at *Position) error {
 const seenRowBytes = 32
 
 func (p *cursorCheck) prune(c *Cursor, at *Position) {
-	least := c.Lower(p.base(at))
+	least := c.SubtractLookback(p.base(at))
 	p.rows = slices.DeleteFunc(p.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
 	if full(p.rows) {
 		p.truncate(c, maxSeenBytes)

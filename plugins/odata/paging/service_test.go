@@ -325,7 +325,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, 
 	pg.Begin(set, at)
 	defer pg.End()
 	if a.status != 200 {
-		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Text: a.says, TokenLost: a.status == 410,
+		return pg.AfterError(ErrorResponse{Status: a.status, ReceivedAt: 1_700_000_000_000, Text: a.says, TokenLost: a.status == 410,
 			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
 	}
 	origin := uint32(0)
@@ -336,7 +336,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, 
 			start := uint32(len(out.Data))
 			if s.unread[k] {
 				out.Data = fmt.Appendf(out.Data, `{"K":"no number %d"}`, k)
-				out.Faults = append(out.Faults, wit.RowError{RowIndex: origin, RawStart: start,
+				out.Errors = append(out.Errors, wit.RowError{RowIndex: origin, RawStart: start,
 					RawSize: uint32(len(out.Data)) - start})
 			} else {
 				out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
@@ -354,7 +354,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, 
 				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
 				c.rows = append(c.rows, int(k))
 			}
-			for _, f := range out.Faults {
+			for _, f := range out.Errors {
 				var k int
 				fmt.Sscanf(string(out.Data[f.RawStart:f.RawStart+f.RawSize]), `{"K":"no number %d"}`, &k)
 				c.faults = append(c.faults, k)
@@ -362,7 +362,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, 
 		}
 		rest = rest[n:]
 	}
-	return pg.Next(PageInfo{Rows: len(a.keys), Count: a.count, Link: a.link, At: 1_700_000_000_000})
+	return pg.Next(PageInfo{Rows: len(a.keys), Count: a.count, Link: a.link, ReceivedAt: 1_700_000_000_000})
 }
 
 // setOf is the set X, as settings have it.

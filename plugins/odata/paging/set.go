@@ -13,20 +13,20 @@ import (
 type Keys interface {
 	// Names returns the key properties in sort order.
 	Names() []string
-	// Whole reports whether a key is a single integer, encoded as a signed varint.
-	Whole() bool
+	// IsInteger reports whether a key is a single integer, encoded as a signed varint.
+	IsInteger() bool
 	// Compare orders two encoded keys, texts by bytes and case-insensitively. known is false if the service may order
 	// them differently.
 	Compare(a, b []byte) (plain, folded int, known bool)
-	// Texts returns the parts of a key for CompareTexts, After, UpTo and Pack, or nil if a service does not compare
+	// SortTexts returns the parts of a key for CompareTexts, After, UpTo and Pack, or nil if a service does not compare
 	// them as written.
-	Texts(key []byte) []string
-	// Plain returns the parts as they occur in links, also for keys that cannot be sorted by.
-	Plain(key []byte) []string
+	SortTexts(key []byte) []string
+	// LiteralTexts returns the parts as they occur in links, also for keys that cannot be sorted by.
+	LiteralTexts(key []byte) []string
 	CompareTexts(a, b []string) (plain, folded int, known bool)
-	// After returns the filter for rows after a key, UpTo that for the others.
-	After(key []string) string
-	UpTo(key []string) string
+	// FilterAfter returns the filter for rows after a key, UpTo that for the others.
+	FilterAfter(key []string) string
+	FilterUpTo(key []string) string
 	// Pack encodes a key for an offset; Unpack returns nil for anything else.
 	Pack(key []string) string
 	Unpack(text string) []string
@@ -66,7 +66,7 @@ func (s *Set) First(now int64) *Position {
 	at := s.start(0)
 	at.timestamp = int(now)
 	if s.Cursor != nil && s.Cursor.Sortable {
-		at.question = &question{kind: askHighest}
+		at.question = &probe{kind: probeHighestCursor}
 	}
 	return at
 }
@@ -78,7 +78,7 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 		outOfOrderKey: done.previous.outOfOrderKey}
 	at.endMarkerPending, at.timestamp = done.endMarkerPending, int(now)
 	if s.Cursor != nil {
-		at.cursor = s.Cursor.next(done.cursor)
+		at.cursor = s.Cursor.nextState(done.cursor)
 	}
 	at.url = s.pageURL(at, "", 0)
 	return at
@@ -100,13 +100,13 @@ func (s *Set) Target(at *Position) string {
 	one := *s
 	one.Top = 1
 	switch at.question.kind {
-	case askKeys:
+	case probeKeyOrder:
 		return one.keyOrderURL(at)
-	case askRows:
+	case probeRowCount:
 		return s.pageURL(at, "", 0)
-	case askCount:
+	case probePageCount:
 		return one.pageURL(at, "", 0)
-	case askHighest:
+	case probeHighestCursor:
 		return s.highestURL(at)
 	}
 	return at.url
@@ -119,13 +119,13 @@ func (s *Set) keyOrderURL(at *Position) string {
 	uncounted := *s
 	uncounted.Count = false
 	if at.totalCount >= 0 {
-		return uncounted.sortedURL(at, s.Keys.After(s.unpack(cmp.Or(at.question.prior, at.checks.key))), "", 0)
+		return uncounted.sortedURL(at, s.Keys.FilterAfter(s.unpackKey(cmp.Or(at.question.prior, at.checks.key))), "", 0)
 	}
-	return uncounted.sortedURL(at, s.Keys.UpTo(s.unpack(at.checks.key)), " desc", 0)
+	return uncounted.sortedURL(at, s.Keys.FilterUpTo(s.unpackKey(at.checks.key)), " desc", 0)
 }
 
-// WholeURL returns the URL of the whole set, unordered.
-func (s *Set) WholeURL(counted bool) string {
+// UnorderedURL returns the URL of the whole set, unordered.
+func (s *Set) UnorderedURL(counted bool) string {
 	facts := refusesOrderBy
 	facts.set(refusesCount, !counted)
 	return s.pageURL(newPosition(facts), "", 0)
@@ -207,21 +207,21 @@ func (s *Set) canUseKeyset(known Capabilities) bool {
 		s.Paging != "links"
 }
 
-func (s *Set) texts(key []byte) []string {
+func (s *Set) sortTexts(key []byte) []string {
 	if s.Keys == nil || len(key) == 0 {
 		return nil
 	}
-	return s.Keys.Texts(key)
+	return s.Keys.SortTexts(key)
 }
 
-func (s *Set) plainKey(key []byte) []string {
+func (s *Set) literalTexts(key []byte) []string {
 	if s.Keys == nil || len(key) == 0 {
 		return nil
 	}
-	return s.Keys.Plain(key)
+	return s.Keys.LiteralTexts(key)
 }
 
-func (s *Set) unpack(key string) []string {
+func (s *Set) unpackKey(key string) []string {
 	if s.Keys == nil || key == "" {
 		return nil
 	}

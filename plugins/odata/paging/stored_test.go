@@ -34,14 +34,14 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			"check":"order","probed":1}`, keysetPager{}, ""},
 		"by key, unannounced": {`{"url":"` + keyed + `","seen":2,"base":2,"sorted":true,"key":"(2L)",
 			"check":"count","beyond":true,"tail":"Hge06I3X","run":"JAe06JgF","claimed":2}`,
-			keysetPager{unsolicited: true}, page + "1"},
+			keysetPager{speculative: true}, page + "1"},
 		"by key, rows left out": {`{"url":"` + keyed + `&$skip=3","seen":2,"base":2,"passed":3,"sorted":true,
 			"key":"(2L)"}`,
 			keysetPager{skipped: 3}, keyed + "&$skip=3"},
 		"by number": {`{"url":"/s/X?$skip=298","seen":299,"count":400,"unordered":true,"laps":true,"tail":"Hge06I3X"}`,
 			skipPager{overlaps: true}, "/s/X?$skip=298"},
 		"by number, unannounced": {`{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
-			skipPager{unsolicited: true}, "/s/X?$skip=6"},
+			skipPager{speculative: true}, "/s/X?$skip=6"},
 		"the count at the end": {`{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`, nextLinkPager{},
 			page},
 		"the way without": {`{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`, nil, page},
@@ -77,7 +77,7 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 
 // Names of fields that the host gives an offset are its own: a page whose position has one of them fails.
 func TestNoFieldIsTheHosts(t *testing.T) {
-	for _, item := range newPosition(0).items(&stored{}) {
+	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
 		switch item.Name {
 		case "record", "keys", "fingerprint", "subscription":
 			t.Errorf("the field %s is the host's", item.Name)

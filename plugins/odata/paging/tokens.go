@@ -19,11 +19,11 @@ import (
 // row's key, seen the number of rows so far. If keys are consecutive integers, the number in the link may be the key or
 // the count: unless is that number, to be checked by [Set.MayHideRows].
 func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, unless string) {
-	texts := s.plainKey(last)
+	texts := s.literalTexts(last)
 	switch {
 	case s.linkHasKey(link, asked, texts, seen):
 		return false, ""
-	case s.Keys != nil && s.Keys.Whole() && s.linkHasKey(link, asked, texts):
+	case s.Keys != nil && s.Keys.IsInteger() && s.linkHasKey(link, asked, texts):
 		return false, texts[0]
 	}
 	return true, ""
@@ -32,7 +32,7 @@ func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, u
 // MayHideRows reports whether rows may be missing between the row with key last and the first row of the next page.
 func (s *Set) MayHideRows(last string, first []byte) bool {
 	before, err := strconv.ParseInt(last, 10, 64)
-	texts := s.plainKey(first)
+	texts := s.literalTexts(first)
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
 }
 

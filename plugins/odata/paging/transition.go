@@ -13,19 +13,19 @@ type PageInfo struct {
 	// Rows includes undecodable ones. Count is the service's count; a negative value means none.
 	Rows, Count int
 	Link        string
-	// At is the time of the response in milliseconds since 1970.
-	At int64
+	// ReceivedAt is the time of the response in milliseconds since 1970.
+	ReceivedAt int64
 }
 
 // transition computes the next position from the current one, the check results and the response.
 type transition struct {
 	*Page
 	PageInfo
-	next  *Position
-	notes []note
+	next       *Position
+	logEntries []logEntry
 }
 
-type note struct {
+type logEntry struct {
 	level wit.Level
 	text  string
 }
@@ -47,17 +47,21 @@ func (t *transition) end(err error) (*Position, error) {
 	for _, text := range t.cursor.save(t.set, t.at, t.next) {
 		t.warn(text)
 	}
-	for _, n := range t.notes {
+	for _, n := range t.logEntries {
 		sdk.Log(n.level, t.set.Label()+": "+n.text)
 	}
 	return t.next, nil
 }
 
-func (t *transition) warn(text string) { t.notes = append(t.notes, note{wit.LevelWarn, text}) }
+func (t *transition) warn(text string) {
+	t.logEntries = append(t.logEntries, logEntry{wit.LevelWarn, text})
+}
 
-func (t *transition) info(text string) { t.notes = append(t.notes, note{wit.LevelInfo, text}) }
+func (t *transition) info(text string) {
+	t.logEntries = append(t.logEntries, logEntry{wit.LevelInfo, text})
+}
 
-func number(n int) string { return strconv.Itoa(n) }
+func itoa(n int) string { return strconv.Itoa(n) }
 
 // complete ends a load whose pages were all read. If keys were repeated while pages were counted, moved rows may have
 // hidden others; keys that repeat equally in two attempts are not unique.
@@ -68,15 +72,15 @@ func (t *transition) complete() error {
 		return nil
 	}
 	if m.repeatDigest == n.previous.repeatDigest && n.capabilities.has(duplicateKeys) {
-		if t.at.previous.attempts > 0 {
-			t.warn(number(m.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
+		if t.at.previous.count > 0 {
+			t.warn(itoa(m.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
 				"the entity set's keys are not unique")
 		}
 		t.finish()
 		return nil
 	}
 	n.previous.repeatDigest = m.repeatDigest
-	return t.retry("and at least " + number(m.repeatCount) + " keys were, or may have been, on an earlier page: " +
+	return t.retry("and at least " + itoa(m.repeatCount) + " keys were, or may have been, on an earlier page: " +
 		"moved rows may have hidden others, since pages were requested by counting")
 }
 
@@ -84,17 +88,17 @@ func (t *transition) finish() {
 	n := t.next
 	seen := n.rowsRead + n.undecoded
 	duration := "?"
-	if begun := int64(n.timestamp); begun > 0 && t.At >= begun {
-		duration = (time.Duration(t.At-begun) * time.Millisecond).String()
+	if begun := int64(n.timestamp); begun > 0 && t.ReceivedAt >= begun {
+		duration = (time.Duration(t.ReceivedAt-begun) * time.Millisecond).String()
 	}
-	t.info("extraction finished: " + number(seen) + " rows in " + duration + "; " + t.set.AfterLoad)
+	t.info("extraction finished: " + itoa(seen) + " rows in " + duration + "; " + t.set.AfterLoad)
 	end := newPosition(n.capabilities&serviceCapabilities | loadComplete)
 	end.url, end.rowsRead, end.totalCount, end.timestamp, end.endMarkerPending = t.at.url, seen, n.totalCount,
-		int(t.At), n.endMarkerPending
+		int(t.ReceivedAt), n.endMarkerPending
 	if end.previous.outOfOrderKey = n.previous.outOfOrderKey; n.checks.repeatCount > 0 {
 		end.previous.repeatDigest = n.previous.repeatDigest
 	}
-	if n.capabilities.has(countMayBePageOnly) && !n.capabilities.has(hadUnsolicitedRows) {
+	if n.capabilities.has(countMayBePageOnly) && !n.capabilities.has(foundSpeculativeRows) {
 		end.totalCount = max(end.totalCount, seen)
 	}
 	t.next = end
@@ -106,7 +110,7 @@ func (t *transition) restartWithoutKeyset(why string) error {
 		return t.retry(why)
 	}
 	t.markKeyFilterIgnored()
-	t.next.previous.attempts = 0
+	t.next.previous.count = 0
 	return t.restart(why)
 }
 
@@ -119,7 +123,7 @@ func (t *transition) markKeyFilterIgnored() {
 const maxAttempts = 3
 
 func (t *transition) retry(why string) error {
-	if t.next.previous.attempts++; t.next.previous.attempts < maxAttempts {
+	if t.next.previous.count++; t.next.previous.count < maxAttempts {
 		return t.restart(why)
 	}
 	how := "if the service counts rows that it does not return, " + t.set.Setting("count") +
@@ -127,15 +131,15 @@ func (t *transition) retry(why string) error {
 	if t.next.totalCount < 0 {
 		how = "else the service must return counts or next links, or support $skip or $orderby and $filter. "
 	}
-	return t.incomplete(why + "; the set was read " + number(maxAttempts) + " times. If its rows change all the " +
+	return t.incomplete(why + "; the set was read " + itoa(maxAttempts) + " times. If its rows change all the " +
 		"time, read it when they aren't; " + how + "Reset the connector's offsets to start over")
 }
 
 func (t *transition) restart(why string) error {
 	n := t.next
-	progress := number(n.rowsRead) + " rows were read"
+	progress := itoa(n.rowsRead) + " rows were read"
 	if n.totalCount >= 0 {
-		progress += " of " + number(n.totalCount)
+		progress += " of " + itoa(n.totalCount)
 	}
 	if t.set.ExactlyOnce && (n.rowsRead > 0 || t.emitted > 0) {
 		name := t.set.Setting("incomplete.load")
@@ -145,11 +149,11 @@ func (t *transition) restart(why string) error {
 	}
 	first := t.set.start(n.capabilities & (serviceCapabilities | excessReported))
 	first.previous, first.timestamp = n.previous, n.timestamp
-	first.snapshot, first.endMarkerPending = max(int(t.At), n.snapshot+1), n.endMarkerPending
+	first.snapshot, first.endMarkerPending = max(int(t.ReceivedAt), n.snapshot+1), n.endMarkerPending
 	first.cursor = &cursorState{from: n.cursor.from, high: n.cursor.high, previousRows: n.cursor.previousRows,
 		truncated: n.cursor.truncated}
 	first.url = t.set.pageURL(first, "", 0)
-	if n.capabilities.has(hadUnsolicitedRows) {
+	if n.capabilities.has(foundSpeculativeRows) {
 		first.previous.minRows = max(n.previous.minRows, n.rowsRead)
 	}
 	t.next = first
@@ -159,11 +163,11 @@ func (t *transition) restart(why string) error {
 
 func (t *transition) incomplete(why string) error {
 	n := t.next
-	text := "the service counts " + number(n.totalCount) + " rows, " + number(n.rowsRead) + " were read, "
+	text := "the service counts " + itoa(n.totalCount) + " rows, " + itoa(n.rowsRead) + " were read, "
 	if n.totalCount < 0 {
-		text = "the service returns no count, " + number(n.rowsRead) + " rows were read, "
+		text = "the service returns no count, " + itoa(n.rowsRead) + " rows were read, "
 		if n.capabilities.has(countMayBePageOnly) {
-			text = "the service counts the rows of a page only, " + number(n.rowsRead) + " rows were read, "
+			text = "the service counts the rows of a page only, " + itoa(n.rowsRead) + " rows were read, "
 		}
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + why}

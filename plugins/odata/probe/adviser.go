@@ -25,10 +25,10 @@ const (
 const (
 	// MaxRecommended bounds the recommended values of a setting and the services requested from a catalogue at a time.
 	MaxRecommended = 1000
-	// MaxAdvice bounds all recommendations together, in bytes.
-	MaxAdvice = 4 << 20
-	// MaxAsked bounds the services whose metadata are requested. Others are checked at the start.
-	MaxAsked = 20
+	// MaxRecommendedBytes bounds all recommendations together, in bytes.
+	MaxRecommendedBytes = 4 << 20
+	// MaxServices bounds the services whose metadata are requested. Others are checked at the start.
+	MaxServices = 20
 )
 
 // Adviser validates online. Each call uses all responses so far and requests the missing documents; it is done when
@@ -50,7 +50,7 @@ type Adviser struct {
 // Advise returns an adviser for settings that were validated offline.
 func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined []wit.ConfigValue) *Adviser {
 	v := table.Values(settings)
-	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxAdvice}
+	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxRecommendedBytes}
 	for _, e := range examined {
 		a.add(e)
 	}
@@ -60,14 +60,14 @@ func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined [
 
 // Result returns the missing requests, or the validation.
 func (a *Adviser) Result() wit.ValidateResult {
-	if need := a.Need(); need != nil {
+	if need := a.MissingRequests(); need != nil {
 		return wit.ValidateResult{Pending: need}
 	}
 	return wit.ValidateResult{Done: &a.Examined}
 }
 
-// Next returns the number of the next group, or "" if the last one is incomplete or there can be no more.
-func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
+// NextGroup returns the number of the next group, or "" if the last one is incomplete or there can be no more.
+func (a *Adviser) NextGroup(all []setting.Group, mandatory ...string) string {
 	if len(all) == 0 {
 		return "00"
 	}
@@ -80,7 +80,7 @@ func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 
 // AddSuggested adds settings that can be set next: those of another entity set if the last one is complete, and more.
 func (a *Adviser) AddSuggested(settings []wit.Setting, more ...string) {
-	if next := a.Next(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
+	if next := a.NextGroup(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
 		more = append(more, config.InGroup(next, nameService))
 	}
 	all := slices.Clone(settings)
@@ -204,7 +204,7 @@ func (a *Adviser) Services() {
 	searched := 0
 	for _, name := range names {
 		typed := strings.TrimSpace(a.Values.String(name))
-		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxAsked {
+		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxServices {
 			searched++
 			a.search(typed, Catalogues[at])
 		}
@@ -304,8 +304,8 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	if m, ok := a.models[path]; ok {
 		return m
 	}
-	if len(a.models) >= MaxAsked {
-		a.Hint(config.InGroup(number, nameEntitySet), "Not looked for: "+strconv.Itoa(MaxAsked)+
+	if len(a.models) >= MaxServices {
+		a.Hint(config.InGroup(number, nameEntitySet), "Not looked for: "+strconv.Itoa(MaxServices)+
 			" services are asked at a time")
 		return nil
 	}

@@ -25,8 +25,8 @@ type Prober struct {
 // ErrMissing reports a missing response. Callers return it.
 var ErrMissing = errors.New("an answer is still missing")
 
-// Open returns a Prober with the responses of all rounds.
-func Open(state []byte, answers []wit.Response) (*Prober, error) {
+// Restore returns a Prober with the responses of all rounds.
+func Restore(state []byte, answers []wit.Response) (*Prober, error) {
 	p := &Prober{}
 	field := func() []byte {
 		content, size := connectdata.LengthPrefixed(state)
@@ -73,8 +73,8 @@ func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
 	return service.ReadMetadata(root, answer)
 }
 
-// Need returns the missing requests, or nil.
-func (p *Prober) Need() *wit.RequestBatch {
+// MissingRequests returns the missing requests, or nil.
+func (p *Prober) MissingRequests() *wit.RequestBatch {
 	if len(p.missing) == 0 {
 		return nil
 	}
@@ -92,24 +92,24 @@ func (p *Prober) Need() *wit.RequestBatch {
 // Run runs a command that requests documents.
 func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult,
 	error) {
-	p, err := Open(state, answers)
+	p, err := Restore(state, answers)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	reply, err := ask(p)
 	if errors.Is(err, ErrMissing) {
-		return wit.CommandResult{Pending: p.Need()}, nil
+		return wit.CommandResult{Pending: p.MissingRequests()}, nil
 	}
 	return reply, err
 }
 
-// Document returns a JSON result.
-func Document(v jsontext.Value) wit.CommandResult {
+// JSONResult returns a JSON result.
+func JSONResult(v jsontext.Value) wit.CommandResult {
 	return wit.CommandResult{Document: wit.Ptr(string(jsontext.Append(nil, v)))}
 }
 
-// Member returns a text member of a JSON object.
-func Member(name, text string) jsontext.Member {
+// TextMember returns a text member of a JSON object.
+func TextMember(name, text string) jsontext.Member {
 	return jsontext.Member{Name: name, Value: jsontext.NewString(text)}
 }
 

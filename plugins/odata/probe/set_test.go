@@ -16,7 +16,7 @@ func TestSets(t *testing.T) {
 	reads := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", false, nil}, {"None", "none", false,
 		nil}}}}
 	atom := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", true, nil}}}}
-	writes := []Service{{Path: "/x", Setting: "service", Written: true, Sets: []Set{{"S", "set", false, nil}}}}
+	writes := []Service{{Path: "/x", Setting: "service", Writes: true, Sets: []Set{{"S", "set", false, nil}}}}
 	for _, c := range []struct {
 		name     string
 		services []Service

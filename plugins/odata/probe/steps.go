@@ -26,9 +26,9 @@ type Service struct {
 	// Path has no trailing slash.
 	Path    string
 	Setting string
-	// Written reports whether the connector writes to it and needs a token.
-	Written bool
-	Sets    []Set
+	// Writes reports whether the connector writes to it and needs a token.
+	Writes bool
+	Sets   []Set
 }
 
 // Set is an entity set that a connector reads or writes.
@@ -62,7 +62,7 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 		for _, s := range steps {
 			names.Items = append(names.Items, jsontext.NewString(s.name))
 		}
-		return Document(names), nil
+		return JSONResult(names), nil
 	}
 	i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
 	if i < 0 {
@@ -73,7 +73,7 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 
 type step struct {
 	name, setting string
-	ask           func(get func(wit.Request) (*wit.Response, error)) (string, error)
+	check         func(get func(wit.Request) (*wit.Response, error)) (string, error)
 	optional      bool
 }
 
@@ -82,27 +82,27 @@ func stepsOf(services []Service, query uri.Query) []step {
 	for _, s := range mergeByPath(services) {
 		document := service.DocumentRequest(s.Path, query)
 		steps = append(steps,
-			step{name: "service " + s.Path, setting: s.Setting, ask: reading(document, readService(s.Path))},
-			step{name: "metadata " + s.Path, setting: s.Setting, ask: reading(service.MetadataRequest(s.Path, query),
+			step{name: "service " + s.Path, setting: s.Setting, check: checkResponse(document, readService(s.Path))},
+			step{name: "metadata " + s.Path, setting: s.Setting, check: checkResponse(service.MetadataRequest(s.Path, query),
 				readMetadata(s.Path))})
-		if s.Written {
+		if s.Writes {
 			document.TokenPath = wit.Ptr(document.Target)
 			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting,
-				ask: reading(document, readService(s.Path))})
+				check: checkResponse(document, readService(s.Path))})
 		}
 		for _, set := range s.Sets {
 			steps = append(steps, stepOf(s, set, query))
 		}
 	}
 	return append(steps, step{name: "catalogue",
-		ask: reading(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
+		check: checkResponse(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
 			func(answer *wit.Response) (string, error) {
 				_, _, err := readCatalogue(answer)
 				return "readable", err
 			}), optional: true})
 }
 
-func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response, error)) (
+func checkResponse(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response, error)) (
 	string, error) {
 	return func(get func(wit.Request) (*wit.Response, error)) (string, error) {
 		answer, err := get(r)
@@ -118,7 +118,7 @@ func mergeByPath(services []Service) []Service {
 	at := map[string]int{}
 	for _, s := range services {
 		if i, ok := at[s.Path]; ok {
-			list[i].Written = list[i].Written || s.Written
+			list[i].Writes = list[i].Writes || s.Writes
 			for _, set := range s.Sets {
 				if !slices.ContainsFunc(list[i].Sets, func(known Set) bool { return known.Name == set.Name }) {
 					list[i].Sets = append(list[i].Sets, set)
@@ -136,7 +136,7 @@ func mergeByPath(services []Service) []Service {
 // run returns {"ok":…,"setting":…,"message":…}.
 func (s *step) run(p *Prober) (wit.CommandResult, error) {
 	var answer *wit.Response
-	message, err := s.ask(func(r wit.Request) (*wit.Response, error) {
+	message, err := s.check(func(r wit.Request) (*wit.Response, error) {
 		a, err := p.Get(r)
 		if err == nil {
 			answer = a
@@ -161,9 +161,9 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 	default:
 		message, name = err.Error(), s.setting
 	}
-	return Document(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(ok)},
-		Member("setting", name),
-		Member("message", message))), nil
+	return JSONResult(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(ok)},
+		TextMember("setting", name),
+		TextMember("message", message))), nil
 }
 
 func readService(path string) func(*wit.Response) (string, error) {
@@ -197,7 +197,7 @@ const (
 
 func stepOf(s Service, set Set, query uri.Query) step {
 	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting,
-		ask: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
+		check: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
 			answer, err := get(service.MetadataRequest(s.Path, query))
 			if err != nil {
 				return "", err
@@ -240,12 +240,12 @@ func (set Set) find(m *edm.Model, s Service) (address, options string, err error
 func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	what := "entity set " + set.Name + " of " + s.Path
 	switch status := answer.Status; {
-	case status == notImplemented && !s.Written:
+	case status == notImplemented && !s.Writes:
 		return "there; the service does not answer for one row alone ($top), so whether it can be " +
 			"read shows when it is read", nil
 	case !set.Atom && odataerror.RefusesFormat(answer, answer.Body):
 		return "there; the service does not know $format, which is left out when the set is read", nil
-	case !succeeded(answer) && s.Written && status >= 400 && status != unauthorized:
+	case !succeeded(answer) && s.Writes && status >= 400 && status != unauthorized:
 		return "there; it cannot be read, which writing does not need: " +
 				odataerror.FromResponse(what, answer, answer.Body).Error(),
 			nil

@@ -92,8 +92,8 @@ func (l *level) noNavigation(name string) string {
 	return text + odataerror.Suggest(name, names, "it has no navigation property")
 }
 
-// choose applies the projection.
-func (l *level) choose(paths []string, name, expand string) error {
+// project applies the projection.
+func (l *level) project(paths []string, name, expand string) error {
 	for _, path := range paths {
 		steps := strings.Split(path, "/")
 		at := l
@@ -172,15 +172,15 @@ func (l *level) selection(dst []string, prefix string) []string {
 	return dst
 }
 
-// leaves lists the longest paths of the tree; $expand follows all steps of a path.
-func (l *level) leaves(dst []string, prefix string) []string {
+// expandPaths lists the longest paths of the tree; $expand follows all steps of a path.
+func (l *level) expandPaths(dst []string, prefix string) []string {
 	for _, e := range l.expanded {
 		path := prefix + e.navigation.Name
 		if len(e.level.expanded) == 0 {
 			dst = append(dst, path)
 			continue
 		}
-		dst = e.level.leaves(dst, path+"/")
+		dst = e.level.expandPaths(dst, path+"/")
 	}
 	return dst
 }

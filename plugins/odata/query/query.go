@@ -20,12 +20,12 @@ type Query struct {
 	selected, expanded string
 	// filter asks for the conditions that the service applies. raw is the $filter of the user's own, in a URL's form;
 	// rest are the user's other options.
-	filter, raw string
-	rest        []string
-	// checked are conditions on what rows show; inner those that are applied to expanded rows.
-	checked, inner []condition
-	structures     []*edm.StructuredType
-	zone           *zone.Zone
+	filter, userFilter string
+	otherOptions       []string
+	// rowConditions are conditions on what rows show; inner those that are applied to expanded rows.
+	rowConditions, expandedConditions []condition
+	structures                        []*edm.StructuredType
+	zone                              *zone.Zone
 }
 
 // Compile checks settings against the metadata; structure is the entity type of the set. Errors are configuration
@@ -39,7 +39,7 @@ func Compile(s Settings, m *edm.Model, structure *edm.StructuredType) (*Query, e
 	if err := root.expand(m, s.Expand, s.Prefix+Expand); err != nil {
 		return nil, err
 	}
-	if err := root.choose(s.Select, s.Prefix+Select, s.Prefix+Expand); err != nil {
+	if err := root.project(s.Select, s.Prefix+Select, s.Prefix+Expand); err != nil {
 		return nil, err
 	}
 	for i := range s.Conditions {
@@ -54,8 +54,8 @@ func Compile(s Settings, m *edm.Model, structure *edm.StructuredType) (*Query, e
 	if root.projects() {
 		q.selected = strings.Join(root.selection(nil, ""), ",")
 	}
-	q.expanded = strings.Join(root.leaves(nil, ""), ",")
-	q.gather(m, root)
+	q.expanded = strings.Join(root.expandPaths(nil, ""), ",")
+	q.collectTypes(m, root)
 	return q, nil
 }
 
@@ -69,10 +69,10 @@ func (q *Query) readRaw(s *Settings) error {
 		list := func() []string { return setting.ParseList(uri.Unescape(value)) }
 		switch name = optionName(name); {
 		case strings.EqualFold(name, "$filter"):
-			if q.raw != "" {
+			if q.userFilter != "" {
 				return invalid(s.Prefix+Raw, s.Raw, "expected one $filter, found two")
 			}
-			q.raw = uri.EncodeQuery(value)
+			q.userFilter = uri.EncodeQuery(value)
 		case strings.EqualFold(name, "$select"):
 			if len(s.Select) > 0 {
 				return invalid(s.Prefix+Raw, s.Raw, "expected $select in "+s.Prefix+Select+" or here, found both")
@@ -83,32 +83,32 @@ func (q *Query) readRaw(s *Settings) error {
 				return invalid(s.Prefix+Raw, s.Raw, "expected $expand in "+s.Prefix+Expand+" or here, found both")
 			}
 			s.Expand = list()
-		case slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(own, name) }):
+		case slices.ContainsFunc(reservedOptions, func(own string) bool { return strings.EqualFold(own, name) }):
 			return invalid(s.Prefix+Raw, s.Raw,
 				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
 		case strings.EqualFold(name, "sap-client"), strings.EqualFold(name, "sap-language"):
 			return invalid(s.Prefix+Raw, s.Raw, "it holds "+name+", which does not reach all requests from here: see "+
 				"sap.odata.sap.client and sap.odata.sap.language")
 		default:
-			q.rest = append(q.rest, uri.EncodeQuery(part))
+			q.otherOptions = append(q.otherOptions, uri.EncodeQuery(part))
 		}
 	}
 	return nil
 }
 
-// ours are options by which the connector pages, and counts.
-var ours = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count", "!deltatoken",
+// reservedOptions are options by which the connector pages, and counts.
+var reservedOptions = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count", "!deltatoken",
 	"$deltatoken"}
 
 // Selects reports whether the user's own $filter selects rows, which only the service can check.
-func (q *Query) Selects() bool { return q.raw != "" }
+func (q *Query) Selects() bool { return q.userFilter != "" }
 
 // Filter returns the percent-encoded $filter for the conditions and own, a further condition of the connector; empty
 // for all rows.
 func (q *Query) Filter(own string) string {
 	var parts []string
-	if q.raw != "" {
-		parts = append(parts, q.raw)
+	if q.userFilter != "" {
+		parts = append(parts, q.userFilter)
 	}
 	for _, text := range []string{q.filter, own} {
 		if text != "" {
@@ -133,7 +133,7 @@ func (q *Query) Options() []string {
 	if q.expanded != "" {
 		options = append(options, "$expand="+escapeList(q.expanded))
 	}
-	return append(options, q.rest...)
+	return append(options, q.otherOptions...)
 }
 
 // escapeList percent-encodes names but not the commas and slashes between them.
@@ -145,27 +145,27 @@ func escapeList(list string) string {
 // Fingerprint identifies the query in offsets (P7): each part after a blank, empty for a whole set.
 func (q *Query) Fingerprint() string {
 	var inner []string
-	for _, c := range q.inner {
+	for _, c := range q.expandedConditions {
 		inner = append(inner, c.text)
 	}
 	text := ""
 	for _, part := range []struct{ name, value string }{{"select", q.selected}, {"expand", q.expanded},
 		{"filter", uri.Unescape(q.Filter(""))},
-		{"inner", strings.Join(inner, " and ")}, {"query", strings.Join(q.rest, "&")}} {
+		{"inner", strings.Join(inner, " and ")}, {"query", strings.Join(q.otherOptions, "&")}} {
 		if part.value != "" {
-			text += " " + part.name + "=" + whole.Replace(part.value)
+			text += " " + part.name + "=" + fingerprintEscaper.Replace(part.value)
 		}
 	}
 	return text
 }
 
-// whole writes what separates the parts of a fingerprint so that a part stays one.
-var whole = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A", "\r", "%0D")
+// fingerprintEscaper writes what separates the parts of a fingerprint so that a part stays one.
+var fingerprintEscaper = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A", "\r", "%0D")
 
 // Structures returns the types that [Compile] needs for the same settings, the set's own first.
 func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
-func (q *Query) gather(m *edm.Model, l *level) {
+func (q *Query) collectTypes(m *edm.Model, l *level) {
 	add := func(s *edm.StructuredType) {
 		for _, needed := range m.Closure(s, false) {
 			if !slices.Contains(q.structures, needed) {
@@ -178,12 +178,12 @@ func (q *Query) gather(m *edm.Model, l *level) {
 		add(t)
 	}
 	for _, e := range l.expanded {
-		q.gather(m, e.level)
+		q.collectTypes(m, e.level)
 	}
 }
 
 func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand string) error {
-	r := route{model: m, root: root, condition: spec, expand: expand, reached: true, level: root,
+	r := route{model: m, root: root, condition: spec, expand: expand, expanded: true, level: root,
 		structure: root.structure}
 	if err := r.resolve(); err != nil {
 		return err
@@ -199,30 +199,30 @@ func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand str
 	}
 	c.many, c.path = r.steps[:r.many], r.steps[r.many:]
 	c.text = c.expression(strings.Join(r.steps, "/"))
-	if err := q.sort(c, &r); err != nil {
+	if err := q.addCondition(c, &r); err != nil {
 		return err
 	}
-	r.show()
+	r.requestValue()
 	return nil
 }
 
-// sort adds a condition to the ones that the service applies or, since OData v2 cannot express it, to the ones on
+// addCondition adds a condition to the ones that the service applies or, since OData v2 cannot express it, to the ones on
 // expanded rows. Rows that contain the value are checked in both cases.
-func (q *Query) sort(c condition, r *route) error {
+func (q *Query) addCondition(c condition, r *route) error {
 	if r.many > 0 {
-		if !r.reached {
+		if !r.expanded {
 			return r.invalid("the condition is applied to expanded rows: name " +
 				strings.Join(r.steps[:len(r.steps)-1], "/") + " in " + r.expand + ", too")
 		}
-		q.inner = append(q.inner, c)
+		q.expandedConditions = append(q.expandedConditions, c)
 		return nil
 	}
 	if q.filter != "" {
 		q.filter += " and "
 	}
 	q.filter += c.text
-	if r.reached {
-		q.checked = append(q.checked, c)
+	if r.expanded {
+		q.rowConditions = append(q.rowConditions, c)
 	}
 	return nil
 }

@@ -18,11 +18,11 @@ type route struct {
 	expand string
 	steps  []string
 
-	// reached reports that all navigation properties on the path are expanded, so that rows contain the value. level is
+	// expanded reports that all navigation properties on the path are expanded, so that rows contain the value. level is
 	// the last expanded level, held the first property of that level on the path.
-	reached bool
-	level   *level
-	held    string
+	expanded      bool
+	level         *level
+	firstProperty string
 	// structure is the type that has the next step.
 	structure *edm.StructuredType
 	// many is the number of steps up to the last to-many navigation.
@@ -46,7 +46,7 @@ func (r *route) resolve() error {
 	}
 	for i, step := range r.steps[:len(r.steps)-1] {
 		var err error
-		if n := r.structure.Navigation(step); n != nil && r.held == "" {
+		if n := r.structure.Navigation(step); n != nil && r.firstProperty == "" {
 			err = r.navigate(n, i+1)
 		} else {
 			err = r.enter(step)
@@ -66,7 +66,7 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 		return r.invalid("$metadata don't say where " + step + " of " + r.structure.QualifiedName() + " leads to")
 	}
 	inner := (*level)(nil)
-	if r.reached {
+	if r.expanded {
 		inner = r.level.expansion(step)
 	}
 	if n.Many {
@@ -79,7 +79,7 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 	r.structure = target
 	if inner == nil {
 		r.root.visitedTypes = append(r.root.visitedTypes, target)
-		r.reached = false
+		r.expanded = false
 		return nil
 	}
 	r.level = inner
@@ -97,8 +97,8 @@ func (r *route) enter(step string) error {
 		return r.invalid(step + " of " + s.QualifiedName() + " is of type " + p.Type.Name +
 			", which has no properties inside")
 	}
-	if r.held == "" {
-		r.held = step
+	if r.firstProperty == "" {
+		r.firstProperty = step
 	}
 	r.structure = inner
 	return nil
@@ -122,18 +122,18 @@ func (r *route) property() (*edm.Property, error) {
 		return nil, r.invalid("the service doesn't filter by " + last + " (sap:filterable=false)" +
 			odataerror.Suggest("", propertiesOf(s, filterable), "it filters by no property"))
 	}
-	if r.held == "" {
-		r.held = last
+	if r.firstProperty == "" {
+		r.firstProperty = last
 	}
 	return p, nil
 }
 
 func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }
 
-// show requests the value, which the projection may leave out, as hidden property.
-func (r *route) show() {
-	if l := r.level; r.reached && !l.inRows(r.held) && !slices.Contains(l.hidden, r.held) {
-		l.hidden = append(l.hidden, r.held)
+// requestValue requests the value, which the projection may leave out, as hidden property.
+func (r *route) requestValue() {
+	if l := r.level; r.expanded && !l.inRows(r.firstProperty) && !slices.Contains(l.hidden, r.firstProperty) {
+		l.hidden = append(l.hidden, r.firstProperty)
 	}
 }
 

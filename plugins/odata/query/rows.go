@@ -40,7 +40,7 @@ type check struct {
 
 // RowChecker compiles the query for rows under these options. It returns nil if rows need no checks and no changes.
 func (q *Query) RowChecker(m *edm.Model, o edm.Options) (*RowChecker, error) {
-	if len(q.checked) == 0 && len(q.inner) == 0 && !q.View.HidesNested() {
+	if len(q.rowConditions) == 0 && len(q.expandedConditions) == 0 && !q.View.HidesNested() {
 		return nil, nil
 	}
 	nodes, err := m.ReadSchema(q.View, o)
@@ -48,35 +48,35 @@ func (q *Query) RowChecker(m *edm.Model, o edm.Options) (*RowChecker, error) {
 		return nil, err
 	}
 	r := &RowChecker{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
-	for i := range q.inner {
-		q.inner[i].setRowFormat(o)
+	for i := range q.expandedConditions {
+		q.expandedConditions[i].setRowFormat(o)
 	}
-	for i := range q.checked {
-		c := &q.checked[i]
+	for i := range q.rowConditions {
+		c := &q.rowConditions[i]
 		c.setRowFormat(o)
-		column := memberOf(&nodes[0], c.path[0])
+		column := fieldIndex(&nodes[0], c.path[0])
 		k := check{condition: c, node: nodes[0].Fields[column].Node}
-		k.steps = positions(nodes, k.node, c.path[1:])
+		k.steps = fieldIndexes(nodes, k.node, c.path[1:])
 		if k.tracked = slices.Index(r.Tracked, column); k.tracked < 0 {
 			k.tracked, r.Tracked = len(r.Tracked), append(r.Tracked, column)
 		}
 		r.checks = append(r.checks, k)
 	}
-	if len(q.inner) > 0 || q.View.HidesNested() {
+	if len(q.expandedConditions) > 0 || q.View.HidesNested() {
 		r.rewrite = r.compile(q.View, 0, nil)
 	}
 	return r, nil
 }
 
-func memberOf(n *wit.SchemaNode, name string) int {
+func fieldIndex(n *wit.SchemaNode, name string) int {
 	return slices.IndexFunc(n.Fields, func(m wit.Field) bool { return m.Name == name })
 }
 
-// positions returns the field indexes on a path of names.
-func positions(nodes []wit.SchemaNode, node uint32, path []string) []int {
+// fieldIndexes returns the field indexes on a path of names.
+func fieldIndexes(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	var out []int
 	for _, name := range path {
-		i := memberOf(&nodes[node], name)
+		i := fieldIndex(&nodes[node], name)
 		out = append(out, i)
 		node = nodes[node].Fields[i].Node
 	}
@@ -147,10 +147,10 @@ func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.E
 
 // rewrite copies a struct without its hidden fields.
 type rewrite struct {
-	members []member
+	fields []fieldRewrite
 }
 
-type member struct {
+type fieldRewrite struct {
 	node uint32
 	// hidden fields are not written.
 	hidden bool
@@ -166,17 +166,17 @@ type member struct {
 func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Fields {
-		out := member{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
+		out := fieldRewrite{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
 		if e := v.Expansion(m.Name); e != nil {
 			inside := m.Node
 			if e.Many {
 				out.many, inside = true, r.nodes[m.Node].Element
 			}
 			steps := append(at[:len(at):len(at)], m.Name)
-			for i := range r.query.inner {
-				if c := &r.query.inner[i]; strings.Join(c.many, "/") == strings.Join(steps, "/") {
+			for i := range r.query.expandedConditions {
+				if c := &r.query.expandedConditions[i]; strings.Join(c.many, "/") == strings.Join(steps, "/") {
 					out.conditions = append(out.conditions, c)
-					out.paths = append(out.paths, positions(r.nodes, inside, c.path))
+					out.paths = append(out.paths, fieldIndexes(r.nodes, inside, c.path))
 				}
 			}
 			out.inner = r.compile(e.View, inside, steps)
@@ -184,13 +184,13 @@ func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
 				out.inner = nil
 			}
 		}
-		w.members = append(w.members, out)
+		w.fields = append(w.fields, out)
 	}
 	return w
 }
 
 func (w *rewrite) isIdentity() bool {
-	return !slices.ContainsFunc(w.members, func(m member) bool { return m.hidden || m.inner != nil })
+	return !slices.ContainsFunc(w.fields, func(m fieldRewrite) bool { return m.hidden || m.inner != nil })
 }
 
 // Rewrite removes expanded rows that do not meet their conditions and fields that were read for conditions only.
@@ -215,8 +215,8 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 // not in b.
 func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
-	for i := range w.members {
-		m := &w.members[i]
+	for i := range w.fields {
+		m := &w.fields[i]
 		if m.hidden && w == r.rewrite {
 			continue
 		}
@@ -245,7 +245,7 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 }
 
 // items writes the array items that meet the conditions.
-func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
+func (r *RowChecker) items(dst []byte, m *fieldRewrite, b []byte) ([]byte, error) {
 	element := r.nodes[m.node].Element
 	var kept [][]byte
 	for {
@@ -289,7 +289,7 @@ func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	return append(dst, 0), nil
 }
 
-func (r *RowChecker) meets(m *member, element uint32, item []byte) (bool, error) {
+func (r *RowChecker) meets(m *fieldRewrite, element uint32, item []byte) (bool, error) {
 	for i, c := range m.conditions {
 		node, b, null, err := r.value(element, item, m.paths[i])
 		if err != nil {

@@ -24,7 +24,7 @@ const maxErrors = 50
 
 // ValidateOnline validates settings with the service's metadata and recommends values.
 func ValidateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
-	p, err := probe.Open(state, answers)
+	p, err := probe.Restore(state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
@@ -44,7 +44,7 @@ type adviser struct{ *probe.Adviser }
 func (a *adviser) conditions() (more []string) {
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
-		next := a.Next(conditions, query.Property, query.Option, query.Low)
+		next := a.NextGroup(conditions, query.Property, query.Option, query.Low)
 		if next == "" || g.String(sourceconfig.NameService) == "" || g.String(sourceconfig.NameEntitySet) == "" {
 			continue
 		}

@@ -70,7 +70,7 @@ func (e *rowEncoder) checkFilter() (string, error) {
 		}
 		c, err := encode.Convert(&e.state.Config, property, &member)
 		if err != nil {
-			return "", odataerror.Data(at.Name + ": " + err.Error())
+			return "", odataerror.DataError(at.Name + ": " + err.Error())
 		}
 		out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text})
 	}

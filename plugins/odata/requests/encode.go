@@ -74,7 +74,7 @@ const errorClass = "org.apache.kafka.connect.errors.DataException"
 // encode returns the request for a row, nil if the row is ignored.
 func (e *rowEncoder) encode(topic string) (*request, error) {
 	if e.set == nil {
-		return nil, odataerror.Data("no entity set is configured for topic " + topic +
+		return nil, odataerror.DataError("no entity set is configured for topic " + topic +
 			", the record's topic after the " +
 			"transforms: expected one of " + e.state.TopicSettings() +
 			"; configure the topic, or change the transforms")
@@ -87,7 +87,7 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 			return nil, nil
 		}
 		if !e.hasKey {
-			return nil, odataerror.Data("a tombstone without a key does not identify an entity to delete")
+			return nil, odataerror.DataError("a tombstone without a key does not identify an entity to delete")
 		}
 		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, true)
 		return e.encodeMode(modeDelete)
@@ -132,7 +132,7 @@ func (e *rowEncoder) mode() (string, error) {
 	m, ok := e.value.Field(e.state.ModeProperty)
 	text, isText := m.Text()
 	if !ok || !isText {
-		return "", odataerror.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+		return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 			"), found no string")
 	}
 	switch strings.ToUpper(strings.TrimSpace(string(text))) {
@@ -145,6 +145,6 @@ func (e *rowEncoder) mode() (string, error) {
 	case "D":
 		return modeDelete, nil
 	}
-	return "", odataerror.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+	return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 		"), found " + strconv.Quote(string(text)))
 }

@@ -71,7 +71,7 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 		return e.newRequest(LookUpForUpsert, "GET"), nil
 	}
 	if e.isNumbered() {
-		return nil, odataerror.Data(
+		return nil, odataerror.DataError(
 			"the service numbers entities with an initial key, so every upsert of them would be an insert")
 	}
 	if e.hint.isUncertain() {
@@ -179,7 +179,7 @@ func (e *rowEncoder) addNestedUpdates(q *request, nested []encode.NestedContent,
 	for _, c := range nested {
 		to := from.Targets[c.Navigation.Name]
 		if to == nil {
-			return odataerror.Data(c.Path + ": $metadata does not declare an updatable entity set for these entities")
+			return odataerror.DataError(c.Path + ": $metadata does not declare an updatable entity set for these entities")
 		}
 		contents := []rowvalue.Value{c.Value}
 		if c.Navigation.Many {
@@ -196,7 +196,7 @@ func (e *rowEncoder) addNestedUpdates(q *request, nested []encode.NestedContent,
 			item := &contents[i]
 			keys, err := c.Type.KeyValues(&e.state.Config, item, false)
 			if err != nil {
-				return odataerror.Data(c.Path + ": " + odataerror.As(err).Message)
+				return odataerror.DataError(c.Path + ": " + odataerror.As(err).Message)
 			}
 			var deeper []encode.NestedContent
 			b := encode.Writer{Config: &e.state.Config, Update: true, Nested: &deeper}

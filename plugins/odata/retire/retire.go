@@ -31,8 +31,8 @@ func Declare() wit.Command {
 		"and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
 }
 
-// Retiring ends what a connector has opened.
-type Retiring struct {
+// Retirement ends what a connector has opened.
+type Retirement struct {
 	V       setting.Values
 	entries []sourceconfig.EntitySetConfig
 	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
@@ -50,16 +50,16 @@ type subscription struct{ service, collection, target, changeType string }
 // Retire ends everything when a connector is deleted.
 func Retire(settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	r := newRetiring(settings, addresses)
+	r := newRetirement(settings, addresses)
 	if len(r.entries) == 0 {
 		return wit.CallResult{Done: wit.Ptr("")}, nil
 	}
-	p, err := probe.Open(state, answers)
+	p, err := probe.Restore(state, answers)
 	if err != nil {
 		return wit.CallResult{}, err
 	}
 	if err = r.run(p); errors.Is(err, probe.ErrMissing) {
-		return wit.CallResult{Pending: p.Need()}, nil
+		return wit.CallResult{Pending: p.MissingRequests()}, nil
 	}
 	if err != nil {
 		return wit.CallResult{}, err
@@ -76,7 +76,7 @@ func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Comm
 			name = s.Value
 		}
 	}
-	r := newRetiring(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
+	r := newRetirement(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.entries) == 0 {
 		return wit.CommandResult{}, odataerror.ForSetting(sourceconfig.NameTrackChanges,
 			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
@@ -85,12 +85,12 @@ func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Comm
 		if err := r.run(p); err != nil {
 			return wit.CommandResult{}, err
 		}
-		return probe.Document(r.report()), nil
+		return probe.JSONResult(r.report()), nil
 	})
 }
 
-func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
-	r := &Retiring{V: sourceconfig.Table.Values(settings), Addresses: addresses}
+func newRetirement(settings []wit.Setting, addresses []string) *Retirement {
+	r := &Retirement{V: sourceconfig.Table.Values(settings), Addresses: addresses}
 	r.entries = slices.DeleteFunc(sourceconfig.EntitySets(r.V), func(e sourceconfig.EntitySetConfig) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
@@ -98,7 +98,7 @@ func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
 }
 
 // run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
-func (r *Retiring) run(p *probe.Prober) (err error) {
+func (r *Retirement) run(p *probe.Prober) (err error) {
 	services, models := sourceconfig.ServicePaths(r.entries), map[string]*edm.Model{}
 	for _, s := range services {
 		m, failed := p.Metadata(s, config.Query(r.V))
@@ -123,7 +123,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		}
 		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notifications.Subscription,
 			resolve func(string) (string, error)) error {
-			if !r.Mine(one.Address) {
+			if !r.OwnsAddress(one.Address) {
 				return nil
 			}
 			target, err := resolve(one.Target)
@@ -135,7 +135,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, s := range r.subscriptions {
-		answer, missing := p.Get(notifications.EndRequest(s.target, s.target, s.service, config.Query(r.V)))
+		answer, missing := p.Get(notifications.DeleteRequest(s.target, s.target, s.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
 			!feedreader.IsNotFound(answer.Status, answer.Body) {
 			return odataerror.FromResponse("subscription "+s.target, answer, answer.Body)
@@ -144,7 +144,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	return err
 }
 
-func (r *Retiring) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m *edm.Model) error {
+func (r *Retirement) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m *edm.Model) error {
 	f, err := feedreader.New(e, m)
 	if err != nil {
 		return err
@@ -171,8 +171,8 @@ func (r *Retiring) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m *
 	return nil
 }
 
-// Mine reports whether notifications to an address are for this connector.
-func (r *Retiring) Mine(address string) bool {
+// OwnsAddress reports whether notifications to an address are for this connector.
+func (r *Retirement) OwnsAddress(address string) bool {
 	to := sourceconfig.DeliveryPrefix(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
 		own := to + path
@@ -183,7 +183,7 @@ func (r *Retiring) Mine(address string) bool {
 	})
 }
 
-func (r *Retiring) terminated() (n int) {
+func (r *Retirement) terminated() (n int) {
 	for _, q := range r.queues {
 		if q.function != "" {
 			n++
@@ -192,11 +192,11 @@ func (r *Retiring) terminated() (n int) {
 	return n
 }
 
-func (r *Retiring) report() jsontext.Value {
+func (r *Retirement) report() jsontext.Value {
 	list := jsontext.NewArray()
 	add := func(service, set, kind, outcome string) {
-		list.Items = append(list.Items, jsontext.NewObject(probe.Member("service", service),
-			probe.Member("entitySet", set), probe.Member(kind, outcome)))
+		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("service", service),
+			probe.TextMember("entitySet", set), probe.TextMember(kind, outcome)))
 	}
 	for _, q := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"

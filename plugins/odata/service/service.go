@@ -18,8 +18,8 @@ func MetadataRequest(path string, query uri.Query) wit.Request {
 	return Get(path, query.AppendTo(path+"/$metadata"), "application/xml")
 }
 
-// NeedMetadata returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
-func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
+// MetadataRequests returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
+func MetadataRequests(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
 	if len(answers) == 0 {
 		need := &wit.RequestBatch{}
 		for _, s := range services {

@@ -54,7 +54,7 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 	v := sinkconfig.Table.Values(settings)
 	all := sinkconfig.EntitySets(v)
 	services := sinkconfig.ServicePaths(all)
-	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
+	if need, err := service.MetadataRequests(services, config.Query(v), answers); need != nil || err != nil {
 		return wit.SinkOpenResult{Pending: need}, err
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
@@ -149,8 +149,8 @@ func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 	for _, e := range sinkconfig.EntitySets(v) {
 		services = append(services, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number,
 			sinkconfig.NameService),
-			Written: true,
-			Sets:    []probe.Set{{Name: e.Name, Setting: config.InGroup(e.Number, sinkconfig.NameEntitySet)}}})
+			Writes: true,
+			Sets:   []probe.Set{{Name: e.Name, Setting: config.InGroup(e.Number, sinkconfig.NameEntitySet)}}})
 	}
 	return probe.Steps(services, config.Query(v), options, state, answers)
 }

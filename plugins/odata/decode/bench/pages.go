@@ -16,7 +16,7 @@ import (
 // Shape is a kind of page.
 type Shape struct {
 	Name   string
-	Layout *decode.RowSchema
+	Schema *decode.RowSchema
 	// rows of text values, by column; nil is null
 	rows [][]*string
 	// items are those of the expanded feed Items, if the last column is one.
@@ -30,11 +30,11 @@ func Shapes(rows int) []Shape {
 	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows)}
 }
 
-// Layouts returns the row schemas of the shapes.
-func Layouts() []*decode.RowSchema {
+// Schemas returns the row schemas of the shapes.
+func Schemas() []*decode.RowSchema {
 	var all []*decode.RowSchema
 	for _, s := range Shapes(0) {
-		all = append(all, s.Layout)
+		all = append(all, s.Schema)
 	}
 	return all
 }
@@ -43,7 +43,7 @@ func column(name string, t edm.Primitive, optional bool) decode.Column {
 	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
 }
 
-func finish(name string, columns []decode.Column) *decode.RowSchema {
+func newSchema(name string, columns []decode.Column) *decode.RowSchema {
 	l := &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns), Keys: []int{0}, KeySchema: 1,
 		ValueSchema: 2,
 		Ignored:     []string{"Customer"}}
@@ -57,7 +57,7 @@ func finish(name string, columns []decode.Column) *decode.RowSchema {
 }
 
 func orders(rows int) Shape {
-	s := Shape{Name: "Orders", Layout: finish("Demo.Order", []decode.Column{
+	s := Shape{Name: "Orders", Schema: newSchema("Demo.Order", []decode.Column{
 		column("OrderID", edm.Int32, false), column("CustomerID", edm.String, true), column("Number", edm.Int64, true),
 		column("OrderDate", edm.DateTime, true), column("ShippedDate", edm.DateTime, true),
 		column("Freight", edm.Decimal, true),
@@ -67,7 +67,7 @@ func orders(rows int) Shape {
 	})}
 	r := rand.New(rand.NewSource(1))
 	for i := range rows {
-		s.rows = append(s.rows, values(r, s.Layout, i, 0, 0))
+		s.rows = append(s.rows, values(r, s.Schema, i, 0, 0))
 	}
 	return s
 }
@@ -80,22 +80,22 @@ func wide(rows int) Shape {
 		columns = append(columns, column(fmt.Sprintf("Field%02d%s", i, strings.Repeat("x", i%5)), types[i%len(types)],
 			true))
 	}
-	s := Shape{Name: "Wide", Layout: finish("Demo.Wide", columns)}
+	s := Shape{Name: "Wide", Schema: newSchema("Demo.Wide", columns)}
 	r := rand.New(rand.NewSource(2))
 	for i := range rows {
-		s.rows = append(s.rows, values(r, s.Layout, i, 0.2, 0))
+		s.rows = append(s.rows, values(r, s.Schema, i, 0.2, 0))
 	}
 	return s
 }
 
 func long(rows int) Shape {
-	s := Shape{Name: "Long", Layout: finish("Demo.Long", []decode.Column{
+	s := Shape{Name: "Long", Schema: newSchema("Demo.Long", []decode.Column{
 		column("ID", edm.Int32, false), column("Title", edm.String, true), column("Body", edm.String, true),
 		column("Changed", edm.DateTime, true), column("Notes", edm.String, true),
 	})}
 	r := rand.New(rand.NewSource(3))
 	for i := range rows {
-		s.rows = append(s.rows, values(r, s.Layout, i, 0, 1000))
+		s.rows = append(s.rows, values(r, s.Schema, i, 0, 1000))
 	}
 	return s
 }
@@ -106,10 +106,10 @@ func expanded(rows int) Shape {
 		false),
 		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime,
 			true)}}
-	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Kind: decode.NavigationToMany,
+	columns := append(slices.Clone(s.Schema.Columns), decode.Column{Name: "Items", Kind: decode.NavigationToMany,
 		Optional: true,
 		Nested:   item})
-	s.Name, s.Layout = "Expanded", finish("Demo.Order", columns)
+	s.Name, s.Schema = "Expanded", newSchema("Demo.Order", columns)
 	r := rand.New(rand.NewSource(4))
 	for range rows {
 		var items [][]*string
@@ -213,7 +213,7 @@ func (s Shape) JSON(v Variant) []byte {
 		uri := "https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/" + s.Name + "(" + *row[0] + ")"
 		fmt.Fprintf(&b, `{"__metadata":{"id":"%s","uri":"%s","type":"Demo.%s"}`, uri, uri, s.Name)
 		for _, i := range v.order(r, row, s.Name == "Wide") {
-			fmt.Fprintf(&b, `,"%s":%s`, s.Layout.Columns[i].Name, jsonText(s.Layout.Columns[i].Type, row[i]))
+			fmt.Fprintf(&b, `,"%s":%s`, s.Schema.Columns[i].Name, jsonText(s.Schema.Columns[i].Type, row[i]))
 		}
 		if s.items == nil {
 			fmt.Fprintf(&b, `,"Items":{"__deferred":{"uri":"%s/Items"}}}`, uri)
@@ -225,7 +225,7 @@ func (s Shape) JSON(v Variant) []byte {
 				b.WriteByte(',')
 			}
 			fmt.Fprintf(&b, `{"__metadata":{"id":"%s/%d","uri":"%s/%d","type":"Demo.Item"}`, uri, k, uri, k)
-			for i, c := range s.Layout.Columns[len(s.Layout.Columns)-1].Nested.Columns {
+			for i, c := range s.Schema.Columns[len(s.Schema.Columns)-1].Nested.Columns {
 				fmt.Fprintf(&b, `,"%s":%s`, c.Name, jsonText(c.Type, item[i]))
 			}
 			b.WriteByte('}')
@@ -264,12 +264,12 @@ func (s Shape) Atom(v Variant) []byte {
 		}
 		b.WriteString(`</link><content type="application/xml"><m:properties>`)
 		for _, i := range v.order(r, row, s.Name == "Wide") {
-			name := s.Layout.Columns[i].Name
+			name := s.Schema.Columns[i].Name
 			if row[i] == nil {
 				fmt.Fprintf(&b, `<d:%s m:null="true"/>`, name)
 				continue
 			}
-			fmt.Fprintf(&b, `<d:%s>%s</d:%s>`, name, atomText(s.Layout.Columns[i].Type, *row[i]), name)
+			fmt.Fprintf(&b, `<d:%s>%s</d:%s>`, name, atomText(s.Schema.Columns[i].Type, *row[i]), name)
 		}
 		b.WriteString(`</m:properties></content></entry>`)
 	}
@@ -283,7 +283,7 @@ func (s Shape) atomItems(b *strings.Builder, uri string, items [][]*string) {
 	for k, item := range items {
 		fmt.Fprintf(b,
 			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/%d</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><content type="application/xml"><m:properties>`, uri, k, uri)
-		for i, c := range s.Layout.Columns[len(s.Layout.Columns)-1].Nested.Columns {
+		for i, c := range s.Schema.Columns[len(s.Schema.Columns)-1].Nested.Columns {
 			fmt.Fprintf(b, `<d:%s>%s</d:%s>`, c.Name, atomText(c.Type, *item[i]), c.Name)
 		}
 		b.WriteString(`</m:properties></content></entry>`)
