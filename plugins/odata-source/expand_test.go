@@ -14,22 +14,23 @@ import (
 func TestFollow(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
-			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1, PageSize: 15,
-				Links: links}})
-			l := whole(t, s, append(set("00", "Orders"), "sap.odata.format="+format,
+			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1,
+				PageSize: 15,
+				Links:    links}})
+			load := whole(t, service, append(set("00", "Orders"), "sap.odata.format="+format,
 				"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/OrderID")...)
-			l.same(s, "Orders")
+			load.same(service, "Orders")
 			lines := 0
-			for _, v := range l.values {
+			for _, v := range load.values {
 				lines += strings.Count(v, "[") - 2 // the row and the list itself
 			}
 			inside := 0
-			for _, target := range l.targets {
+			for _, target := range load.targets {
 				if strings.Contains(target, ")/Order_Details?") {
 					inside++
 				}
 			}
-			if expected := s.Count("Order_Details"); lines != expected || inside == 0 {
+			if expected := service.Count("Order_Details"); lines != expected || inside == 0 {
 				t.Errorf("%s, %s: expected %d lines, found %d by %d links inside", links, format, expected, lines,
 					inside)
 			}
@@ -50,9 +51,10 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 		link func(n int) string
 		said string
 	}{
-		"to itself, without rows":      {"", func(int) string { return "a" }, "was followed before"},
-		"to itself, with a row":        {`{"P":1}`, func(int) string { return "a" }, "was followed before"},
-		"in a circle":                  {`{"P":1}`, func(n int) string { return fmt.Sprint(n % 50) }, "was followed before"},
+		"to itself, without rows": {"", func(int) string { return "a" }, "was followed before"},
+		"to itself, with a row":   {`{"P":1}`, func(int) string { return "a" }, "was followed before"},
+		"in a circle": {`{"P":1}`, func(n int) string { return fmt.Sprint(n % 50) },
+			"was followed before"},
 		"ever further, without a row":  {"", func(n int) string { return fmt.Sprint(n) }, "1000 pages"},
 		"an end, behind many with one": {`{"P":1}`, func(n int) string { return fmt.Sprint(n) }, ""},
 	} {

@@ -129,21 +129,21 @@ func TestGuidsInAnotherCase(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, Atom %v, %s", c.name, atom, deletes), func(t *testing.T) {
 					s := &guidService{rows: guids(), loaded: c.loaded, address: c.address, delta: c.delta,
 						tombstone: c.tombstone, atom: atom}
-					f := loaded(t, s, tracked("/s", "X", "sap.odata#00.deletes="+deletes)...)
+					follower := loaded(t, s, tracked("/s", "X", "sap.odata#00.deletes="+deletes)...)
 					s.changed = slices.Clone(s.rows[1:])
 					for _, both := range []bool{false, true} {
-						f.start() // by an instance that knows nothing but the offset
-						noError(t, f.catchUp(poll))
-						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
-							t.Fatalf("expected %v, found %v: %v", s.rows, found, f.state)
+						follower.start() // by an instance that knows nothing but the offset
+						noError(t, follower.catchUp(poll))
+						if found := follower.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
+							t.Fatalf("expected %v, found %v: %v", s.rows, found, follower.state)
 						}
 						s.changed, s.deleted = []string{s.rows[0]}, []string{s.rows[len(s.rows)-1]}
 						if both { // it comes as a row too, and is read again
 							s.changed = append(s.changed, s.deleted...)
 						}
 						s.rows = s.rows[:len(s.rows)-1]
-						noError(t, f.catchUp(poll))
-						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
+						noError(t, follower.catchUp(poll))
+						if found := follower.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
 							t.Fatalf("deleted: expected %v, found %v", s.rows, found)
 						}
 					}
@@ -166,15 +166,15 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
-			f := loaded(t, s, tracked("/s", "X", "sap.odata#00.format=json")...)
-			f.stored = slices.DeleteFunc(f.stored,
+			follower := loaded(t, s, tracked("/s", "X", "sap.odata#00.format=json")...)
+			follower.stored = slices.DeleteFunc(follower.stored,
 				func(field wit.OffsetEntry) bool { return field.Name == feedreader.GuidField })
 			s.changed = slices.Clone(s.rows)
-			noError(t, f.catchUp(poll))
+			noError(t, follower.catchUp(poll))
 			s.deleted, s.rows = slices.Clone(s.rows[1:]), s.rows[:1]
-			f.start()
-			noError(t, f.catchUp(poll))
-			if found := f.entities(); !slices.Equal(found, s.rows) {
+			follower.start()
+			noError(t, follower.catchUp(poll))
+			if found := follower.entities(); !slices.Equal(found, s.rows) {
 				t.Errorf("expected %v, found %v", s.rows, found)
 			}
 		})
@@ -187,19 +187,19 @@ func TestGuidsOfNotifications(t *testing.T) {
 		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
 	} {
 		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
-		f := loaded(t, s, of("/s", "X", notified...)...)
+		follower := loaded(t, s, of("/s", "X", notified...)...)
 		deleted, changed := s.rows[3], s.rows[2]
 		s.rows = s.rows[:3]
 		for _, id := range []string{deleted, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
 				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.notified(id) + `')"}}}`)}
-			wakes, err := f.p.HandleNotification(f.opened.Context, n)
+			wakes, err := follower.p.HandleNotification(follower.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)
 			}
-			noError(t, f.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
+			noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
-		if found := f.entities(); len(found) != 3 || slices.Contains(found, deleted) {
+		if found := follower.entities(); len(found) != 3 || slices.Contains(found, deleted) {
 			t.Errorf("expected %v, found %v", s.rows, found)
 		}
 	}

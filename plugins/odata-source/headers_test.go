@@ -33,20 +33,20 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 			[]string{"before", "changed", "created", "deleted"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30})
-			f := loaded(t, s, append(slices.Clone(c.settings), enabled)...)
-			loaded := len(f.log)
-			if loaded != s.Count("Products") {
-				t.Fatalf("%d rows of %d", loaded, s.Count("Products"))
+			service := odatatest.New(odatatest.Options{Rows: 30})
+			follower := loaded(t, service, append(slices.Clone(c.settings), enabled)...)
+			loaded := len(follower.log)
+			if loaded != service.Count("Products") {
+				t.Fatalf("%d rows of %d", loaded, service.Count("Products"))
 			}
 			if c.after != nil {
-				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				write(t, s, "POST", "Products", product(9000, "New"))
-				write(t, s, "DELETE", "Products(4)", nil)
-				noError(t, f.catchUp(poll))
+				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+				write(t, service, "POST", "Products", product(9000, "New"))
+				write(t, service, "DELETE", "Products(4)", nil)
+				noError(t, follower.catchUp(poll))
 			}
 			var after []string
-			for i, e := range f.log {
+			for i, e := range follower.log {
 				want := "read"
 				if i >= loaded {
 					want = e.headers[sourceconfig.HeaderChange]

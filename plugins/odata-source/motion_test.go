@@ -49,13 +49,13 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		w.Header().Set("Preference-Applied", "odata.track-changes")
 		fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken='%d'"}}`, steps[at].row, at+1)
 	})
-	f := newFollower(t, service, tracked("/s", "X")...)
+	follower := newFollower(t, service, tracked("/s", "X")...)
 	schemas := record.NewRegistry()
 	converter, err := convert.New("JsonConverter", nil, convert.Use{Schemas: schemas})
 	noError(t, err)
 	var written []string
-	f.wrote = func(row wit.Row, data []byte) {
-		schema, err := schemas.Intern(f.schemas[row.Value.Schema])
+	follower.wrote = func(row wit.Row, data []byte) {
+		schema, err := schemas.Intern(follower.schemas[row.Value.Schema])
 		noError(t, err)
 		row.Value.Schema = schema.ID
 		batch := &record.Batch{Registry: schemas, Data: data}
@@ -63,23 +63,23 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		noError(t, err)
 		written = append(written, string(text))
 	}
-	cause := start
+	reason := start
 	for ; at < len(steps); at++ {
 		step := &steps[at]
-		f.now += sourceconfig.FreshFor + 1
+		follower.now += sourceconfig.FreshFor + 1
 		before := asked
-		err := f.catchUp(cause)
+		err := follower.catchUp(reason)
 		if faultOf(err).Kind == wit.ErrorStale {
 			if len(written) != at {
 				t.Fatalf("%s: a row was written before the metadata were read again: %v", step.row, written)
 			}
-			f.start() // as the host does
-			err = f.catchUp(cause)
+			follower.start() // as the host does
+			err = follower.catchUp(reason)
 		}
-		if err != nil || len(f.faults) > 0 {
-			t.Fatalf("%s: %v, %v", step.row, err, f.faults)
+		if err != nil || len(follower.faults) > 0 {
+			t.Fatalf("%s: %v, %v", step.row, err, follower.faults)
 		}
-		cause = poll
+		reason = poll
 		if len(written) != at+1 || asked > before != step.reads {
 			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
 				at+1, step.reads, asked-before, written)
@@ -145,21 +145,21 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 					`{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
 						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, c.row)
 			})
-			f := newFollower(t, service, of("/s", "X", append(c.settings, "sap.odata#00.exec-period=60")...)...)
-			cause, handed := start, 0
+			follower := newFollower(t, service, of("/s", "X", append(c.settings, "sap.odata#00.exec-period=60")...)...)
+			reason, handed := start, 0
 			for ; polls < 12; polls++ {
 				if polls == c.declared {
 					if properties = late; c.nested {
 						properties, ofComplex = "", late
 					}
 				}
-				if err := f.reopened(cause); err != nil || len(f.faults) > 0 {
-					t.Fatal(err, f.faults)
+				if err := follower.reopened(reason); err != nil || len(follower.faults) > 0 {
+					t.Fatal(err, follower.faults)
 				}
-				cause = poll
-				f.now += sourceconfig.FreshFor + 1
+				reason = poll
+				follower.now += sourceconfig.FreshFor + 1
 			}
-			for _, row := range f.log {
+			for _, row := range follower.log {
 				if row.key != "[3]" {
 					continue
 				}
@@ -169,7 +169,7 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 					t.Errorf("a row was passed on as %v", row.value)
 				}
 			}
-			last := f.state["[3]"]
+			last := follower.state["[3]"]
 			if c.declared > 0 && last["Late"] != "x" {
 				t.Errorf("after it was declared the row is %v", last)
 			}
@@ -198,34 +198,34 @@ func TestRowsOfADerivedType(t *testing.T) {
 		io.WriteString(w, `{"d":{"results":[{"ID":1},{"__metadata":{"type":"N.Employee"},"ID":2,"Salary":3},`+
 			`{"__metadata":{"type":"N.Boss"},"ID":3,"Salary":4,"Car":"c"}],"__delta":"X?!deltatoken='1'"}}`)
 	})
-	f := newFollower(t, service, tracked("/s", "X")...)
-	cause := start
+	follower := newFollower(t, service, tracked("/s", "X")...)
+	reason := start
 	for range 4 {
-		f.now += sourceconfig.FreshFor + 1
-		if err := f.catchUp(cause); err != nil || len(f.faults) > 0 {
-			t.Fatal(err, f.faults)
+		follower.now += sourceconfig.FreshFor + 1
+		if err := follower.catchUp(reason); err != nil || len(follower.faults) > 0 {
+			t.Fatal(err, follower.faults)
 		}
-		cause = poll
+		reason = poll
 	}
-	if len(f.log) != 12 || asked != 1 {
-		t.Errorf("%d rows came, the metadata were read %d times", len(f.log), asked)
+	if len(follower.log) != 12 || asked != 1 {
+		t.Errorf("%d rows came, the metadata were read %d times", len(follower.log), asked)
 	}
-	o, err := f.p.contexts.Get(f.opened.Context)
+	o, err := follower.p.contexts.Get(follower.opened.Context)
 	noError(t, err)
 	if found := fmt.Sprint(o.Feeds[0].Derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
 		t.Errorf("found %s", found)
 	}
 	// With their properties, where those are wanted, in both forms and after a restart with the packed context.
-	l := newLoad(t, service, of("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
-	if _, err := l.some(0, nil, 1); err != nil || len(l.faults) > 0 {
-		t.Fatal(err, l.faults)
+	load := newLoad(t, service, of("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
+	if _, err := load.some(0, nil, 1); err != nil || len(load.faults) > 0 {
+		t.Fatal(err, load.faults)
 	}
-	if found := fmt.Sprint(l.values); found != "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]" {
+	if found := fmt.Sprint(load.values); found != "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]" {
 		t.Errorf("found %s", found)
 	}
 	if ignored := newLoad(t, service, of("/s", "X")...); ignored.opened.Feeds[0].Fingerprint+" derived=include" !=
-		l.opened.Feeds[0].Fingerprint {
-		t.Errorf("found %s", l.opened.Feeds[0].Fingerprint)
+		load.opened.Feeds[0].Fingerprint {
+		t.Errorf("found %s", load.opened.Feeds[0].Fingerprint)
 	}
 }
 

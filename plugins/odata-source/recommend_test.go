@@ -17,11 +17,11 @@ import (
 // validated is what a validation online comes to, by the name of the setting.
 func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
-	l := unopened(t, s)
+	load := unopened(t, s)
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := l.p.Validate(sourceconfig.Component, configuration(given...), true, state, answers)
+		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(given...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.ConfigValue{}
@@ -31,9 +31,9 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Co
 				}
 				all[e.Key.Name] = e
 			}
-			return all, l.targets
+			return all, load.targets
 		}
-		state, answers = inquiry.Pending.State, l.answers(inquiry.Pending)
+		state, answers = inquiry.Pending.State, load.answers(inquiry.Pending)
 	}
 	t.Fatal("the validation doesn't end")
 	return nil, nil
@@ -51,7 +51,7 @@ func entity(number, name string, more ...string) []string {
 
 // Values are recommended from the catalogue and the metadata, step by step as a form is filled in.
 func TestRecommendations(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
+	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, c := range []struct {
 		name    string
 		given   []string
@@ -84,7 +84,7 @@ func TestRecommendations(t *testing.T) {
 		{"choices", entity("00", "Orders"), "sap.odata#00.format", []string{"json", "atom"}, "", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			all, _ := validated(t, s, c.given...)
+			all, _ := validated(t, service, c.given...)
 			e, ok := all[c.setting]
 			if !ok || !e.Visible {
 				t.Fatalf("%s isn't to be seen (%v)", c.setting, ok)
@@ -110,7 +110,7 @@ func TestRecommendations(t *testing.T) {
 
 // What has no effect yet isn't to be seen, nor is the next set before the one before it is complete.
 func TestVisibility(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
+	service := odatatest.New(odatatest.Options{})
 	half := []string{"sap.odata#00.service=" + sapNorthwind}
 	for _, c := range []struct {
 		name    string
@@ -146,7 +146,7 @@ func TestVisibility(t *testing.T) {
 		{"oauth asked for", append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"), "sap.odata.oauth.scope",
 			true},
 	} {
-		all, _ := validated(t, s, c.given...)
+		all, _ := validated(t, service, c.given...)
 		if e := all[c.setting]; e.Visible != c.visible {
 			t.Errorf("%s: %s: expected visible %v, found %v", c.name, c.setting, c.visible, e.Visible)
 		}
@@ -155,7 +155,7 @@ func TestVisibility(t *testing.T) {
 
 // Mistakes that only the service knows stand at their settings, all at once.
 func TestMistakesOnline(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
+	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, c := range []struct {
 		name  string
 		given []string
@@ -182,7 +182,7 @@ func TestMistakesOnline(t *testing.T) {
 			map[string]string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			all, _ := validated(t, s, c.given...)
+			all, _ := validated(t, service, c.given...)
 			for name, want := range c.want {
 				if text := strings.Join(all["sap.odata#00."+name].Errors, "\n"); !strings.Contains(text, want) {
 					t.Errorf("%s: expected %s, found %.600s", name, want, text)
@@ -281,7 +281,8 @@ func TestLargeCatalogue(t *testing.T) {
 			n++
 		}
 	}
-	if size > probe.MaxRecommendedBytes+probe.MaxRecommendedBytes/4 || n < 1000 || len(targets) > 1+2*probe.MaxServices+probe.MaxServices {
+	if size > probe.MaxRecommendedBytes+probe.MaxRecommendedBytes/4 || n < 1000 ||
+		len(targets) > 1+2*probe.MaxServices+probe.MaxServices {
 		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))

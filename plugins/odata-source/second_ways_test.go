@@ -50,16 +50,16 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 					_, _ = w.Write([]byte(body))
 				})
 				query := "sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"
-				f := loaded(t, s, tracked("/s", "X", append(more, query)...)...)
-				if len(f.state) != 1 {
-					t.Fatal(f.state)
+				follower := loaded(t, s, tracked("/s", "X", append(more, query)...)...)
+				if len(follower.state) != 1 {
+					t.Fatal(follower.state)
 				}
-				noError(t, f.catchUp(poll))
+				noError(t, follower.catchUp(poll))
 				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
 					t.Errorf("read again with the filter %q", again)
 				}
-				if row := f.state["[1 b]"]; meets != (row != nil) {
-					t.Errorf("meets the filter %v: found %v", meets, f.state)
+				if row := follower.state["[1 b]"]; meets != (row != nil) {
+					t.Errorf("meets the filter %v: found %v", meets, follower.state)
 				}
 			})
 		}
@@ -144,19 +144,19 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	f := newFollower(t, s, tracked("/s", "X", "sap.odata#00.delta.lost=reload", "sap.odata#00.format=json")...)
-	cause, lost := start, 0
+	follower := newFollower(t, s, tracked("/s", "X", "sap.odata#00.delta.lost=reload", "sap.odata#00.format=json")...)
+	reason, lost := start, 0
 	for range 30 {
-		err := f.catchUp(cause)
-		if cause = poll; err == nil {
+		err := follower.catchUp(reason)
+		if reason = poll; err == nil {
 			continue
 		}
 		if says(err, "times in succession") {
 			lost++
 			break
 		}
-		f.start() // as a task does that is started again behind a failed page
-		cause = start
+		follower.start() // as a task does that is started again behind a failed page
+		reason = start
 	}
 	if lost == 0 || loads > delta.MaxLostTokens+1 {
 		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)

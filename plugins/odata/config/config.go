@@ -265,12 +265,12 @@ func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
 	return examined
 }
 
-func examineAddress(v setting.Values, examined []wit.ConfigValue) {
-	if v.String(Destination) != "" {
+func examineAddress(values setting.Values, examined []wit.ConfigValue) {
+	if values.String(Destination) != "" {
 		return
 	}
 	for _, name := range []string{Address, Port} {
-		if v.String(name) == "" {
+		if values.String(name) == "" {
 			setting.AddError(examined, name, setting.Missing(name))
 		}
 	}

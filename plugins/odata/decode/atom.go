@@ -169,21 +169,21 @@ func encoding(declaration []byte) string {
 
 func (d *Atom) root(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := scan.XMLTagAt(b, i)
+	tag, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
-	scope := d.namespaces.push(b, t, 0)
-	ns, local := d.namespaces.element(b, t, scope)
-	if string(local) == "feed" && ns == atomNamespace && !t.Closing {
+	scope := d.namespaces.push(b, tag, 0)
+	namespace, local := d.namespaces.element(b, tag, scope)
+	if string(local) == "feed" && namespace == atomNamespace && !tag.Closing {
 		d.namespaces.copyBytes()
 		d.outer, d.rowBindings = scope, len(d.namespaces.all)
 		if d.templates != nil {
 			d.templates.bind(&d.namespaces, scope)
 		}
-		d.feed = append(d.feed[:0], t.Name...)
-		d.pos, d.state = t.End, atomFeed
-		if t.Empty {
+		d.feed = append(d.feed[:0], tag.Name...)
+		d.pos, d.state = tag.End, atomFeed
+		if tag.Empty {
 			d.state = atomEnd
 		}
 		return nil
@@ -191,26 +191,26 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 	d.namespaces.reset()
 	d.rowBindings = 1
 	switch name := string(local); {
-	case name == "entry" && ns == atomNamespace, name == "deleted-entry" && ns != atomNamespace:
+	case name == "entry" && namespace == atomNamespace, name == "deleted-entry" && namespace != atomNamespace:
 		return d.element(i, out)
-	case ns == dataNamespace:
+	case namespace == dataNamespace:
 		return d.function(i, out)
 	default:
-		return d.noRows(i, "an Atom feed or entry", "element "+string(t.Name))
+		return d.noRows(i, "an Atom feed or entry", "element "+string(tag.Name))
 	}
 }
 
 func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
-		t, err := scan.XMLTagAt(b, i)
+		tag, err := scan.XMLTagAt(b, i)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(t.Name, d.feed) {
-			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[t.Start:t.End])}
+		if !bytes.Equal(tag.Name, d.feed) {
+			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[tag.Start:tag.End])}
 		}
-		d.pos, d.state = t.End, atomEnd
+		d.pos, d.state = tag.End, atomEnd
 		return nil
 	}
 	if d.templates != nil && len(d.templates.heads) > 0 {
@@ -228,15 +228,15 @@ func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 
 func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := scan.XMLTagAt(b, i)
+	tag, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
 	d.namespaces.all = d.namespaces.all[:d.rowBindings]
-	scope := d.namespaces.push(b, t, d.outer)
-	ns, local := d.namespaces.element(b, t, scope)
-	entry := string(local) == "entry" && ns == atomNamespace
-	deleted := string(local) == "deleted-entry" && ns != atomNamespace
+	scope := d.namespaces.push(b, tag, d.outer)
+	namespace, local := d.namespaces.element(b, tag, scope)
+	entry := string(local) == "entry" && namespace == atomNamespace
+	deleted := string(local) == "deleted-entry" && namespace != atomNamespace
 	d.inRow = entry || deleted
 	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
@@ -250,19 +250,19 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	d.inRow = false
 	switch {
 	case entry:
-		made := len(out.Rows)
+		rowsBefore := len(out.Rows)
 		d.row(b[i:end], at, out)
-		if d.templates != nil && d.state == atomFeed && len(out.Rows) > made {
+		if d.templates != nil && d.state == atomFeed && len(out.Rows) > rowsBefore {
 			d.templates.learnRow(b[i:end], &namespaceStack{d.namespaces.all[:d.rowBindings]}, d.outer)
 		}
 	case deleted:
 		d.deleted(b[i:end], at, out)
-	case ns == atomNamespace && string(local) == "link":
-		d.link(b, t, scope)
-	case ns == metadataNamespace && string(local) == "error":
+	case namespace == atomNamespace && string(local) == "link":
+		d.link(b, tag, scope)
+	case namespace == metadataNamespace && string(local) == "error":
 		d.serviceError = quoted(b[i:end])
-	case ns == metadataNamespace && string(local) == "count":
-		if content, ok := scan.XMLContent(d.text[:0], b[t.End:contentEnd(b, t, end)]); ok {
+	case namespace == metadataNamespace && string(local) == "count":
+		if content, ok := scan.XMLContent(d.text[:0], b[tag.End:contentEnd(b, tag, end)]); ok {
 			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, 1<<62); ok {
 				d.page.Count = n
 			}
@@ -290,12 +290,12 @@ func (d *Atom) linkOf(b []byte, t scan.XMLTag, scope int) Link {
 	return Link{Href: string(text), Base: d.namespaces.base(scope)}
 }
 
-func (d *Atom) link(b []byte, t scan.XMLTag, scope int) {
-	switch string(relation(b, t)) {
+func (d *Atom) link(b []byte, tag scan.XMLTag, scope int) {
+	switch string(relation(b, tag)) {
 	case "next":
-		d.page.Next = d.linkOf(b, t, scope)
+		d.page.Next = d.linkOf(b, tag, scope)
 	case "delta":
-		d.page.Delta = d.linkOf(b, t, scope)
+		d.page.Delta = d.linkOf(b, tag, scope)
 	}
 }
 
@@ -306,17 +306,17 @@ func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	if d.skipRow(element, at, out) {
 		return
 	}
-	t, _ := scan.XMLTagAt(element, 0)
-	ref, given := attribute(element, t, "ref")
+	tag, _ := scan.XMLTagAt(element, 0)
+	ref, present := attribute(element, tag, "ref")
 	id, ok := scan.XMLContent(nil, ref)
-	if !given || !ok {
+	if !present || !ok {
 		d.addRowError(element, at, &conversionError{path: "ref", expected: "the id of the deleted entry",
 			found: "none"}, out)
 		return
 	}
 	s := Tombstone{RowIndex: d.page.Rows, Ref: string(id)}
 	var m datetime.DateTime
-	if when, ok := attribute(element, t, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
+	if when, ok := attribute(element, tag, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
 		s.When, s.Timed = m.UTC(), true
 	}
 	out.Tombstones = append(out.Tombstones, s)
@@ -330,21 +330,21 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
-	t, _ := scan.XMLTagAt(b, i)
+	tag, _ := scan.XMLTagAt(b, i)
 	d.pos, d.state = end, atomEnd
-	inside := d.namespaces.push(b, t, 0)
+	inside := d.namespaces.push(b, tag, 0)
 	d.namespaces.copyBytes()
-	c := childrenOf(b, t, end)
-	several := false
+	c := childrenOf(b, tag, end)
+	multiple := false
 	for e, ok := c.next(); ok; e, ok = c.next() {
 		_, local := scan.SplitName(e.tag.Name)
-		if several = string(local) == "element"; !several {
+		if multiple = string(local) == "element"; !multiple {
 			break
 		}
 		d.outer, d.rowBindings = inside, len(d.namespaces.all)
 		d.decode(b[e.tag.Start:e.end], d.base+int64(e.tag.Start), out, false)
 	}
-	if !several && !d.namespaces.isNull(b, t, inside) {
+	if !multiple && !d.namespaces.isNull(b, tag, inside) {
 		d.decode(b[i:end], d.base+int64(i), out, false)
 	}
 	return nil

@@ -66,22 +66,22 @@ func (m *conversionError) Error() string {
 }
 
 func (c *Column) conversionError(expected, found string) *conversionError {
-	m := &conversionError{path: c.Name, expected: expected, found: found}
+	mismatch := &conversionError{path: c.Name, expected: expected, found: found}
 	switch {
 	case strings.HasPrefix(expected, expectedScale):
-		m.hint = c.Hints.Scale
+		mismatch.hint = c.Hints.Scale
 	case strings.HasPrefix(expected, expectedPrecision):
-		m.hint = c.Hints.Precision
+		mismatch.hint = c.Hints.Precision
 	case strings.HasPrefix(expected, expectedRange):
-		m.hint = c.Hints.Range
+		mismatch.hint = c.Hints.Range
 	case expected == expectedValue:
-		m.hint = c.Hints.Null
+		mismatch.hint = c.Hints.Null
 	case expected == expectedInline:
-		m.hint = c.Hints.Inline
+		mismatch.hint = c.Hints.Inline
 	case expected == edm.Time.String():
-		m.hint = c.Hints.Time
+		mismatch.hint = c.Hints.Time
 	}
-	return m
+	return mismatch
 }
 
 // Expectations for which [ErrorHints] may have a hint.
@@ -116,12 +116,13 @@ func quoted(text []byte) string {
 const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 
 // addRowError records a failed row with its text as a document of its own.
-func (s *stream) addRowError(text []byte, at int64, m *conversionError, out *Output) {
+func (s *stream) addRowError(text []byte, at int64, mismatch *conversionError, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
 	out.Data = s.format.rowDocument(out.Data, text)
 	out.RowErrors = append(out.RowErrors, wit.RowError{
 		RowIndex: origin, ErrorClass: ErrorClass,
-		Error: wit.Error{Kind: wit.ErrorData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +
+		Error: wit.Error{Kind: wit.ErrorData, Message: mismatch.Error() + " (row " +
+			strconv.FormatUint(uint64(origin), 10) +
 			" of the page, which starts at byte " + strconv.FormatInt(at, 10) + ")"},
 		RawStart: uint32(start), RawSize: uint32(len(out.Data) - start),
 	})

@@ -66,12 +66,12 @@ func seed(f *testing.F, markup bool) {
 }
 
 func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder) {
-	l := parseSchema(t, fuzzSchema)
-	whole, err := decodeWith(decoder(l), doc, cuts{size: len(doc) + 1})
-	want := describeAll(t, l, whole, err)
+	schema := parseSchema(t, fuzzSchema)
+	whole, err := decodeWith(decoder(schema), doc, cuts{size: len(doc) + 1})
+	want := describeAll(t, schema, whole, err)
 	for _, c := range []cuts{{at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%97}} {
-		out, err := decodeWith(decoder(l), doc, c)
-		if got := describeAll(t, l, out, err); got != want {
+		out, err := decodeWith(decoder(schema), doc, c)
+		if got := describeAll(t, schema, out, err); got != want {
 			t.Fatalf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
 		}
 	}
@@ -80,9 +80,11 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 	}
 	for _, fault := range whole.RowErrors {
 		raw := whole.Data[fault.RawStart : fault.RawStart+fault.RawSize]
-		again, err := decodeWith(decoder(l), raw, cuts{size: len(raw) + 1})
-		if err != nil || len(again.RowErrors) != 1 || cause(again.RowErrors[0].Error.Message) != cause(fault.Error.Message) {
-			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message, again.RowErrors,
+		again, err := decodeWith(decoder(schema), raw, cuts{size: len(raw) + 1})
+		if err != nil || len(again.RowErrors) != 1 ||
+			cause(again.RowErrors[0].Error.Message) != cause(fault.Error.Message) {
+			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message,
+				again.RowErrors,
 				err)
 		}
 	}
@@ -124,12 +126,12 @@ func FuzzFastAtom(f *testing.F) {
 		entry = strings.TrimPrefix(entry, entryHead)
 		f.Add([]byte(strings.TrimSuffix(entry, entryBack)), uint16(len(entry)))
 	}
-	l := parseSchema(f, oddSchema)
+	schema := parseSchema(f, oddSchema)
 	regular := oddEntry(regularProperties)
 	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
 		odd := oddEntry(string(properties))
-		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut,
-			NewAtom(l), newPlainAtom(l))
+		differ(t, schema, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut,
+			NewAtom(schema), newPlainAtom(schema))
 	})
 }
 
@@ -162,12 +164,12 @@ func FuzzFastNestedAtom(f *testing.F) {
 	})
 }
 
-func differ(t *testing.T, l *RowSchema, doc []byte, cut uint16, d, plain Decoder) {
+func differ(t *testing.T, schema *RowSchema, doc []byte, cut uint16, d, plain Decoder) {
 	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1})
 	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {
 		d.Reset()
 		out, err := decodeWith(d, doc, c)
-		if got, want := describeAll(t, l, out, err), describeAll(t, l, want, wantErr); got != want {
+		if got, want := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr); got != want {
 			t.Fatalf("cut %+v of %q:\ngot  %s\nwant %s", c, doc, excerpt(got, want), excerpt(want, got))
 		}
 	}
@@ -185,21 +187,22 @@ func FuzzValue(f *testing.F) {
 			return
 		}
 		for e := edm.Binary; e <= edm.Time; e++ {
-			c := Column{Name: "P", Type: e, Scale: 2}
-			if c.Type == edm.Decimal && len(text) > 60 {
+			column := Column{Name: "P", Type: e, Scale: 2}
+			if column.Type == edm.Decimal && len(text) > 60 {
 				continue // exponents over 400 are refused here, and taken there
 			}
-			if c.Type == edm.Decimal && strings.ContainsAny(string(text), "eE") && !refSmallExponent(string(text)) {
+			if column.Type == edm.Decimal && strings.ContainsAny(string(text), "eE") &&
+				!refSmallExponent(string(text)) {
 				continue
 			}
-			if c.Type == edm.Binary {
+			if column.Type == edm.Binary {
 				continue // padding: checked by FuzzBase64
 			}
-			l := &RowSchema{Columns: []Column{c}, ValueColumns: 1}
-			got, err := AppendText(nil, l, &c, text)
-			want, wantErr := refPrimitive(&c, string(text))
+			l := &RowSchema{Columns: []Column{column}, ValueColumns: 1}
+			got, err := AppendText(nil, l, &column, text)
+			want, wantErr := refPrimitive(&column, string(text))
 			if (err == nil) != (wantErr == nil) || err == nil && string(got) != string(want) {
-				t.Fatalf("%s %q: expected %x, %v; found %x, %v", c.Type, text, want, wantErr, got, err)
+				t.Fatalf("%s %q: expected %x, %v; found %x, %v", column.Type, text, want, wantErr, got, err)
 			}
 		}
 	})

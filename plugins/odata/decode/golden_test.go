@@ -50,10 +50,10 @@ func readGolden(t testing.TB, file string) goldenCase {
 
 func golden(t *testing.T, file string) {
 	g := readGolden(t, file)
-	l := parseSchema(t, g.layout)
+	schema := parseSchema(t, g.layout)
 	doc := []byte(g.doc)
-	out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, g.nested)
-	got := describeAll(t, l, out, err)
+	out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc) + 1}, g.nested)
+	got := describeAll(t, schema, out, err)
 	if *update {
 		raw, _ := os.ReadFile(file)
 		i := strings.LastIndex(string(raw), "\n-----\n")
@@ -65,5 +65,5 @@ func golden(t *testing.T, file string) {
 	if got != g.want {
 		t.Fatalf("got:\n%s\nwant:\n%s", excerpt(got, g.want), excerpt(g.want, got))
 	}
-	eachCut(t, l, doc, g.nested, got)
+	eachCut(t, schema, doc, g.nested, got)
 }

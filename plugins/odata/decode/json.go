@@ -173,37 +173,37 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	count, failure, paged, known := 0, "", false, false
 	i, closed, err := scan.JSONFirst(b, start+1, '}')
 	for err == nil && !closed {
-		var m jsonMember
-		if m, err = d.readMember(i); err != nil {
+		var member jsonMember
+		if member, err = d.readMember(i); err != nil {
 			if utf16(b[start:]) {
 				return notUTF8(start)
 			}
 			break
 		}
-		if other := m.version(b[m.value]); other != "" && d.state == jsonRoot {
+		if other := member.version(b[member.value]); other != "" && d.state == jsonRoot {
 			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
 				": the path is that of a service of another version"}
 		}
-		_, column := d.schema.names[string(m.name)]
-		known = known || column || d.schema.ignored[string(m.name)]
-		if d.state == jsonRoot && m.is("d") || m.is("results") {
-			if d.enter(m) {
+		_, column := d.schema.names[string(member.name)]
+		known = known || column || d.schema.ignored[string(member.name)]
+		if d.state == jsonRoot && member.is("d") || member.is("results") {
+			if d.enter(member) {
 				d.serviceError += failure
 				return nil
 			}
 		}
 		var end int
-		if end, err = scan.JSONValue(b, m.value, maxDepth); err != nil {
+		if end, err = scan.JSONValue(b, member.value, maxDepth); err != nil {
 			break
 		}
-		if (m.is("error") || m.is("odata.error")) && b[m.value] != 'n' {
-			failure = quoted(b[m.value:end])
+		if (member.is("error") || member.is("odata.error")) && b[member.value] != 'n' {
+			failure = quoted(b[member.value:end])
 		}
-		switch m.end = end; {
-		case d.pageMember(m):
+		switch member.end = end; {
+		case d.pageMember(member):
 			paged = true
-		case !m.is("__metadata"):
-			only, count = m, count+1
+		case !member.is("__metadata"):
+			only, count = member, count+1
 		}
 		i, closed, err = scan.JSONNext(b, end, '}')
 	}
@@ -254,13 +254,13 @@ func utf16(b []byte) bool {
 
 func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
 
-func (d *JSON) enter(m jsonMember) bool {
+func (d *JSON) enter(member jsonMember) bool {
 	b := d.buf
 	switch {
-	case b[m.value] == '[':
-		d.pos, d.state = m.value+1, jsonFirstRow
-	case b[m.value] == '{' && m.is("d"):
-		d.pos, d.state = m.value, jsonInner
+	case b[member.value] == '[':
+		d.pos, d.state = member.value+1, jsonFirstRow
+	case b[member.value] == '{' && member.is("d"):
+		d.pos, d.state = member.value, jsonInner
 	default:
 		return false
 	}
@@ -270,15 +270,15 @@ func (d *JSON) enter(m jsonMember) bool {
 
 // decodeObject handles a complete object without an array of rows: an entity, or the name of a function around one.
 func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
-	b, l := d.buf, d.schema
+	b, schema := d.buf, d.schema
 	if count == 0 {
 		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
 	}
 	if count == 1 {
-		_, column := l.names[string(only.name)]
+		_, column := schema.names[string(only.name)]
 		opens := b[only.value]
 		switch {
-		case column || l.ignored[string(only.name)]:
+		case column || schema.ignored[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
 			// a function returned no entity
 			d.pos = end
@@ -306,20 +306,20 @@ func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 }
 
 func (d *JSON) member(i int) *scan.Error {
-	m, err := d.readMember(i)
+	found, err := d.readMember(i)
 	if err != nil {
 		return err
 	}
-	if m.is("results") || m.is("d") {
-		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(m.name)}
+	if found.is("results") || found.is("d") {
+		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(found.name)}
 	}
-	if m.end, err = scan.JSONValue(d.buf, m.value, maxDepth); err != nil {
+	if found.end, err = scan.JSONValue(d.buf, found.value, maxDepth); err != nil {
 		return err
 	}
-	if d.pageMember(m); m.is("error") && d.buf[m.value] != 'n' {
-		d.serviceError = quoted(d.buf[m.value:m.end])
+	if d.pageMember(found); found.is("error") && d.buf[found.value] != 'n' {
+		d.serviceError = quoted(d.buf[found.value:found.end])
 	}
-	d.pos = m.end
+	d.pos = found.end
 	return nil
 }
 
@@ -395,9 +395,9 @@ func (d *JSON) item(start int, out *Output) *scan.Error {
 	if closed {
 		d.endContainer()
 	}
-	made := len(out.Rows)
+	rowsBefore := len(out.Rows)
 	d.row(b[start:end], d.base+int64(start), out)
-	if d.templates != nil && len(out.Rows) > made {
+	if d.templates != nil && len(out.Rows) > rowsBefore {
 		d.templates.learnRow(b[start:end])
 	}
 	return nil

@@ -37,13 +37,13 @@ type nestedNextLink struct {
 	emptyLink, separator string
 }
 
-func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *Output) {
+func (s *stream) awaitNestedPages(row []byte, at int64, nextLink nestedNextLink, out *Output) {
 	w := &s.nestedPages
 	if !w.waiting {
 		w.row = append(w.row[:0], row...)
 		w.at = at
 	}
-	w.waiting, w.nextLink = true, h
+	w.waiting, w.nextLink = true, nextLink
 	if w.child == nil {
 		w.child = s.format.nestedDecoder()
 	}
@@ -52,8 +52,8 @@ func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *O
 	if clear(w.visited); w.visited == nil {
 		w.visited = map[uint64]bool{}
 	}
-	s.nestedPages.visit(h.link)
-	s.requestNestedPage(h.link, out)
+	s.nestedPages.visit(nextLink.link)
+	s.requestNestedPage(nextLink.link, out)
 }
 
 // visit records a link. It returns false if the link was followed before.
@@ -119,13 +119,13 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 
 // splice removes the next link and inserts the collected rows.
 func (w *nestedPages) splice(collected []byte) {
-	h := w.nextLink
-	link := w.row[h.linkAt.start:h.linkAt.end]
+	nextLink := w.nextLink
+	link := w.row[nextLink.linkAt.start:nextLink.linkAt.end]
 	for i := range link {
 		link[i] = ' '
 	}
-	copy(link, h.emptyLink)
+	copy(link, nextLink.emptyLink)
 	if len(collected) > 0 {
-		w.row = slices.Concat(w.row[:h.rowsAt], []byte(h.separator), collected, w.row[h.rowsAt:])
+		w.row = slices.Concat(w.row[:nextLink.rowsAt], []byte(nextLink.separator), collected, w.row[nextLink.rowsAt:])
 	}
 }

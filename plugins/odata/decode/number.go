@@ -161,32 +161,32 @@ func (d *decimal) increment() {
 }
 
 // appendDecimal writes the text by the column's mapping. expected is empty if the value fits.
-func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte, expected string) {
+func (d *decimal) appendDecimal(dst []byte, column *Column, text []byte) (out []byte, expected string) {
 	if !d.parse(text) {
 		return dst, "Edm.Decimal"
 	}
-	if c.Mapping == Float64Mapping {
+	if column.Mapping == Float64Mapping {
 		v, ok := parseFloat(text, 64)
 		if !ok {
 			return dst, expectedRange + "double"
 		}
 		return connectdata.AppendFloat64(dst, v), ""
 	}
-	scale := c.Scale
-	if c.Mapping == Int64Mapping {
+	scale := column.Scale
+	if column.Mapping == Int64Mapping {
 		scale = 0
 	}
-	if !d.shift(scale, c.Rounding) {
+	if !d.shift(scale, column.Rounding) {
 		return dst, expectedScale + strconv.Itoa(scale)
 	}
-	if c.Precision > 0 && len(d.digits) > c.Precision {
-		return dst, expectedPrecision + strconv.Itoa(c.Precision) + " and scale " + strconv.Itoa(scale)
+	if column.Precision > 0 && len(d.digits) > column.Precision {
+		return dst, expectedPrecision + strconv.Itoa(column.Precision) + " and scale " + strconv.Itoa(scale)
 	}
 	if small, ok := scan.Integer(d.digits, 0, math.MaxInt64); ok || len(d.digits) == 0 {
 		if d.negative {
 			small = -small
 		}
-		if c.Mapping == Int64Mapping {
+		if column.Mapping == Int64Mapping {
 			return connectdata.AppendNumber(dst, small), ""
 		}
 		return connectdata.AppendDecimal64(dst, small), ""
@@ -195,7 +195,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 	if d.negative {
 		v.Neg(v)
 	}
-	if c.Mapping == Int64Mapping {
+	if column.Mapping == Int64Mapping {
 		if !v.IsInt64() {
 			return dst, expectedRange + "long"
 		}

@@ -85,18 +85,18 @@ func describeAll(t testing.TB, l *RowSchema, o *Output, err error) string {
 
 // eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is
 // short.
-func eachCut(t *testing.T, l *RowSchema, doc []byte, nested map[string]string, want string) {
+func eachCut(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, want string) {
 	t.Helper()
-	d := newDecoder(l, doc)
+	d := newDecoder(schema, doc)
 	whole, wholeErr := decodePieces(d, doc, cuts{size: len(doc) + 1}, nested)
-	if got := describeAll(t, l, whole, wholeErr); got != want {
+	if got := describeAll(t, schema, whole, wholeErr); got != want {
 		t.Fatalf("decoded again whole:\ngot  %s\nwant %s", excerpt(got, want), excerpt(want, got))
 	}
 	check := func(c cuts) bool {
 		d.Reset()
 		out, err := decodePieces(d, doc, c, nested)
 		if !same(whole, out) || fmt.Sprint(wholeErr) != fmt.Sprint(err) {
-			got := describeAll(t, l, out, err)
+			got := describeAll(t, schema, out, err)
 			t.Errorf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
 			return false
 		}

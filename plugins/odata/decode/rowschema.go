@@ -110,20 +110,20 @@ func (l *RowSchema) Init() error {
 		l.ignored[name] = true
 	}
 	for i := range l.Columns {
-		c := &l.Columns[i]
-		c.inner, c.steps = c.Name+"/", targetSteps(c.Target)
-		if c.Nested != nil {
-			if err := c.Nested.Init(); err != nil {
+		column := &l.Columns[i]
+		column.inner, column.steps = column.Name+"/", targetSteps(column.Target)
+		if column.Nested != nil {
+			if err := column.Nested.Init(); err != nil {
 				return err
 			}
 		}
-		if c.Kind == Synthetic {
+		if column.Kind == Synthetic {
 			continue
 		}
-		if _, duplicate := l.names[c.Name]; duplicate {
-			return errors.New("row schema " + l.Name + ": duplicate column " + c.Name)
+		if _, duplicate := l.names[column.Name]; duplicate {
+			return errors.New("row schema " + l.Name + ": duplicate column " + column.Name)
 		}
-		l.names[c.Name] = i
+		l.names[column.Name] = i
 	}
 	for _, i := range l.Keys {
 		if l.Columns[i].Kind != Primitive {

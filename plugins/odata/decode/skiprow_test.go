@@ -12,7 +12,7 @@ import (
 // The row that a byte belongs to is left out when the host says so before that byte: it becomes a fault with its
 // document, and the others come as they do without that. Rows of which all text came are decoded before.
 func TestSkipsRowOnRequest(t *testing.T) {
-	l := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
+	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	json := func(i int) string { return fmt.Sprintf(`{"ID":%d,"Name":"n%d"}`, i, i) }
 	entry := func(i int) string {
 		return fmt.Sprintf(`<entry><content type="application/xml"><m:properties><d:ID m:type="Edm.Int32">%d</d:ID>`+
@@ -37,13 +37,13 @@ func TestSkipsRowOnRequest(t *testing.T) {
 			doc += c.row(i)
 		}
 		doc += c.tail
-		whole, err := decodePieces(newDecoder(l, []byte(doc)), []byte(doc), cuts{size: len(doc) + 1}, nil)
+		whole, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: len(doc) + 1}, nil)
 		if err != nil || len(whole.Rows) != rows {
 			t.Fatal(name, err)
 		}
 		for _, poison := range []int{0, 5, rows - 1} {
 			for at := starts[poison] + 1; at < starts[poison]+len(c.row(poison)); at++ {
-				d, out := newDecoder(l, []byte(doc)), &Output{}
+				d, out := newDecoder(schema, []byte(doc)), &Output{}
 				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagSkipRow, ""},
 					{"", doc[at:]}}
 				for i, s := range steps {
@@ -70,7 +70,7 @@ func TestSkipsRowOnRequest(t *testing.T) {
 					}
 				}
 				raw := string(out.Data[out.RowErrors[0].RawStart:][:out.RowErrors[0].RawSize])
-				again, err := decodePieces(newDecoder(l, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
+				again, err := decodePieces(newDecoder(schema, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
 				if err != nil || len(again.Rows) != 1 || !strings.Contains(raw, fmt.Sprintf("n%d", poison)) {
 					t.Fatalf("%s: the document of the row left out: %q, %v", name, raw, err)
 				}

@@ -135,20 +135,20 @@ func (s *stream) skipRow(text []byte, at int64, out *Output) bool {
 
 // addRow adds the row whose columns were appended to the output from start on. If the row has a next link inside, it
 // requests the nested page instead; m, if not nil, makes the row fail.
-func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tombstone bool, m *conversionError,
+func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tombstone bool, mismatch *conversionError,
 	out *Output) {
-	if m == nil && h.found {
+	if mismatch == nil && h.found {
 		out.Data = out.Data[:start]
 		s.awaitNestedPages(text, at, h, out)
 		return
 	}
 	s.nestedPages.waiting = false
-	if m == nil && !tombstone {
-		m = finishRow(out, s.schema, s.page.Rows, start, s.spans)
+	if mismatch == nil && !tombstone {
+		mismatch = finishRow(out, s.schema, s.page.Rows, start, s.spans)
 	}
-	if m != nil {
+	if mismatch != nil {
 		out.Data = out.Data[:start]
-		s.addRowError(text, at, m, out)
+		s.addRowError(text, at, mismatch, out)
 		return
 	}
 	s.page.Rows++
@@ -242,17 +242,17 @@ type level struct {
 }
 
 // level returns cleared memory for a struct at this depth.
-func (s *stream) level(depth int, l *RowSchema) *level {
+func (s *stream) level(depth int, schema *RowSchema) *level {
 	for len(s.levels) <= depth {
 		s.levels = append(s.levels, level{})
 	}
-	lv := &s.levels[depth]
-	if cap(lv.spans) < len(l.Columns) {
-		lv.spans = make([]textRange, len(l.Columns))
+	cleared := &s.levels[depth]
+	if cap(cleared.spans) < len(schema.Columns) {
+		cleared.spans = make([]textRange, len(schema.Columns))
 	}
-	lv.spans = lv.spans[:len(l.Columns)]
-	clear(lv.spans)
-	return lv
+	cleared.spans = cleared.spans[:len(schema.Columns)]
+	clear(cleared.spans)
+	return cleared
 }
 
 // path returns the path of the struct in a column. It allocates below the first level only.

@@ -101,33 +101,33 @@ func (e *stats) canSample() bool {
 	return true
 }
 
-func (f *templateDecoder) init(form templateFormat, l *RowSchema, markup int) {
-	n := len(l.Columns)
-	*f = templateDecoder{format: form, schema: l, entries: make([]entry, n), names: map[string]*entry{},
+func (f *templateDecoder) init(form templateFormat, schema *RowSchema, markup int) {
+	n := len(schema.Columns)
+	*f = templateDecoder{format: form, schema: schema, entries: make([]entry, n), names: map[string]*entry{},
 		spans:  make([]textRange, n+1),
 		stamps: make([]uint64, n+1), optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
 	f.end.reset(fast.End)
 	f.end.Next = &f.end.Entry
 	last := &f.head
-	for i := range l.Columns {
-		e := &f.entries[i]
-		e.Column, e.column, e.Width = i, &l.Columns[i], 1
-		e.reset(e.configure(markup))
-		f.optionals[i] = uint64(e.Optional)
-		if e.column.Kind != Synthetic {
-			last.Next, last = &e.Entry, e
+	for i := range schema.Columns {
+		part := &f.entries[i]
+		part.Column, part.column, part.Width = i, &schema.Columns[i], 1
+		part.reset(part.configure(markup))
+		f.optionals[i] = uint64(part.Optional)
+		if part.column.Kind != Synthetic {
+			last.Next, last = &part.Entry, part
 		}
 	}
 	last.Next = &f.end.Entry
 	r := &f.row
 	r.SetTables()
 	r.Markup, r.Head, r.Columns, r.ValueEnd = markup, &f.head.Entry, n, -1
-	if len(l.Keys) > 0 {
-		r.KeyFirst, r.KeyLast = 16*l.Keys[0], 16*l.Keys[len(l.Keys)-1]+8
+	if len(schema.Keys) > 0 {
+		r.KeyFirst, r.KeyLast = 16*schema.Keys[0], 16*schema.Keys[len(schema.Keys)-1]+8
 	}
-	if l.ValueColumns < n {
-		r.ValueEnd = 16 * l.ValueColumns
+	if schema.ValueColumns < n {
+		r.ValueEnd = 16 * schema.ValueColumns
 	}
 	r.Spans, r.Stamps, r.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]),
 		unsafe.Pointer(&f.optionals[0])
@@ -139,18 +139,18 @@ func (e *entry) reset(kind int) {
 }
 
 func (e *entry) configure(markup int) (kind int) {
-	c := e.column
-	if c.Optional {
+	column := e.column
+	if column.Optional {
 		e.Optional = 1
 	}
-	if c.Kind != Primitive {
+	if column.Kind != Primitive {
 		return fast.Slow
 	}
-	switch c.Type {
+	switch column.Type {
 	case edm.String:
 		return fast.JSONString + markup
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		least, most, _ := c.Type.Bounds()
+		least, most, _ := column.Type.Bounds()
 		e.Low, e.High = int(least), int(most)
 		return fast.Integer
 	case edm.Time:
@@ -162,7 +162,7 @@ func (e *entry) configure(markup int) (kind int) {
 	case edm.Boolean:
 		return fast.Boolean
 	case edm.DateTime, edm.DateTimeOffset:
-		if c.Mapping == DefaultMapping && c.Zone == nil {
+		if column.Mapping == DefaultMapping && column.Zone == nil {
 			e.Low, e.High = datetime.FirstMs, datetime.LastMs
 			return fast.DateTime
 		}
@@ -173,26 +173,26 @@ func (e *entry) configure(markup int) (kind int) {
 }
 
 func (e *entry) decimal() (kind int) {
-	c := e.column
+	column := e.column
 	limit := uint64(1 << 63)
-	if c.Precision > 0 && c.Precision < 19 {
+	if column.Precision > 0 && column.Precision < 19 {
 		limit = 1
-		for range c.Precision {
+		for range column.Precision {
 			limit *= 10
 		}
 	}
 	switch {
-	case c.Mapping == Float64Mapping:
+	case column.Mapping == Float64Mapping:
 		return fast.Double
-	case c.Mapping == Int64Mapping:
+	case column.Mapping == Int64Mapping:
 		e.High = int(limit - 1)
 		e.Low = -e.High
 		if limit == 1<<63 {
 			e.Low = math.MinInt64
 		}
 		return fast.Integer
-	case c.Scale >= 0 && c.Scale <= 18:
-		e.Scale, e.Limit = c.Scale, limit
+	case column.Scale >= 0 && column.Scale <= 18:
+		e.Scale, e.Limit = column.Scale, limit
 		return fast.Decimal
 	}
 	return fast.Slow
@@ -211,23 +211,23 @@ func (f *templateDecoder) rehash(n int) {
 	}
 }
 
-func (f *templateDecoder) add(e *entry, name []byte) {
-	e.name = bytes.Clone(name)
-	f.names[string(name)] = e
+func (f *templateDecoder) add(part *entry, name []byte) {
+	part.name = bytes.Clone(name)
+	f.names[string(name)] = part
 	if 2*len(f.names) > len(f.table) {
 		f.rehash(2 * len(f.table))
 		return
 	}
-	f.insert(e)
+	f.insert(part)
 }
 
-func (f *templateDecoder) insert(e *entry) {
-	padded := append(bytes.Clone(e.name), make([]byte, 8)...)
-	at := fast.Hash(unsafe.Pointer(&padded[0]), 0, len(e.name))
+func (f *templateDecoder) insert(part *entry) {
+	padded := append(bytes.Clone(part.name), make([]byte, 8)...)
+	at := fast.Hash(unsafe.Pointer(&padded[0]), 0, len(part.name))
 	for f.table[at&f.row.Mask] != nil {
 		at++
 	}
-	f.table[at&f.row.Mask] = e
+	f.table[at&f.row.Mask] = part
 }
 
 // maxSkips limits how many members are remembered that are not columns.
@@ -259,34 +259,35 @@ func (f *templateDecoder) setBuffers(buf []byte, out *Output) {
 
 // decodeRows decodes as many rows as it can from p on. It returns the position in front of the next row, or after the
 // end of the rows. progress is false if it could not decode the row at p; the error asks for more text.
-func (f *templateDecoder) decodeRows(s *stream, p int, out *Output) (next int, closed, progress bool, err *scan.Error) {
-	if s.flush || s.skipNextRow {
+func (f *templateDecoder) decodeRows(input *stream, p int, out *Output) (next int, closed, progress bool,
+	err *scan.Error) {
+	if input.flush || input.skipNextRow {
 		return p, false, false, nil
 	}
-	if !s.ended && f.needsMore(s, p) {
+	if !input.ended && f.needsMore(input, p) {
 		return p, false, false, scan.ErrNeedMore
 	}
 	if f.shouldTry() {
-		next, closed, progress = f.readRows(s, p, out)
+		next, closed, progress = f.readRows(input, p, out)
 		f.recordAttempt(progress)
 	}
-	if !progress && !s.ended && f.isTruncated(len(s.buf)) {
+	if !progress && !input.ended && f.isTruncated(len(input.buf)) {
 		return p, false, false, scan.ErrNeedMore
 	}
 	return next, closed, progress, nil
 }
 
-func (f *templateDecoder) readRows(s *stream, p int, out *Output) (next int, closed, progress bool) {
-	f.setBuffers(s.buf, out)
+func (f *templateDecoder) readRows(input *stream, p int, out *Output) (next int, closed, progress bool) {
+	f.setBuffers(input.buf, out)
 	for {
 		f.reserve(p, len(out.Data))
-		f.prepareRows(&s.page)
+		f.prepareRows(&input.page)
 		q, ok := f.format.read(p, len(out.Data))
 		progress = progress || f.row.RowCount > 0
 		var start int
-		p, start = f.commitRows(s)
+		p, start = f.commitRows(input)
 		if !ok {
-			f.recordUndecoded(s, p)
+			f.recordUndecoded(input, p)
 			return p, false, progress
 		}
 		o := f.completeRow(start)
@@ -295,7 +296,7 @@ func (f *templateDecoder) readRows(s *stream, p int, out *Output) (next int, clo
 		}
 		// The text after a row must be valid before the row counts.
 		next, closed, ok := f.format.afterRow(q)
-		if !ok || !f.finishRow(s, start, o) {
+		if !ok || !f.finishRow(input, start, o) {
 			return p, false, progress
 		}
 		progress = true
@@ -378,15 +379,15 @@ func (f *templateDecoder) readMembers(r *fast.Row, root *stats) bool {
 }
 
 func (f *templateDecoder) skipMember(r *fast.Row) bool {
-	e := entryOf(r.Entry)
-	t := &e.skip
-	if e.templateBudget == 0 {
+	entry := entryOf(r.Entry)
+	t := &entry.skip
+	if entry.templateBudget == 0 {
 		t = nil
 	}
 	end := f.format.memberEnd(r, t)
 	if end > 0 && t != nil {
-		e.templateBudget--
-		e.Skip = t.Program()
+		entry.templateBudget--
+		entry.Skip = t.Program()
 	}
 	if end > 0 {
 		r.SkipTo(end)
@@ -422,16 +423,16 @@ func (e *stats) isTruncated(size int) bool { return e.failedAt >= 0 && e.failedA
 
 func (e *stats) recordFailure(p int) { e.failedAt = max(e.failedAt, p) }
 
-func (f *templateDecoder) recordUndecoded(s *stream, p int) {
+func (f *templateDecoder) recordUndecoded(input *stream, p int) {
 	f.recordFailure(f.row.P)
 	if f.isTruncated(len(f.buf)) {
-		f.truncatedRow, f.truncatedAt = s.base+int64(p), s.base+int64(len(s.buf))
+		f.truncatedRow, f.truncatedAt = input.base+int64(p), input.base+int64(len(input.buf))
 	}
 }
 
 // needsMore reports whether the end of the text is known to cut off the row at p.
-func (e *stats) needsMore(s *stream, p int) bool {
-	return e.truncatedAt == s.base+int64(len(s.buf)) && e.truncatedRow == s.base+int64(p)
+func (e *stats) needsMore(input *stream, p int) bool {
+	return e.truncatedAt == input.base+int64(len(input.buf)) && e.truncatedRow == input.base+int64(p)
 }
 
 // shouldTry is false for some rows after many consecutive failures.
@@ -511,21 +512,21 @@ func (f *templateDecoder) writeNulls(o, from int) int {
 
 // commitRows takes over the rows that the kernel wrote, and returns where the current row begins in the text and in the
 // output.
-func (f *templateDecoder) commitRows(s *stream) (p, start int) {
+func (f *templateDecoder) commitRows(input *stream) (p, start int) {
 	n := f.row.RowCount
 	f.out.Rows, f.out.Data = f.out.Rows[:len(f.out.Rows)+n], f.out.Data[:f.row.RowOutput]
-	s.page.Rows += uint32(n)
+	input.page.Rows += uint32(n)
 	f.decoded += n
 	return f.row.RowText, f.row.RowOutput
 }
 
-func (f *templateDecoder) finishRow(s *stream, start, o int) bool {
+func (f *templateDecoder) finishRow(input *stream, start, o int) bool {
 	f.out.Data = f.out.Data[:o]
-	if m := finishRow(f.out, f.schema, s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
+	if m := finishRow(f.out, f.schema, input.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
 		f.out.Data = f.out.Data[:start]
 		return false
 	}
-	s.page.Rows++
+	input.page.Rows++
 	f.decoded++
 	return true
 }

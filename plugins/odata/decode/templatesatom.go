@@ -57,31 +57,31 @@ func newAtomTemplates(d *Atom) *atomTemplates {
 }
 
 // reset drops all templates.
-func (f *atomTemplates) reset(l *RowSchema) {
-	f.init(f, l, 1)
-	for i := range l.Columns {
-		if len(l.Columns[i].steps) > 0 {
+func (f *atomTemplates) reset(schema *RowSchema) {
+	f.init(f, schema, 1)
+	for i := range schema.Columns {
+		if len(schema.Columns[i].steps) > 0 {
 			// What is missing in the properties may be elsewhere in the entry, where only the plain parser looks.
 			f.optionals[i] = 0
 		}
 	}
 	f.heads, f.tails, f.feedPrefixes, f.feedSuffixes = nil, nil, nil, nil
 	f.data, f.closingName = nil, nil
-	f.inner = make([]*atomTemplates, len(l.Columns))
+	f.inner = make([]*atomTemplates, len(schema.Columns))
 	f.generation++
 }
 
 // structDecoder returns the decoder of the structs in a column.
 func (f *atomTemplates) structDecoder(column int) *atomTemplates {
 	if f.inner[column] == nil {
-		c := &f.schema.Columns[column]
-		x := &atomTemplates{decoder: f.decoder, path: c.path(f.path), root: f.root, depth: f.depth - 1}
-		if c.Kind != Complex {
+		structColumn := &f.schema.Columns[column]
+		nested := &atomTemplates{decoder: f.decoder, path: structColumn.path(f.path), root: f.root, depth: f.depth - 1}
+		if structColumn.Kind != Complex {
 			// link, inline, feed, entry, content, properties
-			x.depth = f.depth - 6
+			nested.depth = f.depth - 6
 		}
-		x.reset(c.Nested)
-		f.inner[column] = x
+		nested.reset(structColumn.Nested)
+		f.inner[column] = nested
 	}
 	return f.inner[column]
 }
@@ -164,39 +164,39 @@ func (f *atomTemplates) matchHead(r *fast.Row, parts []headPart) bool {
 }
 
 func (f *atomTemplates) structure(r *fast.Row) bool {
-	e := entryOf(r.Entry)
-	if e.column.Kind != Complex {
+	entry := entryOf(r.Entry)
+	if entry.column.Kind != Complex {
 		return false
 	}
-	x := f.structDecoder(e.Column)
-	x.namespaces, x.propertiesScope = f.namespaces, f.propertiesScope
-	x.setBuffers(f.buf, f.out)
-	o := r.O + e.Optional
+	nested := f.structDecoder(entry.Column)
+	nested.namespaces, nested.propertiesScope = f.namespaces, f.propertiesScope
+	nested.setBuffers(f.buf, f.out)
+	o := r.O + entry.Optional
 	fast.Put(r.Arena, r.O, 2)
-	x.reserve(r.P, o)
-	ok := x.readMembers(x.beginRow(r.P, o), &f.root.stats)
+	nested.reserve(r.P, o)
+	ok := nested.readMembers(nested.beginRow(r.P, o), &f.root.stats)
 	end := 0
 	if ok {
-		end = x.completeRow(o)
+		end = nested.completeRow(o)
 	}
-	return f.endStructure(r, x.row.P, end, ok && end >= 0)
+	return f.endStructure(r, nested.row.P, end, ok && end >= 0)
 }
 
 func (f *atomTemplates) readExpanded(r *fast.Row, column int) bool {
-	e := &f.entries[column]
-	r.Entry = &e.Entry
+	entry := &f.entries[column]
+	r.Entry = &entry.Entry
 	if !r.BeginColumn(column) {
 		return false
 	}
-	x := f.structDecoder(column)
-	x.setBuffers(f.buf, f.out)
-	o, p, ok := r.O+e.Optional, r.P, false
+	nested := f.structDecoder(column)
+	nested.setBuffers(f.buf, f.out)
+	o, p, ok := r.O+entry.Optional, r.P, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.column.Kind == NavigationToMany {
-		p, o, ok = x.readFeed(p, o)
+	if entry.column.Kind == NavigationToMany {
+		p, o, ok = nested.readFeed(p, o)
 	} else {
-		x.row.MaxRows = 0
-		p, o, ok = x.readEntry(scan.XMLSpace(f.buf, p), o)
+		nested.row.MaxRows = 0
+		p, o, ok = nested.readEntry(scan.XMLSpace(f.buf, p), o)
 	}
 	return f.endStructure(r, p, o, ok)
 }
@@ -248,15 +248,15 @@ func (f *atomTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok 
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s, c := &f.reader, &f.decoder.stream, r.Entry.Column
-	x.decoder, x.row, x.nextLink = f.decoder, f.buf, nestedNextLink{}
-	x.prepareLevel(0, f.schema, f.path)
-	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.propertiesScope
-	outer, known := f.decoder.namespaces, len(s.page.Unknown)
+	reader, stream, c := &f.reader, &f.decoder.stream, r.Entry.Column
+	reader.decoder, reader.row, reader.nextLink = f.decoder, f.buf, nestedNextLink{}
+	reader.prepareLevel(0, f.schema, f.path)
+	stream.levels[0].spans[c], stream.levels[0].scopes[c] = textRange{start, end}, f.propertiesScope
+	outer, known := f.decoder.namespaces, len(stream.page.Unknown)
 	f.decoder.namespaces = namespaceStack{f.namespaces.all}
-	dst, m := x.column(dst, f.schema, c, 0, element{}, false)
+	dst, m := reader.column(dst, f.schema, c, 0, element{}, false)
 	f.decoder.namespaces = outer
-	return dst, end, !s.retractUnknown(known) && m == nil
+	return dst, end, !stream.retractUnknown(known) && m == nil
 }
 
 func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
@@ -277,16 +277,16 @@ func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 
 func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
 	for i := t.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(b, i)
+		attribute, next, err := scan.XMLAttributeAt(b, i)
 		if err != nil {
 			return false, false
 		}
-		if a.Name == nil {
+		if attribute.Name == nil {
 			return null, true
 		}
 		i = next
-		prefix, local := scan.SplitName(a.Name)
-		switch value := string(a.Value); {
+		prefix, local := scan.SplitName(attribute.Name)
+		switch value := string(attribute.Value); {
 		case string(prefix) == "xmlns" || string(local) == "xmlns":
 			return false, false
 		case string(local) != "null":
@@ -330,17 +330,17 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	if f != f.root {
 		f.bind(around, outer)
 	}
-	s := &namespaceStack{append([]binding{}, around.all...)}
+	namespaces := &namespaceStack{append([]binding{}, around.all...)}
 	open, _ := scan.XMLTagAt(text, 0)
-	scope := s.push(text, open, outer)
-	properties, inside, ok := findProperties(s, text, element{open, len(text)}, scope)
+	scope := namespaces.push(text, open, outer)
+	properties, inside, ok := findProperties(namespaces, text, element{open, len(text)}, scope)
 	if !ok {
 		return
 	}
 	t := properties.tag
 	name := t.Name
 	meta, _ := scan.SplitName(name)
-	data := s.prefix(dataNamespace, inside)
+	data := namespaces.prefix(dataNamespace, inside)
 	before, rest := text[:t.End], text[properties.end:]
 	for _, part := range [][]byte{before, rest} {
 		if bytes.Contains(part, []byte("<!")) || bytes.Contains(part, []byte("<?")) {
@@ -350,7 +350,7 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	if data == nil || len(meta) == 0 {
 		return
 	}
-	parts, ok := f.learnExpanded(s, text, element{open, len(text)}, scope, properties)
+	parts, ok := f.learnExpanded(namespaces, text, element{open, len(text)}, scope, properties)
 	if !ok {
 		return
 	}
@@ -363,8 +363,8 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	}
 	f.data, f.closingName = bytes.Clone(data), bytes.Clone(name)
 	f.learnProperties(text, properties, meta)
-	s.copyBytes()
-	f.namespaces, f.propertiesScope = *s, inside
+	namespaces.copyBytes()
+	f.namespaces, f.propertiesScope = *namespaces, inside
 	f.heads = append([][]headPart{parts}, f.heads...)
 	f.heads = f.heads[:min(len(f.heads), maxTemplates)]
 	f.tails = addTemplate(f.tails, rest)
@@ -375,19 +375,19 @@ func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
 	before, from := &f.templateDecoder.head, e.tag.End
 	children := childrenOf(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		x := f.entryFor(c.tag.Name)
+		entry := f.entryFor(c.tag.Name)
 		null, plain := attributes(text, c.tag, meta)
-		if x == nil || !plain || scan.XMLSpace(text, from) != c.tag.Start {
+		if entry == nil || !plain || scan.XMLSpace(text, from) != c.tag.Start {
 			return
 		}
-		x.learnElement(text, from, c, null)
-		if x.column != nil && x.column.Kind == Complex && !null && !c.tag.Empty {
-			inner := f.structDecoder(x.Column)
+		entry.learnElement(text, from, c, null)
+		if entry.column != nil && entry.column.Kind == Complex && !null && !c.tag.Empty {
+			inner := f.structDecoder(entry.Column)
 			inner.data = f.data
 			inner.learnProperties(text, c, meta)
 		}
-		before.followedBy(x)
-		before, from = x, c.end
+		before.followedBy(entry)
+		before, from = entry, c.end
 	}
 	if scan.XMLSpace(text, from) == contentEnd(text, e.tag, e.end) {
 		f.end.Prefix = fast.NewPattern(text[from:e.end])
@@ -414,37 +414,37 @@ func (e *entry) learnElement(text []byte, from int, c element, null bool) {
 
 // learnExpanded learns the text before an entry's properties and the expanded entries in it. It returns false for
 // entries that the plain parser must decode.
-func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element, scope int,
+func (f *atomTemplates) learnExpanded(namespaces *namespaceStack, text []byte, e element, scope int,
 	properties element) ([]headPart, bool) {
 	var parts []headPart
 	from, found := 0, 0
 	children := childrenOf(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(text, c.tag, scope)
-		ns, local := s.element(text, c.tag, inside)
+		inside := namespaces.push(text, c.tag, scope)
+		namespace, local := namespaces.element(text, c.tag, inside)
 		switch {
-		case ns == metadataNamespace && string(local) == "properties":
+		case namespace == metadataNamespace && string(local) == "properties":
 			found++
-		case ns == atomNamespace && string(local) == "content":
-			if _, _, ok := findProperties(s, text, c, inside); ok {
+		case namespace == atomNamespace && string(local) == "content":
+			if _, _, ok := findProperties(namespaces, text, c, inside); ok {
 				found++
 			}
 		}
-		if ns != atomNamespace || string(local) != "link" {
+		if namespace != atomNamespace || string(local) != "link" {
 			continue
 		}
-		column, inline, inside, several := f.findInline(s, text, c, inside)
+		column, inline, inside, multiple := f.findInline(namespaces, text, c, inside)
 		if column < 0 {
 			if k, ok := f.navigationColumn(text, c.tag); ok && f.schema.Columns[k].Inline {
 				return nil, false // the plain parser is to say that it is not expanded
 			}
 			continue
 		}
-		if several || inline.tag.Empty || c.tag.Start > properties.tag.Start {
+		if multiple || inline.tag.Empty || c.tag.Start > properties.tag.Start {
 			return nil, false
 		}
 		end := contentEnd(text, inline.tag, inline.end)
-		if !f.structDecoder(column).learnInline(s, text, inline, inside, f.schema.Columns[column].Kind) {
+		if !f.structDecoder(column).learnInline(namespaces, text, inline, inside, f.schema.Columns[column].Kind) {
 			return nil, false
 		}
 		parts = append(parts, headPart{newTemplate(text[from:inline.tag.End]), column,
@@ -460,9 +460,10 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 }
 
 // findInline finds the expanded value of a column in a link. column is -1 if there is none.
-func (f *atomTemplates) findInline(s *namespaceStack, text []byte, link element, scope int) (column int, inline element,
+func (f *atomTemplates) findInline(namespaces *namespaceStack, text []byte, link element, scope int) (column int,
+	inline element,
 	inside int,
-	several bool) {
+	multiple bool) {
 	column = -1
 	k, ok := f.navigationColumn(text, link.tag)
 	if !ok {
@@ -470,9 +471,9 @@ func (f *atomTemplates) findInline(s *namespaceStack, text []byte, link element,
 	}
 	children := childrenOf(text, link.tag, link.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		scope := s.push(text, c.tag, scope)
-		if ns, local := s.element(text, c.tag, scope); ns == metadataNamespace && string(local) == "inline" {
-			several = column >= 0
+		scope := namespaces.push(text, c.tag, scope)
+		if ns, local := namespaces.element(text, c.tag, scope); ns == metadataNamespace && string(local) == "inline" {
+			multiple = column >= 0
 			column, inline, inside = k, c, scope
 		}
 	}
@@ -485,35 +486,36 @@ func (f *atomTemplates) navigationColumn(text []byte, link scan.XMLTag) (column 
 	return k, ok && (f.schema.Columns[k].Kind == NavigationToOne || f.schema.Columns[k].Kind == NavigationToMany)
 }
 
-func (f *atomTemplates) learnInline(s *namespaceStack, text []byte, inline element, scope int, shape ColumnKind) bool {
+func (f *atomTemplates) learnInline(namespaces *namespaceStack, text []byte, inline element, scope int,
+	shape ColumnKind) bool {
 	children := childrenOf(text, inline.tag, inline.end)
 	only, ok := children.next()
 	if _, more := children.next(); !ok || more {
 		return false
 	}
-	inside := s.push(text, only.tag, scope)
-	ns, local := s.element(text, only.tag, inside)
+	inside := namespaces.push(text, only.tag, scope)
+	namespace, local := namespaces.element(text, only.tag, inside)
 	if shape == NavigationToOne {
-		if ns != atomNamespace || string(local) != "entry" {
+		if namespace != atomNamespace || string(local) != "entry" {
 			return false
 		}
-		f.learn(text[only.tag.Start:only.end], s, scope)
+		f.learn(text[only.tag.Start:only.end], namespaces, scope)
 		return true
 	}
-	if ns != atomNamespace || string(local) != "feed" || only.tag.Empty {
+	if namespace != atomNamespace || string(local) != "feed" || only.tag.Empty {
 		return false
 	}
-	return f.learnFeed(s, text, inline, only, inside)
+	return f.learnFeed(namespaces, text, inline, only, inside)
 }
 
-func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed element, scope int) bool {
+func (f *atomTemplates) learnFeed(namespaces *namespaceStack, text []byte, inline, feed element, scope int) bool {
 	front, back := contentEnd(text, feed.tag, feed.end), 0
 	back = front
 	entries := 0
 	children := childrenOf(text, feed.tag, feed.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(text, c.tag, scope)
-		ns, local := s.element(text, c.tag, inside)
+		inside := namespaces.push(text, c.tag, scope)
+		ns, local := namespaces.element(text, c.tag, inside)
 		switch {
 		case ns == atomNamespace && string(local) == "link" && string(relation(text, c.tag)) == "next":
 			return false
@@ -522,7 +524,7 @@ func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed e
 				front = c.tag.Start
 			}
 			if entries++; entries <= maxTemplates {
-				f.learn(text[c.tag.Start:c.end], s, scope)
+				f.learn(text[c.tag.Start:c.end], namespaces, scope)
 			}
 			back = scan.XMLSpace(text, c.end)
 		}
@@ -533,16 +535,16 @@ func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed e
 }
 
 // findProperties finds m:properties inside an entry or its content. It fails for an empty element.
-func findProperties(s *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
+func findProperties(namespaces *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
 	children := childrenOf(text, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(text, c.tag, scope)
-		ns, local := s.element(text, c.tag, inside)
+		inside := namespaces.push(text, c.tag, scope)
+		ns, local := namespaces.element(text, c.tag, inside)
 		switch {
 		case ns == metadataNamespace && string(local) == "properties":
 			return c, inside, !c.tag.Empty
 		case ns == atomNamespace && string(local) == "content":
-			if p, inside, ok := findProperties(s, text, c, inside); ok {
+			if p, inside, ok := findProperties(namespaces, text, c, inside); ok {
 				return p, inside, true
 			}
 		}
@@ -621,15 +623,15 @@ func atomTemplate(t *fast.Template, text []byte) {
 func tagTemplate(t *fast.Template, text []byte, tag scan.XMLTag) {
 	from := tag.Start
 	for i := tag.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(text, i)
-		if err != nil || a.Name == nil {
+		attribute, next, err := scan.XMLAttributeAt(text, i)
+		if err != nil || attribute.Name == nil {
 			break
 		}
 		i = next
-		if name := a.Name; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
+		if name := attribute.Name; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
 			continue
 		}
-		t.Text(text[from:a.ValueAt]...)
+		t.Text(text[from:attribute.ValueAt]...)
 		if text[next-1] == '"' {
 			t.Gap(&fast.AtomQuoted)
 		} else {

@@ -40,18 +40,18 @@ func newJSONStructure(d *JSON, l *RowSchema, depth int) *jsonTemplates {
 	return f
 }
 
-func (f *jsonTemplates) structDecoder(e *entry) *jsonTemplates {
-	x := f.inner[e.Column]
-	if x == nil {
+func (f *jsonTemplates) structDecoder(part *entry) *jsonTemplates {
+	nested := f.inner[part.Column]
+	if nested == nil {
 		depth := f.depth - 1
-		if e.column.Kind == NavigationToMany {
+		if part.column.Kind == NavigationToMany {
 			depth -= 2
 		}
-		x = newJSONStructure(f.decoder, e.column.Nested, depth)
-		x.path, x.root = e.column.path(f.path), f.root
-		f.inner[e.Column] = x
+		nested = newJSONStructure(f.decoder, part.column.Nested, depth)
+		nested.path, nested.root = part.column.path(f.path), f.root
+		f.inner[part.Column] = nested
 	}
-	return x
+	return nested
 }
 
 func (f *jsonTemplates) read(p, o int) (int, bool) {
@@ -71,27 +71,27 @@ func (f *jsonTemplates) afterRow(p int) (next int, closed, ok bool) {
 func valueStart(r *fast.Row) int { return r.P - entryOf(r.Entry).valuePrefix }
 
 func (f *jsonTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
-	e, value := entryOf(r.Entry), valueStart(r)
+	entry, value := entryOf(r.Entry), valueStart(r)
 	end, err := scan.JSONValue(f.buf, value, f.depth)
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s := &f.reader, &f.decoder.stream
-	x.decoder, x.row, x.nextLink, x.deleted = f.decoder, f.buf, nestedNextLink{}, false
-	if len(s.levels) == 0 {
-		s.level(0, f.schema)
+	reader, stream := &f.reader, &f.decoder.stream
+	reader.decoder, reader.row, reader.nextLink, reader.deleted = f.decoder, f.buf, nestedNextLink{}, false
+	if len(stream.levels) == 0 {
+		stream.level(0, f.schema)
 	}
-	s.levels[0].path = f.path
-	known := len(s.page.Unknown)
-	dst, m := x.column(dst, f.schema, e.Column, textRange{value, end}, 0)
-	s.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
-	if s.retractUnknown(known) || m != nil || x.nextLink.found {
+	stream.levels[0].path = f.path
+	known := len(stream.page.Unknown)
+	dst, m := reader.column(dst, f.schema, entry.Column, textRange{value, end}, 0)
+	stream.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
+	if stream.retractUnknown(known) || m != nil || reader.nextLink.found {
 		return dst, 0, false
 	}
-	if kind, inside, _ := e.kindOf(f.buf[value:end]); kind != fast.Slow &&
-		(kind != e.Kind || inside != e.valuePrefix) &&
+	if kind, inside, _ := entry.kindOf(f.buf[value:end]); kind != fast.Slow &&
+		(kind != entry.Kind || inside != entry.valuePrefix) &&
 		f.root.canSample() {
-		e.learn(f.buf[r.P-e.Prefix.Size:value], f.buf[value:end])
+		entry.learn(f.buf[r.P-entry.Prefix.Size:value], f.buf[value:end])
 	}
 	return dst, end, true
 }
@@ -140,19 +140,19 @@ func jsonTemplate(t *fast.Template, value []byte) {
 }
 
 func (f *jsonTemplates) structure(r *fast.Row) bool {
-	e := entryOf(r.Entry)
-	if e.column.Kind == Primitive {
+	entry := entryOf(r.Entry)
+	if entry.column.Kind == Primitive {
 		return false
 	}
-	x := f.structDecoder(e)
-	x.setBuffers(f.buf, f.out)
-	p, o, ok := r.P, r.O+e.Optional, false
+	nested := f.structDecoder(entry)
+	nested.setBuffers(f.buf, f.out)
+	p, o, ok := r.P, r.O+entry.Optional, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.column.Kind == NavigationToMany {
-		p, o, ok = x.array(p, o)
+	if entry.column.Kind == NavigationToMany {
+		p, o, ok = nested.array(p, o)
 	} else {
-		x.row.MaxRows = 0
-		p, o, ok = x.object(p, o)
+		nested.row.MaxRows = 0
+		p, o, ok = nested.object(p, o)
 	}
 	return f.endStructure(r, p, o, ok)
 }
@@ -264,16 +264,16 @@ func (f *jsonTemplates) learn(b []byte, object textRange) {
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
 		stop, _ := scan.JSONValue(b, value, unlimited)
-		e := f.entryFor(b[i+1:end-1], b[value])
-		if e == nil || from > object.start && b[from] != ',' {
+		entry := f.entryFor(b[i+1:end-1], b[value])
+		if entry == nil || from > object.start && b[from] != ',' {
 			return
 		}
-		e.learn(b[from:value], b[value:stop])
-		if e.column != nil && e.column.Nested != nil {
-			f.structDecoder(e).learnInside(b, textRange{value, stop}, e.column.Kind)
+		entry.learn(b[from:value], b[value:stop])
+		if entry.column != nil && entry.column.Nested != nil {
+			f.structDecoder(entry).learnInside(b, textRange{value, stop}, entry.column.Kind)
 		}
-		before.followedBy(e)
-		before, from = e, stop
+		before.followedBy(entry)
+		before, from = entry, stop
 		i, closed, _ = scan.JSONNext(b, stop, '}')
 	}
 	if from > object.start {

@@ -27,19 +27,19 @@ func (pg *Page) watched(row int) []decode.Span {
 }
 
 func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
-	c, f, change := pg.rows, pg.Feed, pg.changeOf(watched)
+	rows, feed, change := pg.rows, pg.Feed, pg.changeOf(watched)
 	switch pg.imageOf(watched) {
 	case imageDeleted:
 		pg.addDeletedImage(row, watched)
 		return
 	case imageBefore:
-		if f.Tracking.DropBefore {
+		if feed.Tracking.DropBefore {
 			return
 		}
 		change = feedreader.ChangeBefore
 	}
-	pg.Out.Data = f.AddHeaders(row, pg.Out.Data, change)
-	c.merged = append(c.merged, *row)
+	pg.Out.Data = feed.AddHeaders(row, pg.Out.Data, change)
+	rows.merged = append(rows.merged, *row)
 }
 
 // exempt reports rows that need not match a filter: deleted ones, which may consist of keys only, and dropped before
@@ -54,12 +54,12 @@ func (pg *Page) exempt() func(row int) bool {
 	}
 }
 
-func (pg *Page) imageOf(watched []decode.Span) image {
+func (pg *Page) imageOf(tracked []decode.Span) image {
 	f := pg.set()
-	if text, ok := f.textOf(f.ModeColumn, pg.bytes(watched[0])); ok && text == "D" {
+	if text, ok := f.textOf(f.ModeColumn, pg.bytes(tracked[0])); ok && text == "D" {
 		return imageDeleted
 	}
-	if f.CounterColumn >= 0 && f.negative(f.CounterColumn, pg.bytes(watched[len(watched)-1])) {
+	if f.CounterColumn >= 0 && f.negative(f.CounterColumn, pg.bytes(tracked[len(tracked)-1])) {
 		return imageBefore
 	}
 	return imageAfter
@@ -88,67 +88,68 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 }
 
 func (f Set) negative(column int, b []byte) bool {
-	c := &f.RowSchema.Columns[column]
+	schemaColumn := &f.RowSchema.Columns[column]
 	b, null := f.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	switch {
 	case null || len(b) == 0:
 		return false
-	case c.Type == edm.Double || c.Mapping == decode.Float64Mapping:
+	case schemaColumn.Type == edm.Double || schemaColumn.Mapping == decode.Float64Mapping:
 		return len(b) == 8 && b[7] >= 0x80
-	case c.Type == edm.String:
+	case schemaColumn.Type == edm.String:
 		return size > 0 && len(b) > size && b[size] == '-'
-	case c.Type == edm.Decimal && c.Mapping == decode.DefaultMapping:
+	case schemaColumn.Type == edm.Decimal && schemaColumn.Mapping == decode.DefaultMapping:
 		return size > 0 && len(b) > size && b[size] >= 0x80
 	}
 	return size > 0 && n < 0
 }
 
-func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
-	c, f := pg.rows, pg.set()
-	when := pg.Response.ReceivedAt
+func (pg *Page) addDeletedImage(row *wit.Row, tracked []decode.Span) {
+	rows, set := pg.rows, pg.set()
+	deletedAt := pg.Response.ReceivedAt
 	if ms, ok := odataerror.Date(feedreader.HeaderValue(pg.headers, "Date")); ok {
-		when = ms
+		deletedAt = ms
 	}
-	if f.Tracking.Additive {
-		deleted := pg.withDeletionTime(*row, when)
-		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, feedreader.ChangeDeleted)
-		c.merged = append(c.merged, deleted)
+	if set.Tracking.Additive {
+		deleted := pg.withDeletionTime(*row, deletedAt)
+		pg.Out.Data = set.AddHeaders(&deleted, pg.Out.Data, feedreader.ChangeDeleted)
+		rows.merged = append(rows.merged, deleted)
 		return
 	}
-	raws := make([][]byte, len(f.RowSchema.Keys))
-	for k, column := range f.RowSchema.Keys {
-		raws[k], _ = f.stripBranch(column, pg.bytes(watched[1+k]))
+	keyParts := make([][]byte, len(set.RowSchema.Keys))
+	for k, column := range set.RowSchema.Keys {
+		keyParts[k], _ = set.stripBranch(column, pg.bytes(tracked[1+k]))
 	}
-	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.RowIndex, raws, when)
+	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, row.RowIndex, keyParts, deletedAt)
 }
 
 // withDeletionTime sets the deletion time, which is the last column.
-func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
+func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
 	f, v := pg.set(), row.Value
-	if f.DeletedAtColumn != f.RowSchema.ValueColumns-1 || f.RowSchema.Columns[f.DeletedAtColumn].Kind != decode.Synthetic {
+	if f.DeletedAtColumn != f.RowSchema.ValueColumns-1 ||
+		f.RowSchema.Columns[f.DeletedAtColumn].Kind != decode.Synthetic {
 		return row
 	}
 	start := len(pg.Out.Data)
 	pg.Out.Data = append(pg.Out.Data, pg.Out.Data[v.Start:v.Start+v.Size-1]...)
-	pg.Out.Data = connectdata.AppendNumber(append(pg.Out.Data, 2), when)
+	pg.Out.Data = connectdata.AppendNumber(append(pg.Out.Data, 2), deletedAt)
 	row.Value.Start, row.Value.Size = uint32(start), uint32(len(pg.Out.Data)-start)
 	return row
 }
 
 // changeOf returns the change of an entity that is not deleted. watched is nil if the service does not send a change
 // mode.
-func (pg *Page) changeOf(watched []decode.Span) feedreader.Change {
+func (pg *Page) changeOf(tracked []decode.Span) feedreader.Change {
 	_, changes := pg.phase.(*readingChanges)
 	switch {
 	case pg.deadLetter:
 		return feedreader.ChangeUnknown
 	case !changes:
 		return feedreader.ChangeRead
-	case watched == nil:
+	case tracked == nil:
 		return feedreader.ChangeChanged
 	}
-	if text, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.bytes(watched[0])); ok && text == "C" {
+	if text, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.bytes(tracked[0])); ok && text == "C" {
 		return feedreader.ChangeCreated
 	}
 	return feedreader.ChangeChanged

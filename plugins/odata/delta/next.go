@@ -10,23 +10,23 @@ import (
 )
 
 // Next returns the next request.
-func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
+func (f Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (wit.NextAction, error) {
 	at, err := readPhase(offset)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
 	rest, rests := at.(*idle)
 	switch {
-	case cause.Snapshot != nil && !rests:
+	case reason.Snapshot != nil && !rests:
 		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
-	case cause.Snapshot != nil:
-		at = f.snapshotOnDemand(rest, *cause.Snapshot, now)
+	case reason.Snapshot != nil:
+		at = f.snapshotOnDemand(rest, *reason.Snapshot, now)
 	case rests:
-		at, err = f.pollChanges(rest, cause, now)
+		at, err = f.pollChanges(rest, reason, now)
 	case at == nil:
 		at = f.first(common{startedAt: int(now)})
 	default:
-		at = f.resume(at, cause, now)
+		at = f.resume(at, reason, now)
 	}
 	if err != nil {
 		return wit.NextAction{}, err
@@ -52,10 +52,10 @@ func (f Set) snapshotOnDemand(rest *idle, ident string, now int64) phase {
 	return &readingSnapshot{common: c, link: rest.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 
-func (f Set) pollChanges(rest *idle, cause wit.PollReason, now int64) (phase, error) {
+func (f Set) pollChanges(rest *idle, reason wit.PollReason, now int64) (phase, error) {
 	next := &readingChanges{common: rest.common, url: rest.link, unnotified: f.PolledOnNotification() &&
-		cause.Poll != nil}
-	if next.startedAt = int(now); cause.Start == nil {
+		reason.Poll != nil}
+	if next.startedAt = int(now); reason.Start == nil {
 		return next, nil
 	}
 	next.lostTokens = 0
@@ -64,16 +64,17 @@ func (f Set) pollChanges(rest *idle, cause wit.PollReason, now int64) (phase, er
 }
 
 // resume continues a phase. After a restart of the connector, changes follow without waiting for the next poll.
-func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
+func (f Set) resume(at phase, reason wit.PollReason, now int64) phase {
 	c := at.shared()
-	c.resumed = c.resumed || cause.Start != nil
+	c.resumed = c.resumed || reason.Start != nil
 	switch p := at.(type) {
 	case *subscribing:
-		if p.step == stepExtract && cause.More == nil {
+		if p.step == stepExtract && reason.More == nil {
 			p.step, p.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
 		}
 	case *readingChanges:
-		p.retriedAfter202, p.retriedAfterLostPage = p.retriedAfter202 && cause.Start == nil, p.retriedAfterLostPage && cause.Start == nil
+		p.retriedAfter202, p.retriedAfterLostPage = p.retriedAfter202 && reason.Start == nil, p.retriedAfterLostPage &&
+			reason.Start == nil
 	case *legacyLoad:
 		link := p.url
 		switch {

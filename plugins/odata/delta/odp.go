@@ -22,7 +22,7 @@ import (
 // valid tokens and the functions SubscribedToFacts and TerminateDeltasForFacts.
 
 func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
-	f := pg.set()
+	set := pg.set()
 	switch at := pg.phase.(type) {
 	case *findingDeltaLink:
 		return pg.afterDeltaLinks(at)
@@ -38,41 +38,42 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 					odataerror.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.Label()+": the subscription was ended")
-		return &subscribing{common: at.common, step: stepCheckSubscribed, url: f.FunctionURL(f.ODP.Subscribed), terminated: true},
+		return &subscribing{common: at.common, step: stepCheckSubscribed, url: set.FunctionURL(set.ODP.Subscribed),
+				terminated: true},
 			0, nil
 	}
 	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "an answer without rows in phase " + pg.phase.name()}
 }
 
 func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
-	f := pg.set()
+	set := pg.set()
 	open, ok := FindFlag(pg.Body, "SubscribedFlag")
 	switch {
 	case !ok:
 		return nil, odataerror.NotData(pg.Label()+": "+at.url, "SubscribedFlag", pg.Body)
 	case !open:
 		// No subscription exists, so the service never received a request for the first extraction.
-		return &subscribing{common: at.common, step: stepExtract, url: f.Paging.UnorderedURL(false)}, nil
+		return &subscribing{common: at.common, step: stepExtract, url: set.Paging.UnorderedURL(false)}, nil
 	case at.step == stepAwaitExtraction:
-		return f.findDeltaLink(at.common, reasonOpened, ""), nil
+		return set.findDeltaLink(at.common, reasonOpened, ""), nil
 	case at.terminated:
 		return nil, &wit.Error{Kind: wit.ErrorData,
 			Message: pg.Label() + ": the service confirmed the end of the subscription, but still has it: " +
 				"two readers would each get a part of the changes. End it at the service; it is " +
 				"checked again at a restart"}
-	case !f.Tracking.TakeOver:
+	case !set.Tracking.TakeOver:
 		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover,
 			pg.Label()+": this user already has a subscription, which is not this connector's: "+
 				"two readers would each get a part of the changes. Delete the other one, or give this "+
 				"one a user of its own; "+sourceconfig.DeltaTakeover+" = true ends the subscription and starts over")
-	case f.ODP.Terminate == "":
+	case set.ODP.Terminate == "":
 		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover, pg.Label()+
 			": the subscription can't be taken over, the service has no function "+
-			"TerminateDeltasFor"+f.EntitySetConfig.Set)
+			"TerminateDeltasFor"+set.EntitySetConfig.Set)
 	}
 	sdk.Log(wit.LevelWarn, pg.Label()+": ending a subscription of another reader, as "+sourceconfig.DeltaTakeover+" "+
 		"says")
-	return &subscribing{common: at.common, step: stepTerminate, url: f.FunctionURL(f.ODP.Terminate)}, nil
+	return &subscribing{common: at.common, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
 }
 
 // FindFlag finds a boolean by name at any depth of a JSON or XML document.
@@ -194,17 +195,17 @@ func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, err
 }
 
 func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
-	f, now := pg.set(), int(pg.Response.ReceivedAt)
+	set, now := pg.set(), int(pg.Response.ReceivedAt)
 	expired := func(text string) error {
-		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(sourceconfig.NameLost) +
+		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + set.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again"}
 	}
-	link, lost := f.relink(at.link, at.token), TokenOf(at.link)
+	link, lost := set.relink(at.link, at.token), TokenOf(at.link)
 	switch {
 	case at.token == "":
 		return nil, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.Label() + ": the service returned no delta link, and " + f.ODP.Links + " has none either: " +
-				f.Setting(sourceconfig.NameLost) +
+			Message: pg.Label() + ": the service returned no delta link, and " + set.ODP.Links + " has none either: " +
+				set.Setting(sourceconfig.NameLost) +
 				" = reload reads the whole set again when the link is lost"}
 	case at.reason == reasonLost && isNewerToken(at.token, lost):
 		return nil, expired(": the oldest delta link that the service keeps, " + at.token +
@@ -216,7 +217,7 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 	case at.reason == reasonLost:
 		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+at.token+" of "+at.created+
 			"; changes since then are delivered again")
-		c := common{startedAt: now, rewriteSettings: f.rewriteSettings(), lostTokens: at.lostTokens,
+		c := common{startedAt: now, rewriteSettings: set.rewriteSettings(), lostTokens: at.lostTokens,
 			endMarkerPending: at.endMarkerPending}
 		return &readingChanges{common: c, url: link}, nil
 	case at.reason == reasonOpened:
@@ -224,19 +225,19 @@ func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
 		// the token.
 		sdk.Log(wit.LevelWarn, pg.Label()+": the first extraction was requested before and has ended; the set is read "+
 			"without requesting another one, changes follow from the token "+at.token)
-		c := common{startedAt: at.startedAt, rewriteSettings: f.rewriteSettings(), snapshot: at.snapshot,
+		c := common{startedAt: at.startedAt, rewriteSettings: set.rewriteSettings(), snapshot: at.snapshot,
 			lostTokens: at.lostTokens}
-		return &readingSnapshot{common: c, link: link, position: f.Paging.First(int64(now)).Fields()}, nil
+		return &readingSnapshot{common: c, link: link, position: set.Paging.First(int64(now)).Fields()}, nil
 	}
-	return f.idleAt(at.common, link, int64(now)), nil
+	return set.idleAt(at.common, link, int64(now)), nil
 }
 
 // isPreferred prefers the oldest token after a lost one, else the newest, that of the first load before others.
-func isPreferred(why string, a, b deltaLinkRow) bool {
-	if why == reasonLost {
+func isPreferred(reason string, a, b deltaLinkRow) bool {
+	if reason == reasonLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token
 	}
-	if why != reasonChanged && a.initialLoad != b.initialLoad {
+	if reason != reasonChanged && a.initialLoad != b.initialLoad {
 		return a.initialLoad
 	}
 	return a.created > b.created || a.created == b.created && a.token > b.token
@@ -253,14 +254,14 @@ func isNewerToken(a, b string) bool {
 }
 
 func (pg *Page) stillWorking(at *findingDeltaLink) (phase, time.Duration, error) {
-	f := pg.set()
-	if at.startedAt > 0 && int(pg.Response.ReceivedAt)-at.startedAt > f.Tracking.FirstByteTimeout {
+	set := pg.set()
+	if at.startedAt > 0 && int(pg.Response.ReceivedAt)-at.startedAt > set.Tracking.FirstByteTimeout {
 		return nil, 0, &wit.Error{Kind: wit.ErrorGone,
 			Message: pg.Label() + ": the first extraction was requested before and has not ended within " +
-				initialReadTimeout(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
+				initialReadTimeout(pg.Feed) + ": end the subscription at the service, by " + set.ODP.Terminate +
 				", and reset the connector's offsets"}
 	}
 	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+
 		"running; checking again in "+defaultWait.String())
-	return f.findDeltaLink(at.common, reasonOpened, ""), defaultWait, nil
+	return set.findDeltaLink(at.common, reasonOpened, ""), defaultWait, nil
 }

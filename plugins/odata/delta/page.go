@@ -25,16 +25,16 @@ func (pg *Page) Base() *feedreader.Reader { return pg.Reader }
 
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
-func (pg *Page) flushMarkers(portion *wit.DecodeResult, next phase) {
+func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
 	_, rescans := next.(*readingSnapshot)
-	portion.Rows, portion.Data = pg.rows.markers.Flush(portion.Rows, portion.Data, !loads && !rescans)
-	pg.AddSchemas(portion)
+	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, !loads && !rescans)
+	pg.AddSchemas(result)
 }
 
 // continueWith ends a page. After a restart of the connector, changes are read right after the load, because users who
 // run it once expect them.
-func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
+func (pg *Page) continueWith(result *wit.DecodeResult, next phase) {
 	c := next.shared()
 	c.resumed = pg.phase.shared().resumed
 	rest, rests := next.(*idle)
@@ -43,7 +43,7 @@ func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
 		next, rests = &readingChanges{common: rest.common, url: rest.link}, false
 	}
 	fields := writePhase(next)
-	portion.Next, portion.More = &fields, !rests
+	result.Next, result.More = &fields, !rests
 }
 
 func (pg *Page) loopError(link string) error {

@@ -22,8 +22,8 @@ func (f Set) first(c common) phase {
 	return &loading{common: c, url: f.Paging.UnorderedURL(false)}
 }
 
-func (f Set) findDeltaLink(c common, why, link string) *findingDeltaLink {
-	return &findingDeltaLink{common: c, reason: why, url: f.FunctionURL(f.ODP.Links), link: link}
+func (f Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
+	return &findingDeltaLink{common: c, reason: reason, url: f.FunctionURL(f.ODP.Links), link: link}
 }
 
 func (f Set) idleAt(c common, link string, now int64) phase {

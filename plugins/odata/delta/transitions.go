@@ -40,17 +40,17 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	asked := pg.phase.target()
+	requested := pg.phase.target()
 	if at, ok := pg.phase.(*readingChanges); ok {
-		asked = at.deltaLink() // links to further pages may omit options
+		requested = at.deltaLink() // links to further pages may omit options
 	}
-	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), asked)
+	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), requested)
 }
 
 func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
-	f, c, next := pg.set(), pg.rows, *at
+	set, rows, next := pg.set(), pg.rows, *at
 	next.rowsRead += int(pg.Out.Page.Rows)
-	next.linksCountRows = at.linksCountRows || at.lastKey != "" && pg.Feed.Paging.MayHideRows(at.lastKey, c.firstKey)
+	next.linksCountRows = at.linksCountRows || at.lastKey != "" && pg.Feed.Paging.MayHideRows(at.lastKey, rows.firstKey)
 	next.lastKey = ""
 	if follow != "" {
 		if err := pg.checkTracked(at); err != nil {
@@ -59,8 +59,8 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 		if follow == at.url || next.followed.Visit(follow) {
 			return nil, pg.loopError(follow)
 		}
-		if f.ODP == nil && !next.linksCountRows {
-			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(follow, at.url, c.lastKey, next.rowsRead)
+		if set.ODP == nil && !next.linksCountRows {
+			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(follow, at.url, rows.lastKey, next.rowsRead)
 		}
 		next.url, next.continued = follow, true
 		return &next, nil
@@ -70,19 +70,20 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 		pg.checkEndMarker(&next.common)
 	}
 	switch {
-	case link == "" && f.ODP != nil:
-		return f.findDeltaLink(next.common, reasonLoaded, ""), nil
+	case link == "" && set.ODP != nil:
+		return set.findDeltaLink(next.common, reasonLoaded, ""), nil
 	case link == "":
 		return nil, pg.noDeltaLinkError(at.applied, "load")
 	case next.linksCountRows:
-		next.rewriteSettings = f.rewriteSettings()
+		next.rewriteSettings = set.rewriteSettings()
 		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or may do so: rows "+
 			"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
-			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
+			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+set.Setting(
+			"page.size")+" that holds "+
 			"all rows avoids it")
-		return f.startSnapshot(next.common, link, pg.Response.ReceivedAt), nil
+		return set.startSnapshot(next.common, link, pg.Response.ReceivedAt), nil
 	}
-	return f.idleAt(next.common, link, pg.Response.ReceivedAt), nil
+	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
 }
 
 // checkEndMarker sets endMarkerPending if the last page had no row to carry the end marker.
@@ -93,7 +94,7 @@ func (pg *Page) checkEndMarker(c *common) {
 }
 
 func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, error) {
-	f, next := pg.set(), *at
+	set, next := pg.set(), *at
 	next.rowsRead += int(pg.Out.Page.Rows)
 	if follow != "" {
 		if next.followed.Visit(follow) {
@@ -115,12 +116,12 @@ func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, er
 	pg.logFinished("changes read: ", level, &next.common, next.rowsRead)
 	next.lostTokens = 0
 	switch {
-	case link == "" && f.ODP != nil:
-		return f.findDeltaLink(next.common, reasonChanged, at.deltaLink()), nil
+	case link == "" && set.ODP != nil:
+		return set.findDeltaLink(next.common, reasonChanged, at.deltaLink()), nil
 	case link == "":
 		return nil, pg.noDeltaLinkError(false, "changes")
 	}
-	return f.idleAt(next.common, link, pg.Response.ReceivedAt), nil
+	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
 }
 
 func (p *readingChanges) deltaLink() string {
@@ -141,10 +142,10 @@ func (pg *Page) checkTracked(at *loading) error {
 			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 until the service is fixed"}
 }
 
-func (pg *Page) noDeltaLinkError(applied bool, what string) error {
-	text := pg.Label() + ": expected a delta link at the end of the " + what
+func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
+	text := pg.Label() + ": expected a delta link at the end of the " + subject
 	switch {
-	case what == "changes":
+	case subject == "changes":
 		text += ", found none: later changes cannot be requested"
 	case applied:
 		text += ", found none, although the service confirms " + TrackChanges
@@ -160,19 +161,19 @@ func (pg *Page) noDeltaLinkError(applied bool, what string) error {
 		" = 0 reads it whole each time"}
 }
 
-func (pg *Page) logFinished(what string, level wit.Level, c *common, seen int) {
-	f, duration := pg.Feed, "?"
+func (pg *Page) logFinished(subject string, level wit.Level, c *common, seen int) {
+	feed, duration := pg.Feed, "?"
 	if at := int(pg.Response.ReceivedAt); c.startedAt > 0 && at >= c.startedAt {
 		duration = (time.Duration(at-c.startedAt) * time.Millisecond).String()
 	}
-	when := "scheduled by " + f.Setting(sourceconfig.NameCron)
+	when := "scheduled by " + feed.Setting(sourceconfig.NameCron)
 	switch {
-	case f.PolledOnNotification():
+	case feed.PolledOnNotification():
 		when = "on notification"
-	case f.Cron == "":
-		when = "in " + (time.Duration(f.Period) * time.Second).String()
+	case feed.Cron == "":
+		when = "in " + (time.Duration(feed.Period) * time.Second).String()
 	}
-	sdk.Log(level, pg.Label()+": "+what+strconv.Itoa(
+	sdk.Log(level, pg.Label()+": "+subject+strconv.Itoa(
 		seen)+" rows in "+duration+"; the next request for changes is "+when)
 }
 
@@ -276,10 +277,11 @@ func (pg *Page) afterError() (phase, error) {
 }
 
 // retryFromLink requests changes from their delta link again, once, after a page or a prepared response was lost.
-func (pg *Page) retryFromLink(at *readingChanges, why string) *readingChanges {
-	sdk.Log(wit.LevelWarn, why+"; requesting these changes from their delta link again, "+strconv.Itoa(at.rowsRead)+
+func (pg *Page) retryFromLink(at *readingChanges, reason string) *readingChanges {
+	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+strconv.Itoa(at.rowsRead)+
 		" rows are delivered again")
-	next := &readingChanges{common: at.common, url: at.deltaLink(), retriedAfter202: at.retriedAfter202, retriedAfterLostPage: at.retriedAfterLostPage}
+	next := &readingChanges{common: at.common, url: at.deltaLink(), retriedAfter202: at.retriedAfter202,
+		retriedAfterLostPage: at.retriedAfterLostPage}
 	next.startedAt = int(pg.Response.ReceivedAt)
 	return next
 }
@@ -289,36 +291,36 @@ const MaxLostTokens = 3
 
 // lostToken handles a token that the service no longer knows (P8).
 func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
-	f, c, url := pg.set(), pg.phase.shared(), pg.phase.target()
+	set, c, url := pg.set(), pg.phase.shared(), pg.phase.target()
 	changes, ok := pg.phase.(*readingChanges)
 	failed.Kind = wit.ErrorGone
 	switch {
-	case f.Tracking.OnLostToken != sourceconfig.LostFail && c.lostTokens+1 >= MaxLostTokens:
+	case set.Tracking.OnLostToken != sourceconfig.LostFail && c.lostTokens+1 >= MaxLostTokens:
 		failed.Message += "; the service no longer knows the token of " + url +
 			", nor the next ones, " + strconv.Itoa(MaxLostTokens) + " times in succession. A restart tries again"
 		return nil, failed
-	case f.Tracking.OnLostToken == sourceconfig.LostRecover && f.ODP != nil && ok:
+	case set.Tracking.OnLostToken == sourceconfig.LostRecover && set.ODP != nil && ok:
 		sdk.Log(wit.LevelWarn,
 			failed.Message+"; the delta token is lost, continuing from the oldest one that the service keeps")
-		next := f.findDeltaLink(*c, reasonLost, changes.deltaLink())
+		next := set.findDeltaLink(*c, reasonLost, changes.deltaLink())
 		next.lostTokens++
 		return next, nil
-	case f.Tracking.OnLostToken == sourceconfig.LostReload:
+	case set.Tracking.OnLostToken == sourceconfig.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the whole set is read again: rows that "+
 			"were deleted in the meantime are not reported")
 		again := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
 			lostTokens: c.lostTokens + 1}
-		if f.ODP != nil && f.ODP.Terminate != "" {
-			return &subscribing{common: again, step: stepTerminate, url: f.FunctionURL(f.ODP.Terminate)}, nil
+		if set.ODP != nil && set.ODP.Terminate != "" {
+			return &subscribing{common: again, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
 		}
-		return f.first(again), nil
+		return set.first(again), nil
 	}
-	failed.Message += "; the service no longer knows the token of " + url + ". " + f.Setting(sourceconfig.NameLost) +
+	failed.Message += "; the service no longer knows the token of " + url + ". " + set.Setting(sourceconfig.NameLost) +
 		" = reload reads the whole set again"
-	if f.ODP != nil {
+	if set.ODP != nil {
 		failed.Message += ", recover continues from the oldest link that the service keeps"
-	} else if f.Tracking.OnLostToken == sourceconfig.LostRecover {
-		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.EntitySetConfig.Set
+	} else if set.Tracking.OnLostToken == sourceconfig.LostRecover {
+		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + set.EntitySetConfig.Set
 	}
 	return nil, failed
 }

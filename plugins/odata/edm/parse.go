@@ -137,56 +137,56 @@ func (p *parser) sap(local string) string {
 func (p *parser) sapFlag(local string) bool { return p.sap(local) != "false" }
 
 func (p *parser) structure() error {
-	s := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
+	structType := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
 		Complex:  p.Local == "ComplexType",
 		Abstract: p.value("Abstract") == "true"}
 	stream, _ := p.AttributeIn(namespaceData, "HasStream")
-	s.Stream = stream == "true"
-	s.feedMappings = p.feedMappings()
-	p.model.Structures = append(p.model.Structures, s)
-	s.unparsed = p.Fork()
+	structType.Stream = stream == "true"
+	structType.feedMappings = p.feedMappings()
+	p.model.Structures = append(p.model.Structures, structType)
+	structType.unparsed = p.Fork()
 	return p.Skip()
 }
 
 // parseContent parses the content of a type, which is known to be well-formed, and adds what it inherits.
-func (m *Model) parseContent(s *StructuredType) {
-	p := parser{Reader: s.unparsed, model: m}
-	s.unparsed = nil
-	_ = p.children(func() error {
-		switch p.Local {
+func (m *Model) parseContent(structure *StructuredType) {
+	content := parser{Reader: structure.unparsed, model: m}
+	structure.unparsed = nil
+	_ = content.children(func() error {
+		switch content.Local {
 		case "Key":
-			return p.children(func() error {
-				if p.Local == "PropertyRef" {
-					s.Key = append(s.Key, p.value("Name"))
+			return content.children(func() error {
+				if content.Local == "PropertyRef" {
+					structure.Key = append(structure.Key, content.value("Name"))
 				}
-				return p.Skip()
+				return content.Skip()
 			})
 		case "Property":
-			property, err := p.property()
-			s.Properties = append(s.Properties, property)
+			property, err := content.property()
+			structure.Properties = append(structure.Properties, property)
 			return err
 		case "NavigationProperty":
-			s.Navigations = append(s.Navigations, Navigation{Name: p.value("Name"),
-				relationship: p.value("Relationship"), to: p.value("ToRole")})
+			structure.Navigations = append(structure.Navigations, Navigation{Name: content.value("Name"),
+				relationship: content.value("Relationship"), to: content.value("ToRole")})
 		}
-		return p.Skip()
+		return content.Skip()
 	})
-	for _, place := range s.feedMappings {
-		if property := s.Property(place.source); property != nil {
+	for _, place := range structure.feedMappings {
+		if property := structure.Property(place.source); property != nil {
 			property.FeedMapping = &place.FeedMapping
 		}
 	}
-	for i := range s.Properties {
-		s.Properties[i].Type = m.typeOf(s.Properties[i].Type)
+	for i := range structure.Properties {
+		structure.Properties[i].Type = m.typeOf(structure.Properties[i].Type)
 	}
-	for i := range s.Navigations {
-		m.resolveNavigation(&s.Navigations[i])
+	for i := range structure.Navigations {
+		m.resolveNavigation(&structure.Navigations[i])
 	}
-	if base := m.Structure(s.Base); s.Base != "" && base != nil {
-		s.Key = slices.Concat(base.Key, s.Key)
-		s.Properties = slices.Concat(base.Properties, s.Properties)
-		s.Navigations = slices.Concat(base.Navigations, s.Navigations)
-		s.Stream = s.Stream || base.Stream
+	if base := m.Structure(structure.Base); structure.Base != "" && base != nil {
+		structure.Key = slices.Concat(base.Key, structure.Key)
+		structure.Properties = slices.Concat(base.Properties, structure.Properties)
+		structure.Navigations = slices.Concat(base.Navigations, structure.Navigations)
+		structure.Stream = structure.Stream || base.Stream
 	}
 }
 
@@ -195,8 +195,8 @@ type sourcedMapping struct {
 	FeedMapping
 }
 
-// feedMappings reads the feed mappings that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath, the
-// second and later ones numbered (m:FC_TargetPath_1).
+// feedMappings reads the feed mappings that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath,
+// the second and later ones numbered (m:FC_TargetPath_1).
 func (p *parser) feedMappings() []sourcedMapping {
 	var all []sourcedMapping
 	for i := range p.Attributes {
@@ -208,7 +208,8 @@ func (p *parser) feedMappings() []sourcedMapping {
 		source, _ := p.AttributeIn(namespaceData, "FC_SourcePath"+suffix)
 		keep, _ := p.AttributeIn(namespaceData, "FC_KeepInContent"+suffix)
 		space, _ := p.AttributeIn(namespaceData, "FC_NsUri"+suffix)
-		all = append(all, sourcedMapping{strings.Clone(source), FeedMapping{strings.Clone(a.Value), strings.Clone(space),
+		all = append(all, sourcedMapping{strings.Clone(source), FeedMapping{strings.Clone(a.Value),
+			strings.Clone(space),
 			keep != "false"}})
 	}
 	return all
@@ -216,7 +217,7 @@ func (p *parser) feedMappings() []sourcedMapping {
 
 func (p *parser) property() (Property, error) {
 	name := p.value("Type")
-	x := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false",
+	result := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false",
 		Length:    p.facet("MaxLength"),
 		Precision: p.facet("Precision"), Scale: p.facet("Scale"), Etag: p.value("ConcurrencyMode") == "Fixed",
 		Label: p.sap("label"), Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"),
@@ -224,15 +225,15 @@ func (p *parser) property() (Property, error) {
 		Sortable: p.sapFlag("sortable"), Filterable: p.sapFlag("filterable"), Creatable: p.sapFlag("creatable"),
 		Updatable: p.sapFlag("updatable")}
 	scale := p.value("Scale")
-	x.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
+	result.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
 	if p.value("CollectionKind") != "" && p.value("CollectionKind") != "None" {
-		x.Type.Collection = true
+		result.Type.Collection = true
 	}
 	for _, place := range p.feedMappings() {
-		x.FeedMapping = &place.FeedMapping
+		result.FeedMapping = &place.FeedMapping
 		break
 	}
-	return x, p.Skip()
+	return result, p.Skip()
 }
 
 // facet reads a number, -1 if it is missing or unlimited (MaxLength="Max").
@@ -257,12 +258,13 @@ func (p *parser) association() error {
 
 func (p *parser) container() error {
 	container := p.value("Name")
-	byDefault, given := p.AttributeIn(namespaceData, "IsDefaultEntityContainer")
+	byDefault, hasDefault := p.AttributeIn(namespaceData, "IsDefaultEntityContainer")
 	return p.children(func() error {
 		switch p.Local {
 		case "EntitySet":
-			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !given ||
-				byDefault == "1" || strings.EqualFold(byDefault, "true"),
+			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container,
+				Default: !hasDefault ||
+					byDefault == "1" || strings.EqualFold(byDefault, "true"),
 				Type: p.value("EntityType"), Countable: p.sapFlag("countable"), Pageable: p.sapFlag("pageable"),
 				Topable:     p.sapFlag("topable"),
 				Addressable: p.sapFlag("addressable"), Creatable: p.sapFlag("creatable"),
@@ -326,13 +328,13 @@ func (m *Model) resolve() error {
 		l.name = m.qualified(l.name)
 	}
 	done := make(map[*StructuredType]bool, len(m.Structures))
-	for _, s := range m.Structures {
-		for t, depth := s, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.find(t.Base), depth+1 {
+	for _, structure := range m.Structures {
+		for t, depth := structure, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.find(t.Base), depth+1 {
 			if depth > len(m.Structures) {
-				return &Error{"base types of " + s.QualifiedName() + " run in a circle"}
+				return &Error{"base types of " + structure.QualifiedName() + " run in a circle"}
 			}
 		}
-		for t := s; t != nil && !done[t]; t = m.find(t.Base) {
+		for t := structure; t != nil && !done[t]; t = m.find(t.Base) {
 			done[t] = true
 		}
 	}

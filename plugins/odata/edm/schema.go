@@ -94,19 +94,19 @@ func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, err
 
 // KeySchema returns the Connect schema of an entity type's keys, named `NS.Type.Key`: the key properties in document
 // order, without ODP's control fields, never optional. It returns nil for a type without key.
-func (m *Model) KeySchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
-	keys := m.RowKey(s)
+func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNode, error) {
+	keys := m.RowKey(structure)
 	if len(keys) == 0 {
 		return nil, nil
 	}
 	b := schemaBuilder{model: m, options: o}
-	root := b.node(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(s.QualifiedName() + ".Key")})
-	for _, p := range keys {
-		n, err := b.property(s, p, false, 1)
+	root := b.node(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(structure.QualifiedName() + ".Key")})
+	for _, property := range keys {
+		n, err := b.property(structure, property, false, 1)
 		if err != nil {
 			return nil, err
 		}
-		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: p.Name, Node: n})
+		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: property.Name, Node: n})
 	}
 	return b.nodes, nil
 }
@@ -123,15 +123,16 @@ func (m *Model) RowKey(s *StructuredType) []*Property {
 }
 
 // ComplexType returns the complex type of a property.
-func (m *Model) ComplexType(s *StructuredType, p *Property) (*StructuredType, error) {
-	if inner := m.Structure(p.Type.Name); inner != nil && !p.Type.Collection {
+func (m *Model) ComplexType(structure *StructuredType, property *Property) (*StructuredType, error) {
+	if inner := m.Structure(property.Type.Name); inner != nil && !property.Type.Collection {
 		return inner, nil
 	}
-	if p.Type.Collection {
-		return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() +
+	if property.Type.Collection {
+		return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() +
 			": collections as properties are not part of OData v2"}
 	}
-	return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() + ": its type " + p.Type.Name +
+	return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() + ": its type " +
+		property.Type.Name +
 		" is neither a type of OData v2 nor declared in $metadata"}
 }
 
@@ -154,51 +155,51 @@ func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
 // maxNodes limits the nodes of nested complex types: types that contain the next one twice double at each level.
 const maxNodes = 20_000
 
-func (b *schemaBuilder) begin(s *StructuredType, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) begin(structure *StructuredType, optional bool, depth int) (uint32, error) {
 	if depth > MaxDepth {
-		return 0, &Error{"complex types nest in a circle at " + s.QualifiedName()}
+		return 0, &Error{"complex types nest in a circle at " + structure.QualifiedName()}
 	}
 	if len(b.nodes) > maxNodes {
-		return 0, &Error{s.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
+		return 0, &Error{structure.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
 	}
-	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(s.QualifiedName())}), nil
+	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())}), nil
 }
 
-func (b *schemaBuilder) structure(s *StructuredType, optional bool, depth int) error {
-	root, err := b.begin(s, optional, depth)
+func (b *schemaBuilder) structure(structType *StructuredType, optional bool, depth int) error {
+	root, err := b.begin(structType, optional, depth)
 	if err != nil {
 		return err
 	}
-	for i := range s.Properties {
-		p := &s.Properties[i]
-		n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
+	for i := range structType.Properties {
+		property := &structType.Properties[i]
+		n, err := b.property(structType, property, b.options.IsOptional(structType, property), depth+1)
 		if err != nil {
 			return err
 		}
-		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: p.Name, Node: n})
+		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: property.Name, Node: n})
 	}
 	return nil
 }
 
-func (b *schemaBuilder) property(s *StructuredType, p *Property, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) property(structure *StructuredType, prop *Property, optional bool, depth int) (uint32, error) {
 	at := uint32(len(b.nodes))
-	if p.Type.Primitive != NotPrimitive && !p.Type.Collection {
-		b.node(b.primitive(p, optional))
+	if prop.Type.Primitive != NotPrimitive && !prop.Type.Collection {
+		b.node(b.primitive(prop, optional))
 		return at, nil
 	}
-	inner, err := b.model.ComplexType(s, p)
+	inner, err := b.model.ComplexType(structure, prop)
 	if err != nil {
 		return 0, err
 	}
 	return at, b.structure(inner, optional, depth)
 }
 
-func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
+func (b *schemaBuilder) primitive(property *Property, optional bool) wit.SchemaNode {
 	n := wit.SchemaNode{Optional: optional}
 	logical := func(kind wit.Kind, name string) {
 		n.Kind, n.Name, n.Version = kind, wit.Ptr(name), wit.Ptr(int32(1))
 	}
-	switch p.Type.Primitive {
+	switch property.Type.Primitive {
 	case SByte:
 		n.Kind = wit.Int8
 	case Byte, Int16:
@@ -216,7 +217,7 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
 	case Binary:
 		n.Kind = wit.Bytes
 	case DateTime, DateTimeOffset:
-		if b.options.IsDate(p) {
+		if b.options.IsDate(property) {
 			logical(wit.Int32, wit.NameDate)
 			return n
 		}
@@ -228,15 +229,15 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
 	case Time:
 		logical(wit.Int32, wit.NameTime)
 	case Decimal:
-		b.decimal(&n, p, logical)
+		b.decimal(&n, property, logical)
 	default:
 		n.Kind = wit.String
 	}
 	return n
 }
 
-func (b *schemaBuilder) decimal(n *wit.SchemaNode, p *Property, logical func(wit.Kind, string)) {
-	scale := b.options.DecimalScale(p)
+func (b *schemaBuilder) decimal(n *wit.SchemaNode, property *Property, logical func(wit.Kind, string)) {
+	scale := b.options.DecimalScale(property)
 	switch {
 	case b.options.PrimitiveDecimals && scale == 0:
 		n.Kind = wit.Int64
@@ -247,7 +248,8 @@ func (b *schemaBuilder) decimal(n *wit.SchemaNode, p *Property, logical func(wit
 	}
 	logical(wit.Bytes, wit.NameDecimal)
 	n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(scale)}}
-	if p.Precision > 0 {
-		n.Parameters = append(n.Parameters, wit.Setting{Name: wit.ParameterPrecision, Value: strconv.Itoa(p.Precision)})
+	if property.Precision > 0 {
+		n.Parameters = append(n.Parameters, wit.Setting{Name: wit.ParameterPrecision,
+			Value: strconv.Itoa(property.Precision)})
 	}
 }

@@ -69,8 +69,8 @@ func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 }
 
 func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
-	s := v.Structure
-	root, err := b.begin(s, optional, depth)
+	structure := v.Structure
+	root, err := b.begin(structure, optional, depth)
 	if err != nil {
 		return err
 	}
@@ -78,16 +78,16 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: name, Node: node})
 	}
 	properties := func(wanted func(name string) bool) error {
-		for i := range s.Properties {
-			p := &s.Properties[i]
-			if !wanted(p.Name) {
+		for i := range structure.Properties {
+			property := &structure.Properties[i]
+			if !wanted(property.Name) {
 				continue
 			}
-			n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
+			n, err := b.property(structure, property, b.options.IsOptional(structure, property), depth+1)
 			if err != nil {
 				return err
 			}
-			add(p.Name, n)
+			add(property.Name, n)
 		}
 		return nil
 	}
@@ -109,7 +109,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		return nil
 	}
 	if b.options.Delta {
-		for _, name := range s.Extra() {
+		for _, name := range structure.Extra() {
 			n := wit.SchemaNode{Optional: true, Kind: wit.String}
 			if name == DeletedAt {
 				n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))

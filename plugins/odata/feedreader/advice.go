@@ -11,52 +11,54 @@ import (
 
 // addErrorHints adds to each column the settings that would accept a value that does not fit.
 func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
-	s := v.Structure
+	entityType := v.Structure
 	for i := range l.Columns {
-		c := &l.Columns[i]
-		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
-			c.Hints.Inline = "the service accepts $expand but ignores it: remove " + c.Name + " from " +
+		column := &l.Columns[i]
+		if e := v.Expansion(column.Name); e != nil && column.Nested != nil {
+			column.Hints.Inline = "the service accepts $expand but ignores it: remove " + column.Name + " from " +
 				f.Setting(query.Expand)
-			f.addErrorHints(c.Nested, e.View)
+			f.addErrorHints(column.Nested, e.View)
 			continue
 		}
-		p := s.Property(c.Name)
-		if p == nil {
+		property := entityType.Property(column.Name)
+		if property == nil {
 			continue
 		}
-		if inner := f.model.Structure(p.Type.Name); c.Nested != nil && inner != nil {
-			f.addErrorHints(c.Nested, edm.WholeView(inner))
+		if inner := f.model.Structure(property.Type.Name); column.Nested != nil && inner != nil {
+			f.addErrorHints(column.Nested, edm.WholeView(inner))
 		}
-		if !f.Options.Lenient && !slices.Contains(s.Key, c.Name) {
-			c.Hints.Null = f.Setting(sourceconfig.NameNullable) + " = lenient accepts it"
+		if !f.Options.Lenient && !slices.Contains(entityType.Key, column.Name) {
+			column.Hints.Null = f.Setting(sourceconfig.NameNullable) + " = lenient accepts it"
 		}
-		if c.Type == edm.Time {
-			c.Hints.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of such rows"
-			if !slices.Contains(s.Key, c.Name) {
-				c.Hints.Time += ", " + f.Setting(query.Select) + " without " + c.Name + " leaves the property out"
+		if column.Type == edm.Time {
+			column.Hints.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of " +
+				"such rows"
+			if !slices.Contains(entityType.Key, column.Name) {
+				column.Hints.Time += ", " + f.Setting(query.Select) + " without " + column.Name +
+					" leaves the property out"
 			}
 		}
-		if c.Type != edm.Decimal || c.Kind != decode.Primitive {
+		if column.Type != edm.Decimal || column.Kind != decode.Primitive {
 			continue
 		}
 		exact := f.Setting(sourceconfig.NameDecimalMapping) + " = none keeps decimals exact"
 		round := sourceconfig.DecimalOverflow + " = round rounds it, as " + sourceconfig.DecimalRounding + " says"
 		inexact := f.Setting(sourceconfig.NameDecimalMapping) + " = primitive reads it as a double"
-		open := p.Scale < 0 && (p.VariableScale || p.Precision < 0)
+		open := property.Scale < 0 && (property.VariableScale || property.Precision < 0)
 		switch {
-		case c.Mapping == decode.Int64Mapping:
-			c.Hints.Scale, c.Hints.Range = round, exact
-		case c.Mapping == decode.Float64Mapping:
-			c.Hints.Range = exact
-		case c.Scale > 0:
-			c.Hints.Scale, c.Hints.Precision = round+"; "+inexact, inexact
+		case column.Mapping == decode.Int64Mapping:
+			column.Hints.Scale, column.Hints.Range = round, exact
+		case column.Mapping == decode.Float64Mapping:
+			column.Hints.Range = exact
+		case column.Scale > 0:
+			column.Hints.Scale, column.Hints.Precision = round+"; "+inexact, inexact
 		default:
-			c.Hints.Scale = round
+			column.Hints.Scale = round
 		}
 		if open {
-			c.Hints.Scale = "a higher " + sourceconfig.ScaleFallback +
+			column.Hints.Scale = "a higher " + sourceconfig.ScaleFallback +
 				" accepts it, since the metadata do not specify the scale; " +
-				c.Hints.Scale
+				column.Hints.Scale
 		}
 	}
 }

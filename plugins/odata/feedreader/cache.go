@@ -28,11 +28,11 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 			return e.value, nil
 		}
 	}
-	o, err := UnpackContext(context)
+	unpacked, err := UnpackContext(context)
 	if err != nil {
 		return nil, err
 	}
-	c.entries = slices.Insert(c.entries, 0, cached{string(context), o})
+	c.entries = slices.Insert(c.entries, 0, cached{string(context), unpacked})
 	compiled := 0
 	for i, e := range c.entries {
 		if compiled += len(e.value.Feeds); i >= 2 && compiled > maxCompiled {
@@ -41,17 +41,17 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 			break
 		}
 	}
-	return o, nil
+	return unpacked, nil
 }
 
 // Feed returns a context and one of its feeds.
 func (c *Cache) Feed(context []byte, number uint32) (*Context, *Feed, error) {
-	o, err := c.Get(context)
+	unpacked, err := c.Get(context)
 	if err != nil {
 		return nil, nil, err
 	}
-	if int(number) >= len(o.Feeds) {
+	if int(number) >= len(unpacked.Feeds) {
 		return nil, nil, &wit.Error{Kind: wit.ErrorInternal, Message: "no feed of that number"}
 	}
-	return o, &o.Feeds[number], nil
+	return unpacked, &unpacked.Feeds[number], nil
 }

@@ -21,67 +21,71 @@ import (
 )
 
 // New compiles a feed from its configuration and the metadata.
-func New(e sourceconfig.EntitySetConfig, m *edm.Model) (*Feed, error) {
-	set, s, err := sourceconfig.FindSet(&e, m)
+func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
+	set, entityType, err := sourceconfig.FindSet(&config, model)
 	if err != nil {
 		return nil, err
 	}
-	f := &Feed{EntitySetConfig: e, Address: service.Address(set), countable: set.Countable, pageable: set.Pageable}
-	if e.DerivedTypes {
-		if s, err = f.withDerivedProperties(m, s); err != nil {
+	feed := &Feed{EntitySetConfig: config, Address: service.Address(set), countable: set.Countable,
+		pageable: set.Pageable}
+	if config.DerivedTypes {
+		if entityType, err = feed.withDerivedProperties(model, entityType); err != nil {
 			return nil, err
 		}
-	} else if f.Derived = derivedProperties(m, s); len(f.Derived) > 0 {
-		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": rows of types that are derived from "+
-			s.QualifiedName()+" are read without the properties that these add: "+strings.Join(f.Derived, ", ")+"; "+
-			f.Setting(sourceconfig.NameDerived)+" = include reads them")
+	} else if feed.Derived = derivedProperties(model, entityType); len(feed.Derived) > 0 {
+		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": rows of types that are derived from "+
+			entityType.QualifiedName()+" are read without the properties that these add: "+strings.Join(feed.Derived,
+			", ")+"; "+
+			feed.Setting(sourceconfig.NameDerived)+" = include reads them")
 	}
-	asked, err := query.Compile(e.QueryOptions, m, s)
+	asked, err := query.Compile(config.QueryOptions, model, entityType)
 	if err != nil {
 		return nil, err
 	}
-	f.model = &edm.Model{Structures: asked.Structures()}
+	feed.model = &edm.Model{Structures: asked.Structures()}
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
-		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": its metadata say that the set requires a "+
+		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
+			"requires a "+
 			"filter or is not addressable; trying anyway")
 	}
-	f.ordered = len(s.Key) > 0
-	for _, k := range s.Key {
-		p := s.Property(k)
-		f.ordered = f.ordered && p != nil && p.Sortable
+	feed.ordered = len(entityType.Key) > 0
+	for _, k := range entityType.Key {
+		p := entityType.Property(k)
+		feed.ordered = feed.ordered && p != nil && p.Sortable
 	}
-	f.DeclaresTracking = set.ChangeTracking
-	if err := f.DetectTracking(m, set); err != nil {
+	feed.DeclaresTracking = set.ChangeTracking
+	if err := feed.DetectTracking(model, set); err != nil {
 		return nil, err
 	}
-	if err := f.findSubscriptions(m); err != nil {
+	if err := feed.findSubscriptions(model); err != nil {
 		return nil, err
 	}
-	return f, f.compile()
+	return feed, feed.compile()
 }
 
 // withDerivedProperties adds the properties of derived types as nullable ones.
-func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
+func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
 	wide := *s
 	wide.Properties = slices.Clip(s.Properties)
-	for _, t := range m.Structures {
-		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
+	for _, t := range model.Structures {
+		if t == s || t.Complex || t.Base == "" || !derives(model, t, s) {
 			continue
 		}
-		for _, p := range m.Structure(t.QualifiedName()).Properties {
-			switch known := wide.Property(p.Name); {
+		for _, property := range model.Structure(t.QualifiedName()).Properties {
+			switch known := wide.Property(property.Name); {
 			case known == nil:
-				p.Nullable = true
-				wide.Properties = append(wide.Properties, p)
-			case known.Type != p.Type:
+				property.Nullable = true
+				wide.Properties = append(wide.Properties, property)
+			case known.Type != property.Type:
 				return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived),
-					"property "+p.Name+" of "+t.QualifiedName()+
-						" is "+p.Type.Name+", and "+known.Type.Name+" in another type of entity set "+f.Set+
+					"property "+property.Name+" of "+t.QualifiedName()+
+						" is "+property.Type.Name+", and "+known.Type.Name+" in another type of entity set "+f.Set+
 						"; expected ignore, which leaves out what types add")
-			case !f.sameEncoding(known, &p):
+			case !f.sameEncoding(known, &property):
 				return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived),
-					"property "+p.Name+" of "+t.QualifiedName()+
-						" is "+p.Type.Name+" with another Precision, Scale, sap:display-format or m:FC_TargetPath "+
+					"property "+property.Name+" of "+t.QualifiedName()+
+						" is "+property.Type.Name+" with another Precision, Scale, sap:display-format or "+
+						"m:FC_TargetPath "+
 						"than in "+
 						"another type of entity set "+f.Set+"; expected ignore, which leaves out what types add")
 			}
@@ -95,18 +99,19 @@ func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
 		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
 			a.Precision == b.Precision) &&
-		(a.FeedMapping == b.FeedMapping || a.FeedMapping != nil && b.FeedMapping != nil && *a.FeedMapping == *b.FeedMapping)
+		(a.FeedMapping == b.FeedMapping || a.FeedMapping != nil && b.FeedMapping != nil &&
+			*a.FeedMapping == *b.FeedMapping)
 }
 
 // derivedProperties returns the properties that derived types add, each as "property type".
-func derivedProperties(m *edm.Model, s *edm.StructuredType) (properties []string) {
-	for _, t := range m.Structures {
-		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
+func derivedProperties(model *edm.Model, entityType *edm.StructuredType) (properties []string) {
+	for _, t := range model.Structures {
+		if t == entityType || t.Complex || t.Base == "" || !derives(model, t, entityType) {
 			continue
 		}
-		t = m.Structure(t.QualifiedName())
+		t = model.Structure(t.QualifiedName())
 		for i := range t.Properties {
-			if name := t.Properties[i].Name; s.Property(name) == nil && len(properties) < maxDerived {
+			if name := t.Properties[i].Name; entityType.Property(name) == nil && len(properties) < maxDerived {
 				properties = append(properties, name+" "+t.QualifiedName())
 			}
 		}
@@ -117,24 +122,24 @@ func derivedProperties(m *edm.Model, s *edm.StructuredType) (properties []string
 const maxDerived = 1000
 
 // derives reports whether t is from or derived from it.
-func derives(m *edm.Model, t, from *edm.StructuredType) bool {
+func derives(model *edm.Model, t, from *edm.StructuredType) bool {
 	for range edm.MaxDepth {
 		if t == nil || t == from {
 			return t == from
 		}
-		t = m.Structure(t.Base)
+		t = model.Structure(t.Base)
 	}
 	return true
 }
 
 func (f *Feed) compile() error {
-	s := f.EntityType()
+	entityType := f.EntityType()
 	fail := func(err error) error {
 		return &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + f.Set + " of " + f.Service + ": " +
 			err.Error()}
 	}
 	var err error
-	if f.RowQuery, err = query.Compile(f.QueryOptions, f.model, s); err != nil {
+	if f.RowQuery, err = query.Compile(f.QueryOptions, f.model, entityType); err != nil {
 		return err
 	}
 	view := f.RowQuery.View
@@ -146,11 +151,11 @@ func (f *Feed) compile() error {
 	if err != nil {
 		return unreadable(err)
 	}
-	key, err := f.model.KeySchema(s, f.Options)
+	key, err := f.model.KeySchema(entityType, f.Options)
 	if err != nil {
 		return fail(err)
 	}
-	own := key // without extra fields
+	plainKey := key // without extra fields
 	if key, err = f.addExtraKeyFields(key); err != nil {
 		return err
 	}
@@ -182,20 +187,20 @@ func (f *Feed) compile() error {
 		f.Key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.RowSchema.KeySchema = f.Key.ID
 	}
-	f.compilePaging(s, own)
+	f.compilePaging(entityType, plainKey)
 	f.SetFormatRefused(false)
-	return f.compileCursor(s)
+	return f.compileCursor(entityType)
 }
 
 // compilePaging sets how the set is paged through. key is the schema of the key without extra fields.
-func (f *Feed) compilePaging(s *edm.StructuredType, key []wit.SchemaNode) {
+func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
 	ordered := f.ordered && f.ODP == nil // ODP's rows have a key of the queue
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
 		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
 		TokenOption: "$skiptoken", Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
 	if key != nil {
-		f.Keys = rowkey.New(s, f.RowSchema, key)
+		f.Keys = rowkey.New(entityType, f.RowSchema, key)
 		f.Paging.Keys = f.Keys
 	}
 	if f.PagingMode == sourceconfig.PagingTop {
@@ -225,17 +230,17 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	if len(f.Extra) == 0 {
 		return key, nil
 	}
-	refuse := func(why string) error {
+	reject := func(why string) error {
 		return odataerror.ForSetting(f.ExtraSource, setting.Invalid(f.ExtraSource, f.ExtraText, why))
 	}
 	if key == nil {
-		return nil, refuse("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
+		return nil, reject("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
 	}
 	key = slices.Clone(key)
 	key[0].Fields = slices.Clone(key[0].Fields)
 	for _, field := range f.Extra {
 		if slices.ContainsFunc(key[0].Fields, func(m wit.Field) bool { return m.Name == field.Name }) {
-			return nil, refuse("expected other names than those of the key of entity set " + f.Set + ", found " +
+			return nil, reject("expected other names than those of the key of entity set " + f.Set + ", found " +
 				field.Name)
 		}
 		key[0].Fields = append(key[0].Fields, wit.Field{Name: field.Name, Node: uint32(len(key))})
@@ -249,27 +254,29 @@ func (f *Feed) findChangeColumns() {
 	if !f.Options.Delta {
 		return
 	}
-	s := f.EntityType()
+	entityType := f.EntityType()
 	mode, counter := edm.RecordMode, ""
-	if p := s.ChangeMode(); p != nil {
+	if p := entityType.ChangeMode(); p != nil {
 		mode = p.Name
 	}
-	if p := s.EntityCounter(); p != nil {
+	if p := entityType.EntityCounter(); p != nil {
 		counter = p.Name
 	}
 	for i := range f.RowSchema.Columns {
-		switch c := &f.RowSchema.Columns[i]; {
-		case c.Name == mode && (c.Kind == decode.Synthetic || c.Type == edm.String):
+		switch column := &f.RowSchema.Columns[i]; {
+		case column.Name == mode && (column.Kind == decode.Synthetic || column.Type == edm.String):
 			f.ModeColumn = i
-		case c.Name == edm.DeletedAt && (c.Kind == decode.Synthetic || c.Mapping == decode.DefaultMapping &&
-			(c.Type == edm.DateTime ||
-				c.Type == edm.DateTimeOffset)):
+		case column.Name == edm.DeletedAt && (column.Kind == decode.Synthetic ||
+			column.Mapping == decode.DefaultMapping &&
+				(column.Type == edm.DateTime ||
+					column.Type == edm.DateTimeOffset)):
 			f.DeletedAtColumn = i
-		case c.Name == counter && counter != "":
+		case column.Name == counter && counter != "":
 			f.CounterColumn = i
 		}
 	}
-	if f.Tracking.On && f.ModeColumn >= 0 && f.RowSchema.Columns[f.ModeColumn].Kind != decode.Synthetic && f.rowsHaveChangeMode() {
+	if f.Tracking.On && f.ModeColumn >= 0 && f.RowSchema.Columns[f.ModeColumn].Kind != decode.Synthetic &&
+		f.rowsHaveChangeMode() {
 		f.FirstTracked = len(f.RowSchema.Tracked)
 		f.RowSchema.Tracked = append(append(slices.Clone(f.RowSchema.Tracked), f.ModeColumn), f.RowSchema.Keys...)
 		if f.CounterColumn >= 0 {

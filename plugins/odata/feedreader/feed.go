@@ -83,8 +83,8 @@ func (f *Feed) Partition() []wit.OffsetEntry {
 }
 
 // LogStart logs what a start reads of a set that was read before.
-func (f *Feed) LogStart(what, was string, until int64, next string) {
-	sdk.Log(wit.LevelInfo, f.Label()+": this start reads "+what+" into topic "+f.Topic+": the set was "+was+
+func (f *Feed) LogStart(subject, was string, until int64, next string) {
+	sdk.Log(wit.LevelInfo, f.Label()+": this start reads "+subject+" into topic "+f.Topic+": the set was "+was+
 		time.UnixMilli(until).UTC().Format(time.RFC3339)+", "+next+"; to read it again, reset the connector's offsets "+
 		"or request a snapshot")
 }

@@ -24,26 +24,26 @@ func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error)
 	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
 		return nil, f
 	}
-	o, all := NewContext(given)
-	o.ReadAt = at
-	for _, e := range all {
+	context, all := NewContext(given)
+	context.ReadAt = at
+	for _, config := range all {
 		if len(metadata) == 0 {
 			w := httptest.NewRecorder()
 			odatatest.New(odatatest.Options{Rows: 4, Switches: odatatest.Switches{Delta: "links"}}).ServeHTTP(w,
-				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+e.Service+"/$metadata", nil))
+				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+config.Service+"/$metadata", nil))
 			metadata = w.Body.Bytes()
 		}
-		m, err := odata.ReadMetadata(e.Service, &wit.Response{Status: 200, Body: metadata})
+		m, err := odata.ReadMetadata(config.Service, &wit.Response{Status: 200, Body: metadata})
 		if err != nil {
 			return nil, err
 		}
-		f, err := New(e, m)
+		f, err := New(config, m)
 		if err != nil {
 			return nil, err
 		}
-		o.Feeds = append(o.Feeds, *f)
+		context.Feeds = append(context.Feeds, *f)
 	}
-	return o, nil
+	return context, nil
 }
 
 // orders makes the feed of the set Orders, with more settings.
@@ -144,9 +144,9 @@ func noError(t testing.TB, err error) {
 
 func fingerprint(t *testing.T, settings ...string) string {
 	t.Helper()
-	o, err := orders(settings...)
+	unpacked, err := orders(settings...)
 	noError(t, err)
-	return Fingerprint(o, &o.Feeds[0], sourceconfig.Table.Values(o.Settings))
+	return Fingerprint(unpacked, &unpacked.Feeds[0], sourceconfig.Table.Values(unpacked.Settings))
 }
 
 // TestFingerprintOfReads: a set that says nothing of its rows keeps the fingerprint that installed offsets have.
@@ -191,9 +191,9 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 }
 
 func TestStaleContext(t *testing.T) {
-	o, err := orders()
+	unpacked, err := orders()
 	noError(t, err)
-	good := PackContext(o)
+	good := PackContext(unpacked)
 	for _, context := range [][]byte{nil, {1}, good[:len(good)-1], append(good, 0)} {
 		var f *wit.Error
 		if _, err := UnpackContext(context); !errors.As(err, &f) || f.Kind != wit.ErrorStale {
@@ -213,9 +213,10 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 			settings = append(settings, configtest.Set(fmt.Sprintf("%03d", i), "Orders")...)
 		}
 		for task := range tasks {
-			o := &Context{Settings: configtest.Source(settings...), ReadAt: int64(task), Feeds: slices.Repeat(one.Feeds,
-				sets)}
-			_, err := c.Get(PackContext(o))
+			unpacked := &Context{Settings: configtest.Source(settings...), ReadAt: int64(task),
+				Feeds: slices.Repeat(one.Feeds,
+					sets)}
+			_, err := c.Get(PackContext(unpacked))
 			noError(t, err)
 		}
 		return c
@@ -247,17 +248,17 @@ func TestMetadataInMotion(t *testing.T) {
 	} {
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		o, err := compiled(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
+		unpacked, err := compiled(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
 		noError(t, err)
-		page, err := BeginPage(&Pool{}, o, &o.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
+		page, err := BeginPage(&Pool{}, unpacked, &unpacked.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
 			&wit.Response{Status: 200, ReceivedAt: c.at})
 		noError(t, err)
-		portion, _, err := page.Decode("", 200, []byte(c.body), true)
+		result, _, err := page.Decode("", 200, []byte(c.body), true)
 		f, isFault := err.(*wit.Error)
-		if stale := isFault && f.Kind == wit.ErrorStale; stale != c.stale || len(portion.Rows) != c.rows ||
-			len(portion.Errors) != c.faults || len(portion.Linked) != c.requests {
+		if stale := isFault && f.Kind == wit.ErrorStale; stale != c.stale || len(result.Rows) != c.rows ||
+			len(result.Errors) != c.faults || len(result.Linked) != c.requests {
 			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", c.body, c.at-read, err,
-				len(portion.Rows), len(portion.Errors), len(portion.Linked))
+				len(result.Rows), len(result.Errors), len(result.Linked))
 		}
 	}
 }

@@ -28,8 +28,8 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 }
 
 // RefusesFormat reports whether the response refuses the $format of its request.
-func (r *Reader) RefusesFormat(asked string) bool {
-	if r.Feed.Paging.FormatOption == "" || !strings.Contains(asked, formatOption) ||
+func (r *Reader) RefusesFormat(target string) bool {
+	if r.Feed.Paging.FormatOption == "" || !strings.Contains(target, formatOption) ||
 		!odataerror.RefusesFormat(&r.Response, r.Body) {
 		return false
 	}

@@ -56,12 +56,12 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 		return 0
 	}
 	for i := range out.Rows {
-		raws := f.Keys.EncodedParts(KeyOf(&out.Rows[i], out.Data))
+		keyParts := f.Keys.EncodedParts(KeyOf(&out.Rows[i], out.Data))
 		for _, k := range f.guids {
-			if raws == nil {
+			if keyParts == nil {
 				break
 			}
-			text, _ := connectdata.LengthPrefixed(raws[k])
+			text, _ := connectdata.LengthPrefixed(keyParts[k])
 			at := bytes.IndexFunc(text, func(c rune) bool { return c >= 'A' })
 			switch {
 			case at < 0:
@@ -75,9 +75,9 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 	return 0
 }
 
-func (f *Feed) fitKeys(raws [][]byte, to byte) {
+func (f *Feed) fitKeys(keyParts [][]byte, to byte) {
 	for _, k := range f.guids {
-		switch text, _ := connectdata.LengthPrefixed(raws[k]); to {
+		switch text, _ := connectdata.LengthPrefixed(keyParts[k]); to {
 		case lowerCase:
 			copy(text, bytes.ToLower(text))
 		case upperCase:
@@ -90,8 +90,8 @@ func (f *Feed) fitKeys(raws [][]byte, to byte) {
 func KeyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.Key.Start+row.Key.Size] }
 
 // JoinKey joins the parts of a key.
-func (f *Feed) JoinKey(raws [][]byte) []byte {
-	return append(slices.Concat(raws...), f.RowSchema.KeyTail...)
+func (f *Feed) JoinKey(keyParts [][]byte) []byte {
+	return append(slices.Concat(keyParts...), f.RowSchema.KeyTail...)
 }
 
 // Clip shortens a text for messages.

@@ -38,14 +38,15 @@ func (f *Feed) NotFoundStatuses() []uint16 {
 }
 
 // ReadError returns the error for an entity that cannot be read and is not known to be deleted.
-func ReadError(what string, answer *wit.Response, body []byte) error {
-	f := odataerror.FromResponse(what, answer, body)
+func ReadError(subject string, answer *wit.Response, body []byte) error {
+	failure := odataerror.FromResponse(subject, answer, body)
 	switch answer.Status {
 	case 404, 410:
-		f.Message += "; it is not considered deleted: only an error document of the OData service " +
+		failure.Message += "; it is not considered deleted: only an error document of the OData service " +
 			"about the entity would say so"
 	case 400:
-		f.Message += "; if this means that the entity does not exist, add the code to " + sourceconfig.NotFoundCodes
+		failure.Message += "; if this means that the entity does not exist, add the code to " +
+			sourceconfig.NotFoundCodes
 	}
-	return f
+	return failure
 }

@@ -59,32 +59,32 @@ const MaxPooled = 8
 const MaxErrorBody = 256 << 10
 
 // Begin returns a reader for a response. guids is the field [GuidField].
-func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) *Reader {
-	r := &Reader{}
+func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidField string) *Reader {
+	reader := &Reader{}
 	if n := len(p.Readers); n > 0 {
-		r, p.Readers = p.Readers[n-1], p.Readers[:n-1]
+		reader, p.Readers = p.Readers[n-1], p.Readers[:n-1]
 	}
-	r.Pool, r.context, r.Feed, r.Ended, r.schemasSent = p, o, f, false, false
-	r.FormatRefused, r.Single, r.Exempt, r.check = false, false, nil, &metadataCheck{}
-	r.Body = r.Body[:0]
-	r.BaseURL = string([]byte(response.Target))
-	r.Response = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: r.BaseURL}
-	r.guidCase = parseGuidCase(guids)
-	_, r.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
-	r.charset, _, _ = strings.Cut(r.charset, ";")
-	r.charset = strings.Trim(r.charset, `"' `)
-	return r
+	reader.Pool, reader.context, reader.Feed, reader.Ended, reader.schemasSent = p, context, feed, false, false
+	reader.FormatRefused, reader.Single, reader.Exempt, reader.check = false, false, nil, &metadataCheck{}
+	reader.Body = reader.Body[:0]
+	reader.BaseURL = string([]byte(response.Target))
+	reader.Response = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: reader.BaseURL}
+	reader.guidCase = parseGuidCase(guidField)
+	_, reader.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
+	reader.charset, _, _ = strings.Cut(reader.charset, ";")
+	reader.charset = strings.Trim(reader.charset, `"' `)
+	return reader
 }
 
 // End ends reading. The decoder is kept unless it failed.
-func (p *Pool) End(r *Reader, sound bool) {
-	if sound && r.Decoder != nil {
-		r.Decoder.Reset()
-		p.putDecoder(r.Decoder)
+func (p *Pool) End(reader *Reader, reuse bool) {
+	if reuse && reader.Decoder != nil {
+		reader.Decoder.Reset()
+		p.putDecoder(reader.Decoder)
 	}
-	r.Decoder, r.context, r.Feed = nil, nil, nil
+	reader.Decoder, reader.context, reader.Feed = nil, nil, nil
 	if len(p.Readers) < MaxPooled {
-		p.Readers = append(p.Readers, r)
+		p.Readers = append(p.Readers, reader)
 	}
 }
 
@@ -106,8 +106,8 @@ func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
 }
 
 // CollectBody collects the body of an error response.
-func (r *Reader) CollectBody(piece []byte) {
-	r.Body = append(r.Body, piece[:min(len(piece), MaxErrorBody-len(r.Body))]...)
+func (r *Reader) CollectBody(chunk []byte) {
+	r.Body = append(r.Body, chunk[:min(len(chunk), MaxErrorBody-len(r.Body))]...)
 }
 
 // Rewrite removes what was read only for the filter.
@@ -119,19 +119,19 @@ func (r *Reader) Rewrite(out *decode.Output) error {
 }
 
 // ChooseDecoder chooses the decoder by the first bytes, since some services ignore $format and Accept.
-func (r *Reader) ChooseDecoder(piece []byte, last bool) bool {
-	if len(piece) == 0 && !last {
+func (r *Reader) ChooseDecoder(chunk []byte, last bool) bool {
+	if len(chunk) == 0 && !last {
 		return false
 	}
-	atom := isAtom(piece, r.Feed.Atom)
+	atom := isAtom(chunk, r.Feed.Atom)
 	if r.Decoder = r.Pool.takeDecoder(r.Feed, atom); r.Decoder == nil {
-		r.Decoder = &formatDecoder{r.Feed.NewDecoder(piece), r.Feed, atom}
+		r.Decoder = &formatDecoder{r.Feed.NewDecoder(chunk), r.Feed, atom}
 	}
 	return true
 }
 
-func isAtom(piece []byte, usual bool) bool {
-	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
+func isAtom(chunk []byte, usual bool) bool {
+	switch start := bytes.TrimLeft(chunk, " \t\r\n\xef\xbb\xbf"); {
 	case len(start) == 0:
 	case start[0] == '<':
 		return true
@@ -144,17 +144,17 @@ func isAtom(piece []byte, usual bool) bool {
 // decodeError returns the error of an unreadable page. A truncated one, or one in which the service failed, can be
 // retried.
 func (r *Reader) decodeError(err error) error {
-	f := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
+	failure := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
 		switch {
 		case e.HTML:
-			f.Kind = wit.ErrorUnauthorized
+			failure.Kind = wit.ErrorUnauthorized
 		case e.Failed, e.Found == "its end":
-			f.Kind = wit.ErrorTransient
+			failure.Kind = wit.ErrorTransient
 		}
 	}
-	return f
+	return failure
 }
 
 // Label names the set in messages.
@@ -179,8 +179,8 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 }
 
 // NewDecoder returns a decoder for the format of the text.
-func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
-	if isAtom(piece, f.Atom) {
+func (f *Feed) NewDecoder(chunk []byte) decode.Decoder {
+	if isAtom(chunk, f.Atom) {
 		return decode.NewAtom(f.RowSchema)
 	}
 	return decode.NewJSON(f.RowSchema)
@@ -218,13 +218,13 @@ func (r *Reader) CopyLearned(of *Reader) {
 }
 
 // FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
-func (r *Reader) FitKeys(raws [][]byte) { r.Feed.fitKeys(raws, r.guidCase) }
+func (r *Reader) FitKeys(keyParts [][]byte) { r.Feed.fitKeys(keyParts, r.guidCase) }
 
 // AddSchemas sends the schemas with the page's first rows.
-func (r *Reader) AddSchemas(portion *wit.DecodeResult) {
-	if len(portion.Rows) > 0 && !r.schemasSent {
+func (r *Reader) AddSchemas(result *wit.DecodeResult) {
+	if len(result.Rows) > 0 && !r.schemasSent {
 		r.schemasSent = true
-		portion.Schemas = r.Feed.schemas()
+		result.Schemas = r.Feed.schemas()
 	}
 }
 

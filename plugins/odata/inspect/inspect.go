@@ -83,32 +83,33 @@ func Run(name string, options, settings []wit.Setting, state []byte, answers []w
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
-	a, command := arguments{rows: 10, settings: settings}, &Commands[at]
+	args, command := arguments{rows: 10, settings: settings}, &Commands[at]
 	for i := range command.Options {
-		o := &command.Options[i]
-		text := valueOf(options, o.Names())
+		option := &command.Options[i]
+		text := valueOf(options, option.Names())
 		switch {
-		case text == "" && setting.IsRequired(o):
-			return wit.CommandResult{}, odataerror.ForSetting(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
+		case text == "" && setting.IsRequired(option):
+			return wit.CommandResult{}, odataerror.ForSetting(option.Name,
+				name+" needs -"+option.Name+": "+option.Documentation)
 		case text == "":
-		case o.Name == optionService:
-			a.root = service.Path(text)
-		case o.Name == optionSet:
-			a.set = strings.Trim(text, "/")
-		case o.Name == optionPrefix:
-			a.prefix = text
-		case o.Name == optionURL:
-			a.link = text
+		case option.Name == optionService:
+			args.root = service.Path(text)
+		case option.Name == optionSet:
+			args.set = strings.Trim(text, "/")
+		case option.Name == optionPrefix:
+			args.prefix = text
+		case option.Name == optionURL:
+			args.link = text
 		default:
 			n, ok := setting.ParseInt(wit.KindInt, text)
 			if !ok || n < 1 || n > maxPeeked {
 				return wit.CommandResult{}, odataerror.ForSetting(optionRows, setting.Invalid(optionRows, text,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
 			}
-			a.rows = int(n)
+			args.rows = int(n)
 		}
 	}
-	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, a) })
+	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, args) })
 }
 
 func valueOf(options []wit.Setting, names []string) string {
@@ -120,32 +121,32 @@ func valueOf(options []wit.Setting, names []string) string {
 	return ""
 }
 
-func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	query := config.Query(sourceconfig.Table.Values(a.settings))
-	m, err := p.Metadata(a.root, query)
-	answer, missing := p.Get(service.DocumentRequest(a.root, query)) // in the same round
+func ping(p *probe.Prober, args arguments) (wit.CommandResult, error) {
+	query := config.Query(sourceconfig.Table.Values(args.settings))
+	model, err := p.Metadata(args.root, query)
+	answer, missing := p.Get(service.DocumentRequest(args.root, query)) // in the same round
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	if missing != nil {
 		return wit.CommandResult{}, missing
 	}
-	collections, err := service.ReadDocument(a.root, answer)
+	collections, err := service.ReadDocument(args.root, answer)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	types := 0
-	for _, s := range m.Structures {
+	for _, s := range model.Structures {
 		if !s.Complex {
 			types++
 		}
 	}
 	return probe.JSONResult(jsontext.NewObject(
-		probe.TextMember("service", a.root),
+		probe.TextMember("service", args.root),
 		member("collections", number(len(collections))),
-		member("entitySets", number(len(m.Sets))),
+		member("entitySets", number(len(model.Sets))),
 		member("entityTypes", number(types)),
-		member("functionImports", number(len(m.Functions))),
+		member("functionImports", number(len(model.Functions))),
 	)), nil
 }
 
@@ -160,14 +161,14 @@ func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
 func jsonNumber(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
 func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	m, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.settings)))
+	model, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.settings)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	list := jsontext.NewArray()
-	for _, s := range m.Sets {
+	for _, s := range model.Sets {
 		var keys []string
-		if t := m.Structure(s.Type); t != nil {
+		if t := model.Structure(s.Type); t != nil {
 			keys = t.Key
 		}
 		list.Items = append(list.Items, jsontext.NewObject(
@@ -185,32 +186,33 @@ func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 
 // extractSchema returns the schemas of keys, if any, and values. The host prints them in the requested form.
 func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	f, err := feedOf(p, a)
+	feed, err := feedOf(p, a)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	var schemas []wit.Schema
-	if f.Key.Nodes != nil {
-		schemas = append(schemas, f.Key)
+	if feed.Key.Nodes != nil {
+		schemas = append(schemas, feed.Key)
 	}
-	schemas = append(schemas, f.Value)
+	schemas = append(schemas, feed.Value)
 	return wit.CommandResult{Schemas: &schemas}, nil
 }
 
 // feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
 // else of a plain one.
-func feedOf(p *probe.Prober, a arguments) (*feedreader.Feed, error) {
-	v := sourceconfig.Table.Values(a.settings)
-	m, err := p.Metadata(a.root, config.Query(v))
+func feedOf(p *probe.Prober, args arguments) (*feedreader.Feed, error) {
+	values := sourceconfig.Table.Values(args.settings)
+	model, err := p.Metadata(args.root, config.Query(values))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range sourceconfig.EntitySets(v) {
-		if e.Service == a.root && e.Set == a.set {
-			return feedreader.New(e, m)
+	for _, e := range sourceconfig.EntitySets(values) {
+		if e.Service == args.root && e.Set == args.set {
+			return feedreader.New(e, model)
 		}
 	}
-	e := sourceconfig.EntitySetConfig{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
-	e.Options.ScaleFallback = v.Int(sourceconfig.ScaleFallback)
-	return feedreader.New(e, m)
+	e := sourceconfig.EntitySetConfig{Number: "00", Service: args.root, Set: args.set, Query: config.Query(values),
+		Count: true}
+	e.Options.ScaleFallback = values.Int(sourceconfig.ScaleFallback)
+	return feedreader.New(e, model)
 }

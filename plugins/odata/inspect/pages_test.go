@@ -65,11 +65,11 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 			var answers []wit.Response
 			calls, endless := 0, errors.New("endless")
 			for range manyRounds {
-				p, err := probe.Restore(state, answers)
+				prober, err := probe.Restore(state, answers)
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = Subscriptions(p, sourceconfig.Table.Values(settings), "/s", "Subs",
+				err = Subscriptions(prober, sourceconfig.Table.Values(settings), "/s", "Subs",
 					func(*notifications.Subscription, func(string) (string, error)) error {
 						if calls++; calls > 100 {
 							return endless
@@ -81,7 +81,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 						"found a link back to "+c.back+";", "correct in the service")
 					return
 				}
-				need := p.MissingRequests()
+				need := prober.MissingRequests()
 				state, answers = need.State, answersOf(need, func(target string) string {
 					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, c.links[target])
 				})

@@ -59,66 +59,66 @@ func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.F
 		wit.OffsetHeader+feedreader.GuidField), "")
 }
 
-func beginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response, guids,
+func beginEntity(pool *feedreader.Pool, o *feedreader.Context, feed *feedreader.Feed, response *wit.Response, guids,
 	named string) *Entity {
-	pg := &Entity{Reader: pool.Begin(o, f, response, guids), predicate: named}
+	pg := &Entity{Reader: pool.Begin(o, feed, response, guids), predicate: named}
 	pg.Single = true
 	if pg.BaseURL == "" {
-		pg.BaseURL = f.Service + "/" + f.Address + named
+		pg.BaseURL = feed.Service + "/" + feed.Address + named
 	}
 	return pg
 }
 
 // Decode decodes a chunk.
-func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
+func (pg *Entity) Decode(tag string, _ uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
 	err error) {
-	f, what := pg.set(), pg.Label()+": the entity "+pg.predicate
+	set, subject := pg.set(), pg.Label()+": the entity "+pg.predicate
 	if status := pg.Response.Status; status < 200 || status > 299 {
-		pg.CollectBody(piece)
+		pg.CollectBody(chunk)
 		switch {
 		case !last:
-			return portion, false, nil
-		case !f.IsNotFound(status, pg.Body):
-			return portion, true, feedreader.ReadError(what, &pg.Response, pg.Body)
+			return result, false, nil
+		case !set.IsNotFound(status, pg.Body):
+			return result, true, feedreader.ReadError(subject, &pg.Response, pg.Body)
 		}
-		raws, err := f.Keys.ParseAddress(pg.predicate)
+		keyParts, err := set.Keys.ParseAddress(pg.predicate)
 		if err != nil {
-			return portion, true, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": " + err.Error()}
+			return result, true, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": " + err.Error()}
 		}
-		pg.FitKeys(raws)
-		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Response.ReceivedAt)
-		pg.AddSchemas(&portion)
-		pg.scheduleConfirm(&portion, !pg.notifiedDeleted)
-		return portion, true, nil
+		pg.FitKeys(keyParts)
+		result.Data, result.Rows = pg.DeletedRows(nil, nil, 0, keyParts, pg.Response.ReceivedAt)
+		pg.AddSchemas(&result)
+		pg.scheduleConfirm(&result, !pg.notifiedDeleted)
+		return result, true, nil
 	}
-	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
-		return portion, err != nil, err
+	if waits, err := pg.DecodePage(tag, chunk, last, &result); waits || err != nil {
+		return result, err != nil, err
 	}
 	if err := pg.ApplyFilter(); err != nil {
-		return portion, true, err
+		return result, true, err
 	}
-	if err := pg.addRows(&portion); err != nil {
-		return portion, true, err
+	if err := pg.addRows(&result); err != nil {
+		return result, true, err
 	}
 	if ended = pg.Ended && pg.Out.Page.Done; ended && pg.entities != 1 {
-		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: what + ": expected one entity, found " +
+		return result, true, &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected one entity, found " +
 			strconv.Itoa(pg.entities)}
 	}
 	if ended {
-		pg.scheduleConfirm(&portion, pg.notifiedDeleted)
+		pg.scheduleConfirm(&result, pg.notifiedDeleted)
 	}
-	return portion, ended, nil
+	return result, ended, nil
 }
 
-func (pg *Entity) addRows(portion *wit.DecodeResult) error {
+func (pg *Entity) addRows(result *wit.DecodeResult) error {
 	f, change := pg.set(), feedreader.ChangeUnknown
 	if pg.entities += len(pg.Out.Rows) + len(pg.Out.RowErrors); pg.predicate != "" {
 		change = feedreader.ChangeChanged
 	}
 	pg.Out.Data = f.AddHeadersToAll(pg.Out.Rows, pg.Out.Data, change)
-	portion.Rows, portion.Data, portion.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.RowErrors
-	pg.AddSchemas(portion)
-	return pg.RequestNested(portion)
+	result.Rows, result.Data, result.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.RowErrors
+	pg.AddSchemas(result)
+	return pg.RequestNested(result)
 }
 
 // A service may answer from an older copy of its data: a new entity is missing, a deleted one still exists. No other
@@ -127,17 +127,18 @@ func (pg *Entity) addRows(portion *wit.DecodeResult) error {
 // state of a changed entity cannot be recognized.
 
 // scheduleConfirm has a contradicting entity read again. The host does so once per notification.
-func (pg *Entity) scheduleConfirm(portion *wit.DecodeResult, contradicts bool) {
+func (pg *Entity) scheduleConfirm(result *wit.DecodeResult, contradicts bool) {
 	after := uint32(pg.set().Subscribing.Confirm) * 1000
 	if !contradicts || pg.predicate == "" || pg.fromStore || after == 0 {
 		return
 	}
-	says := "does not exist, but no notification says that it was deleted"
+	observed := "does not exist, but no notification says that it was deleted"
 	if pg.notifiedDeleted {
-		says = "exists, but a notification says that it was deleted"
+		observed = "exists, but a notification says that it was deleted"
 	}
-	sdk.Log(wit.LevelInfo, pg.Label()+": the entity "+pg.predicate+" "+says+": unless this is the second response, it "+
+	sdk.Log(wit.LevelInfo, pg.Label()+": the entity "+pg.predicate+" "+observed+": unless this is the second "+
+		"response, it "+
 		"is "+
 		"read again in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
-	portion.More, portion.WaitMs = true, after
+	result.More, result.WaitMs = true, after
 }

@@ -192,10 +192,10 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 		}
 	}
 	for i := range entities {
-		raws, err := f.keysOf(&entities[i])
+		keyParts, err := f.keysOf(&entities[i])
 		if err == nil {
 			var token string
-			if token, err = f.Keys.Predicate(raws); err == nil {
+			if token, err = f.Keys.Predicate(keyParts); err == nil {
 				tokens = append(tokens, token)
 				continue
 			}

@@ -50,13 +50,13 @@ func ListRequest(target string) wit.Request {
 }
 
 // ReadSubscriptions reads a page of them and the next link.
-func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next string, err error) {
+func ReadSubscriptions(subject string, a *wit.Response) (list []Subscription, next string, err error) {
 	if a.Status < 200 || a.Status > 299 {
-		return nil, "", odataerror.FromResponse(what, a, a.Body)
+		return nil, "", odataerror.FromResponse(subject, a, a.Body)
 	}
 	entries, next, err := readEntries(a.Body)
 	if err != nil {
-		f := odataerror.NotData(what, "a feed of subscriptions", a.Body)
+		f := odataerror.NotData(subject, "a feed of subscriptions", a.Body)
 		f.Message += ": " + err.Error()
 		return nil, "", f
 	}
@@ -78,42 +78,42 @@ const (
 
 // Subscribe lists the subscriptions, creates the missing ones and lists them again, because a 201 proves nothing.
 // address is the path of the listener.
-func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
+func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	f := Set{feed}
-	what := "subscriptions to " + f.Set + " of " + f.Service
-	if !f.Subscribing.On {
+	set := Set{feed}
+	subject := "subscriptions to " + set.Set + " of " + set.Service
+	if !set.Subscribing.On {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
-			Message: what + ": " + f.Setting(sourceconfig.NameSubscription) + " is 0"}
+			Message: subject + ": " + set.Setting(sourceconfig.NameSubscription) + " is 0"}
 	}
-	root, to := f.Query.AppendTo(f.Service+"/"+f.Subscriptions), f.Subscribing.DeliveryPrefix+address
+	root, to := set.Query.AppendTo(set.Service+"/"+set.Subscriptions), set.Subscribing.DeliveryPrefix+address
 	if len(state) == 0 {
-		return f.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
+		return set.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
 	}
 	r := pack.NewReader(state)
 	phase, found := r.Int(), r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
-		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state cannot be read"}
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
 	if phase == phaseCreate {
 		for i := range answers {
 			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
-				return wit.CallResult{}, odataerror.FromResponse(what+": "+a.Tag, a, a.Body)
+				return wit.CallResult{}, odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
 			}
 		}
-		return f.listSubscriptions(root, phaseVerify, make([]string, len(changeTypes))), nil
+		return set.listSubscriptions(root, phaseVerify, make([]string, len(changeTypes))), nil
 	}
-	list, next, err := ReadSubscriptions(what, &answers[0])
+	list, next, err := ReadSubscriptions(subject, &answers[0])
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	f.matchSubscriptions(list, to, found)
+	set.matchSubscriptions(list, to, found)
 	if next != "" {
-		target, err := o.Origin.Resolve(next, "", answers[0].Target)
+		target, err := context.Origin.Resolve(next, "", answers[0].Target)
 		if err != nil {
-			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()}
+			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: subject + ": " + err.Error()}
 		}
-		return f.listSubscriptions(f.Query.AppendTo(target), phase, found), nil
+		return set.listSubscriptions(set.Query.AppendTo(target), phase, found), nil
 	}
 	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), found)}
 	var names, missing []string
@@ -122,14 +122,14 @@ func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, sta
 			continue
 		}
 		missing = append(missing, changeType)
-		need.Requests = append(need.Requests, f.createRequest(root, changeType, to))
+		need.Requests = append(need.Requests, set.createRequest(root, changeType, to))
 	}
 	switch {
 	case len(missing) == 0:
 		return wit.CallResult{Done: wit.Ptr(strings.Join(names, ", "))}, nil
 	case phase == phaseVerify:
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData,
-			Message: what + ": the service accepted subscriptions for " + strings.Join(missing, ", ") +
+			Message: subject + ": the service accepted subscriptions for " + strings.Join(missing, ", ") +
 				" to " + to + " but does not list them"}
 	}
 	return wit.CallResult{Pending: need}, nil

@@ -21,32 +21,32 @@ const detailSize = 1024
 
 // FromResponse returns the error of a response with an error status. what starts the message, such as "$metadata of
 // /s".
-func FromResponse(what string, response *wit.Response, body []byte) *wit.Error {
+func FromResponse(subject string, response *wit.Response, body []byte) *wit.Error {
 	code, message := document(body)
-	f := &wit.Error{Kind: kind(response, message),
-		Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
+	result := &wit.Error{Kind: kind(response, message),
+		Message: subject + ": HTTP " + strconv.Itoa(int(response.Status))}
 	switch {
 	case message != "":
-		f.Message += ": " + message
+		result.Message += ": " + message
 	case len(body) == 0:
-		f.Message += " without a body"
+		result.Message += " without a body"
 	case IsHTML(body):
-		f.Message += " with an HTML page: " + describeHTML(response.Status, body)
+		result.Message += " with an HTML page: " + describeHTML(response.Status, body)
 	}
 	if id := transactionID(body); id != "" {
-		f.Message += " (transaction " + id + ")"
+		result.Message += " (transaction " + id + ")"
 	}
 	if code != "" {
-		f.Code = &code
+		result.Code = &code
 	}
 	if len(body) > 0 {
-		f.Detail = wit.Ptr(Excerpt(body))
+		result.Detail = wit.Ptr(Excerpt(body))
 	}
-	return f
+	return result
 }
 
 // NotData returns the error of a successful response with unexpected content, such as a logon page.
-func NotData(what, expected string, body []byte) *wit.Error {
+func NotData(subject, expected string, body []byte) *wit.Error {
 	found := "something else"
 	switch {
 	case len(body) == 0:
@@ -54,14 +54,14 @@ func NotData(what, expected string, body []byte) *wit.Error {
 	case IsHTML(body):
 		found = "an HTML page; " + logonHint
 	}
-	f := &wit.Error{Kind: wit.ErrorData, Message: what + ": expected " + expected + ", found " + found}
+	result := &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected " + expected + ", found " + found}
 	if IsHTML(body) {
-		f.Kind = wit.ErrorUnauthorized
+		result.Kind = wit.ErrorUnauthorized
 	}
 	if len(body) > 0 {
-		f.Detail = wit.Ptr(Excerpt(body))
+		result.Detail = wit.Ptr(Excerpt(body))
 	}
-	return f
+	return result
 }
 
 // describeHTML returns the title, unless the status can mean a logon page: then a hint. Reverse proxies put the reason
@@ -154,10 +154,10 @@ func Document(body []byte) (code, message string, ok bool) {
 
 func completeJSON(e jsontext.Value) bool {
 	message := e.Get("message")
-	of := message.Get("value").Kind == jsontext.String
+	isV2 := message.Get("value").Kind == jsontext.String
 	// Gateways write a number with a plain message, services one with a message of OData v2.
 	code := e.Get("code").Kind
-	return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
+	return code == jsontext.String && (isV2 || message.Kind == jsontext.String) || code == jsontext.Number && isV2
 }
 
 func completeXML(body []byte) bool {
@@ -166,16 +166,16 @@ func completeXML(body []byte) bool {
 		!slices.Contains(metadataSpaces, r.Namespace) {
 		return false
 	}
-	coded, said := false, false
+	hasCode, hasMessage := false, false
 	for {
 		kind, err := r.Next()
 		switch {
 		case err != nil || kind == markup.End:
 			return false
 		case kind == markup.Close:
-			return coded && said
+			return hasCode && hasMessage
 		case kind == markup.Open:
-			coded, said = coded || r.Local == "code", said || r.Local == "message"
+			hasCode, hasMessage = hasCode || r.Local == "code", hasMessage || r.Local == "message"
 			if r.Skip() != nil {
 				return false
 			}

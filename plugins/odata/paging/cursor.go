@@ -18,8 +18,8 @@ type Cursor struct {
 	// SubtractLookback subtracts the look-back from a value. Condition returns the filter for rows from a value on.
 	SubtractLookback func(text string) string
 	Condition        func(from string) string
-	// InexactOrder reports that the service may compare values differently than Compare does, so that a lower value does not
-	// prove that it ignores the filter.
+	// InexactOrder reports that the service may compare values differently than Compare does, so that a lower value
+	// does not prove that it ignores the filter.
 	InexactOrder bool
 }
 
@@ -37,13 +37,13 @@ func packRows(marks []seenRow) string {
 }
 
 func unpackRows(s string) []seenRow {
-	var marks []seenRow
+	var rows []seenRow
 	for text := range strings.SplitSeq(s, ",") {
 		if value, hash, ok := strings.Cut(text, " "); ok {
-			marks = append(marks, seenRow{uri.Unescape(value), hash})
+			rows = append(rows, seenRow{uri.Unescape(value), hash})
 		}
 	}
-	return marks
+	return rows
 }
 
 func (c *Cursor) atLeast(a, b string) bool {

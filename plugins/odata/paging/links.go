@@ -25,8 +25,8 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		if name = uri.Unescape(name); !slices.Contains(repeatedOptions, name) {
 			continue
 		}
-		ours := optionOf(first, name)
-		texts := []string{ours}
+		requested := optionOf(first, name)
+		texts := []string{requested}
 		for _, request := range requests {
 			texts = append(texts, optionOf(request, name))
 		}
@@ -36,9 +36,9 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		})
 		if at >= 0 {
 			options[i] = texts[at]
-		} else if ours != "" && err == nil {
+		} else if requested != "" && err == nil {
 			err = &wit.Error{Kind: wit.ErrorData, Message: s.Label() + ": the service's link " + link + " has " +
-				option + ", expected " + ours + " as requested: it selects other rows"}
+				option + ", expected " + requested + " as requested: it selects other rows"}
 		}
 	}
 	return path + "?" + strings.Join(options, "&"), err

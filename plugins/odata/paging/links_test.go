@@ -75,15 +75,15 @@ func TestOptionsOfTheRequest(t *testing.T) {
 	first := set.First(0)
 	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
 		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
-		for _, asked := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
+		for _, kind := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
 			for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
-				set.Filter = func(own string) string { return strings.ReplaceAll("U"+own, " ", "%20") }
+				set.Filter = func(condition string) string { return strings.ReplaceAll("U"+condition, " ", "%20") }
 				pg, at := NewPage(), *first
-				at.url, at.pager = "/s/X?"+asked+"&$skiptoken=9", w
+				at.url, at.pager = "/s/X?"+kind+"&$skiptoken=9", w
 				pg.Begin(set, &at)
 				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
-				if (err != nil) != (fails || asked == "" && strings.Contains(query, "1000")) {
-					t.Errorf("%T, asked %s: link %s, found %s, %v", w, asked, query, found, err)
+				if (err != nil) != (fails || kind == "" && strings.Contains(query, "1000")) {
+					t.Errorf("%T, asked %s: link %s, found %s, %v", w, kind, query, found, err)
 				}
 			}
 		}

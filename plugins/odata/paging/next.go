@@ -29,7 +29,7 @@ func (t *transition) afterPage() error {
 	case t.mismatch != "":
 		return t.afterMismatch()
 	}
-	n, m := t.next, t.next.checks
+	n, checks := t.next, t.next.checks
 	n.undecoded, n.undecodedHashes = 0, ""
 	skipped := 0
 	if w, keyed := t.at.pager.(keysetPager); keyed {
@@ -39,10 +39,10 @@ func (t *transition) afterPage() error {
 	if t.at.rowsRead == 0 && t.at.totalCount < 0 && t.set.Count && t.Count >= 0 {
 		t.checkFirstCount()
 	}
-	if m.emptyPages++; t.Rows > 0 {
-		m.emptyPages = 0
+	if checks.emptyPages++; t.Rows > 0 {
+		checks.emptyPages = 0
 	}
-	if m.emptyPages > maxEmptyPages {
+	if checks.emptyPages > maxEmptyPages {
 		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.at.url)
 	}
 	if again, err := t.checkLoop(); again || err != nil {
@@ -112,9 +112,9 @@ func (t *transition) warnExcess() {
 }
 
 func (t *transition) saveChecks() {
-	m := t.next.checks
+	checks := t.next.checks
 	if _, keyed := t.at.pager.(keysetPager); !keyed {
-		t.repeats.save(m)
+		t.repeats.save(checks)
 		if n := t.next; t.repeats.duplicateKeys || t.digest.duplicateKeys {
 			n.capabilities.set(duplicateKeys, true)
 		}
@@ -127,8 +127,8 @@ func (t *transition) saveChecks() {
 	if t.order.ascends() {
 		texts = t.set.sortTexts(t.digest.last)
 	}
-	if m.sorted, m.folded, m.key = false, false, ""; texts != nil {
-		m.sorted, m.folded, m.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
+	if checks.sorted, checks.folded, checks.key = false, false, ""; texts != nil {
+		checks.sorted, checks.folded, checks.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
 	}
 }
 
@@ -174,7 +174,7 @@ func (t *transition) followEmptyPage(w keysetPager) error {
 
 // retryEmptyPage handles a lost or refused link of an empty page: it requests the page after the last key again. If
 // that link fails too, the load ends.
-func (t *transition) retryEmptyPage() (how string, err error) {
+func (t *transition) retryEmptyPage() (action string, err error) {
 	asked := LoopDetector{}
 	t.next.url = t.keysetURL()
 	asked.Visit(t.next.url)

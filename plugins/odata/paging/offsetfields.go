@@ -60,18 +60,18 @@ func isForeign(address string) bool {
 	return address != "" && (address[0] != '/' || len(address) > 1 && (address[1] == '/' || address[1] == '\\'))
 }
 
-func (i *OffsetField) read(v wit.Scalar) bool {
+func (i *OffsetField) read(scalar wit.Scalar) bool {
 	switch {
-	case i.Text != nil && v.String != nil:
-		*i.Text = string([]byte(*v.String))
-	case i.Number != nil && v.Integer != nil && *v.Integer >= 0:
-		*i.Number = int(*v.Integer)
-	case i.Flag != nil && v.Boolean != nil:
-		*i.Flag = *v.Boolean
-	case i.Capabilities != nil && v.Boolean != nil:
-		i.Capabilities.set(i.Capability, *v.Boolean)
-	case i.Loop != nil && v.String != nil:
-		return i.Loop.parse(*v.String)
+	case i.Text != nil && scalar.String != nil:
+		*i.Text = string([]byte(*scalar.String))
+	case i.Number != nil && scalar.Integer != nil && *scalar.Integer >= 0:
+		*i.Number = int(*scalar.Integer)
+	case i.Flag != nil && scalar.Boolean != nil:
+		*i.Flag = *scalar.Boolean
+	case i.Capabilities != nil && scalar.Boolean != nil:
+		i.Capabilities.set(i.Capability, *scalar.Boolean)
+	case i.Loop != nil && scalar.String != nil:
+		return i.Loop.parse(*scalar.String)
 	default:
 		return false
 	}

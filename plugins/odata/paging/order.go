@@ -67,7 +67,7 @@ func (o *orderCheck) record(plain, folded int, known bool) {
 
 // observeAscending is a fast path for rows with a single integer key. It returns the number of leading rows that
 // ascend.
-func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte) int {
+func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data []byte) int {
 	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.IsInteger() {
 		return 0
 	}
@@ -75,7 +75,7 @@ func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte
 	if size <= 0 {
 		return 0
 	}
-	keys, n := uint64(c.keys), 0
+	keys, n := uint64(digest.keys), 0
 	prior, last := o.prior, o.last
 	for n < len(rows) {
 		d := &rows[n].Key
@@ -99,7 +99,7 @@ func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte
 	if n > 0 {
 		o.rows += n
 		o.saveKeys(prior, last)
-		c.addHashed(n, last, hash(keys))
+		digest.addHashed(n, last, hash(keys))
 	}
 	return n
 }

@@ -16,8 +16,8 @@ type Page struct {
 	digest   *pageDigest
 	cursor   *cursorCheck
 	firstKey []byte
-	// lastDecoded is the index of the last decoded row, faultHashes are hashes of the rows after it that failed, knownFaults
-	// counts those on the page that were reported before.
+	// lastDecoded is the index of the last decoded row, faultHashes are hashes of the rows after it that failed,
+	// knownFaults counts those on the page that were reported before.
 	lastDecoded    uint32
 	errorHashes    []uint64
 	reportedErrors int
@@ -33,17 +33,18 @@ func NewPage() *Page {
 }
 
 // Begin prepares the page for a response to the request at a position.
-func (pg *Page) Begin(s *Set, at *Position) {
-	pg.set, pg.at = s, at
-	pg.order.begin(s.Keys, at.checks, at.rowsRead)
-	pg.repeats.begin(s, at)
+func (pg *Page) Begin(set *Set, at *Position) {
+	pg.set, pg.at = set, at
+	pg.order.begin(set.Keys, at.checks, at.rowsRead)
+	pg.repeats.begin(set, at)
 	pg.digest.reset()
-	pg.cursor.begin(s.Cursor, at.cursor)
+	pg.cursor.begin(set.Cursor, at.cursor)
 	pg.firstKey = pg.firstKey[:0]
-	pg.lastDecoded, pg.errorHashes, pg.reportedErrors, pg.emitted, pg.keyAdvanced, pg.mismatch = 0, pg.errorHashes[:0], 0, 0,
+	pg.lastDecoded, pg.errorHashes, pg.reportedErrors, pg.emitted, pg.keyAdvanced, pg.mismatch = 0, pg.errorHashes[:0],
+		0, 0,
 		false, ""
 	if at.question.kind != "" {
-		pg.order.bytes, pg.order.folded, pg.order.watching = true, true, s.Keys != nil
+		pg.order.bytes, pg.order.folded, pg.order.watching = true, true, set.Keys != nil
 	}
 }
 
@@ -108,7 +109,8 @@ func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
 	if pg.at.followsEmptyPage() {
 		m := pg.at.checks
 		for i := range fresh {
-			plain, folded, known := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(&fresh[i], data)), pg.set.unpackKey(m.key))
+			plain, folded, known := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(&fresh[i], data)),
+				pg.set.unpackKey(m.key))
 			pg.keyAdvanced = pg.keyAdvanced || !known || m.sorted && plain > 0 || m.folded && folded > 0
 		}
 	}
@@ -150,21 +152,22 @@ func (pg *Page) observeRowErrors(out *Rows) {
 	}
 	fresh := out.Errors[:0]
 	for i := range out.Errors {
-		f := &out.Errors[i]
-		document := out.Data[f.RawStart : f.RawStart+f.RawSize]
+		rowError := &out.Errors[i]
+		document := out.Data[rowError.RawStart : rowError.RawStart+rowError.RawSize]
 		pg.digest.errorDigest.add(document)
 		pg.digest.errorCount++
 		mark := hashOf(document).bits48()
-		if n := len(out.Rows); (n == 0 || f.RowIndex > out.Rows[n-1].RowIndex) && len(pg.errorHashes) < maxErrorHashes {
+		if n := len(out.Rows); (n == 0 || rowError.RowIndex > out.Rows[n-1].RowIndex) &&
+			len(pg.errorHashes) < maxErrorHashes {
 			pg.errorHashes = append(pg.errorHashes, mark)
 		}
-		if f.RowIndex < end && slices.Contains(before, mark) {
+		if rowError.RowIndex < end && slices.Contains(before, mark) {
 			// the host waits for the faults of these
-			if pg.reportedErrors++; !slices.Contains(out.Skipped, f.RowIndex) {
+			if pg.reportedErrors++; !slices.Contains(out.Skipped, rowError.RowIndex) {
 				continue
 			}
 		}
-		fresh = append(fresh, *f)
+		fresh = append(fresh, *rowError)
 	}
 	out.Errors = fresh
 }

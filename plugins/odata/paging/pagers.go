@@ -88,13 +88,13 @@ func (t *transition) recordCounting(counts bool) {
 }
 
 // afterLinkLoop continues by keyset if links loop: the link has shown that there are more rows.
-func (t *transition) afterLinkLoop(why string) error {
+func (t *transition) afterLinkLoop(reason string) error {
 	if !t.useKeyset(true) {
-		return t.loopError(why)
+		return t.loopError(reason)
 	}
 	t.next.capabilities.set(foundSpeculativeRows, true)
 	t.requireKeyOrder("")
-	t.warn("the service's pages form a loop: " + why + "; continuing by key")
+	t.warn("the service's pages form a loop: " + reason + "; continuing by key")
 	return nil
 }
 

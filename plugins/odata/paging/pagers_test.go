@@ -429,11 +429,11 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 }
 
 // users puts a condition of the user's before the connector's own.
-func users(own string) string {
-	if own != "" {
-		own = " and (" + own + ")"
+func users(condition string) string {
+	if condition != "" {
+		condition = " and (" + condition + ")"
 	}
-	return strings.ReplaceAll(usersFilter+own, " ", "%20")
+	return strings.ReplaceAll(usersFilter+condition, " ", "%20")
 }
 
 // TestLinkOfAnEmptyPageToItself: an empty page by key whose link is its own address in another form is the last one.

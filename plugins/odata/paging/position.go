@@ -91,61 +91,63 @@ type encodedState struct {
 	final, run                      string
 }
 
-func (p *Position) offsetFields(s *encodedState) []OffsetField {
-	m, e, c := p.checks, p.previous, p.cursor
+func (p *Position) offsetFields(state *encodedState) []OffsetField {
+	checks, previous, cursor := p.checks, p.previous, p.cursor
 	return []OffsetField{
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.rowsRead}, {Name: "count", Number: &p.totalCount},
-		{Name: "base", Number: &s.base, Min: 1},
+		{Name: "base", Number: &state.base, Min: 1},
 		{Name: "unordered", Capabilities: &p.capabilities, Capability: refusesOrderBy},
 		{Name: "uncounted", Capabilities: &p.capabilities, Capability: refusesCount},
 		{Name: "links", Capabilities: &p.capabilities, Capability: ignoresKeyFilter},
 		{Name: "sorts", Capabilities: &p.capabilities, Capability: sortsByKey},
-		{Name: "sorted", Flag: &m.sorted}, {Name: "folded", Flag: &m.folded},
+		{Name: "sorted", Flag: &checks.sorted}, {Name: "folded", Flag: &checks.folded},
 		{Name: "shifts", Capabilities: &p.capabilities, Capability: rowsMayShift},
 		{Name: "again", Number: &p.undecoded, Min: 1},
-		{Name: "faults", Text: &p.undecodedHashes}, {Name: "passed", Number: &s.skipped, Min: 1},
+		{Name: "faults", Text: &p.undecodedHashes}, {Name: "passed", Number: &state.skipped, Min: 1},
 		{Name: "warned", Capabilities: &p.capabilities, Capability: excessReported},
 		{Name: "done", Capabilities: &p.capabilities, Capability: loadComplete},
-		{Name: "key", Text: &m.key}, {Name: "next", Text: &p.question.link}, {Name: "prior", Text: &p.question.prior},
-		{Name: "check", Text: &p.question.kind}, {Name: "skipping", Flag: &s.skipping},
-		{Name: "laps", Flag: &s.overlaps}, {Name: "beyond", Flag: &s.speculative},
+		{Name: "key", Text: &checks.key}, {Name: "next", Text: &p.question.link},
+		{Name: "prior", Text: &p.question.prior},
+		{Name: "check", Text: &p.question.kind}, {Name: "skipping", Flag: &state.skipping},
+		{Name: "laps", Flag: &state.overlaps}, {Name: "beyond", Flag: &state.speculative},
 		{Name: "further", Capabilities: &p.capabilities, Capability: foundSpeculativeRows},
 		{Name: "same", Capabilities: &p.capabilities, Capability: duplicateKeys},
-		{Name: "least", Number: &e.minRows, Min: 1},
-		{Name: "tail", Text: &s.final}, {Name: "run", Text: &s.run}, {Name: "sample", Text: &m.sample},
-		{Name: "twice", Number: &m.repeatCount, Min: 1}, {Name: "repeated", Text: &m.repeatDigest},
-		{Name: "before", Text: &e.repeatDigest},
-		{Name: "fell", Text: &e.outOfOrderKey}, {Name: "followed", Loop: &m.followed}, {Name: "pages", Loop: &m.pages},
-		{Name: "empty", Number: &m.emptyPages, Min: 1}, {Name: "pass", Number: &e.count, Min: 1},
-		{Name: "claimed", Number: &s.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
+		{Name: "least", Number: &previous.minRows, Min: 1},
+		{Name: "tail", Text: &state.final}, {Name: "run", Text: &state.run}, {Name: "sample", Text: &checks.sample},
+		{Name: "twice", Number: &checks.repeatCount, Min: 1}, {Name: "repeated", Text: &checks.repeatDigest},
+		{Name: "before", Text: &previous.repeatDigest},
+		{Name: "fell", Text: &previous.outOfOrderKey}, {Name: "followed", Loop: &checks.followed},
+		{Name: "pages", Loop: &checks.pages},
+		{Name: "empty", Number: &checks.emptyPages, Min: 1}, {Name: "pass", Number: &previous.count, Min: 1},
+		{Name: "claimed", Number: &state.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
 			Capability: countsWholeSet},
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
-		{Name: "from", Text: &c.from}, {Name: "high", Text: &c.high}, {Name: "low", Text: &c.base},
-		{Name: "lowless", Flag: &c.baseUnknown}, {Name: "cut", Flag: &c.truncated},
-		{Name: "known", Text: &c.previousRows}, {Name: "fresh", Text: &c.currentRows},
-		{Name: "began", Number: &s.began, Min: 1}, {Name: "at", Number: &s.at, Min: 1},
+		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
+		{Name: "lowless", Flag: &cursor.baseUnknown}, {Name: "cut", Flag: &cursor.truncated},
+		{Name: "known", Text: &cursor.previousRows}, {Name: "fresh", Text: &cursor.currentRows},
+		{Name: "began", Number: &state.began, Min: 1}, {Name: "at", Number: &state.at, Min: 1},
 	}
 }
 
 // Fields returns the fields of the offset.
 func (p *Position) Fields() []wit.OffsetEntry {
-	s := encodedState{began: p.timestamp}
+	state := encodedState{began: p.timestamp}
 	if p.capabilities.has(loadComplete) {
-		s.began, s.at = 0, p.timestamp
+		state.began, state.at = 0, p.timestamp
 	} else if p.capabilities.has(countMayBePageOnly) {
-		s.pageOnlyCount = p.rowsRead
+		state.pageOnlyCount = p.rowsRead
 	}
 	switch w := p.pager.(type) {
 	case keysetPager:
-		s.base, s.skipped, s.speculative = p.rowsRead, w.skipped, w.speculative
+		state.base, state.skipped, state.speculative = p.rowsRead, w.skipped, w.speculative
 	case skipPager:
-		s.overlaps, s.speculative = w.overlaps, w.speculative
-		s.skipping = !w.overlaps && !w.speculative
+		state.overlaps, state.speculative = w.overlaps, w.speculative
+		state.skipping = !w.overlaps && !w.speculative
 	}
 	if n := len(p.checks.lastHashes); n > 0 { // earlier versions store the last hash separately
-		s.run, s.final = p.checks.lastHashes[:n-hashSize], p.checks.lastHashes[n-hashSize:]
+		state.run, state.final = p.checks.lastHashes[:n-hashSize], p.checks.lastHashes[n-hashSize:]
 	}
-	return WriteFields(p.offsetFields(&s))
+	return WriteFields(p.offsetFields(&state))
 }
 
 // Read reads a stored offset and returns nil if it is empty. A load that another version began continues from its page;
@@ -154,33 +156,33 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	p, s := newPosition(0), &encodedState{}
-	if err := ReadFields(offset, p.offsetFields(s)); err != nil {
+	position, state := newPosition(0), &encodedState{}
+	if err := ReadFields(offset, position.offsetFields(state)); err != nil {
 		return nil, err
 	}
-	if p.url == "" {
+	if position.url == "" {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
-	p.checks.lastHashes, p.timestamp = s.run+s.final, max(s.began, s.at)
-	p.capabilities.set(countMayBePageOnly, s.pageOnlyCount > 0)
+	position.checks.lastHashes, position.timestamp = state.run+state.final, max(state.began, state.at)
+	position.capabilities.set(countMayBePageOnly, state.pageOnlyCount > 0)
 	switch {
-	case p.capabilities.has(loadComplete):
-	case s.base > 0 && s.base == p.rowsRead && p.checks.key != "":
-		p.pager = keysetPager{s.skipped, s.speculative}
-	case s.skipping || s.overlaps || s.speculative:
-		p.pager = skipPager{s.overlaps, s.speculative}
-	case p.rowsRead > 0 || p.checks.followed.steps > 0:
-		p.pager = nextLinkPager{p.capabilities.has(rowsMayShift)}
+	case position.capabilities.has(loadComplete):
+	case state.base > 0 && state.base == position.rowsRead && position.checks.key != "":
+		position.pager = keysetPager{state.skipped, state.speculative}
+	case state.skipping || state.overlaps || state.speculative:
+		position.pager = skipPager{state.overlaps, state.speculative}
+	case position.rowsRead > 0 || position.checks.followed.steps > 0:
+		position.pager = nextLinkPager{position.capabilities.has(rowsMayShift)}
 	}
-	switch p.question.kind {
+	switch position.question.kind {
 	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, "":
 	case "order": // the same question of an earlier version
-		p.question = &probe{kind: probeKeyOrder, link: p.question.link}
+		position.question = &probe{kind: probeKeyOrder, link: position.question.link}
 	default:
-		p.question = &probe{}
+		position.question = &probe{}
 	}
-	return p, nil
+	return position, nil
 }
 
 // URL returns the path and query of the page.

@@ -9,9 +9,9 @@ import (
 )
 
 func (t *transition) afterProbe() error {
-	n, asked := t.next, t.at.question
+	n, sent := t.next, t.at.question
 	n.question = &probe{}
-	switch asked.kind {
+	switch sent.kind {
 	case probeKeyOrder:
 		if !t.keyOrderConfirmed() {
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
@@ -24,12 +24,12 @@ func (t *transition) afterProbe() error {
 		}
 	case probeRowCount:
 		if t.Count < 0 || t.Count > n.rowsRead {
-			why := "and it now counts " + itoa(t.Count)
+			reason := "and it now counts " + itoa(t.Count)
 			moved := t.Count >= 0 && t.Count != n.totalCount // rows were inserted and deleted
 			if _, keyed := t.at.pager.(keysetPager); keyed && !moved {
-				return t.restartWithoutKeyset(why)
+				return t.restartWithoutKeyset(reason)
 			}
-			return t.retry(why)
+			return t.retry(reason)
 		}
 		t.info(itoa(n.rowsRead) + " rows were read of " + itoa(n.totalCount) +
 			": the others were deleted in the meantime, the " +
@@ -61,20 +61,20 @@ func (t *transition) isAfter(a, b []string) bool {
 }
 
 // abandonKeyset continues by next link or $skip. No row of a keyset page was emitted yet, unless it was unsolicited.
-func (t *transition) abandonKeyset(why string) error {
+func (t *transition) abandonKeyset(reason string) error {
 	n, link := t.next, t.at.question.link
 	if n.capabilities.has(foundSpeculativeRows) {
-		return t.restartWithoutKeyset(why)
+		return t.restartWithoutKeyset(reason)
 	}
 	t.markKeyFilterIgnored()
 	n.question = &probe{}
 	n.rowsRead, n.undecoded, n.undecodedHashes = n.rowsRead+n.undecoded, 0, ""
 	if link == "" {
-		t.info(why + "; continuing by $skip")
+		t.info(reason + "; continuing by $skip")
 		t.skipRowsRead(n.totalCount < 0)
 		return nil
 	}
-	t.info(why + "; continuing by its next links")
+	t.info(reason + "; continuing by its next links")
 	last := n.checks.lastHashes
 	err := t.followLink(link, true)
 	n.checks.lastHashes = last
@@ -100,30 +100,32 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	t := pg.newTransition(PageInfo{Count: -1, ReceivedAt: r.ReceivedAt})
 	_, keyed := pg.at.pager.(keysetPager)
 	_, linked := pg.at.pager.(nextLinkPager)
-	how, asked := "continuing differently", pg.at.question.kind
+	action, kind := "continuing differently", pg.at.question.kind
 	var err error
 	switch {
-	case (asked == probeHighestCursor || asked == probePageCount) && (r.rejectsOption() || r.Status == 408 || r.Status >= 500):
-		how, t.next.question = "continuing without an answer", &probe{}
-	case asked == probeKeyOrder && r.rejectsOption():
+	case (kind == probeHighestCursor || kind == probePageCount) &&
+		(r.rejectsOption() || r.Status == 408 || r.Status >= 500):
+		action, t.next.question = "continuing without an answer", &probe{}
+	case kind == probeKeyOrder && r.rejectsOption():
 		err = t.abandonKeyset(r.Err.Message)
-	case r.TokenLost && linked && asked == "":
+	case r.TokenLost && linked && kind == "":
 		return t.end(t.retry(r.Err.Message))
-	case asked == "" && pg.at.followsEmptyPage() && (r.TokenLost || r.rejectsOption()) && pg.at.url != t.keysetURL():
-		how, err = t.retryEmptyPage()
-	case asked != "" || !r.rejectsOption():
+	case kind == "" && pg.at.followsEmptyPage() && (r.TokenLost || r.rejectsOption()) && pg.at.url != t.keysetURL():
+		action, err = t.retryEmptyPage()
+	case kind != "" || !r.rejectsOption():
 		return nil, r.Err
 	case pg.at.isSpeculative():
-		how, err = "continuing, because the service does not say whether it has more rows", t.afterSpeculativeFailure()
+		action, err = "continuing, because the service does not say whether it has more rows",
+			t.afterSpeculativeFailure()
 	case keyed:
 		err = t.restartWithoutKeyset(r.Err.Message)
 	case pg.at.pager != nil || !t.dropOption(r):
 		return nil, r.Err
 	default:
-		how = "continuing without options that the service may not support"
+		action = "continuing without options that the service may not support"
 	}
 	if err == nil {
-		t.warn("GET " + pg.set.Target(pg.at) + ": " + r.Err.Message + "; " + how + ": " + pg.set.Target(t.next))
+		t.warn("GET " + pg.set.Target(pg.at) + ": " + r.Err.Message + "; " + action + ": " + pg.set.Target(t.next))
 	}
 	return t.end(err)
 }
@@ -138,17 +140,17 @@ func (r *ErrorResponse) rejectsOption() bool {
 
 // dropOption requests the first page without the option that the error names, else $orderby, then the count, then both.
 func (t *transition) dropOption(r ErrorResponse) bool {
-	n, s := t.next, t.set
+	n, set := t.next, t.set
 	if r.Status == 404 {
 		return false
 	}
-	orders, counts := s.Ordered && !n.capabilities.has(refusesOrderBy), s.requestsCount(n.capabilities)
-	namesCount := strings.Contains(r.Text, strings.TrimPrefix(s.countName(), "$"))
+	orders, counts := set.Ordered && !n.capabilities.has(refusesOrderBy), set.requestsCount(n.capabilities)
+	namesCount := strings.Contains(r.Text, strings.TrimPrefix(set.countName(), "$"))
 	switch {
 	case orders && counts:
 		n.capabilities.set(refusesOrderBy, !namesCount)
 		n.capabilities.set(refusesCount, namesCount)
-	case counts && s.Ordered && !namesCount:
+	case counts && set.Ordered && !namesCount:
 		n.capabilities.set(refusesOrderBy, false)
 		n.capabilities.set(refusesCount, true)
 	case counts, orders:
@@ -157,6 +159,6 @@ func (t *transition) dropOption(r ErrorResponse) bool {
 	default:
 		return false
 	}
-	n.url = s.pageURL(n, "", 0)
+	n.url = set.pageURL(n, "", 0)
 	return true
 }

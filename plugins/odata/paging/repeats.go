@@ -35,27 +35,27 @@ const (
 	minOrderedRows = 8
 )
 
-func (r *repeatCheck) begin(s *Set, at *Position) {
-	m := at.checks
+func (r *repeatCheck) begin(set *Set, at *Position) {
+	checks := at.checks
 	counting := at.pager != nil && at.pager.countsRows()
-	r.sampling = s.Keys != nil && at.question.kind == "" &&
-		(at.rowsRead < minOrderedRows || counting || !m.ascending())
+	r.sampling = set.Keys != nil && at.question.kind == "" &&
+		(at.rowsRead < minOrderedRows || counting || !checks.ascending())
 	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
 	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
 		at.previous.outOfOrderKey, false
-	if _, keyed := at.pager.(keysetPager); keyed || s.Keys == nil || at.question.kind != "" {
+	if _, keyed := at.pager.(keysetPager); keyed || set.Keys == nil || at.question.kind != "" {
 		return
 	}
 	if !at.capabilities.has(duplicateKeys) { // else equal keys may be different rows
-		r.tail.begin(m.lastHashes)
+		r.tail.begin(checks.lastHashes)
 	}
-	if r.previous = unpackHashes(m.sample); len(r.previous) >= sampled {
+	if r.previous = unpackHashes(checks.sample); len(r.previous) >= sampled {
 		slices.Sort(r.previous)
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
 	slices.Sort(r.previous)
-	if m.ascending() && len(r.previous) < at.rowsRead {
-		r.floor = s.unpackKey(m.key)
+	if checks.ascending() && len(r.previous) < at.rowsRead {
+		r.floor = set.unpackKey(checks.key)
 	}
 }
 
@@ -77,25 +77,25 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *che
 		return
 	}
 	for i := range rows {
-		mark := keyHash(&rows[i], data)
-		if r.tail.endsWith(mark) {
-			r.repeated = append(r.repeated, mark)
+		rowHash := keyHash(&rows[i], data)
+		if r.tail.endsWith(rowHash) {
+			r.repeated = append(r.repeated, rowHash)
 		}
-		if mark <= r.maxHash {
-			if r.current = append(r.current, mark); len(r.current) == 4*sampled {
+		if rowHash <= r.maxHash {
+			if r.current = append(r.current, rowHash); len(r.current) == 4*sampled {
 				r.compact()
 			}
 		}
 	}
 }
 
-func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
+func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		mark, falls := hashOf(key), false
-		if r.floor != nil && !o.watching {
-			plain, folded, known := o.keys.CompareTexts(o.keys.SortTexts(key), r.floor)
-			if !m.sorted {
+		if r.floor != nil && !order.watching {
+			plain, folded, known := order.keys.CompareTexts(order.keys.SortTexts(key), r.floor)
+			if !checks.sorted {
 				plain = folded
 			}
 			falls = known && plain <= 0
@@ -135,36 +135,36 @@ func (r *repeatCheck) compact() {
 	}
 }
 
-func (r *repeatCheck) save(m *checkState) {
+func (r *repeatCheck) save(checks *checkState) {
 	r.repeated = append(r.repeated, r.tail.partialMatch()...)
 	r.compact()
 	all := r.previous
-	for _, mark := range r.current {
-		if _, again := slices.BinarySearch(r.previous, mark); again {
-			if !slices.Contains(r.repeated, mark) {
-				r.repeated = append(r.repeated, mark)
+	for _, keyHash := range r.current {
+		if _, again := slices.BinarySearch(r.previous, keyHash); again {
+			if !slices.Contains(r.repeated, keyHash) {
+				r.repeated = append(r.repeated, keyHash)
 			}
 			continue
 		}
-		all = append(all, mark)
+		all = append(all, keyHash)
 	}
-	m.addRepeats(r.repeated)
+	checks.addRepeats(r.repeated)
 	if r.sampling {
 		slices.Sort(all)
-		m.sample = packHashes(all[:min(len(all), sampled)])
+		checks.sample = packHashes(all[:min(len(all), sampled)])
 	}
 }
 
 // addRepeats counts repeated keys. The digest does not depend on their order.
-func (m *checkState) addRepeats(marks []uint64) {
-	if len(marks) == 0 {
+func (m *checkState) addRepeats(hashes []uint64) {
+	if len(hashes) == 0 {
 		return
 	}
 	sum := uint64(0)
-	for _, mark := range append(unpackHashes(m.repeatDigest), marks...) {
+	for _, mark := range append(unpackHashes(m.repeatDigest), hashes...) {
 		sum += mark
 	}
-	m.repeatCount, m.repeatDigest = m.repeatCount+len(marks), packHashes([]uint64{sum & (1<<48 - 1)})
+	m.repeatCount, m.repeatDigest = m.repeatCount+len(hashes), packHashes([]uint64{sum & (1<<48 - 1)})
 }
 
 // overlapCheck compares the first rows of a page with the last ones of the previous page.
@@ -180,13 +180,13 @@ func (t *overlapCheck) begin(last string) {
 	t.matching = len(t.hashes) > 0
 }
 
-func (t *overlapCheck) next(mark uint64) {
+func (t *overlapCheck) next(keyHash uint64) {
 	if t.matched == 0 {
-		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != mark; {
+		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != keyHash; {
 			t.from--
 		}
 	}
-	if at := t.from + t.matched; t.from < 0 || t.hashes[at] != mark {
+	if at := t.from + t.matched; t.from < 0 || t.hashes[at] != keyHash {
 		t.matching = false
 	} else {
 		t.matched++

@@ -42,13 +42,13 @@ func unpackHashes(text string) []uint64 {
 	if err != nil {
 		return nil
 	}
-	marks := make([]uint64, 0, len(b)/packedHashSize)
+	hashes := make([]uint64, 0, len(b)/packedHashSize)
 	for ; len(b) >= packedHashSize; b = b[packedHashSize:] {
 		var eight [8]byte
 		copy(eight[8-packedHashSize:], b)
-		marks = append(marks, binary.BigEndian.Uint64(eight[:]))
+		hashes = append(hashes, binary.BigEndian.Uint64(eight[:]))
 	}
-	return marks
+	return hashes
 }
 
 // pageDigest identifies a page by its keys, and by its first value if keys are not unique: some views have empty keys.

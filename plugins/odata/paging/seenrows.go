@@ -51,23 +51,23 @@ func (p *cursorCheck) base(at *Position) string {
 
 // filterSeen records the rows' cursor values and drops rows that an earlier load delivered.
 func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row) []wit.Row {
-	c := s.Cursor
-	if c == nil {
+	cursor := s.Cursor
+	if cursor == nil {
 		return rows
 	}
 	first := len(out.Rows) - len(rows)
-	kept := rows[:0:0]
+	remaining := rows[:0:0]
 	for i := range rows {
 		text, ok := out.Cursor(first + i)
 		if !ok {
-			kept = append(kept, rows[i])
+			remaining = append(remaining, rows[i])
 			continue
 		}
-		if c.below(text, at.cursor.from) {
+		if cursor.below(text, at.cursor.from) {
 			p.belowFrom = text
 			return nil
 		}
-		if p.high == "" || c.atLeast(text, p.high) {
+		if p.high == "" || cursor.atLeast(text, p.high) {
 			p.high = text
 		}
 		h := emptyHash
@@ -75,16 +75,16 @@ func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row
 			h.add(out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if base := p.base(at); base != "" && c.atLeast(text, c.SubtractLookback(base)) {
+		if base := p.base(at); base != "" && cursor.atLeast(text, cursor.SubtractLookback(base)) {
 			if p.rows = append(p.rows, seenRow{text, hash}); len(p.rows) > 4*maxSeenBytes/seenRowBytes {
-				p.prune(c, at)
+				p.prune(cursor, at)
 			}
 		}
 		if !p.seen[hash] {
-			kept = append(kept, rows[i])
+			remaining = append(remaining, rows[i])
 		}
 	}
-	return kept
+	return remaining
 }
 
 func (p *cursorCheck) filterIgnored(s *Set, at *Position) error {
@@ -128,8 +128,8 @@ func full(marks []seenRow) bool {
 	return size > maxSeenBytes
 }
 
-func (p *cursorCheck) save(s *Set, at, next *Position) (warnings []string) {
-	c := s.Cursor
+func (p *cursorCheck) save(set *Set, at, next *Position) (warnings []string) {
+	c := set.Cursor
 	if c == nil || next.snapshot > at.snapshot { // the load restarts
 		return nil
 	}
@@ -159,7 +159,7 @@ func (p *cursorCheck) save(s *Set, at, next *Position) (warnings []string) {
 		!full(unpackRows(at.cursor.previousRows)) {
 		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
 			strconv.Itoa(len(p.rows))+" that can be remembered; others may be delivered again by each load: "+
-			s.Setting("cursor.lookback")+" limits them")
+			set.Setting("cursor.lookback")+" limits them")
 	}
 	if !isDone {
 		return warnings

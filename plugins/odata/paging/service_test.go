@@ -214,8 +214,8 @@ const usersFilter = "U eq 1"
 // choose takes the rows that a filter leaves, in the service's own order.
 func (s *service) choose(filter string) []int {
 	keys := slices.Clone(s.keys)
-	if _, own, users := strings.Cut(filter, usersFilter); users {
-		filter = strings.Trim(own, "and ()")
+	if _, condition, users := strings.Cut(filter, usersFilter); users {
+		filter = strings.Trim(condition, "and ()")
 	}
 	if filter == "" || s.filter == "ignores" {
 		return keys
@@ -272,7 +272,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (c result, err er
 	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")
 	s.count, s.deleted = cmp.Or(s.count, "filtered"), map[int]bool{}
 	before := slices.Clone(s.keys)
-	pg, at := NewPage(), from
+	page, at := NewPage(), from
 	for at == nil || !at.capabilities.has(loadComplete) {
 		if at == nil {
 			at = set.First(1_700_000_000_000)
@@ -282,7 +282,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (c result, err er
 		if len(s.requests) > 4000 || len(c.rows) > 3*len(s.keys)+4000 {
 			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
 		}
-		if at, err = s.turn(set, pg, at, &c); err != nil {
+		if at, err = s.turn(set, page, at, &c); err != nil {
 			break
 		}
 	}
@@ -319,14 +319,15 @@ func (s *service) keyOf(row int) int {
 }
 
 // turn asks for a page, shows it in pieces, and says where to go on.
-func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, error) {
+func (s *service) turn(set *Set, page *Page, at *Position, c *result) (*Position, error) {
 	target, _ := set.Request(at)
 	a := s.get(target)
-	pg.Begin(set, at)
-	defer pg.End()
+	page.Begin(set, at)
+	defer page.End()
 	if a.status != 200 {
-		return pg.AfterError(ErrorResponse{Status: a.status, ReceivedAt: 1_700_000_000_000, Text: a.says, TokenLost: a.status == 410,
-			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
+		return page.AfterError(ErrorResponse{Status: a.status, ReceivedAt: 1_700_000_000_000, Text: a.says,
+			TokenLost: a.status == 410,
+			Err:       &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
 	}
 	origin := uint32(0)
 	for rest := a.keys; len(rest) > 0; {
@@ -348,7 +349,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, 
 			}
 			origin++
 		}
-		rows, keep := pg.Observe(&out)
+		rows, keep := page.Observe(&out)
 		if keep {
 			for i := range rows {
 				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
@@ -362,7 +363,7 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, 
 		}
 		rest = rest[n:]
 	}
-	return pg.Next(PageInfo{Rows: len(a.keys), Count: a.count, Link: a.link, ReceivedAt: 1_700_000_000_000})
+	return page.Next(PageInfo{Rows: len(a.keys), Count: a.count, Link: a.link, ReceivedAt: 1_700_000_000_000})
 }
 
 // setOf is the set X, as settings have it.

@@ -51,7 +51,7 @@ type Set struct {
 	ExactlyOnce bool
 	// Filter merges a condition with the user's filter and returns the encoded value of $filter; nil means that the
 	// user has none. Options are further options of each request.
-	Filter  func(own string) string
+	Filter  func(condition string) string
 	Options []string
 	Cursor  *Cursor
 	Query   uri.Query
@@ -186,11 +186,11 @@ func (s *Set) buildURL(options []string) string {
 	return s.Query.AppendTo(url)
 }
 
-func (s *Set) filter(own string) string {
+func (s *Set) filter(condition string) string {
 	if s.Filter != nil {
-		return s.Filter(own)
+		return s.Filter(condition)
 	}
-	return string(uri.AppendEscaped(nil, own))
+	return string(uri.AppendEscaped(nil, condition))
 }
 
 func (s *Set) requestsCount(known Capabilities) bool {

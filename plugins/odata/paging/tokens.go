@@ -18,12 +18,12 @@ import (
 // CountsRows reports whether inserted or deleted rows may shift the next link of the page at asked. last is the last
 // row's key, seen the number of rows so far. If keys are consecutive integers, the number in the link may be the key or
 // the count: unless is that number, to be checked by [Set.MayHideRows].
-func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, unless string) {
+func (s *Set) CountsRows(link, kind string, last []byte, seen int) (yes bool, unless string) {
 	texts := s.literalTexts(last)
 	switch {
-	case s.linkHasKey(link, asked, texts, seen):
+	case s.linkHasKey(link, kind, texts, seen):
 		return false, ""
-	case s.Keys != nil && s.Keys.IsInteger() && s.linkHasKey(link, asked, texts):
+	case s.Keys != nil && s.Keys.IsInteger() && s.linkHasKey(link, kind, texts):
 		return false, texts[0]
 	}
 	return true, ""
@@ -41,16 +41,16 @@ const maxLink = 16 << 10
 // linkHasKey reports whether a next link contains the key and no row count; false if the link cannot be read. counts
 // are row numbers that the link may contain. A number that is both key and count does no harm, since keysets read the
 // same rows.
-func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool {
+func (s *Set) linkHasKey(link, kind string, keys []string, counts ...int) bool {
 	if len(link) > maxLink {
 		return false
 	}
 	_, query, _ := strings.Cut(link, "?")
-	_, before, _ := strings.Cut(asked, "?")
-	var own []string // options added by the service
-	given := strings.Split(before, "&")
-	for i := range given {
-		given[i] = uri.Unescape(given[i])
+	_, before, _ := strings.Cut(kind, "?")
+	var addedOptions []string // options added by the service
+	sentOptions := strings.Split(before, "&")
+	for i := range sentOptions {
+		sentOptions[i] = uri.Unescape(sentOptions[i])
 	}
 	var numbers []int
 	for option := range strings.SplitSeq(query, "&") {
@@ -63,10 +63,10 @@ func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool 
 		case name == s.TokenOption:
 			for _, t := range decodings(text) {
 				numbers = append(numbers, numbersIn(t)...)
-				own = append(own, t)
+				addedOptions = append(addedOptions, t)
 			}
-		case !slices.Contains(given, uri.Unescape(option)):
-			own = append(own, text)
+		case !slices.Contains(sentOptions, uri.Unescape(option)):
+			addedOptions = append(addedOptions, text)
 		}
 	}
 	for _, n := range counts {
@@ -74,7 +74,7 @@ func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool 
 			return false
 		}
 	}
-	return containAll(own, keys)
+	return containAll(addedOptions, keys)
 }
 
 func decodings(token string) []string {

@@ -66,21 +66,21 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // complete ends a load whose pages were all read. If keys were repeated while pages were counted, moved rows may have
 // hidden others; keys that repeat equally in two attempts are not unique.
 func (t *transition) complete() error {
-	n, m := t.next, t.next.checks
-	if m.repeatCount == 0 {
+	n, checks := t.next, t.next.checks
+	if checks.repeatCount == 0 {
 		t.finish()
 		return nil
 	}
-	if m.repeatDigest == n.previous.repeatDigest && n.capabilities.has(duplicateKeys) {
+	if checks.repeatDigest == n.previous.repeatDigest && n.capabilities.has(duplicateKeys) {
 		if t.at.previous.count > 0 {
-			t.warn(itoa(m.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
+			t.warn(itoa(checks.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
 				"the entity set's keys are not unique")
 		}
 		t.finish()
 		return nil
 	}
-	n.previous.repeatDigest = m.repeatDigest
-	return t.retry("and at least " + itoa(m.repeatCount) + " keys were, or may have been, on an earlier page: " +
+	n.previous.repeatDigest = checks.repeatDigest
+	return t.retry("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier page: " +
 		"moved rows may have hidden others, since pages were requested by counting")
 }
 
@@ -105,13 +105,13 @@ func (t *transition) finish() {
 }
 
 // restartWithoutKeyset restarts the load because the service does not sort or compare as it did before.
-func (t *transition) restartWithoutKeyset(why string) error {
+func (t *transition) restartWithoutKeyset(reason string) error {
 	if t.next.capabilities.has(ignoresKeyFilter) {
-		return t.retry(why)
+		return t.retry(reason)
 	}
 	t.markKeyFilterIgnored()
 	t.next.previous.count = 0
-	return t.restart(why)
+	return t.restart(reason)
 }
 
 func (t *transition) markKeyFilterIgnored() {
@@ -122,20 +122,20 @@ func (t *transition) markKeyFilterIgnored() {
 // maxAttempts bounds the attempts with one pager.
 const maxAttempts = 3
 
-func (t *transition) retry(why string) error {
+func (t *transition) retry(reason string) error {
 	if t.next.previous.count++; t.next.previous.count < maxAttempts {
-		return t.restart(why)
+		return t.restart(reason)
 	}
-	how := "if the service counts rows that it does not return, " + t.set.Setting("count") +
+	action := "if the service counts rows that it does not return, " + t.set.Setting("count") +
 		" = none disables the count. "
 	if t.next.totalCount < 0 {
-		how = "else the service must return counts or next links, or support $skip or $orderby and $filter. "
+		action = "else the service must return counts or next links, or support $skip or $orderby and $filter. "
 	}
-	return t.incomplete(why + "; the set was read " + itoa(maxAttempts) + " times. If its rows change all the " +
-		"time, read it when they aren't; " + how + "Reset the connector's offsets to start over")
+	return t.incomplete(reason + "; the set was read " + itoa(maxAttempts) + " times. If its rows change all the " +
+		"time, read it when they aren't; " + action + "Reset the connector's offsets to start over")
 }
 
-func (t *transition) restart(why string) error {
+func (t *transition) restart(reason string) error {
 	n := t.next
 	progress := itoa(n.rowsRead) + " rows were read"
 	if n.totalCount >= 0 {
@@ -143,7 +143,8 @@ func (t *transition) restart(why string) error {
 	}
 	if t.set.ExactlyOnce && (n.rowsRead > 0 || t.emitted > 0) {
 		name := t.set.Setting("incomplete.load")
-		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " + why +
+		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " +
+			reason +
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
@@ -157,11 +158,11 @@ func (t *transition) restart(why string) error {
 		first.previous.minRows = max(n.previous.minRows, n.rowsRead)
 	}
 	t.next = first
-	t.warn(progress + ", " + why + "; reading the set again from its start, rows are delivered again")
+	t.warn(progress + ", " + reason + "; reading the set again from its start, rows are delivered again")
 	return nil
 }
 
-func (t *transition) incomplete(why string) error {
+func (t *transition) incomplete(reason string) error {
 	n := t.next
 	text := "the service counts " + itoa(n.totalCount) + " rows, " + itoa(n.rowsRead) + " were read, "
 	if n.totalCount < 0 {
@@ -170,9 +171,9 @@ func (t *transition) incomplete(why string) error {
 			text = "the service counts the rows of a page only, " + itoa(n.rowsRead) + " rows were read, "
 		}
 	}
-	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + why}
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + reason}
 }
 
-func (t *transition) loopError(why string) error {
-	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": the service's pages form a loop: " + why}
+func (t *transition) loopError(reason string) error {
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": the service's pages form a loop: " + reason}
 }

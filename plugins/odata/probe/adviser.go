@@ -139,18 +139,18 @@ func (a *Adviser) At(name string) *wit.ConfigValue {
 
 // AddProblem adds an error to a setting, once.
 func (a *Adviser) AddProblem(name, text string) {
-	e := a.At(name)
-	if e == nil {
+	value := a.At(name)
+	if value == nil {
 		spec, ok := a.table.Find(name)
 		if !ok {
 			spec.Importance = wit.Low
 		}
 		spec.Name = name
 		a.add(wit.ConfigValue{Key: spec, Visible: true})
-		e = a.At(name)
+		value = a.At(name)
 	}
-	if !slices.Contains(e.Errors, text) {
-		e.Errors = append(e.Errors, text)
+	if !slices.Contains(value.Errors, text) {
+		value.Errors = append(value.Errors, text)
 	}
 }
 
@@ -163,8 +163,8 @@ func (a *Adviser) Hint(name, text string) {
 
 // Recommend sets the recommended values of a setting while there is room.
 func (a *Adviser) Recommend(name string, values []string) {
-	e := a.At(name)
-	if e == nil {
+	value := a.At(name)
+	if value == nil {
 		return
 	}
 	values = values[:min(len(values), MaxRecommended)]
@@ -176,7 +176,7 @@ func (a *Adviser) Recommend(name string, values []string) {
 		return
 	}
 	a.budget -= size
-	e.Recommended = values
+	value.Recommended = values
 }
 
 // Services recommends services from the catalogue that match what was typed.
@@ -288,21 +288,21 @@ func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions
 	if !a.Reachable || a.Values.String(config.InGroup(number, nameService)) == "" {
 		return nil
 	}
-	m := a.model(number, path, query)
-	if m == nil {
+	model := a.model(number, path, query)
+	if model == nil {
 		return nil
 	}
-	a.Recommend(config.InGroup(number, nameEntitySet), a.sets(m, path, functions))
+	a.Recommend(config.InGroup(number, nameEntitySet), a.sets(model, path, functions))
 	if set == "" {
 		return nil
 	}
-	return m
+	return model
 }
 
 // model returns the metadata of a service, or nil after adding its error to the setting.
 func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
-	if m, ok := a.models[path]; ok {
-		return m
+	if metadata, ok := a.models[path]; ok {
+		return metadata
 	}
 	if len(a.models) >= MaxServices {
 		a.Hint(config.InGroup(number, nameEntitySet), "Not looked for: "+strconv.Itoa(MaxServices)+
@@ -318,39 +318,40 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	if err != nil {
 		return nil
 	}
-	m, err := service.ReadMetadata(path, answer)
-	var f *wit.Error
+	metadata, err := service.ReadMetadata(path, answer)
+	var failure *wit.Error
 	switch {
 	case err == nil:
-	case errors.As(err, &f) && (f.Kind == wit.ErrorNotFound || f.Kind == wit.ErrorGone):
-		text := "The service " + path + " doesn't exist: " + f.Message
+	case errors.As(err, &failure) && (failure.Kind == wit.ErrorNotFound || failure.Kind == wit.ErrorGone):
+		text := "The service " + path + " doesn't exist: " + failure.Message
 		if near := a.nearest(path); len(near) > 0 {
 			text += odataerror.Suggest(path, near, "")
 		}
 		a.AddProblem(name, text)
-	case errors.As(err, &f) && (f.Kind == wit.ErrorForbidden || f.Kind == wit.ErrorData || succeeded(answer)):
-		a.AddProblem(name, f.Message)
+	case errors.As(err, &failure) && (failure.Kind == wit.ErrorForbidden || failure.Kind == wit.ErrorData ||
+		succeeded(answer)):
+		a.AddProblem(name, failure.Message)
 	default: // may be temporary
 		a.Hint(name, "Its entity sets are not known: "+err.Error())
-		m = nil
+		metadata = nil
 	}
-	a.models[path] = m
-	return m
+	a.models[path] = metadata
+	return metadata
 }
 
 // sets returns the entity sets of metadata and service document, and with functions the function imports with entities.
-func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
+func (a *Adviser) sets(model *edm.Model, root string, functions bool) []string {
 	var document []string
 	if answer, err := a.Get(service.DocumentRequest(root, config.Query(a.Values))); err == nil && succeeded(answer) {
 		document, _ = service.Collections(answer.Body)
 	}
 	var names []string
-	for _, s := range m.Sets {
+	for _, s := range model.Sets {
 		if s.Addressable && (len(document) == 0 || !s.Default || slices.Contains(document, s.Name)) {
 			names = append(names, service.Address(s))
 		}
 	}
-	for _, f := range m.Functions {
+	for _, f := range model.Functions {
 		if functions && strings.EqualFold(f.Method, "GET") && strings.HasPrefix(f.Returns, "Collection(") &&
 			f.Set != "" {
 			names = append(names, f.Name)

@@ -27,7 +27,7 @@ var ErrMissing = errors.New("an answer is still missing")
 
 // Restore returns a Prober with the responses of all rounds.
 func Restore(state []byte, answers []wit.Response) (*Prober, error) {
-	p := &Prober{}
+	prober := &Prober{}
 	field := func() []byte {
 		content, size := connectdata.LengthPrefixed(state)
 		state = state[max(size, 0):]
@@ -42,10 +42,10 @@ func Restore(state []byte, answers []wit.Response) (*Prober, error) {
 		if a.Status, a.Body = uint16(status), field(); err != nil {
 			return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "the state of a request can't be read"}
 		}
-		p.answers = append(p.answers, a)
+		prober.answers = append(prober.answers, a)
 	}
-	p.answers = append(p.answers, answers...)
-	return p, nil
+	prober.answers = append(prober.answers, answers...)
+	return prober, nil
 }
 
 // Get returns the response to a request, whatever its status, or [ErrMissing].
@@ -92,13 +92,13 @@ func (p *Prober) MissingRequests() *wit.RequestBatch {
 // Run runs a command that requests documents.
 func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult,
 	error) {
-	p, err := Restore(state, answers)
+	prober, err := Restore(state, answers)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	reply, err := ask(p)
+	reply, err := ask(prober)
 	if errors.Is(err, ErrMissing) {
-		return wit.CommandResult{Pending: p.MissingRequests()}, nil
+		return wit.CommandResult{Pending: prober.MissingRequests()}, nil
 	}
 	return reply, err
 }

@@ -79,19 +79,21 @@ type step struct {
 
 func stepsOf(services []Service, query uri.Query) []step {
 	var steps []step
-	for _, s := range mergeByPath(services) {
-		document := service.DocumentRequest(s.Path, query)
+	for _, target := range mergeByPath(services) {
+		document := service.DocumentRequest(target.Path, query)
 		steps = append(steps,
-			step{name: "service " + s.Path, setting: s.Setting, check: checkResponse(document, readService(s.Path))},
-			step{name: "metadata " + s.Path, setting: s.Setting, check: checkResponse(service.MetadataRequest(s.Path, query),
-				readMetadata(s.Path))})
-		if s.Writes {
+			step{name: "service " + target.Path, setting: target.Setting,
+				check: checkResponse(document, readService(target.Path))},
+			step{name: "metadata " + target.Path, setting: target.Setting,
+				check: checkResponse(service.MetadataRequest(target.Path, query),
+					readMetadata(target.Path))})
+		if target.Writes {
 			document.TokenPath = wit.Ptr(document.Target)
-			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting,
-				check: checkResponse(document, readService(s.Path))})
+			steps = append(steps, step{name: "csrf " + target.Path, setting: target.Setting,
+				check: checkResponse(document, readService(target.Path))})
 		}
-		for _, set := range s.Sets {
-			steps = append(steps, stepOf(s, set, query))
+		for _, set := range target.Sets {
+			steps = append(steps, stepOf(target, set, query))
 		}
 	}
 	return append(steps, step{name: "catalogue",
@@ -102,7 +104,8 @@ func stepsOf(services []Service, query uri.Query) []step {
 			}), optional: true})
 }
 
-func checkResponse(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response, error)) (
+func checkResponse(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response,
+	error)) (
 	string, error) {
 	return func(get func(wit.Request) (*wit.Response, error)) (string, error) {
 		answer, err := get(r)
@@ -116,19 +119,19 @@ func checkResponse(r wit.Request, read func(*wit.Response) (string, error)) func
 func mergeByPath(services []Service) []Service {
 	var list []Service
 	at := map[string]int{}
-	for _, s := range services {
-		if i, ok := at[s.Path]; ok {
-			list[i].Writes = list[i].Writes || s.Writes
-			for _, set := range s.Sets {
+	for _, service := range services {
+		if i, ok := at[service.Path]; ok {
+			list[i].Writes = list[i].Writes || service.Writes
+			for _, set := range service.Sets {
 				if !slices.ContainsFunc(list[i].Sets, func(known Set) bool { return known.Name == set.Name }) {
 					list[i].Sets = append(list[i].Sets, set)
 				}
 			}
 			continue
 		}
-		at[s.Path] = len(list)
-		s.Sets = slices.Clone(s.Sets)
-		list = append(list, s)
+		at[service.Path] = len(list)
+		service.Sets = slices.Clone(service.Sets)
+		list = append(list, service)
 	}
 	return list
 }
@@ -144,7 +147,7 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		return a, err
 	})
 	ok, name := err == nil || s.optional, ""
-	switch f, is := err.(*wit.Error); {
+	switch failure, is := err.(*wit.Error); {
 	case err == nil:
 	case err == ErrMissing:
 		return wit.CommandResult{}, err
@@ -152,10 +155,10 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		message = "not readable, which only costs suggestions of services: " + err.Error()
 	case is:
 		var advice string
-		if name, advice = suggestion(answer, f); name == "" {
+		if name, advice = suggestion(answer, failure); name == "" {
 			name = s.setting
 		}
-		if message = f.Message; advice != "" {
+		if message = failure.Message; advice != "" {
 			message += ". " + advice
 		}
 	default:
@@ -183,11 +186,11 @@ func readMetadata(path string) func(*wit.Response) (string, error) {
 	}
 }
 
-func plural(n int, what string) string {
+func plural(n int, subject string) string {
 	if n != 1 {
-		what += "s"
+		subject += "s"
 	}
-	return strconv.Itoa(n) + " " + what
+	return strconv.Itoa(n) + " " + subject
 }
 
 const (
@@ -221,15 +224,15 @@ func stepOf(s Service, set Set, query uri.Query) step {
 		}}
 }
 
-func (set Set) find(m *edm.Model, s Service) (address, options string, err error) {
+func (set Set) find(model *edm.Model, s Service) (address, options string, err error) {
 	if set.Find == nil {
-		found, _, err := service.FindSet(m, s.Path, set.Name, set.Setting)
+		found, _, err := service.FindSet(model, s.Path, set.Name, set.Setting)
 		if err != nil {
 			return "", "", err
 		}
 		return service.Address(found), "", nil
 	}
-	if address, options, err = set.Find(m); options != "" {
+	if address, options, err = set.Find(model); options != "" {
 		options += "&"
 	}
 	return address, options, err
@@ -237,29 +240,29 @@ func (set Set) find(m *edm.Model, s Service) (address, options string, err error
 
 // readRows checks the response to a request for one row. A sink need not be able to read, and a service need not know
 // $top.
-func readRows(s Service, set Set, answer *wit.Response) (string, error) {
-	what := "entity set " + set.Name + " of " + s.Path
+func readRows(service Service, set Set, answer *wit.Response) (string, error) {
+	subject := "entity set " + set.Name + " of " + service.Path
 	switch status := answer.Status; {
-	case status == notImplemented && !s.Writes:
+	case status == notImplemented && !service.Writes:
 		return "there; the service does not answer for one row alone ($top), so whether it can be " +
 			"read shows when it is read", nil
 	case !set.Atom && odataerror.RefusesFormat(answer, answer.Body):
 		return "there; the service does not know $format, which is left out when the set is read", nil
-	case !succeeded(answer) && s.Writes && status >= 400 && status != unauthorized:
+	case !succeeded(answer) && service.Writes && status >= 400 && status != unauthorized:
 		return "there; it cannot be read, which writing does not need: " +
-				odataerror.FromResponse(what, answer, answer.Body).Error(),
+				odataerror.FromResponse(subject, answer, answer.Body).Error(),
 			nil
 	case !succeeded(answer):
-		return "", odataerror.FromResponse(what, answer, answer.Body)
+		return "", odataerror.FromResponse(subject, answer, answer.Body)
 	}
 	if set.Atom {
 		if !bytes.Contains(answer.Body, []byte("feed")) || odataerror.IsHTML(answer.Body) {
-			return "", odataerror.NotData(what, "an Atom feed", answer.Body)
+			return "", odataerror.NotData(subject, "an Atom feed", answer.Body)
 		}
 		return "readable", nil
 	}
 	if v, err := jsontext.Parse(answer.Body); err != nil || !v.Has("d") {
-		return "", odataerror.NotData(what, "rows in JSON", answer.Body)
+		return "", odataerror.NotData(subject, "rows in JSON", answer.Body)
 	}
 	return "readable", nil
 }

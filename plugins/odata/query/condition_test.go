@@ -98,25 +98,25 @@ func FuzzCompile(f *testing.F) {
 			Precision: -1,
 			Scale:     -1}},
 		Navigations: []edm.Navigation{{Name: "Lines", Target: "N.Line", Many: true}, {Name: "Of", Target: "N.Order"}}}
-	m := &edm.Model{Structures: []*edm.StructuredType{order, line}}
+	model := &edm.Model{Structures: []*edm.StructuredType{order, line}}
 	f.Fuzz(func(t *testing.T, selected, expanded, property, option, low, high, raw string) {
-		q, err := Compile(Settings{Prefix: "p.", Select: splitList(selected), Expand: splitList(expanded), Raw: raw,
+		query, err := Compile(Settings{Prefix: "p.", Select: splitList(selected), Expand: splitList(expanded), Raw: raw,
 			Conditions: []Condition{{Prefix: "p.filter#0.", Property: property, Option: option, Low: low, High: high}}},
-			m, order)
+			model, order)
 		if err != nil {
 			return
 		}
-		for _, option := range append(q.Options(), q.Filter("ID gt 1")) {
+		for _, option := range append(query.Options(), query.Filter("ID gt 1")) {
 			for i := range len(option) {
 				if c := option[i]; c <= ' ' || c >= 0x7f || c == '#' {
 					t.Fatalf("%q holds %q", option, c)
 				}
 			}
 		}
-		if _, err := m.ViewSchema(q.View, edm.Options{}); err != nil {
+		if _, err := model.ViewSchema(query.View, edm.Options{}); err != nil {
 			t.Error(err)
 		}
-		if _, err := q.RowChecker(m, edm.Options{}); err != nil {
+		if _, err := query.RowChecker(model, edm.Options{}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -39,29 +39,30 @@ func (l *level) expansion(name string) *level {
 const maxSteps = 20
 
 // expand adds paths of navigation properties to the tree.
-func (l *level) expand(m *edm.Model, paths []string, name string) error {
+func (l *level) expand(model *edm.Model, paths []string, name string) error {
 	for _, path := range paths {
-		at, depth := l, 0
+		current, depth := l, 0
 		for step := range strings.SplitSeq(path, "/") {
 			step = strings.TrimSpace(step)
 			if depth++; depth > maxSteps {
 				return invalid(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
 			}
-			n := at.structure.Navigation(step)
+			n := current.structure.Navigation(step)
 			if n == nil {
-				return invalid(name, path, at.noNavigation(step))
+				return invalid(name, path, current.noNavigation(step))
 			}
-			inner := at.expansion(step)
+			inner := current.expansion(step)
 			if inner == nil {
-				target := m.Structure(n.Target)
+				target := model.Structure(n.Target)
 				if target == nil {
-					return invalid(name, path, "$metadata don't say where "+step+" of "+at.structure.QualifiedName()+
-						" leads to")
+					return invalid(name, path,
+						"$metadata don't say where "+step+" of "+current.structure.QualifiedName()+
+							" leads to")
 				}
 				inner = &level{structure: target}
-				at.expanded = append(at.expanded, &expansion{n, inner})
+				current.expanded = append(current.expanded, &expansion{n, inner})
 			}
-			at = inner
+			current = inner
 		}
 	}
 	l.sortExpansions()
@@ -96,31 +97,31 @@ func (l *level) noNavigation(name string) string {
 func (l *level) project(paths []string, name, expand string) error {
 	for _, path := range paths {
 		steps := strings.Split(path, "/")
-		at := l
+		current := l
 		for i, step := range steps {
 			step = strings.TrimSpace(step)
 			last := i == len(steps)-1
-			p, inner := at.structure.Property(step), at.expansion(step)
+			property, inner := current.structure.Property(step), current.expansion(step)
 			switch {
 			case last && step == "*":
-				at.projected = true
-				for _, each := range at.structure.Properties {
-					at.selected = append(at.selected, each.Name)
+				current.projected = true
+				for _, each := range current.structure.Properties {
+					current.selected = append(current.selected, each.Name)
 				}
 			case last && inner != nil:
-				at.projected = true
+				current.projected = true
 			case inner != nil:
-				at = inner
-			case last && p != nil:
-				at.projected, at.selected = true, append(at.selected, step)
-			case p != nil:
+				current = inner
+			case last && property != nil:
+				current.projected, current.selected = true, append(current.selected, step)
+			case property != nil:
 				return invalid(name, path, "a property inside of "+step+" can't be chosen alone; expected "+
 					strings.Join(steps[:i+1], "/"))
-			case at.structure.Navigation(step) != nil:
+			case current.structure.Navigation(step) != nil:
 				return invalid(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1],
 					"/")+" in "+expand+", too")
 			default:
-				return invalid(name, path, at.noProperty(step, func(*edm.Property) bool { return true }))
+				return invalid(name, path, current.noProperty(step, func(*edm.Property) bool { return true }))
 			}
 		}
 	}
@@ -186,19 +187,19 @@ func (l *level) expandPaths(dst []string, prefix string) []string {
 }
 
 func (l *level) view() *edm.View {
-	v := &edm.View{Structure: l.structure}
+	result := &edm.View{Structure: l.structure}
 	for i := range l.structure.Properties {
 		switch name := l.structure.Properties[i].Name; {
 		case l.inRows(name):
 		case slices.Contains(l.hidden, name):
-			v.Hidden = append(v.Hidden, name)
+			result.Hidden = append(result.Hidden, name)
 		default:
-			v.Omitted = append(v.Omitted, name)
+			result.Omitted = append(result.Omitted, name)
 		}
 	}
 	for _, e := range l.expanded {
-		v.Expanded = append(v.Expanded, edm.Expansion{Name: e.navigation.Name, Many: e.navigation.Many,
+		result.Expanded = append(result.Expanded, edm.Expansion{Name: e.navigation.Name, Many: e.navigation.Many,
 			View: e.level.view()})
 	}
-	return v
+	return result
 }

@@ -18,8 +18,8 @@ type route struct {
 	expand string
 	steps  []string
 
-	// expanded reports that all navigation properties on the path are expanded, so that rows contain the value. level is
-	// the last expanded level, held the first property of that level on the path.
+	// expanded reports that all navigation properties on the path are expanded, so that rows contain the value. level
+	// is the last expanded level, held the first property of that level on the path.
 	expanded      bool
 	level         *level
 	firstProperty string
@@ -87,14 +87,14 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 }
 
 func (r *route) enter(step string) error {
-	s := r.structure
-	p := s.Property(step)
-	if p == nil {
-		return r.invalid(noProperty(s, step, func(p *edm.Property) bool { return p.Filterable }))
+	structure := r.structure
+	property := structure.Property(step)
+	if property == nil {
+		return r.invalid(noProperty(structure, step, func(p *edm.Property) bool { return p.Filterable }))
 	}
-	inner := r.model.Structure(p.Type.Name)
-	if p.Type.Primitive != edm.NotPrimitive || inner == nil {
-		return r.invalid(step + " of " + s.QualifiedName() + " is of type " + p.Type.Name +
+	inner := r.model.Structure(property.Type.Name)
+	if property.Type.Primitive != edm.NotPrimitive || inner == nil {
+		return r.invalid(step + " of " + structure.QualifiedName() + " is of type " + property.Type.Name +
 			", which has no properties inside")
 	}
 	if r.firstProperty == "" {
@@ -107,25 +107,25 @@ func (r *route) enter(step string) error {
 // property returns the property of the last step. The service must be able to filter by it, unless the condition is
 // applied here.
 func (r *route) property() (*edm.Property, error) {
-	s, last := r.structure, r.steps[len(r.steps)-1]
-	p := s.Property(last)
-	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
+	structure, last := r.structure, r.steps[len(r.steps)-1]
+	found := structure.Property(last)
+	filterable := func(found *edm.Property) bool { return found.Filterable && found.Type.Primitive != edm.NotPrimitive }
 	switch {
-	case p == nil && s.Navigation(last) != nil:
+	case found == nil && structure.Navigation(last) != nil:
 		return nil, r.invalid(last + " is a navigation property; expected a property after it, such as " +
-			r.condition.Property + "/" + firstName(r.model, s.Navigation(last)))
-	case p == nil:
-		return nil, r.invalid(noProperty(s, last, filterable))
-	case p.Type.Primitive == edm.NotPrimitive:
-		return nil, r.invalid(last + " is of type " + p.Type.Name + "; expected a property inside of it")
-	case r.many == 0 && !p.Filterable:
+			r.condition.Property + "/" + firstName(r.model, structure.Navigation(last)))
+	case found == nil:
+		return nil, r.invalid(noProperty(structure, last, filterable))
+	case found.Type.Primitive == edm.NotPrimitive:
+		return nil, r.invalid(last + " is of type " + found.Type.Name + "; expected a property inside of it")
+	case r.many == 0 && !found.Filterable:
 		return nil, r.invalid("the service doesn't filter by " + last + " (sap:filterable=false)" +
-			odataerror.Suggest("", propertiesOf(s, filterable), "it filters by no property"))
+			odataerror.Suggest("", propertiesOf(structure, filterable), "it filters by no property"))
 	}
 	if r.firstProperty == "" {
 		r.firstProperty = last
 	}
-	return p, nil
+	return found, nil
 }
 
 func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }

@@ -39,21 +39,21 @@ type check struct {
 }
 
 // RowChecker compiles the query for rows under these options. It returns nil if rows need no checks and no changes.
-func (q *Query) RowChecker(m *edm.Model, o edm.Options) (*RowChecker, error) {
+func (q *Query) RowChecker(m *edm.Model, options edm.Options) (*RowChecker, error) {
 	if len(q.rowConditions) == 0 && len(q.expandedConditions) == 0 && !q.View.HidesNested() {
 		return nil, nil
 	}
-	nodes, err := m.ReadSchema(q.View, o)
+	nodes, err := m.ReadSchema(q.View, options)
 	if err != nil {
 		return nil, err
 	}
-	r := &RowChecker{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
+	r := &RowChecker{query: q, nodes: nodes, approximate: options.Rounding != edm.RoundFail}
 	for i := range q.expandedConditions {
-		q.expandedConditions[i].setRowFormat(o)
+		q.expandedConditions[i].setRowFormat(options)
 	}
 	for i := range q.rowConditions {
 		c := &q.rowConditions[i]
-		c.setRowFormat(o)
+		c.setRowFormat(options)
 		column := fieldIndex(&nodes[0], c.path[0])
 		k := check{condition: c, node: nodes[0].Fields[column].Node}
 		k.steps = fieldIndexes(nodes, k.node, c.path[1:])
@@ -163,23 +163,23 @@ type fieldRewrite struct {
 }
 
 // compile returns the rewrite of a view at a schema node; at is the path from the row.
-func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
+func (r *RowChecker) compile(v *edm.View, node uint32, path []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Fields {
 		out := fieldRewrite{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
-		if e := v.Expansion(m.Name); e != nil {
+		if expansion := v.Expansion(m.Name); expansion != nil {
 			inside := m.Node
-			if e.Many {
+			if expansion.Many {
 				out.many, inside = true, r.nodes[m.Node].Element
 			}
-			steps := append(at[:len(at):len(at)], m.Name)
+			steps := append(path[:len(path):len(path)], m.Name)
 			for i := range r.query.expandedConditions {
 				if c := &r.query.expandedConditions[i]; strings.Join(c.many, "/") == strings.Join(steps, "/") {
 					out.conditions = append(out.conditions, c)
 					out.paths = append(out.paths, fieldIndexes(r.nodes, inside, c.path))
 				}
 			}
-			out.inner = r.compile(e.View, inside, steps)
+			out.inner = r.compile(expansion.View, inside, steps)
 			if len(out.conditions) == 0 && out.inner.isIdentity() {
 				out.inner = nil
 			}
@@ -216,24 +216,24 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
 	for i := range w.fields {
-		m := &w.fields[i]
-		if m.hidden && w == r.rewrite {
+		field := &w.fields[i]
+		if field.hidden && w == r.rewrite {
 			continue
 		}
-		size, err := connectdata.Skip(r.nodes, m.node, b)
+		size, err := connectdata.Skip(r.nodes, field.node, b)
 		if err != nil {
 			return dst, 0, err
 		}
 		switch value := b[:size]; {
-		case m.hidden:
-		case m.inner == nil:
+		case field.hidden:
+		case field.inner == nil:
 			dst = append(dst, value...)
-		case m.many:
-			dst, err = r.items(dst, m, value)
+		case field.many:
+			dst, err = r.items(dst, field, value)
 		default:
-			null, branch, _ := connectdata.IsNull(&r.nodes[m.node], value)
+			null, branch, _ := connectdata.IsNull(&r.nodes[field.node], value)
 			if dst = append(dst, value[:branch]...); !null {
-				dst, _, err = r.write(dst, m.inner, value[branch:])
+				dst, _, err = r.write(dst, field.inner, value[branch:])
 			}
 		}
 		if err != nil {
@@ -245,9 +245,9 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 }
 
 // items writes the array items that meet the conditions.
-func (r *RowChecker) items(dst []byte, m *fieldRewrite, b []byte) ([]byte, error) {
-	element := r.nodes[m.node].Element
-	var kept [][]byte
+func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, error) {
+	element := r.nodes[field.node].Element
+	var matching [][]byte
 	for {
 		count, size := connectdata.Number(b)
 		if size <= 0 {
@@ -267,22 +267,22 @@ func (r *RowChecker) items(dst []byte, m *fieldRewrite, b []byte) ([]byte, error
 			if err != nil {
 				return dst, err
 			}
-			meets, err := r.meets(m, element, b[:size])
+			meets, err := r.meets(field, element, b[:size])
 			if err != nil {
 				return dst, err
 			}
 			if meets {
-				kept = append(kept, b[:size])
+				matching = append(matching, b[:size])
 			}
 			b = b[size:]
 		}
 	}
-	if len(kept) > 0 {
-		dst = connectdata.AppendNumber(dst, int64(len(kept)))
+	if len(matching) > 0 {
+		dst = connectdata.AppendNumber(dst, int64(len(matching)))
 	}
-	for _, item := range kept {
+	for _, item := range matching {
 		var err error
-		if dst, _, err = r.write(dst, m.inner, item); err != nil {
+		if dst, _, err = r.write(dst, field.inner, item); err != nil {
 			return dst, err
 		}
 	}
@@ -290,18 +290,18 @@ func (r *RowChecker) items(dst []byte, m *fieldRewrite, b []byte) ([]byte, error
 }
 
 func (r *RowChecker) meets(m *fieldRewrite, element uint32, item []byte) (bool, error) {
-	for i, c := range m.conditions {
+	for i, condition := range m.conditions {
 		node, b, null, err := r.value(element, item, m.paths[i])
 		if err != nil {
 			return false, err
 		}
 		found := rowText{null: null}
 		if !null {
-			if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+			if found.text, _, err = value.Text(condition.property.Type.Primitive, r.nodes, node, b); err != nil {
 				return false, err
 			}
 		}
-		if one, other := c.serviceValues(found); !c.matches(one) && !c.matches(other) {
+		if one, other := condition.serviceValues(found); !condition.matches(one) && !condition.matches(other) {
 			return false, nil
 		}
 	}

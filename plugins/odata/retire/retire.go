@@ -54,12 +54,12 @@ func Retire(settings []wit.Setting, addresses []string, state []byte,
 	if len(r.entries) == 0 {
 		return wit.CallResult{Done: wit.Ptr("")}, nil
 	}
-	p, err := probe.Restore(state, answers)
+	prober, err := probe.Restore(state, answers)
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	if err = r.run(p); errors.Is(err, probe.ErrMissing) {
-		return wit.CallResult{Pending: p.MissingRequests()}, nil
+	if err = r.run(prober); errors.Is(err, probe.ErrMissing) {
+		return wit.CallResult{Pending: prober.MissingRequests()}, nil
 	}
 	if err != nil {
 		return wit.CallResult{}, err
@@ -98,10 +98,10 @@ func newRetirement(settings []wit.Setting, addresses []string) *Retirement {
 }
 
 // run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
-func (r *Retirement) run(p *probe.Prober) (err error) {
+func (r *Retirement) run(prober *probe.Prober) (err error) {
 	services, models := sourceconfig.ServicePaths(r.entries), map[string]*edm.Model{}
 	for _, s := range services {
-		m, failed := p.Metadata(s, config.Query(r.V))
+		m, failed := prober.Metadata(s, config.Query(r.V))
 		models[s], err = m, cmp.Or(err, failed)
 	}
 	if err != nil {
@@ -109,7 +109,7 @@ func (r *Retirement) run(p *probe.Prober) (err error) {
 	}
 	for _, e := range r.entries {
 		if e.Tracking.On {
-			err = cmp.Or(err, r.endQueue(p, e, models[e.Service]))
+			err = cmp.Or(err, r.endQueue(prober, e, models[e.Service]))
 		}
 	}
 	if err != nil && !errors.Is(err, probe.ErrMissing) {
@@ -121,7 +121,7 @@ func (r *Retirement) run(p *probe.Prober) (err error) {
 		if collection == "" || !slices.ContainsFunc(r.entries, subscribed) {
 			continue
 		}
-		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notifications.Subscription,
+		err = cmp.Or(err, inspect.Subscriptions(prober, r.V, s, collection, func(one *notifications.Subscription,
 			resolve func(string) (string, error)) error {
 			if !r.OwnsAddress(one.Address) {
 				return nil
@@ -135,7 +135,7 @@ func (r *Retirement) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, s := range r.subscriptions {
-		answer, missing := p.Get(notifications.DeleteRequest(s.target, s.target, s.service, config.Query(r.V)))
+		answer, missing := prober.Get(notifications.DeleteRequest(s.target, s.target, s.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
 			!feedreader.IsNotFound(answer.Status, answer.Body) {
 			return odataerror.FromResponse("subscription "+s.target, answer, answer.Body)
@@ -144,29 +144,30 @@ func (r *Retirement) run(p *probe.Prober) (err error) {
 	return err
 }
 
-func (r *Retirement) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m *edm.Model) error {
-	f, err := feedreader.New(e, m)
+func (r *Retirement) endQueue(prober *probe.Prober, config sourceconfig.EntitySetConfig, m *edm.Model) error {
+	feed, err := feedreader.New(config, m)
 	if err != nil {
 		return err
 	}
-	q := queue{service: e.Service, set: e.Set}
-	if f.ODP != nil {
-		q.function = f.ODP.Terminate
+	ended := queue{service: config.Service, set: config.Set}
+	if feed.ODP != nil {
+		ended.function = feed.ODP.Terminate
 	}
-	r.queues = append(r.queues, q)
-	if q.function == "" {
+	r.queues = append(r.queues, ended)
+	if ended.function == "" {
 		return nil
 	}
-	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.function),
+	response, err := prober.Get(service.Get("queue of "+config.Service+"/"+config.Set,
+		delta.Set{Feed: feed}.FunctionURL(ended.function),
 		"application/json"))
 	if err != nil {
 		return err
 	}
-	if a.Status < 200 || a.Status > 299 {
-		return odataerror.FromResponse(q.function+" of "+q.service, a, a.Body)
+	if response.Status < 200 || response.Status > 299 {
+		return odataerror.FromResponse(ended.function+" of "+ended.service, response, response.Body)
 	}
-	if done, ok := delta.FindFlag(a.Body, "ResultFlag"); !ok || !done {
-		return odataerror.NotData(q.function+" of "+q.service, "ResultFlag true", a.Body)
+	if done, ok := delta.FindFlag(response.Body, "ResultFlag"); !ok || !done {
+		return odataerror.NotData(ended.function+" of "+ended.service, "ResultFlag true", response.Body)
 	}
 	return nil
 }
@@ -175,11 +176,11 @@ func (r *Retirement) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m
 func (r *Retirement) OwnsAddress(address string) bool {
 	to := sourceconfig.DeliveryPrefix(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
-		own := to + path
+		ownAddress := to + path
 		if strings.HasSuffix(path, "/") {
-			return len(address) > len(own) && notifications.SameAddress(address[:len(own)], own)
+			return len(address) > len(ownAddress) && notifications.SameAddress(address[:len(ownAddress)], ownAddress)
 		}
-		return notifications.SameAddress(address, own)
+		return notifications.SameAddress(address, ownAddress)
 	})
 }
 
@@ -198,12 +199,12 @@ func (r *Retirement) report() jsontext.Value {
 		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("service", service),
 			probe.TextMember("entitySet", set), probe.TextMember(kind, outcome)))
 	}
-	for _, q := range r.queues {
+	for _, queue := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"
-		if q.function != "" {
+		if queue.function != "" {
 			outcome = "ended"
 		}
-		add(q.service, q.set, "queue", outcome)
+		add(queue.service, queue.set, "queue", outcome)
 	}
 	for _, s := range r.subscriptions {
 		add(s.service, s.collection, "subscription", "ended: "+s.changeType)

@@ -41,13 +41,13 @@ func DocumentRequest(path string, query uri.Query) wit.Request {
 
 // ReadDocument returns the entity sets of a service document. Errors are *wit.Error.
 func ReadDocument(path string, answer *wit.Response) ([]string, error) {
-	what := "service document of " + path
+	subject := "service document of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, odataerror.FromResponse(what, answer, answer.Body)
+		return nil, odataerror.FromResponse(subject, answer, answer.Body)
 	}
 	names, ok := Collections(answer.Body)
 	if !ok {
-		return nil, odataerror.NotData(what, "a service document", answer.Body)
+		return nil, odataerror.NotData(subject, "a service document", answer.Body)
 	}
 	return names, nil
 }
@@ -62,28 +62,28 @@ func Get(tag, target, accept string) wit.Request {
 
 // ReadMetadata parses $metadata. Errors are *wit.Error.
 func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
-	what := "$metadata of " + path
+	subject := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, odataerror.FromResponse(what, answer, answer.Body)
+		return nil, odataerror.FromResponse(subject, answer, answer.Body)
 	}
 	if len(answer.Body) == 0 || odataerror.IsHTML(answer.Body) {
-		return nil, odataerror.NotData(what, "a $metadata document", answer.Body)
+		return nil, odataerror.NotData(subject, "a $metadata document", answer.Body)
 	}
-	m, err := edm.Parse(answer.Body)
+	model, err := edm.Parse(answer.Body)
 	if err != nil {
-		f := odataerror.NotData(what, "a $metadata document", answer.Body)
-		f.Message = what + ": " + err.Error()
+		f := odataerror.NotData(subject, "a $metadata document", answer.Body)
+		f.Message = subject + ": " + err.Error()
 		return nil, f
 	}
-	return m, nil
+	return model, nil
 }
 
 // FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Error.
-func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredType, error) {
-	s := m.Set(set)
-	if s == nil {
+func FindSet(model *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredType, error) {
+	entitySet := model.Set(set)
+	if entitySet == nil {
 		var names []string
-		for _, other := range m.Sets {
+		for _, other := range model.Sets {
 			names = append(names, Address(other))
 		}
 		return nil, nil, odataerror.ForSetting(name,
@@ -91,12 +91,12 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredTyp
 				names,
 				"it has no entity set"))
 	}
-	t := m.Structure(s.Type)
+	t := model.Structure(entitySet.Type)
 	if t == nil {
 		return nil, nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + set + " of " + path +
-			": its type " + s.Type + " isn't in $metadata"}
+			": its type " + entitySet.Type + " isn't in $metadata"}
 	}
-	return s, t, nil
+	return entitySet, t, nil
 }
 
 // Path adds a leading slash and removes trailing ones.

@@ -167,9 +167,9 @@ func Flag(g setting.Group, name string) bool {
 // ServicePaths returns the paths of the services, each once.
 func ServicePaths(all []EntitySetConfig) []string {
 	var services []string
-	for _, e := range all {
-		if !slices.Contains(services, e.Service) {
-			services = append(services, e.Service)
+	for _, cfg := range all {
+		if !slices.Contains(services, cfg.Service) {
+			services = append(services, cfg.Service)
 		}
 	}
 	return services

@@ -112,28 +112,28 @@ func (e *EntitySetConfig) UsesNotificationStore() bool {
 	return e.NotificationOnly() && e.Subscribing.Catchup == catchupStore
 }
 
-func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
-	i := slices.IndexFunc(all, func(e EntitySetConfig) bool { return e.Subscribing.On })
-	user, secret := v.String(subscriptionUser), v.String(subscriptionPassword)
+func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
+	i := slices.IndexFunc(all, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
+	user, secret := values.String(subscriptionUser), values.String(subscriptionPassword)
 	switch {
 	case user == "" && secret != "":
 		setting.AddError(examined, subscriptionUser, subscriptionPassword+" needs "+subscriptionUser)
 	case user != "" && secret == "":
 		setting.AddError(examined, subscriptionPassword, subscriptionUser+" needs "+subscriptionPassword)
 	}
-	for _, text := range v.List(subscriptionPorts) {
+	for _, text := range values.List(subscriptionPorts) {
 		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 65535 {
 			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts,
-				v.String(subscriptionPorts),
+				values.String(subscriptionPorts),
 				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
 			break
 		}
 	}
-	if v.Int(notificationCheck) == 0 {
+	if values.Int(notificationCheck) == 0 {
 		setting.AddError(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
 			"expected -1 or at least 1 second"))
 	}
-	dest, url := v.String(subscriptionDest), v.String(subscriptionURL)
+	dest, url := values.String(subscriptionDest), values.String(subscriptionURL)
 	if dest != "" && url != "" {
 		setting.AddError(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
 	}
@@ -153,13 +153,13 @@ func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []En
 		setting.AddError(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+
 			": where the service reaches the listener")
 	}
-	if len(v.List(subscriptionPorts)) == 0 {
+	if len(values.List(subscriptionPorts)) == 0 {
 		setting.AddError(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+
 			": where the listener listens")
 	}
-	for _, e := range all {
-		if e.NotificationOnly() && (len(e.QueryOptions.Conditions) > 0 || e.QueryOptions.Filters()) {
-			name := config.InGroup(e.Number, NameSubscription)
+	for _, cfg := range all {
+		if cfg.NotificationOnly() && (len(cfg.QueryOptions.Conditions) > 0 || cfg.QueryOptions.Filters()) {
+			name := config.InGroup(cfg.Number, NameSubscription)
 			setting.AddError(examined, name, name+" = 1 in full mode with "+NameExecPeriod+
 				" = -1 reads entities by their keys, which takes no filter: expected delta "+
 				"mode, a period, or no filter")

@@ -88,52 +88,58 @@ func declareTracking(t *setting.Table) {
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
 
-func readTracking(v setting.Values, g setting.Group) Tracking {
-	t := Tracking{On: Flag(g, NameTrackChanges), Deletes: g.Lower(NameDeletes), OnLostToken: g.Lower(NameLost),
-		Regex:       g.String(NameRegex),
-		Replacement: g.String(NameReplacement), DropBefore: g.Lower(NameBefore) == "drop",
-		Additive: g.Lower(NameDeltaKind) == "additive",
-		TakeOver: v.Bool(DeltaTakeover), FirstByteTimeout: v.Int(InitialRead), NotFound: v.List(NotFoundCodes)}
-	if Flag(g, NameRecovery) && t.OnLostToken == LostFail {
+func readTracking(values setting.Values, group setting.Group) Tracking {
+	t := Tracking{On: Flag(group, NameTrackChanges), Deletes: group.Lower(NameDeletes),
+		OnLostToken: group.Lower(NameLost),
+		Regex:       group.String(NameRegex),
+		Replacement: group.String(NameReplacement), DropBefore: group.Lower(NameBefore) == "drop",
+		Additive: group.Lower(NameDeltaKind) == "additive",
+		TakeOver: values.Bool(DeltaTakeover), FirstByteTimeout: values.Int(InitialRead),
+		NotFound: values.List(NotFoundCodes)}
+	if Flag(group, NameRecovery) && t.OnLostToken == LostFail {
 		t.OnLostToken = LostRecover
 	}
 	return t
 }
 
-func examineTracking(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
-	for i, e := range all {
-		of := func(name string) string { return config.InGroup(e.Number, name) }
-		t := e.Tracking
+func examineTracking(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
+	for i, cfg := range all {
+		fullName := func(name string) string { return config.InGroup(cfg.Number, name) }
+		t := cfg.Tracking
 		if p, err := pattern.Compile(t.Regex); err != nil {
-			setting.AddError(examined, of(NameRegex), setting.Invalid(of(NameRegex), t.Regex,
+			setting.AddError(examined, fullName(NameRegex), setting.Invalid(fullName(NameRegex), t.Regex,
 				"expected a regular expression of Java: "+err.Error()))
 		} else if _, wrong := p.Replacement(t.Replacement); wrong != nil && t.Regex != "" {
-			setting.AddError(examined, of(NameReplacement), setting.Invalid(of(NameReplacement), t.Replacement,
-				"expected what Java replaces matches of "+of(NameRegex)+" by: "+wrong.Text))
+			setting.AddError(examined, fullName(NameReplacement), setting.Invalid(fullName(NameReplacement),
+				t.Replacement,
+				"expected what Java replaces matches of "+fullName(NameRegex)+" by: "+wrong.Text))
 		}
 		if t.Regex == "" && t.Replacement != "" {
-			setting.AddError(examined, of(NameReplacement), of(NameReplacement)+" replaces nothing without "+
-				of(NameRegex))
+			setting.AddError(examined, fullName(NameReplacement),
+				fullName(NameReplacement)+" replaces nothing without "+
+					fullName(NameRegex))
 		}
 		if !t.On {
 			continue
 		}
-		if e.Period < 0 && e.Cron == "" && !e.Subscribing.On {
-			setting.AddError(examined, of(NameExecPeriod), "Delta mode with "+of(NameExecPeriod)+
+		if cfg.Period < 0 && cfg.Cron == "" && !cfg.Subscribing.On {
+			setting.AddError(examined, fullName(NameExecPeriod), "Delta mode with "+fullName(NameExecPeriod)+
 				" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
-				NameCron+", or "+of(NameSubscription)+" = 1")
+				NameCron+", or "+fullName(NameSubscription)+" = 1")
 		}
 		if t.Additive && (t.DropBefore || t.Deletes != DeletesRecord) {
-			setting.AddError(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
-				NameBefore+" = keep and "+NameDeletes+" = record")
+			setting.AddError(examined, fullName(NameDeltaKind),
+				fullName(NameDeltaKind)+" = additive needs all rows: expected "+
+					NameBefore+" = keep and "+NameDeletes+" = record")
 		}
-		if g := v.String(of(NameLost)); t.OnLostToken == LostReload && v.Bool(of(NameRecovery)) {
-			setting.AddError(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
-				" contradict each other")
+		if g := values.String(fullName(NameLost)); t.OnLostToken == LostReload && values.Bool(fullName(NameRecovery)) {
+			setting.AddError(examined, fullName(NameRecovery),
+				fullName(NameRecovery)+" = 1 and "+fullName(NameLost)+" = "+g+
+					" contradict each other")
 		}
 		for _, other := range all[:i] {
-			if other.Tracking.On && other.Service == e.Service && other.Set == e.Set {
-				setting.AddError(examined, of(NameTrackChanges), "Entity set "+e.Set+" of "+e.Service+
+			if other.Tracking.On && other.Service == cfg.Service && other.Set == cfg.Set {
+				setting.AddError(examined, fullName(NameTrackChanges), "Entity set "+cfg.Set+" of "+cfg.Service+
 					" is in delta mode by "+
 					config.InGroup(other.Number, NameTrackChanges)+
 					" already: a service keeps one queue of changes for a user")

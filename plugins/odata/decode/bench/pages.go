@@ -44,16 +44,16 @@ func column(name string, t edm.Primitive, optional bool) decode.Column {
 }
 
 func newSchema(name string, columns []decode.Column) *decode.RowSchema {
-	l := &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns), Keys: []int{0}, KeySchema: 1,
+	schema := &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns), Keys: []int{0}, KeySchema: 1,
 		ValueSchema: 2,
 		Ignored:     []string{"Customer"}}
 	if columns[len(columns)-1].Name != "Items" {
-		l.Ignored = append(l.Ignored, "Items")
+		schema.Ignored = append(schema.Ignored, "Items")
 	}
-	if err := l.Init(); err != nil {
+	if err := schema.Init(); err != nil {
 		panic(err)
 	}
-	return l
+	return schema
 }
 
 func orders(rows int) Shape {

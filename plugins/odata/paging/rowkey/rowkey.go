@@ -27,8 +27,8 @@ type Keys struct {
 	schema     *decode.RowSchema
 	// nodes are those of the key's schema, as the service has it.
 	nodes []wit.SchemaNode
-	// partKinds say how each part is compared, nil where a service doesn't compare such keys as they are written; whole:
-	// the key is one whole number.
+	// partKinds say how each part is compared, nil where a service doesn't compare such keys as they are written;
+	// whole: the key is one whole number.
 	partKinds []partKind
 	isInteger bool
 }
@@ -182,8 +182,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// compareTwosComplement orders whole numbers in two's complement, most significant byte first, in as few bytes as they need: the
-// unscaled values of decimals of one scale.
+// compareTwosComplement orders whole numbers in two's complement, most significant byte first, in as few bytes as they
+// need: the unscaled values of decimals of one scale.
 func compareTwosComplement(a, b []byte) int {
 	negativeA, negativeB := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
 	switch {
@@ -208,12 +208,12 @@ func (k *Keys) property(i int) *edm.Property {
 // eachPart reads an encoded key part by part, as the text of a literal and as bytes.
 func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
 	for i := range k.schema.Keys {
-		p := k.property(i)
-		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
+		property := k.property(i)
+		text, size, err := value.Text(property.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
 		if err != nil {
 			return err
 		}
-		do(p, text, key[:size])
+		do(property, text, key[:size])
 		key = key[size:]
 	}
 	return nil
@@ -222,7 +222,7 @@ func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []
 // SortTexts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
 func (k *Keys) SortTexts(key []byte) []string {
 	for i, at := range k.schema.Keys {
-		if as := k.schema.Columns[at].Mapping; as == decode.Float64Mapping || as == decode.DateMapping ||
+		if mapping := k.schema.Columns[at].Mapping; mapping == decode.Float64Mapping || mapping == decode.DateMapping ||
 			!isComparable(k.property(i)) {
 			return nil
 		}
@@ -241,28 +241,28 @@ func (k *Keys) LiteralTexts(key []byte) (texts []string) {
 }
 
 // EncodedParts are the encoded parts of a key, nil where it can't be read.
-func (k *Keys) EncodedParts(key []byte) (raws [][]byte) {
+func (k *Keys) EncodedParts(key []byte) (encoded [][]byte) {
 	if k == nil || k.eachPart(key, func(_ *edm.Property, _ string, raw []byte) {
-		raws = append(raws, slices.Clone(raw))
+		encoded = append(encoded, slices.Clone(raw))
 	}) != nil {
 		return nil
 	}
-	return raws
+	return encoded
 }
 
 // Predicate is the part of an entity's address that holds the keys whose encoded parts are given.
-func (k *Keys) Predicate(raws [][]byte) (string, error) {
+func (k *Keys) Predicate(encoded [][]byte) (string, error) {
 	var keys []uri.Key
-	err := k.eachPart(slices.Concat(raws...), func(p *edm.Property, text string, _ []byte) {
+	err := k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
 		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	})
 	return string(uri.AppendPredicate(nil, keys)), err
 }
 
 // FilterEqual is the condition that an entity has the keys whose encoded parts are given.
-func (k *Keys) FilterEqual(raws [][]byte) string {
+func (k *Keys) FilterEqual(encoded [][]byte) string {
 	var parts []string
-	_ = k.eachPart(slices.Concat(raws...), func(p *edm.Property, text string, _ []byte) {
+	_ = k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
 		parts = append(parts, p.Name+" eq "+literal(p, text))
 	})
 	return strings.Join(parts, " and ")
@@ -274,22 +274,22 @@ func (k *Keys) ParseAddress(address string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	raws := make([][]byte, len(k.schema.Keys))
+	encoded := make([][]byte, len(k.schema.Keys))
 	for n, column := range k.schema.Keys {
 		c := k.schema.Columns[column]
 		c.Optional = false
 		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == c.Name })
-		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(raws) == 1 {
+		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(encoded) == 1 {
 			i = 0
 		}
 		if i < 0 {
 			return nil, errors.New("expected the key " + c.Name + ", found none")
 		}
-		if raws[n], err = decode.AppendText(nil, k.schema, &c, []byte(keys[i].Literal.Text)); err != nil {
+		if encoded[n], err = decode.AppendText(nil, k.schema, &c, []byte(keys[i].Literal.Text)); err != nil {
 			return nil, err
 		}
 	}
-	return raws, nil
+	return encoded, nil
 }
 
 func literal(p *edm.Property, text string) string {
