@@ -26,8 +26,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	feed := &Feed{EntitySetConfig: config, Address: service.Address(set), countable: set.Countable,
-		pageable: set.Pageable}
+	feed := &Feed{EntitySetConfig: config, Address: service.Address(set), support: paging.Support{Countable: set.Countable, Pageable: set.Pageable}}
 	if config.DerivedTypes {
 		if entityType, err = feed.withDerivedProperties(model, entityType); err != nil {
 			return nil, err
@@ -48,10 +47,10 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 			"requires a "+
 			"filter or is not addressable; trying anyway")
 	}
-	feed.ordered = len(entityType.Key) > 0
+	feed.support.Ordered = len(entityType.Key) > 0
 	for _, k := range entityType.Key {
 		p := entityType.Property(k)
-		feed.ordered = feed.ordered && p != nil && p.Sortable
+		feed.support.Ordered = feed.support.Ordered && p != nil && p.Sortable
 	}
 	feed.DeclaresTracking = set.ChangeTracking
 	if err := feed.DetectTracking(model, set); err != nil {
@@ -194,11 +193,10 @@ func (f *Feed) compile() error {
 
 // compilePaging sets how the set is paged through. key is the schema of the key without extra fields.
 func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
-	ordered := f.ordered && f.ODP == nil // ODP's rows have a key of the queue
-	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
-		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
-		TokenOption: "$skiptoken", Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
+	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
+		Count: f.Count, Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
+	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
 		f.Keys = rowkey.New(entityType, f.RowSchema, key)
 		f.Paging.Keys = f.Keys

@@ -44,7 +44,7 @@ func PackContext(unpacked *Context) []byte {
 	for i := range unpacked.Feeds {
 		feed := &unpacked.Feeds[i]
 		b = pack.String(pack.String(pack.String(b, feed.Name), feed.Address), feed.Subscriptions)
-		for _, on := range []bool{feed.Atom, feed.ordered, feed.countable, feed.pageable, feed.DeclaresTracking} {
+		for _, on := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable, feed.DeclaresTracking} {
 			b = pack.Bool(b, on)
 		}
 		b = edm.Pack(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.model.Structures)
@@ -62,7 +62,7 @@ func UnpackContext(context []byte) (*Context, error) {
 	unpacked.ReadAt = int64(r.Int())
 	for _, e := range all {
 		f := Feed{EntitySetConfig: e, Name: r.String(), Address: r.String(), Subscriptions: r.String()}
-		for _, on := range []*bool{&f.Atom, &f.ordered, &f.countable, &f.pageable, &f.DeclaresTracking} {
+		for _, on := range []*bool{&f.Atom, &f.support.Ordered, &f.support.Countable, &f.support.Pageable, &f.DeclaresTracking} {
 			*on = r.Bool()
 		}
 		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)

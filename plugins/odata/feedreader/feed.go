@@ -20,9 +20,9 @@ import (
 // which depends on the offset, see [Feed.SetFormatRefused].
 type Feed struct {
 	sourceconfig.EntitySetConfig
-	Name                         string
-	Address                      string
-	ordered, countable, pageable bool
+	Name    string
+	Address string
+	support paging.Support
 	// DeclaresTracking is from the metadata. ODP is nil for other services.
 	DeclaresTracking bool
 	Subscriptions    string

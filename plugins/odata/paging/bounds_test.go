@@ -31,7 +31,7 @@ func marksOf(n int) (marks []uint64) {
 func largestPosition() *Position {
 	position := newPosition(math.MaxUint16 &^ loadComplete)
 	position.url, position.pager = textOf(linkBytes), skipPager{overlaps: true}
-	position.question = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
+	position.probe = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
 	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded, &position.snapshot,
 		&position.endMarkerPending, &position.timestamp,
 		&position.checks.repeatCount,
@@ -88,28 +88,28 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 			set := setOf("links", 0)
 			set.Cursor = &Cursor{Name: "C", SubtractLookback: func(string) string { return "" },
 				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
-			at := largestPosition()
+			position := largestPosition()
 			for _, isDone := range []bool{false, true, false, true} {
 				var page cursorCheck
-				page.begin(set.Cursor, at.cursor)
+				page.begin(set.Cursor, position.cursor)
 				page.high = value
 				for i := range 6_000 {
 					page.rows = append(page.rows, seenRow{value, fmt.Sprintf("%011d", i)})
 				}
 				next := largestPosition()
 				if next.capabilities.set(loadComplete, isDone); isDone {
-					next.question = &probe{}
+					next.probe = &probe{}
 				} else {
-					at.question = &probe{}
+					position.probe = &probe{}
 				}
-				page.save(set, at, next)
+				page.save(set, position, next)
 				next.cursor.from = value
 				fits(t, next)
 				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
 					len(value) < 100 {
 					t.Errorf("%d rows are remembered", n)
 				}
-				at = next
+				position = next
 			}
 		})
 	}
@@ -128,7 +128,7 @@ func TestMarksCutForRoom(t *testing.T) {
 			position := func() *Position {
 				if large {
 					p := largestPosition()
-					p.question.kind = ""
+					p.probe.kind = ""
 					return p
 				}
 				return newPosition(0)

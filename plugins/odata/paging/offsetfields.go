@@ -55,7 +55,7 @@ func ReadFields(offset []wit.OffsetEntry, items []OffsetField) error {
 
 var urlFields = []string{"url", "next", "link", "kept"}
 
-// isForeign reports whether a URL is not a path of this service: two slashes, or backslashes, start another host's.
+// isForeign reports whether a URL is not a path of this host: two slashes or a backslash start the name of a host.
 func isForeign(address string) bool {
 	return address != "" && (address[0] != '/' || len(address) > 1 && (address[1] == '/' || address[1] == '\\'))
 }
@@ -78,7 +78,7 @@ func (i *OffsetField) read(scalar wit.Scalar) bool {
 	return true
 }
 
-// TextField returns a text of an offset, or "".
+// TextField and FlagField return a field of an offset, or its zero value.
 func TextField(offset []wit.OffsetEntry, name string) string {
 	if v, ok := wit.Lookup(offset, name); ok && v.String != nil {
 		return *v.String
@@ -86,7 +86,6 @@ func TextField(offset []wit.OffsetEntry, name string) string {
 	return ""
 }
 
-// FlagField reports whether a field of an offset is true.
 func FlagField(offset []wit.OffsetEntry, name string) bool {
 	v, ok := wit.Lookup(offset, name)
 	return ok && v.Boolean != nil && *v.Boolean

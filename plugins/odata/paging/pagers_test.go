@@ -349,10 +349,10 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 func TestPageThatComesNextAgain(t *testing.T) {
 	for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
-			at := newPosition(0)
-			at.url, at.pager, at.rowsRead = "/s/X?$skip=7", w, 7
+			position := newPosition(0)
+			position.url, position.pager, position.rowsRead = "/s/X?$skip=7", w, 7
 			pg := NewPage()
-			pg.Begin(setOf("auto", 0), at)
+			pg.Begin(setOf("auto", 0), position)
 			next := pg.newTransition(PageInfo{})
 			next.next.rowsRead += rows
 			if _, err := next.end(nil); (err != nil) != fails {

@@ -4,63 +4,35 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Position is the state of a full load: the next page and what is known so far. It is stored in the offset. Values
-// behind its pointers are replaced, never changed.
-//
-// On the first page pager is nil and rowsRead is 0. It is a keysetPager only while checks say that all rows ascended;
-// checks.key is the last decoded one. While question is set, url is the page to read after a yes.
+// Position is the state of a full load, stored in the offset: the next page and what is known so far. On the first page,
+// pager is nil and rowsRead is 0. Values behind its pointers are replaced, never changed.
 type Position struct {
-	url      string
-	pager    pager
-	question *probe
-	// totalCount is the service's count on the first page. A negative value means unknown.
-	rowsRead, totalCount int
-	// undecoded counts the rows after the last decoded one; they are requested again, but their hashes reported once.
+	url                  string
+	pager                pager
+	probe                *probe
+	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
+	// undecoded counts the rows after the last decoded one; they are requested again but reported once.
 	undecoded       int
 	undecodedHashes string
-	// snapshot is the number in the headers of a restarted load (P8); endMarkerPending is that of one whose end no row
-	// has marked yet. Zero means none.
+	// snapshot is the number in the headers of a restarted load, so that consumers can delete other rows (RATIONALE.md
+	// P8); endMarkerPending is the number of one whose end no row has marked yet. Zero means none.
 	snapshot, endMarkerPending int
 	capabilities               Capabilities
-	// timestamp is the start of the load, or the time of a complete load's last page, in milliseconds since 1970.
+	// timestamp is the start of the load, or its end if complete, in milliseconds since 1970.
 	timestamp int
 	checks    *checkState
 	previous  *previousAttempts
 	cursor    *cursorState
 }
 
-// pager is the way in which the next page is requested.
-type pager interface{ countsRows() bool }
-
-type keysetPager struct {
-	// skipped is the number of undecodable rows after the key.
-	skipped int
-	// speculative reports that neither a link nor a count promises such rows.
-	speculative bool
-}
-
-type nextLinkPager struct {
-	counts bool
-}
-
-type skipPager struct {
-	// overlaps reports that the page starts with the last row read, to check $skip and the order.
-	overlaps    bool
-	speculative bool
-}
-
-func (keysetPager) countsRows() bool     { return false }
-func (w nextLinkPager) countsRows() bool { return w.counts }
-func (skipPager) countsRows() bool       { return true }
-
-// checkState is what the checks remember from page to page.
+// checkState is what the checks store from page to page.
 type checkState struct {
-	// sorted, folded: all rows ascend, by bytes or case-insensitively. key is the last key, as a key predicate.
+	// sorted and folded mean that all rows ascend, by bytes or case-insensitively. key is the last key.
 	sorted, folded bool
 	key            string
-	// lastHashes are those of a counted page's end: if the next page starts with them, rows were inserted.
+	// lastHashes are hashes of the last rows: if the next page starts with them, rows were inserted.
 	lastHashes string
-	// sample holds hashes of rows, repeatCount the number of keys on two pages, repeatDigest a hash of these keys.
+	// sample holds hashes of keys. repeatCount is the number of keys on two pages, repeatDigest their hash.
 	sample          string
 	repeatCount     int
 	repeatDigest    string
@@ -68,18 +40,17 @@ type checkState struct {
 	emptyPages      int
 }
 
-// previousAttempts is what earlier attempts, of this load or the previous one, found.
+// previousAttempts is what earlier attempts found. Keys are not unique if repeatDigest is the same in two attempts. If
+// outOfOrderKey is the same too, the service orders that key differently.
 type previousAttempts struct {
-	count, minRows int
-	// If repeatDigest is the same in two attempts, keys are not unique. If outOfOrderKey is the same in both and occurs
-	// nowhere else, the service orders it that way.
+	count, minRows              int
 	repeatDigest, outOfOrderKey string
 }
 
 func (m *checkState) ascending() bool { return m.sorted || m.folded }
 
 func newPosition(known Capabilities) *Position {
-	return &Position{totalCount: -1, capabilities: known, question: &probe{}, checks: &checkState{},
+	return &Position{totalCount: -1, capabilities: known, probe: &probe{}, checks: &checkState{},
 		previous: &previousAttempts{},
 		cursor:   &cursorState{}}
 }
@@ -106,9 +77,9 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "faults", Text: &p.undecodedHashes}, {Name: "passed", Number: &state.skipped, Min: 1},
 		{Name: "warned", Capabilities: &p.capabilities, Capability: excessReported},
 		{Name: "done", Capabilities: &p.capabilities, Capability: loadComplete},
-		{Name: "key", Text: &checks.key}, {Name: "next", Text: &p.question.link},
-		{Name: "prior", Text: &p.question.prior},
-		{Name: "check", Text: &p.question.kind}, {Name: "skipping", Flag: &state.skipping},
+		{Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
+		{Name: "prior", Text: &p.probe.priorKey},
+		{Name: "check", Text: &p.probe.kind}, {Name: "skipping", Flag: &state.skipping},
 		{Name: "laps", Flag: &state.overlaps}, {Name: "beyond", Flag: &state.speculative},
 		{Name: "further", Capabilities: &p.capabilities, Capability: foundSpeculativeRows},
 		{Name: "same", Capabilities: &p.capabilities, Capability: duplicateKeys},
@@ -129,7 +100,6 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 	}
 }
 
-// Fields returns the fields of the offset.
 func (p *Position) Fields() []wit.OffsetEntry {
 	state := encodedState{began: p.timestamp}
 	if p.capabilities.has(loadComplete) {
@@ -150,8 +120,7 @@ func (p *Position) Fields() []wit.OffsetEntry {
 	return WriteFields(p.offsetFields(&state))
 }
 
-// Read reads a stored offset and returns nil if it is empty. A load that another version began continues from its page;
-// questions that this version does not know are skipped or asked again.
+// Read reads a stored offset, or returns nil if it is empty. Probes that this version does not know are skipped.
 func Read(offset []wit.OffsetEntry) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
@@ -175,38 +144,34 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	case position.rowsRead > 0 || position.checks.followed.steps > 0:
 		position.pager = nextLinkPager{position.capabilities.has(rowsMayShift)}
 	}
-	switch position.question.kind {
+	switch position.probe.kind {
 	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, "":
-	case "order": // the same question of an earlier version
-		position.question = &probe{kind: probeKeyOrder, link: position.question.link}
+	case "order": // of an earlier version
+		position.probe = &probe{kind: probeKeyOrder, fallbackLink: position.probe.fallbackLink}
 	default:
-		position.question = &probe{}
+		position.probe = &probe{}
 	}
 	return position, nil
 }
 
-// URL returns the path and query of the page.
 func (p *Position) URL() string { return p.url }
 
-// WithURL returns a copy with another path and query.
 func (p *Position) WithURL(url string) *Position {
 	moved := *p
 	moved.url = url
 	return &moved
 }
 
-// Snapshot returns the number in the headers of the load's rows, or zero, and whether a previous page had rows.
+// Snapshot returns the number in the headers of rows, or zero, and whether a previous page had rows.
 func (p *Position) Snapshot() (snapshot int, begun bool) {
 	return p.snapshot, p.rowsRead+p.undecoded > 0
 }
 
-// EndMarkerPending returns the number of a reload whose end no row has marked yet, or zero.
 func (p *Position) EndMarkerPending() int { return p.endMarkerPending }
 
-// SetEndMarkerPending sets it.
 func (p *Position) SetEndMarkerPending(snapshot int) { p.endMarkerPending = snapshot }
 
-// Done reports whether the load is complete, and since when.
+// Done reports whether and when the load was completed.
 func (p *Position) Done() (is bool, at int64) {
 	return p.capabilities.has(loadComplete), int64(p.timestamp)
 }
@@ -221,17 +186,27 @@ func (p *Position) isSpeculative() bool {
 	return false
 }
 
-// followsEmptyPage reports whether the page is the link of a keyset page without rows.
+// followsEmptyPage reports whether the page is the next link of a keyset page without rows.
 func (p *Position) followsEmptyPage() bool {
-	w, keyed := p.pager.(keysetPager)
-	return keyed && !w.speculative && p.checks.emptyPages > 0
+	return p.usesKeyset() && !p.isSpeculative() && p.checks.emptyPages > 0
 }
 
+func (p *Position) usesKeyset() bool {
+	_, is := p.pager.(keysetPager)
+	return is
+}
+
+func (p *Position) skippedRows() int {
+	keyset, _ := p.pager.(keysetPager)
+	return keyset.skipped
+}
+
+// cursorState is the stored state of a load by cursor; an empty from means all rows.
 type cursorState struct {
-	// from is the least value requested, "" for all rows. base is the highest value when the load began.
+	// from is the lower bound in the filter, high the highest value so far, base the highest value at the start.
 	from, high, base string
 	baseUnknown      bool
 	truncated        bool
-	// previousRows are the last ones of the previous load, currentRows those that the next one will read again.
+	// previousRows and currentRows are the rows within the look-back, of the previous load and of this one.
 	previousRows, currentRows string
 }

@@ -6,20 +6,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// repeatCheck finds keys that occur on two pages. While pages are counted, a row that moves to a later page pushes
-// another one to where it is not read, and keeps the count right. Rows that were inserted repeat keys too but hide
-// none: the next page then starts with exactly the last rows of the previous one.
+// repeatCheck finds keys that occur on two pages. If pages are requested by counting, a row that moves to a later page
+// pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide none: the
+// next page then starts with the last rows of the previous one.
 //
-// It remembers all keys up to sampleSize, then the ones with the least hashes: one moved row of N is found with a
-// chance of sampleSize/N. While keys ascend, a key below the previous page's last one counts as repeated too.
+// Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampled/N. While keys ascend,
+// a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
 	sampling          bool
 	previous, current []uint64
 	maxHash           uint64
 	tail              overlapCheck
 	lastHashes        []uint64
-	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below a floor in the
-	// previous attempt; it is cleared when it occurs elsewhere.
+	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below it.
 	floor         []string
 	outOfOrderKey string
 	duplicateKeys bool
@@ -27,26 +26,23 @@ type repeatCheck struct {
 }
 
 const (
-	// sampled is the number of keys that a load remembers: 8 KB in the offset.
-	sampled = 1000
-	// maxTail bounds the remembered last rows of a page: if more are inserted between two pages, the load restarts.
-	maxTail = 64
-	// minOrderedRows is the number of ordered rows that shows sorting: one of 40,320 orders of eight rows.
-	minOrderedRows = 8
+	sampled        = 1000 // keys that a load remembers, 8 KB in the offset
+	maxTail        = 64   // remembered last rows of a page: if more are inserted between two pages, the load restarts
+	minOrderedRows = 8    // rows in order by chance are unlikely: eight rows have 40,320 orders
 )
 
-func (r *repeatCheck) begin(set *Set, at *Position) {
-	checks := at.checks
-	counting := at.pager != nil && at.pager.countsRows()
-	r.sampling = set.Keys != nil && at.question.kind == "" &&
-		(at.rowsRead < minOrderedRows || counting || !checks.ascending())
+func (r *repeatCheck) begin(set *Set, position *Position) {
+	checks := position.checks
+	counting := position.pager != nil && position.pager.countsRows()
+	r.sampling = set.Keys != nil && position.probe.kind == "" &&
+		(position.rowsRead < minOrderedRows || counting || !checks.ascending())
 	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
 	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
-		at.previous.outOfOrderKey, false
-	if _, keyed := at.pager.(keysetPager); keyed || set.Keys == nil || at.question.kind != "" {
+		position.previous.outOfOrderKey, false
+	if _, keyed := position.pager.(keysetPager); keyed || set.Keys == nil || position.probe.kind != "" {
 		return
 	}
-	if !at.capabilities.has(duplicateKeys) { // else equal keys may be different rows
+	if !position.capabilities.has(duplicateKeys) { // else equal keys may be different rows
 		r.tail.begin(checks.lastHashes)
 	}
 	if r.previous = unpackHashes(checks.sample); len(r.previous) >= sampled {
@@ -54,7 +50,7 @@ func (r *repeatCheck) begin(set *Set, at *Position) {
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
 	slices.Sort(r.previous)
-	if checks.ascending() && len(r.previous) < at.rowsRead {
+	if checks.ascending() && len(r.previous) < position.rowsRead {
 		r.floor = set.unpackKey(checks.key)
 	}
 }
@@ -69,9 +65,9 @@ func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 	return n
 }
 
-func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
+func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, checks *checkState) {
 	if r.outOfOrderKey != "" || r.floor != nil && !o.watching {
-		r.observeBelowFloor(rows, data, o, m)
+		r.observeBelowFloor(rows, data, o, checks)
 	}
 	if !r.sampling {
 		return
@@ -170,7 +166,7 @@ func (m *checkState) addRepeats(hashes []uint64) {
 // overlapCheck compares the first rows of a page with the last ones of the previous page.
 type overlapCheck struct {
 	hashes []uint64
-	// matching: the next row may match. complete: the last row of the previous page matched.
+	// matching means that the next row may match, complete that the last row of the previous page matched.
 	matching, complete bool
 	matched, from      int
 }

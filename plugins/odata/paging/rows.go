@@ -7,16 +7,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rows is a decoded piece of a page.
+// Rows is a decoded part of a page.
 type Rows struct {
 	Rows []wit.Row
-	// Data holds the bytes of rows and faults. Faults are undecodable rows; [Page.Observe] removes those reported
-	// before. LeftOut are the indexes of rows that the host had removed.
+	// Data holds the bytes of rows and errors. [Page.Observe] removes Errors that were reported before. Skipped are the
+	// indexes of rows that the host had removed.
 	Data    []byte
 	Errors  []wit.RowError
 	Skipped []uint32
-	// Cursor returns a row's cursor value in Atom's form; ok is false for null.
-	Cursor func(row int) (text string, ok bool)
+	Cursor  func(row int) (text string, ok bool) // in Atom's form, false for null
 }
 
 func keyOf(row *wit.Row, data []byte) []byte {

@@ -272,21 +272,21 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (c result, err er
 	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")
 	s.count, s.deleted = cmp.Or(s.count, "filtered"), map[int]bool{}
 	before := slices.Clone(s.keys)
-	page, at := NewPage(), from
-	for at == nil || !at.capabilities.has(loadComplete) {
-		if at == nil {
-			at = set.First(1_700_000_000_000)
-		} else if at, err = Read(at.Fields()); err != nil {
+	page, position := NewPage(), from
+	for position == nil || !position.capabilities.has(loadComplete) {
+		if position == nil {
+			position = set.First(1_700_000_000_000)
+		} else if position, err = Read(position.Fields()); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.requests) > 4000 || len(c.rows) > 3*len(s.keys)+4000 {
 			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
 		}
-		if at, err = s.turn(set, page, at, &c); err != nil {
+		if position, err = s.turn(set, page, position, &c); err != nil {
 			break
 		}
 	}
-	c.end = at
+	c.end = position
 	n := map[int]int{}
 	for _, k := range c.rows {
 		n[k]++
@@ -319,10 +319,10 @@ func (s *service) keyOf(row int) int {
 }
 
 // turn asks for a page, shows it in pieces, and says where to go on.
-func (s *service) turn(set *Set, page *Page, at *Position, c *result) (*Position, error) {
-	target, _ := set.Request(at)
+func (s *service) turn(set *Set, page *Page, position *Position, c *result) (*Position, error) {
+	target, _ := set.Request(position)
 	a := s.get(target)
-	page.Begin(set, at)
+	page.Begin(set, position)
 	defer page.End()
 	if a.status != 200 {
 		return page.AfterError(ErrorResponse{Status: a.status, ReceivedAt: 1_700_000_000_000, Text: a.says,
@@ -368,8 +368,8 @@ func (s *service) turn(set *Set, page *Page, at *Position, c *result) (*Position
 
 // setOf is the set X, as settings have it.
 func setOf(paging string, top int) *Set {
-	return &Set{Name: "X", Service: "/s", Address: "X", Ordered: true, Countable: true, Pageable: true, Count: true,
-		CountOption: "$inlinecount=allpages", TokenOption: "$skiptoken", Paging: paging, Top: top,
+	return &Set{Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
+		Support:   Support{Ordered: true, Countable: true, Pageable: true},
 		AfterLoad: "nothing more",
 		Setting:   func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
 }

@@ -53,11 +53,11 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			if err := json.Unmarshal([]byte(c.offset), &fields); err != nil {
 				t.Fatal(err)
 			}
-			at, err := Read(configtest.Offset(fields))
-			if err != nil || at.pager != c.walk {
-				t.Fatalf("expected the walk %#v, found %+v, %v", c.walk, at, err)
+			position, err := Read(configtest.Offset(fields))
+			if err != nil || position.pager != c.walk {
+				t.Fatalf("expected the walk %#v, found %+v, %v", c.walk, position, err)
 			}
-			target, _ := setOf("auto", 0).Request(at)
+			target, _ := setOf("auto", 0).Request(position)
 			switch c.target {
 			case "": // the question for two keys, by the one that is known
 				c.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
@@ -67,8 +67,8 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			if target != c.target {
 				t.Errorf("expected %s, found %s", c.target, target)
 			}
-			if again, err := Read(at.Fields()); err != nil || again.pager != at.pager || again.url != at.url ||
-				again.capabilities != at.capabilities || *again.checks != *at.checks {
+			if again, err := Read(position.Fields()); err != nil || again.pager != position.pager || again.url != position.url ||
+				again.capabilities != position.capabilities || *again.checks != *position.checks {
 				t.Errorf("stored again it is %+v, %v", again, err)
 			}
 		})

@@ -11,13 +11,13 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// A next link that counts rows returns other rows when rows before it are inserted or deleted (P3). Services encode the
-// count as $skip=1000; $skiptoken=1000 (CAP); base64 of {"startRow":1000,"endRow":2000} (SAP SuccessFactors, SAP KBA
-// 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last row's key is safe.
+// A next link that counts rows returns other rows when rows before it are inserted or deleted (RATIONALE.md P3). Services
+// encode the count as $skip=1000; $skiptoken=1000 (CAP); base64 of {"startRow":1000,"endRow":2000} (SAP SuccessFactors,
+// SAP KBA 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last row's key is safe.
 
-// CountsRows reports whether inserted or deleted rows may shift the next link of the page at asked. last is the last
-// row's key, seen the number of rows so far. If keys are consecutive integers, the number in the link may be the key or
-// the count: unless is that number, to be checked by [Set.MayHideRows].
+// CountsRows reports whether inserted or deleted rows may shift a next link. last is the key of the last row, seen the
+// number of rows so far. If the link contains a number that may be either, unless is that number for
+// [Set.MayHideRows].
 func (s *Set) CountsRows(link, kind string, last []byte, seen int) (yes bool, unless string) {
 	texts := s.literalTexts(last)
 	switch {
@@ -29,7 +29,7 @@ func (s *Set) CountsRows(link, kind string, last []byte, seen int) (yes bool, un
 	return true, ""
 }
 
-// MayHideRows reports whether rows may be missing between the row with key last and the first row of the next page.
+// MayHideRows reports whether rows may be missing between key last and the first row of the next page.
 func (s *Set) MayHideRows(last string, first []byte) bool {
 	before, err := strconv.ParseInt(last, 10, 64)
 	texts := s.literalTexts(first)
@@ -38,9 +38,7 @@ func (s *Set) MayHideRows(last string, first []byte) bool {
 
 const maxLink = 16 << 10
 
-// linkHasKey reports whether a next link contains the key and no row count; false if the link cannot be read. counts
-// are row numbers that the link may contain. A number that is both key and count does no harm, since keysets read the
-// same rows.
+// linkHasKey reports whether a next link contains the key and none of the counts.
 func (s *Set) linkHasKey(link, kind string, keys []string, counts ...int) bool {
 	if len(link) > maxLink {
 		return false
@@ -59,8 +57,8 @@ func (s *Set) linkHasKey(link, kind string, keys []string, counts ...int) bool {
 		switch {
 		case name == "$skip":
 			return false
-		case name == "$top", name == s.countName(): // select no position
-		case name == s.TokenOption:
+		case name == "$top", name == countOption: // select no position
+		case name == tokenOption:
 			for _, t := range decodings(text) {
 				numbers = append(numbers, numbersIn(t)...)
 				addedOptions = append(addedOptions, t)
@@ -119,9 +117,7 @@ func containAll(texts, keys []string) bool {
 	return some
 }
 
-// minDistinctive is the length of a key part that is no coincidence. Shorter ones must be a whole field: 2026-11-7 has
-// 7.
-const minDistinctive = 4
+const minDistinctive = 4 // shorter key parts must be a whole field: 2026-11-7 contains 7 by chance
 
 func separates(text string, next rune) bool {
 	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)

@@ -8,16 +8,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageInfo is what a response says about itself at its end.
+// PageInfo is known at the end of a response.
 type PageInfo struct {
-	// Rows includes undecodable ones. Count is the service's count; a negative value means none.
+	// Rows includes undecodable rows. Count is the service's count, negative if missing.
 	Rows, Count int
 	Link        string
-	// ReceivedAt is the time of the response in milliseconds since 1970.
-	ReceivedAt int64
+	ReceivedAt  int64 // in milliseconds since 1970
 }
 
-// transition computes the next position from the current one, the check results and the response.
+// transition computes the next position from the current one, the results of checks and the response.
 type transition struct {
 	*Page
 	PageInfo
@@ -31,20 +30,20 @@ type logEntry struct {
 }
 
 func (pg *Page) newTransition(a PageInfo) *transition {
-	next, memory, earlier := *pg.at, *pg.at.checks, *pg.at.previous
+	next, memory, earlier := *pg.position, *pg.position.checks, *pg.position.previous
 	next.checks, next.previous = &memory, &earlier
 	return &transition{Page: pg, PageInfo: a, next: &next}
 }
 
 func (t *transition) end(err error) (*Position, error) {
-	if n := t.next; err == nil && n.pager != nil && !n.capabilities.has(loadComplete) && n.rowsRead <= t.at.rowsRead &&
-		t.set.Target(n) == t.set.Target(t.at) {
-		err = t.loopError(t.set.Target(n) + " has no new row and would be requested again")
+	if next := t.next; err == nil && next.pager != nil && !next.capabilities.has(loadComplete) && next.rowsRead <= t.position.rowsRead &&
+		t.set.Target(next) == t.set.Target(t.position) {
+		err = t.loopError(t.set.Target(next) + " has no new row and would be requested again")
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range t.cursor.save(t.set, t.at, t.next) {
+	for _, text := range t.cursor.save(t.set, t.position, t.next) {
 		t.warn(text)
 	}
 	for _, n := range t.logEntries {
@@ -63,42 +62,42 @@ func (t *transition) info(text string) {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// complete ends a load whose pages were all read. If keys were repeated while pages were counted, moved rows may have
-// hidden others; keys that repeat equally in two attempts are not unique.
+// complete ends a load whose pages were all read. Repeated keys mean that moved rows may have hidden others, unless the
+// same keys repeat in two attempts: then they are not unique.
 func (t *transition) complete() error {
-	n, checks := t.next, t.next.checks
+	next, checks := t.next, t.next.checks
 	if checks.repeatCount == 0 {
 		t.finish()
 		return nil
 	}
-	if checks.repeatDigest == n.previous.repeatDigest && n.capabilities.has(duplicateKeys) {
-		if t.at.previous.count > 0 {
+	if checks.repeatDigest == next.previous.repeatDigest && next.capabilities.has(duplicateKeys) {
+		if t.position.previous.count > 0 {
 			t.warn(itoa(checks.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
 				"the entity set's keys are not unique")
 		}
 		t.finish()
 		return nil
 	}
-	n.previous.repeatDigest = checks.repeatDigest
+	next.previous.repeatDigest = checks.repeatDigest
 	return t.retry("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier page: " +
 		"moved rows may have hidden others, since pages were requested by counting")
 }
 
 func (t *transition) finish() {
-	n := t.next
-	seen := n.rowsRead + n.undecoded
+	next := t.next
+	seen := next.rowsRead + next.undecoded
 	duration := "?"
-	if begun := int64(n.timestamp); begun > 0 && t.ReceivedAt >= begun {
+	if begun := int64(next.timestamp); begun > 0 && t.ReceivedAt >= begun {
 		duration = (time.Duration(t.ReceivedAt-begun) * time.Millisecond).String()
 	}
 	t.info("extraction finished: " + itoa(seen) + " rows in " + duration + "; " + t.set.AfterLoad)
-	end := newPosition(n.capabilities&serviceCapabilities | loadComplete)
-	end.url, end.rowsRead, end.totalCount, end.timestamp, end.endMarkerPending = t.at.url, seen, n.totalCount,
-		int(t.ReceivedAt), n.endMarkerPending
-	if end.previous.outOfOrderKey = n.previous.outOfOrderKey; n.checks.repeatCount > 0 {
-		end.previous.repeatDigest = n.previous.repeatDigest
+	end := newPosition(next.capabilities&serviceCapabilities | loadComplete)
+	end.url, end.rowsRead, end.totalCount, end.timestamp, end.endMarkerPending = t.position.url, seen, next.totalCount,
+		int(t.ReceivedAt), next.endMarkerPending
+	if end.previous.outOfOrderKey = next.previous.outOfOrderKey; next.checks.repeatCount > 0 {
+		end.previous.repeatDigest = next.previous.repeatDigest
 	}
-	if n.capabilities.has(countMayBePageOnly) && !n.capabilities.has(foundSpeculativeRows) {
+	if next.capabilities.has(countMayBePageOnly) && !next.capabilities.has(foundSpeculativeRows) {
 		end.totalCount = max(end.totalCount, seen)
 	}
 	t.next = end
@@ -119,8 +118,7 @@ func (t *transition) markKeyFilterIgnored() {
 	t.next.capabilities.set(sortsByKey, false)
 }
 
-// maxAttempts bounds the attempts with one pager.
-const maxAttempts = 3
+const maxAttempts = 3 // with one pager
 
 func (t *transition) retry(reason string) error {
 	if t.next.previous.count++; t.next.previous.count < maxAttempts {
@@ -136,26 +134,26 @@ func (t *transition) retry(reason string) error {
 }
 
 func (t *transition) restart(reason string) error {
-	n := t.next
-	progress := itoa(n.rowsRead) + " rows were read"
-	if n.totalCount >= 0 {
-		progress += " of " + itoa(n.totalCount)
+	next := t.next
+	progress := itoa(next.rowsRead) + " rows were read"
+	if next.totalCount >= 0 {
+		progress += " of " + itoa(next.totalCount)
 	}
-	if t.set.ExactlyOnce && (n.rowsRead > 0 || t.emitted > 0) {
+	if t.set.ExactlyOnce && (next.rowsRead > 0 || t.emitted > 0) {
 		name := t.set.Setting("incomplete.load")
 		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " +
 			reason +
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
-	first := t.set.start(n.capabilities & (serviceCapabilities | excessReported))
-	first.previous, first.timestamp = n.previous, n.timestamp
-	first.snapshot, first.endMarkerPending = max(int(t.ReceivedAt), n.snapshot+1), n.endMarkerPending
-	first.cursor = &cursorState{from: n.cursor.from, high: n.cursor.high, previousRows: n.cursor.previousRows,
-		truncated: n.cursor.truncated}
+	first := t.set.start(next.capabilities & (serviceCapabilities | excessReported))
+	first.previous, first.timestamp = next.previous, next.timestamp
+	first.snapshot, first.endMarkerPending = max(int(t.ReceivedAt), next.snapshot+1), next.endMarkerPending
+	first.cursor = &cursorState{from: next.cursor.from, high: next.cursor.high, previousRows: next.cursor.previousRows,
+		truncated: next.cursor.truncated}
 	first.url = t.set.pageURL(first, "", 0)
-	if n.capabilities.has(foundSpeculativeRows) {
-		first.previous.minRows = max(n.previous.minRows, n.rowsRead)
+	if next.capabilities.has(foundSpeculativeRows) {
+		first.previous.minRows = max(next.previous.minRows, next.rowsRead)
 	}
 	t.next = first
 	t.warn(progress + ", " + reason + "; reading the set again from its start, rows are delivered again")
@@ -163,12 +161,12 @@ func (t *transition) restart(reason string) error {
 }
 
 func (t *transition) incomplete(reason string) error {
-	n := t.next
-	text := "the service counts " + itoa(n.totalCount) + " rows, " + itoa(n.rowsRead) + " were read, "
-	if n.totalCount < 0 {
-		text = "the service returns no count, " + itoa(n.rowsRead) + " rows were read, "
-		if n.capabilities.has(countMayBePageOnly) {
-			text = "the service counts the rows of a page only, " + itoa(n.rowsRead) + " rows were read, "
+	next := t.next
+	text := "the service counts " + itoa(next.totalCount) + " rows, " + itoa(next.rowsRead) + " were read, "
+	if next.totalCount < 0 {
+		text = "the service returns no count, " + itoa(next.rowsRead) + " rows were read, "
+		if next.capabilities.has(countMayBePageOnly) {
+			text = "the service counts the rows of a page only, " + itoa(next.rowsRead) + " rows were read, "
 		}
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + reason}

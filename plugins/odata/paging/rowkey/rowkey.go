@@ -1,5 +1,5 @@
-// Package rowkey compares, reads and writes the keys of an entity set's rows: by their bytes as a decoder makes them,
-// as texts of literals, in conditions of $filter, in addresses of entities and in stored offsets.
+// Package rowkey converts and compares the keys of an entity set's rows: as encoded by a decoder, as texts of literals,
+// in $filter, in URLs of entities and in offsets.
 package rowkey
 
 import (
@@ -20,20 +20,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Keys describes the keys of an entity set: how the service compares them, and how they are written in queries and
-// offsets.
+// Keys describes the keys of an entity set.
 type Keys struct {
 	entityType *edm.StructuredType
 	schema     *decode.RowSchema
-	// nodes are those of the key's schema, as the service has it.
-	nodes []wit.SchemaNode
-	// partKinds say how each part is compared, nil where a service doesn't compare such keys as they are written;
-	// whole: the key is one whole number.
+	nodes      []wit.SchemaNode // of the key's schema, without extra fields
+	// partKinds has one item for each part, or is nil if services do not compare such keys as they are written.
 	partKinds []partKind
 	isInteger bool
 }
 
-// New makes them for a set's entity type, the layout of its rows and the nodes of its key's schema; nil without a key.
+// New returns the keys of an entity type. nodes is the schema of the key; nil means no key.
 func New(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode) *Keys {
 	if nodes == nil {
 		return nil
@@ -44,13 +41,12 @@ func New(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNo
 	return k
 }
 
-// IsInteger reports whether a key is one whole number, as a signed varint.
+// IsInteger reports whether a key is a single integer, encoded as a signed varint.
 func (k *Keys) IsInteger() bool { return k.isInteger }
 
-// Names are those of the key's properties, as $orderby has them.
+// Names returns the key properties.
 func (k *Keys) Names() []string { return k.entityType.Key }
 
-// partKind is how a part of a key is compared.
 type partKind uint8
 
 const (
@@ -61,7 +57,6 @@ const (
 	decimalPart
 )
 
-// findPartKinds are those of the feed's keys, nil where a service doesn't compare such keys as they are written.
 func (k *Keys) findPartKinds() []partKind {
 	if len(k.nodes) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) {
 		return nil
@@ -89,8 +84,8 @@ func (k *Keys) findPartKinds() []partKind {
 	return parts
 }
 
-// Compare orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be
-// read, up to where they differ, and a service compares such keys as they are written. Guids have no case.
+// Compare orders two encoded keys part by part, texts by bytes and case-insensitively. known is false if they cannot be
+// read up to the difference, or services do not compare such keys as they are written. GUIDs have no case.
 func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
 	for _, part := range k.partKinds {
 		var p, c int
@@ -124,13 +119,12 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
 			}
 		}
 		if plain, folded = cmp.Or(plain, p), cmp.Or(folded, c); plain != 0 && folded != 0 {
-			break // as most do in their first part that isn't the same
+			break // usually at the first part that differs
 		}
 	}
 	return plain, folded, k.partKinds != nil
 }
 
-// compareText orders texts by bytes and without regard to case.
 func compareText(a, b []byte) (plain, folded int) {
 	i, n := 0, min(len(a), len(b))
 	for i < n && a[i] == b[i] {
@@ -150,7 +144,6 @@ func compareText(a, b []byte) (plain, folded int) {
 	return plain, compareFolded(a, b)
 }
 
-// lengthPrefixed reads a length and so many bytes.
 func lengthPrefixed(b []byte) (value, rest []byte, ok bool) {
 	n, size := binary.Varint(b)
 	if size <= 0 || n < 0 || n > int64(len(b)-size) {
@@ -159,7 +152,7 @@ func lengthPrefixed(b []byte) (value, rest []byte, ok bool) {
 	return b[size : size+int(n)], b[size+int(n):], true
 }
 
-// compareFolded orders texts without regard to case.
+// compareFolded orders texts case-insensitively.
 func compareFolded(a, b []byte) int {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		x, y := a[i], b[i]
@@ -182,8 +175,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// compareTwosComplement orders whole numbers in two's complement, most significant byte first, in as few bytes as they
-// need: the unscaled values of decimals of one scale.
+// compareTwosComplement orders integers in the shortest big-endian two's complement, such as unscaled decimals.
 func compareTwosComplement(a, b []byte) int {
 	negativeA, negativeB := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
 	switch {
@@ -200,12 +192,11 @@ func compareTwosComplement(a, b []byte) int {
 	return bytes.Compare(a, b)
 }
 
-// property is the property of a part of the key.
 func (k *Keys) property(i int) *edm.Property {
 	return k.entityType.Property(k.schema.Columns[k.schema.Keys[i]].Name)
 }
 
-// eachPart reads an encoded key part by part, as the text of a literal and as bytes.
+// eachPart calls do for each part of an encoded key. text is the text of a literal.
 func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
 	for i := range k.schema.Keys {
 		property := k.property(i)
@@ -219,7 +210,7 @@ func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []
 	return nil
 }
 
-// SortTexts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
+// SortTexts returns the parts of a key as texts of literals, or nil if services compare them differently.
 func (k *Keys) SortTexts(key []byte) []string {
 	for i, at := range k.schema.Keys {
 		if mapping := k.schema.Columns[at].Mapping; mapping == decode.Float64Mapping || mapping == decode.DateMapping ||
@@ -230,8 +221,7 @@ func (k *Keys) SortTexts(key []byte) []string {
 	return k.LiteralTexts(key)
 }
 
-// LiteralTexts are the parts of a key as literals' texts, also of types by which no service is asked to sort; nil where
-// they can't be written.
+// LiteralTexts returns the parts of a key as texts of literals, also of types by which rows are not sorted.
 func (k *Keys) LiteralTexts(key []byte) (texts []string) {
 	if len(key) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) ||
 		k.eachPart(key, func(_ *edm.Property, text string, _ []byte) { texts = append(texts, text) }) != nil {
@@ -240,7 +230,7 @@ func (k *Keys) LiteralTexts(key []byte) (texts []string) {
 	return texts
 }
 
-// EncodedParts are the encoded parts of a key, nil where it can't be read.
+// EncodedParts splits an encoded key. It returns nil if the key cannot be read.
 func (k *Keys) EncodedParts(key []byte) (encoded [][]byte) {
 	if k == nil || k.eachPart(key, func(_ *edm.Property, _ string, raw []byte) {
 		encoded = append(encoded, slices.Clone(raw))
@@ -250,7 +240,7 @@ func (k *Keys) EncodedParts(key []byte) (encoded [][]byte) {
 	return encoded
 }
 
-// Predicate is the part of an entity's address that holds the keys whose encoded parts are given.
+// Predicate returns the key predicate of an entity, from the encoded parts of its key.
 func (k *Keys) Predicate(encoded [][]byte) (string, error) {
 	var keys []uri.Key
 	err := k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
@@ -259,7 +249,7 @@ func (k *Keys) Predicate(encoded [][]byte) (string, error) {
 	return string(uri.AppendPredicate(nil, keys)), err
 }
 
-// FilterEqual is the condition that an entity has the keys whose encoded parts are given.
+// FilterEqual returns the condition that selects an entity by the encoded parts of its key.
 func (k *Keys) FilterEqual(encoded [][]byte) string {
 	var parts []string
 	_ = k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
@@ -268,7 +258,7 @@ func (k *Keys) FilterEqual(encoded [][]byte) string {
 	return strings.Join(parts, " and ")
 }
 
-// ParseAddress are the encoded parts of the key in an entity's address.
+// ParseAddress returns the encoded parts of the key in an entity's URL.
 func (k *Keys) ParseAddress(address string) ([][]byte, error) {
 	_, keys, err := uri.ParsePredicate(address)
 	if err != nil {
@@ -308,13 +298,12 @@ func isComparable(p *edm.Property) bool {
 	return true
 }
 
-// FilterAfter is the condition for the rows after a key in the order of its parts: A gt 1 or A eq 1 and B gt 2.
+// FilterAfter returns the condition for rows after a key: A gt 1 or A eq 1 and B gt 2.
 func (k *Keys) FilterAfter(texts []string) string { return k.comparison(texts, "gt", "gt") }
 
-// FilterUpTo is the condition for all others: A lt 1 or A eq 1 and B le 2.
+// FilterUpTo returns the condition for all other rows: A lt 1 or A eq 1 and B le 2.
 func (k *Keys) FilterUpTo(texts []string) string { return k.comparison(texts, "lt", "le") }
 
-// comparison is a filter that compares a key part by part, the last part by an operator of its own.
 func (k *Keys) comparison(texts []string, operator, last string) string {
 	var names, literals []string
 	for i, text := range texts {
@@ -343,7 +332,7 @@ func (k *Keys) comparison(texts []string, operator, last string) string {
 	return out.String()
 }
 
-// Pack writes a key into an offset: its literals, as a key predicate has them.
+// Pack encodes a key for an offset, as a key predicate.
 func (k *Keys) Pack(texts []string) string {
 	var keys []uri.Key
 	for i, text := range texts {
@@ -353,7 +342,7 @@ func (k *Keys) Pack(texts []string) string {
 	return string(uri.AppendPredicate(nil, keys))
 }
 
-// Unpack reads what Pack wrote, nil if it is something else.
+// Unpack decodes what [Keys.Pack] returned, or returns nil.
 func (k *Keys) Unpack(s string) []string {
 	_, keys, err := uri.ParsePredicate(s)
 	if err != nil || len(keys) != len(k.schema.Keys) {
@@ -366,7 +355,7 @@ func (k *Keys) Unpack(s string) []string {
 	return texts
 }
 
-// CompareTexts orders two keys that are given as literals' texts.
+// CompareTexts orders two keys given as texts of literals.
 func (k *Keys) CompareTexts(a, b []string) (plain, folded int, known bool) {
 	if len(a) != len(k.schema.Keys) || len(b) != len(k.schema.Keys) {
 		return 0, 0, false
