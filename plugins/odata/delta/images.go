@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// ODQ_CHANGEMODE of ODP is C, U or D; ODQ_ENTITYCNTR is negative for the state before a change.
-
+// image is what a row of an ODP queue contains: the state of an entity after or before a change, or a deleted entity.
+// ODQ_CHANGEMODE is D for deleted entities; ODQ_ENTITYCNTR is negative for the state before a change.
 type image byte
 
 const (
@@ -21,25 +21,24 @@ const (
 	imageDeleted
 )
 
-func (pg *Page) watched(row int) []decode.Span {
+func (pg *Page) tracked(row int) []decode.Span {
 	n := len(pg.Feed.RowSchema.Tracked)
 	return pg.Out.Tracked[row*n+pg.Feed.FirstTracked : (row+1)*n]
 }
 
-func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
-	rows, feed, change := pg.rows, pg.Feed, pg.changeOf(watched)
-	switch pg.imageOf(watched) {
+func (pg *Page) addImage(row *wit.Row, tracked []decode.Span) {
+	change := pg.changeOf(tracked)
+	switch pg.imageOf(tracked) {
 	case imageDeleted:
-		pg.addDeletedImage(row, watched)
+		pg.addDeletedImage(row, tracked)
 		return
 	case imageBefore:
-		if feed.Tracking.DropBefore {
+		if pg.Feed.Tracking.DropBefore {
 			return
 		}
 		change = feedreader.ChangeBefore
 	}
-	pg.Out.Data = feed.AddHeaders(row, pg.Out.Data, change)
-	rows.merged = append(rows.merged, *row)
+	pg.emit(row, change)
 }
 
 // exempt reports rows that need not match a filter: deleted ones, which may consist of keys only, and dropped before
@@ -49,17 +48,17 @@ func (pg *Page) exempt() func(row int) bool {
 		return nil
 	}
 	return func(row int) bool {
-		is := pg.imageOf(pg.watched(row))
+		is := pg.imageOf(pg.tracked(row))
 		return is == imageDeleted || is == imageBefore && pg.Feed.Tracking.DropBefore
 	}
 }
 
 func (pg *Page) imageOf(tracked []decode.Span) image {
-	f := pg.set()
-	if text, ok := f.textOf(f.ModeColumn, pg.bytes(tracked[0])); ok && text == "D" {
+	set := pg.set()
+	if text, ok := set.textOf(set.ModeColumn, pg.bytes(tracked[0])); ok && text == "D" {
 		return imageDeleted
 	}
-	if f.CounterColumn >= 0 && f.negative(f.CounterColumn, pg.bytes(tracked[len(tracked)-1])) {
+	if set.CounterColumn >= 0 && set.negative(set.CounterColumn, pg.bytes(tracked[len(tracked)-1])) {
 		return imageBefore
 	}
 	return imageAfter
@@ -137,7 +136,7 @@ func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
 	return row
 }
 
-// changeOf returns the change of an entity that is not deleted. watched is nil if the service does not send a change
+// changeOf returns the change of an entity that is not deleted. tracked is nil if the service does not send a change
 // mode.
 func (pg *Page) changeOf(tracked []decode.Span) feedreader.Change {
 	_, changes := pg.phase.(*readingChanges)

@@ -9,90 +9,88 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next returns the next request.
+// Next returns the request for the phase in an offset. now is in milliseconds since 1970.
 func (f Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (wit.NextAction, error) {
-	at, err := readPhase(offset)
+	current, err := readPhase(offset)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	rest, rests := at.(*idle)
+	waiting, waits := current.(*idle)
 	switch {
-	case reason.Snapshot != nil && !rests:
+	case reason.Snapshot != nil && !waits:
 		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 	case reason.Snapshot != nil:
-		at = f.snapshotOnDemand(rest, *reason.Snapshot, now)
-	case rests:
-		at, err = f.pollChanges(rest, reason, now)
-	case at == nil:
-		at = f.first(common{startedAt: int(now)})
+		current = f.snapshotOnDemand(waiting, *reason.Snapshot, now)
+	case waits:
+		current, err = f.pollChanges(waiting, reason, now)
+	case current == nil:
+		current = f.first(common{startedAt: int(now)})
 	default:
-		at = f.resume(at, reason, now)
+		current = f.resume(current, reason, now)
 	}
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	f.restoreLinks(at)
-	fetch, err := f.fetch(at)
+	f.restoreLinks(current)
+	fetch, err := f.fetch(current)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	fields := writePhase(at)
+	fields := writePhase(current)
 	fetch.Position = &fields
 	return wit.NextAction{Fetch: fetch}, nil
 }
 
-// snapshotOnDemand reads the set besides the changes, which continue from the same link: nothing that changes in the
-// meantime is missing from them.
-func (f Set) snapshotOnDemand(rest *idle, ident string, now int64) phase {
+// snapshotOnDemand reads the set in addition to the changes, which continue from the same link afterwards.
+func (f Set) snapshotOnDemand(waiting *idle, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	c := common{startedAt: int(now), rewriteSettings: rest.rewriteSettings, snapshot: number}
-	return &readingSnapshot{common: c, link: rest.link, onDemand: true, position: f.Paging.First(now).Fields()}
+	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number}
+	return &readingSnapshot{common: c, link: waiting.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 
-func (f Set) pollChanges(rest *idle, reason wit.PollReason, now int64) (phase, error) {
-	next := &readingChanges{common: rest.common, url: rest.link, unnotified: f.PolledOnNotification() &&
+func (f Set) pollChanges(waiting *idle, reason wit.PollReason, now int64) (phase, error) {
+	next := &readingChanges{common: waiting.common, url: waiting.link, unnotified: f.PolledOnNotification() &&
 		reason.Poll != nil}
 	if next.startedAt = int(now); reason.Start == nil {
 		return next, nil
 	}
 	next.lostTokens = 0
-	f.LogStart("nothing but changes", "read up to ", int64(rest.at), "and its delta link continues from there")
+	f.LogStart("nothing but changes", "read up to ", int64(waiting.at), "and its delta link continues from there")
 	return next, f.rewrite(next)
 }
 
 // resume continues a phase. After a restart of the connector, changes follow without waiting for the next poll.
-func (f Set) resume(at phase, reason wit.PollReason, now int64) phase {
-	c := at.shared()
+func (f Set) resume(current phase, reason wit.PollReason, now int64) phase {
+	c := current.shared()
 	c.resumed = c.resumed || reason.Start != nil
-	switch p := at.(type) {
+	switch current := current.(type) {
 	case *subscribing:
-		if p.step == stepExtract && reason.More == nil {
-			p.step, p.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
+		if current.step == stepExtract && reason.More == nil {
+			current.step, current.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
 		}
 	case *readingChanges:
-		p.retriedAfter202, p.retriedAfterLostPage = p.retriedAfter202 && reason.Start == nil, p.retriedAfterLostPage &&
+		current.retriedAfter202, current.retriedAfterLostPage = current.retriedAfter202 && reason.Start == nil, current.retriedAfterLostPage &&
 			reason.Start == nil
 	case *legacyLoad:
-		link := p.url
+		link := current.url
 		switch {
-		case p.deltaLink != "":
-			link = p.deltaLink
-		case p.token != "":
-			link = f.tokenURL(p.token)
+		case current.deltaLink != "":
+			link = current.deltaLink
+		case current.token != "":
+			link = f.tokenURL(current.token)
 		}
-		sdk.Log(wit.LevelWarn,
-			f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
-				"are delivered again")
-		return &readingSnapshot{common: p.common, link: link, onDemand: p.deltaLink != "",
+		sdk.Log(wit.LevelWarn, f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
+			"are delivered again")
+		return &readingSnapshot{common: current.common, link: link, onDemand: current.deltaLink != "",
 			position: f.Paging.First(now).Fields()}
 	}
-	return at
+	return current
 }
 
-// restoreLinks restores the options of stored links: earlier versions stored links as services wrote them.
+// restoreLinks restores the options of links that earlier versions stored unchanged.
 func (f Set) restoreLinks(at phase) {
 	for _, i := range at.fields() {
 		if i.Name == "url" || i.Name == "link" {
@@ -101,32 +99,32 @@ func (f Set) restoreLinks(at phase) {
 	}
 }
 
-func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
-	patience := wit.Ptr(uint32(f.Tracking.FirstByteTimeout))
-	fetch = &wit.Fetch{Request: f.Request("", at.target())}
+func (f Set) fetch(current phase) (fetch *wit.Fetch, err error) {
+	timeout := wit.Ptr(uint32(f.Tracking.FirstByteTimeout))
+	fetch = &wit.Fetch{Request: f.Request("", current.target())}
 	r := &fetch.Request
-	switch p := at.(type) {
+	switch current := current.(type) {
 	case *loading:
 		preferTracking(r)
-		if !p.continued {
-			r.FirstByteTimeoutMs = patience
+		if !current.continued {
+			r.FirstByteTimeoutMs = timeout
 		}
 	case *readingSnapshot:
-		*r, err = f.snapshotRequest(p)
-		r.FirstByteTimeoutMs = patience // the service may sort all rows
+		*r, err = f.snapshotRequest(current)
+		r.FirstByteTimeoutMs = timeout // the service may sort all rows
 	case *readingChanges:
 		preferTracking(r)
-		fetch.Acknowledges = !p.continued
+		fetch.Acknowledges = !current.continued
 	case *subscribing:
-		if p.step != stepExtract {
-			*r = f.jsonRequest(p.url)
+		if current.step != stepExtract {
+			*r = f.jsonRequest(current.url)
 			break
 		}
-		// Each such request starts a job in an ODP service, so the offset that says so is stored first (P13).
+		// The request starts a job in the service, so the offset is stored first (RATIONALE.md P13).
 		preferTracking(r)
-		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = patience, false, true
+		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = timeout, false, true
 	default:
-		*r = f.jsonRequest(at.target())
+		*r = f.jsonRequest(current.target())
 	}
 	return fetch, err
 }
@@ -144,23 +142,23 @@ func preferTracking(r *wit.Request) {
 }
 
 // rewrite applies the configured replacement to the stored link, once.
-func (f Set) rewrite(at *readingChanges) error {
+func (f Set) rewrite(changes *readingChanges) error {
 	mark := f.rewriteSettings()
-	if mark == "" || at.rewriteSettings == mark {
+	if mark == "" || changes.rewriteSettings == mark {
 		return nil
 	}
-	link, err := f.Tracking.Rewrite(at.url)
+	link, err := f.Tracking.Rewrite(changes.url)
 	if err != nil {
 		return sdk.NewConfigError(f.Setting(sourceconfig.NameRegex), err.Error())
 	}
-	at.rewriteSettings = mark
-	if link != at.url {
-		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+at.url+" is rewritten as "+
-			f.Setting(sourceconfig.NameRegex)+" says: "+link)
-		at.url = link
+	changes.rewriteSettings = mark
+	if link != changes.url {
+		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+changes.url+" is rewritten by "+
+			f.Setting(sourceconfig.NameRegex)+" to "+link)
+		changes.url = link
 	} else {
 		sdk.Log(wit.LevelWarn, f.Label()+": "+f.Setting(sourceconfig.NameRegex)+
-			" matches nothing of the stored delta link "+at.url)
+			" matches nothing of the stored delta link "+changes.url)
 	}
 	return nil
 }

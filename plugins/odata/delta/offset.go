@@ -89,13 +89,13 @@ var fieldOrder = strings.Fields("phase url rest at began inside link seen applie
 	"again " +
 	"relinked resumed untold counted doubt pass owed snapshot beside followed")
 
-func writePhase(p phase) []wit.OffsetEntry {
-	items := p.fields()
+func writePhase(current phase) []wit.OffsetEntry {
+	items := current.fields()
 	slices.SortFunc(items, func(a, b paging.OffsetField) int {
 		return slices.Index(fieldOrder, a.Name) - slices.Index(fieldOrder, b.Name)
 	})
-	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", p.name())}, paging.WriteFields(items)...)
-	if p, ok := p.(*readingSnapshot); ok {
+	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", current.name())}, paging.WriteFields(items)...)
+	if p, ok := current.(*readingSnapshot); ok {
 		fields = append(fields, addPrefix(snapshotPrefix, p.position)...)
 	}
 	return fields
@@ -121,45 +121,45 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	var p phase
-	switch name, rests := paging.TextField(offset, "phase"), paging.FlagField(offset, "rest"); {
+	var current phase
+	switch name, waits := paging.TextField(offset, "phase"), paging.FlagField(offset, "rest"); {
 	case name == "" && strings.Contains(strings.ToLower(paging.TextField(offset, "url")), "deltatoken"):
-		p = &idle{} // imported from another connector
-	case name == "changes" && rests:
-		p = &idle{}
+		current = &idle{} // imported from another connector
+	case name == "changes" && waits:
+		current = &idle{}
 	case name == "load" && paging.FlagField(offset, "plain"), name == "changes" && paging.FlagField(offset, "counted"):
-		p = &legacyLoad{}
+		current = &legacyLoad{}
 	case name == "changes":
-		p = &readingChanges{}
+		current = &readingChanges{}
 	case name == "load":
-		p = &loading{}
+		current = &loading{}
 	case name == "second":
-		p = &readingSnapshot{}
+		current = &readingSnapshot{}
 	case name == "links":
-		p = &findingDeltaLink{}
+		current = &findingDeltaLink{}
 	case name == stepCheckSubscribed || name == stepTerminate || name == stepExtract || name == stepAwaitExtraction:
-		p = &subscribing{step: name}
+		current = &subscribing{step: name}
 	default:
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
-	if err := paging.ReadFields(offset, p.fields()); err != nil {
+	if err := paging.ReadFields(offset, current.fields()); err != nil {
 		return nil, err
 	}
-	if p.target() == "" {
+	if current.target() == "" {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
-	if p, ok := p.(*readingSnapshot); ok {
+	if p, ok := current.(*readingSnapshot); ok {
 		return p, p.read(offset)
 	}
-	return p, nil
+	return current, nil
 }
 
 func (p *readingSnapshot) read(offset []wit.OffsetEntry) error {
 	p.onDemand = p.onDemand || paging.TextField(offset, "kept") != "" // of earlier versions
 	if paging.TextField(offset, "came") != "" {
-		// An earlier version read keys first: only the first page's position is usable.
+		// Of an earlier version that read keys first: only the first page's position is usable.
 		p.snapshot, p.started = max(p.startedAt, p.snapshot+1), false
 	}
 	p.position = stripPrefix(snapshotPrefix, offset)

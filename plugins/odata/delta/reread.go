@@ -12,6 +12,32 @@ import (
 
 const rereadTag = "again "
 
+// rereads tracks entities that are read again by key, by number. The page ends when no request is pending.
+type rereads struct {
+	pending    map[string]*rereadEntity
+	lastNumber int
+	out        decode.Output
+}
+
+func (r *rereads) waiting() bool { return len(r.pending) > 0 }
+
+// rereadEntity is an entity that occurs as a row and as deleted. Only the service knows which is newer (RATIONALE.md
+// P22).
+type rereadEntity struct {
+	keys              [][]byte
+	predicate, target string
+	deletedAt         int64 // in milliseconds since 1970, zero if unknown
+	decoder           decode.Decoder
+	rows              []wit.Row
+	data              []byte
+	body              []byte
+	entities          int
+	viaFilter         bool // requested by a filter instead of its URL
+	// outsideFilter means that it no longer matches the filter. complete means that its last chunk was read.
+	outsideFilter, complete bool
+}
+
+// requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion has no time.
 func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, deletedAt int64) {
 	rows, feed := pg.rows, pg.Feed
 	at, err := feed.Keys.Predicate(keyParts)
@@ -26,10 +52,10 @@ func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, delet
 	}
 	rows.rereads.lastNumber++
 	number := strconv.Itoa(rows.rereads.lastNumber)
-	entity := &rereadEntity{keys: keyParts, predicate: at, target: feed.EntityTarget(at), when: deletedAt}
+	entity := &rereadEntity{keys: keyParts, predicate: at, target: feed.EntityTarget(at), deletedAt: deletedAt}
 	tolerated := feed.NotFoundStatuses()
 	if entity.viaFilter = feed.RowQuery.Selects(); entity.viaFilter {
-		// Its URL would return it even if it does not match the user's $filter, which only the service can tell.
+		// The entity's URL would return it even if it does not match the user's $filter.
 		entity.target, tolerated = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts)), nil
 	}
 	rows.rereads.pending[number] = entity
@@ -76,10 +102,10 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte, last bool) (resu
 	}
 	delete(rows.rereads.pending, number)
 	if result.Data, result.Rows = entity.data, entity.rows; deleted {
-		if entity.when == 0 {
-			entity.when = pg.Response.ReceivedAt
+		if entity.deletedAt == 0 {
+			entity.deletedAt = pg.Response.ReceivedAt
 		}
-		result.Data, result.Rows = pg.DeletedRows(nil, nil, rows.rowIndex, entity.keys, entity.when)
+		result.Data, result.Rows = pg.DeletedRows(nil, nil, rows.rowIndex, entity.keys, entity.deletedAt)
 	}
 	result.Rows, result.Data = rows.markers.Add(result.Rows, result.Data)
 	pg.AddSchemas(&result)
@@ -114,7 +140,7 @@ func (pg *Page) addEntityRows(entity *rereadEntity) error {
 		failed := rows.rereads.out.RowErrors[0].Error
 		return &failed
 	}
-	// It was requested by its URL, which takes no filter: if it does not match, it is not in the set that is read.
+	// An entity that was requested by its URL may not match the filter: then it is not in the set that is read.
 	switch outside := feed.Rows.Check(&rows.rereads.out, nil); {
 	case outside != nil && outside.Kind != wit.ErrorData:
 		return outside

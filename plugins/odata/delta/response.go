@@ -14,16 +14,16 @@ import (
 func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.Feed, position []wit.OffsetEntry,
 	response *wit.Response) (*Page,
 	error) {
-	at, err := readPhase(position)
+	current, err := readPhase(position)
 	if err != nil {
 		return nil, err
 	}
-	if at == nil {
+	if current == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page with an empty position"}
 	}
 	refused := feedreader.FormatRefused(position)
 	feed.SetFormatRefused(refused)
-	page := &Page{Reader: pool.Begin(context, feed, response, feedreader.GuidCase(position)), phase: at,
+	page := &Page{Reader: pool.Begin(context, feed, response, feedreader.GuidCase(position)), phase: current,
 		rows: newPageRows()}
 	page.FormatRefused, page.Exempt = refused, page.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
@@ -31,22 +31,22 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 			page.headers = append(page.headers, wit.Header{Name: name, Value: strings.Clone(text)})
 		}
 	}
-	switch p := at.(type) {
+	switch current := current.(type) {
 	case *subscribing:
-		if p.step == stepExtract { // the job exists: further requests start no other
-			page.phase = &loading{common: p.common, url: p.url, applied: confirmsTracking(response.Headers)}
-			page.rows.markers.Snapshot, page.firstExtraction = p.snapshot, true
+		if current.step == stepExtract { // the job exists: further requests start no other
+			page.phase = &loading{common: current.common, url: current.url, applied: confirmsTracking(response.Headers)}
+			page.rows.markers.Snapshot, page.firstExtraction = current.snapshot, true
 		}
 	case *loading:
-		p.applied = p.applied || confirmsTracking(response.Headers)
-		*page.rows.markers = feedreader.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
+		current.applied = current.applied || confirmsTracking(response.Headers)
+		*page.rows.markers = feedreader.SnapshotMarkers{Snapshot: current.snapshot, Started: current.continued}
 	case *readingSnapshot:
-		if err := page.beginSnapshotPage(p, pool, context, response); err != nil {
+		if err := page.beginSnapshotPage(current, pool, context, response); err != nil {
 			return nil, err
 		}
 	}
 	if page.BaseURL == "" {
-		page.BaseURL = at.target()
+		page.BaseURL = current.target()
 	}
 	return page, nil
 }
@@ -89,9 +89,9 @@ func (pg *Page) Decode(tag string, status uint16, chunk []byte, last bool) (resu
 		return result, ended, err
 	}
 	code, rows := pg.Response.Status, pg.deadLetter
-	switch at := pg.phase.(type) {
+	switch current := pg.phase.(type) {
 	case *readingSnapshot:
-		return pg.decodeSnapshotPage(at, tag, status, chunk, last)
+		return pg.decodeSnapshotPage(current, tag, status, chunk, last)
 	case *loading, *readingChanges:
 		rows = rows || code >= 200 && code <= 299 && code != 202
 	}
@@ -130,12 +130,12 @@ func (pg *Page) end(result *wit.DecodeResult) (ended bool, err error) {
 	return true, nil
 }
 
-// collectResponse collects a response without rows: errors, 202, and what an ODP service has besides the set.
+// collectResponse collects a response without rows: an error, a 202, or a document of an ODP service.
 func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
 	room := feedreader.MaxErrorBody*4 - len(pg.Body)
 	if pg.Response.Status < 300 && len(chunk) > room {
 		return result, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in answer to " + pg.phase.target() + ", found more"}
+			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in response to " + pg.phase.target() + ", found more"}
 	}
 	if pg.Body = append(pg.Body, chunk[:min(len(chunk), room)]...); !last {
 		return result, false, nil
@@ -156,7 +156,7 @@ func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 	case pg.Response.Status < 200 || pg.Response.Status > 299:
 		next, err = pg.afterError()
 	case odataerror.IsHTML(pg.Body) || len(pg.Body) == 0:
-		err = odataerror.NotData(pg.Label()+": "+pg.phase.target(), "an answer in JSON or XML", pg.Body)
+		err = odataerror.NotData(pg.Label()+": "+pg.phase.target(), "a response in JSON or XML", pg.Body)
 	default:
 		return pg.afterODPResponse()
 	}

@@ -8,11 +8,31 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// pageRows collects the rows of one page.
+type pageRows struct {
+	// merged holds rows and deleted entities in the order of the page.
+	merged    []wit.Row
+	rowErrors []wit.RowError
+	// changedKeys and deletedKeys are hashes of the keys that occurred on this page as row and as deleted.
+	changedKeys, deletedKeys map[uint64]bool
+	// firstKey and lastKey are keys of a load's page.
+	firstKey, lastKey []byte
+	// rowIndex is the index of the last row.
+	rowIndex uint32
+	rereads  *rereads
+	markers  *feedreader.SnapshotMarkers
+}
+
+func newPageRows() *pageRows {
+	return &pageRows{rereads: &rereads{}, markers: &feedreader.SnapshotMarkers{}, changedKeys: map[uint64]bool{},
+		deletedKeys: map[uint64]bool{}}
+}
+
+// addRows adds a decoded part of the page to the result: its rows and deleted entities, in the order of the page.
 func (pg *Page) addRows(result *wit.DecodeResult) error {
-	rows, f := pg.rows, pg.Feed
+	rows, tombstones := pg.rows, pg.Out.Tombstones
 	rows.merged, rows.rowErrors = rows.merged[:0], append(rows.rowErrors[:0], pg.Out.RowErrors...)
-	tombstones := pg.Out.Tombstones
-	if len(tombstones) > 0 && f.Key.Nodes == nil {
+	if len(tombstones) > 0 && pg.Feed.Key.Nodes == nil {
 		return &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: pg.Label() + ": found deleted entities of a type without key"}
 	}
@@ -36,6 +56,71 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 	return nil
 }
 
+// addRow adds the row with this index in the decoder's output. If it was deleted earlier on the page, the entity is read
+// again, because the service does not say which is newer (RATIONALE.md P22).
+func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
+	key := feedreader.KeyOf(row, pg.Out.Data)
+	pg.rememberLoadedKey(key)
+	if pg.Feed.FirstTracked >= 0 {
+		pg.addImage(row, pg.tracked(index))
+		return
+	}
+	if pg.readsChanges() {
+		keyHash := hashOf(key)
+		if pg.rows.deletedKeys[keyHash] {
+			if keyParts := pg.Feed.Keys.EncodedParts(key); keyParts != nil {
+				pg.requestReread(result, keyParts, 0)
+				return
+			}
+		}
+		pg.rows.changedKeys[keyHash] = true
+	}
+	pg.emit(row, pg.changeOf(nil))
+}
+
+// rememberLoadedKey keeps the first and the last key of a load's page: they show whether next links count rows.
+func (pg *Page) rememberLoadedKey(key []byte) {
+	if _, loads := pg.phase.(*loading); !loads {
+		return
+	}
+	if len(pg.rows.firstKey) == 0 {
+		pg.rows.firstKey = append(pg.rows.firstKey, key...)
+	}
+	pg.rows.lastKey = append(pg.rows.lastKey[:0], key...)
+}
+
+// emit adds a row with headers to the result of the page.
+func (pg *Page) emit(row *wit.Row, change feedreader.Change) {
+	pg.Out.Data = pg.Feed.AddHeaders(row, pg.Out.Data, change)
+	pg.rows.merged = append(pg.rows.merged, *row)
+}
+
+// addTombstone adds a deleted entity. If it may also have occurred as a row, on this page or an earlier one of the same
+// changes, it is read again (RATIONALE.md P22).
+func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombstone) {
+	rows, keys := pg.rows, pg.Feed.Keys
+	keyParts, err := keys.ParseAddress(tombstone.Ref)
+	if err != nil {
+		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: tombstone.RowIndex,
+			ErrorClass: decode.ErrorClass, Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() +
+				": the deleted entry " + strconv.Quote(feedreader.Clip(tombstone.Ref)) + ": " + err.Error()}})
+		return
+	}
+	deletedAt := tombstone.When
+	if !tombstone.Timed {
+		deletedAt = pg.Response.ReceivedAt
+	}
+	pg.FitKeys(keyParts)
+	keyHash := hashOf(pg.Feed.JoinKey(keyParts))
+	rows.deletedKeys[keyHash] = true
+	changes, reads := pg.phase.(*readingChanges)
+	if rows.changedKeys[keyHash] || reads && changes.continued {
+		pg.requestReread(result, keyParts, deletedAt)
+		return
+	}
+	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, tombstone.RowIndex, keyParts, deletedAt)
+}
+
 // addMarkers adds snapshot headers to rows, and the end marker to the first row after a snapshot whose last page was
 // empty.
 func (pg *Page) addMarkers(result *wit.DecodeResult) {
@@ -43,75 +128,25 @@ func (pg *Page) addMarkers(result *wit.DecodeResult) {
 		return
 	}
 	result.Rows, result.Data = pg.rows.markers.Add(result.Rows, result.Data)
-	if at, ok := pg.phase.(*readingChanges); ok && at.endMarkerPending > 0 {
-		result.Data = feedreader.AddEndedMarker(&result.Rows[0], result.Data, at.endMarkerPending)
-		at.endMarkerPending = 0
+	if changes, reads := pg.phase.(*readingChanges); reads && changes.endMarkerPending > 0 {
+		result.Data = feedreader.AddEndedMarker(&result.Rows[0], result.Data, changes.endMarkerPending)
+		changes.endMarkerPending = 0
 	}
 	pg.rows.merged, pg.Out.Data = result.Rows, result.Data
 }
 
-// addRow adds an entry. An entity deleted earlier on the page is read again (P22).
-func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, i int) {
-	rows, feed := pg.rows, pg.Feed
-	key := feedreader.KeyOf(row, pg.Out.Data)
-	if _, loads := pg.phase.(*loading); loads {
-		if len(rows.firstKey) == 0 {
-			rows.firstKey = append(rows.firstKey, key...)
-		}
-		rows.lastKey = append(rows.lastKey[:0], key...)
-	}
-	if feed.FirstTracked >= 0 {
-		pg.addImage(row, pg.watched(i))
-		return
-	}
-	if _, changes := pg.phase.(*readingChanges); changes {
-		keyHash := hashOf(key)
-		if rows.deletedKeys[keyHash] {
-			if keys := feed.Keys.EncodedParts(key); keys != nil {
-				pg.requestReread(result, keys, 0)
-				return
-			}
-		}
-		if rows.rowKeys == nil {
-			rows.rowKeys = map[uint64]bool{}
-		}
-		rows.rowKeys[keyHash] = true
-	}
-	pg.Out.Data = feed.AddHeaders(row, pg.Out.Data, pg.changeOf(nil))
-	rows.merged = append(rows.merged, *row)
-}
-
-// addTombstone adds a deleted entity. One that may also have occurred as a row is read again (P22).
-func (pg *Page) addTombstone(result *wit.DecodeResult, t *decode.Tombstone) {
-	rows, feed := pg.rows, pg.Feed
-	keyParts, err := feed.Keys.ParseAddress(t.Ref)
-	if err != nil {
-		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: t.RowIndex, ErrorClass: decode.ErrorClass,
-			Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the deleted entry " +
-				strconv.Quote(feedreader.Clip(t.Ref)) + ": " + err.Error()}})
-		return
-	}
-	deletedAt := t.When
-	if !t.Timed {
-		deletedAt = pg.Response.ReceivedAt
-	}
-	pg.FitKeys(keyParts)
-	keyHash := hashOf(feed.JoinKey(keyParts))
-	if rows.deletedKeys == nil {
-		rows.deletedKeys = map[uint64]bool{}
-	}
-	rows.deletedKeys[keyHash] = true
-	if at, ok := pg.phase.(*readingChanges); rows.rowKeys[keyHash] || ok && at.continued {
-		pg.requestReread(result, keyParts, deletedAt)
-		return
-	}
-	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, t.RowIndex, keyParts, deletedAt)
+// flushMarkers adds the last row of the page, which markers hold back. It is the snapshot's last row unless more follow.
+func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
+	_, loads := next.(*loading)
+	_, rereads := next.(*readingSnapshot)
+	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, !loads && !rereads)
+	pg.AddSchemas(result)
 }
 
 func hashOf(key []byte) uint64 {
-	h := uint64(14695981039346656037)
+	sum := uint64(14695981039346656037) // FNV-1a
 	for _, c := range key {
-		h = (h ^ uint64(c)) * 1099511628211
+		sum = (sum ^ uint64(c)) * 1099511628211
 	}
-	return h
+	return sum
 }

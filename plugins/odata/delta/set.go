@@ -15,11 +15,11 @@ const TrackChanges = "odata.track-changes"
 // Set is an entity set in delta mode.
 type Set struct{ *feedreader.Feed }
 
-func (f Set) first(c common) phase {
+func (f Set) first(shared common) phase {
 	if f.ODP != nil {
-		return &subscribing{common: c, step: stepCheckSubscribed, url: f.FunctionURL(f.ODP.Subscribed)}
+		return &subscribing{common: shared, step: stepCheckSubscribed, url: f.FunctionURL(f.ODP.Subscribed)}
 	}
-	return &loading{common: c, url: f.Paging.UnorderedURL(false)}
+	return &loading{common: shared, url: f.Paging.UnorderedURL(false)}
 }
 
 func (f Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {

@@ -9,13 +9,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The links of a load in delta mode contain the service's token, so keysets cannot be used. If they count rows, a row
-// deleted in the meantime hides another one, which no changes name because it did not change; many services do not
-// report the deleted one either (CAP, see SERVICES.md). So the set is read again without a token (P13), and the changes
-// since the load began follow. All rows are delivered again, because no offset has room for their keys.
-
-// startSnapshot returns the phase after such a load. Rows delivered before its begin marker and not up to its end
-// marker were deleted (P8).
+// startSnapshot returns the phase after a load whose next links count rows: a row deleted meanwhile may have hidden
+// another one, which no change reports because it did not change. The load's links contain the service's token, so it
+// cannot continue by key. The set is therefore read again without a token, and the changes since the load follow. Rows
+// delivered before the begin marker and not again up to the end marker were deleted (RATIONALE.md P8).
 func (f Set) startSnapshot(c common, link string, now int64) phase {
 	c.snapshot = max(int(now), c.snapshot+1)
 	return &readingSnapshot{common: c, link: link, position: f.Paging.First(now).Fields()}
@@ -32,10 +29,10 @@ func (f Set) snapshotRequest(snapshot *readingSnapshot) (wit.Request, error) {
 	return f.Request("", target), nil
 }
 
-func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *feedreader.Pool, o *feedreader.Context,
+func (pg *Page) beginSnapshotPage(snapshot *readingSnapshot, pool *feedreader.Pool, o *feedreader.Context,
 	response *wit.Response) (err error) {
-	*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: p.snapshot, Started: p.started}
-	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, pg.Feed, p.position, response); err != nil {
+	*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: snapshot.snapshot, Started: snapshot.started}
+	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, pg.Feed, snapshot.position, response); err != nil {
 		return err
 	}
 	pg.snapshotPage.FormatRefused = pg.FormatRefused
@@ -62,8 +59,8 @@ func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status
 	return result, ended, err
 }
 
-// afterSnapshotFailure returns the phase after a failed snapshot on demand: it is tried once more, then abandoned. It
-// returns nil if the failure is final.
+// afterSnapshotFailure returns the phase after a failed snapshot on demand, which is tried twice, then abandoned. It
+// returns nil for other failures.
 func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase {
 	var failed *wit.Error
 	if !snapshot.onDemand || !errors.As(err, &failed) || failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone &&
@@ -78,13 +75,12 @@ func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase
 			position: pg.Feed.Paging.First(pg.Response.ReceivedAt).Fields()}
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
-		""+feedreader.HeaderMark+
-		"; continuing with changes")
+		feedreader.HeaderMark+"; continuing with changes")
 	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings}, link: snapshot.link,
 		at: int(pg.Response.ReceivedAt)}
 }
 
-// endSnapshotPage ends a page. After the last one changes follow: those since the load before it.
+// endSnapshotPage ends a page. After the last one, the changes since the load before the snapshot follow.
 func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeResult) error {
 	at, err := paging.Read(*result.Next)
 	if err != nil {

@@ -34,7 +34,7 @@ func (pg *Page) afterRows() (phase, error) {
 	return pg.afterLoad(pg.phase.(*loading), next, link)
 }
 
-// restoreOptions restores the options of a link from the load's and the request's, which differ after rewriting.
+// restoreOptions restores the options of a link from the request or the load, which differ if links are rewritten.
 func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	target, err := pg.Resolve(link)
 	if err != nil {
@@ -47,22 +47,22 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), requested)
 }
 
-func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
-	set, rows, next := pg.set(), pg.rows, *at
+func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
+	set, rows, next := pg.set(), pg.rows, *load
 	next.rowsRead += int(pg.Out.Page.Rows)
-	next.linksCountRows = at.linksCountRows || at.lastKey != "" && pg.Feed.Paging.MayHideRows(at.lastKey, rows.firstKey)
+	next.linksCountRows = load.linksCountRows || load.lastKey != "" && pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey)
 	next.lastKey = ""
-	if follow != "" {
-		if err := pg.checkTracked(at); err != nil {
+	if nextLink != "" {
+		if err := pg.checkTracked(load); err != nil {
 			return nil, err
 		}
-		if follow == at.url || next.followed.Visit(follow) {
-			return nil, pg.loopError(follow)
+		if nextLink == load.url || next.followed.Visit(nextLink) {
+			return nil, pg.loopError(nextLink)
 		}
 		if set.ODP == nil && !next.linksCountRows {
-			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(follow, at.url, rows.lastKey, next.rowsRead)
+			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(nextLink, load.url, rows.lastKey, next.rowsRead)
 		}
-		next.url, next.continued = follow, true
+		next.url, next.continued = nextLink, true
 		return &next, nil
 	}
 	if !next.linksCountRows {
@@ -73,7 +73,7 @@ func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
 	case link == "" && set.ODP != nil:
 		return set.findDeltaLink(next.common, reasonLoaded, ""), nil
 	case link == "":
-		return nil, pg.noDeltaLinkError(at.applied, "load")
+		return nil, pg.noDeltaLinkError(load.applied, "load")
 	case next.linksCountRows:
 		next.rewriteSettings = set.rewriteSettings()
 		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or may do so: rows "+
@@ -93,14 +93,14 @@ func (pg *Page) checkEndMarker(c *common) {
 	}
 }
 
-func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, error) {
-	set, next := pg.set(), *at
+func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (phase, error) {
+	set, next := pg.set(), *changes
 	next.rowsRead += int(pg.Out.Page.Rows)
-	if follow != "" {
-		if next.followed.Visit(follow) {
-			return nil, pg.loopError(follow)
+	if nextLink != "" {
+		if next.followed.Visit(nextLink) {
+			return nil, pg.loopError(nextLink)
 		}
-		next.link, next.url, next.continued = at.deltaLink(), follow, true
+		next.link, next.url, next.continued = changes.deltaLink(), nextLink, true
 		return &next, nil
 	}
 	level := wit.LevelInfo
@@ -117,7 +117,7 @@ func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, er
 	next.lostTokens = 0
 	switch {
 	case link == "" && set.ODP != nil:
-		return set.findDeltaLink(next.common, reasonChanged, at.deltaLink()), nil
+		return set.findDeltaLink(next.common, reasonChanged, changes.deltaLink()), nil
 	case link == "":
 		return nil, pg.noDeltaLinkError(false, "changes")
 	}
@@ -161,10 +161,10 @@ func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 		" = 0 reads it whole each time"}
 }
 
-func (pg *Page) logFinished(subject string, level wit.Level, c *common, seen int) {
+func (pg *Page) logFinished(subject string, level wit.Level, shared *common, rowsRead int) {
 	feed, duration := pg.Feed, "?"
-	if at := int(pg.Response.ReceivedAt); c.startedAt > 0 && at >= c.startedAt {
-		duration = (time.Duration(at-c.startedAt) * time.Millisecond).String()
+	if at := int(pg.Response.ReceivedAt); shared.startedAt > 0 && at >= shared.startedAt {
+		duration = (time.Duration(at-shared.startedAt) * time.Millisecond).String()
 	}
 	when := "scheduled by " + feed.Setting(sourceconfig.NameCron)
 	switch {
@@ -173,28 +173,27 @@ func (pg *Page) logFinished(subject string, level wit.Level, c *common, seen int
 	case feed.Cron == "":
 		when = "in " + (time.Duration(feed.Period) * time.Second).String()
 	}
-	sdk.Log(level, pg.Label()+": "+subject+strconv.Itoa(
-		seen)+" rows in "+duration+"; the next request for changes is "+when)
+	sdk.Log(level, pg.Label()+": "+subject+strconv.Itoa(rowsRead)+" rows in "+duration+
+		"; the next request for changes is "+when)
 }
 
-// Bounds of the wait after a 202.
+// Limits of the wait after a 202.
 const (
 	minWait     = time.Second
 	maxWait     = 10 * time.Minute
 	defaultWait = 10 * time.Second
 )
 
-// afterAccepted handles a 202: the service prepares the response and says when and where to request it. That time may
-// have passed while the connector was down, so changes are requested once more.
+// afterAccepted handles a 202: the service prepares the response and returns when and where to request it. That time may
+// have passed while the connector was stopped, so changes are then requested once more.
 func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 	overdue := pg.phase.shared().startedAt > 0 &&
 		int(pg.Response.ReceivedAt)-pg.phase.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
 	limit := initialReadTimeout(pg.Feed)
 	if overdue {
 		if at, ok := pg.phase.(*readingChanges); ok && !at.continued && !at.retriedAfter202 {
-			next := pg.retryFromLink(at,
-				pg.Label()+": the service prepares its answer (202) for too long, or did while nobody "+
-					"asked")
+			next := pg.retryFromLink(at, pg.Label()+": the service answered 202 for longer than "+limit+
+				", or the connector was stopped in the meantime")
 			next.retriedAfter202 = true
 			return next, minWait, nil
 		}
@@ -213,32 +212,32 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 	}
 	wait = min(max(wait, minWait), maxWait)
 	sdk.Log(wit.LevelInfo, pg.Label()+": the service prepares its response (202); requesting it again in "+
-		""+wait.String())
+		wait.String())
 	return withURL(pg.phase, url), wait, nil
 }
 
-func withURL(p phase, url string) phase {
-	switch p := p.(type) {
+func withURL(current phase, url string) phase {
+	switch current := current.(type) {
 	case *loading:
-		next := *p
+		next := *current
 		next.url = url
 		return &next
 	case *readingChanges:
-		next := *p
-		if next.url = url; url != p.url && !p.continued {
-			next.link = p.deltaLink() // the URL is temporary
+		next := *current
+		if next.url = url; url != current.url && !current.continued {
+			next.link = current.deltaLink() // the URL is temporary
 		}
 		return &next
 	case *subscribing:
-		next := *p
+		next := *current
 		next.url = url
 		return &next
 	case *findingDeltaLink:
-		next := *p
+		next := *current
 		next.url = url
 		return &next
 	}
-	return p
+	return current
 }
 
 func (pg *Page) afterError() (phase, error) {
@@ -249,67 +248,67 @@ func (pg *Page) afterError() (phase, error) {
 		}
 		return withURL(pg.phase, url), nil
 	}
-	switch at := pg.phase.(type) {
+	switch current := pg.phase.(type) {
 	case *readingChanges:
-		moved := !at.continued && at.link != "" && (pg.Response.Status == 404 || pg.Response.Status == 410)
+		moved := !current.continued && current.link != "" && (pg.Response.Status == 404 || pg.Response.Status == 410)
 		lost := odataerror.LostToken(&pg.Response, pg.Body)
 		switch {
-		case moved && at.retriedAfter202:
-			failed.Message += "; it is the URL that the service announced for the changes of " + at.link
+		case moved && current.retriedAfter202:
+			failed.Message += "; it is the URL that the service announced for the changes of " + current.link
 			return nil, failed
 		case moved:
-			next := pg.retryFromLink(at, failed.Message)
+			next := pg.retryFromLink(current, failed.Message)
 			next.retriedAfter202 = true
 			return next, nil
-		case lost && at.continued && !at.retriedAfterLostPage:
-			next := pg.retryFromLink(at, failed.Message)
+		case lost && current.continued && !current.retriedAfterLostPage:
+			next := pg.retryFromLink(current, failed.Message)
 			next.retriedAfterLostPage = true
 			return next, nil
 		case lost:
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if at.continued && odataerror.LostToken(&pg.Response, pg.Body) {
+		if current.continued && odataerror.LostToken(&pg.Response, pg.Body) {
 			return pg.lostToken(failed)
 		}
 	}
 	return nil, failed
 }
 
-// retryFromLink requests changes from their delta link again, once, after a page or a prepared response was lost.
-func (pg *Page) retryFromLink(at *readingChanges, reason string) *readingChanges {
-	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+strconv.Itoa(at.rowsRead)+
+// retryFromLink requests changes from their delta link again after a page or a prepared response was lost.
+func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingChanges {
+	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+strconv.Itoa(changes.rowsRead)+
 		" rows are delivered again")
-	next := &readingChanges{common: at.common, url: at.deltaLink(), retriedAfter202: at.retriedAfter202,
-		retriedAfterLostPage: at.retriedAfterLostPage}
+	next := &readingChanges{common: changes.common, url: changes.deltaLink(), retriedAfter202: changes.retriedAfter202,
+		retriedAfterLostPage: changes.retriedAfterLostPage}
 	next.startedAt = int(pg.Response.ReceivedAt)
 	return next
 }
 
-// MaxLostTokens bounds consecutive lost tokens.
+// MaxLostTokens limits consecutive lost tokens.
 const MaxLostTokens = 3
 
-// lostToken handles a token that the service no longer knows (P8).
+// lostToken handles a token that the service no longer knows, as configured by delta.lost (RATIONALE.md P8).
 func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
-	set, c, url := pg.set(), pg.phase.shared(), pg.phase.target()
+	set, shared, url := pg.set(), pg.phase.shared(), pg.phase.target()
 	changes, ok := pg.phase.(*readingChanges)
 	failed.Kind = wit.ErrorGone
 	switch {
-	case set.Tracking.OnLostToken != sourceconfig.LostFail && c.lostTokens+1 >= MaxLostTokens:
+	case set.Tracking.OnLostToken != sourceconfig.LostFail && shared.lostTokens+1 >= MaxLostTokens:
 		failed.Message += "; the service no longer knows the token of " + url +
 			", nor the next ones, " + strconv.Itoa(MaxLostTokens) + " times in succession. A restart tries again"
 		return nil, failed
 	case set.Tracking.OnLostToken == sourceconfig.LostRecover && set.ODP != nil && ok:
 		sdk.Log(wit.LevelWarn,
 			failed.Message+"; the delta token is lost, continuing from the oldest one that the service keeps")
-		next := set.findDeltaLink(*c, reasonLost, changes.deltaLink())
+		next := set.findDeltaLink(*shared, reasonLost, changes.deltaLink())
 		next.lostTokens++
 		return next, nil
 	case set.Tracking.OnLostToken == sourceconfig.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the whole set is read again: rows that "+
 			"were deleted in the meantime are not reported")
 		again := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
-			lostTokens: c.lostTokens + 1}
+			lostTokens: shared.lostTokens + 1}
 		if set.ODP != nil && set.ODP.Terminate != "" {
 			return &subscribing{common: again, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
 		}
