@@ -287,7 +287,7 @@ func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 		})
 		err := unopened(t, service).open(of("/s", "X")...)
 		if !says(err, "property Odd of N.T") ||
-			!says(err, "sap.odata#00.select with the properties that are wanted") {
+			!says(err, "sap.odata#00.select with the required properties") {
 			t.Errorf("%s: %v", property, err)
 		}
 		l := newLoad(t, service, of("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)

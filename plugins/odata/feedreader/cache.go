@@ -14,8 +14,7 @@ type cached struct {
 	value   *Context
 }
 
-// maxCompiled bounds the feeds (about 15 KB each) of all but the two most recent contexts.
-const maxCompiled = 256
+const maxCompiled = 256 // feeds, of about 15 KB each, of all but the two most recent contexts
 
 // Get returns the context, unpacked if needed. Errors are those of [UnpackContext].
 func (c *Cache) Get(context []byte) (*Context, error) {

@@ -26,7 +26,8 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	feed := &Feed{EntitySetConfig: config, Address: service.Address(set), support: paging.Support{Countable: set.Countable, Pageable: set.Pageable}}
+	feed := &Feed{EntitySetConfig: config, setMetadata: setMetadata{Address: service.Address(set),
+		support: paging.Support{Countable: set.Countable, Pageable: set.Pageable}}}
 	if config.DerivedTypes {
 		if entityType, err = feed.withDerivedProperties(model, entityType); err != nil {
 			return nil, err
@@ -62,75 +63,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	return feed, feed.compile()
 }
 
-// withDerivedProperties adds the properties of derived types as nullable ones.
-func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
-	wide := *s
-	wide.Properties = slices.Clip(s.Properties)
-	for _, t := range model.Structures {
-		if t == s || t.Complex || t.Base == "" || !derives(model, t, s) {
-			continue
-		}
-		for _, property := range model.Structure(t.QualifiedName()).Properties {
-			switch known := wide.Property(property.Name); {
-			case known == nil:
-				property.Nullable = true
-				wide.Properties = append(wide.Properties, property)
-			case known.Type != property.Type:
-				return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived),
-					"property "+property.Name+" of "+t.QualifiedName()+
-						" is "+property.Type.Name+", and "+known.Type.Name+" in another type of entity set "+f.Set+
-						"; expected ignore, which leaves out what types add")
-			case !f.sameEncoding(known, &property):
-				return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived),
-					"property "+property.Name+" of "+t.QualifiedName()+
-						" is "+property.Type.Name+" with another Precision, Scale, sap:display-format or "+
-						"m:FC_TargetPath "+
-						"than in "+
-						"another type of entity set "+f.Set+"; expected ignore, which leaves out what types add")
-			}
-		}
-	}
-	return &wide, nil
-}
-
-func (f *Feed) sameEncoding(a, b *edm.Property) bool {
-	o := f.Options
-	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
-		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
-			a.Precision == b.Precision) &&
-		(a.FeedMapping == b.FeedMapping || a.FeedMapping != nil && b.FeedMapping != nil &&
-			*a.FeedMapping == *b.FeedMapping)
-}
-
-// derivedProperties returns the properties that derived types add, each as "property type".
-func derivedProperties(model *edm.Model, entityType *edm.StructuredType) (properties []string) {
-	for _, t := range model.Structures {
-		if t == entityType || t.Complex || t.Base == "" || !derives(model, t, entityType) {
-			continue
-		}
-		t = model.Structure(t.QualifiedName())
-		for i := range t.Properties {
-			if name := t.Properties[i].Name; entityType.Property(name) == nil && len(properties) < maxDerived {
-				properties = append(properties, name+" "+t.QualifiedName())
-			}
-		}
-	}
-	return properties
-}
-
-const maxDerived = 1000
-
-// derives reports whether t is from or derived from it.
-func derives(model *edm.Model, t, from *edm.StructuredType) bool {
-	for range edm.MaxDepth {
-		if t == nil || t == from {
-			return t == from
-		}
-		t = model.Structure(t.Base)
-	}
-	return true
-}
-
+// compile derives schemas, the decoder's row schema and paging from the configuration and the model.
 func (f *Feed) compile() error {
 	entityType := f.EntityType()
 	fail := func(err error) error {
@@ -143,7 +76,7 @@ func (f *Feed) compile() error {
 	}
 	view := f.RowQuery.View
 	unreadable := func(err error) error {
-		return fail(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the properties that are wanted " +
+		return fail(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the required properties " +
 			"reads the set without others"))
 	}
 	value, err := f.model.ViewSchema(view, f.Options)

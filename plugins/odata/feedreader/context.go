@@ -20,7 +20,7 @@ type Context struct {
 	Settings []wit.Setting
 	Origin   uri.Origin
 	ReadAt   int64
-	// Refresh is their maximal age in milliseconds. Zero means no limit.
+	// Refresh is the maximal age of the metadata in milliseconds, read at ReadAt. Zero means no limit.
 	Refresh int
 	Feeds   []Feed
 }
@@ -44,7 +44,8 @@ func PackContext(unpacked *Context) []byte {
 	for i := range unpacked.Feeds {
 		feed := &unpacked.Feeds[i]
 		b = pack.String(pack.String(pack.String(b, feed.Name), feed.Address), feed.Subscriptions)
-		for _, on := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable, feed.DeclaresTracking} {
+		for _, on := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable,
+			feed.DeclaresTracking} {
 			b = pack.Bool(b, on)
 		}
 		b = edm.Pack(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.model.Structures)
@@ -61,8 +62,10 @@ func UnpackContext(context []byte) (*Context, error) {
 	unpacked, all := NewContext(r.Settings())
 	unpacked.ReadAt = int64(r.Int())
 	for _, e := range all {
-		f := Feed{EntitySetConfig: e, Name: r.String(), Address: r.String(), Subscriptions: r.String()}
-		for _, on := range []*bool{&f.Atom, &f.support.Ordered, &f.support.Countable, &f.support.Pageable, &f.DeclaresTracking} {
+		f := Feed{EntitySetConfig: e, Name: r.String()}
+		f.Address, f.Subscriptions = r.String(), r.String()
+		for _, on := range []*bool{&f.Atom, &f.support.Ordered, &f.support.Countable, &f.support.Pageable,
+			&f.DeclaresTracking} {
 			*on = r.Bool()
 		}
 		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)
@@ -82,7 +85,8 @@ func UnpackContext(context []byte) (*Context, error) {
 	return unpacked, nil
 }
 
-// Fingerprint identifies what an offset belongs to (P7), readable so that the host can name the difference.
+// Fingerprint identifies the rows that an offset belongs to: with another one, the offset cannot be continued
+// (RATIONALE.md P7). It is readable, so that the host can report the difference.
 func Fingerprint(context *Context, feed *Feed, values setting.Values) string {
 	format := "json"
 	if feed.Atom {

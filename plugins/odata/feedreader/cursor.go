@@ -33,10 +33,10 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 		return reject(name, f.Cursor, f.Cursor+" is no property of "+entityType.QualifiedName()+odataerror.Suggest(
 			f.Cursor,
 			names,
-			"it has none that grows"))
+			"it has no property that can be a cursor"))
 	case !canBeCursor(property):
 		return reject(name, f.Cursor, "it is of type "+property.Type.Name+", or the service doesn't filter by it"+
-			odataerror.Suggest("", names, "no property of the set will do"))
+			odataerror.Suggest("", names, "no property of the set can be a cursor"))
 	case f.Lookback > 0 && property.Type.Primitive == edm.String:
 		return reject(f.Setting(sourceconfig.NameLookback), "", "expected 0 with "+f.Cursor+", which is a text")
 	}

@@ -11,12 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// GUIDs are equal in upper and lower case (MS-ODATA, 2.2.2), but Kafka compares bytes: a delete with a key in the other
-// case would leave its row in Kafka. So the offset stores the case of GUIDs in rows, and keys of deleted entities use
-// it.
-
-// GuidField is the field of the offset: l or u, missing until a GUID had a letter. Earlier versions stored a character
-// for each GUID, some of which mean neither.
+// GuidField is the field of the offset with the case of GUIDs in rows: l or u, missing until a GUID had a letter. Keys
+// of deleted entities use it, since Kafka compares bytes although GUIDs are equal in both cases (MS-ODATA, 2.2.2).
+// Earlier versions stored a character for each GUID.
 const GuidField = "guids"
 
 const (
@@ -26,7 +23,7 @@ const (
 
 const GuidTag = " " + GuidField + "="
 
-// GuidCase returns the field of an offset, or "".
+// GuidCase returns the field of an offset.
 func GuidCase(offset []wit.OffsetEntry) string { return paging.TextField(offset, GuidField) }
 
 func parseGuidCase(field string) byte {

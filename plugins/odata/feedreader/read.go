@@ -12,11 +12,11 @@ import (
 func (r *Reader) DecodePage(tag string, chunk []byte, last bool, result *wit.DecodeResult) (waits bool, err error) {
 	switch {
 	case r.Response.Status == 204:
-		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in answer to a " +
-			"feed: expected rows, or a feed without any"}
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in response to " +
+			"a feed: expected a feed, which may be empty"}
 	case !r.isUTF8(chunk):
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected text in UTF-8, found " +
-			strconv.Quote(r.charset) + " in the answer's Content-Type"}
+			strconv.Quote(r.charset) + " in the response's Content-Type"}
 	case r.Decoder == nil && !r.ChooseDecoder(chunk, last):
 		return true, nil
 	}
@@ -24,7 +24,7 @@ func (r *Reader) DecodePage(tag string, chunk []byte, last bool, result *wit.Dec
 	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, chunk, last}, result)
 }
 
-// isUTF8 accepts other charsets as long as the text is ASCII: servlets declare one by default.
+// isUTF8 accepts charsets that servlets declare by default, as long as the text is ASCII.
 func (r *Reader) isUTF8(chunk []byte) bool {
 	if slices.Contains([]string{"", "utf-8", "utf8", "us-ascii"}, r.charset) {
 		return true
@@ -58,7 +58,7 @@ func (r *Reader) RequestNested(result *wit.DecodeResult) error {
 	return nil
 }
 
-// Finalize adds the offset fields that all pages share, and the partition.
+// Finalize adds the offset fields that all pages share, and the partition of rows.
 func (r *Reader) Finalize(result *wit.DecodeResult) {
 	if result.Next != nil && r.guidCase != 0 {
 		next := append(slices.Clone(*result.Next), wit.StringEntry(GuidField, string(r.guidCase)))

@@ -14,33 +14,36 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader reads a response chunk by chunk.
+// Reader reads the rows of one response chunk by chunk. Full mode, delta mode and notifications embed it.
 type Reader struct {
 	Pool    *Pool
 	context *Context
 	Feed    *Feed
 	BaseURL string
-	// Response is the response without body, Body that of an error, Out the last decoded chunk.
-	Response      wit.Response
-	Body          []byte
-	Out           decode.Output
-	charset       string
-	guidCase      byte
-	FormatRefused bool
-
+	// Response is the response without body, Body the body of an error, Out the last decoded chunk.
+	Response wit.Response
+	Body     []byte
+	Out      decode.Output
+	charset  string
+	learned
 	Decoder *formatDecoder
-	// Single reports that the response is one entity.
-	Single bool
-	// Exempt, if set, reports rows that the filter need not match.
+	Single  bool // the response is one entity
+	// Exempt, if set, returns true for rows that need not match the filter.
 	Exempt func(row int) bool
 	page   *paging.Page
 	// check is the metadata check that the last rows are waiting for.
 	check *metadataCheck
-	// Ended: the last chunk was read. declared: the schemas were sent, as each page does.
+	// Ended means that the last chunk was read, schemasSent that the page has returned the schemas.
 	Ended, schemasSent bool
 }
 
-// Pool keeps readers, with their buffers, and decoders for reuse.
+// learned is what responses show about the service. It is stored in offsets.
+type learned struct {
+	FormatRefused bool // the service refuses $format
+	guidCase      byte // of GUIDs in rows, zero if unknown
+}
+
+// Pool keeps idle readers, with their buffers, and decoders for reuse.
 type Pool struct {
 	Readers  []*Reader
 	Decoders []*formatDecoder
@@ -52,13 +55,12 @@ type formatDecoder struct {
 	Atom bool
 }
 
-// MaxPooled bounds the readers and the decoders kept, of about 90 KB each.
-const MaxPooled = 8
+const (
+	MaxPooled    = 8         // idle readers and decoders, of about 90 KB each
+	MaxErrorBody = 256 << 10 // bytes of an error document that are read
+)
 
-// MaxErrorBody bounds the part of an error document that is read, in bytes.
-const MaxErrorBody = 256 << 10
-
-// Begin returns a reader for a response. guids is the field [GuidField].
+// Begin returns a reader for a response. guidField is the field [GuidField] of the offset.
 func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidField string) *Reader {
 	reader := &Reader{}
 	if n := len(p.Readers); n > 0 {
@@ -76,7 +78,7 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 	return reader
 }
 
-// End ends reading. The decoder is kept unless it failed.
+// End ends reading. reuse keeps the decoder; it is false after an error.
 func (p *Pool) End(reader *Reader, reuse bool) {
 	if reuse && reader.Decoder != nil {
 		reader.Decoder.Reset()
@@ -141,8 +143,7 @@ func isAtom(chunk []byte, usual bool) bool {
 	return usual
 }
 
-// decodeError returns the error of an unreadable page. A truncated one, or one in which the service failed, can be
-// retried.
+// decodeError returns the error of an unreadable page. It is transient if the page is truncated or the service failed.
 func (r *Reader) decodeError(err error) error {
 	failure := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
@@ -210,17 +211,17 @@ func HeaderValue(headers []wit.Header, name string) string {
 }
 
 // CopyLearned copies what another reader learned about the service.
-func (r *Reader) CopyLearned(of *Reader) {
-	r.FormatRefused = of.FormatRefused
+func (r *Reader) CopyLearned(other *Reader) {
+	r.FormatRefused = other.FormatRefused
 	if r.guidCase == 0 {
-		r.guidCase = of.guidCase
+		r.guidCase = other.guidCase
 	}
 }
 
 // FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
 func (r *Reader) FitKeys(keyParts [][]byte) { r.Feed.fitKeys(keyParts, r.guidCase) }
 
-// AddSchemas sends the schemas with the page's first rows.
+// AddSchemas adds the schemas to the first result with rows of a page.
 func (r *Reader) AddSchemas(result *wit.DecodeResult) {
 	if len(result.Rows) > 0 && !r.schemasSent {
 		r.schemasSent = true

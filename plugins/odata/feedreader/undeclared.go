@@ -13,13 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rows may have properties that the metadata lack (P23). The page then requests the metadata again, and its rows wait:
-// if the property was added, the plugin has to be opened again; if not, it is left out.
-
+// metadataTag is the tag of a request for the metadata in the middle of a page, because rows have a property that the
+// metadata lack. The rows wait: if the property was added, the plugin must be opened again, else the property is left
+// out (RATIONALE.md P23).
 const metadataTag = "metadata"
 
-// maxMetadata bounds the metadata, in bytes, like the host does for open.
-const maxMetadata = 64 << 20
+const maxMetadata = 64 << 20 // bytes, the host's limit for open
 
 const maxAbsent = 1000
 
@@ -30,8 +29,7 @@ type Chunk struct {
 	Last           bool
 }
 
-// DecodeChunk decodes a chunk. waits reports that the rows stay in out until the requested metadata are passed in as
-// another chunk.
+// DecodeChunk decodes a chunk. waits means that the rows stay in out until the requested metadata were passed in.
 func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, chunk Chunk, result *wit.DecodeResult) (waits bool,
 	err error) {
 	if chunk.Tag == metadataTag {

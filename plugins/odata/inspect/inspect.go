@@ -51,21 +51,20 @@ type Command struct {
 
 // Commands lists all commands.
 var Commands = []Command{
-	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.",
+	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and reports what they contain.",
 		Options: []wit.ConfigKey{serviceOption}}, ping},
 	{wit.Command{Name: "list-entitysets", Usage: "Lists the entity sets of a service.",
 		Options: []wit.ConfigKey{serviceOption}}, listSets},
 	{wit.Command{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.",
 		Options: []wit.ConfigKey{serviceOption, setOption}}, extractSchema},
-	{wit.Command{Name: "peek", Usage: "Shows the first rows of an entity set as they will be in records, with their " +
-		"types; nothing is written anywhere. A set of the connector's file is read as that says.",
+	{wit.Command{Name: "peek", Usage: "Shows the first rows of an entity set as in records, with their types. " +
+		"Nothing is written. A set that the connector reads is read as configured there.",
 		Options: []wit.ConfigKey{serviceOption, setOption, setting.Define(optionRows, wit.KindInt, wit.Medium,
 			setting.Default("10"), "Number of rows.", setting.AtLeast(1), setting.AtMost(maxPeeked),
 			setting.Alias("rows"))}}, peek},
-	{wit.Command{Name: "list-services", Usage: "Lists the OData services of an SAP system, as its catalogue service " +
-		"has " +
-		"them.", Options: []wit.ConfigKey{setting.Define(optionPrefix, wit.KindString, wit.Medium, nil,
-		"Only services whose name or path begins so.")}}, listServices},
+	{wit.Command{Name: "list-services", Usage: "Lists the OData services in the catalogue of an SAP system.",
+		Options: []wit.ConfigKey{setting.Define(optionPrefix, wit.KindString, wit.Medium, nil,
+			"Prefix of the name or path. Default: all services.")}}, listServices},
 	{wit.Command{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of " +
 		"SAP.", Options: []wit.ConfigKey{serviceOption}}, activeSubscriptions},
 	{wit.Command{Name: "delete-subscription", Usage: "Deletes a subscription.", Options: []wit.ConfigKey{
@@ -198,8 +197,7 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	return wit.CommandResult{Schemas: &schemas}, nil
 }
 
-// feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
-// else of a plain one.
+// feedOf returns the feed of an entity set: as configured for the connector, or with default settings.
 func feedOf(p *probe.Prober, args arguments) (*feedreader.Feed, error) {
 	values := sourceconfig.Table.Values(args.settings)
 	model, err := p.Metadata(args.root, config.Query(values))
@@ -211,8 +209,9 @@ func feedOf(p *probe.Prober, args arguments) (*feedreader.Feed, error) {
 			return feedreader.New(e, model)
 		}
 	}
-	e := sourceconfig.EntitySetConfig{Number: "00", Service: args.root, Set: args.set, Query: config.Query(values),
-		Count: true}
+	e := sourceconfig.EntitySetConfig{Query: config.Query(values),
+		Identity:     sourceconfig.Identity{Number: "00", Service: args.root, Set: args.set},
+		PagingConfig: sourceconfig.PagingConfig{Count: true}}
 	e.Options.ScaleFallback = values.Int(sourceconfig.ScaleFallback)
 	return feedreader.New(e, model)
 }

@@ -66,7 +66,8 @@ func activeSubscriptions(prober *probe.Prober, args arguments) (wit.CommandResul
 	collection := feedreader.SubscriptionSet(m)
 	if collection == "" {
 		return wit.CommandResult{}, odataerror.ForSetting(optionService,
-			"the service "+args.root+" takes no subscriptions: it has no entity set "+feedreader.DefaultSubscriptionSet)
+			"the service "+args.root+" accepts no subscriptions: it has no entity set "+
+				""+feedreader.DefaultSubscriptionSet)
 	}
 	list := jsontext.NewArray()
 	err = Subscriptions(prober, values, args.root, collection, func(s *notifications.Subscription,
@@ -91,7 +92,7 @@ func deleteSubscription(prober *probe.Prober, args arguments) (wit.CommandResult
 	if err != nil || !strings.Contains(set, "Subscription") {
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL,
 			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feedreader.DefaultSubscriptionSet+
-				"('ID'), as "+commandActive+" shows it, found "+args.link)
+				"('ID'), as shown by "+commandActive+", found "+args.link)
 	}
 	target, err := sourceconfig.Origin(values).Resolve(args.link, "", "/")
 	if err != nil {

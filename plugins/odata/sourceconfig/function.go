@@ -56,7 +56,7 @@ func FindSet(cfg *EntitySetConfig, model *edm.Model) (*edm.Set, *edm.StructuredT
 			return nil, nil, odataerror.ForSetting(config.InGroup(cfg.Number, query.Raw),
 				subject+" needs the parameter "+p.Name+" ("+
 					p.Type.Name+"): expected "+
-					config.InGroup(cfg.Number, query.Raw)+" = "+p.Name+"=..., a literal as it stands in a URL")
+					config.InGroup(cfg.Number, query.Raw)+" = "+p.Name+"=..., a literal as in a URL")
 		}
 	}
 	return &edm.Set{Name: function.Name, Default: true, Type: entityType.QualifiedName(), Countable: true,

@@ -75,7 +75,7 @@ func declareSets(t *setting.Table) {
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Period")),
 		setting.Define(fullName(NameDerived), wit.KindString, wit.Low, setting.Default("ignore"),
-			"Properties that types derived from the entity set's (BaseType) add to it: include makes them optional "+
+			"Properties that derived types (BaseType) add to the entity set's type: include makes them optional "+
 				"fields; ignore leaves them out, with a warning that lists them.",
 			setting.Allowed("include", "ignore"), group, setting.Display("Derived types")),
 		setting.Define(fullName(NameDecimalMapping), wit.KindString, wit.Medium, nil,
@@ -89,7 +89,7 @@ func declareShared(t *setting.Table) {
 	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 		rules ...wit.Rule) {
 		t.Declare(setting.Define("sap.odata."+name, kind, importance, &value,
-			documentation+" For all entity sets that don't say otherwise.", append(slices.Clip(rules), allSets)...),
+			documentation+" Default for all entity sets.", append(slices.Clip(rules), allSets)...),
 			setting.Define("sap.odata#{n}."+name, kind, importance, nil, documentation,
 				append(slices.Clip(rules), setting.InGroup("Entity set {n}"))...))
 	}
@@ -192,61 +192,72 @@ func declareUnsupported(t *setting.Table) {
 func EntitySets(values setting.Values) []EntitySetConfig {
 	var all []EntitySetConfig
 	for _, group := range config.Groups(values) {
-		cfg := EntitySetConfig{Number: group.Digits, Service: service.Path(group.String(NameService)),
-			Set: strings.Trim(group.String(NameEntitySet), "/"), Topic: group.String(NameTopic),
-			ID: group.String(nameID), Period: group.Int(NameExecPeriod), PageSize: group.Int(namePageSize),
-			Count: group.Lower(NameCount) != "none",
-			Atom:  group.Lower(NameFormat) == "atom", PagingMode: group.Lower(namePaging), Cron: group.String(NameCron),
-			Cursor: group.String(NameCursor), Lookback: group.Int(NameLookback),
-			CronSource: group.Source(NameCron), Query: config.Query(values),
-			QueryOptions: readQueryOptions(values, group)}
-		cfg.ExtraText, cfg.ExtraSource = group.String(nameKeyExtra), group.Source(nameKeyExtra)
-		cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
-		cfg.TopicPartition = group.Int(namePartition)
-		cfg.DerivedTypes = group.Lower(NameDerived) == "include"
-		cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || group.Lower(NameIncompleteLoad) == "" &&
-			values.Lower(ExactlyOnce) == "enabled"
-		cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
-		cfg.Tracking, cfg.Subscribing = readTracking(values, group), readSubscribing(values, group)
-		_, own := values.Lookup(config.InGroup(group.Digits, NameFormat))
-		_, shared := values.Lookup("sap.odata." + NameFormat)
-		cfg.Formatted = own || shared
-		cfg.Options = edm.Options{Delta: cfg.Tracking.On || cfg.NotificationOnly(),
-			PrimitiveDecimals: group.Lower(NameDecimalMapping) == "primitive",
-			ScaleFallback:     values.Int(ScaleFallback),
-			Lenient:           group.Lower(NameNullable) == "lenient", Dates: group.Lower(nameDateMapping) == "date",
-			Micros: group.Lower(nameTimestamps) == "micros"}
-		if cfg.Options.Micros && !cfg.Formatted {
-			cfg.Atom, cfg.Formatted = true, true
-		}
-		if cfg.Zone = group.String(nameZone); cfg.Zone != "" {
-			cfg.zoneSource = group.Source(nameZone)
-			cfg.Options.Zone, _ = zone.Load(cfg.Zone)
-			cfg.QueryOptions.Zone = cfg.Options.Zone
-		}
-		if values.Lower(DecimalOverflow) == "round" {
-			for _, r := range roundings {
-				if r.name == values.Lower(DecimalRounding) {
-					cfg.Options.Rounding = r.mode
-				}
-			}
-		}
-		all = append(all, cfg)
+		all = append(all, readEntitySet(values, group))
 	}
 	return all
+}
+
+func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
+	cfg := EntitySetConfig{Identity: Identity{Number: group.Digits, Service: service.Path(group.String(NameService)),
+		Set: strings.Trim(group.String(NameEntitySet), "/"), Topic: group.String(NameTopic), ID: group.String(nameID)},
+		Cursor: group.String(NameCursor), Lookback: group.Int(NameLookback),
+		Query: config.Query(values), QueryOptions: readQueryOptions(values, group),
+		Schedule: Schedule{Period: group.Int(NameExecPeriod), Cron: group.String(NameCron),
+			CronSource: group.Source(NameCron)},
+		KeyExtra: KeyExtra{ExtraText: group.String(nameKeyExtra), ExtraSource: group.Source(nameKeyExtra)},
+		PagingConfig: PagingConfig{PageSize: group.Int(namePageSize), Count: group.Lower(NameCount) != "none",
+			PagingMode: group.Lower(namePaging)},
+		Format: Format{Atom: group.Lower(NameFormat) == "atom"}}
+	cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
+	cfg.TopicPartition = group.Int(namePartition)
+	cfg.DerivedTypes = group.Lower(NameDerived) == "include"
+	cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || group.Lower(NameIncompleteLoad) == "" &&
+		values.Lower(ExactlyOnce) == "enabled"
+	cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
+	cfg.Tracking, cfg.Subscribing = readTracking(values, group), readSubscribing(values, group)
+	_, inGroup := values.Lookup(config.InGroup(group.Digits, NameFormat))
+	_, shared := values.Lookup("sap.odata." + NameFormat)
+	cfg.Formatted = inGroup || shared
+	cfg.readSchemaOptions(values, group)
+	return cfg
+}
+
+// readSchemaOptions reads the settings that affect schemas.
+func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting.Group) {
+	e.Options = edm.Options{Delta: e.Tracking.On || e.NotificationOnly(),
+		PrimitiveDecimals: group.Lower(NameDecimalMapping) == "primitive",
+		ScaleFallback:     values.Int(ScaleFallback),
+		Lenient:           group.Lower(NameNullable) == "lenient", Dates: group.Lower(nameDateMapping) == "date",
+		Micros: group.Lower(nameTimestamps) == "micros"}
+	if e.Options.Micros && !e.Formatted {
+		e.Atom, e.Formatted = true, true
+	}
+	if e.Zone = group.String(nameZone); e.Zone != "" {
+		e.zoneSource = group.Source(nameZone)
+		e.Options.Zone, _ = zone.Load(e.Zone)
+		e.QueryOptions.Zone = e.Options.Zone
+	}
+	if values.Lower(DecimalOverflow) != "round" {
+		return
+	}
+	for _, rounding := range roundings {
+		if rounding.name == values.Lower(DecimalRounding) {
+			e.Options.Rounding = rounding.mode
+		}
+	}
 }
 
 // parseKeyExtra reads name=value pairs; wrong describes an error.
 func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 	for _, part := range setting.ParseList(text) {
-		name, value, some := strings.Cut(part, "=")
+		name, value, hasValue := strings.Cut(part, "=")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		taken := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
+		duplicate := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
 		switch {
 		case part == "":
-		case !some || name == "":
+		case !hasValue || name == "":
 			return nil, "expected fields as name=value with commas between them, found " + strconv.Quote(part)
-		case taken:
+		case duplicate:
 			return nil, "expected each field once, found " + name + " twice"
 		default:
 			fields = append(fields, wit.Setting{Name: name, Value: value})
@@ -300,7 +311,7 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 		}
 		examineConditions(values, &cfg.QueryOptions, examined)
 		examineCursor(&cfg, examined)
-		for _, other := range all[:i] { // P30
+		for _, other := range all[:i] { // two loads with one offset would overwrite each other (RATIONALE.md P30)
 			if other.Service == cfg.Service && other.Set == cfg.Set && other.ID == cfg.ID {
 				setting.AddError(examined, config.InGroup(cfg.Number, NameEntitySet),
 					"Entity set "+cfg.Set+" of "+cfg.Service+" is already configured in "+

@@ -45,7 +45,7 @@ func TestConfigurations(t *testing.T) {
 		{nil, "sap.odata#00.service", "No entity set is configured"},
 		{orders[:2], "sap.odata#00.topic", "Missing required"},
 		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
-			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+			"Delta mode with sap.odata#00.exec-period = -1 would never request changes"},
 		{append(orders, "sap.odata#00.delta.link.regex=(?<=deltatoken=)'(?<t>[^']*+)'",
 			"sap.odata#00.delta.link.replacement=${t}\\$"), "", ""},
 		{append(orders, "sap.odata#00.delta.link.regex=(a"), "sap.odata#00.delta.link.regex",

@@ -24,10 +24,10 @@ const (
 	notificationConfirm  = "sap.odata.notification.confirm.seconds"
 )
 
-// CatchupReload reads the set again at a start, catchupStore the entities in SAP's notification store.
+// Values of NotificationCatchup: what a start of the connector reads again.
 const (
-	CatchupReload = "reload"
-	catchupStore  = "store"
+	CatchupReload = "reload" // the set
+	catchupStore  = "store"  // the entities in SAP's notification store
 )
 
 func declareSubscriptions(t *setting.Table) {
@@ -39,13 +39,21 @@ func declareSubscriptions(t *setting.Table) {
 				"with "+NameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
 			setting.Allowed(setting.BoolValues...), setting.InGroup("Entity set {n}"), setting.Display("Subscription")),
 		setting.Define(subscriptionDest, wit.KindString, wit.Medium, nil,
-			"Name of the RFC destination of type G in SAP that leads to the listener.", group,
+			"Name of the RFC destination of type G in SAP with the address of the listener.", group,
 			setting.Display("RFC destination")),
 		setting.Define(subscriptionURL, wit.KindString, wit.Medium, nil,
 			"URL of the listener for the service, such as https://connect.example.com:8301, "+
 				"instead of an RFC destination. All workers of a group listen: use the URL of a load balancer "+
 				"that forwards to any of them.",
 			group, setting.Display("URL of the listener")),
+	)
+	declareListener(t, group)
+	declareNotifications(t, group)
+}
+
+// declareListener declares the settings of the listener to which the service sends notifications.
+func declareListener(t *setting.Table, group wit.Rule) {
+	t.Declare(
 		setting.Define(subscriptionPorts, wit.KindList, wit.Medium, nil,
 			"Ports of the listener for notifications; the first free one is used.",
 			setting.Role(role.ListenerPorts), group, setting.Display("Ports of the listener")),
@@ -66,7 +74,7 @@ func declareSubscriptions(t *setting.Table) {
 			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"keystore.type"), group, setting.Display("Its type")),
 		setting.Define(subscriptionTrust+"location", wit.KindString, wit.Low, nil, "Path of a store with the "+
-			"certificates, or those of their issuers, of trusted senders of notifications. Default: no client "+
+			"certificates of trusted senders of notifications, or of their issuers. Default: no client "+
 			"certificate is requested.",
 			setting.Role(role.ListenerTLS+"truststore.location"), group, setting.Display("Senders that are trusted")),
 		setting.Define(subscriptionTrust+"password", wit.KindPassword, wit.Low, nil, "Password of that store.",
@@ -74,6 +82,11 @@ func declareSubscriptions(t *setting.Table) {
 		setting.Define(subscriptionTrust+"type", wit.KindString, wit.Low, nil,
 			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"truststore.type"), group, setting.Display("Its type")),
+	)
+}
+
+func declareNotifications(t *setting.Table, group wit.Rule) {
+	t.Declare(
 		setting.Define(NotificationCatchup, wit.KindString, wit.Low, setting.Default("none"),
 			"What a set in full mode with "+NameExecPeriod+
 				" = -1 does at a start about changes while the connector was down: none relies on "+
@@ -113,7 +126,7 @@ func (e *EntitySetConfig) UsesNotificationStore() bool {
 }
 
 func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
-	i := slices.IndexFunc(all, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
+	first := slices.IndexFunc(all, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
 	user, secret := values.String(subscriptionUser), values.String(subscriptionPassword)
 	switch {
 	case user == "" && secret != "":
@@ -145,10 +158,10 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all
 		setting.AddError(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
-	if i < 0 {
+	if first < 0 {
 		return
 	}
-	enable := config.InGroup(all[i].Number, NameSubscription)
+	enable := config.InGroup(all[first].Number, NameSubscription)
 	if dest == "" && url == "" {
 		setting.AddError(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+
 			": where the service reaches the listener")
@@ -161,7 +174,7 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all
 		if cfg.NotificationOnly() && (len(cfg.QueryOptions.Conditions) > 0 || cfg.QueryOptions.Filters()) {
 			name := config.InGroup(cfg.Number, NameSubscription)
 			setting.AddError(examined, name, name+" = 1 in full mode with "+NameExecPeriod+
-				" = -1 reads entities by their keys, which takes no filter: expected delta "+
+				" = -1 reads entities by their keys, to which filters do not apply: expected delta "+
 				"mode, a period, or no filter")
 		}
 	}

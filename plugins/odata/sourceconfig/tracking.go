@@ -43,8 +43,8 @@ func declareTracking(t *setting.Table) {
 			append(rules, group)...))
 	}
 	one(NameDeletes, wit.Medium, setting.Default(DeletesRecord),
-		"How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or ODQ_CHANGEMODE D "+
-			"and DELETED_AT and is null in all else; tombstone, the key without a value; both, one after the other.",
+		"How delta mode writes deleted entities: record, a value with the key, RECORDMODE or ODQ_CHANGEMODE D, and "+
+			"DELETED_AT, and null in all other fields; tombstone, the key without a value; both, one after the other.",
 		setting.Allowed(DeletesRecord, DeletesTombstone, deletesBoth), setting.Display("Deletes"))
 	one(NameLost, wit.Medium, setting.Default(LostFail),
 		"What to do when the service no longer knows the delta token: fail; recover, continue from the oldest "+
@@ -53,11 +53,10 @@ func declareTracking(t *setting.Table) {
 	one(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
 		setting.Allowed(setting.BoolValues...),
 		setting.Display("Recovery"))
-	one(NameRegex, wit.Low, nil, "Java regular expression; what it matches in the stored delta link is replaced at "+
-		"the "+
+	one(NameRegex, wit.Low, nil, "Java regular expression; its matches in the stored delta link are replaced at the "+
 		"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
 	one(NameReplacement, wit.Low, nil, "The replacement; $1 is the match of the pattern's first group, ${name} "+
-		"that of a named group.", setting.Display("Its replacement"))
+		"the match of a named group.", setting.Display("Its replacement"))
 	one(NameNullMessages, wit.Low, setting.Default("0"),
 		"Accepted for compatibility, without effect: a new delta link is stored after every response, also after "+
 			"one without rows, and needs no record.", setting.Allowed(setting.BoolValues...),
@@ -112,7 +111,7 @@ func examineTracking(examined []wit.ConfigValue, values setting.Values, all []En
 		} else if _, wrong := p.Replacement(t.Replacement); wrong != nil && t.Regex != "" {
 			setting.AddError(examined, fullName(NameReplacement), setting.Invalid(fullName(NameReplacement),
 				t.Replacement,
-				"expected what Java replaces matches of "+fullName(NameRegex)+" by: "+wrong.Text))
+				"expected a replacement, in Java's syntax, for matches of "+fullName(NameRegex)+" by: "+wrong.Text))
 		}
 		if t.Regex == "" && t.Replacement != "" {
 			setting.AddError(examined, fullName(NameReplacement),
@@ -124,7 +123,7 @@ func examineTracking(examined []wit.ConfigValue, values setting.Values, all []En
 		}
 		if cfg.Period < 0 && cfg.Cron == "" && !cfg.Subscribing.On {
 			setting.AddError(examined, fullName(NameExecPeriod), "Delta mode with "+fullName(NameExecPeriod)+
-				" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
+				" = -1 would never request changes. Expected the number of seconds between two requests, "+
 				NameCron+", or "+fullName(NameSubscription)+" = 1")
 		}
 		if t.Additive && (t.DropBefore || t.Deletes != DeletesRecord) {
