@@ -152,7 +152,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 		setting  string
 	}{
 		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
-			`OrderID is "10248", and sap.odata#00.filter#03.option asks for gt "10250": the service takes $filter and does not heed it`, "sap.odata#00.filter#03.option"},
+			`OrderID is "10248", but sap.odata#00.filter#03.option requires gt "10250": the service accepts $filter but ignores it`, "sap.odata#00.filter#03.option"},
 		{"filter by what is not shown", []string{"$filter"}, append(condition("0", "ShipCountry", "eq", "Nowhere"),
 			"sap.odata#00.select=Freight"), `asks for eq "Nowhere"`, "sap.odata#00.filter#0.option"},
 		{"select", []string{"$select"}, []string{"sap.odata#00.select=Freight", "sap.odata#00.expand=Order_Details",
@@ -338,7 +338,7 @@ func TestZones(t *testing.T) {
 		t.Errorf("%v, %v", load.values, err)
 	}
 	load = newLoad(t, service, join(berlin, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
-	if _, err := load.run(0, nil); !says(err, "does not heed it") {
+	if _, err := load.run(0, nil); !says(err, "accepts $filter but ignores it") {
 		t.Errorf("a row of which the clock says 02:30 met a condition: %v", err)
 	}
 	err := load.open(of("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)

@@ -20,13 +20,10 @@ type Error struct{ Text string }
 
 func (e *Error) Error() string { return e.Text }
 
-// Parse reads a $metadata document. It matches local names, because every EDM namespace from 2006/04 on is in use, and
-// skips unknown elements, such as OData v4 annotations. Missing types and incomplete associations fail only what needs
-// them.
-//
-// The document must not be changed while the model is in use, because types are parsed on demand.
+// Parse reads a $metadata document, which must not be changed later because types are parsed on demand. It matches
+// local names, because every EDM namespace from 2006/04 on is in use, and skips unknown elements. Missing types and
+// incomplete associations fail only what needs them.
 func Parse(document []byte) (*Model, error) {
-	// A copy of 40 MB more would not fit into a guest's memory.
 	p := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
 	kind, err := p.Next()
 	if err != nil {
@@ -45,7 +42,7 @@ func Parse(document []byte) (*Model, error) {
 	}
 	if p.schemas == 0 {
 		if p.isV4 {
-			return nil, &Error{"expected $metadata of OData v2, found that of a v4 service"}
+			return nil, &Error{"expected $metadata of OData v2, found metadata of a v4 service"}
 		}
 		return nil, &Error{"expected a Schema in $metadata, found none"}
 	}
@@ -63,7 +60,7 @@ type parser struct {
 	isV4      bool
 }
 
-// children calls visit at the Open of each child of the current element. visit must read up to the child's Close.
+// children calls visit at the start of each child of the current element. visit must read up to the child's end.
 func (p *parser) children(visit func() error) error {
 	for {
 		kind, err := p.Next()
@@ -148,7 +145,7 @@ func (p *parser) structure() error {
 	return p.Skip()
 }
 
-// parseContent parses the content of a type, which is known to be well-formed, and adds what it inherits.
+// parseContent parses the content of a type, whose form was checked before, and adds what it inherits.
 func (m *Model) parseContent(structure *StructuredType) {
 	content := parser{Reader: structure.unparsed, model: m}
 	structure.unparsed = nil
@@ -195,8 +192,7 @@ type sourcedMapping struct {
 	FeedMapping
 }
 
-// feedMappings reads the feed mappings that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath,
-// the second and later ones numbered (m:FC_TargetPath_1).
+// feedMappings reads m:FC_TargetPath and m:FC_SourcePath; the second and later ones are numbered (m:FC_TargetPath_1).
 func (p *parser) feedMappings() []sourcedMapping {
 	var all []sourcedMapping
 	for i := range p.Attributes {
@@ -220,8 +216,7 @@ func (p *parser) property() (Property, error) {
 	result := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false",
 		Length:    p.facet("MaxLength"),
 		Precision: p.facet("Precision"), Scale: p.facet("Scale"), Etag: p.value("ConcurrencyMode") == "Fixed",
-		Label: p.sap("label"), Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"),
-		Unit:     p.sap("unit"),
+		Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"),
 		Sortable: p.sapFlag("sortable"), Filterable: p.sapFlag("filterable"), Creatable: p.sapFlag("creatable"),
 		Updatable: p.sapFlag("updatable")}
 	scale := p.value("Scale")
@@ -331,7 +326,7 @@ func (m *Model) resolve() error {
 	for _, structure := range m.Structures {
 		for t, depth := structure, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.find(t.Base), depth+1 {
 			if depth > len(m.Structures) {
-				return &Error{"base types of " + structure.QualifiedName() + " run in a circle"}
+				return &Error{"base types of " + structure.QualifiedName() + " form a circle"}
 			}
 		}
 		for t := structure; t != nil && !done[t]; t = m.find(t.Base) {
@@ -363,7 +358,7 @@ func (m *Model) typeOf(t Type) Type {
 		t.Collection = true
 		t.Name = strings.TrimSuffix(inner, ")")
 	}
-	// v1 documents may write a primitive type without its namespace.
+	// Documents of v1 may omit the namespace of a primitive type.
 	if !strings.Contains(t.Name, ".") && primitive("Edm."+t.Name) != NotPrimitive {
 		t.Name = "Edm." + t.Name
 	}

@@ -65,7 +65,7 @@ func TestRefused(t *testing.T) {
 		{"<html><body>Logon</body></html>", "expected a $metadata document (edmx:Edmx), found <html>"},
 		{"<edmx:Edmx xmlns:edmx='x'><edmx:DataServices/></edmx:Edmx>", "expected a Schema"},
 		{odd[:strings.Index(odd, "<EntitySet")], "the document ends inside of"},
-		{strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1), "run in a circle"},
+		{strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1), "form a circle"},
 		{"<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "no document type"},
 	} {
 		if _, err := edm.Parse([]byte(c.document)); err == nil || !strings.Contains(err.Error(), c.message) {

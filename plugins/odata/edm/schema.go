@@ -11,8 +11,7 @@ import (
 type Rounding uint8
 
 const (
-	// RoundFail, the default, fails the row.
-	RoundFail Rounding = iota
+	RoundFail Rounding = iota // fails the row
 	RoundHalfEven
 	RoundHalfUp
 	RoundHalfDown
@@ -26,24 +25,21 @@ const (
 type Options struct {
 	// PrimitiveDecimals maps decimals to int64 if the scale is 0, else to float64 (`decimal.mapping = primitive`).
 	PrimitiveDecimals bool
-	// ScaleFallback is the scale of decimals that have a variable scale, or neither precision nor scale. A precision
-	// alone means scale 0 in EDM.
+	// ScaleFallback is the scale of decimals with a variable scale, or without precision and scale.
 	ScaleFallback int
-	// Rounding applies to digits after the scale.
-	Rounding Rounding
+	Rounding      Rounding
 	// Dates maps an Edm.DateTime with the sap:display-format of dates to Connect's Date (`date.mapping = date`).
 	Dates bool
 	// Micros maps points in time to microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
 	Micros bool
-	// Zone is the zone of Edm.DateTime (`datetime.zone`). Nil means UTC.
-	Zone *zone.Zone
+	Zone   *zone.Zone // of Edm.DateTime (`datetime.zone`); nil means UTC
 	// Delta makes everything except keys optional and adds the fields of [StructuredType.Extra].
 	Delta bool
 	// Lenient makes everything except keys optional (`nullable = lenient`).
 	Lenient bool
 }
 
-// IsOptional reports whether a property's node is optional.
+// IsOptional reports whether a property is optional in schemas.
 func (o Options) IsOptional(s *StructuredType, p *Property) bool {
 	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.IsControl())
 }
@@ -53,16 +49,16 @@ func (o Options) IsDate(p *Property) bool {
 	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
 }
 
-// IsZoned reports whether a property is a local time of the zone. Dates do not depend on zones, and keys stay as they
-// are in URLs and conditions.
+// IsZoned reports whether a property is a local time of the zone. Dates have no zone; keys stay as in URLs and
+// conditions.
 func (o Options) IsZoned(p *Property, key bool) bool {
 	return o.Zone != nil && !key && p.Type.Primitive == DateTime && p.DisplayFormat != displayDate
 }
 
 const displayDate = "Date"
 
-// Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key
-// (P24).
+// Semantics and names of ODP's control fields. They are no part of keys, because they differ in each change of an
+// entity (RATIONALE.md P24).
 const (
 	semanticsChangeMode    = "change-mode"
 	semanticsEntityCounter = "entity-counter"
@@ -76,7 +72,7 @@ func (p *Property) IsControl() bool {
 		p.Name == nameEntityCounter
 }
 
-// DecimalScale returns the scale of a Decimal property under these options.
+// DecimalScale returns the scale of a Decimal property. In EDM, a precision alone means scale 0.
 func (o Options) DecimalScale(p *Property) int {
 	switch {
 	case p.Scale >= 0:
@@ -87,13 +83,12 @@ func (o Options) DecimalScale(p *Property) int {
 	return 0
 }
 
-// ValueSchema returns the Connect schema of an entity type's rows, named like the type.
+// ValueSchema returns the Connect schema of a type's rows, named like the type.
 func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
 	return m.ViewSchema(WholeView(s), o)
 }
 
-// KeySchema returns the Connect schema of an entity type's keys, named `NS.Type.Key`: the key properties in document
-// order, without ODP's control fields, never optional. It returns nil for a type without key.
+// KeySchema returns the Connect schema of keys, named `NS.Type.Key`, of required fields; nil for a type without key.
 func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNode, error) {
 	keys := m.RowKey(structure)
 	if len(keys) == 0 {
@@ -111,7 +106,7 @@ func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNod
 	return b.nodes, nil
 }
 
-// RowKey returns the properties of a record's key.
+// RowKey returns the properties of a record's key, without ODP's control fields.
 func (m *Model) RowKey(s *StructuredType) []*Property {
 	var keys []*Property
 	for _, name := range s.Key {
@@ -142,9 +137,8 @@ const MaxDepth = 50
 type schemaBuilder struct {
 	model   *Model
 	options Options
-	// hidden adds nodes for hidden properties.
-	hidden bool
-	nodes  []wit.SchemaNode
+	hidden  bool // adds nodes for hidden properties
+	nodes   []wit.SchemaNode
 }
 
 func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
@@ -152,15 +146,14 @@ func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
 	return uint32(len(b.nodes) - 1)
 }
 
-// maxNodes limits the nodes of nested complex types: types that contain the next one twice double at each level.
-const maxNodes = 20_000
+const maxNodes = 20_000 // types that contain another type twice double the nodes at each level
 
 func (b *schemaBuilder) begin(structure *StructuredType, optional bool, depth int) (uint32, error) {
 	if depth > MaxDepth {
 		return 0, &Error{"complex types nest in a circle at " + structure.QualifiedName()}
 	}
 	if len(b.nodes) > maxNodes {
-		return 0, &Error{structure.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
+		return 0, &Error{structure.QualifiedName() + " has more than " + strconv.Itoa(maxNodes) + " properties"}
 	}
 	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())}), nil
 }

@@ -2,8 +2,7 @@ package edm
 
 import "github.com/culvert-project/culvert/sdk/go/pack"
 
-// Closure lists the types that rows of a type need, each once, the type itself first: complex types of properties and,
-// if navigations is true, target entity types (for nested writes).
+// Closure returns the type and the complex types of its properties and, for nested writes, the targets of navigations.
 func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 	list := []*StructuredType{s}
 	add := func(name string) {
@@ -52,7 +51,6 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 	return dst
 }
 
-// control returns a property's semantics if it affects rows.
 func control(p *Property) string {
 	if p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter {
 		return p.Semantics

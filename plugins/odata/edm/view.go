@@ -9,17 +9,14 @@ import (
 // View is the part of an entity type that is read: properties under a projection, and expanded entities.
 type View struct {
 	Structure *StructuredType
-	// Hidden are names of properties that are read for conditions but are not part of rows. Omitted properties are not
-	// read.
+	// Hidden properties are read for conditions but are not part of rows. Omitted ones are not read.
 	Hidden, Omitted []string
-	// Expanded are the expanded navigation properties in metadata order.
-	Expanded []Expansion
+	Expanded        []Expansion // in metadata order
 }
 
 // Expansion is an expanded navigation property with the view of its entities.
 type Expansion struct {
 	Name string
-	// Many reports a to-many navigation.
 	Many bool
 	View *View
 }
@@ -27,7 +24,7 @@ type Expansion struct {
 // WholeView returns the view of all properties of a type.
 func WholeView(s *StructuredType) *View { return &View{Structure: s} }
 
-// Expansion returns the expansion of that name, or nil.
+// Expansion returns the expansion with a name, or nil.
 func (v *View) Expansion(name string) *Expansion {
 	for i := range v.Expanded {
 		if v.Expanded[i].Name == name {
@@ -42,8 +39,7 @@ func (v *View) Includes(name string) bool {
 	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Omitted, name)
 }
 
-// HidesNested reports whether an expanded entity has hidden properties, so that decoded rows have [Model.ReadSchema]
-// instead of [Model.ViewSchema].
+// HidesNested reports whether an expanded entity has hidden properties.
 func (v *View) HidesNested() bool {
 	for _, e := range v.Expanded {
 		if len(e.View.Hidden) > 0 || e.View.HidesNested() {
@@ -53,15 +49,15 @@ func (v *View) HidesNested() bool {
 	return false
 }
 
-// ViewSchema returns the Connect schema of a view's rows: the visible properties in document order, then the
-// expansions: an optional struct for at most one entity, else an array of structs.
+// ViewSchema returns the Connect schema of a view's rows: visible properties in document order, then an optional struct
+// or an array of structs for each expansion.
 func (m *Model) ViewSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o}
 	err := b.view(v, false, 0)
 	return b.nodes, err
 }
 
-// ReadSchema is [Model.ViewSchema] with hidden properties: at the end of the root, elsewhere in document order.
+// ReadSchema is [Model.ViewSchema] with hidden properties, at the end of the root or in document order.
 func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}
 	err := b.view(v, false, 0)

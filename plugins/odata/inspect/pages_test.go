@@ -78,7 +78,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 					})
 				if !errors.Is(err, probe.ErrMissing) {
 					isDataFault(t, err, "subscriptions of /s: expected a page that was not read yet, "+
-						"found a link back to "+c.back+";", "correct in the service")
+						"found a link back to "+c.back+";", "in the service, then run")
 					return
 				}
 				need := prober.MissingRequests()

@@ -12,12 +12,11 @@ import (
 // level is one entity type in the tree of expansions.
 type level struct {
 	structure *edm.StructuredType
-	// projected reports that the projection names properties of this level, in selected.
+	// projected means that the projection names properties of this level, in selected.
 	projected bool
 	selected  []string
-	// hidden are properties that only conditions use.
-	hidden   []string
-	expanded []*expansion
+	hidden    []string // used by conditions only
+	expanded  []*expansion
 	// visitedTypes are types on the paths of conditions outside of the expanded ones.
 	visitedTypes []*edm.StructuredType
 }
@@ -35,8 +34,7 @@ func (l *level) expansion(name string) *level {
 	return l.expanded[i].level
 }
 
-// maxSteps limits a path; schemas nest no deeper.
-const maxSteps = 20
+const maxSteps = 20 // of a path; schemas nest no deeper
 
 // expand adds paths of navigation properties to the tree.
 func (l *level) expand(model *edm.Model, paths []string, name string) error {
@@ -56,8 +54,8 @@ func (l *level) expand(model *edm.Model, paths []string, name string) error {
 				target := model.Structure(n.Target)
 				if target == nil {
 					return invalid(name, path,
-						"$metadata don't say where "+step+" of "+current.structure.QualifiedName()+
-							" leads to")
+						"$metadata do not declare the target of "+step+" of "+
+							current.structure.QualifiedName())
 				}
 				inner = &level{structure: target}
 				current.expanded = append(current.expanded, &expansion{n, inner})
@@ -69,7 +67,7 @@ func (l *level) expand(model *edm.Model, paths []string, name string) error {
 	return nil
 }
 
-// sortExpansions restores the order of the metadata.
+// sortExpansions sorts expansions as in the metadata.
 func (l *level) sortExpansions() {
 	place := func(e *expansion) int {
 		return slices.IndexFunc(l.structure.Navigations,
@@ -93,7 +91,6 @@ func (l *level) noNavigation(name string) string {
 	return text + odataerror.Suggest(name, names, "it has no navigation property")
 }
 
-// project applies the projection.
 func (l *level) project(paths []string, name, expand string) error {
 	for _, path := range paths {
 		steps := strings.Split(path, "/")
@@ -115,7 +112,7 @@ func (l *level) project(paths []string, name, expand string) error {
 			case last && property != nil:
 				current.projected, current.selected = true, append(current.selected, step)
 			case property != nil:
-				return invalid(name, path, "a property inside of "+step+" can't be chosen alone; expected "+
+				return invalid(name, path, "a property inside of "+step+" cannot be selected alone; expected "+
 					strings.Join(steps[:i+1], "/"))
 			case current.structure.Navigation(step) != nil:
 				return invalid(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1],

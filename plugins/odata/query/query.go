@@ -12,24 +12,21 @@ import (
 
 // Query is the compiled form of [Settings].
 type Query struct {
-	// View is the part of each row that is read.
-	View *edm.View
-	// Prefix of the settings' names.
-	Prefix string
+	View   *edm.View // the part of each row that is read
+	Prefix string    // of the settings' names
 
 	selected, expanded string
-	// filter asks for the conditions that the service applies. raw is the $filter of the user's own, in a URL's form;
-	// rest are the user's other options.
+	// filter combines the conditions that the service applies. userFilter is $filter of the user's own options,
+	// encoded.
 	filter, userFilter string
 	otherOptions       []string
-	// rowConditions are conditions on what rows show; inner those that are applied to expanded rows.
+	// rowConditions are checked in rows, expandedConditions applied to expanded rows.
 	rowConditions, expandedConditions []condition
 	structures                        []*edm.StructuredType
 	zone                              *zone.Zone
 }
 
-// Compile checks settings against the metadata; structure is the entity type of the set. Errors are configuration
-// errors that name the setting.
+// Compile checks settings against the metadata of a set with this entity type. Errors name the setting.
 func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType) (*Query, error) {
 	query := &Query{Prefix: settings.Prefix, zone: settings.Zone}
 	if err := query.readRaw(&settings); err != nil {
@@ -60,7 +57,7 @@ func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType)
 	return query, nil
 }
 
-// readRaw parses the user's own query options. It rejects options that the connector sets itself.
+// readRaw parses the user's own query options, except for options that the connector sets itself.
 func (q *Query) readRaw(settings *Settings) error {
 	for part := range strings.SplitSeq(strings.TrimPrefix(settings.Raw, "?"), "&") {
 		if part == "" {
@@ -101,16 +98,15 @@ func (q *Query) readRaw(settings *Settings) error {
 	return nil
 }
 
-// reservedOptions are options by which the connector pages, and counts.
+// reservedOptions are set by the connector.
 var reservedOptions = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count",
 	"!deltatoken",
 	"$deltatoken"}
 
-// Selects reports whether the user's own $filter selects rows, which only the service can check.
+// Selects reports whether the user's own options contain a $filter, which only the service can check.
 func (q *Query) Selects() bool { return q.userFilter != "" }
 
-// Filter returns the percent-encoded $filter for the conditions and own, a further condition of the connector; empty
-// for all rows.
+// Filter returns the encoded $filter for the settings and a further condition, or "" for all rows.
 func (q *Query) Filter(condition string) string {
 	var parts []string
 	if q.userFilter != "" {
@@ -148,7 +144,7 @@ func escapeList(list string) string {
 	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(text)
 }
 
-// Fingerprint identifies the query in offsets (P7): each part after a blank, empty for a whole set.
+// Fingerprint identifies the query in offsets, which cannot be continued with another one (RATIONALE.md P7).
 func (q *Query) Fingerprint() string {
 	var inner []string
 	for _, c := range q.expandedConditions {
@@ -165,11 +161,11 @@ func (q *Query) Fingerprint() string {
 	return text
 }
 
-// fingerprintEscaper writes what separates the parts of a fingerprint so that a part stays one.
+// fingerprintEscaper encodes the separators of a fingerprint.
 var fingerprintEscaper = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A",
 	"\r", "%0D")
 
-// Structures returns the types that [Compile] needs for the same settings, the set's own first.
+// Structures returns the types that [Compile] needs for the same settings, the set's type first.
 func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
 func (q *Query) collectTypes(model *edm.Model, current *level) {
@@ -213,8 +209,8 @@ func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand str
 	return nil
 }
 
-// addCondition adds a condition to the ones that the service applies or, since OData v2 cannot express it, to the ones
-// on expanded rows. Rows that contain the value are checked in both cases.
+// addCondition adds a condition to $filter, or to the conditions on expanded rows, which OData v2 cannot express. Rows
+// that contain the value are checked too.
 func (q *Query) addCondition(compiled condition, r *route) error {
 	if r.many > 0 {
 		if !r.expanded {

@@ -9,24 +9,21 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 )
 
-// route is the path from a row to the property of a condition: navigation properties first, then complex properties.
+// route is the path from a row to the property of a condition: navigation properties, then complex properties.
 type route struct {
 	model     *edm.Model
 	root      *level
 	condition *Condition
-	// expand is the name of the expansion setting, for messages.
-	expand string
-	steps  []string
+	expand    string // name of the expansion setting, for messages
+	steps     []string
 
-	// expanded reports that all navigation properties on the path are expanded, so that rows contain the value. level
-	// is the last expanded level, held the first property of that level on the path.
+	// expanded means that all navigation properties on the path are expanded, so that rows contain the value. level is
+	// the last expanded level, firstProperty the first property of the path on that level.
 	expanded      bool
 	level         *level
 	firstProperty string
-	// structure is the type that has the next step.
-	structure *edm.StructuredType
-	// many is the number of steps up to the last to-many navigation.
-	many int
+	structure     *edm.StructuredType // has the next step
+	many          int                 // number of steps up to the last to-many navigation
 }
 
 func (r *route) invalid(why string) error {
@@ -58,12 +55,12 @@ func (r *route) resolve() error {
 	return nil
 }
 
-// navigate follows a navigation property. A to-many navigation must be expanded, because the condition is applied here.
+// navigate follows a navigation property. A to-many navigation must be expanded.
 func (r *route) navigate(n *edm.Navigation, steps int) error {
 	step := r.steps[steps-1]
 	target := r.model.Structure(n.Target)
 	if target == nil {
-		return r.invalid("$metadata don't say where " + step + " of " + r.structure.QualifiedName() + " leads to")
+		return r.invalid("$metadata do not declare the target of " + step + " of " + r.structure.QualifiedName())
 	}
 	inner := (*level)(nil)
 	if r.expanded {
@@ -71,7 +68,7 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 	}
 	if n.Many {
 		if inner == nil {
-			return r.invalid(step + " leads to many entities, so the condition is applied to the expanded ones: name " +
+			return r.invalid(step + " is a to-many navigation, so the condition applies to expanded entities: name " +
 				strings.Join(r.steps[:steps], "/") + " in " + r.expand + ", too")
 		}
 		r.many = steps
@@ -104,8 +101,7 @@ func (r *route) enter(step string) error {
 	return nil
 }
 
-// property returns the property of the last step. The service must be able to filter by it, unless the condition is
-// applied here.
+// property returns the property of the last step. The service must filter by it, except on expanded rows.
 func (r *route) property() (*edm.Property, error) {
 	structure, last := r.structure, r.steps[len(r.steps)-1]
 	found := structure.Property(last)
@@ -130,14 +126,13 @@ func (r *route) property() (*edm.Property, error) {
 
 func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }
 
-// requestValue requests the value, which the projection may leave out, as hidden property.
+// requestValue adds the property as hidden if the projection omits it.
 func (r *route) requestValue() {
 	if l := r.level; r.expanded && !l.inRows(r.firstProperty) && !slices.Contains(l.hidden, r.firstProperty) {
 		l.hidden = append(l.hidden, r.firstProperty)
 	}
 }
 
-// firstName returns a property of the target type, as an example.
 func firstName(m *edm.Model, n *edm.Navigation) string {
 	if s := m.Structure(n.Target); s != nil && len(s.Properties) > 0 {
 		return s.Properties[0].Name

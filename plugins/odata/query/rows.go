@@ -12,33 +12,30 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// RowChecker checks decoded rows against the conditions that the service was asked to apply, and applies the conditions
-// on expanded rows.
+// RowChecker checks decoded rows against the conditions in $filter, and applies the conditions on expanded rows.
 type RowChecker struct {
 	// Tracked are the columns that the row schema must track for [RowChecker.Check].
 	Tracked []int
-	// TrackedCount is the number of columns that the row schema tracks, if it tracks others after these; else zero.
+	// TrackedCount is the number of columns that the row schema tracks, or zero if it tracks only these.
 	TrackedCount int
 
-	query   *Query
-	nodes   []wit.SchemaNode
-	checks  []check
-	rewrite *rewrite
-	// approximate reports that decimals are rounded, so they may differ from what the service compared.
-	approximate bool
+	query       *Query
+	nodes       []wit.SchemaNode
+	checks      []check
+	rewrite     *rewrite
+	approximate bool // decimals are rounded, so the service may have compared other values
 }
 
 // check is a condition with its position in rows.
 type check struct {
 	*condition
-	// tracked is the index among the tracked columns; node is the column's schema node, steps are field indexes below
-	// it.
+	// tracked is the index among the tracked columns, node the column's schema node, steps are field indexes below it.
 	tracked int
 	node    uint32
 	steps   []int
 }
 
-// RowChecker compiles the query for rows under these options. It returns nil if rows need no checks and no changes.
+// RowChecker compiles the query for rows under these options. It returns nil if rows need no checks.
 func (q *Query) RowChecker(m *edm.Model, options edm.Options) (*RowChecker, error) {
 	if len(q.rowConditions) == 0 && len(q.expandedConditions) == 0 && !q.View.HidesNested() {
 		return nil, nil
@@ -72,7 +69,6 @@ func fieldIndex(n *wit.SchemaNode, name string) int {
 	return slices.IndexFunc(n.Fields, func(m wit.Field) bool { return m.Name == name })
 }
 
-// fieldIndexes returns the field indexes on a path of names.
 func fieldIndexes(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	var out []int
 	for _, name := range path {
@@ -83,7 +79,7 @@ func fieldIndexes(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	return out
 }
 
-// value descends to a nested value. null reports that the value or one around it is null.
+// value returns a nested value. null means that the value or one around it is null.
 func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
 	for {
 		isNull, size, ok := connectdata.IsNull(&r.nodes[node], b)
@@ -108,9 +104,9 @@ func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside 
 	}
 }
 
-// Check reports rows that contradict a condition: a service that accepts $filter but ignores it would fill a topic with
-// unwanted rows. Where services differ (case and blanks of texts, digits that no format carries), a row gets the
-// benefit of the doubt. If except is not nil, the rows that it returns true for are not checked.
+// Check returns an error for a row that contradicts a condition, because a service that ignores $filter would fill a
+// topic with unwanted rows. It accepts differences between services, such as case and blanks of texts. Rows for which
+// except, if not nil, returns true are not checked.
 func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 	if r == nil {
 		return nil
@@ -120,29 +116,34 @@ func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.E
 			continue
 		}
 		for k := range r.checks {
-			c := &r.checks[k]
-			at := out.Tracked[i*max(r.TrackedCount, len(r.Tracked))+c.tracked]
-			node, b, null, err := r.value(c.node, out.Data[at.Start:at.Start+at.Size], c.steps)
-			if err != nil {
-				return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
-			}
-			found := rowText{null: null}
-			if !null {
-				if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
-					continue // what the row's own rules let pass
-				}
-			}
-			found, other := c.serviceValues(found)
-			if c.contradicts(found, r.approximate) && c.contradicts(other, r.approximate) {
-				return &wit.Error{Kind: wit.ErrorData, Setting: &c.setting,
-					Message: "row " + strconv.Itoa(int(out.Rows[i].RowIndex)) + " of the page: " +
-						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " +
-						c.describe() +
-						": the service takes $filter and does not heed it"}
+			if err := r.checkRow(out, i, &r.checks[k]); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (r *RowChecker) checkRow(out *decode.Output, row int, c *check) *wit.Error {
+	span := out.Tracked[row*max(r.TrackedCount, len(r.Tracked))+c.tracked]
+	node, b, null, err := r.value(c.node, out.Data[span.Start:span.Start+span.Size], c.steps)
+	if err != nil {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
+	}
+	found := rowText{null: null}
+	if !null {
+		if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+			return nil // the decoder has accepted the value
+		}
+	}
+	found, other := c.serviceValues(found)
+	if !c.contradicts(found, r.approximate) || !c.contradicts(other, r.approximate) {
+		return nil
+	}
+	return &wit.Error{Kind: wit.ErrorData, Setting: &c.setting,
+		Message: "row " + strconv.Itoa(int(out.Rows[row].RowIndex)) + " of the page: " + strings.Join(c.path, "/") +
+			" is " + found.String() + ", but " + c.setting + " requires " + c.describe() +
+			": the service accepts $filter but ignores it"}
 }
 
 // rewrite copies a struct without its hidden fields.
@@ -151,9 +152,8 @@ type rewrite struct {
 }
 
 type fieldRewrite struct {
-	node uint32
-	// hidden fields are not written.
-	hidden bool
+	node   uint32
+	hidden bool // not written
 	// inner rewrites the value, or each item if many. Nil means a plain copy.
 	inner *rewrite
 	many  bool
@@ -162,7 +162,7 @@ type fieldRewrite struct {
 	paths      [][]int
 }
 
-// compile returns the rewrite of a view at a schema node; at is the path from the row.
+// compile returns the rewrite of a view at a schema node.
 func (r *RowChecker) compile(v *edm.View, node uint32, path []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Fields {
@@ -211,8 +211,7 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// write writes a struct and returns how many bytes of b it read. Hidden fields of the row itself come after it and are
-// not in b.
+// write writes a struct and returns how many bytes of b it read. b does not contain hidden fields of the row itself.
 func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
 	for i := range w.fields {
@@ -244,7 +243,6 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 	return dst, whole - len(b), nil
 }
 
-// items writes the array items that meet the conditions.
 func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, error) {
 	element := r.nodes[field.node].Element
 	var matching [][]byte
