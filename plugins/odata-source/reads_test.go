@@ -189,7 +189,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 				Switches: odatatest.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
 			if len(load.rows) > 0 || len(load.faults) != 40 || !strings.Contains(load.faults[0].Error.Message,
-				"expanded as asked for, found a link to it; the service accepts $expand but ignores it") {
+				"expected the expanded entity, found a link to it; the service accepts $expand but ignores it") {
 				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(load.rows), len(load.faults),
 					load.faults[:min(1, len(load.faults))])
 			}

@@ -12,12 +12,11 @@ type Atom struct {
 	stream
 	state      atomState
 	namespaces namespaceStack
-	// outer is the scope inside the feed. The bindings of a row start at rowBindings.
+	// outer is the namespace scope inside the feed. The bindings of a row start at rowBindings.
 	outer, rowBindings int
-	// feed is the qualified name of the open feed element.
-	feed []byte
-	text []byte
-	// templates is nil in decoders that use the plain parser only.
+	feed               []byte // qualified name of the feed element
+	text               []byte
+	// templates is the fast path, nil in decoders that use the plain parser only.
 	templates *atomTemplates
 }
 
@@ -96,7 +95,7 @@ func (d *Atom) step(out *Output) *scan.Error {
 	case atomFeed:
 		return d.feedChild(i, out)
 	}
-	return scan.UnexpectedByte(b, i, "nothing behind the outermost element")
+	return scan.UnexpectedByte(b, i, "the end of the page")
 }
 
 // skipText skips text between the elements of a feed. Outside of the feed, text is an error.
@@ -130,9 +129,8 @@ func (d *Atom) start(i int) *scan.Error {
 	return nil
 }
 
-// declaration reads what only precedes the outermost element. It skips the XML declaration and returns true, and
-// rejects a document type, which HTML has and feeds do not.
-func (d *Atom) declaration(i int) (bool, *scan.Error) {
+// declaration skips the XML declaration, and rejects a document type, which HTML has and feeds do not.
+func (d *Atom) declaration(i int) (skipped bool, err *scan.Error) {
 	b := d.buf
 	if ok, err := scan.XMLHas(b, i, "<?xml"); ok || err != nil {
 		if err != nil {
@@ -323,7 +321,7 @@ func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	d.page.Rows++
 }
 
-// function reads a function result that is no entity: a struct, or several structs in elements with the same name.
+// function reads a function result that is no entity: one struct, or several.
 func (d *Atom) function(i int, out *Output) *scan.Error {
 	b := d.buf
 	end, err := scan.XMLElement(b, i, maxDepth)

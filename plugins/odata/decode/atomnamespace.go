@@ -13,9 +13,8 @@ const (
 	noNamespace namespace = iota
 	otherNamespace
 	atomNamespace
-	// metadataNamespace is usually m:, dataNamespace d:.
-	metadataNamespace
-	dataNamespace
+	metadataNamespace // usually m:
+	dataNamespace     // usually d:
 )
 
 func namespaceOf(uri []byte) namespace {
@@ -32,8 +31,8 @@ func namespaceOf(uri []byte) namespace {
 	return otherNamespace
 }
 
-// binding is one declaration of a namespace or of xml:base, linked to the ones around it. So one number, the scope,
-// identifies everything that is in force at a position. Scope 0 declares nothing.
+// binding is a declaration of a namespace or of xml:base, linked to the declarations around it. A scope is the index of the
+// innermost one, and scope 0 declares nothing.
 type binding struct {
 	outer     int
 	base      bool
@@ -42,7 +41,7 @@ type binding struct {
 	namespace namespace
 }
 
-// namespaceStack holds the bindings of the page's outer elements, then the ones of the current row.
+// namespaceStack holds the bindings of the page's outer elements, then of the current row.
 type namespaceStack struct{ all []binding }
 
 func (s *namespaceStack) reset() { s.all = append(s.all[:0], binding{}) }
@@ -101,7 +100,7 @@ func (s *namespaceStack) base(scope int) string {
 	return ""
 }
 
-// element returns namespace and local name of a tag; inside is the scope inside of it.
+// element returns namespace and local name of a tag, whose content has scope inside.
 func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace, []byte) {
 	prefix, local := scan.SplitName(t.Name)
 	return s.namespace(prefix, inside), local
@@ -135,7 +134,7 @@ func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	}
 }
 
-// appendSelfContained appends an element and repeats the declarations in force around it.
+// appendSelfContained appends an element with the declarations around it.
 func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []byte {
 	tag, _ := scan.XMLTagAt(element, 0)
 	dst = append(dst, element[:tag.NameEnd]...)
@@ -161,7 +160,7 @@ func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []b
 	return append(dst, element[tag.NameEnd:]...)
 }
 
-// isShadowed reports whether an inner binding, or one of the element itself, overrides a binding.
+// isShadowed reports whether an inner binding or the element itself overrides a binding.
 func (s *namespaceStack) isShadowed(element []byte, tag scan.XMLTag, inner, scope int) bool {
 	b := &s.all[scope]
 	for k := inner; k != scope; k = s.all[k].outer {

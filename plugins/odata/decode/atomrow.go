@@ -16,7 +16,7 @@ func (d *Atom) row(text []byte, at int64, out *Output) {
 	d.decode(text, at, out, true)
 }
 
-// decode decodes an entry, or an element with properties but without an entry around them.
+// decode decodes an entry or, if entry is false, an element with properties.
 func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
 	if d.skipRow(text, at, out) {
 		return
@@ -66,8 +66,7 @@ func (e *elements) next() (element, bool) {
 	return element{}, false
 }
 
-// unlimited depth is safe because the depth was checked when the row was found.
-const unlimited = 1 << 30
+const unlimited = 1 << 30 // the depth was checked when the row was found
 
 // atomReader decodes one complete, well-formed entry.
 type atomReader struct {
@@ -103,7 +102,6 @@ func (r *atomReader) decode(out *Output, entry bool) *conversionError {
 	return nil
 }
 
-// prepareLevel clears the memory for a struct.
 func (r *atomReader) prepareLevel(depth int, schema *RowSchema, path string) {
 	level := r.decoder.level(depth, schema)
 	level.path = path
@@ -113,7 +111,7 @@ func (r *atomReader) prepareLevel(depth int, schema *RowSchema, path string) {
 	level.scopes = level.scopes[:len(schema.Columns)]
 }
 
-// entry records the positions of column values: properties inside the content or next to it, and expanded links.
+// entry records the positions of column values: properties inside or next to the content, and expanded links.
 func (r *atomReader) entry(e element, scope int, schema *RowSchema, depth int) *conversionError {
 	s := &r.decoder.namespaces
 	children := childrenOf(r.row, e.tag, e.end)
@@ -218,7 +216,7 @@ func (c *Column) deferred(inline textRange) *conversionError {
 	return c.conversionError(expectedInline, "a link to it")
 }
 
-// column writes a column's value. whole is the entry or struct, for targets outside of the properties.
+// column writes a column's value. whole is the entry or struct, for values outside of the properties.
 func (r *atomReader) column(dst []byte, schema *RowSchema, i, depth int, whole element, entry bool) ([]byte,
 	*conversionError) {
 	target, level := &schema.Columns[i], &r.decoder.levels[depth]
@@ -296,7 +294,7 @@ func (r *atomReader) primitive(dst []byte, schema *RowSchema, column *Column, co
 	return dst, nil
 }
 
-// inlineEntry writes an expanded entity. It returns false if there is none.
+// inlineEntry writes an expanded entity, or returns false.
 func (r *atomReader) inlineEntry(dst []byte, column *Column, inline element, scope, depth int) ([]byte, bool,
 	*conversionError) {
 	s := &r.decoder.namespaces
@@ -376,7 +374,7 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 	return nil
 }
 
-// target writes a value that customized feeds hold elsewhere in the entry.
+// target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).
 func (r *atomReader) target(dst []byte, schema *RowSchema, column *Column, entry element) ([]byte, *conversionError) {
 	e := entry
 	for i, step := range column.steps {

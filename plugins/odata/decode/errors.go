@@ -8,22 +8,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageError reports a page that cannot be read further: truncated, in another format, or over a limit. The rows before
-// it stay valid.
+// PageError reports a page that cannot be read further: truncated, in another format, or too large. Earlier rows are valid.
 type PageError struct {
 	// Byte is the offset in the body of the page, or of the nested page if Tag is set.
 	Byte int64
 	// Row is the index of the row being read, or -1.
 	Row             int64
 	Expected, Found string
-	// HTML reports that an HTML page came, usually a logon page.
-	HTML bool
+	HTML            bool // an HTML page, usually a logon page
 	// ServiceText is the title of an HTML page, or code and message of an error document.
 	ServiceText string
-	// Failed reports that the service returned an error inside the page.
-	Failed bool
-	// Tag of the nested page; empty for the page itself.
-	Tag string
+	Failed      bool   // the service returned an error inside of the page
+	Tag         string // of the nested page; empty for the page itself
 }
 
 func (e *PageError) Error() string {
@@ -47,11 +43,9 @@ func (e *PageError) Error() string {
 
 // conversionError reports a value that does not match the type of its column. It fails the row, not the page.
 type conversionError struct {
-	// path of the property from the row, `Address/Street`.
-	path            string
+	path            string // of the property from the row, `Address/Street`
 	expected, found string
-	// hint names the setting that would accept the value; may be empty.
-	hint string
+	hint            string // names the setting that would accept the value; may be empty
 }
 
 func (m *conversionError) Error() string {
@@ -90,7 +84,7 @@ const (
 	expectedPrecision = "Edm.Decimal of precision "
 	expectedRange     = "Edm.Decimal that fits a "
 	expectedValue     = "a value (it is not nullable)"
-	expectedInline    = "what it leads to, expanded as asked for"
+	expectedInline    = "the expanded entity"
 )
 
 func (m *conversionError) within(name string) *conversionError {
@@ -102,8 +96,7 @@ func (m *conversionError) within(name string) *conversionError {
 	return m
 }
 
-// maxQuote limits how much of a value a message repeats.
-const maxQuote = 60
+const maxQuote = 60 // bytes of a value in a message
 
 func quoted(text []byte) string {
 	if len(text) > maxQuote {

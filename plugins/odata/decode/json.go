@@ -13,25 +13,21 @@ import (
 type JSON struct {
 	stream
 	state jsonState
-	// open counts the open objects around the rows.
-	open int
-	text []byte
-	// templates is nil in decoders that use the plain parser only.
+	open  int // number of open objects around the rows
+	text  []byte
+	// templates is the fast path, nil in decoders that use the plain parser only.
 	templates *jsonTemplates
 }
 
 type jsonState uint8
 
 const (
-	jsonStart jsonState = iota
-	// jsonRoot and jsonInner precede an object that holds the rows or is one.
-	jsonRoot
-	jsonInner
-	// jsonFirstRow is at the start of the array of rows, jsonRow in front of an item.
-	jsonFirstRow
-	jsonRow
-	// jsonMembers follows a member of an object around the rows.
-	jsonMembers
+	jsonStart    jsonState = iota
+	jsonRoot               // before an object around the rows, or a single row
+	jsonInner              // the same inside of d
+	jsonFirstRow           // at the start of the array of rows
+	jsonRow                // before an item of the array
+	jsonMembers            // after a member of an object around the rows
 	jsonEnd
 )
 
@@ -120,7 +116,7 @@ func (d *JSON) step(out *Output) *scan.Error {
 
 func (d *JSON) end(i int) *scan.Error {
 	if i < len(d.buf) {
-		return scan.UnexpectedByte(d.buf, i, "nothing behind the page")
+		return scan.UnexpectedByte(d.buf, i, "the end of the page")
 	}
 	d.pos = i
 	if !d.ended {
@@ -182,7 +178,7 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 		}
 		if other := member.version(b[member.value]); other != "" && d.state == jsonRoot {
 			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
-				": the path is that of a service of another version"}
+				": the path belongs to a service of another version"}
 		}
 		_, column := d.schema.names[string(member.name)]
 		known = known || column || d.schema.ignored[string(member.name)]
@@ -210,21 +206,19 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
-	// a page without rows may leave out their array
-	if paged && count == 0 { // a page that leaves out that it has no rows
+	if paged && count == 0 { // a page without rows may omit their array
 		d.pos = i
 		d.endContainer()
 		return nil
 	}
 	if d.state == jsonRoot && !known && !d.mayBeWrapper(only, count) {
 		return &scan.Error{At: start, Expected: "rows",
-			Found: "JSON with none of the set's properties, such as gateways " +
-				"answer: " + quoted(b[start:i])}
+			Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
 	}
 	return d.decodeObject(start, i, only, count, out)
 }
 
-// mayBeWrapper reports whether [JSON.decodeObject] may accept an object of one member as something else than an entity.
+// mayBeWrapper reports whether an object with one member may be something else than an entity.
 func (d *JSON) mayBeWrapper(only jsonMember, count int) bool {
 	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") ||
 		only.is("odata.error") ||
@@ -238,11 +232,11 @@ func (m jsonMember) version(opens byte) string {
 	case name == "odata.error":
 		return ""
 	case strings.HasPrefix(name, "@odata."), name == "@context":
-		return "an answer of OData v4 (" + name + ")"
+		return "a response of OData v4 (" + name + ")"
 	case strings.HasPrefix(name, "odata."):
-		return "an answer of OData v3 (" + name + ")"
+		return "a response of OData v3 (" + name + ")"
 	case name == "value" && opens == '[':
-		return "an answer of OData v3 or v4 (value)"
+		return "a response of OData v3 or v4 (value)"
 	}
 	return ""
 }
@@ -280,8 +274,7 @@ func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 		switch {
 		case column || schema.ignored[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
-			// a function returned no entity
-			d.pos = end
+			d.pos = end // a function returned no entity
 			d.endContainer()
 			return nil
 		case (only.is("error") || only.is("odata.error")) && d.state == jsonRoot:
@@ -416,10 +409,9 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	return len(mark), true
 }
 
-// maxErrorText limits how much of a document without rows is searched for an error message.
-const maxErrorText = 4 << 10
+const maxErrorText = 4 << 10 // bytes of a document without rows that are searched for an error message
 
-// noRows returns the error of a document that came instead of rows, or asks for more of it.
+// noRows returns the error of a document without rows, or [scan.ErrNeedMore] to read more of it.
 func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	head := s.buf[at:]
 	if !s.ended && len(head) < maxErrorText {
@@ -430,10 +422,10 @@ func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {
 	case s.html:
-		found, s.serviceText = "HTML", odataerror.Title(head)
+		found, s.documentText = "HTML", odataerror.Title(head)
 	case odataerror.IsError(head):
 		if code, message, _ := odataerror.Document(head); message != "" {
-			found, s.serviceText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
+			found, s.documentText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}
 	return &scan.Error{At: at, Expected: expected, Found: found}

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// nestedPages holds a row that waits for further pages of a feed expanded in it. Their rows replace the link in the
-// row's text, and then the row is decoded again, which finds further links.
+// nestedPages holds a row that waits for further pages of an expanded feed. Their rows replace the link in the row's text,
+// and then the row is decoded again.
 type nestedPages struct {
 	waiting bool
 	// row is the row's text, which starts at byte `at` of the page.
@@ -23,8 +23,7 @@ type nestedPages struct {
 	emptyPages int
 }
 
-// maxEmptyPages limits consecutive pages without a row in an expanded feed.
-const maxEmptyPages = 1000
+const maxEmptyPages = 1000 // consecutive pages without a row in an expanded feed
 
 // nestedNextLink is the next link of an expanded collection inside a row.
 type nestedNextLink struct {
@@ -97,7 +96,7 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		if w.emptyPages++; w.out.Page.Rows > 0 {
 			w.emptyPages = 0
 		}
-		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "an end of an expanded feed"}
+		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "the end of an expanded feed"}
 		switch {
 		case !w.visit(next):
 			end.Found = "a link that was followed before, " + strconv.Quote(next.Href)

@@ -20,8 +20,7 @@ func parseFloat(text []byte, bits int) (float64, bool) {
 	case "-INF", "-Infinity":
 		return math.Inf(-1), true
 	}
-	// ParseFloat would also accept hexadecimal, underscores and words.
-	for _, c := range text {
+	for _, c := range text { // ParseFloat would also accept hexadecimal, underscores and words
 		if (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
 			return 0, false
 		}
@@ -37,8 +36,7 @@ type decimal struct {
 	exponent int
 }
 
-// maxExponent limits a Decimal's exponent: Edm.Decimal holds 29 digits, SAP's 37.
-const maxExponent = 400
+const maxExponent = 400 // Edm.Decimal has 29 digits, SAP's 37
 
 func (d *decimal) parse(text []byte) bool {
 	d.negative, d.digits, d.exponent = false, d.digits[:0], 0

@@ -13,15 +13,13 @@ type Output struct {
 	// accepts.
 	RowErrors []wit.RowError
 	// Skipped are the row indexes of faults that the host requested with [wit.TagSkipRow].
-	Skipped []uint32
-	// Tombstones are deleted entries.
+	Skipped    []uint32
 	Tombstones []Tombstone
 	// Tracked holds len(RowSchema.Tracked) spans for each row.
 	Tracked []Span
-	// NestedPages are further pages of expanded feeds that the decoder needs before it can continue; at most one at a
-	// time.
+	// NestedPages has at most one further page of an expanded feed, which the decoder needs to continue.
 	NestedPages []NestedPageRequest
-	// Page is what is known of the page so far. Each call sets it.
+	// Page is set by each call.
 	Page Page
 }
 
@@ -38,11 +36,9 @@ type Span struct{ Start, Size uint32 }
 type Tombstone struct {
 	// RowIndex is the entry's row index in the page.
 	RowIndex uint32
-	// Ref is the deleted entry's ID, a URL with a key predicate.
-	Ref string
-	// When is the time of deletion in milliseconds since 1970, if Timed.
-	When  int64
-	Timed bool
+	Ref      string // ID, a URL with a key predicate
+	When     int64  // time of deletion in milliseconds since 1970, if Timed
+	Timed    bool
 }
 
 // Link is a link as the service wrote it, with entities and escapes resolved, and the `xml:base` in force.
@@ -64,8 +60,7 @@ type Page struct {
 	Rows uint32
 	// Unknown are paths of properties that the row schema neither has nor ignores, each once.
 	Unknown []string
-	// Done reports that the page was read to its end.
-	Done bool
+	Done    bool // the page was read to its end
 }
 
 // Decoder reads one page after another.
