@@ -94,7 +94,7 @@ func TestCauses(t *testing.T) {
 		t.Fatalf("expected the second page, found %+v (%v)", again, err)
 	}
 	done := load.all(middle)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		cause    wit.PollReason
 		now      int64
 		expected bool
@@ -102,9 +102,10 @@ func TestCauses(t *testing.T) {
 		{start, readAt + 59_999, false}, {start, readAt + 60_000, true},
 		{onward, readAt + 90_000, false}, {poll, readAt, true},
 	} {
-		step, err := load.p.Next(load.opened.Context, 0, done, c.cause, c.now)
-		if err != nil || (step.Fetch != nil) != c.expected || (step.Idle != nil) == c.expected {
-			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", c.cause, c.now-readAt, c.expected, step, err)
+		step, err := load.p.Next(load.opened.Context, 0, done, test.cause, test.now)
+		if err != nil || (step.Fetch != nil) != test.expected || (step.Idle != nil) == test.expected {
+			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", test.cause, test.now-readAt, test.expected,
+				step, err)
 		}
 	}
 	once := newLoad(t, service, set("00", "Orders")...)
@@ -118,7 +119,7 @@ func TestOffsets(t *testing.T) {
 	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
 	good := []wit.OffsetEntry{wit.StringEntry("url", "/s/X"), wit.IntegerEntry("seen", 3),
 		wit.StringEntry("of the host", "x")}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		partition, offset []wit.OffsetEntry
 		ok                bool
 	}{
@@ -127,8 +128,8 @@ func TestOffsets(t *testing.T) {
 		{partition, append(good, wit.StringEntry("done", "x")), false},
 		{partition, []wit.OffsetEntry{wit.StringEntry("url", "http://evil/")}, false},
 	} {
-		if err := (&plugin{}).CheckOffset(c.partition, c.offset); (err == nil) != c.ok {
-			t.Errorf("%v %v: expected %v, found %v", c.partition, c.offset, c.ok, err)
+		if err := (&plugin{}).CheckOffset(test.partition, test.offset); (err == nil) != test.ok {
+			t.Errorf("%v %v: expected %v, found %v", test.partition, test.offset, test.ok, err)
 		}
 	}
 }
@@ -188,7 +189,7 @@ func TestTools(t *testing.T) {
 		}
 		return document, err
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		command string
 		options []string
 		part    string
@@ -202,13 +203,13 @@ func TestTools(t *testing.T) {
 		{"refuse-format", nil, ""},
 		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
 	} {
-		if c.part == "" {
-			noError(t, service.Set(c.command, "true"))
+		if test.part == "" {
+			noError(t, service.Set(test.command, "true"))
 			continue
 		}
-		document, err := run(c.command, c.options...)
-		if err != nil || !strings.Contains(document, c.part) {
-			t.Errorf("%s: expected %s in %s (%v)", c.command, c.part, document, err)
+		document, err := run(test.command, test.options...)
+		if err != nil || !strings.Contains(document, test.part) {
+			t.Errorf("%s: expected %s in %s (%v)", test.command, test.part, document, err)
 		}
 	}
 	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"},

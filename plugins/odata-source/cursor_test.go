@@ -25,7 +25,7 @@ func dated(t *testing.T, s http.Handler, order int, date any) {
 // TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late
 // within the look-back.
 func TestCursor(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		late     bool // a row that is committed late is found
 	}{
@@ -37,7 +37,7 @@ func TestCursor(t *testing.T) {
 	} {
 		service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 		dated(t, service, 10250, "2024-05-05T12:00:00")
-		load := newLoad(t, service, join(byDate, c.settings)...)
+		load := newLoad(t, service, join(byDate, test.settings)...)
 		offset := load.all(nil)
 		load.same(service, "Orders")
 		expectRows := func(orders ...string) {
@@ -48,13 +48,13 @@ func TestCursor(t *testing.T) {
 				expected = append(expected, "["+o+"]")
 			}
 			if !slices.Equal(load.rows, expected) {
-				t.Errorf("%v: expected rows %v, found %v by %v", c.settings, expected, load.rows, load.targets)
+				t.Errorf("%v: expected rows %v, found %v by %v", test.settings, expected, load.rows, load.targets)
 			}
 		}
 		offset = load.poll(offset)
 		expectRows()
 		if asked, _ := url.PathUnescape(load.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
-			t.Errorf("%v: asked for %s", c.settings, asked)
+			t.Errorf("%v: asked for %s", test.settings, asked)
 		}
 		dated(t, service, 10248, "2024-05-05T12:00:00") // the same as the highest
 		dated(t, service, 10251, "2024-05-06T12:00:00")
@@ -63,7 +63,7 @@ func TestCursor(t *testing.T) {
 		dated(t, service, 10249, "2024-05-06T11:00:00")
 		dated(t, service, 10252, "2024-05-07T00:00:00")
 		offset = load.poll(offset)
-		if c.late {
+		if test.late {
 			expectRows("10249", "10252")
 		} else {
 			expectRows("10252")
@@ -72,7 +72,7 @@ func TestCursor(t *testing.T) {
 		expectRows()
 		step, err := load.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
-			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
+			t.Errorf("%v: a snapshot asks for %v, %v", test.settings, step.Fetch, err)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestCursor(t *testing.T) {
 // TestCursorWhileRowsChange: a row that changes behind its page, while a later page brings a higher value, is read by
 // the next load, behind the first load and behind later ones; what is below that is not read again.
 func TestCursorWhileRowsChange(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		again    int
@@ -90,22 +90,22 @@ func TestCursorWhileRowsChange(t *testing.T) {
 		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
 		{"a row is deleted too", odatatest.Switches{}, 2, "10286"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.switches.PageSize = 15
-			service := odatatest.New(odatatest.Options{Rows: 40, Switches: c.switches})
+		t.Run(test.name, func(t *testing.T) {
+			test.switches.PageSize = 15
+			service := odatatest.New(odatatest.Options{Rows: 40, Switches: test.switches})
 			late := ""
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				service.ServeHTTP(w, r)
 				asked := r.URL.Query()
-				refused := c.switches.RefuseOrderBy && asked.Has("$orderby")
+				refused := test.switches.RefuseOrderBy && asked.Has("$orderby")
 				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
 					!strings.HasSuffix(r.URL.Path, "$metadata") {
 					dated(t, service, 10248, late+"T01:00:00")
 					dated(t, service, 10287, late+"T02:00:00") // on a page that is still to come
 					late = ""
-					if c.deleted != "" {
-						write(t, service, "DELETE", "Orders("+c.deleted+")", nil)
-						c.deleted = ""
+					if test.deleted != "" {
+						write(t, service, "DELETE", "Orders("+test.deleted+")", nil)
+						test.deleted = ""
 					}
 				}
 			}), byDate...)
@@ -124,15 +124,15 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			offset := load.all(nil)
 			load.targets = nil
 			offset = load.poll(offset)
-			expectRows(c.again, "10248")
+			expectRows(test.again, "10248")
 			for order := 10249; order < 10280; order++ {
 				dated(t, service, order, "2024-07-01T00:00:00")
 			}
 			late = "2024-08-01"
 			offset = load.poll(offset)
-			expectRows(32+c.again, "10249", "10279", "10287")
+			expectRows(32+test.again, "10249", "10279", "10287")
 			offset = load.poll(offset)
-			expectRows(c.again, "10248")
+			expectRows(test.again, "10248")
 			load.poll(offset)
 			expectRows(0)
 		})

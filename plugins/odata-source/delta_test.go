@@ -24,7 +24,7 @@ import (
 // TestDelta reads a set whole and what is created, changed and deleted then: in both formats, by links that nothing
 // announces and by announced ones, in pages, and where the service answers in the other format.
 func TestDelta(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
@@ -39,9 +39,9 @@ func TestDelta(t *testing.T) {
 		{"202", odatatest.Switches{PageSize: 30, Accepted: 3}, nil},
 		{"reordered", odatatest.Switches{PageSize: 30, Differ: "reorder"}, nil},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{Rows: 60, Switches: c.switches})
-			follower := loaded(t, service, tracked00("Customers", c.settings...)...)
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 60, Switches: test.switches})
+			follower := loaded(t, service, tracked00("Customers", test.settings...)...)
 			follower.equals(service, "Customers", "CustomerID", "CompanyName")
 			var all []string
 			service.Each("Customers", func(key string, _ map[string]string) { all = append(all, key) })
@@ -73,7 +73,7 @@ func TestDelta(t *testing.T) {
 			if err := follower.catchUp(poll); err != nil || len(follower.log) != before+1 {
 				t.Errorf("nothing changed, and %d rows came (%v)", len(follower.log)-before-1, err)
 			}
-			if c.switches.Accepted > 0 && follower.waits != 3 {
+			if test.switches.Accepted > 0 && follower.waits != 3 {
 				t.Errorf("%d waits", follower.waits)
 			}
 		})
@@ -128,7 +128,7 @@ func alsoDeleted(r *wit.Response, key int, before string) {
 // the set's rows.
 func TestRowAndTombstone(t *testing.T) {
 	filtered := condition("0", "UnitPrice", "ge", "0")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		deleted  bool
 		first    bool
@@ -151,30 +151,30 @@ func TestRowAndTombstone(t *testing.T) {
 		{name: "with a filter, deleted", deleted: true, settings: filtered,
 			switches: odatatest.Switches{Delta: "links"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{Rows: 20, Switches: c.switches})
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 20, Switches: test.switches})
 			keeping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.URL.RawQuery, "deltatoken") {
-					r.URL.RawQuery += c.keeps
+					r.URL.RawQuery += test.keeps
 				}
 				service.ServeHTTP(w, r)
 			})
-			follower := loaded(t, keeping, tracked00("Products", c.settings...)...)
+			follower := loaded(t, keeping, tracked00("Products", test.settings...)...)
 			before := follower.state["[3]"]
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if !strings.Contains(q.Target, "deltatoken") {
 					return
 				}
-				alsoDeleted(r, 3, map[bool]string{true: "<entry", false: "</feed>"}[c.first])
-				if c.deleted {
+				alsoDeleted(r, 3, map[bool]string{true: "<entry", false: "</feed>"}[test.first])
+				if test.deleted {
 					write(t, service, "DELETE", "Products(3)", nil)
 				}
 			}
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			after := follower.state["[3]"]
-			if c.deleted != (after == nil) {
+			if test.deleted != (after == nil) {
 				t.Fatalf("read again: %v", after)
 			}
 			for name, v := range after {
@@ -271,7 +271,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 // TestRereadThatFails: what is read again and is not answered by the service, or by something else than one entity, is
 // no delete. One that no longer meets the filter is.
 func TestRereadThatFails(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, message string
 		answered      func(r *wit.Response)
 	}{
@@ -291,27 +291,27 @@ func TestRereadThatFails(t *testing.T) {
 		}},
 		{"outside the filter", "", func(*wit.Response) {}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
 			follower := loaded(t, service, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
 			rows := len(follower.state)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			follower.answered = func(q *wit.Request, r *wit.Response) {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case strings.Contains(q.Target, "deltatoken"):
+				case strings.Contains(request.Target, "deltatoken"):
 					alsoDeleted(r, 3, "</feed>")
-					if c.message == "" {
+					if test.message == "" {
 						write(t, service, "MERGE", "Products(3)", map[string]any{"UnitPrice": "0.5"})
 					}
-				case strings.Contains(q.Target, "Products(3)"):
-					c.answered(r)
+				case strings.Contains(request.Target, "Products(3)"):
+					test.answered(r)
 				}
 			}
 			err := follower.catchUp(poll)
-			if !says(err, c.message) {
-				t.Errorf("expected %q, found %v", c.message, err)
+			if !says(err, test.message) {
+				t.Errorf("expected %q, found %v", test.message, err)
 			}
-			if c.message == "" && (len(follower.state) != rows-1 || follower.state["[3]"] != nil) {
+			if test.message == "" && (len(follower.state) != rows-1 || follower.state["[3]"] != nil) {
 				t.Errorf("%d of %d rows, %v", len(follower.state), rows, follower.state["[3]"])
 			}
 		})
@@ -381,7 +381,7 @@ func TestDeltaResumes(t *testing.T) {
 // TestDeltaThatFails: what a service does that would lose changes ends with a fault that says what to do.
 func TestDeltaThatFails(t *testing.T) {
 	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
@@ -403,15 +403,15 @@ func TestDeltaThatFails(t *testing.T) {
 		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, expired: 410,
 			kind: wit.ErrorGone, message: "recover needs an ODP service"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
-			follower := newFollower(t, s, tracked00("Products", c.settings...)...)
+		t.Run(test.name, func(t *testing.T) {
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
+			follower := newFollower(t, s, tracked00("Products", test.settings...)...)
 			err := follower.catchUp(start)
-			if err == nil && c.expired > 0 {
+			if err == nil && test.expired > 0 {
 				noError(t, s.Set("expire-tokens", ""))
 				follower.answered = func(_ *wit.Request, r *wit.Response) {
 					if r.Status == http.StatusGone {
-						r.Status = uint16(c.expired)
+						r.Status = uint16(test.expired)
 					}
 				}
 				stored := fmt.Sprint(follower.stored)
@@ -419,7 +419,7 @@ func TestDeltaThatFails(t *testing.T) {
 					t.Error("the offset moved")
 				}
 			}
-			if fault := faultOf(err); fault.Kind != c.kind || !strings.Contains(fault.Message, c.message) {
+			if fault := faultOf(err); fault.Kind != test.kind || !strings.Contains(fault.Message, test.message) {
 				t.Errorf("found %v", err)
 			}
 		})
@@ -431,7 +431,7 @@ func TestDeltaThatFails(t *testing.T) {
 func TestDeltaOfOddServices(t *testing.T) {
 	const feed = `<feed` + atomSpaces + `>`
 	link := func(rel, to string) string { return `<link rel="` + rel + `" href="` + to + `"/>` }
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name string
 		// body is what changes are answered with; asked is the link that was asked for.
 		body    func(asked string) string
@@ -461,32 +461,32 @@ func TestDeltaOfOddServices(t *testing.T) {
 				link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
 		}, ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
 			follower := loaded(t, service, tracked00("Products")...)
 			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if strings.Contains(q.Target, "deltatoken") {
-					r.Status, r.Body = 200, []byte(c.body(q.Target))
+					r.Status, r.Body = 200, []byte(test.body(q.Target))
 				}
 			}
 			stored, before := fmt.Sprint(follower.stored), len(follower.targets)
 			err := follower.catchUp(poll)
-			if !says(err, c.message) {
+			if !says(err, test.message) {
 				t.Errorf("found %v", err)
 			}
-			if c.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(c.name, "circle") {
+			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
 				t.Error("the offset moved")
 			}
 			if n := len(follower.targets) - before; n > 5 {
 				t.Errorf("%d requests", n)
 			}
-			if keyless := strings.Contains(c.name, "without a key"); keyless != (len(follower.faults) == 1 &&
+			if keyless := strings.Contains(test.name, "without a key"); keyless != (len(follower.faults) == 1 &&
 				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")) {
 				t.Errorf("faults of rows: %v", follower.faults)
 			} else if keyless {
 				return // the host fails the task, or as errors.tolerance says
 			}
-			if follower.answered = nil; c.message != "" {
+			if follower.answered = nil; test.message != "" {
 				return
 			}
 			// The service is well again: nothing was lost.
@@ -530,13 +530,13 @@ func TestDeltaReload(t *testing.T) {
 // TestSnapshotKeepsDeltaLink reads the set whole because somebody asks for it, and goes on from the link of before:
 // what changed or was deleted before, and while it was read, is told of.
 func TestSnapshotKeepsDeltaLink(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name string
 		// lost pages of the snapshot the service no longer has
 		lost, rows int
 		ends       bool
 	}{{"whole", 0, 77, true}, {"a page is lost", 1, 117, true}, {"two are", 2, 80, false}} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			follower := newFollower(t, service, tracked00("Products")...)
 			ask := wit.PollReason{Snapshot: wit.Ptr("4711")}
@@ -546,7 +546,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			}
 			noError(t, follower.catchUp(start))
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
-			before, lost := len(follower.log), c.lost
+			before, lost := len(follower.log), test.lost
 			follower.answered = func(q *wit.Request, r *wit.Response) {
 				third := strings.Contains(q.Target, "ProductID%20gt%2040&")
 				if third && lost > 0 {
@@ -562,11 +562,11 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			rows := slices.DeleteFunc(slices.Clone(follower.log[before:]), func(e event) bool {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
-			if len(rows) != c.rows || service.Count("Products") != 77 {
-				t.Errorf("%d rows came of %d, expected %d", len(rows), service.Count("Products"), c.rows)
+			if len(rows) != test.rows || service.Count("Products") != 77 {
+				t.Errorf("%d rows came of %d, expected %d", len(rows), service.Count("Products"), test.rows)
 			}
 			for i, e := range rows {
-				last := i == len(rows)-1 && c.ends
+				last := i == len(rows)-1 && test.ends
 				if e.headers[feedreader.HeaderSnapshot] != "4711" ||
 					(e.headers[feedreader.HeaderMark] == "end") != last ||
 					i == 0 && e.headers[feedreader.HeaderMark] != "begin" {
@@ -621,7 +621,7 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 // its feed in silence, with fewer rows than it counts, each time. Rows that are deleted meanwhile are no fault of it,
 // and where others came among those that had been read it is read again.
 func TestPlainLoadsAreCounted(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		cut      bool
@@ -639,23 +639,23 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			rows: 29 + 30},
 		{name: "the count is refused", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.switches.PageSize = 20
-			service := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
-			follower := loaded(t, service, tracked00("Orders", c.settings...)...)
-			deleted := c.deleted
+		t.Run(test.name, func(t *testing.T) {
+			test.switches.PageSize = 20
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
+			follower := loaded(t, service, tracked00("Orders", test.settings...)...)
+			deleted := test.deleted
 			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if deleted != "" {
 					write(t, service, "DELETE", deleted, nil)
-					if deleted = ""; c.born {
+					if deleted = ""; test.born {
 						write(t, service, "POST", "Orders", map[string]any{"OrderID": 1})
 					}
 				}
-				if i := bytes.Index(r.Body, []byte(`<link rel="next"`)); c.cut && i >= 0 {
+				if i := bytes.Index(r.Body, []byte(`<link rel="next"`)); test.cut && i >= 0 {
 					n := bytes.Index(r.Body[i:], []byte(">"))
 					r.Body = slices.Delete(slices.Clone(r.Body), i, i+n+1)
 				}
-				if i := bytes.Index(r.Body, []byte(`<entry`)); c.settings != nil && i >= 0 {
+				if i := bytes.Index(r.Body, []byte(`<entry`)); test.settings != nil && i >= 0 {
 					r.Body = slices.Insert(slices.Clone(r.Body), i, []byte("<m:count>30</m:count>")...)
 				}
 			}
@@ -673,8 +673,8 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 				}
 			}
 			marks = strings.Join(strings.Fields(marks), " ")
-			if rows != c.rows || marks != "begin end" && marks != "begin ended" {
-				t.Errorf("expected %d rows, with marks at their begin and end, found %d and %q", c.rows, rows, marks)
+			if rows != test.rows || marks != "begin end" && marks != "begin ended" {
+				t.Errorf("expected %d rows, with marks at their begin and end, found %d and %q", test.rows, rows, marks)
 			}
 		})
 	}
@@ -690,17 +690,17 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 			follower := loaded(t, service, tracked00("Products")...)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			link, prepared, left := "", []byte(nil), 2
-			follower.answered = func(q *wit.Request, r *wit.Response) {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case q.Target == monitor && left > 0:
+				case request.Target == monitor && left > 0:
 					r.Status, r.Body, r.Headers = 202, nil, nil // the address is kept
 					left--
-				case q.Target == monitor:
+				case request.Target == monitor:
 					if r.Status, r.Body = uint16(status), nil; status == 200 {
 						r.Body = prepared
 					}
-				case strings.Contains(q.Target, "deltatoken") && link == "":
-					link, prepared = q.Target, r.Body
+				case strings.Contains(request.Target, "deltatoken") && link == "":
+					link, prepared = request.Target, r.Body
 					r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
 				}
 			}
@@ -735,16 +735,16 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 				follower := loaded(t, service, tracked00("Products")...)
 				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 				down, asked := true, 0
-				follower.answered = func(q *wit.Request, r *wit.Response) {
+				follower.answered = func(request *wit.Request, r *wit.Response) {
 					switch {
-					case q.Target == monitor && down:
+					case request.Target == monitor && down:
 						r.Status = noAnswer
-					case q.Target == monitor:
+					case request.Target == monitor:
 						r.Status, r.Body, r.Headers = status, nil, nil
 						if asked > 1 {
 							follower.now += patience + 1
 						}
-					case strings.Contains(q.Target, "deltatoken"):
+					case strings.Contains(request.Target, "deltatoken"):
 						if asked++; asked == 1 || !mended {
 							r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
 						}

@@ -46,7 +46,7 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 		`<EntityType Name="I"><Key><PropertyRef Name="P"/></Key><Property Name="P" Type="Edm.Int32" Nullable="false"/>`+
 			`</EntityType>`, `<Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/>`+
 			`<End Role="I" Type="N.I" Multiplicity="*"/></Association>`)
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		rows string
 		link func(n int) string
 		said string
@@ -60,22 +60,22 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inner := 0
-			s := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+			handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 				if !strings.Contains(r.URL.Path, "/L") {
 					fmt.Fprint(w, `{"d":{"__count":"1","results":[{"K":1,"L":{"results":[{"P":1}],`+
 						`"__next":"X(1)/L?$skiptoken=start"}}]}}`)
 					return
 				}
 				inner++
-				next := `,"__next":"X(1)/L?$skiptoken=` + c.link(inner) + `"`
-				if c.said == "" && inner == 1200 {
+				next := `,"__next":"X(1)/L?$skiptoken=` + test.link(inner) + `"`
+				if test.said == "" && inner == 1200 {
 					next = ""
 				}
-				fmt.Fprintf(w, `{"d":{"results":[%s]%s}}`, c.rows, next)
+				fmt.Fprintf(w, `{"d":{"results":[%s]%s}}`, test.rows, next)
 			})
-			l := newLoad(t, s, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
+			l := newLoad(t, handler, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
 			_, err := l.some(0, nil, 1)
-			if ends := c.said == ""; !says(err, c.said) || ends && inner < 1200 || !ends && inner > 1001 {
+			if ends := test.said == ""; !says(err, test.said) || ends && inner < 1200 || !ends && inner > 1001 {
 				t.Errorf("%d inner pages, %v", inner, err)
 			}
 		})

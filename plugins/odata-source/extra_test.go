@@ -63,26 +63,26 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	})
-	for _, c := range []struct {
+	for _, test := range []struct {
 		setting string
 		stale   bool
 	}{{"sap.odata.metadata.refresh.ms=60000", true}, {"sap.odata.metadata.refresh.ms=0", false}} {
 		grown = false
-		load := newLoad(t, service, of("/s", "X", c.setting)...)
+		load := newLoad(t, service, of("/s", "X", test.setting)...)
 		offset, err := load.some(0, nil, 1)
 		noError(t, err)
 		grown = true
 		if _, err := load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
-			t.Errorf("%s: expected the page behind, found %v", c.setting, err)
+			t.Errorf("%s: expected the page behind, found %v", test.setting, err)
 		}
 		_, err = load.p.Next(load.opened.Context, 0, offset, onward, readAt+60_000)
-		if stale := faultOf(err).Kind == wit.ErrorStale; stale != c.stale {
-			t.Fatalf("%s: expected stale %v, found %v", c.setting, c.stale, err)
+		if stale := faultOf(err).Kind == wit.ErrorStale; stale != test.stale {
+			t.Fatalf("%s: expected stale %v, found %v", test.setting, test.stale, err)
 		}
-		if !c.stale {
+		if !test.stale {
 			continue
 		}
-		again := newLoad(t, service, of("/s", "X", c.setting)...)
+		again := newLoad(t, service, of("/s", "X", test.setting)...)
 		if again.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
 			t.Error("the offset belongs to another feed now")
 		}

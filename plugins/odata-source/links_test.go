@@ -192,7 +192,7 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	kept := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
 	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" +
 		is}
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		inNext   bool
 		more     []string
 		selected string
@@ -208,9 +208,9 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 				follower := newFollower(t, service, tracked00("Products",
 					append(condition("00", "ProductName", "eq", plusName),
 						"sap.odata#00.select="+was)...)...)
-				follower.answered = repeating(c.inNext, "$filter", "$select")
+				follower.answered = repeating(test.inNext, "$filter", "$select")
 				noError(t, follower.catchUp(start))
-				follower.settings = append(follower.settings, c.more...)
+				follower.settings = append(follower.settings, test.more...)
 				for round := range 3 {
 					for id := range 45 {
 						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
@@ -229,8 +229,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 						})]
 					_, query, _ := strings.Cut(first, "?")
 					options, err := url.ParseQuery(query)
-					if err != nil || options.Get("$select") != c.selected {
-						t.Errorf("round %d: expected $select=%s in %s", round, c.selected, first)
+					if err != nil || options.Get("$select") != test.selected {
+						t.Errorf("round %d: expected $select=%s in %s", round, test.selected, first)
 					}
 				}
 			})

@@ -20,7 +20,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestLoads(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, set string
 		switches  odatatest.Switches
 		settings  []string
@@ -96,19 +96,19 @@ func TestLoads(t *testing.T) {
 			Prefixes: true},
 			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Switches: c.switches})
-			load := newLoad(t, s, append(set("00", c.set), c.settings...)...)
+		t.Run(test.name, func(t *testing.T) {
+			s := odatatest.New(odatatest.Options{Switches: test.switches})
+			load := newLoad(t, s, append(set("00", test.set), test.settings...)...)
 			load.targets = nil
 			offset := load.all(nil)
-			load.same(s, c.set)
+			load.same(s, test.set)
 			if len(load.faults) > 0 {
 				t.Errorf("faults: %v", load.faults[0])
 			}
-			if len(load.targets) != len(c.asked) {
-				t.Fatalf("expected %d requests, found %s", len(c.asked), strings.Join(load.targets, "\n"))
+			if len(load.targets) != len(test.asked) {
+				t.Fatalf("expected %d requests, found %s", len(test.asked), strings.Join(load.targets, "\n"))
 			}
-			for i, part := range c.asked {
+			for i, part := range test.asked {
 				if !strings.Contains(load.targets[i], part) {
 					t.Errorf("expected %s in request %s", part, load.targets[i])
 				}
@@ -220,14 +220,14 @@ func TestRowThatIsLeftOut(t *testing.T) {
 // A row that the host has left out is a fault of its page, also where it was one of the page before and comes again:
 // the host says in the next fault that comes why the row was left out.
 func TestRowThatIsLeftOutAgain(t *testing.T) {
-	s := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
+	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		rows := `{"K":8},{"K":9},`
 		if r.URL.Query().Has("$filter") { // those after 9
 			rows = ""
 		}
 		fmt.Fprintf(w, `{"d":{"results":[%s{"K":"no number 10"}]}}`, rows)
 	})
-	load := newLoad(t, s, set("00", "X")...)
+	load := newLoad(t, handler, set("00", "X")...)
 	offset, err := load.some(0, nil, 1)
 	if err != nil || len(load.faults) != 1 {
 		t.Fatalf("faults %v, %v", load.faults, err)
@@ -270,7 +270,7 @@ func TestRowsThatGoAhead(t *testing.T) {
 // How long an answer 202 is waited for: as long as the service says, from a second to ten minutes, and in all no longer
 // than the first answer may take.
 func TestAnswersThatAreNotReady(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		after string
 		late  int64
 		wait  uint32
@@ -282,17 +282,18 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 		load := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), tracked00("Products")...)
 		step, err := load.next(0, nil, start)
 		noError(t, err)
-		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + c.late}
-		if c.after != "" {
-			answer.Headers = []wit.Header{{Name: "Retry-After", Value: c.after}}
+		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + test.late}
+		if test.after != "" {
+			answer.Headers = []wit.Header{{Name: "Retry-After", Value: test.after}}
 		}
 		page, err := load.p.Begin(load.opened.Context, 0, step.Fetch.Position, answer)
 		noError(t, err)
 		result, err := load.p.Decode(page, "", 202, nil, true)
-		if c.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
-			t.Errorf("after %d ms: expected a fault that is tried again, found %v", c.late, err)
-		} else if c.wait > 0 && (err != nil || result.WaitMs != c.wait || !result.More || result.Next == nil) {
-			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", c.after, c.wait, result.WaitMs, err)
+		if test.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
+			t.Errorf("after %d ms: expected a fault that is tried again, found %v", test.late, err)
+		} else if test.wait > 0 && (err != nil || result.WaitMs != test.wait || !result.More || result.Next == nil) {
+			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", test.after, test.wait, result.WaitMs,
+				err)
 		}
 	}
 }
@@ -303,7 +304,7 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 func TestSnapshotThatIsLost(t *testing.T) {
 	for _, status := range []int{500, 410} {
 		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
-			s, lost := &stubborn{keys: upFrom(1, 95), page: 30}, 0
+			service, lost := &stubborn{keys: upFrom(1, 95), page: 30}, 0
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if at, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken")); at >= 60 && lost < losses {
 					lost++
@@ -314,7 +315,7 @@ func TestSnapshotThatIsLost(t *testing.T) {
 							`page."}}}`))
 					return
 				}
-				s.ServeHTTP(w, r)
+				service.ServeHTTP(w, r)
 			}), append(set("00", "X"), "sap.odata#00.query=paging=snapshot",
 				"sap.odata#00.incomplete.load="+map[bool]string{true: "fail", false: "reload"}[once])...)
 			_, err := load.run(0, nil)
@@ -334,8 +335,8 @@ func TestSnapshotThatIsLost(t *testing.T) {
 			case err != nil || len(keys) != 95:
 				t.Errorf("%d: %d of 95 rows came, %v", status, len(keys), err)
 			}
-			if strings.Contains(strings.Join(s.requests, " "), "$filter") {
-				t.Errorf("%d: rows were asked for by key: %v", status, s.requests)
+			if strings.Contains(strings.Join(service.requests, " "), "$filter") {
+				t.Errorf("%d: rows were asked for by key: %v", status, service.requests)
 			}
 		}
 	}
@@ -345,13 +346,13 @@ func TestSnapshotThatIsLost(t *testing.T) {
 // for a moment fails, though as many rows came as were counted.
 func TestCountsOfAPageProveNothing(t *testing.T) {
 	for _, status := range []int{403, 408, 503} {
-		s := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
+		service := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
 		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if asked := r.URL.Query(); asked.Has("$skip") || asked.Has("$filter") {
 				http.Error(w, "not now", status)
 				return
 			}
-			s.ServeHTTP(w, r)
+			service.ServeHTTP(w, r)
 		}), set("00", "X")...)
 		if _, err := load.run(0, nil); !says(err, strconv.Itoa(status)) {
 			t.Errorf("%d rows of 150 were taken for all: %v\n%s", len(load.rows), err, strings.Join(load.targets, "\n"))
@@ -398,14 +399,14 @@ func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.requests = append(s.requests, r.URL.RawQuery)
-	q := r.URL.Query()
+	query := r.URL.Query()
 	keys := s.keys
-	if filter, ok := strings.CutPrefix(q.Get("$filter"), "K gt "); ok && s.heeds {
+	if filter, ok := strings.CutPrefix(query.Get("$filter"), "K gt "); ok && s.heeds {
 		least, _ := strconv.Atoi(filter)
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k <= least })
 	}
 	count := len(keys)
-	start, _ := strconv.Atoi(q.Get("$skiptoken") + q.Get("$skip"))
+	start, _ := strconv.Atoi(query.Get("$skiptoken") + query.Get("$skip"))
 	keys = keys[min(start, len(keys)):]
 	page := keys[:min(s.page, len(keys))]
 	if s.countsPage {

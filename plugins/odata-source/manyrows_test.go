@@ -20,16 +20,16 @@ import (
 func (f *follower) marked() map[string]bool {
 	f.t.Helper()
 	rows, snapshot, state := map[string]bool{}, "", ""
-	for i, e := range f.log {
-		number, mark := e.headers[feedreader.HeaderSnapshot], e.headers[feedreader.HeaderMark]
+	for i, event := range f.log {
+		number, mark := event.headers[feedreader.HeaderSnapshot], event.headers[feedreader.HeaderMark]
 		switch {
 		case number == "":
 			continue
-		case (mark == "begin") != (state == ""), state == "end", snapshot != "" && number != snapshot, rows[e.key]:
+		case (mark == "begin") != (state == ""), state == "end", snapshot != "" && number != snapshot, rows[event.key]:
 			f.t.Fatalf("row %d, %s: expected it once, between the marks of one load, found it marked %q of load %s "+
-				"after %q of %s", i, e.key, mark, number, state, snapshot)
+				"after %q of %s", i, event.key, mark, number, state, snapshot)
 		}
-		snapshot, rows[e.key] = number, true
+		snapshot, rows[event.key] = number, true
 		if state = "inside"; mark == "end" {
 			state = mark
 		}
@@ -82,7 +82,7 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 	pad := "&pad=" + strings.Repeat("x", 8<<10)
 	link := regexp.MustCompile(`"__next":"[^"]*`)
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		switches odatatest.Switches
 		settings []string
 	}{
@@ -95,14 +95,14 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 		"changes by links": {odatatest.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.track-changes=1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.switches.PageSize, c.switches.SkipToken = 100, "offset"
-			service := odatatest.New(odatatest.Options{Rows: 2_500, Switches: c.switches})
+			test.switches.PageSize, test.switches.SkipToken = 100, "offset"
+			service := odatatest.New(odatatest.Options{Rows: 2_500, Switches: test.switches})
 			unpadded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, pad, "")
 				service.ServeHTTP(w, r)
 			})
 			follower := newFollower(t, unpadded, of(sapNorthwind, "Orders",
-				append(c.settings, "sap.odata#00.exec-period=60",
+				append(test.settings, "sap.odata#00.exec-period=60",
 					"sap.odata#00.format=json")...)...)
 			long := 0
 			follower.answered = func(_ *wit.Request, r *wit.Response) {

@@ -108,7 +108,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 // and is no reason to read them with every page.
 func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 	const late = `<Property Name="Late" Type="Edm.String"/>`
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		settings []string
 		// row is what the third row brings, in the complex type or of itself.
@@ -130,7 +130,7 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 		{name: "before it is declared", row: `"Late":"x"`, declared: 4, reads: 6},
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			properties, ofComplex, asked, polls := "", "", 0, 0
 			service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -143,13 +143,14 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 				pad := strings.Repeat("p", 500)
 				fmt.Fprintf(w,
 					`{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
-						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, c.row)
+						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, test.row)
 			})
-			follower := newFollower(t, service, of("/s", "X", append(c.settings, "sap.odata#00.exec-period=60")...)...)
+			follower := newFollower(t, service, of("/s", "X",
+				append(test.settings, "sap.odata#00.exec-period=60")...)...)
 			reason, handed := start, 0
 			for ; polls < 12; polls++ {
-				if polls == c.declared {
-					if properties = late; c.nested {
+				if polls == test.declared {
+					if properties = late; test.nested {
 						properties, ofComplex = "", late
 					}
 				}
@@ -165,16 +166,16 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 				}
 				handed++
 				there := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
-				if wanted := c.declared == 0 && !c.unselected; wanted && !there {
+				if wanted := test.declared == 0 && !test.unselected; wanted && !there {
 					t.Errorf("a row was passed on as %v", row.value)
 				}
 			}
 			last := follower.state["[3]"]
-			if c.declared > 0 && last["Late"] != "x" {
+			if test.declared > 0 && last["Late"] != "x" {
 				t.Errorf("after it was declared the row is %v", last)
 			}
-			if handed != 12 || asked != c.reads {
-				t.Errorf("expected the row 12 times, and metadata read %d times, found %d and %d", c.reads, handed,
+			if handed != 12 || asked != test.reads {
+				t.Errorf("expected the row 12 times, and metadata read %d times, found %d and %d", test.reads, handed,
 					asked)
 			}
 		})
@@ -234,7 +235,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 func TestDerivedTypesWithOtherFacets(t *testing.T) {
 	const day, dates, zone = `Type="Edm.DateTime" sap:display-format="Date"`, "sap.odata.date.mapping=date",
 		"sap.odata.datetime.zone=Europe/Berlin"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		one, other, settings string
 		fails                bool
 	}{
@@ -257,7 +258,7 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 			`Type="Edm.String" m:FC_TargetPath="SyndicationSummary"`, "",
 			true},
 	} {
-		for _, types := range [][]string{{c.one, c.other}, {c.other, c.one}} {
+		for _, types := range [][]string{{test.one, test.other}, {test.other, test.one}} {
 			service := described(`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData" `+
 				`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"><Key>`+
 				`<PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
@@ -265,13 +266,13 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 				`<EntityType Name="B" BaseType="N.T"><Property Name="X" `+types[1]+`/></EntityType>`+
 				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, nil)
 			settings := of("/s", "X", "sap.odata#00.derived=include")
-			if c.settings != "" {
-				settings = append(settings, c.settings)
+			if test.settings != "" {
+				settings = append(settings, test.settings)
 			}
 			err := unopened(t, service).open(settings...)
-			if !c.fails && err != nil || c.fails && (!says(err, "property X of N.B is Edm.") ||
+			if !test.fails && err != nil || test.fails && (!says(err, "property X of N.B is Edm.") ||
 				!says(err, "expected ignore") || *faultOf(err).Setting != "sap.odata#00.derived") {
-				t.Errorf("%v, %s: expected a fault %v, found %v", types, c.settings, c.fails, err)
+				t.Errorf("%v, %s: expected a fault %v, found %v", types, test.settings, test.fails, err)
 			}
 		}
 	}

@@ -28,22 +28,21 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, r
 	return step, err
 }
 
-// nextAction continues an unfinished load and repeats a complete one when its period is over, also if it ended while
-// the connector was down.
+// nextAction continues an unfinished load, or repeats a complete one when its period has passed, also while the
+// connector was stopped.
 func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) (wit.NextAction, error) {
 	if age := now - o.ReadAt; o.Refresh > 0 && age >= int64(o.Refresh) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
-			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " +
-			sourceconfig.MetadataRefresh +
-			" says"}
+			(time.Duration(age) * time.Millisecond).String() + " ago; it is read again because of " +
+			sourceconfig.MetadataRefresh}
 	}
 	if feed.Tracking.On {
 		return delta.Set{Feed: feed}.Next(offset, reason, now)
 	}
 	if delta.IsDeltaOffset(offset) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorIncompatible,
-			Message: "offset: it is one of delta mode, and " +
+			Message: "offset: it was stored in delta mode, and " +
 				feed.Setting(sourceconfig.NameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
 	current, err := paging.Read(offset)

@@ -108,17 +108,18 @@ func notificationOf(headers, body string) wit.Notification {
 // TestHandleNotification reads every form that notifications may have.
 func TestHandleNotification(t *testing.T) {
 	load := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
-	for _, c := range noticed {
-		wakes, err := load.p.HandleNotification(load.opened.Context, notificationOf(c.headers, c.body))
+	for _, test := range noticed {
+		wakes, err := load.p.HandleNotification(load.opened.Context, notificationOf(test.headers, test.body))
 		var found []string
 		for _, w := range wakes {
 			if found = append(found, w.Token+" "+w.Ident); !w.AnswerWhenStored || w.Feed != 0 {
-				t.Errorf("%s: %+v", c.name, w)
+				t.Errorf("%s: %+v", test.name, w)
 			}
 		}
 		fault, _ := err.(*wit.Error)
-		if !slices.Equal(found, c.wakes) || (err == nil) != (c.wakes != nil) || fault != nil && fault.Kind != c.fault {
-			t.Errorf("%s: expected %q, found %q, %v", c.name, c.wakes, found, err)
+		if !slices.Equal(found, test.wakes) || (err == nil) != (test.wakes != nil) || fault != nil &&
+			fault.Kind != test.fault {
+			t.Errorf("%s: expected %q, found %q, %v", test.name, test.wakes, found, err)
 		}
 	}
 	n := notificationOf("", noticed[0].body)
@@ -223,7 +224,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 	document := func(code string) string {
 		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, codes string
 		status      uint16
 		body        string
@@ -240,14 +241,14 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 		{"404 with an HTML page", "404", 404, "<html><body>Not found</body></html>", false},
 	} {
 		for _, again := range []bool{false, true} {
-			t.Run(fmt.Sprint(c.name, again), func(t *testing.T) {
+			t.Run(fmt.Sprint(test.name, again), func(t *testing.T) {
 				service := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
 				settings, reason := subscribed00("Products"), wit.PollReason{Trigger: wit.Ptr("(7)")}
 				if again { // as a row and as deleted
 					settings, reason = tracked00("Products"), poll
 				}
-				if c.codes != "" {
-					settings = append(settings, "sap.odata.notfound.codes="+c.codes)
+				if test.codes != "" {
+					settings = append(settings, "sap.odata.notfound.codes="+test.codes)
 				}
 				follower := loaded(t, service, settings...)
 				write(t, service, "MERGE", "Products(7)", map[string]any{"ProductName": "Changed"})
@@ -256,16 +257,16 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 						alsoDeleted(r, 7, "</feed>")
 					}
 					if strings.Contains(q.Target, "/Products(7)") {
-						r.Status, r.Body = c.status, []byte(c.body)
+						r.Status, r.Body = test.status, []byte(test.body)
 					}
 				}
 				err := follower.catchUp(reason)
-				if there := follower.state["[7]"] != nil; there == c.deleted || (err == nil) != c.deleted {
+				if there := follower.state["[7]"] != nil; there == test.deleted || (err == nil) != test.deleted {
 					t.Errorf("there %v, %v", there, err)
 				}
 				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
 					!again &&
-					named != (c.status == 400) {
+					named != (test.status == 400) {
 					t.Errorf("%v", err)
 				}
 			})
@@ -277,7 +278,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 // a while.
 func TestAnswersThatContradictNotifications(t *testing.T) {
 	const there, missing = true, false
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, notified string
 		confirm        string
 		answers        []bool
@@ -295,18 +296,18 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 		{"deleted, believed at once", "deleted", "0", []bool{there, missing}, false, 1},
 	} {
 		for _, piece := range []int{20, 10_000} {
-			t.Run(fmt.Sprint(c.name, " ", piece), func(t *testing.T) {
+			t.Run(fmt.Sprint(test.name, " ", piece), func(t *testing.T) {
 				service := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
 				settings := subscribed00("Products")
-				if c.confirm != "" {
-					settings = append(settings, "sap.odata.notification.confirm.seconds="+c.confirm)
+				if test.confirm != "" {
+					settings = append(settings, "sap.odata.notification.confirm.seconds="+test.confirm)
 				}
 				follower := loaded(t, service, settings...)
 				wakes, err := follower.p.HandleNotification(follower.opened.Context, wit.Notification{Method: "POST",
 					Target: "/c/Products",
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,
-						c.notified)})
+						test.notified)})
 				if err != nil || len(wakes) != 1 {
 					t.Fatalf("%+v, %v", wakes, err)
 				}
@@ -317,16 +318,16 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 						return
 					}
 					reads++
-					if !c.answers[min(reads, len(c.answers))-1] {
+					if !test.answers[min(reads, len(test.answers))-1] {
 						r.Status = 404
 						r.Body = []byte(`{"error":{"code":"X","message":{"lang":"en","value":"Resource not found"}}}`)
 					}
 				}
 				noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
-				if there := follower.state["[7]"] != nil; there == c.deleted || reads != c.reads {
+				if there := follower.state["[7]"] != nil; there == test.deleted || reads != test.reads {
 					t.Errorf("there %v after %d reads", there, reads)
 				}
-				if waited := follower.now - before; c.reads > 1 && waited < 10_000 {
+				if waited := follower.now - before; test.reads > 1 && waited < 10_000 {
 					t.Errorf("it was read once more after %d ms", waited)
 				}
 			})

@@ -11,7 +11,7 @@ import (
 // TestAnswersNamedForWhatTheyAre: what comes in the place of a feed is named, so that nobody looks for the fault in a
 // row, and none of it is taken for rows.
 func TestAnswersNamedForWhatTheyAre(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		status     int
 		kind, body string
 		says       string
@@ -52,9 +52,9 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 					s.ServeHTTP(w, r)
 					return
 				}
-				w.Header().Set("Content-Type", c.kind)
-				w.WriteHeader(c.status)
-				_, _ = w.Write([]byte(c.body))
+				w.Header().Set("Content-Type", test.kind)
+				w.WriteHeader(test.status)
+				_, _ = w.Write([]byte(test.body))
 			})
 			var rows int
 			var err error
@@ -67,8 +67,8 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 				err = f.catchUp(start)
 				rows = len(f.log) + len(f.faults)
 			}
-			if err == nil || !strings.Contains(err.Error(), c.says) || rows > 0 {
-				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, c.says, err, rows)
+			if err == nil || !strings.Contains(err.Error(), test.says) || rows > 0 {
+				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, test.says, err, rows)
 			}
 		}
 	}

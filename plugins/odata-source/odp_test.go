@@ -20,7 +20,7 @@ import (
 
 // TestODP reads a set of an ODP service whole and what changes then, wherever the token stands, quoted or not.
 func TestODP(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
@@ -39,9 +39,9 @@ func TestODP(t *testing.T) {
 		{"without before images", odatatest.Switches{}, []string{"sap.odata#00.before.images=drop"}},
 		{"a filter", odatatest.Switches{}, []string{"sap.odata#00.select=ProductName"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
-			follower := loaded(t, service, odpSet("Products", c.settings...)...)
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
+			follower := loaded(t, service, odpSet("Products", test.settings...)...)
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			for key := range follower.state {
 				if strings.Contains(key, " ") {
@@ -57,8 +57,9 @@ func TestODP(t *testing.T) {
 			for _, e := range follower.log[before:] {
 				modes = append(modes, fmt.Sprint(e.value["ODQ_CHANGEMODE"], e.value["ODQ_ENTITYCNTR"]))
 			}
-			images, without := strings.Contains(strings.Join(modes, ","), "U[255]"), c.name == "without before images"
-			if images == without && c.name != "a filter" {
+			images, without := strings.Contains(strings.Join(modes, ","), "U[255]"),
+				test.name == "without before images"
+			if images == without && test.name != "a filter" {
 				t.Errorf("rows %v", modes)
 			}
 			write(t, service, "DELETE", "Products(3)", nil)
@@ -66,10 +67,10 @@ func TestODP(t *testing.T) {
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			deletions := follower.log[before:]
-			if len(deletions) != 1 || deletions[0].tombstone != (c.name == "tombstones") {
+			if len(deletions) != 1 || deletions[0].tombstone != (test.name == "tombstones") {
 				t.Fatalf("deleted: %v", deletions)
 			}
-			if v := deletions[0].value; !deletions[0].tombstone && c.name != "a filter" &&
+			if v := deletions[0].value; !deletions[0].tombstone && test.name != "a filter" &&
 				(v["ODQ_CHANGEMODE"] != "D" ||
 					v["ProductName"] != nil || v["DELETED_AT"] == nil || v["ProductID"] != "3") {
 				t.Errorf("deleted: %v", v)
@@ -92,13 +93,14 @@ func TestODPAsksOnce(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			follower := newFollower(t, service, odpSet("Products")...)
 			lost := false
-			follower.answered = func(q *wit.Request, r *wit.Response) {
-				if lost || !strings.Contains(q.Target, losing) {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
+				if lost || !strings.Contains(request.Target, losing) {
 					return
 				}
 				lost, r.Status = true, noAnswer
-				if name == "the answer" && (follower.stored == nil || q.Repeatable || q.FirstByteTimeoutMs == nil) {
-					t.Errorf("asked for with the offset %v stored: %+v", follower.stored, q)
+				if name == "the answer" && (follower.stored == nil || request.Repeatable ||
+					request.FirstByteTimeoutMs == nil) {
+					t.Errorf("asked for with the offset %v stored: %+v", follower.stored, request)
 				}
 			}
 			if err := follower.catchUp(start); !errors.Is(err, errKilled) {
@@ -119,14 +121,14 @@ func TestODPAsksOnce(t *testing.T) {
 }
 
 // sayingItEnded is a service that says so of a subscription and keeps it; ended counts how often.
-func sayingItEnded(s http.Handler, ended *int) http.Handler {
+func sayingItEnded(handler http.Handler, ended *int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
 			*ended++
 			fmt.Fprint(w, `{"d":{"TerminateDeltasForFactsOfProducts":{"ResultFlag":true}}}`)
 			return
 		}
-		s.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	})
 }
 
@@ -177,17 +179,17 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 
 // TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
-	for _, c := range []struct{ name, links, setting, message string }{
+	for _, test := range []struct{ name, links, setting, message string }{
 		{"off", "", "", "recover continues from the oldest link"},
 		{"on", "", "sap.odata#00.delta.link.recovery=1", ""},
 		{"younger", "D29990101000000_000000001", "sap.odata#00.delta.lost=recover", "is younger than the lost one"},
 		{"none", "-", "sap.odata#00.delta.lost=recover", "has none either"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
 			settings := odpSet("Products")
-			if c.setting != "" {
-				settings = append(settings, c.setting)
+			if test.setting != "" {
+				settings = append(settings, test.setting)
 			}
 			follower := loaded(t, service, settings...)
 			old := delta.TokenOf(text(follower.stored, "url"))
@@ -195,19 +197,19 @@ func TestODPRecovery(t *testing.T) {
 			noError(t, follower.catchUp(poll))
 			write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
 			refused := false
-			follower.answered = func(q *wit.Request, r *wit.Response) {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case strings.Contains(q.Target, "deltatoken") && !refused:
+				case strings.Contains(request.Target, "deltatoken") && !refused:
 					refused = true
 					r.Status, r.Body = 410, []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
-				case strings.Contains(q.Target, "DeltaLinksOf"):
+				case strings.Contains(request.Target, "DeltaLinksOf"):
 					r.Body = fmt.Appendf(nil, `{"d":{"results":[{"DeltaToken":"D29990101000000_000000009",`+
 						`"CreatedAt":"/Date(32503680000000)/","IsInitialLoad":false},{"DeltaToken":"%s",`+
-						`"CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`, cmp.Or(c.links, old))
-					if c.links == "-" {
+						`"CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`, cmp.Or(test.links, old))
+					if test.links == "-" {
 						r.Body = []byte(`{"d":{"results":[]}}`)
 					}
-				case strings.Contains(q.Target, old):
+				case strings.Contains(request.Target, old):
 					// The demo service has one generation; this one keeps more.
 					r.Status, r.Body = 200, []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too",`+
 						`"ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],`+
@@ -215,10 +217,10 @@ func TestODPRecovery(t *testing.T) {
 				}
 			}
 			err := follower.catchUp(poll)
-			if !says(err, c.message) {
+			if !says(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
-			if c.message == "" {
+			if test.message == "" {
 				follower.equals(service, "Products", "ProductID", "ProductName")
 			}
 		})

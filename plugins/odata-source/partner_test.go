@@ -17,7 +17,7 @@ import (
 // them. No changes tell of those, and many services don't report the deleted ones either. So the set is read once
 // more, by key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
 func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		set, tombstones, format, token string
 		// deleted behind the first page of a reading of the set.
 		deleted, loads, seconds int
@@ -33,60 +33,61 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 		{set: "Orders", tombstones: "off", format: "json", token: "opaque", deleted: 1, loads: 1, seconds: 1},
 		{set: "Orders", tombstones: "on", format: "atom", token: "key", deleted: 1, loads: 1},
 	} {
-		t.Run(fmt.Sprint(c), func(t *testing.T) {
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 35, Switches: odatatest.Switches{PageSize: 10,
-				SkipToken: c.token, Tombstones: c.tombstones}})
-			follower := newFollower(t, service, tracked00(c.set, "sap.odata#00.format="+c.format)...)
+				SkipToken: test.token, Tombstones: test.tombstones}})
+			follower := newFollower(t, service, tracked00(test.set, "sap.odata#00.format="+test.format)...)
 			reason := start
-			if c.snapshot {
+			if test.snapshot {
 				noError(t, follower.catchUp(start))
 				reason, follower.state, follower.log = wit.PollReason{Snapshot: wit.Ptr("4711")},
 					map[string]map[string]any{}, nil
 			}
-			before, id := map[string]bool{}, strings.TrimSuffix(c.set, "s")+"ID"
-			service.Each(c.set, func(key string, fields map[string]string) { before[fields[id]] = true })
+			before, id := map[string]bool{}, strings.TrimSuffix(test.set, "s")+"ID"
+			service.Each(test.set, func(key string, fields map[string]string) { before[fields[id]] = true })
 			deleted, loads, seconds := false, 0, 0
-			follower.answered = func(q *wit.Request, _ *wit.Response) {
-				_, query, _ := strings.Cut(q.Target, "?")
+			follower.answered = func(request *wit.Request, _ *wit.Response) {
+				_, query, _ := strings.Cut(request.Target, "?")
 				switch {
 				case strings.Contains(query, "$orderby"):
 					if !strings.Contains(query, "$filter") {
 						seconds++
 					}
-					if q.FirstByteTimeoutMs == nil {
-						t.Errorf("no patience with %s, which sorts all rows", q.Target)
+					if request.FirstByteTimeoutMs == nil {
+						t.Errorf("no patience with %s, which sorts all rows", request.Target)
 					}
-				case !strings.Contains(query, "token=") && !strings.Contains(q.Target, "("):
+				case !strings.Contains(query, "token=") && !strings.Contains(request.Target, "("):
 					loads++
 				}
 				if !deleted {
 					deleted = true
 					var keys []string
-					service.Each(c.set, func(key string, _ map[string]string) { keys = append(keys, key) })
-					for _, key := range keys[3 : 3+c.deleted] {
-						write(t, service, "DELETE", c.set+key, nil)
+					service.Each(test.set, func(key string, _ map[string]string) { keys = append(keys, key) })
+					for _, key := range keys[3 : 3+test.deleted] {
+						write(t, service, "DELETE", test.set+key, nil)
 					}
 				}
 			}
 			noError(t, follower.catchUp(reason))
-			if loads != c.loads || seconds != c.seconds || service.Count(c.set) != len(before)-c.deleted {
-				t.Errorf("%d loads, read once more %d, %d of %d rows left", loads, seconds, service.Count(c.set),
+			if loads != test.loads || seconds != test.seconds || service.Count(test.set) != len(before)-test.deleted {
+				t.Errorf("%d loads, read once more %d, %d of %d rows left", loads, seconds, service.Count(test.set),
 					len(before))
 			}
-			service.Each(c.set, func(_ string, fields map[string]string) {
+			service.Each(test.set, func(_ string, fields map[string]string) {
 				if key := fields[id]; before[key] && follower.state["["+key+"]"] == nil {
 					t.Errorf("row %s is missing in %v", key, follower.targets)
 				}
 			})
-			if marks := follower.log[len(follower.log)-1].headers[feedreader.HeaderMark]; c.snapshot && marks != "end" {
+			if marks := follower.log[len(follower.log)-1].headers[feedreader.HeaderMark]; test.snapshot &&
+				marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
 			asked := len(follower.targets)
 			if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 {
 				t.Errorf("behind it: %v, %v", err, follower.targets[asked:])
 			}
-			if c.tombstones == "on" && len(follower.state) != service.Count(c.set) {
-				t.Errorf("%d rows in the topic, %d at the service", len(follower.state), service.Count(c.set))
+			if test.tombstones == "on" && len(follower.state) != service.Count(test.set) {
+				t.Errorf("%d rows in the topic, %d at the service", len(follower.state), service.Count(test.set))
 			}
 		})
 	}
@@ -121,13 +122,13 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	follower := loaded(t, service, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 	service.Set("expire-tokens", "")
 	link, linked := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`), ""
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower.answered = func(request *wit.Request, r *wit.Response) {
 		const space = ` xmlns="http://www.w3.org/2005/Atom"`
 		switch {
-		case linked == "" && strings.HasSuffix(q.Target, "/Products"):
+		case linked == "" && strings.HasSuffix(request.Target, "/Products"):
 			linked = string(link.Find(r.Body))
 			r.Body = link.ReplaceAll(r.Body, []byte(`<link`+space+` rel="next" href="Products?$$skiptoken=empty"/>`))
-		case strings.HasSuffix(q.Target, "empty"):
+		case strings.HasSuffix(request.Target, "empty"):
 			prefix, _, _ := strings.Cut(linked, "link")
 			if prefix = strings.Trim(prefix, "<:"); prefix != "" {
 				prefix = ":" + prefix
@@ -195,18 +196,18 @@ func TestPageOfChangesThatStaysLost(t *testing.T) {
 				write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
 			broken, asked, page, third := true, 0, 0, ""
-			follower.answered = func(q *wit.Request, r *wit.Response) {
-				if !strings.Contains(q.Target, "deltatoken") && !strings.Contains(q.Target, "skiptoken") {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
+				if !strings.Contains(request.Target, "deltatoken") && !strings.Contains(request.Target, "skiptoken") {
 					return
 				}
 				asked++
-				if page++; !strings.Contains(q.Target, "skiptoken") {
+				if page++; !strings.Contains(request.Target, "skiptoken") {
 					page = 1
 				}
 				if page == 3 {
-					third = q.Target
+					third = request.Target
 				}
-				if q.Target == third && broken {
+				if request.Target == third && broken {
 					r.Status, r.Body = status, []byte(`{"error":{"code":"X","message":{"value":"gone"}}}`)
 					if status == http.StatusNoContent {
 						r.Body = nil
@@ -241,14 +242,14 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 		write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 	}
 	prepared, lost := 0, 0
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower.answered = func(request *wit.Request, r *wit.Response) {
 		switch {
-		case strings.Contains(q.Target, "!deltatoken=") && prepared == 0:
+		case strings.Contains(request.Target, "!deltatoken=") && prepared == 0:
 			prepared++
 			r.Status, r.Body, r.Headers = http.StatusAccepted, nil, nil
 			follower.now += 7_200_001 // the patience
 			r.ReceivedAt = follower.now
-		case strings.Contains(q.Target, "skiptoken") && lost == 0:
+		case strings.Contains(request.Target, "skiptoken") && lost == 0:
 			lost++
 			r.Status, r.Body = http.StatusGone, nil
 		}
@@ -262,7 +263,7 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 
 // A service that no longer knows a token as soon as it has given it: where the set is read whole again then, that ends.
 func TestTokensThatAreLostAtOnce(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		option string // of the requests that are refused
 		size   int    // of a page
 	}{
@@ -274,10 +275,10 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 		for _, token := range []string{"key", "offset"} {
 			t.Run(name+" "+token, func(t *testing.T) {
 				s := odatatest.New(odatatest.Options{Rows: 30,
-					Switches: odatatest.Switches{PageSize: c.size, SkipToken: token}})
+					Switches: odatatest.Switches{PageSize: test.size, SkipToken: token}})
 				follower := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 				follower.answered = func(q *wit.Request, r *wit.Response) {
-					if strings.Contains(q.Target, c.option) {
+					if strings.Contains(q.Target, test.option) {
 						r.Status, r.Body = http.StatusGone, nil
 					}
 				}

@@ -39,8 +39,8 @@ func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanRe
 	return wit.PlanResult{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
 }
 
-// exactlyOnce answers the preflight (P28): full mode is repeatable only if the set is read once. Whether its order is
-// repeatable depends on the metadata, so each page reports it in `repeats-exactly`.
+// exactlyOnce reports whether exactly-once is possible: a full load must be the only one, since a second one would
+// write rows again (RATIONALE.md P28). Whether the order is repeatable is reported by each page (`repeats-exactly`).
 func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
 	for _, cfg := range all {
 		schedule := ""
@@ -61,12 +61,12 @@ func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
 	return wit.Support{Supported: wit.Set}
 }
 
-// odpPrefixes start the names of sets that SAP Gateway generates for ODP. Others are known from their metadata only:
-// their second reader fails when it finds a subscription.
+// odpPrefixes start the names of sets that SAP Gateway generates for ODP. For other names, a second reader fails at the
+// start, when it finds a subscription.
 var odpPrefixes = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
-// claims returns the exclusive resources (P14): an ODP queue, which a service keeps per user, has one reader. Delta
-// links of other services conflict only if the same rows go to one topic.
+// claims returns the exclusive resources: an ODP service has one queue per user, so two readers would each get a part
+// of the changes (RATIONALE.md P14). Delta links of other services conflict only if the same rows go to one topic.
 func claims(all []sourceconfig.EntitySetConfig) []string {
 	var list []string
 	for _, config := range all {

@@ -105,7 +105,7 @@ func described(metadata string, rows http.HandlerFunc) http.Handler {
 }
 
 // request changes an entity at a service, below the path of one.
-func request(s http.Handler, method, path string, body any) *httptest.ResponseRecorder {
+func request(handler http.Handler, method, path string, body any) *httptest.ResponseRecorder {
 	raw, _ := json.Marshal(body)
 	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+path, bytes.NewReader(raw))
 	for _, name := range []string{"Content-Type", "Accept"} {
@@ -113,7 +113,7 @@ func request(s http.Handler, method, path string, body any) *httptest.ResponseRe
 	}
 	r.Header.Set("If-Match", "*")
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -181,16 +181,16 @@ func (r *reader) answers(need *wit.RequestBatch) (all []wit.Response) {
 	return all
 }
 
-func (r *reader) exchange(q *wit.Request) wit.Response {
-	r.targets = append(r.targets, q.Target)
-	asked := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
-	for _, h := range q.Headers {
+func (r *reader) exchange(request *wit.Request) wit.Response {
+	r.targets = append(r.targets, request.Target)
+	asked := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, bytes.NewReader(request.Body))
+	for _, h := range request.Headers {
 		asked.Header.Set(h.Name, h.Value)
 	}
 	w := httptest.NewRecorder()
 	r.service.ServeHTTP(w, asked)
 	r.now += r.after
-	answer := wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(),
+	answer := wit.Response{Tag: request.Tag, Status: uint16(w.Code), Target: request.Target, Body: w.Body.Bytes(),
 		ReceivedAt: r.now}
 	for name, values := range w.Header() {
 		for _, v := range values {

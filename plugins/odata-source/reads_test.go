@@ -39,7 +39,7 @@ func shownOf(nodes []wit.SchemaNode, at uint32) string {
 // TestReads reads sets with filters, projections and expansions, in both formats: what is asked for, what rows hold,
 // how many come.
 func TestReads(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, set string
 		settings  []string
 		// asked is the query of the first request, unescaped, without what is in every one.
@@ -106,9 +106,9 @@ func TestReads(t *testing.T) {
 			rows:  40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
 	} {
 		for _, format := range []string{"json", "atom"} {
-			t.Run(c.name+" "+format, func(t *testing.T) {
+			t.Run(test.name+" "+format, func(t *testing.T) {
 				s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
-				load := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
+				load := newLoad(t, s, append(join(set("00", test.set), test.settings), "sap.odata.format="+format)...)
 				load.targets = nil
 				load.all(nil)
 				_, query, _ := strings.Cut(load.targets[0], "?")
@@ -121,20 +121,20 @@ func TestReads(t *testing.T) {
 						kept = append(kept, option)
 					}
 				}
-				if found := strings.Join(kept, "&"); found != c.asked {
-					t.Errorf("asked for\n%s, expected\n%s", found, c.asked)
+				if found := strings.Join(kept, "&"); found != test.asked {
+					t.Errorf("asked for\n%s, expected\n%s", found, test.asked)
 				}
 				if len(load.faults) > 0 {
 					t.Errorf("faults: %v", load.faults[0])
 				}
-				if len(load.rows) != c.rows && c.rows >= 0 || len(load.rows) == 0 {
-					t.Errorf("expected %d rows, found %d", c.rows, len(load.rows))
+				if len(load.rows) != test.rows && test.rows >= 0 || len(load.rows) == 0 {
+					t.Errorf("expected %d rows, found %d", test.rows, len(load.rows))
 				}
-				if shown := shownOf(load.opened.Feeds[0].Value.Nodes, 0); c.shown != "" && shown != c.shown {
-					t.Errorf("rows are %s, expected %s", shown, c.shown)
+				if shown := shownOf(load.opened.Feeds[0].Value.Nodes, 0); test.shown != "" && shown != test.shown {
+					t.Errorf("rows are %s, expected %s", shown, test.shown)
 				}
-				if c.first != "" && load.values[0] != c.first {
-					t.Errorf("the first row is %s, expected %s", load.values[0], c.first)
+				if test.first != "" && load.values[0] != test.first {
+					t.Errorf("the first row is %s, expected %s", load.values[0], test.first)
 				}
 			})
 		}
@@ -144,7 +144,7 @@ func TestReads(t *testing.T) {
 // TestServicesThatIgnoreOptions reads from services that take options and don't heed them: what would be lost or come
 // unasked is a fault that names the setting, the rest is as it should be.
 func TestServicesThatIgnoreOptions(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		options  []string
 		settings []string
@@ -161,25 +161,25 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 	} {
 		for _, format := range []string{"json", "atom"} {
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
-			settings := append(join(set("00", "Orders"), c.settings), "sap.odata.format="+format)
+			settings := append(join(set("00", "Orders"), test.settings), "sap.odata.format="+format)
 			load := newLoad(t, odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25,
-				Ignore: strings.Join(c.options, ",")}}), settings...)
+				Ignore: strings.Join(test.options, ",")}}), settings...)
 			_, err := load.run(0, nil)
-			if c.message == "" {
+			if test.message == "" {
 				heeding := newLoad(t, service, settings...)
 				if _, other := heeding.run(0, nil); err != nil || other != nil || len(load.faults) > 0 {
-					t.Errorf("%s, %s: %v, %v, %v", c.name, format, err, other, load.faults)
+					t.Errorf("%s, %s: %v, %v, %v", test.name, format, err, other, load.faults)
 				} else if strings.Join(load.values, "\n") != strings.Join(heeding.values, "\n") {
-					t.Errorf("%s, %s: other rows than of a service that heeds them", c.name, format)
+					t.Errorf("%s, %s: other rows than of a service that heeds them", test.name, format)
 				}
 				continue
 			}
-			if f := faultOf(err); !strings.Contains(f.Message, c.message) || f.Setting == nil ||
-				*f.Setting != c.setting {
-				t.Errorf("%s, %s: expected %s, found %v", c.name, format, c.message, err)
+			if f := faultOf(err); !strings.Contains(f.Message, test.message) || f.Setting == nil ||
+				*f.Setting != test.setting {
+				t.Errorf("%s, %s: expected %s, found %v", test.name, format, test.message, err)
 			}
 			if len(load.rows) > 0 {
-				t.Errorf("%s, %s: %d rows were handed on", c.name, format, len(load.rows))
+				t.Errorf("%s, %s: %d rows were handed on", test.name, format, len(load.rows))
 			}
 		}
 	}
@@ -259,7 +259,7 @@ func TestDates(t *testing.T) {
 			`{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`)
 	})
 	settings := of("/s", "X", condition("0", "Day", "ge", "1969-12-31")...)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		kind     string
 		rows     []string
@@ -269,15 +269,15 @@ func TestDates(t *testing.T) {
 		{[]string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day", "sap.odata.cursor.lookback=86400"},
 			wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
 	} {
-		load := newLoad(t, service, join(settings, c.settings)...)
+		load := newLoad(t, service, join(settings, test.settings)...)
 		offset := load.all(nil)
 		nodes := load.opened.Feeds[0].Value.Nodes
-		if kind := *nodes[nodes[0].Fields[1].Node].Name; kind != c.kind ||
-			strings.Join(load.values, ",") != strings.Join(c.rows, ",") {
-			t.Errorf("%v: %s, %v", c.settings, kind, load.values)
+		if kind := *nodes[nodes[0].Fields[1].Node].Name; kind != test.kind ||
+			strings.Join(load.values, ",") != strings.Join(test.rows, ",") {
+			t.Errorf("%v: %s, %v", test.settings, kind, load.values)
 		}
-		if len(c.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
-			t.Errorf("%v: the cursor is at %v", c.settings, offset)
+		if len(test.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
+			t.Errorf("%v: the cursor is at %v", test.settings, offset)
 		}
 	}
 }

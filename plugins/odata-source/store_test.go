@@ -21,7 +21,7 @@ func TestNotificationStore(t *testing.T) {
 	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
 		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name string
 		// answered changes what the store answers.
 		answered   func(q *wit.Request, r *wit.Response)
@@ -57,16 +57,17 @@ func TestNotificationStore(t *testing.T) {
 		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") },
 			message: "a feed of notifications"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 300, PageSize: 20, Subscriptions: true,
 				Switches: odatatest.Switches{NotifyOff: true}})
 			follower := newFollower(t, service, subscribed00("Products", "sap.odata.notification.catchup=store")...)
 			_, err := follower.subscribe("/c/Products")
 			noError(t, err)
-			if c.duringLoad {
+			if test.duringLoad {
 				follower.kill = 45 // pieces
 			}
-			if err := follower.catchUp(start); (err != nil) != c.duringLoad || c.duringLoad && follower.stored == nil {
+			if err := follower.catchUp(start); (err != nil) != test.duringLoad || test.duringLoad &&
+				follower.stored == nil {
 				t.Fatal(err)
 			}
 			for i := range 240 { // three pages of the store
@@ -79,23 +80,23 @@ func TestNotificationStore(t *testing.T) {
 			follower.start()
 			follower.targets = nil
 			follower.answered = func(q *wit.Request, r *wit.Response) {
-				if isStore(q) && c.answered != nil {
-					c.answered(q, r)
+				if isStore(q) && test.answered != nil {
+					test.answered(q, r)
 				}
 			}
-			if err = follower.catchUp(start); !says(err, c.message) {
+			if err = follower.catchUp(start); !says(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
-			if c.message != "" {
+			if test.message != "" {
 				return
 			}
-			if c.others {
+			if test.others {
 				if strings.Contains(strings.Join(follower.targets, " "), "/Products") {
 					t.Errorf("read: %s", strings.Join(follower.targets, "\n"))
 				}
 				return
 			}
-			if c.reload {
+			if test.reload {
 				delete(follower.state, "[40]") // pages say nothing of what is gone
 			}
 			follower.equals(service, "Products", "ProductID", "ProductName")
@@ -108,7 +109,7 @@ func TestNotificationStore(t *testing.T) {
 					pages++
 				}
 			}
-			if want := 22; !c.reload && entities != want || (pages > 0) != (c.reload || c.duringLoad) {
+			if want := 22; !test.reload && entities != want || (pages > 0) != (test.reload || test.duringLoad) {
 				t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(follower.targets, "\n"))
 			}
 			if err := follower.catchUp(poll); err != nil || follower.p.pages.open == nil ||

@@ -35,7 +35,7 @@ const viewMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.micros
 func view(rows int) http.Handler {
 	const path = "/V2/Northwind/Northwind.svc/"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
+		query := r.URL.Query()
 		switch r.URL.Path {
 		case path + "$metadata":
 			fmt.Fprint(w, viewMetadata)
@@ -46,10 +46,10 @@ func view(rows int) http.Handler {
 			return
 		}
 		after, end := 0, ""
-		if token := q.Get("$skiptoken"); token != "" {
+		if token := query.Get("$skiptoken"); token != "" {
 			after, _ = strconv.Atoi(token)
 		}
-		if _, last, found := strings.Cut(q.Get("$filter"), "ID gt "); found {
+		if _, last, found := strings.Cut(query.Get("$filter"), "ID gt "); found {
 			after, _ = strconv.Atoi(last)
 		}
 		var list []string

@@ -244,17 +244,17 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	if d.state == atomProlog {
 		d.state = atomEnd
 	}
-	at := d.base + int64(i)
+	pageOffset := d.base + int64(i)
 	d.inRow = false
 	switch {
 	case entry:
 		rowsBefore := len(out.Rows)
-		d.row(b[i:end], at, out)
+		d.row(b[i:end], pageOffset, out)
 		if d.templates != nil && d.state == atomFeed && len(out.Rows) > rowsBefore {
 			d.templates.learnRow(b[i:end], &namespaceStack{d.namespaces.all[:d.rowBindings]}, d.outer)
 		}
 	case deleted:
-		d.deleted(b[i:end], at, out)
+		d.deleted(b[i:end], pageOffset, out)
 	case namespace == atomNamespace && string(local) == "link":
 		d.link(b, tag, scope)
 	case namespace == metadataNamespace && string(local) == "error":
@@ -297,18 +297,18 @@ func (d *Atom) link(b []byte, tag scan.XMLTag, scope int) {
 	}
 }
 
-func (d *Atom) deleted(element []byte, at int64, out *Output) {
+func (d *Atom) deleted(element []byte, pageOffset int64, out *Output) {
 	if d.collect {
 		return
 	}
-	if d.skipRow(element, at, out) {
+	if d.skipRow(element, pageOffset, out) {
 		return
 	}
 	tag, _ := scan.XMLTagAt(element, 0)
 	ref, present := attribute(element, tag, "ref")
 	id, ok := scan.XMLContent(nil, ref)
 	if !present || !ok {
-		d.addRowError(element, at, &conversionError{path: "ref", expected: "the id of the deleted entry",
+		d.addRowError(element, pageOffset, &conversionError{path: "ref", expected: "the id of the deleted entry",
 			found: "none"}, out)
 		return
 	}
@@ -334,13 +334,13 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 	d.namespaces.copyBytes()
 	c := childrenOf(b, tag, end)
 	multiple := false
-	for e, ok := c.next(); ok; e, ok = c.next() {
-		_, local := scan.SplitName(e.tag.Name)
+	for parent, ok := c.next(); ok; parent, ok = c.next() {
+		_, local := scan.SplitName(parent.tag.Name)
 		if multiple = string(local) == "element"; !multiple {
 			break
 		}
 		d.outer, d.rowBindings = inside, len(d.namespaces.all)
-		d.decode(b[e.tag.Start:e.end], d.base+int64(e.tag.Start), out, false)
+		d.decode(b[parent.tag.Start:parent.end], d.base+int64(parent.tag.Start), out, false)
 	}
 	if !multiple && !d.namespaces.isNull(b, tag, inside) {
 		d.decode(b[i:end], d.base+int64(i), out, false)

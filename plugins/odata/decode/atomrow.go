@@ -7,24 +7,24 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-func (d *Atom) row(text []byte, at int64, out *Output) {
+func (d *Atom) row(text []byte, pageOffset int64, out *Output) {
 	if d.collect {
 		d.collected = d.rowDocument(d.collected, text)
 		d.page.Rows++
 		return
 	}
-	d.decode(text, at, out, true)
+	d.decode(text, pageOffset, out, true)
 }
 
 // decode decodes an entry or, if entry is false, an element with properties.
-func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
-	if d.skipRow(text, at, out) {
+func (d *Atom) decode(text []byte, pageOffset int64, out *Output, entry bool) {
+	if d.skipRow(text, pageOffset, out) {
 		return
 	}
 	r := atomReader{decoder: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out, entry)
-	d.addRow(text, at, start, r.nextLink, false, m, out)
+	d.addRow(text, pageOffset, start, r.nextLink, false, m, out)
 }
 
 func (d *Atom) rowDocument(dst, row []byte) []byte {
@@ -76,13 +76,13 @@ type atomReader struct {
 }
 
 func (r *atomReader) decode(out *Output, entry bool) *conversionError {
-	d, schema := r.decoder, r.decoder.schema
-	d.namespaces.all = d.namespaces.all[:d.rowBindings]
-	d.spans = d.spans[:0]
+	decoder, schema := r.decoder, r.decoder.schema
+	decoder.namespaces.all = decoder.namespaces.all[:decoder.rowBindings]
+	decoder.spans = decoder.spans[:0]
 	r.prepareLevel(0, schema, "")
 	t, _ := scan.XMLTagAt(r.row, 0)
 	whole := element{t, len(r.row)}
-	scope := d.namespaces.push(r.row, t, d.outer)
+	scope := decoder.namespaces.push(r.row, t, decoder.outer)
 	var mismatch *conversionError
 	if entry {
 		mismatch = r.entry(whole, scope, schema, 0)
@@ -97,7 +97,7 @@ func (r *atomReader) decode(out *Output, entry bool) *conversionError {
 		if out.Data, mismatch = r.column(out.Data, schema, i, 0, whole, entry); mismatch != nil {
 			return mismatch
 		}
-		d.spans = append(d.spans, textRange{start, len(out.Data)})
+		decoder.spans = append(decoder.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
@@ -115,19 +115,19 @@ func (r *atomReader) prepareLevel(depth int, schema *RowSchema, path string) {
 func (r *atomReader) entry(e element, scope int, schema *RowSchema, depth int) *conversionError {
 	s := &r.decoder.namespaces
 	children := childrenOf(r.row, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(r.row, c.tag, scope)
-		namespace, local := s.element(r.row, c.tag, inside)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := s.push(r.row, child.tag, scope)
+		namespace, local := s.element(r.row, child.tag, inside)
 		var mismatch *conversionError
 		switch {
 		case namespace == metadataNamespace && string(local) == "properties":
-			mismatch = r.properties(c, inside, schema, depth)
+			mismatch = r.properties(child, inside, schema, depth)
 		case namespace == atomNamespace && string(local) == "content":
-			mismatch = r.contentElement(c, inside, schema, depth)
+			mismatch = r.contentElement(child, inside, schema, depth)
 		case namespace == atomNamespace && string(local) == "link":
-			mismatch = r.link(c, inside, schema, depth)
+			mismatch = r.link(child, inside, schema, depth)
 		case namespace == metadataNamespace && string(local) == "error":
-			r.decoder.serviceError = quoted(r.row[c.tag.Start:c.end])
+			r.decoder.serviceError = quoted(r.row[child.tag.Start:child.end])
 		}
 		if mismatch != nil {
 			return mismatch
@@ -153,13 +153,13 @@ func (r *atomReader) contentElement(e element, scope int, schema *RowSchema, dep
 func (r *atomReader) properties(e element, scope int, schema *RowSchema, depth int) *conversionError {
 	s, level := &r.decoder.namespaces, &r.decoder.levels[depth]
 	children := childrenOf(r.row, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(r.row, c.tag, scope)
-		ns, local := s.element(r.row, c.tag, inside)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := s.push(r.row, child.tag, scope)
+		ns, local := s.element(r.row, child.tag, inside)
 		if ns != dataNamespace {
 			if ns == metadataNamespace && string(local) == "error" {
 				// a property missing after an error is no null
-				r.decoder.serviceError = quoted(r.row[c.tag.Start:c.end])
+				r.decoder.serviceError = quoted(r.row[child.tag.Start:child.end])
 			}
 			continue
 		}
@@ -173,15 +173,15 @@ func (r *atomReader) properties(e element, scope int, schema *RowSchema, depth i
 		if level.spans[k].end != 0 {
 			return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		level.spans[k], level.scopes[k] = textRange{c.tag.Start, c.end}, inside
+		level.spans[k], level.scopes[k] = textRange{child.tag.Start, child.end}, inside
 	}
 	return nil
 }
 
-func (r *atomReader) link(e element, scope int, schema *RowSchema, depth int) *conversionError {
+func (r *atomReader) link(parent element, scope int, schema *RowSchema, depth int) *conversionError {
 	const front = "/related/"
 	namespaces, level := &r.decoder.namespaces, &r.decoder.levels[depth]
-	rel := relation(r.row, e.tag)
+	rel := relation(r.row, parent.tag)
 	slash := bytes.LastIndex(rel, []byte(front))
 	if slash < 0 {
 		return nil
@@ -191,19 +191,20 @@ func (r *atomReader) link(e element, scope int, schema *RowSchema, depth int) *c
 		return nil
 	}
 	column := &schema.Columns[k]
-	if e.tag.Empty {
+	if parent.tag.Empty {
 		return column.deferred(level.spans[k])
 	}
-	children := childrenOf(r.row, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := namespaces.push(r.row, c.tag, scope)
-		if ns, local := namespaces.element(r.row, c.tag, inside); ns != metadataNamespace || string(local) != "inline" {
+	children := childrenOf(r.row, parent.tag, parent.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(r.row, child.tag, scope)
+		if ns, local := namespaces.element(r.row, child.tag, inside); ns != metadataNamespace ||
+			string(local) != "inline" {
 			continue
 		}
 		if level.spans[k].end != 0 {
 			return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		level.spans[k], level.scopes[k] = textRange{c.tag.Start, c.end}, inside
+		level.spans[k], level.scopes[k] = textRange{child.tag.Start, child.end}, inside
 	}
 	return column.deferred(level.spans[k])
 }
@@ -228,12 +229,12 @@ func (r *atomReader) column(dst []byte, schema *RowSchema, i, depth int, whole e
 		return appendNull(dst, target, false)
 	}
 	tag, _ := scan.XMLTagAt(r.row, source.start)
-	e := element{tag, source.end}
+	parent := element{tag, source.end}
 	if r.decoder.namespaces.isNull(r.row, tag, scope) {
 		return appendNull(dst, target, true)
 	}
 	if target.Kind == Primitive {
-		return r.primitive(dst, schema, target, r.row[tag.End:contentEnd(r.row, tag, e.end)])
+		return r.primitive(dst, schema, target, r.row[tag.End:contentEnd(r.row, tag, parent.end)])
 	}
 	start := len(dst)
 	if target.Optional {
@@ -244,13 +245,13 @@ func (r *atomReader) column(dst []byte, schema *RowSchema, i, depth int, whole e
 	switch target.Kind {
 	case Complex:
 		r.prepareLevel(depth+1, target.Nested, target.path(level.path))
-		if mismatch = r.properties(e, scope, target.Nested, depth+1); mismatch == nil {
-			dst, mismatch = r.structure(dst, target, e, depth+1, false)
+		if mismatch = r.properties(parent, scope, target.Nested, depth+1); mismatch == nil {
+			dst, mismatch = r.structure(dst, target, parent, depth+1, false)
 		}
 	case NavigationToOne:
-		dst, found, mismatch = r.inlineEntry(dst, target, e, scope, depth)
+		dst, found, mismatch = r.inlineEntry(dst, target, parent, scope, depth)
 	default:
-		dst, mismatch = r.inlineFeed(dst, target, e, scope, depth)
+		dst, mismatch = r.inlineFeed(dst, target, parent, scope, depth)
 	}
 	if mismatch != nil {
 		return dst, mismatch.within(target.Name)
@@ -352,19 +353,19 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 	namespaces := &r.decoder.namespaces
 	mark := len(namespaces.all)
 	children := childrenOf(r.row, feed.tag, feed.end)
-	for e, ok := children.next(); ok; e, ok = children.next() {
-		inside := namespaces.push(r.row, e.tag, scope)
-		namespace, local := namespaces.element(r.row, e.tag, inside)
+	for parent, ok := children.next(); ok; parent, ok = children.next() {
+		inside := namespaces.push(r.row, parent.tag, scope)
+		namespace, local := namespaces.element(r.row, parent.tag, inside)
 		switch {
 		case namespace == atomNamespace && string(local) == "entry":
-			if m := each(e, inside); m != nil {
+			if m := each(parent, inside); m != nil {
 				return m
 			}
-		case namespace == atomNamespace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" &&
+		case namespace == atomNamespace && string(local) == "link" && string(relation(r.row, parent.tag)) == "next" &&
 			!r.nextLink.found &&
 			!feed.tag.Empty:
-			if link := r.decoder.linkOf(r.row, e.tag, inside); link.Href != "" {
-				r.nextLink = nestedNextLink{found: true, link: link, linkAt: textRange{e.tag.Start, e.end},
+			if link := r.decoder.linkOf(r.row, parent.tag, inside); link.Href != "" {
+				r.nextLink = nestedNextLink{found: true, link: link, linkAt: textRange{parent.tag.Start, parent.end},
 					rowsAt: contentEnd(r.row,
 						feed.tag, feed.end)}
 			}
@@ -376,29 +377,29 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 
 // target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).
 func (r *atomReader) target(dst []byte, schema *RowSchema, column *Column, entry element) ([]byte, *conversionError) {
-	e := entry
+	parent := entry
 	for i, step := range column.steps {
 		if step != "" && step[0] == '@' {
-			value, ok := attributeLocal(r.row, e.tag, step[1:])
+			value, ok := attributeLocal(r.row, parent.tag, step[1:])
 			if !ok {
 				return appendNull(dst, column, false)
 			}
 			return r.primitive(dst, schema, column, value)
 		}
-		children, found := childrenOf(r.row, e.tag, e.end), false
+		children, found := childrenOf(r.row, parent.tag, parent.end), false
 		for child, ok := children.next(); ok && !found; child, ok = children.next() {
 			if _, local := scan.SplitName(child.tag.Name); string(local) == step {
-				e, found = child, true
+				parent, found = child, true
 			}
 		}
 		if !found {
 			return appendNull(dst, column, i > 0)
 		}
 	}
-	if null, _ := attributeLocal(r.row, e.tag, "null"); string(null) == "true" {
+	if null, _ := attributeLocal(r.row, parent.tag, "null"); string(null) == "true" {
 		return appendNull(dst, column, true)
 	}
-	return r.primitive(dst, schema, column, r.row[e.tag.End:contentEnd(r.row, e.tag, e.end)])
+	return r.primitive(dst, schema, column, r.row[parent.tag.End:contentEnd(r.row, parent.tag, parent.end)])
 }
 
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {

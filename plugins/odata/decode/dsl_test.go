@@ -123,16 +123,16 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 }
 
 // render writes an output's rows for people.
-func render(t testing.TB, schema *RowSchema, o *Output) string {
+func render(t testing.TB, schema *RowSchema, output *Output) string {
 	var b strings.Builder
 	type line struct {
 		origin uint32
 		text   string
 	}
 	var lines []line
-	for k, r := range o.Rows {
+	for k, r := range output.Rows {
 		var s strings.Builder
-		v := o.Data[r.Value.Start : r.Value.Start+r.Value.Size]
+		v := output.Data[r.Value.Start : r.Value.Start+r.Value.Size]
 		if r.Key.Size > 0 {
 			key := &RowSchema{}
 			for _, i := range schema.Keys {
@@ -140,7 +140,7 @@ func render(t testing.TB, schema *RowSchema, o *Output) string {
 				c.Optional = false
 				key.Columns = append(key.Columns, c)
 			}
-			text, rest := renderStruct(t, key, len(key.Columns), o.Data[r.Key.Start:r.Key.Start+r.Key.Size])
+			text, rest := renderStruct(t, key, len(key.Columns), output.Data[r.Key.Start:r.Key.Start+r.Key.Size])
 			s.WriteString("key " + text)
 			if len(rest) > 0 {
 				s.WriteString("+" + string(rest))
@@ -153,17 +153,17 @@ func render(t testing.TB, schema *RowSchema, o *Output) string {
 		}
 		s.WriteString("value " + text)
 		for n, i := range schema.Tracked {
-			w := o.Tracked[k*len(schema.Tracked)+n]
-			text, _ := renderColumn(t, &schema.Columns[i], o.Data[w.Start:w.Start+w.Size])
+			w := output.Tracked[k*len(schema.Tracked)+n]
+			text, _ := renderColumn(t, &schema.Columns[i], output.Data[w.Start:w.Start+w.Size])
 			s.WriteString(" watched " + text)
 		}
 		lines = append(lines, line{r.RowIndex, s.String()})
 	}
-	for _, f := range o.RowErrors {
+	for _, f := range output.RowErrors {
 		lines = append(lines, line{f.RowIndex, "fault " + f.Error.Message + "\n  raw " +
-			string(o.Data[f.RawStart:f.RawStart+f.RawSize])})
+			string(output.Data[f.RawStart:f.RawStart+f.RawSize])})
 	}
-	for _, x := range o.Tombstones {
+	for _, x := range output.Tombstones {
 		s := "deleted " + x.Ref
 		if x.Timed {
 			s += " at " + time.UnixMilli(x.When).UTC().Format(time.RFC3339Nano)

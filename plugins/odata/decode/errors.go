@@ -8,7 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageError reports a page that cannot be read further: truncated, in another format, or too large. Earlier rows are valid.
+// PageError reports a page that cannot be read further: truncated, in another format, or too large. Earlier rows are
+// valid.
 type PageError struct {
 	// Byte is the offset in the body of the page, or of the nested page if Tag is set.
 	Byte int64
@@ -109,14 +110,14 @@ func quoted(text []byte) string {
 const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 
 // addRowError records a failed row with its text as a document of its own.
-func (s *stream) addRowError(text []byte, at int64, mismatch *conversionError, out *Output) {
+func (s *stream) addRowError(text []byte, pageOffset int64, mismatch *conversionError, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
 	out.Data = s.format.rowDocument(out.Data, text)
 	out.RowErrors = append(out.RowErrors, wit.RowError{
 		RowIndex: origin, ErrorClass: ErrorClass,
 		Error: wit.Error{Kind: wit.ErrorData, Message: mismatch.Error() + " (row " +
 			strconv.FormatUint(uint64(origin), 10) +
-			" of the page, which starts at byte " + strconv.FormatInt(at, 10) + ")"},
+			" of the page, which starts at byte " + strconv.FormatInt(pageOffset, 10) + ")"},
 		RawStart: uint32(start), RawSize: uint32(len(out.Data) - start),
 	})
 	s.page.Rows++

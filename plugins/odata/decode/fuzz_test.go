@@ -94,19 +94,19 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 func cause(message string) string { s, _, _ := strings.Cut(message, " (row "); return s }
 
 // decodeWith answers every nested link with an empty page, in either format.
-func decodeWith(d Decoder, doc []byte, c cuts) (*Output, error) {
+func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 	empty := `[]`
-	if _, atom := d.(*Atom); atom {
+	if _, atom := decoder.(*Atom); atom {
 		empty = `<feed xmlns="http://www.w3.org/2005/Atom"/>`
 	}
 	out := &Output{}
 	pieces := c.pieces(doc)
 	for i, piece := range pieces {
-		err := d.Write(piece, i == len(pieces)-1, out)
+		err := decoder.Write(piece, i == len(pieces)-1, out)
 		for err == nil && len(out.NestedPages) > 0 {
 			tag := out.NestedPages[0].Tag
 			out.NestedPages = out.NestedPages[:0]
-			err = d.Feed(tag, []byte(empty), true, out)
+			err = decoder.Feed(tag, []byte(empty), true, out)
 		}
 		if err != nil {
 			return out, err

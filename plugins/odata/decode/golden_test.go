@@ -38,14 +38,14 @@ func readGolden(t testing.TB, file string) goldenCase {
 	if len(parts) < 3 {
 		t.Fatalf("%s: expected layout, document and outcome, found %d parts", file, len(parts))
 	}
-	g := goldenCase{layout: parts[0], nested: map[string]string{}}
-	_, g.doc, _ = strings.Cut(parts[1], "\n")
-	_, g.want, _ = strings.Cut(parts[len(parts)-1], "\n")
+	golden := goldenCase{layout: parts[0], nested: map[string]string{}}
+	_, golden.doc, _ = strings.Cut(parts[1], "\n")
+	_, golden.want, _ = strings.Cut(parts[len(parts)-1], "\n")
 	for _, p := range parts[2 : len(parts)-1] {
 		link, answer, _ := strings.Cut(p, "\n")
-		g.nested[strings.TrimSpace(link)] = answer
+		golden.nested[strings.TrimSpace(link)] = answer
 	}
-	return g
+	return golden
 }
 
 func golden(t *testing.T, file string) {

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-func (d *JSON) row(text []byte, at int64, out *Output) {
-	if d.skipRow(text, at, out) {
+func (d *JSON) row(text []byte, pageOffset int64, out *Output) {
+	if d.skipRow(text, pageOffset, out) {
 		return
 	}
 	if d.collect {
@@ -22,7 +22,7 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 	r := jsonReader{decoder: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out)
-	d.addRow(text, at, start, r.nextLink, r.deleted, m, out)
+	d.addRow(text, pageOffset, start, r.nextLink, r.deleted, m, out)
 }
 
 // rowDocument makes an array of one row: a row alone could be a function result.

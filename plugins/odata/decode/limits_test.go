@@ -54,19 +54,19 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 
 func TestRejectsMisuse(t *testing.T) {
 	l := parseSchema(t, "ID Edm.Int32")
-	d := NewJSON(l)
+	decoder := NewJSON(l)
 	out := &Output{}
-	if err := d.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
+	if err := decoder.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
 		t.Fatalf("done %v, %v", out.Page.Done, err)
 	}
-	if err := d.Write([]byte("[]"), true, out); err == nil {
+	if err := decoder.Write([]byte("[]"), true, out); err == nil {
 		t.Error("a piece after the last was taken")
 	}
-	d.Reset()
-	if err := d.Feed("nested page 1", nil, true, out); err == nil {
+	decoder.Reset()
+	if err := decoder.Feed("nested page 1", nil, true, out); err == nil {
 		t.Error("a nested page was taken that was not asked for")
 	}
-	if err := d.Write([]byte("[]"), true, out); err == nil {
+	if err := decoder.Write([]byte("[]"), true, out); err == nil {
 		t.Error("a piece after an error was taken")
 	}
 }

@@ -75,21 +75,21 @@ func (d *decimal) parse(text []byte) bool {
 // shift changes the number to a scale, so that digits hold the unscaled value. It returns false if rounding does not
 // allow to drop nonzero digits, or if the number is too large.
 func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
-	by := d.exponent + scale
+	places := d.exponent + scale
 	d.exponent = -scale
 	if len(d.digits) == 0 {
 		return true
 	}
-	for ; by > 0; by-- {
+	for ; places > 0; places-- {
 		d.digits = append(d.digits, '0')
 		if len(d.digits) > 2*maxExponent {
 			return false
 		}
 	}
-	if by == 0 {
+	if places == 0 {
 		return true
 	}
-	drop := -by
+	drop := -places
 	keep := max(len(d.digits)-drop, 0)
 	zero, half := compareHalf(d.digits[keep:], drop)
 	odd := keep > 0 && (d.digits[keep-1]-'0')%2 == 1
@@ -189,15 +189,15 @@ func (d *decimal) appendDecimal(dst []byte, column *Column, text []byte) (out []
 		}
 		return connectdata.AppendDecimal64(dst, small), ""
 	}
-	v, _ := new(big.Int).SetString(string(d.digits), 10)
+	unscaled, _ := new(big.Int).SetString(string(d.digits), 10)
 	if d.negative {
-		v.Neg(v)
+		unscaled.Neg(unscaled)
 	}
 	if column.Mapping == Int64Mapping {
-		if !v.IsInt64() {
+		if !unscaled.IsInt64() {
 			return dst, expectedRange + "long"
 		}
-		return connectdata.AppendNumber(dst, v.Int64()), ""
+		return connectdata.AppendNumber(dst, unscaled.Int64()), ""
 	}
-	return connectdata.AppendDecimal(dst, v), ""
+	return connectdata.AppendDecimal(dst, unscaled), ""
 }

@@ -34,17 +34,17 @@ func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSl
 	first := columns[schema.Keys[0]].start
 	end, inPlace := first, len(schema.KeyTail) == 0
 	for _, i := range schema.Keys {
-		c := columns[i]
+		column := columns[i]
 		if schema.Columns[i].Optional {
-			if out.Data[c.start] == 0 {
+			if out.Data[column.start] == 0 {
 				return wit.ValueSlice{}, &conversionError{path: schema.Columns[i].Name,
 					expected: "a key that is not null",
 					found:    "null"}
 			}
 			inPlace = false
 		}
-		inPlace = inPlace && c.start == end
-		end = c.end
+		inPlace = inPlace && column.start == end
+		end = column.end
 	}
 	if !inPlace {
 		first = len(out.Data)

@@ -127,21 +127,21 @@ var (
 )
 
 func TestSamples(t *testing.T) {
-	for _, s := range samples {
-		t.Run(filepath.Base(s.file), func(t *testing.T) {
+	for _, test := range samples {
+		t.Run(filepath.Base(test.file), func(t *testing.T) {
 			t.Parallel()
-			doc := []byte(sample(t, s.file))
-			schema := parseSchema(t, s.layout)
-			out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc) + 1}, s.nested)
+			doc := []byte(sample(t, test.file))
+			schema := parseSchema(t, test.layout)
+			out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc) + 1}, test.nested)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(out.Rows) != s.rows || len(out.RowErrors) != s.faults || len(out.Page.Unknown) > 0 {
-				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", s.rows, s.faults,
+			if len(out.Rows) != test.rows || len(out.RowErrors) != test.faults || len(out.Page.Unknown) > 0 {
+				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", test.rows, test.faults,
 					len(out.Rows), len(out.RowErrors), out.Page.Unknown, render(t, schema, out))
 			}
 			got, file := describeAll(t, schema, out, nil), filepath.Join(testdata, "decode", "samples",
-				filepath.Base(s.file)+".txt")
+				filepath.Base(test.file)+".txt")
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -150,7 +150,7 @@ func TestSamples(t *testing.T) {
 			if want, err := os.ReadFile(file); err != nil || got != string(want) {
 				t.Fatalf("%v\ngot  %s\nwant %s", err, excerpt(got, string(want)), excerpt(string(want), got))
 			}
-			eachCut(t, schema, doc, s.nested, got)
+			eachCut(t, schema, doc, test.nested, got)
 		})
 	}
 }
@@ -184,7 +184,7 @@ until 9</title></head><body>x</body></html>`
 		`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>SY/530</code>` +
 		`<message xml:lang="en">RFC destination is down</message><innererror>` + strings.Repeat("<a>b</a>", 2000) +
 		`</innererror></error>`
-	for _, c := range []struct {
+	for _, test := range []struct {
 		d     Decoder
 		doc   string
 		html  bool
@@ -206,15 +206,16 @@ until 9</title></head><body>x</body></html>`
 		{NewAtom(schema), sample(t, "atom/olingo_svcDoc.xml"), false, "element service", ""},
 		{NewJSON(schema), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, "", ""},
 	} {
-		for _, size := range []int{1, 7, len(c.doc)} {
-			c.d.Reset()
-			_, err := decodePieces(c.d, []byte(c.doc), cuts{size: size}, nil)
+		for _, size := range []int{1, 7, len(test.doc)} {
+			test.d.Reset()
+			_, err := decodePieces(test.d, []byte(test.doc), cuts{size: size}, nil)
 			var e *PageError
-			if !errors.As(err, &e) || e.HTML != c.html || c.found != "" && e.Found != c.found {
-				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", c.doc, size, c.found, c.html, err)
+			if !errors.As(err, &e) || e.HTML != test.html || test.found != "" && e.Found != test.found {
+				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", test.doc, size, test.found,
+					test.html, err)
 			}
-			if !strings.Contains(fmt.Sprint(err), c.says) {
-				t.Errorf("%.40q in pieces of %d: expected %q, found %v", c.doc, size, c.says, err)
+			if !strings.Contains(fmt.Sprint(err), test.says) {
+				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.says, err)
 			}
 		}
 	}

@@ -19,7 +19,7 @@ func TestSkipsRowOnRequest(t *testing.T) {
 			`<d:Name>n%d</d:Name></m:properties></content></entry>`, i, i)
 	}
 	const rows = 12
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		head, between, tail string
 		row                 func(int) string
 	}{
@@ -28,21 +28,21 @@ func TestSkipsRowOnRequest(t *testing.T) {
 			`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`, "\n",
 			`<link rel="next" href="n"/></feed>`, entry},
 	} {
-		doc, starts := c.head, []int{}
+		doc, starts := test.head, []int{}
 		for i := range rows {
 			if i > 0 {
-				doc += c.between
+				doc += test.between
 			}
 			starts = append(starts, len(doc))
-			doc += c.row(i)
+			doc += test.row(i)
 		}
-		doc += c.tail
+		doc += test.tail
 		whole, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: len(doc) + 1}, nil)
 		if err != nil || len(whole.Rows) != rows {
 			t.Fatal(name, err)
 		}
 		for _, poison := range []int{0, 5, rows - 1} {
-			for at := starts[poison] + 1; at < starts[poison]+len(c.row(poison)); at++ {
+			for at := starts[poison] + 1; at < starts[poison]+len(test.row(poison)); at++ {
 				d, out := newDecoder(schema, []byte(doc)), &Output{}
 				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagSkipRow, ""},
 					{"", doc[at:]}}

@@ -36,8 +36,8 @@ type pageText struct {
 	// pos is the read position in buf, which starts at byte base of the page.
 	pos  int
 	base int64
-	// minTail is the number of unread bytes with which the format is called again. A long tail must grow by a quarter, so
-	// that small pieces do not take quadratic time.
+	// minTail is the number of unread bytes with which the format is called again. A long tail must grow by a quarter,
+	// so that small pieces do not take quadratic time.
 	minTail int
 	ended   bool
 }
@@ -131,24 +131,25 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 }
 
 // skipRow reports whether the host wants this row skipped, and records it as a row error.
-func (s *stream) skipRow(text []byte, at int64, out *Output) bool {
+func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
 	if !s.skipNextRow || s.collect {
 		return false
 	}
 	s.skipNextRow = false
 	out.Skipped = append(out.Skipped, s.page.Rows)
-	s.addRowError(text, at, &conversionError{expected: "a row that can be decoded",
+	s.addRowError(text, pageOffset, &conversionError{expected: "a row that can be decoded",
 		found: "a row that makes the plugin fail"}, out)
 	return true
 }
 
 // addRow adds the row whose columns were appended to the output from start on. If the row has a next link inside, it
 // requests the nested page instead. mismatch, if not nil, makes the row an error.
-func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tombstone bool, mismatch *conversionError,
+func (s *stream) addRow(text []byte, pageOffset int64, start int, h nestedNextLink, tombstone bool,
+	mismatch *conversionError,
 	out *Output) {
 	if mismatch == nil && h.found {
 		out.Data = out.Data[:start]
-		s.awaitNestedPages(text, at, h, out)
+		s.awaitNestedPages(text, pageOffset, h, out)
 		return
 	}
 	s.nestedPages.waiting = false
@@ -157,7 +158,7 @@ func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tomb
 	}
 	if mismatch != nil {
 		out.Data = out.Data[:start]
-		s.addRowError(text, at, mismatch, out)
+		s.addRowError(text, pageOffset, mismatch, out)
 		return
 	}
 	s.page.Rows++

@@ -259,51 +259,51 @@ func (f *templateDecoder) setBuffers(buf []byte, out *Output) {
 
 // decodeRows decodes as many rows as it can from p on. It returns the position in front of the next row, or after the
 // end of the rows. progress is false if it could not decode the row at p; the error asks for more text.
-func (f *templateDecoder) decodeRows(input *stream, p int, out *Output) (next int, closed, progress bool,
+func (f *templateDecoder) decodeRows(input *stream, pos int, out *Output) (next int, closed, progress bool,
 	err *scan.Error) {
 	if input.flush || input.skipNextRow {
-		return p, false, false, nil
+		return pos, false, false, nil
 	}
-	if !input.ended && f.needsMore(input, p) {
-		return p, false, false, scan.ErrNeedMore
+	if !input.ended && f.needsMore(input, pos) {
+		return pos, false, false, scan.ErrNeedMore
 	}
 	if f.shouldTry() {
-		next, closed, progress = f.readRows(input, p, out)
+		next, closed, progress = f.readRows(input, pos, out)
 		f.recordAttempt(progress)
 	}
 	if !progress && !input.ended && f.isTruncated(len(input.buf)) {
-		return p, false, false, scan.ErrNeedMore
+		return pos, false, false, scan.ErrNeedMore
 	}
 	return next, closed, progress, nil
 }
 
-func (f *templateDecoder) readRows(input *stream, p int, out *Output) (next int, closed, progress bool) {
+func (f *templateDecoder) readRows(input *stream, pos int, out *Output) (next int, closed, progress bool) {
 	f.setBuffers(input.buf, out)
 	for {
-		f.reserve(p, len(out.Data))
+		f.reserve(pos, len(out.Data))
 		f.prepareRows(&input.page)
-		q, ok := f.format.read(p, len(out.Data))
+		rowEnd, ok := f.format.read(pos, len(out.Data))
 		progress = progress || f.row.RowCount > 0
 		var start int
-		p, start = f.commitRows(input)
+		pos, start = f.commitRows(input)
 		if !ok {
-			f.recordUndecoded(input, p)
-			return p, false, progress
+			f.recordUndecoded(input, pos)
+			return pos, false, progress
 		}
-		o := f.completeRow(start)
-		if o < 0 {
-			return p, false, progress
+		outEnd := f.completeRow(start)
+		if outEnd < 0 {
+			return pos, false, progress
 		}
 		// The text after a row must be valid before the row counts.
-		next, closed, ok := f.format.afterRow(q)
-		if !ok || !f.finishRow(input, start, o) {
-			return p, false, progress
+		next, closed, ok := f.format.afterRow(rowEnd)
+		if !ok || !f.finishRow(input, start, outEnd) {
+			return pos, false, progress
 		}
 		progress = true
 		if closed || next >= len(f.buf) {
 			return next, closed, true
 		}
-		p = next
+		pos = next
 	}
 }
 
@@ -474,13 +474,13 @@ func (f *templateDecoder) grow(o, n int) {
 }
 
 // endStructure continues after a struct that ends at p in the text and at o in the output.
-func (f *templateDecoder) endStructure(r *fast.Row, p, o int, ok bool) bool {
+func (f *templateDecoder) endStructure(r *fast.Row, pos, outEnd int, ok bool) bool {
 	if !ok { // the output may have moved all the same
 		r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
 		return false
 	}
-	f.reserve(p, o)
-	r.EndColumn(p, o)
+	f.reserve(pos, outEnd)
+	r.EndColumn(pos, outEnd)
 	return true
 }
 
@@ -498,16 +498,16 @@ func (f *templateDecoder) completeRow(start int) int {
 	return fast.Sort(r, start, len(f.entries))
 }
 
-func (f *templateDecoder) writeNulls(o, from int) int {
+func (f *templateDecoder) writeNulls(outEnd, from int) int {
 	for ; from < len(f.entries); from++ {
 		if f.optionals[from] == 0 {
 			return -1
 		}
-		fast.Put(f.row.Arena, o, 0)
-		f.spans[from] = textRange{o, o + 1}
-		o++
+		fast.Put(f.row.Arena, outEnd, 0)
+		f.spans[from] = textRange{outEnd, outEnd + 1}
+		outEnd++
 	}
-	return o
+	return outEnd
 }
 
 // commitRows takes over the rows that the kernel wrote, and returns where the current row begins in the text and in the
@@ -533,36 +533,37 @@ func (f *templateDecoder) finishRow(input *stream, start, o int) bool {
 
 // writeCount encodes an array: the number of its items before the bytes from from+1 to o, and the end marker. It
 // returns the offset after it.
-func (f *templateDecoder) writeCount(from, o, count int) int {
+func (f *templateDecoder) writeCount(from, outEnd, count int) int {
 	if count == 0 {
 		f.out.Data[:from+1][from] = 0
 		return from + 1
 	}
 	var number [10]byte
 	width := binary.PutUvarint(number[:], uint64(count)<<1)
-	if width > 1 && cap(f.out.Data)-o < width+fast.Padding {
-		f.grow(o, width+fast.Padding)
+	if width > 1 && cap(f.out.Data)-outEnd < width+fast.Padding {
+		f.grow(outEnd, width+fast.Padding)
 	}
-	data := f.out.Data[: o+width : cap(f.out.Data)]
+	data := f.out.Data[: outEnd+width : cap(f.out.Data)]
 	if width > 1 {
-		copy(data[from+width:], data[from+1:o])
+		copy(data[from+width:], data[from+1:outEnd])
 	}
 	copy(data[from:], number[:width])
-	data[o+width-1] = 0
-	return o + width
+	data[outEnd+width-1] = 0
+	return outEnd + width
 }
 
 // writeLength writes the length prefix of a text whose prefix needs another width than expected, and moves the text.
 func (f *templateDecoder) writeLength() int {
 	r := &f.row
-	n, o := r.Size, r.O+r.Entry.Optional
+	n, outEnd := r.Size, r.O+r.Entry.Optional
 	var length [10]byte
 	width := binary.PutUvarint(length[:], uint64(n)<<1)
-	if from := o + r.Entry.Width; width != r.Entry.Width {
-		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o+width)), n), unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)),
-			n))
+	if from := outEnd + r.Entry.Width; width != r.Entry.Width {
+		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, outEnd+width)), n),
+			unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)),
+				n))
 		r.Entry.Width = width
 	}
-	copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o)), width), length[:])
-	return o + width + n
+	copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, outEnd)), width), length[:])
+	return outEnd + width + n
 }

@@ -22,7 +22,7 @@ func plain(l *RowSchema, doc []byte) Decoder {
 func sameAsPlain(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, cut string) {
 	t.Helper()
 	want, wantErr := decodePieces(plain(schema, doc), doc, cuts{size: len(doc) + 1}, nested)
-	d := newDecoder(schema, doc)
+	decoder := newDecoder(schema, doc)
 	list := []cuts{{size: len(doc) + 1}, {size: 7}}
 	if !testing.Short() {
 		list = append(list, cuts{size: 64}, cuts{size: 700})
@@ -38,8 +38,8 @@ func sameAsPlain(t *testing.T, schema *RowSchema, doc []byte, nested map[string]
 		}
 	}
 	for _, c := range list {
-		d.Reset()
-		out, err := decodePieces(d, doc, c, nested)
+		decoder.Reset()
+		out, err := decodePieces(decoder, doc, c, nested)
 		if !same(want, out) || fmt.Sprint(wantErr) != fmt.Sprint(err) {
 			got, text := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr)
 			t.Fatalf("cut %+v of %.300q:\ngot  %s\nwant %s", c, doc, excerpt(got, text), excerpt(text, got))
@@ -174,15 +174,15 @@ func cutAt(i int, doc, odd string) string {
 
 // The samples, their rows repeated so that the fast path has something to learn from.
 func TestFastPathOnSamples(t *testing.T) {
-	for _, s := range samples {
-		t.Run(filepath.Base(s.file), func(t *testing.T) {
-			doc := []byte(sample(t, s.file))
-			schema := parseSchema(t, s.layout)
-			sameAsPlain(t, schema, doc, s.nested, "")
+	for _, test := range samples {
+		t.Run(filepath.Base(test.file), func(t *testing.T) {
+			doc := []byte(sample(t, test.file))
+			schema := parseSchema(t, test.layout)
+			sameAsPlain(t, schema, doc, test.nested, "")
 			if i, k := bytes.Index(doc, []byte("<entry")), bytes.LastIndex(doc, []byte("</entry>")); i > 0 && k > 0 &&
 				bytes.Contains(doc, []byte("<feed")) && !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("<entry")) {
 				entries := doc[i : k+len("</entry>")]
-				sameAsPlain(t, schema, slices.Concat(doc[:i], entries, entries, doc[i:]), s.nested, "")
+				sameAsPlain(t, schema, slices.Concat(doc[:i], entries, entries, doc[i:]), test.nested, "")
 			}
 		})
 	}
@@ -518,7 +518,7 @@ func TestUsesFastPath(t *testing.T) {
 // Rows that the kernel makes by itself, going from one to the next, are what the plain parser makes of them: keys where
 // they stand, values without what is hidden. Where a key has to be put together, or rows are watched, it makes none.
 func TestRowsFromRowToRow(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		layout string
 		alone  bool
 	}{
@@ -534,7 +534,7 @@ func TestRowsFromRowToRow(t *testing.T) {
 		"a watched column":   {"A Edm.Int32 key\nB Edm.String watch\nC Edm.Int64?\nD Edm.String?", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			schema := parseSchema(t, c.layout)
+			schema := parseSchema(t, test.layout)
 			if name == "keys turned" {
 				schema.Keys = []int{3, 2}
 				schema.Columns[2].Optional, schema.Columns[3].Optional = false, false
@@ -556,8 +556,9 @@ func TestRowsFromRowToRow(t *testing.T) {
 			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
 				t.Fatal(err)
 			}
-			if rowsBefore := d.templates.row.RowCount; (rowsBefore > 10) != c.alone || !c.alone && rowsBefore > 0 {
-				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", rowsBefore, c.alone)
+			if rowsBefore := d.templates.row.RowCount; (rowsBefore > 10) != test.alone || !test.alone &&
+				rowsBefore > 0 {
+				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", rowsBefore, test.alone)
 			}
 		})
 	}

@@ -19,21 +19,23 @@ type atomTemplates struct {
 	heads                      [][]headPart
 	tails                      []*fast.Template
 	feedPrefixes, feedSuffixes []*fast.Template
-	// key identifies the namespaces around the entries, for which the templates are valid. generation counts resets.
-	key        []byte
-	generation int
-	// namespaces are in force at the properties, in scope propertiesScope. closingName is the element around the
-	// properties, data their prefix.
-	namespaces        namespaceStack
-	propertiesScope   int
-	closingName, data []byte
+	learnedNamespaces
+	generation int // number of resets
 
-	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its properties.
-	path  string
-	depth int
+	path  string // of the struct in the row: empty or ending in a slash
+	depth int    // limits the nesting of its properties
 	// root decodes rows; inner decode the structs inside, by column.
 	root  *atomTemplates
 	inner []*atomTemplates
+}
+
+// learnedNamespaces are the namespaces for which templates are valid.
+type learnedNamespaces struct {
+	key []byte // identifies the namespaces around the entries
+	// namespaces are in force at the properties, in scope propertiesScope.
+	namespaces        namespaceStack
+	propertiesScope   int
+	closingName, data []byte // the element around the properties, and their prefix
 }
 
 // headPart is a part of the text before an entry's properties. The expanded value of a column follows it, or the
@@ -45,8 +47,7 @@ type headPart struct {
 	generation int
 }
 
-// maxTemplates limits how many forms of an entry are kept.
-const maxTemplates = 3
+const maxTemplates = 3 // forms of an entry
 
 func newAtomTemplates(d *Atom) *atomTemplates {
 	// entry, content and properties surround a property
@@ -171,13 +172,13 @@ func (f *atomTemplates) structure(r *fast.Row) bool {
 	nested := f.structDecoder(entry.Column)
 	nested.namespaces, nested.propertiesScope = f.namespaces, f.propertiesScope
 	nested.setBuffers(f.buf, f.out)
-	o := r.O + entry.Optional
+	outEnd := r.O + entry.Optional
 	fast.Put(r.Arena, r.O, 2)
-	nested.reserve(r.P, o)
-	ok := nested.readMembers(nested.beginRow(r.P, o), &f.root.stats)
+	nested.reserve(r.P, outEnd)
+	ok := nested.readMembers(nested.beginRow(r.P, outEnd), &f.root.stats)
 	end := 0
 	if ok {
-		end = nested.completeRow(o)
+		end = nested.completeRow(outEnd)
 	}
 	return f.endStructure(r, nested.row.P, end, ok && end >= 0)
 }
@@ -190,15 +191,15 @@ func (f *atomTemplates) readExpanded(r *fast.Row, column int) bool {
 	}
 	nested := f.structDecoder(column)
 	nested.setBuffers(f.buf, f.out)
-	o, p, ok := r.O+entry.Optional, r.P, false
+	outEnd, pos, ok := r.O+entry.Optional, r.P, false
 	fast.Put(r.Arena, r.O, 2)
 	if entry.column.Kind == NavigationToMany {
-		p, o, ok = nested.readFeed(p, o)
+		pos, outEnd, ok = nested.readFeed(pos, outEnd)
 	} else {
 		nested.row.MaxRows = 0
-		p, o, ok = nested.readEntry(scan.XMLSpace(f.buf, p), o)
+		pos, outEnd, ok = nested.readEntry(scan.XMLSpace(f.buf, pos), outEnd)
 	}
-	return f.endStructure(r, p, o, ok)
+	return f.endStructure(r, pos, outEnd, ok)
 }
 
 func (f *atomTemplates) readEntry(p, o int) (next, end int, ok bool) {
@@ -211,23 +212,23 @@ func (f *atomTemplates) readEntry(p, o int) (next, end int, ok bool) {
 	return scan.XMLSpace(f.buf, next), end, end >= 0
 }
 
-func (f *atomTemplates) readFeed(p, o int) (next, end int, ok bool) {
-	in := unsafe.Pointer(unsafe.SliceData(f.buf))
-	n := matchAny(f.feedPrefixes, in, p)
+func (f *atomTemplates) readFeed(pos, outEnd int) (next, end int, ok bool) {
+	text := unsafe.Pointer(unsafe.SliceData(f.buf))
+	n := matchAny(f.feedPrefixes, text, pos)
 	if n <= 0 {
-		f.root.recordFailure(p - n)
-		return p, o, false
+		f.root.recordFailure(pos - n)
+		return pos, outEnd, false
 	}
-	from, count := o, 0
-	o++
-	for p += n; ; count += f.row.RowCount + 1 {
-		if n = matchAny(f.feedSuffixes, in, p); n > 0 {
-			return p + n, f.writeCount(from, o, count), true
+	from, count := outEnd, 0
+	outEnd++
+	for pos += n; ; count += f.row.RowCount + 1 {
+		if n = matchAny(f.feedSuffixes, text, pos); n > 0 {
+			return pos + n, f.writeCount(from, outEnd, count), true
 		}
-		f.reserve(p, o)
+		f.reserve(pos, outEnd)
 		f.prepareItems()
-		if p, o, ok = f.readEntry(p, o); !ok {
-			return p, o, false
+		if pos, outEnd, ok = f.readEntry(pos, outEnd); !ok {
+			return pos, outEnd, false
 		}
 	}
 }
@@ -371,44 +372,44 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	f.setRowTemplates()
 }
 
-func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
-	before, from := &f.templateDecoder.head, e.tag.End
-	children := childrenOf(text, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		entry := f.entryFor(c.tag.Name)
-		null, plain := attributes(text, c.tag, meta)
-		if entry == nil || !plain || scan.XMLSpace(text, from) != c.tag.Start {
+func (f *atomTemplates) learnProperties(text []byte, parent element, meta []byte) {
+	before, from := &f.templateDecoder.head, parent.tag.End
+	children := childrenOf(text, parent.tag, parent.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		entry := f.entryFor(child.tag.Name)
+		null, plain := attributes(text, child.tag, meta)
+		if entry == nil || !plain || scan.XMLSpace(text, from) != child.tag.Start {
 			return
 		}
-		entry.learnElement(text, from, c, null)
-		if entry.column != nil && entry.column.Kind == Complex && !null && !c.tag.Empty {
+		entry.learnElement(text, from, child, null)
+		if entry.column != nil && entry.column.Kind == Complex && !null && !child.tag.Empty {
 			inner := f.structDecoder(entry.Column)
 			inner.data = f.data
-			inner.learnProperties(text, c, meta)
+			inner.learnProperties(text, child, meta)
 		}
 		before.followedBy(entry)
-		before, from = entry, c.end
+		before, from = entry, child.end
 	}
-	if scan.XMLSpace(text, from) == contentEnd(text, e.tag, e.end) {
-		f.end.Prefix = fast.NewPattern(text[from:e.end])
+	if scan.XMLSpace(text, from) == contentEnd(text, parent.tag, parent.end) {
+		f.end.Prefix = fast.NewPattern(text[from:parent.end])
 		before.followedBy(&f.end)
 	}
 }
 
-func (e *entry) learnElement(text []byte, from int, c element, null bool) {
-	switch whole := fast.NewPattern(text[from:c.end]); {
-	case e.Kind == fast.Skip && c.tag.Empty:
+func (e *entry) learnElement(text []byte, from int, child element, null bool) {
+	switch whole := fast.NewPattern(text[from:child.end]); {
+	case e.Kind == fast.Skip && child.tag.Empty:
 		e.Null = whole
 	case e.Kind == fast.Skip:
-		e.Prefix = fast.NewPattern(text[from:c.tag.End])
-	case null || c.tag.Empty && e.column.Kind == Primitive:
+		e.Prefix = fast.NewPattern(text[from:child.tag.End])
+	case null || child.tag.Empty && e.column.Kind == Primitive:
 		e.Null, e.Empty = whole, 0
 		if !null && !e.column.emptyIsNull() {
 			e.Empty = 1
 		}
-	case !c.tag.Empty:
-		e.Prefix = fast.NewPattern(text[from:c.tag.End])
-		e.Suffix = fast.NewPattern(text[contentEnd(text, c.tag, c.end):c.end])
+	case !child.tag.Empty:
+		e.Prefix = fast.NewPattern(text[from:child.tag.End])
+		e.Suffix = fast.NewPattern(text[contentEnd(text, child.tag, child.end):child.end])
 	}
 }
 
@@ -419,28 +420,28 @@ func (f *atomTemplates) learnExpanded(namespaces *namespaceStack, text []byte, e
 	var parts []headPart
 	from, found := 0, 0
 	children := childrenOf(text, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := namespaces.push(text, c.tag, scope)
-		namespace, local := namespaces.element(text, c.tag, inside)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(text, child.tag, scope)
+		namespace, local := namespaces.element(text, child.tag, inside)
 		switch {
 		case namespace == metadataNamespace && string(local) == "properties":
 			found++
 		case namespace == atomNamespace && string(local) == "content":
-			if _, _, ok := findProperties(namespaces, text, c, inside); ok {
+			if _, _, ok := findProperties(namespaces, text, child, inside); ok {
 				found++
 			}
 		}
 		if namespace != atomNamespace || string(local) != "link" {
 			continue
 		}
-		column, inline, inside, multiple := f.findInline(namespaces, text, c, inside)
+		column, inline, inside, multiple := f.findInline(namespaces, text, child, inside)
 		if column < 0 {
-			if k, ok := f.navigationColumn(text, c.tag); ok && f.schema.Columns[k].Inline {
-				return nil, false // the plain parser is to say that it is not expanded
+			if k, ok := f.navigationColumn(text, child.tag); ok && f.schema.Columns[k].Inline {
+				return nil, false // the plain parser reports that it is not expanded
 			}
 			continue
 		}
-		if multiple || inline.tag.Empty || c.tag.Start > properties.tag.Start {
+		if multiple || inline.tag.Empty || child.tag.Start > properties.tag.Start {
 			return nil, false
 		}
 		end := contentEnd(text, inline.tag, inline.end)
@@ -513,20 +514,20 @@ func (f *atomTemplates) learnFeed(namespaces *namespaceStack, text []byte, inlin
 	back = front
 	entries := 0
 	children := childrenOf(text, feed.tag, feed.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := namespaces.push(text, c.tag, scope)
-		ns, local := namespaces.element(text, c.tag, inside)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(text, child.tag, scope)
+		ns, local := namespaces.element(text, child.tag, inside)
 		switch {
-		case ns == atomNamespace && string(local) == "link" && string(relation(text, c.tag)) == "next":
+		case ns == atomNamespace && string(local) == "link" && string(relation(text, child.tag)) == "next":
 			return false
 		case ns == atomNamespace && string(local) == "entry":
 			if entries == 0 {
-				front = c.tag.Start
+				front = child.tag.Start
 			}
 			if entries++; entries <= maxTemplates {
-				f.learn(text[c.tag.Start:c.end], namespaces, scope)
+				f.learn(text[child.tag.Start:child.end], namespaces, scope)
 			}
-			back = scan.XMLSpace(text, c.end)
+			back = scan.XMLSpace(text, child.end)
 		}
 	}
 	f.feedPrefixes = addTemplate(f.feedPrefixes, text[inline.tag.End:front])
@@ -537,14 +538,14 @@ func (f *atomTemplates) learnFeed(namespaces *namespaceStack, text []byte, inlin
 // findProperties finds m:properties inside an entry or its content. It fails for an empty element.
 func findProperties(namespaces *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
 	children := childrenOf(text, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := namespaces.push(text, c.tag, scope)
-		ns, local := namespaces.element(text, c.tag, inside)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(text, child.tag, scope)
+		ns, local := namespaces.element(text, child.tag, inside)
 		switch {
 		case ns == metadataNamespace && string(local) == "properties":
-			return c, inside, !c.tag.Empty
+			return child, inside, !child.tag.Empty
 		case ns == atomNamespace && string(local) == "content":
-			if p, inside, ok := findProperties(namespaces, text, c, inside); ok {
+			if p, inside, ok := findProperties(namespaces, text, child, inside); ok {
 				return p, inside, true
 			}
 		}

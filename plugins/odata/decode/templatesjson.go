@@ -27,17 +27,17 @@ func newJSONTemplates(d *JSON) *jsonTemplates {
 }
 
 func newJSONStructure(d *JSON, l *RowSchema, depth int) *jsonTemplates {
-	f := &jsonTemplates{decoder: d, depth: depth, inner: make([]*jsonTemplates, len(l.Columns))}
-	f.init(f, l, 0)
-	f.end.skip.Text(',')
-	f.end.skip.Done()
-	f.end.Skip = f.end.skip.Program()
-	for i := range f.entries {
-		if e := &f.entries[i]; e.column.Kind != Synthetic {
-			f.add(e, []byte(e.column.Name))
+	templates := &jsonTemplates{decoder: d, depth: depth, inner: make([]*jsonTemplates, len(l.Columns))}
+	templates.init(templates, l, 0)
+	templates.end.skip.Text(',')
+	templates.end.skip.Done()
+	templates.end.Skip = templates.end.skip.Program()
+	for i := range templates.entries {
+		if e := &templates.entries[i]; e.column.Kind != Synthetic {
+			templates.add(e, []byte(e.column.Name))
 		}
 	}
-	return f
+	return templates
 }
 
 func (f *jsonTemplates) structDecoder(part *entry) *jsonTemplates {
@@ -146,69 +146,69 @@ func (f *jsonTemplates) structure(r *fast.Row) bool {
 	}
 	nested := f.structDecoder(entry)
 	nested.setBuffers(f.buf, f.out)
-	p, o, ok := r.P, r.O+entry.Optional, false
+	pos, outEnd, ok := r.P, r.O+entry.Optional, false
 	fast.Put(r.Arena, r.O, 2)
 	if entry.column.Kind == NavigationToMany {
-		p, o, ok = nested.array(p, o)
+		pos, outEnd, ok = nested.array(pos, outEnd)
 	} else {
 		nested.row.MaxRows = 0
-		p, o, ok = nested.object(p, o)
+		pos, outEnd, ok = nested.object(pos, outEnd)
 	}
-	return f.endStructure(r, p, o, ok)
+	return f.endStructure(r, pos, outEnd, ok)
 }
 
 // object decodes the struct at p, and the ones after it where the kernel continues, and writes them at o.
-func (f *jsonTemplates) object(p, o int) (next, end int, ok bool) {
-	if p >= len(f.buf) || f.buf[p] != '{' || deferredValue(f.buf[p:]) || f.depth < 0 {
-		return p, o, false
+func (f *jsonTemplates) object(pos, outEnd int) (next, end int, ok bool) {
+	if pos >= len(f.buf) || f.buf[pos] != '{' || deferredValue(f.buf[pos:]) || f.depth < 0 {
+		return pos, outEnd, false
 	}
-	f.reserve(p, o)
-	if next, ok = f.read(p, o); !ok {
+	f.reserve(pos, outEnd)
+	if next, ok = f.read(pos, outEnd); !ok {
 		f.root.recordFailure(f.row.P)
-		return p, o, false
+		return pos, outEnd, false
 	}
 	end = f.completeRow(f.row.RowOutput)
 	return next, end, end >= 0
 }
 
 // array decodes the items of an expanded feed without further pages.
-func (f *jsonTemplates) array(p, o int) (next, end int, ok bool) {
-	b, i := f.buf, p
-	if p >= len(b) {
-		return p, o, false
+func (f *jsonTemplates) array(pos, outEnd int) (next, end int, ok bool) {
+	b, i := f.buf, pos
+	if pos >= len(b) {
+		return pos, outEnd, false
 	}
-	feed := b[p] == '{'
+	feed := b[pos] == '{'
 	if feed {
-		if i, ok = f.findResults(p + 1); !ok {
-			return p, o, false
+		if i, ok = f.findResults(pos + 1); !ok {
+			return pos, outEnd, false
 		}
 	}
 	if i >= len(b) || b[i] != '[' {
-		return p, o, false
+		return pos, outEnd, false
 	}
 	// one byte for the number of items
-	from, count := o, 0
-	o++
+	from, count := outEnd, 0
+	outEnd++
 	i, closed, err := scan.JSONFirst(b, i+1, ']')
 	for err == nil && !closed {
-		f.reserve(i, o)
+		f.reserve(i, outEnd)
 		f.prepareItems()
-		if i, o, ok = f.object(i, o); !ok {
-			return p, o, false
+		if i, outEnd, ok = f.object(i, outEnd); !ok {
+			return pos, outEnd, false
 		}
 		count += f.row.RowCount + 1
 		i, closed, err = scan.JSONNext(b, i, ']')
 	}
 	if err != nil {
-		return p, o, false
+		return pos, outEnd, false
 	}
-	o = f.writeCount(from, o, count)
+	outEnd = f.writeCount(from, outEnd, count)
 	if feed {
 		if i, ok = f.feedTail(i); !ok {
-			return p, o, false
+			return pos, outEnd, false
 		}
 	}
-	return i, o, true
+	return i, outEnd, true
 }
 
 // findResults finds the items of a feed; p is after its opening bracket.

@@ -40,7 +40,7 @@ type rereadEntity struct {
 // requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion has no time.
 func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, deletedAt int64) {
 	rows, feed := pg.rows, pg.Feed
-	at, err := feed.Keys.Predicate(keyParts)
+	predicate, err := feed.Keys.Predicate(keyParts)
 	if err != nil {
 		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: rows.rowIndex, ErrorClass: decode.ErrorClass,
 			Error: wit.Error{Kind: wit.ErrorData,
@@ -52,14 +52,15 @@ func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, delet
 	}
 	rows.rereads.lastNumber++
 	number := strconv.Itoa(rows.rereads.lastNumber)
-	entity := &rereadEntity{keys: keyParts, predicate: at, target: feed.EntityTarget(at), deletedAt: deletedAt}
+	entity := &rereadEntity{keys: keyParts, predicate: predicate, target: feed.EntityTarget(predicate),
+		deletedAt: deletedAt}
 	tolerated := feed.NotFoundStatuses()
 	if entity.viaFilter = feed.RowQuery.Selects(); entity.viaFilter {
 		// The entity's URL would return it even if it does not match the user's $filter.
 		entity.target, tolerated = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts)), nil
 	}
 	rows.rereads.pending[number] = entity
-	sdk.Log(wit.LevelInfo, pg.Label()+": "+at+" occurs as a row and as deleted, or may do so: reading it again")
+	sdk.Log(wit.LevelDebug, pg.Label()+": "+predicate+" occurs as a row and as deleted, or may do so: reading it again")
 	result.Linked = append(result.Linked, wit.LinkedRequest{Request: feed.Request(rereadTag+number, entity.target),
 		Tolerate: tolerated})
 }

@@ -13,16 +13,12 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 )
 
-// Parse reads an entity or a feed. Of JSON it returns what is inside of the d, if there is one. Of Atom it makes what
-// JSON would be:
+// Parse reads an entity or a feed. Of JSON it returns the content of d, if present. Atom is converted to the same form:
 //
-//   - a feed is an object of results and __next;
-//   - an entity is an object of its properties, whose values are texts, nulls, or for complex ones objects without
-//     members;
-//   - a link is a member of the last part of its relation, after the properties: an object of __deferred, and of what
-//     is expanded in the link;
-//   - __metadata has uri (of the link to edit it, of itself, or its id), type and etag, and the elements of Atom that
-//     may hold a property: title, updated and user.
+//   - a feed is an object with results and __next;
+//   - an entity is an object with its properties, as texts, nulls, or empty objects for complex ones;
+//   - a link is a member after the properties, named by the end of its relation, with __deferred and expanded content;
+//   - __metadata has uri, type, etag, title, updated and user.
 func Parse(body []byte) (value jsontext.Value, err error) {
 	if start := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf"); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
 		if value, err = jsontext.Parse(body); value.Has("d") {
@@ -30,22 +26,22 @@ func Parse(body []byte) (value jsontext.Value, err error) {
 		}
 		return value, err
 	}
-	a := atom{markup.NewReader(body), new(int)}
-	kind, err := a.Next()
+	reader := atom{markup.NewReader(body), new(int)}
+	kind, err := reader.Next()
 	switch {
 	case err != nil:
 		return value, err
-	case kind == markup.Open && a.Local == "entry":
-		value, err = a.entry()
-	case kind == markup.Open && a.Local == "feed":
-		value, err = a.feed()
+	case kind == markup.Open && reader.Local == "entry":
+		value, err = reader.entry()
+	case kind == markup.Open && reader.Local == "feed":
+		value, err = reader.feed()
 	default:
 		return value, errors.New("expected an entry or a feed, found another element")
 	}
 	for err == nil && kind != markup.End { // nothing may follow
-		kind, err = a.Next()
+		kind, err = reader.Next()
 	}
-	if err != nil { // of what is cut off nothing counts
+	if err != nil { // a truncated document is not used
 		return jsontext.Value{}, err
 	}
 	return value, nil
@@ -121,7 +117,6 @@ func (a atom) entry() (jsontext.Value, error) {
 	if tag, ok := a.Attribute("etag"); ok {
 		metadata.Members = append(metadata.Members, text("etag", tag))
 	}
-	// addText adds the text of an element of Atom to the metadata.
 	addText := func(name string) error {
 		content, err := a.Content()
 		metadata.Members = append(metadata.Members, text(name, strings.TrimSpace(content)))
@@ -199,7 +194,7 @@ func (a atom) link(name, href string, links *[]jsontext.Member) error {
 	return err
 }
 
-func (a atom) properties(v *jsontext.Value) error {
+func (a atom) properties(value *jsontext.Value) error {
 	return a.eachChild(func() error {
 		member := jsontext.Member{Name: a.Local, Value: jsontext.NewString("")}
 		if null, _ := a.Attribute("null"); null == "true" {
@@ -211,7 +206,7 @@ func (a atom) properties(v *jsontext.Value) error {
 			case err != nil:
 				return err
 			case kind == markup.Close:
-				v.Members = append(v.Members, member)
+				value.Members = append(value.Members, member)
 				return nil
 			case kind == markup.Text && member.Value.Kind == jsontext.String:
 				member.Value.Text += a.Data

@@ -158,8 +158,7 @@ func IsGUID[T string | []byte](text T) bool {
 	return true
 }
 
-// Navigation is a navigation property.
-type Navigation struct {
+type Navigation struct { // a navigation property
 	Name   string
 	Target string // qualified name of the entity type, empty if the association is incomplete
 	Many   bool

@@ -24,32 +24,32 @@ func (e *Error) Error() string { return e.Text }
 // local names, because every EDM namespace from 2006/04 on is in use, and skips unknown elements. Missing types and
 // incomplete associations fail only what needs them.
 func Parse(document []byte) (*Model, error) {
-	p := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
-	kind, err := p.Next()
+	parse := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
+	kind, err := parse.Next()
 	if err != nil {
 		return nil, err
 	}
-	if kind != markup.Open || p.Local != "Edmx" && p.Local != "Schema" {
-		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + p.Local + ">"}
+	if kind != markup.Open || parse.Local != "Edmx" && parse.Local != "Schema" {
+		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + parse.Local + ">"}
 	}
-	if p.Local == "Schema" {
-		err = p.schema()
+	if parse.Local == "Schema" {
+		err = parse.schema()
 	} else {
-		err = p.edmx()
+		err = parse.edmx()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if p.schemas == 0 {
-		if p.isV4 {
+	if parse.schemas == 0 {
+		if parse.isV4 {
 			return nil, &Error{"expected $metadata of OData v2, found metadata of a v4 service"}
 		}
 		return nil, &Error{"expected a Schema in $metadata, found none"}
 	}
-	if err := p.model.resolve(); err != nil {
+	if err := parse.model.resolve(); err != nil {
 		return nil, err
 	}
-	return p.model, nil
+	return parse.model, nil
 }
 
 type parser struct {

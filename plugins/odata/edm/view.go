@@ -64,8 +64,8 @@ func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	return b.nodes, err
 }
 
-func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
-	structure := v.Structure
+func (b *schemaBuilder) view(current *View, optional bool, depth int) error {
+	structure := current.Structure
 	root, err := b.begin(structure, optional, depth)
 	if err != nil {
 		return err
@@ -87,11 +87,14 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		}
 		return nil
 	}
-	hidden := func(name string) bool { return b.hidden && slices.Contains(v.Hidden, name) }
-	if err := properties(func(name string) bool { return v.Includes(name) || depth > 0 && hidden(name) }); err != nil {
+	hidden := func(name string) bool { return b.hidden && slices.Contains(current.Hidden, name) }
+	if err := properties(func(name string) bool {
+		return current.Includes(name) || depth > 0 &&
+			hidden(name)
+	}); err != nil {
 		return err
 	}
-	for _, e := range v.Expanded {
+	for _, e := range current.Expanded {
 		at := uint32(len(b.nodes))
 		if e.Many {
 			b.node(wit.SchemaNode{Kind: wit.Array, Element: at + 1})

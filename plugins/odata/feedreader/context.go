@@ -62,17 +62,17 @@ func UnpackContext(context []byte) (*Context, error) {
 	unpacked, all := NewContext(r.Settings())
 	unpacked.ReadAt = int64(r.Int())
 	for _, e := range all {
-		f := Feed{EntitySetConfig: e, Name: r.String()}
-		f.Address, f.Subscriptions = r.String(), r.String()
-		for _, on := range []*bool{&f.Atom, &f.support.Ordered, &f.support.Countable, &f.support.Pageable,
-			&f.DeclaresTracking} {
+		feed := Feed{EntitySetConfig: e, Name: r.String()}
+		feed.Address, feed.Subscriptions = r.String(), r.String()
+		for _, on := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,
+			&feed.DeclaresTracking} {
 			*on = r.Bool()
 		}
-		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)
-		if r.Failed || len(f.model.Structures) == 0 {
+		feed.ODP, feed.Derived, feed.model = unpackODP(r), r.Strings(), edm.Unpack(r)
+		if r.Failed || len(feed.model.Structures) == 0 {
 			break
 		}
-		unpacked.Feeds = append(unpacked.Feeds, f)
+		unpacked.Feeds = append(unpacked.Feeds, feed)
 	}
 	if !r.Done() || len(unpacked.Feeds) != len(all) {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context can't be read"}

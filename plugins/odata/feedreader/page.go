@@ -19,32 +19,33 @@ type PageReader struct {
 func BeginPage(pool *Pool, context *Context, feed *Feed, position []wit.OffsetEntry,
 	response *wit.Response) (*PageReader,
 	error) {
-	at, err := paging.Read(position)
+	start, err := paging.Read(position)
 	if err != nil {
 		return nil, err
 	}
-	if at == nil {
+	if start == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	}
 	refused := FormatRefused(position)
 	feed.SetFormatRefused(refused)
 	r := pool.Begin(context, feed, response, GuidCase(position))
 	r.FormatRefused = refused
-	return r.pageReader(at), nil
+	return r.pageReader(start), nil
 }
 
-func (r *Reader) pageReader(at *paging.Position) *PageReader {
+func (r *Reader) pageReader(position *paging.Position) *PageReader {
 	if r.page == nil {
 		r.page = paging.NewPage()
 	}
-	r.page.Begin(&r.Feed.Paging, at)
+	r.page.Begin(&r.Feed.Paging, position)
 	if r.BaseURL == "" {
-		r.BaseURL = r.Feed.Paging.Target(at)
+		r.BaseURL = r.Feed.Paging.Target(position)
 	}
 	page := &PageReader{Reader: r, page: r.page}
 	if !r.Feed.Tracking.On { // delta mode adds its own markers
-		number, begun := at.Snapshot()
-		page.markers, page.endMarkerPending = SnapshotMarkers{Snapshot: number, Started: begun}, at.EndMarkerPending()
+		number, begun := position.Snapshot()
+		page.markers, page.endMarkerPending = SnapshotMarkers{Snapshot: number, Started: begun},
+			position.EndMarkerPending()
 	}
 	return page
 }

@@ -165,19 +165,19 @@ func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		return wit.CommandResult{}, err
 	}
 	list := jsontext.NewArray()
-	for _, s := range model.Sets {
+	for _, entitySet := range model.Sets {
 		var keys []string
-		if t := model.Structure(s.Type); t != nil {
+		if t := model.Structure(entitySet.Type); t != nil {
 			keys = t.Key
 		}
 		list.Items = append(list.Items, jsontext.NewObject(
-			probe.TextMember("name", service.Address(s)),
-			probe.TextMember("type", s.Type),
+			probe.TextMember("name", service.Address(entitySet)),
+			probe.TextMember("type", entitySet.Type),
 			probe.TextMember("key", strings.Join(keys, ",")),
-			member("creatable", jsontext.NewBool(s.Creatable)),
-			member("deletable", jsontext.NewBool(s.Deletable)),
-			member("changeTracking", jsontext.NewBool(s.ChangeTracking)),
-			probe.TextMember("label", s.Label),
+			member("creatable", jsontext.NewBool(entitySet.Creatable)),
+			member("deletable", jsontext.NewBool(entitySet.Deletable)),
+			member("changeTracking", jsontext.NewBool(entitySet.ChangeTracking)),
+			probe.TextMember("label", entitySet.Label),
 		))
 	}
 	return probe.JSONResult(list), nil

@@ -70,16 +70,17 @@ func activeSubscriptions(prober *probe.Prober, args arguments) (wit.CommandResul
 				""+feedreader.DefaultSubscriptionSet)
 	}
 	list := jsontext.NewArray()
-	err = Subscriptions(prober, values, args.root, collection, func(s *notifications.Subscription,
+	err = Subscriptions(prober, values, args.root, collection, func(subscription *notifications.Subscription,
 		resolve func(string) (string, error)) error {
-		if target, err := resolve(s.Target); err == nil {
-			s.Target = target
+		if target, err := resolve(subscription.Target); err == nil {
+			subscription.Target = target
 		}
-		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("id", s.ID),
-			probe.TextMember("collection", s.Collection),
-			probe.TextMember("changeType", s.ChangeType), probe.TextMember("deliveryAddress", s.Address),
-			probe.TextMember("user", s.User), probe.TextMember("updated", s.Updated),
-			probe.TextMember("url", s.Target)))
+		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("id", subscription.ID),
+			probe.TextMember("collection", subscription.Collection),
+			probe.TextMember("changeType", subscription.ChangeType), probe.TextMember("deliveryAddress",
+				subscription.Address),
+			probe.TextMember("user", subscription.User), probe.TextMember("updated", subscription.Updated),
+			probe.TextMember("url", subscription.Target)))
 		return nil
 	})
 	return probe.JSONResult(list), err

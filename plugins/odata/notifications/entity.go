@@ -12,7 +12,7 @@ import (
 // EntityTag starts the tags of requests for an entity; its key predicate follows.
 const EntityTag = "entity "
 
-// deletedSuffix follows the key predicate if the notification says that the entity was deleted.
+// deletedSuffix follows the key predicate if the notification reports a deleted entity.
 const deletedSuffix = " deleted"
 
 // FetchEntity requests the current state of an entity: notifications arrive late, twice and in any order.
@@ -121,24 +121,20 @@ func (pg *Entity) addRows(result *wit.DecodeResult) error {
 	return pg.RequestNested(result)
 }
 
-// A service may answer from an older copy of its data: a new entity is missing, a deleted one still exists. No other
-// notification follows, so the wrong record would stay in Kafka. So an entity that contradicts its notification is
-// written and read again later. Waiting instead would block senders that send one notification at a time. An outdated
-// state of a changed entity cannot be recognized.
-
-// scheduleConfirm has a contradicting entity read again. The host does so once per notification.
+// scheduleConfirm requests an entity that contradicts its notification again, after it was written. The host does so
+// once per notification. A service may answer from an older copy of its data: a new entity is missing, a deleted one
+// exists, and no other notification follows. Waiting before writing would block senders that send one notification at a
+// time.
 func (pg *Entity) scheduleConfirm(result *wit.DecodeResult, contradicts bool) {
 	after := uint32(pg.set().Subscribing.Confirm) * 1000
 	if !contradicts || pg.predicate == "" || pg.fromStore || after == 0 {
 		return
 	}
-	observed := "does not exist, but no notification says that it was deleted"
+	observed := "does not exist, but no notification reports that it was deleted"
 	if pg.notifiedDeleted {
-		observed = "exists, but a notification says that it was deleted"
+		observed = "exists, but a notification reports that it was deleted"
 	}
-	sdk.Log(wit.LevelInfo, pg.Label()+": the entity "+pg.predicate+" "+observed+": unless this is the second "+
-		"response, it "+
-		"is "+
-		"read again in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
+	sdk.Log(wit.LevelDebug, pg.Label()+": the entity "+pg.predicate+" "+observed+
+		": unless this is the second response, it is read again in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
 	result.More, result.WaitMs = true, after
 }

@@ -20,7 +20,7 @@ const (
 	StoreTarget     = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
 	StoreTag        = "notification store"
 	storeDuringLoad = ", amid a load"
-	// If there is more than these bounds, the whole set is read again.
+	// If the store exceeds these limits, the whole set is read again.
 	maxStorePages    = 8
 	maxStoreEntities = 10_000
 )
@@ -30,8 +30,8 @@ type storeState struct {
 	pages   int
 	tokens  []string
 	seen    map[string]bool
-	// foreign counts entities of a set with the same name under another path, example is one of them; foreignSimilar
-	// reports that the service has the same name too.
+	// foreign counts entities of a set with the same name under another path, such as example. foreignSimilar means
+	// that the service has the same name too.
 	foreign         int
 	example         string
 	foreignSimilar  bool
@@ -112,7 +112,7 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 	if status < 200 || status > 299 {
 		failed := odataerror.FromResponse(subject, &pg.Response, pg.Body)
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
-			" = reload reads the set again at a start, none relies on what " +
+			" = reload reads the set again at a start, none relies on notifications that " +
 			"the service sends again"
 		return result, true, failed
 	}
@@ -192,8 +192,8 @@ func (pg *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {
 	return wit.DecodeResult{Next: &fields, More: true}, true, nil
 }
 
-// storedToken returns the key predicate of a stored notification. The store has those of all services of the user; for
-// other ones mine is false, and token is the address if the set's name is the same.
+// storedToken returns the key predicate of a stored notification. For notifications of other services mine is false,
+// and token is the address if the set has the same name.
 func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err error) {
 	if collection := n.text("collection"); collection != "" && collection != f.Set {
 		return "", false, nil
@@ -216,7 +216,7 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 	return token, true, err
 }
 
-// sameSet compares URLs by path: those in the store may have another host or a version (;v=2).
+// sameSet compares URLs by path: the store's URLs may have another host or a version (;v=2).
 func sameSet(address, to string) bool {
 	return slices.EqualFunc(pathSegments(address), pathSegments(to), strings.EqualFold)
 }

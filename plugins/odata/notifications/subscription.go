@@ -19,8 +19,7 @@ var changeTypes = []string{"created", "updated", "deleted"}
 // Subscription is a subscription of the service.
 type Subscription struct{ ID, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
 
-// SameAddress compares addresses: host and channel case-insensitively, the path, which ends with the names of connector
-// and feed, exactly.
+// SameAddress compares addresses: host and channel case-insensitively, the path with connector and feed exactly.
 func SameAddress(a, b string) bool {
 	pathAt := func(s string) int {
 		start := strings.Index(s, "://") + len("://")
@@ -36,7 +35,7 @@ func SameAddress(a, b string) bool {
 	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
 }
 
-// Delivers reports whether it delivers all changes of a type of a set to an address.
+// Delivers reports whether the subscription delivers all changes of a type to an address.
 func (s *Subscription) Delivers(set, changeType, address string) bool {
 	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
 		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(one string) bool {
@@ -49,7 +48,7 @@ func ListRequest(target string) wit.Request {
 	return service.Get("subscriptions", target, "application/atom+xml")
 }
 
-// ReadSubscriptions reads a page of them and the next link.
+// ReadSubscriptions reads a page of subscriptions and the next link.
 func ReadSubscriptions(subject string, a *wit.Response) (list []Subscription, next string, err error) {
 	if a.Status < 200 || a.Status > 299 {
 		return nil, "", odataerror.FromResponse(subject, a, a.Body)
@@ -86,7 +85,8 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: subject + ": " + set.Setting(sourceconfig.NameSubscription) + " is 0"}
 	}
-	root, to := set.Query.AppendTo(set.Service+"/"+set.Subscriptions), set.Subscribing.DeliveryPrefix+address
+	root, deliveryAddress := set.Query.AppendTo(set.Service+"/"+set.Subscriptions),
+		set.Subscribing.DeliveryPrefix+address
 	if len(state) == 0 {
 		return set.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
 	}
@@ -107,7 +107,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	set.matchSubscriptions(list, to, found)
+	set.matchSubscriptions(list, deliveryAddress, found)
 	if next != "" {
 		target, err := context.Origin.Resolve(next, "", answers[0].Target)
 		if err != nil {
@@ -122,7 +122,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 			continue
 		}
 		missing = append(missing, changeType)
-		need.Requests = append(need.Requests, set.createRequest(root, changeType, to))
+		need.Requests = append(need.Requests, set.createRequest(root, changeType, deliveryAddress))
 	}
 	switch {
 	case len(missing) == 0:
@@ -130,7 +130,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	case phase == phaseVerify:
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData,
 			Message: subject + ": the service accepted subscriptions for " + strings.Join(missing, ", ") +
-				" to " + to + " but does not list them"}
+				" to " + deliveryAddress + " but does not list them"}
 	}
 	return wit.CallResult{Pending: need}, nil
 }

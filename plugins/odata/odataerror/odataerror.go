@@ -19,8 +19,7 @@ import (
 
 const detailSize = 1024
 
-// FromResponse returns the error of a response with an error status. what starts the message, such as "$metadata of
-// /s".
+// FromResponse returns the error of a response with an error status. subject starts the message: "$metadata of /s".
 func FromResponse(subject string, response *wit.Response, body []byte) *wit.Error {
 	code, message := document(body)
 	result := &wit.Error{Kind: kind(response, message),
@@ -105,7 +104,7 @@ func ForSetting(setting, text string) *wit.Error {
 // DataError returns an error for a record that cannot be written.
 func DataError(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
 
-// As returns the [wit.Error] in err. Any other error becomes one of kind data.
+// As returns the [wit.Error] in err, or one of kind data.
 func As(err error) *wit.Error {
 	var f *wit.Error
 	if errors.As(err, &f) {
@@ -140,8 +139,8 @@ func IsError(body []byte) bool {
 	return err == nil && kind == markup.Open && r.Local == "error"
 }
 
-// Document returns code and message of an error document. ok reports that it is a complete one of OData v2, so that the
-// service itself has answered and not a gateway in front of it.
+// Document returns code and message of an error document. ok means that it is a complete one of OData v2, so it is from
+// the service and not from a gateway.
 func Document(body []byte) (code, message string, ok bool) {
 	if isJSON(body) {
 		e := errorObject(body)

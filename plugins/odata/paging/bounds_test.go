@@ -118,7 +118,7 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 // TestMarksCutForRoom: where marks are cut since the offset has no room for more it is said, once, as where they are
 // more than are kept at all.
 func TestMarksCutForRoom(t *testing.T) {
-	for name, c := range map[string]struct{ rows, said int }{
+	for name, test := range map[string]struct{ rows, said int }{
 		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
 		for _, large := range []bool{true, false} {
 			set := setOf("links", 0)
@@ -133,12 +133,12 @@ func TestMarksCutForRoom(t *testing.T) {
 				}
 				return newPosition(0)
 			}
-			at, said := position(), 0
+			current, said := position(), 0
 			for load := range 3 {
 				for pages := range 3 {
 					var page cursorCheck
-					page.begin(set.Cursor, at.cursor)
-					for i := range c.rows / 3 {
+					page.begin(set.Cursor, current.cursor)
+					for i := range test.rows / 3 {
 						page.rows = append(page.rows, seenRow{"7", fmt.Sprintf("%d%010d", pages, i)})
 					}
 					page.high = "7"
@@ -146,15 +146,15 @@ func TestMarksCutForRoom(t *testing.T) {
 					if next.capabilities.set(loadComplete, pages == 2); pages == 2 {
 						next = newPosition(loadComplete)
 					}
-					said += len(page.save(set, at, next))
-					at = next
+					said += len(page.save(set, current, next))
+					current = next
 				}
-				if last := at; load < 2 {
-					at = position()
-					at.cursor = set.Cursor.nextState(last.cursor)
+				if last := current; load < 2 {
+					current = position()
+					current.cursor = set.Cursor.nextState(last.cursor)
 				}
 			}
-			want := c.said
+			want := test.said
 			if name == "cut" && !large {
 				want = 0
 			}

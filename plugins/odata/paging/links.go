@@ -43,7 +43,7 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 	return path + "?" + strings.Join(options, "&"), err
 }
 
-// RestoreLink restores the options of a link that an earlier version stored unchanged.
+// RestoreLink restores the options of a link stored by an earlier version.
 func (s *Set) RestoreLink(position *Position) *Position {
 	if _, linked := position.pager.(nextLinkPager); !linked {
 		return position

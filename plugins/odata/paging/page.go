@@ -35,7 +35,6 @@ func NewPage() *Page {
 	return &Page{order: &orderCheck{}, repeats: &repeatCheck{}, digest: &pageDigest{}, cursor: &cursorCheck{}}
 }
 
-// Begin prepares the page for a response to the request at a position.
 func (pg *Page) Begin(set *Set, position *Position) {
 	pg.set, pg.position = set, position
 	pg.order.begin(set.Keys, position.checks, position.rowsRead)

@@ -30,8 +30,8 @@ func (p *cursorCheck) begin(c *Cursor, at *cursorState) {
 	}
 }
 
-// observeHighest reads the response to probeHighestCursor. Services that sort null first return no value; then the highest
-// value of the first page is used, since many services cannot filter null.
+// observeHighest reads the response to probeHighestCursor. Services that sort null first return no value; then the
+// highest value of the first page is used, since many services cannot filter null.
 func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	for i := range out.Rows {
 		text, ok := out.Cursor(i)
@@ -42,7 +42,6 @@ func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	}
 }
 
-// base returns the highest value at the start of the load: rows may change after their page was read.
 func (p *cursorCheck) base(position *Position) string {
 	if position.rowsRead > 0 && (position.cursor.base != "" || position.cursor.baseUnknown) {
 		return position.cursor.base
@@ -129,12 +128,13 @@ func full(marks []seenRow) bool {
 }
 
 func (p *cursorCheck) save(set *Set, position, next *Position) (warnings []string) {
-	c := set.Cursor
-	if c == nil || next.snapshot > position.snapshot { // the load restarts
+	cursorProperty := set.Cursor
+	if cursorProperty == nil || next.snapshot > position.snapshot { // the load restarts
 		return nil
 	}
 	if p.nullIsHighest {
-		warnings = append(warnings, "the service returns a row without "+c.Name+" as the one with the highest value: "+
+		warnings = append(warnings, "the service returns a row without "+cursorProperty.Name+" as the one with the "+
+			"highest value: "+
 			"the next load starts at the highest value of this one's first page, or reads all rows if that has none")
 	}
 	isDone := next.capabilities.has(loadComplete)
@@ -144,15 +144,16 @@ func (p *cursorCheck) save(set *Set, position, next *Position) (warnings []strin
 		return warnings
 	}
 	if p.high != "" {
-		p.prune(c, position)
+		p.prune(cursorProperty, position)
 	}
-	cursor := cursorState{from: position.cursor.from, high: p.high, base: p.base(position), previousRows: position.cursor.previousRows,
-		currentRows: packRows(p.rows), baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
+	cursor := cursorState{from: position.cursor.from, high: p.high, base: p.base(position),
+		previousRows: position.cursor.previousRows,
+		currentRows:  packRows(p.rows), baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
 	if next.cursor = &cursor; next.rowsRead > 0 && cursor.base == "" {
 		cursor.baseUnknown = true
 	}
 	if over := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; over > 0 {
-		p.truncate(c, len(cursor.currentRows)-over)
+		p.truncate(cursorProperty, len(cursor.currentRows)-over)
 		cursor.currentRows, cursor.truncated = packRows(p.rows), true
 	}
 	if (cursor.truncated || isDone && full(p.rows)) && !position.cursor.truncated &&

@@ -13,7 +13,7 @@ import (
 func TestOffsetsOfTheVersionBefore(t *testing.T) {
 	const page, keyed = "/s/X?$orderby=K&$inlinecount=allpages",
 		"/s/X?$filter=K%20gt%202L&$orderby=K&$inlinecount=allpages"
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		offset string
 		walk   pager
 		target string
@@ -50,24 +50,25 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fields map[string]any
-			if err := json.Unmarshal([]byte(c.offset), &fields); err != nil {
+			if err := json.Unmarshal([]byte(test.offset), &fields); err != nil {
 				t.Fatal(err)
 			}
 			position, err := Read(configtest.Offset(fields))
-			if err != nil || position.pager != c.walk {
-				t.Fatalf("expected the walk %#v, found %+v, %v", c.walk, position, err)
+			if err != nil || position.pager != test.walk {
+				t.Fatalf("expected the walk %#v, found %+v, %v", test.walk, position, err)
 			}
 			target, _ := setOf("auto", 0).Request(position)
-			switch c.target {
+			switch test.target {
 			case "": // the question for two keys, by the one that is known
-				c.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
+				test.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
 			case page + "1":
-				c.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
+				test.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
 			}
-			if target != c.target {
-				t.Errorf("expected %s, found %s", c.target, target)
+			if target != test.target {
+				t.Errorf("expected %s, found %s", test.target, target)
 			}
-			if again, err := Read(position.Fields()); err != nil || again.pager != position.pager || again.url != position.url ||
+			if again, err := Read(position.Fields()); err != nil || again.pager != position.pager ||
+				again.url != position.url ||
 				again.capabilities != position.capabilities || *again.checks != *position.checks {
 				t.Errorf("stored again it is %+v, %v", again, err)
 			}

@@ -36,7 +36,8 @@ func (pg *Page) newTransition(a PageInfo) *transition {
 }
 
 func (t *transition) end(err error) (*Position, error) {
-	if next := t.next; err == nil && next.pager != nil && !next.capabilities.has(loadComplete) && next.rowsRead <= t.position.rowsRead &&
+	if next := t.next; err == nil && next.pager != nil && !next.capabilities.has(loadComplete) &&
+		next.rowsRead <= t.position.rowsRead &&
 		t.set.Target(next) == t.set.Target(t.position) {
 		err = t.loopError(t.set.Target(next) + " has no new row and would be requested again")
 	}
@@ -103,7 +104,6 @@ func (t *transition) finish() {
 	t.next = end
 }
 
-// restartWithoutKeyset restarts the load because the service does not sort or compare as it did before.
 func (t *transition) restartWithoutKeyset(reason string) error {
 	if t.next.capabilities.has(ignoresKeyFilter) {
 		return t.retry(reason)

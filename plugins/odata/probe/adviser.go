@@ -23,12 +23,10 @@ const (
 )
 
 const (
-	// MaxRecommended bounds the recommended values of a setting and the services requested from a catalogue at a time.
-	MaxRecommended = 1000
-	// MaxRecommendedBytes bounds all recommendations together, in bytes.
-	MaxRecommendedBytes = 4 << 20
-	// MaxServices bounds the services whose metadata are requested. Others are checked at the start.
-	MaxServices = 20
+	// MaxRecommended limits the recommended values of a setting, and the services requested from a catalogue at a time.
+	MaxRecommended      = 1000
+	MaxRecommendedBytes = 4 << 20 // of all recommendations together
+	MaxServices         = 20      // whose metadata are requested; others are checked at the start
 )
 
 // Adviser validates online. Each call uses all responses so far and requests the missing documents; it is done when
@@ -78,7 +76,7 @@ func (a *Adviser) NextGroup(all []setting.Group, mandatory ...string) string {
 	return nextNumber(last.Digits)
 }
 
-// AddSuggested adds settings that can be set next: those of another entity set if the last one is complete, and more.
+// AddSuggested adds settings that can be set next: of another entity set if the last one is complete, and more.
 func (a *Adviser) AddSuggested(settings []wit.Setting, more ...string) {
 	if next := a.NextGroup(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
 		more = append(more, config.InGroup(next, nameService))
@@ -179,7 +177,7 @@ func (a *Adviser) Recommend(name string, values []string) {
 	value.Recommended = values
 }
 
-// Services recommends services from the catalogue that match what was typed.
+// Services recommends services of the catalogue that match the setting.
 func (a *Adviser) Services() {
 	var names []string
 	for i := range a.Examined {
@@ -228,7 +226,7 @@ func (a *Adviser) offer(services []CatalogueEntry) {
 
 var allServices = "$format=json&$top=" + strconv.Itoa(MaxRecommended)
 
-// search asks the catalogue for services that start with the name, or with half of it in case it is misspelled.
+// search requests services that start with the name, or with half of it in case it is misspelled.
 func (a *Adviser) search(typed, catalogue string) {
 	name := strings.ToUpper(typed[strings.LastIndexByte(strings.TrimRight(typed, "/"), '/')+1:])
 	name, _, _ = strings.Cut(strings.Trim(name, "/"), ";")
@@ -305,8 +303,8 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 		return metadata
 	}
 	if len(a.models) >= MaxServices {
-		a.Hint(config.InGroup(number, nameEntitySet), "Not looked for: "+strconv.Itoa(MaxServices)+
-			" services are asked at a time")
+		a.Hint(config.InGroup(number, nameEntitySet), "Entity sets are suggested for "+strconv.Itoa(MaxServices)+
+			" services at a time only")
 		return nil
 	}
 	if a.models == nil {

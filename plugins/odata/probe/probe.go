@@ -1,7 +1,6 @@
-// Package probe asks OData services about themselves, for sources and sinks: [Adviser] for `culvert validate --online`
-// and forms, [Steps] for `culvert doctor`, and other commands. All use [Prober.Get]. A function that does is called
-// again with each round of responses and starts over; earlier responses are in the state, so no document is requested
-// twice.
+// Package probe requests documents that describe OData services, for sources and sinks: [Adviser] for `culvert validate
+// --online` and forms, [Steps] for `culvert doctor`, and other commands. Functions that call [Prober.Get] start over with
+// each round of responses; earlier responses are in the state, so no document is requested twice.
 package probe
 
 import (
@@ -23,7 +22,7 @@ type Prober struct {
 }
 
 // ErrMissing reports a missing response. Callers return it.
-var ErrMissing = errors.New("an answer is still missing")
+var ErrMissing = errors.New("a response is still missing")
 
 // Restore returns a Prober with the responses of all rounds.
 func Restore(state []byte, answers []wit.Response) (*Prober, error) {

@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Doctor is the command for `culvert doctor`. Without an option it returns the names of its steps; with option step it
-// runs that step and returns the result and the setting that fixes an error.
+// Doctor is the command for `culvert doctor`. It returns the names of its steps or, with the option step, runs a step
+// and returns the result with the setting that fixes an error.
 const Doctor = "doctor"
 
 const optionStep = "step"
@@ -26,9 +26,8 @@ type Service struct {
 	// Path has no trailing slash.
 	Path    string
 	Setting string
-	// Writes reports whether the connector writes to it and needs a token.
-	Writes bool
-	Sets   []Set
+	Writes  bool // the connector writes to it and needs a token
+	Sets    []Set
 }
 
 // Set is an entity set that a connector reads or writes.
@@ -41,10 +40,9 @@ type Set struct {
 
 // DoctorCommand declares the command.
 func DoctorCommand() wit.Command {
-	return wit.Command{Name: Doctor, Usage: "Goes through what the connector needs of its " +
-		"service, for culvert doctor.",
+	return wit.Command{Name: Doctor, Usage: "Checks what the connector needs of its services, for culvert doctor.",
 		Options: []wit.ConfigKey{setting.Define(optionStep, wit.KindString, wit.Low, nil,
-			"One step; without it, the names of all.")}}
+			"Step to run. Default: returns the names of all steps.")}}
 }
 
 // Steps runs the command.
@@ -152,7 +150,7 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 	case err == ErrMissing:
 		return wit.CommandResult{}, err
 	case s.optional:
-		message = "not readable, which only costs suggestions of services: " + err.Error()
+		message = "not readable; only suggestions of services are missing: " + err.Error()
 	case is:
 		var advice string
 		if name, advice = suggestion(answer, failure); name == "" {
@@ -198,29 +196,29 @@ const (
 	notImplemented = 501
 )
 
-func stepOf(s Service, set Set, query uri.Query) step {
-	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting,
+func stepOf(svc Service, set Set, query uri.Query) step {
+	return step{name: "entityset " + svc.Path + "/" + set.Name, setting: set.Setting,
 		check: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
-			answer, err := get(service.MetadataRequest(s.Path, query))
+			answer, err := get(service.MetadataRequest(svc.Path, query))
 			if err != nil {
 				return "", err
 			}
-			m, err := service.ReadMetadata(s.Path, answer)
+			m, err := service.ReadMetadata(svc.Path, answer)
 			if err != nil {
 				return "", err
 			}
-			address, options, err := set.find(m, s)
+			address, options, err := set.find(m, svc)
 			if err != nil {
 				return "", err
 			}
-			target, accept := s.Path+"/"+address+"?"+options+"$top=1", "application/atom+xml"
+			target, accept := svc.Path+"/"+address+"?"+options+"$top=1", "application/atom+xml"
 			if !set.Atom {
 				target, accept = target+"&$format=json", "application/json"
 			}
 			if answer, err = get(service.Get("rows", query.AppendTo(target), accept)); err != nil {
 				return "", err
 			}
-			return readRows(s, set, answer)
+			return readRows(svc, set, answer)
 		}}
 }
 
@@ -244,12 +242,11 @@ func readRows(service Service, set Set, answer *wit.Response) (string, error) {
 	subject := "entity set " + set.Name + " of " + service.Path
 	switch status := answer.Status; {
 	case status == notImplemented && !service.Writes:
-		return "there; the service does not answer for one row alone ($top), so whether it can be " +
-			"read shows when it is read", nil
+		return "exists; the service rejects a request for a single row ($top), so reading it was not checked", nil
 	case !set.Atom && odataerror.RefusesFormat(answer, answer.Body):
-		return "there; the service does not know $format, which is left out when the set is read", nil
+		return "exists; the service rejects $format, which is not used to read the set", nil
 	case !succeeded(answer) && service.Writes && status >= 400 && status != unauthorized:
-		return "there; it cannot be read, which writing does not need: " +
+		return "exists; it cannot be read, which writing does not require: " +
 				odataerror.FromResponse(subject, answer, answer.Body).Error(),
 			nil
 	case !succeeded(answer):

@@ -115,19 +115,19 @@ func (r *Retirement) run(prober *probe.Prober) (err error) {
 	if err != nil && !errors.Is(err, probe.ErrMissing) {
 		return err
 	}
-	for _, s := range services {
-		collection := feedreader.SubscriptionSet(models[s])
-		subscribed := func(e sourceconfig.EntitySetConfig) bool { return e.Service == s && e.Subscribing.On }
+	for _, path := range services {
+		collection := feedreader.SubscriptionSet(models[path])
+		subscribed := func(e sourceconfig.EntitySetConfig) bool { return e.Service == path && e.Subscribing.On }
 		if collection == "" || !slices.ContainsFunc(r.entries, subscribed) {
 			continue
 		}
-		err = cmp.Or(err, inspect.Subscriptions(prober, r.V, s, collection, func(one *notifications.Subscription,
+		err = cmp.Or(err, inspect.Subscriptions(prober, r.V, path, collection, func(one *notifications.Subscription,
 			resolve func(string) (string, error)) error {
 			if !r.OwnsAddress(one.Address) {
 				return nil
 			}
 			target, err := resolve(one.Target)
-			r.subscriptions = append(r.subscriptions, subscription{s, one.Collection, target, one.ChangeType})
+			r.subscriptions = append(r.subscriptions, subscription{path, one.Collection, target, one.ChangeType})
 			return err
 		}))
 	}

@@ -29,12 +29,11 @@ func MetadataRequests(services []string, query uri.Query, answers []wit.Response
 	}
 	if len(answers) != len(services) {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "expected " + strconv.Itoa(len(services)) +
-			" answers, found " + strconv.Itoa(len(answers))}
+			" responses, found " + strconv.Itoa(len(answers))}
 	}
 	return nil, nil
 }
 
-// DocumentRequest requests a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
 	return Get("document "+path, query.AppendTo(path+"/"), documentTypes)
 }
@@ -54,7 +53,6 @@ func ReadDocument(path string, answer *wit.Response) ([]string, error) {
 
 const documentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
 
-// Get returns a repeatable GET request.
 func Get(tag, target, accept string) wit.Request {
 	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
 		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
@@ -99,7 +97,7 @@ func FindSet(model *edm.Model, path, set, name string) (*edm.Set, *edm.Structure
 	return entitySet, t, nil
 }
 
-// Path adds a leading slash and removes trailing ones.
+// Path returns a path with a leading and without a trailing slash.
 func Path(s string) string { return "/" + strings.Trim(s, "/") }
 
 // Address returns the name of a set in URLs.
@@ -110,7 +108,7 @@ func Address(s *edm.Set) string {
 	return s.Container + "." + s.Name
 }
 
-// Collections returns the names in a service document, in JSON or Atom; ok is false if it is none.
+// Collections returns the names in a service document, in JSON or Atom, or false.
 func Collections(body []byte) ([]string, bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		if v.Has("d") {

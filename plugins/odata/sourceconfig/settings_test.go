@@ -35,7 +35,7 @@ func TestConfigurations(t *testing.T) {
 	subscribed := append(configtest.Set("00", "Orders"), "sap.odata#00.subscription.enable=1",
 		"sap.odata.subscription.dest=C",
 		"sap.odata.subscription.ports=8301,8302")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings         []string
 		setting, message string
 	}{
@@ -131,13 +131,14 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
 	} {
 		setting, message := "", ""
-		for _, e := range Examine(configtest.Source(c.settings...)) {
-			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == c.setting) {
+		for _, e := range Examine(configtest.Source(test.settings...)) {
+			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == test.setting) {
 				setting, message = e.Key.Name, e.Errors[0]
 			}
 		}
-		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
-			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
+		if setting != test.setting || !strings.HasPrefix(message, test.message) ||
+			(test.message == "") != (message == "") {
+			t.Errorf("%v: expected %s: %s, found %s: %s", test.settings, test.setting, test.message, setting, message)
 		}
 	}
 }

@@ -88,22 +88,22 @@ func (k *Keys) findPartKinds() []partKind {
 // read up to the difference, or services do not compare such keys as they are written. GUIDs have no case.
 func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
 	for _, part := range k.partKinds {
-		var p, c int
+		var byBytes, byFold int
 		switch part {
 		case boolPart:
 			if len(a) == 0 || len(b) == 0 {
 				return 0, 0, false
 			}
-			p = cmp.Compare(a[0], b[0])
-			c, a, b = p, a[1:], b[1:]
+			byBytes = cmp.Compare(a[0], b[0])
+			byFold, a, b = byBytes, a[1:], b[1:]
 		case integerPart:
 			x, sizeA := binary.Varint(a)
 			y, sizeB := binary.Varint(b)
 			if sizeA <= 0 || sizeB <= 0 {
 				return 0, 0, false
 			}
-			p = cmp.Compare(x, y)
-			c, a, b = p, a[sizeA:], b[sizeB:]
+			byBytes = cmp.Compare(x, y)
+			byFold, a, b = byBytes, a[sizeA:], b[sizeB:]
 		default:
 			x, restA, okA := lengthPrefixed(a)
 			y, restB, okB := lengthPrefixed(b)
@@ -112,13 +112,13 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
 			}
 			a, b = restA, restB
 			if part == decimalPart {
-				p = compareTwosComplement(x, y)
-				c = p
-			} else if p, c = compareText(x, y); part == guidPart {
-				p = c
+				byBytes = compareTwosComplement(x, y)
+				byFold = byBytes
+			} else if byBytes, byFold = compareText(x, y); part == guidPart {
+				byBytes = byFold
 			}
 		}
-		if plain, folded = cmp.Or(plain, p), cmp.Or(folded, c); plain != 0 && folded != 0 {
+		if plain, folded = cmp.Or(plain, byBytes), cmp.Or(folded, byFold); plain != 0 && folded != 0 {
 			break // usually at the first part that differs
 		}
 	}
@@ -266,16 +266,16 @@ func (k *Keys) ParseAddress(address string) ([][]byte, error) {
 	}
 	encoded := make([][]byte, len(k.schema.Keys))
 	for n, column := range k.schema.Keys {
-		c := k.schema.Columns[column]
-		c.Optional = false
-		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == c.Name })
+		required := k.schema.Columns[column]
+		required.Optional = false
+		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == required.Name })
 		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(encoded) == 1 {
 			i = 0
 		}
 		if i < 0 {
-			return nil, errors.New("expected the key " + c.Name + ", found none")
+			return nil, errors.New("expected the key " + required.Name + ", found none")
 		}
-		if encoded[n], err = decode.AppendText(nil, k.schema, &c, []byte(keys[i].Literal.Text)); err != nil {
+		if encoded[n], err = decode.AppendText(nil, k.schema, &required, []byte(keys[i].Literal.Text)); err != nil {
 			return nil, err
 		}
 	}

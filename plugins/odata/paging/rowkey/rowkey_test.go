@@ -12,7 +12,7 @@ import (
 )
 
 func TestCompare(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ  edm.Primitive
 		a, b string
 		fold bool
@@ -25,9 +25,10 @@ func TestCompare(t *testing.T) {
 		{edm.Guid, "0A", "0b", false},
 		{edm.Boolean, "false", "true", false}, {edm.String, "Ä", "äb", true},
 	} {
-		if compareLiterals(c.typ, c.a, c.b, c.fold) >= 0 || compareLiterals(c.typ, c.b, c.a, c.fold) <= 0 ||
-			compareLiterals(c.typ, c.a, c.a, c.fold) != 0 {
-			t.Errorf("%v: expected %s before %s", c.typ, c.a, c.b)
+		if compareLiterals(test.typ, test.a, test.b, test.fold) >= 0 ||
+			compareLiterals(test.typ, test.b, test.a, test.fold) <= 0 ||
+			compareLiterals(test.typ, test.a, test.a, test.fold) != 0 {
+			t.Errorf("%v: expected %s before %s", test.typ, test.a, test.b)
 		}
 	}
 }
