@@ -25,12 +25,12 @@ func TestDiff(t *testing.T) {
 	role := func(name, role string) wit.ConfigKey {
 		return wit.ConfigKey{Name: name, Kind: wit.KindString, Rules: []wit.Rule{{Role: &role}}}
 	}
-	d := Declare(role("user", "http.user"), role("host", "http.address"), role("max", "retry.max"), role("via",
-		"http.destination"))
+	d := Declare(role("user", "http.user"), role("host", "http.address"), role("pwd", "http.password"),
+		role("max", "retry.max"), role("via", "http.destination"))
 	has := func(c *Connector) RunningConnector {
 		return RunningConnector{Name: c.Name, File: c.File, Raw: c.Raw(), Rejected: c.Problems.Err() != nil}
 	}
-	a := readAs("a.properties", "name=a", "user=u", "host=h")
+	a := readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h")
 	broken := func(path string) *Connector { return readAs(path+".json", "{") }
 	unsettled := has(a)
 	unsettled.HasFailed = true
@@ -40,24 +40,25 @@ func TestDiff(t *testing.T) {
 		files []*Connector
 		want  string
 	}{
-		{"nothing", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "host=h", "user=u",
+		{"nothing", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "host=h", "user=u", "pwd=p",
 			"# in another order, and file",
 			"name=a")}, "a nothing"},
 		{"in place", []RunningConnector{has(a)},
-			[]*Connector{readAs("a.properties", "name=a", "user=v", "host=h", "max=1")},
-			"a in place [max user]"},
+			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=q", "host=h", "max=1")},
+			"a in place [max pwd]"},
 		{"in place, but it has failed", []RunningConnector{unsettled},
-			[]*Connector{readAs("a.properties", "name=a", "user=v",
-				"host=h")}, "a restart [user]"},
+			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=q", "host=h")}, "a restart [pwd]"},
+		{"another user", []RunningConnector{has(a)},
+			[]*Connector{readAs("a.properties", "name=a", "user=v", "pwd=p", "host=h")}, "a restart [user]"},
 		{"another service", []RunningConnector{has(a)},
-			[]*Connector{readAs("a.properties", "name=a", "user=v", "host=i")},
-			"a restart [host user]"},
+			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=q", "host=i")},
+			"a restart [host pwd]"},
 		{"an unknown setting", []RunningConnector{has(a)},
-			[]*Connector{readAs("a.properties", "name=a", "user=u", "host=h",
+			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h",
 				"transforms=x")}, "a restart [transforms]"},
 		{"the service of a destination", []RunningConnector{has(readAs("a.properties", "name=a", "via=D"))},
-			[]*Connector{readAs("a.properties", "name=a", "via=D", "user=u")},
-			"a restart [user]"},
+			[]*Connector{readAs("a.properties", "name=a", "via=D", "pwd=p")},
+			"a restart [pwd]"},
 		{"new and gone", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "x=1")}, "a remove; b create"},
 		{"renamed in its file", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=b", "user=u")},
 			"a remove; b create"},
