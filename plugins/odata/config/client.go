@@ -33,7 +33,7 @@ func Query(values setting.Values) uri.Query {
 func examineClient(values setting.Values, examined []wit.ConfigValue) {
 	if values.Lower(ClientIn) == "query" && values.String(Destination) != "" && values.String(Client) == "" {
 		setting.AddError(examined, ClientIn, setting.Invalid(ClientIn, "query",
-			"expected "+Client+" with it, since what "+Destination+" says of the client goes as a header only"))
+			"expected "+Client+" with it, since the client of "+Destination+" is sent as a header only"))
 	}
 	for _, g := range Groups(values) {
 		for _, name := range []string{g.Name("service"), g.Name("entityset")} {

@@ -31,8 +31,8 @@ func namespaceOf(uri []byte) namespace {
 	return otherNamespace
 }
 
-// binding is a declaration of a namespace or of xml:base, linked to the declarations around it. A scope is the index of the
-// innermost one, and scope 0 declares nothing.
+// binding is a declaration of a namespace or of xml:base, linked to the declarations around it. A scope is the index of
+// the innermost one, and scope 0 declares nothing.
 type binding struct {
 	outer     int
 	base      bool

@@ -107,7 +107,7 @@ func (r *jsonReader) column(dst []byte, schema *RowSchema, i int, source textRan
 		return dst, target.conversionError(expectedInline, "a link to it")
 	}
 	if target.Kind == NavigationToMany && !target.Optional && source.end != 0 && b[source.start] == 'n' {
-		return append(dst, 0), nil // it was asked for, and there are none
+		return append(dst, 0), nil // expanded, without entities
 	}
 	if source.end == 0 || b[source.start] == 'n' || target.Kind != Primitive && r.isDeferred(source.start) {
 		return appendNull(dst, target, source.end != 0)

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// nestedPages holds a row that waits for further pages of an expanded feed. Their rows replace the link in the row's text,
-// and then the row is decoded again.
+// nestedPages holds a row that waits for further pages of an expanded feed. Their rows replace the link in the row's
+// text, and then the row is decoded again.
 type nestedPages struct {
 	waiting bool
 	// row is the row's text, which starts at byte `at` of the page.

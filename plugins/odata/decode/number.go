@@ -106,8 +106,7 @@ func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	return true
 }
 
-// compareHalf compares the dropped digits, which stand for this number of places, with zero and with half a unit (-1,
-// 0, 1).
+// compareHalf compares the dropped digits, at this number of places, with zero and with half a unit (-1, 0, 1).
 func compareHalf(digits []byte, places int) (zero bool, half int) {
 	zero = true
 	for _, c := range digits {

@@ -9,8 +9,8 @@ type Output struct {
 	Rows []wit.Row
 	// Data holds keys and values of the rows, and the raw text of failed rows.
 	Data []byte
-	// RowErrors are rows that could not be read. Each raw text is a document of its own that a decoder of the same schema
-	// accepts.
+	// RowErrors are rows that could not be read. Each raw text is a document of its own that a decoder of the same
+	// schema accepts.
 	RowErrors []wit.RowError
 	// Skipped are the row indexes of faults that the host requested with [wit.TagSkipRow].
 	Skipped    []uint32

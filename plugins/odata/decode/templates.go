@@ -14,21 +14,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// templateDecoder is the fast path: it decodes rows that resemble earlier rows. Its entries are the program of a kernel
-// (package fast): one per property or other part of a row, with the text around its value and the way to read it. They
-// are learned from rows that the plain parser has read and must produce what it would produce from the same bytes; the
-// plain parser gets every other row or value. fast.Padding zero bytes after the text stop every scan, so a truncated
+// templateDecoder is the fast path: it decodes rows that resemble earlier rows of the page. It learns one entry per
+// property from rows of the plain parser, with the text around the value and the way to read it, and package fast
+// decodes rows by these entries. The result must be what the plain parser would return for the same bytes. A truncated
 // row is given up and decoded again with more text.
 //
-// Invariants: entries[i] belongs to column i; the table holds each named entry once; Next is never nil for an entry
-// that has a pattern. spans, stamps and optionals describe the current row, by column.
+// Invariants: entries[i] belongs to column i; the table contains each named entry once; Next is never nil for an entry
+// with a pattern. spans, stamps and optionals describe the current row, by column.
 type templateDecoder struct {
 	format  templateFormat
 	schema  *RowSchema
 	entries []entry
 	// head precedes the first entry; end matches the end of the row.
 	head, end entry
-	// names are the entries by name, table the same for the kernel. skips counts those that are not columns.
+	// names are the entries by name, table the same for package fast. skips counts entries that are not columns.
 	names map[string]*entry
 	skips int
 	table []*entry
@@ -36,7 +35,7 @@ type templateDecoder struct {
 	row               fast.Row
 	spans             []textRange
 	stamps, optionals []uint64
-	// discardedRows is memory for the rows that the kernel writes for nested structs, which nobody reads.
+	// discardedRows is memory for the rows that package fast writes for nested structs.
 	discardedRows []wit.Row
 
 	buf []byte
@@ -44,16 +43,16 @@ type templateDecoder struct {
 	stats
 }
 
-// templateFormat is the part of a templateDecoder that differs between JSON and Atom. Where a method returns false, the
+// templateFormat is the part of a templateDecoder that differs between JSON and Atom. If a method returns false, the
 // plain parser must decode the row or the value.
 type templateFormat interface {
-	// read decodes the row at p, writes its columns at o, and returns the end of the row.
-	read(p, o int) (int, bool)
+	// read decodes the row at p, writes its columns at outStart, and returns the end of the row.
+	read(p, outStart int) (end int, ok bool)
 	// afterRow goes from the end of a row to the next one, or past the end of the rows.
 	afterRow(p int) (next int, closed, ok bool)
-	// memberEnd returns the end of the unknown member whose value is at r.P, or zero for the plain parser. It makes t,
-	// if not nil, a template of the value if possible.
-	memberEnd(r *fast.Row, t *fast.Template) (end int)
+	// memberEnd returns the end of the unknown property whose value is at r.P, or zero for the plain parser. If
+	// possible, it stores a template of the value in learned, unless learned is nil.
+	memberEnd(r *fast.Row, learned *fast.Template) (end int)
 	// structure decodes the struct at r.P.
 	structure(r *fast.Row) bool
 	// plain appends the value at r.P with the plain parser.
@@ -62,16 +61,15 @@ type templateFormat interface {
 
 // stats counts attempts and successes of the fast path.
 type stats struct {
-	// decoded counts rows of the fast path, samples those that it learned from.
-	decoded, samples int
+	decoded int // rows of the fast path
+	samples int // rows that it learned from
 	// failedAt is the position of the last failed attempt, -1 if none failed in this text.
 	failedAt int
 	// truncatedRow is the position in the page of the last row that the end of the text, truncatedAt, cut off.
 	truncatedRow, truncatedAt int64
 	// failures counts consecutive failed attempts, rowsToSkip the rows left to the plain parser as backoff.
 	failures, rowsToSkip int
-	// hasUnknown reports that some skipped members were reported as unknown properties of this page.
-	hasUnknown bool
+	hasUnknown           bool // some skipped properties were reported as unknown on this page
 }
 
 // entry is one part of a row, with what is needed to learn it.
@@ -79,7 +77,8 @@ type entry struct {
 	fast.Entry
 	column *Column
 	name   []byte
-	// kind is used for values of the usual form. valuePrefix is the number of bytes of Prefix that belong to the value.
+	// kind is the kind of values of the usual form. valuePrefix is the number of bytes of Prefix that belong to the
+	// value.
 	kind, valuePrefix int
 	skip              fast.Template
 	// templateBudget limits how many more templates of a skipped value are learned; anyValue skips any value.
@@ -230,7 +229,7 @@ func (f *templateDecoder) insert(part *entry) {
 	f.table[at&f.row.Mask] = part
 }
 
-// maxSkips limits how many members are remembered that are not columns.
+// maxSkips limits the entries for properties that are not columns.
 const maxSkips = 200
 
 func (f *templateDecoder) newSkip(name []byte, free bool) *entry {
@@ -322,8 +321,8 @@ func (f *templateDecoder) beginRow(p, o int) *fast.Row {
 	return r
 }
 
-// prepareRows lets the kernel decode consecutive regular rows by itself and write them to the output, if the schema
-// allows it and the text between rows is known.
+// prepareRows lets package fast decode consecutive rows by itself and write them to the output, if the schema allows it
+// and the text between rows is known.
 func (f *templateDecoder) prepareRows(page *Page) {
 	r := &f.row
 	r.RowCount, r.MaxRows = 0, 0
@@ -510,7 +509,7 @@ func (f *templateDecoder) writeNulls(outEnd, from int) int {
 	return outEnd
 }
 
-// commitRows takes over the rows that the kernel wrote, and returns where the current row begins in the text and in the
+// commitRows adds the rows that package fast wrote, and returns where the current row begins in the text and the
 // output.
 func (f *templateDecoder) commitRows(input *stream) (p, start int) {
 	n := f.row.RowCount
@@ -531,8 +530,7 @@ func (f *templateDecoder) finishRow(input *stream, start, o int) bool {
 	return true
 }
 
-// writeCount encodes an array: the number of its items before the bytes from from+1 to o, and the end marker. It
-// returns the offset after it.
+// writeCount writes the number of an array's items at offset from, before the items, and the end marker after them.
 func (f *templateDecoder) writeCount(from, outEnd, count int) int {
 	if count == 0 {
 		f.out.Data[:from+1][from] = 0

@@ -104,7 +104,7 @@ func (f *atomTemplates) afterRow(p int) (next int, closed, ok bool) {
 	return scan.XMLSpace(f.buf, p), false, true
 }
 
-// setRowTemplates lets the kernel continue from entry to entry if nothing is expanded before the properties.
+// setRowTemplates lets package fast continue from entry to entry if nothing is expanded before the properties.
 func (f *atomTemplates) setRowTemplates() {
 	f.end.Skip, f.templateDecoder.head.Skip = nil, nil
 	if len(f.heads) > 0 && len(f.heads[0]) == 1 {

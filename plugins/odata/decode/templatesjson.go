@@ -157,7 +157,7 @@ func (f *jsonTemplates) structure(r *fast.Row) bool {
 	return f.endStructure(r, pos, outEnd, ok)
 }
 
-// object decodes the struct at p, and the ones after it where the kernel continues, and writes them at o.
+// object decodes the struct at p, and the ones after it as far as package fast continues, and writes them at o.
 func (f *jsonTemplates) object(pos, outEnd int) (next, end int, ok bool) {
 	if pos >= len(f.buf) || f.buf[pos] != '{' || deferredValue(f.buf[pos:]) || f.depth < 0 {
 		return pos, outEnd, false

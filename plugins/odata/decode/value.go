@@ -81,7 +81,7 @@ func (v *values) append(dst []byte, l *RowSchema, column *Column, text []byte) (
 	return connectdata.AppendNumber(dst, n), ""
 }
 
-// emptyIsNull reports whether an empty text stands for null: it is a value of String and Binary only.
+// emptyIsNull reports whether an empty text means null: it is a value of String and Binary only.
 //
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }

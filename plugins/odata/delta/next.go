@@ -72,8 +72,9 @@ func (f Set) resume(current phase, reason wit.PollReason, now int64) phase {
 			current.step, current.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
 		}
 	case *readingChanges:
-		current.retriedAfter202, current.retriedAfterLostPage = current.retriedAfter202 && reason.Start == nil, current.retriedAfterLostPage &&
-			reason.Start == nil
+		current.retriedAfter202, current.retriedAfterLostPage = current.retriedAfter202 && reason.Start == nil,
+			current.retriedAfterLostPage &&
+				reason.Start == nil
 	case *legacyLoad:
 		link := current.url
 		switch {

@@ -212,7 +212,8 @@ func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 			", is younger than the lost one, " +
 			lost + ": changes between them would be missing. ")
 	case search.reason == reasonLost && lost == strings.Trim(search.token, "'"):
-		return nil, expired(": the oldest delta link that the service keeps is the one that it refuses, " + search.token +
+		return nil, expired(": the oldest delta link that the service keeps is the one that it refuses, " +
+			search.token +
 			". ")
 	case search.reason == reasonLost:
 		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+search.token+" of "+search.created+
@@ -231,8 +232,8 @@ func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 	return set.idleAt(search.common, link, int64(now)), nil
 }
 
-// isPreferred reports whether a is a better link than b: the oldest after a lost token, else the newest, and the link of
-// the first load before others.
+// isPreferred reports whether a is a better link than b: the oldest after a lost token, else the newest, and the link
+// of the first load before others.
 func isPreferred(reason string, a, b deltaLinkRow) bool {
 	if reason == reasonLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token

@@ -25,7 +25,8 @@ func (p *findingDeltaLink) target() string { return p.url }
 func (p *legacyLoad) target() string       { return p.url }
 
 func (c *common) fields() []paging.OffsetField {
-	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1}, {Name: "rewritten", Text: &c.rewriteSettings},
+	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1},
+		{Name: "rewritten", Text: &c.rewriteSettings},
 		{Name: "pass", Number: &c.lostTokens, Min: 1}, {Name: "resumed", Flag: &c.resumed},
 		{Name: "snapshot", Number: &c.snapshot, Min: 1}, {Name: "owed", Number: &c.endMarkerPending, Min: 1}}
 }
@@ -56,7 +57,8 @@ func (p *readingChanges) fields() []paging.OffsetField {
 		paging.OffsetField{Name: "link", Text: &p.link},
 		paging.OffsetField{Name: "inside", Flag: &p.continued}, paging.OffsetField{Name: "seen", Number: &p.rowsRead,
 			Min: 1},
-		paging.OffsetField{Name: "again", Flag: &p.retriedAfter202}, paging.OffsetField{Name: "relinked", Flag: &p.retriedAfterLostPage},
+		paging.OffsetField{Name: "again", Flag: &p.retriedAfter202},
+		paging.OffsetField{Name: "relinked", Flag: &p.retriedAfterLostPage},
 		paging.OffsetField{Name: "untold", Flag: &p.unnotified},
 		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }

@@ -62,8 +62,8 @@ type loading struct {
 	followed       paging.LoopDetector
 }
 
-// readingSnapshot reads the set like full mode, without change tracking. The changes since link follow. It is used after
-// a load whose links count rows, after an ODP extraction whose rows were lost, and on a user's request.
+// readingSnapshot reads the set like full mode, without change tracking. The changes since link follow. It is used
+// after a load whose links count rows, after an ODP extraction whose rows were lost, and on a user's request.
 type readingSnapshot struct {
 	common
 	link     string

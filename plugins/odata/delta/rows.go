@@ -56,8 +56,8 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 	return nil
 }
 
-// addRow adds the row with this index in the decoder's output. If it was deleted earlier on the page, the entity is read
-// again, because the service does not say which is newer (RATIONALE.md P22).
+// addRow adds the row with this index in the decoder's output. If it was deleted earlier on the page, the entity is
+// read again, because the service does not say which is newer (RATIONALE.md P22).
 func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	key := feedreader.KeyOf(row, pg.Out.Data)
 	pg.rememberLoadedKey(key)
@@ -135,7 +135,8 @@ func (pg *Page) addMarkers(result *wit.DecodeResult) {
 	pg.rows.merged, pg.Out.Data = result.Rows, result.Data
 }
 
-// flushMarkers adds the last row of the page, which markers hold back. It is the snapshot's last row unless more follow.
+// flushMarkers adds the last row of the page, which markers hold back. It is the snapshot's last row unless more
+// follow.
 func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
 	_, rereads := next.(*readingSnapshot)

@@ -50,7 +50,8 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 	set, rows, next := pg.set(), pg.rows, *load
 	next.rowsRead += int(pg.Out.Page.Rows)
-	next.linksCountRows = load.linksCountRows || load.lastKey != "" && pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey)
+	next.linksCountRows = load.linksCountRows || load.lastKey != "" &&
+		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey)
 	next.lastKey = ""
 	if nextLink != "" {
 		if err := pg.checkTracked(load); err != nil {
@@ -60,7 +61,8 @@ func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 			return nil, pg.loopError(nextLink)
 		}
 		if set.ODP == nil && !next.linksCountRows {
-			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(nextLink, load.url, rows.lastKey, next.rowsRead)
+			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(nextLink, load.url, rows.lastKey,
+				next.rowsRead)
 		}
 		next.url, next.continued = nextLink, true
 		return &next, nil
@@ -78,9 +80,8 @@ func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 		next.rewriteSettings = set.rewriteSettings()
 		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or may do so: rows "+
 			"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
-			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+set.Setting(
-			"page.size")+" that holds "+
-			"all rows avoids it")
+			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+
+			set.Setting("page.size")+" of at least all rows avoids it")
 		return set.startSnapshot(next.common, link, pg.Response.ReceivedAt), nil
 	}
 	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
@@ -108,9 +109,8 @@ func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (ph
 		level = wit.LevelDebug
 	}
 	if next.unnotified && next.rowsRead > 0 {
-		sdk.Log(wit.LevelWarn, pg.Label()+": "+strconv.Itoa(
-			next.rowsRead)+" rows of changes were read without a preceding "+
-			"notification: if this repeats, the subscription does not deliver notifications; see culvert "+
+		sdk.Log(wit.LevelWarn, pg.Label()+": "+strconv.Itoa(next.rowsRead)+" rows of changes were read without a "+
+			"preceding notification: if this repeats, the subscription does not deliver notifications; see culvert "+
 			"active-subscriptions, and the service's log of notifications")
 	}
 	pg.logFinished("changes read: ", level, &next.common, next.rowsRead)
@@ -184,8 +184,8 @@ const (
 	defaultWait = 10 * time.Second
 )
 
-// afterAccepted handles a 202: the service prepares the response and returns when and where to request it. That time may
-// have passed while the connector was stopped, so changes are then requested once more.
+// afterAccepted handles a 202: the service prepares the response and returns when and where to request it. That time
+// may have passed while the connector was stopped, so changes are then requested once more.
 func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 	overdue := pg.phase.shared().startedAt > 0 &&
 		int(pg.Response.ReceivedAt)-pg.phase.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
@@ -277,7 +277,8 @@ func (pg *Page) afterError() (phase, error) {
 
 // retryFromLink requests changes from their delta link again after a page or a prepared response was lost.
 func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingChanges {
-	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+strconv.Itoa(changes.rowsRead)+
+	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+strconv.Itoa(
+		changes.rowsRead)+
 		" rows are delivered again")
 	next := &readingChanges{common: changes.common, url: changes.deltaLink(), retriedAfter202: changes.retriedAfter202,
 		retriedAfterLostPage: changes.retriedAfterLostPage}

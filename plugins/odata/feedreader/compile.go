@@ -171,7 +171,7 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	key[0].Fields = slices.Clone(key[0].Fields)
 	for _, field := range f.Extra {
 		if slices.ContainsFunc(key[0].Fields, func(m wit.Field) bool { return m.Name == field.Name }) {
-			return nil, reject("expected other names than those of the key of entity set " + f.Set + ", found " +
+			return nil, reject("expected other names than the key properties of entity set " + f.Set + ", found " +
 				field.Name)
 		}
 		key[0].Fields = append(key[0].Fields, wit.Field{Name: field.Name, Node: uint32(len(key))})

@@ -27,13 +27,15 @@ func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*
 			case known.Type != property.Type:
 				problem = ", and " + known.Type.Name + " in another type of entity set " + f.Set
 			case !f.sameEncoding(known, &property):
-				problem = " with another Precision, Scale, sap:display-format or m:FC_TargetPath than in another type of " +
+				problem = " with another Precision, Scale, sap:display-format or m:FC_TargetPath than in another " +
+					"type of " +
 					"entity set " + f.Set
 			default:
 				continue
 			}
 			return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived), "property "+property.Name+" of "+
-				t.QualifiedName()+" is "+property.Type.Name+problem+"; expected ignore, which leaves out what types add")
+				t.QualifiedName()+" is "+property.Type.Name+problem+"; expected ignore, which leaves out what types "+
+				"add")
 		}
 	}
 	return &wide, nil

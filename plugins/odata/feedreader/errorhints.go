@@ -42,7 +42,7 @@ func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
 			continue
 		}
 		exact := f.Setting(sourceconfig.NameDecimalMapping) + " = none keeps decimals exact"
-		round := sourceconfig.DecimalOverflow + " = round rounds it, as " + sourceconfig.DecimalRounding + " says"
+		round := sourceconfig.DecimalOverflow + " = round rounds it by " + sourceconfig.DecimalRounding
 		inexact := f.Setting(sourceconfig.NameDecimalMapping) + " = primitive reads it as a double"
 		open := property.Scale < 0 && (property.VariableScale || property.Precision < 0)
 		switch {

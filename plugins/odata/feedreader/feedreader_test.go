@@ -123,7 +123,7 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 	for given, want := range map[string]string{
 		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
 		"a=1,a=2":       "expected each field once, found a twice",
-		"OrderID=7,a=1": "expected other names than those of the key of entity set Orders, found OrderID",
+		"OrderID=7,a=1": "expected other names than the key properties of entity set Orders, found OrderID",
 	} {
 		_, err := orders("sap.odata.key.extra=" + given)
 		var fault *wit.Error

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageReader reads a page in full mode.
+// PageReader reads a page in full mode, and computes the next position at its end.
 type PageReader struct {
 	*Reader
 	page             *paging.Page
@@ -17,8 +17,7 @@ type PageReader struct {
 
 // BeginPage starts reading a page.
 func BeginPage(pool *Pool, context *Context, feed *Feed, position []wit.OffsetEntry,
-	response *wit.Response) (*PageReader,
-	error) {
+	response *wit.Response) (*PageReader, error) {
 	start, err := paging.Read(position)
 	if err != nil {
 		return nil, err
@@ -67,9 +66,8 @@ func (pg *PageReader) Decode(tag string, _ uint16, chunk []byte, last bool) (res
 	}
 	if len(pg.Out.Tombstones) > 0 {
 		return result, true, &wit.Error{Kind: wit.ErrorUnsupported, Message: pg.Label() +
-			": the feed holds deleted entries, which only delta mode reads: " +
-			pg.Feed.Setting(sourceconfig.NameTrackChanges) +
-			" = 1"}
+			": the feed contains deleted entries, which only delta mode reads: " +
+			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 1"}
 	}
 	if err := pg.ApplyFilter(); err != nil {
 		return result, true, err

@@ -47,7 +47,8 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		return nil, r.Err
 	}
 	if err == nil {
-		t.warn("GET " + pg.set.Target(pg.position) + ": " + r.Err.Message + "; " + action + ": " + pg.set.Target(t.next))
+		t.warn("GET " + pg.set.Target(pg.position) + ": " + r.Err.Message + "; " + action + ": " +
+			pg.set.Target(t.next))
 	}
 	return t.end(err)
 }

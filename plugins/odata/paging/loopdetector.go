@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// LoopDetector detects repeated links or pages in constant space. It stores the last maxRecent steps, which detect short
-// loops at once, and the step whose number is the last power of two (Brent's algorithm), for longer loops.
+// LoopDetector detects repeated links or pages in constant space. It stores the last maxRecent steps, which detect
+// short loops at once, and the step whose number is the last power of two (Brent's algorithm), for longer loops.
 type LoopDetector struct {
 	steps      int
 	checkpoint string

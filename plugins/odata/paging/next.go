@@ -110,7 +110,8 @@ func (t *transition) checkLoop() (handled bool, err error) {
 		if t.set.ExactlyOnce && t.emitted > 0 {
 			return true, t.restart("the page after the last one repeats the first rows")
 		}
-		t.next.rowsRead, t.next.undecoded, t.next.undecodedHashes = t.position.rowsRead, t.position.undecoded, t.position.undecodedHashes
+		t.next.rowsRead, t.next.undecoded, t.next.undecodedHashes = t.position.rowsRead, t.position.undecoded,
+			t.position.undecodedHashes
 		return true, t.afterSpeculativeFailure()
 	}
 	return true, t.loopError(t.position.url + " has the same rows as an earlier page")

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// orderCheck checks that rows ascend by key, since many services accept $orderby but ignore it. Texts may ascend by bytes
-// or case-insensitively; any other collation counts as unordered.
+// orderCheck checks that rows ascend by key, since many services accept $orderby but ignore it. Texts may ascend by
+// bytes or case-insensitively; any other collation counts as unordered.
 type orderCheck struct {
 	keys        Keys
 	watching    bool

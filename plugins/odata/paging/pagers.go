@@ -7,7 +7,8 @@ type expectation bool
 
 const (
 	promised expectation = false
-	// speculative pages are requested although nothing shows that there are more rows: some services only return a page.
+	// speculative pages are requested although nothing shows that there are more rows: some services only return a
+	// page.
 	speculative expectation = true
 )
 
@@ -50,7 +51,8 @@ func (t *transition) useKeyset(request expectation) bool {
 	}
 	t.rereadUndecoded()
 	next.url, next.pager = url, keysetPager{speculative: request == speculative}
-	if next.checks.lastHashes = ""; request == speculative || !next.capabilities.has(sortsByKey) { // the pager may change
+	// the pager may change
+	if next.checks.lastHashes = ""; request == speculative || !next.capabilities.has(sortsByKey) {
 		next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
 	return true

@@ -4,8 +4,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Position is the state of a full load, stored in the offset: the next page and what is known so far. On the first page,
-// pager is nil and rowsRead is 0. Values behind its pointers are replaced, never changed.
+// Position is the state of a full load, stored in the offset: the next page and what is known so far. On the first
+// page, pager is nil and rowsRead is 0. Values behind its pointers are replaced, never changed.
 type Position struct {
 	url                  string
 	pager                pager

@@ -15,7 +15,7 @@ type probe struct {
 // Kinds of probes, as stored in offsets.
 const (
 	probeKeyOrder      = "keys"  // does the service sort by key and compare keys?
-	probePageCount     = "count" // is the count of a page of one row that of all rows?
+	probePageCount     = "count" // does a page of one row have the count of all rows?
 	probeRowCount      = "end"   // how many rows are there now?
 	probeHighestCursor = "high"  // what is the highest value of the cursor property?
 )
@@ -60,7 +60,8 @@ func (t *transition) keyOrderConfirmed() bool {
 	case t.position.totalCount >= 0:
 		return t.isAfter(found, t.set.unpackKey(cmp.Or(t.position.probe.priorKey, t.position.checks.key)))
 	}
-	return slices.Equal(found, t.set.unpackKey(t.position.checks.key)) || t.position.rowsRead > 2 && slices.Equal(found, prior)
+	return slices.Equal(found, t.set.unpackKey(t.position.checks.key)) || t.position.rowsRead > 2 &&
+		slices.Equal(found, prior)
 }
 
 func (t *transition) isAfter(a, b []string) bool {

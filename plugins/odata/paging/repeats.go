@@ -7,11 +7,11 @@ import (
 )
 
 // repeatCheck finds keys that occur on two pages. If pages are requested by counting, a row that moves to a later page
-// pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide none: the
-// next page then starts with the last rows of the previous one.
+// pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide none:
+// the next page then starts with the last rows of the previous one.
 //
-// Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampled/N. While keys ascend,
-// a key below the previous page's last one counts as repeated too.
+// Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampled/N. While keys
+// ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
 	sampling          bool
 	previous, current []uint64

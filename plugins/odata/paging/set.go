@@ -27,8 +27,8 @@ type KeyReader interface {
 	Unpack(text string) []string
 }
 
-// KeyOrder compares keys both by bytes and case-insensitively, since services do either. known is false if a service may
-// use yet another order.
+// KeyOrder compares keys both by bytes and case-insensitively, since services do either. known is false if a service
+// may use yet another order.
 type KeyOrder interface {
 	// IsInteger reports whether a key is a single integer, encoded as a signed varint.
 	IsInteger() bool
@@ -135,7 +135,8 @@ func (s *Set) keyOrderURL(position *Position) string {
 	uncounted := *s
 	uncounted.Count = false
 	if position.totalCount >= 0 {
-		return uncounted.sortedURL(position, s.Keys.FilterAfter(s.unpackKey(cmp.Or(position.probe.priorKey, position.checks.key))), "", 0)
+		return uncounted.sortedURL(position,
+			s.Keys.FilterAfter(s.unpackKey(cmp.Or(position.probe.priorKey, position.checks.key))), "", 0)
 	}
 	return uncounted.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(position.checks.key)), " desc", 0)
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// A next link that counts rows returns other rows when rows before it are inserted or deleted (RATIONALE.md P3). Services
-// encode the count as $skip=1000; $skiptoken=1000 (CAP); base64 of {"startRow":1000,"endRow":2000} (SAP SuccessFactors,
-// SAP KBA 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last row's key is safe.
+// A next link that counts rows returns other rows when rows before it are inserted or deleted (RATIONALE.md P3).
+// Services encode the count as $skip=1000; $skiptoken=1000 (CAP); base64 of {"startRow":1000,"endRow":2000} (SAP
+// SuccessFactors, SAP KBA 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last
+// row's key is safe.
 
 // CountsRows reports whether inserted or deleted rows may shift a next link. last is the key of the last row, seen the
 // number of rows so far. If the link contains a number that may be either, unless is that number for

@@ -255,7 +255,7 @@ func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, e
 		if count == 0 {
 			break
 		}
-		if count < 0 { // the size of the block stands after the count
+		if count < 0 { // the size of the block follows the count
 			count = -count
 			_, size := connectdata.Number(b)
 			b = b[max(size, 0):]

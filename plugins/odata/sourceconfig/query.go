@@ -29,11 +29,11 @@ func declareQueryOptions(t *setting.Table) {
 		t.Declare(setting.Define("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
 	}
 	one(query.Select, query.Select, wit.KindList,
-		"Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
+		"Properties to read, of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
 			"Keys are always read. If no property of an entity is named, all are read.",
 		setting.Display("Properties"))
 	one(query.Expand, query.Expand, wit.KindList,
-		"Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
+		"Navigation properties whose entities are read too, nested as paths: Customer, Order_Details/Product. "+
 			"One entity becomes a structure, many become an array of structures.",
 		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
 	one(query.Raw, query.Raw, wit.KindString,

@@ -19,7 +19,7 @@ type Shape struct {
 	Schema *decode.RowSchema
 	// rows of text values, by column; nil is null
 	rows [][]*string
-	// items are those of the expanded feed Items, if the last column is one.
+	// items are the items of the expanded feed Items, if the last column is one.
 	items [][][]*string
 }
 
@@ -162,7 +162,7 @@ func values(r *rand.Rand, l *decode.RowSchema, row int, nulls float64, longText 
 	return out
 }
 
-// prose is text of n bytes with something special every 22.
+// prose returns a text of n bytes with a special character every 22 bytes.
 func prose(r *rand.Rand, n int) string {
 	special := []string{"\n", "\"", "ü", "&", "<"}
 	var b strings.Builder
@@ -173,20 +173,20 @@ func prose(r *rand.Rand, n int) string {
 	return b.String()
 }
 
-// Variant is how a page differs from the regular one.
+// Variant is a difference from the regular page.
 type Variant uint8
 
 const (
 	Regular Variant = iota
-	// Omitted: nulls are left out; in shapes without nulls a fifth of the values is.
+	// Omitted: nulls are omitted, in shapes without nulls a fifth of the values.
 	Omitted
-	// Shuffled: the properties of each row come in an order of their own.
+	// Shuffled: the properties of each row have another order.
 	Shuffled
 )
 
 func (v Variant) String() string { return [...]string{"regular", "nulls left out", "shuffled"}[v] }
 
-// order returns the columns of a row as they are to be written.
+// order returns the columns of a row in the order of the page.
 func (v Variant) order(r *rand.Rand, row []*string, hasNulls bool) []int {
 	var order []int
 	for i := range row {
@@ -201,7 +201,7 @@ func (v Variant) order(r *rand.Rand, row []*string, hasNulls bool) []int {
 	return order
 }
 
-// JSON is the shape's page in verbose JSON.
+// JSON returns the shape's page in verbose JSON.
 func (s Shape) JSON(v Variant) []byte {
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
@@ -249,7 +249,7 @@ func jsonText(t edm.Primitive, v *string) string {
 	return `"` + strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(*v) + `"`
 }
 
-// Atom is the shape's page as a feed, as SAP Gateway writes it: nothing between elements.
+// Atom returns the shape's page as a feed of SAP Gateway, without white space between elements.
 func (s Shape) Atom(v Variant) []byte {
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
