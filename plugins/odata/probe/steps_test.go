@@ -92,7 +92,7 @@ func TestAnswers(t *testing.T) {
 		{"no metadata", "metadata /sap/opu/odata/sap/A", 200, "{}", false, "sap.odata#00.service", "$metadata"},
 		{"csrf", "csrf /sap/opu/odata/sap/A", 200, document, true, "", "2 entity sets"},
 		{"catalogue", "catalogue", 200, `{"d":{"results":[]}}`, true, "", "readable"},
-		{"no catalogue", "catalogue", 404, "", true, "", "only costs suggestions"},
+		{"no catalogue", "catalogue", 404, "", true, "", "only suggestions of services are missing"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: test.step}}

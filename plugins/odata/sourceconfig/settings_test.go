@@ -53,8 +53,8 @@ func TestConfigurations(t *testing.T) {
 				"Java: Unclosed group near index 2"},
 		{append(orders, "sap.odata#00.delta.link.regex=a", "sap.odata#00.delta.link.replacement=$1"),
 			"sap.odata#00.delta.link.replacement", "Invalid value $1 for configuration " +
-				"sap.odata#00.delta.link.replacement: expected what Java replaces matches of " +
-				"sap.odata#00.delta.link.regex by: No group 1"},
+				"sap.odata#00.delta.link.replacement: expected a replacement, in Java's syntax, for matches of " +
+				"sap.odata#00.delta.link.regex: No group 1"},
 		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
 		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
 		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property",

@@ -111,7 +111,8 @@ func examineTracking(examined []wit.ConfigValue, values setting.Values, all []En
 		} else if _, wrong := p.Replacement(t.Replacement); wrong != nil && t.Regex != "" {
 			setting.AddError(examined, fullName(NameReplacement), setting.Invalid(fullName(NameReplacement),
 				t.Replacement,
-				"expected a replacement, in Java's syntax, for matches of "+fullName(NameRegex)+" by: "+wrong.Text))
+				"expected a replacement, in Java's syntax, for matches of "+fullName(NameRegex)+": "+
+					wrong.Text))
 		}
 		if t.Regex == "" && t.Replacement != "" {
 			setting.AddError(examined, fullName(NameReplacement),
