@@ -16,8 +16,7 @@ const (
 	excessReported
 	loadComplete
 
-	// serviceCapabilities stay known for later loads.
-	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet
+	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet // for later loads
 )
 
 func (f Capabilities) has(fact Capabilities) bool { return f&fact != 0 }

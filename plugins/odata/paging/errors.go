@@ -6,7 +6,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ErrorResponse is a response with an error status.
 type ErrorResponse struct {
 	Status int
 	// Err is returned if no other request can be tried. Text is the text in lower case, without the request's URL.

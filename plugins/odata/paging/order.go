@@ -25,7 +25,6 @@ func (o *orderCheck) begin(keys Keys, checks *checkState, seen int) {
 
 func (o *orderCheck) ascends() bool { return o.watching && (o.bytes || o.folded) }
 
-// observe checks rows. before is the key before the page, or nil.
 func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 	if !o.watching || len(rows) == 0 {
 		return

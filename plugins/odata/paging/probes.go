@@ -12,8 +12,7 @@ type probe struct {
 	priorKey     string // the key before the last one, see keyOrderURL
 }
 
-// Kinds of probes, as stored in offsets.
-const (
+const ( // kinds of probes, as stored
 	probeKeyOrder      = "keys"  // does the service sort by key and compare keys?
 	probePageCount     = "count" // does a page of one row have the count of all rows?
 	probeRowCount      = "end"   // how many rows are there now?

@@ -111,7 +111,6 @@ func (s *Set) Request(position *Position) (target string, repeatable bool) {
 	return s.Target(position), s.Ordered && !position.capabilities.has(refusesOrderBy)
 }
 
-// Target returns path and query of the position's probe or page.
 func (s *Set) Target(position *Position) string {
 	oneRow := *s
 	oneRow.Top = 1

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageInfo is known at the end of a response.
+// PageInfo is what is known at the end of a response.
 type PageInfo struct {
 	// Rows includes undecodable rows. Count is the service's count, negative if missing.
 	Rows, Count int
@@ -29,17 +29,16 @@ type logEntry struct {
 	text  string
 }
 
-func (pg *Page) newTransition(a PageInfo) *transition {
-	next, memory, earlier := *pg.position, *pg.position.checks, *pg.position.previous
-	next.checks, next.previous = &memory, &earlier
-	return &transition{Page: pg, PageInfo: a, next: &next}
+func (pg *Page) newTransition(info PageInfo) *transition {
+	next, checks, previous := *pg.position, *pg.position.checks, *pg.position.previous
+	next.checks, next.previous = &checks, &previous
+	return &transition{Page: pg, PageInfo: info, next: &next}
 }
 
+// end logs what was decided and returns the next position.
 func (t *transition) end(err error) (*Position, error) {
-	if next := t.next; err == nil && next.pager != nil && !next.capabilities.has(loadComplete) &&
-		next.rowsRead <= t.position.rowsRead &&
-		t.set.Target(next) == t.set.Target(t.position) {
-		err = t.loopError(t.set.Target(next) + " has no new row and would be requested again")
+	if err == nil && t.repeatsRequest() {
+		err = t.loopError(t.set.Target(t.next) + " has no new row and would be requested again")
 	}
 	if err != nil {
 		return nil, err
@@ -47,10 +46,16 @@ func (t *transition) end(err error) (*Position, error) {
 	for _, text := range t.cursor.save(t.set, t.position, t.next) {
 		t.warn(text)
 	}
-	for _, n := range t.logEntries {
-		sdk.Log(n.level, t.set.Label()+": "+n.text)
+	for _, entry := range t.logEntries {
+		sdk.Log(entry.level, t.set.Label()+": "+entry.text)
 	}
 	return t.next, nil
+}
+
+// repeatsRequest reports whether the next request is the same one although the page had no new row.
+func (t *transition) repeatsRequest() bool {
+	continues := t.next.pager != nil && !t.next.capabilities.has(loadComplete)
+	return continues && t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
 }
 
 func (t *transition) warn(text string) {
