@@ -154,7 +154,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
 			`OrderID is "10248", but sap.odata#00.filter#03.option requires gt "10250": the service accepts $filter but ignores it`, "sap.odata#00.filter#03.option"},
 		{"filter by what is not shown", []string{"$filter"}, append(condition("0", "ShipCountry", "eq", "Nowhere"),
-			"sap.odata#00.select=Freight"), `asks for eq "Nowhere"`, "sap.odata#00.filter#0.option"},
+			"sap.odata#00.select=Freight"), `requires eq "Nowhere"`, "sap.odata#00.filter#0.option"},
 		{"select", []string{"$select"}, []string{"sap.odata#00.select=Freight", "sap.odata#00.expand=Order_Details",
 			"sap.odata#00.select=Order_Details/Quantity"}, "", ""},
 		{"order and select", []string{"$select", "$orderby"}, []string{"sap.odata#00.select=Freight"}, "", ""},
