@@ -1,3 +1,5 @@
+// Package inspect contains the source's commands that call a service: ping, list-entitysets, extract-schema, peek,
+// list-services, active-subscriptions and delete-subscription.
 package inspect
 
 import (

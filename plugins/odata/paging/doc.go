@@ -6,8 +6,8 @@
 // last key, skipPager uses $skip. A failed check restarts the load, or fails it with exactly-once.
 //
 // Where to look: page.go, next.go (what follows a page) and pagers.go; errors.go and probes.go handle other responses,
-// transition.go the end of a load. position.go and offsetfields.go are the stored state, capabilities.go what was learned
-// about the service. set.go builds URLs; links.go and tokens.go read next links. Checks are in order.go, repeats.go,
+// transition.go the end of a load. position.go and offsetfields.go are the stored state, with what was learned about
+// the service. set.go builds URLs; links.go and tokens.go read next links. Checks are in order.go, repeats.go,
 // loopdetector.go and rows.go. cursor.go and seenrows.go handle loads of rows that changed since the previous load.
 //
 // Invariants: a load never completes with fewer rows than the service counts, unless the service now counts fewer and
