@@ -144,7 +144,7 @@ var boundsOfFields = map[string]string{
 	"schema-node.fields":                "connectdata.MaxSchemaFields",
 	"schema-node.name":                  "connectdata.MaxSchemaBytes",
 	"schema-node.parameters":            "connectdata.MaxSchemaBytes",
-	"notifications.handle-notification": "plugin.maxWakes",
+	"notifications.handle-notification": "plugin.maxTriggers",
 	"pair.name": "as what it stands in: settings of a task, headers of a request, " +
 		"parameters of a schema",
 	"pair.value": "as what it stands in: settings of a task, headers of a request, " +
@@ -189,6 +189,6 @@ var boundsOfFields = map[string]string{
 	"test-result.matches":      "one for each row of the call, see TestPredicateMustAnswerForEachRow",
 	"tools.commands":           "plugin.MaxCommands",
 	"transform.prepare":        newestAlone,
-	"trigger.ident":            "plugin.maxWakeBytes",
-	"trigger.token":            "plugin.maxWakeBytes",
+	"trigger.ident":            "plugin.maxTriggerBytes",
+	"trigger.token":            "plugin.maxTriggerBytes",
 }

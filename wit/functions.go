@@ -1,6 +1,6 @@
 package wit
 
-// Level of a log line.
+// Level is the level of a log line.
 type Level uint8
 
 const (
@@ -13,7 +13,7 @@ const (
 
 func (Level) Cases() int { return int(LevelError) + 1 }
 
-// Host is all that a plugin may import.
+// Host contains all that a plugin may import.
 type Host interface {
 	Log(level Level, message string)
 }
@@ -42,7 +42,8 @@ type Component struct {
 	Aliases       []string
 	Documentation string
 	Settings      []ConfigKey
-	// Prefixes: a setting whose name begins with one of these and matches no declaration is an error (P6).
+	// Prefixes of the component's settings. A setting whose name begins with one of them and matches no declaration
+	// is an error, so that a misspelt name is never ignored (RATIONALE.md P6).
 	Prefixes []string
 }
 
@@ -61,7 +62,10 @@ type ValidateResult struct {
 
 // Plugin is implemented by every module.
 type Plugin interface {
+	// Describe returns the description of the module. It must return the same each time.
 	Describe() Description
+	// Validate checks the settings of a component together. If online is set, it may request documents from the
+	// service, for checks and recommendations: the host calls it again with their state and responses.
 	Validate(component string, settings []Setting, online bool, state []byte, answers []Response) (ValidateResult,
 		error)
 }
@@ -83,10 +87,11 @@ type CommandResult struct {
 // Tools is optional: commands for the command line.
 type Tools interface {
 	Commands() []Command
+	// Run runs a command. It may request documents like Validate.
 	Run(command string, options []Setting, settings []Setting, state []byte, answers []Response) (CommandResult, error)
 }
 
-// Support reports whether exactly-once is supported; Unsupported is the reason why not.
+// Support is whether a source supports exactly-once. Unsupported is the reason why it does not.
 type Support struct {
 	Variant
 	Supported   *struct{}
@@ -97,7 +102,7 @@ type Support struct {
 type PlanResult struct {
 	Tasks       [][]Setting
 	ExactlyOnce Support
-	// Claims name what only one connector of an installation may use.
+	// Claims are names of resources that only one connector of an installation may use, such as a delta queue.
 	Claims []string
 }
 
@@ -154,12 +159,13 @@ type PollReason struct {
 // Fetch is a request for a page.
 type Fetch struct {
 	Request Request
-	// Position is stored with the rows of this page while it is being read. nil means that rows carry the stored offset
+	// Position is stored with the rows of this page while it is being read. Nil means that rows carry the stored offset
 	// unchanged.
 	Position *[]OffsetEntry
-	// RepeatsExactly: the same request returns the same rows in the same order.
+	// RepeatsExactly means that the same request returns the same rows in the same order.
 	RepeatsExactly bool
-	// Acknowledges: not sent before earlier rows and their offset are durable (P1).
+	// Acknowledges means that the request tells the service that earlier data has arrived. The host does not send it
+	// before those rows and their offset are durable, or a crash would lose them (RATIONALE.md P1).
 	Acknowledges bool
 }
 
@@ -174,7 +180,7 @@ type NextAction struct {
 // LinkedRequest is a request for nested rows of a page.
 type LinkedRequest struct {
 	Request Request
-	// Tolerate are statuses other than 2xx whose answers go to decode like others.
+	// Tolerate are statuses other than 2xx whose responses go to Decode like others.
 	Tolerate []uint16
 }
 
@@ -186,22 +192,31 @@ type DecodeResult struct {
 	Errors  []RowError
 	// Linked requests are sent before the host passes more pieces of the main body.
 	Linked []LinkedRequest
-	// Next is the offset after the page; it is set with the last piece. nil leaves the offset as it is.
+	// Next is the offset after the page; it is set with the last piece. Nil leaves the offset as it is.
 	Next *[]OffsetEntry
-	// More: rows are available at Next now, or after WaitMs milliseconds. After a page without a position that a
-	// trigger had caused, both together repeat that trigger once after that time, at most a minute.
+	// More means that rows are available at Next now, or after WaitMs milliseconds. After a page without a position
+	// that a trigger had caused, both together repeat that trigger once after that time, at most a minute.
 	More   bool
 	WaitMs uint32
 }
 
-// Source reads a service.
+// Source reads a service. An instance keeps nothing between calls, except pages from Begin to the last Decode.
 type Source interface {
+	// Plan distributes the feeds of a connector over at most maxTasks tasks.
 	Plan(component string, settings []Setting, maxTasks uint32) (PlanResult, error)
+	// Open returns the context that the host passes with the other calls, and the feeds of a task. It may request
+	// documents: the host calls it again with their state and responses.
 	Open(component string, settings []Setting, state []byte, answers []Response) (SourceOpenResult, error)
+	// Next returns what to request for a feed at an offset. now is in milliseconds since 1970.
 	Next(context []byte, feed uint32, offset []OffsetEntry, reason PollReason, now int64) (NextAction, error)
+	// Begin starts a page with its response, whatever the status, and returns the page's number. The body follows in
+	// calls of Decode. position is that of the Fetch.
 	Begin(context []byte, feed uint32, position *[]OffsetEntry, response Response) (uint32, error)
+	// Decode decodes a piece of a body: of the page if tag is empty, else of the linked request with this tag.
 	Decode(page uint32, tag string, status uint16, piece []byte, last bool) (DecodeResult, error)
+	// Abandon ends a page before its last piece.
 	Abandon(page uint32)
+	// CheckOffset returns an error for a stored offset that the plugin cannot continue from.
 	CheckOffset(partition []OffsetEntry, offset []OffsetEntry) error
 }
 
@@ -222,12 +237,17 @@ type Trigger struct {
 
 // Notifications is optional: push notifications.
 type Notifications interface {
+	// HandleNotification returns the feeds to read for a notification. The last segment of its target is the name of
+	// the feed. An error is the response to the sender: data is 400, unauthorized 401, not-found 404.
 	HandleNotification(context []byte, notification Notification) ([]Trigger, error)
+	// Subscribe has the service send notifications of a feed to an address. The host calls it at every start, and at
+	// times later. It may request documents like Open.
 	Subscribe(context []byte, feed uint32, address string, state []byte, answers []Response) (CallResult, error)
 }
 
-// Retirement is optional: what to undo at the service when a connector is deleted.
+// Retirement is optional: cleanup at the service when a connector is deleted.
 type Retirement interface {
+	// Retire removes what the connector created, such as subscriptions. It may request documents like Open.
 	Retire(component string, settings []Setting, addresses []string, state []byte, answers []Response) (CallResult,
 		error)
 }
@@ -260,7 +280,7 @@ type EncodeResult struct {
 	Ignored  []uint32
 }
 
-// Hint tells encode how to encode a row again.
+// Hint tells Encode how to encode a row again.
 type Hint struct {
 	Row  uint32
 	Text string
@@ -305,18 +325,22 @@ type ResponseResult struct {
 	Context *[]byte
 }
 
-// Sink writes to a service.
+// Sink writes to a service. An instance keeps nothing between calls.
 type Sink interface {
+	// Open returns the context that the host passes with the other calls, and the topics. It may request documents:
+	// the host calls it again with their state and responses.
 	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpenResult, error)
+	// Encode creates the requests that write the rows of a batch. recordIDs has one element for each row; their topics
+	// are positions in recordTopics.
 	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, recordIDs []RecordID,
 		recordTopics []string,
 		hints []Hint) (EncodeResult, error)
-	// HandleResponse must not keep parts of context, state, rows and the response's body: the next call reuses their
-	// memory.
+	// HandleResponse returns one result for each row of a delivery. It must not keep parts of context, state, rows and
+	// the response's body: the next call reuses their memory.
 	HandleResponse(context []byte, state []byte, rows []uint32, response Response) (ResponseResult, error)
 }
 
-// Condition is a predicate in front of a stage.
+// Condition is the predicate of a stage, which is applied to matching rows only.
 type Condition struct {
 	Component string
 	Settings  []Setting
@@ -349,7 +373,11 @@ type TestResult struct {
 
 // Transform changes rows.
 type Transform interface {
+	// Prepare compiles a chain of transforms of this module, or one predicate, to a context.
 	Prepare(chain []Stage) ([]byte, error)
+	// Apply runs rows through the chain. It may drop, change or split a row, but keeps their order. It may stop early
+	// when its output is full.
 	Apply(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (ApplyResult, error)
+	// Test evaluates a predicate without its negation, which is the host's.
 	Test(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (TestResult, error)
 }

@@ -1,8 +1,8 @@
 package wit
 
-// IsRejection reports whether a status alone proves that the service did not process the request, whoever answered: a
-// document says so for each of them. Any other status, except success, may come from a proxy whose service has
-// processed it, or is defined by no document: then only the service's own text in the response counts.
+// IsRejection reports whether a status alone proves that the service did not process the request, whoever responded.
+// Each of these statuses has a document that specifies this. Other statuses, except success, may come from a proxy
+// although the service has processed the request: then only the service's own text in the response counts.
 //
 // Left out intentionally:
 //   - 408: Envoy returns it when the service is slow, and the service continues to process the request
@@ -17,10 +17,10 @@ func IsRejection(status uint16) bool {
 		401,           // 15.5.2: the request has not been applied
 		403,           // 15.5.4: the server refuses to fulfill the request
 		404, 405, 410, // 15.5.5, 15.5.6, 15.5.11: there is no such resource, or it does not support the method
-		407,           // 15.5.8: as 401, said by the proxy
+		407,           // 15.5.8: as 401, by the proxy
 		409,           // 15.5.10: the request could not be completed; google/rpc/code.proto: ABORTED, ALREADY_EXISTS
 		411, 413, 414, // 15.5.12, 15.5.14, 15.5.15: the server refuses to accept, process or service the request
-		412,      // 13.1: the method must not be performed where a precondition is false
+		412,      // 13.1: the method must not be performed if a precondition is false
 		415,      // 15.5.16: the server refuses to service the request because of its content's format
 		421,      // 15.5.20: it may be sent again over another connection whether it is idempotent or not
 		422,      // 15.5.21: the server was unable to process the instructions

@@ -27,8 +27,8 @@ const (
 	ErrorTransient
 	ErrorUnsupported
 	ErrorInternal
-	// ErrorStale: the context of open no longer fits; the host abandons the page, opens again and requests the same
-	// page again.
+	// ErrorStale means that the context of Open is outdated: the host abandons the page, opens again and requests the
+	// same page again.
 	ErrorStale
 )
 
@@ -89,7 +89,7 @@ const (
 
 func (SettingKind) Cases() int { return int(KindClass) + 1 }
 
-// Importance of a setting, as in Kafka Connect.
+// Importance is the importance of a setting, as in Kafka Connect.
 type Importance uint8
 
 const (
@@ -165,20 +165,21 @@ type ConfigValue struct {
 type Request struct {
 	Tag, Method string
 	// Target is path and query on the connector's origin, or absolute.
-	Target     string
-	Headers    []Header
-	Body       []byte
+	Target  string
+	Headers []Header
+	Body    []byte
+	// Repeatable means that sending the request twice does no harm.
 	Repeatable bool
 	// TokenPath is the target from which to fetch a CSRF token, if the service wants one.
 	TokenPath *string
-	// FirstByteTimeoutMs is how long to wait for the first byte, in milliseconds. nil means the ordinary limit.
+	// FirstByteTimeoutMs is how long to wait for the first byte, in milliseconds. Nil means the ordinary limit.
 	FirstByteTimeoutMs *uint32
 }
 
-// OffsetHeader is the prefix of headers that the host adds to a response without request, tag and position: the
-// document of a row that a source rejected, replayed from the dead letter topic. The rest of the name is the name of an
-// entry of the feed's stored offset, the header's value is the entry's string; entries of other types are left out.
-// With them the plugin can write keys as for rows of a page.
+// OffsetHeader is the prefix of headers that the host adds to the document of a row that a source rejected when the row
+// is replayed from the dead letter queue; such a response has no request, tag and position. The rest of the name is the
+// name of an entry of the feed's stored offset, the value is the entry's string; entries of other types are left out.
+// With them the plugin can write the same keys as for rows of a page.
 const OffsetHeader = "culvert-offset-"
 
 // Response is a final response. Status 0 (only in HandleResponse) means that the request may have arrived and no
@@ -232,7 +233,7 @@ type Field struct {
 	Node uint32
 }
 
-// SchemaNode is one type in a schema. Nodes refer only to nodes with higher numbers; 0 stands for none.
+// SchemaNode is one type in a schema. Nodes refer only to nodes with higher numbers; 0 means none.
 type SchemaNode struct {
 	Kind       Kind
 	Optional   bool
@@ -246,13 +247,13 @@ type SchemaNode struct {
 	Key, Element uint32
 }
 
-// Schema is a list of nodes, node 0 the root. Ids below [GuestSchemas] are the host's.
+// Schema is a list of nodes; node 0 is the root. IDs below [GuestSchemas] are the host's.
 type Schema struct {
 	ID    uint32
 	Nodes []SchemaNode
 }
 
-// GuestSchemas is the first schema id of a guest.
+// GuestSchemas is the first schema ID of a guest.
 const GuestSchemas = 0x8000_0000
 
 // Names of the logical types, as in Kafka Connect.
@@ -261,7 +262,7 @@ const (
 	NameDate      = "org.apache.kafka.connect.data.Date"
 	NameTime      = "org.apache.kafka.connect.data.Time"
 	NameTimestamp = "org.apache.kafka.connect.data.Timestamp"
-	// NameMicroTimestamp is Debezium's: microseconds since 1970 in an int64. Kafka Connect has no such type of its own.
+	// NameMicroTimestamp is Debezium's type: microseconds since 1970 in an int64. Kafka Connect has none.
 	NameMicroTimestamp = "io.debezium.time.MicroTimestamp"
 	// ParameterScale and ParameterPrecision are parameters of a Decimal node; the second is Confluent's.
 	ParameterScale     = "scale"
@@ -273,11 +274,11 @@ type Encoding uint8
 
 const (
 	Absent Encoding = iota
-	// Unchanged: as the input row has it; Schema still counts. Only in results of transforms.
+	// Unchanged is the value of the input row, with the schema of the result. Only in results of transforms.
 	Unchanged
 	WithSchema
 	Schemaless
-	// Raw: header blocks only.
+	// Raw is only for blocks of headers.
 	Raw
 )
 
@@ -294,9 +295,9 @@ type ValueSlice struct {
 // Row is a record of a batch. Its layout in memory is that of the canonical ABI: 80 bytes, aligned to 8.
 type Row struct {
 	RowIndex, Topic uint32
-	// Partition: -1, the partitioner decides.
+	// Partition is -1 if the partitioner decides.
 	Partition int32
-	// Offset: -1 in sources.
+	// Offset is the record's offset in Kafka, or -1 in sources.
 	Offset int64
 	// Timestamp is in milliseconds since 1970, or -1. Sinks get the timestamp of the record as it was read, whatever
 	// transforms made of it.

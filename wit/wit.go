@@ -40,12 +40,11 @@ func ImportModule(iface string) string { return Package + "/" + iface + "@" + Ve
 // ExportName returns the name under which a core module exports a function: `culvert:connect/source@0.3.0#plan`.
 func ExportName(iface, function string) string { return ImportModule(iface) + "#" + function }
 
-// Tags of calls of decode without text. The host sends them for a page's own body after decode has trapped with that
-// page.
+// Tags that the host passes to Decode, with an empty piece, after it has trapped with that page.
 const (
 	// TagComplete decodes the rows whose text is complete.
 	TagComplete = "culvert:complete"
-	// TagSkipRow does that too, and reports the row of the next byte as an error instead of decoding it.
+	// TagSkipRow does that too, and reports the row at the next byte as an error instead of decoding it.
 	TagSkipRow = "culvert:skip-row"
 )
 

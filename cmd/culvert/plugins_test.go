@@ -205,7 +205,7 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 		t.Errorf("%v in %.2000s", err, r.Stdout)
 	}
 	// What `check` says about it.
-	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation holds control characters") {
+	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation contains control characters") {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }

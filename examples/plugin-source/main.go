@@ -1,5 +1,5 @@
-// Plugin-source is a source of your own to start from, for a service that is not OData: a JSON API whose pages a cursor
-// joins and whose answers have an ETag ([tickets-api] is one to try it with).
+// Plugin-source is a template for a source of a service that is not OData: a JSON API with cursors and ETags. Try it
+// with [tickets-api].
 //
 //	connector.class=example.TicketsSource
 //	tickets.host=127.0.0.1
@@ -27,8 +27,8 @@ func main() {}
 
 type tickets struct{}
 
-// Describe declares the connector and its settings. The host acts on those with a role: the plugin asks for a path, and
-// never learns where it goes or what the key is.
+// Describe declares the connector and its settings. The host uses the settings with a role: the plugin requests a path,
+// and never sees the address or the key.
 func (tickets) Describe() wit.Description {
 	setting := func(name string, kind wit.SettingKind, value *string, documentation string,
 		rules ...wit.Rule) wit.ConfigKey {
@@ -50,35 +50,35 @@ func (tickets) Describe() wit.Description {
 				setting("port", wit.KindInt, nil, "Port of the API.", required, role("http.port")),
 				setting("api.key", wit.KindPassword, nil, "Value of the header X-Api-Key.",
 					role("http.header.X-Api-Key")),
-				setting("query.{name}", wit.KindPassword, nil, "A secret in the query, where the API wants it there.",
+				setting("query.{name}", wit.KindPassword, nil, "A secret in the query, for APIs that expect it there.",
 					role("http.query.{name}")),
 				setting("user", wit.KindString, nil, "User of the login.", role("http.user")),
 				setting("password", wit.KindPassword, nil, "Password of the login.", role("http.password")),
-				setting("login.path", wit.KindString, nil, "Where the API hands out tokens, as /api/login.",
+				setting("login.path", wit.KindString, nil, "Path that issues tokens, such as /api/login.",
 					role("http.login.target")),
 				setting("login.method", wit.KindString, nil, "POST, PUT or PATCH.", role("http.login.method")),
-				setting("login.body", wit.KindString, nil, "JSON or a form with {user} and {password} in it.",
+				setting("login.body", wit.KindString, nil, "JSON or a form with {user} and {password}.",
 					role("http.login.body")),
-				setting("login.token", wit.KindString, nil, "Where the token is in the answer, as data.token.",
+				setting("login.token", wit.KindString, nil, "Place of the token in the response, such as data.token.",
 					role("http.login.token-path")),
-				setting("login.lifetime", wit.KindString, nil, "Where its life in seconds is.",
+				setting("login.lifetime", wit.KindString, nil, "Place of its lifetime in seconds.",
 					role("http.login.lifetime-path")),
-				setting("login.header", wit.KindString, nil, "Header with {token} in it.", role("http.login.header")),
+				setting("login.header", wit.KindString, nil, "Header with {token}.", role("http.login.header")),
 				setting("origins", wit.KindList, nil,
-					"Further origins that pages may be at, as https://files.example.com.", role("http.origins")),
+					"Further origins of pages, such as https://files.example.com.", role("http.origins")),
 				setting("topic", wit.KindString, nil, "Topic of the records.", required),
-				setting("page.size", wit.KindInt, wit.Ptr("100"), "How many tickets to ask for at a time.",
+				setting("page.size", wit.KindInt, wit.Ptr("100"), "Number of tickets per request.",
 					wit.Rule{AtLeast: wit.Ptr(int64(1))},
 					wit.Rule{AtMost: wit.Ptr(int64(1000))}),
 				setting("poll.seconds", wit.KindInt, wit.Ptr("60"),
-					"How long to wait for new tickets; 0: read what there is, once.",
+					"Pause between polls for new tickets; 0 reads once.",
 					wit.Rule{AtLeast: wit.Ptr(int64(0))}),
 			},
 		}},
 	}
 }
 
-// ticket is a record's value, and an item of the API's answer at once.
+// ticket is an item of the API's response, and the value of a record.
 type ticket struct {
 	ID       int64     `json:"id"`
 	Title    string    `json:"title"`
@@ -97,7 +97,7 @@ type ticketKey struct {
 	ID int64 `json:"id"`
 }
 
-// Feeds is one feed: all tickets, in the order in which they were made.
+// Feeds returns one feed: all tickets, in the order of their creation.
 func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	topic, size, poll := "", 100, 60
 	var err error
@@ -118,7 +118,7 @@ func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 		Name: "tickets", Topic: topic, Identity: "/api/tickets", PollEvery: time.Duration(poll) * time.Second,
 		Request: func(at source.Offset) (wit.Request, error) {
 			if next := at.String("next"); next != "" {
-				return wit.Request{Target: next}, nil // a link of the API goes back as it came
+				return wit.Request{Target: next}, nil // a link of the API, as it was received
 			}
 			query := url.Values{"limit": {strconv.Itoa(size)}}
 			if cursor := at.String("cursor"); cursor != "" {
@@ -134,15 +134,15 @@ func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	}}, nil
 }
 
-// read makes records of a page. Where the page is empty its ETag is kept, so that the next poll costs the API nothing.
-func read(_ source.Offset, answer wit.Response) (page source.Page, err error) {
+// read returns the records of a page. It stores the ETag of an empty page, so that the next poll costs the API nothing.
+func read(_ source.Offset, response wit.Response) (page source.Page, err error) {
 	var body struct {
 		Items  []ticket `json:"items"`
 		Cursor string   `json:"cursor"`
-		Next   string   `json:"next"` // some APIs name the page behind, which may be at another origin
+		Next   string   `json:"next"` // some APIs return a link, which may have another origin
 		More   bool     `json:"more"`
 	}
-	if err := json.Unmarshal(answer.Body, &body); err != nil {
+	if err := json.Unmarshal(response.Body, &body); err != nil {
 		return page, err
 	}
 	for _, t := range body.Items {
@@ -153,7 +153,7 @@ func read(_ source.Offset, answer wit.Response) (page source.Page, err error) {
 		page.Next = source.Offset{"next": body.Next}
 	}
 	if len(body.Items) == 0 {
-		for _, h := range answer.Headers {
+		for _, h := range response.Headers {
 			if h.Name == "etag" {
 				page.Next["etag"] = h.Value
 			}

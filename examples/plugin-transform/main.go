@@ -1,4 +1,4 @@
-// Plugin-transform is a transform of your own to start from: it masks text fields, keeping their last characters.
+// Plugin-transform is a template for a transform: it masks text fields, except their last characters.
 //
 //	transforms=mask
 //	transforms.mask.type=example.MaskText
@@ -23,8 +23,7 @@ func main() {}
 
 type maskText struct{}
 
-// Describe declares the transform and its settings once: from this come parsing, defaults, validation and
-// documentation.
+// Describe declares the transform and its settings, which decides parsing, defaults, validation and documentation.
 func (maskText) Describe() wit.Description {
 	return wit.Description{
 		Name: "example-transform", Version: "1.0.0", Documentation: "Masks text fields of a record's value.",
@@ -36,14 +35,14 @@ func (maskText) Describe() wit.Description {
 					Documentation: "Names of the text fields to mask, separated by commas.",
 					Rules:         []wit.Rule{{Required: wit.Set}}},
 				{Name: "keep", Kind: wit.KindInt, DefaultValue: wit.Ptr("0"), Importance: wit.Low,
-					Documentation: "How many characters at the end stay readable.",
+					Documentation: "Number of characters at the end that stay readable.",
 					Rules:         []wit.Rule{{AtLeast: wit.Ptr(int64(0))}}},
 			},
 		}},
 	}
 }
 
-// New makes the function for one use of the transform.
+// New returns the function for a transform with these settings.
 func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	var fields []string
 	keep := 0
@@ -78,7 +77,7 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 
 const stars = "****************************************************************"
 
-// mask puts a star for each character but the last keep.
+// mask replaces each character by a star, except the last keep ones.
 func mask(s string, keep int) string {
 	from := len(s)
 	for ; keep > 0 && from > 0; keep-- {
@@ -94,8 +93,8 @@ func mask(s string, keep int) string {
 	return b.String()
 }
 
-// length is how many characters s has. Texts of ASCII alone are looked at eight bytes at a time: in Wasm that takes a
-// third of the time.
+// length returns the number of characters. It checks eight bytes of ASCII at a time, which takes a third of the time in
+// Wasm.
 func length(s string) int {
 	n := 0
 	for ; n+8 <= len(s); n += 8 {

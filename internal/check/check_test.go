@@ -24,7 +24,7 @@ func TestCheck(t *testing.T) {
 		{"unknown class", "name=x\nconnector.class=Nope",
 			"c.properties:2: connector.class: no plugin has the source or sink Nope; there are test.SpySource"},
 		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none",
-			"c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, there are "},
+			"c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, found "},
 		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9",
 			"c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type INT"},
 		{"short form of the class", strings.Replace(good, "test.SpySource", "SpySource", 1), ""},

@@ -2,49 +2,20 @@ package meter
 
 import "github.com/culvert-project/culvert/internal/base/wasm"
 
-// Instructions that are written.
 const (
-	opIf          = 0x04
-	opElse        = 0x05
-	opEnd         = 0x0b
-	opLoop        = 0x03
-	opBrIf        = 0x0d
-	opCall        = 0x10
-	opLocalGet    = 0x20
-	opLocalSet    = 0x21
-	opLocalTee    = 0x22
-	opGlobalGet   = 0x23
-	opGlobalSet   = 0x24
-	opMemorySize  = 0x3f
-	opI32Const    = 0x41
-	opI64Const    = 0x42
-	opI32GtU      = 0x4b
-	opI32LeU      = 0x4d
-	opI64GtS      = 0x55
-	opI64GtU      = 0x56
-	opI32Add      = 0x6a
-	opI32Sub      = 0x6b
-	opI32Or       = 0x72
-	opSelect      = 0x1b
-	opI64Add      = 0x7c
-	opI64Sub      = 0x7d
-	opI64Shl      = 0x86
-	opI64ShrU     = 0x88
-	opI64ExtendU  = 0xad
-	opMisc        = 0xfc
-	miscCopy      = 10
-	miscFill      = 11
-	empty         = 0x40
-	bytesPerUnit  = 6 // as a shift
-	pageBytesBits = 16
+	emptyBlock      = 0x40 // the type of a block without parameters and results
+	bytesPerUnit    = 6    // the shift from bytes of a copy to units of fuel: 64 bytes cost one
+	elementsPerUnit = 3    // the shift for elements of tables: eight cost one
+	pageBytesBits   = 16
 )
 
 type bodyWriter struct {
 	m   *rewriter
 	out []byte
-	// left, size and count are locals: fuel, size of a copy, prepaid turns of small loops, each with weight.
-	left, size, count uint32
-	weight            uint64
+	// Indices of locals that are added to the function: the fuel, the size of a copy, and the iterations of small loops
+	// that are paid for. Each of these iterations costs weight.
+	fuelLocal, sizeLocal, prepaidLocal uint32
+	weight                             uint64
 }
 
 func (w *bodyWriter) op(op byte, index uint32) { w.out = wasm.AppendU32(append(w.out, op), index) }
@@ -58,19 +29,19 @@ func (w *bodyWriter) charge(n uint64) {
 	w.spend()
 }
 
-// chargeSome charges several turns of a small loop in advance and counts them in a local, which is cheaper than fuel
-// in memory: 3 to 5 % of decoding.
-func (w *bodyWriter) chargeSome() {
-	w.op(opLocalGet, w.count)
-	w.ops(opIf, empty)
-	w.op(opLocalGet, w.count)
+// chargeAhead charges several iterations of a small loop in advance and counts them in a local, which is cheaper than
+// fuel in memory: 3 to 5 % of decoding.
+func (w *bodyWriter) chargeAhead() {
+	w.op(opLocalGet, w.prepaidLocal)
+	w.ops(opIf, emptyBlock)
+	w.op(opLocalGet, w.prepaidLocal)
 	w.i32(1)
 	w.ops(opI32Sub)
-	w.op(opLocalSet, w.count)
+	w.op(opLocalSet, w.prepaidLocal)
 	w.ops(opElse)
 	w.charge(w.weight * paidAhead)
 	w.i32(paidAhead - 1)
-	w.op(opLocalSet, w.count)
+	w.op(opLocalSet, w.prepaidLocal)
 	w.ops(opEnd)
 }
 
@@ -87,11 +58,11 @@ func (w *bodyWriter) chargeSize(local, shift uint32) {
 // else branch because engines lay out the first branch as the likely one (3 % of decoding).
 func (w *bodyWriter) spend() {
 	w.ops(opI64Sub)
-	w.op(opLocalTee, w.left)
+	w.op(opLocalTee, w.fuelLocal)
 	w.op(opGlobalSet, w.m.fuel())
-	w.op(opLocalGet, w.left)
+	w.op(opLocalGet, w.fuelLocal)
 	w.i64(-1)
-	w.ops(opI64GtS, opIf, empty, opElse)
+	w.ops(opI64GtS, opIf, emptyBlock, opElse)
 	w.op(opCall, w.m.tick())
 	w.op(opGlobalSet, w.m.fuel())
 	w.ops(opEnd)
@@ -100,15 +71,15 @@ func (w *bodyWriter) spend() {
 func (w *bodyWriter) edit(e *edit, loops []loop) {
 	switch e.kind {
 	case editCall:
-		w.op(opCall, w.m.moved(e.index))
+		w.op(opCall, w.m.newIndex(e.index))
 	case editRef:
-		w.op(0xd2, w.m.moved(e.index))
-	case editHead:
+		w.op(opRefFunc, w.m.newIndex(e.index))
+	case editLoopHead:
 		if l := &loops[e.loop]; l.small {
-			w.chargeSome()
+			w.chargeAhead()
 			w.m.report.Loops++
 		} else if l.targeted {
-			w.charge(l.price/unit + 1)
+			w.charge(l.price/instructionsPerUnit + 1)
 			w.m.report.Loops++
 		}
 	case editCopy:
@@ -116,16 +87,16 @@ func (w *bodyWriter) edit(e *edit, loops []loop) {
 	case editFill:
 		w.bulk(e, w.m.filler())
 	case editSized:
-		w.op(opLocalTee, w.size)
-		w.chargeSize(w.size, e.index)
+		w.op(opLocalTee, w.sizeLocal)
+		w.chargeSize(w.sizeLocal, e.index)
 		w.ops(w.m.Data[e.at:e.to]...)
 		w.m.report.Copies++
 	}
 }
 
 func (w *bodyWriter) bulk(e *edit, function uint32) {
-	w.op(opLocalTee, w.size)
-	w.op(opLocalGet, w.size)
+	w.op(opLocalTee, w.sizeLocal)
+	w.op(opLocalGet, w.sizeLocal)
 	w.i32(bulkFree)
 	w.ops(opI32GtU, opIf)
 	w.out = wasm.AppendSigned(w.out, int64(w.m.bulkType()))
@@ -136,6 +107,7 @@ func (w *bodyWriter) bulk(e *edit, function uint32) {
 	w.m.report.Copies++
 }
 
+// Locals of the functions that copy and fill: three parameters, then two of their own.
 const (
 	localTo = iota
 	localFrom
@@ -144,12 +116,13 @@ const (
 	localFuel
 )
 
-func (m *rewriter) function(out []byte) (w bodyWriter, sizeAt int) {
+func (m *rewriter) function(out []byte) (writer bodyWriter, sizeAt int) {
 	sizeAt = len(out)
-	return bodyWriter{m: m, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), left: localFuel}, sizeAt
+	return bodyWriter{m: m, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), fuelLocal: localFuel}, sizeAt
 }
 
-func (w *bodyWriter) outside(local uint32) {
+// pushOutOfBounds pushes whether an area of localSize bytes exceeds the memory.
+func (w *bodyWriter) pushOutOfBounds(local uint32) {
 	w.op(opLocalGet, local)
 	w.ops(opI64ExtendU)
 	w.op(opLocalGet, localSize)
@@ -158,7 +131,7 @@ func (w *bodyWriter) outside(local uint32) {
 	w.ops(opI64Shl, opI64GtU)
 }
 
-func (w *bodyWriter) piece() {
+func (w *bodyWriter) nextPiece() {
 	w.i32(pieceBytes)
 	w.op(opLocalGet, localSize)
 	w.i32(pieceBytes)
@@ -168,21 +141,22 @@ func (w *bodyWriter) piece() {
 	w.chargeSize(localPiece, bytesPerUnit)
 }
 
-func (w *bodyWriter) move(local uint32, op byte) {
+func (w *bodyWriter) advance(local uint32, op byte) {
 	w.op(opLocalGet, local)
 	w.op(opLocalGet, localPiece)
 	w.ops(op)
 	w.op(opLocalSet, local)
 }
 
-func (w *bodyWriter) again() {
+func (w *bodyWriter) repeatWhileLeft() {
 	w.op(opLocalGet, localSize)
 	w.op(opBrIf, 0)
 	w.ops(opEnd)
 }
 
-func (w *bodyWriter) whole(instruction ...byte) {
-	w.ops(opIf, empty)
+// uncut runs the original instruction if the condition on the stack is true: it traps as before.
+func (w *bodyWriter) uncut(instruction ...byte) {
+	w.ops(opIf, emptyBlock)
 	w.op(opLocalGet, localTo)
 	w.op(opLocalGet, localFrom)
 	w.op(opLocalGet, localSize)
@@ -192,51 +166,51 @@ func (w *bodyWriter) whole(instruction ...byte) {
 
 // copyFunction copies backwards if the target is after the source, so that overlapping pieces are correct.
 func (m *rewriter) copyFunction(out []byte) []byte {
-	w, sizeAt := m.function(out)
-	w.outside(localTo)
-	w.outside(localFrom)
-	w.ops(opI32Or)
-	w.whole(opMisc, miscCopy, 0, 0)
-	w.op(opLocalGet, localTo)
-	w.op(opLocalGet, localFrom)
-	w.ops(opI32LeU, opIf, empty, opLoop, empty)
-	w.piece()
-	w.op(opLocalGet, localTo)
-	w.op(opLocalGet, localFrom)
-	w.op(opLocalGet, localPiece)
-	w.ops(opMisc, miscCopy, 0, 0)
-	w.move(localTo, opI32Add)
-	w.move(localFrom, opI32Add)
-	w.move(localSize, opI32Sub)
-	w.again()
-	w.ops(opElse, opLoop, empty)
-	w.piece()
-	w.move(localSize, opI32Sub)
+	writer, sizeAt := m.function(out)
+	writer.pushOutOfBounds(localTo)
+	writer.pushOutOfBounds(localFrom)
+	writer.ops(opI32Or)
+	writer.uncut(opMisc, miscCopy, 0, 0)
+	writer.op(opLocalGet, localTo)
+	writer.op(opLocalGet, localFrom)
+	writer.ops(opI32LeU, opIf, emptyBlock, opLoop, emptyBlock)
+	writer.nextPiece()
+	writer.op(opLocalGet, localTo)
+	writer.op(opLocalGet, localFrom)
+	writer.op(opLocalGet, localPiece)
+	writer.ops(opMisc, miscCopy, 0, 0)
+	writer.advance(localTo, opI32Add)
+	writer.advance(localFrom, opI32Add)
+	writer.advance(localSize, opI32Sub)
+	writer.repeatWhileLeft()
+	writer.ops(opElse, opLoop, emptyBlock)
+	writer.nextPiece()
+	writer.advance(localSize, opI32Sub)
 	for _, local := range []uint32{localTo, localFrom} {
-		w.op(opLocalGet, local)
-		w.op(opLocalGet, localSize)
-		w.ops(opI32Add)
+		writer.op(opLocalGet, local)
+		writer.op(opLocalGet, localSize)
+		writer.ops(opI32Add)
 	}
-	w.op(opLocalGet, localPiece)
-	w.ops(opMisc, miscCopy, 0, 0)
-	w.again()
-	w.ops(opEnd, opEnd)
-	return shorten(w.out, sizeAt)
+	writer.op(opLocalGet, localPiece)
+	writer.ops(opMisc, miscCopy, 0, 0)
+	writer.repeatWhileLeft()
+	writer.ops(opEnd, opEnd)
+	return setLength(writer.out, sizeAt)
 }
 
 func (m *rewriter) fillFunction(out []byte) []byte {
-	w, sizeAt := m.function(out)
-	w.outside(localTo)
-	w.whole(opMisc, miscFill, 0)
-	w.ops(opLoop, empty)
-	w.piece()
-	w.op(opLocalGet, localTo)
-	w.op(opLocalGet, localFrom)
-	w.op(opLocalGet, localPiece)
-	w.ops(opMisc, miscFill, 0)
-	w.move(localTo, opI32Add)
-	w.move(localSize, opI32Sub)
-	w.again()
-	w.ops(opEnd)
-	return shorten(w.out, sizeAt)
+	writer, sizeAt := m.function(out)
+	writer.pushOutOfBounds(localTo)
+	writer.uncut(opMisc, miscFill, 0)
+	writer.ops(opLoop, emptyBlock)
+	writer.nextPiece()
+	writer.op(opLocalGet, localTo)
+	writer.op(opLocalGet, localFrom)
+	writer.op(opLocalGet, localPiece)
+	writer.ops(opMisc, miscFill, 0)
+	writer.advance(localTo, opI32Add)
+	writer.advance(localSize, opI32Sub)
+	writer.repeatWhileLeft()
+	writer.ops(opEnd)
+	return setLength(writer.out, sizeAt)
 }

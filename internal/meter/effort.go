@@ -2,68 +2,70 @@ package meter
 
 import "fmt"
 
-// Compile cost in microseconds on a core of some 3 GHz, fitted to wazero 1.12 with shapes of TestEffort. Engines
+// Compile cost in microseconds on a core of some 3 GHz, fitted to wazero 1.12 with the shapes of TestEffort. Engines
 // number blocks and search them for each join, merge the values of each local at every branch, and at loop heads once
 // more for each enclosing loop.
 const (
 	// Weights of branches, loops and added code among the blocks, whose square counts.
-	weightBranch   = 4
-	weightLoop     = 4
-	weightCharge   = 3
-	weightAhead    = 17
-	weightBulk     = 12
-	blocksShare    = 1000
-	tableTarget    = 6
-	targetShare    = 55
-	heldShare      = 5
-	redundantShare = 1000
+	weightBranch      = 4
+	weightLoop        = 4
+	weightCharge      = 3
+	weightChargeAhead = 17
+	weightBulk        = 12
+	blocksShare       = 1000
+	tableTarget       = 6
+	targetShare       = 55
+	heldShare         = 5
+	redundantShare    = 1000
 )
 
-// label is an open block: its loop (-1 for none), the stack height at its start without parameters, and its results.
-type label struct {
-	loop            int32
-	height, results int
-	params          int
+type openBlock struct {
+	loop int32 // the block's loop, -1 for none
+	// height is the stack's height at the block's start, without parameters.
+	height, params, results int
 }
 
-type passage struct {
-	branches, loops, values int
-	// targets counts labels of tables, aimed each times its enclosing loops.
-	targets, aimed int
-	bulk           int
-	depth, deepest int
-	height, held   int
-	results        uint32
+// functionStats counts what decides the compile cost of a function.
+type functionStats struct {
+	branches, loops, values, bulk int
+	// targets counts labels of tables; targetsInLoops counts each of them once for each enclosing loop.
+	targets, targetsInLoops int
+	depth, deepest          int // depth is the number of enclosing loops, deepest its maximum
+	// height is the stack's height, heldValues the sum of heights at all branches.
+	height, heldValues int
+	results            uint32 // the maximum of parameters and results of a block
 }
 
-func (p *passage) block(params, results uint32) {
-	p.branches++
-	p.values += int(params + results)
-	p.results = max(p.results, params, results)
-	p.held += p.height
+// apply changes the height as an opcode does without its immediates. In unreachable code the height is unknown.
+func (s *functionStats) apply(op byte) { s.height = max(0, s.height+int(stackEffects[op])) }
+
+func (s *functionStats) block(params, results uint32) {
+	s.branches++
+	s.values += int(params + results)
+	s.results = max(s.results, params, results)
+	s.heldValues += s.height
 }
 
-func (p *passage) jump(n int) {
-	p.values += n * int(p.results)
-	p.held += p.height
+func (s *functionStats) jump(n int) {
+	s.values += n * int(s.results)
+	s.heldValues += s.height
 }
 
-func (p *passage) call(m *rewriter, t uint32) {
-	p.values += 8 + int(m.params[t]+m.results[t])
-	p.pop(int(m.params[t]))
-	p.height += int(m.results[t])
+func (s *functionStats) call(m *rewriter, t uint32) {
+	s.values += 8 + int(m.params[t]+m.results[t])
+	s.pop(int(m.params[t]))
+	s.height += int(m.results[t])
 }
 
-func (p *passage) table(n int) {
-	p.targets += n
-	p.aimed += n * p.depth
-	p.jump(n)
+func (s *functionStats) table(n int) {
+	s.targets += n
+	s.targetsInLoops += n * s.depth
+	s.jump(n)
 }
 
-// pop may make the height negative in unreachable code, where it is unknown.
-func (p *passage) pop(n int) { p.height = max(0, p.height-n) }
+func (s *functionStats) pop(n int) { s.height = max(0, s.height-n) }
 
-var heights = func() (t [256]int8) {
+var stackEffects = func() (t [256]int8) {
 	set := func(by int8, from, to int) {
 		for i := from; i <= to; i++ {
 			t[i] = by
@@ -78,14 +80,13 @@ var heights = func() (t [256]int8) {
 	set(-2, 0x36, 0x3e) // stores
 	set(1, 0x41, 0x44)  // constants
 	for op, by := range map[int]int8{0x1a: -1, 0x1b: -2, 0x1c: -2, 0x20: 1, 0x21: -1, 0x23: 1, 0x24: -1, 0x26: -2,
-		0x3f: 1, 0xd0: 1, 0xd2: 1,
-		0x04: -1, 0x0d: -1, 0x0e: -1, 0x11: -1} {
+		0x3f: 1, 0xd0: 1, 0xd2: 1, 0x04: -1, 0x0d: -1, 0x0e: -1, 0x11: -1} {
 		t[op] = by
 	}
 	return t
 }()
 
-func miscHeight(op uint32) int {
+func miscStackEffect(op uint32) int {
 	switch {
 	case op < 8, op == 9, op == 13:
 		return 0
@@ -104,36 +105,37 @@ func (m *rewriter) typeOf(f uint32) uint32 {
 	return m.types[int(f)-m.imports]
 }
 
-func (p *passage) effort(b *body, loops []loop) int {
-	locals := int(b.locals) + int(p.results)
-	blocks := weightBranch*p.branches + weightLoop*p.loops + weightBulk*p.bulk
-	within := make([]bool, len(loops)) // something in it is charged
+// effort estimates the compile cost in microseconds. The parts are, in order: joins of blocks, tables, merges of
+// locals, values on the stack at branches, and merges at loop heads.
+func (s *functionStats) effort(b *body, loops []loop) int {
+	locals := int(b.locals) + int(s.results)
+	blocks := weightBranch*s.branches + weightLoop*s.loops + weightBulk*s.bulk
+	chargedInside := make([]bool, len(loops))
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
 		switch {
-		case l.targeted && !l.calls && !within[n] && l.price <= smallPrice:
-			blocks += weightAhead
+		case l.targeted && !l.calls && !chargedInside[n] && l.price <= smallPrice:
+			blocks += weightChargeAhead
 		case l.targeted:
 			blocks += weightCharge
 		}
-		within[l.parent] = within[l.parent] || l.targeted || l.calls
+		chargedInside[l.parent] = chargedInside[l.parent] || l.targeted || l.calls
 	}
 	return blocks*blocks/blocksShare +
-		p.targets*tableTarget + p.aimed/targetShare +
-		locals*(p.branches+p.loops) + p.held/heldShare +
-		(locals*locals*p.loops+p.values*int(p.results))/redundantShare*(1+p.deepest)
+		s.targets*tableTarget + s.targetsInLoops/targetShare +
+		locals*(s.branches+s.loops) + s.heldValues/heldShare +
+		(locals*locals*s.loops+s.values*int(s.results))/redundantShare*(1+s.deepest)
 }
 
-func (m *rewriter) weigh(b *body, p *passage, loops []loop) {
-	effort := p.effort(b, loops)
+func (m *rewriter) addEffort(b *body, s *functionStats, loops []loop) {
+	effort := s.effort(b, loops)
 	m.effort += effort
 	m.report.Effort = m.effort
 	m.report.MaxEffort = max(m.report.MaxEffort, effort)
 	if limit := m.options.Limits.Effort; effort > limit {
-		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
-			"%d deep, %d locals)",
-			m.current(), p.branches, p.loops, p.deepest, b.locals), effort, limit}})
+		panic(abort{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
+			"%d deep, %d locals)", m.current(), s.branches, s.loops, s.deepest, b.locals), effort, limit}})
 	}
-	m.atMost(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")
-	m.ofFunction(p.values, m.options.Limits.Values, "values passed by calls, blocks and jumps of function %d")
+	m.checkLimit(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")
+	m.checkFunctionLimit(s.values, m.options.Limits.Values, "values passed by calls, blocks and jumps of function %d")
 }

@@ -25,7 +25,7 @@ type shape struct {
 	body   func(n int) []byte
 }
 
-// each is code for all numbers below n.
+// each repeats code for all numbers below n.
 func each(n int, code func(i int) []byte) (all []byte) {
 	for i := range n {
 		all = append(all, code(i)...)
@@ -33,7 +33,7 @@ func each(n int, code func(i int) []byte) (all []byte) {
 	return all
 }
 
-// shapes are those that were found by trying.
+// shapes were found by experiment.
 func shapes() map[string]shape {
 	repeat := bytes.Repeat
 	load := []byte{0x41, 0, 0x28, 2, 0}
@@ -94,7 +94,7 @@ func (s shape) module(n int) []byte {
 	return m.Bytes()
 }
 
-// compile compiles a rewritten module and tells what of the processor's time that took.
+// compile compiles a rewritten module and returns the processor time.
 func compile(t *testing.T, module []byte) time.Duration {
 	t.Helper()
 	ctx := context.Background()
@@ -107,7 +107,7 @@ func compile(t *testing.T, module []byte) time.Duration {
 	return processorTime(t) - start
 }
 
-// Whatever the shape, what takes an engine long is known before: within a factor that leaves room for other machines.
+// The estimated effort is within a factor of the measured time for all shapes.
 func TestEffort(t *testing.T) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		t.Log("the engine has no compiler here")
@@ -158,7 +158,7 @@ func TestEffort(t *testing.T) {
 	}
 }
 
-// What lies on the stack over branches counts as locals do; what does not, does not.
+// Values on the stack at branches count like locals; other values do not.
 func TestEffortOfStacks(t *testing.T) {
 	effort := func(code ...[]byte) int {
 		_, report, err := meter.Rewrite(context.Background(), one(bytes.Join(code, nil)...), meter.Options{})

@@ -7,37 +7,37 @@ import (
 )
 
 const (
+	// bulkFree is the size up to which a copy is not charged by size; longer ones are split into pieceBytes.
 	bulkFree   = 1024
 	pieceBytes = 256 << 10
-	// paidAhead turns of a small loop are paid in advance; smallPrice is its maximum price.
+	// paidAhead iterations of a small loop are paid in advance; smallPrice is its maximum price.
 	paidAhead  = 8
 	smallPrice = 64
 )
 
 func (m *rewriter) emit() []byte {
 	out := append(make([]byte, 0, len(m.Data)+len(m.Data)/3), m.Data[:8]...)
-	// What is appended to the vectors of sections, by their id.
 	types := []byte{0x60, 0, 1, 0x7e}
 	added := map[byte][][]byte{
 		wasm.Imports: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(Module)),
 			[]byte(Name)), 0), m.tickType())},
 		wasm.Globals: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
 	}
-	if added[wasm.Types] = [][]byte{types}; m.bulk {
+	if added[wasm.Types] = [][]byte{types}; m.usesBulk {
 		added[wasm.Types] = append(added[wasm.Types], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
 		added[wasm.Functions] = [][]byte{wasm.AppendU32(nil, m.bulkType()), wasm.AppendU32(nil, m.bulkType())}
 	}
 	pending := []byte{wasm.Types, wasm.Imports, wasm.Globals}
 	for i := range m.sections {
 		s := &m.sections[i]
-		for s.ID != wasm.Custom && len(pending) > 0 && order[pending[0]] <= order[s.ID] {
+		for s.ID != wasm.Custom && len(pending) > 0 && sectionOrder[pending[0]] <= sectionOrder[s.ID] {
 			if pending[0] != s.ID {
 				out = m.extended(out, &section{Section: wasm.Section{ID: pending[0]}}, added[pending[0]])
 			}
 			pending = pending[1:]
 		}
 		if s.ID == wasm.Code {
-			out = m.codeSection(out, s)
+			out = m.emitCode(out, s)
 			continue
 		}
 		out = m.extended(out, s, added[s.ID])
@@ -57,7 +57,7 @@ func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
 	return wasm.AppendSized(out, content)
 }
 
-func (m *rewriter) codeSection(out []byte, s *section) []byte {
+func (m *rewriter) emitCode(out []byte, s *section) []byte {
 	m.report.Functions = len(m.bodies)
 	for i := range m.bodies {
 		b := &m.bodies[i]
@@ -67,21 +67,22 @@ func (m *rewriter) codeSection(out []byte, s *section) []byte {
 	out = append(out, s.ID)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	out = wasm.AppendU32(out, uint32(s.count+2*btoi(m.bulk)))
-	m.looked = len(out)
+	out = wasm.AppendU32(out, uint32(s.count+2*btoi(m.usesBulk)))
+	m.checkedAt = len(out)
 	for i := range m.bodies {
-		m.look(len(out))
+		m.checkContext(len(out))
 		out = m.body(out, i)
 	}
-	if m.bulk {
+	if m.usesBulk {
 		out = m.copyFunction(out)
 		out = m.fillFunction(out)
 	}
-	pad(out[sizeAt:sizeAt+5], uint32(len(out)-sizeAt-5))
+	putPadded(out[sizeAt:sizeAt+5], uint32(len(out)-sizeAt-5))
 	return out
 }
 
-func pad(dst []byte, n uint32) {
+// putPadded writes a number in five bytes.
+func putPadded(dst []byte, n uint32) {
 	for i := range 5 {
 		dst[i] = byte(n&0x7f) | 0x80
 		n >>= 7
@@ -89,7 +90,7 @@ func pad(dst []byte, n uint32) {
 	dst[4] &^= 0x80
 }
 
-func (m *rewriter) own(i int) ([]loop, []edit) {
+func (m *rewriter) loopsAndEdits(i int) ([]loop, []edit) {
 	loops, edits := m.loops[m.bodies[i].firstLoop:], m.edits[m.bodies[i].firstEdit:]
 	if i+1 < len(m.bodies) {
 		next := &m.bodies[i+1]
@@ -100,7 +101,7 @@ func (m *rewriter) own(i int) ([]loop, []edit) {
 
 // isLeaf reports whether callers pay for a function. It merges the price of loops that are never jumped to.
 func (m *rewriter) isLeaf(i int) bool {
-	loops, _ := m.own(i)
+	loops, _ := m.loopsAndEdits(i)
 	targeted := false
 	for n := len(loops) - 1; n > 0; n-- {
 		if loops[n].targeted {
@@ -113,8 +114,8 @@ func (m *rewriter) isLeaf(i int) bool {
 	return !targeted && !m.bodies[i].calls && loops[0].price <= leafPrice
 }
 
-// settle adds the price of calls to their loops and returns the price at the entry.
-func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
+// priceCalls adds the price of calls to their loops and returns the price at the entry.
+func (m *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) {
 	for n := range edits {
 		if e := &edits[n]; e.kind == editCall {
 			at := e.loop
@@ -132,13 +133,14 @@ func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
 	if b.leaf {
 		return 0
 	}
-	if o := b.opens; o > 0 && loops[o].targeted && loops[0].price <= max(256, loops[o].price) {
+	if o := b.openingLoop; o > 0 && loops[o].targeted && loops[0].price <= max(256, loops[o].price) {
 		loops[o].price += loops[0].price
 		return 0
 	}
-	return loops[0].price/unit + 1
+	return loops[0].price/instructionsPerUnit + 1
 }
 
+// smallLoops finds the loops that are charged in advance, and the highest price of one.
 func smallLoops(loops []loop) (weight uint64) {
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
@@ -147,7 +149,7 @@ func smallLoops(loops []loop) (weight uint64) {
 			loops[l.parent].calls = true
 		}
 		if l.small {
-			weight = max(weight, l.price/unit+1)
+			weight = max(weight, l.price/instructionsPerUnit+1)
 		}
 	}
 	return weight
@@ -155,12 +157,11 @@ func smallLoops(loops []loop) (weight uint64) {
 
 func (m *rewriter) body(out []byte, i int) []byte {
 	b := &m.bodies[i]
-	loops, edits := m.own(i)
-	entry := m.settle(i, loops, edits)
+	loops, edits := m.loopsAndEdits(i)
+	entry := m.priceCalls(i, loops, edits)
 	weight := smallLoops(loops)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	// One local for the fuel, one for sizes: those that need neither stay as they are.
 	charged := entry > 0 || b.bulk
 	for n := range loops {
 		charged = charged || loops[n].targeted
@@ -176,26 +177,27 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	if weight > 0 {
 		out = append(out, 1, 0x7f)
 	}
-	w := bodyWriter{m: m, out: out, left: b.locals, size: b.locals + 1, count: b.locals + 1 + uint32(btoi(b.bulk)),
+	writer := bodyWriter{m: m, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1, prepaidLocal: b.locals + 1 +
+		uint32(btoi(b.bulk)),
 		weight: weight}
 	if entry > 0 {
-		w.charge(entry)
+		writer.charge(entry)
 		m.report.Entries++
 	}
 	at := b.code
 	for n := range edits {
 		e := &edits[n]
-		w.out = append(w.out, m.Data[at:e.at]...)
+		writer.out = append(writer.out, m.Data[at:e.at]...)
 		at = e.to
-		w.edit(e, loops)
+		writer.edit(e, loops)
 	}
-	w.out = append(w.out, m.Data[at:b.to]...)
-	out = w.out
-	return shorten(out, sizeAt)
+	writer.out = append(writer.out, m.Data[at:b.to]...)
+	out = writer.out
+	return setLength(out, sizeAt)
 }
 
-// shorten replaces the five bytes at sizeAt by the length, in as few bytes as possible.
-func shorten(out []byte, sizeAt int) []byte {
+// setLength replaces the five bytes at sizeAt by the length of what follows, in as few bytes as possible.
+func setLength(out []byte, sizeAt int) []byte {
 	size := len(out) - sizeAt - 5
 	var head [5]byte
 	n := binary.PutUvarint(head[:], uint64(size))

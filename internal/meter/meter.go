@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	Module, Name = "culvert:meter", "tick"
-	// DefaultBudget is some 0.2 ms of plain work, a few ms of the dearest.
-	DefaultBudget = 200_000
+	Module, Name  = "culvert:meter", "tick" // the imported function
+	DefaultBudget = 200_000                 // about 0.2 ms of plain work, and a few ms of the slowest instructions
 )
 
 // Options of [Rewrite]. Zero fields have their default.
@@ -24,32 +23,23 @@ type Options struct {
 
 // Limits bound accepted modules. Zero fields have their default.
 type Limits struct {
-	// ModuleBytes bounds a module. Default 64 MiB.
-	ModuleBytes int
-	// FunctionBytes bounds a function's body. Default 1 MiB.
-	FunctionBytes int
-	// Functions bounds the defined functions. Default 100,000.
-	Functions int
-	// Types bounds function types: engines compare each function with all. Default 2,000.
-	Types int
-	// Locals bounds the locals of a function. Default 50,000.
-	Locals int
-	// Nesting bounds the depth of blocks. Default 20,000.
-	Nesting int
-	// Targets bounds the br_table labels of a function. Default 65,536.
-	Targets int
+	ModuleBytes   int // a module. Default 64 MiB.
+	FunctionBytes int // a function's body. Default 1 MiB.
+	Functions     int // the defined functions. Default 100,000.
+	Types         int // function types: engines compare each function with all. Default 2,000.
+	Locals        int // the locals of a function. Default 50,000.
+	Nesting       int // the depth of blocks. Default 20,000.
+	Targets       int // the br_table labels of a function. Default 65,536.
 	// Effort bounds the compile cost of each function in microseconds, measured with synthetic shapes: squared
 	// blocks, locals and stack times branches, squared locals times loops and their depth, and table labels times
 	// enclosing loops. Without it some KiB can take minutes and gigabytes. Default 4,000,000; Go guests need at most
 	// 160,000.
-	Effort int
-	// TotalEffort bounds the sum. Default 20,000,000; Go guests of 5 MB need 2,500,000.
-	TotalEffort int
+	Effort      int
+	TotalEffort int // the sum. Default 20,000,000; Go guests of 5 MB need 2,500,000.
 	// Values bounds parameters and results of all calls, blocks and jumps of a function, plus eight per call; a type
 	// may have 1,000 of each. Default 500,000.
 	Values int
-	// Items bounds imports, globals and exports, each. Default 100,000.
-	Items int
+	Items  int // imports, globals and exports, each. Default 100,000.
 	// Segments bounds data and element segments, each: engines need some hundred bytes per segment. Default 100,000.
 	Segments int
 	// TableElements bounds the initial elements of all tables, and of all segments; it is divided among the tables as
@@ -73,28 +63,20 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-// Report is what [Rewrite] did.
 type Report struct {
-	// BytesIn and BytesOut are the sizes before and after.
-	BytesIn, BytesOut int
-	// Leaves are functions without a charge at their entry.
-	Functions, Leaves int
-	// Entries, Loops and Copies are charged ones.
-	Entries, Loops, Copies int
-	// Effort is the compile cost of all functions, Hardest the highest, see [Limits.Effort].
+	BytesIn, BytesOut      int
+	Functions, Leaves      int // leaves have no charge at their entry
+	Entries, Loops, Copies int // charged ones
+	// Effort is the compile cost of all functions, MaxEffort the highest of one, see [Limits.Effort].
 	Effort, MaxEffort int
-	// Dropped are removed custom sections.
-	Dropped []string
+	Dropped           []string // the names of removed custom sections
 }
 
 // Refusal is the error of an unsupported feature.
 type Refusal struct {
-	// Feature is a name: `SIMD`.
-	Feature string
-	// Offset is in bytes.
-	Offset int
-	// Function is an index, -1 outside of code.
-	Function int
+	Feature  string // a name: `SIMD`
+	Offset   int    // in bytes
+	Function int    // an index, -1 outside of code
 }
 
 func (r *Refusal) Error() string {
@@ -105,12 +87,11 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", r.Feature, r.Offset, where)
 }
 
-type failure struct{ err error }
+type abort struct{ err error }
 
 // Exceeded is the error of a module beyond a limit.
 type Exceeded struct {
-	// Subject describes the size: `the body of function 12 in bytes`.
-	Subject      string
+	Subject      string // describes the size: `the body of function 12 in bytes`
 	Found, Limit int
 }
 
@@ -118,34 +99,34 @@ func (e *Exceeded) Error() string {
 	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.Subject, e.Found, e.Limit)
 }
 
-// Rewrite returns the metered form of a core module, which is not changed; one without code is returned as it is. The
-// error is a [*Refusal], an [*Exceeded], the context's cause, or says what is malformed at which byte.
-func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report Report, err error) {
-	o = Options{Budget: cmp.Or(o.Budget, DefaultBudget), Limits: o.Limits.filled()}
-	report.BytesIn = len(module)
-	if len(module) > o.Limits.ModuleBytes {
-		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
+// Rewrite returns the metered form of a core module. It does not change original, and returns a copy of a module
+// without code. The error is a [*Refusal], an [*Exceeded], a [*wasm.Malformed] or the context's cause.
+func Rewrite(ctx context.Context, original []byte, options Options) (out []byte, report Report, err error) {
+	options = Options{Budget: cmp.Or(options.Budget, DefaultBudget), Limits: options.Limits.filled()}
+	report.BytesIn = len(original)
+	if len(original) > options.Limits.ModuleBytes {
+		return nil, report, &Exceeded{"the module in bytes", len(original), options.Limits.ModuleBytes}
 	}
-	m := &rewriter{ctx: ctx, options: o, Reader: wasm.NewReader(module), report: &report}
+	module := &rewriter{ctx: ctx, options: options, Reader: wasm.NewReader(original), report: &report}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case *wasm.Malformed:
 			out, err = nil, r
-		case failure:
-			if refusal, ok := r.err.(*Refusal); ok && m.inCode() {
-				refusal.Function = m.current()
+		case abort:
+			if refusal, ok := r.err.(*Refusal); ok && module.inCode() {
+				refusal.Function = module.current()
 			}
 			out, err = nil, r.err
 		default:
 			panic(r)
 		}
 	}()
-	m.parse()
-	if len(m.bodies) == 0 {
-		out = bytes.Clone(module)
+	module.parse()
+	if len(module.bodies) == 0 {
+		out = bytes.Clone(original)
 	} else {
-		out = m.emit()
+		out = module.emit()
 	}
 	report.BytesOut = len(out)
 	return out, report, nil

@@ -22,7 +22,7 @@ import (
 
 const i32 = guesttest.I32
 
-// one is a module with one function f (i32 i32 i32) -> () of that body.
+// one returns a module with one function f (i32 i32 i32) -> () of that body.
 func one(body ...byte) []byte {
 	m := guesttest.Module{MemoryPages: 40, Exports: []guesttest.Function{{Name: "f", Params: []byte{i32, i32, i32},
 		Body: append([]byte{0x01}, body...)}}}
@@ -31,10 +31,10 @@ func one(body ...byte) []byte {
 
 var magic = []byte("\x00asm\x01\x00\x00\x00")
 
-// section is one with its length.
+// section returns a section with its length.
 func section(id byte, content ...[]byte) []byte { return cat([]byte{id}, vec(cat(content...))) }
 
-// with appends sections, of which each begins with its id, to a module that has none but the magic number.
+// with appends sections, each beginning with its id, to a module.
 func with(sections ...[]byte) []byte {
 	out := bytes.Clone(magic)
 	for _, s := range sections {
@@ -86,7 +86,7 @@ func TestRefusals(t *testing.T) {
 		"tick's type of a block": {one(0x02, 1, 0x0b), "", "type 1: there are 1"},
 		"the meter's local":      {one(0x20, 3, 0x1a), "", "local 3: there are 3"},
 		"label":                  {one(0x0c, 1), "", "label 1: there are 1"},
-		"code after the end":     {one(0x0b, 0x01), "", "goes on after its end"},
+		"code after the end":     {one(0x0b, 0x01), "", "continues after its end"},
 		"locals": {with(unit, []byte{3, 1, 0}, []byte{10, 1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f,
 			0x0b}), "", "locals of function 0: found 4294967295, at most 50000"},
 		"table": {with([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}), "", "elements of all tables: found 2097152"},
@@ -137,8 +137,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// What takes engines gigabytes and minutes for a few KiB is refused: values of many locals that come together at many
-// branches, many branches, blocks and calls that pass many values, many tables, many elements.
+// Small modules that take engines gigabytes and minutes are refused: values of many locals that meet at many branches;
+// many branches, blocks and calls that pass many values; many tables; many elements.
 func TestModulesThatSwell(t *testing.T) {
 	const n = 1000
 	// a type that takes a thousand numbers
@@ -192,7 +192,7 @@ func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func vec(b []byte) []byte { return append(leb(len(b)), b...) }
 
-// ticking gives a runtime the meter's tick, which counts and grants the budget.
+// ticking adds the meter's tick, which counts and grants the budget, to a runtime.
 func ticking(t testing.TB, r wazero.Runtime, ticks *int, budget *int64) {
 	t.Helper()
 	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
@@ -234,7 +234,7 @@ func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Modul
 	return plain, metered, ticks
 }
 
-// Copies and fills of every size do to memory, and trap, as without metering, and long ones tick in between.
+// Copies and fills of every size change memory, and trap, as without metering, and long ones tick.
 func TestCopies(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	operands := []byte{0x20, 0, 0x20, 1, 0x20, 2}
@@ -275,7 +275,7 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// Fuel is taken by loops that jump back, by size of their bodies, and by calls; not by what cannot run for long.
+// Loops that jump back, bodies and calls consume fuel by their price; code that cannot run for long does not.
 func TestCharges(t *testing.T) {
 	// while --p0: code
 	turns := func(code ...byte) []byte {
@@ -337,7 +337,7 @@ func TestCharges(t *testing.T) {
 	}
 }
 
-// Numbers that are padded, as LLVM writes them, are read, and names move with their functions.
+// Padded numbers, as LLVM writes them, are read, and names move with their functions.
 func TestPaddedNumbersAndNames(t *testing.T) {
 	names := []byte("\x04name\x00\x02\x01m\x01\x06\x01\x00\x03abc\x02\x06\x01\x00\x01\x00\x01x\x07\x03\x01\x00\x00")
 	module := with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{10, 1, 8, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00,
@@ -356,7 +356,7 @@ func TestPaddedNumbersAndNames(t *testing.T) {
 	}
 }
 
-// Sections that name functions by index go, others stay.
+// Sections that name functions by index are dropped, others are kept.
 func TestCustomSections(t *testing.T) {
 	m := guesttest.Module{MemoryPages: -1, Exports: []guesttest.Function{{Name: "f"}},
 		Custom: map[string]string{".debug_line": "1", "linking": "2", "reloc.CODE": "3",
@@ -369,7 +369,7 @@ func TestCustomSections(t *testing.T) {
 	}
 }
 
-// looks is a context that is canceled when it is looked at for the last of so many times.
+// looks is a context that is canceled after so many checks.
 type looks struct {
 	context.Context
 	left, count int
@@ -382,8 +382,7 @@ func (l *looks) Err() error {
 	return nil
 }
 
-// Rewriting looks at its context at least every 128 KiB that it reads or writes, whatever the module consists of, and
-// ends with it.
+// Rewriting checks its context at least every 128 KiB that it reads or writes, and ends with it.
 func TestRewriteEnds(t *testing.T) {
 	const size = 2 << 20
 	of := func(id byte, count int, items ...[]byte) []byte {
@@ -425,7 +424,7 @@ func TestRewriteEnds(t *testing.T) {
 	}
 }
 
-// FuzzRewrite: whatever comes in, nothing panics, and what the engine takes it takes metered too.
+// FuzzRewrite checks that no input panics, and that the engine accepts the metered form of each module that it accepts.
 func FuzzRewrite(f *testing.F) {
 	f.Add(one())
 	f.Add(one(0x03, 0x40, 0x0c, 0, 0x0b))

@@ -9,32 +9,40 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-var order = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, wasm.Tables: 4, wasm.Memories: 5,
+var sectionOrder = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, wasm.Tables: 4, wasm.Memories: 5,
 	wasm.Tags: 6, wasm.Globals: 7, wasm.Exports: 8, wasm.Start: 9, wasm.Elements: 10, wasm.DataCount: 11,
 	wasm.Code: 12, wasm.Data: 13}
 
+// rewriter reads a module (parse) and writes its metered form (emit).
 type rewriter struct {
 	wasm.Reader
-	ctx     context.Context
-	looked  int
-	options Options
-	report  *Report
-
-	sections                               []section
-	params, results                        []uint32
-	effort, tableElements, segmentElements int
-	importTypes                            []uint32
-	// Counts of the original; every index must be below.
-	imports, functions, globals, tables int
-	types                               []uint32
-	bodies                              []body
-	loops                               []loop
-	edits                               []edit
-	blocks                              []label
-	bulk                                bool
+	ctx       context.Context
+	checkedAt int // the offset at which ctx was checked last
+	options   Options
+	report    *Report
+	sections  []section
+	indexSpaces
+	sums
+	codeSection
 }
 
-// section is a section; content is set once it is rewritten. items follow the count.
+// indexSpaces holds what the module's indices refer to. Every index must be below the original's counts.
+type indexSpaces struct {
+	params, results, types, importTypes []uint32
+	imports, functions, globals, tables int
+}
+
+type sums struct{ effort, tableElements, segmentElements int }
+
+type codeSection struct {
+	bodies   []body
+	loops    []loop
+	edits    []edit
+	blocks   []openBlock // the open ones of the body that is being read
+	usesBulk bool        // functions for long copies are appended
+}
+
+// section is a section of the new module. items follow the count, or are all of its content if it is rewritten.
 type section struct {
 	wasm.Section
 	count     int
@@ -42,19 +50,20 @@ type section struct {
 	rewritten bool
 }
 
-const lookEvery = 64 << 10
+const checkEvery = 64 << 10
 
-func (m *rewriter) look(at int) {
-	if at-m.looked < lookEvery {
+// checkContext aborts at intervals of checkEvery bytes if the caller gave up.
+func (m *rewriter) checkContext(at int) {
+	if at-m.checkedAt < checkEvery {
 		return
 	}
-	m.looked = at
+	m.checkedAt = at
 	if m.ctx.Err() != nil {
-		panic(failure{context.Cause(m.ctx)})
+		panic(abort{context.Cause(m.ctx)})
 	}
 }
 
-func (m *rewriter) refuse(feature string) { panic(failure{&Refusal{feature, m.At, -1}}) }
+func (m *rewriter) refuse(feature string) { panic(abort{&Refusal{feature, m.At, -1}}) }
 
 func (m *rewriter) parse() {
 	if string(m.Bytes(8)) != "\x00asm\x01\x00\x00\x00" {
@@ -62,19 +71,19 @@ func (m *rewriter) parse() {
 		m.Malformed("expected a core module of version 1")
 	}
 	last := 0
-	for at := range wasm.Sections(m.Data) {
-		m.At, m.End = at.From, at.To
-		if int(at.ID) >= len(order) {
-			m.Malformed("unknown section %d", at.ID)
+	for next := range wasm.Sections(m.Data) {
+		m.At, m.End = next.From, next.To
+		if int(next.ID) >= len(sectionOrder) {
+			m.Malformed("unknown section %d", next.ID)
 		}
-		if at.ID != wasm.Custom {
-			if order[at.ID] <= last {
-				m.Malformed("section %d is out of order", at.ID)
+		if next.ID != wasm.Custom {
+			if sectionOrder[next.ID] <= last {
+				m.Malformed("section %d is out of order", next.ID)
 			}
-			last = order[at.ID]
+			last = sectionOrder[next.ID]
 		}
-		s := section{Section: at}
-		keep := m.section(&s)
+		s := section{Section: next}
+		keep := m.readSection(&s)
 		if m.At != s.To {
 			m.Malformed("section %d: %d bytes are left over", s.ID, s.To-m.At)
 		}
@@ -87,12 +96,13 @@ func (m *rewriter) parse() {
 	}
 }
 
-func (m *rewriter) section(s *section) bool {
+// readSection reads a section and reports whether the new module has it.
+func (m *rewriter) readSection(s *section) (keep bool) {
 	switch s.ID {
 	case wasm.Custom:
 		return m.custom(s)
 	case wasm.Start:
-		s.items, s.rewritten = wasm.AppendU32(nil, m.moved(m.Index(m.functions, "function"))), true
+		s.items, s.rewritten = wasm.AppendU32(nil, m.newIndex(m.Index(m.functions, "function"))), true
 		return true
 	case wasm.DataCount:
 		start := m.At
@@ -103,26 +113,38 @@ func (m *rewriter) section(s *section) bool {
 		m.refuse("exceptions")
 	}
 	s.count = m.Count()
+	m.checkItems(s)
+	start := m.At
+	m.readItems(s)
+	if s.items == nil {
+		s.items = m.Data[start:m.At]
+	}
+	return true
+}
+
+func (m *rewriter) checkItems(s *section) {
 	switch limits := &m.options.Limits; s.ID {
 	case wasm.Types:
-		m.atMost(s.count, limits.Types, "types of functions")
+		m.checkLimit(s.count, limits.Types, "types of functions")
 	case wasm.Functions:
-		m.atMost(s.count, limits.Functions, "functions of the module")
+		m.checkLimit(s.count, limits.Functions, "functions of the module")
 	case wasm.Elements, wasm.Data:
-		m.atMost(s.count, limits.Segments, "segments")
+		m.checkLimit(s.count, limits.Segments, "segments")
 	case wasm.Imports, wasm.Globals, wasm.Exports:
-		m.atMost(s.count, limits.Items, "imports, globals or exports")
+		m.checkLimit(s.count, limits.Items, "imports, globals or exports")
 	}
-	start := m.At
+}
+
+func (m *rewriter) readItems(s *section) {
 	switch s.ID {
 	case wasm.Types:
 		for range s.count {
-			m.look(m.At)
+			m.checkContext(m.At)
 			m.functionType()
 		}
 	case wasm.Imports:
 		for range s.count {
-			m.look(m.At)
+			m.checkContext(m.At)
 			m.importItem()
 		}
 	case wasm.Functions:
@@ -153,17 +175,14 @@ func (m *rewriter) section(s *section) bool {
 		m.code(s.count)
 	case wasm.Data:
 		for range s.count {
-			m.look(m.At)
+			m.checkContext(m.At)
 			m.segment()
 		}
 	}
-	if s.items == nil {
-		s.items = m.Data[start:m.At]
-	}
-	return true
 }
 
-func (m *rewriter) moved(f uint32) uint32 {
+// newIndex is the index of a function in the new module, in which tick is the last import.
+func (m *rewriter) newIndex(f uint32) uint32 {
 	if int(f) >= m.imports {
 		return f + 1
 	}
@@ -188,7 +207,7 @@ func (m *rewriter) functionType() {
 	}
 	for _, all := range []*[]uint32{&m.params, &m.results} {
 		n := m.Count()
-		m.atMost(n, typeValues, "parameters or results of a type")
+		m.checkLimit(n, typeValuesLimit, "parameters or results of a type")
 		for range n {
 			m.valueType()
 		}
@@ -196,17 +215,17 @@ func (m *rewriter) functionType() {
 	}
 }
 
-const typeValues = 1000
+const typeValuesLimit = 1000
 
-func (m *rewriter) atMost(n, limit int, what string) {
+func (m *rewriter) checkLimit(n, limit int, what string) {
 	if n > limit {
-		panic(failure{&Exceeded{what, n, limit}})
+		panic(abort{&Exceeded{what, n, limit}})
 	}
 }
 
-func (m *rewriter) ofFunction(n, limit int, what string) {
+func (m *rewriter) checkFunctionLimit(n, limit int, what string) {
 	if n > limit {
-		panic(failure{&Exceeded{fmt.Sprintf(what, m.current()), n, limit}})
+		panic(abort{&Exceeded{fmt.Sprintf(what, m.current()), n, limit}})
 	}
 }
 
@@ -284,7 +303,7 @@ func (m *rewriter) limits(table bool) (low uint32, high *uint32) {
 	}
 	if table {
 		m.tableElements += int(low)
-		m.atMost(m.tableElements, m.options.Limits.TableElements, "elements of all tables")
+		m.checkLimit(m.tableElements, m.options.Limits.TableElements, "elements of all tables")
 	}
 	return low, high
 }
@@ -292,15 +311,15 @@ func (m *rewriter) limits(table bool) (low uint32, high *uint32) {
 func (m *rewriter) memory() { m.limits(false) }
 
 // tableItems rewrites tables so that all together cannot grow far past the limit.
-func (m *rewriter) tableItems(n int) []byte {
-	out := wasm.AppendU32(nil, uint32(n))
-	for range n {
+func (m *rewriter) tableItems(count int) []byte {
+	out := wasm.AppendU32(nil, uint32(count))
+	for range count {
 		if m.At < m.End && m.Data[m.At] == 0x40 {
 			m.refuse("typed references")
 		}
 		out = append(out, m.reference())
 		low, high := m.limits(true)
-		most := max(low, uint32(m.options.Limits.TableElements/n))
+		most := max(low, uint32(m.options.Limits.TableElements/count))
 		if high != nil && *high < most {
 			most = *high
 		}
@@ -309,24 +328,24 @@ func (m *rewriter) tableItems(n int) []byte {
 	return out
 }
 
-func (m *rewriter) globalItems(n int) (out []byte) {
-	before := m.globals
-	for i := range n {
-		// An initial value may name globals that stand before.
-		m.globals = before + i
+func (m *rewriter) globalItems(count int) (out []byte) {
+	imported := m.globals
+	for i := range count {
+		// An initial value may name earlier globals.
+		m.globals = imported + i
 		start := m.At
 		m.valueType()
 		m.Byte()
 		out = append(out, m.Data[start:m.At]...)
 		out = m.constant(out)
 	}
-	m.globals = before + n
+	m.globals = imported + count
 	return out
 }
 
 func (m *rewriter) constant(out []byte) []byte {
 	for {
-		m.look(m.At)
+		m.checkContext(m.At)
 		start := m.At
 		op := m.Byte()
 		switch op {
@@ -343,8 +362,8 @@ func (m *rewriter) constant(out []byte) []byte {
 			m.Index(m.globals, "global")
 		case 0xd0:
 			m.reference()
-		case 0xd2:
-			out = wasm.AppendU32(append(out, op), m.moved(m.Index(m.functions, "function")))
+		case opRefFunc:
+			out = wasm.AppendU32(append(out, op), m.newIndex(m.Index(m.functions, "function")))
 			continue
 		case 0xfd:
 			m.refuse("SIMD")
@@ -363,13 +382,13 @@ func (m *rewriter) constant(out []byte) []byte {
 func (m *rewriter) exportItems(n int) []byte {
 	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
-		m.look(m.At)
+		m.checkContext(m.At)
 		out = wasm.AppendSized(out, m.Bytes(m.Count()))
 		kind := m.Byte()
 		out = append(out, kind)
 		switch kind {
 		case 0:
-			out = wasm.AppendU32(out, m.moved(m.Index(m.functions, "function")))
+			out = wasm.AppendU32(out, m.newIndex(m.Index(m.functions, "function")))
 		case 1, 2:
 			out = wasm.AppendU32(out, m.U32())
 		case 3:
@@ -383,8 +402,8 @@ func (m *rewriter) exportItems(n int) []byte {
 	return out
 }
 
-// elementItems rewrites element segments: flags say whether a segment is active (bit 0 off), names its table or is
-// declared only (bit 1), and holds expressions (bit 2).
+// elementItems rewrites element segments. Flags: bit 0 is off for an active segment; bit 1 is on if it names its table
+// or, with bit 0, is declared only; bit 2 is on if it contains expressions.
 func (m *rewriter) elementItems(n int) []byte {
 	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
@@ -408,14 +427,14 @@ func (m *rewriter) elementItems(n int) []byte {
 		}
 		elements := m.Count()
 		m.segmentElements += elements
-		m.atMost(m.segmentElements, m.options.Limits.TableElements, "elements of all segments")
+		m.checkLimit(m.segmentElements, m.options.Limits.TableElements, "elements of all segments")
 		out = wasm.AppendU32(out, uint32(elements))
 		for range elements {
-			m.look(m.At)
+			m.checkContext(m.At)
 			if flags&4 != 0 {
 				out = m.constant(out)
 			} else {
-				out = wasm.AppendU32(out, m.moved(m.Index(m.functions, "function")))
+				out = wasm.AppendU32(out, m.newIndex(m.Index(m.functions, "function")))
 			}
 		}
 	}
@@ -436,8 +455,8 @@ func (m *rewriter) segment() {
 	m.Bytes(m.Count())
 }
 
-// custom keeps what does not name functions by index. What holds nothing but its name is left out, too: wazero 1.12
-// fails with EOF where such a section ends the module.
+// custom keeps custom sections that do not name functions by index. It drops empty ones too: wazero 1.12 fails with EOF
+// if such a section ends the module.
 func (m *rewriter) custom(s *section) bool {
 	name := m.Name()
 	if !utf8.ValidString(name) {
@@ -458,7 +477,7 @@ func (m *rewriter) custom(s *section) bool {
 	return true
 }
 
-// names rewrites a name section: names of the module, of functions and of locals stay.
+// names rewrites a name section and keeps the names of the module (0), of functions (1) and of locals (2).
 func (m *rewriter) names() []byte {
 	out := wasm.AppendSized(nil, []byte("name"))
 	for m.At < m.End {
@@ -474,19 +493,19 @@ func (m *rewriter) names() []byte {
 			n := m.Count()
 			content := wasm.AppendU32(nil, uint32(n))
 			for range n {
-				m.look(m.At)
-				// Names decide nothing: an index too many does no harm.
-				f := m.U32()
-				if int64(f) < int64(m.functions) {
-					f = m.moved(f)
+				m.checkContext(m.At)
+				// Names decide nothing: an index that is too large does no harm.
+				function := m.U32()
+				if int64(function) < int64(m.functions) {
+					function = m.newIndex(function)
 				}
-				content = wasm.AppendU32(content, f)
+				content = wasm.AppendU32(content, function)
 				start := m.At
 				if id == 1 {
 					m.Name()
 				} else {
 					for range m.Count() {
-						m.look(m.At)
+						m.checkContext(m.At)
 						m.U32()
 						m.Name()
 					}

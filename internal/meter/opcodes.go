@@ -1,75 +1,129 @@
 package meter
 
-// opcode says what follows the first byte of an instruction.
-type opcode byte
-
+// Opcodes that the rewriter treats separately or writes.
 const (
-	unknown opcode = iota
-	plain
-	// costly ones have nothing after them, but take longer.
-	costly
-	memarg
-	stores
-	localIndex
-	globalIndex
-	const32
-	const64
-	float32
-	float64
-	blockStart
-	blockEnd
-	jump
-	jumpTable
-	leaves
-	calls
-	callsIndirect
-	selects
-	tableIndex
-	memoryIndex
-	refNull
-	refFunc
-	misc
-	// From here on they are refused.
-	isVector
-	isThread
-	isTail
-	isException
-	isTyped
+	opUnreachable = 0x00
+	opLoop        = 0x03
+	opIf          = 0x04
+	opElse        = 0x05
+	opEnd         = 0x0b
+	opBrIf        = 0x0d
+	opCall        = 0x10
+	opSelect      = 0x1b
+	opLocalGet    = 0x20
+	opLocalSet    = 0x21
+	opLocalTee    = 0x22
+	opGlobalGet   = 0x23
+	opGlobalSet   = 0x24
+	opMemorySize  = 0x3f
+	opMemoryGrow  = 0x40
+	opI32Const    = 0x41
+	opI64Const    = 0x42
+	opI32GtU      = 0x4b
+	opI32LeU      = 0x4d
+	opI64GtS      = 0x55
+	opI64GtU      = 0x56
+	opI32Add      = 0x6a
+	opI32Sub      = 0x6b
+	opI32Or       = 0x72
+	opI64Add      = 0x7c
+	opI64Sub      = 0x7d
+	opI64Shl      = 0x86
+	opI64ShrU     = 0x88
+	opI64ExtendU  = 0xad
+	opRefFunc     = 0xd2
+	opMisc        = 0xfc
+	miscCopy      = 10
+	miscFill      = 11
 )
 
-var refused = map[opcode]string{isVector: "SIMD", isThread: "threads", isTail: "tail calls", isException: "exceptions",
-	isTyped: "typed references"}
+// instructionKind classifies opcodes by what follows the opcode in a body (its immediates) and by their price.
+type instructionKind byte
 
-var opcodes = func() (t [256]opcode) {
-	set := func(o opcode, from, to int) {
-		for i := from; i <= to; i++ {
-			t[i] = o
+const (
+	kindUnknown instructionKind = iota
+	// kindPlain and kindSlow have no immediates. Slow instructions are divisions, remainders and square roots.
+	kindPlain
+	kindSlow
+	kindLoad
+	kindStore
+	kindLocal
+	kindGlobal
+	kindConstI32
+	kindConstI64
+	kindConstF32
+	kindConstF64
+	kindBlock // block, loop and if; kindEnd is else and end
+	kindEnd
+	kindBranch // br and br_if; kindExit is return and unreachable
+	kindBranchTable
+	kindExit
+	kindCall
+	kindCallIndirect
+	kindSelect
+	kindTable
+	kindMemory // memory.size and memory.grow
+	kindRefNull
+	kindRefFunc
+	// kindMisc is the prefix 0xfc, followed by a second opcode: saturating conversions and bulk operations.
+	kindMisc
+
+	kindVector
+	kindThread
+	kindTailCall
+	kindException
+	kindTypedReference
+)
+
+var refused = map[instructionKind]string{kindVector: "SIMD", kindThread: "threads", kindTailCall: "tail calls",
+	kindException: "exceptions", kindTypedReference: "typed references"}
+
+var kinds = func() (table [256]instructionKind) {
+	set := func(kind instructionKind, from, to int) {
+		for op := from; op <= to; op++ {
+			table[op] = kind
 		}
 	}
-	set(plain, 0x45, 0xc4)
-	for _, op := range []int{0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3} {
-		t[op] = costly // divisions, remainders, square roots
+	set(kindExit, opUnreachable, opUnreachable)
+	set(kindPlain, 0x01, 0x01) // nop
+	set(kindBlock, 0x02, opIf)
+	set(kindEnd, opElse, opElse)
+	set(kindException, 0x06, 0x0a)
+	set(kindEnd, opEnd, opEnd)
+	set(kindBranch, 0x0c, opBrIf)
+	set(kindBranchTable, 0x0e, 0x0e)
+	set(kindExit, 0x0f, 0x0f) // return
+	set(kindCall, opCall, opCall)
+	set(kindCallIndirect, 0x11, 0x11)
+	set(kindTailCall, 0x12, 0x13)
+	set(kindTypedReference, 0x14, 0x15)
+	set(kindException, 0x18, 0x19)
+	set(kindPlain, 0x1a, opSelect) // drop, select
+	set(kindSelect, 0x1c, 0x1c)    // select with types
+	set(kindException, 0x1f, 0x1f)
+	set(kindLocal, opLocalGet, opLocalTee)
+	set(kindGlobal, opGlobalGet, opGlobalSet)
+	set(kindTable, 0x25, 0x26)
+	set(kindLoad, 0x28, 0x35)
+	set(kindStore, 0x36, 0x3e)
+	set(kindMemory, opMemorySize, opMemoryGrow)
+	set(kindConstI32, opI32Const, opI32Const)
+	set(kindConstI64, opI64Const, opI64Const)
+	set(kindConstF32, 0x43, 0x43)
+	set(kindConstF64, 0x44, 0x44)
+	set(kindPlain, 0x45, 0xc4)
+	set(kindSlow, 0x6d, 0x70)                          // i32.div and rem
+	set(kindSlow, 0x7f, 0x82)                          // i64.div and rem
+	for _, op := range []int{0x91, 0x95, 0x9f, 0xa3} { // f32 and f64: sqrt, div
+		table[op] = kindSlow
 	}
-	set(memarg, 0x28, 0x35)
-	set(stores, 0x36, 0x3e)
-	set(memoryIndex, 0x3f, 0x40)
-	set(localIndex, 0x20, 0x22)
-	set(globalIndex, 0x23, 0x24)
-	set(tableIndex, 0x25, 0x26)
-	set(blockStart, 0x02, 0x04)
-	set(jump, 0x0c, 0x0d)
-	set(isException, 0x06, 0x0a)
-	set(isTail, 0x12, 0x13)
-	set(isTyped, 0x14, 0x15)
-	set(isTyped, 0xd3, 0xd6)
-	for op, o := range map[int]opcode{0x00: leaves, 0x01: plain, 0x05: blockEnd, 0x0b: blockEnd, 0x0e: jumpTable,
-		0x0f: leaves, 0x10: calls,
-		0x11: callsIndirect, 0x18: isException, 0x19: isException, 0x1f: isException, 0x1a: plain, 0x1b: plain,
-		0x1c: selects, 0x41: const32,
-		0x42: const64, 0x43: float32, 0x44: float64, 0xd0: refNull, 0xd1: plain, 0xd2: refFunc, 0xfb: isTyped,
-		0xfc: misc, 0xfd: isVector,
-		0xfe: isThread} {
-		t[op] = o
-	}
-	return t
+	set(kindRefNull, 0xd0, 0xd0)
+	set(kindPlain, 0xd1, 0xd1) // ref.is_null
+	set(kindRefFunc, opRefFunc, opRefFunc)
+	set(kindTypedReference, 0xd3, 0xd6)
+	set(kindTypedReference, 0xfb, 0xfb)
+	set(kindMisc, opMisc, opMisc)
+	set(kindVector, 0xfd, 0xfd)
+	set(kindThread, 0xfe, 0xfe)
+	return table
 }()

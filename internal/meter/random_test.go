@@ -24,8 +24,7 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// TestRandomModules compares modules of wasm-smith, the first that testdata/smith/run.sh makes, as they are and
-// metered.
+// TestRandomModules compares random modules of wasm-smith (testdata/smith/run.sh) plain and metered.
 func TestRandomModules(t *testing.T) {
 	file, err := os.Open("testdata/smith.gz")
 	require.NoError(t, err)
@@ -35,7 +34,7 @@ func TestRandomModules(t *testing.T) {
 	compareModules(t, in, 240)
 }
 
-// compareModules compares modules, each behind its length in four bytes, of which it expects so many at least.
+// compareModules compares modules, each preceded by its length in four bytes, and expects at least so many.
 func compareModules(t *testing.T, in io.Reader, n int) {
 	t.Helper()
 	d := &differential{}
@@ -63,7 +62,7 @@ func compareModules(t *testing.T, in io.Reader, n int) {
 	d.judge(t, n)
 }
 
-// differential runs modules as they are and metered, and compares.
+// differential runs modules plain and metered, and compares the results.
 type differential struct {
 	mu             sync.Mutex
 	modules, calls int
@@ -76,7 +75,7 @@ type differential struct {
 	ends map[string]int
 }
 
-// judge reports whether that was worth anything.
+// judge reports whether the comparison was meaningful.
 func (d *differential) judge(t *testing.T, n int) {
 	t.Helper()
 	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; "+
@@ -119,7 +118,7 @@ func (d *differential) run(t *testing.T, modules func(yield func([]byte) bool)) 
 	wait.Wait()
 }
 
-// pair is a runtime in which modules stand next to their metered forms.
+// pair is a runtime in which modules are next to their metered forms.
 type pair struct {
 	d       *differential
 	runtime wazero.Runtime
@@ -127,7 +126,7 @@ type pair struct {
 	ticks   int
 }
 
-// pairPages is how much memory a module may have.
+// pairPages bounds the memory of a module.
 const pairPages = 64
 
 func newPair(t *testing.T, d *differential) *pair {
@@ -211,14 +210,14 @@ func (w *pair) ended(how string) {
 	w.note(func(d *differential) { d.ends[how]++; d.calls++ })
 }
 
-// noise is what lies in memory at the start: a copy that goes wrong among zeros does not show.
+// noise is the initial memory: a wrong copy of zeros would not be noticed.
 var noise = sync.OnceValue(func() []byte {
 	b := make([]byte, pairPages<<16)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
 	return b
 })
 
-// both calls the exports of two instances, and compares what they leave.
+// both calls the exports of two instances, and compares their memories.
 func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 	ctx := context.Background()
 	random := rand.New(rand.NewPCG(11, uint64(n)))
@@ -259,7 +258,7 @@ func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 	return nil
 }
 
-// argument is a small number as often as any.
+// argument returns a small number in half of the cases.
 func argument(random *rand.Rand, t api.ValueType) uint64 {
 	n := random.Uint64()
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// A guest of the Go compiler that uses all of its runtime has the same results metered, even where every charge ticks.
+// A Go guest that uses the whole runtime returns the same metered, even with a tick at every charge.
 func TestGoGuest(t *testing.T) {
 	module := guesttest.Bytes(t, "./testdata/guests/selftest")
 	ctx := context.Background()

@@ -28,7 +28,7 @@ func specFolder(t testing.TB) string {
 	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest", "v2", "testdata")
 }
 
-// world is a runtime with what the tests import, and the meter's tick.
+// world is a runtime with the imports of the tests and the meter's tick.
 type world struct {
 	runtime wazero.Runtime
 	ticks   int
@@ -37,7 +37,7 @@ type world struct {
 	last api.Module
 }
 
-// unmetered is the budget of a world whose modules run as they are.
+// unmetered is the budget of a world without metering.
 const unmetered = -1
 
 func newWorld(t *testing.T, spectest []byte, budget int64) *world {
@@ -51,7 +51,7 @@ func newWorld(t *testing.T, spectest []byte, budget int64) *world {
 	return w
 }
 
-// command is one of a script's.
+// command is a command of a script.
 type command struct {
 	Type, Name, Filename, As string
 	Line                     int
@@ -89,7 +89,7 @@ func (v value) bits() (uint64, bool) {
 
 var startIndex = regexp.MustCompile(`start function\[\d+\].* failed`)
 
-// first is the first line of an error: what follows are places, which differ.
+// first returns the first line of an error; offsets follow, which differ.
 func first(err error) string {
 	if err == nil {
 		return ""
@@ -227,7 +227,7 @@ func (s *score) call(t *testing.T, where string, plain *world, metered []*world,
 	}
 }
 
-// same compares results, of which a trap leaves none; references by whether they are null.
+// same compares results, which a trap does not have; references by whether they are null.
 func same(types []api.ValueType, a, b []uint64) bool {
 	for i := range a {
 		reference := types[i] == api.ValueTypeExternref || types[i] == 0x70

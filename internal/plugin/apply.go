@@ -8,114 +8,125 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const maxPortions = 4
+// batchResultFactor times the limit of one call is the limit of all results for a batch.
+const batchResultFactor = 4
 
-// Apply sends a batch through the chain that context was prepared from and replaces b.Rows with the result. Rows keep
-// RowIndex and Offset of their input row; data of the guest is appended to b.Data, so unchanged rows stay where they
-// are. Errors name rows by their position in the input. On an error b is unchanged.
-func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowError, error) {
-	topics, data := len(b.Topics), len(b.Data)
-	i.scratch.rows = i.scratch.rows[:0]
-	var faults []wit.RowError
-	for from := 0; from < len(b.Rows); {
-		consumed, some, err := i.applyChunk(ctx, context, b, from)
-		made := int64(len(b.Data)-data) + int64(len(i.scratch.rows))*abi.RowBytes
-		if limit := maxPortions * i.module.limits.ResultBytes; err == nil && made > limit {
-			err = i.discard(abi.TooMuch("the results for one batch have %d bytes: at most %d are allowed", made, limit))
+// Apply runs a batch through the chain of transforms that context was prepared from, and replaces batch.Rows with the
+// result. Rows keep RowIndex and Offset of their input row. The guest's data is appended to batch.Data, so unchanged
+// rows stay where they are. Errors refer to rows by their position in the input. On an error of the call the batch is
+// unchanged.
+func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batch) ([]wit.RowError, error) {
+	topics, data := len(batch.Topics), len(batch.Data)
+	i.buffers.rows = i.buffers.rows[:0]
+	var rowErrors []wit.RowError
+	for from := 0; from < len(batch.Rows); {
+		consumed, chunkErrors, err := i.applyChunk(ctx, context, batch, from)
+		added := int64(len(batch.Data)-data) + int64(len(i.buffers.rows))*abi.RowBytes
+		if limit := batchResultFactor * i.module.limits.ResultBytes; err == nil && added > limit {
+			err = i.discard(abi.NewTooLarge("the results for one batch have %d bytes: at most %d are allowed", added,
+				limit))
 		}
 		if err != nil {
-			b.Topics, b.Data = b.Topics[:topics], b.Data[:data]
+			batch.Topics, batch.Data = batch.Topics[:topics], batch.Data[:data]
 			return nil, err
 		}
-		faults = append(faults, some...)
+		rowErrors = append(rowErrors, chunkErrors...)
 		from += consumed
 	}
-	b.Rows = append(b.Rows[:0], i.scratch.rows...)
-	return faults, nil
+	batch.Rows = append(batch.Rows[:0], i.buffers.rows...)
+	return rowErrors, nil
 }
 
-func (i *Instance) applyChunk(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
-	faults []wit.RowError, err error) {
-	c := batchCall{b: b, rows: b.Rows[from:], spaced: true}
-	err = i.callBatch(ctx, applyFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, nil) },
-		appliedSize,
+// applyChunk makes one call for the rows from an index on; the guest decides how many it consumes.
+func (i *Instance) applyChunk(ctx context.Context, context []byte, batch *record.Batch, from int) (consumed int,
+	rowErrors []wit.RowError, err error) {
+	call := batchCall{batch: batch, rows: batch.Rows[from:], padded: true}
+	err = i.callBatch(ctx, applyFunc, func(export *abi.Func) (uint32,
+		error) {
+		return i.passBatch(export, context, &call, nil)
+	},
+		applyResultSize,
 		func(ok []byte, _ uint32) (err error) {
-			consumed, faults, err = i.readApply(ok, &c, from)
+			consumed, rowErrors, err = i.readApply(ok, &call, from)
 			return err
 		})
-	return consumed, faults, err
+	return consumed, rowErrors, err
 }
 
-// readApply reads the result of apply at these offsets: schemas 0, topics 8, rows 16, data 24, faults 32, consumed
-// 40.
-func (i *Instance) readApply(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowError, err error) {
-	if err := i.declared(ok, 0); err != nil {
+// readApply reads the result of apply. Its offsets: schemas 0, topics 8, rows 16, data 24, errors 32, consumed 40.
+func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int, rowErrors []wit.RowError, err error) {
+	if err := i.readSchemas(ok, 0); err != nil {
 		return 0, nil, err
 	}
-	if n := abi.Word(ok, 40); n > uint32(len(c.rows)) || n == 0 && len(c.rows) > 0 {
-		return 0, nil, abi.Violated("consumed: expected 1 to %d rows, found %d", len(c.rows), n)
+	if n := abi.U32(ok, 40); n > uint32(len(call.rows)) || n == 0 && len(call.rows) > 0 {
+		return 0, nil, abi.NewViolation("consumed: expected 1 to %d rows, found %d", len(call.rows), n)
 	}
-	consumed = int(abi.Word(ok, 40))
-	if err := i.topics(ok, 8, c.b); err != nil {
+	consumed = int(abi.U32(ok, 40))
+	if err := i.readTopics(ok, 8, call.batch); err != nil {
 		return 0, nil, err
 	}
 	list, _, err := i.guest.ListAt(ok, 16, abi.RowBytes, 8)
 	if err != nil {
 		return 0, nil, err
 	}
-	start := len(i.scratch.rows)
-	i.scratch.rows = abi.AppendRows(i.scratch.rows, list)
-	size, err := i.data(ok, 24, c.b)
+	start := len(i.buffers.rows)
+	i.buffers.rows = abi.AppendRows(i.buffers.rows, list)
+	size, err := i.readData(ok, 24, call.batch)
 	if err != nil {
 		return 0, nil, err
 	}
-	check := rowCheck{i: i, b: c.b, base: uint32(len(c.b.Data)) - size, size: size,
+	check := rowCheck{instance: i, batch: call.batch, base: uint32(len(call.batch.Data)) - size, size: size,
 		limit: uint64(i.module.limits.ResultBytes)}
 	previous := uint32(0)
-	for n := range i.scratch.rows[start:] {
-		r := &i.scratch.rows[start+n]
-		if r.RowIndex >= uint32(consumed) || r.RowIndex < previous {
-			return 0, nil, abi.Violated("row %d: expected a row-index from %d to %d, found %d", n, previous, consumed-1,
-				r.RowIndex)
+	for index := range i.buffers.rows[start:] {
+		row := &i.buffers.rows[start+index]
+		if row.RowIndex >= uint32(consumed) || row.RowIndex < previous {
+			return 0, nil, abi.NewViolation("row %d: expected a row-index from %d to %d, found %d", index, previous,
+				consumed-1,
+				row.RowIndex)
 		}
-		previous = r.RowIndex
-		in := &c.rows[r.RowIndex]
-		if err := check.row(n, r, in); err != nil {
+		previous = row.RowIndex
+		input := &call.rows[row.RowIndex]
+		if err := check.row(index, row, input); err != nil {
 			return 0, nil, err
 		}
-		r.RowIndex, r.Offset = in.RowIndex, in.Offset
+		row.RowIndex, row.Offset = input.RowIndex, input.Offset
 	}
-	faults, err = i.faults(ok, 32, uint32(consumed), uint32(from), &check)
-	return consumed, faults, err
+	rowErrors, err = i.readRowErrors(ok, 32, uint32(consumed), uint32(from), &check)
+	return consumed, rowErrors, err
 }
 
-// Test evaluates a predicate without its negation; there is one match for each of b.Rows. b is not changed.
-func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowError,
+// Test evaluates a predicate without its negation, and returns one match for each row. The batch is not changed.
+func (i *Instance) Test(ctx context.Context, context []byte, batch *record.Batch) (matches []bool,
+	rowErrors []wit.RowError,
 	err error) {
-	c := batchCall{b: b, rows: b.Rows}
-	err = i.callBatch(ctx, testFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, nil) },
-		testedSize,
+	call := batchCall{batch: batch, rows: batch.Rows}
+	err = i.callBatch(ctx, testFunc, func(export *abi.Func) (uint32,
+		error) {
+		return i.passBatch(export, context, &call, nil)
+	},
+		testResultSize,
 		func(ok []byte, _ uint32) (err error) {
-			matches, faults, err = i.readTest(ok, len(b.Rows))
+			matches, rowErrors, err = i.readTest(ok, len(batch.Rows))
 			return err
 		})
-	return matches, faults, err
+	return matches, rowErrors, err
 }
 
-// readTest reads the result of test at these offsets: matches 0, faults 8.
+// readTest reads the result of test. Its offsets: matches 0, errors 8.
 func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error) {
 	list, n, err := i.guest.ListAt(ok, 0, 1, 1)
 	if err != nil {
 		return nil, nil, err
 	}
 	if n != rows {
-		return nil, nil, abi.Violated("matches: expected %d, one for each row, found %d", rows, n)
+		return nil, nil, abi.NewViolation("matches: expected %d, one for each row, found %d", rows, n)
 	}
 	matches := make([]bool, n)
 	for at, m := range list {
-		// The canonical ABI takes any number but 0 for true.
+		// In the canonical ABI any number but 0 is true.
 		matches[at] = m != 0
 	}
-	faults, err := i.faults(ok, 8, uint32(rows), 0, &rowCheck{})
-	return matches, faults, err
+	rowErrors, err := i.readRowErrors(ok, 8, uint32(rows), 0, &rowCheck{})
+	return matches, rowErrors, err
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Apply, Test, Encode and Decode pass rows and data as arrays laid out by hand, with one copy each way and no
-// allocation per row. Results follow the canonical ABI: byte 0 is ok or fault, the payload begins at byte 4.
+// Apply, Test, Encode and Decode copy rows and data as arrays, once each way and without allocations per row; the
+// reflective codec would allocate. Results follow the canonical ABI: byte 0 is ok or error, the payload is at byte 4.
 const (
-	payload     = 4
-	faultSize   = 48
-	appliedSize = 44
-	testedSize  = 16
-	portionSize = 60
+	payloadOffset    = 4
+	errorSize        = 48
+	applyResultSize  = 44
+	testResultSize   = 16
+	decodeResultSize = 60
 )
 
 var (
@@ -31,173 +31,177 @@ var (
 	decodeFunc = functions[wit.InterfaceSource]["Decode"]
 )
 
+// batchCall is the rows of a call. The used bytes of the batch's data are from low to high.
 type batchCall struct {
-	b         *record.Batch
+	batch     *record.Batch
 	rows      []wit.Row
 	low, high uint32
-	// size is the sum of the rows' data. spaced: values are passed one by one with padding after each.
+	// size is the sum of the rows' data. padded: values are copied one by one with padding after each.
 	size   uint64
-	spaced bool
+	padded bool
 }
 
-// valuePadding is the free space after each value, in bytes: a transform may append a field there without moving the
-// value.
+// valuePadding is the free space after each value: a transform may append a field there without moving the value.
 const valuePadding = 64
 
-func (c *batchCall) crossing() int {
-	if c.spaced {
+func (c *batchCall) transferBytes() int {
+	if c.padded {
 		return int(c.size) + valuePadding*len(c.rows)
 	}
 	return int(c.high - c.low)
 }
 
-// checkRows checks the host's rows, finds the used range of data, and collects schemas that the instance does not
-// know.
-func (i *Instance) checkRows(c *batchCall) error {
-	c.low, c.high, c.size = math.MaxUint32, 0, 0
-	if uint64(len(c.b.Data)) > math.MaxUint32 {
-		return abi.Refused("a batch with %d bytes of data: at most %d can be addressed", len(c.b.Data),
+// checkRows checks the host's rows, finds the used range of data, and collects schemas that the instance needs.
+func (i *Instance) checkRows(call *batchCall) error {
+	call.low, call.high, call.size = math.MaxUint32, 0, 0
+	if uint64(len(call.batch.Data)) > math.MaxUint32 {
+		return abi.NewRefusal("a batch with %d bytes of data: at most %d can be addressed", len(call.batch.Data),
 			uint32(math.MaxUint32))
 	}
 	var last [3]uint32
-	for n := range c.rows {
-		r := &c.rows[n]
-		if int(r.Topic) >= len(c.b.Topics) {
-			return abi.Refused("row %d: topic %d of %d", n, r.Topic, len(c.b.Topics))
+	for index := range call.rows {
+		row := &call.rows[index]
+		if int(row.Topic) >= len(call.batch.Topics) {
+			return abi.NewRefusal("row %d: topic %d of %d", index, row.Topic, len(call.batch.Topics))
 		}
-		for at, d := range [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers} {
-			if d.Encoding == wit.Absent {
+		for at, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
+			if value.Encoding == wit.Absent {
 				continue
 			}
-			if uint64(d.Start)+uint64(d.Size) > uint64(len(c.b.Data)) || d.Encoding == wit.Unchanged ||
-				int(d.Encoding) >= d.Encoding.Cases() {
-				return abi.Refused("row %d: a datum of form %d with %d bytes at %d of %d", n, d.Encoding, d.Size,
-					d.Start,
-					len(c.b.Data))
+			if uint64(value.Start)+uint64(value.Size) > uint64(len(call.batch.Data)) ||
+				value.Encoding == wit.Unchanged ||
+				int(value.Encoding) >= value.Encoding.Cases() {
+				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", index, value.Encoding,
+					value.Size,
+					value.Start,
+					len(call.batch.Data))
 			}
-			c.low, c.high = min(c.low, d.Start), max(c.high, d.Start+d.Size)
-			c.size += uint64(d.Size)
-			if d.Encoding == wit.WithSchema {
-				if d.Schema == last[at] && d.Schema != 0 {
+			call.low, call.high = min(call.low, value.Start), max(call.high, value.Start+value.Size)
+			call.size += uint64(value.Size)
+			if value.Encoding == wit.WithSchema {
+				if value.Schema == last[at] && value.Schema != 0 {
 					continue
 				}
-				last[at] = d.Schema
-				if err := i.schemas.Need(d.Schema); err != nil {
+				last[at] = value.Schema
+				if err := i.schemas.Need(value.Schema); err != nil {
 					return err
 				}
 				continue
 			}
-			if err := i.schemas.GiveInside(d.Encoding, c.b.Bytes(*d)); err != nil {
+			if err := i.schemas.NeedReferenced(value.Encoding, call.batch.Bytes(*value)); err != nil {
 				return err
 			}
 		}
 	}
-	c.low = min(c.low, c.high)
-	c.spaced = c.spaced && c.size <= uint64(c.high-c.low) // what rows share crosses once
+	call.low = min(call.low, call.high)
+	call.padded = call.padded && call.size <= uint64(call.high-call.low) // bytes that rows share are copied once
 	return nil
 }
 
-type encoding struct {
+// encodeArguments are what encode gets in addition to rows.
+type encodeArguments struct {
 	origins record.Origins
 	hints   []wit.Hint
 }
 
-func (e *encoding) pass(ctx context.Context, g *abi.Guest, blockOrigins abi.Block) error {
-	g.PassList(blockOrigins, len(e.origins.IDs))
-	if err := g.PassLowered(ctx, e.origins.Topics, len(e.origins.Topics)); err != nil {
+func (e *encodeArguments) pass(ctx context.Context, guest *abi.Guest, blockOrigins abi.Block) error {
+	guest.PassList(blockOrigins, len(e.origins.IDs))
+	if err := guest.PassLowered(ctx, e.origins.Topics, len(e.origins.Topics)); err != nil {
 		return err
 	}
-	return g.PassLowered(ctx, e.hints, len(e.hints))
+	return guest.PassLowered(ctx, e.hints, len(e.hints))
 }
 
-func (e *encoding) check(rows int) error {
+func (e *encodeArguments) check(rows int) error {
 	if len(e.origins.IDs) != rows {
-		return abi.Refused("%d rows with the origins of %d", rows, len(e.origins.IDs))
+		return abi.NewRefusal("%d rows with the origins of %d", rows, len(e.origins.IDs))
 	}
 	for n := range e.origins.IDs {
 		if at := e.origins.IDs[n].Topic; int(at) >= len(e.origins.Topics) {
-			return abi.Refused("origin %d: topic %d of %d", n, at, len(e.origins.Topics))
+			return abi.NewRefusal("origin %d: topic %d of %d", n, at, len(e.origins.Topics))
 		}
 	}
 	return nil
 }
 
-// callBatch calls a function. pass passes the arguments and makes the call, read reads the result of size bytes at
-// ptr, whose fixed part is ok.
-func (i *Instance) callBatch(ctx context.Context, fn *canon.Func, pass func(f *abi.Func) (ptr uint32, err error),
+// callBatch calls a function. pass copies the arguments and makes the call; read reads the result of size bytes at ptr,
+// whose fixed part is ok.
+func (i *Instance) callBatch(ctx context.Context, function *canon.Func,
+	pass func(export *abi.Func) (ptr uint32, err error),
 	size int,
 	read func(ok []byte, ptr uint32) error) error {
-	f, err := i.enter(ctx, fn)
+	export, err := i.beginCall(ctx, function)
 	if err != nil {
 		return err
 	}
-	var fault *wit.Error
-	ptr, err := pass(f)
+	var failure *wit.Error
+	ptr, err := pass(export)
 	if err == nil {
 		var ok []byte
-		if ok, fault, err = i.result(ptr, size); err == nil && fault == nil {
-			err = read(ok, ptr+payload)
+		if ok, failure, err = i.readResult(ptr, size); err == nil && failure == nil {
+			err = read(ok, ptr+payloadOffset)
 		}
 	}
 	if err == nil {
-		err = i.guest.Done(i.callCtx, f, ptr)
+		err = i.guest.PostReturn(i.callCtx, export, ptr)
 	}
-	i.schemas.Sent(err == nil && fault == nil)
-	return i.leave(fault, err)
+	i.schemas.Sent(err == nil && failure == nil)
+	return i.endCall(failure, err)
 }
 
-func (i *Instance) passBatch(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
-	g := i.guest
-	if err := i.checkRows(c); err != nil {
+func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall, encodeArgs *encodeArguments) (uint32,
+	error) {
+	guest := i.guest
+	if err := i.checkRows(call); err != nil {
 		return 0, err
 	}
-	if e != nil {
-		if err := e.check(len(c.rows)); err != nil {
+	if encodeArgs != nil {
+		if err := encodeArgs.check(len(call.rows)); err != nil {
 			return 0, err
 		}
 	}
-	g.Start()
-	blockContext, blockTopics := g.Add(len(context), 1), g.Add(8*len(c.b.Topics), 4)
-	i.scratch.blocks = i.scratch.blocks[:0]
-	for _, t := range c.b.Topics {
+	guest.BeginCall()
+	blockContext, blockTopics := guest.AddBlock(len(context), 1), guest.AddBlock(8*len(call.batch.Topics), 4)
+	i.buffers.blocks = i.buffers.blocks[:0]
+	for _, t := range call.batch.Topics {
 		if !utf8.ValidString(t) {
-			return 0, abi.Refused("the topic name %q is not UTF-8", t)
+			return 0, abi.NewRefusal("the topic name %q is not UTF-8", t)
 		}
-		i.scratch.blocks = append(i.scratch.blocks, g.Add(len(t), 1))
+		i.buffers.blocks = append(i.buffers.blocks, guest.AddBlock(len(t), 1))
 	}
-	blockRows, blockData := g.Add(len(c.rows)*abi.RowBytes, 8), g.Add(c.crossing(), 1)
+	blockRows, blockData := guest.AddBlock(len(call.rows)*abi.RowBytes, 8), guest.AddBlock(call.transferBytes(), 1)
 	var blockOrigins abi.Block
-	if e != nil {
-		blockOrigins = g.Add(len(e.origins.IDs)*abi.RecordIDBytes, 8)
+	if encodeArgs != nil {
+		blockOrigins = guest.AddBlock(len(encodeArgs.origins.IDs)*abi.RecordIDBytes, 8)
 	}
-	if err := g.Place(i.callCtx); err != nil {
+	if err := guest.AllocateBlocks(i.callCtx); err != nil {
 		return 0, err
 	}
-	g.PassList(blockContext, len(context))
+	guest.PassList(blockContext, len(context))
 	if err := i.passSchemas(); err != nil {
 		return 0, err
 	}
-	g.PassList(blockTopics, len(c.b.Topics))
-	g.PassList(blockRows, len(c.rows))
-	g.PassList(blockData, c.crossing())
-	if e != nil {
-		if err := e.pass(i.callCtx, g, blockOrigins); err != nil {
+	guest.PassList(blockTopics, len(call.batch.Topics))
+	guest.PassList(blockRows, len(call.rows))
+	guest.PassList(blockData, call.transferBytes())
+	if encodeArgs != nil {
+		if err := encodeArgs.pass(i.callCtx, guest, blockOrigins); err != nil {
 			return 0, err
 		}
 	}
-	// Nothing is allocated from here on, so the views hold.
-	copy(g.At(blockContext), context)
-	list := g.At(blockTopics)
-	for n, t := range c.b.Topics {
-		binary.LittleEndian.PutUint32(list[8*n:], g.Pointer(i.scratch.blocks[n]))
+	// Nothing is allocated from here on, so the views stay valid.
+	copy(guest.BlockBytes(blockContext), context)
+	list := guest.BlockBytes(blockTopics)
+	for n, t := range call.batch.Topics {
+		binary.LittleEndian.PutUint32(list[8*n:], guest.Pointer(i.buffers.blocks[n]))
 		binary.LittleEndian.PutUint32(list[8*n+4:], uint32(len(t)))
-		copy(g.At(i.scratch.blocks[n]), t)
+		copy(guest.BlockBytes(i.buffers.blocks[n]), t)
 	}
-	c.put(g.At(blockRows), g.At(blockData))
-	if e != nil {
-		abi.PutRecordIDs(g.At(blockOrigins), e.origins.IDs)
+	call.write(guest.BlockBytes(blockRows), guest.BlockBytes(blockData))
+	if encodeArgs != nil {
+		abi.PutRecordIDs(guest.BlockBytes(blockOrigins), encodeArgs.origins.IDs)
 	}
-	return g.Call(i.callCtx, f)
+	return guest.Call(i.callCtx, export)
 }
 
 func (i *Instance) passSchemas() error {
@@ -208,16 +212,16 @@ func (i *Instance) passSchemas() error {
 	return i.guest.PassLowered(i.callCtx, list, len(list))
 }
 
-func (c *batchCall) put(dst, data []byte) {
+func (c *batchCall) write(dst, data []byte) {
 	abi.PutRows(dst, c.rows)
 	for n := range c.rows {
 		binary.LittleEndian.PutUint32(dst[n*abi.RowBytes:], uint32(n))
 	}
-	if c.spaced {
-		c.putSpaced(dst, data)
+	if c.padded {
+		c.writePadded(dst, data)
 		return
 	}
-	copy(data, c.b.Data[c.low:c.high])
+	copy(data, c.batch.Data[c.low:c.high])
 	if c.low == 0 {
 		return
 	}
@@ -231,40 +235,40 @@ func (c *batchCall) put(dst, data []byte) {
 	}
 }
 
-func (c *batchCall) putSpaced(dst, data []byte) {
+func (c *batchCall) writePadded(dst, data []byte) {
 	at := 0
 	for n := range c.rows {
-		r, row := &c.rows[n], dst[n*abi.RowBytes:]
-		for i, d := range [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers} {
-			if d.Encoding == wit.Absent {
+		row, target := &c.rows[n], dst[n*abi.RowBytes:]
+		for part, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
+			if value.Encoding == wit.Absent {
 				continue
 			}
-			binary.LittleEndian.PutUint32(row[32+16*i+8:], uint32(at))
-			at += copy(data[at:], c.b.Data[d.Start:d.Start+d.Size])
-			if d == &r.Value {
+			binary.LittleEndian.PutUint32(target[32+16*part+8:], uint32(at))
+			at += copy(data[at:], c.batch.Data[value.Start:value.Start+value.Size])
+			if value == &row.Value {
 				at += valuePadding
 			}
 		}
 	}
 }
 
-func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Error, err error) {
-	area, err := i.guest.Area(ptr, uint32(payload+max(size, faultSize)), 4)
+func (i *Instance) readResult(ptr uint32, size int) (ok []byte, failure *wit.Error, err error) {
+	area, err := i.guest.Area(ptr, uint32(payloadOffset+max(size, errorSize)), 4)
 	if err != nil {
 		return nil, nil, err
 	}
 	switch area[0] {
 	case 0:
-		return area[payload:], nil, nil
+		return area[payloadOffset:], nil, nil
 	case 1:
-		fault = new(wit.Error)
-		return nil, fault, i.guest.Lift(ptr+payload, fault)
+		failure = new(wit.Error)
+		return nil, failure, i.guest.Lift(ptr+payloadOffset, failure)
 	}
-	return nil, nil, abi.Violated("result: expected ok (0) or a fault (1), found case %d", area[0])
+	return nil, nil, abi.NewViolation("result: expected ok (0) or an error (1), found case %d", area[0])
 }
 
-func (i *Instance) declared(ok []byte, offset int) error {
-	if abi.Word(ok, offset+4) == 0 {
+func (i *Instance) readSchemas(ok []byte, offset int) error {
+	if abi.U32(ok, offset+4) == 0 {
 		return nil
 	}
 	var list []wit.Schema
@@ -274,104 +278,107 @@ func (i *Instance) declared(ok []byte, offset int) error {
 	return i.schemas.Declare(list)
 }
 
+// fewTopics is up to how many topics a search is faster than a map.
 const fewTopics = 16
 
-// topics reads the result's topics into i.scratch.topics, as indices in b.Topics. An empty result uses the topics of
-// the call.
-func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
-	i.scratch.topics = i.scratch.topics[:0]
-	list, n, err := i.guest.ListAt(ok, offset, 8, 4)
+// readTopics reads the result's topics into i.buffers.topics, as indices of batch.Topics. An empty result means the
+// topics of the call.
+func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error {
+	i.buffers.topics = i.buffers.topics[:0]
+	list, count, err := i.guest.ListAt(ok, offset, 8, 4)
 	if err != nil {
 		return err
 	}
-	if err := checkCount("topics", n, MaxTopics); err != nil {
+	if err := checkCount("topics", count, MaxTopics); err != nil {
 		return err
 	}
-	if n == 0 {
-		for t := range b.Topics {
-			i.scratch.topics = append(i.scratch.topics, uint32(t))
+	if count == 0 {
+		for t := range batch.Topics {
+			i.buffers.topics = append(i.buffers.topics, uint32(t))
 		}
 		return nil
 	}
-	var numbers map[string]int
-	if n+len(b.Topics) > fewTopics {
-		numbers = make(map[string]int, len(b.Topics))
-		for t := len(b.Topics) - 1; t >= 0; t-- {
-			numbers[b.Topics[t]] = t
+	var positions map[string]int
+	if count+len(batch.Topics) > fewTopics {
+		positions = make(map[string]int, len(batch.Topics))
+		for t := len(batch.Topics) - 1; t >= 0; t-- {
+			positions[batch.Topics[t]] = t
 		}
 	}
-	for at := range n {
-		name, _, err := i.guest.ListAt(list, 8*at, 1, 1)
+	for topic := range count {
+		name, _, err := i.guest.ListAt(list, 8*topic, 1, 1)
 		if err != nil {
 			return err
 		}
 		index := -1
-		if numbers != nil {
-			if t, ok := numbers[string(name)]; ok {
+		if positions != nil {
+			if t, ok := positions[string(name)]; ok {
 				index = t
 			}
 		} else {
-			index = slices.Index(b.Topics, string(name))
+			index = slices.Index(batch.Topics, string(name))
 		}
 		if index < 0 {
-			if len(b.Topics) >= MaxTopics {
-				return abi.Violated("expected at most %d topics in a batch, found more", MaxTopics)
+			if len(batch.Topics) >= MaxTopics {
+				return abi.NewViolation("expected at most %d topics in a batch, found more", MaxTopics)
 			}
 			if !utf8.Valid(name) || len(name) == 0 {
-				return abi.Violated("topic %d: expected a name in UTF-8, found %q", at, name)
+				return abi.NewViolation("topic %d: expected a name in UTF-8, found %q", topic, name)
 			}
-			index = len(b.Topics)
-			b.Topics = append(b.Topics, string(name))
-			if numbers != nil {
-				numbers[string(name)] = index
+			index = len(batch.Topics)
+			batch.Topics = append(batch.Topics, string(name))
+			if positions != nil {
+				positions[string(name)] = index
 			}
 		}
-		i.scratch.topics = append(i.scratch.topics, uint32(index))
+		i.buffers.topics = append(i.buffers.topics, uint32(index))
 	}
 	return nil
 }
 
-func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) {
-	list, n, err := i.guest.ListAt(ok, offset, 1, 1)
+func (i *Instance) readData(ok []byte, offset int, batch *record.Batch) (uint32, error) {
+	list, count, err := i.guest.ListAt(ok, offset, 1, 1)
 	if err != nil {
 		return 0, err
 	}
-	if uint64(len(b.Data))+uint64(n) > math.MaxUint32 {
-		return 0, abi.Violated("%d bytes of data more than the %d of the batch: at most %d can be addressed", n,
-			len(b.Data), uint32(math.MaxUint32))
+	if uint64(len(batch.Data))+uint64(count) > math.MaxUint32 {
+		return 0, abi.NewViolation("%d bytes of data more than the %d of the batch: at most %d can be addressed", count,
+			len(batch.Data), uint32(math.MaxUint32))
 	}
-	b.Data = append(b.Data, list...)
-	i.schemas.SetBatch(b)
-	return uint32(n), nil
+	batch.Data = append(batch.Data, list...)
+	i.schemas.SetBatch(batch)
+	return uint32(count), nil
 }
 
-// faults reads row faults. Their origins are below limit and are moved by from.
-func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowError, error) {
-	if abi.Word(ok, offset+4) == 0 {
+// readRowErrors reads errors of rows. Their row indices must be below limit, and are increased by from.
+func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowError, error) {
+	if abi.U32(ok, offset+4) == 0 {
 		return nil, nil
 	}
 	var list []wit.RowError
 	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
 		return nil, err
 	}
-	for n := range list {
-		if n%watchEvery == watchEvery-1 {
+	for index := range list {
+		if index%checkEvery == checkEvery-1 {
 			if err := i.clock.callerErr(); err != nil {
 				return nil, err
 			}
 		}
-		f := &list[n]
-		if f.RowIndex >= limit {
-			return nil, abi.Violated("error %d: expected a row-index below %d, found %d", n, limit, f.RowIndex)
+		rowError := &list[index]
+		if rowError.RowIndex >= limit {
+			return nil, abi.NewViolation("error %d: expected a row-index below %d, found %d", index, limit,
+				rowError.RowIndex)
 		}
-		f.RowIndex += from
-		if uint64(f.RawStart)+uint64(f.RawSize) > uint64(check.size) {
-			return nil, abi.Violated("error %d: %d raw bytes at %d are past the end of data (%d bytes)", n, f.RawSize,
-				f.RawStart, check.size)
+		rowError.RowIndex += from
+		if uint64(rowError.RawStart)+uint64(rowError.RawSize) > uint64(check.size) {
+			return nil, abi.NewViolation("error %d: %d raw bytes at %d exceed the data (%d bytes)", index,
+				rowError.RawSize,
+				rowError.RawStart, check.size)
 		}
-		f.RawStart += check.base
-		readable(&f.Error)
-		f.ErrorClass = shown.Within(f.ErrorClass, maxNameBytes)
+		rowError.RawStart += check.base
+		sanitize(&rowError.Error)
+		rowError.ErrorClass = shown.Within(rowError.ErrorClass, maxNameBytes)
 	}
 	return list, nil
 }

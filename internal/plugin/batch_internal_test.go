@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Rows cross one after the other with room after each value; what they share crosses once, as it is.
+// Values are copied one by one with padding; bytes that rows share are copied once.
 func TestRowsCrossApart(t *testing.T) {
 	text := func(s string) []byte { b, _ := connectdata.AppendSchemaless(nil, s); return b }
 	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
@@ -35,13 +35,13 @@ func TestRowsCrossApart(t *testing.T) {
 		{"a key that two rows share", []wit.Row{first, third}, false},
 		{"rows without data", []wit.Row{{}, {}}, true},
 	} {
-		call := &batchCall{b: b, rows: c.rows, spaced: true}
+		call := &batchCall{batch: b, rows: c.rows, padded: true}
 		require.NoError(t, (&Instance{}).checkRows(call))
-		if call.spaced != c.spaced {
+		if call.padded != c.spaced {
 			t.Errorf("%s: expected apart to be %t", c.name, c.spaced)
 		}
-		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.crossing())
-		call.put(rows, data)
+		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.transferBytes())
+		call.write(rows, data)
 		end := 0
 		for n := range c.rows {
 			row := rows[n*abi.RowBytes:]
@@ -74,8 +74,8 @@ func TestRowsCrossApart(t *testing.T) {
 func TestRowsThatRepeatBytes(t *testing.T) {
 	registry := record.NewRegistry()
 	i := &Instance{schemas: known(t, registry)}
-	i.scratch.topics = []uint32{0}
-	check := rowCheck{i: i, b: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
+	i.buffers.topics = []uint32{0}
+	check := rowCheck{instance: i, batch: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
 	in := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 5000}},
 		{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 400}}}
 	again := wit.Row{Key: wit.ValueSlice{Encoding: wit.Absent}, Value: wit.ValueSlice{Encoding: wit.Unchanged},

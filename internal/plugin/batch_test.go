@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A batch costs no allocation, whatever its number of rows, once the buffers have their size.
+// Batches do not allocate, whatever their number of rows, once the buffers are large enough.
 func TestApplyAllocatesNothing(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for _, component := range []string{"pass", "copy", "unchanged"} {
@@ -40,7 +40,7 @@ func TestApplyAllocatesNothing(t *testing.T) {
 	})
 }
 
-// Schema numbers inside dynamic values and headers are translated like those of rows.
+// Schema IDs inside schemaless values and headers are translated like the IDs of rows.
 func TestSchemasInsideBytes(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg}, all)
@@ -86,7 +86,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 	b.Rows[0].Value.Encoding, b.Rows[0].Value.Size = wit.Schemaless, b.Rows[0].Value.Size-1
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
-		assert.Error(t, err, "a dynamic value of")
+		assert.Error(t, err, "a schemaless value of")
 		if _, err := i.Describe(ctx); err != nil {
 			t.Errorf("the host's mistake cost the instance: %v", err)
 		}
@@ -100,15 +100,15 @@ func mustDynamic(t *testing.T, b []byte) any {
 	return v
 }
 
-// What the host itself gets wrong is refused before the guest is called, and costs no instance.
+// Invalid arguments of the host are refused before the guest is called, and the instance stays usable.
 func TestHostMistakes(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
-			"topic 1 of 1":      func(b *record.Batch) { b.Rows[1].Topic = 1 },
-			"names schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
-			"names schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
-			"with 99 bytes at":  func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
-			"form 1": func(b *record.Batch) {
+			"topic 1 of 1":          func(b *record.Batch) { b.Rows[1].Topic = 1 },
+			"refers to schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
+			"refers to schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
+			"with 99 bytes at":      func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
+			"encoding 1": func(b *record.Batch) {
 				b.Rows[1].Key = wit.ValueSlice{Encoding: wit.Unchanged}
 			},
 			`the topic name "\xff" is not UTF-8`: func(b *record.Batch) { b.Topics[0] = "\xff" },
@@ -132,11 +132,11 @@ func TestHostMistakes(t *testing.T) {
 	})
 }
 
-// A guest sees of settings only what it is given; what it prints and logs carries its name.
+// A guest sees only the settings that it gets; its log lines and output have its name.
 func TestOutput(t *testing.T) {
 	var log logtest.Journal
-	o := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
-	with(t, o, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	options := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
+	with(t, options, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		_, err := i.Apply(ctx, []byte("print"), batch(t, reg, 1, 6))
 		require.NoError(t, err)
 	})
@@ -145,32 +145,32 @@ func TestOutput(t *testing.T) {
 }
 
 func TestPoolIsBounded(t *testing.T) {
-	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
-	p := b.Current()
-	first, err := p.Acquire(t.Context())
+	_, binding := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
+	pool := binding.Current()
+	first, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
-	second, err := p.Acquire(t.Context())
+	second, err := pool.Acquire(t.Context())
 	if err != nil || first == second {
 		t.Fatal(err)
 	}
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	_, err = p.Acquire(short)
-	assert.Error(t, err, "waiting for an instance of plugin all (2 are out)")
+	_, err = pool.Acquire(short)
+	assert.Error(t, err, "waiting for an instance of plugin all (all 2 are in use)")
 	got := make(chan *plugin.Instance)
 	go func() {
-		i, _ := p.Acquire(t.Context())
+		i, _ := pool.Acquire(t.Context())
 		got <- i
 	}()
-	p.Release(second)
+	pool.Release(second)
 	if i := <-got; i != second {
 		t.Error("expected the instance that came back")
 	}
-	p.Release(first)
-	p.Release(second)
-	instances(t, p, 2, "")
-	b.Close()
-	instances(t, p, 0, "after closing")
+	pool.Release(first)
+	pool.Release(second)
+	instances(t, pool, 2, "")
+	binding.Close()
+	instances(t, pool, 0, "after closing")
 }
 
 func TestPoolUnderConcurrency(t *testing.T) {
@@ -203,7 +203,7 @@ func TestPoolUnderConcurrency(t *testing.T) {
 	}
 }
 
-// extraCalls are those that the component few needs because it stops early.
+// extraCalls are the calls that the component "few" needs because it stops early.
 func extraCalls(workers, rounds int) (n int64) {
 	for w := range workers {
 		for r := range rounds {
@@ -215,7 +215,7 @@ func extraCalls(workers, rounds int) (n int64) {
 	return n
 }
 
-// A guest whose calls make garbage keeps to a constant memory on one instance, 6.5 MiB here: its collector gets to run.
+// A guest whose calls create garbage keeps a constant memory on one instance, 6.5 MiB here.
 func TestGuestCollectsItsGarbage(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)

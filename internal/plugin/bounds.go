@@ -12,11 +12,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds of lists and values that a plugin returns. plugin.NAME.limits.result.bytes bounds a call's result; these
-// bound what the host stores, iterates over, or starts goroutines for.
+// Bounds of lists and values that a plugin returns. plugin.NAME.limits.result.bytes bounds a call's result; these bound
+// subject the host stores, iterates over, or starts goroutines for.
 const (
-	// maxFeeds: each feed has goroutines and a Kafka client of its own.
-	maxFeeds = 10_000
+	maxFeeds = 10_000 // each feed has goroutines and a Kafka client of its own
 	// maxFeedBytes bounds a feed's name, topic, cron and fingerprint, which are stored with offsets and used in
 	// metrics.
 	maxFeedBytes = 64 << 10
@@ -27,61 +26,57 @@ const (
 	// MaxExamined bounds the settings in a validation: each is repeated for every entity set, of which there may be a
 	// thousand.
 	MaxExamined = 100_000
-	// MaxFindings bounds the errors kept of a validation.
-	MaxFindings = 1_000
-	// maxWakes bounds the triggers of a notification, maxWakeBytes token and ident of each.
-	maxWakes     = 10_000
-	maxWakeBytes = 4 << 10
-	maxDoneBytes = 64 << 10
-	// MaxHintBytes bounds a hint, which is kept for its row.
-	MaxHintBytes = 16 << 10
-	// MaxTopics bounds the topics of a batch and of a sink.
-	MaxTopics = 10_000
-	// MaxComponents bounds a plugin's components and aliases.
-	MaxComponents = 1_000
+	MaxFindings = 1_000 // errors of a validation; more are dropped
+	// maxTriggers bounds the triggers of a notification, maxTriggerBytes token and ident of each.
+	maxTriggers     = 10_000
+	maxTriggerBytes = 4 << 10
+	maxDoneBytes    = 64 << 10
+	MaxHintBytes    = 16 << 10 // bounds a hint, which is kept for its row
+	MaxTopics       = 10_000   // bounds the topics of a batch and of a sink
+	MaxComponents   = 1_000    // bounds a plugin's components and aliases
 	// maxSettings bounds all settings, rules and aliases of a plugin: an unknown setting is compared with all of
 	// them.
 	maxSettings = 20_000
 	// maxPatterns bounds a plugin's patterns, maxPatternBytes each: RE2 takes time in proportion to its length for
 	// each byte.
-	maxPatterns     = 1_000
-	maxPatternBytes = 1_000
-	maxPrefixes     = 100
-	maxPlaceholders = 2
-	// maxDescriptionBytes bounds all texts of a description, which are kept in memory.
-	maxDescriptionBytes = 4 << 20
+	maxPatterns         = 1_000
+	maxPatternBytes     = 1_000
+	maxPrefixes         = 100
+	maxPlaceholders     = 2
+	maxDescriptionBytes = 4 << 20 // bounds all texts of a description, which are kept in memory
 )
 
 // CheckOffset rejects an offset that is too large to be stored, or that contains a name twice.
-func CheckOffset(what string, fields []wit.OffsetEntry) error {
+func CheckOffset(subject string, fields []wit.OffsetEntry) error {
 	if size := wit.OffsetBytes(fields); size > wit.MaxOffsetBytes {
 		largest := slices.MaxFunc(fields, func(a, b wit.OffsetEntry) int {
 			return wit.OffsetBytes([]wit.OffsetEntry{a}) - wit.OffsetBytes([]wit.OffsetEntry{b})
 		})
-		return abi.Violated("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", what,
+		return abi.NewViolation("%s: expected at most %d bytes of names and values, found %d, of them %d of %s",
+			subject,
 			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.OffsetEntry{largest}), clip(largest.Name))
 	}
 	seen := make(map[string]bool, min(len(fields), 64))
 	for i := range fields {
 		name := fields[i].Name
 		if seen[name] {
-			return abi.Violated("%s: expected names that stand once, found %.100q twice", what, name)
+			return abi.NewViolation("%s: expected unique names, found %.100q twice", subject, name)
 		}
 		seen[name] = true
 	}
 	return nil
 }
 
-func checkPosition(what string, fields *[]wit.OffsetEntry) error {
+func checkPosition(subject string, fields *[]wit.OffsetEntry) error {
 	if fields == nil {
 		return nil
 	}
-	return CheckOffset(what, *fields)
+	return CheckOffset(subject, *fields)
 }
 
-func checkCount(what string, found, most int) error {
-	if found > most {
-		return abi.Violated("expected at most %d %s, found %d", most, what, found)
+func checkCount(subject string, found, maximum int) error {
+	if found > maximum {
+		return abi.NewViolation("expected at most %d %s, found %d", maximum, subject, found)
 	}
 	return nil
 }
@@ -91,16 +86,16 @@ func checkFeeds(feeds []wit.Feed) error {
 		return err
 	}
 	for i := range feeds {
-		f := &feeds[i]
-		size := len(f.Name) + len(f.Topic) + len(f.Fingerprint)
-		if f.Cron != nil {
-			size += len(*f.Cron)
+		feed := &feeds[i]
+		size := len(feed.Name) + len(feed.Topic) + len(feed.Fingerprint)
+		if feed.Cron != nil {
+			size += len(*feed.Cron)
 		}
 		if size > maxFeedBytes {
-			return abi.Violated("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
-				clip(f.Name), maxFeedBytes, size)
+			return abi.NewViolation("feed %s: expected at most %d bytes of name, topic, cron and fingerprint, found %d",
+				clip(feed.Name), maxFeedBytes, size)
 		}
-		if err := CheckOffset("feed "+clip(f.Name)+", partition", f.Partition); err != nil {
+		if err := CheckOffset("feed "+clip(feed.Name)+", partition", feed.Partition); err != nil {
 			return err
 		}
 	}
@@ -126,17 +121,16 @@ func checkConfigValues(all []wit.ConfigValue) error {
 	return checkCount("settings", len(all), MaxExamined)
 }
 
-// checkTriggers rejects too many or too long triggers. It returns a fault, which the sender of the notification
-// receives as a response.
-func checkTriggers(wakes []wit.Trigger) error {
-	if len(wakes) > maxWakes {
+// checkTriggers rejects too many or too long triggers. Its error is the response to the sender of the notification.
+func checkTriggers(triggers []wit.Trigger) error {
+	if len(triggers) > maxTriggers {
 		return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-			"expected at most %d rows to be read for a notification, found %d", maxWakes, len(wakes))}
+			"expected at most %d rows for a notification, found %d", maxTriggers, len(triggers))}
 	}
-	for i := range wakes {
-		if size := len(wakes[i].Token) + len(wakes[i].Ident); size > maxWakeBytes {
+	for i := range triggers {
+		if size := len(triggers[i].Token) + len(triggers[i].Ident); size > maxTriggerBytes {
 			return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-				"expected at most %d bytes of what names a notification and its row, found %d", maxWakeBytes, size)}
+				"expected at most %d bytes in token and ident of a notification, found %d", maxTriggerBytes, size)}
 		}
 	}
 	return nil
@@ -144,16 +138,16 @@ func checkTriggers(wakes []wit.Trigger) error {
 
 func checkDone(a *wit.CallResult) error {
 	if a.Done != nil && len(*a.Done) > maxDoneBytes {
-		return abi.Violated("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
+		return abi.NewViolation("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
 	}
 	return nil
 }
 
-func checkHints(verdicts []wit.RowResult) error {
-	for n := range verdicts {
-		if again := verdicts[n].Retry; again != nil && len(again.Hint) > MaxHintBytes {
-			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
-				len(again.Hint))
+func checkHints(results []wit.RowResult) error {
+	for n := range results {
+		if retry := results[n].Retry; retry != nil && len(retry.Hint) > MaxHintBytes {
+			return abi.NewViolation("result %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
+				len(retry.Hint))
 		}
 	}
 	return nil
@@ -166,51 +160,55 @@ func clip(s string) string {
 	return s
 }
 
-func checkLists(ctx context.Context, d *wit.Description) error {
-	n := tally{texts: len(d.Documentation)}
-	for i := range d.Components {
-		c := &d.Components[i]
-		n.components += 1 + len(c.Aliases)
-		n.texts += len(c.Documentation)
-		if len(c.Prefixes) > maxPrefixes {
-			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(c.Name), maxPrefixes,
-				len(c.Prefixes))
+// checkLists bounds the lists and texts of a description.
+func checkLists(ctx context.Context, description *wit.Description) error {
+	sums := tally{texts: len(description.Documentation)}
+	for i := range description.Components {
+		component := &description.Components[i]
+		sums.components += 1 + len(component.Aliases)
+		sums.texts += len(component.Documentation)
+		if len(component.Prefixes) > maxPrefixes {
+			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(component.Name), maxPrefixes,
+				len(component.Prefixes))
 		}
-		for _, p := range c.Prefixes {
-			if err := n.name(c, "prefix", p); err != nil {
+		for _, p := range component.Prefixes {
+			if err := sums.name(component, "prefix", p); err != nil {
 				return err
 			}
 		}
-		for s := range c.Settings {
+		for s := range component.Settings {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := n.setting(c, &c.Settings[s]); err != nil {
+			if err := sums.setting(component, &component.Settings[s]); err != nil {
 				return err
 			}
 		}
 	}
-	for _, b := range []struct {
-		what        string
-		found, most int
-	}{{"components and aliases", n.components, MaxComponents}, {"settings, rules and aliases", n.settings, maxSettings},
-		{"patterns", n.patterns, maxPatterns}, {"bytes of text", n.texts, maxDescriptionBytes}} {
-		if b.found > b.most {
-			return fmt.Errorf("expected at most %d %s, found %d", b.most, b.what, b.found)
+	for _, bound := range []struct {
+		subject        string
+		found, maximum int
+	}{{"components and aliases", sums.components, MaxComponents},
+		{"settings, rules and aliases", sums.settings, maxSettings},
+		{"patterns", sums.patterns, maxPatterns}, {"bytes of text", sums.texts, maxDescriptionBytes}} {
+		if bound.found > bound.maximum {
+			return fmt.Errorf("expected at most %d %s, found %d", bound.maximum, bound.subject, bound.found)
 		}
 	}
 	return nil
 }
 
+// tally counts subject the bounds of a description limit.
 type tally struct{ components, settings, patterns, texts int }
 
 var placeholders = regexp.MustCompile(`\{[a-z]+\}`)
 
-func (n *tally) name(c *wit.Component, what, name string) error {
-	n.settings++
-	n.texts += len(name)
+func (t *tally) name(component *wit.Component, subject, name string) error {
+	t.settings++
+	t.texts += len(name)
 	if len(name) > maxNameBytes {
-		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(c.Name), what, name,
+		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(component.Name),
+			subject, name,
 			maxNameBytes, len(name))
 	}
 	if !strings.Contains(name, "{") {
@@ -218,48 +216,49 @@ func (n *tally) name(c *wit.Component, what, name string) error {
 	}
 	found := placeholders.FindAllString(name, -1)
 	if len(found) > maxPlaceholders || len(found) == 2 && found[0] == found[1] {
-		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(c.Name), what, name,
+		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name),
+			subject, name,
 			maxPlaceholders)
 	}
 	return nil
 }
 
-func (n *tally) setting(c *wit.Component, s *wit.ConfigKey) error {
-	if err := n.name(c, "setting", s.Name); err != nil {
+func (t *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
+	if err := t.name(component, "setting", key.Name); err != nil {
 		return err
 	}
-	n.texts += len(s.Documentation)
-	if s.DefaultValue != nil {
-		n.texts += len(*s.DefaultValue)
+	t.texts += len(key.Documentation)
+	if key.DefaultValue != nil {
+		t.texts += len(*key.DefaultValue)
 	}
-	for i := range s.Rules {
-		r := &s.Rules[i]
-		n.settings++
-		for _, list := range []*[]string{r.Allowed, r.Dependents} {
+	for i := range key.Rules {
+		rule := &key.Rules[i]
+		t.settings++
+		for _, list := range []*[]string{rule.Allowed, rule.Dependents} {
 			if list == nil {
 				continue
 			}
-			n.settings += len(*list)
+			t.settings += len(*list)
 			for _, text := range *list {
-				n.texts += len(text)
+				t.texts += len(text)
 			}
 		}
-		for _, text := range []*string{r.Group, r.DisplayName, r.Role} {
+		for _, text := range []*string{rule.Group, rule.DisplayName, rule.Role} {
 			if text != nil {
-				n.texts += len(*text)
+				t.texts += len(*text)
 			}
 		}
-		if r.Alias != nil {
-			if err := n.name(c, "alias", *r.Alias); err != nil {
+		if rule.Alias != nil {
+			if err := t.name(component, "alias", *rule.Alias); err != nil {
 				return err
 			}
 		}
-		if r.Pattern != nil {
-			n.patterns++
-			n.texts += len(*r.Pattern)
-			if len(*r.Pattern) > maxPatternBytes {
+		if rule.Pattern != nil {
+			t.patterns++
+			t.texts += len(*rule.Pattern)
+			if len(*rule.Pattern) > maxPatternBytes {
 				return fmt.Errorf("component %s, setting %s: expected a pattern of at most %d bytes, found %d",
-					clip(c.Name), s.Name, maxPatternBytes, len(*r.Pattern))
+					clip(component.Name), key.Name, maxPatternBytes, len(*rule.Pattern))
 			}
 		}
 	}

@@ -14,14 +14,14 @@ import (
 
 func TestListsOfADescriptionAreBounded(t *testing.T) {
 	settings := func(n int, spec wit.ConfigKey) *wit.Description {
-		c := wit.Component{Name: "c"}
+		component := wit.Component{Name: "c"}
 		for range n {
-			c.Settings = append(c.Settings, spec)
+			component.Settings = append(component.Settings, spec)
 		}
-		return &wit.Description{Components: []wit.Component{c}}
+		return &wit.Description{Components: []wit.Component{component}}
 	}
 	pattern := func(p string) wit.ConfigKey { return wit.ConfigKey{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
-	for want, d := range map[string]*wit.Description{
+	for want, description := range map[string]*wit.Description{
 		"": settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}",
 			Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
 		"at most 20000 settings":        settings(20_001, wit.ConfigKey{Name: "s"}),
@@ -40,19 +40,19 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 		"rules and aliases, found 100002": settings(1, wit.ConfigKey{Name: "s",
 			Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
 	} {
-		assert.Ends(t, checkLists(t.Context(), d), want)
+		assert.Ends(t, checkLists(t.Context(), description), want)
 	}
 }
 
-// Who has given up does not wait until all is judged that a plugin says of itself.
+// Checking a description ends when the caller gives up.
 func TestJudgingEndsWithItsContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
-		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*watchEvery)}}}
-	m := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
-	require.NoError(t, m.checkDescription(t.Context(), long))
+		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*checkEvery)}}}
+	mod := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
+	require.NoError(t, mod.checkDescription(t.Context(), long))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := m.checkDescription(ended, long); !errors.Is(err, context.Canceled) {
+	if err := mod.checkDescription(ended, long); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected %v, found %v", context.Canceled, err)
 	}
 }
@@ -75,7 +75,7 @@ func TestOffsetsAreBounded(t *testing.T) {
 	assert.Error(t, checkFeeds(make([]wit.Feed, maxFeeds+1)), "at most 10000 feeds, found 10001")
 }
 
-// What one call hands over and the host keeps, or goes through again and again, is bounded.
+// Results that the host stores or iterates over repeatedly are bounded.
 func TestResultsThatAreKeptAreBounded(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n) }
 	for want, check := range map[string]func(more int) error{
@@ -88,7 +88,7 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 		"at most 1048576 bytes of claims": func(more int) error {
 			return checkPlan(&wit.PlanResult{Claims: []string{text(1 << 19), text(1<<19 + more)}})
 		},
-		"at most 65536 bytes of name, topic, times and fingerprint": func(more int) error {
+		"at most 65536 bytes of name, topic, cron and fingerprint": func(more int) error {
 			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
 				Fingerprint: text(1<<14 + more)}})
 		},
@@ -96,10 +96,10 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 			return checkConfigValues(make([]wit.ConfigValue,
 				100_000+more))
 		},
-		"at most 10000 rows to be read for a notification": func(more int) error {
+		"at most 10000 rows for a notification": func(more int) error {
 			return checkTriggers(make([]wit.Trigger, 10_000+more))
 		},
-		"at most 4096 bytes of what names a notification": func(more int) error {
+		"at most 4096 bytes in token and ident of a notification": func(more int) error {
 			return checkTriggers([]wit.Trigger{{Token: text(2048), Ident: text(2048 + more)}})
 		},
 		"done: expected at most 65536 bytes": func(more int) error {
@@ -114,7 +114,7 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 	}
 }
 
-// A connector that is wrong all over is told so by its first errors, and its check does not fail.
+// A validation with very many errors returns the first ones, and does not fail.
 func TestErrorsInSettingsAreBounded(t *testing.T) {
 	for _, more := range []int{0, 1, 700} {
 		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},

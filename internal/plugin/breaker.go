@@ -10,14 +10,14 @@ import (
 
 const (
 	// breaksToOpen is how many calls of a function must break in a row before the version is stopped. Bisecting 500
-	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops
-	// does so within 20 s.
+	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops is
+	// stopped within 20 s.
 	breaksToOpen = 20
 	breakWindow  = 10 * time.Minute
-	// openFirst is the pause before one call is let through; each further break doubles it, up to openLongest.
+	// openFirst is the pause before one call is tried; each further break doubles it, up to openLongest.
 	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
-	// A version that was activated less than canaryTime ago is rolled back at the canaryTraps-th broken call, even
-	// with good ones in between. One is not enough: a busy machine can exceed the time limit.
+	// A version that was activated less than canaryTime ago is rolled back at its canaryTraps-th broken call, even with
+	// successful ones in between. One is not enough: on a busy machine a call can exceed the time limit.
 	canaryTraps = 3
 	canaryTime  = 10 * time.Minute
 )
@@ -25,27 +25,27 @@ const (
 // Stopped is the error of a call that was not made because the plugin version broke too often.
 type Stopped struct {
 	Plugin, Version, Hash, Connector string
-	// Function broke Times times in a row, the last time by Broke: the name of a limit, or a reason.
+	// Function broke Times times in a row, the last time by Cause: the name of a limit, or a reason.
 	Function, Cause string
 	Times           int
-	// Until is when the next call is tried.
-	Until time.Time
+	Until           time.Time // when the next call is tried
 }
 
 func (s *Stopped) Error() string {
-	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, at last "+
+	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, last "+
 		"by %s; it is tried again from %s on, or when its file changes",
 		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Cause, s.Until.UTC().Format(time.RFC3339))
 }
 
+// breaker is a circuit breaker for one version and connector.
 type breaker struct {
-	// active avoids the lock while no function has broken.
-	active atomic.Bool
+	active atomic.Bool // avoids the lock while no function has broken
 
 	mu        guard.Mutex
 	functions map[string]*streak
 }
 
+// streak counts the breaks of a function in a row. It is open until a time, then probing with one call.
 type streak struct {
 	count   int
 	last    time.Time
@@ -61,14 +61,14 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for name, s := range b.functions {
-		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.probing) {
-			return &Stopped{Function: name, Cause: s.cause, Times: s.count, Until: s.until}
+	for name, failures := range b.functions {
+		if !failures.until.IsZero() && (now.Before(failures.until) || name == function && failures.probing) {
+			return &Stopped{Function: name, Cause: failures.cause, Times: failures.count, Until: failures.until}
 		}
 	}
-	// Only if nothing else stops the call: a recorded try that is not made would block the function for ever.
-	if s := b.functions[function]; s != nil && !s.until.IsZero() {
-		s.probing = true
+	// Only if nothing else stops the call: otherwise a recorded try that is not made would block the function forever.
+	if failures := b.functions[function]; failures != nil && !failures.until.IsZero() {
+		failures.probing = true
 	}
 	return nil
 }
@@ -83,37 +83,37 @@ func (b *breaker) succeeded(function string) {
 	b.active.Store(len(b.functions) > 0)
 }
 
-// inconclusive records a call that proves nothing: its caller gave up, or its arguments could not be passed.
+// inconclusive records a call that proves nothing: its caller has given up, or its arguments could not be passed.
 func (b *breaker) inconclusive(function string) {
 	if !b.active.Load() {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.functions[function]; s != nil {
-		s.probing = false
+	if failures := b.functions[function]; failures != nil {
+		failures.probing = false
 	}
 }
 
-// trapped counts a call that trapped or exceeded a limit, and returns what it stopped, if anything.
+// trapped counts a call that trapped or exceeded a limit, and returns a value if the version is stopped.
 func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.functions[function]
-	if s == nil || s.until.IsZero() && now.Sub(s.last) > breakWindow {
+	failures := b.functions[function]
+	if failures == nil || failures.until.IsZero() && now.Sub(failures.last) > breakWindow {
 		if b.functions == nil {
 			b.functions = map[string]*streak{}
 		}
-		s = &streak{}
-		b.functions[function] = s
+		failures = &streak{}
+		b.functions[function] = failures
 	}
 	b.active.Store(true)
-	s.count++
-	s.last, s.cause, s.probing = now, broke, false
-	if s.count < breaksToOpen || now.Before(s.until) {
-		return nil // a call that began before the version was stopped makes its rest no longer
+	failures.count++
+	failures.last, failures.cause, failures.probing = now, broke, false
+	if failures.count < breaksToOpen || now.Before(failures.until) {
+		return nil // a call that began before the version was stopped does not extend the pause
 	}
-	s.pause = min(max(2*s.pause, openFirst), openLongest)
-	s.until = now.Add(s.pause)
-	return &Stopped{Function: function, Cause: broke, Times: s.count, Until: s.until}
+	failures.pause = min(max(2*failures.pause, openFirst), openLongest)
+	failures.until = now.Add(failures.pause)
+	return &Stopped{Function: function, Cause: broke, Times: failures.count, Until: failures.until}
 }

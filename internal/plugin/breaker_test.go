@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// fickle is a transform plugin whose prepare loops, or, if good, answers.
+// fickle is a transform plugin whose prepare loops, or returns if good is set.
 func fickle(t testing.TB, version string, good bool) []byte {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "fickle", Version: version,
@@ -29,57 +29,57 @@ func fickle(t testing.TB, version string, good bool) []byte {
 	return m.Bytes()
 }
 
-func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plugin.Binding, log *logtest.Journal,
+func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, binding *plugin.Binding, log *logtest.Journal,
 	folder string) {
 	t.Helper()
 	folder, log = t.TempDir(), &logtest.Journal{}
 	put(t, folder, "fickle.wasm", fickle(t, version, good))
 	m = manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace),
 		Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
-	b = boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
-	return m, b, log, folder
+	binding = boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
+	return m, binding, log, folder
 }
 
 // prepareOn calls prepare on a fresh or idle instance.
-func prepareOn(t *testing.T, b *plugin.Binding) error {
-	return b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+func prepareOn(t *testing.T, binding *plugin.Binding) error {
+	return binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		_, err := i.Prepare(t.Context(), nil)
 		return err
 	})
 }
 
-// untilWorks calls prepare until a version works. tries are the calls that failed.
-func untilWorks(t *testing.T, b *plugin.Binding) (tries int) {
+// untilWorks calls prepare until a version works, and returns the number of failed calls.
+func untilWorks(t *testing.T, binding *plugin.Binding) (tries int) {
 	t.Helper()
-	for err := prepareOn(t, b); err != nil; err = prepareOn(t, b) {
+	for err := prepareOn(t, binding); err != nil; err = prepareOn(t, binding) {
 		tries++
-		if !b.ShouldRetry(err) {
+		if !binding.ShouldRetry(err) {
 			t.Fatalf("try %d: expected another one after %v", tries, err)
 		}
-		if c := b.Candidate(); c != nil {
-			b.Promote(c)
+		if c := binding.Candidate(); c != nil {
+			binding.Promote(c)
 		}
 	}
 	return tries
 }
 
-// A version that only ever breaks is stopped for its connector, and for that one alone; another file starts from zero.
+// A version that always breaks is stopped for its connector only; another file starts from zero.
 func TestBrokenVersionIsStopped(t *testing.T) {
-	m, b, log, folder := fickles(t, "1.0.0", false)
+	m, binding, log, folder := fickles(t, "1.0.0", false)
 	var trap *plugin.Trap
 	for n := range plugin.BreaksToOpen {
-		if err := prepareOn(t, b); !errors.As(err, &trap) || trap.Limit != "call.ms" {
+		if err := prepareOn(t, binding); !errors.As(err, &trap) || trap.Limit != "call.ms" {
 			t.Fatalf("call %d: expected a broken limit, found %v", n+1, err)
 		}
 	}
-	err := prepareOn(t, b)
+	err := prepareOn(t, binding)
 	var stopped *plugin.Stopped
 	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Cause != "call.ms" ||
-		stopped.Hash != b.Status().Hash {
+		stopped.Hash != binding.Status().Hash {
 		t.Fatalf("expected that it is stopped, found %v", err)
 	}
 	why := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
-		", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"
+		", connector orders) is stopped: its prepare broke 20 times in succession, last by call.ms"
 	assert.Error(t, err, why)
 	assert.Contains(t, log.String(), why)
 	// Stopped is the version, not the function; a restart of the task does not let it go again.
@@ -95,16 +95,17 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
 		t.Errorf("another connector: expected a call, found %v", err)
 	}
-	if got := b.Current().Module().Metrics; got.Stopped != 1 || got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
+	if got := binding.Current().Module().Metrics; got.Stopped != 1 ||
+		got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
 		t.Errorf("%+v", got)
 	}
 	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", true))
 	require.NoError(t, m.Reload(t.Context()))
-	b.Promote(b.Candidate())
-	assert.NoError(t, prepareOn(t, b), "the next file")
+	binding.Promote(binding.Candidate())
+	assert.NoError(t, prepareOn(t, binding), "the next file")
 }
 
-// A function whose rest is over waits for another that still rests, and gets its try then.
+// A function whose pause has ended waits for another function whose pause has not, and is then tried.
 func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
 	for range 20 { // the order in which they are looked at is random
 		synctest.Test(t, func(t *testing.T) {
@@ -130,7 +131,7 @@ func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
 	}
 }
 
-// A stopped version rests for 30 s; then one call decides, and its rest doubles.
+// A stopped version pauses for 30 s; then one call decides, and the pause doubles.
 func TestStoppedVersionIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := plugin.NewBreaker()
@@ -181,19 +182,20 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A version that was just swapped in and breaks is left for the one before, and not taken again.
+// A version that breaks soon after its activation is replaced by the previous one, and not used again.
 func TestBrokenVersionIsRolledBack(t *testing.T) {
 	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
 		"next to the old file": "newer.wasm"} {
 		t.Run(name, func(t *testing.T) {
-			m, b, log, folder := fickles(t, "1.0.0", true)
+			m, binding, log, folder := fickles(t, "1.0.0", true)
 			put(t, folder, file, fickle(t, "1.1.0", false))
 			require.NoError(t, m.Reload(t.Context()))
-			b.Promote(b.Candidate())
-			assert.Equal(t, 3, untilWorks(t, b), "3 broken calls")
-			why := "version 1.1.0 was rolled back: 3 calls broke soon after it took over for connector orders, at " +
+			binding.Promote(binding.Candidate())
+			assert.Equal(t, 3, untilWorks(t, binding), "3 broken calls")
+			why := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector orders, " +
 				"last prepare by call.ms"
-			if got := b.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" || got.Removed {
+			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" ||
+				got.Removed {
 				t.Errorf("%+v", got)
 			}
 			if !strings.Contains(log.String(), "plugin version rolled back") {
@@ -215,35 +217,35 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			}
 			// The same bytes under another name are not taken either, the next version is.
 			put(t, folder, "copy.wasm", fickle(t, "1.1.0", false))
-			if err := m.Reload(t.Context()); err != nil || b.Candidate() != nil {
-				t.Errorf("the same file again: %v %v", b.Candidate(), err)
+			if err := m.Reload(t.Context()); err != nil || binding.Candidate() != nil {
+				t.Errorf("the same file again: %v %v", binding.Candidate(), err)
 			}
 			// Somebody who says so has it taken again, and it is left again.
 			rejected := slices.IndexFunc(m.Modules(), func(i plugin.Info) bool { return i.Version == "1.1.0" })
 			hash := m.Modules()[rejected].Hash
 			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) ||
-				b.Candidate() != nil {
-				t.Errorf("chosen for another plugin: %v, %v", b.Candidate(), err)
+				binding.Candidate() != nil {
+				t.Errorf("chosen for another plugin: %v, %v", binding.Candidate(), err)
 			}
-			if err := m.Swap(t.Context(), "fickle", hash); err != nil || b.Candidate() == nil ||
-				b.Candidate().Module().Version != "1.1.0" {
-				t.Fatalf("the version that was rolled back is chosen: %v, %v", b.Candidate(), err)
+			if err := m.Swap(t.Context(), "fickle", hash); err != nil || binding.Candidate() == nil ||
+				binding.Candidate().Module().Version != "1.1.0" {
+				t.Fatalf("the version that was rolled back is chosen: %v, %v", binding.Candidate(), err)
 			}
-			b.Promote(b.Candidate())
-			untilWorks(t, b)
-			assert.Equal(t, "1.0.0", b.Status().Version, "1.0.0 again")
+			binding.Promote(binding.Candidate())
+			untilWorks(t, binding)
+			assert.Equal(t, "1.0.0", binding.Status().Version, "1.0.0 again")
 			put(t, folder, file, fickle(t, "1.2.0", true))
-			if err := m.Reload(t.Context()); err != nil || b.Candidate() == nil {
+			if err := m.Reload(t.Context()); err != nil || binding.Candidate() == nil {
 				t.Fatalf("a repaired version: %v", err)
 			}
-			b.Promote(b.Candidate())
-			if got := b.Status(); got.Version != "1.2.0" || got.Rejected != "" {
+			binding.Promote(binding.Candidate())
+			if got := binding.Status(); got.Version != "1.2.0" || got.Rejected != "" {
 				t.Errorf("%+v", got)
 			}
 			// Back to the version before, but not to the one that was left.
 			err = m.Rollback("fickle")
-			if c := b.Candidate(); file == "newer.wasm" {
-				if assert.Error(t, err, "no version before"); c != nil {
+			if c := binding.Candidate(); file == "newer.wasm" {
+				if assert.Error(t, err, "none of its files has a previous version"); c != nil {
 					t.Errorf("rolled back to %v", c)
 				}
 			} else if err != nil || c == nil || c.Module().Version != "1.0.0" {
@@ -253,11 +255,11 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 	}
 }
 
-// Without a version before there is nothing to try again with.
+// Without an earlier version failed calls are not repeated.
 func TestNothingToRollBackTo(t *testing.T) {
-	_, b, _, _ := fickles(t, "1.0.0", false)
+	_, binding, _, _ := fickles(t, "1.0.0", false)
 	for range 5 {
-		if err := prepareOn(t, b); err == nil || b.ShouldRetry(err) {
+		if err := prepareOn(t, binding); err == nil || binding.ShouldRetry(err) {
 			t.Fatalf("expected no second try of %v", err)
 		}
 	}

@@ -9,12 +9,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// functions are the contract's functions by interface and Go name.
 var functions = binary.Functions
 
-// invoke calls a function by its Go name through the reflective codec; batch.go has the calls that carry rows.
+// invoke calls a function by its Go name through the reflective codec; batch.go has the calls with rows.
 func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {
-	fn := functions[iface][method]
-	f, err := i.enter(ctx, fn)
+	function := functions[iface][method]
+	export, err := i.beginCall(ctx, function)
 	if err != nil {
 		return result, err
 	}
@@ -22,14 +23,15 @@ func invoke[T any](ctx context.Context, i *Instance, iface, method string, args 
 	if _, none := dst.(*noResult); none {
 		dst = nil
 	}
-	fault, err := i.guest.Invoke(i.callCtx, f, fn, dst, args...)
-	if err = i.leave(fault, err); err != nil {
+	failure, err := i.guest.Invoke(i.callCtx, export, function, dst, args...)
+	if err = i.endCall(failure, err); err != nil {
 		var zero T
 		return zero, err
 	}
 	return result, nil
 }
 
+// noResult is the result of functions without one.
 type noResult struct{}
 
 // Describe returns the module's description of itself.
@@ -83,7 +85,7 @@ func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Se
 	return plan, nil
 }
 
-// OpenSource returns the context for a source's other calls. Schemas of feeds have the host's IDs.
+// OpenSource returns the context for a source's other calls. Schemas of feeds get the host's IDs.
 func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult, error) {
 	result, err := invoke[wit.SourceOpenResult](ctx, i, wit.InterfaceSource, "Open", component, settings, state,
@@ -108,6 +110,7 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 	return result, nil
 }
 
+// discard breaks the instance, because its result violates the contract.
 func (i *Instance) discard(err error) error {
 	i.broken = i.trap(err)
 	i.recordOutcome(i.broken)
@@ -139,23 +142,24 @@ func (i *Instance) Abandon(ctx context.Context, page uint32) error {
 	return err
 }
 
-// CheckOffset returns a [*wit.Fault] if the plugin rejects a stored offset.
+// CheckOffset returns a [*wit.Error] if the plugin rejects a stored offset.
 func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error {
 	_, err := invoke[noResult](ctx, i, wit.InterfaceSource, "CheckOffset", partition, offset)
 	return err
 }
 
-// HandleNotification passes a request that a notification endpoint received.
+// HandleNotification passes a request that the notification listener received.
 func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 	notification wit.Notification) ([]wit.Trigger, error) {
-	wakes, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
+	triggers, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context,
+		notification)
 	if err == nil {
-		err = checkTriggers(wakes)
+		err = checkTriggers(triggers)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return wakes, nil
+	return triggers, nil
 }
 
 // Subscribe subscribes a feed under an address.
@@ -205,9 +209,8 @@ func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []by
 		response)
 	rowResults := result.Results
 	if err == nil && len(rowResults) != len(rows) {
-		return wit.ResponseResult{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d",
-			len(rows),
-			len(rowResults)))
+		return wit.ResponseResult{}, i.discard(abi.NewViolation("expected %d results, one for each row, found %d",
+			len(rows), len(rowResults)))
 	}
 	if err == nil {
 		if err := checkHints(rowResults); err != nil {
@@ -215,11 +218,11 @@ func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []by
 		}
 	}
 	for n := range rowResults {
-		if f := rowResults[n].Rejected; f != nil {
-			readable(f)
+		if failure := rowResults[n].Rejected; failure != nil {
+			sanitize(failure)
 		}
-		if again := rowResults[n].Retry; again != nil && again.Error != nil {
-			readable(again.Error)
+		if retry := rowResults[n].Retry; retry != nil && retry.Error != nil {
+			sanitize(retry.Error)
 		}
 	}
 	return result, err

@@ -22,15 +22,13 @@ import (
 
 // CheckResult is the result of [Check].
 type CheckResult struct {
-	// Info.Err says why the module was not loaded; there are no calls then.
-	Info Info
-	// MemoryBytes is the initial memory of an instance.
-	MemoryBytes int64
+	// Info.Err is why the module was not loaded; there are no calls then.
+	Info        Info
+	MemoryBytes int64 // the initial memory of an instance
 	Limits      Limits
-	// Metered is zero if the meter rejects the module.
-	Metered  meter.Report
-	Calls    []Call
-	Findings []Finding
+	Metered     meter.Report // zero if the meter rejects the module
+	Calls       []Call
+	Findings    []Finding
 }
 
 // Refused reports whether a finding prevents the module from being used.
@@ -45,18 +43,15 @@ func (c *CheckResult) Refused() bool {
 
 // Call is a call that [Check] made.
 type Call struct {
-	// Function is the contract's name, such as source.plan. Of is the component or command, "" for none.
+	// Function is the contract's name, such as source.plan. Subject is the component or command, "" for none.
 	Function, Subject string
-	// Answer is `answered`, a fault, or `trap`.
-	Answer string
+	Answer            string // `answered`, a fault, or `trap`
 }
 
-// Finding is a result of [Check]. A refused one prevents the module from being used or breaks the contract; others
-// are advice.
+// Finding is a result of [Check]: a violation of the contract if it is Refused, else advice.
 type Finding struct {
-	Refused bool
-	// Where is a function or a component.
-	Where, Text string
+	Refused     bool
+	Where, Text string // Where is a function or a component
 }
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
@@ -64,61 +59,60 @@ func (f Finding) String() string { return f.Where + ": " + f.Text }
 // CheckTime bounds [Check], compiling and all calls together.
 const CheckTime = time.Minute
 
-// Check loads a file as a worker does and tries what must work without settings or a service: describe returns the
-// same twice, validate responds for each component without settings, and every function returns when called with
-// empty lists and the context of open or prepare. The error is about reading the file; a refused module is a finding.
-func Check(ctx context.Context, path string, o Options) (*CheckResult, error) {
-	return check(ctx, path, o, CheckTime)
+// Check loads a file as a worker does and calls every function without settings and service: describe must return the
+// same twice, validate must respond for each component, and the others must return for empty lists and the context of
+// open or prepare. The error is about reading the file; a refused module is a finding.
+func Check(ctx context.Context, path string, options Options) (*CheckResult, error) {
+	return check(ctx, path, options, CheckTime)
 }
 
-func check(ctx context.Context, path string, o Options, timeout time.Duration) (*CheckResult, error) {
+func check(ctx context.Context, path string, options Options, timeout time.Duration) (*CheckResult, error) {
 	data, err := code.ReadModule(path)
 	if err != nil {
 		return nil, err
 	}
-	named, err := limitsOf(o.Limits, o.Settings)
+	named, err := limitsOf(options.Limits, options.Settings)
 	if err != nil {
 		return nil, err
 	}
 	checked := &CheckResult{Info: Info{Path: path, Hash: code.HashOf(data), Size: len(data)}}
-	c := checker{CheckResult: checked}
+	run := checker{CheckResult: checked}
 	var cancel context.CancelFunc
-	c.ctx, cancel = context.WithTimeout(ctx, timeout) // from here on: compiling counts, too
+	run.ctx, cancel = context.WithTimeout(ctx, timeout) // compiling included
 	defer cancel()
-	if o.Registry == nil {
-		o.Registry = record.NewRegistry()
+	if options.Registry == nil {
+		options.Registry = record.NewRegistry()
 	}
-	o.Idle, o.MemoryBytes = 0, 0
-	l := loader{host: newHost(&o), limits: o.Limits.filled(), namedLimits: named}
-	l.compiler.Time = timeout // l.kept is nil: what was refused before is tried again
-	if _, report, err := meter.Rewrite(c.ctx, binary.Shaped(data), code.Metering); err == nil {
+	options.Idle, options.MemoryBytes = 0, 0
+	l := loader{host: newHost(&options), limits: options.Limits.filled(), namedLimits: named}
+	l.compiler.Time = timeout // l.cache is nil, so that a module that was refused before is tried again
+	if _, report, err := meter.Rewrite(run.ctx, binary.Normalize(data), code.Metering); err == nil {
 		checked.Metered = report
 	}
-	m, err := l.load(c.ctx, newCandidateFile(path, checked.Info.Hash, len(data)))
+	mod, err := l.load(run.ctx, newCandidateFile(path, checked.Info.Hash, len(data)))
 	if err == nil {
-		defer m.freeIfUnused()
+		defer mod.freeIfUnused()
 	}
-	if c.ctx.Err() != nil && ctx.Err() == nil && err != nil {
-		err = fmt.Errorf("expected it to be compiled and to say what it is within %v, which is for all of the check, "+
-			"found that it was not: %w", timeout, err)
+	if run.ctx.Err() != nil && ctx.Err() == nil && err != nil {
+		err = fmt.Errorf("expected compiling and describe to take at most %v, the time for the whole check: %w",
+			timeout, err)
 	}
 	if err != nil {
 		checked.Info.Err = err
-		c.addFinding(true, "load", "%v", err)
+		run.refuse("load", "%v", err)
 		return checked, ctx.Err()
 	}
-	c.module = m
-	c.describe()
-	for n := range m.info.Components {
-		c.component(&m.info.Components[n])
+	run.module = mod
+	run.describe()
+	for n := range mod.info.Components {
+		run.component(&mod.info.Components[n])
 	}
-	c.callAll()
-	if c.skipped > 0 && ctx.Err() == nil {
-		c.addFinding(true, "all calls", "expected compiling and all calls to take at most %v together, found that "+
-			"%d calls "+
-			"were made by then; the others were not tried", timeout, len(c.Calls))
+	run.callAll()
+	if run.skipped > 0 && ctx.Err() == nil {
+		run.refuse("all calls", "expected compiling and all calls to take at most %v together: "+
+			"%d calls were made, the others were not tried", timeout, len(run.Calls))
 	}
-	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*binary.PageBytes, m.limits
+	run.Info, run.MemoryBytes, run.Limits = mod.snapshot(), int64(mod.binary.MemoryPages)*binary.PageBytes, mod.limits
 	return checked, ctx.Err()
 }
 
@@ -129,56 +123,64 @@ type checker struct {
 	skipped int
 }
 
+func (c *checker) refuse(where, format string, args ...any) {
+	c.addFinding(true, where, format, args...)
+}
+func (c *checker) advise(where, format string, args ...any) {
+	c.addFinding(false, where, format, args...)
+}
+
 func (c *checker) addFinding(refused bool, where, format string, args ...any) {
 	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
 		c.Findings = append(c.Findings, f)
 	}
 }
 
-// try calls f with a fresh instance while there is time. A panic is advice, any other trap is refused.
-func (c *checker) try(function, of string, f func(*Instance) error) {
+// try calls f with a new instance while there is time. A panic is advice, other traps are refused.
+func (c *checker) try(function, subject string, call func(*Instance) error) {
 	if c.ctx.Err() != nil {
 		c.skipped++
 		return
 	}
-	i, err := c.module.newInstance(c.ctx, newBucket(c.module.limits.LogLinesPerSecond), nil)
+	instance, err := c.module.newInstance(c.ctx, newBucket(c.module.limits.LogLinesPerSecond), nil)
 	if err == nil {
-		defer i.close()
-		err = f(i)
+		defer instance.close()
+		err = call(instance)
 	}
 	answer := "answered"
-	switch fault, ok := errors.AsType[*wit.Error](err); {
+	switch failure, ok := errors.AsType[*wit.Error](err); {
 	case err == nil:
 	case ok:
-		answer = "fault: " + fault.Error()
+		answer = "fault: " + failure.Error()
 	case c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()):
 		c.skipped++
 		return
 	default:
 		answer = "trap"
-		// A panic may be due to the empty arguments, and breaks no contract.
+		// A panic may be due to the empty arguments.
 		trap, _ := errors.AsType[*Trap](err)
 		panics, text := trap != nil && strings.Contains(trap.Output, "panic: "), err.Error()
 		if panics {
 			text, _, _ = strings.Cut(text, "\n")
 		}
-		c.addFinding(!panics, strings.TrimSpace(function+" "+of), "%s", text)
+		c.addFinding(!panics, strings.TrimSpace(function+" "+subject), "%s", text)
 	}
-	c.Calls = append(c.Calls, Call{function, of, answer})
+	c.Calls = append(c.Calls, Call{function, subject, answer})
 }
 
-// describe calls twice on one instance; the description at loading is from another instance.
+// describe calls twice on one instance; the description at loading is from another one.
 func (c *checker) describe() {
 	c.try("plugin.describe", "", func(i *Instance) error {
 		for range 2 {
-			d, err := i.Describe(c.ctx)
+			description, err := i.Describe(c.ctx)
 			if err != nil {
 				return err
 			}
 			m := c.module.info
-			if !reflect.DeepEqual(d, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation,
-				Components: m.Components}) {
-				c.addFinding(true, "plugin.describe", "expected the same answer each time, found two")
+			if !reflect.DeepEqual(description, wit.Description{Name: m.Name, Version: m.Version,
+				Documentation: m.Documentation,
+				Components:    m.Components}) {
+				c.refuse("plugin.describe", "expected the same result each time, found two")
 				break
 			}
 		}
@@ -188,39 +190,40 @@ func (c *checker) describe() {
 	c.checkPrintable("plugin.describe", "version", c.module.info.Version)
 	c.checkPrintable("plugin.describe", "documentation", c.module.info.Documentation)
 	if len(c.module.info.Components) == 0 && !c.module.info.Has(wit.InterfaceTools) {
-		c.addFinding(false, "plugin.describe", "expected components or commands, found none")
+		c.advise("plugin.describe", "expected components or commands, found none")
 	}
 }
 
 func (c *checker) checkPrintable(where, what, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
-		c.addFinding(false, where, "the %s holds control characters or others that do not show themselves, or is "+
-			"longer "+
-			"than %d characters: it is shown without them", what, shown.MaxLine)
+		c.advise(where, "the %s contains control characters or other invisible ones, or is "+
+			"longer than %d characters: it is shown without them", what, shown.MaxLine)
 	}
 }
 
-func (c *checker) checkTexts(where string, s *wit.ConfigKey) {
-	of := inQuotes(s.Name)
-	c.checkPrintable(where, "documentation of "+of, s.Documentation)
-	if s.DefaultValue != nil {
-		c.checkPrintable(where, "default of "+of, *s.DefaultValue)
-		// A secret's default may stand for something else: it is never shown.
-		if text := (setting.Check{AllowEmpty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" &&
-			s.Kind != wit.KindPassword {
-			c.addFinding(true, where, "the default of %s is none of its values: %s", of, text)
+func (c *checker) checkTexts(where string, key *wit.ConfigKey) {
+	quoted := inQuotes(key.Name)
+	c.checkPrintable(where, "documentation of "+quoted, key.Documentation)
+	if key.DefaultValue != nil {
+		c.checkPrintable(where, "default of "+quoted, *key.DefaultValue)
+		// A secret's default may be a placeholder: it is never shown.
+		if text := (setting.Check{AllowEmpty: true}).Value(key, *key.DefaultValue); text != "" &&
+			*key.DefaultValue != "" &&
+			key.Kind != wit.KindPassword {
+			c.refuse(where, "the default of %s is not a valid value: %s", quoted, text)
 		}
 	}
-	for _, r := range s.Rules {
-		for what, text := range map[string]*string{"alias": r.Alias, "group": r.Group, "display name": r.DisplayName,
-			"role": r.Role} {
+	for _, rule := range key.Rules {
+		for what, text := range map[string]*string{"alias": rule.Alias, "group": rule.Group,
+			"display name": rule.DisplayName,
+			"role":         rule.Role} {
 			if text != nil {
-				c.checkPrintable(where, what+" of "+of, *text)
+				c.checkPrintable(where, what+" of "+quoted, *text)
 			}
 		}
-		if r.Allowed != nil {
-			for _, value := range *r.Allowed {
-				c.checkPrintable(where, "allowed value of "+of, value)
+		if rule.Allowed != nil {
+			for _, value := range *rule.Allowed {
+				c.checkPrintable(where, "allowed value of "+quoted, value)
 			}
 		}
 	}
@@ -228,66 +231,66 @@ func (c *checker) checkTexts(where string, s *wit.ConfigKey) {
 
 func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 
-func (c *checker) component(x *wit.Component) {
-	where := x.Kind.String() + " " + x.Name
-	if x.Documentation == "" {
-		c.addFinding(false, where, "has no documentation")
+func (c *checker) component(component *wit.Component) {
+	where := component.Kind.String() + " " + component.Name
+	if component.Documentation == "" {
+		c.advise(where, "has no documentation")
 	}
-	c.checkPrintable(where, "name", x.Name)
-	c.checkPrintable(where, "documentation", x.Documentation)
-	for _, alias := range x.Aliases {
+	c.checkPrintable(where, "name", component.Name)
+	c.checkPrintable(where, "documentation", component.Documentation)
+	for _, alias := range component.Aliases {
 		c.checkPrintable(where, "alias "+inQuotes(alias), alias)
 	}
-	for _, prefix := range x.Prefixes {
+	for _, prefix := range component.Prefixes {
 		c.checkPrintable(where, "prefix "+inQuotes(prefix), prefix)
 	}
 	seen := map[string]bool{}
-	for n := range x.Settings {
-		s := &x.Settings[n]
-		c.checkPrintable(where, "name of a setting", s.Name)
-		c.checkTexts(where, s)
-		if s.Name == "" || seen[s.Name] {
-			c.addFinding(true, where, "expected setting names that are not empty and stand once, found %q", s.Name)
+	for n := range component.Settings {
+		key := &component.Settings[n]
+		c.checkPrintable(where, "name of a setting", key.Name)
+		c.checkTexts(where, key)
+		if key.Name == "" || seen[key.Name] {
+			c.refuse(where, "expected unique setting names that are not empty, found %q", key.Name)
 		}
-		seen[s.Name] = true
-		for _, r := range s.Rules {
-			if r.Pattern == nil {
+		seen[key.Name] = true
+		for _, rule := range key.Rules {
+			if rule.Pattern == nil {
 				continue
 			}
-			if _, err := regexp.Compile(*r.Pattern); err != nil {
-				c.addFinding(true, where, "setting %s: expected a pattern of RE2: %v", s.Name, err)
+			if _, err := regexp.Compile(*rule.Pattern); err != nil {
+				c.refuse(where, "setting %s: expected an RE2 pattern: %v", key.Name, err)
 			}
 		}
 	}
-	for _, f := range role.Check(x) {
+	for _, f := range role.Check(component) {
 		c.addFinding(f.Fatal || f.Invalid, where, "%v", f)
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
-		validation, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
-		switch fault, ok := errors.AsType[*wit.Error](err); {
+		validation, err := i.Validate(c.ctx, component.Name, nil, false, nil, nil)
+		switch failure, ok := errors.AsType[*wit.Error](err); {
 		case ok:
-			c.addFinding(false, where, "validate with nothing set is a fault: %v; expected errors with the settings",
-				fault)
+			c.advise(where, "validate without settings returns an error: %v; expected errors of the settings",
+				failure)
 			return err
 		case err != nil:
 			return err
 		case validation.Pending != nil:
-			c.addFinding(true, where, "validate asks for documents although it is offline")
+			c.refuse(where, "validate requests documents although it is offline")
 		default:
-			c.checkAnswered(where, x, *validation.Done)
+			c.checkAnswered(where, component, *validation.Done)
 		}
 		return nil
 	})
 }
 
-func (c *checker) checkAnswered(where string, x *wit.Component, done []wit.ConfigValue) {
+func (c *checker) checkAnswered(where string, component *wit.Component, done []wit.ConfigValue) {
 	answered := map[string]bool{}
 	for _, e := range done {
 		answered[e.Key.Name] = true
 	}
-	for _, s := range x.Settings {
-		if !strings.Contains(s.Name, "{") && !answered[s.Name] {
-			c.addFinding(false, where, "validate does not answer for the setting %s", s.Name)
+	for _, key := range component.Settings {
+		if !strings.Contains(key.Name, "{") && !answered[key.Name] {
+			c.advise(where, "validate returns nothing for the setting %s", key.Name)
 		}
 	}
 }
@@ -316,8 +319,8 @@ func (c *checker) callAll() {
 
 func (c *checker) each(kind wit.ComponentKind, function string, f func(i *Instance, component string) error) {
 	for n := range c.module.info.Components {
-		if x := &c.module.info.Components[n]; x.Kind == kind {
-			c.try(function, x.Name, func(i *Instance) error { return f(i, x.Name) })
+		if component := &c.module.info.Components[n]; component.Kind == kind {
+			c.try(function, component.Name, func(i *Instance) error { return f(i, component.Name) })
 		}
 	}
 }
@@ -330,8 +333,8 @@ func (c *checker) tools() {
 	var commands []wit.Command
 	c.try("tools.commands", "", func(i *Instance) (err error) {
 		if commands, err = i.Commands(c.ctx); err == nil {
-			if refused := CheckCommands(commands); refused != nil { // another answer than at loading
-				c.addFinding(true, "tools.commands", "%v", refused)
+			if refused := CheckCommands(commands); refused != nil { // another result than at loading
+				c.refuse("tools.commands", "%v", refused)
 			}
 		}
 		return err
@@ -367,7 +370,7 @@ func (c *checker) source() {
 		_, err := i.Next(c.ctx, opened, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 		return err
 	})
-	// Without a page, decode and abandon are called for number 0, which the plugin must reject.
+	// Without a page, decode and abandon are called with number 0, which the plugin must reject.
 	page := func(i *Instance) (uint32, error) {
 		return i.Begin(c.ctx, opened, 0, &[]wit.OffsetEntry{}, wit.Response{Status: 200})
 	}
@@ -419,11 +422,11 @@ func (c *checker) transform() {
 		return err
 	})
 	predicates := slices.ContainsFunc(c.module.info.Components,
-		func(x wit.Component) bool { return x.Kind == wit.ComponentPredicate })
+		func(component wit.Component) bool { return component.Kind == wit.ComponentPredicate })
 	c.try("transform.test", "", func(i *Instance) error {
 		_, _, err := i.Test(c.ctx, prepared, c.batch())
 		if !predicates && isA[*wit.Error](err) {
-			return nil // it has no predicates, and says so
+			return nil // it has no predicates, and returns an error
 		}
 		return err
 	})

@@ -16,7 +16,6 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// checkFile checks a file and returns all findings as text.
 func checkFile(t *testing.T, path string) (*plugin.CheckResult, string) {
 	t.Helper()
 	c, err := plugin.Check(t.Context(), path, plugin.Options{CacheDir: cacheDir()})
@@ -33,7 +32,7 @@ func TestCheck(t *testing.T) {
 	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings,
 		"source org.example.AllSource: has no documentation") ||
 		!strings.Contains(findings, "panic: runtime error: index out of range") ||
-		!strings.Contains(findings, "source org.example.AllSource: validate does not answer for the setting text") {
+		!strings.Contains(findings, "source org.example.AllSource: validate returns nothing for the setting text") {
 		t.Errorf("%+v %s", c, findings)
 	}
 	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 ||
@@ -63,7 +62,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What is refused says what and where.
+// Findings name the place and the reason.
 func TestCheckRefuses(t *testing.T) {
 	static := wit.Description{Name: "s", Version: "1",
 		Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
@@ -73,7 +72,7 @@ func TestCheckRefuses(t *testing.T) {
 		want   string
 		loaded bool
 	}{
-		"text":       {[]byte("not found\n"), "load: no WebAssembly", false},
+		"text":       {[]byte("not found\n"), "load: not WebAssembly", false},
 		"tail calls": {tails.Bytes(), " (in function 3), which cannot be metered", false},
 		"traps": {guesttest.Static(static, "", wit.InterfaceTransform),
 			"plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", true},
@@ -94,42 +93,42 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// All calls together have an end, however many there are and however long each may take.
+// All calls together are bounded in time, whatever their number and duration.
 func TestCheckEnds(t *testing.T) {
-	d := wit.Description{Name: "slow", Version: "1"}
+	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
-		d.Components = append(d.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation,
+		description.Components = append(description.Components, wit.Component{Name: fmt.Sprint("T", n),
+			Kind:          wit.ComponentTransformation,
 			Documentation: "x"})
 	}
-	m := guesttest.StaticModule(d, "", wit.InterfaceTransform)
+	m := guesttest.StaticModule(description, "", wit.InterfaceTransform)
 	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = looped()
 	path := filepath.Join(t.TempDir(), "slow.wasm")
 	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
 	// A machine that has other things to do needs some seconds for what comes before the calls.
-	within, o := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
-	c, err := plugin.CheckWithin(t.Context(), path, o, within)
+	within, options := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
+	c, err := plugin.CheckWithin(t.Context(), path, options, within)
 	for err == nil && len(c.Calls) == 0 && within < 2*time.Minute {
 		within *= 2
-		c, err = plugin.CheckWithin(t.Context(), path, o, within)
+		c, err = plugin.CheckWithin(t.Context(), path, options, within)
 	}
 	require.NoError(t, err)
 	want := plugin.Finding{Refused: true, Where: "all calls",
-		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 calls were made "+
-			"by then; the others were not tried", within)}
+		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together: 1 calls were made, "+
+			"the others were not tried", within)}
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
 		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
 	}
 	// Compiling counts, too.
 	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
 	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(),
-		"load: expected it to be compiled and to say what it is within 1ns") {
+		"load: expected compiling and describe to take at most 1ns") {
 		t.Errorf("%v, %+v", err, c.Findings)
 	}
 	assert.Equal(t, time.Minute, plugin.CheckTime, "the help of plugins check says a minute")
 }
 
-// The calls of a plugin that has no faults are answered: what open and prepare return is what the others are called
-// with.
+// A plugin without faults passes all calls: they get the contexts that open and prepare returned.
 func TestCheckOfTheExample(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
 	if c.Refused() || findings != "" {
@@ -140,7 +139,7 @@ func TestCheckOfTheExample(t *testing.T) {
 	}
 }
 
-// commandsOf is a module with these commands.
+// commandsOf returns a module with these commands.
 func commandsOf(t *testing.T, commands ...wit.Command) string {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "c", Version: "1"}, "", wit.InterfaceTools)
@@ -152,28 +151,28 @@ func commandsOf(t *testing.T, commands ...wit.Command) string {
 
 func TestCommandsThatCannotBeUsed(t *testing.T) {
 	option := func(name string, aliases ...string) wit.ConfigKey {
-		s := wit.ConfigKey{Name: name}
+		key := wit.ConfigKey{Name: name}
 		for _, a := range aliases {
-			s.Rules = append(s.Rules, wit.Rule{Alias: &a})
+			key.Rules = append(key.Rules, wit.Rule{Alias: &a})
 		}
-		return s
+		return key
 	}
 	many := make([]wit.Command, plugin.MaxCommands+1)
 	for want, commands := range map[string][]wit.Command{
 		"": {{Name: "look", Options: []wit.ConfigKey{option("service", "s"), option("deep")}}, {Name: "look-twice"}},
-		"command look, option --data: expected another name, since every command has its own option --data": {
+		"command look, option --data: expected another name, since culvert adds an option --data to every command": {
 			{Name: "look", Options: []wit.ConfigKey{option("data")}}},
-		"command look, option -p: expected another name, since every command has its own option -p": {
+		"command look, option -p: expected another name, since culvert adds an option -p to every command": {
 			{Name: "look", Options: []wit.ConfigKey{option("place", "p")}}},
 		"command look, option -h: ": {{Name: "look", Options: []wit.ConfigKey{option("host", "h")}}},
-		"command look, option -s: expected names and letters that ": {{Name: "look",
+		"command look, option -s: expected unique names and letters": {{Name: "look",
 			Options: []wit.ConfigKey{option("service", "s"), option("set-of", "s")}}},
 		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
-		`command "": expected a name`:                 {{Name: ""}},
-		`command "--look": expected a name`:           {{Name: "--look"}},
-		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"},
+		`command "": expected a unique name`:          {{Name: ""}},
+		`command "--look": expected a unique name`:    {{Name: "--look"}},
+		`command "look": expected a unique name of letters, digits, dots and dashes`: {{Name: "look"},
 			{Name: "look"}},
-		"command run: expected another name, since culvert has a command run of its own": {{Name: "look"},
+		"command run: expected another name, since culvert has a command run": {{Name: "look"},
 			{Name: "run"}},
 		"commands: expected at most 100, found 101": many,
 	} {
@@ -191,7 +190,7 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// What loading bounds, check finds, each once; text that would be obeyed is advice.
+// Check finds each kind of problem once, including those that loading rejects; control characters are advice.
 func TestCheckFindsEachKindOnce(t *testing.T) {
 	settings := func(specs ...wit.ConfigKey) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
@@ -234,30 +233,30 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			"...: expected names of at most 200 bytes, found one of 300"},
 		"an alias twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
 			Kind: wit.ComponentTransformation, Aliases: []string{"K"}}}},
-			`load: describe: component "K": expected names that are not empty and stand once, found "K"`},
+			`load: describe: component "K": expected unique names that are not empty, found "K"`},
 		"placeholders": {settings(wit.ConfigKey{Name: "a{n}{m}{o}"}),
 			`load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
 		"a wrong pattern": {settings(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
-			"transformation K: setting a: expected a pattern of RE2"},
+			"transformation K: setting a: expected an RE2 pattern"},
 		"a name thrice": {twice,
-			`transformation K: expected setting names that are not empty and stand once, found "a"`},
+			`transformation K: expected unique setting names that are not empty, found "a"`},
 		"a world missing": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S",
 			Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
 		"a component twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform,
-			transform}}, `load: describe: component "K0": expected names that are not empty and stand once`},
+			transform}}, `load: describe: component "K0": expected unique names that are not empty`},
 		"a default of another kind": {settings(wit.ConfigKey{Name: "a", Kind: wit.KindInt,
-			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
+			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is not a valid value: `},
 		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
 			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
-			`transformation K: the default of "a" is none of its values: `},
-		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" holds control characters`},
-		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." holds control characters`},
-		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" holds control characters`},
-		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" holds control characters`},
-		"escapes in documentation":    {escapes, "plugin.describe: the documentation holds control characters"},
-		"escapes in a setting":        {escapes, hidden + "the name of a setting holds control characters"},
-		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" holds control characters`},
-		"escapes in a class":          {escapes, hidden + "the name holds control characters"},
+			`transformation K: the default of "a" is not a valid value: `},
+		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
+		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." contains control characters`},
+		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" contains control characters`},
+		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
+		"escapes in documentation":    {escapes, "plugin.describe: the documentation contains control characters"},
+		"escapes in a setting":        {escapes, hidden + "the name of a setting contains control characters"},
+		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" contains control characters`},
+		"escapes in a class":          {escapes, hidden + "the name contains control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
@@ -270,14 +269,14 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	}
 }
 
-// So does what commands say of themselves.
+// Check finds control characters in the texts of commands.
 func TestCheckReadsWhatCommandsSay(t *testing.T) {
 	option := wit.ConfigKey{Name: "deep", Documentation: "\x1b]0;title\x07",
 		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
 	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J",
 		Options: []wit.ConfigKey{option}}))
-	for _, want := range []string{"command look: the usage holds", `command look: the documentation of "deep" holds`,
-		`command look: the allowed value of "deep" holds`} {
+	for _, want := range []string{"command look: the usage contains", `command look: the documentation of "deep" contains`,
+		`command look: the allowed value of "deep" contains`} {
 		assert.Equal(t, 1, strings.Count(findings, want), want, "found in", findings)
 	}
 }

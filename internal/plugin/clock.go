@@ -8,85 +8,87 @@ import (
 	"time"
 )
 
-// clock limits the guest's own work in a call: its fuel, at the best rate seen in this call, and the time in host
-// functions, but not waiting for a processor. By the wall clock a call may take clockFactor times its limit. It is
-// checked when fuel is used up and at every host call.
+// clock limits the guest's own work in a call: its fuel, at the best rate measured in this call, and the time in host
+// functions, but not waiting for a processor. By the wall clock a call may take clockFactor times its limit. The clock
+// is checked when fuel is used up and at every host call.
 type clock struct {
 	ctx                     context.Context
 	limit                   time.Duration
-	began                   time.Time
+	started                 time.Time
 	canceled                time.Time
 	yielded, processorSince time.Time
 	ticks                   int64
-	// perTick is the work per tick: the least of all windows, at most maxTick.
+	// perTick is the work per tick: the minimum of all windows, at most maxTick.
 	perTick                     time.Duration
-	resumed                     time.Time
+	tickStart                   time.Time
 	hostTime, hostTimeSinceTick time.Duration
-	entered                     time.Time // a function of the host's
+	hostCallStart               time.Time // the start of the running host function
 	window                      time.Duration
 	windowTicks                 int
 }
 
 const (
-	// graceAfterCancel lets a nearly finished call end after its caller gave up.
+	// graceAfterCancel lets a nearly finished call end after its caller has given up.
 	graceAfterCancel = 250 * time.Millisecond
 	yieldEvery       = time.Millisecond
-	turnTime         = 10 * time.Millisecond
+	processorSlice   = 10 * time.Millisecond
 	clockFactor      = 10
-	// windowLength is how many ticks are measured together: even a busy machine runs a guest undisturbed for some ms
-	// at times.
+	// windowLength is how many ticks are measured together: even on a busy machine a guest runs undisturbed for some
+	// milliseconds at times.
 	windowLength = 8
 )
 
-type overdue struct {
-	Limit time.Duration
-	// Elapsed is set if the call was ended by the wall clock, not by its own work.
-	Elapsed time.Duration
+// timeExceeded is the panic for a call that took too long.
+type timeExceeded struct {
+	Limit   time.Duration
+	Elapsed time.Duration // set if the call was ended by the wall clock, not by its own work
 }
 
-func (o *overdue) Error() string {
-	text := fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
+func (o *timeExceeded) Error() string {
+	text := fmt.Sprintf("ran longer than the allowed %v", o.Limit)
 	if o.Elapsed > 0 {
-		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Elapsed.Round(time.Millisecond),
+		text += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed",
+			o.Elapsed.Round(time.Millisecond),
 			clockFactor)
 	}
 	return text
 }
 
-// maxStackBytes bounds the engine's stack for a call, which is not part of the guest's memory. It doubles from 10
-// KiB, so a guest has 10 MiB, enough for some 70,000 frames of Go. Without a limit, endless recursion grows it to 100
-// MB in steps that copy all of it.
+// maxStackBytes bounds the engine's stack for a call, which is not part of the guest's memory. It doubles from 10 KiB,
+// so a guest has 10 MiB, about 70,000 frames of Go. Without a limit, endless recursion grows it to 100 MB and copies it
+// at each step.
 const maxStackBytes = 16 << 20
 
-type tooDeep struct{ StackBytes int }
+type stackExceeded struct{ StackBytes int }
 
-func (d *tooDeep) Error() string {
-	return fmt.Sprintf("recursed too deeply: its stack has grown to %d bytes, at most %d are allowed", d.StackBytes,
+func (d *stackExceeded) Error() string {
+	return fmt.Sprintf("recursed too deeply: its stack has %d bytes, at most %d are allowed", d.StackBytes,
 		maxStackBytes)
 }
 
+// canceled is the panic for a call whose caller has given up.
 type canceled struct{ err error }
 
 func (c *canceled) Error() string { return "stopped: " + c.err.Error() }
 func (c *canceled) Unwrap() error { return c.err }
 
 func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
-	*c = clock{ctx: ctx, limit: limit, began: now, yielded: now, processorSince: now, resumed: now, perTick: maxTick()}
+	*c = clock{ctx: ctx, limit: limit, started: now, yielded: now, processorSince: now, tickStart: now,
+		perTick: maxTick()}
 }
 
-// check ends the running call if its time is up, by a panic that the engine turns into an error with the guest's
-// stack. A guest cannot catch it, since exceptions are refused. The instance is closed later: closing it here would
-// free memory that its frames use.
+// check ends the running call if its time is up, by a panic that the engine turns into an error with the guest's stack.
+// A guest cannot catch it, since exceptions are refused. The instance is closed later: its frames still use its memory.
 func (c *clock) check(now time.Time) {
 	if c.canceled.IsZero() && c.ctx.Err() != nil {
 		c.canceled = now.Add(graceAfterCancel)
 	}
-	elapsed := now.Sub(c.began)
+	elapsed := now.Sub(c.started)
 	switch {
 	case elapsed >= c.limit && c.work() >= c.limit:
-		panic(&overdue{Limit: c.limit})
+		panic(&timeExceeded{Limit: c.limit})
 	case elapsed >= clockFactor*c.limit:
-		panic(&overdue{Limit: c.limit, Elapsed: elapsed})
+		panic(&timeExceeded{Limit: c.limit, Elapsed: elapsed})
 	case !c.canceled.IsZero() && !now.Before(c.canceled):
 		panic(&canceled{c.ctx.Err()})
 	}
@@ -102,12 +104,12 @@ func (c *clock) addHostTime(from, till time.Time) {
 
 func (c *clock) countTick(now time.Time) {
 	c.ticks++
-	c.window += now.Sub(c.resumed) - c.hostTimeSinceTick
+	c.window += now.Sub(c.tickStart) - c.hostTimeSinceTick
 	if c.windowTicks++; c.windowTicks == windowLength {
 		c.perTick = min(c.perTick, c.window/windowLength)
 		c.window, c.windowTicks = 0, 0
 	}
-	c.resumed, c.hostTimeSinceTick = now, 0
+	c.tickStart, c.hostTimeSinceTick = now, 0
 }
 
 // callerErr returns an error once the caller has given up, so that reading of a result stops.
@@ -118,20 +120,21 @@ func (c *clock) callerErr() error {
 	return &canceled{c.ctx.Err()}
 }
 
-const watchEvery = 1024
+// checkEvery is the number of rows between two checks whether the caller has given up.
+const checkEvery = 1024
 
-func (c *clock) tick(p *processors) {
+func (c *clock) tick(slots *processors) {
 	now := time.Now()
 	c.countTick(now)
 	c.check(now)
 	if now.Sub(c.yielded) >= yieldEvery {
 		runtime.Gosched()
 		c.yielded = time.Now()
-		c.resumed = c.yielded
+		c.tickStart = c.yielded
 	}
-	if now.Sub(c.processorSince) >= turnTime && p.yield() {
+	if now.Sub(c.processorSince) >= processorSlice && slots.yield() {
 		c.processorSince = time.Now()
-		c.resumed = c.processorSince
+		c.tickStart = c.processorSince
 	}
 }
 

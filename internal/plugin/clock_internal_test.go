@@ -15,10 +15,10 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// plainTick is how long a guest works for a tick in these tests.
+// plainTick is the work of a guest per tick in these tests.
 const plainTick = 200 * time.Microsecond
 
-// working is a clock of a call that may take so long, of a guest whose processor is the test's to give.
+// working returns the clock of a call with a limit.
 type working struct {
 	t *testing.T
 	clock
@@ -33,8 +33,7 @@ func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
 	return w
 }
 
-// tick has the guest come by so many times, and wait for a processor so long each time; it returns why the call was
-// ended, nil if it was not.
+// tick simulates ticks that each wait for a processor, and returns why the call was ended, or nil.
 func (w *working) tick(times int, wait time.Duration) (ended error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -51,7 +50,7 @@ func (w *working) tick(times int, wait time.Duration) (ended error) {
 	return nil
 }
 
-// What a call works for is counted, not how long it waits for a processor, up to ten times its limit by the clock.
+// Work counts, and waiting for a processor does not, up to ten times the limit by the wall clock.
 func TestDeadlinesCountWork(t *testing.T) {
 	const limit = time.Second
 	all := int(limit / plainTick)
@@ -74,7 +73,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 				began := time.Now()
 				err := w.tick(c.ticks, c.wait)
 				elapsed := time.Since(began)
-				var overdue *overdue
+				var overdue *timeExceeded
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
 					t.Fatalf("after %v: expected an end: %v, found %v", elapsed, c.ended, err)
 				}
@@ -92,8 +91,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 	}
 }
 
-// The time in functions of the host's counts as work; and who lets others go first is not ended for that, up to ten
-// times the limit.
+// Time in host functions counts as work; yielding to other calls does not, up to ten times the limit.
 func TestDeadlinesCountCallsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := workFor(t, t.Context(), time.Second)
@@ -110,7 +108,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		for range 5 {
 			err = cmp.Or(err, callOut())
 		}
-		if !errors.As(err, new(*overdue)) {
+		if !errors.As(err, new(*timeExceeded)) {
 			t.Errorf("expected an end after a second of calls out, found %v", err)
 		}
 	})
@@ -128,7 +126,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		err := w.tick(5000, 0)
-		var overdue *overdue
+		var overdue *timeExceeded
 		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
 			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
 			t.Errorf("expected an end after ten times the limit, found %v after %v", err, elapsed)
@@ -139,7 +137,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 	})
 }
 
-// Who gives up gets the guest stopped soon, whatever it has worked for.
+// A call ends soon after its caller gives up, whatever it has worked.
 func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -153,8 +151,8 @@ func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 	})
 }
 
-// A guest that asks for a hundred megabytes of randomness, or writes in millions of parts, comes by the clock in
-// between; the numbers are those that the engine would give.
+// The clock is also checked within a request for 100 MB of random bytes, and within writes of millions of parts. The
+// random bytes are the same as the engine's default.
 func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
 	looks := 0
 	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}
@@ -163,7 +161,7 @@ func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
 	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
 		t.Errorf("expected the same numbers and 17 looks at the clock, found %d, %v", looks, err)
 	}
-	o := &output{watch: func() { looks++ }}
+	o := &output{checkTime: func() { looks++ }}
 	for range 10 {
 		_, _ = o.Write(nil)
 	}

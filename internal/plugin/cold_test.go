@@ -30,18 +30,20 @@ func equal[T any](t *testing.T, what string, want T) func(T, error) {
 
 func fault(t *testing.T, err error, kind wit.ErrorKind, message string) {
 	t.Helper()
-	var f *wit.Error
-	if !errors.As(err, &f) || f.Kind != kind || f.Message != message {
+	var failure *wit.Error
+	if !errors.As(err, &failure) || failure.Kind != kind || failure.Message != message {
 		t.Errorf("expected the fault %s %q, found %v", kind, message, err)
 	}
 }
 
 func TestPluginAndTools(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
-		d, err := i.Describe(ctx)
-		if err != nil || d.Name != "all" || len(d.Components) != 17 || len(d.Components[0].Settings[0].Rules) != 3 ||
-			*d.Components[0].Settings[0].Rules[0].AtLeast != -5 || d.Components[1].Prefixes[0] != "all." {
-			t.Errorf("describe: %v %+v", err, d)
+		description, err := i.Describe(ctx)
+		if err != nil || description.Name != "all" || len(description.Components) != 17 ||
+			len(description.Components[0].Settings[0].Rules) != 3 ||
+			*description.Components[0].Settings[0].Rules[0].AtLeast != -5 ||
+			description.Components[1].Prefixes[0] != "all." {
+			t.Errorf("describe: %v %+v", err, description)
 		}
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
 		equal(t, "validate", wit.ValidateResult{Pending: &wit.RequestBatch{State: []byte("asked"),
@@ -111,17 +113,17 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 	t.Helper()
 	into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
 	equal(t, "decode", wit.DecodeResult{})(i.Decode(ctx, page, "", 200, []byte("one\ntw"), false, into))
-	p, err := i.Decode(ctx, page, "tag", 410, []byte("o\nbad\nthree\n"), true, into)
+	result, err := i.Decode(ctx, page, "tag", 410, []byte("o\nbad\nthree\n"), true, into)
 	require.NoError(t, err)
-	f := p.Errors[0]
+	f := result.Errors[0]
 	assert.Equal(t, "bad", string(into.Data[f.RawStart:f.RawStart+f.RawSize]))
 	assert.Equal(t, "Bad", f.ErrorClass)
-	p.Errors = nil
+	result.Errors = nil
 	want := wit.DecodeResult{Linked: []wit.LinkedRequest{{Request: wit.Request{Tag: "tag", Method: "GET",
 		Target: "/more"},
 		Tolerate: []uint16{404, 410}}}, Next: &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)},
 		More: true, WaitMs: 9}
-	assert.Equal(t, want, p)
+	assert.Equal(t, want, result)
 	assert.Equal(t, []string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"}, texts(t, into))
 }
 
@@ -173,17 +175,17 @@ func TestSink(t *testing.T) {
 
 func TestTest(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
-		matches, faults, err := i.Test(ctx, nil, batch(t, reg, 4, 6))
-		if err != nil || faults != nil || !cmp.Equal(matches, []bool{false, true, false, true}) {
-			t.Error(matches, faults, err)
+		matches, rowErrors, err := i.Test(ctx, nil, batch(t, reg, 4, 6))
+		if err != nil || rowErrors != nil || !cmp.Equal(matches, []bool{false, true, false, true}) {
+			t.Error(matches, rowErrors, err)
 		}
 	})
 }
 
-// A plugin that answers something that the contract forbids is trapped, and its instance is not used again.
+// A plugin that violates the contract traps, and its instance is not used again.
 func TestBrokenPromises(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg}, all)
+	_, binding := guest(t, plugin.Options{Registry: reg}, all)
 	applied := func(component string) func(context.Context, *plugin.Instance) error {
 		return func(ctx context.Context, i *plugin.Instance) error {
 			_, err := i.Apply(ctx, []byte(component), batch(t, reg, 1, 6))
@@ -191,11 +193,11 @@ func TestBrokenPromises(t *testing.T) {
 		}
 	}
 	for want, call := range map[string]func(context.Context, *plugin.Instance) error{
-		"expected 2 verdicts, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
+		"expected 2 results, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
 			_, err := i.HandleResponse(ctx, nil, nil, []uint32{1, 2}, wit.Response{Status: 299})
 			return err
 		},
-		"row 1 is in none of ready, refused and ignored": func(ctx context.Context, i *plugin.Instance) error {
+		"row 1 is in none of ready, rejected and ignored": func(ctx context.Context, i *plugin.Instance) error {
 			three := batch(t, reg, 3, 6)
 			_, err := i.Encode(ctx, nil, three, originsOf(three), []wit.Hint{{Row: 1, Text: "lose"}})
 			return err
@@ -203,7 +205,7 @@ func TestBrokenPromises(t *testing.T) {
 		`node 0: expected members of different names, found two named "a"`: applied("twins"),
 		"guests/all/main.go:": applied("panic"), // where a guest that uses the SDK panicked
 	} {
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			trap := trapped(t, call(ctx, i), want, "(connector orders)")
 			if strings.HasSuffix(want, "main.go:") && trap != nil {
 				assert.Equal(t, "apply", trap.Function)
@@ -214,7 +216,7 @@ func TestBrokenPromises(t *testing.T) {
 			}
 		})
 	}
-	if got := b.Current().Module().Metrics; got.Traps != 4 || got.Instances != 0 || got.Started != 4 {
+	if got := binding.Current().Module().Metrics; got.Traps != 4 || got.Instances != 0 || got.Started != 4 {
 		t.Errorf("%+v", got)
 	}
 }

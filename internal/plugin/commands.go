@@ -11,54 +11,54 @@ import (
 // MaxCommands is the maximum number of commands of a plugin, and of options of each.
 const MaxCommands = 100
 
-// ReservedOptions are names and letters of options that culvert adds to every plugin command.
+// ReservedOptions are the options that culvert adds to every plugin command.
 var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-format", "log-level", "p", "plugins",
 	"properties", "set"}
 
-// ReservedCommands are culvert's own commands, which have precedence. doctor is not among them: culvert doctor runs
-// the plugin's command too.
+// ReservedCommands are culvert's own commands, which have precedence. doctor is not one of them: culvert doctor also
+// runs the plugin's command.
 var ReservedCommands = []string{"broker", "cluster", "completion", "connectors", "consume", "diff", "dlq", "drain",
 	"help", "init", "offsets", "plugins", "reference", "run", "status", "test", "tunnel",
 	"validate", "version"}
 
-var typed = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+var commandName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// CheckCommands rejects commands that cannot be used as declared: names that cannot be typed, are duplicates, or are
-// reserved.
+// CheckCommands rejects commands whose names cannot be typed, are not unique, or are reserved.
 func CheckCommands(commands []wit.Command) error {
 	if len(commands) > MaxCommands {
 		return fmt.Errorf("commands: expected at most %d, found %d", MaxCommands, len(commands))
 	}
 	names := map[string]bool{}
 	for i := range commands {
-		c := &commands[i]
-		if !typed.MatchString(c.Name) || names[c.Name] {
-			return fmt.Errorf("command %.100q: expected a name of letters, digits, dots and dashes that stands once",
-				c.Name)
+		command := &commands[i]
+		if !commandName.MatchString(command.Name) || names[command.Name] {
+			return fmt.Errorf("command %.100q: expected a unique name of letters, digits, dots and dashes",
+				command.Name)
 		}
-		names[c.Name] = true
-		if slices.Contains(ReservedCommands, c.Name) {
-			return fmt.Errorf("command %s: expected another name, since culvert has a command %s of its own", c.Name,
-				c.Name)
+		names[command.Name] = true
+		if slices.Contains(ReservedCommands, command.Name) {
+			return fmt.Errorf("command %s: expected another name, since culvert has a command %s", command.Name,
+				command.Name)
 		}
-		if len(c.Options) > MaxCommands {
-			return fmt.Errorf("command %s: expected at most %d options, found %d", c.Name, MaxCommands, len(c.Options))
+		if len(command.Options) > MaxCommands {
+			return fmt.Errorf("command %s: expected at most %d options, found %d", command.Name, MaxCommands,
+				len(command.Options))
 		}
-		taken := map[string]bool{}
-		for o := range c.Options {
-			for _, name := range c.Options[o].Names() {
+		seen := map[string]bool{}
+		for o := range command.Options {
+			for _, name := range command.Options[o].Names() {
 				switch {
-				case !typed.MatchString(name):
+				case !commandName.MatchString(name):
 					return fmt.Errorf("command %s, option %.100q: expected a name of letters, digits, dots and dashes",
-						c.Name, name)
+						command.Name, name)
 				case slices.Contains(ReservedOptions, name):
-					return fmt.Errorf("command %s, option %s: expected another name, since every "+
-						"command has its own option %s", c.Name, dashed(name), dashed(name))
-				case taken[name]:
-					return fmt.Errorf("command %s, option %s: expected names and letters that stand once", c.Name,
+					return fmt.Errorf("command %s, option %s: expected another name, since culvert "+
+						"adds an option %s to every command", command.Name, dashed(name), dashed(name))
+				case seen[name]:
+					return fmt.Errorf("command %s, option %s: expected unique names and letters", command.Name,
 						dashed(name))
 				}
-				taken[name] = true
+				seen[name] = true
 			}
 		}
 	}

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
+// noticeAfter is how long compiling must take to be reported.
 const noticeAfter = 200 * time.Millisecond
 
-// compileNotice reports that uncached plugins are compiled while a manager opens, which takes seconds. Nil reports
+// compileNotice reports that uncached plugins are being compiled, which takes seconds at a start. A nil notice reports
 // nothing.
 type compileNotice struct {
 	report func(elapsed time.Duration) // see [Options.Compiling]
 
 	mu    sync.Mutex
 	since time.Time
-	timer *time.Timer // nil: nothing has been compiled
+	timer *time.Timer // nil until something is compiled
 	ended bool
 }
 

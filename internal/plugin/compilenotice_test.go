@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A compilation that takes long is reported when it does and at its end; a short one is not.
+// A slow compilation is reported when it takes a while and at its end; a fast one is not.
 func TestCompilingIsSaid(t *testing.T) {
 	for _, c := range []struct {
 		compiles bool

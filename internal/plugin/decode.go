@@ -10,89 +10,89 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Decode passes a piece of a response (tag "": of its main body). Rows and data are appended to into, with the host's
-// schema IDs; they are nil in the result. Rows have topic 0. On an error into is unchanged.
+// Decode passes a piece of a response; tag "" means the main body. Rows and data are appended to into with the host's
+// schema IDs and topic 0, and are nil in the result. On an error into is unchanged.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
-	into *record.Batch) (p wit.DecodeResult, err error) {
+	into *record.Batch) (result wit.DecodeResult, err error) {
 	rows, data := len(into.Rows), len(into.Data)
-	err = i.callBatch(ctx, decodeFunc, func(f *abi.Func) (uint32, error) {
-		return i.passPiece(f, page, tag, status, piece, last)
-	}, portionSize, func(ok []byte, ptr uint32) (err error) {
-		p, err = i.readDecode(ok, ptr, into)
+	err = i.callBatch(ctx, decodeFunc, func(export *abi.Func) (uint32, error) {
+		return i.passPiece(export, page, tag, status, piece, last)
+	}, decodeResultSize, func(ok []byte, ptr uint32) (err error) {
+		result, err = i.readDecode(ok, ptr, into)
 		return err
 	})
 	if err != nil {
 		into.Rows, into.Data = into.Rows[:rows], into.Data[:data]
 		return wit.DecodeResult{}, err
 	}
-	return p, nil
+	return result, nil
 }
 
-func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16, piece []byte, last bool) (uint32,
+func (i *Instance) passPiece(export *abi.Func, page uint32, tag string, status uint16, piece []byte, last bool) (uint32,
 	error) {
-	g := i.guest
+	guest := i.guest
 	if !utf8.ValidString(tag) {
-		return 0, abi.Refused("the tag %q is not UTF-8", tag)
+		return 0, abi.NewRefusal("the tag %q is not UTF-8", tag)
 	}
 	lastPiece := uint64(0)
 	if last {
 		lastPiece = 1
 	}
-	g.Start()
-	blockTag, blockPiece := g.Add(len(tag), 1), g.Add(len(piece), 1)
-	if err := g.Place(i.callCtx); err != nil {
+	guest.BeginCall()
+	blockTag, blockPiece := guest.AddBlock(len(tag), 1), guest.AddBlock(len(piece), 1)
+	if err := guest.AllocateBlocks(i.callCtx); err != nil {
 		return 0, err
 	}
-	g.Pass(uint64(page))
-	g.PassList(blockTag, len(tag))
-	g.Pass(uint64(status))
-	g.PassList(blockPiece, len(piece))
-	g.Pass(lastPiece)
-	copy(g.At(blockTag), tag)
-	copy(g.At(blockPiece), piece)
-	return g.Call(i.callCtx, f)
+	guest.Pass(uint64(page))
+	guest.PassList(blockTag, len(tag))
+	guest.Pass(uint64(status))
+	guest.PassList(blockPiece, len(piece))
+	guest.Pass(lastPiece)
+	copy(guest.BlockBytes(blockTag), tag)
+	copy(guest.BlockBytes(blockPiece), piece)
+	return guest.Call(i.callCtx, export)
 }
 
-// readDecode reads the result of decode at these offsets: schemas 0, rows 8, data 16, faults 24, follow 32, next 40,
-// more 52, wait-ms 56.
-func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (p wit.DecodeResult, err error) {
-	if err := i.declared(ok, 0); err != nil {
-		return p, err
+// readDecode reads the result of decode. Its offsets: schemas 0, rows 8, data 16, errors 24, linked 32, next 40, more
+// 52, wait-ms 56.
+func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (result wit.DecodeResult, err error) {
+	if err := i.readSchemas(ok, 0); err != nil {
+		return result, err
 	}
 	list, _, err := i.guest.ListAt(ok, 8, abi.RowBytes, 8)
 	if err != nil {
-		return p, err
+		return result, err
 	}
 	start := len(into.Rows)
 	into.Rows = abi.AppendRows(into.Rows, list)
-	size, err := i.data(ok, 16, into)
+	size, err := i.readData(ok, 16, into)
 	if err != nil {
-		return p, err
+		return result, err
 	}
-	check := rowCheck{i: i, b: into, base: uint32(len(into.Data)) - size, size: size,
+	check := rowCheck{instance: i, batch: into, base: uint32(len(into.Data)) - size, size: size,
 		limit: uint64(i.module.limits.ResultBytes)}
-	i.scratch.topics = append(i.scratch.topics[:0], 0)
-	for n := range into.Rows[start:] {
-		r := &into.Rows[start+n]
-		if err := check.row(n, r, nil); err != nil {
-			return p, err
+	i.buffers.topics = append(i.buffers.topics[:0], 0)
+	for index := range into.Rows[start:] {
+		row := &into.Rows[start+index]
+		if err := check.row(index, row, nil); err != nil {
+			return result, err
 		}
-		r.Offset = -1
+		row.Offset = -1
 	}
-	if p.Errors, err = i.faults(ok, 24, math.MaxUint32, 0, &check); err != nil {
-		return p, err
+	if result.Errors, err = i.readRowErrors(ok, 24, math.MaxUint32, 0, &check); err != nil {
+		return result, err
 	}
-	if abi.Word(ok, 36) > 0 {
-		if err := i.guest.LiftAt(ok, 32, &p.Linked); err != nil {
-			return p, err
+	if abi.U32(ok, 36) > 0 {
+		if err := i.guest.LiftAt(ok, 32, &result.Linked); err != nil {
+			return result, err
 		}
 	}
-	if err := i.guest.Lift(ptr+40, &p.Next); err != nil {
-		return p, err
+	if err := i.guest.Lift(ptr+40, &result.Next); err != nil {
+		return result, err
 	}
-	if err := checkPosition("decode: next", p.Next); err != nil {
-		return p, err
+	if err := checkPosition("decode: next", result.Next); err != nil {
+		return result, err
 	}
-	p.More, p.WaitMs = ok[52] != 0, abi.Word(ok, 56)
-	return p, nil
+	result.More, result.WaitMs = ok[52] != 0, abi.U32(ok, 56)
+	return result, nil
 }

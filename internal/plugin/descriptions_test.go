@@ -23,14 +23,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// overCache starts a manager over a folder with a cache of its own, and returns what it logged.
+// overCache starts a manager with a cache folder, and returns its log.
 func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logtest.Journal) {
 	t.Helper()
 	log := &logtest.Journal{}
 	return manager(t, plugin.Options{CacheDir: cache, Logger: log.Logger(plugin.LevelTrace)}, folder), log
 }
 
-// kept are the files of ours in a cache, by the ends of their names.
+// kept returns our files in a cache by the ends of their names.
 func kept(t *testing.T, cache, kind string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(cache, "culvert-*."+kind))
@@ -38,7 +38,7 @@ func kept(t *testing.T, cache, kind string) []string {
 	return files
 }
 
-// described is what a manager knows of its plugins, and asks each once more.
+// described compares the cached descriptions with those of the running plugins.
 func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 	t.Helper()
 	for _, info := range m.Modules() {
@@ -47,20 +47,20 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 		}
 		known := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
 			Components: info.Components}
-		b, err := m.BindPlugin("orders", info.Name, "")
+		binding, err := m.BindPlugin("orders", info.Name, "")
 		require.NoError(t, err)
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
 				t.Errorf("%s: expected what it says itself, found %+v and %v", info.Name, known, err)
 			}
 		})
-		b.Close()
+		binding.Close()
 		all = append(all, known)
 	}
 	return all
 }
 
-// A file that was loaded before is neither compiled nor asked, until somebody needs it.
+// A file that was loaded before is not compiled or described until a connector needs it.
 func TestKnownFilesRestAtOnce(t *testing.T) {
 	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
@@ -79,7 +79,7 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 	}
 }
 
-// counted is a folder of modules that tells how often they were read whole.
+// counted is a folder that counts how often each module is read completely.
 type counted struct {
 	fstest.MapFS
 	read atomic.Int64
@@ -90,8 +90,7 @@ func (c *counted) ReadFile(name string) ([]byte, error) {
 	return c.MapFS.ReadFile(name)
 }
 
-// Of a plugin that comes with the program and was loaded before nothing is needed but its hash: its bytes are not
-// copied.
+// A built-in plugin that was loaded before is only hashed: its bytes are not copied.
 func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
 	files := &counted{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
@@ -108,7 +107,7 @@ func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 	}
 }
 
-// What is damaged in the cache, or does not belong there, is found out and made again.
+// Damaged or foreign files in the cache are detected and created again.
 func TestDamagedCache(t *testing.T) {
 	for name, damage := range map[string]func(one, other []byte) []byte{
 		"a byte is changed": func(one, _ []byte) []byte { one[len(one)-1] ^= 1; return one },
@@ -156,7 +155,7 @@ func TestDamagedCache(t *testing.T) {
 	}
 }
 
-// Compiled code that is damaged, or is no file, is noticed and compiled again.
+// Damaged compiled code is detected, and the plugin is compiled again.
 func TestDamagedCode(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, file string){
 		"cut off": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 100)) },
@@ -260,8 +259,8 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 	}
 }
 
-// No code is run from a cache folder that others can write to. If the cache cannot be written, starts take longer but
-// succeed; the test uses a file in its place, since root may write to any folder.
+// Code is not executed from a cache folder that others can write to. If the cache cannot be written, starts take longer
+// but succeed; the test uses a file in its place, since root may write to any folder.
 func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 	foreign, none := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	require.NoError(t, os.Chmod(foreign, 0o777))
@@ -269,7 +268,7 @@ func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 	for cache, why := range map[string]string{foreign: "chmod go-w", none: ""} {
 		m, log := overCache(t, holding(t, "a.wasm", named("a", "1.0.0", 0)), cache)
 		described(t, m)
-		assert.Equal(t, 1, strings.Count(log.String(), "the cache is not used"), log)
+		assert.Equal(t, 1, strings.Count(log.String(), "the plugin cache is not used"), log)
 		assert.Contains(t, log.String(), why)
 	}
 	if left, _ := os.ReadDir(foreign); len(left) > 0 {
@@ -277,8 +276,7 @@ func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 	}
 }
 
-// What is kept of a module depends on how it was rewritten: whoever changes the outcome raises the number of the
-// preparation.
+// Cached results depend on how modules are prepared: a change of the result must increase PreparationVersion.
 func TestPreparationHasANumber(t *testing.T) {
 	sum := sha256.New()
 	cases := hostileCases()
@@ -296,8 +294,8 @@ func TestPreparationHasANumber(t *testing.T) {
 	require.NoError(t, err)
 	sum.Write(prepared.Wasm)
 	const number, want = 6, "4803030993f789c5"
-	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || code.Preparation != number {
+	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || code.PreparationVersion != number {
 		t.Errorf("expected %s of preparation %d, found %s of %d: raise code.Preparation and write both here", want,
-			number, got, code.Preparation)
+			number, got, code.PreparationVersion)
 	}
 }

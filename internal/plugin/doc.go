@@ -1,35 +1,31 @@
-// Package plugin runs plugins: it finds and compiles modules, keeps instances of them for connectors, limits their
-// resources, and swaps them for newer versions. It knows the contract, but neither OData nor Kafka.
+// Package plugin runs plugins, which are WebAssembly modules: it finds and compiles module files, creates instances for
+// connectors, limits their resources, and replaces versions by newer ones. It knows the contract, but neither OData nor
+// Kafka.
 //
-// Loading a file: read ([binary.Read]), check imports and exports ([binary.Module.Judge]), prepare ([code.Prepare],
-// the only place that changes bytes), compile, compare signatures with the contract, describe. Each step can reject
-// the file. The description is kept; code is freed at most a minute after its last instance, since it needs five
-// times the file's size and loads from the cache in 0.1 s.
+// Loading a file: read ([binary.Read]), check imports and exports ([binary.Module.CheckContract]), prepare
+// ([code.Prepare], the only place that changes bytes), compile, compare signatures with the contract, describe. Each
+// step can refuse the file. The description is kept; code is freed at most a minute after its last instance, since it
+// needs five times the file's size and loads from the cache in 0.1 s. Loading is bounded by sizes, by the compile cost
+// that the meter computes, and by two minutes: a function of 1 MiB, the maximum, needs 0.9 GB to compile.
 //
 // A connector gets a [Binding] to a version, with a [Pool] of instances of its own. A newer version waits as
 // [Binding.Candidate] until the task accepts or rejects it at the boundary of a page or batch. Pages of a source use
 // a [Reader], which locks its instance for each call only. All running calls share the processors (processors.go),
 // all instances a memory budget (memorylimiter.go).
 //
-// An [Instance] is called with a context and returns values of package wit. Results are checked as far as the
-// boundary requires: rows are inside the batch, refer to known schemas and topics, and have valid origins. Schema IDs
-// of a guest are translated to the registry's.
-//
+// An [Instance] is called with a context and returns values of package wit. Results are checked: rows must be inside
+// the batch and refer to known schemas, topics and input rows. Schema IDs of a guest are translated to the registry's.
 // [Limits] bound time, memory, result size, log lines and recursion. A guest that exceeds one, traps, or breaks the
 // contract fails its call with a [*Trap] and loses its instance. Package meter rewrites every module so that it calls
 // the host about every 0.2 ms of work (clock.go). A version that breaks repeatedly is stopped for its connector
-// ([Stopped]); a new one is rolled back ([Binding.ShouldRetry]).
-//
-// Loading is bounded too: by sizes, by the compile cost that the meter computes, and by two minutes. A function of 1
-// MiB, the maximum, needs 0.9 GB to compile, a module with 16 of them 1.4 GB. Results are cached with checksums,
-// refusals included (refusals.go).
+// ([Stopped]); one that was just activated is rolled back ([Binding.ShouldRetry]).
 //
 // Where to look:
 //
 //   - manager.go, open.go: [Manager], from [New] to [Manager.Close]. modulefiles.go, watch.go: module files.
 //   - loader.go, refusals.go, compilenotice.go: from a file to a module; check.go: `plugins check`.
 //   - selection.go, pins.go, rollback.go: which version connectors get; history.go: roles of versions that ran.
-//   - binding.go, module.go, breaker.go: the version of a connector; metrics.go, version.go: figures, version order.
+//   - binding.go, module.go, breaker.go: the version of a connector; metrics.go, version.go: metrics, version order.
 //   - sharedpools.go, pool.go, reader.go, memorylimiter.go, processors.go: instances, pages, and waiting.
 //   - instance.go, calls.go, commands.go: calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls with batches.
 //   - wasi.go, output.go, trap.go, limits.go, bounds.go, clock.go, fuel.go: host functions and limits.
@@ -42,5 +38,5 @@
 //   - A version is replaced only at the boundary of a page or batch, and only by the task.
 //
 // Locks, from the outside in: folders.scanning, Manager.mu, Binding.mu, sharedPools.mu, Pool.mu, module.mu;
-// history.mu and memoryBudget.mu are within all of them.
+// history.mu and memoryBudget.mu are innermost.
 package plugin

@@ -9,56 +9,60 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Encode creates deliveries from a batch's rows, whose source records origins names. Each row is in exactly one of
-// the result's three lists, by its position in b.Rows.
-func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
-	hints []wit.Hint) (d wit.EncodeResult, err error) {
-	c, e := batchCall{b: b, rows: b.Rows}, encoding{origins, hints}
-	err = i.callBatch(ctx, encodeFunc, func(f *abi.Func) (uint32, error) { return i.passBatch(f, context, &c, &e) },
+// Encode creates deliveries from a batch's rows; origins identify their source records. Each row is in exactly one of
+// the result's three lists, by its position in the batch.
+func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Batch, origins record.Origins,
+	hints []wit.Hint) (result wit.EncodeResult, err error) {
+	call, encodeArgs := batchCall{batch: batch, rows: batch.Rows}, encodeArguments{origins, hints}
+	err = i.callBatch(ctx, encodeFunc, func(export *abi.Func) (uint32,
+		error) {
+		return i.passBatch(export, context, &call, &encodeArgs)
+	},
 		canon.SizeOf[wit.EncodeResult](), func(_ []byte, ptr uint32) error {
-			if err := i.guest.Lift(ptr, &d); err != nil {
+			if err := i.guest.Lift(ptr, &result); err != nil {
 				return err
 			}
-			return i.checkDeliveries(&d, len(b.Rows))
+			return i.checkDeliveries(&result, len(batch.Rows))
 		})
 	if err != nil {
 		return wit.EncodeResult{}, err
 	}
-	return d, nil
+	return result, nil
 }
 
-func (i *Instance) checkDeliveries(d *wit.EncodeResult, rows int) error {
-	i.scratch.counts = append(i.scratch.counts[:0], make([]uint8, rows)...)
+// checkDeliveries checks that each row is in exactly one list.
+func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
+	i.buffers.counts = append(i.buffers.counts[:0], make([]uint8, rows)...)
 	count := func(row uint32) error {
 		if row >= uint32(rows) {
-			return abi.Violated("deliveries: row %d of %d", row, rows)
+			return abi.NewViolation("deliveries: row %d of %d", row, rows)
 		}
-		if i.scratch.counts[row]++; i.scratch.counts[row] > 1 {
-			return abi.Violated("deliveries: row %d stands in two places", row)
+		if i.buffers.counts[row]++; i.buffers.counts[row] > 1 {
+			return abi.NewViolation("deliveries: row %d is contained twice", row)
 		}
 		return nil
 	}
-	for n := range d.Ready {
-		for _, row := range d.Ready[n].Rows {
+	for n := range result.Ready {
+		for _, row := range result.Ready[n].Rows {
 			if err := count(row); err != nil {
 				return err
 			}
 		}
 	}
-	for n := range d.Rejected {
-		if err := count(d.Rejected[n].RowIndex); err != nil {
+	for n := range result.Rejected {
+		if err := count(result.Rejected[n].RowIndex); err != nil {
 			return err
 		}
-		readable(&d.Rejected[n].Error)
+		sanitize(&result.Rejected[n].Error)
 	}
-	for _, row := range d.Ignored {
+	for _, row := range result.Ignored {
 		if err := count(row); err != nil {
 			return err
 		}
 	}
-	for row, n := range i.scratch.counts {
+	for row, n := range i.buffers.counts {
 		if n == 0 {
-			return abi.Violated("deliveries: row %d is in none of ready, refused and ignored", row)
+			return abi.NewViolation("deliveries: row %d is in none of ready, rejected and ignored", row)
 		}
 	}
 	return nil

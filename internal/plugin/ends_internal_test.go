@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// looked is a context that is canceled when it is looked at for the last of so many times.
+// looked is a context that is canceled after so many checks.
 type looked struct {
 	context.Context
 	left, count int
@@ -31,8 +31,7 @@ func (l *looked) Err() error {
 	return nil
 }
 
-// What a call returned is looked at no further when its caller has given up: many rows, one large value, one large
-// header, many schemas.
+// Reading of a result ends when the caller gives up: many rows, one large value, one large header, many schemas.
 func TestResultsAreReadNoFurther(t *testing.T) {
 	const many = 50_000
 	list, err := connectdata.AppendSchemaless(nil, make(connectdata.List, many))
@@ -45,7 +44,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	rows := func(data []byte, n int, row wit.Row) func(i *Instance) error {
 		return func(i *Instance) error {
 			b := &record.Batch{Topics: []string{"t"}, Data: bytes.Clone(data)}
-			check := rowCheck{i: i, b: b, size: uint32(len(data)), limit: 1 << 30}
+			check := rowCheck{instance: i, batch: b, size: uint32(len(data)), limit: 1 << 30}
 			for n := range n {
 				row := row
 				if err := check.row(n, &row, nil); err != nil {
@@ -66,11 +65,11 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 				ctx := &looked{Context: context.Background(), left: left}
 				i := &Instance{}
 				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.callerErr)
-				i.scratch.topics = []uint32{0}
+				i.buffers.topics = []uint32{0}
 				return ctx, read(i)
 			}
 			whole, err := run(1 << 30)
-			if least := many / 2 / watchEvery; err != nil || whole.count < least {
+			if least := many / 2 / checkEvery; err != nil || whole.count < least {
 				t.Fatalf("expected at least %d looks at the context, found %d, %v", least, whole.count, err)
 			}
 			ctx, err := run(whole.count / 2)
@@ -85,8 +84,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	}
 }
 
-// A module that is not rewritten to its end, since its caller has given up, is not remembered as refused, and is
-// rewritten later.
+// A module whose preparation was canceled is not recorded as refused, and is prepared later.
 func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
 	gaveUp, cancel := context.WithCancel(t.Context())

@@ -9,76 +9,77 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// BindPlugin is Bind by the name of a plugin, to its first component.
+// BindPlugin is [Manager.Bind] for the first component of a plugin.
 func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) {
 	for _, i := range m.Modules() {
 		if i.Name == name && len(i.Components) > 0 {
-			c := i.Components[0]
-			return m.bind(connector, selection{kind: c.Kind, class: c.Name, version: version, plugin: name})
+			component := i.Components[0]
+			return m.bind(connector, componentQuery{kind: component.Kind, class: component.Name, version: version,
+				plugin: name})
 		}
 	}
 	return nil, fmt.Errorf("there is no plugin %s", name)
 }
 
-// Awake counts the modules whose code is there.
+// Awake counts the modules whose code is loaded.
 func Awake(m *Manager) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.sources {
-		for _, x := range []*module{o.active, o.previous} {
-			if x == nil {
+	for _, source := range m.sources {
+		for _, mod := range []*module{source.active, source.previous} {
+			if mod == nil {
 				continue
 			}
-			x.mu.Lock()
-			if x.code != nil {
+			mod.mu.Lock()
+			if mod.code != nil {
 				n++
 			}
-			x.mu.Unlock()
+			mod.mu.Unlock()
 		}
 	}
 	return n
 }
 
-// Doze has the code of modules rest that no instance needs, as some time after the last one.
+// Doze frees the code of modules without instances, as their timers do.
 func Doze(m *Manager) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.sources {
-		for _, x := range []*module{o.active, o.previous} {
-			if x != nil {
-				x.freeIdle()
+	for _, source := range m.sources {
+		for _, mod := range []*module{source.active, source.previous} {
+			if mod != nil {
+				mod.freeIdle()
 			}
 		}
 	}
 }
 
-// BreaksToOpen is how many breaks stop a version.
+// BreaksToOpen is how many broken calls stop a version.
 const BreaksToOpen = breaksToOpen
 
-// Breaker is that of a version, for a connector.
+// Breaker is the circuit breaker of a version for a connector.
 type Breaker struct{ breaker }
 
-// NewBreaker makes one.
+// NewBreaker returns a new breaker.
 func NewBreaker() *Breaker { return &Breaker{} }
 
-// Check, Good, Bad and Undone are what happens around calls.
+// Check, Good, Bad and Inconclusive are called around calls of a plugin.
 func (b *Breaker) Check(function string, now time.Time) *Stopped { return b.check(function, now) }
 func (b *Breaker) Good(function string)                          { b.succeeded(function) }
 func (b *Breaker) Bad(function string, now time.Time)            { b.trapped(function, "call.ms", now) }
 func (b *Breaker) Inconclusive(function string)                  { b.inconclusive(function) }
 
-// CheckWithin is Check with another time for all calls.
-func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*CheckResult, error) {
-	return check(ctx, path, o, within)
+// CheckWithin is [Check] with another time for all calls.
+func CheckWithin(ctx context.Context, path string, options Options, within time.Duration) (*CheckResult, error) {
+	return check(ctx, path, options, within)
 }
 
-// Panic is a call that the host makes and that ends in a mistake of its own.
+// Panic begins a call that ends with a panic of the host.
 func Panic(ctx context.Context, i *Instance) error {
-	if _, err := i.enter(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
+	if _, err := i.beginCall(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
 		return err
 	}
 	panic("a mistake")
 }
 
-// Running is how many calls have a processor.
+// Running returns how many calls have a processor.
 func Running(m *Manager) int { return len(m.loader.processors.slots) }

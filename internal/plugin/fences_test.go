@@ -20,18 +20,18 @@ import (
 
 const rogue = "./testdata/guests/rogue"
 
-// rogueGuest is the binding of a guest that breaks rules, and its registry.
-func rogueGuest(t *testing.T, o plugin.Options) (*plugin.Binding, *record.Registry) {
+// rogueGuest binds a guest that breaks rules.
+func rogueGuest(t *testing.T, options plugin.Options) (*plugin.Binding, *record.Registry) {
 	t.Helper()
-	o.Registry = record.NewRegistry()
-	_, b := guest(t, o, rogue)
-	return b, o.Registry
+	options.Registry = record.NewRegistry()
+	_, binding := guest(t, options, rogue)
+	return binding, options.Registry
 }
 
 // misbehave applies a batch with a guest that breaks one rule.
-func misbehave(t *testing.T, b *plugin.Binding, reg *record.Registry, mode string) (err error) {
+func misbehave(t *testing.T, binding *plugin.Binding, reg *record.Registry, mode string) (err error) {
 	t.Helper()
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		prepared, failed := i.Prepare(ctx, []wit.Stage{{Component: mode}})
 		if failed != nil {
 			t.Fatal(mode, failed)
@@ -47,50 +47,50 @@ func misbehave(t *testing.T, b *plugin.Binding, reg *record.Registry, mode strin
 
 func TestRogueResults(t *testing.T) {
 	var log logtest.Journal
-	b, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
-	require.NoError(t, misbehave(t, b, reg, "nothing"))
+	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
+	require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	for mode, want := range map[string]string{
-		"result-outside":     "lie past the end of memory",
+		"result-outside":     "exceed the memory",
 		"result-unaligned":   "expected a pointer aligned to 4",
-		"case":               "expected ok (0) or a fault (1), found case 7",
+		"case":               "expected ok (0) or an error (1), found case 7",
 		"fault-kind":         "expected one of 12 cases of wit.ErrorKind, found number 99",
 		"fault-text":         "is not UTF-8",
 		"fault-option":       "expected one of 2 cases of *string, found number 2",
-		"rows-outside":       "list of 3 elements at 0xfffffff8 lies past the end of memory",
+		"rows-outside":       "list of 3 elements at 0xfffffff8 exceeds the memory",
 		"rows-unaligned":     "list of 3 elements: expected a pointer aligned to 8",
 		"3gb":                "a result of 3221225712 bytes: at most 67108864 are allowed",
 		"rows-3gb":           "at most 67108864 are allowed",
 		"rows-wrap":          "at most 67108864 are allowed",
-		"rows-overlap":       "bytes in all: at most 67108864 are allowed",
+		"rows-overlap":       "bytes in total: at most 67108864 are allowed",
 		"topics-outside":     "list of 1048576 elements",
 		"topic-utf8":         `expected a name in UTF-8, found "x\xffy"`,
 		"faults-outside":     "run past the memory",
 		"consumed-none":      "consumed: expected 1 to 3 rows, found 0",
 		"consumed-more":      "consumed: expected 1 to 3 rows, found 4",
-		"form":               "row 0, value: expected a form from 0 to 4, found 9",
-		"raw-value":          "row 0, value: form 4 does not belong here",
-		"structured-headers": "row 0, headers: form 2 does not belong here",
-		"datum":              "row 0, value: 2 bytes at 4294967295 lie past the end of data (213 bytes)",
-		"schema":             "names schema 0x80000005, which it has not declared",
-		"host-schema":        "names schema 4000, which it was not given",
-		"no-schema":          "names schema 0, which it was not given",
+		"form":               "row 0, value: expected an encoding from 0 to 4, found 9",
+		"raw-value":          "row 0, value: encoding 4 is not allowed here",
+		"structured-headers": "row 0, headers: encoding 2 is not allowed here",
+		"datum":              "row 0, value: 2 bytes at 4294967295 exceed the data (213 bytes)",
+		"schema":             "refers to schema 0x80000005, which it has not declared",
+		"host-schema":        "refers to schema 4000, which it did not receive",
+		"no-schema":          "refers to schema 0, which it did not receive",
 		"topic":              "expected a topic below 1, found 1",
 		"timestamp":          "row 0: expected a timestamp of -1 or above, found -2",
 		"partition":          "expected a partition of -1 or above, found -2",
 		"origin":             "expected a row-index from 0 to 2, found 3",
 		"order":              "row 1: expected a row-index from 2 to 2",
 		"headers":            "a block of headers of 2 bytes",
-		"dynamic":            "a dynamic value of 2 bytes",
+		"dynamic":            "a schemaless value of 2 bytes",
 		"log-level":          "log: expected a level from 0 to 4, found 9",
 		"log-outside":        "log: 4294901760 bytes",
 		"realloc-unaligned":  "cabi_realloc: expected a pointer that is a multiple of",
-		"realloc-outside":    "lie past the end of memory",
+		"realloc-outside":    "exceed the memory",
 		"panic":              "wasm error: unreachable: panic: boom",
-		"exit":               "the guest ended itself with exit code 3",
+		"exit":               "the guest exited with code 3",
 		"deadlock":           "all goroutines are asleep",
 	} {
 		t.Run(mode, func(t *testing.T) {
-			trap := trapped(t, misbehave(t, b, reg, mode), want, "(connector orders)", "apply")
+			trap := trapped(t, misbehave(t, binding, reg, mode), want, "(connector orders)", "apply")
 			if trap != nil && strings.Contains(trap.Error(), "post-return") {
 				t.Error("post-return was called after a refused result")
 			}
@@ -100,59 +100,61 @@ func TestRogueResults(t *testing.T) {
 			}
 		})
 		// A good call in between, or the version would be stopped.
-		require.NoError(t, misbehave(t, b, reg, "nothing"))
+		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
-	fault(t, misbehave(t, b, reg, "fault"), wit.ErrorConflict, "x")
+	fault(t, misbehave(t, binding, reg, "fault"), wit.ErrorConflict, "x")
 	// After all that, the pool works.
-	assert.NoError(t, misbehave(t, b, reg, "log-binary"))
+	assert.NoError(t, misbehave(t, binding, reg, "log-binary"))
 	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")
 }
 
 func TestPredicateMustAnswerForEachRow(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{})
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	binding, reg := rogueGuest(t, plugin.Options{})
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, _, err := i.Test(ctx, nil, batch(t, reg, 3, 6))
 		trapped(t, err, "matches: expected 3, one for each row, found 4")
 	})
 }
 
 func TestMemoryFence(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
+	binding, reg := rogueGuest(t,
+		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
 		// What Go's runtime itself says differs with the place at which it hits the limit.
-		trapped(t, misbehave(t, b, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
+		trapped(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
 	}
-	if got := b.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
+	if got := binding.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
 		t.Errorf("memory rose to %d", got)
 	}
-	assert.NoError(t, misbehave(t, b, reg, "nothing"))
+	assert.NoError(t, misbehave(t, binding, reg, "nothing"))
 }
 
-// An instance that has grown is replaced, and its memory goes back to the host.
+// An instance whose memory has grown is replaced, and its memory is freed.
 func TestRecycling(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
+	binding, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
 	for range 3 {
-		require.NoError(t, misbehave(t, b, reg, "swell"))
+		require.NoError(t, misbehave(t, binding, reg, "swell"))
 	}
-	if got := b.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
+	if got := binding.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
 		t.Errorf("%+v", got)
 	}
-	b, reg = rogueGuest(t, plugin.Options{Limits: plugin.Limits{Calls: 4}})
+	binding, reg = rogueGuest(t, plugin.Options{Limits: plugin.Limits{Calls: 4}})
 	for range 4 {
-		require.NoError(t, misbehave(t, b, reg, "nothing"))
+		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
-	if got := b.Current().Module().Metrics; got.Recycled != 2 || got.Instances != 0 {
+	if got := binding.Current().Module().Metrics; got.Recycled != 2 || got.Instances != 0 {
 		t.Errorf("%+v", got)
 	}
 	runtime.GC()
 }
 
-// A guest may take a batch row by row, but not give the largest result for each.
+// A guest may consume a batch row by row, but not return the largest result for each row.
 func TestResultsOfOneBatch(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
+	binding, reg := rogueGuest(t,
+		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
 	for rows, want := range map[int]string{4: "",
 		10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, rows, 6)
 			size := len(in.Data)
 			_, err := i.Apply(ctx, []byte("row-by-row"), in)
@@ -169,9 +171,9 @@ func TestResultsOfOneBatch(t *testing.T) {
 	}
 }
 
-// A result may name 10,000 topics, and a batch has no more of them with those that it came with.
+// A result may have 10,000 topics, and a batch may have no more after that.
 func TestTopicsAreBounded(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{})
+	binding, reg := rogueGuest(t, plugin.Options{})
 	for _, c := range []struct {
 		mode  string
 		batch []string
@@ -181,7 +183,7 @@ func TestTopicsAreBounded(t *testing.T) {
 		{"topics-most", []string{"t0000000"}, ""},
 		{"topics-most", []string{"in"}, "expected at most 10000 topics in a batch, found more"},
 	} {
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, 3, 6)
 			in.Topics = c.batch
 			_, err := i.Apply(ctx, []byte(c.mode), in)
@@ -197,8 +199,7 @@ func TestTopicsAreBounded(t *testing.T) {
 	}
 }
 
-// Limits of a plugin that does not exist are reported, and so are settings that accepted versions, which have no
-// effect any more.
+// Limits of unknown plugins are reported, and settings without effect.
 func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	var log logtest.Journal
 	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
@@ -216,33 +217,33 @@ func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 func TestLogFence(t *testing.T) {
 	var log logtest.Journal
 	const rate = 10 // lines a second
-	b, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
+	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}})
 	// What time has brought meanwhile is allowed too: on a busy machine that is more.
 	since := time.Now()
 	meanwhile := func() int { return int(time.Since(since).Seconds() * rate) }
-	require.NoError(t, misbehave(t, b, reg, "chatter"))
+	require.NoError(t, misbehave(t, binding, reg, "chatter"))
 	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < rate ||
 		got > 2*rate+meanwhile() {
 		t.Errorf("expected about 10 lines of 300, found %d", got)
 	}
-	trapped(t, misbehave(t, b, reg, "flood"),
+	trapped(t, misbehave(t, binding, reg, "flood"),
 		"log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
 	// The rate is that of a connector: instances share it.
 	before := len(log.String())
 	since = time.Now()
-	require.NoError(t, misbehave(t, b, reg, "output"))
+	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
 		t.Errorf("a fresh instance got %d lines after a flood", more)
 	}
-	b, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
-	require.NoError(t, misbehave(t, b, reg, "output"))
+	binding, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
+	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if !strings.Contains(log.String(), `msg="some output"`) {
 		t.Error("expected what the guest printed in the log")
 	}
 }
 
-// trapped expects a trap whose text holds what is wanted.
+// trapped expects a trap with a text.
 func trapped(t *testing.T, err error, want ...string) *plugin.Trap {
 	t.Helper()
 	var trap *plugin.Trap

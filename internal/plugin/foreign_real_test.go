@@ -22,11 +22,10 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// foreign are guests that were written on public bindings: their folder under testdata/guests, and the prefix of their
-// components.
+// foreign contains guests in other languages: their folder under testdata/guests, and the prefix of their components.
 var foreign = []struct{ folder, prefix string }{{"rust-transform", "rust."}, {"c-transform", "c."}}
 
-// foreignGuest builds one and binds it.
+// foreignGuest builds and binds one.
 func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry, log *logtest.Journal) *plugin.Pool {
 	t.Helper()
 	plugins := t.TempDir()
@@ -36,15 +35,15 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 		t.Fatalf("building the guest %s: %v", folder, err)
 	}
 	m := manager(t, plugin.Options{Registry: registry, Logger: log.Logger(plugin.LevelTrace)}, plugins)
-	b, err := m.Bind("test", wit.ComponentTransformation, prefix+"Append", "")
+	binding, err := m.Bind("test", wit.ComponentTransformation, prefix+"Append", "")
 	if err != nil {
 		t.Fatalf("%v: %v", err, m.Modules()[0].Err)
 	}
-	t.Cleanup(b.Close)
-	return b.Current()
+	t.Cleanup(binding.Close)
+	return binding.Current()
 }
 
-// eachForeign runs a test with each of them.
+// eachForeign runs a test with each.
 func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry,
 	log *logtest.Journal)) {
 	for _, g := range foreign {
@@ -60,7 +59,7 @@ func do(t *testing.T, pool *plugin.Pool, f func(context.Context, *plugin.Instanc
 	return pool.Do(context.Background(), func(i *plugin.Instance) error { return f(context.Background(), i) })
 }
 
-// Each guest writes every example of wit/encoding.md by itself, from the page alone.
+// Each guest writes every example of wit/encoding.md without a library of ours.
 func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(t, writeExamples) }
 
 func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
@@ -98,7 +97,7 @@ func page(t *testing.T) string {
 	return string(text)
 }
 
-// What a panic in Rust says gets into the log, and the stack of its trap has the names of functions.
+// A panic in Rust is logged with its text, and its stack has the names of functions.
 func TestRealRustPanicIsLogged(t *testing.T) {
 	log, registry := new(logtest.Journal), record.NewRegistry()
 	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)

@@ -5,35 +5,34 @@ import (
 	"time"
 )
 
-// maxTick is the longest work between two ticks that counts, five times what plain work takes on this machine. Ticks
-// that take longer include waiting. It is measured once, by a loop of the host: running a guest for it would cost ten
-// times as much at the start.
+// maxTick is the longest work between two ticks that counts, five times the work of plain code on this machine. Longer
+// ticks include waiting. It is measured once by a loop of the host: a guest would take ten times as long at the start.
 var maxTick = sync.OnceValue(func() time.Duration {
 	best := time.Hour
 	for range calibrations {
-		began := time.Now()
-		spin(calibrationTurns)
-		best = min(best, time.Since(began)) // the one that was disturbed least
+		started := time.Now()
+		spin(calibrationRounds)
+		best = min(best, time.Since(started)) // the least disturbed one
 	}
 	return max(best*calibrationsPerTick, minMaxTick)
 })
 
 const (
-	calibrations     = 5
-	calibrationTurns = 40_000
-	// calibrationsPerTick loops of 67 µs take as long as a tick may; plain work ticks every 0.2 ms.
+	calibrations      = 5
+	calibrationRounds = 40_000
+	// A tick may take as long as calibrationsPerTick loops of 67 µs; plain work ticks every 0.2 ms.
 	calibrationsPerTick = 15
 	minMaxTick          = 100 * time.Microsecond
 )
 
 var spun uint64
 
-// spin runs operations that depend on each other, as most of a guest's do.
+// spin runs dependent operations, like most of a guest's.
 //
 //go:noinline
-func spin(turns int) {
+func spin(rounds int) {
 	x := spun | 1
-	for range turns {
+	for range rounds {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
-func known(t testing.TB, registry *record.Registry) schemas.Numbers {
+// known returns a translator with one received schema (1) and one declared schema (GuestSchemas).
+func known(t testing.TB, registry *record.Registry) schemas.Translator {
 	t.Helper()
 	s := schemas.New(registry, nil)
 	registered, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
@@ -23,8 +23,7 @@ func known(t testing.TB, registry *record.Registry) schemas.Numbers {
 	return s
 }
 
-// FuzzRows checks rows as a guest might return them: whatever their bytes, what passes lies inside the batch and names
-// schemas of the registry only.
+// FuzzRows checks arbitrary rows of a guest: accepted ones are inside the batch and refer to schemas of the registry.
 func FuzzRows(f *testing.F) {
 	row := make([]byte, abi.RowBytes)
 	f.Add(row, []byte("data"))
@@ -39,12 +38,12 @@ func FuzzRows(f *testing.F) {
 		i := &Instance{}
 		registry := record.NewRegistry()
 		i.schemas = known(t, registry)
-		i.scratch.topics = []uint32{0}
+		i.buffers.topics = []uint32{0}
 		b := &record.Batch{Registry: registry, Topics: []string{"t"}, Data: append([]byte("before"), data...)}
-		check := rowCheck{i: i, b: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
+		check := rowCheck{instance: i, batch: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
 		r := abi.AppendRows(nil, row[:abi.RowBytes])[0]
-		in := &wit.Row{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 3}}
-		if check.row(0, &r, in) != nil {
+		input := &wit.Row{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 3}}
+		if check.row(0, &r, input) != nil {
 			return
 		}
 		for _, d := range []wit.ValueSlice{r.Key, r.Value, r.Headers} {
@@ -55,7 +54,7 @@ func FuzzRows(f *testing.F) {
 					t.Errorf("schema %d is not the registry's", d.Schema)
 				}
 			case wit.Schemaless, wit.Raw:
-				err := i.schemas.GiveInside(d.Encoding, content) // which looks for what it mentions in the registry
+				err := i.schemas.NeedReferenced(d.Encoding, content) // which looks for what it mentions in the registry
 				if err != nil {
 					t.Errorf("%x: %v", content, err)
 				}

@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles decide what the host does with the user's values: a version that gives the address's role to another setting
-// sends credentials elsewhere. So a version from a folder is compared with all versions that ran.
+// Roles decide for what the host uses the user's values: a version that gives the role of the address to another
+// setting would send credentials elsewhere. So a version from a folder is compared with all versions that ran.
 
 const (
 	acceptSuffix = ".accept"
@@ -50,8 +50,8 @@ func parseReveal(settings map[string]string, log *slog.Logger) map[string][]stri
 	return reveal
 }
 
-// roleDeclarations are the roles and secrets that versions of a plugin declare, by component (`source
-// org.example.Shop`), under each of its names. It is stored as JSON.
+// roleDeclarations holds the roles and secrets that versions of a plugin declare, by component (`source
+// org.example.Shop`), under each of its names.
 type roleDeclarations struct {
 	Version, Hash string
 	// Roles by setting or alias, several joined by +. Secrets are password settings.
@@ -59,11 +59,11 @@ type roleDeclarations struct {
 	Secrets map[string][]string
 }
 
-// Names returns the names of a component: its own, its aliases, and Kafka Connect's short forms, without the
-// package and without Connector at the end.
-func Names(c *wit.Component) []string {
-	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
-	names := append([]string{c.Name}, c.Aliases...)
+// Names returns a component's name, its aliases, and Kafka Connect's short forms, without the package and without
+// Connector at the end.
+func Names(component *wit.Component) []string {
+	simple := component.Name[strings.LastIndexByte(component.Name, '.')+1:]
+	names := append([]string{component.Name}, component.Aliases...)
 	for _, short := range []string{simple, strings.TrimSuffix(simple, "Connector")} {
 		if !slices.Contains(names, short) {
 			names = append(names, short)
@@ -73,28 +73,28 @@ func Names(c *wit.Component) []string {
 }
 
 func declarationsOf(info *Info) *roleDeclarations {
-	d := &roleDeclarations{Version: info.Version, Hash: info.Hash}
+	declarations := &roleDeclarations{Version: info.Version, Hash: info.Hash}
 	for i := range info.Components {
-		c := &info.Components[i]
-		for _, name := range Names(c) {
-			for j := range c.Settings {
-				names, roles, secret := settingOf(&c.Settings[j])
-				d.add(c.Kind.String()+" "+name, names, roles, secret)
+		component := &info.Components[i]
+		for _, name := range Names(component) {
+			for j := range component.Settings {
+				names, roles, secret := settingOf(&component.Settings[j])
+				declarations.add(component.Kind.String()+" "+name, names, roles, secret)
 			}
 		}
 	}
-	return d
+	return declarations
 }
 
-func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
-	names, secret = []string{s.Name}, s.Kind == wit.KindPassword
-	for _, r := range s.Rules {
+func settingOf(key *wit.ConfigKey) (names, roles []string, secret bool) {
+	names, secret = []string{key.Name}, key.Kind == wit.KindPassword
+	for _, rule := range key.Rules {
 		switch {
-		case r.Alias != nil:
-			names = append(names, *r.Alias)
-		case r.Role != nil:
-			roles = append(roles, *r.Role)
-			secret = secret || role.IsSecret(*r.Role)
+		case rule.Alias != nil:
+			names = append(names, *rule.Alias)
+		case rule.Role != nil:
+			roles = append(roles, *rule.Role)
+			secret = secret || role.IsSecret(*rule.Role)
 		}
 	}
 	return names, roles, secret
@@ -108,7 +108,7 @@ func (d *roleDeclarations) add(component string, names, roles []string, secret b
 		d.Roles[component] = map[string]string{}
 	}
 	for _, name := range names {
-		all := append(rolesIn(d.Roles[component][name]), roles...)
+		all := append(splitRoles(d.Roles[component][name]), roles...)
 		slices.Sort(all)
 		d.Roles[component][name] = strings.Join(slices.Compact(all), "+")
 		if secret && !slices.Contains(d.Secrets[component], name) {
@@ -117,97 +117,81 @@ func (d *roleDeclarations) add(component string, names, roles []string, secret b
 	}
 }
 
-func rolesIn(joined string) []string {
+func splitRoles(joined string) []string {
 	return slices.DeleteFunc(strings.Split(joined, "+"), func(r string) bool { return r == "" })
 }
 
-func (d *roleDeclarations) join(other *roleDeclarations) *roleDeclarations {
+func (d *roleDeclarations) merge(other *roleDeclarations) *roleDeclarations {
 	if other == nil {
 		return d
 	}
 	for component, roles := range other.Roles {
 		for name, joined := range roles {
-			d.add(component, []string{name}, rolesIn(joined), slices.Contains(other.Secrets[component], name))
+			d.add(component, []string{name}, splitRoles(joined), slices.Contains(other.Secrets[component], name))
 		}
-		for _, name := range other.Secrets[component] { // which an older file may have without its roles
+		for _, name := range other.Secrets[component] { // older files may have them without roles
 			d.add(component, []string{name}, nil, true)
 		}
 	}
 	return d
 }
 
+// differences describes the roles and secrets that changed in components that both declare.
 func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 	var texts []string
-	say := func(setting, was, is string) {
-		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(was, "no role"), cmp.Or(is, "no role"))
+	add := func(setting, earlier, current string) {
+		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(earlier, "no role"), cmp.Or(current, "no role"))
 		if !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 	}
 	for _, component := range slices.Sorted(maps.Keys(d.Roles)) {
-		was, is := before.Roles[component], d.Roles[component]
-		if was == nil {
+		earlier, current := before.Roles[component], d.Roles[component]
+		if earlier == nil {
 			continue
 		}
-		both := maps.Clone(was)
-		maps.Copy(both, is)
+		both := maps.Clone(earlier)
+		maps.Copy(both, current)
 		for _, setting := range slices.Sorted(maps.Keys(both)) {
-			if was[setting] != is[setting] {
-				say(setting, was[setting], is[setting])
+			if earlier[setting] != current[setting] {
+				add(setting, earlier[setting], current[setting])
 			}
 		}
 		for _, setting := range before.Secrets[component] {
 			if !slices.Contains(d.Secrets[component], setting) {
-				say(setting, "a password", "none")
+				add(setting, "a password", "none")
 			}
 		}
 	}
 	return texts
 }
 
-// RoleMoved is the error of a version that gives an address role to another setting than the versions that ran.
+// RoleMoved is the error of a version that gives an address role to another setting than versions that ran.
 type RoleMoved struct {
 	Plugin, Version, Setting, Role string
-	// Before are the settings that had the role.
-	Before []string
+	Before                         []string
 }
 
 func (m *RoleMoved) Error() string {
 	return fmt.Sprintf("version %s of plugin %s gives the role %s to the setting %s (before: %s), so requests would "+
-		"go elsewhere: give the setting another name, and the one before as its alias", m.Version, m.Plugin, m.Role,
+		"go elsewhere: give the setting another name, and the previous name as its alias", m.Version, m.Plugin, m.Role,
 		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
 }
 
-// roleMove returns the first setting with an address role that other settings had before, or whose name belonged to a
+// movedRole returns the first setting with an address role that other settings had before, or whose name belonged to a
 // setting without the role; nil if there is none.
-func (info *Info) roleMove(before *roleDeclarations) *RoleMoved {
+func (info *Info) movedRole(before *roleDeclarations) *RoleMoved {
 	for i := range info.Components {
-		c := &info.Components[i]
-		for _, answer := range Names(c) {
-			was := before.Roles[c.Kind.String()+" "+answer]
-			if was == nil {
+		component := &info.Components[i]
+		for _, name := range Names(component) {
+			earlier := before.Roles[component.Kind.String()+" "+name]
+			if earlier == nil {
 				continue
 			}
-			for j := range c.Settings {
-				names, roles, _ := settingOf(&c.Settings[j])
-				for _, r := range roles {
-					if !role.IsAddress(r) {
-						continue
-					}
-					var had []string
-					for _, name := range slices.Sorted(maps.Keys(was)) {
-						if slices.Contains(rolesIn(was[name]), r) {
-							had = append(had, name)
-						}
-					}
-					keeps := func(name string) bool { return slices.Contains(had, name) }
-					takes := func(name string) bool {
-						_, known := was[name]
-						return known && !keeps(name)
-					}
-					if slices.ContainsFunc(names, takes) || len(had) > 0 && !slices.ContainsFunc(names, keeps) {
-						return &RoleMoved{info.Name, info.Version, names[0], r, had}
-					}
+			for j := range component.Settings {
+				if moved := movedRoleOf(&component.Settings[j], earlier); moved != nil {
+					moved.Plugin, moved.Version = info.Name, info.Version
+					return moved
 				}
 			}
 		}
@@ -215,84 +199,111 @@ func (info *Info) roleMove(before *roleDeclarations) *RoleMoved {
 	return nil
 }
 
+// movedRoleOf compares a setting with the roles of earlier settings by name.
+func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMoved {
+	names, roles, _ := settingOf(key)
+	for _, roleName := range roles {
+		if !role.IsAddress(roleName) {
+			continue
+		}
+		var before []string
+		for _, name := range slices.Sorted(maps.Keys(earlier)) {
+			if slices.Contains(splitRoles(earlier[name]), roleName) {
+				before = append(before, name)
+			}
+		}
+		hadRole := func(name string) bool { return slices.Contains(before, name) }
+		hadOtherUse := func(name string) bool {
+			_, known := earlier[name]
+			return known && !hadRole(name)
+		}
+		if slices.ContainsFunc(names, hadOtherUse) || len(before) > 0 && !slices.ContainsFunc(names, hadRole) {
+			return &RoleMoved{Setting: names[0], Role: roleName, Before: before}
+		}
+	}
+	return nil
+}
+
+// history records the roles and secrets of all versions that ran. It is stored as JSON.
 type history struct {
 	mu       sync.Mutex
-	path     string // "" where nothing is kept
+	path     string // "" to store nothing
 	logger   *slog.Logger
-	builtIn  map[string]*roleDeclarations // by the names of plugins
-	recorded map[string]bool              // hashes of versions that are noted since the start
+	builtIn  map[string]*roleDeclarations // by plugin name
+	recorded map[string]bool              // hashes of versions that were recorded since the start
 	Plugins  map[string]*pluginHistory
 }
 
 type pluginHistory struct {
 	Base *roleDeclarations `json:",omitempty"`
 	All  *roleDeclarations `json:",omitempty"`
-	// Accepted is only in files of older versions of the program.
+	// Accepted is only in files of older versions of this program.
 	Accepted map[string]*roleDeclarations `json:",omitempty"`
 }
 
 const historyFileLimit = 16 << 20
 
-// readHistory returns an error for an unreadable file: without it any version would count as the first.
+// readHistory returns an error for an unreadable file: without it any version would be accepted as the first.
 func readHistory(path string, log *slog.Logger) (*history, error) {
-	h := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
+	history := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
 		Plugins: map[string]*pluginHistory{}}
 	if path == "" {
-		return h, nil
+		return history, nil
 	}
 	text, err := wholefile.Read(path, historyFileLimit)
 	if errors.Is(err, fs.ErrNotExist) {
-		return h, nil
+		return history, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(text, h)
+		err = json.Unmarshal(text, history)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s, which says what versions of plugins ran before: %w; look at the plugins "+
-			"in the folder, then delete it", path, err)
+		return nil, fmt.Errorf("%s, the record of plugin versions that ran: %w; check the plugins in the "+
+			"folder, then delete the file", path, err)
 	}
-	for name, p := range h.Plugins {
-		if p == nil {
-			delete(h.Plugins, name)
+	for name, entry := range history.Plugins {
+		if entry == nil {
+			delete(history.Plugins, name)
 			continue
 		}
-		p.All = (&roleDeclarations{}).join(p.All).join(p.Base)
-		for _, d := range p.Accepted {
-			p.All.join(d)
+		entry.All = (&roleDeclarations{}).merge(entry.All).merge(entry.Base)
+		for _, d := range entry.Accepted {
+			entry.All.merge(d)
 		}
-		p.Accepted = nil
+		entry.Accepted = nil
 	}
-	return h, nil
+	return history, nil
 }
 
 func (h *history) entry(name string) *pluginHistory {
-	p := h.Plugins[name]
-	if p == nil {
-		p = &pluginHistory{All: &roleDeclarations{}}
-		h.Plugins[name] = p
+	entry := h.Plugins[name]
+	if entry == nil {
+		entry = &pluginHistory{All: &roleDeclarations{}}
+		h.Plugins[name] = entry
 	}
-	return p
+	return entry
 }
 
-// check rejects a version from a folder that moves an address role, and warns of other changed roles. It compares
-// with versions that ran, built-in ones, and older, which joins versions in other files.
-func (h *history) check(info *Info, older *roleDeclarations) error {
+// checkRoles rejects a version from a folder that moves an address role, and warns of other changes. It compares with
+// versions that ran, built-in ones, and older, which merges versions in other files.
+func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if info.BuiltIn {
 		h.builtIn[info.Name] = declarationsOf(info)
 		return nil
 	}
-	p := h.entry(info.Name)
-	if moved := info.roleMove((&roleDeclarations{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
+	entry := h.entry(info.Name)
+	if moved := info.movedRole((&roleDeclarations{}).merge(entry.All).merge(h.builtIn[info.Name]).merge(
+		older)); moved != nil {
 		return moved
 	}
-	before := cmp.Or(p.Base, h.builtIn[info.Name])
+	before := cmp.Or(entry.Base, h.builtIn[info.Name])
 	if before == nil {
 		return nil
 	}
 	if changes := declarationsOf(info).differences(before); len(changes) > 0 {
-		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin",
+		h.logger.Warn("a version of a plugin gives other roles to settings than the previous version", "plugin",
 			info.Name,
 			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
 			strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
@@ -302,22 +313,22 @@ func (h *history) check(info *Info, older *roleDeclarations) error {
 
 const listedChanges = 10
 
-// recordRun stores that a connector runs a version, merged with what other processes have written.
+// recordRun stores that a connector runs a version, merged with what other processes have stored.
 func (h *history) recordRun(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p, is := h.entry(info.Name), declarationsOf(info)
-	p.Base = is
+	entry, declared := h.entry(info.Name), declarationsOf(info)
+	entry.Base = declared
 	if h.recorded[info.Hash] {
 		return
 	}
 	h.recorded[info.Hash] = true
-	if other, err := readHistory(h.path, h.logger); err == nil { // else it was sound when this began
+	if other, err := readHistory(h.path, h.logger); err == nil { // it was readable at the start
 		for name, theirs := range other.Plugins {
-			h.entry(name).All.join(theirs.All)
+			h.entry(name).All.merge(theirs.All)
 		}
 	}
-	p.All.join(is)
+	entry.All.merge(declared)
 	if h.path == "" {
 		return
 	}
@@ -326,7 +337,8 @@ func (h *history) recordRun(info *Info) {
 		err = wholefile.WriteSynced(h.path, text)
 	}
 	if err != nil {
-		h.logger.Warn("which versions of plugins ran can't be kept: after a restart the first that is found counts",
+		h.logger.Warn("the plugin versions that ran cannot be stored: after a restart the first version found is "+
+			"trusted",
 			"file", h.path, "error", err)
 	}
 }
@@ -334,10 +346,10 @@ func (h *history) recordRun(info *Info) {
 func (h *history) secrets(name string) (names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for of, p := range h.Plugins {
-		if name == "" || name == of {
-			for _, some := range p.All.Secrets {
-				names = append(names, some...)
+	for plugin, entry := range h.Plugins {
+		if name == "" || name == plugin {
+			for _, settings := range entry.All.Secrets {
+				names = append(names, settings...)
 			}
 		}
 	}
@@ -345,8 +357,8 @@ func (h *history) secrets(name string) (names []string) {
 	return slices.Compact(names)
 }
 
-// Secrets returns the settings that were secret in any version that ran: of this plugin if it is built in, else of
-// any plugin.
+// Secrets returns the settings that were secret in any version that ran: of this plugin if it is built in, else of any
+// plugin.
 func (m *Manager) Secrets(info *Info) []string {
 	if info.BuiltIn {
 		return m.history.secrets(info.Name)

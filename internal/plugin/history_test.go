@@ -22,22 +22,22 @@ import (
 
 const shopClass = "org.example.ShopSourceConnector"
 
-// shopSettings are what the plugin shop declares; each is `name role`, with ! after the name of a password.
+// shopSettings are the settings of the plugin shop, each as `name role`, with ! after the name of a password.
 func shopSettings(lines ...string) (settings []wit.ConfigKey) {
 	for _, line := range lines {
 		name, role, _ := strings.Cut(line, " ")
-		s := wit.ConfigKey{Name: strings.TrimSuffix(name, "!")}
-		if s.Name != name {
-			s.Kind = wit.KindPassword
+		key := wit.ConfigKey{Name: strings.TrimSuffix(name, "!")}
+		if key.Name != name {
+			key.Kind = wit.KindPassword
 		}
 		for r := range strings.FieldsSeq(role) {
 			if alias, ok := strings.CutPrefix(r, "alias="); ok {
-				s.Rules = append(s.Rules, wit.Rule{Alias: &alias})
+				key.Rules = append(key.Rules, wit.Rule{Alias: &alias})
 			} else {
-				s.Rules = append(s.Rules, wit.Rule{Role: &r})
+				key.Rules = append(key.Rules, wit.Rule{Role: &r})
 			}
 		}
-		settings = append(settings, s)
+		settings = append(settings, key)
 	}
 	return settings
 }
@@ -52,7 +52,7 @@ var honest = []string{"shop.address http.address", "shop.pwd! http.password", "s
 
 func hash(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
-// taken is the version that a new connector gets, or why it gets none.
+// taken returns the version that a new connector gets, or the error.
 func taken(m *plugin.Manager) string {
 	info, err := m.Find(wit.ComponentSource, shopClass, "")
 	if err != nil {
@@ -61,8 +61,8 @@ func taken(m *plugin.Manager) string {
 	return info.Name + " " + info.Version
 }
 
-// A version from a folder that gives the role of an address to another setting than the plugin that comes with the
-// program, or than any version that ran, is refused by name; of other roles that changed there is a warning.
+// A version from a folder that moves the role of an address, compared with the built-in plugin or any version that ran,
+// is refused; other changed roles cause a warning.
 func TestVersionsWithOtherRoles(t *testing.T) {
 	for name, x := range map[string]struct {
 		settings      []string
@@ -96,15 +96,15 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 		for _, base := range []string{"built in", "of the folder"} {
 			t.Run(name+", "+base, func(t *testing.T) {
 				folder, log := t.TempDir(), &logtest.Journal{}
-				o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
+				options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
 					Logger: log.Logger(slog.LevelWarn)}
 				if base == "built in" {
-					o.Embedded = fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
+					options.Embedded = fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
 				} else {
 					put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 				}
-				m := manager(t, o, folder)
-				b, err := m.BindPlugin("c", "shop", "") // it runs
+				m := manager(t, options, folder)
+				binding, err := m.BindPlugin("c", "shop", "") // it runs
 				require.NoError(t, err)
 				other := shop("shop", "2.0.0", x.settings...)
 				if base == "built in" {
@@ -112,7 +112,7 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 				} else { // in its place, while nobody runs
 					m.Close()
 					put(t, folder, "shop.wasm", other)
-					m = manager(t, o, folder)
+					m = manager(t, options, folder)
 				}
 				require.NoError(t, m.Reload(t.Context()))
 				switch got := taken(m); {
@@ -120,13 +120,14 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 					assert.Equal(t, "shop 2.0.0", got)
 				case base == "built in":
 					assert.Equal(t, "shop 1.0.0", got)
-					if s := b.Status(); !strings.Contains(s.FileError, x.moved) || b.Candidate() != nil {
-						t.Errorf("expected the status to say what is refused, found %+v", s)
+					if status := binding.Status(); !strings.Contains(status.FileError, x.moved) ||
+						binding.Candidate() != nil {
+						t.Errorf("expected the status to say what is refused, found %+v", status)
 					}
 				default:
 					assert.Contains(t, got, x.moved)
 				}
-				const warning = "gives other roles to settings than the version before"
+				const warning = "gives other roles to settings than the previous version"
 				if found := log.String(); strings.Contains(found, warning) != (x.warned != "") ||
 					!strings.Contains(found, x.warned) {
 					t.Errorf("expected a warning %q, found %s", x.warned, found)
@@ -136,25 +137,24 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 	}
 }
 
-// A role that went from one setting to another over two versions was moved, too.
+// A role that moved over two versions is refused, too.
 func TestAddressThatMovesInTwoSteps(t *testing.T) {
 	folder := t.TempDir()
-	o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
+	options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
 	for version, settings := range [][]string{honest, {"shop.address", "shop.pwd! http.password"}} {
 		put(t, folder, "shop.wasm", shop("shop", fmt.Sprint(version, ".0.0"), settings...))
-		m := manager(t, o, folder)
-		b, err := m.BindPlugin("c", "shop", "")
+		m := manager(t, options, folder)
+		binding, err := m.BindPlugin("c", "shop", "")
 		require.NoError(t, err)
-		b.Close()
+		binding.Close()
 		m.Close()
 	}
 	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address", "shop.to http.address"))
-	assert.Contains(t, taken(manager(t, o, folder)),
+	assert.Contains(t, taken(manager(t, options, folder)),
 		"the role http.address to the setting shop.to (before: shop.address)")
 }
 
-// Versions of folders that are new together, or of which none ran, are compared with each other: the older one decides
-// which setting has the address.
+// New versions in a folder are compared with each other: the older one decides which setting has the address.
 func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
 	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
@@ -195,7 +195,7 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	}
 }
 
-// The version that ran last is the one that others are compared with in warnings, also after a way back.
+// Warnings compare with the version that ran last, also after a rollback.
 func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
 	folder, log := t.TempDir(), &logtest.Journal{}
 	m := manager(t, plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
@@ -203,40 +203,41 @@ func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
 	for _, version := range []string{"1.0.0", "2.0.0", "1.0.0"} {
 		put(t, folder, "shop.wasm", shop("shop", version, honest...))
 		require.NoError(t, m.Reload(t.Context()))
-		b, err := m.BindPlugin("c", "shop", "")
+		binding, err := m.BindPlugin("c", "shop", "")
 		require.NoError(t, err)
-		b.Close()
+		binding.Close()
 	}
 	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address http.address", "shop.pwd"))
 	require.NoError(t, m.Reload(t.Context()))
 	assert.Contains(t, log.String(), "gives other roles", "before=1.0.0")
 }
 
-// What was a password in a version that ran is known after a restart, for the plugins of folders and for its own; what
-// only lay in a folder is not. Files of the program's versions before count.
+// Settings that were passwords in a version that ran are known after a restart, for plugins of folders and for the
+// plugin itself. Versions that never ran do not count. Files of older programs are read.
 func TestSecretsOfVersionsThatRan(t *testing.T) {
 	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "plugins.adopted.json")
 	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
 		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}},"Operators":["00"]}}}`), 0o600))
-	o := plugin.Options{History: path}
+	options := plugin.Options{History: path}
 	put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 	put(t, folder, "idle.wasm", shop("shop", "0.9.0", "shop.address http.address", "shop.note!"))
-	m := manager(t, o, folder)
-	assert.Equal(t, []string{"till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
-	b, err := m.BindPlugin("c", "shop", "")
+	m := manager(t, options, folder)
+	assert.Equal(t, []string{"till.pwd"}, m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}}))
+	binding, err := m.BindPlugin("c", "shop", "")
 	require.NoError(t, err)
-	b.Close()
+	binding.Close()
 	m.Close()
 	require.NoError(t, os.Remove(filepath.Join(folder, "idle.wasm")))
 	put(t, folder, "shop.wasm", shop("shop", "2.0.0", "shop.address http.address", "shop.pwd"))
-	m = manager(t, o, folder)
+	m = manager(t, options, folder)
 	assert.Equal(t, "shop 2.0.0", taken(m))
-	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
-	assert.Equal(t, []string{"shop.pwd"}, m.Secrets(&plugin.Info{Name: "shop", BuiltIn: true}))
+	assert.Equal(t, []string{"shop.pwd", "till.pwd"},
+		m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}}))
+	assert.Equal(t, []string{"shop.pwd"},
+		m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}, BuiltIn: true}))
 }
 
-// What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name
-// in a folder.
+// The class, aliases and short forms of a built-in plugin never select another plugin of a folder.
 func TestClassOfABuiltInPlugin(t *testing.T) {
 	folder := t.TempDir()
 	embedded := fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
@@ -248,14 +249,14 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 	put(t, folder, "alias.wasm", alias)
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
 	assert.Equal(t, "shop 1.0.0", taken(m), "the built-in")
-	b := boundTo(t, m, "c", wit.ComponentSource, shopClass)
-	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") ||
-		!strings.HasPrefix(s.File, "embedded:") {
-		t.Errorf("found %+v", s)
+	binding := boundTo(t, m, "c", wit.ComponentSource, shopClass)
+	if status := binding.Status(); len(status.Others) != 2 || !strings.Contains(status.Others[0], "a-thief") ||
+		!strings.HasPrefix(status.File, "embedded:") {
+		t.Errorf("found %+v", status)
 	}
 }
 
-// What says which versions ran is damaged: nothing is opened, since any version would be the first.
+// A damaged record of versions prevents the start, since any version would be accepted as the first.
 func TestDamagedMemoryOfVersions(t *testing.T) {
 	history := filepath.Join(t.TempDir(), "history.json")
 	require.NoError(t, os.WriteFile(history, []byte("{"), 0o600))
@@ -263,10 +264,9 @@ func TestDamagedMemoryOfVersions(t *testing.T) {
 	assert.Error(t, err, history)
 }
 
-// Files run with what the connectors are trusted with: whoever reads warnings alone learns of one that takes the place
-// of what came with the program, and of one that others can put another one in the place of.
+// A file that replaces a built-in plugin, or that others can replace, causes a warning.
 func TestFilesThatReplaceOrCanBeReplaced(t *testing.T) {
-	const replaces, others = "replaces a plugin that is built into the program", "others can put another file"
+	const replaces, others = "replaces a built-in plugin", "from a file that other users can replace"
 	for name, x := range map[string]struct {
 		plugin, version string
 		folder, file    os.FileMode

@@ -36,7 +36,7 @@ func hostile(pages int, body func(self uint64) []byte) guesttest.Module {
 	return m
 }
 
-// looped is code in a loop that never ends.
+// looped is code in an endless loop.
 func looped(code ...byte) []byte {
 	return append(append([]byte{0x03, 0x40}, code...), 0x0c, 0x00, 0x0b, 0x00)
 }
@@ -59,7 +59,7 @@ func megabytes(n uint32) []byte {
 
 func fixed(code []byte) func(uint64) []byte { return func(uint64) []byte { return code } }
 
-// maze is a loop around nested blocks with tables of jumps among them.
+// maze is a loop around nested blocks with tables of branches between them.
 func maze() []byte {
 	const blocks, tables = 1000, 60
 	code := bytes.Repeat([]byte{0x02, 0x40}, blocks)
@@ -73,7 +73,7 @@ func maze() []byte {
 	return looped(append(code, bytes.Repeat([]byte{0x0b}, blocks)...)...)
 }
 
-// crowd is so many functions, each of which calls the next; the last one loops.
+// crowd is a chain of functions that call the next; the last one loops.
 func crowd(n int) guesttest.Module {
 	m := hostile(2, func(uint64) []byte { return nil })
 	first := len(m.Exports)
@@ -88,7 +88,7 @@ func crowd(n int) guesttest.Module {
 	return m
 }
 
-// meeting has a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and
+// meeting is a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and
 // minutes.
 func meeting() guesttest.Module {
 	m := hostile(2, func(uint64) []byte { return nil })
@@ -105,7 +105,7 @@ func meeting() guesttest.Module {
 	return m
 }
 
-// asking calls a function of the system interface in a loop.
+// asking calls a function of WASI in a loop.
 func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
 	m := hostile(pages, fixed(looped(append(bytes.Join(arguments, nil), 0x10, 0x00, 0x1a)...)))
 	m.Imports = []guesttest.Import{{Module: "wasi_snapshot_preview1", Name: function,
@@ -113,11 +113,11 @@ func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
 	return m
 }
 
-const timeIsUp = "ran for longer than the 50ms that are allowed"
+const timeIsUp = "ran longer than the allowed 50ms"
 
-const tooDeep = "recursed too deeply: its stack has grown to "
+const stackExceeded = "recursed too deeply: its stack has "
 
-// hostileCases are plugins that try to hold up their host, with what the call's error or the refusal says.
+// hostileCases are plugins that try to block their host, with the text of the expected error.
 func hostileCases() map[string]struct {
 	module guesttest.Module
 	want   string
@@ -142,7 +142,7 @@ func hostileCases() map[string]struct {
 		"loop-free recursion": {hostile(2, recursion), timeIsUp},
 		"endless recursion": {hostile(2, func(self uint64) []byte {
 			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self)
-		}), tooDeep},
+		}), stackExceeded},
 		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
 		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
 		"memory.copy up":          {hostile(1600, fixed(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
@@ -167,12 +167,12 @@ func hostileCases() map[string]struct {
 	}
 }
 
-// loadTime bounds loading a hostile file, refused or not: rewriting, compiling, describing. The dearest, 100,000 loads
-// in one function, takes 2 s on an idle core; on machines that have twenty times as much to do it was a minute.
+// loadTime bounds loading a hostile file, refused or not. The slowest, with 100,000 loads in one function, takes 2 s on
+// an idle core and took a minute on a machine with twenty times the load.
 const loadTime = 10 * time.Minute
 
-// Whatever a plugin does, its file is loaded or refused within [loadTime], its call ended soon after its time is up,
-// and another connector goes on.
+// Every hostile file is loaded or refused within [loadTime], its call ends soon after its time is up, and another
+// connector continues.
 func TestHostileGuests(t *testing.T) {
 	reg := record.NewRegistry()
 	_, good := guest(t, plugin.Options{Registry: reg}, all)
@@ -211,7 +211,7 @@ func TestHostileGuests(t *testing.T) {
 			if loading > loadTime {
 				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
 			}
-			if limit := map[string]string{timeIsUp: "call.ms", tooDeep: "stack"}[c.want]; limit != "" {
+			if limit := map[string]string{timeIsUp: "call.ms", stackExceeded: "stack"}[c.want]; limit != "" {
 				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
 				if trap != nil && trap.Limit != limit {
 					t.Errorf("expected the limit %s, found %q", limit, trap.Limit)
@@ -230,8 +230,7 @@ func TestHostileGuests(t *testing.T) {
 	}
 }
 
-// misdeed loads a plugin and calls its prepare. loading is the time until the file is loaded or refused, took that of
-// the call.
+// misdeed loads a plugin and calls its prepare.
 func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Duration, err error) {
 	t.Helper()
 	folder := holding(t, "hostile.wasm", module.Bytes())
@@ -242,8 +241,8 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Durat
 	if info.Err != nil {
 		return loading, 0, info.Err
 	}
-	b := bind(t, m, "victim", "hostile")
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	binding := bind(t, m, "victim", "hostile")
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		start := time.Now()
 		_, err = i.Prepare(ctx, nil)
 		elapsed = time.Since(start)
@@ -255,8 +254,7 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Durat
 	return loading, elapsed, err
 }
 
-// A guest may recurse as deeply as 60,000 frames that hold something, many times over, and its stack goes with its
-// instance.
+// A guest may recurse 60,000 frames deep, repeatedly, and its stack is freed with its instance.
 func TestDeepRecursion(t *testing.T) {
 	deep := hostile(2, func(self uint64) []byte {
 		return bytes.Join([][]byte{
@@ -274,56 +272,56 @@ func TestDeepRecursion(t *testing.T) {
 	deep.Exports = append(deep.Exports, inner)
 	deep.Exports[n].Body = leb([]byte{0x41, 0xe0, 0xd4, 0x03, 0x41, 0x07, 0x10}, last) // inner(60000, 7)
 	folder := holding(t, "hostile.wasm", deep.Bytes())
-	b, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
+	binding, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
 	require.NoError(t, err)
-	defer b.Close()
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	defer binding.Close()
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		for range 5 {
 			_, err := i.Prepare(ctx, nil)
 			require.NoError(t, err)
 		}
 	})
-	if got := b.Current().Module().Metrics; got.Ticks == 0 {
+	if got := binding.Current().Module().Metrics; got.Ticks == 0 {
 		t.Errorf("expected ticks down there, found %+v", got)
 	}
 }
 
-// Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh
-// instance.
+// Compiled guests that loop, or wait for a time, are ended too, and the next call gets a new instance.
 func TestTimeFence(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
+	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
-		trapped(t, misbehave(t, b, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
+		trapped(t, misbehave(t, binding, reg, mode), timeIsUp, "(connector orders): apply: ",
+			"plugin.rogue.limits.call.ms")
 		if elapsed := time.Since(start); elapsed > 20*time.Second {
 			t.Errorf("%s: ended after %v", mode, elapsed)
 		}
 	}
-	assert.NoError(t, misbehave(t, b, reg, "nothing"))
-	got := b.Current().Module().Metrics
+	assert.NoError(t, misbehave(t, binding, reg, "nothing"))
+	got := binding.Current().Module().Metrics
 	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 ||
 		got.LongestSeconds > 20 {
 		t.Errorf("%+v", got)
 	}
 }
 
-// A call returns when its context ends, before the deadline of the call, with the context's error, which is no trap.
+// A call returns when its context ends, before the call's deadline, with the context's error, which is not a trap.
 func TestCallersCanGiveUp(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		start := time.Now()
 		_, err := i.Apply(ctx, []byte("spin"), batch(t, reg, 3, 6))
 		var trap *plugin.Trap
-		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) || b.ShouldRetry(err) {
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) || binding.ShouldRetry(err) {
 			t.Errorf("expected the context's error and no trap, found %v", err)
 		}
 		if elapsed := time.Since(start); elapsed > 20*time.Second {
 			t.Errorf("ended after %v", elapsed)
 		}
 	})
-	if got := b.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
+	if got := binding.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// FuzzInsideRows has a guest of random schemas, rows, headers and topics: rows as the types have them pass, with one
-// number changed they pass or are refused, and what passed lies inside the batch under schemas that the batch holds.
+// FuzzInsideRows tests random schemas, rows, headers and topics of a guest: valid ones pass; with one changed number
+// they pass or are refused, and accepted ones are inside the batch with its schemas.
 func FuzzInsideRows(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
@@ -22,7 +22,7 @@ func FuzzInsideRows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
 		registry := record.NewRegistry().For("fuzz")
 		i := &Instance{schemas: schemas.New(registry, nil)}
-		i.scratch.topics = []uint32{0, 1, 0}
+		i.buffers.topics = []uint32{0, 1, 0}
 		b := &record.Batch{Registry: registry, Topics: []string{"t", "u"}, Data: []byte("before")}
 		i.schemas.SetBatch(b)
 		r := connectdatatest.New(seed)
@@ -65,7 +65,7 @@ func FuzzInsideRows(f *testing.F) {
 				b.Data[base+int(at)%all-len(list)] ^= change
 			}
 		}
-		check := rowCheck{i: i, b: b, base: uint32(base), size: uint32(len(b.Data) - base), limit: 1 << 24}
+		check := rowCheck{instance: i, batch: b, base: uint32(base), size: uint32(len(b.Data) - base), limit: 1 << 24}
 		for n, row := range abi.AppendRows(nil, list) {
 			if err := check.row(n, &row, nil); err != nil {
 				if change == 0 {
@@ -91,7 +91,7 @@ func FuzzInsideRows(f *testing.F) {
 	})
 }
 
-// FuzzDeclarations makes descriptions, feeds and offsets at random: what passes keeps to the bounds.
+// FuzzDeclarations tests random descriptions, feeds and offsets: accepted ones are within the bounds.
 func FuzzDeclarations(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)
@@ -100,33 +100,34 @@ func FuzzDeclarations(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		words := []string{"", "a", "shop#{n}.", "{m}", "{name}", "{n}", "}", "{", "Größe", strings.Repeat("x", 150)}
 		text := func() string {
-			var b strings.Builder
+			var text strings.Builder
 			for range r.IntN(5) {
-				b.WriteString(words[r.IntN(len(words))])
+				text.WriteString(words[r.IntN(len(words))])
 			}
-			return b.String()
+			return text.String()
 		}
-		d := wit.Description{Name: text(), Version: text(), Documentation: text()}
+		description := wit.Description{Name: text(), Version: text(), Documentation: text()}
 		for range r.IntN(4) {
-			c := wit.Component{Name: text(), Documentation: text(), Kind: wit.ComponentKind(r.IntN(4))}
+			component := wit.Component{Name: text(), Documentation: text(), Kind: wit.ComponentKind(r.IntN(4))}
 			for range r.IntN(3) {
-				c.Aliases, c.Prefixes = append(c.Aliases, text()), append(c.Prefixes, text())
+				component.Aliases, component.Prefixes = append(component.Aliases, text()),
+					append(component.Prefixes, text())
 			}
 			for range r.IntN(1 + 1<<r.IntN(12)) {
-				s := wit.ConfigKey{Name: text(), Documentation: text()}
+				key := wit.ConfigKey{Name: text(), Documentation: text()}
 				for range r.IntN(3) {
-					s.Rules = append(s.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())},
+					key.Rules = append(key.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())},
 						{Role: wit.Ptr(text())}, {Allowed: &[]string{text(), text()}}}[r.IntN(4)])
 				}
-				c.Settings = append(c.Settings, s)
+				component.Settings = append(component.Settings, key)
 			}
-			d.Components = append(d.Components, c)
+			description.Components = append(description.Components, component)
 		}
-		if checkLists(t.Context(), &d) == nil {
-			for _, c := range d.Components {
-				for _, s := range c.Settings {
-					if len(s.Name) > maxNameBytes || strings.Count(s.Name, "{n}") > 1 {
-						t.Errorf("seed %d: %q passed", seed, s.Name)
+		if checkLists(t.Context(), &description) == nil {
+			for _, component := range description.Components {
+				for _, key := range component.Settings {
+					if len(key.Name) > maxNameBytes || strings.Count(key.Name, "{n}") > 1 {
+						t.Errorf("seed %d: %q passed", seed, key.Name)
 					}
 				}
 			}

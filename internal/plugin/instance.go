@@ -19,40 +19,67 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Instance is a guest that works for one connector. One goroutine uses it at a time, see [Pool]. A page stays on the
-// instance that began it; an instance may have several pages open.
+// Instance is a guest that serves one connector. One goroutine uses it at a time, see [Pool]. A page stays on the
+// instance that began it; an instance may have several open pages.
 //
-// Methods return a [*wit.Fault] from the plugin, a [*Trap] if the call ended badly (the instance is unusable then),
-// or another error if the call was not made.
+// Methods return a [*wit.Error] from the plugin, a [*Trap] if the call ended badly and the instance is unusable, or
+// another error if the call was not made.
 type Instance struct {
 	module *module
 	guest  *abi.Guest
-	// callCtx carries the instance to host functions. It is created once, since the engine does not watch contexts.
-	callCtx        context.Context
-	clock          clock
-	out            output
-	schemas        schemas.Numbers
-	scratch        scratch
-	use            usage
-	createdAt      time.Time
-	hasReservation bool
-	reportedBytes  int64
-	// pool is nil for calls of the host itself, which have separate counters so that they do not distort a
-	// connector's.
-	pool     *Pool
+	// callCtx passes the instance to host functions. It is created once, since the engine does not watch contexts.
+	callCtx context.Context
+	clock   clock
+	out     output
+	schemas schemas.Translator
+	buffers buffers
+	use     instanceUse
+	pool    *Pool // nil for calls of the host itself
+	// counters are the module's; calls of the host itself have their own, which do not distort a connector's.
 	counters *counters
-	broken   error
+	broken   error // why the instance cannot be used any more
 	funcs    map[*canon.Func]*abi.Func
-	calls    int64
-	recycle  int64
 	call     currentCall
+	recycling
+	reservation
 }
 
+// recycling decides when an instance is replaced, since guest memory never shrinks.
+type recycling struct {
+	createdAt    time.Time
+	calls        int64
+	recycleBytes int64
+}
+
+// reservation is an instance's share of the memory budget.
+type reservation struct {
+	hasReservation bool
+	reportedBytes  int64
+}
+
+// currentCall is the running or last call.
 type currentCall struct {
 	function string
 	started  time.Time
 	running  bool
 	in, out  uint64
+}
+
+// buffers are reused from call to call.
+type buffers struct {
+	rows   []wit.Row
+	topics []uint32
+	blocks []abi.Block
+	counts []uint8
+}
+
+// instanceUse is who uses an instance; guarded by the pool's lock.
+type instanceUse struct {
+	inUse            bool // for a call, or by the caller of [Pool.Acquire]
+	readers          int
+	queue            []chan struct{} // readers that wait for their call
+	detached, closed bool
+	idleSince        time.Time // zero while it is in use
 }
 
 func (i *Instance) connector() string {
@@ -62,78 +89,96 @@ func (i *Instance) connector() string {
 	return i.pool.connector
 }
 
+// newInstance creates an instance for a pool, or for the host itself if pool is nil, and runs its initialization. lines
+// limits its log.
 func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	logger := m.host.logger.With("plugin", m.info.Name, "version", m.info.Version)
-	if m.info.Name == "" {
-		logger = m.host.logger.With("plugin", m.info.Path)
-	}
-	i := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
-		funcs: map[*canon.Func]*abi.Func{}}
-	if pool != nil {
-		logger = logger.With("connector", pool.connector)
-	} else {
-		i.counters = &counters{}
-	}
+	instance := m.prepareInstance(lines, pool)
 	compiled, err := m.acquireCode(ctx)
-	made := false
-	defer func() {
-		if !made {
+	created := false
+	defer func() { // also after a panic
+		if !created {
 			m.releaseCode()
 		}
 	}()
 	if err != nil {
 		return nil, err
 	}
-	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
+	if err := instance.start(ctx, compiled); err != nil {
 		return nil, err
 	}
-	watch := func() { i.clock.check(time.Now()) }
-	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas.New(m.host.registry.For(i.connector()), i.clock.callerErr)
+	instance.counters.instances.Add(1)
+	instance.counters.started.Add(1)
+	instance.out.flush()
+	memoryBytes := int64(instance.guest.MemoryBytes())
+	instance.recycleBytes = max(m.limits.RecycleBytes, memoryBytes+16<<20)
+	instance.counters.observeMemory(memoryBytes)
+	instance.reportMemory(memoryBytes)
+	created = true
+	return instance, nil
+}
+
+func (m *module) prepareInstance(lines *bucket, pool *Pool) *Instance {
+	i := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
+		funcs: map[*canon.Func]*abi.Func{}}
+	logger := m.host.logger.With("plugin", m.info.Name, "version", m.info.Version)
+	if m.info.Name == "" {
+		logger = m.host.logger.With("plugin", m.info.Path)
+	}
+	if pool != nil {
+		logger = logger.With("connector", pool.connector)
+	} else {
+		i.counters = &counters{}
+	}
+	i.out = output{logger: logger, lines: lines, checkTime: i.checkTime}
 	i.callCtx = context.WithValue(context.Background(), instanceKey{}, i)
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
-		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
-	if err := m.host.processors.acquire(ctx); err != nil {
-		return nil, err
+	return i
+}
+
+func (i *Instance) checkTime() { i.clock.check(time.Now()) }
+
+// start instantiates the module and calls its initialization functions.
+func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
+	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
+		return err
 	}
-	defer m.host.processors.release()
-	i.clock.start(ctx, time.Now(), m.limits.call(i.call.function))
-	module, err := compiled.Instantiate(i.callCtx, config)
+	i.schemas = schemas.New(i.module.host.registry.For(i.connector()), i.clock.callerErr)
+	limits := i.module.limits
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
+		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), i.checkTime})
+	if err := i.module.host.processors.acquire(ctx); err != nil {
+		return err
+	}
+	defer i.module.host.processors.release()
+	i.clock.start(ctx, time.Now(), limits.call(i.call.function))
+	running, err := compiled.Instantiate(i.callCtx, config)
 	if err == nil {
-		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
-			_ = module.Close(i.callCtx)
-			return nil, &code.Unfit{Reason: err}
+		if i.guest, err = abi.NewGuest(running, limits.ResultBytes); err != nil {
+			_ = running.Close(i.callCtx)
+			return &code.UnusableError{Reason: err}
 		}
-		i.guest.Ended = i.clock.callerErr
-		// Not by the engine, which would not allow to watch the stack.
-		err = i.guest.Begin(i.callCtx, binary.StartExport, i.call.function)
+		i.guest.CallerErr = i.clock.callerErr
+		// Not called by the engine, which would not allow to watch the stack.
+		err = i.guest.CallExports(i.callCtx, binary.StartExport, i.call.function)
 	}
 	i.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
 		err = i.callError(err)
 		i.recordOutcome(err)
-		if module != nil {
-			_ = module.Close(i.callCtx)
+		if running != nil {
+			_ = running.Close(i.callCtx)
 		}
-		return nil, err
+		return err
 	}
 	i.recordOutcome(nil)
-	i.counters.instances.Add(1)
-	i.counters.started.Add(1)
-	i.out.flush()
-	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
-	i.counters.observeMemory(int64(i.guest.MemoryBytes()))
-	i.reportMemory(int64(i.guest.MemoryBytes()))
-	made = true
-	return i, nil
+	return nil
 }
 
-var errPanicked = errors.New("a call ended in a panic of the host's")
+var errPanicked = errors.New("a call ended with a panic of the host")
 
-// abortRunning releases the processor of a call that a panic interrupted; the guest's state is unknown then.
+// abortRunning ends a call that a panic of the host interrupted. The guest's state is then unknown.
 func (i *Instance) abortRunning() {
 	if i.call.running {
 		i.call.running, i.broken = false, errPanicked
@@ -160,57 +205,59 @@ func (i *Instance) reportMemory(bytes int64) {
 // Module describes the instance's module.
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
-func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error) {
+// beginCall checks whether the instance can be called, and returns the guest's export of a function.
+func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Func, error) {
 	if i.broken != nil {
-		return nil, fmt.Errorf("%s: the instance was discarded: %w", fn.Name, i.broken)
+		return nil, fmt.Errorf("%s: the instance was discarded: %w", function.Name, i.broken)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f := i.funcs[fn]
-	if f == nil {
-		if f = i.guest.Func(binary.ExportName(i.module.info.Contract, fn.Interface, fn.Name)); f == nil {
+	export := i.funcs[function]
+	if export == nil {
+		if export = i.guest.Func(binary.ExportName(i.module.info.Contract, function.Interface,
+			function.Name)); export == nil {
 			return nil, fmt.Errorf("plugin %s %s does not have the interface %s", i.module.info.Name,
-				i.module.info.Version, fn.Interface)
+				i.module.info.Version, function.Interface)
 		}
-		i.funcs[fn] = f
+		i.funcs[function] = export
 	}
 	if err := i.module.host.processors.acquire(ctx); err != nil {
 		return nil, err
 	}
-	i.call.function, i.call.started = fn.Name, time.Now()
+	i.call.function, i.call.started = function.Name, time.Now()
 	if err := i.checkBreaker(i.call.function, i.call.started); err != nil {
 		i.module.host.processors.release()
 		return nil, err
 	}
 	i.call.running = true
-	i.clock.start(ctx, i.call.started, i.module.limits.call(fn.Name))
+	i.clock.start(ctx, i.call.started, i.module.limits.call(function.Name))
 	i.calls++
 	i.out.reset()
-	return f, nil
+	return export, nil
 }
 
-// leave ends a call. err is from the engine or the codec, fault from the plugin.
-func (i *Instance) leave(fault *wit.Error, err error) error {
+// endCall ends a call. err is from the engine or the codec, failure from the plugin.
+func (i *Instance) endCall(failure *wit.Error, err error) error {
 	i.call.running = false
 	i.module.host.processors.release()
 	i.schemas.SetBatch(nil)
-	c := i.counters
-	c.calls.Add(1)
+	counts := i.counters
+	counts.calls.Add(1)
 	elapsed := int64(time.Since(i.call.started))
-	c.nanos.Add(elapsed)
-	raise(&c.longest, elapsed)
-	c.ticks.Add(i.clock.ticks)
-	in, out := i.guest.Crossed()
-	c.bytesIn.Add(int64(in - i.call.in))
-	c.bytesOut.Add(int64(out - i.call.out))
+	counts.nanos.Add(elapsed)
+	raise(&counts.longest, elapsed)
+	counts.ticks.Add(i.clock.ticks)
+	in, out := i.guest.TransferredBytes()
+	counts.bytesIn.Add(int64(in - i.call.in))
+	counts.bytesOut.Add(int64(out - i.call.out))
 	i.call.in, i.call.out = in, out
 	bytes := int64(i.guest.MemoryBytes())
-	c.observeMemory(bytes)
+	counts.observeMemory(bytes)
 	i.reportMemory(bytes)
 	if err != nil {
 		if isA[*abi.Refusal](err) {
-			// The arguments cannot be passed: the guest was not called.
+			// The guest was not called.
 			i.recordOutcome(err)
 			return err
 		}
@@ -220,38 +267,38 @@ func (i *Instance) leave(fault *wit.Error, err error) error {
 	}
 	i.recordOutcome(nil)
 	i.out.flush()
-	if fault != nil {
-		c.faults.Add(1)
-		readable(fault)
-		return fault
+	if failure != nil {
+		counts.faults.Add(1)
+		sanitize(failure)
+		return failure
 	}
 	return nil
 }
 
 func (i *Instance) trap(err error) *Trap {
-	c := i.counters
-	c.traps.Add(1)
+	counts := i.counters
+	counts.traps.Add(1)
 	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Path), Version: i.module.info.Version,
 		Connector: i.connector(), Function: i.call.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
 			strings.Contains(t.Output, "out of memory") {
 			t.Limit = "memory.bytes"
-			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(
+			t.Hint = fmt.Sprintf("its memory has %d of the allowed %d bytes (%s)", size, limit, limitSetting(
 				i.module.info.Name, "memory.bytes"))
 		}
 	}
 	switch {
 	case isA[*abi.TooLarge](err):
 		t.Limit, t.Hint = "result.bytes", "the limit is set by "+limitSetting(i.module.info.Name, "result.bytes")
-	case isA[*overdue](err):
+	case isA[*timeExceeded](err):
 		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(i.module.info.Name, "call.ms")
-	case isA[*flood](err):
+	case isA[*logExceeded](err):
 		t.Limit = "log.lines.per.second"
-	case isA[*tooDeep](err):
+	case isA[*stackExceeded](err):
 		t.Limit = "stack"
 	}
-	c.countAbort(t.Limit)
+	counts.countAbort(t.Limit)
 	return t
 }
 
@@ -266,7 +313,7 @@ func (i *Instance) recycleReason() string {
 	switch {
 	case i.calls >= i.module.limits.Calls:
 		return "calls"
-	case int64(i.guest.MemoryBytes()) > i.recycle:
+	case int64(i.guest.MemoryBytes()) > i.recycleBytes:
 		return "memory"
 	case i.schemas.NeedsRecycling():
 		return "schemas"
@@ -274,19 +321,12 @@ func (i *Instance) recycleReason() string {
 	return ""
 }
 
-type scratch struct {
-	rows   []wit.Row
-	topics []uint32
-	blocks []abi.Block
-	counts []uint8
-}
-
 func (i *Instance) checkBreaker(function string, now time.Time) error {
 	if i.pool == nil {
 		return nil
 	}
 	if s := i.pool.breaker.check(function, now); s != nil {
-		return s.named(i.module, i.connector())
+		return s.withPlugin(i.module, i.connector())
 	}
 	return nil
 }
@@ -309,13 +349,13 @@ func (i *Instance) recordFailure(err error) {
 	}
 	if s := i.pool.breaker.trapped(i.call.function, trap.Cause(), time.Now()); s != nil {
 		i.module.counters.stopped.Add(1)
-		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector()))
+		i.out.logger.Error("plugin stopped", "error", s.withPlugin(i.module, i.connector()))
 	}
 	i.pool.recordTrap(trap)
 }
 
-func (s *Stopped) named(m *module, connector string) *Stopped {
-	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Path), m.info.Version, m.info.Hash,
+func (s *Stopped) withPlugin(mod *module, connector string) *Stopped {
+	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(mod.info.Name, mod.info.Path), mod.info.Version, mod.info.Hash,
 		connector
 	return s
 }
@@ -324,23 +364,15 @@ type instanceKey struct{}
 
 const randomSeed = 42
 
-// randomness returns the engine's default sequence, in pieces, so that a guest that fills all of its memory is ended
-// in time.
+// randomness returns the engine's default sequence, in small pieces, so that the time limit also applies to a guest
+// that fills its memory.
 type randomness struct {
 	*rand.Rand
-	watch func()
+	checkTime func()
 }
 
 // Read fills at most 64 KiB.
 func (r *randomness) Read(p []byte) (int, error) {
-	r.watch()
+	r.checkTime()
 	return r.Rand.Read(p[:min(len(p), 64<<10)])
-}
-
-type usage struct {
-	held             bool
-	readers          int
-	queue            []chan struct{}
-	detached, closed bool
-	idle             time.Time
 }

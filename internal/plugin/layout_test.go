@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// What frequent calls read by hand lies where the reflective codec puts it: each field of a result is given a number of
-// elements of its own, and found again at its place.
+// The offsets in results that are read by hand agree with the reflective codec: each list of a result gets another
+// number of elements.
 func TestPlacesInHotResults(t *testing.T) {
 	for _, c := range []struct {
 		fn    *canon.Func
@@ -20,12 +20,12 @@ func TestPlacesInHotResults(t *testing.T) {
 		ok    any
 		words map[int]uint32
 	}{
-		{applyFunc, appliedSize, wit.ApplyResult{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
+		{applyFunc, applyResultSize, wit.ApplyResult{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
 			Rows: make([]wit.Row, 3), Data: make([]byte, 4),
 			Errors: make([]wit.RowError, 5), Consumed: 6}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 40 - 4: 6}},
-		{testFunc, testedSize, wit.TestResult{Matches: make([]bool, 1), Errors: make([]wit.RowError, 2)},
+		{testFunc, testResultSize, wit.TestResult{Matches: make([]bool, 1), Errors: make([]wit.RowError, 2)},
 			map[int]uint32{0: 1, 8: 2}},
-		{decodeFunc, portionSize, wit.DecodeResult{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
+		{decodeFunc, decodeResultSize, wit.DecodeResult{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
 			Data: make([]byte, 3), Errors: make([]wit.RowError, 4), Linked: make([]wit.LinkedRequest, 5),
 			Next: &[]wit.OffsetEntry{},
 			More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7}},
@@ -36,18 +36,18 @@ func TestPlacesInHotResults(t *testing.T) {
 		require.NoError(t, err)
 		area := image.Blocks[0].Data
 		size, align := c.fn.ResultSize()
-		if int(size) != payload+max(c.size, faultSize) || align != 4 || len(area) != int(size) {
+		if int(size) != payloadOffset+max(c.size, errorSize) || align != 4 || len(area) != int(size) {
 			t.Errorf("%s: size %d, alignment %d", c.fn.Name, size, align)
 		}
 		for at, want := range c.words {
 			// the length of a list stands 4 bytes after its pointer
-			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payload+at+4:]), c.fn.Name, at)
+			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payloadOffset+at+4:]), c.fn.Name, at)
 		}
-		if c.fn == decodeFunc && (area[payload+40] != 1 || area[payload+52] != 1) {
+		if c.fn == decodeFunc && (area[payloadOffset+40] != 1 || area[payloadOffset+52] != 1) {
 			t.Errorf("next or more lie elsewhere: %v", area)
 		}
 	}
-	assert.Equal(t, faultSize, canon.SizeOf[wit.Error](), "bytes of a fault")
+	assert.Equal(t, errorSize, canon.SizeOf[wit.Error](), "bytes of a fault")
 }
 
 func TestVersionOrder(t *testing.T) {

@@ -17,18 +17,15 @@ type Limits struct {
 	// MemoryBytes bounds the memory of an instance, rounded down to pages of 64 KiB. Default 128 MiB; Go guests need
 	// about 32 MiB.
 	MemoryBytes int64
-	// ResultBytes bounds the results of one call. Default 64 MiB.
-	ResultBytes int64
+	ResultBytes int64 // bounds the results of one call. Default 64 MiB.
 	// LogLinesPerSecond bounds the log lines of a plugin for one connector, with stdout and stderr. More are dropped
 	// and counted; a call that logs a hundred times as many is stopped. Default 100.
 	LogLinesPerSecond int64
 	// CallMs bounds the work of a call, in milliseconds; by the clock it may take ten times as long. Default 1 s for
 	// calls with batches (decode, apply, test, encode, handle-response), 10 s for others.
-	CallMs int64
-	// Instances bounds the instances of a module for one connector. Default 8.
-	Instances int64
-	// Calls is after how many calls an instance is replaced. Default 100,000.
-	Calls int64
+	CallMs    int64
+	Instances int64 // bounds the instances of a module for one connector. Default 8.
+	Calls     int64 // after how many calls an instance is replaced. Default 100,000.
 	// RecycleBytes is the memory at which an instance is replaced, since guest memory never shrinks. Default half of
 	// MemoryBytes, but at least 16 MiB more than an instance starts with.
 	RecycleBytes int64
@@ -37,17 +34,18 @@ type Limits struct {
 var limits = []struct {
 	name  string
 	field func(*Limits) *int64
-	or    int64
-	doc   string
+	// defaultValue 0 means that the default depends on other things.
+	defaultValue int64
+	doc          string
 }{
-	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20, "Most memory of an instance."},
+	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20, "Maximum memory of an instance."},
 	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20,
-		"Most bytes that the results of one call may take."},
+		"Maximum size of the results of one call."},
 	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100,
-		"Lines that are logged for one connector."},
-	// callTimes
-	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0, "How long a call may take; by function unless given."},
-	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8, "Instances for one connector."},
+		"Maximum log lines for one connector."},
+	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0,
+		"Maximum time of a call. The default depends on the function."},
+	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8, "Maximum instances for one connector."},
 	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000, "Calls after which an instance is replaced."},
 	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0,
 		"Memory at which an instance is replaced; half of memory.bytes."},
@@ -57,8 +55,8 @@ var limitTable = func() *setting.Table {
 	t := &setting.Table{}
 	for _, limit := range limits {
 		var value *string
-		if limit.or != 0 {
-			value = setting.Default(strconv.FormatInt(limit.or, 10))
+		if limit.defaultValue != 0 {
+			value = setting.Default(strconv.FormatInt(limit.defaultValue, 10))
 		}
 		t.Declare(setting.Define(limit.name, wit.KindLong, wit.Low, value, limit.doc, setting.AtLeast(1)))
 	}
@@ -68,13 +66,14 @@ var limitTable = func() *setting.Table {
 // LimitSettings returns the declarations of `plugin.NAME.limits.*`.
 func LimitSettings() []wit.ConfigKey { return slices.Clone(limitTable.Keys()) }
 
+// callTimes are the defaults of call.ms by function, "" for all others.
 var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second,
 	"encode": time.Second, "handle-response": time.Second,
 	"": 10 * time.Second}
 
 const maxMemoryBytes = 65536 * binary.PageBytes
 
-// limitSetting names the setting of a plugin's limit. NAME stands for a plugin whose name is unknown so far.
+// limitSetting returns the name of a limit's setting; NAME replaces an unknown plugin.
 func limitSetting(plugin, limit string) string {
 	return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit
 }
@@ -82,7 +81,7 @@ func limitSetting(plugin, limit string) string {
 func (l Limits) filled() Limits {
 	for _, limit := range limits {
 		if v := limit.field(&l); *v <= 0 {
-			*v = limit.or
+			*v = limit.defaultValue
 		}
 	}
 	l.MemoryBytes = min(l.MemoryBytes, maxMemoryBytes)
@@ -106,6 +105,7 @@ const maxCallMs = 24 * 60 * 60 * 1000
 
 func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / binary.PageBytes) }
 
+// limitsOf returns the limits of plugins with settings of their own, by plugin.
 func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error) {
 	all := map[string]Limits{}
 	for key, value := range settings {

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Every function of the contract has a time, and those that carry batches have a second.
+// Every function of the contract has a time limit; functions with batches have a second.
 func TestEveryFunctionHasATime(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
 	found := 0
@@ -37,7 +37,7 @@ func TestEveryFunctionHasATime(t *testing.T) {
 	}
 }
 
-// Limits that cannot be are reported in the words of all settings.
+// Invalid limits are reported like other settings.
 func TestLimitsThatCannotBe(t *testing.T) {
 	for key, c := range map[string]struct{ value, want string }{
 		"plugin.a.limits.call.ms": {"soon",
@@ -61,7 +61,7 @@ func TestLimitsThatCannotBe(t *testing.T) {
 	}
 }
 
-// A plugin with long calls does not give any file as much time to say what it is.
+// A plugin with long calls does not extend the time in which any file must describe itself.
 func TestWidestLimits(t *testing.T) {
 	hour := Limits{CallMs: time.Hour.Milliseconds()}
 	for name, c := range map[string]struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// loader turns a file into a module.
 type loader struct {
 	host
 	limits      Limits
@@ -19,14 +20,14 @@ type loader struct {
 	notice      *compileNotice
 }
 
-func (l *loader) load(ctx context.Context, a *candidateFile) (*module, error) {
-	if a.facts != nil {
-		m, err := l.fromCache(ctx, a, a.facts)
-		if m != nil || err != nil {
-			return m, err
+func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error) {
+	if file.facts != nil {
+		mod, err := l.fromCache(ctx, file, file.facts)
+		if mod != nil || err != nil {
+			return mod, err
 		}
 	}
-	data, err := a.bytes()
+	data, err := file.bytes()
 	if err != nil {
 		return nil, err
 	}
@@ -34,65 +35,66 @@ func (l *loader) load(ctx context.Context, a *candidateFile) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.newModule(a, read)
+	mod, err := l.newModule(file, read)
 	if err != nil {
 		return nil, err
 	}
-	if err := cachedRefusal(l.cache, a.hash, m.limits); err != nil {
+	if err := cachedRefusal(l.cache, file.hash, mod.limits); err != nil {
 		return nil, err
 	}
 	l.notice.start()
-	d, err := l.start(ctx, m)
+	description, err := l.start(ctx, mod)
 	if err != nil {
-		cacheRefusal(l.cache, a.hash, m.limits, err)
+		cacheRefusal(l.cache, file.hash, mod.limits, err)
 		return nil, err
 	}
-	l.cache.Remember(a.hash, &code.Facts{Binary: *read, Description: *d})
-	before := m.limits
-	if m.limits = l.limitsFor(m.info.Name); m.limits.pages() != before.pages() {
-		m.freeIfUnused()
-		if m.code, err = m.compileCode(ctx); err != nil {
+	l.cache.StoreFacts(file.hash, &code.Facts{Binary: *read, Description: *description})
+	before := mod.limits
+	if mod.limits = l.limitsFor(mod.info.Name); mod.limits.pages() != before.pages() {
+		mod.freeIfUnused()
+		if mod.code, err = mod.compileCode(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return m, nil
+	return mod, nil
 }
 
-func (l *loader) newModule(a *candidateFile, read *binary.Module) (*module, error) {
-	found, err := read.Judge()
+func (l *loader) newModule(file *candidateFile, read *binary.Module) (*module, error) {
+	found, err := read.CheckContract()
 	if err != nil {
 		return nil, err
 	}
-	return &module{binary: read, host: &l.host, limits: l.widest(), original: a.bytes,
-		info: Info{Hash: a.hash, Size: a.size, Path: a.path, BuiltIn: a.builtIn, Contract: read.Contract,
+	return &module{binary: read, host: &l.host, limits: l.widest(), original: file.bytes,
+		info: Info{Hash: file.hash, Size: file.size, Path: file.path, BuiltIn: file.builtIn, Contract: read.Contract,
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
 
-func (l *loader) fromCache(ctx context.Context, a *candidateFile, known *code.Facts) (*module, error) {
-	m, err := l.newModule(a, &known.Binary)
+// fromCache returns a module by its cached facts, or nil if they are from another contract.
+func (l *loader) fromCache(ctx context.Context, file *candidateFile, known *code.Facts) (*module, error) {
+	mod, err := l.newModule(file, &known.Binary)
 	if err != nil {
 		return nil, nil
 	}
-	if err := m.checkDescription(ctx, &known.Description); err != nil {
+	if err := mod.checkDescription(ctx, &known.Description); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	m.setDescription(&known.Description)
-	m.limits = l.limitsFor(m.info.Name)
-	if err := m.checkMemory(); err != nil {
+	mod.info.Description = known.Description
+	mod.limits = l.limitsFor(mod.info.Name)
+	if err := mod.checkMemory(); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return mod, nil
 }
 
-func (l *loader) start(ctx context.Context, m *module) (d *wit.Description, err error) {
-	if m.code, err = m.compileCode(ctx); err != nil {
+func (l *loader) start(ctx context.Context, mod *module) (description *wit.Description, err error) {
+	if mod.code, err = mod.compileCode(ctx); err != nil {
 		return nil, err
 	}
-	if d, err = m.describe(ctx); err != nil {
-		m.freeIfUnused()
+	if description, err = mod.describe(ctx); err != nil {
+		mod.freeIfUnused()
 		return nil, err
 	}
-	return d, nil
+	return description, nil
 }
 
 func (l *loader) limitsFor(name string) Limits {
@@ -103,10 +105,10 @@ func (l *loader) limitsFor(name string) Limits {
 	return own.filled()
 }
 
-// maxDescribe bounds describe: otherwise the limit of a plugin with long calls would apply to any file.
+// maxDescribe bounds describe: otherwise the limit of one plugin with long calls would apply to any file.
 const maxDescribe = time.Minute
 
-// widest returns limits under which any configured plugin can be asked for its name.
+// widest returns limits with which any configured plugin can return its name.
 func (l *loader) widest() Limits {
 	widest := l.limits.filled()
 	for _, named := range l.namedLimits {
@@ -127,78 +129,74 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 		return nil, err
 	}
 	defer i.close()
-	d, err := i.Describe(ctx)
+	description, err := i.Describe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkDescription(ctx, &d); err != nil {
+	if err := m.checkDescription(ctx, &description); err != nil {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx) // which says nothing of the module
+			return nil, context.Cause(ctx) // not an error of the module
 		}
-		return nil, &code.Unfit{Reason: fmt.Errorf("describe: %w", err)}
+		return nil, &code.UnusableError{Reason: fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
-		// A plugin that cannot list its commands has none; a request for one returns the reason.
+		// A plugin that cannot list its commands has none; calling one returns the reason.
 		if commands, err := i.Commands(ctx); err == nil {
 			if err := CheckCommands(commands); err != nil {
 				return nil, err
 			}
 		}
 	}
-	m.setDescription(&d)
-	return &d, nil
+	m.info.Description = description
+	return &description, nil
 }
 
-func (m *module) setDescription(d *wit.Description) {
-	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation,
-		d.Components
-}
-
-func (m *module) checkDescription(ctx context.Context, d *wit.Description) error {
-	if d.Name == "" || d.Version == "" {
-		return fmt.Errorf("expected a name and a version, found %q and %q", d.Name, d.Version)
+func (m *module) checkDescription(ctx context.Context, description *wit.Description) error {
+	if description.Name == "" || description.Version == "" {
+		return fmt.Errorf("expected a name and a version, found %q and %q", description.Name, description.Version)
 	}
-	if n := max(len(d.Name), len(d.Version)); n > maxNameBytes {
+	if n := max(len(description.Name), len(description.Version)); n > maxNameBytes {
 		return fmt.Errorf("expected a name and a version of at most %d bytes, found one of %d", maxNameBytes, n)
 	}
-	if err := checkLists(ctx, d); err != nil {
+	if err := checkLists(ctx, description); err != nil {
 		return err
 	}
 	needs := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
 		wit.ComponentTransformation: wit.InterfaceTransform, wit.ComponentPredicate: wit.InterfaceTransform}
 	seen := map[string]bool{}
-	for _, c := range d.Components {
+	for _, component := range description.Components {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, name := range append([]string{c.Name}, c.Aliases...) {
+		for _, name := range append([]string{component.Name}, component.Aliases...) {
 			if len(name) > maxNameBytes {
 				return fmt.Errorf("component %.40q...: expected names of at most %d bytes, found one of %d", name,
 					maxNameBytes, len(name))
 			}
-			key := c.Kind.String() + " " + name
+			key := component.Kind.String() + " " + name
 			if name == "" || seen[key] {
-				return fmt.Errorf("component %q: expected names that are not empty and stand once, found %q", c.Name,
+				return fmt.Errorf("component %q: expected unique names that are not empty, found %q", component.Name,
 					name)
 			}
 			seen[key] = true
 		}
-		if !m.info.Has(needs[c.Kind]) {
-			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v", c.Name,
-				c.Kind,
-				needs[c.Kind], m.info.Interfaces)
+		if !m.info.Has(needs[component.Kind]) {
+			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v",
+				component.Name,
+				component.Kind,
+				needs[component.Kind], m.info.Interfaces)
 		}
-		for _, f := range role.Check(&c) {
+		for _, f := range role.Check(&component) {
 			if f.Fatal {
-				return fmt.Errorf("component %q: %v", c.Name, f)
+				return fmt.Errorf("component %q: %v", component.Name, f)
 			}
 		}
 	}
 	return nil
 }
 
-// candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may hold any number of
-// files.
+// candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may contain any number
+// of files.
 type candidateFile struct {
 	path, hash string
 	size       int
@@ -218,11 +216,11 @@ func newCandidateFile(path, hash string, size int) *candidateFile {
 	}}
 }
 
-// bytes returns an error if the file changed since it was seen.
+// bytes returns an error if the file has changed since it was found.
 func (a *candidateFile) bytes() ([]byte, error) {
 	data, err := a.read()
 	if err == nil && code.HashOf(data) != a.hash {
-		err = errors.New("the file has changed since")
+		err = errors.New("the file has changed while it was loaded")
 	}
 	return data, err
 }

@@ -69,8 +69,8 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 	}
 }
 
-// A run that ends by itself does not load plugins that its connectors do not need: it would end before they are
-// compiled, and compile them again at each start. If a class is missing, all plugins are loaded.
+// A short run does not load plugins that its connectors do not need: it would compile them at each start without
+// finishing. If a class is missing, all plugins are loaded.
 func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
@@ -94,7 +94,7 @@ func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 	}
 }
 
-// Who gives up does not wait for the function that the engine is at.
+// Canceling does not wait for the function that the engine compiles.
 func TestCompilingIsGivenUp(t *testing.T) {
 	folder := holding(t, "hostile.wasm", toilsome(4))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -110,7 +110,7 @@ func TestCompilingIsGivenUp(t *testing.T) {
 	}
 }
 
-// What was refused is refused by every later start without being compiled, until its file in the cache goes.
+// A refused module is not compiled again at later starts, until its file in the cache is deleted.
 func TestRefusalsAreKept(t *testing.T) {
 	trapping := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
 		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)

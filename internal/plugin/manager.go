@@ -18,44 +18,38 @@ import (
 
 // Options of a [Manager].
 type Options struct {
-	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
-	Folders []string
-	// Embedded holds the built-in plugins.
-	Embedded fs.FS
-	// CacheDir is the folder for compiled code; "" keeps it in memory. Only the process's user or root may have write
-	// access.
+	// Folders contain plugins as .wasm files. They override embedded ones of the same name and version.
+	Folders  []string
+	Embedded fs.FS // holds the built-in plugins
+	// CacheDir is the folder for compiled code; "" keeps it in memory. Only this user or root may be able to write to
+	// it.
 	CacheDir string
-	// History is the file that records the roles that versions declared, "" for none.
-	History string
+	History  string // the file that records the roles that versions declared, "" for none
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
 	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.reveal`, see
 	// [Manager.Revealed]. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
-	// Registry assigns schema IDs. Required.
-	Registry *record.Registry
-	// Logger defaults to slog.Default().
-	Logger *slog.Logger
-	// Watch loads new and changed files.
-	Watch bool
-	// Debounce is how long a folder must be quiet before it is read; after ten times as long it is read without the
+	Registry *record.Registry // assigns schema IDs. Required.
+	Logger   *slog.Logger     // defaults to slog.Default()
+	Watch    bool             // loads new and changed files
+	// Debounce is how long a folder must be unchanged before it is read; after ten times as long it is read without the
 	// files that are being written. Default 200 ms.
 	Debounce time.Duration
 	// Compiling is called with 0 when compiling uncached plugins takes a while, and with the total time when New
 	// returns. Default: lines of the Logger.
 	Compiling func(elapsed time.Duration)
-	// Requirement are the components that starting connectors need: New loads their plugins and the rest in the
-	// background. Nil loads everything.
+	// Needed are the components that starting connectors need: New loads their plugins, and the rest in the background.
+	// Nil means to load everything first.
 	Needed []Requirement
 	// NeededOnly does not load the rest: a short run would compile it each time without finishing.
 	NeededOnly bool
 	// CodeIdle is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
 	// (default 1 min). Without CacheDir, code of used modules stays.
 	CodeIdle time.Duration
-	// Idle is how long an unused instance is kept. Default 5 s.
-	Idle time.Duration
-	// MemoryBytes bounds the memory of all instances, by [Limits.MemoryBytes] of each: beyond it connectors take
-	// turns. Transforms have the same amount in addition. Zero means no limit.
+	Idle     time.Duration // how long an unused instance is kept. Default 5 s.
+	// MemoryBytes bounds the memory of all instances, by [Limits.MemoryBytes] of each; connectors wait for it.
+	// Transforms have the same amount in addition. Zero means no limit.
 	MemoryBytes int64
 }
 
@@ -98,8 +92,7 @@ type Manager struct {
 	loading, watching sync.WaitGroup
 	reveal            map[string][]string
 	history           *history
-	// changes is incremented whenever files or choices change, so that bindings skip searches that cannot find a
-	// candidate.
+	// changes is incremented when files or choices change, so that bindings search for candidates only then.
 	changes atomic.Uint64
 	shared  sharedPools
 
@@ -124,7 +117,7 @@ type trimming struct {
 	timer *time.Timer
 }
 
-// scheduleTrim frees unused code after a while: a restart of connectors would need it at once.
+// scheduleTrim frees unused code after a while, since restarting connectors would need it again at once.
 func (m *Manager) scheduleTrim() {
 	if m.loader.cache == nil {
 		return
@@ -145,26 +138,24 @@ func (m *Manager) scheduleTrim() {
 }
 
 func (m *Manager) trim() {
-	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)
+	defer guard.Recover(m.loader.logger, "freeing code of plugins", nil)
 	m.mu.Lock()
 	var all []*module
-	for _, o := range m.sources {
-		all = append(all, o.active, o.previous)
+	for _, source := range m.sources {
+		all = append(all, source.active, source.previous)
 	}
 	m.mu.Unlock()
-	for _, x := range all {
-		if x != nil {
-			x.freeIfUnused()
+	for _, mod := range all {
+		if mod != nil {
+			mod.freeIfUnused()
 		}
 	}
 }
 
 // Memory describes the memory of all instances.
 type Memory struct {
-	// Used is the present total, Bound the limit for sources and sinks, in bytes.
-	Used, Bound int64
-	// Waiting is how many calls wait for memory.
-	Waiting int64
+	Used, Bound int64 // Used is the present total, Bound the limit for sources and sinks, in bytes
+	Waiting     int64 // how many calls wait for memory
 }
 
 // Memory returns the memory use of instances.
@@ -173,6 +164,7 @@ func (m *Manager) Memory() Memory {
 	return Memory{a.used.Load(), a.sources.bytes, a.sources.waiting.Load() + a.transforms.waiting.Load()}
 }
 
+// rolledBack is the error of a version whose calls broke soon after it was activated.
 type rolledBack struct {
 	Version, Reason string
 	plugin          string
@@ -182,8 +174,9 @@ func (r *rolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
+// moduleSource is a module file, or an embedded module.
 type moduleSource struct {
-	// active is what new connectors get, previous what it replaced; both may be nil.
+	// active is for new connectors; previous is the version that it replaced. Both may be nil.
 	active, previous *module
 	refused          *Info
 	hash             string
@@ -192,6 +185,5 @@ type moduleSource struct {
 // Requirement is a class, or its short form, and a version, "" for any.
 type Requirement struct{ Class, Version string }
 
-// Revealed returns the settings that a plugin from a folder may see although their values come from a file:
-// `plugin.NAME.reveal`.
+// Revealed returns the settings whose values from files a plugin from a folder may see: `plugin.NAME.reveal`.
 func (m *Manager) Revealed(name string) []string { return m.reveal[name] }

@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon
-	// as it is unused.
+	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon as
+	// it is unused.
 	contendedLifetime = time.Second
 	contendedIdle     = 50 * time.Millisecond
 	warnInterval      = time.Minute
 )
 
-// MemorySetting is the worker's setting that [Options.MemoryBytes] comes from.
+// MemorySetting is the worker's setting for [Options.MemoryBytes].
 const MemorySetting = "plugins.memory.bytes"
 
-// memoryLimiter bounds the instances of all connectors by the memory that each may grow to. Waiters are served in
-// order. Transforms have a budget of their own: the page of a source holds an instance while its rows wait for one of
-// a transform, and a transform waits for nothing.
+// memoryLimiter bounds the instances of all connectors by the memory that each may grow to, and serves waiters in
+// order. Transforms have a separate budget, or there could be a deadlock: a source's page keeps its instance while its
+// rows wait for one of a transform.
 type memoryLimiter struct {
 	sources, transforms memoryBudget
 	used                atomic.Int64
@@ -57,12 +57,14 @@ func newMemoryLimiter(bytes int64, logger *slog.Logger) *memoryLimiter {
 }
 
 // instanceBytes is at most the whole budget, so that one instance always fits.
-func (b *memoryBudget) instanceBytes(m *module) int64 { return min(m.limits.MemoryBytes, b.bytes) }
+func (b *memoryBudget) instanceBytes(mod *module) int64 { return min(mod.limits.MemoryBytes, b.bytes) }
 
-func (b *memoryBudget) tryReserve(m *module) bool { return b.permits.TryAcquire(b.instanceBytes(m)) }
+func (b *memoryBudget) tryReserve(mod *module) bool {
+	return b.permits.TryAcquire(b.instanceBytes(mod))
+}
 
-func (b *memoryBudget) reserve(ctx context.Context, p *Pool) error {
-	if b.tryReserve(p.module) {
+func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
+	if b.tryReserve(pool.module) {
 		return nil
 	}
 	b.waiting.Add(1)
@@ -75,39 +77,40 @@ func (b *memoryBudget) reserve(ctx context.Context, p *Pool) error {
 	others := slices.Collect(maps.Keys(b.pools))
 	b.mu.Unlock()
 	if warn {
-		b.logger.Warn("the memory for plugins is used up: connectors take turns", "setting", MemorySetting, "bound",
-			b.bytes, "connector", p.connector)
+		b.logger.Warn("the memory for plugins is used up: connectors wait for each other", "setting", MemorySetting,
+			"bound",
+			b.bytes, "connector", pool.connector)
 	}
 	for _, other := range others {
-		if other != p {
-			other.trim() // what is idle there
+		if other != pool {
+			other.trim() // closes its idle instances
 		}
 	}
 	waitCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(p.ctx, func() { cancel(p.closedError()) })()
-	if err := b.permits.Acquire(waitCtx, b.instanceBytes(p.module)); err != nil {
+	defer context.AfterFunc(pool.ctx, func() { cancel(pool.closedError()) })()
+	if err := b.permits.Acquire(waitCtx, b.instanceBytes(pool.module)); err != nil {
 		if cause := context.Cause(waitCtx); errors.Is(cause, ErrClosed) {
 			return cause
 		}
-		return fmt.Errorf("waiting for memory for an instance of plugin %s (%s is %d): %w", p.module.info.Name,
+		return fmt.Errorf("waiting for memory for an instance of plugin %s (%s is %d): %w", pool.module.info.Name,
 			MemorySetting, b.bytes, err)
 	}
 	return nil
 }
 
-func (b *memoryBudget) release(m *module) { b.permits.Release(b.instanceBytes(m)) }
+func (b *memoryBudget) release(mod *module) { b.permits.Release(b.instanceBytes(mod)) }
 
-func (b *memoryBudget) add(p *Pool) {
+func (b *memoryBudget) add(pool *Pool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pools[p] = struct{}{}
+	b.pools[pool] = struct{}{}
 }
 
-func (b *memoryBudget) remove(p *Pool) {
+func (b *memoryBudget) remove(pool *Pool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.pools, p)
+	delete(b.pools, pool)
 }
 
 func (a *memoryLimiter) closeIdle(connector string) {
@@ -115,9 +118,9 @@ func (a *memoryLimiter) closeIdle(connector string) {
 		b.mu.Lock()
 		all := slices.Collect(maps.Keys(b.pools))
 		b.mu.Unlock()
-		for _, p := range all {
-			if p.connector == connector {
-				p.closeIdle(func(*Instance) time.Duration { return 0 })
+		for _, pool := range all {
+			if pool.connector == connector {
+				pool.closeIdle(func(*Instance) time.Duration { return 0 })
 			}
 		}
 	}

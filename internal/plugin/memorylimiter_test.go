@@ -20,13 +20,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// limited is a manager of connectors that share the memory for guests.
+// limited is a manager of connectors that share the memory for instances.
 type limited struct {
 	*plugin.Manager
 	log *logtest.Journal
 }
 
-// limit is the memory that an instance of the small plugins may have.
+// limit is the memory limit of an instance of the small plugins.
 const limit = 2 << 20
 
 // bounded starts a manager of the small plugins a, b and c, with memory for so many instances of sources and sinks, and
@@ -47,15 +47,15 @@ func bounded(t *testing.T, n int64) limited {
 		if i.Err != nil {
 			t.Fatal(i.Err)
 		}
-		b, err := m.BindPlugin("first", i.Name, "")
+		binding, err := m.BindPlugin("first", i.Name, "")
 		require.NoError(t, err)
-		works(t, b.Current(), "1.0.0") // compiled outside of a bubble
-		b.Close()
+		works(t, binding.Current(), "1.0.0") // compiled outside of a bubble
+		binding.Close()
 	}
 	return limited{m, log}
 }
 
-// instances are those of a plugin.
+// instances returns the instances of a plugin.
 func (c limited) instances() (n int64) {
 	for _, i := range c.Modules() {
 		n += i.Metrics.Instances
@@ -65,22 +65,22 @@ func (c limited) instances() (n int64) {
 
 func (c limited) bind(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
-	b, err := c.BindPlugin(connector, name, "")
+	binding, err := c.BindPlugin(connector, name, "")
 	require.NoError(t, err)
-	return b
+	return binding
 }
 
-// bindTransform is bind of the plugin's transform.
+// bindTransform binds the plugin's transform.
 func (c limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
-	b, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
+	binding, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
 	require.NoError(t, err)
-	return b
+	return binding
 }
 
 // Fifty connectors, sources with transforms and sinks, share memory for three instances of each plugin. Every page and
-// batch is processed, three instances of a kind work at the same time and never more, and every connector has its turn
-// before another one has its third.
+// batch is processed, at most three instances of a kind work at the same time, and every connector gets one before
+// another gets its third.
 func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 	c := bounded(t, 3)
 	synctest.Test(t, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 	}
 }
 
-// Pages of one connector that overlap for good end its turn, too: it gets no further one while another connector waits.
+// A connector whose pages overlap all the time gets no further instance while another connector waits.
 func TestOverlappingPagesEndTheirTurn(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestOverlappingPagesEndTheirTurn(t *testing.T) {
 	})
 }
 
-// Who does not wait any longer leaves the queue, and a connector that ends does.
+// Waiters that give up leave the queue, and connectors that end do, too.
 func TestWaitingForMemoryEnds(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {

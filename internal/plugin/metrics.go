@@ -14,36 +14,33 @@ type Metrics struct {
 	Faults, Traps     int64
 	Stopped           int64
 	LongestSeconds    float64
-	// Ticks counts how often fuel was used up: about once in 0.2 ms of work.
-	Ticks int64
-	// Aborted counts calls that exceeded a limit, by its name: `call.ms`.
-	Aborted map[string]int64
-	// MemoryBytes is the largest memory of one instance.
-	MemoryBytes int64
-	// Instances exist now, Started counts all, Recycled those replaced for age or size.
+	Ticks             int64            // counts how often fuel was used up: about once in 0.2 ms of work
+	Aborted           map[string]int64 // counts calls that exceeded a limit, by its name: `call.ms`
+	MemoryBytes       int64            // the largest memory of one instance
+	// Instances exist now; Started counts all, Recycled those replaced because of age or size.
 	Instances, Started, Recycled int64
 }
 
 type counters struct {
 	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks,
 	stopped atomic.Int64
-	aborted [len(fences)]atomic.Int64
+	aborted [len(callLimits)]atomic.Int64
 }
 
-var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}
+var callLimits = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}
 
 // CallLimits returns the names of limits that calls can exceed.
-func CallLimits() []string { return slices.Clone(fences[:]) }
+func CallLimits() []string { return slices.Clone(callLimits[:]) }
 
 func (c *counters) countAbort(limit string) {
-	if at := slices.Index(fences[:], limit); at >= 0 {
+	if at := slices.Index(callLimits[:], limit); at >= 0 {
 		c.aborted[at].Add(1)
 	}
 }
 
 func (c *counters) snapshot() Metrics {
 	aborted := map[string]int64{}
-	for at, name := range fences {
+	for at, name := range callLimits {
 		if n := c.aborted[at].Load(); n > 0 {
 			aborted[name] = n
 		}

@@ -18,28 +18,21 @@ import (
 
 // Info describes a module, or a file that was refused.
 type Info struct {
-	// Name, Version and Documentation are from the plugin, "" for a refused file.
-	Name, Version, Documentation string
-	// Hash is the SHA-256 of the file, in hex.
-	Hash string
-	Size int
-	// Path is the file's path, or `embedded:` and its path there.
-	Path string
-	// Contract is the version of the contract.
-	Contract   string
-	Components []wit.Component
+	// Description is the plugin's own. It is empty for a refused file.
+	wit.Description
+	Hash       string // the SHA-256 of the file, in hex
+	Size       int
+	Path       string // the file's path, or `embedded:` and its path there
+	Contract   string // the version of the contract
 	Interfaces []string
 	Loaded     time.Time
 	BuiltIn    bool
-	// Waits says why connectors do not run the version yet; set by [Manager.Modules].
-	Waits string
-	// Active: new connectors can get it. Other modules stay loaded while they are used.
-	Active bool
+	Waits      string // why connectors do not run the version yet; set by [Manager.Modules]
+	Active     bool   // new connectors can get it. Other modules stay loaded while they are used.
 	// Chosen: an operator selected it with [Manager.Swap]. Kept: [Manager.Rollback] returns to it.
 	Chosen, Kept bool
-	// Err says why the file was refused. An earlier module of the same file stays active.
-	Err     error
-	Metrics Metrics
+	Err          error // why the file was refused. An earlier module of the same file stays active.
+	Metrics      Metrics
 }
 
 // State returns active, retired (only old connectors run it), kept (for rollback) or refused.
@@ -58,6 +51,7 @@ func (info *Info) State() string {
 // Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (info *Info) Has(iface string) bool { return slices.Contains(info.Interfaces, iface) }
 
+// host is what all modules of a manager share.
 type host struct {
 	compiler   *code.Compiler
 	cache      *code.Cache
@@ -69,7 +63,8 @@ type host struct {
 	memory     *memoryLimiter
 }
 
-// module is one version of a plugin. Its description is kept, its code only while it is used and some time after.
+// module is one version of a plugin. Its description is permanent; its code exists only while it is used and some time
+// after.
 type module struct {
 	info     Info
 	limits   Limits
@@ -79,11 +74,11 @@ type module struct {
 	order    int
 	original func() ([]byte, error)
 
-	mu      guard.Mutex
-	users   int
-	offered bool
-	code    *code.Code
-	// instances are those that exist or are being created; freeTimer frees the code some time after the last one.
+	mu     guard.Mutex
+	pools  int
+	active bool
+	code   *code.Code
+	// instances counts existing ones and those being created; freeTimer frees the code some time after the last one.
 	instances int
 	freeTimer *time.Timer
 	compiling *compilation
@@ -93,15 +88,15 @@ type module struct {
 func (m *module) breaker(connector string) *breaker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := m.breakers[connector]
-	if b == nil {
+	found := m.breakers[connector]
+	if found == nil {
 		if m.breakers == nil {
 			m.breakers = map[string]*breaker{}
 		}
-		b = &breaker{}
-		m.breakers[connector] = b
+		found = &breaker{}
+		m.breakers[connector] = found
 	}
-	return b
+	return found
 }
 
 func (m *module) snapshot() Info {
@@ -112,9 +107,9 @@ func (m *module) snapshot() Info {
 
 func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
 	for i := range m.info.Components {
-		c := &m.info.Components[i]
-		if c.Kind == kind && (c.Name == class || slices.Contains(c.Aliases, class)) {
-			return c
+		component := &m.info.Components[i]
+		if component.Kind == kind && (component.Name == class || slices.Contains(component.Aliases, class)) {
+			return component
 		}
 	}
 	return nil
@@ -122,7 +117,7 @@ func (m *module) component(kind wit.ComponentKind, class string) *wit.Component 
 
 func (m *module) checkMemory() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
-		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
+		return fmt.Errorf("the module needs at least %d bytes of memory, %d are allowed (%s)",
 			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes,
 			limitSetting(m.info.Name, "memory.bytes"))
 	}
@@ -131,34 +126,35 @@ func (m *module) checkMemory() error {
 
 func (m *module) retain() {
 	m.mu.Lock()
-	m.users++
+	m.pools++
 	m.mu.Unlock()
 }
 
 func (m *module) release() {
 	m.mu.Lock()
-	m.users--
-	retired := !m.offered
+	m.pools--
+	retired := !m.active
 	m.mu.Unlock()
 	if retired {
 		m.freeIfUnused()
 	}
 }
 
-// retire is called when no source has the module: its code is freed with the last pool.
+// retire is called when no source has the module any more: its code is freed with the last pool.
 func (m *module) retire() {
 	m.mu.Lock()
-	m.offered = false
+	m.active = false
 	m.mu.Unlock()
 	m.freeIfUnused()
 }
 
-func (m *module) offer() {
+func (m *module) activate() {
 	m.mu.Lock()
-	m.offered = true
+	m.active = true
 	m.mu.Unlock()
 }
 
+// compilation is a running compilation, for which several callers may wait.
 type compilation struct {
 	done chan struct{}
 	code *code.Code
@@ -166,11 +162,11 @@ type compilation struct {
 }
 
 // codeIdleTime is how long the code of a used module without instances is kept. Instances live [idleTime] longer than
-// their last call, so only modules called less than once a minute load again, in 0.1 s.
+// their last call, so only modules that are called less than once a minute load again, in 0.1 s.
 const codeIdleTime = time.Minute
 
-// acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when
-// the instance is closed, also after an error. It returns when ctx ends, though compiling continues: the engine
+// acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when the
+// instance is closed, also after an error. It returns when ctx ends, though compiling continues, since the engine
 // cannot be stopped within a function.
 func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 	m.mu.Lock()
@@ -183,47 +179,47 @@ func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 		defer m.mu.Unlock()
 		return m.code, nil
 	}
-	c := m.compiling
-	if c == nil {
-		c = &compilation{done: make(chan struct{})}
-		m.compiling = c
-		go m.compile(c)
+	run := m.compiling
+	if run == nil {
+		run = &compilation{done: make(chan struct{})}
+		m.compiling = run
+		go m.compile(run)
 	}
 	m.mu.Unlock()
 	select {
-	case <-c.done:
-		return c.code, c.err
+	case <-run.done:
+		return run.code, run.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-// releaseCode undoes acquireCode. Without a cache folder the code stays while connectors use the module: compiling
-// takes seconds.
+// releaseCode undoes acquireCode. Without a cache folder the code is kept while connectors use the module, since
+// compiling takes seconds.
 func (m *module) releaseCode() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.instances--; m.instances > 0 || m.host.cache == nil || m.users == 0 {
+	if m.instances--; m.instances > 0 || m.host.cache == nil || m.pools == 0 {
 		return
 	}
 	m.freeTimer = time.AfterFunc(cmp.Or(m.host.codeIdle, codeIdleTime), m.freeIdle)
 }
 
 func (m *module) freeIdle() {
-	defer guard.Recover(m.host.logger, "letting a plugin rest", nil)
+	defer guard.Recover(m.host.logger, "freeing code of a plugin", nil)
 	m.free()
 }
 
-func (m *module) compile(c *compilation) {
-	defer close(c.done)
-	c.err = errors.New("the module was not compiled")
-	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &c.err)
-	if c.code, c.err = m.compileCode(context.Background()); c.err != nil {
-		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
+func (m *module) compile(run *compilation) {
+	defer close(run.done)
+	run.err = errors.New("the module was not compiled")
+	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &run.err)
+	if run.code, run.err = m.compileCode(context.Background()); run.err != nil {
+		run.err = fmt.Errorf("%s: %w", m.info.Path, run.err)
 	}
 	m.mu.Lock()
-	m.compiling, m.code = nil, c.code
-	abandoned := m.users == 0 && m.instances == 0
+	m.compiling, m.code = nil, run.code
+	abandoned := m.pools == 0 && m.instances == 0
 	m.mu.Unlock()
 	if abandoned {
 		m.freeIfUnused()
@@ -241,7 +237,7 @@ func (m *module) compileCode(ctx context.Context) (*code.Code, error) {
 // freeIfUnused frees the code of a module without pools, 15 to 20 MB for a Go guest.
 func (m *module) freeIfUnused() bool {
 	m.mu.Lock()
-	used := m.users > 0
+	used := m.pools > 0
 	m.mu.Unlock()
 	return !used && m.free()
 }

@@ -27,20 +27,20 @@ func (m *Manager) embeddedModules(files fs.FS, needed []Requirement) (list []*ca
 		if err != nil || entry.IsDir() || !isModule(path) {
 			return err
 		}
-		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
-		a := &candidateFile{path: embeddedPrefix + path, builtIn: true, read: again}
-		if a.hash, a.size, err = code.HashFile(files, path); err != nil {
+		read := func() ([]byte, error) { return fs.ReadFile(files, path) }
+		file := &candidateFile{path: embeddedPrefix + path, builtIn: true, read: read}
+		if file.hash, file.size, err = code.HashFile(files, path); err != nil {
 			return err
 		}
-		a.facts = m.loader.cache.Facts(a.hash)
-		if needed != nil && a.facts == nil {
-			data, err := again()
+		file.facts = m.loader.cache.Facts(file.hash)
+		if needed != nil && file.facts == nil {
+			data, err := read()
 			if err != nil {
 				return err
 			}
-			a.deferred = isDeferrable(data, needed)
+			file.deferred = isDeferrable(data, needed)
 		}
-		list = append(list, a)
+		list = append(list, file)
 		return nil
 	})
 	return list, err
@@ -53,8 +53,8 @@ func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), "
 // Reload reads the folders now.
 func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, nil) }
 
-// scan loads list and the new and changed files of the folders, and retires modules whose files were removed. Files
-// for which unfinished is true are skipped.
+// scan loads list and the new and changed files of the folders, and retires modules whose files were removed. It skips
+// files for which unfinished returns true.
 func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished func(path string) bool) error {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
@@ -72,8 +72,8 @@ func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished fu
 	return ctx.Err()
 }
 
-// loadNeeded loads the needed modules and returns the built-in ones that are left. If a needed component is not
-// found, it loads all.
+// loadNeeded loads the needed modules and returns the built-in ones that are left; more means that any are left. If a
+// needed component is not found, it loads all.
 func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 	needed []Requirement) (left []*candidateFile,
 	more bool,
@@ -84,18 +84,18 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 	if err != nil {
 		return nil, false, err
 	}
-	if slices.ContainsFunc(list, func(a *candidateFile) bool { return !a.builtIn }) {
-		// Files of folders are compared with what the built-in plugins declare.
-		for _, a := range list {
-			a.deferred = a.deferred && !a.builtIn
+	if slices.ContainsFunc(list, func(file *candidateFile) bool { return !file.builtIn }) {
+		// Files of folders are compared with the declarations of built-in plugins, so these are loaded first.
+		for _, file := range list {
+			file.deferred = file.deferred && !file.builtIn
 		}
 	}
 	var later []*candidateFile
-	list = slices.DeleteFunc(list, func(a *candidateFile) bool {
-		if a.deferred {
-			later = append(later, a)
+	list = slices.DeleteFunc(list, func(file *candidateFile) bool {
+		if file.deferred {
+			later = append(later, file)
 		}
-		return a.deferred
+		return file.deferred
 	})
 	m.loadAll(ctx, list)
 	if ctx.Err() == nil && len(later) > 0 && !m.hasAll(needed) {
@@ -103,9 +103,9 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 		later = nil
 	}
 	m.scheduleTrim()
-	for _, a := range later {
-		if strings.HasPrefix(a.path, embeddedPrefix) {
-			left = append(left, a)
+	for _, file := range later {
+		if strings.HasPrefix(file.path, embeddedPrefix) {
+			left = append(left, file)
 		}
 	}
 	return left, len(later) > 0, ctx.Err()
@@ -115,9 +115,9 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !slices.ContainsFunc(needed, func(n Requirement) bool {
-		for _, o := range m.sources {
-			if o.active != nil && (n.Version == "" || n.Version == o.active.info.Version) &&
-				providesClass(o.active.info.Components, n) {
+		for _, source := range m.sources {
+			if source.active != nil && (n.Version == "" || n.Version == source.active.info.Version) &&
+				providesClass(source.active.info.Components, n) {
 				return false
 			}
 		}
@@ -126,14 +126,14 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 }
 
 func providesClass(components []wit.Component, n Requirement) bool {
-	return slices.ContainsFunc(components, func(c wit.Component) bool {
-		return slices.ContainsFunc(append([]string{c.Name}, c.Aliases...),
+	return slices.ContainsFunc(components, func(component wit.Component) bool {
+		return slices.ContainsFunc(append([]string{component.Name}, component.Aliases...),
 			func(name string) bool { return strings.Contains(name, n.Class) })
 	})
 }
 
-// isDeferrable reports whether an unknown module can be loaded after the start. It nearly always contains the names
-// of its components; where it does not, [Manager.hasAll] finds that one is missing.
+// isDeferrable reports whether an unknown module can be loaded after the start. A module nearly always contains the
+// names of its components; otherwise [Manager.hasAll] finds that one is missing.
 func isDeferrable(data []byte, needed []Requirement) bool {
 	return needed != nil && !slices.ContainsFunc(needed, func(n Requirement) bool {
 		return bytes.Contains(data, []byte(n.Class))
@@ -158,165 +158,168 @@ func (m *Manager) candidates(list []*candidateFile, needed []Requirement,
 			if unfinished != nil && unfinished(path) {
 				continue
 			}
-			if a := m.readCandidate(path, needed); a != nil {
-				list = append(list, a)
+			if file := m.readCandidate(path, needed); file != nil {
+				list = append(list, file)
 			}
 		}
 	}
 	return list, present, nil
 }
 
-// readCandidate reads a file and returns it if it changed. It compares the bytes: file systems may have a coarse
-// clock.
+// readCandidate reads a file and returns it if it changed. It compares the content, because file systems may have a
+// coarse clock.
 func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFile {
 	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // gone again; the next scan sees it
+		return nil // removed meanwhile; the next scan finds that
 	}
 	if err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if o := m.sources[path]; o != nil && o.refused != nil && o.refused.Hash == "" &&
-			o.refused.Err.Error() == refusal(path, err).Error() {
+		if source := m.sources[path]; source != nil && source.refused != nil && source.refused.Hash == "" &&
+			source.refused.Err.Error() == withPath(path, err).Error() {
 			return nil
 		}
 		return &candidateFile{path: path, err: err}
 	}
 	hash := code.HashOf(data)
-	kept := m.loader.cache.Facts(hash)
+	facts := m.loader.cache.Facts(hash)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := m.sources[path]
-	if o != nil && o.hash == hash {
+	source := m.sources[path]
+	if source != nil && source.hash == hash {
 		return nil
 	}
-	if o != nil && o.active != nil && o.active.info.Hash == hash {
-		// The running version is back after a refused one.
-		o.refused, o.hash = nil, hash
+	if source != nil && source.active != nil && source.active.info.Hash == hash {
+		// The running version replaces a refused one again.
+		source.refused, source.hash = nil, hash
 		return nil
 	}
-	a := newCandidateFile(path, hash, len(data))
-	a.facts = kept
-	a.deferred = kept == nil && isDeferrable(data, needed)
-	return a
+	file := newCandidateFile(path, hash, len(data))
+	file.facts = facts
+	file.deferred = facts == nil && isDeferrable(data, needed)
+	return file
 }
 
-// loadAll loads modules in parallel, since each takes half a second without a cache. Built-in modules come first;
-// files of folders are activated after all of them are loaded, older versions first, since they are compared with
-// them.
+// loadAll loads modules in parallel, since each takes half a second without a cache. Built-in modules come first. Files
+// of folders are activated after all of them are loaded, older versions first, since each is compared with the older
+// ones.
 func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 	m.mu.Lock()
-	for _, a := range list {
+	for _, file := range list {
 		m.loads++
-		a.order = m.loads
+		file.order = m.loads
 	}
 	m.mu.Unlock()
-	own, others := []*candidateFile{}, []*candidateFile{}
-	for _, a := range list {
-		if a.builtIn {
-			own = append(own, a)
+	builtIn, others := []*candidateFile{}, []*candidateFile{}
+	for _, file := range list {
+		if file.builtIn {
+			builtIn = append(builtIn, file)
 		} else {
-			others = append(others, a)
+			others = append(others, file)
 		}
 	}
-	m.loadSome(ctx, own, m.checkAndActivate)
+	m.loadSome(ctx, builtIn, m.checkAndActivate)
 	m.loadSome(ctx, others, func(context.Context, *candidateFile) {})
-	version := func(a *candidateFile) string {
-		if a.loaded == nil {
+	version := func(file *candidateFile) string {
+		if file.loaded == nil {
 			return ""
 		}
-		return a.loaded.info.Version
+		return file.loaded.info.Version
 	}
-	slices.SortStableFunc(others, func(a, b *candidateFile) int { return CompareVersions(version(a), version(b)) })
-	for _, a := range others {
-		m.checkAndActivate(ctx, a)
+	slices.SortStableFunc(others, func(file, b *candidateFile) int {
+		return CompareVersions(version(file),
+			version(b))
+	})
+	for _, file := range others {
+		m.checkAndActivate(ctx, file)
 	}
 }
 
 func (m *Manager) loadSome(ctx context.Context, list []*candidateFile, then func(context.Context, *candidateFile)) {
 	var wait sync.WaitGroup
-	places := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for _, a := range list {
-		places <- struct{}{}
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for _, file := range list {
+		slots <- struct{}{}
 		wait.Go(func() {
-			defer func() { <-places }()
-			defer guard.Recover(m.loader.logger, "loading "+a.path, nil)
-			if a.err == nil {
-				a.loaded, a.err = m.load(ctx, a)
+			defer func() { <-slots }()
+			defer guard.Recover(m.loader.logger, "loading "+file.path, nil)
+			if file.err == nil {
+				file.loaded, file.err = m.load(ctx, file)
 			}
-			then(ctx, a)
+			then(ctx, file)
 		})
 	}
 	wait.Wait()
 }
 
-func (m *Manager) checkAndActivate(ctx context.Context, a *candidateFile) {
-	defer guard.Recover(m.loader.logger, "loading "+a.path, nil)
-	if a.err != nil && ctx.Err() != nil {
-		return // given up: the next look finds the file as new as it is
+func (m *Manager) checkAndActivate(ctx context.Context, file *candidateFile) {
+	defer guard.Recover(m.loader.logger, "loading "+file.path, nil)
+	if file.err != nil && ctx.Err() != nil {
+		return // the next scan loads the file
 	}
-	if a.err == nil {
-		a.err = m.history.check(&a.loaded.info, m.olderDeclarations(a))
+	if file.err == nil {
+		file.err = m.history.checkRoles(&file.loaded.info, m.olderDeclarations(file))
 	}
-	m.activate(a)
+	m.activate(file)
 }
 
-func (m *Manager) olderDeclarations(a *candidateFile) *roleDeclarations {
+func (m *Manager) olderDeclarations(file *candidateFile) *roleDeclarations {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all, info := &roleDeclarations{}, &a.loaded.info
-	for path, o := range m.sources {
-		if x := o.active; x != nil && path != a.path && x.info.Name == info.Name &&
-			CompareVersions(x.info.Version, info.Version) <= 0 {
-			all.join(declarationsOf(&x.info))
+	all, info := &roleDeclarations{}, &file.loaded.info
+	for path, source := range m.sources {
+		if mod := source.active; mod != nil && path != file.path && mod.info.Name == info.Name &&
+			CompareVersions(mod.info.Version, info.Version) <= 0 {
+			all.merge(declarationsOf(&mod.info))
 		}
 	}
 	return all
 }
 
-func (m *Manager) load(ctx context.Context, a *candidateFile) (x *module, err error) {
-	defer guard.Recover(m.loader.logger, "loading "+a.path, &err)
-	return m.loader.load(ctx, a)
+func (m *Manager) load(ctx context.Context, file *candidateFile) (mod *module, err error) {
+	defer guard.Recover(m.loader.logger, "loading "+file.path, &err)
+	return m.loader.load(ctx, file)
 }
 
 // activate makes a module the active one of its source. The earlier one is kept for rollback, or stays active if the
 // new one is refused.
-func (m *Manager) activate(a *candidateFile) {
+func (m *Manager) activate(file *candidateFile) {
 	m.mu.Lock()
-	if why := m.rejected[a.hash]; why != nil && a.err == nil {
-		a.err = why
+	if why := m.rejected[file.hash]; why != nil && file.err == nil {
+		file.err = why
 	}
-	if a.err != nil || m.closed {
+	if file.err != nil || m.closed {
 		m.mu.Unlock()
-		if a.loaded != nil {
-			a.loaded.freeIfUnused()
+		if file.loaded != nil {
+			file.loaded.freeIfUnused()
 		}
-		if a.err != nil {
-			m.recordRefusal(a)
+		if file.err != nil {
+			m.recordRefusal(file)
 		}
 		return
 	}
-	info := &a.loaded.info
-	a.loaded.order = a.order
-	a.loaded.offer()
-	o := m.source(a.path)
+	info := &file.loaded.info
+	file.loaded.order = file.order
+	file.loaded.activate()
+	source := m.source(file.path)
 	var dropped *module
-	if o.active != nil {
-		dropped, o.previous = o.previous, o.active
+	if source.active != nil {
+		dropped, source.previous = source.previous, source.active
 		if dropped != nil && m.isPinned(dropped) {
-			dropped, o.previous = o.previous, dropped
+			dropped, source.previous = source.previous, dropped
 		}
 	}
-	o.active, o.refused, o.hash = a.loaded, nil, a.hash
-	if m.chosen[info.Name] != a.hash {
+	source.active, source.refused, source.hash = file.loaded, nil, file.hash
+	if m.chosen[info.Name] != file.hash {
 		delete(m.chosen, info.Name)
 	}
 	m.changes.Add(1)
 	others := m.conflicts(info)
 	replaced := ""
-	for _, o := range m.sources {
-		if b := o.active; b != nil && !a.builtIn && b.info.BuiltIn && b.info.Name == info.Name &&
-			m.precedes(a.loaded, b) {
+	for _, source := range m.sources {
+		if b := source.active; b != nil && !file.builtIn && b.info.BuiltIn && b.info.Name == info.Name &&
+			m.precedes(file.loaded, b) {
 			replaced = b.info.Version
 		}
 	}
@@ -325,31 +328,30 @@ func (m *Manager) activate(a *candidateFile) {
 		dropped.retire()
 	}
 	if len(others) > 0 {
-		m.loader.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others "+
-			"are refused to connectors", "plugin", info.Name, "file", a.path, "others", others)
+		m.loader.logger.Warn("several plugins have the same class: connectors use a built-in one, and are refused "+
+			"others", "plugin", info.Name, "file", file.path, "others", others)
 	}
 	if replaced != "" {
-		m.loader.logger.Warn("a file replaces a plugin that is built into the program: remove the file unless this "+
-			"is intended",
-			"plugin", info.Name, "version", info.Version, "replaced", replaced, "file", a.path, "hash", a.hash)
+		m.loader.logger.Warn("a file replaces a built-in plugin: remove the file unless this is intended", "plugin",
+			info.Name, "version", info.Version, "replaced", replaced, "file", file.path, "hash", file.hash)
 	}
-	if err := exposed(a); err != nil {
-		m.loader.logger.Warn("a plugin was loaded, and others can put another file in its place", "plugin", info.Name,
-			"version", info.Version, "file", a.path, "hash", a.hash, "error", err)
+	if err := checkFileAccess(file); err != nil {
+		m.loader.logger.Warn("a plugin was loaded from a file that other users can replace", "plugin", info.Name,
+			"version", info.Version, "file", file.path, "hash", file.hash, "error", err)
 	}
-	m.loader.logger.Info("plugin loaded", "plugin", info.Name, "version", info.Version, "hash", a.hash[:12], "file",
-		a.path)
+	m.loader.logger.Info("plugin loaded", "plugin", info.Name, "version", info.Version, "hash", file.hash[:12], "file",
+		file.path)
 }
 
-// exposed returns an error if other users than this one and root can write or replace a module's file.
-func exposed(a *candidateFile) error {
-	if a.builtIn {
+// checkFileAccess returns an error if users other than this one and root can write or replace a module's file.
+func checkFileAccess(file *candidateFile) error {
+	if file.builtIn {
 		return nil
 	}
-	for _, path := range []string{filepath.Dir(a.path), a.path} {
-		if info, err := os.Stat(path); err == nil { // else it is gone again
-			if err := code.Private(info, os.Geteuid()); err != nil {
-				return refusal(path, err)
+	for _, path := range []string{filepath.Dir(file.path), file.path} {
+		if info, err := os.Stat(path); err == nil { // else it was removed meanwhile
+			if err := code.CheckPrivate(info, os.Geteuid()); err != nil {
+				return withPath(path, err)
 			}
 		}
 	}
@@ -357,11 +359,13 @@ func exposed(a *candidateFile) error {
 }
 
 func (m *Manager) conflicts(info *Info) (others []string) {
-	for _, c := range info.Components {
-		for _, o := range m.sources {
-			if x := o.active; x != nil && x.info.Name != info.Name && x.component(c.Kind, c.Name) != nil {
-				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.info.Name,
-					x.info.Version, x.info.Path))
+	for _, component := range info.Components {
+		for _, source := range m.sources {
+			if mod := source.active; mod != nil && mod.info.Name != info.Name &&
+				mod.component(component.Kind, component.Name) != nil {
+				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", component.Kind, component.Name,
+					mod.info.Name,
+					mod.info.Version, mod.info.Path))
 			}
 		}
 	}
@@ -370,29 +374,29 @@ func (m *Manager) conflicts(info *Info) (others []string) {
 }
 
 func (m *Manager) source(path string) *moduleSource {
-	o := m.sources[path]
-	if o == nil {
-		o = &moduleSource{}
-		m.sources[path] = o
+	source := m.sources[path]
+	if source == nil {
+		source = &moduleSource{}
+		m.sources[path] = source
 	}
-	return o
+	return source
 }
 
-func refusal(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }
+func withPath(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }
 
-func (m *Manager) recordRefusal(a *candidateFile) {
-	err := refusal(a.path, a.err)
+func (m *Manager) recordRefusal(file *candidateFile) {
+	err := withPath(file.path, file.err)
 	m.mu.Lock()
-	o := m.source(a.path)
-	o.refused = &Info{Path: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
-	if a.loaded != nil {
-		o.refused.Name, o.refused.Version = a.loaded.info.Name, a.loaded.info.Version
+	source := m.source(file.path)
+	source.refused = &Info{Path: file.path, Size: file.size, Hash: file.hash, Loaded: time.Now(), Err: err}
+	if file.loaded != nil {
+		source.refused.Name, source.refused.Version = file.loaded.info.Name, file.loaded.info.Version
 	}
-	o.hash = a.hash
-	running := o.active
+	source.hash = file.hash
+	running := source.active
 	m.mu.Unlock()
 	if running != nil {
-		m.loader.logger.Error("plugin refused; the current version keeps running", "error", err, "plugin",
+		m.loader.logger.Error("plugin refused; the current version continues", "error", err, "plugin",
 			running.info.Name,
 			"version", running.info.Version)
 		return
@@ -413,10 +417,10 @@ func (m *Manager) removedFiles(present map[string]bool) (paths []string) {
 
 func (m *Manager) remove(path string) {
 	m.mu.Lock()
-	o := m.sources[path]
-	active, previous := o.active, o.previous
+	source := m.sources[path]
+	active, previous := source.active, source.previous
 	if active != nil && m.isPinned(active) || previous != nil && m.isPinned(previous) {
-		m.mu.Unlock() // a later scan asks again
+		m.mu.Unlock() // a later scan removes it
 		return
 	}
 	delete(m.sources, path)
@@ -428,7 +432,8 @@ func (m *Manager) remove(path string) {
 		}
 	}
 	if active != nil {
-		m.loader.logger.Warn("plugin file removed: running connectors keep it, new ones are refused", "plugin",
+		m.loader.logger.Warn("plugin file removed: running connectors continue to use it, new ones are refused",
+			"plugin",
 			active.info.Name,
 			"version", active.info.Version, "file", path)
 	}

@@ -12,65 +12,66 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// New loads all plugins. A refused file is no error, see [Manager.Modules].
-func New(ctx context.Context, o Options) (*Manager, error) {
-	if o.Registry == nil {
+// New loads all plugins, or the needed ones. A refused file is not an error, see [Manager.Modules].
+func New(ctx context.Context, options Options) (*Manager, error) {
+	if options.Registry == nil {
 		return nil, errors.New("plugin: Options.Registry is required")
 	}
-	named, err := limitsOf(o.Limits, o.Settings)
+	named, err := limitsOf(options.Limits, options.Settings)
 	if err != nil {
 		return nil, err
 	}
-	before, err := readHistory(o.History, o.logger())
+	before, err := readHistory(options.History, options.logger())
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{reveal: parseReveal(o.Settings, o.logger()), history: before, folders: folders{paths: o.Folders},
-		trimming: trimming{after: o.CodeIdle}, sources: map[string]*moduleSource{},
+	manager := &Manager{reveal: parseReveal(options.Settings, options.logger()), history: before,
+		folders:  folders{paths: options.Folders},
+		trimming: trimming{after: options.CodeIdle}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
 		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}},
-		loader: loader{host: newHost(&o), limits: o.Limits.filled(), namedLimits: named,
-			notice: &compileNotice{report: o.compiling()}}}
+		loader: loader{host: newHost(&options), limits: options.Limits.filled(), namedLimits: named,
+			notice: &compileNotice{report: options.compiling()}}}
 	background, stop := context.WithCancel(context.Background())
-	m.stop = stop
-	m.loader.cache = m.loader.compiler.Cache()
-	defer m.loader.notice.stop()
+	manager.stop = stop
+	manager.loader.cache = manager.loader.compiler.Cache()
+	defer manager.loader.notice.stop()
 	maxTick() // measured before anything competes for the processors
-	if o.Watch {
+	if options.Watch {
 		// Before the first scan, so that no change is missed.
-		if err := m.openWatch(o.Debounce); err != nil {
-			m.Close()
+		if err := manager.openWatch(options.Debounce); err != nil {
+			manager.Close()
 			return nil, err
 		}
 	}
-	embedded, err := m.embeddedModules(o.Embedded, o.Needed)
-	more := false
+	embedded, err := manager.embeddedModules(options.Embedded, options.Needed)
+	hasMore := false
 	if err == nil {
-		embedded, more, err = m.loadNeeded(ctx, embedded, o.Needed)
-		m.loader.cache.Tidy(time.Now()) // begin has marked the files that are needed as used
+		embedded, hasMore, err = manager.loadNeeded(ctx, embedded, options.Needed)
+		manager.loader.cache.RemoveUnused(time.Now()) // after loadNeeded has marked files as used
 	}
 	if err != nil {
-		m.Close()
+		manager.Close()
 		return nil, err
 	}
 	switch {
-	case more && o.NeededOnly:
-	case more:
-		m.loading.Go(func() { m.loadRest(background, embedded) })
+	case hasMore && options.NeededOnly:
+	case hasMore:
+		manager.loading.Go(func() { manager.loadDeferred(background, embedded) })
 	default:
-		m.warnUnusedLimits()
+		manager.warnUnusedLimits()
 	}
-	if o.Watch {
-		m.watching.Go(func() { m.watch(background) })
+	if options.Watch {
+		manager.watching.Go(func() { manager.watch(background) })
 	}
-	return m, nil
+	return manager, nil
 }
 
-func (m *Manager) loadRest(ctx context.Context, embedded []*candidateFile) {
+func (m *Manager) loadDeferred(ctx context.Context, embedded []*candidateFile) {
 	defer guard.Recover(m.loader.logger, "loading plugins", nil)
 	if err := m.scan(ctx, embedded, nil); err != nil {
 		if ctx.Err() == nil {
-			m.loader.logger.Warn("reading plugin folders", "error", err)
+			m.loader.logger.Warn("plugin folders cannot be read", "error", err)
 		}
 		return
 	}
@@ -80,14 +81,14 @@ func (m *Manager) loadRest(ctx context.Context, embedded []*candidateFile) {
 func (m *Manager) warnUnusedLimits() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	there := map[string]bool{}
-	for _, o := range m.sources {
-		if o.active != nil {
-			there[o.active.info.Name] = true
+	active := map[string]bool{}
+	for _, source := range m.sources {
+		if source.active != nil {
+			active[source.active.info.Name] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.loader.namedLimits)) {
-		if !there[name] {
+		if !active[name] {
 			m.loader.logger.Warn("limits are set for an unknown plugin", "plugin", name, "settings",
 				limitSetting(name, "*"))
 		}
@@ -116,17 +117,17 @@ func (m *Manager) Warm(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	var all []*module
-	for _, o := range m.sources {
-		if o.active != nil {
-			all = append(all, o.active)
+	for _, source := range m.sources {
+		if source.active != nil {
+			all = append(all, source.active)
 		}
 	}
 	m.mu.Unlock()
 	var errs []error
-	for _, x := range all {
-		_, err := x.acquireCode(ctx)
-		x.releaseCode()
-		x.freeIfUnused()
+	for _, mod := range all {
+		_, err := mod.acquireCode(ctx)
+		mod.releaseCode()
+		mod.freeIfUnused()
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -148,19 +149,19 @@ func (m *Manager) Close() error {
 		m.trimming.timer.Stop()
 	}
 	var bindings []*Binding
-	for b := range m.bindings {
-		bindings = append(bindings, b)
+	for binding := range m.bindings {
+		bindings = append(bindings, binding)
 	}
 	origins := m.sources
 	m.sources = map[string]*moduleSource{}
 	m.mu.Unlock()
-	for _, b := range bindings {
-		b.Close()
+	for _, binding := range bindings {
+		binding.Close()
 	}
-	for _, o := range origins {
-		for _, x := range []*module{o.active, o.previous} {
-			if x != nil {
-				x.retire()
+	for _, source := range origins {
+		for _, mod := range []*module{source.active, source.previous} {
+			if mod != nil {
+				mod.retire()
 			}
 		}
 	}
@@ -172,31 +173,31 @@ func (m *Manager) Modules() []Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []Info
-	for _, o := range m.sources {
-		if o.active != nil {
-			info := o.active.snapshot()
-			info.Kept = !m.canSelect(o, o.active, selection{})
-			info.Active = !info.Kept && !m.overridden(o.active)
+	for _, source := range m.sources {
+		if source.active != nil {
+			info := source.active.snapshot()
+			info.Kept = !m.canSelect(source, source.active, componentQuery{})
+			info.Active = !info.Kept && !m.overridden(source.active)
 			info.Chosen = m.chosen[info.Name] == info.Hash
 			if why := m.rejected[info.Hash]; why != nil {
 				info.Active, info.Err = false, why
 			}
 			all = append(all, info)
 		}
-		if o.refused != nil {
-			all = append(all, *o.refused)
+		if source.refused != nil {
+			all = append(all, *source.refused)
 		}
 	}
 	retired := m.retired()
-	for _, o := range m.sources {
-		if o.previous != nil && !slices.Contains(retired, o.previous) {
-			retired = append(retired, o.previous)
+	for _, source := range m.sources {
+		if source.previous != nil && !slices.Contains(retired, source.previous) {
+			retired = append(retired, source.previous)
 		}
 	}
-	for _, x := range retired {
-		info := x.snapshot()
-		if o := m.sources[info.Path]; o != nil && o.previous == x {
-			info.Active = m.canSelect(o, x, selection{})
+	for _, mod := range retired {
+		info := mod.snapshot()
+		if source := m.sources[info.Path]; source != nil && source.previous == mod {
+			info.Active = m.canSelect(source, mod, componentQuery{})
 			info.Kept = !info.Active && m.rejected[info.Hash] == nil
 		}
 		all = append(all, info)
@@ -211,10 +212,11 @@ func (m *Manager) Modules() []Info {
 	return all
 }
 
-func (m *Manager) overridden(x *module) bool {
-	for _, o := range m.sources {
-		if a := o.active; a != nil && a != x && a.info.Name == x.info.Name && a.info.Version == x.info.Version &&
-			a.order > x.order {
+func (m *Manager) overridden(mod *module) bool {
+	for _, source := range m.sources {
+		if a := source.active; a != nil && a != mod && a.info.Name == mod.info.Name &&
+			a.info.Version == mod.info.Version &&
+			a.order > mod.order {
 			return true
 		}
 	}

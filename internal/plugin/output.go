@@ -24,59 +24,59 @@ const LevelTrace = slog.LevelDebug - 4
 
 var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// output receives an instance's log lines, and its stdout and stderr, which are buffered until the call ends, since
-// the text of a panic belongs to the trap.
+// output receives an instance's log lines, and its stdout and stderr. These are buffered until the call ends, since the
+// text of a panic belongs to the trap.
 type output struct {
-	logger *slog.Logger
-	text   []byte
-	cut    int
-	lines  *bucket
-	flood  int
-	// warnings counts warnings and errors of this call, dropped ones included.
-	warnings int
-	// watch ends the call when its time is up: one write can have millions of parts.
-	watch func()
+	logger        *slog.Logger
+	text          []byte
+	omittedBytes  int
+	lines         *bucket
+	droppedInCall int
+	warnings      int // counts warnings and errors of this call, dropped ones included
+	// checkTime ends the call when its time is up: one write can have millions of parts.
+	checkTime func()
 }
 
+// bucket is a token bucket for log lines.
 type bucket struct {
 	perSecond float64
 
-	mu      sync.Mutex
-	left    float64
-	filled  time.Time
-	dropped int
+	mu       sync.Mutex
+	tokens   float64
+	filledAt time.Time
+	dropped  int
 }
 
 func newBucket(perSecond int64) *bucket {
-	return &bucket{perSecond: float64(perSecond), left: float64(perSecond), filled: time.Now()}
+	return &bucket{perSecond: float64(perSecond), tokens: float64(perSecond), filledAt: time.Now()}
 }
 
-// take takes one token. dropped counts the lines refused since the last report.
-func (b *bucket) take() (dropped int, ok bool) {
+// takeToken takes one token. dropped counts the lines refused since the last report.
+func (b *bucket) takeToken() (dropped int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	b.left = min(b.perSecond, b.left+now.Sub(b.filled).Seconds()*b.perSecond)
-	b.filled = now
-	if b.left < 1 {
+	b.tokens = min(b.perSecond, b.tokens+now.Sub(b.filledAt).Seconds()*b.perSecond)
+	b.filledAt = now
+	if b.tokens < 1 {
 		b.dropped++
 		return 0, false
 	}
-	b.left--
+	b.tokens--
 	dropped, b.dropped = b.dropped, 0
 	return dropped, true
 }
 
-func (o *output) reset() { o.text, o.cut, o.flood, o.warnings = o.text[:0], 0, 0, 0 }
+func (o *output) reset() { o.text, o.omittedBytes, o.droppedInCall, o.warnings = o.text[:0], 0, 0, 0 }
 
 // Write receives stdout and stderr.
 func (o *output) Write(p []byte) (int, error) {
-	if o.watch != nil {
-		o.watch()
+	if o.checkTime != nil {
+		o.checkTime()
 	}
 	n := min(len(p), maxOutputBytes-len(o.text))
 	o.text = append(o.text, p[:n]...)
-	o.cut += len(p) - n
+	o.omittedBytes += len(p) - n
 	return len(p), nil
 }
 
@@ -87,25 +87,26 @@ func (o *output) log(level wit.Level, text []byte) (flooded bool) {
 	return o.logLine(level, text)
 }
 
-// logLine logs a line within the rate. flooded: a hundred times the rate was dropped in one call, which ends it.
+// logLine logs a line within the rate. flooded means that a hundred times the rate was dropped in this call, which ends
+// the call.
 func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
-	dropped, ok := o.lines.take()
+	dropped, ok := o.lines.takeToken()
 	if !ok {
-		o.flood++
-		return float64(o.flood) >= 100*o.lines.perSecond
+		o.droppedInCall++
+		return float64(o.droppedInCall) >= 100*o.lines.perSecond
 	}
 	if dropped > 0 {
 		o.logger.Warn("log lines of a plugin were dropped", "lines", dropped, "allowed.per.second", o.lines.perSecond)
 	}
-	at := levels[level]
-	if !o.logger.Enabled(context.Background(), at) {
+	logLevel := levels[level]
+	if !o.logger.Enabled(context.Background(), logLevel) {
 		return false
 	}
 	message := shown.Within(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
 	if len(text) > maxLineBytes {
 		message += fmt.Sprintf(" ... (%d bytes more)", len(text)-maxLineBytes)
 	}
-	o.logger.Log(context.Background(), at, message)
+	o.logger.Log(context.Background(), logLevel, message)
 	return false
 }
 
@@ -118,14 +119,14 @@ func (o *output) flush() {
 			o.logLine(wit.LevelInfo, line)
 		}
 	}
-	if o.cut > 0 {
-		o.logLine(wit.LevelWarn, fmt.Appendf(nil, "... %d bytes of output more", o.cut))
+	if o.omittedBytes > 0 {
+		o.logLine(wit.LevelWarn, fmt.Appendf(nil, "... %d more bytes of output", o.omittedBytes))
 	}
 	o.text = o.text[:0]
 }
 
-// flood is the reason of a [*Trap] for a call that logged too much.
-type flood struct{ abi.Violation }
+// logExceeded is the reason of a [*Trap] for a call that logged too much.
+type logExceeded struct{ abi.Violation }
 
 // Unwrap returns the violation.
-func (f *flood) Unwrap() error { return &f.Violation }
+func (f *logExceeded) Unwrap() error { return &f.Violation }

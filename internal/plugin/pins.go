@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// PinnedVersion is the version of a plugin, agreed by the workers of a group, for connectors that specify none.
-// Versions are prefixes of a file's hash.
+// PinnedVersion is the version of a plugin that the workers of a group have agreed on, for connectors that specify
+// none. Versions are prefixes of a file's hash.
 type PinnedVersion struct {
-	// Hash is the agreed version, Previous its replacement on a worker that rejected it because its calls broke.
+	// Hash is the agreed version. Previous replaces it on a worker that rejected it because its calls broke.
 	Hash     string
 	Previous string `json:"Before"`
 }
 
-// Offer is a version of a plugin on this worker. Workers of a group send it to each other as JSON.
+// Offer is a version of a plugin that this worker has. Workers of a group send it to each other as JSON.
 type Offer struct {
 	Name, Version, Hash string
 	Rejected            bool `json:"Left"`
@@ -27,8 +27,7 @@ type pinning struct {
 	pins   map[string]PinnedVersion
 }
 
-// Pin sets the agreed versions by plugin name. A newly agreed version is used although this worker has
-// rejected it before.
+// Pin sets the agreed versions by plugin name. A newly agreed version is used even if this worker rejected it before.
 func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -44,10 +43,10 @@ func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.changes.Add(1)
 }
 
-func (m *Manager) pinnedHash(name string, s selection) (hash string, ok bool) {
+func (m *Manager) pinnedHash(name string, query componentQuery) (hash string, ok bool) {
 	p, ok := m.pins[name]
 	switch {
-	case !ok || s.version != "":
+	case !ok || query.version != "":
 		return "", false
 	case p.Previous != "" && m.isRejected(p.Hash):
 		return p.Previous, true
@@ -64,28 +63,28 @@ func (m *Manager) isRejected(short string) bool {
 	return false
 }
 
-// canSelect reports whether a selection may get a module of a source: the active one, unless a pin specifies another;
-// m.mu is held.
-func (m *Manager) canSelect(o *moduleSource, x *module, s selection) bool {
-	if hash, ok := m.pinnedHash(x.info.Name, s); ok {
-		return strings.HasPrefix(x.info.Hash, hash)
+// canSelect reports whether a query may get a module of a source: the active one, unless a pin specifies another. m.mu
+// must be locked.
+func (m *Manager) canSelect(source *moduleSource, mod *module, query componentQuery) bool {
+	if hash, ok := m.pinnedHash(mod.info.Name, query); ok {
+		return strings.HasPrefix(mod.info.Hash, hash)
 	}
-	return x == o.active
+	return mod == source.active
 }
 
-func (m *Manager) selected(o *moduleSource, s selection) *module {
-	for _, x := range []*module{o.active, o.previous} {
-		if x != nil && m.canSelect(o, x, s) {
-			return x
+func (m *Manager) moduleFor(source *moduleSource, query componentQuery) *module {
+	for _, mod := range []*module{source.active, source.previous} {
+		if mod != nil && m.canSelect(source, mod, query) {
+			return mod
 		}
 	}
 	return nil
 }
 
-// isPinned reports whether a pin requires the module, even without its file; m.mu is held.
-func (m *Manager) isPinned(x *module) bool {
-	p, ok := m.pins[x.info.Name]
-	return ok && strings.HasPrefix(x.info.Hash, p.Hash)
+// isPinned reports whether a pin requires the module, even without its file. m.mu must be locked.
+func (m *Manager) isPinned(mod *module) bool {
+	p, ok := m.pins[mod.info.Name]
+	return ok && strings.HasPrefix(mod.info.Hash, p.Hash)
 }
 
 // Versions returns the versions of plugins, in the order in which connectors would get them without pins.
@@ -93,8 +92,8 @@ func (m *Manager) Versions() (all []Offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var active, kept []*module
-	for _, o := range m.sources {
-		active, kept = append(active, o.active), append(kept, o.previous)
+	for _, source := range m.sources {
+		active, kept = append(active, source.active), append(kept, source.previous)
 	}
 	newest := func(a, b *module) int {
 		if a.newer(b) {
@@ -103,10 +102,10 @@ func (m *Manager) Versions() (all []Offer) {
 		return 1
 	}
 	for _, some := range [][]*module{active, kept} {
-		some = slices.DeleteFunc(some, func(x *module) bool { return x == nil })
+		some = slices.DeleteFunc(some, func(mod *module) bool { return mod == nil })
 		slices.SortFunc(some, newest)
-		for _, x := range some {
-			all = append(all, Offer{x.info.Name, x.info.Version, x.info.Hash, m.rejected[x.info.Hash] != nil})
+		for _, mod := range some {
+			all = append(all, Offer{mod.info.Name, mod.info.Version, mod.info.Hash, m.rejected[mod.info.Hash] != nil})
 		}
 	}
 	return all

@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// pinnedTo is a manager whose folder has version 1.0.0 of a plugin, which is pinned, with two bindings; pin moves the
-// pin, to versions that were there, and says what the manager offers.
-func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, b *plugin.Binding, pin func(hash string)) {
+// pinnedTo returns a manager with version 1.0.0 of a plugin, pinned, and two bindings; pin moves the pin to an earlier
+// version and returns what the manager offers.
+func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, binding *plugin.Binding, pin func(hash string)) {
 	t.Helper()
 	folder = t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
@@ -35,7 +35,7 @@ func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, b *plugin.Bind
 		boundTo(t, m, "lines", wit.ComponentSource, "AllSource"), pin
 }
 
-// offered are the versions that a manager offers, with what it says of them, and which of them are active.
+// offered returns the versions that a manager offers, with their state.
 func offered(m *plugin.Manager) (all []string) {
 	active := map[string]string{}
 	for _, i := range m.Modules() {
@@ -47,14 +47,14 @@ func offered(m *plugin.Manager) (all []string) {
 	return all
 }
 
-// A newer file waits until the group runs it, for those that begin, too; and what is pinned stays although its file was
-// replaced twice, or is gone.
+// A newer file waits until the group runs it, also for new connectors. The pinned version stays although its file was
+// replaced twice, or removed.
 func TestPinnedVersionStays(t *testing.T) {
-	folder, m, a, b, pin := pinnedTo(t)
+	folder, m, a, binding, pin := pinnedTo(t)
 	for _, version := range []string{"1.1.0", "1.2.0"} {
 		put(t, folder, "all.wasm", variant(t, version, 0))
 		require.NoError(t, m.Reload(t.Context()))
-		if a.Candidate() != nil || b.Candidate() != nil {
+		if a.Candidate() != nil || binding.Candidate() != nil {
 			t.Fatal("a candidate that the group does not run")
 		}
 	}
@@ -72,9 +72,9 @@ func TestPinnedVersionStays(t *testing.T) {
 	works(t, boundTo(t, m, "later", wit.ComponentSource, "AllSource").Current(), "1.0.0")
 
 	pin("1.3.0")
-	for _, each := range []*plugin.Binding{a, b, c} {
-		p := each.Candidate()
-		each.Promote(p)
+	for _, each := range []*plugin.Binding{a, binding, c} {
+		pool := each.Candidate()
+		each.Promote(pool)
 		works(t, each.Current(), "1.3.0")
 	}
 	require.NoError(t, m.Reload(t.Context()))
@@ -82,26 +82,26 @@ func TestPinnedVersionStays(t *testing.T) {
 
 	m.Pin(map[string]plugin.PinnedVersion{"all": {Hash: "0123456789ab"}})
 	_, err = m.Bind("none", wit.ComponentSource, "AllSource", "")
-	assert.Error(t, err, "no plugin has the source AllSource; refused: version 1.3.0 waits, as the group of this "+
-		"worker runs the one whose file's hash begins with 0123456789ab, which is not here")
+	assert.Error(t, err, "no plugin has the source AllSource; refused: version 1.3.0 waits, because this "+
+		"worker's group runs the one whose file hash begins with 0123456789ab, which is missing here")
 	if a.Candidate() != nil {
 		t.Error("what runs goes on until the worker is given nothing to run")
 	}
 }
 
-// A version that breaks is left at once for the one before, without a word of the group.
+// A version that breaks is replaced by the previous one at once, without waiting for the group.
 func TestPinnedVersionBreaks(t *testing.T) {
-	m, b, _, folder := fickles(t, "1.0.0", true)
+	m, binding, _, folder := fickles(t, "1.0.0", true)
 	first := m.Versions()[0]
 	m.Pin(map[string]plugin.PinnedVersion{first.Name: {Hash: first.Hash[:12]}})
 	put(t, folder, "fickle.wasm", fickle(t, "1.1.0", false))
 	require.NoError(t, m.Reload(t.Context()))
 	second := m.Versions()[0]
 	m.Pin(map[string]plugin.PinnedVersion{first.Name: {Hash: second.Hash[:12], Previous: first.Hash[:12]}})
-	b.Promote(b.Candidate())
-	assert.Equal(t, 3, untilWorks(t, b), "3 broken calls")
+	binding.Promote(binding.Candidate())
+	assert.Equal(t, 3, untilWorks(t, binding), "3 broken calls")
 	assert.Equal(t, []string{"1.1.0 refused true", "1.0.0 active false"}, offered(m))
-	if s := b.Status(); s.Version != "1.0.0" || !strings.Contains(s.Rejected, "was rolled back") {
-		t.Errorf("found %+v", s)
+	if status := binding.Status(); status.Version != "1.0.0" || !strings.Contains(status.Rejected, "was rolled back") {
+		t.Errorf("found %+v", status)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// put writes a module into a folder, at once as a careful operator would.
+// put writes a module into a folder with a rename.
 func put(t testing.TB, folder, name string, module []byte) {
 	t.Helper()
 	file := filepath.Join(folder, name)
@@ -29,7 +29,7 @@ func put(t testing.TB, folder, name string, module []byte) {
 	require.NoError(t, os.Rename(file+".part", file))
 }
 
-// holding is a new folder with a module.
+// holding returns a new folder with a module.
 func holding(t testing.TB, name string, module []byte) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -52,29 +52,29 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// manager starts one with the given options over a folder.
-func manager(t testing.TB, o plugin.Options, folder string) *plugin.Manager {
+// manager starts a manager over a folder.
+func manager(t testing.TB, options plugin.Options, folder string) *plugin.Manager {
 	t.Helper()
-	if o.Registry == nil {
-		o.Registry = record.NewRegistry()
+	if options.Registry == nil {
+		options.Registry = record.NewRegistry()
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.CacheDir == "" {
-		o.CacheDir = cacheDir()
+	if options.CacheDir == "" {
+		options.CacheDir = cacheDir()
 	}
-	o.Folders = []string{folder}
-	m, err := plugin.New(t.Context(), o)
+	options.Folders = []string{folder}
+	m, err := plugin.New(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
 	return m
 }
 
-// refused expects that a module is not loaded, for a reason with each of the texts.
-func refused(t testing.TB, o plugin.Options, module []byte, wants ...string) *plugin.Manager {
+// refused expects that a module is not loaded, with each of the texts in the reason.
+func refused(t testing.TB, options plugin.Options, module []byte, wants ...string) *plugin.Manager {
 	t.Helper()
-	m := manager(t, o, holding(t, "x.wasm", module))
+	m := manager(t, options, holding(t, "x.wasm", module))
 	infos := m.Modules()
 	if len(infos) != 1 || infos[0].Err == nil {
 		t.Fatalf("expected one refused file, found %+v", infos)
@@ -84,9 +84,9 @@ func refused(t testing.TB, o plugin.Options, module []byte, wants ...string) *pl
 }
 
 // guest starts a manager with one Go guest and binds it for a connector.
-func guest(t testing.TB, o plugin.Options, pkg string) (*plugin.Manager, *plugin.Binding) {
+func guest(t testing.TB, options plugin.Options, pkg string) (*plugin.Manager, *plugin.Binding) {
 	t.Helper()
-	m := manager(t, o, holding(t, path.Base(pkg)+".wasm", guesttest.Bytes(t, pkg)))
+	m := manager(t, options, holding(t, path.Base(pkg)+".wasm", guesttest.Bytes(t, pkg)))
 	for _, i := range m.Modules() {
 		if i.Err != nil {
 			t.Fatal(i.Err)
@@ -95,43 +95,43 @@ func guest(t testing.TB, o plugin.Options, pkg string) (*plugin.Manager, *plugin
 	return m, bind(t, m, "orders", path.Base(pkg))
 }
 
-// bind is a connector's binding to a plugin, until the test ends.
+// bind binds a plugin for a connector until the test ends.
 func bind(t testing.TB, m *plugin.Manager, connector, name string) *plugin.Binding {
 	t.Helper()
-	b, err := m.BindPlugin(connector, name, "")
+	binding, err := m.BindPlugin(connector, name, "")
 	require.NoError(t, err)
-	t.Cleanup(b.Close)
-	return b
+	t.Cleanup(binding.Close)
+	return binding
 }
 
-// boundTo is a connector's binding to the plugin of a class, until the test ends.
+// boundTo binds the plugin of a class until the test ends.
 func boundTo(t testing.TB, m *plugin.Manager, connector string, kind wit.ComponentKind, class string) *plugin.Binding {
 	t.Helper()
-	b, err := m.Bind(connector, kind, class, "")
+	binding, err := m.Bind(connector, kind, class, "")
 	require.NoError(t, err)
-	t.Cleanup(b.Close)
-	return b
+	t.Cleanup(binding.Close)
+	return binding
 }
 
 const all = "./testdata/guests/all"
 
 // with calls f with an instance of the guest all, and the registry of its schemas.
-func with(t testing.TB, o plugin.Options, f func(context.Context, *plugin.Instance, *record.Registry)) {
+func with(t testing.TB, options plugin.Options, f func(context.Context, *plugin.Instance, *record.Registry)) {
 	t.Helper()
-	o.Registry = record.NewRegistry()
-	_, b := guest(t, o, all)
-	use(t, b, func(ctx context.Context, i *plugin.Instance) { f(ctx, i, o.Registry) })
+	options.Registry = record.NewRegistry()
+	_, binding := guest(t, options, all)
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) { f(ctx, i, options.Registry) })
 }
 
-func use(t testing.TB, b *plugin.Binding, f func(context.Context, *plugin.Instance)) {
+func use(t testing.TB, binding *plugin.Binding, f func(context.Context, *plugin.Instance)) {
 	t.Helper()
-	i, err := b.Current().Acquire(t.Context())
+	i, err := binding.Current().Acquire(t.Context())
 	require.NoError(t, err)
-	defer b.Current().Release(i)
+	defer binding.Current().Release(i)
 	f(t.Context(), i)
 }
 
-// batch makes n rows, each with a text of the given size under a schema.
+// batch returns n rows, each with a text of the given size.
 func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 	t.Helper()
 	name := "value"
@@ -148,17 +148,17 @@ func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 	return b
 }
 
-// originsOf are the records that the rows of a batch would be without transforms.
+// originsOf returns the record IDs of a batch without transforms.
 func originsOf(b *record.Batch) record.Origins {
 	o := record.Origins{Topics: b.Topics}
 	for i := range b.Rows {
-		r := &b.Rows[i]
-		o.IDs = append(o.IDs, wit.RecordID{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
+		row := &b.Rows[i]
+		o.IDs = append(o.IDs, wit.RecordID{Topic: row.Topic, Partition: row.Partition, Offset: row.Offset})
 	}
 	return o
 }
 
-// texts are the values of a batch as texts, with each row's topic, partition and origin.
+// texts returns the values of a batch with each row's topic, partition and row index.
 func texts(t testing.TB, b *record.Batch) (list []string) {
 	t.Helper()
 	for _, r := range b.Rows {
@@ -206,7 +206,7 @@ func TestApply(t *testing.T) {
 				b := batch(t, reg, c.rows, 6)
 				// Rows in the middle of a batch: only what they use crosses.
 				b.Rows, first = b.Rows[round:], round
-				faults, err := i.Apply(ctx, context, b)
+				rowErrors, err := i.Apply(ctx, context, b)
 				if err != nil {
 					t.Fatalf("%s: %v", c.name, err)
 				}
@@ -215,20 +215,20 @@ func TestApply(t *testing.T) {
 					want = append(want, c.want(n)...)
 				}
 				assert.Equal(t, want, texts(t, b), c.name)
-				if got := len(faults); got != c.faults && (round == 0 || c.faults == 0) {
+				if got := len(rowErrors); got != c.faults && (round == 0 || c.faults == 0) {
 					t.Errorf("%s: %d faults", c.name, got)
 				}
-				for _, f := range faults {
+				for _, f := range rowErrors {
 					if f.RowIndex%2 != 1 || f.Stage != 3 || f.ErrorClass != "E" || f.Error.Message != "odd" {
 						t.Errorf("%s: %+v", c.name, f)
 					}
 				}
 			}
 		}
-		var fault *wit.Error
+		var failure *wit.Error
 		b := batch(t, reg, 2, 6)
 		before := texts(t, b)
-		if _, err := i.Apply(ctx, []byte("gone"), b); !errors.As(err, &fault) || fault.Kind != wit.ErrorStale {
+		if _, err := i.Apply(ctx, []byte("gone"), b); !errors.As(err, &failure) || failure.Kind != wit.ErrorStale {
 			t.Errorf("unknown context: %v", err)
 		}
 		assert.Equal(t, before, texts(t, b), "a fault changed the batch")

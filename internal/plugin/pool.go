@@ -15,37 +15,48 @@ var ErrClosed = errors.New("closed")
 
 const (
 	idleTime = 5 * time.Second
-	// contentionTime is how long calls must have waited within a second, while a processor was free, before another
-	// instance is created.
+	// contentionTime is how long calls must wait within a second, while a processor is free, before another instance is
+	// created.
 	contentionTime = 20 * time.Millisecond
 	// isolationTime is how long pages do not share instances after a trap, within the pool's limit.
 	isolationTime = time.Minute
 )
 
-// Pool holds the instances of one plugin version for one connector. There is one, and more only while calls wait.
-// They are created when needed, replaced when used up or broken, and closed when idle. No instance ever serves two
-// connectors. It is safe for concurrent use.
+// Pool holds the instances of one plugin version for one connector: one, and more only while calls wait. They are
+// created when needed, replaced when used up or broken, and closed when idle. No instance ever serves two connectors.
+// It is safe for concurrent use.
 //
-// One goroutine holds an instance at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
+// One goroutine uses an instance at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
 // Several readers may share one.
 type Pool struct {
-	module         *module
-	connector      string
-	lines          *bucket
-	breaker        *breaker
-	budget         *memoryBudget
-	ctx            context.Context
-	cancel         context.CancelFunc
-	mu             guard.Mutex
-	instances      []*Instance
-	making         int
-	detached       int
-	waiters        []*waiter
-	closed         bool
-	timer          *time.Timer
-	contention     contention
-	moduleReleased bool
-	canary         *canary
+	module    *module
+	connector string
+	lines     *bucket // limits the log of all instances
+	breaker   *breaker
+	budget    *memoryBudget
+
+	mu         guard.Mutex
+	instances  []*Instance
+	creating   int
+	detached   int // instances that are in use, but no longer in instances
+	waiters    []*waiter
+	timer      *time.Timer // closes idle instances
+	contention contention
+	canary     *canary
+	shutdown
+}
+
+// shutdown ends a pool. ctx ends when the pool is closed; the module is released with the last instance.
+type shutdown struct {
+	ctx                    context.Context
+	cancel                 context.CancelFunc
+	closed, moduleReleased bool
+}
+
+// request describes the instance that a caller needs.
+type request struct {
+	// reader: for a [Reader], which shares the instance. reserved: memory for a new instance is reserved already.
+	reader, reserved bool
 }
 
 // contention decides whether a page gets an instance of its own; guarded by the pool's lock.
@@ -55,25 +66,24 @@ type contention struct {
 	isolateUntil time.Time
 }
 
+// waiter waits for an instance. When ready is closed, it has got one, an error, or else the right to create one.
 type waiter struct {
-	reader bool
-	ready  chan struct{}
-	// instance is nil if the waiter creates one itself, or gets err. reserved: memory for it is reserved.
+	request
+	ready    chan struct{}
 	instance *Instance
 	err      error
-	reserved bool
 }
 
-func newPool(m *module, connector string, transforms bool) *Pool {
-	m.retain()
-	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond),
-		breaker: m.breaker(connector), budget: &m.host.memory.sources}
+func newPool(mod *module, connector string, transforms bool) *Pool {
+	mod.retain()
+	pool := &Pool{module: mod, connector: connector, lines: newBucket(mod.limits.LogLinesPerSecond),
+		breaker: mod.breaker(connector), budget: &mod.host.memory.sources}
 	if transforms {
-		p.budget = &m.host.memory.transforms
+		pool.budget = &mod.host.memory.transforms
 	}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.budget.add(p)
-	return p
+	pool.ctx, pool.cancel = context.WithCancel(context.Background())
+	pool.budget.add(pool)
+	return pool
 }
 
 // Module describes the pool's module.
@@ -82,8 +92,7 @@ func (p *Pool) Module() Info { return p.module.snapshot() }
 // Acquire returns an instance and waits while all are in use. The caller calls [Pool.Release].
 func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquire(ctx, false) }
 
-// AcquireFresh is [Pool.Acquire] with an instance without earlier calls, whose memory cannot be the cause of a
-// failure.
+// AcquireFresh is [Pool.Acquire] for an instance without earlier calls, so that their memory cannot cause a failure.
 func (p *Pool) AcquireFresh(ctx context.Context) (*Instance, error) { return p.acquire(ctx, true) }
 
 func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
@@ -92,48 +101,48 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		p.mu.Unlock()
 		return nil, p.closedError()
 	}
-	i := p.leastShared()
+	instance := p.leastShared()
 	switch {
-	case i != nil && !fresh:
-		p.hold(i)
+	case instance != nil && !fresh:
+		p.setInUse(instance)
 		p.mu.Unlock()
-		return i, nil
-	case i != nil && i.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
-		return p.replace(ctx, i)
+		return instance, nil
+	case instance != nil && instance.use.readers == 0: // replaced, since an additional one could exceed the limit
+		return p.replace(ctx, instance)
 	case p.count() == 0:
-		return p.make(ctx, false, false)
+		return p.create(ctx, request{})
 	case fresh && p.tryReserve():
-		return p.make(ctx, false, true)
+		return p.create(ctx, request{reserved: true})
 	}
-	i, err := p.wait(ctx, false)
-	if err != nil || !fresh || i.calls == 0 || i.use.readers > 0 { // whose pages stay
-		return i, err
+	instance, err := p.wait(ctx, request{})
+	if err != nil || !fresh || instance.calls == 0 || instance.use.readers > 0 { // one with pages is not replaced
+		return instance, err
 	}
 	p.mu.Lock()
-	return p.replace(ctx, i)
+	return p.replace(ctx, instance)
 }
 
-// replace creates an instance in place of an unused one; p.mu is held, and free on return.
-func (p *Pool) replace(ctx context.Context, i *Instance) (*Instance, error) {
-	i.hasReservation = false // its permit is for the other one
-	p.detach(i)
-	i.use.held = false
-	p.closeInstance(i)
-	return p.make(ctx, false, true)
+// replace creates an instance in place of an unused one. p.mu must be locked; replace unlocks it.
+func (p *Pool) replace(ctx context.Context, instance *Instance) (*Instance, error) {
+	instance.hasReservation = false // the new instance uses it
+	p.detach(instance)
+	instance.use.inUse = false
+	p.closeInstance(instance)
+	return p.create(ctx, request{reserved: true})
 }
 
 // Do calls f with an instance.
 func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
-	i, err := p.Acquire(ctx)
+	instance, err := p.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer p.Release(i)
-	return f(i)
+	defer p.Release(instance)
+	return f(instance)
 }
 
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
-func (p *Pool) count() int { return len(p.instances) + p.making }
+func (p *Pool) count() int { return len(p.instances) + p.creating }
 
 func (p *Pool) tryReserve() bool { return p.count() < p.limit() && p.budget.tryReserve(p.module) }
 
@@ -143,159 +152,161 @@ func (p *Pool) closedError() error {
 }
 
 func (p *Pool) leastShared() (best *Instance) {
-	for _, i := range p.instances {
-		if !i.use.held && (best == nil || i.use.readers < best.use.readers) {
-			best = i
+	for _, instance := range p.instances {
+		if !instance.use.inUse && (best == nil || instance.use.readers < best.use.readers) {
+			best = instance
 		}
 	}
 	return best
 }
 
-func (p *Pool) hold(i *Instance) { i.use.held, i.use.idle = true, time.Time{} }
-
-func (p *Pool) addReader(i *Instance) {
-	i.use.readers++
-	i.use.idle = time.Time{}
+func (p *Pool) setInUse(instance *Instance) {
+	instance.use.inUse, instance.use.idleSince = true, time.Time{}
 }
 
-func (p *Pool) detach(i *Instance) {
-	if at := slices.Index(p.instances, i); at >= 0 {
+func (p *Pool) addReader(instance *Instance) {
+	instance.use.readers++
+	instance.use.idleSince = time.Time{}
+}
+
+func (p *Pool) detach(instance *Instance) {
+	if at := slices.Index(p.instances, instance); at >= 0 {
 		p.instances = slices.Delete(p.instances, at, at+1)
 		p.detached++
-		i.use.detached = true
+		instance.use.detached = true
 	}
 }
 
-// closeInstance closes a detached instance; p.mu is held, but not while closing.
-func (p *Pool) closeInstance(i *Instance) {
-	if i.use.closed {
+// closeInstance closes a detached instance. p.mu must be locked, but is unlocked while closing.
+func (p *Pool) closeInstance(instance *Instance) {
+	if instance.use.closed {
 		return
 	}
-	i.use.closed = true
+	instance.use.closed = true
 	p.detached--
 	p.mu.Unlock()
-	i.close()
+	instance.close()
 	p.mu.Lock()
 }
 
-// make creates an instance for the caller; p.mu is held, and free on return. admitted: memory is reserved.
-func (p *Pool) make(ctx context.Context, reader, admitted bool) (i *Instance, err error) {
-	p.making++
+// create creates an instance for the caller. p.mu must be locked; create unlocks it.
+func (p *Pool) create(ctx context.Context, wanted request) (instance *Instance, err error) {
+	p.creating++
 	p.mu.Unlock()
-	if !admitted {
+	if !wanted.reserved {
 		err = p.budget.reserve(ctx, p)
 	}
 	if err == nil {
-		if i, err = p.module.newInstance(ctx, p.lines, p); err != nil {
+		if instance, err = p.module.newInstance(ctx, p.lines, p); err != nil {
 			p.budget.release(p.module)
 		}
 	}
 	p.mu.Lock()
-	p.making--
+	p.creating--
 	if err != nil {
 		p.grantNext()
 		p.unlock()
 		return nil, err
 	}
-	i.hasReservation, i.createdAt = true, time.Now()
-	p.instances = append(p.instances, i)
+	instance.hasReservation, instance.createdAt = true, time.Now()
+	p.instances = append(p.instances, instance)
 	if p.closed {
-		p.detach(i)
+		p.detach(instance)
 	}
-	if reader {
-		p.addReader(i)
+	if wanted.reader {
+		p.addReader(instance)
 	} else {
-		p.hold(i)
+		p.setInUse(instance)
 	}
-	for _, w := range slices.Clone(p.waiters) {
-		if w.reader {
-			p.addReader(i)
-			p.grant(w, i)
+	for _, next := range slices.Clone(p.waiters) {
+		if next.reader {
+			p.addReader(instance)
+			p.grant(next, instance)
 		}
 	}
 	p.mu.Unlock()
-	return i, nil
+	return instance, nil
 }
 
-// grant gives a waiter an instance, or with nil the right to create one; p.mu is held.
-func (p *Pool) grant(w *waiter, i *Instance) {
-	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
-	w.instance = i
-	close(w.ready)
+// grant gives a waiter an instance, or with nil the right to create one. p.mu must be locked.
+func (p *Pool) grant(next *waiter, instance *Instance) {
+	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == next })
+	next.instance = instance
+	close(next.ready)
 }
 
 func (p *Pool) grantNext() {
 	if len(p.waiters) == 0 {
 		return
 	}
-	w := p.waiters[0]
-	if w.reserved = p.tryReserve(); w.reserved || p.count() == 0 {
-		p.making++
-		p.grant(w, nil)
+	next := p.waiters[0]
+	if next.reserved = p.tryReserve(); next.reserved || p.count() == 0 {
+		p.creating++
+		p.grant(next, nil)
 	}
 }
 
-func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
-	w := &waiter{reader: reader, ready: make(chan struct{})}
-	p.waiters = append(p.waiters, w)
+func (p *Pool) wait(ctx context.Context, wanted request) (*Instance, error) {
+	entry := &waiter{request: wanted, ready: make(chan struct{})}
+	p.waiters = append(p.waiters, entry)
 	start := time.Now()
 	p.mu.Unlock()
-	patience := time.NewTimer(contentionTime)
-	defer patience.Stop()
+	recheck := time.NewTimer(contentionTime)
+	defer recheck.Stop()
 	for {
 		select {
-		case <-w.ready:
-			return p.granted(ctx, w, start)
-		case <-patience.C:
-			// A holder that makes no call uses no processor.
+		case <-entry.ready:
+			return p.acceptGrant(ctx, entry, start)
+		case <-recheck.C:
+			// A caller that has an instance but makes no call uses no processor.
 			p.mu.Lock()
 			waited := time.Since(start)
-			if !reader && (waited > time.Second || p.module.host.processors.free()) {
+			if !wanted.reader && (waited > time.Second || p.module.host.processors.free()) {
 				p.grantNext()
 			}
 			p.mu.Unlock()
-			patience.Reset(contentionTime)
+			recheck.Reset(contentionTime)
 		case <-ctx.Done():
 			p.mu.Lock()
 			select {
-			case <-w.ready: // at the same moment
+			case <-entry.ready: // granted at the same moment
 				p.mu.Unlock()
-				i, err := p.granted(ctx, w, start)
-				if err == nil && reader {
-					p.removeReader(i)
+				instance, err := p.acceptGrant(ctx, entry, start)
+				if err == nil && wanted.reader {
+					p.removeReader(instance)
 				} else if err == nil {
-					p.Release(i)
+					p.Release(instance)
 				}
 			default:
-				p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
+				p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == entry })
 				p.mu.Unlock()
 			}
-			return nil, fmt.Errorf("waiting for an instance of plugin %s (%d are out): %w", p.module.info.Name,
+			return nil, fmt.Errorf("waiting for an instance of plugin %s (all %d are in use): %w", p.module.info.Name,
 				p.limit(), ctx.Err())
 		}
 	}
 }
 
-func (p *Pool) granted(ctx context.Context, w *waiter, start time.Time) (*Instance, error) {
+func (p *Pool) acceptGrant(ctx context.Context, next *waiter, start time.Time) (*Instance, error) {
 	p.mu.Lock()
-	if w.err != nil || w.instance != nil {
+	if next.err != nil || next.instance != nil {
 		p.recordWait(start)
 		p.mu.Unlock()
-		return w.instance, w.err
+		return next.instance, next.err
 	}
-	p.making-- // make counts it
+	p.creating-- // make counts it
 	if p.closed {
-		if w.reserved {
+		if next.reserved {
 			p.budget.release(p.module)
 		}
 		p.unlock()
 		return nil, p.closedError()
 	}
-	return p.make(ctx, w.reader, w.reserved)
+	return p.create(ctx, next.request)
 }
 
-// recordWait records a wait; p.mu is held. Another instance helps only if there is a processor for it; the one that
-// is free now may be that of the call that just ended.
+// recordWait records a wait; p.mu must be locked. Another instance helps only if there is a processor for it; the free
+// one may be that of the call that just ended.
 func (p *Pool) recordWait(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.contention.since) > time.Second {
@@ -310,65 +321,66 @@ func (p *Pool) recordWait(start time.Time) {
 	}
 }
 
-// Release returns an instance. Broken and used up ones are closed.
-func (p *Pool) Release(i *Instance) {
-	i.abortRunning()
-	worn := i.broken == nil && i.recycleReason() != ""
+// Release returns an instance to the pool, which closes broken and used up ones.
+func (p *Pool) Release(instance *Instance) {
+	instance.abortRunning()
+	usedUp := instance.broken == nil && instance.recycleReason() != ""
 	p.mu.Lock()
-	i.use.held = false
+	instance.use.inUse = false
 	switch {
-	case i.broken != nil:
+	case instance.broken != nil:
 		p.contention.isolateUntil = time.Now().Add(isolationTime)
-		p.detach(i)
-		for _, q := range i.use.queue {
-			close(q) // they learn that it broke
+		p.detach(instance)
+		for _, ready := range instance.use.queue {
+			close(ready) // they find it broken
 		}
-		i.use.queue = nil
-		p.closeInstance(i)
+		instance.use.queue = nil
+		p.closeInstance(instance)
 		p.grantNext()
-	case worn && !i.use.detached:
+	case usedUp && !instance.use.detached:
 		p.module.counters.recycled.Add(1)
-		p.detach(i)
+		p.detach(instance)
 		p.grantNext()
 	}
-	p.dispatch(i)
+	p.dispatch(instance)
 }
 
-func (p *Pool) isExpired(i *Instance) bool {
-	return p.budget.waiting.Load() > 0 && time.Since(i.createdAt) >= contendedLifetime
+func (p *Pool) isExpired(instance *Instance) bool {
+	return p.budget.waiting.Load() > 0 && time.Since(instance.createdAt) >= contendedLifetime
 }
 
-// dispatch gives an unused instance to the next waiter; p.mu is held, and free on return.
-func (p *Pool) dispatch(i *Instance) {
-	if !i.use.detached && p.isExpired(i) {
-		p.detach(i)
+// dispatch gives an unused instance to the next caller: readers on it first, then waiters. p.mu must be locked;
+// dispatch unlocks it.
+func (p *Pool) dispatch(instance *Instance) {
+	if !instance.use.detached && p.isExpired(instance) {
+		p.detach(instance)
 		p.grantNext()
 	}
 	switch {
-	case i.use.closed || i.use.held:
-	case len(i.use.queue) > 0:
-		q := i.use.queue[0]
-		i.use.queue = i.use.queue[1:]
-		p.hold(i)
-		close(q)
-	case i.use.detached:
-		if i.use.readers == 0 {
-			p.closeInstance(i)
+	case instance.use.closed || instance.use.inUse:
+	case len(instance.use.queue) > 0:
+		ready := instance.use.queue[0]
+		instance.use.queue = instance.use.queue[1:]
+		p.setInUse(instance)
+		close(ready)
+	case instance.use.detached:
+		if instance.use.readers == 0 {
+			p.closeInstance(instance)
 		}
 	case len(p.waiters) > 0:
-		w := p.waiters[0]
-		if w.reader {
-			p.addReader(i)
+		next := p.waiters[0]
+		if next.reader {
+			p.addReader(instance)
 		} else {
-			p.hold(i)
+			p.setInUse(instance)
 		}
-		p.grant(w, i)
-	case i.use.readers == 0:
-		i.use.idle = time.Now()
-		switch left := p.idleFor(i); {
+		p.grant(next, instance)
+	case instance.use.readers == 0:
+		instance.use.idleSince = time.Now()
+		switch left := p.idleFor(instance); {
 		case left <= 0:
-			p.detach(i)
-			p.closeInstance(i)
+			p.detach(instance)
+			p.closeInstance(instance)
 		case p.timer == nil:
 			p.timer = time.AfterFunc(left, p.trim)
 		case left < p.module.host.idle:
@@ -378,9 +390,9 @@ func (p *Pool) dispatch(i *Instance) {
 	p.unlock()
 }
 
-func (p *Pool) idleFor(i *Instance) time.Duration {
+func (p *Pool) idleFor(instance *Instance) time.Duration {
 	switch usual := p.module.host.idle; {
-	case p.isExpired(i):
+	case p.isExpired(instance):
 		return 0
 	case p.budget.waiting.Load() > 0:
 		return min(usual, contendedIdle)
@@ -391,7 +403,7 @@ func (p *Pool) idleFor(i *Instance) time.Duration {
 
 // unlock unlocks p.mu, and releases the module with the last instance of a closed pool.
 func (p *Pool) unlock() {
-	last := p.closed && len(p.instances) == 0 && p.making == 0 && p.detached == 0 && !p.moduleReleased
+	last := p.closed && len(p.instances) == 0 && p.creating == 0 && p.detached == 0 && !p.moduleReleased
 	p.moduleReleased = p.moduleReleased || last
 	p.mu.Unlock()
 	if last {
@@ -400,7 +412,7 @@ func (p *Pool) unlock() {
 	}
 }
 
-// CloseIdle closes the connector's unused instances; call it when the plugin will not be called for longer than
+// CloseIdle closes the connector's unused instances. Call it if the plugin will not be called for longer than
 // [Options.Idle].
 func (p *Pool) CloseIdle() { p.module.host.memory.closeIdle(p.connector) }
 
@@ -413,15 +425,15 @@ func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 		p.timer = nil
 	}
 	now := time.Now()
-	for _, i := range slices.Clone(p.instances) {
-		if i.use.idle.IsZero() {
+	for _, instance := range slices.Clone(p.instances) {
+		if instance.use.idleSince.IsZero() {
 			continue
 		}
-		left := idleFor(i) - now.Sub(i.use.idle)
+		left := idleFor(instance) - now.Sub(instance.use.idleSince)
 		switch {
 		case left <= 0:
-			p.detach(i)
-			p.closeInstance(i)
+			p.detach(instance)
+			p.closeInstance(instance)
 		case p.timer == nil && !p.closed:
 			p.timer = time.AfterFunc(left, p.trim)
 		}
@@ -440,41 +452,42 @@ func (p *Pool) close() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	for _, w := range slices.Clone(p.waiters) {
-		w.err = p.closedError()
-		p.grant(w, nil)
+	for _, next := range slices.Clone(p.waiters) {
+		next.err = p.closedError()
+		p.grant(next, nil)
 	}
 	for _, i := range slices.Clone(p.instances) {
 		p.detach(i)
-		if !i.use.held && i.use.readers == 0 {
+		if !i.use.inUse && i.use.readers == 0 {
 			p.closeInstance(i)
 		}
 	}
 	p.unlock()
 }
 
+// canary observes a version that was activated recently: reject is called if too many calls break.
 type canary struct {
 	until  time.Time
-	breaks int
+	traps  int
 	reject func(reason string)
 }
 
 func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
-	c := p.canary
-	if c != nil && time.Now().After(c.until) {
-		p.canary, c = nil, nil
+	observed := p.canary
+	if observed != nil && time.Now().After(observed.until) {
+		p.canary, observed = nil, nil
 	}
-	if c != nil {
-		if c.breaks++; c.breaks < canaryTraps {
-			c = nil
+	if observed != nil {
+		if observed.traps++; observed.traps < canaryTraps {
+			observed = nil
 		} else {
 			p.canary = nil
 		}
 	}
 	p.mu.Unlock()
-	if c != nil {
-		c.reject(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s",
+	if observed != nil {
+		observed.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
 			canaryTraps, p.connector, t.Function, t.Cause()))
 	}
 }
@@ -485,8 +498,8 @@ func (p *Pool) isCanary() bool {
 	return p.canary != nil && time.Now().Before(p.canary.until)
 }
 
-func (p *Pool) removeReader(i *Instance) {
+func (p *Pool) removeReader(instance *Instance) {
 	p.mu.Lock()
-	i.use.readers--
-	p.dispatch(i)
+	instance.use.readers--
+	p.dispatch(instance)
 }

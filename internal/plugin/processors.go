@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// processors runs as many guest calls as there are processors, in order of arrival. A holder waits for nothing else.
+// processors lets as many guest calls run as there are processors, in order of arrival. A call that has one waits for
+// nothing else.
 type processors struct {
 	slots   chan struct{}
 	waiting atomic.Int64
@@ -38,11 +39,12 @@ func (p *processors) count() int { return cap(p.slots) }
 
 func (p *processors) free() bool { return len(p.slots) < cap(p.slots) }
 
+// yield gives the processor to a waiting call, if there is one, and waits for the next.
 func (p *processors) yield() bool {
 	if p.waiting.Load() == 0 {
 		return false
 	}
-	p.waiting.Add(1) // so that the call that gets it passes it on again
+	p.waiting.Add(1) // so that the other call yields, too
 	defer p.waiting.Add(-1)
 	p.release()
 	p.slots <- struct{}{}

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Who lets another call go first waits for its turn like all others, and is let in again: that call passes on, too.
+// A call that yields waits like all others, and gets a processor again.
 func TestProcessorsArePassedToAndFro(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &processors{slots: make(chan struct{}, 1)}
@@ -41,7 +41,7 @@ func TestProcessorsArePassedToAndFro(t *testing.T) {
 	})
 }
 
-// No more calls run than there are processors, whoever passes and whoever gives up; in the end all are free.
+// No more calls run than there are processors, whether calls yield or give up; finally all processors are free.
 func TestProcessorsBoundWhatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processorCount, calls = 3, 40
@@ -71,7 +71,7 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 					}
 					in()
 					for range pick.IntN(5) {
-						<-time.After(turnTime) // the bubble's time: nobody waits for it
+						<-time.After(processorSlice) // the bubble's time: nobody waits for it
 						running.Add(-1)
 						p.yield()
 						in()

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader makes the calls for one page of a source on one instance, which it locks for each call only, so that pages
-// can share it. It is for one goroutine. Close it at the end of the page.
+// Reader makes the calls for one page of a source on one instance. It locks the instance for each call only, so that
+// pages can share it. It is for one goroutine. Close it at the end of the page.
 type Reader struct {
 	pool     *Pool
 	instance *Instance
@@ -27,7 +27,7 @@ type PageLost struct {
 }
 
 func (a *PageLost) Error() string {
-	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin,
+	return fmt.Sprintf("plugin %s %s: the page was abandoned because another one broke its instance: %v", a.Plugin,
 		a.Version, a.Cause)
 }
 
@@ -47,18 +47,18 @@ func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
 		return nil, p.closedError()
 	}
 	var best *Instance
-	for _, i := range p.instances {
-		if best == nil || i.use.readers < best.use.readers {
-			best = i
+	for _, instance := range p.instances {
+		if best == nil || instance.use.readers < best.use.readers {
+			best = instance
 		}
 	}
 	switch {
-	case best == nil && p.making == 0:
-		return p.make(ctx, true, false)
+	case best == nil && p.creating == 0:
+		return p.create(ctx, request{reader: true})
 	case best == nil:
-		return p.wait(ctx, true)
+		return p.wait(ctx, request{reader: true})
 	case best.use.readers > 0 && p.needsOwnInstance() && p.tryReserve():
-		return p.make(ctx, true, true)
+		return p.create(ctx, request{reader: true, reserved: true})
 	}
 	p.addReader(best)
 	p.mu.Unlock()
@@ -80,19 +80,19 @@ func (p *Pool) needsOwnInstance() bool {
 // Close ends the reader. Abandon unfinished pages before.
 func (r *Reader) Close() { r.pool.removeReader(r.instance) }
 
-func (p *Pool) lockInstance(ctx context.Context, i *Instance) error {
+func (p *Pool) lockInstance(ctx context.Context, instance *Instance) error {
 	p.mu.Lock()
-	if !i.use.held {
-		p.hold(i)
+	if !instance.use.inUse {
+		p.setInUse(instance)
 		p.mu.Unlock()
 		return nil
 	}
-	q := make(chan struct{})
-	i.use.queue = append(i.use.queue, q)
+	ready := make(chan struct{})
+	instance.use.queue = append(instance.use.queue, ready)
 	p.mu.Unlock()
 	start := time.Now()
 	select {
-	case <-q:
+	case <-ready:
 		p.mu.Lock()
 		p.recordWait(start)
 		p.mu.Unlock()
@@ -100,36 +100,36 @@ func (p *Pool) lockInstance(ctx context.Context, i *Instance) error {
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
-	if at := slices.Index(i.use.queue, q); at >= 0 {
-		i.use.queue = slices.Delete(i.use.queue, at, at+1)
+	if at := slices.Index(instance.use.queue, ready); at >= 0 {
+		instance.use.queue = slices.Delete(instance.use.queue, at, at+1)
 		p.mu.Unlock()
-	} else { // at the same moment
-		removed := i.use.closed
+	} else { // granted at the same moment
+		removed := instance.use.closed
 		p.mu.Unlock()
 		if !removed {
-			p.Release(i)
+			p.Release(instance)
 		}
 	}
 	return ctx.Err()
 }
 
-func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
-	var i *Instance
+func (r *Reader) call(ctx context.Context, do func(*Instance) error) error {
+	var instance *Instance
 	for {
 		if err := r.replaceBroken(ctx); err != nil {
 			return err
 		}
-		i = r.instance
-		if err := r.pool.lockInstance(ctx, i); err != nil {
+		instance = r.instance
+		if err := r.pool.lockInstance(ctx, instance); err != nil {
 			return err
 		}
 		if !r.instanceClosed() {
 			break
 		}
 	}
-	defer r.pool.Release(i)
-	err := f(i)
-	r.brokeInstance = i.broken != nil
+	defer r.pool.Release(instance)
+	err := do(instance)
+	r.brokeInstance = instance.broken != nil
 	return err
 }
 
@@ -140,15 +140,15 @@ func (r *Reader) replaceBroken(ctx context.Context) error {
 	if r.brokeInstance || r.hasPage {
 		return r.brokenError()
 	}
-	i, err := r.pool.joinInstance(ctx)
+	instance, err := r.pool.joinInstance(ctx)
 	switch {
-	case errors.Is(err, ErrClosed): // another version is there by now
+	case errors.Is(err, ErrClosed): // another version was activated
 		return r.brokenError()
 	case err != nil:
 		return err
 	}
 	r.pool.removeReader(r.instance)
-	r.instance = i
+	r.instance = instance
 	return nil
 }
 
@@ -159,13 +159,14 @@ func (r *Reader) instanceClosed() bool {
 }
 
 func (r *Reader) brokenError() error {
-	i := r.instance
+	instance := r.instance
 	if r.brokeInstance {
-		return fmt.Errorf("the instance was discarded: %w", i.broken)
+		return fmt.Errorf("the instance was discarded: %w", instance.broken)
 	}
-	return &PageLost{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
+	return &PageLost{Plugin: instance.module.info.Name, Version: instance.module.info.Version, Cause: instance.broken}
 }
 
+// reading is Reader.call for a function with a result.
 func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		result, err = f(i)
@@ -217,7 +218,7 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Offset
 	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
 }
 
-// HandleNotification is [Instance.HandleNotification]. It waits for the current call of the instance at most.
+// HandleNotification is [Instance.HandleNotification]. It waits at most for the current call of the instance.
 func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
 }

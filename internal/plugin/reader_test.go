@@ -20,15 +20,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// read is a reader of a pool.
-func read(t *testing.T, p *plugin.Pool) *plugin.Reader {
+// read returns a reader of a pool.
+func read(t *testing.T, pool *plugin.Pool) *plugin.Reader {
 	t.Helper()
-	r, err := p.Reader(t.Context())
+	r, err := pool.Reader(t.Context())
 	require.NoError(t, err)
 	return r
 }
 
-// begin begins a page.
 func begin(t *testing.T, r *plugin.Reader) uint32 {
 	t.Helper()
 	page, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
@@ -36,7 +35,7 @@ func begin(t *testing.T, r *plugin.Reader) uint32 {
 	return page
 }
 
-// breakPage ends in a trap: what its piece makes is larger than is allowed.
+// breakPage traps: the result of its piece is larger than allowed.
 func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) {
 	t.Helper()
 	_, err := r.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
@@ -45,57 +44,57 @@ func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) 
 	}
 }
 
-// instances expects so many of a pool's plugin.
-func instances(t *testing.T, p *plugin.Pool, want int64, when string) {
+// instances expects so many instances of a pool's plugin.
+func instances(t *testing.T, pool *plugin.Pool, want int64, when string) {
 	t.Helper()
-	assert.Equal(t, want, p.Module().Metrics.Instances, when, "instances")
+	assert.Equal(t, want, pool.Module().Metrics.Instances, when, "instances")
 }
 
-// An instance that nobody uses is closed after 5 s; one with an open page is in use.
+// An unused instance is closed after 5 s; an instance with an open page is in use.
 func TestIdleInstancesAreClosed(t *testing.T) {
-	m, b := guest(t, plugin.Options{}, all)
-	works(t, b.Current(), "1.0.0") // compiled outside of the bubble
+	m, binding := guest(t, plugin.Options{}, all)
+	works(t, binding.Current(), "1.0.0") // compiled outside of the bubble
 	other := bind(t, m, "other", "all")
-	b.Close()
-	p := other.Current()
+	binding.Close()
+	pool := other.Current()
 	synctest.Test(t, func(t *testing.T) {
 		count := func(what string, want int64) {
 			t.Helper()
 			synctest.Wait()
-			instances(t, p, want, what)
+			instances(t, pool, want, what)
 		}
-		r := read(t, p)
+		r := read(t, pool)
 		time.Sleep(time.Minute)
 		count("a page is open", 1)
 		r.Close()
 		time.Sleep(4 * time.Second)
 		count("idle for 4 s", 1)
-		works(t, p, "1.0.0")
+		works(t, pool, "1.0.0")
 		time.Sleep(4 * time.Second)
 		count("idle for 4 s again", 1)
 		time.Sleep(2 * time.Second)
 		count("idle for 6 s", 0)
-		works(t, p, "1.0.0")
+		works(t, pool, "1.0.0")
 		count("used again", 1)
 		time.Sleep(6 * time.Second)
 		count("idle", 0)
 	})
 }
 
-// Pages share an instance and are kept apart, whatever order their pieces come in.
+// Pages share an instance and are independent, whatever the order of their pieces.
 func TestPagesShareAnInstance(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all)
-	p := b.Current()
+	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all)
+	pool := binding.Current()
 	const pages = 40
 	var readers [pages]*plugin.Reader
 	var numbers [pages]uint32
 	for n := range readers {
-		readers[n] = read(t, p)
+		readers[n] = read(t, pool)
 		defer readers[n].Close()
 		numbers[n] = begin(t, readers[n])
 	}
-	instances(t, p, 1, "pages that wait for their service")
+	instances(t, pool, 1, "pages that wait for their service")
 	into := [pages]*record.Batch{}
 	for half := range 2 {
 		for n, r := range readers {
@@ -118,16 +117,17 @@ func TestPagesShareAnInstance(t *testing.T) {
 	}
 }
 
-// A trap costs all pages of its instance: the one whose call it was gets the trap, the others learn that they were
-// given up, and all of them can be read again.
+// After a trap all pages of its instance are lost: the call gets the trap, the others a PageLost, and all can be read
+// again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
-	p := b.Current()
+	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
+		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+	pool := binding.Current()
 	var readers []*plugin.Reader
 	var page uint32
 	for range 3 {
-		r := read(t, p)
+		r := read(t, pool)
 		defer r.Close()
 		page = begin(t, r)
 		readers = append(readers, r)
@@ -144,19 +144,20 @@ func TestTrapAbandonsPages(t *testing.T) {
 			t.Errorf("reader %d: another's trap is taken for its own: %v", n, err)
 		}
 	}
-	again := read(t, p)
+	again := read(t, pool)
 	defer again.Close()
 	begin(t, again)
-	instances(t, p, 1, "after a trap")
+	instances(t, pool, 1, "after a trap")
 }
 
-// A page that has not begun is in no instance: where its own broke by then, it begins in another one. The request that
-// it waits for may be one that must not be made twice.
+// A page that has not begun moves to another instance if its own is broken: its request may be one that must not be
+// repeated.
 func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
-	p := b.Current()
-	breaks, waits := read(t, p), read(t, p)
+	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
+		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+	pool := binding.Current()
+	breaks, waits := read(t, pool), read(t, pool)
 	_, err := waits.Next(t.Context(), nil, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 	require.NoError(t, err)
 	page := begin(t, breaks)
@@ -169,22 +170,21 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 		t.Errorf("%d rows, %v", len(into.Rows), err)
 	}
 	waits.Close()
-	b.Close()
-	instances(t, p, 0, "closed")
+	binding.Close()
+	instances(t, pool, 0, "closed")
 }
 
-// Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of
-// everything.
+// Calls wait in order, give up with their context, and end when the pool is closed.
 func TestReadersInTurn(t *testing.T) {
-	_, b := guest(t, plugin.Options{Idle: time.Hour}, all)
-	p := b.Current()
-	i, err := p.Acquire(t.Context())
+	_, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
+	pool := binding.Current()
+	i, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	var calls sync.WaitGroup
 	for n := range 20 {
-		r := read(t, p)
+		r := read(t, pool)
 		calls.Go(func() {
 			defer r.Close()
 			ctx := t.Context()
@@ -196,46 +196,46 @@ func TestReadersInTurn(t *testing.T) {
 			}
 		})
 	}
-	p.Release(i)
+	pool.Release(i)
 	calls.Wait()
-	b.Close()
-	instances(t, p, 0, "after closing")
-	if _, err := p.Reader(t.Context()); !errors.Is(err, plugin.ErrClosed) {
+	binding.Close()
+	instances(t, pool, 0, "after closing")
+	if _, err := pool.Reader(t.Context()); !errors.Is(err, plugin.ErrClosed) {
 		t.Error(err)
 	}
 }
 
 // The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
-// instances that are in use, and does not affect those of other connectors.
+// instances that are in use, and does not affect other connectors.
 func TestIdleConnectorsReleaseInstances(t *testing.T) {
-	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
+	m, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	task, other := bind(t, m, "orders", "all"), bind(t, m, "other", "all")
-	p := b.Current()
-	for _, one := range []*plugin.Binding{b, task, other} {
+	pool := binding.Current()
+	for _, one := range []*plugin.Binding{binding, task, other} {
 		works(t, one.Current(), "1.0.0")
 	}
-	if instances(t, p, 2, "at work"); p != task.Current() || p == other.Current() {
+	if instances(t, pool, 2, "at work"); pool != task.Current() || pool == other.Current() {
 		t.Error("expected one pool for the tasks of a connector")
 	}
-	b.Close()
-	r := read(t, p)
-	p.CloseIdle()
-	instances(t, p, 2, "with an open page")
+	binding.Close()
+	r := read(t, pool)
+	pool.CloseIdle()
+	instances(t, pool, 2, "with an open page")
 	r.Close()
-	p.CloseIdle()
-	instances(t, p, 1, "at rest")
-	works(t, p, "1.0.0")
-	instances(t, p, 2, "at work once more")
+	pool.CloseIdle()
+	instances(t, pool, 1, "at rest")
+	works(t, pool, "1.0.0")
+	instances(t, pool, 2, "at work once more")
 }
 
-// A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for
-// ever.
+// A panic of the host during a call breaks the instance and releases the processor: otherwise others would wait for it
+// forever.
 func TestPanicsGiveTheirProcessorBack(t *testing.T) {
-	m, b := guest(t, plugin.Options{}, all)
-	p := b.Current()
+	m, binding := guest(t, plugin.Options{}, all)
+	pool := binding.Current()
 	for range 2 * runtime.GOMAXPROCS(0) {
 		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
-			return p.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
+			return pool.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
 		})
 		if mistake := new(guard.Panic); !errors.As(err, &mistake) {
 			t.Fatalf("expected the mistake, found %v", err)
@@ -244,6 +244,6 @@ func TestPanicsGiveTheirProcessorBack(t *testing.T) {
 			t.Fatalf("%d calls have a processor, and none runs", n)
 		}
 	}
-	instances(t, p, 0, "calls ended in the middle")
-	works(t, p, "1.0.0")
+	instances(t, pool, 0, "calls ended in the middle")
+	works(t, pool, "1.0.0")
 }

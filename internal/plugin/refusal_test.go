@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// module is a well-formed plugin without code: every function of the interfaces is `unreachable`.
+// module is a valid plugin without code: every function is `unreachable`.
 func module(interfaces ...string) guesttest.Module {
 	m := guesttest.Module{MemoryPages: 1}
 	for _, i := range interfaces {
@@ -59,9 +59,9 @@ func TestRefusals(t *testing.T) {
 	}{
 		"empty": {nil, []string{"the file is empty: expected a core WebAssembly module"}},
 		"text": {[]byte("#!/bin/sh"),
-			[]string{"no WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
-		"short":     {full[:6], []string{"cut off: expected at least 8 bytes, found 6"}},
-		"truncated": {full[:len(full)/2], []string{"the file is cut off: section 7 at byte", "are left"}},
+			[]string{"not WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
+		"short":     {full[:6], []string{"truncated: expected at least 8 bytes, found 6"}},
+		"truncated": {full[:len(full)/2], []string{"the file is truncated: section 7 at byte", "are left"}},
 		"component": {component, []string{"a WebAssembly component: expected a core module",
 			"wasm32-unknown-unknown instead of wasm32-wasip2", "jco transpile", "wasm-tools component unbundle"}},
 		"version 2": {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
@@ -79,10 +79,10 @@ func TestRefusals(t *testing.T) {
 		})), []string{`exports "cm32p2|culvert:connect/plugin@0.3|describe"`, "mangling cm32p2",
 			`"culvert:connect/plugin@0.3.0#describe"`}},
 		"no plugin": {bytesOf(guesttest.Module{MemoryPages: 1}),
-			[]string{"no plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
+			[]string{"not a plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
 		"no plugin, built against": {bytesOf(guesttest.Module{MemoryPages: 1, Custom: map[string]string{
 			"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}),
-			[]string{"no plugin (built against culvert:connect 0.3.0)"}},
+			[]string{"not a plugin (built against culvert:connect 0.3.0)"}},
 		"interface in part": {bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform",
 			"test"))), []string{"exports are missing: culvert:connect/transform@0.3.0#apply, " +
 			"culvert:connect/transform@0.3.0#test"}},
@@ -94,17 +94,17 @@ func TestRefusals(t *testing.T) {
 		"unknown import": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1",
 				Name: "thread_spawn"}}
-		})), []string{"imports what no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
+		})), []string{"imports functions that no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
 		"host of another version": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
-		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.3.0"}},
+		})), []string{"culvert:connect/host@0.1.0 log", "available are log of culvert:connect/host@0.3.0"}},
 		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
 			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"),
 				Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})
 		})), []string{"export culvert:connect/transform@0.3.0#prepare: expected the signature (i32 i32) -> " +
 			"(i32), found (i64) -> (i32)"}},
 		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
-			[]string{"the module asks for at least 196608000 bytes of memory, 134217728 are allowed " +
+			[]string{"the module needs at least 196608000 bytes of memory, 134217728 are allowed " +
 				"(plugin.NAME.limits.memory.bytes)"}},
 		"trap in describe": {full, []string{"describe: wasm error: unreachable"}},
 		"invalid code": {bytesOf(with1(plain, func(m *guesttest.Module) {
@@ -122,14 +122,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Truncated anywhere, a module is refused and nothing worse.
+// A module that is truncated anywhere is refused.
 func TestTruncatedAnywhere(t *testing.T) {
 	m := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := m.Bytes()
 	for n := range full {
 		b, err := binary.Read(full[:n])
 		if err == nil {
-			_, err = b.Judge()
+			_, err = b.CheckContract()
 		}
 		// Without its last section the rest is a module, but code is missing: that is the compiler's to see.
 		if err == nil && n > 0 && full[n] != 10 {
@@ -146,12 +146,12 @@ func FuzzReadBinary(f *testing.F) {
 	f.Add([]byte("\x00asm\x0d\x00\x01\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if b, err := binary.Read(data); err == nil {
-			_, _ = b.Judge()
+			_, _ = b.CheckContract()
 		}
 	})
 }
 
-// The patch of the contract's version is ignored; a module's own names are called.
+// The patch of the contract's version is ignored; the functions have the module's own names.
 func TestPatchVersionIsIgnored(t *testing.T) {
 	folder := holding(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.3.7",
 		wit.InterfaceSink))
@@ -162,12 +162,12 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 	}
 }
 
-// A limit below what the module starts with is reported as such, by the plugin's own name where that is known.
+// A limit below the module's initial memory is reported with its setting, by the plugin's name if that is known.
 func TestLimitBelowMinimum(t *testing.T) {
-	o := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
-	refused(t, o, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
-	o.Registry, o.Settings["plugin.all.limits.memory.bytes"] = record.NewRegistry(), "0"
-	_, err := plugin.New(t.Context(), o)
+	options := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
+	refused(t, options, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
+	options.Registry, options.Settings["plugin.all.limits.memory.bytes"] = record.NewRegistry(), "0"
+	_, err := plugin.New(t.Context(), options)
 	assert.Error(t, err, "Invalid value 0 for configuration plugin.all.limits.memory.bytes: ")
 }
 
@@ -190,11 +190,10 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	}
 	assert.Equal(t, []string{found.Path}, active)
 	_, err = m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0")
-	assert.Error(t, err, "source AllSource: expected version 2.0.0, there are 1.0.0")
+	assert.Error(t, err, "source AllSource: expected version 2.0.0, found 1.0.0")
 }
 
-// What is no regular file when links are followed, or too large, is refused unread; a file that links lead to is taken,
-// as Kubernetes mounts them.
+// Files that are not regular, or too large, are refused unread; links to files are accepted, as Kubernetes mounts them.
 func TestFilesThatAreNoFiles(t *testing.T) {
 	folder, elsewhere := t.TempDir(), t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
@@ -229,16 +228,16 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 	assert.Equal(t, want, found)
 }
 
-// Loading a module that takes long can be given up, and leaves the connectors that run alone.
+// Loading can be canceled, and does not affect running connectors.
 func TestLoadingIsGivenUp(t *testing.T) {
 	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
 	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)
-	b := boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
+	binding := boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
 	put(t, folder, "large.wasm", toilsome(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	loading := make(chan error, 1)
 	go func() { loading <- m.Reload(ctx) }()
-	works(t, b.Current(), "1.0.0")
+	works(t, binding.Current(), "1.0.0")
 	cancel()
 	if err := <-loading; !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the context's error, found %v", err)

@@ -13,14 +13,13 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/internal/code"
 )
 
-// Refused is the error of a module that was refused before, stored as JSON.
+// Refused is the error of a module that was refused before. It is stored as JSON.
 type Refused struct {
-	// Until is when the module is tried again; nil: never by this program under these limits.
+	// Until is when the module is tried again; nil means never by this program with these limits.
 	Text  string
 	At    time.Time
 	Until *time.Time
-	// File is where the refusal is stored.
-	File string `json:"-"`
+	File  string `json:"-"` // where the refusal is stored
 }
 
 func (r *Refused) Error() string {
@@ -42,7 +41,7 @@ var refusalRules = sync.OnceValue(func() string {
 		info, err = os.Stat(path)
 	}
 	if err != nil {
-		return "" // as good as any: the versions of what is made of a module count as well
+		return "" // the name also depends on versions and limits
 	}
 	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
 })
@@ -52,30 +51,30 @@ func refusalName(hash string, limits Limits) string {
 		code.CompileTime, hash))
 }
 
-func cachedRefusal(kept *code.Cache, hash string, limits Limits) error {
+func cachedRefusal(cache *code.Cache, hash string, limits Limits) error {
 	name := refusalName(hash, limits)
-	var known Refused
-	text := kept.Read(name, "refused")
-	if text == nil || json.Unmarshal(text, &known) != nil || known.Until != nil && !time.Now().Before(*known.Until) {
+	var stored Refused
+	text := cache.Read(name, "refused")
+	if text == nil || json.Unmarshal(text, &stored) != nil || stored.Until != nil && !time.Now().Before(*stored.Until) {
 		return nil
 	}
-	known.File = kept.Path(name, "refused")
-	return &known
+	stored.File = cache.Path(name, "refused")
+	return &stored
 }
 
 // cacheRefusal stores a refusal that depends on the module alone, so that it is not compiled again.
-func cacheRefusal(kept *code.Cache, hash string, limits Limits, err error) {
-	known := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
+func cacheRefusal(cache *code.Cache, hash string, limits Limits, err error) {
+	stored := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
 	trap, trapped := errors.AsType[*Trap](err)
 	switch {
-	case isA[*code.Slow](err), trapped && trap.Limit == "call.ms":
-		until := known.At.Add(slowRetry)
-		known.Until = &until
-	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.Unfit](err):
+	case isA[*code.TooSlowError](err), trapped && trap.Limit == "call.ms":
+		until := stored.At.Add(slowRetry)
+		stored.Until = &until
+	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.UnusableError](err):
 	default:
 		return
 	}
-	if text, err := json.Marshal(known); err == nil {
-		kept.Keep(refusalName(hash, limits), "refused", text)
+	if text, err := json.Marshal(stored); err == nil {
+		cache.Write(refusalName(hash, limits), "refused", text)
 	}
 }

@@ -6,42 +6,42 @@ import (
 	"fmt"
 )
 
-// rejectVersion rolls a version back: it is not offered any more, and bindings get the earlier version as their
-// candidate. Without another version nothing happens.
-func (m *Manager) rejectVersion(x *module, reason string) {
+// rejectVersion rolls a version back: bindings get the earlier version as their candidate. Without another version it
+// does nothing.
+func (m *Manager) rejectVersion(mod *module, reason string) {
 	m.mu.Lock()
-	if m.rejected[x.info.Hash] != nil || !m.hasAlternative(x) {
+	if m.rejected[mod.info.Hash] != nil || !m.hasAlternative(mod) {
 		m.mu.Unlock()
 		return
 	}
-	why := &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
-	m.rejected[x.info.Hash] = why
-	_, pinned := m.pins[x.info.Name] // which says what takes over
-	for path, o := range m.sources {
-		if pinned || o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {
+	why := &rolledBack{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
+	m.rejected[mod.info.Hash] = why
+	_, pinned := m.pins[mod.info.Name] // then the pin decides which version replaces it
+	for path, source := range m.sources {
+		if pinned || source.active != mod || source.previous == nil || m.rejected[source.previous.info.Hash] != nil {
 			continue
 		}
-		info := x.snapshot()
+		info := mod.snapshot()
 		info.Err = fmt.Errorf("%s: %w", path, why)
-		m.restorePrevious(o)
-		o.previous, o.refused = nil, &info
-		x.mu.Lock()
-		x.offered = false
-		x.mu.Unlock()
+		m.restorePrevious(source)
+		source.previous, source.refused = nil, &info
+		mod.mu.Lock()
+		mod.active = false
+		mod.mu.Unlock()
 	}
 	m.changes.Add(1)
 	m.mu.Unlock()
-	m.loader.logger.Error("plugin version rolled back; the previous version takes over", "plugin", x.info.Name,
+	m.loader.logger.Error("plugin version rolled back; the previous version takes over", "plugin", mod.info.Name,
 		"version",
-		x.info.Version, "hash", x.info.Hash[:12],
-		"file", x.info.Path, "reason", reason)
+		mod.info.Version, "hash", mod.info.Hash[:12],
+		"file", mod.info.Path, "reason", reason)
 }
 
-func (m *Manager) hasAlternative(x *module) bool {
-	for _, o := range m.sources {
-		for _, other := range []*module{o.active, o.previous} {
-			if other != nil && other != x && other.info.Name == x.info.Name && m.rejected[other.info.Hash] == nil &&
-				(other == o.active || o.active == x) {
+func (m *Manager) hasAlternative(mod *module) bool {
+	for _, source := range m.sources {
+		for _, other := range []*module{source.active, source.previous} {
+			if other != nil && other != mod && other.info.Name == mod.info.Name && m.rejected[other.info.Hash] == nil &&
+				(other == source.active || source.active == mod) {
 				return true
 			}
 		}
@@ -49,80 +49,79 @@ func (m *Manager) hasAlternative(x *module) bool {
 	return false
 }
 
-// Rollback activates the previous version of a plugin's file until the file changes, unless that version was
-// rejected.
+// Rollback activates the previous version of a plugin's file until the file changes, unless that version was rejected.
 func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var newest *moduleSource
-	for _, o := range m.sources {
-		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
-			m.rejected[o.previous.info.Hash] == nil && (newest == nil || o.active.order > newest.active.order) {
-			newest = o
+	for _, source := range m.sources {
+		if source.active != nil && source.active.info.Name == name && source.previous != nil &&
+			m.rejected[source.previous.info.Hash] == nil && (newest == nil ||
+			source.active.order > newest.active.order) {
+			newest = source
 		}
 	}
 	if newest == nil {
-		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files "+
-			"that connectors would take", name)
+		return fmt.Errorf("plugin %s: none of its files has a previous version that connectors could use", name)
 	}
 	m.restorePrevious(newest)
 	m.chosen[name] = newest.active.info.Hash
-	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to",
+	m.loader.logger.Info("plugin version rolled back on request", "plugin", name, "to",
 		newest.active.info.Version,
 		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
 }
 
-func (m *Manager) restorePrevious(o *moduleSource) {
-	o.active, o.previous = o.previous, o.active
+func (m *Manager) restorePrevious(source *moduleSource) {
+	source.active, source.previous = source.previous, source.active
 	m.loads++
-	o.active.order = m.loads
+	source.active.order = m.loads
 	m.changes.Add(1)
 }
 
-// Swap selects the version of a plugin with this hash until another file of the plugin is found, even if it was
-// rolled back. Connectors that specify a version keep theirs, and tasks judge it at a boundary as usual.
+// Swap selects the version of a plugin with this hash until another file of the plugin is found, even if it was rolled
+// back. Connectors that specify a version keep theirs, and tasks can still reject it.
 func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	m.mu.Lock()
 	why := m.rejected[hash]
-	again := why != nil && why.plugin == name
-	if again {
+	wasRejected := why != nil && why.plugin == name
+	if wasRejected {
 		delete(m.rejected, hash)
-		for _, o := range m.sources {
-			if o.refused != nil && o.refused.Hash == hash {
-				o.hash = "" // its file is read again
+		for _, source := range m.sources {
+			if source.refused != nil && source.refused.Hash == hash {
+				source.hash = "" // its file is read again
 			}
 		}
 	}
 	m.mu.Unlock()
-	if again {
+	if wasRejected {
 		if err := m.scan(ctx, nil, nil); err != nil {
 			return err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for path, o := range m.sources {
-		is := func(x *module) bool { return x != nil && x.info.Name == name && x.info.Hash == hash }
+	for path, source := range m.sources {
+		matches := func(mod *module) bool { return mod != nil && mod.info.Name == name && mod.info.Hash == hash }
 		switch {
-		case is(o.previous):
-			m.restorePrevious(o)
-		case !is(o.active):
+		case matches(source.previous):
+			m.restorePrevious(source)
+		case !matches(source.active):
 			continue
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
-		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version",
-			o.active.info.Version,
+		m.loader.logger.Info("plugin version selected on request", "plugin", name, "version",
+			source.active.info.Version,
 			"hash",
 			hash[:12], "file", path)
 		return nil
 	}
-	if again {
-		m.rejected[hash] = why // no file has it now: one that comes is not taken unasked
+	if wasRejected {
+		m.rejected[hash] = why // no file has it now; a later one needs another request
 	}
 	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
 }
 
-// ErrUnknownVersion is the error for an unknown version.
+// ErrUnknownVersion is the error for a plugin or hash that no file has.
 var ErrUnknownVersion = errors.New("there is no version of plugin")

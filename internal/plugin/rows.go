@@ -8,73 +8,74 @@ import (
 
 // rowCheck checks a guest's rows and translates them: data offsets to the batch's, schemas to the host's IDs.
 type rowCheck struct {
-	i          *Instance
-	b          *record.Batch
+	instance   *Instance
+	batch      *record.Batch
 	base, size uint32
-	// limit bounds the bytes that all rows refer to, spent counts them. Rows can share bytes, so that a few megabytes
-	// cause any amount of work.
-	limit, spent uint64
-	last         *wit.Row
-	guest, host  [3]uint32
+	// limit bounds the bytes that all rows refer to, counted in counted. Rows can share bytes, so that a few megabytes
+	// could cause any amount of work.
+	limit, counted uint64
+	last           *wit.Row
+	guest, host    [3]uint32
 }
 
-func (c *rowCheck) row(n int, r, in *wit.Row) error {
-	if n%watchEvery == watchEvery-1 {
-		if err := c.i.clock.callerErr(); err != nil {
+func (c *rowCheck) row(index int, row, input *wit.Row) error {
+	if index%checkEvery == checkEvery-1 {
+		if err := c.instance.clock.callerErr(); err != nil {
 			return err
 		}
 	}
-	if int(r.Topic) >= len(c.i.scratch.topics) {
-		return abi.Violated("row %d: expected a topic below %d, found %d", n, len(c.i.scratch.topics), r.Topic)
+	if int(row.Topic) >= len(c.instance.buffers.topics) {
+		return abi.NewViolation("row %d: expected a topic below %d, found %d", index, len(c.instance.buffers.topics),
+			row.Topic)
 	}
-	r.Topic = c.i.scratch.topics[r.Topic]
-	if r.Partition < -1 {
-		return abi.Violated("row %d: expected a partition of -1 or above, found %d", n, r.Partition)
+	row.Topic = c.instance.buffers.topics[row.Topic]
+	if row.Partition < -1 {
+		return abi.NewViolation("row %d: expected a partition of -1 or above, found %d", index, row.Partition)
 	}
-	if in == nil {
-		in = &noRow
+	if input == nil {
+		input = &noRow
 	}
-	if r.Timestamp < -1 && r.Timestamp != in.Timestamp { // a record may have come with one
-		return abi.Violated("row %d: expected a timestamp of -1 or above, found %d", n, r.Timestamp)
+	if row.Timestamp < -1 && row.Timestamp != input.Timestamp { // unless the record already had it
+		return abi.NewViolation("row %d: expected a timestamp of -1 or above, found %d", index, row.Timestamp)
 	}
-	if err := c.spend(r, in); err != nil {
+	if err := c.countBytes(row, input); err != nil {
 		return err
 	}
-	if err := c.datum(0, &r.Key, &in.Key); err != nil {
-		return rowViolation(n, "key", err)
+	if err := c.value(0, &row.Key, &input.Key); err != nil {
+		return rowViolation(index, "key", err)
 	}
-	if err := c.datum(1, &r.Value, &in.Value); err != nil {
-		return rowViolation(n, "value", err)
+	if err := c.value(1, &row.Value, &input.Value); err != nil {
+		return rowViolation(index, "value", err)
 	}
-	if err := c.datum(2, &r.Headers, &in.Headers); err != nil {
-		return rowViolation(n, "headers", err)
+	if err := c.value(2, &row.Headers, &input.Headers); err != nil {
+		return rowViolation(index, "headers", err)
 	}
 	return nil
 }
 
-func rowViolation(n int, column string, err error) error {
+func rowViolation(index int, column string, err error) error {
 	if canceledBy(err) != nil {
 		return err
 	}
-	return abi.Violated("row %d, %s: %v", n, column, err)
+	return abi.NewViolation("row %d, %s: %v", index, column, err)
 }
 
-// spend adds up referenced bytes. The first output row of an input row may refer to its bytes for free.
-func (c *rowCheck) spend(r, in *wit.Row) error {
-	repeated := in == c.last
-	c.last = in
-	for _, d := range [...]struct{ out, in *wit.ValueSlice }{{&r.Key, &in.Key}, {&r.Value, &in.Value},
-		{&r.Headers, &in.Headers}} {
+// countBytes counts referenced bytes, except those that the first output row of an input row shares with it.
+func (c *rowCheck) countBytes(row, input *wit.Row) error {
+	repeated := input == c.last
+	c.last = input
+	for _, d := range [...]struct{ out, in *wit.ValueSlice }{{&row.Key, &input.Key}, {&row.Value, &input.Value},
+		{&row.Headers, &input.Headers}} {
 		switch {
 		case d.out.Encoding == wit.Absent:
 		case d.out.Encoding != wit.Unchanged:
-			c.spent += uint64(d.out.Size)
+			c.counted += uint64(d.out.Size)
 		case repeated:
-			c.spent += uint64(d.in.Size)
+			c.counted += uint64(d.in.Size)
 		}
 	}
-	if c.spent > c.limit {
-		return abi.TooMuch("rows that name %d bytes in all: at most %d are allowed", c.spent, c.limit)
+	if c.counted > c.limit {
+		return abi.NewTooLarge("rows refer to %d bytes in total: at most %d are allowed", c.counted, c.limit)
 	}
 	return nil
 }
@@ -82,52 +83,52 @@ func (c *rowCheck) spend(r, in *wit.Row) error {
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
 	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 
-func (c *rowCheck) datum(column int, d, in *wit.ValueSlice) (err error) {
+func (c *rowCheck) value(column int, value, input *wit.ValueSlice) (err error) {
 	const headers = 2
-	switch d.Encoding {
+	switch value.Encoding {
 	case wit.Absent:
-		*d = wit.ValueSlice{}
+		*value = wit.ValueSlice{}
 		return nil
 	case wit.Unchanged:
-		return c.unchanged(column, d, in)
+		return c.unchanged(column, value, input)
 	case wit.WithSchema, wit.Schemaless, wit.Raw:
-		if (d.Encoding == wit.Raw) != (column == headers) {
-			return abi.Violated("form %d does not belong here", d.Encoding)
+		if (value.Encoding == wit.Raw) != (column == headers) {
+			return abi.NewViolation("encoding %d is not allowed here", value.Encoding)
 		}
 	default:
-		return abi.Violated("expected a form from 0 to %d, found %d", d.Encoding.Cases()-1, d.Encoding)
+		return abi.NewViolation("expected an encoding from 0 to %d, found %d", value.Encoding.Cases()-1, value.Encoding)
 	}
-	if uint64(d.Start)+uint64(d.Size) > uint64(c.size) {
-		return abi.Violated("%d bytes at %d lie past the end of data (%d bytes)", d.Size, d.Start, c.size)
+	if uint64(value.Start)+uint64(value.Size) > uint64(c.size) {
+		return abi.NewViolation("%d bytes at %d exceed the data (%d bytes)", value.Size, value.Start, c.size)
 	}
-	d.Start += c.base
-	if d.Encoding == wit.WithSchema {
-		d.Schema, err = c.schema(column, d.Schema)
+	value.Start += c.base
+	if value.Encoding == wit.WithSchema {
+		value.Schema, err = c.schema(column, value.Schema)
 		return err
 	}
-	d.Schema = 0
-	data, changed, err := c.i.schemas.TranslateInside(c.b.Data, d.Encoding, c.b.Bytes(*d))
+	value.Schema = 0
+	data, changed, err := c.instance.schemas.TranslateReferences(c.batch.Data, value.Encoding, c.batch.Bytes(*value))
 	if err == nil && changed {
-		d.Start, d.Size = uint32(len(c.b.Data)), uint32(len(data)-len(c.b.Data))
-		c.b.Data = data
+		value.Start, value.Size = uint32(len(c.batch.Data)), uint32(len(data)-len(c.batch.Data))
+		c.batch.Data = data
 	}
 	return err
 }
 
-func (c *rowCheck) unchanged(column int, d, in *wit.ValueSlice) (err error) {
-	switch in.Encoding {
+func (c *rowCheck) unchanged(column int, value, input *wit.ValueSlice) (err error) {
+	switch input.Encoding {
 	case wit.Unchanged:
-		return abi.Violated("unchanged: there is no input row")
+		return abi.NewViolation("unchanged: there is no input row")
 	case wit.WithSchema:
-		schema, err := c.schema(column, d.Schema)
+		schema, err := c.schema(column, value.Schema)
 		if err != nil {
 			return err
 		}
-		*d = *in
-		d.Schema = schema
+		*value = *input
+		value.Schema = schema
 		return nil
 	}
-	*d = *in
+	*value = *input
 	return nil
 }
 
@@ -135,7 +136,7 @@ func (c *rowCheck) schema(column int, id uint32) (uint32, error) {
 	if id == c.guest[column] && id != 0 {
 		return c.host[column], nil
 	}
-	h, err := c.i.schemas.Host(id)
+	h, err := c.instance.schemas.Host(id)
 	if err != nil {
 		return 0, err
 	}

@@ -40,9 +40,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestRealSecondHost runs our guests on Node, as jco makes components of them: each call that our host makes here, with
-// the stored examples of sources and transforms, is made there too, and the answers and log lines must be the same. A
-// host that shares no line with ours finds what both sides of ours have wrong in the same way.
+// TestRealSecondHost runs our guests on Node, as components that jco creates: each call that our host makes here with
+// the stored examples of sources and transforms is repeated there, and the responses and log lines must be equal. This
+// host shares no code with ours, so it finds errors that both sides of ours have in common.
 func TestRealSecondHost(t *testing.T) {
 	home := output(t, "../../testdata/peers/jco/fetch.sh")
 	folder := t.TempDir()
@@ -102,7 +102,7 @@ func TestRealSecondHost(t *testing.T) {
 	}
 }
 
-// output runs a script and returns what it prints.
+// output runs a script and returns its output.
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	c := exec.Command(name, args...)
@@ -135,13 +135,13 @@ type recordedCall struct {
 	Arguments []any  `json:"arguments"`
 }
 
-// answered is what a host's guest said.
+// answered is the response of a host's guest.
 type answered struct {
 	Answers []map[string]any `json:"answers"`
 	Log     [][]string       `json:"log"`
 }
 
-// unmetered is the budget of a guest that runs as it is.
+// unmetered is the budget of a guest that is not metered.
 const unmetered = -1
 
 // newRecorder instantiates a guest, metered as a plugin is.
@@ -151,7 +151,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	require.NoError(t, err)
 	binary, err := binary.Read(module)
 	require.NoError(t, err)
-	found, err := binary.Judge()
+	found, err := binary.CheckContract()
 	require.NoError(t, err)
 	contract, err := os.ReadFile("../../wit/culvert.wit")
 	require.NoError(t, err)
@@ -184,7 +184,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	return r
 }
 
-// enumsOf are the cases of the contract's enums, which Go knows by number only.
+// enumsOf returns the names of the contract's enum cases, which Go only numbers.
 func enumsOf(contract string) map[string][]string {
 	contract = regexp.MustCompile(`//.*`).ReplaceAllString(contract, "")
 	all := map[string][]string{}
@@ -194,26 +194,26 @@ func enumsOf(contract string) map[string][]string {
 	return all
 }
 
-// invoke calls a function and keeps what was said.
+// invoke calls a function and records the response.
 func invoke[T any](r *recorder, iface, method string, args ...any) (result T, err error) {
-	fn := canon.Function(iface, method)
+	function := canon.Function(iface, method)
 	var dst any = &result
 	if _, none := dst.(*struct{}); none {
 		dst = nil
 	}
-	call := recordedCall{Interface: iface, Function: fn.Name, Arguments: []any{}}
+	call := recordedCall{Interface: iface, Function: function.Name, Arguments: []any{}}
 	for _, a := range args {
 		call.Arguments = append(call.Arguments, r.shape(reflect.ValueOf(a)))
 	}
 	r.Calls = append(r.Calls, call)
-	f := r.guest.Func(fn.Export())
-	fault, err := r.guest.Invoke(context.Background(), f, fn, dst, args...)
+	export := r.guest.Func(function.Export())
+	failure, err := r.guest.Invoke(context.Background(), export, function, dst, args...)
 	answer := map[string]any{}
 	switch {
 	case err != nil:
 		answer["trap"] = true
-	case fault != nil:
-		answer["fault"], err = r.shape(reflect.ValueOf(*fault)), fault
+	case failure != nil:
+		answer["fault"], err = r.shape(reflect.ValueOf(*failure)), failure
 	case dst != nil:
 		answer["ok"] = r.shape(reflect.ValueOf(result))
 	}
@@ -221,7 +221,7 @@ func invoke[T any](r *recorder, iface, method string, args ...any) (result T, er
 	return result, err
 }
 
-// shape is a value of the contract as jco has it in JavaScript, in host.mjs's JSON.
+// shape converts a value of the contract to the form that jco has in JavaScript.
 func (r *recorder) shape(v reflect.Value) any {
 	t := v.Type()
 	if _, enum := reflect.Zero(t).Interface().(interface{ Cases() int }); enum && t.Kind() != reflect.Struct {
@@ -280,7 +280,7 @@ func (r *recorder) structure(v reflect.Value) any {
 	return fields
 }
 
-// compare compares the answers of the two hosts.
+// compare compares the responses of the two hosts.
 func (r *recorder) compare(t *testing.T, there answered) {
 	text, err := json.Marshal(r.here)
 	require.NoError(t, err)
@@ -314,19 +314,19 @@ func (r *recorder) compare(t *testing.T, there answered) {
 		functions)
 }
 
-// describe asks twice what the guest is, and validates each component with nothing set, which some of them refuse.
+// describe calls describe twice, and validates each component without settings.
 func (r *recorder) describe(t *testing.T) {
-	var d wit.Description
+	var description wit.Description
 	for range 2 {
 		var err error
-		d, err = invoke[wit.Description](r, wit.InterfacePlugin, "Describe")
+		description, err = invoke[wit.Description](r, wit.InterfacePlugin, "Describe")
 		require.NoError(t, err)
 	}
-	for _, c := range d.Components {
-		var fault *wit.Error
-		if _, err := r.validate(c.Name, nil, false, nil, nil); err != nil &&
-			(!errors.As(err, &fault) || fault.Kind != wit.ErrorConfig) {
-			t.Errorf("validate %s: %v", c.Name, err)
+	for _, component := range description.Components {
+		var failure *wit.Error
+		if _, err := r.validate(component.Name, nil, false, nil, nil); err != nil &&
+			(!errors.As(err, &failure) || failure.Kind != wit.ErrorConfig) {
+			t.Errorf("validate %s: %v", component.Name, err)
 		}
 	}
 	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
@@ -345,7 +345,8 @@ func (r *recorder) describe(t *testing.T) {
 			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
 	}
 	if slices.Contains(r.found, wit.InterfaceRetirement) {
-		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", d.Components[0].Name, []wit.Setting(nil),
+		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", description.Components[0].Name,
+			[]wit.Setting(nil),
 			[]string(nil), []byte(nil), []wit.Response(nil))
 	}
 }
@@ -355,7 +356,7 @@ func (r *recorder) validate(component string, settings []wit.Setting, online boo
 	return invoke[wit.ValidateResult](r, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
 }
 
-// commands lists and runs what the plugin adds to the command line.
+// commands lists and runs the commands of the plugin.
 func (r *recorder) commands(t *testing.T) {
 	commands, err := invoke[[]wit.Command](r, wit.InterfaceTools, "Commands")
 	if err != nil || len(commands) == 0 {
@@ -452,7 +453,7 @@ func stage(component string, settings ...string) wit.Stage {
 	return s
 }
 
-// transformExamples are records with a schema and without one, a tombstone, and a text.
+// transformExamples are records with and without a schema, a tombstone, and a text.
 func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 	schema := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
@@ -468,14 +469,14 @@ func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
 }
 
-// destination is where the demo service would be.
+// destination is the address of the demo service.
 func destination() []wit.Setting {
 	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
 		Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
 }
 
-// sinkExamples writes to the demo service: rows of a schema and without one, one that the service refuses, one that has
-// no key.
+// sinkExamples writes to the demo service: rows with and without a schema, one that the service rejects, one without a
+// key.
 func sinkExamples(t *testing.T, r *recorder) {
 	s := odatatest.New(odatatest.Options{})
 	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
@@ -547,7 +548,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 	}
 }
 
-// exchange is a service's answer.
+// exchange is a response of a service.
 func exchange(s http.Handler, q *wit.Request) wit.Response {
 	request := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
 	for _, h := range q.Headers {
@@ -558,7 +559,7 @@ func exchange(s http.Handler, q *wit.Request) wit.Response {
 	return wit.Response{Tag: q.Tag, Status: uint16(answer.Code), Target: q.Target, Body: answer.Body.Bytes()}
 }
 
-// foreignExamples calls the guests that were written on public bindings.
+// foreignExamples calls the guests in other languages.
 func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	p := recordedTransform{r}
 	schema := wit.Schema{ID: 7, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1},
@@ -599,11 +600,12 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	}
 }
 
-// provide adds a function that guests of a runtime can import.
-func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType,
+// provide adds a function that guests can import.
+func provide(t testing.TB, runtime wazero.Runtime, module, name string, params, results []api.ValueType,
 	f api.GoModuleFunc) {
 	t.Helper()
-	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
+	_, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params,
+		results).Export(name).
 		Instantiate(t.Context())
 	require.NoError(t, err)
 }

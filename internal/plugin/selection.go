@@ -9,69 +9,72 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-type selection struct {
+// componentQuery is what a connector needs. An empty version or plugin means any.
+type componentQuery struct {
 	kind           wit.ComponentKind
 	class, version string
 	plugin         string
 }
 
-func (s selection) transforms() bool {
+func (s componentQuery) isTransform() bool {
 	return s.kind == wit.ComponentTransformation || s.kind == wit.ComponentPredicate
 }
 
-func (s selection) offered(m *module) bool {
-	return (s.plugin == "" || s.plugin == m.info.Name) && m.component(s.kind, s.class) != nil
+func (s componentQuery) matches(mod *module) bool {
+	return (s.plugin == "" || s.plugin == mod.info.Name) && mod.component(s.kind, s.class) != nil
 }
 
-func (s selection) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
+func (s componentQuery) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
 
 // Find returns the module that a new connector would get: the newest version, or the specified one.
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found, err := m.find(selection{kind: kind, class: class, version: version})
+	found, err := m.find(componentQuery{kind: kind, class: class, version: version})
 	if err != nil {
 		return Info{}, err
 	}
 	return found.snapshot(), nil
 }
 
-func (m *Manager) find(s selection) (*module, error) {
-	if err := m.choosePlugin(&s); err != nil {
+func (m *Manager) find(query componentQuery) (*module, error) {
+	if err := m.choosePlugin(&query); err != nil {
 		return nil, err
 	}
 	var best *module
 	var versions, refused []string
-	for _, o := range m.sources {
-		if o.refused != nil && (o.active == nil || o.refused.Name != "" && s.offered(o.active)) {
-			refused = append(refused, o.refused.Err.Error())
+	for _, source := range m.sources {
+		if source.refused != nil && (source.active == nil || source.refused.Name != "" &&
+			query.matches(source.active)) {
+			refused = append(refused, source.refused.Err.Error())
 		}
-		a := m.selected(o, s)
-		if waits := o.active; a == nil && waits != nil && s.offered(waits) {
-			refused = append(refused, fmt.Sprintf("version %s waits, as the group of this worker runs the one whose "+
-				"file's hash begins with %s, which is not here", waits.info.Version, m.pins[waits.info.Name].Hash))
+		mod := m.moduleFor(source, query)
+		if waits := source.active; mod == nil && waits != nil && query.matches(waits) {
+			refused = append(refused, fmt.Sprintf("version %s waits, because this worker's group runs the one whose "+
+				"file hash begins with %s, which is missing here", waits.info.Version, m.pins[waits.info.Name].Hash))
 		}
-		if a == nil || !s.offered(a) {
+		if mod == nil || !query.matches(mod) {
 			continue
 		}
-		if why := m.rejected[a.info.Hash]; why != nil {
+		if why := m.rejected[mod.info.Hash]; why != nil {
 			refused = append(refused, why.Error())
 			continue
 		}
-		versions = append(versions, a.info.Version)
-		if s.version != "" && s.version != a.info.Version {
+		versions = append(versions, mod.info.Version)
+		if query.version != "" && query.version != mod.info.Version {
 			continue
 		}
-		if best == nil || m.precedes(a, best) {
-			best = a
+		if best == nil || m.precedes(mod, best) {
+			best = mod
 		}
 	}
 	if best != nil {
 		return best, nil
 	}
 	slices.Sort(refused)
-	if len(versions) == 0 && len(m.roleMoves("")) > 0 {
-		return nil, &AmbiguousPlugin{fmt.Sprintf("no plugin has the %s; refused: %s", s, strings.Join(refused, "; "))}
+	if len(versions) == 0 && len(m.movedRoleTexts("")) > 0 {
+		return nil, &AmbiguousPlugin{fmt.Sprintf("no plugin has the %s; refused: %s", query,
+			strings.Join(refused, "; "))}
 	}
 	hint := ""
 	if len(refused) > 0 {
@@ -79,13 +82,13 @@ func (m *Manager) find(s selection) (*module, error) {
 	}
 	if len(versions) > 0 {
 		slices.SortFunc(versions, CompareVersions)
-		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version,
+		return nil, fmt.Errorf("%s: expected version %s, found %s%s", query, query.version,
 			strings.Join(slices.Compact(versions), ", "), hint)
 	}
-	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
+	return nil, fmt.Errorf("no plugin has the %s%s", query, hint)
 }
 
-// precedes reports whether a is preferred to b: an operator's choice, else the newer one; m.mu is held.
+// precedes reports whether a is preferred to b: an operator's choice, else the newer one. m.mu must be locked.
 func (m *Manager) precedes(a, b *module) bool {
 	if chosen := m.chosen[a.info.Name]; chosen != "" && a.info.Name == b.info.Name && a.info.Hash != b.info.Hash {
 		switch chosen {
@@ -104,21 +107,21 @@ type AmbiguousPlugin struct{ text string }
 
 func (u *AmbiguousPlugin) Error() string { return u.text }
 
-// choosePlugin prefers the built-in one of several plugins with the class; otherwise it returns [AmbiguousPlugin]. m.mu
-// is held.
-func (m *Manager) choosePlugin(s *selection) error {
-	if s.plugin != "" {
+// choosePlugin sets query.plugin if several plugins have the class: to the built-in one, or else it returns
+// [AmbiguousPlugin]. m.mu must be locked.
+func (m *Manager) choosePlugin(query *componentQuery) error {
+	if query.plugin != "" {
 		return nil
 	}
 	var names []string
 	builtIn := map[string]bool{}
-	for _, o := range m.sources {
-		a := o.active
-		if a == nil || !s.offered(a) || m.rejected[a.info.Hash] != nil {
+	for _, source := range m.sources {
+		mod := source.active
+		if mod == nil || !query.matches(mod) || m.rejected[mod.info.Hash] != nil {
 			continue
 		}
-		builtIn[a.info.Name] = builtIn[a.info.Name] || a.info.BuiltIn
-		names = append(names, a.info.Name)
+		builtIn[mod.info.Name] = builtIn[mod.info.Name] || mod.info.BuiltIn
+		names = append(names, mod.info.Name)
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -128,63 +131,63 @@ func (m *Manager) choosePlugin(s *selection) error {
 	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
 		return &AmbiguousPlugin{fmt.Sprintf(
-			"%s: expected one plugin that has it, there are %s (%s): remove the files of "+
-				"the others", s, strings.Join(names, ", "), m.providersText(*s))}
+			"%s: expected one plugin that has it, found %s (%s): remove the files of "+
+				"the others", query, strings.Join(names, ", "), m.providersText(*query))}
 	}
-	s.plugin = chosen[0]
+	query.plugin = chosen[0]
 	return nil
 }
 
-func (m *Manager) providersText(s selection) string {
+func (m *Manager) providersText(query componentQuery) string {
 	var list []string
-	for path, o := range m.sources {
-		if o.active != nil && s.offered(o.active) {
-			list = append(list, fmt.Sprintf("%s %s (%s)", o.active.info.Name, o.active.info.Version, path))
+	for path, source := range m.sources {
+		if source.active != nil && query.matches(source.active) {
+			list = append(list, fmt.Sprintf("%s %s (%s)", source.active.info.Name, source.active.info.Version, path))
 		}
 	}
 	slices.Sort(list)
 	return strings.Join(list, ", ")
 }
 
-func (m *Manager) otherProviders(s selection, name string) (list []string) {
-	s.plugin = ""
-	for path, o := range m.sources {
-		if a := o.active; a != nil && a.info.Name != name && s.offered(a) {
-			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too, and connectors do not get it there",
-				a.info.Name, path, s))
+func (m *Manager) otherProviders(query componentQuery, name string) (list []string) {
+	query.plugin = ""
+	for path, source := range m.sources {
+		if mod := source.active; mod != nil && mod.info.Name != name && query.matches(mod) {
+			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too, but connectors do not use that one",
+				mod.info.Name, path, query))
 		}
 	}
 	slices.Sort(list)
 	return list
 }
 
-// pendingReason says why tasks rejected a version, "" if none did; m.mu is held.
+// pendingReason returns why tasks rejected a version, "" if none did. m.mu must be locked.
 func (m *Manager) pendingReason(info *Info) string {
-	tasks, unfit := 0, 0
+	tasks, rejections := 0, 0
 	reason := ""
-	for b := range m.bindings {
-		b.mu.Lock()
-		if b.current.module.info.Name == info.Name {
+	for binding := range m.bindings {
+		binding.mu.Lock()
+		if binding.current.module.info.Name == info.Name {
 			tasks++
-			if why, no := b.rejected[info.Hash]; no {
-				unfit, reason = unfit+1, why
+			if why, no := binding.rejected[info.Hash]; no {
+				rejections, reason = rejections+1, why
 			}
 		}
-		b.mu.Unlock()
+		binding.mu.Unlock()
 	}
-	if info.Err != nil || unfit == 0 {
+	if info.Err != nil || rejections == 0 {
 		return ""
 	}
-	return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
+	return fmt.Sprintf("%d of %d tasks rejected it: %s", rejections, tasks, reason)
 }
 
-func (m *Manager) roleMoves(name string) (texts []string) {
-	for _, o := range m.sources {
-		if o.refused == nil {
+func (m *Manager) movedRoleTexts(name string) (texts []string) {
+	for _, source := range m.sources {
+		if source.refused == nil {
 			continue
 		}
-		if moved, ok := errors.AsType[*RoleMoved](o.refused.Err); ok && (name == "" || moved.Plugin == name) {
-			texts = append(texts, o.refused.Err.Error())
+		if moved, ok := errors.AsType[*RoleMoved](source.refused.Err); ok && (name == "" || moved.Plugin == name) {
+			texts = append(texts, source.refused.Err.Error())
 		}
 	}
 	slices.Sort(texts)

@@ -2,6 +2,7 @@ package plugin
 
 import "github.com/culvert-project/culvert/internal/guard"
 
+// sharedPools are the pools of all bindings.
 type sharedPools struct {
 	mu    guard.Mutex
 	pools map[poolKey]*sharedPool
@@ -18,23 +19,24 @@ type poolKey struct {
 	transforms bool
 }
 
-// acquire returns the pool of a module for a connector or its transforms, shared by its tasks. Call release.
-func (s *sharedPools) acquire(x *module, connector string, transforms bool) *Pool {
+// acquire returns the pool of a module for a connector or its transforms, shared by its tasks. The caller calls
+// release.
+func (s *sharedPools) acquire(mod *module, connector string, transforms bool) *Pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := poolKey{x, connector, transforms}
+	key := poolKey{mod, connector, transforms}
 	p := s.pools[key]
 	if p == nil {
-		p = &sharedPool{pool: newPool(x, connector, transforms)}
+		p = &sharedPool{pool: newPool(mod, connector, transforms)}
 		s.pools[key] = p
 	}
 	p.users++
 	return p.pool
 }
 
-func (s *sharedPools) release(p *Pool) {
+func (s *sharedPools) release(pool *Pool) {
 	s.mu.Lock()
-	key := poolKey{p.module, p.connector, p.budget == &p.module.host.memory.transforms}
+	key := poolKey{pool.module, pool.connector, pool.budget == &pool.module.host.memory.transforms}
 	s.pools[key].users--
 	last := s.pools[key].users == 0
 	if last {
@@ -42,6 +44,6 @@ func (s *sharedPools) release(p *Pool) {
 	}
 	s.mu.Unlock()
 	if last {
-		p.close()
+		pool.close()
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// starting is a plugin with a start function and one that initializes; a nil body: without.
+// starting is a plugin with a start function and an initialization function; nil means none.
 func starting(start, initialize []byte) guesttest.Module {
 	m := hostile(2, fixed([]byte{0x41, 0x00}))
 	if start != nil {
@@ -23,7 +23,7 @@ func starting(start, initialize []byte) guesttest.Module {
 	return m
 }
 
-// loaded is what is known of a plugin's file.
+// loaded returns what is known of a plugin's file.
 func loaded(t *testing.T, module []byte) plugin.Info {
 	t.Helper()
 	folder := holding(t, "starting.wasm", module)
@@ -33,7 +33,7 @@ func loaded(t *testing.T, module []byte) plugin.Info {
 	return m.Modules()[0]
 }
 
-// What runs before the first call has the same fences as a call.
+// Initialization has the same limits as a call.
 func TestStartIsFenced(t *testing.T) {
 	m := starting(nil, nil)
 	self := leb([]byte{0x10}, uint64(len(m.Exports)))
@@ -42,8 +42,8 @@ func TestStartIsFenced(t *testing.T) {
 		limit  string
 		want   string
 	}{
-		"start recurses":       {starting(self, nil), "stack", tooDeep},
-		"_initialize recurses": {starting(nil, self), "stack", tooDeep},
+		"start recurses":       {starting(self, nil), "stack", stackExceeded},
+		"_initialize recurses": {starting(nil, self), "stack", stackExceeded},
 		"start traps":          {starting([]byte{0x00}, nil), "", "unreachable"},
 		"_initialize traps":    {starting(nil, []byte{0x00}), "", "unreachable"},
 	} {
@@ -58,7 +58,7 @@ func TestStartIsFenced(t *testing.T) {
 	}
 }
 
-// The start function runs once for an instance, then _initialize.
+// The start function runs once per instance, then _initialize.
 func TestStartComesFirst(t *testing.T) {
 	is := func(state byte) []byte { // traps unless the state is this one, and makes it the next
 		return []byte{0x41, 8, 0x28, 2, 0, 0x41, state, 0x47, 0x04, 0x40, 0x00, 0x0b, 0x41, 8, 0x41, state + 1, 0x36, 2,
@@ -72,7 +72,7 @@ func TestStartComesFirst(t *testing.T) {
 	trapped(t, loaded(t, m.Bytes()).Err, "unreachable")
 }
 
-// Moving the start function does not make an invalid module valid.
+// An invalid module with a start function stays invalid.
 func TestInvalidStarts(t *testing.T) {
 	good := starting([]byte{0x41, 0x00, 0x1a}, nil)
 	section := append([]byte{8, byte(len(good.Start))}, good.Start...)
@@ -89,7 +89,8 @@ func TestInvalidStarts(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		"parameters":            {with(8, 1, index-1), "expected a function without parameters and results, found 4 and 1"},
+		"parameters": {with(8, 1, index-1),
+			"expected a function without parameters and results, found 4 and 1"},
 		"an index too high":     {with(8, 1, index+1), "there are"},
 		"twice":                 {with(8, 1, index, 8, 1, index), "out of order"},
 		"twice, something amid": {with(8, 1, index, 0, 1, 0, 8, 1, index), "out of order"},

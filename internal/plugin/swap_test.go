@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// variant is a small plugin in the given version; files with different marks have different bytes.
+// variant is a small plugin in the given version; different marks result in different bytes.
 func variant(t testing.TB, version string, mark byte) []byte {
 	t.Helper()
 	return named("all", version, mark)
@@ -32,28 +32,28 @@ func named(name, version string, mark byte) []byte {
 			{Name: "org.example.AllSink", Kind: wit.ComponentSink}}}, "", wit.InterfaceSource, wit.InterfaceSink)
 }
 
-// until waits for a condition that a watcher brings about.
+// until waits for a condition.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	require.Until(t, condition, func() string { return what })
 }
 
-// watched is a folder with version 1.0.0 of a plugin, a manager that watches it, and a connector's binding.
-func watched(t *testing.T) (folder string, m *plugin.Manager, b *plugin.Binding) {
+// watched returns a folder with version 1.0.0 of a plugin, a manager that watches it, and a binding.
+func watched(t *testing.T) (folder string, m *plugin.Manager, binding *plugin.Binding) {
 	t.Helper()
 	folder = t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	m = manager(t, plugin.Options{Watch: true, Debounce: 20 * time.Millisecond}, folder)
-	b = boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
-	return folder, m, b
+	binding = boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
+	return folder, m, binding
 }
 
-func works(t *testing.T, p *plugin.Pool, version string) {
+func works(t *testing.T, pool *plugin.Pool, version string) {
 	t.Helper()
-	err := p.Do(t.Context(), func(i *plugin.Instance) error {
-		d, err := i.Describe(t.Context())
-		if err == nil && d.Version != version {
-			t.Errorf("expected version %s, found %s", version, d.Version)
+	err := pool.Do(t.Context(), func(i *plugin.Instance) error {
+		description, err := i.Describe(t.Context())
+		if err == nil && description.Version != version {
+			t.Errorf("expected version %s, found %s", version, description.Version)
 		}
 		return err
 	})
@@ -61,22 +61,22 @@ func works(t *testing.T, p *plugin.Pool, version string) {
 }
 
 func TestSwapByPromotion(t *testing.T) {
-	folder, m, b := watched(t)
-	if b.Candidate() != nil {
+	folder, m, binding := watched(t)
+	if binding.Candidate() != nil {
 		t.Fatal("a candidate before anything changed")
 	}
 	// An instance is out while the file changes: its page goes on with the old code.
-	i, err := b.Current().Acquire(t.Context())
+	i, err := binding.Current().Acquire(t.Context())
 	require.NoError(t, err)
-	old := b.Current()
+	old := binding.Current()
 	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
-	until(t, "a candidate", func() bool { return b.Candidate() != nil })
-	candidate := b.Candidate()
-	if candidate != b.Candidate() || b.Current() != old {
+	until(t, "a candidate", func() bool { return binding.Candidate() != nil })
+	candidate := binding.Candidate()
+	if candidate != binding.Candidate() || binding.Current() != old {
 		t.Error("asking changes the answer")
 	}
-	if s := b.Status(); s.Version != "1.0.0" || s.Candidate != "1.1.0" || !s.Removed {
-		t.Errorf("%+v", s)
+	if status := binding.Status(); status.Version != "1.0.0" || status.Candidate != "1.1.0" || !status.Removed {
+		t.Errorf("%+v", status)
 	}
 	if infos := m.Modules(); len(infos) != 2 || !infos[0].Active || infos[0].Version != "1.1.0" || infos[1].Active ||
 		infos[1].Version != "1.0.0" {
@@ -84,56 +84,58 @@ func TestSwapByPromotion(t *testing.T) {
 	}
 	works(t, candidate, "1.1.0")
 	works(t, old, "1.0.0")
-	b.Promote(candidate)
-	if b.Current() != candidate || b.Candidate() != nil {
+	binding.Promote(candidate)
+	if binding.Current() != candidate || binding.Candidate() != nil {
 		t.Error("promoted, but not current")
 	}
-	if d, err := i.Describe(t.Context()); err != nil || d.Version != "1.0.0" {
-		t.Errorf("the page of the old version: %v %v", d.Version, err)
+	if description, err := i.Describe(t.Context()); err != nil || description.Version != "1.0.0" {
+		t.Errorf("the page of the old version: %v %v", description.Version, err)
 	}
 	old.Release(i)
 	if _, err := old.Acquire(t.Context()); !errors.Is(err, plugin.ErrClosed) {
 		t.Errorf("the old pool: %v", err)
 	}
-	works(t, b.Current(), "1.1.0")
-	if got := b.Status(); got.Version != "1.1.0" || got.Candidate != "" || got.Removed {
+	works(t, binding.Current(), "1.1.0")
+	if got := binding.Status(); got.Version != "1.1.0" || got.Candidate != "" || got.Removed {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestSwapByRejection(t *testing.T) {
-	folder, _, b := watched(t)
+	folder, _, binding := watched(t)
 	put(t, folder, "new.wasm", variant(t, "1.1.0", 0))
-	until(t, "a candidate", func() bool { return b.Candidate() != nil })
-	b.Reject(b.Candidate(), "feeds differ")
-	if b.Candidate() != nil {
+	until(t, "a candidate", func() bool { return binding.Candidate() != nil })
+	binding.Reject(binding.Candidate(), "feeds differ")
+	if binding.Candidate() != nil {
 		t.Error("a rejected version is offered again")
 	}
-	if s := b.Status(); s.Version != "1.0.0" || s.Rejected != "1.1.0: feeds differ" || s.Candidate != "" || s.Removed {
-		t.Errorf("%+v", s)
+	if status := binding.Status(); status.Version != "1.0.0" || status.Rejected != "1.1.0: feeds differ" ||
+		status.Candidate != "" || status.Removed {
+		t.Errorf("%+v", status)
 	}
-	works(t, b.Current(), "1.0.0")
+	works(t, binding.Current(), "1.0.0")
 	// A third file is judged again.
 	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
-	until(t, "another candidate", func() bool { return b.Candidate() != nil })
-	b.Promote(b.Candidate())
-	if s := b.Status(); s.Version != "1.2.0" || s.Rejected != "" {
-		t.Errorf("%+v", s)
+	until(t, "another candidate", func() bool { return binding.Candidate() != nil })
+	binding.Promote(binding.Candidate())
+	if status := binding.Status(); status.Version != "1.2.0" || status.Rejected != "" {
+		t.Errorf("%+v", status)
 	}
 }
 
 func TestBadFileLeavesTheOldRunning(t *testing.T) {
-	folder, m, b := watched(t)
+	folder, m, binding := watched(t)
 	whole := variant(t, "1.1.0", 0)
 	put(t, folder, "all.wasm", whole[:len(whole)/2])
-	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
-	if s := b.Status(); s.Version != "1.0.0" || s.Removed || !strings.Contains(s.FileError, "cut off") {
-		t.Errorf("%+v", s)
+	until(t, "the refusal", func() bool { return binding.Status().FileError != "" })
+	if status := binding.Status(); status.Version != "1.0.0" || status.Removed ||
+		!strings.Contains(status.FileError, "truncated") {
+		t.Errorf("%+v", status)
 	}
-	if b.Candidate() != nil {
+	if binding.Candidate() != nil {
 		t.Error("a refused file is a candidate")
 	}
-	works(t, b.Current(), "1.0.0")
+	works(t, binding.Current(), "1.0.0")
 	if found, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || found.Version != "1.0.0" {
 		t.Error("new connectors do not get the old version", err)
 	}
@@ -143,38 +145,38 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	}
 	// If the file is replaced by the version that runs already, nothing is swapped.
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	until(t, "the return", func() bool { return b.Status().FileError == "" })
-	if s := b.Status(); s.Removed || s.Candidate != "" || b.Candidate() != nil {
-		t.Errorf("%+v", s)
+	until(t, "the return", func() bool { return binding.Status().FileError == "" })
+	if status := binding.Status(); status.Removed || status.Candidate != "" || binding.Candidate() != nil {
+		t.Errorf("%+v", status)
 	}
 	// The rest of the copy arrives.
 	put(t, folder, "all.wasm", whole)
-	until(t, "the whole file", func() bool { return b.Candidate() != nil })
-	if s := b.Status(); s.FileError != "" || s.Candidate != "1.1.0" {
-		t.Errorf("%+v", s)
+	until(t, "the whole file", func() bool { return binding.Candidate() != nil })
+	if status := binding.Status(); status.FileError != "" || status.Candidate != "1.1.0" {
+		t.Errorf("%+v", status)
 	}
 }
 
 func TestRemovedFile(t *testing.T) {
-	folder, m, b := watched(t)
+	folder, m, binding := watched(t)
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
-	until(t, "the removal", func() bool { return b.Status().Removed })
-	works(t, b.Current(), "1.0.0")
+	until(t, "the removal", func() bool { return binding.Status().Removed })
+	works(t, binding.Current(), "1.0.0")
 	_, err := m.Bind("new", wit.ComponentSource, "AllSource", "")
 	assert.Error(t, err, "no plugin has the source AllSource")
 	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
 		t.Errorf("%+v", infos)
 	}
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
-	until(t, "its return", func() bool { return b.Candidate() != nil })
+	until(t, "its return", func() bool { return binding.Candidate() != nil })
 }
 
-// An operator's choice goes before newer versions, of the same file and of others, until another file comes.
+// An operator's choice precedes newer versions, of the same file and of others, until another file is found.
 func TestSwap(t *testing.T) {
 	folder := holding(t, "all.wasm", variant(t, "1.0.0", 0))
 	put(t, folder, "other.wasm", variant(t, "1.5.0", 0))
 	m := manager(t, plugin.Options{}, folder)
-	b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
+	binding, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
 	require.NoError(t, err)
 	hash := func(version string) string {
 		for _, i := range m.Modules() {
@@ -187,20 +189,20 @@ func TestSwap(t *testing.T) {
 	}
 	takes := func(version string) {
 		t.Helper()
-		p := b.Candidate()
-		if p == nil || p.Module().Version != version {
-			t.Fatalf("expected candidate %s, found %v", version, p)
+		pool := binding.Candidate()
+		if pool == nil || pool.Module().Version != version {
+			t.Fatalf("expected candidate %s, found %v", version, pool)
 		}
-		b.Promote(p)
-		works(t, b.Current(), version)
-		if b.Candidate() != nil {
+		binding.Promote(pool)
+		works(t, binding.Current(), version)
+		if binding.Candidate() != nil {
 			t.Errorf("another version is offered next to %s", version)
 		}
 		if found, err := m.Find(wit.ComponentSink, "org.example.AllSink", ""); err != nil || found.Version != version {
 			t.Errorf("new connectors get %s, expected %s: %v", found.Version, version, err)
 		}
 	}
-	works(t, b.Current(), "1.5.0")
+	works(t, binding.Current(), "1.5.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
 	takes("1.0.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.5.0")))
@@ -226,14 +228,14 @@ func TestVersionsSideBySide(t *testing.T) {
 	put(t, folder, "new.wasm", variant(t, "1.10.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
-		b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
+		binding, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
 		require.NoError(t, err)
-		works(t, b.Current(), want)
-		if b.Candidate() != nil {
+		works(t, binding.Current(), want)
+		if binding.Candidate() != nil {
 			t.Error("a connector that chose its version is offered another")
 		}
-		if c := b.Component(); c == nil || c.Name != "org.example.AllSink" {
-			t.Errorf("%+v", c)
+		if component := binding.Component(); component == nil || component.Name != "org.example.AllSink" {
+			t.Errorf("%+v", component)
 		}
 	}
 	// Of equal versions with other bytes the one that was loaded later is newer.
@@ -250,10 +252,10 @@ func TestOneClassInTwoPlugins(t *testing.T) {
 	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	_, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
-	assert.Error(t, err, "expected one plugin that has it, there are all, other")
+	assert.Error(t, err, "expected one plugin that has it, found all, other")
 }
 
-// Two instances number schemas as they like; outside there is one number for equal structures.
+// Instances number schemas independently; equal schemas have one ID outside.
 func TestSchemasOfTwoInstances(t *testing.T) {
 	reg := record.NewRegistry()
 	_, first := guest(t, plugin.Options{Registry: reg}, all)
@@ -290,7 +292,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 	}
 }
 
-// Code that no connector uses rests, and comes back when one does.
+// Code that no connector uses is freed, and loaded again when needed.
 func TestCodeRests(t *testing.T) {
 	folder := holding(t, "fickle.wasm", fickle(t, "1.0.0", true))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
@@ -298,17 +300,17 @@ func TestCodeRests(t *testing.T) {
 	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
 	for class, kind := range map[string]wit.ComponentKind{"AllSource": wit.ComponentSource,
 		"Fickle": wit.ComponentTransformation} {
-		b, err := m.Bind("c", kind, class, "")
+		binding, err := m.Bind("c", kind, class, "")
 		require.NoError(t, err)
-		err = b.Current().Do(t.Context(), func(i *plugin.Instance) error {
-			d, err := i.Describe(t.Context())
+		err = binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
+			description, err := i.Describe(t.Context())
 			if err == nil && plugin.Awake(m) != 1 {
-				t.Errorf("%s: %d modules are awake", d.Name, plugin.Awake(m))
+				t.Errorf("%s: %d modules are awake", description.Name, plugin.Awake(m))
 			}
 			return err
 		})
 		assert.NoError(t, err)
-		b.Close()
+		binding.Close()
 		until(t, "rest after the connector", func() bool { return plugin.Awake(m) == 0 })
 	}
 	if infos := m.Modules(); len(infos) != 2 || infos[0].Err != nil || len(infos[1].Components) != 1 {
@@ -316,16 +318,16 @@ func TestCodeRests(t *testing.T) {
 	}
 }
 
-// Code of a plugin that a connector uses rests too while no instance of it is there, and comes back with the next call.
+// Code without instances is freed too while a connector uses the plugin, and loaded again with the next call.
 func TestCodeWithoutInstancesRests(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
 		Idle: 20 * time.Millisecond, CodeIdle: 20 * time.Millisecond}, t.TempDir())
-	b := boundTo(t, m, "c", wit.ComponentSource, "AllSource")
+	binding := boundTo(t, m, "c", wit.ComponentSource, "AllSource")
 	for range 3 {
 		var tasks sync.WaitGroup
 		for range 4 {
 			tasks.Go(func() {
-				err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+				err := binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
 					plugin.Doze(m) // it must not, under an instance
 					assert.Equal(t, 1, plugin.Awake(m), "code rests that an instance needs")
 					_, err := i.Describe(t.Context())
@@ -339,12 +341,11 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 	}
 }
 
-// A new version is found while something else in the folder changes all the time: a log that is written there, a file
-// that is being copied.
+// A new version is found while other files in the folder change all the time.
 func TestFolderThatIsNeverQuiet(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {
-			folder, _, b := watched(t)
+			folder, _, binding := watched(t)
 			busy, err := os.Create(filepath.Join(folder, name))
 			require.NoError(t, err)
 			var writing sync.WaitGroup
@@ -363,7 +364,7 @@ func TestFolderThatIsNeverQuiet(t *testing.T) {
 				}
 			})
 			put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
-			until(t, "a candidate", func() bool { return b.Candidate() != nil })
+			until(t, "a candidate", func() bool { return binding.Candidate() != nil })
 		})
 	}
 }

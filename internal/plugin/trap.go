@@ -11,22 +11,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Trap is the error of a call that trapped, exited, broke the contract or exceeded a limit. Its instance is
-// discarded. Errors that the plugin reports are a [wit.Fault].
+// Trap is the error of a call that trapped, exited, broke the contract or exceeded a limit. Its instance is discarded.
+// Errors that the plugin reports are [*wit.Error].
 type Trap struct {
 	Plugin, Version string
-	// Connector is "" for the host's own calls.
-	Connector string
-	// Function is the contract's name: `decode`.
-	Function string
-	// Reason is wazero's error with the guest's stack, or a violation of the contract.
-	Reason error
-	// Output is stdout and stderr of the call, up to 16 KiB, such as a panic's text.
-	Output string
-	// Limit is the exceeded limit: `call.ms`; "" for other reasons.
-	Limit string
-	// Hint says how to change the limit, "" for none.
-	Hint string
+	Connector       string // "" for the host's own calls
+	Function        string // the contract's name: `decode`
+	Reason          error  // wazero's error with the guest's stack, or a violation of the contract
+	Output          string // stdout and stderr of the call, up to 16 KiB, such as a panic's text
+	Limit           string // the exceeded limit: `call.ms`; "" for other reasons
+	Hint            string // how to change the limit, "" for none
 }
 
 // Cause returns the limit or the first line of the reason.
@@ -40,55 +34,55 @@ func (t *Trap) Cause() string {
 
 // Error names plugin, function, reason and limit in the first line; output and stack follow.
 func (t *Trap) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "plugin %s %s", shown.Line(t.Plugin), shown.Line(t.Version))
+	var text strings.Builder
+	fmt.Fprintf(&text, "plugin %s %s", shown.Line(t.Plugin), shown.Line(t.Version))
 	if t.Connector != "" {
-		fmt.Fprintf(&b, " (connector %s)", shown.Line(t.Connector))
+		fmt.Fprintf(&text, " (connector %s)", shown.Line(t.Connector))
 	}
 	reason, stack, _ := strings.Cut(t.reason(), "\n")
-	fmt.Fprintf(&b, ": %s: %s", t.Function, reason)
+	fmt.Fprintf(&text, ": %s: %s", t.Function, reason)
 	if t.Hint != "" {
-		b.WriteString("; " + t.Hint)
+		text.WriteString("; " + t.Hint)
 	}
 	if output := strings.TrimSpace(t.Output); output != "" {
 		// Guest lines begin with a tab, so that they cannot be mistaken for log lines.
-		b.WriteString(": " + strings.ReplaceAll(shown.Text(head(output)), "\n", "\n\t"))
+		text.WriteString(": " + strings.ReplaceAll(shown.Text(firstLines(output)), "\n", "\n\t"))
 	}
 	if stack != "" {
-		b.WriteString("\n" + shown.Text(head(stack)))
+		text.WriteString("\n" + shown.Text(firstLines(stack)))
 	}
-	return b.String()
+	return text.String()
 }
 
-// readable makes a fault safe for logs and terminals; the message becomes one line.
-func readable(f *wit.Error) {
-	f.Message = shown.Line(f.Message)
-	if f.Setting != nil {
-		f.Setting = wit.Ptr(shown.Within(*f.Setting, maxNameBytes))
+// sanitize makes an error of a plugin safe for logs and terminals; the message becomes one line.
+func sanitize(failure *wit.Error) {
+	failure.Message = shown.Line(failure.Message)
+	if failure.Setting != nil {
+		failure.Setting = wit.Ptr(shown.Within(*failure.Setting, maxNameBytes))
 	}
-	if f.Code != nil {
-		f.Code = wit.Ptr(shown.Within(*f.Code, maxNameBytes))
+	if failure.Code != nil {
+		failure.Code = wit.Ptr(shown.Within(*failure.Code, maxNameBytes))
 	}
-	if f.Detail != nil {
-		f.Detail = wit.Ptr(shown.Text(*f.Detail))
+	if failure.Detail != nil {
+		failure.Detail = wit.Ptr(shown.Text(*failure.Detail))
 	}
 }
 
-func head(s string) string {
+func firstLines(text string) string {
 	const lines, size = 16, 2000
-	short := s[:min(len(s), size)]
+	short := text[:min(len(text), size)]
 	if parts := strings.SplitN(short, "\n", lines+1); len(parts) > lines {
 		short = strings.Join(parts[:lines], "\n")
 	}
-	if len(short) == len(s) {
-		return s
+	if len(short) == len(text) {
+		return text
 	}
-	return strings.ToValidUTF8(short, "") + fmt.Sprintf("\n... (%d bytes more)", len(s)-len(short))
+	return strings.ToValidUTF8(short, "") + fmt.Sprintf("\n... (%d bytes more)", len(text)-len(short))
 }
 
 func (t *Trap) reason() string {
 	if exit, ok := errors.AsType[*sys.ExitError](t.Reason); ok {
-		return fmt.Sprintf("the guest ended itself with exit code %d", exit.ExitCode())
+		return fmt.Sprintf("the guest exited with code %d", exit.ExitCode())
 	}
 	return t.Reason.Error()
 }

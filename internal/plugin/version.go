@@ -7,7 +7,7 @@ import (
 )
 
 // CompareVersions orders versions like semantic versioning, but accepts a leading v, any number of parts, and text
-// parts (before the first hyphen they precede numbers). It ignores build metadata.
+// parts, which precede numbers if they are before the first hyphen. It ignores build metadata.
 func CompareVersions(a, b string) int {
 	a, preA := splitVersion(a)
 	b, preB := splitVersion(b)

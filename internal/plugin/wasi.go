@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// provideImports adds the meter's tick, WASI and the contract's host interface to a runtime.
 func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
 	if err := provideTick(ctx, runtime); err != nil {
 		return err
@@ -44,52 +45,52 @@ func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Modul
 	return nil
 }
 
-// logFromGuest implements the contract's log. The upper halves of the stack's slots are garbage.
+// logFromGuest implements the contract's log. The upper halves of the stack's slots are undefined.
 func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	began := time.Now()
-	i, _ := ctx.Value(instanceKey{}).(*Instance)
+	instance, _ := ctx.Value(instanceKey{}).(*Instance)
 	level, ptr, size := uint32(stack[0]), uint32(stack[1]), uint32(stack[2])
 	text, ok := m.Memory().Read(ptr, size)
 	switch {
-	case i == nil:
+	case instance == nil:
 	case !ok:
-		breach("log: %d bytes at %#x lie past the end of memory", size, ptr)
+		failCall("log: %d bytes at %#x exceed the memory", size, ptr)
 	case level >= uint32(wit.Level(0).Cases()):
-		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
-	case i.out.log(wit.Level(level), text):
-		panic(&flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
-			"second in one call (%s)",
-			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name,
-				"log.lines.per.second"))}})
+		failCall("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
+	case instance.out.log(wit.Level(level), text):
+		panic(&logExceeded{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
+			"second in one call (%s)", 100*instance.out.lines.perSecond, instance.out.lines.perSecond,
+			limitSetting(instance.module.info.Name, "log.lines.per.second"))}})
 	default:
 		now := time.Now()
-		i.clock.addHostTime(began, now)
-		i.clock.check(now)
+		instance.clock.addHostTime(began, now)
+		instance.clock.check(now)
 	}
 }
 
-// breach ends the running call from a host function: the engine turns the panic into the call's error.
-func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }
+// failCall ends the running call from a host function: the engine turns the panic into the call's error.
+func failCall(format string, args ...any) { panic(abi.NewViolation(format, args...)) }
 
-func provideTick(ctx context.Context, r wazero.Runtime) error {
+// provideTick adds the function that a guest calls when its fuel is used up.
+func provideTick(ctx context.Context, runtime wazero.Runtime) error {
 	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 			if i.guest != nil {
-				if n := i.guest.StackGrown(); n > maxStackBytes {
-					panic(&tooDeep{n})
+				if n := i.guest.StackGrowth(); n > maxStackBytes {
+					panic(&stackExceeded{n})
 				}
 			}
 			i.clock.tick(i.module.host.processors)
 		}
 		stack[0] = uint64(code.Metering.Budget)
 	}
-	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
+	_, err := runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(tick), nil,
 			[]api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
 	return err
 }
 
-// withClock checks the clock at each host call: some take long and cost no fuel.
+// withClock checks the clock at each host call, since some take long and cost no fuel.
 func withClock(ctx context.Context) context.Context {
 	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
 		func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))
@@ -101,15 +102,15 @@ type clockListener struct{}
 func (clockListener) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
 	_ experimental.StackIterator) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-		i.clock.entered = time.Now()
-		i.clock.check(i.clock.entered)
+		i.clock.hostCallStart = time.Now()
+		i.clock.check(i.clock.hostCallStart)
 	}
 }
 
 // After records the elapsed time.
 func (clockListener) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-		i.clock.addHostTime(i.clock.entered, time.Now())
+		i.clock.addHostTime(i.clock.hostCallStart, time.Now())
 	}
 }
 

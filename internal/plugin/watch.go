@@ -25,7 +25,7 @@ func (m *Manager) openWatch(debounce time.Duration) error {
 	return nil
 }
 
-// watch scans when module files have changed. Files that are still being copied wait.
+// watch scans the folders when module files have changed. Files that are still being written wait.
 func (m *Manager) watch(ctx context.Context) {
 	defer guard.Recover(m.loader.logger, "watching plugin folders", nil)
 	for {
@@ -38,7 +38,7 @@ func (m *Manager) watch(ctx context.Context) {
 			return m.scan(ctx, nil, m.folders.changes.Written)
 		})
 		if err != nil && ctx.Err() == nil {
-			m.loader.logger.Warn("reading plugin folders", "error", err)
+			m.loader.logger.Warn("plugin folders cannot be read", "error", err)
 		}
 	}
 }

@@ -29,9 +29,9 @@ type Plugin interface {
 // Validator is implemented by plugins that check more than their declarations: settings in combination and, if online
 // is set, with the service. For other plugins the SDK calls [setting.Table.Validate].
 type Validator interface {
+	// Validate is described at [wit.Plugin].
 	Validate(component string, settings []wit.Setting, online bool, state []byte,
-		answers []wit.Response) (wit.ValidateResult,
-		error)
+		answers []wit.Response) (wit.ValidateResult, error)
 }
 
 // Log writes a line to the host's log, which adds the plugin, its version and the connector. Outside a host, as in a

@@ -41,41 +41,41 @@ func (r *ram) alloc(size, align uint32) (uint32, error) {
 const budget = 64 << 20
 
 // random fills v, which is of a type of the contract, with values of its kind.
-func random(r *rand.Rand, v reflect.Value, depth int) {
-	t := v.Type()
+func random(r *rand.Rand, value reflect.Value, depth int) {
+	t := value.Type()
 	switch {
 	case t.Kind() == reflect.Struct && t.NumField() > 0 && t.Field(0).Type == variantMark:
-		f := v.Field(1 + r.IntN(t.NumField()-1))
+		f := value.Field(1 + r.IntN(t.NumField()-1))
 		f.Set(reflect.New(f.Type().Elem()))
 		random(r, f.Elem(), depth+1)
 	case t.Kind() == reflect.Struct:
 		for i := range t.NumField() {
-			random(r, v.Field(i), depth+1)
+			random(r, value.Field(i), depth+1)
 		}
 	case t.Kind() == reflect.Pointer:
 		if r.IntN(2) == 0 {
-			v.Set(reflect.New(t.Elem()))
-			random(r, v.Elem(), depth+1)
+			value.Set(reflect.New(t.Elem()))
+			random(r, value.Elem(), depth+1)
 		}
 	case t.Kind() == reflect.Slice:
 		n := r.IntN(4)
-		v.Set(reflect.MakeSlice(t, n, n))
+		value.Set(reflect.MakeSlice(t, n, n))
 		for i := range n {
-			random(r, v.Index(i), depth+1)
+			random(r, value.Index(i), depth+1)
 		}
 	case t.Kind() == reflect.String:
-		v.SetString(strings.Repeat("ü", r.IntN(5)))
+		value.SetString(strings.Repeat("ü", r.IntN(5)))
 	case t.Kind() == reflect.Bool:
-		v.SetBool(r.IntN(2) == 0)
+		value.SetBool(r.IntN(2) == 0)
 	case t.Kind() == reflect.Float64:
-		v.SetFloat(r.NormFloat64())
-	case v.CanInt():
-		v.SetInt(int64(r.Uint64()))
+		value.SetFloat(r.NormFloat64())
+	case value.CanInt():
+		value.SetInt(int64(r.Uint64()))
 	default:
 		if l := layoutOf(t); l.shape == shapeEnum {
-			v.SetUint(uint64(r.IntN(l.cases)))
+			value.SetUint(uint64(r.IntN(l.cases)))
 		} else {
-			v.SetUint(r.Uint64())
+			value.SetUint(r.Uint64())
 		}
 	}
 }
@@ -100,9 +100,9 @@ func carryArguments(t *testing.T, r *rand.Rand, f *Func) {
 	mem := &ram{}
 	var args []any
 	for _, p := range f.params {
-		v := reflect.New(p.rtype).Elem()
-		random(r, v, 0)
-		args = append(args, v.Interface())
+		value := reflect.New(p.rtype).Elem()
+		random(r, value, 0)
+		args = append(args, value.Interface())
 	}
 	flats, err := f.Arguments(mem, mem.alloc, args...)
 	if err != nil {
@@ -130,9 +130,9 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 	mem := &ram{}
 	var want, into any
 	if f.ok != nil {
-		v := reflect.New(f.ok.rtype)
-		random(r, v.Elem(), 0)
-		want, into = v.Elem().Interface(), reflect.New(f.ok.rtype).Interface()
+		value := reflect.New(f.ok.rtype)
+		random(r, value.Elem(), 0)
+		want, into = value.Elem().Interface(), reflect.New(f.ok.rtype).Interface()
 	}
 	var failure *wit.Error
 	if f.fallible && r.IntN(2) == 0 {

@@ -26,19 +26,19 @@ const watchEvery = 4096
 
 // Lift reads the value at ptr into dst, a pointer to a Go value, and reduces the budget.
 func (l *Lifter) Lift(ptr uint32, dst any) error {
-	v := reflect.ValueOf(dst).Elem()
-	t := layoutOf(v.Type())
+	value := reflect.ValueOf(dst).Elem()
+	t := layoutOf(value.Type())
 	b, err := l.view(ptr, uint64(t.size), t.align, "a value")
 	if err != nil {
 		return err
 	}
-	return l.value(t, b, v)
+	return l.value(t, b, value)
 }
 
 // LiftList reads the list or string of n elements at ptr into dst, a pointer to a slice or string.
 func (l *Lifter) LiftList(ptr, n uint32, dst any) error {
-	v := reflect.ValueOf(dst).Elem()
-	return l.list(layoutOf(v.Type()), ptr, n, v)
+	value := reflect.ValueOf(dst).Elem()
+	return l.list(layoutOf(value.Type()), ptr, n, value)
 }
 
 // SizeOf returns the size of a type in a linear memory in bytes.
@@ -67,29 +67,29 @@ func (l *Lifter) spend(n uint64, label string) error {
 }
 
 // value reads a value from b, whose length is the size of t.
-func (l *Lifter) value(t *typeLayout, b []byte, v reflect.Value) error {
+func (l *Lifter) value(t *typeLayout, b []byte, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
-		return l.list(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), v)
+		return l.list(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), value)
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := l.value(p.layout, b[p.offset:p.offset+p.layout.size], v.Field(p.index)); err != nil {
+			if err := l.value(p.layout, b[p.offset:p.offset+p.layout.size], value.Field(p.index)); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		c, err := t.caseAt(uint32(b[0]))
+		member, err := t.caseAt(uint32(b[0]))
 		if err != nil {
 			return err
 		}
-		target := t.setCase(c, v)
-		if c.layout == nil {
+		target := t.setCase(member, value)
+		if member.layout == nil {
 			return nil
 		}
-		return l.value(c.layout, b[t.payload:t.payload+c.layout.size], target)
+		return l.value(member.layout, b[t.payload:t.payload+member.layout.size], target)
 	}
-	return t.scalar(littleEndian(b), v)
+	return t.scalar(littleEndian(b), value)
 }
 
 // asUint32s returns a list as a slice if its elements are 32-bit numbers.
@@ -123,46 +123,46 @@ func (t *typeLayout) sameCase(before, b []byte) bool {
 }
 
 // setCase sets v to a case and returns the place of its payload.
-func (t *typeLayout) setCase(c *part, v reflect.Value) reflect.Value {
+func (t *typeLayout) setCase(member *part, value reflect.Value) reflect.Value {
 	if t.shape == shapeOption {
-		if c.layout == nil {
-			v.SetZero()
-			return v
+		if member.layout == nil {
+			value.SetZero()
+			return value
 		}
-		v.Set(reflect.New(t.rtype.Elem()))
-		return v.Elem()
+		value.Set(reflect.New(t.rtype.Elem()))
+		return value.Elem()
 	}
-	v.SetZero()
-	f := v.Field(c.index)
+	value.SetZero()
+	f := value.Field(member.index)
 	f.Set(reflect.New(f.Type().Elem()))
 	return f.Elem()
 }
 
 // scalar sets v from the bits of a core value, or of the bytes of t.
-func (t *typeLayout) scalar(bits uint64, v reflect.Value) error {
+func (t *typeLayout) scalar(bits uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeBool:
 		// in the canonical ABI every number except 0 is true
-		v.SetBool(uint32(bits) != 0)
+		value.SetBool(uint32(bits) != 0)
 	case shapeEnum:
 		if uint32(bits) >= uint32(t.cases) {
 			return newError("expected one of ", t.cases, " cases of ", t.rtype, ", found number ", uint32(bits))
 		}
-		v.SetUint(bits & 0xff)
+		value.SetUint(bits & 0xff)
 	case shapeUnsigned:
-		v.SetUint(bits & (1<<(8*t.size) - 1))
+		value.SetUint(bits & (1<<(8*t.size) - 1))
 	case shapeSigned:
 		if t.size == 4 {
 			bits = uint64(int64(int32(uint32(bits))))
 		}
-		v.SetInt(int64(bits))
+		value.SetInt(int64(bits))
 	case shapeFloat:
-		v.SetFloat(math.Float64frombits(bits))
+		value.SetFloat(math.Float64frombits(bits))
 	}
 	return nil
 }
 
-func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
+func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 	if t.shape == shapeString {
 		b, err := l.view(ptr, uint64(n), 1, "text")
 		if err != nil {
@@ -174,7 +174,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 		if !utf8.Valid(b) {
 			return newError("text at ", hex(ptr), " is not UTF-8")
 		}
-		v.SetString(string(b))
+		value.SetString(string(b))
 		return nil
 	}
 	elem := t.parts[0].layout
@@ -186,13 +186,13 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 		return err
 	}
 	if n == 0 {
-		v.SetZero()
+		value.SetZero()
 		return nil
 	}
-	s := reflect.MakeSlice(v.Type(), int(n), int(n))
+	s := reflect.MakeSlice(value.Type(), int(n), int(n))
 	if elem.shape == shapeUnsigned && elem.size == 1 {
 		copy(s.Bytes(), b)
-		v.Set(s)
+		value.Set(s)
 		return nil
 	}
 	numbers, plain := elem.asUint32s(s)
@@ -217,34 +217,34 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 			return newError("element ", i, ": ", err)
 		}
 	}
-	v.Set(s)
+	value.Set(s)
 	return nil
 }
 
 // flat reads a value from core values.
-func (l *Lifter) flat(t *typeLayout, flats []uint64, v reflect.Value) error {
+func (l *Lifter) flat(t *typeLayout, flats []uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
-		return l.list(t, uint32(flats[0]), uint32(flats[1]), v)
+		return l.list(t, uint32(flats[0]), uint32(flats[1]), value)
 	case shapeRecord:
 		for _, p := range t.parts {
 			n := len(p.layout.flat)
-			if err := l.flat(p.layout, flats[:n], v.Field(p.index)); err != nil {
+			if err := l.flat(p.layout, flats[:n], value.Field(p.index)); err != nil {
 				return newError(p.name, ": ", err)
 			}
 			flats = flats[n:]
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		c, err := t.caseAt(uint32(flats[0]))
+		member, err := t.caseAt(uint32(flats[0]))
 		if err != nil {
 			return err
 		}
-		target := t.setCase(c, v)
-		if c.layout == nil {
+		target := t.setCase(member, value)
+		if member.layout == nil {
 			return nil
 		}
-		return l.flat(c.layout, flats[1:], target)
+		return l.flat(member.layout, flats[1:], target)
 	}
-	return t.scalar(flats[0], v)
+	return t.scalar(flats[0], value)
 }

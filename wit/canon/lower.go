@@ -88,18 +88,18 @@ func Lower(v any) (Lowered, error) {
 	return im, err
 }
 
-func (im *Lowered) root(t *typeLayout, v reflect.Value) error {
+func (im *Lowered) root(t *typeLayout, value reflect.Value) error {
 	im.Blocks = append(im.Blocks, Block{Data: im.alloc(int(t.size)), Align: t.align})
-	return im.value(t, v, 0, 0)
+	return im.value(t, value, 0, 0)
 }
 
 // value encodes v at an offset of a block.
-func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) error {
+func (im *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint32) error {
 	data := im.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
 	case shapeString, shapeList:
 		im.Fixups = append(im.Fixups, Fixup{block, at, len(im.Blocks)})
-		length, err := im.list(t, v)
+		length, err := im.list(t, value)
 		if err != nil {
 			return err
 		}
@@ -107,13 +107,13 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 		return nil
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := im.value(p.layout, v.Field(p.index), block, at+p.offset); err != nil {
+			if err := im.value(p.layout, value.Field(p.index), block, at+p.offset); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		n, payload, err := t.activeCase(v)
+		n, payload, err := t.activeCase(value)
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 		}
 		return nil
 	}
-	bits, err := t.bits(v)
+	bits, err := t.bits(value)
 	for i := range data {
 		data[i] = byte(bits >> (8 * i))
 	}
@@ -131,57 +131,57 @@ func (im *Lowered) value(t *typeLayout, v reflect.Value, block int, at uint32) e
 }
 
 // activeCase returns the number of the case that is set, and its payload.
-func (t *typeLayout) activeCase(v reflect.Value) (int, reflect.Value, error) {
+func (t *typeLayout) activeCase(value reflect.Value) (int, reflect.Value, error) {
 	if t.shape == shapeOption {
-		if v.IsNil() {
-			return 0, v, nil
+		if value.IsNil() {
+			return 0, value, nil
 		}
-		return 1, v.Elem(), nil
+		return 1, value.Elem(), nil
 	}
 	found := -1
 	for i, c := range t.parts {
-		if v.Field(c.index).IsNil() {
+		if value.Field(c.index).IsNil() {
 			continue
 		}
 		if found >= 0 {
-			return 0, v, newError(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
+			return 0, value, newError(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
 		}
 		found = i
 	}
 	if found < 0 {
-		return 0, v, newError(t.rtype, ": no case is set")
+		return 0, value, newError(t.rtype, ": no case is set")
 	}
-	return found, v.Field(t.parts[found].index).Elem(), nil
+	return found, value.Field(t.parts[found].index).Elem(), nil
 }
 
 // bits returns a scalar as a core value.
-func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
+func (t *typeLayout) bits(value reflect.Value) (uint64, error) {
 	switch t.shape {
 	case shapeBool:
-		if v.Bool() {
+		if value.Bool() {
 			return 1, nil
 		}
 		return 0, nil
 	case shapeSigned:
 		if t.size == 4 {
-			return uint64(uint32(v.Int())), nil
+			return uint64(uint32(value.Int())), nil
 		}
-		return uint64(v.Int()), nil
+		return uint64(value.Int()), nil
 	case shapeFloat:
-		return math.Float64bits(v.Float()), nil
+		return math.Float64bits(value.Float()), nil
 	case shapeEnum:
-		if v.Uint() >= uint64(t.cases) {
-			return 0, newError(t.rtype, " has no case ", v.Uint())
+		if value.Uint() >= uint64(t.cases) {
+			return 0, newError(t.rtype, " has no case ", value.Uint())
 		}
 	}
-	return v.Uint(), nil
+	return value.Uint(), nil
 }
 
 // list encodes a list or string as the next block.
-func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err error) {
+func (im *Lowered) list(t *typeLayout, value reflect.Value) (length uint32, err error) {
 	block := len(im.Blocks)
 	if t.shape == shapeString {
-		s := v.String()
+		s := value.String()
 		if !utf8.ValidString(s) {
 			s = strings.ToValidUTF8(s, "\uFFFD")
 		}
@@ -194,26 +194,26 @@ func (im *Lowered) list(t *typeLayout, v reflect.Value) (length uint32, err erro
 		return uint32(len(s)), nil
 	}
 	elem := t.parts[0].layout
-	if uint64(v.Len())*uint64(elem.size) > math.MaxUint32 {
-		return 0, newError("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
+	if uint64(value.Len())*uint64(elem.size) > math.MaxUint32 {
+		return 0, newError("list of ", value.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
 	}
 	if elem.shape == shapeUnsigned && elem.size == 1 {
-		im.Blocks = append(im.Blocks, Block{Data: v.Bytes(), Align: 1})
-		return uint32(v.Len()), nil
+		im.Blocks = append(im.Blocks, Block{Data: value.Bytes(), Align: 1})
+		return uint32(value.Len()), nil
 	}
-	im.Blocks = append(im.Blocks, Block{Data: im.alloc(v.Len() * int(elem.size)), Align: elem.align})
-	if numbers, plain := elem.asUint32s(v); plain {
+	im.Blocks = append(im.Blocks, Block{Data: im.alloc(value.Len() * int(elem.size)), Align: elem.align})
+	if numbers, plain := elem.asUint32s(value); plain {
 		for i, n := range numbers {
 			binary.LittleEndian.PutUint32(im.Blocks[block].Data[4*i:], n)
 		}
-		return uint32(v.Len()), nil
+		return uint32(value.Len()), nil
 	}
-	for i := range v.Len() {
-		if err := im.value(elem, v.Index(i), block, uint32(i)*elem.size); err != nil {
+	for i := range value.Len() {
+		if err := im.value(elem, value.Index(i), block, uint32(i)*elem.size); err != nil {
 			return 0, newError("element ", i, ": ", err)
 		}
 	}
-	return uint32(v.Len()), nil
+	return uint32(value.Len()), nil
 }
 
 // flatArguments are arguments as core values, with the blocks that they point to.
@@ -228,22 +228,22 @@ type flatArguments struct {
 type address struct{ at, block int }
 
 // flat appends the core values of v. Their number depends only on the type.
-func (f *flatArguments) flat(t *typeLayout, v reflect.Value) error {
+func (f *flatArguments) flat(t *typeLayout, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
 		f.addresses = append(f.addresses, address{len(f.flats), len(f.Blocks)})
-		length, err := f.list(t, v)
+		length, err := f.list(t, value)
 		f.flats = append(f.flats, 0, uint64(length))
 		return err
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := f.flat(p.layout, v.Field(p.index)); err != nil {
+			if err := f.flat(p.layout, value.Field(p.index)); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		n, payload, err := t.activeCase(v)
+		n, payload, err := t.activeCase(value)
 		if err != nil {
 			return err
 		}
@@ -259,7 +259,7 @@ func (f *flatArguments) flat(t *typeLayout, v reflect.Value) error {
 		}
 		return nil
 	}
-	bits, err := t.bits(v)
+	bits, err := t.bits(value)
 	f.flats = append(f.flats, bits)
 	return err
 }

@@ -24,27 +24,27 @@ func AppendHeaders(dst []byte, headers []Header) []byte {
 }
 
 // Headers reads the headers of a row and appends them to dst. It returns an error if b has other bytes after them.
-func Headers(dst []Header, b []byte) ([]Header, error) {
-	r := reader{b: b}
-	count, err := r.number()
+func Headers(dst []Header, data []byte) ([]Header, error) {
+	reader := reader{b: data}
+	count, err := reader.number()
 	if err != nil {
 		return dst, err
 	}
 	if count > MaxHeaders {
 		return dst, newError(0, "more than 10000 headers")
 	}
-	if count < 0 || count > int64(len(b)) {
+	if count < 0 || count > int64(len(data)) {
 		return dst, newError(0, "a count of headers that runs past the block")
 	}
 	for ; count > 0; count-- {
-		h, err := r.header()
+		h, err := reader.header()
 		if err != nil {
 			return dst, err
 		}
 		dst = append(dst, h)
 	}
-	if r.i != len(b) {
-		return dst, newError(r.i, "bytes left over")
+	if reader.i != len(data) {
+		return dst, newError(reader.i, "bytes left over")
 	}
 	return dst, nil
 }
@@ -55,7 +55,7 @@ func (r *reader) header() (Header, *Error) {
 		return Header{}, err
 	}
 	if r.i >= len(r.b) || wit.Encoding(r.b[r.i]) < wit.WithSchema || wit.Encoding(r.b[r.i]) > wit.Raw {
-		return Header{}, newError(r.i, "expected the form 2, 3 or 4 of a header")
+		return Header{}, newError(r.i, "expected the encoding 2, 3 or 4 of a header")
 	}
 	encoding := wit.Encoding(r.b[r.i])
 	r.i++

@@ -76,19 +76,19 @@ func AppendBytes(dst, b []byte) []byte {
 
 // LengthPrefixed reads the result of [AppendString] or [AppendBytes]. content aliases b. size is the size in bytes with
 // the length, 0 if b ends inside it, -1 if the length is negative or invalid.
-func LengthPrefixed(b []byte) (content []byte, size int) {
-	n, k := Number(b)
+func LengthPrefixed(data []byte) (content []byte, size int) {
+	n, k := Number(data)
 	if k <= 0 {
 		return nil, k
 	}
 	if n < 0 {
 		return nil, -1
 	}
-	if n > int64(len(b)-k) {
+	if n > int64(len(data)-k) {
 		return nil, 0
 	}
 	end := k + int(n)
-	return b[k:end:end], end
+	return data[k:end:end], end
 }
 
 // PutCount writes a count at start, where one byte is reserved for it. A larger count moves the following bytes.

@@ -40,14 +40,14 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 	total := 0
 	trees := make([]subtree, len(nodes))
 	for i := len(nodes) - 1; i >= 0; i-- {
-		n := &nodes[i]
-		if int(n.Kind) >= n.Kind.Cases() {
-			return 0, schemaError("node " + strconv.Itoa(i) + ": unknown kind " + strconv.Itoa(int(n.Kind)))
+		schemaNode := &nodes[i]
+		if int(schemaNode.Kind) >= schemaNode.Kind.Cases() {
+			return 0, schemaError("node " + strconv.Itoa(i) + ": unknown kind " + strconv.Itoa(int(schemaNode.Kind)))
 		}
-		if err := checkScale(n, i); err != nil {
+		if err := checkScale(schemaNode, i); err != nil {
 			return 0, err
 		}
-		own := textBytes(n)
+		own := textBytes(schemaNode)
 		total += own
 		t := subtree{depth: 1, nodes: 1, bytes: uint64(own)}
 		if err := t.children(nodes, trees, i); err != nil {
@@ -77,7 +77,7 @@ type subtree struct{ depth, fields, nodes, bytes uint64 }
 const maxTree = math.MaxInt32
 
 func (t *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error {
-	n := &nodes[i]
+	schemaNode := &nodes[i]
 	add := func(label, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
 			return schemaError("node " + strconv.Itoa(i) + ", " + label + shorten(name) + ": expected a node from " +
@@ -91,24 +91,24 @@ func (t *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error
 		t.bytes = min(t.bytes+c.bytes, maxTree)
 		return nil
 	}
-	switch n.Kind {
+	switch schemaNode.Kind {
 	case wit.Array:
-		return add("element", "", n.Element)
+		return add("element", "", schemaNode.Element)
 	case wit.Map:
-		if err := add("key", "", n.Key); err != nil {
+		if err := add("key", "", schemaNode.Key); err != nil {
 			return err
 		}
-		return add("element", "", n.Element)
+		return add("element", "", schemaNode.Element)
 	case wit.Struct:
-		t.fields = uint64(len(n.Fields))
-		names := make(map[string]struct{}, len(n.Fields))
-		for m := range n.Fields {
-			names[n.Fields[m].Name] = struct{}{}
+		t.fields = uint64(len(schemaNode.Fields))
+		names := make(map[string]struct{}, len(schemaNode.Fields))
+		for m := range schemaNode.Fields {
+			names[schemaNode.Fields[m].Name] = struct{}{}
 			if len(names) == m {
 				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two " +
-					"named " + strconv.Quote(shorten(n.Fields[m].Name)))
+					"named " + strconv.Quote(shorten(schemaNode.Fields[m].Name)))
 			}
-			if err := add("member ", n.Fields[m].Name, n.Fields[m].Node); err != nil {
+			if err := add("member ", schemaNode.Fields[m].Name, schemaNode.Fields[m].Node); err != nil {
 				return err
 			}
 		}
@@ -125,31 +125,31 @@ func shorten(name string) string {
 }
 
 // textBytes returns the size of a node without its children.
-func textBytes(n *wit.SchemaNode) int {
+func textBytes(schemaNode *wit.SchemaNode) int {
 	size := nodeBytes
-	for _, s := range [...]*string{n.Name, n.Doc} {
+	for _, s := range [...]*string{schemaNode.Name, schemaNode.Doc} {
 		if s != nil {
 			size += len(*s)
 		}
 	}
-	if n.DefaultValue != nil {
-		size += len(*n.DefaultValue)
+	if schemaNode.DefaultValue != nil {
+		size += len(*schemaNode.DefaultValue)
 	}
-	for i := range n.Parameters {
-		size += nodeBytes + len(n.Parameters[i].Name) + len(n.Parameters[i].Value)
+	for i := range schemaNode.Parameters {
+		size += nodeBytes + len(schemaNode.Parameters[i].Name) + len(schemaNode.Parameters[i].Value)
 	}
-	for i := range n.Fields {
-		size += nodeBytes + len(n.Fields[i].Name)
+	for i := range schemaNode.Fields {
+		size += nodeBytes + len(schemaNode.Fields[i].Name)
 	}
 	return size
 }
 
 // checkScale rejects a decimal whose scale is above the limit. A scale that is not a number is accepted here.
-func checkScale(n *wit.SchemaNode, i int) error {
-	if n.Name == nil || *n.Name != wit.NameDecimal {
+func checkScale(schemaNode *wit.SchemaNode, i int) error {
+	if schemaNode.Name == nil || *schemaNode.Name != wit.NameDecimal {
 		return nil
 	}
-	for _, p := range n.Parameters {
+	for _, p := range schemaNode.Parameters {
 		if p.Name != wit.ParameterScale {
 			continue
 		}

@@ -51,22 +51,22 @@ const (
 
 // IsNull reads the branch of an optional node and reports whether the value is null. size is the size of the branch in
 // bytes, 0 for nodes that are not optional. ok is false if the bytes are invalid.
-func IsNull(n *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
-	if !n.Optional {
+func IsNull(schemaNode *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
+	if !schemaNode.Optional {
 		return false, 0, true
 	}
 	if len(b) == 0 || b[0]&^2 != 0 {
 		return false, 0, false
 	}
-	return (b[0] == 0) == (n.DefaultValue == nil), 1, true
+	return (b[0] == 0) == (schemaNode.DefaultValue == nil), 1, true
 }
 
 // AppendBranch appends the branch of an optional node. For other nodes it appends nothing.
-func AppendBranch(dst []byte, n *wit.SchemaNode, null bool) []byte {
-	if !n.Optional {
+func AppendBranch(dst []byte, schemaNode *wit.SchemaNode, null bool) []byte {
+	if !schemaNode.Optional {
 		return dst
 	}
-	if null == (n.DefaultValue == nil) {
+	if null == (schemaNode.DefaultValue == nil) {
 		return append(dst, 0)
 	}
 	return append(dst, 2)
@@ -91,15 +91,15 @@ type skipState struct {
 // SkipFast returns the end of the value of a node at index i of b if it is of a common kind: a null, a number, a
 // boolean, or a string or bytes below 8 KiB. It returns 0 for other or invalid values, which need [Skip]. It makes the
 // same checks in a fraction of the time.
-func SkipFast(n *wit.SchemaNode, b []byte, i int) (end int) {
+func SkipFast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
 	var k skipState
-	return k.fast(n, b, i)
+	return k.fast(schemaNode, b, i)
 }
 
 // fast is [SkipFast] with the check of strings.
-func (k *skipState) fast(n *wit.SchemaNode, b []byte, i int) (end int) {
-	if n.Optional {
-		if n.DefaultValue != nil || i >= len(b) {
+func (k *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
+	if schemaNode.Optional {
+		if schemaNode.DefaultValue != nil || i >= len(b) {
 			return 0
 		}
 		if i++; b[i-1] != 2 {
@@ -109,14 +109,14 @@ func (k *skipState) fast(n *wit.SchemaNode, b []byte, i int) (end int) {
 			return 0
 		}
 	}
-	switch n.Kind {
+	switch schemaNode.Kind {
 	case wit.String:
 		return k.text(b, i)
 	case wit.Bytes:
 		return (&skipState{}).text(b, i)
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		// Numbers of at most this many bytes fit their kind.
-		most := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[n.Kind]
+		most := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[schemaNode.Kind]
 		for end = i; end < len(b) && end-i < most; end++ {
 			if b[end] < 0x80 {
 				return end + 1
@@ -184,12 +184,12 @@ func validText(b []byte) bool {
 }
 
 // skip is [Skip] from index i on. It returns the end.
-func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, k *skipState) (int, *Error) {
+func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, state *skipState) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, newError(i, "nests deeper than 1000")
 	}
-	n := &nodes[node]
-	null, size, ok := IsNull(n, b[i:])
+	schemaNode := &nodes[node]
+	null, size, ok := IsNull(schemaNode, b[i:])
 	if !ok {
 		return 0, newError(i, "expected the branch 00 or 02 of an optional value")
 	}
@@ -197,11 +197,12 @@ func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, k *skipSt
 	if null {
 		return i, nil
 	}
-	return skipValue(nodes, n, b, i, depth, k)
+	return skipValue(nodes, schemaNode, b, i, depth, state)
 }
 
-func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipState) (int, *Error) {
-	switch n.Kind {
+func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, depth int, state *skipState) (int,
+	*Error) {
+	switch schemaNode.Kind {
 	case wit.Boolean:
 		if i >= len(b) || b[i] > 1 {
 			return 0, newError(i, "expected a boolean, 00 or 01")
@@ -212,7 +213,7 @@ func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 		if size <= 0 {
 			return 0, sizeError(i, size, "a number")
 		}
-		if bits := [...]uint{8, 16, 32, 64}[n.Kind-wit.Int8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+		if bits := [...]uint{8, 16, 32, 64}[schemaNode.Kind-wit.Int8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
 			return 0, newError(i, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
 		}
 		return i + size, nil
@@ -225,39 +226,40 @@ func skipValue(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int
 		if size <= 0 {
 			return 0, sizeError(i, size, "a text or bytes")
 		}
-		if isLongDecimal(n, content) {
+		if isLongDecimal(schemaNode, content) {
 			return 0, longDecimal(i)
 		}
-		if k.texts && n.Kind == wit.String && !validText(content) {
+		if state.texts && schemaNode.Kind == wit.String && !validText(content) {
 			return 0, newError(i, "text that is not UTF-8")
 		}
 		return i + size, nil
 	case wit.Struct:
 		var err *Error
 		start := i
-		for m := range n.Fields {
-			node := n.Fields[m].Node
-			if end := k.fast(&nodes[node], b, i); end > 0 {
+		for m := range schemaNode.Fields {
+			node := schemaNode.Fields[m].Node
+			if end := state.fast(&nodes[node], b, i); end > 0 {
 				i = end
 				continue
 			}
-			if i, err = skip(nodes, node, b, i, depth+1, k); err != nil {
+			if i, err = skip(nodes, node, b, i, depth+1, state); err != nil {
 				return 0, err
 			}
 		}
 		if i == start {
-			if k.empty++; k.empty > MaxEmptyStructs {
+			if state.empty++; state.empty > MaxEmptyStructs {
 				return 0, tooManyEmpty(i)
 			}
 		}
 		return i, nil
 	}
-	return skipItems(nodes, n, b, i, depth, k)
+	return skipItems(nodes, schemaNode, b, i, depth, state)
 }
 
 // isLongDecimal reports whether content is a decimal above the limit.
-func isLongDecimal(n *wit.SchemaNode, content []byte) bool {
-	return len(content) > MaxDecimalBytes && n.Kind == wit.Bytes && n.Name != nil && *n.Name == wit.NameDecimal
+func isLongDecimal(schemaNode *wit.SchemaNode, content []byte) bool {
+	return len(content) > MaxDecimalBytes && schemaNode.Kind == wit.Bytes && schemaNode.Name != nil &&
+		*schemaNode.Name == wit.NameDecimal
 }
 
 func longDecimal(at int) *Error { return newError(at, "a decimal of more than 4096 bytes") }
@@ -283,16 +285,17 @@ func fixed(b []byte, i, size int) (int, *Error) {
 	return i + size, nil
 }
 
-func skipItems(nodes []wit.SchemaNode, n *wit.SchemaNode, b []byte, i, depth int, k *skipState) (int, *Error) {
+func skipItems(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, depth int, state *skipState) (int,
+	*Error) {
 	items := blockReader{b: b, i: i}
 	for items.next() {
 		var err *Error
-		if n.Kind == wit.Map {
-			if items.i, err = skip(nodes, n.Key, b, items.i, depth+1, k); err != nil {
+		if schemaNode.Kind == wit.Map {
+			if items.i, err = skip(nodes, schemaNode.Key, b, items.i, depth+1, state); err != nil {
 				return 0, err
 			}
 		}
-		if items.i, err = skip(nodes, n.Element, b, items.i, depth+1, k); err != nil {
+		if items.i, err = skip(nodes, schemaNode.Element, b, items.i, depth+1, state); err != nil {
 			return 0, err
 		}
 	}

@@ -148,8 +148,8 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	if err := r.countValue(); err != nil {
 		return nil, err
 	}
-	n := &nodes[node]
-	null, size, ok := IsNull(n, r.b[r.i:])
+	schemaNode := &nodes[node]
+	null, size, ok := IsNull(schemaNode, r.b[r.i:])
 	if !ok {
 		return nil, newError(r.i, "expected the branch 00 or 02 of an optional value")
 	}
@@ -157,9 +157,9 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	if null {
 		return nil, nil
 	}
-	switch n.Kind {
+	switch schemaNode.Kind {
 	case wit.Boolean:
-		end, err := skipValue(nodes, n, r.b, r.i, depth, &r.skipState)
+		end, err := skipValue(nodes, schemaNode, r.b, r.i, depth, &r.skipState)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +167,7 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 		r.i = end
 		return v, nil
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		return r.integer([...]uint{8, 16, 32, 64}[n.Kind-wit.Int8])
+		return r.integer([...]uint{8, 16, 32, 64}[schemaNode.Kind-wit.Int8])
 	case wit.Float32:
 		v, err := r.float(4)
 		return math.Float32frombits(uint32(v)), err
@@ -179,13 +179,13 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	case wit.Bytes:
 		at := r.i
 		b, err := r.lengthPrefixed()
-		if err == nil && isLongDecimal(n, b) {
+		if err == nil && isLongDecimal(schemaNode, b) {
 			return nil, longDecimal(at)
 		}
 		return b, err
 	case wit.Struct:
-		rec, start := make(Struct, len(n.Fields)), r.i
-		for i, m := range n.Fields {
+		rec, start := make(Struct, len(schemaNode.Fields)), r.i
+		for i, m := range schemaNode.Fields {
 			v, err := r.withSchema(nodes, m.Node, depth+1)
 			if err != nil {
 				return nil, err
@@ -201,11 +201,11 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	case wit.Map:
 		m := Map{}
 		err := r.items(func() *Error {
-			k, err := r.withSchema(nodes, n.Key, depth+1)
+			k, err := r.withSchema(nodes, schemaNode.Key, depth+1)
 			if err != nil {
 				return err
 			}
-			v, err := r.withSchema(nodes, n.Element, depth+1)
+			v, err := r.withSchema(nodes, schemaNode.Element, depth+1)
 			m = append(m, Entry{k, v})
 			return err
 		})
@@ -213,7 +213,7 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	}
 	l := List{}
 	err := r.items(func() *Error {
-		v, err := r.withSchema(nodes, n.Element, depth+1)
+		v, err := r.withSchema(nodes, schemaNode.Element, depth+1)
 		l = append(l, v)
 		return err
 	})
@@ -335,11 +335,11 @@ func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
 // Append appends v as the value of a node. It returns an error if the type of v does not match the node, or if v is nil
 // and the node is not optional.
 func Append(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
-	n := &nodes[node]
-	if v == nil && !n.Optional {
-		return dst, typeError("null", n)
+	schemaNode := &nodes[node]
+	if v == nil && !schemaNode.Optional {
+		return dst, typeError("null", schemaNode)
 	}
-	dst = AppendBranch(dst, n, v == nil)
+	dst = AppendBranch(dst, schemaNode, v == nil)
 	if v == nil {
 		return dst, nil
 	}
@@ -352,54 +352,54 @@ func AppendDefault(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]by
 }
 
 func appendValue(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
-	n := &nodes[node]
+	schemaNode := &nodes[node]
 	switch x := v.(type) {
 	case bool:
-		if n.Kind == wit.Boolean {
+		if schemaNode.Kind == wit.Boolean {
 			return AppendBoolean(dst, x), nil
 		}
 	case int8:
-		if n.Kind == wit.Int8 {
+		if schemaNode.Kind == wit.Int8 {
 			return AppendNumber(dst, int64(x)), nil
 		}
 	case int16:
-		if n.Kind == wit.Int16 {
+		if schemaNode.Kind == wit.Int16 {
 			return AppendNumber(dst, int64(x)), nil
 		}
 	case int32:
-		if n.Kind == wit.Int32 {
+		if schemaNode.Kind == wit.Int32 {
 			return AppendNumber(dst, int64(x)), nil
 		}
 	case int64:
-		if n.Kind == wit.Int64 {
+		if schemaNode.Kind == wit.Int64 {
 			return AppendNumber(dst, x), nil
 		}
 	case float32:
-		if n.Kind == wit.Float32 {
+		if schemaNode.Kind == wit.Float32 {
 			return AppendFloat32(dst, x), nil
 		}
 	case float64:
-		if n.Kind == wit.Float64 {
+		if schemaNode.Kind == wit.Float64 {
 			return AppendFloat64(dst, x), nil
 		}
 	case string:
-		if n.Kind == wit.String {
+		if schemaNode.Kind == wit.String {
 			return AppendString(dst, x), nil
 		}
 	case []byte:
-		if n.Kind == wit.Bytes {
+		if schemaNode.Kind == wit.Bytes {
 			return AppendBytes(dst, x), nil
 		}
 	case *big.Int:
-		if n.Kind == wit.Bytes {
+		if schemaNode.Kind == wit.Bytes {
 			return appendDecimal(dst, x)
 		}
 	case Struct:
-		return appendStruct(dst, nodes, n, x)
+		return appendStruct(dst, nodes, schemaNode, x)
 	case List, Map:
-		return appendItems(dst, nodes, n, x)
+		return appendItems(dst, nodes, schemaNode, x)
 	}
-	return dst, typeError(typeName(v), n)
+	return dst, typeError(typeName(v), schemaNode)
 }
 
 // appendDecimal is [AppendDecimal] with the limit of the size.
@@ -411,12 +411,12 @@ func appendDecimal(dst []byte, unscaled *big.Int) ([]byte, error) {
 	return AppendDecimal(dst, unscaled), nil
 }
 
-func appendStruct(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, x Struct) ([]byte, error) {
-	if n.Kind != wit.Struct || len(x) != len(n.Fields) {
-		return dst, typeError("a record of "+strconv.Itoa(len(x))+" members", n)
+func appendStruct(dst []byte, nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, x Struct) ([]byte, error) {
+	if schemaNode.Kind != wit.Struct || len(x) != len(schemaNode.Fields) {
+		return dst, typeError("a record of "+strconv.Itoa(len(x))+" members", schemaNode)
 	}
 	var err error
-	for i, m := range n.Fields {
+	for i, m := range schemaNode.Fields {
 		if dst, err = Append(dst, nodes, m.Node, x[i]); err != nil {
 			return dst, err
 		}
@@ -424,40 +424,40 @@ func appendStruct(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, x Struc
 	return dst, nil
 }
 
-func appendItems(dst []byte, nodes []wit.SchemaNode, n *wit.SchemaNode, v any) ([]byte, error) {
+func appendItems(dst []byte, nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, v any) ([]byte, error) {
 	var err error
 	switch x := v.(type) {
 	case List:
-		if n.Kind != wit.Array {
+		if schemaNode.Kind != wit.Array {
 			break
 		}
 		if len(x) > 0 {
 			dst = AppendNumber(dst, int64(len(x)))
 		}
 		for _, item := range x {
-			if dst, err = Append(dst, nodes, n.Element, item); err != nil {
+			if dst, err = Append(dst, nodes, schemaNode.Element, item); err != nil {
 				return dst, err
 			}
 		}
 		return append(dst, 0), nil
 	case Map:
-		if n.Kind != wit.Map {
+		if schemaNode.Kind != wit.Map {
 			break
 		}
 		if len(x) > 0 {
 			dst = AppendNumber(dst, int64(len(x)))
 		}
 		for _, e := range x {
-			if dst, err = Append(dst, nodes, n.Key, e.Key); err != nil {
+			if dst, err = Append(dst, nodes, schemaNode.Key, e.Key); err != nil {
 				return dst, err
 			}
-			if dst, err = Append(dst, nodes, n.Element, e.Value); err != nil {
+			if dst, err = Append(dst, nodes, schemaNode.Element, e.Value); err != nil {
 				return dst, err
 			}
 		}
 		return append(dst, 0), nil
 	}
-	return dst, typeError(typeName(v), n)
+	return dst, typeError(typeName(v), schemaNode)
 }
 
 // AppendSchemaless appends v as a schemaless value. It returns an error for types that a value tree cannot have.
@@ -521,10 +521,10 @@ func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "bytes",
 	"array", "map", "struct"}
 
-func typeError(found string, n *wit.SchemaNode) error {
-	expected := kindNames[n.Kind]
-	if n.Kind == wit.Struct {
-		expected += " of " + strconv.Itoa(len(n.Fields)) + " fields"
+func typeError(found string, schemaNode *wit.SchemaNode) error {
+	expected := kindNames[schemaNode.Kind]
+	if schemaNode.Kind == wit.Struct {
+		expected += " of " + strconv.Itoa(len(schemaNode.Fields)) + " fields"
 	}
 	return errors.New("connectdata: expected " + expected + ", found " + found)
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// interfaces are those that a module may export, in the order of culvert.wit.
+// interfaces are all that a module can export, in the order of culvert.wit.
 var interfaces = []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource, wit.InterfaceNotifications,
 	wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform}
 
-// Functions are the contract's, by interface and Go's name.
+// Functions are the contract's functions by interface and Go name.
 var Functions = func() map[string]map[string]*canon.Func {
 	all := map[string]map[string]*canon.Func{}
 	for _, i := range interfaces {
@@ -28,12 +28,12 @@ var Functions = func() map[string]map[string]*canon.Func {
 	return all
 }()
 
-// ExportName is a function's name in a module of that contract version: the patch is the module's own.
+// ExportName returns a function's name in a module of that contract version.
 func ExportName(version, iface, function string) string {
 	return wit.Package + "/" + iface + "@" + version + "#" + function
 }
 
-// compatible reports whether major and minor are ours.
+// compatible reports whether major and minor are those of this program.
 func compatible(version string) bool { return majorMinor(version) == majorMinor(wit.Version) }
 
 func majorMinor(version string) string {
@@ -41,56 +41,53 @@ func majorMinor(version string) string {
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
-// Judge compares what a module exports and imports with the contract and returns the interfaces that it has. Each
-// refusal says what is missing or different.
-func (m *Module) Judge() (found []string, err error) {
+// CheckContract compares the module's exports and imports with the contract and returns its interfaces.
+func (m *Module) CheckContract() (found []string, err error) {
 	for _, e := range m.Exports {
 		if strings.HasPrefix(e.Name, "cm32p2") {
-			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the older names, "+
-				"such as %q; with wasm-tools they are called "+
-				"legacy", e.Name, wit.ExportName(wit.InterfacePlugin, "describe"))
+			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the legacy "+
+				"names of wasm-tools, such as %q", e.Name, wit.ExportName(wit.InterfacePlugin, "describe"))
 		}
 	}
 	if m.Contract == "" {
-		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", m.built(), wit.Package,
-			wit.Version,
-			wit.ExportName(wit.InterfacePlugin, "describe"))
+		return nil, fmt.Errorf("not a plugin%s: expected exports of %s@%s, such as %q, found none", m.builtText(),
+			wit.Package,
+			wit.Version, wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
 	if !compatible(m.Contract) {
 		return nil, fmt.Errorf("built for version %s of the contract %s%s: expected %s (major.minor must match). "+
-			"Build "+
-			"the plugin again: in Go with the package sdk/go of this release, in other languages with bindings "+
+			"Build the plugin again: in Go with the package sdk/go of this release, in other languages with bindings "+
 			"generated from its wit/culvert.wit. `culvert reference guide/plugins` lists what changed in %s",
-			m.Contract, wit.Package, m.built(), wit.Version, majorMinor(wit.Version))
+			m.Contract, wit.Package, m.builtText(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := m.interfaces()
-	if !m.Has("cabi_realloc") {
+	if !m.HasFunction("cabi_realloc") {
 		missing = append(missing, "cabi_realloc")
 	}
 	if !slices.Contains(m.Exports, Export{Name: "memory", Kind: kindMemory}) {
 		missing = append(missing, "memory")
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("exports are missing%s: %s", m.built(), strings.Join(missing, ", "))
+		return nil, fmt.Errorf("exports are missing%s: %s", m.builtText(), strings.Join(missing, ", "))
 	}
-	return found, m.judgeImports()
+	return found, m.checkImports()
 }
 
-// built says what the module was built against where its names say something else or nothing.
-func (m *Module) built() string {
+// builtText names the contract version in the generators' section, if the exports name another one or none.
+func (m *Module) builtText() string {
 	if m.BuiltAgainst == "" || m.BuiltAgainst == m.Contract {
 		return ""
 	}
 	return fmt.Sprintf(" (built against %s %s)", wit.Package, m.BuiltAgainst)
 }
 
-// interfaces returns those that are complete, and the functions that are missing from the others: one that is there in
-// part is a mistake, one that is not there at all is not offered.
+// interfaces returns the complete ones, and the missing functions of incomplete ones. Interfaces of which a module has
+// no function are optional, except plugin.
 func (m *Module) interfaces() (found, missing []string) {
 	for _, i := range interfaces {
 		var absent []string
 		for _, f := range canon.Functions(i) {
-			if name := ExportName(m.Contract, i, f.Name); !m.Has(name) {
+			if name := ExportName(m.Contract, i, f.Name); !m.HasFunction(name) {
 				absent = append(absent, name)
 			}
 		}
@@ -104,31 +101,31 @@ func (m *Module) interfaces() (found, missing []string) {
 	return found, missing
 }
 
-func (m *Module) judgeImports() error {
+func (m *Module) checkImports() error {
 	var unknown []string
 	for _, i := range m.Imports {
 		switch {
 		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]:
-		case i.Kind == kindFunction && isHost(i.Module) && i.Name == "log":
+		case i.Kind == kindFunction && isHostInterface(i.Module) && i.Name == "log":
 		default:
 			unknown = append(unknown, i.Module+" "+i.Name)
 		}
 	}
 	if len(unknown) > 0 {
-		return fmt.Errorf("imports what no plugin gets: %s; there is log of %s, and the functions of %s",
+		return fmt.Errorf("imports functions that no plugin gets: %s; available are log of %s, and the functions of %s",
 			strings.Join(unknown, ", "), wit.ImportModule(wit.InterfaceHost), wasiModule)
 	}
 	return nil
 }
 
-// isHost reports whether a module name is the contract's host interface under a compatible version.
-func isHost(module string) bool {
+// isHostInterface reports whether a module name is the contract's host interface in a compatible version.
+func isHostInterface(module string) bool {
 	version, ok := strings.CutPrefix(module, wit.Package+"/"+wit.InterfaceHost+"@")
 	return ok && compatible(version)
 }
 
-// JudgeSignatures compares the core signatures of a compiled module's exports with the contract's.
-func JudgeSignatures(compiled wazero.CompiledModule, version string, found []string) error {
+// CheckSignatures compares the core signatures of a compiled module's exports with the contract.
+func CheckSignatures(compiled wazero.CompiledModule, version string, found []string) error {
 	exported := compiled.ExportedFunctions()
 	for _, i := range found {
 		for _, f := range canon.Functions(i) {
@@ -165,10 +162,9 @@ func sameSignature(name string, found api.FunctionDefinition, params, results []
 
 const wasiModule = "wasi_snapshot_preview1"
 
-// wasiFunctions are all of preview 1. Every one links, so that a module is never refused for what its language's
-// runtime drags in; files, arguments, environment and sockets answer that there is nothing, clocks stand still, random
-// numbers are the same at every start. These are wazero's defaults: do not give a module config anything but outputs
-// and randomness.
+// wasiFunctions are all functions of preview 1. All are available, because runtimes of languages import more than they
+// call: there are no files, arguments, environment and sockets, clocks stand still, and random numbers are the same at
+// every start. These are wazero's defaults: only set outputs and randomness in a module config.
 var wasiFunctions = func() map[string]bool {
 	all := map[string]bool{}
 	for _, name := range []string{

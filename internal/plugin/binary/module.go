@@ -14,33 +14,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Module is what can be read off a core module without compiling it.
+// Module is what a core module's bytes contain.
 type Module struct {
-	Imports []Import
-	Exports []Export
-	// MemoryPages is the module's own minimum, in pages of 64 KiB.
-	MemoryPages uint64
-	// Functions is how many functions the module says that it defines.
-	Functions uint64
-	// Contract is the version of the contract that the module's names carry, "" without any.
-	Contract string
-	// BuiltAgainst is the contract's version in the section that generators leave, "" without one.
+	Imports     []Import
+	Exports     []Export
+	MemoryPages uint64 // the minimum, in pages of 64 KiB
+	Functions   uint64 // of the module itself, without imports
+	Contract    string // the contract version in names of exports, "" if there is none
+	// BuiltAgainst is the contract version in the custom section of generators, "" if there is none.
 	BuiltAgainst string
 }
 
-// Import is something that a module wants from its host.
+// Import is an import of a module.
 type Import struct {
 	Module, Name string
 	Kind         byte
 }
 
-// Export is something that a module offers.
+// Export is an export of a module.
 type Export struct {
 	Name string
 	Kind byte
 }
 
-// Kinds of imports and exports in a module.
 const (
 	kindFunction = 0
 	kindTable    = 1
@@ -52,29 +48,28 @@ const (
 // PageBytes is the size of a page of memory.
 const PageBytes = 65536
 
-// Read reads the sections of a core module. It refuses, saying what was found, files that are empty or cut off,
-// files of other formats, and components, with the way to the core module inside.
+// Read reads a core module. The error of a component contains the commands that extract its core module.
 func Read(data []byte) (*Module, error) {
 	if err := checkHeader(data); err != nil {
 		return nil, err
 	}
-	m := &Module{}
-	var at wasm.Section
+	module := &Module{}
+	var current wasm.Section
 	err := wasm.Try(func() {
-		for at = range wasm.Sections(data) {
-			r := at.Content(data)
-			m.section(at.ID, &r)
-			at.To = 0 // read
+		for current = range wasm.Sections(data) {
+			reader := current.Content(data)
+			module.section(current.ID, &reader)
+			current.To = 0 // the section was read
 		}
 	})
 	switch {
-	case err != nil && at.To > 0:
-		return nil, fmt.Errorf("section %d at byte %d: %w", at.ID, at.At, err)
+	case err != nil && current.To > 0:
+		return nil, fmt.Errorf("section %d at byte %d: %w", current.ID, current.At, err)
 	case err != nil:
-		return nil, fmt.Errorf("the file is cut off: %s", err.(*wasm.Malformed).Text)
+		return nil, fmt.Errorf("the file is truncated: %s", err.(*wasm.Malformed).Text)
 	}
-	m.Contract = m.contract()
-	return m, nil
+	module.Contract = module.contract()
+	return module, nil
 }
 
 func checkHeader(data []byte) error {
@@ -83,11 +78,11 @@ func checkHeader(data []byte) error {
 	}
 	magic := []byte("\x00asm")
 	if !bytes.HasPrefix(data, magic[:min(4, len(data))]) {
-		return fmt.Errorf("no WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
+		return fmt.Errorf("not WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
 			data[:min(4, len(data))])
 	}
 	if len(data) < wasm.HeaderBytes {
-		return fmt.Errorf("the file is cut off: expected at least 8 bytes, found %d", len(data))
+		return fmt.Errorf("the file is truncated: expected at least 8 bytes, found %d", len(data))
 	}
 	version, layer := binary.LittleEndian.Uint16(data[4:]), binary.LittleEndian.Uint16(data[6:])
 	if layer == 1 {
@@ -103,58 +98,57 @@ func checkHeader(data []byte) error {
 	return nil
 }
 
-func (m *Module) section(id byte, r *wasm.Reader) {
+func (m *Module) section(id byte, reader *wasm.Reader) {
 	switch id {
 	case wasm.Custom:
-		if name := text(r); strings.HasPrefix(name, "component-type") {
-			m.BuiltAgainst = cmp.Or(versionInText(name), versionInText(string(r.Data[r.At:r.End])))
+		if name := readName(reader); strings.HasPrefix(name, "component-type") {
+			m.BuiltAgainst = cmp.Or(versionInText(name), versionInText(string(reader.Data[reader.At:reader.End])))
 		}
 	case wasm.Imports:
-		for range items(r, "imports") {
-			i := Import{Module: text(r), Name: text(r), Kind: r.Byte()}
-			passType(r, &i)
+		for range itemCount(reader, "imports") {
+			i := Import{Module: readName(reader), Name: readName(reader), Kind: reader.Byte()}
+			skipImportType(reader, &i)
 			m.Imports = append(m.Imports, i)
 		}
 	case wasm.Functions:
-		m.Functions = uint64(r.U32())
+		m.Functions = uint64(reader.U32())
 	case wasm.Memories:
-		if r.U32() > 0 {
-			m.MemoryPages = limits(r)
+		if reader.U32() > 0 {
+			m.MemoryPages = readMinimum(reader)
 		}
 	case wasm.Exports:
-		for range items(r, "exports") {
-			m.Exports = append(m.Exports, Export{Name: text(r), Kind: r.Byte()})
-			r.U32()
+		for range itemCount(reader, "exports") {
+			m.Exports = append(m.Exports, Export{Name: readName(reader), Kind: reader.Byte()})
+			reader.U32()
 		}
 	}
 }
 
-// passType passes over the type of an import.
-func passType(r *wasm.Reader, i *Import) {
-	switch i.Kind {
+func skipImportType(reader *wasm.Reader, imported *Import) {
+	switch imported.Kind {
 	case kindFunction:
-		r.U32()
+		reader.U32()
 	case kindTable:
-		r.Byte()
-		limits(r)
+		reader.Byte()
+		readMinimum(reader)
 	case kindMemory:
-		limits(r)
+		readMinimum(reader)
 	case kindGlobal:
-		r.Bytes(2)
+		reader.Bytes(2)
 	case kindTag:
-		r.Byte()
-		r.U32()
+		reader.Byte()
+		reader.U32()
 	default:
-		r.Malformed("import %q %q: unknown kind %d", i.Module, i.Name, i.Kind)
+		reader.Malformed("import %q %q: unknown kind %d", imported.Module, imported.Name, imported.Kind)
 	}
 }
 
-// Has reports whether the module exports a function of that name.
-func (m *Module) Has(name string) bool {
+// HasFunction reports whether the module exports a function of that name.
+func (m *Module) HasFunction(name string) bool {
 	return slices.Contains(m.Exports, Export{Name: name, Kind: kindFunction})
 }
 
-// contract is the version in the first name of the contract's package.
+// contract returns the version in the first export of the contract's package.
 func (m *Module) contract() string {
 	for _, e := range m.Exports {
 		name := strings.TrimPrefix(e.Name, "cabi_post_")
@@ -175,33 +169,31 @@ func versionInText(s string) string {
 	return ""
 }
 
-// maxItems is the most imports, and exports, that are read: twice what the meter takes.
+// maxItems bounds imports and exports, each: twice the meter's limit.
 const maxItems = 200_000
 
-// items reads how many there are of something.
-func items(r *wasm.Reader, what string) uint32 {
-	n := r.U32()
+func itemCount(reader *wasm.Reader, what string) uint32 {
+	n := reader.U32()
 	if n > maxItems {
-		r.Malformed("%s: found %d, at most %d are allowed", what, n, maxItems)
+		reader.Malformed("%s: found %d, at most %d are allowed", what, n, maxItems)
 	}
 	return n
 }
 
-// text reads a name.
-func text(r *wasm.Reader) string {
-	s := r.Name()
+func readName(reader *wasm.Reader) string {
+	s := reader.Name()
 	if !utf8.ValidString(s) {
-		r.Malformed("a name that is not UTF-8")
+		reader.Malformed("a name that is not UTF-8")
 	}
 	return s
 }
 
-// limits returns the minimum.
-func limits(r *wasm.Reader) uint64 {
-	bounded := r.Byte()&1 != 0
-	low := r.U32()
+// readMinimum reads the limits of a memory or table and returns the minimum.
+func readMinimum(reader *wasm.Reader) uint64 {
+	bounded := reader.Byte()&1 != 0
+	low := reader.U32()
 	if bounded {
-		r.U32()
+		reader.U32()
 	}
 	return uint64(low)
 }

@@ -7,32 +7,31 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// Shaped is a module as it is metered: its start function is an export, which the host calls itself, and its data
-// segments are joined, since each costs time at every new instance.
-func Shaped(module []byte) []byte { return joinSegments(exportStart(module)) }
+// Normalize returns the form of a module that is metered: the start function is an export, which the host calls, and
+// data segments are joined, since each costs time at every new instance.
+func Normalize(module []byte) []byte { return joinSegments(exportStart(module)) }
 
-// maxGap is how many zeros may be written to join two data segments.
+// maxGap is the maximum number of zeros that are written to join two segments.
 const maxGap = 256
 
-// maxSegments is the most segments that are joined: each may grow by maxGap.
+// maxSegments bounds the segments to join: each may grow by maxGap.
 const maxSegments = 100_000
 
-// joinSegments makes few long data segments of many short ones. Go's linker leaves zeros out and so writes some ten
-// thousand segments for a guest; the engine pays for each of them at every new instance (4 ms become 1) and keeps 200
-// bytes for it. What lies in memory after the start is the same, since memory begins as zeros. Modules that are not
-// plainly of this kind stay as they are.
+// joinSegments joins data segments. Go's linker leaves out zeros and so writes some ten thousand segments; the engine
+// needs 200 bytes for each and time at every new instance (4 ms become 1). Memory begins as zeros, so its content is
+// the same. Unusual modules are not changed.
 func joinSegments(module []byte) []byte {
 	out := module
 	_ = wasm.Try(func() {
-		for s := range wasm.Sections(module) {
-			switch s.ID {
+		for section := range wasm.Sections(module) {
+			switch section.ID {
 			case wasm.DataCount:
-				// A count of segments stands there for instructions that name them.
+				// Instructions that use the count refer to segments.
 				return
 			case wasm.Data:
-				if joined := joinSection(s.Content(module)); joined != nil {
-					out = append(make([]byte, 0, len(module)+len(joined)), module[:s.At]...)
-					out = append(wasm.AppendSection(out, wasm.Data, joined), module[s.To:]...)
+				if joined := joinSection(section.Content(module)); joined != nil {
+					out = append(make([]byte, 0, len(module)+len(joined)), module[:section.At]...)
+					out = append(wasm.AppendSection(out, wasm.Data, joined), module[section.To:]...)
 				}
 				return
 			}
@@ -41,10 +40,8 @@ func joinSegments(module []byte) []byte {
 	return out
 }
 
-// zeros fill gaps.
 var zeros [maxGap]byte
 
-// segment is bytes at an address.
 type segment struct {
 	at   uint32
 	data []byte
@@ -52,27 +49,27 @@ type segment struct {
 
 func (s *segment) end() uint64 { return uint64(s.at) + uint64(len(s.data)) }
 
-// joinSection returns the content of a data section with fewer segments, nil where it should stay as it is.
-func joinSection(r wasm.Reader) []byte {
-	size := r.End - r.At
-	n := r.Count()
+// joinSection returns the content of a data section with fewer segments, or nil to keep it.
+func joinSection(reader wasm.Reader) []byte {
+	size := reader.End - reader.At
+	n := reader.Count()
 	if n > maxSegments {
 		return nil // the meter refuses it
 	}
-	all := make([]segment, 0, n)
+	segments := make([]segment, 0, n)
 	for range n {
-		s, ok := readSegment(&r)
+		s, ok := readSegment(&reader)
 		if !ok {
 			return nil
 		}
-		all = append(all, s)
+		segments = append(segments, s)
 	}
-	if r.At != r.End || len(all) == 0 {
+	if reader.At != reader.End || len(segments) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(all, func(a, b segment) int { return cmp.Compare(a.at, b.at) })
-	runs := runsOf(all)
-	if len(runs) == 0 || len(runs) == len(all) {
+	slices.SortStableFunc(segments, func(a, b segment) int { return cmp.Compare(a.at, b.at) })
+	runs := closeRuns(segments)
+	if len(runs) == 0 || len(runs) == len(segments) {
 		return nil
 	}
 	out := wasm.AppendU32(make([]byte, 0, 2*size), uint32(len(runs)))
@@ -82,24 +79,24 @@ func joinSection(r wasm.Reader) []byte {
 	return out
 }
 
-// runsOf cuts segments in the order of their addresses into runs that lie close together. None where any two overlap:
-// then their order counts.
-func runsOf(all []segment) (runs [][]segment) {
+// closeRuns groups segments, sorted by address, into runs with small gaps. It returns nil if any two overlap: then
+// their order matters.
+func closeRuns(segments []segment) (runs [][]segment) {
 	from := 0
-	for i := range all {
+	for i := range segments {
 		if i == 0 {
 			continue
 		}
-		before := all[i-1].end()
-		if uint64(all[i].at) < before {
+		before := segments[i-1].end()
+		if uint64(segments[i].at) < before {
 			return nil
 		}
-		if uint64(all[i].at)-before > maxGap {
-			runs = append(runs, all[from:i])
+		if uint64(segments[i].at)-before > maxGap {
+			runs = append(runs, segments[from:i])
 			from = i
 		}
 	}
-	return append(runs, all[from:])
+	return append(runs, segments[from:])
 }
 
 // appendRun writes a run as one segment.
@@ -116,15 +113,14 @@ func appendRun(dst []byte, run []segment) []byte {
 	return dst
 }
 
-// readSegment reads an active segment of memory 0 at a constant address; ok is false for another one. Its bytes are the
-// section's.
-func readSegment(r *wasm.Reader) (s segment, ok bool) {
-	if r.Byte() != 0 || r.Byte() != 0x41 {
+// readSegment reads an active segment of memory 0 at a constant address; ok is false for other segments.
+func readSegment(reader *wasm.Reader) (s segment, ok bool) {
+	if reader.Byte() != 0 || reader.Byte() != 0x41 {
 		return s, false
 	}
-	at := r.Signed(32)
-	if r.Byte() != 0x0b {
+	at := reader.Signed(32)
+	if reader.Byte() != 0x0b {
 		return s, false
 	}
-	return segment{uint32(at), r.Bytes(r.Count())}, true
+	return segment{uint32(at), reader.Bytes(reader.Count())}, true
 }

@@ -12,26 +12,26 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// segments lists the data section of a module; ok is false when it has none that can be read.
+// segments lists the data segments of a module; ok is false if they cannot be read.
 func segments(module []byte) (list []segment, ok bool) {
 	err := wasm.Try(func() {
 		for section := range wasm.Sections(module) {
 			if section.ID != wasm.Data {
 				continue
 			}
-			r := section.Content(module)
+			reader := section.Content(module)
 			ok = true
-			for range r.Count() {
-				s, active := readSegment(&r)
+			for range reader.Count() {
+				s, active := readSegment(&reader)
 				list, ok = append(list, s), ok && active
 			}
-			ok = ok && r.At == r.End
+			ok = ok && reader.At == reader.End
 		}
 	})
 	return list, ok && err == nil
 }
 
-// memory is what segments make of zeros.
+// memory returns the memory that segments initialize.
 func memory(list []segment) []byte {
 	var all []byte
 	for _, s := range list {
@@ -91,14 +91,14 @@ func TestModulesThatStayAsTheyAre(t *testing.T) {
 func TestSignedNumbers(t *testing.T) {
 	for _, n := range []int32{0, 1, 63, 64, -1, -64, -65, 8191, 8192, math.MaxInt32, math.MinInt32} {
 		b := wasm.AppendSigned(nil, int64(n))
-		r := wasm.NewReader(b)
-		if got := r.Signed(32); got != int64(n) || r.At != len(b) {
+		reader := wasm.NewReader(b)
+		if got := reader.Signed(32); got != int64(n) || reader.At != len(b) {
 			t.Errorf("%d: %x reads as %d", n, b, got)
 		}
 	}
 }
 
-// FuzzJoinSegments: whatever the module, the engine finds the same in memory, or refuses both.
+// FuzzJoinSegments checks that the engine finds the same in memory, or refuses both modules.
 func FuzzJoinSegments(f *testing.F) {
 	m := guesttest.Module{MemoryPages: 1, Data: []byte("data"), DataAt: 9}
 	f.Add([]byte{0, 0, 4, 'a', 'b', 'c', 'd', 0, 9, 2, 'x', 'y', 1, 0, 1, 'z'})
@@ -123,17 +123,17 @@ func FuzzJoinSegments(f *testing.F) {
 	})
 }
 
-// dataSection is the last section of a module made by guesttest.
+// dataSection returns the last section of a module of guesttest.
 func dataSection(module []byte) []byte {
-	for s := range wasm.Sections(module) {
-		if s.ID == wasm.Data {
-			return module[s.At:]
+	for section := range wasm.Sections(module) {
+		if section.ID == wasm.Data {
+			return module[section.At:]
 		}
 	}
 	return nil
 }
 
-// initial is a module's memory after its start.
+// initial returns a module's memory after its start.
 func initial(t *testing.T, module []byte) ([]byte, error) {
 	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigInterpreter())
 	defer r.Close(t.Context())

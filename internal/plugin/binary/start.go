@@ -6,31 +6,30 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// StartExport is the name under which a module's start function is exported: the host calls it itself. One that runs
-// while the engine instantiates a module has a stack that nobody can watch.
+// StartExport is the export name of a module's start function. The host calls it, because the stack of a function that
+// the engine calls during instantiation cannot be watched.
 const StartExport = "culvert:start"
 
-// exportStart makes an export of a module's start function, after the others. The engine checks the index as it did
-// before, and the host the signature. Modules that are not plainly of this kind, those with sections twice or in
-// another order among them, stay as they are.
+// exportStart turns a module's start function into an export, the last one. The engine checks the index, the host the
+// signature. Unusual modules, such as those with repeated or unordered sections, are not changed.
 func exportStart(module []byte) []byte {
 	const maxLEB = 5
-	var start, exports wasm.Section // without an end: there is none
+	var start, exports wasm.Section // To is 0 if the module has none
 	out := module
 	_ = wasm.Try(func() {
 		last := byte(0)
-		for s := range wasm.Sections(module) {
-			if s.ID == wasm.Exports || s.ID == wasm.Start {
-				if last >= s.ID || s.From-s.At > 1+maxLEB {
+		for section := range wasm.Sections(module) {
+			if section.ID == wasm.Exports || section.ID == wasm.Start {
+				if last >= section.ID || section.From-section.At > 1+maxLEB {
 					return
 				}
-				if s.ID == wasm.Start {
-					start = s
+				if section.ID == wasm.Start {
+					start = section
 				} else {
-					exports = s
+					exports = section
 				}
 			}
-			last = max(last, s.ID)
+			last = max(last, section.ID)
 		}
 		if start.To == 0 || exports.To == 0 {
 			return

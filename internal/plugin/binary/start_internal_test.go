@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// FuzzExportStart: the engine takes a module whose start function was moved where it takes the module; only the
-// signature is left to the host.
+// FuzzExportStart checks that the engine accepts a module with a moved start function if it accepts the original; the
+// host checks the signature.
 func FuzzExportStart(f *testing.F) {
 	m := guesttest.Module{MemoryPages: 1, Data: []byte("data"), Start: []byte{1}, Exports: []guesttest.Function{
 		{Name: "a", Results: []byte{guesttest.I32}, Body: []byte{0x41, 0}}, {Name: "b", Body: []byte{0x41, 0, 0x1a}}}}

@@ -7,23 +7,18 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// Module is a core module to be put together by hand: for files that no compiler makes.
+// Module is a core module to assemble, for files that no compiler writes.
 type Module struct {
-	Imports []Import
-	// Exports are functions, each with its own signature and body.
-	Exports []Function
-	// Start is the section with the number of the module's start function; nil: none.
-	Start []byte
-	// MemoryPages is the minimum of an exported memory; negative: no memory.
-	MemoryPages int
-	// Data lies in memory from DataAt on.
-	Data   []byte
-	DataAt int
-	// Custom sections by name.
-	Custom map[string]string
+	Imports     []Import
+	Exports     []Function
+	Start       []byte // content of the start section, nil for none
+	MemoryPages int    // minimum of the exported memory; negative means no memory
+	Data        []byte // initial memory at DataAt
+	DataAt      int
+	Custom      map[string]string // sections by name
 }
 
-// Import is a function that the module wants.
+// Import is an imported function.
 type Import struct {
 	Module, Name    string
 	Params, Results []byte
@@ -42,7 +37,7 @@ const (
 	I64 = 0x7e
 )
 
-// Index is the number of an exported function, which has to be there.
+// Index returns the index of an exported function. It panics if there is none.
 func (m *Module) Index(export string) int {
 	n := slices.IndexFunc(m.Exports, func(f Function) bool { return f.Name == export })
 	if n < 0 {
@@ -51,7 +46,7 @@ func (m *Module) Index(export string) int {
 	return n
 }
 
-// Bytes is the module's binary.
+// Bytes returns the module's binary form.
 func (m *Module) Bytes() []byte {
 	var types, imports, functions, exports, bodies [][]byte
 	seen := map[string]int{}

@@ -19,7 +19,7 @@ var (
 )
 
 // Build builds the guest in a Go package, named as in go build from the test's folder, and returns the path of the
-// module in a folder of the test's own. Each package is built once for a test process; go build's cache does the rest.
+// module in a temporary folder. Each package is built once per test process.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(pkg)+".wasm")
@@ -29,7 +29,7 @@ func Build(t testing.TB, pkg string) string {
 	return path
 }
 
-// Folder is a folder of the test's own with built-in plugins, such as odata-source.
+// Folder returns a temporary folder with built-in plugins, such as odata-source.
 func Folder(t testing.TB, plugins ...string) string {
 	t.Helper()
 	root, err := Root()
@@ -46,8 +46,8 @@ func Folder(t testing.TB, plugins ...string) string {
 	return folder
 }
 
-// Bytes is [Build] for a module's bytes; they must not be changed. variables set string variables of package main, as
-// `main.version=2.0.0`.
+// Bytes is [Build] for the module's bytes, which must not be changed. variables set string variables of package main,
+// such as `main.version=2.0.0`.
 func Bytes(t testing.TB, pkg string, variables ...string) []byte {
 	t.Helper()
 	flags := "-s -w"
@@ -57,8 +57,8 @@ func Bytes(t testing.TB, pkg string, variables ...string) []byte {
 	return build(t, pkg, "-ldflags="+flags)
 }
 
-// With is [Bytes] of a package into which a file is put that stands elsewhere: what it changes in the guest, its init
-// has to.
+// With is [Bytes] for a package to which a file from another folder is added. The file's init function changes the
+// guest.
 func With(t testing.TB, pkg, file string) []byte {
 	t.Helper()
 	at, err := filepath.Abs(pkg)
@@ -80,7 +80,6 @@ func With(t testing.TB, pkg, file string) []byte {
 	return build(t, pkg, "-overlay="+path)
 }
 
-// build builds a package, once for the same flags.
 func build(t testing.TB, pkg, flag string) []byte {
 	t.Helper()
 	mu.Lock()
@@ -113,7 +112,7 @@ func build(t testing.TB, pkg, flag string) []byte {
 	return b
 }
 
-// Kernels makes the assembly of the plugins' kernels, which guests have with the build tag kernels.
+// Kernels generates the assembly of the plugins' kernels, for guests with the build tag kernels.
 var Kernels = sync.OnceValue(func() error {
 	root, err := Root()
 	if err != nil {
@@ -127,9 +126,8 @@ var Kernels = sync.OnceValue(func() error {
 	return nil
 })
 
-// Depend has the result of a test depend on all files in folders of the module, named from its root. The command `go
-// test` takes a result from its cache while the files that the test opened are as they were, and does not see what a
-// command that the test runs has read.
+// Depend makes the result of a test depend on all files in folders of the module: `go test` caches a result and does
+// not see which files a command of the test has read.
 func Depend(folders ...string) error {
 	root, err := Root()
 	if err != nil {
@@ -145,7 +143,7 @@ func Depend(folders ...string) error {
 	return nil
 }
 
-// Root is the folder of the module.
+// Root returns the folder of the module.
 var Root = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -154,8 +152,8 @@ var Root = sync.OnceValues(func() (string, error) {
 	return filepath.Dir(string(out)), nil
 })
 
-// Code is the folder in which the tests of all packages keep the native code of guests, since compiling one takes
-// seconds of a processor. It stands in bin, so that it outlives a run.
+// Code returns the folder in bin in which the tests of all packages cache native code of guests, since compiling one
+// takes seconds.
 func Code(t testing.TB) string {
 	t.Helper()
 	root, err := Root()
@@ -169,8 +167,7 @@ func Code(t testing.TB) string {
 	return folder
 }
 
-// ShareCode gives a worker's data folder the code of all tests, unless it has some of its own. A folder that is missing
-// is made.
+// ShareCode links a worker's data folder, which is created if missing, to the folder of [Code], unless it has a cache.
 func ShareCode(t testing.TB, data string) {
 	t.Helper()
 	if err := os.MkdirAll(data, 0o700); err != nil {

@@ -7,35 +7,34 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// Looping is a module with an endless loop in the place of an exported function: a plugin as before, until it is at
-// work.
+// Looping returns a module in which an exported function loops forever.
 func Looping(t testing.TB, module []byte, export string) []byte {
 	t.Helper()
 	out := bytes.Clone(module[:wasm.HeaderBytes])
 	imports, function := 0, -1
-	for s := range wasm.Sections(module) {
-		r, content := s.Content(module), module[s.From:s.To]
-		switch s.ID {
+	for section := range wasm.Sections(module) {
+		reader, content := section.Content(module), module[section.From:section.To]
+		switch section.ID {
 		case wasm.Imports:
-			for range r.Count() {
-				r.Name()
-				r.Name()
-				if kind := r.Byte(); kind != 0 {
+			for range reader.Count() {
+				reader.Name()
+				reader.Name()
+				if kind := reader.Byte(); kind != 0 {
 					t.Fatalf("expected a module that imports functions only, found an import of kind %d", kind)
 				}
-				r.U32()
+				reader.U32()
 				imports++
 			}
 		case wasm.Exports:
-			for range r.Count() {
-				if name, kind, index := r.Name(), r.Byte(), r.U32(); kind == 0 && name == export {
+			for range reader.Count() {
+				if name, kind, index := reader.Name(), reader.Byte(), reader.U32(); kind == 0 && name == export {
 					function = int(index)
 				}
 			}
 		case wasm.Code:
-			content = stuck(&r, function-imports)
+			content = loopBody(&reader, function-imports)
 		}
-		out = wasm.AppendSection(out, s.ID, content)
+		out = wasm.AppendSection(out, section.ID, content)
 	}
 	if function < 0 {
 		t.Fatalf("no function %q is exported", export)
@@ -43,8 +42,8 @@ func Looping(t testing.TB, module []byte, export string) []byte {
 	return out
 }
 
-// stuck is a code section with one of its bodies replaced.
-func stuck(r *wasm.Reader, function int) []byte {
+// loopBody returns a code section in which the body of a function is a loop.
+func loopBody(r *wasm.Reader, function int) []byte {
 	bodies := make([][]byte, r.Count())
 	for n := range bodies {
 		body := r.Bytes(r.Count())

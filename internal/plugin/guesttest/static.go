@@ -8,19 +8,19 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Static is a plugin of some hundred bytes that describes itself and traps on everything else: for tests of files and
-// versions, where a real guest would only cost time. It has the given interfaces in addition to `plugin`, under the
-// given version of the contract ("": ours).
-func Static(d wit.Description, contract string, interfaces ...string) []byte {
-	m := StaticModule(d, contract, interfaces...)
+// Static returns a plugin of some hundred bytes that describes itself and traps on every other call, for tests of files
+// and versions. It has the given interfaces in addition to plugin, in the given contract version; "" means the current
+// one.
+func Static(description wit.Description, contract string, interfaces ...string) []byte {
+	m := StaticModule(description, contract, interfaces...)
 	return m.Bytes()
 }
 
 // StaticModule is [Static] before it becomes bytes, to be changed.
-func StaticModule(d wit.Description, contract string, interfaces ...string) Module {
-	m := Module{MemoryPages: 2}
-	memory := &image{data: make([]byte, staticEnd-staticStart)}
-	lowered, err := canon.Lower(d)
+func StaticModule(description wit.Description, contract string, interfaces ...string) Module {
+	module := Module{MemoryPages: 2}
+	memory := &memoryImage{data: make([]byte, staticEnd-staticStart)}
+	lowered, err := canon.Lower(description)
 	if err != nil {
 		panic(err)
 	}
@@ -28,30 +28,30 @@ func StaticModule(d wit.Description, contract string, interfaces ...string) Modu
 	if err != nil {
 		panic(err)
 	}
-	m.Data, m.DataAt = memory.data[:memory.used], staticStart
+	module.Data, module.DataAt = memory.data[:memory.used], staticStart
 	for _, i := range append([]string{wit.InterfacePlugin}, interfaces...) {
-		for _, f := range canon.Functions(i) {
-			e := Function{Name: f.Export(), Params: f.Params(), Results: f.Results()}
+		for _, function := range canon.Functions(i) {
+			e := Function{Name: function.Export(), Params: function.Params(), Results: function.Results()}
 			if contract != "" {
 				e.Name = strings.Replace(e.Name, "@"+wit.Version, "@"+contract, 1)
 			}
-			if i == wit.InterfacePlugin && f.Name == "describe" {
+			if i == wit.InterfacePlugin && function.Name == "describe" {
 				e.Body = constant(int(at[0]))
 			}
-			m.Exports = append(m.Exports, e)
+			module.Exports = append(module.Exports, e)
 		}
 	}
-	m.Exports = append(m.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32},
+	module.Exports = append(module.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32},
 		Results: []byte{I32}, Body: constant(staticEnd)})
-	return m
+	return module
 }
 
-// Answer has a function of an interface, by its name in Go, answer a value always.
+// Answer makes a function of an interface, by its Go name, always return value.
 func (m *Module) Answer(iface, method string, value any) {
-	memory := &image{data: make([]byte, staticEnd-staticStart), used: len(m.Data)}
+	memory := &memoryImage{data: make([]byte, staticEnd-staticStart), used: len(m.Data)}
 	copy(memory.data, m.Data)
-	f := canon.Function(iface, method)
-	lowered, err := f.Lower(value, nil)
+	function := canon.Function(iface, method)
+	lowered, err := function.Lower(value, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -60,19 +60,19 @@ func (m *Module) Answer(iface, method string, value any) {
 		panic(err)
 	}
 	m.Data = memory.data[:memory.used]
-	m.Exports[m.Index(f.Export())].Body = constant(int(at[0]))
+	m.Exports[m.Index(function.Export())].Body = constant(int(at[0]))
 }
 
-// What describes the plugin lies between these, in a memory of two pages.
+// The description is between these addresses, in a memory of two pages.
 const staticStart, staticEnd = 1024, 65536
 
-// image is a memory in the making; addresses begin at staticStart.
-type image struct {
+// memoryImage is the initial memory; addresses begin at staticStart.
+type memoryImage struct {
 	data []byte
 	used int
 }
 
-func (i *image) alloc(size, align uint32) (uint32, error) {
+func (i *memoryImage) alloc(size, align uint32) (uint32, error) {
 	a := int(align)
 	i.used = (i.used + a - 1) / a * a
 	ptr := uint32(staticStart + i.used)
@@ -80,11 +80,11 @@ func (i *image) alloc(size, align uint32) (uint32, error) {
 	return ptr, nil
 }
 
-// View makes it a memory for canon.
-func (i *image) View(ptr, size uint32) ([]byte, bool) {
+// View implements [canon.Memory].
+func (i *memoryImage) View(ptr, size uint32) ([]byte, bool) {
 	from := ptr - staticStart
 	return i.data[from : from+size], true
 }
 
-// constant is the body `i32.const n`.
+// constant returns the instruction i32.const n.
 func constant(n int) []byte { return wasm.AppendSigned([]byte{0x41}, int64(n)) }

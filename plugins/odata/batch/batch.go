@@ -30,35 +30,35 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	suffix := unusedSuffix(parts)
 	boundary = "batch_" + suffix
 	changeset := "changeset_" + suffix + "_"
-	w := writer{dst: slices.Grow(dst, size(parts, len(suffix)))}
+	out := writer{dst: slices.Grow(dst, size(parts, len(suffix)))}
 	delimiter := "--" + boundary + "\r\n"
 	opening := delimiter + "Content-Type: multipart/mixed; boundary=" + changeset
 	inner := "--" + changeset
 	number := 0
 	for i := range parts {
-		p := &parts[i]
-		if !p.Changeset {
-			for j := range p.Operations {
-				w.text(delimiter)
-				w.operation(&p.Operations[j], 0)
+		part := &parts[i]
+		if !part.Changeset {
+			for j := range part.Operations {
+				out.text(delimiter)
+				out.operation(&part.Operations[j], 0)
 			}
-			number += len(p.Operations)
+			number += len(part.Operations)
 			continue
 		}
 		var digits [20]byte
-		of := strconv.AppendInt(digits[:0], int64(i+1), 10)
-		w.dst = append(append(append(w.dst, opening...), of...), "\r\n\r\n"...)
-		for j := range p.Operations {
+		changesetNumber := strconv.AppendInt(digits[:0], int64(i+1), 10)
+		out.dst = append(append(append(out.dst, opening...), changesetNumber...), "\r\n\r\n"...)
+		for j := range part.Operations {
 			number++
-			w.dst = append(append(append(w.dst, inner...), of...), "\r\n"...)
-			w.operation(&p.Operations[j], number)
+			out.dst = append(append(append(out.dst, inner...), changesetNumber...), "\r\n"...)
+			out.operation(&part.Operations[j], number)
 		}
-		w.dst = append(append(append(w.dst, inner...), of...), "--\r\n\r\n"...)
+		out.dst = append(append(append(out.dst, inner...), changesetNumber...), "--\r\n\r\n"...)
 	}
-	w.text("--")
-	w.text(boundary)
-	w.text("--\r\n")
-	return w.dst, boundary
+	out.text("--")
+	out.text(boundary)
+	out.text("--\r\n")
+	return out.dst, boundary
 }
 
 func size(parts []Part, suffix int) int {
@@ -66,10 +66,10 @@ func size(parts []Part, suffix int) int {
 	for i := range parts {
 		n += 150 + 4*suffix
 		for j := range parts[i].Operations {
-			o := &parts[i].Operations[j]
-			n += 200 + suffix + len(o.Method) + len(o.Target) + len(o.Body)
-			for k := range o.Headers {
-				n += 4 + len(o.Headers[k].Name) + len(o.Headers[k].Value)
+			operation := &parts[i].Operations[j]
+			n += 200 + suffix + len(operation.Method) + len(operation.Target) + len(operation.Body)
+			for k := range operation.Headers {
+				n += 4 + len(operation.Headers[k].Name) + len(operation.Headers[k].Value)
 			}
 		}
 	}
@@ -86,7 +86,7 @@ type writer struct {
 func (w *writer) text(s string) { w.dst = append(w.dst, s...) }
 
 // operation writes a request as a part, without Content-ID if id is 0. The last line end belongs to the next boundary.
-func (w *writer) operation(o *Operation, id int) {
+func (w *writer) operation(operation *Operation, id int) {
 	if id > 0 {
 		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: ")
 		w.dst = strconv.AppendInt(w.dst, int64(id), 10)
@@ -94,43 +94,43 @@ func (w *writer) operation(o *Operation, id int) {
 	} else {
 		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n")
 	}
-	w.text(o.Method)
+	w.text(operation.Method)
 	w.dst = append(w.dst, ' ')
-	w.text(o.Target)
+	w.text(operation.Target)
 	w.text(" HTTP/1.1\r\n")
-	if n := len(o.Headers); n > 0 && len(w.headers) == n && &w.headers[0] == &o.Headers[0] {
+	if n := len(operation.Headers); n > 0 && len(w.headers) == n && &w.headers[0] == &operation.Headers[0] {
 		w.dst = append(w.dst, w.dst[w.from:w.to]...)
 	} else {
 		w.from = len(w.dst)
-		for i := range o.Headers {
-			w.text(o.Headers[i].Name)
+		for i := range operation.Headers {
+			w.text(operation.Headers[i].Name)
 			w.text(": ")
-			w.text(o.Headers[i].Value)
+			w.text(operation.Headers[i].Value)
 			w.text("\r\n")
 		}
-		w.headers, w.to = o.Headers, len(w.dst)
+		w.headers, w.to = operation.Headers, len(w.dst)
 	}
-	if len(o.Body) > 0 {
+	if len(operation.Body) > 0 {
 		w.text("Content-Length: ")
-		w.dst = strconv.AppendInt(w.dst, int64(len(o.Body)), 10)
+		w.dst = strconv.AppendInt(w.dst, int64(len(operation.Body)), 10)
 		w.text("\r\n")
 	}
 	w.text("\r\n")
-	w.dst = append(w.dst, o.Body...)
+	w.dst = append(w.dst, operation.Body...)
 	w.text("\r\n")
 }
 
 // unusedSuffix returns a suffix that no body contains. The same batch has the same suffix.
 func unusedSuffix(parts []Part) string {
-	h := uint64(hashSeed)
+	hash := uint64(hashSeed)
 	for round := byte(0); ; round++ {
-		h = mixHash(h, []byte{round})
+		hash = mixHash(hash, []byte{round})
 		for i := range parts {
 			for j := range parts[i].Operations {
-				h = mixHash(h, parts[i].Operations[j].Body)
+				hash = mixHash(hash, parts[i].Operations[j].Body)
 			}
 		}
-		suffix := strconv.FormatUint(h, 36)
+		suffix := strconv.FormatUint(hash, 36)
 		if !anyContains(parts, []byte("_"+suffix)) { // a fast search, because few texts have underscores
 			return suffix
 		}
@@ -139,15 +139,15 @@ func unusedSuffix(parts []Part) string {
 
 const hashSeed, hashPrime = 14695981039346656037, 1099511628211
 
-func mixHash(h uint64, b []byte) uint64 {
+func mixHash(hash uint64, b []byte) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
-		h = (h ^ binary.LittleEndian.Uint64(b)) * hashPrime
-		h ^= h >> 29
+		hash = (hash ^ binary.LittleEndian.Uint64(b)) * hashPrime
+		hash ^= hash >> 29
 	}
 	for _, c := range b {
-		h = (h ^ uint64(c)) * hashPrime
+		hash = (hash ^ uint64(c)) * hashPrime
 	}
-	return h
+	return hash
 }
 
 func anyContains(parts []Part, text []byte) bool {

@@ -77,6 +77,7 @@ type fields struct {
 	lines []field
 }
 
+// field is a line of headers. A line that continues another one starts with a blank.
 type field struct {
 	from, to  int32
 	continues bool
@@ -146,8 +147,8 @@ func Boundary(contentType string) (boundary string, ok bool) {
 	}
 	for rest != "" {
 		rest = strings.TrimLeft(rest, " \t;")
-		name, after, given := strings.Cut(rest, "=")
-		if !given {
+		name, after, hasValue := strings.Cut(rest, "=")
+		if !hasValue {
 			break
 		}
 		value := ""
@@ -169,65 +170,65 @@ const multipart = "multipart/"
 // Parse parses a document. If contentType has no boundary, the first line that looks like one is used. ok is false if
 // there is none. Anything else that is invalid is missing from the document or not complete. The time is linear in the
 // size.
-func Parse(contentType string, body []byte) (d Document, ok bool) {
+func Parse(contentType string, body []byte) (document Document, ok bool) {
 	boundary, _ := Boundary(contentType)
 	if boundary == "" {
 		if boundary, ok = firstBoundary(body); !ok {
-			return d, false
+			return document, false
 		}
 	}
 	if len(body) > math.MaxInt32 {
-		return d, false
+		return document, false
 	}
 	r := &reader{text: body, copied: string(body), outer: boundary}
 	if r.content(); r.found == noBoundary {
-		return d, false
+		return document, false
 	}
 	from := r.at
 	for r.found == nextPart {
-		d.Parts = append(d.Parts, r.part())
-		if len(d.Parts) == 1 && r.at > from { // the others have a similar length
-			d.Parts = slices.Grow(d.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/leastPart))
+		document.Parts = append(document.Parts, r.part())
+		if len(document.Parts) == 1 && r.at > from { // the others have a similar length
+			document.Parts = slices.Grow(document.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/minPartSize))
 		}
 	}
-	d.Complete = r.found == lastBoundary
-	return d, true
+	document.Complete = r.found == lastBoundary
+	return document, true
 }
 
-const leastPart = 64
+const minPartSize = 64 // in bytes
 
 func firstBoundary(body []byte) (string, bool) {
-	for at := 0; at < len(body); {
-		end, next := lineAt(body, at)
-		if text := strings.TrimRight(string(body[at:end]), " \t"); len(text) > 2 && strings.HasPrefix(text, "--") {
+	for offset := 0; offset < len(body); {
+		end, next := lineAt(body, offset)
+		if text := strings.TrimRight(string(body[offset:end]), " \t"); len(text) > 2 && strings.HasPrefix(text, "--") {
 			return text[2:], true
 		}
-		at = next
+		offset = next
 	}
 	return "", false
 }
 
-func lineAt(text []byte, at int) (end, next int) {
-	n := bytes.IndexByte(text[at:], '\n')
+func lineAt(text []byte, offset int) (end, next int) {
+	n := bytes.IndexByte(text[offset:], '\n')
 	if n < 0 {
 		return len(text), len(text)
 	}
-	if end = at + n; n > 0 && text[end-1] == '\r' {
+	if end = offset + n; n > 0 && text[end-1] == '\r' {
 		end--
 	}
-	return end, at + n + 1
+	return end, offset + n + 1
 }
 
 type reader struct {
-	text []byte
-	at   int
-	// copied is a copy of text. Headers are substrings of it.
-	copied       string
-	lines        []field
-	messages     []Message
-	outer, inner string
-	found        boundaryKind
-	nested       bool
+	text     []byte
+	at       int
+	copied   string // a copy of text, of which headers are substrings
+	lines    []field
+	messages []Message
+	outer    string       // boundary of the document
+	inner    string       // boundary of the current changeset, or ""
+	found    boundaryKind // the boundary that was read last
+	nested   bool         // it is the inner one
 }
 
 type boundaryKind int
@@ -257,20 +258,20 @@ func boundaryKindOf(line []byte, boundary string) boundaryKind {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
-func (r *reader) readBoundary(at int) bool {
-	if at+1 >= len(r.text) || r.text[at] != '-' || r.text[at+1] != '-' {
+func (r *reader) readBoundary(offset int) bool {
+	if offset+1 >= len(r.text) || r.text[offset] != '-' || r.text[offset+1] != '-' {
 		return false
 	}
-	end, next := lineAt(r.text, at)
-	line := r.text[at:end]
+	end, next := lineAt(r.text, offset)
+	line := r.text[offset:end]
 	if r.inner != "" {
-		if m := boundaryKindOf(line, r.inner); m != noBoundary {
-			r.found, r.nested, r.at = m, true, next
+		if kind := boundaryKindOf(line, r.inner); kind != noBoundary {
+			r.found, r.nested, r.at = kind, true, next
 			return true
 		}
 	}
-	if m := boundaryKindOf(line, r.outer); m != noBoundary {
-		r.found, r.nested, r.at = m, false, next
+	if kind := boundaryKindOf(line, r.outer); kind != noBoundary {
+		r.found, r.nested, r.at = kind, false, next
 		return true
 	}
 	return false
@@ -286,11 +287,11 @@ func (r *reader) isTruncated(next int) bool {
 // Without a boundary it reads to the end.
 func (r *reader) content() []byte {
 	from := r.at
-	for at := from; at < len(r.text); {
-		if r.readBoundary(at) {
-			return withoutEnd(r.text[from:at])
+	for offset := from; offset < len(r.text); {
+		if r.readBoundary(offset) {
+			return withoutEnd(r.text[from:offset])
 		}
-		_, at = lineAt(r.text, at)
+		_, offset = lineAt(r.text, offset)
 	}
 	r.finish()
 	return r.text[from:]
@@ -304,24 +305,24 @@ func withoutEnd(content []byte) []byte {
 func (r *reader) headers() (all fields, complete bool) {
 	first := len(r.lines)
 	for r.at < len(r.text) {
-		at := r.at
-		begins := r.text[at]
-		if begins == '-' && r.readBoundary(at) {
+		offset := r.at
+		begins := r.text[offset]
+		if begins == '-' && r.readBoundary(offset) {
 			return r.fieldsFrom(first), false
 		}
-		end, next := lineAt(r.text, at)
+		end, next := lineAt(r.text, offset)
 		if r.isTruncated(next) {
 			break
 		}
 		r.at = next
-		if at == end || !isPlain(begins) && len(bytes.TrimSpace(r.text[at:end])) == 0 {
+		if offset == end || !isPlain(begins) && len(bytes.TrimSpace(r.text[offset:end])) == 0 {
 			return r.fieldsFrom(first), true
 		}
 		if len(r.lines) == cap(r.lines) { // parsed parts keep the old array
 			r.lines, first = append(make([]field, 0, 2*(len(r.lines)-first)+512), r.lines[first:]...), 0
 		}
 		continues := (begins == ' ' || begins == '\t') && len(r.lines) > first
-		r.lines = append(r.lines, field{int32(at), int32(end), continues})
+		r.lines = append(r.lines, field{int32(offset), int32(end), continues})
 	}
 	r.finish()
 	return r.fieldsFrom(first), false
@@ -334,79 +335,79 @@ func (r *reader) fieldsFrom(first int) fields {
 // part reads a part after its boundary line, to the next boundary of the document.
 func (r *reader) part() ParsedPart {
 	r.found, r.inner = nextPart, ""
-	own, complete := r.headers()
+	headers, complete := r.headers()
 	if !complete {
 		return ParsedPart{Complete: r.found != noBoundary}
 	}
-	inner, multipart := Boundary(own.value("Content-Type"))
+	inner, multipart := Boundary(headers.value("Content-Type"))
 	if !multipart || inner == "" || inner == r.outer {
-		m := r.message(own)
-		return ParsedPart{Messages: r.single(m), Complete: m.Complete && r.found != noBoundary}
+		message := r.message(headers)
+		return ParsedPart{Messages: r.single(message), Complete: message.Complete && r.found != noBoundary}
 	}
-	p := ParsedPart{Changeset: true}
+	part := ParsedPart{Changeset: true}
 	r.inner = inner
 	r.content()
 	for r.found == nextPart && r.nested {
-		own, complete := r.headers()
+		headers, complete := r.headers()
 		if !complete {
-			p.Messages = append(p.Messages, Message{})
+			part.Messages = append(part.Messages, Message{})
 			continue
 		}
-		if m := r.message(own); p.Messages == nil {
-			p.Messages = r.single(m)
+		if message := r.message(headers); part.Messages == nil {
+			part.Messages = r.single(message)
 		} else {
-			p.Messages = append(p.Messages, m)
+			part.Messages = append(part.Messages, message)
 		}
 	}
-	p.Complete = r.found != noBoundary
+	part.Complete = r.found != noBoundary
 	if r.nested { // skip the text up to the outer boundary
 		r.inner = ""
 		r.content()
 	}
-	return p
+	return part
 }
 
-func (r *reader) single(m Message) []Message {
+func (r *reader) single(message Message) []Message {
 	if len(r.messages) == cap(r.messages) {
 		r.messages = make([]Message, 0, min(2*cap(r.messages)+8, 512))
 	}
-	r.messages = append(r.messages, m)
+	r.messages = append(r.messages, message)
 	end := len(r.messages)
 	return r.messages[end-1 : end : end]
 }
 
 // message reads to the next boundary. Content-Length counts only if a boundary or nothing follows the body: bodies may
 // look like boundaries, and lengths are often wrong.
-func (r *reader) message(own fields) Message {
-	m := Message{ID: own.value("Content-ID")}
+func (r *reader) message(partHeaders fields) Message {
+	message := Message{ID: partHeaders.value("Content-ID")}
 	for r.at < len(r.text) { // empty lines before the first one
 		if r.readBoundary(r.at) {
-			return m
+			return message
 		}
 		end, next := lineAt(r.text, r.at)
 		if r.isTruncated(next) {
 			r.finish()
-			return m
+			return message
 		}
 		text := trimmed(r.copied[r.at:end])
 		r.at = next
 		if text != "" {
-			m.Line = text
+			message.Line = text
 			break
 		}
 	}
 	var complete bool
-	m.headers, complete = r.headers()
-	if m.ID == "" {
-		m.ID = m.Header("Content-ID")
+	message.headers, complete = r.headers()
+	if message.ID == "" {
+		message.ID = message.Header("Content-ID")
 	}
 	if !complete {
 		// A response without a body may lack the empty line.
-		m.Complete = r.found != noBoundary
-		return m
+		message.Complete = r.found != noBoundary
+		return message
 	}
-	if n, ok := length(&m); ok && n <= len(r.text)-r.at {
-		m.Body = r.text[r.at : r.at+n]
+	if n, ok := length(&message); ok && n <= len(r.text)-r.at {
+		message.Body = r.text[r.at : r.at+n]
 		after := r.at + n
 		for after < len(r.text) && (r.text[after] == '\r' || r.text[after] == '\n') {
 			after++
@@ -414,23 +415,23 @@ func (r *reader) message(own fields) Message {
 		from := r.at
 		if after == len(r.text) {
 			r.finish()
-			m.Complete = true
-			return m
+			message.Complete = true
+			return message
 		}
 		if (after > from+n || n == 0) && r.readBoundary(after) {
-			m.Complete = true
-			return m
+			message.Complete = true
+			return message
 		}
 	}
-	m.Body = r.content()
-	m.Complete = r.found != noBoundary
-	if status := m.Status(); status == 204 || status == 304 || len(bytes.Trim(m.Body, "\r\n")) == 0 {
-		m.Body = nil
+	message.Body = r.content()
+	message.Complete = r.found != noBoundary
+	if status := message.Status(); status == 204 || status == 304 || len(bytes.Trim(message.Body, "\r\n")) == 0 {
+		message.Body = nil
 	}
-	return m
+	return message
 }
 
-func length(m *Message) (int, bool) {
-	n, err := strconv.ParseUint(m.Header("Content-Length"), 10, 31)
+func length(message *Message) (int, bool) {
+	n, err := strconv.ParseUint(message.Header("Content-Length"), 10, 31)
 	return int(n), err == nil
 }

@@ -8,13 +8,12 @@ import (
 // Cache holds the contexts that this instance has read.
 type Cache struct {
 	connectors []cachedConnector
-	last       lastContext
+	last       lastContext // most calls repeat it
 }
 
-// lastContext is the most recent context, which most calls repeat. Its state is never changed.
 type lastContext struct {
 	context string
-	state   *State
+	state   *State // never changed
 }
 
 type cachedConnector struct {
@@ -22,59 +21,68 @@ type cachedConnector struct {
 	connector *Connector
 }
 
-const maxConnectors = 4
+const maxConnectors = 4 // in the cache
 
 // Read decodes a context. The caller owns the returned state.
 func (c *Cache) Read(context []byte) (*State, error) {
 	if c.last.state == nil || string(context) != c.last.context {
-		s, err := c.decode(context)
+		state, err := c.decode(context)
 		if err != nil {
 			return nil, err
 		}
-		c.last = lastContext{string(context), s}
+		c.last = lastContext{string(context), state}
 	}
 	return c.last.state.clone(), nil
 }
 
 // Changed reports whether the state differs from the context that was read last.
-func (c *Cache) Changed(s *State) bool { return !s.equal(c.last.state) }
+func (c *Cache) Changed(state *State) bool { return !state.equal(c.last.state) }
 
 func (c *Cache) decode(context []byte) (*State, error) {
 	stale := &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	if known := wit.KnownIn(context); known != "" {
 		context = context[len(wit.HintKnown)+len(known)+1:]
 	}
-	r := pack.NewReader(context)
-	if r.String() != contextVersion {
+	reader := pack.NewReader(context)
+	if reader.String() != contextVersion {
 		return nil, stale
 	}
-	s := &State{}
-	for n := r.Count(); n > 0 && !r.Failed; n-- {
-		s.ServiceCapabilities = append(s.ServiceCapabilities, Service{NoBatch: r.Bool(), SingleChangesets: r.Bool(),
-			RequestIDs: r.Bool(), SendsVersion: r.Bool(), MaxBatchBytes: r.Int()})
+	state := &State{}
+	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
+		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{NoBatch: reader.Bool(),
+			SingleChangesets: reader.Bool(), RequestIDs: reader.Bool(), SendsVersion: reader.Bool(),
+			MaxBatchBytes: reader.Int()})
 	}
-	for n := r.Count(); n > 0 && !r.Failed; n-- {
-		s.SetCapabilities = append(s.SetCapabilities, EntitySet{IfMatch: IfMatch(r.Int()), Numbers: r.Bool(),
-			FillsInitial: r.Bool()})
+	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
+		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),
+			ReplacesKeys: reader.Bool(), ReplacesInitialKeys: reader.Bool()})
 	}
-	s.packed = r.String()
-	if !r.Done() {
+	state.packed = reader.String()
+	if !reader.Done() {
 		return nil, stale
 	}
+	connector, ok := c.connector(state.packed)
+	if !ok || len(state.ServiceCapabilities) != len(connector.Services) ||
+		len(state.SetCapabilities) != len(connector.Sets) {
+		return nil, stale
+	}
+	state.Connector = connector
+	return state, nil
+}
+
+func (c *Cache) connector(packed string) (connector *Connector, ok bool) {
 	for i := range c.connectors {
-		if c.connectors[i].packed == s.packed {
-			s.Connector = c.connectors[i].connector
-			return s, nil
+		if c.connectors[i].packed == packed {
+			return c.connectors[i].connector, true
 		}
 	}
-	s.Connector = &Connector{}
-	if !s.Connector.unpack(s.packed) || len(s.ServiceCapabilities) != len(s.Connector.Services) ||
-		len(s.SetCapabilities) != len(s.Sets) {
-		return nil, stale
+	connector = &Connector{}
+	if !connector.unpack(packed) {
+		return nil, false
 	}
 	if len(c.connectors) == maxConnectors {
 		c.connectors = c.connectors[1:]
 	}
-	c.connectors = append(c.connectors, cachedConnector{s.packed, s.Connector})
-	return s, nil
+	c.connectors = append(c.connectors, cachedConnector{packed, connector})
+	return connector, true
 }

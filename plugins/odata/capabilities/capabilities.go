@@ -7,21 +7,21 @@ import (
 
 // Service holds what responses have shown of a service.
 type Service struct {
-	// NoBatch: it has no $batch. SingleChangesets: it rejects changesets of several operations. RequestIDs: it
-	// recognizes repeated requests. SendsVersion: its responses contain the OData version.
-	NoBatch, SingleChangesets, RequestIDs, SendsVersion bool
-	// MaxBatchBytes is the largest batch that is accepted. Zero means no limit.
-	MaxBatchBytes int
+	NoBatch          bool // it has no $batch
+	SingleChangesets bool // it rejects changesets of several operations
+	RequestIDs       bool // it recognizes repeated requests
+	SendsVersion     bool // its responses contain the OData version
+	MaxBatchBytes    int  // largest batch that is accepted. Zero means no limit.
 }
 
 // EntitySet holds what responses have shown of an entity set.
 type EntitySet struct {
-	IfMatch IfMatch
-	// Numbers: the service replaced the key of a record. FillsInitial: it replaced an initial key such as 0.
-	Numbers, FillsInitial bool
+	IfMatch             IfMatch
+	ReplacesKeys        bool // the service replaced the key of a record
+	ReplacesInitialKeys bool // the service replaced an initial key such as 0
 }
 
-// IfMatch is whether a service accepts If-Match: * for an entity set.
+// IfMatch specifies whether a service accepts If-Match: * for an entity set.
 type IfMatch byte
 
 const (
@@ -31,34 +31,35 @@ const (
 )
 
 // OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones.
-func (s *State) OfSet(t *entityset.EntitySet, known wit.Known) EntitySet {
-	learned := s.SetCapabilities[t.CapabilityIndex]
+func (s *State) OfSet(set *entityset.EntitySet, known wit.Known) EntitySet {
+	learned := s.SetCapabilities[set.CapabilityIndex]
 	if known != "" {
-		learned.Numbers = learned.Numbers || known.Contains(knownNumbers+t.Digest())
-		learned.FillsInitial = learned.FillsInitial || known.Contains(knownFillsInitial+t.Digest())
+		learned.ReplacesKeys = learned.ReplacesKeys || known.Contains(knownReplacesKeys+set.Digest())
+		learned.ReplacesInitialKeys = learned.ReplacesInitialKeys ||
+			known.Contains(knownReplacesInitialKeys+set.Digest())
 	}
 	return learned
 }
 
 // AddressError returns an error if entities of the set cannot be addressed by the keys of records.
-func (s *State) AddressError(t *entityset.EntitySet, known wit.Known) error {
-	if !s.OfSet(t, known).Numbers {
+func (s *State) AddressError(set *entityset.EntitySet, known wit.Known) error {
+	if !s.OfSet(set, known).ReplacesKeys {
 		return nil
 	}
-	return &wit.Error{Kind: wit.ErrorConfig, Message: t.Path + ": the service replaces the keys of inserted " +
+	return &wit.Error{Kind: wit.ErrorConfig, Message: set.Path + ": the service replaces the keys of inserted " +
 		"entities by numbers of its own, so the key of a record does not identify its entity: expected inserts " +
 		"only; use another connector for updates and deletes by the service's numbers"}
 }
 
-const knownNumbers, knownFillsInitial = "n", "f"
+const knownReplacesKeys, knownReplacesInitialKeys = "n", "f"
 
-// known returns what checks in later runs depend on. It is stored with the committed offsets.
+// known returns the facts that look-ups in later runs depend on. They are stored with the committed offsets.
 func (s *State) known() (known wit.Known) {
 	for i := range s.Sets {
-		if learned := s.SetCapabilities[i]; learned.Numbers {
-			known = known.With(wit.Known(knownNumbers + s.Sets[i].Digest()))
-		} else if learned.FillsInitial {
-			known = known.With(wit.Known(knownFillsInitial + s.Sets[i].Digest()))
+		if learned := s.SetCapabilities[i]; learned.ReplacesKeys {
+			known = known.With(wit.Known(knownReplacesKeys + s.Sets[i].Digest()))
+		} else if learned.ReplacesInitialKeys {
+			known = known.With(wit.Known(knownReplacesInitialKeys + s.Sets[i].Digest()))
 		}
 	}
 	return known

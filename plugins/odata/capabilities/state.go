@@ -16,16 +16,16 @@ type State struct {
 	*Connector
 	ServiceCapabilities []Service
 	SetCapabilities     []EntitySet
-	packed              string
+	packed              string // the connector, encoded
 }
 
 // New returns the initial state of a connector.
-func New(o *Connector) *State {
+func New(connector *Connector) *State {
 	return &State{
-		Connector:           o,
-		ServiceCapabilities: make([]Service, len(o.Services)),
-		SetCapabilities:     make([]EntitySet, len(o.Sets)),
-		packed:              string(o.pack()),
+		Connector:           connector,
+		ServiceCapabilities: make([]Service, len(connector.Services)),
+		SetCapabilities:     make([]EntitySet, len(connector.Sets)),
+		packed:              string(connector.pack()),
 	}
 }
 
@@ -36,13 +36,14 @@ func (s *State) Pack() []byte {
 		b = append(b, wit.HintKnown+string(known)+"\n"...)
 	}
 	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
-	for _, l := range s.ServiceCapabilities {
-		b = pack.Bool(pack.Bool(pack.Bool(pack.Bool(b, l.NoBatch), l.SingleChangesets), l.RequestIDs), l.SendsVersion)
-		b = pack.Int(b, l.MaxBatchBytes)
+	for _, service := range s.ServiceCapabilities {
+		b = pack.Bool(pack.Bool(pack.Bool(pack.Bool(b, service.NoBatch), service.SingleChangesets),
+			service.RequestIDs), service.SendsVersion)
+		b = pack.Int(b, service.MaxBatchBytes)
 	}
 	b = pack.Int(b, len(s.SetCapabilities))
-	for _, n := range s.SetCapabilities {
-		b = pack.Bool(pack.Bool(pack.Int(b, int(n.IfMatch)), n.Numbers), n.FillsInitial)
+	for _, set := range s.SetCapabilities {
+		b = pack.Bool(pack.Bool(pack.Int(b, int(set.IfMatch)), set.ReplacesKeys), set.ReplacesInitialKeys)
 	}
 	return pack.String(b, s.packed)
 }
@@ -53,12 +54,12 @@ func (s *State) clone() *State {
 	return &c
 }
 
-func (s *State) equal(o *State) bool {
-	return slices.Equal(s.ServiceCapabilities, o.ServiceCapabilities) &&
-		slices.Equal(s.SetCapabilities, o.SetCapabilities)
+func (s *State) equal(other *State) bool {
+	return slices.Equal(s.ServiceCapabilities, other.ServiceCapabilities) &&
+		slices.Equal(s.SetCapabilities, other.SetCapabilities)
 }
 
-// Connector is what Open computes from settings and metadata. It never changes.
+// Connector is the result of Open, computed from settings and metadata. It never changes.
 type Connector struct {
 	sinkconfig.Config
 	Settings []wit.Setting
@@ -94,26 +95,25 @@ func (o *Connector) pack() []byte {
 }
 
 func (o *Connector) unpack(packed string) (ok bool) {
-	r := pack.NewReader([]byte(packed))
-	o.Settings = r.Settings()
-	v := sinkconfig.Table.Values(o.Settings)
-	all := sinkconfig.EntitySets(v)
-	o.Config, o.Services = sinkconfig.Parse(v), sinkconfig.ServicePaths(all)
-	for _, e := range all {
-		t, ok := entityset.Unpack(r, e)
+	reader := pack.NewReader([]byte(packed))
+	o.Settings = reader.Settings()
+	values := sinkconfig.Table.Values(o.Settings)
+	all := sinkconfig.EntitySets(values)
+	o.Config, o.Services = sinkconfig.Parse(values), sinkconfig.ServicePaths(all)
+	for _, configured := range all {
+		set, ok := entityset.Unpack(reader, configured)
 		if !ok {
 			return false
 		}
-		t.ServiceIndex, t.Index = slices.Index(o.Services, e.Service), len(o.Sets)
-		t.CapabilityIndex = slices.IndexFunc(o.Sets,
-			func(other entityset.EntitySet) bool { return other.Path == t.Path })
-		if t.CapabilityIndex < 0 {
-			t.CapabilityIndex = t.Index
+		set.ServiceIndex, set.Index = slices.Index(o.Services, configured.Service), len(o.Sets)
+		set.CapabilityIndex = slices.IndexFunc(o.Sets,
+			func(other entityset.EntitySet) bool { return other.Path == set.Path })
+		if set.CapabilityIndex < 0 {
+			set.CapabilityIndex = set.Index
 		}
-		o.Sets = append(o.Sets, t)
+		o.Sets = append(o.Sets, set)
 	}
-	return r.Done()
+	return reader.Done()
 }
 
-// contextVersion is the first part of a context. A context of another version is stale.
-const contextVersion = "odata-sink 12"
+const contextVersion = "odata-sink 12" // first part of a context. A context of another version is stale.

@@ -1,31 +1,26 @@
-// Package datetime reads points in time and times of day as OData v2 writes them: /Date(…)/ of JSON, ISO 8601 of Atom,
-// URLs and settings, durations of Edm.Time. It counts in milliseconds and in ticks of 100 ns, as EDM does.
+// Package datetime reads points in time and times of day as OData v2 writes them: /Date(…)/ in JSON, ISO 8601 in Atom,
+// URLs and settings, and the durations of Edm.Time. Its units are milliseconds, and ticks of 100 ns as in EDM.
 package datetime
 
 import "github.com/culvert-project/culvert/plugins/odata/scan"
 
 // DateTime is a point in time as a service wrote it: the local time and its offset from UTC.
 type DateTime struct {
-	// Wall is the local time in milliseconds since 1970 as if it were UTC, Ticks the units of 100 ns after it.
-	Wall, Ticks int64
-	// Zoned reports that Offset, in minutes east of UTC, was given.
-	Zoned  bool
-	Offset int64
-	// Rounded reports that the text had digits after the ticks, or was just outside of the years 1 to 9999.
-	Rounded bool
+	Wall    int64 // local time in milliseconds since 1970, as if it were UTC
+	Ticks   int64 // after Wall, in 100 ns
+	Zoned   bool  // the text has an offset
+	Offset  int64 // in minutes east of UTC
+	Rounded bool  // the text had digits after the ticks, or was just outside of the years 1 to 9999
 }
 
 // Units of time, and the years 1 to 9999.
 const (
 	TicksPerMilli = 10_000
 	MsPerDay      = 86_400_000
-	// FirstMs and LastMs are 0001-01-01T00:00:00 and 9999-12-31T23:59:59.999.
-	FirstMs = -62_135_596_800_000
-	LastMs  = 253_402_300_799_999
-
-	msPerMinute = 60_000
-	// julianMs is 0001-01-01 by the Julian calendar, on which Java and ABAP count before 1582.
-	julianMs = FirstMs - 2*MsPerDay
+	FirstMs       = -62_135_596_800_000 // 0001-01-01T00:00:00
+	LastMs        = 253_402_300_799_999 // 9999-12-31T23:59:59.999
+	msPerMinute   = 60_000
+	julianMs      = FirstMs - 2*MsPerDay // 0001-01-01 of the Julian calendar, which Java and ABAP use before 1582
 )
 
 // UTC returns the milliseconds since 1970.
@@ -40,16 +35,13 @@ func (m *DateTime) Days() int64 {
 	return days
 }
 
-// Parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits after ticks are
-// dropped.
+// Parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601 for the years 0001 to 9999. Digits after ticks are
+// dropped. Milliseconds before an offset are local time, as in Olingo, the SAP Cloud SDK for Java and UI5 (in the SDK
+// for JavaScript they are UTC). SAP writes +0000, for which both agree.
 //
-// The milliseconds in front of an offset are those of the local clock, as Olingo, the SAP Cloud SDK for Java and UI5
-// have it (the SDK for JavaScript takes them as UTC); SAP writes +0000, where both agree.
-//
-// Assumption: the two days before 0001-01-01 are the first two of the Julian calendar, since SAP S/4HANA writes the
+// Assumption: the two days before 0001-01-01 are the first two of the Julian calendar, because SAP S/4HANA writes the
 // initial date of ABAP, 0001-01-01, as /Date(-62135769600000)/ in rows and as datetime'0001-01-01T00:00:00' in their
-// addresses; other days before 1582 are taken as they are, since services of both calendars write them. 10000-01-01,
-// /Date(253402300800000)/, is the end of time rounded up: 9999-12-31T23:59:59.999.
+// addresses. 10000-01-01, /Date(253402300800000)/, is the end of time rounded up: 9999-12-31T23:59:59.999.
 func (m *DateTime) Parse(text []byte) bool {
 	*m = DateTime{}
 	ok := false
@@ -160,8 +152,7 @@ func (m *DateTime) parseZone(text []byte) bool {
 	return true
 }
 
-// fraction reads a point and digits of a second, if there are any, as ticks. rounded reports that further digits
-// are not 0.
+// fraction reads a point and the digits of a second, if present. rounded reports that digits after the ticks are not 0.
 func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' && text[0] != ',' {
 		return 0, false, text, true
@@ -175,7 +166,7 @@ func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 	return ticks, rounded, text[i:], i > 1
 }
 
-func digits(text []byte, i, n int) (v int64, ok bool) {
+func digits(text []byte, i, n int) (number int64, ok bool) {
 	if i+n > len(text) {
 		return 0, false
 	}
@@ -183,9 +174,9 @@ func digits(text []byte, i, n int) (v int64, ok bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		v = v*10 + int64(c-'0')
+		number = number*10 + int64(c-'0')
 	}
-	return v, true
+	return number, true
 }
 
 func daysIn(year, month int64) int64 {
@@ -201,8 +192,7 @@ func daysIn(year, month int64) int64 {
 	return 31
 }
 
-// daysSince1970 counts on the Gregorian calendar, also before 1582. Years begin in March here, so that the leap day is
-// the last.
+// daysSince1970 uses the Gregorian calendar, also before 1582. Years start in March, so the leap day is the last one.
 func daysSince1970(year, month, day int64) int64 {
 	if month <= 2 {
 		year--
@@ -211,11 +201,9 @@ func daysSince1970(year, month, day int64) int64 {
 	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719_468
 }
 
-// TimeOfDay reads a duration that is a time of day, PT12H34M56.789S, in ticks; years, months and days in front,
-// P0DT12H, have to be 0. A sign, and 24 hours or more, are no time of day. rounded reports that digits after the
-// ticks were dropped that are not 0.
-//
-// Assumption: SAP's 24:00:00 (PT24H00M00S) has no place in Connect's Time and is refused.
+// TimeOfDay reads a duration that is a time of day, PT12H34M56.789S. Years, months and days, as in P0DT12H, must be 0.
+// A sign, and 24 hours or more, are no time of day: Connect's Time cannot hold SAP's 24:00:00 (PT24H00M00S). rounded
+// reports that digits after the ticks were dropped that are not 0.
 func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 	i := timeStart(text)
 	if i == 0 || len(text) < i+2 {
@@ -258,8 +246,7 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 	return ticks, rounded, ticks < MsPerDay*TicksPerMilli
 }
 
-// timeStart returns where the time of a duration begins, after its T. Zero means that it has none, or nonzero years,
-// months or days.
+// timeStart returns where the time of a duration starts, 0 if it has none, or if years, months or days are not 0.
 func timeStart(text []byte) int {
 	if len(text) < 2 || text[0] != 'P' {
 		return 0

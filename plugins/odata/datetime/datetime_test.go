@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 )
 
-// TestParseAgainstStandard: texts are read as package time reads them, and what it refuses is not read.
+// TestParseAgainstStandard compares Parse with package time, for valid and invalid texts.
 func TestParseAgainstStandard(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	plain := 0

@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
 const (
@@ -19,20 +20,21 @@ const (
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
 
-func (b *Writer) appendEntry(dst []byte, s *Type, v *rowvalue.Value, path, tag string) ([]byte, error) {
-	if why := AtomProblem(s.StructuredType); why != "" {
-		return dst, odataerror.DataError(path + ": " + why)
+func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Value, path, tag string) ([]byte, error) {
+	if reason := AtomProblem(entityType.StructuredType); reason != "" {
+		return dst, odataerror.DataError(path + ": " + reason)
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
-	e := atomEntry{typ: s}
-	dst, err := b.appendProperties(dst, &e, s, v, path)
+	entry := atomEntry{typ: entityType}
+	dst, err := b.appendProperties(dst, &entry, entityType, rowValue, path)
 	if err != nil {
 		return dst, err
 	}
-	return append(slices.Insert(dst, start, e.head()...), atomEnd...), nil
+	return append(slices.Insert(dst, start, entry.head()...), atomEnd...), nil
 }
 
+// atomEntry collects what an entry contains before its content.
 type atomEntry struct {
 	typ                             *Type
 	title, author, updated, summary string
@@ -50,15 +52,16 @@ func (e *atomEntry) head() []byte {
 	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
-func (e *atomEntry) mapped(p *edm.Property, text string) {
-	switch p.FeedMapping.Path {
+// setFeedValue sets the Atom element that $metadata maps a property to (m:FC_TargetPath).
+func (e *atomEntry) setFeedValue(property *edm.Property, text string) {
+	switch property.FeedMapping.Path {
 	case "SyndicationTitle":
 		e.title = text
 	case "SyndicationAuthorName":
 		e.author = text
 	case "SyndicationUpdated":
 		e.updated = text
-		if p.Type.Primitive == edm.DateTime {
+		if property.Type.Primitive == edm.DateTime {
 			e.updated += "Z" // Atom requires a zone
 		}
 	case "SyndicationSummary":
@@ -67,71 +70,72 @@ func (e *atomEntry) mapped(p *edm.Property, text string) {
 }
 
 // AtomProblem returns why entities of the type cannot be written as Atom, "" if they can.
-func AtomProblem(s *edm.StructuredType) string {
-	for i := range s.Properties {
-		if p := &s.Properties[i]; p.FeedMapping != nil && !p.FeedMapping.Keep {
-			return "property " + p.Name + " has its value outside of the content of an Atom entry " +
+func AtomProblem(structure *edm.StructuredType) string {
+	for i := range structure.Properties {
+		if property := &structure.Properties[i]; property.FeedMapping != nil && !property.FeedMapping.Keep {
+			return "property " + property.Name + " has its value outside of the content of an Atom entry " +
 				"(m:FC_KeepInContent=\"false\"): expected " + sinkconfig.NameRequestFormat + " = json"
 		}
 	}
 	return ""
 }
 
-func (b *Writer) appendProperties(dst []byte, e *atomEntry, s *Type, v *rowvalue.Value, path string) (_ []byte,
+func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value,
+	path string) (_ []byte,
 	err error) {
-	m := b.properties(s, v, path)
-	for m.next() {
+	properties := b.properties(typ, rowValue, path)
+	for properties.next() {
 		switch {
-		case m.navigation != nil:
-			err = m.appendLink(e)
-		case m.isNull:
-			dst = append(append(append(dst, "<d:"...), m.Name...), ` m:null="true"/>`...)
-		case m.typ != nil:
-			dst = append(append(append(append(append(dst, "<d:"...), m.Name...), ` m:type="`...),
-				m.typ.QualifiedName()...), `">`...)
-			dst, err = b.appendProperties(dst, nil, m.typ, &m.Value, m.path())
-			dst = append(append(append(dst, "</d:"...), m.Name...), '>')
+		case properties.navigation != nil:
+			err = properties.appendLink(entry)
+		case properties.isNull:
+			dst = append(append(append(dst, "<d:"...), properties.Name...), ` m:null="true"/>`...)
+		case properties.typ != nil:
+			dst = append(append(append(append(append(dst, "<d:"...), properties.Name...), ` m:type="`...),
+				properties.typ.QualifiedName()...), `">`...)
+			dst, err = b.appendProperties(dst, nil, properties.typ, &properties.Value, properties.path())
+			dst = append(append(append(dst, "</d:"...), properties.Name...), '>')
 		default:
-			dst, err = m.appendElement(dst, e)
+			dst, err = properties.appendElement(dst, entry)
 		}
 		if err != nil {
 			return dst, err
 		}
 	}
-	return dst, m.err
+	return dst, properties.err
 }
 
-func (m *propertyCursor) appendElement(dst []byte, e *atomEntry) ([]byte, error) {
+func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, error) {
 	dst = append(append(dst, "<d:"...), m.Name...)
-	if t := m.property.Type.Primitive; t != edm.String {
-		dst = append(append(append(dst, ` m:type="`...), t.String()...), '"')
+	if primitive := m.property.Type.Primitive; primitive != edm.String {
+		dst = append(append(append(dst, ` m:type="`...), primitive.String()...), '"')
 	}
 	dst = append(dst, '>')
-	out, common := m.appendFast(dst, false)
-	if mapped := e != nil && m.property.FeedMapping != nil; mapped || !common {
-		c, err := m.convert()
+	out, common := m.appendFast(dst, value.Atom)
+	if mapped := entry != nil && m.property.FeedMapping != nil; mapped || !common {
+		converted, err := m.convert()
 		if err != nil {
 			return dst, err
 		}
-		if !scan.XMLAllows([]byte(c.Text)) {
+		if !scan.XMLAllows([]byte(converted.Text)) {
 			return dst, odataerror.DataError(m.path() +
 				": expected a text without control characters, which Atom cannot contain (" +
 				sinkconfig.NameRequestFormat + " = json can)")
 		}
 		if mapped {
-			e.mapped(m.property, c.Text)
+			entry.setFeedValue(m.property, converted.Text)
 		}
-		out = appendXML(dst, c.Text)
+		out = appendXML(dst, converted.Text)
 	}
 	return append(append(append(out, "</d:"...), m.Name...), '>'), nil
 }
 
-func (m *propertyCursor) appendLink(e *atomEntry) (err error) {
+func (m *propertyCursor) appendLink(entry *atomEntry) (err error) {
 	kind, name := "entry", m.navigation.Name
 	if m.navigation.Many {
 		kind = "feed"
 	}
-	dst := append(e.links, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+
+	dst := append(entry.links, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+
 		`"><m:inline>`...)
 	if m.navigation.Many {
 		dst = append(dst, "<feed>"...)
@@ -148,7 +152,7 @@ func (m *propertyCursor) appendLink(e *atomEntry) (err error) {
 	} else if dst, err = m.writer.appendEntry(dst, m.typ, &m.Value, m.path(), "<entry>"); err != nil {
 		return err
 	}
-	e.links = append(dst, "</m:inline></link>"...)
+	entry.links = append(dst, "</m:inline></link>"...)
 	return nil
 }
 
@@ -156,20 +160,20 @@ func (m *propertyCursor) appendLink(e *atomEntry) (err error) {
 func appendXML[T string | []byte](dst []byte, text T) []byte {
 	from := 0
 	for i := range len(text) {
-		as := ""
+		escape := ""
 		switch text[i] {
 		case '&':
-			as = "&amp;"
+			escape = "&amp;"
 		case '<':
-			as = "&lt;"
+			escape = "&lt;"
 		case '>':
-			as = "&gt;"
+			escape = "&gt;"
 		case '\r':
-			as = "&#13;"
+			escape = "&#13;"
 		default:
 			continue
 		}
-		dst = append(append(dst, text[from:i]...), as...)
+		dst = append(append(dst, text[from:i]...), escape...)
 		from = i + 1
 	}
 	return append(dst, text[from:]...)

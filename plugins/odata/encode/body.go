@@ -12,19 +12,15 @@ import (
 // Writer writes entities as verbose JSON (without the enclosing "d") or as Atom entries:
 //
 //   - A field without a property is an error unless it is null or the settings ignore it.
-//   - Properties that the metadata mark as not creatable (not updatable) are left out: services reject them.
-//   - A null key, or a null for a property that is not nullable, is left out: the service sets its default.
-//   - Nested structs of navigation properties are inserted with the entity. In an update they are an error unless
-//
-// Nested is set.
+//   - Properties that the metadata mark as not creatable (not updatable) are omitted: services reject them.
+//   - A null key, or a null for a property that is not nullable, is omitted: the service sets its default.
+//   - Nested structs of navigation properties are inserted with the entity. In an update they are an error, unless
+//     Nested is set.
 type Writer struct {
 	Config *sinkconfig.Config
-	// Update is true if the entity is updated, false if it is inserted.
-	Update bool
-	// Nested, if not nil, collects the nested entities of an update.
-	Nested *[]NestedContent
-	// Keys, if not nil, replaces the key properties in the value.
-	Keys []KeyValue
+	Update bool             // the entity is updated, not inserted
+	Nested *[]NestedContent // if not nil, collects the nested entities of an update
+	Keys   []KeyValue       // if not nil, replaces the key properties in the value
 }
 
 // NestedContent is the content of a navigation property. Path is its location in the row, for messages.
@@ -36,43 +32,45 @@ type NestedContent struct {
 }
 
 // AppendEntity writes an entity in the configured format. path is its location in the row, for messages.
-func (b *Writer) AppendEntity(dst []byte, s *Type, v *rowvalue.Value, path string) ([]byte, error) {
+func (b *Writer) AppendEntity(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) ([]byte, error) {
 	if b.Config.Atom {
-		return b.appendEntry(append(dst, atomHead...), s, v, path, atomStart)
+		return b.appendEntry(append(dst, atomHead...), typ, rowValue, path, atomStart)
 	}
-	return b.appendJSON(dst, s, v, path)
+	return b.appendJSON(dst, typ, rowValue, path)
 }
 
-func (b *Writer) properties(s *Type, v *rowvalue.Value, path string) propertyCursor {
-	m := propertyCursor{Cursor: v.Fields(), writer: b, parent: s, parentPath: path, writers: s.writersFor(v)}
+func (b *Writer) properties(typ *Type, rowValue *rowvalue.Value, path string) propertyCursor {
+	properties := propertyCursor{Cursor: rowValue.Fields(), writer: b, parent: typ, parentPath: path,
+		writers: typ.writersFor(rowValue)}
 	if path == "" {
-		m.keys = b.Keys
+		properties.keys = b.Keys
 	}
-	return m
+	return properties
 }
 
-// propertyCursor iterates over the properties that are written of an entity or complex property.
+// propertyCursor iterates over the properties that are written of an entity or complex property. Its position is the
+// embedded parts: name and value, and how the property is written.
 type propertyCursor struct {
 	rowvalue.Cursor
 	*propertyWriter
 	isNull   bool
-	keyValue *value.Converted
+	keyValue *value.Converted // if not nil, is written instead of the value
 
 	writer      *Writer
 	parent      *Type
 	parentPath  string
-	keys        []KeyValue
+	keys        []KeyValue // written first
 	keysWritten int
-	writers     []*propertyWriter
+	writers     []*propertyWriter // by the index of a field, nil for values without schema
 	err         error
 }
 
 func (m *propertyCursor) next() bool {
 	for m.keysWritten < len(m.keys) {
-		k := &m.keys[m.keysWritten]
+		key := &m.keys[m.keysWritten]
 		m.keysWritten++
-		if !m.writer.Update || k.Property.Updatable {
-			m.Name, m.keyValue, m.propertyWriter = k.Property.Name, &k.Value, m.parent.writers[k.Property.Name]
+		if !m.writer.Update || key.Property.Updatable {
+			m.Name, m.keyValue, m.propertyWriter = key.Property.Name, &key.Value, m.parent.writers[key.Property.Name]
 			return true
 		}
 	}
@@ -104,63 +102,72 @@ func (m *propertyCursor) path() string {
 	return m.parentPath + "/" + m.Name
 }
 
+// isWritten reports whether the current field is written, and returns an error if it must not be in the record.
 func (m *propertyCursor) isWritten() (write bool, err error) {
-	b, c := m.writer, m.propertyWriter
-	if c == nil {
+	switch {
+	case m.propertyWriter == nil:
 		return false, m.unknownField()
+	case m.property != nil:
+		return m.isPropertyWritten()
 	}
-	if p := c.property; p != nil {
-		m.isNull = !m.Value.Present
-		switch {
-		case b.Update && !p.Updatable, !b.Update && !p.Creatable && !c.isKey, m.isNull && (!p.Nullable || c.isKey):
-			return false, nil
-		case m.isNull || p.Type.Primitive != edm.NotPrimitive:
-			return true, nil
-		case c.typ == nil:
-			return false, odataerror.DataError(m.path() + ": its type " + p.Type.Name +
-				" is neither a type of OData v2 nor declared in $metadata")
-		}
-		return true, nil
+	return m.isNavigationWritten()
+}
+
+func (m *propertyCursor) isPropertyWritten() (write bool, err error) {
+	property, isUpdate := m.property, m.writer.Update
+	m.isNull = !m.Value.Present
+	switch { // the first case that applies counts
+	case isUpdate && !property.Updatable, !isUpdate && !property.Creatable && !m.isKey:
+		return false, nil
+	case m.isNull:
+		return property.Nullable && !m.isKey, nil
+	case property.Type.Primitive == edm.NotPrimitive && m.typ == nil:
+		return false, odataerror.DataError(m.path() + ": its type " + property.Type.Name +
+			" is neither a type of OData v2 nor declared in $metadata")
 	}
+	return true, nil
+}
+
+// isNavigationWritten returns false for nested content that is collected for updates of its own.
+func (m *propertyCursor) isNavigationWritten() (write bool, err error) {
+	isUpdate, nested := m.writer.Update, m.writer.Nested
 	m.isNull = false
 	switch {
 	case !m.Value.Present:
 		return false, nil
-	case b.Update && b.Nested == nil:
-		return false, odataerror.DataError(m.path() +
-			": nested content is for inserts only, because OData v2 cannot update an " +
-			"entity together with others (" + sinkconfig.NameNestedUpdates +
-			" = operations sends separate updates); remove the " +
-			"field, or write its entities from another topic")
-	case c.typ == nil:
+	case isUpdate && nested == nil:
+		return false, odataerror.DataError(m.path() + ": nested content is for inserts only, because OData v2 cannot " +
+			"update an entity together with others (" + sinkconfig.NameNestedUpdates +
+			" = operations sends separate updates); remove the field, or write its entities from another topic")
+	case m.typ == nil:
 		return false, odataerror.DataError(m.path() + ": $metadata does not declare its target type")
-	case b.Update:
-		*b.Nested = append(*b.Nested, NestedContent{c.navigation, c.typ, m.Value, m.path()})
+	case isUpdate:
+		*nested = append(*nested, NestedContent{m.navigation, m.typ, m.Value, m.path()})
 		return false, nil
 	}
 	return true, nil
 }
 
 func (m *propertyCursor) unknownField() error {
-	c := m.writer.Config
+	config := m.writer.Config
 	switch {
-	case !m.Value.Present, m.parentPath == "" && isControlField(c, m.Name), c.IgnoreUnknownFields:
+	case !m.Value.Present, m.parentPath == "" && isControlField(config, m.Name), config.IgnoreUnknownFields:
 		return nil
-	case c.FailOnUnknownFields:
+	case config.FailOnUnknownFields:
 		return &wit.Error{Kind: wit.ErrorConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
 	return odataerror.DataError(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
 }
 
-func (m *propertyCursor) convert() (c value.Converted, err error) {
+func (m *propertyCursor) convert() (converted value.Converted, err error) {
 	if m.keyValue != nil {
 		return *m.keyValue, nil
 	}
-	if c, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
-		return c, odataerror.DataError(m.path() + ": " + err.Error())
+	if converted, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
+		return converted, odataerror.DataError(m.path() + ": " + err.Error())
 	}
-	return c, nil
+	return converted, nil
 }
 
 // Unexpected returns an error for a value of another kind than expected.
@@ -176,26 +183,27 @@ const (
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
 
-func isControlField(c *sinkconfig.Config, name string) bool {
-	return c.Mode == sinkconfig.ModeDynamic && name == c.ModeProperty || c.DeleteRecords && (name == edm.DeletedAt ||
-		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+func isControlField(config *sinkconfig.Config, name string) bool {
+	return config.Mode == sinkconfig.ModeDynamic && name == config.ModeProperty || config.DeleteRecords &&
+		(name == edm.DeletedAt ||
+			name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
 // IsDeleteRecord reports whether a source has written the row for a deleted entity: its change mode is D or, if the row
 // has no such column, DELETED_AT is set.
-func IsDeleteRecord(t *Type, v rowvalue.Value) bool {
+func IsDeleteRecord(typ *Type, rowValue rowvalue.Value) bool {
 	names := []string{edm.RecordMode, fieldChangeMode}
-	if mode := t.ChangeMode(); mode != nil {
+	if mode := typ.ChangeMode(); mode != nil {
 		names = append(names, mode.Name)
 	}
 	hasMode := false
 	for _, name := range names {
-		m, ok := v.Field(name)
-		if text, _ := m.Text(); string(text) == "D" {
+		field, ok := rowValue.Field(name)
+		if text, _ := field.Text(); string(text) == "D" {
 			return true
 		}
 		hasMode = hasMode || ok
 	}
-	at, ok := v.Field(edm.DeletedAt)
-	return ok && !hasMode && at.Present && t.properties[edm.DeletedAt] == nil
+	at, ok := rowValue.Field(edm.DeletedAt)
+	return ok && !hasMode && at.Present && typ.properties[edm.DeletedAt] == nil
 }

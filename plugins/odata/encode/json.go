@@ -3,48 +3,49 @@ package encode
 import (
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-func (b *Writer) appendJSON(dst []byte, s *Type, v *rowvalue.Value, path string) (_ []byte, err error) {
+func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) (_ []byte, err error) {
 	dst = append(dst, '{')
 	start := len(dst)
-	m := b.properties(s, v, path)
-	for m.next() {
+	properties := b.properties(typ, rowValue, path)
+	for properties.next() {
 		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, m.label...)
+		dst = append(dst, properties.label...)
 		switch {
-		case m.isNull:
+		case properties.isNull:
 			dst = append(dst, "null"...)
-		case m.typ == nil:
-			dst, err = m.appendValue(dst)
-		case m.navigation != nil && m.navigation.Many:
-			dst, err = m.appendArray(dst)
+		case properties.typ == nil:
+			dst, err = properties.appendValue(dst)
+		case properties.navigation != nil && properties.navigation.Many:
+			dst, err = properties.appendArray(dst)
 		default:
-			dst, err = b.appendJSON(dst, m.typ, &m.Value, m.path())
+			dst, err = b.appendJSON(dst, properties.typ, &properties.Value, properties.path())
 		}
 		if err != nil {
 			return dst, err
 		}
 	}
-	return append(dst, '}'), m.err
+	return append(dst, '}'), properties.err
 }
 
 func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
-	if out, ok := m.appendFast(dst, true); ok {
+	if out, ok := m.appendFast(dst, value.JSON); ok {
 		return out, nil
 	}
-	c, err := m.convert()
+	converted, err := m.convert()
 	if err != nil {
 		return dst, err
 	}
-	if c.Ticks != 0 {
+	if converted.Ticks != 0 {
 		return dst, Unexpected(m.path(),
 			"no digits after milliseconds in JSON, "+sinkconfig.NameRequestFormat+" = atom accepts them",
-			c.Text)
+			converted.Text)
 	}
-	return c.AppendJSON(dst), nil
+	return converted.AppendJSON(dst), nil
 }
 
 func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {

@@ -23,8 +23,16 @@ func (k KeyValue) Equal(other KeyValue) bool {
 	return canonicalLiteral(k.Value.Type, k.Value.Text) == canonicalLiteral(other.Value.Type, other.Value.Text)
 }
 
-// KeyValues returns the values of the key properties. With scalarKey a scalar may stand for a key of one property.
-func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
+// KeySource is the part of a record that contains the key of the entity.
+type KeySource int
+
+const (
+	RecordValue KeySource = iota
+	RecordKey             // may be the value of the only key property, instead of a struct
+)
+
+// KeyValues returns the values of the key properties.
+func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, source KeySource) ([]KeyValue, error) {
 	var keys []KeyValue
 	for _, name := range t.Key {
 		property := t.properties[name]
@@ -32,7 +40,7 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 			return nil, odataerror.DataError("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")
 		}
-		k, ok, err := t.KeyValue(c, property, v, scalarKey)
+		key, ok, err := t.KeyValue(config, property, rowValue, source)
 		if err != nil {
 			return nil, err
 		}
@@ -40,7 +48,7 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 			return nil, odataerror.DataError("the key needs property " + name + " of " + t.QualifiedName() +
 				": expected a struct of all key properties")
 		}
-		keys = append(keys, k)
+		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
 		return nil, odataerror.DataError(t.QualifiedName() + " has no key")
@@ -49,24 +57,24 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 }
 
 // KeyValue returns the value of one key property. ok is false if the value does not contain it.
-func (t *Type) KeyValue(c *sinkconfig.Config, property *edm.Property, v *rowvalue.Value, scalarKey bool) (
-	k KeyValue, ok bool,
+func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value, source KeySource) (
+	key KeyValue, ok bool,
 	err error) {
-	member, ok := v.Field(property.Name)
-	if !ok && scalarKey && len(t.Key) == 1 {
-		c := v.Fields()
+	member, ok := rowValue.Field(property.Name)
+	if !ok && source == RecordKey && len(t.Key) == 1 {
+		c := rowValue.Fields()
 		if c.Next(); c.Mismatch {
-			member, ok = *v, true
+			member, ok = *rowValue, true
 		}
 	}
 	if !ok || !member.Present {
-		return k, false, nil
+		return key, false, nil
 	}
-	k.Property = property
-	if k.Value, err = Convert(c, property, &member); err != nil {
-		return k, false, odataerror.DataError("key property " + property.Name + ": " + err.Error())
+	key.Property = property
+	if key.Value, err = Convert(config, property, &member); err != nil {
+		return key, false, odataerror.DataError("key property " + property.Name + ": " + err.Error())
 	}
-	return k, true, nil
+	return key, true, nil
 }
 
 // Predicate returns the key predicate of an entity, "" without keys.
@@ -78,9 +86,9 @@ func Predicate(keys []KeyValue) string {
 	var memory [64]byte
 	literals := few[:0]
 	for i := range keys {
-		k := &keys[i]
-		literals = append(literals, uri.Key{Name: k.Property.Name,
-			Literal: uri.Literal{Type: k.Value.Type, Text: k.Value.Text}})
+		key := &keys[i]
+		literals = append(literals, uri.Key{Name: key.Property.Name,
+			Literal: uri.Literal{Type: key.Value.Type, Text: key.Value.Text}})
 	}
 	return string(uri.AppendPredicate(memory[:0], literals))
 }
@@ -91,24 +99,24 @@ func CanonicalPredicate(keys []KeyValue, predicate string) string {
 		return predicate
 	}
 	same := make([]KeyValue, len(keys))
-	for i, k := range keys {
-		k.Value.Text = canonicalLiteral(k.Value.Type, k.Value.Text)
-		same[i] = k
+	for i, key := range keys {
+		key.Value.Text = canonicalLiteral(key.Value.Type, key.Value.Text)
+		same[i] = key
 	}
 	return Predicate(same)
 }
 
 // canonicalLiteral returns the same text for all literals that a service may treat as the same: GUIDs of either case,
 // decimals with other signs and zeros, times with and without zero parts, and [CanonicalText].
-func canonicalLiteral(t edm.Primitive, text string) string {
+func canonicalLiteral(primitive edm.Primitive, text string) string {
 	switch {
-	case t == edm.Guid:
+	case primitive == edm.Guid:
 		return strings.ToLower(text)
-	case t == edm.Decimal:
+	case primitive == edm.Decimal:
 		return value.NormalizeDecimal(text)
-	case t == edm.Time:
+	case primitive == edm.Time:
 		return value.NormalizeTime(text)
-	case t == edm.String:
+	case primitive == edm.String:
 		return CanonicalText(text)
 	}
 	return text
@@ -119,12 +127,12 @@ func CanonicalText(text string) string {
 	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
 }
 
-func hasOtherSpellings(k KeyValue) bool {
-	switch k.Value.Type {
+func hasOtherSpellings(key KeyValue) bool {
+	switch key.Value.Type {
 	case edm.Guid, edm.Decimal, edm.Time:
 		return true
 	case edm.String:
-		text := k.Value.Text
+		text := key.Value.Text
 		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
 			return true
 		}
@@ -144,5 +152,5 @@ func IsInitial(text string) bool {
 
 // HasInitial reports whether any key value is initial.
 func HasInitial(keys []KeyValue) bool {
-	return slices.ContainsFunc(keys, func(k KeyValue) bool { return IsInitial(k.Value.Text) })
+	return slices.ContainsFunc(keys, func(key KeyValue) bool { return IsInitial(key.Value.Text) })
 }

@@ -11,40 +11,40 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// valueEncoding is how the values of a property are written.
 type valueEncoding byte
 
 const (
-	// encodeConverted uses [Convert]. The other encodings have the same result without allocations.
-	encodeConverted valueEncoding = iota
+	encodeConverted valueEncoding = iota // by [Convert]. The others have the same result without allocations.
 	encodeText
 	encodeInstant
 	encodeInteger
 	encodeDecimal
 )
 
-func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.SchemaNode) {
+func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	c.encoding = encodeConverted
 	if c.property == nil {
 		return
 	}
-	unnamed := n == nil || n.Name == nil
-	switch t := c.property.Type.Primitive; {
-	case kind == wit.String && t == edm.String:
+	unnamed := node == nil || node.Name == nil
+	switch primitive := c.property.Type.Primitive; {
+	case kind == wit.String && primitive == edm.String:
 		c.encoding = encodeText
-	case kind == wit.Int64 && (t == edm.DateTime || t == edm.DateTimeOffset) &&
-		(unnamed || *n.Name == wit.NameTimestamp):
+	case kind == wit.Int64 && (primitive == edm.DateTime || primitive == edm.DateTimeOffset) &&
+		(unnamed || *node.Name == wit.NameTimestamp):
 		c.encoding = encodeInstant
 	case kind <= wit.Int64 && unnamed && c.min < c.max:
 		c.encoding = encodeInteger
-	case kind == wit.Bytes && t == edm.Decimal && !c.property.VariableScale:
-		if c.scale = value.SmallScale(n); c.scale >= 0 && c.scale <= c.property.Scale {
+	case kind == wit.Bytes && primitive == edm.Decimal && !c.property.VariableScale:
+		if c.scale = value.SmallScale(node); c.scale >= 0 && c.scale <= c.property.Scale {
 			c.encoding = encodeDecimal
 		}
 	}
 }
 
 // appendFast writes values of frequent kinds without allocations. ok is false if [Convert] has to do it.
-func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
+func (m *propertyCursor) appendFast(dst []byte, form value.Form) (_ []byte, ok bool) {
 	if m.keyValue != nil {
 		return dst, false
 	}
@@ -54,34 +54,35 @@ func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
 	switch m.encoding {
 	case encodeText:
 		text := m.Value.Bytes()
-		most := m.property.Length
+		maxLength := m.property.Length
 		switch {
-		case most > 0 && len(text) > most && utf8.RuneCount(text) > most:
+		case maxLength > 0 && len(text) > maxLength && utf8.RuneCount(text) > maxLength:
 			return dst, false
-		case json:
+		case form == value.JSON:
 			return jsontext.AppendText(dst, text)
 		}
 		return appendXML(dst, text), scan.XMLAllows(text)
 	case encodeInstant:
-		return value.AppendInstant(dst, m.property.Type.Primitive, m.Value.Int64(), json)
+		return value.AppendInstant(dst, m.property.Type.Primitive, m.Value.Int64(), form)
 	case encodeInteger:
 		v := m.Value.Int64()
 		switch {
 		case v < m.min || v > m.max:
 			return dst, false
-		case json && m.property.Type.Primitive == edm.Int64:
+		case form == value.JSON && m.property.Type.Primitive == edm.Int64:
 			return append(strconv.AppendInt(append(dst, '"'), v, 10), '"'), true
 		}
 		return strconv.AppendInt(dst, v, 10), true
 	case encodeDecimal:
 		if content := m.Value.Bytes(); len(content) > 0 && len(content) <= 8 {
-			return appendDecimal(dst, content, m.scale, m.property, json)
+			return appendDecimal(dst, content, m.scale, m.property, form)
 		}
 	}
 	return dst, false
 }
 
-func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (_ []byte, ok bool) {
+// appendDecimal writes a decimal of at most eight bytes.
+func appendDecimal(dst, content []byte, scale int, property *edm.Property, form value.Form) (_ []byte, ok bool) {
 	unscaled := int64(int8(content[0]))
 	for _, c := range content[1:] {
 		unscaled = unscaled<<8 | int64(c)
@@ -92,10 +93,10 @@ func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (
 	if negative {
 		digits = digits[1:]
 	}
-	if p.Precision > 0 && len(digits)-scale > max(p.Precision-p.Scale, 0) && unscaled != 0 {
+	if property.Precision > 0 && len(digits)-scale > max(property.Precision-property.Scale, 0) && unscaled != 0 {
 		return dst, false
 	}
-	if json {
+	if form == value.JSON {
 		dst = append(dst, '"')
 	}
 	if negative {
@@ -113,7 +114,7 @@ func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (
 	default:
 		dst = append(append(append(dst, digits[:before]...), '.'), digits[before:]...)
 	}
-	if json {
+	if form == value.JSON {
 		dst = append(dst, '"')
 	}
 	return dst, true

@@ -20,32 +20,32 @@ type Type struct {
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
 	types       map[string]*Type
+	writers     map[string]*propertyWriter
 	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
-	writers         map[string]*propertyWriter
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
 }
 
 // NewType indexes the types and returns the first one.
 func NewType(structures []*edm.StructuredType) *Type {
 	all := map[string]*Type{}
-	for _, s := range structures {
-		all[s.QualifiedName()] = &Type{StructuredType: s, properties: map[string]*edm.Property{},
+	for _, structure := range structures {
+		all[structure.QualifiedName()] = &Type{StructuredType: structure, properties: map[string]*edm.Property{},
 			navigations: map[string]*edm.Navigation{}, types: map[string]*Type{}}
 	}
-	for _, s := range all {
-		for i := range s.Properties {
-			p := &s.Properties[i]
-			s.properties[p.Name] = p
-			if p.Type.Primitive == edm.NotPrimitive {
-				s.types[p.Name] = all[p.Type.Name]
+	for _, typ := range all {
+		for i := range typ.Properties {
+			property := &typ.Properties[i]
+			typ.properties[property.Name] = property
+			if property.Type.Primitive == edm.NotPrimitive {
+				typ.types[property.Name] = all[property.Type.Name]
 			}
 		}
-		for i := range s.Navigations {
-			n := &s.Navigations[i]
-			s.navigations[n.Name] = n
-			s.types[n.Name] = all[n.Target]
+		for i := range typ.Navigations {
+			navigation := &typ.Navigations[i]
+			typ.navigations[navigation.Name] = navigation
+			typ.types[navigation.Name] = all[navigation.Target]
 		}
-		s.makeWriters()
+		typ.makeWriters()
 	}
 	return all[structures[0].QualifiedName()]
 }
@@ -53,27 +53,28 @@ func NewType(structures []*edm.StructuredType) *Type {
 // Property returns a property by its name, nil if the type has none.
 func (t *Type) Property(name string) *edm.Property { return t.properties[name] }
 
-const maxSchemas = 64
+const maxSchemas = 64 // in writersBySchema
 
-func (t *Type) writersFor(v *rowvalue.Value) []*propertyWriter {
-	n := v.Schema()
-	if n == nil || n.Kind != wit.Struct {
+// writersFor returns the writers for the fields of a struct, nil for a value without schema.
+func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
+	root := rowValue.Schema()
+	if root == nil || root.Kind != wit.Struct {
 		return nil
 	}
-	writers, ok := t.writersBySchema[n]
+	writers, ok := t.writersBySchema[root]
 	if !ok {
 		if len(t.writersBySchema) == maxSchemas {
 			clear(t.writersBySchema)
 		}
-		writers = make([]*propertyWriter, len(n.Fields))
-		for i, m := range n.Fields {
-			if c := t.writers[m.Name]; c != nil {
-				w, node := *c, v.Node(m.Node)
-				w.setEncoding(node.Kind, node)
-				writers[i] = &w
+		writers = make([]*propertyWriter, len(root.Fields))
+		for i, field := range root.Fields {
+			if writer := t.writers[field.Name]; writer != nil {
+				bound, node := *writer, rowValue.Node(field.Node)
+				bound.setEncoding(node.Kind, node)
+				writers[i] = &bound
 			}
 		}
-		t.writersBySchema[n] = writers
+		t.writersBySchema[root] = writers
 	}
 	return writers
 }
@@ -81,59 +82,58 @@ func (t *Type) writersFor(v *rowvalue.Value) []*propertyWriter {
 func (t *Type) makeWriters() {
 	t.writers, t.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
 	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
-	for name, n := range t.navigations {
-		t.writers[name] = &propertyWriter{navigation: n, typ: t.types[name], label: label(name)}
+	for name, navigation := range t.navigations {
+		t.writers[name] = &propertyWriter{navigation: navigation, typ: t.types[name], label: label(name)}
 	}
-	for name, p := range t.properties {
-		c := &propertyWriter{property: p, typ: t.types[name], isKey: t.IsKey(name), label: label(name)}
-		c.min, c.max, _ = p.Type.Primitive.Bounds()
-		t.writers[name] = c
+	for name, property := range t.properties {
+		writer := &propertyWriter{property: property, typ: t.types[name], isKey: t.IsKey(name), label: label(name)}
+		writer.min, writer.max, _ = property.Type.Primitive.Bounds()
+		t.writers[name] = writer
 	}
 }
 
+// propertyWriter is how a property, or a navigation property, is written.
 type propertyWriter struct {
 	property   *edm.Property
 	navigation *edm.Navigation
-	// typ is the nested entity type or complex type, nil if the metadata lack it.
-	typ      *Type
-	isKey    bool
-	label    []byte
-	min, max int64
-	// encoding is constant for a writer in writersBySchema. Otherwise it is set for each value.
-	encoding valueEncoding
-	scale    int
+	typ        *Type // the nested entity type or complex type, nil if the metadata lack it
+	isKey      bool
+	label      []byte        // the name in JSON, with a colon
+	min, max   int64         // of an integer
+	encoding   valueEncoding // constant for a writer in writersBySchema, else set for each value
+	scale      int           // of a decimal, for encodeDecimal
 }
 
 // Convert converts a value to the type of a property. The settings decide whether it may lose precision.
-func Convert(c *sinkconfig.Config, property *edm.Property, v *rowvalue.Value) (value.Converted, error) {
-	if v.Present && (v.Schema() == nil || v.Schema().Name == nil) {
-		least, most, whole := property.Type.Primitive.Bounds()
-		switch kind := v.Kind(); {
+func Convert(config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value) (value.Converted, error) {
+	if rowValue.Present && (rowValue.Schema() == nil || rowValue.Schema().Name == nil) {
+		low, high, whole := property.Type.Primitive.Bounds()
+		switch kind := rowValue.Kind(); {
 		case kind <= wit.Int64 && whole:
-			if n := v.Int64(); n >= least && n <= most {
+			if n := rowValue.Int64(); n >= low && n <= high {
 				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
 			}
 		case kind == wit.String && property.Type.Primitive == edm.String:
-			if text := v.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
+			if text := rowValue.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
 				return value.Converted{Type: edm.String, Text: string(text)}, nil
 			}
 		}
 	}
-	decoded, err := v.Decode()
+	decoded, err := rowValue.Decode()
 	if err != nil {
 		return value.Converted{}, err
 	}
-	n := v.Schema()
-	if c.Lossy {
-		return value.ConvertLossy(property, n, decoded)
+	node := rowValue.Schema()
+	if config.Lossy {
+		return value.ConvertLossy(property, node, decoded)
 	}
-	converted, err := value.ConvertChecked(property, n, decoded)
+	converted, err := value.ConvertChecked(property, node, decoded)
 	if err != nil && decoded == nil {
 		if mismatch := (*value.ConversionError)(nil); errors.As(err, &mismatch) {
 			err = &value.ConversionError{Expected: mismatch.Expected, Found: "null"}
 		}
 	}
-	if err != nil && n == nil && property.Type.Primitive == edm.Decimal {
+	if err != nil && node == nil && property.Type.Primitive == edm.Decimal {
 		err = withDecimalHint(err, decoded)
 	}
 	return converted, err

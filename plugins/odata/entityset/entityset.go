@@ -17,61 +17,62 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// EntitySet is a target of records, with what is computed once from settings and metadata.
-type EntitySet struct {
-	sinkconfig.EntitySet
-	// Path is the path of the set. TokenPath is where its service returns CSRF tokens.
-	Path, TokenPath string
-	SAP             bool
-	ServiceIndex    int
-	Model           *edm.Model
-	Type            *encode.Type
-	// Index is the index of the set. CapabilityIndex is the index of the first set with the same Path.
-	Index, CapabilityIndex int
-	hash                   uint32
-	// links holds the sets that can be reached by navigation properties. The first one is the set itself.
-	links []*LinkedSet
-}
-
-// New finds the set in the metadata and checks that the configured operations are allowed.
-func New(e sinkconfig.EntitySet, m *edm.Model, c *sinkconfig.Config) (*EntitySet, error) {
-	name := config.InGroup(e.Number, sinkconfig.NameEntitySet)
-	set, s, err := service.FindSet(m, e.Service, e.Name, name)
-	if err != nil {
-		return nil, err
-	}
-	updates := c.Mode == sinkconfig.ModeUpdate || c.Mode == sinkconfig.ModeMerge ||
-		c.Mode == sinkconfig.ModePatch || c.Mode == sinkconfig.ModeUpsert
-	why := ""
-	switch {
-	case !set.Creatable && (c.Mode == sinkconfig.ModeInsert || c.Mode == sinkconfig.ModeUpsert):
-		why = "sap:creatable=\"false\""
-	case !set.Updatable && updates:
-		why = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + c.Mode
-	case len(s.Key) == 0 && updates:
-		why = "no key, and " + sinkconfig.NameOperationMode + " is " + c.Mode
-	case c.DeleteTombstones && !set.Deletable:
-		why = "sap:deletable=\"false\", and " + sinkconfig.NameEnableDelete + " is on"
-	case c.DeleteTombstones && len(s.Key) == 0:
-		why = "no key, and " + sinkconfig.NameEnableDelete + " is on"
-	case c.DeleteRecords && !set.Deletable:
-		why = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
-	}
-	if why != "" {
-		return nil, &wit.Error{Kind: wit.ErrorConfig, Setting: &name, Message: "Entity set " + e.Name + " of " +
-			e.Service + " cannot be written: $metadata has " + why}
-	}
-	t := &EntitySet{EntitySet: e, Path: e.Service + "/" + service.Address(set),
-		Model: &edm.Model{Structures: m.Closure(s, true)}}
-	if c.NestedUpdates {
-		t.links = linksFrom(m, set, e.Service)
-	}
-	return t, nil
-}
-
 // NamespaceSAP is the namespace of SAP's annotations.
 const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
 
+// EntitySet is a target of records, with everything that is computed once from settings and metadata.
+type EntitySet struct {
+	sinkconfig.EntitySet
+	Path            string // of the set
+	TokenPath       string // where its service returns CSRF tokens
+	SAP             bool   // $metadata has SAP's annotations
+	ServiceIndex    int
+	Index           int // of the set
+	CapabilityIndex int // index of the first set with the same Path
+	Model           *edm.Model
+	Type            *encode.Type
+	hash            uint32
+	links           []*LinkedSet // the sets that navigation properties lead to. The first one is the set itself.
+}
+
+// New finds the set in the metadata and checks that the configured operations are allowed.
+func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconfig.Config) (*EntitySet, error) {
+	name := config.InGroup(configured.Number, sinkconfig.NameEntitySet)
+	set, entityType, err := service.FindSet(model, configured.Service, configured.Name, name)
+	if err != nil {
+		return nil, err
+	}
+	updates := sinkConfig.Mode == sinkconfig.ModeUpdate || sinkConfig.Mode == sinkconfig.ModeMerge ||
+		sinkConfig.Mode == sinkconfig.ModePatch || sinkConfig.Mode == sinkconfig.ModeUpsert
+	reason := ""
+	switch {
+	case !set.Creatable && (sinkConfig.Mode == sinkconfig.ModeInsert || sinkConfig.Mode == sinkconfig.ModeUpsert):
+		reason = "sap:creatable=\"false\""
+	case !set.Updatable && updates:
+		reason = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
+	case len(entityType.Key) == 0 && updates:
+		reason = "no key, and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
+	case sinkConfig.DeleteTombstones && !set.Deletable:
+		reason = "sap:deletable=\"false\", and " + sinkconfig.NameEnableDelete + " is on"
+	case sinkConfig.DeleteTombstones && len(entityType.Key) == 0:
+		reason = "no key, and " + sinkconfig.NameEnableDelete + " is on"
+	case sinkConfig.DeleteRecords && !set.Deletable:
+		reason = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
+	}
+	if reason != "" {
+		return nil, &wit.Error{Kind: wit.ErrorConfig, Setting: &name, Message: "Entity set " + configured.Name +
+			" of " +
+			configured.Service + " cannot be written: $metadata has " + reason}
+	}
+	target := &EntitySet{EntitySet: configured, Path: configured.Service + "/" + service.Address(set),
+		Model: &edm.Model{Structures: model.Closure(entityType, true)}}
+	if sinkConfig.NestedUpdates {
+		target.links = linksFrom(model, set, configured.Service)
+	}
+	return target, nil
+}
+
+// prepare computes the parts that are not packed.
 func (t *EntitySet) prepare() {
 	t.TokenPath = t.Query.AppendTo(t.Service + "/")
 	t.Type = encode.NewType(t.Model.Structures)
@@ -85,13 +86,14 @@ func (t *EntitySet) Pack(b []byte) []byte {
 }
 
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
-func Unpack(r *pack.Reader, e sinkconfig.EntitySet) (t EntitySet, ok bool) {
-	t = EntitySet{EntitySet: e, Path: r.String(), SAP: r.Bool(), Model: edm.Unpack(r), links: unpackLinks(r)}
-	if r.Failed || len(t.Model.Structures) == 0 {
-		return t, false
+func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target EntitySet, ok bool) {
+	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(), Model: edm.Unpack(reader),
+		links: unpackLinks(reader)}
+	if reader.Failed || len(target.Model.Structures) == 0 {
+		return target, false
 	}
-	t.prepare()
-	return t, true
+	target.prepare()
+	return target, true
 }
 
 // EntityHash returns a hash of an entity of the set. key is its canonical predicate.
@@ -99,11 +101,11 @@ func (t *EntitySet) EntityHash(key string) uint32 { return mixHash(t.hash, key) 
 
 const hashSeed, hashPrime = 2166136261, 16777619
 
-func mixHash(h uint32, text string) uint32 {
+func mixHash(hash uint32, text string) uint32 {
 	for i := range len(text) {
-		h = (h ^ uint32(text[i])) * hashPrime
+		hash = (hash ^ uint32(text[i])) * hashPrime
 	}
-	return h
+	return hash
 }
 
 // KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if they differ.
@@ -113,11 +115,14 @@ func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool
 		return nil, false
 	}
 	for _, name := range t.Type.Key {
-		at := slices.IndexFunc(keys, func(k uri.Key) bool { return k.Name == name || k.Name == "" && len(keys) == 1 })
-		if at < 0 {
+		index := slices.IndexFunc(keys, func(k uri.Key) bool {
+			return k.Name == name || k.Name == "" &&
+				len(keys) == 1
+		})
+		if index < 0 {
 			return nil, false
 		}
-		values = append(values, keys[at].Literal)
+		values = append(values, keys[index].Literal)
 	}
 	return values, true
 }
@@ -131,20 +136,20 @@ func (t *EntitySet) Digest() string {
 
 // LogOmittedProperties logs the properties that $metadata excludes from requests.
 func (t *EntitySet) LogOmittedProperties(mode string) {
-	s := t.Model.Structures[0]
+	entityType := t.Model.Structures[0]
 	var names []string
-	add := func(operations string, isOmitted func(p *edm.Property) bool) {
-		for i := range s.Properties {
-			if p := &s.Properties[i]; !s.IsKey(p.Name) && isOmitted(p) {
-				names = append(names, p.Name+" ("+operations+")")
+	add := func(operations string, isOmitted func(property *edm.Property) bool) {
+		for i := range entityType.Properties {
+			if property := &entityType.Properties[i]; !entityType.IsKey(property.Name) && isOmitted(property) {
+				names = append(names, property.Name+" ("+operations+")")
 			}
 		}
 	}
 	if mode == sinkconfig.ModeInsert || mode == sinkconfig.ModeUpsert || mode == sinkconfig.ModeDynamic {
-		add("inserts", func(p *edm.Property) bool { return !p.Creatable })
+		add("inserts", func(property *edm.Property) bool { return !property.Creatable })
 	}
 	if mode != sinkconfig.ModeInsert {
-		add("updates", func(p *edm.Property) bool { return !p.Updatable })
+		add("updates", func(property *edm.Property) bool { return !property.Updatable })
 	}
 	if len(names) > 0 {
 		sdk.Log(wit.LevelWarn, "entity set "+t.Name+" of "+t.Service+": requests do not contain these properties, "+

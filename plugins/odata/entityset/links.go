@@ -21,26 +21,27 @@ func (l *LinkedSet) EntityHash(key string) uint32 { return mixHash(mixHash(hashS
 // LinkedSet returns the set as the root of nested updates.
 func (t *EntitySet) LinkedSet() *LinkedSet { return t.links[0] }
 
-func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
+// linksFrom returns the set and all updatable sets that its navigation properties lead to.
+func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	sets := []*edm.Set{from}
 	all := []*LinkedSet{{}}
 	for i := 0; i < len(sets); i++ {
 		all[i].Path, all[i].Targets = root+"/"+service.Address(sets[i]), map[string]*LinkedSet{}
-		s := m.Structure(sets[i].Type)
-		if s == nil {
+		entityType := model.Structure(sets[i].Type)
+		if entityType == nil {
 			continue
 		}
-		for j := range s.Navigations {
-			to := m.NavigationTarget(sets[i], &s.Navigations[j])
-			if to == nil || !to.Updatable {
+		for j := range entityType.Navigations {
+			targetSet := model.NavigationTarget(sets[i], &entityType.Navigations[j])
+			if targetSet == nil || !targetSet.Updatable {
 				continue
 			}
-			at := slices.Index(sets, to)
-			if at < 0 {
-				at = len(sets)
-				sets, all = append(sets, to), append(all, &LinkedSet{})
+			index := slices.Index(sets, targetSet)
+			if index < 0 {
+				index = len(sets)
+				sets, all = append(sets, targetSet), append(all, &LinkedSet{})
 			}
-			all[i].Targets[s.Navigations[j].Name] = all[at]
+			all[i].Targets[entityType.Navigations[j].Name] = all[index]
 		}
 	}
 	return all
@@ -48,26 +49,26 @@ func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
 
 func packLinks(b []byte, sets []*LinkedSet) []byte {
 	b = pack.Int(b, len(sets))
-	for _, s := range sets {
-		b = pack.Int(pack.String(b, s.Path), len(s.Targets))
-		for _, name := range slices.Sorted(maps.Keys(s.Targets)) {
-			b = pack.Int(pack.String(b, name), slices.Index(sets, s.Targets[name]))
+	for _, set := range sets {
+		b = pack.Int(pack.String(b, set.Path), len(set.Targets))
+		for _, name := range slices.Sorted(maps.Keys(set.Targets)) {
+			b = pack.Int(pack.String(b, name), slices.Index(sets, set.Targets[name]))
 		}
 	}
 	return b
 }
 
-func unpackLinks(r *pack.Reader) (sets []*LinkedSet) {
-	count := r.Count()
+func unpackLinks(reader *pack.Reader) (sets []*LinkedSet) {
+	count := reader.Count()
 	for range count {
 		sets = append(sets, &LinkedSet{Targets: map[string]*LinkedSet{}})
 	}
-	for _, s := range sets {
-		s.Path = r.String()
-		for n := r.Count(); n > 0 && !r.Failed; n-- {
-			name, at := r.String(), r.Int()
-			if r.Failed = r.Failed || at < 0 || at >= len(sets); !r.Failed {
-				s.Targets[name] = sets[at]
+	for _, set := range sets {
+		set.Path = reader.String()
+		for n := reader.Count(); n > 0 && !reader.Failed; n-- {
+			name, index := reader.String(), reader.Int()
+			if reader.Failed = reader.Failed || index < 0 || index >= len(sets); !reader.Failed {
+				set.Targets[name] = sets[index]
 			}
 		}
 	}

@@ -13,38 +13,38 @@ var plain = func() (plain [256]bool) {
 }()
 
 // AppendString appends a quoted string and replaces invalid UTF-8 by U+FFFD.
-func AppendString(dst []byte, s string) []byte {
-	dst, _ = appendText(dst, s)
+func AppendString(dst []byte, text string) []byte {
+	dst, _ = appendText(dst, text)
 	return dst
 }
 
 // AppendText is AppendString for bytes. valid reports whether all of them are UTF-8.
-func AppendText(dst, s []byte) (_ []byte, valid bool) { return appendText(dst, s) }
+func AppendText(dst, text []byte) (_ []byte, valid bool) { return appendText(dst, text) }
 
-func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {
+func appendText[T string | []byte](dst []byte, text T) (_ []byte, valid bool) {
 	dst, valid = append(dst, '"'), true
 	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if plain[c] {
+	for i := 0; i < len(text); {
+		char := text[i]
+		if plain[char] {
 			i++
 			continue
 		}
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+		if char >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
 			if r != utf8.RuneError || size > 1 {
 				i += size
 				continue
 			}
-			dst, valid = append(append(dst, s[from:i]...), "\ufffd"...), false
+			dst, valid = append(append(dst, text[from:i]...), "\ufffd"...), false
 			i++
 			from = i
 			continue
 		}
-		dst = append(dst, s[from:i]...)
-		switch c {
+		dst = append(dst, text[from:i]...)
+		switch char {
 		case '"', '\\':
-			dst = append(dst, '\\', c)
+			dst = append(dst, '\\', char)
 		case '\n':
 			dst = append(dst, '\\', 'n')
 		case '\r':
@@ -52,28 +52,28 @@ func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {
 		case '\t':
 			dst = append(dst, '\\', 't')
 		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[char>>4], hexDigits[char&15])
 		}
 		i++
 		from = i
 	}
-	return append(append(dst, s[from:]...), '"'), valid
+	return append(append(dst, text[from:]...), '"'), valid
 }
 
-// Append appends a value.
-func Append(dst []byte, v Value) []byte {
-	switch v.Kind {
+// Append appends a value as JSON text.
+func Append(dst []byte, value Value) []byte {
+	switch value.Kind {
 	case False:
 		return append(dst, "false"...)
 	case True:
 		return append(dst, "true"...)
 	case Number:
-		return append(dst, v.Text...)
+		return append(dst, value.Text...)
 	case String:
-		return AppendString(dst, v.Text)
+		return AppendString(dst, value.Text)
 	case Array:
 		dst = append(dst, '[')
-		for i, item := range v.Items {
+		for i, item := range value.Items {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -82,22 +82,20 @@ func Append(dst []byte, v Value) []byte {
 		return append(dst, ']')
 	case Object:
 		dst = append(dst, '{')
-		for i, m := range v.Members {
+		for i, member := range value.Members {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(AppendString(dst, m.Name), ':')
-			dst = Append(dst, m.Value)
+			dst = append(AppendString(dst, member.Name), ':')
+			dst = Append(dst, member.Value)
 		}
 		return append(dst, '}')
 	}
 	return append(dst, "null"...)
 }
 
-// NewString returns a string value.
-func NewString(s string) Value { return Value{Kind: String, Text: s} }
+func NewString(text string) Value { return Value{Kind: String, Text: text} }
 
-// NewBool returns a boolean value.
 func NewBool(b bool) Value {
 	if b {
 		return Value{Kind: True}
@@ -105,8 +103,6 @@ func NewBool(b bool) Value {
 	return Value{Kind: False}
 }
 
-// NewObject returns an object.
 func NewObject(members ...Member) Value { return Value{Kind: Object, Members: members} }
 
-// NewArray returns an array.
 func NewArray(items ...Value) Value { return Value{Kind: Array, Items: items} }

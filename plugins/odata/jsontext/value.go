@@ -1,6 +1,5 @@
-// Package jsontext reads small JSON documents whole (service documents, error documents) and writes JSON text. Pages
-// are read by package decode, which streams. encoding/json would add 1.4 MB to a guest and use reflection for each
-// value.
+// Package jsontext reads small JSON documents such as service and error documents, and writes JSON text. Pages are read
+// by package decode, which streams. encoding/json would add 1.4 MB to a guest and use reflection for each value.
 package jsontext
 
 import (
@@ -11,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// Kind of a value.
+// Kind is the type of a value.
 type Kind uint8
 
 const (
@@ -26,47 +25,44 @@ const (
 
 // Value is a JSON value.
 type Value struct {
-	Kind Kind
-	// Text of a string, or a number as it was written.
-	Text string
-	// Items of an array.
-	Items []Value
-	// Members of an object, in order.
-	Members []Member
+	Kind    Kind
+	Text    string   // of a string, or a number as it was written
+	Items   []Value  // of an array
+	Members []Member // of an object, in order
 }
 
-// Member of an object.
+// Member is a name and a value in an object.
 type Member struct {
 	Name  string
 	Value Value
 }
 
-// maxDepth limits nesting in untrusted documents.
-const maxDepth = 1000
+const maxDepth = 1000 // of nesting, in untrusted documents
 
 // Parse reads one document. Invalid UTF-8 and halves of surrogate pairs become U+FFFD.
 func Parse(document []byte) (Value, error) {
-	p := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')} // which ends a number
-	start := scan.JSONSpace(p.text, 0)
-	end, err := scan.JSONValue(p.text, start, maxDepth)
+	// which ends a number
+	reader := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')}
+	start := scan.JSONSpace(reader.text, 0)
+	end, err := scan.JSONValue(reader.text, start, maxDepth)
 	if err == nil {
-		if end = scan.JSONSpace(p.text, end); end < len(p.text) {
-			err = scan.UnexpectedByte(p.text, end, "the end of the document")
+		if end = scan.JSONSpace(reader.text, end); end < len(reader.text) {
+			err = scan.UnexpectedByte(reader.text, end, "the end of the document")
 		}
 	}
 	if err != nil {
 		return Value{}, notJSON(err)
 	}
-	v, _ := p.value(start)
-	if p.wrong != nil {
-		return Value{}, notJSON(p.wrong)
+	value, _ := reader.value(start)
+	if reader.invalid != nil {
+		return Value{}, notJSON(reader.invalid)
 	}
-	return v, nil
+	return value, nil
 }
 
 func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
 
-// Get descends by names of members. It returns null if one is missing.
+// Get follows the names of members into an object. It returns null if one is missing.
 func (v Value) Get(names ...string) Value {
 	for _, name := range names {
 		found := Value{}
@@ -81,7 +77,7 @@ func (v Value) Get(names ...string) Value {
 	return v
 }
 
-// Has reports whether an object has that member.
+// Has reports whether an object has a member with the name.
 func (v Value) Has(name string) bool {
 	for i := range v.Members {
 		if v.Members[i].Name == name {
@@ -93,34 +89,32 @@ func (v Value) Has(name string) bool {
 
 // parser builds values from a text whose structure is valid; it checks the strings.
 type parser struct {
-	text []byte
-	// memory is a buffer for the last string.
-	memory []byte
-	// wrong is the error of the first invalid string.
-	wrong *scan.Error
+	text    []byte
+	buffer  []byte      // of the last string
+	invalid *scan.Error // of the first invalid string
 }
 
-func (p *parser) value(i int) (v Value, end int) {
-	switch c := p.text[i]; c {
+func (p *parser) value(i int) (result Value, end int) {
+	switch char := p.text[i]; char {
 	case '{', '[':
-		if v.Kind = Array; c == '{' {
-			v.Kind = Object
+		if result.Kind = Array; char == '{' {
+			result.Kind = Object
 		}
-		i, closed, _ := scan.JSONFirst(p.text, i+1, c+2)
+		i, closed, _ := scan.JSONFirst(p.text, i+1, char+2)
 		for !closed {
-			var m Member
-			if v.Kind == Object {
+			var member Member
+			if result.Kind == Object {
 				nameEnd, value, _ := scan.JSONName(p.text, i)
-				m.Name, i = p.string(i, nameEnd), value
+				member.Name, i = p.string(i, nameEnd), value
 			}
-			if m.Value, i = p.value(i); v.Kind == Object {
-				v.Members = append(v.Members, m)
+			if member.Value, i = p.value(i); result.Kind == Object {
+				result.Members = append(result.Members, member)
 			} else {
-				v.Items = append(v.Items, m.Value)
+				result.Items = append(result.Items, member.Value)
 			}
-			i, closed, _ = scan.JSONNext(p.text, i, c+2)
+			i, closed, _ = scan.JSONNext(p.text, i, char+2)
 		}
-		return v, i
+		return result, i
 	case '"':
 		end, _ = scan.JSONString(p.text, i)
 		return Value{Kind: String, Text: p.string(i, end)}, end
@@ -129,20 +123,20 @@ func (p *parser) value(i int) (v Value, end int) {
 	switch p.text[i] {
 	case 'n':
 	case 't':
-		v.Kind = True
+		result.Kind = True
 	case 'f':
-		v.Kind = False
+		result.Kind = False
 	default:
-		v = Value{Kind: Number, Text: string(p.text[i:end])}
+		result = Value{Kind: Number, Text: string(p.text[i:end])}
 	}
-	return v, end
+	return result, end
 }
 
 func (p *parser) string(start, end int) string {
 	ok := false
-	if p.memory, ok = scan.Unescape(p.memory[:0], p.text[start:end], true); !ok && p.wrong == nil {
-		p.wrong = &scan.Error{At: start, Expected: "a string of valid escapes without control characters",
+	if p.buffer, ok = scan.Unescape(p.buffer[:0], p.text[start:end], true); !ok && p.invalid == nil {
+		p.invalid = &scan.Error{At: start, Expected: "a string of valid escapes without control characters",
 			Found: "another one"}
 	}
-	return string(p.memory)
+	return string(p.buffer)
 }

@@ -13,7 +13,7 @@ var documents = []string{`null`, `{"a":[1,-2.5e3,"x\u00e9\ud83d\ude00\"\\\/\b\f\
 	` [ 1 , 2 ] `, `"\ud800"`, `"ü"`,
 	`{`, `[1,]`, `{"a"}`, `{"a":1,}`, `"a`, `"\x"`, "\"\n\"", `1 2`, ``, `-`, `1e`, `tru`, `{"a":1}x`, `"\u12g4"`}
 
-// TestAgainstStandard compares with encoding/json: what is accepted, and what a document reads as after writing.
+// TestAgainstStandard compares with encoding/json: which documents are valid, and their values after writing.
 func TestAgainstStandard(t *testing.T) {
 	for _, d := range documents {
 		compare(t, []byte(d))

@@ -1,7 +1,6 @@
-// Package markup is a small reader of whole XML documents with namespaces: $metadata, service documents, error
-// documents. Feeds are read by package decode, which streams. It is here instead of encoding/xml because guests pay for
-// size and time: it adds a few kilobytes to a guest, and names and values are substrings of the document, so a
-// $metadata of 2 MB makes little garbage.
+// Package markup reads whole XML documents with namespaces: $metadata, service and error documents. Feeds are read by
+// package decode, which streams. Unlike encoding/xml it adds only a few kilobytes to a guest, and names and values are
+// substrings of the document, so a $metadata of 2 MB makes little garbage.
 package markup
 
 import (
@@ -19,65 +18,56 @@ import (
 type Kind uint8
 
 const (
-	// End of the document: every element is closed.
-	End Kind = iota
-	// Open is a start tag (an empty element gives Open, then Close).
-	Open
-	// Close is an end tag.
-	Close
-	// Text is character data with resolved entities. One run may come in several pieces.
-	Text
+	End   Kind = iota // of the document: every element is closed
+	Open              // a start tag. An empty element returns Open, then Close.
+	Close             // an end tag
+	Text              // character data with resolved entities, in one or more tokens
 )
 
-// Attribute of an element. Namespace is a URI, empty for attributes without prefix.
+// Attribute is an attribute of an element. Namespace is a URI, empty for attributes without prefix.
 type Attribute struct{ Namespace, Local, Value string }
 
-// Name of an element: namespace URI and local name.
+// Name is the name of an element: namespace URI and local name.
 type Name struct{ Namespace, Local string }
 
 // Reader reads a document from its start. Its fields describe the current token.
 type Reader struct {
 	Name
 	Attributes []Attribute
-	// Data is the text of a Text token.
-	Data string
+	Data       string // of a Text token
 
-	// text is the document, of which names and values are parts, and bytes the same to scan. at is how far it is read.
-	text     string
-	bytes    []byte
-	at       int
+	text     string // the document
+	bytes    []byte // the same memory
+	at       int    // offset of the next token
 	open     []element
-	bindings []binding
-	empty    bool
-	rooted   bool
+	bindings []binding // of namespaces
+	empty    bool      // the current token is the Open of an empty element
+	rooted   bool      // the root element was read
 }
 
+// element is an element that is not closed yet.
 type element struct {
 	Name
-	// written is the name with its prefix, bindings the number of namespace bindings outside of the element.
-	written  string
-	bindings int
+	qualified string // the name with its prefix
+	bindings  int    // number of namespace bindings outside of the element
 }
 
 type binding struct{ prefix, namespace string }
 
-// Error is a document that is not well-formed XML.
+// Error reports that a document is not well-formed XML.
 type Error struct {
-	// Line counts from 1.
-	Line int
+	Line int // from 1
 	Text string
 }
 
 func (e *Error) Error() string { return "XML, line " + strconv.Itoa(e.Line) + ": " + e.Text }
 
-// maxDepth limits nesting in untrusted documents.
-const maxDepth = 1000
+const maxDepth = 1000 // of nesting, in untrusted documents
 
 // NewReader reads a document in UTF-8 and skips a byte order mark.
 func NewReader(document []byte) *Reader { return NewReaderNoCopy(bytes.Clone(document)) }
 
-// NewReaderNoCopy is NewReader for a document that does not change while names and values, which are parts of it, are
-// in use.
+// NewReaderNoCopy is NewReader for a document that does not change while names and values, its parts, are in use.
 func NewReaderNoCopy(document []byte) *Reader {
 	document = bytes.TrimPrefix(document, []byte("\ufeff"))
 	return &Reader{text: unsafe.String(unsafe.SliceData(document), len(document)), bytes: document}
@@ -90,32 +80,31 @@ func (r *Reader) Fork() *Reader {
 	return &fork
 }
 
-// Attribute returns the value of the attribute with that local name in any namespace. One without a prefix has
-// priority.
+// Attribute returns the attribute with a local name in any namespace. One without a prefix has priority.
 func (r *Reader) Attribute(local string) (string, bool) {
 	found, value := false, ""
-	for i := range r.Attributes {
-		if a := &r.Attributes[i]; a.Local == local {
-			if a.Namespace == "" {
-				return a.Value, true
+	for colon := range r.Attributes {
+		if attribute := &r.Attributes[colon]; attribute.Local == local {
+			if attribute.Namespace == "" {
+				return attribute.Value, true
 			}
-			found, value = true, a.Value
+			found, value = true, attribute.Value
 		}
 	}
 	return value, found
 }
 
-// AttributeIn returns the value of the attribute with that namespace and local name.
-func (r *Reader) AttributeIn(space, local string) (string, bool) {
-	for i := range r.Attributes {
-		if a := &r.Attributes[i]; a.Local == local && a.Namespace == space {
-			return a.Value, true
+// AttributeIn returns the attribute with a namespace and a local name.
+func (r *Reader) AttributeIn(namespace, local string) (string, bool) {
+	for colon := range r.Attributes {
+		if attribute := &r.Attributes[colon]; attribute.Local == local && attribute.Namespace == namespace {
+			return attribute.Value, true
 		}
 	}
 	return "", false
 }
 
-// Skip goes to the end of the element whose Open was just read.
+// Skip reads to the end of the element whose Open was read last.
 func (r *Reader) Skip() error {
 	for depth := len(r.open); len(r.open) >= depth; {
 		if _, err := r.Next(); err != nil {
@@ -163,12 +152,12 @@ func (r *Reader) Next() (Kind, error) {
 		if end == 0 {
 			return r.tag()
 		}
-		aside := r.text[r.at:end]
-		content, text := strings.CutPrefix(aside, scan.CDATA)
-		if text && len(r.open) == 0 {
+		section := r.text[r.at:end] // CDATA, a comment or an instruction
+		content, isText := strings.CutPrefix(section, scan.CDATA)
+		if isText && len(r.open) == 0 {
 			return End, r.errorf("text outside of the root element")
 		}
-		if r.at = end; text {
+		if r.at = end; isText {
 			r.Data = content[:len(content)-len("]]>")]
 			return Text, nil
 		}
@@ -177,7 +166,7 @@ func (r *Reader) Next() (Kind, error) {
 
 func (r *Reader) finish() (Kind, error) {
 	if len(r.open) > 0 {
-		return End, r.errorf("the document ends inside of <" + r.open[len(r.open)-1].written + ">")
+		return End, r.errorf("the document ends inside of <" + r.open[len(r.open)-1].qualified + ">")
 	}
 	if !r.rooted {
 		return End, r.errorf("expected an element, found the end of the document")
@@ -209,19 +198,19 @@ func (r *Reader) characters() (Kind, error) {
 }
 
 func (r *Reader) tag() (Kind, error) {
-	t, err := scan.XMLTagAt(r.bytes, r.at)
+	tag, err := scan.XMLTagAt(r.bytes, r.at)
 	if err != nil {
 		return End, r.syntaxError(err)
 	}
-	written := r.text[t.NameEnd-len(t.Name) : t.NameEnd]
+	qualified := r.text[tag.NameEnd-len(tag.Name) : tag.NameEnd]
 	switch {
-	case t.Closing && len(r.open) == 0:
-		return End, r.errorf("</" + written + "> without a start tag")
-	case t.Closing:
-		if top := r.open[len(r.open)-1].written; top != written {
-			return End, r.errorf("expected </" + top + ">, found </" + written + ">")
+	case tag.Closing && len(r.open) == 0:
+		return End, r.errorf("</" + qualified + "> without a start tag")
+	case tag.Closing:
+		if top := r.open[len(r.open)-1].qualified; top != qualified {
+			return End, r.errorf("expected </" + top + ">, found </" + qualified + ">")
 		}
-		r.at = t.End
+		r.at = tag.End
 		return r.pop()
 	case len(r.open) == 0 && r.rooted:
 		return End, r.errorf("a second root element")
@@ -230,48 +219,48 @@ func (r *Reader) tag() (Kind, error) {
 	}
 	outer := len(r.bindings)
 	r.Attributes = r.Attributes[:0]
-	for at := t.NameEnd; ; {
-		a, next, _ := scan.XMLAttributeAt(r.bytes, at)
-		if a.Name == nil {
+	for position := tag.NameEnd; ; {
+		attribute, next, _ := scan.XMLAttributeAt(r.bytes, position)
+		if attribute.Name == nil {
 			break
 		}
-		if err := r.attribute(a); err != nil {
+		if err := r.attribute(attribute); err != nil {
 			return End, err
 		}
-		at = next
+		position = next
 	}
-	r.at, r.empty, r.rooted = t.End, t.Empty, true
-	return r.push(written, outer)
+	r.at, r.empty, r.rooted = tag.End, tag.Empty, true
+	return r.push(qualified, outer)
 }
 
-// push resolves the names of the tag just read: bindings of a tag count for the tag itself.
-func (r *Reader) push(written string, outer int) (Kind, error) {
-	prefix, local := split(written)
-	space, known := r.lookup(prefix)
+// push opens an element. It resolves the names of the tag, for which its own namespace bindings count, too.
+func (r *Reader) push(qualified string, outer int) (Kind, error) {
+	prefix, local := split(qualified)
+	namespace, known := r.lookup(prefix)
 	if !known && prefix != "" {
-		return End, r.errorf("the prefix of <" + written + "> is not declared")
+		return End, r.errorf("the prefix of <" + qualified + "> is not declared")
 	}
-	r.Name = Name{space, local}
-	for i := range r.Attributes {
-		a := &r.Attributes[i]
-		prefix, local := split(a.Local)
+	r.Name = Name{namespace, local}
+	for colon := range r.Attributes {
+		attribute := &r.Attributes[colon]
+		prefix, local := split(attribute.Local)
 		if prefix == "" {
 			continue
 		}
-		// Documents written by hand use prefixes that they never declare; an attribute is not worth the whole document.
-		a.Namespace, known = r.lookup(prefix)
+		// Documents written by hand use prefixes that they never declare: accept these for attributes.
+		attribute.Namespace, known = r.lookup(prefix)
 		if !known {
-			a.Namespace = prefix
+			attribute.Namespace = prefix
 		}
-		a.Local = local
+		attribute.Local = local
 	}
-	r.open = append(r.open, element{r.Name, written, outer})
+	r.open = append(r.open, element{r.Name, qualified, outer})
 	return Open, nil
 }
 
-func (r *Reader) attribute(a scan.XMLAttribute) error {
-	name := r.text[a.NameAt : a.NameAt+len(a.Name)]
-	value, err := r.resolve(r.text[a.ValueAt : a.ValueAt+len(a.Value)])
+func (r *Reader) attribute(attribute scan.XMLAttribute) error {
+	name := r.text[attribute.NameAt : attribute.NameAt+len(attribute.Name)]
+	value, err := r.resolve(r.text[attribute.ValueAt : attribute.ValueAt+len(attribute.Value)])
 	if err != nil {
 		return err
 	}
@@ -295,31 +284,33 @@ func (r *Reader) pop() (Kind, error) {
 	return Close, nil
 }
 
+// lookup returns the namespace of a prefix.
 func (r *Reader) lookup(prefix string) (string, bool) {
 	if prefix == "xml" {
 		return "http://www.w3.org/XML/1998/namespace", true
 	}
-	for i := len(r.bindings) - 1; i >= 0; i-- {
-		if r.bindings[i].prefix == prefix {
-			return r.bindings[i].namespace, true
+	for colon := len(r.bindings) - 1; colon >= 0; colon-- {
+		if r.bindings[colon].prefix == prefix {
+			return r.bindings[colon].namespace, true
 		}
 	}
 	return "", false
 }
 
+// resolve replaces the entities in a text.
 func (r *Reader) resolve(raw string) (string, error) {
 	if !utf8.ValidString(raw) {
 		return "", r.errorf("expected UTF-8, found bytes that are not")
 	}
 	var out []byte
-	for i := strings.IndexByte(raw, '&'); i >= 0; i = strings.IndexByte(raw, '&') {
-		out = append(out, raw[:i]...)
+	for colon := strings.IndexByte(raw, '&'); colon >= 0; colon = strings.IndexByte(raw, '&') {
+		out = append(out, raw[:colon]...)
 		size := 0
-		if out, size = scan.AppendXMLEntity(out, raw[i:]); size == 0 {
-			entity, _, _ := strings.Cut(raw[i:min(len(raw), i+12)], ";")
+		if out, size = scan.AppendXMLEntity(out, raw[colon:]); size == 0 {
+			entity, _, _ := strings.Cut(raw[colon:min(len(raw), colon+12)], ";")
 			return "", r.errorf("unknown entity " + strings.ToValidUTF8(entity, "") + ";")
 		}
-		raw = raw[i+size:]
+		raw = raw[colon+size:]
 	}
 	if out == nil {
 		return raw, nil
@@ -327,11 +318,11 @@ func (r *Reader) resolve(raw string) (string, error) {
 	return string(append(out, raw...)), nil
 }
 
-func split(written string) (prefix, local string) {
-	if i := strings.IndexByte(written, ':'); i >= 0 {
-		return written[:i], written[i+1:]
+func split(qualified string) (prefix, local string) {
+	if colon := strings.IndexByte(qualified, ':'); colon >= 0 {
+		return qualified[:colon], qualified[colon+1:]
 	}
-	return "", written
+	return "", qualified
 }
 
 func (r *Reader) syntaxError(err *scan.Error) error {

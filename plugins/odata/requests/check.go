@@ -11,10 +11,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// encodeCheck returns a read that finds out whether an insert in doubt was applied (P19). With insert.uncertain =
-// repeatable it reads too, because an earlier version may have sent another RequestID.
+// encodeCheck returns a read that finds out whether an insert without a response was applied, because repeating it
+// could create the entity twice (RATIONALE.md P19). With insert.uncertain = repeatable it reads, too, because another
+// worker may have sent another RequestID.
 func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
-	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.isNumbered()
+	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.keyIsReplaced()
 	idempotent := IsIdempotent(e.state, e.set, e.hint)
 	filter, err := e.checkFilter()
 	switch {
@@ -22,33 +23,34 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: "inserts without a response are not looked up (" + sinkconfig.NameInsertUncertain + " = fail)"}
 	case e.state.InsertUncertain == "retry", idempotent && e.state.CheckFilter == "" && !hasKey:
-		q := e.newRequest(ProbeService, "GET")
-		e.makeRead(q)
-		return q, nil
+		// The insert may be sent again as soon as the service responds.
+		req := e.newRequest(ProbeService)
+		e.makeRead(req)
+		return req, nil
 	case filter != "": // finds the entity even if the service replaced its key
-		q := e.newRequest(Find, "GET")
-		q.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
-		q.Compare = string(insertion.body)
-		e.makeRead(q)
-		return q, nil
+		req := e.newRequest(Find)
+		req.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
+		req.Compare = string(insertion.body)
+		e.makeRead(req)
+		return req, nil
 	case hasKey:
-		q, err := e.newRead(LookUp)
-		if q != nil {
-			q.Compare = string(insertion.body)
+		req, err := e.newRead(LookUp)
+		if req != nil {
+			req.Compare = string(insertion.body)
 		}
-		return q, err
+		return req, err
 	case err != nil:
 		return nil, err
 	}
-	why := "the record does not contain its key"
+	reason := "the record does not contain its key"
 	if e.keyErr == nil && !e.needsRecordKey {
-		why = "the service replaces the key of the record"
+		reason = "the service replaces the key of the record"
 	}
 	return nil, &wit.Error{Kind: wit.ErrorConflict, Message: "cannot look up whether the entity was inserted: " +
-		why + ", and " + sinkconfig.NameCheckFilter + " is not set"}
+		reason + ", and " + sinkconfig.NameCheckFilter + " is not set"}
 }
 
-const maxFound = 20
+const maxFound = 20 // entities that a look-up by filter reads
 
 // checkFilter returns the configured filter with the values of the row, "" if none is configured.
 func (e *rowEncoder) checkFilter() (string, error) {
@@ -56,23 +58,23 @@ func (e *rowEncoder) checkFilter() (string, error) {
 		return "", nil
 	}
 	var out []byte
-	for at := range entityset.Placeholders(e.state.CheckFilter) {
-		out = append(out, at.Before...)
-		if !at.Found {
+	for placeholder := range entityset.Placeholders(e.state.CheckFilter) {
+		out = append(out, placeholder.Before...)
+		if !placeholder.Found {
 			break
 		}
-		property := e.set.Type.Property(at.Name)
-		member, ok := e.value.Field(at.Name)
+		property := e.set.Type.Property(placeholder.Name)
+		member, ok := e.value.Field(placeholder.Name)
 		if property == nil || !ok || !member.Present {
 			return "", &wit.Error{Kind: wit.ErrorConflict,
 				Message: "cannot look up whether the entity was inserted: " + sinkconfig.NameCheckFilter +
-					" needs a value of property " + at.Name + ", which the record does not have"}
+					" needs a value of property " + placeholder.Name + ", which the record does not have"}
 		}
-		c, err := encode.Convert(&e.state.Config, property, &member)
+		converted, err := encode.Convert(&e.state.Config, property, &member)
 		if err != nil {
-			return "", odataerror.DataError(at.Name + ": " + err.Error())
+			return "", odataerror.DataError(placeholder.Name + ": " + err.Error())
 		}
-		out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text})
+		out = uri.AppendLiteral(out, uri.Literal{Type: converted.Type, Text: converted.Text})
 	}
 	return string(out), nil
 }

@@ -5,67 +5,69 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/pack"
 )
 
-// Delivery is a delivery that was sent.
+// Delivery is a delivery that was sent, as its state describes it.
 type Delivery struct {
-	ServiceIndex, BatchBytes int
-	// Parts holds the number of targets in each part of the batch. Nested updates follow the target of their row.
-	Targets []Target
-	Parts   []int
+	ServiceIndex int
+	BatchBytes   int // size of the batch, 0 for a single request
+	Targets      []Target
+	Parts        []int // number of targets in each part of the batch. Nested updates follow the target of their row.
 }
 
 // ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
-func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
-	r := pack.NewReader(text)
-	d = &Delivery{ServiceIndex: r.Int(), BatchBytes: r.Int()}
-	m := stateReader{count: r.Count(), batched: d.BatchBytes > 0, state: s, r: r}
-	if r.Failed || d.ServiceIndex < 0 || d.ServiceIndex >= len(s.Services) || m.count <= 0 || d.BatchBytes <= 0 &&
-		m.count != 1 {
+func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, ok bool) {
+	reader := pack.NewReader(text)
+	delivery = &Delivery{ServiceIndex: reader.Int(), BatchBytes: reader.Int()}
+	count := reader.Count()
+	validService := delivery.ServiceIndex >= 0 && delivery.ServiceIndex < len(state.Services)
+	validCount := count == 1 || count > 1 && delivery.BatchBytes > 0
+	if reader.Failed || !validService || !validCount {
 		return nil, false
 	}
-	d.Targets = make([]Target, 0, m.count)
-	for range m.count {
-		if !m.next() {
+	targets := targetReader{state: state, reader: reader, inBatch: delivery.BatchBytes > 0}
+	delivery.Targets = make([]Target, 0, count)
+	for range count {
+		if !targets.next() {
 			return nil, false
 		}
-		if m.newPart || len(d.Parts) == 0 {
-			d.Parts = append(d.Parts, 0)
+		if targets.startsPart || len(delivery.Parts) == 0 {
+			delivery.Parts = append(delivery.Parts, 0)
 		}
-		d.Parts[len(d.Parts)-1]++
-		d.Targets = append(d.Targets, m.Target)
+		delivery.Parts[len(delivery.Parts)-1]++
+		delivery.Targets = append(delivery.Targets, targets.Target)
 	}
-	return d, r.Done()
+	return delivery, reader.Done()
 }
 
-type stateReader struct {
-	count   int
-	batched bool
+// targetReader reads one target after another.
+type targetReader struct {
 	state   *capabilities.State
-	r       *pack.Reader
+	reader  *pack.Reader
+	inBatch bool
 	Target
-	newPart, sameAsPrevious bool
+	startsPart bool
 }
 
-func (m *stateReader) next() (ok bool) {
-	flags := m.r.Int()
-	m.newPart, m.sameAsPrevious = flags&flagNewPart != 0, flags&flagSameAsPrevious != 0
-	if m.sameAsPrevious {
-		m.Predicate = m.r.String()
-		return !m.r.Failed && m.Set != nil
+func (m *targetReader) next() (ok bool) {
+	flags := m.reader.Int()
+	m.startsPart = flags&flagNewPart != 0
+	if flags&flagSameAsPrevious != 0 {
+		m.Predicate = m.reader.String()
+		return !m.reader.Failed && m.Set != nil
 	}
-	op, place := m.r.Int(), m.r.Int()
-	m.Target = Target{Operation: Operation(op), InBatch: m.batched}
-	if m.r.Failed || place < 0 || place >= len(m.state.Sets) {
+	operation, set := m.reader.Int(), m.reader.Int()
+	m.Target = Target{Operation: Operation(operation), InBatch: m.inBatch}
+	if m.reader.Failed || set < 0 || set >= len(m.state.Sets) {
 		return false
 	}
-	m.Set = &m.state.Sets[place]
-	m.Hint, m.Predicate = parseHint(m.r.String()), m.r.String()
+	m.Set = &m.state.Sets[set]
+	m.Hint, m.Predicate = parseHint(m.reader.String()), m.reader.String()
 	if flags&flagNested != 0 {
-		m.NestedUpdates = m.r.Int()
+		m.NestedUpdates = m.reader.Int()
 	}
 	if flags&flagCompare != 0 {
-		m.Compare = m.r.String()
+		m.Compare = m.reader.String()
 	}
-	return !m.r.Failed && m.NestedUpdates >= 0
+	return !m.reader.Failed && m.NestedUpdates >= 0
 }
 
 // AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
@@ -73,10 +75,15 @@ func AppendStateHead(dst []byte, service, size, count int) []byte {
 	return pack.Int(pack.Int(pack.Int(dst, service), size), count)
 }
 
-// AppendState appends a target. before is the previous target, nil for the first one.
-func (t *Target) AppendState(dst []byte, previous *Target, part bool) []byte {
+// partStart reports whether a target starts a part of its batch.
+type partStart bool
+
+const newPart partStart = true
+
+// AppendState appends a target. previous is nil for the first one.
+func (t *Target) AppendState(dst []byte, previous *Target, start partStart) []byte {
 	flags := 0
-	if part {
+	if start == newPart {
 		flags = flagNewPart
 	}
 	if previous != nil && t.sameExceptKey(previous) {

@@ -5,6 +5,7 @@
 // A Hint tells how to encode a row again.
 //
 // Invariants: a row is in one delivery only. Rows of one entity have the same ordering key and are never in the same
-// delivery (P20). A POST is repeated only if a response, or the service's RequestIDs, prove that it was not applied
-// before (P19).
+// delivery: otherwise an older update could overwrite a newer one (RATIONALE.md P20). A POST is repeated only if a
+// response, or the service's RequestIDs, prove that it was not applied before: otherwise a service that numbers its
+// documents would create two (P19).
 package requests

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Input is the rows of one call of Encode, as [wit.Sink] describes them.
+// Input is the rows of a call, as [wit.Sink] describes them.
 type Input struct {
 	Topics       []string
 	Rows         []wit.Row
@@ -24,59 +24,59 @@ type Input struct {
 }
 
 // Encode returns the deliveries that write the rows.
-func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.EncodeResult {
-	hints := make(map[uint32]string, len(in.Hints))
-	for _, h := range in.Hints {
-		hints[h.Row] = h.Text
+func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) wit.EncodeResult {
+	hints := make(map[uint32]string, len(input.Hints))
+	for _, hint := range input.Hints {
+		hints[hint.Row] = hint.Text
 	}
-	sets := make([]*entityset.EntitySet, len(in.Topics))
-	for i, topic := range in.Topics {
-		sets[i] = s.SetOf(topic)
+	sets := make([]*entityset.EntitySet, len(input.Topics))
+	for i, topic := range input.Topics {
+		sets[i] = state.SetOf(topic)
+	}
+	reject := func(row int, failure wit.Error) wit.RowError {
+		return wit.RowError{RowIndex: uint32(row), ErrorClass: errorClass, Error: failure}
 	}
 	var out wit.EncodeResult
-	var e rowEncoder
-	plan := newDeliveryPlan(s, len(in.Rows))
-	for i := range in.Rows {
-		row := &in.Rows[i]
-		e = rowEncoder{schemas: schemas, lastBodySize: e.lastBodySize, buffer: e.buffer, state: s, row: row,
-			data: in.Data}
-		if len(in.Hints) > 0 {
-			e.hint = parseHint(hints[uint32(i)])
+	var encoder rowEncoder
+	plan := newDeliveryPlan(state, len(input.Rows))
+	for i := range input.Rows {
+		row := &input.Rows[i]
+		encoder = rowEncoder{state: state, schemas: schemas, lastBodySize: encoder.lastBodySize,
+			buffer: encoder.buffer, sourceRow: sourceRow{row: row, data: input.Data}}
+		if len(input.Hints) > 0 {
+			encoder.hint = parseHint(hints[uint32(i)])
 		}
 		var topic string
-		if int(row.Topic) < len(in.Topics) {
-			topic, e.set = in.Topics[row.Topic], sets[row.Topic]
+		if int(row.Topic) < len(input.Topics) {
+			topic, encoder.set = input.Topics[row.Topic], sets[row.Topic]
 		}
-		e.setSourceRecord(i, in.RecordIDs, in.RecordTopics)
-		q, err := e.encode(topic)
+		encoder.setSourceRecord(i, input.RecordIDs, input.RecordTopics)
+		req, err := encoder.encode(topic)
 		switch {
 		case err != nil:
-			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
-				Error: *odataerror.As(err)})
-		case q == nil:
+			out.Rejected = append(out.Rejected, reject(i, *odataerror.As(err)))
+		case req == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
-		case q.NestedUpdates > 0 && s.ServiceCapabilities[q.Set.ServiceIndex].NoBatch:
-			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
-				Error: wit.Error{Kind: wit.ErrorConfig, Message: q.Set.Service + " has no $batch, which " +
-					sinkconfig.NameNestedUpdates + " = operations needs for updates with nested entities"}})
+		case req.NestedUpdates > 0 && state.ServiceCapabilities[req.Set.ServiceIndex].NoBatch:
+			out.Rejected = append(out.Rejected, reject(i, wit.Error{Kind: wit.ErrorConfig,
+				Message: req.Set.Service + " has no $batch, which " + sinkconfig.NameNestedUpdates +
+					" = operations needs for updates with nested entities"}))
 		default:
-			q.row = uint32(i)
-			plan.add(q)
+			req.row = uint32(i)
+			plan.add(req)
 		}
 	}
 	out.Ready = plan.deliveries()
 	return out
 }
 
-// errorClass is the exception class of rejected rows in the headers of dead letters.
-const errorClass = "org.apache.kafka.connect.errors.DataException"
+const errorClass = "org.apache.kafka.connect.errors.DataException" // of rejected rows, in the headers of dead letters
 
-// encode returns the request for a row, nil if the row is ignored.
+// encode returns the next request for a row, nil if the row is ignored.
 func (e *rowEncoder) encode(topic string) (*request, error) {
 	if e.set == nil {
 		return nil, odataerror.DataError("no entity set is configured for topic " + topic +
-			", the record's topic after the " +
-			"transforms: expected one of " + e.state.TopicSettings() +
+			", the record's topic after the transforms: expected one of " + e.state.TopicSettings() +
 			"; configure the topic, or change the transforms")
 	}
 	if err := e.readValues(); err != nil {
@@ -89,7 +89,7 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 		if !e.hasKey {
 			return nil, odataerror.DataError("a tombstone without a key does not identify an entity to delete")
 		}
-		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, true)
+		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, encode.RecordKey)
 		return e.encodeMode(modeDelete)
 	}
 	if err := e.findKeys(); err != nil {
@@ -102,12 +102,13 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 	return e.encodeMode(mode)
 }
 
+// encodeMode returns the request for an operation mode or, on the way to it, a read.
 func (e *rowEncoder) encodeMode(mode string) (*request, error) {
 	if e.hint.ProbeSet {
-		q := e.newRequest(ReadSet, "GET")
-		q.query = "$top=1"
-		e.makeRead(q)
-		return q, nil
+		req := e.newRequest(ReadSet)
+		req.query = "$top=1"
+		e.makeRead(req)
+		return req, nil
 	}
 	switch mode {
 	case sinkconfig.ModeInsert:
@@ -117,11 +118,12 @@ func (e *rowEncoder) encodeMode(mode string) (*request, error) {
 	case sinkconfig.ModeUpsert:
 		return e.encodeUpsert()
 	}
-	return e.encodeUpdate(mode, false)
+	return e.encodeUpdate(updateFor(mode))
 }
 
 const modeDelete = "delete"
 
+// mode returns the operation mode of the row: delete, or a mode of the settings other than dynamic.
 func (e *rowEncoder) mode() (string, error) {
 	if e.state.DeleteRecords && encode.IsDeleteRecord(e.set.Type, e.value) {
 		return modeDelete, nil
@@ -129,8 +131,8 @@ func (e *rowEncoder) mode() (string, error) {
 	if e.state.Mode != sinkconfig.ModeDynamic {
 		return e.state.Mode, nil
 	}
-	m, ok := e.value.Field(e.state.ModeProperty)
-	text, isText := m.Text()
+	field, ok := e.value.Field(e.state.ModeProperty)
+	text, isText := field.Text()
 	if !ok || !isText {
 		return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 			"), found no string")

@@ -10,36 +10,32 @@ import (
 
 // Steps of a row that needs several requests. The first request of a row has no step.
 const (
-	// StepConfirm reads an entity whose DELETE was answered 412, to see whether it is deleted.
-	StepConfirm = "confirm"
+	StepConfirm = "confirm" // read an entity whose DELETE was answered 412, to see whether it is deleted
 	StepInsert  = "insert"
 	StepUpdate  = "update"
 )
 
 // Hint tells how to encode a row again. The host stores its text.
 type Hint struct {
-	Step string
-	// MaxBatchSize limits the operations of the batch. Zero means no limit.
-	OwnChangeset, NoBatch bool
-	MaxBatchSize          int
-	StoppedBatches        int
-	// ProbeSet reads any entity of the set, because the address was rejected. SetAnswers: this worked.
-	ProbeSet, SetAnswers bool
-	// NoIfMatch leaves out If-Match although it is configured.
-	NoIfMatch bool
-	// NotFoundStatus is the status of an update that found no entity after an insert had found one. Zero means none.
-	NotFoundStatus int
-	// Moved: another worker may have sent the row with another RequestID, see [wit.HintMoved].
-	Moved bool
-	Known wit.Known
-	// ETag is valid if HasETag is true. It is "" if the entity has no ETag.
-	HasETag bool
-	ETag    string
+	Step           string
+	OwnChangeset   bool // in a batch, the row gets a changeset of its own
+	NoBatch        bool
+	MaxBatchSize   int       // limits the operations of the batch. Zero means no limit.
+	StoppedBatches int       // batches that the service stopped before the row
+	ProbeSet       bool      // read any entity of the set, because the address of the row's entity was rejected
+	SetReadable    bool      // that worked
+	NoIfMatch      bool      // send no If-Match although it is configured
+	NotFoundStatus int       // status of an update that found no entity after an insert had found one. Zero means none.
+	SentByOther    bool      // another worker may have sent the row with another RequestID, see [wit.HintMoved]
+	Known          wit.Known // facts of earlier runs
+	HasETag        bool      // the entity's ETag was read
+	ETag           string    // "" if the entity has none
 }
 
 // The ETag is the last word, because it may contain blanks.
 const etagWord = "etag="
 
+// hintWord is a word for a field of the hint: a flag, or a number that is not 0.
 type hintWord struct {
 	name   string
 	flag   func(*Hint) *bool
@@ -52,10 +48,10 @@ var hintWords = []hintWord{
 	{"most", nil, func(h *Hint) *int { return &h.MaxBatchSize }},
 	{"stops", nil, func(h *Hint) *int { return &h.StoppedBatches }},
 	{"address", func(h *Hint) *bool { return &h.ProbeSet }, nil},
-	{"addressed", func(h *Hint) *bool { return &h.SetAnswers }, nil},
+	{"addressed", func(h *Hint) *bool { return &h.SetReadable }, nil},
 	{"bare", func(h *Hint) *bool { return &h.NoIfMatch }, nil},
 	{"gone", nil, func(h *Hint) *int { return &h.NotFoundStatus }},
-	{wit.HintMoved, func(h *Hint) *bool { return &h.Moved }, nil},
+	{wit.HintMoved, func(h *Hint) *bool { return &h.SentByOther }, nil},
 }
 
 // Text encodes the hint.
@@ -64,12 +60,12 @@ func (h Hint) Text() string {
 		return ""
 	}
 	var words []string
-	for _, w := range hintWords {
+	for _, word := range hintWords {
 		switch {
-		case w.flag != nil && *w.flag(&h):
-			words = append(words, w.name)
-		case w.number != nil && *w.number(&h) > 0:
-			words = append(words, w.name+"="+strconv.Itoa(*w.number(&h)))
+		case word.flag != nil && *word.flag(&h):
+			words = append(words, word.name)
+		case word.number != nil && *word.number(&h) > 0:
+			words = append(words, word.name+"="+strconv.Itoa(*word.number(&h)))
 		}
 	}
 	if h.Known != "" {
@@ -84,30 +80,31 @@ func (h Hint) Text() string {
 	return strings.Join(words, " ")
 }
 
-func parseHint(text string) (h Hint) {
+// parseHint decodes a hint. A word that is not in hintWords is the step.
+func parseHint(text string) (hint Hint) {
 	for text != "" {
 		if tag, ok := strings.CutPrefix(text, etagWord); ok {
-			h.HasETag, h.ETag = true, tag
-			return h
+			hint.HasETag, hint.ETag = true, tag
+			return hint
 		}
 		var word string
 		word, text, _ = strings.Cut(text, " ")
 		if known, ok := strings.CutPrefix(word, wit.HintKnown); ok {
-			h.Known = wit.Known(known)
+			hint.Known = wit.Known(known)
 			continue
 		}
 		name, number, _ := strings.Cut(word, "=")
 		at := slices.IndexFunc(hintWords, func(w hintWord) bool { return w.name == name })
 		switch {
 		case at < 0:
-			h.Step = word
+			hint.Step = word
 		case hintWords[at].flag != nil:
-			*hintWords[at].flag(&h) = true
+			*hintWords[at].flag(&hint) = true
 		default:
-			*hintWords[at].number(&h), _ = strconv.Atoi(number)
+			*hintWords[at].number(&hint), _ = strconv.Atoi(number)
 		}
 	}
-	return h
+	return hint
 }
 
 // ForStep returns the hint for another step, without the ETag.

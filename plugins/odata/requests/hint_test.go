@@ -13,7 +13,7 @@ import (
 
 // The RequestID is FNV-1a of set, topic, partition, offset, part and time. Later versions must compute the same.
 func TestIdentity(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		path, topic, hashed, creation string
 		origin                        wit.RecordID
 		timestamp                     int64
@@ -27,24 +27,25 @@ func TestIdentity(t *testing.T) {
 		{"/s/B", "größe", "/s/B\x00größe\x000\x007\x000\x00253402300800000", "10000-01-01T00:00:00",
 			wit.RecordID{Offset: 7}, 253_402_300_800_000},
 	} {
-		h := fnv.New128a()
-		h.Write([]byte(c.hashed))
-		want := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(h.Sum(nil)))},
-			{Name: "RepeatabilityCreation", Value: c.creation}}
-		e := rowEncoder{set: &entityset.EntitySet{Path: c.path}, recordTopic: c.topic, recordID: c.origin,
-			row: &wit.Row{Timestamp: c.timestamp}}
-		if found := e.identity().headers(); !slices.Equal(want, found) {
-			t.Errorf("%q: expected %v, found %v", c.hashed, want, found)
+		hash := fnv.New128a()
+		hash.Write([]byte(test.hashed))
+		want := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(hash.Sum(nil)))},
+			{Name: "RepeatabilityCreation", Value: test.creation}}
+		encoder := rowEncoder{set: &entityset.EntitySet{Path: test.path}, sourceRow: sourceRow{recordTopic: test.topic,
+			recordID: test.origin, row: &wit.Row{Timestamp: test.timestamp}}}
+		if found := encoder.identity().headers(); !slices.Equal(want, found) {
+			t.Errorf("%q: expected %v, found %v", test.hashed, want, found)
 		}
 	}
 }
 
 func TestHints(t *testing.T) {
-	for _, h := range []Hint{{}, {Step: "insert"}, {OwnChangeset: true, Step: "update", HasETag: true, ETag: `W/"a alone b"`},
+	for _, hint := range []Hint{{}, {Step: "insert"}, {OwnChangeset: true, Step: "update", HasETag: true,
+		ETag: `W/"a alone b"`},
 		{NoBatch: true}, {NoIfMatch: true, NotFoundStatus: 404, StoppedBatches: 2, Step: "insert"},
 		{MaxBatchSize: 12, OwnChangeset: true}, {HasETag: true}, {Step: wit.HintUncertain}} {
-		if found := parseHint(h.Text()); found != h {
-			t.Errorf("%q: expected %+v, found %+v", h.Text(), h, found)
+		if found := parseHint(hint.Text()); found != hint {
+			t.Errorf("%q: expected %+v, found %+v", hint.Text(), hint, found)
 		}
 	}
 }

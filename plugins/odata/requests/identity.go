@@ -17,8 +17,9 @@ const (
 	requestTime = "RepeatabilityCreation"
 )
 
-// identity identifies the POST of a record. It is the same in every run, and differs between sets, topics and clusters.
-// Assumption: the format is that of SAP Gateway's clients, 32 hexadecimal digits and a time without zone.
+// identity identifies the POST of a record, so that the service can recognize its repetition. It is the same in every
+// run, and differs between sets, topics and clusters. Assumption: SAP Gateway expects the format of its own clients, 32
+// hexadecimal digits and a time without zone.
 type identity struct {
 	path, topic string
 	record      wit.RecordID
@@ -29,27 +30,30 @@ func (e *rowEncoder) identity() identity {
 	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
 }
 
+// headers returns the RequestID, a hash, and the time of the record.
 func (i identity) headers() []wit.Header {
-	h := fnv.New128a()
+	hash := fnv.New128a()
 	text := append(append([]byte(i.path), 0), i.topic...)
 	for _, n := range [...]int64{int64(i.record.Partition), i.record.Offset, int64(i.record.Part), i.timestamp} {
 		text = strconv.AppendInt(append(text, 0), n, 10)
 	}
-	h.Write(text)
+	hash.Write(text)
 	seconds := max(i.timestamp, 0) / 1000
-	return []wit.Header{{Name: requestID, Value: strings.ToUpper(hex.EncodeToString(h.Sum(nil)))},
+	return []wit.Header{{Name: requestID, Value: strings.ToUpper(hex.EncodeToString(hash.Sum(nil)))},
 		{Name: requestTime, Value: time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")}}
 }
 
 // IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.
-func IsIdempotent(s *capabilities.State, t *entityset.EntitySet, h Hint) bool {
-	return s.InsertUncertain == "repeatable" && s.ServiceCapabilities[t.ServiceIndex].RequestIDs && !h.Moved
+func IsIdempotent(state *capabilities.State, set *entityset.EntitySet, hint Hint) bool {
+	return state.InsertUncertain == "repeatable" && state.ServiceCapabilities[set.ServiceIndex].RequestIDs &&
+		!hint.SentByOther
 }
 
 // IsRepeatable reports whether the request, or its operation in a batch, may be sent twice.
-func (t *Target) IsRepeatable(s *capabilities.State) bool {
+func (t *Target) IsRepeatable(state *capabilities.State) bool {
 	if t.IsInsert() {
-		return s.InsertUncertain == "retry" || IsIdempotent(s, t.Set, t.Hint)
+		return state.InsertUncertain == "retry" || IsIdempotent(state, t.Set, t.Hint)
 	}
-	return t.Operation == Delete || !s.UseETags || !t.Hint.HasETag || t.Hint.ETag == "" || s.RetryETagConflicts
+	sendsETag := state.UseETags && t.Hint.HasETag && t.Hint.ETag != ""
+	return t.Operation == Delete || !sendsETag || state.RetryETagConflicts
 }

@@ -13,50 +13,50 @@ import (
 )
 
 func (e *rowEncoder) encodeInsert() (*request, error) {
-	q := e.newRequest(Insert, "POST")
-	if err := e.writeBody(q, false); err != nil {
+	req := e.newRequest(Insert)
+	if err := e.writeBody(req); err != nil {
 		return nil, err
 	}
 	if e.hint.isUncertain() {
-		return e.encodeCheck(q)
+		return e.encodeCheck(req)
 	}
-	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.isNumbered() {
-		q.Predicate = "" // the service may number the entity with the key of another row
+	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.keyIsReplaced() {
+		req.Predicate = "" // the service may create the entity with the key of another row
 	}
 	if e.state.InsertUncertain == "repeatable" {
-		q.headers = append(q.headers, e.identity().headers()...)
+		req.headers = append(req.headers, e.identity().headers()...)
 	}
-	q.repeatable = e.state.InsertUncertain == "retry" || IsIdempotent(e.state, e.set, e.hint)
-	return q, nil
+	req.repeatable = e.state.InsertUncertain == "retry" || IsIdempotent(e.state, e.set, e.hint)
+	return req, nil
 }
 
-func (e *rowEncoder) encodeUpdate(mode string, isUpsert bool) (*request, error) {
-	op, method := Put, "PUT"
+// updateFor returns the operation of an update mode, or of a method for the updates of upserts.
+func updateFor(mode string) Operation {
 	switch mode {
 	case sinkconfig.ModeMerge:
-		op, method = Merge, "MERGE"
+		return Merge
 	case sinkconfig.ModePatch:
-		op, method = Patch, "PATCH"
+		return Patch
 	}
-	if isUpsert {
-		op += UpsertPut - Put // the variants have the same order
-	}
+	return Put
+}
+
+func (e *rowEncoder) encodeUpdate(operation Operation) (*request, error) {
 	if e.hint.isUncertain() {
 		return nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "an update cannot be looked up"}
 	}
 	if e.state.UseETags && !e.hint.HasETag {
-		reading := ReadETag
-		if isUpsert {
-			reading = ReadETagForUpsert
+		if operation.IsUpsertUpdate() {
+			return e.newRead(ReadETagForUpsert)
 		}
-		return e.newRead(reading)
+		return e.newRead(ReadETag)
 	}
-	q, err := e.newEntityRequest(op, method)
+	req, err := e.newEntityRequest(operation)
 	if err != nil {
 		return nil, err
 	}
-	e.setIfMatch(q)
-	return q, e.writeBody(q, true)
+	e.setIfMatch(req)
+	return req, e.writeBody(req)
 }
 
 func (e *rowEncoder) encodeUpsert() (*request, error) {
@@ -66,11 +66,12 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 	if err := e.state.AddressError(e.set, e.hint.Known); err != nil {
 		return nil, err
 	}
-	if e.hint.Moved && e.hint.Step == "" && e.state.InsertUncertain != "retry" && encode.HasInitial(e.keys) {
-		// Not repeatable: an insert may follow that the service numbers.
-		return e.newRequest(LookUpForUpsert, "GET"), nil
+	mayBeInserted := e.hint.SentByOther && e.hint.Step == "" && encode.HasInitial(e.keys)
+	if mayBeInserted && e.state.InsertUncertain != "retry" {
+		// The request is not repeatable, because an insert may follow whose key the service replaces.
+		return e.newRequest(LookUpForUpsert), nil
 	}
-	if e.isNumbered() {
+	if e.keyIsReplaced() {
 		return nil, odataerror.DataError(
 			"the service numbers entities with an initial key, so every upsert of them would be an insert")
 	}
@@ -82,13 +83,13 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 		step = e.state.UpsertFirst
 	}
 	if step == StepUpdate {
-		return e.encodeUpdate(e.state.Config.UpsertMethod, true)
+		return e.encodeUpdate(updateFor(e.state.UpsertMethod) + UpsertPut - Put)
 	}
-	q, err := e.encodeInsert()
-	if q != nil {
-		q.Operation = UpsertInsert
+	req, err := e.encodeInsert()
+	if req != nil {
+		req.Operation = UpsertInsert
 	}
-	return q, err
+	return req, err
 }
 
 func (e *rowEncoder) encodeDelete() (*request, error) {
@@ -101,56 +102,57 @@ func (e *rowEncoder) encodeDelete() (*request, error) {
 	if e.state.UseETags && !e.hint.HasETag {
 		return e.newRead(ReadETagForDelete)
 	}
-	q, err := e.newEntityRequest(Delete, "DELETE")
+	req, err := e.newEntityRequest(Delete)
 	if err != nil {
 		return nil, err
 	}
-	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.state.MediaType()})
-	e.setIfMatch(q)
-	return q, nil
+	req.headers = append(req.headers, wit.Header{Name: "Accept", Value: e.state.MediaType()})
+	e.setIfMatch(req)
+	return req, nil
 }
 
 // setIfMatch adds If-Match if the service accepts it, and decides whether the request may be repeated. A request with
 // an ETag may not if a conflict rejects the row: the repetition would find the change of the first request.
-func (e *rowEncoder) setIfMatch(q *request) {
+func (e *rowEncoder) setIfMatch(req *request) {
 	tag := "*"
-	q.repeatable = true
+	req.repeatable = true
+	rejected := e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected
 	switch {
 	case e.state.NoIfMatch, e.state.UseETags && e.hint.ETag == "":
 		return
-	case !e.state.UseETags && (e.hint.NoIfMatch ||
-		e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected):
-		q.Hint.NoIfMatch = true
+	case !e.state.UseETags && (e.hint.NoIfMatch || rejected):
+		req.Hint.NoIfMatch = true
 		return
 	case e.state.UseETags:
-		tag, q.repeatable = e.hint.ETag, e.state.RetryETagConflicts
+		tag, req.repeatable = e.hint.ETag, e.state.RetryETagConflicts
 	}
-	q.headers = append(q.headers, wit.Header{Name: "If-Match", Value: tag})
+	req.headers = append(req.headers, wit.Header{Name: "If-Match", Value: tag})
 }
 
-func (e *rowEncoder) writeBody(q *request, isUpdate bool) (err error) {
-	b := encode.Writer{Config: &e.state.Config, Update: isUpdate}
+// writeBody encodes the entity, and the updates of nested entities.
+func (e *rowEncoder) writeBody(req *request) (err error) {
+	writer := encode.Writer{Config: &e.state.Config, Update: !req.IsInsert()}
 	if e.state.KeyFromRecord && e.keyErr != nil {
 		return e.keyErr
 	}
 	// The insert of an upsert names the same entity as the update before.
 	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {
-		b.Keys = e.keys
+		writer.Keys = e.keys
 	}
 	var nested []encode.NestedContent
 	if e.state.NestedUpdates {
-		b.Nested = &nested
+		writer.Nested = &nested
 	}
 	size := max(min(e.lastBodySize, maxSizeHint), int(e.row.Value.Size))
-	if q.body, err = b.AppendEntity(make([]byte, 0, size+size/8+64), e.set.Type, &e.value, ""); err != nil {
+	if req.body, err = writer.AppendEntity(make([]byte, 0, size+size/8+64), e.set.Type, &e.value, ""); err != nil {
 		return err
 	}
-	e.lastBodySize = len(q.body)
-	addBodyHeaders(&e.state.Config, q)
+	e.lastBodySize = len(req.body)
+	addBodyHeaders(&e.state.Config, req)
 	if len(nested) == 0 {
 		return nil
 	}
-	return e.addNestedUpdates(q, nested, e.set.LinkedSet())
+	return e.addNestedUpdates(req, nested, e.set.LinkedSet())
 }
 
 const maxSizeHint = 64 << 10
@@ -162,56 +164,64 @@ var (
 		Value: "application/atom+xml;type=entry"}}
 )
 
-func addBodyHeaders(c *sinkconfig.Config, q *request) {
+func addBodyHeaders(config *sinkconfig.Config, req *request) {
 	headers := jsonHeaders
-	if c.Atom {
+	if config.Atom {
 		headers = atomHeaders
 	}
-	if len(q.headers) == 0 {
-		q.headers = slices.Clip(headers)
+	if len(req.headers) == 0 {
+		req.headers = slices.Clip(headers)
 		return
 	}
-	q.headers = append(q.headers, headers...)
+	req.headers = append(req.headers, headers...)
 }
 
-// addNestedUpdates adds updates of nested entities. Each is identified by the key in its own content.
-func (e *rowEncoder) addNestedUpdates(q *request, nested []encode.NestedContent, from *entityset.LinkedSet) error {
-	for _, c := range nested {
-		to := from.Targets[c.Navigation.Name]
-		if to == nil {
-			return odataerror.DataError(c.Path + ": $metadata does not declare an updatable entity set for these entities")
+// addNestedUpdates adds updates of nested entities, each identified by the key in its own content.
+func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedContent,
+	source *entityset.LinkedSet) error {
+	for _, content := range nested {
+		targetSet := source.Targets[content.Navigation.Name]
+		if targetSet == nil {
+			return odataerror.DataError(content.Path +
+				": $metadata does not declare an updatable entity set for these entities")
 		}
-		contents := []rowvalue.Value{c.Value}
-		if c.Navigation.Many {
-			contents = nil
-			items := c.Value.Items()
+		entities := []rowvalue.Value{content.Value}
+		if content.Navigation.Many {
+			entities = nil
+			items := content.Value.Items()
 			for items.Next() {
-				contents = append(contents, items.Value)
+				entities = append(entities, items.Value)
 			}
 			if items.Mismatch {
-				return encode.Unexpected(c.Path, "an array of "+c.Type.QualifiedName(), "another kind of value")
+				return encode.Unexpected(content.Path, "an array of "+content.Type.QualifiedName(),
+					"another kind of value")
 			}
 		}
-		for i := range contents {
-			item := &contents[i]
-			keys, err := c.Type.KeyValues(&e.state.Config, item, false)
-			if err != nil {
-				return odataerror.DataError(c.Path + ": " + odataerror.As(err).Message)
-			}
-			var deeper []encode.NestedContent
-			b := encode.Writer{Config: &e.state.Config, Update: true, Nested: &deeper}
-			predicate := encode.Predicate(keys)
-			u := nestedUpdate{path: to.Path + predicate,
-				entityHash: to.EntityHash(encode.CanonicalPredicate(keys, predicate))}
-			if u.body, err = b.AppendEntity(nil, c.Type, item, c.Path); err != nil {
-				return err
-			}
-			q.updates = append(q.updates, u)
-			q.NestedUpdates = len(q.updates)
-			if err := e.addNestedUpdates(q, deeper, to); err != nil {
+		for i := range entities {
+			if err := e.addNestedUpdate(req, &content, &entities[i], targetSet); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// addNestedUpdate adds the update of one nested entity, and of the entities nested in it.
+func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent, entity *rowvalue.Value,
+	targetSet *entityset.LinkedSet) error {
+	keys, err := content.Type.KeyValues(&e.state.Config, entity, encode.RecordValue)
+	if err != nil {
+		return odataerror.DataError(content.Path + ": " + odataerror.As(err).Message)
+	}
+	var deeper []encode.NestedContent
+	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &deeper}
+	predicate := encode.Predicate(keys)
+	update := nestedUpdate{path: targetSet.Path + predicate,
+		entityHash: targetSet.EntityHash(encode.CanonicalPredicate(keys, predicate))}
+	if update.body, err = writer.AppendEntity(nil, content.Type, entity, content.Path); err != nil {
+		return err
+	}
+	req.updates = append(req.updates, update)
+	req.NestedUpdates = len(req.updates)
+	return e.addNestedUpdates(req, deeper, targetSet)
 }

@@ -1,183 +1,90 @@
 package requests
 
-import (
-	"strings"
+import "github.com/culvert-project/culvert/plugins/odata/capabilities"
 
-	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/plugins/odata/capabilities"
-	"github.com/culvert-project/culvert/wit"
-)
-
-// deliveryPlan groups requests. Requests for one entity have the same ordering key and different deliveries (P20).
+// deliveryPlan groups the requests of a call into deliveries. Requests for one entity get the same ordering key and
+// different deliveries, so that an older update never overwrites a newer one (RATIONALE.md P20).
 type deliveryPlan struct {
-	state     *capabilities.State
-	sequences map[uint32]*sequence
-	order     []uint32
-	rows      int
+	state *capabilities.State
+	byKey map[uint32]*orderedGroups
+	keys  []uint32 // the ordering keys in the order of their first rows
+	rows  int
 }
 
-func newDeliveryPlan(s *capabilities.State, rows int) *deliveryPlan {
-	return &deliveryPlan{state: s, sequences: map[uint32]*sequence{}, rows: rows}
+func newDeliveryPlan(state *capabilities.State, rows int) *deliveryPlan {
+	return &deliveryPlan{state: state, byKey: map[uint32]*orderedGroups{}, rows: rows}
 }
 
-func (p *deliveryPlan) add(q *request) {
-	key := p.orderingKey(q)
-	seq := p.sequences[key]
-	if seq == nil {
-		entities := 1 // an estimate
-		if p.state.Batch {
-			entities = p.rows / p.state.OrderingKeys
-		}
-		seq = &sequence{last: make(map[uint32]int, entities), open: map[[2]int]int{}}
-		p.sequences[key] = seq
-		p.order = append(p.order, key)
+// add adds a request to the group that is open for its kind, or to a new one.
+func (p *deliveryPlan) add(req *request) {
+	ordered := p.orderedGroups(req)
+	last := ordered.last[req.entityHash]
+	for i := range req.updates {
+		last = max(last, ordered.last[req.updates[i].entityHash])
 	}
-	learned := p.state.ServiceCapabilities[q.Set.ServiceIndex]
-	last := seq.last[q.entityHash]
-	for i := range q.updates {
-		last = max(last, seq.last[q.updates[i].entityHash])
-	}
-	if p.state.Batch && !learned.NoBatch && !q.isUnbatched() {
-		kind := [2]int{int(q.class()), q.Set.ServiceIndex}
-		if n := seq.open[kind]; n > last && p.fits(seq.groups[n-1], q) {
-			g := seq.groups[n-1]
-			g.requests = append(g.requests, q)
-			g.operations, g.size = g.operations+q.operations(), g.size+q.size()
-			seq.setLast(q, n)
+	noBatch := p.state.ServiceCapabilities[req.Set.ServiceIndex].NoBatch
+	if p.state.Batch && !noBatch && !req.isUnbatched() {
+		kind := batchKind{req.class(), req.Set.ServiceIndex}
+		if number := ordered.open[kind]; number > last && p.fits(ordered.groups[number-1], req) {
+			open := ordered.groups[number-1]
+			open.requests = append(open.requests, req)
+			open.operations, open.size = open.operations+req.operations(), open.size+req.size()
+			ordered.setLast(req, number)
 			return
 		}
-		seq.open[kind] = len(seq.groups) + 1
+		ordered.open[kind] = len(ordered.groups) + 1
 	}
-	seq.groups = append(seq.groups, &group{class: q.class(), serviceIndex: q.Set.ServiceIndex, requests: []*request{q},
-		operations: q.operations(), size: q.size()})
-	seq.setLast(q, len(seq.groups))
+	ordered.groups = append(ordered.groups, &group{class: req.class(), serviceIndex: req.Set.ServiceIndex,
+		requests: []*request{req}, operations: req.operations(), size: req.size()})
+	ordered.setLast(req, len(ordered.groups))
 }
 
-func (p *deliveryPlan) orderingKey(q *request) uint32 {
-	if !p.state.Batch {
-		return q.entityHash
+// orderedGroups returns the groups of the request's ordering key.
+func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
+	key, entities := req.entityHash, 1 // entities is an estimate
+	if p.state.Batch {
+		key, entities = key%uint32(p.state.OrderingKeys), p.rows/p.state.OrderingKeys
 	}
-	return q.entityHash % uint32(p.state.OrderingKeys)
+	ordered := p.byKey[key]
+	if ordered == nil {
+		ordered = &orderedGroups{last: make(map[uint32]int, entities), open: map[batchKind]int{}}
+		p.byKey[key] = ordered
+		p.keys = append(p.keys, key)
+	}
+	return ordered
 }
 
-func (p *deliveryPlan) fits(g *group, q *request) bool {
+const maxBytes = 8 << 20 // of a batch
+
+func (p *deliveryPlan) fits(open *group, req *request) bool {
 	maxOperations, maxSize := p.state.MaxBatchSize, maxBytes
-	for _, h := range []Hint{q.Hint, g.requests[0].Hint} {
-		if h.MaxBatchSize > 0 {
-			maxOperations = min(maxOperations, h.MaxBatchSize)
+	for _, hint := range []Hint{req.Hint, open.requests[0].Hint} {
+		if hint.MaxBatchSize > 0 {
+			maxOperations = min(maxOperations, hint.MaxBatchSize)
 		}
 	}
-	if limit := p.state.ServiceCapabilities[q.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
+	if limit := p.state.ServiceCapabilities[req.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
 		maxSize = min(maxSize, limit)
 	}
-	return g.operations+q.operations() <= maxOperations && g.size+q.size() <= maxSize
+	return open.operations+req.operations() <= maxOperations && open.size+req.size() <= maxSize
 }
 
-func (p *deliveryPlan) deliveries() []wit.Delivery {
-	var out []wit.Delivery
-	for _, key := range p.order {
-		for _, g := range p.sequences[key].groups {
-			d := p.single(g.requests[0])
-			if g.operations > 1 {
-				d = p.batch(g)
-			}
-			d.OrderingKey = key
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
-func (p *deliveryPlan) single(q *request) wit.Delivery {
-	target := q.Path()
-	if q.query != "" {
-		target += "?" + q.query
-	}
-	r := wit.Request{Method: q.method, Target: q.Set.Query.AppendTo(target), Headers: q.headers, Body: q.body,
-		Repeatable: q.repeatable}
-	if q.method == "GET" {
-		r.Headers = append(r.Headers, versionHeaders[1])
-	} else {
-		r.TokenPath = &q.Set.TokenPath
-		r.Headers = append(r.Headers, versionHeaders...)
-		if p.state.MethodTunnel && q.method != "POST" {
-			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
-		}
-	}
-	return wit.Delivery{Request: r, Rows: []uint32{q.row},
-		State: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
-}
-
-func (p *deliveryPlan) batch(g *group) wit.Delivery {
-	set := g.requests[0].Set
-	all := p.state.SharedChangesets || !p.state.SingleChangesets && !set.SAP &&
-		!p.state.ServiceCapabilities[g.serviceIndex].SingleChangesets
-	shares := func(q *request) bool {
-		return all && !q.hasOwnChangeset() && (p.state.SharedChangesets || !q.IsInsert())
-	}
-	service := set.Service + "/"
-	parts := make([]batch.Part, 0, len(g.requests))
-	startsPart := make([]bool, len(g.requests))
-	operations := make([]batch.Operation, len(g.requests))
-	rows := make([]uint32, len(g.requests))
-	size := 40
-	for i, q := range g.requests {
-		operation := func(path string, body []byte) batch.Operation {
-			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(path, service), Headers: q.headers,
-				Body: body}
-		}
-		operations[i], rows[i] = operation(q.Path(), q.body), q.row
-		size += 24 + len(q.Predicate) // hints are longer
-		if last := len(parts) - 1; i > 0 && g.class != classReads && shares(q) && shares(g.requests[i-1]) {
-			parts[last].Operations = append(parts[last].Operations, operations[i])
-			continue
-		}
-		part := batch.Part{Changeset: g.class != classReads, Operations: operations[i : i+1 : i+1]}
-		for _, u := range q.updates {
-			part.Operations = append(part.Operations, operation(u.path, u.body))
-		}
-		parts, startsPart[i] = append(parts, part), true
-	}
-	content, boundary := batch.Append(nil, parts)
-	state := AppendStateHead(make([]byte, 0, size), g.serviceIndex, len(content), len(g.requests))
-	var previous *Target
-	for i, q := range g.requests {
-		state = q.AppendState(state, previous, startsPart[i])
-		previous = &q.Target
-	}
-	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
-		Target: set.Query.AppendTo(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
-		Repeatable: g.class != classOnce, Headers: batchHeaders(boundary)}}
-}
-
-var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion",
-	Value: "2.0"}}
-
-// batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
-// CAP's adapter, otherwise stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
-func batchHeaders(boundary string) []wit.Header {
-	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
-		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
-		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
-}
-
-const maxBytes = 8 << 20
-
-// sequence holds the groups of one ordering key. last is the latest group of each entity, by the hash of the entity.
-// Entities with equal hashes are treated as one.
-type sequence struct {
+// orderedGroups holds the groups of one ordering key, which are numbered from 1. Entities with equal hashes are treated
+// as one.
+type orderedGroups struct {
 	groups []*group
-	last   map[uint32]int
-	open   map[[2]int]int
+	last   map[uint32]int    // number of the last group of an entity, by its hash
+	open   map[batchKind]int // number of the group to which requests of a kind are added
 }
 
-func (s *sequence) setLast(q *request, n int) {
-	s.last[q.entityHash] = n
-	for i := range q.updates {
-		s.last[q.updates[i].entityHash] = n
+func (s *orderedGroups) setLast(req *request, number int) {
+	s.last[req.entityHash] = number
+	for i := range req.updates {
+		s.last[req.updates[i].entityHash] = number
 	}
 }
 
+// group is the requests of one delivery.
 type group struct {
 	class            batchClass
 	serviceIndex     int
@@ -185,14 +92,18 @@ type group struct {
 	operations, size int
 }
 
-// batchClass separates requests that cannot share a batch. A batch with an insert must not be sent twice.
+// batchKind separates requests that cannot share a batch.
+type batchKind struct {
+	class        batchClass
+	serviceIndex int
+}
+
 type batchClass int
 
 const (
-	classOnce batchClass = iota
+	classNotRepeatable batchClass = iota // a batch with such a request must not be sent twice
 	classRepeatable
 	classReads
-	classes
 )
 
 func (q *request) class() batchClass {
@@ -202,7 +113,7 @@ func (q *request) class() batchClass {
 	case q.repeatable:
 		return classRepeatable
 	}
-	return classOnce
+	return classNotRepeatable
 }
 
 func (q *request) isUnbatched() bool {
@@ -212,9 +123,10 @@ func (q *request) isUnbatched() bool {
 func (q *request) hasOwnChangeset() bool { return q.Hint.OwnChangeset || q.NestedUpdates > 0 }
 
 func (q *request) size() int {
-	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + 400
+	const head = 400 // estimated size of headers and boundaries
+	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + head
 	for i := range q.updates {
-		n += len(q.updates[i].body) + len(q.updates[i].path) + 400
+		n += len(q.updates[i].body) + len(q.updates[i].path) + head
 	}
 	return n
 }

@@ -12,26 +12,39 @@ const (
 	Insert Operation = iota
 	Delete
 	ConfirmDelete
-	Put // the updates of upserts below have the same order
+	Put
 	Merge
 	Patch
-	UpsertPut
+	UpsertPut // an insert follows if there is no such entity; the variants have the order of the updates above
 	UpsertMerge
 	UpsertPatch
 	UpsertInsert
 	ReadETag
 	ReadETagForUpsert
 	ReadETagForDelete
-	// LookUp reads an entity by its key, Find by a filter, to see whether an insert was applied.
-	LookUp
-	LookUpForUpsert
-	Find
-	ProbeService
-	ReadSet
+	LookUp          // reads an entity by its key, to see whether an insert was applied
+	LookUpForUpsert // the same for an upsert
+	Find            // looks an entity up by the configured filter
+	ProbeService    // reads the service document, to see whether the service responds
+	ReadSet         // reads any entity of the set, to see whether the set responds
 )
 
-var methods = map[Operation]string{Insert: "POST", UpsertInsert: "POST", Delete: "DELETE", Put: "PUT", UpsertPut: "PUT",
-	Merge: "MERGE", UpsertMerge: "MERGE", Patch: "PATCH", UpsertPatch: "PATCH"}
+// Method returns the HTTP method of the operation.
+func (o Operation) Method() string {
+	switch o {
+	case Insert, UpsertInsert:
+		return "POST"
+	case Delete:
+		return "DELETE"
+	case Put, UpsertPut:
+		return "PUT"
+	case Merge, UpsertMerge:
+		return "MERGE"
+	case Patch, UpsertPatch:
+		return "PATCH"
+	}
+	return "GET"
+}
 
 // IsInsert reports whether the operation creates an entity.
 func (o Operation) IsInsert() bool { return o == Insert || o == UpsertInsert }
@@ -49,16 +62,12 @@ func (o Operation) IsETagRead() bool {
 // Target is the part of a request that is needed to handle its response.
 type Target struct {
 	Operation
-	Set *entityset.EntitySet
-	// Predicate is the key of the entity, "" if the record does not identify one.
-	Predicate string
-	Hint      Hint
-	// NestedUpdates is the number of updates for nested entities.
-	NestedUpdates int
-	// Compare is the body to compare with the entities that a check finds.
-	Compare string
-	// InBatch is true for an operation of a batch. Its response comes from the service itself.
-	InBatch bool
+	Set           *entityset.EntitySet
+	Predicate     string // key of the entity, "" if the record does not identify one
+	Hint          Hint
+	NestedUpdates int    // number of updates for nested entities
+	Compare       string // body to compare with the entities that a look-up finds
+	InBatch       bool   // the response is part of a batch, so the service itself has sent it
 }
 
 // Path returns the path of the request without query.
@@ -74,33 +83,31 @@ func (t *Target) Path() string {
 
 // Name returns method and path for messages.
 func (t *Target) Name() string {
-	method := methods[t.Operation]
-	if method == "" {
-		method = "GET"
-	}
 	if t.NestedUpdates > 0 {
-		return method + " " + t.Path() + " with nested entities"
+		return t.Method() + " " + t.Path() + " with nested entities"
 	}
-	return method + " " + t.Path()
+	return t.Method() + " " + t.Path()
 }
 
-func (t *Target) sameExceptKey(o *Target) bool {
-	return t.Operation == o.Operation && t.Set == o.Set && t.Hint == o.Hint && t.NestedUpdates+o.NestedUpdates == 0 &&
-		t.Compare+o.Compare == ""
+func (t *Target) sameExceptKey(other *Target) bool {
+	return t.Operation == other.Operation && t.Set == other.Set && t.Hint == other.Hint &&
+		t.NestedUpdates+other.NestedUpdates == 0 &&
+		t.Compare+other.Compare == ""
 }
 
+// request is the request that writes a row, or the next one on the way there.
 type request struct {
 	Target
 	row        uint32
-	method     string
 	query      string
 	headers    []wit.Header
 	body       []byte
-	entityHash uint32
-	repeatable bool
+	entityHash uint32 // requests with the same one are sent in order
+	repeatable bool   // sending it twice does no harm
 	updates    []nestedUpdate
 }
 
+// nestedUpdate is the update of a nested entity, in the changeset of the request.
 type nestedUpdate struct {
 	path       string
 	body       []byte

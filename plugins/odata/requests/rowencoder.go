@@ -12,23 +12,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// rowEncoder turns one row into a request.
 type rowEncoder struct {
+	state        *capabilities.State
 	schemas      rowvalue.Schemas
+	set          *entityset.EntitySet // of the row's topic, nil if there is none
+	hint         Hint
+	buffer       []request // of all rows. The rows before have used it up to its length.
 	lastBodySize int
-	// buffer is shared by the rows. Previous rows use it up to its length.
-	buffer      []request
-	state       *capabilities.State
-	set         *entityset.EntitySet
-	row         *wit.Row
-	data        []byte
-	hint        Hint
-	recordID    wit.RecordID
-	recordTopic string
+	sourceRow
+	entityKeys
+}
 
+// sourceRow is the row, and the Kafka record from which it comes.
+type sourceRow struct {
+	row              *wit.Row
+	data             []byte
+	recordID         wit.RecordID
+	recordTopic      string
 	key, value       rowvalue.Value
 	hasKey, hasValue bool
-	keys             []encode.KeyValue
-	keyErr           error
+}
+
+// entityKeys is the key of the entity that the row concerns.
+type entityKeys struct {
+	keys   []encode.KeyValue
+	keyErr error // why the key is unknown
 	// needsRecordKey is true if the value lacks key properties that the record's key contains. A plain insert leaves
 	// them out, the insert of an upsert writes them.
 	needsRecordKey bool
@@ -55,29 +64,35 @@ func (e *rowEncoder) findKeys() error {
 		e.keyErr = odataerror.DataError("the record has no key, and " + sinkconfig.NameKeyFrom + " is record")
 		return nil
 	case e.state.KeyFromRecord:
-		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, true)
+		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, encode.RecordKey)
 		return nil
 	}
-	if e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.value, false); e.keyErr == nil || !e.hasKey {
+	e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.value, encode.RecordValue)
+	if e.keyErr == nil || !e.hasKey {
 		return nil
 	}
+	return e.completeKeys()
+}
+
+// completeKeys reads the key properties that the value lacks from the record's key.
+func (e *rowEncoder) completeKeys() error {
 	var keys []encode.KeyValue
 	for _, name := range e.set.Type.Key {
 		property := e.set.Type.Property(name)
 		if property == nil {
 			return nil
 		}
-		fromValue, inValue, err := e.set.Type.KeyValue(&e.state.Config, property, &e.value, false)
+		fromValue, inValue, err := e.set.Type.KeyValue(&e.state.Config, property, &e.value, encode.RecordValue)
 		if err != nil {
 			return nil // e.keyErr contains the reason
 		}
-		fromKey, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, true)
+		fromKey, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, encode.RecordKey)
 		switch {
 		case inValue && inKey && err == nil && !fromValue.Equal(fromKey):
 			return odataerror.DataError("key property " + name +
-				": expected the same in the record's value and its key, found " +
-				strconv.Quote(fromValue.Value.Text) + " and " +
-				strconv.Quote(fromKey.Value.Text) + " (" + sinkconfig.NameKeyFrom + " = record uses the key only)")
+				": expected the same in the record's value and its key, found " + strconv.Quote(fromValue.Value.Text) +
+				" and " + strconv.Quote(fromKey.Value.Text) + " (" + sinkconfig.NameKeyFrom +
+				" = record uses the key only)")
 		case inValue:
 			keys = append(keys, fromValue)
 		case inKey && err == nil:
@@ -85,37 +100,39 @@ func (e *rowEncoder) findKeys() error {
 		case err != nil:
 			e.keyErr = err
 			return nil
-		default:
+		default: // neither contains it: e.keyErr stays
 			return nil
 		}
 	}
-	e.keys, e.keyErr, e.needsRecordKey = keys, nil, true
+	e.entityKeys = entityKeys{keys: keys, needsRecordKey: true}
 	return nil
 }
 
-// isNumbered reports whether the service replaces the key of the record in an insert.
-func (e *rowEncoder) isNumbered() bool {
+// keyIsReplaced reports whether the service replaces the key of the record in an insert.
+func (e *rowEncoder) keyIsReplaced() bool {
 	shown := e.state.OfSet(e.set, e.hint.Known)
-	return shown.Numbers || shown.FillsInitial && encode.HasInitial(e.keys)
+	return shown.ReplacesKeys || shown.ReplacesInitialKeys && encode.HasInitial(e.keys)
 }
 
-func (e *rowEncoder) newRequest(op Operation, method string) *request {
+// newRequest returns a request to the set or, if the key is known, to the entity.
+func (e *rowEncoder) newRequest(operation Operation) *request {
 	if len(e.buffer) == cap(e.buffer) {
 		e.buffer = make([]request, 0, 64)
 	}
 	e.buffer = e.buffer[:len(e.buffer)+1]
-	q := &e.buffer[len(e.buffer)-1]
-	q.Operation, q.Set, q.Hint, q.method = op, e.set, e.hint, method
+	req := &e.buffer[len(e.buffer)-1]
+	req.Operation, req.Set, req.Hint = operation, e.set, e.hint
 	if e.keyErr == nil {
-		q.Predicate = encode.Predicate(e.keys)
+		req.Predicate = encode.Predicate(e.keys)
 	}
-	q.entityHash = e.set.EntityHash(e.entityKey(q.Predicate))
-	return q
+	req.entityHash = e.set.EntityHash(e.entityKey(req.Predicate))
+	return req
 }
 
+// entityKey identifies the entity for the order of requests. Of an unknown entity it is the key of the record, or its
+// offset.
 func (e *rowEncoder) entityKey(predicate string) string {
 	if e.keyErr != nil || len(e.keys) == 0 {
-		// The entity is unknown: use the record's key, or its offset.
 		if e.hasKey {
 			return string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
 		}
@@ -124,25 +141,26 @@ func (e *rowEncoder) entityKey(predicate string) string {
 	return encode.CanonicalPredicate(e.keys, predicate)
 }
 
-func (e *rowEncoder) newEntityRequest(op Operation, method string) (*request, error) {
+// newEntityRequest returns a request to the entity, or an error if the row does not identify one.
+func (e *rowEncoder) newEntityRequest(operation Operation) (*request, error) {
 	if e.keyErr != nil {
 		return nil, e.keyErr
 	}
 	if err := e.state.AddressError(e.set, e.hint.Known); err != nil {
 		return nil, err
 	}
-	return e.newRequest(op, method), nil
+	return e.newRequest(operation), nil
 }
 
-func (e *rowEncoder) newRead(op Operation) (*request, error) {
-	q, err := e.newEntityRequest(op, "GET")
+func (e *rowEncoder) newRead(operation Operation) (*request, error) {
+	req, err := e.newEntityRequest(operation)
 	if err != nil {
 		return nil, err
 	}
-	e.makeRead(q)
-	return q, nil
+	e.makeRead(req)
+	return req, nil
 }
 
-func (e *rowEncoder) makeRead(q *request) {
-	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
+func (e *rowEncoder) makeRead(req *request) {
+	req.repeatable, req.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 }

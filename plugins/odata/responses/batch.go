@@ -11,169 +11,197 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-type sentBatch struct{ *requests.Delivery }
+// sentBatch handles the response to a $batch request.
+type sentBatch struct {
+	responseHandler
+	*requests.Delivery
+}
 
-func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult, error) {
-	name := "POST " + s.Services[b.ServiceIndex] + "/$batch"
-	one := len(b.Targets) == 1 // there is no smaller batch
-	switch status := response.Status; {
+// results returns the results of the rows. An error of the call fails the task and leaves the rows as they are.
+func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
+	name := "POST " + b.Services[b.ServiceIndex] + "/$batch"
+	isSmallest := len(b.Targets) == 1
+	learned := &b.ServiceCapabilities[b.ServiceIndex]
+	switch status := response.Status; { // the first case that applies counts
 	case isSuccess(status):
-		return b.partResults(s, name, response)
-	case status == 413 && !one:
-		// P18: use smaller batches from now on. A late response may concern a batch from before the limit was known.
-		l := &s.ServiceCapabilities[b.ServiceIndex]
-		if half := max(1, b.BatchBytes/2); l.MaxBatchBytes == 0 || half < l.MaxBatchBytes {
-			l.MaxBatchBytes = half
+		return b.partResults(name, response)
+	case status == 413 && !isSmallest:
+		// Use smaller batches from now on, so that not every batch is rejected first (RATIONALE.md P18). A late
+		// response may concern a batch from before the limit was known.
+		if half := max(1, b.BatchBytes/2); learned.MaxBatchBytes == 0 || half < learned.MaxBatchBytes {
+			learned.MaxBatchBytes = half
 		}
-		return b.forEach(func(t *requests.Target) wit.RowResult { return requeue(t.Hint) }), nil
+		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
-		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
-		return b.forEach(func(t *requests.Target) wit.RowResult { return requeue(t.Hint) }), nil
-	case status == 401, concernsAnyCall(response):
+		learned.NoBatch = true
+		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
+	case status == 401, isServiceWideInBatch(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
 	case status == 429:
-		f := odataerror.FromResponse(name, response, response.Body)
-		return b.forEach(func(t *requests.Target) wit.RowResult {
-			return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f}}
+		failure := odataerror.FromResponse(name, response, response.Body)
+		return b.forEach(func(target *requests.Target) wit.RowResult {
+			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}), nil
-	case !one && (wit.IsRejection(status) || status == 500 && b.isRepeatable(s)):
+	case !isSmallest && (wit.IsRejection(status) || status == 500 && b.isRepeatable()):
 		// Nothing was done, and the response does not name the operation that failed.
 		return b.retryInHalves(), nil
 	}
-	// The outcome is unknown, except for what the response itself says (P19).
-	return b.judge(func(t *requests.Target) (wit.RowResult, error) {
-		whole := *t
-		whole.InBatch = false
-		return s.result(&whole, response)
+	// Only the response itself may tell whether the operations were applied, as for a single request.
+	return b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
+		single := *target
+		single.InBatch = false
+		return b.result(&single, response)
 	})
 }
 
-func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.RowResult, error) {
+// partResults handles a success: the response has parts, from the results of which the results of the rows follow.
+func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowResult, error) {
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
-	kind := headerOf(response, "Content-Type")
-	_, multipart := batch.Boundary(kind)
-	var d batch.Document
-	if multipart || kind == "" {
-		d, multipart = batch.Parse(kind, response.Body)
-	}
-	if !multipart {
-		f := odataerror.NotData(name, "a response to $batch", response.Body)
-		f.Kind = wit.ErrorTransient
-		if odataerror.IsError(response.Body) {
-			f = odataerror.FromResponse(name, response, response.Body)
-			f.Kind, f.Code = wit.ErrorTransient, nil
-		}
-		return b.forEach(func(t *requests.Target) wit.RowResult { return s.unknownResult(t, f) }), nil
+	document, isBatch := parseBatch(response)
+	if !isBatch {
+		failure := notBatchError(name, response)
+		return b.forEach(func(target *requests.Target) wit.RowResult { return b.unknownResult(target, failure) }), nil
 	}
 	logServiceMessages(name, response)
-	outcomes := b.match(d)
-	noResult := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
-		strconv.Itoa(int(response.Status)) + " does not contain its result"}
-	if !d.Complete {
-		noResult.Message += ", because it is cut off"
-	}
-	// A service that stops at the first failed part has not processed the following ones: send them in a batch again.
-	// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
-	// because the host encodes a row 16 times at most.
-	stopped := d.Complete && len(d.Parts) < len(b.Parts) && endsWithFailure(d)
-	if stopped && s.InsertUncertain == "fail" {
-		noResult.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
-			" = check looks up the following ones)"
-	}
-	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
-	results, err := b.judge(func(t *requests.Target) (wit.RowResult, error) {
-		o := outcomes[at]
-		at++
-		if stopped && o.message == nil && t.IsRepeatable(s.State) {
-			h := t.Hint
-			h.StoppedBatches++
-			h.NoBatch = h.StoppedBatches == maxStops || t.IsUpsertUpdate()
+	outcomes := b.match(document)
+	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
+	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
+	next, allOwnChangesets, allWritten := 0, len(b.Targets) > 1, true
+	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
+		matched := outcomes[next]
+		next++
+		if stopped && matched.message == nil && target.IsRepeatable(b.State) {
 			allWritten = false
-			return requeue(h), nil
+			return retryAfterStop(target), nil
 		}
-		v, err := s.partResult(t, o, noResult, response.ReceivedAt)
-		allAlone = allAlone && t.Hint.OwnChangeset && !t.Hint.NoIfMatch
-		allWritten = allWritten && err == nil && v.Written != nil
-		return v, err
+		result, err := b.partResult(target, matched, noResult, response.ReceivedAt)
+		allOwnChangesets = allOwnChangesets && target.Hint.OwnChangeset && !target.Hint.NoIfMatch
+		allWritten = allWritten && err == nil && result.Written != nil
+		return result, err
 	})
-	if allAlone && allWritten {
-		s.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
+	if allOwnChangesets && allWritten {
+		b.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
 	return results, err
 }
 
-// maxStops is the number of stopped batches after which a row is sent without a batch.
-const maxStops = 5
-
-func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Error, at int64) (wit.RowResult, error) {
-	if o.message == nil {
-		unknown := *noResult
-		if unknown.Message = t.Name() + ": " + noResult.Message; o.inconclusive != 0 {
-			unknown.Message = t.Name() + ": an operation of its changeset: " + inconclusiveText(o.inconclusive)
-		}
-		return s.unknownResult(t, &unknown), nil
+func parseBatch(response *wit.Response) (document batch.Document, ok bool) {
+	contentType := headerOf(response, "Content-Type")
+	if _, isMultipart := batch.Boundary(contentType); !isMultipart && contentType != "" {
+		return document, false
 	}
-	if !o.failed && s.isPlainlyWritten(t, o.message) {
-		if t.IsInsert() {
-			s.learnKeys(t, o.message.Header("Location"))
+	return batch.Parse(contentType, response.Body)
+}
+
+func notBatchError(name string, response *wit.Response) *wit.Error {
+	failure := odataerror.NotData(name, "a response to $batch", response.Body)
+	if odataerror.IsError(response.Body) {
+		failure = odataerror.FromResponse(name, response, response.Body)
+		failure.Code = nil
+	}
+	failure.Kind = wit.ErrorTransient
+	return failure
+}
+
+func (b *sentBatch) noResultError(name string, status uint16, complete, stopped bool) *wit.Error {
+	failure := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
+		strconv.Itoa(int(status)) + " does not contain its result"}
+	if !complete {
+		failure.Message += ", because it is cut off"
+	}
+	if stopped && b.InsertUncertain == "fail" {
+		failure.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
+			" = check looks up the following ones)"
+	}
+	return failure
+}
+
+const maxStops = 5 // stopped batches after which a row is sent without a batch
+
+// retryAfterStop sends a row again that follows the part at which the service stopped: the service has not processed
+// it. Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
+// because the host encodes a row 16 times at most.
+func retryAfterStop(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.StoppedBatches++
+	hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
+	return requeue(hint)
+}
+
+// partResult returns the result of a row in a batch. noResult is the error if it has no response.
+func (s responseHandler) partResult(target *requests.Target, matched outcome, noResult *wit.Error,
+	receivedAt int64) (wit.RowResult, error) {
+	if matched.message == nil {
+		unknown := *noResult
+		if unknown.Message = target.Name() + ": " + noResult.Message; matched.inconclusive != 0 {
+			unknown.Message = target.Name() + ": an operation of its changeset: " +
+				inconclusiveText(matched.inconclusive)
+		}
+		return s.unknownResult(target, &unknown), nil
+	}
+	if !matched.failed && s.isPlainlyWritten(target, matched.message) {
+		if target.IsInsert() {
+			s.learnKeys(target, matched.message.Header("Location"))
 		} else {
-			s.learnIfMatch(t)
+			s.learnIfMatch(target)
 		}
 		return written(), nil
 	}
-	answer := &wit.Response{Status: o.message.Status(), Target: t.Path(), Headers: o.message.Headers(),
-		Body: o.message.Body, ReceivedAt: at}
-	if !o.failed {
-		return s.result(t, answer)
+	answer := &wit.Response{Status: matched.message.Status(), Target: target.Path(), Headers: matched.message.Headers(),
+		Body: matched.message.Body, ReceivedAt: receivedAt}
+	if !matched.failed {
+		return s.result(target, answer)
 	}
 	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
-	f := odataerror.FromResponse(t.Name(), answer, answer.Body)
+	failure := odataerror.FromResponse(target.Name(), answer, answer.Body)
 	_, _, document := odataerror.Document(answer.Body)
-	switch status := answer.Status; {
-	case status == 401, concernsAnyCall(answer):
-		return wit.RowResult{}, f
+	switch status := answer.Status; { // the first case that applies counts
+	case status == 401, isServiceWideInBatch(answer):
+		return wit.RowResult{}, failure
 	case status == 429 || isNotServed(status) && document:
-		return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f, WaitMs: retryAfter(answer)}}, nil
-	case !wit.IsRejection(status) && !document && !t.IsRepeatable(s.State):
-		f.Kind = wit.ErrorTransient
-		return reject(f), nil
+		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure, WaitMs: retryAfter(answer)}},
+			nil
+	case !wit.IsRejection(status) && !document && !target.IsRepeatable(s.State):
+		failure.Kind = wit.ErrorTransient
+		return reject(failure), nil
 	}
-	h := t.Hint
-	h.OwnChangeset = true
-	return requeue(h), nil
+	hint := target.Hint
+	hint.OwnChangeset = true
+	return requeue(hint), nil
 }
 
-func (s handler) unknownResult(t *requests.Target, f *wit.Error) wit.RowResult {
-	if t.IsRepeatable(s.State) {
-		return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f}}
+func (s responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
+	if target.IsRepeatable(s.State) {
+		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 	}
-	return reject(f)
+	return reject(failure)
 }
 
-// isPlainlyWritten reports whether [handler.result] would return a plain success, without its cost.
-func (s handler) isPlainlyWritten(t *requests.Target, m *batch.Message) bool {
-	switch t.Operation {
+// isPlainlyWritten reports whether [responseHandler.result] would return a plain success, without its cost.
+func (s responseHandler) isPlainlyWritten(target *requests.Target, message *batch.Message) bool {
+	switch target.Operation {
 	case requests.Insert, requests.UpsertInsert:
 		if s.InsertUncertain == "repeatable" {
 			return false // the headers confirm the RequestID
 		}
 	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
-		requests.Delete:
+		requests.Delete: // a success is all that matters
 	default:
 		return false
 	}
-	return provesDone(m.Status()) && !odataerror.IsHTML(m.Body) && !odataerror.IsError(m.Body) &&
-		m.Header("sap-message") == ""
+	return provesDone(message.Status()) && !odataerror.IsHTML(message.Body) && !odataerror.IsError(message.Body) &&
+		message.Header("sap-message") == ""
 }
 
-// judge is forEach for results that may be errors of the call. They fail the task, but keep the other results.
-func (b *sentBatch) judge(f func(t *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
-	return b.forEach(func(t *requests.Target) wit.RowResult {
-		v, err := f(t)
+// resultOfEach is forEach for functions that may return an error of the call. Such an error rejects its row and fails
+// the task, and the other rows keep their results.
+func (b *sentBatch) resultOfEach(f func(target *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
+	return b.forEach(func(target *requests.Target) wit.RowResult {
+		result, err := f(target)
 		if err == nil {
-			return v
+			return result
 		}
 		rowErr := *odataerror.As(err)
 		if rowErr.Kind != wit.ErrorUnauthorized {
@@ -183,7 +211,7 @@ func (b *sentBatch) judge(f func(t *requests.Target) (wit.RowResult, error)) ([]
 	}), nil
 }
 
-func (b *sentBatch) forEach(f func(t *requests.Target) wit.RowResult) []wit.RowResult {
+func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit.RowResult {
 	results := make([]wit.RowResult, len(b.Targets))
 	for i := range b.Targets {
 		results[i] = f(&b.Targets[i])
@@ -193,15 +221,15 @@ func (b *sentBatch) forEach(f func(t *requests.Target) wit.RowResult) []wit.RowR
 
 func (b *sentBatch) retryInHalves() []wit.RowResult {
 	half := len(b.Targets) / 2
-	return b.forEach(func(t *requests.Target) wit.RowResult {
-		h := t.Hint
-		if h.MaxBatchSize = half; half < 2 {
-			h.MaxBatchSize, h.NoBatch = 0, true
+	return b.forEach(func(target *requests.Target) wit.RowResult {
+		hint := target.Hint
+		if hint.MaxBatchSize = half; half < 2 {
+			hint.MaxBatchSize, hint.NoBatch = 0, true
 		}
-		return requeue(h)
+		return requeue(hint)
 	})
 }
 
-func (b *sentBatch) isRepeatable(s handler) bool {
-	return !slices.ContainsFunc(b.Targets, func(t requests.Target) bool { return !t.IsRepeatable(s.State) })
+func (b *sentBatch) isRepeatable() bool {
+	return !slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return !target.IsRepeatable(b.State) })
 }

@@ -6,107 +6,116 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 )
 
+// outcome is what a response to a batch contains for a row.
 type outcome struct {
-	// message is nil without a response. With failed it is the single response to a changeset.
-	message *batch.Message
-	failed  bool
-	// inconclusive is a 2xx status in the changeset that does not prove the write. Zero means none.
-	inconclusive uint16
+	message      *batch.Message // nil without a response
+	failed       bool           // the message is the single response to a failed changeset
+	inconclusive uint16         // a 2xx status in the changeset that does not prove the write. Zero means none.
 }
 
 // match assigns responses to rows: parts by position, because many services send no Content-ID, and operations of a
 // changeset by Content-ID if all have one. A Content-ID of another operation invalidates the whole response.
-func (b *sentBatch) match(d batch.Document) []outcome {
+func (b *sentBatch) match(document batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.Targets))
-	if len(d.Parts) != len(b.Parts) && (len(d.Parts) > len(b.Parts) || d.Complete && !endsWithFailure(d)) {
+	missing := len(b.Parts) - len(document.Parts)
+	if missing < 0 || missing > 0 && document.Complete && !endsWithFailure(document) {
 		return outcomes
 	}
 	row, operation := 0, 0
-	for i := range d.Parts {
+	for i := range document.Parts {
 		rows := b.Targets[row : row+b.Parts[i]]
-		p := answeredPart{response: &d.Parts[i], first: operation, operations: len(rows) + rows[0].NestedUpdates,
-			isRead: rows[0].IsETagRead()}
-		if !p.match(outcomes[row : row+len(rows)]) {
+		part := partResponse{response: &document.Parts[i], firstOperation: operation,
+			operations: len(rows) + rows[0].NestedUpdates, isRead: rows[0].IsETagRead()}
+		if !part.match(outcomes[row : row+len(rows)]) {
 			return make([]outcome, len(b.Targets))
 		}
-		row, operation = row+len(rows), operation+p.operations
+		row, operation = row+len(rows), operation+part.operations
 	}
 	return outcomes
 }
 
-type answeredPart struct {
-	response          *batch.ParsedPart
-	first, operations int
-	isRead            bool
+// partResponse matches the response to one part of a batch with the part's rows.
+type partResponse struct {
+	response       *batch.ParsedPart
+	firstOperation int // its index in the batch
+	operations     int // of the part
+	isRead         bool
 }
 
 // match returns false if a response belongs to another part. A changeset must be complete and consistent.
-func (p *answeredPart) match(outcomes []outcome) (ok bool) {
+func (p *partResponse) match(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
-	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
-		m := &messages[0]
-		failed := m.Status() >= 400
-		if id, ok := p.contentID(m); ok && !p.isRead && (id < 0 || id >= p.operations || !failed && id > 0) {
-			return false
-		}
-		switch {
-		case len(outcomes) == 1 && (failed || p.operations == 1): // nested updates fail with their row
-			outcomes[0].message = m
-		case failed:
-			for i := range outcomes {
-				outcomes[i] = outcome{message: m, failed: true}
-			}
-		}
-		return true
-	}
-	if !p.response.Complete || len(messages) != p.operations {
-		return true
+	switch {
+	case len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0:
+		return p.matchSingle(&messages[0], outcomes)
+	case !p.response.Complete || len(messages) != p.operations:
+		return true // without outcomes
 	}
 	return p.matchOperations(outcomes)
 }
 
-func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
-	messages := p.response.Messages
-	byID := true
-	for i := range messages {
-		m := &messages[i]
-		if !m.Complete || !provesDone(m.Status()) {
-			for j := range outcomes {
-				if m.Complete && isSuccess(m.Status()) {
-					outcomes[j].inconclusive = m.Status()
-				}
-			}
-			return true
-		}
-		id, ok := p.contentID(m)
-		if ok && (id < 0 || id >= p.operations) {
+func (p *partResponse) matchSingle(message *batch.Message, outcomes []outcome) (ok bool) {
+	failed := message.Status() >= 400
+	if operation, hasID := p.operationOf(message); hasID && !p.isRead {
+		inPart := operation >= 0 && operation < p.operations
+		if !inPart || !failed && operation > 0 {
 			return false
 		}
-		byID = byID && ok
 	}
-	for i := range messages {
-		to := i
-		if id, ok := p.contentID(&messages[i]); byID {
-			to = id
-		} else if ok && id != i {
-			return false
-		}
-		if to < len(outcomes) {
-			outcomes[to].message = &messages[i]
+	switch {
+	case len(outcomes) == 1 && (failed || p.operations == 1): // nested updates fail with their row
+		outcomes[0].message = message
+	case failed:
+		for i := range outcomes {
+			outcomes[i] = outcome{message: message, failed: true}
 		}
 	}
 	return true
 }
 
-func (p *answeredPart) contentID(m *batch.Message) (id int, ok bool) {
-	id, err := strconv.Atoi(m.ID)
-	return id - 1 - p.first, err == nil
+func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
+	messages := p.response.Messages
+	allHaveIDs := true
+	for i := range messages {
+		message := &messages[i]
+		if !message.Complete || !provesDone(message.Status()) {
+			for row := range outcomes {
+				if message.Complete && isSuccess(message.Status()) {
+					outcomes[row].inconclusive = message.Status()
+				}
+			}
+			return true
+		}
+		operation, hasID := p.operationOf(message)
+		if hasID && (operation < 0 || operation >= p.operations) {
+			return false
+		}
+		allHaveIDs = allHaveIDs && hasID
+	}
+	for i := range messages {
+		row := i
+		if operation, hasID := p.operationOf(&messages[i]); allHaveIDs {
+			row = operation
+		} else if hasID && operation != i {
+			return false
+		}
+		if row < len(outcomes) { // the operations of nested updates follow
+			outcomes[row].message = &messages[i]
+		}
+	}
+	return true
 }
 
-func endsWithFailure(d batch.Document) bool {
-	if len(d.Parts) == 0 {
+// operationOf returns the index of an operation in its part, by the Content-ID of the response.
+func (p *partResponse) operationOf(message *batch.Message) (operation int, hasID bool) {
+	id, err := strconv.Atoi(message.ID)
+	return id - 1 - p.firstOperation, err == nil
+}
+
+func endsWithFailure(document batch.Document) bool {
+	if len(document.Parts) == 0 {
 		return false
 	}
-	last := &d.Parts[len(d.Parts)-1]
+	last := &document.Parts[len(document.Parts)-1]
 	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
 }

@@ -18,79 +18,82 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
-	if !isSuccess(response.Status) && (t.Operation == requests.ProbeService || !s.isNotFound(response)) {
-		return classify(odataerror.FromResponse(t.Name(), response, response.Body), response)
+// checkResult returns the result of an insert without a response, after a read has shown whether the entity exists.
+func (s responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !s.isNotFound(response)) {
+		return classify(odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
-	unknown := func(why string) (wit.RowResult, error) {
-		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: t.Name() + ": " + why}), nil
-	}
-	byKey := t.Operation == requests.LookUp || t.Operation == requests.LookUpForUpsert
+	unknown := func(reason string) (wit.RowResult, error) { return unknownInsert(target, reason), nil }
+	byKey := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
 	filter := sinkconfig.NameCheckFilter + " is not set"
 	switch {
-	case t.Operation == requests.LookUpForUpsert:
+	case target.Operation == requests.LookUpForUpsert:
 		filter = "upserts are looked up by key only, not by " + sinkconfig.NameCheckFilter
 	case s.CheckFilter != "":
 		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
-	switch {
-	case byKey && s.isNotFound(response) && s.OfSet(t.Set, t.Hint.Known).Numbers:
+	switch { // the first case that applies counts
+	case byKey && s.isNotFound(response) && s.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
 		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
-	case byKey && s.isNotFound(response) && hasInitialKey(t):
+	case byKey && s.isNotFound(response) && hasInitialKey(target):
 		return unknown("no entity found, but the service may have replaced the record's initial key; " +
 			filter)
-	case t.Operation == requests.ProbeService, t.Operation != requests.Find && s.isNotFound(response):
-		return requeue(t.Hint.ForStep(requests.StepInsert)), nil
-	case t.Operation == requests.LookUpForUpsert:
-		return requeue(t.Hint.ForStep(requests.StepUpdate)), nil
-	case t.Operation == requests.Find:
-		v, _ := document.Parse(response.Body)
-		entities, ok := document.Items(v)
-		if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
-			ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
-		}
-		if s.isNotFound(response) || !ok {
-			return unknown("expected a list of entities, found something else")
-		}
-		return s.findResult(t, entities, unknown)
+	case target.Operation == requests.ProbeService, target.Operation != requests.Find && s.isNotFound(response):
+		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
+	case target.Operation == requests.LookUpForUpsert:
+		return requeue(target.Hint.ForStep(requests.StepUpdate)), nil
+	case target.Operation == requests.Find:
+		return s.findResult(target, response), nil
 	}
-	field := difference(t.Set, propertiesOf([]byte(t.Compare)), propertiesOf(response.Body))
+	field := difference(target.Set, propertiesOf([]byte(target.Compare)), propertiesOf(response.Body))
 	switch {
 	case field == "":
 		return written(), nil
-	case requests.IsIdempotent(s.State, t.Set, t.Hint):
-		// the RequestID decides
-		return requeue(t.Hint.ForStep(requests.StepInsert)), nil
+	case requests.IsIdempotent(s.State, target.Set, target.Hint):
+		// Sending it again does no harm: the service recognizes the RequestID.
+		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	}
 	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
 		"created it, or changed it since")
 }
 
-// findResult compares found entities, except for key properties that the service may have numbered.
-func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
-	unknown func(string) (wit.RowResult, error)) (wit.RowResult, error) {
-	sent := propertiesOf([]byte(t.Compare))
-	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
-		return slices.Contains(t.Set.Type.Key, m.Name) && (len(t.Set.Type.Key) == 1 ||
-			s.OfSet(t.Set, t.Hint.Known).Numbers || encode.IsInitial(m.Value.Text))
+func unknownInsert(target *requests.Target, reason string) wit.RowResult {
+	return reject(&wit.Error{Kind: wit.ErrorConflict, Message: target.Name() + ": " + reason})
+}
+
+// findResult compares found entities, except for key properties that the service may have replaced.
+func (s responseHandler) findResult(target *requests.Target, response *wit.Response) wit.RowResult {
+	parsed, _ := document.Parse(response.Body)
+	entities, ok := document.Items(parsed)
+	if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
+		ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
+	}
+	if s.isNotFound(response) || !ok {
+		return unknownInsert(target, "expected a list of entities, found something else")
+	}
+	keys := target.Set.Type.Key
+	replacesKeys := len(keys) == 1 || s.OfSet(target.Set, target.Hint.Known).ReplacesKeys
+	sent := propertiesOf([]byte(target.Compare))
+	sent.Members = slices.DeleteFunc(sent.Members, func(member jsontext.Member) bool {
+		return slices.Contains(keys, member.Name) && (replacesKeys || encode.IsInitial(member.Value.Text))
 	})
 	field := ""
 	for i := range entities {
-		if field = difference(t.Set, sent, entities[i]); field == "" {
-			return written(), nil
+		if field = difference(target.Set, sent, entities[i]); field == "" {
+			return written()
 		}
 	}
 	if field != "" {
-		return unknown("none of the entities found matches the record, their " + field +
-			" differs: another client may " +
-			"have created or changed them, or the service ignores $filter")
+		return unknownInsert(target, "none of the entities found matches the record, their "+field+
+			" differs: another client may have created or changed them, or the service ignores $filter")
 	}
-	t.Hint.OwnChangeset = true // its changeset may have failed because of another row
-	return requeue(t.Hint.ForStep(requests.StepInsert)), nil
+	target.Hint.OwnChangeset = true // its changeset may have failed because of another row
+	return requeue(target.Hint.ForStep(requests.StepInsert))
 }
 
-func hasInitialKey(t *requests.Target) bool {
-	values, _ := t.Set.KeyLiterals(t.Predicate)
+// hasInitialKey reports whether the service may have replaced a key property that the record leaves initial.
+func hasInitialKey(target *requests.Target) bool {
+	values, _ := target.Set.KeyLiterals(target.Predicate)
 	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
 }
 
@@ -98,14 +101,16 @@ func hasInitialKey(t *requests.Target) bool {
 // scalars that both contain are compared, by value: 1.50 equals 1.5, and trailing blanks are ignored.
 func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 	compared := sent.Kind == jsontext.Object && found.Kind == jsontext.Object && len(sent.Members) == 0
-	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
-	for _, m := range sent.Members {
-		other := found.Get(m.Name)
-		if !found.Has(m.Name) || nested(m.Value) || nested(other) {
+	nested := func(parsed jsontext.Value) bool {
+		return parsed.Kind == jsontext.Object || parsed.Kind == jsontext.Array
+	}
+	for _, member := range sent.Members {
+		other := found.Get(member.Name)
+		if !found.Has(member.Name) || nested(member.Value) || nested(other) {
 			continue
 		}
-		if !sameValue(set, m.Name, m.Value, other) {
-			return m.Name
+		if !sameValue(set, member.Name, member.Value, other) {
+			return member.Name
 		}
 		compared = true
 	}
@@ -115,34 +120,38 @@ func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 	return ""
 }
 
+// propertiesOf returns the properties of one entity, nothing for a feed or an invalid document.
 func propertiesOf(body []byte) jsontext.Value {
-	v, err := document.Parse(body)
-	if _, feed := document.Items(v); err != nil || feed {
+	parsed, err := document.Parse(body)
+	if _, feed := document.Items(parsed); err != nil || feed {
 		return jsontext.Value{}
 	}
-	v.Members = slices.DeleteFunc(v.Members, func(m jsontext.Member) bool { return m.Name == "__metadata" })
-	return v
+	parsed.Members = slices.DeleteFunc(parsed.Members,
+		func(member jsontext.Member) bool { return member.Name == "__metadata" })
+	return parsed
 }
 
-func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool {
-	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
+func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value) bool {
+	scalar := func(parsed jsontext.Value) bool {
+		return parsed.Kind == jsontext.String || parsed.Kind == jsontext.Number
+	}
 	switch {
-	case t.Kind == jsontext.Null || b.Kind == jsontext.Null:
-		return t.Text == "" && b.Text == "" && t.Kind != jsontext.True && b.Kind != jsontext.True
-	case t.Kind == b.Kind && t.Text == b.Text:
+	case sent.Kind == jsontext.Null || found.Kind == jsontext.Null:
+		return sent.Text == "" && found.Text == "" && sent.Kind != jsontext.True && found.Kind != jsontext.True
+	case sent.Kind == found.Kind && sent.Text == found.Text:
 		return true
-	case !scalar(t) || !scalar(b):
+	case !scalar(sent) || !scalar(found):
 		return false
 	}
 	plain := func(text string) string { // JSON has milliseconds, with or without a zone
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
-	one, other := plain(t.Text), plain(b.Text)
-	p := set.Type.Property(name)
-	if one == other || p == nil || p.Type.Primitive == edm.String {
+	one, other := plain(sent.Text), plain(found.Text)
+	property := set.Type.Property(name)
+	if one == other || property == nil || property.Type.Primitive == edm.String {
 		return one == other
 	}
-	switch p.Type.Primitive {
+	switch property.Type.Primitive {
 	case edm.Single: // services differ in the number of digits
 		x, errX := strconv.ParseFloat(one, 32)
 		y, errY := strconv.ParseFloat(other, 32)
@@ -152,10 +161,11 @@ func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool 
 			return false
 		}
 	}
-	order, ok := value.Compare(p.Type.Primitive, one, other)
+	order, ok := value.Compare(property.Type.Primitive, one, other)
 	return ok && order == 0
 }
 
+// plainNumbers reports whether numbers are short enough to be compared exactly.
 func plainNumbers(texts ...string) bool {
 	for _, t := range texts {
 		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")

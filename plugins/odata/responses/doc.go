@@ -4,6 +4,6 @@
 // its parts first. The result of a row is that it was written, rejected, or must be encoded again with a hint.
 //
 // Invariants: a response counts for a row only if the service itself sent it, not a gateway. A row whose request may
-// have been applied is never encoded again unless that does no harm (P19). An error of the call fails the task and
-// leaves the rows as they are.
+// have been applied is never encoded again unless that does no harm (RATIONALE.md P19). An error of the call fails the
+// task and leaves the rows as they are.
 package responses

@@ -8,128 +8,131 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// handler handles a response with what is known of the services, and learns from it.
-type handler struct{ *capabilities.State }
+// responseHandler decides on rows by a response and by the known capabilities of the services, which it updates.
+type responseHandler struct{ *capabilities.State }
 
 // Handle returns the results of the rows of a delivery.
-func Handle(known *capabilities.State, d *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
-	s := handler{known}
-	LearnVersion(known, d.ServiceIndex, response)
-	if d.BatchBytes > 0 {
-		b := sentBatch{d}
-		return b.results(s, response)
+func Handle(known *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
+	handler := responseHandler{known}
+	LearnVersion(known, delivery.ServiceIndex, response)
+	if delivery.BatchBytes > 0 {
+		sent := sentBatch{handler, delivery}
+		return sent.results(response)
 	}
-	v, err := s.result(&d.Targets[0], response)
+	result, err := handler.result(&delivery.Targets[0], response)
 	if err != nil {
 		return nil, err
 	}
-	return []wit.RowResult{v}, nil
+	return []wit.RowResult{result}, nil
 }
 
-// result returns the result of one row. Its response came alone or in the response to a batch.
-func (s handler) result(t *requests.Target, response *wit.Response) (v wit.RowResult, err error) {
-	if t.IsInsert() {
-		if v, err = s.insertResult(t, response); err == nil {
-			s.learnRequestIDs(t, response)
+// result returns the result of one row, whose response may be part of the response to a batch.
+func (s responseHandler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
+	if target.IsInsert() {
+		if result, err = s.insertResult(target, response); err == nil {
+			s.learnRequestIDs(target, response)
 		}
 	} else {
-		v, err = s.otherResult(t, response)
+		result, err = s.otherResult(target, response)
 	}
 	if err != nil {
 		return wit.RowResult{}, err
 	}
-	if v.Retry != nil && v.Retry.Error != nil {
-		if v.Retry.Hint == "" {
-			v.Retry.Hint = t.Hint.Text() // the same request again
+	if result.Retry != nil && result.Retry.Error != nil {
+		if result.Retry.Hint == "" {
+			result.Retry.Hint = target.Hint.Text() // the same request again
 		}
-		if t.InBatch {
-			v.Retry.WaitMs = retryAfter(response)
+		if target.InBatch {
+			result.Retry.WaitMs = retryAfter(response)
 		}
 	}
-	return v, nil
+	return result, nil
 }
 
-func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
+// otherResult returns the result of any request but an insert. First it excludes responses that the service itself has
+// not sent, or that prove nothing.
+func (s responseHandler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
-	case response.Status == 0 && t.IsRepeatable(s.State):
-		return retry(noResponseError(t)), nil
+	case response.Status == 0 && target.IsRepeatable(s.State):
+		return retry(noResponseError(target)), nil
 	case response.Status == 0:
-		return reject(noResponseError(t)), nil
+		return reject(noResponseError(target)), nil
 	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
-		return wit.RowResult{}, odataerror.NotData(t.Name(), "an OData response", response.Body)
+		return wit.RowResult{}, odataerror.NotData(target.Name(), "an OData response", response.Body)
 	}
 	if isSuccess(response.Status) && odataerror.IsError(response.Body) {
 		// A gateway may hide the status: the error document counts.
-		f := odataerror.FromResponse(t.Name(), response, response.Body)
-		f.Kind = wit.ErrorData
-		return reject(f), nil
+		failure := odataerror.FromResponse(target.Name(), response, response.Body)
+		failure.Kind = wit.ErrorData
+		return reject(failure), nil
 	}
-	if mayRejectAddress(t, response) {
-		return addressResult(t, odataerror.FromResponse(t.Name(), response, response.Body)), nil
+	if mayRejectAddress(target, response) {
+		return addressResult(target, odataerror.FromResponse(target.Name(), response, response.Body)), nil
 	}
-	if s.concernsCall(t, response) {
-		return wit.RowResult{}, callError(t, response)
+	if s.isServiceWide(target, response) {
+		return wit.RowResult{}, serviceWideError(target, response)
 	}
-	if isSuccess(response.Status) && !s.isServiceSuccess(t, response) {
-		f := odataerror.NotData(t.Name(), "an OData response", response.Body)
+	if isSuccess(response.Status) && !s.isServiceSuccess(target, response) {
+		failure := odataerror.NotData(target.Name(), "an OData response", response.Body)
 		if !provesDone(response.Status) {
-			f.Message = t.Name() + ": " + inconclusiveText(response.Status)
+			failure.Message = target.Name() + ": " + inconclusiveText(response.Status)
 		}
-		if f.Kind = wit.ErrorTransient; t.IsRepeatable(s.State) {
-			return retry(f), nil
+		if failure.Kind = wit.ErrorTransient; target.IsRepeatable(s.State) {
+			return retry(failure), nil
 		}
-		return reject(f), nil
+		return reject(failure), nil
 	}
-	logServiceMessages(t.Path(), response)
-	switch t.Operation {
+	logServiceMessages(target.Path(), response)
+	switch target.Operation {
 	case requests.Delete:
-		return s.deleteResult(t, response)
+		return s.deleteResult(target, response)
 	case requests.ConfirmDelete:
-		return confirmResult(t, response)
+		return confirmResult(target, response)
 	case requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
-		return s.etagResult(t, response)
+		return s.etagResult(target, response)
 	case requests.ReadSet:
-		return s.setResult(t, response)
+		return s.setResult(target, response)
 	case requests.LookUp, requests.LookUpForUpsert, requests.Find, requests.ProbeService:
-		return s.checkResult(t, response)
+		return s.checkResult(target, response)
 	}
-	return s.updateResult(t, response)
+	return s.updateResult(target, response)
 }
 
 func written() wit.RowResult { return wit.RowResult{Written: wit.Set} }
 
-func reject(f *wit.Error) wit.RowResult { return wit.RowResult{Rejected: f} }
+func reject(failure *wit.Error) wit.RowResult { return wit.RowResult{Rejected: failure} }
 
-func retry(f *wit.Error) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Error: f}} }
+func retry(failure *wit.Error) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Error: failure}} }
 
-// requeue does not count as an attempt, unlike retry.
-func requeue(h requests.Hint) wit.RowResult {
-	return wit.RowResult{Retry: &wit.Retry{Hint: h.Text()}}
+// requeue encodes the row again. Unlike retry, that does not count as an attempt.
+func requeue(hint requests.Hint) wit.RowResult {
+	return wit.RowResult{Retry: &wit.Retry{Hint: hint.Text()}}
 }
 
 // classify handles other errors: 401 fails the task, transient errors are retried, anything else rejects the row. A 500
 // rejects the row too, because services answer so for invalid rows, unless it reports a lock.
-func classify(f *wit.Error, response *wit.Response) (wit.RowResult, error) {
+func classify(failure *wit.Error, response *wit.Response) (wit.RowResult, error) {
 	_, message, _ := odataerror.Document(response.Body)
 	switch {
-	case f.Kind == wit.ErrorUnauthorized:
-		return wit.RowResult{}, f
+	case failure.Kind == wit.ErrorUnauthorized:
+		return wit.RowResult{}, failure
 	case response.Status == 500 && !odataerror.Locked(response, message):
-		f.Kind = wit.ErrorData
-	case f.Kind == wit.ErrorTransient:
-		return retry(f), nil
+		failure.Kind = wit.ErrorData
+	case failure.Kind == wit.ErrorTransient:
+		return retry(failure), nil
 	}
-	return reject(f), nil
+	return reject(failure), nil
 }
 
 // classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
-func (s handler) classifyRepeatable(t *requests.Target, f *wit.Error, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) classifyRepeatable(target *requests.Target, failure *wit.Error,
+	response *wit.Response) (wit.RowResult, error) {
 	code, _, _ := odataerror.Document(response.Body)
-	if t.InBatch && odataerror.MatchesCode(s.RetryCodes, response.Status, code) {
-		f.Kind = wit.ErrorTransient
-		return retry(f), nil
+	if target.InBatch && odataerror.MatchesCode(s.RetryCodes, response.Status, code) {
+		failure.Kind = wit.ErrorTransient
+		return retry(failure), nil
 	}
-	return classify(f, response)
+	return classify(failure, response)
 }
 
 func inDoubtError(target, why string) *wit.Error {
@@ -138,6 +141,6 @@ func inDoubtError(target, why string) *wit.Error {
 		"): check whether it exists before you send the record again"}
 }
 
-func noResponseError(t *requests.Target) *wit.Error {
-	return &wit.Error{Kind: wit.ErrorTransient, Message: t.Name() + ": no response"}
+func noResponseError(target *requests.Target) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorTransient, Message: target.Name() + ": no response"}
 }

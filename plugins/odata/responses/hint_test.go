@@ -17,8 +17,8 @@ import (
 // The host accepts the largest hint. A longer ETag rejects the row.
 func TestLargestHintFits(t *testing.T) {
 	for _, size := range []int{maxETag, maxETag + 1} {
-		h := requests.Hint{Step: requests.StepConfirm}
-		fields := reflect.ValueOf(&h).Elem()
+		hint := requests.Hint{Step: requests.StepConfirm}
+		fields := reflect.ValueOf(&hint).Elem()
 		for i := range fields.NumField() {
 			switch f := fields.Field(i); f.Kind() {
 			case reflect.Bool:
@@ -27,11 +27,11 @@ func TestLargestHintFits(t *testing.T) {
 				f.SetInt(math.MaxInt)
 			}
 		}
-		h.Known = wit.Known(strings.Repeat("x", 100))
+		hint.Known = wit.Known(strings.Repeat("x", 100))
 		answer := &wit.Response{Status: http.StatusOK,
 			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
-		result, err := (handler{&capabilities.State{}}).etagResult(&requests.Target{Set: &entityset.EntitySet{},
-			Hint: h}, answer)
+		result, err := (responseHandler{&capabilities.State{}}).etagResult(&requests.Target{Set: &entityset.EntitySet{},
+			Hint: hint}, answer)
 		switch {
 		case err != nil:
 			t.Fatal(err)

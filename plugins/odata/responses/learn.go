@@ -16,43 +16,46 @@ import (
 )
 
 // LearnVersion records that the responses of a service contain the OData version.
-func LearnVersion(s *capabilities.State, service int, response *wit.Response) {
-	s.ServiceCapabilities[service].SendsVersion = s.ServiceCapabilities[service].SendsVersion || hasVersion(response)
+func LearnVersion(state *capabilities.State, service int, response *wit.Response) {
+	state.ServiceCapabilities[service].SendsVersion = state.ServiceCapabilities[service].SendsVersion ||
+		hasVersion(response)
 }
 
-func (s handler) learnRequestIDs(t *requests.Target, response *wit.Response) {
+// learnRequestIDs records whether the service recognizes the RequestIDs of repeated inserts.
+func (s responseHandler) learnRequestIDs(target *requests.Target, response *wit.Response) {
 	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
-		s.ServiceCapabilities[t.Set.ServiceIndex].RequestIDs = strings.EqualFold(
+		s.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
 			strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
 	}
 }
 
-func (s handler) learnKeys(t *requests.Target, location string) {
-	if t.Predicate == "" || strings.HasSuffix(location, t.Predicate) ||
-		strings.Contains(location, setting.Hidden) { // the host has redacted a part of the key
+// learnKeys records whether the service has replaced the key of an inserted entity, whose address is location.
+func (s responseHandler) learnKeys(target *requests.Target, location string) {
+	isRedacted := strings.Contains(location, setting.Hidden) // by the host, in a part of the key
+	if target.Predicate == "" || strings.HasSuffix(location, target.Predicate) || isRedacted {
 		return
 	}
-	sent, ok := t.Set.KeyLiterals(t.Predicate)
+	sent, ok := target.Set.KeyLiterals(target.Predicate)
 	if !ok {
 		return
 	}
-	found, ok := t.Set.KeyLiterals(location)
+	found, ok := target.Set.KeyLiterals(location)
 	if !ok {
 		return
 	}
-	before := s.SetCapabilities[t.Set.CapabilityIndex]
-	now := &s.SetCapabilities[t.Set.CapabilityIndex]
+	before := s.SetCapabilities[target.Set.CapabilityIndex]
+	now := &s.SetCapabilities[target.Set.CapabilityIndex]
 	for i := range sent {
 		if isReplaced(sent[i], found[i]) {
-			now.FillsInitial = now.FillsInitial || encode.IsInitial(sent[i].Text)
-			now.Numbers = now.Numbers || !encode.IsInitial(sent[i].Text)
+			now.ReplacesInitialKeys = now.ReplacesInitialKeys || encode.IsInitial(sent[i].Text)
+			now.ReplacesKeys = now.ReplacesKeys || !encode.IsInitial(sent[i].Text)
 		}
 	}
 	if *now == before {
 		return
 	}
-	text := t.Name() + ": the service created " + location + " for an entity with the key " + t.Predicate
-	if now.Numbers {
+	text := target.Name() + ": the service created " + location + " for an entity with the key " + target.Predicate
+	if now.ReplacesKeys {
 		text += ": it replaces keys, so later records with that key would concern another entity, and fail"
 	}
 	sdk.Log(wit.LevelWarn, text)
@@ -60,11 +63,11 @@ func (s handler) learnKeys(t *requests.Target, location string) {
 
 // isReplaced reports whether a service replaced a key value. Padding, other case and trimmed blanks are no replacement.
 func isReplaced(sent, found uri.Literal) bool {
-	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
+	isInteger := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
 	switch {
 	case sent.Type == edm.String && found.Type == edm.String:
 		return encode.CanonicalText(sent.Text) != encode.CanonicalText(found.Text)
-	case sent.Type == found.Type || whole(sent.Type) && whole(found.Type):
+	case sent.Type == found.Type || isInteger(sent.Type) && isInteger(found.Type):
 		order, ok := value.Compare(found.Type, sent.Text, found.Text)
 		return ok && order != 0 && sent.Text != found.Text
 	}
@@ -73,22 +76,25 @@ func isReplaced(sent, found uri.Literal) bool {
 
 // learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
 // more than a request without it: some services create an entity by a PUT without If-Match.
-func (s handler) learnIfMatch(t *requests.Target) {
-	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
+func (s responseHandler) learnIfMatch(target *requests.Target) {
+	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	switch {
 	case s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchUnknown:
-	case t.Hint.NoIfMatch:
+	case target.Hint.NoIfMatch:
 		*match = capabilities.IfMatchRejected
 	default:
 		*match = capabilities.IfMatchAccepted
 	}
 }
 
-// learnIfMatchRequired returns false if If-Match was sent, or left out on purpose.
-func (s handler) learnIfMatchRequired(t *requests.Target) bool {
-	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
-	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||
-		!t.Hint.NoIfMatch) {
+// learnIfMatchRequired records that the service requires If-Match. It returns false if it was sent, or is not
+// configured.
+func (s responseHandler) learnIfMatchRequired(target *requests.Target) bool {
+	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
+	isConfigured := !s.UseETags && !s.NoIfMatch
+	wasOmitted := *match == capabilities.IfMatchRejected ||
+		*match == capabilities.IfMatchAccepted && target.Hint.NoIfMatch
+	if !isConfigured || !wasOmitted {
 		return false
 	}
 	*match = capabilities.IfMatchAccepted
@@ -97,25 +103,26 @@ func (s handler) learnIfMatchRequired(t *requests.Target) bool {
 
 // mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
 // text if a type has no ETag.
-func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bool {
-	if response.Status != 400 || s.UseETags || s.NoIfMatch || t.Hint.NoIfMatch {
+func (s responseHandler) mayRejectIfMatch(target *requests.Target, response *wit.Response) bool {
+	if response.Status != 400 || s.UseETags || s.NoIfMatch || target.Hint.NoIfMatch {
 		return false
 	}
 	code, message, _ := odataerror.Document(response.Body)
-	return !t.Set.SAP && !t.Set.Type.Etag() &&
-		s.SetCapabilities[t.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !odataerror.Locked(response,
-		message) &&
+	return !target.Set.SAP && !target.Set.Type.Etag() &&
+		s.SetCapabilities[target.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted &&
+		!odataerror.Locked(response,
+			message) &&
 		!odataerror.MatchesCode(s.RetryCodes, response.Status, code)
 }
 
-func retryWithoutIfMatch(t *requests.Target) wit.RowResult {
-	h := t.Hint
-	h.NoIfMatch, h.OwnChangeset = true, true
-	return requeue(h)
+func retryWithoutIfMatch(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.NoIfMatch, hint.OwnChangeset = true, true
+	return requeue(hint)
 }
 
-func retryWithIfMatch(t *requests.Target) wit.RowResult {
-	h := t.Hint
-	h.NoIfMatch = false
-	return requeue(h)
+func retryWithIfMatch(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.NoIfMatch = false
+	return requeue(hint)
 }

@@ -42,8 +42,7 @@ func hasVersion(response *wit.Response) bool {
 // document the status may come from a proxy (see [wit.Refuses]).
 func isNotServed(status uint16) bool { return status == 408 || status == 503 }
 
-// isRepeatRejected reports whether the service rejected a request because of its RequestID. The second header is that
-// of OASIS Repeatable Requests.
+// isRepeatRejected reports whether the service rejected a RequestID, by its own header or OASIS Repeatable Requests.
 func isRepeatRejected(response *wit.Response) bool {
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
 		if strings.EqualFold(strings.TrimSpace(headerOf(response, name)), "rejected") {
@@ -53,11 +52,11 @@ func isRepeatRejected(response *wit.Response) bool {
 	return false
 }
 
-func (s handler) isExisting(response *wit.Response, code, message string) bool {
+func (s responseHandler) isExisting(response *wit.Response, code, message string) bool {
 	return odataerror.Exists(response, message) || odataerror.MatchesCode(s.ExistsCodes, response.Status, code)
 }
 
-func (s handler) isNotFound(response *wit.Response) bool {
+func (s responseHandler) isNotFound(response *wit.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
 		return true

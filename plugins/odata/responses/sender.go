@@ -16,8 +16,8 @@ import (
 // isServiceError reports whether the service itself sent the error. SAP Gateway, Olingo, WCF and CAP send their version
 // and an error document. Small services send an empty 404, which is accepted until the service has sent its version
 // once. notfound.codes configures other cases.
-func (s handler) isServiceError(t *requests.Target, response *wit.Response) bool {
-	if t.InBatch {
+func (s responseHandler) isServiceError(target *requests.Target, response *wit.Response) bool {
+	if target.InBatch {
 		return true
 	}
 	code, _, document := odataerror.Document(response.Body)
@@ -27,62 +27,62 @@ func (s handler) isServiceError(t *requests.Target, response *wit.Response) bool
 	if document || hasVersion(response) {
 		return true
 	}
-	return isEmpty(response.Body) && !s.ServiceCapabilities[t.Set.ServiceIndex].SendsVersion ||
+	return isEmpty(response.Body) && !s.ServiceCapabilities[target.Set.ServiceIndex].SendsVersion ||
 		odataerror.MatchesCode(s.NotFoundCodes, response.Status, "")
 }
 
 // isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
 // version, or the address of the created entity. Some gateways answer 200 with a page or JSON of their own.
-func (s handler) isServiceSuccess(t *requests.Target, response *wit.Response) bool {
-	if t.Operation == requests.ProbeService {
+func (s responseHandler) isServiceSuccess(target *requests.Target, response *wit.Response) bool {
+	if target.Operation == requests.ProbeService {
 		return true
 	}
-	return provesDone(response.Status) && (t.InBatch || isEmpty(response.Body) || hasVersion(response) ||
-		hasEntityLocation(t, response) || containsEntity(t.Set, response.Body))
+	return provesDone(response.Status) && (target.InBatch || isEmpty(response.Body) || hasVersion(response) ||
+		hasEntityLocation(target, response) || containsEntity(target.Set, response.Body))
 }
 
-func hasEntityLocation(t *requests.Target, response *wit.Response) bool {
-	if !t.IsInsert() {
+func hasEntityLocation(target *requests.Target, response *wit.Response) bool {
+	if !target.IsInsert() {
 		return false
 	}
-	set, location := t.Set.Path[strings.LastIndexByte(t.Set.Path, '/')+1:]+"(", headerOf(response, "Location")
+	set, location := target.Set.Path[strings.LastIndexByte(target.Set.Path, '/')+1:]+"(", headerOf(response, "Location")
 	return strings.HasPrefix(location, set) || strings.Contains(location, "/"+set)
 }
 
 // containsEntity reports whether a body is an entity or a feed. JSON without "d" must contain the key properties.
 func containsEntity(set *entityset.EntitySet, body []byte) bool {
-	v, err := jsontext.Parse(body)
+	parsed, err := jsontext.Parse(body)
 	if err != nil {
 		r := markup.NewReader(body)
 		kind, err := r.Next()
 		return err == nil && kind == markup.Open && r.Namespace == namespaceAtom && (r.Local == "entry" ||
 			r.Local == "feed")
 	}
-	if v.Kind != jsontext.Object || v.Has("d") || len(v.Members) == 0 {
-		return v.Kind == jsontext.Object
+	if parsed.Kind != jsontext.Object || parsed.Has("d") || len(parsed.Members) == 0 {
+		return parsed.Kind == jsontext.Object
 	}
-	isMissing := func(name string) bool { return !v.Has(name) }
+	isMissing := func(name string) bool { return !parsed.Has(name) }
 	return len(set.Type.Key) > 0 && !slices.ContainsFunc(set.Type.Key, isMissing)
 }
 
 const namespaceAtom = "http://www.w3.org/2005/Atom"
 
-// concernsCall reports whether an error concerns all requests and not this row: the service is switched off, a gateway
+// isServiceWide reports whether an error concerns all requests and not this row: the service is switched off, a gateway
 // answers, or a token is missing. Skipping row after row for such responses would lose them all.
-func (s handler) concernsCall(t *requests.Target, response *wit.Response) bool {
+func (s responseHandler) isServiceWide(target *requests.Target, response *wit.Response) bool {
 	switch status := response.Status; {
-	case concernsAnyCall(response):
+	case isServiceWideInBatch(response):
 		return true
 	case status == 404 || status == 410:
-		return !s.isServiceError(t, response)
+		return !s.isServiceError(target, response)
 	case status == 408 || status == 413 || status == 429: // temporary, or about the size
 		return false
 	}
-	return response.Status/100 == 4 && !t.InBatch && odataerror.IsHTML(response.Body)
+	return response.Status/100 == 4 && !target.InBatch && odataerror.IsHTML(response.Body)
 }
 
-// concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
-func concernsAnyCall(response *wit.Response) bool {
+// isServiceWideInBatch is the part of [responseHandler.isServiceWide] that also applies to batches and their parts.
+func isServiceWideInBatch(response *wit.Response) bool {
 	if wit.IsRejection(response.Status) {
 		if code, _, document := odataerror.Document(response.Body); document && odataerror.NoService(code) {
 			return true
@@ -97,19 +97,19 @@ func concernsAnyCall(response *wit.Response) bool {
 	return false
 }
 
-func callError(t *requests.Target, response *wit.Response) *wit.Error {
-	f := odataerror.FromResponse(t.Name(), response, response.Body)
-	if !concernsAnyCall(response) && (response.Status == 404 || response.Status == 410) {
-		f.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
+func serviceWideError(target *requests.Target, response *wit.Response) *wit.Error {
+	failure := odataerror.FromResponse(target.Name(), response, response.Body)
+	if !isServiceWideInBatch(response) && (response.Status == 404 || response.Status == 410) {
+		failure.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
 			sinkconfig.NameNotFoundCodes + " are always trusted)"
 	}
-	return f
+	return failure
 }
 
 // mayRejectAddress reports whether a server in front of the service may have rejected the row's address. IIS rejects %,
 // :, * and segments of 260 characters (400), Tomcat (400) and Apache (404) an escaped slash.
-func mayRejectAddress(t *requests.Target, response *wit.Response) bool {
-	switch t.Operation {
+func mayRejectAddress(target *requests.Target, response *wit.Response) bool {
+	switch target.Operation {
 	case requests.Delete, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge,
 		requests.UpsertPatch, requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
 	default:
@@ -117,44 +117,44 @@ func mayRejectAddress(t *requests.Target, response *wit.Response) bool {
 	}
 	switch response.Status {
 	case 400, 404, 414:
-		return !t.InBatch && odataerror.IsHTML(response.Body) && isUnusualKey(t.Predicate)
+		return !target.InBatch && odataerror.IsHTML(response.Body) && isUnusualKey(target.Predicate)
 	}
 	return false
 }
 
-// longKey is in bytes. The lowest known limit is 260 characters for a segment, with the name of the set.
-const longKey = 200
+const longKey = 200 // in bytes. The lowest known limit is 260 characters for a segment, with the name of the set.
 
 func isUnusualKey(predicate string) bool {
 	return len(predicate) >= longKey || strings.ContainsAny(predicate, "%:*&+;@!$~")
 }
 
-// addressResult first reads the set. If that works and the same error comes again, the row is rejected.
-func addressResult(t *requests.Target, f *wit.Error) wit.RowResult {
-	if !t.Hint.SetAnswers {
-		h := t.Hint
-		h.ProbeSet = true
-		return requeue(h)
+// addressResult handles an error that may concern the address of the row only. First the set is read. If that works and
+// the same error is returned again, the row is rejected.
+func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
+	if !target.Hint.SetReadable {
+		hint := target.Hint
+		hint.ProbeSet = true
+		return requeue(hint)
 	}
-	if f.Kind = wit.ErrorData; t.IsInsert() {
-		f.Message += " (the entity set can be read, so the cause is the content of the record)"
+	if failure.Kind = wit.ErrorData; target.IsInsert() {
+		failure.Message += " (the entity set can be read, so the cause is the content of the record)"
 	} else {
-		f.Message += " (the entity set can be read, so a server in front of the service rejects the key)"
+		failure.Message += " (the entity set can be read, so a server in front of the service rejects the key)"
 	}
-	return reject(f)
+	return reject(failure)
 }
 
-// setResult counts errors of the service itself as an answer, except that the set does not exist.
-func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
-	h := t.Hint
-	h.ProbeSet, h.SetAnswers = false, true
+// setResult continues with the row if the set responds, even with an error of the service itself other than 404.
+func (s responseHandler) setResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+	hint := target.Hint
+	hint.ProbeSet, hint.SetReadable = false, true
 	_, _, document := odataerror.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
-		return wit.RowResult{}, callError(t, response)
+		return wit.RowResult{}, serviceWideError(target, response)
 	case isSuccess(response.Status), response.Status == 501 && document,
 		wit.IsRejection(response.Status) && (document || hasVersion(response)):
-		return requeue(h), nil
+		return requeue(hint), nil
 	}
-	return s.classifyRepeatable(t, odataerror.FromResponse(t.Name(), response, response.Body), response)
+	return s.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }

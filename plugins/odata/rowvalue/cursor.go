@@ -7,16 +7,15 @@ import (
 
 // Cursor iterates over the fields of a struct, the entries of a map or the items of an array.
 type Cursor struct {
+	Name     string // of the current field or entry
+	Value    Value
+	Mismatch bool // the value has another kind than requested, or a map has a key that is not a string
+
 	parent Value
 	kind   wit.Kind
-	at     int
-	// count is the number of fields read, or of items left in the current block. last is true if no block follows.
-	count int64
-	last  bool
-	Name  string
-	Value Value
-	// Mismatch is true if the value has another kind than requested, or a map has a key that is not a string.
-	Mismatch bool
+	at     int   // where the next field or item starts
+	count  int64 // fields read, or items left in the current block
+	last   bool  // no block follows
 }
 
 // Next moves to the next field or item. It returns false at the end.
@@ -29,9 +28,9 @@ func (c *Cursor) Next() bool {
 		if c.count == int64(len(members)) {
 			return false
 		}
-		m := &members[c.count]
-		c.Name = m.Name
-		c.read(m.Node)
+		field := &members[c.count]
+		c.Name = field.Name
+		c.read(field.Node)
 		c.count++
 		return true
 	}
@@ -47,8 +46,8 @@ func (c *Cursor) Next() bool {
 	}
 	c.count--
 	var key, element uint32
-	if n := c.parent.Schema(); n != nil {
-		key, element = n.Key, n.Element
+	if node := c.parent.Schema(); node != nil {
+		key, element = node.Key, node.Element
 	}
 	if c.kind == wit.Map {
 		c.read(key)
@@ -75,14 +74,14 @@ func (c *Cursor) readInt() int64 {
 }
 
 func (c *Cursor) read(node uint32) {
-	at := c.at
+	start := c.at
 	if c.parent.nodes == nil {
 		c.Value = c.parent // the previous value may have been unwrapped
-		size, _ := connectdata.SkipSchemaless(c.parent.bytes[at:])
+		size, _ := connectdata.SkipSchemaless(c.parent.bytes[start:])
 		c.at += size
-	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {
-		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[at:])
-		c.at = at + size
+	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, start); c.at == 0 {
+		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[start:])
+		c.at = start + size
 	}
-	c.Value.open(node, at)
+	c.Value.open(node, start)
 }

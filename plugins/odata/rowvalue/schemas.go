@@ -22,41 +22,42 @@ func (s Schemas) Add(declared []wit.Schema) {
 	}
 }
 
-func cloneNode(n *wit.SchemaNode) wit.SchemaNode {
-	c := wit.SchemaNode{Kind: n.Kind, Optional: n.Optional, Key: n.Key, Element: n.Element}
-	if n.Name != nil {
-		c.Name = wit.Ptr(strings.Clone(*n.Name))
+func cloneNode(node *wit.SchemaNode) wit.SchemaNode {
+	clone := wit.SchemaNode{Kind: node.Kind, Optional: node.Optional, Key: node.Key, Element: node.Element}
+	if node.Name != nil {
+		clone.Name = wit.Ptr(strings.Clone(*node.Name))
 	}
-	for _, p := range n.Parameters {
-		c.Parameters = append(c.Parameters, wit.Setting{Name: strings.Clone(p.Name), Value: strings.Clone(p.Value)})
+	for _, p := range node.Parameters {
+		clone.Parameters = append(clone.Parameters, wit.Setting{Name: strings.Clone(p.Name),
+			Value: strings.Clone(p.Value)})
 	}
-	for _, m := range n.Fields {
-		c.Fields = append(c.Fields, wit.Field{Name: strings.Clone(m.Name), Node: m.Node})
+	for _, field := range node.Fields {
+		clone.Fields = append(clone.Fields, wit.Field{Name: strings.Clone(field.Name), Node: field.Node})
 	}
-	if n.DefaultValue != nil {
-		c.DefaultValue = wit.Ptr(slices.Clone(*n.DefaultValue))
+	if node.DefaultValue != nil {
+		clone.DefaultValue = wit.Ptr(slices.Clone(*node.DefaultValue))
 	}
-	return c
+	return clone
 }
 
 // Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
-func (s Schemas) Read(d wit.ValueSlice, data []byte) (v Value, ok bool, err error) {
-	v = Value{schemas: s, bytes: data[d.Start : d.Start+d.Size]}
-	switch d.Encoding {
+func (s Schemas) Read(slice wit.ValueSlice, data []byte) (value Value, ok bool, err error) {
+	value = Value{schemas: s, bytes: data[slice.Start : slice.Start+slice.Size]}
+	switch slice.Encoding {
 	case wit.WithSchema:
-		if v.nodes = s[d.Schema]; v.nodes == nil {
-			return v, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
+		if value.nodes = s[slice.Schema]; value.nodes == nil {
+			return value, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
 		}
-		_, err = connectdata.Skip(v.nodes, 0, v.bytes)
+		_, err = connectdata.Skip(value.nodes, 0, value.bytes)
 	case wit.Schemaless:
-		_, err = connectdata.SkipSchemaless(v.bytes)
+		_, err = connectdata.SkipSchemaless(value.bytes)
 	default:
 		return Value{}, false, nil
 	}
 	if err != nil {
-		return v, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
+		return value, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 	}
-	v.open(0, 0)
-	v = v.resolved()
-	return v, v.Present, nil
+	value.open(0, 0)
+	value = value.resolved()
+	return value, value.Present, nil
 }

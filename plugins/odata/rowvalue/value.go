@@ -9,12 +9,13 @@ import (
 
 // Value is a position in the bytes of a row. The zero Value is null.
 type Value struct {
-	schemas   Schemas
-	nodes     []wit.SchemaNode
-	bytes     []byte
-	at, start int
-	node      uint32
-	Present   bool
+	Present bool // the value is not null
+	schemas Schemas
+	nodes   []wit.SchemaNode // the schema, nil for values without schema
+	node    uint32           // the value's node in it
+	bytes   []byte           // of the row
+	at      int              // where the value starts
+	start   int              // where it starts after its union branch or tag
 }
 
 func (v *Value) open(node uint32, at int) {
@@ -27,7 +28,7 @@ func (v *Value) open(node uint32, at int) {
 	}
 }
 
-// Schema returns nil for schemaless values.
+// Schema returns the value's node of the schema, nil for schemaless values.
 func (v *Value) Schema() *wit.SchemaNode {
 	if v.nodes == nil {
 		return nil
@@ -35,10 +36,9 @@ func (v *Value) Schema() *wit.SchemaNode {
 	return &v.nodes[v.node]
 }
 
-// Node returns a node of the schema.
 func (v *Value) Node(index uint32) *wit.SchemaNode { return &v.nodes[index] }
 
-const kindOther = wit.Struct + 1
+const kindOther = wit.Struct + 1 // of schemaless values of other types than Kind distinguishes
 
 // Kind returns the kind of a value that is not null.
 func (v *Value) Kind() wit.Kind {
@@ -70,7 +70,7 @@ func (v *Value) Bytes() []byte {
 	return content
 }
 
-// Decode converts the value as package datum does. Strings that are not UTF-8 are an error.
+// Decode converts the value as package connectdata does. Strings that are not UTF-8 are an error.
 func (v *Value) Decode() (decoded any, err error) {
 	switch {
 	case v.nodes != nil:
@@ -111,9 +111,9 @@ func (v Value) resolved() Value {
 
 // Field returns a field of a struct or an entry of a map.
 func (v *Value) Field(name string) (found Value, ok bool) {
-	for m := v.Fields(); m.Next(); {
-		if m.Name == name {
-			return m.Value, true
+	for cursor := v.Fields(); cursor.Next(); {
+		if cursor.Name == name {
+			return cursor.Value, true
 		}
 	}
 	return found, false
@@ -121,25 +121,25 @@ func (v *Value) Field(name string) (found Value, ok bool) {
 
 // Fields iterates over a struct or a map.
 func (v *Value) Fields() Cursor {
-	c := v.cursor()
-	c.Mismatch = c.kind != wit.Struct && c.kind != wit.Map
-	return c
+	cursor := v.cursor()
+	cursor.Mismatch = cursor.kind != wit.Struct && cursor.kind != wit.Map
+	return cursor
 }
 
 // Items iterates over an array.
 func (v *Value) Items() Cursor {
-	c := v.cursor()
-	c.Mismatch = c.kind != wit.Array
-	return c
+	cursor := v.cursor()
+	cursor.Mismatch = cursor.kind != wit.Array
+	return cursor
 }
 
 func (v *Value) cursor() Cursor {
 	if !v.Present {
 		return Cursor{kind: kindOther}
 	}
-	c := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
-	if v.nodes == nil && (c.kind == wit.Map || c.kind == wit.Array) {
-		c.count, c.last = c.readInt(), true
+	cursor := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
+	if v.nodes == nil && (cursor.kind == wit.Map || cursor.kind == wit.Array) {
+		cursor.count, cursor.last = cursor.readInt(), true
 	}
-	return c
+	return cursor
 }

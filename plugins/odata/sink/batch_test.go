@@ -19,17 +19,17 @@ const oneOrderingKey = "sap.odata.max.in.flight=1"
 
 func products(more ...string) []string { return append(set("00", "ProductCopies"), more...) }
 
-func setSwitches(t *testing.T, s *odatatest.Service, switches ...string) {
+func setSwitches(t *testing.T, service *odatatest.Service, switches ...string) {
 	t.Helper()
 	for _, line := range switches {
 		name, value, _ := strings.Cut(line, "=")
-		noError(t, s.Set(name, value))
+		noError(t, service.Set(name, value))
 	}
 }
 
 // Invalid rows are rejected, all others are written once, and the order of each key is kept.
 func TestBatches(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name               string
 		settings, switches []string
 		requests           int // $batch, at most
@@ -45,50 +45,50 @@ func TestBatches(t *testing.T) {
 		{"of one", []string{"sap.odata.max.batch.size=1"}, nil, 0},
 		{"four ordering keys", []string{"sap.odata.max.in.flight=4"}, nil, 30},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{})
-			w := open(t, s, append(products(oneOrderingKey, "sap.odata.operation.mode=dynamic",
-				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
-			setSwitches(t, s, c.switches...)
-			h := w.host("ProductCopies")
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{})
+			run := open(t, service, append(products(oneOrderingKey, "sap.odata.operation.mode=dynamic",
+				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), test.settings...)...)
+			setSwitches(t, service, test.switches...)
+			host := run.host("ProductCopies")
 			var want []string
 			guilty := map[int]bool{}
 			for i := range 60 {
-				op := "I"
+				operation := "I"
 				name := fmt.Sprint("name ", i)
 				if i%20 == 7 {
 					// longer than the property, which the connector may not know
-					name, guilty[len(h.rows)] = strings.Repeat("x", 41), true
+					name, guilty[len(host.rows)] = strings.Repeat("x", 41), true
 				} else {
 					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
 				}
-				h.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", op)
+				host.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", operation)
 			}
 			for i := range 60 {
 				if i%20 == 7 {
-					guilty[len(h.rows)] = true // not there
+					guilty[len(host.rows)] = true // not there
 				}
-				h.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
+				host.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
 			}
-			h.tombstone("ProductID", int64(3))
+			host.tombstone("ProductID", int64(3))
 			want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
-			h.run()
-			if h.failed != nil {
-				t.Fatal(h.failed)
+			host.run()
+			if host.failed != nil {
+				t.Fatal(host.failed)
 			}
-			for i, found := range h.outcomes {
+			for i, found := range host.outcomes {
 				if guilty[i] == (found == outcomeWritten) || found == outcomeInDoubt {
-					t.Errorf("row %d: %s (%v)", i, found, h.reasons[i])
+					t.Errorf("row %d: %s (%v)", i, found, host.reasons[i])
 				}
 			}
 			slices.Sort(want)
-			left := productsOf(s)
+			left := productsOf(service)
 			slices.Sort(left)
 			expectEqual(t, "found", want, left)
-			if batches, _ := h.batches(); batches > c.requests || c.requests > 0 && batches == 0 {
-				t.Errorf("expected at most %d batches, found %d", c.requests, batches)
+			if batches, _ := host.batches(); batches > test.requests || test.requests > 0 && batches == 0 {
+				t.Errorf("expected at most %d batches, found %d", test.requests, batches)
 			}
-			for entity, n := range s.Ledger().Writes {
+			for entity, n := range service.Ledger().Writes {
 				if n.Created != 1 {
 					t.Errorf("%s was created %d times", entity, n.Created)
 				}
@@ -99,7 +99,7 @@ func TestBatches(t *testing.T) {
 
 // What was learned is kept: the second time nothing is tried in vain.
 func TestLearnsFromResponses(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		settings, switches []string
 		first, second      int
 	}{
@@ -110,31 +110,31 @@ func TestLearnsFromResponses(t *testing.T) {
 		"changesets of one 2": {[]string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{})
+			service := odatatest.New(odatatest.Options{})
 			address := northwind(oneOrderingKey)
-			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
-				h := open(t, s, address...).host("ProductCopies")
-				h.addProducts(100, 300, "old")
-				h.run()
-				h.expectAll(outcomeWritten)
+			if slices.Contains(test.settings, "sap.odata.operation.mode=merge") { // of existing entities
+				host := open(t, service, address...).host("ProductCopies")
+				host.addProducts(100, 300, "old")
+				host.run()
+				host.expectAll(outcomeWritten)
 			}
-			w := open(t, s, append(address, c.settings...)...)
-			setSwitches(t, s, c.switches...)
+			run := open(t, service, append(address, test.settings...)...)
+			setSwitches(t, service, test.switches...)
 			requests := func(from int) *fakeHost {
-				h := w.host("ProductCopies")
-				h.addProducts(from, 20, "x")
-				h.run()
-				h.expectAll(outcomeWritten)
-				return h
+				host := run.host("ProductCopies")
+				host.addProducts(from, 20, "x")
+				host.run()
+				host.expectAll(outcomeWritten)
+				return host
 			}
 			first, second := len(requests(100).requests), requests(200)
-			if c.first > 0 && (first != c.first || len(second.requests) != c.second) {
-				t.Errorf("expected %d requests and then %d, found %d and %d", c.first, c.second, first,
+			if test.first > 0 && (first != test.first || len(second.requests) != test.second) {
+				t.Errorf("expected %d requests and then %d, found %d and %d", test.first, test.second, first,
 					len(second.requests))
 			}
-			refused := s.Ledger().Statuses[413]
+			refused := service.Ledger().Statuses[413]
 			requests(300)
-			if s.Ledger().Statuses[413] != refused {
+			if service.Ledger().Statuses[413] != refused {
 				t.Error("a body that is too large was sent in spite of the answers before")
 			}
 		})
@@ -145,21 +145,21 @@ func TestLearnsFromResponses(t *testing.T) {
 func TestChangesetsOfInserts(t *testing.T) {
 	plain := strings.ReplaceAll(shop, entityset.NamespaceSAP, "http://h/other")
 	for mode, want := range map[string]int{"insert": 3, "merge": 1} {
-		h := open(t, metadataService(plain), append(set("00", "Orders"), oneOrderingKey,
+		host := open(t, metadataService(plain), append(set("00", "Orders"), oneOrderingKey,
 			"sap.odata.operation.mode="+mode)...).host("Orders")
 		for i := range 3 {
-			h.value("ID", fmt.Sprint(i), "Note", "n")
+			host.value("ID", fmt.Sprint(i), "Note", "n")
 		}
 		answered := 0
-		h.answer = func(q *wit.Request) wit.Response {
-			found := strings.Count(string(q.Body), "Content-Type: multipart/mixed")
+		host.answer = func(request *wit.Request) wit.Response {
+			found := strings.Count(string(request.Body), "Content-Type: multipart/mixed")
 			if answered == 0 && found != want {
-				t.Errorf("%s: expected %d changesets, found %d:\n%s", mode, want, found, q.Body)
+				t.Errorf("%s: expected %d changesets, found %d:\n%s", mode, want, found, request.Body)
 			}
 			answered++
 			return wit.Response{Status: 401}
 		}
-		h.run()
+		host.run()
 	}
 }
 
@@ -167,17 +167,17 @@ func TestChangesetsOfInserts(t *testing.T) {
 // an ordering key.
 func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	t.Parallel()
-	w := openOrders(t, "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")
-	h := w.host("Orders")
+	run := openOrders(t, "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")
+	host := run.host("Orders")
 	var rows []uint32
 	for i, id := range []string{"A7", "a7", "00A7", "A7 ", "Ä7", "ä7", "B1"} {
-		h.value("ID", id, "Note", "n")
+		host.value("ID", id, "Note", "n")
 		rows = append(rows, uint32(i))
 	}
-	h.outcomes, h.reasons, h.isInDoubt = make([]string, len(rows)), make([]*wit.Error, len(rows)), make([]bool,
+	host.outcomes, host.reasons, host.isInDoubt = make([]string, len(rows)), make([]*wit.Error, len(rows)), make([]bool,
 		len(rows))
 	keys, delivery := map[uint32]uint32{}, map[uint32]int{}
-	for n, d := range h.encode(rows, nil) {
+	for n, d := range host.encode(rows, nil) {
 		for _, row := range d.rows {
 			keys[row], delivery[row] = d.OrderingKey, n
 		}
@@ -196,44 +196,45 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 // Upserts of missing entities fail one by one, and a service that stops at a failure does not process the following
 // ones. They are sent without a batch.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, northwind(oneOrderingKey, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
-	setSwitches(t, s, "batch-stop=true")
-	h := w.host("ProductCopies")
-	h.addProducts(100, 20, "x")
-	h.run()
-	h.expectAll(outcomeWritten)
-	if batches, _ := h.batches(); batches != 1 {
-		t.Errorf("expected one batch, found %d in %d requests", batches, len(h.requests))
+	service := odatatest.New(odatatest.Options{})
+	run := open(t, service, northwind(oneOrderingKey, "sap.odata.operation.mode=upsert", "sap.odata.changesets=one")...)
+	setSwitches(t, service, "batch-stop=true")
+	host := run.host("ProductCopies")
+	host.addProducts(100, 20, "x")
+	host.run()
+	host.expectAll(outcomeWritten)
+	if batches, _ := host.batches(); batches != 1 {
+		t.Errorf("expected one batch, found %d in %d requests", batches, len(host.requests))
 	}
 }
 
 // After a rejected update the other operations of the stopped batch are sent in a batch again, a few times.
 func TestUpdatesAfterFailedPart(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
-		s := odatatest.New(odatatest.Options{})
+	for _, test := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
+		service := odatatest.New(odatatest.Options{})
 		settings := northwind(oneOrderingKey, "sap.odata.changesets=one")
-		h := open(t, s, settings...).host("ProductCopies")
-		h.addProducts(0, 20, "x")
-		h.run()
-		h.expectAll(outcomeWritten)
-		setSwitches(t, s, "batch-stop=true")
-		h = open(t, s, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
+		host := open(t, service, settings...).host("ProductCopies")
+		host.addProducts(0, 20, "x")
+		host.run()
+		host.expectAll(outcomeWritten)
+		setSwitches(t, service, "batch-stop=true")
+		host = open(t, service, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
 		for i := range 20 {
-			if i < c.bad { // a missing entity
-				h.addProducts(1000+i, 1, "y")
+			if i < test.bad { // a missing entity
+				host.addProducts(1000+i, 1, "y")
 			}
-			h.addProducts(i, 1, "y")
+			host.addProducts(i, 1, "y")
 		}
-		h.run()
+		host.run()
 		found := map[string]int{}
-		for _, o := range h.outcomes {
+		for _, o := range host.outcomes {
 			found[o]++
 		}
-		batches, singles := h.batches()
-		if found["not-found"] != c.bad || found[outcomeWritten] != 20 || batches != c.batches || singles != c.singles {
-			t.Errorf("%d bad ones: found %v by %d batches and %d requests", c.bad, found, batches, singles)
+		batches, singles := host.batches()
+		if found["not-found"] != test.bad || found[outcomeWritten] != 20 || batches != test.batches ||
+			singles != test.singles {
+			t.Errorf("%d bad ones: found %v by %d batches and %d requests", test.bad, found, batches, singles)
 		}
 	}
 }
@@ -252,28 +253,28 @@ func TestTruncatedBatchResponse(t *testing.T) {
 
 func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
 	t.Helper()
-	s := odatatest.New(odatatest.Options{})
-	w := &harness{t: t, service: s, p: opened.p, context: opened.context}
-	h := w.host("ProductCopies")
-	h.addProducts(0, 3, "x")
-	h.answer = func(q *wit.Request) wit.Response {
-		r := h.exchange(q)
+	service := odatatest.New(odatatest.Options{})
+	run := &harness{t: t, service: service, p: opened.p, context: opened.context}
+	host := run.host("ProductCopies")
+	host.addProducts(0, 3, "x")
+	host.answer = func(request *wit.Request) wit.Response {
+		r := host.exchange(request)
 		if whole == 0 {
 			whole = len(r.Body)
 			r.Body = r.Body[:min(end, len(r.Body))]
 		}
 		return r
 	}
-	h.run()
-	if h.failed != nil {
-		t.Fatalf("%d bytes: %v", end, h.failed)
+	host.run()
+	if host.failed != nil {
+		t.Fatalf("%d bytes: %v", end, host.failed)
 	}
-	for i, found := range h.outcomes {
+	for i, found := range host.outcomes {
 		if found != outcomeWritten && (found != outcomeInDoubt || mode == "upsert") {
-			t.Errorf("%s, %d bytes, row %d: %s (%v)", mode, end, i, found, h.reasons[i])
+			t.Errorf("%s, %d bytes, row %d: %s (%v)", mode, end, i, found, host.reasons[i])
 		}
 	}
-	for entity, n := range s.Ledger().Writes {
+	for entity, n := range service.Ledger().Writes {
 		if n.Created != 1 {
 			t.Errorf("%s, %d bytes: %s was created %d times", mode, end, entity, n.Created)
 		}
@@ -290,7 +291,7 @@ func TestUnusualBatchResponses(t *testing.T) {
 	createdAs := func(id string) string { return set("201 Created", "Content-ID: "+id+"\r\n") }
 	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+
 		`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, kind, body string
 		status           int
 		want             string
@@ -318,21 +319,21 @@ func TestUnusualBatchResponses(t *testing.T) {
 		{"502", "text/html", "<html>Bad Gateway</html>", 502, doubts},
 		{"no answer", "", "", 0, doubts},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
-			h := w.host("ProductCopies")
-			h.addProducts(1, 3, "x")
+		t.Run(test.name, func(t *testing.T) {
+			run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
+			host := run.host("ProductCopies")
+			host.addProducts(1, 3, "x")
 			sent := 0
-			h.answer = func(*wit.Request) wit.Response {
+			host.answer = func(*wit.Request) wit.Response {
 				if sent++; sent > 1 {
 					t.Error("sent again")
 				}
-				return wit.Response{Status: uint16(c.status), Body: []byte(c.body),
-					Headers: []wit.Header{{Name: "Content-Type", Value: c.kind}}}
+				return wit.Response{Status: uint16(test.status), Body: []byte(test.body),
+					Headers: []wit.Header{{Name: "Content-Type", Value: test.kind}}}
 			}
-			h.run()
-			if found := strings.Join(h.outcomes, " "); found != c.want {
-				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			host.run()
+			if found := strings.Join(host.outcomes, " "); found != test.want {
+				t.Errorf("expected %s, found %s (%v)", test.want, found, host.reasons)
 			}
 		})
 	}
@@ -341,7 +342,7 @@ func TestUnusualBatchResponses(t *testing.T) {
 // Responses in a changeset are matched by Content-ID in any order. Without Content-IDs, or with one of another
 // changeset, position counts.
 func TestChangesetResponsesByContentID(t *testing.T) {
-	for name, c := range map[string]struct{ answers, want string }{
+	for name, test := range map[string]struct{ answers, want string }{
 		"in order":         {"1 2 3", "written written written"},
 		"in another order": {"3 1 2", "written written written"},
 		"without":          {"- - -", "written written written"},
@@ -349,11 +350,11 @@ func TestChangesetResponsesByContentID(t *testing.T) {
 		"of others":        {"4 5 6", "in doubt in doubt in doubt"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.changesets=all")...)
-			h := w.host("ProductCopies")
-			h.addProducts(1, 3, "x")
+			run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.changesets=all")...)
+			host := run.host("ProductCopies")
+			host.addProducts(1, 3, "x")
 			var parts []string
-			for i, id := range strings.Fields(c.answers) {
+			for i, id := range strings.Fields(test.answers) {
 				location := func(n string) string {
 					return part("201 Created", "Location: http://h/ProductCopies("+n+")\r\n")
 				}
@@ -363,10 +364,10 @@ func TestChangesetResponsesByContentID(t *testing.T) {
 					parts = append(parts, numbered(id, location(id)))
 				}
 			}
-			h.answer = func(*wit.Request) wit.Response { return batchAnswer(changeset(parts...)) }
-			h.run()
-			if found := strings.Join(h.outcomes, " "); found != c.want {
-				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			host.answer = func(*wit.Request) wit.Response { return batchAnswer(changeset(parts...)) }
+			host.run()
+			if found := strings.Join(host.outcomes, " "); found != test.want {
+				t.Errorf("expected %s, found %s (%v)", test.want, found, host.reasons)
 			}
 		})
 	}
@@ -377,43 +378,44 @@ func TestChangesetResponsesByContentID(t *testing.T) {
 func TestFold(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 13))
-		s := odatatest.New(odatatest.Options{})
-		w := open(t, s, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
+		service := odatatest.New(odatatest.Options{})
+		run := open(t, service, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
 			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
 			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
-		setSwitches(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(
+		setSwitches(t, service, []string{"changesets=any", "changesets=one", "batch-limit=2500",
+			"batch-stop=true"}[r.IntN(
 			4)])
 		model, refusedRows := map[string]string{}, map[int]bool{}
 		for flush := range 4 {
-			h := w.host("ProductCopies")
+			host := run.host("ProductCopies")
 			for row := range 1 + r.IntN(40) {
 				id := 1 + r.IntN(8) // a key of 0 may be for the service to give
 				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
 				_, there := model[key]
 				switch kind := r.IntN(10); {
 				case kind < 2:
-					h.tombstone("ProductID", int64(id))
+					host.tombstone("ProductID", int64(id))
 					delete(model, key)
 					continue
 				case kind == 2: // the service refuses it
-					h.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
+					host.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
 						"ReorderLevel", "x", "OP", "U")
 					refusedRows[row] = true
 				case kind < 6:
-					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
+					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
 					if refusedRows[row] = there; !there {
 						model[key] = name
 					}
 				default:
-					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
+					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
 					if refusedRows[row] = !there; there {
 						model[key] = name
 					}
 				}
 			}
 			troubles := 0
-			h.answer = func(q *wit.Request) wit.Response {
+			host.answer = func(request *wit.Request) wit.Response {
 				trouble := r.IntN(12)
 				if troubles++; troubles > 60 {
 					trouble = 12
@@ -427,37 +429,37 @@ func TestFold(t *testing.T) {
 				case 2: // it never arrived, as far as we know
 					return wit.Response{}
 				case 3: // after
-					h.exchange(q)
+					host.exchange(request)
 					return wit.Response{}
 				case 4:
-					h.exchange(q)
+					host.exchange(request)
 					return wit.Response{Status: 502, Body: []byte("<html>Bad Gateway</html>")}
 				case 5:
-					a := h.exchange(q)
-					if q.Method == "POST" {
-						a.Body = a.Body[:len(a.Body)*r.IntN(10)/10]
+					answer := host.exchange(request)
+					if request.Method == "POST" {
+						answer.Body = answer.Body[:len(answer.Body)*r.IntN(10)/10]
 					}
-					return a
+					return answer
 				}
-				return h.exchange(q)
+				return host.exchange(request)
 			}
-			h.maxAttempts = 100
-			h.run()
-			if h.failed != nil {
-				t.Fatalf("seed %d: %v", seed, h.failed)
+			host.maxAttempts = 100
+			host.run()
+			if host.failed != nil {
+				t.Fatalf("seed %d: %v", seed, host.failed)
 			}
-			for i, found := range h.outcomes {
+			for i, found := range host.outcomes {
 				// A row that the service would have rejected stays in doubt if it got no response.
 				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
 					found == outcomeWritten {
 					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
-						h.reasons[i], refusedRows[i])
+						host.reasons[i], refusedRows[i])
 				}
 			}
 			clear(refusedRows)
 		}
 		found := map[string]string{}
-		s.Each("ProductCopies", func(_ string, f map[string]string) { found[f["ProductID"]] = f["ProductName"] })
+		service.Each("ProductCopies", func(_ string, f map[string]string) { found[f["ProductID"]] = f["ProductName"] })
 		if diff := cmp.Diff(model, found); diff != "" {
 			t.Fatalf("seed %d\n%s", seed, diff)
 		}
@@ -465,25 +467,25 @@ func TestFold(t *testing.T) {
 }
 
 // answered sends inserts in a batch, and answers the last part with second. Later requests are answered 201.
-func answered(t *testing.T, rows int, second string, settings ...string) (result wit.ResponseResult, h *fakeHost) {
+func answered(t *testing.T, rows int, second string, settings ...string) (result wit.ResponseResult, host *fakeHost) {
 	t.Helper()
-	w := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
-	h = w.host("ProductCopies")
-	h.addProducts(1, rows, "x")
+	run := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
+	host = run.host("ProductCopies")
+	host.addProducts(1, rows, "x")
 	answer := batchAnswer(part("201 Created"), second)
 	answer.ReceivedAt = 1_700_000_000_000
-	d := h.encoded(1, "ProductCopies", h.rows...)[0]
-	result, err := h.p.HandleResponse(h.context, d.State, d.Rows, answer)
+	delivery := host.encoded(1, "ProductCopies", host.rows...)[0]
+	result, err := host.p.HandleResponse(host.context, delivery.State, delivery.Rows, answer)
 	noError(t, err)
 	sent := 0
-	h.answer = func(*wit.Request) wit.Response {
+	host.answer = func(*wit.Request) wit.Response {
 		if sent++; sent == 1 {
 			return answer
 		}
 		return wit.Response{Status: 201}
 	}
-	h.run()
-	return result, h
+	host.run()
+	return result, host
 }
 
 func partOf(status string, headers ...string) string {
@@ -495,7 +497,7 @@ func partOf(status string, headers ...string) string {
 // Configured codes count for inserts if the response proves that nothing was written: in a batch, with an error
 // document, or with a 4xx status.
 func TestRetriableInserts(t *testing.T) {
-	for _, c := range []struct{ codes, part, want string }{
+	for _, test := range []struct{ codes, part, want string }{
 		{"", partOf("502 Bad Gateway"), outcomeWritten},
 		{"", partOf("504 Gateway Timeout"), outcomeWritten},
 		{"X/1", partOf("500 Internal Server Error"), outcomeWritten},
@@ -505,27 +507,30 @@ func TestRetriableInserts(t *testing.T) {
 		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not a document: it may come from a gateway
 	} {
 		var settings []string
-		if c.codes != "" {
-			settings = []string{"sap.odata.http.codes=" + c.codes}
+		if test.codes != "" {
+			settings = []string{"sap.odata.http.codes=" + test.codes}
 		}
-		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != outcomeWritten || h.outcomes[1] != c.want {
-			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part, c.codes, c.want,
-				h.outcomes, h.reasons)
+		if _, host := answered(t, 2, test.part, settings...); host.outcomes[0] != outcomeWritten ||
+			host.outcomes[1] != test.want {
+			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", test.part, test.codes,
+				test.want,
+				host.outcomes, host.reasons)
 		}
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		status, codes, want string
 	}{{"423", "423", outcomeWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502",
 		outcomeInDoubt}} {
-		w := open(t, odatatest.New(odatatest.Options{}), products("sap.odata.enable.batch=0",
-			"sap.odata.http.codes="+c.codes)...)
-		h := w.host("ProductCopies")
-		h.addProducts(1, 1, "x")
-		h.answer = scripted(t, c.status, "201")
-		h.run()
-		if h.outcomes[0] != c.want {
-			t.Errorf("%s alone, with codes %s: expected %s, found %s (%v)", c.status, c.codes, c.want, h.outcomes[0],
-				h.reasons[0])
+		run := open(t, odatatest.New(odatatest.Options{}), products("sap.odata.enable.batch=0",
+			"sap.odata.http.codes="+test.codes)...)
+		host := run.host("ProductCopies")
+		host.addProducts(1, 1, "x")
+		host.answer = scripted(t, test.status, "201")
+		host.run()
+		if host.outcomes[0] != test.want {
+			t.Errorf("%s alone, with codes %s: expected %s, found %s (%v)", test.status, test.codes, test.want,
+				host.outcomes[0],
+				host.reasons[0])
 		}
 	}
 }
@@ -543,35 +548,36 @@ func TestRetryAfterInParts(t *testing.T) {
 		"": 0,
 	} {
 		result, _ := answered(t, 2, partOf("429 Too Many Requests", header))
-		if v := result.Results[1]; v.Retry == nil || v.Retry.WaitMs != want {
-			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, v)
+		if rowResult := result.Results[1]; rowResult.Retry == nil || rowResult.Retry.WaitMs != want {
+			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, rowResult)
 		}
 	}
 }
 
 // A 413 to a batch from before the limit was learned does not raise the limit.
 func TestLateAnswerToALargerBatch(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
+	run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
 	encoded := func(rows int) *wit.Delivery {
-		h := w.host("ProductCopies")
-		h.addProducts(0, rows, "x")
-		out, err := w.p.Encode(w.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(w.data), nil, nil, nil)
+		host := run.host("ProductCopies")
+		host.addProducts(0, rows, "x")
+		out, err := run.p.Encode(run.context, nil, []string{"ProductCopies"}, host.rows, slices.Clone(run.data), nil,
+			nil, nil)
 		if err != nil || len(out.Ready) == 0 {
 			t.Fatalf("expected a delivery, found %+v (%v)", out, err)
 		}
 		return &out.Ready[0]
 	}
 	large, small := encoded(40), encoded(10)
-	for _, d := range []*wit.Delivery{small, large} {
-		result, err := w.p.HandleResponse(w.context, d.State, d.Rows, wit.Response{Status: 413})
+	for _, delivery := range []*wit.Delivery{small, large} {
+		result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, wit.Response{Status: 413})
 		noError(t, err)
 		if result.Context != nil {
-			w.context = *result.Context
+			run.context = *result.Context
 		}
 	}
-	if d := encoded(40); len(d.Request.Body) > len(small.Request.Body)/2 {
+	if delivery := encoded(40); len(delivery.Request.Body) > len(small.Request.Body)/2 {
 		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body),
-			len(d.Request.Body))
+			len(delivery.Request.Body))
 	}
 }
 
@@ -579,14 +585,14 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 // finds them.
 func TestErrorMentionsInsertCheck(t *testing.T) {
 	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
-		result, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
-		v := result.Results[2]
-		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorTransient ||
-			strings.Contains(v.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
-			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)
+		result, host := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
+		rowResult := result.Results[2]
+		if rowResult.Rejected == nil || rowResult.Rejected.Kind != wit.ErrorTransient ||
+			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
+			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, rowResult)
 		}
-		if mentioned && h.outcomes[2] != outcomeInDoubt {
-			t.Errorf("expected the third one to stay in doubt, found %v", h.outcomes)
+		if mentioned && host.outcomes[2] != outcomeInDoubt {
+			t.Errorf("expected the third one to stay in doubt, found %v", host.outcomes)
 		}
 	}
 }

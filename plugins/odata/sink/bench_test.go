@@ -58,28 +58,28 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 	rows := ordersIn(b, registry, 1000)
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
-			err := bound.Current().Do(b.Context(), func(i *host.Instance) error {
-				s := &sandboxed{ctx: b.Context(), i: i, batch: rows, silent: way.silent,
+			err := bound.Current().Do(b.Context(), func(instance *host.Instance) error {
+				guest := &sandboxed{ctx: b.Context(), i: instance, batch: rows, silent: way.silent,
 					w: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
-				if way.updates { // what is there
-					if err := errors.Join(s.open(), s.write(b)); err != nil {
+				if way.updates { // existing entities
+					if err := errors.Join(guest.open(), guest.write(b)); err != nil {
 						return err
 					}
-					s.answers, s.encode, s.settle = nil, 0, 0
+					guest.answers, guest.encode, guest.settle = nil, 0, 0
 				}
-				if err := s.open(way.settings...); err != nil {
+				if err := guest.open(way.settings...); err != nil {
 					return err
 				}
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := s.write(b); err != nil {
+					if err := guest.write(b); err != nil {
 						return err
 					}
 				}
 				all := float64(b.N) * float64(len(rows.Rows))
-				b.ReportMetric(float64(s.encode)/all, "encode-ns/row")
-				b.ReportMetric(float64(s.settle)/all, "settle-ns/row")
-				b.ReportMetric(float64(s.encode+s.settle)/all, "ns/row")
+				b.ReportMetric(float64(guest.encode)/all, "encode-ns/row")
+				b.ReportMetric(float64(guest.settle)/all, "settle-ns/row")
+				b.ReportMetric(float64(guest.encode+guest.settle)/all, "ns/row")
 				return nil
 			})
 			noError(b, err)
@@ -147,14 +147,14 @@ func (s *sandboxed) open(settings ...string) error {
 }
 
 // openIn opens a sink on an instance, and returns its context.
-func openIn(ctx context.Context, i *host.Instance, w *harness, settings ...string) ([]byte, error) {
+func openIn(ctx context.Context, instance *host.Instance, run *harness, settings ...string) ([]byte, error) {
 	given := configuration(settings...)
-	asked, err := i.OpenSink(ctx, sinkconfig.Component, given, nil, nil)
+	asked, err := instance.OpenSink(ctx, sinkconfig.Component, given, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := i.OpenSink(ctx, sinkconfig.Component, given, nil,
-		[]wit.Response{w.exchange(&asked.Pending.Requests[0])})
+	opened, err := instance.OpenSink(ctx, sinkconfig.Component, given, nil,
+		[]wit.Response{run.exchange(&asked.Pending.Requests[0])})
 	if err != nil {
 		return nil, err
 	}
@@ -176,10 +176,10 @@ func (s *sandboxed) write(b *testing.B) error {
 			return fmt.Errorf("expected one delivery of %d rows, found %d (%w)", rows, len(out.Ready), err)
 		}
 		s.encode += processorTime() - began
-		d := &out.Ready[0]
+		delivery := &out.Ready[0]
 		if step == len(s.answers) {
 			b.StopTimer()
-			answer := s.w.exchange(&d.Request)
+			answer := s.w.exchange(&delivery.Request)
 			if s.silent {
 				answer.Body = location.ReplaceAll(answer.Body, nil)
 			}
@@ -187,7 +187,7 @@ func (s *sandboxed) write(b *testing.B) error {
 			b.StartTimer()
 		}
 		began = processorTime()
-		result, err := s.i.HandleResponse(s.ctx, s.context, d.State, d.Rows, s.answers[step])
+		result, err := s.i.HandleResponse(s.ctx, s.context, delivery.State, delivery.Rows, s.answers[step])
 		if err != nil || len(result.Results) != rows {
 			return fmt.Errorf("expected results of %d rows, found %d (%w)", rows, len(result.Results), err)
 		}
@@ -196,12 +196,12 @@ func (s *sandboxed) write(b *testing.B) error {
 			s.context = *result.Context
 		}
 		hints = hints[:0]
-		for n, v := range result.Results {
+		for n, rowResult := range result.Results {
 			switch {
-			case v.Retry != nil:
-				hints = append(hints, wit.Hint{Row: d.Rows[n], Text: v.Retry.Hint})
-			case v.Written == nil:
-				return fmt.Errorf("row %d: %w", n, v.Rejected)
+			case rowResult.Retry != nil:
+				hints = append(hints, wit.Hint{Row: delivery.Rows[n], Text: rowResult.Retry.Hint})
+			case rowResult.Written == nil:
+				return fmt.Errorf("row %d: %w", n, rowResult.Rejected)
 			}
 		}
 		if len(hints) == 0 {

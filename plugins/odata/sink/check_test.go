@@ -21,7 +21,7 @@ func TestCheckCompares(t *testing.T) {
 	}
 	const same = `<d:A m:type="Edm.Int32">1</d:A><d:B>b</d:B><d:Short>abc  </d:Short><d:Price>12.50</d:Price><d:Text m:null="true"/>` +
 		`<d:Date>2024-01-31T12:00:00.0000000</d:Date><d:Clock>PT12H0M5S</d:Clock><d:Guid>01234567-89AB-CDEF-0123-456789ABCDEF</d:Guid><d:Bool>true</d:Bool><d:Made>7</d:Made>`
-	for _, c := range []struct{ format, answer, want string }{
+	for _, test := range []struct{ format, answer, want string }{
 		{"atom", entry(same), outcomeWritten},
 		{"atom", strings.Replace(entry(same), "abc", "other", 1), outcomeInDoubt},
 		{"atom", strings.Replace(entry(same), "12.50", "12.51", 1), outcomeInDoubt},
@@ -51,17 +51,18 @@ func TestCheckCompares(t *testing.T) {
 		{"json", `{"d":{"Short":{"__deferred":{"uri":"s"}}}}`, outcomeInDoubt},
 		{"json", `{"d":{"results":[]}}`, outcomeInDoubt},
 	} {
-		w := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
-			"sap.odata.enable.batch=0", "sap.odata.request.format="+c.format)...)
-		h := w.host("Es")
-		h.value("A", int64(1), "B", "b", "Short", "abc", "Price", "12.5", "Text", nil, "Date", "2024-01-31T12:00:00",
+		run := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
+			"sap.odata.enable.batch=0", "sap.odata.request.format="+test.format)...)
+		host := run.host("Es")
+		host.value("A", int64(1), "B", "b", "Short", "abc", "Price", "12.5", "Text", nil, "Date", "2024-01-31T12:00:00",
 			"Clock", "PT12H00M05S",
 			"Guid", "01234567-89ab-cdef-0123-456789abcdef", "Bool", true,
 			"Double", "0.10000000000000001", "Single", float32(0.1))
-		h.answer = scripted(t, "0", "200 "+c.answer)
-		h.run()
-		if h.outcomes[0] != c.want {
-			t.Errorf("%s: %s: expected %s, found %s (%v)", c.format, c.answer, c.want, h.outcomes[0], h.reasons[0])
+		host.answer = scripted(t, "0", "200 "+test.answer)
+		host.run()
+		if host.outcomes[0] != test.want {
+			t.Errorf("%s: %s: expected %s, found %s (%v)", test.format, test.answer, test.want, host.outcomes[0],
+				host.reasons[0])
 		}
 	}
 }
@@ -91,19 +92,19 @@ func TestCheckByFilterCompares(t *testing.T) {
 		feed(entry("other")):                                                                      outcomeInDoubt,
 		feed(entry("n"))[:310]:                                                                    outcomeInDoubt,
 	} {
-		w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note",
+		run := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note",
 			"sap.odata.enable.batch=0")
-		h := w.host("Orders")
-		h.value("Note", "n", "Count", int64(1))
+		host := run.host("Orders")
+		host.value("Note", "n", "Count", int64(1))
 		script := scripted(t, "0", "200 "+answer)
-		h.answer = func(q *wit.Request) wit.Response {
-			r := script(q)
+		host.answer = func(request *wit.Request) wit.Response {
+			r := script(request)
 			r.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}} // by which a service is known
 			return r
 		}
-		h.run()
-		if h.outcomes[0] != want {
-			t.Errorf("%s: expected %s, found %s (%v)", answer, want, h.outcomes[0], h.reasons[0])
+		host.run()
+		if host.outcomes[0] != want {
+			t.Errorf("%s: expected %s, found %s (%v)", answer, want, host.outcomes[0], host.reasons[0])
 		}
 	}
 }
@@ -116,11 +117,11 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 	if err == nil {
 		return "", ""
 	}
-	f := odataerror.As(err)
-	if f.Kind != wit.ErrorConfig || f.Setting == nil {
-		t.Fatalf("expected a fault of a setting, found %+v", f)
+	failure := odataerror.As(err)
+	if failure.Kind != wit.ErrorConfig || failure.Setting == nil {
+		t.Fatalf("expected a fault of a setting, found %+v", failure)
 	}
-	return *f.Setting, f.Message
+	return *failure.Setting, failure.Message
 }
 
 // Open reports what the metadata exclude: read-only sets, a filter with an unknown property, and checks of entities
@@ -137,7 +138,7 @@ func TestSettingsThatMetadataRefuse(t *testing.T) {
 	const uncertain, filter, entitySet = "sap.odata.insert.uncertain", "sap.odata.check.filter",
 		"sap.odata#00.entityset"
 	const check, deletes, mode = uncertain + "=check", "sap.odata.enable.delete=1", "sap.odata.operation.mode="
-	for _, c := range []struct {
+	for _, test := range []struct {
 		metadata       string
 		settings       []string
 		setting, wrong string
@@ -176,9 +177,9 @@ func TestSettingsThatMetadataRefuse(t *testing.T) {
 		{still, append(set("00", "Fixed"), mode+"patch"), "", ""},
 		{still, append(set("00", "Fixed"), mode+"upsert"), entitySet, "creatable"},
 	} {
-		setting, wrong := refusedSetting(t, c.metadata, append(set("00", "Orders"), c.settings...)...)
-		if setting != c.setting || !strings.Contains(wrong, c.wrong) {
-			t.Errorf("%v: expected %s: %q, found %s: %q", c.settings, c.setting, c.wrong, setting, wrong)
+		setting, wrong := refusedSetting(t, test.metadata, append(set("00", "Orders"), test.settings...)...)
+		if setting != test.setting || !strings.Contains(wrong, test.wrong) {
+			t.Errorf("%v: expected %s: %q, found %s: %q", test.settings, test.setting, test.wrong, setting, wrong)
 		}
 	}
 }
@@ -199,7 +200,7 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 	own := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
 	const deleted, sent = "DELETE /Orders('x')", "POST /Orders"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, metadata string
 		row            []any
 		want           string
@@ -212,15 +213,15 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{"changed, as another column says", shop, []any{edm.RecordMode, nil, extra[0], int64(5)}, sent},
 		{"changed, of a target without", shop, []any{extra[0], nil}, sent},
 	} {
-		w := open(t, metadataService(c.metadata), append(set("00", "Orders"), "sap.odata.delete.records=1",
+		run := open(t, metadataService(test.metadata), append(set("00", "Orders"), "sap.odata.delete.records=1",
 			"sap.odata.enable.batch=0", "sap.odata.unknown.fields=ignore")...)
-		h := w.host("Orders")
-		h.value(append([]any{"ID", "x", "Note", nil}, c.row...)...)
-		h.answer = scripted(t, "204")
-		h.run()
-		if len(h.requests) != 1 || !strings.HasPrefix(shown(&h.requests[0]), c.want) ||
-			h.outcomes[0] != outcomeWritten {
-			t.Errorf("%s: expected %s, found %v (%v)", c.name, c.want, h.requests, h.reasons[0])
+		host := run.host("Orders")
+		host.value(append([]any{"ID", "x", "Note", nil}, test.row...)...)
+		host.answer = scripted(t, "204")
+		host.run()
+		if len(host.requests) != 1 || !strings.HasPrefix(shown(&host.requests[0]), test.want) ||
+			host.outcomes[0] != outcomeWritten {
+			t.Errorf("%s: expected %s, found %v (%v)", test.name, test.want, host.requests, host.reasons[0])
 		}
 	}
 }

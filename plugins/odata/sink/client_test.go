@@ -25,11 +25,11 @@ func TestClientInQuery(t *testing.T) {
 		if found := asked.Pending.Requests[0].Target; found != want {
 			t.Errorf("expected %s, found %s", want, found)
 		}
-		w := open(t, odatatest.New(odatatest.Options{}), append(given, more)...)
-		rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
-			{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
-			{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})}}
-		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil,
+		run := open(t, odatatest.New(odatatest.Options{}), append(given, more)...)
+		rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))},
+			{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
+			{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})}}
+		out, err := run.p.Encode(run.context, run.schemas, []string{"Order_DetailCopies"}, rows, run.data, nil, nil,
 			[]wit.Hint{{Row: 2, Text: requests.StepConfirm}})
 		if err != nil || len(out.Ready) != 3 {
 			t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
@@ -37,10 +37,10 @@ func TestClientInQuery(t *testing.T) {
 		deliveries[i] = out.Ready
 	}
 	for i := range deliveries[0] {
-		d := &deliveries[0][i]
-		d.Request.Target += query
-		if d.Request.TokenPath != nil {
-			d.Request.TokenPath = wit.Ptr(*d.Request.TokenPath + query)
+		delivery := &deliveries[0][i]
+		delivery.Request.Target += query
+		if delivery.Request.TokenPath != nil {
+			delivery.Request.TokenPath = wit.Ptr(*delivery.Request.TokenPath + query)
 		}
 	}
 	expectEqual(t, "found", deliveries[0], deliveries[1])
@@ -51,13 +51,14 @@ func TestClientInQueryOfABatch(t *testing.T) {
 	const query = "?sap-client=100"
 	given := append(set("00", "Order_DetailCopies"), oneOrderingKey, "sap.odata.sap.client=100",
 		"sap.odata.sap.client.in=query")
-	w := open(t, odatatest.New(odatatest.Options{}), given...)
-	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))}, {Value: w.withSchema(detail, detailOf(3, 5))}}
-	q := w.encoded(1, "Order_DetailCopies", rows...)[0].Request
-	if q.Target != gateway+"/$batch"+query || q.TokenPath == nil || *q.TokenPath != gateway+"/"+query {
-		t.Errorf("expected %s in both addresses, found %s and %v", query, q.Target, q.TokenPath)
+	run := open(t, odatatest.New(odatatest.Options{}), given...)
+	rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))}, {Value: run.withSchema(detail, detailOf(3, 5))}}
+	request := run.encoded(1, "Order_DetailCopies", rows...)[0].Request
+	if request.Target != gateway+"/$batch"+query || request.TokenPath == nil ||
+		*request.TokenPath != gateway+"/"+query {
+		t.Errorf("expected %s in both addresses, found %s and %v", query, request.Target, request.TokenPath)
 	}
-	body := string(q.Body)
+	body := string(request.Body)
 	if strings.Contains(body, "sap-client") || strings.Count(body, "\nPOST Order_DetailCopies HTTP") != 2 {
 		t.Errorf("expected the client in the batch's address alone, found %s", body)
 	}
@@ -68,8 +69,9 @@ func TestClientInQueryOfDoctor(t *testing.T) {
 		"sap.odata.sap.client.in=query")...)
 	reply, err := New("0.1.0").Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, given, nil, nil)
 	noError(t, err)
-	q := reply.Pending.Requests[0]
-	if want := gateway + "/?sap-client=100"; q.Target != want || q.TokenPath == nil || *q.TokenPath != want {
-		t.Errorf("expected %s for both, found %+v", want, q)
+	request := reply.Pending.Requests[0]
+	if want := gateway + "/?sap-client=100"; request.Target != want || request.TokenPath == nil ||
+		*request.TokenPath != want {
+		t.Errorf("expected %s for both, found %+v", want, request)
 	}
 }

@@ -48,11 +48,11 @@ func fields(pairs ...any) connectdata.Map {
 }
 
 func TestDeepInsert(t *testing.T) {
-	w := openOrders(t)
+	run := openOrders(t)
 	items := connectdata.List{fields("Pos", int64(1), "Subs", connectdata.List{fields("N", "1.50")}),
 		fields("Pos", int64(2),
 			"Subs", connectdata.List{})}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		value connectdata.Map
 		body  string
 	}{
@@ -61,9 +61,9 @@ func TestDeepInsert(t *testing.T) {
 			`{"ID":"a","Note":null,"Count":1,"Place":{"City":"Ulm"},"Items":[{"Pos":1,"Subs":[{"N":"1.5"}]},{"Pos":2,"Subs":[]}],"Buyer":{"Pos":9}}`},
 		{fields("ID", nil, "Count", nil, "Place", nil, "Items", nil, "Unknown", nil), `{"Place":null}`},
 	} {
-		v, requests := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(c.value))
-		if v.Written == nil || string(requests[0].Body) != c.body {
-			t.Errorf("expected %s, found %s (%+v)", c.body, requests[0].Body, v.Rejected)
+		result, requests := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(test.value))
+		if result.Written == nil || string(requests[0].Body) != test.body {
+			t.Errorf("expected %s, found %s (%+v)", test.body, requests[0].Body, result.Rejected)
 		}
 	}
 	subs := fields("Subs", connectdata.List{fields("N", true)})
@@ -76,28 +76,28 @@ func TestDeepInsert(t *testing.T) {
 		"Note: expected Edm.String, found a map":                 fields("Note", fields()),
 		"the value: expected a struct of S.Order":                {{Key: int64(1), Value: "x"}},
 	} {
-		if v, _ := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(value)); v.Rejected == nil ||
-			!strings.HasPrefix(v.Rejected.Message, text) {
-			t.Errorf("expected %q, found %+v", text, v.Rejected)
+		if result, _ := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(value)); result.Rejected == nil ||
+			!strings.HasPrefix(result.Rejected.Message, text) {
+			t.Errorf("expected %q, found %+v", text, result.Rejected)
 		}
 	}
 }
 
 // A struct with its schema in schemaless data is written as any other.
 func TestStructInSchemaless(t *testing.T) {
-	w := openOrders(t)
+	run := openOrders(t)
 	nodes := nodesOf(column{name: "City", kind: wit.String})
-	place := w.withSchema(nodes, connectdata.Struct{"Ulm"})
-	nested := connectdata.Nested{Schema: place.Schema, Bytes: w.data[place.Start : place.Start+place.Size]}
-	v, requests := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(fields("ID", "a", "Place", nested)))
-	if v.Written == nil || string(requests[0].Body) != `{"ID":"a","Place":{"City":"Ulm"}}` {
-		t.Errorf("found %+v %s", v.Rejected, requests[0].Body)
+	place := run.withSchema(nodes, connectdata.Struct{"Ulm"})
+	nested := connectdata.Nested{Schema: place.Schema, Bytes: run.data[place.Start : place.Start+place.Size]}
+	result, requests := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(fields("ID", "a", "Place", nested)))
+	if result.Written == nil || string(requests[0].Body) != `{"ID":"a","Place":{"City":"Ulm"}}` {
+		t.Errorf("found %+v %s", result.Rejected, requests[0].Body)
 	}
 }
 
 func TestConfigurations(t *testing.T) {
 	orders := set("00", "Orders")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings         []string
 		setting, message string
 	}{
@@ -122,15 +122,16 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata#00.track-changes=0"), "sap.odata#00.track-changes", "unknown setting"},
 	} {
 		setting, message := "", ""
-		inquiry, err := New("0.1.0").Validate(sinkconfig.Alias, configuration(c.settings...), false, nil, nil)
+		inquiry, err := New("0.1.0").Validate(sinkconfig.Alias, configuration(test.settings...), false, nil, nil)
 		noError(t, err)
 		for _, e := range *inquiry.Done {
-			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == c.setting) {
+			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == test.setting) {
 				setting, message = e.Key.Name, e.Errors[0]
 			}
 		}
-		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
-			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
+		if setting != test.setting || !strings.HasPrefix(message, test.message) ||
+			(test.message == "") != (message == "") {
+			t.Errorf("%v: expected %s: %s, found %s: %s", test.settings, test.setting, test.message, setting, message)
 		}
 	}
 }

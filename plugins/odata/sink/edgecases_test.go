@@ -14,36 +14,37 @@ import (
 // A service confirms RequestIDs but executes repeated requests. With the record's own keys the second request is
 // rejected and reported, and nothing is written twice.
 func TestRequestIDNotHeeded(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
+	service := odatatest.New(odatatest.Options{})
+	run := open(t, service, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable",
+		"sap.odata.enable.batch=0")...)
 	posts, lost := 0, false
 	for round := range 2 {
-		h := w.host("ProductCopies")
-		h.addProducts(round, 1, "x")
-		h.rows[0].Offset += int64(round)
-		h.answer = func(q *wit.Request) wit.Response {
-			a := h.exchange(q)
-			if q.Method != "POST" {
-				return a
+		host := run.host("ProductCopies")
+		host.addProducts(round, 1, "x")
+		host.rows[0].Offset += int64(round)
+		host.answer = func(request *wit.Request) wit.Response {
+			answer := host.exchange(request)
+			if request.Method != "POST" {
+				return answer
 			}
 			if posts++; round == 1 && !lost {
 				lost = true
 				return wit.Response{} // done, and the answer is lost
 			}
-			a.Headers = append(a.Headers, wit.Header{Name: "RepeatabilityResult", Value: "accepted"})
-			return a
+			answer.Headers = append(answer.Headers, wit.Header{Name: "RepeatabilityResult", Value: "accepted"})
+			return answer
 		}
-		h.run()
+		host.run()
 		if round == 0 {
-			h.expectAll(outcomeWritten)
+			host.expectAll(outcomeWritten)
 			continue
 		}
-		h.expectAll(wit.ErrorConflict.String())
-		if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "already exists") {
-			t.Errorf("expected to be told that the entity exists, found %+v", f)
+		host.expectAll(wit.ErrorConflict.String())
+		if failure := host.reasons[0]; failure == nil || !strings.Contains(failure.Message, "already exists") {
+			t.Errorf("expected to be told that the entity exists, found %+v", failure)
 		}
 	}
-	if n := s.Count("ProductCopies"); n != 2 || posts != 3 {
+	if n := service.Count("ProductCopies"); n != 2 || posts != 3 {
 		t.Errorf("expected 2 entities by 3 requests, found %d by %d", n, posts)
 	}
 }
@@ -53,7 +54,7 @@ func TestRequestIDNotHeeded(t *testing.T) {
 func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 	t.Parallel()
 	const accepted, changed = "201 RepeatabilityResult: accepted", `200 {"d":{"ID":"b","Note":"changed since"}}`
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		script   []string
 		requests []string
@@ -64,31 +65,31 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 			[]string{"POST", "GET", "POST"}, "conflict"},
 		{"not known", []string{"201", changed}, []string{"POST", "GET"}, outcomeInDoubt},
 	} {
-		w := openOrders(t, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")
-		answer := scripted(t, c.script...)
+		run := openOrders(t, "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")
+		answer := scripted(t, test.script...)
 		var requests []string
 		for n, id := range []string{"a", "b"} {
-			h := w.host("Orders")
-			h.value("ID", id, "Note", "n")
-			h.rows[0].Offset, h.answer, h.restarted = int64(n), answer, n == 1
-			h.run()
-			for i := range h.requests {
-				requests = append(requests, h.requests[i].Method)
+			host := run.host("Orders")
+			host.value("ID", id, "Note", "n")
+			host.rows[0].Offset, host.answer, host.restarted = int64(n), answer, n == 1
+			host.run()
+			for i := range host.requests {
+				requests = append(requests, host.requests[i].Method)
 			}
-			if want := []string{outcomeWritten, c.outcome}[n]; h.outcomes[0] != want {
-				t.Errorf("%s: %s: expected %s, found %s (%v)", c.name, id, want, h.outcomes[0], h.reasons[0])
+			if want := []string{outcomeWritten, test.outcome}[n]; host.outcomes[0] != want {
+				t.Errorf("%s: %s: expected %s, found %s (%v)", test.name, id, want, host.outcomes[0], host.reasons[0])
 			}
 		}
-		expectEqual(t, c.name+": requests", c.requests, requests)
+		expectEqual(t, test.name+": requests", test.requests, requests)
 	}
 }
 
 // The error for a decimal as Base64 without schema names the setting that writes numbers.
 func TestSchemalessDecimalInBase64(t *testing.T) {
-	w := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
+	run := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
 	for text, hinted := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
-		out, err := w.p.Encode(w.context, nil, []string{"Es"},
-			[]wit.Row{{Value: w.schemaless(fields("A", int64(1), "B", "b", "Price", text))}}, w.data, nil, nil, nil)
+		out, err := run.p.Encode(run.context, nil, []string{"Es"},
+			[]wit.Row{{Value: run.schemaless(fields("A", int64(1), "B", "b", "Price", text))}}, run.data, nil, nil, nil)
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
 		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hinted {
@@ -101,32 +102,33 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 func TestPropertyOutsideTheContent(t *testing.T) {
 	const note, mapping = `<Property Name="Note" Type="Edm.String"`, ` m:FC_TargetPath="SyndicationTitle" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" m:FC_KeepInContent="`
-	for _, c := range []struct {
+	for _, test := range []struct {
 		keep, format string
 		refused      bool
 	}{{"false", "atom", true}, {"false", "json", false}, {"true", "atom", false}} {
-		w := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+c.keep+`"`, 1)),
+		run := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+test.keep+`"`, 1)),
 			p: New("0.1.0")}
-		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+c.format)...)
-		asked, err := w.p.Open(sinkconfig.Component, given, nil, nil)
+		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
+		asked, err := run.p.Open(sinkconfig.Component, given, nil, nil)
 		noError(t, err)
-		opened, err := w.p.Open(sinkconfig.Component, given, nil,
-			[]wit.Response{w.exchange(&asked.Pending.Requests[0])})
-		if (err != nil) != c.refused {
-			t.Fatalf("%+v: found %v", c, err)
+		opened, err := run.p.Open(sinkconfig.Component, given, nil,
+			[]wit.Response{run.exchange(&asked.Pending.Requests[0])})
+		if (err != nil) != test.refused {
+			t.Fatalf("%+v: found %v", test, err)
 		}
-		if c.refused {
-			if f := odataerror.As(err); f.Setting == nil || *f.Setting != sinkconfig.NameRequestFormat ||
-				!strings.Contains(f.Message, "Note") {
-				t.Errorf("expected the setting and the property to be named, found %+v", f)
+		if test.refused {
+			if failure := odataerror.As(err); failure.Setting == nil ||
+				*failure.Setting != sinkconfig.NameRequestFormat ||
+				!strings.Contains(failure.Message, "Note") {
+				t.Errorf("expected the setting and the property to be named, found %+v", failure)
 			}
 			continue
 		}
-		w.context = opened.Ready.Context
-		body := string(w.encoded(1, "Orders",
-			wit.Row{Value: w.schemaless(fields("ID", "k", "Note",
+		run.context = opened.Ready.Context
+		body := string(run.encoded(1, "Orders",
+			wit.Row{Value: run.schemaless(fields("ID", "k", "Note",
 				"n"))})[0].Request.Body)
-		if c.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
+		if test.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
 			!strings.Contains(body, "<d:Note>n</d:Note>")) {
 			t.Errorf("expected the value in both places, found %s", body)
 		}
@@ -136,7 +138,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 // everything has a property of every type, with and without facets, and a key of two properties.
 func everything() http.Handler {
 	var properties strings.Builder
-	for _, p := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,
+	for _, part := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,
 		`Bool" Type="Edm.Boolean`,
 		`Byte" Type="Edm.Byte`, `SByte" Type="Edm.SByte" Nullable="false`, `Int16" Type="Edm.Int16`,
 		`Int64" Type="Edm.Int64`, `Short" Type="Edm.String" MaxLength="5`,
@@ -148,7 +150,7 @@ func everything() http.Handler {
 		`Moment" Type="Edm.DateTimeOffset`,
 		`Clock" Type="Edm.Time`, `Binary" Type="Edm.Binary`, `Made" Type="Edm.Int32" sap:creatable="false`,
 		`Fixed" Type="Edm.Int32" sap:updatable="false`} {
-		properties.WriteString(`<Property Name="` + p + `"/>`)
+		properties.WriteString(`<Property Name="` + part + `"/>`)
 	}
 	return metadataService(`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
 		`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` + properties.String() +
@@ -156,8 +158,8 @@ func everything() http.Handler {
 		`</DataServices></Edmx>`)
 }
 
-func headerOfRequest(q *wit.Request, name string) string {
-	for _, h := range q.Headers {
+func headerOfRequest(request *wit.Request, name string) string {
+	for _, h := range request.Headers {
 		if strings.EqualFold(h.Name, name) {
 			return h.Value
 		}

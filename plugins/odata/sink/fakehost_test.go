@@ -68,21 +68,22 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 			given = append(given, wit.Hint{Row: uint32(n), Text: text})
 		}
 	}
-	d, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids, []string{"origin"},
+	encoded, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids,
+		[]string{"origin"},
 		given)
 	h.schemas = h.schemas[:0:0]
 	noError(h.t, err)
 	seen := 0
-	for _, at := range d.Ignored {
+	for _, at := range encoded.Ignored {
 		h.outcomes[rows[at]] = outcomeIgnored
 		seen++
 	}
-	for i := range d.Rejected {
-		f := &d.Rejected[i]
+	for i := range encoded.Rejected {
+		f := &encoded.Rejected[i]
 		h.finish(rows[f.RowIndex], &f.Error)
 		seen++
 	}
-	for _, ready := range d.Ready {
+	for _, ready := range encoded.Ready {
 		one := sentDelivery{Delivery: ready}
 		for _, at := range ready.Rows {
 			one.rows = append(one.rows, rows[at])
@@ -100,8 +101,8 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 	return out
 }
 
-func (h *fakeHost) finish(row uint32, f *wit.Error) {
-	h.outcomes[row], h.reasons[row] = f.Kind.String(), f
+func (h *fakeHost) finish(row uint32, failure *wit.Error) {
+	h.outcomes[row], h.reasons[row] = failure.Kind.String(), failure
 	if h.isInDoubt[row] {
 		h.outcomes[row] = outcomeInDoubt
 	}
@@ -132,22 +133,22 @@ func (h *fakeHost) run() {
 	}
 }
 
-func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
+func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 	h.t.Helper()
-	h.requests = append(h.requests, d.Request)
+	h.requests = append(h.requests, sent.Request)
 	exchange := h.exchange
 	if h.answer != nil {
 		exchange = h.answer
 	}
-	response := exchange(&d.Request)
-	result, err := h.p.HandleResponse(h.context, d.State, d.Rows, response)
+	response := exchange(&sent.Request)
+	result, err := h.p.HandleResponse(h.context, sent.State, sent.Rows, response)
 	proven := response.Status >= 400 && response.Status <= 499
 	if err != nil {
-		if d.Request.Repeatable || proven {
+		if sent.Request.Repeatable || proven {
 			h.failed = err
 			return nil
 		}
-		for range d.rows {
+		for range sent.rows {
 			result.Results = append(result.Results, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorTransient,
 				Message: err.Error()}})
 		}
@@ -165,32 +166,33 @@ func (h *fakeHost) deliver(d *sentDelivery) (more []sentDelivery) {
 		h.isInDoubt[row] = true
 		rows, hints[row] = append(rows, row), wit.HintUncertain
 	}
-	for n, v := range result.Results {
-		row := d.rows[n]
+	for n, rowResult := range result.Results {
+		row := sent.rows[n]
 		switch {
-		case v.Written != nil:
+		case rowResult.Written != nil:
 			h.outcomes[row], h.isInDoubt[row] = outcomeWritten, false
-		case v.Rejected != nil && h.isInDoubt[row]:
-			h.finish(row, v.Rejected)
-		case v.Rejected != nil && response.Status == 0 && !d.Request.Repeatable:
+		case rowResult.Rejected != nil && h.isInDoubt[row]:
+			h.finish(row, rowResult.Rejected)
+		case rowResult.Rejected != nil && response.Status == 0 && !sent.Request.Repeatable:
 			check(row)
-		case v.Rejected != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
-			v.Rejected.Kind == wit.ErrorTransient):
-			h.reasons[row] = v.Rejected
+		case rowResult.Rejected != nil && !sent.Request.Repeatable && !proven &&
+			(response.Status < 200 || response.Status > 299 ||
+				rowResult.Rejected.Kind == wit.ErrorTransient):
+			h.reasons[row] = rowResult.Rejected
 			check(row)
-		case v.Rejected != nil:
-			h.finish(row, v.Rejected)
-		case v.Retry == nil:
+		case rowResult.Rejected != nil:
+			h.finish(row, rowResult.Rejected)
+		case rowResult.Retry == nil:
 			h.t.Fatalf("row %d has no result", row)
 		default:
 			if h.attempts[row]++; h.attempts[row] > h.maxAttempts {
 				h.outcomes[row] = "again and again"
 				continue
 			}
-			if v.Retry.Error == nil && v.Retry.Hint != wit.HintUncertain {
+			if rowResult.Retry.Error == nil && rowResult.Retry.Hint != wit.HintUncertain {
 				h.isInDoubt[row] = false
 			}
-			rows, hints[row] = append(rows, row), v.Retry.Hint
+			rows, hints[row] = append(rows, row), rowResult.Retry.Hint
 			if h.isInDoubt[row] {
 				hints[row] = wit.HintUncertain
 			}
@@ -243,8 +245,8 @@ func (h *fakeHost) requestTexts() (all []string) {
 
 // batches counts $batch requests and other requests.
 func (h *fakeHost) batches() (batches, singles int) {
-	for _, q := range h.requests {
-		if strings.HasSuffix(q.Target, "/$batch") {
+	for _, request := range h.requests {
+		if strings.HasSuffix(request.Target, "/$batch") {
 			batches++
 		} else {
 			singles++

@@ -36,40 +36,43 @@ func TestGuest(t *testing.T) {
 	const rows = 100
 	batch := structs(t, registry, "Order_DetailCopies", detail, rows,
 		func(i uint32) connectdata.Struct { return detailOf(1, int32(i)) })
-	s := odatatest.New(odatatest.Options{})
-	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) }))
-	if n := s.Count("Order_DetailCopies"); n != rows {
+	service := odatatest.New(odatatest.Options{})
+	noError(t, b.Current().Do(t.Context(),
+		func(instance *host.Instance) error { return guestWrite(t, instance, service, batch) }))
+	if n := service.Count("Order_DetailCopies"); n != rows {
 		t.Errorf("expected %d entities, found %d", rows, n)
 	}
-	noError(t, b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }))
+	noError(t, b.Current().Do(t.Context(), func(instance *host.Instance) error { return guestLarge(t, instance) }))
 }
 
 // guestLarge writes a record of 20 MB between two others, and then a small one.
-func guestLarge(t *testing.T, i *host.Instance) error {
+func guestLarge(t *testing.T, instance *host.Instance) error {
 	const size = 20 << 20
-	w := &harness{t: t, service: shopService()}
-	context, err := openIn(t.Context(), i, w, set("00", "Orders")...)
+	run := &harness{t: t, service: shopService()}
+	context, err := openIn(t.Context(), instance, run, set("00", "Orders")...)
 	if err != nil {
 		return err
 	}
 	batch := &record.Batch{Registry: record.NewRegistry(), Topics: []string{"Orders"}}
 	for n, note := range []string{"a", strings.Repeat("x", size), "b"} {
-		value := w.schemaless(fields("ID", string(rune('a'+n)), "Note", note))
+		value := run.schemaless(fields("ID", string(rune('a'+n)), "Note", note))
 		batch.Rows = append(batch.Rows, wit.Row{RowIndex: uint32(n), Offset: int64(n), Value: value})
 	}
-	batch.Data = w.data
+	batch.Data = run.data
 	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
-	out, err := i.Encode(t.Context(), context, batch, origins, nil)
+	out, err := instance.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err
 	}
 	whole := false
-	for _, d := range out.Ready {
-		result, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, wit.Response{Status: 502})
-		if err != nil || len(result.Results) != len(d.Rows) {
-			t.Errorf("expected results of %d rows, found %+v (%v)", len(d.Rows), result, err)
+	for _, delivery := range out.Ready {
+		result, err := instance.HandleResponse(t.Context(), context, delivery.State, delivery.Rows,
+			wit.Response{Status: 502})
+		if err != nil || len(result.Results) != len(delivery.Rows) {
+			t.Errorf("expected results of %d rows, found %+v (%v)", len(delivery.Rows), result, err)
 		}
-		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
+		whole = whole || delivery.Rows[0] == 1 && len(delivery.Rows) == 1 &&
+			bytes.Count(delivery.Request.Body, []byte("x")) >= size
 	}
 	if len(out.Rejected) > 0 || !whole {
 		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
@@ -77,9 +80,9 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 	}
 	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
-	for range 3 { // what the large one has left behind is no reason to refuse it
+	for range 3 { // memory that the large one has used must not prevent it
 		origins.IDs = origins.IDs[:1]
-		out, err = i.Encode(t.Context(), context, small, origins, nil)
+		out, err = instance.Encode(t.Context(), context, small, origins, nil)
 		if err != nil || len(out.Ready) != 1 {
 			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
 		}
@@ -87,25 +90,26 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 	return nil
 }
 
-func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *record.Batch) error {
-	w := &harness{t: t, service: s}
-	context, err := openIn(t.Context(), i, w, set("00", "Order_DetailCopies")...)
+func guestWrite(t *testing.T, instance *host.Instance, service *odatatest.Service, batch *record.Batch) error {
+	run := &harness{t: t, service: service}
+	context, err := openIn(t.Context(), instance, run, set("00", "Order_DetailCopies")...)
 	if err != nil {
 		return err
 	}
 	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
-	out, err := i.Encode(t.Context(), context, batch, origins, nil)
+	out, err := instance.Encode(t.Context(), context, batch, origins, nil)
 	if err != nil {
 		return err
 	}
-	for _, d := range out.Ready {
-		result, err := i.HandleResponse(t.Context(), context, d.State, d.Rows, w.exchange(&d.Request))
+	for _, delivery := range out.Ready {
+		result, err := instance.HandleResponse(t.Context(), context, delivery.State, delivery.Rows,
+			run.exchange(&delivery.Request))
 		if err != nil {
 			return err
 		}
-		for n, v := range result.Results {
-			if v.Written == nil {
-				t.Errorf("row %d: found %+v", d.Rows[n], v)
+		for n, rowResult := range result.Results {
+			if rowResult.Written == nil {
+				t.Errorf("row %d: found %+v", delivery.Rows[n], rowResult)
 			}
 		}
 		for message, want := range map[string]int{"": 0, `{"code":"A/1","severity":"info","details":[]}`: 0,
@@ -114,9 +118,10 @@ func guestWrite(t *testing.T, i *host.Instance, s *odatatest.Service, batch *rec
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
 			state := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1),
 				nil, true)
-			result, err := i.HandleResponse(t.Context(), context, state, d.Rows[:1], response)
-			if err != nil || result.Results[0].Written == nil || i.Warnings() != want {
-				t.Errorf("%s: expected %d warnings and a success, found %d, %+v (%v)", message, want, i.Warnings(),
+			result, err := instance.HandleResponse(t.Context(), context, state, delivery.Rows[:1], response)
+			if err != nil || result.Results[0].Written == nil || instance.Warnings() != want {
+				t.Errorf("%s: expected %d warnings and a success, found %d, %+v (%v)", message, want,
+					instance.Warnings(),
 					result, err)
 			}
 		}
@@ -135,15 +140,16 @@ func TestOmittedPropertiesAreLogged(t *testing.T) {
 	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
 	noError(t, err)
 	defer bound.Close()
-	w := &harness{t: t, service: odatatest.New(odatatest.Options{})}
+	run := &harness{t: t, service: odatatest.New(odatatest.Options{})}
 	const suppliers = "entity set Suppliers of " + gateway + ": requests do not contain these properties, " +
 		"which $metadata marks as set by the service: "
 	for mode, want := range map[string]string{"insert": suppliers + "Version (inserts)",
 		"merge": suppliers + "Version (updates)", "upsert": suppliers + "Version (inserts), Version (updates)"} {
 		log.Reset()
-		noError(t, bound.Current().Do(t.Context(), func(i *host.Instance) error {
-			_, err := openIn(t.Context(), i, w, append(append(set("00", "Suppliers"), set("01", "OrderCopies")...),
-				"sap.odata.operation.mode="+mode)...)
+		noError(t, bound.Current().Do(t.Context(), func(instance *host.Instance) error {
+			_, err := openIn(t.Context(), instance, run,
+				append(append(set("00", "Suppliers"), set("01", "OrderCopies")...),
+					"sap.odata.operation.mode="+mode)...)
 			return err
 		}))
 		if strings.Count(log.String(), want+`"`) != 1 || strings.Count(log.String(), "level=WARN") != 1 {

@@ -17,34 +17,34 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 	for _, mode := range []string{sinkconfig.ModeUpdate, sinkconfig.ModeMerge, sinkconfig.ModeUpsert, "delete"} {
 		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
 			"sap.odata.changesets=one"} {
-			s := odatatest.New(odatatest.Options{})
+			service := odatatest.New(odatatest.Options{})
 			settings := northwind(oneOrderingKey, batches)
-			h := open(t, s, settings...).host("ProductCopies")
-			h.addProducts(0, 6, "old")
-			h.run()
-			h.expectAll(outcomeWritten)
-			setSwitches(t, s, "refuse-match=true")
+			host := open(t, service, settings...).host("ProductCopies")
+			host.addProducts(0, 6, "old")
+			host.run()
+			host.expectAll(outcomeWritten)
+			setSwitches(t, service, "refuse-match=true")
 			if mode == "delete" {
 				settings = append(settings, "sap.odata.enable.delete=1")
 			} else {
 				settings = append(settings, "sap.odata.operation.mode="+mode)
 			}
-			w := open(t, s, settings...)
+			run := open(t, service, settings...)
 			for round, matches := range []bool{true, false} {
-				h := w.host("ProductCopies")
+				host := run.host("ProductCopies")
 				if mode == "delete" {
 					for i := range 3 {
-						h.tombstone("ProductID", int64(3*round+i))
+						host.tombstone("ProductID", int64(3*round+i))
 					}
 				} else {
-					h.addProducts(3*round, 3, "new")
+					host.addProducts(3*round, 3, "new")
 				}
-				h.run()
-				h.expectAll(outcomeWritten)
+				host.run()
+				host.expectAll(outcomeWritten)
 				sent := 0
-				for i := range h.requests {
-					q := &h.requests[i]
-					sent += strings.Count(shown(q)+string(q.Body), "If-Match")
+				for i := range host.requests {
+					request := &host.requests[i]
+					sent += strings.Count(shown(request)+string(request.Body), "If-Match")
 				}
 				if matches != (sent > 0) {
 					t.Errorf("%s, %s, round %d: expected If-Match: %t, found it %d times", mode, batches, round,
@@ -55,7 +55,7 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 			if mode == "delete" {
 				want = nil
 			}
-			expectEqual(t, mode+", "+batches, want, productsOf(s))
+			expectEqual(t, mode+", "+batches, want, productsOf(service))
 		}
 	}
 }
@@ -65,7 +65,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 	t.Parallel()
 	merge := func(match string) string { return "MERGE " + match + "(repeatable)" }
 	const with, without = "If-Match=* ", ""
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		script   []string // answers to rows, one after another
 		requests []string
@@ -85,23 +85,23 @@ func TestIfMatchIsLearned(t *testing.T) {
 			[]string{merge(with), merge(without), merge(without), merge(with), merge(with)},
 			[]string{outcomeWritten, outcomeWritten, "data"}},
 	} {
-		s := odatatest.New(odatatest.Options{})
-		w := open(t, s, northwind("sap.odata.operation.mode=merge", "sap.odata.enable.batch=0")...)
-		answer := scripted(t, c.script...)
+		service := odatatest.New(odatatest.Options{})
+		run := open(t, service, northwind("sap.odata.operation.mode=merge", "sap.odata.enable.batch=0")...)
+		answer := scripted(t, test.script...)
 		var requests, outcomes []string
-		for i := range c.outcomes {
-			h := w.host("ProductCopies")
-			h.addProducts(i, 1, "x")
-			h.answer = answer
-			h.run()
-			for n := range h.requests {
-				q := h.requests[n]
-				q.Target, q.Body = "", nil
-				requests = append(requests, strings.ReplaceAll(shown(&q), "  ", " "))
+		for i := range test.outcomes {
+			host := run.host("ProductCopies")
+			host.addProducts(i, 1, "x")
+			host.answer = answer
+			host.run()
+			for n := range host.requests {
+				request := host.requests[n]
+				request.Target, request.Body = "", nil
+				requests = append(requests, strings.ReplaceAll(shown(&request), "  ", " "))
 			}
-			outcomes = append(outcomes, h.outcomes...)
+			outcomes = append(outcomes, host.outcomes...)
 		}
-		expectEqual(t, c.name, [][]string{c.requests, c.outcomes}, [][]string{requests, outcomes})
+		expectEqual(t, test.name, [][]string{test.requests, test.outcomes}, [][]string{requests, outcomes})
 	}
 }
 
@@ -109,15 +109,15 @@ func TestIfMatchIsLearned(t *testing.T) {
 // once.
 func TestIfMatchIsWantedByABatch(t *testing.T) {
 	t.Parallel()
-	w := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
+	run := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
 		"sap.odata.changesets=one",
 		oneOrderingKey)...)
 	for round, requests := range []string{"MERGE with, MERGE without", "3 without, 3 with", "3 with"} {
-		h := w.host("ProductCopies")
-		h.addProducts(0, min(2*round+1, 3), "x")
+		host := run.host("ProductCopies")
+		host.addProducts(0, min(2*round+1, 3), "x")
 		var sent []string
-		h.answer = func(q *wit.Request) wit.Response {
-			text := shown(q)
+		host.answer = func(request *wit.Request) wit.Response {
+			text := shown(request)
 			count, match := strings.Count(text, "\nMERGE "), "without"
 			if strings.Contains(text, "If-Match") {
 				match = "with"
@@ -133,8 +133,8 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 			}
 			return batchAnswer(strings.Repeat(answer, count))
 		}
-		h.run()
-		h.expectAll(outcomeWritten)
+		host.run()
+		host.expectAll(outcomeWritten)
 		if found := strings.Join(sent, ", "); found != requests {
 			t.Errorf("round %d: expected %s, found %s", round, requests, found)
 		}
@@ -147,7 +147,7 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 	t.Parallel()
 	const exists, missing = `409 {"error":{"code":"X/1","message":{"value":"unique constraint violated"}}}`,
 		"404 DataServiceVersion: 2.0"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		first, etag string
 		script      []string
 		outcome     string
@@ -160,17 +160,19 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 		{"insert", "any", []string{exists, missing, "201"}, outcomeWritten},
 		{"update", "any", []string{missing, exists, "204"}, outcomeWritten},
 	} {
-		w := openOrders(t, "sap.odata.operation.mode=upsert", "sap.odata.upsert.first="+c.first,
-			"sap.odata.etag="+c.etag, "sap.odata.enable.batch=0")
-		_, _, h := w.writeOrders(c.script, []any{"ID", "x", "Note", "n"})
-		if h.outcomes[0] != c.outcome || len(h.requests) != len(c.script) {
-			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", c, c.outcome, len(c.script), h.outcomes[0],
-				len(h.requests), h.reasons[0])
+		run := openOrders(t, "sap.odata.operation.mode=upsert", "sap.odata.upsert.first="+test.first,
+			"sap.odata.etag="+test.etag, "sap.odata.enable.batch=0")
+		_, _, host := run.writeOrders(test.script, []any{"ID", "x", "Note", "n"})
+		if host.outcomes[0] != test.outcome || len(host.requests) != len(test.script) {
+			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", test, test.outcome, len(test.script),
+				host.outcomes[0],
+				len(host.requests), host.reasons[0])
 		}
-		if f := h.reasons[0]; c.outcome == "conflict" && (f == nil || !strings.Contains(f.Message,
-			"unique constraint") ||
-			!strings.Contains(f.Message, "an update was answered HTTP 4")) {
-			t.Errorf("%+v: expected both answers to be named, found %v", c, f)
+		if failure := host.reasons[0]; test.outcome == "conflict" &&
+			(failure == nil || !strings.Contains(failure.Message,
+				"unique constraint") ||
+				!strings.Contains(failure.Message, "an update was answered HTTP 4")) {
+			t.Errorf("%+v: expected both answers to be named, found %v", test, failure)
 		}
 	}
 }

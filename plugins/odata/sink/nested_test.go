@@ -67,7 +67,7 @@ func TestNestedUpdates(t *testing.T) {
 	missing := func(what string) string { return bare("404 Not Found", denial("X/1", "no "+what)) }
 	const update, merge, upsert = "sap.odata.operation.mode=update", "sap.odata.operation.mode=merge",
 		"sap.odata.operation.mode=upsert"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name             string
 		settings         []string
 		value            connectdata.Map
@@ -105,15 +105,15 @@ func TestNestedUpdates(t *testing.T) {
 			connectdata.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
 		{"insert", nil, order, []string{"201 "}, []string{deep}, outcomeWritten},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"),
-				c.settings...)...)
-			h := w.host("Orders")
-			h.add(wit.ValueSlice{}, h.schemaless(c.value))
-			script := c.script
-			h.answer = func(q *wit.Request) (r wit.Response) {
+		t.Run(test.name, func(t *testing.T) {
+			run := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"),
+				test.settings...)...)
+			host := run.host("Orders")
+			host.add(wit.ValueSlice{}, host.schemaless(test.value))
+			script := test.script
+			host.answer = func(request *wit.Request) (r wit.Response) {
 				if len(script) == 0 {
-					t.Fatalf("one request too many: %s", shown(q))
+					t.Fatalf("one request too many: %s", shown(request))
 				}
 				head, text, _ := strings.Cut(script[0], "\n")
 				script = script[1:]
@@ -121,12 +121,12 @@ func TestNestedUpdates(t *testing.T) {
 					return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: head[4:]}},
 						Body: []byte(text)}
 				}
-				return scripted(t, head)(q)
+				return scripted(t, head)(request)
 			}
-			h.run()
-			expectEqual(t, "requests", c.requests, unfolded(h.requestTexts()))
-			if found := h.outcomes[0]; h.failed != nil || found != c.outcome {
-				t.Errorf("expected %s, found %s (%v, %v)", c.outcome, found, h.reasons[0], h.failed)
+			host.run()
+			expectEqual(t, "requests", test.requests, unfolded(host.requestTexts()))
+			if found := host.outcomes[0]; host.failed != nil || found != test.outcome {
+				t.Errorf("expected %s, found %s (%v, %v)", test.outcome, found, host.reasons[0], host.failed)
 			}
 		})
 	}
@@ -135,27 +135,28 @@ func TestNestedUpdates(t *testing.T) {
 // Rows with nested content share batches with others, each in a changeset of its own. Only the rejected row is not
 // written.
 func TestNestedUpdatesShareBatches(t *testing.T) {
-	w := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+	run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
-	h := w.host("Orders")
-	h.value("ID", "a", "Note", "1")
-	h.value("ID", "b", "Items", connectdata.List{fields("Pos", int64(1))})
-	h.value("ID", "c", "Items", connectdata.List{fields("Pos", int64(2))})
-	h.value("ID", "d", "Note", "2")
-	h.value("ID", "e", "Note", "3")
+	host := run.host("Orders")
+	host.value("ID", "a", "Note", "1")
+	host.value("ID", "b", "Items", connectdata.List{fields("Pos", int64(1))})
+	host.value("ID", "c", "Items", connectdata.List{fields("Pos", int64(2))})
+	host.value("ID", "d", "Note", "2")
+	host.value("ID", "e", "Note", "3")
 	done := part("204 No Content")
-	h.answer = func(q *wit.Request) wit.Response {
-		if n := strings.Count(string(q.Body), "boundary=changeset"); n != 4 {
-			t.Errorf("expected 4 changesets, found %d in %s", n, q.Body)
+	host.answer = func(request *wit.Request) wit.Response {
+		if n := strings.Count(string(request.Body), "boundary=changeset"); n != 4 {
+			t.Errorf("expected 4 changesets, found %d in %s", n, request.Body)
 		}
 		refused := part("400 Bad Request", "Content-Type: application/json\r\n\r\n", denial("X/1", "no"))
 		return batchAnswer(changeset(done), refused, changeset(done, done), changeset(done, done))
 	}
-	h.run()
-	if found := strings.Join(h.outcomes, " "); found != "written data written written written" || len(h.requests) != 1 {
-		t.Errorf("found %s after %d requests (%v)", found, len(h.requests), h.reasons)
+	host.run()
+	if found := strings.Join(host.outcomes, " "); found != "written data written written written" ||
+		len(host.requests) != 1 {
+		t.Errorf("found %s after %d requests (%v)", found, len(host.requests), host.reasons)
 	}
-	if text := h.reasons[1].Message; !strings.Contains(text, "Orders('b') with nested entities") {
+	if text := host.reasons[1].Message; !strings.Contains(text, "Orders('b') with nested entities") {
 		t.Errorf("found %s", text)
 	}
 }
@@ -165,16 +166,17 @@ func TestNestedUpdatesRejected(t *testing.T) {
 	orders := append(set("00", "Orders"), "sap.odata.operation.mode=update", "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
-		if f := odataerror.As(err); err == nil || f.Setting == nil || *f.Setting != sinkconfig.NameNestedUpdates {
+		if failure := odataerror.As(err); err == nil || failure.Setting == nil ||
+			*failure.Setting != sinkconfig.NameNestedUpdates {
 			t.Errorf("%s: expected a fault about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
 		}
 	}
-	w := open(t, shopService(), orders...) // has no sets for items
-	v, _ := w.writeRow("Orders", wit.ValueSlice{},
-		w.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos",
+	run := open(t, shopService(), orders...) // has no sets for items
+	result, _ := run.writeRow("Orders", wit.ValueSlice{},
+		run.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos",
 			int64(1))})))
-	if v.Rejected == nil || !strings.Contains(v.Rejected.Message, "an updatable entity set") {
-		t.Errorf("found %+v", v)
+	if result.Rejected == nil || !strings.Contains(result.Rejected.Message, "an updatable entity set") {
+		t.Errorf("found %+v", result)
 	}
 }
 
@@ -182,25 +184,26 @@ func TestNestedUpdatesRejected(t *testing.T) {
 func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
 		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")
-	w := open(t, stocked(), settings...)
+	run := open(t, stocked(), settings...)
 	item := connectdata.List{fields("Pos", int64(1))}
 	var rows []wit.Row
 	for i := range 8 { // of so many, some are in different lanes by their own keys
-		rows = append(rows, wit.Row{Value: w.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
+		rows = append(rows, wit.Row{Value: run.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
 	}
-	rows = append(rows, wit.Row{Topic: 1, Value: w.schemaless(fields("Pos", int64(1)))},
-		wit.Row{Value: w.schemaless(fields("ID", "other", "Items", connectdata.List{fields("Pos", int64(2))}))})
-	out, err := w.p.Encode(w.context, w.schemas, []string{"Orders", "Items"}, rows, w.data, nil, nil, nil)
+	rows = append(rows, wit.Row{Topic: 1, Value: run.schemaless(fields("Pos", int64(1)))},
+		wit.Row{Value: run.schemaless(fields("ID", "other", "Items", connectdata.List{fields("Pos", int64(2))}))})
+	out, err := run.p.Encode(run.context, run.schemas, []string{"Orders", "Items"}, rows, run.data, nil, nil, nil)
 	if err != nil || len(out.Rejected) > 0 {
 		t.Fatal(err, out.Rejected)
 	}
 	last := -1
-	for _, d := range out.Ready {
-		if d.OrderingKey != out.Ready[0].OrderingKey {
-			t.Errorf("rows %v: expected lane %d, found %d", d.Rows, out.Ready[0].OrderingKey, d.OrderingKey)
+	for _, delivery := range out.Ready {
+		if delivery.OrderingKey != out.Ready[0].OrderingKey {
+			t.Errorf("rows %v: expected lane %d, found %d", delivery.Rows, out.Ready[0].OrderingKey,
+				delivery.OrderingKey)
 		}
 		same := 0
-		for _, row := range d.Rows {
+		for _, row := range delivery.Rows {
 			if row < 9 { // of the item 1
 				if same++; int(row) < last {
 					t.Errorf("row %d goes after row %d", row, last)
@@ -209,7 +212,7 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 			}
 		}
 		if same > 1 {
-			t.Errorf("rows %v share a delivery, and update the same item", d.Rows)
+			t.Errorf("rows %v share a delivery, and update the same item", delivery.Rows)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestServiceReplacesKeys(t *testing.T) {
 	const filter, upsert, insertFirst = "sap.odata.check.filter=Note", "sap.odata.operation.mode=upsert",
 		"sap.odata.upsert.first=insert"
 	const search = "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		settings []string
 		// rows are keys and operations, separated by a colon.
@@ -82,12 +82,12 @@ func TestServiceReplacesKeys(t *testing.T) {
 			[]string{merge("a"), post("a"), look("a"), post("a")}, []string{outcomeWritten}},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
-		if strings.HasSuffix(c.rows[0], ":I") {
+		if strings.HasSuffix(test.rows[0], ":I") {
 			settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
 		}
-		w := open(t, shopService(), append(settings, c.settings...)...)
+		run := open(t, shopService(), append(settings, test.settings...)...)
 		var rows [][]any
-		for _, row := range c.rows {
+		for _, row := range test.rows {
 			id, does, _ := strings.Cut(row, ":")
 			pairs := []any{"ID", id, "Note", "n"}
 			if does != "" {
@@ -95,21 +95,22 @@ func TestServiceReplacesKeys(t *testing.T) {
 			}
 			rows = append(rows, pairs)
 		}
-		requests, outcomes, _ := w.writeOrders(c.script, rows...)
-		expectEqual(t, c.name+": requests", c.requests, requests)
-		expectEqual(t, c.name, c.outcomes, outcomes)
+		requests, outcomes, _ := run.writeOrders(test.script, rows...)
+		expectEqual(t, test.name+": requests", test.requests, requests)
+		expectEqual(t, test.name, test.outcomes, outcomes)
 	}
 }
 
 // What responses have shown of keys is stored, and returned with rows in doubt of an earlier run. A row that may have
 // had another RequestID is looked up.
 func TestChecksUseStoredCapabilities(t *testing.T) {
-	w := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
+	run := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 	learn := func(sent, made string) wit.Known {
-		_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('" + made + "')"}, []any{"ID", sent, "Note",
-			"n"})
-		h.expectAll(outcomeWritten)
-		return wit.KnownIn(w.context)
+		_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('" + made + "')"},
+			[]any{"ID", sent, "Note",
+				"n"})
+		host.expectAll(outcomeWritten)
+		return wit.KnownIn(run.context)
 	}
 	orders := (&entityset.EntitySet{Path: gateway + "/Orders"}).Digest()
 	expectEqual(t, "a key that is kept", "", learn("a", "a"))
@@ -122,7 +123,7 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 	const there, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
 		`200 {"d":[]}`
 	const accepted = "201 RepeatabilityResult: accepted"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, setting, key, knows string
 		script                    []string
 		outcome                   string
@@ -145,28 +146,28 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{notFound, "0", there}, outcomeWritten},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.enable.batch=0")
-		if !strings.HasPrefix(c.setting, "sap.odata.insert.uncertain") {
+		if !strings.HasPrefix(test.setting, "sap.odata.insert.uncertain") {
 			settings = append(settings, "sap.odata.insert.uncertain=check")
 		}
-		if c.setting != none {
-			settings = append(settings, c.setting)
+		if test.setting != none {
+			settings = append(settings, test.setting)
 		}
-		w := open(t, shopService(), settings...)
-		if c.setting == repeats { // it is shown by another row
-			_, _, h := w.writeOrders([]string{accepted}, []any{"ID", "z", "Note", "n"})
-			h.expectAll(outcomeWritten)
+		run := open(t, shopService(), settings...)
+		if test.setting == repeats { // it is shown by another row
+			_, _, host := run.writeOrders([]string{accepted}, []any{"ID", "z", "Note", "n"})
+			host.expectAll(outcomeWritten)
 		}
-		h := w.host("Orders")
-		h.value("ID", c.key, "Note", "n")
+		host := run.host("Orders")
+		host.value("ID", test.key, "Note", "n")
 		asked := 0
-		answer := scripted(t, c.script...)
-		h.restarted, h.known, h.answer = true, c.knows, func(q *wit.Request) wit.Response {
+		answer := scripted(t, test.script...)
+		host.restarted, host.known, host.answer = true, test.knows, func(request *wit.Request) wit.Response {
 			asked++
-			return answer(q)
+			return answer(request)
 		}
-		h.run()
-		expectEqual(t, c.name, []string{c.outcome}, h.outcomes)
-		expectEqual(t, c.name+": requests", len(c.script), asked)
+		host.run()
+		expectEqual(t, test.name, []string{test.outcome}, host.outcomes)
+		expectEqual(t, test.name+": requests", len(test.script), asked)
 	}
 }
 
@@ -178,7 +179,7 @@ func TestRepeatableRows(t *testing.T) {
 		"sap.odata.insert.uncertain=repeatable"
 	orders := (&entityset.EntitySet{Path: gateway + "/Orders"}).Digest()
 	numbers, fills := " known=n"+orders, " known=f"+orders
-	for _, c := range []struct {
+	for _, test := range []struct {
 		mode, setting, key, knows, want string
 	}{
 		{"insert", "", "a", "", once},
@@ -219,7 +220,7 @@ func TestRepeatableRows(t *testing.T) {
 		for _, batches := range []string{"0", "1"} {
 			settings := append(set("00", "Orders"), "sap.odata.enable.batch="+batches, "sap.odata.enable.delete=1",
 				oneOrderingKey)
-			mode, deletes, _ := strings.Cut(c.mode, " and ")
+			mode, deletes, _ := strings.Cut(test.mode, " and ")
 			switch {
 			case mode == "delete":
 				deletes = mode
@@ -228,37 +229,39 @@ func TestRepeatableRows(t *testing.T) {
 			default:
 				settings = append(settings, "sap.odata.operation.mode="+mode)
 			}
-			if c.setting != "" {
-				settings = append(settings, c.setting)
+			if test.setting != "" {
+				settings = append(settings, test.setting)
 			}
-			w := open(t, shopService(), settings...)
-			h := w.host("Orders")
+			run := open(t, shopService(), settings...)
+			host := run.host("Orders")
 			for n := range 2 { // the other row does not count
-				switch key := []string{c.key, "z"}[n]; {
+				switch key := []string{test.key, "z"}[n]; {
 				case deletes != "":
-					h.tombstone("ID", key)
+					host.tombstone("ID", key)
 				case len(mode) == 1:
-					h.value("ID", key, "Note", "n", "OP", mode)
+					host.value("ID", key, "Note", "n", "OP", mode)
 				default:
-					h.value("ID", key, "Note", "n")
+					host.value("ID", key, "Note", "n")
 				}
 			}
-			hints := []wit.Hint{{Row: 0, Text: wit.HintMoved + c.knows}, {Row: 1, Text: wit.HintMoved}}
-			d, err := w.p.Encode(w.context, h.schemas, []string{h.topic}, h.rows, h.data, make([]wit.RecordID, 2),
+			hints := []wit.Hint{{Row: 0, Text: wit.HintMoved + test.knows}, {Row: 1, Text: wit.HintMoved}}
+			encoded, err := run.p.Encode(run.context, host.schemas, []string{host.topic}, host.rows, host.data,
+				make([]wit.RecordID, 2),
 				[]string{"origin"}, hints)
 			noError(t, err)
 			found := ""
-			for _, f := range d.Rejected {
+			for _, f := range encoded.Rejected {
 				if f.RowIndex == 0 {
 					found = f.Error.Kind.String()
 				}
 			}
-			for _, ready := range d.Ready {
+			for _, ready := range encoded.Ready {
 				if slices.Contains(ready.Rows, 0) {
 					found = map[bool]string{true: twice, false: once}[ready.Request.Repeatable]
 				}
 			}
-			expectEqual(t, strings.Join([]string{c.mode, c.setting, c.key, c.knows, "batches", batches}, " "), c.want,
+			expectEqual(t, strings.Join([]string{test.mode, test.setting, test.key, test.knows, "batches", batches},
+				" "), test.want,
 				found)
 		}
 	}
@@ -271,7 +274,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 			"sap.odata.check.filter is not set"
 	const byKey, noValue = "upserts are looked up by key only", "sap.odata.check.filter needs a value that the " +
 		"record does not have"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		note     any
 		want     string
@@ -282,27 +285,29 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 		{[]string{upsert, filter}, "n", byKey},
 	} {
 		for _, numbers := range []bool{false, true} { // an answer that shows it came while the check was on its way
-			w := openOrders(t, append(c.settings, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")...)
-			h := w.host("Orders")
-			h.restarted = true
-			h.value("ID", "0", "Note", c.note)
-			want := c.want
-			h.answer = func(q *wit.Request) wit.Response {
+			run := openOrders(t, append(test.settings, "sap.odata.insert.uncertain=check",
+				"sap.odata.enable.batch=0")...)
+			host := run.host("Orders")
+			host.restarted = true
+			host.value("ID", "0", "Note", test.note)
+			want := test.want
+			host.answer = func(request *wit.Request) wit.Response {
 				if numbers {
 					want = strings.Replace(want, ", but the service may have replaced the record's initial key",
 						", and another response has shown that the service replaces keys", 1)
-					out, err := w.p.HandleResponse(w.context, w.deliveryState(requests.Insert, "('a')"), []uint32{0},
+					out, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Insert, "('a')"),
+						[]uint32{0},
 						wit.Response{Status: 201,
 							Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
 					noError(t, err)
-					h.context = *out.Context
+					host.context = *out.Context
 				}
-				return scripted(t, "404 DataServiceVersion: 2.0")(q)
+				return scripted(t, "404 DataServiceVersion: 2.0")(request)
 			}
-			h.run()
-			h.expectAll(outcomeInDoubt)
-			if !strings.Contains(h.reasons[0].Message, want) {
-				t.Errorf("%v, it numbers: %t: expected %q, found %v", c.settings, numbers, want, h.reasons[0])
+			host.run()
+			host.expectAll(outcomeInDoubt)
+			if !strings.Contains(host.reasons[0].Message, want) {
+				t.Errorf("%v, it numbers: %t: expected %q, found %v", test.settings, numbers, want, host.reasons[0])
 			}
 		}
 	}
@@ -314,7 +319,7 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
 		1)
 	const filter = "sap.odata.check.filter=Note"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, setting string
 		rows          [][]any // ID and Count
 		script        []string
@@ -337,48 +342,48 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 			[]string{outcomeWritten, outcomeInDoubt}},
 	} {
 		more := []string{"sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0"}
-		if c.setting != "" {
-			more = append(more, c.setting)
+		if test.setting != "" {
+			more = append(more, test.setting)
 		}
-		w := open(t, metadataService(changed), append(set("00", "Orders"), more...)...)
+		run := open(t, metadataService(changed), append(set("00", "Orders"), more...)...)
 		var rows [][]any
-		for _, row := range c.rows {
+		for _, row := range test.rows {
 			rows = append(rows, []any{"ID", row[0], "Count", int64(row[1].(int)), "Note", "n"})
 		}
-		requests, outcomes, _ := w.writeOrders(c.script, rows...)
-		expectEqual(t, c.name+": requests", c.requests, len(requests))
-		expectEqual(t, c.name, c.outcomes, outcomes)
+		requests, outcomes, _ := run.writeOrders(test.script, rows...)
+		expectEqual(t, test.name+": requests", test.requests, len(requests))
+		expectEqual(t, test.name, test.outcomes, outcomes)
 	}
 }
 
 // Keys are also learned from the response to a batch, even if two rows exchange their keys.
 func TestServiceReplacesKeysInBatch(t *testing.T) {
-	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
-	h := w.host("Orders")
+	run := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
+	host := run.host("Orders")
 	var parts []string
 	for i := range 3 {
-		h.value("ID", strconv.Itoa(i+1), "Note", "n")
+		host.value("ID", strconv.Itoa(i+1), "Note", "n")
 		key := []string{"3", "101", "102"}[i]
 		parts = append(parts, numbered(strconv.Itoa(i+1), part("201 Created",
 			"Location: http://h/Orders('"+key+"')\r\n")))
 	}
-	h.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
-	h.run()
-	h.expectAll(outcomeWritten)
-	again := w.host("Orders")
+	host.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
+	host.run()
+	host.expectAll(outcomeWritten)
+	again := run.host("Orders")
 	again.tombstone("ID", "2")
 	again.run()
 	again.expectAll(wit.ErrorConfig.String())
-	if f := again.reasons[0]; !strings.Contains(f.Message,
+	if failure := again.reasons[0]; !strings.Contains(failure.Message,
 		"/Orders: the service replaces the keys of inserted entities") {
-		t.Errorf("expected to be told what the service does, found %v", f)
+		t.Errorf("expected to be told what the service does, found %v", failure)
 	}
 }
 
 // Records of one entity have one ordering key, however its key is spelled.
 func TestSpellingsOfOneKey(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
+	for _, test := range []struct {
 		one, other string
 		same       bool
 	}{{"(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", "(guid'0123abcd-89ab-cdef-0123-456789abcdef')", true},
@@ -389,7 +394,7 @@ func TestSpellingsOfOneKey(t *testing.T) {
 		{"('a')", "('A')", true},
 		{"('a')", "('b')", false}, {"(A='x',N=0.10M)", "(A='X',N=0.1M)", true}} {
 		var found [2]string
-		for i, predicate := range []string{c.one, c.other} {
+		for i, predicate := range []string{test.one, test.other} {
 			_, keys, err := uri.ParsePredicate("Es" + predicate)
 			noError(t, err)
 			var values []encode.KeyValue
@@ -399,19 +404,20 @@ func TestSpellingsOfOneKey(t *testing.T) {
 			}
 			found[i] = encode.CanonicalPredicate(values, predicate)
 		}
-		if (found[0] == found[1]) != c.same {
-			t.Errorf("%s and %s: found %s and %s", c.one, c.other, found[0], found[1])
+		if (found[0] == found[1]) != test.same {
+			t.Errorf("%s and %s: found %s and %s", test.one, test.other, found[0], found[1])
 		}
 	}
 }
 
 // A Location with a hidden secret is not compared.
 func TestAddressWithAHiddenPart(t *testing.T) {
-	w := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
-	_, _, h := w.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"}, []any{"ID", "10002024", "Note",
-		"n"})
-	h.expectAll(outcomeWritten)
-	again := w.host("Orders")
+	run := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
+	_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"},
+		[]any{"ID", "10002024", "Note",
+			"n"})
+	host.expectAll(outcomeWritten)
+	again := run.host("Orders")
 	again.tombstone("ID", "10002024")
 	again.run()
 	again.expectAll(outcomeWritten)
@@ -419,37 +425,37 @@ func TestAddressWithAHiddenPart(t *testing.T) {
 
 // Rows are sent one by one if the service has no $batch, whatever its status. A gateway's response proves nothing.
 func TestServicesWithoutBatch(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		answer string
 		none   bool
 	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true},
 		{"404 <html>", true},
 		{"415", true}, {"502", false}, {"504 <html>", false}} {
-		w := openOrders(t, oneOrderingKey)
-		first := scripted(t, c.answer)
+		run := openOrders(t, oneOrderingKey)
+		first := scripted(t, test.answer)
 		batches, single := 0, 0
 		for range 2 {
-			h := w.host("Orders")
+			host := run.host("Orders")
 			for i := range 3 {
-				h.value("ID", strconv.Itoa(i), "Note", "n")
+				host.value("ID", strconv.Itoa(i), "Note", "n")
 			}
-			h.answer = func(q *wit.Request) wit.Response {
-				if strings.HasSuffix(q.Target, "/$batch") {
+			host.answer = func(request *wit.Request) wit.Response {
+				if strings.HasSuffix(request.Target, "/$batch") {
 					batches++
-					return first(q)
+					return first(request)
 				}
 				single++
 				return wit.Response{Status: 201}
 			}
-			h.run()
-			if !c.none {
-				h.expectAll(outcomeInDoubt)
+			host.run()
+			if !test.none {
+				host.expectAll(outcomeInDoubt)
 				break
 			}
-			h.expectAll(outcomeWritten)
+			host.expectAll(outcomeWritten)
 		}
-		if batches != 1 || c.none != (single == 6) || !c.none && single > 0 {
-			t.Errorf("%s: found %d batches and %d requests of one row", c.answer, batches, single)
+		if batches != 1 || test.none != (single == 6) || !test.none && single > 0 {
+			t.Errorf("%s: found %d batches and %d requests of one row", test.answer, batches, single)
 		}
 	}
 }

@@ -13,28 +13,28 @@ import (
 )
 
 // shown returns a request as one line.
-func shown(q *wit.Request) string {
-	text := q.Method + " " + strings.TrimPrefix(q.Target, gateway)
-	for _, h := range q.Headers {
+func shown(request *wit.Request) string {
+	text := request.Method + " " + strings.TrimPrefix(request.Target, gateway)
+	for _, h := range request.Headers {
 		switch h.Name {
 		case "If-Match", "X-HTTP-Method", "RequestID", "RepeatabilityCreation":
 			text += " " + h.Name + "=" + h.Value
 		}
 	}
-	if q.Repeatable {
+	if request.Repeatable {
 		text += " (repeatable)"
 	}
-	if len(q.Body) > 0 {
-		text += " " + string(q.Body)
+	if len(request.Body) > 0 {
+		text += " " + string(request.Body)
 	}
 	return text
 }
 
 // scripted returns a response for each line: a status, a header, a body.
 func scripted(t *testing.T, script ...string) func(*wit.Request) wit.Response {
-	return func(q *wit.Request) wit.Response {
+	return func(request *wit.Request) wit.Response {
 		if len(script) == 0 {
-			t.Errorf("one request too many: %s", shown(q))
+			t.Errorf("one request too many: %s", shown(request))
 			return wit.Response{Status: 400}
 		}
 		var status uint16
@@ -73,7 +73,7 @@ func TestOperations(t *testing.T) {
 	with := func(m connectdata.Map, pairs ...any) connectdata.Map {
 		return append(m[:len(m):len(m)], fields(pairs...)...)
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name       string
 		settings   []string
 		key, value any
@@ -186,7 +186,8 @@ func TestOperations(t *testing.T) {
 		{"lost, without a key", []string{check}, nil, fields("Note", "n"), []string{"0"},
 			[]string{`POST /Orders {"Note":"n"}`}, outcomeInDoubt},
 		{"lost, with a key that the insert doesn't say", []string{check},
-			fields("ID", "k"), fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`}, outcomeInDoubt},
+			fields("ID", "k"), fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`},
+			outcomeInDoubt},
 		{"upsert by the record's key", []string{upsert}, fields("ID", "k"), fields("Note", "n"),
 			[]string{"404", "201"},
 			[]string{`MERGE /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n"}`,
@@ -203,7 +204,8 @@ func TestOperations(t *testing.T) {
 				`POST /Orders {"Count":7}`}, outcomeWritten},
 		{"lost, no filter's answer", []string{check, "sap.odata.check.filter=Note"}, nil,
 			fields("Note", "n"), []string{"0", "200 {}"},
-			[]string{`POST /Orders {"Note":"n"}`, "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"}, outcomeInDoubt},
+			[]string{`POST /Orders {"Note":"n"}`, "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"},
+			outcomeInDoubt},
 		{"retried", []string{"sap.odata.insert.uncertain=retry"}, nil, value, []string{"0", "201"},
 			[]string{"POST /Orders (repeatable) " + body, "POST /Orders (repeatable) " + body}, outcomeWritten},
 		{"RequestID, unknown to the service", []string{"sap.odata.insert.uncertain=repeatable"}, nil, value,
@@ -213,21 +215,21 @@ func TestOperations(t *testing.T) {
 				"POST /Orders RequestID=FC6DBB870155B07AD4E275C2CE68029E RepeatabilityCreation=2023-11-14T22:13:20 " +
 					body}, outcomeWritten},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := openOrders(t, c.settings...)
-			h := w.host("Orders")
+		t.Run(test.name, func(t *testing.T) {
+			run := openOrders(t, test.settings...)
+			host := run.host("Orders")
 			datumOf := func(v any) wit.ValueSlice {
 				if v == nil {
 					return wit.ValueSlice{}
 				}
-				return w.schemaless(v)
+				return run.schemaless(v)
 			}
-			h.add(datumOf(c.key), datumOf(c.value))
-			h.answer = scripted(t, c.script...)
-			h.run()
-			expectEqual(t, "requests", c.requests, h.requestTexts())
-			if found := h.outcome(); found != c.outcome {
-				t.Errorf("expected %s, found %s (%v)", c.outcome, found, h.reasons[0])
+			host.add(datumOf(test.key), datumOf(test.value))
+			host.answer = scripted(t, test.script...)
+			host.run()
+			expectEqual(t, "requests", test.requests, host.requestTexts())
+			if found := host.outcome(); found != test.outcome {
+				t.Errorf("expected %s, found %s (%v)", test.outcome, found, host.reasons[0])
 			}
 		})
 	}
@@ -235,28 +237,28 @@ func TestOperations(t *testing.T) {
 
 // A service that confirms RequestIDs gets the same RequestID again, so each document is created once.
 func TestRepeatability(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	setSwitches(t, s, "repeatability=true")
-	w := open(t, s, append(set("00", "Inbox"), "sap.odata.insert.uncertain=repeatable", oneOrderingKey)...)
+	service := odatatest.New(odatatest.Options{})
+	setSwitches(t, service, "repeatability=true")
+	run := open(t, service, append(set("00", "Inbox"), "sap.odata.insert.uncertain=repeatable", oneOrderingKey)...)
 	for round := range 3 {
-		h := w.host("Inbox")
+		host := run.host("Inbox")
 		for i := range 5 {
-			h.add(wit.ValueSlice{}, h.schemaless(fields("Topic", fmt.Sprint(round, i))))
-			h.rows[i].Offset += int64(100 * round)
+			host.add(wit.ValueSlice{}, host.schemaless(fields("Topic", fmt.Sprint(round, i))))
+			host.rows[i].Offset += int64(100 * round)
 		}
 		lose := round > 0
-		h.answer = func(q *wit.Request) wit.Response {
-			a := h.exchange(q)
-			if lose && q.Method == "POST" {
+		host.answer = func(request *wit.Request) wit.Response {
+			answer := host.exchange(request)
+			if lose && request.Method == "POST" {
 				lose = false
 				return wit.Response{}
 			}
-			return a
+			return answer
 		}
-		h.run()
-		h.expectAll(outcomeWritten)
+		host.run()
+		host.expectAll(outcomeWritten)
 	}
-	if n := s.Count("Inbox"); n != 15 {
+	if n := service.Count("Inbox"); n != 15 {
 		t.Errorf("expected 15 documents, found %d", n)
 	}
 }
@@ -264,52 +266,52 @@ func TestRepeatability(t *testing.T) {
 // ETags of several rows are read in one batch. If another client changes an entity, its update is rejected, or repeated
 // with the new ETag.
 func TestETagsOfABatch(t *testing.T) {
-	for _, c := range []struct{ conflict, second string }{{"refuse", wit.ErrorConflict.String()},
+	for _, test := range []struct{ conflict, second string }{{"refuse", wit.ErrorConflict.String()},
 		{"retry", outcomeWritten}} {
-		w := openOrders(t, oneOrderingKey, "sap.odata.operation.mode=merge", "sap.odata.etag=use",
-			"sap.odata.etag.conflict="+c.conflict)
-		h := w.host("Orders")
+		run := openOrders(t, oneOrderingKey, "sap.odata.operation.mode=merge", "sap.odata.etag=use",
+			"sap.odata.etag.conflict="+test.conflict)
+		host := run.host("Orders")
 		tags := map[string]int{}
 		for i := range 3 {
 			id := string(rune('a' + i))
 			tags[id] = 10 * (i + 1)
-			h.value("ID", id, "Note", "n")
+			host.value("ID", id, "Note", "n")
 		}
-		h.answer = func(q *wit.Request) wit.Response {
-			if q.Method == "GET" {
+		host.answer = func(request *wit.Request) wit.Response {
+			if request.Method == "GET" {
 				return wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags["b"])}}}
 			}
-			if q.Method == "MERGE" {
-				return merged(q.Headers, tags, q.Target[len(q.Target)-3:len(q.Target)-2])
+			if request.Method == "MERGE" {
+				return merged(request.Headers, tags, request.Target[len(request.Target)-3:len(request.Target)-2])
 			}
-			d, ok := batch.Parse(headerOfRequest(q, "Content-Type"), q.Body)
+			d, ok := batch.Parse(headerOfRequest(request, "Content-Type"), request.Body)
 			if !ok {
-				t.Fatalf("expected a batch, found %s", q.Body)
+				t.Fatalf("expected a batch, found %s", request.Body)
 			}
 			var parts []string
 			for i := range d.Parts {
 				m := &d.Parts[i].Messages[0]
 				line, _, _ := strings.Cut(m.Line, " HTTP")
 				id := line[len(line)-3 : len(line)-2]
-				a := wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags[id])}}}
+				answer := wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags[id])}}}
 				if strings.HasPrefix(line, "MERGE") {
-					a = merged(m.Headers(), tags, id)
+					answer = merged(m.Headers(), tags, id)
 				}
 				headers := ""
-				for _, header := range a.Headers {
+				for _, header := range answer.Headers {
 					headers += header.Name + ": " + header.Value + "\r\n"
 				}
-				parts = append(parts, part(fmt.Sprint(a.Status, " x"), headers))
+				parts = append(parts, part(fmt.Sprint(answer.Status, " x"), headers))
 			}
-			if len(h.requests) == 1 {
+			if len(host.requests) == 1 {
 				tags["b"]++ // another client changed it
 			}
 			return batchAnswer(parts...)
 		}
-		h.run()
-		if diff := cmp.Diff([]string{outcomeWritten, c.second, outcomeWritten}, h.outcomes); diff != "" ||
-			h.failed != nil {
-			t.Errorf("%s: (-expected +found)\n%s%v", c.conflict, diff, h.failed)
+		host.run()
+		if diff := cmp.Diff([]string{outcomeWritten, test.second, outcomeWritten}, host.outcomes); diff != "" ||
+			host.failed != nil {
+			t.Errorf("%s: (-expected +found)\n%s%v", test.conflict, diff, host.failed)
 		}
 	}
 }
@@ -334,7 +336,7 @@ func TestAtom(t *testing.T) {
 			`<content type="application/xml"><m:properties><d:Pos m:type="Edm.Int32">` + n +
 			`</d:Pos></m:properties></content></entry>`
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		value connectdata.Map
 		want  string
 	}{
@@ -347,30 +349,30 @@ func TestAtom(t *testing.T) {
 				`</feed></m:inline></link><content type="application/xml"><m:properties><d:ID>a</d:ID></m:properties></content></entry>`},
 		{fields("ID", "a\x01"), ""},
 	} {
-		w := openOrders(t, "sap.odata.request.format=atom")
-		v, requests := w.writeRow("Orders", wit.ValueSlice{}, w.schemaless(c.value))
+		run := openOrders(t, "sap.odata.request.format=atom")
+		result, requests := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(test.value))
 		switch {
-		case c.want == "":
-			if v.Rejected == nil {
+		case test.want == "":
+			if result.Rejected == nil {
 				t.Error("expected a text that XML can't hold to be refused")
 			}
-		case string(requests[0].Body) != c.want:
-			t.Errorf("expected %s\nfound %s", c.want, requests[0].Body)
+		case string(requests[0].Body) != test.want:
+			t.Errorf("expected %s\nfound %s", test.want, requests[0].Body)
 		}
 	}
 	// Every type is written as in JSON.
-	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, append(set("00", "AllTypesCopies"), "sap.odata.request.format=atom")...)
-	out, value := read(t, s)
-	w.schemas, w.data = []wit.Schema{{ID: 1, Nodes: value}}, out.Data
+	service := odatatest.New(odatatest.Options{})
+	run := open(t, service, append(set("00", "AllTypesCopies"), "sap.odata.request.format=atom")...)
+	out, value := read(t, service)
+	run.schemas, run.data = []wit.Schema{{ID: 1, Nodes: value}}, out.Data
 	refused := 0
 	for _, row := range out.Rows {
 		row.Value.Schema = 1
-		if v, _ := w.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); v.Rejected != nil {
+		if result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); result.Rejected != nil {
 			refused++
 		}
 	}
-	originals, copies := dump(s, "AllTypes"), dump(s, "AllTypesCopies")
+	originals, copies := dump(service, "AllTypes"), dump(service, "AllTypesCopies")
 	for key := range originals {
 		if copies[key] == nil {
 			delete(originals, key)

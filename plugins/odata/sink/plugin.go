@@ -32,7 +32,6 @@ func New(version string) *Plugin {
 	return &Plugin{version: version, schemas: rowvalue.Schemas{}}
 }
 
-// Describe implements [wit.Plugin].
 func (p *Plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-sink", Version: p.version,
 		Documentation: "Writes to entity sets of OData v2 services.",
@@ -48,88 +47,96 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
 		return wit.SinkOpenResult{}, err
 	}
-	if f := setting.FirstError(sinkconfig.Validate(settings)); f != nil {
-		return wit.SinkOpenResult{}, f
+	if failure := setting.FirstError(sinkconfig.Validate(settings)); failure != nil {
+		return wit.SinkOpenResult{}, failure
 	}
-	v := sinkconfig.Table.Values(settings)
-	all := sinkconfig.EntitySets(v)
+	values := sinkconfig.Table.Values(settings)
+	all := sinkconfig.EntitySets(values)
 	services := sinkconfig.ServicePaths(all)
-	if need, err := service.MetadataRequests(services, config.Query(v), answers); need != nil || err != nil {
+	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SinkOpenResult{Pending: need}, err
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
 	for i := range services {
-		m, err := service.ReadMetadata(services[i], &answers[i])
+		model, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
 			return wit.SinkOpenResult{}, err
 		}
-		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
+		models[i], sap[i] = model, bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
 	}
 	out := &wit.SinkOpened{}
-	c := &capabilities.Connector{Config: sinkconfig.Parse(v), Settings: settings, Services: services}
+	connector := &capabilities.Connector{Config: sinkconfig.Parse(values), Settings: settings, Services: services}
 	var filterErrors []*wit.Error // the filter has to fit one of the sets
-	for _, e := range all {
-		index := slices.Index(services, e.Service)
-		t, err := entityset.New(e, models[index], &c.Config)
+	for _, configured := range all {
+		index := slices.Index(services, configured.Service)
+		set, err := openSet(configured, models[index], &connector.Config)
 		if err != nil {
 			return wit.SinkOpenResult{}, err
 		}
-		if why := encode.AtomProblem(t.Model.Structures[0]); why != "" && c.Atom {
-			return wit.SinkOpenResult{}, odataerror.ForSetting(sinkconfig.NameRequestFormat,
-				"Entity set "+t.Name+" of "+t.Service+": "+
-					why)
+		if failure := set.FilterError(&connector.Config); failure != nil {
+			filterErrors = append(filterErrors, failure)
 		}
-		if f := t.UncheckableError(&c.Config); f != nil {
-			return wit.SinkOpenResult{}, f
-		}
-		if f := t.FilterError(&c.Config); f != nil {
-			filterErrors = append(filterErrors, f)
-		}
-		t.LogOmittedProperties(c.Mode)
-		t.SAP, t.ServiceIndex = sap[index], index
-		c.Sets = append(c.Sets, *t)
-		out.Topics = append(out.Topics, e.Topic)
+		set.LogOmittedProperties(connector.Mode)
+		set.SAP, set.ServiceIndex = sap[index], index
+		connector.Sets = append(connector.Sets, *set)
+		out.Topics = append(out.Topics, configured.Topic)
 	}
 	if len(filterErrors) == len(all) {
 		return wit.SinkOpenResult{}, filterErrors[0]
 	}
-	s := capabilities.New(c)
+	state := capabilities.New(connector)
 	for i := range answers {
-		responses.LearnVersion(s, i, &answers[i])
+		responses.LearnVersion(state, i, &answers[i])
 	}
-	out.Context = s.Pack()
+	out.Context = state.Pack()
 	return wit.SinkOpenResult{Ready: out}, nil
+}
+
+// openSet finds an entity set in the metadata and checks the settings that depend on its type.
+func openSet(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconfig.Config) (*entityset.EntitySet,
+	error) {
+	set, err := entityset.New(configured, model, sinkConfig)
+	if err != nil {
+		return nil, err
+	}
+	if problem := encode.AtomProblem(set.Model.Structures[0]); problem != "" && sinkConfig.Atom {
+		return nil, odataerror.ForSetting(sinkconfig.NameRequestFormat,
+			"Entity set "+set.Name+" of "+set.Service+": "+problem)
+	}
+	if failure := set.UncheckableError(sinkConfig); failure != nil {
+		return nil, failure
+	}
+	return set, nil
 }
 
 // Encode returns the requests that write the rows.
 func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
-	origins []wit.RecordID, originTopics []string,
-	hints []wit.Hint) (wit.EncodeResult, error) {
+	origins []wit.RecordID, originTopics []string, hints []wit.Hint) (wit.EncodeResult, error) {
 	p.schemas.Add(declared)
-	s, err := p.cache.Read(context)
+	state, err := p.cache.Read(context)
 	if err != nil {
 		return wit.EncodeResult{}, err
 	}
-	return requests.Encode(s, p.schemas, &requests.Input{Topics: topics, Rows: rows, Data: data, RecordIDs: origins,
+	return requests.Encode(state, p.schemas, &requests.Input{Topics: topics, Rows: rows, Data: data, RecordIDs: origins,
 		RecordTopics: originTopics, Hints: hints}), nil
 }
 
 // HandleResponse returns the result of each row of a delivery.
 func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response wit.Response) (wit.ResponseResult,
 	error) {
-	s, err := p.cache.Read(context)
+	learned, err := p.cache.Read(context)
 	if err != nil {
 		return wit.ResponseResult{}, err
 	}
-	d, ok := requests.ReadDelivery(s, state)
-	if !ok || len(d.Targets) != len(rows) {
+	delivery, ok := requests.ReadDelivery(learned, state)
+	if !ok || len(delivery.Targets) != len(rows) {
 		return wit.ResponseResult{}, &wit.Error{Kind: wit.ErrorStale,
 			Message: "the state of the delivery is of another version of this plugin"}
 	}
-	results, err := responses.Handle(s, d, &response)
+	results, err := responses.Handle(learned, delivery, &response)
 	out := wit.ResponseResult{Results: results}
-	if err == nil && p.cache.Changed(s) {
-		out.Context = wit.Ptr(s.Pack())
+	if err == nil && p.cache.Changed(learned) {
+		out.Context = wit.Ptr(learned.Pack())
 	}
 	return out, err
 }
@@ -137,7 +144,6 @@ func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response w
 // Commands returns the sink's commands for the command line.
 func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
 
-// Run executes a command.
 func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	if command != probe.Doctor {
@@ -145,12 +151,13 @@ func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 			", expected " + probe.Doctor}
 	}
 	var services []probe.Service
-	v := sinkconfig.Table.Values(settings)
-	for _, e := range sinkconfig.EntitySets(v) {
-		services = append(services, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number,
+	values := sinkconfig.Table.Values(settings)
+	for _, configured := range sinkconfig.EntitySets(values) {
+		services = append(services, probe.Service{Path: configured.Service, Setting: config.InGroup(configured.Number,
 			sinkconfig.NameService),
 			Writes: true,
-			Sets:   []probe.Set{{Name: e.Name, Setting: config.InGroup(e.Number, sinkconfig.NameEntitySet)}}})
+			Sets: []probe.Set{{Name: configured.Name, Setting: config.InGroup(configured.Number,
+				sinkconfig.NameEntitySet)}}})
 	}
-	return probe.Steps(services, config.Query(v), options, state, answers)
+	return probe.Steps(services, config.Query(values), options, state, answers)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // describeResponse handles one response to an operation, given as status, header, | and body.
-func describeResponse(t *testing.T, w *harness, op requests.Operation, path, answer string) string {
+func describeResponse(t *testing.T, run *harness, operation requests.Operation, path, answer string) string {
 	t.Helper()
 	header, body, _ := strings.Cut(answer, "|")
 	response := wit.Response{Body: []byte(body)}
@@ -25,7 +25,7 @@ func describeResponse(t *testing.T, w *harness, op requests.Operation, path, ans
 	if name, value, ok := strings.Cut(header, ": "); ok {
 		response.Headers = []wit.Header{{Name: name, Value: value}}
 	}
-	out, err := w.p.HandleResponse(w.context, w.deliveryState(op, path), []uint32{4}, response)
+	out, err := run.p.HandleResponse(run.context, run.deliveryState(operation, path), []uint32{4}, response)
 	return describe(t, out, err)
 }
 
@@ -37,10 +37,10 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	noRight := denial("/IWFND/CM_CONSUMER/101", "No authorization to access the service")
 	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
 	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
-	s := odatatest.New(odatatest.Options{})
-	says, mute := []http.Handler{s}, []http.Handler{withoutVersion(s)}
-	both := []http.Handler{s, withoutVersion(s)}
-	for _, c := range []struct {
+	service := odatatest.New(odatatest.Options{})
+	says, mute := []http.Handler{service}, []http.Handler{withoutVersion(service)}
+	both := []http.Handler{service, withoutVersion(service)}
+	for _, test := range []struct {
 		services        []http.Handler
 		setting         string
 		answer          string
@@ -66,36 +66,39 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 		{both, "sap.odata.notfound.codes=404", "404|", "written", "refused not-found"},
 		{both, "sap.odata.notfound.codes=404", "404|<html>gone", "fault not-found", "fault not-found"},
 	} {
-		for _, s := range c.services {
+		for _, s := range test.services {
 			more := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")
-			if c.setting != "" {
-				more = append(more, c.setting)
+			if test.setting != "" {
+				more = append(more, test.setting)
 			}
-			w := open(t, s, more...)
-			inserts := strings.Replace(c.deleted, "written", "again insert", 1)
-			for _, o := range []struct {
+			run := open(t, s, more...)
+			inserts := strings.Replace(test.deleted, "written", "again insert", 1)
+			for _, operation := range []struct {
 				requests.Operation
 				want string
-			}{{requests.Delete, c.deleted}, {requests.ConfirmDelete, c.deleted}, {requests.ReadETagForDelete,
-				c.deleted},
-				{requests.Put, c.update}, {requests.Merge, c.update},
-				{requests.Patch, c.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
-				if found := describeResponse(t, w, o.Operation, "/s/Orders('1')", c.answer); found != o.want {
-					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, o.Operation, c.answer, o.want,
+			}{{requests.Delete, test.deleted}, {requests.ConfirmDelete, test.deleted}, {requests.ReadETagForDelete,
+				test.deleted},
+				{requests.Put, test.update}, {requests.Merge, test.update},
+				{requests.Patch, test.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
+				if found := describeResponse(t, run, operation.Operation, "/s/Orders('1')",
+					test.answer); found != operation.want {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", test.setting, operation.Operation,
+						test.answer,
+						operation.want,
 						found)
 				}
 			}
 		}
 	}
 	// The version is also learned from other responses of the service.
-	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
-	out, err := w.p.HandleResponse(w.context, w.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
+	run := open(t, withoutVersion(service), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	out, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
 	if err != nil || out.Context == nil {
 		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
 	}
-	w.context = *out.Context
-	if found := describeResponse(t, w, requests.Delete, "/s/Orders('1')", "404|"); found != "fault not-found" {
+	run.context = *out.Context
+	if found := describeResponse(t, run, requests.Delete, "/s/Orders('1')", "404|"); found != "fault not-found" {
 		t.Errorf("expected the answer of something else, found %s", found)
 	}
 }
@@ -103,8 +106,8 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 // An HTML page with 4xx comes from a server in front of the service and fails the call. Otherwise it would reject all
 // rows. A body that is too large concerns the row.
 func TestHTMLErrorsFailTheCall(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	service := odatatest.New(odatatest.Options{})
+	run := open(t, service, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
 	const page = "|<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"
 	for answer, want := range map[string]string{
 		"400" + page: "fault data", "414" + page: "fault data", "421" + page: "fault data", "431" + page: "fault data",
@@ -113,17 +116,18 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 		"408" + page: "again transient", "429" + page: "again transient",
 		`400|{"error":{"code":"X/1","message":{"value":"no such plant"}}}`: "refused data X/1",
 	} {
-		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+		for _, operation := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put,
+			requests.Merge,
 			requests.Patch, requests.Delete, requests.ReadETag, requests.LookUp} {
-			if strings.HasPrefix(answer, "405") && op != requests.Insert {
+			if strings.HasPrefix(answer, "405") && operation != requests.Insert {
 				continue
 			}
 			want := want
-			if strings.HasPrefix(answer, "408") && op.IsInsert() { // the service may have done it (P19)
+			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have done it (P19)
 				want = "refused transient"
 			}
-			if found := describeResponse(t, w, op, "/s/Orders('1')", answer); found != want {
-				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
+			if found := describeResponse(t, run, operation, "/s/Orders('1')", answer); found != want {
+				t.Errorf("operation %d, %s: expected %s, found %s", operation, answer, want, found)
 			}
 		}
 	}
@@ -131,8 +135,8 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 
 // A gateway that answers 200 to a failed request has written nothing.
 func TestSuccessMustComeFromService(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	w := open(t, withoutVersion(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+	service := odatatest.New(odatatest.Options{})
+	run := open(t, withoutVersion(service), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
 		"sap.odata.etag=use")...)
 	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"
 	for _, answer := range []string{
@@ -143,7 +147,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
 		`206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
 	} {
-		for op, want := range map[requests.Operation]string{requests.Insert: "refused transient",
+		for operation, want := range map[requests.Operation]string{requests.Insert: "refused transient",
 			requests.UpsertInsert: "refused transient",
 			requests.Put:          "again transient", requests.UpsertMerge: "again transient",
 			requests.Delete:        "again transient",
@@ -152,11 +156,11 @@ func TestSuccessMustComeFromService(t *testing.T) {
 			requests.LookUp:            "again transient", requests.LookUpForUpsert: "again transient",
 			requests.Find: "again transient"} {
 			at := path + key
-			if op == requests.Insert || op == requests.UpsertInsert || op == requests.Find {
+			if operation == requests.Insert || operation == requests.UpsertInsert || operation == requests.Find {
 				at = path
 			}
-			if found := describeResponse(t, w, op, at, answer); found != want {
-				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
+			if found := describeResponse(t, run, operation, at, answer); found != want {
+				t.Errorf("operation %d, %s: expected %s, found %s", operation, answer, want, found)
 			}
 		}
 	}
@@ -166,27 +170,29 @@ func TestSuccessMustComeFromService(t *testing.T) {
 		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made", "201 location: https://h" + path + key +
 			"|made", "200 dataServiceVersion: 2.0|made",
 	} {
-		for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+		for _, operation := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put,
+			requests.Merge,
 			requests.Delete} {
-			if op != requests.Insert && op != requests.UpsertInsert && strings.Contains(strings.ToLower(answer),
-				"location") {
-				continue // says nothing there
+			if operation != requests.Insert && operation != requests.UpsertInsert &&
+				strings.Contains(strings.ToLower(answer),
+					"location") {
+				continue // the Location proves an insert only
 			}
-			if found := describeResponse(t, w, op, path, answer); found != "written" {
-				t.Errorf("operation %d, %s: expected it to be written, found %s", op, answer, found)
+			if found := describeResponse(t, run, operation, path, answer); found != "written" {
+				t.Errorf("operation %d, %s: expected it to be written, found %s", operation, answer, found)
 			}
 		}
 	}
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
-		if found := describeResponse(t, w, requests.Insert, path,
+		if found := describeResponse(t, run, requests.Insert, path,
 			"201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
 			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
 		}
 	}
 	// A request that is not repeatable is not repeated.
-	q := w.target(requests.Put, path+key)
+	q := run.target(requests.Put, path+key)
 	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
-	out, err := w.p.HandleResponse(w.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true),
+	out, err := run.p.HandleResponse(run.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true),
 		[]uint32{4},
 		wit.Response{Status: 200, Body: []byte("wait")})
 	if found := describe(t, out, err); found != "refused transient" {
@@ -201,7 +207,7 @@ func TestKeysRejectedByProxies(t *testing.T) {
 	const page = " <html><body><h2>Bad Request - Invalid URL</h2></body></html>"
 	const service = "200 DataServiceVersion: 2.0"
 	long := strings.Repeat("x", 260)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, mode, id string
 		script         []string
 		requests       []string
@@ -231,32 +237,32 @@ func TestKeysRejectedByProxies(t *testing.T) {
 			"DELETE"}, "data"},
 	} {
 		settings := []string{"sap.odata.enable.batch=0", "sap.odata.enable.delete=1"}
-		if c.mode != "" {
-			settings = append(settings, "sap.odata.operation.mode="+c.mode)
+		if test.mode != "" {
+			settings = append(settings, "sap.odata.operation.mode="+test.mode)
 		}
-		w := openOrders(t, settings...)
-		h := w.host("Orders")
-		if c.mode == "" {
-			h.tombstone("ID", c.id)
+		run := openOrders(t, settings...)
+		host := run.host("Orders")
+		if test.mode == "" {
+			host.tombstone("ID", test.id)
 		} else {
-			h.value("ID", c.id, "Note", "n")
+			host.value("ID", test.id, "Note", "n")
 		}
-		h.answer = scripted(t, c.script...)
-		h.run()
-		requests := h.requestTexts()
+		host.answer = scripted(t, test.script...)
+		host.run()
+		requests := host.requestTexts()
 		for i, text := range requests {
 			if method, _, _ := strings.Cut(text, " "); method != "GET" {
 				text = method
 			}
 			requests[i] = strings.TrimSuffix(text, " (repeatable)")
 		}
-		expectEqual(t, c.name+": requests", c.requests, requests)
-		if found := h.outcome(); found != c.outcome {
-			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
+		expectEqual(t, test.name+": requests", test.requests, requests)
+		if found := host.outcome(); found != test.outcome {
+			t.Errorf("%s: expected %s, found %s (%v)", test.name, test.outcome, found, host.reasons[0])
 		}
-		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message,
+		if test.outcome == "data" && len(test.script) == 3 && !strings.Contains(host.reasons[0].Message,
 			"so a server in front of the service rejects the key") {
-			t.Errorf("%s: expected the reason, found %s", c.name, h.reasons[0].Message)
+			t.Errorf("%s: expected the reason, found %s", test.name, host.reasons[0].Message)
 		}
 	}
 }
@@ -265,36 +271,36 @@ func TestKeysRejectedByProxies(t *testing.T) {
 // and in a changeset.
 func TestInconclusiveStatusIsReported(t *testing.T) {
 	t.Parallel()
-	w := openOrders(t)
-	s, err := w.p.cache.Read(w.context)
+	run := openOrders(t)
+	state, err := run.p.cache.Read(run.context)
 	noError(t, err)
-	named := func(v wit.RowResult, status string) bool {
-		f := v.Rejected
-		if v.Retry != nil {
-			f = v.Retry.Error
+	named := func(result wit.RowResult, status string) bool {
+		failure := result.Rejected
+		if result.Retry != nil {
+			failure = result.Retry.Error
 		}
-		return f != nil && f.Kind == wit.ErrorTransient && strings.Contains(f.Message, "/Orders") &&
-			strings.Contains(f.Message, "HTTP "+status+" does not prove that the request was done") &&
-			strings.Contains(f.Message, "such as 200, 201 or 204")
+		return failure != nil && failure.Kind == wit.ErrorTransient && strings.Contains(failure.Message, "/Orders") &&
+			strings.Contains(failure.Message, "HTTP "+status+" does not prove that the request was done") &&
+			strings.Contains(failure.Message, "such as 200, 201 or 204")
 	}
-	for _, op := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
+	for _, operation := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
 		requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
 		requests.Delete} {
-		a := requests.Target{Operation: op, Set: &s.Sets[0], Predicate: "('1')"}
+		target := requests.Target{Operation: operation, Set: &state.Sets[0], Predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
-			v, err := responses.Handle(s, &requests.Delivery{Targets: []requests.Target{a}},
+			v, err := responses.Handle(state, &requests.Delivery{Targets: []requests.Target{target}},
 				&wit.Response{Status: uint16(code)})
-			inserts := op.IsInsert()
+			inserts := operation.IsInsert()
 			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Retry != nil) == inserts {
-				t.Errorf("operation %d: found %+v (%v)", op, v, err)
+				t.Errorf("operation %d: found %+v (%v)", operation, v, err)
 			}
-			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{a, a}}
+			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{target, target}}
 			b.Targets[1].Predicate = "('2')"
 			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
-			results, err := responses.Handle(s, &b, &answer)
+			results, err := responses.Handle(state, &b, &answer)
 			if err != nil || len(results) != 2 || !named(results[0], status) || !named(results[1], status) {
-				t.Errorf("operation %d in a changeset: found %+v (%v)", op, results, err)
+				t.Errorf("operation %d in a changeset: found %+v (%v)", operation, results, err)
 			}
 		}
 	}
@@ -306,7 +312,7 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 	t.Parallel()
 	missing := "404 " + denial("X/1", "no such plant")
 	const reads = "GET /Orders?$top=1 (repeatable)"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, mode string
 		script     []string
 		requests   int
@@ -327,40 +333,42 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 			"fault not-found"},
 		{"without words", "insert", []string{"404 DataServiceVersion: 2.0"}, 1, "fault not-found"},
 	} {
-		w := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+c.mode)
-		requests, _, h := w.writeOrders(c.script, []any{"ID", "a", "Note", "n"})
-		if found, n := h.outcome(), len(requests); found != c.outcome || n != c.requests {
-			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", c.name, c.outcome, c.requests, found, n,
-				h.reasons[0])
+		run := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+test.mode)
+		requests, _, host := run.writeOrders(test.script, []any{"ID", "a", "Note", "n"})
+		if found, n := host.outcome(), len(requests); found != test.outcome || n != test.requests {
+			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", test.name, test.outcome, test.requests,
+				found, n,
+				host.reasons[0])
 		}
-		if c.outcome == "data" {
+		if test.outcome == "data" {
 			if n := len(requests); n < 2 || requests[n-2] != reads {
-				t.Errorf("%s: expected %s behind the first request, found %d requests", c.name, reads, n)
+				t.Errorf("%s: expected %s behind the first request, found %d requests", test.name, reads, n)
 			}
-			if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "no such plant") {
-				t.Errorf("%s: expected the service's words, found %v", c.name, f)
+			if failure := host.reasons[0]; failure == nil || !strings.Contains(failure.Message, "no such plant") {
+				t.Errorf("%s: expected the service's words, found %v", test.name, failure)
 			}
 		}
 	}
 	// In a batch the other rows are written.
-	w := openOrders(t, oneOrderingKey)
-	h := w.host("Orders")
+	run := openOrders(t, oneOrderingKey)
+	host := run.host("Orders")
 	for _, id := range []string{"a", "b", "c"} {
-		h.value("ID", id, "Note", "n")
+		host.value("ID", id, "Note", "n")
 	}
-	h.answer = func(q *wit.Request) wit.Response {
+	host.answer = func(request *wit.Request) wit.Response {
 		switch {
-		case q.Method == "GET":
+		case request.Method == "GET":
 			return wit.Response{Status: 200, Body: []byte(`{"d":[]}`)}
-		case strings.HasSuffix(q.Target, "/$batch"):
+		case strings.HasSuffix(request.Target, "/$batch"):
 			refused := part("404 Not Found", "\r\n", denial("X/1", "no such plant"))
 			return batchAnswer(part("201 Created"), refused, part("201 Created"))
 		}
 		return wit.Response{Status: 404, Body: []byte(denial("X/1", "no such plant"))}
 	}
-	h.run()
-	if diff := cmp.Diff([]string{outcomeWritten, "data", outcomeWritten}, h.outcomes); diff != "" || h.failed != nil {
-		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, h.failed)
+	host.run()
+	if diff := cmp.Diff([]string{outcomeWritten, "data", outcomeWritten}, host.outcomes); diff != "" ||
+		host.failed != nil {
+		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, host.failed)
 	}
 }
 
@@ -370,7 +378,7 @@ func TestKeysFromValueAndRecord(t *testing.T) {
 	t.Parallel()
 	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
 		1)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name       string
 		key, value []any
 		want       string
@@ -386,20 +394,20 @@ func TestKeysFromValueAndRecord(t *testing.T) {
 		{"a null", []any{"ID", "z", "Count", nil}, []any{"ID", "z"}, "the key needs property Count"},
 		{"no number", []any{"Count", "x"}, []any{"ID", "a"}, `key property Count: expected Edm.Int32, found "x"`},
 	} {
-		w := open(t, metadataService(changed), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+		run := open(t, metadataService(changed), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
 			"sap.odata.enable.batch=0")...)
-		h := w.host("Orders")
-		h.add(w.schemaless(fields(c.key...)), w.schemaless(fields(c.value...)))
-		h.answer = func(*wit.Request) wit.Response { return wit.Response{Status: 204} }
-		h.run()
+		host := run.host("Orders")
+		host.add(run.schemaless(fields(test.key...)), run.schemaless(fields(test.value...)))
+		host.answer = func(*wit.Request) wit.Response { return wit.Response{Status: 204} }
+		host.run()
 		found := ""
-		if len(h.requests) > 0 {
-			found = h.requests[0].Target
-		} else if h.reasons[0] != nil {
-			found = h.reasons[0].Message
+		if len(host.requests) > 0 {
+			found = host.requests[0].Target
+		} else if host.reasons[0] != nil {
+			found = host.reasons[0].Message
 		}
-		if !strings.Contains(found, c.want) {
-			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
+		if !strings.Contains(found, test.want) {
+			t.Errorf("%s: expected %s, found %s", test.name, test.want, found)
 		}
 	}
 }

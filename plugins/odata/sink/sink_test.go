@@ -85,28 +85,29 @@ func expectEqual[T any](t *testing.T, what string, expected, found T) {
 
 func open(t *testing.T, s http.Handler, more ...string) *harness {
 	t.Helper()
-	w := &harness{t: t, service: s, p: New("0.1.0")}
-	asked, err := w.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
+	run := &harness{t: t, service: s, p: New("0.1.0")}
+	asked, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
 	noError(t, err)
 	var answers []wit.Response
-	for _, q := range asked.Pending.Requests {
-		answers = append(answers, w.exchange(&q))
+	for _, request := range asked.Pending.Requests {
+		answers = append(answers, run.exchange(&request))
 	}
-	opened, err := w.p.Open(sinkconfig.Component, configuration(more...), nil, answers)
+	opened, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, answers)
 	noError(t, err)
-	w.context = opened.Ready.Context
-	return w
+	run.context = opened.Ready.Context
+	return run
 }
 
-func (w *harness) exchange(q *wit.Request) wit.Response {
-	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
-	for _, h := range q.Headers {
+func (w *harness) exchange(request *wit.Request) wit.Response {
+	r := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, bytes.NewReader(request.Body))
+	for _, h := range request.Headers {
 		r.Header.Set(h.Name, h.Value)
 	}
 	answer := httptest.NewRecorder()
 	w.service.ServeHTTP(answer, r)
-	w.bodies = append(w.bodies, string(q.Body))
-	response := wit.Response{Tag: q.Tag, Status: uint16(answer.Code), Target: q.Target, Body: answer.Body.Bytes()}
+	w.bodies = append(w.bodies, string(request.Body))
+	response := wit.Response{Tag: request.Tag, Status: uint16(answer.Code), Target: request.Target,
+		Body: answer.Body.Bytes()}
 	for name := range answer.Header() {
 		response.Headers = append(response.Headers, wit.Header{Name: name, Value: answer.Header().Get(name)})
 	}
@@ -136,16 +137,16 @@ func (w *harness) schemaless(v any) wit.ValueSlice {
 // writeRow writes one row and returns its result, which is empty if the row was ignored.
 func (w *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.RowResult, requests []wit.Request) {
 	w.t.Helper()
-	h := w.host(topic)
-	h.add(key, value)
-	h.run()
-	if result.Rejected = h.reasons[0]; h.failed != nil {
-		result.Rejected = odataerror.As(h.failed)
+	host := w.host(topic)
+	host.add(key, value)
+	host.run()
+	if result.Rejected = host.reasons[0]; host.failed != nil {
+		result.Rejected = odataerror.As(host.failed)
 	}
-	if h.outcomes[0] == outcomeWritten {
+	if host.outcomes[0] == outcomeWritten {
 		result = wit.RowResult{Written: wit.Set}
 	}
-	return result, h.requests
+	return result, host.requests
 }
 
 type column struct {
@@ -156,15 +157,15 @@ type column struct {
 
 func nodesOf(columns ...column) []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
-	for _, c := range columns {
-		n := wit.SchemaNode{Kind: c.kind, Optional: c.optional}
-		if c.logical != "" {
-			n.Name = wit.Ptr(c.logical)
+	for _, field := range columns {
+		n := wit.SchemaNode{Kind: field.kind, Optional: field.optional}
+		if field.logical != "" {
+			n.Name = wit.Ptr(field.logical)
 		}
-		if c.logical == wit.NameDecimal {
+		if field.logical == wit.NameDecimal {
 			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
 		}
-		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: c.name, Node: uint32(len(nodes))})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: field.name, Node: uint32(len(nodes))})
 		nodes = append(nodes, n)
 	}
 	return nodes
@@ -182,50 +183,55 @@ func detailOf(order, product int32) connectdata.Struct {
 var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name: "OrderID", kind: wit.Int32})
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
-	if v, requests := w.writeRow("Order_DetailCopies", w.withSchema(detailKey, connectdata.Struct{int32(1), int32(1)}),
-		wit.ValueSlice{}); v != (wit.RowResult{}) || len(requests) > 0 {
-		t.Errorf("expected the row to be ignored, found %+v", v)
+	run := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
+	if result, requests := run.writeRow("Order_DetailCopies", run.withSchema(detailKey,
+		connectdata.Struct{int32(1), int32(1)}),
+		wit.ValueSlice{}); result != (wit.RowResult{}) || len(requests) > 0 {
+		t.Errorf("expected the row to be ignored, found %+v", result)
 	}
 }
 
 func TestRefusedRows(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
+	run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
 	unknown := detailOf(1, 1)
 	unknown[5] = "x"
 	for text, row := range map[string]struct{ key, value wit.ValueSlice }{
-		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.ValueSlice{}, w.withSchema(detail, unknown)},
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.ValueSlice{},
+			run.withSchema(detail, unknown)},
 		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.ValueSlice{},
-			w.schemaless(fields("Quantity", int64(70000)))},
-		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.ValueSlice{}, w.schemaless("text")},
+			run.schemaless(fields("Quantity", int64(70000)))},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.ValueSlice{}, run.schemaless("text")},
 		"a tombstone without a key does not":                             {wit.ValueSlice{}, wit.ValueSlice{}},
-		"the key needs property ProductID": {w.schemaless(fields("OrderID", int64(1))),
+		"the key needs property ProductID": {run.schemaless(fields("OrderID", int64(1))),
 			wit.ValueSlice{}},
 		"key property ProductID: expected Edm.Int32, found \"x\"": {
-			w.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.ValueSlice{}},
-		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.schemaless("plain"), wit.ValueSlice{}},
+			run.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.ValueSlice{}},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {run.schemaless("plain"),
+			wit.ValueSlice{}},
 	} {
-		v, requests := w.writeRow("Order_DetailCopies", row.key, row.value)
-		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorData || !strings.HasPrefix(v.Rejected.Message, text) ||
+		result, requests := run.writeRow("Order_DetailCopies", row.key, row.value)
+		if result.Rejected == nil || result.Rejected.Kind != wit.ErrorData ||
+			!strings.HasPrefix(result.Rejected.Message, text) ||
 			len(requests) > 0 {
-			t.Errorf("expected %q, found %+v", text, v.Rejected)
+			t.Errorf("expected %q, found %+v", text, result.Rejected)
 		}
 	}
-	if v, _ := w.writeRow("other", wit.ValueSlice{}, w.schemaless(connectdata.Map{})); v.Rejected == nil ||
-		v.Rejected.Kind != wit.ErrorData {
-		t.Errorf("a topic that is not configured: found %+v", v)
+	if result, _ := run.writeRow("other", wit.ValueSlice{},
+		run.schemaless(connectdata.Map{})); result.Rejected == nil ||
+		result.Rejected.Kind != wit.ErrorData {
+		t.Errorf("a topic that is not configured: found %+v", result)
 	}
 }
 
 func TestHandleResponse(t *testing.T) {
-	w := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
+	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
-	for _, c := range []struct {
-		op      requests.Operation
-		status  uint16
-		body    string
-		verdict string // as told has it
+	for _, test := range []struct {
+		op     requests.Operation
+		status uint16
+		body   string
+		want   string // as describe formats it
 	}{
 		{requests.Insert, 201, "{}", "written"}, {requests.Insert, 204, "", "written"}, {requests.Insert, 200, "{}",
 			"written"},
@@ -284,12 +290,13 @@ func TestHandleResponse(t *testing.T) {
 		{requests.ConfirmDelete, 503, "",
 			"again transient confirm"}, {requests.ConfirmDelete, 0, "", "again transient confirm"},
 	} {
-		result, err := w.p.HandleResponse(w.context, w.deliveryState(c.op, "/s/Gesperrte(1)"), []uint32{4},
-			wit.Response{Status: c.status,
-				Body: []byte(c.body)})
+		result, err := run.p.HandleResponse(run.context, run.deliveryState(test.op, "/s/Gesperrte(1)"), []uint32{4},
+			wit.Response{Status: test.status,
+				Body: []byte(test.body)})
 		found := describe(t, result, err)
-		if found != c.verdict {
-			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", c.op, c.status, c.body, c.verdict, found)
+		if found != test.want {
+			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", test.op, test.status, test.body, test.want,
+				found)
 		}
 	}
 }
@@ -299,46 +306,46 @@ func TestHandleResponse(t *testing.T) {
 func describe(t *testing.T, result wit.ResponseResult, err error) string {
 	t.Helper()
 	found := "written"
-	switch v := result.Results; {
+	switch results := result.Results; {
 	case err != nil:
 		found = "fault " + odataerror.As(err).Kind.String()
-	case len(v) != 1:
-		t.Fatalf("expected one result, found %d", len(v))
-	case v[0].Rejected != nil:
-		found = "refused " + v[0].Rejected.Kind.String()
-		if code := v[0].Rejected.Code; code != nil {
+	case len(results) != 1:
+		t.Fatalf("expected one result, found %d", len(results))
+	case results[0].Rejected != nil:
+		found = "refused " + results[0].Rejected.Kind.String()
+		if code := results[0].Rejected.Code; code != nil {
 			found += " " + *code
 		}
-	case v[0].Retry != nil:
+	case results[0].Retry != nil:
 		found = "again"
-		if v[0].Retry.Error != nil {
-			found += " " + v[0].Retry.Error.Kind.String()
+		if results[0].Retry.Error != nil {
+			found += " " + results[0].Retry.Error.Kind.String()
 		}
-		if v[0].Retry.Hint != "" {
-			found += " " + v[0].Retry.Hint
+		if results[0].Retry.Hint != "" {
+			found += " " + results[0].Retry.Hint
 		}
 	}
 	return found
 }
 
 // target returns the target of a request to the first set. path may contain a key.
-func (w *harness) target(op requests.Operation, path string) requests.Target {
+func (w *harness) target(operation requests.Operation, path string) requests.Target {
 	w.t.Helper()
-	s, err := w.p.cache.Read(w.context)
+	state, err := w.p.cache.Read(w.context)
 	noError(w.t, err)
-	a := requests.Target{Operation: op, Set: &s.Sets[0]}
+	a := requests.Target{Operation: operation, Set: &state.Sets[0]}
 	if _, key, ok := strings.Cut(path, "("); ok {
 		a.Predicate = "(" + key
 	}
-	if op == requests.ConfirmDelete {
+	if operation == requests.ConfirmDelete {
 		a.Hint.Step = requests.StepConfirm
 	}
 	return a
 }
 
 // deliveryState returns the state of a single request.
-func (w *harness) deliveryState(op requests.Operation, path string) []byte {
-	a := w.target(op, path)
+func (w *harness) deliveryState(operation requests.Operation, path string) []byte {
+	a := w.target(operation, path)
 	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
 }
 
@@ -356,21 +363,22 @@ func withoutVersion(s http.Handler) http.Handler {
 
 // Rows of one entity have the same ordering key, whether its key is in the value or in the record's key.
 func TestOrderingKeys(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
+	run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1",
 		"sap.odata.enable.batch=0")...)
-	rows := []wit.Row{{Value: w.withSchema(detail, detailOf(3, 4))},
-		{Key: w.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
-		{Key: w.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))}}
-	out := w.encoded(3, "Order_DetailCopies", rows...)
+	rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))},
+		{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
+		{Key: run.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))}}
+	out := run.encoded(3, "Order_DetailCopies", rows...)
 	if out[0].OrderingKey != out[1].OrderingKey || out[1].OrderingKey == out[2].OrderingKey {
 		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
 			out[2].OrderingKey)
 	}
-	for _, d := range out {
-		if d.Request.TokenPath == nil || *d.Request.TokenPath != gateway+"/" ||
-			d.Request.Repeatable != (d.Request.Method == "DELETE") {
-			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenPath, d.Request.Repeatable)
+	for _, delivery := range out {
+		if delivery.Request.TokenPath == nil || *delivery.Request.TokenPath != gateway+"/" ||
+			delivery.Request.Repeatable != (delivery.Request.Method == "DELETE") {
+			t.Errorf("%s: token from %v, repeatable %v", delivery.Request.Method, delivery.Request.TokenPath,
+				delivery.Request.Repeatable)
 		}
 	}
 }

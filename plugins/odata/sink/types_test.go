@@ -17,37 +17,37 @@ import (
 // TestEveryType reads a set with every type and its limits as a source does, and writes it to a copy. Both are equal,
 // except for what Kafka Connect's types cannot express.
 func TestEveryType(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	w := open(t, s, set("00", "AllTypesCopies")...)
-	out, value := read(t, s)
-	w.schemas = []wit.Schema{{ID: 1, Nodes: value}}
-	w.data = out.Data
+	service := odatatest.New(odatatest.Options{})
+	run := open(t, service, set("00", "AllTypesCopies")...)
+	out, value := read(t, service)
+	run.schemas = []wit.Schema{{ID: 1, Nodes: value}}
+	run.data = out.Data
 	for _, row := range out.Rows {
 		row.Value.Schema = 1
-		if v, _ := w.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); v.Written == nil {
-			t.Fatalf("row %d: %+v\n%s", row.RowIndex, v.Rejected, w.bodies[len(w.bodies)-1])
+		if result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); result.Written == nil {
+			t.Fatalf("row %d: %+v\n%s", row.RowIndex, result.Rejected, run.bodies[len(run.bodies)-1])
 		}
 	}
-	originals, copies := dump(s, "AllTypes"), dump(s, "AllTypesCopies")
+	originals, copies := dump(service, "AllTypes"), dump(service, "AllTypesCopies")
 	if len(originals) < 200 {
 		t.Fatalf("expected more rows, found %d", len(originals))
 	}
 	expectEqual(t, "found", originals, copies)
 }
 
-func read(t *testing.T, s *odatatest.Service) (*decode.Output, []wit.SchemaNode) {
+func read(t *testing.T, service *odatatest.Service) (*decode.Output, []wit.SchemaNode) {
 	t.Helper()
 	get := func(target string) []byte {
 		a := httptest.NewRecorder()
-		s.ServeHTTP(a, httptest.NewRequest("GET", gateway+"/"+target, nil))
+		service.ServeHTTP(a, httptest.NewRequest("GET", gateway+"/"+target, nil))
 		return a.Body.Bytes()
 	}
-	m, err := edm.Parse(get("$metadata"))
+	model, err := edm.Parse(get("$metadata"))
 	noError(t, err)
-	typ := m.Structure(m.Set("AllTypes").Type)
-	layout, err := decode.NewRowSchema(m, edm.WholeView(typ), edm.Options{})
+	typ := model.Structure(model.Set("AllTypes").Type)
+	layout, err := decode.NewRowSchema(model, edm.WholeView(typ), edm.Options{})
 	noError(t, err)
-	value, err := m.ValueSchema(typ, edm.Options{})
+	value, err := model.ValueSchema(typ, edm.Options{})
 	noError(t, err)
 	out := &decode.Output{}
 	noError(t, decode.NewAtom(layout).Write(get("AllTypes?$format=atom"), true, out))
@@ -59,9 +59,9 @@ func read(t *testing.T, s *odatatest.Service) (*decode.Output, []wit.SchemaNode)
 
 // dump returns the entities by key. Points in time are truncated to milliseconds in UTC, as in Kafka Connect's
 // Timestamp.
-func dump(s *odatatest.Service, set string) map[string]map[string]string {
+func dump(service *odatatest.Service, set string) map[string]map[string]string {
 	all := map[string]map[string]string{}
-	s.Each(set, func(key string, fields map[string]string) {
+	service.Each(set, func(key string, fields map[string]string) {
 		for name, text := range fields {
 			for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
 				if at, err := time.Parse(layout, text); err == nil {
@@ -83,7 +83,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 		column{name: "Moment", kind: wit.Int64, logical: debezium + "NanoTimestamp"},
 		column{name: "Stamp", kind: wit.String, logical: debezium + "ZonedTimestamp"},
 		column{name: "Day", kind: wit.Int32, logical: debezium + "Date"})
-	for _, c := range []struct {
+	for _, test := range []struct {
 		format, stamp string
 		nanos         int64
 		want          []string
@@ -98,25 +98,25 @@ func TestLogicalNamesInBodies(t *testing.T) {
 		{"json", "2024-01-31T00:00:00Z", 1706659200001000200, nil},
 		{"atom", "2024-01-31T00:00:00Z", 1706659200001000001, nil},
 	} {
-		w := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
-			"sap.odata.request.format="+c.format)...)
-		v, sent := w.writeRow("AllTypesCopies", wit.ValueSlice{}, w.withSchema(nodes,
+		run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
+			"sap.odata.request.format="+test.format)...)
+		result, sent := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.withSchema(nodes,
 			connectdata.Struct{int32(1),
 				int64(60_000_000),
-				c.nanos,
-				c.stamp, int32(19753)}))
-		if c.want == nil {
-			if v.Rejected == nil || len(sent) > 0 {
-				t.Errorf("%s: expected %s and %d to be refused, found %+v", c.format, c.stamp, c.nanos, v)
+				test.nanos,
+				test.stamp, int32(19753)}))
+		if test.want == nil {
+			if result.Rejected == nil || len(sent) > 0 {
+				t.Errorf("%s: expected %s and %d to be refused, found %+v", test.format, test.stamp, test.nanos, result)
 			}
 			continue
 		}
-		if v.Written == nil {
-			t.Fatalf("%s: %+v", c.format, v.Rejected)
+		if result.Written == nil {
+			t.Fatalf("%s: %+v", test.format, result.Rejected)
 		}
-		for _, want := range c.want {
+		for _, want := range test.want {
 			if body := string(sent[0].Body); !strings.Contains(body, want) {
-				t.Errorf("%s: expected %s in %s", c.format, want, body)
+				t.Errorf("%s: expected %s in %s", test.format, want, body)
 			}
 		}
 	}
@@ -124,24 +124,24 @@ func TestLogicalNamesInBodies(t *testing.T) {
 
 // A decimal without a schema is written with all digits, and rejected if it does not fit the property.
 func TestDecimalsWithoutASchema(t *testing.T) {
-	w := open(t, odatatest.New(odatatest.Options{}), set("00", "AllTypesCopies")...)
+	run := open(t, odatatest.New(odatatest.Options{}), set("00", "AllTypesCopies")...)
 	decimal := func(unscaled int64, scale int32) connectdata.Decimal {
 		return connectdata.Decimal{Scale: scale, Unscaled: big.NewInt(unscaled)}
 	}
-	v, sent := w.writeRow("AllTypesCopies", wit.ValueSlice{}, w.schemaless(fields("ID", int64(1), "Amount",
+	result, sent := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.schemaless(fields("ID", int64(1), "Amount",
 		decimal(123456789012345678, 4), "Precise", decimal(123456789012345678, 4), "Exact", decimal(123, -20))))
 	want := `{"ID":1,"Amount":"12345678901234.5678","Precise":12345678901234.5678,"Exact":"12300000000000000000000"}`
-	if v.Written == nil || string(sent[0].Body) != want {
-		t.Fatalf("expected %s, found %+v, %+v", want, v.Rejected, sent)
+	if result.Written == nil || string(sent[0].Body) != want {
+		t.Fatalf("expected %s, found %+v, %+v", want, result.Rejected, sent)
 	}
 	for field, value := range map[string]connectdata.Decimal{"Amount": decimal(123456789012345678, 5),
 		"Long": decimal(5, 1),
 		"Text": decimal(5, 1), "Moment": decimal(5, 1), "Precise": decimal(1, -400)} {
-		if v, _ := w.writeRow("AllTypesCopies", wit.ValueSlice{},
-			w.schemaless(fields("ID", int64(2), field,
-				value))); v.Rejected == nil ||
-			!strings.Contains(v.Rejected.Message, field) {
-			t.Errorf("%s: expected it to be refused, found %+v", field, v)
+		if result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{},
+			run.schemaless(fields("ID", int64(2), field,
+				value))); result.Rejected == nil ||
+			!strings.Contains(result.Rejected.Message, field) {
+			t.Errorf("%s: expected it to be refused, found %+v", field, result)
 		}
 	}
 }

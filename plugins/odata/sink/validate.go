@@ -27,46 +27,46 @@ func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
-	a := p.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
-	a.AddSuggested(settings)
-	a.Services()
-	c := sinkconfig.Parse(a.Values)
+	adviser := p.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
+	adviser.AddSuggested(settings)
+	adviser.Services()
+	sinkConfig := sinkconfig.Parse(adviser.Values)
 	var filterErrors []*wit.Error
-	all := sinkconfig.EntitySets(a.Values)
-	for _, e := range all {
-		m := a.EntitySet(e.Number, e.Service, e.Name, e.Query, false)
-		if m == nil {
+	all := sinkconfig.EntitySets(adviser.Values)
+	for _, configured := range all {
+		model := adviser.EntitySet(configured.Number, configured.Service, configured.Name, configured.Query, false)
+		if model == nil {
 			continue
 		}
-		t, err := entityset.New(e, m, &c)
+		set, err := entityset.New(configured, model, &sinkConfig)
 		if err != nil {
-			a.AddError(err, config.InGroup(e.Number, sinkconfig.NameEntitySet))
+			adviser.AddError(err, config.InGroup(configured.Number, sinkconfig.NameEntitySet))
 			continue
 		}
-		if f := t.UncheckableError(&c); f != nil {
-			a.AddError(f, sinkconfig.NameInsertUncertain)
+		if failure := set.UncheckableError(&sinkConfig); failure != nil {
+			adviser.AddError(failure, sinkconfig.NameInsertUncertain)
 		}
-		if f := t.FilterError(&c); f != nil {
-			filterErrors = append(filterErrors, f)
+		if failure := set.FilterError(&sinkConfig); failure != nil {
+			filterErrors = append(filterErrors, failure)
 		}
-		a.Recommend(config.InGroup(e.Number, sinkconfig.NameTopic), probe.TopicsFor(e.Name))
+		adviser.Recommend(config.InGroup(configured.Number, sinkconfig.NameTopic), probe.TopicsFor(configured.Name))
 	}
 	if len(filterErrors) > 0 && len(filterErrors) == len(all) {
-		a.AddError(filterErrors[0], sinkconfig.NameCheckFilter)
+		adviser.AddError(filterErrors[0], sinkconfig.NameCheckFilter)
 	}
-	a.Choices()
-	a.Hide(func(name string) bool {
+	adviser.Choices()
+	adviser.Hide(func(name string) bool {
 		switch {
 		case name == sinkconfig.NameModeProperty:
-			return c.Mode == sinkconfig.ModeDynamic
+			return sinkConfig.Mode == sinkconfig.ModeDynamic
 		case name == sinkconfig.NameUpsertFirst || name == sinkconfig.NameUpsertMethod:
-			return c.Mode == sinkconfig.ModeUpsert
+			return sinkConfig.Mode == sinkconfig.ModeUpsert
 		case name == sinkconfig.NameETagConflict:
-			return c.UseETags
+			return sinkConfig.UseETags
 		case name == sinkconfig.NameCheckFilter:
-			return c.InsertUncertain == "check" || c.InsertUncertain == "repeatable"
+			return sinkConfig.InsertUncertain == "check" || sinkConfig.InsertUncertain == "repeatable"
 		}
-		return a.Applies(name)
+		return adviser.Applies(name)
 	})
-	return a.Result(), nil
+	return adviser.Result(), nil
 }

@@ -15,12 +15,12 @@ import (
 // are hidden.
 func TestRecommendations(t *testing.T) {
 	const root = gateway
-	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
-	of := func(name string, more ...string) []string {
+	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
+	recommended := func(name string, more ...string) []string {
 		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name,
 			"sap.odata#00.topic=t"}, more...)
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		given   []string
 		setting string
 		want    string // among the recommended values
@@ -28,48 +28,51 @@ func TestRecommendations(t *testing.T) {
 		visible bool
 	}{
 		{nil, "sap.odata#00.service", root, "No entity set is configured", true},
-		{of("")[:1], "sap.odata#00.entityset", "Orders", "Missing required", true},
-		{of("Orders"), "sap.odata#00.topic", "Orders", "", true},
-		{of("Orders"), "sap.odata#01.service", root, "", true},
-		{of("Orders"), "sap.odata.operation.mode", "upsert", "", true},
-		{of("Orders"), "sap.odata.operation.mode.property", "", "", false},
-		{of("Orders", "sap.odata.operation.mode=dynamic"), "sap.odata.operation.mode.property", "", "Missing required",
+		{recommended("")[:1], "sap.odata#00.entityset", "Orders", "Missing required", true},
+		{recommended("Orders"), "sap.odata#00.topic", "Orders", "", true},
+		{recommended("Orders"), "sap.odata#01.service", root, "", true},
+		{recommended("Orders"), "sap.odata.operation.mode", "upsert", "", true},
+		{recommended("Orders"), "sap.odata.operation.mode.property", "", "", false},
+		{recommended("Orders", "sap.odata.operation.mode=dynamic"), "sap.odata.operation.mode.property", "",
+			"Missing required",
 			true},
-		{of("Orders"), "sap.odata.upsert.first", "insert", "", false},
-		{of("Orders", "sap.odata.operation.mode=upsert"), "sap.odata.upsert.first", "insert", "", true},
-		{of("Orders", "sap.odata.etag=use"), "sap.odata.etag.conflict", "retry", "", true},
-		{of("Ordres"), "sap.odata#00.entityset", "Orders", "Entity set Ordres isn't in $metadata", true},
-		{append(of("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"), "sap.odata#00.service", root,
+		{recommended("Orders"), "sap.odata.upsert.first", "insert", "", false},
+		{recommended("Orders", "sap.odata.operation.mode=upsert"), "sap.odata.upsert.first", "insert", "", true},
+		{recommended("Orders", "sap.odata.etag=use"), "sap.odata.etag.conflict", "retry", "", true},
+		{recommended("Ordres"), "sap.odata#00.entityset", "Orders", "Entity set Ordres isn't in $metadata", true},
+		{append(recommended("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"),
+			"sap.odata#00.service", root,
 			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
 	} {
 		var state []byte
 		var answers []wit.Response
 		var done *[]wit.ConfigValue
 		for range 20 {
-			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(c.given...), true, state, answers)
+			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(test.given...), true, state,
+				answers)
 			noError(t, err)
 			if done = inquiry.Done; done != nil {
 				break
 			}
 			state, answers = inquiry.Pending.State, nil
-			for _, q := range inquiry.Pending.Requests {
-				answers = append(answers, (&harness{t: t, service: s}).exchange(&q))
+			for _, request := range inquiry.Pending.Requests {
+				answers = append(answers, (&harness{t: t, service: service}).exchange(&request))
 			}
 		}
 		if done == nil {
 			t.Fatal("the validation doesn't end")
 		}
-		i := slices.IndexFunc(*done, func(e wit.ConfigValue) bool { return e.Key.Name == c.setting })
+		i := slices.IndexFunc(*done, func(e wit.ConfigValue) bool { return e.Key.Name == test.setting })
 		if i < 0 {
-			t.Errorf("%v: %s isn't there", c.given, c.setting)
+			t.Errorf("%v: %s isn't there", test.given, test.setting)
 			continue
 		}
 		e := (*done)[i]
 		errors := strings.Join(e.Errors, "\n")
-		if e.Visible != c.visible || c.want != "" && !slices.Contains(e.Recommended, c.want) ||
-			(errors == "") != (c.wrong == "") || !strings.HasPrefix(errors, c.wrong) {
-			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", c.given, c.setting,
-				c.visible, c.want, c.wrong, e.Visible, e.Recommended, errors)
+		if e.Visible != test.visible || test.want != "" && !slices.Contains(e.Recommended, test.want) ||
+			(errors == "") != (test.wrong == "") || !strings.HasPrefix(errors, test.wrong) {
+			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", test.given, test.setting,
+				test.visible, test.want, test.wrong, e.Visible, e.Recommended, errors)
 		}
 	}
 }

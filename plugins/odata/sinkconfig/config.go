@@ -17,21 +17,21 @@ type EntitySet struct {
 }
 
 // EntitySets returns the configured entity sets.
-func EntitySets(v setting.Values) []EntitySet {
+func EntitySets(values setting.Values) []EntitySet {
 	var all []EntitySet
-	for _, g := range config.Groups(v) {
+	for _, g := range config.Groups(values) {
 		all = append(all, EntitySet{Number: g.Digits, Service: "/" + strings.Trim(g.String(NameService), "/"),
 			Name:  strings.Trim(g.String(NameEntitySet), "/"),
-			Topic: g.String(NameTopic), Query: config.Query(v)})
+			Topic: g.String(NameTopic), Query: config.Query(values)})
 	}
 	return all
 }
 
 // ServicePaths returns the paths of the services, each once.
 func ServicePaths(all []EntitySet) (services []string) {
-	for _, e := range all {
-		if !slices.Contains(services, e.Service) {
-			services = append(services, e.Service)
+	for _, set := range all {
+		if !slices.Contains(services, set.Service) {
+			services = append(services, set.Service)
 		}
 	}
 	return services
@@ -39,58 +39,91 @@ func ServicePaths(all []EntitySet) (services []string) {
 
 // Config is the parsed configuration. It does not change while the connector runs.
 type Config struct {
-	Mode, ModeProperty        string
-	UpsertFirst, UpsertMethod string
-	// InsertUncertain is the policy for inserts in doubt, CheckFilter the filter that finds them.
-	InsertUncertain, CheckFilter              string
-	DeleteTombstones, DeleteRecords           bool
-	MethodTunnel, KeyFromRecord               bool
-	UseETags, NoIfMatch, RetryETagConflicts   bool
-	Lossy                                     bool
-	IgnoreUnknownFields, FailOnUnknownFields  bool
-	NestedUpdates                             bool
-	Atom                                      bool
-	Batch, SingleChangesets, SharedChangesets bool
-	MaxBatchSize                              int
-	// OrderingKeys is the number of ordering keys for batches.
-	OrderingKeys                           int
-	ExistsCodes, NotFoundCodes, RetryCodes []string
+	Operations
+	Inserts
+	Values
+	Batches
+	Atom         bool // requests in Atom, not JSON
+	MethodTunnel bool // PUT, MERGE, PATCH and DELETE as POST with X-HTTP-Method
+}
+
+// Operations are the settings that decide on the request for a record.
+type Operations struct {
+	Mode, ModeProperty              string
+	UpsertFirst, UpsertMethod       string
+	DeleteTombstones, DeleteRecords bool
+	KeyFromRecord                   bool
+	UseETags                        bool // an update sends the ETag that was read before
+	NoIfMatch                       bool // an update sends no If-Match, else If-Match: *
+	RetryETagConflicts              bool
+	NestedUpdates                   bool // nested entities are updated in the same changeset
+	ExistsCodes, NotFoundCodes      []string
+}
+
+// Inserts are the settings for inserts without a response.
+type Inserts struct {
+	InsertUncertain string // fail, check, repeatable or retry
+	CheckFilter     string // finds an entity that may have been inserted
+}
+
+// Values are the settings for values that do not fit their property.
+type Values struct {
+	Lossy                                    bool // convert them
+	IgnoreUnknownFields, FailOnUnknownFields bool // if none is set, an unknown field rejects its record
+}
+
+// Batches are the settings for $batch and concurrent requests.
+type Batches struct {
+	Batch            bool
+	SingleChangesets bool // each operation is a changeset
+	SharedChangesets bool // all operations of a batch are one changeset
+	MaxBatchSize     int
+	OrderingKeys     int // number of ordering keys for batches
+	RetryCodes       []string
 }
 
 // Parse returns the configuration in settings that [Validate] accepts.
-func Parse(v setting.Values) Config {
-	c := Config{
-		Mode:                v.Lower(NameOperationMode),
-		ModeProperty:        v.String(NameModeProperty),
-		UpsertFirst:         v.Lower(NameUpsertFirst),
-		UpsertMethod:        v.Lower(NameUpsertMethod),
-		InsertUncertain:     v.Lower(NameInsertUncertain),
-		CheckFilter:         v.String(NameCheckFilter),
-		DeleteTombstones:    v.Bool(NameEnableDelete),
-		DeleteRecords:       v.Bool(NameDeleteRecords),
-		MethodTunnel:        v.Bool(nameMethodTunnel),
-		KeyFromRecord:       v.Lower(NameKeyFrom) == "record",
-		UseETags:            v.Lower(NameETag) == "use",
-		NoIfMatch:           v.Lower(NameETag) == "none",
-		RetryETagConflicts:  v.Lower(NameETagConflict) == "retry",
-		Lossy:               v.Lower(nameLossy) == "allow",
-		IgnoreUnknownFields: v.Lower(NameUnknownFields) == "ignore",
-		FailOnUnknownFields: v.Lower(NameUnknownFields) == "fail",
-		NestedUpdates:       v.Lower(NameNestedUpdates) == "operations",
-		Atom:                v.Lower(NameRequestFormat) == "atom",
-		Batch:               v.Bool(nameEnableBatch) && v.Int(nameMaxBatchSize) > 1,
-		SingleChangesets:    v.Lower(nameChangesets) == "one",
-		SharedChangesets:    v.Lower(nameChangesets) == "all",
-		MaxBatchSize:        v.Int(nameMaxBatchSize),
-		OrderingKeys:        max(1, min(v.Int(nameMaxInFlight), v.Int(nameMaxConcurrent))),
-		ExistsCodes:         v.List(nameExistsCodes),
-		NotFoundCodes:       v.List(NameNotFoundCodes),
-		RetryCodes:          v.List(nameHTTPCodes),
+func Parse(values setting.Values) Config {
+	parsed := Config{
+		Operations: Operations{
+			Mode:               values.Lower(NameOperationMode),
+			ModeProperty:       values.String(NameModeProperty),
+			UpsertFirst:        values.Lower(NameUpsertFirst),
+			UpsertMethod:       values.Lower(NameUpsertMethod),
+			DeleteTombstones:   values.Bool(NameEnableDelete),
+			DeleteRecords:      values.Bool(NameDeleteRecords),
+			KeyFromRecord:      values.Lower(NameKeyFrom) == "record",
+			UseETags:           values.Lower(NameETag) == "use",
+			NoIfMatch:          values.Lower(NameETag) == "none",
+			RetryETagConflicts: values.Lower(NameETagConflict) == "retry",
+			NestedUpdates:      values.Lower(NameNestedUpdates) == "operations",
+			ExistsCodes:        values.List(nameExistsCodes),
+			NotFoundCodes:      values.List(NameNotFoundCodes),
+		},
+		Inserts: Inserts{
+			InsertUncertain: values.Lower(NameInsertUncertain),
+			CheckFilter:     values.String(NameCheckFilter),
+		},
+		Values: Values{
+			Lossy:               values.Lower(nameLossy) == "allow",
+			IgnoreUnknownFields: values.Lower(NameUnknownFields) == "ignore",
+			FailOnUnknownFields: values.Lower(NameUnknownFields) == "fail",
+		},
+		Batches: Batches{
+			Batch:            values.Bool(nameEnableBatch) && values.Int(nameMaxBatchSize) > 1,
+			SingleChangesets: values.Lower(nameChangesets) == "one",
+			SharedChangesets: values.Lower(nameChangesets) == "all",
+			MaxBatchSize:     values.Int(nameMaxBatchSize),
+			OrderingKeys:     max(1, min(values.Int(nameMaxInFlight), values.Int(nameMaxConcurrent))),
+			RetryCodes:       values.List(nameHTTPCodes),
+		},
+		Atom:         values.Lower(NameRequestFormat) == "atom",
+		MethodTunnel: values.Bool(nameMethodTunnel),
 	}
-	if c.NestedUpdates {
-		c.OrderingKeys = 1 // rows with different keys may update the same nested entity
+	if parsed.NestedUpdates {
+		parsed.OrderingKeys = 1 // rows with different keys may update the same nested entity
 	}
-	return c
+	return parsed
 }
 
 // MediaType returns the media type of request bodies.
@@ -104,44 +137,46 @@ func (c *Config) MediaType() string {
 // Validate checks all settings and adds the errors to their values.
 func Validate(settings []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, settings)
-	v := Table.Values(settings)
-	all := EntitySets(v)
-	if len(all) == 0 {
-		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
-			"No entity set is configured: expected "+
-				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
-				NameTopic))
+	values := Table.Values(settings)
+	examined = checkTopics(examined, EntitySets(values))
+	addError := func(name, reason string) {
+		setting.AddError(examined, name, setting.Invalid(name, values.String(name), reason))
 	}
-	for i, e := range all {
+	if values.Lower(NameNestedUpdates) == "operations" {
+		switch {
+		case !values.Bool(nameEnableBatch) || values.Int(nameMaxBatchSize) == 1:
+			addError(NameNestedUpdates,
+				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables")
+		case values.Lower(NameETag) == "use":
+			addError(NameNestedUpdates, NameETag+" = use reads no ETags of nested entities")
+		}
+	}
+	isDynamic := values.Lower(NameOperationMode) == ModeDynamic
+	if isDynamic && values.String(NameModeProperty) == "" {
+		setting.AddError(examined, NameModeProperty, setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+
+			ModeDynamic+" requires it")
+	}
+	if _, isSet := values.Lookup(NameModeProperty); isSet && !isDynamic {
+		addError(NameModeProperty, "it requires "+NameOperationMode+" = "+ModeDynamic)
+	}
+	return examined
+}
+
+// checkTopics checks that there are entity sets, each with a topic of its own.
+func checkTopics(examined []wit.ConfigValue, all []EntitySet) []wit.ConfigValue {
+	if len(all) == 0 {
+		name := func(name string) string { return config.InGroup("00", name) }
+		return Table.AddMissing(examined, name(NameService), "No entity set is configured: expected "+
+			name(NameService)+", "+name(NameEntitySet)+" and "+name(NameTopic))
+	}
+	for i, set := range all {
 		for _, other := range all[:i] {
-			if other.Topic == e.Topic {
-				setting.AddError(examined, config.InGroup(e.Number, NameTopic),
-					"Topic "+e.Topic+" is already in "+config.InGroup(other.Number,
-						NameTopic)+
-						": its records can be written to one entity set only")
+			if other.Topic == set.Topic {
+				setting.AddError(examined, config.InGroup(set.Number, NameTopic), "Topic "+set.Topic+
+					" is already in "+config.InGroup(other.Number, NameTopic)+
+					": its records can be written to one entity set only")
 			}
 		}
-	}
-	if v.Lower(NameNestedUpdates) == "operations" {
-		switch {
-		case !v.Bool(nameEnableBatch) || v.Int(nameMaxBatchSize) == 1:
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
-				v.String(NameNestedUpdates),
-				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables"))
-		case v.Lower(NameETag) == "use":
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
-				v.String(NameNestedUpdates),
-				NameETag+" = use reads no ETags of nested entities"))
-		}
-	}
-	if v.Lower(NameOperationMode) == ModeDynamic && v.String(NameModeProperty) == "" {
-		setting.AddError(examined, NameModeProperty,
-			setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
-				" requires it")
-	}
-	if _, settings := v.Lookup(NameModeProperty); settings && v.Lower(NameOperationMode) != ModeDynamic {
-		setting.AddError(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.String(NameModeProperty),
-			"it requires "+NameOperationMode+" = "+ModeDynamic))
 	}
 	return examined
 }

@@ -42,6 +42,10 @@ const (
 	NameCheckFilter     = "sap.odata.check.filter"
 	NameNestedUpdates   = "sap.odata.nested.updates"
 	nameMaxInFlight     = "sap.odata.max.in.flight"
+	nameMaxConcurrent   = "sap.odata.max.concurrent.requests"
+	// nameHTTPCodes lists codes after which the host repeats a request. Inside a batch the plugin has to do it: the
+	// response to a batch has status 200 even if operations failed temporarily (RATIONALE.md P31).
+	nameHTTPCodes = "sap.odata.http.codes"
 )
 
 const (
@@ -54,23 +58,23 @@ const (
 )
 
 func declare() *setting.Table {
-	t := &setting.Table{}
-	config.Declare(t)
-	t.Declare(setting.Define("sap.odata.headers.enable", wit.KindString, wit.Low, setting.Default("0"),
+	table := &setting.Table{}
+	config.Declare(table)
+	table.Declare(setting.Define("sap.odata.headers.enable", wit.KindString, wit.Low, setting.Default("0"),
 		"For sources: headers of the records. A sink accepts 0 only.", setting.Allowed("0",
 			"false"), setting.InGroup("All entity sets"), setting.Display("Headers")))
-	declareSets(t)
-	declareOperations(t)
-	declareDelivery(t)
-	declareEntities(t)
-	declareBatches(t)
-	return t
+	declareSets(table)
+	declareOperations(table)
+	declareDelivery(table)
+	declareEntities(table)
+	declareBatches(table)
+	return table
 }
 
-func declareSets(t *setting.Table) {
+func declareSets(table *setting.Table) {
 	group := setting.InGroup("Entity set {n}")
 	name := func(name string) string { return "sap.odata#{n}." + name }
-	t.Declare(
+	table.Declare(
 		setting.Define(name(NameService), wit.KindString, wit.High, nil,
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(name(NameEntitySet)), group, setting.Display("Service")),
@@ -81,9 +85,9 @@ func declareSets(t *setting.Table) {
 	)
 }
 
-func declareOperations(t *setting.Table) {
+func declareOperations(table *setting.Table) {
 	group := setting.InGroup("Writing")
-	t.Declare(
+	table.Declare(
 		setting.Define(NameOperationMode, wit.KindString, wit.High, setting.Default(ModeInsert),
 			"How records are written: insert sends POST, update PUT, merge MERGE, patch PATCH; "+
 				"dynamic reads the operation from a field of the value ("+NameModeProperty+
@@ -126,9 +130,9 @@ func declareOperations(t *setting.Table) {
 	)
 }
 
-func declareDelivery(t *setting.Table) {
+func declareDelivery(table *setting.Table) {
 	group := setting.InGroup("Writing")
-	t.Declare(
+	table.Declare(
 		setting.Define(NameInsertUncertain, wit.KindString, wit.Medium, setting.Default("fail"),
 			"What to do with an insert that got no response: fail "+
 				"reports the record and does not send it again; check looks it up by the record's key or by "+
@@ -158,9 +162,9 @@ func declareDelivery(t *setting.Table) {
 	)
 }
 
-func declareEntities(t *setting.Table) {
+func declareEntities(table *setting.Table) {
 	group := setting.InGroup("Entities")
-	t.Declare(
+	table.Declare(
 		setting.Define(NameKeyFrom, wit.KindString, wit.Medium, setting.Default("value"),
 			"Source of the entity's key: value, each property from the record's value, or from the record's key "+
 				"if the value lacks it; or record, the record's key only. With value, a record is rejected if its "+
@@ -202,9 +206,9 @@ func declareEntities(t *setting.Table) {
 	)
 }
 
-func declareBatches(t *setting.Table) {
+func declareBatches(table *setting.Table) {
 	group := setting.InGroup("Batches")
-	t.Declare(
+	table.Declare(
 		setting.Define(nameEnableBatch, wit.KindString, wit.Medium, setting.Default("1"),
 			"1 sends several operations in one "+
 				"$batch request if the service supports it; 0 sends a request for each record.",
@@ -221,8 +225,3 @@ func declareBatches(t *setting.Table) {
 			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
 	)
 }
-
-const nameMaxConcurrent = "sap.odata.max.concurrent.requests"
-
-// nameHTTPCodes lists codes after which the host repeats a request. Inside a batch the plugin has to do it (P31).
-const nameHTTPCodes = "sap.odata.http.codes"

@@ -28,14 +28,16 @@ func (e *ForeignError) Error() string {
 		"; if the service calls itself so, name that host in the setting sap.odata.link.hosts"
 }
 
-func invalid(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
+func invalid(kind, text, reason string) error {
+	return errors.New(kind + " " + quote(text) + ": " + reason)
+}
 
-func quote(s string) string {
-	const most = 300
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
+func quote(text string) string {
+	const maxQuote = 300
+	if len(text) > maxQuote {
+		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
 	}
-	return strconv.Quote(s)
+	return strconv.Quote(text)
 }
 
 // String returns `scheme://host:port`, without the scheme's default port.
@@ -91,7 +93,7 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 	if !ok {
 		return "", invalid("the service's link", link, "expected a host and a port, found "+quote(authority))
 	}
-	if (o.Host != "" || len(o.Aliases) > 0) && !o.equals(scheme, host, port) && !o.matchesAlias(host, port, authority) {
+	if (o.Host != "" || len(o.Aliases) > 0) && !o.equals(scheme, host, port) && !o.matchesAlias(host, port) {
 		return "", &ForeignError{link, scheme + "://" + authority, o}
 	}
 	return encodeTarget(rest), nil
@@ -99,31 +101,39 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 
 // equals compares origins. Loopback names with the same port are equal.
 func (o Origin) equals(scheme, host string, port int) bool {
-	own := o.Port
-	if own == 0 {
-		own = defaultPort(o.Scheme)
+	originPort := o.Port
+	if originPort == 0 {
+		originPort = defaultPort(o.Scheme)
 	}
-	if scheme != o.Scheme || port != own {
+	if scheme != o.Scheme || port != originPort {
 		return false
 	}
 	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || isLoopback(host) && isLoopback(o.Host)
 }
 
-func (o Origin) matchesAlias(host string, port int, authority string) bool {
-	for _, a := range o.Aliases {
-		a = strings.TrimSpace(a)
-		name, aliasPort, given := a, 0, false
-		if i := strings.LastIndexByte(a, ':'); i > strings.LastIndexByte(a, ']') && strings.Count(a, ":") == 1 ||
-			i > 0 &&
-				strings.HasPrefix(a, "[") && i > strings.IndexByte(a, ']') {
-			n, err := strconv.Atoi(a[i+1:])
-			name, aliasPort, given = a[:i], n, err == nil
-		}
-		if strings.EqualFold(strings.Trim(name, "[]"), host) && (!given || aliasPort == port) {
+// matchesAlias reports whether the host of a link is one of the aliases, each `name`, `name:port` or `[address]:port`.
+func (o Origin) matchesAlias(host string, port int) bool {
+	for _, alias := range o.Aliases {
+		name, aliasPort, hasPort := splitAlias(strings.TrimSpace(alias))
+		if strings.EqualFold(strings.Trim(name, "[]"), host) && (!hasPort || aliasPort == port) {
 			return true
 		}
 	}
 	return false
+}
+
+func splitAlias(alias string) (name string, port int, hasPort bool) {
+	colon := strings.LastIndexByte(alias, ':')
+	if strings.HasPrefix(alias, "[") {
+		hasPort = colon > 0 && colon > strings.IndexByte(alias, ']')
+	} else { // more colons are an IPv6 address
+		hasPort = colon > strings.LastIndexByte(alias, ']') && strings.Count(alias, ":") == 1
+	}
+	if !hasPort {
+		return alias, 0, false
+	}
+	port, err := strconv.Atoi(alias[colon+1:])
+	return alias[:colon], port, err == nil
 }
 
 func isLoopback(host string) bool {
@@ -137,7 +147,7 @@ func isDotted(host string) bool {
 }
 
 // join resolves a reference on a URL or on path and query (RFC 3986 section 5.2).
-func join(on, reference string) string {
+func join(base, reference string) string {
 	if i := strings.IndexByte(reference, '#'); i >= 0 {
 		reference = reference[:i]
 	}
@@ -145,7 +155,7 @@ func join(on, reference string) string {
 	if scheme != "" || authority != "" {
 		return reference
 	}
-	onScheme, onAuthority, onRest := splitReference(on)
+	onScheme, onAuthority, onRest := splitReference(base)
 	prefix := ""
 	if onAuthority != "" {
 		prefix = "//" + onAuthority
@@ -217,14 +227,14 @@ func splitReference(reference string) (scheme, authority, rest string) {
 }
 
 // hasScheme is false for an entity set with a key such as `Set(a:b)`.
-func hasScheme(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i] | 0x20
-		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", s[i]) < 0) {
+func hasScheme(text string) bool {
+	for i := 0; i < len(text); i++ {
+		c := text[i] | 0x20
+		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", text[i]) < 0) {
 			return false
 		}
 	}
-	return s != ""
+	return text != ""
 }
 
 func hostPort(authority, scheme string) (host string, port int, ok bool) {

@@ -16,30 +16,30 @@ type Literal struct {
 }
 
 // AppendLiteral appends a literal for keys, filters and parameters, before percent-encoding.
-func AppendLiteral(dst []byte, l Literal) []byte {
-	switch l.Type {
+func AppendLiteral(dst []byte, literal Literal) []byte {
+	switch literal.Type {
 	case edm.String:
-		return quoted(dst, "", l.Text)
+		return quoted(dst, "", literal.Text)
 	case edm.Guid:
-		return quoted(dst, "guid", l.Text)
+		return quoted(dst, "guid", literal.Text)
 	case edm.DateTime:
-		return quoted(dst, "datetime", l.Text)
+		return quoted(dst, "datetime", literal.Text)
 	case edm.DateTimeOffset:
-		return quoted(dst, "datetimeoffset", l.Text)
+		return quoted(dst, "datetimeoffset", literal.Text)
 	case edm.Time:
-		return quoted(dst, "time", l.Text)
+		return quoted(dst, "time", literal.Text)
 	case edm.Binary:
-		return binary(dst, l.Text)
+		return binary(dst, literal.Text)
 	case edm.Int64:
-		return append(append(dst, l.Text...), 'L')
+		return append(append(dst, literal.Text...), 'L')
 	case edm.Decimal:
-		return append(append(dst, l.Text...), 'M')
+		return append(append(dst, literal.Text...), 'M')
 	case edm.Double:
-		return suffixed(dst, l.Text, 'D')
+		return suffixed(dst, literal.Text, 'D')
 	case edm.Single:
-		return suffixed(dst, l.Text, 'F')
+		return suffixed(dst, literal.Text, 'F')
 	}
-	return append(dst, l.Text...)
+	return append(dst, literal.Text...)
 }
 
 func quoted(dst []byte, prefix, text string) []byte {
@@ -73,27 +73,27 @@ func suffixed(dst []byte, text string, suffix byte) []byte {
 
 // ParseLiteral reads a literal. Integers are Int32 or, if they do not fit, Int64; numbers with a fraction and without
 // suffix are Double.
-func ParseLiteral(s string) (Literal, error) {
-	if i := strings.IndexByte(s, '\''); i >= 0 {
-		return parseQuoted(s, i)
+func ParseLiteral(text string) (Literal, error) {
+	if i := strings.IndexByte(text, '\''); i >= 0 {
+		return parseQuoted(text, i)
 	}
-	switch s {
+	switch text {
 	case "true", "false":
-		return Literal{edm.Boolean, s}, nil
+		return Literal{edm.Boolean, text}, nil
 	case "NaN", "INF", "-INF":
-		return Literal{edm.Double, s}, nil
+		return Literal{edm.Double, text}, nil
 	case "":
-		return Literal{}, invalid("literal", s, "it is empty")
+		return Literal{}, invalid("literal", text, "it is empty")
 	}
-	return parseNumber(s)
+	return parseNumber(text)
 }
 
-func parseQuoted(s string, at int) (Literal, error) {
-	text, rest, ok := unquote(s[at:])
+func parseQuoted(literal string, quote int) (Literal, error) {
+	text, rest, ok := unquote(literal[quote:])
 	if !ok || rest != "" {
-		return Literal{}, invalid("literal", s, "expected a closing quote at its end")
+		return Literal{}, invalid("literal", literal, "expected a closing quote at its end")
 	}
-	switch prefix := strings.ToLower(s[:at]); prefix {
+	switch prefix := strings.ToLower(literal[:quote]); prefix {
 	case "":
 		return Literal{edm.String, text}, nil
 	case "guid":
@@ -107,15 +107,15 @@ func parseQuoted(s string, at int) (Literal, error) {
 	case "x", "binary":
 		raw, ok := unhex(text)
 		if !ok {
-			return Literal{}, invalid("literal", s, "expected pairs of hexadecimal digits")
+			return Literal{}, invalid("literal", literal, "expected pairs of hexadecimal digits")
 		}
 		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
 	}
-	return Literal{}, invalid("literal", s, "unknown prefix "+s[:at])
+	return Literal{}, invalid("literal", literal, "unknown prefix "+literal[:quote])
 }
 
-func parseNumber(s string) (Literal, error) {
-	body, suffix := s[:len(s)-1], s[len(s)-1]|0x20
+func parseNumber(text string) (Literal, error) {
+	body, suffix := text[:len(text)-1], text[len(text)-1]|0x20
 	typ := edm.Double
 	switch suffix {
 	case 'l':
@@ -126,10 +126,10 @@ func parseNumber(s string) (Literal, error) {
 	case 'f':
 		typ = edm.Single
 	default:
-		body = s
-		if strings.Trim(s, "-0123456789") == "" {
+		body = text
+		if strings.Trim(text, "-0123456789") == "" {
 			typ = edm.Int32
-			if _, err := strconv.ParseInt(s, 10, 32); err != nil {
+			if _, err := strconv.ParseInt(text, 10, 32); err != nil {
 				typ = edm.Int64
 			}
 		}
@@ -148,36 +148,36 @@ func parseNumber(s string) (Literal, error) {
 		}
 	}
 	if err != nil {
-		return Literal{}, invalid("literal", s, "expected a literal of OData v2")
+		return Literal{}, invalid("literal", text, "expected a literal of OData v2")
 	}
 	return Literal{typ, body}, nil
 }
 
 // unquote reads a quoted text with doubled quotes at the start of s.
-func unquote(s string) (text, rest string, ok bool) {
+func unquote(quoted string) (text, rest string, ok bool) {
 	var out []byte
-	for i := 1; i < len(s); i++ {
-		if s[i] != '\'' {
-			out = append(out, s[i])
+	for i := 1; i < len(quoted); i++ {
+		if quoted[i] != '\'' {
+			out = append(out, quoted[i])
 			continue
 		}
-		if i+1 < len(s) && s[i+1] == '\'' {
+		if i+1 < len(quoted) && quoted[i+1] == '\'' {
 			out = append(out, '\'')
 			i++
 			continue
 		}
-		return string(out), s[i+1:], true
+		return string(out), quoted[i+1:], true
 	}
 	return "", "", false
 }
 
-func unhex(s string) ([]byte, bool) {
-	if len(s)%2 != 0 {
+func unhex(text string) ([]byte, bool) {
+	if len(text)%2 != 0 {
 		return nil, false
 	}
-	out := make([]byte, len(s)/2)
+	out := make([]byte, len(text)/2)
 	for i := range out {
-		n, err := strconv.ParseUint(s[2*i:2*i+2], 16, 8)
+		n, err := strconv.ParseUint(text[2*i:2*i+2], 16, 8)
 		if err != nil {
 			return nil, false
 		}

@@ -43,20 +43,20 @@ func appendEscaped[T string | []byte](dst []byte, text T) []byte {
 }
 
 // Unescape resolves percent-encoding and keeps invalid escapes.
-func Unescape(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
-		return s
+func Unescape(text string) string {
+	if strings.IndexByte(text, '%') < 0 {
+		return text
 	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if raw, ok := unhex(s[i+1 : i+3]); ok {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if raw, ok := unhex(text[i+1 : i+3]); ok {
 				out = append(out, raw[0])
 				i += 2
 				continue
 			}
 		}
-		out = append(out, s[i])
+		out = append(out, text[i])
 	}
 	return string(out)
 }
@@ -113,15 +113,15 @@ func predicateStart(path string) int {
 	return open
 }
 
-func cutItem(s string) (item, rest string) {
+func cutItem(text string) (item, rest string) {
 	inside := false
-	for i := 0; i < len(s); i++ {
+	for i := 0; i < len(text); i++ {
 		switch {
-		case s[i] == '\'':
+		case text[i] == '\'':
 			inside = !inside
-		case s[i] == ',' && !inside:
-			return s[:i], s[i+1:]
+		case text[i] == ',' && !inside:
+			return text[:i], text[i+1:]
 		}
 	}
-	return s, ""
+	return text, ""
 }

@@ -6,26 +6,26 @@ import "strings"
 // be empty.
 type Query string
 
-// AppendTo appends the options that the target does not have, with whatever value.
+// AppendTo appends the options that the target does not have with any value.
 func (q Query) AppendTo(target string) string {
 	if q == "" {
 		return target
 	}
-	path, own, has := strings.Cut(target, "?")
-	if !has {
+	path, query, hasQuery := strings.Cut(target, "?")
+	if !hasQuery {
 		return target + "?" + string(q)
 	}
 	for option := range strings.SplitSeq(string(q), "&") {
 		name, _, _ := strings.Cut(option, "=")
-		if _, given := Option(own, name); given {
+		if _, exists := Option(query, name); exists {
 			continue
 		}
-		if own != "" {
-			own += "&"
+		if query != "" {
+			query += "&"
 		}
-		own += option
+		query += option
 	}
-	return path + "?" + own
+	return path + "?" + query
 }
 
 // Option returns a query option by its name, in any case.

@@ -4,7 +4,7 @@ import "testing"
 
 func TestQueryOn(t *testing.T) {
 	const both = Query("sap-client=100&sap-language=DE")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		query        Query
 		target, want string
 	}{
@@ -20,12 +20,12 @@ func TestQueryOn(t *testing.T) {
 		{both, "/S/A?SAP%2Dclient=200&sap-language=", "/S/A?SAP%2Dclient=200&sap-language="},
 		{both, "/S/A?x-sap-client=200", "/S/A?x-sap-client=200&sap-client=100&sap-language=DE"},
 	} {
-		found := c.query.AppendTo(c.target)
-		if found != c.want {
-			t.Errorf("%q on %s: expected %s, found %s", c.query, c.target, c.want, found)
+		found := test.query.AppendTo(test.target)
+		if found != test.want {
+			t.Errorf("%q on %s: expected %s, found %s", test.query, test.target, test.want, found)
 		}
-		if again := c.query.AppendTo(found); again != found {
-			t.Errorf("%q twice on %s: expected %s, found %s", c.query, c.target, found, again)
+		if again := test.query.AppendTo(found); again != found {
+			t.Errorf("%q twice on %s: expected %s, found %s", test.query, test.target, found, again)
 		}
 	}
 }

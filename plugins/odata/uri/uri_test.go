@@ -11,7 +11,7 @@ import (
 )
 
 func TestLiterals(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		literal Literal
 		text    string
 	}{
@@ -31,12 +31,12 @@ func TestLiterals(t *testing.T) {
 		{Literal{edm.Time, "PT12H34M56S"}, "time'PT12H34M56S'"},
 		{Literal{edm.Binary, "I6s="}, "X'23AB'"},
 	} {
-		if found := string(AppendLiteral(nil, c.literal)); found != c.text {
-			t.Errorf("%v: expected %s, found %s", c.literal, c.text, found)
+		if found := string(AppendLiteral(nil, test.literal)); found != test.text {
+			t.Errorf("%v: expected %s, found %s", test.literal, test.text, found)
 		}
-		back, err := ParseLiteral(c.text)
-		if err != nil || back != c.literal {
-			t.Errorf("%s: expected %v, found %v (%v)", c.text, c.literal, back, err)
+		back, err := ParseLiteral(test.text)
+		if err != nil || back != test.literal {
+			t.Errorf("%s: expected %v, found %v (%v)", test.text, test.literal, back, err)
 		}
 	}
 	for text, expected := range map[string]Literal{
@@ -57,7 +57,7 @@ func TestLiterals(t *testing.T) {
 }
 
 func TestPredicates(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		set, text string
 		keys      []Key
 	}{
@@ -67,13 +67,14 @@ func TestPredicates(t *testing.T) {
 		{"Set", "(A='x%3D1',B=datetime'2015-01-01T00%3A00%3A00')", []Key{{"A", Literal{edm.String, "x=1"}},
 			{"B", Literal{edm.DateTime, "2015-01-01T00:00:00"}}}},
 	} {
-		if found := string(AppendPredicate(nil, c.keys)); found != c.text {
-			t.Errorf("expected %s, found %s", c.text, found)
+		if found := string(AppendPredicate(nil, test.keys)); found != test.text {
+			t.Errorf("expected %s, found %s", test.text, found)
 		}
 		for _, root := range []string{"", "/s/", "https://h:1/s(1)/", "https://h/S('x')/"} {
-			set, keys, err := ParsePredicate(root + c.set + c.text)
-			if err != nil || set != c.set || !cmp.Equal(keys, c.keys) {
-				t.Errorf("%s: expected %s %v, found %s %v (%v)", root+c.set+c.text, c.set, c.keys, set, keys, err)
+			set, keys, err := ParsePredicate(root + test.set + test.text)
+			if err != nil || set != test.set || !cmp.Equal(keys, test.keys) {
+				t.Errorf("%s: expected %s %v, found %s %v (%v)", root+test.set+test.text, test.set, test.keys, set,
+					keys, err)
 			}
 		}
 	}
@@ -92,7 +93,7 @@ func TestLinks(t *testing.T) {
 	plain := Origin{Scheme: "http", Host: "127.0.0.1", Port: 8080, Aliases: []string{"sap.internal", "gw:8443"}}
 	secure := Origin{Scheme: "https", Host: "Sap.Example", Port: 0}
 	const asked = "/s/Orders?$orderby=ID&x=a/b"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		origin     Origin
 		link, base string
 		target     string
@@ -116,12 +117,12 @@ func TestLinks(t *testing.T) {
 		{secure, "https://SAP.EXAMPLE:443/s/Orders", "", "/s/Orders"},
 		{secure, "https://sap.example?x", "", "/?x"},
 	} {
-		found, err := c.origin.Resolve(c.link, c.base, asked)
-		if err != nil || found != c.target {
-			t.Errorf("%s on %s: expected %s, found %s (%v)", c.link, c.base, c.target, found, err)
+		found, err := test.origin.Resolve(test.link, test.base, asked)
+		if err != nil || found != test.target {
+			t.Errorf("%s on %s: expected %s, found %s (%v)", test.link, test.base, test.target, found, err)
 		}
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		origin     Origin
 		link, base string
 	}{
@@ -135,10 +136,10 @@ func TestLinks(t *testing.T) {
 		{secure, "https://sap.example.evil.example/s", ""},
 		{secure, "https://127.evil.example/s", ""},
 	} {
-		found, err := c.origin.Resolve(c.link, c.base, asked)
+		found, err := test.origin.Resolve(test.link, test.base, asked)
 		var foreign *ForeignError
 		if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "sap.odata.link.hosts") {
-			t.Errorf("%s: expected a foreign host, found %s (%v)", c.link, found, err)
+			t.Errorf("%s: expected a foreign host, found %s (%v)", test.link, found, err)
 		}
 	}
 	for _, link := range []string{"", "ftp://127.0.0.1/x", "mailto:x", "http://user@127.0.0.1:8080/x",
@@ -164,11 +165,11 @@ func FuzzResolve(f *testing.F) {
 	})
 }
 
-// FuzzPredicate: what is read as a key predicate is written as one that reads the same.
+// FuzzPredicate writes and reads key predicates again: the keys stay the same.
 func FuzzPredicate(f *testing.F) {
-	for _, s := range []string{"/s/Set('O''Neil')", "/s/Set(A='x,y',B=datetime'2015-01-01T00%3A00%3A00')", "Set(1)",
+	for _, text := range []string{"/s/Set('O''Neil')", "/s/Set(A='x,y',B=datetime'2015-01-01T00%3A00%3A00')", "Set(1)",
 		"Set(guid'x')", "Set(A=1L,)", "Set()", "Set('(')", "Set(X'00')/Nav(2.5M)"} {
-		f.Add(s)
+		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
 		set, keys, err := ParsePredicate(address)

@@ -6,28 +6,35 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxSmallScale is the largest scale of decimals whose unscaled number fits into eight bytes.
-const maxSmallScale = 18
+// Form is how a value is written.
+type Form int
+
+const (
+	Atom Form = iota
+	JSON
+)
+
+const maxSmallScale = 18 // largest scale of decimals whose unscaled number fits into eight bytes
 
 // SmallScale returns the scale of a node's decimals, or -1 for other nodes and for scales that need [ConvertChecked].
-func SmallScale(n *wit.SchemaNode) int {
-	if n.Kind != wit.Bytes || logical(n) != wit.NameDecimal {
+func SmallScale(node *wit.SchemaNode) int {
+	if node.Kind != wit.Bytes || logical(node) != wit.NameDecimal {
 		return -1
 	}
-	if s := scale(n); s <= maxSmallScale {
+	if s := scale(node); s <= maxSmallScale {
 		return max(s, -1)
 	}
 	return -1
 }
 
-// AppendInstant writes milliseconds since 1970 in the form of JSON or Atom. ok is false outside of the years 1 to 9999.
-func AppendInstant(dst []byte, t edm.Primitive, millis int64, json bool) (_ []byte, ok bool) {
+// AppendInstant writes milliseconds since 1970. ok is false outside of the years 1 to 9999.
+func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form) (_ []byte, ok bool) {
 	if millis < datetime.FirstMs || millis > datetime.LastMs {
 		return dst, false
 	}
-	if json {
-		c := Converted{Type: t, Millis: millis}
-		return c.AppendJSON(dst), true
+	if form == JSON {
+		converted := Converted{Type: primitive, Millis: millis}
+		return converted.AppendJSON(dst), true
 	}
-	return appendISO(dst, millis, 0, t == edm.DateTimeOffset), true
+	return appendISO(dst, millis, 0, primitive == edm.DateTimeOffset), true
 }

@@ -14,108 +14,112 @@ import (
 
 // ConvertChecked is [Convert] with a check of the property's facets: numbers out of range, long texts and decimals with
 // too many digits return a *[ConversionError] that names the limit.
-func ConvertChecked(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
-	c, err := Convert(p, n, v)
+func ConvertChecked(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
+	converted, err := Convert(property, node, value)
 	if err != nil {
-		if least, most, bounded := c.Type.Bounds(); bounded && numeric(v) && !IsTime(n) {
-			return c, &ConversionError{c.Type.String() + " from " + strconv.FormatInt(least, 10) + " to " +
-				strconv.FormatInt(most, 10), describe(v, n)}
+		if low, high, bounded := converted.Type.Bounds(); bounded && numeric(value) && !IsTime(node) {
+			return converted, &ConversionError{converted.Type.String() + " from " + strconv.FormatInt(low, 10) +
+				" to " +
+				strconv.FormatInt(high, 10), describe(value, node)}
 		}
-		return c, err
+		return converted, err
 	}
-	switch c.Type {
+	switch converted.Type {
 	case edm.String:
-		if size := utf8.RuneCountInString(c.Text); p.Length > 0 && size > p.Length {
-			return c, &ConversionError{"Edm.String of at most " + strconv.Itoa(p.Length) + " characters",
-				strconv.Itoa(size) + " characters: " + describe(v, n)}
+		if size := utf8.RuneCountInString(converted.Text); property.Length > 0 && size > property.Length {
+			return converted, &ConversionError{"Edm.String of at most " + strconv.Itoa(property.Length) + " characters",
+				strconv.Itoa(size) + " characters: " + describe(value, node)}
 		}
 	case edm.Binary:
-		if size := base64.StdEncoding.DecodedLen(len(c.Text)) - strings.Count(c.Text, "="); p.Length > 0 &&
-			size > p.Length {
-			return c, &ConversionError{"Edm.Binary of at most " + strconv.Itoa(p.Length) + " bytes",
+		if size := base64.StdEncoding.DecodedLen(len(converted.Text)) - strings.Count(converted.Text,
+			"="); property.Length > 0 &&
+			size > property.Length {
+			return converted, &ConversionError{"Edm.Binary of at most " + strconv.Itoa(property.Length) + " bytes",
 				strconv.Itoa(size) + " bytes"}
 		}
 	case edm.Decimal:
-		if !fits(c.Text, p) {
-			return c, &ConversionError{decimalLimits(p), c.Text}
+		if !fits(converted.Text, property) {
+			return converted, &ConversionError{decimalLimits(property), converted.Text}
 		}
 	}
-	return c, nil
+	return converted, nil
 }
 
-func numeric(v any) bool {
-	switch v.(type) {
+func numeric(value any) bool {
+	switch value.(type) {
 	case float32, float64, connectdata.Decimal:
 		return true
 	}
-	_, ok := toInteger(v)
+	_, ok := toInteger(value)
 	return ok
 }
 
-func decimalLimits(p *edm.Property) string {
+func decimalLimits(property *edm.Property) string {
 	text := "Edm.Decimal"
-	if p.Precision > 0 {
-		text += " of at most " + strconv.Itoa(p.Precision) + " digits"
+	if property.Precision > 0 {
+		text += " of at most " + strconv.Itoa(property.Precision) + " digits"
 	}
-	if p.Scale >= 0 && !p.VariableScale {
-		text += " with at most " + strconv.Itoa(p.Scale) + " of them after the point"
+	if property.Scale >= 0 && !property.VariableScale {
+		text += " with at most " + strconv.Itoa(property.Scale) + " of them after the point"
 	}
 	return text
 }
 
-func fits(text string, p *edm.Property) bool {
+func fits(text string, property *edm.Property) bool {
 	before, after, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
 	before, after = strings.TrimLeft(before, "0"), strings.TrimRight(after, "0")
-	scaled := p.Scale >= 0 && !p.VariableScale
-	if scaled && len(after) > p.Scale {
+	scaled := property.Scale >= 0 && !property.VariableScale
+	if scaled && len(after) > property.Scale {
 		return false
 	}
-	if p.Precision <= 0 {
+	if property.Precision <= 0 {
 		return true
 	}
 	if scaled {
-		return len(before) <= max(p.Precision-p.Scale, 0)
+		return len(before) <= max(property.Precision-property.Scale, 0)
 	}
-	return len(before)+len(after) <= p.Precision
+	return len(before)+len(after) <= property.Precision
 }
 
-// ConvertLossy is [Convert] for values that do not fit (P21): integers lose their upper bits as in Java, digits after
-// the scale are rounded half to even. Long texts stay as they are.
-func ConvertLossy(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
-	if _, _, bounded := p.Type.Primitive.Bounds(); bounded && !IsTime(n) {
-		if i, ok := truncateToInteger(v); ok {
-			v, n = wrapInteger(p.Type.Primitive, i), nil
+// ConvertLossy is [Convert] for values that do not fit, which by default are rejected, because amounts and keys would
+// change unnoticed (RATIONALE.md P21): integers lose their upper bits as in Java, digits after the scale are rounded
+// half to even. Long texts stay as they are.
+func ConvertLossy(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
+	if _, _, bounded := property.Type.Primitive.Bounds(); bounded && !IsTime(node) {
+		if number, ok := truncateToInteger(value); ok {
+			value, node = wrapInteger(property.Type.Primitive, number), nil
 		}
 	}
-	c, err := Convert(p, n, v)
-	if err == nil && c.Type == edm.Decimal && p.Scale >= 0 && !p.VariableScale && len(c.Text) < maxScale {
-		c.Text = roundDecimal(c.Text, p.Scale)
+	converted, err := Convert(property, node, value)
+	if err == nil && converted.Type == edm.Decimal && property.Scale >= 0 && !property.VariableScale &&
+		len(converted.Text) < maxScale {
+		converted.Text = roundDecimal(converted.Text, property.Scale)
 	}
-	return c, err
+	return converted, err
 }
 
-func truncateToInteger(v any) (int64, bool) {
-	switch x := v.(type) {
+func truncateToInteger(value any) (int64, bool) {
+	switch x := value.(type) {
 	case float32:
 		return int64(x), finite(float64(x))
 	case float64:
 		return int64(x), finite(x)
 	}
-	return toInteger(v)
+	return toInteger(value)
 }
 
-func wrapInteger(t edm.Primitive, i int64) int64 {
-	switch t {
+func wrapInteger(primitive edm.Primitive, number int64) int64 {
+	switch primitive {
 	case edm.SByte:
-		return int64(int8(i))
+		return int64(int8(number))
 	case edm.Byte:
-		return int64(uint8(i))
+		return int64(uint8(number))
 	case edm.Int16:
-		return int64(int16(i))
+		return int64(int16(number))
 	case edm.Int32:
-		return int64(int32(i))
+		return int64(int32(number))
 	}
-	return i
+	return number
 }
 
 func roundDecimal(text string, scale int) string {

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-// What is out of a property's range is refused with the limits, or made to fit where that is asked for.
+// A value out of a property's range is an error that names the limits. ConvertLossy makes it fit.
 func TestLimits(t *testing.T) {
 	of := func(p edm.Primitive) edm.Property {
 		return edm.Property{Type: edm.Type{Primitive: p}, Length: -1, Precision: -1, Scale: -1}

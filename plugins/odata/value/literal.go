@@ -15,23 +15,23 @@ import (
 // Literal parses a value that a user wrote in a setting, plain or as in a URL: `2024-01-31`,
 // `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a *[ConversionError] that
 // names the accepted forms.
-func Literal(p *edm.Property, text string) (uri.Literal, error) {
-	t := p.Type.Primitive
-	wrong := &ConversionError{Expected: AcceptedForms(t), Found: strconv.Quote(shorten(text))}
-	if t == edm.NotPrimitive {
-		return uri.Literal{}, &ConversionError{Expected: "a property of a primitive type", Found: p.Type.Name}
+func Literal(property *edm.Property, text string) (uri.Literal, error) {
+	primitive := property.Type.Primitive
+	wrong := &ConversionError{Expected: AcceptedForms(primitive), Found: strconv.Quote(shorten(text))}
+	if primitive == edm.NotPrimitive {
+		return uri.Literal{}, &ConversionError{Expected: "a property of a primitive type", Found: property.Type.Name}
 	}
 	plain := text
-	if inner, ok := unquoted(t, text); ok {
+	if inner, ok := unquoted(primitive, text); ok {
 		plain = inner
-	} else if t != edm.String {
+	} else if primitive != edm.String {
 		plain = strings.TrimSpace(text)
 	}
-	out, ok := canonical(t, plain)
+	out, ok := canonical(primitive, plain)
 	if !ok {
 		return uri.Literal{}, wrong
 	}
-	return uri.Literal{Type: t, Text: out}, nil
+	return uri.Literal{Type: primitive, Text: out}, nil
 }
 
 // maxDigits exceeds all real decimals, and limits the cost of comparing.
@@ -40,27 +40,28 @@ const maxDigits = 1000
 // maxQuote limits how many bytes of a value an error repeats.
 const maxQuote = 60
 
-func shorten(s string) string {
-	if len(s) > maxQuote {
-		return strings.ToValidUTF8(s[:maxQuote], "") + "..."
+func shorten(text string) string {
+	if len(text) > maxQuote {
+		return strings.ToValidUTF8(text[:maxQuote], "") + "..."
 	}
-	return s
+	return text
 }
 
 // unquoted returns the text of a URL literal. ok is false if the literal has another type.
-func unquoted(t edm.Primitive, text string) (plain string, ok bool) {
-	s := strings.TrimSpace(text)
-	if strings.HasSuffix(s, "'") {
-		l, err := uri.ParseLiteral(s)
-		return l.Text, err == nil && l.Type == t
+func unquoted(primitive edm.Primitive, text string) (plain string, ok bool) {
+	trimmed := strings.TrimSpace(text)
+	if strings.HasSuffix(trimmed, "'") {
+		literal, err := uri.ParseLiteral(trimmed)
+		return literal.Text, err == nil && literal.Type == primitive
 	}
-	if n := len(s) - 1; n > 0 {
-		switch suffix := s[n] | 0x20; {
-		case t == edm.Int64 && suffix == 'l', t == edm.Decimal && suffix == 'm', t == edm.Double && suffix == 'd',
-			t == edm.Single && suffix == 'f':
+	if n := len(trimmed) - 1; n > 0 {
+		switch suffix := trimmed[n] | 0x20; {
+		case primitive == edm.Int64 && suffix == 'l', primitive == edm.Decimal && suffix == 'm',
+			primitive == edm.Double && suffix == 'd',
+			primitive == edm.Single && suffix == 'f':
 			// The F of -INF is no suffix.
-			if s[n-1] >= '0' && s[n-1] <= '9' || s[n-1] == '.' {
-				return s[:n], true
+			if trimmed[n-1] >= '0' && trimmed[n-1] <= '9' || trimmed[n-1] == '.' {
+				return trimmed[:n], true
 			}
 		}
 	}
@@ -68,8 +69,8 @@ func unquoted(t edm.Primitive, text string) (plain string, ok bool) {
 }
 
 // AcceptedForms describes the texts that [Literal] accepts for a type.
-func AcceptedForms(t edm.Primitive) string {
-	switch t {
+func AcceptedForms(primitive edm.Primitive) string {
+	switch primitive {
 	case edm.Boolean:
 		return "true or false (Edm.Boolean)"
 	case edm.Byte:
@@ -85,7 +86,7 @@ func AcceptedForms(t edm.Primitive) string {
 	case edm.Decimal:
 		return "digits with a point, such as 12.5 (Edm.Decimal)"
 	case edm.Double, edm.Single:
-		return "a number, such as 1.5 or 1E10 (" + t.String() + ")"
+		return "a number, such as 1.5 or 1E10 (" + primitive.String() + ")"
 	case edm.Guid:
 		return "32 hexadecimal digits, 8-4-4-4-12 (Edm.Guid)"
 	case edm.DateTime:
@@ -100,10 +101,10 @@ func AcceptedForms(t edm.Primitive) string {
 	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
 }
 
-func canonical(t edm.Primitive, s string) (string, bool) {
-	switch t {
+func canonical(primitive edm.Primitive, text string) (string, bool) {
+	switch primitive {
 	case edm.Boolean:
-		switch strings.ToLower(s) {
+		switch strings.ToLower(text) {
 		case "true", "1":
 			return "true", true
 		case "false", "0":
@@ -111,99 +112,99 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 		}
 		return "", false
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		n, err := strconv.ParseInt(s, 10, 64)
-		least, most, _ := t.Bounds()
-		return strconv.FormatInt(n, 10), err == nil && n >= least && n <= most
+		n, err := strconv.ParseInt(text, 10, 64)
+		low, high, _ := primitive.Bounds()
+		return strconv.FormatInt(n, 10), err == nil && n >= low && n <= high
 	case edm.Decimal:
-		return decimalText(s), len(s) <= maxDigits && isDecimal(s)
+		return decimalText(text), len(text) <= maxDigits && isDecimal(text)
 	case edm.Double, edm.Single:
-		return float(s, nil, 64)
+		return float(text, nil, 64)
 	case edm.Guid:
-		return s, edm.IsGUID(s)
+		return text, edm.IsGUID(text)
 	case edm.DateTime, edm.DateTimeOffset:
-		return dateTime(s, t == edm.DateTimeOffset)
+		return dateTime(text, primitive == edm.DateTimeOffset)
 	case edm.Time:
-		return timeOfDay(s)
+		return timeOfDay(text)
 	case edm.Binary:
-		_, err := base64.StdEncoding.DecodeString(s)
-		return s, err == nil
+		_, err := base64.StdEncoding.DecodeString(text)
+		return text, err == nil
 	}
-	return s, true
+	return text, true
 }
 
 // dateTime formats a point in time with up to 7 digits of the second. For Edm.DateTime, which has no zone, it converts
 // to UTC; an Edm.DateTimeOffset without zone is in UTC.
-func dateTime(s string, zoned bool) (string, bool) {
-	if len(s) > 10 && s[10] == ' ' {
-		s = s[:10] + "T" + s[11:]
+func dateTime(text string, zoned bool) (string, bool) {
+	if len(text) > 10 && text[10] == ' ' {
+		text = text[:10] + "T" + text[11:]
 	}
-	ms, ticks, ok := parseInstant(s)
+	millis, ticks, ok := parseInstant(text)
 	if !ok {
 		return "", false
 	}
-	return isoTime(ms, ticks, zoned)
+	return isoTime(millis, ticks, zoned)
 }
 
-func timeOfDay(s string) (string, bool) {
-	if strings.HasPrefix(s, "PT") {
-		_, ok := durationTicks(s)
-		return s, ok
+func timeOfDay(text string) (string, bool) {
+	if strings.HasPrefix(text, "PT") {
+		_, ok := durationTicks(text)
+		return text, ok
 	}
 	var m datetime.DateTime
-	ok := m.Parse([]byte("1970-01-01T"+s)) && !m.Rounded && !m.Zoned
+	ok := m.Parse([]byte("1970-01-01T"+text)) && !m.Rounded && !m.Zoned
 	return duration(m.Wall*datetime.TicksPerMilli + m.Ticks), ok
 }
 
-func durationTicks(s string) (int64, bool) {
-	ticks, rounded, ok := datetime.TimeOfDay([]byte(s))
-	_, fraction, _ := strings.Cut(s, ".")
-	return ticks, ok && !rounded && !strings.Contains(s, ",") && len(fraction) <= len("1234567S")
+func durationTicks(text string) (int64, bool) {
+	ticks, rounded, ok := datetime.TimeOfDay([]byte(text))
+	_, fraction, _ := strings.Cut(text, ".")
+	return ticks, ok && !rounded && !strings.Contains(text, ",") && len(fraction) <= len("1234567S")
 }
 
 // Compare orders two values in Atom's form: texts by bytes, Guids without case, dates as points in time. ok is false if
 // one is invalid.
-func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
-	switch t {
+func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
+	switch primitive {
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		x, errX := strconv.ParseInt(a, 10, 64)
-		y, errY := strconv.ParseInt(b, 10, 64)
+		x, errX := strconv.ParseInt(left, 10, 64)
+		y, errY := strconv.ParseInt(right, 10, 64)
 		return cmp.Compare(x, y), errX == nil && errY == nil
 	case edm.Decimal:
-		x, okX := new(big.Rat).SetString(a)
-		y, okY := new(big.Rat).SetString(b)
+		x, okX := new(big.Rat).SetString(left)
+		y, okY := new(big.Rat).SetString(right)
 		if !okX || !okY {
 			return 0, false
 		}
 		return x.Cmp(y), true
 	case edm.Double, edm.Single:
-		x, errX := strconv.ParseFloat(a, 64)
-		y, errY := strconv.ParseFloat(b, 64)
+		x, errX := strconv.ParseFloat(left, 64)
+		y, errY := strconv.ParseFloat(right, 64)
 		return cmp.Compare(x, y), errX == nil && errY == nil && x == x && y == y
 	case edm.DateTime, edm.DateTimeOffset:
-		x, ticksX, okX := parseInstant(a)
-		y, ticksY, okY := parseInstant(b)
+		x, ticksX, okX := parseInstant(left)
+		y, ticksY, okY := parseInstant(right)
 		return cmp.Or(cmp.Compare(x, y), cmp.Compare(ticksX, ticksY)), okX && okY
 	case edm.Time:
-		x, okX := durationTicks(a)
-		y, okY := durationTicks(b)
+		x, okX := durationTicks(left)
+		y, okY := durationTicks(right)
 		return cmp.Compare(x, y), okX && okY
 	case edm.Guid:
-		return strings.Compare(strings.ToLower(a), strings.ToLower(b)), true
+		return strings.Compare(strings.ToLower(left), strings.ToLower(right)), true
 	case edm.Binary:
-		x, errX := base64.StdEncoding.DecodeString(a)
-		y, errY := base64.StdEncoding.DecodeString(b)
+		x, errX := base64.StdEncoding.DecodeString(left)
+		y, errY := base64.StdEncoding.DecodeString(right)
 		return strings.Compare(string(x), string(y)), errX == nil && errY == nil
 	}
-	return strings.Compare(a, b), true
+	return strings.Compare(left, right), true
 }
 
 // NormalizeDecimal removes the plus sign, leading zeros, and zeros at the end of the fraction. It returns invalid text
 // unchanged.
-func NormalizeDecimal(s string) string {
-	if !isDecimal(s) {
-		return s
+func NormalizeDecimal(text string) string {
+	if !isDecimal(text) {
+		return text
 	}
-	digits := decimalText(s)
+	digits := decimalText(text)
 	sign := ""
 	if rest, negative := strings.CutPrefix(digits, "-"); negative {
 		sign, digits = "-", rest
@@ -221,9 +222,9 @@ func NormalizeDecimal(s string) string {
 }
 
 // NormalizeTime formats a duration such as PT1H30M with the resolution of 100 ns. It returns invalid text unchanged.
-func NormalizeTime(s string) string {
-	if ticks, ok := durationTicks(s); ok {
+func NormalizeTime(text string) string {
+	if ticks, ok := durationTicks(text); ok {
 		return strconv.FormatInt(ticks, 10)
 	}
-	return s
+	return text
 }

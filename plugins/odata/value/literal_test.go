@@ -8,13 +8,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-func property(t edm.Primitive) *edm.Property {
-	return &edm.Property{Name: "P", Type: edm.Type{Primitive: t, Name: t.String()}, Precision: -1, Scale: -1}
+func property(primitive edm.Primitive) *edm.Property {
+	return &edm.Property{Name: "P", Type: edm.Type{Primitive: primitive, Name: primitive.String()}, Precision: -1,
+		Scale: -1}
 }
 
 // TestLiteral: texts of settings become the literals of MS-ODATA 2.2.2.
 func TestLiteral(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ        edm.Primitive
 		text, want string // "": refused
 	}{
@@ -58,19 +59,19 @@ func TestLiteral(t *testing.T) {
 		{edm.Binary, "X'23ab'", "X'23AB'"}, {edm.Binary, "I6s=", "X'23AB'"}, {edm.Binary, "X'2'", ""},
 		{edm.NotPrimitive, "x", ""},
 	} {
-		l, err := Literal(property(c.typ), c.text)
+		literal, err := Literal(property(test.typ), test.text)
 		found := ""
 		if err == nil {
-			found = string(uri.AppendLiteral(nil, l))
+			found = string(uri.AppendLiteral(nil, literal))
 		}
-		if found != c.want {
-			t.Errorf("%v %q: expected %s, found %s (%v)", c.typ, c.text, c.want, found, err)
+		if found != test.want {
+			t.Errorf("%v %q: expected %s, found %s (%v)", test.typ, test.text, test.want, found, err)
 		}
 	}
 }
 
 func TestCompare(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ  edm.Primitive
 		a, b string
 		want int
@@ -81,14 +82,14 @@ func TestCompare(t *testing.T) {
 			"2024-01-31T01:00:00+01:00", "2024-01-31T00:00:00Z", 0},
 		{edm.Time, "PT60M", "PT1H", 0}, {edm.Guid, "AB", "ab", 0}, {edm.Binary, "I6s=", "JA==", -1},
 	} {
-		if found, ok := Compare(c.typ, c.a, c.b); found != c.want || !ok {
-			t.Errorf("%v: %s, %s: expected %d, found %d, %v", c.typ, c.a, c.b, c.want, found, ok)
+		if found, ok := Compare(test.typ, test.a, test.b); found != test.want || !ok {
+			t.Errorf("%v: %s, %s: expected %d, found %d, %v", test.typ, test.a, test.b, test.want, found, ok)
 		}
 	}
 }
 
-// FuzzLiteral: what is taken stands in a URL as one literal of its type, which reads back as the same value and is
-// equal to itself, also as part of a key predicate.
+// FuzzLiteral writes accepted texts as literals into a URL and reads them back: the value and its type stay the same,
+// also in a key predicate.
 func FuzzLiteral(f *testing.F) {
 	for _, text := range []string{"O'Neil", "'a''b'", "5", "5L", "2.345M", "-INF", "2024-01-31",
 		"datetime'2024-01-31T00:00'", "PT12H34M56.7S", "X'23AB'", "guid'0a1b2c3d-0000-1111-2222-333344445555'",
@@ -102,26 +103,26 @@ func FuzzLiteral(f *testing.F) {
 		if primitive > edm.Time {
 			return
 		}
-		l, err := Literal(property(primitive), text)
+		literal, err := Literal(property(primitive), text)
 		if err != nil {
 			if primitive != edm.NotPrimitive && !strings.Contains(err.Error(), AcceptedForms(primitive)) {
 				t.Errorf("%v %q: %v", primitive, text, err)
 			}
 			return
 		}
-		written := string(uri.AppendLiteral(nil, l))
+		written := string(uri.AppendLiteral(nil, literal))
 		read, err := uri.ParseLiteral(written)
 		if err != nil {
 			t.Fatalf("%v %q: %s: %v", primitive, text, written, err)
 		}
-		same := read.Text == l.Text
-		if order, ok := Compare(primitive, l.Text, read.Text); ok {
+		same := read.Text == literal.Text
+		if order, ok := Compare(primitive, literal.Text, read.Text); ok {
 			same = order == 0
 		}
 		if !same {
-			t.Errorf("%v %q: %s reads as %q, was %q", primitive, text, written, read.Text, l.Text)
+			t.Errorf("%v %q: %s reads as %q, was %q", primitive, text, written, read.Text, literal.Text)
 		}
-		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: l},
+		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: literal},
 			{Name: "B", Literal: uri.Literal{Type: edm.Int32, Text: "1"}}}))
 		set, keys, err := uri.ParsePredicate(predicate)
 		if err != nil || set != "Set" || len(keys) != 2 || keys[0].Name != "A" || keys[0].Literal.Text != read.Text {

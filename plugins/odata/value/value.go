@@ -32,60 +32,60 @@ type ConversionError struct{ Expected, Found string }
 func (e *ConversionError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
 
 // Text reads a value with schema at the start of b and returns its text and size. A null is an error.
-func Text(t edm.Primitive, nodes []wit.SchemaNode, node uint32, b []byte) (text string, size int, err error) {
-	v, size, err := connectdata.Read(nodes, node, b)
+func Text(primitive edm.Primitive, nodes []wit.SchemaNode, node uint32, b []byte) (text string, size int, err error) {
+	value, size, err := connectdata.Read(nodes, node, b)
 	if err != nil {
 		return "", 0, err
 	}
-	c, err := Convert(&edm.Property{Type: edm.Type{Primitive: t}, Scale: -1}, &nodes[node], v)
-	return c.Text, size, err
+	converted, err := Convert(&edm.Property{Type: edm.Type{Primitive: primitive}, Scale: -1}, &nodes[node], value)
+	return converted.Text, size, err
 }
 
 // Convert converts a non-null value to a property's type. n is the value's schema node, nil for schemaless values. It
 // also parses text for every type, because schemaless values cannot express decimals and dates otherwise. It never
 // truncates or rounds: values that do not fit return a *[ConversionError].
-func Convert(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
-	c := Converted{Type: p.Type.Primitive}
+func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
+	converted := Converted{Type: property.Type.Primitive}
 	var ok bool
-	switch c.Type {
+	switch converted.Type {
 	case edm.Boolean:
-		c.Text, ok = boolean(v)
+		converted.Text, ok = boolean(value)
 	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
-		c.Text, ok = integer(c.Type, v, n)
+		converted.Text, ok = integer(converted.Type, value, node)
 	case edm.Double:
-		c.Text, ok = float(v, n, 64)
+		converted.Text, ok = float(value, node, 64)
 	case edm.Single:
-		c.Text, ok = float(v, n, 32)
+		converted.Text, ok = float(value, node, 32)
 	case edm.Decimal:
-		c.Text, ok = decimal(v, n)
-		c.Text = trimScale(c.Text, p.Scale)
+		converted.Text, ok = decimal(value, node)
+		converted.Text = trimScale(converted.Text, property.Scale)
 	case edm.DateTime, edm.DateTimeOffset:
-		if c.Millis, c.Ticks, ok = instant(v, n); ok {
-			c.Text, ok = isoTime(c.Millis, c.Ticks, c.Type == edm.DateTimeOffset)
+		if converted.Millis, converted.Ticks, ok = instant(value, node); ok {
+			converted.Text, ok = isoTime(converted.Millis, converted.Ticks, converted.Type == edm.DateTimeOffset)
 		}
 	case edm.Time:
-		c.Text, ok = timeOfDayText(v, n)
+		converted.Text, ok = timeOfDayText(value, node)
 	case edm.Binary:
-		c.Text, ok = binary(v)
+		converted.Text, ok = binary(value)
 	default:
-		c.Text, ok = v.(string)
+		converted.Text, ok = value.(string)
 	}
 	if !ok {
-		return c, &ConversionError{expected(c.Type, v), describe(v, n)}
+		return converted, &ConversionError{expected(converted.Type, value), describe(value, node)}
 	}
-	return c, nil
+	return converted, nil
 }
 
 // expected describes a type in an error, with the form of texts if the value is similar.
-func expected(t edm.Primitive, v any) string {
-	text, ok := v.(string)
+func expected(primitive edm.Primitive, value any) string {
+	text, ok := value.(string)
 	switch {
-	case ok && strings.HasPrefix(text, "/Date(") && (t == edm.DateTime || t == edm.DateTimeOffset):
-		return t.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
-	case ok && t == edm.Time:
-		return AcceptedForms(t)
+	case ok && strings.HasPrefix(text, "/Date(") && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
+		return primitive.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
+	case ok && primitive == edm.Time:
+		return AcceptedForms(primitive)
 	}
-	return t.String()
+	return primitive.String()
 }
 
 // AppendJSON appends the value in verbose JSON: Int64 and Decimal as strings, dates as \/Date(…)\/ in UTC.
@@ -107,16 +107,16 @@ func (c *Converted) AppendJSON(dst []byte) []byte {
 	return jsontext.AppendString(dst, c.Text)
 }
 
-func logical(n *wit.SchemaNode) string {
-	if n == nil || n.Name == nil {
+func logical(node *wit.SchemaNode) string {
+	if node == nil || node.Name == nil {
 		return ""
 	}
-	return *n.Name
+	return *node.Name
 }
 
 // toInteger accepts integers without logical type.
-func toInteger(v any) (int64, bool) {
-	switch x := v.(type) {
+func toInteger(value any) (int64, bool) {
+	switch x := value.(type) {
 	case int8:
 		return int64(x), true
 	case int16:
@@ -129,8 +129,8 @@ func toInteger(v any) (int64, bool) {
 	return 0, false
 }
 
-func boolean(v any) (string, bool) {
-	switch x := v.(type) {
+func boolean(value any) (string, bool) {
+	switch x := value.(type) {
 	case bool:
 		return strconv.FormatBool(x), true
 	case string:
@@ -139,43 +139,43 @@ func boolean(v any) (string, bool) {
 	return "", false
 }
 
-func integer(t edm.Primitive, v any, n *wit.SchemaNode) (string, bool) {
-	least, most, _ := t.Bounds()
-	i, ok := toInteger(v)
-	if s, isText := v.(string); isText {
+func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, bool) {
+	low, high, _ := primitive.Bounds()
+	number, ok := toInteger(value)
+	if text, isText := value.(string); isText {
 		var err error
-		i, err = strconv.ParseInt(s, 10, 64)
+		number, err = strconv.ParseInt(text, 10, 64)
 		ok = err == nil
 	}
-	if f, isFloat := v.(float64); isFloat && n == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+	if f, isFloat := value.(float64); isFloat && node == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
 		// Schemaless JSON numbers may arrive as floats.
-		i, ok = int64(f), true
+		number, ok = int64(f), true
 	}
-	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !IsTime(n)
+	return strconv.FormatInt(number, 10), ok && number >= low && number <= high && !IsTime(node)
 }
 
 // IsTime reports whether a node's integers are dates or times.
-func IsTime(n *wit.SchemaNode) bool {
-	switch logical(n) {
+func IsTime(node *wit.SchemaNode) bool {
+	switch logical(node) {
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
 		return true
 	}
 	return false
 }
 
-func float(v any, n *wit.SchemaNode, bits int) (string, bool) {
-	var f float64
-	switch x := v.(type) {
+func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
+	var number float64
+	switch x := value.(type) {
 	case float32:
 		if bits == 64 {
-			f, bits = float64(x), 32
+			number, bits = float64(x), 32
 		} else {
-			f = float64(x)
+			number = float64(x)
 		}
 	case float64:
-		f = x
-		if bits == 32 && float64(float32(f)) != f && !math.IsNaN(f) {
-			if math.Abs(f) > math.MaxFloat32 && !math.IsInf(f, 0) {
+		number = x
+		if bits == 32 && float64(float32(number)) != number && !math.IsNaN(number) {
+			if math.Abs(number) > math.MaxFloat32 && !math.IsInf(number, 0) {
 				return "", false
 			}
 			bits = 64
@@ -183,58 +183,58 @@ func float(v any, n *wit.SchemaNode, bits int) (string, bool) {
 	case string:
 		return floatText(x)
 	case connectdata.Decimal:
-		text, ok := decimal(x, n)
-		f, err := strconv.ParseFloat(text, bits)
-		return text, ok && err == nil && (f != 0 || x.Unscaled.Sign() == 0)
+		text, ok := decimal(x, node)
+		number, err := strconv.ParseFloat(text, bits)
+		return text, ok && err == nil && (number != 0 || x.Unscaled.Sign() == 0)
 	default:
-		return decimal(v, n)
+		return decimal(value, node)
 	}
 	switch {
-	case math.IsNaN(f):
+	case math.IsNaN(number):
 		return "NaN", true
-	case math.IsInf(f, 1):
+	case math.IsInf(number, 1):
 		return "INF", true
-	case math.IsInf(f, -1):
+	case math.IsInf(number, -1):
 		return "-INF", true
 	}
-	return strconv.FormatFloat(f, 'g', -1, bits), true
+	return strconv.FormatFloat(number, 'g', -1, bits), true
 }
 
 // floatText returns a number in a form that JSON accepts.
-func floatText(s string) (string, bool) {
-	if s == "NaN" || s == "INF" || s == "-INF" {
-		return s, true
+func floatText(text string) (string, bool) {
+	if text == "NaN" || text == "INF" || text == "-INF" {
+		return text, true
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || strings.Trim(s, "+-.eE0123456789") != "" {
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil || strings.Trim(text, "+-.eE0123456789") != "" {
 		return "", false
 	}
-	if isJSONNumber(s) {
-		return s, true
+	if isJSONNumber(text) {
+		return text, true
 	}
-	return strconv.FormatFloat(f, 'g', -1, 64), true
+	return strconv.FormatFloat(number, 'g', -1, 64), true
 }
 
 // isJSONNumber reports whether a number that Go can parse is valid in JSON: no plus sign, no leading zeros, digits on
 // both sides of the point.
-func isJSONNumber(s string) bool {
-	s = strings.TrimPrefix(s, "-")
-	end := strings.IndexAny(s, ".eE")
+func isJSONNumber(text string) bool {
+	text = strings.TrimPrefix(text, "-")
+	end := strings.IndexAny(text, ".eE")
 	if end < 0 {
-		end = len(s)
+		end = len(text)
 	}
-	whole, rest := s[:end], s[end:]
+	whole, rest := text[:end], text[end:]
 	if whole == "" || whole[0] == '+' || whole[0] == '0' && whole != "0" {
 		return false
 	}
 	return rest == "" || rest[0] != '.' || len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9'
 }
 
-func decimal(v any, n *wit.SchemaNode) (string, bool) {
-	if i, ok := toInteger(v); ok {
-		return strconv.FormatInt(i, 10), !IsTime(n)
+func decimal(value any, node *wit.SchemaNode) (string, bool) {
+	if number, ok := toInteger(value); ok {
+		return strconv.FormatInt(number, 10), !IsTime(node)
 	}
-	switch x := v.(type) {
+	switch x := value.(type) {
 	case float32:
 		return strconv.FormatFloat(float64(x), 'f', -1, 32), finite(float64(x))
 	case float64:
@@ -242,7 +242,7 @@ func decimal(v any, n *wit.SchemaNode) (string, bool) {
 	case connectdata.Decimal:
 		return insertPoint(x.Unscaled.String(), int(x.Scale))
 	case []byte:
-		if logical(n) != wit.NameDecimal {
+		if logical(node) != wit.NameDecimal {
 			return "", false
 		}
 		if len(x) > 0 && len(x) <= 8 {
@@ -250,17 +250,17 @@ func decimal(v any, n *wit.SchemaNode) (string, bool) {
 			for _, b := range x[1:] {
 				small = small<<8 | int64(b)
 			}
-			return insertPoint(strconv.FormatInt(small, 10), scale(n))
+			return insertPoint(strconv.FormatInt(small, 10), scale(node))
 		}
-		return insertPoint(connectdata.Unscaled(x).String(), scale(n))
+		return insertPoint(connectdata.Unscaled(x).String(), scale(node))
 	case string:
 		return decimalText(x), isDecimal(x)
 	}
 	return "", false
 }
 
-func decimalText(s string) string {
-	sign, digits := "", strings.TrimPrefix(s, "+")
+func decimalText(text string) string {
+	sign, digits := "", strings.TrimPrefix(text, "+")
 	if rest, negative := strings.CutPrefix(digits, "-"); negative {
 		sign, digits = "-", rest
 	}
@@ -270,20 +270,20 @@ func decimalText(s string) string {
 	return sign + strings.TrimSuffix(digits, ".")
 }
 
-func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
+func finite(number float64) bool { return !math.IsNaN(number) && !math.IsInf(number, 0) }
 
 // isDecimal rejects exponents, which would have to be resolved.
-func isDecimal(s string) bool {
-	digits := strings.TrimLeft(s, "+-")
-	if len(s)-len(digits) > 1 {
+func isDecimal(text string) bool {
+	digits := strings.TrimLeft(text, "+-")
+	if len(text)-len(digits) > 1 {
 		return false
 	}
 	before, after, _ := strings.Cut(digits, ".")
 	return strings.Trim(before+after, "0123456789") == "" && before+after != ""
 }
 
-func scale(n *wit.SchemaNode) int {
-	for _, p := range n.Parameters {
+func scale(node *wit.SchemaNode) int {
+	for _, p := range node.Parameters {
 		if p.Name == wit.ParameterScale {
 			s, _ := strconv.Atoi(p.Value)
 			return s
@@ -354,32 +354,32 @@ func (c timeUnit) ticks(rest int64) (ticks int64, ok bool) {
 }
 
 // instant reads a point in time: an integer of a logical type, else in milliseconds, or ISO text, or /Date(…)/.
-func instant(v any, n *wit.SchemaNode) (millis, ticks int64, ok bool) {
-	switch x := v.(type) {
+func instant(value any, node *wit.SchemaNode) (millis, ticks int64, ok bool) {
+	switch x := value.(type) {
 	case connectdata.Instant:
 		return int64(x), 0, true
 	case string:
 		return parseInstant(x)
 	}
-	i, ok := toInteger(v)
-	c, known := timeUnits[logical(n)]
-	switch _, long := v.(int64); {
-	case !ok, c.clock, !known && (!long || logical(n) != ""):
+	number, ok := toInteger(value)
+	unit, known := timeUnits[logical(node)]
+	switch _, long := value.(int64); {
+	case !ok, unit.clock, !known && (!long || logical(node) != ""):
 		return 0, 0, false
 	case !known:
-		return i, 0, true
-	case c.perMilli == 0:
-		return i * datetime.MsPerDay, 0, i == int64(int32(i))
+		return number, 0, true
+	case unit.perMilli == 0:
+		return number * datetime.MsPerDay, 0, number == int64(int32(number))
 	}
-	millis, rest := floor(i, c.perMilli)
-	ticks, ok = c.ticks(rest)
+	millis, rest := floor(number, unit.perMilli)
+	ticks, ok = unit.ticks(rest)
 	return millis, ticks, ok
 }
 
 // parseInstant accepts /Date(…)/ in UTC only.
-func parseInstant(s string) (millis, ticks int64, ok bool) {
+func parseInstant(text string) (millis, ticks int64, ok bool) {
 	var m datetime.DateTime
-	ok = m.Parse([]byte(s)) && !m.Rounded && (m.Offset == 0 || s[0] != '/')
+	ok = m.Parse([]byte(text)) && !m.Rounded && (m.Offset == 0 || text[0] != '/')
 	return m.UTC(), m.Ticks, ok
 }
 
@@ -389,24 +389,24 @@ func floor(n, by int64) (quotient, rest int64) {
 }
 
 // isoTime formats a point in time in UTC, with a Z if the type has a zone. ok is false outside of the years 1 to 9999.
-func isoTime(ms, ticks int64, zoned bool) (string, bool) {
-	if ms < datetime.FirstMs || ms > datetime.LastMs {
+func isoTime(millis, ticks int64, zoned bool) (string, bool) {
+	if millis < datetime.FirstMs || millis > datetime.LastMs {
 		return "", false
 	}
-	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), ms, ticks, zoned)), true
+	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), millis, ticks, zoned)), true
 }
 
-func appendISO(dst []byte, ms, ticks int64, zoned bool) []byte {
-	t := time.UnixMilli(ms).UTC().Add(time.Duration(ticks) * 100)
-	year, month, day := t.Date()
-	hour, minute, second := t.Clock()
+func appendISO(dst []byte, millis, ticks int64, zoned bool) []byte {
+	instant := time.UnixMilli(millis).UTC().Add(time.Duration(ticks) * 100)
+	year, month, day := instant.Date()
+	hour, minute, second := instant.Clock()
 	dst = digits(dst, year, 4)
 	dst = digits(append(dst, '-'), int(month), 2)
 	dst = digits(append(dst, '-'), day, 2)
 	dst = digits(append(dst, 'T'), hour, 2)
 	dst = digits(append(dst, ':'), minute, 2)
 	dst = digits(append(dst, ':'), second, 2)
-	if part := t.Nanosecond() / 100; part > 0 {
+	if part := instant.Nanosecond() / 100; part > 0 {
 		dst = bytes.TrimRight(digits(append(dst, '.'), part, 7), "0")
 	}
 	if zoned {
@@ -428,20 +428,20 @@ func digits(dst []byte, n, count int) []byte {
 
 // timeOfDayText reads the time of day of a point in time, an integer of a logical type, else in milliseconds, or ISO
 // text.
-func timeOfDayText(v any, n *wit.SchemaNode) (string, bool) {
-	if x, ok := v.(string); ok {
+func timeOfDayText(value any, node *wit.SchemaNode) (string, bool) {
+	if x, ok := value.(string); ok {
 		if !strings.HasPrefix(x, "PT") {
 			return timeOfDay(x)
 		}
 		return x, len(x) > 3
 	}
-	millis, ticks, ok := instant(v, n)
-	i, plain := toInteger(v)
-	if c := timeUnits[logical(n)]; c.clock && plain {
+	millis, ticks, ok := instant(value, node)
+	number, plain := toInteger(value)
+	if unit := timeUnits[logical(node)]; unit.clock && plain {
 		var rest int64
-		millis, rest = floor(i, c.perMilli)
-		ticks, ok = c.ticks(rest)
-	} else if logical(n) != "" || !plain {
+		millis, rest = floor(number, unit.perMilli)
+		ticks, ok = unit.ticks(rest)
+	} else if logical(node) != "" || !plain {
 		_, millis = floor(millis, datetime.MsPerDay)
 	}
 	if !ok || millis < 0 || millis >= datetime.MsPerDay {
@@ -461,8 +461,8 @@ func duration(ticks int64) string {
 
 func twoDigits(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }
 
-func binary(v any) (string, bool) {
-	switch x := v.(type) {
+func binary(value any) (string, bool) {
+	switch x := value.(type) {
 	case []byte:
 		return base64.StdEncoding.EncodeToString(x), true
 	case string:
@@ -472,17 +472,13 @@ func binary(v any) (string, bool) {
 	return "", false
 }
 
-func describe(v any, n *wit.SchemaNode) string {
+func describe(value any, node *wit.SchemaNode) string {
 	name := "a value"
-	switch x := v.(type) {
+	switch x := value.(type) {
 	case bool:
 		name = strconv.FormatBool(x)
 	case string:
-		const most = 60
-		if len(x) > most {
-			x = strings.ToValidUTF8(x[:most], "") + "..."
-		}
-		name = strconv.Quote(x)
+		name = strconv.Quote(shorten(x))
 	case []byte:
 		name = "bytes"
 	case float32:
@@ -500,11 +496,11 @@ func describe(v any, n *wit.SchemaNode) string {
 	case connectdata.Instant:
 		name = "a date"
 	default:
-		if i, ok := toInteger(v); ok {
-			name = "integer " + strconv.FormatInt(i, 10)
+		if number, ok := toInteger(value); ok {
+			name = "integer " + strconv.FormatInt(number, 10)
 		}
 	}
-	if l := logical(n); l != "" {
+	if l := logical(node); l != "" {
 		name += " (" + l + ")"
 	}
 	return name

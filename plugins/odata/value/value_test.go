@@ -25,7 +25,7 @@ func node(name string, scale string) *wit.SchemaNode {
 func TestConvert(t *testing.T) {
 	plain, decimal := node("", ""), node(wit.NameDecimal, "2")
 	date, clock, stamp := node(wit.NameDate, ""), node(wit.NameTime, ""), node(wit.NameTimestamp, "")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ   edm.Primitive
 		node  *wit.SchemaNode
 		value any
@@ -99,19 +99,20 @@ func TestConvert(t *testing.T) {
 		{edm.Int32, nil, connectdata.Map{}, ``}, {edm.String, nil, connectdata.List{}, ``},
 	} {
 		found := ""
-		if x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, c.node, c.value); err == nil &&
+		if x, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, test.node,
+			test.value); err == nil &&
 			x.Ticks == 0 {
 			found = string(x.AppendJSON(nil))
 		}
-		if found != c.json {
-			t.Errorf("%v of %#v: expected %s, found %s", c.typ, c.value, c.json, found)
+		if found != test.json {
+			t.Errorf("%v of %#v: expected %s, found %s", test.typ, test.value, test.json, found)
 		}
 	}
 }
 
-// What is refused says which texts are taken.
+// The error of a rejected text names the accepted forms.
 func TestConversionErrorsNameTheForm(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ         edm.Primitive
 		value, want string
 	}{
@@ -120,9 +121,9 @@ func TestConversionErrorsNameTheForm(t *testing.T) {
 		{edm.DateTime, "yesterday", `expected Edm.DateTime, found "yesterday"`},
 		{edm.Time, "noon", "such as 12:30:00 or PT12H30M00S"},
 	} {
-		_, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, nil, c.value)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%v of %s: expected %q, found %v", c.typ, c.value, c.want, err)
+		_, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, nil, test.value)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v of %s: expected %q, found %v", test.typ, test.value, test.want, err)
 		}
 	}
 }
@@ -130,7 +131,7 @@ func TestConversionErrorsNameTheForm(t *testing.T) {
 // Points in time in microseconds keep them in texts, which keys, filters and Atom have.
 func TestMicros(t *testing.T) {
 	micros := node(wit.NameMicroTimestamp, "")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ    edm.Primitive
 		value  int64
 		text   string
@@ -145,15 +146,16 @@ func TestMicros(t *testing.T) {
 		{edm.DateTime, -62135596800000001, "", 0, 0}, {edm.DateTime, 253402300800000000, "", 0, 0},
 		{edm.Time, 1, "PT00H00M00.000001S", 0, 0}, {edm.Int64, 1, "", 0, 0},
 	} {
-		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, micros, c.value)
-		if c.text == "" {
+		converted, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, micros, test.value)
+		if test.text == "" {
 			if err == nil {
-				t.Errorf("%v of %d: %q", c.typ, c.value, x.Text)
+				t.Errorf("%v of %d: %q", test.typ, test.value, converted.Text)
 			}
 			continue
 		}
-		if err != nil || x.Text != c.text || x.Millis != c.millis || x.Ticks != c.rest {
-			t.Errorf("%v of %d: %+v, %v", c.typ, c.value, x, err)
+		if err != nil || converted.Text != test.text || converted.Millis != test.millis ||
+			converted.Ticks != test.rest {
+			t.Errorf("%v of %d: %+v, %v", test.typ, test.value, converted, err)
 		}
 	}
 }
@@ -170,12 +172,11 @@ func TestZerosBehindTheScaleAreDropped(t *testing.T) {
 	}
 }
 
-// TestLogicalNames is the table of what integers and texts with a logical name come to: in JSON and in Atom, "" where
-// the value is refused.
+// TestLogicalNames converts integers and texts with a logical name to JSON and Atom, "" if the value is rejected.
 func TestLogicalNames(t *testing.T) {
 	const debezium = "io.debezium.time."
 	day, minute := int64(86_400), int64(60)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name  string
 		value any
 		typ   edm.Primitive
@@ -239,18 +240,20 @@ func TestLogicalNames(t *testing.T) {
 		{"", int64(1706659200001), edm.DateTime, `"\/Date(1706659200001)\/"`, "2024-01-31T00:00:00.001"},
 		{"", int64(60_000), edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
 	} {
-		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, node(c.name, ""), c.value)
+		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, node(test.name, ""),
+			test.value)
 		json, atom := "", ""
 		if err == nil {
 			if atom = x.Text; x.Ticks == 0 {
 				json = string(x.AppendJSON(nil))
 			}
-		} else if !strings.Contains(err.Error(), c.name) {
-			t.Errorf("%s %v for %v: expected the name in %q", c.name, c.value, c.typ, err)
+		} else if !strings.Contains(err.Error(), test.name) {
+			t.Errorf("%s %v for %v: expected the name in %q", test.name, test.value, test.typ, err)
 		}
-		if json != c.json || atom != c.atom {
-			t.Errorf("%s %v for %v: expected %s in JSON and %s in Atom, found %s and %s (%v)", c.name, c.value, c.typ,
-				c.json, c.atom, json, atom, err)
+		if json != test.json || atom != test.atom {
+			t.Errorf("%s %v for %v: expected %s in JSON and %s in Atom, found %s and %s (%v)", test.name, test.value,
+				test.typ,
+				test.json, test.atom, json, atom, err)
 		}
 	}
 }

@@ -1,5 +1,4 @@
-// Package zone converts between local times of a time zone and points in time. A program without zone files has to
-// import time/tzdata.
+// Package zone converts between local times of a time zone and UTC. Programs without zone files import time/tzdata.
 package zone
 
 import (
@@ -10,10 +9,10 @@ import (
 
 // Zone is a time zone.
 type Zone struct {
-	name string
-	at   *time.Location
-	// The last offset from UTC in milliseconds, cached with the range in which it is unambiguous.
-	from, until, offset int64
+	name        string
+	location    *time.Location
+	offset      int64 // the last offset from UTC in milliseconds
+	from, until int64 // when it is valid and unambiguous, in milliseconds since 1970
 }
 
 // Load finds a zone by its IANA name.
@@ -21,14 +20,14 @@ func Load(name string) (*Zone, error) {
 	if name == "" || name == "Local" {
 		return nil, errors.New("expected the name of a time zone")
 	}
-	at, err := time.LoadLocation(name)
+	location, err := time.LoadLocation(name)
 	if err != nil {
 		return nil, errors.New("there is no such time zone")
 	}
-	return &Zone{name: name, at: at}, nil
+	return &Zone{name: name, location: location}, nil
 }
 
-// Name returns the name of the zone, or "".
+// Name returns the name of the zone, "" for nil.
 func (z *Zone) Name() string {
 	if z == nil {
 		return ""
@@ -37,16 +36,15 @@ func (z *Zone) Name() string {
 }
 
 const (
-	msPerDay = 86_400_000
-	// Times outside of these are 0001-01-01 and 9999-12-31, which mean never and forever in any zone.
-	firstMs   = -62_135_596_800_000 + msPerDay
-	lastMs    = 253_402_300_800_000 - msPerDay
+	msPerDay  = 86_400_000
+	firstMs   = -62_135_596_800_000 + msPerDay // 0001-01-01, which means never in any zone, is before
+	lastMs    = 253_402_300_800_000 - msPerDay // 9999-12-31, which means forever in any zone, is after
 	maxOffset = 16 * 3_600_000
-	margin    = 32 * 3_600_000
+	margin    = 32 * 3_600_000 // after a change of the offset, when local times may be ambiguous
 )
 
-// UTC converts a local time; both are milliseconds since 1970. Of an ambiguous time it returns the first point. A
-// skipped time counts from the offset before: 02:30 becomes 03:30.
+// UTC converts a local time; both are milliseconds since 1970. An ambiguous time is the first of both. A time that the
+// clock skips has the offset before: 02:30 becomes 03:30.
 func (z *Zone) UTC(clock int64) int64 {
 	if clock < firstMs || clock >= lastMs {
 		return clock
@@ -55,8 +53,8 @@ func (z *Zone) UTC(clock int64) int64 {
 		return utc
 	}
 	before := int64(0)
-	for at := clock - maxOffset; ; {
-		from, until, offset := z.offsetAt(at)
+	for instant := clock - maxOffset; ; {
+		from, until, offset := z.offsetAt(instant)
 		switch utc := clock - offset; {
 		case utc < from:
 			return clock - before
@@ -67,15 +65,16 @@ func (z *Zone) UTC(clock int64) int64 {
 			}
 			return utc
 		}
-		before, at = offset, until
+		before, instant = offset, until
 	}
 }
 
+// offsetAt returns the offset from UTC of a point in time, and when it is valid.
 func (z *Zone) offsetAt(utc int64) (from, until, offset int64) {
-	at := time.UnixMilli(utc).In(z.at)
-	_, seconds := at.Zone()
+	instant := time.UnixMilli(utc).In(z.location)
+	_, seconds := instant.Zone()
 	from, until = math.MinInt64, math.MaxInt64
-	start, end := at.ZoneBounds()
+	start, end := instant.ZoneBounds()
 	if !start.IsZero() {
 		from = start.UnixMilli()
 	}
@@ -85,25 +84,25 @@ func (z *Zone) offsetAt(utc int64) (from, until, offset int64) {
 	return from, until, int64(seconds) * 1000
 }
 
-const layout = "2006-01-02T15:04:05.999999999"
+const atomTime = "2006-01-02T15:04:05.999999999"
 
-// Clock returns the local time of a point in time in Atom's form. least is the skipped time for which [Zone.UTC]
-// returns the same, if there is one.
-func (z *Zone) Clock(utc string) (shown, least string) {
-	t, err := time.Parse(layout, utc)
-	if ms := t.UnixMilli(); err != nil || ms < firstMs || ms >= lastMs {
+// Clock returns the local time of a point in time, in Atom's form. skipped is the time that the clock skips for which
+// [Zone.UTC] returns the same point, else the local time.
+func (z *Zone) Clock(utc string) (local, skipped string) {
+	instant, err := time.Parse(atomTime, utc)
+	if ms := instant.UnixMilli(); err != nil || ms < firstMs || ms >= lastMs {
 		return utc, utc
 	}
-	local := t.In(z.at)
-	shown, least = local.Format(layout), local.Format(layout)
-	start, _ := local.ZoneBounds()
+	clock := instant.In(z.location)
+	local = clock.Format(atomTime)
+	start, _ := clock.ZoneBounds()
 	if start.IsZero() {
-		return shown, least
+		return local, local
 	}
-	_, now := local.Zone()
+	_, offset := clock.Zone()
 	_, before := start.Add(-time.Nanosecond).Zone()
-	if t.Sub(start) < time.Duration(now-before)*time.Second {
-		least = t.Add(time.Duration(before) * time.Second).Format(layout)
+	if instant.Sub(start) < time.Duration(offset-before)*time.Second {
+		return local, instant.Add(time.Duration(before) * time.Second).Format(atomTime)
 	}
-	return shown, least
+	return local, local
 }

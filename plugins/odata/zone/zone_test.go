@@ -6,10 +6,9 @@ import (
 	_ "time/tzdata"
 )
 
-// TestUTC: what is decided of times that a clock shows twice or leaves out, and of those that stand for never and for
-// ever.
+// TestUTC converts times that a clock shows twice or skips, and the dates that mean never and forever.
 func TestUTC(t *testing.T) {
-	for _, c := range []struct{ zone, clock, utc, shown, least string }{
+	for _, test := range []struct{ zone, clock, utc, shown, skipped string }{
 		{"Europe/Berlin", "2024-01-31T12:00:00", "2024-01-31T11:00:00", "", ""},
 		{"Europe/Berlin", "2024-07-31T12:00:00.123", "2024-07-31T10:00:00.123", "", ""},
 		{"Europe/Berlin", "2024-03-31T01:59:59", "2024-03-31T00:59:59", "", ""},
@@ -33,27 +32,28 @@ func TestUTC(t *testing.T) {
 		{"America/New_York", "9999-12-30T12:00:00", "9999-12-30T17:00:00", "", ""},
 		{"UTC", "2024-03-31T02:30:00", "2024-03-31T02:30:00", "", ""},
 	} {
-		z, err := Load(c.zone)
+		zone, err := Load(test.zone)
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock, err := time.Parse(layout, c.clock)
+		clock, err := time.Parse(atomTime, test.clock)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // the second time by what it remembers
-			if utc := time.UnixMilli(z.UTC(clock.UnixMilli())).UTC().Format(layout); utc != c.utc {
-				t.Errorf("%s in %s: expected %s, found %s", c.clock, c.zone, c.utc, utc)
+		for range 2 { // the second time from the cache
+			if utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(atomTime); utc != test.utc {
+				t.Errorf("%s in %s: expected %s, found %s", test.clock, test.zone, test.utc, utc)
 			}
 		}
-		if c.shown == "" {
-			c.shown = c.clock
+		if test.shown == "" {
+			test.shown = test.clock
 		}
-		if c.least == "" {
-			c.least = c.shown
+		if test.skipped == "" {
+			test.skipped = test.shown
 		}
-		if shown, least := z.Clock(c.utc); shown != c.shown || least != c.least {
-			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", c.utc, c.zone, c.shown, c.least,
+		if shown, least := zone.Clock(test.utc); shown != test.shown || least != test.skipped {
+			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", test.utc, test.zone, test.shown,
+				test.skipped,
 				shown, least)
 		}
 	}
@@ -64,7 +64,7 @@ func TestUTC(t *testing.T) {
 	}
 }
 
-// TestEveryHour: what a zone remembers of the time before changes nothing, and the clock shows what it was asked for.
+// TestEveryHour compares a zone that caches offsets with a new one, and both with the local time.
 func TestEveryHour(t *testing.T) {
 	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"} {
 		remembers, err := Load(name)
@@ -73,14 +73,14 @@ func TestEveryHour(t *testing.T) {
 		}
 		from := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC)
 		for clock := from; clock.Year() < 2012; clock = clock.Add(30 * time.Minute) {
-			fresh := &Zone{at: remembers.at}
+			fresh := &Zone{location: remembers.location}
 			utc := remembers.UTC(clock.UnixMilli())
 			if other := fresh.UTC(clock.UnixMilli()); other != utc {
 				t.Fatalf("%s in %s: %d and, asked alone, %d", clock, name, utc, other)
 			}
-			shown, least := fresh.Clock(time.UnixMilli(utc).UTC().Format(layout))
-			if text := clock.Format(layout); text != shown && (text < least || text > shown) {
-				t.Fatalf("%s in %s is %s on the clock, at least %s", clock, name, shown, least)
+			shown, skipped := fresh.Clock(time.UnixMilli(utc).UTC().Format(atomTime))
+			if text := clock.Format(atomTime); text != shown && (text < skipped || text > shown) {
+				t.Fatalf("%s in %s is %s on the clock, at least %s", clock, name, shown, skipped)
 			}
 		}
 	}

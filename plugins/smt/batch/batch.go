@@ -8,28 +8,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// MaxData is the output size at which a call stops, in bytes. The host calls again for the remaining rows.
-const MaxData = 1 << 20
+const MaxData = 1 << 20 // output size at which a call stops, in bytes. The host calls again for the remaining rows.
 
-// Input holds the rows of a call. It is memory of the host.
+// Input holds the rows of a call, which are memory of the host.
 type Input struct {
 	Topics []string
 	Rows   []wit.Row
 	Data   []byte
 }
 
-// Output holds the result of a call so far. Its memory is reused.
+// Output holds the result of a call so far. Its memory is reused. A row that fails leaves nothing in it.
 type Output struct {
-	Rows   []wit.Row
-	Data   []byte
-	Errors []wit.RowError
-	// Topics starts with the topics of the input. If nil, no row has another topic.
-	Topics []string
-	// InPlace, if not nil, replaces Data: a prefix of the input's data in which results were appended to values.
-	InPlace []byte
+	Rows    []wit.Row
+	Data    []byte
+	Errors  []wit.RowError
+	Topics  []string // starts with the topics of the input. If nil, no row has another topic.
+	InPlace []byte   // if not nil, replaces Data: the start of the input's data, with results appended to values
 }
 
-// Reset empties the output for a call.
 func (o *Output) Reset(in Input) {
 	if cap(o.Rows) < len(in.Rows) {
 		o.Rows = make([]wit.Row, 0, len(in.Rows))
@@ -37,53 +33,54 @@ func (o *Output) Reset(in Input) {
 	*o = Output{Rows: o.Rows[:0], Data: o.Data[:0]}
 }
 
-// Result returns the output as the result of a call that handled n rows.
-func (o *Output) Result(n int, schemas []wit.Schema) wit.ApplyResult {
+// Result returns the output as the result of a call.
+func (o *Output) Result(consumed int, schemas []wit.Schema) wit.ApplyResult {
 	done := wit.ApplyResult{Schemas: schemas, Topics: o.Topics, Rows: o.Rows, Data: o.Data, Errors: o.Errors,
-		Consumed: uint32(n)}
+		Consumed: uint32(consumed)}
 	if o.InPlace != nil {
 		done.Data = o.InPlace
 	}
 	return done
 }
 
-// Add adds a record that came from row n.
-func (o *Output) Add(rec *record.Record, n int, topics []string) {
-	in := rec.Row
-	at := len(o.Rows)
-	if at == cap(o.Rows) { // a split row
+// Add adds a record that results from a row of the input.
+func (o *Output) Add(rec *record.Record, rowIndex int, topics []string) {
+	row := rec.Row
+	index := len(o.Rows)
+	if index == cap(o.Rows) { // a split row
 		o.Rows = append(o.Rows, wit.Row{})
 	}
-	o.Rows = o.Rows[:at+1]
-	out := &o.Rows[at]
-	out.RowIndex, out.Topic, out.Partition = uint32(n), in.Topic, in.Partition
-	out.Offset, out.Timestamp = in.Offset, in.Timestamp
+	o.Rows = o.Rows[:index+1]
+	out := &o.Rows[index]
+	out.RowIndex, out.Topic, out.Partition = uint32(rowIndex), row.Topic, row.Partition
+	out.Offset, out.Timestamp = row.Offset, row.Timestamp
 	o.put(&out.Key, &rec.Parts[record.Key])
 	o.put(&out.Value, &rec.Parts[record.Value])
 	o.put(&out.Headers, &rec.Parts[record.Headers])
-	if rec.Topic != topics[in.Topic] {
+	if rec.Topic != topics[row.Topic] {
 		out.Topic = o.Topic(rec.Topic, topics)
 	}
 }
 
-func (o *Output) put(d *wit.ValueSlice, part *record.Part) {
+func (o *Output) put(slice *wit.ValueSlice, part *record.Part) {
 	switch {
 	case !part.Changed:
-		*d = wit.ValueSlice{Encoding: wit.Unchanged, Schema: part.Schema}
+		*slice = wit.ValueSlice{Encoding: wit.Unchanged, Schema: part.Schema}
 	case part.Encoding == wit.Absent:
-		*d = wit.ValueSlice{Encoding: wit.Absent}
+		*slice = wit.ValueSlice{Encoding: wit.Absent}
 	default:
-		*d = wit.ValueSlice{Encoding: part.Encoding, Schema: part.Schema, Start: uint32(len(o.Data)),
+		*slice = wit.ValueSlice{Encoding: part.Encoding, Schema: part.Schema, Start: uint32(len(o.Data)),
 			Size: uint32(len(part.Bytes))}
 		o.Data = append(o.Data, part.Bytes...)
 	}
 }
 
-// Fail adds the failure of row n and removes what was added since before, a copy of the output.
-func (o *Output) Fail(n int, f *rowerror.Failure, before *Output) {
+// Fail adds the failure of a row, and removes what was added since before, a copy of the output.
+func (o *Output) Fail(rowIndex int, failure *rowerror.Failure, before *Output) {
 	o.Rows, o.Data, o.Topics = o.Rows[:len(before.Rows)], o.Data[:len(before.Data)], before.Topics
-	o.Errors = append(o.Errors, wit.RowError{RowIndex: uint32(n), Stage: uint32(f.Stage), ErrorClass: f.Class,
-		Error: wit.Error{Kind: wit.ErrorData, Message: f.Message}})
+	o.Errors = append(o.Errors, wit.RowError{RowIndex: uint32(rowIndex), Stage: uint32(failure.Stage),
+		ErrorClass: failure.Class,
+		Error:      wit.Error{Kind: wit.ErrorData, Message: failure.Message}})
 }
 
 // Topic returns the index of a topic in Topics, which it extends if necessary.
@@ -91,15 +88,14 @@ func (o *Output) Topic(name string, topics []string) uint32 {
 	if o.Topics == nil {
 		o.Topics = slices.Clone(topics)
 	}
-	at := slices.Index(o.Topics, name)
-	if at < 0 {
-		at = len(o.Topics)
+	index := slices.Index(o.Topics, name)
+	if index < 0 {
+		index = len(o.Topics)
 		o.Topics = append(o.Topics, name)
 	}
-	return uint32(at)
+	return uint32(index)
 }
 
-// MoveInPlace moves results that were written in place to Data.
 func (o *Output) MoveInPlace() {
 	if o.InPlace != nil {
 		o.Data = append(o.Data, o.InPlace...)

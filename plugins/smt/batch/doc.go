@@ -1,3 +1,2 @@
-// Package batch holds the rows of a call ([Input]) and its result ([Output]).
-// Invariants: Rows of the result are in the order of the input. A row that fails leaves nothing in the result.
+// Package batch holds the rows of a call ([Input]) and its result ([Output]), in the order of the input.
 package batch

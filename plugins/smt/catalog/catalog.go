@@ -35,13 +35,13 @@ var components = func() (list []component) {
 		case c.Predicate != nil:
 			one.kind = wit.ComponentPredicate
 			list = append(list, one)
-		case c.Sided == nil:
+		case c.PerTarget == nil:
 			list = append(list, one)
 		default:
 			for at, suffix := range [...]string{record.Key: "$Key", record.Value: "$Value"} {
 				one.name = c.Name + suffix
 				one.transform = func(s settings.Values) (operation.Operation, *wit.Error) {
-					return c.Sided(record.Target(at), s)
+					return c.PerTarget(record.Target(at), s)
 				}
 				one.doc = strings.ReplaceAll(c.Doc, "{target}", strings.ToLower(suffix[1:]))
 				list = append(list, one)
@@ -56,8 +56,8 @@ func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name,
 // componentOf returns the component with a name or alias, or nil.
 func componentOf(name string) *component {
 	for i := range components {
-		if c := &components[i]; c.name == name || c.alias() == name {
-			return c
+		if found := &components[i]; found.name == name || found.alias() == name {
+			return found
 		}
 	}
 	return nil
@@ -67,26 +67,27 @@ func componentOf(name string) *component {
 func Components() []wit.Component {
 	list := make([]wit.Component, len(components))
 	for i := range components {
-		c := &components[i]
-		list[i] = wit.Component{Name: c.name, Kind: c.kind, Aliases: []string{c.alias()}, Documentation: c.doc,
-			Settings: c.keys}
+		component := &components[i]
+		list[i] = wit.Component{Name: component.name, Kind: component.kind, Aliases: []string{component.alias()},
+			Documentation: component.doc,
+			Settings:      component.keys}
 	}
 	return list
 }
 
 // Validate checks a component's settings. An error concerns no single setting.
 func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error) {
-	c := componentOf(name)
-	if c == nil {
+	component := componentOf(name)
+	if component == nil {
 		return nil, settings.Error("", "unknown component "+strconv.Quote(name))
 	}
-	table := setting.NewTable(c.keys...)
+	table := setting.NewTable(component.keys...)
 	table.Check.AllowEmpty = true // Kafka accepts empty values of required settings
 	list := table.Validate(values)
 	if setting.FirstError(list) != nil {
 		return list, nil
 	}
-	if err := c.check(settings.Values(values)); err != nil {
+	if err := component.check(settings.Values(values)); err != nil {
 		if err.Setting == nil {
 			return nil, err
 		}
@@ -95,41 +96,41 @@ func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error)
 	return list, nil
 }
 
-func (c *component) check(s settings.Values) *wit.Error {
+func (c *component) check(values settings.Values) *wit.Error {
 	var err *wit.Error
 	if c.transform != nil {
-		_, err = c.transform(s)
+		_, err = c.transform(values)
 	} else {
-		_, err = c.predicate(s)
+		_, err = c.predicate(values)
 	}
 	return err
 }
 
 // NewStage returns a stage of a chain.
-func NewStage(number int, stage *wit.Stage) (s operation.Stage, err *wit.Error) {
-	c := componentOf(stage.Component)
-	if c == nil || c.transform == nil {
-		return s, settings.Error("", "expected a transform of this plugin")
+func NewStage(number int, stage *wit.Stage) (result operation.Stage, err *wit.Error) {
+	component := componentOf(stage.Component)
+	if component == nil || component.transform == nil {
+		return result, settings.Error("", "expected a transform of this plugin")
 	}
-	s.Number = number
-	if s.Operation, err = c.transform(stage.Settings); err != nil || stage.Condition == nil {
-		return s, err
+	result.Number = number
+	if result.Operation, err = component.transform(stage.Settings); err != nil || stage.Condition == nil {
+		return result, err
 	}
 	when, ok, err := NewPredicate(stage.Condition.Component, stage.Condition.Settings)
 	if !ok {
-		return s, settings.Error("", "expected a predicate of this plugin as the condition, found "+
+		return result, settings.Error("", "expected a predicate of this plugin as the condition, found "+
 			strconv.Quote(stage.Condition.Component))
 	}
-	s.Predicate, s.Negate = when, stage.Condition.Negate
-	return s, err
+	result.Predicate, result.Negate = when, stage.Condition.Negate
+	return result, err
 }
 
 // NewPredicate returns a predicate. ok is false if the component is not a predicate.
 func NewPredicate(name string, values settings.Values) (result operation.Predicate, ok bool, err *wit.Error) {
-	c := componentOf(name)
-	if c == nil || c.predicate == nil {
+	component := componentOf(name)
+	if component == nil || component.predicate == nil {
 		return nil, false, nil
 	}
-	result, err = c.predicate(values)
+	result, err = component.predicate(values)
 	return result, true, err
 }

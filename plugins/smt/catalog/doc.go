@@ -1,4 +1,4 @@
 // Package catalog lists the transforms and predicates with their settings, and creates them.
-// Invariants: Names, settings and documentation are those of Kafka's classes, in the order in which the plugin
+// Names, settings and documentation are those of Kafka's classes, in the order in which the plugin
 // describes them.
 package catalog

@@ -31,8 +31,8 @@ func (m maker) fresh() string {
 	return "n" + strconv.Itoa(m.IntN(30))
 }
 
-func setDefault(nodes []wit.SchemaNode, at int, v any) {
-	b, err := connectdata.AppendDefault(nil, nodes, uint32(at), v)
+func setDefault(nodes []wit.SchemaNode, at int, value any) {
+	b, err := connectdata.AppendDefault(nil, nodes, uint32(at), value)
 	must(err)
 	nodes[at].DefaultValue = &b
 }
@@ -53,23 +53,23 @@ func (m maker) structure() []wit.SchemaNode {
 	for _, i := range m.Perm(len(pool))[:m.IntN(len(pool)+1)] {
 		at := uint32(len(nodes))
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[i], Node: at})
-		for _, n := range m.Schema() {
-			n.Key, n.Element, n.Fields = n.Key+at, n.Element+at, slices.Clone(n.Fields)
-			for k := range n.Fields {
-				n.Fields[k].Node += at
+		for _, node := range m.Schema() {
+			node.Key, node.Element, node.Fields = node.Key+at, node.Element+at, slices.Clone(node.Fields)
+			for k := range node.Fields {
+				node.Fields[k].Node += at
 			}
-			nodes = append(nodes, n)
+			nodes = append(nodes, node)
 		}
 	}
 	return nodes
 }
 
 // full returns a value for a node that is not null.
-func (m maker) full(nodes []wit.SchemaNode, node uint32) (v any) {
-	for v == nil {
-		v = m.Value(nodes, node)
+func (m maker) full(nodes []wit.SchemaNode, node uint32) (value any) {
+	for value == nil {
+		value = m.Value(nodes, node)
 	}
-	return v
+	return value
 }
 
 func (m maker) text() string {
@@ -93,62 +93,64 @@ func (m maker) schemaless(names []int) any {
 }
 
 func (m maker) stage() wit.Stage {
-	s := wit.Stage{}
-	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
+	stage := wit.Stage{}
+	set := func(name, value string) {
+		stage.Settings = append(stage.Settings, wit.Setting{Name: name, Value: value})
+	}
 	switch m.IntN(23) {
 	case 22:
-		s = stageOf(m.mostly(ClassCastValue, ClassCastKey), "spec",
+		stage = stageOf(m.mostly(ClassCastValue, ClassCastKey), "spec",
 			m.name()+":"+[]string{"string", "boolean", "int16"}[m.IntN(3)])
 	case 21:
-		s = stageOf(m.mostly(ClassFlattenValue, ClassFlattenKey), "delimiter", []string{".", ""}[m.IntN(2)])
+		stage = stageOf(m.mostly(ClassFlattenValue, ClassFlattenKey), "delimiter", []string{".", ""}[m.IntN(2)])
 	case 20:
-		s = stageOf(ClassInsertHeader, "header", m.name(), "value.literal",
+		stage = stageOf(ClassInsertHeader, "header", m.name(), "value.literal",
 			[]string{"", "null", "text", "-7", "[1, 2.5]"}[m.IntN(5)])
 	case 18, 19:
-		s = stageOf(m.mostly(ClassMaskValue, ClassMaskKey), "fields", m.some())
+		stage = stageOf(m.mostly(ClassMaskValue, ClassMaskKey), "fields", m.some())
 		if m.IntN(2) == 0 {
 			set("replacement", []string{"7", "-3e2", "1.5", "x"}[m.IntN(4)])
 		}
 	case 14:
-		s = stageOf(ClassDropHeaders, "headers", m.some())
+		stage = stageOf(ClassDropHeaders, "headers", m.some())
 	case 15:
-		s = stageOf([]string{ClassExtractValue, ClassExtractKey}[m.IntN(2)], "field", m.name())
+		stage = stageOf([]string{ClassExtractValue, ClassExtractKey}[m.IntN(2)], "field", m.name())
 	case 16:
-		s = stageOf([]string{ClassHoistValue, ClassHoistKey}[m.IntN(2)], "field", m.name())
+		stage = stageOf([]string{ClassHoistValue, ClassHoistKey}[m.IntN(2)], "field", m.name())
 	case 17:
-		s = stageOf([]string{ClassMetadataValue, ClassMetadataKey}[m.IntN(2)], "schema.name", "M")
+		stage = stageOf([]string{ClassMetadataValue, ClassMetadataKey}[m.IntN(2)], "schema.name", "M")
 		if m.IntN(2) == 0 {
 			set("schema.version", strconv.Itoa(m.IntN(5)-1))
 		}
 	case 10:
-		s.Component = ClassTimestampRouter
+		stage.Component = ClassTimestampRouter
 	case 11:
-		s = stageOf(ClassValueToKey, "fields", m.some())
+		stage = stageOf(ClassValueToKey, "fields", m.some())
 	case 12, 13:
 		fields := m.some()
-		s = stageOf(m.mostly(ClassHeaderFromValue, ClassHeaderFromKey), "fields", fields)
+		stage = stageOf(m.mostly(ClassHeaderFromValue, ClassHeaderFromKey), "fields", fields)
 		set("headers", strings.Repeat(m.name()+",", strings.Count(fields, ","))+m.name())
 		set("operation", []string{"move", "copy"}[m.IntN(2)])
 	case 0:
-		s = stageOf(ClassRegexRouter, "regex", []string{"(.*)", "t0", "t1"}[m.IntN(3)], "replacement",
+		stage = stageOf(ClassRegexRouter, "regex", []string{"(.*)", "t0", "t1"}[m.IntN(3)], "replacement",
 			[]string{"x.$0", "t1", "t2"}[m.IntN(3)])
 	case 1:
-		s.Component = ClassFilter
-		s.Condition = &wit.Condition{Component: ClassTopicNameMatch}
+		stage.Component = ClassFilter
+		stage.Condition = &wit.Condition{Component: ClassTopicNameMatch}
 	case 2, 3, 4, 5:
-		s.Component = []string{ClassInsertValue, "InsertField$Value", ClassInsertKey}[m.IntN(3)]
+		stage.Component = []string{ClassInsertValue, "InsertField$Value", ClassInsertKey}[m.IntN(3)]
 		marks := []string{"", "!", "?"}
 		for _, setting := range []string{"topic.field", "partition.field", "offset.field", "timestamp.field"} {
 			if m.IntN(4) == 0 {
 				set(setting, m.fresh()+m.mark(setting, marks))
 			}
 		}
-		if m.IntN(2) == 0 || len(s.Settings) == 0 {
+		if m.IntN(2) == 0 || len(stage.Settings) == 0 {
 			set("static.field", m.fresh()+marks[m.IntN(3)])
 			set("static.value", m.text())
 		}
 	default:
-		s.Component = m.mostly(ClassReplaceValue, ClassReplaceKey)
+		stage.Component = m.mostly(ClassReplaceValue, ClassReplaceKey)
 		if m.IntN(2) == 0 {
 			set("exclude", strings.ReplaceAll(m.distinct(2), ",", " ,"))
 		}
@@ -163,17 +165,17 @@ func (m maker) stage() wit.Stage {
 	if m.IntN(3) == 0 {
 		set("replace.null.with.default", "false")
 	}
-	if s.Condition != nil || m.IntN(4) == 0 {
-		s.Condition = &wit.Condition{Component: ClassTopicNameMatch, Negate: m.IntN(2) == 0,
+	if stage.Condition != nil || m.IntN(4) == 0 {
+		stage.Condition = &wit.Condition{Component: ClassTopicNameMatch, Negate: m.IntN(2) == 0,
 			Settings: pairs("pattern", []string{"t0", "t[12]", "x.*"}[m.IntN(3)])}
 		switch m.IntN(4) {
 		case 0:
-			s.Condition.Component, s.Condition.Settings = ClassIsTombstone, nil
+			stage.Condition.Component, stage.Condition.Settings = ClassIsTombstone, nil
 		case 1:
-			s.Condition.Component, s.Condition.Settings = ClassHasHeaderKey, pairs("name", pool[m.IntN(2)])
+			stage.Condition.Component, stage.Condition.Settings = ClassHasHeaderKey, pairs("name", pool[m.IntN(2)])
 		}
 	}
-	return s
+	return stage
 }
 
 // mostly returns the first text in three of four cases.
@@ -214,71 +216,72 @@ type world struct {
 }
 
 func (m maker) world() *world {
-	w := &world{topics: []string{"t0", "t1", "t2"}}
-	for i := range w.names {
-		w.names[i] = m.Perm(len(pool))[:m.IntN(len(pool)+1)]
+	rows := &world{topics: []string{"t0", "t1", "t2"}}
+	for i := range rows.names {
+		rows.names[i] = m.Perm(len(pool))[:m.IntN(len(pool)+1)]
 	}
 	other := 2 + m.IntN(7)
 	for i := range 3 {
-		w.schemas = append(w.schemas, wit.Schema{ID: uint32(i + 1), Nodes: m.structure()})
+		rows.schemas = append(rows.schemas, wit.Schema{ID: uint32(i + 1), Nodes: m.structure()})
 	}
 	offset := int64(m.IntN(2)) - 1
-	for len(w.rows) < 20 {
+	for len(rows.rows) < 20 {
 		topic, schema := m.IntN(3), m.IntN(3)
 		// rows of the same kind follow each other
 		for range 1 + m.IntN(4) {
-			row := wit.Row{RowIndex: uint32(len(w.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
+			row := wit.Row{RowIndex: uint32(len(rows.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
 				Offset: offset, Timestamp: int64(m.IntN(100)) - 1}
 			if offset >= 0 {
 				row.Offset = int64(m.IntN(1 << 20))
 			}
-			row.Key = m.datum(w, m.IntN(3), m.IntN(3) == 0)
-			row.Value = m.datum(w, schema, m.IntN(other) > other-3)
+			row.Key = m.datum(rows, m.IntN(3), m.IntN(3) == 0)
+			row.Value = m.datum(rows, schema, m.IntN(other) > other-3)
 			if m.IntN(3) == 0 {
-				row.Headers = m.block(w)
+				row.Headers = m.block(rows)
 			}
-			w.rows = append(w.rows, row)
+			rows.rows = append(rows.rows, row)
 		}
 	}
-	return w
+	return rows
 }
 
-func (m maker) datum(w *world, schema int, other bool) wit.ValueSlice {
-	start := len(w.data)
+func (m maker) datum(rows *world, schema int, other bool) wit.ValueSlice {
+	start := len(rows.data)
 	var err error
-	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: w.schemas[schema].ID, Start: uint32(start)}
+	slice := wit.ValueSlice{Encoding: wit.WithSchema, Schema: rows.schemas[schema].ID, Start: uint32(start)}
 	switch {
 	case other && m.IntN(4) == 0:
 		return wit.ValueSlice{}
 	case other:
-		d.Encoding, d.Schema = wit.Schemaless, 0
-		w.data, err = connectdata.AppendSchemaless(w.data, m.schemaless(w.names[m.IntN(2)]))
+		slice.Encoding, slice.Schema = wit.Schemaless, 0
+		rows.data, err = connectdata.AppendSchemaless(rows.data, m.schemaless(rows.names[m.IntN(2)]))
 	default:
-		nodes := w.schemas[schema].Nodes
-		w.data, err = connectdata.Append(w.data, nodes, 0, m.Value(nodes, 0))
+		nodes := rows.schemas[schema].Nodes
+		rows.data, err = connectdata.Append(rows.data, nodes, 0, m.Value(nodes, 0))
 	}
 	must(err)
-	d.Size = uint32(len(w.data) - start)
-	return d
+	slice.Size = uint32(len(rows.data) - start)
+	return slice
 }
 
 // block returns headers of all encodings.
-func (m maker) block(w *world) wit.ValueSlice {
+func (m maker) block(rows *world) wit.ValueSlice {
 	var list []connectdata.Header
 	for range m.IntN(4) {
-		h := connectdata.Header{Name: m.name()}
+		header := connectdata.Header{Name: m.name()}
 		if m.IntN(3) == 0 {
-			h.Encoding, h.Value = wit.Raw, []byte(m.text())
-		} else if d := m.datum(w, m.IntN(3), m.IntN(3) == 0); d.Encoding != wit.Absent {
-			h.Encoding, h.Schema, h.Value = d.Encoding, d.Schema, w.data[d.Start:d.Start+d.Size]
+			header.Encoding, header.Value = wit.Raw, []byte(m.text())
+		} else if slice := m.datum(rows, m.IntN(3), m.IntN(3) == 0); slice.Encoding != wit.Absent {
+			header.Encoding, header.Schema, header.Value = slice.Encoding, slice.Schema,
+				rows.data[slice.Start:slice.Start+slice.Size]
 		} else {
-			h.Encoding, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			header.Encoding, header.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
-		list = append(list, h)
+		list = append(list, header)
 	}
-	start := len(w.data)
-	w.data = connectdata.AppendHeaders(w.data, list)
-	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	start := len(rows.data)
+	rows.data = connectdata.AppendHeaders(rows.data, list)
+	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(rows.data) - start)}
 }
 
 // outcome is the result of a record in comparable form.
@@ -323,63 +326,64 @@ func (b testCall) call() batch.Input {
 }
 
 // put appends a value to the data, with schema 1 or, if nodes is nil, without schema.
-func (b *testCall) put(t testing.TB, nodes []wit.SchemaNode, v any) wit.ValueSlice {
+func (b *testCall) put(t testing.TB, nodes []wit.SchemaNode, value any) wit.ValueSlice {
 	t.Helper()
-	d, err := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.data))}, error(nil)
+	slice, err := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.data))}, error(nil)
 	if nodes != nil {
-		b.data, err = connectdata.Append(b.data, nodes, 0, v)
+		b.data, err = connectdata.Append(b.data, nodes, 0, value)
 	} else {
-		d.Encoding, d.Schema = wit.Schemaless, 0
-		b.data, err = connectdata.AppendSchemaless(b.data, v)
+		slice.Encoding, slice.Schema = wit.Schemaless, 0
+		b.data, err = connectdata.AppendSchemaless(b.data, value)
 	}
 	noError(t, err)
-	d.Size = uint32(len(b.data)) - d.Start
-	return d
+	slice.Size = uint32(len(b.data)) - slice.Start
+	return slice
 }
 
 // add appends a row with such a value.
-func (b *testCall) add(t testing.TB, nodes []wit.SchemaNode, v any) {
+func (b *testCall) add(t testing.TB, nodes []wit.SchemaNode, value any) {
 	t.Helper()
 	b.rows = append(b.rows, wit.Row{RowIndex: uint32(len(b.rows)), Partition: -1, Offset: -1, Timestamp: 1,
-		Value: b.put(t, nodes, v)})
+		Value: b.put(t, nodes, value)})
 }
 
 // apply calls Apply like the host: again for the remaining rows. It resolves unchanged parts.
-func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b testCall) (testCall, []wit.RowError) {
+func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema, call testCall) (testCall,
+	[]wit.RowError) {
 	t.Helper()
-	out := testCall{topics: b.topics, data: append([]byte(nil), b.data...)}
+	out := testCall{topics: call.topics, data: append([]byte(nil), call.data...)}
 	var faults []wit.RowError
-	for from := 0; from < len(b.rows); {
-		got, err := e.Apply(context, schemas, b.topics, b.rows[from:], b.data)
+	for from := 0; from < len(call.rows); {
+		got, err := engine.Apply(context, schemas, call.topics, call.rows[from:], call.data)
 		noError(t, err)
 		base := uint32(len(out.data))
 		out.data = append(out.data, got.Data...)
 		names := got.Topics
 		if names == nil {
-			names = b.topics
+			names = call.topics
 		}
-		for _, r := range got.Rows {
-			in := b.rows[from+int(r.RowIndex)]
-			for _, d := range [][2]*wit.ValueSlice{{&r.Key, &in.Key}, {&r.Value, &in.Value},
-				{&r.Headers, &in.Headers}} {
-				if d[0].Encoding == wit.Unchanged {
-					schema := d[0].Schema
-					*d[0] = *d[1]
-					if d[0].Encoding == wit.WithSchema {
-						d[0].Schema = schema
+		for _, row := range got.Rows {
+			input := call.rows[from+int(row.RowIndex)]
+			for _, slices := range [][2]*wit.ValueSlice{{&row.Key, &input.Key}, {&row.Value, &input.Value},
+				{&row.Headers, &input.Headers}} {
+				if slices[0].Encoding == wit.Unchanged {
+					schema := slices[0].Schema
+					*slices[0] = *slices[1]
+					if slices[0].Encoding == wit.WithSchema {
+						slices[0].Schema = schema
 					}
 				} else {
-					d[0].Start += base
+					slices[0].Start += base
 				}
 			}
-			r.RowIndex = in.RowIndex
-			name := names[r.Topic]
-			r.Topic = uint32(len(out.topics))
+			row.RowIndex = input.RowIndex
+			name := names[row.Topic]
+			row.Topic = uint32(len(out.topics))
 			out.topics = append(out.topics, name)
-			out.rows = append(out.rows, r)
+			out.rows = append(out.rows, row)
 		}
 		for _, f := range got.Errors {
-			f.RowIndex = b.rows[from+int(f.RowIndex)].RowIndex
+			f.RowIndex = call.rows[from+int(f.RowIndex)].RowIndex
 			faults = append(faults, f)
 		}
 		from += int(got.Consumed)
@@ -387,48 +391,50 @@ func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b test
 	return out, faults
 }
 
-func outcomes(t *testing.T, e *Engine, n int, b testCall, faults []wit.RowError) []outcome {
+func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit.RowError) []outcome {
 	t.Helper()
-	list := make([]outcome, n)
+	list := make([]outcome, row)
 	for i := range list {
 		list[i].Dropped = true
 	}
 	for _, f := range faults {
 		list[f.RowIndex] = outcome{Stage: int(f.Stage), Class: f.ErrorClass}
 	}
-	value := func(d wit.ValueSlice, bytes []byte) ([]wit.SchemaNode, any) {
-		switch d.Encoding {
+	value := func(slice wit.ValueSlice, bytes []byte) ([]wit.SchemaNode, any) {
+		switch slice.Encoding {
 		case wit.WithSchema:
-			nodes := e.interpreter.Schemas.Nodes(d.Schema)
+			nodes := engine.interpreter.Schemas.Nodes(slice.Schema)
 			if err := connectdata.Check(nodes, bytes); err != nil {
 				t.Fatalf("a result that is no value of its schema: %v", err)
 			}
-			v, _, _ := connectdata.Read(nodes, 0, bytes)
-			return normal(nodes), v
+			decoded, _, _ := connectdata.Read(nodes, 0, bytes)
+			return normal(nodes), decoded
 		case wit.Schemaless:
-			v, _, err := connectdata.ReadSchemaless(bytes)
+			decoded, _, err := connectdata.ReadSchemaless(bytes)
 			noError(t, err)
-			return nil, v
+			return nil, decoded
 		}
 		return nil, nil
 	}
-	read := func(d wit.ValueSlice) ([]wit.SchemaNode, any) { return value(d, b.data[d.Start:d.Start+d.Size]) }
-	for _, r := range b.rows {
-		o := &list[r.RowIndex]
-		*o = outcome{Topic: b.topics[r.Topic], KeyForm: r.Key.Encoding, ValForm: r.Value.Encoding}
-		o.KeyNodes, o.Key = read(r.Key)
-		o.ValNodes, o.Value = read(r.Value)
+	read := func(slice wit.ValueSlice) ([]wit.SchemaNode, any) {
+		return value(slice, call.data[slice.Start:slice.Start+slice.Size])
+	}
+	for _, r := range call.rows {
+		result := &list[r.RowIndex]
+		*result = outcome{Topic: call.topics[r.Topic], KeyForm: r.Key.Encoding, ValForm: r.Value.Encoding}
+		result.KeyNodes, result.Key = read(r.Key)
+		result.ValNodes, result.Value = read(r.Value)
 		if r.Headers.Encoding == wit.Absent {
 			continue
 		}
-		headers, err := connectdata.Headers(nil, b.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
+		headers, err := connectdata.Headers(nil, call.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
 		noError(t, err)
 		for _, h := range headers {
 			x := headerOutcome{Name: h.Name, Value: h.Value}
 			if h.Encoding != wit.Raw {
 				x.Nodes, x.Value = value(wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema}, h.Value)
 			}
-			o.Headers = append(o.Headers, x)
+			result.Headers = append(result.Headers, x)
 		}
 	}
 	return list
@@ -443,20 +449,20 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for seed := range uint64(rounds) {
-		m := maker{connectdatatest.New(seed)}
-		w := m.world()
+		make := maker{connectdatatest.New(seed)}
+		rows := make.world()
 		var stages []wit.Stage
-		for range 1 + m.IntN(5) {
-			stages = append(stages, m.stage())
+		for range 1 + make.IntN(5) {
+			stages = append(stages, make.stage())
 		}
-		in := testCall{w.topics, w.rows, w.data}
+		in := testCall{rows.topics, rows.rows, rows.data}
 		through := func(plain bool) []outcome {
-			e, context := prepared(t, stages...)
-			e.fastPath.Off = plain
-			out, faults := apply(t, e, context, w.schemas, in)
-			return outcomes(t, e, len(w.rows), out, faults)
+			engine, context := prepared(t, stages...)
+			engine.fastPath.Off = plain
+			out, faults := apply(t, engine, context, rows.schemas, in)
+			return outcomes(t, engine, len(rows.rows), out, faults)
 		}
-		want, got, single := through(true), through(false), singly(t, stages, w.schemas, in)
+		want, got, single := through(true), through(false), singly(t, stages, rows.schemas, in)
 		for i := range want {
 			o := &want[i]
 			seen[fmt.Sprint(o.Dropped, o.Class, o.ValNodes != nil, o.Value != nil)]++
@@ -465,7 +471,7 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 					cmp.Diff(*o, got[i]))
 			}
 			extracts := slices.ContainsFunc(stages,
-				func(s wit.Stage) bool { return strings.Contains(s.Component, "Extract") })
+				func(stage wit.Stage) bool { return strings.Contains(stage.Component, "Extract") })
 			// ExtractField's null of a required type is only kept within a chain. Golden cases cover it.
 			if !reflect.DeepEqual(single[i], got[i]) && !extracts {
 				t.Fatalf("seed %d, row %d, %+v: differs (-stage by stage +fast path):\n%s", seed, i, stages,
@@ -479,15 +485,15 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 	}
 }
 
-func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall) []outcome {
-	n := len(b.rows)
-	e := New()
+func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall) []outcome {
+	row := len(call.rows)
+	engine := New()
 	var all []wit.RowError
-	for i, s := range stages {
-		context, err := e.Prepare([]wit.Stage{s})
+	for i, stage := range stages {
+		context, err := engine.Prepare([]wit.Stage{stage})
 		noError(t, err)
 		var faults []wit.RowError
-		if b, faults = apply(t, e, context, schemas, b); i == 0 {
+		if call, faults = apply(t, engine, context, schemas, call); i == 0 {
 			schemas = nil
 		}
 		for _, f := range faults {
@@ -495,7 +501,7 @@ func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall) 
 			all = append(all, f)
 		}
 	}
-	return outcomes(t, e, n, b, all)
+	return outcomes(t, engine, row, call, all)
 }
 
 // noError ends the test at an unexpected error.
@@ -509,8 +515,8 @@ func noError(t testing.TB, err error) {
 // prepared returns an engine and a context of stages.
 func prepared(t testing.TB, stages ...wit.Stage) (*Engine, []byte) {
 	t.Helper()
-	e := New()
-	context, err := e.Prepare(stages)
+	engine := New()
+	context, err := engine.Prepare(stages)
 	noError(t, err)
-	return e, context
+	return engine, context
 }

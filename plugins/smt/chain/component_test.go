@@ -40,18 +40,18 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		}
 		noError(t, json.Unmarshal(lines.Bytes(), &line))
 		recorded[line.Class] = line.Config
-		if c := componentNamed(line.Class); c.Kind.String() != line.Type {
-			t.Errorf("%s: expected a %s, found %+v", line.Class, line.Type, c)
+		if component := componentNamed(line.Class); component.Kind.String() != line.Type {
+			t.Errorf("%s: expected a %s, found %+v", line.Class, line.Type, component)
 		}
 	}
 	extra := 0
-	for _, c := range catalog.Components() {
-		if strings.HasPrefix(c.Name, ownPackage) {
+	for _, component := range catalog.Components() {
+		if strings.HasPrefix(component.Name, ownPackage) {
 			extra++
 			continue
 		}
 		ours := []definition{}
-		for _, s := range c.Settings {
+		for _, s := range component.Settings {
 			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation,
 				Required: setting.IsRequired(&s),
 				Type: map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindBoolean: "BOOLEAN",
@@ -60,12 +60,12 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
-		if diff := cmp.Diff(recorded[c.Name], ours); diff != "" {
-			t.Errorf("%s (-Kafka +ours):\n%s", c.Name, diff)
+		if diff := cmp.Diff(recorded[component.Name], ours); diff != "" {
+			t.Errorf("%s (-Kafka +ours):\n%s", component.Name, diff)
 		}
 	}
-	if n := len(catalog.Components()); len(recorded)+extra != n || extra != 6 {
-		t.Errorf("%d recorded, %d components", len(recorded), n)
+	if row := len(catalog.Components()); len(recorded)+extra != row || extra != 6 {
+		t.Errorf("%d recorded, %d components", len(recorded), row)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestValidate(t *testing.T) {
 		return failure("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
 			"backtick at position 2 to escape it")
 	}
-	for _, x := range []struct {
+	for _, test := range []struct {
 		component string
 		given     []wit.Setting
 		want      map[string]string // setting → beginning of its error
@@ -187,7 +187,8 @@ func TestValidate(t *testing.T) {
 		{ClassTimestampValue, pairs("target.type", ""),
 			invalid("target.type", "", "String must be one of: string, unix, Date, Time, Timestamp")},
 		{ClassTimestampValue, pairs("target.type", "string", "format", " "),
-			failure("format", "TimestampConverter requires format option to be specified when using string timestamps")},
+			failure("format", "TimestampConverter requires format option to be specified when using string "+
+				"timestamps")},
 		{ClassTimestampValue, pairs("target.type", "unix", "format", "bad-format"), map[string]string{
 			"format": "Invalid value java.lang.IllegalArgumentException: Illegal pattern character 'b' for " +
 				"configuration TimestampConverter requires " +
@@ -202,14 +203,14 @@ func TestValidate(t *testing.T) {
 		{ClassIsTombstone, nil, nil},
 		{ClassTopicNameMatch, pairs("pattern", "("), invalid("pattern", "(", "Invalid regex: ")},
 	} {
-		list, err := catalog.Validate(x.component, x.given)
-		if err != nil || len(list) != len(componentNamed(x.component).Settings) {
-			t.Errorf("%s: %v, %d settings", x.component, err, len(list))
+		list, err := catalog.Validate(test.component, test.given)
+		if err != nil || len(list) != len(componentNamed(test.component).Settings) {
+			t.Errorf("%s: %v, %d settings", test.component, err, len(list))
 		}
 		for _, e := range list {
-			got, want := strings.Join(e.Errors, "; "), x.want[e.Key.Name]
+			got, want := strings.Join(e.Errors, "; "), test.want[e.Key.Name]
 			if !strings.HasPrefix(got, want) || (want == "") != (got == "") {
-				t.Errorf("%s %v: %s: expected %q, found %q", x.component, x.given, e.Key.Name, want, got)
+				t.Errorf("%s %v: %s: expected %q, found %q", test.component, test.given, e.Key.Name, want, got)
 			}
 		}
 	}
@@ -226,7 +227,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestPrepareRejectsInvalidStages(t *testing.T) {
-	for want, s := range map[string]wit.Stage{
+	for want, stage := range map[string]wit.Stage{
 		`stage 0, X: expected a transform of this plugin`: {Component: "X"},
 		`Neither schema name nor version configured`:      {Component: ClassMetadataKey},
 		`No field insertion configured`:                   {Component: ClassInsertValue},
@@ -241,7 +242,7 @@ func TestPrepareRejectsInvalidStages(t *testing.T) {
 		`regex: stage 0, RegexRouter: Invalid value ( for`:                                             {Component: "RegexRouter", Settings: pairs("regex", "(")},
 		`regex: stage 0, RegexRouter: Invalid value a&&[ for configuration regex: Invalid regex: Uncl`: {Component: "RegexRouter", Settings: pairs("regex", "a&&[", "replacement", "")},
 	} {
-		_, err := New().Prepare([]wit.Stage{s})
+		_, err := New().Prepare([]wit.Stage{stage})
 		if err == nil || !strings.Contains(err.Error(), want) || err.(*wit.Error).Kind != wit.ErrorConfig {
 			t.Errorf("expected %q, found %v", want, err)
 		}
@@ -262,18 +263,18 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
 			strings.Repeat("x", size/6-5)}[node])
 	}
-	var b testCall
+	var call testCall
 	for range rows {
-		b.add(t, nodes, tree)
+		call.add(t, nodes, tree)
 	}
-	return wit.Schema{ID: 1, Nodes: nodes}, b.rows, b.data
+	return wit.Schema{ID: 1, Nodes: nodes}, call.rows, call.data
 }
 
 // asMap returns a struct as a map.
 func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
 	m := connectdata.Map{}
-	for f, v := range of {
-		m = append(m, connectdata.Entry{Key: nodes[0].Fields[f].Name, Value: v})
+	for f, value := range of {
+		m = append(m, connectdata.Entry{Key: nodes[0].Fields[f].Name, Value: value})
 	}
 	return m
 }
@@ -282,10 +283,10 @@ func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
 func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []byte) []byte {
 	var all testCall
 	for i := range rows {
-		d := &rows[i].Value
-		tree, _, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
+		slice := &rows[i].Value
+		tree, _, err := connectdata.Read(nodes, 0, data[slice.Start:slice.Start+slice.Size])
 		noError(t, err)
-		*d = all.put(t, nil, asMap(nodes, tree.(connectdata.Struct)))
+		*slice = all.put(t, nil, asMap(nodes, tree.(connectdata.Struct)))
 	}
 	return all.data
 }
@@ -301,8 +302,8 @@ func benchChain() []wit.Stage {
 // Apply stops after a megabyte of output. The host calls again for the remaining rows.
 func TestApplyStopsEarly(t *testing.T) {
 	schema, rows, data := tenFields(t, 3000, 1024)
-	e, context := prepared(t, benchChain()...)
-	first, err := e.Apply(context, []wit.Schema{schema}, []string{"orders"}, rows, data)
+	engine, context := prepared(t, benchChain()...)
+	first, err := engine.Apply(context, []wit.Schema{schema}, []string{"orders"}, rows, data)
 	if err != nil || first.Consumed < 900 || first.Consumed > 1200 || int(first.Consumed) != len(first.Rows) {
 		t.Fatalf("%v, consumed %d, %d rows", err, first.Consumed, len(first.Rows))
 	}
@@ -330,10 +331,10 @@ func TestNoAllocationForARow(t *testing.T) {
 			if schemaless {
 				data = withoutSchema(t, schema.Nodes, rows, data)
 			}
-			e, context := prepared(t, stages...)
+			engine, context := prepared(t, stages...)
 			schemas := []wit.Schema{schema}
 			n := testing.AllocsPerRun(20, func() {
-				if _, err := e.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
+				if _, err := engine.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
 					t.Fatal(err)
 				}
 				schemas = nil
@@ -347,16 +348,17 @@ func TestNoAllocationForARow(t *testing.T) {
 
 // The cache of chains is bounded.
 func TestChainsAreBounded(t *testing.T) {
-	e := New()
-	for n := range 2*schemas.MaxCached + 1 {
-		context, err := e.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(n), "value.literal", "x")})
+	engine := New()
+	for row := range 2*schemas.MaxCached + 1 {
+		context, err := engine.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(row),
+			"value.literal", "x")})
 		noError(t, err)
-		if _, err := e.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
+		if _, err := engine.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(e.chains) > schemas.MaxCached {
-		t.Errorf("expected at most %d chains, found %d", schemas.MaxCached, len(e.chains))
+	if len(engine.chains) > schemas.MaxCached {
+		t.Errorf("expected at most %d chains, found %d", schemas.MaxCached, len(engine.chains))
 	}
 }
 

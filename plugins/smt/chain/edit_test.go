@@ -20,17 +20,17 @@ import (
 func (m maker) editable() []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: m.IntN(8) == 0}}
 	for i, name := range pool[:2+m.IntN(5)] {
-		n := wit.SchemaNode{Kind: wit.Kind(m.IntN(int(wit.Array))), Optional: m.IntN(2) == 0}
+		node := wit.SchemaNode{Kind: wit.Kind(m.IntN(int(wit.Array))), Optional: m.IntN(2) == 0}
 		switch {
-		case n.Kind == wit.Int32 && m.IntN(2) == 0:
-			n.Name = wit.Ptr([]string{wit.NameDate, wit.NameTime}[m.IntN(2)])
-		case n.Kind == wit.Int64 && m.IntN(2) == 0:
-			n.Name = wit.Ptr(wit.NameTimestamp)
-		case n.Kind == wit.Bytes:
-			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal), pairs("scale", "2")
+		case node.Kind == wit.Int32 && m.IntN(2) == 0:
+			node.Name = wit.Ptr([]string{wit.NameDate, wit.NameTime}[m.IntN(2)])
+		case node.Kind == wit.Int64 && m.IntN(2) == 0:
+			node.Name = wit.Ptr(wit.NameTimestamp)
+		case node.Kind == wit.Bytes:
+			node.Name, node.Parameters = wit.Ptr(wit.NameDecimal), pairs("scale", "2")
 		}
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: name, Node: uint32(i + 1)})
-		nodes = append(nodes, n)
+		nodes = append(nodes, node)
 		if m.IntN(4) == 0 {
 			setDefault(nodes, i+1, m.scalar(&nodes[i+1]))
 		}
@@ -44,80 +44,84 @@ func (m maker) editable() []wit.SchemaNode {
 // record returns a value of such a schema.
 func (m maker) record(nodes []wit.SchemaNode) (result connectdata.Struct) {
 	for _, member := range nodes[0].Fields {
-		var v any
-		if n := &nodes[member.Node]; !n.Optional || m.IntN(4) > 0 {
-			v = m.scalar(n)
+		var value any
+		if node := &nodes[member.Node]; !node.Optional || m.IntN(4) > 0 {
+			value = m.scalar(node)
 		}
-		result = append(result, v)
+		result = append(result, value)
 	}
 	return result
 }
 
 // scalar returns a value of a field that can mostly be cast.
-func (m maker) scalar(n *wit.SchemaNode) any {
-	v := int64(m.Uint64() >> (8 + m.IntN(56)))
+func (m maker) scalar(node *wit.SchemaNode) any {
+	number := int64(m.Uint64() >> (8 + m.IntN(56)))
 	if m.IntN(3) == 0 {
-		v = -v
+		number = -number
 	}
-	switch n.Kind {
+	switch node.Kind {
 	case wit.Int8:
-		return int8(v)
+		return int8(number)
 	case wit.Int16:
-		return int16(v)
+		return int16(number)
 	case wit.Int32:
-		return int32(v)
+		return int32(number)
 	case wit.Int64:
-		return v
+		return number
 	case wit.Float32:
-		return float32(v) / 8
+		return float32(number) / 8
 	case wit.Float64:
-		return float64(v) / 8
+		return float64(number) / 8
 	case wit.Boolean:
-		return v&1 == 0
+		return number&1 == 0
 	case wit.Bytes:
-		return connectdata.AppendDecimal(nil, big.NewInt(v))[1:]
+		return connectdata.AppendDecimal(nil, big.NewInt(number))[1:]
 	}
 	return []string{"7", "-12", "1.5", "true", "2024-02-29", "31-12", "x", ""}[min(m.IntN(8), m.IntN(8))]
 }
 
 // editStage returns a stage that edits values, or one that the fast path joins with such stages.
 func (m maker) editStage() wit.Stage {
-	s := wit.Stage{}
-	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
+	stage := wit.Stage{}
+	set := func(name, value string) {
+		stage.Settings = append(stage.Settings, wit.Setting{Name: name, Value: value})
+	}
 	switch m.IntN(11) {
 	case 8:
-		s = stageOf(ClassValueToKey, "fields", m.some())
+		stage = stageOf(ClassValueToKey, "fields", m.some())
 	case 9:
-		s = stageOf(ClassExtractKey, "field", m.name())
+		stage = stageOf(ClassExtractKey, "field", m.name())
 	case 10:
 		class := []string{ClassCastKey, ClassMaskKey, ClassReplaceKey, ClassTimestampKey, ClassInsertKey}[m.IntN(5)]
 		name := m.name()
-		s = stageOf(class, "spec", name+":string", "fields", name, "field", name, "exclude", name, "target.type", "unix",
+		stage = stageOf(class, "spec", name+":string", "fields", name, "field", name, "exclude", name, "target.type",
+			"unix",
 			"static.field", m.fresh(), "static.value", "key")
 	case 0, 1, 2:
 		spec := m.name() + ":" + castTypes[m.IntN(len(castTypes))]
 		if m.IntN(2) == 0 {
 			spec += "," + m.name() + ":" + castTypes[m.IntN(len(castTypes))]
 		}
-		s = stageOf(ClassCastValue, "spec", spec)
+		stage = stageOf(ClassCastValue, "spec", spec)
 	case 3, 4:
-		s = stageOf(ClassTimestampValue, "field", m.name(), "target.type", []string{"string", "unix", "Date", "Time", "Timestamp"}[m.IntN(5)],
+		stage = stageOf(ClassTimestampValue, "field", m.name(), "target.type",
+			[]string{"string", "unix", "Date", "Time", "Timestamp"}[m.IntN(5)],
 			"format", []string{"yyyy-MM-dd", "yyyyMMddHHmmssSSS", "'" + longText + "'yyyy"}[m.IntN(3)])
 		if m.IntN(2) == 0 {
 			set("unix.precision", []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}[m.IntN(4)])
 		}
 	case 5:
-		s = stageOf(ClassMaskValue, "fields", m.name())
+		stage = stageOf(ClassMaskValue, "fields", m.name())
 	case 6:
-		s = stageOf(ClassInsertValue, []string{"timestamp.field", "partition.field"}[m.IntN(2)], m.fresh(),
+		stage = stageOf(ClassInsertValue, []string{"timestamp.field", "partition.field"}[m.IntN(2)], m.fresh(),
 			"static.field", m.name(), "static.value", "17")
 	default:
-		s = stageOf(ClassReplaceValue, "exclude", m.name(), "renames", m.name()+":"+m.name())
+		stage = stageOf(ClassReplaceValue, "exclude", m.name(), "renames", m.name()+":"+m.name())
 	}
 	if m.IntN(2) == 0 {
 		set("replace.null.with.default", "false")
 	}
-	return s
+	return stage
 }
 
 // longText makes date texts whose length prefix takes two bytes.
@@ -129,30 +133,30 @@ var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64"
 func TestEditsEqualInterpreter(t *testing.T) {
 	fast, good, failed := 0, 0, 0
 	for seed := range uint64(2500) {
-		m := maker{connectdatatest.New(seed)}
+		random := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage
-		for range 1 + m.IntN(5) {
-			stages = append(stages, m.editStage())
+		for range 1 + random.IntN(5) {
+			stages = append(stages, random.editStage())
 		}
-		nodes := m.editable()
-		b := testCall{topics: []string{"t"}}
-		dynamic := m.IntN(2) == 0
+		nodes := random.editable()
+		call := testCall{topics: []string{"t"}}
+		dynamic := random.IntN(2) == 0
 		for range 12 {
-			if record := m.record(nodes); dynamic {
-				b.add(t, nil, asMap(nodes, record))
+			if record := random.record(nodes); dynamic {
+				call.add(t, nil, asMap(nodes, record))
 			} else {
-				b.add(t, nodes, record)
+				call.add(t, nodes, record)
 			}
-			row := &b.rows[len(b.rows)-1]
-			row.Partition, row.Timestamp = 1, int64(m.IntN(1<<40))
+			row := &call.rows[len(call.rows)-1]
+			row.Partition, row.Timestamp = 1, int64(random.IntN(1<<40))
 		}
-		b.data = append(b.data, make([]byte, 100)...) // room, so that the last rows are as the first
+		call.data = append(call.data, make([]byte, 100)...) // room, so that the last rows are as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		e, c, _, faults := bothWays(t, seed, stages, schemas, b)
+		engine, chain, _, faults := bothWays(t, seed, stages, schemas, call)
 		failed += len(faults)
-		e.start(b.call())
-		fast += e.fastPath.Run(c.routes, 0)
-		good += len(b.rows)
+		engine.start(call.call())
+		fast += engine.fastPath.Run(chain.routes, 0)
+		good += len(call.rows)
 	}
 	good -= failed
 	t.Logf("%d rows changed, %d of them on the fast path, %d failed", good, fast, failed)
@@ -162,43 +166,43 @@ func TestEditsEqualInterpreter(t *testing.T) {
 }
 
 // sent sends rows through a chain, with the interpreter alone if plain is set.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b testCall, plain bool) (*Engine, *compiledChain,
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall, plain bool) (*Engine, *compiledChain,
 	[]outcome, []wit.RowError) {
 	t.Helper()
-	e, context := prepared(t, stages...)
-	c, err := e.chain(context)
+	engine, context := prepared(t, stages...)
+	chain, err := engine.chain(context)
 	noError(t, err)
-	e.fastPath.Off = plain
-	out, faults := apply(t, e, context, schemas, b)
-	return e, c, outcomes(t, e, len(b.rows), out, faults), faults
+	engine.fastPath.Off = plain
+	out, faults := apply(t, engine, context, schemas, call)
+	return engine, chain, outcomes(t, engine, len(call.rows), out, faults), faults
 }
 
 // bothWays compares the results of interpreter and fast path. about describes the case.
-func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, b testCall) (*Engine,
+func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, call testCall) (*Engine,
 	*compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
-	_, _, want, _ := sent(t, stages, schemas, b, true)
-	e, c, got, faults := sent(t, stages, schemas, b, false)
+	_, _, want, _ := sent(t, stages, schemas, call, true)
+	engine, chain, got, faults := sent(t, stages, schemas, call, false)
 	if !reflect.DeepEqual(want, got) {
 		t.Fatalf("%v: %+v of %+v: differs (-interpreter +fast path):\n%s", about, stages, schemas,
 			cmp.Diff(want, got))
 	}
-	return e, c, got, faults
+	return engine, chain, got, faults
 }
 
 // rowsOf returns rows with one field, with room after the last one.
 func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
 	t.Helper()
-	b := testCall{topics: []string{"t"}}
-	for _, v := range values {
+	call := testCall{topics: []string{"t"}}
+	for _, value := range values {
 		if nodes != nil {
-			b.add(t, nodes, connectdata.Struct{v})
+			call.add(t, nodes, connectdata.Struct{value})
 		} else {
-			b.add(t, nil, connectdata.Map{{Key: "f", Value: v}})
+			call.add(t, nil, connectdata.Map{{Key: "f", Value: value}})
 		}
 	}
-	b.data = append(b.data, make([]byte, 100)...)
-	return b
+	call.data = append(call.data, make([]byte, 100)...)
+	return call
 }
 
 // A null that becomes the key removes the key, also after edits of the field.
@@ -215,13 +219,13 @@ func TestNullKeyIsAbsent(t *testing.T) {
 		"cast and masked":   {cast, mask, key, extract},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
-			e, c, result, _ := bothWays(t, name, stages, nil, b)
+			call := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
+			engine, chain, result, _ := bothWays(t, name, stages, nil, call)
 			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
 				t.Errorf("expected no key and one, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
-			e.start(b.call())
-			if done := e.fastPath.Run(c.routes, 0); done != 1 {
+			engine.start(call.call())
+			if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
 				t.Errorf("expected one row on the fast path, up to the null, found %d", done)
 			}
 		})
@@ -236,9 +240,9 @@ func TestInvalidKeyFailsEachRow(t *testing.T) {
 		for encoding, nodes := range map[string][]wit.SchemaNode{"plain": nil,
 			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.String}}} {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
-				b := rowsOf(t, nodes, "x", "x", "x")
-				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
-				if len(faults) != len(b.rows) {
+				call := rowsOf(t, nodes, "x", "x", "x")
+				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
+				if len(faults) != len(call.rows) {
 					t.Errorf("expected each row to fail, found %v", faults)
 				}
 			})
@@ -251,11 +255,11 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 	extract := stageOf(ClassExtractValue, "field", "f")
 	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "null.$1")
 	header := stageOf(ClassInsertHeader, "header", "h", "value.literal", "x")
-	tombstone := func(s wit.Stage, negate bool) wit.Stage {
-		s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
-		return s
+	tombstone := func(stage wit.Stage, negate bool) wit.Stage {
+		stage.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
+		return stage
 	}
-	for name, x := range map[string]struct {
+	for name, test := range map[string]struct {
 		stages []wit.Stage
 		fast   bool
 	}{
@@ -272,11 +276,11 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}},
 				{Kind: wit.Int64, Optional: true}}} {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
-				b := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
-				e, c, _, _ := bothWays(t, name, x.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
-				e.start(b.call())
-				if n := e.fastPath.Run(c.routes, 0); n > 0 != x.fast {
-					t.Errorf("expected rows on the fast path: %t, found %d", x.fast, n)
+				call := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
+				engine, chain, _, _ := bothWays(t, name, test.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
+				engine.start(call.call())
+				if row := engine.fastPath.Run(chain.routes, 0); row > 0 != test.fast {
+					t.Errorf("expected rows on the fast path: %t, found %d", test.fast, row)
 				}
 			})
 		}
@@ -296,16 +300,16 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 			"in the key":      key,
 		} {
 			t.Run(attribute+"/"+name, func(t *testing.T) {
-				b := rowsOf(t, nodes, int64(5), int64(6), int64(7), int64(8))
-				for i := range b.rows {
-					r := &b.rows[i]
-					r.Partition, r.Offset, r.Timestamp = int32(i), int64(i), int64(i)
+				call := rowsOf(t, nodes, int64(5), int64(6), int64(7), int64(8))
+				for i := range call.rows {
+					row := &call.rows[i]
+					row.Partition, row.Offset, row.Timestamp = int32(i), int64(i), int64(i)
 				}
-				last := &b.rows[len(b.rows)-1]
+				last := &call.rows[len(call.rows)-1]
 				last.Partition, last.Offset, last.Timestamp = -1, -1, -1
 				stages := append([]wit.Stage{stageOf(ClassInsertValue, attribute, "x!")}, stages...)
-				_, _, _, faults := bothWays(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, b)
-				if len(faults) != 1 || int(faults[0].RowIndex) != len(b.rows)-1 {
+				_, _, _, faults := bothWays(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
+				if len(faults) != 1 || int(faults[0].RowIndex) != len(call.rows)-1 {
 					t.Errorf("expected a fault of the last row only, found %v", faults)
 				}
 			})
@@ -325,15 +329,15 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 	for name, nodes := range map[string][]wit.SchemaNode{"plain": nil,
 		"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}} {
 		t.Run(name, func(t *testing.T) {
-			b := rowsOf(t, nodes, times...)
+			call := rowsOf(t, nodes, times...)
 			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-			e, c, _, _ := bothWays(t, t.Name(), stages, schemas, b)
+			engine, chain, _, _ := bothWays(t, t.Name(), stages, schemas, call)
 			// again with too small a buffer, followed by guard bytes
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
-				e.out.Data = guarded[:0:size]
-				e.start(batch.Input{Topics: b.topics, Rows: b.rows[:1], Data: b.data})
-				if done := e.fastPath.Run(c.routes, 0); done != 1 {
+				engine.out.Data = guarded[:0:size]
+				engine.start(batch.Input{Topics: call.topics, Rows: call.rows[:1], Data: call.data})
+				if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
 					t.Fatalf("%d bytes: the row needed the interpreter", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
@@ -351,9 +355,9 @@ func TestCastOfTimesUnderAnotherType(t *testing.T) {
 		wit.NameDecimal: false, "other": false} {
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
 			Name: &name}}
-		b := rowsOf(t, nodes, int64(5), int64(6))
+		call := rowsOf(t, nodes, int64(5), int64(6))
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		if _, _, _, faults := bothWays(t, failed, stages, schemas, b); len(faults) > 0 != failed {
+		if _, _, _, faults := bothWays(t, failed, stages, schemas, call); len(faults) > 0 != failed {
 			t.Errorf("%s: %d faults", name, len(faults))
 		}
 	}
@@ -369,9 +373,9 @@ func TestChainsOnFastPath(t *testing.T) {
 	stamp := stageOf(ClassInsertValue, "timestamp.field", "at")
 	stamped := stageOf(ClassTimestampValue, "field", "at", "target.type", "unix", "unix.precision", "seconds")
 	tombstone := func(list []wit.Stage, negate bool) (result []wit.Stage) {
-		for _, s := range list {
-			s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
-			result = append(result, s)
+		for _, stage := range list {
+			stage.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
+			result = append(result, stage)
 		}
 		return result
 	}
@@ -381,7 +385,7 @@ func TestChainsOnFastPath(t *testing.T) {
 	key := stageOf(ClassValueToKey, "fields", "f1,f0")
 	header := stageOf(ClassHeaderFromValue, "fields", "f1,f4", "headers", "h,i", "operation", "move")
 	extract := stageOf(ClassExtractKey, "field", "f0")
-	for name, x := range map[string]struct {
+	for name, test := range map[string]struct {
 		stages []wit.Stage
 		all    bool
 	}{
@@ -404,26 +408,27 @@ func TestChainsOnFastPath(t *testing.T) {
 		"a topic of the day":         {append(benchChain(), wit.Stage{Component: ClassTimestampRouter}), true},
 		"another topic":              {tombstone([]wit.Stage{route}, true), true},
 		"headers":                    {[]wit.Stage{header}, true},
-		"headers of what stays":      {[]wit.Stage{casting("f0:string"), key, header, {Component: ClassTimestampRouter}}, true},
-		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
-		"flat":                       {[]wit.Stage{{Component: ClassFlattenValue}}, true},
+		"headers of what stays": {[]wit.Stage{casting("f0:string"), key, header,
+			{Component: ClassTimestampRouter}}, true},
+		"a value as a whole": {[]wit.Stage{casting("string")}, false},
+		"flat":               {[]wit.Stage{{Component: ClassFlattenValue}}, true},
 	} {
 		for _, encoding := range []string{"schema", "plain"} {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
-				e, context := prepared(t, x.stages...)
-				c, err := e.chain(context)
+				engine, context := prepared(t, test.stages...)
+				chain, err := engine.chain(context)
 				noError(t, err)
 				schema, rows, data := tenFields(t, 20, 1024)
 				if encoding == "plain" {
 					data = withoutSchema(t, schema.Nodes, rows, data)
 				}
 				data = append(data, make([]byte, 100)...)
-				if _, err := e.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
+				if _, err := engine.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
 					t.Fatal(err)
 				}
-				e.start(batch.Input{Topics: []string{"t"}, Rows: rows, Data: data})
-				if got := e.fastPath.Run(c.routes, 0); got != 0 && !x.all || got != len(rows) && x.all {
-					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
+				engine.start(batch.Input{Topics: []string{"t"}, Rows: rows, Data: data})
+				if got := engine.fastPath.Run(chain.routes, 0); got != 0 && !test.all || got != len(rows) && test.all {
+					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(test.all), got, len(rows))
 				}
 			})
 		}

@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/smt/batch"
-	"github.com/culvert-project/culvert/plugins/smt/catalog"
 	"github.com/culvert-project/culvert/plugins/smt/fastpath"
 	"github.com/culvert-project/culvert/plugins/smt/interpreter"
 	"github.com/culvert-project/culvert/plugins/smt/object"
@@ -18,23 +17,22 @@ import (
 
 // Engine sends rows through chains and caches what it compiles. A result is valid until the next call.
 type Engine struct {
-	chains      map[string]*compiledChain
+	chains      map[string]*compiledChain // by context
 	call        batch.Input
 	out         batch.Output
 	fastPath    fastpath.Runner
 	interpreter interpreter.Interpreter
-	// record is the current record, number the index of its row.
-	record record.Record
-	number int
+	record      record.Record // in the interpreter
+	rowIndex    int           // of the record's row
 }
 
 // New returns an empty engine.
 func New() *Engine {
-	e := &Engine{chains: map[string]*compiledChain{}}
-	e.interpreter.Schemas = schemas.NewRegistry()
-	e.fastPath = fastpath.NewRunner(&e.call, &e.out, &e.interpreter.Scratch)
-	e.interpreter.Emit = func(rec *record.Record) { e.out.Add(rec, e.number, e.call.Topics) }
-	return e
+	engine := &Engine{chains: map[string]*compiledChain{}}
+	engine.interpreter.Schemas = schemas.NewRegistry()
+	engine.fastPath = fastpath.NewRunner(&engine.call, &engine.out, &engine.interpreter.Scratch)
+	engine.interpreter.Emit = func(rec *record.Record) { engine.out.Add(rec, engine.rowIndex, engine.call.Topics) }
+	return engine
 }
 
 // Prepare validates stages and encodes them as a context.
@@ -45,130 +43,37 @@ func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 	return pack.Stages(nil, list), nil
 }
 
-type compiledChain struct {
-	stages []operation.Stage
-	routes *fastpath.Routes
-	// test is set for a context of one predicate, see [Engine.Test].
-	test operation.Predicate
-}
-
-func newChain(list []wit.Stage) (*compiledChain, *wit.Error) {
-	c := &compiledChain{routes: fastpath.NewRoutes(nil)} // Apply with a predicate passes rows through
-	if len(list) == 1 {
-		if test, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
-			c.test = test
-			return c, err
-		}
-	}
-	for i := range list {
-		s, err := catalog.NewStage(i, &list[i])
-		if err != nil {
-			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
-			return nil, err
-		}
-		c.stages = append(c.stages, s)
-	}
-	c.routes = fastpath.NewRoutes(c.stages)
-	return c, nil
-}
-
-func (e *Engine) chain(context []byte) (*compiledChain, error) {
-	if c := e.chains[string(context)]; c != nil {
-		return c, nil
-	}
-	r := pack.NewReader(context)
-	list := r.Stages()
-	if !r.Done() {
-		return nil, &wit.Error{Kind: wit.ErrorInternal,
-			Message: "the context is not of this version of the plugin"}
-	}
-	c, err := newChain(list)
-	if err != nil {
-		return nil, err
-	}
-	if len(e.chains) >= schemas.MaxCached {
-		clear(e.chains)
-	}
-	e.chains[string(context)] = c
-	return c, nil
-}
-
-func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
-	if e.interpreter.Schemas.Forget() {
-		e.interpreter.Layouts = schemas.Cache[*object.Layout]{}
-		clear(e.chains)
-	}
-	e.interpreter.Schemas.Add(declared)
-	return e.chain(context)
-}
-
 // Apply sends rows through the chain of a context.
 func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.ApplyResult,
-	error) {
-	c, err := e.begin(context, schemas)
+	data []byte) (wit.ApplyResult, error) {
+	chain, err := e.begin(context, schemas)
 	if err != nil {
 		return wit.ApplyResult{}, err
 	}
 	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	out, n := &e.out, 0
-	for n < len(rows) && len(out.Data) < batch.MaxData {
-		if next := e.fastPath.Run(c.routes, n); next > n {
-			n = next
+	rowIndex := 0
+	for rowIndex < len(rows) && len(e.out.Data) < batch.MaxData {
+		if next := e.fastPath.Run(chain.routes, rowIndex); next > rowIndex {
+			rowIndex = next
 			continue
 		}
-		if err := e.interpret(c, n); err != nil {
+		if err := e.interpret(chain, rowIndex); err != nil {
 			return wit.ApplyResult{}, err
 		}
-		n++
+		rowIndex++
 	}
 	e.call = batch.Input{} // the memory belongs to the host
-	return out.Result(n, e.interpreter.Schemas.TakePending()), nil
-}
-
-func (e *Engine) start(c batch.Input) {
-	e.call = c
-	e.out.Reset(c)
-	e.fastPath.Reset()
-}
-
-// interpret sends one row through the chain, and then compiles a program for rows like it.
-func (e *Engine) interpret(c *compiledChain, n int) error {
-	if err := e.load(n); err != nil {
-		return err
-	}
-	e.out.MoveInPlace()
-	before := e.out
-	e.number = n
-	f, err := e.interpreter.Run(c.stages, &e.record)
-	if err != nil {
-		return err
-	}
-	e.fastPath.Learn(c.routes, n)
-	if f != nil {
-		e.out.Fail(n, f, &before)
-	}
-	return nil
-}
-
-func (e *Engine) load(n int) error {
-	in := &e.call.Rows[n]
-	if int(in.Topic) >= len(e.call.Topics) {
-		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(n) +
-			" refers to a topic that is not in the call"}
-	}
-	return e.record.Load(in, e.call.Topics[in.Topic], e.call.Data)
+	return e.out.Result(rowIndex, e.interpreter.Schemas.DrainPending()), nil
 }
 
 // Test evaluates the predicate of a context for each row.
 func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.TestResult,
-	error) {
-	c, err := e.begin(context, schemas)
+	data []byte) (wit.TestResult, error) {
+	chain, err := e.begin(context, schemas)
 	if err != nil {
 		return wit.TestResult{}, err
 	}
-	if c.test == nil {
+	if chain.test == nil {
 		return wit.TestResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "test: expected a context of one predicate"}
 	}
 	e.call = batch.Input{Topics: topics, Rows: rows, Data: data}
@@ -177,7 +82,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		if err := e.load(i); err != nil {
 			return wit.TestResult{}, err
 		}
-		out.Matches[i], err = c.test.Matches(&e.record, &e.interpreter.Context)
+		out.Matches[i], err = chain.test.Matches(&e.record, &e.interpreter.Context)
 		if matchErr, ok := err.(*operation.MatchError); ok {
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: rowerror.ConnectException,
 				Error: wit.Error{Kind: wit.ErrorData, Message: matchErr.Error()}})
@@ -188,4 +93,68 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		}
 	}
 	return out, nil
+}
+
+// begin returns the chain of a context, after the schemas of the call were added.
+func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
+	if e.interpreter.Schemas.Forget() {
+		e.interpreter.Readers = schemas.Cache[*object.ValueReader]{}
+		clear(e.chains)
+	}
+	e.interpreter.Schemas.Add(declared)
+	return e.chain(context)
+}
+
+func (e *Engine) chain(context []byte) (*compiledChain, error) {
+	if chain := e.chains[string(context)]; chain != nil {
+		return chain, nil
+	}
+	reader := pack.NewReader(context)
+	list := reader.Stages()
+	if !reader.Done() {
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "the context is not of this version of the plugin"}
+	}
+	chain, err := newChain(list)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.chains) >= schemas.MaxCached {
+		clear(e.chains)
+	}
+	e.chains[string(context)] = chain
+	return chain, nil
+}
+
+func (e *Engine) start(call batch.Input) {
+	e.call = call
+	e.out.Reset(call)
+	e.fastPath.Reset()
+}
+
+// interpret sends one row through the chain, and then compiles a program for rows like it.
+func (e *Engine) interpret(chain *compiledChain, rowIndex int) error {
+	if err := e.load(rowIndex); err != nil {
+		return err
+	}
+	e.out.MoveInPlace()
+	before := e.out
+	e.rowIndex = rowIndex
+	failure, err := e.interpreter.Run(chain.stages, &e.record)
+	if err != nil {
+		return err
+	}
+	e.fastPath.Learn(chain.routes, rowIndex)
+	if failure != nil {
+		e.out.Fail(rowIndex, failure, &before)
+	}
+	return nil
+}
+
+func (e *Engine) load(rowIndex int) error {
+	row := &e.call.Rows[rowIndex]
+	if int(row.Topic) >= len(e.call.Topics) {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(rowIndex) +
+			" refers to a topic that is not in the call"}
+	}
+	return e.record.Load(row, e.call.Topics[row.Topic], e.call.Data)
 }

@@ -19,57 +19,58 @@ import (
 // damaged returns the value with room after it, unchanged or with a byte changed, removed or added.
 func (m maker) damaged(b []byte) []byte {
 	b = slices.Clone(b)
-	switch at := m.IntN(len(b) + 1); m.IntN(5) {
+	switch index := m.IntN(len(b) + 1); m.IntN(5) {
 	case 0:
-		if at < len(b) {
-			b[at] ^= 1 << m.IntN(8)
+		if index < len(b) {
+			b[index] ^= 1 << m.IntN(8)
 		}
 	case 1:
-		b = b[:at]
+		b = b[:index]
 	case 2:
-		b = slices.Insert(b, at, byte(m.Uint32()))
+		b = slices.Insert(b, index, byte(m.Uint32()))
 	}
 	return append(make([]byte, 0, len(b)+kernel.Room), b...)
 }
 
 // An invalid value has the same result after rows of its kind as alone.
 func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
-	m := maker{connectdatatest.New(3)}
+	random := maker{connectdatatest.New(3)}
 	valid, failures := 0, 0
 	for range 5_000 {
-		nodes := m.structure()
+		nodes := random.structure()
 		if nodes[0].Kind != wit.Struct || len(nodes[0].Fields) == 0 {
 			continue
 		}
-		member := func() string { return nodes[0].Fields[m.IntN(len(nodes[0].Fields))].Name }
+		member := func() string { return nodes[0].Fields[random.IntN(len(nodes[0].Fields))].Name }
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new field", "static.value", "x")}
-		if m.IntN(2) == 0 {
+		if random.IntN(2) == 0 {
 			stages = append(stages, stageOf(ClassReplaceValue, "exclude", member()))
 		}
-		if m.IntN(4) == 0 {
+		if random.IntN(4) == 0 {
 			stages = append(stages, stageOf(ClassMaskValue, "fields", member()))
 		}
-		if m.IntN(4) == 0 {
-			stages = append(stages, stageOf(ClassCastValue, "spec", member()+":"+castTypes[m.IntN(len(castTypes))]))
+		if random.IntN(4) == 0 {
+			stages = append(stages, stageOf(ClassCastValue, "spec",
+				member()+":"+castTypes[random.IntN(len(castTypes))]))
 		}
-		if m.IntN(4) == 0 {
+		if random.IntN(4) == 0 {
 			stages = append(stages, stageOf(ClassValueToKey, "fields", member()))
 		}
 		for i := range stages {
-			if m.IntN(4) == 0 {
+			if random.IntN(4) == 0 {
 				stages[i].Condition = &wit.Condition{Component: ClassIsTombstone, Negate: true}
 			}
 		}
-		value, err := connectdata.Append(nil, nodes, 0, m.full(nodes, 0))
+		value, err := connectdata.Append(nil, nodes, 0, random.full(nodes, 0))
 		noError(t, err)
-		damaged := m.damaged(value)
+		damaged := random.damaged(value)
 		data := append(slices.Concat(value, damaged), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
 			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)),
 				Size: uint32(len(damaged))}}}
 		result := func(rows []wit.Row) ([]byte, []wit.RowError) {
-			e, context := prepared(t, stages...)
-			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
+			engine, context := prepared(t, stages...)
+			out, err := engine.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
@@ -79,8 +80,8 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].RowIndex) != len(rows)-1 {
 				return nil, out.Errors
 			}
-			d := out.Rows[len(out.Rows)-1].Value
-			return out.Data[d.Start : d.Start+d.Size], out.Errors
+			slice := out.Rows[len(out.Rows)-1].Value
+			return out.Data[slice.Start : slice.Start+slice.Size], out.Errors
 		}
 		got, faults := result(rows)
 		want, match := result(rows[1:])
@@ -106,16 +107,16 @@ type resultDatum struct {
 }
 
 // resultRow returns a resolved row of a result without its index.
-func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
+func resultRow(engine *Engine, out wit.ApplyResult, row wit.Row, topics []string) any {
 	if out.Topics != nil {
 		topics = out.Topics
 	}
-	read := func(d wit.ValueSlice) (result resultDatum) {
-		if result.Form = d.Encoding; d.Encoding != wit.Absent && d.Encoding != wit.Unchanged {
-			result.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
+	read := func(slice wit.ValueSlice) (result resultDatum) {
+		if result.Form = slice.Encoding; slice.Encoding != wit.Absent && slice.Encoding != wit.Unchanged {
+			result.Bytes = append([]byte{}, out.Data[slice.Start:slice.Start+slice.Size]...)
 		}
-		if d.Schema != 0 {
-			result.Schema = e.interpreter.Schemas.Nodes(d.Schema)
+		if slice.Schema != 0 {
+			result.Schema = engine.interpreter.Schemas.Nodes(slice.Schema)
 		}
 		return result
 	}
@@ -124,23 +125,23 @@ func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 		Partition           int32
 		Offset, Timestamp   int64
 		Key, Value, Headers resultDatum
-	}{topics[r.Topic], r.Partition, r.Offset, r.Timestamp, read(r.Key), read(r.Value), read(r.Headers)}
+	}{topics[row.Topic], row.Partition, row.Offset, row.Timestamp, read(row.Key), read(row.Value), read(row.Headers)}
 }
 
 // Results are appended in place if the rows are separated, and have the same values. Otherwise the call's data stays.
 func TestAppendsInPlace(t *testing.T) {
-	m := maker{connectdatatest.New(4)}
+	random := maker{connectdatatest.New(4)}
 	topics := []string{"t", "u"}
 	done := 0
 	for range 1500 {
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
-			m.IntN(50)), "timestamp.field", "at")}
-		if m.IntN(3) == 0 { // what is one run ends with the day
+			random.IntN(50)), "timestamp.field", "at")}
+		if random.IntN(3) == 0 { // the topic changes with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
-		e, context := prepared(t, stages...)
-		schemas := []wit.Schema{{ID: 1, Nodes: m.structure()}, {ID: 2, Nodes: m.structure()}}
-		layout := m.IntN(6)
+		engine, context := prepared(t, stages...)
+		schemas := []wit.Schema{{ID: 1, Nodes: random.structure()}, {ID: 2, Nodes: random.structure()}}
+		layout := random.IntN(6)
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
 		var data []byte
 		var rows []wit.Row
@@ -149,33 +150,33 @@ func TestAppendsInPlace(t *testing.T) {
 			data = append(data, b...)
 			return wit.ValueSlice{Encoding: encoding, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
-		for range 2 + m.IntN(6) {
-			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9),
-				Partition: int32(m.IntN(9)), Offset: int64(m.IntN(9))}
-			if m.IntN(2) == 0 {
+		for range 2 + random.IntN(6) {
+			row := wit.Row{Timestamp: int64(random.Uint32() >> 5), Topic: uint32(random.IntN(10) / 9),
+				Partition: int32(random.IntN(9)), Offset: int64(random.IntN(9))}
+			if random.IntN(2) == 0 {
 				row.Key = put([]byte{connectdata.TagTrue}, wit.Schemaless, 0)
 			}
-			schema := &schemas[m.IntN(10)/9]
-			if m.IntN(8) > 0 {
-				value, err := connectdata.Append(nil, schema.Nodes, 0, m.Value(schema.Nodes, 0))
+			schema := &schemas[random.IntN(10)/9]
+			if random.IntN(8) > 0 {
+				value, err := connectdata.Append(nil, schema.Nodes, 0, random.Value(schema.Nodes, 0))
 				noError(t, err)
 				row.Value = put(value, wit.WithSchema, schema.ID)
 				data = append(data, make([]byte, room)...)
 			}
-			if m.IntN(3) == 0 {
+			if random.IntN(3) == 0 {
 				row.Headers = put([]byte{connectdata.TagNull}, wit.Schemaless, 0)
 			}
 			rows = append(rows, row)
 		}
 		apart := layout < 3
-		if layout == 5 { // the last row shares what the first one has
+		if layout == 5 { // the last row has the memory of the first one
 			rows = append(rows, rows[0])
 			apart = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
 		}
 		before := slices.Clone(data)
 		for range 2 { // once more, when all is compiled
 			copy(data, before)
-			out, err := e.Apply(context, schemas, topics, rows, data)
+			out, err := engine.Apply(context, schemas, topics, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
@@ -192,7 +193,7 @@ func TestAppendsInPlace(t *testing.T) {
 				if err != nil || len(single.Rows) != 1 {
 					t.Fatal(err)
 				}
-				got, want := resultRow(e, out, r, topics), resultRow(one, single, single.Rows[0], topics)
+				got, want := resultRow(engine, out, r, topics), resultRow(one, single, single.Rows[0], topics)
 				if !reflect.DeepEqual(want, got) {
 					t.Fatalf("row %d of %v: differs (-alone +among others):\n%s", r.RowIndex, rows, cmp.Diff(want, got))
 				}
@@ -213,23 +214,23 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	}
 	data = append(data, make([]byte, kernel.Room)...)
 	topics := []string{"t"}
-	e, context := prepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
-	_, err := e.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data)
+	engine, context := prepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
+	_, err := engine.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data)
 	noError(t, err)
-	c, err := e.chain(context)
+	chain, err := engine.chain(context)
 	noError(t, err)
-	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	if done := e.fastPath.Run(c.routes, 0); done != 1 {
+	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
 		t.Fatalf("expected one row to be done, found %d", done)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if done := e.fastPath.Run(c.routes, 10); done != len(rows) {
+	if done := engine.fastPath.Run(chain.routes, 10); done != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
 			done)
 	}
-	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	e.fastPath.Run(c.routes, 0)
-	if done := e.fastPath.Run(c.routes, 10); done != 15 {
+	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	engine.fastPath.Run(chain.routes, 0)
+	if done := engine.fastPath.Run(chain.routes, 10); done != 15 {
 		t.Errorf("in another call, expected the rows up to 15, found those up to %d", done)
 	}
 }
@@ -245,17 +246,17 @@ func TestResultListsOnlyUsedTopics(t *testing.T) {
 		"split": {split, route, {Component: ClassCastValue, Settings: pairs("spec", "f:int64")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := rowsOf(t, nil, int64(1), "no number", connectdata.List{int64(1), "no number"})
-			rows := b.rows[:2]
+			call := rowsOf(t, nil, int64(1), "no number", connectdata.List{int64(1), "no number"})
+			rows := call.rows[:2]
 			if name == "split" {
-				rows = b.rows[2:]
+				rows = call.rows[2:]
 			}
-			e, context := prepared(t, stages...)
-			for range 2 { // the second call knows what the first compiled
+			engine, context := prepared(t, stages...)
+			for range 2 { // the second call uses the programs of the first
 				for _, row := range rows {
-					out, err := e.Apply(context, nil, b.topics, []wit.Row{row}, b.data)
+					out, err := engine.Apply(context, nil, call.topics, []wit.Row{row}, call.data)
 					noError(t, err)
-					if want := len(b.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
+					if want := len(call.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
 						t.Errorf("row %d: expected %d topics, found %q", row.RowIndex, want, out.Topics)
 					}
 					if (len(out.Errors) == 0) != (row.RowIndex == 0) {

@@ -24,12 +24,12 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	setDefault(nodes, 1, connectdata.Struct{int32(5), nil, "other"})
 	in := testCall{topics: []string{"t"}}
 	in.add(t, nodes, connectdata.Struct{nil})
-	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
-	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
+	engine, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
+	out, faults := apply(t, engine, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	got := outcomes(t, e, 1, out, nil)[0]
+	got := outcomes(t, engine, 1, out, nil)[0]
 	if want := (connectdata.Struct{nil, nil, nil}); !reflect.DeepEqual(got.Value, want) {
 		t.Errorf("expected %v, found %v", want, got.Value)
 	}
@@ -48,8 +48,8 @@ func TestFlattenBoundsNames(t *testing.T) {
 	}
 	in := testCall{topics: []string{"t"}}
 	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
-	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
-	_, faults := apply(t, e, context, nil, in)
+	engine, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
+	_, faults := apply(t, engine, context, nil, in)
 	if len(faults) != 1 || !strings.Contains(faults[0].Error.Message, "16 MiB") {
 		t.Errorf("expected a row that fails by its names, found %v", faults)
 	}
@@ -61,13 +61,13 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	long := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
 	in.add(t, nil, connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b", Value: long}, {Key: "c", Value: long},
 		{Key: "d", Value: long}}}})
-	e, context := prepared(t, wit.Stage{Component: ClassFlattenValue}, stageOf(ClassCastValue, "spec",
+	engine, context := prepared(t, wit.Stage{Component: ClassFlattenValue}, stageOf(ClassCastValue, "spec",
 		"a.c:float64,a.d:string"))
-	out, faults := apply(t, e, context, nil, in)
+	out, faults := apply(t, engine, context, nil, in)
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	for _, entry := range outcomes(t, e, 1, out, nil)[0].Value.(connectdata.Map) {
+	for _, entry := range outcomes(t, engine, 1, out, nil)[0].Value.(connectdata.Map) {
 		want := map[any]string{"a.b": "{2 +1234567890123456789}", "a.c": "1.2345678901234568e+16",
 			"a.d": "12345678901234567.89"}[entry.Key]
 		if got := fmt.Sprint(entry.Value); strings.ReplaceAll(got, "+", "") != strings.ReplaceAll(want, "+", "") {

@@ -14,13 +14,13 @@ import (
 // hostileNodes returns a struct with all kinds of fields, with and without branch and default.
 func hostileNodes() []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
-	for _, n := range []wit.SchemaNode{{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
+	for _, node := range []wit.SchemaNode{{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
 		{Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean},
 		{Kind: wit.Float32, Optional: true}, {Kind: wit.Float64}, {Kind: wit.Int16, Optional: true,
 			DefaultValue: &[]byte{2}}, {Kind: wit.Bytes}} {
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[0] + string(rune('0'+len(nodes))),
 			Node: uint32(len(nodes))})
-		nodes = append(nodes, n)
+		nodes = append(nodes, node)
 	}
 	nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "list", Node: uint32(len(nodes))})
 	return append(nodes, wit.SchemaNode{Kind: wit.Array, Element: uint32(len(nodes) + 1)},
@@ -37,7 +37,7 @@ func FuzzHostileStructure(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
-	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
+	engine, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
 		stageOf(ClassReplaceValue, "exclude", "a3"))
 	value := func(start, size int) wit.ValueSlice {
 		return wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(start), Size: uint32(size)}
@@ -46,7 +46,7 @@ func FuzzHostileStructure(f *testing.F) {
 		data := append(append([]byte(nil), good...), b...)
 		// a valid row first, so that the fast path is tried; a fresh engine only has the interpreter
 		rows := []wit.Row{{Value: value(0, len(good))}, {Value: value(len(good), len(b))}, {Value: value(0, len(good))}}
-		fast, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
+		fast, err := engine.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 		noError(t, err)
 		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
 		noError(t, err)
@@ -71,7 +71,7 @@ func FuzzHostileStructure(f *testing.F) {
 func FuzzHostileDynamic(f *testing.F) {
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Add([]byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0})
-	e, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
+	engine, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
 		stageOf(ClassReplaceValue, "renames", "a:b,t:k"))
 	good := []byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -81,7 +81,7 @@ func FuzzHostileDynamic(f *testing.F) {
 		}
 		one := row(len(good), len(b))
 		// the fast path knows the keys of good at first, and those of b when b repeats
-		many, err := e.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one,
+		many, err := engine.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one,
 			row(0, len(good))},
 			data)
 		noError(t, err)
@@ -97,9 +97,9 @@ func FuzzHostileDynamic(f *testing.F) {
 		if len(out.Rows) == 0 {
 			return
 		}
-		d := out.Rows[0].Value
-		want := out.Data[d.Start : d.Start+d.Size]
-		if size, err := connectdata.SkipSchemaless(want); err != nil || size != int(d.Size) {
+		slice := out.Rows[0].Value
+		want := out.Data[slice.Start : slice.Start+slice.Size]
+		if size, err := connectdata.SkipSchemaless(want); err != nil || size != int(slice.Size) {
 			t.Fatalf("% x: a result that is no value: % x, %v", b, want, err)
 		}
 		for _, r := range many.Rows[1:4] {
@@ -142,8 +142,8 @@ func FuzzHostileHeaders(f *testing.F) {
 		if len(out.Rows) == 0 {
 			return
 		}
-		d := out.Rows[0].Headers
-		after, err := connectdata.Headers(nil, out.Data[d.Start:d.Start+d.Size])
+		slice := out.Rows[0].Headers
+		after, err := connectdata.Headers(nil, out.Data[slice.Start:slice.Start+slice.Size])
 		if err != nil || len(after) != len(before)+1 || after[len(before)].Name != "h" ||
 			after[len(before)].Encoding != wit.Schemaless {
 			t.Fatalf("% x: %v, %v", block, after, err)
@@ -151,15 +151,15 @@ func FuzzHostileHeaders(f *testing.F) {
 	})
 }
 
-// An engine keeps a bounded number of own schemas and never reuses a number.
+// An engine keeps a bounded number of declared schemas and never reuses a number.
 func TestOwnSchemasAreForgotten(t *testing.T) {
-	e, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
+	engine, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
 	declared := map[uint32]string{}
-	for n := range uint32(2*schemas.MaxOwn + 10) {
+	for n := range uint32(2*schemas.MaxDeclared + 10) {
 		name := "f" + strconv.Itoa(int(n))
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: n + 1, Size: 1}}}
-		out, err := e.Apply(context, []wit.Schema{{ID: n + 1, Nodes: nodes}}, []string{"t"}, rows, []byte{1})
+		out, err := engine.Apply(context, []wit.Schema{{ID: n + 1, Nodes: nodes}}, []string{"t"}, rows, []byte{1})
 		if err != nil || len(out.Rows) != 1 || len(out.Schemas) != 1 || len(out.Errors) > 0 {
 			t.Fatalf("%d: %v, %v", n, out, err)
 		}
@@ -169,14 +169,14 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
-		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxOwn)); n > 2*schemas.MaxOwn &&
-			e.interpreter.Schemas.Nodes(first) != nil {
-			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, schemas.MaxOwn, first)
+		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxDeclared)); n > 2*schemas.MaxDeclared &&
+			engine.interpreter.Schemas.Nodes(first) != nil {
+			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, schemas.MaxDeclared, first)
 		}
 	}
 	// the first schema was forgotten and gets a new number
 	rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 1}}}
-	out, err := e.Apply(context, nil, []string{"t"}, rows, []byte{1})
+	out, err := engine.Apply(context, nil, []string{"t"}, rows, []byte{1})
 	if err != nil || len(out.Schemas) != 1 || declared[out.Schemas[0].ID] != "" {
 		t.Errorf("expected the schema to be declared again, found %v, %v", out.Schemas, err)
 	}

@@ -21,9 +21,9 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 	negated.Negate = true
 	route := stageOf(ClassRegexRouter, "regex", regex, "replacement", "other")
 	drop := stageOf(ClassDropHeaders, "headers", "h")
-	when := func(s wit.Stage, c *wit.Condition) wit.Stage { s.Condition = c; return s }
-	b := testCall{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
-	for name, x := range map[string]struct {
+	when := func(stage wit.Stage, c *wit.Condition) wit.Stage { stage.Condition = c; return stage }
+	call := testCall{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
+	for name, test := range map[string]struct {
 		stages []wit.Stage
 		at     uint32
 	}{
@@ -32,26 +32,26 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 		"predicate of the topic":  {[]wit.Stage{drop, when(wit.Stage{Component: ClassFilter}, &negated)}, 1},
 		"predicate of the record": {[]wit.Stage{drop, when(drop, byTopic)}, 1},
 	} {
-		e, context := prepared(t, x.stages...)
-		c, err := e.chain(context)
+		engine, context := prepared(t, test.stages...)
+		chain, err := engine.chain(context)
 		noError(t, err)
-		hasten(c)
-		out, faults := apply(t, e, context, nil, b)
-		if len(out.rows) != 1 || out.rows[0].RowIndex != b.rows[1].RowIndex || len(faults) != 1 {
+		hasten(chain)
+		out, faults := apply(t, engine, context, nil, call)
+		if len(out.rows) != 1 || out.rows[0].RowIndex != call.rows[1].RowIndex || len(faults) != 1 {
 			t.Errorf("%s: expected the row of the second topic and one failure, found %v, %v", name, out.rows, faults)
 			continue
 		}
-		if f := faults[0]; f.Stage != x.at || f.ErrorClass != rowerror.ConnectException ||
+		if f := faults[0]; f.Stage != test.at || f.ErrorClass != rowerror.ConnectException ||
 			!strings.Contains(f.Error.Message, "topic \""+endless) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}
 
-	e, context := prepared(t, wit.Stage{Component: byTopic.Component, Settings: byTopic.Settings})
-	c, err := e.chain(context)
+	engine, context := prepared(t, wit.Stage{Component: byTopic.Component, Settings: byTopic.Settings})
+	chain, err := engine.chain(context)
 	noError(t, err)
-	hasten(c)
-	tested, err := e.Test(context, nil, b.topics, b.rows, nil)
+	hasten(chain)
+	tested, err := engine.Test(context, nil, call.topics, call.rows, nil)
 	if err != nil || len(tested.Errors) != 1 || tested.Errors[0].RowIndex != 0 || tested.Matches[0] ||
 		!tested.Matches[1] {
 		t.Errorf("test: expected the first row to fail and the second to match, found %+v, %v", tested, err)
@@ -59,16 +59,16 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 }
 
 // hasten sets a timeout for the expressions of a chain. In production, the host ends the call.
-func hasten(c *compiledChain) {
+func hasten(chain *compiledChain) {
 	within := func(p pattern.Pattern) { p.WithTimeout(time.Millisecond) }
-	if test, ok := c.test.(*predicates.TopicNameMatches); ok {
+	if test, ok := chain.test.(*predicates.TopicNameMatches); ok {
 		within(test.Pattern)
 	}
-	for i := range c.stages {
-		if when, ok := c.stages[i].Predicate.(*predicates.TopicNameMatches); ok {
+	for i := range chain.stages {
+		if when, ok := chain.stages[i].Predicate.(*predicates.TopicNameMatches); ok {
 			within(when.Pattern)
 		}
-		if o, ok := c.stages[i].Operation.(*topics.RegexRouter); ok {
+		if o, ok := chain.stages[i].Operation.(*topics.RegexRouter); ok {
 			within(o.Pattern)
 		}
 	}

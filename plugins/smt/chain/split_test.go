@@ -9,30 +9,30 @@ import (
 
 // A record whose parts would exceed the limit fails alone and leaves nothing in the result.
 func TestSplitsAreBounded(t *testing.T) {
-	e, context := prepared(t, stageOf(ClassSplit, "field", "list"))
+	engine, context := prepared(t, stageOf(ClassSplit, "field", "list"))
 	list := make(connectdata.List, 1000)
 	for i := range list {
 		list[i] = int64(i)
 	}
-	var b testCall
+	var call testCall
 	for _, text := range []string{"x", strings.Repeat("x", 32<<20/500), "y"} {
-		b.add(t, nil, connectdata.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
+		call.add(t, nil, connectdata.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}
-	out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
+	out, err := engine.Apply(context, nil, []string{"t"}, call.rows, call.data)
 	noError(t, err)
 	if len(out.Errors) != 1 || out.Errors[0].RowIndex != 1 ||
 		!strings.Contains(out.Errors[0].Error.Message, "more than") || len(out.Rows) != 2000 || out.Consumed != 3 {
 		t.Fatalf("%d rows, %d consumed, faults %v", len(out.Rows), out.Consumed, out.Errors)
 	}
-	for i, r := range out.Rows {
-		v, _, err := connectdata.ReadSchemaless(out.Data[r.Value.Start : r.Value.Start+r.Value.Size])
+	for i, row := range out.Rows {
+		value, _, err := connectdata.ReadSchemaless(out.Data[row.Value.Start : row.Value.Start+row.Value.Size])
 		noError(t, err)
 		want, text := int64(i%1000), "x"
 		if i >= 1000 {
 			text = "y"
 		}
-		if m := v.(connectdata.Map); m[0].Value != want || m[1].Value != text || r.RowIndex != uint32(i/1000*2) {
-			t.Fatalf("row %d, origin %d: %v", i, r.RowIndex, v)
+		if m := value.(connectdata.Map); m[0].Value != want || m[1].Value != text || row.RowIndex != uint32(i/1000*2) {
+			t.Fatalf("row %d, origin %d: %v", i, row.RowIndex, value)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 // Texts that Java would parse by the current year or by unknown zones fail, unless the difference does not matter.
 func TestAmbiguousTimestampsFail(t *testing.T) {
-	for _, x := range []struct{ pattern, text, to, wrong string }{
+	for _, test := range []struct{ pattern, text, to, wrong string }{
 		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 EST", "string",
 			"cannot format in the time zone of another text; expected UTC"},
 		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 EST", "unix", ""},
@@ -17,16 +17,17 @@ func TestAmbiguousTimestampsFail(t *testing.T) {
 		{"yy-MM-dd", "50-01-01", "unix", "a two-digit year is ambiguous"},
 		{"yy-MM-dd", "57-01-01", "unix", ""},
 	} {
-		e, context := prepared(t, stageOf(ClassTimestampValue, "target.type", x.to, "format", x.pattern))
-		var b testCall
-		b.add(t, nil, x.text)
-		out, err := e.Apply(context, nil, []string{"t"}, b.rows, b.data)
+		engine, context := prepared(t, stageOf(ClassTimestampValue, "target.type", test.to, "format", test.pattern))
+		var call testCall
+		call.add(t, nil, test.text)
+		out, err := engine.Apply(context, nil, []string{"t"}, call.rows, call.data)
 		noError(t, err)
 		switch {
-		case x.wrong == "" && len(out.Errors) == 0 && len(out.Rows) == 1:
-		case x.wrong != "" && len(out.Errors) == 1 && strings.Contains(out.Errors[0].Error.Message, x.wrong):
+		case test.wrong == "" && len(out.Errors) == 0 && len(out.Rows) == 1:
+		case test.wrong != "" && len(out.Errors) == 1 && strings.Contains(out.Errors[0].Error.Message, test.wrong):
 		default:
-			t.Errorf("%s by %s to %s: expected %q, found %v and %d rows", x.text, x.pattern, x.to, x.wrong, out.Errors,
+			t.Errorf("%s by %s to %s: expected %q, found %v and %d rows", test.text, test.pattern, test.to, test.wrong,
+				out.Errors,
 				len(out.Rows))
 		}
 	}

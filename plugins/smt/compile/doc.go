@@ -1,3 +1,3 @@
 // Package compile turns a traced object into a [Program] of package kernel.
-// Invariants: A program has the result of the interpreter, or does not match the row. It never fails a row.
+// Invariants: a program has the result of the interpreter, or does not match the row. It never fails a row.
 package compile

@@ -5,11 +5,9 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/smt/compile"
-	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/predicates"
 	"github.com/culvert-project/culvert/plugins/smt/record"
-	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/plugins/smt/transforms/fields"
 	"github.com/culvert-project/culvert/plugins/smt/transforms/records"
@@ -17,22 +15,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Routes holds the routes of a chain.
+// Routes holds the routes of a chain, which it creates when they are needed.
 type Routes struct {
 	stages  []operation.Stage
-	headers []*predicates.HasHeaderKey
+	headers []*predicates.HasHeaderKey // the predicates on headers
 	known   map[routeKey]*route
 }
 
-// NewRoutes returns the routes of a chain, which it creates when they are needed.
+// NewRoutes returns the routes of a chain.
 func NewRoutes(stages []operation.Stage) *Routes {
-	c := &Routes{stages: stages, known: map[routeKey]*route{}}
+	routes := &Routes{stages: stages, known: map[routeKey]*route{}}
 	for i := range stages {
-		if h, ok := stages[i].Predicate.(*predicates.HasHeaderKey); ok {
-			c.headers = append(c.headers, h)
+		if predicate, ok := stages[i].Predicate.(*predicates.HasHeaderKey); ok {
+			routes.headers = append(routes.headers, predicate)
 		}
 	}
-	return c
+	return routes
 }
 
 // routeKey identifies a route: the topic, and a bit for each predicate on headers that matches.
@@ -41,32 +39,30 @@ type routeKey struct {
 	headerMatches uint64
 }
 
-// route is what a chain does to rows of one topic with the same results of the predicates on headers.
+// route is what a chain does to rows of one topic, if the predicates on headers have the same results.
 type route struct {
-	topic string
-	// interpreted sends all rows to the interpreter. drops reports whether no row is emitted.
-	interpreted, drops bool
-	// notTombstone limits the route to values that are not null, for which RecordIsTombstone was evaluated.
-	notTombstone bool
-	// stages holds the operations on fields, and InsertHeader. hoists follow them.
-	stages, hoists []*operation.Stage
-	topics         []string // of the stages
-	// timestampRouter computes the topic after all stages. If nil, the topic is fixed.
-	timestampRouter *topics.TimestampRouter
+	topic        string // of the result, before timestampRouter
+	interpreted  bool   // all rows need the interpreter
+	drops        bool   // no row is emitted
+	notTombstone bool   // only for values that are not null: RecordIsTombstone was evaluated for them
+	// stages holds the operations on fields, and InsertHeader, topics the topic before each. hoists follow them.
+	stages, hoists  []*operation.Stage
+	topics          []string
+	timestampRouter *topics.TimestampRouter // if not nil, computes the topic after all stages
 
-	programs schemas.Cache[*compile.Program]
-	// mapProgram is the program of the last map. misses counts maps whose keys did not repeat.
-	mapProgram *compile.Program
-	misses     int
+	programs   schemas.Cache[*compile.Program]
+	mapProgram *compile.Program // of the last map
+	misses     int              // maps whose keys did not repeat
 }
 
+// matchHeaders returns a bit for each predicate on headers that matches.
 func (c *Routes) matchHeaders(row *wit.Row, data []byte) (bits uint64) {
 	if len(c.headers) == 0 || row.Headers.Encoding != wit.Raw {
 		return 0
 	}
 	block := data[row.Headers.Start:][:row.Headers.Size]
-	for i, h := range c.headers {
-		if h.In(block) {
+	for i, predicate := range c.headers {
+		if predicate.In(block) {
 			bits |= 1 << i
 		}
 	}
@@ -75,147 +71,72 @@ func (c *Routes) matchHeaders(row *wit.Row, data []byte) (bits uint64) {
 
 // route returns the route of a topic, whose memory may be reused.
 func (c *Routes) route(topic string, matches uint64) *route {
-	r := c.known[routeKey{topic, matches}]
-	if r == nil {
+	current := c.known[routeKey{topic, matches}]
+	if current == nil {
 		topic = strings.Clone(topic)
-		r = &route{topic: topic, interpreted: len(c.headers) > 64}
-		for i := 0; i < len(c.stages) && !r.interpreted && !r.drops; i++ {
-			r.interpreted = !r.add(&c.stages[i], i == len(c.stages)-1, c, matches)
+		current = &route{topic: topic, interpreted: len(c.headers) > 64}
+		for i := 0; i < len(c.stages) && !current.interpreted && !current.drops; i++ {
+			current.interpreted = !current.add(&c.stages[i], i == len(c.stages)-1, c, matches)
 		}
 		if len(c.known) >= schemas.MaxCached {
 			clear(c.known)
 		}
-		c.known[routeKey{topic, matches}] = r
+		c.known[routeKey{topic, matches}] = current
 	}
-	return r
+	return current
 }
 
 // add adds a stage. It returns false if only the interpreter supports it.
-func (r *route) add(s *operation.Stage, last bool, c *Routes, matches uint64) bool {
-	switch predicate := s.Predicate.(type) {
-	case nil:
-	case predicates.RecordIsTombstone:
-		if slices.ContainsFunc(r.stages, extractsValue) {
-			return false // only some rows may have a null in the extracted field
-		}
-		r.notTombstone = true
-		if !s.Negate {
-			return true // the stage applies to tombstones only
-		}
-	case *predicates.HasHeaderKey:
-		if matches>>slices.Index(c.headers, predicate)&1 == 0 != s.Negate {
-			return true
-		}
-	case operation.TopicPredicate:
-		matches, matchErr := predicate.MatchesTopic(r.topic)
-		if matchErr != nil {
-			return false
-		}
-		if matches == s.Negate {
-			return true
-		}
+func (r *route) add(stage *operation.Stage, isLast bool, routes *Routes, matches uint64) bool {
+	applies, supported := r.evaluate(stage, routes, matches)
+	if !supported || !applies {
+		return supported
 	}
-	switch o := s.Operation.(type) {
+	switch op := stage.Operation.(type) {
 	case records.Filter:
 		r.drops = true
 		return len(r.stages)+len(r.hoists) == 0 // an earlier stage may fail the row
 	case operation.TopicOperation:
-		topic, f := o.TopicFor(r.topic, s.Number)
+		topic, failure := op.TopicFor(r.topic, stage.Number)
 		r.topic = topic
-		return f == nil
+		return failure == nil
 	case *topics.TimestampRouter:
-		r.timestampRouter = o
-		return o.Err == nil && last && s.Predicate == nil
+		r.timestampRouter = op
+		return op.Err == nil && isLast && stage.Predicate == nil
 	case *records.HoistField:
-		r.hoists = append(r.hoists, s)
-		return o.Target == record.Value
+		r.hoists = append(r.hoists, stage)
+		return op.Target == record.Value
 	case *records.InsertHeader, *fields.HeaderFrom:
-		if len(c.headers) > 0 { // the predicates on headers were evaluated before all stages
+		if len(routes.headers) > 0 { // the predicates on headers were evaluated before all stages
 			return false
 		}
 	case *records.DropHeaders:
 		return false
 	}
-	r.stages, r.topics = append(r.stages, s), append(r.topics, r.topic)
+	r.stages, r.topics = append(r.stages, stage), append(r.topics, r.topic)
 	return len(r.hoists) == 0
 }
 
-func extractsValue(s *operation.Stage) bool {
-	o, ok := s.Operation.(*fields.ExtractField)
-	return ok && o.Target == record.Value
+// evaluate evaluates the predicate of a stage for the rows of the route.
+func (r *route) evaluate(stage *operation.Stage, routes *Routes, headerMatches uint64) (applies, supported bool) {
+	switch predicate := stage.Predicate.(type) {
+	case predicates.RecordIsTombstone:
+		if slices.ContainsFunc(r.stages, extractsValue) {
+			return false, false // only some rows may have a null in the extracted field
+		}
+		r.notTombstone = true
+		return stage.Negate, true
+	case *predicates.HasHeaderKey:
+		matches := headerMatches>>slices.Index(routes.headers, predicate)&1 != 0
+		return matches != stage.Negate, true
+	case operation.TopicPredicate:
+		matches, matchErr := predicate.MatchesTopic(r.topic)
+		return matches != stage.Negate, matchErr == nil
+	}
+	return true, true
 }
 
-// trace compiles a program for rows like row. It is not usable if the kernel does not support the stages.
-func (r *route) trace(scratch *object.Scratch, row *wit.Row, data []byte) *compile.Program {
-	x := &object.Object{}
-	in := data[row.Value.Start:][:row.Value.Size]
-	if row.Value.Encoding == wit.WithSchema {
-		l, err := scratch.Layout(row.Value.Schema)
-		if err != nil || !l.IsStruct() {
-			return &compile.Program{}
-		}
-		isNull, start, ok := l.Null(in)
-		if !ok || isNull {
-			return &compile.Program{}
-		}
-		x.Open(scratch, l, in, start)
-	} else if class, invalid := x.ReadMap(scratch, in); class != "" || invalid {
-		return &compile.Program{}
-	}
-	x.Trace = &object.Trace{}
-	for i, s := range r.stages {
-		if f := traceStage(x, s, operation.Step{Stage: s.Number, Topic: r.topics[i], Row: row}); f != nil {
-			return &compile.Program{}
-		}
-	}
-	if !x.IsMap && !x.KeepsInput() {
-		x.Load(0)
-	}
-	if x.Pending != nil || x.Key != nil && x.Key.Pending != nil {
-		return &compile.Program{}
-	}
-	out := &object.Results{}
-	if !x.IsMap {
-		// Only the interpreter converts the default of a struct.
-		if x.Root.DefaultValue != nil && !x.KeepsSchema {
-			return &compile.Program{}
-		}
-		if out = x.Results(&scratch.Schemas, 0, nil); out.Failure != nil {
-			return &compile.Program{}
-		}
-	}
-	for _, s := range r.hoists {
-		schema, ok := s.Operation.(*records.HoistField).Relabel(&scratch.Schemas, out.Value, s.Number)
-		if !ok || x.IsMap {
-			return &compile.Program{}
-		}
-		out.Value = schema
-	}
-	return compile.Compile(x, out, row)
-}
-
-// traceStage applies a stage to a traced object, or to the key created from it.
-func traceStage(x *object.Object, s *operation.Stage, at operation.Step) *rowerror.Failure {
-	if o, ok := s.Operation.(*records.InsertHeader); ok {
-		x.Headers = append(x.Headers, object.AddedHeader{Bytes: o.Header(&x.Scratch.Schemas)})
-		return nil
-	}
-	target := x
-	hasTarget := func(at record.Target) bool {
-		if at == record.Key {
-			target = x.Key
-		}
-		return target != nil && !target.Whole
-	}
-	if o, ok := s.Operation.(operation.FieldOperation); ok {
-		_, isValueToKey := o.(*fields.ValueToKey)
-		_, isHeaderFrom := o.(*fields.HeaderFrom)
-		options := o.Options()
-		if !hasTarget(options.Target) || options.Whole || target == x.Key && isHeaderFrom ||
-			isValueToKey && x.Key != nil {
-			return object.NotTraceable
-		}
-		return o.Apply(target, at)
-	}
-	return object.NotTraceable
+func extractsValue(stage *operation.Stage) bool {
+	extract, ok := stage.Operation.(*fields.ExtractField)
+	return ok && extract.Target == record.Value
 }

@@ -16,13 +16,14 @@ import (
 type Runner struct {
 	call    *batch.Input
 	out     *batch.Output
-	buffers *object.Scratch
+	scratch *object.Scratch
 	// routes holds the route of each topic of the call, for chains without predicates on headers.
 	routes []*route
 	loop   kernel.Rows
-	pieces []byte
-	single [1]wit.Row
-	tail   []byte
+	pieces []byte // the edited values of one row
+	// copiedRow and copiedData hold a copy of the last row, see [Runner.copyWithRoom].
+	copiedRow  [1]wit.Row
+	copiedData []byte
 	// Rows before sameTopicEnd get the same topic, rows before sameHeadersEnd have the same headerMatches.
 	sameTopicEnd, sameHeadersEnd int
 	headerMatches                uint64
@@ -40,9 +41,9 @@ const (
 	no
 )
 
-// NewRunner returns a runner that reads in and writes out.
-func NewRunner(in *batch.Input, out *batch.Output, scratch *object.Scratch) Runner {
-	return Runner{call: in, out: out, buffers: scratch}
+// NewRunner returns a runner that reads call and writes out.
+func NewRunner(call *batch.Input, out *batch.Output, scratch *object.Scratch) Runner {
+	return Runner{call: call, out: out, scratch: scratch}
 }
 
 // Reset prepares for the rows of another call.
@@ -51,289 +52,315 @@ func (l *Runner) Reset() {
 	l.sameTopicEnd, l.sameHeadersEnd, l.separated = 0, 0, unknown
 }
 
-// Run processes rows from n on and returns the first row that needs the interpreter.
-func (l *Runner) Run(c *Routes, n int) int {
-	rows, data := l.call.Rows, l.call.Data
-	in := &rows[n]
-	if l.Off || int(in.Topic) >= len(l.call.Topics) {
-		return n
+// segment is a range of rows that get the same topic: rows[start:], and the data that they refer to.
+type segment struct {
+	rows     []wit.Row
+	data     []byte
+	start    int
+	first    int // index of rows[0] in the call
+	outTopic uint32
+}
+
+// Run processes rows from start on and returns the index of the first row that needs the interpreter.
+func (l *Runner) Run(routes *Routes, start int) (next int) {
+	row := &l.call.Rows[start]
+	if l.Off || int(row.Topic) >= len(l.call.Topics) {
+		return start
 	}
-	r := l.routes[in.Topic]
-	if len(c.headers) > 0 {
-		if !l.matchHeaders(c, n) {
-			return n
+	topic := l.call.Topics[row.Topic]
+	seg := segment{rows: l.call.Rows, data: l.call.Data, start: start, outTopic: row.Topic}
+	current := l.routes[row.Topic]
+	if len(routes.headers) > 0 {
+		if !l.matchHeaders(routes, start) {
+			return start
 		}
-		r, rows = c.route(l.call.Topics[in.Topic], l.headerMatches), rows[:l.sameHeadersEnd]
-	} else if r == nil {
-		r = c.route(l.call.Topics[in.Topic], 0)
-		l.routes[in.Topic] = r
+		current, seg.rows = routes.route(topic, l.headerMatches), seg.rows[:l.sameHeadersEnd]
+	} else if current == nil {
+		current = routes.route(topic, 0)
+		l.routes[row.Topic] = current
 	}
-	if r.interpreted || r.notTombstone && r.drops {
-		return n
+	if current.interpreted || current.notTombstone && current.drops {
+		return start
 	}
-	if r.drops {
-		for n++; n < len(rows) && rows[n].Topic == in.Topic; n++ {
+	if current.drops {
+		return sameTopicEnd(seg.rows, start)
+	}
+	name := current.topic
+	if router := current.timestampRouter; router != nil {
+		if row.Timestamp < 0 {
+			return start
 		}
-		return n
-	}
-	to, name := in.Topic, r.topic
-	topicsBefore := l.out.Topics
-	if r.timestampRouter != nil {
-		if in.Timestamp < 0 {
-			return n
-		}
-		if name = r.timestampRouter.TopicAt(name, in.Timestamp); name == "" {
-			return n
+		if name = router.TopicAt(name, row.Timestamp); name == "" {
+			return start
 		}
 		l.canAppendInPlace() // examines all rows of the call
-		if n >= l.sameTopicEnd {
-			l.sameTopicEnd = r.timestampRouter.SameTopic(l.call.Rows, n)
+		if start >= l.sameTopicEnd {
+			l.sameTopicEnd = router.SameTopic(l.call.Rows, start)
 		}
-		rows = rows[:min(len(rows), l.sameTopicEnd)]
+		seg.rows = seg.rows[:min(len(seg.rows), l.sameTopicEnd)]
 	}
-	if name != l.call.Topics[to] {
-		to = l.out.Topic(name, l.call.Topics)
+	topicsBefore := l.out.Topics
+	if name != topic {
+		seg.outTopic = l.out.Topic(name, l.call.Topics)
 	}
-	first := 0
-	if end := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; len(r.stages) > 0 &&
-		end > uint64(len(data)) && end <= uint64(len(data))+kernel.Room {
-		rows, data = l.copyWithRoom(in, data)
-		first, n = n, 0
+	if len(current.stages) > 0 && isLast(&row.Value, seg.data) {
+		seg = l.copyWithRoom(row, seg)
 	}
-	next := first + l.runRoute(r, first, to, rows, n, data)
-	if next == first+n {
+	next = seg.first + l.runRoute(current, seg)
+	if next == start {
 		l.out.Topics = topicsBefore // no row has the new topic
 	}
 	return next
 }
 
-// matchHeaders sets headerMatches and sameHeadersEnd for row n. It returns false for invalid headers.
-func (l *Runner) matchHeaders(c *Routes, n int) bool {
+// sameTopicEnd returns the end of the rows from start on that have the topic of the first one.
+func sameTopicEnd(rows []wit.Row, start int) int {
+	end := start + 1
+	for end < len(rows) && rows[end].Topic == rows[start].Topic {
+		end++
+	}
+	return end
+}
+
+// isLast reports whether a value ends so close to the end of the data that the kernel cannot read beyond it.
+func isLast(value *wit.ValueSlice, data []byte) bool {
+	end := uint64(value.Start) + uint64(value.Size)
+	return end <= uint64(len(data)) && end+kernel.Room > uint64(len(data))
+}
+
+// copyWithRoom returns a copy of a row at the end of the data, so that the kernel can read beyond its value.
+func (l *Runner) copyWithRoom(row *wit.Row, seg segment) segment {
+	end := row.Value.Start + row.Value.Size
+	l.copiedData = append(append(l.copiedData[:0], seg.data[row.Value.Start:end]...), make([]byte, kernel.Room)...)
+	l.copiedRow[0] = *row
+	l.copiedRow[0].Value.Start = 0
+	l.copiedRow[0].Headers.Start = uint32(len(l.copiedData)) // the copy has none
+	l.separated = no
+	return segment{rows: l.copiedRow[:], data: l.copiedData, first: seg.start, outTopic: seg.outTopic}
+}
+
+// matchHeaders sets headerMatches and sameHeadersEnd for a row. It returns false for invalid headers.
+func (l *Runner) matchHeaders(routes *Routes, start int) bool {
 	rows, data := l.call.Rows, l.call.Data
-	if n < l.sameHeadersEnd {
+	if start < l.sameHeadersEnd {
 		return true
 	}
-	for end := n; end < len(rows); end++ {
-		d := &rows[end].Headers
-		if d.Encoding == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
+	for end := start; end < len(rows); end++ {
+		slice := &rows[end].Headers
+		if slice.Encoding == wit.Raw && uint64(slice.Start)+uint64(slice.Size) > uint64(len(data)) {
 			break
 		}
-		matches := c.matchHeaders(&rows[end], data)
-		if end > n && matches != l.headerMatches {
+		matches := routes.matchHeaders(&rows[end], data)
+		if end > start && matches != l.headerMatches {
 			break
 		}
 		l.headerMatches, l.sameHeadersEnd = matches, end+1
 	}
-	return n < l.sameHeadersEnd
+	return start < l.sameHeadersEnd
 }
 
-// runRoute is Run for rows of one route. first is the index of rows[0] in the call.
-func (l *Runner) runRoute(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	in := &rows[n].Value
+// runRoute processes the rows of one route. Like all functions below, it returns the index in seg.rows of the first row
+// that it has not processed.
+func (l *Runner) runRoute(current *route, seg segment) int {
+	value := &seg.rows[seg.start].Value
 	switch {
-	case len(r.stages)+len(r.hoists) == 0:
-		return l.passThrough(r, to, rows, n)
-	case in.Encoding == wit.Schemaless && r.mapProgram != nil:
+	case len(current.stages)+len(current.hoists) == 0:
+		return l.passThrough(current, seg)
+	case value.Encoding == wit.Schemaless && current.mapProgram != nil:
 		result := compile.EncodingWord(wit.Schemaless, 0)
-		if r.mapProgram.SameBytes {
+		if current.mapProgram.SameBytes {
 			result = compile.EncodingWord(wit.Unchanged, 0)
 		}
-		done := l.runValues(r.mapProgram, first, to, rows, n, data, 0, result)
-		r.misses = max(0, r.misses-(done-n))
-		return done
-	case in.Encoding == wit.WithSchema:
-		if schema, p, ok := r.programs.Last(); ok && p.Usable {
-			return l.runStructs(p, schema, first, to, rows, n, data)
+		next := l.runValues(current.mapProgram, seg, kernel.EncodingWords{Result: result})
+		current.misses = max(0, current.misses-(next-seg.start))
+		return next
+	case value.Encoding == wit.WithSchema:
+		if schema, program, ok := current.programs.Last(); ok && program.Usable {
+			return l.runStructs(program, schema, seg)
 		}
 	}
-	return n
+	return seg.start
 }
 
-// copyWithRoom copies a row at the end of the data so that the kernel can read beyond its value.
-func (l *Runner) copyWithRoom(in *wit.Row, data []byte) ([]wit.Row, []byte) {
-	end := in.Value.Start + in.Value.Size
-	l.tail = append(append(l.tail[:0], data[in.Value.Start:end]...), make([]byte, kernel.Room)...)
-	l.single[0] = *in
-	l.single[0].Value.Start = 0
-	l.single[0].Headers.Start = uint32(len(l.tail)) // the copy has none
-	l.separated = no
-	return l.single[:], l.tail
-}
-
-func (l *Runner) beginLoop(first int, to uint32, rows []wit.Row, n int, data []byte) *kernel.Rows {
-	o := l.out
-	l.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: n, Count: len(rows),
-		Out: unsafe.Pointer(unsafe.SliceData(o.Rows)), OutCount: len(o.Rows), OutLimit: cap(o.Rows),
-		Data: unsafe.Pointer(unsafe.SliceData(data)), Limit: len(data) - kernel.Room,
-		Dst: unsafe.Pointer(unsafe.SliceData(o.Data)), DstEnd: len(o.Data), DstSize: cap(o.Data),
-		DstFull: batch.MaxData,
-		Topic:   uint64(rows[n].Topic), OutTopic: uint64(to)}
+func (l *Runner) beginLoop(seg segment, words kernel.EncodingWords) *kernel.Rows {
+	out := l.out
+	l.loop = kernel.Rows{
+		Input: kernel.Input{In: unsafe.Pointer(unsafe.SliceData(seg.rows)), Count: len(seg.rows), First: seg.first,
+			Topic: uint64(seg.rows[seg.start].Topic), Data: unsafe.Pointer(unsafe.SliceData(seg.data)),
+			Limit: len(seg.data) - kernel.Room},
+		EncodingWords: words,
+		Output: kernel.Output{Out: unsafe.Pointer(unsafe.SliceData(out.Rows)), OutCount: len(out.Rows),
+			OutLimit: cap(out.Rows), OutTopic: uint64(seg.outTopic), Dst: unsafe.Pointer(unsafe.SliceData(out.Data)),
+			DstEnd: len(out.Data), DstSize: cap(out.Data), DstFull: batch.MaxData},
+		Progress: kernel.Progress{N: seg.start},
+	}
 	return &l.loop
 }
 
+// endLoop adds what the kernel has written to the output.
 func (l *Runner) endLoop() int {
-	s := &l.loop
-	n := s.N
-	l.out.Rows, l.out.Data = l.out.Rows[:s.OutCount], l.out.Data[:s.DstEnd]
-	*s = kernel.Rows{} // releases the call's memory
-	return n
+	loop := &l.loop
+	next := loop.N
+	l.out.Rows, l.out.Data = l.out.Rows[:loop.OutCount], l.out.Data[:loop.DstEnd]
+	*loop = kernel.Rows{} // releases the call's memory
+	return next
 }
 
-func (l *Runner) grow(in *wit.Row) {
-	s := &l.loop
-	need := (int(in.Value.Size)+int(in.Headers.Size)+s.Edited)<<s.Program.GrowthShift + s.Program.Extra + kernel.Room
-	bigger := make([]byte, s.DstEnd, max(2*cap(l.out.Data), s.DstEnd+need, 64<<10))
-	copy(bigger, l.out.Data[:s.DstEnd])
+// grow ensures space for the result of a row.
+func (l *Runner) grow(row *wit.Row) {
+	loop := &l.loop
+	need := (int(row.Value.Size)+int(row.Headers.Size)+loop.Edited)<<loop.Program.GrowthShift + loop.Program.Extra +
+		kernel.Room
+	bigger := make([]byte, loop.DstEnd, max(2*cap(l.out.Data), loop.DstEnd+need, 64<<10))
+	copy(bigger, l.out.Data[:loop.DstEnd])
 	l.out.Data = bigger
-	s.Dst, s.DstSize = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
+	loop.Dst, loop.DstSize = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
 }
 
-// passThrough is runRoute for a route without operations.
-func (l *Runner) passThrough(r *route, to uint32, rows []wit.Row, n int) int {
-	var mask, match uint64
-	if in := &rows[n].Value; r.notTombstone {
+// passThrough processes rows to which no operation applies.
+func (l *Runner) passThrough(current *route, seg segment) int {
+	words := kernel.EncodingWords{KeepMask: compile.EncodingWord(0, ^uint32(0)),
+		Result: compile.EncodingWord(wit.Unchanged, 0)}
+	if value := &seg.rows[seg.start].Value; current.notTombstone {
 		// Rows of another encoding or schema may be tombstones.
-		nodes := l.buffers.Schemas.Nodes(in.Schema)
-		if in.Encoding != wit.Schemaless && (in.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
-			return n
+		nodes := l.scratch.Schemas.Nodes(value.Schema)
+		if value.Encoding != wit.Schemaless &&
+			(value.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
+			return seg.start
 		}
-		mask, match = compile.EncodingWord(0xff, ^uint32(0)), compile.EncodingWord(in.Encoding, in.Schema)
+		words.Mask = compile.EncodingWord(0xff, ^uint32(0))
+		words.Value = compile.EncodingWord(value.Encoding, value.Schema)
 	}
-	s := l.beginLoop(0, to, rows, n, nil)
-	s.Mask, s.Value = mask, match
-	s.KeepMask, s.Result = compile.EncodingWord(0, ^uint32(0)), compile.EncodingWord(wit.Unchanged, 0)
-	kernel.Pass(s)
+	seg.data = nil
+	kernel.Pass(l.beginLoop(seg, words))
 	return l.endLoop()
 }
 
-func (l *Runner) runStructs(p *compile.Program, schema uint32, first int, to uint32, rows []wit.Row, n int,
-	data []byte) int {
-	match, result := compile.EncodingWord(wit.WithSchema, schema), compile.EncodingWord(wit.WithSchema, p.Schema)
-	if p.SameBytes {
-		result = compile.EncodingWord(wit.Unchanged, p.Schema)
+func (l *Runner) runStructs(program *compile.Program, schema uint32, seg segment) int {
+	words := kernel.EncodingWords{Value: compile.EncodingWord(wit.WithSchema, schema),
+		Result: compile.EncodingWord(wit.WithSchema, program.Schema)}
+	if program.SameBytes {
+		words.Result = compile.EncodingWord(wit.Unchanged, program.Schema)
 	}
-	if p.SameBytes && p.Key == 0 && p.Headers == 0 && p.Edits == 0 && !p.Layout.Nodes[0].Optional {
-		s := l.beginLoop(first, to, rows, n, data)
-		s.Value, s.Mask, s.Result = match, compile.EncodingWord(0xff, ^uint32(0)), result
-		kernel.Pass(s)
+	onlySchema := program.SameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0
+	if onlySchema && !program.Reader.Nodes[0].Optional {
+		words.Mask = compile.EncodingWord(0xff, ^uint32(0))
+		kernel.Pass(l.beginLoop(seg, words))
 		return l.endLoop()
 	}
-	return l.runValues(p, first, to, rows, n, data, match, result)
+	return l.runValues(program, seg, words)
 }
 
-// runValues runs the kernel. match and result are the encoding words of the values, see [compile.EncodingWord].
-func (l *Runner) runValues(p *compile.Program, first int, to uint32, rows []wit.Row, n int, data []byte, match,
-	result uint64) int {
-	out := l.out
-	appends := p.Tail.Appends != 0 && l.canAppendInPlace() && len(out.Data) == 0
+func (l *Runner) runValues(program *compile.Program, seg segment, words kernel.EncodingWords) int {
+	appends := program.Tail.Appends != 0 && l.canAppendInPlace() && len(l.out.Data) == 0
 	if !appends {
-		out.MoveInPlace()
+		l.out.MoveInPlace()
 	}
-	s := l.beginLoop(first, to, rows, n, data)
-	s.Program, s.Value, s.Result = &p.Program, match, result
+	loop := l.beginLoop(seg, words)
+	loop.Program = &program.Program
 	if appends {
-		s.Program, s.Dst = &p.Tail, s.Data
+		loop.Program, loop.Dst = &program.Tail, loop.Data
 	}
-	fieldCount := p.FieldCount
-	if p.Layout != nil {
-		fieldCount = len(p.Layout.Fields)
+	fieldCount := program.FieldCount
+	if program.Reader != nil {
+		fieldCount = len(program.Reader.Fields)
 	}
-	l.buffers.GrowEnds(fieldCount + 1)
-	s.Ends = unsafe.Pointer(unsafe.SliceData(l.buffers.Ends))
+	l.scratch.GrowEnds(fieldCount + 1)
+	loop.Ends = unsafe.Pointer(unsafe.SliceData(l.scratch.Ends))
 	for {
-		switch reason := kernel.Values(s); reason {
+		switch kernel.Values(loop) {
 		case kernel.Done:
-			return l.endValues(appends, n, data)
+			return l.endValues(seg, appends)
 		case kernel.Full:
-			l.grow(&rows[s.N])
+			l.grow(&seg.rows[loop.N])
 		case kernel.Edit:
-			if !l.editRow(p, &rows[s.N], data) {
-				return l.endValues(appends, n, data)
+			if !l.editRow(program, &seg.rows[loop.N], seg.data) {
+				return l.endValues(seg, appends)
 			}
-		default:
-			value := &rows[s.N].Value
-			size, err := valueSize(p, s.Field-1, data[s.Position:value.Start+value.Size])
+		case kernel.Skip:
+			value := &seg.rows[loop.N].Value
+			size, err := valueSize(program, loop.Field-1, seg.data[loop.Position:value.Start+value.Size])
 			if err != nil {
-				return l.endValues(appends, n, data)
+				return l.endValues(seg, appends)
 			}
-			s.Position += size
+			loop.Position += size
 		}
 	}
+}
+
+// endValues ends the loop. If results were appended in place, the data up to the last one is the output.
+func (l *Runner) endValues(seg segment, appended bool) int {
+	if loop := &l.loop; appended {
+		if loop.N > seg.start {
+			l.out.InPlace = seg.data[:loop.DstEnd]
+		}
+		loop.DstEnd = len(l.out.Data)
+	}
+	return l.endLoop()
 }
 
 // valueSize returns the size of a field or entry whose type the kernel does not support.
-func valueSize(p *compile.Program, at int, in []byte) (int, error) {
-	if p.Layout == nil {
-		return connectdata.SkipSchemaless(in)
+func valueSize(program *compile.Program, index int, input []byte) (int, error) {
+	if program.Reader == nil {
+		return connectdata.SkipSchemaless(input)
 	}
-	return p.Layout.SkipField(at, in)
+	return program.Reader.SkipField(index, input)
 }
 
 // editRow computes the edited values of the current row. It returns false if an edit fails.
-func (l *Runner) editRow(p *compile.Program, row *wit.Row, data []byte) bool {
+func (l *Runner) editRow(program *compile.Program, row *wit.Row, data []byte) bool {
 	b := l.pieces[:0]
-	base := unsafe.Pointer(unsafe.SliceData(b))
-	for i := range p.Edited {
+	base := unsafe.Pointer(unsafe.SliceData(b)) // pieces refer to it, so b must not move while it grows
+	for i := range program.Edited {
 		from := len(b)
-		var f *rowerror.Failure
-		if b, f = p.Edited[i].Append(b, l.buffers.Ends, data, row); f != nil {
+		var failure *rowerror.Failure
+		if b, failure = program.Edited[i].Append(b, l.scratch.Ends, data, row); failure != nil {
 			return false
 		}
-		p.Pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
+		program.Pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
 	}
 	if cap(b)-len(b) < kernel.Room || unsafe.Pointer(unsafe.SliceData(b)) != base {
 		l.pieces = make([]byte, 0, 2*cap(b)+kernel.Room)
-		return l.editRow(p, row, data)
+		return l.editRow(program, row, data)
 	}
 	l.loop.Edited = 1 + len(b)
 	return true
 }
 
-func (l *Runner) endValues(appended bool, n int, data []byte) int {
-	if s := &l.loop; appended {
-		if s.N > n {
-			l.out.InPlace = data[:s.DstEnd]
-		}
-		s.DstEnd = len(l.out.Data)
-	}
-	return l.endLoop()
-}
-
 func (l *Runner) canAppendInPlace() bool {
 	if l.separated == unknown {
 		l.separated = no
-		c := l.call
-		s := &kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(c.Rows)), Count: len(c.Rows),
-			Limit: len(c.Data) - kernel.Room}
-		if len(c.Data) <= batch.MaxData && kernel.Separated(s) == kernel.Full {
+		call := l.call
+		input := kernel.Input{In: unsafe.Pointer(unsafe.SliceData(call.Rows)), Count: len(call.Rows),
+			Limit: len(call.Data) - kernel.Room}
+		if len(call.Data) <= batch.MaxData && kernel.Separated(&kernel.Rows{Input: input}) == 1 {
 			l.separated = yes
 		}
 	}
 	return l.separated == yes
 }
 
-// maxMisses bounds the traced rows that no later row resembled: tracing rows that all differ is a waste.
+// maxMisses limits how many rows are traced for programs that no later row could use.
 const maxMisses = 50
 
-// Learn compiles a program for rows like row n, which the interpreter has handled.
-func (l *Runner) Learn(c *Routes, n int) {
-	row := &l.call.Rows[n]
-	r := c.route(l.call.Topics[row.Topic], c.matchHeaders(row, l.call.Data))
+// Learn compiles a program for rows like a given one, which the interpreter has handled.
+func (l *Runner) Learn(routes *Routes, rowIndex int) {
+	row := &l.call.Rows[rowIndex]
+	current := routes.route(l.call.Topics[row.Topic], routes.matchHeaders(row, l.call.Data))
 	switch {
-	case r.interpreted, r.drops, len(r.stages)+len(r.hoists) == 0:
+	case current.interpreted, current.drops, len(current.stages)+len(current.hoists) == 0:
 	case row.Value.Encoding == wit.WithSchema:
-		p, err := r.programs.Get(&l.buffers.Schemas, row.Value.Schema, func([]wit.SchemaNode) *compile.Program {
-			return &compile.Program{}
-		})
-		if err == nil && !p.Usable && p.Misses < maxMisses {
-			misses := p.Misses + 1
-			*p = *r.trace(l.buffers, row, l.call.Data)
-			p.Misses = misses
+		program, err := current.programs.Get(&l.scratch.Schemas, row.Value.Schema,
+			func([]wit.SchemaNode) *compile.Program { return &compile.Program{} })
+		if err == nil && !program.Usable && program.Misses < maxMisses {
+			misses := program.Misses + 1
+			*program = *current.trace(l.scratch, row, l.call.Data)
+			program.Misses = misses
 		}
-	case row.Value.Encoding == wit.Schemaless && r.misses < maxMisses:
-		r.misses++
-		if p := r.trace(l.buffers, row, l.call.Data); p.Usable {
-			r.mapProgram = p
+	case row.Value.Encoding == wit.Schemaless && current.misses < maxMisses:
+		current.misses++
+		if program := current.trace(l.scratch, row, l.call.Data); program.Usable {
+			current.mapProgram = program
 		}
 	}
 }

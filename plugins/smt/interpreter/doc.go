@@ -1,4 +1,3 @@
 // Package interpreter sends records through the stages of a chain, one at a time, as Kafka Connect does
-// ([Interpreter]).
-// Invariants: It is the reference for package fastpath, and the only code that fails rows.
+// ([Interpreter]). Invariants: it is the reference for package fastpath, and the only code that fails rows.
 package interpreter

@@ -6,6 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -13,151 +14,163 @@ import (
 // Interpreter sends records through stages one at a time, as Kafka Connect does.
 type Interpreter struct {
 	operation.Context
-	// Emit receives each record after the last stage. The record is valid until Emit returns.
-	Emit func(rec *record.Record)
+	Emit func(rec *record.Record) // receives each record after the last stage, valid until Emit returns
 }
 
-// Run sends a record through stages. The error concerns the call, the failure this row.
+// Run sends a record through stages. An error concerns the call, a failure this row.
 func (p *Interpreter) Run(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	p.Buf, p.SplitSize = p.Buf[:0], 0
-	return p.through(stages, rec)
+	return p.runFrom(stages, rec)
 }
 
-func (p *Interpreter) through(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
+// runFrom sends a record through stages. After a split, it continues with each of the new records.
+func (p *Interpreter) runFrom(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	for i := range stages {
-		s := &stages[i]
-		applies, f, err := s.Applies(&p.Context, rec)
-		if f != nil || err != nil {
-			return f, err
+		stage := &stages[i]
+		applies, failure, err := stage.Applies(&p.Context, rec)
+		if failure != nil || err != nil {
+			return failure, err
 		}
 		if !applies {
 			continue
 		}
-		if o, ok := s.Operation.(operation.SplitOperation); ok {
-			return o.Split(&p.Context, rec, s.Number, func() (*rowerror.Failure, error) {
-				return p.through(stages[i+1:], rec)
+		if split, ok := stage.Operation.(operation.SplitOperation); ok {
+			return split.Split(&p.Context, rec, stage.Number, func() (*rowerror.Failure, error) {
+				return p.runFrom(stages[i+1:], rec)
 			})
 		}
-		if f, err = p.apply(s, rec); err != nil {
+		if failure, err = p.apply(stage, rec); err != nil {
 			return nil, err
 		}
-		if f != nil {
-			return rec.WithClass(&p.Schemas, f), nil
+		if failure != nil {
+			return rec.WithClass(&p.Schemas, failure), nil
 		}
 		if rec.Dropped {
 			return nil, nil
 		}
 	}
-	for at := record.Key; at <= record.Value; at++ {
-		if f := rec.Parts[at].ResolveNull(&p.Schemas); f != nil {
-			return f, nil
+	for target := record.Key; target <= record.Value; target++ {
+		if failure := rec.Parts[target].ResolveNull(&p.Schemas); failure != nil {
+			return failure, nil
 		}
 	}
 	p.Emit(rec)
 	return nil, nil
 }
 
-func (p *Interpreter) apply(s *operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
-	o, ok := s.Operation.(operation.FieldOperation)
+func (p *Interpreter) apply(stage *operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
+	fieldOp, ok := stage.Operation.(operation.FieldOperation)
 	if !ok {
-		return s.Operation.(operation.RowOperation).Apply(&p.Context, rec, s.Number)
+		return stage.Operation.(operation.RowOperation).Apply(&p.Context, rec, stage.Number)
 	}
-	part, options := &rec.Parts[o.Options().Target], o.Options()
+	part, options := &rec.Parts[fieldOp.Options().Target], fieldOp.Options()
 	switch {
 	case part.Encoding == wit.Absent && options.RejectNull:
-		return rowerror.OnlyMap(s.Number, options.Purpose, "null"), nil
+		return rowerror.OnlyMap(stage.Number, options.Purpose, "null"), nil
 	case part.Encoding == wit.Absent:
 		return nil, nil
 	case part.Encoding == wit.Schemaless && options.RequireSchema:
-		return rowerror.Data(s.Number, "Schema required for ["+options.Purpose+"]"), nil
+		return rowerror.Data(stage.Number, "Schema required for ["+options.Purpose+"]"), nil
 	case part.Encoding == wit.Schemaless:
-		return p.applySchemaless(s, rec, o), nil
+		return p.applySchemaless(stage, rec, fieldOp), nil
 	}
-	return p.applyWithSchema(s, rec, o)
+	return p.applyWithSchema(stage, rec, fieldOp)
 }
 
-func (p *Interpreter) applySchemaless(s *operation.Stage, rec *record.Record,
-	o operation.FieldOperation) *rowerror.Failure {
-	options, x := o.Options(), &p.Object
+func (p *Interpreter) applySchemaless(stage *operation.Stage, rec *record.Record,
+	fieldOp operation.FieldOperation) *rowerror.Failure {
+	options, obj := fieldOp.Options(), &p.Object
 	part := &rec.Parts[options.Target]
 	if options.Whole {
 		if err := connectdata.CheckSchemaless(part.Bytes); err != nil {
-			return rowerror.BadSchemaless(s.Number)
+			return rowerror.BadSchemaless(stage.Number)
 		}
-		x.OpenWhole(&p.Scratch, nil, part.Bytes, part.Class)
-	} else if f := x.OpenMap(&p.Scratch, part.Bytes, s.Number, options.Purpose); f != nil {
-		return f
+		obj.OpenWhole(&p.Scratch, nil, part.Bytes, part.Class)
+	} else if failure := obj.OpenMap(&p.Scratch, part.Bytes, stage.Number, options.Purpose); failure != nil {
+		return failure
 	}
-	if f := o.Apply(x, operation.Step{Stage: s.Number, Topic: rec.Topic, Row: rec.Row}); f != nil {
-		return f
+	step := operation.Step{Stage: stage.Number, Topic: rec.Topic, Row: rec.Row}
+	if failure := fieldOp.Apply(obj, step); failure != nil {
+		return failure
 	}
-	if x.IsNull {
+	if obj.IsNull {
 		part.Set(wit.Absent, 0, nil)
 		return nil
 	}
-	if x.Pending != nil {
-		return x.Pending
+	if obj.Pending != nil {
+		return obj.Pending
 	}
-	return p.write(s, rec, options, wit.Schemaless, &object.Results{})
+	return p.write(stage, rec, options, wit.Schemaless, &object.Results{})
 }
 
-func (p *Interpreter) applyWithSchema(s *operation.Stage, rec *record.Record,
-	o operation.FieldOperation) (*rowerror.Failure, error) {
-	options, x := o.Options(), &p.Object
+func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record,
+	fieldOp operation.FieldOperation) (*rowerror.Failure, error) {
+	options, obj := fieldOp.Options(), &p.Object
 	part := &rec.Parts[options.Target]
-	at := operation.Step{Stage: s.Number, Topic: rec.Topic, Row: rec.Row}
-	l, err := p.Layout(part.Schema)
+	step := operation.Step{Stage: stage.Number, Topic: rec.Topic, Row: rec.Row}
+	reader, err := p.Reader(part.Schema)
 	if err != nil {
 		return nil, err
 	}
-	applies, f := p.open(l, part, options, s.Number)
-	if !applies || f != nil {
-		return f, nil
+	applies, failure := p.open(reader, part, options, stage.Number)
+	if !applies || failure != nil {
+		return failure, nil
 	}
-	if f := o.Apply(x, at); f != nil {
-		return f, nil
+	if failure := fieldOp.Apply(obj, step); failure != nil {
+		return failure, nil
 	}
-	r, err := s.Results.Get(&p.Schemas, part.Schema, func([]wit.SchemaNode) *object.Results {
-		var convertDefault func(y *object.Object) *rowerror.Failure
-		if options.ConvertDefault {
-			convertDefault = func(y *object.Object) *rowerror.Failure {
-				f := o.Apply(y, at)
-				if f == nil {
-					f = y.Pending
-				}
-				return f
-			}
-		}
-		return x.Results(&p.Schemas, s.Number, convertDefault)
-	})
+	results, err := p.results(stage, fieldOp, step, part.Schema)
 	switch {
-	case err != nil || r.Failure != nil:
-		return r.Failure, err
-	case x.IsNull && !x.Root.Optional: // a field of a null struct
-		part.SetInvalidNull(&p.Schemas, x.Fields[0].Subtree(), s.Number)
+	case err != nil || results.Failure != nil:
+		return results.Failure, err
+	case obj.IsNull:
+		p.writeNull(part, options, results, stage.Number)
 		return nil, nil
-	case x.IsNull:
-		missing := part.InvalidNull
-		part.Set(wit.WithSchema, r.Value, connectdata.AppendBranch(nil, &x.Root, true))
-		if x.Whole == options.Whole {
-			part.InvalidNull = missing
+	case !obj.KeepsInput():
+		obj.Load(stage.Number)
+	}
+	if obj.Pending != nil {
+		return obj.Pending, nil
+	}
+	return p.write(stage, rec, options, wit.WithSchema, results), nil
+}
+
+// results returns the schemas of the result, which depend only on the stage and the schema of the input.
+func (p *Interpreter) results(stage *operation.Stage, fieldOp operation.FieldOperation, step operation.Step,
+	schema uint32) (*object.Results, error) {
+	return stage.Results.Get(&p.Schemas, schema, func([]wit.SchemaNode) *object.Results {
+		if !fieldOp.Options().ConvertDefault {
+			return p.Object.Results(&p.Schemas, stage.Number, nil)
 		}
-		return nil, nil
-	case !x.KeepsInput():
-		x.Load(s.Number)
+		return p.Object.Results(&p.Schemas, stage.Number, func(converted *object.Object) *rowerror.Failure {
+			if failure := fieldOp.Apply(converted, step); failure != nil {
+				return failure
+			}
+			return converted.Pending
+		})
+	})
+}
+
+func (p *Interpreter) writeNull(part *record.Part, options *operation.FieldOptions, results *object.Results,
+	stage int) {
+	obj := &p.Object
+	if !obj.Root.Optional { // a field of a null struct
+		part.SetInvalidNull(&p.Schemas, obj.Fields[0].Subtree(), stage)
+		return
 	}
-	if x.Pending != nil {
-		return x.Pending, nil
+	invalidNull := part.InvalidNull
+	part.Set(wit.WithSchema, results.Value, schemas.NullBranch(&obj.Root))
+	if obj.Whole == options.Whole { // the operation has not extracted a field
+		part.InvalidNull = invalidNull
 	}
-	return p.write(s, rec, options, wit.WithSchema, r), nil
 }
 
 // open opens a key or value with schema. applies is false for a null that the operation does not change.
-func (p *Interpreter) open(l *object.Layout, part *record.Part, options *operation.FieldOptions,
+func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, options *operation.FieldOptions,
 	stage int) (applies bool, _ *rowerror.Failure) {
-	x := &p.Object
-	null, start, ok := l.Null(part.Bytes)
-	switch {
+	obj := &p.Object
+	null, start, ok := reader.Null(part.Bytes)
+	switch { // in the order of the checks of Kafka's transforms
 	case !ok:
 		return false, rowerror.BadValue(stage, 0)
 	case null && options.RejectNull:
@@ -165,39 +178,39 @@ func (p *Interpreter) open(l *object.Layout, part *record.Part, options *operati
 	case null && !options.ConvertNull:
 		return false, nil
 	case options.Whole:
-		x.OpenWhole(&p.Scratch, l, part.Bytes, part.Class)
-	case l.IsStruct():
-		x.Open(&p.Scratch, l, part.Bytes, start)
+		obj.OpenWhole(&p.Scratch, reader, part.Bytes, part.Class)
+	case reader.IsStruct():
+		obj.Open(&p.Scratch, reader, part.Bytes, start)
 	case null || options.RequireStruct:
 		return false, rowerror.Data(stage, "Cannot "+options.FieldAction+" fields on non-struct type")
 	default:
-		return false, rowerror.OnlyStruct(stage, options.Purpose, javaclass.Of(&l.Nodes[0]))
+		return false, rowerror.OnlyStruct(stage, options.Purpose, javaclass.Of(&reader.Nodes[0]))
 	}
-	x.IsNull = null
+	obj.IsNull = null
 	return true, nil
 }
 
-func (p *Interpreter) write(s *operation.Stage, rec *record.Record, options *operation.FieldOptions,
-	encoding wit.Encoding,
-	r *object.Results) *rowerror.Failure {
-	x, part := &p.Object, &rec.Parts[options.Target]
-	if len(x.Headers) > 0 {
-		f := rec.AddHeaders(&p.Scratch, len(x.Headers), s.Number,
-			func(dst []byte) []byte { return x.AppendHeaders(dst, r) })
-		if f != nil {
-			return f
+// write replaces the parts of the record by the result of an operation.
+func (p *Interpreter) write(stage *operation.Stage, rec *record.Record, options *operation.FieldOptions,
+	encoding wit.Encoding, results *object.Results) *rowerror.Failure {
+	obj, part := &p.Object, &rec.Parts[options.Target]
+	if len(obj.Headers) > 0 {
+		failure := rec.AddHeaders(&p.Scratch, len(obj.Headers), stage.Number,
+			func(dst []byte) []byte { return obj.AppendHeaders(dst, results) })
+		if failure != nil {
+			return failure
 		}
 	}
-	if x.Key != nil {
-		rec.Parts[record.Key].Write(&p.Scratch, encoding, r.Key, x.Key.Append)
+	if obj.Key != nil {
+		rec.Parts[record.Key].Write(&p.Scratch, encoding, results.Key, obj.Key.Append)
 	}
-	if !x.SameBytes() {
-		part.Write(&p.Scratch, encoding, r.Value, x.Append)
-		part.Class = x.Class
+	if !obj.SameBytes() {
+		part.Write(&p.Scratch, encoding, results.Value, obj.Append)
+		part.Class = obj.Class
 		return nil
 	}
-	if part.Schema = r.Value; !options.KeepObject && x.IsMap {
-		part.Class = x.Class // Kafka's transforms make a new map, even of the same entries
+	if part.Schema = results.Value; !options.KeepObject && obj.IsMap {
+		part.Class = obj.Class // Kafka's transforms make a new map, even of the same entries
 	}
 	return nil
 }

@@ -2,21 +2,66 @@ package javaclass
 
 import (
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// OfTag holds the classes of values without schema by their tag.
-var OfTag = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.lang.Byte", "java.lang.Short",
-	"java.lang.Integer",
-	"java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.String", "[B", "java.util.ArrayList",
-	"java.util.HashMap",
-	"java.math.BigDecimal", "java.util.Date", "org.apache.kafka.connect.data.Struct"}
+// OfTag holds the classes of values without schema, by the tags of wit/connectdata.
+var OfTag = [...]string{
+	connectdata.TagNull:    "null",
+	connectdata.TagFalse:   "java.lang.Boolean",
+	connectdata.TagTrue:    "java.lang.Boolean",
+	connectdata.TagInt8:    "java.lang.Byte",
+	connectdata.TagInt16:   "java.lang.Short",
+	connectdata.TagInt32:   "java.lang.Integer",
+	connectdata.TagInt64:   "java.lang.Long",
+	connectdata.TagFloat32: "java.lang.Float",
+	connectdata.TagFloat64: "java.lang.Double",
+	connectdata.TagString:  "java.lang.String",
+	connectdata.TagBytes:   "[B",
+	connectdata.TagArray:   "java.util.ArrayList",
+	connectdata.TagMap:     "java.util.HashMap",
+	connectdata.TagDecimal: "java.math.BigDecimal",
+	connectdata.TagInstant: "java.util.Date",
+	connectdata.TagStruct:  "org.apache.kafka.connect.data.Struct",
+}
 
-// OfName returns the class for the logical type that a schema is named after, "" for none.
-func OfName(n *wit.SchemaNode) string {
-	if n.Name == nil {
+var ofKind = [...]string{
+	wit.Int8:    "java.lang.Byte",
+	wit.Int16:   "java.lang.Short",
+	wit.Int32:   "java.lang.Integer",
+	wit.Int64:   "java.lang.Long",
+	wit.Float32: "java.lang.Float",
+	wit.Float64: "java.lang.Double",
+	wit.Boolean: "java.lang.Boolean",
+	wit.String:  "java.lang.String",
+	wit.Bytes:   "[B",
+	wit.Array:   "java.util.ArrayList",
+	wit.Map:     "java.util.HashMap",
+	wit.Struct:  "org.apache.kafka.connect.data.Struct",
+}
+
+// KindNames holds Kafka's names of types.
+var KindNames = []string{
+	wit.Int8:    "INT8",
+	wit.Int16:   "INT16",
+	wit.Int32:   "INT32",
+	wit.Int64:   "INT64",
+	wit.Float32: "FLOAT32",
+	wit.Float64: "FLOAT64",
+	wit.Boolean: "BOOLEAN",
+	wit.String:  "STRING",
+	wit.Bytes:   "BYTES",
+	wit.Array:   "ARRAY",
+	wit.Map:     "MAP",
+	wit.Struct:  "STRUCT",
+}
+
+// OfName returns the class of the logical type that a schema is named after, "" for other names.
+func OfName(node *wit.SchemaNode) string {
+	if node.Name == nil {
 		return ""
 	}
-	switch *n.Name {
+	switch *node.Name {
 	case wit.NameDecimal:
 		return "java.math.BigDecimal"
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp:
@@ -25,22 +70,25 @@ func OfName(n *wit.SchemaNode) string {
 	return ""
 }
 
-// Of returns the class of values with a schema.
-func Of(n *wit.SchemaNode) string {
-	if class := OfName(n); class != "" { // after Cast, another type may have the name
-		switch {
-		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes,
-			(*n.Name == wit.NameDate || *n.Name == wit.NameTime) && n.Kind == wit.Int32,
-			*n.Name == wit.NameTimestamp && n.Kind == wit.Int64:
+// Of returns the class of values with a schema. After Cast, a name may belong to another type; then the type counts.
+func Of(node *wit.SchemaNode) string {
+	class := OfName(node)
+	if class == "" {
+		return ofKind[node.Kind]
+	}
+	switch *node.Name {
+	case wit.NameDecimal:
+		if node.Kind == wit.Bytes {
+			return class
+		}
+	case wit.NameDate, wit.NameTime:
+		if node.Kind == wit.Int32 {
+			return class
+		}
+	case wit.NameTimestamp:
+		if node.Kind == wit.Int64 {
 			return class
 		}
 	}
-	return [...]string{"java.lang.Byte", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float",
-		"java.lang.Double",
-		"java.lang.Boolean", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap",
-		"org.apache.kafka.connect.data.Struct"}[n.Kind]
+	return ofKind[node.Kind]
 }
-
-// KindNames holds Kafka's names of types in the order of [wit.Kind].
-var KindNames = []string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY",
-	"MAP", "STRUCT"}

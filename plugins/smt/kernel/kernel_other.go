@@ -2,11 +2,11 @@
 
 package kernel
 
-// Pass copies rows whose values stay. Topic or schema change.
-func Pass(s *Rows) int { return goPass(s) }
+// Pass copies rows whose values keep their bytes. The topic or the schema may change.
+func Pass(rows *Rows) int { return goPass(rows) }
 
 // Values processes structs of one schema, or maps with the same keys. A program that appends needs separated values.
-func Values(s *Rows) int { return goValues(s) }
+func Values(rows *Rows) int { return goValues(rows) }
 
-// Separated returns Full if results can be appended in place: the rows do not overlap, with Room after values.
-func Separated(s *Rows) int { return goSeparated(s) }
+// Separated returns 1 if results can be appended in place (rows do not overlap, Room follows each value), else 0.
+func Separated(rows *Rows) int { return goSeparated(rows) }

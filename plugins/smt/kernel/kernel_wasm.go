@@ -2,13 +2,13 @@
 
 package kernel
 
-// Pass, Values and Separated are the functions of kernel.go in assembly, which stores no pointers.
+// Pass, Values and Separated are the functions of kernel.go in assembly. They store no pointers to Go memory.
 
 //go:noescape
-func Pass(s *Rows) int
+func Pass(rows *Rows) int
 
 //go:noescape
-func Values(s *Rows) int
+func Values(rows *Rows) int
 
 //go:noescape
-func Separated(s *Rows) int
+func Separated(rows *Rows) int

@@ -2,140 +2,169 @@ package kernel
 
 import "unsafe"
 
-// Rows holds the state of a kernel. All fields have 8 bytes, as the assembly requires.
+// Rows is the state of a kernel. All fields have 8 bytes, as the assembly requires.
 type Rows struct {
-	// In and Out are arrays of wit.Row in little-endian order: the rows of the call and of the result.
-	In, Out unsafe.Pointer
-	// N is the current row of Count, First the index of row 0 in the call, OutCount the size of the result so far.
-	N, Count, First, OutCount, OutLimit int
-	// Data holds the bytes of the call. Limit is Room bytes before its end: a value that ends later is not processed.
-	Data  unsafe.Pointer
-	Limit int
-	// Dst receives the results. DstEnd is its length, DstSize its capacity. No row starts once DstEnd reaches DstFull.
-	Dst                      unsafe.Pointer
-	DstEnd, DstSize, DstFull int
-	// Topic is the topic of the rows, OutTopic the topic of the results.
-	Topic, OutTopic uint64
-	// The encoding word of a value must equal Value in the bits of Mask. The result's is KeepMask of it, and Result.
-	Mask, Value, KeepMask, Result uint64
-	// Field and Position are where reading of row N continues.
-	Program         *Program
-	Field, Position int
-	// Edited is 0 until the caller has stored the edited values of row N, then one more than their total size.
-	Edited int
-	// Ends receives the offset of each field, and where the last one ends.
-	Ends unsafe.Pointer
-	// OpsStart is where the ops of row N write in Dst; KeyEnd and HeadersEnd are where its key and headers end.
-	OpsStart, KeyEnd, HeadersEnd int
-	Calendar                     [7]uint64
+	Program *Program
+	Input
+	EncodingWords
+	Output
+	Progress
+	Calendar [7]uint64 // year, month, day, hour, minute, second and milliseconds of the date being formatted
 }
 
-// Program processes values of one kind: it skips their fields, then executes the ops.
+// Input is the rows of a call.
+type Input struct {
+	In    unsafe.Pointer // array of wit.Row in little-endian order
+	Count int            // rows in In
+	First int            // index of In's first row in the call
+	Topic uint64         // topic of the rows. Another one stops the kernel.
+	Data  unsafe.Pointer // bytes of the call
+	Limit int            // end of Data without Room. A value that ends later stops the kernel.
+}
+
+// EncodingWords selects the values that the kernel accepts, by encoding and schema, and specifies both of the results.
+type EncodingWords struct {
+	Mask, Value      uint64 // a value's word must equal Value in the bits of Mask
+	KeepMask, Result uint64 // the result's word is that of the value in the bits of KeepMask, or Result
+}
+
+// Output receives the results.
+type Output struct {
+	Out                unsafe.Pointer // array of wit.Row
+	OutCount, OutLimit int            // rows in Out, and its capacity
+	OutTopic           uint64
+	Dst                unsafe.Pointer // bytes of the results
+	DstEnd, DstSize    int            // length and capacity of Dst
+	DstFull            int            // no row starts once DstEnd reaches it
+}
+
+// Progress is what a kernel has done of the current row.
+type Progress struct {
+	N               int            // index of the current row in In
+	Field, Position int            // next field to find, and its offset in Data
+	Ends            unsafe.Pointer // offset of each field in Data, and where the last one ends
+	Edited          int            // 0 until the caller has stored the edited values, then their total size plus 1
+	OpsStart        int            // where the ops write in Dst
+	KeyEnd          int            // where the new key ends in Dst
+	HeadersEnd      int            // where the new headers end in Dst
+}
+
+// Program processes values of one kind: it finds their fields, then executes the ops.
 type Program struct {
-	// Fields holds the codes of fields, then Last. Root is 0 without a branch, else the branch of a value plus 1.
-	Fields unsafe.Pointer
-	Root   uint64
-	// Keys holds FieldCount keys of entries. The map must start with HeadSize bytes of Head, in the bits of HeadMask.
-	Keys           *Key
-	FieldCount     int
-	Head, HeadMask uint64
-	HeadSize       int
-	// Choices restricts the tags of entries. Another tag stops the kernel.
-	Choices     *Choice
-	ChoiceCount int
-	// MissingAttributes has a bit each for partition, offset and timestamp that the rows must not have.
-	MissingAttributes uint64
-	// Ops ends with an op of kind End. Extra is how many bytes the result may be longer than the value.
-	Ops   *Op
-	Extra int
-	// Key and Headers are new encoding words, or 0. A byte is written up to 1<<GrowthShift times.
-	Key, Headers, GrowthShift uint64
-	// Edits is 1 if the caller computes the edited values of each row, else 0.
-	Edits int
-	// Appends is 1 if the ops write after the value, which is not read. Count replaces a map's number of entries.
-	Appends, Count int
+	StructPattern
+	MapPattern
+	Ops         *Op    // ends with an op of kind End
+	Extra       int    // how many bytes the result may be longer than the value
+	Key         uint64 // encoding word of the new key, or 0
+	Headers     uint64 // encoding word of the new headers, or 0
+	GrowthShift uint64 // a byte of the row is written at most 1<<GrowthShift times
+	Edits       int    // 1 if the caller computes the edited values of each row, else 0
+	Appends     int    // 1 if the ops write after the value, which stays in place
+	Count       int    // new number of a map's entries if the program appends
 }
 
-// Codes of fields. Optional adds a branch, whose value is in bits 8 to 15. OptionalText has the number of consecutive
-// fields of its kind from bit Run on.
+// StructPattern describes the structs that a program processes.
+type StructPattern struct {
+	Fields unsafe.Pointer // codes of the fields, then Last or Rest
+	Root   uint64         // 0 if values have no union branch, else the branch of a value plus 1
+}
+
+// MapPattern describes the maps that a program processes: their keys, in order.
+type MapPattern struct {
+	Keys              *Key
+	FieldCount        int    // entries
+	Head, HeadMask    uint64 // first bytes of the map, in the bits of HeadMask
+	HeadSize          int
+	Choices           *Choice
+	ChoiceCount       int
+	MissingAttributes uint64 // a bit each for partition, offset and timestamp, which the rows must not have
+}
+
+// Codes of fields. Optional adds a union branch, whose value is in bits 8 to 15. OptionalText has the number of
+// consecutive fields of its kind from bit Run on.
 const (
 	LengthPrefixed uint64 = iota
 	Number
 	Boolean
 	FourBytes
 	EightBytes
-	// Other is a field that the caller skips.
-	Other
-	// Last ends the codes.
-	Last
-	// Rest ends the codes if the other fields stay together. Bits from 8 on are the index in Ends for their end.
-	Rest
+	Other        // the caller finds the end of the field
+	Last         // no more fields
+	Rest         // no more fields are read: they stay together. Bits from 8 on are the index in Ends for their end.
 	Optional     = 8
 	OptionalText = LengthPrefixed | Optional | 2<<8
 	Run          = 16
 )
 
-// Key is an entry's key with its tag. Each word has a mask; Rest holds words and masks in turns.
+// Key is the key of a map's entry with its tag. Each word has a mask. Rest holds the words from the third on, each
+// followed by its mask.
 type Key struct {
 	Size                            int
 	First, Mask, Second, SecondMask uint64
 	Rest                            unsafe.Pointer
 }
 
-// Choice is the set of tags that an entry's value may have. Field is the entry's byte offset in Ends.
+// Choice restricts the type of an entry's value. Another one stops the kernel.
 type Choice struct {
-	Field, KeySize int
-	Allowed        uint64
+	Field, KeySize int    // byte offset of the entry in Ends, and the size of its key
+	Allowed        uint64 // a bit for each allowed tag
 }
 
 // Op writes a part of the result.
 type Op struct {
-	Kind uint64
-	// First and Last are byte offsets in Ends of copied fields, or of one to examine. For an attribute, First is its
-	// offset in the row.
-	First, Last int
-	// KeySize is the size of the entry's key, which precedes the value.
-	KeySize int
-	// Bytes and Size are a constant, a replacement or the pieces. An attribute has Size 1 if the row must have it.
-	Bytes unsafe.Pointer
-	Size  int
-	// Null is the branch of the null to replace. For an attribute, it is not 0 if there is a branch.
-	Null uint64
-	// Conversion is a word, see [Conversion.Word], or 0 if the caller converts. Date is its date format.
-	Conversion uint64
-	Date       unsafe.Pointer
+	Kind        uint64
+	First, Last int            // byte offsets in Ends of the fields. First of an attribute is its offset in the row.
+	KeySize     int            // size of the entry's key, which precedes the value
+	Bytes       unsafe.Pointer // a constant, a replacement or the pieces
+	Size        int            // of Bytes. An attribute has 1 if the row must have it.
+	Null        uint64         // branch of the null to replace. An attribute has not 0 if it gets a branch.
+	Conversion  uint64         // see [Conversion.Word]; 0 if the caller converts
+	Date        unsafe.Pointer // the [Date] of a conversion to text
 }
 
-// Conversion converts a number, or for Single a float64.
+// Kinds of ops.
+const (
+	Constant       uint64 = iota
+	Copied                // fields of the input
+	OrDefault             // a field of the input, or a replacement if it is null
+	Choosing              // a piece that the first byte of a field selects
+	Attribute             // partition, offset or timestamp of the row
+	Edited                // a converted value, or a piece that the caller computed
+	EndOfKey              // nothing: the key ends here
+	EndOfHeaders          // nothing: the headers end here
+	HeaderCount           // the number of headers, Size more than the row has, and the row's headers
+	CopiedWithSize        // fields of the input, with a length prefix
+	End
+)
+
+// Conversion converts a number.
 type Conversion struct {
 	Kind uint8
 	// HasLead reports whether a branch or tag precedes the value. ValueLead becomes ResultLead, NullLead ResultNull.
 	HasLead                                     bool
 	ValueLead, ResultLead, NullLead, ResultNull byte
-	// UnusedBits is the number of bits of 64 that the input does not use, LostBits the number that the result lacks.
-	UnusedBits, LostBits uint8
+	UnusedBits                                  uint8 // of 64 bits, how many the input does not use
+	LostBits                                    uint8 // of 64 bits, how many the result lacks
 }
 
 const (
 	ByCaller uint8 = iota
 	Integer
-	Digits
-	DateText
-	Single
+	Digits   // a decimal text
+	DateText // a date text of milliseconds
+	Single   // a float32 of a float64
 )
 
-// MaxConverted is the maximum size of a converted value, except date texts.
-const MaxConverted = 24
+const MaxConverted = 24 // largest size of a converted value, except date texts
 
 // Word encodes the conversion for an op.
 func (c Conversion) Word() uint64 {
-	w := uint64(c.Kind) | uint64(c.ValueLead)<<16 | uint64(c.ResultLead)<<24 | uint64(c.NullLead)<<32 |
-		uint64(c.ResultNull)<<40 |
-		uint64(c.UnusedBits)<<48 | uint64(c.LostBits)<<56
+	word := uint64(c.Kind) | uint64(c.ValueLead)<<16 | uint64(c.ResultLead)<<24 | uint64(c.NullLead)<<32 |
+		uint64(c.ResultNull)<<40 | uint64(c.UnusedBits)<<48 | uint64(c.LostBits)<<56
 	if c.HasLead {
-		w |= 1 << 8
+		word |= 1 << 8
 	}
-	return w
+	return word
 }
 
 // Date is a date format: fixed text, and the numbers in it up to a 0. The lowest byte of a number is its index in
@@ -146,30 +175,7 @@ type Date struct {
 	Text    [Room]byte
 }
 
-// Kinds of ops.
-const (
-	Constant uint64 = iota
-	// Copied copies fields. OrDefault copies one field and replaces a null.
-	Copied
-	OrDefault
-	// Choosing writes a piece that the first byte of a field selects.
-	Choosing
-	// Attribute writes the partition, offset or timestamp of the row.
-	Attribute
-	// Edited writes a converted value, or a piece that the caller computed.
-	Edited
-	// EndOfKey and EndOfHeaders write nothing. They mark the end of the key and of the headers.
-	EndOfKey
-	EndOfHeaders
-	// HeaderCount writes the number of headers, Size more than the row has, and the row's headers.
-	HeaderCount
-	// Sized is Copied with a length prefix.
-	Sized
-	End
-)
-
-// Offsets of attributes in a row.
-const Partition, Offset, Timestamp = 8, 16, 24
+const Partition, Offset, Timestamp = 8, 16, 24 // offsets in a wit.Row
 
 // Piece is a range of bytes with Room after it.
 type Piece struct {
@@ -179,12 +185,10 @@ type Piece struct {
 
 // Reasons why a kernel returned.
 const (
-	// Done: there is no further row, or row N is not supported.
-	Done = iota
-	// Skip: the caller must skip field Field at Position and call again.
-	Skip
-	// Full: the result needs more space. The caller grows it and calls again.
-	Full
-	// Edit: a value of row N needs the caller. It must compute all pieces of the row, set Edited, and call again.
-	Edit
+	Done = iota // no row is left, or the current one does not match the program
+	Skip        // the caller must find the end of field Field-1, which starts at Position, and call again
+	Full        // the caller must grow Dst and call again
+	Edit        // the caller must compute all pieces of the row, set Edited, and call again
 )
+
+const ready = -1 // the row can be processed: no reason to return

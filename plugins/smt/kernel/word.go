@@ -2,28 +2,23 @@ package kernel
 
 import "unsafe"
 
-// Room is the number of bytes that may be read after a value and written after a result.
-const Room = 64
+const (
+	Room     = 64 // bytes that may be read after a value and written after a result
+	Slack    = 15 // bytes that may be written after a copy by words
+	rowBytes = 80 // size of a wit.Row
+)
 
-// Slack is the number of bytes that may be written after a copy by words.
-const Slack = 15
-
-// rowBytes is the size of a wit.Row.
-const rowBytes = 80
-
-// Load reads eight bytes at p+i.
+// Load reads eight bytes at p+i. Like all functions here, it does not check that they exist.
 func Load(p unsafe.Pointer, i int) uint64 { return *(*uint64)(unsafe.Add(p, i)) }
 
-// Byte reads one byte at p+i.
 func Byte(p unsafe.Pointer, i int) byte { return *(*byte)(unsafe.Add(p, i)) }
 
-// Store writes eight bytes at p+i.
+// Store writes eight bytes at p+i, Put one.
 func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v }
 
-// Put writes one byte at p+i.
 func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
 
-// Copy copies n bytes from q+j to p+i.
-func Copy(p unsafe.Pointer, i int, q unsafe.Pointer, j int, n int) {
-	copy(unsafe.Slice((*byte)(unsafe.Add(p, i)), n), unsafe.Slice((*byte)(unsafe.Add(q, j)), n))
+// Copy copies bytes from source+j to p+i.
+func Copy(p unsafe.Pointer, i int, source unsafe.Pointer, j int, size int) {
+	copy(unsafe.Slice((*byte)(unsafe.Add(p, i)), size), unsafe.Slice((*byte)(unsafe.Add(source, j)), size))
 }

@@ -5,7 +5,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Attribute identifies a value that InsertField inserts. The order is that of insertion.
+// Attribute identifies what InsertField inserts, in the order of insertion.
 type Attribute uint8
 
 const (
@@ -16,7 +16,7 @@ const (
 	Static
 )
 
-// AttributeTags holds the tags of inserted numbers in maps.
+// AttributeTags holds the tags of the attributes that are numbers, for values without schema.
 var AttributeTags = [...]byte{Partition: connectdata.TagInt32, Offset: connectdata.TagInt64,
 	Timestamp: connectdata.TagInt64}
 
@@ -31,13 +31,13 @@ func AttributeOf(attribute Attribute, row *wit.Row) int64 {
 	return row.Timestamp
 }
 
-// AppendAttribute appends the value of an attribute, null if n is negative.
-func AppendAttribute(dst []byte, optional bool, n int64) []byte {
-	if optional && n < 0 {
+// AppendAttribute appends the value of an attribute. A negative one is null if the field is optional.
+func AppendAttribute(dst []byte, optional bool, value int64) []byte {
+	if optional && value < 0 {
 		return append(dst, 0)
 	}
 	if optional {
 		dst = append(dst, 2)
 	}
-	return connectdata.AppendNumber(dst, n)
+	return connectdata.AppendNumber(dst, value)
 }

@@ -1,6 +1,8 @@
 package object
 
 import (
+	"slices"
+
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/plugins/smt/schemas"
@@ -8,41 +10,38 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Edit computes a new value from the bytes of the old one: with its branch, or in a map with its tag.
+// Edit computes a new value from the bytes of the old one, both with their union branch, or in a map with their tag.
+// Apply appends the new value. The other fields, if set, tell the kernel how to do the same.
 type Edit struct {
-	// Apply appends the new value.
-	Apply func(dst, in []byte) ([]byte, *rowerror.Failure)
-	// Conversion, if not nil, returns the kernel's conversion of common values, in maps by their tag.
-	Conversion func(tag byte) Conversion
-	// Choices holds the results by the first byte of the value. A nil entry fails the row.
-	Choices [][]byte
-	// NullValue replaces a null, whose first byte is NullByte.
-	NullValue []byte
-	NullByte  byte
+	Apply      func(dst, input []byte) ([]byte, *rowerror.Failure)
+	Conversion func(tag byte) Conversion // of frequent values, in maps by their tag
+	Choices    [][]byte                  // results by the first byte of the value; a nil one fails the row
+	NullValue  []byte                    // replaces a null
+	NullByte   byte                      // first byte of a null
 }
 
-// Conversion is a conversion of the kernel; Date is the format of a date text.
+// Conversion is a conversion of the kernel.
 type Conversion struct {
 	kernel.Conversion
-	Date *kernel.Date
+	Date *kernel.Date // format of a date text
 }
 
-// Always returns the same conversion for all tags.
-func Always(c Conversion) func(byte) Conversion { return func(byte) Conversion { return c } }
+func Always(conversion Conversion) func(byte) Conversion {
+	return func(byte) Conversion { return conversion }
+}
 
-// WithTag returns the conversion of numbers for entries with a tag.
+// WithTag adapts the conversion of a number to the entries of a map that have a tag.
 func (c Conversion) WithTag(tag, result byte) Conversion {
 	c.HasLead, c.ValueLead, c.ResultLead, c.NullLead, c.ResultNull = true, tag, result, connectdata.TagNull,
 		connectdata.TagNull
 	return c
 }
 
-// Failing returns an edit that fails each row.
 func Failing(failure *rowerror.Failure) Edit {
 	return Edit{Apply: func(dst, _ []byte) ([]byte, *rowerror.Failure) { return dst, failure }}
 }
 
-// OfField adapts an edit of values without branch to a struct's field. A null stays null.
+// OfField adapts an edit of values without union branch to a struct's field. A null stays null.
 func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 	result := Edit{Apply: func(dst, b []byte) ([]byte, *rowerror.Failure) {
 		null, size, ok := connectdata.IsNull(from, b)
@@ -54,35 +53,93 @@ func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 	if edit.Conversion == nil {
 		return result
 	}
-	c := edit.Conversion(0)
-	if c.HasLead = from.Optional; c.HasLead {
-		c.ValueLead, c.ResultLead = schemas.Branch(from)[0], schemas.Branch(to)[0]
-		c.NullLead, c.ResultNull = connectdata.AppendBranch(nil, from, true)[0], connectdata.AppendBranch(nil, to,
-			true)[0]
+	conversion := edit.Conversion(0)
+	if conversion.HasLead = from.Optional; conversion.HasLead {
+		conversion.ValueLead, conversion.ResultLead = schemas.Branch(from)[0], schemas.Branch(to)[0]
+		conversion.NullLead, conversion.ResultNull = schemas.NullBranch(from)[0], schemas.NullBranch(to)[0]
 	}
-	result.Conversion = Always(c)
+	result.Conversion = Always(conversion)
 	return result
 }
 
 // OrDefault returns an edit that replaces nulls by the default of a field.
-func OrDefault(n *wit.SchemaNode) Edit {
-	e := Edit{NullByte: connectdata.AppendBranch(nil, n, true)[0],
-		NullValue: append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...)}
-	e.Apply = func(dst, in []byte) ([]byte, *rowerror.Failure) {
-		if in[0] == e.NullByte {
-			return append(dst, e.NullValue...), nil
+func OrDefault(node *wit.SchemaNode) Edit {
+	edit := Edit{NullByte: schemas.NullBranch(node)[0],
+		NullValue: append(schemas.Branch(node), *node.DefaultValue...)}
+	edit.Apply = func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		if input[0] == edit.NullByte {
+			return append(dst, edit.NullValue...), nil
 		}
-		return append(dst, in...), nil
+		return append(dst, input...), nil
 	}
-	return e
+	return edit
 }
 
-// Choosing returns an edit that selects the result by the first byte. A nil result is one of the failures.
+// Choosing returns an edit that selects the result by the first byte of the value. A nil result fails the row.
 func Choosing(choice [][]byte, failures []*rowerror.Failure) Edit {
-	return Edit{Choices: choice, Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-		if choice[in[0]] == nil {
-			return dst, failures[in[0]]
+	return Edit{Choices: choice, Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		if choice[input[0]] == nil {
+			return dst, failures[input[0]]
 		}
-		return append(dst, choice[in[0]]...), nil
+		return append(dst, choice[input[0]]...), nil
 	}}
+}
+
+func (x *Object) Edit(field *Field, edit Edit, stage int) {
+	if x.IsNull || !x.Load(stage) {
+		return
+	}
+	scratch := x.Scratch
+	from := len(scratch.Buf)
+	b, failure := edit.Apply(scratch.Buf, field.Bytes)
+	if failure != nil {
+		x.Fail(failure)
+		return
+	}
+	scratch.Buf, x.Changed = b, true
+	field.Bytes = b[from:len(b):len(b)]
+	if x.Trace != nil && field.Kind != FromConstant {
+		field.Edits = append(slices.Clip(field.Edits), &edit)
+		x.Trace.Edited = append(x.Trace.Edited, field.Source)
+	}
+}
+
+// EditEntries edits entries of a map in the order of Kafka's loop. Missing entries are added as nulls in the order of
+// the settings.
+func (x *Object) EditEntries(order, names []string, edit func(n int) Edit, stage int) *rowerror.Failure {
+	for i, name := range order {
+		if field := x.Find(name); field != nil {
+			x.Edit(field, edit(i), stage)
+		}
+	}
+	for _, name := range names {
+		if x.Find(name) == nil {
+			x.Put(name, NullValue)
+		}
+	}
+	return nil
+}
+
+// ChangeType changes the schema of a struct's field and edits its value.
+func (x *Object) ChangeType(field *Field, to wit.SchemaNode, edit Edit, stage int) {
+	from := field.Schema()
+	field.Nodes, field.Node = []wit.SchemaNode{to}, 0
+	if edit.Apply != nil {
+		x.Edit(field, OfField(from, field.Schema(), edit), stage)
+	}
+}
+
+// ReplaceNulls replaces nulls by defaults in all fields of a struct.
+func (x *Object) ReplaceNulls(stage int) {
+	for i := range x.Fields {
+		field := &x.Fields[i]
+		node := field.Schema()
+		if field.Kind != FromInput || field.NeverNull || !node.Optional || node.DefaultValue == nil || !x.Load(stage) {
+			continue
+		}
+		if edit := OrDefault(node); x.Trace != nil || !x.IsNull && field.Bytes[0] == edit.NullByte {
+			x.Edit(field, edit, stage)
+		}
+		field.NeverNull = true
+	}
 }

@@ -3,6 +3,7 @@ package object
 import (
 	"unsafe"
 
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -10,33 +11,28 @@ import (
 
 // Field is a field of a struct or an entry of a map.
 type Field struct {
-	Name string
-	// Key is the key of an entry with its tag. KeyIndex is the entry of the input that has the key, or -1.
-	Key      []byte
-	KeyIndex int
-	// Nodes and Node are the schema, nil in a map.
-	Nodes []wit.SchemaNode
-	Node  uint32
-	// Bytes is the value with its branch or tag.
-	Bytes []byte
+	Name     string
+	Key      []byte           // of an entry, with its tag
+	KeyIndex int              // entry of the input that has the key, or -1
+	Nodes    []wit.SchemaNode // the schema, nil in a map
+	Node     uint32           // root of the field's type in Nodes
+	Bytes    []byte           // the value with its union branch, or in a map with its tag
 	Source
 }
 
 // Source describes where a value comes from.
 type Source struct {
-	Kind SourceKind
-	// Index is the field or entry of the input, KeySize the size of the entry's key, Tag the first byte of its value.
-	Index, KeySize int
-	Tag            byte
-	// Attribute is the attribute of the row to insert. It has a branch if it is optional.
-	Attribute Attribute
-	Optional  bool
-	// NeverNull reports whether nulls were replaced.
-	NeverNull bool
-	Edits     []*Edit
+	Kind      SourceKind
+	Index     int       // field or entry of the input
+	KeySize   int       // size of the entry's key
+	Tag       byte      // of the entry's value
+	Attribute Attribute // attribute of the row to insert
+	Optional  bool      // the attribute has a union branch
+	NeverNull bool      // nulls were replaced
+	Edits     []*Edit   // applied to the value, in order
 }
 
-// SourceKind is the kind of a source.
+// SourceKind is the origin of a value: the input, a constant of the settings, or an attribute of the row.
 type SourceKind uint8
 
 const (
@@ -54,13 +50,12 @@ func TextOf(key []byte) string {
 	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
-// HasTextKey reports whether the field is a struct's, or an entry with a string as its key.
+// HasTextKey reports whether the field has a name. An entry of a map has none if its key is not a string.
 func (f *Field) HasTextKey() bool { return f.Key == nil || f.Key[0] == connectdata.TagString }
 
-// Schema returns the schema of the field.
+// Schema returns the root of the field's schema.
 func (f *Field) Schema() *wit.SchemaNode { return &f.Nodes[f.Node] }
 
-// Subtree returns the schema of the field as a schema of its own.
 func (f *Field) Subtree() []wit.SchemaNode { return schemas.AppendNode(nil, f.Nodes, f.Node) }
 
 // NullValue is the value of an entry that does not exist.
@@ -70,4 +65,45 @@ var NullValue = Field{Bytes: []byte{connectdata.TagNull}, Source: Source{Kind: F
 func (f *Field) Set(value Field) {
 	value.Name, value.Key, value.KeyIndex = f.Name, f.Key, f.KeyIndex
 	*f = value
+}
+
+// Find returns the field with a name, nil if there is none.
+func (x *Object) Find(name string) *Field {
+	for i := range x.Fields {
+		if field := &x.Fields[i]; field.Name == name && field.HasTextKey() {
+			return field
+		}
+	}
+	return nil
+}
+
+// Put sets the value of an entry, or appends a new one.
+func (x *Object) Put(name string, value Field) {
+	x.Changed = true
+	if field := x.Find(name); field != nil {
+		field.Set(value)
+		return
+	}
+	x.AddEntry(name, value)
+}
+
+func (x *Object) AddEntry(name string, value Field) {
+	value.Name, value.Key, value.KeyIndex = name, connectdata.AppendString([]byte{connectdata.TagString}, name), -1
+	x.Fields = append(x.Fields, value)
+}
+
+// AddField appends a field to a struct, with the checks of Kafka's SchemaBuilder.
+func (x *Object) AddField(field Field, stage int) *rowerror.Failure {
+	if field.Name == "" {
+		return rowerror.New(stage, rowerror.SchemaBuilderException, "fieldName cannot be null.")
+	}
+	for i := range x.Fields {
+		if x.Fields[i].Name == field.Name {
+			return rowerror.New(stage, rowerror.SchemaBuilderException,
+				"Cannot create field because of field name duplication "+
+					field.Name)
+		}
+	}
+	x.Fields = append(x.Fields, field)
+	return nil
 }

@@ -10,45 +10,40 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// Object is a key or value that transforms change: a struct, or a map without schema, split into fields.
+type Object struct {
+	Scratch *Scratch
+	input
+	Fields      []Field           // of the result
+	Root        wit.SchemaNode    // schema of the result, without its fields
+	KeepsSchema bool              // the result has the schema of the input
+	Changed     bool              // a value or the set of a map's entries was changed
+	Whole       bool              // the result is the value of its only field, not a struct or map
+	IsNull      bool              // the value is null, so that only its schema matters
+	Pending     *rowerror.Failure // of a value, see [Object.Fail]
+	Class       string            // Java class of the value if its schema has another, see [record.Part]
+	Key         *Object           // new key of the record, see [Object.NewKey]
+	Headers     []AddedHeader
+	Trace       *Trace // if not nil, records what a program must check
+}
+
+// input is the encoded value for which an object was opened.
+type input struct {
+	IsMap  bool
+	Reader *ValueReader // of the value, nil for a map
+	Input  []byte
+	start  int  // of the fields, after the union branch
+	loaded bool // the fields have their bytes. Fields of a struct get them on first use.
+}
+
 // NotTraceable is returned for rows that cannot be traced. It never fails a row.
 var NotTraceable = rowerror.Data(0, "the kernel does not support this")
 
-// Object is a struct, or a map without schema, split into fields with encoded values.
-type Object struct {
-	Scratch *Scratch
-	IsMap   bool
-	// Layout is the schema of the input, Root the result's without fields. KeepsSchema reports whether both are equal.
-	Layout      *Layout
-	Root        wit.SchemaNode
-	KeepsSchema bool
-	Fields      []Field
-	// Input is the encoded value. The fields begin at start, after the branch.
-	Input []byte
-	start int
-	// loaded reports whether the fields have their bytes. Fields of a struct get them on first use.
-	loaded bool
-	// Changed reports whether a value, or the set of a map's entries, was changed.
-	Changed bool
-	// IsNull reports whether the value is null. Then only its schema matters.
-	IsNull  bool
-	Pending *rowerror.Failure
-	// Key is the key that an operation created. Whole reports whether the object was replaced by its only field.
-	Key   *Object
-	Whole bool
-	// Class is the Java class of the value if it is not that of its schema, see [record.Part].
-	Class   string
-	Headers []AddedHeader
-	// Trace, if not nil, records what a program must check.
-	Trace *Trace
-}
-
-// Trace records what a program must check of a row.
+// Trace records what a program must check of a row, because its result depends on it.
 type Trace struct {
-	// Edited holds the sources of all edited values: an edit may fail the row even if its result is removed.
-	Edited   []Source
+	Edited   []Source // of all edited values: an edit may fail the row even if its result is removed
 	Required []Attribute
-	// Allowed restricts the tags of entries.
-	Allowed []AllowedTags
+	Allowed  []AllowedTags
 }
 
 // AllowedTags is the set of tags, one bit each, that the value of an entry may have.
@@ -58,34 +53,33 @@ type AllowedTags struct {
 }
 
 // Allow restricts the program to rows in which an entry has one of the tags. It returns false for edited values.
-func (x *Object) Allow(f *Field, tags uint64) bool {
-	if f.Kind == FromInput {
-		x.Trace.Allowed = append(x.Trace.Allowed, AllowedTags{f.Source, tags})
+func (x *Object) Allow(field *Field, tags uint64) bool {
+	if field.Kind == FromInput {
+		x.Trace.Allowed = append(x.Trace.Allowed, AllowedTags{field.Source, tags})
 	}
-	return len(f.Edits) == 0
+	return len(field.Edits) == 0
 }
 
-// Open opens a struct.
-func (x *Object) Open(scratch *Scratch, l *Layout, in []byte, start int) {
-	root := l.Nodes[0]
+// Open opens a struct whose fields begin at start.
+func (x *Object) Open(scratch *Scratch, reader *ValueReader, encoded []byte, start int) {
+	root := reader.Nodes[0]
 	root.Fields = nil
-	*x = Object{Scratch: scratch, Layout: l, Root: root, KeepsSchema: true, Fields: append(x.Fields[:0], l.Fields...),
-		Input: in,
-		start: start, Headers: x.Headers[:0]}
+	*x = Object{Scratch: scratch, input: input{Reader: reader, Input: encoded, start: start}, Root: root,
+		KeepsSchema: true, Fields: append(x.Fields[:0], reader.Fields...), Headers: x.Headers[:0]}
 }
 
-// OpenWhole opens a key or value as the only field. l is nil if there is no schema.
-func (x *Object) OpenWhole(scratch *Scratch, l *Layout, in []byte, class string) {
-	*x = Object{Scratch: scratch, IsMap: l == nil, Layout: l, Whole: true, Class: class, loaded: true,
-		Fields: append(x.Fields[:0], Field{Bytes: in}), Headers: x.Headers[:0]}
-	if l != nil {
-		x.Root, x.Fields[0].Nodes = l.Nodes[0], l.Nodes
+// OpenWhole opens a key or value of any type as the only field. reader is nil if there is no schema.
+func (x *Object) OpenWhole(scratch *Scratch, reader *ValueReader, encoded []byte, class string) {
+	*x = Object{Scratch: scratch, input: input{IsMap: reader == nil, Reader: reader, loaded: true}, Whole: true,
+		Class: class, Fields: append(x.Fields[:0], Field{Bytes: encoded}), Headers: x.Headers[:0]}
+	if reader != nil {
+		x.Root, x.Fields[0].Nodes = reader.Nodes[0], reader.Nodes
 	}
 }
 
 // OpenMap opens a map without schema.
-func (x *Object) OpenMap(scratch *Scratch, in []byte, stage int, purpose string) *rowerror.Failure {
-	class, invalid := x.ReadMap(scratch, in)
+func (x *Object) OpenMap(scratch *Scratch, encoded []byte, stage int, purpose string) *rowerror.Failure {
+	class, invalid := x.ReadMap(scratch, encoded)
 	if invalid {
 		return rowerror.BadSchemaless(stage)
 	}
@@ -96,181 +90,83 @@ func (x *Object) OpenMap(scratch *Scratch, in []byte, stage int, purpose string)
 }
 
 // ReadMap opens a value without schema. class is its class in Java if it is not a map.
-func (x *Object) ReadMap(scratch *Scratch, in []byte) (class string, invalid bool) {
-	*x = Object{Scratch: scratch, IsMap: true, loaded: true, Fields: x.Fields[:0], Input: in, Headers: x.Headers[:0]}
-	if len(in) == 0 || in[0] > connectdata.TagStruct {
+func (x *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invalid bool) {
+	*x = Object{Scratch: scratch, input: input{IsMap: true, Input: encoded, loaded: true}, Fields: x.Fields[:0],
+		Headers: x.Headers[:0]}
+	if len(encoded) == 0 || encoded[0] > connectdata.TagStruct {
 		return "", true
 	}
-	if in[0] != connectdata.TagMap {
-		return javaclass.OfTag[in[0]], false
+	if encoded[0] != connectdata.TagMap {
+		return javaclass.OfTag[encoded[0]], false
 	}
-	count, i := connectdata.Number(in[1:])
-	if i <= 0 || count < 0 || count > int64(len(in)) {
+	count, size := connectdata.Number(encoded[1:])
+	if size <= 0 || count < 0 || count > int64(len(encoded)) {
 		return "", true
 	}
 	x.Fields = slices.Grow(x.Fields, int(min(count, 32)))
-	for i++; count > 0; count-- {
-		key := skipValue(in[i:])
+	start := 1 + size
+	for ; count > 0; count-- {
+		key := skipValue(encoded[start:])
 		if key <= 0 {
 			return "", true
 		}
-		value := skipValue(in[i+key:])
+		value := skipValue(encoded[start+key:])
 		if value <= 0 {
 			return "", true
 		}
-		at := len(x.Fields)
-		x.Fields = append(x.Fields, Field{Name: TextOf(in[i : i+key]), Key: in[i : i+key], KeyIndex: at,
-			Bytes: in[i+key : i+key+value], Source: Source{Index: at, KeySize: key, Tag: in[i+key]}})
-		i += key + value
+		index := len(x.Fields)
+		x.Fields = append(x.Fields, Field{Name: TextOf(encoded[start : start+key]), Key: encoded[start : start+key],
+			KeyIndex: index,
+			Bytes:    encoded[start+key : start+key+value], Source: Source{Index: index, KeySize: key,
+				Tag: encoded[start+key]}})
+		start += key + value
 	}
-	return "", i != len(in)
+	return "", start != len(encoded)
 }
 
-func skipValue(in []byte) int {
-	size, err := connectdata.SkipSchemaless(in)
+func skipValue(encoded []byte) int {
+	size, err := connectdata.SkipSchemaless(encoded)
 	if err != nil {
 		return -1
 	}
 	return size
 }
 
-// Fail records a failure of a value. The first one counts.
-func (x *Object) Fail(f *rowerror.Failure) {
+// Fail records a failure of a value. The first one fails the row, unless its schema is invalid, which Kafka reports
+// first.
+func (x *Object) Fail(failure *rowerror.Failure) {
 	if x.Pending == nil {
-		x.Pending = f
+		x.Pending = failure
 	}
 }
 
-// Load reads the values of the fields. It returns false if they are invalid.
+// Load finds the values of all fields. It returns false, and fails the row, if they are invalid.
 func (x *Object) Load(stage int) bool {
 	if x.loaded || x.IsNull {
 		return true
 	}
 	x.loaded = true
-	n := len(x.Layout.Fields)
-	x.Scratch.GrowEnds(n + 1)
-	ends := x.Scratch.Ends[:n+1]
-	if invalid := x.Layout.Offsets(x.Input, x.start, ends); invalid >= 0 {
+	count := len(x.Reader.Fields)
+	x.Scratch.GrowEnds(count + 1)
+	ends := x.Scratch.Ends[:count+1]
+	if invalid := x.Reader.Offsets(x.Input, x.start, ends); invalid >= 0 {
 		x.loaded = false
 		x.Fail(rowerror.BadValue(stage, invalid))
 		return false
 	}
 	for i := range x.Fields {
-		if f := &x.Fields[i]; f.Kind == FromInput {
-			f.Bytes = x.Input[ends[f.Index]:ends[f.Index+1]]
+		if field := &x.Fields[i]; field.Kind == FromInput {
+			field.Bytes = x.Input[ends[field.Index]:ends[field.Index+1]]
 		}
 	}
 	return true
 }
 
-// Find returns the field with a name, or nil.
-func (x *Object) Find(name string) *Field {
-	for i := range x.Fields {
-		if f := &x.Fields[i]; f.Name == name && f.HasTextKey() {
-			return f
-		}
-	}
-	return nil
-}
-
-// Put sets the value of an entry, or appends a new one.
-func (x *Object) Put(name string, value Field) {
-	x.Changed = true
-	if f := x.Find(name); f != nil {
-		f.Set(value)
-		return
-	}
-	x.AddEntry(name, value)
-}
-
-// AddEntry appends an entry to a map.
-func (x *Object) AddEntry(name string, value Field) {
-	value.Name, value.Key, value.KeyIndex = name, connectdata.AppendString([]byte{connectdata.TagString}, name), -1
-	x.Fields = append(x.Fields, value)
-}
-
-// AddField appends a field to a struct, with the checks of Kafka's SchemaBuilder.
-func (x *Object) AddField(f Field, stage int) *rowerror.Failure {
-	if f.Name == "" {
-		return rowerror.New(stage, rowerror.SchemaBuilderException, "fieldName cannot be null.")
-	}
-	for i := range x.Fields {
-		if x.Fields[i].Name == f.Name {
-			return rowerror.New(stage, rowerror.SchemaBuilderException,
-				"Cannot create field because of field name duplication "+
-					f.Name)
-		}
-	}
-	x.Fields = append(x.Fields, f)
-	return nil
-}
-
 // NewStruct makes the result a new, required struct without default.
 func (x *Object) NewStruct() { x.Root, x.KeepsSchema = schemas.CopyMetadata(&x.Root), false }
 
-// Edit applies an edit to the value of a field.
-func (x *Object) Edit(f *Field, edit Edit, stage int) {
-	if x.IsNull || !x.Load(stage) {
-		return
-	}
-	scratch := x.Scratch
-	from := len(scratch.Buf)
-	b, failure := edit.Apply(scratch.Buf, f.Bytes)
-	if failure != nil {
-		x.Fail(failure)
-		return
-	}
-	scratch.Buf, x.Changed = b, true
-	f.Bytes = b[from:len(b):len(b)]
-	if x.Trace != nil && f.Kind != FromConstant {
-		f.Edits = append(slices.Clip(f.Edits), &edit)
-		x.Trace.Edited = append(x.Trace.Edited, f.Source)
-	}
-}
-
-// EditEntries edits entries of a map in the order of Kafka's loop. Missing entries are added as nulls in the order of
-// the settings.
-func (x *Object) EditEntries(order, names []string, edit func(n int) Edit, stage int) *rowerror.Failure {
-	for i, name := range order {
-		if f := x.Find(name); f != nil {
-			x.Edit(f, edit(i), stage)
-		}
-	}
-	for _, name := range names {
-		if x.Find(name) == nil {
-			x.Put(name, NullValue)
-		}
-	}
-	return nil
-}
-
-// ChangeType changes the schema of a struct's field and edits its value.
-func (x *Object) ChangeType(f *Field, to wit.SchemaNode, edit Edit, stage int) {
-	from := f.Schema()
-	f.Nodes, f.Node = []wit.SchemaNode{to}, 0
-	if edit.Apply != nil {
-		x.Edit(f, OfField(from, f.Schema(), edit), stage)
-	}
-}
-
-// ReplaceNulls replaces nulls by defaults in all fields of a struct.
-func (x *Object) ReplaceNulls(stage int) {
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		n := f.Schema()
-		if f.Kind != FromInput || f.NeverNull || !n.Optional || n.DefaultValue == nil || !x.Load(stage) {
-			continue
-		}
-		if edit := OrDefault(n); x.Trace != nil || !x.IsNull && f.Bytes[0] == edit.NullByte {
-			x.Edit(f, edit, stage)
-		}
-		f.NeverNull = true
-	}
-}
-
-// NewKey returns an empty key for fields of the object.
+// NewKey returns an empty struct or map for the fields that become the key of the record.
 func (x *Object) NewKey() *Object {
-	return &Object{Scratch: x.Scratch, IsMap: x.IsMap, Root: wit.SchemaNode{Kind: wit.Struct}, loaded: true,
-		Changed: true,
-		Trace:   x.Trace}
+	return &Object{Scratch: x.Scratch, input: input{IsMap: x.IsMap, loaded: true},
+		Root: wit.SchemaNode{Kind: wit.Struct}, Changed: true, Trace: x.Trace}
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// AddedHeader is a header to add: a field and its name, or the encoded header.
+// AddedHeader is a header to add to the record.
 type AddedHeader struct {
 	Name  string
-	Field Field
-	Bytes []byte
+	Field Field  // the value
+	Bytes []byte // if not nil, the whole encoded header instead
 }
 
 // KeepsInput reports whether the result starts with all fields of the input, unchanged.
 func (x *Object) KeepsInput() bool {
-	members := x.Layout.Fields
-	if len(x.Fields) < len(members) || x.Changed || x.Whole {
+	fields := x.Reader.Fields
+	if len(x.Fields) < len(fields) || x.Changed || x.Whole {
 		return false
 	}
-	for i := range members {
-		if f := &x.Fields[i]; f.Kind != FromInput || f.Index != i {
+	for i := range fields {
+		if field := &x.Fields[i]; field.Kind != FromInput || field.Index != i {
 			return false
 		}
 	}
@@ -39,8 +39,8 @@ func (x *Object) SameBytes() bool {
 	if x.IsMap {
 		return !x.Changed
 	}
-	return x.KeepsInput() && len(x.Fields) == len(x.Layout.Fields) &&
-		string(schemas.Branch(&x.Root)) == string(schemas.Branch(&x.Layout.Nodes[0]))
+	return x.KeepsInput() && len(x.Fields) == len(x.Reader.Fields) &&
+		string(schemas.Branch(&x.Root)) == string(schemas.Branch(&x.Reader.Nodes[0]))
 }
 
 // Append appends the encoded result.
@@ -56,8 +56,8 @@ func (x *Object) Append(dst []byte) []byte {
 		return dst
 	}
 	dst, rest := append(dst, schemas.Branch(&x.Root)...), x.Fields
-	if x.Layout != nil && x.KeepsInput() {
-		dst, rest = append(dst, x.Input[x.start:]...), rest[len(x.Layout.Fields):]
+	if x.Reader != nil && x.KeepsInput() {
+		dst, rest = append(dst, x.Input[x.start:]...), rest[len(x.Reader.Fields):]
 	}
 	for i := range rest {
 		dst = append(dst, rest[i].Bytes...)
@@ -71,13 +71,13 @@ func (x *Object) Nodes() []wit.SchemaNode {
 		return x.Fields[0].Subtree()
 	}
 	result := []wit.SchemaNode{x.Root}
-	members := make([]wit.Field, len(x.Fields))
+	fields := make([]wit.Field, len(x.Fields))
 	for i := range x.Fields {
-		f := &x.Fields[i]
-		members[i] = wit.Field{Name: f.Name, Node: uint32(len(result))}
-		result = schemas.AppendNode(result, f.Nodes, f.Node)
+		field := &x.Fields[i]
+		fields[i] = wit.Field{Name: field.Name, Node: uint32(len(result))}
+		result = schemas.AppendNode(result, field.Nodes, field.Node)
 	}
-	result[0].Fields = members
+	result[0].Fields = fields
 	return result
 }
 
@@ -88,52 +88,53 @@ type Results struct {
 	Failure    *rowerror.Failure
 }
 
-// Results declares the schemas of the result. convertDefault applies the operation to the default of the struct.
-func (x *Object) Results(s *schemas.Registry, stage int, convertDefault func(x *Object) *rowerror.Failure) *Results {
-	r := &Results{Value: 0}
+// Results declares the schemas of the result. convertDefault, if not nil, applies the operation to the default of the
+// struct.
+func (x *Object) Results(registry *schemas.Registry, stage int,
+	convertDefault func(obj *Object) *rowerror.Failure) *Results {
+	results := &Results{}
 	for i := range x.Headers {
-		if h := &x.Headers[i]; h.Bytes == nil {
-			r.Headers = append(r.Headers, s.Declare(h.Field.Subtree()))
+		if header := &x.Headers[i]; header.Bytes == nil {
+			results.Headers = append(results.Headers, registry.Declare(header.Field.Subtree()))
 		}
 	}
-	if x.Key != nil && r.Failure == nil {
-		r.Key, r.Failure = s.DeclareChecked(x.Key.Nodes(), stage)
+	if x.Key != nil {
+		results.Key, results.Failure = registry.DeclareChecked(x.Key.Nodes(), stage)
 	}
-	if x.KeepsSchema || r.Failure != nil {
-		r.Value = x.Layout.ID
-		return r
+	if x.KeepsSchema || results.Failure != nil {
+		results.Value = x.Reader.ID
+		return results
 	}
 	result := x.Nodes()
 	if convertDefault != nil && x.Root.DefaultValue != nil {
-		in := *x.Root.DefaultValue
-		y := &Object{}
-		y.Open(x.Scratch, x.Layout, in, 0)
-		if r.Failure = convertDefault(y); r.Failure != nil {
-			return r
+		input := *x.Root.DefaultValue
+		converted := &Object{}
+		converted.Open(x.Scratch, x.Reader, input, 0)
+		if results.Failure = convertDefault(converted); results.Failure != nil {
+			return results
 		}
-		b := y.Append(nil)[len(schemas.Branch(&y.Root)):]
+		b := converted.Append(nil)[len(schemas.Branch(&converted.Root)):]
 		result[0].DefaultValue = &b
 	}
-	r.Value, r.Failure = s.DeclareChecked(result, stage)
-	return r
+	results.Value, results.Failure = registry.DeclareChecked(result, stage)
+	return results
 }
 
-// AppendHeaders appends the headers that operations added.
-func (x *Object) AppendHeaders(dst []byte, r *Results) []byte {
-	schemas := r.Headers
+func (x *Object) AppendHeaders(dst []byte, results *Results) []byte {
+	schemas := results.Headers
 	for i := range x.Headers {
-		h := &x.Headers[i]
+		header := &x.Headers[i]
 		switch {
-		case h.Bytes != nil:
-			dst = append(dst, h.Bytes...)
+		case header.Bytes != nil:
+			dst = append(dst, header.Bytes...)
 			continue
 		case x.IsMap:
-			dst = append(connectdata.AppendString(dst, h.Name), byte(wit.Schemaless), 0)
+			dst = append(connectdata.AppendString(dst, header.Name), byte(wit.Schemaless), 0)
 		default:
-			dst = append(connectdata.AppendString(dst, h.Name), byte(wit.WithSchema))
+			dst = append(connectdata.AppendString(dst, header.Name), byte(wit.WithSchema))
 			dst, schemas = connectdata.AppendNumber(dst, int64(schemas[0])), schemas[1:]
 		}
-		dst = connectdata.AppendBytes(dst, h.Field.Bytes)
+		dst = connectdata.AppendBytes(dst, header.Field.Bytes)
 	}
 	return dst
 }

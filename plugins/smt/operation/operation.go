@@ -12,25 +12,23 @@ import (
 // Operation is a transform: a [RowOperation], [FieldOperation] or [SplitOperation].
 type Operation any
 
-// Packages of the Java classes: Kafka Connect's, and that of classes which only Culvert has.
 const (
-	KafkaPackage = "org.apache.kafka.connect.transforms."
-	OwnPackage   = "org.culvert.transforms."
+	KafkaPackage   = "org.apache.kafka.connect.transforms."
+	CulvertPackage = "org.culvert.transforms." // of the transforms that Kafka Connect does not have
 )
 
 // Class describes a transform or predicate by the name of its Java class.
 type Class struct {
 	Name, Doc string
 	Keys      []wit.ConfigKey
-	// One of these creates it. A sided one is two classes, $Key and $Value; its Doc contains {target}.
+	// One of these creates it. PerTarget stands for two classes, $Key and $Value; its Doc contains {target}.
 	Transform func(settings.Values) (Operation, *wit.Error)
-	Sided     func(record.Target, settings.Values) (Operation, *wit.Error)
+	PerTarget func(record.Target, settings.Values) (Operation, *wit.Error)
 	Predicate func(settings.Values) (Predicate, *wit.Error)
 }
 
-// RowOperation changes a record.
+// RowOperation changes a record and may append to ctx.Buf. Its error concerns the call, the failure this row.
 type RowOperation interface {
-	// Apply changes the record. It may append to ctx.Buf. The error concerns the call, the failure this row.
 	Apply(ctx *Context, rec *record.Record, stage int) (*rowerror.Failure, error)
 }
 
@@ -43,38 +41,29 @@ type TopicOperation interface {
 // FieldOperation changes the fields of a key or value, for structs and maps alike.
 type FieldOperation interface {
 	Options() *FieldOptions
-	// Apply changes the object. A failure passed to [object.Object.Fail] counts only if the result has a schema.
-	Apply(x *object.Object, s Step) *rowerror.Failure
+	Apply(obj *object.Object, step Step) *rowerror.Failure
 }
 
 // FieldOptions holds what all field operations have in common.
 type FieldOptions struct {
-	Target record.Target
-	// Purpose names the operation in messages.
-	Purpose string
-	// RejectNull fails rows whose key or value is null.
-	RejectNull bool
-	// KeepObject reports whether Kafka's transform returns the same object, not a copy.
-	KeepObject bool
-	// Whole applies the operation to a key or value of any type, as the only field of the object.
-	Whole bool
-	// RequireSchema fails values without schema.
-	RequireSchema bool
-	// FieldAction is part of the message for nulls that are not structs, with RequireStruct for all other types.
-	FieldAction   string
-	RequireStruct bool
-	// ConvertNull gives nulls the schema of the result. ConvertDefault also converts the default of a struct.
-	ConvertNull, ConvertDefault bool
-	// ReplaceNull treats a null as the default of its field, if there is one.
-	ReplaceNull bool
+	Target         record.Target // key or value
+	Purpose        string        // name of the operation in messages
+	RejectNull     bool          // a null key or value fails the row
+	KeepObject     bool          // Kafka's transform returns the same object, not a copy
+	Whole          bool          // applies to a key or value of any type, as the only field of the object
+	RequireSchema  bool          // a value without schema fails the row
+	FieldAction    string        // part of the message for nulls that are not structs
+	RequireStruct  bool          // the message for all other types contains FieldAction, too
+	ConvertNull    bool          // nulls get the schema of the result
+	ConvertDefault bool          // converts the default of a struct, too
+	ReplaceNull    bool          // treats a null as the default of its field, if there is one
 }
 
-// Options returns the options.
 func (t *FieldOptions) Options() *FieldOptions { return t }
 
 // Configure reads the setting that these transforms share.
-func (t *FieldOptions) Configure(s settings.Values) (err *wit.Error) {
-	t.ReplaceNull, err = s.Bool(settings.ReplaceNull.Name, true)
+func (t *FieldOptions) Configure(values settings.Values) (err *wit.Error) {
+	t.ReplaceNull, err = values.Bool(settings.ReplaceNull.Name, true)
 	return err
 }
 
@@ -85,32 +74,29 @@ type Step struct {
 	Row   *wit.Row
 }
 
-// SplitOperation creates several records from one.
+// SplitOperation creates several records from one. It calls next for each, and returns the first failure or error.
 type SplitOperation interface {
-	// Split calls next for each record and returns the first failure or error.
-	Split(ctx *Context, rec *record.Record, stage int, next func() (*rowerror.Failure, error)) (*rowerror.Failure,
-		error)
+	Split(ctx *Context, rec *record.Record, stage int,
+		next func() (*rowerror.Failure, error)) (*rowerror.Failure, error)
 }
 
 // Context holds the schemas and the memory of the current record. Operations append to Buf; only a split overwrites it.
 type Context struct {
 	object.Scratch
-	Object object.Object
-	// SplitSize is the size of the records split from the current one so far, in bytes.
-	SplitSize int
+	Object    object.Object
+	SplitSize int // of the records split from the current one so far, in bytes
 }
 
 // Stage is a transform with its condition.
 type Stage struct {
 	Number    int
 	Operation Operation
-	Predicate Predicate // nil: always
+	Predicate Predicate // if nil, the stage applies to all records
 	Negate    bool
 	Results   schemas.Cache[*object.Results]
 }
 
-// Applies reports whether the stage applies to the record.
-func (s *Stage) Applies(ctx *Context, rec *record.Record) (bool, *rowerror.Failure, error) {
+func (s *Stage) Applies(ctx *Context, rec *record.Record) (applies bool, _ *rowerror.Failure, _ error) {
 	if s.Predicate == nil {
 		return true, nil, nil
 	}

@@ -8,9 +8,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 )
 
-// Predicate is the condition of a stage.
+// Predicate is the condition of a stage. A [MatchError] of Matches fails the row, other errors concern the call.
 type Predicate interface {
-	// Matches reports whether the record matches. A [MatchError] fails the row, another error the call.
 	Matches(rec *record.Record, ctx *Context) (bool, error)
 }
 
@@ -31,7 +30,6 @@ func (u *MatchError) Error() string {
 		u.Err.Error()
 }
 
-// Failure returns the failure of a row in a stage.
 func (u *MatchError) Failure(stage int) *rowerror.Failure {
 	return rowerror.New(stage, rowerror.ConnectException, u.Error())
 }

@@ -1,3 +1,3 @@
 // Package predicates contains the conditions of stages.
-// Invariants: A predicate never changes a record.
+// Invariants: a predicate never changes a record.
 package predicates

@@ -28,8 +28,8 @@ var hasHeaderKeyKeys = []wit.ConfigKey{settings.RequiredKey("name", wit.Medium, 
 // HasHeaderKey matches records with a header of a name.
 type HasHeaderKey struct{ name string }
 
-func newHasHeaderKey(s settings.Values) (operation.Predicate, *wit.Error) {
-	name, err := s.Required("name")
+func newHasHeaderKey(values settings.Values) (operation.Predicate, *wit.Error) {
+	name, err := values.Required("name")
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,8 @@ type TopicNameMatches struct {
 	cached    bool
 }
 
-func newTopicNameMatches(s settings.Values) (operation.Predicate, *wit.Error) {
-	text, err := s.Required("pattern")
+func newTopicNameMatches(values settings.Values) (operation.Predicate, *wit.Error) {
+	text, err := values.Required("pattern")
 	if err != nil {
 		return nil, err
 	}

@@ -10,12 +10,10 @@ import (
 
 // HeaderReader iterates over encoded headers.
 type HeaderReader struct {
-	// Remaining is the number of unread headers, -1 for invalid bytes. Rest starts with the next one.
-	Remaining int64
-	Rest      []byte
+	Remaining int64  // number of unread headers, -1 for invalid bytes
+	Rest      []byte // starts with the next header
 }
 
-// ReadHeaders starts to read encoded headers.
 func ReadHeaders(block []byte) HeaderReader {
 	n, size := connectdata.Number(block)
 	if size <= 0 || n < 0 || n > connectdata.MaxHeaders {
@@ -47,8 +45,8 @@ func (l *HeaderReader) Next() (name []byte, ok bool) {
 	return name, true
 }
 
-// beginHeaders appends the record's headers to dst with a count for n more, which must follow.
-func beginHeaders(dst []byte, part *Part, n, stage int) ([]byte, *rowerror.Failure) {
+// beginHeaders appends the record's headers to dst, with a count that includes the added ones, which must follow.
+func beginHeaders(dst []byte, part *Part, added, stage int) ([]byte, *rowerror.Failure) {
 	var list HeaderReader
 	if part.Encoding == wit.Raw {
 		list = ReadHeaders(part.Bytes)
@@ -56,10 +54,10 @@ func beginHeaders(dst []byte, part *Part, n, stage int) ([]byte, *rowerror.Failu
 	if list.Remaining < 0 {
 		return dst, rowerror.Data(stage, "invalid bytes of headers")
 	}
-	n += int(list.Remaining)
-	if n > connectdata.MaxHeaders {
+	count := added + int(list.Remaining)
+	if count > connectdata.MaxHeaders {
 		return dst, rowerror.Data(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+
-			strconv.Itoa(n))
+			strconv.Itoa(count))
 	}
-	return append(connectdata.AppendNumber(dst, int64(n)), list.Rest...), nil
+	return append(connectdata.AppendNumber(dst, int64(count)), list.Rest...), nil
 }

@@ -12,31 +12,28 @@ import (
 type Part struct {
 	Encoding wit.Encoding
 	Schema   uint32
-	// Bytes belongs to the call until a stage replaces it. It is undefined if the part is absent.
-	Bytes []byte
-	// Changed reports whether encoding or bytes differ from the input's. The schema may differ, too.
-	Changed bool
+	Bytes    []byte // memory of the call until a stage replaces it; undefined if the part is absent
+	Changed  bool   // encoding or bytes differ from the input's. The schema may differ, too.
+	Class    string // Java class of the value if its schema has another, for example after Cast of a logical type
 	// InvalidNull is set for a null of a required type, as Kafka's transforms create it from a field of a null. It
 	// fails the record unless a later stage replaces the value.
 	InvalidNull *rowerror.Failure
-	// Class is the Java class of the value if its schema has another, for example after Cast of a logical type.
-	Class string
 }
 
-func (part *Part) load(d *wit.ValueSlice, data []byte) bool {
-	part.Encoding, part.Schema, part.Changed, part.InvalidNull, part.Class = d.Encoding, d.Schema, false, nil, ""
-	if d.Encoding == wit.Absent {
+func (part *Part) load(slice *wit.ValueSlice, data []byte) bool {
+	part.Encoding, part.Schema, part.Changed, part.InvalidNull, part.Class = slice.Encoding, slice.Schema, false, nil,
+		""
+	if slice.Encoding == wit.Absent {
 		return true
 	}
-	end := uint64(d.Start) + uint64(d.Size)
+	end := uint64(slice.Start) + uint64(slice.Size)
 	if end > uint64(len(data)) {
 		return false
 	}
-	part.Bytes = data[d.Start:end]
+	part.Bytes = data[slice.Start:end]
 	return true
 }
 
-// Set replaces the part.
 func (part *Part) Set(encoding wit.Encoding, schema uint32, bytes []byte) {
 	*part = Part{Encoding: encoding, Schema: schema, Bytes: bytes, Changed: true}
 }
@@ -48,25 +45,25 @@ func (part *Part) Write(scratch *object.Scratch, encoding wit.Encoding, schema u
 	part.Set(encoding, schema, scratch.Buf[from:])
 }
 
-// SetInvalidNull sets the part to a null of a required type.
-func (part *Part) SetInvalidNull(s *schemas.Registry, nodes []wit.SchemaNode, stage int) {
+// SetInvalidNull replaces the part by a null of a required type.
+func (part *Part) SetInvalidNull(registry *schemas.Registry, nodes []wit.SchemaNode, stage int) {
 	result := append([]wit.SchemaNode(nil), nodes...)
 	result[0].Optional = true
-	part.Set(wit.WithSchema, s.Declare(result), connectdata.AppendBranch(nil, &result[0], true))
+	part.Set(wit.WithSchema, registry.Declare(result), connectdata.AppendBranch(nil, &result[0], true))
 	part.InvalidNull = rowerror.RequiredNull(stage)
 }
 
-// ResolveNull replaces an invalid null by the default of its type after the last stage, or returns the failure.
-func (part *Part) ResolveNull(s *schemas.Registry) *rowerror.Failure {
+// ResolveNull replaces an invalid null by the default of its type. Without a default the record fails.
+func (part *Part) ResolveNull(registry *schemas.Registry) *rowerror.Failure {
 	if part.InvalidNull == nil {
 		return nil
 	}
-	nodes := append([]wit.SchemaNode(nil), s.Nodes(part.Schema)...)
+	nodes := append([]wit.SchemaNode(nil), registry.Nodes(part.Schema)...)
 	if nodes[0].DefaultValue == nil {
 		return part.InvalidNull
 	}
 	nodes[0].Optional = false
-	part.Set(wit.WithSchema, s.Declare(nodes), *nodes[0].DefaultValue)
+	part.Set(wit.WithSchema, registry.Declare(nodes), *nodes[0].DefaultValue)
 	return nil
 }
 

@@ -12,10 +12,9 @@ import (
 
 // Record is a row that passes through the stages.
 type Record struct {
-	// Row is the input row. Its partition, offset and timestamp never change.
-	Row     *wit.Row
+	Row     *wit.Row // the input, whose partition, offset and timestamp never change
 	Topic   string
-	Parts   [3]Part
+	Parts   [3]Part // by [Target]
 	Dropped bool
 }
 
@@ -28,11 +27,10 @@ const (
 	Headers
 )
 
-// Load starts a record for a row of a call.
-func (rec *Record) Load(in *wit.Row, topic string, data []byte) error {
-	rec.Row, rec.Topic, rec.Dropped = in, topic, false
-	if !rec.Parts[Key].load(&in.Key, data) || !rec.Parts[Value].load(&in.Value, data) ||
-		!rec.Parts[Headers].load(&in.Headers, data) {
+func (rec *Record) Load(row *wit.Row, topic string, data []byte) error {
+	rec.Row, rec.Topic, rec.Dropped = row, topic, false
+	if !rec.Parts[Key].load(&row.Key, data) || !rec.Parts[Value].load(&row.Value, data) ||
+		!rec.Parts[Headers].load(&row.Headers, data) {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "a value slice exceeds the call's data"}
 	}
 	return nil
@@ -41,26 +39,26 @@ func (rec *Record) Load(in *wit.Row, topic string, data []byte) error {
 // AddHeaders adds n headers, which add appends.
 func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(dst []byte) []byte) *rowerror.Failure {
 	part := &rec.Parts[Headers]
-	started, f := beginHeaders(scratch.Buf, part, n, stage)
-	if f == nil {
+	started, failure := beginHeaders(scratch.Buf, part, n, stage)
+	if failure == nil {
 		from := len(scratch.Buf)
 		scratch.Buf = add(started)
 		part.Set(wit.Raw, 0, scratch.Buf[from:])
 	}
-	return f
+	return failure
 }
 
-// WithClass returns the failure with the Java class of the value if Class of its part differs from the schema's.
-func (rec *Record) WithClass(s *schemas.Registry, f *rowerror.Failure) *rowerror.Failure {
+// WithClass corrects the message of a failure that names the Java class of the schema, if the value has another.
+func (rec *Record) WithClass(registry *schemas.Registry, failure *rowerror.Failure) *rowerror.Failure {
 	for at := Key; at <= Value; at++ {
 		part := &rec.Parts[at]
 		if part.Class == "" || part.Encoding != wit.WithSchema {
 			continue
 		}
-		text, ok := strings.CutSuffix(f.Message, javaclass.Of(&s.Nodes(part.Schema)[0]))
+		text, ok := strings.CutSuffix(failure.Message, javaclass.Of(&registry.Nodes(part.Schema)[0]))
 		if ok && strings.HasSuffix(text, rowerror.Found) {
-			return rowerror.New(f.Stage, f.Class, text+part.Class)
+			return rowerror.New(failure.Stage, failure.Class, text+part.Class)
 		}
 	}
-	return f
+	return failure
 }

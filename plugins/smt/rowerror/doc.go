@@ -1,3 +1,2 @@
-// Package rowerror defines the [Failure] of a row, with Kafka Connect's messages.
-// Invariants: A failure fails its row, never the call. It is not a Go error.
+// Package rowerror defines the [Failure] of a row, with Kafka Connect's classes and messages.
 package rowerror

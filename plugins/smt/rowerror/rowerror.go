@@ -1,13 +1,11 @@
 package rowerror
 
-import (
-	"strconv"
-)
+import "strconv"
 
-// Failure is the reason why a row fails.
+// Failure is the reason why a row fails. It never fails the call, and is not a Go error.
 type Failure struct {
 	Stage          int
-	Class, Message string
+	Class, Message string // of the Java exception
 }
 
 // Java classes of failures in Kafka Connect.
@@ -22,21 +20,22 @@ const (
 	InvalidTopicException     = "org.apache.kafka.common.errors.InvalidTopicException"
 )
 
-// New returns a failure of a Java class.
-func New(stage int, class, text string) *Failure {
-	return &Failure{Stage: stage, Class: class, Message: text}
+const Found = ", found: " // precedes the class in the messages of OnlyStruct and OnlyMap
+
+// New returns a failure with a class and a message.
+func New(stage int, class, message string) *Failure {
+	return &Failure{Stage: stage, Class: class, Message: message}
 }
 
-// Data returns a failure of class DataException.
-func Data(stage int, text string) *Failure { return New(stage, DataException, text) }
+// Data returns a DataException.
+func Data(stage int, message string) *Failure { return New(stage, DataException, message) }
 
-// BadValue returns the failure of a value that is invalid from a field on.
-func BadValue(stage, member int) *Failure {
-	return Data(stage, "invalid bytes for the record's schema, at field "+
-		strconv.Itoa(member))
+// BadValue returns the failure of a value whose bytes are invalid from a field on.
+func BadValue(stage, field int) *Failure {
+	return Data(stage, "invalid bytes for the record's schema, at field "+strconv.Itoa(field))
 }
 
-// BadSchemaless returns the failure of an invalid value without schema.
+// BadSchemaless returns the failure of invalid bytes without schema.
 func BadSchemaless(stage int) *Failure {
 	return Data(stage, "invalid bytes of a value without schema")
 }
@@ -45,9 +44,6 @@ func BadSchemaless(stage int) *Failure {
 func OnlyStruct(stage int, purpose, class string) *Failure {
 	return Data(stage, "Only Struct objects supported for ["+purpose+"]"+Found+class)
 }
-
-// Found precedes the class in the messages of OnlyStruct and OnlyMap.
-const Found = ", found: "
 
 // OnlyMap returns the failure of a value without schema that is not a map.
 func OnlyMap(stage int, purpose, class string) *Failure {

@@ -10,12 +10,12 @@ const MaxCached = 1000
 // Cache holds what an operation compiled for schemas, by their numbers.
 type Cache[P any] struct {
 	known  map[uint32]P
-	last   P
-	lastID uint32
+	last   P      // result of the last Get, for schema lastID if filled is true
+	lastID uint32 // schema of the last Get
 	filled bool
 }
 
-// Get returns the entry of a schema. If there is none, compile creates it.
+// Get returns the entry of a schema, which compile creates if there is none.
 func (p *Cache[P]) Get(s *Registry, schema uint32, compile func([]wit.SchemaNode) P) (P, error) {
 	if p.filled && p.lastID == schema {
 		return p.last, nil

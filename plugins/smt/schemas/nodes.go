@@ -10,30 +10,30 @@ func AppendNode(dst, nodes []wit.SchemaNode, node uint32) []wit.SchemaNode {
 	return AppendNodeFunc(dst, node, "", func(node uint32, _ string) wit.SchemaNode { return nodes[node] })
 }
 
-// AppendNodeFunc is AppendNode for nodes that nodeOf returns by number and field name. The name is "" for other nodes.
+// AppendNodeFunc is AppendNode for nodes that nodeOf returns by number and field name, "" for items, keys and the root.
 func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string,
 	nodeOf func(node uint32, name string) wit.SchemaNode) []wit.SchemaNode {
-	at := len(dst)
-	n := nodeOf(node, name)
-	dst = append(dst, n)
+	index := len(dst)
+	schemaNode := nodeOf(node, name)
+	dst = append(dst, schemaNode)
 	copyChild := func(child uint32, name string) uint32 {
 		id := uint32(len(dst))
 		dst = AppendNodeFunc(dst, child, name, nodeOf)
 		return id
 	}
-	switch n.Kind {
+	switch schemaNode.Kind {
 	case wit.Array:
-		n.Element = copyChild(n.Element, "")
+		schemaNode.Element = copyChild(schemaNode.Element, "")
 	case wit.Map:
-		n.Key = copyChild(n.Key, "")
-		n.Element = copyChild(n.Element, "")
+		schemaNode.Key = copyChild(schemaNode.Key, "")
+		schemaNode.Element = copyChild(schemaNode.Element, "")
 	case wit.Struct:
-		n.Fields = append([]wit.Field(nil), n.Fields...)
-		for i := range n.Fields {
-			n.Fields[i].Node = copyChild(n.Fields[i].Node, n.Fields[i].Name)
+		schemaNode.Fields = append([]wit.Field(nil), schemaNode.Fields...)
+		for i := range schemaNode.Fields {
+			schemaNode.Fields[i].Node = copyChild(schemaNode.Fields[i].Node, schemaNode.Fields[i].Name)
 		}
 	}
-	dst[at] = n
+	dst[index] = schemaNode
 	return dst
 }
 
@@ -43,5 +43,8 @@ func CopyMetadata(root *wit.SchemaNode) wit.SchemaNode {
 		Parameters: root.Parameters}
 }
 
-// Branch returns the branch of values that are not null.
-func Branch(n *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, n, false) }
+// Branch returns the union branch before values that are not null, empty for required types.
+func Branch(node *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, node, false) }
+
+// NullBranch returns the encoding of a null.
+func NullBranch(node *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, node, true) }

@@ -9,55 +9,50 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Registry maps the numbers of schemas to schemas.
+// Registry maps the numbers of schemas to schemas: the host's, and those that the plugin declares.
 type Registry struct {
-	known map[uint32][]wit.SchemaNode
-	// own holds the plugin's schemas by number minus first. The host does not know the pending ones yet.
-	own     [][]wit.SchemaNode
-	first   uint32
-	pending []wit.Schema
+	known    map[uint32][]wit.SchemaNode
+	declared [][]wit.SchemaNode // the plugin's schemas, from number first on
+	first    uint32
+	pending  []wit.Schema // declared ones that the host does not know yet
 }
 
-// NewRegistry returns an empty registry.
 func NewRegistry() Registry {
 	return Registry{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 }
 
-// MaxOwn is the number of own schemas at which Forget discards them.
-const MaxOwn = 1000
+const MaxDeclared = 1000 // declared schemas at which Forget discards them
 
-// Forget discards the plugin's own schemas if there are too many, and reports whether it did. All cached results are
-// invalid then. Schemas that are declared again get new numbers.
+// Forget discards the declared schemas if there are too many, and reports whether it did. Then all cached results are
+// invalid, and schemas that are declared again get new numbers.
 func (s *Registry) Forget() bool {
-	if len(s.own) < MaxOwn {
+	if len(s.declared) < MaxDeclared {
 		return false
 	}
-	for i := range s.own {
+	for i := range s.declared {
 		delete(s.known, s.first+uint32(i))
 	}
-	s.first += uint32(len(s.own))
-	s.own = nil
+	s.first += uint32(len(s.declared))
+	s.declared = nil
 	return true
 }
 
-// Add adds schemas that the host declared.
 func (s *Registry) Add(list []wit.Schema) {
 	for i := range list {
 		s.known[list[i].ID] = list[i].Nodes
 	}
 }
 
-// TakePending returns the own schemas that were declared since the last call.
-func (s *Registry) TakePending() []wit.Schema {
+// DrainPending returns the schemas that were declared since the last call.
+func (s *Registry) DrainPending() []wit.Schema {
 	list := s.pending
 	s.pending = nil
 	return list
 }
 
-// Nodes returns a schema, nil if it is unknown.
 func (s *Registry) Nodes(id uint32) []wit.SchemaNode { return s.known[id] }
 
-// Lookup returns a schema.
+// Lookup is Nodes with an error for an unknown schema.
 func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
 	nodes := s.known[id]
 	if nodes == nil {
@@ -67,15 +62,15 @@ func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
 	return nodes, nil
 }
 
-// Declare returns the number of an own schema.
+// Declare returns the number of a schema, which it adds if necessary.
 func (s *Registry) Declare(nodes []wit.SchemaNode) uint32 {
-	for i := range s.own {
-		if reflect.DeepEqual(s.own[i], nodes) {
+	for i := range s.declared {
+		if reflect.DeepEqual(s.declared[i], nodes) {
 			return s.first + uint32(i)
 		}
 	}
-	id := s.first + uint32(len(s.own))
-	s.own = append(s.own, nodes)
+	id := s.first + uint32(len(s.declared))
+	s.declared = append(s.declared, nodes)
 	s.known[id] = nodes
 	s.pending = append(s.pending, wit.Schema{ID: id, Nodes: nodes})
 	return id

@@ -1,4 +1,2 @@
-// Package settings reads and declares the settings of transforms as Kafka's ConfigDef does: [Values] reads them, [Key]
-// and the like declare them.
-// Invariants: Messages are Kafka's, word for word.
+// Package settings declares the settings of transforms, and reads them as Kafka's ConfigDef does, with its messages.
 package settings

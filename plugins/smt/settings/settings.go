@@ -9,27 +9,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Error returns a configuration error of a setting, or of none if setting is "".
-func Error(setting, message string) *wit.Error {
-	f := &wit.Error{Kind: wit.ErrorConfig, Message: message}
-	if setting != "" {
-		f.Setting = &setting
-	}
-	return f
-}
-
-// Invalid returns the error of an invalid value.
-func Invalid(name, value, reason string) *wit.Error {
-	return Error(name, setting.Invalid(name, value, reason))
-}
-
-// Values reads settings as Kafka's ConfigDef does.
+// Values are the settings of a transform or predicate, read as Kafka's ConfigDef does.
 type Values []wit.Setting
 
-// Find returns a setting. The last one counts.
+// Find returns a setting. If it is set twice, the last value counts.
 func (s Values) Find(name string) (string, bool) { return noDefaults.Values(s).Lookup(name) }
-
-var noDefaults setting.Table
 
 // Required returns a setting without default.
 func (s Values) Required(name string) (string, *wit.Error) {
@@ -65,33 +49,10 @@ func (s Values) Raw(name string) string {
 	return ""
 }
 
-// List reads a comma-separated list.
 func (s Values) List(name string) []string {
 	text, _ := s.Find(name)
 	return setting.ParseList(text)
 }
-
-// Key declares an optional setting.
-func Key(name string, kind wit.SettingKind, value *string, doc string) wit.ConfigKey {
-	return setting.Define(name, kind, wit.Medium, value, doc)
-}
-
-// RequiredKey declares a required setting of type string.
-func RequiredKey(name string, importance wit.Importance, doc string) wit.ConfigKey {
-	return setting.Define(name, wit.KindString, importance, nil, doc, setting.Required())
-}
-
-// RequiredListKey declares a required setting of type list.
-func RequiredListKey(name, doc string) wit.ConfigKey {
-	s := RequiredKey(name, wit.High, doc)
-	s.Kind = wit.KindList
-	return s
-}
-
-// ReplaceNull is a setting that most transforms share.
-var ReplaceNull = Key("replace.null.with.default", wit.KindBoolean, wit.Ptr("true"),
-	"Whether to replace fields that have a default value and that are null to the default value. When set to true, "+
-		"the default value is used, otherwise null is used.")
 
 // RequiredList reads a list with at least one item, like OptionalList.
 func (s Values) RequiredList(name string) ([]string, *wit.Error) {
@@ -128,7 +89,6 @@ func (s Values) NoDuplicates(names ...string) *wit.Error {
 	return nil
 }
 
-// Pattern compiles the regular expression of a setting.
 func Pattern(setting, text string) (pattern.Pattern, *wit.Error) {
 	p, err := pattern.Compile(text)
 	if err != nil {
@@ -136,3 +96,39 @@ func Pattern(setting, text string) (pattern.Pattern, *wit.Error) {
 	}
 	return p, nil
 }
+
+// Key declares an optional setting.
+func Key(name string, kind wit.SettingKind, value *string, doc string) wit.ConfigKey {
+	return setting.Define(name, kind, wit.Medium, value, doc)
+}
+
+// RequiredKey declares a required setting of type string.
+func RequiredKey(name string, importance wit.Importance, doc string) wit.ConfigKey {
+	return setting.Define(name, wit.KindString, importance, nil, doc, setting.Required())
+}
+
+func RequiredListKey(name, doc string) wit.ConfigKey {
+	s := RequiredKey(name, wit.High, doc)
+	s.Kind = wit.KindList
+	return s
+}
+
+// ReplaceNull is a setting that most transforms share.
+var ReplaceNull = Key("replace.null.with.default", wit.KindBoolean, wit.Ptr("true"),
+	"Whether to replace fields that have a default value and that are null to the default value. When set to true, "+
+		"the default value is used, otherwise null is used.")
+
+// Error returns a configuration error of a setting, of no single one if setting is "".
+func Error(setting, message string) *wit.Error {
+	failure := &wit.Error{Kind: wit.ErrorConfig, Message: message}
+	if setting != "" {
+		failure.Setting = &setting
+	}
+	return failure
+}
+
+func Invalid(name, value, reason string) *wit.Error {
+	return Error(name, setting.Invalid(name, value, reason))
+}
+
+var noDefaults setting.Table

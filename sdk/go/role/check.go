@@ -32,53 +32,53 @@ const (
 )
 
 // Check returns the problems of the roles that a component assigns to its settings.
-func Check(c *wit.Component) (findings []Finding) {
-	connects := c.Kind == wit.ComponentSource || c.Kind == wit.ComponentSink
+func Check(component *wit.Component) (findings []Finding) {
+	connects := component.Kind == wit.ComponentSource || component.Kind == wit.ComponentSink
 	settings := map[string]string{} // by role
-	for i := range c.Settings {
-		s := &c.Settings[i]
-		roles := rolesOf(s)
+	for i := range component.Settings {
+		key := &component.Settings[i]
+		roles := rolesOf(key)
 		switch {
 		case len(roles) > 1:
-			findings = append(findings, Finding{true, true, s.Name, "expected one role, found " + strings.Join(roles,
+			findings = append(findings, Finding{true, true, key.Name, "expected one role, found " + strings.Join(roles,
 				", ")})
 			continue
-		case len(roles) == 0 && s.Kind == wit.KindPassword:
-			findings = append(findings, Finding{Setting: s.Name,
+		case len(roles) == 0 && key.Kind == wit.KindPassword:
+			findings = append(findings, Finding{Setting: key.Name,
 				Text: "is a password without a role: neither plugin nor host uses its value"})
 			continue
 		case len(roles) == 0:
 			continue
 		case !connects:
-			findings = append(findings, Finding{Invalid: true, Setting: s.Name,
+			findings = append(findings, Finding{Invalid: true, Setting: key.Name,
 				Text: "has the role " + roles[0] + ": only settings of sources and sinks have roles"})
 		}
 		if before, ok := settings[roles[0]]; ok && !allowsMultiple(roles[0]) {
-			findings = append(findings, Finding{true, true, s.Name, "has the role " + roles[0] + ", which " + before +
+			findings = append(findings, Finding{true, true, key.Name, "has the role " + roles[0] + ", which " + before +
 				" has too: expected one setting with this role"})
 		}
-		settings[roles[0]] = s.Name
-		findings = append(findings, checkRole(s, roles[0])...)
+		settings[roles[0]] = key.Name
+		findings = append(findings, checkRole(key, roles[0])...)
 	}
-	findings = append(findings, missingLoginRoles(c, settings)...)
+	findings = append(findings, missingLoginRoles(component, settings)...)
 	if connects && settings[Address] == "" {
 		findings = append(findings, Finding{Text: "no setting has the role " + Address + ": the host does not know " +
-			"where to send the requests of this " + c.Kind.String()})
+			"where to send the requests of this " + component.Kind.String()})
 	}
 	return findings
 }
 
 // missingLoginRoles returns the roles that a login exchange needs and that the component does not assign.
-func missingLoginRoles(c *wit.Component, settings map[string]string) (findings []Finding) {
-	for i := range c.Settings {
-		s := &c.Settings[i]
-		roles := rolesOf(s)
+func missingLoginRoles(component *wit.Component, settings map[string]string) (findings []Finding) {
+	for i := range component.Settings {
+		key := &component.Settings[i]
+		roles := rolesOf(key)
 		if len(roles) != 1 || !strings.HasPrefix(roles[0], Login) {
 			continue
 		}
 		for _, other := range loginRoles {
 			if settings[other] == "" {
-				findings = append(findings, Finding{Setting: s.Name,
+				findings = append(findings, Finding{Setting: key.Name,
 					Text: "has the role " + roles[0] + ", and no setting has " + other +
 						", which a login exchange needs"})
 			}
@@ -97,8 +97,8 @@ func allowsMultiple(name string) bool {
 }
 
 // rolesOf returns the roles of a declaration.
-func rolesOf(s *wit.ConfigKey) (roles []string) {
-	for _, r := range s.Rules {
+func rolesOf(key *wit.ConfigKey) (roles []string) {
+	for _, r := range key.Rules {
 		if r.Role != nil {
 			roles = append(roles, *r.Role)
 		}
@@ -107,28 +107,29 @@ func rolesOf(s *wit.ConfigKey) (roles []string) {
 }
 
 // checkRole checks the role of one setting.
-func checkRole(s *wit.ConfigKey, name string) []Finding {
-	r, known := Find(name)
-	finding := func(refused bool, text string) []Finding { return []Finding{{refused, true, s.Name, text}} }
+func checkRole(key *wit.ConfigKey, name string) []Finding {
+	role, known := Find(name)
+	finding := func(refused bool, text string) []Finding { return []Finding{{refused, true, key.Name, text}} }
 	anyName := name == anyHeader || name == anyQuery
 	switch {
-	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(s.Name, "{name}")):
+	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(key.Name, "{name}")):
 		return finding(true, "has the role "+name+": expected no placeholder, except "+anyHeader+" and "+anyQuery+
 			" after a name that ends with {name}")
-	case strings.Contains(s.Name, "{") && !anyName && !r.Multiple:
+	case strings.Contains(key.Name, "{") && !anyName && !role.Multiple:
 		return finding(true, "is a template and has the role "+name+", which only one setting may have")
 	case !known:
 		return finding(false, "has the role "+name+", which is unknown"+nearest(name))
-	case !r.accepts(s.Kind) && s.Kind == wit.KindPassword:
+	case !role.accepts(key.Kind) && key.Kind == wit.KindPassword:
 		return finding(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
-			r.Kind.String())
-	case !r.accepts(s.Kind) && r.Kind == Secret:
-		return finding(false, "has the role "+name+": expected the kind "+r.Kind.String()+"; no plugin sees its value")
-	case !r.accepts(s.Kind):
-		return finding(false, "has the role "+name+": expected the kind "+r.Kind.String())
-	case s.DefaultValue != nil && !r.AcceptsDefault(*s.DefaultValue):
-		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " has no effect: " +
-			name + " must be set by the user" + r.defaultNote()}}
+			role.Kind.String())
+	case !role.accepts(key.Kind) && role.Kind == Secret:
+		return finding(false, "has the role "+name+": expected the kind "+role.Kind.String()+
+			"; no plugin sees its value")
+	case !role.accepts(key.Kind):
+		return finding(false, "has the role "+name+": expected the kind "+role.Kind.String())
+	case key.DefaultValue != nil && !role.AcceptsDefault(*key.DefaultValue):
+		return []Finding{{Setting: key.Name, Text: "its default " + strconv.Quote(*key.DefaultValue) +
+			" has no effect: " + name + " must be set by the user" + role.defaultNote()}}
 	}
 	return nil
 }

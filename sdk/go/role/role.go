@@ -81,7 +81,7 @@ const (
 	// setting whose name ends with {name} is any header. http.header.sap-client and http.header.sap-language are not
 	// secret; all others are credentials.
 	Header = "http.header."
-	// Query is a secret query parameter of every request; its name follows http.query.. http.query.{name} on a setting
+	// Query is a secret query parameter of every request; its name follows the last dot. http.query.{name} on a setting
 	// whose name ends with {name} is any parameter.
 	Query = "http.query."
 	// LoginTarget is the path on the service's origin, or the URL, of the login exchange.

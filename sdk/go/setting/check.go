@@ -29,29 +29,29 @@ type Check struct {
 
 // Value returns the error message for a value, or "". It checks the kind first, then the rules in their order. It never
 // contains the value of a password.
-func (c Check) Value(spec *wit.ConfigKey, value string) string {
+func (c Check) Value(key *wit.ConfigKey, value string) string {
 	untrimmed := value
 	value = Trim(value)
 	invalid := func(value, why string) string {
-		if c.Secret || spec.Kind == wit.KindPassword {
+		if c.Secret || key.Kind == wit.KindPassword {
 			value = Hidden
 		}
-		return Invalid(spec.Name, value, why)
+		return Invalid(key.Name, value, why)
 	}
-	if why := kindError(spec.Kind, value); why != "" {
+	if why := kindError(key.Kind, value); why != "" {
 		return invalid(untrimmed, why) // Kafka repeats the value untrimmed
 	}
-	for _, r := range spec.Rules {
+	for _, r := range key.Rules {
 		switch {
 		case r.Required != nil && value == "" && !c.AllowEmpty:
 			return invalid(value, "String must be non-empty")
 		case r.Allowed != nil:
 			items := []string{value}
-			if spec.Kind == wit.KindList {
+			if key.Kind == wit.KindList {
 				items = ParseList(value)
 			}
 			for _, item := range items {
-				if _, ok := Canonical(spec, item); !ok {
+				if _, ok := Canonical(key, item); !ok {
 					return invalid(item, "String must be one of: "+strings.Join(*r.Allowed, ", "))
 				}
 			}
@@ -167,15 +167,15 @@ func compare(value string, bound int64) int {
 
 // Canonical returns the allowed value that equals value, ignoring case except for key stores and TLS. ok is false if
 // there is none. Without a list of allowed values it returns value.
-func Canonical(spec *wit.ConfigKey, value string) (string, bool) {
-	for _, r := range spec.Rules {
+func Canonical(key *wit.ConfigKey, value string) (string, bool) {
+	for _, r := range key.Rules {
 		if r.Allowed == nil {
 			continue
 		}
 		if slices.Contains(*r.Allowed, value) {
 			return value, true
 		}
-		if strings.HasPrefix(spec.Role(), "tls.") {
+		if strings.HasPrefix(key.Role(), "tls.") {
 			return "", false
 		}
 		for _, a := range *r.Allowed {

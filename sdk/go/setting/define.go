@@ -54,13 +54,13 @@ func InGroup(group string) wit.Rule { return wit.Rule{Group: &group} }
 func Display(name string) wit.Rule { return wit.Rule{DisplayName: &name} }
 
 // IsRequired reports whether a declaration has the rule [Required].
-func IsRequired(spec *wit.ConfigKey) bool {
-	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Required != nil })
+func IsRequired(key *wit.ConfigKey) bool {
+	return slices.ContainsFunc(key.Rules, func(r wit.Rule) bool { return r.Required != nil })
 }
 
 // GroupOf returns the heading under which tools show a setting, or "".
-func GroupOf(spec *wit.ConfigKey) string {
-	for _, r := range spec.Rules {
+func GroupOf(key *wit.ConfigKey) string {
+	for _, r := range key.Rules {
 		if r.Group != nil {
 			return *r.Group
 		}

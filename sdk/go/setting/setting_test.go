@@ -190,9 +190,9 @@ func TestFind(t *testing.T) {
 		"shop#1.part#22.low": "shop#1.part#22.low",
 		"shop.header.X":      "shop.header.X", "shop.header.": "", "shop.header.a\nb": "", "shop#.name": "",
 		"shop#1234.name": "", "shop#{n}.name": "", "other": ""} {
-		spec, ok := d.Find(name)
-		if spec.Name != want || ok != (want != "") {
-			t.Errorf("%s: found %q", name, spec.Name)
+		key, ok := d.Find(name)
+		if key.Name != want || ok != (want != "") {
+			t.Errorf("%s: found %q", name, key.Name)
 		}
 	}
 	if got := len(d.Matching("shop.header.X")); got != 1 {
@@ -249,12 +249,12 @@ func TestTemplateProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	d := table()
 	for range 5_000 {
-		spec := d.Keys()[r.IntN(len(d.Keys()))]
+		key := d.Keys()[r.IntN(len(d.Keys()))]
 		numbers := []string{strconv.Itoa(r.IntN(1000)), strconv.Itoa(r.IntN(1000))}
-		name := fillTemplate(spec.Name, numbers, "N"+numbers[0])
+		name := fillTemplate(key.Name, numbers, "N"+numbers[0])
 		found, ok := d.Find(name)
 		if !ok || found.Name != name {
-			t.Fatalf("%s of %s: found %q", name, spec.Name, found.Name)
+			t.Fatalf("%s of %s: found %q", name, key.Name, found.Name)
 		}
 		for _, e := range d.Validate([]wit.Setting{{Name: name, Value: "1"}}) {
 			if e.Key.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool {
@@ -366,15 +366,15 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name, value string) {
 		for kind := wit.KindString; kind <= wit.KindClass; kind++ {
-			spec := Define("x", kind, wit.High, nil, "", Allowed("a", "1"), AtLeast(0), AtMost(10))
-			text := Check{}.Value(&spec, value)
+			key := Define("x", kind, wit.High, nil, "", Allowed("a", "1"), AtLeast(0), AtMost(10))
+			text := Check{}.Value(&key, value)
 			if strings.ContainsAny(text, "\n\r\x00\x1b") {
 				t.Errorf("kind %d: %q", kind, text)
 			}
 			if n, ok := ParseInt(kind, value); text == "" && kind == wit.KindInt && (!ok || n < 0 || n > 10) {
 				t.Errorf("%q passes", value)
 			}
-			if text := (Check{Secret: true}).Value(&spec, value); len(value) > 30 && strings.Contains(text, value) {
+			if text := (Check{Secret: true}).Value(&key, value); len(value) > 30 && strings.Contains(text, value) {
 				t.Errorf("a secret in %q", text)
 			}
 		}

@@ -59,9 +59,9 @@ func (t *template) matches(name string) bool {
 }
 
 // NewTable returns a table of declarations.
-func NewTable(specs ...wit.ConfigKey) *Table {
+func NewTable(keys ...wit.ConfigKey) *Table {
 	t := &Table{}
-	t.Declare(specs...)
+	t.Declare(keys...)
 	return t
 }
 
@@ -74,32 +74,32 @@ func NewComponentTable(c *wit.Component) *Table {
 
 // Declare adds settings. If a name is declared twice, the first declaration counts. A setting of a group without its
 // own order follows the settings that the group has so far, counted from 1 like in Kafka's ConfigDef.
-func (t *Table) Declare(specs ...wit.ConfigKey) {
+func (t *Table) Declare(keys ...wit.ConfigKey) {
 	if t.groupSizes == nil {
 		t.groupSizes = map[string]int32{}
 	}
-	for _, spec := range specs {
-		if group := GroupOf(&spec); group != "" {
+	for _, key := range keys {
+		if group := GroupOf(&key); group != "" {
 			t.groupSizes[group]++
-			if order := t.groupSizes[group]; !hasOrder(&spec) {
-				spec.Rules = append(slices.Clip(spec.Rules), wit.Rule{Order: &order})
+			if order := t.groupSizes[group]; !hasOrder(&key) {
+				key.Rules = append(slices.Clip(key.Rules), wit.Rule{Order: &order})
 			}
 		}
-		t.specs = append(t.specs, spec)
+		t.specs = append(t.specs, key)
 	}
 	t.index.Store(nil)
 }
 
-func hasOrder(spec *wit.ConfigKey) bool {
-	return slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Order != nil })
+func hasOrder(key *wit.ConfigKey) bool {
+	return slices.ContainsFunc(key.Rules, func(r wit.Rule) bool { return r.Order != nil })
 }
 
 // DeclareUnsupported declares a known setting that is not supported yet. The values harmless are accepted, because they
 // have no effect.
-func (t *Table) DeclareUnsupported(spec wit.ConfigKey, harmless ...string) {
-	spec.Documentation += " Not built yet."
-	t.Declare(spec)
-	t.SupportOnly(spec.Name, harmless...)
+func (t *Table) DeclareUnsupported(key wit.ConfigKey, harmless ...string) {
+	key.Documentation += " Not built yet."
+	t.Declare(key)
+	t.SupportOnly(key.Name, harmless...)
 }
 
 // SupportOnly marks all other values of a declared setting as not supported yet.
@@ -162,11 +162,11 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 
 // Find returns the declaration of a name with its placeholders replaced. Its name is the declared one, not an alias:
 // `shop#00.table` finds `shop#{n}.table` as `shop#00.table`.
-func (t *Table) Find(name string) (spec wit.ConfigKey, ok bool) {
+func (t *Table) Find(name string) (key wit.ConfigKey, ok bool) {
 	i, by, ok := t.locate(name)
 	switch {
 	case !ok:
-		return spec, false
+		return key, false
 	case by == "":
 		return t.specs[i], true
 	}
@@ -180,19 +180,19 @@ func (t *Table) Declares(name string) bool {
 }
 
 // Matching returns all declarations that match a name, unchanged. Several templates may match.
-func (t *Table) Matching(name string) (specs []wit.ConfigKey) {
+func (t *Table) Matching(name string) (keys []wit.ConfigKey) {
 	for i := range t.specs {
-		if spec := &t.specs[i]; spec.Name == name ||
-			slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Alias != nil && *r.Alias == name }) {
-			specs = append(specs, *spec)
+		if key := &t.specs[i]; key.Name == name ||
+			slices.ContainsFunc(key.Rules, func(r wit.Rule) bool { return r.Alias != nil && *r.Alias == name }) {
+			keys = append(keys, *key)
 		}
 	}
 	for _, tmpl := range t.indexed().templates {
 		if tmpl.matches(name) {
-			specs = append(specs, t.specs[tmpl.spec])
+			keys = append(keys, t.specs[tmpl.spec])
 		}
 	}
-	return specs
+	return keys
 }
 
 // Prefix returns the prefix of the table with which the name begins, or "".

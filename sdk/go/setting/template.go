@@ -81,13 +81,13 @@ func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123
 
 // instantiate returns the declaration for a name: it replaces placeholders in name, role, group, display name and
 // dependents. template is the declared name or an alias, and matches the name.
-func instantiate(spec wit.ConfigKey, template, name string) wit.ConfigKey {
+func instantiate(key wit.ConfigKey, template, name string) wit.ConfigKey {
 	var values []string
 	compareNames(template, name, false, &values)
 	replace := func(s string) string { return replacePlaceholders(s, values) }
-	spec.Name = replace(spec.Name)
-	rules := make([]wit.Rule, len(spec.Rules))
-	for i, r := range spec.Rules {
+	key.Name = replace(key.Name)
+	rules := make([]wit.Rule, len(key.Rules))
+	for i, r := range key.Rules {
 		for _, text := range []**string{&r.Role, &r.Group, &r.DisplayName} {
 			if *text != nil && strings.Contains(**text, "{") {
 				*text = Default(replace(**text))
@@ -102,8 +102,8 @@ func instantiate(spec wit.ConfigKey, template, name string) wit.ConfigKey {
 		}
 		rules[i] = r
 	}
-	spec.Rules = rules
-	return spec
+	key.Rules = rules
+	return key
 }
 
 // expand replaces the placeholders of a template.

@@ -63,9 +63,9 @@ func (t *Table) groups() (groups []string) {
 }
 
 // validateOne checks one setting under its full name; declared is its declaration.
-func (t *Table) validateOne(v Values, spec wit.ConfigKey, declared *wit.ConfigKey) wit.ConfigValue {
-	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
-	value, present := v.Lookup(spec.Name)
+func (t *Table) validateOne(v Values, key wit.ConfigKey, declared *wit.ConfigKey) wit.ConfigValue {
+	e := wit.ConfigValue{Key: key, Value: key.DefaultValue, Visible: true}
+	value, present := v.Lookup(key.Name)
 	if !present {
 		value, present = v.byAlias(declared)
 	}
@@ -75,17 +75,17 @@ func (t *Table) validateOne(v Values, spec wit.ConfigKey, declared *wit.ConfigKe
 	why := ""
 	switch {
 	case e.Value != nil:
-		why = t.Check.Value(&spec, *e.Value)
-	case IsRequired(&spec):
-		why = Missing(spec.Name)
+		why = t.Check.Value(&key, *e.Value)
+	case IsRequired(&key):
+		why = Missing(key.Name)
 	}
 	supported, restricted := t.supported[declared.Name]
-	if restricted && !present && spec.DefaultValue == nil {
+	if restricted && !present && key.DefaultValue == nil {
 		e.Visible = false // no form offers unsupported settings
 	}
 	if restricted && present && why == "" && !slices.ContainsFunc(supported,
 		func(b string) bool { return strings.EqualFold(b, value) }) {
-		why = unsupportedMessage(&spec, value, supported, t.alternatives[declared.Name])
+		why = unsupportedMessage(&key, value, supported, t.alternatives[declared.Name])
 	}
 	if why != "" {
 		e.Errors = []string{why}
@@ -94,11 +94,11 @@ func (t *Table) validateOne(v Values, spec wit.ConfigKey, declared *wit.ConfigKe
 }
 
 // unsupportedMessage returns the error for a value that is not supported yet.
-func unsupportedMessage(spec *wit.ConfigKey, value string, supported []string, instead string) string {
-	if spec.Kind == wit.KindPassword {
+func unsupportedMessage(key *wit.ConfigKey, value string, supported []string, instead string) string {
+	if key.Kind == wit.KindPassword {
 		value = Hidden
 	}
-	text := "Value " + value + " for configuration " + spec.Name + " is not built yet"
+	text := "Value " + value + " for configuration " + key.Name + " is not built yet"
 	if instead != "" {
 		text += "; " + instead
 	}

@@ -59,20 +59,20 @@ func (v Values) String(name string) string {
 	if !ok {
 		return ""
 	}
-	spec := &v.table.specs[i]
-	if value, ok := v.byAlias(spec); ok {
+	key := &v.table.specs[i]
+	if value, ok := v.byAlias(key); ok {
 		return value
 	}
-	if spec.DefaultValue != nil {
-		return *spec.DefaultValue
+	if key.DefaultValue != nil {
+		return *key.DefaultValue
 	}
 	return ""
 }
 
 // byAlias returns the value under an alias of the setting. Aliases that are templates are ignored: the host passes such
 // values under their declared names.
-func (v Values) byAlias(spec *wit.ConfigKey) (value string, ok bool) {
-	for _, r := range spec.Rules {
+func (v Values) byAlias(key *wit.ConfigKey) (value string, ok bool) {
+	for _, r := range key.Rules {
 		if r.Alias != nil {
 			if value, ok := v.Lookup(*r.Alias); ok {
 				return value, true

@@ -286,25 +286,25 @@ func (p *pages) Abandon(number uint32) { delete(p.open, number) }
 func (p *pages) CheckOffset([]wit.OffsetEntry, []wit.OffsetEntry) error { return nil }
 
 func offsetOf(fields []wit.OffsetEntry) Offset {
-	o := Offset{}
-	for _, f := range fields {
-		if f.Name == fieldStart || f.Name == fieldFinished {
+	offset := Offset{}
+	for _, entry := range fields {
+		if entry.Name == fieldStart || entry.Name == fieldFinished {
 			continue
 		}
-		switch v := f.Value; {
+		switch v := entry.Value; {
 		case v.String != nil:
-			o[f.Name] = *v.String
+			offset[entry.Name] = *v.String
 		case v.Integer != nil:
-			o[f.Name] = *v.Integer
+			offset[entry.Name] = *v.Integer
 		case v.Real != nil:
-			o[f.Name] = *v.Real
+			offset[entry.Name] = *v.Real
 		case v.Boolean != nil:
-			o[f.Name] = *v.Boolean
+			offset[entry.Name] = *v.Boolean
 		default:
-			o[f.Name] = nil
+			offset[entry.Name] = nil
 		}
 	}
-	return o
+	return offset
 }
 
 // entries returns the offset as the contract's entries, sorted by name.

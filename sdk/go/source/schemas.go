@@ -90,7 +90,7 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Typ
 	if t.Kind() == reflect.Pointer {
 		node.Optional, t = true, t.Elem()
 	}
-	at := len(nodes)
+	index := len(nodes)
 	nodes = append(nodes, node)
 	var err error
 	kind, scalar := kinds[t.Kind()]
@@ -133,7 +133,7 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Typ
 		return nil, errors.New("a value of type " + t.String() + " has no schema: expected structs, pointers, " +
 			"slices, maps with string keys, time.Time, signed integers, floats, strings, booleans or []byte")
 	}
-	nodes[at] = node
+	nodes[index] = node
 	return nodes, err
 }
 
@@ -150,63 +150,63 @@ func fieldName(f reflect.StructField) string {
 }
 
 // sortedKeys returns the keys of a map in order, so that equal maps are encoded equally.
-func sortedKeys(v reflect.Value) []reflect.Value {
-	keys := v.MapKeys()
+func sortedKeys(value reflect.Value) []reflect.Value {
+	keys := value.MapKeys()
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	return keys
 }
 
 // toTree returns a Go value as package connectdata writes it.
-func toTree(v reflect.Value) any {
-	if v.Kind() == reflect.Pointer {
-		if v.IsNil() {
+func toTree(value reflect.Value) any {
+	if value.Kind() == reflect.Pointer {
+		if value.IsNil() {
 			return nil
 		}
-		v = v.Elem()
+		value = value.Elem()
 	}
-	switch x := v.Interface().(type) {
+	switch x := value.Interface().(type) {
 	case time.Time:
 		return x.UnixMilli()
 	case []byte:
 		return x
 	}
-	switch v.Kind() {
+	switch value.Kind() {
 	case reflect.Slice:
-		list := make(connectdata.List, v.Len())
+		list := make(connectdata.List, value.Len())
 		for i := range list {
-			list[i] = toTree(v.Index(i))
+			list[i] = toTree(value.Index(i))
 		}
 		return list
 	case reflect.Map:
 		m := connectdata.Map{}
-		for _, key := range sortedKeys(v) {
-			m = append(m, connectdata.Entry{Key: key.String(), Value: toTree(v.MapIndex(key))})
+		for _, key := range sortedKeys(value) {
+			m = append(m, connectdata.Entry{Key: key.String(), Value: toTree(value.MapIndex(key))})
 		}
 		return m
 	case reflect.Struct:
 		record := connectdata.Struct{}
-		for i := range v.NumField() {
-			if fieldName(v.Type().Field(i)) != "" {
-				record = append(record, toTree(v.Field(i)))
+		for i := range value.NumField() {
+			if fieldName(value.Type().Field(i)) != "" {
+				record = append(record, toTree(value.Field(i)))
 			}
 		}
 		return record
 	case reflect.Bool:
-		return v.Bool()
+		return value.Bool()
 	case reflect.String:
-		return v.String()
+		return value.String()
 	case reflect.Int8:
-		return int8(v.Int())
+		return int8(value.Int())
 	case reflect.Int16:
-		return int16(v.Int())
+		return int16(value.Int())
 	case reflect.Int32:
-		return int32(v.Int())
+		return int32(value.Int())
 	case reflect.Int, reflect.Int64:
-		return v.Int()
+		return value.Int()
 	case reflect.Float32:
-		return float32(v.Float())
+		return float32(value.Float())
 	case reflect.Float64:
-		return v.Float()
+		return value.Float()
 	}
-	panic("source: a value of kind " + strconv.Quote(v.Kind().String()) + ", which has no schema")
+	panic("source: a value of kind " + strconv.Quote(value.Kind().String()) + ", which has no schema")
 }

@@ -223,12 +223,12 @@ func (d *Data) String(name string) (text string, ok bool) {
 	}
 	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
 	if d.encoding == wit.WithSchema {
-		n := &d.nodes[d.nodes[0].Fields[i].Node]
+		node := &d.nodes[d.nodes[0].Fields[i].Node]
 		null := len(b) > 0 && b[0] == 0
-		if !n.Optional || n.DefaultValue != nil {
-			null, size, _ = connectdata.IsNull(n, b)
+		if !node.Optional || node.DefaultValue != nil {
+			null, size, _ = connectdata.IsNull(node, b)
 		}
-		if null || n.Kind != wit.String {
+		if null || node.Kind != wit.String {
 			return "", false
 		}
 	} else if b[0] != connectdata.TagString {
@@ -284,18 +284,18 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	if d.added == nil {
 		d.added = &added{}
 	}
-	a := d.added
-	if len(a.names) == 0 {
-		a.base, a.before = len(d.fields), d.nodes
+	field := d.added
+	if len(field.names) == 0 {
+		field.base, field.before = len(d.fields), d.nodes
 		if d.encoding == wit.WithSchema {
-			a.base = len(d.nodes[0].Fields)
+			field.base = len(d.nodes[0].Fields)
 		}
 	}
-	at := a.base + len(a.names)
-	a.names, d.changed = append(a.names, name), true
+	at := field.base + len(field.names)
+	field.names, d.changed = append(field.names, name), true
 	if d.encoding == wit.WithSchema {
-		a.extended = d.shared.extend(extensionKey{d.schema, a.extended, name}, d.nodes, nodes)
-		d.schema, d.nodes = 0, a.extended.nodes
+		field.extended = d.shared.extend(extensionKey{d.schema, field.extended, name}, d.nodes, nodes)
+		d.schema, d.nodes = 0, field.extended.nodes
 	}
 	switch tree := d.tree.(type) {
 	case nil:
@@ -551,8 +551,8 @@ func (d *Data) appendField(dst []byte, t *touched) ([]byte, error) {
 		return connectdata.AppendSchemaless(dst, t.any())
 	}
 	node := d.nodes[0].Fields[t.field].Node
-	if n := &d.nodes[node]; t.isText && n.Kind == wit.String {
-		return connectdata.AppendString(connectdata.AppendBranch(dst, n, false), t.text), nil
+	if node := &d.nodes[node]; t.isText && node.Kind == wit.String {
+		return connectdata.AppendString(connectdata.AppendBranch(dst, node, false), t.text), nil
 	}
 	return connectdata.Append(dst, d.nodes, node, t.any())
 }

@@ -69,25 +69,26 @@ func hashOf(nodes []wit.SchemaNode) uint64 {
 		mix(uint64(len(s)))
 	}
 	for i := range nodes {
-		n := &nodes[i]
-		mix(uint64(n.Kind)<<1 | map[bool]uint64{true: 1}[n.Optional])
-		if n.Name != nil {
-			text(*n.Name)
+		node := &nodes[i]
+		mix(uint64(node.Kind)<<1 | map[bool]uint64{true: 1}[node.Optional])
+		if node.Name != nil {
+			text(*node.Name)
 		}
-		for _, m := range n.Fields {
+		for _, m := range node.Fields {
 			text(m.Name)
 			mix(uint64(m.Node))
 		}
-		mix(uint64(n.Key)<<32 | uint64(n.Element))
+		mix(uint64(node.Key)<<32 | uint64(node.Element))
 	}
 	return h
 }
 
 // sameNode reports whether two nodes are equal. For a scalar it is much faster than reflect.DeepEqual.
 func sameNode(a, b wit.SchemaNode) bool {
-	plain := func(n *wit.SchemaNode) bool {
-		return n.Name == nil && n.Version == nil && n.Doc == nil && n.Parameters == nil && n.DefaultValue == nil &&
-			n.Fields == nil && n.Key == 0 && n.Element == 0
+	plain := func(node *wit.SchemaNode) bool {
+		return node.Name == nil && node.Version == nil && node.Doc == nil && node.Parameters == nil &&
+			node.DefaultValue == nil &&
+			node.Fields == nil && node.Key == 0 && node.Element == 0
 	}
 	return plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional || reflect.DeepEqual(a, b)
 }

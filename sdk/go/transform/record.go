@@ -49,21 +49,21 @@ func (r *Record) Emit() {
 func (r *Record) Header(name string) (value any, ok bool) {
 	all := r.headers.list()
 	for i := len(all) - 1; i >= 0; i-- {
-		h := &all[i]
-		if h.Name != name {
+		header := &all[i]
+		if header.Name != name {
 			continue
 		}
 		var err error
-		switch nodes := h.nodes; h.Encoding {
+		switch nodes := header.nodes; header.Encoding {
 		case wit.Raw:
-			return h.Value, true
+			return header.Value, true
 		case wit.Schemaless:
-			value, _, err = connectdata.ReadSchemaless(h.Value)
+			value, _, err = connectdata.ReadSchemaless(header.Value)
 		default:
 			if nodes == nil {
-				nodes = r.schemas[h.Schema]
+				nodes = r.schemas[header.Schema]
 			}
-			value, _, err = connectdata.Read(nodes, 0, h.Value)
+			value, _, err = connectdata.Read(nodes, 0, header.Value)
 		}
 		if err != nil {
 			r.headers.err = err

@@ -92,16 +92,16 @@ func (p *records) chain(context []byte) ([]stage, error) {
 	return stages, nil
 }
 
-func (p *records) stage(of *wit.Stage) (s stage, err error) {
-	if p.isPredicate(of.Component) {
-		s.test, err = p.predicate(of.Component, of.Settings)
+func (p *records) stage(stage *wit.Stage) (s stage, err error) {
+	if p.isPredicate(stage.Component) {
+		s.test, err = p.predicate(stage.Component, stage.Settings)
 		return s, err
 	}
-	if s.apply, err = p.New(of.Component, of.Settings); err != nil || of.Condition == nil {
+	if s.apply, err = p.New(stage.Component, stage.Settings); err != nil || stage.Condition == nil {
 		return s, err
 	}
-	s.negate = of.Condition.Negate
-	s.condition, err = p.predicate(of.Condition.Component, of.Condition.Settings)
+	s.negate = stage.Condition.Negate
+	s.condition, err = p.predicate(stage.Condition.Component, stage.Condition.Settings)
 	return s, err
 }
 

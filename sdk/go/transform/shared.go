@@ -73,16 +73,16 @@ func withField(nodes []wit.SchemaNode, name string, field []wit.SchemaNode) []wi
 	out := slices.Concat(nodes, field)
 	out[0].Fields = append(slices.Clip(out[0].Fields), wit.Field{Name: name, Node: base})
 	for i := base; i < uint32(len(out)); i++ {
-		n := &out[i]
-		n.Fields = slices.Clone(n.Fields)
-		for j := range n.Fields {
-			n.Fields[j].Node += base
+		node := &out[i]
+		node.Fields = slices.Clone(node.Fields)
+		for j := range node.Fields {
+			node.Fields[j].Node += base
 		}
-		if n.Key != 0 {
-			n.Key += base
+		if node.Key != 0 {
+			node.Key += base
 		}
-		if n.Element != 0 {
-			n.Element += base
+		if node.Element != 0 {
+			node.Element += base
 		}
 	}
 	return out

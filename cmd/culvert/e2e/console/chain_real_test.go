@@ -81,7 +81,7 @@ func TestRealChain(t *testing.T) {
 	write(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
 	tab.Until("the fault beside the row",
-		`document.querySelector("#row1 .step .problem")?.innerText.includes("ran for longer than")`)
+		`document.querySelector("#row1 .step .problem")?.innerText.includes("ran longer than")`)
 	for _, row := range []int{0, 2} {
 		if !Eval[bool](tab, fmt.Sprintf(
 			`document.querySelector("#row%d .step:nth-child(2)").innerText.includes("Left as it was")`, row)) {

@@ -89,7 +89,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	f.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
 	f.Awaits("plugin=odata-source from=0.3.0 to=0.2.0")
-	is("odata-source", "0.3.0", "3 calls broke soon after it took over")
+	is("odata-source", "0.3.0", "3 calls broke soon after it was activated")
 	is("odata-source", "0.2.0", "active")
 	// This file is not a plugin.
 	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))

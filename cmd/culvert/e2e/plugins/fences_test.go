@@ -39,7 +39,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
 	e2etest.Contains(t, "the reason",
 		c.Awaits(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source version=0.2.0`),
-		"3 calls broke soon after it took over for connector orders, at last decode by call.ms")
+		"3 calls broke soon after it was activated for connector orders, last decode by call.ms")
 	c.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
 	g.Let(rows)
 	c.Arrives(p, "Orders", rows)

@@ -36,7 +36,7 @@ var madModes = map[string]string{
 	"client":   "sap-user",
 	"offsets":  "__consumer_offsets",
 	"empties":  "structures without bytes",
-	"nested":   "nests too deep",
+	"nested":   "nested too deeply",
 	"digits":   "4096 bytes",
 	"scale":    "expected a scale from -1000 to 1000",
 	"asks":     "at most 10000 documents",
@@ -162,7 +162,7 @@ func TestHostilePlugins(t *testing.T) {
 	for mode, want := range madSinkModes {
 		says("connector=sink-"+mode+" ", want)
 	}
-	says("twin", "expected one plugin that has it, there are twin-a, twin-b")
+	says("twin", "expected one plugin that has it, found twin-a, twin-b")
 	says("mad was given", "[hidden]")
 	for name, f := range hostileFiles {
 		says(name+".wasm", f.says)

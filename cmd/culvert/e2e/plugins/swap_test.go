@@ -65,7 +65,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	}
 
 	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
-	c.Awaits("odd.wasm: the file is cut off")
+	c.Awaits("odd.wasm: the file is truncated")
 	g.Let(4)
 	c.Eventually("the ninth page", g.Held)
 

@@ -30,7 +30,7 @@ func instantiate(t testing.TB, module []byte, limit int64) *Guest {
 	return g
 }
 
-// test is an interface in addition to the contract's: its function has 16 core parameters, the most that there are.
+// test is an additional interface: its function has 16 core parameters, the maximum.
 type test interface {
 	Wide(bytes []byte, text string, small uint8, number uint32, long int64, flag bool, some *string, none *int64,
 		texts []string, real float64) (string, error)
@@ -42,10 +42,10 @@ func TestParametersOfAllKinds(t *testing.T) {
 	wide := canon.FuncOf("test", "Wide", test.Wide)
 	var said string
 	for range 3 {
-		fault, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200),
+		failure, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200),
 			uint32(1<<31), int64(-5), true, wit.Ptr("some"), (*int64)(nil), []string{"a", "bb"}, 0.5)
-		if fault != nil || err != nil {
-			t.Fatal(fault, err)
+		if failure != nil || err != nil {
+			t.Fatal(failure, err)
 		}
 	}
 	if want := "bytes|größe|200|2147483648|-5|1|1 some|0|2 a bb|0.5"; said != want {
@@ -58,7 +58,7 @@ func TestParametersOfAllKinds(t *testing.T) {
 	}
 }
 
-// A small limit stops a result before it is copied.
+// A small limit rejects a result before it is copied.
 func TestResultLimit(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 10)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
@@ -73,8 +73,8 @@ func TestResultLimit(t *testing.T) {
 
 func TestFuncThatIsNotThere(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
-	if f := g.Func("nothing"); f != nil {
-		t.Error(f)
+	if export := g.Func("nothing"); export != nil {
+		t.Error(export)
 	}
 }
 
@@ -87,7 +87,7 @@ func randomRow(r *rand.Rand) wit.Row {
 		Timestamp: int64(r.Uint64()), Key: datum(), Value: datum(), Headers: datum()}
 }
 
-// Rows by copying and by the reflective codec are the same bytes and the same rows.
+// Copied rows and rows of the reflective codec have the same bytes.
 func TestRowsInEveryWay(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	rows := make([]wit.Row, 50)

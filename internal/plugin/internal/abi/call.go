@@ -7,18 +7,19 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Invoke calls a function by reflection: args and dst are of the types of the contract's Go interface, dst a pointer to
-// the result, nil where there is none. A fault of the guest comes as fault; err is a trap, a [*Violation], or a
-// [*Refusal] of arguments that cannot be passed.
-func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, args ...any) (fault *wit.Error,
+// Invoke calls a function by reflection. args and dst have the types of the contract's Go interface; dst is a pointer
+// to the result, or nil. failure is the guest's error; err is a trap, a [*Violation], or a [*Refusal] of arguments that
+// cannot be passed.
+func (g *Guest) Invoke(ctx context.Context, export *Func, function *canon.Func, dst any,
+	args ...any) (failure *wit.Error,
 	err error) {
-	g.Start()
+	g.BeginCall()
 	var trap error
 	alloc := func(size, align uint32) (ptr uint32, err error) {
 		ptr, trap = g.allocate(ctx, size, align)
 		return ptr, trap
 	}
-	flats, err := fn.Arguments(quiet{g}, alloc, args...)
+	flats, err := function.Arguments(uncountedMemory{g}, alloc, args...)
 	switch {
 	case trap != nil:
 		return nil, trap
@@ -26,37 +27,40 @@ func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, ar
 		return nil, &Refusal{err}
 	}
 	g.Pass(flats...)
-	core, err := g.Call(ctx, f)
+	core, err := g.Call(ctx, export)
 	if err != nil {
 		return nil, err
 	}
-	fault, err = fn.Result(g, g.left(), uint64(core), dst)
-	if err := g.lifted(err); err != nil {
+	failure, err = function.Result(g, g.remaining(), uint64(core), dst)
+	if err := g.liftError(err); err != nil {
 		return nil, err
 	}
-	return fault, g.Done(ctx, f, core)
+	return failure, g.PostReturn(ctx, export, core)
 }
 
-// quiet is the guest's memory without counting, for arguments.
-type quiet struct{ g *Guest }
+// uncountedMemory is the guest's memory, for arguments: [Guest.View] would count them as results.
+type uncountedMemory struct{ guest *Guest }
 
-func (q quiet) View(ptr, size uint32) ([]byte, bool) { return q.g.memory.Read(ptr, size) }
+func (m uncountedMemory) View(ptr, size uint32) ([]byte, bool) { return m.guest.memory.Read(ptr, size) }
 
-// PassLowered lowers a list by reflection, puts it into the guest and appends its pointer and length to the core
-// parameters. It is called at the list's turn among the parameters, before any block is written: it allocates.
+// PassLowered copies a list to the guest by reflection and appends its pointer and length to the core parameters. Call
+// it in the order of the parameters and before any block is written, since it allocates.
 func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 	image, err := canon.Lower(list)
 	if err != nil {
 		return &Refusal{err}
 	}
-	// Block 0 is pointer and length, which travel as core values and are not allocated: the others move up by one.
+	// Block 0 is pointer and length, which are core values and not allocated: all indices decrease by one.
 	first := image.Fixups[0].Block - 1
 	image.Blocks, image.Fixups = image.Blocks[1:], image.Fixups[1:]
 	for i := range image.Fixups {
 		image.Fixups[i].In--
 		image.Fixups[i].Block--
 	}
-	at, err := image.Place(quiet{g}, func(size, align uint32) (uint32, error) { return g.allocate(ctx, size, align) })
+	at, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32,
+		error) {
+		return g.allocate(ctx, size, align)
+	})
 	if err != nil {
 		return err
 	}
@@ -64,7 +68,7 @@ func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 	return nil
 }
 
-// PassEmpty appends an empty list, for which the guest is asked too.
+// PassEmpty appends an empty list, for which the guest allocates too.
 func (g *Guest) PassEmpty(ctx context.Context, align uint32) error {
 	ptr, err := g.allocate(ctx, 0, align)
 	g.flat = append(g.flat, uint64(ptr), 0)

@@ -7,96 +7,95 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// View makes a guest the memory of package canon, and counts what is looked at.
+// View implements [canon.Memory] and counts the bytes.
 func (g *Guest) View(ptr, size uint32) ([]byte, bool) {
 	g.bytesOut += uint64(size)
 	return g.memory.Read(ptr, size)
 }
 
-// Watch ends the lifting of a large value when Ended says so.
+// Watch implements [canon.Interruptible].
 func (g *Guest) Watch() error {
-	if g.Ended != nil {
-		g.ended = g.Ended()
+	if g.CallerErr != nil {
+		g.stopped = g.CallerErr()
 	}
-	return g.ended
+	return g.stopped
 }
 
-// lifted is the error of lifting a value that failed with err.
-func (g *Guest) lifted(err error) error {
-	if err == nil || g.ended != nil {
-		return g.ended
+func (g *Guest) liftError(err error) error {
+	if err == nil || g.stopped != nil {
+		return g.stopped
 	}
 	return &Violation{err.Error()}
 }
 
-// Area returns size bytes of the guest's memory at ptr, checked. It holds until the next call into the guest.
+// Area returns size bytes of the guest's memory at ptr, valid until the next call of the guest.
 func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
 	if ptr%align != 0 {
-		return nil, Violated("expected a pointer aligned to %d, found %#x", align, ptr)
+		return nil, NewViolation("expected a pointer aligned to %d, found %#x", align, ptr)
 	}
 	view, ok := g.memory.Read(ptr, size)
 	if !ok {
-		return nil, Violated("%d bytes at %#x lie past the end of memory (%d bytes)", size, ptr, g.memory.Size())
+		return nil, NewViolation("%d bytes at %#x exceed the memory (%d bytes)", size, ptr, g.memory.Size())
 	}
 	return view, nil
 }
 
-// List returns the memory of a list of n elements, checked and charged to the limit of the call's results. It holds
-// until the next call into the guest.
-func (g *Guest) List(ptr, n, element, align uint32) ([]byte, error) {
-	size := uint64(n) * uint64(element)
-	if err := g.charge(size); err != nil {
+// List returns the memory of a list, valid until the next call of the guest, and counts it as a result.
+func (g *Guest) List(ptr, length, element, align uint32) ([]byte, error) {
+	size := uint64(length) * uint64(element)
+	if err := g.countResult(size); err != nil {
 		return nil, err
 	}
 	if ptr%align != 0 {
-		return nil, Violated("list of %d elements: expected a pointer aligned to %d, found %#x", n, align, ptr)
+		return nil, NewViolation("list of %d elements: expected a pointer aligned to %d, found %#x", length, align, ptr)
 	}
-	if n == 0 {
+	if length == 0 {
 		return nil, nil
 	}
 	view, ok := g.memory.Read(ptr, uint32(size))
 	if !ok || size > 1<<32-1 {
-		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr,
+		return nil, NewViolation("list of %d elements at %#x exceeds the memory (%d bytes)", length, ptr,
 			g.memory.Size())
 	}
 	return view, nil
 }
 
-func (g *Guest) charge(size uint64) error {
-	g.spent += size
+func (g *Guest) countResult(size uint64) error {
+	g.resultBytes += size
 	g.bytesOut += size
-	if g.spent > g.limit {
-		return &TooLarge{Violation{fmt.Sprintf("a result of %d bytes: at most %d are allowed", g.spent, g.limit)}}
+	if g.resultBytes > g.resultLimit {
+		return &TooLarge{Violation{fmt.Sprintf("a result of %d bytes: at most %d are allowed", g.resultBytes,
+			g.resultLimit)}}
 	}
 	return nil
 }
 
-// Word is the u32 at offset in a view.
-func Word(view []byte, offset int) uint32 { return binary.LittleEndian.Uint32(view[offset:]) }
+// U32 returns the number at offset in a view.
+func U32(view []byte, offset int) uint32 { return binary.LittleEndian.Uint32(view[offset:]) }
 
-// ListAt returns the memory of the list whose pointer and length stand at offset in view, and its length.
+// ListAt returns the memory and the length of the list whose pointer and length are at offset in view.
 func (g *Guest) ListAt(view []byte, offset int, element, align uint32) (list []byte, n int, err error) {
-	length := Word(view, offset+4)
-	list, err = g.List(Word(view, offset), length, element, align)
+	length := U32(view, offset+4)
+	list, err = g.List(U32(view, offset), length, element, align)
 	return list, int(length), err
 }
 
-// Lift reads a value of dst's type, which is not nil, at ptr by reflection, charged to the limit of the call's results.
+// Lift reads a value at ptr into dst by reflection, and counts it as a result.
 func (g *Guest) Lift(ptr uint32, dst any) error {
-	l := canon.Lifter{Memory: g, Budget: g.left()}
+	l := canon.Lifter{Memory: g, Budget: g.remaining()}
 	before := l.Budget
 	err := l.Lift(ptr, dst)
-	g.spent += uint64(before - l.Budget)
-	return g.lifted(err)
+	g.resultBytes += uint64(before - l.Budget)
+	return g.liftError(err)
 }
 
-// LiftAt reads the list or text whose pointer and length stand at offset in view.
+// LiftAt reads the list or string whose pointer and length are at offset in view.
 func (g *Guest) LiftAt(view []byte, offset int, dst any) error {
-	l := canon.Lifter{Memory: g, Budget: g.left()}
+	l := canon.Lifter{Memory: g, Budget: g.remaining()}
 	before := l.Budget
-	err := l.LiftList(Word(view, offset), Word(view, offset+4), dst)
-	g.spent += uint64(before - l.Budget)
-	return g.lifted(err)
+	err := l.LiftList(U32(view, offset), U32(view, offset+4), dst)
+	g.resultBytes += uint64(before - l.Budget)
+	return g.liftError(err)
 }
 
-func (g *Guest) left() int { return int(g.limit - min(g.spent, g.limit)) }
+func (g *Guest) remaining() int { return int(g.resultLimit - min(g.resultBytes, g.resultLimit)) }

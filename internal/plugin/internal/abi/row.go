@@ -10,7 +10,7 @@ import (
 // RowBytes is the size of a row in a guest's memory.
 const RowBytes = 80
 
-// A wit.Row has the layout that the canonical ABI gives a row: these fail to compile where it has not.
+// wit.Row has the layout of the canonical ABI; otherwise these do not compile.
 var (
 	_ [RowBytes]byte = [unsafe.Sizeof(wit.Row{})]byte{}
 	_ [16]byte       = [unsafe.Sizeof(wit.ValueSlice{})]byte{}
@@ -27,14 +27,14 @@ var (
 	_ [RecordIDBytes]byte = [unsafe.Sizeof(wit.RecordID{})]byte{}
 )
 
-// Rows are copied as they are: numbers have the byte order of WebAssembly on every machine that wazero compiles for.
+// Rows are copied as they are, since numbers have the byte order of WebAssembly on every machine that wazero supports.
 func init() {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		panic("culvert: rows cannot be copied on a machine whose numbers begin with their highest byte")
 	}
 }
 
-// PutRows writes rows into dst, which is RowBytes for each of them.
+// PutRows writes rows to dst, RowBytes each.
 func PutRows(dst []byte, rows []wit.Row) {
 	if len(rows) == 0 {
 		return
@@ -42,27 +42,27 @@ func PutRows(dst []byte, rows []wit.Row) {
 	copy(dst, unsafe.Slice((*byte)(unsafe.Pointer(&rows[0])), len(rows)*RowBytes))
 }
 
-// RecordIDBytes is the size of the identification of a record in a guest's memory.
+// RecordIDBytes is the size of a wit.RecordID in a guest's memory.
 const RecordIDBytes = 24
 
-// PutRecordIDs writes identifications into dst, which is RecordIDBytes for each of them.
+// PutRecordIDs writes record IDs to dst, RecordIDBytes each.
 func PutRecordIDs(dst []byte, ids []wit.RecordID) {
 	if len(ids) > 0 {
 		copy(dst, unsafe.Slice((*byte)(unsafe.Pointer(&ids[0])), len(ids)*RecordIDBytes))
 	}
 }
 
-// AppendRows appends the rows that lie in src. Forms are not yet checked.
+// AppendRows appends the rows in src. It does not check them.
 func AppendRows(dst []wit.Row, src []byte) []wit.Row {
-	n := len(src) / RowBytes
-	if n == 0 {
+	count := len(src) / RowBytes
+	if count == 0 {
 		return dst
 	}
 	start := len(dst)
-	if cap(dst)-start < n {
-		dst = append(make([]wit.Row, 0, max(2*cap(dst), start+n)), dst...)
+	if cap(dst)-start < count {
+		dst = append(make([]wit.Row, 0, max(2*cap(dst), start+count)), dst...)
 	}
-	dst = dst[:start+n]
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[start])), n*RowBytes), src)
+	dst = dst[:start+count]
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[start])), count*RowBytes), src)
 	return dst
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// function is one that does nothing, in an engine.
+// function returns a function of the engine that does nothing.
 func function(t testing.TB) api.Function {
 	t.Helper()
 	r := wazero.NewRuntime(t.Context())
@@ -20,18 +20,18 @@ func function(t testing.TB) api.Function {
 	return m.ExportedFunction("f")
 }
 
-// The engine's functions have their stack where it is looked for.
+// The engine's functions have the stack field that [stackBytes] reads.
 func TestStackBytes(t *testing.T) {
 	g := &Guest{}
 	f := function(t)
 	if n := stackBytes(f); n < 1<<10 || n > 1<<20 {
 		t.Errorf("expected a stack of some KiB, found %d bytes", n)
 	}
-	if err := g.run(t.Context(), f, nil); err != nil || g.StackGrown() != 0 {
-		t.Errorf("expected a stack that has not grown, found %d bytes, %v", g.StackGrown(), err)
+	if err := g.run(t.Context(), f, nil); err != nil || g.StackGrowth() != 0 {
+		t.Errorf("expected a stack that has not grown, found %d bytes, %v", g.StackGrowth(), err)
 	}
 	g.stackBefore = 100
-	if n := g.StackGrown(); n != stackBytes(f) {
+	if n := g.StackGrowth(); n != stackBytes(f) {
 		t.Errorf("expected the whole size of a stack that has grown, found %d", n)
 	}
 }

@@ -20,40 +20,34 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Cache keeps the results of loading a file: the module's [Facts], the module with its meter, and its compiled code. So
-// a file that was loaded before is neither rewritten nor compiled again, and not started until a connector needs it. A
-// nil Cache keeps nothing. Several processes may share a folder.
+// Cache stores the results of loading a module file: its [Facts], its metered form, and its compiled code. So a known
+// file is not compiled again, and not started until needed. A nil Cache stores nothing. Processes may share a folder.
 //
-// Files and folders are named by a hash over the original's hash and everything that the results depend on. A file
-// begins with a checksum over its name and content; a file whose checksum is wrong is removed. A folder is wazero's own
-// cache of one module, with code for each version of wazero and kind of processor. The cache holds code that is run, so
-// dir is not used if other users can write to it.
+// Names contain a hash over everything that the results depend on. A file begins with a checksum over its name and
+// content; damaged files are removed. A folder is a cache of wazero for one module.
 type Cache struct {
 	dir    string
 	logger *slog.Logger
 }
 
-const descriptionsFormat = 5
+const factsFormat = 5
 
-func (s *Cache) key(hash string) string {
-	return HashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat,
-		Preparation, wit.Version, Metering, hash))
+func (c *Cache) key(hash string) string {
+	return HashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", factsFormat,
+		PreparationVersion, wit.Version, Metering, hash))
 }
 
-// factsKind, preparedKind and codeKind are endings of names: a file with a module's [Facts], a file with its [Prepared]
-// form, and a folder with its compiled code.
-const factsKind, preparedKind, codeKind = "json", "metered", "code"
+const factsKind, preparedKind, codeKind = "json", "metered", "code" // endings of names
 
 // Path returns the path of a module's file or folder of a kind.
-func (s *Cache) Path(hash, kind string) string { return s.path(s.key(hash), kind) }
+func (c *Cache) Path(hash, kind string) string { return c.path(c.key(hash), kind) }
 
-func (s *Cache) path(key, kind string) string {
-	return filepath.Join(s.dir, "culvert-"+key+"."+kind)
+func (c *Cache) path(key, kind string) string {
+	return filepath.Join(c.dir, "culvert-"+key+"."+kind)
 }
 
 const checksumBytes = sha256.Size
 
-// checksum hashes a file's name, and the length and CRC-32C of its content.
 func checksum(key, kind string, content []byte) [checksumBytes]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%s.%s: %d bytes, %08x", key, kind, len(content), crc32.Checksum(content,
 		castagnoli)))
@@ -62,53 +56,53 @@ func checksum(key, kind string, content []byte) [checksumBytes]byte {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Read returns a file's content, nil if the file is missing or damaged.
-func (s *Cache) Read(hash, kind string) []byte {
-	if s == nil {
+func (c *Cache) Read(hash, kind string) []byte {
+	if c == nil {
 		return nil
 	}
-	key := s.key(hash)
-	path := s.path(key, kind)
-	data, err := readFile(path, maxKeptBytes)
+	key := c.key(hash)
+	path := c.path(key, kind)
+	data, err := readFile(path, maxCachedBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	switch {
 	case err != nil:
 	case len(data) <= checksumBytes:
-		err = fmt.Errorf("it is cut off: expected more than the %d bytes of its checksum, found %d", checksumBytes,
+		err = fmt.Errorf("it is truncated: expected more than the %d bytes of its checksum, found %d", checksumBytes,
 			len(data))
 	case checksum(key, kind, data[checksumBytes:]) == [checksumBytes]byte(data):
 		return data[checksumBytes:]
 	default:
-		err = errors.New("its checksum does not fit")
+		err = errors.New("its checksum is wrong")
 	}
-	s.logger.Warn("a file of the plugin cache is damaged: it is made again", "file", path, "error", err)
+	c.logger.Warn("a file of the plugin cache is damaged; it is created again", "file", path, "error", err)
 	_ = os.Remove(path)
 	return nil
 }
 
-// Keep writes a file atomically. A failure is logged; it costs time at the next start only.
-func (s *Cache) Keep(hash, kind string, content []byte) {
-	if s == nil {
+// Write writes a file atomically. It logs failures, which only make the next start slower.
+func (c *Cache) Write(hash, kind string, content []byte) {
+	if c == nil {
 		return
 	}
-	key := s.key(hash)
+	key := c.key(hash)
 	sum := checksum(key, kind, content)
-	err := wholefile.Write(s.path(key, kind), append(sum[:], content...))
+	err := wholefile.Write(c.path(key, kind), append(sum[:], content...))
 	if err != nil {
-		s.logger.Warn("the plugin cache cannot be written", "folder", s.dir, "error", err)
+		c.logger.Warn("the plugin cache cannot be written", "folder", c.dir, "error", err)
 	}
 }
 
-// Facts holds what was read from a module's bytes, and the module's description of itself.
+// Facts is what a module's bytes contain, and the module's description of itself.
 type Facts struct {
 	Binary      binary.Module
 	Description wit.Description
 }
 
-// Facts returns a module's facts, nil if they are not known.
-func (s *Cache) Facts(hash string) *Facts {
-	text := s.Read(hash, factsKind)
+// Facts returns a module's facts, or nil.
+func (c *Cache) Facts(hash string) *Facts {
+	text := c.Read(hash, factsKind)
 	if text == nil {
 		return nil
 	}
@@ -116,61 +110,58 @@ func (s *Cache) Facts(hash string) *Facts {
 	if err := json.Unmarshal(text, f); err != nil {
 		return nil
 	}
-	s.touch(hash)
+	c.touch(hash)
 	return f
 }
 
-// Remember keeps facts, if JSON represents them without loss.
-func (s *Cache) Remember(hash string, f *Facts) {
-	if s == nil {
+// StoreFacts stores facts, if JSON represents them without loss.
+func (c *Cache) StoreFacts(hash string, f *Facts) {
+	if c == nil {
 		return
 	}
 	text, err := json.Marshal(f)
-	again := &Facts{}
-	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(f, again) {
-		s.Keep(hash, factsKind, text)
+	decoded := &Facts{}
+	if err == nil && json.Unmarshal(text, decoded) == nil && reflect.DeepEqual(f, decoded) {
+		c.Write(hash, factsKind, text)
 	}
 }
 
-// unusedLifetime is how long files and compiled code stay in the cache after their last use, so that those of removed
-// plugins and of earlier versions of wazero are deleted.
+// unusedLifetime is how long files stay after their last use; earlier versions of wazero leave some.
 const unusedLifetime = 30 * 24 * time.Hour
 
-// touch marks the files of a module as used now, for [Cache.Tidy].
-func (s *Cache) touch(hash string) {
+func (c *Cache) touch(hash string) {
 	now := time.Now()
 	for _, kind := range []string{factsKind, preparedKind, codeKind} {
-		_ = os.Chtimes(s.Path(hash, kind), now, now)
+		_ = os.Chtimes(c.Path(hash, kind), now, now)
 	}
 }
 
-// codeFolder returns the folder for a module's compiled code, and whether it contains a file. It removes everything
-// that is neither a file nor a folder: opening a pipe would block.
-func (s *Cache) codeFolder(hash string) (dir string, held bool) {
-	dir = s.Path(hash, codeKind)
+// codeFolder returns a module's folder. It removes all but files and folders: opening a pipe would block.
+func (c *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
+	dir = c.Path(hash, codeKind)
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil || e.IsDir():
 		case e.Type().IsRegular():
-			held = true
+			hasFiles = true
 		default:
-			s.logger.Warn("the compiled code of a plugin is damaged: it is compiled again", "file", path, "expected",
+			c.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "file", path,
+				"expected",
 				"a file", "found", e.Type())
 			err = os.Remove(path)
 		}
 		return err
 	})
-	return dir, held
+	return dir, hasFiles
 }
 
-// Tidy deletes files that were not used for [unusedLifetime]. Other processes may use the folder at the same time: they
-// have read the files that they need.
-func (s *Cache) Tidy(now time.Time) {
-	if s == nil {
+// RemoveUnused deletes files that were not used for [unusedLifetime].
+func (c *Cache) RemoveUnused(now time.Time) {
+	if c == nil {
 		return
 	}
-	wholefile.Clean(s.dir)
-	files, _ := filepath.Glob(filepath.Join(s.dir, "culvert-*")) // the pattern is right
+	wholefile.Clean(c.dir)
+	files, _ := filepath.Glob(filepath.Join(c.dir, "culvert-*")) // the pattern is right
 	for _, f := range files {
 		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > unusedLifetime {
 			_ = os.RemoveAll(f)
@@ -178,14 +169,13 @@ func (s *Cache) Tidy(now time.Time) {
 	}
 }
 
-// HashOf is the SHA-256 of a file, in hex.
+// HashOf returns the SHA-256 of data, in hex.
 func HashOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
 
-// private refuses a folder in which others than a user, and root, can write.
-func private(dir string, user int) error {
+func preparePrivateFolder(dir string, user int) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.MkdirAll(dir, 0o700)
@@ -196,19 +186,19 @@ func private(dir string, user int) error {
 	if err != nil {
 		return err
 	}
-	return Private(info, user)
+	return CheckPrivate(info, user)
 }
 
-// Private refuses a folder or file in which others than a user, and root, can write.
-func Private(info fs.FileInfo, user int) error {
+// CheckPrivate rejects a folder or file that users other than this one and root can write to: its content is executed.
+func CheckPrivate(info fs.FileInfo, user int) error {
 	if runtime.GOOS == "windows" {
-		return nil // its modes say nothing
+		return nil // which has no such modes
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("others than its owner can write there (%v): chmod go-w it", info.Mode().Perm())
+		return fmt.Errorf("users other than its owner can write to it (%v): run chmod go-w", info.Mode().Perm())
 	}
 	if owner, known := ownerOf(info); known && owner != 0 && owner != user {
-		return fmt.Errorf("it belongs to user %d, who can write there, and this program runs as user %d", owner, user)
+		return fmt.Errorf("it belongs to user %d, who can write to it, and this program runs as user %d", owner, user)
 	}
 	return nil
 }

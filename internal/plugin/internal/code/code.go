@@ -1,11 +1,4 @@
 // Package code compiles modules with wazero, and caches the results of loading them.
-//
-//   - code.go: [Compiler] and [Code]; prepare.go: the one place where a module's bytes change before they are compiled;
-//     race.go, norace.go: how much longer that takes with the race detector.
-//   - cache.go: files about modules on the disk, and folders for their compiled code. owner_unix.go, owner_other.go:
-//     whether only the user can write to a folder.
-//   - memory_mapped.go, memory_heap.go, memory_other.go: the memories of instances.
-//   - file.go: reading files of modules.
 package code
 
 import (
@@ -24,11 +17,11 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 )
 
-// Code is a compiled module. Each has a runtime of its own, because wazero limits memory per runtime.
+// Code is a compiled module. Each has its own runtime, because wazero limits memory per runtime.
 type Code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	// cache is closed with the code. Nil means that the compiler's own cache is used.
+	// cache is closed with the code. Nil means the compiler's own.
 	cache wazero.CompilationCache
 }
 
@@ -38,143 +31,137 @@ func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api
 	return c.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), c.compiled, config)
 }
 
-// Compiler compiles modules, and keeps their code in a folder if it has one. It is safe for concurrent use.
+// Compiler compiles modules, and stores their code in a folder if it has one. It is safe for concurrent use.
 type Compiler struct {
-	// Time is how long compiling a module may take. Default [CompileTime].
-	Time    time.Duration
-	provide func(context.Context, wazero.Runtime, *binary.Module) error
-	logger  *slog.Logger
-	// memory holds the code of modules for which there is no folder.
-	memory wazero.CompilationCache
-	cache  *Cache
+	Time           time.Duration // how long compiling a module may take. Default [CompileTime].
+	provideImports func(context.Context, wazero.Runtime, *binary.Module) error
+	logger         *slog.Logger
+	memory         wazero.CompilationCache // holds the code of modules for which there is no folder
+	cache          *Cache
 }
 
-// NewCompiler creates a compiler that keeps code in the folder dir; "" keeps it in memory only. A folder to which other
-// users can write is not used, since it holds code that is run. provide adds the module's imports to a runtime.
+// NewCompiler creates a compiler with the cache folder dir; "" caches in memory only. provide adds the module's
+// imports.
 func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *binary.Module) error,
 	logger *slog.Logger) *Compiler {
-	l := &Compiler{provide: provide, logger: logger, memory: wazero.NewCompilationCache()}
+	compiler := &Compiler{provideImports: provide, logger: logger, memory: wazero.NewCompilationCache()}
 	if dir == "" {
-		return l
+		return compiler
 	}
-	if err := private(dir, os.Geteuid()); err != nil {
-		logger.Warn("plugins are compiled again: the cache is not used", "folder", dir, "error", err)
-		return l
+	if err := preparePrivateFolder(dir, os.Geteuid()); err != nil {
+		logger.Warn("the plugin cache is not used: plugins are compiled again at each start", "folder", dir, "error",
+			err)
+		return compiler
 	}
-	l.cache = &Cache{dir, logger}
-	return l
+	compiler.cache = &Cache{dir, logger}
+	return compiler
 }
 
-// Cache returns the cache in the compiler's folder, nil without a usable folder.
+// Cache returns the cache, nil without a usable folder.
 func (l *Compiler) Cache() *Cache { return l.cache }
 
 // Module is a module to compile.
 type Module struct {
-	// Hash is the SHA-256 of the file, in hex.
-	Hash   string
-	Binary *binary.Module
-	// Interfaces are the contract's interfaces that the module exports.
-	Interfaces []string
-	// Pages bounds the memory of an instance, in pages of 64 KiB.
-	Pages uint32
-	// Original returns the file's bytes.
-	Original func() ([]byte, error)
+	Hash       string // the SHA-256 of the file, in hex
+	Binary     *binary.Module
+	Interfaces []string // the contract's interfaces that the module exports
+	Pages      uint32   // bounds the memory of an instance, in pages of 64 KiB
+	Original   func() ([]byte, error)
 }
 
-// Compile returns the code of a module, from the folder if it is there. The errors of modules that cannot be used are
-// [*Unfit] (also for signatures that differ from the contract's) and [*Slow].
-func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) {
-	p, err := l.cache.prepared(ctx, m)
+// Compile returns a module's code, from the folder if it has it. The error of a module that cannot be used is an
+// [*UnusableError], also for signatures that differ from the contract's, or a [*TooSlowError].
+func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err error) {
+	prepared, err := l.cache.prepared(ctx, module)
 	if err != nil {
 		return nil, err
 	}
-	var unkept error
+	var cacheErr error
 	if l.cache != nil {
-		c, unkept = l.compileCached(ctx, m, p)
+		code, cacheErr = l.compileCached(ctx, module, prepared)
 	}
-	if c == nil {
-		if _, slow := errors.AsType[*Slow](unkept); slow || ctx.Err() != nil {
-			return nil, unkept
+	if code == nil {
+		if _, slow := errors.AsType[*TooSlowError](cacheErr); slow || ctx.Err() != nil {
+			return nil, cacheErr
 		}
-		if c, err = l.compile(ctx, m, p, l.memory); err != nil {
+		if code, err = l.compile(ctx, module, prepared, l.memory); err != nil {
 			return nil, err
 		}
 	}
-	if unkept != nil {
-		l.logger.Warn("the compiled code of a plugin cannot be kept", "folder", l.cache.dir, "error", unkept)
+	if cacheErr != nil {
+		l.logger.Warn("the compiled code of a plugin cannot be stored", "folder", l.cache.dir, "error", cacheErr)
 	}
-	if wrong := binary.JudgeSignatures(c.compiled, m.Binary.Contract, m.Interfaces); wrong != nil {
-		c.Close()
-		return nil, &Unfit{wrong}
+	if wrong := binary.CheckSignatures(code.compiled, module.Binary.Contract, module.Interfaces); wrong != nil {
+		code.Close()
+		return nil, &UnusableError{wrong}
 	}
-	return c, nil
+	return code, nil
 }
 
-// compileCached compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the
-// folder was not empty, kept removes it and tries once more.
-func (l *Compiler) compileCached(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
-	dir, held := l.cache.codeFolder(m.Hash)
-	c, err := l.compileIn(ctx, m, p, dir)
-	if err != nil && held && ctx.Err() == nil {
-		l.logger.Warn("the compiled code of a plugin is damaged: it is compiled again", "folder", dir, "error", err)
+// compileCached compiles with the module's folder, and again without its files if one is damaged.
+func (l *Compiler) compileCached(ctx context.Context, module *Module, prepared *Prepared) (*Code, error) {
+	dir, hasFiles := l.cache.codeFolder(module.Hash)
+	code, err := l.compileIn(ctx, module, prepared, dir)
+	if err != nil && hasFiles && ctx.Err() == nil {
+		l.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "folder", dir, "error",
+			err)
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
-		c, err = l.compileIn(ctx, m, p, dir)
+		code, err = l.compileIn(ctx, module, prepared, dir)
 	}
 	if err == nil {
-		l.cache.touch(m.Hash)
+		l.cache.touch(module.Hash)
 	}
-	return c, err
+	return code, err
 }
 
-func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir string) (*Code, error) {
+func (l *Compiler) compileIn(ctx context.Context, module *Module, prepared *Prepared, dir string) (*Code, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.compile(ctx, m, p, cache)
+	code, err := l.compile(ctx, module, prepared, cache)
 	if err != nil {
 		return nil, errors.Join(err, cache.Close(ctx))
 	}
-	c.cache = cache
-	return c, nil
+	code.cache = cache
+	return code, nil
 }
 
-func (l *Compiler) compile(ctx context.Context, m *Module, p *Prepared, cache wazero.CompilationCache) (*Code, error) {
-	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(m.Pages)
-	c := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
-	err := l.provide(ctx, c.runtime, m.Binary)
+func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepared,
+	cache wazero.CompilationCache) (*Code, error) {
+	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(module.Pages)
+	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	err := l.provideImports(ctx, code.runtime, module.Binary)
 	if err == nil {
-		err = l.compileInto(ctx, c, p, m.Binary.Functions)
+		err = l.compileInto(ctx, code, prepared, module.Binary.Functions)
 	}
 	if err != nil {
-		c.Close()
+		code.Close()
 		return nil, err
 	}
-	return c, nil
+	return code, nil
 }
 
-// CompileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take
-// 2 to 5 s on an idle core. Those that are not large are bounded by their size and effort, large ones are stopped
-// between two functions.
+// CompileTime bounds compiling. The largest guests take 2 to 5 s on an idle core. Effort bounds the functions of small
+// modules; compiling of large modules is stopped between two functions.
 const (
 	CompileTime    = 2 * time.Minute
 	largeBytes     = 16 << 20
 	largeFunctions = 20_000
-	// largeEffort is what one function may have, within which nothing is stopped anyway; guests of Go have 1.5 million
-	// in all.
+	// largeEffort is the maximum of one function, which cannot be stopped; Go guests have 1.5 million in total.
 	largeEffort = 4_000_000
 )
 
-// compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long
-// as one function takes it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
-func (l *Compiler) compileInto(ctx context.Context, c *Code, p *Prepared, functions uint64) (err error) {
-	allowed := cmp.Or(l.Time, CompileTime*slower)
-	within, cancel := context.WithTimeout(ctx, allowed)
-	if len(p.Wasm) > largeBytes || functions > largeFunctions || p.effort > largeEffort {
-		// The engine looks at the context between functions only where several goroutines compile.
-		within = experimental.WithCompilationWorkers(within, 2)
+// compileInto compiles a module. When ctx ends or the time is up, it returns, though the engine may continue until the
+// end of a function: only [meter.Limits.Effort] bounds that.
+func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepared, functions uint64) (err error) {
+	allowed := cmp.Or(l.Time, CompileTime*compileTimeFactor)
+	compileCtx, cancel := context.WithTimeout(ctx, allowed)
+	if len(prepared.Wasm) > largeBytes || functions > largeFunctions || prepared.effort > largeEffort {
+		// The engine checks the context between functions only with several workers.
+		compileCtx = experimental.WithCompilationWorkers(compileCtx, 2)
 	}
 	type result struct {
 		compiled wazero.CompiledModule
@@ -182,47 +169,46 @@ func (l *Compiler) compileInto(ctx context.Context, c *Code, p *Prepared, functi
 	}
 	done := make(chan result, 1)
 	go func() {
-		var o result
+		var outcome result
 		defer cancel()
-		defer func() { done <- o }()
-		// An engine that loses its way over one module must not take the others along.
+		defer func() { done <- outcome }()
 		defer func() {
-			if r := recover(); r != nil {
-				o = result{nil, fmt.Errorf("the engine failed: %v", r)}
+			if r := recover(); r != nil { // of the engine
+				outcome = result{nil, fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()
-		o.compiled, o.err = c.runtime.CompileModule(within, p.Wasm)
+		outcome.compiled, outcome.err = code.runtime.CompileModule(compileCtx, prepared.Wasm)
 	}()
-	var o result
+	var outcome result
 	select {
-	case o = <-done:
-	case <-within.Done():
+	case outcome = <-done:
+	case <-compileCtx.Done():
 		select {
-		case o = <-done:
+		case outcome = <-done:
 		default:
-			o.err = within.Err()
+			outcome.err = compileCtx.Err()
 		}
 	}
 	switch {
-	case o.err == nil:
-		c.compiled = o.compiled
+	case outcome.err == nil:
+		code.compiled = outcome.compiled
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(within.Err(), context.DeadlineExceeded):
-		return &Slow{allowed}
+	case errors.Is(compileCtx.Err(), context.DeadlineExceeded):
+		return &TooSlowError{allowed}
 	}
-	return &Unfit{fmt.Errorf("the module does not compile: %w", o.err)}
+	return &UnusableError{fmt.Errorf("the module does not compile: %w", outcome.err)}
 }
 
-// Slow is the error of a module that took too long: on another day it may not.
-type Slow struct{ allowed time.Duration }
+// TooSlowError is the error of a module that took too long to compile. The machine may have been busy.
+type TooSlowError struct{ limit time.Duration }
 
-func (s *Slow) Error() string {
-	return fmt.Sprintf("the module takes longer than the %v that are allowed to compile", s.allowed)
+func (s *TooSlowError) Error() string {
+	return fmt.Sprintf("the module takes longer to compile than the allowed %v", s.limit)
 }
 
-// Close frees the runtime and the compiled code.
+// Close frees the runtime and the code.
 func (c *Code) Close() {
 	ctx := context.Background()
 	if c.compiled != nil {

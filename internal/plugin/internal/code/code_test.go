@@ -14,12 +14,12 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// A panic of the engine while it compiles is one module's error. Without a runtime the call panics.
+// A panic of the engine while it compiles fails one module. Without a runtime the call panics.
 func TestEngineThatPanics(t *testing.T) {
 	assert.Error(t, (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0), "the engine failed: ")
 }
 
-// hard is a module of few bytes and functions whose values meet at many branches.
+// hard is a small module whose values meet at many branches.
 func hard(functions, locals, branches int) []byte {
 	section := func(id byte, content []byte) []byte {
 		return append(binary.AppendUvarint([]byte{id}, uint64(len(content))), content...)
@@ -36,29 +36,29 @@ func hard(functions, locals, branches int) []byte {
 	return append(module, section(10, append(count, bytes.Repeat(body, functions)...))...)
 }
 
-// Compiling a small module that is hard is stopped when its time is up.
+// Compiling is stopped when its time is up.
 func TestHardModulesAreStopped(t *testing.T) {
-	p, err := Prepare(t.Context(), hard(400, 100, 300))
-	if err != nil || p.effort <= largeEffort || len(p.Wasm) > largeBytes/10 {
-		t.Fatalf("expected a small module of a large effort, found %+v and %v", p, err)
+	prepared, err := Prepare(t.Context(), hard(400, 100, 300))
+	if err != nil || prepared.effort <= largeEffort || len(prepared.Wasm) > largeBytes/10 {
+		t.Fatalf("expected a small module of a large effort, found %+v and %v", prepared, err)
 	}
 	l := &Compiler{Time: 50 * time.Millisecond}
-	compile := func(p *Prepared) error {
+	compile := func(prepared *Prepared) error {
 		ctx := context.Background()
-		c := &Code{runtime: wazero.NewRuntime(ctx)}
-		defer c.Close()
-		_, err := c.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
+		code := &Code{runtime: wazero.NewRuntime(ctx)}
+		defer code.Close()
+		_, err := code.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 			WithFunc(func() int64 { return 0 }).Export(meter.Name).Instantiate(ctx)
 		require.NoError(t, err)
 		start := time.Now()
-		defer func() { t.Logf("effort %d: %v", p.effort, time.Since(start)) }()
-		return l.compileInto(ctx, c, p, 400)
+		defer func() { t.Logf("effort %d: %v", prepared.effort, time.Since(start)) }()
+		return l.compileInto(ctx, code, prepared, 400)
 	}
 	// An engine that is not stopped returns code, however long it took.
-	if err := compile(p); err == nil ||
-		err.Error() != "the module takes longer than the 50ms that are allowed to compile" {
+	if err := compile(prepared); err == nil ||
+		err.Error() != "the module takes longer to compile than the allowed 50ms" {
 		t.Errorf("expected that it is stopped, found %v", err)
 	}
 	l.Time = 0
-	assert.NoError(t, compile(p), "with all of its time")
+	assert.NoError(t, compile(prepared), "with all of its time")
 }

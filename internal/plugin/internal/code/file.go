@@ -11,40 +11,37 @@ import (
 )
 
 const (
-	// maxModuleBytes is the largest file that is taken for a module: what the meter takes. The largest guests known
-	// have 12 MB.
+	// maxModuleBytes bounds module files, as the meter does. The largest known guests have 12 MB.
 	maxModuleBytes = 64 << 20
-	// maxKeptBytes is the largest file of the cache: a module that was rewritten.
-	maxKeptBytes = 256 << 20
+	maxCachedBytes = 256 << 20
 )
 
-// ReadModule reads a module's file, of 64 MiB at most; what readFile refuses it refuses.
+// ReadModule reads a module file of at most 64 MiB.
 func ReadModule(path string) ([]byte, error) { return readFile(path, maxModuleBytes) }
 
-// readFile reads a file of at most so many bytes. What is no regular file, when links are followed, or is larger is
-// refused unread: a device has no end, a pipe waits for somebody who writes.
+// readFile reads a regular file; others are rejected unread: a device has no end, a pipe waits for its writer.
 func readFile(path string, limit int64) ([]byte, error) {
-	f, info, err := wholefile.Open(path)
+	file, info, err := wholefile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer file.Close()
 	if info.Size() > limit {
 		return nil, fmt.Errorf("expected a module of at most %d bytes, found %d", limit, info.Size())
 	}
 	data := make([]byte, info.Size()+1)
-	n, err := io.ReadFull(f, data)
+	n, err := io.ReadFull(file, data)
 	switch {
 	case err == nil:
 		return nil, fmt.Errorf("expected a file of %d bytes, found that it grows while it is read: copy it under "+
-			"another name and rename it then", info.Size())
+			"another name, then rename it", info.Size())
 	case err != io.EOF && err != io.ErrUnexpectedEOF:
 		return nil, err
 	}
 	return data[:n:n], nil
 }
 
-// HashFile returns the SHA-256 of a file, in hex, and the file's size. It does not read the file into memory at once.
+// HashFile returns the SHA-256 of a file in hex, and its size, without loading the file into memory.
 func HashFile(files fs.FS, path string) (hash string, size int, err error) {
 	f, err := files.Open(path)
 	if err != nil {

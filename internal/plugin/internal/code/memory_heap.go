@@ -1,18 +1,18 @@
 package code
 
-type onHeap struct {
-	all  []byte
-	most uint64
+type heapMemory struct {
+	data    []byte
+	maximum uint64
 }
 
-// Reallocate makes the memory longer, keeping its content.
-func (h *onHeap) Reallocate(size uint64) []byte {
-	if size > h.most {
+// Reallocate extends the memory.
+func (h *heapMemory) Reallocate(size uint64) []byte {
+	if size > h.maximum {
 		return nil
 	}
-	h.all = append(h.all, make([]byte, size-uint64(len(h.all)))...)
-	return h.all
+	h.data = append(h.data, make([]byte, size-uint64(len(h.data)))...)
+	return h.data
 }
 
-// Free lets go of the memory.
-func (h *onHeap) Free() { h.all = nil }
+// Free releases the memory.
+func (h *heapMemory) Free() { h.data = nil }

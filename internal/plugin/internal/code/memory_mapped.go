@@ -8,36 +8,35 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// mapped is a guest's memory outside of Go's heap: the whole of what it may ever have is reserved as addresses, and
-// pages are taken from the machine when they are first touched. Growing copies nothing, closing gives everything back
-// at once, and the garbage collector's pace does not follow the guests' size.
-type mapped struct{ all []byte }
+// mappedMemory is guest memory outside of Go's heap: addresses are reserved for its maximum, and pages are provided
+// when they are first used. Growing copies nothing, and the garbage collector's pace does not depend on the guests.
+type mappedMemory struct{ reserved []byte }
 
-// allocateMemory is the engine's hook. Where addresses are short it falls back to the heap.
-func allocateMemory(_, most uint64) experimental.LinearMemory {
-	if most == 0 {
-		return &onHeap{}
+// allocateMemory is the engine's hook. If addresses are scarce, it uses the heap.
+func allocateMemory(_, maximum uint64) experimental.LinearMemory {
+	if maximum == 0 {
+		return &heapMemory{}
 	}
-	all, err := syscall.Mmap(-1, 0, int(most), syscall.PROT_READ|syscall.PROT_WRITE,
+	all, err := syscall.Mmap(-1, 0, int(maximum), syscall.PROT_READ|syscall.PROT_WRITE,
 		syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
 	if err != nil {
-		return &onHeap{most: most}
+		return &heapMemory{maximum: maximum}
 	}
-	return &mapped{all}
+	return &mappedMemory{all}
 }
 
-// Reallocate makes the memory longer; fresh pages are zero.
-func (m *mapped) Reallocate(size uint64) []byte {
-	if size > uint64(len(m.all)) {
+// Reallocate extends the memory; new pages are zero.
+func (m *mappedMemory) Reallocate(size uint64) []byte {
+	if size > uint64(len(m.reserved)) {
 		return nil
 	}
-	return m.all[:size:len(m.all)]
+	return m.reserved[:size:len(m.reserved)]
 }
 
-// Free gives the memory back; the engine calls it when the instance is closed.
-func (m *mapped) Free() {
-	if m.all != nil {
-		_ = syscall.Munmap(m.all)
-		m.all = nil
+// Free returns the memory to the system.
+func (m *mappedMemory) Free() {
+	if m.reserved != nil {
+		_ = syscall.Munmap(m.reserved)
+		m.reserved = nil
 	}
 }

@@ -5,4 +5,6 @@ package code
 import "github.com/tetratelabs/wazero/experimental"
 
 // allocateMemory is the engine's hook.
-func allocateMemory(_, most uint64) experimental.LinearMemory { return &onHeap{most: most} }
+func allocateMemory(_, maximum uint64) experimental.LinearMemory {
+	return &heapMemory{maximum: maximum}
+}

@@ -10,7 +10,7 @@ import (
 
 func TestMemoriesGrowAndKeep(t *testing.T) {
 	for name, m := range map[string]experimental.LinearMemory{"mapped": allocateMemory(0, 4*binary.PageBytes),
-		"heap": &onHeap{most: 4 * binary.PageBytes}} {
+		"heap": &heapMemory{maximum: 4 * binary.PageBytes}} {
 		b := m.Reallocate(binary.PageBytes)
 		b[binary.PageBytes-1] = 7
 		b = m.Reallocate(4 * binary.PageBytes)

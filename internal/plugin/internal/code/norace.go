@@ -2,5 +2,5 @@
 
 package code
 
-// slower is how many times as long compiling may take, see race.go.
-const slower = 1
+// compileTimeFactor multiplies [CompileTime], see race.go.
+const compileTimeFactor = 1

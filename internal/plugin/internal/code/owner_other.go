@@ -4,5 +4,5 @@ package code
 
 import "io/fs"
 
-// ownerOf: not known here.
+// ownerOf returns no owner on this system.
 func ownerOf(fs.FileInfo) (user int, known bool) { return 0, false }

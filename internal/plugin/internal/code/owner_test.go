@@ -11,15 +11,15 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A folder that another user owns is written by that user, whatever its mode says.
+// A folder of another user can be written by that user, whatever its mode.
 func TestFolderOfAnotherUser(t *testing.T) {
 	dir, user := t.TempDir(), os.Geteuid()
-	assert.NoError(t, private(dir, user), "a folder of its own")
+	assert.NoError(t, preparePrivateFolder(dir, user), "a folder of its own")
 	owner := user
 	if user == 0 {
 		// Only root can give a folder away, and what is root's is trusted.
 		owner = 65534
 		require.NoError(t, os.Chown(dir, owner, owner))
 	}
-	assert.Error(t, private(dir, owner+1), fmt.Sprintf("it belongs to user %d", owner))
+	assert.Error(t, preparePrivateFolder(dir, owner+1), fmt.Sprintf("it belongs to user %d", owner))
 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownerOf is the user that a file or folder belongs to.
+// ownerOf returns the user that owns a file or folder.
 func ownerOf(info fs.FileInfo) (user int, known bool) {
 	s, known := info.Sys().(*syscall.Stat_t)
 	if !known {

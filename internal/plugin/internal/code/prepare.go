@@ -9,52 +9,51 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 )
 
-// Metering is how every module is metered. Its fuel is enough for about 0.2 ms.
+// Metering is how every module is metered, with fuel for about 0.2 ms.
 var Metering = meter.Options{Budget: meter.DefaultBudget}
 
-// Preparation changes with what [Prepare] makes of the same bytes: results are kept on disk.
-const Preparation = 6
+// PreparationVersion changes when [Prepare] returns something else for the same bytes: results are cached on disk.
+const PreparationVersion = 6
 
 // Prepared is a module in the form that is compiled.
 type Prepared struct {
-	Wasm []byte
-	// effort is the estimated effort of compiling it, see [meter.Report].
-	effort int
+	Wasm   []byte
+	effort int // the estimated effort of compiling it, see [meter.Report]
 }
 
-// Prepare returns the form of a module that is compiled. No other function rewrites a module. A module's hash remains
-// the hash of data.
+// Prepare returns the form of a module that is compiled. No other function changes a module.
 func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
-	metered, report, err := meter.Rewrite(ctx, binary.Shaped(data), Metering)
+	metered, report, err := meter.Rewrite(ctx, binary.Normalize(data), Metering)
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx) // not the module's fault
+		return nil, context.Cause(ctx) // not an error of the module
 	}
 	if err != nil {
-		return nil, &Unfit{fmt.Errorf("the module is refused: %w", err)}
+		return nil, &UnusableError{fmt.Errorf("the module is refused: %w", err)}
 	}
 	return &Prepared{metered, report.Effort}, nil
 }
 
-func (s *Cache) prepared(ctx context.Context, m *Module) (*Prepared, error) {
+func (s *Cache) prepared(ctx context.Context, module *Module) (*Prepared, error) {
 	const effortBytes = 8
-	if kept := s.Read(m.Hash, preparedKind); len(kept) > effortBytes {
-		return &Prepared{kept[effortBytes:], int(stdbinary.BigEndian.Uint64(kept))}, nil
+	if cached := s.Read(module.Hash, preparedKind); len(cached) > effortBytes {
+		return &Prepared{cached[effortBytes:], int(stdbinary.BigEndian.Uint64(cached))}, nil
 	}
-	data, err := m.Original()
+	data, err := module.Original()
 	if err != nil {
 		return nil, err
 	}
-	p, err := Prepare(ctx, data)
+	prepared, err := Prepare(ctx, data)
 	if err == nil {
-		s.Keep(m.Hash, preparedKind, append(stdbinary.BigEndian.AppendUint64(nil, uint64(p.effort)), p.Wasm...))
+		s.Write(module.Hash, preparedKind, append(stdbinary.BigEndian.AppendUint64(nil, uint64(prepared.effort)),
+			prepared.Wasm...))
 	}
-	return p, err
+	return prepared, err
 }
 
-// Unfit is the error of a module that is refused for what it is.
-type Unfit struct{ Reason error }
+// UnusableError is the error of a module that cannot be used, whatever the machine's load.
+type UnusableError struct{ Reason error }
 
-func (u *Unfit) Error() string { return u.Reason.Error() }
+func (u *UnusableError) Error() string { return u.Reason.Error() }
 
 // Unwrap returns the reason.
-func (u *Unfit) Unwrap() error { return u.Reason }
+func (u *UnusableError) Unwrap() error { return u.Reason }

@@ -2,5 +2,5 @@
 
 package code
 
-// slower is how many times as long compiling may take: the race detector slows the engine's compiler down that much.
-const slower = 15
+// compileTimeFactor multiplies [CompileTime]: the race detector slows the engine's compiler down.
+const compileTimeFactor = 15

@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
-func known(t testing.TB) Numbers {
+// known returns a translator with one received schema (1) and one declared schema (GuestSchemas).
+func known(t testing.TB) Translator {
 	t.Helper()
 	s := New(record.NewRegistry(), nil)
 	registered, err := s.registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
@@ -28,8 +28,8 @@ func known(t testing.TB) Numbers {
 	return s
 }
 
-// An instance that declares the same schemas again pays for them once; one that declares too much is refused, one on
-// the way there replaced.
+// An instance that declares equal schemas again pays for them once; too many are refused, and before that the instance
+// is replaced.
 func TestBytesOfDeclaredSchemas(t *testing.T) {
 	s := New(record.NewRegistry().For("c"), nil)
 	big := func(i int) []wit.SchemaNode {
@@ -56,7 +56,7 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 	}
 }
 
-// What is nested deeper than values may be is refused where it comes in, whether it has structs in it or not.
+// Values that are nested too deeply are refused, with or without structs.
 func TestDeepValuesAreRefused(t *testing.T) {
 	s := known(t)
 	nested := func(n int, inside ...byte) []byte {
@@ -67,26 +67,25 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
 		for name, b := range map[string][]byte{"null": nested(depth, connectdata.TagNull), "struct": nested(depth,
 			structs...)} {
-			if _, err := s.inside(wit.Schemaless, b, abi.Violated); ok != (err == nil) {
+			if _, err := s.findReferences(wit.Schemaless, b, abi.NewViolation); ok != (err == nil) {
 				t.Errorf("%s nested %d deep: %v", name, depth, err)
 			}
 		}
 	}
 	headers := connectdata.AppendHeaders(nil, make([]connectdata.Header, connectdata.MaxHeaders+1))
-	_, err := s.inside(wit.Raw, headers, abi.Violated)
+	_, err := s.findReferences(wit.Raw, headers, abi.NewViolation)
 	assert.Error(t, err, "more than 10000 headers")
 	// a walk over megabytes
 	wide := connectdata.AppendNumber([]byte{connectdata.TagArray}, 8<<20)
 	wide = append(wide, make([]byte, 8<<20)...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	if _, err := s.inside(wit.Schemaless, wide, abi.Violated); err != nil || ctx.Err() != nil {
+	if _, err := s.findReferences(wit.Schemaless, wide, abi.NewViolation); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())
 	}
 }
 
-// FuzzHeaders compares the walk over headers with the reader of package connectdata: what that one reads is walked
-// without complaint.
+// FuzzHeaders compares scanning headers with package connectdata: what that package reads is scanned without an error.
 func FuzzHeaders(f *testing.F) {
 	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Encoding: wit.WithSchema, Schema: 1,
 		Value: []byte{2}},
@@ -103,7 +102,7 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 		s := known(t)
-		if _, err := s.inside(wit.Raw, block, abi.Violated); err != nil {
+		if _, err := s.findReferences(wit.Raw, block, abi.NewViolation); err != nil {
 			t.Errorf("%x: %v", block, err)
 		}
 	})
@@ -122,7 +121,7 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 		t.Errorf("%d: %v", n, err)
 	}
 	for want, w := range map[string]wit.Schema{
-		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7,
+		"declares schema 7: expected an ID of at least 2147483648, since lower ones are the host's": {ID: 7,
 			Nodes: []wit.SchemaNode{{}}},
 		"declares schema 0x80000000 twice with different nodes": {ID: wit.GuestSchemas,
 			Nodes: []wit.SchemaNode{{Kind: wit.Bytes}}},

@@ -6,9 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/java"
-	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/plugins/smt/javaclass"
-	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/record"
@@ -17,16 +15,16 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/settings"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Classes lists the transforms of the package.
 var Classes = []operation.Class{
-	{Name: operation.KafkaPackage + "Cast", Keys: castKeys, Sided: newCast,
+	{Name: operation.KafkaPackage + "Cast", Keys: castKeys, PerTarget: newCast,
 		Doc: "Cast fields or the entire {target} to a specific type, e.g. to force an integer field to a smaller " +
 			"width. Cast from integers, floats, boolean and string to any other type, and cast binary to string " +
 			"(base64 encoded)."},
-	{Name: operation.KafkaPackage + "TimestampConverter", Keys: timestampConverterKeys, Sided: newTimestampConverter,
+	{Name: operation.KafkaPackage + "TimestampConverter", Keys: timestampConverterKeys,
+		PerTarget: newTimestampConverter,
 		Doc: "Convert timestamps between different formats such as Unix epoch, strings, and Connect " +
 			"Date/Timestamp types. Applies to individual fields or to the entire value."},
 }
@@ -42,12 +40,11 @@ var castKeys = []wit.ConfigKey{
 // cast converts fields, or the whole key or value, to another type.
 type cast struct {
 	operation.FieldOptions
-	to     wit.Kind
+	to     wit.Kind // of the whole
 	fields []castField
-	// names holds the field names, order the same in the order of Kafka's loop over maps, edits the edits in that
-	// order.
-	order, names []string
-	edits        []object.Edit
+	names  []string      // of the fields
+	order  []string      // names in the order of Kafka's loop over maps
+	edits  []object.Edit // for maps, in that order; nil until the first map
 }
 
 type castField struct {
@@ -55,42 +52,38 @@ type castField struct {
 	to   wit.Kind
 }
 
-func newCast(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	if _, err := s.Required("spec"); err != nil {
+func newCast(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	if _, err := values.Required("spec"); err != nil {
 		return nil, err
 	}
-	o, list := &cast{FieldOptions: operation.FieldOptions{Target: at, Purpose: "cast types", FieldAction: "list",
-		RequireStruct: true}}, s.List("spec")
+	transform := &cast{FieldOptions: operation.FieldOptions{Target: target, Purpose: "cast types",
+		FieldAction: "list", RequireStruct: true}}
+	list := values.List("spec")
 	if len(list) == 0 {
 		return nil, settings.Error("spec", "Must specify at least one field to cast.")
 	}
-	var whole *wit.Kind
 	for _, item := range list {
-		if err := o.add(item, list, &whole); err != nil {
+		if err := transform.add(item, list); err != nil {
 			return nil, err
 		}
 	}
-	if whole != nil && len(list) > 1 {
+	if transform.Whole && len(list) > 1 {
 		return nil, settings.Error("spec",
 			"Cast transformations that specify a type to cast the entire value to may only "+
 				"specify a single cast in their spec")
 	}
-	if err := o.Configure(s); err != nil {
-		return nil, err
+	if err := transform.Configure(values); err != nil || transform.Whole {
+		return transform, err
 	}
-	if whole != nil {
-		o.Whole, o.to = true, *whole
-		return o, nil
+	for _, field := range transform.fields {
+		transform.names = append(transform.names, field.name)
 	}
-	for _, f := range o.fields {
-		o.names = append(o.names, f.name)
-	}
-	o.order = java.HashMapOrder(o.names, java.Identity)
-	return o, nil
+	transform.order = java.HashMapOrder(transform.names, java.Identity)
+	return transform, nil
 }
 
 // add reads an item of the list: a field with its type, or the type of the whole.
-func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
+func (o *cast) add(item string, list []string) *wit.Error {
 	parts := strings.Split(item, ":")
 	for len(parts) > 0 && parts[len(parts)-1] == "" && item != "" {
 		parts = parts[:len(parts)-1] // like Java's split
@@ -100,98 +93,96 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
 			strconv.Quote(item))
 	}
 	if len(parts) > 2 {
-		return settings.Error("spec", "Invalid value ["+strings.Join(list,
-			", ")+"] for configuration renames: Invalid rename mapping: "+item)
+		return settings.Error("spec", "Invalid value ["+strings.Join(list, ", ")+
+			"] for configuration renames: Invalid rename mapping: "+item)
 	}
 	name := setting.Trim(parts[len(parts)-1])
-	at := slices.Index(javaclass.KindNames, strings.ToUpper(name))
+	index := slices.Index(javaclass.KindNames, strings.ToUpper(name))
 	switch {
-	case at < 0:
+	case index < 0:
 		return settings.Error("spec", "Invalid value java.lang.IllegalArgumentException: No enum constant "+
-			"org.apache.kafka.connect.data.Schema.Type."+
-			strings.ToUpper(name)+" for configuration Invalid type found in casting spec: "+name)
-	case wit.Kind(at) >= wit.Bytes:
+			"org.apache.kafka.connect.data.Schema.Type."+strings.ToUpper(name)+
+			" for configuration Invalid type found in casting spec: "+name)
+	case wit.Kind(index) >= wit.Bytes:
 		return settings.Error("spec", "Cast transformation does not support casting to "+
-			javaclass.KindNames[at]+"; supported types are "+
-			kindList(wit.Bytes))
-	}
-	to := wit.Kind(at)
-	if len(parts) == 1 {
-		*whole = &to
+			javaclass.KindNames[index]+"; supported types are "+kindList(wit.Bytes))
+	case len(parts) == 1:
+		o.Whole, o.to = true, wit.Kind(index)
 		return nil
 	}
-	field := castField{name: setting.Trim(parts[0]), to: to}
-	if i := slices.IndexFunc(o.fields, func(f castField) bool { return f.name == field.name }); i >= 0 {
-		o.fields[i] = field
-		return nil
+	added := castField{name: setting.Trim(parts[0]), to: wit.Kind(index)}
+	for i := range o.fields {
+		if o.fields[i].name == added.name {
+			o.fields[i] = added
+			return nil
+		}
 	}
-	o.fields = append(o.fields, field)
+	o.fields = append(o.fields, added)
 	return nil
 }
 
-func kindList(end wit.Kind) string { return "[" + strings.Join(javaclass.KindNames[:end], ", ") + "]" }
-
-func (o *cast) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+func (o *cast) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if o.Whole {
-		return o.applyWhole(x, s.Stage)
+		return o.applyWhole(obj, step.Stage)
 	}
-	if x.IsMap {
+	if obj.IsMap {
 		if o.edits == nil { // an operation belongs to one stage
 			for _, name := range o.order {
-				o.edits = append(o.edits, castEntry(o.fields[slices.Index(o.names, name)].to, s.Stage))
+				o.edits = append(o.edits, castEntry(o.fields[slices.Index(o.names, name)].to, step.Stage))
 			}
 		}
-		return x.EditEntries(o.order, o.names, func(n int) object.Edit { return o.edits[n] }, s.Stage)
+		return obj.EditEntries(o.order, o.names, func(n int) object.Edit { return o.edits[n] }, step.Stage)
 	}
 	if o.ReplaceNull {
-		x.ReplaceNulls(s.Stage)
+		obj.ReplaceNulls(step.Stage)
 	}
-	x.KeepsSchema = false
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		at := slices.Index(o.names, f.Name)
-		if at < 0 {
+	obj.KeepsSchema = false
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		index := slices.Index(o.names, field.Name)
+		if index < 0 {
 			continue
 		}
-		from, to := f.Schema(), o.fields[at].to
-		result, failure := castType(from, wit.SchemaNode{Kind: to}, s.Stage)
+		from, targetKind := field.Schema(), o.fields[index].to
+		result, failure := castType(from, wit.SchemaNode{Kind: targetKind}, step.Stage)
 		if failure != nil {
 			return failure
 		}
-		edit := castEdit(from, to, s.Stage)
-		if from.Kind == to && to >= wit.Int64 && to < wit.String && !misnamedTime(from) {
+		edit := castEdit(from, targetKind, step.Stage)
+		if from.Kind == targetKind && targetKind >= wit.Int64 && targetKind < wit.String && !misnamedTime(from) {
 			edit = object.Edit{} // same bytes, and all are valid
 		}
-		x.ChangeType(f, result, edit, s.Stage)
+		obj.ChangeType(field, result, edit, step.Stage)
 	}
-	if x.Root.DefaultValue != nil {
-		return unsupportedFrom(wit.Struct, s.Stage)
+	if obj.Root.DefaultValue != nil {
+		return unsupportedFrom(wit.Struct, step.Stage)
 	}
 	return nil
 }
 
-func castType(n *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.SchemaNode, *rowerror.Failure) {
-	result.Optional = n.Optional
-	if n.DefaultValue != nil {
-		b, f := castWithSchema(nil, *n.DefaultValue, n, result.Kind, stage)
-		if f != nil {
-			return result, f
+// castType completes the type of the result: optional like the input, with the converted default.
+func castType(node *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.SchemaNode, *rowerror.Failure) {
+	result.Optional = node.Optional
+	if node.DefaultValue != nil {
+		b, failure := castWithSchema(nil, *node.DefaultValue, node, result.Kind, stage)
+		if failure != nil {
+			return result, failure
 		}
 		result.DefaultValue = &b
 	}
 	return result, nil
 }
 
-func (o *cast) applyWhole(x *object.Object, stage int) *rowerror.Failure {
-	f, class := &x.Fields[0], x.Class
-	if x.Class = ""; x.IsMap {
-		x.Edit(f, object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-			return castSchemaless(dst, in, o.to, stage)
+func (o *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
+	field, class := &obj.Fields[0], obj.Class
+	if obj.Class = ""; obj.IsMap { // no schema
+		obj.Edit(field, object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+			return castSchemaless(dst, input, o.to, stage)
 		}},
 			stage)
 		return nil
 	}
-	from := f.Schema()
+	from := field.Schema()
 	result := schemas.CopyMetadata(from)
 	result.Kind = o.to
 	result, failure := castType(from, result, stage)
@@ -208,132 +199,8 @@ func (o *cast) applyWhole(x *object.Object, stage int) *rowerror.Failure {
 		edit = castEdit(&wit.SchemaNode{Kind: from.Kind}, wit.String, stage)
 	}
 	if plain := (wit.SchemaNode{Kind: result.Kind}); javaclass.Of(&result) != javaclass.Of(&plain) {
-		x.Class = javaclass.Of(&plain)
+		obj.Class = javaclass.Of(&plain)
 	}
-	x.ChangeType(f, result, edit, stage)
+	obj.ChangeType(field, result, edit, stage)
 	return nil
-}
-
-func castEntry(to wit.Kind, stage int) object.Edit {
-	return object.Edit{
-		Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-			if in[0] == connectdata.TagNull {
-				return append(dst, connectdata.TagNull), nil
-			}
-			return castSchemaless(dst, in, to, stage)
-		},
-		Conversion: func(tag byte) (c object.Conversion) {
-			if tag >= connectdata.TagInt8 && tag <= connectdata.TagFloat64 {
-				edit := castEdit(&wit.SchemaNode{Kind: wit.Int8 + wit.Kind(tag-connectdata.TagInt8)}, to, stage)
-				if edit.Conversion != nil {
-					c = edit.Conversion(0).WithTag(tag, castTag(to, &number{}))
-				}
-			}
-			return c
-		},
-	}
-}
-
-func unsupportedFrom(kind wit.Kind, stage int) *rowerror.Failure {
-	return rowerror.Data(stage, "Cast transformation does not support casting from "+javaclass.KindNames[kind]+
-		"; supported types are "+kindList(wit.Array))
-}
-
-// notADate returns the failure of a value named like a date type that an earlier Cast gave another type.
-func notADate(class string, stage int) *rowerror.Failure {
-	return rowerror.New(stage, rowerror.ClassCastException, "class "+class+" cannot be cast to class java.util.Date ("+
-		class+
-		" and java.util.Date are in module java.base of loader 'bootstrap')")
-}
-
-// castEdit returns the edit for values of one schema, with the kernel's conversion if there is one.
-func castEdit(n *wit.SchemaNode, to wit.Kind, stage int) object.Edit {
-	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-		return castWithSchema(dst, in, n, to, stage)
-	}}
-	c := kernel.Conversion{UnusedBits: (64 - 8<<n.Kind) & 63, LostBits: (64 - 8<<to) & 63}
-	switch {
-	case n.Kind <= wit.Int64 && to == wit.String && n.Name == nil:
-		c.Kind = kernel.Digits
-	case n.Kind <= wit.Int64 && to <= wit.Int64 && n.Name == nil:
-		c.Kind = kernel.Integer
-	case n.Kind == wit.Float64 && to == wit.Float32:
-		c.Kind = kernel.Single
-	default:
-		return edit
-	}
-	edit.Conversion = object.Always(object.Conversion{Conversion: c})
-	return edit
-}
-
-// misnamedTime reports whether a schema has the name of a date type but another type.
-func misnamedTime(n *wit.SchemaNode) bool {
-	return javaclass.OfName(n) == "java.util.Date" && javaclass.Of(n) != "java.util.Date"
-}
-
-func castWithSchema(dst, in []byte, n *wit.SchemaNode, to wit.Kind, stage int) ([]byte, *rowerror.Failure) {
-	if n.Kind >= wit.Array {
-		return dst, unsupportedFrom(n.Kind, stage)
-	}
-	if to != wit.String && misnamedTime(n) {
-		return dst, notADate(javaclass.Of(n), stage)
-	}
-	if n.Name == nil || n.Kind == wit.Int8 || n.Kind == wit.Int16 {
-		if x, ok := readNumber(n.Kind, in); ok {
-			return x.append(dst, to), nil
-		}
-	}
-	required := *n
-	required.Optional, required.DefaultValue = false, nil
-	v, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, in)
-	if err != nil {
-		return dst, rowerror.BadValue(stage, 0)
-	}
-	switch javaclass.Of(n) {
-	case "java.util.Date":
-		if to != wit.String {
-			break
-		}
-		switch x := v.(type) {
-		case int32:
-			v = connectdata.Instant(x)
-			if *n.Name == wit.NameDate {
-				v = connectdata.Instant(int64(x) * msPerDay)
-			}
-		case int64:
-			v = connectdata.Instant(x)
-		}
-	case "java.math.BigDecimal":
-		if b, ok := v.([]byte); ok {
-			scale, _ := values.ScaleOf(n)
-			v = connectdata.Decimal{Scale: int32(scale), Unscaled: connectdata.Unscaled(b)}
-		}
-	}
-	return appendCast(dst, v, to, stage, false)
-}
-
-func castSchemaless(dst, in []byte, to wit.Kind, stage int) ([]byte, *rowerror.Failure) {
-	switch in[0] {
-	case connectdata.TagArray:
-		return dst, unsupportedFrom(wit.Array, stage)
-	case connectdata.TagMap:
-		return dst, unsupportedFrom(wit.Map, stage)
-	case connectdata.TagStruct:
-		return dst, unsupportedFrom(wit.Struct, stage)
-	case connectdata.TagInstant:
-		return dst, rowerror.Data(stage, "Cast transformation was passed a value of type class "+
-			javaclass.OfTag[in[0]]+
-			" which is not supported by Connect's data API")
-	}
-	if x, ok := readSchemalessNumber(in); ok {
-		if dst = append(dst, castTag(to, &x)); to != wit.Boolean { // only a tag
-			dst = x.append(dst, to)
-		}
-		return dst, nil
-	}
-	v, _, err := connectdata.ReadSchemaless(in)
-	if err != nil {
-		return dst, rowerror.BadSchemaless(stage)
-	}
-	return appendCast(dst, v, to, stage, true)
 }

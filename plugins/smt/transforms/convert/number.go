@@ -18,57 +18,58 @@ const msPerDay = 86_400_000
 
 // number is a number or boolean. It is cast without allocation.
 type number struct {
-	intValue   int64
+	intValue   int64 // 1 for true
 	floatValue float64
-	// floatBits is the size of floatValue; if it is 0, intValue counts. A boolean has intValue 1 for true.
-	floatBits int
-	isBoolean bool
+	floatBits  int // size of floatValue; if it is 0, intValue counts
+	isBoolean  bool
 }
 
 // readNumber reads a number or boolean. ok is false for other types and invalid bytes.
-func readNumber(kind wit.Kind, in []byte) (x number, ok bool) {
+func readNumber(kind wit.Kind, input []byte) (num number, ok bool) {
 	switch kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		n, size := connectdata.Number(in)
+		n, size := connectdata.Number(input)
 		unused := 64 - 8<<kind
-		return number{intValue: n}, size == len(in) && n<<unused>>unused == n
+		return number{intValue: n}, size == len(input) && n<<unused>>unused == n
 	case wit.Float32:
-		if len(in) == 4 {
-			f := math.Float32frombits(binary.LittleEndian.Uint32(in))
+		if len(input) == 4 {
+			f := math.Float32frombits(binary.LittleEndian.Uint32(input))
 			return number{floatValue: float64(f), floatBits: 32}, true
 		}
 	case wit.Float64:
-		if len(in) == 8 {
-			return number{floatValue: math.Float64frombits(binary.LittleEndian.Uint64(in)), floatBits: 64}, true
+		if len(input) == 8 {
+			return number{floatValue: math.Float64frombits(binary.LittleEndian.Uint64(input)), floatBits: 64}, true
 		}
 	case wit.Boolean:
-		if len(in) == 1 && in[0] <= 1 {
-			return number{intValue: int64(in[0]), isBoolean: true}, true
+		if len(input) == 1 && input[0] <= 1 {
+			return number{intValue: int64(input[0]), isBoolean: true}, true
 		}
 	}
-	return x, false
+	return num, false
 }
 
-func readSchemalessNumber(in []byte) (x number, ok bool) {
-	switch tag := in[0]; tag {
+// readSchemalessNumber is readNumber for a value without schema.
+func readSchemalessNumber(input []byte) (num number, ok bool) {
+	switch tag := input[0]; tag {
 	case connectdata.TagFalse:
 		return number{isBoolean: true}, true
 	case connectdata.TagTrue:
 		return number{intValue: 1, isBoolean: true}, true
 	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
-		return readNumber(wit.Int8+wit.Kind(tag-connectdata.TagInt8), in[1:])
+		return readNumber(wit.Int8+wit.Kind(tag-connectdata.TagInt8), input[1:])
 	case connectdata.TagFloat32:
-		return readNumber(wit.Float32, in[1:])
+		return readNumber(wit.Float32, input[1:])
 	case connectdata.TagFloat64:
-		return readNumber(wit.Float64, in[1:])
+		return readNumber(wit.Float64, input[1:])
 	}
-	return x, false
+	return num, false
 }
 
-func castTag(to wit.Kind, x *number) byte {
-	switch to {
+// castTag returns the tag of the number as another type.
+func castTag(targetKind wit.Kind, num *number) byte {
+	switch targetKind {
 	case wit.Boolean:
-		if x.integer(to) != 0 {
+		if num.integer(targetKind) != 0 {
 			return connectdata.TagTrue
 		}
 		return connectdata.TagFalse
@@ -79,27 +80,27 @@ func castTag(to wit.Kind, x *number) byte {
 	case wit.String:
 		return connectdata.TagString
 	}
-	return connectdata.TagInt8 + byte(to-wit.Int8)
+	return connectdata.TagInt8 + byte(targetKind-wit.Int8)
 }
 
 // integer returns the value as an integer, rounded as Java's cast to the type does.
-func (x *number) integer(to wit.Kind) int64 {
+func (x *number) integer(targetKind wit.Kind) int64 {
 	switch {
 	case x.floatBits == 0:
 		return x.intValue
-	case to == wit.Int8, to == wit.Int16, to == wit.Int32:
+	case targetKind == wit.Int8, targetKind == wit.Int16, targetKind == wit.Int32:
 		return saturate(x.floatValue, math.MinInt32, math.MaxInt32)
 	}
 	return saturate(x.floatValue, math.MinInt64, math.MaxInt64)
 }
 
-func (x *number) append(dst []byte, to wit.Kind) []byte {
-	switch to {
+func (x *number) append(dst []byte, targetKind wit.Kind) []byte {
+	switch targetKind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		unused := 64 - 8<<to
-		return connectdata.AppendNumber(dst, x.integer(to)<<unused>>unused)
+		unused := 64 - 8<<targetKind
+		return connectdata.AppendNumber(dst, x.integer(targetKind)<<unused>>unused)
 	case wit.Boolean:
-		return connectdata.AppendBoolean(dst, x.integer(to) != 0)
+		return connectdata.AppendBoolean(dst, x.integer(targetKind) != 0)
 	case wit.Float32:
 		if x.floatBits == 0 {
 			return connectdata.AppendFloat32(dst, float32(x.intValue))
@@ -121,10 +122,10 @@ func (x *number) append(dst []byte, to wit.Kind) []byte {
 	return connectdata.AppendBytes(dst, java.AppendFloat(text[:0], x.floatValue, x.floatBits))
 }
 
-// appendCast appends a decoded value as another type, with a tag if dynamic is set.
-func appendCast(dst []byte, v any, to wit.Kind, stage int, schemaless bool) ([]byte, *rowerror.Failure) {
-	if to == wit.String {
-		text, err := (&values.Writer{}).Append(nil, v)
+// appendCast appends a decoded value as another type. schemaless adds its tag.
+func appendCast(dst []byte, value any, targetKind wit.Kind, stage int, schemaless bool) ([]byte, *rowerror.Failure) {
+	if targetKind == wit.String {
+		text, err := (&values.Writer{}).Append(nil, value)
 		if err != nil {
 			return dst, rowerror.Data(stage, err.Error())
 		}
@@ -133,85 +134,87 @@ func appendCast(dst []byte, v any, to wit.Kind, stage int, schemaless bool) ([]b
 		}
 		return connectdata.AppendBytes(dst, text), nil
 	}
-	x, f := numberFrom(v, to, stage)
+	number, failure := numberFrom(value, targetKind, stage)
 	switch {
-	case f != nil:
-		return dst, f
-	case schemaless && to == wit.Boolean: // only a tag
-		return append(dst, castTag(to, &x)), nil
+	case failure != nil:
+		return dst, failure
+	case schemaless && targetKind == wit.Boolean: // only a tag
+		return append(dst, castTag(targetKind, &number)), nil
 	case schemaless:
-		dst = append(dst, castTag(to, &x))
+		dst = append(dst, castTag(targetKind, &number))
 	}
-	return x.append(dst, to), nil
+	return number.append(dst, targetKind), nil
 }
 
-func numberFrom(v any, to wit.Kind, stage int) (x number, f *rowerror.Failure) {
-	switch v := v.(type) {
+// numberFrom converts a decoded value to a number or boolean for a type.
+func numberFrom(value any, targetKind wit.Kind, stage int) (num number, failure *rowerror.Failure) {
+	switch v := value.(type) {
 	case int8:
-		x.intValue = int64(v)
+		num.intValue = int64(v)
 	case int16:
-		x.intValue = int64(v)
+		num.intValue = int64(v)
 	case int32:
-		x.intValue = int64(v)
+		num.intValue = int64(v)
 	case int64:
-		x.intValue = v
+		num.intValue = v
 	case float32:
-		x.floatValue, x.floatBits = float64(v), 32
+		num.floatValue, num.floatBits = float64(v), 32
 	case float64:
-		x.floatValue, x.floatBits = v, 64
+		num.floatValue, num.floatBits = v, 64
 	case bool:
-		if x.isBoolean = true; v {
-			x.intValue = 1
+		if num.isBoolean = true; v {
+			num.intValue = 1
 		}
 	case connectdata.Decimal:
-		d := values.DecimalOf(v)
-		switch to {
+		decimal := values.DecimalOf(v)
+		switch targetKind {
 		case wit.Float32:
-			x.floatValue, x.floatBits = d.Float(32), 32
+			num.floatValue, num.floatBits = decimal.Float(32), 32
 		case wit.Float64:
-			x.floatValue, x.floatBits = d.Float(64), 64
+			num.floatValue, num.floatBits = decimal.Float(64), 64
 		default:
-			x.intValue = d.Long()
+			num.intValue = decimal.Long()
 		}
 	case string:
-		return parseNumber(v, to, stage)
+		return parseNumber(v, targetKind, stage)
 	default:
-		f = rowerror.Data(stage, "Unexpected type in Cast transformation: class [B")
+		failure = rowerror.Data(stage, "Unexpected type in Cast transformation: class [B")
 	}
-	return x, f
+	return num, failure
 }
 
-func saturate(f float64, low, high int64) int64 {
+// saturate converts to an integer like Java: the limits for values beyond them, 0 for NaN.
+func saturate(number float64, low, high int64) int64 {
 	switch {
-	case f != f:
+	case number != number:
 		return 0
-	case f <= float64(low):
+	case number <= float64(low):
 		return low
-	case f >= float64(high):
+	case number >= float64(high):
 		return high
 	}
-	return int64(f)
+	return int64(number)
 }
 
-func parseNumber(text string, to wit.Kind, stage int) (x number, f *rowerror.Failure) {
+func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failure *rowerror.Failure) {
 	ok := true
-	switch to {
+	switch targetKind {
 	case wit.Boolean:
-		if x.isBoolean = true; strings.EqualFold(text, "true") {
-			x.intValue = 1
+		if num.isBoolean = true; strings.EqualFold(text, "true") {
+			num.intValue = 1
 		}
 	case wit.Float32, wit.Float64:
-		x.floatBits = 32 << (to - wit.Float32)
-		x.floatValue, ok = parseJavaFloat(text, x.floatBits)
+		num.floatBits = 32 << (targetKind - wit.Float32)
+		num.floatValue, ok = parseJavaFloat(text, num.floatBits)
 	default:
 		var err error
-		x.intValue, err = strconv.ParseInt(java.ASCIIDigits(text), 10, 8<<to)
+		num.intValue, err = strconv.ParseInt(java.ASCIIDigits(text), 10, 8<<targetKind)
 		ok = err == nil
 	}
 	if !ok {
-		f = rowerror.Data(stage, "Value ("+text+") was out of range for requested data type")
+		failure = rowerror.Data(stage, "Value ("+text+") was out of range for requested data type")
 	}
-	return x, f
+	return num, failure
 }
 
 // parseJavaFloat accepts what Java's Double.parseDouble accepts.

@@ -27,15 +27,16 @@ const (
 
 var timeTypeNames = []string{"string", "unix", "Date", "Time", "Timestamp"}
 
+// timeFormat converts times between their representations, as the settings of a TimestampConverter specify.
 type timeFormat struct {
 	to        timeType
-	pattern   string
-	format    *dateformat.Format
-	parser    dateformat.Parser
+	pattern   string             // of SimpleDateFormat
+	format    *dateformat.Format // of the pattern, nil if there is none
+	parser    dateformat.Parser  // of texts in that format
 	precision unixPrecision
 }
 
-// unixPrecision relates Unix times to milliseconds: multiply them, or divide them.
+// unixPrecision is the unit of Unix times: milliseconds are multiplied, then divided.
 type unixPrecision struct{ multiply, divide int64 }
 
 var milliseconds = unixPrecision{1, 1}
@@ -45,34 +46,36 @@ var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "se
 var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
+// edit returns the edit for values of a schema that represent a time as typ.
 func (o *timeFormat) edit(from *wit.SchemaNode, typ timeType, stage int) object.Edit {
-	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-		return o.convert(dst, in, from, typ, stage)
+	edit := object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		return o.convert(dst, input, from, typ, stage)
 	}}
-	if c, ok := o.kernelConversion(typ); ok && from.Kind == wit.Int64 {
-		edit.Conversion = object.Always(c)
+	if conversion, ok := o.kernelConversion(typ); ok && from.Kind == wit.Int64 {
+		edit.Conversion = object.Always(conversion)
 	}
 	return edit
 }
 
 // kernelConversion returns the kernel's conversion of milliseconds to text, if the format allows.
-func (o *timeFormat) kernelConversion(typ timeType) (c object.Conversion, ok bool) {
+func (o *timeFormat) kernelConversion(typ timeType) (conversion object.Conversion, ok bool) {
 	if o.to != stringTime || typ != timestamp && (typ != unixTime || o.precision != milliseconds) {
-		return c, false
+		return conversion, false
 	}
 	text, numbers := o.format.Fixed()
-	c.Date = &kernel.Date{Size: len(text)}
-	if text == nil || len(text) >= kernel.Room || len(numbers) >= len(c.Date.Numbers) {
-		return c, false
+	conversion.Date = &kernel.Date{Size: len(text)}
+	if text == nil || len(text) >= kernel.Room || len(numbers) >= len(conversion.Date.Numbers) {
+		return conversion, false
 	}
-	copy(c.Date.Text[:], text)
+	copy(conversion.Date.Text[:], text)
 	for i, n := range numbers {
-		c.Date.Numbers[i] = uint64(n.Field) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
+		conversion.Date.Numbers[i] = uint64(n.Field) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
 	}
-	c.Kind = kernel.DateText
-	return c, true
+	conversion.Kind = kernel.DateText
+	return conversion, true
 }
 
+// sameBytes reports whether source and target are both milliseconds.
 func (o *timeFormat) sameBytes(typ timeType) bool {
 	isMillis := func(f timeType) bool {
 		return f == timestamp || f == unixTime && o.precision == milliseconds
@@ -80,47 +83,50 @@ func (o *timeFormat) sameBytes(typ timeType) bool {
 	return isMillis(typ) && isMillis(o.to)
 }
 
+// entryEdit returns the edit for the entries of maps.
 func (o *timeFormat) entryEdit(stage int) object.Edit {
 	return object.Edit{
-		Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) { return o.convertSchemaless(dst, in, stage) },
-		Conversion: func(tag byte) (c object.Conversion) {
+		Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) { return o.convertSchemaless(dst, input, stage) },
+		Conversion: func(tag byte) (conversion object.Conversion) {
 			typ := unixTime
 			if tag == connectdata.TagInstant {
 				typ = timestamp
 			}
 			if edit, ok := o.kernelConversion(typ); ok && (tag == connectdata.TagInt64 ||
 				tag == connectdata.TagInstant) {
-				c = edit.WithTag(tag, connectdata.TagString)
+				conversion = edit.WithTag(tag, connectdata.TagString)
 			}
-			return c
+			return conversion
 		},
 	}
 }
 
+// resultType returns the schema of the result, without default.
 func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
-	n := wit.SchemaNode{Optional: optional}
+	node := wit.SchemaNode{Optional: optional}
 	switch o.to {
 	case stringTime:
-		n.Kind = wit.String
-		return n
+		node.Kind = wit.String
+		return node
 	case unixTime:
-		n.Kind = wit.Int64
-		return n
+		node.Kind = wit.Int64
+		return node
 	case dateTime:
-		n.Kind, n.Name = wit.Int32, wit.Ptr(wit.NameDate)
+		node.Kind, node.Name = wit.Int32, wit.Ptr(wit.NameDate)
 	case timeOfDay:
-		n.Kind, n.Name = wit.Int32, wit.Ptr(wit.NameTime)
+		node.Kind, node.Name = wit.Int32, wit.Ptr(wit.NameTime)
 	default:
-		n.Kind, n.Name = wit.Int64, wit.Ptr(wit.NameTimestamp)
+		node.Kind, node.Name = wit.Int64, wit.Ptr(wit.NameTimestamp)
 	}
-	n.Version = wit.Ptr(int32(1))
-	return n
+	node.Version = wit.Ptr(int32(1))
+	return node
 }
 
-func timeTypeOf(n *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
+// timeTypeOf returns how values of a schema represent a time.
+func timeTypeOf(node *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 	name := ""
-	if n.Name != nil {
-		name = *n.Name
+	if node.Name != nil {
+		name = *node.Name
 	}
 	switch {
 	case name == wit.NameTimestamp:
@@ -129,25 +135,25 @@ func timeTypeOf(n *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 		return dateTime, nil
 	case name == wit.NameTime:
 		return timeOfDay, nil
-	case n.Kind == wit.String:
+	case node.Kind == wit.String:
 		return stringTime, nil
-	case n.Kind == wit.Int64:
+	case node.Kind == wit.Int64:
 		return unixTime, nil
 	}
-	text := javaclass.KindNames[n.Kind]
-	if n.Name != nil {
+	text := javaclass.KindNames[node.Kind]
+	if node.Name != nil {
 		text = name + ":" + text
 	}
 	return noTimeType, rowerror.New(stage, rowerror.ConnectException,
 		"Schema Schema{"+text+"} does not correspond to a known timestamp type format")
 }
 
-// millis returns the time of a decoded value, in milliseconds since 1970.
-func (o *timeFormat) millis(typ timeType, v any, class string, stage int) (int64, *rowerror.Failure) {
+// millis returns the time of a decoded value, in milliseconds since 1970. class is the Java class of the value.
+func (o *timeFormat) millis(typ timeType, value any, class string, stage int) (int64, *rowerror.Failure) {
 	failed := func(expected string) (int64, *rowerror.Failure) {
 		return 0, rowerror.Data(stage, "Expected "+expected+", but found class "+class)
 	}
-	switch x := v.(type) {
+	switch x := value.(type) {
 	case string:
 		if typ != stringTime {
 			break
@@ -156,7 +162,7 @@ func (o *timeFormat) millis(typ timeType, v any, class string, stage int) (int64
 			return 0, rowerror.New(stage, rowerror.NullPointerException,
 				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`)
 		}
-		at, ambiguous, ok := o.parser.Parse(x)
+		millis, ambiguous, ok := o.parser.Parse(x)
 		zoned := ok && o.parser.Zoned && o.to == stringTime
 		if !ok || zoned {
 			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
@@ -168,14 +174,14 @@ func (o *timeFormat) millis(typ timeType, v any, class string, stage int) (int64
 			}
 			return 0, rowerror.Data(stage, text)
 		}
-		return at, nil
+		return millis, nil
 	case int32:
-		if at, ok := o.fromNumber(typ, wit.Int32, int64(x)); ok {
-			return at, nil
+		if millis, ok := o.fromNumber(typ, wit.Int32, int64(x)); ok {
+			return millis, nil
 		}
 	case int64:
-		if at, ok := o.fromNumber(typ, wit.Int64, x); ok {
-			return at, nil
+		if millis, ok := o.fromNumber(typ, wit.Int64, x); ok {
+			return millis, nil
 		}
 	case connectdata.Instant:
 		if typ == timestamp {
@@ -204,7 +210,7 @@ func saturatingProduct(n, times int64) int64 {
 }
 
 // fromNumber returns the time of a number. ok is false if the type does not belong to the representation.
-func (o *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (at int64, ok bool) {
+func (o *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (millis int64, ok bool) {
 	switch {
 	case kind == wit.Int32 && typ == dateTime:
 		return n * msPerDay, true
@@ -218,24 +224,24 @@ func (o *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (at int64,
 }
 
 // append appends a time as the target type. A Date or Time without schema is a java.util.Date.
-func (o *timeFormat) append(dst []byte, at int64, schemaless bool, stage int) ([]byte, *rowerror.Failure) {
-	tag, n := byte(connectdata.TagInstant), at
+func (o *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int) ([]byte, *rowerror.Failure) {
+	tag, n := byte(connectdata.TagInstant), millis
 	switch o.to {
 	case stringTime:
 		if schemaless {
 			dst = append(dst, connectdata.TagString)
 		}
 		from := len(dst)
-		dst = o.format.Append(append(dst, 0), at)
+		dst = o.format.Append(append(dst, 0), millis)
 		if size := len(dst) - from - 1; size < 64 {
 			dst[from] = byte(size << 1)
 			return dst, nil
 		}
 		return connectdata.AppendBytes(dst[:from], bytes.Clone(dst[from+1:])), nil
 	case unixTime:
-		tag, n = connectdata.TagInt64, saturatingProduct(at, o.precision.multiply)/o.precision.divide
+		tag, n = connectdata.TagInt64, saturatingProduct(millis, o.precision.multiply)/o.precision.divide
 	case dateTime:
-		n = dateformat.FloorDiv(at, msPerDay)
+		n = dateformat.FloorDiv(millis, msPerDay)
 		switch {
 		case schemaless:
 			n *= msPerDay
@@ -246,7 +252,7 @@ func (o *timeFormat) append(dst []byte, at int64, schemaless bool, stage int) ([
 			n = int64(int32(n)) // overflows like Kafka's Date
 		}
 	case timeOfDay:
-		n = dateformat.FloorMod(at, msPerDay)
+		n = dateformat.FloorMod(millis, msPerDay)
 	}
 	if schemaless {
 		dst = append(dst, tag)
@@ -254,33 +260,35 @@ func (o *timeFormat) append(dst []byte, at int64, schemaless bool, stage int) ([
 	return connectdata.AppendNumber(dst, n), nil
 }
 
-func (o *timeFormat) convert(dst, in []byte, from *wit.SchemaNode, typ timeType, stage int) ([]byte,
+// convert appends a value with schema as the target type.
+func (o *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeType, stage int) ([]byte,
 	*rowerror.Failure) {
-	if n, ok := readNumber(from.Kind, in); ok && from.Kind <= wit.Int64 {
-		if at, ok := o.fromNumber(typ, from.Kind, n.intValue); ok {
-			return o.append(dst, at, false, stage)
+	if n, ok := readNumber(from.Kind, input); ok && from.Kind <= wit.Int64 {
+		if millis, ok := o.fromNumber(typ, from.Kind, n.intValue); ok {
+			return o.append(dst, millis, false, stage)
 		}
 	}
 	required := *from
 	required.Optional, required.DefaultValue = false, nil
 	if required.Kind >= wit.Array {
-		_, f := o.millis(typ, nil, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
-		return dst, f
+		_, failure := o.millis(typ, nil, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
+		return dst, failure
 	}
-	v, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, in)
+	value, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, input)
 	if err != nil {
 		return dst, rowerror.BadValue(stage, 0)
 	}
-	at, f := o.millis(typ, v, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
-	if f != nil {
-		return dst, f
+	millis, failure := o.millis(typ, value, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
+	if failure != nil {
+		return dst, failure
 	}
-	return o.append(dst, at, false, stage)
+	return o.append(dst, millis, false, stage)
 }
 
-func (o *timeFormat) convertSchemaless(dst, in []byte, stage int) ([]byte, *rowerror.Failure) {
+// convertSchemaless appends a value without schema as the target type, with its tag.
+func (o *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *rowerror.Failure) {
 	var typ timeType
-	switch in[0] {
+	switch input[0] {
 	case connectdata.TagNull:
 		return append(dst, connectdata.TagNull), nil
 	case connectdata.TagInstant:
@@ -291,21 +299,21 @@ func (o *timeFormat) convertSchemaless(dst, in []byte, stage int) ([]byte, *rowe
 		typ = stringTime
 	default:
 		return dst, rowerror.Data(stage, "TimestampConverter does not support class "+
-			javaclass.OfTag[in[0]]+" objects as timestamps")
+			javaclass.OfTag[input[0]]+" objects as timestamps")
 	}
-	if in[0] != connectdata.TagString {
-		if n, size := connectdata.Number(in[1:]); size == len(in)-1 {
-			at, _ := o.fromNumber(typ, wit.Int64, n)
-			return o.append(dst, at, true, stage)
+	if input[0] != connectdata.TagString {
+		if n, size := connectdata.Number(input[1:]); size == len(input)-1 {
+			millis, _ := o.fromNumber(typ, wit.Int64, n)
+			return o.append(dst, millis, true, stage)
 		}
 	}
-	v, _, err := connectdata.ReadSchemaless(in)
+	value, _, err := connectdata.ReadSchemaless(input)
 	if err != nil {
 		return dst, rowerror.BadSchemaless(stage)
 	}
-	at, f := o.millis(typ, v, javaclass.OfTag[in[0]], stage)
-	if f != nil {
-		return dst, f
+	millis, failure := o.millis(typ, value, javaclass.OfTag[input[0]], stage)
+	if failure != nil {
+		return dst, failure
 	}
-	return o.append(dst, at, true, stage)
+	return o.append(dst, millis, true, stage)
 }

@@ -21,9 +21,9 @@ func TestDateTextsHaveLengthPrefix(t *testing.T) {
 			t.Fatal(fault)
 		}
 		want := connectdata.AppendString([]byte("before"), "1970"+literal)
-		got, f := result.(*timestampConverter).append([]byte("before"), 0, false, 0)
-		if f != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
+		got, failure := result.(*timestampConverter).append([]byte("before"), 0, false, 0)
+		if failure != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: expected %q, found %q, %v", format, want, got, failure)
 		}
 	}
 }

@@ -36,103 +36,103 @@ var timestampConverterKeys = []wit.ConfigKey{
 type timestampConverter struct {
 	operation.FieldOptions
 	timeFormat
-	field string
-	// entries is the edit of map entries. It is empty until the first map.
-	entries object.Edit
+	field   string      // if empty, the whole key or value is converted
+	entries object.Edit // of map entries, empty until the first map
 }
 
-func newTimestampConverter(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &timestampConverter{FieldOptions: operation.FieldOptions{Target: at, Purpose: "converting timestamp formats",
-		ConvertNull: true,
-		FieldAction: "list", ConvertDefault: true},
+func newTimestampConverter(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	options := operation.FieldOptions{Target: target, Purpose: "converting timestamp formats", FieldAction: "list",
+		ConvertNull: true, ConvertDefault: true}
+	transform := &timestampConverter{FieldOptions: options,
 		timeFormat: timeFormat{to: noTimeType, precision: milliseconds}}
-	field, _ := s.Find("field")
-	o.field = setting.Trim(field)
-	o.Whole = o.field == ""
-	to, err := s.Required("target.type")
+	field, _ := values.Find("field")
+	transform.field = setting.Trim(field)
+	transform.Whole = transform.field == ""
+	targetType, err := values.Required("target.type")
 	if err != nil {
 		return nil, err
 	}
-	to = setting.Trim(to)
+	targetType = setting.Trim(targetType)
 	for i, name := range timeTypeNames {
-		if name == to {
-			o.to = timeType(i)
+		if name == targetType {
+			transform.to = timeType(i)
 		}
 	}
-	if o.to == noTimeType {
-		return nil, settings.Invalid("target.type", to, "String must be one of: "+strings.Join(timeTypeNames, ", "))
+	if transform.to == noTimeType {
+		return nil, settings.Invalid("target.type", targetType,
+			"String must be one of: "+strings.Join(timeTypeNames, ", "))
 	}
-	if precision, isSet := s.Find("unix.precision"); isSet {
+	if precision, isSet := values.Find("unix.precision"); isSet {
 		var known bool
-		if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
+		if transform.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
 			return nil, settings.Invalid("unix.precision", setting.Trim(precision),
 				"String must be one of: "+strings.Join(precisionNames, ", "))
 		}
 	}
 	// Kafka checks each setting alone before combinations of settings.
-	if err = o.Configure(s); err != nil {
+	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
-	pattern, _ := s.Find("format")
-	if o.pattern = setting.Trim(pattern); o.pattern != "" {
+	pattern, _ := values.Find("format")
+	if transform.pattern = setting.Trim(pattern); transform.pattern != "" {
 		var parseErr error
-		if o.format, parseErr = dateformat.Parse(o.pattern); parseErr != nil {
+		if transform.format, parseErr = dateformat.Parse(transform.pattern); parseErr != nil {
 			return nil, settings.Error("format", "Invalid value java.lang.IllegalArgumentException: "+parseErr.Error()+
 				" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
-				"for string timestamps: "+o.pattern)
+				"for string timestamps: "+transform.pattern)
 		}
-		o.parser.Format = o.format
-	} else if o.to == stringTime {
+		transform.parser.Format = transform.format
+	} else if transform.to == stringTime {
 		return nil, settings.Error("format", "TimestampConverter requires format option to be specified when "+
 			"using string timestamps")
 	}
-	return o, nil
+	return transform, nil
 }
 
-func (o *timestampConverter) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+func (o *timestampConverter) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if o.Whole {
-		return o.applyWhole(x, s.Stage)
+		return o.applyWhole(obj, step.Stage)
 	}
-	if x.IsMap {
+	if obj.IsMap {
 		if o.entries.Apply == nil { // an operation belongs to one stage
-			o.entries = o.entryEdit(s.Stage)
+			o.entries = o.entryEdit(step.Stage)
 		}
 		names := []string{o.field}
-		return x.EditEntries(names, names, func(int) object.Edit { return o.entries }, s.Stage)
+		return obj.EditEntries(names, names, func(int) object.Edit { return o.entries }, step.Stage)
 	}
 	if o.ReplaceNull {
-		x.ReplaceNulls(s.Stage)
+		obj.ReplaceNulls(step.Stage)
 	}
-	x.KeepsSchema = false
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		if f.Name != o.field {
+	obj.KeepsSchema = false
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		if field.Name != o.field {
 			continue
 		}
-		from := f.Schema()
-		typ, failure := timeTypeOf(from, s.Stage)
-		edit := o.edit(from, typ, s.Stage)
+		from := field.Schema()
+		typ, failure := timeTypeOf(from, step.Stage)
+		edit := o.edit(from, typ, step.Stage)
 		switch {
 		case failure != nil:
-			x.Fail(failure)
+			obj.Fail(failure)
 			edit = object.Failing(failure)
 		case from.Kind == wit.Int64 && from.DefaultValue == nil && o.sameBytes(typ):
 			edit = object.Edit{} // same bytes
 		}
-		x.ChangeType(f, o.resultType(from.Optional), edit, s.Stage)
+		obj.ChangeType(field, o.resultType(from.Optional), edit, step.Stage)
 	}
 	return nil
 }
 
-func (o *timestampConverter) applyWhole(x *object.Object, stage int) *rowerror.Failure {
-	f, class := &x.Fields[0], x.Class
-	if x.Class = ""; x.IsMap {
-		if x.Edit(f, o.entryEdit(stage), stage); x.Pending != nil && class != "" {
-			x.Pending.Message = strings.Replace(x.Pending.Message, javaclass.OfTag[f.Bytes[0]], class, 1)
+func (o *timestampConverter) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
+	field, class := &obj.Fields[0], obj.Class
+	if obj.Class = ""; obj.IsMap {
+		if obj.Edit(field, o.entryEdit(stage), stage); obj.Pending != nil && class != "" {
+			obj.Pending.Message = strings.Replace(obj.Pending.Message, javaclass.OfTag[field.Bytes[0]], class, 1)
 		}
 		return nil
 	}
-	from := f.Schema()
+	from := field.Schema()
 	typ, failure := timeTypeOf(from, stage)
 	if failure != nil {
 		return failure
@@ -142,7 +142,7 @@ func (o *timestampConverter) applyWhole(x *object.Object, stage int) *rowerror.F
 		_, failure = o.millis(typ, nil, class, stage)
 		edit = object.Failing(failure)
 	}
-	x.Root = o.resultType(from.Optional)
-	x.ChangeType(f, x.Root, edit, stage)
+	obj.Root = o.resultType(from.Optional)
+	obj.ChangeType(field, obj.Root, edit, stage)
 	return nil
 }

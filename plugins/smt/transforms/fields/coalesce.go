@@ -40,75 +40,76 @@ type coalescedType struct {
 	failure *rowerror.Failure
 }
 
-func newCoalesce(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &coalesce{FieldOptions: operation.FieldOptions{Target: at, Purpose: "coalescing fields"}}
-	text, err := s.Required("field")
+func newCoalesce(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &coalesce{FieldOptions: operation.FieldOptions{Target: target, Purpose: "coalescing fields"}}
+	text, err := values.Required("field")
 	if err != nil {
 		return nil, err
 	}
-	if o.field = setting.Trim(text); o.field == "" {
+	if transform.field = setting.Trim(text); transform.field == "" {
 		return nil, settings.Invalid("field", text, "String must be non-empty")
 	}
-	if o.fields, err = s.RequiredList("fields"); err != nil {
+	if transform.fields, err = values.RequiredList("fields"); err != nil {
 		return nil, err
 	}
-	if o.remove, err = s.Bool("remove", false); err != nil {
+	if transform.remove, err = values.Bool("remove", false); err != nil {
 		return nil, err
 	}
-	return o, o.Configure(s)
+	return transform, transform.Configure(values)
 }
 
-func (o *coalesce) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	if x.Trace != nil { // depends on the row
+func (o *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if obj.Trace != nil { // depends on the row
 		return object.NotTraceable
 	}
-	if !x.Load(s.Stage) {
-		return x.Pending
+	if !obj.Load(step.Stage) {
+		return obj.Pending
 	}
-	failed := func(text string) *rowerror.Failure { return rowerror.Data(s.Stage, text) }
+	failed := func(text string) *rowerror.Failure { return rowerror.Data(step.Stage, text) }
 	result := object.NullValue
 	var sources []*object.Field
 	for _, name := range o.fields {
-		f := x.Find(name)
+		field := obj.Find(name)
 		switch {
-		case f == nil && !x.IsMap:
+		case field == nil && !obj.IsMap:
 			return failed("Field does not exist: " + name)
-		case f != nil && x.IsMap && f.Bytes[0] != connectdata.TagNull && result.Bytes[0] == connectdata.TagNull:
-			result.Bytes = f.Bytes
+		case field != nil && obj.IsMap && field.Bytes[0] != connectdata.TagNull &&
+			result.Bytes[0] == connectdata.TagNull:
+			result.Bytes = field.Bytes
 		}
-		sources = append(sources, f)
+		sources = append(sources, field)
 	}
-	if !x.IsMap {
-		x.NewStruct()
-		var f *rowerror.Failure
-		if result, f = o.firstValue(x, sources, s.Stage); f != nil {
-			return f
+	if !obj.IsMap {
+		obj.NewStruct()
+		var failure *rowerror.Failure
+		if result, failure = o.firstValue(obj, sources, step.Stage); failure != nil {
+			return failure
 		}
 	}
-	to := x.Find(o.field)
+	to := obj.Find(o.field)
 	switch {
 	case to != nil && !slices.Contains(o.fields, o.field):
 		return failed("Field " + o.field + " exists and is not one of the coalesced fields")
 	case to != nil:
 		to.Set(result)
-	case x.IsMap:
-		x.AddEntry(o.field, result)
+	case obj.IsMap:
+		obj.AddEntry(o.field, result)
 	default:
 		result.Name = o.field
-		x.Fields = append(x.Fields, result)
+		obj.Fields = append(obj.Fields, result)
 	}
-	x.Changed = true
+	obj.Changed = true
 	if o.remove {
-		x.Fields = slices.DeleteFunc(x.Fields, func(f object.Field) bool {
-			return f.HasTextKey() && f.Name != o.field && slices.Contains(o.fields, f.Name)
+		obj.Fields = slices.DeleteFunc(obj.Fields, func(field object.Field) bool {
+			return field.HasTextKey() && field.Name != o.field && slices.Contains(o.fields, field.Name)
 		})
 	}
 	return nil
 }
 
-func (o *coalesce) firstValue(x *object.Object, sources []*object.Field, stage int) (result object.Field,
+func (o *coalesce) firstValue(obj *object.Object, sources []*object.Field, stage int) (result object.Field,
 	_ *rowerror.Failure) {
-	typ, _ := o.types.Get(&x.Scratch.Schemas, x.Layout.ID, func([]wit.SchemaNode) coalescedType {
+	typ, _ := o.types.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) coalescedType {
 		return o.typeOf(sources, stage)
 	})
 	if typ.failure != nil {
@@ -116,36 +117,36 @@ func (o *coalesce) firstValue(x *object.Object, sources []*object.Field, stage i
 	}
 	var value []byte
 	null := true
-	for _, f := range sources {
+	for _, field := range sources {
 		size, ok := 0, false
-		if null, size, ok = connectdata.IsNull(f.Schema(), f.Bytes); !ok {
-			return result, rowerror.BadValue(stage, f.Index)
+		if null, size, ok = connectdata.IsNull(field.Schema(), field.Bytes); !ok {
+			return result, rowerror.BadValue(stage, field.Index)
 		}
-		value = f.Bytes[size:]
-		if n := f.Schema(); null && o.ReplaceNull && n.DefaultValue != nil {
-			null, value = false, *n.DefaultValue
+		value = field.Bytes[size:]
+		if node := field.Schema(); null && o.ReplaceNull && node.DefaultValue != nil {
+			null, value = false, *node.DefaultValue
 		}
 		if !null {
 			break
 		}
 	}
-	return object.Field{Nodes: typ.nodes, Bytes: x.Scratch.WithBranch(&typ.nodes[0], null, value),
+	return object.Field{Nodes: typ.nodes, Bytes: obj.Scratch.WithBranch(&typ.nodes[0], null, value),
 		Source: object.Source{Kind: object.FromConstant}}, nil
 }
 
 // typeOf returns the type of the sources, which is optional if all of them may be null.
 func (o *coalesce) typeOf(sources []*object.Field, stage int) (result coalescedType) {
 	optional := true
-	for _, f := range sources {
-		n := f.Schema()
-		optional = optional && n.Optional && (n.DefaultValue == nil || !o.ReplaceNull)
-		tree := f.Subtree()
+	for _, field := range sources {
+		node := field.Schema()
+		optional = optional && node.Optional && (node.DefaultValue == nil || !o.ReplaceNull)
+		tree := field.Subtree()
 		tree[0].Optional, tree[0].DefaultValue, tree[0].Doc = false, nil, nil
 		if result.nodes == nil {
 			result.nodes = tree
 		} else if !reflect.DeepEqual(result.nodes, tree) {
 			result.failure = rowerror.Data(stage, "Fields of one type expected for ["+o.Purpose+
-				"], found: "+o.fields[0]+" "+javaclass.Of(&result.nodes[0])+", "+f.Name+" "+
+				"], found: "+o.fields[0]+" "+javaclass.Of(&result.nodes[0])+", "+field.Name+" "+
 				javaclass.Of(&tree[0]))
 			return result
 		}

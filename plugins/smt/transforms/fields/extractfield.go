@@ -30,34 +30,35 @@ var extractFieldKeys = []wit.ConfigKey{
 // ExtractField replaces the key or value by one of its fields.
 type ExtractField struct {
 	operation.FieldOptions
-	name   string
+	name   string // as in the settings, for messages
 	path   []string
-	levels []object.Object
+	levels []object.Object // the structs or maps along the path
 }
 
-func newExtractField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	text, err := s.Required("field")
+func newExtractField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	text, err := values.Required("field")
 	if err != nil {
 		return nil, err
 	}
-	o := &ExtractField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "field extraction", ConvertNull: true,
+	transform := &ExtractField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field extraction",
+		ConvertNull: true,
 		FieldAction: "look up"},
 		name: setting.Trim(text)}
-	if err = o.Configure(s); err != nil {
+	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
-	syntax, isSet := s.Find("field.syntax.version")
+	syntax, isSet := values.Find("field.syntax.version")
 	syntax = setting.Trim(syntax)
 	switch {
 	case !isSet, strings.EqualFold(syntax, "V1"):
-		o.path = []string{o.name}
+		transform.path = []string{transform.name}
 	case strings.EqualFold(syntax, "V2"):
-		o.path, err = parsePath("field", o.name)
-		o.levels = make([]object.Object, len(o.path))
+		transform.path, err = parsePath("field", transform.name)
+		transform.levels = make([]object.Object, len(transform.path))
 	default:
 		err = settings.Invalid("field.syntax.version", syntax, "String must be one of (case insensitive): V1, V2")
 	}
-	return o, err
+	return transform, err
 }
 
 // parsePath splits a path at dots. A name in backticks may contain dots, and backticks after a backslash.
@@ -90,83 +91,84 @@ func parsePath(setting, text string) (path []string, _ *wit.Error) {
 // quotedName reads a name in backticks and returns its size in text, -1 if it is not closed.
 func quotedName(text string) (name string, size int) {
 	start := 1
-	for at := 1; at < len(text); at++ {
-		last := at+1 == len(text)
-		if text[at] != '`' || !last && text[at+1] != '.' {
+	for position := 1; position < len(text); position++ {
+		last := position+1 == len(text)
+		if text[position] != '`' || !last && text[position+1] != '.' {
 			continue
 		}
 		switch {
-		case text[at-1] != '\\':
-			return name + text[start:at], at + 1
+		case text[position-1] != '\\':
+			return name + text[start:position], position + 1
 		case last:
 			return "", -1
 		}
-		name, start = name+text[start:at-1]+"`", at+1
+		name, start = name+text[start:position-1]+"`", position+1
 	}
 	return "", -1
 }
 
-func (o *ExtractField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+func (o *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	switch {
 	case len(o.path) == 0: // an empty path of V2
-		return rowerror.New(s.Stage, rowerror.IllegalArgumentException, "fromIndex(0) > toIndex(-1)")
-	case len(o.path) > 1 && x.Trace != nil:
+		return rowerror.New(step.Stage, rowerror.IllegalArgumentException, "fromIndex(0) > toIndex(-1)")
+	case len(o.path) > 1 && obj.Trace != nil:
 		return object.NotTraceable
 	}
-	at := x
-	var f *object.Field
+	current := obj
+	var field *object.Field
 	for i, name := range o.path {
 		if i > 0 {
-			if failure := openField(&o.levels[i-1], at, f, s.Stage); failure != nil {
+			if failure := openField(&o.levels[i-1], current, field, step.Stage); failure != nil {
 				return failure
 			}
-			at = &o.levels[i-1]
+			current = &o.levels[i-1]
 		}
-		if f = at.Find(name); x.IsMap {
-			null := f == nil || f.Bytes[0] == connectdata.TagNull
+		if field = current.Find(name); obj.IsMap {
+			null := field == nil || field.Bytes[0] == connectdata.TagNull
 			switch {
-			case null && x.Trace != nil:
+			case null && obj.Trace != nil:
 				return object.NotTraceable
 			case null:
-				x.IsNull = true
+				obj.IsNull = true
 				return nil
-			case x.Trace != nil:
-				x.Allow(f, ^uint64(1)) // all but null
+			case obj.Trace != nil:
+				obj.Allow(field, ^uint64(1)) // all but null
 			}
 			continue
 		}
-		if f == nil {
-			return rowerror.New(s.Stage, rowerror.IllegalArgumentException, "Unknown field: "+o.name)
+		if field == nil {
+			return rowerror.New(step.Stage, rowerror.IllegalArgumentException, "Unknown field: "+o.name)
 		}
-		if !at.Load(s.Stage) {
-			return at.Pending
+		if !current.Load(step.Stage) {
+			return current.Pending
 		}
-		if n := f.Schema(); (o.ReplaceNull || i+1 < len(o.path)) && n.Optional && n.DefaultValue != nil &&
-			!f.NeverNull {
-			at.Edit(f, object.OrDefault(n), s.Stage)
-			f.NeverNull = true
+		if node := field.Schema(); (o.ReplaceNull || i+1 < len(o.path)) && node.Optional && node.DefaultValue != nil &&
+			!field.NeverNull {
+			current.Edit(field, object.OrDefault(node), step.Stage)
+			field.NeverNull = true
 		}
 	}
-	if x.IsNull = at.IsNull; !x.IsMap {
-		x.Root = *f.Schema()
+	if obj.IsNull = current.IsNull; !obj.IsMap {
+		obj.Root = *field.Schema()
 	}
-	x.Fields, x.Whole, x.KeepsSchema = []object.Field{*f}, true, false
+	obj.Fields, obj.Whole, obj.KeepsSchema = []object.Field{*field}, true, false
 	return nil
 }
 
-func openField(y, x *object.Object, f *object.Field, stage int) *rowerror.Failure {
-	if x.IsMap {
-		return y.OpenMap(x.Scratch, f.Bytes, stage, "nested field access")
+// openField opens a field of obj, which must be a struct or map, as inner.
+func openField(inner, obj *object.Object, field *object.Field, stage int) *rowerror.Failure {
+	if obj.IsMap {
+		return inner.OpenMap(obj.Scratch, field.Bytes, stage, "nested field access")
 	}
-	n, null, size, ok := f.Schema(), x.IsNull, 0, true
-	if n.Kind != wit.Struct {
+	node, null, size, ok := field.Schema(), obj.IsNull, 0, true
+	if node.Kind != wit.Struct {
 		return rowerror.Data(stage, "Cannot look up fields on non-struct type")
 	}
 	if !null {
-		null, size, ok = connectdata.IsNull(n, f.Bytes)
+		null, size, ok = connectdata.IsNull(node, field.Bytes)
 	}
-	y.Open(x.Scratch, x.Layout.FieldLayout(f.Index), f.Bytes, size)
-	if y.IsNull = null; !ok {
+	inner.Open(obj.Scratch, obj.Reader.FieldReader(field.Index), field.Bytes, size)
+	if inner.IsNull = null; !ok {
 		return rowerror.BadValue(stage, 0)
 	}
 	return nil

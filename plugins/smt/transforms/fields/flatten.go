@@ -32,15 +32,16 @@ type flatten struct {
 // maxFlatNames limits the total size of the names in bytes: a long name is repeated for each field below it.
 const maxFlatNames = 16 << 20
 
-func newFlatten(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &flatten{FieldOptions: operation.FieldOptions{Target: at, Purpose: "flattening"},
+func newFlatten(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	o := &flatten{FieldOptions: operation.FieldOptions{Target: target, Purpose: "flattening"},
 		delimiter: *flattenKeys[0].DefaultValue}
-	if text, isSet := s.Find("delimiter"); isSet {
+	if text, isSet := values.Find("delimiter"); isSet {
 		o.delimiter = setting.Trim(text)
 	}
 	return o, nil
 }
 
+// name returns the name of a field below a prefix.
 func (o *flatten) name(prefix, name string) string {
 	if prefix == "" {
 		return name
@@ -52,117 +53,121 @@ func longNames(stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "the names of the flattened fields exceed 16 MiB")
 }
 
-func (o *flatten) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+func (o *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	switch {
-	case x.IsMap:
-		return o.applyToMap(x, s.Stage)
-	case isFlat(x):
-		x.NewStruct()
+	case obj.IsMap:
+		return o.applyToMap(obj, step.Stage)
+	case isFlat(obj):
+		obj.NewStruct()
 		return nil
-	case x.Trace != nil:
+	case obj.Trace != nil:
 		return object.NotTraceable
 	}
-	p, _ := o.structs.Get(&x.Scratch.Schemas, x.Layout.ID, func([]wit.SchemaNode) *flattenPlan {
-		return o.compile(x.Layout, s.Stage)
+	plan, _ := o.structs.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) *flattenPlan {
+		return o.compile(obj.Reader, step.Stage)
 	})
 	switch {
-	case p.failure != nil:
-		return p.failure
-	case !x.Load(s.Stage):
-		return x.Pending
+	case plan.failure != nil:
+		return plan.failure
+	case !obj.Load(step.Stage):
+		return obj.Pending
 	}
-	from := len(x.Scratch.Buf)
-	x.Scratch.Buf = p.top.writeMembers(x.Scratch.Buf, x.Input, x.Scratch.Ends, false)
-	x.Fields = append(x.Fields[:0], object.Field{Nodes: p.nodes, Bytes: x.Scratch.Buf[from:]})
-	x.Whole, x.KeepsSchema = true, false
+	from := len(obj.Scratch.Buf)
+	obj.Scratch.Buf = plan.top.writeMembers(obj.Scratch.Buf, obj.Input, obj.Scratch.Ends, false)
+	obj.Fields = append(obj.Fields[:0], object.Field{Nodes: plan.nodes, Bytes: obj.Scratch.Buf[from:]})
+	obj.Whole, obj.KeepsSchema = true, false
 	return nil
 }
 
 // isFlat reports whether Flatten keeps all fields of a struct as they are.
-func isFlat(x *object.Object) bool {
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		if n := f.Schema(); n.Kind >= wit.Map || n.Optional && n.DefaultValue != nil || f.Name == "" {
+func isFlat(obj *object.Object) bool {
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		if node := field.Schema(); node.Kind >= wit.Map || node.Optional && node.DefaultValue != nil ||
+			field.Name == "" {
 			return false
 		}
 	}
-	return !x.Root.Optional && x.Root.DefaultValue == nil
+	return !obj.Root.Optional && obj.Root.DefaultValue == nil
 }
 
+// flattenPlan is what flatten does with structs of one schema.
 type flattenPlan struct {
 	failure *rowerror.Failure
 	top     *flatStruct
-	nodes   []wit.SchemaNode
+	nodes   []wit.SchemaNode // schema of the result
 }
 
+// flatStruct writes the fields of a struct, and of the structs in it.
 type flatStruct struct {
-	layout  *object.Layout
+	reader  *object.ValueReader
 	ends    []uint64
 	members []flatMember
 }
 
-// flatMember is a field, its schema in the result, or the nested struct. same values keep their bytes.
+// flatMember writes a field, or the fields of a nested struct.
 type flatMember struct {
-	from, to *wit.SchemaNode
-	nested   *flatStruct
-	same     bool
+	from, to  *wit.SchemaNode // schemas in the input and in the result
+	nested    *flatStruct
+	sameBytes bool // values keep their bytes
 }
 
 type flattenCompiler struct {
-	o      *flatten
-	stage  int
-	result object.Object
-	names  map[string]bool
-	size   int
+	transform *flatten
+	stage     int
+	result    object.Object
+	names     map[string]bool
+	size      int // of all names
 }
 
-func (o *flatten) compile(l *object.Layout, stage int) *flattenPlan {
-	x, root := &flattenPlan{}, &l.Nodes[0]
-	f := &flattenCompiler{o: o, stage: stage, names: map[string]bool{},
+// compile returns the plan for structs of one schema.
+func (o *flatten) compile(reader *object.ValueReader, stage int) *flattenPlan {
+	plan, root := &flattenPlan{}, &reader.Nodes[0]
+	compiler := &flattenCompiler{transform: o, stage: stage, names: map[string]bool{},
 		result: object.Object{Root: schemas.CopyMetadata(root)}}
-	x.top, x.failure = f.addStruct(l, "", root.Optional, root.DefaultValue)
-	x.nodes = f.result.Nodes()
-	return x
+	plan.top, plan.failure = compiler.addStruct(reader, "", root.Optional, root.DefaultValue)
+	plan.nodes = compiler.result.Nodes()
+	return plan
 }
 
 // addStruct adds the fields of a struct. optional reports whether it, or a struct around it, is optional.
-func (f *flattenCompiler) addStruct(l *object.Layout, prefix string, optional bool, defaultValue *[]byte) (*flatStruct,
-	*rowerror.Failure) {
-	s := &flatStruct{layout: l, ends: make([]uint64, len(l.Fields)+1)}
+func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, optional bool,
+	defaultValue *[]byte) (*flatStruct, *rowerror.Failure) {
+	flat := &flatStruct{reader: reader, ends: make([]uint64, len(reader.Fields)+1)}
 	if defaultValue != nil {
-		if invalid := l.Offsets(*defaultValue, 0, s.ends); invalid >= 0 {
+		if invalid := reader.Offsets(*defaultValue, 0, flat.ends); invalid >= 0 {
 			return nil, rowerror.BadValue(f.stage, invalid)
 		}
 	}
-	for i := range l.Fields {
-		source := &l.Fields[i]
-		n, name := source.Schema(), f.o.name(prefix, source.Name)
+	for i := range reader.Fields {
+		source := &reader.Fields[i]
+		node, name := source.Schema(), f.transform.name(prefix, source.Name)
 		if f.size += len(name); f.size > maxFlatNames {
 			return nil, longNames(f.stage)
 		}
-		optional, inherited := optional || n.Optional, n.DefaultValue
+		optional, inherited := optional || node.Optional, node.DefaultValue
 		if inherited == nil && defaultValue != nil {
-			b := (*defaultValue)[s.ends[i]:s.ends[i+1]]
-			if null, size, _ := connectdata.IsNull(n, b); !null {
+			b := (*defaultValue)[flat.ends[i]:flat.ends[i+1]]
+			if null, size, _ := connectdata.IsNull(node, b); !null {
 				b = b[size:]
 				inherited = &b
 			}
 		}
-		member := flatMember{from: n}
-		switch n.Kind {
+		member := flatMember{from: node}
+		switch node.Kind {
 		case wit.Map:
 			return nil, rowerror.Data(f.stage,
 				"Flatten transformation does not support MAP for record with schemas (for field "+name+").")
 		case wit.Struct:
 			var failure *rowerror.Failure
-			if member.nested, failure = f.addStruct(l.FieldLayout(i), name, optional, inherited); failure != nil {
+			if member.nested, failure = f.addStruct(reader.FieldReader(i), name, optional, inherited); failure != nil {
 				return nil, failure
 			}
 		default:
 			result := source.Subtree()
 			result[0].Optional, result[0].DefaultValue = optional, inherited
 			member.to = &result[0]
-			member.same = n.Optional == optional && (!optional || n.DefaultValue == nil && inherited == nil)
+			member.sameBytes = node.Optional == optional && (!optional || node.DefaultValue == nil && inherited == nil)
 			to := object.Field{Name: name, Nodes: result}
 			if name == "" || f.names[name] {
 				return nil, f.result.AddField(to, f.stage)
@@ -170,131 +175,132 @@ func (f *flattenCompiler) addStruct(l *object.Layout, prefix string, optional bo
 			f.names[name] = true
 			f.result.Fields = append(f.result.Fields, to)
 		}
-		s.members = append(s.members, member)
+		flat.members = append(flat.members, member)
 	}
-	return s, nil
+	return flat, nil
 }
 
-func (s *flatStruct) write(dst, in []byte, null bool) []byte {
+func (s *flatStruct) write(dst, input []byte, null bool) []byte {
 	if !null {
-		s.layout.Offsets(in, 0, s.ends) // already checked
+		s.reader.Offsets(input, 0, s.ends) // already checked
 	}
-	return s.writeMembers(dst, in, s.ends, null)
+	return s.writeMembers(dst, input, s.ends, null)
 }
 
-func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []byte {
+// writeMembers writes the fields whose values are in input between ends, or nulls for all of them.
+func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, null bool) []byte {
 	for i := range s.members {
-		m := &s.members[i]
-		if m.same && !null {
-			dst = append(dst, in[ends[i]:ends[i+1]]...)
+		member := &s.members[i]
+		if member.sameBytes && !null {
+			dst = append(dst, input[ends[i]:ends[i+1]]...)
 			continue
 		}
 		var value []byte
 		isNull := null
 		if !null {
-			b := in[ends[i]:ends[i+1]]
+			b := input[ends[i]:ends[i+1]]
 			size := 0
-			isNull, size, _ = connectdata.IsNull(m.from, b)
+			isNull, size, _ = connectdata.IsNull(member.from, b)
 			value = b[size:]
 		}
 		switch {
-		case m.nested != nil:
-			dst = m.nested.write(dst, value, isNull)
-		case !null && isNull && m.from.DefaultValue != nil:
-			dst = append(connectdata.AppendBranch(dst, m.to, false), *m.from.DefaultValue...)
+		case member.nested != nil:
+			dst = member.nested.write(dst, value, isNull)
+		case !null && isNull && member.from.DefaultValue != nil:
+			dst = append(connectdata.AppendBranch(dst, member.to, false), *member.from.DefaultValue...)
 		case isNull:
-			dst = connectdata.AppendBranch(dst, m.to, true)
+			dst = connectdata.AppendBranch(dst, member.to, true)
 		default:
-			dst = append(connectdata.AppendBranch(dst, m.to, false), value...)
+			dst = append(connectdata.AppendBranch(dst, member.to, false), value...)
 		}
 	}
 	return dst
 }
 
-func (o *flatten) applyToMap(x *object.Object, stage int) *rowerror.Failure {
-	flat := flatMap{o: o, stage: stage, top: x}
-	if f := flat.addEntries(x, ""); f != nil {
-		return f
+func (o *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
+	flat := flatMap{transform: o, stage: stage, top: obj}
+	if failure := flat.addEntries(obj, ""); failure != nil {
+		return failure
 	}
-	if x.Class = "java.util.LinkedHashMap"; !flat.nested {
+	if obj.Class = "java.util.LinkedHashMap"; !flat.nested {
 		return nil
 	}
 	places := make(map[string]int, len(flat.fields))
-	x.Fields, x.Changed = x.Fields[:0], true
-	for _, f := range flat.fields {
-		if _, exists := places[f.Name]; !exists {
-			places[f.Name] = len(x.Fields)
-			x.Fields = append(x.Fields, f)
+	obj.Fields, obj.Changed = obj.Fields[:0], true
+	for _, field := range flat.fields {
+		if _, exists := places[field.Name]; !exists {
+			places[field.Name] = len(obj.Fields)
+			obj.Fields = append(obj.Fields, field)
 		}
 	}
 	if len(places) < len(flat.fields) { // of equal names, the last one in Kafka's order counts
 		top := &object.Object{}
-		top.ReadMap(x.Scratch, x.Input)
-		flat = flatMap{o: o, stage: stage, top: top, javaOrder: true}
+		top.ReadMap(obj.Scratch, obj.Input)
+		flat = flatMap{transform: o, stage: stage, top: top, javaOrder: true}
 		flat.addEntries(top, "")
-		for _, f := range flat.fields {
-			x.Fields[places[f.Name]].Bytes = f.Bytes
+		for _, field := range flat.fields {
+			obj.Fields[places[field.Name]].Bytes = field.Bytes
 		}
 	}
 	return nil
 }
 
-// flatMap collects the entries of nested maps.
+// flatMap collects the entries of a map and of the maps in it.
 type flatMap struct {
-	o         *flatten
+	transform *flatten
 	stage     int
 	top       *object.Object
 	fields    []object.Field
-	size      int
-	nested    bool
-	javaOrder bool
+	size      int  // of all names
+	nested    bool // there are nested maps
+	javaOrder bool // entries are read in the order of Kafka's loop
 }
 
-func (m *flatMap) addEntries(x *object.Object, prefix string) *rowerror.Failure {
-	list := x.Fields
+func (m *flatMap) addEntries(obj *object.Object, prefix string) *rowerror.Failure {
+	list := obj.Fields
 	if m.javaOrder {
-		list = java.HashMapOrder(list, func(f object.Field) string { return f.Name })
+		list = java.HashMapOrder(list, func(field object.Field) string { return field.Name })
 	}
 	m.fields = slices.Grow(m.fields, len(list))
 	for i := range list {
-		if f := m.add(x, list[i], prefix); f != nil {
-			return f
+		if failure := m.add(obj, list[i], prefix); failure != nil {
+			return failure
 		}
 	}
 	return nil
 }
 
-func (m *flatMap) add(x *object.Object, f object.Field, prefix string) *rowerror.Failure {
-	if !f.HasTextKey() {
+func (m *flatMap) add(obj *object.Object, field object.Field, prefix string) *rowerror.Failure {
+	if !field.HasTextKey() {
 		return rowerror.New(m.stage, rowerror.ClassCastException,
 			"a map whose keys are not all of class java.lang.String")
 	}
-	f.Name = m.o.name(prefix, f.Name)
-	if m.size += len(f.Name); m.size > maxFlatNames {
+	field.Name = m.transform.name(prefix, field.Name)
+	if m.size += len(field.Name); m.size > maxFlatNames {
 		return longNames(m.stage)
 	}
-	tag := f.Bytes[0]
+	tag := field.Bytes[0]
 	switch class := javaclass.OfTag[tag]; {
 	case tag == connectdata.TagMap && m.top.Trace != nil:
 		return object.NotTraceable
 	case tag == connectdata.TagMap:
 		nested := &object.Object{}
-		nested.ReadMap(nil, f.Bytes) // already checked
+		nested.ReadMap(nil, field.Bytes) // already checked
 		m.nested = true
-		return m.addEntries(nested, f.Name)
+		return m.addEntries(nested, field.Name)
 	case tag == connectdata.TagInstant:
 		return rowerror.Data(m.stage, "Flatten transformation was passed a value of type class "+class+
 			" which is not supported by Connect's data API")
 	case tag == connectdata.TagStruct:
 		return rowerror.Data(m.stage, "Flatten transformation does not support class "+class+
-			" for record without schemas (for field "+f.Name+").")
-	case m.top.Trace != nil && !x.Allow(&f,
+			" for record without schemas (for field "+field.Name+").")
+	case m.top.Trace != nil && !obj.Allow(&field,
 		^uint64(1<<connectdata.TagMap|1<<connectdata.TagInstant|1<<connectdata.TagStruct)):
 		return object.NotTraceable
 	}
-	if x != m.top {
-		f.Key, f.KeyIndex = connectdata.AppendString([]byte{connectdata.TagString}, f.Name), -1
+	if obj != m.top {
+		field.Key, field.KeyIndex = connectdata.AppendString([]byte{connectdata.TagString}, field.Name), -1
 	}
-	m.fields = append(m.fields, f)
+	m.fields = append(m.fields, field)
 	return nil
 }

@@ -30,69 +30,69 @@ type HeaderFrom struct {
 	move            bool
 }
 
-func newHeaderFrom(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &HeaderFrom{FieldOptions: operation.FieldOptions{Target: at, RejectNull: true}}
-	for _, x := range []struct {
+func newHeaderFrom(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &HeaderFrom{FieldOptions: operation.FieldOptions{Target: target, RejectNull: true}}
+	for _, test := range []struct {
 		name string
 		list *[]string
-	}{{"fields", &o.fields}, {"headers", &o.headers}} {
-		if _, err := s.Required(x.name); err != nil {
+	}{{"fields", &transform.fields}, {"headers", &transform.headers}} {
+		if _, err := values.Required(test.name); err != nil {
 			return nil, err
 		}
-		if *x.list = s.List(x.name); len(*x.list) == 0 {
-			return nil, settings.Invalid(x.name, "[]", "Empty list")
+		if *test.list = values.List(test.name); len(*test.list) == 0 {
+			return nil, settings.Invalid(test.name, "[]", "Empty list")
 		}
 	}
-	mode, err := s.Required("operation")
+	mode, err := values.Required("operation")
 	if err != nil {
 		return nil, err
 	}
 	if mode = setting.Trim(mode); mode != "move" && mode != "copy" {
 		return nil, settings.Invalid("operation", mode, "String must be one of: move, copy")
 	}
-	o.move, o.KeepObject, o.Purpose = mode == "move", mode == "copy", "header "+mode
-	if err = o.Configure(s); err != nil {
+	transform.move, transform.KeepObject, transform.Purpose = mode == "move", mode == "copy", "header "+mode
+	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
-	if len(o.fields) != len(o.headers) {
+	if len(transform.fields) != len(transform.headers) {
 		return nil, settings.Error("headers",
 			"'fields' config must have the same number of elements as 'headers' config.")
 	}
-	return o, nil
+	return transform, nil
 }
 
-func (o *HeaderFrom) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	x.Load(s.Stage)
+func (o *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	obj.Load(step.Stage)
 	if !o.move { // a copy does not change the fields
-		before, changed := slices.Clone(x.Fields), x.Changed
-		f := o.add(x, s.Stage)
-		x.Fields, x.Changed = before, changed
-		return f
+		before, changed := slices.Clone(obj.Fields), obj.Changed
+		failure := o.add(obj, step.Stage)
+		obj.Fields, obj.Changed = before, changed
+		return failure
 	}
-	if f := o.add(x, s.Stage); f != nil {
-		return f
+	if failure := o.add(obj, step.Stage); failure != nil {
+		return failure
 	}
-	if !x.IsMap {
-		x.NewStruct()
+	if !obj.IsMap {
+		obj.NewStruct()
 	}
-	x.Changed = x.Changed || x.IsMap
-	x.Fields = slices.DeleteFunc(x.Fields, func(f object.Field) bool {
-		return f.HasTextKey() && slices.Contains(o.fields, f.Name)
+	obj.Changed = obj.Changed || obj.IsMap
+	obj.Fields = slices.DeleteFunc(obj.Fields, func(field object.Field) bool {
+		return field.HasTextKey() && slices.Contains(o.fields, field.Name)
 	})
 	return nil
 }
 
-func (o *HeaderFrom) add(x *object.Object, stage int) *rowerror.Failure {
-	if o.ReplaceNull && !x.IsMap {
-		x.ReplaceNulls(stage)
+func (o *HeaderFrom) add(obj *object.Object, stage int) *rowerror.Failure {
+	if o.ReplaceNull && !obj.IsMap {
+		obj.ReplaceNulls(stage)
 	}
 	for i, name := range o.fields {
-		f := x.Find(name)
+		field := obj.Find(name)
 		switch {
-		case f != nil:
-			x.Headers = append(x.Headers, object.AddedHeader{Name: o.headers[i], Field: *f})
-		case x.IsMap:
-			x.Headers = append(x.Headers, object.AddedHeader{Name: o.headers[i], Field: object.NullValue})
+		case field != nil:
+			obj.Headers = append(obj.Headers, object.AddedHeader{Name: o.headers[i], Field: *field})
+		case obj.IsMap:
+			obj.Headers = append(obj.Headers, object.AddedHeader{Name: o.headers[i], Field: object.NullValue})
 		default:
 			return rowerror.New(stage, rowerror.NullPointerException,
 				`Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of `+

@@ -37,6 +37,7 @@ type insertField struct {
 	static *string
 }
 
+// insertion is a field to insert.
 type insertion struct {
 	attribute object.Attribute
 	name      string
@@ -46,52 +47,54 @@ type insertion struct {
 
 var insertSettings = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
-func newInsertField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &insertField{FieldOptions: operation.FieldOptions{Target: at, Purpose: insertPurpose}}
-	if err := o.Configure(s); err != nil {
+func newInsertField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &insertField{FieldOptions: operation.FieldOptions{Target: target, Purpose: insertPurpose}}
+	if err := transform.Configure(values); err != nil {
 		return nil, err
 	}
-	for w, setting := range insertSettings {
-		name, isSet := s.Find(setting)
+	for attribute, setting := range insertSettings {
+		name, isSet := values.Find(setting)
 		if !isSet {
 			continue
 		}
-		f := insertion{attribute: object.Attribute(w), name: name, optional: true}
+		field := insertion{attribute: object.Attribute(attribute), name: name, optional: true}
 		if text, mandatory := strings.CutSuffix(name, "!"); mandatory {
-			f.name, f.optional = text, false
+			field.name, field.optional = text, false
 		} else {
-			f.name = strings.TrimSuffix(name, "?")
+			field.name = strings.TrimSuffix(name, "?")
 		}
-		f.nodes = []wit.SchemaNode{f.node()}
-		o.fields = append(o.fields, f)
+		field.nodes = []wit.SchemaNode{field.node()}
+		transform.fields = append(transform.fields, field)
 	}
-	if text, isSet := s.Find("static.value"); isSet {
-		o.static = &text
+	if text, isSet := values.Find("static.value"); isSet {
+		transform.static = &text
 	}
-	if len(o.fields) == 0 {
+	if len(transform.fields) == 0 {
 		return nil, settings.Error("", "No field insertion configured")
 	}
-	if last := o.fields[len(o.fields)-1]; last.attribute == object.Static && o.static == nil {
+	if last := transform.fields[len(transform.fields)-1]; last.attribute == object.Static && transform.static == nil {
 		return nil, settings.Invalid("static.value", "null", "No value specified for static field: "+last.name)
 	}
-	return o, nil
+	return transform, nil
 }
 
+// node returns the schema of the field.
 func (f insertion) node() wit.SchemaNode {
-	n := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
+	node := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
 	switch f.attribute {
 	case object.Partition:
-		n.Kind = wit.Int32
+		node.Kind = wit.Int32
 	case object.Offset:
-		n.Kind = wit.Int64
+		node.Kind = wit.Int64
 	case object.Timestamp:
-		n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+		node.Kind, node.Name, node.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
 	}
-	return n
+	return node
 }
 
-func (o *insertField) text(f insertion, topic string) string {
-	if f.attribute == object.Topic {
+// text returns the value of a field that is a string.
+func (o *insertField) text(field insertion, topic string) string {
+	if field.attribute == object.Topic {
 		return topic
 	}
 	return *o.static
@@ -102,51 +105,66 @@ func notSinkRecord(stage int) *rowerror.Failure {
 		"], found: org.apache.kafka.connect.source.SourceRecord")
 }
 
-func (o *insertField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	if !x.IsMap {
+func (o *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if !obj.IsMap {
 		if o.ReplaceNull {
-			x.ReplaceNulls(s.Stage)
+			obj.ReplaceNulls(step.Stage)
 		}
-		x.NewStruct()
+		obj.NewStruct()
 	}
 	var failure *rowerror.Failure
 	for i := range o.fields {
-		f := &o.fields[i]
-		result := object.Field{Name: f.name, Nodes: f.nodes, Source: object.Source{Kind: object.FromConstant,
-			Attribute: f.attribute}}
-		lead := []byte{connectdata.TagString}
-		if !x.IsMap {
-			lead = schemas.Branch(&f.nodes[0])
-		}
-		if f.attribute == object.Topic || f.attribute == object.Static {
-			result.Bytes = connectdata.AppendString(lead, o.text(*f, s.Topic))
-		} else {
-			result.Kind, result.Optional = object.FromAttribute, f.optional && !x.IsMap
-			n := object.AttributeOf(f.attribute, s.Row)
-			switch {
-			case n < 0 && f.attribute == object.Offset: // fails in the transform, others in the converter
-				failure = notSinkRecord(s.Stage)
-			case n < 0 && x.IsMap:
+		insertion := &o.fields[i]
+		field := object.Field{Name: insertion.name, Nodes: insertion.nodes,
+			Source: object.Source{Kind: object.FromConstant, Attribute: insertion.attribute}}
+		switch insertion.attribute {
+		case object.Topic, object.Static:
+			branch := []byte{connectdata.TagString}
+			if !obj.IsMap {
+				branch = schemas.Branch(&insertion.nodes[0])
+			}
+			field.Bytes = connectdata.AppendString(branch, o.text(*insertion, step.Topic))
+		default:
+			exists, missing := setAttribute(&field, insertion, obj, step)
+			if missing != nil && (failure == nil || insertion.attribute == object.Offset) {
+				failure = missing // Kafka checks the offset in the transform, the others in the converter
+			}
+			if !exists {
 				continue
-			case n < 0 && !f.optional && failure == nil:
-				failure = rowerror.RequiredNull(s.Stage)
-			}
-			result.Bytes = object.AppendAttribute(nil, result.Optional, n)
-			if x.IsMap {
-				result.Bytes = append([]byte{object.AttributeTags[f.attribute]}, result.Bytes...)
-			}
-			if x.Trace != nil && !x.IsMap && (!f.optional || f.attribute == object.Offset) {
-				x.Trace.Required = append(x.Trace.Required, f.attribute)
 			}
 		}
-		if x.IsMap {
-			x.Put(f.name, result)
-		} else if f := x.AddField(result, s.Stage); f != nil {
-			return f
+		if obj.IsMap {
+			obj.Put(insertion.name, field)
+		} else if failure := obj.AddField(field, step.Stage); failure != nil {
+			return failure
 		}
 	}
 	if failure != nil {
-		x.Fail(failure)
+		obj.Fail(failure)
 	}
 	return nil
+}
+
+// setAttribute sets a field to an attribute of the row. exists is false if a map gets no such entry.
+func setAttribute(field *object.Field, insertion *insertion, obj *object.Object, step operation.Step) (exists bool,
+	missing *rowerror.Failure) {
+	field.Kind, field.Optional = object.FromAttribute, insertion.optional && !obj.IsMap
+	value := object.AttributeOf(insertion.attribute, step.Row)
+	switch {
+	case value >= 0:
+	case insertion.attribute == object.Offset:
+		missing = notSinkRecord(step.Stage)
+	case obj.IsMap:
+		return false, nil
+	case !insertion.optional:
+		missing = rowerror.RequiredNull(step.Stage)
+	}
+	field.Bytes = object.AppendAttribute(nil, field.Optional, value)
+	if obj.IsMap {
+		field.Bytes = append([]byte{object.AttributeTags[insertion.attribute]}, field.Bytes...)
+	}
+	if obj.Trace != nil && !obj.IsMap && (!insertion.optional || insertion.attribute == object.Offset) {
+		obj.Trace.Required = append(obj.Trace.Required, insertion.attribute)
+	}
+	return true, missing
 }

@@ -30,126 +30,129 @@ var maskFieldKeys = []wit.ConfigKey{
 // maskField replaces values by the empty value of their type, or by a fixed one. Nulls stay.
 type maskField struct {
 	operation.FieldOptions
-	fields []string
-	// order holds the fields in the order of Kafka's loop over maps.
-	order []string
-	// entries is the edit of map entries. It is empty until the first map.
-	entries     object.Edit
+	fields      []string
+	order       []string    // the fields in the order of Kafka's loop over maps
+	entries     object.Edit // of map entries, empty until the first map
 	replacement *string
-	number      *values.Decimal
+	number      *values.Decimal // the replacement, if it is one
 }
 
-func newMaskField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	fields, err := s.RequiredList("fields")
+func newMaskField(target record.Target, options settings.Values) (operation.Operation, *wit.Error) {
+	fields, err := options.RequiredList("fields")
 	if err != nil {
 		return nil, err
 	}
-	o := &maskField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "mask fields", RejectNull: true},
+	transform := &maskField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "mask fields",
+		RejectNull: true},
 		fields: fields,
 		order:  java.HashSetOrder(fields)}
-	if text, isSet := s.Find("replacement"); isSet {
+	if text, isSet := options.Find("replacement"); isSet {
 		if text = setting.Trim(text); text == "" {
 			return nil, settings.Invalid("replacement", "", "String must be non-empty")
 		}
-		o.replacement = &text
-		if d, ok := values.ParseDecimal(text); ok {
-			o.number = &d
+		transform.replacement = &text
+		if decimal, ok := values.ParseDecimal(text); ok {
+			transform.number = &decimal
 		}
 	}
-	return o, o.Configure(s)
+	return transform, transform.Configure(options)
 }
 
-func (o *maskField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	if x.IsMap {
+func (o *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if obj.IsMap {
 		if o.entries.Apply == nil { // an operation belongs to one stage
-			o.entries = o.entryEdit(s.Stage)
+			o.entries = o.entryEdit(step.Stage)
 		}
-		return x.EditEntries(o.order, o.fields, func(int) object.Edit { return o.entries }, s.Stage)
+		return obj.EditEntries(o.order, o.fields, func(int) object.Edit { return o.entries }, step.Stage)
 	}
 	if o.ReplaceNull {
-		x.ReplaceNulls(s.Stage)
+		obj.ReplaceNulls(step.Stage)
 	}
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		if !slices.Contains(o.fields, f.Name) {
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		if !slices.Contains(o.fields, field.Name) {
 			continue
 		}
-		n := f.Schema()
-		value, failure := o.withSchema(n, s.Stage)
-		masked := append(schemas.Branch(n), value...)
+		node := field.Schema()
+		value, failure := o.withSchema(node, step.Stage)
+		masked := append(schemas.Branch(node), value...)
 		switch {
 		case failure != nil:
-			x.Edit(f, object.OfField(n, n, object.Failing(failure)), s.Stage)
-		case f.Kind == object.FromConstant, !n.Optional && f.Kind != object.FromAttribute, f.NeverNull:
-			x.Changed = true
-			f.Kind, f.Bytes = object.FromConstant, masked
-		case !n.Optional: // the program would not check the required attribute
+			obj.Edit(field, object.OfField(node, node, object.Failing(failure)), step.Stage)
+		case field.Kind == object.FromConstant, !node.Optional && field.Kind != object.FromAttribute, field.NeverNull:
+			obj.Changed = true
+			field.Kind, field.Bytes = object.FromConstant, masked
+		case !node.Optional: // the program would not check the required attribute
 			return object.NotTraceable
 		default:
 			choice := [][]byte{masked, nil, masked}
-			null := connectdata.AppendBranch(nil, n, true)
+			null := connectdata.AppendBranch(nil, node, true)
 			choice[null[0]] = null
-			x.Edit(f, object.Choosing(choice, nil), s.Stage)
+			obj.Edit(field, object.Choosing(choice, nil), step.Stage)
 		}
 	}
 	return nil
 }
 
+// entryEdit returns the edit for the entries of maps.
 func (o *maskField) entryEdit(stage int) object.Edit {
 	choice, failures := make([][]byte, len(javaclass.OfTag)), make([]*rowerror.Failure, len(javaclass.OfTag))
 	choice[connectdata.TagNull] = []byte{connectdata.TagNull}
 	for tag := connectdata.TagNull + 1; int(tag) < len(javaclass.OfTag); tag++ {
-		value, f := o.schemaless(tag, stage)
-		if f != nil {
+		value, failure := o.schemaless(tag, stage)
+		if failure != nil {
 			value = nil
 		}
-		choice[tag], failures[tag] = value, f
+		choice[tag], failures[tag] = value, failure
 	}
 	return object.Choosing(choice, failures)
 }
 
-func (o *maskField) withSchema(n *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
-	class := javaclass.Of(n)
+// withSchema returns the masked value of a schema, without union branch.
+func (o *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
+	class := javaclass.Of(node)
 	if class != "java.math.BigDecimal" {
 		return o.maskedValue(class, stage)
 	}
-	d, f := o.decimal(stage)
-	if f != nil {
-		return nil, f
+	decimal, failure := o.decimal(stage)
+	if failure != nil {
+		return nil, failure
 	}
-	scale, _ := values.ScaleOf(n)
-	if int64(scale) != d.Scale {
+	scale, _ := values.ScaleOf(node)
+	if int64(scale) != decimal.Scale {
 		return nil, rowerror.Data(stage, fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
-			"Schema has scale %d, value has scale %d.", scale, d.Scale))
+			"Schema has scale %d, value has scale %d.", scale, decimal.Scale))
 	}
-	return connectdata.AppendDecimal(nil, d.Unscaled), nil
+	return connectdata.AppendDecimal(nil, decimal.Unscaled), nil
 }
 
+// schemaless returns the masked value for a tag, with the tag.
 func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.OfTag[tag]
 	if class == "java.math.BigDecimal" {
-		d, f := o.decimal(stage)
-		if f != nil {
-			return nil, f
+		decimal, failure := o.decimal(stage)
+		if failure != nil {
+			return nil, failure
 		}
-		return connectdata.AppendDecimal(connectdata.AppendNumber([]byte{tag}, d.Scale), d.Unscaled), nil
+		return connectdata.AppendDecimal(connectdata.AppendNumber([]byte{tag}, decimal.Scale), decimal.Unscaled), nil
 	}
 	if tag == connectdata.TagTrue {
 		tag = connectdata.TagFalse
 	}
-	b, f := o.maskedValue(class, stage)
+	b, failure := o.maskedValue(class, stage)
 	if tag == connectdata.TagFalse {
 		b = nil // the tag is the value
 	}
-	return append([]byte{tag}, b...), f
+	return append([]byte{tag}, b...), failure
 }
 
+// maskedValue returns the masked value for a Java class.
 func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
-	var n int64
-	var f float64
+	var whole int64
+	var number float64
 	var text string
 	if o.number != nil {
-		n, f = o.number.Long(), o.number.Float(64)
+		whole, number = o.number.Long(), o.number.Float(64)
 	}
 	if o.replacement != nil {
 		text = *o.replacement
@@ -158,17 +161,17 @@ func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	var b []byte
 	switch class {
 	case "java.lang.Byte":
-		b = connectdata.AppendNumber(nil, int64(int8(n)))
+		b = connectdata.AppendNumber(nil, int64(int8(whole)))
 	case "java.lang.Short":
-		b = connectdata.AppendNumber(nil, int64(int16(n)))
+		b = connectdata.AppendNumber(nil, int64(int16(whole)))
 	case "java.lang.Integer":
-		b = connectdata.AppendNumber(nil, int64(int32(n)))
+		b = connectdata.AppendNumber(nil, int64(int32(whole)))
 	case "java.lang.Long":
-		b = connectdata.AppendNumber(nil, n)
+		b = connectdata.AppendNumber(nil, whole)
 	case "java.lang.Float":
-		b = connectdata.AppendFloat32(nil, float32(f))
+		b = connectdata.AppendFloat32(nil, float32(number))
 	case "java.lang.Double":
-		b = connectdata.AppendFloat64(nil, f)
+		b = connectdata.AppendFloat64(nil, number)
 	case "java.lang.String":
 		return connectdata.AppendString(nil, text), nil
 	case "java.lang.Boolean", "java.util.Date", "java.util.ArrayList", "java.util.HashMap":

@@ -27,25 +27,26 @@ var replaceFieldKeys = []wit.ConfigKey{
 // replaceField removes and renames fields.
 type replaceField struct {
 	operation.FieldOptions
-	exclude, include []string
-	renames          []rename
+	exclude []string
+	include []string // if empty, all fields
+	renames []rename // in the order of Kafka's loop over maps
 }
 
 type rename struct{ from, to string }
 
-func newReplaceField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &replaceField{FieldOptions: operation.FieldOptions{Target: at, Purpose: "field replacement"}}
-	err := s.NoDuplicates("exclude", "include") // Kafka checks this first
+func newReplaceField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &replaceField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field replacement"}}
+	err := values.NoDuplicates("exclude", "include") // Kafka checks this first
 	if err != nil {
 		return nil, err
 	}
-	if o.exclude, err = s.OptionalList("exclude"); err != nil {
+	if transform.exclude, err = values.OptionalList("exclude"); err != nil {
 		return nil, err
 	}
-	if o.include, err = s.OptionalList("include"); err != nil {
+	if transform.include, err = values.OptionalList("include"); err != nil {
 		return nil, err
 	}
-	pairs := s.List("renames")
+	pairs := values.List("renames")
 	for _, pair := range pairs {
 		parts := strings.Split(pair, ":")
 		for len(parts) > 0 && parts[len(parts)-1] == "" {
@@ -54,11 +55,11 @@ func newReplaceField(at record.Target, s settings.Values) (operation.Operation, 
 		if len(parts) != 2 {
 			return nil, settings.Invalid("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
 		}
-		o.rename(parts[0], parts[1])
+		transform.rename(parts[0], parts[1])
 	}
-	// If two fields get the same name, the order decides which one ReplaceField finds.
-	o.renames = java.HashMapOrder(o.renames, func(r rename) string { return r.from })
-	return o, o.Configure(s)
+	// If two fields get the same name, the order of the renames decides which one ReplaceField finds.
+	transform.renames = java.HashMapOrder(transform.renames, func(r rename) string { return r.from })
+	return transform, transform.Configure(values)
 }
 
 func (o *replaceField) rename(from, to string) {
@@ -94,41 +95,42 @@ func (o *replaceField) sourceOf(name string) string {
 	return name
 }
 
-func (o *replaceField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	if x.IsMap {
-		return o.applyToMap(x, s)
+func (o *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if obj.IsMap {
+		return o.applyToMap(obj, step)
 	}
 	// As in Kafka, the schema comes from the renamed field and the value from the field that the rename names.
-	x.NewStruct()
-	before := slices.Clone(x.Fields)
-	x.Fields = x.Fields[:0]
-	for _, f := range before {
-		if !o.keeps(f.Name) {
+	obj.NewStruct()
+	before := slices.Clone(obj.Fields)
+	obj.Fields = obj.Fields[:0]
+	for _, field := range before {
+		if !o.keeps(field.Name) {
 			continue
 		}
-		name := o.newName(f.Name)
-		if source := o.sourceOf(name); source != f.Name {
-			i := slices.IndexFunc(before, func(f object.Field) bool { return f.Name == source })
+		name := o.newName(field.Name)
+		if source := o.sourceOf(name); source != field.Name {
+			i := slices.IndexFunc(before, func(field object.Field) bool { return field.Name == source })
 			if i < 0 {
-				x.Fail(rowerror.Data(s.Stage, source+" is not a valid field name"))
-			} else if result, failure := assignSchema(before[i], f, name, s.Stage); failure != nil {
-				x.Fail(failure)
+				obj.Fail(rowerror.Data(step.Stage, source+" is not a valid field name"))
+			} else if result, failure := assignSchema(before[i], field, name, step.Stage); failure != nil {
+				obj.Fail(failure)
 			} else {
-				f = result
+				field = result
 			}
 		}
-		f.Name = name
-		if f := x.AddField(f, s.Stage); f != nil {
-			return f
+		field.Name = name
+		if problem := obj.AddField(field, step.Stage); problem != nil {
+			return problem
 		}
 	}
 	if o.ReplaceNull {
-		x.ReplaceNulls(s.Stage)
+		obj.ReplaceNulls(step.Stage)
 	}
 	return nil
 }
 
-// assignSchema checks like Kafka's Struct.put. Unlike Kafka, it fails if the branches of the schemas differ.
+// assignSchema assigns a value to a field with another schema, with the checks of Kafka's Struct.put. Unlike Kafka, it
+// fails if the union branches of the schemas differ.
 func assignSchema(value, schema object.Field, name string, stage int) (object.Field, *rowerror.Failure) {
 	from, to := value.Schema(), schema.Schema()
 	fail := func(message string) (object.Field, *rowerror.Failure) {
@@ -159,38 +161,38 @@ func assignSchema(value, schema object.Field, name string, stage int) (object.Fi
 }
 
 // applyToMap removes and renames entries. If several get the same name, the one that Kafka's loop writes last counts.
-func (o *replaceField) applyToMap(x *object.Object, s operation.Step) *rowerror.Failure {
-	for i := range x.Fields {
-		if !x.Fields[i].HasTextKey() {
-			return rowerror.New(s.Stage, rowerror.ClassCastException,
+func (o *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowerror.Failure {
+	for i := range obj.Fields {
+		if !obj.Fields[i].HasTextKey() {
+			return rowerror.New(step.Stage, rowerror.ClassCastException,
 				"a map whose keys are not all of class java.lang.String")
 		}
 	}
-	before := x.Fields
+	before := obj.Fields
 	if len(o.renames) > 0 {
 		before = slices.Clone(before)
 	}
-	x.Fields = x.Fields[:0]
+	obj.Fields = obj.Fields[:0]
 	collided := false
-	for _, f := range before {
-		name := o.newName(f.Name)
+	for _, field := range before {
+		name := o.newName(field.Name)
 		switch {
-		case !o.keeps(f.Name):
-			x.Changed = true
-		case o.sourceOf(name) != name && x.Find(name) != nil:
+		case !o.keeps(field.Name):
+			obj.Changed = true
+		case o.sourceOf(name) != name && obj.Find(name) != nil:
 			collided = true
-		case name == f.Name:
-			x.Fields = append(x.Fields, f)
+		case name == field.Name:
+			obj.Fields = append(obj.Fields, field)
 		default:
-			x.Changed = true
-			x.AddEntry(name, f)
+			obj.Changed = true
+			obj.AddEntry(name, field)
 		}
 	}
 	if collided {
-		x.Changed = true
-		for _, f := range java.HashMapOrder(before, func(f object.Field) string { return f.Name }) {
-			if o.keeps(f.Name) {
-				x.Find(o.newName(f.Name)).Set(f)
+		obj.Changed = true
+		for _, field := range java.HashMapOrder(before, func(field object.Field) string { return field.Name }) {
+			if o.keeps(field.Name) {
+				obj.Find(o.newName(field.Name)).Set(field)
 			}
 		}
 	}

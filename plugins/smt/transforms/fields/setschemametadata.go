@@ -23,40 +23,41 @@ type setSchemaMetadata struct {
 	version *int32
 }
 
-func newSetSchemaMetadata(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: at, Purpose: "updating schema metadata",
+func newSetSchemaMetadata(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: target,
+		Purpose:       "updating schema metadata",
 		RequireSchema: true, ConvertNull: true, FieldAction: "list",
 		RequireStruct: true}}
-	if text, isSet := s.Find("schema.name"); isSet {
-		o.name = wit.Ptr(setting.Trim(text))
+	if text, isSet := values.Find("schema.name"); isSet {
+		transform.name = wit.Ptr(setting.Trim(text))
 	}
-	if text, isSet := s.Find("schema.version"); isSet {
+	if text, isSet := values.Find("schema.version"); isSet {
 		n, ok := setting.ParseInt(wit.KindInt, text)
 		if !ok {
-			return nil, settings.Invalid("schema.version", s.Raw("schema.version"), "Not a number of type INT")
+			return nil, settings.Invalid("schema.version", values.Raw("schema.version"), "Not a number of type INT")
 		}
-		o.version = wit.Ptr(int32(n))
+		transform.version = wit.Ptr(int32(n))
 	}
-	err := o.Configure(s)
-	if err == nil && o.name == nil && o.version == nil {
+	err := transform.Configure(values)
+	if err == nil && transform.name == nil && transform.version == nil {
 		err = settings.Error("", "Neither schema name nor version configured")
 	}
-	return o, err
+	return transform, err
 }
 
-func (o *setSchemaMetadata) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	if x.IsMap {
+func (o *setSchemaMetadata) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if obj.IsMap {
 		return object.NotTraceable
 	}
 	if o.ReplaceNull {
-		x.ReplaceNulls(s.Stage)
+		obj.ReplaceNulls(step.Stage)
 	}
-	x.KeepsSchema = false
+	obj.KeepsSchema = false
 	if o.name != nil {
-		x.Root.Name = o.name
+		obj.Root.Name = o.name
 	}
 	if o.version != nil {
-		x.Root.Version = o.version
+		obj.Root.Version = o.version
 	}
 	return nil
 }

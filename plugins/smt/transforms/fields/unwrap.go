@@ -22,8 +22,8 @@ var unwrapKeys = []wit.ConfigKey{
 			"<code>{\"results\": […]}</code>."},
 }
 
-// unwrap replaces the struct around an expanded feed of OData's JSON by its array. The struct may also contain
-// `__count`, and `__next` if it is null.
+// unwrap replaces the struct around an expanded feed of OData's JSON, the wrapper, by its array. The wrapper may also
+// contain `__count`, and `__next` if it is null.
 type unwrap struct {
 	operation.FieldOptions
 	fields  []string
@@ -36,57 +36,60 @@ const (
 	feedNext  = "__next"
 )
 
-func newUnwrap(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &unwrap{FieldOptions: operation.FieldOptions{Target: at, Whole: true, ConvertNull: true}, wrapper: "results",
-		fields: s.List("fields")}
-	if text, isSet := s.Find("wrapper"); isSet {
-		if o.wrapper = setting.Trim(text); o.wrapper == "" {
+func newUnwrap(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &unwrap{FieldOptions: operation.FieldOptions{Target: target, Whole: true, ConvertNull: true},
+		wrapper: "results",
+		fields:  values.List("fields")}
+	if text, isSet := values.Find("wrapper"); isSet {
+		if transform.wrapper = setting.Trim(text); transform.wrapper == "" {
 			return nil, settings.Invalid("wrapper", text, "String must be non-empty")
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *unwrap) selected(name string) bool {
 	return len(o.fields) == 0 || slices.Contains(o.fields, name)
 }
 
-func (o *unwrap) arrayField(nodes []wit.SchemaNode, n *wit.SchemaNode) int {
-	if n.Kind != wit.Struct {
+// arrayField returns the index of the array in a wrapper, -1 if the node is no wrapper.
+func (o *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
+	if node.Kind != wit.Struct {
 		return -1
 	}
-	at := -1
-	for i, m := range n.Fields {
+	index := -1
+	for i, field := range node.Fields {
 		switch {
-		case m.Name == o.wrapper && nodes[m.Node].Kind == wit.Array:
-			at = i
-		case m.Name == feedCount, m.Name == feedNext:
+		case field.Name == o.wrapper && nodes[field.Node].Kind == wit.Array:
+			index = i
+		case field.Name == feedCount, field.Name == feedNext:
 		default:
 			return -1
 		}
 	}
-	return at
+	return index
 }
 
+// node returns a node of the result. Defaults of structs, maps and arrays are removed, because they contain wrappers.
 func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
-	n := nodes[node]
-	if at := o.arrayField(nodes, &n); at >= 0 && name != "" && o.selected(name) {
-		optional := n.Optional
-		node = n.Fields[at].Node
-		if n = nodes[node]; optional && !n.Optional {
-			n.Optional, n.DefaultValue = true, nil
+	schemaNode := nodes[node]
+	if index := o.arrayField(nodes, &schemaNode); index >= 0 && name != "" && o.selected(name) {
+		optional := schemaNode.Optional
+		node = schemaNode.Fields[index].Node
+		if schemaNode = nodes[node]; optional && !schemaNode.Optional {
+			schemaNode.Optional, schemaNode.DefaultValue = true, nil
 		}
 	}
-	n.DefaultValue = nil
-	if n.Kind != wit.Struct && n.Kind != wit.Array && n.Kind != wit.Map {
-		n.DefaultValue = nodes[node].DefaultValue
+	schemaNode.DefaultValue = nil
+	if schemaNode.Kind != wit.Struct && schemaNode.Kind != wit.Array && schemaNode.Kind != wit.Map {
+		schemaNode.DefaultValue = nodes[node].DefaultValue
 	}
-	return n
+	return schemaNode
 }
 
 // unwrapSchema returns the schema without wrappers, nil if it has none.
 func (o *unwrap) unwrapSchema(nodes []wit.SchemaNode) []wit.SchemaNode {
-	if !slices.ContainsFunc(nodes, func(n wit.SchemaNode) bool { return o.hasWrapper(nodes, &n) }) {
+	if !slices.ContainsFunc(nodes, func(schemaNode wit.SchemaNode) bool { return o.hasWrapper(nodes, &schemaNode) }) {
 		return nil
 	}
 	return schemas.AppendNodeFunc(nil, 0, "", func(node uint32, name string) wit.SchemaNode {
@@ -94,78 +97,80 @@ func (o *unwrap) unwrapSchema(nodes []wit.SchemaNode) []wit.SchemaNode {
 	})
 }
 
-func (o *unwrap) hasWrapper(nodes []wit.SchemaNode, n *wit.SchemaNode) bool {
-	return n.Kind == wit.Struct && slices.ContainsFunc(n.Fields, func(m wit.Field) bool {
-		return o.selected(m.Name) && o.arrayField(nodes, &nodes[m.Node]) >= 0
+// hasWrapper reports whether a field of the node is a wrapper to remove.
+func (o *unwrap) hasWrapper(nodes []wit.SchemaNode, node *wit.SchemaNode) bool {
+	return node.Kind == wit.Struct && slices.ContainsFunc(node.Fields, func(field wit.Field) bool {
+		return o.selected(field.Name) && o.arrayField(nodes, &nodes[field.Node]) >= 0
 	})
 }
 
-func (o *unwrap) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	f := &x.Fields[0]
-	failed := func(err error) *rowerror.Failure { return rowerror.Data(s.Stage, err.Error()) }
-	if x.IsMap {
-		tree, _, err := connectdata.ReadSchemaless(f.Bytes)
+func (o *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	field := &obj.Fields[0]
+	failed := func(err error) *rowerror.Failure { return rowerror.Data(step.Stage, err.Error()) }
+	if obj.IsMap {
+		tree, _, err := connectdata.ReadSchemaless(field.Bytes)
 		if err != nil {
 			return failed(err)
 		}
-		result, changed, failure := o.unwrapValue(nil, 0, tree, "", s.Stage)
+		result, changed, failure := o.unwrapValue(nil, 0, tree, "", step.Stage)
 		if failure != nil || !changed {
 			return failure
 		}
-		if f.Bytes, err = connectdata.AppendSchemaless(nil, result); err != nil {
+		if field.Bytes, err = connectdata.AppendSchemaless(nil, result); err != nil {
 			return failed(err)
 		}
 		return nil
 	}
-	nodes, _ := o.schemas.Get(&x.Scratch.Schemas, x.Layout.ID, o.unwrapSchema)
-	if x.KeepsSchema = nodes == nil; x.KeepsSchema {
+	nodes, _ := o.schemas.Get(&obj.Scratch.Schemas, obj.Reader.ID, o.unwrapSchema)
+	if obj.KeepsSchema = nodes == nil; obj.KeepsSchema {
 		return nil
 	}
-	tree, _, err := connectdata.Read(x.Layout.Nodes, 0, f.Bytes)
+	tree, _, err := connectdata.Read(obj.Reader.Nodes, 0, field.Bytes)
 	if err != nil {
 		return failed(err)
 	}
-	result, _, failure := o.unwrapValue(x.Layout.Nodes, 0, tree, "", s.Stage)
+	result, _, failure := o.unwrapValue(obj.Reader.Nodes, 0, tree, "", step.Stage)
 	if failure != nil {
 		return failure
 	}
-	x.Root, f.Nodes = nodes[0], nodes
-	if f.Bytes, err = connectdata.Append(nil, nodes, 0, result); err != nil {
+	obj.Root, field.Nodes = nodes[0], nodes
+	if field.Bytes, err = connectdata.Append(nil, nodes, 0, result); err != nil {
 		return failed(err)
 	}
 	return nil
 }
 
 // unwrapValue returns the value without wrappers. nodes is nil for a value without schema.
-func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, v any, name string, stage int) (_ any, changed bool,
-	f *rowerror.Failure) {
-	if list, arrayNode, ok, f := o.feedArray(nodes, node, v, name, stage); ok || f != nil {
-		if f == nil {
-			list, _, f = o.unwrapValue(nodes, arrayNode, list, "", stage)
+func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, name string, stage int) (_ any,
+	changed bool,
+	failure *rowerror.Failure) {
+	if list, arrayNode, ok, failure := o.feedArray(nodes, node, value, name, stage); ok || failure != nil {
+		if failure == nil {
+			list, _, failure = o.unwrapValue(nodes, arrayNode, list, "", stage)
 		}
-		return list, true, f
+		return list, true, failure
 	}
 	element := uint32(0)
 	if nodes != nil {
 		element = nodes[node].Element
 	}
-	unwrapField := func(v *any, node uint32, name string) bool {
+	unwrapField := func(value *any, node uint32, name string) bool {
 		unwrapped := false
-		*v, unwrapped, f = o.unwrapValue(nodes, node, *v, name, stage)
+		*value, unwrapped, failure = o.unwrapValue(nodes, node, *value, name, stage)
 		changed = changed || unwrapped
-		return f == nil
+		return failure == nil
 	}
-	switch v := v.(type) {
+	switch v := value.(type) {
 	case connectdata.Struct:
-		for i, m := range nodes[node].Fields {
-			if !unwrapField(&v[i], m.Node, m.Name) {
-				return nil, false, f
+		for i, field := range nodes[node].Fields {
+			if !unwrapField(&v[i], field.Node, field.Name) {
+				return nil, false, failure
 			}
 		}
 	case connectdata.List:
 		for i := range v {
 			if !unwrapField(&v[i], element, "") {
-				return nil, false, f
+				return nil, false, failure
 			}
 		}
 	case connectdata.Map:
@@ -175,15 +180,15 @@ func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, v any, name st
 				key, _ = v[i].Key.(string)
 			}
 			if !unwrapField(&v[i].Value, element, key) {
-				return nil, false, f
+				return nil, false, failure
 			}
 		}
 	}
-	return v, changed, nil
+	return value, changed, nil
 }
 
 // feedArray returns the array of a wrapper and its node. It fails if the feed continues on another page.
-func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, v any, name string, stage int) (list any,
+func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name string, stage int) (list any,
 	arrayNode uint32,
 	ok bool,
 	_ *rowerror.Failure) {
@@ -191,19 +196,19 @@ func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, v any, name stri
 		return nil, 0, false, nil
 	}
 	hasMore := false
-	switch v := v.(type) {
+	switch v := value.(type) {
 	case nil:
 		return nil, 0, nodes != nil && o.arrayField(nodes, &nodes[node]) >= 0, nil
 	case connectdata.Struct:
 		members := nodes[node].Fields
-		at := o.arrayField(nodes, &nodes[node])
-		if at < 0 {
+		index := o.arrayField(nodes, &nodes[node])
+		if index < 0 {
 			return nil, 0, false, nil
 		}
-		for i, m := range members {
-			hasMore = hasMore || m.Name == feedNext && v[i] != nil
+		for i, field := range members {
+			hasMore = hasMore || field.Name == feedNext && v[i] != nil
 		}
-		list, arrayNode, ok = v[at], members[at].Node, true
+		list, arrayNode, ok = v[index], members[index].Node, true
 	case connectdata.Map:
 		if nodes == nil {
 			list, ok, hasMore = o.wrapperArray(v)
@@ -216,16 +221,17 @@ func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, v any, name stri
 	return list, arrayNode, ok, nil
 }
 
-func (o *unwrap) wrapperArray(m connectdata.Map) (list connectdata.List, ok, hasMore bool) {
-	for _, e := range m {
-		switch e.Key {
+// wrapperArray returns the array of a wrapper without schema. hasMore reports that the feed continues on another page.
+func (o *unwrap) wrapperArray(entries connectdata.Map) (list connectdata.List, ok, hasMore bool) {
+	for _, entry := range entries {
+		switch entry.Key {
 		case o.wrapper:
-			if list, ok = e.Value.(connectdata.List); !ok {
+			if list, ok = entry.Value.(connectdata.List); !ok {
 				return nil, false, false
 			}
 		case feedCount:
 		case feedNext:
-			hasMore = e.Value != nil
+			hasMore = entry.Value != nil
 		default:
 			return nil, false, false
 		}

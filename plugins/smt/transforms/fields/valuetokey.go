@@ -20,36 +20,36 @@ type ValueToKey struct {
 	fields []string
 }
 
-func newValueToKey(s settings.Values) (operation.Operation, *wit.Error) {
-	fields, err := s.RequiredList("fields")
+func newValueToKey(values settings.Values) (operation.Operation, *wit.Error) {
+	fields, err := values.RequiredList("fields")
 	if err != nil {
 		return nil, err
 	}
 	o := &ValueToKey{fields: fields}
 	o.FieldOptions = operation.FieldOptions{Target: record.Value, Purpose: "copying fields from value to key",
 		RejectNull: true, KeepObject: true}
-	return o, o.Configure(s)
+	return o, o.Configure(values)
 }
 
-func (o *ValueToKey) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	x.Load(s.Stage)
-	key := x.NewKey()
+func (o *ValueToKey) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	obj.Load(step.Stage)
+	key := obj.NewKey()
 	for _, name := range o.fields {
-		f := x.Find(name)
+		field := obj.Find(name)
 		switch {
-		case f != nil && x.IsMap:
-			key.AddEntry(name, *f)
-		case f != nil:
-			key.Fields = append(key.Fields, *f)
-		case x.IsMap:
+		case field != nil && obj.IsMap:
+			key.AddEntry(name, *field)
+		case field != nil:
+			key.Fields = append(key.Fields, *field)
+		case obj.IsMap:
 			key.AddEntry(name, object.NullValue)
 		default:
-			return rowerror.Data(s.Stage, "Field does not exist: "+name)
+			return rowerror.Data(step.Stage, "Field does not exist: "+name)
 		}
 	}
-	x.Key = key
-	if o.ReplaceNull && !x.IsMap && x.Pending == nil {
-		key.ReplaceNulls(s.Stage)
+	obj.Key = key
+	if o.ReplaceNull && !obj.IsMap && obj.Pending == nil {
+		key.ReplaceNulls(step.Stage)
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ var dropHeadersKeys = []wit.ConfigKey{settings.RequiredListKey("headers", "The n
 // DropHeaders removes all headers with some names.
 type DropHeaders struct{ names []string }
 
-func newDropHeaders(s settings.Values) (operation.Operation, *wit.Error) {
-	names, err := s.RequiredList("headers")
+func newDropHeaders(values settings.Values) (operation.Operation, *wit.Error) {
+	names, err := values.RequiredList("headers")
 	return &DropHeaders{names}, err
 }
 
@@ -31,7 +31,7 @@ func (o *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage in
 	}
 	list := record.ReadHeaders(part.Bytes)
 	kept, count := []byte(nil), int64(0)
-	for at, all := list.Rest, list.Remaining; list.Remaining > 0; at = list.Rest {
+	for start, all := list.Rest, list.Remaining; list.Remaining > 0; start = list.Rest {
 		name, ok := list.Next()
 		if !ok {
 			return rowerror.Data(stage, "invalid bytes of headers"), nil
@@ -40,7 +40,7 @@ func (o *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage in
 			if kept == nil {
 				kept = make([]byte, 0, len(part.Bytes))
 			}
-			kept = append(kept, at[:len(at)-len(list.Rest)]...)
+			kept = append(kept, start[:len(start)-len(list.Rest)]...)
 			count++
 		}
 		if list.Remaining == 0 && count == all {
@@ -71,25 +71,25 @@ type InsertHeader struct {
 	value, bytes []byte
 }
 
-func newInsertHeader(s settings.Values) (operation.Operation, *wit.Error) {
-	name, err := s.Required("header")
+func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) {
+	name, err := options.Required("header")
 	if err != nil {
 		return nil, err
 	}
-	text, err := s.Required("value.literal")
+	text, err := options.Required("value.literal")
 	if err != nil {
 		return nil, err
 	}
-	o := &InsertHeader{name: setting.Trim(name)}
+	transform := &InsertHeader{name: setting.Trim(name)}
 	text = setting.Trim(text)
-	l, parseErr := values.Parse(text)
+	literal, parseErr := values.Parse(text)
 	if parseErr == nil {
-		o.nodes, o.value, parseErr = l.Encode()
+		transform.nodes, transform.value, parseErr = literal.Encode()
 	}
 	if parseErr != nil {
 		return nil, settings.Invalid("value.literal", text, parseErr.Error())
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
@@ -99,11 +99,11 @@ func (o *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage i
 }
 
 // Header returns the encoded header.
-func (o *InsertHeader) Header(s *schemas.Registry) []byte {
+func (o *InsertHeader) Header(registry *schemas.Registry) []byte {
 	if o.bytes == nil {
 		encoding, schema := wit.Schemaless, uint32(0)
 		if o.nodes != nil {
-			encoding, schema = wit.WithSchema, s.Declare(o.nodes)
+			encoding, schema = wit.WithSchema, registry.Declare(o.nodes)
 		}
 		o.bytes = connectdata.AppendNumber(append(connectdata.AppendString(nil, o.name), byte(encoding)), int64(schema))
 		o.bytes = connectdata.AppendBytes(o.bytes, o.value)

@@ -28,29 +28,29 @@ type hoistPlan struct {
 	out     uint32
 }
 
-func newHoistField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	text, err := s.Required("field")
-	return &HoistField{Target: at, field: setting.Trim(text)}, err
+func newHoistField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	text, err := values.Required("field")
+	return &HoistField{Target: target, field: setting.Trim(text)}, err
 }
 
-func (o *HoistField) compile(s *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
-	return o.programs.Get(s, schema, func(nodes []wit.SchemaNode) *hoistPlan {
-		y := &object.Object{Root: wit.SchemaNode{Kind: wit.Struct}}
-		x := &hoistPlan{failure: y.AddField(object.Field{Name: o.field, Nodes: nodes}, stage)}
-		if x.failure == nil {
-			x.out, x.failure = s.DeclareChecked(y.Nodes(), stage)
+func (o *HoistField) compile(registry *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
+	return o.programs.Get(registry, schema, func(nodes []wit.SchemaNode) *hoistPlan {
+		inner := &object.Object{Root: wit.SchemaNode{Kind: wit.Struct}}
+		plan := &hoistPlan{failure: inner.AddField(object.Field{Name: o.field, Nodes: nodes}, stage)}
+		if plan.failure == nil {
+			plan.out, plan.failure = registry.DeclareChecked(inner.Nodes(), stage)
 		}
-		return x
+		return plan
 	})
 }
 
 // Relabel returns the schema of the result if values keep their bytes.
-func (o *HoistField) Relabel(s *schemas.Registry, schema uint32, stage int) (out uint32, ok bool) {
-	x, err := o.compile(s, schema, stage)
-	if err != nil || x.failure != nil || javaclass.OfName(&s.Nodes(schema)[0]) != "" {
+func (o *HoistField) Relabel(registry *schemas.Registry, schema uint32, stage int) (out uint32, ok bool) {
+	plan, err := o.compile(registry, schema, stage)
+	if err != nil || plan.failure != nil || javaclass.OfName(&registry.Nodes(schema)[0]) != "" {
 		return 0, false
 	}
-	return x.out, true
+	return plan.out, true
 }
 
 func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
@@ -66,9 +66,9 @@ func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int
 		})
 		return nil, nil
 	}
-	x, err := o.compile(&ctx.Schemas, part.Schema, stage)
-	if err != nil || x.failure != nil {
-		return x.failure, err
+	plan, err := o.compile(&ctx.Schemas, part.Schema, stage)
+	if err != nil || plan.failure != nil {
+		return plan.failure, err
 	}
 	root := &ctx.Schemas.Nodes(part.Schema)[0]
 	if part.InvalidNull != nil {
@@ -76,11 +76,11 @@ func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int
 			"\", schema type: "+javaclass.KindNames[root.Kind]), nil
 	}
 	if javaclass.OfName(root) != "" {
-		if f := misnamed(part, root, o.field, stage); f != nil {
-			return f, nil
+		if failure := misnamed(part, root, o.field, stage); failure != nil {
+			return failure, nil
 		}
 	}
-	part.Schema, part.Class = x.out, "" // a struct has the bytes of its fields
+	part.Schema, part.Class = plan.out, "" // a struct has the bytes of its fields
 	return nil, nil
 }
 

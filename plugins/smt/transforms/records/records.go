@@ -15,16 +15,16 @@ var Classes = []operation.Class{
 	{Name: operation.KafkaPackage + "Filter", Transform: newFilter,
 		Doc: "Drops all records, filtering them from subsequent transformations in the chain. This is intended " +
 			"to be used conditionally to filter out records matching (or not matching) a particular predicate."},
-	{Name: operation.KafkaPackage + "HoistField", Keys: hoistFieldKeys, Sided: newHoistField,
+	{Name: operation.KafkaPackage + "HoistField", Keys: hoistFieldKeys, PerTarget: newHoistField,
 		Doc: "Wrap the record's {target} using the specified field name in a Struct when schema present, or a Map " +
 			"in the case of schemaless data."},
 	{Name: operation.KafkaPackage + "InsertHeader", Keys: insertHeaderKeys, Transform: newInsertHeader,
 		Doc: "Add a header to each record."},
-	{Name: operation.OwnPackage + "Split", Keys: splitKeys, Transform: newSplit,
+	{Name: operation.CulvertPackage + "Split", Keys: splitKeys, Transform: newSplit,
 		Doc: "Create a record from each item of an array in the record's value. Key, topic, headers and " +
 			"timestamp are copied; use ValueToKey after it for keys of the new " +
 			"records."},
-	{Name: operation.OwnPackage + "ToTombstone", Keys: toTombstoneKeys, Transform: newToTombstone,
+	{Name: operation.CulvertPackage + "ToTombstone", Keys: toTombstoneKeys, Transform: newToTombstone,
 		Doc: "Create a tombstone from a record that reports a deletion, as the OData source writes it with " +
 			"deletes=record."},
 }

@@ -28,248 +28,117 @@ var splitKeys = []wit.ConfigKey{
 
 // split creates a record for each item of an array. It copies key, topic, headers and timestamp.
 type split struct {
-	field       string
-	extract     bool
+	field       string // of the value; if empty, the value is the array
+	extract     bool   // the item becomes the whole value
 	failOnEmpty bool
-	programs    schemas.Cache[*splitPlan]
+	plans       schemas.Cache[*splitPlan]
 }
 
+// splitPlan is what a split does with values of one schema.
 type splitPlan struct {
-	failure        *rowerror.Failure
-	member         int
-	array, element uint32
-	out            uint32
+	failure   *rowerror.Failure
+	field     int    // index of the array
+	array     uint32 // node of the array in the schema
+	element   uint32 // node of its items
+	newSchema uint32 // of the new values
 }
 
-// maxSplit limits the size of the records split from one, in bytes.
-const maxSplit = 32 << 20
+const (
+	maxSplit = 32 << 20 // limit for the records split from one, in bytes
+	rowSize  = 100      // estimated size of a row without its value
+	maxItems = maxSplit / rowSize
+)
 
-const rowSize = 100
-
-func newSplit(s settings.Values) (operation.Operation, *wit.Error) {
-	o := &split{}
-	if text, isSet := s.Find("field"); isSet {
-		o.field = setting.Trim(text)
+func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &split{}
+	if text, isSet := values.Find("field"); isSet {
+		transform.field = setting.Trim(text)
 	}
 	var err *wit.Error
-	if o.extract, err = s.Bool("extract", false); err != nil {
+	if transform.extract, err = values.Bool("extract", false); err != nil {
 		return nil, err
 	}
-	if text, isSet := s.Find("empty"); isSet {
+	if text, isSet := values.Find("empty"); isSet {
 		switch setting.Trim(text) {
 		case "drop":
 		case "fail":
-			o.failOnEmpty = true
+			transform.failOnEmpty = true
 		default:
 			return nil, settings.Invalid("empty", text, "String must be one of: drop, fail")
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
-func (o *split) compile(ctx *operation.Context, l *object.Layout, stage int) *splitPlan {
-	nodes, x := l.Nodes, &splitPlan{}
-	notArray := func(n *wit.SchemaNode) *splitPlan {
-		x.failure = rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.Of(n))
-		return x
+// compile returns the plan for values of one schema.
+func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stage int) *splitPlan {
+	nodes, plan := reader.Nodes, &splitPlan{}
+	notArray := func(node *wit.SchemaNode) *splitPlan {
+		plan.failure = rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.Of(node))
+		return plan
 	}
 	if o.field == "" {
 		if nodes[0].Kind != wit.Array {
 			return notArray(&nodes[0])
 		}
-		x.element = nodes[0].Element
-		x.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
-		return x
+		plan.element = nodes[0].Element
+		plan.newSchema = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
+		return plan
 	}
-	y := &ctx.Object
-	y.Open(&ctx.Scratch, l, nil, 0)
-	f := y.Find(o.field)
+	obj := &ctx.Object
+	obj.Open(&ctx.Scratch, reader, nil, 0)
+	field := obj.Find(o.field)
 	switch {
-	case !l.IsStruct():
-		x.failure = rowerror.OnlyStruct(stage, "splitting", javaclass.Of(&nodes[0]))
-		return x
-	case f == nil:
-		x.failure = rowerror.Data(stage, "Field does not exist: "+o.field)
-		return x
+	case !reader.IsStruct():
+		plan.failure = rowerror.OnlyStruct(stage, "splitting", javaclass.Of(&nodes[0]))
+		return plan
+	case field == nil:
+		plan.failure = rowerror.Data(stage, "Field does not exist: "+o.field)
+		return plan
 	}
-	x.member, x.array = f.Index, f.Node
-	if nodes[x.array].Kind != wit.Array {
-		return notArray(&nodes[x.array])
+	plan.field, plan.array = field.Index, field.Node
+	if nodes[plan.array].Kind != wit.Array {
+		return notArray(&nodes[plan.array])
 	}
-	x.element = nodes[x.array].Element
+	plan.element = nodes[plan.array].Element
 	if o.extract {
-		x.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
-		return x
+		plan.newSchema = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
+		return plan
 	}
-	f.Node = x.element
-	y.NewStruct()
-	x.out, x.failure = ctx.Schemas.DeclareChecked(y.Nodes(), stage)
-	return x
+	field.Node = plan.element
+	obj.NewStruct()
+	plan.newSchema, plan.failure = ctx.Schemas.DeclareChecked(obj.Nodes(), stage)
+	return plan
 }
 
-// splitItems holds the items of an array. Each new value is prefix, item, suffix.
-type splitItems struct {
-	form           wit.Encoding
-	schema         uint32
-	prefix, suffix []byte
-	items          [][]byte
-	// nulls reports whether a null item is a tombstone.
-	nulls bool
-}
-
-// itemsOf returns the items of the record's value. ok is false for a tombstone, which is not split.
-func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (p splitItems, ok bool,
-	_ *rowerror.Failure, _ error) {
-	part := &rec.Parts[record.Value]
-	switch part.Encoding {
-	case wit.Absent:
-		return p, false, nil, nil
-	case wit.Schemaless:
-		f := o.schemalessItems(ctx, part.Bytes, stage, &p)
-		return p, true, f, nil
-	}
-	l, err := ctx.Layout(part.Schema)
-	if err != nil {
-		return p, false, nil, err
-	}
-	x, _ := o.programs.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
-		return o.compile(ctx, l, stage)
-	})
-	null, start, good := l.Null(part.Bytes)
+// Split sends one record per item through the rest of the chain. A tombstone is not split.
+func (o *split) Split(ctx *operation.Context, rec *record.Record, stage int,
+	next func() (*rowerror.Failure, error)) (*rowerror.Failure, error) {
+	array, failure, err := o.read(ctx, rec, stage)
 	switch {
-	case !good:
-		return p, false, rowerror.BadValue(stage, 0), nil
-	case null:
-		return p, false, nil, nil
-	case x.failure != nil:
-		return p, false, x.failure, nil
-	}
-	p.form, p.schema = wit.WithSchema, x.out
-	array := part.Bytes[start:]
-	if o.field != "" {
-		y := &ctx.Object
-		if y.Open(&ctx.Scratch, l, part.Bytes, start); !y.Load(stage) {
-			return p, false, y.Pending, nil
-		}
-		from, to := ctx.Ends[x.member], ctx.Ends[x.member+1]
-		array = part.Bytes[from:to]
-		if !o.extract {
-			p.prefix, p.suffix = part.Bytes[start:from], part.Bytes[to:]
-		}
-		null, size, good := connectdata.IsNull(&l.Nodes[x.array], array)
-		if !good {
-			return p, false, rowerror.BadValue(stage, x.member), nil
-		}
-		if null {
-			return p, true, nil, nil
-		}
-		array = array[size:]
-	}
-	if p.items, good = arrayItems(l.Nodes, x.element, array); !good {
-		return p, false, rowerror.BadValue(stage, x.member), nil
-	}
-	return p, true, nil, nil
-}
-
-const maxItems = maxSplit / rowSize
-
-// arrayItems returns the items of an array without branch, at most maxItems+1.
-func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (list [][]byte, ok bool) {
-	for {
-		n, k := connectdata.Number(b)
-		if k <= 0 || n == -1<<63 {
-			return nil, false
-		}
-		b = b[k:]
-		if n < 0 {
-			size, k := connectdata.Number(b)
-			if k <= 0 || size < 0 {
-				return nil, false
-			}
-			n, b = -n, b[k:]
-		}
-		if n == 0 {
-			return list, len(b) == 0
-		}
-		for ; n > 0; n-- {
-			if len(list) > maxItems {
-				return list, true
-			}
-			size, err := connectdata.Skip(nodes, element, b)
-			if err != nil {
-				return nil, false
-			}
-			list, b = append(list, b[:size:size]), b[size:]
-		}
-	}
-}
-
-func (o *split) schemalessItems(ctx *operation.Context, in []byte, stage int, p *splitItems) *rowerror.Failure {
-	p.form, p.nulls = wit.Schemaless, true
-	array := in
-	if o.field != "" {
-		if f := ctx.Object.OpenMap(&ctx.Scratch, in, stage, "splitting"); f != nil {
-			return f
-		}
-		at := ctx.Object.Find(o.field)
-		if at == nil {
-			return nil
-		}
-		if array = at.Bytes; !o.extract {
-			p.nulls = false
-			from := cap(in) - cap(array) // array is a slice of in with the same end
-			p.prefix, p.suffix = in[:from], in[from+len(array):]
-		}
-	}
-	if array[0] == connectdata.TagNull {
-		return nil
-	}
-	if array[0] != connectdata.TagArray {
-		return rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.OfTag[array[0]])
-	}
-	n, k := connectdata.Number(array[1:])
-	if k <= 0 {
-		return rowerror.BadSchemaless(stage)
-	}
-	for b := array[1+k:]; n > 0 && len(p.items) <= maxItems; n-- {
-		size, err := connectdata.SkipSchemaless(b)
-		if err != nil {
-			return rowerror.BadSchemaless(stage)
-		}
-		p.items, b = append(p.items, b[:size:size]), b[size:]
-	}
-	return nil
-}
-
-// Split sends one record per item through the rest of the chain.
-func (o *split) Split(ctx *operation.Context, rec *record.Record, stage int, next func() (*rowerror.Failure,
-	error)) (*rowerror.Failure, error) {
-	p, ok, f, err := o.itemsOf(ctx, rec, stage)
-	switch {
-	case f != nil || err != nil:
-		return f, err
-	case !ok:
+	case failure != nil || err != nil:
+		return failure, err
+	case array == nil:
 		return next()
-	case len(p.items) == 0 && o.failOnEmpty:
-		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(o.field)+
-			" is empty or null"), nil
+	case len(array.items) == 0 && o.failOnEmpty:
+		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(o.field)+" is empty or null"), nil
 	}
 	before, start := *rec, len(ctx.Buf)
-	for _, item := range p.items {
-		size := len(p.prefix) + len(item) + len(p.suffix)
+	for _, item := range array.items {
+		size := len(array.prefix) + len(item) + len(array.suffix)
 		if ctx.SplitSize += size + rowSize; ctx.SplitSize > maxSplit {
-			return rowerror.Data(stage, "the records split from one take more than "+
-				strconv.Itoa(maxSplit)+" bytes"), nil
+			return rowerror.Data(stage, "the records split from one take more than "+strconv.Itoa(maxSplit)+
+				" bytes"), nil
 		}
 		*rec = before
-		ctx.Buf = append(append(append(ctx.Buf[:start], p.prefix...), item...), p.suffix...)
-		if p.nulls && item[0] == connectdata.TagNull {
+		ctx.Buf = append(append(append(ctx.Buf[:start], array.prefix...), item...), array.suffix...)
+		if array.nullIsTombstone && item[0] == connectdata.TagNull {
 			rec.Parts[record.Value].Set(wit.Absent, 0, nil)
 		} else {
-			rec.Parts[record.Value].Set(p.form, p.schema, ctx.Buf[start:])
+			rec.Parts[record.Value].Set(array.encoding, array.schema, ctx.Buf[start:])
 		}
-		if f, err := next(); f != nil || err != nil {
-			return f, err
+		if failure, err := next(); failure != nil || err != nil {
+			return failure, err
 		}
 	}
 	return nil, nil

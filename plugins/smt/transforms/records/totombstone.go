@@ -26,46 +26,46 @@ type toTombstone struct {
 	fields, values []string
 }
 
-func newToTombstone(s settings.Values) (operation.Operation, *wit.Error) {
-	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
-	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
-		if _, isSet := s.Find(name); !isSet {
+func newToTombstone(values settings.Values) (operation.Operation, *wit.Error) {
+	transform := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
+	for name, list := range map[string]*[]string{"field": &transform.fields, "values": &transform.values} {
+		if _, isSet := values.Find(name); !isSet {
 			continue
 		}
-		if *list = s.List(name); len(*list) == 0 || slices.Contains(*list, "") {
+		if *list = values.List(name); len(*list) == 0 || slices.Contains(*list, "") {
 			return nil, settings.Invalid(name, strings.Join(*list, ","),
 				"expected at least one string, none of them empty")
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
-	part, x := &rec.Parts[record.Value], &ctx.Object
+	part, obj := &rec.Parts[record.Value], &ctx.Object
 	switch part.Encoding {
 	case wit.Absent:
 		return nil, nil
 	case wit.Schemaless:
-		if class, invalid := x.ReadMap(&ctx.Scratch, part.Bytes); invalid {
+		if class, invalid := obj.ReadMap(&ctx.Scratch, part.Bytes); invalid {
 			return rowerror.BadValue(stage, 0), nil
 		} else if class != "" {
 			return nil, nil
 		}
 	default:
-		l, err := ctx.Layout(part.Schema)
-		if err != nil || !l.IsStruct() {
+		reader, err := ctx.Reader(part.Schema)
+		if err != nil || !reader.IsStruct() {
 			return nil, err
 		}
-		null, start, ok := l.Null(part.Bytes)
+		null, start, ok := reader.Null(part.Bytes)
 		if !ok {
 			return rowerror.BadValue(stage, 0), nil
 		} else if null {
 			return nil, nil
 		}
-		x.Open(&ctx.Scratch, l, part.Bytes, start)
+		obj.Open(&ctx.Scratch, reader, part.Bytes, start)
 	}
-	if text, f := o.text(x, stage); f != nil || !slices.Contains(o.values, text) {
-		return f, nil
+	if text, failure := o.text(obj, stage); failure != nil || !slices.Contains(o.values, text) {
+		return failure, nil
 	}
 	null, err := rec.Parts[record.Key].IsNull(&ctx.Schemas)
 	if err != nil {
@@ -79,24 +79,24 @@ func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 	return nil, nil
 }
 
-func (o *toTombstone) text(x *object.Object, stage int) (string, *rowerror.Failure) {
+func (o *toTombstone) text(obj *object.Object, stage int) (string, *rowerror.Failure) {
 	for _, name := range o.fields {
-		f := x.Find(name)
+		field := obj.Find(name)
 		switch {
-		case f == nil:
+		case field == nil:
 			continue
-		case x.IsMap:
-			return object.TextOf(f.Bytes), nil
-		case f.Schema().Kind != wit.String:
+		case obj.IsMap:
+			return object.TextOf(field.Bytes), nil
+		case field.Schema().Kind != wit.String:
 			return "", nil
-		case !x.Load(stage):
-			return "", x.Pending
+		case !obj.Load(stage):
+			return "", obj.Pending
 		}
-		null, size, ok := connectdata.IsNull(f.Schema(), f.Bytes)
+		null, size, ok := connectdata.IsNull(field.Schema(), field.Bytes)
 		if null || !ok {
 			return "", nil
 		}
-		text, _ := connectdata.LengthPrefixed(f.Bytes[size:])
+		text, _ := connectdata.LengthPrefixed(field.Bytes[size:])
 		return string(text), nil
 	}
 	return "", nil

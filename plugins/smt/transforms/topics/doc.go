@@ -1,3 +1,3 @@
 // Package topics contains the transforms that change the topic.
-// Invariants: The topic depends on the old topic and the timestamp only.
+// Invariants: the topic depends on the old topic and the timestamp only.
 package topics

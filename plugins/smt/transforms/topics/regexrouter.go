@@ -38,27 +38,28 @@ type RegexRouter struct {
 	cached                bool
 }
 
-func newRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
-	text, err := s.Required("regex")
+func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
+	text, err := values.Required("regex")
 	if err != nil {
 		return nil, err
 	}
-	o := &RegexRouter{}
-	if o.Pattern, err = settings.Pattern("regex", text); err != nil {
+	transform := &RegexRouter{}
+	if transform.Pattern, err = settings.Pattern("regex", text); err != nil {
 		return nil, err
 	}
-	replacement, err := s.Required("replacement")
+	replacement, err := values.Required("replacement")
 	if err != nil {
 		return nil, err
 	}
 	var replacementErr *pattern.ReplacementError
-	if o.replacement, replacementErr = o.Pattern.Replacement(replacement); replacementErr != nil {
-		o.replacementFailure = &rowerror.Failure{Class: rowerror.IllegalArgumentException, Message: replacementErr.Text}
+	if transform.replacement, replacementErr = transform.Pattern.Replacement(replacement); replacementErr != nil {
+		transform.replacementFailure = &rowerror.Failure{Class: rowerror.IllegalArgumentException,
+			Message: replacementErr.Text}
 		if replacementErr.NoGroup {
-			o.replacementFailure.Class = rowerror.IndexOutOfBoundsException
+			transform.replacementFailure.Class = rowerror.IndexOutOfBoundsException
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
 // TopicFor returns the topic of records that have topic before.
@@ -83,7 +84,7 @@ func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failu
 	return result, nil
 }
 
-func (o *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (f *rowerror.Failure, _ error) {
+func (o *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (failure *rowerror.Failure, _ error) {
 	if !o.cached || o.lastInput != rec.Topic {
 		o.lastResult, o.lastFailure = o.TopicFor(rec.Topic, stage)
 		o.cached, o.lastInput = true, strings.Clone(rec.Topic)

@@ -34,9 +34,9 @@ type TimestampRouter struct {
 	buf                   []byte
 }
 
-func newTimestampRouter(s settings.Values) (operation.Operation, *wit.Error) {
+func newTimestampRouter(values settings.Values) (operation.Operation, *wit.Error) {
 	valueOrDefault := func(spec *wit.ConfigKey) string {
-		if text, ok := s.Find(spec.Name); ok {
+		if text, ok := values.Find(spec.Name); ok {
 			return setting.Trim(text)
 		}
 		return *spec.DefaultValue
@@ -51,14 +51,14 @@ func newTimestampRouter(s settings.Values) (operation.Operation, *wit.Error) {
 }
 
 func (o *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
-	at := rec.Row.Timestamp
-	if at < 0 {
+	timestamp := rec.Row.Timestamp
+	if timestamp < 0 {
 		return rowerror.Data(stage, "Timestamp missing on record: of topic "+strconv.Quote(rec.Topic)), nil
 	}
 	if o.Err != nil {
 		return rowerror.New(stage, rowerror.IllegalArgumentException, o.Err.Error()), nil
 	}
-	result := o.TopicAt(rec.Topic, at)
+	result := o.TopicAt(rec.Topic, timestamp)
 	if result == "" {
 		return emptyTopic(stage, rec.Topic), nil
 	}
@@ -67,10 +67,10 @@ func (o *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage 
 }
 
 // TopicAt returns the topic of a record with a timestamp, which must not be negative.
-func (o *TimestampRouter) TopicAt(topic string, at int64) string {
-	unit := at / o.date.Unit
+func (o *TimestampRouter) TopicAt(topic string, timestamp int64) string {
+	unit := timestamp / o.date.Unit
 	if !o.cached || o.lastTime != unit || o.lastTopic != topic {
-		o.buf = o.date.Append(o.buf[:0], at)
+		o.buf = o.date.Append(o.buf[:0], timestamp)
 		o.lastResult = strings.ReplaceAll(strings.ReplaceAll(o.topic, "${topic}", topic), "${timestamp}", string(o.buf))
 		o.cached, o.lastTime, o.lastTopic = true, unit, strings.Clone(topic)
 	}

@@ -1,6 +1,6 @@
-// Rogue is a guest that breaks one rule of the contract at a time. It is written against the canonical ABI by hand, without the
-// SDK, which would not let it. The chain that prepare gets names the rule, as the component or, for connectors, in the setting
-// `mode`; apply breaks it.
+// Rogue is a guest that breaks one rule of the contract at a time. It is written against the canonical ABI by hand,
+// without the SDK, which would not let it. The chain that prepare gets names the rule, as the component or, for
+// connectors, in the setting `mode`; apply breaks it.
 package main
 
 import (
@@ -71,17 +71,20 @@ func log(level, ptr, size uint32)
 //go:wasmexport culvert:connect/plugin@0.3.0#describe
 func describe() uint32 {
 	return lower(wit.InterfacePlugin, "Describe", wit.Description{Name: "rogue", Version: "1.0.0",
-		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{{Name: "mode"}}}}})
+		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation,
+			Settings: []wit.ConfigKey{{Name: "mode"}}}}})
 }
 
 //go:wasmexport culvert:connect/plugin@0.3.0#validate
-func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen uint32) uint32 {
+func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers,
+	answersLen uint32) uint32 {
 	return lower(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
 }
 
 //go:wasmexport culvert:connect/transform@0.3.0#prepare
 func prepare(chain, chainLen uint32) uint32 {
-	args, err := canon.Function(wit.InterfaceTransform, "Prepare").Lift(memory{}, []uint64{uint64(chain), uint64(chainLen)})
+	args, err := canon.Function(wit.InterfaceTransform, "Prepare").Lift(memory{},
+		[]uint64{uint64(chain), uint64(chainLen)})
 	if err != nil {
 		panic(err)
 	}
@@ -136,7 +139,8 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "fault-option":
 		answer = result{ok: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 2}}
 	case "fault":
-		answer = result{ok: 1, schemas: list{uint32(wit.ErrorConflict), uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
+		answer = result{ok: 1, schemas: list{uint32(wit.ErrorConflict), uint32(uintptr(unsafe.Pointer(&text[0])))},
+			topics: list{1, 0}}
 	case "rows-outside":
 		answer.rows.ptr = 0xffff_fff8
 	case "rows-unaligned":

@@ -34,9 +34,11 @@ var (
 // texts list<string>, real f64) -> result<string, fault>
 //
 //go:wasmexport culvert:connect/test@0.3.0#wide
-func wide(bytes, bytesLen, t, tLen, small, number uint32, long int64, flag, some, someText, someLen, none uint32, _ int64,
+func wide(bytes, bytesLen, t, tLen, small, number uint32, long int64, flag, some, someText, someLen, none uint32,
+	_ int64,
 	texts, textsLen uint32, real float64) uint32 {
-	said = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g", view(bytes, bytesLen), view(t, tLen), small, number, long,
+	said = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g", view(bytes, bytesLen), view(t, tLen), small, number,
+		long,
 		flag, some, view(someText, someLen), none, textsLen, text(texts), text(texts+8), real)
 	answer = [13]uint32{0, uint32(uintptr(unsafe.Pointer(unsafe.StringData(said)))), uint32(len(said))}
 	return uint32(uintptr(unsafe.Pointer(&answer)))

@@ -1,0 +1,110 @@
+package requests
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// deliveries returns the deliveries in the order in which the host must send those of one ordering key.
+func (p *deliveryPlan) deliveries() []wit.Delivery {
+	var out []wit.Delivery
+	for _, key := range p.keys {
+		for _, planned := range p.byKey[key].groups {
+			delivery := p.single(planned.requests[0])
+			if planned.operations > 1 {
+				delivery = p.batch(planned)
+			}
+			delivery.OrderingKey = key
+			out = append(out, delivery)
+		}
+	}
+	return out
+}
+
+// single returns a delivery without $batch.
+func (p *deliveryPlan) single(req *request) wit.Delivery {
+	target := req.Path()
+	if req.query != "" {
+		target += "?" + req.query
+	}
+	httpRequest := wit.Request{Method: req.Method(), Target: req.Set.Query.AppendTo(target), Headers: req.headers,
+		Body: req.body, Repeatable: req.repeatable}
+	if req.Method() == "GET" {
+		httpRequest.Headers = append(httpRequest.Headers, versionHeaders[1])
+	} else {
+		httpRequest.TokenPath = &req.Set.TokenPath
+		httpRequest.Headers = append(httpRequest.Headers, versionHeaders...)
+		if p.state.MethodTunnel && req.Method() != "POST" {
+			httpRequest.Method = "POST"
+			httpRequest.Headers = append(httpRequest.Headers, wit.Header{Name: "X-HTTP-Method", Value: req.Method()})
+		}
+	}
+	return wit.Delivery{Request: httpRequest, Rows: []uint32{req.row},
+		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1), nil, newPart)}
+}
+
+// batch returns a $batch request. Each request is a part of its own, unless changesets are shared.
+func (p *deliveryPlan) batch(planned *group) wit.Delivery {
+	set := planned.requests[0].Set
+	service := set.Service + "/"
+	isRead := planned.class == classReads
+	parts := make([]batch.Part, 0, len(planned.requests))
+	starts := make([]partStart, len(planned.requests))
+	operations := make([]batch.Operation, len(planned.requests))
+	rows := make([]uint32, len(planned.requests))
+	stateSize := 40
+	for i, req := range planned.requests {
+		operation := func(path string, body []byte) batch.Operation {
+			return batch.Operation{Method: req.Method(), Target: strings.TrimPrefix(path, service),
+				Headers: req.headers, Body: body}
+		}
+		operations[i], rows[i] = operation(req.Path(), req.body), req.row
+		stateSize += 24 + len(req.Predicate) // hints are longer
+		if i > 0 && !isRead && p.sharesChangeset(req) && p.sharesChangeset(planned.requests[i-1]) {
+			last := &parts[len(parts)-1]
+			last.Operations = append(last.Operations, operations[i])
+			continue
+		}
+		part := batch.Part{Changeset: !isRead, Operations: operations[i : i+1 : i+1]}
+		for _, update := range req.updates {
+			part.Operations = append(part.Operations, operation(update.path, update.body))
+		}
+		parts, starts[i] = append(parts, part), newPart
+	}
+	content, boundary := batch.Append(nil, parts)
+	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests))
+	var previous *Target
+	for i, req := range planned.requests {
+		state = req.AppendState(state, previous, starts[i])
+		previous = &req.Target
+	}
+	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
+		Target: set.Query.AppendTo(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
+		Repeatable: planned.class != classNotRepeatable, Headers: batchHeaders(boundary)}}
+}
+
+// sharesChangeset reports whether a request may share a changeset with others, which are applied as a whole.
+func (p *deliveryPlan) sharesChangeset(req *request) bool {
+	switch {
+	case req.hasOwnChangeset():
+		return false
+	case p.state.SharedChangesets:
+		return true
+	}
+	single := p.state.SingleChangesets || req.Set.SAP ||
+		p.state.ServiceCapabilities[req.Set.ServiceIndex].SingleChangesets
+	return !single && !req.IsInsert()
+}
+
+var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"},
+	{Name: "MaxDataServiceVersion", Value: "2.0"}}
+
+// batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
+// CAP's adapter, otherwise stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
+func batchHeaders(boundary string) []wit.Header {
+	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
+		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
+		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
+}

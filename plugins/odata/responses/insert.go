@@ -1,0 +1,101 @@
+package responses
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// insertResult returns the result of an insert. It never repeats a POST unless the response proves that no entity was
+// created, because a service that numbers its documents would create a second one (RATIONALE.md P19). Proof is one of
+// the statuses of [wit.Refuses], or an error document that reports a lock or that the request was not served. In a
+// batch any error document is proof: nothing of a failed changeset is stored. Anything else is a transient rejection,
+// after which it is unknown whether the entity exists.
+func (s responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+	succeeded := isSuccess(response.Status) && !isRepeatRejected(response) && !odataerror.IsHTML(response.Body) &&
+		!odataerror.IsError(response.Body)
+	if succeeded && s.isServiceSuccess(target, response) {
+		logServiceMessages(target.Path(), response)
+		s.learnKeys(target, headerOf(response, "Location"))
+		return written(), nil
+	}
+	failure := odataerror.FromResponse(target.Name(), response, response.Body)
+	switch {
+	case succeeded && !provesDone(response.Status):
+		failure.Message = target.Name() + ": " + inconclusiveText(response.Status)
+	case succeeded:
+		failure.Message += " (expected an entity)"
+	}
+	return s.insertFailure(target, response, failure)
+}
+
+// insertFailure returns the result of an insert whose response is no success of the service. With proof that no entity
+// was created, the configured codes count as for other requests. Outside of batches the host checks message codes.
+func (s responseHandler) insertFailure(target *requests.Target, response *wit.Response,
+	failure *wit.Error) (wit.RowResult, error) {
+	code, message, isDocument := odataerror.Document(response.Body)
+	isRejection := wit.IsRejection(response.Status)
+	if !isDocument && !isRejection {
+		failure.Code = nil
+	}
+	failed := response.Status != 0 && !isSuccess(response.Status)
+	isProof := failed && (isRejection || isDocument && target.InBatch)
+	switch { // the first case that applies counts
+	case response.Status == 0 && target.IsRepeatable(s.State):
+		return retry(noResponseError(target)), nil
+	case response.Status == 0:
+		return reject(inDoubtError(target.Path(), "no response")), nil
+	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
+		return wit.RowResult{}, odataerror.NotData(target.Name(), "an OData response", response.Body)
+	case isDocument && (odataerror.Locked(response, message) || isNotServed(response.Status)):
+		failure.Kind = wit.ErrorTransient
+		return retry(failure), nil
+	case failed && isDocument && target.Operation == requests.UpsertInsert && s.isExisting(response, code, message):
+		return retryAsUpdate(target, failure), nil
+	case isProof && odataerror.MatchesCode(s.RetryCodes, response.Status, code):
+		failure.Kind = wit.ErrorTransient
+		return retry(failure), nil
+	case isProof && !isRejection:
+		failure.Kind = wit.ErrorData
+		return reject(failure), nil
+	case !isRejection: // includes an error document with status 200
+		failure.Kind = wit.ErrorTransient
+		return reject(failure), nil
+	}
+	return s.insertRejection(target, response, failure)
+}
+
+// insertRejection returns the result of an insert whose status proves that no entity was created.
+func (s responseHandler) insertRejection(target *requests.Target, response *wit.Response,
+	failure *wit.Error) (wit.RowResult, error) {
+	code, message, isDocument := odataerror.Document(response.Body)
+	isServiceWide := s.isServiceWide(target, response)
+	switch {
+	case !isServiceWide && response.Status == 404 && isDocument:
+		// The document may concern an entity that the row refers to, or the set.
+		return addressResult(target, failure), nil
+	case isServiceWide, response.Status == 404, response.Status == 405:
+		return wit.RowResult{}, failure
+	case failure.Kind != wit.ErrorTransient && failure.Kind != wit.ErrorUnauthorized &&
+		s.isExisting(response, code, message):
+		if target.Operation == requests.UpsertInsert {
+			return retryAsUpdate(target, failure), nil
+		}
+		failure.Kind = wit.ErrorConflict
+	}
+	return classify(failure, response)
+}
+
+// retryAsUpdate continues an upsert whose insert found an existing entity. If an update has found none before, another
+// entity has the same value in a unique property, and the row is rejected.
+func retryAsUpdate(target *requests.Target, failure *wit.Error) wit.RowResult {
+	if target.Hint.NotFoundStatus == 0 {
+		return requeue(target.Hint.ForStep(requests.StepUpdate))
+	}
+	failure.Kind = wit.ErrorConflict
+	failure.Message += " (but an update was answered HTTP " + strconv.Itoa(target.Hint.NotFoundStatus) +
+		": another entity may have the same value in a unique property)"
+	return reject(failure)
+}

@@ -1,0 +1,169 @@
+package compile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+func (p *Program) addOp(op kernel.Op) { p.ops = append(p.ops, programOp{Op: op}) }
+
+// addConstant adds bytes, to the previous op if that is a constant, too.
+func (p *Program) addConstant(b []byte) {
+	p.Extra += len(b)
+	if last := len(p.ops) - 1; last >= 0 && p.ops[last].Kind == kernel.Constant {
+		p.ops[last].bytes = slices.Concat(p.ops[last].bytes, b)
+		return
+	}
+	p.ops = append(p.ops, programOp{bytes: bytes.Clone(b)})
+}
+
+// addCopy adds a field without the first skipped bytes, to the previous op if that copies the field before it.
+func (p *Program) addCopy(index, skipped int) {
+	if last := len(p.ops) - 1; last >= 0 && skipped == 0 && p.ops[last].Kind == kernel.Copied &&
+		p.ops[last].Last == 8*index {
+		p.ops[last].Last += 8
+		return
+	}
+	p.addOp(kernel.Op{Kind: kernel.Copied, First: 8 * index, Last: 8*index + 8, KeySize: skipped})
+}
+
+// addObject adds all fields of a key or value.
+func (p *Program) addObject(obj *object.Object) {
+	switch {
+	case obj.Whole: // the value of the only field
+	case obj.IsMap:
+		p.addConstant(connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(obj.Fields))))
+	default:
+		if branch := schemas.Branch(&obj.Root); len(branch) > 0 {
+			p.addConstant(branch)
+		}
+	}
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		if obj.IsMap && !obj.Whole {
+			if field.Kind == object.FromInput && len(field.Edits) == 0 && field.KeyIndex == field.Index {
+				p.addCopy(field.Index, 0)
+				continue
+			}
+			p.addConstant(field.Key)
+		}
+		p.addValue(field, obj.IsMap)
+	}
+}
+
+func (p *Program) addValue(field *object.Field, isMap bool) {
+	op := kernel.Op{First: 8 * field.Index, Last: 8*field.Index + 8, KeySize: field.KeySize}
+	p.writtenEdits = append(p.writtenEdits, field.Edits...)
+	hasOneEdit := field.Kind == object.FromInput && len(field.Edits) == 1
+	switch {
+	case field.Kind == object.FromConstant:
+		p.addConstant(field.Bytes)
+	case field.Kind == object.FromAttribute && len(field.Edits) == 0:
+		p.addAttribute(field, isMap)
+	case len(field.Edits) == 0:
+		p.addCopy(field.Index, field.KeySize)
+	case hasOneEdit && field.Edits[0].NullValue != nil:
+		edit := field.Edits[0]
+		p.Extra += len(edit.NullValue)
+		op.Kind, op.Null = kernel.OrDefault, uint64(edit.NullByte)
+		p.ops = append(p.ops, programOp{op, edit.NullValue})
+	case hasOneEdit && field.Edits[0].Choices != nil:
+		p.addChoice(field, op, isMap)
+	default:
+		p.addEdit(field, op, isMap)
+	}
+}
+
+func (p *Program) addAttribute(field *object.Field, isMap bool) {
+	if isMap {
+		p.addConstant(field.Bytes[:1]) // the tag
+	}
+	offsets := [...]int{object.Partition: kernel.Partition, object.Offset: kernel.Offset,
+		object.Timestamp: kernel.Timestamp}
+	op := kernel.Op{Kind: kernel.Attribute, First: offsets[field.Attribute]}
+	if field.Optional {
+		op.Null = 1
+	}
+	if !field.Optional || field.Attribute == object.Offset { // the row must have it
+		op.Size = 1
+	}
+	p.Extra += 1 + binary.MaxVarintLen64
+	p.addOp(op)
+}
+
+// addChoice adds a value that depends on the first byte of the input.
+func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
+	edit := field.Edits[0]
+	pieces := make([]kernel.Piece, len(edit.Choices))
+	longest, allowed := 0, uint64(0)
+	for first, b := range edit.Choices {
+		pieces[first] = kernel.Piece{Bytes: withRoom(b), Size: len(b)}
+		if longest = max(longest, len(b)); b != nil {
+			allowed |= 1 << first
+		}
+	}
+	if isMap {
+		p.requireTags(&field.Source, allowed)
+	}
+	op.Kind, op.Bytes = kernel.Choosing, unsafe.Pointer(unsafe.SliceData(pieces))
+	p.Extra += longest
+	p.addOp(op)
+}
+
+// addEdit adds a value that the kernel converts, or else the caller.
+func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
+	op.Kind, op.Last = kernel.Edited, len(p.Edited) // index of the piece
+	p.Edited = append(p.Edited, Edited{field.Source, isMap})
+	p.Extra += kernel.MaxConverted
+	if field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Conversion != nil {
+		conversion := field.Edits[0].Conversion(field.Tag)
+		op.Conversion = conversion.Word()
+		if conversion.Date != nil {
+			op.Date = unsafe.Pointer(conversion.Date)
+			p.Extra += conversion.Date.Size
+		}
+	}
+	p.addOp(op)
+}
+
+func (p *Program) addHeaders(obj *object.Object, results *object.Results) {
+	p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(obj.Headers)})
+	schemas := results.Headers
+	for i := range obj.Headers {
+		header := &obj.Headers[i]
+		field := &header.Field
+		switch {
+		case header.Bytes != nil:
+			p.addConstant(header.Bytes)
+			continue
+		case obj.IsMap:
+			p.addConstant(append(connectdata.AppendString(nil, header.Name), byte(wit.Schemaless), 0))
+		default:
+			head := append(connectdata.AppendString(nil, header.Name), byte(wit.WithSchema))
+			p.addConstant(connectdata.AppendNumber(head, int64(schemas[0])))
+			schemas = schemas[1:]
+		}
+		switch {
+		case field.Kind == object.FromConstant:
+			p.addConstant(connectdata.AppendBytes(nil, field.Bytes))
+		case field.Kind == object.FromInput && len(field.Edits) == 0:
+			p.addOp(kernel.Op{Kind: kernel.CopiedWithSize, First: 8 * field.Index, Last: 8*field.Index + 8,
+				KeySize: field.KeySize})
+			p.Extra += binary.MaxVarintLen32
+		default:
+			p.Usable = false
+		}
+	}
+	p.addOp(kernel.Op{Kind: kernel.EndOfHeaders})
+	p.Headers = EncodingWord(wit.Raw, 0)
+	p.GrowthShift++
+	p.Extra++
+}

@@ -1,0 +1,83 @@
+package object
+
+import (
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// ValueReader finds the fields in encoded values of one schema.
+type ValueReader struct {
+	ID     uint32 // of the schema
+	Nodes  []wit.SchemaNode
+	Fields []Field // of a struct, nil for other schemas
+	types  []fieldType
+	inner  []*ValueReader // by field, created when needed
+}
+
+// fieldType is the type for skipping a field. Integers have the widest one: code that uses the value checks its range.
+type fieldType struct {
+	nodes []wit.SchemaNode
+	node  uint32
+}
+
+func newValueReader(id uint32, nodes []wit.SchemaNode) *ValueReader {
+	reader := &ValueReader{ID: id, Nodes: nodes}
+	if !reader.IsStruct() {
+		return reader
+	}
+	for i, field := range nodes[0].Fields {
+		reader.Fields = append(reader.Fields, Field{Name: field.Name, Nodes: nodes, Node: field.Node,
+			Source: Source{Index: i}})
+		t := fieldType{nodes, field.Node}
+		switch node := &nodes[field.Node]; node.Kind {
+		case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+			t = fieldType{[]wit.SchemaNode{{Kind: wit.Int64, Optional: node.Optional,
+				DefaultValue: node.DefaultValue}}, 0}
+		}
+		reader.types = append(reader.types, t)
+	}
+	return reader
+}
+
+func (l *ValueReader) IsStruct() bool { return l.Nodes[0].Kind == wit.Struct }
+
+func (l *ValueReader) FieldReader(field int) *ValueReader {
+	if l.inner == nil {
+		l.inner = make([]*ValueReader, len(l.Fields))
+	}
+	if l.inner[field] == nil {
+		l.inner[field] = newValueReader(0, l.Fields[field].Subtree())
+	}
+	return l.inner[field]
+}
+
+// Null reads the union branch of a value. start is the offset of the value after it, ok false for invalid bytes.
+func (l *ValueReader) Null(input []byte) (null bool, start int, ok bool) {
+	return connectdata.IsNull(&l.Nodes[0], input)
+}
+
+// Offsets stores in ends where each field starts and the last one ends, from start on. It returns the index of the
+// first invalid field, -1 if all are valid.
+func (l *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid int) {
+	for field := range l.types {
+		ends[field] = uint64(start)
+		typ := &l.types[field]
+		end := connectdata.SkipFast(&typ.nodes[typ.node], input, start)
+		if end == 0 {
+			size, err := connectdata.Skip(typ.nodes, typ.node, input[start:])
+			if err != nil {
+				return field
+			}
+			end = start + size
+		}
+		start = end
+	}
+	if ends[len(l.types)] = uint64(start); start != len(input) {
+		return len(l.types)
+	}
+	return -1
+}
+
+func (l *ValueReader) SkipField(field int, input []byte) (int, error) {
+	return connectdata.Skip(l.types[field].nodes, l.types[field].node, input)
+}

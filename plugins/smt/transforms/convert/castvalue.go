@@ -1,0 +1,143 @@
+package convert
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/plugins/smt/javaclass"
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
+	"github.com/culvert-project/culvert/plugins/smt/object"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// castEntry returns the edit for the entries of maps.
+func castEntry(targetKind wit.Kind, stage int) object.Edit {
+	return object.Edit{
+		Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+			if input[0] == connectdata.TagNull {
+				return append(dst, connectdata.TagNull), nil
+			}
+			return castSchemaless(dst, input, targetKind, stage)
+		},
+		Conversion: func(tag byte) (conversion object.Conversion) {
+			if tag >= connectdata.TagInt8 && tag <= connectdata.TagFloat64 {
+				edit := castEdit(&wit.SchemaNode{Kind: wit.Int8 + wit.Kind(tag-connectdata.TagInt8)}, targetKind, stage)
+				if edit.Conversion != nil {
+					conversion = edit.Conversion(0).WithTag(tag, castTag(targetKind, &number{}))
+				}
+			}
+			return conversion
+		},
+	}
+}
+
+func unsupportedFrom(kind wit.Kind, stage int) *rowerror.Failure {
+	return rowerror.Data(stage, "Cast transformation does not support casting from "+javaclass.KindNames[kind]+
+		"; supported types are "+kindList(wit.Array))
+}
+
+// notADate returns the failure of a value named like a date type that an earlier Cast gave another type.
+func notADate(class string, stage int) *rowerror.Failure {
+	return rowerror.New(stage, rowerror.ClassCastException, "class "+class+" cannot be cast to class java.util.Date ("+
+		class+
+		" and java.util.Date are in module java.base of loader 'bootstrap')")
+}
+
+// castEdit returns the edit for values of one schema, with the kernel's conversion if there is one.
+func castEdit(node *wit.SchemaNode, targetKind wit.Kind, stage int) object.Edit {
+	edit := object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		return castWithSchema(dst, input, node, targetKind, stage)
+	}}
+	conversion := kernel.Conversion{UnusedBits: (64 - 8<<node.Kind) & 63, LostBits: (64 - 8<<targetKind) & 63}
+	switch {
+	case node.Kind <= wit.Int64 && targetKind == wit.String && node.Name == nil:
+		conversion.Kind = kernel.Digits
+	case node.Kind <= wit.Int64 && targetKind <= wit.Int64 && node.Name == nil:
+		conversion.Kind = kernel.Integer
+	case node.Kind == wit.Float64 && targetKind == wit.Float32:
+		conversion.Kind = kernel.Single
+	default:
+		return edit
+	}
+	edit.Conversion = object.Always(object.Conversion{Conversion: conversion})
+	return edit
+}
+
+// misnamedTime reports whether a schema has the name of a date type but another type.
+func misnamedTime(node *wit.SchemaNode) bool {
+	return javaclass.OfName(node) == "java.util.Date" && javaclass.Of(node) != "java.util.Date"
+}
+
+// castWithSchema appends a value as another type. Logical types are converted by what they stand for.
+func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind, stage int) ([]byte,
+	*rowerror.Failure) {
+	if node.Kind >= wit.Array {
+		return dst, unsupportedFrom(node.Kind, stage)
+	}
+	if targetKind != wit.String && misnamedTime(node) {
+		return dst, notADate(javaclass.Of(node), stage)
+	}
+	if node.Name == nil || node.Kind == wit.Int8 || node.Kind == wit.Int16 {
+		if number, ok := readNumber(node.Kind, input); ok {
+			return number.append(dst, targetKind), nil
+		}
+	}
+	required := *node
+	required.Optional, required.DefaultValue = false, nil
+	value, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, input)
+	if err != nil {
+		return dst, rowerror.BadValue(stage, 0)
+	}
+	switch javaclass.Of(node) {
+	case "java.util.Date":
+		if targetKind != wit.String {
+			break
+		}
+		switch x := value.(type) {
+		case int32:
+			value = connectdata.Instant(x)
+			if *node.Name == wit.NameDate {
+				value = connectdata.Instant(int64(x) * msPerDay)
+			}
+		case int64:
+			value = connectdata.Instant(x)
+		}
+	case "java.math.BigDecimal":
+		if b, ok := value.([]byte); ok {
+			scale, _ := values.ScaleOf(node)
+			value = connectdata.Decimal{Scale: int32(scale), Unscaled: connectdata.Unscaled(b)}
+		}
+	}
+	return appendCast(dst, value, targetKind, stage, false)
+}
+
+// castSchemaless appends a value without schema as another type, with its tag.
+func castSchemaless(dst, input []byte, targetKind wit.Kind, stage int) ([]byte, *rowerror.Failure) {
+	switch input[0] {
+	case connectdata.TagArray:
+		return dst, unsupportedFrom(wit.Array, stage)
+	case connectdata.TagMap:
+		return dst, unsupportedFrom(wit.Map, stage)
+	case connectdata.TagStruct:
+		return dst, unsupportedFrom(wit.Struct, stage)
+	case connectdata.TagInstant:
+		return dst, rowerror.Data(stage, "Cast transformation was passed a value of type class "+
+			javaclass.OfTag[input[0]]+
+			" which is not supported by Connect's data API")
+	}
+	if number, ok := readSchemalessNumber(input); ok {
+		if dst = append(dst, castTag(targetKind, &number)); targetKind != wit.Boolean { // only a tag
+			dst = number.append(dst, targetKind)
+		}
+		return dst, nil
+	}
+	value, _, err := connectdata.ReadSchemaless(input)
+	if err != nil {
+		return dst, rowerror.BadSchemaless(stage)
+	}
+	return appendCast(dst, value, targetKind, stage, true)
+}
+
+func kindList(end wit.Kind) string { return "[" + strings.Join(javaclass.KindNames[:end], ", ") + "]" }

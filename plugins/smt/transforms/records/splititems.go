@@ -1,0 +1,143 @@
+package records
+
+import (
+	"math"
+
+	"github.com/culvert-project/culvert/plugins/smt/javaclass"
+	"github.com/culvert-project/culvert/plugins/smt/operation"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// splitArray is the array to split. The value of each new record is prefix, item, suffix.
+type splitArray struct {
+	items           [][]byte
+	prefix, suffix  []byte
+	encoding        wit.Encoding
+	schema          uint32
+	nullIsTombstone bool
+}
+
+// read returns the array in the record's value, nil for a tombstone.
+func (o *split) read(ctx *operation.Context, rec *record.Record, stage int) (*splitArray, *rowerror.Failure, error) {
+	part := &rec.Parts[record.Value]
+	switch part.Encoding {
+	case wit.Absent:
+		return nil, nil, nil
+	case wit.Schemaless:
+		array, failure := o.readSchemaless(ctx, part.Bytes, stage)
+		return array, failure, nil
+	}
+	reader, err := ctx.Reader(part.Schema)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, _ := o.plans.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
+		return o.compile(ctx, reader, stage)
+	})
+	null, start, ok := reader.Null(part.Bytes)
+	switch {
+	case !ok:
+		return nil, rowerror.BadValue(stage, 0), nil
+	case null:
+		return nil, nil, nil
+	case plan.failure != nil:
+		return nil, plan.failure, nil
+	}
+	array := &splitArray{encoding: wit.WithSchema, schema: plan.newSchema}
+	encoded := part.Bytes[start:]
+	if o.field != "" {
+		obj := &ctx.Object
+		if obj.Open(&ctx.Scratch, reader, part.Bytes, start); !obj.Load(stage) {
+			return nil, obj.Pending, nil
+		}
+		from, to := ctx.Ends[plan.field], ctx.Ends[plan.field+1]
+		encoded = part.Bytes[from:to]
+		if !o.extract {
+			array.prefix, array.suffix = part.Bytes[start:from], part.Bytes[to:]
+		}
+		null, size, ok := connectdata.IsNull(&reader.Nodes[plan.array], encoded)
+		if !ok {
+			return nil, rowerror.BadValue(stage, plan.field), nil
+		}
+		if null {
+			return array, nil, nil
+		}
+		encoded = encoded[size:]
+	}
+	if array.items, ok = arrayItems(reader.Nodes, plan.element, encoded); !ok {
+		return nil, rowerror.BadValue(stage, plan.field), nil
+	}
+	return array, nil, nil
+}
+
+// arrayItems returns the items of an array without union branch, at most maxItems+1. As in Avro, items come in blocks,
+// each after its count. A negative count is followed by the size of the block.
+func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (items [][]byte, ok bool) {
+	for {
+		count, size := connectdata.Number(b)
+		if size <= 0 || count == math.MinInt64 {
+			return nil, false
+		}
+		b = b[size:]
+		if count < 0 {
+			blockSize, size := connectdata.Number(b)
+			if size <= 0 || blockSize < 0 {
+				return nil, false
+			}
+			count, b = -count, b[size:]
+		}
+		if count == 0 {
+			return items, len(b) == 0
+		}
+		for ; count > 0; count-- {
+			if len(items) > maxItems {
+				return items, true
+			}
+			size, err := connectdata.Skip(nodes, element, b)
+			if err != nil {
+				return nil, false
+			}
+			items, b = append(items, b[:size:size]), b[size:]
+		}
+	}
+}
+
+func (o *split) readSchemaless(ctx *operation.Context, value []byte, stage int) (*splitArray, *rowerror.Failure) {
+	array := &splitArray{encoding: wit.Schemaless, nullIsTombstone: true}
+	encoded := value
+	if o.field != "" {
+		if failure := ctx.Object.OpenMap(&ctx.Scratch, value, stage, "splitting"); failure != nil {
+			return nil, failure
+		}
+		field := ctx.Object.Find(o.field)
+		if field == nil {
+			return array, nil
+		}
+		if encoded = field.Bytes; !o.extract {
+			array.nullIsTombstone = false
+			start := cap(value) - cap(encoded) // encoded is a slice of value with the same capacity's end
+			array.prefix, array.suffix = value[:start], value[start+len(encoded):]
+		}
+	}
+	if encoded[0] == connectdata.TagNull {
+		return array, nil
+	}
+	if encoded[0] != connectdata.TagArray {
+		return nil, rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.OfTag[encoded[0]])
+	}
+	count, size := connectdata.Number(encoded[1:])
+	if size <= 0 {
+		return nil, rowerror.BadSchemaless(stage)
+	}
+	for b := encoded[1+size:]; count > 0 && len(array.items) <= maxItems; count-- {
+		size, err := connectdata.SkipSchemaless(b)
+		if err != nil {
+			return nil, rowerror.BadSchemaless(stage)
+		}
+		array.items, b = append(array.items, b[:size:size]), b[size:]
+	}
+	return array, nil
+}
