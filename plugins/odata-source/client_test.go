@@ -43,16 +43,17 @@ func TestClientInQuery(t *testing.T) {
 
 // A load that broke off goes on the other way.
 func TestClientInQueryFromNowOn(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20, SkipToken: "offset"}})
-	all := whole(t, s, set("00", "Orders")...)
+	service := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20,
+		SkipToken: "offset"}})
+	all := whole(t, service, set("00", "Orders")...)
 	for _, way := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
-		l := newLoad(t, s, append(set("00", "Orders"), way[0]...)...)
-		offset, err := l.some(0, nil, 1)
+		load := newLoad(t, service, append(set("00", "Orders"), way[0]...)...)
+		offset, err := load.some(0, nil, 1)
 		noError(t, err)
-		rest := newLoad(t, s, append(set("00", "Orders"), way[1]...)...)
+		rest := newLoad(t, service, append(set("00", "Orders"), way[1]...)...)
 		rest.targets = nil
 		rest.all(offset)
-		if found := slices.Concat(l.rows, rest.rows); !slices.Equal(all.rows, found) {
+		if found := slices.Concat(load.rows, rest.rows); !slices.Equal(all.rows, found) {
 			t.Errorf("%v: expected %d rows, found %d", way, len(all.rows), len(found))
 		}
 		if len(way[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {

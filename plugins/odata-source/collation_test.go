@@ -26,9 +26,9 @@ func (s *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.requests = append(s.requests, r.URL.RawQuery)
-	q := r.URL.Query()
+	query := r.URL.Query()
 	keys := slices.Clone(s.keys)
-	for part := range strings.SplitSeq(q.Get("$filter"), " and ") {
+	for part := range strings.SplitSeq(query.Get("$filter"), " and ") {
 		words := strings.Fields(strings.Trim(part, "()"))
 		if len(words) != 3 {
 			continue
@@ -37,11 +37,11 @@ func (s *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		keys = slices.DeleteFunc(keys, func(k string) bool { return (words[1] == "gt") != (s.compares(k, than) > 0) })
 	}
 	slices.SortFunc(keys, s.by)
-	if strings.HasSuffix(q.Get("$orderby"), " desc") {
+	if strings.HasSuffix(query.Get("$orderby"), " desc") {
 		slices.Reverse(keys)
 	}
 	count := len(keys)
-	skip, _ := strconv.Atoi(q.Get("$skip"))
+	skip, _ := strconv.Atoi(query.Get("$skip"))
 	keys = keys[min(skip, len(keys)):]
 	page := keys[:min(s.page, len(keys))]
 	body := `{"d":{`
@@ -54,8 +54,8 @@ func (s *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body += "]"
 	if len(keys) > len(page) {
-		q.Set("$skip", strconv.Itoa(skip+len(page)))
-		body += `,"__next":"X?` + q.Encode() + `"`
+		query.Set("$skip", strconv.Itoa(skip+len(page)))
+		body += `,"__next":"X?` + query.Encode() + `"`
 	}
 	w.Write([]byte(body + "}}"))
 }
@@ -75,27 +75,28 @@ func TestCollations(t *testing.T) {
 	for name, by := range collations {
 		for compares, with := range collations {
 			for round := range 10 {
-				s := &collated{page: 2 + r.IntN(8), by: by, compares: with, counts: round%2 == 0 || name != compares}
-				for len(s.keys) < 60 {
+				service := &collated{page: 2 + r.IntN(8), by: by, compares: with, counts: round%2 == 0 ||
+					name != compares}
+				for len(service.keys) < 60 {
 					k := ""
 					for range 1 + r.IntN(4) {
 						k += string("aAbBzZ_-09"[r.IntN(10)])
 					}
-					if !slices.ContainsFunc(s.keys, func(o string) bool { return strings.EqualFold(o, k) }) {
-						s.keys = append(s.keys, k)
+					if !slices.ContainsFunc(service.keys, func(o string) bool { return strings.EqualFold(o, k) }) {
+						service.keys = append(service.keys, k)
 					}
 				}
-				l := newLoad(t, s, set("00", "X")...)
+				l := newLoad(t, service, set("00", "X")...)
 				_, err := l.run(0, nil)
 				missing := 0
-				for _, k := range s.keys {
+				for _, k := range service.keys {
 					if !slices.Contains(l.rows, fmt.Sprint([]any{k})) {
 						missing++
 					}
 				}
 				if err != nil || missing > 0 {
 					t.Errorf("sorted by %s, compared by %s, counts %v: %d rows are missing, %v\n%s", name, compares,
-						s.counts, missing, err, strings.Join(s.requests, "\n"))
+						service.counts, missing, err, strings.Join(service.requests, "\n"))
 				}
 			}
 		}

@@ -18,13 +18,13 @@ import (
 func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := odatatest.New(odatatest.Options{})
-	l := newLoad(t, s, set("00", "Orders")...)
-	asked, err := l.p.Open(sourceconfig.Component, with, nil, nil)
+	load := newLoad(t, s, set("00", "Orders")...)
+	asked, err := load.p.Open(sourceconfig.Component, with, nil, nil)
 	noError(t, err)
-	opened, err := l.p.Open(sourceconfig.Component, with, nil, l.answers(asked.Pending))
+	opened, err := load.p.Open(sourceconfig.Component, with, nil, load.answers(asked.Pending))
 	noError(t, err)
-	if string(opened.Ready.Context) != string(l.opened.Context) ||
-		opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
+	if string(opened.Ready.Context) != string(load.opened.Context) ||
+		opened.Ready.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
 		t.Error("the password changes what open says")
 	}
 	all, err := json.Marshal([]any{asked, opened})
@@ -50,13 +50,13 @@ func TestPlan(t *testing.T) {
 		noError(t, err)
 		var tasks []string
 		for _, task := range layout.Tasks {
-			v := sourceconfig.Table.Values(task)
+			values := sourceconfig.Table.Values(task)
 			var numbers []string
-			for _, g := range config.Groups(v) {
+			for _, g := range config.Groups(values) {
 				numbers = append(numbers, g.Digits)
 			}
 			tasks = append(tasks, strings.Join(numbers, " "))
-			if v.String("sap.odata.format") != "atom" || v.String(config.Address) == "" {
+			if values.String("sap.odata.format") != "atom" || values.String(config.Address) == "" {
 				t.Error("a task lacks a setting that is for all")
 			}
 		}
@@ -77,24 +77,24 @@ func TestPlan(t *testing.T) {
 
 // TestCauses: a load that broke off goes on; a complete one waits for its period, also over a restart.
 func TestCauses(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 500}})
-	l := newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
-	if p := l.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
+	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 500}})
+	load := newLoad(t, service, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
+	if p := load.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
 		t.Errorf("expected a period of 60000 ms, found %v", p)
 	}
-	step, err := l.next(0, nil, start)
+	step, err := load.next(0, nil, start)
 	if err != nil || step.Fetch == nil || !step.Fetch.RepeatsExactly || step.Fetch.Acknowledges ||
 		!step.Fetch.Request.Repeatable {
 		t.Fatalf("expected the first page, found %+v (%v)", step, err)
 	}
-	middle, err := l.page(0, step.Fetch)
+	middle, err := load.page(0, step.Fetch)
 	noError(t, err)
-	again, err := l.next(0, append(middle, wit.IntegerEntry("record", 3)), start)
+	again, err := load.next(0, append(middle, wit.IntegerEntry("record", 3)), start)
 	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", again, err)
 	}
-	done := l.all(middle)
-	for _, c := range []struct {
+	done := load.all(middle)
+	for _, test := range []struct {
 		cause    wit.PollReason
 		now      int64
 		expected bool
@@ -102,12 +102,13 @@ func TestCauses(t *testing.T) {
 		{start, readAt + 59_999, false}, {start, readAt + 60_000, true},
 		{onward, readAt + 90_000, false}, {poll, readAt, true},
 	} {
-		step, err := l.p.Next(l.opened.Context, 0, done, c.cause, c.now)
-		if err != nil || (step.Fetch != nil) != c.expected || (step.Idle != nil) == c.expected {
-			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", c.cause, c.now-readAt, c.expected, step, err)
+		step, err := load.p.Next(load.opened.Context, 0, done, test.cause, test.now)
+		if err != nil || (step.Fetch != nil) != test.expected || (step.Idle != nil) == test.expected {
+			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", test.cause, test.now-readAt, test.expected,
+				step, err)
 		}
 	}
-	once := newLoad(t, s, set("00", "Orders")...)
+	once := newLoad(t, service, set("00", "Orders")...)
 	if step, err := once.p.Next(once.opened.Context, 0, done, start, readAt+90_000); err != nil ||
 		step.Finished == nil {
 		t.Errorf("expected a load that is done for good, found %+v (%v)", step, err)
@@ -118,7 +119,7 @@ func TestOffsets(t *testing.T) {
 	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
 	good := []wit.OffsetEntry{wit.StringEntry("url", "/s/X"), wit.IntegerEntry("seen", 3),
 		wit.StringEntry("of the host", "x")}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		partition, offset []wit.OffsetEntry
 		ok                bool
 	}{
@@ -127,8 +128,8 @@ func TestOffsets(t *testing.T) {
 		{partition, append(good, wit.StringEntry("done", "x")), false},
 		{partition, []wit.OffsetEntry{wit.StringEntry("url", "http://evil/")}, false},
 	} {
-		if err := (&plugin{}).CheckOffset(c.partition, c.offset); (err == nil) != c.ok {
-			t.Errorf("%v %v: expected %v, found %v", c.partition, c.offset, c.ok, err)
+		if err := (&plugin{}).CheckOffset(test.partition, test.offset); (err == nil) != test.ok {
+			t.Errorf("%v %v: expected %v, found %v", test.partition, test.offset, test.ok, err)
 		}
 	}
 }
@@ -174,21 +175,21 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 }
 
 func TestTools(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
-	l := newLoad(t, s, set("00", "Orders")...)
+	service := odatatest.New(odatatest.Options{})
+	load := newLoad(t, service, set("00", "Orders")...)
 	run := func(command string, options ...string) (string, error) {
 		var list []wit.Setting
 		for _, o := range options {
 			name, value, _ := strings.Cut(o, "=")
 			list = append(list, wit.Setting{Name: name, Value: value})
 		}
-		document, err := l.tool(command, list)
+		document, err := load.tool(command, list)
 		if err == nil && !json.Valid([]byte(document)) {
 			t.Errorf("%s: no JSON: %s", command, document)
 		}
 		return document, err
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		command string
 		options []string
 		part    string
@@ -202,13 +203,13 @@ func TestTools(t *testing.T) {
 		{"refuse-format", nil, ""},
 		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
 	} {
-		if c.part == "" {
-			noError(t, s.Set(c.command, "true"))
+		if test.part == "" {
+			noError(t, service.Set(test.command, "true"))
 			continue
 		}
-		document, err := run(c.command, c.options...)
-		if err != nil || !strings.Contains(document, c.part) {
-			t.Errorf("%s: expected %s in %s (%v)", c.command, c.part, document, err)
+		document, err := run(test.command, test.options...)
+		if err != nil || !strings.Contains(document, test.part) {
+			t.Errorf("%s: expected %s in %s (%v)", test.command, test.part, document, err)
 		}
 	}
 	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"},
@@ -217,7 +218,7 @@ func TestTools(t *testing.T) {
 			t.Errorf("%s %v: expected an error, found %s", command, options, document)
 		}
 	}
-	commands := l.p.Commands()
+	commands := load.p.Commands()
 	if len(commands) != 9 || commands[0].Name != "ping" {
 		t.Errorf("expected ping to be the first of nine commands, found %+v", commands)
 	}

@@ -25,7 +25,7 @@ func dated(t *testing.T, s http.Handler, order int, date any) {
 // TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late
 // within the look-back.
 func TestCursor(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		late     bool // a row that is committed late is found
 	}{
@@ -35,44 +35,44 @@ func TestCursor(t *testing.T) {
 		{append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400", "sap.odata.format=atom"),
 			true},
 	} {
-		s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
-		dated(t, s, 10250, "2024-05-05T12:00:00")
-		l := newLoad(t, s, join(byDate, c.settings)...)
-		offset := l.all(nil)
-		l.same(s, "Orders")
+		service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
+		dated(t, service, 10250, "2024-05-05T12:00:00")
+		load := newLoad(t, service, join(byDate, test.settings)...)
+		offset := load.all(nil)
+		load.same(service, "Orders")
 		expectRows := func(orders ...string) {
 			t.Helper()
-			slices.Sort(l.rows)
+			slices.Sort(load.rows)
 			var expected []string
 			for _, o := range orders {
 				expected = append(expected, "["+o+"]")
 			}
-			if !slices.Equal(l.rows, expected) {
-				t.Errorf("%v: expected rows %v, found %v by %v", c.settings, expected, l.rows, l.targets)
+			if !slices.Equal(load.rows, expected) {
+				t.Errorf("%v: expected rows %v, found %v by %v", test.settings, expected, load.rows, load.targets)
 			}
 		}
-		offset = l.poll(offset)
+		offset = load.poll(offset)
 		expectRows()
-		if asked, _ := url.PathUnescape(l.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
-			t.Errorf("%v: asked for %s", c.settings, asked)
+		if asked, _ := url.PathUnescape(load.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
+			t.Errorf("%v: asked for %s", test.settings, asked)
 		}
-		dated(t, s, 10248, "2024-05-05T12:00:00") // the same as the highest
-		dated(t, s, 10251, "2024-05-06T12:00:00")
-		offset = l.poll(offset)
+		dated(t, service, 10248, "2024-05-05T12:00:00") // the same as the highest
+		dated(t, service, 10251, "2024-05-06T12:00:00")
+		offset = load.poll(offset)
 		expectRows("10248", "10251")
-		dated(t, s, 10249, "2024-05-06T11:00:00")
-		dated(t, s, 10252, "2024-05-07T00:00:00")
-		offset = l.poll(offset)
-		if c.late {
+		dated(t, service, 10249, "2024-05-06T11:00:00")
+		dated(t, service, 10252, "2024-05-07T00:00:00")
+		offset = load.poll(offset)
+		if test.late {
 			expectRows("10249", "10252")
 		} else {
 			expectRows("10252")
 		}
-		offset = l.poll(offset)
+		offset = load.poll(offset)
 		expectRows()
-		step, err := l.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
+		step, err := load.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
-			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
+			t.Errorf("%v: a snapshot asks for %v, %v", test.settings, step.Fetch, err)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestCursor(t *testing.T) {
 // TestCursorWhileRowsChange: a row that changes behind its page, while a later page brings a higher value, is read by
 // the next load, behind the first load and behind later ones; what is below that is not read again.
 func TestCursorWhileRowsChange(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		again    int
@@ -90,50 +90,50 @@ func TestCursorWhileRowsChange(t *testing.T) {
 		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
 		{"a row is deleted too", odatatest.Switches{}, 2, "10286"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.switches.PageSize = 15
-			s := odatatest.New(odatatest.Options{Rows: 40, Switches: c.switches})
+		t.Run(test.name, func(t *testing.T) {
+			test.switches.PageSize = 15
+			service := odatatest.New(odatatest.Options{Rows: 40, Switches: test.switches})
 			late := ""
-			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				s.ServeHTTP(w, r)
+			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				service.ServeHTTP(w, r)
 				asked := r.URL.Query()
-				refused := c.switches.RefuseOrderBy && asked.Has("$orderby")
+				refused := test.switches.RefuseOrderBy && asked.Has("$orderby")
 				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
 					!strings.HasSuffix(r.URL.Path, "$metadata") {
-					dated(t, s, 10248, late+"T01:00:00")
-					dated(t, s, 10287, late+"T02:00:00") // on a page that is still to come
+					dated(t, service, 10248, late+"T01:00:00")
+					dated(t, service, 10287, late+"T02:00:00") // on a page that is still to come
 					late = ""
-					if c.deleted != "" {
-						write(t, s, "DELETE", "Orders("+c.deleted+")", nil)
-						c.deleted = ""
+					if test.deleted != "" {
+						write(t, service, "DELETE", "Orders("+test.deleted+")", nil)
+						test.deleted = ""
 					}
 				}
 			}), byDate...)
 			expectRows := func(most int, orders ...string) {
 				t.Helper()
 				for _, o := range orders {
-					if !slices.Contains(l.rows, "["+o+"]") {
-						t.Errorf("expected row %s, found %v by %v", o, l.rows, l.targets)
+					if !slices.Contains(load.rows, "["+o+"]") {
+						t.Errorf("expected row %s, found %v by %v", o, load.rows, load.targets)
 					}
 				}
-				if len(l.rows) > most {
-					t.Errorf("expected at most %d rows, found %v by %v", most, l.rows, l.targets)
+				if len(load.rows) > most {
+					t.Errorf("expected at most %d rows, found %v by %v", most, load.rows, load.targets)
 				}
 			}
 			late = "2024-06-01"
-			offset := l.all(nil)
-			l.targets = nil
-			offset = l.poll(offset)
-			expectRows(c.again, "10248")
+			offset := load.all(nil)
+			load.targets = nil
+			offset = load.poll(offset)
+			expectRows(test.again, "10248")
 			for order := 10249; order < 10280; order++ {
-				dated(t, s, order, "2024-07-01T00:00:00")
+				dated(t, service, order, "2024-07-01T00:00:00")
 			}
 			late = "2024-08-01"
-			offset = l.poll(offset)
-			expectRows(32+c.again, "10249", "10279", "10287")
-			offset = l.poll(offset)
-			expectRows(c.again, "10248")
-			l.poll(offset)
+			offset = load.poll(offset)
+			expectRows(32+test.again, "10249", "10279", "10287")
+			offset = load.poll(offset)
+			expectRows(test.again, "10248")
+			load.poll(offset)
 			expectRows(0)
 		})
 	}
@@ -142,24 +142,24 @@ func TestCursorWhileRowsChange(t *testing.T) {
 // TestCursorWhereTheEndIsRefused: where the service gives no count and refuses what asks for rows behind its last one,
 // the load is complete, and the next one begins at the cursor.
 func TestCursorWhereTheEndIsRefused(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{RefuseCount: true}})
+	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{RefuseCount: true}})
 	refused := 0
-	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked := r.URL.Query(); asked.Has("$skip") || strings.Contains(asked.Get("$filter"), "OrderID gt") {
 			refused++
 			http.Error(w, "no", http.StatusBadRequest)
 			return
 		}
-		s.ServeHTTP(w, r)
+		service.ServeHTTP(w, r)
 	}), byDate...)
-	offset := l.all(nil)
-	l.same(s, "Orders")
+	offset := load.all(nil)
+	load.same(service, "Orders")
 	if refused == 0 {
-		t.Fatalf("nothing was refused: %v", l.targets)
+		t.Fatalf("nothing was refused: %v", load.targets)
 	}
 	for range 2 {
-		if offset = l.poll(offset); len(l.rows) > 0 || !strings.Contains(l.targets[0], "OrderDate%20ge%20") {
-			t.Errorf("expected no row again, found %v by %v", l.rows, l.targets)
+		if offset = load.poll(offset); len(load.rows) > 0 || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
+			t.Errorf("expected no row again, found %v by %v", load.rows, load.targets)
 		}
 	}
 }
@@ -169,9 +169,9 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
+			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 			asked, changed := 0, false
-			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				query := r.URL.Query()
 				switch highest := strings.HasPrefix(query.Get("$orderby"), "OrderDate"); {
 				case highest && status == http.StatusOK:
@@ -183,19 +183,19 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 					http.Error(w, "not now", status)
 					return
 				}
-				s.ServeHTTP(w, r)
+				service.ServeHTTP(w, r)
 				if query.Has("$skiptoken") && !changed {
 					changed = true
-					dated(t, s, 10248, "2024-06-01T01:00:00")
+					dated(t, service, 10248, "2024-06-01T01:00:00")
 				}
 			}), byDate...)
-			offset, err := l.run(0, nil)
+			offset, err := load.run(0, nil)
 			if err != nil || asked != 1 || !changed {
 				t.Fatalf("asked %d times, changed %t: %v", asked, changed, err)
 			}
-			l.same(s, "Orders")
-			if l.poll(offset); !slices.Contains(l.rows, "[10248]") || asked != 1 {
-				t.Errorf("expected row 10248, found %v by %v", l.rows, l.targets)
+			load.same(service, "Orders")
+			if load.poll(offset); !slices.Contains(load.rows, "[10248]") || asked != 1 {
+				t.Errorf("expected row 10248, found %v by %v", load.rows, load.targets)
 			}
 		})
 	}
@@ -205,37 +205,37 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 // load began, one of a later page may be above that of a row which has changed behind its page: the next load reads all
 // rows, and only the one behind it begins at the cursor.
 func TestCursorWhoseFirstPageHasNone(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
+	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 	for order := 10248; order < 10248+15; order++ {
-		dated(t, s, order, nil)
+		dated(t, service, order, nil)
 	}
 	changed := false
-	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Query().Get("$orderby"), "OrderDate") {
 			http.Error(w, "not now", http.StatusBadRequest)
 			return
 		}
 		if r.URL.Query().Has("$skiptoken") && !changed {
 			changed = true
-			dated(t, s, 10248, "2024-06-01T01:00:00")
-			dated(t, s, 10248+20, "2024-07-01T01:00:00") // on this page
+			dated(t, service, 10248, "2024-06-01T01:00:00")
+			dated(t, service, 10248+20, "2024-07-01T01:00:00") // on this page
 		}
-		s.ServeHTTP(w, r)
+		service.ServeHTTP(w, r)
 	}), byDate...)
-	offset, err := l.run(0, nil)
+	offset, err := load.run(0, nil)
 	if err != nil || !changed {
 		t.Fatalf("changed %t: %v", changed, err)
 	}
-	l.same(s, "Orders")
-	if offset = l.poll(offset); !slices.Contains(l.rows, "[10248]") {
-		t.Errorf("expected row 10248, found %v by %v", l.rows, l.targets)
+	load.same(service, "Orders")
+	if offset = load.poll(offset); !slices.Contains(load.rows, "[10248]") {
+		t.Errorf("expected row 10248, found %v by %v", load.rows, load.targets)
 	}
-	dated(t, s, 10249, "2024-07-01T02:00:00")
-	if offset = l.poll(offset); !slices.Contains(l.rows, "[10249]") || !strings.Contains(l.targets[0],
+	dated(t, service, 10249, "2024-07-01T02:00:00")
+	if offset = load.poll(offset); !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0],
 		"OrderDate%20ge%20") {
-		t.Errorf("expected row 10249 by the cursor, found %v by %v", l.rows, l.targets)
+		t.Errorf("expected row 10249 by the cursor, found %v by %v", load.rows, load.targets)
 	}
-	if l.poll(offset); len(l.rows) > 0 {
-		t.Errorf("expected no row again, found %v by %v", l.rows, l.targets)
+	if load.poll(offset); len(load.rows) > 0 {
+		t.Errorf("expected no row again, found %v by %v", load.rows, load.targets)
 	}
 }

@@ -24,7 +24,7 @@ import (
 // TestDelta reads a set whole and what is created, changed and deleted then: in both formats, by links that nothing
 // announces and by announced ones, in pages, and where the service answers in the other format.
 func TestDelta(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
@@ -39,42 +39,42 @@ func TestDelta(t *testing.T) {
 		{"202", odatatest.Switches{PageSize: 30, Accepted: 3}, nil},
 		{"reordered", odatatest.Switches{PageSize: 30, Differ: "reorder"}, nil},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 60, Switches: c.switches})
-			f := loaded(t, s, tracked00("Customers", c.settings...)...)
-			f.equals(s, "Customers", "CustomerID", "CompanyName")
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 60, Switches: test.switches})
+			follower := loaded(t, service, tracked00("Customers", test.settings...)...)
+			follower.equals(service, "Customers", "CustomerID", "CompanyName")
 			var all []string
-			s.Each("Customers", func(key string, _ map[string]string) { all = append(all, key) })
-			write(t, s, "POST", "Customers", map[string]any{"CustomerID": "O'N/1", "CompanyName": "New"})
-			write(t, s, "MERGE", "Customers"+all[0], map[string]any{"CompanyName": "Changed"})
+			service.Each("Customers", func(key string, _ map[string]string) { all = append(all, key) })
+			write(t, service, "POST", "Customers", map[string]any{"CustomerID": "O'N/1", "CompanyName": "New"})
+			write(t, service, "MERGE", "Customers"+all[0], map[string]any{"CompanyName": "Changed"})
 			for i := range 20 {
-				write(t, s, "POST", "Customers", map[string]any{"CustomerID": fmt.Sprintf("T%03d", i),
+				write(t, service, "POST", "Customers", map[string]any{"CustomerID": fmt.Sprintf("T%03d", i),
 					"CompanyName": "Many"})
 			}
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Customers", "CustomerID", "CompanyName")
-			write(t, s, "DELETE", "Customers('O''N%2F1')", nil)
-			before := len(f.log)
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Customers", "CustomerID", "CompanyName")
-			if d := f.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" ||
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Customers", "CustomerID", "CompanyName")
+			write(t, service, "DELETE", "Customers('O''N%2F1')", nil)
+			before := len(follower.log)
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Customers", "CustomerID", "CompanyName")
+			if d := follower.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" ||
 				d[0].value["CustomerID"] != "O'N/1" ||
 				d[0].value["CompanyName"] != nil || d[0].value["DELETED_AT"] == nil {
 				t.Errorf("the deleted one is %v", d)
 			}
-			for _, e := range f.log[:before] {
+			for _, e := range follower.log[:before] {
 				if e.value["RECORDMODE"] != nil || e.value["DELETED_AT"] != nil {
 					t.Fatalf("a row that isn't deleted has %v and %v", e.value["RECORDMODE"], e.value["DELETED_AT"])
 				}
 			}
-			if len(f.faults) > 0 {
-				t.Error(f.faults)
+			if len(follower.faults) > 0 {
+				t.Error(follower.faults)
 			}
-			if err := f.catchUp(poll); err != nil || len(f.log) != before+1 {
-				t.Errorf("nothing changed, and %d rows came (%v)", len(f.log)-before-1, err)
+			if err := follower.catchUp(poll); err != nil || len(follower.log) != before+1 {
+				t.Errorf("nothing changed, and %d rows came (%v)", len(follower.log)-before-1, err)
 			}
-			if c.switches.Accepted > 0 && f.waits != 3 {
-				t.Errorf("%d waits", f.waits)
+			if test.switches.Accepted > 0 && follower.waits != 3 {
+				t.Errorf("%d waits", follower.waits)
 			}
 		})
 	}
@@ -84,21 +84,21 @@ func TestDelta(t *testing.T) {
 func TestDeletes(t *testing.T) {
 	for _, form := range []string{"", "record", "tombstone", "both"} {
 		for _, format := range []string{"atom", "json"} {
-			s := odatatest.New(odatatest.Options{Rows: 20})
+			service := odatatest.New(odatatest.Options{Rows: 20})
 			settings := []string{"sap.odata#00.format=" + format}
 			if form != "" {
 				settings = append(settings, "sap.odata#00.deletes="+form)
 			}
-			f := loaded(t, s, tracked00("Order_Details", settings...)...)
+			follower := loaded(t, service, tracked00("Order_Details", settings...)...)
 			var deleted []string
-			s.Each("Order_Details", func(key string, _ map[string]string) { deleted = append(deleted, key) })
+			service.Each("Order_Details", func(key string, _ map[string]string) { deleted = append(deleted, key) })
 			for _, key := range deleted[:3] {
-				write(t, s, "DELETE", "Order_Details"+key, nil)
+				write(t, service, "DELETE", "Order_Details"+key, nil)
 			}
-			before := len(f.log)
-			noError(t, f.catchUp(poll))
+			before := len(follower.log)
+			noError(t, follower.catchUp(poll))
 			var forms string
-			for _, e := range f.log[before:] {
+			for _, e := range follower.log[before:] {
 				if e.tombstone {
 					forms += "t"
 				} else {
@@ -109,8 +109,8 @@ func TestDeletes(t *testing.T) {
 				"both": "rtrtrt"}[form]; forms != want {
 				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
 			}
-			if len(f.state) != len(deleted)-3 {
-				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(f.state), len(deleted))
+			if len(follower.state) != len(deleted)-3 {
+				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(follower.state), len(deleted))
 			}
 		}
 	}
@@ -128,7 +128,7 @@ func alsoDeleted(r *wit.Response, key int, before string) {
 // the set's rows.
 func TestRowAndTombstone(t *testing.T) {
 	filtered := condition("0", "UnitPrice", "ge", "0")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		deleted  bool
 		first    bool
@@ -151,30 +151,30 @@ func TestRowAndTombstone(t *testing.T) {
 		{name: "with a filter, deleted", deleted: true, settings: filtered,
 			switches: odatatest.Switches{Delta: "links"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 20, Switches: c.switches})
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 20, Switches: test.switches})
 			keeping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.URL.RawQuery, "deltatoken") {
-					r.URL.RawQuery += c.keeps
+					r.URL.RawQuery += test.keeps
 				}
-				s.ServeHTTP(w, r)
+				service.ServeHTTP(w, r)
 			})
-			f := loaded(t, keeping, tracked00("Products", c.settings...)...)
-			before := f.state["[3]"]
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			f.answered = func(q *wit.Request, r *wit.Response) {
+			follower := loaded(t, keeping, tracked00("Products", test.settings...)...)
+			before := follower.state["[3]"]
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if !strings.Contains(q.Target, "deltatoken") {
 					return
 				}
-				alsoDeleted(r, 3, map[bool]string{true: "<entry", false: "</feed>"}[c.first])
-				if c.deleted {
-					write(t, s, "DELETE", "Products(3)", nil)
+				alsoDeleted(r, 3, map[bool]string{true: "<entry", false: "</feed>"}[test.first])
+				if test.deleted {
+					write(t, service, "DELETE", "Products(3)", nil)
 				}
 			}
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Products", "ProductID", "ProductName")
-			after := f.state["[3]"]
-			if c.deleted != (after == nil) {
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Products", "ProductID", "ProductName")
+			after := follower.state["[3]"]
+			if test.deleted != (after == nil) {
 				t.Fatalf("read again: %v", after)
 			}
 			for name, v := range after {
@@ -188,11 +188,11 @@ func TestRowAndTombstone(t *testing.T) {
 
 // An entity that is read again with a property that its page's rows did not have yet is passed on with it.
 func TestRowReadAgainWithANewProperty(t *testing.T) {
-	s, hides := odatatest.New(odatatest.Options{Rows: 20}), true
+	service, hides := odatatest.New(odatatest.Options{Rows: 20}), true
 	property := regexp.MustCompile(`<Property Name="UnitsOnOrder"[^>]*/>|<d:UnitsOnOrder[^>]*(/>|>[^<]*</d:UnitsOnOrder>)`)
-	f := loaded(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	follower := loaded(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
-		s.ServeHTTP(answer, r)
+		service.ServeHTTP(answer, r)
 		maps.Copy(w.Header(), answer.Header())
 		w.Header().Del("Content-Length")
 		w.WriteHeader(answer.Code)
@@ -202,22 +202,22 @@ func TestRowReadAgainWithANewProperty(t *testing.T) {
 			w.Write(answer.Body.Bytes())
 		}
 	}), tracked00("Products")...)
-	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	follower.answered = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") {
 			alsoDeleted(r, 3, "</feed>")
 			hides = false
 		}
 	}
-	passed := len(f.log)
-	err := f.catchUp(poll)
+	passed := len(follower.log)
+	err := follower.catchUp(poll)
 	if faultOf(err).Kind != wit.ErrorStale {
-		t.Fatalf("expected that the plugin is to be opened again, found %v, and %v", err, f.log[passed:])
+		t.Fatalf("expected that the plugin is to be opened again, found %v, and %v", err, follower.log[passed:])
 	}
-	f.start()
-	noError(t, f.catchUp(poll))
-	if found := f.state["[3]"]["UnitsOnOrder"]; found == nil {
-		t.Errorf("it was passed on as %v", f.state["[3]"])
+	follower.start()
+	noError(t, follower.catchUp(poll))
+	if found := follower.state["[3]"]["UnitsOnOrder"]; found == nil {
+		t.Errorf("it was passed on as %v", follower.state["[3]"])
 	}
 }
 
@@ -230,13 +230,14 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 				if deleted && other == 1 {
 					continue
 				}
-				s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 2}})
-				f := loaded(t, s, tracked00("Products")...)
+				service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 2}})
+				follower := loaded(t, service, tracked00("Products")...)
 				for _, changed := range []int{3, 4, 5} {
-					write(t, s, "MERGE", fmt.Sprintf("Products(%d)", changed), map[string]any{"ProductName": "Changed"})
+					write(t, service, "MERGE", fmt.Sprintf("Products(%d)", changed),
+						map[string]any{"ProductName": "Changed"})
 				}
 				page, again := 0, restarted
-				f.answered = func(q *wit.Request, r *wit.Response) {
+				follower.answered = func(q *wit.Request, r *wit.Response) {
 					if !strings.Contains(q.Target, "Products?") {
 						return
 					}
@@ -250,16 +251,16 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 						alsoDeleted(r, key, "</feed>")
 					}
 					if deleted && page == 2 {
-						quietly(s, "DELETE", fmt.Sprintf("Products(%d)", key), nil)
+						quietly(service, "DELETE", fmt.Sprintf("Products(%d)", key), nil)
 					}
 				}
-				err := f.catchUp(poll)
+				err := follower.catchUp(poll)
 				if restarted && errors.Is(err, errKilled) {
-					f.start()
-					err = f.catchUp(start)
+					follower.start()
+					err = follower.catchUp(start)
 				}
 				noError(t, err)
-				if f.equals(s, "Products", "ProductID", "ProductName"); t.Failed() {
+				if follower.equals(service, "Products", "ProductID", "ProductName"); t.Failed() {
 					t.Fatalf("of Products(%d), deleted %t, started anew %t", key, deleted, restarted)
 				}
 			}
@@ -270,7 +271,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 // TestRereadThatFails: what is read again and is not answered by the service, or by something else than one entity, is
 // no delete. One that no longer meets the filter is.
 func TestRereadThatFails(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, message string
 		answered      func(r *wit.Response)
 	}{
@@ -290,28 +291,28 @@ func TestRereadThatFails(t *testing.T) {
 		}},
 		{"outside the filter", "", func(*wit.Response) {}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
-			f := loaded(t, s, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
-			rows := len(f.state)
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			f.answered = func(q *wit.Request, r *wit.Response) {
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
+			follower := loaded(t, service, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
+			rows := len(follower.state)
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case strings.Contains(q.Target, "deltatoken"):
+				case strings.Contains(request.Target, "deltatoken"):
 					alsoDeleted(r, 3, "</feed>")
-					if c.message == "" {
-						write(t, s, "MERGE", "Products(3)", map[string]any{"UnitPrice": "0.5"})
+					if test.message == "" {
+						write(t, service, "MERGE", "Products(3)", map[string]any{"UnitPrice": "0.5"})
 					}
-				case strings.Contains(q.Target, "Products(3)"):
-					c.answered(r)
+				case strings.Contains(request.Target, "Products(3)"):
+					test.answered(r)
 				}
 			}
-			err := f.catchUp(poll)
-			if !says(err, c.message) {
-				t.Errorf("expected %q, found %v", c.message, err)
+			err := follower.catchUp(poll)
+			if !says(err, test.message) {
+				t.Errorf("expected %q, found %v", test.message, err)
 			}
-			if c.message == "" && (len(f.state) != rows-1 || f.state["[3]"] != nil) {
-				t.Errorf("%d of %d rows, %v", len(f.state), rows, f.state["[3]"])
+			if test.message == "" && (len(follower.state) != rows-1 || follower.state["[3]"] != nil) {
+				t.Errorf("%d of %d rows, %v", len(follower.state), rows, follower.state["[3]"])
 			}
 		})
 	}
@@ -325,14 +326,14 @@ func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) 
 		for range r.IntN(6) {
 			change(1 + r.IntN(77))
 		}
-		cause := poll
+		reason := poll
 		if f.kill = r.IntN(12); r.IntN(3) == 0 {
 			f.kill = -1
 		}
 		if f.stored == nil {
-			cause = start
+			reason = start
 		}
-		if err := f.catchUp(cause); errors.Is(err, errKilled) {
+		if err := f.catchUp(reason); errors.Is(err, errKilled) {
 			f.start()
 		} else if err != nil {
 			f.t.Fatalf("round %d: %v", round, err)
@@ -351,28 +352,28 @@ func TestDeltaResumes(t *testing.T) {
 	for round := range 60 {
 		differ := []string{"", "reorder"}[r.IntN(2)]
 		format := []string{"atom", "json"}[r.IntN(2)]
-		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
+		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
 			Differ: differ, Delta: []string{"", "links"}[r.IntN(2)], SkipToken: []string{"", "offset"}[r.IntN(2)]}})
-		f := newFollower(t, s, tracked00("Products", "sap.odata#00.format="+format)...)
+		follower := newFollower(t, service, tracked00("Products", "sap.odata#00.format="+format)...)
 		fresh := 100_000
-		f.killedAnywhere(r, round, func(id int) {
+		follower.killedAnywhere(r, round, func(id int) {
 			switch r.IntN(3) {
 			case 0:
 				fresh++
-				write(t, s, "POST", "Products", product(fresh, fmt.Sprint("New ", fresh)))
+				write(t, service, "POST", "Products", product(fresh, fmt.Sprint("New ", fresh)))
 			case 1:
-				if f.stored == nil {
+				if follower.stored == nil {
 					return // a deleted row of a first page that is read again is named nowhere
 				}
-				quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
+				quietly(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 			default:
-				quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id),
+				quietly(service, "MERGE", fmt.Sprintf("Products(%d)", id),
 					map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
 			}
 		})
-		f.equals(s, "Products", "ProductID", "ProductName")
+		follower.equals(service, "Products", "ProductID", "ProductName")
 		if t.Failed() {
-			t.Fatalf("round %d: %+v", round, s.Switches())
+			t.Fatalf("round %d: %+v", round, service.Switches())
 		}
 	}
 }
@@ -380,7 +381,7 @@ func TestDeltaResumes(t *testing.T) {
 // TestDeltaThatFails: what a service does that would lose changes ends with a fault that says what to do.
 func TestDeltaThatFails(t *testing.T) {
 	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
@@ -402,23 +403,23 @@ func TestDeltaThatFails(t *testing.T) {
 		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, expired: 410,
 			kind: wit.ErrorGone, message: "recover needs an ODP service"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Products", c.settings...)...)
-			err := f.catchUp(start)
-			if err == nil && c.expired > 0 {
+		t.Run(test.name, func(t *testing.T) {
+			s := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
+			follower := newFollower(t, s, tracked00("Products", test.settings...)...)
+			err := follower.catchUp(start)
+			if err == nil && test.expired > 0 {
 				noError(t, s.Set("expire-tokens", ""))
-				f.answered = func(_ *wit.Request, r *wit.Response) {
+				follower.answered = func(_ *wit.Request, r *wit.Response) {
 					if r.Status == http.StatusGone {
-						r.Status = uint16(c.expired)
+						r.Status = uint16(test.expired)
 					}
 				}
-				stored := fmt.Sprint(f.stored)
-				if err = f.catchUp(poll); fmt.Sprint(f.stored) != stored {
+				stored := fmt.Sprint(follower.stored)
+				if err = follower.catchUp(poll); fmt.Sprint(follower.stored) != stored {
 					t.Error("the offset moved")
 				}
 			}
-			if fault := faultOf(err); fault.Kind != c.kind || !strings.Contains(fault.Message, c.message) {
+			if fault := faultOf(err); fault.Kind != test.kind || !strings.Contains(fault.Message, test.message) {
 				t.Errorf("found %v", err)
 			}
 		})
@@ -430,7 +431,7 @@ func TestDeltaThatFails(t *testing.T) {
 func TestDeltaOfOddServices(t *testing.T) {
 	const feed = `<feed` + atomSpaces + `>`
 	link := func(rel, to string) string { return `<link rel="` + rel + `" href="` + to + `"/>` }
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name string
 		// body is what changes are answered with; asked is the link that was asked for.
 		body    func(asked string) string
@@ -460,39 +461,39 @@ func TestDeltaOfOddServices(t *testing.T) {
 				link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
 		}, ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30})
-			f := loaded(t, s, tracked00("Products")...)
-			f.answered = func(q *wit.Request, r *wit.Response) {
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 30})
+			follower := loaded(t, service, tracked00("Products")...)
+			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if strings.Contains(q.Target, "deltatoken") {
-					r.Status, r.Body = 200, []byte(c.body(q.Target))
+					r.Status, r.Body = 200, []byte(test.body(q.Target))
 				}
 			}
-			stored, before := fmt.Sprint(f.stored), len(f.targets)
-			err := f.catchUp(poll)
-			if !says(err, c.message) {
+			stored, before := fmt.Sprint(follower.stored), len(follower.targets)
+			err := follower.catchUp(poll)
+			if !says(err, test.message) {
 				t.Errorf("found %v", err)
 			}
-			if c.message != "" && fmt.Sprint(f.stored) != stored && !strings.Contains(c.name, "circle") {
+			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
 				t.Error("the offset moved")
 			}
-			if n := len(f.targets) - before; n > 5 {
+			if n := len(follower.targets) - before; n > 5 {
 				t.Errorf("%d requests", n)
 			}
-			if keyless := strings.Contains(c.name, "without a key"); keyless != (len(f.faults) == 1 &&
-				strings.Contains(f.faults[0].Error.Message, "expected a key in parentheses")) {
-				t.Errorf("faults of rows: %v", f.faults)
+			if keyless := strings.Contains(test.name, "without a key"); keyless != (len(follower.faults) == 1 &&
+				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")) {
+				t.Errorf("faults of rows: %v", follower.faults)
 			} else if keyless {
 				return // the host fails the task, or as errors.tolerance says
 			}
-			if f.answered = nil; c.message != "" {
+			if follower.answered = nil; test.message != "" {
 				return
 			}
 			// The service is well again: nothing was lost.
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			write(t, s, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed too"})
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Products", "ProductID", "ProductName")
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed too"})
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Products", "ProductID", "ProductName")
 		})
 	}
 }
@@ -501,27 +502,27 @@ func TestDeltaOfOddServices(t *testing.T) {
 // that every record has.
 func TestDeltaReload(t *testing.T) {
 	for change, settings := range map[string][]string{"": nil, "read": {sourceconfig.HeadersEnable + "=true"}} {
-		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
-		f := loaded(t, s, tracked00("Products", append(settings, "sap.odata#00.delta.lost=reload")...)...)
-		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-		s.Set("expire-tokens", "")
-		before := len(f.log)
-		noError(t, f.catchUp(poll))
-		f.equals(s, "Products", "ProductID", "ProductName")
-		n := len(f.log) - before
-		if n != s.Count("Products") {
-			t.Errorf("%d rows came of %d", n, s.Count("Products"))
+		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
+		follower := loaded(t, service, tracked00("Products", append(settings, "sap.odata#00.delta.lost=reload")...)...)
+		write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+		service.Set("expire-tokens", "")
+		before := len(follower.log)
+		noError(t, follower.catchUp(poll))
+		follower.equals(service, "Products", "ProductID", "ProductName")
+		n := len(follower.log) - before
+		if n != service.Count("Products") {
+			t.Errorf("%d rows came of %d", n, service.Count("Products"))
 		}
-		for i, e := range f.log {
-			mark := map[int]string{before: "begin", len(f.log) - 1: "end"}[i]
+		for i, e := range follower.log {
+			mark := map[int]string{before: "begin", len(follower.log) - 1: "end"}[i]
 			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= before) ||
 				e.headers[feedreader.HeaderMark] != mark ||
 				e.headers[sourceconfig.HeaderChange] != change {
-				t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
+				t.Errorf("row %d of %d: headers %v", i, len(follower.log), e.headers)
 			}
 		}
-		if err := f.catchUp(poll); err != nil || len(f.log) != before+n {
-			t.Errorf("%d rows more, %v", len(f.log)-before-n, err)
+		if err := follower.catchUp(poll); err != nil || len(follower.log) != before+n {
+			t.Errorf("%d rows more, %v", len(follower.log)-before-n, err)
 		}
 	}
 }
@@ -529,53 +530,53 @@ func TestDeltaReload(t *testing.T) {
 // TestSnapshotKeepsDeltaLink reads the set whole because somebody asks for it, and goes on from the link of before:
 // what changed or was deleted before, and while it was read, is told of.
 func TestSnapshotKeepsDeltaLink(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name string
 		// lost pages of the snapshot the service no longer has
 		lost, rows int
 		ends       bool
 	}{{"whole", 0, 77, true}, {"a page is lost", 1, 117, true}, {"two are", 2, 80, false}} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
-			f := newFollower(t, s, tracked00("Products")...)
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
+			follower := newFollower(t, service, tracked00("Products")...)
 			ask := wit.PollReason{Snapshot: wit.Ptr("4711")}
-			step, err := f.p.Next(f.opened.Context, 0, nil, ask, f.now)
+			step, err := follower.p.Next(follower.opened.Context, 0, nil, ask, follower.now)
 			if err != nil || step.Idle == nil {
 				t.Errorf("before the first load: %+v, %v", step, err)
 			}
-			noError(t, f.catchUp(start))
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
-			before, lost := len(f.log), c.lost
-			f.answered = func(q *wit.Request, r *wit.Response) {
+			noError(t, follower.catchUp(start))
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
+			before, lost := len(follower.log), test.lost
+			follower.answered = func(q *wit.Request, r *wit.Response) {
 				third := strings.Contains(q.Target, "ProductID%20gt%2040&")
 				if third && lost > 0 {
 					lost--
 					r.Status, r.Body = 410, nil
 				}
 				if third {
-					write(t, s, "MERGE", "Products(5)", map[string]any{"ProductName": "Meanwhile"})
+					write(t, service, "MERGE", "Products(5)", map[string]any{"ProductName": "Meanwhile"})
 				}
 			}
-			noError(t, f.catchUp(ask))
-			f.answered = nil
-			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
+			noError(t, follower.catchUp(ask))
+			follower.answered = nil
+			rows := slices.DeleteFunc(slices.Clone(follower.log[before:]), func(e event) bool {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
-			if len(rows) != c.rows || s.Count("Products") != 77 {
-				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
+			if len(rows) != test.rows || service.Count("Products") != 77 {
+				t.Errorf("%d rows came of %d, expected %d", len(rows), service.Count("Products"), test.rows)
 			}
 			for i, e := range rows {
-				last := i == len(rows)-1 && c.ends
+				last := i == len(rows)-1 && test.ends
 				if e.headers[feedreader.HeaderSnapshot] != "4711" ||
 					(e.headers[feedreader.HeaderMark] == "end") != last ||
 					i == 0 && e.headers[feedreader.HeaderMark] != "begin" {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
-			write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Products", "ProductID", "ProductName")
-			if n := len(f.log) - before - len(rows); n != 3 {
+			write(t, service, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Products", "ProductID", "ProductName")
+			if n := len(follower.log) - before - len(rows); n != 3 {
 				t.Errorf("expected the three changes beside it, found %d", n)
 			}
 		})
@@ -585,42 +586,42 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 // TestRewrittenLink replaces the token in the stored link at the start, once.
 func TestRewrittenLink(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
-	f := loaded(t, s, tracked00("Products")...)
-	token := delta.TokenOf(text(f.stored, "url"))
+	follower := loaded(t, s, tracked00("Products")...)
+	token := delta.TokenOf(text(follower.stored, "url"))
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	noError(t, f.catchUp(poll))
-	f.settings = append(f.settings, "sap.odata#00.delta.link.regex=(deltatoken=)'[^']*'",
+	noError(t, follower.catchUp(poll))
+	follower.settings = append(follower.settings, "sap.odata#00.delta.link.regex=(deltatoken=)'[^']*'",
 		"sap.odata#00.delta.link.replacement=$1'"+token+"'")
 	for i, want := range []int{1, 0, 0} {
-		f.start()
-		before := len(f.log)
-		if err := f.catchUp(start); err != nil || len(f.log)-before != want {
-			t.Errorf("start %d: %d rows came again, %v", i, len(f.log)-before, err)
+		follower.start()
+		before := len(follower.log)
+		if err := follower.catchUp(start); err != nil || len(follower.log)-before != want {
+			t.Errorf("start %d: %d rows came again, %v", i, len(follower.log)-before, err)
 		}
 	}
 }
 
 // The delta link of another connector, which stores nothing else, is gone on from.
 func TestDeltaLinkThatIsTakenOver(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30})
-	f := loaded(t, s, tracked00("Products")...)
-	f.stored = []wit.OffsetEntry{wit.StringEntry("url", text(f.stored, "url"))}
-	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	noError(t, f.p.CheckOffset([]wit.OffsetEntry{wit.StringEntry("service", sapNorthwind),
-		wit.StringEntry("entityset", "Products")}, f.stored))
-	before := len(f.log)
-	f.start()
-	if err := f.catchUp(start); err != nil || len(f.log) != before+1 {
-		t.Errorf("expected one change, found %d, %v", len(f.log)-before, err)
+	service := odatatest.New(odatatest.Options{Rows: 30})
+	follower := loaded(t, service, tracked00("Products")...)
+	follower.stored = []wit.OffsetEntry{wit.StringEntry("url", text(follower.stored, "url"))}
+	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	noError(t, follower.p.CheckOffset([]wit.OffsetEntry{wit.StringEntry("service", sapNorthwind),
+		wit.StringEntry("entityset", "Products")}, follower.stored))
+	before := len(follower.log)
+	follower.start()
+	if err := follower.catchUp(start); err != nil || len(follower.log) != before+1 {
+		t.Errorf("expected one change, found %d, %v", len(follower.log)-before, err)
 	}
-	f.equals(s, "Products", "ProductID", "ProductName")
+	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
 // TestPlainLoadsAreCounted: a load that asks for no changes is whole, or it isn't said to be: not where a service ends
 // its feed in silence, with fewer rows than it counts, each time. Rows that are deleted meanwhile are no fault of it,
 // and where others came among those that had been read it is read again.
 func TestPlainLoadsAreCounted(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		cut      bool
@@ -638,42 +639,42 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			rows: 29 + 30},
 		{name: "the count is refused", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.switches.PageSize = 20
-			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
-			f := loaded(t, s, tracked00("Orders", c.settings...)...)
-			deleted := c.deleted
-			f.answered = func(q *wit.Request, r *wit.Response) {
+		t.Run(test.name, func(t *testing.T) {
+			test.switches.PageSize = 20
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
+			follower := loaded(t, service, tracked00("Orders", test.settings...)...)
+			deleted := test.deleted
+			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if deleted != "" {
-					write(t, s, "DELETE", deleted, nil)
-					if deleted = ""; c.born {
-						write(t, s, "POST", "Orders", map[string]any{"OrderID": 1})
+					write(t, service, "DELETE", deleted, nil)
+					if deleted = ""; test.born {
+						write(t, service, "POST", "Orders", map[string]any{"OrderID": 1})
 					}
 				}
-				if i := bytes.Index(r.Body, []byte(`<link rel="next"`)); c.cut && i >= 0 {
+				if i := bytes.Index(r.Body, []byte(`<link rel="next"`)); test.cut && i >= 0 {
 					n := bytes.Index(r.Body[i:], []byte(">"))
 					r.Body = slices.Delete(slices.Clone(r.Body), i, i+n+1)
 				}
-				if i := bytes.Index(r.Body, []byte(`<entry`)); c.settings != nil && i >= 0 {
+				if i := bytes.Index(r.Body, []byte(`<entry`)); test.settings != nil && i >= 0 {
 					r.Body = slices.Insert(slices.Clone(r.Body), i, []byte("<m:count>30</m:count>")...)
 				}
 			}
-			before := len(f.log)
-			noError(t, f.catchUp(wit.PollReason{Snapshot: wit.Ptr("4711")}))
-			f.answered = nil
-			write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Orders", "OrderID", "ShipName")
+			before := len(follower.log)
+			noError(t, follower.catchUp(wit.PollReason{Snapshot: wit.Ptr("4711")}))
+			follower.answered = nil
+			write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Orders", "OrderID", "ShipName")
 			rows, marks := 0, ""
-			for _, e := range f.log[before:] {
+			for _, e := range follower.log[before:] {
 				mark := e.headers[feedreader.HeaderMark]
 				if marks += mark + " "; e.headers[feedreader.HeaderSnapshot] == "4711" && mark != "ended" {
 					rows++
 				}
 			}
 			marks = strings.Join(strings.Fields(marks), " ")
-			if rows != c.rows || marks != "begin end" && marks != "begin ended" {
-				t.Errorf("expected %d rows, with marks at their begin and end, found %d and %q", c.rows, rows, marks)
+			if rows != test.rows || marks != "begin end" && marks != "begin ended" {
+				t.Errorf("expected %d rows, with marks at their begin and end, found %d and %q", test.rows, rows, marks)
 			}
 		})
 	}
@@ -685,40 +686,40 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 	const monitor = sapNorthwind + "/poll/1"
 	for _, status := range []int{200, 404, 410, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30})
-			f := loaded(t, s, tracked00("Products")...)
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			service := odatatest.New(odatatest.Options{Rows: 30})
+			follower := loaded(t, service, tracked00("Products")...)
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			link, prepared, left := "", []byte(nil), 2
-			f.answered = func(q *wit.Request, r *wit.Response) {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case q.Target == monitor && left > 0:
+				case request.Target == monitor && left > 0:
 					r.Status, r.Body, r.Headers = 202, nil, nil // the address is kept
 					left--
-				case q.Target == monitor:
+				case request.Target == monitor:
 					if r.Status, r.Body = uint16(status), nil; status == 200 {
 						r.Body = prepared
 					}
-				case strings.Contains(q.Target, "deltatoken") && link == "":
-					link, prepared = q.Target, r.Body
+				case strings.Contains(request.Target, "deltatoken") && link == "":
+					link, prepared = request.Target, r.Body
 					r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
 				}
 			}
-			err := f.catchUp(poll)
+			err := follower.catchUp(poll)
 			if status == 500 {
-				if stored, _ := wit.Lookup(f.stored, "link"); err == nil || stored.String == nil ||
+				if stored, _ := wit.Lookup(follower.stored, "link"); err == nil || stored.String == nil ||
 					*stored.String != link {
-					t.Errorf("expected a failure, and the link %s stored, found %v and %v", link, err, f.stored)
+					t.Errorf("expected a failure, and the link %s stored, found %v and %v", link, err, follower.stored)
 				}
 				return
 			}
 			noError(t, err)
-			if !strings.Contains(text(f.stored, "url"), "deltatoken") {
-				t.Errorf("stored: %v", f.stored)
+			if !strings.Contains(text(follower.stored, "url"), "deltatoken") {
+				t.Errorf("stored: %v", follower.stored)
 			}
-			write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
-			f.answered = nil
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Products", "ProductID", "ProductName")
+			write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
+			follower.answered = nil
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Products", "ProductID", "ProductName")
 		})
 	}
 }
@@ -730,36 +731,36 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 	for _, status := range []uint16{202, 404, 410} {
 		for _, mended := range []bool{true, false} {
 			t.Run(fmt.Sprint(status, mended), func(t *testing.T) {
-				s := odatatest.New(odatatest.Options{Rows: 30})
-				f := loaded(t, s, tracked00("Products")...)
-				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+				service := odatatest.New(odatatest.Options{Rows: 30})
+				follower := loaded(t, service, tracked00("Products")...)
+				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 				down, asked := true, 0
-				f.answered = func(q *wit.Request, r *wit.Response) {
+				follower.answered = func(request *wit.Request, r *wit.Response) {
 					switch {
-					case q.Target == monitor && down:
+					case request.Target == monitor && down:
 						r.Status = noAnswer
-					case q.Target == monitor:
+					case request.Target == monitor:
 						r.Status, r.Body, r.Headers = status, nil, nil
 						if asked > 1 {
-							f.now += patience + 1
+							follower.now += patience + 1
 						}
-					case strings.Contains(q.Target, "deltatoken"):
+					case strings.Contains(request.Target, "deltatoken"):
 						if asked++; asked == 1 || !mended {
 							r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
 						}
 					}
 				}
-				if err := f.catchUp(poll); !errors.Is(err, errKilled) {
+				if err := follower.catchUp(poll); !errors.Is(err, errKilled) {
 					t.Fatal(err)
 				}
 				down = false
-				f.now += patience + 1
-				f.start()
-				switch err := f.catchUp(start); {
+				follower.now += patience + 1
+				follower.start()
+				switch err := follower.catchUp(start); {
 				case mended && err != nil:
 					t.Error(err)
 				case mended:
-					f.equals(s, "Products", "ProductID", "ProductName")
+					follower.equals(service, "Products", "ProductID", "ProductName")
 				case err == nil || asked > 3:
 					t.Errorf("expected a failure, found %v, with the link asked for %d times", err, asked)
 				}
@@ -771,24 +772,24 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 // A delta link that answers the whole set each time: what there is arrives and is not lost, however often it comes, and
 // each poll ends.
 func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30})
-	f := loaded(t, s, tracked00("Products")...)
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	service := odatatest.New(odatatest.Options{Rows: 30})
+	follower := loaded(t, service, tracked00("Products")...)
+	follower.answered = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") {
 			path, _, _ := strings.Cut(q.Target, "?")
-			all := (&reader{service: s}).exchange(&wit.Request{Method: "GET", Target: path, Headers: []wit.Header{
+			all := (&reader{service: service}).exchange(&wit.Request{Method: "GET", Target: path, Headers: []wit.Header{
 				{Name: "Accept", Value: "application/atom+xml"}, {Name: "Prefer", Value: delta.TrackChanges}}})
 			r.Status, r.Body = all.Status, all.Body
 		}
 	}
 	for n := range 3 {
-		write(t, s, "MERGE", "Products("+strconv.Itoa(n+1)+")",
+		write(t, service, "MERGE", "Products("+strconv.Itoa(n+1)+")",
 			map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
-		asked := len(f.targets)
-		noError(t, f.catchUp(poll))
-		f.equals(s, "Products", "ProductID", "ProductName")
-		if len(f.targets) != asked+1 {
-			t.Errorf("expected one request, found %v", f.targets[asked:])
+		asked := len(follower.targets)
+		noError(t, follower.catchUp(poll))
+		follower.equals(service, "Products", "ProductID", "ProductName")
+		if len(follower.targets) != asked+1 {
+			t.Errorf("expected one request, found %v", follower.targets[asked:])
 		}
 	}
 }

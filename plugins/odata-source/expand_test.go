@@ -14,22 +14,23 @@ import (
 func TestFollow(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
-			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1, PageSize: 15,
-				Links: links}})
-			l := whole(t, s, append(set("00", "Orders"), "sap.odata.format="+format,
+			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1,
+				PageSize: 15,
+				Links:    links}})
+			load := whole(t, service, append(set("00", "Orders"), "sap.odata.format="+format,
 				"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/OrderID")...)
-			l.same(s, "Orders")
+			load.same(service, "Orders")
 			lines := 0
-			for _, v := range l.values {
+			for _, v := range load.values {
 				lines += strings.Count(v, "[") - 2 // the row and the list itself
 			}
 			inside := 0
-			for _, target := range l.targets {
+			for _, target := range load.targets {
 				if strings.Contains(target, ")/Order_Details?") {
 					inside++
 				}
 			}
-			if expected := s.Count("Order_Details"); lines != expected || inside == 0 {
+			if expected := service.Count("Order_Details"); lines != expected || inside == 0 {
 				t.Errorf("%s, %s: expected %d lines, found %d by %d links inside", links, format, expected, lines,
 					inside)
 			}
@@ -45,35 +46,36 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 		`<EntityType Name="I"><Key><PropertyRef Name="P"/></Key><Property Name="P" Type="Edm.Int32" Nullable="false"/>`+
 			`</EntityType>`, `<Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/>`+
 			`<End Role="I" Type="N.I" Multiplicity="*"/></Association>`)
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		rows string
 		link func(n int) string
 		said string
 	}{
-		"to itself, without rows":      {"", func(int) string { return "a" }, "was followed before"},
-		"to itself, with a row":        {`{"P":1}`, func(int) string { return "a" }, "was followed before"},
-		"in a circle":                  {`{"P":1}`, func(n int) string { return fmt.Sprint(n % 50) }, "was followed before"},
+		"to itself, without rows": {"", func(int) string { return "a" }, "was followed before"},
+		"to itself, with a row":   {`{"P":1}`, func(int) string { return "a" }, "was followed before"},
+		"in a circle": {`{"P":1}`, func(n int) string { return fmt.Sprint(n % 50) },
+			"was followed before"},
 		"ever further, without a row":  {"", func(n int) string { return fmt.Sprint(n) }, "1000 pages"},
 		"an end, behind many with one": {`{"P":1}`, func(n int) string { return fmt.Sprint(n) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inner := 0
-			s := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+			handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 				if !strings.Contains(r.URL.Path, "/L") {
 					fmt.Fprint(w, `{"d":{"__count":"1","results":[{"K":1,"L":{"results":[{"P":1}],`+
 						`"__next":"X(1)/L?$skiptoken=start"}}]}}`)
 					return
 				}
 				inner++
-				next := `,"__next":"X(1)/L?$skiptoken=` + c.link(inner) + `"`
-				if c.said == "" && inner == 1200 {
+				next := `,"__next":"X(1)/L?$skiptoken=` + test.link(inner) + `"`
+				if test.said == "" && inner == 1200 {
 					next = ""
 				}
-				fmt.Fprintf(w, `{"d":{"results":[%s]%s}}`, c.rows, next)
+				fmt.Fprintf(w, `{"d":{"results":[%s]%s}}`, test.rows, next)
 			})
-			l := newLoad(t, s, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
+			l := newLoad(t, handler, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
 			_, err := l.some(0, nil, 1)
-			if ends := c.said == ""; !says(err, c.said) || ends && inner < 1200 || !ends && inner > 1001 {
+			if ends := test.said == ""; !says(err, test.said) || ends && inner < 1200 || !ends && inner > 1001 {
 				t.Errorf("%d inner pages, %v", inner, err)
 			}
 		})

@@ -14,24 +14,26 @@ import (
 // partition that is asked for.
 func TestFurtherFieldsOfKeys(t *testing.T) {
 	for _, format := range []string{"atom", "json"} {
-		s := odatatest.New(odatatest.Options{Rows: 20, PageSize: 7})
-		f := loaded(t, s, tracked00("Customers", "sap.odata#00.format="+format, "sap.odata#00.deletes=both",
+		service := odatatest.New(odatatest.Options{Rows: 20, PageSize: 7})
+		follower := loaded(t, service, tracked00("Customers", "sap.odata#00.format="+format,
+			"sap.odata#00.deletes=both",
 			"sap.odata.key.extra=system=PRD, client=100", "sap.odata#00.topic.partition=3")...)
-		f.equals(s, "Customers", "CustomerID", "CompanyName")
+		follower.equals(service, "Customers", "CustomerID", "CompanyName")
 		deleted := ""
-		s.Each("Customers", func(key string, _ map[string]string) { deleted = key })
-		write(t, s, "DELETE", "Customers"+deleted, nil)
-		noError(t, f.catchUp(poll))
-		f.equals(s, "Customers", "CustomerID", "CompanyName")
-		for _, e := range f.log {
+		service.Each("Customers", func(key string, _ map[string]string) { deleted = key })
+		write(t, service, "DELETE", "Customers"+deleted, nil)
+		noError(t, follower.catchUp(poll))
+		follower.equals(service, "Customers", "CustomerID", "CompanyName")
+		for _, e := range follower.log {
 			if !strings.HasSuffix(e.key, " PRD 100]") {
 				t.Errorf("%s: expected the further fields, found %s", format, e.key)
 			}
 		}
-		if len(f.partitions) != 1 || f.partitions[3] != len(f.log) {
-			t.Errorf("%s: %d records, found in partitions %v", format, len(f.log), f.partitions)
+		if len(follower.partitions) != 1 || follower.partitions[3] != len(follower.log) {
+			t.Errorf("%s: %d records, found in partitions %v", format, len(follower.log), follower.partitions)
 		}
-		if print := f.opened.Feeds[0].Fingerprint; !strings.HasSuffix(print, " key.extra=system=PRD, client=100") {
+		if print := follower.opened.Feeds[0].Fingerprint; !strings.HasSuffix(print,
+			" key.extra=system=PRD, client=100") {
 			t.Error(print)
 		}
 	}
@@ -61,27 +63,27 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	})
-	for _, c := range []struct {
+	for _, test := range []struct {
 		setting string
 		stale   bool
 	}{{"sap.odata.metadata.refresh.ms=60000", true}, {"sap.odata.metadata.refresh.ms=0", false}} {
 		grown = false
-		l := newLoad(t, service, of("/s", "X", c.setting)...)
-		offset, err := l.some(0, nil, 1)
+		load := newLoad(t, service, of("/s", "X", test.setting)...)
+		offset, err := load.some(0, nil, 1)
 		noError(t, err)
 		grown = true
-		if _, err := l.p.Next(l.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
-			t.Errorf("%s: expected the page behind, found %v", c.setting, err)
+		if _, err := load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
+			t.Errorf("%s: expected the page behind, found %v", test.setting, err)
 		}
-		_, err = l.p.Next(l.opened.Context, 0, offset, onward, readAt+60_000)
-		if stale := faultOf(err).Kind == wit.ErrorStale; stale != c.stale {
-			t.Fatalf("%s: expected stale %v, found %v", c.setting, c.stale, err)
+		_, err = load.p.Next(load.opened.Context, 0, offset, onward, readAt+60_000)
+		if stale := faultOf(err).Kind == wit.ErrorStale; stale != test.stale {
+			t.Fatalf("%s: expected stale %v, found %v", test.setting, test.stale, err)
 		}
-		if !c.stale {
+		if !test.stale {
 			continue
 		}
-		again := newLoad(t, service, of("/s", "X", c.setting)...)
-		if again.opened.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
+		again := newLoad(t, service, of("/s", "X", test.setting)...)
+		if again.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
 			t.Error("the offset belongs to another feed now")
 		}
 		again.all(offset)
@@ -97,31 +99,31 @@ func TestMetadataAreReadAgain(t *testing.T) {
 // asks once.
 func TestChangesSinceAStartInTheMiddle(t *testing.T) {
 	for _, changes := range []bool{false, true} {
-		s := odatatest.New(odatatest.Options{Rows: 60, PageSize: 7})
-		f := newFollower(t, s, tracked00("Customers")...)
-		cause := start
+		service := odatatest.New(odatatest.Options{Rows: 60, PageSize: 7})
+		follower := newFollower(t, service, tracked00("Customers")...)
+		reason := start
 		if changes {
-			noError(t, f.catchUp(start))
-			s.Each("Customers", func(key string, _ map[string]string) {
-				write(t, s, "MERGE", "Customers"+key, map[string]any{"CompanyName": "first"})
+			noError(t, follower.catchUp(start))
+			service.Each("Customers", func(key string, _ map[string]string) {
+				write(t, service, "MERGE", "Customers"+key, map[string]any{"CompanyName": "first"})
 			})
-			cause = poll
+			reason = poll
 		}
-		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+		step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
 		noError(t, err)
-		if more, err := f.page(step.Fetch); err != nil || !more {
+		if more, err := follower.page(step.Fetch); err != nil || !more {
 			t.Fatalf("expected more pages, found %v (%v)", more, err)
 		}
-		read := fmt.Sprint(f.log[len(f.log)-1].value["CustomerID"])
-		write(t, s, "MERGE", "Customers('"+read+"')", map[string]any{"CompanyName": "changed before the start"})
-		f.start()
-		noError(t, f.catchUp(start))
-		f.equals(s, "Customers", "CustomerID", "CompanyName")
-		asked := len(f.targets)
-		f.start()
-		noError(t, f.catchUp(start))
-		if n := len(f.targets) - asked; n != 2 {
-			t.Errorf("expected $metadata and one request for changes, found %v", f.targets[asked:])
+		read := fmt.Sprint(follower.log[len(follower.log)-1].value["CustomerID"])
+		write(t, service, "MERGE", "Customers('"+read+"')", map[string]any{"CompanyName": "changed before the start"})
+		follower.start()
+		noError(t, follower.catchUp(start))
+		follower.equals(service, "Customers", "CustomerID", "CompanyName")
+		asked := len(follower.targets)
+		follower.start()
+		noError(t, follower.catchUp(start))
+		if n := len(follower.targets) - asked; n != 2 {
+			t.Errorf("expected $metadata and one request for changes, found %v", follower.targets[asked:])
 		}
 	}
 }

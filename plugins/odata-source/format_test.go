@@ -19,29 +19,29 @@ func TestFormatThatIsRefused(t *testing.T) {
 			"sap.odata#00.cursor.property=OrderDate"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 35, Subscriptions: true,
+			service := odatatest.New(odatatest.Options{Rows: 35, Subscriptions: true,
 				Switches: odatatest.Switches{PageSize: 10, RefuseFormat: true, SkipToken: "offset"}})
-			f := loaded(t, s, settings...)
-			f.equals(s, "Orders", "OrderID", "ShipName")
-			f.start() // an instance that knows nothing
+			follower := loaded(t, service, settings...)
+			follower.equals(service, "Orders", "OrderID", "ShipName")
+			follower.start() // an instance that knows nothing
 			causes := []wit.PollReason{poll, {Snapshot: wit.Ptr("4711")}, poll}
 			if name == "notifications" {
 				causes = []wit.PollReason{{Trigger: wit.Ptr("(10250)")}}
-				write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
+				write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 			}
-			for _, cause := range causes {
-				f.now += 100_000
-				noError(t, f.catchUp(cause))
+			for _, reason := range causes {
+				follower.now += 100_000
+				noError(t, follower.catchUp(reason))
 			}
-			f.equals(s, "Orders", "OrderID", "ShipName")
+			follower.equals(service, "Orders", "OrderID", "ShipName")
 			asked := 0
-			for _, target := range f.targets {
+			for _, target := range follower.targets {
 				if strings.Contains(target, "$format") {
 					asked++
 				}
 			}
 			if asked != 1 {
-				t.Errorf("asked with $format %d times:\n%s", asked, strings.Join(f.targets, "\n"))
+				t.Errorf("asked with $format %d times:\n%s", asked, strings.Join(follower.targets, "\n"))
 			}
 		})
 	}

@@ -115,7 +115,7 @@ func guids() []string {
 // row: else a delete would leave the row in Kafka for good.
 func TestGuidsInAnotherCase(t *testing.T) {
 	lower, upper := strings.ToLower, strings.ToUpper
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name                              string
 		loaded, address, delta, tombstone func(string) string
 	}{
@@ -126,25 +126,27 @@ func TestGuidsInAnotherCase(t *testing.T) {
 	} {
 		for _, atom := range []bool{false, true} {
 			for _, deletes := range []string{"record", "tombstone"} {
-				t.Run(fmt.Sprintf("%s, Atom %v, %s", c.name, atom, deletes), func(t *testing.T) {
-					s := &guidService{rows: guids(), loaded: c.loaded, address: c.address, delta: c.delta,
-						tombstone: c.tombstone, atom: atom}
-					f := loaded(t, s, tracked("/s", "X", "sap.odata#00.deletes="+deletes)...)
-					s.changed = slices.Clone(s.rows[1:])
+				t.Run(fmt.Sprintf("%s, Atom %v, %s", test.name, atom, deletes), func(t *testing.T) {
+					service := &guidService{rows: guids(), loaded: test.loaded, address: test.address,
+						delta:     test.delta,
+						tombstone: test.tombstone, atom: atom}
+					follower := loaded(t, service, tracked("/s", "X", "sap.odata#00.deletes="+deletes)...)
+					service.changed = slices.Clone(service.rows[1:])
 					for _, both := range []bool{false, true} {
-						f.start() // by an instance that knows nothing but the offset
-						noError(t, f.catchUp(poll))
-						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
-							t.Fatalf("expected %v, found %v: %v", s.rows, found, f.state)
+						follower.start() // by an instance that knows nothing but the offset
+						noError(t, follower.catchUp(poll))
+						if found := follower.entities(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
+							t.Fatalf("expected %v, found %v: %v", service.rows, found, follower.state)
 						}
-						s.changed, s.deleted = []string{s.rows[0]}, []string{s.rows[len(s.rows)-1]}
+						service.changed, service.deleted = []string{service.rows[0]},
+							[]string{service.rows[len(service.rows)-1]}
 						if both { // it comes as a row too, and is read again
-							s.changed = append(s.changed, s.deleted...)
+							service.changed = append(service.changed, service.deleted...)
 						}
-						s.rows = s.rows[:len(s.rows)-1]
-						noError(t, f.catchUp(poll))
-						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
-							t.Fatalf("deleted: expected %v, found %v", s.rows, found)
+						service.rows = service.rows[:len(service.rows)-1]
+						noError(t, follower.catchUp(poll))
+						if found := follower.entities(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
+							t.Fatalf("deleted: expected %v, found %v", service.rows, found)
 						}
 					}
 				})
@@ -165,17 +167,18 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 		{"tombstones in lower case", upper, lower},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
-			f := loaded(t, s, tracked("/s", "X", "sap.odata#00.format=json")...)
-			f.stored = slices.DeleteFunc(f.stored,
+			service := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows,
+				tombstone: c.tombstones}
+			follower := loaded(t, service, tracked("/s", "X", "sap.odata#00.format=json")...)
+			follower.stored = slices.DeleteFunc(follower.stored,
 				func(field wit.OffsetEntry) bool { return field.Name == feedreader.GuidField })
-			s.changed = slices.Clone(s.rows)
-			noError(t, f.catchUp(poll))
-			s.deleted, s.rows = slices.Clone(s.rows[1:]), s.rows[:1]
-			f.start()
-			noError(t, f.catchUp(poll))
-			if found := f.entities(); !slices.Equal(found, s.rows) {
-				t.Errorf("expected %v, found %v", s.rows, found)
+			service.changed = slices.Clone(service.rows)
+			noError(t, follower.catchUp(poll))
+			service.deleted, service.rows = slices.Clone(service.rows[1:]), service.rows[:1]
+			follower.start()
+			noError(t, follower.catchUp(poll))
+			if found := follower.entities(); !slices.Equal(found, service.rows) {
+				t.Errorf("expected %v, found %v", service.rows, found)
 			}
 		})
 	}
@@ -183,24 +186,24 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 
 // TestGuidsOfNotifications: a notification names an entity in another case than its row, which is gone or has changed.
 func TestGuidsOfNotifications(t *testing.T) {
-	for _, c := range []struct{ rows, notified func(string) string }{
+	for _, test := range []struct{ rows, notified func(string) string }{
 		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
 	} {
-		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
-		f := loaded(t, s, of("/s", "X", notified...)...)
-		deleted, changed := s.rows[3], s.rows[2]
-		s.rows = s.rows[:3]
+		service := &guidService{rows: guids(), loaded: test.rows, address: test.rows}
+		follower := loaded(t, service, of("/s", "X", notified...)...)
+		deleted, changed := service.rows[3], service.rows[2]
+		service.rows = service.rows[:3]
 		for _, id := range []string{deleted, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
-				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.notified(id) + `')"}}}`)}
-			wakes, err := f.p.HandleNotification(f.opened.Context, n)
+				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + test.notified(id) + `')"}}}`)}
+			wakes, err := follower.p.HandleNotification(follower.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)
 			}
-			noError(t, f.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
+			noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
-		if found := f.entities(); len(found) != 3 || slices.Contains(found, deleted) {
-			t.Errorf("expected %v, found %v", s.rows, found)
+		if found := follower.entities(); len(found) != 3 || slices.Contains(found, deleted) {
+			t.Errorf("expected %v, found %v", service.rows, found)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 	const enabled = sourceconfig.HeadersEnable + "=1"
 	whole := of(northwind, "Products")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		path     string
 		set      string
@@ -32,36 +32,36 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 		{"ODP, additive", odpNorthwind, "FactsOfProducts", odpSet("Products", "sap.odata#00.delta.kind=additive"),
 			[]string{"before", "changed", "created", "deleted"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30})
-			f := loaded(t, s, append(slices.Clone(c.settings), enabled)...)
-			loaded := len(f.log)
-			if loaded != s.Count("Products") {
-				t.Fatalf("%d rows of %d", loaded, s.Count("Products"))
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 30})
+			follower := loaded(t, service, append(slices.Clone(test.settings), enabled)...)
+			loaded := len(follower.log)
+			if loaded != service.Count("Products") {
+				t.Fatalf("%d rows of %d", loaded, service.Count("Products"))
 			}
-			if c.after != nil {
-				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				write(t, s, "POST", "Products", product(9000, "New"))
-				write(t, s, "DELETE", "Products(4)", nil)
-				noError(t, f.catchUp(poll))
+			if test.after != nil {
+				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+				write(t, service, "POST", "Products", product(9000, "New"))
+				write(t, service, "DELETE", "Products(4)", nil)
+				noError(t, follower.catchUp(poll))
 			}
 			var after []string
-			for i, e := range f.log {
+			for i, event := range follower.log {
 				want := "read"
 				if i >= loaded {
-					want = e.headers[sourceconfig.HeaderChange]
+					want = event.headers[sourceconfig.HeaderChange]
 					after = append(after, want)
 				}
-				all := map[string]string{sourceconfig.HeaderService: c.path, sourceconfig.HeaderEntitySet: c.set,
+				all := map[string]string{sourceconfig.HeaderService: test.path, sourceconfig.HeaderEntitySet: test.set,
 					sourceconfig.HeaderVersion: version,
 					sourceconfig.HeaderChange:  want}
-				if d := cmp.Diff(all, e.headers); d != "" {
+				if d := cmp.Diff(all, event.headers); d != "" {
 					t.Fatalf("row %d: %s", i, d)
 				}
 			}
 			slices.Sort(after)
-			if !slices.Equal(after, slices.Sorted(slices.Values(c.after))) {
-				t.Errorf("expected %v, found %v", c.after, after)
+			if !slices.Equal(after, slices.Sorted(slices.Values(test.after))) {
+				t.Errorf("expected %v, found %v", test.after, after)
 			}
 		})
 	}

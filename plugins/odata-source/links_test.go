@@ -75,18 +75,19 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 			s := plusProducts(t, odatatest.Switches{PageSize: 20})
 			settings := append(set("00", "Products"), append(condition("00", "ProductName", "eq", plusName),
 				"sap.odata.paging=links", "sap.odata.count=none")...)
-			l := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
-			offset, err := l.some(0, nil, 1)
+			load := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
+			offset, err := load.some(0, nil, 1)
 			noError(t, err)
 			if wrong {
 				offset = wronglyStored(t, offset)
 			}
-			noError(t, l.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
-			before := len(l.targets)
-			_, err = l.run(0, offset)
+			noError(t, load.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
+			before := len(load.targets)
+			_, err = load.run(0, offset)
 			noError(t, err)
-			if asked := strings.Join(l.targets[before:], "\n"); len(l.rows) != 50 || strings.Contains(asked, "A+B") {
-				t.Errorf("%s: %d rows came, by\n%s", columns, len(l.rows), asked)
+			if asked := strings.Join(load.targets[before:], "\n"); len(load.rows) != 50 ||
+				strings.Contains(asked, "A+B") {
+				t.Errorf("%s: %d rows came, by\n%s", columns, len(load.rows), asked)
 			}
 		}
 	}
@@ -109,28 +110,28 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				if phase == "second" {
 					switches.SkipToken = "opaque"
 				}
-				s := plusProducts(t, switches)
+				service := plusProducts(t, switches)
 				settings := condition("00", "ProductName", "eq", plusName)
 				if phase == "second" {
 					settings = append(settings, "sap.odata.paging=links")
 				}
 				columns := "sap.odata#00.select=ProductID,ProductName,Discontinued"
-				f := newFollower(t, s, tracked00("Products", append(settings, columns)...)...)
-				f.answered = repeating(true, "$filter", "$select")
-				pages := func(n int, cause wit.PollReason) { // so many are read
+				follower := newFollower(t, service, tracked00("Products", append(settings, columns)...)...)
+				follower.answered = repeating(true, "$filter", "$select")
+				pages := func(n int, reason wit.PollReason) { // so many are read
 					t.Helper()
 					for range n {
-						step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+						step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
 						noError(t, err)
-						_, err = f.page(step.Fetch)
+						_, err = follower.page(step.Fetch)
 						noError(t, err)
-						cause = onward
+						reason = onward
 					}
 				}
 				changed := 0
 				change := func(n int) {
 					for range n {
-						write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1000+changed),
+						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+changed),
 							map[string]any{"Discontinued": true})
 						changed++
 					}
@@ -139,43 +140,44 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				case "loading":
 					pages(1, start)
 				case "second":
-					for text(f.stored, "phase") != "second" || !strings.Contains(text(f.stored, "second.url"),
-						"skiptoken") {
+					for text(follower.stored, "phase") != "second" ||
+						!strings.Contains(text(follower.stored, "second.url"),
+							"skiptoken") {
 						pages(1, start)
 					}
 				default:
-					noError(t, f.catchUp(start))
+					noError(t, follower.catchUp(start))
 					if change(45); phase == "changing" {
 						pages(1, poll)
 					}
 				}
-				f.stored = wronglyStored(t, f.stored)
-				f.settings = append(f.settings[:len(f.settings):len(f.settings)], more...)
-				f.start()
-				before, cause := len(f.targets), start
+				follower.stored = wronglyStored(t, follower.stored)
+				follower.settings = append(follower.settings[:len(follower.settings):len(follower.settings)], more...)
+				follower.start()
+				before, reason := len(follower.targets), start
 				if phase == "snapshot" {
-					cause = wit.PollReason{Snapshot: wit.Ptr("4711")}
+					reason = wit.PollReason{Snapshot: wit.Ptr("4711")}
 				}
 				for range 2 {
-					noError(t, f.catchUp(cause))
-					cause = poll
+					noError(t, follower.catchUp(reason))
+					reason = poll
 				}
 				change(5)
-				noError(t, f.catchUp(poll))
-				for _, target := range f.targets[before:] {
+				noError(t, follower.catchUp(poll))
+				for _, target := range follower.targets[before:] {
 					if strings.Contains(target, "A+B") {
 						t.Errorf("asked for %s", target)
 					}
 				}
 				found := 0
-				for _, row := range f.state {
+				for _, row := range follower.state {
 					if fmt.Sprint(row["Discontinued"]) == "true" {
 						found++
 					}
 				}
-				if len(f.state) != 50 || found != changed {
-					t.Errorf("%d rows, %d of %d changes came, by\n%s", len(f.state), found, changed,
-						strings.Join(f.targets[before:], "\n"))
+				if len(follower.state) != 50 || found != changed {
+					t.Errorf("%d rows, %d of %d changes came, by\n%s", len(follower.state), found, changed,
+						strings.Join(follower.targets[before:], "\n"))
 				}
 			})
 		}
@@ -190,7 +192,7 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	kept := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
 	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" +
 		is}
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		inNext   bool
 		more     []string
 		selected string
@@ -202,31 +204,33 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	} {
 		for _, size := range []int{20, 1000} {
 			t.Run(fmt.Sprint(name, size), func(t *testing.T) {
-				s := plusProducts(t, odatatest.Switches{PageSize: size})
-				f := newFollower(t, s, tracked00("Products", append(condition("00", "ProductName", "eq", plusName),
-					"sap.odata#00.select="+was)...)...)
-				f.answered = repeating(c.inNext, "$filter", "$select")
-				noError(t, f.catchUp(start))
-				f.settings = append(f.settings, c.more...)
+				service := plusProducts(t, odatatest.Switches{PageSize: size})
+				follower := newFollower(t, service, tracked00("Products",
+					append(condition("00", "ProductName", "eq", plusName),
+						"sap.odata#00.select="+was)...)...)
+				follower.answered = repeating(test.inNext, "$filter", "$select")
+				noError(t, follower.catchUp(start))
+				follower.settings = append(follower.settings, test.more...)
 				for round := range 3 {
 					for id := range 45 {
-						write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
+						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
 							map[string]any{"UnitPrice": fmt.Sprint(round)})
 					}
-					before, asked := len(f.log), len(f.targets)
-					f.start()
-					noError(t, f.catchUp(start))
-					noError(t, f.catchUp(poll))
-					if n := len(f.log) - before; n != 45 {
+					before, asked := len(follower.log), len(follower.targets)
+					follower.start()
+					noError(t, follower.catchUp(start))
+					noError(t, follower.catchUp(poll))
+					if n := len(follower.log) - before; n != 45 {
 						t.Errorf("round %d: expected each of 45 changes once, found %d rows", round, n)
 					}
-					first := f.targets[asked+slices.IndexFunc(f.targets[asked:], func(target string) bool {
-						return strings.Contains(target, "deltatoken")
-					})]
+					first := follower.targets[asked+slices.IndexFunc(follower.targets[asked:],
+						func(target string) bool {
+							return strings.Contains(target, "deltatoken")
+						})]
 					_, query, _ := strings.Cut(first, "?")
 					options, err := url.ParseQuery(query)
-					if err != nil || options.Get("$select") != c.selected {
-						t.Errorf("round %d: expected $select=%s in %s", round, c.selected, first)
+					if err != nil || options.Get("$select") != test.selected {
+						t.Errorf("round %d: expected $select=%s in %s", round, test.selected, first)
 					}
 				}
 			})
@@ -239,9 +243,9 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
 	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 		s := plusProducts(t, odatatest.Switches{})
-		f := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
-		before, prepared := len(f.targets), false
-		f.answered = func(q *wit.Request, r *wit.Response) {
+		follower := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
+		before, prepared := len(follower.targets), false
+		follower.answered = func(q *wit.Request, r *wit.Response) {
 			if !prepared {
 				prepared = true
 				r.Status, r.Body = 202, nil
@@ -249,10 +253,10 @@ func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
 				r.Headers = append(r.Headers, wit.Header{Name: "location", Value: location})
 			}
 		}
-		err := f.catchUp(start)
-		if !says(err, fails) || fails == "" && (len(f.state) != 50 ||
-			!strings.Contains(f.targets[before+1], rightFilter)) {
-			t.Errorf("%s: %d rows came, %v, by %v", text, len(f.state), err, f.targets[before:])
+		err := follower.catchUp(start)
+		if !says(err, fails) || fails == "" && (len(follower.state) != 50 ||
+			!strings.Contains(follower.targets[before+1], rightFilter)) {
+			t.Errorf("%s: %d rows came, %v, by %v", text, len(follower.state), err, follower.targets[before:])
 		}
 	}
 }

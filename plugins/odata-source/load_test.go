@@ -20,7 +20,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestLoads(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, set string
 		switches  odatatest.Switches
 		settings  []string
@@ -96,24 +96,24 @@ func TestLoads(t *testing.T) {
 			Prefixes: true},
 			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Switches: c.switches})
-			l := newLoad(t, s, append(set("00", c.set), c.settings...)...)
-			l.targets = nil
-			offset := l.all(nil)
-			l.same(s, c.set)
-			if len(l.faults) > 0 {
-				t.Errorf("faults: %v", l.faults[0])
+		t.Run(test.name, func(t *testing.T) {
+			s := odatatest.New(odatatest.Options{Switches: test.switches})
+			load := newLoad(t, s, append(set("00", test.set), test.settings...)...)
+			load.targets = nil
+			offset := load.all(nil)
+			load.same(s, test.set)
+			if len(load.faults) > 0 {
+				t.Errorf("faults: %v", load.faults[0])
 			}
-			if len(l.targets) != len(c.asked) {
-				t.Fatalf("expected %d requests, found %s", len(c.asked), strings.Join(l.targets, "\n"))
+			if len(load.targets) != len(test.asked) {
+				t.Fatalf("expected %d requests, found %s", len(test.asked), strings.Join(load.targets, "\n"))
 			}
-			for i, part := range c.asked {
-				if !strings.Contains(l.targets[i], part) {
-					t.Errorf("expected %s in request %s", part, l.targets[i])
+			for i, part := range test.asked {
+				if !strings.Contains(load.targets[i], part) {
+					t.Errorf("expected %s in request %s", part, load.targets[i])
 				}
 			}
-			if err := l.p.CheckOffset(l.opened.Feeds[0].Partition, offset); err != nil {
+			if err := load.p.CheckOffset(load.opened.Feeds[0].Partition, offset); err != nil {
 				t.Error(err)
 			}
 		})
@@ -142,18 +142,18 @@ func TestMotion(t *testing.T) {
 // moving loads a set whose rows move and counts those that were there before and after and didn't come.
 func moving(t *testing.T, name string, switches odatatest.Switches, settings ...string) (missing int) {
 	t.Helper()
-	s := odatatest.New(odatatest.Options{Switches: switches})
+	service := odatatest.New(odatatest.Options{Switches: switches})
 	before := map[string]bool{}
-	s.Each(name, func(key string, _ map[string]string) { before[key] = true })
-	l := newLoad(t, s, append(set("00", name), settings...)...)
-	if _, err := l.run(0, nil); err != nil {
+	service.Each(name, func(key string, _ map[string]string) { before[key] = true })
+	load := newLoad(t, service, append(set("00", name), settings...)...)
+	if _, err := load.run(0, nil); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 	delivered := map[string]bool{}
-	for _, r := range l.rows {
+	for _, r := range load.rows {
 		delivered["("+strings.ReplaceAll(strings.Trim(r, "[]"), " ", ",")+")"] = true
 	}
-	s.Each(name, func(key string, _ map[string]string) {
+	service.Each(name, func(key string, _ map[string]string) {
 		plain := strings.NewReplacer("OrderID=", "", "ProductID=", "").Replace(key)
 		if before[key] && !delivered[plain] {
 			missing++
@@ -192,12 +192,12 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		tracked00("Products", "sap.odata#00.format=json"),
 		tracked00("Products", "sap.odata#00.format=atom"),
 	} {
-		s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
-		l := newLoad(t, s, settings...)
-		step, err := l.next(0, nil, start)
+		service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
+		load := newLoad(t, service, settings...)
+		step, err := load.next(0, nil, start)
 		noError(t, err)
-		l.now += 2 * sourceconfig.FreshFor // newer metadata would not help
-		end := l.leavingOut(step.Fetch, "Products(5)")
+		load.now += 2 * sourceconfig.FreshFor // newer metadata would not help
+		end := load.leavingOut(step.Fetch, "Products(5)")
 		for _, f := range end.Errors {
 			raw := string(end.Data[f.RawStart:][:f.RawSize])
 			if !strings.Contains(raw, "Products(5)") || strings.Contains(raw, "Products(6)") {
@@ -208,10 +208,11 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		if end.Next != nil {
 			_, asks = wit.Lookup(*end.Next, "check")
 		}
-		total := s.Count("Products")
-		if len(l.rows) != total-1 || slices.Contains(l.rows, "[5]") || len(l.faults) != 1 || end.Next == nil ||
+		total := service.Count("Products")
+		if len(load.rows) != total-1 || slices.Contains(load.rows, "[5]") || len(load.faults) != 1 || end.Next == nil ||
 			end.More != asks {
-			t.Errorf("%q: %d of %d rows, faults %+v, behind it %+v", settings, len(l.rows), total, l.faults, end.Next)
+			t.Errorf("%q: %d of %d rows, faults %+v, behind it %+v", settings, len(load.rows), total, load.faults,
+				end.Next)
 		}
 	}
 }
@@ -219,24 +220,24 @@ func TestRowThatIsLeftOut(t *testing.T) {
 // A row that the host has left out is a fault of its page, also where it was one of the page before and comes again:
 // the host says in the next fault that comes why the row was left out.
 func TestRowThatIsLeftOutAgain(t *testing.T) {
-	s := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
+	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		rows := `{"K":8},{"K":9},`
 		if r.URL.Query().Has("$filter") { // those after 9
 			rows = ""
 		}
 		fmt.Fprintf(w, `{"d":{"results":[%s{"K":"no number 10"}]}}`, rows)
 	})
-	l := newLoad(t, s, set("00", "X")...)
-	offset, err := l.some(0, nil, 1)
-	if err != nil || len(l.faults) != 1 {
-		t.Fatalf("faults %v, %v", l.faults, err)
+	load := newLoad(t, handler, set("00", "X")...)
+	offset, err := load.some(0, nil, 1)
+	if err != nil || len(load.faults) != 1 {
+		t.Fatalf("faults %v, %v", load.faults, err)
 	}
-	l.faults = nil
-	step, err := l.next(0, offset, onward)
+	load.faults = nil
+	step, err := load.next(0, offset, onward)
 	noError(t, err)
-	l.leavingOut(step.Fetch, `{"K":"no number 10"`)
-	if len(l.faults) != 1 || l.faults[0].RowIndex != 0 {
-		t.Errorf("expected a fault for the row, found %v", l.faults)
+	load.leavingOut(step.Fetch, `{"K":"no number 10"`)
+	if len(load.faults) != 1 || load.faults[0].RowIndex != 0 {
+		t.Errorf("expected a fault for the row, found %v", load.faults)
 	}
 }
 
@@ -244,24 +245,24 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 // too: paging by key goes on, and nothing comes twice.
 func TestRowsThatGoAhead(t *testing.T) {
 	for _, name := range []string{"Orders", "Order_Details"} {
-		s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 200, SkipToken: "offset"}})
+		service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 200, SkipToken: "offset"}})
 		last := ""
-		s.Each(name, func(key string, _ map[string]string) { last = key })
+		service.Each(name, func(key string, _ map[string]string) { last = key })
 		pages := 0
-		l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.HasSuffix(r.URL.Path, "$metadata") {
 				if pages++; pages == 2 { // the row is still to come
-					write(t, s, "DELETE", name+last, nil)
+					write(t, service, "DELETE", name+last, nil)
 				}
 			}
-			s.ServeHTTP(w, r)
+			service.ServeHTTP(w, r)
 		}), set("00", name)...)
-		l.targets = nil
-		l.all(nil)
-		l.same(s, name)
-		want := (len(l.rows)+199)/200 + 2 // the question, and the count at the end
-		if len(l.targets) != want {
-			t.Errorf("%s: expected %d requests, found\n%s", name, want, strings.Join(l.targets, "\n"))
+		load.targets = nil
+		load.all(nil)
+		load.same(service, name)
+		want := (len(load.rows)+199)/200 + 2 // the question, and the count at the end
+		if len(load.targets) != want {
+			t.Errorf("%s: expected %d requests, found\n%s", name, want, strings.Join(load.targets, "\n"))
 		}
 	}
 }
@@ -269,7 +270,7 @@ func TestRowsThatGoAhead(t *testing.T) {
 // How long an answer 202 is waited for: as long as the service says, from a second to ten minutes, and in all no longer
 // than the first answer may take.
 func TestAnswersThatAreNotReady(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		after string
 		late  int64
 		wait  uint32
@@ -278,20 +279,21 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 		{"Tue, 14 Nov 2023 22:13:50 GMT", 0, 30_000}, {"Tue, 14 Nov 2023 22:13:00 GMT", 0, 1000},
 		{"5", 7_200_000, 5000}, {"5", 7_200_001, 0},
 	} {
-		l := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), tracked00("Products")...)
-		step, err := l.next(0, nil, start)
+		load := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), tracked00("Products")...)
+		step, err := load.next(0, nil, start)
 		noError(t, err)
-		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + c.late}
-		if c.after != "" {
-			answer.Headers = []wit.Header{{Name: "Retry-After", Value: c.after}}
+		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + test.late}
+		if test.after != "" {
+			answer.Headers = []wit.Header{{Name: "Retry-After", Value: test.after}}
 		}
-		page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
+		page, err := load.p.Begin(load.opened.Context, 0, step.Fetch.Position, answer)
 		noError(t, err)
-		portion, err := l.p.Decode(page, "", 202, nil, true)
-		if c.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
-			t.Errorf("after %d ms: expected a fault that is tried again, found %v", c.late, err)
-		} else if c.wait > 0 && (err != nil || portion.WaitMs != c.wait || !portion.More || portion.Next == nil) {
-			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", c.after, c.wait, portion.WaitMs, err)
+		result, err := load.p.Decode(page, "", 202, nil, true)
+		if test.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
+			t.Errorf("after %d ms: expected a fault that is tried again, found %v", test.late, err)
+		} else if test.wait > 0 && (err != nil || result.WaitMs != test.wait || !result.More || result.Next == nil) {
+			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", test.after, test.wait, result.WaitMs,
+				err)
 		}
 	}
 }
@@ -302,8 +304,8 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 func TestSnapshotThatIsLost(t *testing.T) {
 	for _, status := range []int{500, 410} {
 		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
-			s, lost := &stubborn{keys: upFrom(1, 95), page: 30}, 0
-			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			service, lost := &stubborn{keys: upFrom(1, 95), page: 30}, 0
+			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if at, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken")); at >= 60 && lost < losses {
 					lost++
 					w.WriteHeader(status)
@@ -313,12 +315,12 @@ func TestSnapshotThatIsLost(t *testing.T) {
 							`page."}}}`))
 					return
 				}
-				s.ServeHTTP(w, r)
+				service.ServeHTTP(w, r)
 			}), append(set("00", "X"), "sap.odata#00.query=paging=snapshot",
 				"sap.odata#00.incomplete.load="+map[bool]string{true: "fail", false: "reload"}[once])...)
-			_, err := l.run(0, nil)
+			_, err := load.run(0, nil)
 			keys := map[string]bool{}
-			for _, key := range l.rows {
+			for _, key := range load.rows {
 				keys[key] = true
 			}
 			switch {
@@ -333,8 +335,8 @@ func TestSnapshotThatIsLost(t *testing.T) {
 			case err != nil || len(keys) != 95:
 				t.Errorf("%d: %d of 95 rows came, %v", status, len(keys), err)
 			}
-			if strings.Contains(strings.Join(s.requests, " "), "$filter") {
-				t.Errorf("%d: rows were asked for by key: %v", status, s.requests)
+			if strings.Contains(strings.Join(service.requests, " "), "$filter") {
+				t.Errorf("%d: rows were asked for by key: %v", status, service.requests)
 			}
 		}
 	}
@@ -344,16 +346,16 @@ func TestSnapshotThatIsLost(t *testing.T) {
 // for a moment fails, though as many rows came as were counted.
 func TestCountsOfAPageProveNothing(t *testing.T) {
 	for _, status := range []int{403, 408, 503} {
-		s := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
-		l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		service := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
+		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if asked := r.URL.Query(); asked.Has("$skip") || asked.Has("$filter") {
 				http.Error(w, "not now", status)
 				return
 			}
-			s.ServeHTTP(w, r)
+			service.ServeHTTP(w, r)
 		}), set("00", "X")...)
-		if _, err := l.run(0, nil); !says(err, strconv.Itoa(status)) {
-			t.Errorf("%d rows of 150 were taken for all: %v\n%s", len(l.rows), err, strings.Join(l.targets, "\n"))
+		if _, err := load.run(0, nil); !says(err, strconv.Itoa(status)) {
+			t.Errorf("%d rows of 150 were taken for all: %v\n%s", len(load.rows), err, strings.Join(load.targets, "\n"))
 		}
 	}
 }
@@ -361,21 +363,21 @@ func TestCountsOfAPageProveNothing(t *testing.T) {
 // TestRefusalThatQuotesItsRequest: a service that refuses $orderby and quotes the request's address has said nothing of
 // the count and of $format, which are in it too: the next request still asks for both.
 func TestRefusalThatQuotesItsRequest(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30})
-	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	service := odatatest.New(odatatest.Options{Rows: 30})
+	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.RawQuery, "$orderby") {
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprintf(w, `{"error":{"code":"X","message":{"value":"an option of %s is not supported"}}}`,
 				r.URL.RequestURI())
 			return
 		}
-		s.ServeHTTP(w, r)
+		service.ServeHTTP(w, r)
 	}), set("00", "Orders")...)
-	l.targets = nil
-	l.all(nil)
-	if l.same(s, "Orders"); !strings.HasSuffix(l.targets[1],
-		"/Orders?$inlinecount=allpages&$format=json") || len(l.targets) != 3 {
-		t.Errorf("found %s", strings.Join(l.targets, "\n"))
+	load.targets = nil
+	load.all(nil)
+	if load.same(service, "Orders"); !strings.HasSuffix(load.targets[1],
+		"/Orders?$inlinecount=allpages&$format=json") || len(load.targets) != 3 {
+		t.Errorf("found %s", strings.Join(load.targets, "\n"))
 	}
 }
 
@@ -397,14 +399,14 @@ func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.requests = append(s.requests, r.URL.RawQuery)
-	q := r.URL.Query()
+	query := r.URL.Query()
 	keys := s.keys
-	if filter, ok := strings.CutPrefix(q.Get("$filter"), "K gt "); ok && s.heeds {
+	if filter, ok := strings.CutPrefix(query.Get("$filter"), "K gt "); ok && s.heeds {
 		least, _ := strconv.Atoi(filter)
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k <= least })
 	}
 	count := len(keys)
-	start, _ := strconv.Atoi(q.Get("$skiptoken") + q.Get("$skip"))
+	start, _ := strconv.Atoi(query.Get("$skiptoken") + query.Get("$skip"))
 	keys = keys[min(start, len(keys)):]
 	page := keys[:min(s.page, len(keys))]
 	if s.countsPage {

@@ -13,7 +13,7 @@ import (
 // TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have
 // three digits.
 func TestManySets(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 4})
+	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
 	for i := range 200 {
 		number := fmt.Sprintf("%03d", i)
@@ -22,11 +22,11 @@ func TestManySets(t *testing.T) {
 			"sap.odata#"+number+".filter#000.property=OrderID", "sap.odata#"+number+".filter#000.option=gt",
 			"sap.odata#"+number+".filter#000.low="+strconv.Itoa(i))
 	}
-	l := newLoad(t, s, settings...)
-	if len(l.targets) != 1 || len(l.opened.Feeds) != 200 {
-		t.Errorf("expected one request and 200 feeds, found %d and %d", len(l.targets), len(l.opened.Feeds))
+	load := newLoad(t, service, settings...)
+	if len(load.targets) != 1 || len(load.opened.Feeds) != 200 {
+		t.Errorf("expected one request and 200 feeds, found %d and %d", len(load.targets), len(load.opened.Feeds))
 	}
-	layout, err := l.p.Plan(sourceconfig.Component, configuration(settings...), 7)
+	layout, err := load.p.Plan(sourceconfig.Component, configuration(settings...), 7)
 	if err != nil || len(layout.Tasks) != 7 {
 		t.Fatalf("%d tasks, %v", len(layout.Tasks), err)
 	}
@@ -37,7 +37,7 @@ func TestManySets(t *testing.T) {
 	if sets != 200 {
 		t.Errorf("the tasks have %d sets", sets)
 	}
-	if _, err := l.run(199, nil); err != nil {
+	if _, err := load.run(199, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -45,28 +45,28 @@ func TestManySets(t *testing.T) {
 // TestInstancesKeepFewDecoders: an instance that reads two hundred sets keeps decoders for the next pages of a few, and
 // a set that is read again gets its own.
 func TestInstancesKeepFewDecoders(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 4})
+	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
-	for i := range 3 * feedreader.MaxSpare {
+	for i := range 3 * feedreader.MaxPooled {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
 		settings = append(settings, "sap.odata#"+number+".id="+number)
 	}
-	l := newLoad(t, s, settings...)
-	for f := range 3 * feedreader.MaxSpare {
-		_, err := l.run(uint32(f), nil)
+	load := newLoad(t, service, settings...)
+	for f := range 3 * feedreader.MaxPooled {
+		_, err := load.run(uint32(f), nil)
 		noError(t, err)
-		if n := len(l.p.pages.Decoders); n != min(f+1, feedreader.MaxSpare) {
-			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxSpare), n)
+		if n := len(load.p.pages.Decoders); n != min(f+1, feedreader.MaxPooled) {
+			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxPooled), n)
 		}
 	}
-	last := l.p.pages.Decoders[feedreader.MaxSpare-1]
-	_, err := l.run(3*feedreader.MaxSpare-1, nil)
+	last := load.p.pages.Decoders[feedreader.MaxPooled-1]
+	_, err := load.run(3*feedreader.MaxPooled-1, nil)
 	noError(t, err)
-	if again := l.p.pages.Decoders[feedreader.MaxSpare-1]; again != last {
+	if again := load.p.pages.Decoders[feedreader.MaxPooled-1]; again != last {
 		t.Error("a set that was read again got another decoder")
 	}
-	if n := len(l.p.pages.Spare); n != 1 {
+	if n := len(load.p.pages.Readers); n != 1 {
 		t.Errorf("pages were read one after another: expected 1 that is kept, found %d", n)
 	}
 }

@@ -20,16 +20,16 @@ import (
 func (f *follower) marked() map[string]bool {
 	f.t.Helper()
 	rows, snapshot, state := map[string]bool{}, "", ""
-	for i, e := range f.log {
-		number, mark := e.headers[feedreader.HeaderSnapshot], e.headers[feedreader.HeaderMark]
+	for i, event := range f.log {
+		number, mark := event.headers[feedreader.HeaderSnapshot], event.headers[feedreader.HeaderMark]
 		switch {
 		case number == "":
 			continue
-		case (mark == "begin") != (state == ""), state == "end", snapshot != "" && number != snapshot, rows[e.key]:
+		case (mark == "begin") != (state == ""), state == "end", snapshot != "" && number != snapshot, rows[event.key]:
 			f.t.Fatalf("row %d, %s: expected it once, between the marks of one load, found it marked %q of load %s "+
-				"after %q of %s", i, e.key, mark, number, state, snapshot)
+				"after %q of %s", i, event.key, mark, number, state, snapshot)
 		}
-		snapshot, rows[e.key] = number, true
+		snapshot, rows[event.key] = number, true
 		if state = "inside"; mark == "end" {
 			state = mark
 		}
@@ -45,33 +45,35 @@ func (f *follower) marked() map[string]bool {
 // once, so that a row which came before and was deleted during the load is known, although the service reports none.
 func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	const rows = 25_000
-	s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100, SkipToken: "offset",
+	service := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100,
+		SkipToken:  "offset",
 		Tombstones: "off"}})
-	f := newFollower(t, s, tracked00("Orders", "sap.odata#00.format=json")...)
-	f.restarts = true
+	follower := newFollower(t, service, tracked00("Orders", "sap.odata#00.format=json")...)
+	follower.restarts = true
 	pages := 0
-	f.answered = func(*wit.Request, *wit.Response) {
+	follower.answered = func(*wit.Request, *wit.Response) {
 		if pages++; pages == 30 {
 			for id := 10_400; id < 10_405; id++ {
-				write(t, s, "DELETE", fmt.Sprintf("Orders(%d)", id), nil)
+				write(t, service, "DELETE", fmt.Sprintf("Orders(%d)", id), nil)
 			}
 		}
 	}
-	noError(t, f.catchUp(start))
-	again := f.marked()
-	s.Each("Orders", func(_ string, fields map[string]string) {
-		if key := "[" + fields["OrderID"] + "]"; !again[key] || f.state[key] == nil {
+	noError(t, follower.catchUp(start))
+	again := follower.marked()
+	service.Each("Orders", func(_ string, fields map[string]string) {
+		if key := "[" + fields["OrderID"] + "]"; !again[key] || follower.state[key] == nil {
 			t.Fatalf("row %s is missing", key)
 		}
 	})
-	if len(again) != rows-5 || len(f.state) != rows {
+	if len(again) != rows-5 || len(follower.state) != rows {
 		t.Errorf("expected %d rows in the reload and %d in all, found %d and %d", rows-5, rows, len(again),
-			len(f.state))
+			len(follower.state))
 	}
-	write(t, s, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
-	asked, delivered := len(f.targets), len(f.log)
-	if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 || len(f.log) != delivered+1 {
-		t.Errorf("behind it: %v, %d rows, %v", err, len(f.log)-delivered, f.targets[asked:])
+	write(t, service, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
+	asked, delivered := len(follower.targets), len(follower.log)
+	if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 ||
+		len(follower.log) != delivered+1 {
+		t.Errorf("behind it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[asked:])
 	}
 }
 
@@ -80,7 +82,7 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 	pad := "&pad=" + strings.Repeat("x", 8<<10)
 	link := regexp.MustCompile(`"__next":"[^"]*`)
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		switches odatatest.Switches
 		settings []string
 	}{
@@ -93,25 +95,26 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 		"changes by links": {odatatest.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.track-changes=1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.switches.PageSize, c.switches.SkipToken = 100, "offset"
-			s := odatatest.New(odatatest.Options{Rows: 2_500, Switches: c.switches})
+			test.switches.PageSize, test.switches.SkipToken = 100, "offset"
+			service := odatatest.New(odatatest.Options{Rows: 2_500, Switches: test.switches})
 			unpadded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, pad, "")
-				s.ServeHTTP(w, r)
+				service.ServeHTTP(w, r)
 			})
-			f := newFollower(t, unpadded, of(sapNorthwind, "Orders", append(c.settings, "sap.odata#00.exec-period=60",
-				"sap.odata#00.format=json")...)...)
+			follower := newFollower(t, unpadded, of(sapNorthwind, "Orders",
+				append(test.settings, "sap.odata#00.exec-period=60",
+					"sap.odata#00.format=json")...)...)
 			long := 0
-			f.answered = func(_ *wit.Request, r *wit.Response) {
+			follower.answered = func(_ *wit.Request, r *wit.Response) {
 				r.Body = link.ReplaceAllFunc(r.Body, func(found []byte) []byte {
 					long++
 					return append(bytes.Clone(found), pad...)
 				})
 			}
-			for _, cause := range []wit.PollReason{start, poll, poll} {
-				noError(t, f.catchUp(cause))
+			for _, reason := range []wit.PollReason{start, poll, poll} {
+				noError(t, follower.catchUp(reason))
 			}
-			if f.equals(s, "Orders", "OrderID", "ShipName"); long < 1 {
+			if follower.equals(service, "Orders", "OrderID", "ShipName"); long < 1 {
 				t.Error("no link was long")
 			}
 		})
@@ -132,26 +135,26 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 		}
 		found++
 		for _, keys := range []any{fields["came"], base64.RawStdEncoding.EncodeToString(make([]byte, 8*6_000)), "-"} {
-			s := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 5,
+			service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 5,
 				SkipToken: "offset"}})
-			f := loaded(t, s, tracked00("Orders")...)
+			follower := loaded(t, service, tracked00("Orders")...)
 			fields["came"] = keys
-			f.stored = storedAs(fields, text(f.stored, "url"))
-			f.log, f.restarts = nil, true
-			f.start()
-			write(t, s, "DELETE", "Orders(10251)", nil)
-			noError(t, f.catchUp(start))
-			again := f.marked()
-			s.Each("Orders", func(_ string, fields map[string]string) {
+			follower.stored = storedAs(fields, text(follower.stored, "url"))
+			follower.log, follower.restarts = nil, true
+			follower.start()
+			write(t, service, "DELETE", "Orders(10251)", nil)
+			noError(t, follower.catchUp(start))
+			again := follower.marked()
+			service.Each("Orders", func(_ string, fields map[string]string) {
 				if !again["["+fields["OrderID"]+"]"] {
 					t.Errorf("%s: row %s is missing", kind, fields["OrderID"])
 				}
 			})
-			if f.restarts = false; len(again) != s.Count("Orders") {
-				t.Errorf("%s: %d rows came again of %d", kind, len(again), s.Count("Orders"))
+			if follower.restarts = false; len(again) != service.Count("Orders") {
+				t.Errorf("%s: %d rows came again of %d", kind, len(again), service.Count("Orders"))
 			}
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Orders", "OrderID", "ShipName")
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Orders", "OrderID", "ShipName")
 		}
 	}
 	if found != 3 {

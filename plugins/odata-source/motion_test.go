@@ -49,13 +49,13 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		w.Header().Set("Preference-Applied", "odata.track-changes")
 		fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken='%d'"}}`, steps[at].row, at+1)
 	})
-	f := newFollower(t, service, tracked("/s", "X")...)
+	follower := newFollower(t, service, tracked("/s", "X")...)
 	schemas := record.NewRegistry()
 	converter, err := convert.New("JsonConverter", nil, convert.Options{Schemas: schemas})
 	noError(t, err)
 	var written []string
-	f.wrote = func(row wit.Row, data []byte) {
-		schema, err := schemas.Intern(f.schemas[row.Value.Schema])
+	follower.wrote = func(row wit.Row, data []byte) {
+		schema, err := schemas.Intern(follower.schemas[row.Value.Schema])
 		noError(t, err)
 		row.Value.Schema = schema.ID
 		batch := &record.Batch{Registry: schemas, Data: data}
@@ -63,23 +63,23 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		noError(t, err)
 		written = append(written, string(text))
 	}
-	cause := start
+	reason := start
 	for ; at < len(steps); at++ {
 		step := &steps[at]
-		f.now += sourceconfig.FreshFor + 1
+		follower.now += sourceconfig.FreshFor + 1
 		before := asked
-		err := f.catchUp(cause)
+		err := follower.catchUp(reason)
 		if faultOf(err).Kind == wit.ErrorStale {
 			if len(written) != at {
 				t.Fatalf("%s: a row was written before the metadata were read again: %v", step.row, written)
 			}
-			f.start() // as the host does
-			err = f.catchUp(cause)
+			follower.start() // as the host does
+			err = follower.catchUp(reason)
 		}
-		if err != nil || len(f.faults) > 0 {
-			t.Fatalf("%s: %v, %v", step.row, err, f.faults)
+		if err != nil || len(follower.faults) > 0 {
+			t.Fatalf("%s: %v, %v", step.row, err, follower.faults)
 		}
-		cause = poll
+		reason = poll
 		if len(written) != at+1 || asked > before != step.reads {
 			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
 				at+1, step.reads, asked-before, written)
@@ -108,7 +108,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 // and is no reason to read them with every page.
 func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 	const late = `<Property Name="Late" Type="Edm.String"/>`
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		settings []string
 		// row is what the third row brings, in the complex type or of itself.
@@ -130,7 +130,7 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 		{name: "before it is declared", row: `"Late":"x"`, declared: 4, reads: 6},
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			properties, ofComplex, asked, polls := "", "", 0, 0
 			service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -143,38 +143,39 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 				pad := strings.Repeat("p", 500)
 				fmt.Fprintf(w,
 					`{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
-						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, c.row)
+						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, test.row)
 			})
-			f := newFollower(t, service, of("/s", "X", append(c.settings, "sap.odata#00.exec-period=60")...)...)
-			cause, handed := start, 0
+			follower := newFollower(t, service, of("/s", "X",
+				append(test.settings, "sap.odata#00.exec-period=60")...)...)
+			reason, handed := start, 0
 			for ; polls < 12; polls++ {
-				if polls == c.declared {
-					if properties = late; c.nested {
+				if polls == test.declared {
+					if properties = late; test.nested {
 						properties, ofComplex = "", late
 					}
 				}
-				if err := f.reopened(cause); err != nil || len(f.faults) > 0 {
-					t.Fatal(err, f.faults)
+				if err := follower.reopened(reason); err != nil || len(follower.faults) > 0 {
+					t.Fatal(err, follower.faults)
 				}
-				cause = poll
-				f.now += sourceconfig.FreshFor + 1
+				reason = poll
+				follower.now += sourceconfig.FreshFor + 1
 			}
-			for _, row := range f.log {
+			for _, row := range follower.log {
 				if row.key != "[3]" {
 					continue
 				}
 				handed++
 				there := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
-				if wanted := c.declared == 0 && !c.unselected; wanted && !there {
+				if wanted := test.declared == 0 && !test.unselected; wanted && !there {
 					t.Errorf("a row was passed on as %v", row.value)
 				}
 			}
-			last := f.state["[3]"]
-			if c.declared > 0 && last["Late"] != "x" {
+			last := follower.state["[3]"]
+			if test.declared > 0 && last["Late"] != "x" {
 				t.Errorf("after it was declared the row is %v", last)
 			}
-			if handed != 12 || asked != c.reads {
-				t.Errorf("expected the row 12 times, and metadata read %d times, found %d and %d", c.reads, handed,
+			if handed != 12 || asked != test.reads {
+				t.Errorf("expected the row 12 times, and metadata read %d times, found %d and %d", test.reads, handed,
 					asked)
 			}
 		})
@@ -198,34 +199,34 @@ func TestRowsOfADerivedType(t *testing.T) {
 		io.WriteString(w, `{"d":{"results":[{"ID":1},{"__metadata":{"type":"N.Employee"},"ID":2,"Salary":3},`+
 			`{"__metadata":{"type":"N.Boss"},"ID":3,"Salary":4,"Car":"c"}],"__delta":"X?!deltatoken='1'"}}`)
 	})
-	f := newFollower(t, service, tracked("/s", "X")...)
-	cause := start
+	follower := newFollower(t, service, tracked("/s", "X")...)
+	reason := start
 	for range 4 {
-		f.now += sourceconfig.FreshFor + 1
-		if err := f.catchUp(cause); err != nil || len(f.faults) > 0 {
-			t.Fatal(err, f.faults)
+		follower.now += sourceconfig.FreshFor + 1
+		if err := follower.catchUp(reason); err != nil || len(follower.faults) > 0 {
+			t.Fatal(err, follower.faults)
 		}
-		cause = poll
+		reason = poll
 	}
-	if len(f.log) != 12 || asked != 1 {
-		t.Errorf("%d rows came, the metadata were read %d times", len(f.log), asked)
+	if len(follower.log) != 12 || asked != 1 {
+		t.Errorf("%d rows came, the metadata were read %d times", len(follower.log), asked)
 	}
-	o, err := f.p.contexts.Get(f.opened.Context)
+	o, err := follower.p.contexts.Get(follower.opened.Context)
 	noError(t, err)
 	if found := fmt.Sprint(o.Feeds[0].Derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
 		t.Errorf("found %s", found)
 	}
 	// With their properties, where those are wanted, in both forms and after a restart with the packed context.
-	l := newLoad(t, service, of("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
-	if _, err := l.some(0, nil, 1); err != nil || len(l.faults) > 0 {
-		t.Fatal(err, l.faults)
+	load := newLoad(t, service, of("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
+	if _, err := load.some(0, nil, 1); err != nil || len(load.faults) > 0 {
+		t.Fatal(err, load.faults)
 	}
-	if found := fmt.Sprint(l.values); found != "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]" {
+	if found := fmt.Sprint(load.values); found != "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]" {
 		t.Errorf("found %s", found)
 	}
 	if ignored := newLoad(t, service, of("/s", "X")...); ignored.opened.Feeds[0].Fingerprint+" derived=include" !=
-		l.opened.Feeds[0].Fingerprint {
-		t.Errorf("found %s", l.opened.Feeds[0].Fingerprint)
+		load.opened.Feeds[0].Fingerprint {
+		t.Errorf("found %s", load.opened.Feeds[0].Fingerprint)
 	}
 }
 
@@ -234,7 +235,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 func TestDerivedTypesWithOtherFacets(t *testing.T) {
 	const day, dates, zone = `Type="Edm.DateTime" sap:display-format="Date"`, "sap.odata.date.mapping=date",
 		"sap.odata.datetime.zone=Europe/Berlin"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		one, other, settings string
 		fails                bool
 	}{
@@ -257,7 +258,7 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 			`Type="Edm.String" m:FC_TargetPath="SyndicationSummary"`, "",
 			true},
 	} {
-		for _, types := range [][]string{{c.one, c.other}, {c.other, c.one}} {
+		for _, types := range [][]string{{test.one, test.other}, {test.other, test.one}} {
 			service := described(`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData" `+
 				`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"><Key>`+
 				`<PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
@@ -265,13 +266,13 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 				`<EntityType Name="B" BaseType="N.T"><Property Name="X" `+types[1]+`/></EntityType>`+
 				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, nil)
 			settings := of("/s", "X", "sap.odata#00.derived=include")
-			if c.settings != "" {
-				settings = append(settings, c.settings)
+			if test.settings != "" {
+				settings = append(settings, test.settings)
 			}
 			err := unopened(t, service).open(settings...)
-			if !c.fails && err != nil || c.fails && (!says(err, "property X of N.B is Edm.") ||
+			if !test.fails && err != nil || test.fails && (!says(err, "property X of N.B is Edm.") ||
 				!says(err, "expected ignore") || *faultOf(err).Setting != "sap.odata#00.derived") {
-				t.Errorf("%v, %s: expected a fault %v, found %v", types, c.settings, c.fails, err)
+				t.Errorf("%v, %s: expected a fault %v, found %v", types, test.settings, test.fails, err)
 			}
 		}
 	}
@@ -287,7 +288,7 @@ func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 		})
 		err := unopened(t, service).open(of("/s", "X")...)
 		if !says(err, "property Odd of N.T") ||
-			!says(err, "sap.odata#00.select with the properties that are wanted") {
+			!says(err, "sap.odata#00.select with the required properties") {
 			t.Errorf("%s: %v", property, err)
 		}
 		l := newLoad(t, service, of("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)

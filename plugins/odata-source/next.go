@@ -12,97 +12,96 @@ import (
 )
 
 // Next returns the next request of a feed.
-func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) (wit.NextAction, error) {
-	o, f, err := p.contexts.Feed(context, number)
+	opened, feed, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
 	refused := feedreader.FormatRefused(offset)
-	f.UseFormat(refused)
-	step, err := nextAction(o, f, offset, cause, now)
+	feed.SetFormatRefused(refused)
+	step, err := nextAction(opened, feed, offset, reason, now)
 	if err == nil && step.Fetch != nil {
-		f.AddGuidCase(step.Fetch.Position, offset)
+		feed.AddGuidCase(step.Fetch.Position, offset)
 		step.Fetch.Position = feedreader.WithFormat(refused, step.Fetch.Position)
 	}
 	return step, err
 }
 
-// nextAction continues an unfinished load and repeats a complete one when its period is over, also if it ended while
-// the connector was down.
-func nextAction(o *feedreader.Context, f *feedreader.Feed, offset []wit.OffsetEntry, cause wit.PollReason,
+// nextAction continues an unfinished load, or repeats a complete one when its period has passed, also while the
+// connector was stopped.
+func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) (wit.NextAction, error) {
-	if age := now - o.At; o.Refresh > 0 && age >= int64(o.Refresh) {
+	if age := now - o.ReadAt; o.Refresh > 0 && age >= int64(o.Refresh) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
-			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " +
-			sourceconfig.MetadataRefresh +
-			" says"}
+			(time.Duration(age) * time.Millisecond).String() + " ago; it is read again because of " +
+			sourceconfig.MetadataRefresh}
 	}
-	if f.Tracking.On {
-		return delta.Set{Feed: f}.Next(offset, cause, now)
+	if feed.Tracking.On {
+		return delta.Set{Feed: feed}.Next(offset, reason, now)
 	}
 	if delta.IsDeltaOffset(offset) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorIncompatible,
-			Message: "offset: it is one of delta mode, and " +
-				f.Setting(sourceconfig.NameTrackChanges) + " is 0: reset the connector's offsets"}
+			Message: "offset: it was stored in delta mode, and " +
+				feed.Setting(sourceconfig.NameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
-	at, err := paging.Read(offset)
+	current, err := paging.Read(offset)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	if at != nil {
-		done, when := at.Done()
-		if !done && cause.Snapshot != nil {
+	if current != nil {
+		done, when := current.Done()
+		if !done && reason.Snapshot != nil {
 			return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 		}
-		if f.UsesNotificationStore() && cause.Start != nil {
-			return notifications.Set{Feed: f}.FetchStore(!done, offset), nil
+		if feed.UsesNotificationStore() && reason.Start != nil {
+			return notifications.Set{Feed: feed}.FetchStore(!done, offset), nil
 		}
 		if done {
-			if action := withoutLoad(f, when, offset, cause, now); action != nil {
+			if action := withoutLoad(feed, when, offset, reason, now); action != nil {
 				return *action, nil
 			}
-			at = f.Paging.FirstAfter(at, now)
+			current = feed.Paging.FirstAfter(current, now)
 		}
 	}
-	if at == nil || cause.Snapshot != nil { // a snapshot reads all rows, even with a cursor
-		at = f.Paging.First(now)
+	if current == nil || reason.Snapshot != nil { // a snapshot reads all rows, even with a cursor
+		current = feed.Paging.First(now)
 	}
-	at = f.Paging.RestoreLink(at)
-	target, repeats := f.Paging.Request(at)
-	position := at.Fields()
-	return wit.NextAction{Fetch: &wit.Fetch{Request: f.Request("", target), Position: &position,
+	current = feed.Paging.RestoreLink(current)
+	target, repeats := feed.Paging.Request(current)
+	position := current.Fields()
+	return wit.NextAction{Fetch: &wit.Fetch{Request: feed.Request("", target), Position: &position,
 			RepeatsExactly: repeats}},
 		nil
 }
 
 // withoutLoad returns what follows a complete load instead of another one, or nil.
-func withoutLoad(f *feedreader.Feed, complete int64, offset []wit.OffsetEntry, cause wit.PollReason,
+func withoutLoad(feed *feedreader.Feed, complete int64, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) *wit.NextAction {
-	due := cause.Poll != nil || cause.Trigger != nil || cause.Start != nil && f.Cron == "" &&
-		now-complete >= int64(f.Period)*1000
+	due := reason.Poll != nil || reason.Trigger != nil || reason.Start != nil && feed.Cron == "" &&
+		now-complete >= int64(feed.Period)*1000
 	switch {
-	case cause.Snapshot != nil:
-	case f.NotificationOnly() && cause.Trigger != nil && *cause.Trigger != "":
-		return wit.Ptr(notifications.Set{Feed: f}.FetchNamed(*cause.Trigger, offset))
-	case f.NotificationOnly() && cause.Trigger == nil && (cause.Start == nil ||
-		f.Subscribing.Catchup != sourceconfig.CatchupReload):
-		logNothingToRead(f, cause, complete, "and entities that notifications name are read")
+	case reason.Snapshot != nil:
+	case feed.NotificationOnly() && reason.Trigger != nil && *reason.Trigger != "":
+		return wit.Ptr(notifications.Set{Feed: feed}.FetchEntity(*reason.Trigger, offset))
+	case feed.NotificationOnly() && reason.Trigger == nil && (reason.Start == nil ||
+		feed.Subscribing.Catchup != sourceconfig.CatchupReload):
+		logNothingToRead(feed, reason, complete, "and entities that notifications name are read")
 		return &wit.NextAction{Idle: wit.Set}
-	case f.NotificationOnly():
-	case f.Period < 0 && f.Cron == "":
-		logNothingToRead(f, cause, complete, "and nothing more is read (exec-period=-1)")
+	case feed.NotificationOnly():
+	case feed.Period < 0 && feed.Cron == "":
+		logNothingToRead(feed, reason, complete, "and nothing more is read (exec-period=-1)")
 		return &wit.NextAction{Finished: wit.Set}
 	case !due:
-		logNothingToRead(f, cause, complete, "and the next load starts as scheduled")
+		logNothingToRead(feed, reason, complete, "and the next load starts as scheduled")
 		return &wit.NextAction{Idle: wit.Set}
 	}
 	return nil
 }
 
 // logNothingToRead logs at a start that nothing is read: with another topic, users would wonder why no rows arrive.
-func logNothingToRead(f *feedreader.Feed, cause wit.PollReason, complete int64, next string) {
-	if cause.Start != nil {
+func logNothingToRead(f *feedreader.Feed, reason wit.PollReason, complete int64, next string) {
+	if reason.Start != nil {
 		f.LogStart("nothing", "read completely at ", complete, next)
 	}
 }

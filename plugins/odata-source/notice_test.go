@@ -107,50 +107,52 @@ func notificationOf(headers, body string) wit.Notification {
 
 // TestHandleNotification reads every form that notifications may have.
 func TestHandleNotification(t *testing.T) {
-	l := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
-	for _, c := range noticed {
-		wakes, err := l.p.HandleNotification(l.opened.Context, notificationOf(c.headers, c.body))
+	load := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
+	for _, test := range noticed {
+		wakes, err := load.p.HandleNotification(load.opened.Context, notificationOf(test.headers, test.body))
 		var found []string
 		for _, w := range wakes {
 			if found = append(found, w.Token+" "+w.Ident); !w.AnswerWhenStored || w.Feed != 0 {
-				t.Errorf("%s: %+v", c.name, w)
+				t.Errorf("%s: %+v", test.name, w)
 			}
 		}
 		fault, _ := err.(*wit.Error)
-		if !slices.Equal(found, c.wakes) || (err == nil) != (c.wakes != nil) || fault != nil && fault.Kind != c.fault {
-			t.Errorf("%s: expected %q, found %q, %v", c.name, c.wakes, found, err)
+		if !slices.Equal(found, test.wakes) || (err == nil) != (test.wakes != nil) || fault != nil &&
+			fault.Kind != test.fault {
+			t.Errorf("%s: expected %q, found %q, %v", test.name, test.wakes, found, err)
 		}
 	}
 	n := notificationOf("", noticed[0].body)
 	n.Target = "/c/Orders"
-	if _, err := l.p.HandleNotification(l.opened.Context, n); err == nil || err.(*wit.Error).Kind != wit.ErrorNotFound {
+	if _, err := load.p.HandleNotification(load.opened.Context, n); err == nil ||
+		err.(*wit.Error).Kind != wit.ErrorNotFound {
 		t.Errorf("a notification for no feed: %v", err)
 	}
 }
 
 // TestSubscribe: what is missing is made, what is there serves again, and an answer 201 proves nothing.
 func TestSubscribe(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Subscriptions: true})
-	l := newLoad(t, s, subscribed00("Orders")...)
-	first, err := l.subscribe("/c/Orders")
-	if err != nil || s.SubscriptionCount() != 3 {
-		t.Fatalf("%v, %d subscriptions", err, s.SubscriptionCount())
+	service := odatatest.New(odatatest.Options{Subscriptions: true})
+	load := newLoad(t, service, subscribed00("Orders")...)
+	first, err := load.subscribe("/c/Orders")
+	if err != nil || service.SubscriptionCount() != 3 {
+		t.Fatalf("%v, %d subscriptions", err, service.SubscriptionCount())
 	}
-	again, err := l.subscribe("/c/Orders")
-	if err != nil || *again != *first || s.Ledger().Subscribed != 3 {
-		t.Errorf("%v, expected %s again, found %s, %d made", err, *first, *again, s.Ledger().Subscribed)
+	again, err := load.subscribe("/c/Orders")
+	if err != nil || *again != *first || service.Ledger().Subscribed != 3 {
+		t.Errorf("%v, expected %s again, found %s, %d made", err, *first, *again, service.Ledger().Subscribed)
 	}
-	if _, err = l.subscribe("/C/Orders"); err != nil || s.SubscriptionCount() != 6 {
-		t.Errorf("%v, %d subscriptions", err, s.SubscriptionCount())
+	if _, err = load.subscribe("/C/Orders"); err != nil || service.SubscriptionCount() != 6 {
+		t.Errorf("%v, %d subscriptions", err, service.SubscriptionCount())
 	}
-	l.service = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	load.service = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
 			w.WriteHeader(http.StatusCreated)
 			return
 		}
-		s.ServeHTTP(w, r)
+		service.ServeHTTP(w, r)
 	})
-	if done, err := l.subscribe("/third/Orders"); !says(err, "does not list them") {
+	if done, err := load.subscribe("/third/Orders"); !says(err, "does not list them") {
 		t.Errorf("a service that says yes and does no: %v, %v", done, err)
 	}
 	err = unopened(t, odatatest.New(odatatest.Options{})).open(subscribed00("Orders")...)
@@ -162,31 +164,31 @@ func TestSubscribe(t *testing.T) {
 // TestChangesWithoutNotification: a set in delta mode that goes by notifications alone is not deaf where the service
 // takes a subscription, lists it and never pushes.
 func TestChangesWithoutNotification(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
+	service := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
 	of := subscribed00("Products", "sap.odata#00.track-changes=1")
-	f := newFollower(t, s, of...)
-	if every := f.opened.Feeds[0].PollEveryMs; every == nil || *every != 3_600_000 {
+	follower := newFollower(t, service, of...)
+	if every := follower.opened.Feeds[0].PollEveryMs; every == nil || *every != 3_600_000 {
 		t.Fatalf("expected a look every hour, found %v", every)
 	}
-	noError(t, f.catchUp(start))
-	write(t, s, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
-	step, err := f.p.Next(f.opened.Context, 0, f.stored, poll, f.now)
+	noError(t, follower.catchUp(start))
+	write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
+	step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, poll, follower.now)
 	if err != nil || step.Fetch == nil {
 		t.Fatalf("%+v, %v", step, err)
 	}
 	if _, untold := wit.Lookup(*step.Fetch.Position, "untold"); !untold {
 		t.Errorf("the position does not say that nobody told of changes: %v", *step.Fetch.Position)
 	}
-	noError(t, f.catchUp(poll))
-	f.equals(s, "Products", "ProductID", "ProductName")
-	if _, untold := wit.Lookup(f.stored, "untold"); untold {
-		t.Errorf("it says so behind the changes, too: %v", f.stored)
+	noError(t, follower.catchUp(poll))
+	follower.equals(service, "Products", "ProductID", "ProductName")
+	if _, untold := wit.Lookup(follower.stored, "untold"); untold {
+		t.Errorf("it says so behind the changes, too: %v", follower.stored)
 	}
-	f = newFollower(t, s, append(of, "sap.odata.notification.check.seconds=-1")...)
-	if every := f.opened.Feeds[0].PollEveryMs; every != nil {
+	follower = newFollower(t, service, append(of, "sap.odata.notification.check.seconds=-1")...)
+	if every := follower.opened.Feeds[0].PollEveryMs; every != nil {
 		t.Errorf("expected no look, found one every %d ms", *every)
 	}
-	err = unopened(t, s).open(append(of, "sap.odata.notification.check.seconds=0")...)
+	err = unopened(t, service).open(append(of, "sap.odata.notification.check.seconds=0")...)
 	if !says(err, "expected -1 or at least 1 second") {
 		t.Errorf("found %v", err)
 	}
@@ -198,18 +200,18 @@ func FuzzHandleNotification(f *testing.F) {
 		f.Add(c.headers, c.body)
 	}
 	s := odatatest.New(odatatest.Options{Subscriptions: true})
-	l := newLoad(&testing.T{}, s, subscribed00("Order_Details")...)
+	load := newLoad(&testing.T{}, s, subscribed00("Order_Details")...)
 	f.Fuzz(func(t *testing.T, headers, body string) {
-		wakes, err := l.p.HandleNotification(l.opened.Context, notificationOf(headers, body))
+		wakes, err := load.p.HandleNotification(load.opened.Context, notificationOf(headers, body))
 		if (err == nil) == (len(wakes) == 0) {
 			t.Fatalf("%d wakes, %v", len(wakes), err)
 		}
-		o, _ := l.p.contexts.Get(l.opened.Context)
+		opened, _ := load.p.contexts.Get(load.opened.Context)
 		for _, w := range wakes {
 			if w.Token == "" {
 				continue
 			}
-			if _, err := o.Feeds[0].Keys.Read(w.Token); err != nil {
+			if _, err := opened.Feeds[0].Keys.ParseAddress(w.Token); err != nil {
 				t.Fatalf("token %q: %v", w.Token, err)
 			}
 		}
@@ -222,7 +224,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 	document := func(code string) string {
 		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, codes string
 		status      uint16
 		body        string
@@ -239,32 +241,32 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 		{"404 with an HTML page", "404", 404, "<html><body>Not found</body></html>", false},
 	} {
 		for _, again := range []bool{false, true} {
-			t.Run(fmt.Sprint(c.name, again), func(t *testing.T) {
-				s := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
-				settings, cause := subscribed00("Products"), wit.PollReason{Trigger: wit.Ptr("(7)")}
+			t.Run(fmt.Sprint(test.name, again), func(t *testing.T) {
+				service := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
+				settings, reason := subscribed00("Products"), wit.PollReason{Trigger: wit.Ptr("(7)")}
 				if again { // as a row and as deleted
-					settings, cause = tracked00("Products"), poll
+					settings, reason = tracked00("Products"), poll
 				}
-				if c.codes != "" {
-					settings = append(settings, "sap.odata.notfound.codes="+c.codes)
+				if test.codes != "" {
+					settings = append(settings, "sap.odata.notfound.codes="+test.codes)
 				}
-				f := loaded(t, s, settings...)
-				write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Changed"})
-				f.answered = func(q *wit.Request, r *wit.Response) {
+				follower := loaded(t, service, settings...)
+				write(t, service, "MERGE", "Products(7)", map[string]any{"ProductName": "Changed"})
+				follower.answered = func(q *wit.Request, r *wit.Response) {
 					if strings.Contains(q.Target, "deltatoken") && strings.Contains(string(r.Body), "</feed>") {
 						alsoDeleted(r, 7, "</feed>")
 					}
 					if strings.Contains(q.Target, "/Products(7)") {
-						r.Status, r.Body = c.status, []byte(c.body)
+						r.Status, r.Body = test.status, []byte(test.body)
 					}
 				}
-				err := f.catchUp(cause)
-				if there := f.state["[7]"] != nil; there == c.deleted || (err == nil) != c.deleted {
+				err := follower.catchUp(reason)
+				if there := follower.state["[7]"] != nil; there == test.deleted || (err == nil) != test.deleted {
 					t.Errorf("there %v, %v", there, err)
 				}
 				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
 					!again &&
-					named != (c.status == 400) {
+					named != (test.status == 400) {
 					t.Errorf("%v", err)
 				}
 			})
@@ -276,7 +278,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 // a while.
 func TestAnswersThatContradictNotifications(t *testing.T) {
 	const there, missing = true, false
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, notified string
 		confirm        string
 		answers        []bool
@@ -294,38 +296,38 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 		{"deleted, believed at once", "deleted", "0", []bool{there, missing}, false, 1},
 	} {
 		for _, piece := range []int{20, 10_000} {
-			t.Run(fmt.Sprint(c.name, " ", piece), func(t *testing.T) {
-				s := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
+			t.Run(fmt.Sprint(test.name, " ", piece), func(t *testing.T) {
+				service := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
 				settings := subscribed00("Products")
-				if c.confirm != "" {
-					settings = append(settings, "sap.odata.notification.confirm.seconds="+c.confirm)
+				if test.confirm != "" {
+					settings = append(settings, "sap.odata.notification.confirm.seconds="+test.confirm)
 				}
-				f := loaded(t, s, settings...)
-				wakes, err := f.p.HandleNotification(f.opened.Context, wit.Notification{Method: "POST",
+				follower := loaded(t, service, settings...)
+				wakes, err := follower.p.HandleNotification(follower.opened.Context, wit.Notification{Method: "POST",
 					Target: "/c/Products",
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,
-						c.notified)})
+						test.notified)})
 				if err != nil || len(wakes) != 1 {
 					t.Fatalf("%+v, %v", wakes, err)
 				}
-				before, reads := f.now, 0
-				f.piece = piece
-				f.answered = func(q *wit.Request, r *wit.Response) {
+				before, reads := follower.now, 0
+				follower.piece = piece
+				follower.answered = func(q *wit.Request, r *wit.Response) {
 					if !strings.Contains(q.Target, "/Products(7)") {
 						return
 					}
 					reads++
-					if !c.answers[min(reads, len(c.answers))-1] {
+					if !test.answers[min(reads, len(test.answers))-1] {
 						r.Status = 404
 						r.Body = []byte(`{"error":{"code":"X","message":{"lang":"en","value":"Resource not found"}}}`)
 					}
 				}
-				noError(t, f.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
-				if there := f.state["[7]"] != nil; there == c.deleted || reads != c.reads {
+				noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
+				if there := follower.state["[7]"] != nil; there == test.deleted || reads != test.reads {
 					t.Errorf("there %v after %d reads", there, reads)
 				}
-				if waited := f.now - before; c.reads > 1 && waited < 10_000 {
+				if waited := follower.now - before; test.reads > 1 && waited < 10_000 {
 					t.Errorf("it was read once more after %d ms", waited)
 				}
 			})

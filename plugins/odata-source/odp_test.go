@@ -20,7 +20,7 @@ import (
 
 // TestODP reads a set of an ODP service whole and what changes then, wherever the token stands, quoted or not.
 func TestODP(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
@@ -39,42 +39,43 @@ func TestODP(t *testing.T) {
 		{"without before images", odatatest.Switches{}, []string{"sap.odata#00.before.images=drop"}},
 		{"a filter", odatatest.Switches{}, []string{"sap.odata#00.select=ProductName"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
-			f := loaded(t, s, odpSet("Products", c.settings...)...)
-			f.equals(s, "Products", "ProductID", "ProductName")
-			for key := range f.state {
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
+			follower := loaded(t, service, odpSet("Products", test.settings...)...)
+			follower.equals(service, "Products", "ProductID", "ProductName")
+			for key := range follower.state {
 				if strings.Contains(key, " ") {
 					t.Fatalf("the key is %s", key)
 				}
 			}
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			write(t, s, "POST", "Products", product(9000, "New"))
-			before := len(f.log)
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Products", "ProductID", "ProductName")
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			write(t, service, "POST", "Products", product(9000, "New"))
+			before := len(follower.log)
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Products", "ProductID", "ProductName")
 			var modes []string
-			for _, e := range f.log[before:] {
+			for _, e := range follower.log[before:] {
 				modes = append(modes, fmt.Sprint(e.value["ODQ_CHANGEMODE"], e.value["ODQ_ENTITYCNTR"]))
 			}
-			images, without := strings.Contains(strings.Join(modes, ","), "U[255]"), c.name == "without before images"
-			if images == without && c.name != "a filter" {
+			images, without := strings.Contains(strings.Join(modes, ","), "U[255]"),
+				test.name == "without before images"
+			if images == without && test.name != "a filter" {
 				t.Errorf("rows %v", modes)
 			}
-			write(t, s, "DELETE", "Products(3)", nil)
-			before = len(f.log)
-			noError(t, f.catchUp(poll))
-			f.equals(s, "Products", "ProductID", "ProductName")
-			deletions := f.log[before:]
-			if len(deletions) != 1 || deletions[0].tombstone != (c.name == "tombstones") {
+			write(t, service, "DELETE", "Products(3)", nil)
+			before = len(follower.log)
+			noError(t, follower.catchUp(poll))
+			follower.equals(service, "Products", "ProductID", "ProductName")
+			deletions := follower.log[before:]
+			if len(deletions) != 1 || deletions[0].tombstone != (test.name == "tombstones") {
 				t.Fatalf("deleted: %v", deletions)
 			}
-			if v := deletions[0].value; !deletions[0].tombstone && c.name != "a filter" &&
+			if v := deletions[0].value; !deletions[0].tombstone && test.name != "a filter" &&
 				(v["ODQ_CHANGEMODE"] != "D" ||
 					v["ProductName"] != nil || v["DELETED_AT"] == nil || v["ProductID"] != "3") {
 				t.Errorf("deleted: %v", v)
 			}
-			if l := s.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
+			if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
 				t.Errorf("%d jobs, %d answers 536", l.Jobs, l.Refused536)
 			}
 		})
@@ -89,29 +90,30 @@ func TestODPAsksOnce(t *testing.T) {
 		"a later page": "skiptoken",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
-			f := newFollower(t, s, odpSet("Products")...)
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
+			follower := newFollower(t, service, odpSet("Products")...)
 			lost := false
-			f.answered = func(q *wit.Request, r *wit.Response) {
-				if lost || !strings.Contains(q.Target, losing) {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
+				if lost || !strings.Contains(request.Target, losing) {
 					return
 				}
 				lost, r.Status = true, noAnswer
-				if name == "the answer" && (f.stored == nil || q.Repeatable || q.FirstByteTimeoutMs == nil) {
-					t.Errorf("asked for with the offset %v stored: %+v", f.stored, q)
+				if name == "the answer" && (follower.stored == nil || request.Repeatable ||
+					request.FirstByteTimeoutMs == nil) {
+					t.Errorf("asked for with the offset %v stored: %+v", follower.stored, request)
 				}
 			}
-			if err := f.catchUp(start); !errors.Is(err, errKilled) {
+			if err := follower.catchUp(start); !errors.Is(err, errKilled) {
 				t.Fatal(err)
 			}
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			write(t, s, "DELETE", "Products(4)", nil)
-			f.start()
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			write(t, service, "DELETE", "Products(4)", nil)
+			follower.start()
 			for range 2 {
-				noError(t, f.catchUp(start))
+				noError(t, follower.catchUp(start))
 			}
-			f.equals(s, "Products", "ProductID", "ProductName")
-			if l := s.Ledger(); l.Jobs != 1 {
+			follower.equals(service, "Products", "ProductID", "ProductName")
+			if l := service.Ledger(); l.Jobs != 1 {
 				t.Errorf("%d jobs", l.Jobs)
 			}
 		})
@@ -119,32 +121,32 @@ func TestODPAsksOnce(t *testing.T) {
 }
 
 // sayingItEnded is a service that says so of a subscription and keeps it; ended counts how often.
-func sayingItEnded(s http.Handler, ended *int) http.Handler {
+func sayingItEnded(handler http.Handler, ended *int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
 			*ended++
 			fmt.Fprint(w, `{"d":{"TerminateDeltasForFactsOfProducts":{"ResultFlag":true}}}`)
 			return
 		}
-		s.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	})
 }
 
 // TestODPSubscriptionOfAnotherReader: a queue that is open already is another reader's.
 func TestODPSubscriptionOfAnotherReader(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30})
-	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
-	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
+	service := odatatest.New(odatatest.Options{Rows: 30})
+	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
+	err := newFollower(t, service, odpSet("Products")...).catchUp(start)
 	if fault := faultOf(err); fault.Kind != wit.ErrorConfig || fault.Setting == nil ||
 		*fault.Setting != sourceconfig.DeltaTakeover {
 		t.Errorf("found %v", err)
 	}
-	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
+	if l := service.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
 		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
 	}
-	f := loaded(t, s, odpSet("Products", "sap.odata.delta.takeover=true")...)
-	f.equals(s, "Products", "ProductID", "ProductName")
-	if l := s.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
+	f := loaded(t, service, odpSet("Products", "sap.odata.delta.takeover=true")...)
+	f.equals(service, "Products", "ProductID", "ProductName")
+	if l := service.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
 		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
 	}
 }
@@ -152,73 +154,74 @@ func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 // TestODPEndsASubscriptionOnce: a subscription that is still there, although the service said that it ended it, is not
 // ended again behind a restart.
 func TestODPEndsASubscriptionOnce(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30})
-	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
+	service := odatatest.New(odatatest.Options{Rows: 30})
+	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
 	ended := 0
-	f := newFollower(t, sayingItEnded(s, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
+	follower := newFollower(t, sayingItEnded(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
-		if err := f.catchUp(start); !says(err, "but still has it") {
+		if err := follower.catchUp(start); !says(err, "but still has it") {
 			t.Errorf("expected that the subscription is there still, found %v", err)
 		}
-		f.start()
+		follower.start()
 	}
-	if ended != 1 || s.Ledger().Jobs != 1 {
-		t.Errorf("expected that the subscription is ended once, found %d times, and %d jobs", ended, s.Ledger().Jobs)
+	if ended != 1 || service.Ledger().Jobs != 1 {
+		t.Errorf("expected that the subscription is ended once, found %d times, and %d jobs", ended,
+			service.Ledger().Jobs)
 	}
-	f.service = s // where somebody ends it, the feed goes on
-	if r := f.exchange(&wit.Request{Method: "GET",
+	follower.service = service // where somebody ends it, the feed goes on
+	if r := follower.exchange(&wit.Request{Method: "GET",
 		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); r.Status != 200 {
 		t.Fatalf("%d", r.Status)
 	}
-	noError(t, f.catchUp(start))
-	f.equals(s, "Products", "ProductID", "ProductName")
+	noError(t, follower.catchUp(start))
+	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
 // TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
-	for _, c := range []struct{ name, links, setting, message string }{
+	for _, test := range []struct{ name, links, setting, message string }{
 		{"off", "", "", "recover continues from the oldest link"},
 		{"on", "", "sap.odata#00.delta.link.recovery=1", ""},
 		{"younger", "D29990101000000_000000001", "sap.odata#00.delta.lost=recover", "is younger than the lost one"},
 		{"none", "-", "sap.odata#00.delta.lost=recover", "has none either"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30})
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 30})
 			settings := odpSet("Products")
-			if c.setting != "" {
-				settings = append(settings, c.setting)
+			if test.setting != "" {
+				settings = append(settings, test.setting)
 			}
-			f := loaded(t, s, settings...)
-			old := delta.TokenOf(text(f.stored, "url"))
-			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			noError(t, f.catchUp(poll))
-			write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
+			follower := loaded(t, service, settings...)
+			old := delta.TokenOf(text(follower.stored, "url"))
+			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			noError(t, follower.catchUp(poll))
+			write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
 			refused := false
-			f.answered = func(q *wit.Request, r *wit.Response) {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case strings.Contains(q.Target, "deltatoken") && !refused:
+				case strings.Contains(request.Target, "deltatoken") && !refused:
 					refused = true
 					r.Status, r.Body = 410, []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
-				case strings.Contains(q.Target, "DeltaLinksOf"):
+				case strings.Contains(request.Target, "DeltaLinksOf"):
 					r.Body = fmt.Appendf(nil, `{"d":{"results":[{"DeltaToken":"D29990101000000_000000009",`+
 						`"CreatedAt":"/Date(32503680000000)/","IsInitialLoad":false},{"DeltaToken":"%s",`+
-						`"CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`, cmp.Or(c.links, old))
-					if c.links == "-" {
+						`"CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`, cmp.Or(test.links, old))
+					if test.links == "-" {
 						r.Body = []byte(`{"d":{"results":[]}}`)
 					}
-				case strings.Contains(q.Target, old):
+				case strings.Contains(request.Target, old):
 					// The demo service has one generation; this one keeps more.
 					r.Status, r.Body = 200, []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too",`+
 						`"ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],`+
 						`"__delta":"FactsOfProducts?!deltatoken='D29990101000000_000000010'"}}`)
 				}
 			}
-			err := f.catchUp(poll)
-			if !says(err, c.message) {
+			err := follower.catchUp(poll)
+			if !says(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
-			if c.message == "" {
-				f.equals(s, "Products", "ProductID", "ProductName")
+			if test.message == "" {
+				follower.equals(service, "Products", "ProductID", "ProductName")
 			}
 		})
 	}
@@ -229,20 +232,20 @@ func TestODPRecovery(t *testing.T) {
 func TestODPResumes(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	for round := range 40 {
-		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
+		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
 			TokenIn: []string{"", "next", "links"}[r.IntN(3)]}})
-		f := newFollower(t, s, odpSet("Products")...)
-		f.killedAnywhere(r, round, func(id int) {
-			phase := text(f.stored, "phase")
-			if r.IntN(3) == 0 && f.stored != nil && (phase == "" || phase == "changes") {
-				quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
+		follower := newFollower(t, service, odpSet("Products")...)
+		follower.killedAnywhere(r, round, func(id int) {
+			phase := text(follower.stored, "phase")
+			if r.IntN(3) == 0 && follower.stored != nil && (phase == "" || phase == "changes") {
+				quietly(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 				return
 			}
-			quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id),
+			quietly(service, "MERGE", fmt.Sprintf("Products(%d)", id),
 				map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
 		})
-		f.equals(s, "Products", "ProductID", "ProductName")
-		if l := s.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
+		follower.equals(service, "Products", "ProductID", "ProductName")
+		if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
 			t.Fatalf("round %d: %d jobs, %d answers 536", round, l.Jobs, l.Refused536)
 		}
 	}
@@ -251,16 +254,16 @@ func TestODPResumes(t *testing.T) {
 // TestRetire ends the queue that a connector has opened, and says so; a service that keeps none has nothing to end.
 func TestRetire(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
-	f := loaded(t, s, odpSet("Products")...)
-	said, err := f.tool(retire.Command, nil, f.settings...)
+	follower := loaded(t, s, odpSet("Products")...)
+	said, err := follower.tool(retire.Command, nil, follower.settings...)
 	if err != nil || !strings.Contains(said, `"ended"`) || s.Ledger().Terminated != 1 {
 		t.Errorf("%s, %v, %d subscriptions ended", said, err, s.Ledger().Terminated)
 	}
-	said, err = f.tool(retire.Command, nil, tracked00("Products")...)
+	said, err = follower.tool(retire.Command, nil, tracked00("Products")...)
 	if err != nil || !strings.Contains(said, "keeps no queue") {
 		t.Errorf("%s, %v", said, err)
 	}
-	if said, err := f.tool(retire.Command, nil, set("00", "Products")...); err == nil {
+	if said, err := follower.tool(retire.Command, nil, set("00", "Products")...); err == nil {
 		t.Errorf("a connector without delta mode: %s", said)
 	}
 }
@@ -269,45 +272,45 @@ func TestRetire(t *testing.T) {
 // service ends it with fewer rows than it counts.
 func TestODPLoadThatEndsInSilence(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20, TokenIn: "links"}})
-	f := newFollower(t, s, odpSet("Products")...)
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	follower := newFollower(t, s, odpSet("Products")...)
+	follower.answered = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "/FactsOfProducts?") {
 			r.Status = noAnswer
 		}
 	}
-	if err := f.catchUp(start); !errors.Is(err, errKilled) {
+	if err := follower.catchUp(start); !errors.Is(err, errKilled) {
 		t.Fatal(err)
 	}
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	follower.answered = func(q *wit.Request, r *wit.Response) {
 		if i := strings.Index(string(r.Body), `,"__next"`); i >= 0 && strings.Contains(q.Target, "$inlinecount") {
 			r.Body = append(slices.Clone(r.Body[:i]), `,"__count":"77"}}`...)
 		}
 	}
-	f.start()
-	err := f.catchUp(start)
-	if rest, _ := wit.Lookup(f.stored, "rest"); faultOf(err).Kind != wit.ErrorData || rest.Boolean != nil {
-		t.Errorf("expected the rows that are missing to fail the load, found %v, and %v stored", err, f.stored)
+	follower.start()
+	err := follower.catchUp(start)
+	if rest, _ := wit.Lookup(follower.stored, "rest"); faultOf(err).Kind != wit.ErrorData || rest.Boolean != nil {
+		t.Errorf("expected the rows that are missing to fail the load, found %v, and %v stored", err, follower.stored)
 	}
 }
 
 // TestODPDeletesWithFilter: a deleted row, of which the service gives the keys alone, is not taken for one that a
 // filter should have left out.
 func TestODPDeletesWithFilter(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30})
-	f := loaded(t, s, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
-	before := len(f.state)
-	if _, there := f.state["[3]"]; !there {
+	service := odatatest.New(odatatest.Options{Rows: 30})
+	follower := loaded(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
+	before := len(follower.state)
+	if _, there := follower.state["[3]"]; !there {
 		t.Fatal("row 3 did not come")
 	}
-	write(t, s, "DELETE", "Products(3)", nil)
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	write(t, service, "DELETE", "Products(3)", nil)
+	follower.answered = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") { // as a service that has but the keys
 			r.Body = regexp.MustCompile(`"ProductName":"[^"]*"`).ReplaceAll(r.Body, []byte(`"ProductName":"Nobody"`))
 		}
 	}
-	noError(t, f.catchUp(poll))
-	if _, there := f.state["[3]"]; there || len(f.state) != before-1 {
-		t.Errorf("%d rows are left of %d, the deleted one %v", len(f.state), before, there)
+	noError(t, follower.catchUp(poll))
+	if _, there := follower.state["[3]"]; there || len(follower.state) != before-1 {
+		t.Errorf("%d rows are left of %d, the deleted one %v", len(follower.state), before, there)
 	}
 }
 
@@ -315,11 +318,11 @@ func TestODPDeletesWithFilter(t *testing.T) {
 // which changes are gone on with; killed anywhere in between it comes to the same.
 func TestODPReload(t *testing.T) {
 	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
-		s := odatatest.New(odatatest.Options{Rows: 30})
-		f := loaded(t, s, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
-		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+		service := odatatest.New(odatatest.Options{Rows: 30})
+		follower := loaded(t, service, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
+		write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		refused, was := false, false
-		f.answered = func(q *wit.Request, r *wit.Response) {
+		follower.answered = func(q *wit.Request, r *wit.Response) {
 			switch {
 			case strings.Contains(q.Target, "deltatoken") && !refused:
 				refused = true
@@ -328,48 +331,48 @@ func TestODPReload(t *testing.T) {
 				was, r.Status = true, noAnswer
 			}
 		}
-		err := f.catchUp(poll)
+		err := follower.catchUp(poll)
 		if killed != "" && errors.Is(err, errKilled) {
-			f.start()
-			err = f.catchUp(start)
+			follower.start()
+			err = follower.catchUp(start)
 		}
 		if err != nil || was != (killed != "") {
 			t.Fatalf("killed at %q: %v", killed, err)
 		}
-		f.equals(s, "Products", "ProductID", "ProductName")
-		if l := s.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
+		follower.equals(service, "Products", "ProductID", "ProductName")
+		if l := service.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
 			t.Errorf("killed at %q: %d jobs, %d subscriptions ended", killed, l.Jobs, l.Terminated)
 		}
-		write(t, s, "MERGE", "Products(5)", map[string]any{"ProductName": "Changed later"})
-		write(t, s, "DELETE", "Products(4)", nil)
-		if err := f.catchUp(poll); err != nil {
+		write(t, service, "MERGE", "Products(5)", map[string]any{"ProductName": "Changed later"})
+		write(t, service, "DELETE", "Products(4)", nil)
+		if err := follower.catchUp(poll); err != nil {
 			t.Fatalf("killed at %q: %v", killed, err)
 		}
-		f.equals(s, "Products", "ProductID", "ProductName")
+		follower.equals(service, "Products", "ProductID", "ProductName")
 	}
 }
 
 // TestODPFormatThatIsRefused: the first extraction is asked for again without $format, and still as one that must not
 // be repeated (P13).
 func TestODPFormatThatIsRefused(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
-	f := newFollower(t, s, odpSet("Products")...)
-	opened, cause := 0, start
+	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
+	follower := newFollower(t, service, odpSet("Products")...)
+	opened, reason := 0, start
 	for range 20 {
-		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+		step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
 		noError(t, err)
 		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.String == "open" {
 			if opened++; step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
 				t.Errorf("%s may be repeated", step.Fetch.Request.Target)
 			}
 		}
-		more, err := f.page(step.Fetch)
+		more, err := follower.page(step.Fetch)
 		noError(t, err)
-		if cause = onward; !more {
+		if reason = onward; !more {
 			break
 		}
 	}
-	if f.equals(s, "Products", "ProductID", "ProductName"); opened == 0 {
+	if follower.equals(service, "Products", "ProductID", "ProductName"); opened == 0 {
 		t.Error("no first extraction was asked for")
 	}
 }

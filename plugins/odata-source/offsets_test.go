@@ -38,22 +38,22 @@ func TestStoredOffsets(t *testing.T) {
 			if kinds[kind]["phase"] == "links" {
 				switches.TokenIn = "links"
 			}
-			s := odatatest.New(odatatest.Options{Rows: 20, Switches: switches})
-			f := loaded(t, s, settings...)
+			service := odatatest.New(odatatest.Options{Rows: 20, Switches: switches})
+			follower := loaded(t, service, settings...)
 			for n := 3; n < 9; n++ {
-				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", n), map[string]any{"ProductName": "Changed"})
+				write(t, service, "MERGE", fmt.Sprintf("Products(%d)", n), map[string]any{"ProductName": "Changed"})
 			}
-			write(t, s, "DELETE", "Products(9)", nil)
-			noError(t, f.catchUp(poll))
-			f.stored = storedAs(kinds[kind], text(f.stored, "url"))
-			f.start()
-			write(t, s, "MERGE", "Products(20)", map[string]any{"ProductName": "Later"})
-			for _, cause := range []wit.PollReason{start, poll} {
-				noError(t, f.catchUp(cause))
+			write(t, service, "DELETE", "Products(9)", nil)
+			noError(t, follower.catchUp(poll))
+			follower.stored = storedAs(kinds[kind], text(follower.stored, "url"))
+			follower.start()
+			write(t, service, "MERGE", "Products(20)", map[string]any{"ProductName": "Later"})
+			for _, reason := range []wit.PollReason{start, poll} {
+				noError(t, follower.catchUp(reason))
 			}
-			f.equals(s, set, key, field)
-			if v, _ := wit.Lookup(f.stored, "rest"); v.Boolean == nil {
-				t.Errorf("expected it to rest, found %v", f.stored)
+			follower.equals(service, set, key, field)
+			if v, _ := wit.Lookup(follower.stored, "rest"); v.Boolean == nil {
+				t.Errorf("expected it to rest, found %v", follower.stored)
 			}
 		})
 	}

@@ -19,10 +19,10 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
 		return wit.SourceOpenResult{}, f
 	}
-	v := sourceconfig.Table.Values(settings)
-	o, all := feedreader.NewContext(settings)
+	values := sourceconfig.Table.Values(settings)
+	sourceContext, all := feedreader.NewContext(settings)
 	services := sourceconfig.ServicePaths(all)
-	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
+	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
 	models := make([]*edm.Model, len(services))
@@ -31,51 +31,52 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}
-		models[i], o.At = m, max(o.At, answers[i].ReceivedAt)
+		models[i], sourceContext.ReadAt = m, max(sourceContext.ReadAt, answers[i].ReceivedAt)
 	}
-	for _, e := range all {
-		f, err := feedreader.New(e, models[slices.Index(services, e.Service)])
+	for _, cfg := range all {
+		f, err := feedreader.New(cfg, models[slices.Index(services, cfg.Service)])
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}
-		o.Feeds = append(o.Feeds, *f)
+		sourceContext.Feeds = append(sourceContext.Feeds, *f)
 	}
-	nameFeeds(o.Feeds)
-	return opened(o, v)
+	nameFeeds(sourceContext.Feeds)
+	return opened(sourceContext, values)
 }
 
 func nameFeeds(feeds []feedreader.Feed) {
 	var taken []string
 	for i := range feeds {
-		f := &feeds[i]
-		f.Name = f.Set
-		if f.ID != "" {
-			f.Name += "-" + f.ID
+		feed := &feeds[i]
+		feed.Name = feed.Set
+		if feed.ID != "" {
+			feed.Name += "-" + feed.ID
 		}
-		if slices.Contains(taken, f.Name) {
-			f.Name += "-" + f.Number
+		if slices.Contains(taken, feed.Name) {
+			feed.Name += "-" + feed.Number
 		}
-		taken = append(taken, f.Name)
+		taken = append(taken, feed.Name)
 	}
 }
 
-func opened(o *feedreader.Context, v setting.Values) (wit.SourceOpenResult, error) {
-	out := &wit.SourceOpened{Context: feedreader.PackContext(o)}
-	for i := range o.Feeds {
-		f := &o.Feeds[i]
-		w := wit.Feed{Name: f.Name, Partition: f.Partition(), Topic: f.Topic, Value: &f.Value,
-			Fingerprint: feedreader.Fingerprint(o, f, v), OnMismatch: sourceconfig.MismatchPolicy(v, f.Number),
-			Subscribes: f.Subscribing.On}
-		if f.Key.Nodes != nil {
-			w.Key = &f.Key
+func opened(sourceContext *feedreader.Context, values setting.Values) (wit.SourceOpenResult, error) {
+	out := &wit.SourceOpened{Context: feedreader.PackContext(sourceContext)}
+	for i := range sourceContext.Feeds {
+		feed := &sourceContext.Feeds[i]
+		w := wit.Feed{Name: feed.Name, Partition: feed.Partition(), Topic: feed.Topic, Value: &feed.Value,
+			Fingerprint: feedreader.Fingerprint(sourceContext, feed, values),
+			OnMismatch:  sourceconfig.MismatchPolicy(values, feed.Number),
+			Subscribes:  feed.Subscribing.On}
+		if feed.Key.Nodes != nil {
+			w.Key = &feed.Key
 		}
 		switch {
-		case f.Cron != "":
-			w.Cron = wit.Ptr(f.Cron)
-		case f.Period > 0:
-			w.PollEveryMs = wit.Ptr(uint32(f.Period) * 1000)
-		case f.PolledOnNotification() && f.Subscribing.Check > 0:
-			w.PollEveryMs = wit.Ptr(uint32(f.Subscribing.Check) * 1000)
+		case feed.Cron != "":
+			w.Cron = wit.Ptr(feed.Cron)
+		case feed.Period > 0:
+			w.PollEveryMs = wit.Ptr(uint32(feed.Period) * 1000)
+		case feed.PolledOnNotification() && feed.Subscribing.Check > 0:
+			w.PollEveryMs = wit.Ptr(uint32(feed.Subscribing.Check) * 1000)
 		}
 		out.Feeds = append(out.Feeds, w)
 	}

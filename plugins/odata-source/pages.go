@@ -11,8 +11,8 @@ import (
 )
 
 type page interface {
-	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error)
-	Reading() *feedreader.Reader
+	Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error)
+	Base() *feedreader.Reader
 }
 
 type pages struct {
@@ -27,7 +27,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 	if err != nil {
 		return 0, err
 	}
-	pg, err := p.begin(o, f, position, &response)
+	reader, err := p.begin(o, f, position, &response)
 	if err != nil {
 		return 0, err
 	}
@@ -35,51 +35,51 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 		p.pages.open = map[uint32]page{}
 	}
 	p.pages.last++
-	p.pages.open[p.pages.last] = pg
+	p.pages.open[p.pages.last] = reader
 	return p.pages.last, nil
 }
 
-func (p *plugin) begin(o *feedreader.Context, f *feedreader.Feed, position *[]wit.OffsetEntry,
+func (p *plugin) begin(opened *feedreader.Context, feed *feedreader.Feed, position *[]wit.OffsetEntry,
 	response *wit.Response) (page,
 	error) {
 	pool := &p.pages.Pool
 	switch {
-	case position == nil && response.Tag == "" && f.Tracking.On:
-		return delta.BeginDocument(pool, o, f, response), nil
+	case position == nil && response.Tag == "" && feed.Tracking.On:
+		return delta.BeginDocument(pool, opened, feed, response), nil
 	case position == nil && response.Tag == "":
-		return notifications.BeginDocument(pool, o, f, response), nil
-	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.StoreTag):
-		return notifications.BeginStore(pool, o, f, response), nil
-	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.NamedTag):
-		return notifications.BeginEntity(pool, o, f, response), nil
+		return notifications.BeginDocument(pool, opened, feed, response), nil
+	case position == nil && feed.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.StoreTag):
+		return notifications.BeginStore(pool, opened, feed, response), nil
+	case position == nil && feed.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.EntityTag):
+		return notifications.BeginEntity(pool, opened, feed, response), nil
 	case position == nil:
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
-	case f.Tracking.On:
-		return delta.Begin(pool, o, f, *position, response)
+	case feed.Tracking.On:
+		return delta.Begin(pool, opened, feed, *position, response)
 	}
-	return feedreader.BeginPage(pool, o, f, *position, response)
+	return feedreader.BeginPage(pool, opened, feed, *position, response)
 }
 
 func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }
 
-func (p *plugin) closePage(number uint32, sound bool) {
+func (p *plugin) closePage(number uint32, reuse bool) {
 	if pg := p.pages.open[number]; pg != nil {
 		delete(p.pages.open, number)
-		p.pages.End(pg.Reading(), sound)
+		p.pages.End(pg.Base(), reuse)
 	}
 }
 
 // Decode decodes a chunk. Rows point into memory that the next call reuses.
-func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult, error) {
-	pg := p.pages.open[number]
-	if pg == nil {
+func (p *plugin) Decode(number uint32, tag string, status uint16, chunk []byte, last bool) (wit.DecodeResult, error) {
+	page := p.pages.open[number]
+	if page == nil {
 		return wit.DecodeResult{}, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
-	portion, ended, err := pg.Decode(tag, status, piece, last)
-	pg.Reading().Complete(&portion)
+	result, ended, err := page.Decode(tag, status, chunk, last)
+	page.Base().Finalize(&result)
 	if err != nil || ended {
 		p.closePage(number, err == nil)
 	}
-	return portion, err
+	return result, err
 }

@@ -17,7 +17,7 @@ import (
 // them. No changes tell of those, and many services don't report the deleted ones either. So the set is read once
 // more, by key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
 func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		set, tombstones, format, token string
 		// deleted behind the first page of a reading of the set.
 		deleted, loads, seconds int
@@ -33,58 +33,61 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 		{set: "Orders", tombstones: "off", format: "json", token: "opaque", deleted: 1, loads: 1, seconds: 1},
 		{set: "Orders", tombstones: "on", format: "atom", token: "key", deleted: 1, loads: 1},
 	} {
-		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 35, Switches: odatatest.Switches{PageSize: 10,
-				SkipToken: c.token, Tombstones: c.tombstones}})
-			f := newFollower(t, s, tracked00(c.set, "sap.odata#00.format="+c.format)...)
-			cause := start
-			if c.snapshot {
-				noError(t, f.catchUp(start))
-				cause, f.state, f.log = wit.PollReason{Snapshot: wit.Ptr("4711")}, map[string]map[string]any{}, nil
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 35, Switches: odatatest.Switches{PageSize: 10,
+				SkipToken: test.token, Tombstones: test.tombstones}})
+			follower := newFollower(t, service, tracked00(test.set, "sap.odata#00.format="+test.format)...)
+			reason := start
+			if test.snapshot {
+				noError(t, follower.catchUp(start))
+				reason, follower.state, follower.log = wit.PollReason{Snapshot: wit.Ptr("4711")},
+					map[string]map[string]any{}, nil
 			}
-			before, id := map[string]bool{}, strings.TrimSuffix(c.set, "s")+"ID"
-			s.Each(c.set, func(key string, fields map[string]string) { before[fields[id]] = true })
+			before, id := map[string]bool{}, strings.TrimSuffix(test.set, "s")+"ID"
+			service.Each(test.set, func(key string, fields map[string]string) { before[fields[id]] = true })
 			deleted, loads, seconds := false, 0, 0
-			f.answered = func(q *wit.Request, _ *wit.Response) {
-				_, query, _ := strings.Cut(q.Target, "?")
+			follower.answered = func(request *wit.Request, _ *wit.Response) {
+				_, query, _ := strings.Cut(request.Target, "?")
 				switch {
 				case strings.Contains(query, "$orderby"):
 					if !strings.Contains(query, "$filter") {
 						seconds++
 					}
-					if q.FirstByteTimeoutMs == nil {
-						t.Errorf("no patience with %s, which sorts all rows", q.Target)
+					if request.FirstByteTimeoutMs == nil {
+						t.Errorf("no patience with %s, which sorts all rows", request.Target)
 					}
-				case !strings.Contains(query, "token=") && !strings.Contains(q.Target, "("):
+				case !strings.Contains(query, "token=") && !strings.Contains(request.Target, "("):
 					loads++
 				}
 				if !deleted {
 					deleted = true
 					var keys []string
-					s.Each(c.set, func(key string, _ map[string]string) { keys = append(keys, key) })
-					for _, key := range keys[3 : 3+c.deleted] {
-						write(t, s, "DELETE", c.set+key, nil)
+					service.Each(test.set, func(key string, _ map[string]string) { keys = append(keys, key) })
+					for _, key := range keys[3 : 3+test.deleted] {
+						write(t, service, "DELETE", test.set+key, nil)
 					}
 				}
 			}
-			noError(t, f.catchUp(cause))
-			if loads != c.loads || seconds != c.seconds || s.Count(c.set) != len(before)-c.deleted {
-				t.Errorf("%d loads, read once more %d, %d of %d rows left", loads, seconds, s.Count(c.set), len(before))
+			noError(t, follower.catchUp(reason))
+			if loads != test.loads || seconds != test.seconds || service.Count(test.set) != len(before)-test.deleted {
+				t.Errorf("%d loads, read once more %d, %d of %d rows left", loads, seconds, service.Count(test.set),
+					len(before))
 			}
-			s.Each(c.set, func(_ string, fields map[string]string) {
-				if key := fields[id]; before[key] && f.state["["+key+"]"] == nil {
-					t.Errorf("row %s is missing in %v", key, f.targets)
+			service.Each(test.set, func(_ string, fields map[string]string) {
+				if key := fields[id]; before[key] && follower.state["["+key+"]"] == nil {
+					t.Errorf("row %s is missing in %v", key, follower.targets)
 				}
 			})
-			if marks := f.log[len(f.log)-1].headers[feedreader.HeaderMark]; c.snapshot && marks != "end" {
+			if marks := follower.log[len(follower.log)-1].headers[feedreader.HeaderMark]; test.snapshot &&
+				marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
-			asked := len(f.targets)
-			if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 {
-				t.Errorf("behind it: %v, %v", err, f.targets[asked:])
+			asked := len(follower.targets)
+			if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 {
+				t.Errorf("behind it: %v, %v", err, follower.targets[asked:])
 			}
-			if c.tombstones == "on" && len(f.state) != s.Count(c.set) {
-				t.Errorf("%d rows in the topic, %d at the service", len(f.state), s.Count(c.set))
+			if test.tombstones == "on" && len(follower.state) != service.Count(test.set) {
+				t.Errorf("%d rows in the topic, %d at the service", len(follower.state), service.Count(test.set))
 			}
 		})
 	}
@@ -92,20 +95,21 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 
 // An offset of a version that asked the changes behind such a load for deleted entities has the set read once more.
 func TestOffsetOfLoadBySkip(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 35})
-	f := loaded(t, s, tracked00("Orders")...)
-	f.stored = []wit.OffsetEntry{wit.StringEntry("phase", "changes"), wit.StringEntry("url", text(f.stored, "url")),
+	service := odatatest.New(odatatest.Options{Rows: 35})
+	follower := loaded(t, service, tracked00("Orders")...)
+	follower.stored = []wit.OffsetEntry{wit.StringEntry("phase", "changes"),
+		wit.StringEntry("url", text(follower.stored, "url")),
 		wit.BooleanEntry("counted", true), wit.IntegerEntry("owed", 4711)}
-	f.start()
-	before := len(f.log)
-	if err := f.catchUp(start); err != nil || len(f.log)-before != s.Count("Orders") {
-		t.Errorf("%d rows came, %v", len(f.log)-before, err)
+	follower.start()
+	before := len(follower.log)
+	if err := follower.catchUp(start); err != nil || len(follower.log)-before != service.Count("Orders") {
+		t.Errorf("%d rows came, %v", len(follower.log)-before, err)
 	}
 	// That the load before had ended is still to be said, in the first row of changes.
-	before = len(f.log)
-	write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
-	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
+	before = len(follower.log)
+	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
+	noError(t, follower.catchUp(poll))
+	if behind := follower.log[before:]; len(behind) != 1 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
 		behind[0].headers[feedreader.HeaderSnapshot] != "4711" {
 		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
 	}
@@ -114,17 +118,17 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 // The end of a load that took the place of a lost token is said, also where its last page is empty: by the first row
 // behind it.
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30})
-	f := loaded(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-	s.Set("expire-tokens", "")
+	service := odatatest.New(odatatest.Options{Rows: 30})
+	follower := loaded(t, service, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
+	service.Set("expire-tokens", "")
 	link, linked := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`), ""
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	follower.answered = func(request *wit.Request, r *wit.Response) {
 		const space = ` xmlns="http://www.w3.org/2005/Atom"`
 		switch {
-		case linked == "" && strings.HasSuffix(q.Target, "/Products"):
+		case linked == "" && strings.HasSuffix(request.Target, "/Products"):
 			linked = string(link.Find(r.Body))
 			r.Body = link.ReplaceAll(r.Body, []byte(`<link`+space+` rel="next" href="Products?$$skiptoken=empty"/>`))
-		case strings.HasSuffix(q.Target, "empty"):
+		case strings.HasSuffix(request.Target, "empty"):
 			prefix, _, _ := strings.Cut(linked, "link")
 			if prefix = strings.Trim(prefix, "<:"); prefix != "" {
 				prefix = ":" + prefix
@@ -133,13 +137,13 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 				len(prefix))+`>`+linked+`</feed>`)
 		}
 	}
-	before := len(f.log)
-	noError(t, f.catchUp(poll))
+	before := len(follower.log)
+	noError(t, follower.catchUp(poll))
 	if linked == "" {
-		t.Fatalf("no empty page: %v", f.targets)
+		t.Fatalf("no empty page: %v", follower.targets)
 	}
 	// Nothing shows that its link doesn't count rows, so that the set is read again, with marks of its own.
-	load := f.log[before:]
+	load := follower.log[before:]
 	for i, e := range load {
 		if mark := e.headers[feedreader.HeaderMark]; e.headers[feedreader.HeaderSnapshot] == "" ||
 			mark != map[int]string{0: "begin", 77: "begin"}[i] || i != 77 && i > 0 &&
@@ -147,14 +151,14 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
 	}
-	before = len(f.log)
+	before = len(follower.log)
 	for range 2 {
-		noError(t, f.catchUp(poll))
+		noError(t, follower.catchUp(poll))
 	}
-	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
-	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
+	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
+	noError(t, follower.catchUp(poll))
+	if behind := follower.log[before:]; len(behind) != 2 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
 		behind[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
 		len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
@@ -168,16 +172,16 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
 		s.ServeHTTP(w, r)
 	})
-	l := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
+	load := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
 		"sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
-	offset := l.all(nil)
-	l.rows = nil
-	step, err := l.p.Next(l.opened.Context, 0, offset, poll, 1_700_000_100_000)
+	offset := load.all(nil)
+	load.rows = nil
+	step, err := load.p.Next(load.opened.Context, 0, offset, poll, 1_700_000_100_000)
 	if err == nil && step.Fetch != nil {
-		_, err = l.page(0, step.Fetch)
+		_, err = load.page(0, step.Fetch)
 	}
-	if !says(err, "accepts $filter but ignores it") || !says(err, "OrderDate is") || len(l.rows) > 0 {
-		t.Errorf("%d rows came, %v", len(l.rows), err)
+	if !says(err, "accepts $filter but ignores it") || !says(err, "OrderDate is") || len(load.rows) > 0 {
+		t.Errorf("%d rows came, %v", len(load.rows), err)
 	}
 }
 
@@ -186,24 +190,24 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 func TestPageOfChangesThatStaysLost(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
-			f := loaded(t, s, tracked00("Products")...)
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
+			follower := loaded(t, service, tracked00("Products")...)
 			for id := 1; id <= 45; id++ {
-				write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
+				write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
 			broken, asked, page, third := true, 0, 0, ""
-			f.answered = func(q *wit.Request, r *wit.Response) {
-				if !strings.Contains(q.Target, "deltatoken") && !strings.Contains(q.Target, "skiptoken") {
+			follower.answered = func(request *wit.Request, r *wit.Response) {
+				if !strings.Contains(request.Target, "deltatoken") && !strings.Contains(request.Target, "skiptoken") {
 					return
 				}
 				asked++
-				if page++; !strings.Contains(q.Target, "skiptoken") {
+				if page++; !strings.Contains(request.Target, "skiptoken") {
 					page = 1
 				}
 				if page == 3 {
-					third = q.Target
+					third = request.Target
 				}
-				if q.Target == third && broken {
+				if request.Target == third && broken {
 					r.Status, r.Body = status, []byte(`{"error":{"code":"X","message":{"value":"gone"}}}`)
 					if status == http.StatusNoContent {
 						r.Body = nil
@@ -211,20 +215,20 @@ func TestPageOfChangesThatStaysLost(t *testing.T) {
 				}
 			}
 			for round := range 2 {
-				before := len(f.log)
+				before := len(follower.log)
 				asked = 0
-				f.start()
-				err := f.catchUp([]wit.PollReason{poll, start}[round])
-				if err == nil || len(f.log)-before > 40 {
-					t.Fatalf("round %d: %d rows came in %d requests, %v", round, len(f.log)-before, asked, err)
+				follower.start()
+				err := follower.catchUp([]wit.PollReason{poll, start}[round])
+				if err == nil || len(follower.log)-before > 40 {
+					t.Fatalf("round %d: %d rows came in %d requests, %v", round, len(follower.log)-before, asked, err)
 				}
 			}
 			broken = false
-			f.start()
+			follower.start()
 			for range 2 {
-				noError(t, f.catchUp(start))
+				noError(t, follower.catchUp(start))
 			}
-			f.equals(s, "Products", "ProductID", "ProductName")
+			follower.equals(service, "Products", "ProductID", "ProductName")
 		})
 	}
 }
@@ -232,34 +236,34 @@ func TestPageOfChangesThatStaysLost(t *testing.T) {
 // Changes that the service prepares for too long are asked for by their link once, and so are those of which a page
 // cannot be had: neither is taken for the other.
 func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
-	f := loaded(t, s, tracked00("Products")...)
+	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
+	follower := loaded(t, service, tracked00("Products")...)
 	for id := 1; id <= 25; id++ {
-		write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
+		write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 	}
 	prepared, lost := 0, 0
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	follower.answered = func(request *wit.Request, r *wit.Response) {
 		switch {
-		case strings.Contains(q.Target, "!deltatoken=") && prepared == 0:
+		case strings.Contains(request.Target, "!deltatoken=") && prepared == 0:
 			prepared++
 			r.Status, r.Body, r.Headers = http.StatusAccepted, nil, nil
-			f.now += 7_200_001 // the patience
-			r.ReceivedAt = f.now
-		case strings.Contains(q.Target, "skiptoken") && lost == 0:
+			follower.now += 7_200_001 // the patience
+			r.ReceivedAt = follower.now
+		case strings.Contains(request.Target, "skiptoken") && lost == 0:
 			lost++
 			r.Status, r.Body = http.StatusGone, nil
 		}
 	}
-	err := f.catchUp(poll)
+	err := follower.catchUp(poll)
 	if prepared != 1 || lost != 1 || err != nil {
-		t.Fatalf("%d answers 202, %d pages lost, %v: %v", prepared, lost, err, f.targets)
+		t.Fatalf("%d answers 202, %d pages lost, %v: %v", prepared, lost, err, follower.targets)
 	}
-	f.equals(s, "Products", "ProductID", "ProductName")
+	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
 // A service that no longer knows a token as soon as it has given it: where the set is read whole again then, that ends.
 func TestTokensThatAreLostAtOnce(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		option string // of the requests that are refused
 		size   int    // of a page
 	}{
@@ -271,26 +275,26 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 		for _, token := range []string{"key", "offset"} {
 			t.Run(name+" "+token, func(t *testing.T) {
 				s := odatatest.New(odatatest.Options{Rows: 30,
-					Switches: odatatest.Switches{PageSize: c.size, SkipToken: token}})
-				f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-				f.answered = func(q *wit.Request, r *wit.Response) {
-					if strings.Contains(q.Target, c.option) {
+					Switches: odatatest.Switches{PageSize: test.size, SkipToken: token}})
+				follower := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
+				follower.answered = func(q *wit.Request, r *wit.Response) {
+					if strings.Contains(q.Target, test.option) {
 						r.Status, r.Body = http.StatusGone, nil
 					}
 				}
 				var err error
-				for _, cause := range []wit.PollReason{start, poll, poll, poll} {
+				for _, reason := range []wit.PollReason{start, poll, poll, poll} {
 					if err != nil {
 						break
 					}
-					before := len(f.targets)
-					err = f.catchUp(cause)
-					if asked := len(f.targets) - before; asked > 20 {
+					before := len(follower.targets)
+					err = follower.catchUp(reason)
+					if asked := len(follower.targets) - before; asked > 20 {
 						t.Fatalf("%d requests, %v", asked, err)
 					}
 				}
 				if !says(err, "3 times") {
-					t.Fatalf("expected a fault after three losses, found %v and %v", err, f.targets)
+					t.Fatalf("expected a fault after three losses, found %v and %v", err, follower.targets)
 				}
 			})
 		}
@@ -300,14 +304,14 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 // The first page of a load in delta mode whose next link leads to itself is asked for once.
 func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
-	f := newFollower(t, s, tracked00("Products")...)
+	follower := newFollower(t, s, tracked00("Products")...)
 	asked, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
-	f.answered = func(q *wit.Request, r *wit.Response) {
+	follower.answered = func(q *wit.Request, r *wit.Response) {
 		asked++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
 	}
-	if err := f.catchUp(start); !says(err, "form a loop") || asked != 1 || len(f.log) > 10 {
-		t.Errorf("%d rows in %d requests, %v", len(f.log), asked, err)
+	if err := follower.catchUp(start); !says(err, "form a loop") || asked != 1 || len(follower.log) > 10 {
+		t.Errorf("%d rows in %d requests, %v", len(follower.log), asked, err)
 	}
 }
 
@@ -316,31 +320,32 @@ func TestDeltaPageThatLinksToItself(t *testing.T) {
 func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 	for _, size := range []int{20, 1000} { // with next links, and with the delta link alone
 		for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
-			s := plusProducts(t, odatatest.Switches{PageSize: size})
-			f := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
+			service := plusProducts(t, odatatest.Switches{PageSize: size})
+			follower := newFollower(t, service, tracked00("Products",
+				condition("00", "ProductName", "eq", plusName)...)...)
 			links := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`)
-			f.answered = func(_ *wit.Request, r *wit.Response) {
+			follower.answered = func(_ *wit.Request, r *wit.Response) {
 				r.Body = links.ReplaceAllFunc(r.Body, func(link []byte) []byte {
 					whole := strings.Replace(string(link), "?!deltatoken", "?"+rightFilter+"&amp;!deltatoken", 1)
 					return []byte(strings.ReplaceAll(whole, "%2B", text))
 				})
 			}
-			err := f.catchUp(start)
+			err := follower.catchUp(start)
 			if fails != "" {
 				if !says(err, fails) {
-					t.Errorf("pages of %d, %s: %d rows came, %v", size, text, len(f.log), err)
+					t.Errorf("pages of %d, %s: %d rows came, %v", size, text, len(follower.log), err)
 				}
 				continue
 			}
 			noError(t, err)
-			write(t, s, "MERGE", "Products(1003)", map[string]any{"Discontinued": true})
-			noError(t, f.catchUp(poll))
-			last := f.targets[len(f.targets)-1]
-			if len(f.state) != 50 || fmt.Sprint(f.state["[1003]"]["Discontinued"]) != "true" ||
+			write(t, service, "MERGE", "Products(1003)", map[string]any{"Discontinued": true})
+			noError(t, follower.catchUp(poll))
+			last := follower.targets[len(follower.targets)-1]
+			if len(follower.state) != 50 || fmt.Sprint(follower.state["[1003]"]["Discontinued"]) != "true" ||
 				!strings.Contains(last, rightFilter) {
-				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", size, text, len(f.state),
-					f.state["[1003]"],
-					strings.Join(f.targets, "\n"))
+				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", size, text, len(follower.state),
+					follower.state["[1003]"],
+					strings.Join(follower.targets, "\n"))
 			}
 		}
 	}

@@ -28,10 +28,10 @@ func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanRe
 			}
 		}
 	}
-	for i, e := range all {
+	for i, cfg := range all {
 		task := &tasks[i%len(tasks)]
 		for _, s := range settings {
-			if strings.HasPrefix(s.Name, config.InGroup(e.Number, "")) {
+			if strings.HasPrefix(s.Name, config.InGroup(cfg.Number, "")) {
 				*task = append(*task, s)
 			}
 		}
@@ -39,49 +39,49 @@ func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanRe
 	return wit.PlanResult{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
 }
 
-// exactlyOnce answers the preflight (P28): full mode is repeatable only if the set is read once. Whether its order is
-// repeatable depends on the metadata, so each page reports it in `repeats-exactly`.
+// exactlyOnce reports whether exactly-once is possible: a full load must be the only one, since a second one would
+// write rows again (RATIONALE.md P28). Whether the order is repeatable is reported by each page (`repeats-exactly`).
 func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
-	for _, e := range all {
+	for _, cfg := range all {
 		schedule := ""
 		switch {
-		case e.Tracking.On:
+		case cfg.Tracking.On:
 			continue
-		case e.Cron != "":
-			schedule = "at the times of " + e.CronSource
-		case e.Period >= 0:
-			schedule = "every " + config.InGroup(e.Number, sourceconfig.NameExecPeriod) + " seconds"
+		case cfg.Cron != "":
+			schedule = "at the times of " + cfg.CronSource
+		case cfg.Period >= 0:
+			schedule = "every " + config.InGroup(cfg.Number, sourceconfig.NameExecPeriod) + " seconds"
 		default:
 			continue
 		}
-		return wit.Support{Unsupported: wit.Ptr("entity set " + e.Set + " of " + e.Service + " is read whole " +
+		return wit.Support{Unsupported: wit.Ptr("entity set " + cfg.Set + " of " + cfg.Service + " is read whole " +
 			schedule +
 			"; exactly once needs delta mode or exec-period = -1")}
 	}
 	return wit.Support{Supported: wit.Set}
 }
 
-// odpPrefixes start the names of sets that SAP Gateway generates for ODP. Others are known from their metadata only:
-// their second reader fails when it finds a subscription.
+// odpPrefixes start the names of sets that SAP Gateway generates for ODP. For other names, a second reader fails at the
+// start, when it finds a subscription.
 var odpPrefixes = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
-// claims returns the exclusive resources (P14): an ODP queue, which a service keeps per user, has one reader. Delta
-// links of other services conflict only if the same rows go to one topic.
+// claims returns the exclusive resources: an ODP service has one queue per user, so two readers would each get a part
+// of the changes (RATIONALE.md P14). Delta links of other services conflict only if the same rows go to one topic.
 func claims(all []sourceconfig.EntitySetConfig) []string {
 	var list []string
-	for _, e := range all {
-		claim := "changes of " + e.Set + " of " + e.Service
-		begins := func(prefix string) bool { return strings.HasPrefix(e.Set, prefix) }
+	for _, config := range all {
+		claim := "changes of " + config.Set + " of " + config.Service
+		begins := func(prefix string) bool { return strings.HasPrefix(config.Set, prefix) }
 		switch {
-		case !e.Tracking.On:
+		case !config.Tracking.On:
 		case slices.ContainsFunc(odpPrefixes, begins):
 			list = append(list, claim)
 		default:
-			claim += " into " + e.Topic
-			for _, c := range e.QueryOptions.Conditions {
+			claim += " into " + config.Topic
+			for _, c := range config.QueryOptions.Conditions {
 				claim += ", " + strings.Join([]string{c.Property, c.Option, c.Low, c.High}, " ")
 			}
-			list = append(list, strings.TrimRight(claim+" "+e.QueryOptions.Raw+" "+string(e.Query), " "))
+			list = append(list, strings.TrimRight(claim+" "+config.QueryOptions.Raw+" "+string(config.Query), " "))
 		}
 	}
 	return list

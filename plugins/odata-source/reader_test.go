@@ -105,7 +105,7 @@ func described(metadata string, rows http.HandlerFunc) http.Handler {
 }
 
 // request changes an entity at a service, below the path of one.
-func request(s http.Handler, method, path string, body any) *httptest.ResponseRecorder {
+func request(handler http.Handler, method, path string, body any) *httptest.ResponseRecorder {
 	raw, _ := json.Marshal(body)
 	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+path, bytes.NewReader(raw))
 	for _, name := range []string{"Content-Type", "Accept"} {
@@ -113,7 +113,7 @@ func request(s http.Handler, method, path string, body any) *httptest.ResponseRe
 	}
 	r.Header.Set("If-Match", "*")
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -181,16 +181,16 @@ func (r *reader) answers(need *wit.RequestBatch) (all []wit.Response) {
 	return all
 }
 
-func (r *reader) exchange(q *wit.Request) wit.Response {
-	r.targets = append(r.targets, q.Target)
-	asked := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
-	for _, h := range q.Headers {
+func (r *reader) exchange(request *wit.Request) wit.Response {
+	r.targets = append(r.targets, request.Target)
+	asked := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, bytes.NewReader(request.Body))
+	for _, h := range request.Headers {
 		asked.Header.Set(h.Name, h.Value)
 	}
 	w := httptest.NewRecorder()
 	r.service.ServeHTTP(w, asked)
 	r.now += r.after
-	answer := wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(),
+	answer := wit.Response{Tag: request.Tag, Status: uint16(w.Code), Target: request.Target, Body: w.Body.Bytes(),
 		ReceivedAt: r.now}
 	for name, values := range w.Header() {
 		for _, v := range values {
@@ -244,23 +244,23 @@ func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.D
 		}
 		r.kill--
 		size := min(r.piece, len(body))
-		portion, err := r.p.Decode(page, tag, answer.Status, slices.Clone(body[:size]), size == len(body))
+		result, err := r.p.Decode(page, tag, answer.Status, slices.Clone(body[:size]), size == len(body))
 		if err != nil {
 			return err
 		}
 		body = body[size:]
-		for _, row := range portion.Rows {
+		for _, row := range result.Rows {
 			if row.RowIndex < *last {
 				r.t.Fatalf("row %d after row %d", row.RowIndex, *last)
 			}
 			*last = row.RowIndex
 		}
-		r.keep(&portion)
-		if portion.Next != nil {
-			end.Next = portion.Next
+		r.keep(&result)
+		if result.Next != nil {
+			end.Next = result.Next
 		}
-		end.More, end.WaitMs = end.More || portion.More, max(end.WaitMs, portion.WaitMs)
-		for _, more := range slices.Clone(portion.Linked) {
+		end.More, end.WaitMs = end.More || result.More, max(end.WaitMs, result.WaitMs)
+		for _, more := range slices.Clone(result.Linked) {
 			answer, err := r.changed(&more.Request)
 			if err != nil {
 				return err
@@ -340,13 +340,13 @@ type fullLoad struct {
 
 // unopened is a load of a service of which the plugin knows nothing yet.
 func unopened(t *testing.T, s http.Handler) *fullLoad {
-	l := &fullLoad{reader: reader{t: t, service: s, p: &plugin{}, piece: 1000, kill: -1, now: readAt,
+	load := &fullLoad{reader: reader{t: t, service: s, p: &plugin{}, piece: 1000, kill: -1, now: readAt,
 		schemas: map[uint32][]wit.SchemaNode{}}}
-	l.passed = func(row wit.Row, data []byte) {
-		l.rows = append(l.rows, fmt.Sprint(l.read(row.Key, data)))
-		l.values = append(l.values, fmt.Sprint(l.read(row.Value, data)))
+	load.passed = func(row wit.Row, data []byte) {
+		load.rows = append(load.rows, fmt.Sprint(load.read(row.Key, data)))
+		load.values = append(load.values, fmt.Sprint(load.read(row.Value, data)))
 	}
-	return l
+	return load
 }
 
 func newLoad(t *testing.T, s http.Handler, settings ...string) *fullLoad {
@@ -383,10 +383,10 @@ func (l *fullLoad) run(feed uint32, offset []wit.OffsetEntry) ([]wit.OffsetEntry
 
 // some is run for a number of requests.
 func (l *fullLoad) some(feed uint32, offset []wit.OffsetEntry, requests int) ([]wit.OffsetEntry, error) {
-	cause := start
+	reason := start
 	l.unfinished = false
 	for range requests {
-		step, err := l.next(feed, offset, cause)
+		step, err := l.next(feed, offset, reason)
 		if err != nil || step.Fetch == nil {
 			return offset, err
 		}
@@ -394,15 +394,15 @@ func (l *fullLoad) some(feed uint32, offset []wit.OffsetEntry, requests int) ([]
 		if err != nil {
 			return offset, err
 		}
-		offset, cause = next, onward
+		offset, reason = next, onward
 	}
 	l.unfinished = true
 	return offset, nil
 }
 
 // next is what the plugin does next with a feed.
-func (l *fullLoad) next(feed uint32, offset []wit.OffsetEntry, cause wit.PollReason) (wit.NextAction, error) {
-	return l.p.Next(l.opened.Context, feed, offset, cause, readAt)
+func (l *fullLoad) next(feed uint32, offset []wit.OffsetEntry, reason wit.PollReason) (wit.NextAction, error) {
+	return l.p.Next(l.opened.Context, feed, offset, reason, readAt)
 }
 
 func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error) {
@@ -420,16 +420,16 @@ func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error
 func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	l.t.Helper()
 	l.rows, l.values, l.targets = nil, nil, nil
-	cause := poll
+	reason := poll
 	for range 100 {
-		step, err := l.next(0, offset, cause)
+		step, err := l.next(0, offset, reason)
 		noError(l.t, err)
 		if step.Fetch == nil {
 			return offset
 		}
 		offset, err = l.page(0, step.Fetch)
 		noError(l.t, err)
-		cause = onward
+		reason = onward
 		if done, _ := wit.Lookup(offset, "done"); done.Boolean != nil {
 			return offset
 		}
@@ -506,20 +506,20 @@ func (f *follower) start() {
 }
 
 // reopened is catchUp, again in another instance where the plugin is to be opened again, as the host does it.
-func (f *follower) reopened(cause wit.PollReason) error {
-	err := f.catchUp(cause)
+func (f *follower) reopened(reason wit.PollReason) error {
+	err := f.catchUp(reason)
 	if faultOf(err).Kind == wit.ErrorStale {
 		f.start()
-		err = f.catchUp(cause)
+		err = f.catchUp(reason)
 	}
 	return err
 }
 
 // catchUp reads until nothing is due: the first load, or the changes since.
-func (f *follower) catchUp(cause wit.PollReason) error {
+func (f *follower) catchUp(reason wit.PollReason) error {
 	again := false
 	for range 5000 {
-		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+		step, err := f.p.Next(f.opened.Context, 0, f.stored, reason, f.now)
 		if err != nil || step.Fetch == nil {
 			return err
 		}
@@ -529,9 +529,9 @@ func (f *follower) catchUp(cause wit.PollReason) error {
 		switch {
 		case f.restarts && text(f.stored, "phase") != "changes":
 			f.start()
-			cause = start
-		case cause.Trigger == nil || step.Fetch.Position != nil || f.putOff == 0:
-			cause = onward
+			reason = start
+		case reason.Trigger == nil || step.Fetch.Position != nil || f.putOff == 0:
+			reason = onward
 		case again:
 			return nil // the host has a wake come once more, and no oftener
 		default:

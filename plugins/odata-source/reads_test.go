@@ -39,7 +39,7 @@ func shownOf(nodes []wit.SchemaNode, at uint32) string {
 // TestReads reads sets with filters, projections and expansions, in both formats: what is asked for, what rows hold,
 // how many come.
 func TestReads(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, set string
 		settings  []string
 		// asked is the query of the first request, unescaped, without what is in every one.
@@ -106,12 +106,12 @@ func TestReads(t *testing.T) {
 			rows:  40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
 	} {
 		for _, format := range []string{"json", "atom"} {
-			t.Run(c.name+" "+format, func(t *testing.T) {
+			t.Run(test.name+" "+format, func(t *testing.T) {
 				s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
-				l := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
-				l.targets = nil
-				l.all(nil)
-				_, query, _ := strings.Cut(l.targets[0], "?")
+				load := newLoad(t, s, append(join(set("00", test.set), test.settings), "sap.odata.format="+format)...)
+				load.targets = nil
+				load.all(nil)
+				_, query, _ := strings.Cut(load.targets[0], "?")
 				query, err := url.PathUnescape(query)
 				noError(t, err)
 				var kept []string
@@ -121,20 +121,20 @@ func TestReads(t *testing.T) {
 						kept = append(kept, option)
 					}
 				}
-				if found := strings.Join(kept, "&"); found != c.asked {
-					t.Errorf("asked for\n%s, expected\n%s", found, c.asked)
+				if found := strings.Join(kept, "&"); found != test.asked {
+					t.Errorf("asked for\n%s, expected\n%s", found, test.asked)
 				}
-				if len(l.faults) > 0 {
-					t.Errorf("faults: %v", l.faults[0])
+				if len(load.faults) > 0 {
+					t.Errorf("faults: %v", load.faults[0])
 				}
-				if len(l.rows) != c.rows && c.rows >= 0 || len(l.rows) == 0 {
-					t.Errorf("expected %d rows, found %d", c.rows, len(l.rows))
+				if len(load.rows) != test.rows && test.rows >= 0 || len(load.rows) == 0 {
+					t.Errorf("expected %d rows, found %d", test.rows, len(load.rows))
 				}
-				if shown := shownOf(l.opened.Feeds[0].Value.Nodes, 0); c.shown != "" && shown != c.shown {
-					t.Errorf("rows are %s, expected %s", shown, c.shown)
+				if shown := shownOf(load.opened.Feeds[0].Value.Nodes, 0); test.shown != "" && shown != test.shown {
+					t.Errorf("rows are %s, expected %s", shown, test.shown)
 				}
-				if c.first != "" && l.values[0] != c.first {
-					t.Errorf("the first row is %s, expected %s", l.values[0], c.first)
+				if test.first != "" && load.values[0] != test.first {
+					t.Errorf("the first row is %s, expected %s", load.values[0], test.first)
 				}
 			})
 		}
@@ -144,7 +144,7 @@ func TestReads(t *testing.T) {
 // TestServicesThatIgnoreOptions reads from services that take options and don't heed them: what would be lost or come
 // unasked is a fault that names the setting, the rest is as it should be.
 func TestServicesThatIgnoreOptions(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name     string
 		options  []string
 		settings []string
@@ -152,46 +152,46 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 		setting  string
 	}{
 		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
-			`OrderID is "10248", and sap.odata#00.filter#03.option asks for gt "10250": the service takes $filter and does not heed it`, "sap.odata#00.filter#03.option"},
+			`OrderID is "10248", but sap.odata#00.filter#03.option requires gt "10250": the service accepts $filter but ignores it`, "sap.odata#00.filter#03.option"},
 		{"filter by what is not shown", []string{"$filter"}, append(condition("0", "ShipCountry", "eq", "Nowhere"),
-			"sap.odata#00.select=Freight"), `asks for eq "Nowhere"`, "sap.odata#00.filter#0.option"},
+			"sap.odata#00.select=Freight"), `requires eq "Nowhere"`, "sap.odata#00.filter#0.option"},
 		{"select", []string{"$select"}, []string{"sap.odata#00.select=Freight", "sap.odata#00.expand=Order_Details",
 			"sap.odata#00.select=Order_Details/Quantity"}, "", ""},
 		{"order and select", []string{"$select", "$orderby"}, []string{"sap.odata#00.select=Freight"}, "", ""},
 	} {
 		for _, format := range []string{"json", "atom"} {
-			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
-			settings := append(join(set("00", "Orders"), c.settings), "sap.odata.format="+format)
-			l := newLoad(t, odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25,
-				Ignore: strings.Join(c.options, ",")}}), settings...)
-			_, err := l.run(0, nil)
-			if c.message == "" {
-				heeding := newLoad(t, s, settings...)
-				if _, other := heeding.run(0, nil); err != nil || other != nil || len(l.faults) > 0 {
-					t.Errorf("%s, %s: %v, %v, %v", c.name, format, err, other, l.faults)
-				} else if strings.Join(l.values, "\n") != strings.Join(heeding.values, "\n") {
-					t.Errorf("%s, %s: other rows than of a service that heeds them", c.name, format)
+			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
+			settings := append(join(set("00", "Orders"), test.settings), "sap.odata.format="+format)
+			load := newLoad(t, odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25,
+				Ignore: strings.Join(test.options, ",")}}), settings...)
+			_, err := load.run(0, nil)
+			if test.message == "" {
+				heeding := newLoad(t, service, settings...)
+				if _, other := heeding.run(0, nil); err != nil || other != nil || len(load.faults) > 0 {
+					t.Errorf("%s, %s: %v, %v, %v", test.name, format, err, other, load.faults)
+				} else if strings.Join(load.values, "\n") != strings.Join(heeding.values, "\n") {
+					t.Errorf("%s, %s: other rows than of a service that heeds them", test.name, format)
 				}
 				continue
 			}
-			if f := faultOf(err); !strings.Contains(f.Message, c.message) || f.Setting == nil ||
-				*f.Setting != c.setting {
-				t.Errorf("%s, %s: expected %s, found %v", c.name, format, c.message, err)
+			if f := faultOf(err); !strings.Contains(f.Message, test.message) || f.Setting == nil ||
+				*f.Setting != test.setting {
+				t.Errorf("%s, %s: expected %s, found %v", test.name, format, test.message, err)
 			}
-			if len(l.rows) > 0 {
-				t.Errorf("%s, %s: %d rows were handed on", c.name, format, len(l.rows))
+			if len(load.rows) > 0 {
+				t.Errorf("%s, %s: %d rows were handed on", test.name, format, len(load.rows))
 			}
 		}
 	}
 	for _, format := range []string{"json", "atom"} {
 		for _, navigation := range []string{"Customer", "Order_Details"} {
-			l := whole(t, odatatest.New(odatatest.Options{Rows: 40,
+			load := whole(t, odatatest.New(odatatest.Options{Rows: 40,
 				Switches: odatatest.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
-			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Error.Message,
-				"expanded as asked for, found a link to it; the service accepts $expand but ignores it") {
-				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(l.rows), len(l.faults),
-					l.faults[:min(1, len(l.faults))])
+			if len(load.rows) > 0 || len(load.faults) != 40 || !strings.Contains(load.faults[0].Error.Message,
+				"expected the expanded entity, found a link to it; the service accepts $expand but ignores it") {
+				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(load.rows), len(load.faults),
+					load.faults[:min(1, len(load.faults))])
 			}
 		}
 	}
@@ -224,12 +224,12 @@ func TestMicros(t *testing.T) {
 		w.Write([]byte(body + "</feed>"))
 	})
 	settings := of("/s", "X", "sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS")
-	l := newLoad(t, service, settings...)
-	offset := l.all(nil)
+	load := newLoad(t, service, settings...)
+	offset := load.all(nil)
 	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]",
 		"[1706659200000003 1706659200123457]"}
-	if strings.Join(l.values, ",") != strings.Join(want, ",") {
-		t.Errorf("%v", l.values)
+	if strings.Join(load.values, ",") != strings.Join(want, ",") {
+		t.Errorf("%v", load.values)
 	}
 	if len(filters) == 0 || filters[0] != "At gt datetime'2024-01-31T00:00:00.000001'" ||
 		filters[1] != "At gt datetime'2024-01-31T00:00:00.000002'" {
@@ -238,11 +238,11 @@ func TestMicros(t *testing.T) {
 	if high := text(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {
 		t.Errorf("the cursor is at %v", high)
 	}
-	nodes := l.opened.Feeds[0].Value.Nodes
+	nodes := load.opened.Feeds[0].Value.Nodes
 	if name := *nodes[nodes[0].Fields[0].Node].Name; name != wit.NameMicroTimestamp {
 		t.Errorf("the schema says %s", name)
 	}
-	err := l.open(append(settings, "sap.odata.format=json")...)
+	err := load.open(append(settings, "sap.odata.format=json")...)
 	if !says(err, "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
 		t.Errorf("found %v", err)
 	}
@@ -259,7 +259,7 @@ func TestDates(t *testing.T) {
 			`{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`)
 	})
 	settings := of("/s", "X", condition("0", "Day", "ge", "1969-12-31")...)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		kind     string
 		rows     []string
@@ -269,15 +269,15 @@ func TestDates(t *testing.T) {
 		{[]string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day", "sap.odata.cursor.lookback=86400"},
 			wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
 	} {
-		l := newLoad(t, service, join(settings, c.settings)...)
-		offset := l.all(nil)
-		nodes := l.opened.Feeds[0].Value.Nodes
-		if kind := *nodes[nodes[0].Fields[1].Node].Name; kind != c.kind ||
-			strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
-			t.Errorf("%v: %s, %v", c.settings, kind, l.values)
+		load := newLoad(t, service, join(settings, test.settings)...)
+		offset := load.all(nil)
+		nodes := load.opened.Feeds[0].Value.Nodes
+		if kind := *nodes[nodes[0].Fields[1].Node].Name; kind != test.kind ||
+			strings.Join(load.values, ",") != strings.Join(test.rows, ",") {
+			t.Errorf("%v: %s, %v", test.settings, kind, load.values)
 		}
-		if len(c.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
-			t.Errorf("%v: the cursor is at %v", c.settings, offset)
+		if len(test.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
+			t.Errorf("%v: the cursor is at %v", test.settings, offset)
 		}
 	}
 }
@@ -318,12 +318,12 @@ func TestZones(t *testing.T) {
 		"[" + night + " <nil> " + nightUTC + " <nil> [<nil>]]"}
 	for _, format := range []string{"json", "atom"} {
 		filters = nil
-		l := newLoad(t, service, join(berlin, append([]string{"sap.odata.format=" + format,
+		load := newLoad(t, service, join(berlin, append([]string{"sap.odata.format=" + format,
 			"sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
 			condition("1", "At", "ge", "2024-01-31T12:00:00+01:00"), condition("2", "From", "ge", noonText))...)
-		offset := l.all(nil)
-		if strings.Join(l.values, ",") != strings.Join(rows, ",") {
-			t.Errorf("%s: expected %v, found %v", format, rows, l.values)
+		offset := load.all(nil)
+		if strings.Join(load.values, ",") != strings.Join(rows, ",") {
+			t.Errorf("%s: expected %v, found %v", format, rows, load.values)
 		}
 		if filters[0] != "At le datetime'2024-03-31T02:40:00' and At ge datetime'2024-01-31T12:00:00' and From ge "+
 			"datetime'2024-01-31T12:00:00'" {
@@ -333,15 +333,15 @@ func TestZones(t *testing.T) {
 			t.Errorf("%s: the cursor is at %v", format, high)
 		}
 	}
-	l := newLoad(t, service, join(berlin, []string{"sap.odata.timestamp.precision=micros"})...)
-	if _, err := l.run(0, nil); err != nil || !strings.Contains(l.values[0], " "+noonUTC+"000 ") {
-		t.Errorf("%v, %v", l.values, err)
+	load := newLoad(t, service, join(berlin, []string{"sap.odata.timestamp.precision=micros"})...)
+	if _, err := load.run(0, nil); err != nil || !strings.Contains(load.values[0], " "+noonUTC+"000 ") {
+		t.Errorf("%v, %v", load.values, err)
 	}
-	l = newLoad(t, service, join(berlin, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
-	if _, err := l.run(0, nil); !says(err, "does not heed it") {
+	load = newLoad(t, service, join(berlin, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
+	if _, err := load.run(0, nil); !says(err, "accepts $filter but ignores it") {
 		t.Errorf("a row of which the clock says 02:30 met a condition: %v", err)
 	}
-	err := l.open(of("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
+	err := load.open(of("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
 	if !says(err, "sap.odata.datetime.zone") || !says(err, "Europe/Berlin") {
 		t.Errorf("found %v", err)
 	}
@@ -367,20 +367,20 @@ func TestFunctionImports(t *testing.T) {
 			fmt.Fprint(w, `{"d":{"results":[{"ID":7}]}}`)
 		}
 	})
-	l := newLoad(t, service, append(of("/s", "Rated", "sap.odata#00.query=rating=3"),
+	load := newLoad(t, service, append(of("/s", "Rated", "sap.odata#00.query=rating=3"),
 		condition("0", "ID", "gt", "0")...)...)
-	if _, err := l.run(0, nil); err != nil || strings.Join(l.rows, "") != "[1][2][7]" {
-		t.Errorf("%v, %v", l.rows, err)
+	if _, err := load.run(0, nil); err != nil || strings.Join(load.rows, "") != "[1][2][7]" {
+		t.Errorf("%v, %v", load.rows, err)
 	}
 	// The doctor asks for them by the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
-	found, err := l.tool(probe.Doctor, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
+	found, err := load.tool(probe.Doctor, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
 	if err != nil || !strings.Contains(found, "readable") {
 		t.Errorf("the doctor: %s, %v", found, err)
 	}
 	for name, want := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)",
 		"Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
-		if err := l.open(of("/s", name)...); !says(err, want) {
+		if err := load.open(of("/s", name)...); !says(err, want) {
 			t.Errorf("%s: expected %s, found %v", name, want, err)
 		}
 	}

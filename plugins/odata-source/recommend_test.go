@@ -17,11 +17,11 @@ import (
 // validated is what a validation online comes to, by the name of the setting.
 func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
-	l := unopened(t, s)
+	load := unopened(t, s)
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := l.p.Validate(sourceconfig.Component, configuration(given...), true, state, answers)
+		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(given...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.ConfigValue{}
@@ -31,9 +31,9 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Co
 				}
 				all[e.Key.Name] = e
 			}
-			return all, l.targets
+			return all, load.targets
 		}
-		state, answers = inquiry.Pending.State, l.answers(inquiry.Pending)
+		state, answers = inquiry.Pending.State, load.answers(inquiry.Pending)
 	}
 	t.Fatal("the validation doesn't end")
 	return nil, nil
@@ -51,8 +51,8 @@ func entity(number, name string, more ...string) []string {
 
 // Values are recommended from the catalogue and the metadata, step by step as a form is filled in.
 func TestRecommendations(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
-	for _, c := range []struct {
+	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
+	for _, test := range []struct {
 		name    string
 		given   []string
 		setting string
@@ -83,24 +83,25 @@ func TestRecommendations(t *testing.T) {
 			"", 1000},
 		{"choices", entity("00", "Orders"), "sap.odata#00.format", []string{"json", "atom"}, "", 2},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			all, _ := validated(t, s, c.given...)
-			e, ok := all[c.setting]
-			if !ok || !e.Visible {
-				t.Fatalf("%s isn't to be seen (%v)", c.setting, ok)
+		t.Run(test.name, func(t *testing.T) {
+			all, _ := validated(t, service, test.given...)
+			value, ok := all[test.setting]
+			if !ok || !value.Visible {
+				t.Fatalf("%s isn't to be seen (%v)", test.setting, ok)
 			}
-			for _, want := range c.want {
-				if !slices.Contains(e.Recommended, want) {
-					t.Errorf("expected %s among %.300s", want, fmt.Sprint(e.Recommended))
+			for _, want := range test.want {
+				if !slices.Contains(value.Recommended, want) {
+					t.Errorf("expected %s among %.300s", want, fmt.Sprint(value.Recommended))
 				}
 			}
-			if len(e.Recommended) > c.most || slices.ContainsFunc(e.Recommended,
-				func(v string) bool { return c.not != "" && strings.HasPrefix(v, c.not) }) {
-				t.Errorf("expected at most %d and none with %s, found %d: %.300s", c.most, c.not, len(e.Recommended),
-					fmt.Sprint(e.Recommended))
+			if len(value.Recommended) > test.most || slices.ContainsFunc(value.Recommended,
+				func(v string) bool { return test.not != "" && strings.HasPrefix(v, test.not) }) {
+				t.Errorf("expected at most %d and none with %s, found %d: %.300s", test.most, test.not,
+					len(value.Recommended),
+					fmt.Sprint(value.Recommended))
 			}
 			for name, e := range all {
-				if len(e.Errors) > 0 && len(c.given) > 2 {
+				if len(e.Errors) > 0 && len(test.given) > 2 {
 					t.Errorf("%s: %v", name, e.Errors)
 				}
 			}
@@ -110,9 +111,9 @@ func TestRecommendations(t *testing.T) {
 
 // What has no effect yet isn't to be seen, nor is the next set before the one before it is complete.
 func TestVisibility(t *testing.T) {
-	s := odatatest.New(odatatest.Options{})
+	service := odatatest.New(odatatest.Options{})
 	half := []string{"sap.odata#00.service=" + sapNorthwind}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name    string
 		given   []string
 		setting string
@@ -146,17 +147,17 @@ func TestVisibility(t *testing.T) {
 		{"oauth asked for", append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"), "sap.odata.oauth.scope",
 			true},
 	} {
-		all, _ := validated(t, s, c.given...)
-		if e := all[c.setting]; e.Visible != c.visible {
-			t.Errorf("%s: %s: expected visible %v, found %v", c.name, c.setting, c.visible, e.Visible)
+		all, _ := validated(t, service, test.given...)
+		if e := all[test.setting]; e.Visible != test.visible {
+			t.Errorf("%s: %s: expected visible %v, found %v", test.name, test.setting, test.visible, e.Visible)
 		}
 	}
 }
 
 // Mistakes that only the service knows stand at their settings, all at once.
 func TestMistakesOnline(t *testing.T) {
-	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
-	for _, c := range []struct {
+	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
+	for _, test := range []struct {
 		name  string
 		given []string
 		want  map[string]string // by setting, a part of the error
@@ -181,15 +182,15 @@ func TestMistakesOnline(t *testing.T) {
 		{"delta mode where there is none", entity("00", "Employees", "track-changes=1", "exec-period=5"),
 			map[string]string{}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			all, _ := validated(t, s, c.given...)
-			for name, want := range c.want {
+		t.Run(test.name, func(t *testing.T) {
+			all, _ := validated(t, service, test.given...)
+			for name, want := range test.want {
 				if text := strings.Join(all["sap.odata#00."+name].Errors, "\n"); !strings.Contains(text, want) {
 					t.Errorf("%s: expected %s, found %.600s", name, want, text)
 				}
 			}
 			for name, e := range all {
-				if _, ok := c.want[strings.TrimPrefix(name, "sap.odata#00.")]; len(e.Errors) > 0 && !ok {
+				if _, ok := test.want[strings.TrimPrefix(name, "sap.odata#00.")]; len(e.Errors) > 0 && !ok {
 					t.Errorf("%s: %v", name, e.Errors)
 				}
 			}
@@ -206,16 +207,17 @@ func announcing(tracking string) http.Handler {
 
 func TestDeltaOfASetThatHasNone(t *testing.T) {
 	const tracking = `sap:change-tracking="true"`
-	for _, c := range []struct{ set, tracking, says, hint string }{
+	for _, test := range []struct{ set, tracking, says, hint string }{
 		{"Tracked", tracking, "", ""},
 		{"Whole", tracking, "expected one of Tracked", ""},
 		{"Whole", "", "", "announces no change tracking"},
 	} {
-		all, _ := validated(t, announcing(c.tracking), entity("00", c.set, "track-changes=1", "exec-period=5")...)
+		all, _ := validated(t, announcing(test.tracking), entity("00", test.set, "track-changes=1", "exec-period=5")...)
 		e := all["sap.odata#00.track-changes"]
-		if text := strings.Join(e.Errors, ""); !strings.Contains(text, c.says) || (text == "") != (c.says == "") ||
-			!strings.Contains(e.Key.Documentation, c.hint) {
-			t.Errorf("%s: expected %q, found %q; %s", c.set, c.says, text, e.Key.Documentation)
+		if text := strings.Join(e.Errors, ""); !strings.Contains(text, test.says) ||
+			(text == "") != (test.says == "") ||
+			!strings.Contains(e.Key.Documentation, test.hint) {
+			t.Errorf("%s: expected %q, found %q; %s", test.set, test.says, text, e.Key.Documentation)
 		}
 	}
 }
@@ -224,14 +226,14 @@ func TestDeltaOfASetThatHasNone(t *testing.T) {
 // hint.
 func TestNothingToRecommend(t *testing.T) {
 	for _, status := range []int{404, 500, 504, 401} {
-		s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.Contains(r.URL.Path, "CATALOGSERVICE") || status != 404 {
 				http.Error(w, "no answer within 3s", status)
 				return
 			}
 			odatatest.New(odatatest.Options{}).ServeHTTP(w, r)
 		})
-		all, targets := validated(t, s, entity("00", "Orders")...)
+		all, targets := validated(t, handler, entity("00", "Orders")...)
 		e := all["sap.odata#00.service"]
 		if len(e.Errors) > 0 || len(e.Recommended) > 0 || !strings.Contains(e.Key.Documentation,
 			"No services are suggested: ") {
@@ -256,7 +258,7 @@ func TestLargeCatalogue(t *testing.T) {
 		rows = append(rows, fmt.Sprintf(`{"TechnicalServiceName":"Z%05d","ServiceUrl":"/sap/opu/odata/sap/Z%05[1]d"}`,
 			i))
 	}
-	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "CATALOGSERVICE") {
 			fmt.Fprintf(w, `{"d":{"results":[%s]}}`, strings.Join(rows, ","))
 			return
@@ -270,7 +272,7 @@ func TestLargeCatalogue(t *testing.T) {
 		given = append(given, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
 	}
 	start := time.Now()
-	all, targets := validated(t, s, given...)
+	all, targets := validated(t, handler, given...)
 	size, n := 0, 0
 	for _, e := range all {
 		if len(e.Recommended) > probe.MaxRecommended {
@@ -281,7 +283,8 @@ func TestLargeCatalogue(t *testing.T) {
 			n++
 		}
 	}
-	if size > probe.MaxAdvice+probe.MaxAdvice/4 || n < 1000 || len(targets) > 1+2*probe.MaxAsked+probe.MaxAsked {
+	if size > probe.MaxRecommendedBytes+probe.MaxRecommendedBytes/4 || n < 1000 ||
+		len(targets) > 1+2*probe.MaxServices+probe.MaxServices {
 		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))

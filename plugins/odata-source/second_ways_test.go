@@ -28,7 +28,7 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 		for _, meets := range []bool{false, true} {
 			t.Run(fmt.Sprint(meets, len(more)), func(t *testing.T) {
 				again := ""
-				s := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+				handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 					filter := r.URL.Query().Get("$filter")
 					row, body := fmt.Sprintf(entry, 2), ""
 					switch {
@@ -50,16 +50,16 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 					_, _ = w.Write([]byte(body))
 				})
 				query := "sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"
-				f := loaded(t, s, tracked("/s", "X", append(more, query)...)...)
-				if len(f.state) != 1 {
-					t.Fatal(f.state)
+				follower := loaded(t, handler, tracked("/s", "X", append(more, query)...)...)
+				if len(follower.state) != 1 {
+					t.Fatal(follower.state)
 				}
-				noError(t, f.catchUp(poll))
+				noError(t, follower.catchUp(poll))
 				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
 					t.Errorf("read again with the filter %q", again)
 				}
-				if row := f.state["[1 b]"]; meets != (row != nil) {
-					t.Errorf("meets the filter %v: found %v", meets, f.state)
+				if row := follower.state["[1 b]"]; meets != (row != nil) {
+					t.Errorf("meets the filter %v: found %v", meets, follower.state)
 				}
 			})
 		}
@@ -73,23 +73,23 @@ func TestClientInLinks(t *testing.T) {
 		`<NavigationProperty Name="I" Relationship="N.A" FromRole="R" ToRole="S"/>`, `<Association Name="A">`+
 		`<End Role="R" Type="N.T" Multiplicity="1"/><End Role="S" Type="N.T" Multiplicity="*"/></Association>`)
 	var asked []string
-	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.RawQuery
-		asked = append(asked, q)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.RawQuery
+		asked = append(asked, query)
 		body := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`
 		switch {
 		case strings.HasSuffix(r.URL.Path, "$metadata"):
 			body = metadata
-		case strings.Contains(q, "skiptoken=i"):
+		case strings.Contains(query, "skiptoken=i"):
 			body = `{"d":{"results":[]}}`
-		case strings.Contains(q, "deltatoken"):
+		case strings.Contains(query, "deltatoken"):
 			body = `{"d":{"results":[],"__delta":"X?!deltatoken='2'"}}`
-		case strings.Contains(q, "skiptoken=1"):
+		case strings.Contains(query, "skiptoken=1"):
 			body = `{"d":{"results":[{"K":2,"I":{"results":[]}}],"__delta":"X?!deltatoken='1'"}}`
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	f := loaded(t, s, tracked("/s", "X", "sap.odata#00.expand=I", "sap.odata#00.format=json",
+	f := loaded(t, handler, tracked("/s", "X", "sap.odata#00.expand=I", "sap.odata#00.format=json",
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
 	noError(t, f.catchUp(poll))
 	without := func(q string) bool { return !strings.Contains(q, "sap-client=100") }
@@ -104,11 +104,11 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 		values := sourceconfig.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
 		for _, own := range []string{"/orders/", "/orders/Orders 00"} {
-			r := retire.Retiring{V: values, Addresses: []string{own}}
+			r := retire.Retirement{V: values, Addresses: []string{own}}
 			for address, mine := range map[string]bool{to + "/orders/Orders 00": true, to + "/Orders/Orders 00": false,
 				strings.ToLower(to) + "/orders/Orders 00": true, strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
 				to + "/ordersmore/Orders 00": false} {
-				if r.Mine(address) != mine {
+				if r.OwnsAddress(address) != mine {
 					t.Errorf("%s below %s: expected mine %v", address, own, mine)
 				}
 			}
@@ -126,7 +126,7 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 // many times and no more, however often the connector is started meanwhile.
 func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	loads, fails := 0, 0
-	s := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
+	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		body, q := "", r.URL.RawQuery
 		switch {
 		case strings.Contains(q, "deltatoken"):
@@ -144,19 +144,20 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	f := newFollower(t, s, tracked("/s", "X", "sap.odata#00.delta.lost=reload", "sap.odata#00.format=json")...)
-	cause, lost := start, 0
+	follower := newFollower(t, handler, tracked("/s", "X", "sap.odata#00.delta.lost=reload",
+		"sap.odata#00.format=json")...)
+	reason, lost := start, 0
 	for range 30 {
-		err := f.catchUp(cause)
-		if cause = poll; err == nil {
+		err := follower.catchUp(reason)
+		if reason = poll; err == nil {
 			continue
 		}
 		if says(err, "times in succession") {
 			lost++
 			break
 		}
-		f.start() // as a task does that is started again behind a failed page
-		cause = start
+		follower.start() // as a task does that is started again behind a failed page
+		reason = start
 	}
 	if lost == 0 || loads > delta.MaxLostTokens+1 {
 		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)

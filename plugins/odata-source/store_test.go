@@ -21,7 +21,7 @@ func TestNotificationStore(t *testing.T) {
 	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
 		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name string
 		// answered changes what the store answers.
 		answered   func(q *wit.Request, r *wit.Response)
@@ -57,50 +57,51 @@ func TestNotificationStore(t *testing.T) {
 		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") },
 			message: "a feed of notifications"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 20, Subscriptions: true,
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Rows: 300, PageSize: 20, Subscriptions: true,
 				Switches: odatatest.Switches{NotifyOff: true}})
-			f := newFollower(t, s, subscribed00("Products", "sap.odata.notification.catchup=store")...)
-			_, err := f.subscribe("/c/Products")
+			follower := newFollower(t, service, subscribed00("Products", "sap.odata.notification.catchup=store")...)
+			_, err := follower.subscribe("/c/Products")
 			noError(t, err)
-			if c.duringLoad {
-				f.kill = 45 // pieces
+			if test.duringLoad {
+				follower.kill = 45 // pieces
 			}
-			if err := f.catchUp(start); (err != nil) != c.duringLoad || c.duringLoad && f.stored == nil {
+			if err := follower.catchUp(start); (err != nil) != test.duringLoad || test.duringLoad &&
+				follower.stored == nil {
 				t.Fatal(err)
 			}
 			for i := range 240 { // three pages of the store
-				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1+i%20),
+				write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1+i%20),
 					map[string]any{"ProductName": fmt.Sprint("Changed ", i)})
 			}
-			write(t, s, "DELETE", "Products(40)", nil)
-			write(t, s, "POST", "Products", product(1_000_000, "New"))
-			f.kill = -1
-			f.start()
-			f.targets = nil
-			f.answered = func(q *wit.Request, r *wit.Response) {
-				if isStore(q) && c.answered != nil {
-					c.answered(q, r)
+			write(t, service, "DELETE", "Products(40)", nil)
+			write(t, service, "POST", "Products", product(1_000_000, "New"))
+			follower.kill = -1
+			follower.start()
+			follower.targets = nil
+			follower.answered = func(q *wit.Request, r *wit.Response) {
+				if isStore(q) && test.answered != nil {
+					test.answered(q, r)
 				}
 			}
-			if err = f.catchUp(start); !says(err, c.message) {
+			if err = follower.catchUp(start); !says(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
-			if c.message != "" {
+			if test.message != "" {
 				return
 			}
-			if c.others {
-				if strings.Contains(strings.Join(f.targets, " "), "/Products") {
-					t.Errorf("read: %s", strings.Join(f.targets, "\n"))
+			if test.others {
+				if strings.Contains(strings.Join(follower.targets, " "), "/Products") {
+					t.Errorf("read: %s", strings.Join(follower.targets, "\n"))
 				}
 				return
 			}
-			if c.reload {
-				delete(f.state, "[40]") // pages say nothing of what is gone
+			if test.reload {
+				delete(follower.state, "[40]") // pages say nothing of what is gone
 			}
-			f.equals(s, "Products", "ProductID", "ProductName")
+			follower.equals(service, "Products", "ProductID", "ProductName")
 			entities, pages := 0, 0
-			for _, target := range f.targets {
+			for _, target := range follower.targets {
 				switch path, _, _ := strings.Cut(target, "?"); {
 				case strings.HasSuffix(path, ")"):
 					entities++
@@ -108,21 +109,22 @@ func TestNotificationStore(t *testing.T) {
 					pages++
 				}
 			}
-			if want := 22; !c.reload && entities != want || (pages > 0) != (c.reload || c.duringLoad) {
-				t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(f.targets, "\n"))
+			if want := 22; !test.reload && entities != want || (pages > 0) != (test.reload || test.duringLoad) {
+				t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(follower.targets, "\n"))
 			}
-			if err := f.catchUp(poll); err != nil || f.p.pages.open == nil || len(f.p.pages.open) > 0 {
-				t.Errorf("%v, %d pages are open", err, len(f.p.pages.open))
+			if err := follower.catchUp(poll); err != nil || follower.p.pages.open == nil ||
+				len(follower.p.pages.open) > 0 {
+				t.Errorf("%v, %d pages are open", err, len(follower.p.pages.open))
 			}
 		})
 	}
 	// One that keeps nothing doesn't serve again.
-	s := odatatest.New(odatatest.Options{Subscriptions: true})
+	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	for _, settings := range [][]string{nil, {"sap.odata.notification.catchup=store"}} {
-		_, err := newFollower(t, s, subscribed00("Products", settings...)...).subscribe("/c/Products")
+		_, err := newFollower(t, service, subscribed00("Products", settings...)...).subscribe("/c/Products")
 		noError(t, err)
 	}
-	if n := s.Ledger().Subscribed; n != 6 {
+	if n := service.Ledger().Subscribed; n != 6 {
 		t.Errorf("expected others beside those that keep nothing, found %d made", n)
 	}
 }

@@ -32,10 +32,12 @@ func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 
 func services(settings []wit.Setting) []probe.Service {
 	var list []probe.Service
-	for _, e := range sourceconfig.EntitySets(sourceconfig.Table.Values(settings)) {
-		list = append(list, probe.Service{Path: e.Service, Setting: config.InGroup(e.Number, sourceconfig.NameService),
-			Sets: []probe.Set{{Name: e.Set, Setting: config.InGroup(e.Number, sourceconfig.NameEntitySet), Atom: e.Atom,
-				Find: e.Find}}})
+	for _, cfg := range sourceconfig.EntitySets(sourceconfig.Table.Values(settings)) {
+		list = append(list, probe.Service{Path: cfg.Service, Setting: config.InGroup(cfg.Number,
+			sourceconfig.NameService),
+			Sets: []probe.Set{{Name: cfg.Set, Setting: config.InGroup(cfg.Number, sourceconfig.NameEntitySet),
+				Atom: cfg.Atom,
+				Find: cfg.Find}}})
 	}
 	return list
 }

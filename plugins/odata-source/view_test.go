@@ -35,7 +35,7 @@ const viewMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.micros
 func view(rows int) http.Handler {
 	const path = "/V2/Northwind/Northwind.svc/"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
+		query := r.URL.Query()
 		switch r.URL.Path {
 		case path + "$metadata":
 			fmt.Fprint(w, viewMetadata)
@@ -46,10 +46,10 @@ func view(rows int) http.Handler {
 			return
 		}
 		after, end := 0, ""
-		if token := q.Get("$skiptoken"); token != "" {
+		if token := query.Get("$skiptoken"); token != "" {
 			after, _ = strconv.Atoi(token)
 		}
-		if _, last, found := strings.Cut(q.Get("$filter"), "ID gt "); found {
+		if _, last, found := strings.Cut(query.Get("$filter"), "ID gt "); found {
 			after, _ = strconv.Atoi(last)
 		}
 		var list []string
@@ -68,16 +68,16 @@ func view(rows int) http.Handler {
 // records have the key of its rows.
 func TestViewWithParameters(t *testing.T) {
 	const rows, name = 25_000, "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
-	l := whole(t, view(rows), set("00", name)...)
-	for i, row := range l.rows {
+	load := whole(t, view(rows), set("00", name)...)
+	for i, row := range load.rows {
 		if row != fmt.Sprintf("[%d]", i+1) {
 			t.Fatalf("row %d: found key %s", i, row)
 		}
 	}
-	if len(l.rows) != rows || len(l.targets) < rows/100 {
-		t.Errorf("expected %d rows, found %d by %d requests", rows, len(l.rows), len(l.targets))
+	if len(load.rows) != rows || len(load.targets) < rows/100 {
+		t.Errorf("expected %d rows, found %d by %d requests", rows, len(load.rows), len(load.targets))
 	}
-	f := l.opened.Feeds[0]
+	f := load.opened.Feeds[0]
 	if diff := cmp.Diff([]wit.OffsetEntry{wit.StringEntry("service", "/V2/Northwind/Northwind.svc"),
 		wit.StringEntry("entityset",
 			name)}, f.Partition); diff != "" {

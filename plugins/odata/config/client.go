@@ -15,13 +15,13 @@ const (
 
 // Query returns the SAP client and language for URLs if they are configured there. The host sets the headers in any
 // case.
-func Query(v setting.Values) uri.Query {
-	if v.Lower(ClientIn) != "query" {
+func Query(values setting.Values) uri.Query {
+	if values.Lower(ClientIn) != "query" {
 		return ""
 	}
 	var options []string
 	for _, o := range []struct{ name, from string }{{optionClient, Client}, {optionLanguage, Language}} {
-		if value := v.String(o.from); value != "" {
+		if value := values.String(o.from); value != "" {
 			options = append(options, o.name+"="+value)
 		}
 	}
@@ -30,16 +30,16 @@ func Query(v setting.Values) uri.Query {
 
 // examineClient rejects a client inside a path. The client of a BTP destination is known to the host only, which does
 // not change queries.
-func examineClient(v setting.Values, examined []wit.ConfigValue) {
-	if v.Lower(ClientIn) == "query" && v.String(Destination) != "" && v.String(Client) == "" {
+func examineClient(values setting.Values, examined []wit.ConfigValue) {
+	if values.Lower(ClientIn) == "query" && values.String(Destination) != "" && values.String(Client) == "" {
 		setting.AddError(examined, ClientIn, setting.Invalid(ClientIn, "query",
-			"expected "+Client+" with it, since what "+Destination+" says of the client goes as a header only"))
+			"expected "+Client+" with it, since the client of "+Destination+" is sent as a header only"))
 	}
-	for _, g := range Groups(v) {
+	for _, g := range Groups(values) {
 		for _, name := range []string{g.Name("service"), g.Name("entityset")} {
-			_, query, _ := strings.Cut(v.String(name), "?")
+			_, query, _ := strings.Cut(values.String(name), "?")
 			if other, ok := uri.Option(query, optionClient); ok {
-				setting.AddError(examined, name, setting.Invalid(name, v.String(name),
+				setting.AddError(examined, name, setting.Invalid(name, values.String(name),
 					"it names the SAP client "+other+"; expected a name without a query, and the client in "+Client))
 			}
 		}

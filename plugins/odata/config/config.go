@@ -111,8 +111,8 @@ func declareAuthentication(t *setting.Table) {
 	group := setting.InGroup("Authentication")
 	t.Declare(
 		setting.Define("sap.odata.auth.type", wit.KindString, wit.Medium, nil,
-			"How to log on: basic, oauth2 (client credentials), header (those of sap.odata.header.NAME), "+
-				"certificate (that of the key store) or none. Default: basic with a user name, else none.",
+			"How to log on: basic, oauth2 (client credentials), header (from sap.odata.header.NAME), "+
+				"certificate (from the keystore) or none. Default: basic with a user name, else none.",
 			setting.Allowed("basic", "oauth2", "header", "certificate", "none"), setting.Role(role.Auth), group,
 			setting.Display("Kind")),
 		setting.Define("sap.odata.oauth.token.endpoint", wit.KindString, wit.Medium, nil,
@@ -143,14 +143,13 @@ func declareProxy(t *setting.Table) {
 			append(rules, setting.Role(use), group)...))
 	}
 	declare("type", wit.KindString, role.ProxyType,
-		"The way to the service: none, http, socks5, sap-connectivity-http "+
-			"or sap-connectivity-socks5 (SAP Cloud Connector; sap-connectivity is the latter). Default: what "+
-			"HTTP_PROXY, "+
-			"HTTPS_PROXY and NO_PROXY of the environment say.",
+		"Proxy to the service: none, http, socks5, sap-connectivity-http "+
+			"or sap-connectivity-socks5 (SAP Cloud Connector; sap-connectivity is the latter). Default: from "+
+			"HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment.",
 		setting.Allowed("none", "http", "socks5", "sap-connectivity", "sap-connectivity-http",
 			"sap-connectivity-socks5"), setting.Display("Type"))
 	declare("address", wit.KindString, role.ProxyAddress,
-		"HOST:PORT of the proxy. With SAP Cloud Connector by default that of the bound connectivity service.",
+		"HOST:PORT of the proxy. Default with SAP Cloud Connector: the bound connectivity service.",
 		setting.Display("Address"))
 	declare("user", wit.KindString, role.ProxyUser, "User of the proxy.", setting.Display("User"))
 	declare("password", wit.KindPassword, role.ProxyPassword, "Password of the proxy.", setting.Display("Password"))
@@ -192,7 +191,7 @@ func declareTLS(t *setting.Table) {
 				"Password of the "+store.name+", which all but PEM need.", setting.Role(store.password), group,
 				setting.Display("Its password")),
 			setting.Define(of+".type", wit.KindString, wit.Low, nil,
-				"Type of the "+store.name+": jceks, jks, dks, pkcs11, pkcs12 or pem. Default: what its content says.",
+				"Type of the "+store.name+": jceks, jks, dks, pkcs11, pkcs12 or pem. Default: detected by content.",
 				setting.Allowed("jceks", "jks", "dks", "pkcs12", "pkcs11", "pem"), setting.Role(store.kind), group,
 				setting.Display("Its type")))
 	}
@@ -201,33 +200,33 @@ func declareTLS(t *setting.Table) {
 			"Password of the key in the keystore. Default: the store's.",
 			setting.Role(role.TLSKeyStoreKeyPassword), group, setting.Display("Password of the key")),
 		setting.Define("sap.odata.keystore.alias", wit.KindString, wit.Low, nil,
-			"Alias of the key, needed only where the keystore has several.",
+			"Alias of the key, required if the keystore has several.",
 			setting.Role(role.TLSKeyStoreAlias), group, setting.Display("Alias of the key")),
 		setting.Define("sap.odata.sslcontext.protocol", wit.KindString, wit.Low, nil,
 			"Protocol of encrypted connections, as Java names it: SSL, TLS and TLSv1.3 are TLS 1.2 and 1.3, TLSv1.2 "+
 				"is 1.2 alone; TLSv1 and TLSv1.1 need tls.allow.legacy.", setting.Role(role.TLSProtocol), group,
 			setting.Display("Protocol")),
 		setting.Define("sap.odata.tls.allow.legacy", wit.KindString, wit.Low, role.HostDefault(role.TLSAllowLegacy),
-			"1 allows TLS 1.0 and 1.1, which are broken, where sslcontext.protocol names them.",
+			"1 allows TLS 1.0 and 1.1, which are broken, if sslcontext.protocol names them.",
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowLegacy), group,
 			setting.Display("Old protocols")),
 		setting.Define("sap.odata.tls.allow.rsa.key.exchange", wit.KindString, wit.Low,
 			role.HostDefault(role.TLSAllowRSAKeyExchange),
 			"1 allows RSA key exchange with TLS 1.2, without forward secrecy: "+
-				"who gets the server's key later can read what was recorded before. Only for servers that know "+
-				"nothing else.",
+				"anyone who gets the server's key later can decrypt recorded connections. Only for servers without "+
+				"another key exchange.",
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowRSAKeyExchange), group,
 			setting.Display("RSA key exchange")),
 		setting.Define("sap.odata.tls.allow.renegotiation", wit.KindString, wit.Low,
 			role.HostDefault(role.TLSAllowRenegotiation),
 			"1 allows the server to negotiate TLS 1.2 again on a connection, as IIS and API gateways do for a "+
-				"client's certificate: an old source of attacks, which TLS 1.3 has no more.",
+				"client's certificate. It was a source of attacks, and TLS 1.3 does not have it.",
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowRenegotiation), group,
 			setting.Display("Renegotiation")),
 		setting.Define("sap.odata.tls.allow.common.name", wit.KindString, wit.Low,
 			role.HostDefault(role.TLSAllowCommonName),
-			"1 takes a server's certificate without subject alternative names by its common name. Issuers need not "+
-				"look at that, so use it with a truststore of its own.",
+			"1 accepts a server's certificate without subject alternative names by its common name. Issuers need not "+
+				"verify that name, so use it with a separate truststore.",
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowCommonName), group,
 			setting.Display("Common name")),
 	)
@@ -237,22 +236,22 @@ func declareLoad(t *setting.Table) {
 	group := setting.InGroup("Load")
 	t.Declare(
 		setting.Define("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, role.HostDefault(role.MaxConcurrent),
-			"Requests to the destination at a time, over all connectors of the worker. Of their "+
-				"values the least counts.",
+			"Requests to the destination at a time, over all connectors of the worker. The "+
+				"least of their values applies.",
 			setting.AtLeast(1), setting.Role(role.MaxConcurrent), group, setting.Display("Requests at a time")),
 		setting.Define("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections to the destination and "+
 			"sessions of a user there, over all connectors of the worker. Default: as many as requests at a time.",
 			setting.AtLeast(1), setting.Role(role.MaxConnections), group, setting.Display("Connections")),
 		setting.Define("sap.odata.requests.per.second", wit.KindDouble, wit.Low, nil,
-			"Requests to the destination in a second, over all connectors of the worker. Default: as many as come.",
+			"Requests to the destination in a second, over all connectors of the worker. Default: no limit.",
 			setting.Role(role.RequestsPerSecond), group, setting.Display("Requests in a second")),
 		setting.Define("sap.odata.maintenance.windows", wit.KindString, wit.Low, nil, "Times in which no requests are "+
 			"sent to the destination, by any connector of the worker, with semicolons between them: a Quartz cron "+
-			"expression for the start, / and how long it takes, and a time zone (default UTC), such as 0 0 22 ? "+
+			"expression for the start, / and the duration, and a time zone (default UTC), such as 0 0 22 ? "+
 			"* SAT/4h Europe/Berlin.",
 			setting.Role(role.MaintenanceWindows), group, setting.Display("Maintenance")),
 		setting.Define("sap.odata.logoff.path", wit.KindString, wit.Low, setting.Default("/sap/public/bc/icf/logoff"),
-			"Path that ends a session, which is asked for when the last connector of a user stops. Empty: none.",
+			"Path that ends a session, requested when the last connector of a user stops. Empty: no request.",
 			setting.Role(role.LogoffPath), group, setting.Display("Log off")),
 	)
 }
@@ -265,12 +264,12 @@ func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
 	return examined
 }
 
-func examineAddress(v setting.Values, examined []wit.ConfigValue) {
-	if v.String(Destination) != "" {
+func examineAddress(values setting.Values, examined []wit.ConfigValue) {
+	if values.String(Destination) != "" {
 		return
 	}
 	for _, name := range []string{Address, Port} {
-		if v.String(name) == "" {
+		if values.String(name) == "" {
 			setting.AddError(examined, name, setting.Missing(name))
 		}
 	}

@@ -12,20 +12,20 @@ func TestDestinationByRole(t *testing.T) {
 	table := &setting.Table{}
 	Declare(table)
 	seen := map[string]bool{}
-	for _, s := range table.Keys() {
-		use := s.Role()
+	for _, key := range table.Keys() {
+		use := key.Role()
 		if _, known := role.Find(use); !known && use != "" {
-			t.Errorf("%s: the host knows no role %s", s.Name, use)
+			t.Errorf("%s: the host knows no role %s", key.Name, use)
 		}
 		if use != "" && seen[use] {
-			t.Errorf("%s: role %s is given twice", s.Name, use)
+			t.Errorf("%s: role %s is given twice", key.Name, use)
 		}
 		seen[use] = true
-		if s.Kind == wit.KindPassword && use == "" {
-			t.Errorf("%s: a password that nobody but the host may see needs a role", s.Name)
+		if key.Kind == wit.KindPassword && use == "" {
+			t.Errorf("%s: a password that nobody but the host may see needs a role", key.Name)
 		}
-		if s.Documentation == "" {
-			t.Errorf("%s: no documentation", s.Name)
+		if key.Documentation == "" {
+			t.Errorf("%s: no documentation", key.Name)
 		}
 	}
 	for _, r := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.password",

@@ -12,12 +12,11 @@ type Atom struct {
 	stream
 	state      atomState
 	namespaces namespaceStack
-	// outer is the scope inside the feed. The bindings of a row start at rowBindings.
+	// outer is the namespace scope inside the feed. The bindings of a row start at rowBindings.
 	outer, rowBindings int
-	// feed is the qualified name of the open feed element.
-	feed []byte
-	text []byte
-	// templates is nil in decoders that use the plain parser only.
+	feed               []byte // qualified name of the feed element
+	text               []byte
+	// templates is the fast path, nil in decoders that use the plain parser only.
 	templates *atomTemplates
 }
 
@@ -96,7 +95,7 @@ func (d *Atom) step(out *Output) *scan.Error {
 	case atomFeed:
 		return d.feedChild(i, out)
 	}
-	return scan.UnexpectedByte(b, i, "nothing behind the outermost element")
+	return scan.UnexpectedByte(b, i, "the end of the page")
 }
 
 // skipText skips text between the elements of a feed. Outside of the feed, text is an error.
@@ -130,9 +129,8 @@ func (d *Atom) start(i int) *scan.Error {
 	return nil
 }
 
-// declaration reads what only precedes the outermost element. It skips the XML declaration and returns true, and
-// rejects a document type, which HTML has and feeds do not.
-func (d *Atom) declaration(i int) (bool, *scan.Error) {
+// declaration skips the XML declaration, and rejects a document type, which HTML has and feeds do not.
+func (d *Atom) declaration(i int) (skipped bool, err *scan.Error) {
 	b := d.buf
 	if ok, err := scan.XMLHas(b, i, "<?xml"); ok || err != nil {
 		if err != nil {
@@ -169,21 +167,21 @@ func encoding(declaration []byte) string {
 
 func (d *Atom) root(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := scan.XMLTagAt(b, i)
+	tag, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
-	scope := d.namespaces.push(b, t, 0)
-	ns, local := d.namespaces.element(b, t, scope)
-	if string(local) == "feed" && ns == atomNamespace && !t.Closing {
+	scope := d.namespaces.push(b, tag, 0)
+	namespace, local := d.namespaces.element(b, tag, scope)
+	if string(local) == "feed" && namespace == atomNamespace && !tag.Closing {
 		d.namespaces.copyBytes()
 		d.outer, d.rowBindings = scope, len(d.namespaces.all)
 		if d.templates != nil {
 			d.templates.bind(&d.namespaces, scope)
 		}
-		d.feed = append(d.feed[:0], t.Name...)
-		d.pos, d.state = t.End, atomFeed
-		if t.Empty {
+		d.feed = append(d.feed[:0], tag.Name...)
+		d.pos, d.state = tag.End, atomFeed
+		if tag.Empty {
 			d.state = atomEnd
 		}
 		return nil
@@ -191,26 +189,26 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 	d.namespaces.reset()
 	d.rowBindings = 1
 	switch name := string(local); {
-	case name == "entry" && ns == atomNamespace, name == "deleted-entry" && ns != atomNamespace:
+	case name == "entry" && namespace == atomNamespace, name == "deleted-entry" && namespace != atomNamespace:
 		return d.element(i, out)
-	case ns == dataNamespace:
+	case namespace == dataNamespace:
 		return d.function(i, out)
 	default:
-		return d.noRows(i, "an Atom feed or entry", "element "+string(t.Name))
+		return d.noRows(i, "an Atom feed or entry", "element "+string(tag.Name))
 	}
 }
 
 func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
-		t, err := scan.XMLTagAt(b, i)
+		tag, err := scan.XMLTagAt(b, i)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(t.Name, d.feed) {
-			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[t.Start:t.End])}
+		if !bytes.Equal(tag.Name, d.feed) {
+			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[tag.Start:tag.End])}
 		}
-		d.pos, d.state = t.End, atomEnd
+		d.pos, d.state = tag.End, atomEnd
 		return nil
 	}
 	if d.templates != nil && len(d.templates.heads) > 0 {
@@ -228,15 +226,15 @@ func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 
 func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
-	t, err := scan.XMLTagAt(b, i)
+	tag, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
 	d.namespaces.all = d.namespaces.all[:d.rowBindings]
-	scope := d.namespaces.push(b, t, d.outer)
-	ns, local := d.namespaces.element(b, t, scope)
-	entry := string(local) == "entry" && ns == atomNamespace
-	deleted := string(local) == "deleted-entry" && ns != atomNamespace
+	scope := d.namespaces.push(b, tag, d.outer)
+	namespace, local := d.namespaces.element(b, tag, scope)
+	entry := string(local) == "entry" && namespace == atomNamespace
+	deleted := string(local) == "deleted-entry" && namespace != atomNamespace
 	d.inRow = entry || deleted
 	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
@@ -246,23 +244,23 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	if d.state == atomProlog {
 		d.state = atomEnd
 	}
-	at := d.base + int64(i)
+	pageOffset := d.base + int64(i)
 	d.inRow = false
 	switch {
 	case entry:
-		made := len(out.Rows)
-		d.row(b[i:end], at, out)
-		if d.templates != nil && d.state == atomFeed && len(out.Rows) > made {
+		rowsBefore := len(out.Rows)
+		d.row(b[i:end], pageOffset, out)
+		if d.templates != nil && d.state == atomFeed && len(out.Rows) > rowsBefore {
 			d.templates.learnRow(b[i:end], &namespaceStack{d.namespaces.all[:d.rowBindings]}, d.outer)
 		}
 	case deleted:
-		d.deleted(b[i:end], at, out)
-	case ns == atomNamespace && string(local) == "link":
-		d.link(b, t, scope)
-	case ns == metadataNamespace && string(local) == "error":
-		d.failure = quoted(b[i:end])
-	case ns == metadataNamespace && string(local) == "count":
-		if content, ok := scan.XMLContent(d.text[:0], b[t.End:contentEnd(b, t, end)]); ok {
+		d.deleted(b[i:end], pageOffset, out)
+	case namespace == atomNamespace && string(local) == "link":
+		d.link(b, tag, scope)
+	case namespace == metadataNamespace && string(local) == "error":
+		d.serviceError = quoted(b[i:end])
+	case namespace == metadataNamespace && string(local) == "count":
+		if content, ok := scan.XMLContent(d.text[:0], b[tag.End:contentEnd(b, tag, end)]); ok {
 			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, 1<<62); ok {
 				d.page.Count = n
 			}
@@ -290,61 +288,61 @@ func (d *Atom) linkOf(b []byte, t scan.XMLTag, scope int) Link {
 	return Link{Href: string(text), Base: d.namespaces.base(scope)}
 }
 
-func (d *Atom) link(b []byte, t scan.XMLTag, scope int) {
-	switch string(relation(b, t)) {
+func (d *Atom) link(b []byte, tag scan.XMLTag, scope int) {
+	switch string(relation(b, tag)) {
 	case "next":
-		d.page.Next = d.linkOf(b, t, scope)
+		d.page.Next = d.linkOf(b, tag, scope)
 	case "delta":
-		d.page.Delta = d.linkOf(b, t, scope)
+		d.page.Delta = d.linkOf(b, tag, scope)
 	}
 }
 
-func (d *Atom) deleted(element []byte, at int64, out *Output) {
+func (d *Atom) deleted(element []byte, pageOffset int64, out *Output) {
 	if d.collect {
 		return
 	}
-	if d.skipRow(element, at, out) {
+	if d.skipRow(element, pageOffset, out) {
 		return
 	}
-	t, _ := scan.XMLTagAt(element, 0)
-	ref, given := attribute(element, t, "ref")
+	tag, _ := scan.XMLTagAt(element, 0)
+	ref, present := attribute(element, tag, "ref")
 	id, ok := scan.XMLContent(nil, ref)
-	if !given || !ok {
-		d.addRowError(element, at, &conversionError{path: "ref", expected: "the id of the deleted entry",
+	if !present || !ok {
+		d.addRowError(element, pageOffset, &conversionError{path: "ref", expected: "the id of the deleted entry",
 			found: "none"}, out)
 		return
 	}
-	s := Tombstone{Origin: d.page.Rows, Ref: string(id)}
+	s := Tombstone{RowIndex: d.page.Rows, Ref: string(id)}
 	var m datetime.DateTime
-	if when, ok := attribute(element, t, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
+	if when, ok := attribute(element, tag, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
 		s.When, s.Timed = m.UTC(), true
 	}
 	out.Tombstones = append(out.Tombstones, s)
 	d.page.Rows++
 }
 
-// function reads a function result that is no entity: a struct, or several structs in elements with the same name.
+// function reads a function result that is no entity: one struct, or several.
 func (d *Atom) function(i int, out *Output) *scan.Error {
 	b := d.buf
 	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
 		return err
 	}
-	t, _ := scan.XMLTagAt(b, i)
+	tag, _ := scan.XMLTagAt(b, i)
 	d.pos, d.state = end, atomEnd
-	inside := d.namespaces.push(b, t, 0)
+	inside := d.namespaces.push(b, tag, 0)
 	d.namespaces.copyBytes()
-	c := content(b, t, end)
-	several := false
-	for e, ok := c.next(); ok; e, ok = c.next() {
-		_, local := scan.SplitName(e.tag.Name)
-		if several = string(local) == "element"; !several {
+	c := childrenOf(b, tag, end)
+	multiple := false
+	for parent, ok := c.next(); ok; parent, ok = c.next() {
+		_, local := scan.SplitName(parent.tag.Name)
+		if multiple = string(local) == "element"; !multiple {
 			break
 		}
 		d.outer, d.rowBindings = inside, len(d.namespaces.all)
-		d.decode(b[e.tag.Start:e.end], d.base+int64(e.tag.Start), out, false)
+		d.decode(b[parent.tag.Start:parent.end], d.base+int64(parent.tag.Start), out, false)
 	}
-	if !several && !d.namespaces.isNull(b, t, inside) {
+	if !multiple && !d.namespaces.isNull(b, tag, inside) {
 		d.decode(b[i:end], d.base+int64(i), out, false)
 	}
 	return nil

@@ -13,9 +13,8 @@ const (
 	noNamespace namespace = iota
 	otherNamespace
 	atomNamespace
-	// metadataNamespace is usually m:, dataNamespace d:.
-	metadataNamespace
-	dataNamespace
+	metadataNamespace // usually m:
+	dataNamespace     // usually d:
 )
 
 func namespaceOf(uri []byte) namespace {
@@ -32,8 +31,8 @@ func namespaceOf(uri []byte) namespace {
 	return otherNamespace
 }
 
-// binding is one declaration of a namespace or of xml:base, linked to the ones around it. So one number, the scope,
-// identifies everything that is in force at a position. Scope 0 declares nothing.
+// binding is a declaration of a namespace or of xml:base, linked to the declarations around it. A scope is the index of
+// the innermost one, and scope 0 declares nothing.
 type binding struct {
 	outer     int
 	base      bool
@@ -42,7 +41,7 @@ type binding struct {
 	namespace namespace
 }
 
-// namespaceStack holds the bindings of the page's outer elements, then the ones of the current row.
+// namespaceStack holds the bindings of the page's outer elements, then of the current row.
 type namespaceStack struct{ all []binding }
 
 func (s *namespaceStack) reset() { s.all = append(s.all[:0], binding{}) }
@@ -50,12 +49,12 @@ func (s *namespaceStack) reset() { s.all = append(s.all[:0], binding{}) }
 // push adds the bindings of a tag and returns the scope inside of it.
 func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	for i := t.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || a.Name == nil {
+		attribute, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || attribute.Name == nil {
 			return outer
 		}
 		i = next
-		name, value := a.Name, a.Value
+		name, value := attribute.Name, attribute.Value
 		switch {
 		case string(name) == "xmlns":
 			outer = s.add(binding{outer: outer, value: value, namespace: namespaceOf(value)})
@@ -101,7 +100,7 @@ func (s *namespaceStack) base(scope int) string {
 	return ""
 }
 
-// element returns namespace and local name of a tag; inside is the scope inside of it.
+// element returns namespace and local name of a tag, whose content has scope inside.
 func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace, []byte) {
 	prefix, local := scan.SplitName(t.Name)
 	return s.namespace(prefix, inside), local
@@ -109,12 +108,12 @@ func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace
 
 func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || a.Name == nil {
+		attr, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || attr.Name == nil {
 			return nil, false
 		}
-		if string(a.Name) == name {
-			return a.Value, true
+		if string(attr.Name) == name {
+			return attr.Value, true
 		}
 		i = next
 	}
@@ -122,26 +121,26 @@ func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 
 func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	for i := t.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || a.Name == nil {
+		attribute, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || attribute.Name == nil {
 			return false
 		}
 		i = next
-		prefix, local := scan.SplitName(a.Name)
+		prefix, local := scan.SplitName(attribute.Name)
 		if len(prefix) > 0 && string(local) == "null" && s.namespace(prefix, inside) == metadataNamespace {
-			value := string(a.Value)
+			value := string(attribute.Value)
 			return value == "true" || value == "1"
 		}
 	}
 }
 
-// appendSelfContained appends an element and repeats the declarations in force around it.
+// appendSelfContained appends an element with the declarations around it.
 func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []byte {
-	t, _ := scan.XMLTagAt(element, 0)
-	dst = append(dst, element[:t.NameEnd]...)
+	tag, _ := scan.XMLTagAt(element, 0)
+	dst = append(dst, element[:tag.NameEnd]...)
 	for scope := outer; scope > 0; scope = s.all[scope].outer {
 		b := &s.all[scope]
-		if s.isShadowed(element, t, outer, scope) {
+		if s.isShadowed(element, tag, outer, scope) {
 			continue
 		}
 		switch {
@@ -158,11 +157,11 @@ func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []b
 		}
 		dst = append(append(append(dst, quote), b.value...), quote)
 	}
-	return append(dst, element[t.NameEnd:]...)
+	return append(dst, element[tag.NameEnd:]...)
 }
 
-// isShadowed reports whether an inner binding, or one of the element itself, overrides a binding.
-func (s *namespaceStack) isShadowed(element []byte, t scan.XMLTag, inner, scope int) bool {
+// isShadowed reports whether an inner binding or the element itself overrides a binding.
+func (s *namespaceStack) isShadowed(element []byte, tag scan.XMLTag, inner, scope int) bool {
 	b := &s.all[scope]
 	for k := inner; k != scope; k = s.all[k].outer {
 		if o := &s.all[k]; o.base == b.base && string(o.prefix) == string(b.prefix) {
@@ -176,6 +175,6 @@ func (s *namespaceStack) isShadowed(element []byte, t scan.XMLTag, inner, scope 
 	case len(b.prefix) == 0:
 		name = "xmlns"
 	}
-	_, own := attribute(element, t, name)
+	_, own := attribute(element, tag, name)
 	return own
 }

@@ -7,24 +7,24 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-func (d *Atom) row(text []byte, at int64, out *Output) {
+func (d *Atom) row(text []byte, pageOffset int64, out *Output) {
 	if d.collect {
 		d.collected = d.rowDocument(d.collected, text)
 		d.page.Rows++
 		return
 	}
-	d.decode(text, at, out, true)
+	d.decode(text, pageOffset, out, true)
 }
 
-// decode decodes an entry, or an element with properties but without an entry around them.
-func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
-	if d.skipRow(text, at, out) {
+// decode decodes an entry or, if entry is false, an element with properties.
+func (d *Atom) decode(text []byte, pageOffset int64, out *Output, entry bool) {
+	if d.skipRow(text, pageOffset, out) {
 		return
 	}
-	r := atomReader{d: d, row: text}
+	r := atomReader{decoder: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out, entry)
-	d.addRow(text, at, start, r.nextLink, false, m, out)
+	d.addRow(text, pageOffset, start, r.nextLink, false, m, out)
 }
 
 func (d *Atom) rowDocument(dst, row []byte) []byte {
@@ -41,7 +41,7 @@ type elements struct {
 	i, end int
 }
 
-func content(b []byte, t scan.XMLTag, end int) elements {
+func childrenOf(b []byte, t scan.XMLTag, end int) elements {
 	return elements{b, t.End, contentEnd(b, t, end)}
 }
 
@@ -56,95 +56,93 @@ func (e *elements) next() (element, bool) {
 			e.i = end
 			continue
 		}
-		t, err := scan.XMLTagAt(e.b, e.i)
-		if err != nil || t.Closing {
+		tag, err := scan.XMLTagAt(e.b, e.i)
+		if err != nil || tag.Closing {
 			break
 		}
-		e.i, _ = scan.XMLElement(e.b, t.Start, unlimited)
-		return element{t, e.i}, true
+		e.i, _ = scan.XMLElement(e.b, tag.Start, unlimited)
+		return element{tag, e.i}, true
 	}
 	return element{}, false
 }
 
-// unlimited depth is safe because the depth was checked when the row was found.
-const unlimited = 1 << 30
+const unlimited = 1 << 30 // the depth was checked when the row was found
 
 // atomReader decodes one complete, well-formed entry.
 type atomReader struct {
-	d        *Atom
+	decoder  *Atom
 	row      []byte
 	nextLink nestedNextLink
 }
 
 func (r *atomReader) decode(out *Output, entry bool) *conversionError {
-	d, l := r.d, r.d.schema
-	d.namespaces.all = d.namespaces.all[:d.rowBindings]
-	d.spans = d.spans[:0]
-	r.ready(0, l, "")
+	decoder, schema := r.decoder, r.decoder.schema
+	decoder.namespaces.all = decoder.namespaces.all[:decoder.rowBindings]
+	decoder.spans = decoder.spans[:0]
+	r.prepareLevel(0, schema, "")
 	t, _ := scan.XMLTagAt(r.row, 0)
 	whole := element{t, len(r.row)}
-	scope := d.namespaces.push(r.row, t, d.outer)
-	var m *conversionError
+	scope := decoder.namespaces.push(r.row, t, decoder.outer)
+	var mismatch *conversionError
 	if entry {
-		m = r.entry(whole, scope, l, 0)
+		mismatch = r.entry(whole, scope, schema, 0)
 	} else {
-		m = r.properties(whole, scope, l, 0)
+		mismatch = r.properties(whole, scope, schema, 0)
 	}
-	if m != nil {
-		return m
+	if mismatch != nil {
+		return mismatch
 	}
-	for i := range l.Columns {
+	for i := range schema.Columns {
 		start := len(out.Data)
-		if out.Data, m = r.column(out.Data, l, i, 0, whole, entry); m != nil {
-			return m
+		if out.Data, mismatch = r.column(out.Data, schema, i, 0, whole, entry); mismatch != nil {
+			return mismatch
 		}
-		d.spans = append(d.spans, textRange{start, len(out.Data)})
+		decoder.spans = append(decoder.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
 
-// ready clears the memory for a struct.
-func (r *atomReader) ready(depth int, l *RowSchema, path string) {
-	lv := r.d.level(depth, l)
-	lv.path = path
-	if cap(lv.scopes) < len(l.Columns) {
-		lv.scopes = make([]int, len(l.Columns))
+func (r *atomReader) prepareLevel(depth int, schema *RowSchema, path string) {
+	level := r.decoder.level(depth, schema)
+	level.path = path
+	if cap(level.scopes) < len(schema.Columns) {
+		level.scopes = make([]int, len(schema.Columns))
 	}
-	lv.scopes = lv.scopes[:len(l.Columns)]
+	level.scopes = level.scopes[:len(schema.Columns)]
 }
 
-// entry records the positions of column values: properties inside the content or next to it, and expanded links.
-func (r *atomReader) entry(e element, scope int, l *RowSchema, depth int) *conversionError {
-	s := &r.d.namespaces
-	children := content(r.row, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(r.row, c.tag, scope)
-		ns, local := s.element(r.row, c.tag, inside)
-		var m *conversionError
+// entry records the positions of column values: properties inside or next to the content, and expanded links.
+func (r *atomReader) entry(e element, scope int, schema *RowSchema, depth int) *conversionError {
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, e.tag, e.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := s.push(r.row, child.tag, scope)
+		namespace, local := s.element(r.row, child.tag, inside)
+		var mismatch *conversionError
 		switch {
-		case ns == metadataNamespace && string(local) == "properties":
-			m = r.properties(c, inside, l, depth)
-		case ns == atomNamespace && string(local) == "content":
-			m = r.content(c, inside, l, depth)
-		case ns == atomNamespace && string(local) == "link":
-			m = r.link(c, inside, l, depth)
-		case ns == metadataNamespace && string(local) == "error":
-			r.d.failure = quoted(r.row[c.tag.Start:c.end])
+		case namespace == metadataNamespace && string(local) == "properties":
+			mismatch = r.properties(child, inside, schema, depth)
+		case namespace == atomNamespace && string(local) == "content":
+			mismatch = r.contentElement(child, inside, schema, depth)
+		case namespace == atomNamespace && string(local) == "link":
+			mismatch = r.link(child, inside, schema, depth)
+		case namespace == metadataNamespace && string(local) == "error":
+			r.decoder.serviceError = quoted(r.row[child.tag.Start:child.end])
 		}
-		if m != nil {
-			return m
+		if mismatch != nil {
+			return mismatch
 		}
 	}
 	return nil
 }
 
-func (r *atomReader) content(e element, scope int, l *RowSchema, depth int) *conversionError {
-	s := &r.d.namespaces
-	children := content(r.row, e.tag, e.end)
+func (r *atomReader) contentElement(e element, scope int, schema *RowSchema, depth int) *conversionError {
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
 		inside := s.push(r.row, c.tag, scope)
 		if ns, local := s.element(r.row, c.tag, inside); ns == metadataNamespace && string(local) == "properties" {
-			if m := r.properties(c, inside, l, depth); m != nil {
+			if m := r.properties(c, inside, schema, depth); m != nil {
 				return m
 			}
 		}
@@ -152,61 +150,63 @@ func (r *atomReader) content(e element, scope int, l *RowSchema, depth int) *con
 	return nil
 }
 
-func (r *atomReader) properties(e element, scope int, l *RowSchema, depth int) *conversionError {
-	s, lv := &r.d.namespaces, &r.d.levels[depth]
-	children := content(r.row, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(r.row, c.tag, scope)
-		ns, local := s.element(r.row, c.tag, inside)
+func (r *atomReader) properties(e element, scope int, schema *RowSchema, depth int) *conversionError {
+	s, level := &r.decoder.namespaces, &r.decoder.levels[depth]
+	children := childrenOf(r.row, e.tag, e.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := s.push(r.row, child.tag, scope)
+		ns, local := s.element(r.row, child.tag, inside)
 		if ns != dataNamespace {
 			if ns == metadataNamespace && string(local) == "error" {
-				r.d.failure = quoted(r.row[c.tag.Start:c.end]) // a property missing after an error is no null
+				// a property missing after an error is no null
+				r.decoder.serviceError = quoted(r.row[child.tag.Start:child.end])
 			}
 			continue
 		}
-		k, ok := l.names[string(local)]
+		k, ok := schema.names[string(local)]
 		if !ok {
-			if !l.ignored[string(local)] {
-				r.d.reportUnknown(lv.path, local)
+			if !schema.ignored[string(local)] {
+				r.decoder.reportUnknown(level.path, local)
 			}
 			continue
 		}
-		if lv.spans[k].end != 0 {
-			return &conversionError{path: l.Columns[k].Name, expected: "one value", found: "two"}
+		if level.spans[k].end != 0 {
+			return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		lv.spans[k], lv.scopes[k] = textRange{c.tag.Start, c.end}, inside
+		level.spans[k], level.scopes[k] = textRange{child.tag.Start, child.end}, inside
 	}
 	return nil
 }
 
-func (r *atomReader) link(e element, scope int, l *RowSchema, depth int) *conversionError {
+func (r *atomReader) link(parent element, scope int, schema *RowSchema, depth int) *conversionError {
 	const front = "/related/"
-	s, lv := &r.d.namespaces, &r.d.levels[depth]
-	rel := relation(r.row, e.tag)
+	namespaces, level := &r.decoder.namespaces, &r.decoder.levels[depth]
+	rel := relation(r.row, parent.tag)
 	slash := bytes.LastIndex(rel, []byte(front))
 	if slash < 0 {
 		return nil
 	}
-	k, ok := l.names[string(rel[slash+len(front):])]
-	if !ok || l.Columns[k].Kind != NavigationToOne && l.Columns[k].Kind != NavigationToMany {
+	k, ok := schema.names[string(rel[slash+len(front):])]
+	if !ok || schema.Columns[k].Kind != NavigationToOne && schema.Columns[k].Kind != NavigationToMany {
 		return nil
 	}
-	c := &l.Columns[k]
-	if e.tag.Empty {
-		return c.deferred(lv.spans[k])
+	column := &schema.Columns[k]
+	if parent.tag.Empty {
+		return column.deferred(level.spans[k])
 	}
-	children := content(r.row, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(r.row, c.tag, scope)
-		if ns, local := s.element(r.row, c.tag, inside); ns != metadataNamespace || string(local) != "inline" {
+	children := childrenOf(r.row, parent.tag, parent.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(r.row, child.tag, scope)
+		if ns, local := namespaces.element(r.row, child.tag, inside); ns != metadataNamespace ||
+			string(local) != "inline" {
 			continue
 		}
-		if lv.spans[k].end != 0 {
-			return &conversionError{path: l.Columns[k].Name, expected: "one value", found: "two"}
+		if level.spans[k].end != 0 {
+			return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		lv.spans[k], lv.scopes[k] = textRange{c.tag.Start, c.end}, inside
+		level.spans[k], level.scopes[k] = textRange{child.tag.Start, child.end}, inside
 	}
-	return c.deferred(lv.spans[k])
+	return column.deferred(level.spans[k])
 }
 
 // deferred returns the error of a link that should have been expanded.
@@ -217,47 +217,47 @@ func (c *Column) deferred(inline textRange) *conversionError {
 	return c.conversionError(expectedInline, "a link to it")
 }
 
-// column writes a column's value. whole is the entry or struct, for targets outside of the properties.
-func (r *atomReader) column(dst []byte, l *RowSchema, i, depth int, whole element, entry bool) ([]byte,
+// column writes a column's value. whole is the entry or struct, for values outside of the properties.
+func (r *atomReader) column(dst []byte, schema *RowSchema, i, depth int, whole element, entry bool) ([]byte,
 	*conversionError) {
-	c, lv := &l.Columns[i], &r.d.levels[depth]
-	source, scope := lv.spans[i], lv.scopes[i]
+	target, level := &schema.Columns[i], &r.decoder.levels[depth]
+	source, scope := level.spans[i], level.scopes[i]
 	if source.end == 0 {
-		if entry && len(c.steps) > 0 && c.Kind == Primitive {
-			return r.target(dst, l, c, whole)
+		if entry && len(target.steps) > 0 && target.Kind == Primitive {
+			return r.target(dst, schema, target, whole)
 		}
-		return appendNull(dst, c, false)
+		return appendNull(dst, target, false)
 	}
-	t, _ := scan.XMLTagAt(r.row, source.start)
-	e := element{t, source.end}
-	if r.d.namespaces.isNull(r.row, t, scope) {
-		return appendNull(dst, c, true)
+	tag, _ := scan.XMLTagAt(r.row, source.start)
+	parent := element{tag, source.end}
+	if r.decoder.namespaces.isNull(r.row, tag, scope) {
+		return appendNull(dst, target, true)
 	}
-	if c.Kind == Primitive {
-		return r.primitive(dst, l, c, r.row[t.End:contentEnd(r.row, t, e.end)])
+	if target.Kind == Primitive {
+		return r.primitive(dst, schema, target, r.row[tag.End:contentEnd(r.row, tag, parent.end)])
 	}
 	start := len(dst)
-	if c.Optional {
+	if target.Optional {
 		dst = append(dst, 2)
 	}
-	var m *conversionError
+	var mismatch *conversionError
 	found := true
-	switch c.Kind {
+	switch target.Kind {
 	case Complex:
-		r.ready(depth+1, c.Nested, c.path(lv.path))
-		if m = r.properties(e, scope, c.Nested, depth+1); m == nil {
-			dst, m = r.structure(dst, c, e, depth+1, false)
+		r.prepareLevel(depth+1, target.Nested, target.path(level.path))
+		if mismatch = r.properties(parent, scope, target.Nested, depth+1); mismatch == nil {
+			dst, mismatch = r.structure(dst, target, parent, depth+1, false)
 		}
 	case NavigationToOne:
-		dst, found, m = r.inlineEntry(dst, c, e, scope, depth)
+		dst, found, mismatch = r.inlineEntry(dst, target, parent, scope, depth)
 	default:
-		dst, m = r.inlineFeed(dst, c, e, scope, depth)
+		dst, mismatch = r.inlineFeed(dst, target, parent, scope, depth)
 	}
-	if m != nil {
-		return dst, m.within(c.Name)
+	if mismatch != nil {
+		return dst, mismatch.within(target.Name)
 	}
 	if !found {
-		return appendNull(dst[:start], c, true)
+		return appendNull(dst[:start], target, true)
 	}
 	return dst, nil
 }
@@ -272,64 +272,66 @@ func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, 
 	return dst, nil
 }
 
-func (r *atomReader) primitive(dst []byte, l *RowSchema, c *Column, content []byte) ([]byte, *conversionError) {
-	text, ok := scan.XMLContent(r.d.text[:0], content)
-	r.d.text = text[:0]
+func (r *atomReader) primitive(dst []byte, schema *RowSchema, column *Column, content []byte) ([]byte,
+	*conversionError) {
+	text, ok := scan.XMLContent(r.decoder.text[:0], content)
+	r.decoder.text = text[:0]
 	if !ok {
-		return dst, c.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
+		return dst, column.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
 	}
-	if c.Type != edm.String {
+	if column.Type != edm.String {
 		text = bytes.Trim(text, " \t\r\n")
 	}
-	if len(text) == 0 && c.emptyIsNull() {
-		return appendNull(dst, c, true)
+	if len(text) == 0 && column.emptyIsNull() {
+		return appendNull(dst, column, true)
 	}
-	if c.Optional {
+	if column.Optional {
 		dst = append(dst, 2)
 	}
-	dst, expected := r.d.values.append(dst, l, c, text)
+	dst, expected := r.decoder.values.append(dst, schema, column, text)
 	if expected != "" {
-		return dst, c.conversionError(expected, quoted(text))
+		return dst, column.conversionError(expected, quoted(text))
 	}
 	return dst, nil
 }
 
-// inlineEntry writes an expanded entity. It returns false if there is none.
-func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, depth int) ([]byte, bool,
+// inlineEntry writes an expanded entity, or returns false.
+func (r *atomReader) inlineEntry(dst []byte, column *Column, inline element, scope, depth int) ([]byte, bool,
 	*conversionError) {
-	s := &r.d.namespaces
-	children := content(r.row, inline.tag, inline.end)
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, inline.tag, inline.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
 		inside := s.push(r.row, e.tag, scope)
 		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "entry" {
-			dst, m := r.nestedEntry(dst, c, e, inside, depth+1)
+			dst, m := r.nestedEntry(dst, column, e, inside, depth+1)
 			return dst, true, m
 		}
 	}
 	return dst, false, nil
 }
 
-func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth int) ([]byte, *conversionError) {
-	r.ready(depth, c.Nested, c.path(r.d.levels[depth-1].path))
-	if m := r.entry(e, scope, c.Nested, depth); m != nil {
+func (r *atomReader) nestedEntry(dst []byte, column *Column, e element, scope, depth int) ([]byte, *conversionError) {
+	r.prepareLevel(depth, column.Nested, column.path(r.decoder.levels[depth-1].path))
+	if m := r.entry(e, scope, column.Nested, depth); m != nil {
 		return dst, m
 	}
-	return r.structure(dst, c, e, depth, true)
+	return r.structure(dst, column, e, depth, true)
 }
 
-func (r *atomReader) inlineFeed(dst []byte, c *Column, inline element, scope, depth int) ([]byte, *conversionError) {
-	s := &r.d.namespaces
-	children := content(r.row, inline.tag, inline.end)
+func (r *atomReader) inlineFeed(dst []byte, column *Column, inline element, scope, depth int) ([]byte,
+	*conversionError) {
+	s := &r.decoder.namespaces
+	children := childrenOf(r.row, inline.tag, inline.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
 		inside := s.push(r.row, e.tag, scope)
 		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "feed" {
-			return r.feed(dst, c, e, inside, depth)
+			return r.feed(dst, column, e, inside, depth)
 		}
 	}
 	return append(dst, 0), nil
 }
 
-func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int) ([]byte, *conversionError) {
+func (r *atomReader) feed(dst []byte, column *Column, feed element, scope, depth int) ([]byte, *conversionError) {
 	count := 0
 	if m := r.eachEntry(feed, scope, func(element, int) *conversionError { count++; return nil }); m != nil {
 		return dst, m
@@ -339,7 +341,7 @@ func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int)
 	}
 	dst = appendCount(dst, count)
 	m := r.eachEntry(feed, scope, func(e element, inside int) (m *conversionError) {
-		dst, m = r.nestedEntry(dst, c, e, inside, depth+1)
+		dst, m = r.nestedEntry(dst, column, e, inside, depth+1)
 		return m
 	})
 	return append(dst, 0), m
@@ -348,68 +350,68 @@ func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int)
 // eachEntry calls each for the entries of an expanded feed, and records its next link.
 func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
 	inside int) *conversionError) *conversionError {
-	s := &r.d.namespaces
-	mark := len(s.all)
-	children := content(r.row, feed.tag, feed.end)
-	for e, ok := children.next(); ok; e, ok = children.next() {
-		inside := s.push(r.row, e.tag, scope)
-		ns, local := s.element(r.row, e.tag, inside)
+	namespaces := &r.decoder.namespaces
+	mark := len(namespaces.all)
+	children := childrenOf(r.row, feed.tag, feed.end)
+	for parent, ok := children.next(); ok; parent, ok = children.next() {
+		inside := namespaces.push(r.row, parent.tag, scope)
+		namespace, local := namespaces.element(r.row, parent.tag, inside)
 		switch {
-		case ns == atomNamespace && string(local) == "entry":
-			if m := each(e, inside); m != nil {
+		case namespace == atomNamespace && string(local) == "entry":
+			if m := each(parent, inside); m != nil {
 				return m
 			}
-		case ns == atomNamespace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" &&
+		case namespace == atomNamespace && string(local) == "link" && string(relation(r.row, parent.tag)) == "next" &&
 			!r.nextLink.found &&
 			!feed.tag.Empty:
-			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
-				r.nextLink = nestedNextLink{found: true, link: link, linkAt: textRange{e.tag.Start, e.end},
+			if link := r.decoder.linkOf(r.row, parent.tag, inside); link.Href != "" {
+				r.nextLink = nestedNextLink{found: true, link: link, linkAt: textRange{parent.tag.Start, parent.end},
 					rowsAt: contentEnd(r.row,
 						feed.tag, feed.end)}
 			}
 		}
-		s.all = s.all[:mark]
+		namespaces.all = namespaces.all[:mark]
 	}
 	return nil
 }
 
-// target writes a value that customized feeds hold elsewhere in the entry.
-func (r *atomReader) target(dst []byte, l *RowSchema, c *Column, entry element) ([]byte, *conversionError) {
-	e := entry
-	for i, step := range c.steps {
+// target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).
+func (r *atomReader) target(dst []byte, schema *RowSchema, column *Column, entry element) ([]byte, *conversionError) {
+	parent := entry
+	for i, step := range column.steps {
 		if step != "" && step[0] == '@' {
-			value, ok := attributeLocal(r.row, e.tag, step[1:])
+			value, ok := attributeLocal(r.row, parent.tag, step[1:])
 			if !ok {
-				return appendNull(dst, c, false)
+				return appendNull(dst, column, false)
 			}
-			return r.primitive(dst, l, c, value)
+			return r.primitive(dst, schema, column, value)
 		}
-		children, found := content(r.row, e.tag, e.end), false
+		children, found := childrenOf(r.row, parent.tag, parent.end), false
 		for child, ok := children.next(); ok && !found; child, ok = children.next() {
 			if _, local := scan.SplitName(child.tag.Name); string(local) == step {
-				e, found = child, true
+				parent, found = child, true
 			}
 		}
 		if !found {
-			return appendNull(dst, c, i > 0)
+			return appendNull(dst, column, i > 0)
 		}
 	}
-	if null, _ := attributeLocal(r.row, e.tag, "null"); string(null) == "true" {
-		return appendNull(dst, c, true)
+	if null, _ := attributeLocal(r.row, parent.tag, "null"); string(null) == "true" {
+		return appendNull(dst, column, true)
 	}
-	return r.primitive(dst, l, c, r.row[e.tag.End:contentEnd(r.row, e.tag, e.end)])
+	return r.primitive(dst, schema, column, r.row[parent.tag.End:contentEnd(r.row, parent.tag, parent.end)])
 }
 
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || a.Name == nil {
+		attribute, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || attribute.Name == nil {
 			return nil, false
 		}
 		i = next
-		prefix, local := scan.SplitName(a.Name)
+		prefix, local := scan.SplitName(attribute.Name)
 		if string(local) == name && string(prefix) != "xmlns" {
-			return a.Value, true
+			return attribute.Value, true
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// parseLayout reads a row schema in the syntax of golden files, one column per line:
+// parseSchema reads a row schema in the syntax of golden files, one column per line:
 //
 //	ID Edm.Int32 key
 //	Name Edm.String?             optional
@@ -31,15 +31,15 @@ import (
 //	known A B C
 //
 // Words after a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
-func parseLayout(t testing.TB, text string) *RowSchema {
+func parseSchema(t testing.TB, text string) *RowSchema {
 	t.Helper()
 	lines := strings.Split(text, "\n")
-	l := parseColumns(t, &lines, "Row")
-	l.KeySchema, l.ValueSchema = 7, 8
-	if err := l.Init(); err != nil {
+	schema := parseColumns(t, &lines, "Row")
+	schema.KeySchema, schema.ValueSchema = 7, 8
+	if err := schema.Init(); err != nil {
 		t.Fatal(err)
 	}
-	return l
+	return schema
 }
 
 var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up": edm.RoundHalfUp,
@@ -51,7 +51,7 @@ var forms = map[string]Mapping{"date": DateMapping, "micros": MicrosMapping, "fl
 
 func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 	t.Helper()
-	l := &RowSchema{Name: name}
+	schema := &RowSchema{Name: name}
 	hidden := 0
 	for len(*lines) > 0 {
 		line := (*lines)[0]
@@ -64,33 +64,34 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 			break
 		}
 		if words[0] == "known" {
-			l.Ignored = append(l.Ignored, words[1:]...)
+			schema.Ignored = append(schema.Ignored, words[1:]...)
 			continue
 		}
 		if words[0] == "tail" {
-			l.KeyTail = []byte(words[1])
+			schema.KeyTail = []byte(words[1])
 			continue
 		}
-		c := Column{Name: words[0]}
+		column := Column{Name: words[0]}
 		kind, facets, _ := strings.Cut(words[1], "(")
 		if strings.HasSuffix(kind, "?") {
-			c.Optional, kind = true, kind[:len(kind)-1]
+			column.Optional, kind = true, kind[:len(kind)-1]
 		}
 		if facets != "" {
-			if _, err := fmt.Sscanf(facets, "%d,%d)", &c.Precision, &c.Scale); err != nil {
+			if _, err := fmt.Sscanf(facets, "%d,%d)", &column.Precision, &column.Scale); err != nil {
 				t.Fatalf("layout line %q: %v", line, err)
 			}
 		}
 		switch kind {
 		case "complex", "one", "many":
-			c.Kind = map[string]ColumnKind{"complex": Complex, "one": NavigationToOne, "many": NavigationToMany}[kind]
-			c.Nested = parseColumns(t, lines, c.Name)
+			column.Kind = map[string]ColumnKind{"complex": Complex, "one": NavigationToOne,
+				"many": NavigationToMany}[kind]
+			column.Nested = parseColumns(t, lines, column.Name)
 		case "blank":
-			c.Kind = Synthetic
+			column.Kind = Synthetic
 		default:
-			for c.Type = edm.Binary; c.Type <= edm.Time && c.Type.String() != kind; c.Type++ {
+			for column.Type = edm.Binary; column.Type <= edm.Time && column.Type.String() != kind; column.Type++ {
 			}
-			if c.Type > edm.Time {
+			if column.Type > edm.Time {
 				t.Fatalf("layout line %q: unknown type", line)
 			}
 		}
@@ -99,75 +100,75 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 			r, isRounding := roundings[w]
 			switch {
 			case isTarget:
-				c.Target = target
+				column.Target = target
 			case isRounding:
-				c.Rounding = r
+				column.Rounding = r
 			case w == "key":
-				l.Keys = append(l.Keys, len(l.Columns))
+				schema.Keys = append(schema.Keys, len(schema.Columns))
 			case w == "watch":
-				l.Tracked = append(l.Tracked, len(l.Columns))
+				schema.Tracked = append(schema.Tracked, len(schema.Columns))
 			case w == "hidden":
 				hidden++
 			case w == "{":
 			default:
-				if c.Mapping = forms[w]; c.Mapping == 0 {
+				if column.Mapping = forms[w]; column.Mapping == 0 {
 					t.Fatalf("layout line %q: unknown word %s", line, w)
 				}
 			}
 		}
-		l.Columns = append(l.Columns, c)
+		schema.Columns = append(schema.Columns, column)
 	}
-	l.ValueColumns = len(l.Columns) - hidden
-	return l
+	schema.ValueColumns = len(schema.Columns) - hidden
+	return schema
 }
 
 // render writes an output's rows for people.
-func render(t testing.TB, l *RowSchema, o *Output) string {
+func render(t testing.TB, schema *RowSchema, output *Output) string {
 	var b strings.Builder
 	type line struct {
 		origin uint32
 		text   string
 	}
 	var lines []line
-	for k, r := range o.Rows {
+	for k, r := range output.Rows {
 		var s strings.Builder
-		v := o.Data[r.Value.Start : r.Value.Start+r.Value.Size]
+		v := output.Data[r.Value.Start : r.Value.Start+r.Value.Size]
 		if r.Key.Size > 0 {
 			key := &RowSchema{}
-			for _, i := range l.Keys {
-				c := l.Columns[i]
+			for _, i := range schema.Keys {
+				c := schema.Columns[i]
 				c.Optional = false
 				key.Columns = append(key.Columns, c)
 			}
-			text, rest := renderStruct(t, key, len(key.Columns), o.Data[r.Key.Start:r.Key.Start+r.Key.Size])
+			text, rest := renderStruct(t, key, len(key.Columns), output.Data[r.Key.Start:r.Key.Start+r.Key.Size])
 			s.WriteString("key " + text)
 			if len(rest) > 0 {
 				s.WriteString("+" + string(rest))
 			}
 			s.WriteString(" ")
 		}
-		text, rest := renderStruct(t, l, l.ValueColumns, v)
+		text, rest := renderStruct(t, schema, schema.ValueColumns, v)
 		if len(rest) > 0 {
 			t.Fatalf("row %d: %d bytes left over", r.RowIndex, len(rest))
 		}
 		s.WriteString("value " + text)
-		for n, i := range l.Tracked {
-			w := o.Tracked[k*len(l.Tracked)+n]
-			text, _ := renderColumn(t, &l.Columns[i], o.Data[w.Start:w.Start+w.Size])
+		for n, i := range schema.Tracked {
+			w := output.Tracked[k*len(schema.Tracked)+n]
+			text, _ := renderColumn(t, &schema.Columns[i], output.Data[w.Start:w.Start+w.Size])
 			s.WriteString(" watched " + text)
 		}
 		lines = append(lines, line{r.RowIndex, s.String()})
 	}
-	for _, f := range o.Faults {
+	for _, f := range output.RowErrors {
 		lines = append(lines, line{f.RowIndex, "fault " + f.Error.Message + "\n  raw " +
-			string(o.Data[f.RawStart:f.RawStart+f.RawSize])})
+			string(output.Data[f.RawStart:f.RawStart+f.RawSize])})
 	}
-	for _, x := range o.Tombstones {
+	for _, x := range output.Tombstones {
 		s := "deleted " + x.Ref
 		if x.Timed {
 			s += " at " + time.UnixMilli(x.When).UTC().Format(time.RFC3339Nano)
 		}
-		lines = append(lines, line{x.Origin, s})
+		lines = append(lines, line{x.RowIndex, s})
 	}
 	for n := range uint32(len(lines)) {
 		found := 0
@@ -185,7 +186,7 @@ func render(t testing.TB, l *RowSchema, o *Output) string {
 }
 
 // renderPage writes what the page says about itself.
-func renderPage(p Page) string {
+func renderPage(page Page) string {
 	var b strings.Builder
 	link := func(name string, l Link) {
 		if l.Href != "" {
@@ -196,65 +197,65 @@ func renderPage(p Page) string {
 			b.WriteString("\n")
 		}
 	}
-	if p.Count >= 0 {
-		fmt.Fprintf(&b, "count %d\n", p.Count)
+	if page.Count >= 0 {
+		fmt.Fprintf(&b, "count %d\n", page.Count)
 	}
-	link("next", p.Next)
-	link("delta", p.Delta)
-	for _, u := range p.Unknown {
+	link("next", page.Next)
+	link("delta", page.Delta)
+	for _, u := range page.Unknown {
 		fmt.Fprintf(&b, "unknown %s\n", u)
 	}
 	return b.String()
 }
 
-func renderStruct(t testing.TB, l *RowSchema, n int, b []byte) (string, []byte) {
+func renderStruct(t testing.TB, schema *RowSchema, n int, b []byte) (string, []byte) {
 	var s []string
 	for i := range n {
 		var text string
-		text, b = renderColumn(t, &l.Columns[i], b)
-		s = append(s, l.Columns[i].Name+": "+text)
+		text, b = renderColumn(t, &schema.Columns[i], b)
+		s = append(s, schema.Columns[i].Name+": "+text)
 	}
 	return "{" + strings.Join(s, ", ") + "}", b
 }
 
-func renderColumn(t testing.TB, c *Column, b []byte) (string, []byte) {
-	if c.Optional {
+func renderColumn(t testing.TB, column *Column, b []byte) (string, []byte) {
+	if column.Optional {
 		if b[0] == 0 {
 			return "null", b[1:]
 		}
 		if b[0] != 2 {
-			t.Fatalf("column %s: branch number %x", c.Name, b[0])
+			t.Fatalf("column %s: branch number %x", column.Name, b[0])
 		}
 		b = b[1:]
 	}
-	switch c.Kind {
+	switch column.Kind {
 	case Complex, NavigationToOne:
-		return renderStruct(t, c.Nested, len(c.Nested.Columns), b)
+		return renderStruct(t, column.Nested, len(column.Nested.Columns), b)
 	case NavigationToMany:
 		n, size := connectdata.Number(b)
 		b = b[size:]
 		var items []string
 		for range n {
 			var text string
-			text, b = renderStruct(t, c.Nested, len(c.Nested.Columns), b)
+			text, b = renderStruct(t, column.Nested, len(column.Nested.Columns), b)
 			items = append(items, text)
 		}
 		if n > 0 {
 			if b[0] != 0 {
-				t.Fatalf("column %s: array not ended", c.Name)
+				t.Fatalf("column %s: array not ended", column.Name)
 			}
 			b = b[1:]
 		}
 		return "[" + strings.Join(items, ", ") + "]", b
 	}
-	return renderPrimitive(t, c, b)
+	return renderPrimitive(t, column, b)
 }
 
-func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
+func renderPrimitive(t testing.TB, column *Column, b []byte) (string, []byte) {
 	number := func() int64 {
 		n, size := connectdata.Number(b)
 		if size <= 0 {
-			t.Fatalf("column %s: no number in %x", c.Name, b)
+			t.Fatalf("column %s: no number in %x", column.Name, b)
 		}
 		b = b[size:]
 		return n
@@ -262,7 +263,7 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 	block := func() []byte {
 		v, size := connectdata.LengthPrefixed(b)
 		if size <= 0 {
-			t.Fatalf("column %s: no block in %x", c.Name, b)
+			t.Fatalf("column %s: no block in %x", column.Name, b)
 		}
 		b = b[size:]
 		return v
@@ -273,16 +274,16 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 		return strconv.FormatFloat(math.Float64frombits(u), 'g', -1, 64)
 	}
 	switch {
-	case c.Mapping == DateMapping:
+	case column.Mapping == DateMapping:
 		return time.UnixMilli(number() * datetime.MsPerDay).UTC().Format("2006-01-02"), b
-	case c.Mapping == MicrosMapping:
+	case column.Mapping == MicrosMapping:
 		return time.UnixMicro(number()).UTC().Format(time.RFC3339Nano), b
-	case c.Mapping == Float64Mapping:
+	case column.Mapping == Float64Mapping:
 		return float(), b
-	case c.Mapping == Int64Mapping:
+	case column.Mapping == Int64Mapping:
 		return strconv.FormatInt(number(), 10) + "L", b
 	}
-	switch c.Type {
+	switch column.Type {
 	case edm.String:
 		return strconv.Quote(string(block())), b
 	case edm.Guid:
@@ -299,7 +300,7 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 		return strconv.FormatFloat(float64(math.Float32frombits(u)), 'g', -1, 32) + "f", b
 	case edm.Decimal:
 		v := connectdata.Unscaled(block())
-		return v.String() + "e-" + strconv.Itoa(c.Scale), b
+		return v.String() + "e-" + strconv.Itoa(column.Scale), b
 	case edm.DateTime, edm.DateTimeOffset:
 		return time.UnixMilli(number()).UTC().Format(time.RFC3339Nano), b
 	case edm.Time:

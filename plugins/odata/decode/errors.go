@@ -8,22 +8,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageError reports a page that cannot be read further: truncated, in another format, or over a limit. The rows before
-// it stay valid.
+// PageError reports a page that cannot be read further: truncated, in another format, or too large. Earlier rows are
+// valid.
 type PageError struct {
 	// Byte is the offset in the body of the page, or of the nested page if Tag is set.
 	Byte int64
 	// Row is the index of the row being read, or -1.
 	Row             int64
 	Expected, Found string
-	// HTML reports that an HTML page came, usually a logon page.
-	HTML bool
+	HTML            bool // an HTML page, usually a logon page
 	// ServiceText is the title of an HTML page, or code and message of an error document.
 	ServiceText string
-	// Failed reports that the service returned an error inside the page.
-	Failed bool
-	// Tag of the nested page; empty for the page itself.
-	Tag string
+	Failed      bool   // the service returned an error inside of the page
+	Tag         string // of the nested page; empty for the page itself
 }
 
 func (e *PageError) Error() string {
@@ -47,11 +44,9 @@ func (e *PageError) Error() string {
 
 // conversionError reports a value that does not match the type of its column. It fails the row, not the page.
 type conversionError struct {
-	// path of the property from the row, `Address/Street`.
-	path            string
+	path            string // of the property from the row, `Address/Street`
 	expected, found string
-	// hint names the setting that would accept the value; may be empty.
-	hint string
+	hint            string // names the setting that would accept the value; may be empty
 }
 
 func (m *conversionError) Error() string {
@@ -66,22 +61,22 @@ func (m *conversionError) Error() string {
 }
 
 func (c *Column) conversionError(expected, found string) *conversionError {
-	m := &conversionError{path: c.Name, expected: expected, found: found}
+	mismatch := &conversionError{path: c.Name, expected: expected, found: found}
 	switch {
 	case strings.HasPrefix(expected, expectedScale):
-		m.hint = c.Hints.Scale
+		mismatch.hint = c.Hints.Scale
 	case strings.HasPrefix(expected, expectedPrecision):
-		m.hint = c.Hints.Precision
+		mismatch.hint = c.Hints.Precision
 	case strings.HasPrefix(expected, expectedRange):
-		m.hint = c.Hints.Range
+		mismatch.hint = c.Hints.Range
 	case expected == expectedValue:
-		m.hint = c.Hints.Null
+		mismatch.hint = c.Hints.Null
 	case expected == expectedInline:
-		m.hint = c.Hints.Inline
+		mismatch.hint = c.Hints.Inline
 	case expected == edm.Time.String():
-		m.hint = c.Hints.Time
+		mismatch.hint = c.Hints.Time
 	}
-	return m
+	return mismatch
 }
 
 // Expectations for which [ErrorHints] may have a hint.
@@ -90,7 +85,7 @@ const (
 	expectedPrecision = "Edm.Decimal of precision "
 	expectedRange     = "Edm.Decimal that fits a "
 	expectedValue     = "a value (it is not nullable)"
-	expectedInline    = "what it leads to, expanded as asked for"
+	expectedInline    = "the expanded entity"
 )
 
 func (m *conversionError) within(name string) *conversionError {
@@ -102,8 +97,7 @@ func (m *conversionError) within(name string) *conversionError {
 	return m
 }
 
-// maxQuote limits how much of a value a message repeats.
-const maxQuote = 60
+const maxQuote = 60 // bytes of a value in a message
 
 func quoted(text []byte) string {
 	if len(text) > maxQuote {
@@ -116,13 +110,14 @@ func quoted(text []byte) string {
 const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 
 // addRowError records a failed row with its text as a document of its own.
-func (s *stream) addRowError(text []byte, at int64, m *conversionError, out *Output) {
+func (s *stream) addRowError(text []byte, pageOffset int64, mismatch *conversionError, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
 	out.Data = s.format.rowDocument(out.Data, text)
-	out.Faults = append(out.Faults, wit.RowError{
+	out.RowErrors = append(out.RowErrors, wit.RowError{
 		RowIndex: origin, ErrorClass: ErrorClass,
-		Error: wit.Error{Kind: wit.ErrorData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +
-			" of the page, which starts at byte " + strconv.FormatInt(at, 10) + ")"},
+		Error: wit.Error{Kind: wit.ErrorData, Message: mismatch.Error() + " (row " +
+			strconv.FormatUint(uint64(origin), 10) +
+			" of the page, which starts at byte " + strconv.FormatInt(pageOffset, 10) + ")"},
 		RawStart: uint32(start), RawSize: uint32(len(out.Data) - start),
 	})
 	s.page.Rows++

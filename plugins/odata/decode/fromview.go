@@ -9,56 +9,56 @@ import (
 
 // NewRowSchema returns the schema of a view, whose rows match [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
 // the same options. The properties hidden in the view's root follow the value columns. The caller sets the schema IDs.
-func NewRowSchema(m *edm.Model, v *edm.View, o edm.Options) (*RowSchema, error) {
+func NewRowSchema(model *edm.Model, view *edm.View, options edm.Options) (*RowSchema, error) {
 	// The schema limits the size of the result.
-	if _, err := m.ReadSchema(v, o); err != nil {
+	if _, err := model.ReadSchema(view, options); err != nil {
 		return nil, err
 	}
-	layout, err := viewSchema(m, v, o, 0)
+	schema, err := viewSchema(model, view, options, 0)
 	if err != nil {
 		return nil, err
 	}
-	if o.Delta {
+	if options.Delta {
 		var extra []Column
-		for _, name := range v.Structure.Extra() {
+		for _, name := range view.Structure.Extra() {
 			extra = append(extra, Column{Name: name, Kind: Synthetic, Optional: true})
 		}
-		layout.Columns = slices.Insert(layout.Columns, layout.ValueColumns, extra...)
-		layout.ValueColumns += len(extra)
+		schema.Columns = slices.Insert(schema.Columns, schema.ValueColumns, extra...)
+		schema.ValueColumns += len(extra)
 	}
-	for _, key := range m.RowKey(v.Structure) {
-		for i := range layout.Columns {
-			if layout.Columns[i].Name == key.Name {
-				layout.Keys = append(layout.Keys, i)
+	for _, key := range model.RowKey(view.Structure) {
+		for i := range schema.Columns {
+			if schema.Columns[i].Name == key.Name {
+				schema.Keys = append(schema.Keys, i)
 			}
 		}
 	}
-	return layout, layout.Init()
+	return schema, schema.Init()
 }
 
-func viewSchema(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowSchema, error) {
-	wanted := func(name string) bool { return v.Includes(name) || slices.Contains(v.Hidden, name) }
-	whole, err := structureSchema(m, v.Structure, wanted, o, depth)
+func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int) (*RowSchema, error) {
+	wanted := func(name string) bool { return view.Includes(name) || slices.Contains(view.Hidden, name) }
+	whole, err := structureSchema(model, view.Structure, wanted, options, depth)
 	if err != nil {
 		return nil, err
 	}
-	l := &RowSchema{Name: whole.Name}
+	schema := &RowSchema{Name: whole.Name}
 	var hidden []Column
-	for _, c := range whole.Columns {
-		switch isHidden := slices.Contains(v.Hidden, c.Name); {
-		case v.Includes(c.Name), isHidden && depth > 0:
-			l.Columns = append(l.Columns, c)
+	for _, column := range whole.Columns {
+		switch isHidden := slices.Contains(view.Hidden, column.Name); {
+		case view.Includes(column.Name), isHidden && depth > 0:
+			schema.Columns = append(schema.Columns, column)
 		case isHidden:
-			hidden = append(hidden, c)
+			hidden = append(hidden, column)
 		}
 	}
 	for _, n := range whole.Ignored {
-		if v.Expansion(n) == nil {
-			l.Ignored = append(l.Ignored, n)
+		if view.Expansion(n) == nil {
+			schema.Ignored = append(schema.Ignored, n)
 		}
 	}
-	for _, e := range v.Expanded {
-		nested, err := viewSchema(m, e.View, o, depth+1)
+	for _, e := range view.Expanded {
+		nested, err := viewSchema(model, e.View, options, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -66,75 +66,77 @@ func viewSchema(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowSchema
 		if e.Many {
 			c.Kind, c.Optional = NavigationToMany, false
 		}
-		l.Columns = append(l.Columns, c)
+		schema.Columns = append(schema.Columns, c)
 	}
-	l.ValueColumns = len(l.Columns)
-	l.Columns = append(l.Columns, hidden...)
-	return l, nil
+	schema.ValueColumns = len(schema.Columns)
+	schema.Columns = append(schema.Columns, hidden...)
+	return schema, nil
 }
 
 // structureSchema describes the wanted properties. If wanted is nil, it describes all.
-func structureSchema(m *edm.Model, s *edm.StructuredType, wanted func(name string) bool, o edm.Options,
+func structureSchema(model *edm.Model, structure *edm.StructuredType, wanted func(name string) bool,
+	options edm.Options,
 	depth int) (*RowSchema,
 	error) {
 	if depth > edm.MaxDepth {
-		return nil, errors.New("complex types nest in a circle at " + s.QualifiedName())
+		return nil, errors.New("complex types nest in a circle at " + structure.QualifiedName())
 	}
-	l := &RowSchema{Name: s.QualifiedName()}
-	for i := range s.Properties {
-		p := &s.Properties[i]
-		if wanted != nil && !wanted(p.Name) {
-			l.Ignored = append(l.Ignored, p.Name) // its type may be one that can't be read
+	schema := &RowSchema{Name: structure.QualifiedName()}
+	for i := range structure.Properties {
+		property := &structure.Properties[i]
+		if wanted != nil && !wanted(property.Name) {
+			schema.Ignored = append(schema.Ignored, property.Name) // its type may be one that can't be read
 			continue
 		}
-		c := Column{Name: p.Name, Optional: o.IsOptional(s, p)}
-		if p.Feed != nil {
-			c.Target = p.Feed.Path
+		column := Column{Name: property.Name, Optional: options.IsOptional(structure, property)}
+		if property.FeedMapping != nil {
+			column.Target = property.FeedMapping.Path
 		}
-		if p.Type.Primitive != edm.NotPrimitive && !p.Type.Collection {
-			c.Type = p.Type.Primitive
-			switch isDateTime := c.Type == edm.DateTime || c.Type == edm.DateTimeOffset; {
-			case o.IsDate(p):
-				c.Mapping = DateMapping
-			case o.Micros && isDateTime:
-				c.Mapping = MicrosMapping
+		if property.Type.Primitive != edm.NotPrimitive && !property.Type.Collection {
+			column.Type = property.Type.Primitive
+			switch isDateTime := column.Type == edm.DateTime || column.Type == edm.DateTimeOffset; {
+			case options.IsDate(property):
+				column.Mapping = DateMapping
+			case options.Micros && isDateTime:
+				column.Mapping = MicrosMapping
 			}
-			if o.IsZoned(p, s.IsKey(p.Name)) {
-				c.Zone = o.Zone
+			if options.IsZoned(property, structure.IsKey(property.Name)) {
+				column.Zone = options.Zone
 			}
-			setDecimal(&c, p, o)
+			setDecimal(&column, property, options)
 		} else {
-			inner, err := m.Inner(s, p)
+			inner, err := model.ComplexType(structure, property)
 			if err != nil {
 				return nil, err
 			}
-			c.Kind = Complex
-			if c.Nested, err = structureSchema(m, inner, nil, o, depth+1); err != nil {
+			column.Kind = Complex
+			if column.Nested, err = structureSchema(model, inner, nil, options, depth+1); err != nil {
 				return nil, err
 			}
 		}
-		l.Columns = append(l.Columns, c)
+		schema.Columns = append(schema.Columns, column)
 	}
-	l.ValueColumns = len(l.Columns)
-	for _, n := range s.Navigations {
-		l.Ignored = append(l.Ignored, n.Name)
+	schema.ValueColumns = len(schema.Columns)
+	for _, n := range structure.Navigations {
+		schema.Ignored = append(schema.Ignored, n.Name)
 	}
-	return l, nil
+	return schema, nil
 }
 
-func setDecimal(c *Column, p *edm.Property, o edm.Options) {
-	if p.Type.Primitive != edm.Decimal {
+func setDecimal(column *Column, property *edm.Property, options edm.Options) {
+	if property.Type.Primitive != edm.Decimal {
 		return
 	}
-	c.Scale, c.Precision, c.Rounding = o.DecimalScale(p), max(p.Precision, 0), o.Rounding
-	if p.Scale < 0 && c.Scale > 0 {
+	column.Scale, column.Precision, column.Rounding = options.DecimalScale(property), max(property.Precision, 0),
+		options.Rounding
+	if property.Scale < 0 && column.Scale > 0 {
 		// At the fallback scale, the precision facet no longer limits the digits before the point.
-		c.Precision = 0
+		column.Precision = 0
 	}
 	switch {
-	case o.PrimitiveDecimals && c.Scale == 0:
-		c.Mapping = Int64Mapping
-	case o.PrimitiveDecimals:
-		c.Mapping = Float64Mapping
+	case options.PrimitiveDecimals && column.Scale == 0:
+		column.Mapping = Int64Mapping
+	case options.PrimitiveDecimals:
+		column.Mapping = Float64Mapping
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-const fuzzLayout = `
+const fuzzSchema = `
 ID Edm.Int32 key
 Str Edm.String?
 Dec Edm.Decimal?(15,3) half_even
@@ -66,23 +66,25 @@ func seed(f *testing.F, markup bool) {
 }
 
 func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder) {
-	l := parseLayout(t, fuzzLayout)
-	whole, err := decodeWith(decoder(l), doc, cuts{size: len(doc) + 1})
-	want := describeAll(t, l, whole, err)
+	schema := parseSchema(t, fuzzSchema)
+	whole, err := decodeWith(decoder(schema), doc, cuts{size: len(doc) + 1})
+	want := describeAll(t, schema, whole, err)
 	for _, c := range []cuts{{at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%97}} {
-		out, err := decodeWith(decoder(l), doc, c)
-		if got := describeAll(t, l, out, err); got != want {
+		out, err := decodeWith(decoder(schema), doc, c)
+		if got := describeAll(t, schema, out, err); got != want {
 			t.Fatalf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
 		}
 	}
 	if err != nil {
 		return
 	}
-	for _, fault := range whole.Faults {
+	for _, fault := range whole.RowErrors {
 		raw := whole.Data[fault.RawStart : fault.RawStart+fault.RawSize]
-		again, err := decodeWith(decoder(l), raw, cuts{size: len(raw) + 1})
-		if err != nil || len(again.Faults) != 1 || cause(again.Faults[0].Error.Message) != cause(fault.Error.Message) {
-			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message, again.Faults,
+		again, err := decodeWith(decoder(schema), raw, cuts{size: len(raw) + 1})
+		if err != nil || len(again.RowErrors) != 1 ||
+			cause(again.RowErrors[0].Error.Message) != cause(fault.Error.Message) {
+			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message,
+				again.RowErrors,
 				err)
 		}
 	}
@@ -92,19 +94,19 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 func cause(message string) string { s, _, _ := strings.Cut(message, " (row "); return s }
 
 // decodeWith answers every nested link with an empty page, in either format.
-func decodeWith(d Decoder, doc []byte, c cuts) (*Output, error) {
+func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 	empty := `[]`
-	if _, atom := d.(*Atom); atom {
+	if _, atom := decoder.(*Atom); atom {
 		empty = `<feed xmlns="http://www.w3.org/2005/Atom"/>`
 	}
 	out := &Output{}
 	pieces := c.pieces(doc)
 	for i, piece := range pieces {
-		err := d.Write(piece, i == len(pieces)-1, out)
+		err := decoder.Write(piece, i == len(pieces)-1, out)
 		for err == nil && len(out.NestedPages) > 0 {
 			tag := out.NestedPages[0].Tag
 			out.NestedPages = out.NestedPages[:0]
-			err = d.Feed(tag, []byte(empty), true, out)
+			err = decoder.Feed(tag, []byte(empty), true, out)
 		}
 		if err != nil {
 			return out, err
@@ -116,7 +118,7 @@ func decodeWith(d Decoder, doc []byte, c cuts) (*Output, error) {
 // FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, after three regular ones, what the plain parser
 // makes of them.
 func FuzzFastJSON(f *testing.F) {
-	fuzzRows(f, oddLayout, regularJSON, oddJSON)
+	fuzzRows(f, oddSchema, regularJSON, oddJSON)
 }
 
 func FuzzFastAtom(f *testing.F) {
@@ -124,25 +126,25 @@ func FuzzFastAtom(f *testing.F) {
 		entry = strings.TrimPrefix(entry, entryHead)
 		f.Add([]byte(strings.TrimSuffix(entry, entryBack)), uint16(len(entry)))
 	}
-	l := parseLayout(f, oddLayout)
+	schema := parseSchema(f, oddSchema)
 	regular := oddEntry(regularProperties)
 	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
 		odd := oddEntry(string(properties))
-		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut,
-			NewAtom(l), newPlainAtom(l))
+		differ(t, schema, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut,
+			NewAtom(schema), newPlainAtom(schema))
 	})
 }
 
 // FuzzFastNestedJSON and FuzzFastNestedAtom are the same with structures and expanded feeds.
 func FuzzFastNestedJSON(f *testing.F) {
-	fuzzRows(f, nestedLayout, nestedJSON, oddNested)
+	fuzzRows(f, nestedSchema, nestedJSON, oddNested)
 }
 
 func fuzzRows(f *testing.F, layout, regular string, odd []string) {
 	for _, row := range odd {
 		f.Add([]byte(row), uint16(len(row)))
 	}
-	l := parseLayout(f, layout)
+	l := parseSchema(f, layout)
 	three := strings.Repeat(regular+",", 3)
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
 		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regular+`]}}`), cut,
@@ -155,19 +157,19 @@ func FuzzFastNestedAtom(f *testing.F) {
 	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
 	f.Add([]byte(regular), uint16(99))
 	f.Add([]byte(withLinks(owner, "<d:ID>2</d:ID><d:Address><d:Geo/></d:Address>")), uint16(9))
-	l := parseLayout(f, nestedLayout)
+	l := parseSchema(f, nestedSchema)
 	f.Fuzz(func(t *testing.T, entries []byte, cut uint16) {
 		differ(t, l, []byte(feedFront+regular+regular+string(entries)+string(entries)+regular+"</feed>"), cut,
 			NewAtom(l), newPlainAtom(l))
 	})
 }
 
-func differ(t *testing.T, l *RowSchema, doc []byte, cut uint16, d, plain Decoder) {
+func differ(t *testing.T, schema *RowSchema, doc []byte, cut uint16, d, plain Decoder) {
 	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1})
 	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {
 		d.Reset()
 		out, err := decodeWith(d, doc, c)
-		if got, want := describeAll(t, l, out, err), describeAll(t, l, want, wantErr); got != want {
+		if got, want := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr); got != want {
 			t.Fatalf("cut %+v of %q:\ngot  %s\nwant %s", c, doc, excerpt(got, want), excerpt(want, got))
 		}
 	}
@@ -185,21 +187,22 @@ func FuzzValue(f *testing.F) {
 			return
 		}
 		for e := edm.Binary; e <= edm.Time; e++ {
-			c := Column{Name: "P", Type: e, Scale: 2}
-			if c.Type == edm.Decimal && len(text) > 60 {
+			column := Column{Name: "P", Type: e, Scale: 2}
+			if column.Type == edm.Decimal && len(text) > 60 {
 				continue // exponents over 400 are refused here, and taken there
 			}
-			if c.Type == edm.Decimal && strings.ContainsAny(string(text), "eE") && !refSmallExponent(string(text)) {
+			if column.Type == edm.Decimal && strings.ContainsAny(string(text), "eE") &&
+				!refSmallExponent(string(text)) {
 				continue
 			}
-			if c.Type == edm.Binary {
+			if column.Type == edm.Binary {
 				continue // padding: checked by FuzzBase64
 			}
-			l := &RowSchema{Columns: []Column{c}, ValueColumns: 1}
-			got, err := AppendText(nil, l, &c, text)
-			want, wantErr := refPrimitive(&c, string(text))
+			l := &RowSchema{Columns: []Column{column}, ValueColumns: 1}
+			got, err := AppendText(nil, l, &column, text)
+			want, wantErr := refPrimitive(&column, string(text))
 			if (err == nil) != (wantErr == nil) || err == nil && string(got) != string(want) {
-				t.Fatalf("%s %q: expected %x, %v; found %x, %v", c.Type, text, want, wantErr, got, err)
+				t.Fatalf("%s %q: expected %x, %v; found %x, %v", column.Type, text, want, wantErr, got, err)
 			}
 		}
 	})

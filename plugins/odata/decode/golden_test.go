@@ -38,22 +38,22 @@ func readGolden(t testing.TB, file string) goldenCase {
 	if len(parts) < 3 {
 		t.Fatalf("%s: expected layout, document and outcome, found %d parts", file, len(parts))
 	}
-	g := goldenCase{layout: parts[0], nested: map[string]string{}}
-	_, g.doc, _ = strings.Cut(parts[1], "\n")
-	_, g.want, _ = strings.Cut(parts[len(parts)-1], "\n")
+	golden := goldenCase{layout: parts[0], nested: map[string]string{}}
+	_, golden.doc, _ = strings.Cut(parts[1], "\n")
+	_, golden.want, _ = strings.Cut(parts[len(parts)-1], "\n")
 	for _, p := range parts[2 : len(parts)-1] {
 		link, answer, _ := strings.Cut(p, "\n")
-		g.nested[strings.TrimSpace(link)] = answer
+		golden.nested[strings.TrimSpace(link)] = answer
 	}
-	return g
+	return golden
 }
 
 func golden(t *testing.T, file string) {
 	g := readGolden(t, file)
-	l := parseLayout(t, g.layout)
+	schema := parseSchema(t, g.layout)
 	doc := []byte(g.doc)
-	out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, g.nested)
-	got := describeAll(t, l, out, err)
+	out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc) + 1}, g.nested)
+	got := describeAll(t, schema, out, err)
 	if *update {
 		raw, _ := os.ReadFile(file)
 		i := strings.LastIndex(string(raw), "\n-----\n")
@@ -65,5 +65,5 @@ func golden(t *testing.T, file string) {
 	if got != g.want {
 		t.Fatalf("got:\n%s\nwant:\n%s", excerpt(got, g.want), excerpt(g.want, got))
 	}
-	eachCut(t, l, doc, g.nested, got)
+	eachCut(t, schema, doc, g.nested, got)
 }

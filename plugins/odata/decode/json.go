@@ -13,25 +13,21 @@ import (
 type JSON struct {
 	stream
 	state jsonState
-	// open counts the open objects around the rows.
-	open int
-	text []byte
-	// templates is nil in decoders that use the plain parser only.
+	open  int // number of open objects around the rows
+	text  []byte
+	// templates is the fast path, nil in decoders that use the plain parser only.
 	templates *jsonTemplates
 }
 
 type jsonState uint8
 
 const (
-	jsonStart jsonState = iota
-	// jsonRoot and jsonInner precede an object that holds the rows or is one.
-	jsonRoot
-	jsonInner
-	// jsonFirstRow is at the start of the array of rows, jsonRow in front of an item.
-	jsonFirstRow
-	jsonRow
-	// jsonMembers follows a member of an object around the rows.
-	jsonMembers
+	jsonStart    jsonState = iota
+	jsonRoot               // before an object around the rows, or a single row
+	jsonInner              // the same inside of d
+	jsonFirstRow           // at the start of the array of rows
+	jsonRow                // before an item of the array
+	jsonMembers            // after a member of an object around the rows
 	jsonEnd
 )
 
@@ -120,7 +116,7 @@ func (d *JSON) step(out *Output) *scan.Error {
 
 func (d *JSON) end(i int) *scan.Error {
 	if i < len(d.buf) {
-		return scan.UnexpectedByte(d.buf, i, "nothing behind the page")
+		return scan.UnexpectedByte(d.buf, i, "the end of the page")
 	}
 	d.pos = i
 	if !d.ended {
@@ -173,58 +169,56 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	count, failure, paged, known := 0, "", false, false
 	i, closed, err := scan.JSONFirst(b, start+1, '}')
 	for err == nil && !closed {
-		var m jsonMember
-		if m, err = d.readMember(i); err != nil {
+		var member jsonMember
+		if member, err = d.readMember(i); err != nil {
 			if utf16(b[start:]) {
 				return notUTF8(start)
 			}
 			break
 		}
-		if other := m.version(b[m.value]); other != "" && d.state == jsonRoot {
+		if other := member.version(b[member.value]); other != "" && d.state == jsonRoot {
 			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
-				": the path is that of a service of another version"}
+				": the path belongs to a service of another version"}
 		}
-		_, column := d.schema.names[string(m.name)]
-		known = known || column || d.schema.ignored[string(m.name)]
-		if d.state == jsonRoot && m.is("d") || m.is("results") {
-			if d.enter(m) {
-				d.failure += failure
+		_, column := d.schema.names[string(member.name)]
+		known = known || column || d.schema.ignored[string(member.name)]
+		if d.state == jsonRoot && member.is("d") || member.is("results") {
+			if d.enter(member) {
+				d.serviceError += failure
 				return nil
 			}
 		}
 		var end int
-		if end, err = scan.JSONValue(b, m.value, maxDepth); err != nil {
+		if end, err = scan.JSONValue(b, member.value, maxDepth); err != nil {
 			break
 		}
-		if (m.is("error") || m.is("odata.error")) && b[m.value] != 'n' {
-			failure = quoted(b[m.value:end])
+		if (member.is("error") || member.is("odata.error")) && b[member.value] != 'n' {
+			failure = quoted(b[member.value:end])
 		}
-		switch m.end = end; {
-		case d.pageMember(m):
+		switch member.end = end; {
+		case d.pageMember(member):
 			paged = true
-		case !m.is("__metadata"):
-			only, count = m, count+1
+		case !member.is("__metadata"):
+			only, count = member, count+1
 		}
 		i, closed, err = scan.JSONNext(b, end, '}')
 	}
 	if err != nil {
 		return err
 	}
-	// a page without rows may leave out their array
-	if paged && count == 0 { // a page that leaves out that it has no rows
+	if paged && count == 0 { // a page without rows may omit their array
 		d.pos = i
 		d.endContainer()
 		return nil
 	}
 	if d.state == jsonRoot && !known && !d.mayBeWrapper(only, count) {
 		return &scan.Error{At: start, Expected: "rows",
-			Found: "JSON with none of the set's properties, such as gateways " +
-				"answer: " + quoted(b[start:i])}
+			Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
 	}
 	return d.decodeObject(start, i, only, count, out)
 }
 
-// mayBeWrapper reports whether [JSON.decodeObject] may accept an object of one member as something else than an entity.
+// mayBeWrapper reports whether an object with one member may be something else than an entity.
 func (d *JSON) mayBeWrapper(only jsonMember, count int) bool {
 	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") ||
 		only.is("odata.error") ||
@@ -238,11 +232,11 @@ func (m jsonMember) version(opens byte) string {
 	case name == "odata.error":
 		return ""
 	case strings.HasPrefix(name, "@odata."), name == "@context":
-		return "an answer of OData v4 (" + name + ")"
+		return "a response of OData v4 (" + name + ")"
 	case strings.HasPrefix(name, "odata."):
-		return "an answer of OData v3 (" + name + ")"
+		return "a response of OData v3 (" + name + ")"
 	case name == "value" && opens == '[':
-		return "an answer of OData v3 or v4 (value)"
+		return "a response of OData v3 or v4 (value)"
 	}
 	return ""
 }
@@ -254,13 +248,13 @@ func utf16(b []byte) bool {
 
 func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
 
-func (d *JSON) enter(m jsonMember) bool {
+func (d *JSON) enter(member jsonMember) bool {
 	b := d.buf
 	switch {
-	case b[m.value] == '[':
-		d.pos, d.state = m.value+1, jsonFirstRow
-	case b[m.value] == '{' && m.is("d"):
-		d.pos, d.state = m.value, jsonInner
+	case b[member.value] == '[':
+		d.pos, d.state = member.value+1, jsonFirstRow
+	case b[member.value] == '{' && member.is("d"):
+		d.pos, d.state = member.value, jsonInner
 	default:
 		return false
 	}
@@ -270,18 +264,17 @@ func (d *JSON) enter(m jsonMember) bool {
 
 // decodeObject handles a complete object without an array of rows: an entity, or the name of a function around one.
 func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
-	b, l := d.buf, d.schema
+	b, schema := d.buf, d.schema
 	if count == 0 {
 		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
 	}
 	if count == 1 {
-		_, column := l.names[string(only.name)]
+		_, column := schema.names[string(only.name)]
 		opens := b[only.value]
 		switch {
-		case column || l.ignored[string(only.name)]:
+		case column || schema.ignored[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
-			// a function returned no entity
-			d.pos = end
+			d.pos = end // a function returned no entity
 			d.endContainer()
 			return nil
 		case (only.is("error") || only.is("odata.error")) && d.state == jsonRoot:
@@ -306,20 +299,20 @@ func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 }
 
 func (d *JSON) member(i int) *scan.Error {
-	m, err := d.readMember(i)
+	found, err := d.readMember(i)
 	if err != nil {
 		return err
 	}
-	if m.is("results") || m.is("d") {
-		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(m.name)}
+	if found.is("results") || found.is("d") {
+		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(found.name)}
 	}
-	if m.end, err = scan.JSONValue(d.buf, m.value, maxDepth); err != nil {
+	if found.end, err = scan.JSONValue(d.buf, found.value, maxDepth); err != nil {
 		return err
 	}
-	if d.pageMember(m); m.is("error") && d.buf[m.value] != 'n' {
-		d.failure = quoted(d.buf[m.value:m.end])
+	if d.pageMember(found); found.is("error") && d.buf[found.value] != 'n' {
+		d.serviceError = quoted(d.buf[found.value:found.end])
 	}
-	d.pos = m.end
+	d.pos = found.end
 	return nil
 }
 
@@ -395,9 +388,9 @@ func (d *JSON) item(start int, out *Output) *scan.Error {
 	if closed {
 		d.endContainer()
 	}
-	made := len(out.Rows)
+	rowsBefore := len(out.Rows)
 	d.row(b[start:end], d.base+int64(start), out)
-	if d.templates != nil && len(out.Rows) > made {
+	if d.templates != nil && len(out.Rows) > rowsBefore {
 		d.templates.learnRow(b[start:end])
 	}
 	return nil
@@ -416,10 +409,9 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	return len(mark), true
 }
 
-// maxErrorText limits how much of a document without rows is searched for an error message.
-const maxErrorText = 4 << 10
+const maxErrorText = 4 << 10 // bytes of a document without rows that are searched for an error message
 
-// noRows returns the error of a document that came instead of rows, or asks for more of it.
+// noRows returns the error of a document without rows, or [scan.ErrNeedMore] to read more of it.
 func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	head := s.buf[at:]
 	if !s.ended && len(head) < maxErrorText {
@@ -430,10 +422,10 @@ func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {
 	case s.html:
-		found, s.serviceText = "HTML", odataerror.Title(head)
+		found, s.documentText = "HTML", odataerror.Title(head)
 	case odataerror.IsError(head):
 		if code, message, _ := odataerror.Document(head); message != "" {
-			found, s.serviceText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
+			found, s.documentText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}
 	return &scan.Error{At: at, Expected: expected, Found: found}

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-func (d *JSON) row(text []byte, at int64, out *Output) {
-	if d.skipRow(text, at, out) {
+func (d *JSON) row(text []byte, pageOffset int64, out *Output) {
+	if d.skipRow(text, pageOffset, out) {
 		return
 	}
 	if d.collect {
@@ -19,10 +19,10 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 		d.page.Rows++
 		return
 	}
-	r := jsonReader{d: d, row: text}
+	r := jsonReader{decoder: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out)
-	d.addRow(text, at, start, r.nextLink, r.deleted, m, out)
+	d.addRow(text, pageOffset, start, r.nextLink, r.deleted, m, out)
 }
 
 // rowDocument makes an array of one row: a row alone could be a function result.
@@ -32,7 +32,7 @@ func (d *JSON) rowDocument(dst, row []byte) []byte {
 
 // jsonReader decodes one complete, well-formed row.
 type jsonReader struct {
-	d        *JSON
+	decoder  *JSON
 	row      []byte
 	nextLink nestedNextLink
 	deleted  bool
@@ -45,41 +45,41 @@ func (r *jsonReader) decode(out *Output) *conversionError {
 	if r.tombstone(out) {
 		return nil
 	}
-	l := r.d.schema
-	r.d.spans = r.d.spans[:0]
-	lv := r.d.level(0, l)
-	if m := r.members(l, textRange{0, len(r.row)}, lv); m != nil {
+	schema := r.decoder.schema
+	r.decoder.spans = r.decoder.spans[:0]
+	lv := r.decoder.level(0, schema)
+	if m := r.members(schema, textRange{0, len(r.row)}, lv); m != nil {
 		return m
 	}
-	for i := range l.Columns {
+	for i := range schema.Columns {
 		start := len(out.Data)
 		var m *conversionError
-		if out.Data, m = r.column(out.Data, l, i, r.d.levels[0].spans[i], 0); m != nil {
+		if out.Data, m = r.column(out.Data, schema, i, r.decoder.levels[0].spans[i], 0); m != nil {
 			return m
 		}
-		r.d.spans = append(r.d.spans, textRange{start, len(out.Data)})
+		r.decoder.spans = append(r.decoder.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
 
-func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *conversionError {
+func (r *jsonReader) members(schema *RowSchema, object textRange, current *level) *conversionError {
 	b := r.row
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
 		name := b[i+1 : end-1]
 		if bytes.IndexByte(name, '\\') >= 0 {
-			r.d.text, _ = scan.Unescape(r.d.text[:0], b[i:end], false)
-			name = r.d.text
+			r.decoder.text, _ = scan.Unescape(r.decoder.text[:0], b[i:end], false)
+			name = r.decoder.text
 		}
 		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
-		if k, ok := l.names[string(name)]; ok {
-			if lv.spans[k].end != 0 {
-				return &conversionError{path: l.Columns[k].Name, expected: "one value", found: "two"}
+		if k, ok := schema.names[string(name)]; ok {
+			if current.spans[k].end != 0 {
+				return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
 			}
-			lv.spans[k] = textRange{value, valueEnd}
-		} else if !isControl(name) && !l.ignored[string(name)] && !r.isDeferred(value) {
-			r.d.reportUnknown(lv.path, name)
+			current.spans[k] = textRange{value, valueEnd}
+		} else if !isControl(name) && !schema.ignored[string(name)] && !r.isDeferred(value) {
+			r.decoder.reportUnknown(current.path, name)
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
@@ -99,85 +99,86 @@ func (r *jsonReader) isDeferred(value int) bool {
 	return bytes.HasPrefix(r.row[i:], []byte(`"__deferred"`))
 }
 
-func (r *jsonReader) column(dst []byte, l *RowSchema, i int, source textRange, depth int) ([]byte, *conversionError) {
-	c := &l.Columns[i]
+func (r *jsonReader) column(dst []byte, schema *RowSchema, i int, source textRange, depth int) ([]byte,
+	*conversionError) {
+	target := &schema.Columns[i]
 	b := r.row
-	if c.Inline && source.end != 0 && r.isDeferred(source.start) {
-		return dst, c.conversionError(expectedInline, "a link to it")
+	if target.Inline && source.end != 0 && r.isDeferred(source.start) {
+		return dst, target.conversionError(expectedInline, "a link to it")
 	}
-	if c.Kind == NavigationToMany && !c.Optional && source.end != 0 && b[source.start] == 'n' {
-		return append(dst, 0), nil // it was asked for, and there are none
+	if target.Kind == NavigationToMany && !target.Optional && source.end != 0 && b[source.start] == 'n' {
+		return append(dst, 0), nil // expanded, without entities
 	}
-	if source.end == 0 || b[source.start] == 'n' || c.Kind != Primitive && r.isDeferred(source.start) {
-		return appendNull(dst, c, source.end != 0)
+	if source.end == 0 || b[source.start] == 'n' || target.Kind != Primitive && r.isDeferred(source.start) {
+		return appendNull(dst, target, source.end != 0)
 	}
-	if c.Kind == Primitive {
-		return r.primitive(dst, l, c, b[source.start:source.end])
+	if target.Kind == Primitive {
+		return r.primitive(dst, schema, target, b[source.start:source.end])
 	}
-	if c.Optional {
+	if target.Optional {
 		dst = append(dst, 2)
 	}
-	var m *conversionError
-	if c.Kind == NavigationToMany {
-		dst, m = r.array(dst, c, source, depth)
+	var mismatch *conversionError
+	if target.Kind == NavigationToMany {
+		dst, mismatch = r.array(dst, target, source, depth)
 	} else {
-		dst, m = r.structure(dst, c, source, depth)
+		dst, mismatch = r.structure(dst, target, source, depth)
 	}
-	if m != nil {
-		m = m.within(c.Name)
+	if mismatch != nil {
+		mismatch = mismatch.within(target.Name)
 	}
-	return dst, m
+	return dst, mismatch
 }
 
-func appendNull(dst []byte, c *Column, given bool) ([]byte, *conversionError) {
-	if c.Optional {
+func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionError) {
+	if column.Optional {
 		return append(dst, 0), nil
 	}
-	if given {
-		return dst, c.conversionError(expectedValue, "null")
+	if present {
+		return dst, column.conversionError(expectedValue, "null")
 	}
-	return dst, c.conversionError(expectedValue, "none")
+	return dst, column.conversionError(expectedValue, "none")
 }
 
-func (r *jsonReader) primitive(dst []byte, l *RowSchema, c *Column, text []byte) ([]byte, *conversionError) {
-	given := text
+func (r *jsonReader) primitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
+	source := text
 	switch text[0] {
 	case '{', '[':
-		return dst, &conversionError{path: c.Name, expected: c.Type.String(), found: quoted(text)}
+		return dst, &conversionError{path: column.Name, expected: column.Type.String(), found: quoted(text)}
 	case '"':
 		ok := false
-		if r.d.text, ok = scan.Unescape(r.d.text[:0], text, false); !ok {
-			return dst, c.conversionError("a string of valid escapes and UTF-8", quoted(text))
+		if r.decoder.text, ok = scan.Unescape(r.decoder.text[:0], text, false); !ok {
+			return dst, column.conversionError("a string of valid escapes and UTF-8", quoted(text))
 		}
-		text = r.d.text
+		text = r.decoder.text
 	}
-	if len(text) == 0 && c.emptyIsNull() {
-		return appendNull(dst, c, true)
+	if len(text) == 0 && column.emptyIsNull() {
+		return appendNull(dst, column, true)
 	}
-	if c.Optional {
+	if column.Optional {
 		dst = append(dst, 2)
 	}
-	dst, expected := r.d.values.append(dst, l, c, text)
+	dst, expected := r.decoder.values.append(dst, schema, column, text)
 	if expected != "" {
-		return dst, c.conversionError(expected, quoted(given))
+		return dst, column.conversionError(expected, quoted(source))
 	}
 	return dst, nil
 }
 
-func (r *jsonReader) structure(dst []byte, c *Column, source textRange, depth int) ([]byte, *conversionError) {
+func (r *jsonReader) structure(dst []byte, column *Column, source textRange, depth int) ([]byte, *conversionError) {
 	if r.row[source.start] != '{' {
 		return dst, &conversionError{path: "", expected: "an object", found: quoted(r.row[source.start:source.end])}
 	}
 	depth++
-	l := c.Nested
-	lv := r.d.level(depth, l)
-	r.d.levels[depth].path = c.path(r.d.levels[depth-1].path)
-	if m := r.members(l, source, lv); m != nil {
+	schema := column.Nested
+	lv := r.decoder.level(depth, schema)
+	r.decoder.levels[depth].path = column.path(r.decoder.levels[depth-1].path)
+	if m := r.members(schema, source, lv); m != nil {
 		return dst, m
 	}
-	for i := range l.ValueColumns {
+	for i := range schema.ValueColumns {
 		var m *conversionError
-		if dst, m = r.column(dst, l, i, r.d.levels[depth].spans[i], depth); m != nil {
+		if dst, m = r.column(dst, schema, i, r.decoder.levels[depth].spans[i], depth); m != nil {
 			return dst, m
 		}
 	}
@@ -185,7 +186,7 @@ func (r *jsonReader) structure(dst []byte, c *Column, source textRange, depth in
 }
 
 // array writes the items of an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
-func (r *jsonReader) array(dst []byte, c *Column, source textRange, depth int) ([]byte, *conversionError) {
+func (r *jsonReader) array(dst []byte, column *Column, source textRange, depth int) ([]byte, *conversionError) {
 	rows, next := source, textRange{}
 	if r.row[source.start] == '{' {
 		duplicate := false
@@ -204,7 +205,7 @@ func (r *jsonReader) array(dst []byte, c *Column, source textRange, depth int) (
 		i, closed, _ = scan.JSONNext(r.row, last, ']')
 	}
 	if next.end != 0 && !r.nextLink.found {
-		if href := r.d.scalarText(r.row[next.start:next.end]); len(href) > 0 {
+		if href := r.decoder.scalarText(r.row[next.start:next.end]); len(href) > 0 {
 			r.nextLink = nestedNextLink{found: true, link: Link{Href: string(href)}, linkAt: next, emptyLink: `""`,
 				rowsAt: last}
 			if count > 0 {
@@ -219,7 +220,7 @@ func (r *jsonReader) array(dst []byte, c *Column, source textRange, depth int) (
 	for i, closed, _ := scan.JSONFirst(r.row, rows.start+1, ']'); !closed; {
 		end, _ := scan.JSONValue(r.row, i, maxDepth)
 		var m *conversionError
-		if dst, m = r.structure(dst, c, textRange{i, end}, depth); m != nil {
+		if dst, m = r.structure(dst, column, textRange{i, end}, depth); m != nil {
 			return dst, m
 		}
 		i, closed, _ = scan.JSONNext(r.row, end, ']')
@@ -260,18 +261,18 @@ func (r *jsonReader) tombstone(out *Output) bool {
 		name := b[i+1 : end-1]
 		switch {
 		case string(name) == "@odata.context":
-			r.deleted = bytes.HasSuffix(r.d.scalarText(b[value:valueEnd]), []byte(kind))
+			r.deleted = bytes.HasSuffix(r.decoder.scalarText(b[value:valueEnd]), []byte(kind))
 		case string(name) == "id":
-			t.Ref = string(r.d.scalarText(b[value:valueEnd]))
+			t.Ref = string(r.decoder.scalarText(b[value:valueEnd]))
 		case string(name) == "when":
 			var m datetime.DateTime
-			t.Timed = m.Parse(r.d.scalarText(b[value:valueEnd]))
+			t.Timed = m.Parse(r.decoder.scalarText(b[value:valueEnd]))
 			t.When = m.UTC()
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
 	if r.deleted {
-		t.Origin = r.d.page.Rows
+		t.RowIndex = r.decoder.page.Rows
 		out.Tombstones = append(out.Tombstones, t)
 	}
 	return r.deleted

@@ -16,14 +16,14 @@ const (
 )
 
 func TestRejectsRowsOverTheLimit(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nText Edm.String?")
+	schema := parseSchema(t, "ID Edm.Int32 key\nText Edm.String?")
 	long := strings.Repeat("x", 2*maxRow)
 	for _, c := range []struct {
 		d   Decoder
 		doc string
 	}{
-		{NewJSON(l), `{"d":{"results":[{"ID":1},{"ID":2,"Text":"` + long + `"}]}}`},
-		{NewAtom(l), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront +
+		{NewJSON(schema), `{"d":{"results":[{"ID":1},{"ID":2,"Text":"` + long + `"}]}}`},
+		{NewAtom(schema), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront +
 			"<d:ID>2</d:ID><d:Text>" + long + "</d:Text>" + entryBack + "</feed>"},
 	} {
 		out, err := decodePieces(c.d, []byte(c.doc), cuts{size: 64 << 10}, nil)
@@ -37,14 +37,14 @@ func TestRejectsRowsOverTheLimit(t *testing.T) {
 
 // A row of 300 KB in pieces of one byte must not be looked at again for each byte.
 func TestSmallPiecesAreNotQuadratic(t *testing.T) {
-	l := parseLayout(t, "Text Edm.String?")
+	schema := parseSchema(t, "Text Edm.String?")
 	long := strings.Repeat("x", 300_000)
-	json := NewJSON(l)
+	json := NewJSON(schema)
 	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil ||
 		len(out.Rows) != 1 || json.steps > 3000 {
 		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.steps, err)
 	}
-	atom := NewAtom(l)
+	atom := NewAtom(schema)
 	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
 	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
 		atom.steps > 3000 {
@@ -53,36 +53,36 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 }
 
 func TestRejectsMisuse(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32")
-	d := NewJSON(l)
+	l := parseSchema(t, "ID Edm.Int32")
+	decoder := NewJSON(l)
 	out := &Output{}
-	if err := d.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
+	if err := decoder.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
 		t.Fatalf("done %v, %v", out.Page.Done, err)
 	}
-	if err := d.Write([]byte("[]"), true, out); err == nil {
+	if err := decoder.Write([]byte("[]"), true, out); err == nil {
 		t.Error("a piece after the last was taken")
 	}
-	d.Reset()
-	if err := d.Feed("nested page 1", nil, true, out); err == nil {
+	decoder.Reset()
+	if err := decoder.Feed("nested page 1", nil, true, out); err == nil {
 		t.Error("a nested page was taken that was not asked for")
 	}
-	if err := d.Write([]byte("[]"), true, out); err == nil {
+	if err := decoder.Write([]byte("[]"), true, out); err == nil {
 		t.Error("a piece after an error was taken")
 	}
 }
 
 func TestLocalTimes(t *testing.T) {
-	l := parseLayout(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
+	schema := parseSchema(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
 	berlin, err := zone.Load("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Columns[0].Zone, l.Columns[3].Zone = berlin, berlin
+	schema.Columns[0].Zone, schema.Columns[3].Zone = berlin, berlin
 	doc := []byte(
 		`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
-	out, err := decodePieces(NewJSON(l), doc, cuts{size: len(doc)}, nil)
+	out, err := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
 	want := "0 value {A: 2020-01-01T11:00:00Z, B: 2020-01-01T12:00:00Z, C: 2020-01-01, D: 2020-01-01T12:00:00Z}\n"
-	if got := describeAll(t, l, out, err); got != want {
+	if got := describeAll(t, schema, out, err); got != want {
 		t.Errorf("expected %s, found %s", want, got)
 	}
 }
@@ -90,7 +90,7 @@ func TestLocalTimes(t *testing.T) {
 // A service that fails during a response reports it in the page, with a status of success: the page fails, and no
 // value that was left out for it passes for null.
 func TestErrorBetweenRowsFailsPage(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
+	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
 	entry := func(inside string) string {
 		return `<entry><content><m:properties><d:ID>1</d:ID>` + inside + `</m:properties></content></entry>`
@@ -108,7 +108,7 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 		feedFront + entry(`<d:error/>`) + `</feed>`:                                      false,
 	} {
 		for _, size := range []int{1, 7, len(doc)} {
-			_, err := decodePieces(newDecoder(l, []byte(doc)), []byte(doc), cuts{size: size}, nil)
+			_, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: size}, nil)
 			var e *PageError
 			if fails != errors.As(err, &e) || fails && (!e.Failed || !strings.Contains(e.Found, "X/1")) {
 				t.Errorf("%s in pieces of %d: expected a failure %v, found %v", doc, size, fails, err)
@@ -119,7 +119,7 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 
 // The metadata of expanded feeds and pages is read in every notation.
 func TestOddFeedsInJSON(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
+	schema := parseSchema(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {
 		rows, faults int
 		next         string
@@ -129,11 +129,11 @@ func TestOddFeedsInJSON(t *testing.T) {
 		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {1, 0,
 			"X?$skip=1"},
 	} {
-		out, err := decodePieces(NewJSON(l), []byte(doc), cuts{size: len(doc)}, nil)
-		if err != nil || len(out.Rows) != want.rows || len(out.Faults) != want.faults ||
+		out, err := decodePieces(NewJSON(schema), []byte(doc), cuts{size: len(doc)}, nil)
+		if err != nil || len(out.Rows) != want.rows || len(out.RowErrors) != want.faults ||
 			out.Page.Next.Href != want.next {
 			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows),
-				len(out.Faults), out.Page.Next.Href, err)
+				len(out.RowErrors), out.Page.Next.Href, err)
 		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// nestedPages holds a row that waits for further pages of a feed expanded in it. Their rows replace the link in the
-// row's text, and then the row is decoded again, which finds further links.
+// nestedPages holds a row that waits for further pages of an expanded feed. Their rows replace the link in the row's
+// text, and then the row is decoded again.
 type nestedPages struct {
 	waiting bool
 	// row is the row's text, which starts at byte `at` of the page.
@@ -23,8 +23,7 @@ type nestedPages struct {
 	emptyPages int
 }
 
-// maxEmpty limits consecutive pages without a row in an expanded feed.
-const maxEmpty = 1000
+const maxEmptyPages = 1000 // consecutive pages without a row in an expanded feed
 
 // nestedNextLink is the next link of an expanded collection inside a row.
 type nestedNextLink struct {
@@ -37,13 +36,13 @@ type nestedNextLink struct {
 	emptyLink, separator string
 }
 
-func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *Output) {
+func (s *stream) awaitNestedPages(row []byte, at int64, nextLink nestedNextLink, out *Output) {
 	w := &s.nestedPages
 	if !w.waiting {
 		w.row = append(w.row[:0], row...)
 		w.at = at
 	}
-	w.waiting, w.nextLink = true, h
+	w.waiting, w.nextLink = true, nextLink
 	if w.child == nil {
 		w.child = s.format.nestedDecoder()
 	}
@@ -52,8 +51,8 @@ func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *O
 	if clear(w.visited); w.visited == nil {
 		w.visited = map[uint64]bool{}
 	}
-	s.nestedPages.visit(h.link)
-	s.requestNestedPage(h.link, out)
+	s.nestedPages.visit(nextLink.link)
+	s.requestNestedPage(nextLink.link, out)
 }
 
 // visit records a link. It returns false if the link was followed before.
@@ -97,13 +96,13 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		if w.emptyPages++; w.out.Page.Rows > 0 {
 			w.emptyPages = 0
 		}
-		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "an end of an expanded feed"}
+		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "the end of an expanded feed"}
 		switch {
 		case !w.visit(next):
 			end.Found = "a link that was followed before, " + strconv.Quote(next.Href)
 			return end
-		case w.emptyPages == maxEmpty:
-			end.Found = strconv.Itoa(maxEmpty) + " pages without a row"
+		case w.emptyPages == maxEmptyPages:
+			end.Found = strconv.Itoa(maxEmptyPages) + " pages without a row"
 			return end
 		}
 		collected := child.collected
@@ -119,13 +118,13 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 
 // splice removes the next link and inserts the collected rows.
 func (w *nestedPages) splice(collected []byte) {
-	h := w.nextLink
-	link := w.row[h.linkAt.start:h.linkAt.end]
+	nextLink := w.nextLink
+	link := w.row[nextLink.linkAt.start:nextLink.linkAt.end]
 	for i := range link {
 		link[i] = ' '
 	}
-	copy(link, h.emptyLink)
+	copy(link, nextLink.emptyLink)
 	if len(collected) > 0 {
-		w.row = slices.Concat(w.row[:h.rowsAt], []byte(h.separator), collected, w.row[h.rowsAt:])
+		w.row = slices.Concat(w.row[:nextLink.rowsAt], []byte(nextLink.separator), collected, w.row[nextLink.rowsAt:])
 	}
 }

@@ -20,8 +20,7 @@ func parseFloat(text []byte, bits int) (float64, bool) {
 	case "-INF", "-Infinity":
 		return math.Inf(-1), true
 	}
-	// ParseFloat would also accept hexadecimal, underscores and words.
-	for _, c := range text {
+	for _, c := range text { // ParseFloat would also accept hexadecimal, underscores and words
 		if (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
 			return 0, false
 		}
@@ -37,8 +36,7 @@ type decimal struct {
 	exponent int
 }
 
-// maxExponent limits a Decimal's exponent: Edm.Decimal holds 29 digits, SAP's 37.
-const maxExponent = 400
+const maxExponent = 400 // Edm.Decimal has 29 digits, SAP's 37
 
 func (d *decimal) parse(text []byte) bool {
 	d.negative, d.digits, d.exponent = false, d.digits[:0], 0
@@ -77,21 +75,21 @@ func (d *decimal) parse(text []byte) bool {
 // shift changes the number to a scale, so that digits hold the unscaled value. It returns false if rounding does not
 // allow to drop nonzero digits, or if the number is too large.
 func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
-	by := d.exponent + scale
+	places := d.exponent + scale
 	d.exponent = -scale
 	if len(d.digits) == 0 {
 		return true
 	}
-	for ; by > 0; by-- {
+	for ; places > 0; places-- {
 		d.digits = append(d.digits, '0')
 		if len(d.digits) > 2*maxExponent {
 			return false
 		}
 	}
-	if by == 0 {
+	if places == 0 {
 		return true
 	}
-	drop := -by
+	drop := -places
 	keep := max(len(d.digits)-drop, 0)
 	zero, half := compareHalf(d.digits[keep:], drop)
 	odd := keep > 0 && (d.digits[keep-1]-'0')%2 == 1
@@ -108,8 +106,7 @@ func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	return true
 }
 
-// compareHalf compares the dropped digits, which stand for this number of places, with zero and with half a unit (-1,
-// 0, 1).
+// compareHalf compares the dropped digits, at this number of places, with zero and with half a unit (-1, 0, 1).
 func compareHalf(digits []byte, places int) (zero bool, half int) {
 	zero = true
 	for _, c := range digits {
@@ -161,45 +158,45 @@ func (d *decimal) increment() {
 }
 
 // appendDecimal writes the text by the column's mapping. expected is empty if the value fits.
-func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte, expected string) {
+func (d *decimal) appendDecimal(dst []byte, column *Column, text []byte) (out []byte, expected string) {
 	if !d.parse(text) {
 		return dst, "Edm.Decimal"
 	}
-	if c.Mapping == Float64Mapping {
+	if column.Mapping == Float64Mapping {
 		v, ok := parseFloat(text, 64)
 		if !ok {
 			return dst, expectedRange + "double"
 		}
 		return connectdata.AppendFloat64(dst, v), ""
 	}
-	scale := c.Scale
-	if c.Mapping == Int64Mapping {
+	scale := column.Scale
+	if column.Mapping == Int64Mapping {
 		scale = 0
 	}
-	if !d.shift(scale, c.Rounding) {
+	if !d.shift(scale, column.Rounding) {
 		return dst, expectedScale + strconv.Itoa(scale)
 	}
-	if c.Precision > 0 && len(d.digits) > c.Precision {
-		return dst, expectedPrecision + strconv.Itoa(c.Precision) + " and scale " + strconv.Itoa(scale)
+	if column.Precision > 0 && len(d.digits) > column.Precision {
+		return dst, expectedPrecision + strconv.Itoa(column.Precision) + " and scale " + strconv.Itoa(scale)
 	}
 	if small, ok := scan.Integer(d.digits, 0, math.MaxInt64); ok || len(d.digits) == 0 {
 		if d.negative {
 			small = -small
 		}
-		if c.Mapping == Int64Mapping {
+		if column.Mapping == Int64Mapping {
 			return connectdata.AppendNumber(dst, small), ""
 		}
 		return connectdata.AppendDecimal64(dst, small), ""
 	}
-	v, _ := new(big.Int).SetString(string(d.digits), 10)
+	unscaled, _ := new(big.Int).SetString(string(d.digits), 10)
 	if d.negative {
-		v.Neg(v)
+		unscaled.Neg(unscaled)
 	}
-	if c.Mapping == Int64Mapping {
-		if !v.IsInt64() {
+	if column.Mapping == Int64Mapping {
+		if !unscaled.IsInt64() {
 			return dst, expectedRange + "long"
 		}
-		return connectdata.AppendNumber(dst, v.Int64()), ""
+		return connectdata.AppendNumber(dst, unscaled.Int64()), ""
 	}
-	return connectdata.AppendDecimal(dst, v), ""
+	return connectdata.AppendDecimal(dst, unscaled), ""
 }

@@ -9,25 +9,23 @@ type Output struct {
 	Rows []wit.Row
 	// Data holds keys and values of the rows, and the raw text of failed rows.
 	Data []byte
-	// Faults are rows that could not be read. Each raw text is a document of its own that a decoder of the same schema
-	// accepts.
-	Faults []wit.RowError
+	// RowErrors are rows that could not be read. Each raw text is a document of its own that a decoder of the same
+	// schema accepts.
+	RowErrors []wit.RowError
 	// Skipped are the row indexes of faults that the host requested with [wit.TagSkipRow].
-	Skipped []uint32
-	// Tombstones are deleted entries.
+	Skipped    []uint32
 	Tombstones []Tombstone
 	// Tracked holds len(RowSchema.Tracked) spans for each row.
 	Tracked []Span
-	// NestedPages are further pages of expanded feeds that the decoder needs before it can continue; at most one at a
-	// time.
+	// NestedPages has at most one further page of an expanded feed, which the decoder needs to continue.
 	NestedPages []NestedPageRequest
-	// Page is what is known of the page so far. Each call sets it.
+	// Page is set by each call.
 	Page Page
 }
 
 // Reset empties the output for the next call and keeps its memory.
 func (o *Output) Reset() {
-	o.Rows, o.Data, o.Faults, o.Tombstones = o.Rows[:0], o.Data[:0], o.Faults[:0], o.Tombstones[:0]
+	o.Rows, o.Data, o.RowErrors, o.Tombstones = o.Rows[:0], o.Data[:0], o.RowErrors[:0], o.Tombstones[:0]
 	o.Tracked, o.NestedPages, o.Skipped, o.Page = o.Tracked[:0], o.NestedPages[:0], o.Skipped[:0], Page{}
 }
 
@@ -36,13 +34,11 @@ type Span struct{ Start, Size uint32 }
 
 // Tombstone is a deleted entry of a delta feed.
 type Tombstone struct {
-	// Origin is the entry's row index in the page.
-	Origin uint32
-	// Ref is the deleted entry's ID, a URL with a key predicate.
-	Ref string
-	// When is the time of deletion in milliseconds since 1970, if Timed.
-	When  int64
-	Timed bool
+	// RowIndex is the entry's row index in the page.
+	RowIndex uint32
+	Ref      string // ID, a URL with a key predicate
+	When     int64  // time of deletion in milliseconds since 1970, if Timed
+	Timed    bool
 }
 
 // Link is a link as the service wrote it, with entities and escapes resolved, and the `xml:base` in force.
@@ -64,8 +60,7 @@ type Page struct {
 	Rows uint32
 	// Unknown are paths of properties that the row schema neither has nor ignores, each once.
 	Unknown []string
-	// Done reports that the page was read to its end.
-	Done bool
+	Done    bool // the page was read to its end
 }
 
 // Decoder reads one page after another.

@@ -37,12 +37,12 @@ func (c cuts) pieces(doc []byte) [][]byte {
 }
 
 // decodePieces decodes a document; nested are the answers to links in it.
-func decodePieces(d Decoder, doc []byte, c cuts, nested map[string]string) (*Output, error) {
+func decodePieces(decoder Decoder, doc []byte, c cuts, nested map[string]string) (*Output, error) {
 	out := &Output{}
 	for i, pieces := 0, c.pieces(doc); i < len(pieces); i++ {
 		// the decoder must not keep the piece
 		piece := bytes.Clone(pieces[i])
-		err := d.Write(piece, i == len(pieces)-1, out)
+		err := decoder.Write(piece, i == len(pieces)-1, out)
 		clear(piece)
 		if err != nil {
 			return out, err
@@ -55,7 +55,7 @@ func decodePieces(d Decoder, doc []byte, c cuts, nested map[string]string) (*Out
 				return out, fmt.Errorf("no answer for nested link %q", f.Link.Href)
 			}
 			for j, parts := 0, c.nestedDecoder().pieces([]byte(answer)); j < len(parts); j++ {
-				if err := d.Feed(f.Tag, parts[j], j == len(parts)-1, out); err != nil {
+				if err := decoder.Feed(f.Tag, parts[j], j == len(parts)-1, out); err != nil {
 					return out, err
 				}
 			}
@@ -85,18 +85,18 @@ func describeAll(t testing.TB, l *RowSchema, o *Output, err error) string {
 
 // eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is
 // short.
-func eachCut(t *testing.T, l *RowSchema, doc []byte, nested map[string]string, want string) {
+func eachCut(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, want string) {
 	t.Helper()
-	d := newDecoder(l, doc)
-	whole, wholeErr := decodePieces(d, doc, cuts{size: len(doc) + 1}, nested)
-	if got := describeAll(t, l, whole, wholeErr); got != want {
+	decoder := newDecoder(schema, doc)
+	whole, wholeErr := decodePieces(decoder, doc, cuts{size: len(doc) + 1}, nested)
+	if got := describeAll(t, schema, whole, wholeErr); got != want {
 		t.Fatalf("decoded again whole:\ngot  %s\nwant %s", excerpt(got, want), excerpt(want, got))
 	}
 	check := func(c cuts) bool {
-		d.Reset()
-		out, err := decodePieces(d, doc, c, nested)
+		decoder.Reset()
+		out, err := decodePieces(decoder, doc, c, nested)
 		if !same(whole, out) || fmt.Sprint(wholeErr) != fmt.Sprint(err) {
-			got := describeAll(t, l, out, err)
+			got := describeAll(t, schema, out, err)
 			t.Errorf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
 			return false
 		}
@@ -124,7 +124,7 @@ func eachCut(t *testing.T, l *RowSchema, doc []byte, nested map[string]string, w
 // same reports whether two outputs are equal to the byte.
 func same(a, b *Output) bool {
 	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Tracked, b.Tracked) &&
-		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.Faults, b.Faults) &&
+		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.RowErrors, b.RowErrors) &&
 		a.Page.Next == b.Page.Next &&
 		a.Page.Delta == b.Page.Delta && a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows &&
 		slices.Equal(a.Page.Unknown, b.Page.Unknown)

@@ -36,8 +36,8 @@ var (
 	refGUID     = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
-func refPrimitive(c *Column, s string) ([]byte, error) {
-	switch c.Type {
+func refPrimitive(column *Column, s string) ([]byte, error) {
+	switch column.Type {
 	case edm.String:
 		return refBlock([]byte(s)), nil
 	case edm.Guid:
@@ -59,40 +59,40 @@ func refPrimitive(c *Column, s string) ([]byte, error) {
 		}
 		return []byte{0}, nil
 	case edm.Decimal:
-		return refDecimal(c, s)
+		return refDecimal(column, s)
 	case edm.Double, edm.Single:
-		return refFloat(c, s)
+		return refFloat(column, s)
 	case edm.DateTime, edm.DateTimeOffset:
-		return refInstant(c, s)
+		return refInstant(column, s)
 	case edm.Time:
 		return refClock(s)
 	}
 	n, ok := new(big.Int).SetString(s, 10)
-	low, _ := new(big.Int).SetString(refBounds[c.Type][0], 10)
-	high, _ := new(big.Int).SetString(refBounds[c.Type][1], 10)
+	low, _ := new(big.Int).SetString(refBounds[column.Type][0], 10)
+	high, _ := new(big.Int).SetString(refBounds[column.Type][1], 10)
 	if !ok || !refInteger.MatchString(s) || n.Cmp(low) < 0 || n.Cmp(high) > 0 {
 		return nil, errConversion
 	}
 	return binary.AppendVarint(nil, n.Int64()), nil
 }
 
-func refDecimal(c *Column, s string) ([]byte, error) {
+func refDecimal(column *Column, s string) ([]byte, error) {
 	r, ok := new(big.Rat).SetString(s)
 	if !ok || !refReal.MatchString(s) {
 		return nil, errConversion
 	}
-	if c.Mapping == Float64Mapping {
+	if column.Mapping == Float64Mapping {
 		f, _ := r.Float64()
 		return binary.LittleEndian.AppendUint64(nil, math.Float64bits(f)), nil
 	}
-	scale := int64(c.Scale)
-	if c.Mapping == Int64Mapping {
+	scale := int64(column.Scale)
+	if column.Mapping == Int64Mapping {
 		scale = 0
 	}
 	r.Mul(r, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(scale), nil)))
 	n := new(big.Int).Quo(r.Num(), r.Denom())
 	if !r.IsInt() {
-		if c.Rounding != edm.RoundHalfEven {
+		if column.Rounding != edm.RoundHalfEven {
 			return nil, errConversion
 		}
 		rest := new(big.Rat).Sub(r, new(big.Rat).SetInt(n))
@@ -102,10 +102,10 @@ func refDecimal(c *Column, s string) ([]byte, error) {
 			n.Add(n, big.NewInt(int64(r.Sign())))
 		}
 	}
-	if c.Precision > 0 && len(new(big.Int).Abs(n).String()) > c.Precision && n.Sign() != 0 {
+	if column.Precision > 0 && len(new(big.Int).Abs(n).String()) > column.Precision && n.Sign() != 0 {
 		return nil, errConversion
 	}
-	if c.Mapping == Int64Mapping {
+	if column.Mapping == Int64Mapping {
 		if !n.IsInt64() {
 			return nil, errConversion
 		}
@@ -147,7 +147,7 @@ func refFloat(c *Column, s string) ([]byte, error) {
 	return binary.LittleEndian.AppendUint64(nil, math.Float64bits(f)), nil
 }
 
-func refInstant(c *Column, s string) ([]byte, error) {
+func refInstant(column *Column, s string) ([]byte, error) {
 	var wall, at time.Time
 	if m := refTicks.FindStringSubmatch(s); m != nil {
 		ms, err := strconv.ParseInt(m[1], 10, 64)
@@ -196,11 +196,11 @@ func refInstant(c *Column, s string) ([]byte, error) {
 	if wall.Year() < 1 || wall.Year() > 9999 {
 		return nil, errConversion
 	}
-	if c.Mapping == DateMapping {
+	if column.Mapping == DateMapping {
 		day := time.Date(wall.Year(), wall.Month(), wall.Day(), 0, 0, 0, 0, time.UTC)
 		return binary.AppendVarint(nil, day.Unix()/86400), nil
 	}
-	if c.Mapping == MicrosMapping {
+	if column.Mapping == MicrosMapping {
 		return binary.AppendVarint(nil, at.UnixMicro()), nil
 	}
 	return binary.AppendVarint(nil, at.UnixMilli()), nil

@@ -7,21 +7,21 @@ import (
 
 // finishRow adds the row whose columns were appended to the output from start on. columns are the positions of all
 // columns in the output's data. It fails if a key column is null.
-func finishRow(out *Output, l *RowSchema, origin uint32, start int, columns []textRange) *conversionError {
+func finishRow(out *Output, schema *RowSchema, origin uint32, start int, columns []textRange) *conversionError {
 	end := len(out.Data)
-	if l.ValueColumns < len(columns) {
-		end = columns[l.ValueColumns].start
+	if schema.ValueColumns < len(columns) {
+		end = columns[schema.ValueColumns].start
 	}
 	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1,
-		Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: l.ValueSchema, Start: uint32(start),
+		Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ValueSchema, Start: uint32(start),
 			Size: uint32(end - start)}}
-	if len(l.Keys) > 0 {
+	if len(schema.Keys) > 0 {
 		var m *conversionError
-		if row.Key, m = appendKey(out, l, columns); m != nil {
+		if row.Key, m = appendKey(out, schema, columns); m != nil {
 			return m
 		}
 	}
-	for _, i := range l.Tracked {
+	for _, i := range schema.Tracked {
 		c := columns[i]
 		out.Tracked = append(out.Tracked, Span{uint32(c.start), uint32(c.end - c.start)})
 	}
@@ -30,34 +30,35 @@ func finishRow(out *Output, l *RowSchema, origin uint32, start int, columns []te
 }
 
 // appendKey returns the key: in place if its columns are contiguous, else as a copy.
-func appendKey(out *Output, l *RowSchema, columns []textRange) (wit.ValueSlice, *conversionError) {
-	first := columns[l.Keys[0]].start
-	end, inPlace := first, len(l.KeyTail) == 0
-	for _, i := range l.Keys {
-		c := columns[i]
-		if l.Columns[i].Optional {
-			if out.Data[c.start] == 0 {
-				return wit.ValueSlice{}, &conversionError{path: l.Columns[i].Name, expected: "a key that is not null",
-					found: "null"}
+func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSlice, *conversionError) {
+	first := columns[schema.Keys[0]].start
+	end, inPlace := first, len(schema.KeyTail) == 0
+	for _, i := range schema.Keys {
+		column := columns[i]
+		if schema.Columns[i].Optional {
+			if out.Data[column.start] == 0 {
+				return wit.ValueSlice{}, &conversionError{path: schema.Columns[i].Name,
+					expected: "a key that is not null",
+					found:    "null"}
 			}
 			inPlace = false
 		}
-		inPlace = inPlace && c.start == end
-		end = c.end
+		inPlace = inPlace && column.start == end
+		end = column.end
 	}
 	if !inPlace {
 		first = len(out.Data)
-		for _, i := range l.Keys {
+		for _, i := range schema.Keys {
 			c := columns[i]
-			if l.Columns[i].Optional {
+			if schema.Columns[i].Optional {
 				c.start++
 			}
 			out.Data = append(out.Data, out.Data[c.start:c.end]...)
 		}
-		out.Data = append(out.Data, l.KeyTail...)
+		out.Data = append(out.Data, schema.KeyTail...)
 		end = len(out.Data)
 	}
-	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: l.KeySchema, Start: uint32(first),
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.KeySchema, Start: uint32(first),
 		Size: uint32(end - first)}, nil
 }
 

@@ -12,9 +12,7 @@ import (
 type Mapping uint8
 
 const (
-	// DefaultMapping: Boolean boolean; SByte int8; Byte, Int16 int16; Int32 int32; Int64 int64; Single float32; Double
-	// float64; String, Guid text; Binary bytes; Decimal, DateTime(Offset) and Time Connect's Decimal, Timestamp and
-	// Time.
+	// DefaultMapping writes decimals and times as Connect's Decimal, Timestamp and Time.
 	DefaultMapping Mapping = iota
 	// Float64Mapping writes a Decimal as the nearest float64 (`decimal.mapping = primitive`, scale above 0).
 	Float64Mapping
@@ -57,8 +55,7 @@ type Column struct {
 	// Precision is the number of digits allowed in a Decimal. Zero means any. Scale is the scale of the schema.
 	Precision, Scale int
 	Rounding         edm.Rounding
-	// Zone is the time zone of an Edm.DateTime's clock (`datetime.zone`). Nil means UTC.
-	Zone *zone.Zone
+	Zone             *zone.Zone // of an Edm.DateTime (`datetime.zone`); nil means UTC
 	// Nested describes the struct of the column or of its items. It has no keys.
 	Nested *RowSchema
 	// Target is the FC_TargetPath of the metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`). In Atom, a value that is
@@ -68,9 +65,8 @@ type Column struct {
 	// Hints are added to the errors of values that do not fit.
 	Hints ErrorHints
 
-	// inner is the name and a slash. steps are the element names of the target, the last one @name for an attribute.
-	inner string
-	steps []string
+	inner string   // the name and a slash
+	steps []string // element names of the target, the last one @name for an attribute
 }
 
 // ErrorHints are recommendations for values that a column cannot hold: a Decimal outside of the scale, the precision or
@@ -90,9 +86,8 @@ type RowSchema struct {
 	// null there makes the row fail.
 	Keys []int
 	// KeyTail is appended to each key: encoded fields with the same value in every row (`key.extra`).
-	KeyTail []byte
-	// KeySchema and ValueSchema are the schema IDs of the decoded rows.
-	KeySchema, ValueSchema uint32
+	KeyTail                []byte
+	KeySchema, ValueSchema uint32 // schema IDs of the decoded rows
 	// Tracked are the columns whose encoded values [Output.Tracked] locates in each row (change modes, counters,
 	// cursors).
 	Tracked []int
@@ -110,20 +105,20 @@ func (l *RowSchema) Init() error {
 		l.ignored[name] = true
 	}
 	for i := range l.Columns {
-		c := &l.Columns[i]
-		c.inner, c.steps = c.Name+"/", targetSteps(c.Target)
-		if c.Nested != nil {
-			if err := c.Nested.Init(); err != nil {
+		column := &l.Columns[i]
+		column.inner, column.steps = column.Name+"/", targetSteps(column.Target)
+		if column.Nested != nil {
+			if err := column.Nested.Init(); err != nil {
 				return err
 			}
 		}
-		if c.Kind == Synthetic {
+		if column.Kind == Synthetic {
 			continue
 		}
-		if _, duplicate := l.names[c.Name]; duplicate {
-			return errors.New("row schema " + l.Name + ": duplicate column " + c.Name)
+		if _, duplicate := l.names[column.Name]; duplicate {
+			return errors.New("row schema " + l.Name + ": duplicate column " + column.Name)
 		}
-		l.names[c.Name] = i
+		l.names[column.Name] = i
 	}
 	for _, i := range l.Keys {
 		if l.Columns[i].Kind != Primitive {
@@ -133,7 +128,7 @@ func (l *RowSchema) Init() error {
 	return nil
 }
 
-// keyIsInPlace reports whether a row's key is a contiguous part of its value, and no column is tracked.
+// keyIsInPlace reports whether the key is a contiguous part of the value, and no column is tracked.
 func (l *RowSchema) keyIsInPlace() bool {
 	for n, i := range l.Keys {
 		if i != l.Keys[0]+n || l.Columns[i].Optional {

@@ -127,20 +127,21 @@ var (
 )
 
 func TestSamples(t *testing.T) {
-	for _, s := range samples {
-		t.Run(filepath.Base(s.file), func(t *testing.T) {
+	for _, test := range samples {
+		t.Run(filepath.Base(test.file), func(t *testing.T) {
 			t.Parallel()
-			doc := []byte(sample(t, s.file))
-			l := parseLayout(t, s.layout)
-			out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, s.nested)
+			doc := []byte(sample(t, test.file))
+			schema := parseSchema(t, test.layout)
+			out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc) + 1}, test.nested)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(out.Rows) != s.rows || len(out.Faults) != s.faults || len(out.Page.Unknown) > 0 {
-				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", s.rows, s.faults,
-					len(out.Rows), len(out.Faults), out.Page.Unknown, render(t, l, out))
+			if len(out.Rows) != test.rows || len(out.RowErrors) != test.faults || len(out.Page.Unknown) > 0 {
+				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", test.rows, test.faults,
+					len(out.Rows), len(out.RowErrors), out.Page.Unknown, render(t, schema, out))
 			}
-			got, file := describeAll(t, l, out, nil), filepath.Join(testdata, "decode", "samples", filepath.Base(s.file)+".txt")
+			got, file := describeAll(t, schema, out, nil), filepath.Join(testdata, "decode", "samples",
+				filepath.Base(test.file)+".txt")
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -149,7 +150,7 @@ func TestSamples(t *testing.T) {
 			if want, err := os.ReadFile(file); err != nil || got != string(want) {
 				t.Fatalf("%v\ngot  %s\nwant %s", err, excerpt(got, string(want)), excerpt(string(want), got))
 			}
-			eachCut(t, l, doc, s.nested, got)
+			eachCut(t, schema, doc, test.nested, got)
 		})
 	}
 }
@@ -175,7 +176,7 @@ func TestEverySampleIsTested(t *testing.T) {
 
 // Documents that hold no rows are errors that say what they are.
 func TestNoRows(t *testing.T) {
-	l := parseLayout(t, room)
+	schema := parseSchema(t, room)
 	logon, _ := os.ReadFile(filepath.Join(testdata, "decode", "logon.html"))
 	const maintenance = `<html><head><title>System in maintenance
 until 9</title></head><body>x</body></html>`
@@ -183,37 +184,38 @@ until 9</title></head><body>x</body></html>`
 		`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>SY/530</code>` +
 		`<message xml:lang="en">RFC destination is down</message><innererror>` + strings.Repeat("<a>b</a>", 2000) +
 		`</innererror></error>`
-	for _, c := range []struct {
+	for _, test := range []struct {
 		d     Decoder
 		doc   string
 		html  bool
 		found string
 		says  string // the service, in the error
 	}{
-		{NewJSON(l), string(logon), true, "HTML", ""},
-		{NewAtom(l), string(logon), true, "HTML", ""},
-		{NewJSON(l), "<html>" + string(make([]byte, 3000)), true, "HTML", ""},
-		{NewJSON(l), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
-		{NewAtom(l), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
-		{NewAtom(l), "<!DOCTYPE html>" + maintenance, true, "HTML", "System in maintenance until 9"},
-		{NewJSON(l), refusal, false, "an error document",
+		{NewJSON(schema), string(logon), true, "HTML", ""},
+		{NewAtom(schema), string(logon), true, "HTML", ""},
+		{NewJSON(schema), "<html>" + string(make([]byte, 3000)), true, "HTML", ""},
+		{NewJSON(schema), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
+		{NewAtom(schema), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
+		{NewAtom(schema), "<!DOCTYPE html>" + maintenance, true, "HTML", "System in maintenance until 9"},
+		{NewJSON(schema), refusal, false, "an error document",
 			"document: SY/530: RFC destination is down at byte 0"},
-		{NewAtom(l), refusal, false, "an error document", "document: SY/530: RFC destination is down"},
-		{NewJSON(l), `<feed xmlns="http://www.w3.org/2005/Atom"/>`, false, "XML or other markup", ""},
-		{NewAtom(l), `{"d":[]}`, false, "JSON", ""},
-		{NewJSON(l), sample(t, "json/olingo_svcDoc.json"), false, "a service document", ""},
-		{NewAtom(l), sample(t, "atom/olingo_svcDoc.xml"), false, "element service", ""},
-		{NewJSON(l), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, "", ""},
+		{NewAtom(schema), refusal, false, "an error document", "document: SY/530: RFC destination is down"},
+		{NewJSON(schema), `<feed xmlns="http://www.w3.org/2005/Atom"/>`, false, "XML or other markup", ""},
+		{NewAtom(schema), `{"d":[]}`, false, "JSON", ""},
+		{NewJSON(schema), sample(t, "json/olingo_svcDoc.json"), false, "a service document", ""},
+		{NewAtom(schema), sample(t, "atom/olingo_svcDoc.xml"), false, "element service", ""},
+		{NewJSON(schema), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, "", ""},
 	} {
-		for _, size := range []int{1, 7, len(c.doc)} {
-			c.d.Reset()
-			_, err := decodePieces(c.d, []byte(c.doc), cuts{size: size}, nil)
+		for _, size := range []int{1, 7, len(test.doc)} {
+			test.d.Reset()
+			_, err := decodePieces(test.d, []byte(test.doc), cuts{size: size}, nil)
 			var e *PageError
-			if !errors.As(err, &e) || e.HTML != c.html || c.found != "" && e.Found != c.found {
-				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", c.doc, size, c.found, c.html, err)
+			if !errors.As(err, &e) || e.HTML != test.html || test.found != "" && e.Found != test.found {
+				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", test.doc, size, test.found,
+					test.html, err)
 			}
-			if !strings.Contains(fmt.Sprint(err), c.says) {
-				t.Errorf("%.40q in pieces of %d: expected %q, found %v", c.doc, size, c.says, err)
+			if !strings.Contains(fmt.Sprint(err), test.says) {
+				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.says, err)
 			}
 		}
 	}

@@ -12,14 +12,14 @@ import (
 // The row that a byte belongs to is left out when the host says so before that byte: it becomes a fault with its
 // document, and the others come as they do without that. Rows of which all text came are decoded before.
 func TestSkipsRowOnRequest(t *testing.T) {
-	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
+	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	json := func(i int) string { return fmt.Sprintf(`{"ID":%d,"Name":"n%d"}`, i, i) }
 	entry := func(i int) string {
 		return fmt.Sprintf(`<entry><content type="application/xml"><m:properties><d:ID m:type="Edm.Int32">%d</d:ID>`+
 			`<d:Name>n%d</d:Name></m:properties></content></entry>`, i, i)
 	}
 	const rows = 12
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		head, between, tail string
 		row                 func(int) string
 	}{
@@ -28,22 +28,22 @@ func TestSkipsRowOnRequest(t *testing.T) {
 			`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`, "\n",
 			`<link rel="next" href="n"/></feed>`, entry},
 	} {
-		doc, starts := c.head, []int{}
+		doc, starts := test.head, []int{}
 		for i := range rows {
 			if i > 0 {
-				doc += c.between
+				doc += test.between
 			}
 			starts = append(starts, len(doc))
-			doc += c.row(i)
+			doc += test.row(i)
 		}
-		doc += c.tail
-		whole, err := decodePieces(newDecoder(l, []byte(doc)), []byte(doc), cuts{size: len(doc) + 1}, nil)
+		doc += test.tail
+		whole, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: len(doc) + 1}, nil)
 		if err != nil || len(whole.Rows) != rows {
 			t.Fatal(name, err)
 		}
 		for _, poison := range []int{0, 5, rows - 1} {
-			for at := starts[poison] + 1; at < starts[poison]+len(c.row(poison)); at++ {
-				d, out := newDecoder(l, []byte(doc)), &Output{}
+			for at := starts[poison] + 1; at < starts[poison]+len(test.row(poison)); at++ {
+				d, out := newDecoder(schema, []byte(doc)), &Output{}
 				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagSkipRow, ""},
 					{"", doc[at:]}}
 				for i, s := range steps {
@@ -54,10 +54,10 @@ func TestSkipsRowOnRequest(t *testing.T) {
 						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, poison, at, n)
 					}
 				}
-				if len(out.Rows) != rows-1 || len(out.Faults) != 1 || out.Faults[0].RowIndex != uint32(poison) ||
+				if len(out.Rows) != rows-1 || len(out.RowErrors) != 1 || out.RowErrors[0].RowIndex != uint32(poison) ||
 					!out.Page.Done || out.Page.Next.Href != "n" || out.Page.Rows != rows {
 					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, poison, at,
-						len(out.Rows), out.Faults, out.Page)
+						len(out.Rows), out.RowErrors, out.Page)
 				}
 				for i, r := range out.Rows {
 					if i >= poison {
@@ -69,8 +69,8 @@ func TestSkipsRowOnRequest(t *testing.T) {
 						t.Fatalf("%s: row %d left out at byte %d: row %d is another one", name, poison, at, i)
 					}
 				}
-				raw := string(out.Data[out.Faults[0].RawStart:][:out.Faults[0].RawSize])
-				again, err := decodePieces(newDecoder(l, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
+				raw := string(out.Data[out.RowErrors[0].RawStart:][:out.RowErrors[0].RawSize])
+				again, err := decodePieces(newDecoder(schema, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
 				if err != nil || len(again.Rows) != 1 || !strings.Contains(raw, fmt.Sprintf("n%d", poison)) {
 					t.Fatalf("%s: the document of the row left out: %q, %v", name, raw, err)
 				}

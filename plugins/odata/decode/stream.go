@@ -8,63 +8,72 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// stream holds the unread bytes of a page and drives a format over them. A step that runs out of text is repeated with
-// more. A long tail must grow by a quarter first, so that small pieces do not take quadratic time.
+// stream drives the decoder of a format over the pieces of a page.
 type stream struct {
 	format format
 	schema *RowSchema
-
-	buf []byte
-	// pos is the read position in buf, which starts at byte base of the page.
-	pos     int
-	base    int64
-	minTail int
-	ended   bool
-	failed  bool
-	// steps counts format steps, for tests.
-	steps int
-	// flush makes the fast path decode all complete rows now instead of waiting for more input. skipNextRow makes the
-	// next row a fault.
-	flush, skipNextRow bool
-	inRow              bool
-	// failure is the service's error text inside the page.
-	failure string
-	// html and serviceText describe the document that came instead of rows.
-	html        bool
-	serviceText string
-
-	page        Page
-	unknown     map[string]bool
-	values      values
-	spans       []textRange
-	levels      []level
+	pageText
+	failed bool
+	inRow  bool
+	// flush makes the fast path decode all complete rows now instead of waiting for more input.
+	flush bool
+	// skipNextRow makes the next row an error, as the host requested.
+	skipNextRow bool
+	serviceText
+	page    Page
+	unknown map[string]bool
+	rowMemory
 	nestedPages nestedPages
-	// collect is set for nested pages: their rows are kept as text instead of being decoded.
+	// collect keeps rows as text in collected instead of decoding them. It is set for nested pages.
 	collect   bool
 	collected []byte
+	steps     int // format steps, for tests
+}
+
+// pageText holds the unread bytes of a page.
+type pageText struct {
+	buf []byte
+	// pos is the read position in buf, which starts at byte base of the page.
+	pos  int
+	base int64
+	// minTail is the number of unread bytes with which the format is called again. A long tail must grow by a quarter,
+	// so that small pieces do not take quadratic time.
+	minTail int
+	ended   bool
+}
+
+// serviceText is what a response contains instead of rows, or among them.
+type serviceText struct {
+	serviceError string // inside of a page with rows
+	// html and documentText describe a document without rows.
+	html         bool
+	documentText string
+}
+
+// rowMemory is reused from row to row.
+type rowMemory struct {
+	values values
+	spans  []textRange
+	levels []level
 }
 
 // format is the part of a decoder that differs between JSON and Atom.
 type format interface {
-	// step reads one token sequence at pos and moves pos after it.
+	// step reads the next part of the page and moves pos after it, or returns [scan.ErrNeedMore].
 	step(out *Output) *scan.Error
 	// row decodes the row with this text, which starts at byte `at` of the page.
 	row(text []byte, at int64, out *Output)
-	// rowDocument appends a row as a document of its own, for a dead letter.
+	// rowDocument appends a row as a document, for a dead letter.
 	rowDocument(dst, row []byte) []byte
 	// nestedDecoder returns a decoder that collects the rows of a nested page.
 	nestedDecoder() *stream
 	Reset()
 }
 
-// shortTail is the longest tail that is parsed again with every piece.
-const shortTail = 256
-
-// maxRow limits the text of one row, or of anything that must be complete, in bytes. maxDepth limits the nesting in a
-// row.
 const (
-	maxRow   = 16 << 20
-	maxDepth = 64
+	shortTail = 256      // bytes that are parsed again with every piece
+	maxRow    = 16 << 20 // bytes of one row, or of anything that must be complete
+	maxDepth  = 64       // nesting in a row
 )
 
 func (s *stream) init(f format, l *RowSchema) {
@@ -74,7 +83,7 @@ func (s *stream) init(f format, l *RowSchema) {
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.minTail = s.buf[:0], 0, 0, 0
 	s.ended, s.failed, s.inRow, s.skipNextRow = false, false, false, false
-	s.page, s.failure, s.html, s.serviceText = Page{Count: -1}, "", false, ""
+	s.page, s.serviceText = Page{Count: -1}, serviceText{}
 	s.nestedPages.waiting = false
 	s.collected = s.collected[:0]
 	if len(s.unknown) > 0 {
@@ -89,8 +98,8 @@ func (s *stream) Write(piece []byte, last bool, out *Output) error {
 func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 	err := s.process(tag, piece, last, out)
 	out.Page = s.page
-	if err == nil && s.failure != "" {
-		err = s.misuse("rows", "an error among them: "+s.failure)
+	if err == nil && s.serviceError != "" {
+		err = s.misuse("rows", "an error among them: "+s.serviceError)
 		err.Failed = true
 	}
 	if err != nil {
@@ -102,7 +111,7 @@ func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 
 func (s *stream) process(tag string, piece []byte, last bool, out *Output) *PageError {
 	if s.failed {
-		return s.misuse("no piece after an error", "one")
+		return s.misuse("no piece after an error", "a piece")
 	}
 	if tag == wit.TagComplete || tag == wit.TagSkipRow {
 		s.minTail, s.flush = 0, true
@@ -114,7 +123,7 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 		return s.nestedPiece(tag, piece, last, out)
 	}
 	if s.ended {
-		return s.misuse("no piece after the last", "one")
+		return s.misuse("no piece after the last one", "a piece")
 	}
 	s.append(piece)
 	s.ended = last
@@ -122,33 +131,34 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 }
 
 // skipRow reports whether the host wants this row skipped, and records it as a row error.
-func (s *stream) skipRow(text []byte, at int64, out *Output) bool {
+func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
 	if !s.skipNextRow || s.collect {
 		return false
 	}
 	s.skipNextRow = false
 	out.Skipped = append(out.Skipped, s.page.Rows)
-	s.addRowError(text, at, &conversionError{expected: "a row that can be decoded",
-		found: "one that breaks the plugin"}, out)
+	s.addRowError(text, pageOffset, &conversionError{expected: "a row that can be decoded",
+		found: "a row that makes the plugin fail"}, out)
 	return true
 }
 
 // addRow adds the row whose columns were appended to the output from start on. If the row has a next link inside, it
-// requests the nested page instead; m, if not nil, makes the row fail.
-func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tombstone bool, m *conversionError,
+// requests the nested page instead. mismatch, if not nil, makes the row an error.
+func (s *stream) addRow(text []byte, pageOffset int64, start int, h nestedNextLink, tombstone bool,
+	mismatch *conversionError,
 	out *Output) {
-	if m == nil && h.found {
+	if mismatch == nil && h.found {
 		out.Data = out.Data[:start]
-		s.awaitNestedPages(text, at, h, out)
+		s.awaitNestedPages(text, pageOffset, h, out)
 		return
 	}
 	s.nestedPages.waiting = false
-	if m == nil && !tombstone {
-		m = finishRow(out, s.schema, s.page.Rows, start, s.spans)
+	if mismatch == nil && !tombstone {
+		mismatch = finishRow(out, s.schema, s.page.Rows, start, s.spans)
 	}
-	if m != nil {
+	if mismatch != nil {
 		out.Data = out.Data[:start]
-		s.addRowError(text, at, m, out)
+		s.addRowError(text, pageOffset, mismatch, out)
 		return
 	}
 	s.page.Rows++
@@ -158,8 +168,7 @@ func (s *stream) misuse(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 
-// append adds a piece and the zero padding that the fast path needs. Read bytes are dropped only once they fill half of
-// the buffer, so that a long tail does not move with every piece.
+// append adds a piece and the zero padding for the fast path. Read bytes are dropped once they fill half of the buffer.
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])
@@ -214,7 +223,7 @@ func (s *stream) awaitMore() *PageError {
 
 func (s *stream) pageError(err *scan.Error) *PageError {
 	e := &PageError{Byte: s.base + int64(err.At), Row: -1, Expected: err.Expected, Found: err.Found, HTML: s.html,
-		ServiceText: s.serviceText}
+		ServiceText: s.documentText}
 	if s.inRow {
 		e.Row = int64(s.page.Rows)
 	}
@@ -230,32 +239,30 @@ func (s *stream) reportUnknown(in string, name []byte) {
 	}
 }
 
-// textRange is a range of a text. A zero end means that there is none.
+// textRange is a range of a text, missing if end is zero.
 type textRange struct{ start, end int }
 
 type level struct {
-	spans []textRange
-	// scopes are the namespace scopes of the spans, in Atom only.
-	scopes []int
-	// path of the struct in the row: empty or ending in a slash.
-	path string
+	spans  []textRange
+	scopes []int  // namespace scopes of the spans, in Atom
+	path   string // of the struct in the row: empty or ending in a slash
 }
 
 // level returns cleared memory for a struct at this depth.
-func (s *stream) level(depth int, l *RowSchema) *level {
+func (s *stream) level(depth int, schema *RowSchema) *level {
 	for len(s.levels) <= depth {
 		s.levels = append(s.levels, level{})
 	}
-	lv := &s.levels[depth]
-	if cap(lv.spans) < len(l.Columns) {
-		lv.spans = make([]textRange, len(l.Columns))
+	cleared := &s.levels[depth]
+	if cap(cleared.spans) < len(schema.Columns) {
+		cleared.spans = make([]textRange, len(schema.Columns))
 	}
-	lv.spans = lv.spans[:len(l.Columns)]
-	clear(lv.spans)
-	return lv
+	cleared.spans = cleared.spans[:len(schema.Columns)]
+	clear(cleared.spans)
+	return cleared
 }
 
-// path returns the path of the struct in a column. It allocates below the first level only.
+// path returns the path of the struct in a column.
 func (c *Column) path(outer string) string {
 	if outer == "" {
 		return c.inner

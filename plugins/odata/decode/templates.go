@@ -14,21 +14,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// templateDecoder is the fast path: it decodes rows that resemble earlier rows. Its entries are the program of a kernel
-// (package fast): one per property or other part of a row, with the text around its value and the way to read it. They
-// are learned from rows that the plain parser has read and must produce what it would produce from the same bytes; the
-// plain parser gets every other row or value. fast.Padding zero bytes after the text stop every scan, so a truncated
+// templateDecoder is the fast path: it decodes rows that resemble earlier rows of the page. It learns one entry per
+// property from rows of the plain parser, with the text around the value and the way to read it, and package fast
+// decodes rows by these entries. The result must be what the plain parser would return for the same bytes. A truncated
 // row is given up and decoded again with more text.
 //
-// Invariants: entries[i] belongs to column i; the table holds each named entry once; Next is never nil for an entry
-// that has a pattern. spans, stamps and optionals describe the current row, by column.
+// Invariants: entries[i] belongs to column i; the table contains each named entry once; Next is never nil for an entry
+// with a pattern. spans, stamps and optionals describe the current row, by column.
 type templateDecoder struct {
 	format  templateFormat
-	l       *RowSchema
+	schema  *RowSchema
 	entries []entry
 	// head precedes the first entry; end matches the end of the row.
 	head, end entry
-	// names are the entries by name, table the same for the kernel. skips counts those that are not columns.
+	// names are the entries by name, table the same for package fast. skips counts entries that are not columns.
 	names map[string]*entry
 	skips int
 	table []*entry
@@ -36,24 +35,24 @@ type templateDecoder struct {
 	row               fast.Row
 	spans             []textRange
 	stamps, optionals []uint64
-	// unused is memory for the rows that the kernel writes for nested structs, which nobody reads.
-	unused []wit.Row
+	// discardedRows is memory for the rows that package fast writes for nested structs.
+	discardedRows []wit.Row
 
 	buf []byte
 	out *Output
 	stats
 }
 
-// templateFormat is the part of a templateDecoder that differs between JSON and Atom. Where a method returns false, the
+// templateFormat is the part of a templateDecoder that differs between JSON and Atom. If a method returns false, the
 // plain parser must decode the row or the value.
 type templateFormat interface {
-	// read decodes the row at p, writes its columns at o, and returns the end of the row.
-	read(p, o int) (int, bool)
+	// read decodes the row at p, writes its columns at outStart, and returns the end of the row.
+	read(p, outStart int) (end int, ok bool)
 	// afterRow goes from the end of a row to the next one, or past the end of the rows.
 	afterRow(p int) (next int, closed, ok bool)
-	// memberEnd returns the end of the unknown member whose value is at r.P, or zero for the plain parser. It makes t,
-	// if not nil, a template of the value if possible.
-	memberEnd(r *fast.Row, t *fast.Template) (end int)
+	// memberEnd returns the end of the unknown property whose value is at r.P, or zero for the plain parser. If
+	// possible, it stores a template of the value in learned, unless learned is nil.
+	memberEnd(r *fast.Row, learned *fast.Template) (end int)
 	// structure decodes the struct at r.P.
 	structure(r *fast.Row) bool
 	// plain appends the value at r.P with the plain parser.
@@ -62,24 +61,24 @@ type templateFormat interface {
 
 // stats counts attempts and successes of the fast path.
 type stats struct {
-	// decoded counts rows of the fast path, samples those that it learned from.
-	decoded, samples int
+	decoded int // rows of the fast path
+	samples int // rows that it learned from
 	// failedAt is the position of the last failed attempt, -1 if none failed in this text.
 	failedAt int
 	// truncatedRow is the position in the page of the last row that the end of the text, truncatedAt, cut off.
 	truncatedRow, truncatedAt int64
 	// failures counts consecutive failed attempts, rowsToSkip the rows left to the plain parser as backoff.
 	failures, rowsToSkip int
-	// hasUnknown reports that some skipped members were reported as unknown properties of this page.
-	hasUnknown bool
+	hasUnknown           bool // some skipped properties were reported as unknown on this page
 }
 
 // entry is one part of a row, with what is needed to learn it.
 type entry struct {
 	fast.Entry
-	c    *Column
-	name []byte
-	// kind is used for values of the usual form. valuePrefix is the number of bytes of Prefix that belong to the value.
+	column *Column
+	name   []byte
+	// kind is the kind of values of the usual form. valuePrefix is the number of bytes of Prefix that belong to the
+	// value.
 	kind, valuePrefix int
 	skip              fast.Template
 	// templateBudget limits how many more templates of a skipped value are learned; anyValue skips any value.
@@ -101,33 +100,33 @@ func (e *stats) canSample() bool {
 	return true
 }
 
-func (f *templateDecoder) init(form templateFormat, l *RowSchema, markup int) {
-	n := len(l.Columns)
-	*f = templateDecoder{format: form, l: l, entries: make([]entry, n), names: map[string]*entry{},
+func (f *templateDecoder) init(form templateFormat, schema *RowSchema, markup int) {
+	n := len(schema.Columns)
+	*f = templateDecoder{format: form, schema: schema, entries: make([]entry, n), names: map[string]*entry{},
 		spans:  make([]textRange, n+1),
 		stamps: make([]uint64, n+1), optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
 	f.end.reset(fast.End)
 	f.end.Next = &f.end.Entry
 	last := &f.head
-	for i := range l.Columns {
-		e := &f.entries[i]
-		e.Column, e.c, e.Width = i, &l.Columns[i], 1
-		e.reset(e.configure(markup))
-		f.optionals[i] = uint64(e.Optional)
-		if e.c.Kind != Synthetic {
-			last.Next, last = &e.Entry, e
+	for i := range schema.Columns {
+		part := &f.entries[i]
+		part.Column, part.column, part.Width = i, &schema.Columns[i], 1
+		part.reset(part.configure(markup))
+		f.optionals[i] = uint64(part.Optional)
+		if part.column.Kind != Synthetic {
+			last.Next, last = &part.Entry, part
 		}
 	}
 	last.Next = &f.end.Entry
 	r := &f.row
 	r.SetTables()
 	r.Markup, r.Head, r.Columns, r.ValueEnd = markup, &f.head.Entry, n, -1
-	if len(l.Keys) > 0 {
-		r.KeyFirst, r.KeyLast = 16*l.Keys[0], 16*l.Keys[len(l.Keys)-1]+8
+	if len(schema.Keys) > 0 {
+		r.KeyFirst, r.KeyLast = 16*schema.Keys[0], 16*schema.Keys[len(schema.Keys)-1]+8
 	}
-	if l.ValueColumns < n {
-		r.ValueEnd = 16 * l.ValueColumns
+	if schema.ValueColumns < n {
+		r.ValueEnd = 16 * schema.ValueColumns
 	}
 	r.Spans, r.Stamps, r.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]),
 		unsafe.Pointer(&f.optionals[0])
@@ -139,18 +138,18 @@ func (e *entry) reset(kind int) {
 }
 
 func (e *entry) configure(markup int) (kind int) {
-	c := e.c
-	if c.Optional {
+	column := e.column
+	if column.Optional {
 		e.Optional = 1
 	}
-	if c.Kind != Primitive {
+	if column.Kind != Primitive {
 		return fast.Slow
 	}
-	switch c.Type {
+	switch column.Type {
 	case edm.String:
 		return fast.JSONString + markup
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		least, most, _ := c.Type.Bounds()
+		least, most, _ := column.Type.Bounds()
 		e.Low, e.High = int(least), int(most)
 		return fast.Integer
 	case edm.Time:
@@ -162,7 +161,7 @@ func (e *entry) configure(markup int) (kind int) {
 	case edm.Boolean:
 		return fast.Boolean
 	case edm.DateTime, edm.DateTimeOffset:
-		if c.Mapping == DefaultMapping && c.Zone == nil {
+		if column.Mapping == DefaultMapping && column.Zone == nil {
 			e.Low, e.High = datetime.FirstMs, datetime.LastMs
 			return fast.DateTime
 		}
@@ -173,26 +172,26 @@ func (e *entry) configure(markup int) (kind int) {
 }
 
 func (e *entry) decimal() (kind int) {
-	c := e.c
+	column := e.column
 	limit := uint64(1 << 63)
-	if c.Precision > 0 && c.Precision < 19 {
+	if column.Precision > 0 && column.Precision < 19 {
 		limit = 1
-		for range c.Precision {
+		for range column.Precision {
 			limit *= 10
 		}
 	}
 	switch {
-	case c.Mapping == Float64Mapping:
+	case column.Mapping == Float64Mapping:
 		return fast.Double
-	case c.Mapping == Int64Mapping:
+	case column.Mapping == Int64Mapping:
 		e.High = int(limit - 1)
 		e.Low = -e.High
 		if limit == 1<<63 {
 			e.Low = math.MinInt64
 		}
 		return fast.Integer
-	case c.Scale >= 0 && c.Scale <= 18:
-		e.Scale, e.Limit = c.Scale, limit
+	case column.Scale >= 0 && column.Scale <= 18:
+		e.Scale, e.Limit = column.Scale, limit
 		return fast.Decimal
 	}
 	return fast.Slow
@@ -211,26 +210,26 @@ func (f *templateDecoder) rehash(n int) {
 	}
 }
 
-func (f *templateDecoder) add(e *entry, name []byte) {
-	e.name = bytes.Clone(name)
-	f.names[string(name)] = e
+func (f *templateDecoder) add(part *entry, name []byte) {
+	part.name = bytes.Clone(name)
+	f.names[string(name)] = part
 	if 2*len(f.names) > len(f.table) {
 		f.rehash(2 * len(f.table))
 		return
 	}
-	f.insert(e)
+	f.insert(part)
 }
 
-func (f *templateDecoder) insert(e *entry) {
-	padded := append(bytes.Clone(e.name), make([]byte, 8)...)
-	at := fast.Hash(unsafe.Pointer(&padded[0]), 0, len(e.name))
+func (f *templateDecoder) insert(part *entry) {
+	padded := append(bytes.Clone(part.name), make([]byte, 8)...)
+	at := fast.Hash(unsafe.Pointer(&padded[0]), 0, len(part.name))
 	for f.table[at&f.row.Mask] != nil {
 		at++
 	}
-	f.table[at&f.row.Mask] = e
+	f.table[at&f.row.Mask] = part
 }
 
-// maxSkips limits how many members are remembered that are not columns.
+// maxSkips limits the entries for properties that are not columns.
 const maxSkips = 200
 
 func (f *templateDecoder) newSkip(name []byte, free bool) *entry {
@@ -259,50 +258,51 @@ func (f *templateDecoder) setBuffers(buf []byte, out *Output) {
 
 // decodeRows decodes as many rows as it can from p on. It returns the position in front of the next row, or after the
 // end of the rows. progress is false if it could not decode the row at p; the error asks for more text.
-func (f *templateDecoder) decodeRows(s *stream, p int, out *Output) (next int, closed, progress bool, err *scan.Error) {
-	if s.flush || s.skipNextRow {
-		return p, false, false, nil
+func (f *templateDecoder) decodeRows(input *stream, pos int, out *Output) (next int, closed, progress bool,
+	err *scan.Error) {
+	if input.flush || input.skipNextRow {
+		return pos, false, false, nil
 	}
-	if !s.ended && f.needsMore(s, p) {
-		return p, false, false, scan.ErrNeedMore
+	if !input.ended && f.needsMore(input, pos) {
+		return pos, false, false, scan.ErrNeedMore
 	}
 	if f.shouldTry() {
-		next, closed, progress = f.readRows(s, p, out)
+		next, closed, progress = f.readRows(input, pos, out)
 		f.recordAttempt(progress)
 	}
-	if !progress && !s.ended && f.isTruncated(len(s.buf)) {
-		return p, false, false, scan.ErrNeedMore
+	if !progress && !input.ended && f.isTruncated(len(input.buf)) {
+		return pos, false, false, scan.ErrNeedMore
 	}
 	return next, closed, progress, nil
 }
 
-func (f *templateDecoder) readRows(s *stream, p int, out *Output) (next int, closed, progress bool) {
-	f.setBuffers(s.buf, out)
+func (f *templateDecoder) readRows(input *stream, pos int, out *Output) (next int, closed, progress bool) {
+	f.setBuffers(input.buf, out)
 	for {
-		f.reserve(p, len(out.Data))
-		f.prepareRows(&s.page)
-		q, ok := f.format.read(p, len(out.Data))
+		f.reserve(pos, len(out.Data))
+		f.prepareRows(&input.page)
+		rowEnd, ok := f.format.read(pos, len(out.Data))
 		progress = progress || f.row.RowCount > 0
 		var start int
-		p, start = f.commitRows(s)
+		pos, start = f.commitRows(input)
 		if !ok {
-			f.recordUndecoded(s, p)
-			return p, false, progress
+			f.recordUndecoded(input, pos)
+			return pos, false, progress
 		}
-		o := f.completeRow(start)
-		if o < 0 {
-			return p, false, progress
+		outEnd := f.completeRow(start)
+		if outEnd < 0 {
+			return pos, false, progress
 		}
 		// The text after a row must be valid before the row counts.
-		next, closed, ok := f.format.afterRow(q)
-		if !ok || !f.finishRow(s, start, o) {
-			return p, false, progress
+		next, closed, ok := f.format.afterRow(rowEnd)
+		if !ok || !f.finishRow(input, start, outEnd) {
+			return pos, false, progress
 		}
 		progress = true
 		if closed || next >= len(f.buf) {
 			return next, closed, true
 		}
-		p = next
+		pos = next
 	}
 }
 
@@ -321,17 +321,17 @@ func (f *templateDecoder) beginRow(p, o int) *fast.Row {
 	return r
 }
 
-// prepareRows lets the kernel decode consecutive regular rows by itself and write them to the output, if the schema
-// allows it and the text between rows is known.
+// prepareRows lets package fast decode consecutive rows by itself and write them to the output, if the schema allows it
+// and the text between rows is known.
 func (f *templateDecoder) prepareRows(page *Page) {
 	r := &f.row
 	r.RowCount, r.MaxRows = 0, 0
-	if !f.l.keyIsInPlace() || f.end.Skip == nil {
+	if !f.schema.keyIsInPlace() || f.end.Skip == nil {
 		return
 	}
 	const some = 64
-	r.KeyEncoding = uint64(wit.WithSchema) | uint64(f.l.KeySchema)<<32
-	r.ValueEncoding = uint64(wit.WithSchema) | uint64(f.l.ValueSchema)<<32
+	r.KeyEncoding = uint64(wit.WithSchema) | uint64(f.schema.KeySchema)<<32
+	r.ValueEncoding = uint64(wit.WithSchema) | uint64(f.schema.ValueSchema)<<32
 	f.out.Rows = slices.Grow(f.out.Rows, some)
 	n := len(f.out.Rows)
 	r.Rows, r.MaxRows = unsafe.Pointer(&f.out.Rows[:n+1][n]), some
@@ -346,10 +346,10 @@ func (f *templateDecoder) prepareItems() {
 	if f.end.Skip == nil {
 		return
 	}
-	if f.unused == nil {
-		f.unused = make([]wit.Row, 16)
+	if f.discardedRows == nil {
+		f.discardedRows = make([]wit.Row, 16)
 	}
-	r.Rows, r.MaxRows = unsafe.Pointer(&f.unused[0]), len(f.unused)
+	r.Rows, r.MaxRows = unsafe.Pointer(&f.discardedRows[0]), len(f.discardedRows)
 	r.Slack = cap(f.out.Data) - f.maxOutput(0)
 }
 
@@ -378,15 +378,15 @@ func (f *templateDecoder) readMembers(r *fast.Row, root *stats) bool {
 }
 
 func (f *templateDecoder) skipMember(r *fast.Row) bool {
-	e := entryOf(r.Entry)
-	t := &e.skip
-	if e.templateBudget == 0 {
+	entry := entryOf(r.Entry)
+	t := &entry.skip
+	if entry.templateBudget == 0 {
 		t = nil
 	}
 	end := f.format.memberEnd(r, t)
 	if end > 0 && t != nil {
-		e.templateBudget--
-		e.Skip = t.Program()
+		entry.templateBudget--
+		entry.Skip = t.Program()
 	}
 	if end > 0 {
 		r.SkipTo(end)
@@ -422,16 +422,16 @@ func (e *stats) isTruncated(size int) bool { return e.failedAt >= 0 && e.failedA
 
 func (e *stats) recordFailure(p int) { e.failedAt = max(e.failedAt, p) }
 
-func (f *templateDecoder) recordUndecoded(s *stream, p int) {
+func (f *templateDecoder) recordUndecoded(input *stream, p int) {
 	f.recordFailure(f.row.P)
 	if f.isTruncated(len(f.buf)) {
-		f.truncatedRow, f.truncatedAt = s.base+int64(p), s.base+int64(len(s.buf))
+		f.truncatedRow, f.truncatedAt = input.base+int64(p), input.base+int64(len(input.buf))
 	}
 }
 
 // needsMore reports whether the end of the text is known to cut off the row at p.
-func (e *stats) needsMore(s *stream, p int) bool {
-	return e.truncatedAt == s.base+int64(len(s.buf)) && e.truncatedRow == s.base+int64(p)
+func (e *stats) needsMore(input *stream, p int) bool {
+	return e.truncatedAt == input.base+int64(len(input.buf)) && e.truncatedRow == input.base+int64(p)
 }
 
 // shouldTry is false for some rows after many consecutive failures.
@@ -473,13 +473,13 @@ func (f *templateDecoder) grow(o, n int) {
 }
 
 // endStructure continues after a struct that ends at p in the text and at o in the output.
-func (f *templateDecoder) endStructure(r *fast.Row, p, o int, ok bool) bool {
+func (f *templateDecoder) endStructure(r *fast.Row, pos, outEnd int, ok bool) bool {
 	if !ok { // the output may have moved all the same
 		r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
 		return false
 	}
-	f.reserve(p, o)
-	r.EndColumn(p, o)
+	f.reserve(pos, outEnd)
+	r.EndColumn(pos, outEnd)
 	return true
 }
 
@@ -497,71 +497,71 @@ func (f *templateDecoder) completeRow(start int) int {
 	return fast.Sort(r, start, len(f.entries))
 }
 
-func (f *templateDecoder) writeNulls(o, from int) int {
+func (f *templateDecoder) writeNulls(outEnd, from int) int {
 	for ; from < len(f.entries); from++ {
 		if f.optionals[from] == 0 {
 			return -1
 		}
-		fast.Put(f.row.Arena, o, 0)
-		f.spans[from] = textRange{o, o + 1}
-		o++
+		fast.Put(f.row.Arena, outEnd, 0)
+		f.spans[from] = textRange{outEnd, outEnd + 1}
+		outEnd++
 	}
-	return o
+	return outEnd
 }
 
-// commitRows takes over the rows that the kernel wrote, and returns where the current row begins in the text and in the
+// commitRows adds the rows that package fast wrote, and returns where the current row begins in the text and the
 // output.
-func (f *templateDecoder) commitRows(s *stream) (p, start int) {
+func (f *templateDecoder) commitRows(input *stream) (p, start int) {
 	n := f.row.RowCount
 	f.out.Rows, f.out.Data = f.out.Rows[:len(f.out.Rows)+n], f.out.Data[:f.row.RowOutput]
-	s.page.Rows += uint32(n)
+	input.page.Rows += uint32(n)
 	f.decoded += n
 	return f.row.RowText, f.row.RowOutput
 }
 
-func (f *templateDecoder) finishRow(s *stream, start, o int) bool {
+func (f *templateDecoder) finishRow(input *stream, start, o int) bool {
 	f.out.Data = f.out.Data[:o]
-	if m := finishRow(f.out, f.l, s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
+	if m := finishRow(f.out, f.schema, input.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
 		f.out.Data = f.out.Data[:start]
 		return false
 	}
-	s.page.Rows++
+	input.page.Rows++
 	f.decoded++
 	return true
 }
 
-// writeCount encodes an array: the number of its items before the bytes from from+1 to o, and the end marker. It
-// returns the offset after it.
-func (f *templateDecoder) writeCount(from, o, count int) int {
+// writeCount writes the number of an array's items at offset from, before the items, and the end marker after them.
+func (f *templateDecoder) writeCount(from, outEnd, count int) int {
 	if count == 0 {
 		f.out.Data[:from+1][from] = 0
 		return from + 1
 	}
 	var number [10]byte
 	width := binary.PutUvarint(number[:], uint64(count)<<1)
-	if width > 1 && cap(f.out.Data)-o < width+fast.Padding {
-		f.grow(o, width+fast.Padding)
+	if width > 1 && cap(f.out.Data)-outEnd < width+fast.Padding {
+		f.grow(outEnd, width+fast.Padding)
 	}
-	data := f.out.Data[: o+width : cap(f.out.Data)]
+	data := f.out.Data[: outEnd+width : cap(f.out.Data)]
 	if width > 1 {
-		copy(data[from+width:], data[from+1:o])
+		copy(data[from+width:], data[from+1:outEnd])
 	}
 	copy(data[from:], number[:width])
-	data[o+width-1] = 0
-	return o + width
+	data[outEnd+width-1] = 0
+	return outEnd + width
 }
 
 // writeLength writes the length prefix of a text whose prefix needs another width than expected, and moves the text.
 func (f *templateDecoder) writeLength() int {
 	r := &f.row
-	n, o := r.Size, r.O+r.Entry.Optional
+	n, outEnd := r.Size, r.O+r.Entry.Optional
 	var length [10]byte
 	width := binary.PutUvarint(length[:], uint64(n)<<1)
-	if from := o + r.Entry.Width; width != r.Entry.Width {
-		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o+width)), n), unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)),
-			n))
+	if from := outEnd + r.Entry.Width; width != r.Entry.Width {
+		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, outEnd+width)), n),
+			unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)),
+				n))
 		r.Entry.Width = width
 	}
-	copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o)), width), length[:])
-	return o + width + n
+	copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, outEnd)), width), length[:])
+	return outEnd + width + n
 }

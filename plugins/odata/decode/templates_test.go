@@ -19,10 +19,10 @@ func plain(l *RowSchema, doc []byte) Decoder {
 
 // sameAsPlain checks that a decoder returns the rows that the plain parser returns, for some sizes of pieces and for a
 // cut at every byte of each occurrence of a text in the document.
-func sameAsPlain(t *testing.T, l *RowSchema, doc []byte, nested map[string]string, cut string) {
+func sameAsPlain(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, cut string) {
 	t.Helper()
-	want, wantErr := decodePieces(plain(l, doc), doc, cuts{size: len(doc) + 1}, nested)
-	d := newDecoder(l, doc)
+	want, wantErr := decodePieces(plain(schema, doc), doc, cuts{size: len(doc) + 1}, nested)
+	decoder := newDecoder(schema, doc)
 	list := []cuts{{size: len(doc) + 1}, {size: 7}}
 	if !testing.Short() {
 		list = append(list, cuts{size: 64}, cuts{size: 700})
@@ -38,10 +38,10 @@ func sameAsPlain(t *testing.T, l *RowSchema, doc []byte, nested map[string]strin
 		}
 	}
 	for _, c := range list {
-		d.Reset()
-		out, err := decodePieces(d, doc, c, nested)
+		decoder.Reset()
+		out, err := decodePieces(decoder, doc, c, nested)
 		if !same(want, out) || fmt.Sprint(wantErr) != fmt.Sprint(err) {
-			got, text := describeAll(t, l, out, err), describeAll(t, l, want, wantErr)
+			got, text := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr)
 			t.Fatalf("cut %+v of %.300q:\ngot  %s\nwant %s", c, doc, excerpt(got, text), excerpt(text, got))
 		}
 	}
@@ -54,14 +54,14 @@ func TestFastPathOnGoldenRows(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			g := readGolden(t, file)
-			l := parseLayout(t, g.layout)
+			l := parseSchema(t, g.layout)
 			sameAsPlain(t, l, []byte(g.doc), g.nested, g.doc)
 		})
 	}
 }
 
-// oddLayout is the layout of rows that are odd in one way each; they run after and between regular ones.
-const oddLayout = `
+// oddSchema is the layout of rows that are odd in one way each; they run after and between regular ones.
+const oddSchema = `
 ID Edm.Int32 key
 Str Edm.String?
 Int Edm.Int64?
@@ -144,21 +144,21 @@ var oddJSON = []string{
 }
 
 func TestFastPathOnOddJSONRows(t *testing.T) {
-	oddRowsAsPlain(t, parseLayout(t, oddLayout), oddJSON, regularJSON, nil)
+	oddRowsAsPlain(t, parseSchema(t, oddSchema), oddJSON, regularJSON, nil)
 }
 
 // oddRowsAsPlain is sameAsPlain for odd rows alone, after regular ones and between them.
-func oddRowsAsPlain(t *testing.T, l *RowSchema, rows []string, regular string, answers map[string]string) {
+func oddRowsAsPlain(t *testing.T, schema *RowSchema, rows []string, regular string, answers map[string]string) {
 	t.Helper()
 	three := regular + "," + regular + "," + regular
 	for i, odd := range rows {
 		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three,
 			odd + "," + odd + "," + three + "," + odd} {
-			sameAsPlain(t, l, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), answers, "")
+			sameAsPlain(t, schema, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), answers, "")
 		}
 		if len(odd) < 500 {
 			doc := `{"d":{"results":[` + three + "," + odd + "," + odd + "," + regular + `]}}`
-			sameAsPlain(t, l, []byte(doc), answers, cutAt(i, doc, odd))
+			sameAsPlain(t, schema, []byte(doc), answers, cutAt(i, doc, odd))
 		}
 	}
 }
@@ -174,15 +174,15 @@ func cutAt(i int, doc, odd string) string {
 
 // The samples, their rows repeated so that the fast path has something to learn from.
 func TestFastPathOnSamples(t *testing.T) {
-	for _, s := range samples {
-		t.Run(filepath.Base(s.file), func(t *testing.T) {
-			doc := []byte(sample(t, s.file))
-			l := parseLayout(t, s.layout)
-			sameAsPlain(t, l, doc, s.nested, "")
+	for _, test := range samples {
+		t.Run(filepath.Base(test.file), func(t *testing.T) {
+			doc := []byte(sample(t, test.file))
+			schema := parseSchema(t, test.layout)
+			sameAsPlain(t, schema, doc, test.nested, "")
 			if i, k := bytes.Index(doc, []byte("<entry")), bytes.LastIndex(doc, []byte("</entry>")); i > 0 && k > 0 &&
 				bytes.Contains(doc, []byte("<feed")) && !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("<entry")) {
 				entries := doc[i : k+len("</entry>")]
-				sameAsPlain(t, l, slices.Concat(doc[:i], entries, entries, doc[i:]), s.nested, "")
+				sameAsPlain(t, schema, slices.Concat(doc[:i], entries, entries, doc[i:]), test.nested, "")
 			}
 		})
 	}
@@ -194,8 +194,8 @@ const entryHead = `<entry><id>https://h/s/T(1)</id><title type="text"></title><u
 
 func oddEntry(properties string) string { return entryHead + properties + entryBack }
 
-// nestedLayout is that of rows with structures inside, as the golden files json-expand and atom-expand have it.
-const nestedLayout = `
+// nestedSchema is that of rows with structures inside, as the golden files json-expand and atom-expand have it.
+const nestedSchema = `
 ID Edm.Int32 key
 Address complex? {
   Street Edm.String?
@@ -251,7 +251,7 @@ var oddNested = []string{
 }
 
 func TestFastPathOnNestedJSON(t *testing.T) {
-	l := parseLayout(t, nestedLayout)
+	l := parseSchema(t, nestedSchema)
 	oddRowsAsPlain(t, l, oddNested, nestedJSON, map[string]string{"more": `[{"Pos":7,"Sub":[]}]`})
 	d := NewJSON(l)
 	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
@@ -284,7 +284,7 @@ func feedOf(entries string) string {
 }
 
 func TestFastPathOnNestedAtom(t *testing.T) {
-	l := parseLayout(t, nestedLayout)
+	schema := parseSchema(t, nestedSchema)
 	answers := map[string]string{"more": feedFront + item("7", "") + "</feed>"}
 	owner := inlined("Owner", withLinks("", "<d:Name>o</d:Name>"))
 	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
@@ -326,14 +326,14 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 	} {
 		for _, doc := range []string{odd, regular + regular + regular + odd, regular + regular + regular + odd + odd +
 			odd + regular + regular, odd + odd + regular + regular + odd} {
-			sameAsPlain(t, l, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), answers, "")
+			sameAsPlain(t, schema, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), answers, "")
 		}
 		if i%4 == 0 && len(odd) < 2500 {
 			doc := feedFront + regular + regular + odd + odd + "</feed>"
-			sameAsPlain(t, l, []byte(doc), answers, cutAt(i, doc, odd))
+			sameAsPlain(t, schema, []byte(doc), answers, cutAt(i, doc, odd))
 		}
 	}
-	d := NewAtom(l)
+	d := NewAtom(schema)
 	doc := []byte(feedFront + strings.Repeat(regular, 50) + "</feed>")
 	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.templates.decoded < 47 {
 		t.Errorf("%d of 50 rows on the fast path, %v", d.templates.decoded, err)
@@ -433,33 +433,33 @@ func oddAtom() []string {
 }
 
 func TestFastPathOnOddEntries(t *testing.T) {
-	l := parseLayout(t, oddLayout)
+	schema := parseSchema(t, oddSchema)
 	three := strings.Repeat(oddEntry(regularProperties), 3)
 	for i, odd := range oddAtom() {
 		for _, doc := range []string{odd, three + odd, three + odd + odd + odd + three,
 			odd + "\n " + odd + three + odd} {
-			sameAsPlain(t, l, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), nil, "")
+			sameAsPlain(t, schema, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), nil, "")
 		}
 		if len(odd) < 1200 && !testing.Short() {
 			doc := feedFront + oddEntry(regularProperties) + odd + odd + "</feed>"
-			sameAsPlain(t, l, []byte(doc), nil, cutAt(i, doc, strings.TrimPrefix(odd, entryHead)))
+			sameAsPlain(t, schema, []byte(doc), nil, cutAt(i, doc, strings.TrimPrefix(odd, entryHead)))
 		}
 	}
 }
 
 // What was learned from one page must not be used where namespaces mean something else.
 func TestFastPathForgetsOtherNamespaces(t *testing.T) {
-	l := parseLayout(t, oddLayout)
+	schema := parseSchema(t, oddSchema)
 	entries := strings.Repeat(oddEntry(regularProperties), 3)
 	for _, front := range []string{strings.Replace(feedFront, "xmlns:d", "xmlns:e", 1), strings.Replace(feedFront,
 		`ado/2007/08/dataservices">`, `other">`, 1)} {
-		d := NewAtom(l)
+		d := NewAtom(schema)
 		for _, doc := range []string{feedFront + entries + "</feed>", front + entries + "</feed>",
 			feedFront + entries + "</feed>"} {
 			d.Reset()
 			out, err := decodePieces(d, []byte(doc), cuts{size: 500}, nil)
-			want, wantErr := decodePieces(newPlainAtom(l), []byte(doc), cuts{size: 500}, nil)
-			if got, want := describeAll(t, l, out, err), describeAll(t, l, want, wantErr); got != want {
+			want, wantErr := decodePieces(newPlainAtom(schema), []byte(doc), cuts{size: 500}, nil)
+			if got, want := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr); got != want {
 				t.Errorf("%s:\ngot  %s\nwant %s", front, excerpt(got, want), excerpt(want, got))
 			}
 		}
@@ -468,7 +468,7 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 
 // Rows that are like those before them are not for the plain parser, nor are those after an odd one.
 func TestUsesFastPath(t *testing.T) {
-	l := parseLayout(t, oddLayout)
+	schema := parseSchema(t, oddSchema)
 	const rows = 50
 	many := func(row, odd, between string) string {
 		all := make([]string, rows)
@@ -480,7 +480,7 @@ func TestUsesFastPath(t *testing.T) {
 		return strings.Join(all, between)
 	}
 	shuffled := `{"Str":"x","Last":1,"Guid":null,"ID":2,"Dec":"1","At":null,"Bool":true,"Dbl":1,"Bin":"AA==","Int":"5"}`
-	json := NewJSON(l)
+	json := NewJSON(schema)
 	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON,
 		`{"ID":2.0}`, ","),
 		"left out": many(regularJSON, `{"ID":2,"Last":3}`, ","),
@@ -497,7 +497,7 @@ func TestUsesFastPath(t *testing.T) {
 	}
 	regular := oddEntry(regularProperties)
 	pretty := strings.ReplaceAll(strings.ReplaceAll(regular, "<d:", "\n <d:"), "</m:", "\n</m:")
-	atom := NewAtom(l)
+	atom := NewAtom(schema)
 	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular,
 		oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""),
 		"left out": many(regular, oddEntry("<d:ID>2</d:ID><d:Last>3</d:Last>"), "\n"),
@@ -518,7 +518,7 @@ func TestUsesFastPath(t *testing.T) {
 // Rows that the kernel makes by itself, going from one to the next, are what the plain parser makes of them: keys where
 // they stand, values without what is hidden. Where a key has to be put together, or rows are watched, it makes none.
 func TestRowsFromRowToRow(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		layout string
 		alone  bool
 	}{
@@ -534,10 +534,10 @@ func TestRowsFromRowToRow(t *testing.T) {
 		"a watched column":   {"A Edm.Int32 key\nB Edm.String watch\nC Edm.Int64?\nD Edm.String?", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := parseLayout(t, c.layout)
+			schema := parseSchema(t, test.layout)
 			if name == "keys turned" {
-				l.Keys = []int{3, 2}
-				l.Columns[2].Optional, l.Columns[3].Optional = false, false
+				schema.Keys = []int{3, 2}
+				schema.Columns[2].Optional, schema.Columns[3].Optional = false, false
 			}
 			var rows []string
 			for i := range 200 {
@@ -550,14 +550,15 @@ func TestRowsFromRowToRow(t *testing.T) {
 				rows = append(rows, row)
 			}
 			doc := []byte("[" + strings.Join(rows, ",") + "]")
-			sameAsPlain(t, l, doc, nil, "")
-			d := NewJSON(l)
+			sameAsPlain(t, schema, doc, nil, "")
+			d := NewJSON(schema)
 			var out Output
 			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
 				t.Fatal(err)
 			}
-			if made := d.templates.row.RowCount; (made > 10) != c.alone || !c.alone && made > 0 {
-				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", made, c.alone)
+			if rowsBefore := d.templates.row.RowCount; (rowsBefore > 10) != test.alone || !test.alone &&
+				rowsBefore > 0 {
+				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", rowsBefore, test.alone)
 			}
 		})
 	}

@@ -12,28 +12,30 @@ import (
 // entries inside; the properties; the text after them.
 type atomTemplates struct {
 	templateDecoder
-	d      *Atom
-	reader atomReader
+	decoder *Atom
+	reader  atomReader
 
 	// heads and tails are the latest templates. feedPrefixes and feedSuffixes surround the entries of an expanded feed.
 	heads                      [][]headPart
 	tails                      []*fast.Template
 	feedPrefixes, feedSuffixes []*fast.Template
-	// key identifies the namespaces around the entries, for which the templates are valid. generation counts resets.
-	key        []byte
-	generation int
-	// namespaces are in force at the properties, in scope propertiesScope. closingName is the element around the
-	// properties, data their prefix.
-	namespaces        namespaceStack
-	propertiesScope   int
-	closingName, data []byte
+	learnedNamespaces
+	generation int // number of resets
 
-	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its properties.
-	path  string
-	depth int
+	path  string // of the struct in the row: empty or ending in a slash
+	depth int    // limits the nesting of its properties
 	// root decodes rows; inner decode the structs inside, by column.
 	root  *atomTemplates
 	inner []*atomTemplates
+}
+
+// learnedNamespaces are the namespaces for which templates are valid.
+type learnedNamespaces struct {
+	key []byte // identifies the namespaces around the entries
+	// namespaces are in force at the properties, in scope propertiesScope.
+	namespaces        namespaceStack
+	propertiesScope   int
+	closingName, data []byte // the element around the properties, and their prefix
 }
 
 // headPart is a part of the text before an entry's properties. The expanded value of a column follows it, or the
@@ -45,43 +47,42 @@ type headPart struct {
 	generation int
 }
 
-// maxTemplates limits how many forms of an entry are kept.
-const maxTemplates = 3
+const maxTemplates = 3 // forms of an entry
 
 func newAtomTemplates(d *Atom) *atomTemplates {
 	// entry, content and properties surround a property
-	f := &atomTemplates{d: d, depth: maxDepth - 3}
+	f := &atomTemplates{decoder: d, depth: maxDepth - 3}
 	f.root = f
 	f.reset(d.schema)
 	return f
 }
 
 // reset drops all templates.
-func (f *atomTemplates) reset(l *RowSchema) {
-	f.init(f, l, 1)
-	for i := range l.Columns {
-		if len(l.Columns[i].steps) > 0 {
+func (f *atomTemplates) reset(schema *RowSchema) {
+	f.init(f, schema, 1)
+	for i := range schema.Columns {
+		if len(schema.Columns[i].steps) > 0 {
 			// What is missing in the properties may be elsewhere in the entry, where only the plain parser looks.
 			f.optionals[i] = 0
 		}
 	}
 	f.heads, f.tails, f.feedPrefixes, f.feedSuffixes = nil, nil, nil, nil
 	f.data, f.closingName = nil, nil
-	f.inner = make([]*atomTemplates, len(l.Columns))
+	f.inner = make([]*atomTemplates, len(schema.Columns))
 	f.generation++
 }
 
 // structDecoder returns the decoder of the structs in a column.
 func (f *atomTemplates) structDecoder(column int) *atomTemplates {
 	if f.inner[column] == nil {
-		c := &f.l.Columns[column]
-		x := &atomTemplates{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
-		if c.Kind != Complex {
+		structColumn := &f.schema.Columns[column]
+		nested := &atomTemplates{decoder: f.decoder, path: structColumn.path(f.path), root: f.root, depth: f.depth - 1}
+		if structColumn.Kind != Complex {
 			// link, inline, feed, entry, content, properties
-			x.depth = f.depth - 6
+			nested.depth = f.depth - 6
 		}
-		x.reset(c.Nested)
-		f.inner[column] = x
+		nested.reset(structColumn.Nested)
+		f.inner[column] = nested
 	}
 	return f.inner[column]
 }
@@ -94,7 +95,7 @@ func (f *atomTemplates) bind(s *namespaceStack, scope int) {
 		key = append(append(append(append(key, s.all[k].prefix...), '='), s.all[k].value...), '\n')
 	}
 	if f.hasUnknown || !bytes.Equal(key, f.key) {
-		f.reset(f.l)
+		f.reset(f.schema)
 		f.key = key
 	}
 }
@@ -103,7 +104,7 @@ func (f *atomTemplates) afterRow(p int) (next int, closed, ok bool) {
 	return scan.XMLSpace(f.buf, p), false, true
 }
 
-// setRowTemplates lets the kernel continue from entry to entry if nothing is expanded before the properties.
+// setRowTemplates lets package fast continue from entry to entry if nothing is expanded before the properties.
 func (f *atomTemplates) setRowTemplates() {
 	f.end.Skip, f.templateDecoder.head.Skip = nil, nil
 	if len(f.heads) > 0 && len(f.heads[0]) == 1 {
@@ -132,7 +133,7 @@ func matchAny(templates []*fast.Template, in unsafe.Pointer, p int) int {
 func (f *atomTemplates) read(p, o int) (int, bool) {
 	for i := range f.heads {
 		r := f.beginRow(p, o)
-		if !f.head(r, f.heads[i]) {
+		if !f.matchHead(r, f.heads[i]) {
 			continue
 		}
 		if i > 0 {
@@ -141,12 +142,12 @@ func (f *atomTemplates) read(p, o int) (int, bool) {
 		if !f.readMembers(r, &f.root.stats) {
 			return 0, false
 		}
-		return f.tail(r)
+		return f.matchTail(r)
 	}
 	return 0, false
 }
 
-func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
+func (f *atomTemplates) matchHead(r *fast.Row, parts []headPart) bool {
 	for _, part := range parts {
 		n := part.template.Match(unsafe.Add(r.In, r.P))
 		if n <= 0 {
@@ -155,7 +156,7 @@ func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
 		}
 		r.P += n
 		if part.column >= 0 && (part.generation != f.structDecoder(part.column).generation ||
-			!f.expanded(r, part.column)) {
+			!f.readExpanded(r, part.column)) {
 			return false
 		}
 	}
@@ -164,44 +165,44 @@ func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
 }
 
 func (f *atomTemplates) structure(r *fast.Row) bool {
-	e := entryOf(r.Entry)
-	if e.c.Kind != Complex {
+	entry := entryOf(r.Entry)
+	if entry.column.Kind != Complex {
 		return false
 	}
-	x := f.structDecoder(e.Column)
-	x.namespaces, x.propertiesScope = f.namespaces, f.propertiesScope
-	x.setBuffers(f.buf, f.out)
-	o := r.O + e.Optional
+	nested := f.structDecoder(entry.Column)
+	nested.namespaces, nested.propertiesScope = f.namespaces, f.propertiesScope
+	nested.setBuffers(f.buf, f.out)
+	outEnd := r.O + entry.Optional
 	fast.Put(r.Arena, r.O, 2)
-	x.reserve(r.P, o)
-	ok := x.readMembers(x.beginRow(r.P, o), &f.root.stats)
+	nested.reserve(r.P, outEnd)
+	ok := nested.readMembers(nested.beginRow(r.P, outEnd), &f.root.stats)
 	end := 0
 	if ok {
-		end = x.completeRow(o)
+		end = nested.completeRow(outEnd)
 	}
-	return f.endStructure(r, x.row.P, end, ok && end >= 0)
+	return f.endStructure(r, nested.row.P, end, ok && end >= 0)
 }
 
-func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
-	e := &f.entries[column]
-	r.Entry = &e.Entry
+func (f *atomTemplates) readExpanded(r *fast.Row, column int) bool {
+	entry := &f.entries[column]
+	r.Entry = &entry.Entry
 	if !r.BeginColumn(column) {
 		return false
 	}
-	x := f.structDecoder(column)
-	x.setBuffers(f.buf, f.out)
-	o, p, ok := r.O+e.Optional, r.P, false
+	nested := f.structDecoder(column)
+	nested.setBuffers(f.buf, f.out)
+	outEnd, pos, ok := r.O+entry.Optional, r.P, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.c.Kind == NavigationToMany {
-		p, o, ok = x.feed(p, o)
+	if entry.column.Kind == NavigationToMany {
+		pos, outEnd, ok = nested.readFeed(pos, outEnd)
 	} else {
-		x.row.MaxRows = 0
-		p, o, ok = x.entry(scan.XMLSpace(f.buf, p), o)
+		nested.row.MaxRows = 0
+		pos, outEnd, ok = nested.readEntry(scan.XMLSpace(f.buf, pos), outEnd)
 	}
-	return f.endStructure(r, p, o, ok)
+	return f.endStructure(r, pos, outEnd, ok)
 }
 
-func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
+func (f *atomTemplates) readEntry(p, o int) (next, end int, ok bool) {
 	f.reserve(p, o)
 	if next, ok = f.read(p, o); !ok {
 		f.root.recordFailure(f.row.P)
@@ -211,28 +212,28 @@ func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
 	return scan.XMLSpace(f.buf, next), end, end >= 0
 }
 
-func (f *atomTemplates) feed(p, o int) (next, end int, ok bool) {
-	in := unsafe.Pointer(unsafe.SliceData(f.buf))
-	n := matchAny(f.feedPrefixes, in, p)
+func (f *atomTemplates) readFeed(pos, outEnd int) (next, end int, ok bool) {
+	text := unsafe.Pointer(unsafe.SliceData(f.buf))
+	n := matchAny(f.feedPrefixes, text, pos)
 	if n <= 0 {
-		f.root.recordFailure(p - n)
-		return p, o, false
+		f.root.recordFailure(pos - n)
+		return pos, outEnd, false
 	}
-	from, count := o, 0
-	o++
-	for p += n; ; count += f.row.RowCount + 1 {
-		if n = matchAny(f.feedSuffixes, in, p); n > 0 {
-			return p + n, f.writeCount(from, o, count), true
+	from, count := outEnd, 0
+	outEnd++
+	for pos += n; ; count += f.row.RowCount + 1 {
+		if n = matchAny(f.feedSuffixes, text, pos); n > 0 {
+			return pos + n, f.writeCount(from, outEnd, count), true
 		}
-		f.reserve(p, o)
+		f.reserve(pos, outEnd)
 		f.prepareItems()
-		if p, o, ok = f.entry(p, o); !ok {
-			return p, o, false
+		if pos, outEnd, ok = f.readEntry(pos, outEnd); !ok {
+			return pos, outEnd, false
 		}
 	}
 }
 
-func (f *atomTemplates) tail(r *fast.Row) (int, bool) {
+func (f *atomTemplates) matchTail(r *fast.Row) (int, bool) {
 	n := matchAny(f.tails, r.In, r.P)
 	if n <= 0 {
 		f.root.recordFailure(r.P - n)
@@ -248,15 +249,15 @@ func (f *atomTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok 
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s, c := &f.reader, &f.d.stream, r.Entry.Column
-	x.d, x.row, x.nextLink = f.d, f.buf, nestedNextLink{}
-	x.ready(0, f.l, f.path)
-	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.propertiesScope
-	outer, known := f.d.namespaces, len(s.page.Unknown)
-	f.d.namespaces = namespaceStack{f.namespaces.all}
-	dst, m := x.column(dst, f.l, c, 0, element{}, false)
-	f.d.namespaces = outer
-	return dst, end, !s.retractUnknown(known) && m == nil
+	reader, stream, c := &f.reader, &f.decoder.stream, r.Entry.Column
+	reader.decoder, reader.row, reader.nextLink = f.decoder, f.buf, nestedNextLink{}
+	reader.prepareLevel(0, f.schema, f.path)
+	stream.levels[0].spans[c], stream.levels[0].scopes[c] = textRange{start, end}, f.propertiesScope
+	outer, known := f.decoder.namespaces, len(stream.page.Unknown)
+	f.decoder.namespaces = namespaceStack{f.namespaces.all}
+	dst, m := reader.column(dst, f.schema, c, 0, element{}, false)
+	f.decoder.namespaces = outer
+	return dst, end, !stream.retractUnknown(known) && m == nil
 }
 
 func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
@@ -277,16 +278,16 @@ func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 
 func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
 	for i := t.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(b, i)
+		attribute, next, err := scan.XMLAttributeAt(b, i)
 		if err != nil {
 			return false, false
 		}
-		if a.Name == nil {
+		if attribute.Name == nil {
 			return null, true
 		}
 		i = next
-		prefix, local := scan.SplitName(a.Name)
-		switch value := string(a.Value); {
+		prefix, local := scan.SplitName(attribute.Name)
+		switch value := string(attribute.Value); {
 		case string(prefix) == "xmlns" || string(local) == "xmlns":
 			return false, false
 		case string(local) != "null":
@@ -308,13 +309,13 @@ func (f *atomTemplates) entryFor(name []byte) *entry {
 	if string(prefix) != string(f.data) {
 		return nil
 	}
-	if i, ok := f.l.names[string(local)]; ok {
+	if i, ok := f.schema.names[string(local)]; ok {
 		f.add(&f.entries[i], name)
 		return &f.entries[i]
 	}
-	if f.d.unknown[f.path+string(local)] {
+	if f.decoder.unknown[f.path+string(local)] {
 		f.root.hasUnknown = true
-	} else if !f.l.ignored[string(local)] {
+	} else if !f.schema.ignored[string(local)] {
 		return nil
 	}
 	return f.newSkip(name, true)
@@ -330,17 +331,17 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	if f != f.root {
 		f.bind(around, outer)
 	}
-	s := &namespaceStack{append([]binding{}, around.all...)}
+	namespaces := &namespaceStack{append([]binding{}, around.all...)}
 	open, _ := scan.XMLTagAt(text, 0)
-	scope := s.push(text, open, outer)
-	properties, inside, ok := findProperties(s, text, element{open, len(text)}, scope)
+	scope := namespaces.push(text, open, outer)
+	properties, inside, ok := findProperties(namespaces, text, element{open, len(text)}, scope)
 	if !ok {
 		return
 	}
 	t := properties.tag
 	name := t.Name
 	meta, _ := scan.SplitName(name)
-	data := s.prefix(dataNamespace, inside)
+	data := namespaces.prefix(dataNamespace, inside)
 	before, rest := text[:t.End], text[properties.end:]
 	for _, part := range [][]byte{before, rest} {
 		if bytes.Contains(part, []byte("<!")) || bytes.Contains(part, []byte("<?")) {
@@ -350,101 +351,101 @@ func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
 	if data == nil || len(meta) == 0 {
 		return
 	}
-	parts, ok := f.learnExpanded(s, text, element{open, len(text)}, scope, properties)
+	parts, ok := f.learnExpanded(namespaces, text, element{open, len(text)}, scope, properties)
 	if !ok {
 		return
 	}
 	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closingName)) {
 		// The prefixes changed: learn from the next such entry.
 		taken, learned := f.decoded, f.samples
-		f.reset(f.l)
+		f.reset(f.schema)
 		f.decoded, f.samples = taken, learned
 		return
 	}
 	f.data, f.closingName = bytes.Clone(data), bytes.Clone(name)
 	f.learnProperties(text, properties, meta)
-	s.copyBytes()
-	f.namespaces, f.propertiesScope = *s, inside
+	namespaces.copyBytes()
+	f.namespaces, f.propertiesScope = *namespaces, inside
 	f.heads = append([][]headPart{parts}, f.heads...)
 	f.heads = f.heads[:min(len(f.heads), maxTemplates)]
 	f.tails = addTemplate(f.tails, rest)
 	f.setRowTemplates()
 }
 
-func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
-	before, from := &f.templateDecoder.head, e.tag.End
-	children := content(text, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		x := f.entryFor(c.tag.Name)
-		null, plain := attributes(text, c.tag, meta)
-		if x == nil || !plain || scan.XMLSpace(text, from) != c.tag.Start {
+func (f *atomTemplates) learnProperties(text []byte, parent element, meta []byte) {
+	before, from := &f.templateDecoder.head, parent.tag.End
+	children := childrenOf(text, parent.tag, parent.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		entry := f.entryFor(child.tag.Name)
+		null, plain := attributes(text, child.tag, meta)
+		if entry == nil || !plain || scan.XMLSpace(text, from) != child.tag.Start {
 			return
 		}
-		x.learnElement(text, from, c, null)
-		if x.c != nil && x.c.Kind == Complex && !null && !c.tag.Empty {
-			inner := f.structDecoder(x.Column)
+		entry.learnElement(text, from, child, null)
+		if entry.column != nil && entry.column.Kind == Complex && !null && !child.tag.Empty {
+			inner := f.structDecoder(entry.Column)
 			inner.data = f.data
-			inner.learnProperties(text, c, meta)
+			inner.learnProperties(text, child, meta)
 		}
-		before.followedBy(x)
-		before, from = x, c.end
+		before.followedBy(entry)
+		before, from = entry, child.end
 	}
-	if scan.XMLSpace(text, from) == contentEnd(text, e.tag, e.end) {
-		f.end.Prefix = fast.NewPattern(text[from:e.end])
+	if scan.XMLSpace(text, from) == contentEnd(text, parent.tag, parent.end) {
+		f.end.Prefix = fast.NewPattern(text[from:parent.end])
 		before.followedBy(&f.end)
 	}
 }
 
-func (e *entry) learnElement(text []byte, from int, c element, null bool) {
-	switch whole := fast.NewPattern(text[from:c.end]); {
-	case e.Kind == fast.Skip && c.tag.Empty:
+func (e *entry) learnElement(text []byte, from int, child element, null bool) {
+	switch whole := fast.NewPattern(text[from:child.end]); {
+	case e.Kind == fast.Skip && child.tag.Empty:
 		e.Null = whole
 	case e.Kind == fast.Skip:
-		e.Prefix = fast.NewPattern(text[from:c.tag.End])
-	case null || c.tag.Empty && e.c.Kind == Primitive:
+		e.Prefix = fast.NewPattern(text[from:child.tag.End])
+	case null || child.tag.Empty && e.column.Kind == Primitive:
 		e.Null, e.Empty = whole, 0
-		if !null && !e.c.emptyIsNull() {
+		if !null && !e.column.emptyIsNull() {
 			e.Empty = 1
 		}
-	case !c.tag.Empty:
-		e.Prefix = fast.NewPattern(text[from:c.tag.End])
-		e.Suffix = fast.NewPattern(text[contentEnd(text, c.tag, c.end):c.end])
+	case !child.tag.Empty:
+		e.Prefix = fast.NewPattern(text[from:child.tag.End])
+		e.Suffix = fast.NewPattern(text[contentEnd(text, child.tag, child.end):child.end])
 	}
 }
 
 // learnExpanded learns the text before an entry's properties and the expanded entries in it. It returns false for
 // entries that the plain parser must decode.
-func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element, scope int,
+func (f *atomTemplates) learnExpanded(namespaces *namespaceStack, text []byte, e element, scope int,
 	properties element) ([]headPart, bool) {
 	var parts []headPart
 	from, found := 0, 0
-	children := content(text, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(text, c.tag, scope)
-		ns, local := s.element(text, c.tag, inside)
+	children := childrenOf(text, e.tag, e.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(text, child.tag, scope)
+		namespace, local := namespaces.element(text, child.tag, inside)
 		switch {
-		case ns == metadataNamespace && string(local) == "properties":
+		case namespace == metadataNamespace && string(local) == "properties":
 			found++
-		case ns == atomNamespace && string(local) == "content":
-			if _, _, ok := findProperties(s, text, c, inside); ok {
+		case namespace == atomNamespace && string(local) == "content":
+			if _, _, ok := findProperties(namespaces, text, child, inside); ok {
 				found++
 			}
 		}
-		if ns != atomNamespace || string(local) != "link" {
+		if namespace != atomNamespace || string(local) != "link" {
 			continue
 		}
-		column, inline, inside, several := f.inline(s, text, c, inside)
+		column, inline, inside, multiple := f.findInline(namespaces, text, child, inside)
 		if column < 0 {
-			if k, ok := f.related(text, c.tag); ok && f.l.Columns[k].Inline {
-				return nil, false // the plain parser is to say that it is not expanded
+			if k, ok := f.navigationColumn(text, child.tag); ok && f.schema.Columns[k].Inline {
+				return nil, false // the plain parser reports that it is not expanded
 			}
 			continue
 		}
-		if several || inline.tag.Empty || c.tag.Start > properties.tag.Start {
+		if multiple || inline.tag.Empty || child.tag.Start > properties.tag.Start {
 			return nil, false
 		}
 		end := contentEnd(text, inline.tag, inline.end)
-		if !f.structDecoder(column).learnInline(s, text, inline, inside, f.l.Columns[column].Kind) {
+		if !f.structDecoder(column).learnInline(namespaces, text, inline, inside, f.schema.Columns[column].Kind) {
 			return nil, false
 		}
 		parts = append(parts, headPart{newTemplate(text[from:inline.tag.End]), column,
@@ -459,72 +460,74 @@ func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element,
 	return append(parts, headPart{newTemplate(text[from:properties.tag.End]), -1, 0}), true
 }
 
-// inline finds the expanded value of a column in a link. column is -1 if there is none.
-func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, scope int) (column int, inline element,
+// findInline finds the expanded value of a column in a link. column is -1 if there is none.
+func (f *atomTemplates) findInline(namespaces *namespaceStack, text []byte, link element, scope int) (column int,
+	inline element,
 	inside int,
-	several bool) {
+	multiple bool) {
 	column = -1
-	k, ok := f.related(text, link.tag)
+	k, ok := f.navigationColumn(text, link.tag)
 	if !ok {
 		return
 	}
-	children := content(text, link.tag, link.end)
+	children := childrenOf(text, link.tag, link.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		scope := s.push(text, c.tag, scope)
-		if ns, local := s.element(text, c.tag, scope); ns == metadataNamespace && string(local) == "inline" {
-			several = column >= 0
+		scope := namespaces.push(text, c.tag, scope)
+		if ns, local := namespaces.element(text, c.tag, scope); ns == metadataNamespace && string(local) == "inline" {
+			multiple = column >= 0
 			column, inline, inside = k, c, scope
 		}
 	}
 	return
 }
 
-func (f *atomTemplates) related(text []byte, link scan.XMLTag) (column int, ok bool) {
+func (f *atomTemplates) navigationColumn(text []byte, link scan.XMLTag) (column int, ok bool) {
 	rel := relation(text, link)
-	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
-	return k, ok && (f.l.Columns[k].Kind == NavigationToOne || f.l.Columns[k].Kind == NavigationToMany)
+	k, ok := f.schema.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
+	return k, ok && (f.schema.Columns[k].Kind == NavigationToOne || f.schema.Columns[k].Kind == NavigationToMany)
 }
 
-func (f *atomTemplates) learnInline(s *namespaceStack, text []byte, inline element, scope int, shape ColumnKind) bool {
-	children := content(text, inline.tag, inline.end)
+func (f *atomTemplates) learnInline(namespaces *namespaceStack, text []byte, inline element, scope int,
+	shape ColumnKind) bool {
+	children := childrenOf(text, inline.tag, inline.end)
 	only, ok := children.next()
 	if _, more := children.next(); !ok || more {
 		return false
 	}
-	inside := s.push(text, only.tag, scope)
-	ns, local := s.element(text, only.tag, inside)
+	inside := namespaces.push(text, only.tag, scope)
+	namespace, local := namespaces.element(text, only.tag, inside)
 	if shape == NavigationToOne {
-		if ns != atomNamespace || string(local) != "entry" {
+		if namespace != atomNamespace || string(local) != "entry" {
 			return false
 		}
-		f.learn(text[only.tag.Start:only.end], s, scope)
+		f.learn(text[only.tag.Start:only.end], namespaces, scope)
 		return true
 	}
-	if ns != atomNamespace || string(local) != "feed" || only.tag.Empty {
+	if namespace != atomNamespace || string(local) != "feed" || only.tag.Empty {
 		return false
 	}
-	return f.learnFeed(s, text, inline, only, inside)
+	return f.learnFeed(namespaces, text, inline, only, inside)
 }
 
-func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed element, scope int) bool {
+func (f *atomTemplates) learnFeed(namespaces *namespaceStack, text []byte, inline, feed element, scope int) bool {
 	front, back := contentEnd(text, feed.tag, feed.end), 0
 	back = front
 	entries := 0
-	children := content(text, feed.tag, feed.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(text, c.tag, scope)
-		ns, local := s.element(text, c.tag, inside)
+	children := childrenOf(text, feed.tag, feed.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(text, child.tag, scope)
+		ns, local := namespaces.element(text, child.tag, inside)
 		switch {
-		case ns == atomNamespace && string(local) == "link" && string(relation(text, c.tag)) == "next":
+		case ns == atomNamespace && string(local) == "link" && string(relation(text, child.tag)) == "next":
 			return false
 		case ns == atomNamespace && string(local) == "entry":
 			if entries == 0 {
-				front = c.tag.Start
+				front = child.tag.Start
 			}
 			if entries++; entries <= maxTemplates {
-				f.learn(text[c.tag.Start:c.end], s, scope)
+				f.learn(text[child.tag.Start:child.end], namespaces, scope)
 			}
-			back = scan.XMLSpace(text, c.end)
+			back = scan.XMLSpace(text, child.end)
 		}
 	}
 	f.feedPrefixes = addTemplate(f.feedPrefixes, text[inline.tag.End:front])
@@ -533,16 +536,16 @@ func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed e
 }
 
 // findProperties finds m:properties inside an entry or its content. It fails for an empty element.
-func findProperties(s *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
-	children := content(text, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(text, c.tag, scope)
-		ns, local := s.element(text, c.tag, inside)
+func findProperties(namespaces *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
+	children := childrenOf(text, e.tag, e.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(text, child.tag, scope)
+		ns, local := namespaces.element(text, child.tag, inside)
 		switch {
 		case ns == metadataNamespace && string(local) == "properties":
-			return c, inside, !c.tag.Empty
+			return child, inside, !child.tag.Empty
 		case ns == atomNamespace && string(local) == "content":
-			if p, inside, ok := findProperties(s, text, c, inside); ok {
+			if p, inside, ok := findProperties(namespaces, text, child, inside); ok {
 				return p, inside, true
 			}
 		}
@@ -621,15 +624,15 @@ func atomTemplate(t *fast.Template, text []byte) {
 func tagTemplate(t *fast.Template, text []byte, tag scan.XMLTag) {
 	from := tag.Start
 	for i := tag.NameEnd; ; {
-		a, next, err := scan.XMLAttributeAt(text, i)
-		if err != nil || a.Name == nil {
+		attribute, next, err := scan.XMLAttributeAt(text, i)
+		if err != nil || attribute.Name == nil {
 			break
 		}
 		i = next
-		if name := a.Name; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
+		if name := attribute.Name; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
 			continue
 		}
-		t.Text(text[from:a.ValueAt]...)
+		t.Text(text[from:attribute.ValueAt]...)
 		if text[next-1] == '"' {
 			t.Gap(&fast.AtomQuoted)
 		} else {

@@ -10,8 +10,8 @@ import (
 // jsonTemplates decodes rows of verbose JSON from learned templates.
 type jsonTemplates struct {
 	templateDecoder
-	d      *JSON
-	reader jsonReader
+	decoder *JSON
+	reader  jsonReader
 	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its values.
 	path  string
 	depth int
@@ -27,31 +27,31 @@ func newJSONTemplates(d *JSON) *jsonTemplates {
 }
 
 func newJSONStructure(d *JSON, l *RowSchema, depth int) *jsonTemplates {
-	f := &jsonTemplates{d: d, depth: depth, inner: make([]*jsonTemplates, len(l.Columns))}
-	f.init(f, l, 0)
-	f.end.skip.Text(',')
-	f.end.skip.Done()
-	f.end.Skip = f.end.skip.Program()
-	for i := range f.entries {
-		if e := &f.entries[i]; e.c.Kind != Synthetic {
-			f.add(e, []byte(e.c.Name))
+	templates := &jsonTemplates{decoder: d, depth: depth, inner: make([]*jsonTemplates, len(l.Columns))}
+	templates.init(templates, l, 0)
+	templates.end.skip.Text(',')
+	templates.end.skip.Done()
+	templates.end.Skip = templates.end.skip.Program()
+	for i := range templates.entries {
+		if e := &templates.entries[i]; e.column.Kind != Synthetic {
+			templates.add(e, []byte(e.column.Name))
 		}
 	}
-	return f
+	return templates
 }
 
-func (f *jsonTemplates) structDecoder(e *entry) *jsonTemplates {
-	x := f.inner[e.Column]
-	if x == nil {
+func (f *jsonTemplates) structDecoder(part *entry) *jsonTemplates {
+	nested := f.inner[part.Column]
+	if nested == nil {
 		depth := f.depth - 1
-		if e.c.Kind == NavigationToMany {
+		if part.column.Kind == NavigationToMany {
 			depth -= 2
 		}
-		x = newJSONStructure(f.d, e.c.Nested, depth)
-		x.path, x.root = e.c.path(f.path), f.root
-		f.inner[e.Column] = x
+		nested = newJSONStructure(f.decoder, part.column.Nested, depth)
+		nested.path, nested.root = part.column.path(f.path), f.root
+		f.inner[part.Column] = nested
 	}
-	return x
+	return nested
 }
 
 func (f *jsonTemplates) read(p, o int) (int, bool) {
@@ -71,27 +71,27 @@ func (f *jsonTemplates) afterRow(p int) (next int, closed, ok bool) {
 func valueStart(r *fast.Row) int { return r.P - entryOf(r.Entry).valuePrefix }
 
 func (f *jsonTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
-	e, value := entryOf(r.Entry), valueStart(r)
+	entry, value := entryOf(r.Entry), valueStart(r)
 	end, err := scan.JSONValue(f.buf, value, f.depth)
 	if err != nil {
 		return dst, 0, false
 	}
-	x, s := &f.reader, &f.d.stream
-	x.d, x.row, x.nextLink, x.deleted = f.d, f.buf, nestedNextLink{}, false
-	if len(s.levels) == 0 {
-		s.level(0, f.l)
+	reader, stream := &f.reader, &f.decoder.stream
+	reader.decoder, reader.row, reader.nextLink, reader.deleted = f.decoder, f.buf, nestedNextLink{}, false
+	if len(stream.levels) == 0 {
+		stream.level(0, f.schema)
 	}
-	s.levels[0].path = f.path
-	known := len(s.page.Unknown)
-	dst, m := x.column(dst, f.l, e.Column, textRange{value, end}, 0)
-	s.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
-	if s.retractUnknown(known) || m != nil || x.nextLink.found {
+	stream.levels[0].path = f.path
+	known := len(stream.page.Unknown)
+	dst, m := reader.column(dst, f.schema, entry.Column, textRange{value, end}, 0)
+	stream.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
+	if stream.retractUnknown(known) || m != nil || reader.nextLink.found {
 		return dst, 0, false
 	}
-	if kind, inside, _ := e.kindOf(f.buf[value:end]); kind != fast.Slow &&
-		(kind != e.Kind || inside != e.valuePrefix) &&
+	if kind, inside, _ := entry.kindOf(f.buf[value:end]); kind != fast.Slow &&
+		(kind != entry.Kind || inside != entry.valuePrefix) &&
 		f.root.canSample() {
-		e.learn(f.buf[r.P-e.Prefix.Size:value], f.buf[value:end])
+		entry.learn(f.buf[r.P-entry.Prefix.Size:value], f.buf[value:end])
 	}
 	return dst, end, true
 }
@@ -140,79 +140,79 @@ func jsonTemplate(t *fast.Template, value []byte) {
 }
 
 func (f *jsonTemplates) structure(r *fast.Row) bool {
-	e := entryOf(r.Entry)
-	if e.c.Kind == Primitive {
+	entry := entryOf(r.Entry)
+	if entry.column.Kind == Primitive {
 		return false
 	}
-	x := f.structDecoder(e)
-	x.setBuffers(f.buf, f.out)
-	p, o, ok := r.P, r.O+e.Optional, false
+	nested := f.structDecoder(entry)
+	nested.setBuffers(f.buf, f.out)
+	pos, outEnd, ok := r.P, r.O+entry.Optional, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.c.Kind == NavigationToMany {
-		p, o, ok = x.array(p, o)
+	if entry.column.Kind == NavigationToMany {
+		pos, outEnd, ok = nested.array(pos, outEnd)
 	} else {
-		x.row.MaxRows = 0
-		p, o, ok = x.object(p, o)
+		nested.row.MaxRows = 0
+		pos, outEnd, ok = nested.object(pos, outEnd)
 	}
-	return f.endStructure(r, p, o, ok)
+	return f.endStructure(r, pos, outEnd, ok)
 }
 
-// object decodes the struct at p, and the ones after it where the kernel continues, and writes them at o.
-func (f *jsonTemplates) object(p, o int) (next, end int, ok bool) {
-	if p >= len(f.buf) || f.buf[p] != '{' || deferredValue(f.buf[p:]) || f.depth < 0 {
-		return p, o, false
+// object decodes the struct at p, and the ones after it as far as package fast continues, and writes them at o.
+func (f *jsonTemplates) object(pos, outEnd int) (next, end int, ok bool) {
+	if pos >= len(f.buf) || f.buf[pos] != '{' || deferredValue(f.buf[pos:]) || f.depth < 0 {
+		return pos, outEnd, false
 	}
-	f.reserve(p, o)
-	if next, ok = f.read(p, o); !ok {
+	f.reserve(pos, outEnd)
+	if next, ok = f.read(pos, outEnd); !ok {
 		f.root.recordFailure(f.row.P)
-		return p, o, false
+		return pos, outEnd, false
 	}
 	end = f.completeRow(f.row.RowOutput)
 	return next, end, end >= 0
 }
 
 // array decodes the items of an expanded feed without further pages.
-func (f *jsonTemplates) array(p, o int) (next, end int, ok bool) {
-	b, i := f.buf, p
-	if p >= len(b) {
-		return p, o, false
+func (f *jsonTemplates) array(pos, outEnd int) (next, end int, ok bool) {
+	b, i := f.buf, pos
+	if pos >= len(b) {
+		return pos, outEnd, false
 	}
-	feed := b[p] == '{'
+	feed := b[pos] == '{'
 	if feed {
-		if i, ok = f.results(p + 1); !ok {
-			return p, o, false
+		if i, ok = f.findResults(pos + 1); !ok {
+			return pos, outEnd, false
 		}
 	}
 	if i >= len(b) || b[i] != '[' {
-		return p, o, false
+		return pos, outEnd, false
 	}
 	// one byte for the number of items
-	from, count := o, 0
-	o++
+	from, count := outEnd, 0
+	outEnd++
 	i, closed, err := scan.JSONFirst(b, i+1, ']')
 	for err == nil && !closed {
-		f.reserve(i, o)
+		f.reserve(i, outEnd)
 		f.prepareItems()
-		if i, o, ok = f.object(i, o); !ok {
-			return p, o, false
+		if i, outEnd, ok = f.object(i, outEnd); !ok {
+			return pos, outEnd, false
 		}
 		count += f.row.RowCount + 1
 		i, closed, err = scan.JSONNext(b, i, ']')
 	}
 	if err != nil {
-		return p, o, false
+		return pos, outEnd, false
 	}
-	o = f.writeCount(from, o, count)
+	outEnd = f.writeCount(from, outEnd, count)
 	if feed {
-		if i, ok = f.tail(i); !ok {
-			return p, o, false
+		if i, ok = f.feedTail(i); !ok {
+			return pos, outEnd, false
 		}
 	}
-	return i, o, true
+	return i, outEnd, true
 }
 
-// results finds the items of a feed; p is after its opening bracket.
-func (f *jsonTemplates) results(p int) (int, bool) {
+// findResults finds the items of a feed; p is after its opening bracket.
+func (f *jsonTemplates) findResults(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONFirst(b, p, '}')
 	for err == nil && !closed {
@@ -233,8 +233,8 @@ func (f *jsonTemplates) results(p int) (int, bool) {
 	return 0, false
 }
 
-// tail skips the members after the items of a feed. It fails for a next link.
-func (f *jsonTemplates) tail(p int) (int, bool) {
+// feedTail skips the members after the items of a feed. It fails for a next link.
+func (f *jsonTemplates) feedTail(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONNext(b, p, '}')
 	for err == nil && !closed {
@@ -264,16 +264,16 @@ func (f *jsonTemplates) learn(b []byte, object textRange) {
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
 		stop, _ := scan.JSONValue(b, value, unlimited)
-		e := f.entryFor(b[i+1:end-1], b[value])
-		if e == nil || from > object.start && b[from] != ',' {
+		entry := f.entryFor(b[i+1:end-1], b[value])
+		if entry == nil || from > object.start && b[from] != ',' {
 			return
 		}
-		e.learn(b[from:value], b[value:stop])
-		if e.c != nil && e.c.Nested != nil {
-			f.structDecoder(e).learnInside(b, textRange{value, stop}, e.c.Kind)
+		entry.learn(b[from:value], b[value:stop])
+		if entry.column != nil && entry.column.Nested != nil {
+			f.structDecoder(entry).learnInside(b, textRange{value, stop}, entry.column.Kind)
 		}
-		before.followedBy(e)
-		before, from = e, stop
+		before.followedBy(entry)
+		before, from = entry, stop
 		i, closed, _ = scan.JSONNext(b, stop, '}')
 	}
 	if from > object.start {
@@ -283,7 +283,7 @@ func (f *jsonTemplates) learn(b []byte, object textRange) {
 }
 
 func (f *jsonTemplates) learnInside(b []byte, value textRange, shape ColumnKind) {
-	r := jsonReader{d: f.d, row: b}
+	r := jsonReader{decoder: f.decoder, row: b}
 	switch {
 	case b[value.start] == '{' && r.isDeferred(value.start):
 		return
@@ -314,9 +314,9 @@ func (f *jsonTemplates) entryFor(name []byte, first byte) *entry {
 	case bytes.IndexByte(name, '@') >= 0 || bytes.IndexByte(name, '\\') >= 0:
 		// a deleted entry, perhaps
 		return nil
-	case isControl(name) || f.l.ignored[string(name)]:
+	case isControl(name) || f.schema.ignored[string(name)]:
 		return f.newSkip(name, true)
-	case f.d.unknown[f.path+string(name)]:
+	case f.decoder.unknown[f.path+string(name)]:
 		f.root.hasUnknown = true
 		return f.newSkip(name, true)
 	case first == '{':

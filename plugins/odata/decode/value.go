@@ -18,34 +18,34 @@ type values struct {
 
 // AppendText appends a value of a primitive column, union branch included, from its text in Atom: for values from
 // outside of a row, such as the key predicate of a deleted entry.
-func AppendText(dst []byte, l *RowSchema, c *Column, text []byte) ([]byte, error) {
+func AppendText(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, error) {
 	var v values
-	if c.Optional {
+	if column.Optional {
 		dst = append(dst, 2)
 	}
-	dst, expected := v.append(dst, l, c, text)
+	dst, expected := v.append(dst, schema, column, text)
 	if expected != "" {
-		return dst, c.conversionError(expected, quoted(text))
+		return dst, column.conversionError(expected, quoted(text))
 	}
 	return dst, nil
 }
 
 // append writes a non-null value without union branch. It accepts the forms of both formats.
-func (v *values) append(dst []byte, l *RowSchema, c *Column, text []byte) (out []byte, expected string) {
+func (v *values) append(dst []byte, l *RowSchema, column *Column, text []byte) (out []byte, expected string) {
 	var n int64
 	var ok bool
-	switch c.Type {
+	switch column.Type {
 	case edm.String:
 		if !utf8.Valid(text) {
 			return dst, "text in UTF-8"
 		}
 		return connectdata.AppendBytes(dst, text), ""
 	case edm.Decimal:
-		return v.decimal.appendDecimal(dst, c, text)
+		return v.decimal.appendDecimal(dst, column, text)
 	case edm.DateTime, edm.DateTimeOffset:
-		return appendDateTime(dst, c, text)
+		return appendDateTime(dst, column, text)
 	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
-		least, most, _ := c.Type.Bounds()
+		least, most, _ := column.Type.Bounds()
 		n, ok = scan.Integer(text, least, most)
 	case edm.Time:
 		n, _, ok = datetime.TimeOfDay(text)
@@ -76,30 +76,30 @@ func (v *values) append(dst []byte, l *RowSchema, c *Column, text []byte) (out [
 		return connectdata.AppendFloat32(dst, float32(f)), ""
 	}
 	if !ok {
-		return dst, c.Type.String()
+		return dst, column.Type.String()
 	}
 	return connectdata.AppendNumber(dst, n), ""
 }
 
-// emptyIsNull reports whether an empty text stands for null: it is a value of String and Binary only.
+// emptyIsNull reports whether an empty text means null: it is a value of String and Binary only.
 //
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
 
-func appendDateTime(dst []byte, c *Column, text []byte) (out []byte, expected string) {
-	var m datetime.DateTime
-	if !m.Parse(text) {
-		return dst, c.Type.String() + " of the years 1 to 9999"
+func appendDateTime(dst []byte, column *Column, text []byte) (out []byte, expected string) {
+	var instant datetime.DateTime
+	if !instant.Parse(text) {
+		return dst, column.Type.String() + " of the years 1 to 9999"
 	}
-	if c.Mapping == DateMapping {
-		return connectdata.AppendNumber(dst, m.Days()), ""
+	if column.Mapping == DateMapping {
+		return connectdata.AppendNumber(dst, instant.Days()), ""
 	}
-	ms := m.UTC()
-	if c.Zone != nil && !m.Zoned {
-		ms = c.Zone.UTC(ms)
+	ms := instant.UTC()
+	if column.Zone != nil && !instant.Zoned {
+		ms = column.Zone.UTC(ms)
 	}
-	if c.Mapping == MicrosMapping {
-		return connectdata.AppendNumber(dst, ms*1000+m.Ticks/10), ""
+	if column.Mapping == MicrosMapping {
+		return connectdata.AppendNumber(dst, ms*1000+instant.Ticks/10), ""
 	}
 	return connectdata.AppendNumber(dst, ms), ""
 }

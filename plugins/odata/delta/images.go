@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// ODQ_CHANGEMODE of ODP is C, U or D; ODQ_ENTITYCNTR is negative for the state before a change.
-
+// image is what a row of an ODP queue contains: the state of an entity after or before a change, or a deleted entity.
+// ODQ_CHANGEMODE is D for deleted entities; ODQ_ENTITYCNTR is negative for the state before a change.
 type image byte
 
 const (
@@ -21,45 +21,44 @@ const (
 	imageDeleted
 )
 
-func (pg *Page) watched(row int) []decode.Span {
-	n := len(pg.Feed.Layout.Tracked)
-	return pg.Out.Tracked[row*n+pg.Feed.Watch : (row+1)*n]
+func (pg *Page) tracked(row int) []decode.Span {
+	n := len(pg.Feed.RowSchema.Tracked)
+	return pg.Out.Tracked[row*n+pg.Feed.FirstTracked : (row+1)*n]
 }
 
-func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
-	c, f, change := pg.rows, pg.Feed, pg.changeOf(watched)
-	switch pg.imageOf(watched) {
+func (pg *Page) addImage(row *wit.Row, tracked []decode.Span) {
+	change := pg.changeOf(tracked)
+	switch pg.imageOf(tracked) {
 	case imageDeleted:
-		pg.addDeletedImage(row, watched)
+		pg.addDeletedImage(row, tracked)
 		return
 	case imageBefore:
-		if f.Tracking.DropBefore {
+		if pg.Feed.Tracking.DropBefore {
 			return
 		}
 		change = feedreader.ChangeBefore
 	}
-	pg.Out.Data = f.AddHeaders(row, pg.Out.Data, change)
-	c.merged = append(c.merged, *row)
+	pg.emit(row, change)
 }
 
 // exempt reports rows that need not match a filter: deleted ones, which may consist of keys only, and dropped before
 // images.
 func (pg *Page) exempt() func(row int) bool {
-	if pg.Feed.Watch < 0 {
+	if pg.Feed.FirstTracked < 0 {
 		return nil
 	}
 	return func(row int) bool {
-		is := pg.imageOf(pg.watched(row))
+		is := pg.imageOf(pg.tracked(row))
 		return is == imageDeleted || is == imageBefore && pg.Feed.Tracking.DropBefore
 	}
 }
 
-func (pg *Page) imageOf(watched []decode.Span) image {
-	f := pg.set()
-	if text, ok := f.textOf(f.Mode, pg.bytes(watched[0])); ok && text == "D" {
+func (pg *Page) imageOf(tracked []decode.Span) image {
+	set := pg.set()
+	if text, ok := set.textOf(set.ModeColumn, pg.bytes(tracked[0])); ok && text == "D" {
 		return imageDeleted
 	}
-	if f.Counter >= 0 && f.negative(f.Counter, pg.bytes(watched[len(watched)-1])) {
+	if set.CounterColumn >= 0 && set.negative(set.CounterColumn, pg.bytes(tracked[len(tracked)-1])) {
 		return imageBefore
 	}
 	return imageAfter
@@ -69,7 +68,7 @@ func (pg *Page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Sta
 
 // stripBranch returns a column's value without the branch of an optional.
 func (f Set) stripBranch(column int, b []byte) (value []byte, null bool) {
-	if !f.Layout.Columns[column].Optional {
+	if !f.RowSchema.Columns[column].Optional {
 		return b, false
 	}
 	if len(b) == 0 || b[0] == 0 {
@@ -88,67 +87,68 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 }
 
 func (f Set) negative(column int, b []byte) bool {
-	c := &f.Layout.Columns[column]
+	schemaColumn := &f.RowSchema.Columns[column]
 	b, null := f.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	switch {
 	case null || len(b) == 0:
 		return false
-	case c.Type == edm.Double || c.Mapping == decode.Float64Mapping:
+	case schemaColumn.Type == edm.Double || schemaColumn.Mapping == decode.Float64Mapping:
 		return len(b) == 8 && b[7] >= 0x80
-	case c.Type == edm.String:
+	case schemaColumn.Type == edm.String:
 		return size > 0 && len(b) > size && b[size] == '-'
-	case c.Type == edm.Decimal && c.Mapping == decode.DefaultMapping:
+	case schemaColumn.Type == edm.Decimal && schemaColumn.Mapping == decode.DefaultMapping:
 		return size > 0 && len(b) > size && b[size] >= 0x80
 	}
 	return size > 0 && n < 0
 }
 
-func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
-	c, f := pg.rows, pg.set()
-	when := pg.Answer.ReceivedAt
+func (pg *Page) addDeletedImage(row *wit.Row, tracked []decode.Span) {
+	rows, set := pg.rows, pg.set()
+	deletedAt := pg.Response.ReceivedAt
 	if ms, ok := odataerror.Date(feedreader.HeaderValue(pg.headers, "Date")); ok {
-		when = ms
+		deletedAt = ms
 	}
-	if f.Tracking.Additive {
-		deleted := pg.withDeletionTime(*row, when)
-		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, feedreader.ChangeDeleted)
-		c.merged = append(c.merged, deleted)
+	if set.Tracking.Additive {
+		deleted := pg.withDeletionTime(*row, deletedAt)
+		pg.Out.Data = set.AddHeaders(&deleted, pg.Out.Data, feedreader.ChangeDeleted)
+		rows.merged = append(rows.merged, deleted)
 		return
 	}
-	raws := make([][]byte, len(f.Layout.Keys))
-	for k, column := range f.Layout.Keys {
-		raws[k], _ = f.stripBranch(column, pg.bytes(watched[1+k]))
+	keyParts := make([][]byte, len(set.RowSchema.Keys))
+	for k, column := range set.RowSchema.Keys {
+		keyParts[k], _ = set.stripBranch(column, pg.bytes(tracked[1+k]))
 	}
-	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.RowIndex, raws, when)
+	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, row.RowIndex, keyParts, deletedAt)
 }
 
 // withDeletionTime sets the deletion time, which is the last column.
-func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
+func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
 	f, v := pg.set(), row.Value
-	if f.Deleted != f.Layout.ValueColumns-1 || f.Layout.Columns[f.Deleted].Kind != decode.Synthetic {
+	if f.DeletedAtColumn != f.RowSchema.ValueColumns-1 ||
+		f.RowSchema.Columns[f.DeletedAtColumn].Kind != decode.Synthetic {
 		return row
 	}
 	start := len(pg.Out.Data)
 	pg.Out.Data = append(pg.Out.Data, pg.Out.Data[v.Start:v.Start+v.Size-1]...)
-	pg.Out.Data = connectdata.AppendNumber(append(pg.Out.Data, 2), when)
+	pg.Out.Data = connectdata.AppendNumber(append(pg.Out.Data, 2), deletedAt)
 	row.Value.Start, row.Value.Size = uint32(start), uint32(len(pg.Out.Data)-start)
 	return row
 }
 
-// changeOf returns the change of an entity that is not deleted. watched is nil if the service does not send a change
+// changeOf returns the change of an entity that is not deleted. tracked is nil if the service does not send a change
 // mode.
-func (pg *Page) changeOf(watched []decode.Span) feedreader.Change {
-	_, changes := pg.at.(*readingChanges)
+func (pg *Page) changeOf(tracked []decode.Span) feedreader.Change {
+	_, changes := pg.phase.(*readingChanges)
 	switch {
-	case pg.document:
+	case pg.deadLetter:
 		return feedreader.ChangeUnknown
 	case !changes:
 		return feedreader.ChangeRead
-	case watched == nil:
+	case tracked == nil:
 		return feedreader.ChangeChanged
 	}
-	if text, ok := pg.set().textOf(pg.Feed.Mode, pg.bytes(watched[0])); ok && text == "C" {
+	if text, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.bytes(tracked[0])); ok && text == "C" {
 		return feedreader.ChangeCreated
 	}
 	return feedreader.ChangeChanged

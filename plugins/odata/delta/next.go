@@ -9,123 +9,123 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next returns the next request.
-func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
-	at, err := readPhase(offset)
+// Next returns the request for the phase in an offset. now is in milliseconds since 1970.
+func (f Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (wit.NextAction, error) {
+	current, err := readPhase(offset)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	rest, rests := at.(*idle)
+	waiting, waits := current.(*idle)
 	switch {
-	case cause.Snapshot != nil && !rests:
+	case reason.Snapshot != nil && !waits:
 		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
-	case cause.Snapshot != nil:
-		at = f.snapshotOnDemand(rest, *cause.Snapshot, now)
-	case rests:
-		at, err = f.pollChanges(rest, cause, now)
-	case at == nil:
-		at = f.first(common{startedAt: int(now)})
+	case reason.Snapshot != nil:
+		current = f.snapshotOnDemand(waiting, *reason.Snapshot, now)
+	case waits:
+		current, err = f.pollChanges(waiting, reason, now)
+	case current == nil:
+		current = f.first(common{startedAt: int(now)})
 	default:
-		at = f.resume(at, cause, now)
+		current = f.resume(current, reason, now)
 	}
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	f.restoreLinks(at)
-	fetch, err := f.fetch(at)
+	f.restoreLinks(current)
+	fetch, err := f.fetch(current)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	fields := writePhase(at)
+	fields := writePhase(current)
 	fetch.Position = &fields
 	return wit.NextAction{Fetch: fetch}, nil
 }
 
-// snapshotOnDemand reads the set besides the changes, which continue from the same link: nothing that changes in the
-// meantime is missing from them.
-func (f Set) snapshotOnDemand(rest *idle, ident string, now int64) phase {
+// snapshotOnDemand reads the set in addition to the changes, which continue from the same link afterwards.
+func (f Set) snapshotOnDemand(waiting *idle, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	c := common{startedAt: int(now), rewritten: rest.rewritten, snapshot: number}
-	return &readingSnapshot{common: c, link: rest.link, onDemand: true, position: f.Paging.First(now).Fields()}
+	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number}
+	return &readingSnapshot{common: c, link: waiting.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 
-func (f Set) pollChanges(rest *idle, cause wit.PollReason, now int64) (phase, error) {
-	next := &readingChanges{common: rest.common, url: rest.link, unnotified: f.PolledOnNotification() &&
-		cause.Poll != nil}
-	if next.startedAt = int(now); cause.Start == nil {
+func (f Set) pollChanges(waiting *idle, reason wit.PollReason, now int64) (phase, error) {
+	next := &readingChanges{common: waiting.common, url: waiting.link, unnotified: f.PolledOnNotification() &&
+		reason.Poll != nil}
+	if next.startedAt = int(now); reason.Start == nil {
 		return next, nil
 	}
 	next.lostTokens = 0
-	f.LogStart("nothing but changes", "read up to ", int64(rest.at), "and its delta link continues from there")
+	f.LogStart("nothing but changes", "read up to ", int64(waiting.at), "and its delta link continues from there")
 	return next, f.rewrite(next)
 }
 
 // resume continues a phase. After a restart of the connector, changes follow without waiting for the next poll.
-func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
-	c := at.shared()
-	c.resumed = c.resumed || cause.Start != nil
-	switch p := at.(type) {
+func (f Set) resume(current phase, reason wit.PollReason, now int64) phase {
+	c := current.shared()
+	c.resumed = c.resumed || reason.Start != nil
+	switch current := current.(type) {
 	case *subscribing:
-		if p.step == stepOpen && cause.More == nil {
-			p.step, p.url = stepWait, f.FunctionURL(f.ODP.Subscribed)
+		if current.step == stepExtract && reason.More == nil {
+			current.step, current.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
 		}
 	case *readingChanges:
-		p.retried, p.relinked = p.retried && cause.Start == nil, p.relinked && cause.Start == nil
+		current.retriedAfter202, current.retriedAfterLostPage = current.retriedAfter202 && reason.Start == nil,
+			current.retriedAfterLostPage &&
+				reason.Start == nil
 	case *legacyLoad:
-		link := p.url
+		link := current.url
 		switch {
-		case p.kept != "":
-			link = p.kept
-		case p.token != "":
-			link = f.tokenURL(p.token)
+		case current.deltaLink != "":
+			link = current.deltaLink
+		case current.token != "":
+			link = f.tokenURL(current.token)
 		}
-		sdk.Log(wit.LevelWarn,
-			f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
-				"are delivered again")
-		return &readingSnapshot{common: p.common, link: link, onDemand: p.kept != "",
+		sdk.Log(wit.LevelWarn, f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
+			"are delivered again")
+		return &readingSnapshot{common: current.common, link: link, onDemand: current.deltaLink != "",
 			position: f.Paging.First(now).Fields()}
 	}
-	return at
+	return current
 }
 
-// restoreLinks restores the options of stored links: earlier versions stored links as services wrote them.
+// restoreLinks restores the options of links that earlier versions stored unchanged.
 func (f Set) restoreLinks(at phase) {
 	for _, i := range at.fields() {
 		if i.Name == "url" || i.Name == "link" {
-			*i.Text, _ = f.Paging.RestoreOptions(*i.Text, f.Paging.WholeURL(false))
+			*i.Text, _ = f.Paging.RestoreOptions(*i.Text, f.Paging.UnorderedURL(false))
 		}
 	}
 }
 
-func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
-	patience := wit.Ptr(uint32(f.Tracking.FirstByteTimeout))
-	fetch = &wit.Fetch{Request: f.Request("", at.target())}
+func (f Set) fetch(current phase) (fetch *wit.Fetch, err error) {
+	timeout := wit.Ptr(uint32(f.Tracking.FirstByteTimeout))
+	fetch = &wit.Fetch{Request: f.Request("", current.target())}
 	r := &fetch.Request
-	switch p := at.(type) {
+	switch current := current.(type) {
 	case *loading:
-		prefer(r)
-		if !p.continued {
-			r.FirstByteTimeoutMs = patience
+		preferTracking(r)
+		if !current.continued {
+			r.FirstByteTimeoutMs = timeout
 		}
 	case *readingSnapshot:
-		*r, err = f.snapshotRequest(p)
-		r.FirstByteTimeoutMs = patience // the service may sort all rows
+		*r, err = f.snapshotRequest(current)
+		r.FirstByteTimeoutMs = timeout // the service may sort all rows
 	case *readingChanges:
-		prefer(r)
-		fetch.Acknowledges = !p.continued
+		preferTracking(r)
+		fetch.Acknowledges = !current.continued
 	case *subscribing:
-		if p.step != stepOpen {
-			*r = f.jsonRequest(p.url)
+		if current.step != stepExtract {
+			*r = f.jsonRequest(current.url)
 			break
 		}
-		// Each such request starts a job in an ODP service, so the offset that says so is stored first (P13).
-		prefer(r)
-		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = patience, false, true
+		// The request starts a job in the service, so the offset is stored first (RATIONALE.md P13).
+		preferTracking(r)
+		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = timeout, false, true
 	default:
-		*r = f.jsonRequest(at.target())
+		*r = f.jsonRequest(current.target())
 	}
 	return fetch, err
 }
@@ -134,7 +134,7 @@ func (f Set) jsonRequest(url string) wit.Request {
 	return service.Get("", f.Query.AppendTo(url), "application/json")
 }
 
-func prefer(r *wit.Request) {
+func preferTracking(r *wit.Request) {
 	for i := range r.Headers {
 		if r.Headers[i].Name == "Prefer" {
 			r.Headers[i].Value = TrackChanges + "," + r.Headers[i].Value
@@ -143,23 +143,23 @@ func prefer(r *wit.Request) {
 }
 
 // rewrite applies the configured replacement to the stored link, once.
-func (f Set) rewrite(at *readingChanges) error {
-	mark := f.rewriteMark()
-	if mark == "" || at.rewritten == mark {
+func (f Set) rewrite(changes *readingChanges) error {
+	mark := f.rewriteSettings()
+	if mark == "" || changes.rewriteSettings == mark {
 		return nil
 	}
-	link, err := f.Tracking.Rewrite(at.url)
+	link, err := f.Tracking.Rewrite(changes.url)
 	if err != nil {
 		return sdk.NewConfigError(f.Setting(sourceconfig.NameRegex), err.Error())
 	}
-	at.rewritten = mark
-	if link != at.url {
-		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+at.url+" is rewritten as "+
-			f.Setting(sourceconfig.NameRegex)+" says: "+link)
-		at.url = link
+	changes.rewriteSettings = mark
+	if link != changes.url {
+		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+changes.url+" is rewritten by "+
+			f.Setting(sourceconfig.NameRegex)+" to "+link)
+		changes.url = link
 	} else {
 		sdk.Log(wit.LevelWarn, f.Label()+": "+f.Setting(sourceconfig.NameRegex)+
-			" matches nothing of the stored delta link "+at.url)
+			" matches nothing of the stored delta link "+changes.url)
 	}
 	return nil
 }

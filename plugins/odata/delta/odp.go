@@ -17,62 +17,63 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An ODP service keeps a queue of changes per user. Each request with Prefer: odata.track-changes starts a job that
-// reads everything; the first one opens the queue. Next to a set Facts, the service has the set DeltaLinksOfFacts with
-// valid tokens and the functions SubscribedToFacts and TerminateDeltasForFacts.
-
+// afterODPResponse handles a response without rows. An ODP service keeps a queue of changes per user. Each request with
+// Prefer: odata.track-changes starts a job that reads everything; the first one opens the queue. For a set Facts, the
+// service also has the set DeltaLinksOfFacts with valid tokens, and the functions SubscribedToFacts and
+// TerminateDeltasForFacts.
 func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
-	f := pg.set()
-	switch at := pg.at.(type) {
+	set := pg.set()
+	switch current := pg.phase.(type) {
 	case *findingDeltaLink:
-		return pg.afterDeltaLinks(at)
+		return pg.afterDeltaLinks(current)
 	case *subscribing:
-		if at.step != stepEnd {
-			next, err = pg.afterSubscribedTo(at)
+		if current.step != stepTerminate {
+			next, err = pg.afterSubscribedTo(current)
 			return next, 0, err
 		}
 		if done, ok := FindFlag(pg.Body, "ResultFlag"); !ok || !done {
 			return nil, 0, &wit.Error{Kind: wit.ErrorData,
-				Message: pg.Label() + ": " + at.url +
+				Message: pg.Label() + ": " + current.url +
 					" did not end the subscription: expected ResultFlag true, found " +
 					odataerror.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.Label()+": the subscription was ended")
-		return &subscribing{common: at.common, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed), terminated: true},
+		return &subscribing{common: current.common, step: stepCheckSubscribed, url: set.FunctionURL(set.ODP.Subscribed),
+				terminated: true},
 			0, nil
 	}
-	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "an answer without rows in phase " + pg.at.name()}
+	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "a response without rows in phase " + pg.phase.name()}
 }
 
-func (pg *Page) afterSubscribedTo(at *subscribing) (phase, error) {
-	f := pg.set()
+func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
+	set := pg.set()
 	open, ok := FindFlag(pg.Body, "SubscribedFlag")
 	switch {
 	case !ok:
-		return nil, odataerror.NotData(pg.Label()+": "+at.url, "SubscribedFlag", pg.Body)
+		return nil, odataerror.NotData(pg.Label()+": "+subscription.url, "SubscribedFlag", pg.Body)
 	case !open:
 		// No subscription exists, so the service never received a request for the first extraction.
-		return &subscribing{common: at.common, step: stepOpen, url: f.Paging.WholeURL(false)}, nil
-	case at.step == stepWait:
-		return f.findDeltaLink(at.common, reasonOpened, ""), nil
-	case at.terminated:
+		return &subscribing{common: subscription.common, step: stepExtract, url: set.Paging.UnorderedURL(false)}, nil
+	case subscription.step == stepAwaitExtraction:
+		return set.findDeltaLink(subscription.common, reasonOpened, ""), nil
+	case subscription.terminated:
 		return nil, &wit.Error{Kind: wit.ErrorData,
 			Message: pg.Label() + ": the service confirmed the end of the subscription, but still has it: " +
 				"two readers would each get a part of the changes. End it at the service; it is " +
 				"checked again at a restart"}
-	case !f.Tracking.TakeOver:
+	case !set.Tracking.TakeOver:
 		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover,
 			pg.Label()+": this user already has a subscription, which is not this connector's: "+
 				"two readers would each get a part of the changes. Delete the other one, or give this "+
 				"one a user of its own; "+sourceconfig.DeltaTakeover+" = true ends the subscription and starts over")
-	case f.ODP.Terminate == "":
+	case set.ODP.Terminate == "":
 		return nil, odataerror.ForSetting(sourceconfig.DeltaTakeover, pg.Label()+
 			": the subscription can't be taken over, the service has no function "+
-			"TerminateDeltasFor"+f.EntitySetConfig.Set)
+			"TerminateDeltasFor"+set.EntitySetConfig.Set)
 	}
-	sdk.Log(wit.LevelWarn, pg.Label()+": ending a subscription of another reader, as "+sourceconfig.DeltaTakeover+" "+
-		"says")
-	return &subscribing{common: at.common, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
+	sdk.Log(wit.LevelWarn, pg.Label()+": ending another reader's subscription, because "+sourceconfig.DeltaTakeover+
+		" is set")
+	return &subscribing{common: subscription.common, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
 }
 
 // FindFlag finds a boolean by name at any depth of a JSON or XML document.
@@ -111,31 +112,31 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 	return false, false
 }
 
-func findMember(v jsontext.Value, name string, depth int) (jsontext.Value, bool) {
+func findMember(value jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 	if depth > 6 {
-		return v, false
+		return value, false
 	}
-	for _, m := range v.Members {
+	for _, m := range value.Members {
 		if m.Name == name {
 			return m.Value, true
 		}
 	}
-	for _, m := range v.Members {
+	for _, m := range value.Members {
 		if found, ok := findMember(m.Value, name, depth+1); ok {
 			return found, true
 		}
 	}
-	for i := range v.Items {
-		if found, ok := findMember(v.Items[i], name, depth+1); ok {
+	for i := range value.Items {
+		if found, ok := findMember(value.Items[i], name, depth+1); ok {
 			return found, true
 		}
 	}
-	return v, false
+	return value, false
 }
 
 func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
-	v, err := document.Parse(body)
-	items, ok := document.Items(v)
+	value, err := document.Parse(body)
+	items, ok := document.Items(value)
 	if err != nil || !ok {
 		return nil, "", false
 	}
@@ -147,103 +148,104 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 		rows = append(rows, deltaLinkRow{item.Get("DeltaToken").Text, comparableTime(item.Get("CreatedAt").Text),
 			initial.Kind == jsontext.True || initial.Text == "X" || initial.Text == "true"})
 	}
-	return rows, v.Get("__next").Text, true
+	return rows, value.Get("__next").Text, true
 }
 
-// comparableTime makes times comparable as texts: zero-padded milliseconds, or ISO as it is.
+// comparableTime converts a time to a form that sorts as text: zero-padded milliseconds, or ISO unchanged.
 func comparableTime(text string) string {
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, "/Date(") {
 		return text
 	}
-	var m datetime.DateTime
-	if !m.Parse([]byte(text)) || m.UTC() < 0 {
+	var instant datetime.DateTime
+	if !instant.Parse([]byte(text)) || instant.UTC() < 0 {
 		return ""
 	}
-	return strconv.FormatInt(1e16+m.UTC(), 10)[1:]
+	return strconv.FormatInt(1e16+instant.UTC(), 10)[1:]
 }
 
-func (pg *Page) afterDeltaLinks(at *findingDeltaLink) (phase, time.Duration, error) {
-	links, follow, ok := readLinks(pg.Body)
+func (pg *Page) afterDeltaLinks(search *findingDeltaLink) (phase, time.Duration, error) {
+	links, nextLink, ok := readLinks(pg.Body)
 	if !ok {
-		return nil, 0, odataerror.NotData(pg.Label()+": "+at.url,
+		return nil, 0, odataerror.NotData(pg.Label()+": "+search.url,
 			"rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
 	}
-	next := *at
+	next := *search
 	for _, r := range links {
-		if next.token == "" || isBetter(at.reason, r, next.deltaLinkRow) {
+		if next.token == "" || isPreferred(search.reason, r, next.deltaLinkRow) {
 			next.deltaLinkRow = r
 		}
 	}
-	if follow != "" {
-		target, err := pg.Resolve(decode.Link{Href: follow})
+	if nextLink != "" {
+		target, err := pg.Resolve(decode.Link{Href: nextLink})
 		if err != nil {
 			return nil, 0, err
 		}
-		if target == at.url || next.followed.Visit(target) {
+		if target == search.url || next.followed.Visit(target) {
 			return nil, 0, pg.loopError(target)
 		}
 		next.url = target
 		return &next, 0, nil
 	}
-	if next.token == "" && at.reason == reasonOpened {
-		return pg.stillWorking(at)
+	if next.token == "" && search.reason == reasonOpened {
+		return pg.stillWorking(search)
 	}
 	to, err := pg.fromToken(&next)
 	return to, 0, err
 }
 
-func (pg *Page) fromToken(at *findingDeltaLink) (phase, error) {
-	f, now := pg.set(), int(pg.Answer.ReceivedAt)
+func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
+	set, now := pg.set(), int(pg.Response.ReceivedAt)
 	expired := func(text string) error {
-		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + f.Setting(sourceconfig.NameLost) +
+		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + set.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again"}
 	}
-	link, lost := f.relink(at.link, at.token), TokenOf(at.link)
+	link, lost := set.relink(search.link, search.token), TokenOf(search.link)
 	switch {
-	case at.token == "":
+	case search.token == "":
 		return nil, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.Label() + ": the service returned no delta link, and " + f.ODP.Links + " has none either: " +
-				f.Setting(sourceconfig.NameLost) +
+			Message: pg.Label() + ": the service returned no delta link, and " + set.ODP.Links + " has none either: " +
+				set.Setting(sourceconfig.NameLost) +
 				" = reload reads the whole set again when the link is lost"}
-	case at.reason == reasonLost && isYounger(at.token, lost):
-		return nil, expired(": the oldest delta link that the service keeps, " + at.token +
+	case search.reason == reasonLost && isNewerToken(search.token, lost):
+		return nil, expired(": the oldest delta link that the service keeps, " + search.token +
 			", is younger than the lost one, " +
 			lost + ": changes between them would be missing. ")
-	case at.reason == reasonLost && lost == strings.Trim(at.token, "'"):
-		return nil, expired(": the oldest delta link that the service keeps is the one that it refuses, " + at.token +
+	case search.reason == reasonLost && lost == strings.Trim(search.token, "'"):
+		return nil, expired(": the oldest delta link that the service keeps is the one that it refuses, " +
+			search.token +
 			". ")
-	case at.reason == reasonLost:
-		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+at.token+" of "+at.created+
+	case search.reason == reasonLost:
+		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+search.token+" of "+search.created+
 			"; changes since then are delivered again")
-		c := common{startedAt: now, rewritten: f.rewriteMark(), lostTokens: at.lostTokens,
-			endMarkerPending: at.endMarkerPending}
+		c := common{startedAt: now, rewriteSettings: set.rewriteSettings(), lostTokens: search.lostTokens,
+			endMarkerPending: search.endMarkerPending}
 		return &readingChanges{common: c, url: link}, nil
-	case at.reason == reasonOpened:
-		// The load has ended, but its response was lost. Read the set without starting another job; changes follow from
-		// the token.
+	case search.reason == reasonOpened:
+		// The extraction has ended, but its response was lost. Do not start another job.
 		sdk.Log(wit.LevelWarn, pg.Label()+": the first extraction was requested before and has ended; the set is read "+
-			"without requesting another one, changes follow from the token "+at.token)
-		c := common{startedAt: at.startedAt, rewritten: f.rewriteMark(), snapshot: at.snapshot,
-			lostTokens: at.lostTokens}
-		return &readingSnapshot{common: c, link: link, position: f.Paging.First(int64(now)).Fields()}, nil
+			"without requesting another one, changes follow from the token "+search.token)
+		c := common{startedAt: search.startedAt, rewriteSettings: set.rewriteSettings(), snapshot: search.snapshot,
+			lostTokens: search.lostTokens}
+		return &readingSnapshot{common: c, link: link, position: set.Paging.First(int64(now)).Fields()}, nil
 	}
-	return f.idleAt(at.common, link, int64(now)), nil
+	return set.idleAt(search.common, link, int64(now)), nil
 }
 
-// isBetter prefers the oldest token after a lost one, else the newest, that of the first load before others.
-func isBetter(why string, a, b deltaLinkRow) bool {
-	if why == reasonLost {
+// isPreferred reports whether a is a better link than b: the oldest after a lost token, else the newest, and the link
+// of the first load before others.
+func isPreferred(reason string, a, b deltaLinkRow) bool {
+	if reason == reasonLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token
 	}
-	if why != reasonChanged && a.first != b.first {
-		return a.first
+	if reason != reasonChanged && a.initialLoad != b.initialLoad {
+		return a.initialLoad
 	}
 	return a.created > b.created || a.created == b.created && a.token > b.token
 }
 
-// isYounger compares two ODP tokens, D followed by a time. It returns false for other tokens.
-func isYounger(a, b string) bool {
+// isNewerToken compares two ODP tokens, D followed by a time. It returns false for other tokens.
+func isNewerToken(a, b string) bool {
 	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
 	timed := func(s string) bool {
 		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
@@ -252,15 +254,15 @@ func isYounger(a, b string) bool {
 	return timed(a) && timed(b) && a > b
 }
 
-func (pg *Page) stillWorking(at *findingDeltaLink) (phase, time.Duration, error) {
-	f := pg.set()
-	if at.startedAt > 0 && int(pg.Answer.ReceivedAt)-at.startedAt > f.Tracking.FirstByteTimeout {
+func (pg *Page) stillWorking(search *findingDeltaLink) (phase, time.Duration, error) {
+	set := pg.set()
+	if search.startedAt > 0 && int(pg.Response.ReceivedAt)-search.startedAt > set.Tracking.FirstByteTimeout {
 		return nil, 0, &wit.Error{Kind: wit.ErrorGone,
 			Message: pg.Label() + ": the first extraction was requested before and has not ended within " +
-				initialRead(pg.Feed) + ": end the subscription at the service, by " + f.ODP.Terminate +
+				initialReadTimeout(pg.Feed) + ": end the subscription at the service, by " + set.ODP.Terminate +
 				", and reset the connector's offsets"}
 	}
 	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+
 		"running; checking again in "+defaultWait.String())
-	return f.findDeltaLink(at.common, reasonOpened, ""), defaultWait, nil
+	return set.findDeltaLink(search.common, reasonOpened, ""), defaultWait, nil
 }

@@ -25,7 +25,8 @@ func (p *findingDeltaLink) target() string { return p.url }
 func (p *legacyLoad) target() string       { return p.url }
 
 func (c *common) fields() []paging.OffsetField {
-	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1}, {Name: "rewritten", Text: &c.rewritten},
+	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1},
+		{Name: "rewritten", Text: &c.rewriteSettings},
 		{Name: "pass", Number: &c.lostTokens, Min: 1}, {Name: "resumed", Flag: &c.resumed},
 		{Name: "snapshot", Number: &c.snapshot, Min: 1}, {Name: "owed", Number: &c.endMarkerPending, Min: 1}}
 }
@@ -38,7 +39,7 @@ func (p *subscribing) fields() []paging.OffsetField {
 func (p *loading) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url}, paging.OffsetField{Name: "inside",
 		Flag: &p.continued},
-		paging.OffsetField{Name: "applied", Flag: &p.applied}, paging.OffsetField{Name: "seen", Number: &p.seen,
+		paging.OffsetField{Name: "applied", Flag: &p.applied}, paging.OffsetField{Name: "seen", Number: &p.rowsRead,
 			Min: 1},
 		paging.OffsetField{Name: "counted", Flag: &p.linksCountRows},
 		paging.OffsetField{Name: "doubt", Text: &p.lastKey},
@@ -54,9 +55,10 @@ func (p *readingSnapshot) fields() []paging.OffsetField {
 func (p *readingChanges) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
 		paging.OffsetField{Name: "link", Text: &p.link},
-		paging.OffsetField{Name: "inside", Flag: &p.continued}, paging.OffsetField{Name: "seen", Number: &p.seen,
+		paging.OffsetField{Name: "inside", Flag: &p.continued}, paging.OffsetField{Name: "seen", Number: &p.rowsRead,
 			Min: 1},
-		paging.OffsetField{Name: "again", Flag: &p.retried}, paging.OffsetField{Name: "relinked", Flag: &p.relinked},
+		paging.OffsetField{Name: "again", Flag: &p.retriedAfter202},
+		paging.OffsetField{Name: "relinked", Flag: &p.retriedAfterLostPage},
 		paging.OffsetField{Name: "untold", Flag: &p.unnotified},
 		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }
@@ -72,13 +74,13 @@ func (p *findingDeltaLink) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "why", Text: &p.reason},
 		paging.OffsetField{Name: "url", Text: &p.url},
 		paging.OffsetField{Name: "link", Text: &p.link}, paging.OffsetField{Name: "token", Text: &p.token},
-		paging.OffsetField{Name: "created", Text: &p.created}, paging.OffsetField{Name: "first", Flag: &p.first},
+		paging.OffsetField{Name: "created", Text: &p.created}, paging.OffsetField{Name: "first", Flag: &p.initialLoad},
 		paging.OffsetField{Name: "followed", Loop: &p.followed})
 }
 
 func (p *legacyLoad) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
-		paging.OffsetField{Name: "kept", Text: &p.kept},
+		paging.OffsetField{Name: "kept", Text: &p.deltaLink},
 		paging.OffsetField{Name: "token", Text: &p.token})
 }
 
@@ -89,13 +91,13 @@ var fieldOrder = strings.Fields("phase url rest at began inside link seen applie
 	"again " +
 	"relinked resumed untold counted doubt pass owed snapshot beside followed")
 
-func writePhase(p phase) []wit.OffsetEntry {
-	items := p.fields()
+func writePhase(current phase) []wit.OffsetEntry {
+	items := current.fields()
 	slices.SortFunc(items, func(a, b paging.OffsetField) int {
 		return slices.Index(fieldOrder, a.Name) - slices.Index(fieldOrder, b.Name)
 	})
-	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", p.name())}, paging.WriteFields(items)...)
-	if p, ok := p.(*readingSnapshot); ok {
+	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", current.name())}, paging.WriteFields(items)...)
+	if p, ok := current.(*readingSnapshot); ok {
 		fields = append(fields, addPrefix(snapshotPrefix, p.position)...)
 	}
 	return fields
@@ -121,45 +123,45 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	var p phase
-	switch name, rests := paging.TextField(offset, "phase"), paging.FlagField(offset, "rest"); {
+	var current phase
+	switch name, waits := paging.TextField(offset, "phase"), paging.FlagField(offset, "rest"); {
 	case name == "" && strings.Contains(strings.ToLower(paging.TextField(offset, "url")), "deltatoken"):
-		p = &idle{} // imported from another connector
-	case name == "changes" && rests:
-		p = &idle{}
+		current = &idle{} // imported from another connector
+	case name == "changes" && waits:
+		current = &idle{}
 	case name == "load" && paging.FlagField(offset, "plain"), name == "changes" && paging.FlagField(offset, "counted"):
-		p = &legacyLoad{}
+		current = &legacyLoad{}
 	case name == "changes":
-		p = &readingChanges{}
+		current = &readingChanges{}
 	case name == "load":
-		p = &loading{}
+		current = &loading{}
 	case name == "second":
-		p = &readingSnapshot{}
+		current = &readingSnapshot{}
 	case name == "links":
-		p = &findingDeltaLink{}
-	case name == stepAsk || name == stepEnd || name == stepOpen || name == stepWait:
-		p = &subscribing{step: name}
+		current = &findingDeltaLink{}
+	case name == stepCheckSubscribed || name == stepTerminate || name == stepExtract || name == stepAwaitExtraction:
+		current = &subscribing{step: name}
 	default:
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
-	if err := paging.ReadFields(offset, p.fields()); err != nil {
+	if err := paging.ReadFields(offset, current.fields()); err != nil {
 		return nil, err
 	}
-	if p.target() == "" {
+	if current.target() == "" {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
-	if p, ok := p.(*readingSnapshot); ok {
+	if p, ok := current.(*readingSnapshot); ok {
 		return p, p.read(offset)
 	}
-	return p, nil
+	return current, nil
 }
 
 func (p *readingSnapshot) read(offset []wit.OffsetEntry) error {
 	p.onDemand = p.onDemand || paging.TextField(offset, "kept") != "" // of earlier versions
 	if paging.TextField(offset, "came") != "" {
-		// An earlier version read keys first: only the first page's position is usable.
+		// Of an earlier version that read keys first: only the first page's position is usable.
 		p.snapshot, p.started = max(p.startedAt, p.snapshot+1), false
 	}
 	p.position = stripPrefix(snapshotPrefix, offset)

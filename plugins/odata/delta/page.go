@@ -1,91 +1,50 @@
 package delta
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Page reads a response in delta mode.
+// Page reads one response in delta mode chunk by chunk, and computes the next phase at its end.
 type Page struct {
 	*feedreader.Reader
-	at      phase
-	headers []wit.Header
-	rows    *pageRows
-	// snapshotPage reads a page of a snapshot; nil in other phases.
-	snapshotPage *feedreader.PageReader
-	// opening reports that the response answers the request for ODP's first extraction.
-	opening bool
-	// document reports that the response is the document of a dead letter.
-	document bool
+	// phase is the phase of the offset with which the response was requested.
+	phase        phase
+	headers      []wit.Header
+	rows         *pageRows
+	snapshotPage *feedreader.PageReader // nil unless the phase is readingSnapshot
+	// firstExtraction means that the request started ODP's first extraction.
+	firstExtraction bool
+	// deadLetter means that the response is the document of one row from a dead letter.
+	deadLetter bool
 }
 
-// Reading returns the reader.
-func (pg *Page) Reading() *feedreader.Reader { return pg.Reader }
+// Base returns the reader.
+func (pg *Page) Base() *feedreader.Reader { return pg.Reader }
 
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
-func (pg *Page) release(portion *wit.DecodeResult, next phase) {
-	_, loads := next.(*loading)
-	_, rescans := next.(*readingSnapshot)
-	portion.Rows, portion.Data = pg.rows.markers.Release(portion.Rows, portion.Data, !loads && !rescans)
-	pg.Declare(portion)
+// readsChanges reports whether the page is one of changes since a delta link.
+func (pg *Page) readsChanges() bool {
+	_, reads := pg.phase.(*readingChanges)
+	return reads
 }
 
 // continueWith ends a page. After a restart of the connector, changes are read right after the load, because users who
 // run it once expect them.
-func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
-	c := next.shared()
-	c.resumed = pg.at.shared().resumed
-	rest, rests := next.(*idle)
-	if rests && c.resumed {
-		c.resumed, c.startedAt = false, int(pg.Answer.ReceivedAt)
-		next, rests = &readingChanges{common: rest.common, url: rest.link}, false
+func (pg *Page) continueWith(result *wit.DecodeResult, next phase) {
+	common := next.shared()
+	common.resumed = pg.phase.shared().resumed
+	waiting, waits := next.(*idle)
+	if waits && common.resumed {
+		common.resumed, common.startedAt = false, int(pg.Response.ReceivedAt)
+		next, waits = &readingChanges{common: waiting.common, url: waiting.link}, false
 	}
 	fields := writePhase(next)
-	portion.Next, portion.More = &fields, !rests
+	result.Next, result.More = &fields, !waits
 }
 
 func (pg *Page) loopError(link string) error {
 	return &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the service's pages form a loop: the link " +
 		link + " was followed before"}
-}
-
-type pageRows struct {
-	// merged holds rows and deleted entities in the order of the page.
-	merged               []wit.Row
-	faults               []wit.RowError
-	rowKeys, deletedKeys map[uint64]bool
-	first, last          []byte
-	origin               uint32
-	rereads              *rereads
-	markers              *feedreader.SnapshotMarkers
-}
-
-func newPageRows() *pageRows {
-	return &pageRows{rereads: &rereads{}, markers: &feedreader.SnapshotMarkers{}}
-}
-
-// rereads tracks entities that are read again by key. The page ends when none is left.
-type rereads struct {
-	open   map[string]*rereadEntity
-	number int
-	out    decode.Output
-}
-
-func (r *rereads) waiting() bool { return len(r.open) > 0 }
-
-// rereadEntity is an entity that occurs as a row and as deleted; the service has to decide (P22).
-type rereadEntity struct {
-	keys              [][]byte
-	predicate, target string
-	// when is the deletion time in milliseconds. Zero means unknown.
-	when    int64
-	decoder decode.Decoder
-	rows    []wit.Row
-	data    []byte
-	body    []byte
-	// viaFilter: requested by a filter instead of its URL. outsideFilter: it no longer matches the filter.
-	entities                           int
-	viaFilter, outsideFilter, complete bool
 }

@@ -5,7 +5,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// phase is a state of delta mode: the plugin's part of a stored offset.
+// phase is a state of delta mode, stored in the offset: loading, then idle and readingChanges in turns. The others are
+// for ODP services, for snapshots, and for offsets of earlier versions.
 type phase interface {
 	name() string
 	target() string
@@ -15,13 +16,11 @@ type phase interface {
 
 // common holds the fields that all phases share.
 type common struct {
-	// startedAt is the time of the first request for the load or the changes, in milliseconds since 1970.
-	startedAt int
-	// rewritten identifies the settings with which the delta link was rewritten or created.
-	rewritten string
-	// lostTokens counts loads since the last valid token.
-	lostTokens int
-	// resumed reports that a previous start of the connector began the phase: changes are read right after it.
+	startedAt int // time of the first request for the load or the changes, in milliseconds since 1970
+	// rewriteSettings identifies the settings with which the delta link was rewritten or created.
+	rewriteSettings string
+	lostTokens      int // since the last valid token
+	// resumed means that the connector was restarted during the phase: changes are read right after it.
 	resumed bool
 	// snapshot is the number of a load that replaces a lost token or was requested by a user. Zero means none.
 	snapshot int
@@ -31,71 +30,67 @@ type common struct {
 
 func (c *common) shared() *common { return c }
 
-// subscribing prepares the load of an ODP service. No phase after opening requests the extraction again (P13).
+// subscribing prepares the load of an ODP service. No phase after stepExtract requests the extraction again, because
+// each request starts a job in the service (RATIONALE.md P13).
 type subscribing struct {
 	common
-	step string
-	url  string
-	// terminated reports that another reader's subscription was ended.
-	terminated bool
+	step       string
+	url        string
+	terminated bool // another reader's subscription was ended
 }
 
 // Steps of subscribing, as stored.
 const (
-	stepAsk = "ask"
-	stepEnd = "end"
-	// stepOpen requests the first extraction. It is stored before the request (P13).
-	stepOpen = "open"
-	// stepWait: it was requested before; its result is unknown.
-	stepWait = "wait"
+	stepCheckSubscribed = "ask"
+	stepTerminate       = "end"
+	// stepExtract requests the first extraction. It is stored before the request.
+	stepExtract         = "open"
+	stepAwaitExtraction = "wait" // it was requested before, with unknown result
 )
 
 // loading reads the set with change tracking, by next links.
 type loading struct {
 	common
-	url string
-	// continued: not the first page. applied: the service confirmed change tracking.
-	continued, applied bool
-	seen               int
-	// linksCountRows: deleted rows may have hidden others, so a snapshot follows. lastKey is set while the link may
-	// contain either the last key or a count.
+	url       string
+	continued bool // not the first page
+	applied   bool // the service confirmed change tracking
+	rowsRead  int
+	// linksCountRows means that deleted rows may have hidden others, so a snapshot follows. lastKey is set if the link
+	// may contain either the last key or a count.
 	linksCountRows bool
 	lastKey        string
 	followed       paging.LoopDetector
 }
 
-// readingSnapshot reads the set like full mode, without change tracking; the changes since link follow. It follows a
-// load whose links count rows, or an ODP extraction whose rows were lost, or a user's request.
+// readingSnapshot reads the set like full mode, without change tracking. The changes since link follow. It is used
+// after a load whose links count rows, after an ODP extraction whose rows were lost, and on a user's request.
 type readingSnapshot struct {
 	common
-	link string
-	// onDemand reports that a user requested it, so that it may be abandoned.
-	onDemand bool
+	link     string
+	onDemand bool // requested by a user, so it may be abandoned
 	started  bool
 	position []wit.OffsetEntry
 }
 
-// readingChanges reads changes from a delta link. Its first request confirms everything before it (P1).
+// readingChanges reads changes from a delta link. Its first request confirms everything before it (RATIONALE.md P1).
 type readingChanges struct {
 	common
 	url string
-	// link is the delta link if url is that of a further page or of a prepared response.
+	// link is the delta link if url is the URL of a further page or of a prepared response.
 	link      string
 	continued bool
-	seen      int
-	// retried: requested again because the service did not finish preparing (202). relinked: because a page was lost.
-	retried, relinked bool
-	// unnotified reports that no notification preceded the request.
-	unnotified bool
-	followed   paging.LoopDetector
+	rowsRead  int
+	// The changes are requested again once if the service does not finish preparing (202), and once if a page is lost.
+	retriedAfter202, retriedAfterLostPage bool
+	unnotified                            bool // no notification preceded the request
+	followed                              paging.LoopDetector
 }
 
 // idle waits for the next poll; link is the delta link.
 type idle struct {
 	common
 	link string
-	// at is the time of the last page in milliseconds since 1970.
-	at int
+	at   int // time of the last page in milliseconds since 1970
 }
 
 // findingDeltaLink reads the delta links that an ODP service keeps.
@@ -103,8 +98,7 @@ type findingDeltaLink struct {
 	common
 	reason string
 	url    string
-	// link is the lost delta link, or the previous one.
-	link string
+	link   string // the lost delta link, or the previous one
 	deltaLinkRow
 	followed paging.LoopDetector
 }
@@ -117,17 +111,16 @@ const (
 	reasonOpened  = "opened"
 )
 
-// legacyLoad is a load of an earlier version without change tracking. It restarts as a snapshot.
+// legacyLoad is a load without change tracking, of an earlier version. It restarts as a snapshot.
 type legacyLoad struct {
 	common
-	// kept is the delta link of a load on demand; else token makes it, or it is url.
-	kept, token string
-	url         string
+	// deltaLink is set for a load on demand. Otherwise the delta link has this token, or is url.
+	deltaLink, token string
+	url              string
 }
 
-// deltaLinkRow is a delta link that the service keeps. created is in the service's form; first marks the link of a
-// first load.
+// deltaLinkRow is a valid delta link of an ODP service. created is in the service's form.
 type deltaLinkRow struct {
 	token, created string
-	first          bool
+	initialLoad    bool
 }

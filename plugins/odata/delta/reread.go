@@ -12,134 +12,163 @@ import (
 
 const rereadTag = "again "
 
-func (pg *Page) requestReread(portion *wit.DecodeResult, raws [][]byte, when int64) {
-	c, f := pg.rows, pg.Feed
-	at, err := f.Keys.Predicate(raws)
+// rereads tracks entities that are read again by key, by number. The page ends when no request is pending.
+type rereads struct {
+	pending    map[string]*rereadEntity
+	lastNumber int
+	out        decode.Output
+}
+
+func (r *rereads) waiting() bool { return len(r.pending) > 0 }
+
+// rereadEntity is an entity that occurs as a row and as deleted. Only the service knows which is newer (RATIONALE.md
+// P22).
+type rereadEntity struct {
+	keys              [][]byte
+	predicate, target string
+	deletedAt         int64 // in milliseconds since 1970, zero if unknown
+	decoder           decode.Decoder
+	rows              []wit.Row
+	data              []byte
+	body              []byte
+	entities          int
+	viaFilter         bool // requested by a filter instead of its URL
+	// outsideFilter means that it no longer matches the filter. complete means that its last chunk was read.
+	outsideFilter, complete bool
+}
+
+// requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion has no time.
+func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, deletedAt int64) {
+	rows, feed := pg.rows, pg.Feed
+	predicate, err := feed.Keys.Predicate(keyParts)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowError{RowIndex: c.origin, ErrorClass: decode.ErrorClass,
+		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: rows.rowIndex, ErrorClass: decode.ErrorClass,
 			Error: wit.Error{Kind: wit.ErrorData,
 				Message: pg.Label() + ": an entity must be read again, but its key cannot be encoded: " + err.Error()}})
 		return
 	}
-	if c.rereads.open == nil {
-		c.rereads.open = map[string]*rereadEntity{}
+	if rows.rereads.pending == nil {
+		rows.rereads.pending = map[string]*rereadEntity{}
 	}
-	c.rereads.number++
-	number := strconv.Itoa(c.rereads.number)
-	a := &rereadEntity{keys: raws, predicate: at, target: f.EntityTarget(at), when: when}
-	tolerated := f.NotFoundStatuses()
-	if a.viaFilter = f.RowQuery.Selects(); a.viaFilter {
-		// Its URL would return it even if it does not match the user's $filter, which only the service can tell.
-		a.target, tolerated = f.Paging.FilteredURL(f.Keys.Equals(raws)), nil
+	rows.rereads.lastNumber++
+	number := strconv.Itoa(rows.rereads.lastNumber)
+	entity := &rereadEntity{keys: keyParts, predicate: predicate, target: feed.EntityTarget(predicate),
+		deletedAt: deletedAt}
+	tolerated := feed.NotFoundStatuses()
+	if entity.viaFilter = feed.RowQuery.Selects(); entity.viaFilter {
+		// The entity's URL would return it even if it does not match the user's $filter.
+		entity.target, tolerated = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts)), nil
 	}
-	c.rereads.open[number] = a
-	sdk.Log(wit.LevelInfo, pg.Label()+": "+at+" occurs as a row and as deleted, or may do so: reading it again")
-	portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.Request(rereadTag+number, a.target),
+	rows.rereads.pending[number] = entity
+	sdk.Log(wit.LevelDebug, pg.Label()+": "+predicate+" occurs as a row and as deleted, or may do so: reading it again")
+	result.Linked = append(result.Linked, wit.LinkedRequest{Request: feed.Request(rereadTag+number, entity.target),
 		Tolerate: tolerated})
 }
 
 // reread decodes a chunk of an entity, or of a nested page of it, whose tag follows the entity's.
-func (pg *Page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, waits bool,
+func (pg *Page) reread(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, waits bool,
 	err error) {
-	c, f := pg.rows, pg.Feed
+	rows, feed := pg.rows, pg.Feed
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
-	a := c.rereads.open[number]
-	if a == nil {
-		return portion, false, &wit.Error{Kind: wit.ErrorInternal, Message: "no entity is read again under " + tag}
+	entity := rows.rereads.pending[number]
+	if entity == nil {
+		return result, false, &wit.Error{Kind: wit.ErrorInternal, Message: "no entity is read again under " + tag}
 	}
-	what := pg.Label() + ": the entity " + a.predicate + ", read again"
+	subject := pg.Label() + ": the entity " + entity.predicate + ", read again"
 	deleted := status < 200 || status > 299
 	if deleted {
-		a.body = append(a.body, piece[:min(len(piece), feedreader.MaxErrorBody-len(a.body))]...)
+		entity.body = append(entity.body, chunk[:min(len(chunk), feedreader.MaxErrorBody-len(entity.body))]...)
 		switch {
 		case !last:
-			return portion, true, nil
-		case !f.IsNotFound(status, a.body):
-			return portion, false, feedreader.ReadError(what, &wit.Response{Status: status,
-				ReceivedAt: pg.Answer.ReceivedAt},
-				a.body)
+			return result, true, nil
+		case !feed.IsNotFound(status, entity.body):
+			return result, false, feedreader.ReadError(subject, &wit.Response{Status: status,
+				ReceivedAt: pg.Response.ReceivedAt},
+				entity.body)
 		}
 	} else {
-		waits, err := pg.decodeEntity(a, feedreader.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested, Data: piece,
+		waits, err := pg.decodeEntity(entity, feedreader.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested,
+			Data: chunk,
 			Last: last},
-			&portion)
+			&result)
 		if waits || err != nil {
-			return portion, waits, err
+			return result, waits, err
 		}
-		if a.outsideFilter = a.outsideFilter || a.viaFilter && a.entities == 0; a.entities != 1 && !a.outsideFilter {
-			return portion, false, &wit.Error{Kind: wit.ErrorData, Message: what + ": expected one entity, found " +
-				strconv.Itoa(a.entities)}
+		if entity.outsideFilter = entity.outsideFilter || entity.viaFilter &&
+			entity.entities == 0; entity.entities != 1 && !entity.outsideFilter {
+			return result, false, &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected one entity, found " +
+				strconv.Itoa(entity.entities)}
 		}
-		deleted = a.outsideFilter
+		deleted = entity.outsideFilter
 	}
-	delete(c.rereads.open, number)
-	if portion.Data, portion.Rows = a.data, a.rows; deleted {
-		if a.when == 0 {
-			a.when = pg.Answer.ReceivedAt
+	delete(rows.rereads.pending, number)
+	if result.Data, result.Rows = entity.data, entity.rows; deleted {
+		if entity.deletedAt == 0 {
+			entity.deletedAt = pg.Response.ReceivedAt
 		}
-		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, c.origin, a.keys, a.when)
+		result.Data, result.Rows = pg.DeletedRows(nil, nil, rows.rowIndex, entity.keys, entity.deletedAt)
 	}
-	portion.Rows, portion.Data = c.markers.Hold(portion.Rows, portion.Data)
-	pg.Declare(&portion)
-	return portion, false, nil
+	result.Rows, result.Data = rows.markers.Add(result.Rows, result.Data)
+	pg.AddSchemas(&result)
+	return result, false, nil
 }
 
-func (pg *Page) decodeEntity(a *rereadEntity, part feedreader.Chunk, portion *wit.DecodeResult) (waits bool,
+func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk, result *wit.DecodeResult) (waits bool,
 	err error) {
-	c, f := pg.rows, pg.Feed
-	if a.decoder == nil {
+	rows, feed := pg.rows, pg.Feed
+	if entity.decoder == nil {
 		if len(part.Data) == 0 && !part.Last {
 			return true, nil
 		}
-		a.decoder = f.NewDecoder(part.Data)
+		entity.decoder = feed.NewDecoder(part.Data)
 	}
-	a.complete = a.complete || part.Tag == "" && part.Last
-	if waits, err := pg.DecodeChunk(a.decoder, &c.rereads.out, part, portion); waits || err != nil {
+	entity.complete = entity.complete || part.Tag == "" && part.Last
+	if waits, err := pg.DecodeChunk(entity.decoder, &rows.rereads.out, part, result); waits || err != nil {
 		return waits, err
 	}
-	if err := pg.addEntityRows(a); err != nil {
+	if err := pg.addEntityRows(entity); err != nil {
 		return false, err
 	}
-	if portion.Linked, err = pg.nestedRequests(a, part.TagPrefix); err != nil {
+	if result.Linked, err = pg.nestedRequests(entity, part.TagPrefix); err != nil {
 		return false, err
 	}
-	return !a.complete || !c.rereads.out.Page.Done, nil
+	return !entity.complete || !rows.rereads.out.Page.Done, nil
 }
 
-func (pg *Page) addEntityRows(a *rereadEntity) error {
-	c, f := pg.rows, pg.Feed
-	if len(c.rereads.out.Faults) > 0 {
-		failed := c.rereads.out.Faults[0].Error
+func (pg *Page) addEntityRows(entity *rereadEntity) error {
+	rows, feed := pg.rows, pg.Feed
+	if len(rows.rereads.out.RowErrors) > 0 {
+		failed := rows.rereads.out.RowErrors[0].Error
 		return &failed
 	}
-	// It was requested by its URL, which takes no filter: if it does not match, it is not in the set that is read.
-	switch outside := f.Rows.Check(&c.rereads.out, nil); {
+	// An entity that was requested by its URL may not match the filter: then it is not in the set that is read.
+	switch outside := feed.Rows.Check(&rows.rereads.out, nil); {
 	case outside != nil && outside.Kind != wit.ErrorData:
 		return outside
 	case outside != nil:
-		a.outsideFilter = true
+		entity.outsideFilter = true
 	}
-	if err := pg.Reader.Rewrite(&c.rereads.out); err != nil {
+	if err := pg.Reader.Rewrite(&rows.rereads.out); err != nil {
 		return err
 	}
-	a.entities += len(c.rereads.out.Rows)
-	for _, row := range c.rereads.out.Rows {
+	entity.entities += len(rows.rereads.out.Rows)
+	for _, row := range rows.rereads.out.Rows {
 		for _, d := range []*wit.ValueSlice{&row.Key, &row.Value} {
-			from := c.rereads.out.Data[d.Start : d.Start+d.Size]
-			d.Start = uint32(len(a.data))
-			a.data = append(a.data, from...)
+			from := rows.rereads.out.Data[d.Start : d.Start+d.Size]
+			d.Start = uint32(len(entity.data))
+			entity.data = append(entity.data, from...)
 		}
-		row.RowIndex = c.origin
-		a.data = f.AddHeaders(&row, a.data, pg.changeOf(nil))
-		a.rows = append(a.rows, row)
+		row.RowIndex = rows.rowIndex
+		entity.data = feed.AddHeaders(&row, entity.data, pg.changeOf(nil))
+		entity.rows = append(entity.rows, row)
 	}
 	return nil
 }
 
 func (pg *Page) nestedRequests(a *rereadEntity, tag string) (follows []wit.LinkedRequest, err error) {
-	base := pg.Base
-	defer func() { pg.Base = base }()
-	pg.Base = a.target
+	base := pg.BaseURL
+	defer func() { pg.BaseURL = base }()
+	pg.BaseURL = a.target
 	for _, follow := range pg.rows.rereads.out.NestedPages {
 		target, err := pg.Resolve(follow.Link)
 		if err != nil {

@@ -11,57 +11,59 @@ import (
 )
 
 // Begin starts reading a response in delta mode.
-func Begin(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, position []wit.OffsetEntry,
+func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.Feed, position []wit.OffsetEntry,
 	response *wit.Response) (*Page,
 	error) {
-	at, err := readPhase(position)
+	current, err := readPhase(position)
 	if err != nil {
 		return nil, err
 	}
-	if at == nil {
+	if current == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page with an empty position"}
 	}
 	refused := feedreader.FormatRefused(position)
-	f.UseFormat(refused)
-	pg := &Page{Reader: pool.Begin(o, f, response, feedreader.GuidCase(position)), at: at, rows: newPageRows()}
-	pg.Unformatted, pg.Exempt = refused, pg.exempt()
+	feed.SetFormatRefused(refused)
+	page := &Page{Reader: pool.Begin(context, feed, response, feedreader.GuidCase(position)), phase: current,
+		rows: newPageRows()}
+	page.FormatRefused, page.Exempt = refused, page.exempt()
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if text := feedreader.HeaderValue(response.Headers, name); text != "" {
-			pg.headers = append(pg.headers, wit.Header{Name: name, Value: strings.Clone(text)})
+			page.headers = append(page.headers, wit.Header{Name: name, Value: strings.Clone(text)})
 		}
 	}
-	switch p := at.(type) {
+	switch current := current.(type) {
 	case *subscribing:
-		if p.step == stepOpen { // the job exists: further requests start no other
-			pg.at = &loading{common: p.common, url: p.url, applied: applies(response.Headers)}
-			pg.rows.markers.Snapshot, pg.opening = p.snapshot, true
+		if current.step == stepExtract { // the job exists: further requests start no other
+			page.phase = &loading{common: current.common, url: current.url, applied: confirmsTracking(response.Headers)}
+			page.rows.markers.Snapshot, page.firstExtraction = current.snapshot, true
 		}
 	case *loading:
-		p.applied = p.applied || applies(response.Headers)
-		*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: p.snapshot, Started: p.continued}
+		current.applied = current.applied || confirmsTracking(response.Headers)
+		*page.rows.markers = feedreader.SnapshotMarkers{Snapshot: current.snapshot, Started: current.continued}
 	case *readingSnapshot:
-		if err := pg.beginSnapshotPage(p, pool, o, response); err != nil {
+		if err := page.beginSnapshotPage(current, pool, context, response); err != nil {
 			return nil, err
 		}
 	}
-	if pg.Base == "" {
-		pg.Base = at.target()
+	if page.BaseURL == "" {
+		page.BaseURL = current.target()
 	}
-	return pg, nil
+	return page, nil
 }
 
 // BeginDocument starts reading the document of one row from a dead letter.
-func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Page {
+func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, feed *feedreader.Feed, response *wit.Response) *Page {
 	guids := feedreader.HeaderValue(response.Headers, wit.OffsetHeader+feedreader.GuidField)
-	pg := &Page{Reader: pool.Begin(o, f, response, guids), at: &loading{}, rows: newPageRows(), document: true}
-	pg.Single, pg.Exempt = true, pg.exempt()
-	if pg.Base == "" {
-		pg.Base = f.Service + "/" + f.Address
+	page := &Page{Reader: pool.Begin(o, feed, response, guids), phase: &loading{}, rows: newPageRows(),
+		deadLetter: true}
+	page.Single, page.Exempt = true, page.exempt()
+	if page.BaseURL == "" {
+		page.BaseURL = feed.Service + "/" + feed.Address
 	}
-	return pg
+	return page
 }
 
-func applies(headers []wit.Header) bool {
+func confirmsTracking(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {
 			continue
@@ -76,85 +78,85 @@ func applies(headers []wit.Header) bool {
 }
 
 // Decode decodes a chunk of the response.
-func (pg *Page) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
+func (pg *Page) Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
 	err error) {
 	if strings.HasPrefix(tag, rereadTag) {
-		portion, waits, err := pg.reread(tag, status, piece, last)
+		result, waits, err := pg.reread(tag, status, chunk, last)
 		if waits || err != nil {
-			return portion, err != nil, err
+			return result, err != nil, err
 		}
-		ended, err = pg.end(&portion)
-		return portion, ended, err
+		ended, err = pg.end(&result)
+		return result, ended, err
 	}
-	code, rows := pg.Answer.Status, pg.document
-	switch at := pg.at.(type) {
+	code, rows := pg.Response.Status, pg.deadLetter
+	switch current := pg.phase.(type) {
 	case *readingSnapshot:
-		return pg.decodeSnapshotPage(at, tag, status, piece, last)
+		return pg.decodeSnapshotPage(current, tag, status, chunk, last)
 	case *loading, *readingChanges:
 		rows = rows || code >= 200 && code <= 299 && code != 202
 	}
 	if tag == "" && !rows {
-		return pg.decodeWhole(piece, last)
+		return pg.collectResponse(chunk, last)
 	}
-	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
-		return portion, err != nil, err
+	if waits, err := pg.DecodePage(tag, chunk, last, &result); waits || err != nil {
+		return result, err != nil, err
 	}
 	if err := pg.ApplyFilter(); err != nil {
-		return portion, true, err
+		return result, true, err
 	}
-	if err := pg.addRows(&portion); err != nil {
+	if err := pg.addRows(&result); err != nil {
 		return wit.DecodeResult{}, true, err
 	}
-	if err := pg.RequestNested(&portion); err != nil {
+	if err := pg.RequestNested(&result); err != nil {
 		return wit.DecodeResult{}, true, err
 	}
-	ended, err = pg.end(&portion)
-	return portion, ended, err
+	ended, err = pg.end(&result)
+	return result, ended, err
 }
 
-func (pg *Page) end(portion *wit.DecodeResult) (ended bool, err error) {
+func (pg *Page) end(result *wit.DecodeResult) (ended bool, err error) {
 	switch {
 	case pg.rows.rereads.waiting(), !pg.Ended, !pg.Out.Page.Done:
 		return false, nil
-	case pg.document:
+	case pg.deadLetter:
 		return true, nil
 	}
 	next, err := pg.afterRows()
 	if err != nil {
 		return true, err
 	}
-	pg.release(portion, next)
-	pg.continueWith(portion, next)
+	pg.flushMarkers(result, next)
+	pg.continueWith(result, next)
 	return true, nil
 }
 
-// decodeWhole collects a response without rows: errors, 202, and what an ODP service has besides the set.
-func (pg *Page) decodeWhole(piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
+// collectResponse collects a response without rows: an error, a 202, or a document of an ODP service.
+func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
 	room := feedreader.MaxErrorBody*4 - len(pg.Body)
-	if pg.Answer.Status < 300 && len(piece) > room {
-		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in answer to " + pg.at.target() + ", found more"}
+	if pg.Response.Status < 300 && len(chunk) > room {
+		return result, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
+			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in response to " + pg.phase.target() + ", found more"}
 	}
-	if pg.Body = append(pg.Body, piece[:min(len(piece), room)]...); !last {
-		return portion, false, nil
+	if pg.Body = append(pg.Body, chunk[:min(len(chunk), room)]...); !last {
+		return result, false, nil
 	}
 	next, wait, err := pg.afterResponse()
 	if err != nil {
-		return portion, true, err
+		return result, true, err
 	}
-	pg.continueWith(&portion, next)
-	portion.WaitMs = uint32(wait.Milliseconds())
-	return portion, true, nil
+	pg.continueWith(&result, next)
+	result.WaitMs = uint32(wait.Milliseconds())
+	return result, true, nil
 }
 
 func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 	switch {
-	case pg.Answer.Status == 202:
+	case pg.Response.Status == 202:
 		return pg.afterAccepted()
-	case pg.Answer.Status < 200 || pg.Answer.Status > 299:
-		next, err = pg.afterRefusal()
+	case pg.Response.Status < 200 || pg.Response.Status > 299:
+		next, err = pg.afterError()
 	case odataerror.IsHTML(pg.Body) || len(pg.Body) == 0:
-		err = odataerror.NotData(pg.Label()+": "+pg.at.target(), "an answer in JSON or XML", pg.Body)
+		err = odataerror.NotData(pg.Label()+": "+pg.phase.target(), "a response in JSON or XML", pg.Body)
 	default:
 		return pg.afterODPResponse()
 	}

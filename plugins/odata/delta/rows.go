@@ -8,110 +8,146 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (pg *Page) addRows(portion *wit.DecodeResult) error {
-	c, f := pg.rows, pg.Feed
-	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
-	tombstones := pg.Out.Tombstones
-	if len(tombstones) > 0 && f.Key.Nodes == nil {
+// pageRows collects the rows of one page.
+type pageRows struct {
+	// merged holds rows and deleted entities in the order of the page.
+	merged    []wit.Row
+	rowErrors []wit.RowError
+	// changedKeys and deletedKeys are hashes of the keys that occurred on this page as row and as deleted.
+	changedKeys, deletedKeys map[uint64]bool
+	// firstKey and lastKey are keys of a load's page.
+	firstKey, lastKey []byte
+	// rowIndex is the index of the last row.
+	rowIndex uint32
+	rereads  *rereads
+	markers  *feedreader.SnapshotMarkers
+}
+
+func newPageRows() *pageRows {
+	return &pageRows{rereads: &rereads{}, markers: &feedreader.SnapshotMarkers{}, changedKeys: map[uint64]bool{},
+		deletedKeys: map[uint64]bool{}}
+}
+
+// addRows adds a decoded part of the page to the result: its rows and deleted entities, in the order of the page.
+func (pg *Page) addRows(result *wit.DecodeResult) error {
+	rows, tombstones := pg.rows, pg.Out.Tombstones
+	rows.merged, rows.rowErrors = rows.merged[:0], append(rows.rowErrors[:0], pg.Out.RowErrors...)
+	if len(tombstones) > 0 && pg.Feed.Key.Nodes == nil {
 		return &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: pg.Label() + ": found deleted entities of a type without key"}
 	}
 	for i := range pg.Out.Rows {
 		row := &pg.Out.Rows[i]
-		for len(tombstones) > 0 && tombstones[0].Origin < row.RowIndex {
-			pg.addTombstone(portion, &tombstones[0])
+		for len(tombstones) > 0 && tombstones[0].RowIndex < row.RowIndex {
+			pg.addTombstone(result, &tombstones[0])
 			tombstones = tombstones[1:]
 		}
-		pg.addRow(portion, row, i)
+		pg.addRow(result, row, i)
 	}
 	for i := range tombstones {
-		pg.addTombstone(portion, &tombstones[i])
+		pg.addTombstone(result, &tombstones[i])
 	}
-	portion.Rows, portion.Data, portion.Errors = c.merged, pg.Out.Data, c.faults
-	pg.addMarkers(portion)
-	pg.Declare(portion)
-	if n := len(c.merged); n > 0 {
-		c.origin = c.merged[n-1].RowIndex
+	result.Rows, result.Data, result.Errors = rows.merged, pg.Out.Data, rows.rowErrors
+	pg.addMarkers(result)
+	pg.AddSchemas(result)
+	if n := len(rows.merged); n > 0 {
+		rows.rowIndex = rows.merged[n-1].RowIndex
 	}
 	return nil
 }
 
-// addMarkers adds snapshot headers to rows, and the end marker to the first row after a snapshot whose last page was
-// empty.
-func (pg *Page) addMarkers(portion *wit.DecodeResult) {
-	if len(portion.Rows) == 0 {
-		return
-	}
-	portion.Rows, portion.Data = pg.rows.markers.Hold(portion.Rows, portion.Data)
-	if at, ok := pg.at.(*readingChanges); ok && at.endMarkerPending > 0 {
-		portion.Data = feedreader.AddEndedMarker(&portion.Rows[0], portion.Data, at.endMarkerPending)
-		at.endMarkerPending = 0
-	}
-	pg.rows.merged, pg.Out.Data = portion.Rows, portion.Data
-}
-
-// addRow adds an entry. An entity deleted earlier on the page is read again (P22).
-func (pg *Page) addRow(portion *wit.DecodeResult, row *wit.Row, i int) {
-	c, f := pg.rows, pg.Feed
+// addRow adds the row with this index in the decoder's output. If it was deleted earlier on the page, the entity is
+// read again, because the service does not say which is newer (RATIONALE.md P22).
+func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	key := feedreader.KeyOf(row, pg.Out.Data)
-	if _, loads := pg.at.(*loading); loads {
-		if len(c.first) == 0 {
-			c.first = append(c.first, key...)
-		}
-		c.last = append(c.last[:0], key...)
-	}
-	if f.Watch >= 0 {
-		pg.addImage(row, pg.watched(i))
+	pg.rememberLoadedKey(key)
+	if pg.Feed.FirstTracked >= 0 {
+		pg.addImage(row, pg.tracked(index))
 		return
 	}
-	if _, changes := pg.at.(*readingChanges); changes {
-		h := hashOf(key)
-		if c.deletedKeys[h] {
-			if keys := f.Keys.Split(key); keys != nil {
-				pg.requestReread(portion, keys, 0)
+	if pg.readsChanges() {
+		keyHash := hashOf(key)
+		if pg.rows.deletedKeys[keyHash] {
+			if keyParts := pg.Feed.Keys.EncodedParts(key); keyParts != nil {
+				pg.requestReread(result, keyParts, 0)
 				return
 			}
 		}
-		if c.rowKeys == nil {
-			c.rowKeys = map[uint64]bool{}
-		}
-		c.rowKeys[h] = true
+		pg.rows.changedKeys[keyHash] = true
 	}
-	pg.Out.Data = f.AddHeaders(row, pg.Out.Data, pg.changeOf(nil))
-	c.merged = append(c.merged, *row)
+	pg.emit(row, pg.changeOf(nil))
 }
 
-// addTombstone adds a deleted entity. One that may also have occurred as a row is read again (P22).
-func (pg *Page) addTombstone(portion *wit.DecodeResult, t *decode.Tombstone) {
-	c, f := pg.rows, pg.Feed
-	raws, err := f.Keys.Read(t.Ref)
+// rememberLoadedKey keeps the first and the last key of a load's page: they show whether next links count rows.
+func (pg *Page) rememberLoadedKey(key []byte) {
+	if _, loads := pg.phase.(*loading); !loads {
+		return
+	}
+	if len(pg.rows.firstKey) == 0 {
+		pg.rows.firstKey = append(pg.rows.firstKey, key...)
+	}
+	pg.rows.lastKey = append(pg.rows.lastKey[:0], key...)
+}
+
+// emit adds a row with headers to the result of the page.
+func (pg *Page) emit(row *wit.Row, change feedreader.Change) {
+	pg.Out.Data = pg.Feed.AddHeaders(row, pg.Out.Data, change)
+	pg.rows.merged = append(pg.rows.merged, *row)
+}
+
+// addTombstone adds a deleted entity. If it may also have occurred as a row, on this page or an earlier one of the same
+// changes, it is read again (RATIONALE.md P22).
+func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombstone) {
+	rows, keys := pg.rows, pg.Feed.Keys
+	keyParts, err := keys.ParseAddress(tombstone.Ref)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowError{RowIndex: t.Origin, ErrorClass: decode.ErrorClass,
-			Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the deleted entry " +
-				strconv.Quote(feedreader.Clip(t.Ref)) + ": " + err.Error()}})
+		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: tombstone.RowIndex,
+			ErrorClass: decode.ErrorClass, Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() +
+				": the deleted entry " + strconv.Quote(feedreader.Clip(tombstone.Ref)) + ": " + err.Error()}})
 		return
 	}
-	when := t.When
-	if !t.Timed {
-		when = pg.Answer.ReceivedAt
+	deletedAt := tombstone.When
+	if !tombstone.Timed {
+		deletedAt = pg.Response.ReceivedAt
 	}
-	pg.FitKeys(raws)
-	h := hashOf(f.JoinKey(raws))
-	if c.deletedKeys == nil {
-		c.deletedKeys = map[uint64]bool{}
-	}
-	c.deletedKeys[h] = true
-	if at, ok := pg.at.(*readingChanges); c.rowKeys[h] || ok && at.continued {
-		pg.requestReread(portion, raws, when)
+	pg.FitKeys(keyParts)
+	keyHash := hashOf(pg.Feed.JoinKey(keyParts))
+	rows.deletedKeys[keyHash] = true
+	changes, reads := pg.phase.(*readingChanges)
+	if rows.changedKeys[keyHash] || reads && changes.continued {
+		pg.requestReread(result, keyParts, deletedAt)
 		return
 	}
-	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
+	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, tombstone.RowIndex, keyParts, deletedAt)
+}
+
+// addMarkers adds snapshot headers to rows, and the end marker to the first row after a snapshot whose last page was
+// empty.
+func (pg *Page) addMarkers(result *wit.DecodeResult) {
+	if len(result.Rows) == 0 {
+		return
+	}
+	result.Rows, result.Data = pg.rows.markers.Add(result.Rows, result.Data)
+	if changes, reads := pg.phase.(*readingChanges); reads && changes.endMarkerPending > 0 {
+		result.Data = feedreader.AddEndedMarker(&result.Rows[0], result.Data, changes.endMarkerPending)
+		changes.endMarkerPending = 0
+	}
+	pg.rows.merged, pg.Out.Data = result.Rows, result.Data
+}
+
+// flushMarkers adds the last row of the page, which markers hold back. It is the snapshot's last row unless more
+// follow.
+func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
+	_, loads := next.(*loading)
+	_, rereads := next.(*readingSnapshot)
+	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, !loads && !rereads)
+	pg.AddSchemas(result)
 }
 
 func hashOf(key []byte) uint64 {
-	h := uint64(14695981039346656037)
+	sum := uint64(14695981039346656037) // FNV-1a
 	for _, c := range key {
-		h = (h ^ uint64(c)) * 1099511628211
+		sum = (sum ^ uint64(c)) * 1099511628211
 	}
-	return h
+	return sum
 }

@@ -15,25 +15,25 @@ const TrackChanges = "odata.track-changes"
 // Set is an entity set in delta mode.
 type Set struct{ *feedreader.Feed }
 
-func (f Set) first(c common) phase {
+func (f Set) first(shared common) phase {
 	if f.ODP != nil {
-		return &subscribing{common: c, step: stepAsk, url: f.FunctionURL(f.ODP.Subscribed)}
+		return &subscribing{common: shared, step: stepCheckSubscribed, url: f.FunctionURL(f.ODP.Subscribed)}
 	}
-	return &loading{common: c, url: f.Paging.WholeURL(false)}
+	return &loading{common: shared, url: f.Paging.UnorderedURL(false)}
 }
 
-func (f Set) findDeltaLink(c common, why, link string) *findingDeltaLink {
-	return &findingDeltaLink{common: c, reason: why, url: f.FunctionURL(f.ODP.Links), link: link}
+func (f Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
+	return &findingDeltaLink{common: c, reason: reason, url: f.FunctionURL(f.ODP.Links), link: link}
 }
 
 func (f Set) idleAt(c common, link string, now int64) phase {
-	return &idle{common: common{rewritten: f.rewriteMark(), endMarkerPending: c.endMarkerPending,
+	return &idle{common: common{rewriteSettings: f.rewriteSettings(), endMarkerPending: c.endMarkerPending,
 		lostTokens: c.lostTokens}, link: link,
 		at: int(now)}
 }
 
-// rewriteMark identifies the settings that rewrite links.
-func (f Set) rewriteMark() string {
+// rewriteSettings identifies the settings that rewrite links.
+func (f Set) rewriteSettings() string {
 	if f.Tracking.Regex == "" {
 		return ""
 	}
@@ -90,6 +90,6 @@ func isDeltaLink(link string) bool {
 	return since && !skips && !counts
 }
 
-func initialRead(f *feedreader.Feed) string {
+func initialReadTimeout(f *feedreader.Feed) string {
 	return sourceconfig.InitialRead + ", " + strconv.Itoa(f.Tracking.FirstByteTimeout) + " ms"
 }

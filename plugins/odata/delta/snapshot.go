@@ -9,103 +9,102 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The links of a load in delta mode contain the service's token, so keysets cannot be used. If they count rows, a row
-// deleted in the meantime hides another one, which no changes name because it did not change; many services do not
-// report the deleted one either (CAP, see SERVICES.md). So the set is read again without a token (P13), and the changes
-// since the load began follow. All rows are delivered again, because no offset has room for their keys.
-
-// startSnapshot returns the phase after such a load. Rows delivered before its begin marker and not up to its end
-// marker were deleted (P8).
+// startSnapshot returns the phase after a load whose next links count rows: a row deleted meanwhile may have hidden
+// another one, which no change reports because it did not change. The load's links contain the service's token, so it
+// cannot continue by key. The set is therefore read again without a token, and the changes since the load follow. Rows
+// delivered before the begin marker and not again up to the end marker were deleted (RATIONALE.md P8).
 func (f Set) startSnapshot(c common, link string, now int64) phase {
 	c.snapshot = max(int(now), c.snapshot+1)
 	return &readingSnapshot{common: c, link: link, position: f.Paging.First(now).Fields()}
 }
 
-func (f Set) snapshotRequest(p *readingSnapshot) (wit.Request, error) {
-	at, err := paging.Read(p.position)
+func (f Set) snapshotRequest(snapshot *readingSnapshot) (wit.Request, error) {
+	at, err := paging.Read(snapshot.position)
 	if err != nil {
 		return wit.Request{}, err
 	}
 	at = f.Paging.RestoreLink(at)
-	p.position = at.Fields()
+	snapshot.position = at.Fields()
 	target, _ := f.Paging.Request(at)
 	return f.Request("", target), nil
 }
 
-func (pg *Page) beginSnapshotPage(p *readingSnapshot, pool *feedreader.Pool, o *feedreader.Context,
+func (pg *Page) beginSnapshotPage(snapshot *readingSnapshot, pool *feedreader.Pool, o *feedreader.Context,
 	response *wit.Response) (err error) {
-	*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: p.snapshot, Started: p.started}
-	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, pg.Feed, p.position, response); err != nil {
+	*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: snapshot.snapshot, Started: snapshot.started}
+	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, pg.Feed, snapshot.position, response); err != nil {
 		return err
 	}
-	pg.snapshotPage.Unformatted = pg.Unformatted
-	pg.Feed.UseFormat(pg.Unformatted)
+	pg.snapshotPage.FormatRefused = pg.FormatRefused
+	pg.Feed.SetFormatRefused(pg.FormatRefused)
 	return nil
 }
 
-func (pg *Page) decodeSnapshotPage(p *readingSnapshot, tag string, status uint16, piece []byte,
-	last bool) (portion wit.DecodeResult,
+func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status uint16, chunk []byte,
+	last bool) (result wit.DecodeResult,
 	ended bool, err error) {
-	portion, ended, err = pg.snapshotPage.Decode(tag, status, piece, last)
+	result, ended, err = pg.snapshotPage.Decode(tag, status, chunk, last)
 	pg.CopyLearned(pg.snapshotPage.Reader)
-	if next := pg.afterSnapshotFailure(p, err); next != nil {
-		portion = wit.DecodeResult{}
-		pg.continueWith(&portion, next)
-		return portion, true, nil
+	if next := pg.afterSnapshotFailure(snapshot, err); next != nil {
+		result = wit.DecodeResult{}
+		pg.continueWith(&result, next)
+		return result, true, nil
 	}
 	if err != nil {
-		return portion, true, err
+		return result, true, err
 	}
-	if portion.Rows, portion.Data = pg.rows.markers.Hold(portion.Rows, portion.Data); ended {
-		err = pg.endSnapshotPage(p, &portion)
+	if result.Rows, result.Data = pg.rows.markers.Add(result.Rows, result.Data); ended {
+		err = pg.endSnapshotPage(snapshot, &result)
 	}
-	return portion, ended, err
+	return result, ended, err
 }
 
-// afterSnapshotFailure returns the phase after a failed snapshot on demand: it is tried once more, then abandoned. It
-// returns nil if the failure is final.
-func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
+// afterSnapshotFailure returns the phase after a failed snapshot on demand, which is tried twice, then abandoned. It
+// returns nil for other failures.
+func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase {
 	var failed *wit.Error
-	if !p.onDemand || !errors.As(err, &failed) || failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone &&
+	if !snapshot.onDemand || !errors.As(err, &failed) || failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone &&
 		failed.Kind != wit.ErrorNotFound {
 		return nil
 	}
-	if p.lostTokens == 0 {
+	if snapshot.lostTokens == 0 {
 		sdk.Log(wit.LevelWarn, failed.Message+"; restarting the snapshot")
-		c := common{startedAt: int(pg.Answer.ReceivedAt), rewritten: p.rewritten, snapshot: p.snapshot, lostTokens: 1}
-		return &readingSnapshot{common: c, link: p.link, onDemand: true,
-			position: pg.Feed.Paging.First(pg.Answer.ReceivedAt).Fields()}
+		c := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
+			snapshot: snapshot.snapshot, lostTokens: 1}
+		return &readingSnapshot{common: c, link: snapshot.link, onDemand: true,
+			position: pg.Feed.Paging.First(pg.Response.ReceivedAt).Fields()}
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
-		""+feedreader.HeaderMark+
-		"; continuing with changes")
-	return &idle{common: common{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.ReceivedAt)}
+		feedreader.HeaderMark+"; continuing with changes")
+	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings}, link: snapshot.link,
+		at: int(pg.Response.ReceivedAt)}
 }
 
-// endSnapshotPage ends a page. After the last one changes follow: those since the load before it.
-func (pg *Page) endSnapshotPage(p *readingSnapshot, portion *wit.DecodeResult) error {
-	at, err := paging.Read(*portion.Next)
+// endSnapshotPage ends a page. After the last one, the changes since the load before the snapshot follow.
+func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeResult) error {
+	at, err := paging.Read(*result.Next)
 	if err != nil {
 		return err
 	}
 	var next phase
 	if done, _ := at.Done(); done {
-		c := common{startedAt: int(pg.Answer.ReceivedAt), rewritten: p.rewritten, lostTokens: p.lostTokens,
-			endMarkerPending: p.endMarkerPending}
-		if p.onDemand {
-			c.lostTokens = 0
+		shared := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
+			lostTokens:       snapshot.lostTokens,
+			endMarkerPending: snapshot.endMarkerPending}
+		if snapshot.onDemand {
+			shared.lostTokens = 0
 		}
-		if p.snapshot > 0 && !pg.rows.markers.HasHeldRow() {
-			c.endMarkerPending = p.snapshot
+		if snapshot.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
+			shared.endMarkerPending = snapshot.snapshot
 		}
-		next = &readingChanges{common: c, url: p.link}
+		next = &readingChanges{common: shared, url: snapshot.link}
 	} else {
-		walk := *p
-		walk.position, walk.started = *portion.Next, p.started || pg.rows.markers.Started ||
-			pg.rows.markers.HasHeldRow()
+		walk := *snapshot
+		walk.position, walk.started = *result.Next, snapshot.started || pg.rows.markers.Started ||
+			pg.rows.markers.HasBufferedRow()
 		next = &walk
 	}
-	pg.release(portion, next)
-	pg.continueWith(portion, next)
+	pg.flushMarkers(result, next)
+	pg.continueWith(result, next)
 	return nil
 }

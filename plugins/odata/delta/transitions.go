@@ -28,99 +28,100 @@ func (pg *Page) afterRows() (phase, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at, ok := pg.at.(*readingChanges); ok {
+	if at, ok := pg.phase.(*readingChanges); ok {
 		return pg.afterChanges(at, next, link)
 	}
-	return pg.afterLoad(pg.at.(*loading), next, link)
+	return pg.afterLoad(pg.phase.(*loading), next, link)
 }
 
-// restoreOptions restores the options of a link from the load's and the request's, which differ after rewriting.
+// restoreOptions restores the options of a link from the request or the load, which differ if links are rewritten.
 func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	target, err := pg.Resolve(link)
 	if err != nil {
 		return "", err
 	}
-	asked := pg.at.target()
-	if at, ok := pg.at.(*readingChanges); ok {
-		asked = at.deltaLink() // links to further pages may omit options
+	requested := pg.phase.target()
+	if at, ok := pg.phase.(*readingChanges); ok {
+		requested = at.deltaLink() // links to further pages may omit options
 	}
-	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.WholeURL(false), pg.at.target(), asked)
+	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), requested)
 }
 
-func (pg *Page) afterLoad(at *loading, follow, link string) (phase, error) {
-	f, c, next := pg.set(), pg.rows, *at
-	next.seen += int(pg.Out.Page.Rows)
-	next.linksCountRows = at.linksCountRows || at.lastKey != "" && pg.Feed.Paging.MayHideRows(at.lastKey, c.first)
+func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
+	set, rows, next := pg.set(), pg.rows, *load
+	next.rowsRead += int(pg.Out.Page.Rows)
+	next.linksCountRows = load.linksCountRows || load.lastKey != "" &&
+		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey)
 	next.lastKey = ""
-	if follow != "" {
-		if err := pg.checkTracked(at); err != nil {
+	if nextLink != "" {
+		if err := pg.checkTracked(load); err != nil {
 			return nil, err
 		}
-		if follow == at.url || next.followed.Visit(follow) {
-			return nil, pg.loopError(follow)
+		if nextLink == load.url || next.followed.Visit(nextLink) {
+			return nil, pg.loopError(nextLink)
 		}
-		if f.ODP == nil && !next.linksCountRows {
-			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(follow, at.url, c.last, next.seen)
+		if set.ODP == nil && !next.linksCountRows {
+			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(nextLink, load.url, rows.lastKey,
+				next.rowsRead)
 		}
-		next.url, next.continued = follow, true
+		next.url, next.continued = nextLink, true
 		return &next, nil
 	}
 	if !next.linksCountRows {
-		pg.logFinished("first load finished: ", wit.LevelInfo, &next.common, next.seen)
+		pg.logFinished("first load finished: ", wit.LevelInfo, &next.common, next.rowsRead)
 		pg.checkEndMarker(&next.common)
 	}
 	switch {
-	case link == "" && f.ODP != nil:
-		return f.findDeltaLink(next.common, reasonLoaded, ""), nil
+	case link == "" && set.ODP != nil:
+		return set.findDeltaLink(next.common, reasonLoaded, ""), nil
 	case link == "":
-		return nil, pg.noDeltaLinkError(at.applied, "load")
+		return nil, pg.noDeltaLinkError(load.applied, "load")
 	case next.linksCountRows:
-		next.rewritten = f.rewriteMark()
+		next.rewriteSettings = set.rewriteSettings()
 		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or may do so: rows "+
 			"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
-			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+f.Setting("page.size")+" that holds "+
-			"all rows avoids it")
-		return f.startSnapshot(next.common, link, pg.Answer.ReceivedAt), nil
+			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+
+			set.Setting("page.size")+" of at least all rows avoids it")
+		return set.startSnapshot(next.common, link, pg.Response.ReceivedAt), nil
 	}
-	return f.idleAt(next.common, link, pg.Answer.ReceivedAt), nil
+	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
 }
 
 // checkEndMarker sets endMarkerPending if the last page had no row to carry the end marker.
 func (pg *Page) checkEndMarker(c *common) {
-	if c.snapshot > 0 && !pg.rows.markers.HasHeldRow() {
+	if c.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
 		c.endMarkerPending = c.snapshot
 	}
 }
 
-func (pg *Page) afterChanges(at *readingChanges, follow, link string) (phase, error) {
-	f, next := pg.set(), *at
-	next.seen += int(pg.Out.Page.Rows)
-	if follow != "" {
-		if next.followed.Visit(follow) {
-			return nil, pg.loopError(follow)
+func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (phase, error) {
+	set, next := pg.set(), *changes
+	next.rowsRead += int(pg.Out.Page.Rows)
+	if nextLink != "" {
+		if next.followed.Visit(nextLink) {
+			return nil, pg.loopError(nextLink)
 		}
-		next.link, next.url, next.continued = at.deltaLink(), follow, true
+		next.link, next.url, next.continued = changes.deltaLink(), nextLink, true
 		return &next, nil
 	}
 	level := wit.LevelInfo
-	if next.seen == 0 {
+	if next.rowsRead == 0 {
 		level = wit.LevelDebug
 	}
-	if next.unnotified && next.seen > 0 {
-		sdk.Log(wit.LevelWarn, pg.Label()+": "+strconv.Itoa(
-			next.seen)+" rows of changes were read without a preceding "+
-			"notification: if this repeats, the subscription does not deliver notifications; see culvert "+
+	if next.unnotified && next.rowsRead > 0 {
+		sdk.Log(wit.LevelWarn, pg.Label()+": "+strconv.Itoa(next.rowsRead)+" rows of changes were read without a "+
+			"preceding notification: if this repeats, the subscription does not deliver notifications; see culvert "+
 			"active-subscriptions, and the service's log of notifications")
 	}
-	pg.logFinished("changes read: ", level, &next.common, next.seen)
+	pg.logFinished("changes read: ", level, &next.common, next.rowsRead)
 	next.lostTokens = 0
 	switch {
-	case link == "" && f.ODP != nil:
-		return f.findDeltaLink(next.common, reasonChanged, at.deltaLink()), nil
+	case link == "" && set.ODP != nil:
+		return set.findDeltaLink(next.common, reasonChanged, changes.deltaLink()), nil
 	case link == "":
 		return nil, pg.noDeltaLinkError(false, "changes")
 	}
-	return f.idleAt(next.common, link, pg.Answer.ReceivedAt), nil
+	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
 }
 
 func (p *readingChanges) deltaLink() string {
@@ -141,10 +142,10 @@ func (pg *Page) checkTracked(at *loading) error {
 			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 until the service is fixed"}
 }
 
-func (pg *Page) noDeltaLinkError(applied bool, what string) error {
-	text := pg.Label() + ": expected a delta link at the end of the " + what
+func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
+	text := pg.Label() + ": expected a delta link at the end of the " + subject
 	switch {
-	case what == "changes":
+	case subject == "changes":
 		text += ", found none: later changes cannot be requested"
 	case applied:
 		text += ", found none, although the service confirms " + TrackChanges
@@ -160,165 +161,166 @@ func (pg *Page) noDeltaLinkError(applied bool, what string) error {
 		" = 0 reads it whole each time"}
 }
 
-func (pg *Page) logFinished(what string, level wit.Level, c *common, seen int) {
-	f, duration := pg.Feed, "?"
-	if at := int(pg.Answer.ReceivedAt); c.startedAt > 0 && at >= c.startedAt {
-		duration = (time.Duration(at-c.startedAt) * time.Millisecond).String()
+func (pg *Page) logFinished(subject string, level wit.Level, shared *common, rowsRead int) {
+	feed, duration := pg.Feed, "?"
+	if at := int(pg.Response.ReceivedAt); shared.startedAt > 0 && at >= shared.startedAt {
+		duration = (time.Duration(at-shared.startedAt) * time.Millisecond).String()
 	}
-	when := "scheduled by " + f.Setting(sourceconfig.NameCron)
+	when := "scheduled by " + feed.Setting(sourceconfig.NameCron)
 	switch {
-	case f.PolledOnNotification():
+	case feed.PolledOnNotification():
 		when = "on notification"
-	case f.Cron == "":
-		when = "in " + (time.Duration(f.Period) * time.Second).String()
+	case feed.Cron == "":
+		when = "in " + (time.Duration(feed.Period) * time.Second).String()
 	}
-	sdk.Log(level, pg.Label()+": "+what+strconv.Itoa(
-		seen)+" rows in "+duration+"; the next request for changes is "+when)
+	sdk.Log(level, pg.Label()+": "+subject+strconv.Itoa(rowsRead)+" rows in "+duration+
+		"; the next request for changes is "+when)
 }
 
-// Bounds of the wait after a 202.
+// Limits of the wait after a 202.
 const (
 	minWait     = time.Second
 	maxWait     = 10 * time.Minute
 	defaultWait = 10 * time.Second
 )
 
-// afterAccepted handles a 202: the service prepares the response and says when and where to request it. That time may
-// have passed while the connector was down, so changes are requested once more.
+// afterAccepted handles a 202: the service prepares the response and returns when and where to request it. That time
+// may have passed while the connector was stopped, so changes are then requested once more.
 func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
-	overdue := pg.at.shared().startedAt > 0 &&
-		int(pg.Answer.ReceivedAt)-pg.at.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
-	limit := initialRead(pg.Feed)
+	overdue := pg.phase.shared().startedAt > 0 &&
+		int(pg.Response.ReceivedAt)-pg.phase.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
+	limit := initialReadTimeout(pg.Feed)
 	if overdue {
-		if at, ok := pg.at.(*readingChanges); ok && !at.continued && !at.retried {
-			next := pg.retryFromLink(at,
-				pg.Label()+": the service prepares its answer (202) for too long, or did while nobody "+
-					"asked")
-			next.retried = true
+		if at, ok := pg.phase.(*readingChanges); ok && !at.continued && !at.retriedAfter202 {
+			next := pg.retryFromLink(at, pg.Label()+": the service answered 202 for longer than "+limit+
+				", or the connector was stopped in the meantime")
+			next.retriedAfter202 = true
 			return next, minWait, nil
 		}
 		return nil, 0, &wit.Error{Kind: wit.ErrorTransient, Message: pg.Label() +
 			": the service kept answering 202 for longer than " + limit}
 	}
-	url := pg.at.target()
+	url := pg.phase.target()
 	if location := feedreader.HeaderValue(pg.headers, "Location"); location != "" {
 		if url, err = pg.restoreOptions(decode.Link{Href: location}); err != nil {
 			return nil, 0, err
 		}
 	}
-	wait, ok := odataerror.RetryAfter(feedreader.HeaderValue(pg.headers, "Retry-After"), pg.Answer.ReceivedAt)
+	wait, ok := odataerror.RetryAfter(feedreader.HeaderValue(pg.headers, "Retry-After"), pg.Response.ReceivedAt)
 	if !ok {
 		wait = defaultWait
 	}
 	wait = min(max(wait, minWait), maxWait)
 	sdk.Log(wit.LevelInfo, pg.Label()+": the service prepares its response (202); requesting it again in "+
-		""+wait.String())
-	return withURL(pg.at, url), wait, nil
+		wait.String())
+	return withURL(pg.phase, url), wait, nil
 }
 
-func withURL(p phase, url string) phase {
-	switch p := p.(type) {
+func withURL(current phase, url string) phase {
+	switch current := current.(type) {
 	case *loading:
-		next := *p
+		next := *current
 		next.url = url
 		return &next
 	case *readingChanges:
-		next := *p
-		if next.url = url; url != p.url && !p.continued {
-			next.link = p.deltaLink() // the URL is temporary
+		next := *current
+		if next.url = url; url != current.url && !current.continued {
+			next.link = current.deltaLink() // the URL is temporary
 		}
 		return &next
 	case *subscribing:
-		next := *p
+		next := *current
 		next.url = url
 		return &next
 	case *findingDeltaLink:
-		next := *p
+		next := *current
 		next.url = url
 		return &next
 	}
-	return p
+	return current
 }
 
-func (pg *Page) afterRefusal() (phase, error) {
-	failed := odataerror.FromResponse(pg.Label(), &pg.Answer, pg.Body)
-	if url := pg.at.target(); pg.RefusesFormat(url) {
-		if url = feedreader.WithoutFormat(url); pg.opening { // no job was started
-			return &subscribing{common: *pg.at.shared(), step: stepOpen, url: url}, nil
+func (pg *Page) afterError() (phase, error) {
+	failed := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
+	if url := pg.phase.target(); pg.RefusesFormat(url) {
+		if url = feedreader.WithoutFormat(url); pg.firstExtraction { // no job was started
+			return &subscribing{common: *pg.phase.shared(), step: stepExtract, url: url}, nil
 		}
-		return withURL(pg.at, url), nil
+		return withURL(pg.phase, url), nil
 	}
-	switch at := pg.at.(type) {
+	switch current := pg.phase.(type) {
 	case *readingChanges:
-		moved := !at.continued && at.link != "" && (pg.Answer.Status == 404 || pg.Answer.Status == 410)
-		lost := odataerror.LostToken(&pg.Answer, pg.Body)
+		moved := !current.continued && current.link != "" && (pg.Response.Status == 404 || pg.Response.Status == 410)
+		lost := odataerror.LostToken(&pg.Response, pg.Body)
 		switch {
-		case moved && at.retried:
-			failed.Message += "; it is the URL that the service announced for the changes of " + at.link
+		case moved && current.retriedAfter202:
+			failed.Message += "; it is the URL that the service announced for the changes of " + current.link
 			return nil, failed
 		case moved:
-			next := pg.retryFromLink(at, failed.Message)
-			next.retried = true
+			next := pg.retryFromLink(current, failed.Message)
+			next.retriedAfter202 = true
 			return next, nil
-		case lost && at.continued && !at.relinked:
-			next := pg.retryFromLink(at, failed.Message)
-			next.relinked = true
+		case lost && current.continued && !current.retriedAfterLostPage:
+			next := pg.retryFromLink(current, failed.Message)
+			next.retriedAfterLostPage = true
 			return next, nil
 		case lost:
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if at.continued && odataerror.LostToken(&pg.Answer, pg.Body) {
+		if current.continued && odataerror.LostToken(&pg.Response, pg.Body) {
 			return pg.lostToken(failed)
 		}
 	}
 	return nil, failed
 }
 
-// retryFromLink requests changes from their delta link again, once, after a page or a prepared response was lost.
-func (pg *Page) retryFromLink(at *readingChanges, why string) *readingChanges {
-	sdk.Log(wit.LevelWarn, why+"; requesting these changes from their delta link again, "+strconv.Itoa(at.seen)+
+// retryFromLink requests changes from their delta link again after a page or a prepared response was lost.
+func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingChanges {
+	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+strconv.Itoa(
+		changes.rowsRead)+
 		" rows are delivered again")
-	next := &readingChanges{common: at.common, url: at.deltaLink(), retried: at.retried, relinked: at.relinked}
-	next.startedAt = int(pg.Answer.ReceivedAt)
+	next := &readingChanges{common: changes.common, url: changes.deltaLink(), retriedAfter202: changes.retriedAfter202,
+		retriedAfterLostPage: changes.retriedAfterLostPage}
+	next.startedAt = int(pg.Response.ReceivedAt)
 	return next
 }
 
-// MaxLostTokens bounds consecutive lost tokens.
+// MaxLostTokens limits consecutive lost tokens.
 const MaxLostTokens = 3
 
-// lostToken handles a token that the service no longer knows (P8).
+// lostToken handles a token that the service no longer knows, as configured by delta.lost (RATIONALE.md P8).
 func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
-	f, c, url := pg.set(), pg.at.shared(), pg.at.target()
-	changes, ok := pg.at.(*readingChanges)
+	set, shared, url := pg.set(), pg.phase.shared(), pg.phase.target()
+	changes, ok := pg.phase.(*readingChanges)
 	failed.Kind = wit.ErrorGone
 	switch {
-	case f.Tracking.OnLostToken != sourceconfig.LostFail && c.lostTokens+1 >= MaxLostTokens:
+	case set.Tracking.OnLostToken != sourceconfig.LostFail && shared.lostTokens+1 >= MaxLostTokens:
 		failed.Message += "; the service no longer knows the token of " + url +
 			", nor the next ones, " + strconv.Itoa(MaxLostTokens) + " times in succession. A restart tries again"
 		return nil, failed
-	case f.Tracking.OnLostToken == sourceconfig.LostRecover && f.ODP != nil && ok:
+	case set.Tracking.OnLostToken == sourceconfig.LostRecover && set.ODP != nil && ok:
 		sdk.Log(wit.LevelWarn,
 			failed.Message+"; the delta token is lost, continuing from the oldest one that the service keeps")
-		next := f.findDeltaLink(*c, reasonLost, changes.deltaLink())
+		next := set.findDeltaLink(*shared, reasonLost, changes.deltaLink())
 		next.lostTokens++
 		return next, nil
-	case f.Tracking.OnLostToken == sourceconfig.LostReload:
+	case set.Tracking.OnLostToken == sourceconfig.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the whole set is read again: rows that "+
 			"were deleted in the meantime are not reported")
-		again := common{startedAt: int(pg.Answer.ReceivedAt), snapshot: int(pg.Answer.ReceivedAt),
-			lostTokens: c.lostTokens + 1}
-		if f.ODP != nil && f.ODP.Terminate != "" {
-			return &subscribing{common: again, step: stepEnd, url: f.FunctionURL(f.ODP.Terminate)}, nil
+		again := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
+			lostTokens: shared.lostTokens + 1}
+		if set.ODP != nil && set.ODP.Terminate != "" {
+			return &subscribing{common: again, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
 		}
-		return f.first(again), nil
+		return set.first(again), nil
 	}
-	failed.Message += "; the service no longer knows the token of " + url + ". " + f.Setting(sourceconfig.NameLost) +
+	failed.Message += "; the service no longer knows the token of " + url + ". " + set.Setting(sourceconfig.NameLost) +
 		" = reload reads the whole set again"
-	if f.ODP != nil {
+	if set.ODP != nil {
 		failed.Message += ", recover continues from the oldest link that the service keeps"
-	} else if f.Tracking.OnLostToken == sourceconfig.LostRecover {
-		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.EntitySetConfig.Set
+	} else if set.Tracking.OnLostToken == sourceconfig.LostRecover {
+		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + set.EntitySetConfig.Set
 	}
 	return nil, failed
 }

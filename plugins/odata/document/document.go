@@ -13,42 +13,38 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 )
 
-// Parse reads an entity or a feed. Of JSON it returns what is inside of the d, if there is one. Of Atom it makes what
-// JSON would be:
+// Parse reads an entity or a feed. Of JSON it returns the content of d, if present. Atom is converted to the same form:
 //
-//   - a feed is an object of results and __next;
-//   - an entity is an object of its properties, whose values are texts, nulls, or for complex ones objects without
-//     members;
-//   - a link is a member of the last part of its relation, after the properties: an object of __deferred, and of what
-//     is expanded in the link;
-//   - __metadata has uri (of the link to edit it, of itself, or its id), type and etag, and the elements of Atom that
-//     may hold a property: title, updated and user.
-func Parse(body []byte) (v jsontext.Value, err error) {
+//   - a feed is an object with results and __next;
+//   - an entity is an object with its properties, as texts, nulls, or empty objects for complex ones;
+//   - a link is a member after the properties, named by the end of its relation, with __deferred and expanded content;
+//   - __metadata has uri, type, etag, title, updated and user.
+func Parse(body []byte) (value jsontext.Value, err error) {
 	if start := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf"); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
-		if v, err = jsontext.Parse(body); v.Has("d") {
-			v = v.Get("d")
+		if value, err = jsontext.Parse(body); value.Has("d") {
+			value = value.Get("d")
 		}
-		return v, err
+		return value, err
 	}
-	a := atom{markup.NewReader(body), new(int)}
-	kind, err := a.Next()
+	reader := atom{markup.NewReader(body), new(int)}
+	kind, err := reader.Next()
 	switch {
 	case err != nil:
-		return v, err
-	case kind == markup.Open && a.Local == "entry":
-		v, err = a.entry()
-	case kind == markup.Open && a.Local == "feed":
-		v, err = a.feed()
+		return value, err
+	case kind == markup.Open && reader.Local == "entry":
+		value, err = reader.entry()
+	case kind == markup.Open && reader.Local == "feed":
+		value, err = reader.feed()
 	default:
-		return v, errors.New("expected an entry or a feed, found another element")
+		return value, errors.New("expected an entry or a feed, found another element")
 	}
 	for err == nil && kind != markup.End { // nothing may follow
-		kind, err = a.Next()
+		kind, err = reader.Next()
 	}
-	if err != nil { // of what is cut off nothing counts
+	if err != nil { // a truncated document is not used
 		return jsontext.Value{}, err
 	}
-	return v, nil
+	return value, nil
 }
 
 // Items returns the entities of a feed. ok reports whether v is a feed.
@@ -116,12 +112,11 @@ func text(name, s string) jsontext.Member {
 }
 
 func (a atom) entry() (jsontext.Value, error) {
-	v, metadata, id, self, edit := jsontext.NewObject(), jsontext.NewObject(), "", "", ""
+	value, metadata, id, self, edit := jsontext.NewObject(), jsontext.NewObject(), "", "", ""
 	var links []jsontext.Member
 	if tag, ok := a.Attribute("etag"); ok {
 		metadata.Members = append(metadata.Members, text("etag", tag))
 	}
-	// addText adds the text of an element of Atom to the metadata.
 	addText := func(name string) error {
 		content, err := a.Content()
 		metadata.Members = append(metadata.Members, text(name, strings.TrimSpace(content)))
@@ -161,22 +156,22 @@ func (a atom) entry() (jsontext.Value, error) {
 				if a.Local != "properties" {
 					return a.Skip()
 				}
-				return a.properties(&v)
+				return a.properties(&value)
 			})
 		case "properties":
-			return a.properties(&v)
+			return a.properties(&value)
 		}
 		return a.Skip()
 	})
 	if uri := cmp.Or(edit, self, id); uri != "" {
 		metadata.Members = append(metadata.Members, text("uri", uri))
 	}
-	v.Members = append(append(v.Members, jsontext.Member{Name: "__metadata", Value: metadata}), links...)
-	return v, err
+	value.Members = append(append(value.Members, jsontext.Member{Name: "__metadata", Value: metadata}), links...)
+	return value, err
 }
 
 func (a atom) link(name, href string, links *[]jsontext.Member) error {
-	m := jsontext.Member{Name: name, Value: jsontext.NewObject()}
+	member := jsontext.Member{Name: name, Value: jsontext.NewObject()}
 	err := a.eachChild(func() error {
 		if a.Local != "inline" {
 			return a.Skip()
@@ -184,26 +179,26 @@ func (a atom) link(name, href string, links *[]jsontext.Member) error {
 		return a.eachChild(func() (err error) {
 			switch a.Local {
 			case "feed":
-				m.Value, err = a.feed()
+				member.Value, err = a.feed()
 			case "entry":
-				m.Value, err = a.entry()
+				member.Value, err = a.entry()
 			default:
 				err = a.Skip()
 			}
 			return err
 		})
 	})
-	m.Value.Members = append(m.Value.Members, jsontext.Member{Name: "__deferred",
+	member.Value.Members = append(member.Value.Members, jsontext.Member{Name: "__deferred",
 		Value: jsontext.NewObject(text("uri", href))})
-	*links = append(*links, m)
+	*links = append(*links, member)
 	return err
 }
 
-func (a atom) properties(v *jsontext.Value) error {
+func (a atom) properties(value *jsontext.Value) error {
 	return a.eachChild(func() error {
-		m := jsontext.Member{Name: a.Local, Value: jsontext.NewString("")}
+		member := jsontext.Member{Name: a.Local, Value: jsontext.NewString("")}
 		if null, _ := a.Attribute("null"); null == "true" {
-			m.Value.Kind = jsontext.Null
+			member.Value.Kind = jsontext.Null
 		}
 		for {
 			kind, err := a.Next()
@@ -211,12 +206,12 @@ func (a atom) properties(v *jsontext.Value) error {
 			case err != nil:
 				return err
 			case kind == markup.Close:
-				v.Members = append(v.Members, m)
+				value.Members = append(value.Members, member)
 				return nil
-			case kind == markup.Text && m.Value.Kind == jsontext.String:
-				m.Value.Text += a.Data
+			case kind == markup.Text && member.Value.Kind == jsontext.String:
+				member.Value.Text += a.Data
 			case kind == markup.Open:
-				m.Value = jsontext.NewObject()
+				member.Value = jsontext.NewObject()
 				if err := a.Skip(); err != nil {
 					return err
 				}

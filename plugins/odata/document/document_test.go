@@ -22,7 +22,7 @@ func TestParse(t *testing.T) {
 	entity := `{"A":"a&c","B":null,"C":{},"__metadata":{"etag":"W/\"1\"","title":"T","user":"N","type":"S.E",` +
 		`"uri":"Es(1)"},"Items":{"__deferred":{"uri":"Es(1)/Items"}},` +
 		`"via":{"results":[{"K":"2","__metadata":{}}],"__deferred":{"uri":"v"}}}`
-	for _, c := range []struct{ name, body, want string }{
+	for _, test := range []struct{ name, body, want string }{
 		{"entry", entry, entity},
 		{"feed", `<feed` + spaces + `><title/>` + entry + `<link rel="next" href="n"/></feed>`,
 			`{"results":[` + entity + `],"__next":"n"}`},
@@ -39,16 +39,16 @@ func TestParse(t *testing.T) {
 			`!expected at most 10000 entries, found more`},
 		{"two documents", entry + entry, `!XML, line 1: a second root element`},
 	} {
-		v, err := document.Parse([]byte(c.body))
+		v, err := document.Parse([]byte(test.body))
 		got := string(jsontext.Append(nil, v))
 		if err != nil {
 			if got != "null" {
-				t.Errorf("%s: expected nothing with an error, found %s", c.name, got)
+				t.Errorf("%s: expected nothing with an error, found %s", test.name, got)
 			}
 			got = "!" + err.Error()
 		}
-		if got != c.want {
-			t.Errorf("%s: expected\n%s\nfound\n%s", c.name, c.want, got)
+		if got != test.want {
+			t.Errorf("%s: expected\n%s\nfound\n%s", test.name, test.want, got)
 		}
 	}
 }

@@ -1,14 +1,12 @@
 package edm
 
-// Names of what delta mode adds to rows.
+// Names of the fields that delta mode adds to rows.
 const (
-	// RecordMode is the kind of change of a row, if the type has no property for it: D for deleted rows, else null.
-	RecordMode = "RECORDMODE"
-	// DeletedAt is the time of deletion, null for other rows.
-	DeletedAt = "DELETED_AT"
+	RecordMode = "RECORDMODE" // D for deleted rows, else null; only if the type has no property for it
+	DeletedAt  = "DELETED_AT" // null for rows that are not deleted
 )
 
-// ChangeMode returns the property with the kind of change: ODP's, else one with the name [RecordMode], or nil.
+// ChangeMode returns the property with the kind of change: ODP's, else RECORDMODE, or nil.
 func (s *StructuredType) ChangeMode() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsChangeMode || p.Name == nameChangeMode {
@@ -21,7 +19,7 @@ func (s *StructuredType) ChangeMode() *Property {
 	return nil
 }
 
-// EntityCounter returns ODP's property that is -1 in images before a change, or nil.
+// EntityCounter returns ODP's property that is negative in images before a change, or nil.
 func (s *StructuredType) EntityCounter() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsEntityCounter || p.Name == nameEntityCounter {
@@ -31,7 +29,7 @@ func (s *StructuredType) EntityCounter() *Property {
 	return nil
 }
 
-// Extra returns the names of the fields that delta mode appends to a type's rows.
+// Extra returns the fields that delta mode adds to rows of the type.
 func (s *StructuredType) Extra() []string {
 	var names []string
 	if s.ChangeMode() == nil && s.Property(RecordMode) == nil {

@@ -14,69 +14,60 @@ import (
 // may have thousands of types, so the content of a type is parsed when [Model.Structure] first returns it.
 type Model struct {
 	// Structures are complete only if [Model.Structure] returned them; others have the attributes of their tags.
-	Structures   []*StructuredType
-	Sets         []*Set
-	Functions    []*Function
-	associations []*association
-	// linked are the association sets.
-	linked  []*association
-	aliases [][2]string
+	Structures      []*StructuredType
+	Sets            []*Set
+	Functions       []*Function
+	associations    []*association
+	associationSets []*association
+	aliases         [][2]string
 	// byName and byBareName index structures by qualified and by unqualified name. They are built when first needed.
 	byName, byBareName map[string]*StructuredType
 	byAssociation      map[string]*association
 }
 
-// StructuredType is an entity type or a complex type. Properties, Key and Navigations start with the ones of the base
-// types.
+// StructuredType is an entity type or a complex type. Its lists start with what it inherits from base types.
 type StructuredType struct {
-	Namespace, Name string
-	// Base is the qualified name of the base type; may be empty.
-	Base              string
+	Namespace, Name   string
+	Base              string // qualified name of the base type; may be empty
 	Complex, Abstract bool
-	// Stream reports a media link entry (m:HasStream).
-	Stream      bool
-	Key         []string
-	Properties  []Property
-	Navigations []Navigation
+	Stream            bool // a media link entry (m:HasStream)
+	Key               []string
+	Properties        []Property
+	Navigations       []Navigation
 
-	// rest is the unparsed content of the type's element; places are the feed mappings of its tag.
-	rest   *markup.Reader
-	places []sourced
+	// unparsed is the content of the type's element, nil once parsed. feedMappings are attributes of its tag.
+	unparsed     *markup.Reader
+	feedMappings []sourcedMapping
 }
 
 // Property is a property of a structured type.
 type Property struct {
-	Name string
-	Type Type
-	// Nullable defaults to true.
-	Nullable bool
+	Name     string
+	Type     Type
+	Nullable bool // true by default
 	// Length, Precision and Scale are facets, -1 if missing; so is a MaxLength of Max.
 	Length, Precision, Scale int
-	// VariableScale reports that the scale varies or depends on another property.
-	VariableScale bool
-	// Etag reports that the property is part of the ETag (ConcurrencyMode Fixed).
-	Etag bool
+	VariableScale            bool // the scale varies or depends on another property
+	Etag                     bool // the property is part of the ETag (ConcurrencyMode Fixed)
 	// Annotations of SAP; missing ones are empty or true.
-	Label, Semantics, DisplayFormat, Unit string
-	Sortable, Filterable                  bool
-	Creatable, Updatable                  bool
-	// Feed is the position in Atom (m:FC_TargetPath). Nil means m:properties.
-	Feed *FeedMapping
+	Semantics, DisplayFormat string
+	Sortable, Filterable     bool
+	Creatable, Updatable     bool
+	// FeedMapping is the position in Atom entries (m:FC_TargetPath). Nil means m:properties.
+	FeedMapping *FeedMapping
 }
 
 // FeedMapping is a customized position of a property's value in an Atom entry.
 type FeedMapping struct {
 	// Path is an element of Atom as m:FC_TargetPath names it (SyndicationTitle …) or a path of elements of Namespace.
 	Path, Namespace string
-	// Keep reports that m:properties contains the value, too.
-	Keep bool
+	Keep            bool // m:properties contains the value, too
 }
 
 // Type of a property.
 type Type struct {
-	Primitive Primitive
-	// Name is the qualified name: `Edm.String`, `NS.Address`.
-	Name       string
+	Primitive  Primitive
+	Name       string // qualified: `Edm.String`, `NS.Address`
 	Collection bool
 }
 
@@ -84,8 +75,7 @@ type Type struct {
 type Primitive uint8
 
 const (
-	// NotPrimitive is a complex, entity or unknown type.
-	NotPrimitive Primitive = iota
+	NotPrimitive Primitive = iota // a complex, entity or unknown type
 	Binary
 	Boolean
 	Byte
@@ -107,7 +97,6 @@ var primitives = [...]string{"", "Binary", "Boolean", "Byte", "SByte", "Int16", 
 	"Single",
 	"Guid", "String", "DateTime", "DateTimeOffset", "Time"}
 
-// String returns the type's name, `Edm.String`.
 func (p Primitive) String() string {
 	if p == NotPrimitive {
 		return ""
@@ -120,12 +109,10 @@ func primitive(name string) Primitive {
 	if !ok {
 		return NotPrimitive
 	}
-	// The overview's table has two more, which metadata of old Olingo services hold.
 	switch rest {
-	case "Bit", "Uint7":
+	case "Bit", "Uint7": // of old Olingo services
 		return SByte
-	case "Float":
-		// Assumption: a double, as SAP's own test service (API_TEST_SRV) and the client libraries that read it have it.
+	case "Float": // assumption: a double, as in SAP's test service API_TEST_SRV and in client libraries
 		return Double
 	}
 	for i := 1; i < len(primitives); i++ {
@@ -153,7 +140,7 @@ func (p Primitive) Bounds() (least, most int64, ok bool) {
 	return 0, 0, false
 }
 
-// IsGUID reports whether a text is 8-4-4-4-12 hexadecimal digits, in either case.
+// IsGUID reports whether a text is a GUID, in upper or lower case.
 func IsGUID[T string | []byte](text T) bool {
 	if len(text) != 36 {
 		return false
@@ -171,13 +158,10 @@ func IsGUID[T string | []byte](text T) bool {
 	return true
 }
 
-// Navigation is a navigation property.
-type Navigation struct {
-	Name string
-	// Target is the qualified name of the entity type, empty if the association is incomplete.
-	Target string
-	// Many reports a to-many navigation.
-	Many bool
+type Navigation struct { // a navigation property
+	Name   string
+	Target string // qualified name of the entity type, empty if the association is incomplete
+	Many   bool
 
 	relationship, to string
 }
@@ -185,11 +169,10 @@ type Navigation struct {
 // Set is an entity set.
 type Set struct {
 	Name string
-	// Container of the set. Default reports that the container's sets are addressed without its name.
+	// Default means that the container's sets are addressed without its name.
 	Container string
 	Default   bool
-	// Type is the qualified name of the entity type.
-	Type string
+	Type      string // qualified name of the entity type
 	// Annotations of SAP, with their defaults.
 	Countable, Pageable, Topable, Addressable    bool
 	Creatable, Updatable, Deletable              bool
@@ -203,8 +186,7 @@ type Function struct {
 	Parameters                 []Property
 }
 
-// association is an association, or an association set.
-type association struct {
+type association struct { // or an association set
 	name string
 	ends []end
 }
@@ -224,7 +206,7 @@ func qualify(namespace, name string) string {
 	return namespace + "." + name
 }
 
-// Property returns the property of that name, or nil.
+// Property returns the property with a name, or nil.
 func (s *StructuredType) Property(name string) *Property {
 	for i := range s.Properties {
 		if s.Properties[i].Name == name {
@@ -234,7 +216,7 @@ func (s *StructuredType) Property(name string) *Property {
 	return nil
 }
 
-// Navigation returns the navigation property of that name, or nil.
+// Navigation returns the navigation property with a name, or nil.
 func (s *StructuredType) Navigation(name string) *Navigation {
 	for i := range s.Navigations {
 		if s.Navigations[i].Name == name {
@@ -244,25 +226,23 @@ func (s *StructuredType) Navigation(name string) *Navigation {
 	return nil
 }
 
-// IsKey reports whether a property belongs to the key.
 func (s *StructuredType) IsKey(name string) bool { return slices.Contains(s.Key, name) }
 
-// Etag reports whether entities of the type have an ETag.
 func (s *StructuredType) Etag() bool {
 	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }
 
-// Structure returns the complete type of that qualified name, or nil. Do not add structures after the first call.
+// Structure returns the type with a qualified name, or nil. Do not add structures after the first call.
 func (m *Model) Structure(name string) *StructuredType {
-	s := m.named(name)
-	if s != nil && s.rest != nil {
-		m.complete(s)
+	s := m.find(name)
+	if s != nil && s.unparsed != nil {
+		m.parseContent(s)
 	}
 	return s
 }
 
-// named returns a type without parsing its content.
-func (m *Model) named(name string) *StructuredType {
+// find returns a type without parsing its content.
+func (m *Model) find(name string) *StructuredType {
 	if m.byName == nil {
 		m.byName, m.byBareName = make(map[string]*StructuredType, len(m.Structures)), make(map[string]*StructuredType,
 			len(m.Structures))
@@ -274,11 +254,10 @@ func (m *Model) named(name string) *StructuredType {
 	if s := m.byName[name]; s != nil {
 		return s
 	}
-	// Metadata written by hand leaves the namespace out.
-	return m.byBareName[name]
+	return m.byBareName[name] // metadata written by hand omit the namespace
 }
 
-// Set returns the entity set of that name, or nil; `Container.Set` names a set outside of the default container.
+// Set returns the entity set with a name, `Set` or `Container.Set`, or nil.
 func (m *Model) Set(name string) *Set {
 	for _, s := range m.Sets {
 		if s.Name == name || s.Container+"."+s.Name == name {
@@ -288,10 +267,10 @@ func (m *Model) Set(name string) *Set {
 	return nil
 }
 
-// NavigationTarget returns the entity set that contains the targets of a navigation property: by the association set of
-// `from`, else the only set of their type. It returns nil if the document does not define it.
+// NavigationTarget returns the entity set of the targets of a navigation property: by the association set, else the
+// only set of their type, else nil.
 func (m *Model) NavigationTarget(from *Set, n *Navigation) *Set {
-	for _, l := range m.linked {
+	for _, l := range m.associationSets {
 		if l.name != m.qualified(n.relationship) || len(l.ends) != 2 {
 			continue
 		}

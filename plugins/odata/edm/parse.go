@@ -10,9 +10,9 @@ import (
 
 // Namespaces of attributes in $metadata.
 const (
-	spaceData = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
-	spaceSAP  = "http://www.sap.com/Protocols/SAPData"
-	oasis     = "docs.oasis-open.org"
+	namespaceData  = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
+	namespaceSAP   = "http://www.sap.com/Protocols/SAPData"
+	namespaceOASIS = "docs.oasis-open.org"
 )
 
 // Error reports a $metadata document that cannot be used.
@@ -20,39 +20,36 @@ type Error struct{ Text string }
 
 func (e *Error) Error() string { return e.Text }
 
-// Parse reads a $metadata document. It matches local names, because every EDM namespace from 2006/04 on is in use, and
-// skips unknown elements, such as OData v4 annotations. Missing types and incomplete associations fail only what needs
-// them.
-//
-// The document must not be changed while the model is in use, because types are parsed on demand.
+// Parse reads a $metadata document, which must not be changed later because types are parsed on demand. It matches
+// local names, because every EDM namespace from 2006/04 on is in use, and skips unknown elements. Missing types and
+// incomplete associations fail only what needs them.
 func Parse(document []byte) (*Model, error) {
-	// A copy of 40 MB more would not fit into a guest's memory.
-	p := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
-	kind, err := p.Next()
+	parse := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
+	kind, err := parse.Next()
 	if err != nil {
 		return nil, err
 	}
-	if kind != markup.Open || p.Local != "Edmx" && p.Local != "Schema" {
-		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + p.Local + ">"}
+	if kind != markup.Open || parse.Local != "Edmx" && parse.Local != "Schema" {
+		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + parse.Local + ">"}
 	}
-	if p.Local == "Schema" {
-		err = p.schema()
+	if parse.Local == "Schema" {
+		err = parse.schema()
 	} else {
-		err = p.edmx()
+		err = parse.edmx()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if p.schemas == 0 {
-		if p.newer {
-			return nil, &Error{"expected $metadata of OData v2, found that of a v4 service"}
+	if parse.schemas == 0 {
+		if parse.isV4 {
+			return nil, &Error{"expected $metadata of OData v2, found metadata of a v4 service"}
 		}
 		return nil, &Error{"expected a Schema in $metadata, found none"}
 	}
-	if err := p.model.resolve(); err != nil {
+	if err := parse.model.resolve(); err != nil {
 		return nil, err
 	}
-	return p.model, nil
+	return parse.model, nil
 }
 
 type parser struct {
@@ -60,10 +57,10 @@ type parser struct {
 	model     *Model
 	namespace string
 	schemas   int
-	newer     bool
+	isV4      bool
 }
 
-// children calls visit at the Open of each child of the current element. visit must read up to the child's Close.
+// children calls visit at the start of each child of the current element. visit must read up to the child's end.
 func (p *parser) children(visit func() error) error {
 	for {
 		kind, err := p.Next()
@@ -90,8 +87,8 @@ func (p *parser) edmx() error {
 			if p.Local != "Schema" {
 				return p.Skip()
 			}
-			if strings.Contains(p.Namespace, oasis) {
-				p.newer = true
+			if strings.Contains(p.Namespace, namespaceOASIS) {
+				p.isV4 = true
 				return p.Skip()
 			}
 			return p.schema()
@@ -106,7 +103,7 @@ func (p *parser) schema() error {
 		p.model.aliases = append(p.model.aliases, [2]string{alias, p.namespace})
 	}
 	return p.children(func() error {
-		if strings.Contains(p.Namespace, oasis) {
+		if strings.Contains(p.Namespace, namespaceOASIS) {
 			return p.Skip()
 		}
 		switch p.Local {
@@ -129,86 +126,86 @@ func (p *parser) value(local string) string {
 }
 
 func (p *parser) sap(local string) string {
-	v, _ := p.AttributeIn(spaceSAP, local)
+	v, _ := p.AttributeIn(namespaceSAP, local)
 	return strings.Clone(v)
 }
 
-// permitted reads an annotation of SAP that defaults to true.
-func (p *parser) permitted(local string) bool { return p.sap(local) != "false" }
+// sapFlag reads an annotation of SAP that defaults to true.
+func (p *parser) sapFlag(local string) bool { return p.sap(local) != "false" }
 
 func (p *parser) structure() error {
-	s := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
+	structType := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
 		Complex:  p.Local == "ComplexType",
 		Abstract: p.value("Abstract") == "true"}
-	stream, _ := p.AttributeIn(spaceData, "HasStream")
-	s.Stream = stream == "true"
-	s.places = p.places()
-	p.model.Structures = append(p.model.Structures, s)
-	s.rest = p.Fork()
+	stream, _ := p.AttributeIn(namespaceData, "HasStream")
+	structType.Stream = stream == "true"
+	structType.feedMappings = p.feedMappings()
+	p.model.Structures = append(p.model.Structures, structType)
+	structType.unparsed = p.Fork()
 	return p.Skip()
 }
 
-// complete parses the content of a type, which is known to be well-formed, and adds what it inherits.
-func (m *Model) complete(s *StructuredType) {
-	p := parser{Reader: s.rest, model: m}
-	s.rest = nil
-	_ = p.children(func() error {
-		switch p.Local {
+// parseContent parses the content of a type, whose form was checked before, and adds what it inherits.
+func (m *Model) parseContent(structure *StructuredType) {
+	content := parser{Reader: structure.unparsed, model: m}
+	structure.unparsed = nil
+	_ = content.children(func() error {
+		switch content.Local {
 		case "Key":
-			return p.children(func() error {
-				if p.Local == "PropertyRef" {
-					s.Key = append(s.Key, p.value("Name"))
+			return content.children(func() error {
+				if content.Local == "PropertyRef" {
+					structure.Key = append(structure.Key, content.value("Name"))
 				}
-				return p.Skip()
+				return content.Skip()
 			})
 		case "Property":
-			property, err := p.property()
-			s.Properties = append(s.Properties, property)
+			property, err := content.property()
+			structure.Properties = append(structure.Properties, property)
 			return err
 		case "NavigationProperty":
-			s.Navigations = append(s.Navigations, Navigation{Name: p.value("Name"),
-				relationship: p.value("Relationship"), to: p.value("ToRole")})
+			structure.Navigations = append(structure.Navigations, Navigation{Name: content.value("Name"),
+				relationship: content.value("Relationship"), to: content.value("ToRole")})
 		}
-		return p.Skip()
+		return content.Skip()
 	})
-	for _, place := range s.places {
-		if property := s.Property(place.source); property != nil {
-			property.Feed = &place.FeedMapping
+	for _, place := range structure.feedMappings {
+		if property := structure.Property(place.source); property != nil {
+			property.FeedMapping = &place.FeedMapping
 		}
 	}
-	for i := range s.Properties {
-		s.Properties[i].Type = m.typeOf(s.Properties[i].Type)
+	for i := range structure.Properties {
+		structure.Properties[i].Type = m.typeOf(structure.Properties[i].Type)
 	}
-	for i := range s.Navigations {
-		m.target(&s.Navigations[i])
+	for i := range structure.Navigations {
+		m.resolveNavigation(&structure.Navigations[i])
 	}
-	if base := m.Structure(s.Base); s.Base != "" && base != nil {
-		s.Key = slices.Concat(base.Key, s.Key)
-		s.Properties = slices.Concat(base.Properties, s.Properties)
-		s.Navigations = slices.Concat(base.Navigations, s.Navigations)
-		s.Stream = s.Stream || base.Stream
+	if base := m.Structure(structure.Base); structure.Base != "" && base != nil {
+		structure.Key = slices.Concat(base.Key, structure.Key)
+		structure.Properties = slices.Concat(base.Properties, structure.Properties)
+		structure.Navigations = slices.Concat(base.Navigations, structure.Navigations)
+		structure.Stream = structure.Stream || base.Stream
 	}
 }
 
-type sourced struct {
+type sourcedMapping struct {
 	source string
 	FeedMapping
 }
 
-// places reads the feed mappings that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath, the
-// second and later ones numbered (m:FC_TargetPath_1).
-func (p *parser) places() []sourced {
-	var all []sourced
+// feedMappings reads m:FC_TargetPath and m:FC_SourcePath; the second and later ones are numbered (m:FC_TargetPath_1).
+func (p *parser) feedMappings() []sourcedMapping {
+	var all []sourcedMapping
 	for i := range p.Attributes {
 		a := p.Attributes[i]
 		suffix, ok := strings.CutPrefix(a.Local, "FC_TargetPath")
-		if !ok || a.Namespace != spaceData {
+		if !ok || a.Namespace != namespaceData {
 			continue
 		}
-		source, _ := p.AttributeIn(spaceData, "FC_SourcePath"+suffix)
-		keep, _ := p.AttributeIn(spaceData, "FC_KeepInContent"+suffix)
-		space, _ := p.AttributeIn(spaceData, "FC_NsUri"+suffix)
-		all = append(all, sourced{strings.Clone(source), FeedMapping{strings.Clone(a.Value), strings.Clone(space),
+		source, _ := p.AttributeIn(namespaceData, "FC_SourcePath"+suffix)
+		keep, _ := p.AttributeIn(namespaceData, "FC_KeepInContent"+suffix)
+		space, _ := p.AttributeIn(namespaceData, "FC_NsUri"+suffix)
+		all = append(all, sourcedMapping{strings.Clone(source), FeedMapping{strings.Clone(a.Value),
+			strings.Clone(space),
 			keep != "false"}})
 	}
 	return all
@@ -216,23 +213,22 @@ func (p *parser) places() []sourced {
 
 func (p *parser) property() (Property, error) {
 	name := p.value("Type")
-	x := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false",
+	result := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false",
 		Length:    p.facet("MaxLength"),
 		Precision: p.facet("Precision"), Scale: p.facet("Scale"), Etag: p.value("ConcurrencyMode") == "Fixed",
-		Label: p.sap("label"), Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"),
-		Unit:     p.sap("unit"),
-		Sortable: p.permitted("sortable"), Filterable: p.permitted("filterable"), Creatable: p.permitted("creatable"),
-		Updatable: p.permitted("updatable")}
+		Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"),
+		Sortable: p.sapFlag("sortable"), Filterable: p.sapFlag("filterable"), Creatable: p.sapFlag("creatable"),
+		Updatable: p.sapFlag("updatable")}
 	scale := p.value("Scale")
-	x.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
+	result.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
 	if p.value("CollectionKind") != "" && p.value("CollectionKind") != "None" {
-		x.Type.Collection = true
+		result.Type.Collection = true
 	}
-	for _, place := range p.places() {
-		x.Feed = &place.FeedMapping
+	for _, place := range p.feedMappings() {
+		result.FeedMapping = &place.FeedMapping
 		break
 	}
-	return x, p.Skip()
+	return result, p.Skip()
 }
 
 // facet reads a number, -1 if it is missing or unlimited (MaxLength="Max").
@@ -257,17 +253,18 @@ func (p *parser) association() error {
 
 func (p *parser) container() error {
 	container := p.value("Name")
-	byDefault, given := p.AttributeIn(spaceData, "IsDefaultEntityContainer")
+	byDefault, hasDefault := p.AttributeIn(namespaceData, "IsDefaultEntityContainer")
 	return p.children(func() error {
 		switch p.Local {
 		case "EntitySet":
-			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !given ||
-				byDefault == "1" || strings.EqualFold(byDefault, "true"),
-				Type: p.value("EntityType"), Countable: p.permitted("countable"), Pageable: p.permitted("pageable"),
-				Topable:     p.permitted("topable"),
-				Addressable: p.permitted("addressable"), Creatable: p.permitted("creatable"),
-				Updatable: p.permitted("updatable"),
-				Deletable: p.permitted("deletable"), ChangeTracking: p.sap("change-tracking") == "true",
+			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container,
+				Default: !hasDefault ||
+					byDefault == "1" || strings.EqualFold(byDefault, "true"),
+				Type: p.value("EntityType"), Countable: p.sapFlag("countable"), Pageable: p.sapFlag("pageable"),
+				Topable:     p.sapFlag("topable"),
+				Addressable: p.sapFlag("addressable"), Creatable: p.sapFlag("creatable"),
+				Updatable: p.sapFlag("updatable"),
+				Deletable: p.sapFlag("deletable"), ChangeTracking: p.sap("change-tracking") == "true",
 				RequiresFilter: p.sap("requires-filter") == "true", Subscription: p.sap("semantics") == "subscriptions",
 				Label: p.sap("label")})
 		case "AssociationSet":
@@ -281,7 +278,7 @@ func (p *parser) container() error {
 
 func (p *parser) associationSet() error {
 	a := &association{name: p.value("Association")}
-	p.model.linked = append(p.model.linked, a)
+	p.model.associationSets = append(p.model.associationSets, a)
 	return p.children(func() error {
 		if p.Local == "End" {
 			a.ends = append(a.ends, end{role: p.value("Role"), typ: p.value("EntitySet")})
@@ -291,7 +288,7 @@ func (p *parser) associationSet() error {
 }
 
 func (p *parser) function() error {
-	method, _ := p.AttributeIn(spaceData, "HttpMethod")
+	method, _ := p.AttributeIn(namespaceData, "HttpMethod")
 	f := &Function{Name: p.value("Name"), Method: strings.Clone(method), Returns: p.value("ReturnType"),
 		Set: p.value("EntitySet")}
 	p.model.Functions = append(p.model.Functions, f)
@@ -322,24 +319,24 @@ func (m *Model) resolve() error {
 	for _, a := range m.associations {
 		m.byAssociation[a.name] = a
 	}
-	for _, l := range m.linked {
+	for _, l := range m.associationSets {
 		l.name = m.qualified(l.name)
 	}
 	done := make(map[*StructuredType]bool, len(m.Structures))
-	for _, s := range m.Structures {
-		for t, depth := s, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.named(t.Base), depth+1 {
+	for _, structure := range m.Structures {
+		for t, depth := structure, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.find(t.Base), depth+1 {
 			if depth > len(m.Structures) {
-				return &Error{"base types of " + s.QualifiedName() + " run in a circle"}
+				return &Error{"base types of " + structure.QualifiedName() + " form a circle"}
 			}
 		}
-		for t := s; t != nil && !done[t]; t = m.named(t.Base) {
+		for t := structure; t != nil && !done[t]; t = m.find(t.Base) {
 			done[t] = true
 		}
 	}
 	return nil
 }
 
-func (m *Model) target(n *Navigation) {
+func (m *Model) resolveNavigation(n *Navigation) {
 	a := m.byAssociation[m.qualified(n.relationship)]
 	if a == nil {
 		return
@@ -349,7 +346,7 @@ func (m *Model) target(n *Navigation) {
 			continue
 		}
 		n.Many = e.many
-		if name := m.qualified(e.typ); m.named(name) != nil {
+		if name := m.qualified(e.typ); m.find(name) != nil {
 			n.Target = name
 		}
 		return
@@ -361,7 +358,7 @@ func (m *Model) typeOf(t Type) Type {
 		t.Collection = true
 		t.Name = strings.TrimSuffix(inner, ")")
 	}
-	// v1 documents may write a primitive type without its namespace.
+	// Documents of v1 may omit the namespace of a primitive type.
 	if !strings.Contains(t.Name, ".") && primitive("Edm."+t.Name) != NotPrimitive {
 		t.Name = "Edm." + t.Name
 	}

@@ -34,11 +34,11 @@ const odd = `<?xml version="1.0"?>
 </x:Edmx>`
 
 func TestOddDocument(t *testing.T) {
-	m, err := edm.Parse([]byte("\ufeff" + odd))
+	model, err := edm.Parse([]byte("\ufeff" + odd))
 	if err != nil {
 		t.Fatal(err)
 	}
-	thing := m.Structure(m.Set("Things").Type)
+	thing := model.Structure(model.Set("Things").Type)
 	if thing == nil {
 		t.Fatal("the set's type was not found")
 	}
@@ -54,28 +54,28 @@ func TestOddDocument(t *testing.T) {
 	if n := thing.Navigation("Gone"); n.Target != "" {
 		t.Errorf("expected a dangling association, found %+v", n)
 	}
-	if len(m.Structures) != 3 {
-		t.Errorf("expected 3 types, found %d", len(m.Structures))
+	if len(model.Structures) != 3 {
+		t.Errorf("expected 3 types, found %d", len(model.Structures))
 	}
 }
 
 func TestRefused(t *testing.T) {
-	for _, c := range []struct{ document, message string }{
+	for _, test := range []struct{ document, message string }{
 		{"", "expected an element"},
 		{"<html><body>Logon</body></html>", "expected a $metadata document (edmx:Edmx), found <html>"},
 		{"<edmx:Edmx xmlns:edmx='x'><edmx:DataServices/></edmx:Edmx>", "expected a Schema"},
 		{odd[:strings.Index(odd, "<EntitySet")], "the document ends inside of"},
-		{strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1), "run in a circle"},
+		{strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1), "form a circle"},
 		{"<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "no document type"},
 	} {
-		if _, err := edm.Parse([]byte(c.document)); err == nil || !strings.Contains(err.Error(), c.message) {
-			t.Errorf("expected an error with %q, found %v", c.message, err)
+		if _, err := edm.Parse([]byte(test.document)); err == nil || !strings.Contains(err.Error(), test.message) {
+			t.Errorf("expected an error with %q, found %v", test.message, err)
 		}
 	}
 }
 
 func TestDecimals(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		facets string
 		scale  int
 	}{
@@ -86,16 +86,16 @@ func TestDecimals(t *testing.T) {
 		{`Precision="13" sap:variable-scale="true"`, 6},
 		{`Scale="0"`, 0},
 	} {
-		m,
+		model,
 			err := edm.Parse(
 			[]byte(
-				`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T"><Property Name="P" Type="Edm.Decimal" ` + c.facets + `/></ComplexType></Schema>`))
+				`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T"><Property Name="P" Type="Edm.Decimal" ` + test.facets + `/></ComplexType></Schema>`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		decimal := m.Structure("N.T").Property("P")
-		if found := (edm.Options{ScaleFallback: 6}).DecimalScale(decimal); found != c.scale {
-			t.Errorf("%q: expected scale %d, found %d", c.facets, c.scale, found)
+		decimal := model.Structure("N.T").Property("P")
+		if found := (edm.Options{ScaleFallback: 6}).DecimalScale(decimal); found != test.scale {
+			t.Errorf("%q: expected scale %d, found %d", test.facets, test.scale, found)
 		}
 	}
 }
@@ -103,26 +103,27 @@ func TestDecimals(t *testing.T) {
 // TestPackKeepsUsedFields packs a property whose every sign differs from the default.
 func TestPackKeepsUsedFields(t *testing.T) {
 	place := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
-	s := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
-		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,
-			Precision: 2, Scale: 3,
-			VariableScale: true, Etag: true, Feed: &place},
-		{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1,
-			Sortable: true},
-		{Name: "C", Type: edm.Type{Primitive: edm.Time, Name: "Edm.Time"}, Filterable: true},
-		{Name: "D", Type: edm.Type{Primitive: edm.Int64, Name: "Edm.Int64"}, Creatable: true},
-		{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
-		{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
-	}}
-	r := pack.NewReader(edm.Pack(nil, []*edm.StructuredType{s}))
+	structure := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"},
+		Properties: []edm.Property{
+			{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,
+				Precision: 2, Scale: 3,
+				VariableScale: true, Etag: true, FeedMapping: &place},
+			{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1,
+				Sortable: true},
+			{Name: "C", Type: edm.Type{Primitive: edm.Time, Name: "Edm.Time"}, Filterable: true},
+			{Name: "D", Type: edm.Type{Primitive: edm.Int64, Name: "Edm.Int64"}, Creatable: true},
+			{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
+			{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
+		}}
+	r := pack.NewReader(edm.Pack(nil, []*edm.StructuredType{structure}))
 	found := edm.Unpack(r).Structures
 	if !r.Done() || len(found) != 1 {
 		t.Fatalf("expected one structure, found %d", len(found))
 	}
-	if diff := cmp.Diff(s, found[0], cmpopts.IgnoreUnexported(edm.StructuredType{})); diff != "" {
+	if diff := cmp.Diff(structure, found[0], cmpopts.IgnoreUnexported(edm.StructuredType{})); diff != "" {
 		t.Error(diff)
 	}
-	packed := edm.Pack(nil, []*edm.StructuredType{s})
+	packed := edm.Pack(nil, []*edm.StructuredType{structure})
 	for n := range packed {
 		if r := pack.NewReader(packed[:n]); edm.Unpack(r) != nil && r.Done() {
 			t.Fatalf("%d of %d bytes are taken as whole", n, len(packed))
@@ -133,14 +134,14 @@ func TestPackKeepsUsedFields(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(odd))
 	f.Fuzz(func(t *testing.T, document []byte) {
-		m, err := edm.Parse(document)
+		model, err := edm.Parse(document)
 		if err != nil {
 			return
 		}
-		for _, s := range m.Structures {
-			s = m.Structure(s.QualifiedName())
-			m.ValueSchema(s, edm.Options{})
-			m.KeySchema(s, edm.Options{})
+		for _, s := range model.Structures {
+			s = model.Structure(s.QualifiedName())
+			model.ValueSchema(s, edm.Options{})
+			model.KeySchema(s, edm.Options{})
 		}
 	})
 }
@@ -149,14 +150,14 @@ func FuzzParse(f *testing.F) {
 func TestDefaultContainer(t *testing.T) {
 	for text, want := range map[string]bool{"true": true, "True": true, "1": true, "false": false, "False": false,
 		"0": false} {
-		m,
+		model,
 			err := edm.Parse(
 			[]byte(
 				`<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"/>` +
 					`<EntityContainer Name="C" m:IsDefaultEntityContainer="` + text +
 					`"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`))
-		if err != nil || len(m.Sets) != 1 || m.Sets[0].Default != want {
-			t.Errorf("%s: expected %v, found %+v, %v", text, want, m, err)
+		if err != nil || len(model.Sets) != 1 || model.Sets[0].Default != want {
+			t.Errorf("%s: expected %v, found %+v, %v", text, want, model, err)
 		}
 	}
 }

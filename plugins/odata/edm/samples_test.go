@@ -52,20 +52,20 @@ func TestSamples(t *testing.T) {
 // describe writes down what a document's sets come to; each passes through Pack, as in a context.
 func describe(document []byte) string {
 	var b strings.Builder
-	m, err := edm.Parse(document)
+	model, err := edm.Parse(document)
 	if err != nil {
 		return "refused: " + err.Error() + "\n"
 	}
-	for _, set := range m.Sets {
+	for _, set := range model.Sets {
 		b.WriteString("set " + set.Container + "." + set.Name + " of " + set.Type + flags(set) + "\n")
-		s := m.Structure(set.Type)
+		s := model.Structure(set.Type)
 		if s == nil {
 			b.WriteString("  no such type\n")
 			continue
 		}
-		describeType(&b, m, s)
+		describeType(&b, model, s)
 	}
-	for _, f := range m.Functions {
+	for _, f := range model.Functions {
 		b.WriteString("function " + f.Method + " " + f.Name + "(")
 		for i, p := range f.Parameters {
 			if i > 0 {
@@ -94,35 +94,35 @@ func flags(set *edm.Set) string {
 	return out
 }
 
-func describeType(b *strings.Builder, m *edm.Model, s *edm.StructuredType) {
-	packed := edm.Pack(nil, m.Closure(s, true))
+func describeType(b *strings.Builder, model *edm.Model, structure *edm.StructuredType) {
+	packed := edm.Pack(nil, model.Closure(structure, true))
 	r := pack.NewReader(packed)
-	m = edm.Unpack(r)
+	model = edm.Unpack(r)
 	if !r.Done() {
 		b.WriteString("  packing lost something\n")
 	}
-	s = m.Structure(s.QualifiedName())
-	o := edm.Options{ScaleFallback: 6}
-	key, err := m.KeySchema(s, o)
+	structure = model.Structure(structure.QualifiedName())
+	options := edm.Options{ScaleFallback: 6}
+	key, err := model.KeySchema(structure, options)
 	if err == nil && key != nil {
 		b.WriteString("  key " + *key[0].Name + "\n")
 		describeNode(b, key, 0, "    ")
 	}
-	value, err := m.ValueSchema(s, o)
+	value, err := model.ValueSchema(structure, options)
 	if err != nil {
 		b.WriteString("  refused: " + err.Error() + "\n")
 		return
 	}
 	b.WriteString("  value " + *value[0].Name + "\n")
 	describeNode(b, value, 0, "    ")
-	for _, n := range s.Navigations {
+	for _, n := range structure.Navigations {
 		b.WriteString("  navigation " + n.Name + " to " + n.Target)
 		if n.Many {
 			b.WriteString(" (many)")
 		}
 		b.WriteString("\n")
 	}
-	layout, err := decode.NewRowSchema(m, edm.WholeView(s), o)
+	layout, err := decode.NewRowSchema(model, edm.WholeView(structure), options)
 	if err != nil {
 		b.WriteString("  layout refused: " + err.Error() + "\n")
 		return

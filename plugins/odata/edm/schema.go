@@ -11,8 +11,7 @@ import (
 type Rounding uint8
 
 const (
-	// RoundFail, the default, fails the row.
-	RoundFail Rounding = iota
+	RoundFail Rounding = iota // fails the row
 	RoundHalfEven
 	RoundHalfUp
 	RoundHalfDown
@@ -26,24 +25,21 @@ const (
 type Options struct {
 	// PrimitiveDecimals maps decimals to int64 if the scale is 0, else to float64 (`decimal.mapping = primitive`).
 	PrimitiveDecimals bool
-	// ScaleFallback is the scale of decimals that have a variable scale, or neither precision nor scale. A precision
-	// alone means scale 0 in EDM.
+	// ScaleFallback is the scale of decimals with a variable scale, or without precision and scale.
 	ScaleFallback int
-	// Rounding applies to digits after the scale.
-	Rounding Rounding
+	Rounding      Rounding
 	// Dates maps an Edm.DateTime with the sap:display-format of dates to Connect's Date (`date.mapping = date`).
 	Dates bool
 	// Micros maps points in time to microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
 	Micros bool
-	// Zone is the zone of Edm.DateTime (`datetime.zone`). Nil means UTC.
-	Zone *zone.Zone
+	Zone   *zone.Zone // of Edm.DateTime (`datetime.zone`); nil means UTC
 	// Delta makes everything except keys optional and adds the fields of [StructuredType.Extra].
 	Delta bool
 	// Lenient makes everything except keys optional (`nullable = lenient`).
 	Lenient bool
 }
 
-// IsOptional reports whether a property's node is optional.
+// IsOptional reports whether a property is optional in schemas.
 func (o Options) IsOptional(s *StructuredType, p *Property) bool {
 	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.IsControl())
 }
@@ -53,16 +49,16 @@ func (o Options) IsDate(p *Property) bool {
 	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
 }
 
-// IsZoned reports whether a property is a local time of the zone. Dates do not depend on zones, and keys stay as they
-// are in URLs and conditions.
+// IsZoned reports whether a property is a local time of the zone. Dates have no zone; keys stay as in URLs and
+// conditions.
 func (o Options) IsZoned(p *Property, key bool) bool {
 	return o.Zone != nil && !key && p.Type.Primitive == DateTime && p.DisplayFormat != displayDate
 }
 
 const displayDate = "Date"
 
-// Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key
-// (P24).
+// Semantics and names of ODP's control fields. They are no part of keys, because they differ in each change of an
+// entity (RATIONALE.md P24).
 const (
 	semanticsChangeMode    = "change-mode"
 	semanticsEntityCounter = "entity-counter"
@@ -76,7 +72,7 @@ func (p *Property) IsControl() bool {
 		p.Name == nameEntityCounter
 }
 
-// DecimalScale returns the scale of a Decimal property under these options.
+// DecimalScale returns the scale of a Decimal property. In EDM, a precision alone means scale 0.
 func (o Options) DecimalScale(p *Property) int {
 	switch {
 	case p.Scale >= 0:
@@ -87,31 +83,30 @@ func (o Options) DecimalScale(p *Property) int {
 	return 0
 }
 
-// ValueSchema returns the Connect schema of an entity type's rows, named like the type.
+// ValueSchema returns the Connect schema of a type's rows, named like the type.
 func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
 	return m.ViewSchema(WholeView(s), o)
 }
 
-// KeySchema returns the Connect schema of an entity type's keys, named `NS.Type.Key`: the key properties in document
-// order, without ODP's control fields, never optional. It returns nil for a type without key.
-func (m *Model) KeySchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
-	keys := m.RowKey(s)
+// KeySchema returns the Connect schema of keys, named `NS.Type.Key`, of required fields; nil for a type without key.
+func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNode, error) {
+	keys := m.RowKey(structure)
 	if len(keys) == 0 {
 		return nil, nil
 	}
 	b := schemaBuilder{model: m, options: o}
-	root := b.node(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(s.QualifiedName() + ".Key")})
-	for _, p := range keys {
-		n, err := b.property(s, p, false, 1)
+	root := b.node(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(structure.QualifiedName() + ".Key")})
+	for _, property := range keys {
+		n, err := b.property(structure, property, false, 1)
 		if err != nil {
 			return nil, err
 		}
-		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: p.Name, Node: n})
+		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: property.Name, Node: n})
 	}
 	return b.nodes, nil
 }
 
-// RowKey returns the properties of a record's key.
+// RowKey returns the properties of a record's key, without ODP's control fields.
 func (m *Model) RowKey(s *StructuredType) []*Property {
 	var keys []*Property
 	for _, name := range s.Key {
@@ -122,16 +117,17 @@ func (m *Model) RowKey(s *StructuredType) []*Property {
 	return keys
 }
 
-// Inner returns the complex type of a property.
-func (m *Model) Inner(s *StructuredType, p *Property) (*StructuredType, error) {
-	if inner := m.Structure(p.Type.Name); inner != nil && !p.Type.Collection {
+// ComplexType returns the complex type of a property.
+func (m *Model) ComplexType(structure *StructuredType, property *Property) (*StructuredType, error) {
+	if inner := m.Structure(property.Type.Name); inner != nil && !property.Type.Collection {
 		return inner, nil
 	}
-	if p.Type.Collection {
-		return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() +
+	if property.Type.Collection {
+		return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() +
 			": collections as properties are not part of OData v2"}
 	}
-	return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() + ": its type " + p.Type.Name +
+	return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() + ": its type " +
+		property.Type.Name +
 		" is neither a type of OData v2 nor declared in $metadata"}
 }
 
@@ -141,9 +137,8 @@ const MaxDepth = 50
 type schemaBuilder struct {
 	model   *Model
 	options Options
-	// hidden adds nodes for hidden properties.
-	hidden bool
-	nodes  []wit.SchemaNode
+	hidden  bool // adds nodes for hidden properties
+	nodes   []wit.SchemaNode
 }
 
 func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
@@ -151,54 +146,53 @@ func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
 	return uint32(len(b.nodes) - 1)
 }
 
-// maxNodes limits the nodes of nested complex types: types that contain the next one twice double at each level.
-const maxNodes = 20_000
+const maxNodes = 20_000 // types that contain another type twice double the nodes at each level
 
-func (b *schemaBuilder) begin(s *StructuredType, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) begin(structure *StructuredType, optional bool, depth int) (uint32, error) {
 	if depth > MaxDepth {
-		return 0, &Error{"complex types nest in a circle at " + s.QualifiedName()}
+		return 0, &Error{"complex types nest in a circle at " + structure.QualifiedName()}
 	}
 	if len(b.nodes) > maxNodes {
-		return 0, &Error{s.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
+		return 0, &Error{structure.QualifiedName() + " has more than " + strconv.Itoa(maxNodes) + " properties"}
 	}
-	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(s.QualifiedName())}), nil
+	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())}), nil
 }
 
-func (b *schemaBuilder) structure(s *StructuredType, optional bool, depth int) error {
-	root, err := b.begin(s, optional, depth)
+func (b *schemaBuilder) structure(structType *StructuredType, optional bool, depth int) error {
+	root, err := b.begin(structType, optional, depth)
 	if err != nil {
 		return err
 	}
-	for i := range s.Properties {
-		p := &s.Properties[i]
-		n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
+	for i := range structType.Properties {
+		property := &structType.Properties[i]
+		n, err := b.property(structType, property, b.options.IsOptional(structType, property), depth+1)
 		if err != nil {
 			return err
 		}
-		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: p.Name, Node: n})
+		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: property.Name, Node: n})
 	}
 	return nil
 }
 
-func (b *schemaBuilder) property(s *StructuredType, p *Property, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) property(structure *StructuredType, prop *Property, optional bool, depth int) (uint32, error) {
 	at := uint32(len(b.nodes))
-	if p.Type.Primitive != NotPrimitive && !p.Type.Collection {
-		b.node(b.primitive(p, optional))
+	if prop.Type.Primitive != NotPrimitive && !prop.Type.Collection {
+		b.node(b.primitive(prop, optional))
 		return at, nil
 	}
-	inner, err := b.model.Inner(s, p)
+	inner, err := b.model.ComplexType(structure, prop)
 	if err != nil {
 		return 0, err
 	}
 	return at, b.structure(inner, optional, depth)
 }
 
-func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
+func (b *schemaBuilder) primitive(property *Property, optional bool) wit.SchemaNode {
 	n := wit.SchemaNode{Optional: optional}
 	logical := func(kind wit.Kind, name string) {
 		n.Kind, n.Name, n.Version = kind, wit.Ptr(name), wit.Ptr(int32(1))
 	}
-	switch p.Type.Primitive {
+	switch property.Type.Primitive {
 	case SByte:
 		n.Kind = wit.Int8
 	case Byte, Int16:
@@ -216,7 +210,7 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
 	case Binary:
 		n.Kind = wit.Bytes
 	case DateTime, DateTimeOffset:
-		if b.options.IsDate(p) {
+		if b.options.IsDate(property) {
 			logical(wit.Int32, wit.NameDate)
 			return n
 		}
@@ -228,15 +222,15 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
 	case Time:
 		logical(wit.Int32, wit.NameTime)
 	case Decimal:
-		b.decimal(&n, p, logical)
+		b.decimal(&n, property, logical)
 	default:
 		n.Kind = wit.String
 	}
 	return n
 }
 
-func (b *schemaBuilder) decimal(n *wit.SchemaNode, p *Property, logical func(wit.Kind, string)) {
-	scale := b.options.DecimalScale(p)
+func (b *schemaBuilder) decimal(n *wit.SchemaNode, property *Property, logical func(wit.Kind, string)) {
+	scale := b.options.DecimalScale(property)
 	switch {
 	case b.options.PrimitiveDecimals && scale == 0:
 		n.Kind = wit.Int64
@@ -247,7 +241,8 @@ func (b *schemaBuilder) decimal(n *wit.SchemaNode, p *Property, logical func(wit
 	}
 	logical(wit.Bytes, wit.NameDecimal)
 	n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(scale)}}
-	if p.Precision > 0 {
-		n.Parameters = append(n.Parameters, wit.Setting{Name: wit.ParameterPrecision, Value: strconv.Itoa(p.Precision)})
+	if property.Precision > 0 {
+		n.Parameters = append(n.Parameters, wit.Setting{Name: wit.ParameterPrecision,
+			Value: strconv.Itoa(property.Precision)})
 	}
 }

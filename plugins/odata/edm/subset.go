@@ -2,8 +2,7 @@ package edm
 
 import "github.com/culvert-project/culvert/sdk/go/pack"
 
-// Closure lists the types that rows of a type need, each once, the type itself first: complex types of properties and,
-// if navigations is true, target entity types (for nested writes).
+// Closure returns the type and the complex types of its properties and, for nested writes, the targets of navigations.
 func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 	list := []*StructuredType{s}
 	add := func(name string) {
@@ -36,23 +35,22 @@ func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 // Pack appends types for [Unpack], without annotations for display.
 func Pack(dst []byte, structures []*StructuredType) []byte {
 	dst = pack.Int(dst, len(structures))
-	for _, s := range structures {
-		dst = pack.String(pack.String(dst, s.Namespace), s.Name)
-		dst = pack.Bool(pack.Bool(dst, s.Complex), s.Stream)
-		dst = pack.Strings(dst, s.Key)
-		dst = pack.Int(dst, len(s.Properties))
-		for i := range s.Properties {
-			dst = packProperty(dst, &s.Properties[i])
+	for _, structure := range structures {
+		dst = pack.String(pack.String(dst, structure.Namespace), structure.Name)
+		dst = pack.Bool(pack.Bool(dst, structure.Complex), structure.Stream)
+		dst = pack.Strings(dst, structure.Key)
+		dst = pack.Int(dst, len(structure.Properties))
+		for i := range structure.Properties {
+			dst = packProperty(dst, &structure.Properties[i])
 		}
-		dst = pack.Int(dst, len(s.Navigations))
-		for _, n := range s.Navigations {
+		dst = pack.Int(dst, len(structure.Navigations))
+		for _, n := range structure.Navigations {
 			dst = pack.Bool(pack.String(pack.String(dst, n.Name), n.Target), n.Many)
 		}
 	}
 	return dst
 }
 
-// control returns a property's semantics if it affects rows.
 func control(p *Property) string {
 	if p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter {
 		return p.Semantics
@@ -60,60 +58,62 @@ func control(p *Property) string {
 	return ""
 }
 
-func packProperty(dst []byte, p *Property) []byte {
-	dst = pack.String(dst, p.Name)
-	dst = pack.Int(dst, int(p.Type.Primitive))
-	if p.Type.Primitive == NotPrimitive {
-		dst = pack.String(dst, p.Type.Name)
+func packProperty(dst []byte, property *Property) []byte {
+	dst = pack.String(dst, property.Name)
+	dst = pack.Int(dst, int(property.Type.Primitive))
+	if property.Type.Primitive == NotPrimitive {
+		dst = pack.String(dst, property.Type.Name)
 	}
-	dst = pack.Bool(pack.Bool(dst, p.Type.Collection), p.Nullable)
-	dst = pack.Int(pack.Int(pack.Int(dst, p.Length), p.Precision), p.Scale)
-	dst = pack.String(pack.Bool(pack.Bool(dst, p.VariableScale), p.Etag), control(p))
-	dst = pack.Bool(pack.Bool(dst, p.Sortable), p.Filterable)
-	dst = pack.Bool(pack.Bool(dst, p.Creatable), p.Updatable)
-	dst = pack.Bool(pack.Bool(dst, p.DisplayFormat == displayDate), p.Feed != nil)
-	if p.Feed != nil {
-		dst = pack.Bool(pack.String(pack.String(dst, p.Feed.Path), p.Feed.Namespace), p.Feed.Keep)
+	dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)
+	dst = pack.Int(pack.Int(pack.Int(dst, property.Length), property.Precision), property.Scale)
+	dst = pack.String(pack.Bool(pack.Bool(dst, property.VariableScale), property.Etag), control(property))
+	dst = pack.Bool(pack.Bool(dst, property.Sortable), property.Filterable)
+	dst = pack.Bool(pack.Bool(dst, property.Creatable), property.Updatable)
+	dst = pack.Bool(pack.Bool(dst, property.DisplayFormat == displayDate), property.FeedMapping != nil)
+	if property.FeedMapping != nil {
+		dst = pack.Bool(pack.String(pack.String(dst, property.FeedMapping.Path), property.FeedMapping.Namespace),
+			property.FeedMapping.Keep)
 	}
 	return dst
 }
 
 // Unpack reads types written by [Pack] into a model.
 func Unpack(r *pack.Reader) *Model {
-	m := &Model{}
+	model := &Model{}
 	for n := r.Count(); n > 0 && !r.Failed; n-- {
-		s := &StructuredType{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(),
+		structure := &StructuredType{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(),
 			Key: r.Strings()}
 		for i := r.Count(); i > 0; i-- {
-			s.Properties = append(s.Properties, unpackProperty(r))
+			structure.Properties = append(structure.Properties, unpackProperty(r))
 		}
 		for i := r.Count(); i > 0; i-- {
-			s.Navigations = append(s.Navigations, Navigation{Name: r.String(), Target: r.String(), Many: r.Bool()})
+			structure.Navigations = append(structure.Navigations, Navigation{Name: r.String(), Target: r.String(),
+				Many: r.Bool()})
 		}
-		m.Structures = append(m.Structures, s)
+		model.Structures = append(model.Structures, structure)
 	}
-	return m
+	return model
 }
 
 func unpackProperty(r *pack.Reader) Property {
-	p := Property{Name: r.String()}
-	p.Type.Primitive = Primitive(r.Int())
-	if p.Type.Primitive == NotPrimitive {
-		p.Type.Name = r.String()
-	} else if int(p.Type.Primitive) < len(primitives) {
-		p.Type.Name = p.Type.Primitive.String()
+	property := Property{Name: r.String()}
+	property.Type.Primitive = Primitive(r.Int())
+	if property.Type.Primitive == NotPrimitive {
+		property.Type.Name = r.String()
+	} else if int(property.Type.Primitive) < len(primitives) {
+		property.Type.Name = property.Type.Primitive.String()
 	}
-	p.Type.Collection, p.Nullable = r.Bool(), r.Bool()
-	p.Length, p.Precision, p.Scale = r.Int(), r.Int(), r.Int()
-	p.VariableScale, p.Etag = r.Bool(), r.Bool()
-	p.Semantics = r.String()
-	p.Sortable, p.Filterable = r.Bool(), r.Bool()
-	p.Creatable, p.Updatable = r.Bool(), r.Bool()
+	property.Type.Collection, property.Nullable = r.Bool(), r.Bool()
+	property.Length, property.Precision, property.Scale = r.Int(), r.Int(), r.Int()
+	property.VariableScale, property.Etag = r.Bool(), r.Bool()
+	property.Semantics = r.String()
+	property.Sortable, property.Filterable = r.Bool(), r.Bool()
+	property.Creatable, property.Updatable = r.Bool(), r.Bool()
 	if r.Bool() {
-		p.DisplayFormat = displayDate
+		property.DisplayFormat = displayDate
 	}
 	if r.Bool() {
-		p.Feed = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
+		property.FeedMapping = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
 	}
-	return p
+	return property
 }

@@ -9,17 +9,14 @@ import (
 // View is the part of an entity type that is read: properties under a projection, and expanded entities.
 type View struct {
 	Structure *StructuredType
-	// Hidden are names of properties that are read for conditions but are not part of rows. Omitted properties are not
-	// read.
+	// Hidden properties are read for conditions but are not part of rows. Omitted ones are not read.
 	Hidden, Omitted []string
-	// Expanded are the expanded navigation properties in metadata order.
-	Expanded []Expansion
+	Expanded        []Expansion // in metadata order
 }
 
 // Expansion is an expanded navigation property with the view of its entities.
 type Expansion struct {
 	Name string
-	// Many reports a to-many navigation.
 	Many bool
 	View *View
 }
@@ -27,7 +24,7 @@ type Expansion struct {
 // WholeView returns the view of all properties of a type.
 func WholeView(s *StructuredType) *View { return &View{Structure: s} }
 
-// Expansion returns the expansion of that name, or nil.
+// Expansion returns the expansion with a name, or nil.
 func (v *View) Expansion(name string) *Expansion {
 	for i := range v.Expanded {
 		if v.Expanded[i].Name == name {
@@ -42,8 +39,7 @@ func (v *View) Includes(name string) bool {
 	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Omitted, name)
 }
 
-// HidesNested reports whether an expanded entity has hidden properties, so that decoded rows have [Model.ReadSchema]
-// instead of [Model.ViewSchema].
+// HidesNested reports whether an expanded entity has hidden properties.
 func (v *View) HidesNested() bool {
 	for _, e := range v.Expanded {
 		if len(e.View.Hidden) > 0 || e.View.HidesNested() {
@@ -53,24 +49,24 @@ func (v *View) HidesNested() bool {
 	return false
 }
 
-// ViewSchema returns the Connect schema of a view's rows: the visible properties in document order, then the
-// expansions: an optional struct for at most one entity, else an array of structs.
+// ViewSchema returns the Connect schema of a view's rows: visible properties in document order, then an optional struct
+// or an array of structs for each expansion.
 func (m *Model) ViewSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o}
 	err := b.view(v, false, 0)
 	return b.nodes, err
 }
 
-// ReadSchema is [Model.ViewSchema] with hidden properties: at the end of the root, elsewhere in document order.
+// ReadSchema is [Model.ViewSchema] with hidden properties, at the end of the root or in document order.
 func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}
 	err := b.view(v, false, 0)
 	return b.nodes, err
 }
 
-func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
-	s := v.Structure
-	root, err := b.begin(s, optional, depth)
+func (b *schemaBuilder) view(current *View, optional bool, depth int) error {
+	structure := current.Structure
+	root, err := b.begin(structure, optional, depth)
 	if err != nil {
 		return err
 	}
@@ -78,24 +74,27 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: name, Node: node})
 	}
 	properties := func(wanted func(name string) bool) error {
-		for i := range s.Properties {
-			p := &s.Properties[i]
-			if !wanted(p.Name) {
+		for i := range structure.Properties {
+			property := &structure.Properties[i]
+			if !wanted(property.Name) {
 				continue
 			}
-			n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
+			n, err := b.property(structure, property, b.options.IsOptional(structure, property), depth+1)
 			if err != nil {
 				return err
 			}
-			add(p.Name, n)
+			add(property.Name, n)
 		}
 		return nil
 	}
-	hidden := func(name string) bool { return b.hidden && slices.Contains(v.Hidden, name) }
-	if err := properties(func(name string) bool { return v.Includes(name) || depth > 0 && hidden(name) }); err != nil {
+	hidden := func(name string) bool { return b.hidden && slices.Contains(current.Hidden, name) }
+	if err := properties(func(name string) bool {
+		return current.Includes(name) || depth > 0 &&
+			hidden(name)
+	}); err != nil {
 		return err
 	}
-	for _, e := range v.Expanded {
+	for _, e := range current.Expanded {
 		at := uint32(len(b.nodes))
 		if e.Many {
 			b.node(wit.SchemaNode{Kind: wit.Array, Element: at + 1})
@@ -109,7 +108,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		return nil
 	}
 	if b.options.Delta {
-		for _, name := range s.Extra() {
+		for _, name := range structure.Extra() {
 			n := wit.SchemaNode{Optional: true, Kind: wit.String}
 			if name == DeletedAt {
 				n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))

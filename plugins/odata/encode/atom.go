@@ -22,7 +22,7 @@ const (
 
 func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Value, path, tag string) ([]byte, error) {
 	if reason := AtomProblem(entityType.StructuredType); reason != "" {
-		return dst, odataerror.Data(path + ": " + reason)
+		return dst, odataerror.DataError(path + ": " + reason)
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
@@ -54,7 +54,7 @@ func (e *atomEntry) head() []byte {
 
 // setFeedValue sets the Atom element that $metadata maps a property to (m:FC_TargetPath).
 func (e *atomEntry) setFeedValue(property *edm.Property, text string) {
-	switch property.Feed.Path {
+	switch property.FeedMapping.Path {
 	case "SyndicationTitle":
 		e.title = text
 	case "SyndicationAuthorName":
@@ -72,7 +72,7 @@ func (e *atomEntry) setFeedValue(property *edm.Property, text string) {
 // AtomProblem returns why entities of the type cannot be written as Atom, "" if they can.
 func AtomProblem(structure *edm.StructuredType) string {
 	for i := range structure.Properties {
-		if property := &structure.Properties[i]; property.Feed != nil && !property.Feed.Keep {
+		if property := &structure.Properties[i]; property.FeedMapping != nil && !property.FeedMapping.Keep {
 			return "property " + property.Name + " has its value outside of the content of an Atom entry " +
 				"(m:FC_KeepInContent=\"false\"): expected " + sinkconfig.NameRequestFormat + " = json"
 		}
@@ -112,13 +112,13 @@ func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, er
 	}
 	dst = append(dst, '>')
 	out, common := m.appendFast(dst, value.Atom)
-	if mapped := entry != nil && m.property.Feed != nil; mapped || !common {
+	if mapped := entry != nil && m.property.FeedMapping != nil; mapped || !common {
 		converted, err := m.convert()
 		if err != nil {
 			return dst, err
 		}
 		if !scan.XMLAllows([]byte(converted.Text)) {
-			return dst, odataerror.Data(m.path() +
+			return dst, odataerror.DataError(m.path() +
 				": expected a text without control characters, which Atom cannot contain (" +
 				sinkconfig.NameRequestFormat + " = json can)")
 		}

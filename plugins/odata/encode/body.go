@@ -122,7 +122,7 @@ func (m *propertyCursor) isPropertyWritten() (write bool, err error) {
 	case m.isNull:
 		return property.Nullable && !m.isKey, nil
 	case property.Type.Primitive == edm.NotPrimitive && m.typ == nil:
-		return false, odataerror.Data(m.path() + ": its type " + property.Type.Name +
+		return false, odataerror.DataError(m.path() + ": its type " + property.Type.Name +
 			" is neither a type of OData v2 nor declared in $metadata")
 	}
 	return true, nil
@@ -136,11 +136,11 @@ func (m *propertyCursor) isNavigationWritten() (write bool, err error) {
 	case !m.Value.Present:
 		return false, nil
 	case isUpdate && nested == nil:
-		return false, odataerror.Data(m.path() + ": nested content is for inserts only, because OData v2 cannot " +
+		return false, odataerror.DataError(m.path() + ": nested content is for inserts only, because OData v2 cannot " +
 			"update an entity together with others (" + sinkconfig.NameNestedUpdates +
 			" = operations sends separate updates); remove the field, or write its entities from another topic")
 	case m.typ == nil:
-		return false, odataerror.Data(m.path() + ": $metadata does not declare its target type")
+		return false, odataerror.DataError(m.path() + ": $metadata does not declare its target type")
 	case isUpdate:
 		*nested = append(*nested, NestedContent{m.navigation, m.typ, m.Value, m.path()})
 		return false, nil
@@ -157,7 +157,7 @@ func (m *propertyCursor) unknownField() error {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
-	return odataerror.Data(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
+	return odataerror.DataError(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
 }
 
 func (m *propertyCursor) convert() (converted value.Converted, err error) {
@@ -165,7 +165,7 @@ func (m *propertyCursor) convert() (converted value.Converted, err error) {
 		return *m.keyValue, nil
 	}
 	if converted, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
-		return converted, odataerror.Data(m.path() + ": " + err.Error())
+		return converted, odataerror.DataError(m.path() + ": " + err.Error())
 	}
 	return converted, nil
 }
@@ -175,7 +175,7 @@ func Unexpected(path, expected, found string) error {
 	if path == "" {
 		path = "the value"
 	}
-	return odataerror.Data(path + ": expected " + expected + ", found " + found)
+	return odataerror.DataError(path + ": expected " + expected + ", found " + found)
 }
 
 const (

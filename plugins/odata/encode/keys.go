@@ -37,7 +37,7 @@ func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, so
 	for _, name := range t.Key {
 		property := t.properties[name]
 		if property == nil {
-			return nil, odataerror.Data("the key property " + name + " of " + t.QualifiedName() +
+			return nil, odataerror.DataError("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")
 		}
 		key, ok, err := t.KeyValue(config, property, rowValue, source)
@@ -45,13 +45,13 @@ func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, so
 			return nil, err
 		}
 		if !ok {
-			return nil, odataerror.Data("the key needs property " + name + " of " + t.QualifiedName() +
+			return nil, odataerror.DataError("the key needs property " + name + " of " + t.QualifiedName() +
 				": expected a struct of all key properties")
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, odataerror.Data(t.QualifiedName() + " has no key")
+		return nil, odataerror.DataError(t.QualifiedName() + " has no key")
 	}
 	return keys, nil
 }
@@ -72,7 +72,7 @@ func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowVa
 	}
 	key.Property = property
 	if key.Value, err = Convert(config, property, &member); err != nil {
-		return key, false, odataerror.Data("key property " + property.Name + ": " + err.Error())
+		return key, false, odataerror.DataError("key property " + property.Name + ": " + err.Error())
 	}
 	return key, true, nil
 }

@@ -11,11 +11,10 @@ type Cache struct{ entries []cached }
 
 type cached struct {
 	context string
-	opened  *Context
+	value   *Context
 }
 
-// maxCompiled bounds the feeds (about 15 KB each) of all but the two most recent contexts.
-const maxCompiled = 256
+const maxCompiled = 256 // feeds, of about 15 KB each, of all but the two most recent contexts
 
 // Get returns the context, unpacked if needed. Errors are those of [UnpackContext].
 func (c *Cache) Get(context []byte) (*Context, error) {
@@ -25,33 +24,33 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 				copy(c.entries[1:i+1], c.entries[:i])
 				c.entries[0] = e
 			}
-			return e.opened, nil
+			return e.value, nil
 		}
 	}
-	o, err := UnpackContext(context)
+	unpacked, err := UnpackContext(context)
 	if err != nil {
 		return nil, err
 	}
-	c.entries = slices.Insert(c.entries, 0, cached{string(context), o})
+	c.entries = slices.Insert(c.entries, 0, cached{string(context), unpacked})
 	compiled := 0
 	for i, e := range c.entries {
-		if compiled += len(e.opened.Feeds); i >= 2 && compiled > maxCompiled {
+		if compiled += len(e.value.Feeds); i >= 2 && compiled > maxCompiled {
 			clear(c.entries[i:])
 			c.entries = c.entries[:i]
 			break
 		}
 	}
-	return o, nil
+	return unpacked, nil
 }
 
 // Feed returns a context and one of its feeds.
 func (c *Cache) Feed(context []byte, number uint32) (*Context, *Feed, error) {
-	o, err := c.Get(context)
+	unpacked, err := c.Get(context)
 	if err != nil {
 		return nil, nil, err
 	}
-	if int(number) >= len(o.Feeds) {
+	if int(number) >= len(unpacked.Feeds) {
 		return nil, nil, &wit.Error{Kind: wit.ErrorInternal, Message: "no feed of that number"}
 	}
-	return o, &o.Feeds[number], nil
+	return unpacked, &unpacked.Feeds[number], nil
 }

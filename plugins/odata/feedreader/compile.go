@@ -21,136 +21,73 @@ import (
 )
 
 // New compiles a feed from its configuration and the metadata.
-func New(e sourceconfig.EntitySetConfig, m *edm.Model) (*Feed, error) {
-	set, s, err := sourceconfig.FindSet(&e, m)
+func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
+	set, entityType, err := sourceconfig.FindSet(&config, model)
 	if err != nil {
 		return nil, err
 	}
-	f := &Feed{EntitySetConfig: e, Address: service.Address(set), countable: set.Countable, pageable: set.Pageable}
-	if e.DerivedTypes {
-		if s, err = f.withDerivedProperties(m, s); err != nil {
+	feed := &Feed{EntitySetConfig: config, setMetadata: setMetadata{Address: service.Address(set),
+		support: paging.Support{Countable: set.Countable, Pageable: set.Pageable}}}
+	if config.DerivedTypes {
+		if entityType, err = feed.withDerivedProperties(model, entityType); err != nil {
 			return nil, err
 		}
-	} else if f.Derived = derivedProperties(m, s); len(f.Derived) > 0 {
-		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": rows of types that are derived from "+
-			s.QualifiedName()+" are read without the properties that these add: "+strings.Join(f.Derived, ", ")+"; "+
-			f.Setting(sourceconfig.NameDerived)+" = include reads them")
+	} else if feed.Derived = derivedProperties(model, entityType); len(feed.Derived) > 0 {
+		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": rows of types that are derived from "+
+			entityType.QualifiedName()+" are read without the properties that these add: "+strings.Join(feed.Derived,
+			", ")+"; "+
+			feed.Setting(sourceconfig.NameDerived)+" = include reads them")
 	}
-	asked, err := query.Compile(e.QueryOptions, m, s)
+	asked, err := query.Compile(config.QueryOptions, model, entityType)
 	if err != nil {
 		return nil, err
 	}
-	f.model = &edm.Model{Structures: asked.Structures()}
+	feed.model = &edm.Model{Structures: asked.Structures()}
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
-		sdk.Log(wit.LevelWarn, "entity set "+e.Set+" of "+e.Service+": its metadata say that the set requires a "+
+		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
+			"requires a "+
 			"filter or is not addressable; trying anyway")
 	}
-	f.ordered = len(s.Key) > 0
-	for _, k := range s.Key {
-		p := s.Property(k)
-		f.ordered = f.ordered && p != nil && p.Sortable
+	feed.support.Ordered = len(entityType.Key) > 0
+	for _, k := range entityType.Key {
+		p := entityType.Property(k)
+		feed.support.Ordered = feed.support.Ordered && p != nil && p.Sortable
 	}
-	f.DeclaresTracking = set.ChangeTracking
-	if err := f.DetectTracking(m, set); err != nil {
+	feed.DeclaresTracking = set.ChangeTracking
+	if err := feed.DetectTracking(model, set); err != nil {
 		return nil, err
 	}
-	if err := f.findSubscriptions(m); err != nil {
+	if err := feed.findSubscriptions(model); err != nil {
 		return nil, err
 	}
-	return f, f.compile()
+	return feed, feed.compile()
 }
 
-// withDerivedProperties adds the properties of derived types as nullable ones.
-func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
-	wide := *s
-	wide.Properties = slices.Clip(s.Properties)
-	for _, t := range m.Structures {
-		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
-			continue
-		}
-		for _, p := range m.Structure(t.QualifiedName()).Properties {
-			switch known := wide.Property(p.Name); {
-			case known == nil:
-				p.Nullable = true
-				wide.Properties = append(wide.Properties, p)
-			case known.Type != p.Type:
-				return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived),
-					"property "+p.Name+" of "+t.QualifiedName()+
-						" is "+p.Type.Name+", and "+known.Type.Name+" in another type of entity set "+f.Set+
-						"; expected ignore, which leaves out what types add")
-			case !f.sameEncoding(known, &p):
-				return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived),
-					"property "+p.Name+" of "+t.QualifiedName()+
-						" is "+p.Type.Name+" with another Precision, Scale, sap:display-format or m:FC_TargetPath "+
-						"than in "+
-						"another type of entity set "+f.Set+"; expected ignore, which leaves out what types add")
-			}
-		}
-	}
-	return &wide, nil
-}
-
-func (f *Feed) sameEncoding(a, b *edm.Property) bool {
-	o := f.Options
-	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
-		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
-			a.Precision == b.Precision) &&
-		(a.Feed == b.Feed || a.Feed != nil && b.Feed != nil && *a.Feed == *b.Feed)
-}
-
-// derivedProperties returns the properties that derived types add, each as "property type".
-func derivedProperties(m *edm.Model, s *edm.StructuredType) (properties []string) {
-	for _, t := range m.Structures {
-		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
-			continue
-		}
-		t = m.Structure(t.QualifiedName())
-		for i := range t.Properties {
-			if name := t.Properties[i].Name; s.Property(name) == nil && len(properties) < maxDerived {
-				properties = append(properties, name+" "+t.QualifiedName())
-			}
-		}
-	}
-	return properties
-}
-
-const maxDerived = 1000
-
-// derives reports whether t is from or derived from it.
-func derives(m *edm.Model, t, from *edm.StructuredType) bool {
-	for range edm.MaxDepth {
-		if t == nil || t == from {
-			return t == from
-		}
-		t = m.Structure(t.Base)
-	}
-	return true
-}
-
+// compile derives schemas, the decoder's row schema and paging from the configuration and the model.
 func (f *Feed) compile() error {
-	s := f.Structure()
+	entityType := f.EntityType()
 	fail := func(err error) error {
 		return &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + f.Set + " of " + f.Service + ": " +
 			err.Error()}
 	}
 	var err error
-	if f.RowQuery, err = query.Compile(f.QueryOptions, f.model, s); err != nil {
+	if f.RowQuery, err = query.Compile(f.QueryOptions, f.model, entityType); err != nil {
 		return err
 	}
 	view := f.RowQuery.View
 	unreadable := func(err error) error {
-		return fail(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the properties that are wanted " +
+		return fail(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the required properties " +
 			"reads the set without others"))
 	}
 	value, err := f.model.ViewSchema(view, f.Options)
 	if err != nil {
 		return unreadable(err)
 	}
-	key, err := f.model.KeySchema(s, f.Options)
+	key, err := f.model.KeySchema(entityType, f.Options)
 	if err != nil {
 		return fail(err)
 	}
-	own := key // without extra fields
+	plainKey := key // without extra fields
 	if key, err = f.addExtraKeyFields(key); err != nil {
 		return err
 	}
@@ -159,7 +96,7 @@ func (f *Feed) compile() error {
 			return fail(err)
 		}
 	}
-	f.Layout, err = decode.NewRowSchema(f.model, view, f.Options)
+	f.RowSchema, err = decode.NewRowSchema(f.model, view, f.Options)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -167,35 +104,34 @@ func (f *Feed) compile() error {
 		return fail(err)
 	}
 	if f.Rows != nil {
-		f.Layout.Tracked = f.Rows.Tracked
+		f.RowSchema.Tracked = f.Rows.Tracked
 	}
 	f.buildHeaders()
 	for _, field := range f.Extra {
-		f.Layout.KeyTail = connectdata.AppendString(f.Layout.KeyTail, field.Value)
+		f.RowSchema.KeyTail = connectdata.AppendString(f.RowSchema.KeyTail, field.Value)
 	}
-	f.addAdvice(f.Layout, view)
-	f.watchChangeColumns()
+	f.addErrorHints(f.RowSchema, view)
+	f.findChangeColumns()
 	f.findGuids()
 	f.Value = wit.Schema{ID: schemaID(), Nodes: value}
-	f.Layout.ValueSchema = f.Value.ID
+	f.RowSchema.ValueSchema = f.Value.ID
 	if key != nil {
 		f.Key = wit.Schema{ID: schemaID(), Nodes: key}
-		f.Layout.KeySchema = f.Key.ID
+		f.RowSchema.KeySchema = f.Key.ID
 	}
-	f.compilePaging(s, own)
-	f.UseFormat(false)
-	return f.compileCursor(s)
+	f.compilePaging(entityType, plainKey)
+	f.SetFormatRefused(false)
+	return f.compileCursor(entityType)
 }
 
 // compilePaging sets how the set is paged through. key is the schema of the key without extra fields.
-func (f *Feed) compilePaging(s *edm.StructuredType, key []wit.SchemaNode) {
-	ordered := f.ordered && f.ODP == nil // ODP's rows have a key of the queue
-	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
-		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
-		TokenOption: "$skiptoken", Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
+func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
+	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
+		Count: f.Count, Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
+	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
-		f.Keys = rowkey.New(s, f.Layout, key)
+		f.Keys = rowkey.New(entityType, f.RowSchema, key)
 		f.Paging.Keys = f.Keys
 	}
 	if f.PagingMode == sourceconfig.PagingTop {
@@ -225,17 +161,17 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	if len(f.Extra) == 0 {
 		return key, nil
 	}
-	refuse := func(why string) error {
+	reject := func(why string) error {
 		return odataerror.ForSetting(f.ExtraSource, setting.Invalid(f.ExtraSource, f.ExtraText, why))
 	}
 	if key == nil {
-		return nil, refuse("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
+		return nil, reject("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
 	}
 	key = slices.Clone(key)
 	key[0].Fields = slices.Clone(key[0].Fields)
 	for _, field := range f.Extra {
 		if slices.ContainsFunc(key[0].Fields, func(m wit.Field) bool { return m.Name == field.Name }) {
-			return nil, refuse("expected other names than those of the key of entity set " + f.Set + ", found " +
+			return nil, reject("expected other names than the key properties of entity set " + f.Set + ", found " +
 				field.Name)
 		}
 		key[0].Fields = append(key[0].Fields, wit.Field{Name: field.Name, Node: uint32(len(key))})
@@ -244,45 +180,47 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	return key, nil
 }
 
-func (f *Feed) watchChangeColumns() {
-	f.Mode, f.Deleted, f.Counter, f.Watch = -1, -1, -1, -1
+func (f *Feed) findChangeColumns() {
+	f.ModeColumn, f.DeletedAtColumn, f.CounterColumn, f.FirstTracked = -1, -1, -1, -1
 	if !f.Options.Delta {
 		return
 	}
-	s := f.Structure()
+	entityType := f.EntityType()
 	mode, counter := edm.RecordMode, ""
-	if p := s.ChangeMode(); p != nil {
+	if p := entityType.ChangeMode(); p != nil {
 		mode = p.Name
 	}
-	if p := s.EntityCounter(); p != nil {
+	if p := entityType.EntityCounter(); p != nil {
 		counter = p.Name
 	}
-	for i := range f.Layout.Columns {
-		switch c := &f.Layout.Columns[i]; {
-		case c.Name == mode && (c.Kind == decode.Synthetic || c.Type == edm.String):
-			f.Mode = i
-		case c.Name == edm.DeletedAt && (c.Kind == decode.Synthetic || c.Mapping == decode.DefaultMapping &&
-			(c.Type == edm.DateTime ||
-				c.Type == edm.DateTimeOffset)):
-			f.Deleted = i
-		case c.Name == counter && counter != "":
-			f.Counter = i
+	for i := range f.RowSchema.Columns {
+		switch column := &f.RowSchema.Columns[i]; {
+		case column.Name == mode && (column.Kind == decode.Synthetic || column.Type == edm.String):
+			f.ModeColumn = i
+		case column.Name == edm.DeletedAt && (column.Kind == decode.Synthetic ||
+			column.Mapping == decode.DefaultMapping &&
+				(column.Type == edm.DateTime ||
+					column.Type == edm.DateTimeOffset)):
+			f.DeletedAtColumn = i
+		case column.Name == counter && counter != "":
+			f.CounterColumn = i
 		}
 	}
-	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Kind != decode.Synthetic && f.rowsHaveChangeMode() {
-		f.Watch = len(f.Layout.Tracked)
-		f.Layout.Tracked = append(append(slices.Clone(f.Layout.Tracked), f.Mode), f.Layout.Keys...)
-		if f.Counter >= 0 {
-			f.Layout.Tracked = append(f.Layout.Tracked, f.Counter)
+	if f.Tracking.On && f.ModeColumn >= 0 && f.RowSchema.Columns[f.ModeColumn].Kind != decode.Synthetic &&
+		f.rowsHaveChangeMode() {
+		f.FirstTracked = len(f.RowSchema.Tracked)
+		f.RowSchema.Tracked = append(append(slices.Clone(f.RowSchema.Tracked), f.ModeColumn), f.RowSchema.Keys...)
+		if f.CounterColumn >= 0 {
+			f.RowSchema.Tracked = append(f.RowSchema.Tracked, f.CounterColumn)
 		}
 		if f.Rows != nil {
-			f.Rows.TrackedCount = len(f.Layout.Tracked)
+			f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 		}
 	}
 }
 
 func (f *Feed) rowsHaveChangeMode() bool {
-	p := f.Structure().ChangeMode()
+	p := f.EntityType().ChangeMode()
 	return p != nil && p.IsControl()
 }
 
@@ -291,8 +229,8 @@ func (f *Feed) findGuids() {
 	if !f.Options.Delta {
 		return
 	}
-	for k, column := range f.Layout.Keys {
-		if f.Layout.Columns[column].Type == edm.Guid {
+	for k, column := range f.RowSchema.Keys {
+		if f.RowSchema.Columns[column].Type == edm.Guid {
 			f.guids = append(f.guids, k)
 		}
 	}

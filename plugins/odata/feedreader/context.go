@@ -19,8 +19,8 @@ const contextVersion = "odata-source 14"
 type Context struct {
 	Settings []wit.Setting
 	Origin   uri.Origin
-	At       int64
-	// Refresh is their maximal age in milliseconds. Zero means no limit.
+	ReadAt   int64
+	// Refresh is the maximal age of the metadata in milliseconds, read at ReadAt. Zero means no limit.
 	Refresh int
 	Feeds   []Feed
 }
@@ -38,16 +38,17 @@ func NewContext(settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfi
 }
 
 // PackContext encodes a context.
-func PackContext(o *Context) []byte {
-	b := pack.Settings(pack.String(nil, contextVersion), o.Settings)
-	b = pack.Int(b, int(o.At))
-	for i := range o.Feeds {
-		f := &o.Feeds[i]
-		b = pack.String(pack.String(pack.String(b, f.Name), f.Address), f.Subscriptions)
-		for _, on := range []bool{f.Atom, f.ordered, f.countable, f.pageable, f.DeclaresTracking} {
+func PackContext(unpacked *Context) []byte {
+	b := pack.Settings(pack.String(nil, contextVersion), unpacked.Settings)
+	b = pack.Int(b, int(unpacked.ReadAt))
+	for i := range unpacked.Feeds {
+		feed := &unpacked.Feeds[i]
+		b = pack.String(pack.String(pack.String(b, feed.Name), feed.Address), feed.Subscriptions)
+		for _, on := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable,
+			feed.DeclaresTracking} {
 			b = pack.Bool(b, on)
 		}
-		b = edm.Pack(pack.Strings(f.ODP.pack(b), f.Derived), f.model.Structures)
+		b = edm.Pack(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.model.Structures)
 	}
 	return b
 }
@@ -58,55 +59,58 @@ func UnpackContext(context []byte) (*Context, error) {
 	if r.String() != contextVersion {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
-	o, all := NewContext(r.Settings())
-	o.At = int64(r.Int())
+	unpacked, all := NewContext(r.Settings())
+	unpacked.ReadAt = int64(r.Int())
 	for _, e := range all {
-		f := Feed{EntitySetConfig: e, Name: r.String(), Address: r.String(), Subscriptions: r.String()}
-		for _, on := range []*bool{&f.Atom, &f.ordered, &f.countable, &f.pageable, &f.DeclaresTracking} {
+		feed := Feed{EntitySetConfig: e, Name: r.String()}
+		feed.Address, feed.Subscriptions = r.String(), r.String()
+		for _, on := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,
+			&feed.DeclaresTracking} {
 			*on = r.Bool()
 		}
-		f.ODP, f.Derived, f.model = unpackODP(r), r.Strings(), edm.Unpack(r)
-		if r.Failed || len(f.model.Structures) == 0 {
+		feed.ODP, feed.Derived, feed.model = unpackODP(r), r.Strings(), edm.Unpack(r)
+		if r.Failed || len(feed.model.Structures) == 0 {
 			break
 		}
-		o.Feeds = append(o.Feeds, f)
+		unpacked.Feeds = append(unpacked.Feeds, feed)
 	}
-	if !r.Done() || len(o.Feeds) != len(all) {
+	if !r.Done() || len(unpacked.Feeds) != len(all) {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context can't be read"}
 	}
-	for i := range o.Feeds {
-		if err := o.Feeds[i].compile(); err != nil {
+	for i := range unpacked.Feeds {
+		if err := unpacked.Feeds[i].compile(); err != nil {
 			return nil, err
 		}
 	}
-	return o, nil
+	return unpacked, nil
 }
 
-// Fingerprint identifies what an offset belongs to (P7), readable so that the host can name the difference.
-func Fingerprint(o *Context, f *Feed, v setting.Values) string {
+// Fingerprint identifies the rows that an offset belongs to: with another one, the offset cannot be continued
+// (RATIONALE.md P7). It is readable, so that the host can report the difference.
+func Fingerprint(context *Context, feed *Feed, values setting.Values) string {
 	format := "json"
-	if f.Atom {
+	if feed.Atom {
 		format = "atom"
 	}
 	mode, cursor := "full", ""
-	if f.Tracking.On {
+	if feed.Tracking.On {
 		mode = "delta"
 	}
-	if f.Cursor != "" {
-		cursor = " cursor=" + f.Cursor
+	if feed.Cursor != "" {
+		cursor = " cursor=" + feed.Cursor
 	}
 	extra := ""
-	if len(f.Extra) > 0 {
-		extra = " key.extra=" + f.ExtraText
+	if len(feed.Extra) > 0 {
+		extra = " key.extra=" + feed.ExtraText
 	}
-	if f.DerivedTypes {
+	if feed.DerivedTypes {
 		extra += " derived=include"
 	}
-	origin := o.Origin.String()
-	if o.Origin.Host == "" {
-		origin = "destination:" + v.String(config.Destination)
+	origin := context.Origin.String()
+	if context.Origin.Host == "" {
+		origin = "destination:" + values.String(config.Destination)
 	}
-	return "origin=" + origin + " client=" + v.String(config.Client) + " user=" + v.String(config.User) +
-		" set=" + f.Service + "/" + f.Address + " mode=" + mode + " format=" +
-		format + f.RowQuery.Fingerprint() + cursor + extra
+	return "origin=" + origin + " client=" + values.String(config.Client) + " user=" + values.String(config.User) +
+		" set=" + feed.Service + "/" + feed.Address + " mode=" + mode + " format=" +
+		format + feed.RowQuery.Fingerprint() + cursor + extra
 }

@@ -19,42 +19,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (f *Feed) compileCursor(s *edm.StructuredType) error {
+func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	if f.Cursor == "" {
 		return nil
 	}
-	refuse := func(name, text, why string) error {
+	reject := func(name, text, why string) error {
 		return odataerror.ForSetting(name, setting.Invalid(name, text, why))
 	}
-	p, names := s.Property(f.Cursor), CursorProperties(s)
+	property, names := entityType.Property(f.Cursor), CursorProperties(entityType)
 	name := f.Setting(sourceconfig.NameCursor)
 	switch {
-	case p == nil:
-		return refuse(name, f.Cursor, f.Cursor+" is no property of "+s.QualifiedName()+odataerror.Suggest(f.Cursor,
+	case property == nil:
+		return reject(name, f.Cursor, f.Cursor+" is no property of "+entityType.QualifiedName()+odataerror.Suggest(
+			f.Cursor,
 			names,
-			"it has none that grows"))
-	case !canBeCursor(p):
-		return refuse(name, f.Cursor, "it is of type "+p.Type.Name+", or the service doesn't filter by it"+
-			odataerror.Suggest("", names, "no property of the set will do"))
-	case f.Lookback > 0 && p.Type.Primitive == edm.String:
-		return refuse(f.Setting(sourceconfig.NameLookback), "", "expected 0 with "+f.Cursor+", which is a text")
+			"it has no property that can be a cursor"))
+	case !canBeCursor(property):
+		return reject(name, f.Cursor, "it is of type "+property.Type.Name+", or the service doesn't filter by it"+
+			odataerror.Suggest("", names, "no property of the set can be a cursor"))
+	case f.Lookback > 0 && property.Type.Primitive == edm.String:
+		return reject(f.Setting(sourceconfig.NameLookback), "", "expected 0 with "+f.Cursor+", which is a text")
 	}
 	nodes, err := f.model.ReadSchema(f.RowQuery.View, f.Options)
 	if err != nil {
 		return err
 	}
-	column := slices.IndexFunc(f.Layout.Columns, func(c decode.Column) bool { return c.Name == f.Cursor })
+	column := slices.IndexFunc(f.RowSchema.Columns, func(c decode.Column) bool { return c.Name == f.Cursor })
 	node := slices.IndexFunc(nodes[0].Fields, func(m wit.Field) bool { return m.Name == f.Cursor })
 	if column < 0 || node < 0 {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "the cursor " + f.Cursor + " is not read"}
 	}
-	f.Layout.Tracked = append(slices.Clone(f.Layout.Tracked), column)
+	f.RowSchema.Tracked = append(slices.Clone(f.RowSchema.Tracked), column)
 	if f.Rows != nil {
-		f.Rows.TrackedCount = len(f.Layout.Tracked)
+		f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 	}
-	watched, at, member := len(f.Layout.Tracked), len(f.Layout.Tracked)-1, nodes[0].Fields[node].Node
-	zoned := f.Options.IsZoned(p, s.IsKey(p.Name))
-	typ := p.Type.Primitive
+	watched, at, member := len(f.RowSchema.Tracked), len(f.RowSchema.Tracked)-1, nodes[0].Fields[node].Node
+	zoned := f.Options.IsZoned(property, entityType.IsKey(property.Name))
+	typ := property.Type.Primitive
 	f.cursor = func(out *decode.Output, row int) (string, bool) {
 		place := out.Tracked[row*watched+at]
 		text, _, err := value.Text(typ, nodes, member, out.Data[place.Start:place.Start+place.Size])
@@ -63,12 +64,12 @@ func (f *Feed) compileCursor(s *edm.StructuredType) error {
 		}
 		return text, err == nil
 	}
-	f.Paging.Cursor = &paging.Cursor{Name: p.Name, Sortable: p.Sortable,
-		Loose:   zoned || typ == edm.String, // collations differ
-		Compare: func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
-		Lower:   func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
+	f.Paging.Cursor = &paging.Cursor{Name: property.Name, Sortable: property.Sortable,
+		InexactOrder:     zoned || typ == edm.String, // collations differ
+		Compare:          func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
+		SubtractLookback: func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
 		Condition: func(from string) string {
-			return p.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: typ, Text: from}))
+			return property.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: typ, Text: from}))
 		}}
 	return nil
 }

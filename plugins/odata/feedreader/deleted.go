@@ -9,43 +9,44 @@ import (
 )
 
 // DeletedRows appends the rows of a deleted entity with these encoded keys.
-func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte,
+func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, keyParts [][]byte, when int64) ([]byte,
 	[]wit.Row) {
-	f := r.Feed
+	feed := r.Feed
 	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1}
 	start := len(data)
-	for _, raw := range raws {
+	for _, raw := range keyParts {
 		data = append(data, raw...)
 	}
-	data = append(data, f.Layout.KeyTail...)
-	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.KeySchema, Start: uint32(start),
+	data = append(data, feed.RowSchema.KeyTail...)
+	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: feed.RowSchema.KeySchema, Start: uint32(start),
 		Size: uint32(len(data) - start)}
-	data = f.AddHeaders(&row, data, ChangeDeleted)
-	if f.Tracking.Deletes != sourceconfig.DeletesTombstone {
+	data = feed.AddHeaders(&row, data, ChangeDeleted)
+	if feed.Tracking.Deletes != sourceconfig.DeletesTombstone {
 		start = len(data)
-		data = f.appendDeleted(data, raws, when)
+		data = feed.appendDeleted(data, keyParts, when)
 		record := row
-		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.ValueSchema, Start: uint32(start),
-			Size: uint32(len(data) - start)}
+		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: feed.RowSchema.ValueSchema,
+			Start: uint32(start),
+			Size:  uint32(len(data) - start)}
 		rows = append(rows, record)
 	}
-	if f.Tracking.Deletes != sourceconfig.DeletesRecord {
+	if feed.Tracking.Deletes != sourceconfig.DeletesRecord {
 		rows = append(rows, row)
 	}
 	return data, rows
 }
 
-func (f *Feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
-	for i := range f.Layout.ValueColumns {
-		k := slices.Index(f.Layout.Keys, i)
+func (f *Feed) appendDeleted(dst []byte, keyParts [][]byte, when int64) []byte {
+	for i := range f.RowSchema.ValueColumns {
+		k := slices.Index(f.RowSchema.Keys, i)
 		switch {
-		case k >= 0 && f.Layout.Columns[i].Optional:
-			dst = append(append(dst, 2), raws[k]...)
+		case k >= 0 && f.RowSchema.Columns[i].Optional:
+			dst = append(append(dst, 2), keyParts[k]...)
 		case k >= 0:
-			dst = append(dst, raws[k]...)
-		case i == f.Mode:
+			dst = append(dst, keyParts[k]...)
+		case i == f.ModeColumn:
 			dst = connectdata.AppendString(append(dst, 2), "D")
-		case i == f.Deleted:
+		case i == f.DeletedAtColumn:
 			dst = connectdata.AppendNumber(append(dst, 2), when)
 		default:
 			dst = append(dst, 0)

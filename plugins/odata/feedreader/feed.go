@@ -16,44 +16,53 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Feed is an entity set to read. It is rebuilt from the context, except for absent, a cache, and Paging.FormatOption,
-// which depends on the offset, see [Feed.UseFormat].
+// Feed is an entity set to read: its configuration, what the metadata say about it, and what is compiled from both.
+// Instances of the plugin rebuild it from the context.
 type Feed struct {
 	sourceconfig.EntitySetConfig
-	Name                         string
-	Address                      string
-	ordered, countable, pageable bool
-	// DeclaresTracking is from the metadata. ODP is nil for other services.
-	DeclaresTracking bool
-	Subscriptions    string
-	ODP              *ODP
-	// model starts with the set's type.
-	model *edm.Model
-
+	setMetadata
+	Name       string
 	Key, Value wit.Schema
-	Layout     *decode.RowSchema
-	// RowQuery selects rows and properties. Rows checks them; nil if nothing needs to be checked.
+	RowSchema  *decode.RowSchema
+	// RowQuery selects rows and properties. Rows checks them, nil if nothing needs to be checked.
 	RowQuery *query.Query
 	Rows     *query.RowChecker
-	// Mode, Deleted and Counter are the columns with the change, the deletion time and ODP's counter, or -1.
-	Mode, Deleted, Counter int
-	// Watch is the index of delta mode's columns among the watched ones, or -1.
-	Watch  int
-	Keys   *rowkey.Keys
-	Paging paging.Set
-	cursor func(out *decode.Output, row int) (text string, ok bool)
-	// headerBlocks holds the encoded headers by change, or is nil.
-	headerBlocks [][]byte
-	headerSchema wit.Schema
-	// Derived holds properties of derived types as "property type".
-	Derived []string
-	guids   []int
+	changeColumns
+	Keys *rowkey.Keys
+	// Paging describes how the set is paged through. Its FormatOption depends on the offset, see
+	// [Feed.SetFormatRefused].
+	Paging  paging.Set
+	cursor  func(out *decode.Output, row int) (text string, ok bool)
+	headers encodedHeaders
+	// guids are the parts of the key that are GUIDs.
+	guids []int
 	// absent caches properties that rows have and the metadata lack.
 	absent map[string]absence
 }
 
-// Structure returns the entity type of the set.
-func (f *Feed) Structure() *edm.StructuredType { return f.model.Structures[0] }
+// setMetadata is what the metadata say about a set. It is packed into the context.
+type setMetadata struct {
+	Address string
+	support paging.Support
+	// DeclaresTracking means that the metadata announce change tracking.
+	DeclaresTracking bool
+	Subscriptions    string     // address of the entity set for subscriptions
+	ODP              *ODP       // nil for other services
+	model            *edm.Model // starts with the set's type
+	// Derived holds properties of derived types as "property type".
+	Derived []string
+}
+
+// changeColumns are the columns of delta mode, -1 if missing.
+type changeColumns struct {
+	// ModeColumn holds the kind of change, DeletedAtColumn the deletion time, CounterColumn ODP's entity counter.
+	ModeColumn, DeletedAtColumn, CounterColumn int
+	// FirstTracked is the index of the mode among the tracked columns; keys and counter follow.
+	FirstTracked int
+}
+
+// EntityType returns the entity type of the set.
+func (f *Feed) EntityType() *edm.StructuredType { return f.model.Structures[0] }
 
 var lastSchema uint32 = wit.GuestSchemas
 
@@ -67,8 +76,8 @@ func (f *Feed) schemas() []wit.Schema {
 	if f.Key.Nodes != nil {
 		list = append(list, f.Key)
 	}
-	if f.headerBlocks != nil {
-		list = append(list, f.headerSchema)
+	if f.headers.blocks != nil {
+		list = append(list, f.headers.schema)
 	}
 	return list
 }
@@ -82,14 +91,14 @@ func (f *Feed) Partition() []wit.OffsetEntry {
 	return p
 }
 
-// LogStart logs what a start reads of a set that was read before.
-func (f *Feed) LogStart(what, was string, until int64, next string) {
-	sdk.Log(wit.LevelInfo, f.Label()+": this start reads "+what+" into topic "+f.Topic+": the set was "+was+
+// LogStart logs what a start of the connector reads of a set that was read before. until is in milliseconds since 1970.
+func (f *Feed) LogStart(subject, state string, until int64, next string) {
+	sdk.Log(wit.LevelInfo, f.Label()+": this start reads "+subject+" into topic "+f.Topic+": the set was "+state+
 		time.UnixMilli(until).UTC().Format(time.RFC3339)+", "+next+"; to read it again, reset the connector's offsets "+
 		"or request a snapshot")
 }
 
-// Request returns a request for rows. Links of the service get the SAP client too.
+// Request returns a request for rows. The SAP client is added to links of the service, too.
 func (f *Feed) Request(tag, target string) wit.Request {
 	accept := "application/json"
 	if f.Atom {
@@ -103,10 +112,11 @@ func (f *Feed) Request(tag, target string) wit.Request {
 // Label names the set in messages.
 func (f *Feed) Label() string { return f.Paging.Label() }
 
-// ODP holds the names of what an ODP service has next to a set.
+// ODP holds the names of the set of delta links and of the functions that an ODP service has for a set.
 type ODP struct{ Links, Subscribed, Terminate string }
 
-// absence is when a missing property was found and until when that is believed, in milliseconds since 1970.
+// absence is when a property was found missing in the metadata, and until when it is not checked again, in
+// milliseconds.
 type absence struct {
 	since, validUntil int64
 }
@@ -116,8 +126,8 @@ func (f *Feed) Setting(name string) string { return config.InGroup(f.Number, nam
 
 const formatOption = "$format=json"
 
-// UseFormat adds $format to the feed's requests unless it was refused.
-func (f *Feed) UseFormat(refused bool) {
+// SetFormatRefused adds $format to the feed's requests unless the service refuses it.
+func (f *Feed) SetFormatRefused(refused bool) {
 	f.Paging.FormatOption = formatOption
 	if f.Atom || refused {
 		f.Paging.FormatOption = ""

@@ -24,26 +24,26 @@ func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error)
 	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
 		return nil, f
 	}
-	o, all := NewContext(given)
-	o.At = at
-	for _, e := range all {
+	context, all := NewContext(given)
+	context.ReadAt = at
+	for _, config := range all {
 		if len(metadata) == 0 {
 			w := httptest.NewRecorder()
 			odatatest.New(odatatest.Options{Rows: 4, Switches: odatatest.Switches{Delta: "links"}}).ServeHTTP(w,
-				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+e.Service+"/$metadata", nil))
+				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+config.Service+"/$metadata", nil))
 			metadata = w.Body.Bytes()
 		}
-		m, err := odata.ReadMetadata(e.Service, &wit.Response{Status: 200, Body: metadata})
+		m, err := odata.ReadMetadata(config.Service, &wit.Response{Status: 200, Body: metadata})
 		if err != nil {
 			return nil, err
 		}
-		f, err := New(e, m)
+		f, err := New(config, m)
 		if err != nil {
 			return nil, err
 		}
-		o.Feeds = append(o.Feeds, *f)
+		context.Feeds = append(context.Feeds, *f)
 	}
-	return o, nil
+	return context, nil
 }
 
 // orders makes the feed of the set Orders, with more settings.
@@ -54,7 +54,7 @@ func orders(more ...string) (*Context, error) {
 // TestWrongReads: what the metadata don't have is refused before a row is asked for, with the setting and what is
 // there.
 func TestWrongReads(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		// setting is below sap.odata#00.
 		setting, message string
@@ -91,18 +91,18 @@ func TestWrongReads(t *testing.T) {
 		{[]string{"sap.odata#00.query=$top=5"}, "query", "it holds $top, which the connector sets by itself"},
 		{[]string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"}, "query", "found both"},
 	} {
-		_, err := orders(c.settings...)
+		_, err := orders(test.settings...)
 		var f *wit.Error
 		if !errors.As(err, &f) || f.Kind != wit.ErrorConfig || f.Setting == nil ||
-			*f.Setting != "sap.odata#00."+c.setting || !strings.Contains(f.Message, c.message) {
-			t.Errorf("%v: expected %s: %s, found %v", c.settings, c.setting, c.message, err)
+			*f.Setting != "sap.odata#00."+test.setting || !strings.Contains(f.Message, test.message) {
+			t.Errorf("%v: expected %s: %s, found %v", test.settings, test.setting, test.message, err)
 		}
 	}
 }
 
 // TestCursorsThatCannotBe are refused by name.
 func TestCursorsThatCannotBe(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		message  string
 	}{
@@ -111,9 +111,9 @@ func TestCursorsThatCannotBe(t *testing.T) {
 		{[]string{"sap.odata#00.cursor.property=ShipCity", "sap.odata.cursor.lookback=5"},
 			"expected 0 with ShipCity, which is a text"},
 	} {
-		_, err := orders(c.settings...)
-		if err == nil || !strings.Contains(err.Error(), c.message) {
-			t.Errorf("%v: expected %s, found %v", c.settings, c.message, err)
+		_, err := orders(test.settings...)
+		if err == nil || !strings.Contains(err.Error(), test.message) {
+			t.Errorf("%v: expected %s, found %v", test.settings, test.message, err)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 	for given, want := range map[string]string{
 		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
 		"a=1,a=2":       "expected each field once, found a twice",
-		"OrderID=7,a=1": "expected other names than those of the key of entity set Orders, found OrderID",
+		"OrderID=7,a=1": "expected other names than the key properties of entity set Orders, found OrderID",
 	} {
 		_, err := orders("sap.odata.key.extra=" + given)
 		var fault *wit.Error
@@ -144,16 +144,16 @@ func noError(t testing.TB, err error) {
 
 func fingerprint(t *testing.T, settings ...string) string {
 	t.Helper()
-	o, err := orders(settings...)
+	unpacked, err := orders(settings...)
 	noError(t, err)
-	return Fingerprint(o, &o.Feeds[0], sourceconfig.Table.Values(o.Settings))
+	return Fingerprint(unpacked, &unpacked.Feeds[0], sourceconfig.Table.Values(unpacked.Settings))
 }
 
 // TestFingerprintOfReads: a set that says nothing of its rows keeps the fingerprint that installed offsets have.
 func TestFingerprintOfReads(t *testing.T) {
 	const plain = "origin=http://127.0.0.1:8080 client= user= " +
 		"set=/V2/Northwind/Northwind.svc/Orders mode=full format=json"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		more     string
 	}{
@@ -167,8 +167,8 @@ func TestFingerprintOfReads(t *testing.T) {
 			" expand=Order_Details filter=Freight%20lt%205M inner=Order_Details/Quantity%20gt%205"},
 		{[]string{"sap.odata#00.query=search=x"}, " query=search%3Dx"},
 	} {
-		if found := fingerprint(t, c.settings...); found != plain+c.more {
-			t.Errorf("%v: expected\n%s, found\n%s", c.settings, plain+c.more, found)
+		if found := fingerprint(t, test.settings...); found != plain+test.more {
+			t.Errorf("%v: expected\n%s, found\n%s", test.settings, plain+test.more, found)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestFingerprintOfReads(t *testing.T) {
 // Fingerprints name the mode and the format that is used.
 func TestFingerprintNamesTheFormat(t *testing.T) {
 	tracked := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings []string
 		mode     string
 	}{
@@ -184,16 +184,16 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 		{tracked, " mode=delta format=atom"},
 		{append(tracked, "sap.odata#00.format=json"), " mode=delta format=json"},
 	} {
-		if found := fingerprint(t, c.settings...); !strings.Contains(found, c.mode) {
-			t.Errorf("%q: expected%s, found %s", c.settings, c.mode, found)
+		if found := fingerprint(t, test.settings...); !strings.Contains(found, test.mode) {
+			t.Errorf("%q: expected%s, found %s", test.settings, test.mode, found)
 		}
 	}
 }
 
 func TestStaleContext(t *testing.T) {
-	o, err := orders()
+	unpacked, err := orders()
 	noError(t, err)
-	good := PackContext(o)
+	good := PackContext(unpacked)
 	for _, context := range [][]byte{nil, {1}, good[:len(good)-1], append(good, 0)} {
 		var f *wit.Error
 		if _, err := UnpackContext(context); !errors.As(err, &f) || f.Kind != wit.ErrorStale {
@@ -207,18 +207,19 @@ func TestStaleContext(t *testing.T) {
 func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 	one, err := orders("sap.odata#00.id=0")
 	noError(t, err)
-	contexts := func(tasks, sets int) (c Cache) {
+	contexts := func(tasks, sets int) (cache Cache) {
 		var settings []string
 		for i := range sets {
 			settings = append(settings, configtest.Set(fmt.Sprintf("%03d", i), "Orders")...)
 		}
 		for task := range tasks {
-			o := &Context{Settings: configtest.Source(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
-				sets)}
-			_, err := c.Get(PackContext(o))
+			unpacked := &Context{Settings: configtest.Source(settings...), ReadAt: int64(task),
+				Feeds: slices.Repeat(one.Feeds,
+					sets)}
+			_, err := cache.Get(PackContext(unpacked))
 			noError(t, err)
 		}
-		return c
+		return cache
 	}
 	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, maxCompiled / 3, 3}, {3, maxCompiled, 2}} {
 		if n := len(contexts(test.tasks, test.sets).entries); n != test.kept {
@@ -232,7 +233,7 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 // ones is a fault of its own.
 func TestMetadataInMotion(t *testing.T) {
 	const read = 1_700_000_000_000
-	for _, c := range []struct {
+	for _, test := range []struct {
 		body  string
 		at    int64
 		stale bool
@@ -247,17 +248,17 @@ func TestMetadataInMotion(t *testing.T) {
 	} {
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		o, err := compiled(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
+		unpacked, err := compiled(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
 		noError(t, err)
-		page, err := BeginPage(&Pool{}, o, &o.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
-			&wit.Response{Status: 200, ReceivedAt: c.at})
+		page, err := BeginPage(&Pool{}, unpacked, &unpacked.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
+			&wit.Response{Status: 200, ReceivedAt: test.at})
 		noError(t, err)
-		portion, _, err := page.Decode("", 200, []byte(c.body), true)
+		result, _, err := page.Decode("", 200, []byte(test.body), true)
 		f, isFault := err.(*wit.Error)
-		if stale := isFault && f.Kind == wit.ErrorStale; stale != c.stale || len(portion.Rows) != c.rows ||
-			len(portion.Errors) != c.faults || len(portion.Linked) != c.requests {
-			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", c.body, c.at-read, err,
-				len(portion.Rows), len(portion.Errors), len(portion.Linked))
+		if stale := isFault && f.Kind == wit.ErrorStale; stale != test.stale || len(result.Rows) != test.rows ||
+			len(result.Errors) != test.faults || len(result.Linked) != test.requests {
+			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", test.body, test.at-read, err,
+				len(result.Rows), len(result.Errors), len(result.Linked))
 		}
 	}
 }

@@ -10,12 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// $format requests JSON in case a gateway drops the Accept header. WCF Data Services does not know it and returns 400;
-// then the offset says to use the header alone.
-
+// formatField is set in the offset if the service refuses $format, as WCF Data Services does with 400. Otherwise
+// $format requests JSON in case a gateway drops the header Accept.
 const formatField = "unformatted"
 
-// FormatRefused reports whether the offset says that the service refuses $format.
+// FormatRefused reports whether the service refuses $format, as stored in an offset.
 func FormatRefused(offset []wit.OffsetEntry) bool { return paging.FlagField(offset, formatField) }
 
 // WithFormat copies that field to the next offset.
@@ -28,15 +27,15 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 }
 
 // RefusesFormat reports whether the response refuses the $format of its request.
-func (r *Reader) RefusesFormat(asked string) bool {
-	if r.Feed.Paging.FormatOption == "" || !strings.Contains(asked, formatOption) ||
-		!odataerror.RefusesFormat(&r.Answer, r.Body) {
+func (r *Reader) RefusesFormat(target string) bool {
+	if r.Feed.Paging.FormatOption == "" || !strings.Contains(target, formatOption) ||
+		!odataerror.RefusesFormat(&r.Response, r.Body) {
 		return false
 	}
-	sdk.Log(wit.LevelInfo, odataerror.FromResponse(r.Label(), &r.Answer, r.Body).Message+
-		"; asking without $format, by the header Accept alone")
-	r.Unformatted = true
-	r.Feed.UseFormat(true)
+	sdk.Log(wit.LevelInfo, odataerror.FromResponse(r.Label(), &r.Response, r.Body).Message+
+		"; requesting without $format, by the header Accept only")
+	r.FormatRefused = true
+	r.Feed.SetFormatRefused(true)
 	return true
 }
 

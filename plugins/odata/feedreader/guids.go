@@ -11,12 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// GUIDs are equal in upper and lower case (MS-ODATA, 2.2.2), but Kafka compares bytes: a delete with a key in the other
-// case would leave its row in Kafka. So the offset stores the case of GUIDs in rows, and keys of deleted entities use
-// it.
-
-// GuidField is the field of the offset: l or u, missing until a GUID had a letter. Earlier versions stored a character
-// for each GUID, some of which mean neither.
+// GuidField is the field of the offset with the case of GUIDs in rows: l or u, missing until a GUID had a letter. Keys
+// of deleted entities use it, since Kafka compares bytes although GUIDs are equal in both cases (MS-ODATA, 2.2.2).
+// Earlier versions stored a character for each GUID.
 const GuidField = "guids"
 
 const (
@@ -26,7 +23,7 @@ const (
 
 const GuidTag = " " + GuidField + "="
 
-// GuidCase returns the field of an offset, or "".
+// GuidCase returns the field of an offset.
 func GuidCase(offset []wit.OffsetEntry) string { return paging.TextField(offset, GuidField) }
 
 func parseGuidCase(field string) byte {
@@ -56,12 +53,12 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 		return 0
 	}
 	for i := range out.Rows {
-		raws := f.Keys.Split(KeyOf(&out.Rows[i], out.Data))
+		keyParts := f.Keys.EncodedParts(KeyOf(&out.Rows[i], out.Data))
 		for _, k := range f.guids {
-			if raws == nil {
+			if keyParts == nil {
 				break
 			}
-			text, _ := connectdata.LengthPrefixed(raws[k])
+			text, _ := connectdata.LengthPrefixed(keyParts[k])
 			at := bytes.IndexFunc(text, func(c rune) bool { return c >= 'A' })
 			switch {
 			case at < 0:
@@ -75,9 +72,9 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 	return 0
 }
 
-func (f *Feed) fitKeys(raws [][]byte, to byte) {
+func (f *Feed) fitKeys(keyParts [][]byte, to byte) {
 	for _, k := range f.guids {
-		switch text, _ := connectdata.LengthPrefixed(raws[k]); to {
+		switch text, _ := connectdata.LengthPrefixed(keyParts[k]); to {
 		case lowerCase:
 			copy(text, bytes.ToLower(text))
 		case upperCase:
@@ -90,8 +87,8 @@ func (f *Feed) fitKeys(raws [][]byte, to byte) {
 func KeyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.Key.Start+row.Key.Size] }
 
 // JoinKey joins the parts of a key.
-func (f *Feed) JoinKey(raws [][]byte) []byte {
-	return append(slices.Concat(raws...), f.Layout.KeyTail...)
+func (f *Feed) JoinKey(keyParts [][]byte) []byte {
+	return append(slices.Concat(keyParts...), f.RowSchema.KeyTail...)
 }
 
 // Clip shortens a text for messages.

@@ -9,16 +9,13 @@ import (
 // Change is what happened to an entity.
 type Change int
 
-// Services that report no created entities have only changed ones.
+// Kinds of changes. Many services report created entities as changed.
 const (
-	// ChangeUnknown adds no header: a dead letter does not tell the change.
-	ChangeUnknown Change = iota
-	// ChangeRead is for rows of full loads and cursors.
-	ChangeRead
+	ChangeUnknown Change = iota // adds no header: dead letters do not store the change
+	ChangeRead                  // of full loads and cursors
 	ChangeCreated
 	ChangeChanged
-	// ChangeBefore is ODP's state before a change.
-	ChangeBefore
+	ChangeBefore // ODP's state before a change
 	ChangeDeleted
 )
 
@@ -27,14 +24,20 @@ var changeNames = [...]string{"", "read", "created", "changed", "before", "delet
 // Version is the plugin's version, set by its main package.
 var Version string
 
+// encodedHeaders are headers of records, encoded once for each kind of change. They are empty unless configured.
+type encodedHeaders struct {
+	blocks [][]byte
+	schema wit.Schema
+}
+
 func (f *Feed) buildHeaders() {
-	f.headerBlocks = nil
+	f.headers.blocks = nil
 	if !f.Headers {
 		return
 	}
-	f.headerSchema = wit.Schema{ID: schemaID(), Nodes: []wit.SchemaNode{{Kind: wit.String}}}
+	f.headers.schema = wit.Schema{ID: schemaID(), Nodes: []wit.SchemaNode{{Kind: wit.String}}}
 	header := func(name, value string) connectdata.Header {
-		return connectdata.Header{Name: name, Encoding: wit.WithSchema, Schema: f.headerSchema.ID,
+		return connectdata.Header{Name: name, Encoding: wit.WithSchema, Schema: f.headers.schema.ID,
 			Value: connectdata.AppendString(nil, value)}
 	}
 	for _, name := range changeNames {
@@ -44,24 +47,24 @@ func (f *Feed) buildHeaders() {
 		if name != "" {
 			headers = append(headers, header(sourceconfig.HeaderChange, name))
 		}
-		f.headerBlocks = append(f.headerBlocks, connectdata.AppendHeaders(nil, headers))
+		f.headers.blocks = append(f.headers.blocks, connectdata.AppendHeaders(nil, headers))
 	}
 }
 
 // AddHeaders adds the configured headers to a row.
-func (f *Feed) AddHeaders(row *wit.Row, data []byte, what Change) []byte {
-	if f.headerBlocks == nil {
+func (f *Feed) AddHeaders(row *wit.Row, data []byte, change Change) []byte {
+	if f.headers.blocks == nil {
 		return data
 	}
-	block := f.headerBlocks[what]
+	block := f.headers.blocks[change]
 	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data)), Size: uint32(len(block))}
 	return append(data, block...)
 }
 
 // AddHeadersToAll adds the headers to all rows.
-func (f *Feed) AddHeadersToAll(rows []wit.Row, data []byte, what Change) []byte {
+func (f *Feed) AddHeadersToAll(rows []wit.Row, data []byte, change Change) []byte {
 	for i := range rows {
-		data = f.AddHeaders(&rows[i], data, what)
+		data = f.AddHeaders(&rows[i], data, change)
 	}
 	return data
 }

@@ -8,46 +8,43 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Headers of a load that replaces what was read before (P8): entities delivered before its begin marker and not up to
-// its end marker were deleted in the meantime.
+// Headers of a snapshot, a load that replaces rows that were read before: entities delivered before its begin marker
+// and not again up to its end marker were deleted in the meantime (RATIONALE.md P8).
 const (
-	// HeaderSnapshot is the number of the load.
-	HeaderSnapshot = "culvert.snapshot"
-	// HeaderMark is begin, end or both (begin,end); ended in the first row after a load whose last page was empty.
+	HeaderSnapshot = "culvert.snapshot" // the number of the snapshot
+	// HeaderMark is begin, end or both (begin,end); ended in the first row after a snapshot whose last page was empty.
 	HeaderMark = "culvert.snapshot.mark"
 )
 
-// SnapshotMarkers adds the headers to rows. It holds the last row of each page back until it is known whether it is the
-// load's last one.
+// SnapshotMarkers adds the headers to rows. It buffers the last row of each page until the next page shows whether it
+// is the last row of the snapshot.
 type SnapshotMarkers struct {
-	// Snapshot is the number of the load. Zero means no markers.
-	Snapshot int
+	Snapshot int // zero means no markers
 	Started  bool
 
-	held       bool
+	buffered   bool
 	row        wit.Row
 	key, value []byte
 	headers    []byte
 }
 
-// HasHeldRow reports whether a row is held back.
-func (m *SnapshotMarkers) HasHeldRow() bool { return m.held }
+func (m *SnapshotMarkers) HasBufferedRow() bool { return m.buffered }
 
-// Hold adds markers to the rows and holds the last one back.
-func (m *SnapshotMarkers) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
+// Add adds markers to rows, and buffers the last row.
+func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	if m.Snapshot == 0 || len(rows) == 0 {
 		return rows, data
 	}
 	marked := make([]wit.Row, 0, len(rows)+1)
-	if m.held {
-		marked, data = m.Release(marked, data, false)
+	if m.buffered {
+		marked, data = m.Flush(marked, data, false)
 	}
 	last := rows[len(rows)-1]
 	for _, row := range rows[:len(rows)-1] {
 		data = m.addMarker(&row, data, false)
 		marked = append(marked, row)
 	}
-	m.row, m.held = last, true
+	m.row, m.buffered = last, true
 	m.key, m.value = bytesOf(m.key, data, last.Key), bytesOf(m.value, data, last.Value)
 	m.headers = bytesOf(m.headers, data, last.Headers)
 	return marked, data
@@ -57,9 +54,9 @@ func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
 	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
 }
 
-// Release appends the row held back. last marks it as the load's last one.
-func (m *SnapshotMarkers) Release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
-	if !m.held {
+// Flush appends the buffered row. last marks it as the last row of the snapshot.
+func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
+	if !m.buffered {
 		return rows, data
 	}
 	row := m.row
@@ -70,7 +67,7 @@ func (m *SnapshotMarkers) Release(rows []wit.Row, data []byte, last bool) ([]wit
 	row.Headers.Start = uint32(len(data))
 	data = append(data, m.headers...)
 	data = m.addMarker(&row, data, last)
-	m.held = false
+	m.buffered = false
 	return append(rows, row), data
 }
 
@@ -88,7 +85,7 @@ func (m *SnapshotMarkers) addMarker(row *wit.Row, data []byte, last bool) []byte
 	return addMarkerHeaders(row, data, m.Snapshot, mark)
 }
 
-// AddEndedMarker marks the first row after a load whose last page was empty.
+// AddEndedMarker marks the first row after a snapshot whose last page was empty.
 func AddEndedMarker(row *wit.Row, data []byte, snapshot int) []byte {
 	return addMarkerHeaders(row, data, snapshot, "ended")
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// IsNotFound reports whether a response says that an entity does not exist. Only an OData error document does: gateways
-// return 404 with other content, SAP Gateway also for unknown services.
+// IsNotFound reports whether an entity does not exist. Only an OData error document proves it: gateways return 404 with
+// other content, SAP Gateway also for unknown services.
 func IsNotFound(status uint16, body []byte) bool {
 	code, _, ok := odataerror.Document(body)
 	return (status == 404 || status == 410) && ok && !odataerror.NoService(code)
@@ -23,7 +23,7 @@ func (f *Feed) IsNotFound(status uint16, body []byte) bool {
 		!odataerror.IsHTML(body)
 }
 
-// NotFoundStatuses returns the statuses that may mean that an entity does not exist.
+// NotFoundStatuses returns the statuses with which an entity may not exist.
 func (f *Feed) NotFoundStatuses() []uint16 {
 	statuses := []uint16{404, 410}
 	for _, code := range f.Tracking.NotFound {
@@ -38,14 +38,15 @@ func (f *Feed) NotFoundStatuses() []uint16 {
 }
 
 // ReadError returns the error for an entity that cannot be read and is not known to be deleted.
-func ReadError(what string, answer *wit.Response, body []byte) error {
-	f := odataerror.FromResponse(what, answer, body)
+func ReadError(subject string, answer *wit.Response, body []byte) error {
+	failure := odataerror.FromResponse(subject, answer, body)
 	switch answer.Status {
 	case 404, 410:
-		f.Message += "; it is not considered deleted: only an error document of the OData service " +
+		failure.Message += "; it is not considered deleted: only an error document of the OData service " +
 			"about the entity would say so"
 	case 400:
-		f.Message += "; if this means that the entity does not exist, add the code to " + sourceconfig.NotFoundCodes
+		failure.Message += "; if this means that the entity does not exist, add the code to " +
+			sourceconfig.NotFoundCodes
 	}
-	return f
+	return failure
 }

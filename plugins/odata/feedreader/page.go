@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageReader reads a page in full mode.
+// PageReader reads a page in full mode, and computes the next position at its end.
 type PageReader struct {
 	*Reader
 	page             *paging.Page
@@ -16,92 +16,92 @@ type PageReader struct {
 }
 
 // BeginPage starts reading a page.
-func BeginPage(pool *Pool, o *Context, f *Feed, position []wit.OffsetEntry, response *wit.Response) (*PageReader,
-	error) {
-	at, err := paging.Read(position)
+func BeginPage(pool *Pool, context *Context, feed *Feed, position []wit.OffsetEntry,
+	response *wit.Response) (*PageReader, error) {
+	start, err := paging.Read(position)
 	if err != nil {
 		return nil, err
 	}
-	if at == nil {
+	if start == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	}
 	refused := FormatRefused(position)
-	f.UseFormat(refused)
-	r := pool.Begin(o, f, response, GuidCase(position))
-	r.Unformatted = refused
-	return r.pageReader(at), nil
+	feed.SetFormatRefused(refused)
+	r := pool.Begin(context, feed, response, GuidCase(position))
+	r.FormatRefused = refused
+	return r.pageReader(start), nil
 }
 
-func (r *Reader) pageReader(at *paging.Position) *PageReader {
+func (r *Reader) pageReader(position *paging.Position) *PageReader {
 	if r.page == nil {
 		r.page = paging.NewPage()
 	}
-	r.page.Begin(&r.Feed.Paging, at)
-	if r.Base == "" {
-		r.Base = r.Feed.Paging.Target(at)
+	r.page.Begin(&r.Feed.Paging, position)
+	if r.BaseURL == "" {
+		r.BaseURL = r.Feed.Paging.Target(position)
 	}
-	pg := &PageReader{Reader: r, page: r.page}
+	page := &PageReader{Reader: r, page: r.page}
 	if !r.Feed.Tracking.On { // delta mode adds its own markers
-		number, begun := at.Snapshot()
-		pg.markers, pg.endMarkerPending = SnapshotMarkers{Snapshot: number, Started: begun}, at.EndMarkerPending()
+		number, begun := position.Snapshot()
+		page.markers, page.endMarkerPending = SnapshotMarkers{Snapshot: number, Started: begun},
+			position.EndMarkerPending()
 	}
-	return pg
+	return page
 }
 
-// Reading returns the reader.
-func (pg *PageReader) Reading() *Reader { return pg.Reader }
+// Base returns the reader.
+func (pg *PageReader) Base() *Reader { return pg.Reader }
 
 // Decode decodes a chunk of the page.
-func (pg *PageReader) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
+func (pg *PageReader) Decode(tag string, _ uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
 	err error) {
-	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
-		if pg.CollectBody(piece); !last {
-			return portion, false, nil
+	if pg.Response.Status < 200 || pg.Response.Status > 299 {
+		if pg.CollectBody(chunk); !last {
+			return result, false, nil
 		}
-		return portion, true, pg.afterRefusal(&portion)
+		return result, true, pg.afterError(&result)
 	}
-	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
-		return portion, err != nil, err
+	if waits, err := pg.DecodePage(tag, chunk, last, &result); waits || err != nil {
+		return result, err != nil, err
 	}
 	if len(pg.Out.Tombstones) > 0 {
-		return portion, true, &wit.Error{Kind: wit.ErrorUnsupported, Message: pg.Label() +
-			": the feed holds deleted entries, which only delta mode reads: " +
-			pg.Feed.Setting(sourceconfig.NameTrackChanges) +
-			" = 1"}
+		return result, true, &wit.Error{Kind: wit.ErrorUnsupported, Message: pg.Label() +
+			": the feed contains deleted entries, which only delta mode reads: " +
+			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 1"}
 	}
 	if err := pg.ApplyFilter(); err != nil {
-		return portion, true, err
+		return result, true, err
 	}
-	portion, err = pg.observe()
+	result, err = pg.observe()
 	if err != nil {
 		return wit.DecodeResult{}, true, err
 	}
 	if ended = pg.Ended && pg.Out.Page.Done; ended {
-		err = pg.finish(&portion)
+		err = pg.finish(&result)
 	}
-	return portion, ended, err
+	return result, ended, err
 }
 
 func (pg *PageReader) observe() (wit.DecodeResult, error) {
-	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.Skipped,
+	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors, Skipped: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
 	rows, keep := pg.page.Observe(&out)
-	portion := wit.DecodeResult{}
-	if pg.Out.Faults = out.Faults; keep {
+	result := wit.DecodeResult{}
+	if pg.Out.RowErrors = out.Errors; keep {
 		pg.Out.Data = pg.Feed.AddHeadersToAll(rows, pg.Out.Data, ChangeRead)
 		if pg.endMarkerPending > 0 && len(rows) > 0 {
 			pg.Out.Data, pg.endMarkerPending = AddEndedMarker(&rows[0], pg.Out.Data, pg.endMarkerPending), 0
 		}
-		rows, pg.Out.Data = pg.markers.Hold(rows, pg.Out.Data)
-		portion = wit.DecodeResult{Rows: rows, Data: pg.Out.Data, Errors: pg.Out.Faults}
+		rows, pg.Out.Data = pg.markers.Add(rows, pg.Out.Data)
+		result = wit.DecodeResult{Rows: rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors}
 	}
-	pg.Declare(&portion)
-	return portion, pg.RequestNested(&portion)
+	pg.AddSchemas(&result)
+	return result, pg.RequestNested(&result)
 }
 
-func (pg *PageReader) finish(portion *wit.DecodeResult) error {
+func (pg *PageReader) finish(result *wit.DecodeResult) error {
 	read := &pg.Out.Page
-	answer := paging.PageInfo{Rows: int(read.Rows), Count: int(read.Count), At: pg.Answer.ReceivedAt}
+	answer := paging.PageInfo{Rows: int(read.Rows), Count: int(read.Count), ReceivedAt: pg.Response.ReceivedAt}
 	if read.Next.Href != "" {
 		var err error
 		if answer.Link, err = pg.Resolve(read.Next); err != nil {
@@ -113,33 +113,34 @@ func (pg *PageReader) finish(portion *wit.DecodeResult) error {
 		return err
 	}
 	next.SetEndMarkerPending(pg.endMarkerPending)
-	if done, _ := next.Done(); pg.markers.HasHeldRow() {
-		portion.Rows, portion.Data = pg.markers.Release(portion.Rows, portion.Data, done)
-		pg.Out.Data = portion.Data
-		pg.Declare(portion)
+	if done, _ := next.Done(); pg.markers.HasBufferedRow() {
+		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, done)
+		pg.Out.Data = result.Data
+		pg.AddSchemas(result)
 	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun {
 		next.SetEndMarkerPending(number)
 	}
-	return pg.continueWith(portion, next, nil)
+	return pg.continueWith(result, next, nil)
 }
 
-func (pg *PageReader) afterRefusal(portion *wit.DecodeResult) error {
+func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(at)) {
-		return pg.continueWith(portion, at.WithURL(WithoutFormat(at.URL())), nil)
+		return pg.continueWith(result, at.WithURL(WithoutFormat(at.URL())), nil)
 	}
-	f := odataerror.FromResponse(pg.Label(), &pg.Answer, pg.Body)
-	next, err := pg.page.Refused(paging.Refusal{Status: int(pg.Answer.Status), At: pg.Answer.ReceivedAt, Err: f,
-		Text:      odataerror.SearchText(pg.Answer.Target, string(pg.Body)),
-		TokenLost: odataerror.LostToken(&pg.Answer, pg.Body)})
-	return pg.continueWith(portion, next, err)
+	f := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
+	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
+		ReceivedAt: pg.Response.ReceivedAt, Err: f,
+		Text:      odataerror.SearchText(pg.Response.Target, string(pg.Body)),
+		TokenLost: odataerror.LostToken(&pg.Response, pg.Body)})
+	return pg.continueWith(result, next, err)
 }
 
-func (pg *PageReader) continueWith(portion *wit.DecodeResult, next *paging.Position, err error) error {
+func (pg *PageReader) continueWith(result *wit.DecodeResult, next *paging.Position, err error) error {
 	if err != nil {
 		return err
 	}
 	fields := next.Fields()
 	done, _ := next.Done()
-	portion.Next, portion.More = &fields, !done
+	result.Next, result.More = &fields, !done
 	return nil
 }

@@ -9,29 +9,29 @@ import (
 )
 
 // DecodePage decodes a chunk. waits reports that there are no rows yet, or that they wait for metadata.
-func (r *Reader) DecodePage(tag string, piece []byte, last bool, portion *wit.DecodeResult) (waits bool, err error) {
+func (r *Reader) DecodePage(tag string, chunk []byte, last bool, result *wit.DecodeResult) (waits bool, err error) {
 	switch {
-	case r.Answer.Status == 204:
-		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in answer to a " +
-			"feed: expected rows, or a feed without any"}
-	case !r.isUTF8(piece):
+	case r.Response.Status == 204:
+		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in response to " +
+			"a feed: expected a feed, which may be empty"}
+	case !r.isUTF8(chunk):
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected text in UTF-8, found " +
-			strconv.Quote(r.charset) + " in the answer's Content-Type"}
-	case r.Decoder == nil && !r.ChooseDecoder(piece, last):
+			strconv.Quote(r.charset) + " in the response's Content-Type"}
+	case r.Decoder == nil && !r.ChooseDecoder(chunk, last):
 		return true, nil
 	}
 	r.Ended = r.Ended || tag == "" && last
-	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, piece, last}, portion)
+	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, chunk, last}, result)
 }
 
-// isUTF8 accepts other charsets as long as the text is ASCII: servlets declare one by default.
-func (r *Reader) isUTF8(piece []byte) bool {
+// isUTF8 accepts charsets that servlets declare by default, as long as the text is ASCII.
+func (r *Reader) isUTF8(chunk []byte) bool {
 	if slices.Contains([]string{"", "utf-8", "utf8", "us-ascii"}, r.charset) {
 		return true
 	}
 	return slices.ContainsFunc([]string{"iso-8859-", "latin", "windows-125", "cp125"}, func(name string) bool {
 		return strings.HasPrefix(r.charset, name)
-	}) && !slices.ContainsFunc(piece, func(b byte) bool { return b > 0x7f })
+	}) && !slices.ContainsFunc(chunk, func(b byte) bool { return b > 0x7f })
 }
 
 // ApplyFilter checks that rows match the filter and removes what was read only for the check.
@@ -47,27 +47,27 @@ func (r *Reader) ApplyFilter() error {
 }
 
 // RequestNested requests further pages of expanded collections.
-func (r *Reader) RequestNested(portion *wit.DecodeResult) error {
+func (r *Reader) RequestNested(result *wit.DecodeResult) error {
 	for _, follow := range r.Out.NestedPages {
 		target, err := r.Resolve(follow.Link)
 		if err != nil {
 			return err
 		}
-		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: r.Feed.Request(follow.Tag, target)})
+		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r.Feed.Request(follow.Tag, target)})
 	}
 	return nil
 }
 
-// Complete adds the offset fields that all pages share, and the partition.
-func (r *Reader) Complete(portion *wit.DecodeResult) {
-	if portion.Next != nil && r.guidCase != 0 {
-		next := append(slices.Clone(*portion.Next), wit.StringEntry(GuidField, string(r.guidCase)))
-		portion.Next = &next
+// Finalize adds the offset fields that all pages share, and the partition of rows.
+func (r *Reader) Finalize(result *wit.DecodeResult) {
+	if result.Next != nil && r.guidCase != 0 {
+		next := append(slices.Clone(*result.Next), wit.StringEntry(GuidField, string(r.guidCase)))
+		result.Next = &next
 	}
-	portion.Next = WithFormat(r.Unformatted, portion.Next)
+	result.Next = WithFormat(r.FormatRefused, result.Next)
 	if to := r.Feed.TopicPartition; to >= 0 {
-		for i := range portion.Rows {
-			portion.Rows[i].Partition = int32(to)
+		for i := range result.Rows {
+			result.Rows[i].Partition = int32(to)
 		}
 	}
 }

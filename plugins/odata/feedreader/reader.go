@@ -14,35 +14,38 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader reads a response chunk by chunk.
+// Reader reads the rows of one response chunk by chunk. Full mode, delta mode and notifications embed it.
 type Reader struct {
-	Pool   *Pool
-	opened *Context
-	Feed   *Feed
-	Base   string
-	// Answer is the response without body, Body that of an error, Out the last decoded chunk.
-	Answer      wit.Response
-	Body        []byte
-	Out         decode.Output
-	charset     string
-	guidCase    byte
-	Unformatted bool
-
+	Pool    *Pool
+	context *Context
+	Feed    *Feed
+	BaseURL string
+	// Response is the response without body, Body the body of an error, Out the last decoded chunk.
+	Response wit.Response
+	Body     []byte
+	Out      decode.Output
+	charset  string
+	learned
 	Decoder *formatDecoder
-	// Single reports that the response is one entity.
-	Single bool
-	// Exempt, if set, reports rows that the filter need not match.
+	Single  bool // the response is one entity
+	// Exempt, if set, returns true for rows that need not match the filter.
 	Exempt func(row int) bool
 	page   *paging.Page
-	// pending is the metadata check that the last rows are waiting for.
-	pending *metadataCheck
-	// Ended: the last chunk was read. declared: the schemas were sent, as each page does.
-	Ended, declared bool
+	// check is the metadata check that the last rows are waiting for.
+	check *metadataCheck
+	// Ended means that the last chunk was read, schemasSent that the page has returned the schemas.
+	Ended, schemasSent bool
 }
 
-// Pool keeps readers, with their buffers, and decoders for reuse.
+// learned is what responses show about the service. It is stored in offsets.
+type learned struct {
+	FormatRefused bool // the service refuses $format
+	guidCase      byte // of GUIDs in rows, zero if unknown
+}
+
+// Pool keeps idle readers, with their buffers, and decoders for reuse.
 type Pool struct {
-	Spare    []*Reader
+	Readers  []*Reader
 	Decoders []*formatDecoder
 }
 
@@ -52,44 +55,43 @@ type formatDecoder struct {
 	Atom bool
 }
 
-// MaxSpare bounds the readers and the decoders kept, of about 90 KB each.
-const MaxSpare = 8
+const (
+	MaxPooled    = 8         // idle readers and decoders, of about 90 KB each
+	MaxErrorBody = 256 << 10 // bytes of an error document that are read
+)
 
-// MaxErrorBody bounds the part of an error document that is read, in bytes.
-const MaxErrorBody = 256 << 10
-
-// Begin returns a reader for a response. guids is the field [GuidField].
-func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) *Reader {
-	r := &Reader{}
-	if n := len(p.Spare); n > 0 {
-		r, p.Spare = p.Spare[n-1], p.Spare[:n-1]
+// Begin returns a reader for a response. guidField is the field [GuidField] of the offset.
+func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidField string) *Reader {
+	reader := &Reader{}
+	if n := len(p.Readers); n > 0 {
+		reader, p.Readers = p.Readers[n-1], p.Readers[:n-1]
 	}
-	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
-	r.Unformatted, r.Single, r.Exempt, r.pending = false, false, nil, &metadataCheck{}
-	r.Body = r.Body[:0]
-	r.Base = string([]byte(response.Target))
-	r.Answer = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: r.Base}
-	r.guidCase = parseGuidCase(guids)
-	_, r.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
-	r.charset, _, _ = strings.Cut(r.charset, ";")
-	r.charset = strings.Trim(r.charset, `"' `)
-	return r
+	reader.Pool, reader.context, reader.Feed, reader.Ended, reader.schemasSent = p, context, feed, false, false
+	reader.FormatRefused, reader.Single, reader.Exempt, reader.check = false, false, nil, &metadataCheck{}
+	reader.Body = reader.Body[:0]
+	reader.BaseURL = string([]byte(response.Target))
+	reader.Response = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: reader.BaseURL}
+	reader.guidCase = parseGuidCase(guidField)
+	_, reader.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
+	reader.charset, _, _ = strings.Cut(reader.charset, ";")
+	reader.charset = strings.Trim(reader.charset, `"' `)
+	return reader
 }
 
-// End ends reading. The decoder is kept unless it failed.
-func (p *Pool) End(r *Reader, sound bool) {
-	if sound && r.Decoder != nil {
-		r.Decoder.Reset()
-		p.putDecoder(r.Decoder)
+// End ends reading. reuse keeps the decoder; it is false after an error.
+func (p *Pool) End(reader *Reader, reuse bool) {
+	if reuse && reader.Decoder != nil {
+		reader.Decoder.Reset()
+		p.putDecoder(reader.Decoder)
 	}
-	r.Decoder, r.opened, r.Feed = nil, nil, nil
-	if len(p.Spare) < MaxSpare {
-		p.Spare = append(p.Spare, r)
+	reader.Decoder, reader.context, reader.Feed = nil, nil, nil
+	if len(p.Readers) < MaxPooled {
+		p.Readers = append(p.Readers, reader)
 	}
 }
 
 func (p *Pool) putDecoder(d *formatDecoder) {
-	if len(p.Decoders) == MaxSpare {
+	if len(p.Decoders) == MaxPooled {
 		p.Decoders = slices.Delete(p.Decoders, 0, 1)
 	}
 	p.Decoders = append(p.Decoders, d)
@@ -106,8 +108,8 @@ func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
 }
 
 // CollectBody collects the body of an error response.
-func (r *Reader) CollectBody(piece []byte) {
-	r.Body = append(r.Body, piece[:min(len(piece), MaxErrorBody-len(r.Body))]...)
+func (r *Reader) CollectBody(chunk []byte) {
+	r.Body = append(r.Body, chunk[:min(len(chunk), MaxErrorBody-len(r.Body))]...)
 }
 
 // Rewrite removes what was read only for the filter.
@@ -119,19 +121,19 @@ func (r *Reader) Rewrite(out *decode.Output) error {
 }
 
 // ChooseDecoder chooses the decoder by the first bytes, since some services ignore $format and Accept.
-func (r *Reader) ChooseDecoder(piece []byte, last bool) bool {
-	if len(piece) == 0 && !last {
+func (r *Reader) ChooseDecoder(chunk []byte, last bool) bool {
+	if len(chunk) == 0 && !last {
 		return false
 	}
-	atom := isAtom(piece, r.Feed.Atom)
+	atom := isAtom(chunk, r.Feed.Atom)
 	if r.Decoder = r.Pool.takeDecoder(r.Feed, atom); r.Decoder == nil {
-		r.Decoder = &formatDecoder{r.Feed.NewDecoder(piece), r.Feed, atom}
+		r.Decoder = &formatDecoder{r.Feed.NewDecoder(chunk), r.Feed, atom}
 	}
 	return true
 }
 
-func isAtom(piece []byte, usual bool) bool {
-	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
+func isAtom(chunk []byte, usual bool) bool {
+	switch start := bytes.TrimLeft(chunk, " \t\r\n\xef\xbb\xbf"); {
 	case len(start) == 0:
 	case start[0] == '<':
 		return true
@@ -141,20 +143,19 @@ func isAtom(piece []byte, usual bool) bool {
 	return usual
 }
 
-// decodeError returns the error of an unreadable page. A truncated one, or one in which the service failed, can be
-// retried.
+// decodeError returns the error of an unreadable page. It is transient if the page is truncated or the service failed.
 func (r *Reader) decodeError(err error) error {
-	f := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
+	failure := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
 		switch {
 		case e.HTML:
-			f.Kind = wit.ErrorUnauthorized
+			failure.Kind = wit.ErrorUnauthorized
 		case e.Failed, e.Found == "its end":
-			f.Kind = wit.ErrorTransient
+			failure.Kind = wit.ErrorTransient
 		}
 	}
-	return f
+	return failure
 }
 
 // Label names the set in messages.
@@ -162,7 +163,7 @@ func (r *Reader) Label() string { return r.Feed.Label() }
 
 // Resolve turns a link of the response into a target.
 func (r *Reader) Resolve(link decode.Link) (string, error) {
-	return r.Feed.Resolve(&r.opened.Origin, link, r.Base)
+	return r.Feed.Resolve(&r.context.Origin, link, r.BaseURL)
 }
 
 // Resolve turns a link of the service into a target.
@@ -179,11 +180,11 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 }
 
 // NewDecoder returns a decoder for the format of the text.
-func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
-	if isAtom(piece, f.Atom) {
-		return decode.NewAtom(f.Layout)
+func (f *Feed) NewDecoder(chunk []byte) decode.Decoder {
+	if isAtom(chunk, f.Atom) {
+		return decode.NewAtom(f.RowSchema)
 	}
-	return decode.NewJSON(f.Layout)
+	return decode.NewJSON(f.RowSchema)
 }
 
 // EntityTarget returns the URL of the entity with a key predicate.
@@ -210,21 +211,21 @@ func HeaderValue(headers []wit.Header, name string) string {
 }
 
 // CopyLearned copies what another reader learned about the service.
-func (r *Reader) CopyLearned(of *Reader) {
-	r.Unformatted = of.Unformatted
+func (r *Reader) CopyLearned(other *Reader) {
+	r.FormatRefused = other.FormatRefused
 	if r.guidCase == 0 {
-		r.guidCase = of.guidCase
+		r.guidCase = other.guidCase
 	}
 }
 
 // FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
-func (r *Reader) FitKeys(raws [][]byte) { r.Feed.fitKeys(raws, r.guidCase) }
+func (r *Reader) FitKeys(keyParts [][]byte) { r.Feed.fitKeys(keyParts, r.guidCase) }
 
-// Declare sends the schemas with the page's first rows.
-func (r *Reader) Declare(portion *wit.DecodeResult) {
-	if len(portion.Rows) > 0 && !r.declared {
-		r.declared = true
-		portion.Schemas = r.Feed.schemas()
+// AddSchemas adds the schemas to the first result with rows of a page.
+func (r *Reader) AddSchemas(result *wit.DecodeResult) {
+	if len(result.Rows) > 0 && !r.schemasSent {
+		r.schemasSent = true
+		result.Schemas = r.Feed.schemas()
 	}
 }
 

@@ -11,13 +11,13 @@ import (
 )
 
 // DetectTracking finds out how the service tracks changes, and chooses the format.
-func (f *Feed) DetectTracking(m *edm.Model, set *edm.Set) error {
+func (f *Feed) DetectTracking(model *edm.Model, set *edm.Set) error {
 	if !f.Tracking.On {
 		return nil
 	}
-	links := m.Set("DeltaLinksOf" + set.Name)
+	links := model.Set("DeltaLinksOf" + set.Name)
 	function := func(prefix string) string {
-		for _, fn := range m.Functions {
+		for _, fn := range model.Functions {
 			if fn.Name == prefix+set.Name {
 				return fn.Name
 			}
@@ -55,20 +55,20 @@ func unpackODP(r *pack.Reader) *ODP {
 	return &ODP{Links: r.String(), Subscribed: r.String(), Terminate: r.String()}
 }
 
-func (f *Feed) findSubscriptions(m *edm.Model) error {
+func (f *Feed) findSubscriptions(model *edm.Model) error {
 	if !f.Subscribing.On {
 		return nil
 	}
 	name := f.Setting(sourceconfig.NameSubscription)
-	if m.Set(f.Set) == nil {
+	if model.Set(f.Set) == nil {
 		return odataerror.ForSetting(name, f.Set+" of "+f.Service+" is not an entity set of the service, which "+
 			"accepts subscriptions to entity sets only")
 	}
-	if f.Subscriptions = SubscriptionSet(m); f.Subscriptions == "" {
+	if f.Subscriptions = SubscriptionSet(model); f.Subscriptions == "" {
 		return odataerror.ForSetting(name, "the service "+f.Service+" accepts no subscriptions: it has no entity set "+
 			DefaultSubscriptionSet)
 	}
-	if f.NotificationOnly() && len(f.Structure().Key) == 0 {
+	if f.NotificationOnly() && len(f.EntityType().Key) == 0 {
 		return odataerror.ForSetting(name, "entities of "+f.Set+" of "+f.Service+" have no key by which one "+
 			"that changed could be read")
 	}

@@ -13,13 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rows may have properties that the metadata lack (P23). The page then requests the metadata again, and its rows wait:
-// if the property was added, the plugin has to be opened again; if not, it is left out.
-
+// metadataTag is the tag of a request for the metadata in the middle of a page, because rows have a property that the
+// metadata lack. The rows wait: if the property was added, the plugin must be opened again, else the property is left
+// out (RATIONALE.md P23).
 const metadataTag = "metadata"
 
-// maxMetadata bounds the metadata, in bytes, like the host does for open.
-const maxMetadata = 64 << 20
+const maxMetadata = 64 << 20 // bytes, the host's limit for open
 
 const maxAbsent = 1000
 
@@ -30,36 +29,35 @@ type Chunk struct {
 	Last           bool
 }
 
-// DecodeChunk decodes a chunk. waits reports that the rows stay in out until the requested metadata are passed in as
-// another chunk.
-func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, of Chunk, portion *wit.DecodeResult) (waits bool,
+// DecodeChunk decodes a chunk. waits means that the rows stay in out until the requested metadata were passed in.
+func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, chunk Chunk, result *wit.DecodeResult) (waits bool,
 	err error) {
-	if of.Tag == metadataTag {
-		return r.checkMetadata(of.Data, of.Last)
+	if chunk.Tag == metadataTag {
+		return r.checkMetadata(chunk.Data, chunk.Last)
 	}
 	out.Reset()
-	if err := d.Feed(of.Tag, of.Data, of.Last, out); err != nil {
+	if err := d.Feed(chunk.Tag, chunk.Data, chunk.Last, out); err != nil {
 		return false, r.decodeError(err)
 	}
 	if err := r.checkStale(out); err != nil {
 		return false, err
 	}
-	if r.pending.names = r.undeclared(out.Page.Unknown); len(r.pending.names) == 0 {
+	if r.check.names = r.undeclared(out.Page.Unknown); len(r.check.names) == 0 {
 		return false, nil
 	}
 	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
-	request.Tag = of.TagPrefix + metadataTag
-	portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: request})
+	request.Tag = chunk.TagPrefix + metadataTag
+	result.Linked = append(result.Linked, wit.LinkedRequest{Request: request})
 	return true, nil
 }
 
 // checkStale reports undecodable rows as stale metadata if these are not fresh.
 func (r *Reader) checkStale(out *decode.Output) error {
-	if r.Answer.ReceivedAt-r.opened.At <= sourceconfig.FreshFor {
+	if r.Response.ReceivedAt-r.context.ReadAt <= sourceconfig.FreshFor {
 		return nil
 	}
-	for i := range out.Faults {
-		if f := &out.Faults[i]; !slices.Contains(out.Skipped, f.RowIndex) {
+	for i := range out.RowErrors {
+		if f := &out.RowErrors[i]; !slices.Contains(out.Skipped, f.RowIndex) {
 			return &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + f.Error.Message}
 		}
 	}
@@ -67,55 +65,56 @@ func (r *Reader) checkStale(out *decode.Output) error {
 }
 
 func (r *Reader) undeclared(properties []string) (names []string) {
-	f := r.Feed
+	feed := r.Feed
 	for _, name := range properties {
-		if a, found := f.absent[name]; found && r.Answer.ReceivedAt <= a.validUntil {
+		if a, found := feed.absent[name]; found && r.Response.ReceivedAt <= a.validUntil {
 			continue
 		}
-		if !slices.ContainsFunc(f.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
+		if !slices.ContainsFunc(feed.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-func (r *Reader) checkMetadata(piece []byte, last bool) (waits bool, err error) {
-	f, d := r.Feed, r.pending
-	if len(d.document)+len(piece) > maxMetadata {
+func (r *Reader) checkMetadata(chunk []byte, last bool) (waits bool, err error) {
+	feed, check := r.Feed, r.check
+	if len(check.document)+len(chunk) > maxMetadata {
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected $metadata of at most " +
 			strconv.Itoa(maxMetadata) + " bytes, found more"}
 	}
-	if d.document = append(d.document, piece...); !last {
+	if check.document = append(check.document, chunk...); !last {
 		return true, nil
 	}
-	m, err := service.ReadMetadata(f.Service, &wit.Response{Status: 200, Body: d.document})
+	model, err := service.ReadMetadata(feed.Service, &wit.Response{Status: 200, Body: check.document})
 	if err != nil {
 		return false, err
 	}
-	_, s, err := sourceconfig.FindSet(&f.EntitySetConfig, m)
+	_, entityType, err := sourceconfig.FindSet(&feed.EntitySetConfig, model)
 	if err != nil {
 		return false, err
 	}
-	derived := derivedProperties(m, s)
-	for _, name := range d.names {
+	derived := derivedProperties(model, entityType)
+	for _, name := range check.names {
 		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
 		// A property that the feed's metadata have, but its layout has not, is no reason to open again.
-		if declares(m, s, name) && !declares(f.model, f.Structure(), name) || slices.ContainsFunc(derived, ofDerived) {
+		if declares(model, entityType, name) && !declares(feed.model, feed.EntityType(), name) ||
+			slices.ContainsFunc(derived, ofDerived) {
 			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": property " + name +
 				" was added to $metadata after they were read"}
 		}
 	}
-	for _, name := range d.names {
-		a, found := f.absent[name]
+	for _, name := range check.names {
+		a, found := feed.absent[name]
 		if !found {
-			a.since = r.Answer.ReceivedAt
+			a.since = r.Response.ReceivedAt
 			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" is not in $metadata and is left out")
 		}
-		a.validUntil = r.Answer.ReceivedAt + min(max(r.Answer.ReceivedAt-a.since, sourceconfig.FreshFor),
+		a.validUntil = r.Response.ReceivedAt + min(max(r.Response.ReceivedAt-a.since, sourceconfig.FreshFor),
 			sourceconfig.StillFor)
-		f.rememberAbsence(name, a)
+		feed.rememberAbsence(name, a)
 	}
-	*d = metadataCheck{}
+	*check = metadataCheck{}
 	return false, nil
 }
 
@@ -127,18 +126,18 @@ func (f *Feed) rememberAbsence(name string, a absence) {
 }
 
 // declares reports whether a type has a property path such as Address/City.
-func declares(m *edm.Model, s *edm.StructuredType, path string) bool {
+func declares(model *edm.Model, s *edm.StructuredType, path string) bool {
 	name, inner, nested := strings.Cut(path, "/")
-	p, n := s.Property(name), s.Navigation(name)
+	property, n := s.Property(name), s.Navigation(name)
 	if !nested {
-		return p != nil || n != nil
+		return property != nil || n != nil
 	}
 	var within *edm.StructuredType
 	switch {
-	case p != nil:
-		within = m.Structure(p.Type.Name)
+	case property != nil:
+		within = model.Structure(property.Type.Name)
 	case n != nil:
-		within = m.Structure(n.Target)
+		within = model.Structure(n.Target)
 	}
-	return within != nil && declares(m, within, inner)
+	return within != nil && declares(model, within, inner)
 }

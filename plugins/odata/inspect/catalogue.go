@@ -13,11 +13,11 @@ import (
 
 const maxServices = 10_000
 
-func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := sourceconfig.Table.Values(a.settings)
-	query, at := config.Query(v), sourceconfig.Origin(v)
+func listServices(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
+	v := sourceconfig.Table.Values(args.settings)
+	query, origin := config.Query(v), sourceconfig.Origin(v)
 	const options = "$format=json"
-	rows, catalogue, next, err := p.Catalogue(query, options)
+	rows, catalogue, next, err := prober.Catalogue(query, options)
 	from, list := query.AppendTo(probe.Catalogues[catalogue]+"/ServiceCollection?"+options), jsontext.NewArray()
 	trail := pageTrail{list: "catalogue of services"}
 	for err == nil {
@@ -25,21 +25,21 @@ func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 			return wit.CommandResult{}, err
 		}
 		for _, s := range rows {
-			if hasPrefixFold(s.Name, a.prefix) || hasPrefixFold(s.Path, a.prefix) {
-				list.Items = append(list.Items, jsontext.NewObject(probe.Member("service", s.Path),
-					probe.Member("name", s.Name),
-					probe.Member("version", s.Version), probe.Member("title", s.Title)))
+			if hasPrefixFold(s.Name, args.prefix) || hasPrefixFold(s.Path, args.prefix) {
+				list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("service", s.Path),
+					probe.TextMember("name", s.Name),
+					probe.TextMember("version", s.Version), probe.TextMember("title", s.Title)))
 			}
 		}
 		if next == "" || len(list.Items) >= maxServices {
-			return probe.Document(list), nil
+			return probe.JSONResult(list), nil
 		}
-		target, wrong := at.Resolve(next, "", from)
+		target, wrong := origin.Resolve(next, "", from)
 		if wrong != nil {
 			return wit.CommandResult{}, odataerror.ForSetting(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
 		from = query.AppendTo(target)
-		rows, next, err = p.More(from)
+		rows, next, err = prober.More(from)
 	}
 	return wit.CommandResult{}, err
 }

@@ -1,3 +1,5 @@
+// Package inspect contains the source's commands that call a service: ping, list-entitysets, extract-schema, peek,
+// list-services, active-subscriptions and delete-subscription.
 package inspect
 
 import (
@@ -51,21 +53,20 @@ type Command struct {
 
 // Commands lists all commands.
 var Commands = []Command{
-	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.",
+	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and reports what they contain.",
 		Options: []wit.ConfigKey{serviceOption}}, ping},
 	{wit.Command{Name: "list-entitysets", Usage: "Lists the entity sets of a service.",
 		Options: []wit.ConfigKey{serviceOption}}, listSets},
 	{wit.Command{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.",
 		Options: []wit.ConfigKey{serviceOption, setOption}}, extractSchema},
-	{wit.Command{Name: "peek", Usage: "Shows the first rows of an entity set as they will be in records, with their " +
-		"types; nothing is written anywhere. A set of the connector's file is read as that says.",
+	{wit.Command{Name: "peek", Usage: "Shows the first rows of an entity set as in records, with their types. " +
+		"Nothing is written. A set that the connector reads is read as configured there.",
 		Options: []wit.ConfigKey{serviceOption, setOption, setting.Define(optionRows, wit.KindInt, wit.Medium,
 			setting.Default("10"), "Number of rows.", setting.AtLeast(1), setting.AtMost(maxPeeked),
 			setting.Alias("rows"))}}, peek},
-	{wit.Command{Name: "list-services", Usage: "Lists the OData services of an SAP system, as its catalogue service " +
-		"has " +
-		"them.", Options: []wit.ConfigKey{setting.Define(optionPrefix, wit.KindString, wit.Medium, nil,
-		"Only services whose name or path begins so.")}}, listServices},
+	{wit.Command{Name: "list-services", Usage: "Lists the OData services in the catalogue of an SAP system.",
+		Options: []wit.ConfigKey{setting.Define(optionPrefix, wit.KindString, wit.Medium, nil,
+			"Prefix of the name or path. Default: all services.")}}, listServices},
 	{wit.Command{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of " +
 		"SAP.", Options: []wit.ConfigKey{serviceOption}}, activeSubscriptions},
 	{wit.Command{Name: "delete-subscription", Usage: "Deletes a subscription.", Options: []wit.ConfigKey{
@@ -83,32 +84,33 @@ func Run(name string, options, settings []wit.Setting, state []byte, answers []w
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
-	a, command := arguments{rows: 10, settings: settings}, &Commands[at]
+	args, command := arguments{rows: 10, settings: settings}, &Commands[at]
 	for i := range command.Options {
-		o := &command.Options[i]
-		text := valueOf(options, o.Names())
+		option := &command.Options[i]
+		text := valueOf(options, option.Names())
 		switch {
-		case text == "" && setting.IsRequired(o):
-			return wit.CommandResult{}, odataerror.ForSetting(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
+		case text == "" && setting.IsRequired(option):
+			return wit.CommandResult{}, odataerror.ForSetting(option.Name,
+				name+" needs -"+option.Name+": "+option.Documentation)
 		case text == "":
-		case o.Name == optionService:
-			a.root = service.Path(text)
-		case o.Name == optionSet:
-			a.set = strings.Trim(text, "/")
-		case o.Name == optionPrefix:
-			a.prefix = text
-		case o.Name == optionURL:
-			a.link = text
+		case option.Name == optionService:
+			args.root = service.Path(text)
+		case option.Name == optionSet:
+			args.set = strings.Trim(text, "/")
+		case option.Name == optionPrefix:
+			args.prefix = text
+		case option.Name == optionURL:
+			args.link = text
 		default:
 			n, ok := setting.ParseInt(wit.KindInt, text)
 			if !ok || n < 1 || n > maxPeeked {
 				return wit.CommandResult{}, odataerror.ForSetting(optionRows, setting.Invalid(optionRows, text,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
 			}
-			a.rows = int(n)
+			args.rows = int(n)
 		}
 	}
-	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, a) })
+	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, args) })
 }
 
 func valueOf(options []wit.Setting, names []string) string {
@@ -120,32 +122,32 @@ func valueOf(options []wit.Setting, names []string) string {
 	return ""
 }
 
-func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	query := config.Query(sourceconfig.Table.Values(a.settings))
-	m, err := p.Metadata(a.root, query)
-	answer, missing := p.Get(service.DocumentRequest(a.root, query)) // in the same round
+func ping(p *probe.Prober, args arguments) (wit.CommandResult, error) {
+	query := config.Query(sourceconfig.Table.Values(args.settings))
+	model, err := p.Metadata(args.root, query)
+	answer, missing := p.Get(service.DocumentRequest(args.root, query)) // in the same round
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	if missing != nil {
 		return wit.CommandResult{}, missing
 	}
-	collections, err := service.ReadDocument(a.root, answer)
+	collections, err := service.ReadDocument(args.root, answer)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	types := 0
-	for _, s := range m.Structures {
+	for _, s := range model.Structures {
 		if !s.Complex {
 			types++
 		}
 	}
-	return probe.Document(jsontext.NewObject(
-		probe.Member("service", a.root),
+	return probe.JSONResult(jsontext.NewObject(
+		probe.TextMember("service", args.root),
 		member("collections", number(len(collections))),
-		member("entitySets", number(len(m.Sets))),
+		member("entitySets", number(len(model.Sets))),
 		member("entityTypes", number(types)),
-		member("functionImports", number(len(m.Functions))),
+		member("functionImports", number(len(model.Functions))),
 	)), nil
 }
 
@@ -160,57 +162,58 @@ func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
 func jsonNumber(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
 func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	m, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.settings)))
+	model, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.settings)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	list := jsontext.NewArray()
-	for _, s := range m.Sets {
+	for _, entitySet := range model.Sets {
 		var keys []string
-		if t := m.Structure(s.Type); t != nil {
+		if t := model.Structure(entitySet.Type); t != nil {
 			keys = t.Key
 		}
 		list.Items = append(list.Items, jsontext.NewObject(
-			probe.Member("name", service.Address(s)),
-			probe.Member("type", s.Type),
-			probe.Member("key", strings.Join(keys, ",")),
-			member("creatable", jsontext.NewBool(s.Creatable)),
-			member("deletable", jsontext.NewBool(s.Deletable)),
-			member("changeTracking", jsontext.NewBool(s.ChangeTracking)),
-			probe.Member("label", s.Label),
+			probe.TextMember("name", service.Address(entitySet)),
+			probe.TextMember("type", entitySet.Type),
+			probe.TextMember("key", strings.Join(keys, ",")),
+			member("creatable", jsontext.NewBool(entitySet.Creatable)),
+			member("deletable", jsontext.NewBool(entitySet.Deletable)),
+			member("changeTracking", jsontext.NewBool(entitySet.ChangeTracking)),
+			probe.TextMember("label", entitySet.Label),
 		))
 	}
-	return probe.Document(list), nil
+	return probe.JSONResult(list), nil
 }
 
 // extractSchema returns the schemas of keys, if any, and values. The host prints them in the requested form.
 func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	f, err := feedOf(p, a)
+	feed, err := feedOf(p, a)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	var schemas []wit.Schema
-	if f.Key.Nodes != nil {
-		schemas = append(schemas, f.Key)
+	if feed.Key.Nodes != nil {
+		schemas = append(schemas, feed.Key)
 	}
-	schemas = append(schemas, f.Value)
+	schemas = append(schemas, feed.Value)
 	return wit.CommandResult{Schemas: &schemas}, nil
 }
 
-// feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
-// else of a plain one.
-func feedOf(p *probe.Prober, a arguments) (*feedreader.Feed, error) {
-	v := sourceconfig.Table.Values(a.settings)
-	m, err := p.Metadata(a.root, config.Query(v))
+// feedOf returns the feed of an entity set: as configured for the connector, or with default settings.
+func feedOf(p *probe.Prober, args arguments) (*feedreader.Feed, error) {
+	values := sourceconfig.Table.Values(args.settings)
+	model, err := p.Metadata(args.root, config.Query(values))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range sourceconfig.EntitySets(v) {
-		if e.Service == a.root && e.Set == a.set {
-			return feedreader.New(e, m)
+	for _, e := range sourceconfig.EntitySets(values) {
+		if e.Service == args.root && e.Set == args.set {
+			return feedreader.New(e, model)
 		}
 	}
-	e := sourceconfig.EntitySetConfig{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
-	e.Options.ScaleFallback = v.Int(sourceconfig.ScaleFallback)
-	return feedreader.New(e, m)
+	e := sourceconfig.EntitySetConfig{Query: config.Query(values),
+		Identity:     sourceconfig.Identity{Number: "00", Service: args.root, Set: args.set},
+		PagingConfig: sourceconfig.PagingConfig{Count: true}}
+	e.Options.ScaleFallback = values.Int(sourceconfig.ScaleFallback)
+	return feedreader.New(e, model)
 }

@@ -22,10 +22,10 @@ type pageTrail struct {
 	seen map[string]bool
 }
 
-// add records the target of the next page. It returns a data fault if that page was read already, or if the list has
-// too many pages.
+// add records the target of the next page. It returns an error if that page was read already, or if the list has too
+// many pages.
 func (t *pageTrail) add(target string) error {
-	const advice = "; correct in the service how it builds next links ($skiptoken or $skip), then run this again"
+	const advice = "; correct the next links ($skiptoken or $skip) in the service, then run the command again"
 	problem := ""
 	switch {
 	case t.seen[target]:

@@ -41,7 +41,7 @@ func answersOf(need *wit.RequestBatch, page func(target string) string) (answers
 // The callback bounds the test, since such a loop needs no further rounds.
 func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 	const first = "/s/Subs"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, back string
 		links      map[string]string
 		query      string
@@ -55,9 +55,9 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 		{name: "the link contains the client", back: first + "?sap-client=[hidden]", query: "sap-client=100",
 			links: map[string]string{first + "?sap-client=100": "Subs?sap-client=100"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			settings := []wit.Setting{}
-			if c.query != "" {
+			if test.query != "" {
 				settings = append(settings, wit.Setting{Name: "sap.odata.sap.client", Value: "100"},
 					wit.Setting{Name: "sap.odata.sap.client.in", Value: "query"})
 			}
@@ -65,11 +65,11 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 			var answers []wit.Response
 			calls, endless := 0, errors.New("endless")
 			for range manyRounds {
-				p, err := probe.Open(state, answers)
+				prober, err := probe.Restore(state, answers)
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = Subscriptions(p, sourceconfig.Table.Values(settings), "/s", "Subs",
+				err = Subscriptions(prober, sourceconfig.Table.Values(settings), "/s", "Subs",
 					func(*notifications.Subscription, func(string) (string, error)) error {
 						if calls++; calls > 100 {
 							return endless
@@ -78,12 +78,12 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 					})
 				if !errors.Is(err, probe.ErrMissing) {
 					isDataFault(t, err, "subscriptions of /s: expected a page that was not read yet, "+
-						"found a link back to "+c.back+";", "correct in the service")
+						"found a link back to "+test.back+";", "in the service, then run")
 					return
 				}
-				need := p.Need()
+				need := prober.MissingRequests()
 				state, answers = need.State, answersOf(need, func(target string) string {
-					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, c.links[target])
+					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, test.links[target])
 				})
 			}
 			t.Errorf("the list still asks after %d rounds", manyRounds)

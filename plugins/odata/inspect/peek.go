@@ -17,87 +17,91 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	f, err := feedOf(p, a)
+func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
+	feed, err := feedOf(prober, args)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	f.Paging.Ordered, f.Paging.Countable, f.Paging.Top, f.Paging.Cursor = false, false, a.rows, nil
-	f.PageSize = a.rows
+	feed.Paging.Ordered, feed.Paging.Countable, feed.Paging.Top, feed.Paging.Cursor = false, false, args.rows, nil
+	feed.PageSize = args.rows
 	var target string
 	first := func(refused bool) (*wit.Response, error) {
-		f.UseFormat(refused)
-		target, _ = f.Paging.Request(f.Paging.First(0))
-		request := f.Request("", target)
+		feed.SetFormatRefused(refused)
+		target, _ = feed.Paging.Request(feed.Paging.First(0))
+		request := feed.Request("", target)
 		request.Tag = "page " + target
-		return p.Get(request)
+		return prober.Get(request)
 	}
 	answer, err := first(false)
 	if err == nil && odataerror.RefusesFormat(answer, answer.Body) {
 		answer, err = first(true)
 	}
-	pg, printable, tag := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: f}, jsontext.NewArray(), ""
+	reader, printable, tag := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: feed}, jsontext.NewArray(), ""
 	for pages := 0; err == nil; pages++ {
 		if answer.Status < 200 || answer.Status > 299 {
-			return wit.CommandResult{}, odataerror.FromResponse("entity set "+a.set+" of "+a.root, answer, answer.Body)
+			return wit.CommandResult{}, odataerror.FromResponse("entity set "+args.set+" of "+args.root, answer,
+				answer.Body)
 		}
 		if pages == 0 {
-			pg.ChooseDecoder(answer.Body, true)
+			reader.ChooseDecoder(answer.Body, true)
 		}
-		if err := addRows(&pg, tag, answer.Body, &printable, a.rows); err != nil {
+		if err := addRows(&reader, tag, answer.Body, &printable, args.rows); err != nil {
 			return wit.CommandResult{}, err
 		}
-		if len(printable.Items) == a.rows || len(pg.Out.NestedPages) == 0 {
+		if len(printable.Items) == args.rows || len(reader.Out.NestedPages) == 0 {
 			break
 		}
-		follow := pg.Out.NestedPages[0]
-		o := sourceconfig.Origin(sourceconfig.Table.Values(a.settings))
-		inside, wrong := f.Resolve(&o, follow.Link, target)
+		follow := reader.Out.NestedPages[0]
+		o := sourceconfig.Origin(sourceconfig.Table.Values(args.settings))
+		inside, wrong := feed.Resolve(&o, follow.Link, target)
 		if wrong != nil {
 			return wit.CommandResult{}, wrong
 		}
-		request := f.Request(follow.Tag, inside)
+		request := feed.Request(follow.Tag, inside)
 		request.Tag, tag = "page inside "+strconv.Itoa(pages), follow.Tag
-		answer, err = p.Get(request)
+		answer, err = prober.Get(request)
 	}
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	fields := jsontext.NewArray()
-	for _, m := range f.Value.Nodes[0].Fields {
-		fields.Items = append(fields.Items, jsontext.NewObject(probe.Member("name", m.Name),
-			probe.Member("type", typeOf(f.Value.Nodes, m.Node))))
+	for _, m := range feed.Value.Nodes[0].Fields {
+		fields.Items = append(fields.Items, jsontext.NewObject(probe.TextMember("name", m.Name),
+			probe.TextMember("type", typeOf(feed.Value.Nodes, m.Node))))
 	}
-	return probe.Document(jsontext.NewObject(probe.Member("service", a.root), probe.Member("entitySet", a.set),
+	return probe.JSONResult(jsontext.NewObject(probe.TextMember("service", args.root),
+		probe.TextMember("entitySet", args.set),
 		member("fields", fields), member("rows", printable))), nil
 }
 
 // addRows decodes a page, or one inside of it, and adds its rows up to the most that are shown.
-func addRows(pg *feedreader.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
-	f := pg.Feed
+func addRows(reader *feedreader.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
+	feed := reader.Feed
 	fail := func(err error) error {
-		return &wit.Error{Kind: wit.ErrorData, Message: "entity set " + f.Set + " of " + f.Service + ": " + err.Error()}
+		return &wit.Error{Kind: wit.ErrorData, Message: "entity set " + feed.Set + " of " + feed.Service + ": " +
+			err.Error()}
 	}
-	pg.Out.Reset()
-	if err := pg.Decoder.Feed(tag, body, true, &pg.Out); err != nil {
+	reader.Out.Reset()
+	if err := reader.Decoder.Feed(tag, body, true, &reader.Out); err != nil {
 		return fail(err)
 	}
-	if f := f.Rows.Check(&pg.Out, nil); f != nil {
+	if f := feed.Rows.Check(&reader.Out, nil); f != nil {
 		return f
 	}
-	if err := f.Rows.Rewrite(&pg.Out); err != nil {
+	if err := feed.Rows.Rewrite(&reader.Out); err != nil {
 		return fail(err)
 	}
-	if len(pg.Out.Faults) > 0 {
-		return &pg.Out.Faults[0].Error
+	if len(reader.Out.RowErrors) > 0 {
+		return &reader.Out.RowErrors[0].Error
 	}
-	for _, row := range pg.Out.Rows {
-		v, _, err := connectdata.Read(f.Value.Nodes, 0, pg.Out.Data[row.Value.Start:row.Value.Start+row.Value.Size])
+	for _, row := range reader.Out.Rows {
+		v, _, err := connectdata.Read(feed.Value.Nodes, 0,
+			reader.Out.Data[row.Value.Start:row.Value.Start+row.Value.Size])
 		if err != nil {
 			return fail(err)
 		}
 		if len(rows.Items) < most {
-			rows.Items = append(rows.Items, jsonValue(f.Value.Nodes, 0, v))
+			rows.Items = append(rows.Items, jsonValue(feed.Value.Nodes, 0, v))
 		}
 	}
 	return nil

@@ -20,26 +20,29 @@ func EscapedSegment(name string) string { return string(uri.AppendEscaped(nil, n
 
 // Subscriptions calls each for the subscriptions in a collection of a service, page by page. resolve turns a link into
 // a target.
-func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
+func Subscriptions(prober *probe.Prober, values setting.Values, root, collection string,
 	each func(s *notifications.Subscription, resolve func(link string) (string, error)) error) error {
-	what := "subscriptions of " + root
-	fail := func(err error) error { return &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()} }
-	trail := pageTrail{list: what}
+	subject := "subscriptions of " + root
+	fail := func(err error) error { return &wit.Error{Kind: wit.ErrorData, Message: subject + ": " + err.Error()} }
+	trail := pageTrail{list: subject}
 	for target := root + "/" + collection; ; {
-		request := notifications.ListRequest(config.Query(v).AppendTo(target))
+		request := notifications.ListRequest(config.Query(values).AppendTo(target))
 		if err := trail.add(request.Target); err != nil {
 			return err
 		}
 		request.Tag += " " + target
-		answer, err := p.Get(request)
+		answer, err := prober.Get(request)
 		if err != nil {
 			return err
 		}
-		page, next, err := notifications.ReadSubscriptions(what, answer)
+		page, next, err := notifications.ReadSubscriptions(subject, answer)
 		if err != nil {
 			return err
 		}
-		resolve := func(link string) (string, error) { return sourceconfig.Origin(v).Resolve(link, "", answer.Target) }
+		resolve := func(link string) (string, error) {
+			return sourceconfig.Origin(values).Resolve(link, "",
+				answer.Target)
+		}
 		for i := range page {
 			if err := each(&page[i], resolve); err != nil {
 				return fail(err)
@@ -54,52 +57,55 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	}
 }
 
-func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := sourceconfig.Table.Values(a.settings)
-	m, err := p.Metadata(a.root, config.Query(v))
+func activeSubscriptions(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
+	values := sourceconfig.Table.Values(args.settings)
+	m, err := prober.Metadata(args.root, config.Query(values))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	collection := feedreader.SubscriptionSet(m)
 	if collection == "" {
 		return wit.CommandResult{}, odataerror.ForSetting(optionService,
-			"the service "+a.root+" takes no subscriptions: it has no entity set "+feedreader.DefaultSubscriptionSet)
+			"the service "+args.root+" accepts no subscriptions: it has no entity set "+
+				""+feedreader.DefaultSubscriptionSet)
 	}
 	list := jsontext.NewArray()
-	err = Subscriptions(p, v, a.root, collection, func(s *notifications.Subscription,
+	err = Subscriptions(prober, values, args.root, collection, func(subscription *notifications.Subscription,
 		resolve func(string) (string, error)) error {
-		if target, err := resolve(s.Target); err == nil {
-			s.Target = target
+		if target, err := resolve(subscription.Target); err == nil {
+			subscription.Target = target
 		}
-		list.Items = append(list.Items, jsontext.NewObject(probe.Member("id", s.ID),
-			probe.Member("collection", s.Collection),
-			probe.Member("changeType", s.ChangeType), probe.Member("deliveryAddress", s.Address),
-			probe.Member("user", s.User), probe.Member("updated", s.Updated), probe.Member("url", s.Target)))
+		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("id", subscription.ID),
+			probe.TextMember("collection", subscription.Collection),
+			probe.TextMember("changeType", subscription.ChangeType), probe.TextMember("deliveryAddress",
+				subscription.Address),
+			probe.TextMember("user", subscription.User), probe.TextMember("updated", subscription.Updated),
+			probe.TextMember("url", subscription.Target)))
 		return nil
 	})
-	return probe.Document(list), err
+	return probe.JSONResult(list), err
 }
 
 // deleteSubscription deletes a subscription by its URL. It rejects other URLs.
-func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := sourceconfig.Table.Values(a.settings)
-	set, _, err := uri.ParsePredicate(a.link)
+func deleteSubscription(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
+	values := sourceconfig.Table.Values(args.settings)
+	set, _, err := uri.ParsePredicate(args.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL,
 			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feedreader.DefaultSubscriptionSet+
-				"('ID'), as "+commandActive+" shows it, found "+a.link)
+				"('ID'), as shown by "+commandActive+", found "+args.link)
 	}
-	target, err := sourceconfig.Origin(v).Resolve(a.link, "", "/")
+	target, err := sourceconfig.Origin(values).Resolve(args.link, "", "/")
 	if err != nil {
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL, err.Error())
 	}
 	root := target[:strings.LastIndex(target, "/"+set)]
-	answer, err := p.Get(notifications.EndRequest("subscription", target, root, config.Query(v)))
+	answer, err := prober.Get(notifications.DeleteRequest("subscription", target, root, config.Query(values)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	if answer.Status < 200 || answer.Status > 299 {
 		return wit.CommandResult{}, odataerror.FromResponse("subscription "+target, answer, answer.Body)
 	}
-	return probe.Document(jsontext.NewObject(probe.Member("deleted", target))), nil
+	return probe.JSONResult(jsontext.NewObject(probe.TextMember("deleted", target))), nil
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// NamedTag starts the tags of requests for an entity; its key predicate follows.
-const NamedTag = "entity "
+// EntityTag starts the tags of requests for an entity; its key predicate follows.
+const EntityTag = "entity "
 
-// deletedToken follows the key predicate if the notification says that the entity was deleted.
-const deletedToken = " deleted"
+// deletedSuffix follows the key predicate if the notification reports a deleted entity.
+const deletedSuffix = " deleted"
 
-// FetchNamed requests the current state of an entity: notifications arrive late, twice and in any order.
-func (f Set) FetchNamed(token string, offset []wit.OffsetEntry) wit.NextAction {
-	r := f.namedRequest(token)
+// FetchEntity requests the current state of an entity: notifications arrive late, twice and in any order.
+func (f Set) FetchEntity(token string, offset []wit.OffsetEntry) wit.NextAction {
+	r := f.entityRequest(token)
 	r.Tag = f.TagWithGuidCase(r.Tag, offset)
 	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
-func (f Set) namedRequest(token string) wit.Request {
-	return f.Request(NamedTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedToken)))
+func (f Set) entityRequest(token string) wit.Request {
+	return f.Request(EntityTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedSuffix)))
 }
 
 // Set is an entity set with notifications.
@@ -36,18 +36,18 @@ type Entity struct {
 	predicate       string
 	entities        int
 	notifiedDeleted bool
-	stored          bool
+	fromStore       bool
 }
 
-// Reading returns the reader.
-func (pg *Entity) Reading() *feedreader.Reader { return pg.Reader }
+// Base returns the reader.
+func (pg *Entity) Base() *feedreader.Reader { return pg.Reader }
 
 func (pg *Entity) set() Set { return Set{pg.Feed} }
 
 // BeginEntity starts reading the entity.
 func BeginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Entity {
-	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, NamedTag), feedreader.GuidTag)
-	token, deleted := strings.CutSuffix(token, deletedToken)
+	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, EntityTag), feedreader.GuidTag)
+	token, deleted := strings.CutSuffix(token, deletedSuffix)
 	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
 	pg.notifiedDeleted = deleted
 	return pg
@@ -59,85 +59,82 @@ func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.F
 		wit.OffsetHeader+feedreader.GuidField), "")
 }
 
-func beginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response, guids,
+func beginEntity(pool *feedreader.Pool, o *feedreader.Context, feed *feedreader.Feed, response *wit.Response, guids,
 	named string) *Entity {
-	pg := &Entity{Reader: pool.Begin(o, f, response, guids), predicate: named}
+	pg := &Entity{Reader: pool.Begin(o, feed, response, guids), predicate: named}
 	pg.Single = true
-	if pg.Base == "" {
-		pg.Base = f.Service + "/" + f.Address + named
+	if pg.BaseURL == "" {
+		pg.BaseURL = feed.Service + "/" + feed.Address + named
 	}
 	return pg
 }
 
 // Decode decodes a chunk.
-func (pg *Entity) Decode(tag string, _ uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
+func (pg *Entity) Decode(tag string, _ uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
 	err error) {
-	f, what := pg.set(), pg.Label()+": the entity "+pg.predicate
-	if status := pg.Answer.Status; status < 200 || status > 299 {
-		pg.CollectBody(piece)
+	set, subject := pg.set(), pg.Label()+": the entity "+pg.predicate
+	if status := pg.Response.Status; status < 200 || status > 299 {
+		pg.CollectBody(chunk)
 		switch {
 		case !last:
-			return portion, false, nil
-		case !f.IsNotFound(status, pg.Body):
-			return portion, true, feedreader.ReadError(what, &pg.Answer, pg.Body)
+			return result, false, nil
+		case !set.IsNotFound(status, pg.Body):
+			return result, true, feedreader.ReadError(subject, &pg.Response, pg.Body)
 		}
-		raws, err := f.Keys.Read(pg.predicate)
+		keyParts, err := set.Keys.ParseAddress(pg.predicate)
 		if err != nil {
-			return portion, true, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": " + err.Error()}
+			return result, true, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": " + err.Error()}
 		}
-		pg.FitKeys(raws)
-		portion.Data, portion.Rows = pg.DeletedRows(nil, nil, 0, raws, pg.Answer.ReceivedAt)
-		pg.Declare(&portion)
-		pg.scheduleConfirm(&portion, !pg.notifiedDeleted)
-		return portion, true, nil
+		pg.FitKeys(keyParts)
+		result.Data, result.Rows = pg.DeletedRows(nil, nil, 0, keyParts, pg.Response.ReceivedAt)
+		pg.AddSchemas(&result)
+		pg.scheduleConfirm(&result, !pg.notifiedDeleted)
+		return result, true, nil
 	}
-	if waits, err := pg.DecodePage(tag, piece, last, &portion); waits || err != nil {
-		return portion, err != nil, err
+	if waits, err := pg.DecodePage(tag, chunk, last, &result); waits || err != nil {
+		return result, err != nil, err
 	}
 	if err := pg.ApplyFilter(); err != nil {
-		return portion, true, err
+		return result, true, err
 	}
-	if err := pg.addRows(&portion); err != nil {
-		return portion, true, err
+	if err := pg.addRows(&result); err != nil {
+		return result, true, err
 	}
 	if ended = pg.Ended && pg.Out.Page.Done; ended && pg.entities != 1 {
-		return portion, true, &wit.Error{Kind: wit.ErrorData, Message: what + ": expected one entity, found " +
+		return result, true, &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected one entity, found " +
 			strconv.Itoa(pg.entities)}
 	}
 	if ended {
-		pg.scheduleConfirm(&portion, pg.notifiedDeleted)
+		pg.scheduleConfirm(&result, pg.notifiedDeleted)
 	}
-	return portion, ended, nil
+	return result, ended, nil
 }
 
-func (pg *Entity) addRows(portion *wit.DecodeResult) error {
+func (pg *Entity) addRows(result *wit.DecodeResult) error {
 	f, change := pg.set(), feedreader.ChangeUnknown
-	if pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults); pg.predicate != "" {
+	if pg.entities += len(pg.Out.Rows) + len(pg.Out.RowErrors); pg.predicate != "" {
 		change = feedreader.ChangeChanged
 	}
 	pg.Out.Data = f.AddHeadersToAll(pg.Out.Rows, pg.Out.Data, change)
-	portion.Rows, portion.Data, portion.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
-	pg.Declare(portion)
-	return pg.RequestNested(portion)
+	result.Rows, result.Data, result.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.RowErrors
+	pg.AddSchemas(result)
+	return pg.RequestNested(result)
 }
 
-// A service may answer from an older copy of its data: a new entity is missing, a deleted one still exists. No other
-// notification follows, so the wrong record would stay in Kafka. So an entity that contradicts its notification is
-// written and read again later. Waiting instead would block senders that send one notification at a time. An outdated
-// state of a changed entity cannot be recognized.
-
-// scheduleConfirm has a contradicting entity read again. The host does so once per notification.
-func (pg *Entity) scheduleConfirm(portion *wit.DecodeResult, contradicts bool) {
+// scheduleConfirm requests an entity that contradicts its notification again, after it was written. The host does so
+// once per notification. A service may answer from an older copy of its data: a new entity is missing, a deleted one
+// exists, and no other notification follows. Waiting before writing would block senders that send one notification at a
+// time.
+func (pg *Entity) scheduleConfirm(result *wit.DecodeResult, contradicts bool) {
 	after := uint32(pg.set().Subscribing.Confirm) * 1000
-	if !contradicts || pg.predicate == "" || pg.stored || after == 0 {
+	if !contradicts || pg.predicate == "" || pg.fromStore || after == 0 {
 		return
 	}
-	says := "does not exist, but no notification says that it was deleted"
+	observed := "does not exist, but no notification reports that it was deleted"
 	if pg.notifiedDeleted {
-		says = "exists, but a notification says that it was deleted"
+		observed = "exists, but a notification reports that it was deleted"
 	}
-	sdk.Log(wit.LevelInfo, pg.Label()+": the entity "+pg.predicate+" "+says+": unless this is the second response, it "+
-		"is "+
-		"read again in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
-	portion.More, portion.WaitMs = true, after
+	sdk.Log(wit.LevelDebug, pg.Label()+": the entity "+pg.predicate+" "+observed+
+		": unless this is the second response, it is read again in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
+	result.More, result.WaitMs = true, after
 }

@@ -14,11 +14,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What SAP Gateway sends is not documented. Accepted are entries of its notification store (type Notification, link
-// `via` to the entity), the entity itself, feeds of both, the same in JSON, and the headers x-sap-poke-… with or
-// without a body.
-
-// notificationEntry is an entry of a notification or of a feed of subscriptions.
+// notificationEntry is an entry of a notification or of a feed of subscriptions. SAP Gateway's notifications are not
+// documented: accepted are entries of its notification store (type Notification, link `via` to the entity), the entity
+// itself, feeds of both, the same in JSON, and the headers x-sap-poke-… with or without a body.
 type notificationEntry struct {
 	address, term, via string
 	properties         map[string]string
@@ -58,25 +56,25 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 			n.properties[name] = text
 		}
 	}
-	for _, m := range v.Members {
-		switch m.Value.Kind {
+	for _, member := range v.Members {
+		switch member.Value.Kind {
 		case jsontext.String, jsontext.Number:
-			n.properties[m.Name] = m.Value.Text
+			n.properties[member.Name] = member.Value.Text
 		case jsontext.True:
-			n.properties[m.Name] = "true"
+			n.properties[member.Name] = "true"
 		case jsontext.False:
-			n.properties[m.Name] = "false"
+			n.properties[member.Name] = "false"
 		case jsontext.Object:
-			if m.Name != "via" || depth == maxNested {
+			if member.Name != "via" || depth == maxNested {
 				continue
 			}
-			n.via = m.Value.Get("__deferred", "uri").Text
-			if len(m.Value.Members) == 1 && m.Value.Has("__deferred") {
+			n.via = member.Value.Get("__deferred", "uri").Text
+			if len(member.Value.Members) == 1 && member.Value.Has("__deferred") {
 				continue
 			}
-			items, ok := document.Items(m.Value)
+			items, ok := document.Items(member.Value)
 			if !ok {
-				items = []jsontext.Value{m.Value}
+				items = []jsontext.Value{member.Value}
 			}
 			for _, item := range items {
 				n.inline = append(n.inline, entryOf(item, depth+1))
@@ -140,7 +138,7 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 		}
 		for _, trigger.Token = range tokens {
 			if trigger.Token != "" && strings.EqualFold(one.text("changeType"), "deleted") {
-				trigger.Token += deletedToken
+				trigger.Token += deletedSuffix
 			}
 			triggers = append(triggers, trigger)
 		}
@@ -192,10 +190,10 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 		}
 	}
 	for i := range entities {
-		raws, err := f.keysOf(&entities[i])
+		keyParts, err := f.keysOf(&entities[i])
 		if err == nil {
 			var token string
-			if token, err = f.Keys.Predicate(raws); err == nil {
+			if token, err = f.Keys.Predicate(keyParts); err == nil {
 				tokens = append(tokens, token)
 				continue
 			}
@@ -217,16 +215,16 @@ func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 			strconv.Quote(feedreader.Clip(set)))
 	}
 	if err == nil {
-		return f.Keys.Read(n.address)
+		return f.Keys.ParseAddress(n.address)
 	}
 	keys := []uri.Key{}
-	for _, name := range f.Structure().Key {
+	for _, name := range f.EntityType().Key {
 		text, ok := n.properties[name]
 		if !ok {
 			return nil, errors.New("expected the property " + name + " or an address with a key, found neither")
 		}
-		p := f.Structure().Property(name)
+		p := f.EntityType().Property(name)
 		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	}
-	return f.Keys.Read(string(uri.AppendPredicate([]byte(f.Address), keys)))
+	return f.Keys.ParseAddress(string(uri.AppendPredicate([]byte(f.Address), keys)))
 }

@@ -20,9 +20,9 @@ const (
 	StoreTarget     = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
 	StoreTag        = "notification store"
 	storeDuringLoad = ", amid a load"
-	// If there is more than these bounds, the whole set is read again.
-	maxStorePages = 8
-	maxStored     = 10_000
+	// If the store exceeds these limits, the whole set is read again.
+	maxStorePages    = 8
+	maxStoreEntities = 10_000
 )
 
 type storeState struct {
@@ -30,8 +30,8 @@ type storeState struct {
 	pages   int
 	tokens  []string
 	seen    map[string]bool
-	// foreign counts entities of a set with the same name under another path, example is one of them; foreignSimilar
-	// reports that the service has the same name too.
+	// foreign counts entities of a set with the same name under another path, such as example. foreignSimilar means
+	// that the service has the same name too.
 	foreign         int
 	example         string
 	foreignSimilar  bool
@@ -60,122 +60,124 @@ type Store struct {
 func BeginStore(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Store {
 	tag, guids, _ := strings.Cut(response.Tag, feedreader.GuidTag)
 	entity := beginEntity(pool, o, f, response, guids, "")
-	if entity.stored = true; response.Target == "" {
-		entity.Base = StoreTarget
+	if entity.fromStore = true; response.Target == "" {
+		entity.BaseURL = StoreTarget
 	}
 	return &Store{entity, storeState{loading: strings.HasSuffix(tag, storeDuringLoad), seen: map[string]bool{}}}
 }
 
 // Decode decodes a chunk.
-func (pg *Store) Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool,
+func (pg *Store) Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
 	err error) {
-	s := &pg.storeState
-	if s.remaining == 0 {
-		return pg.readStore(status, piece, last)
+	state := &pg.storeState
+	if state.remaining == 0 {
+		return pg.readStore(status, chunk, last)
 	}
-	if token, first := strings.CutPrefix(tag, NamedTag); first {
-		if tag = ""; token != s.token {
-			s.token = strings.Clone(token)
-			pg.predicate, pg.entities, pg.Ended, pg.Answer.Status = s.token, 0, false, status
-			pg.Body, pg.Base = pg.Body[:0], pg.Feed.Service+"/"+pg.Feed.Address+s.token
+	if token, first := strings.CutPrefix(tag, EntityTag); first {
+		if tag = ""; token != state.token {
+			state.token = strings.Clone(token)
+			pg.predicate, pg.entities, pg.Ended, pg.Response.Status = state.token, 0, false, status
+			pg.Body, pg.BaseURL = pg.Body[:0], pg.Feed.Service+"/"+pg.Feed.Address+state.token
 			if pg.Decoder != nil {
 				pg.Decoder.Reset()
 			}
 		}
 	}
-	portion, ended, err = pg.Entity.Decode(tag, status, piece, last)
-	for i := range portion.Rows {
-		portion.Rows[i].RowIndex = uint32(s.read)
+	result, ended, err = pg.Entity.Decode(tag, status, chunk, last)
+	for i := range result.Rows {
+		result.Rows[i].RowIndex = uint32(state.read)
 	}
-	for i := range portion.Errors {
-		portion.Errors[i].RowIndex = uint32(s.read)
+	for i := range result.Errors {
+		result.Errors[i].RowIndex = uint32(state.read)
 	}
 	if err != nil || !ended {
-		return portion, ended, err
+		return result, ended, err
 	}
-	s.token = ""
-	s.read++
-	s.remaining--
-	portion.More = s.remaining == 0 && s.loading
-	return portion, s.remaining == 0, nil
+	state.token = ""
+	state.read++
+	state.remaining--
+	result.More = state.remaining == 0 && state.loading
+	return result, state.remaining == 0, nil
 }
 
-func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error) {
-	s, f := &pg.storeState, pg.set()
-	if len(pg.Body)+len(piece) > maxStoreBody {
-		return pg.readWhole("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
+func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
+	state, set := &pg.storeState, pg.set()
+	if len(pg.Body)+len(chunk) > maxStoreBody {
+		return pg.reloadSet("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
 	}
-	if pg.Body = append(pg.Body, piece...); !last {
-		return portion, false, nil
+	if pg.Body = append(pg.Body, chunk...); !last {
+		return result, false, nil
 	}
-	what := f.Label() + ": SAP's notification store"
+	subject := set.Label() + ": SAP's notification store"
 	if status < 200 || status > 299 {
-		failed := odataerror.FromResponse(what, &pg.Answer, pg.Body)
+		failed := odataerror.FromResponse(subject, &pg.Response, pg.Body)
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
-			" = reload reads the set again at a start, none relies on what " +
+			" = reload reads the set again at a start, none relies on notifications that " +
 			"the service sends again"
-		return portion, true, failed
+		return result, true, failed
 	}
 	entries, next, err := readEntries(pg.Body)
 	if err != nil {
-		failed := odataerror.NotData(what, "a feed of notifications", pg.Body)
+		failed := odataerror.NotData(subject, "a feed of notifications", pg.Body)
 		failed.Message += ": " + err.Error()
-		return portion, true, failed
+		return result, true, failed
 	}
 	pg.Body = pg.Body[:0]
-	s.pages++
+	state.pages++
 	switch err := pg.addEntries(entries); {
 	case err != nil:
-		return pg.readWhole("the key of a stored notification cannot be read: " + err.Error())
-	case len(s.tokens) > maxStored:
-		return pg.readWhole("it names more than " + strconv.Itoa(maxStored) + " entities")
-	case next != "" && s.pages == maxStorePages:
-		return pg.readWhole("it has more than " + strconv.Itoa(maxStorePages) + " pages")
+		return pg.reloadSet("the key of a stored notification cannot be read: " + err.Error())
+	case len(state.tokens) > maxStoreEntities:
+		return pg.reloadSet("it names more than " + strconv.Itoa(maxStoreEntities) + " entities")
+	case next != "" && state.pages == maxStorePages:
+		return pg.reloadSet("it has more than " + strconv.Itoa(maxStorePages) + " pages")
 	case next != "":
 		target, err := pg.Resolve(decode.Link{Href: next})
 		if err != nil {
-			return portion, true, err
+			return result, true, err
 		}
-		r := ListRequest(f.Query.AppendTo(target))
+		r := ListRequest(set.Query.AppendTo(target))
 		r.Tag = StoreTag
-		pg.Base = target
-		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: r})
-		return portion, false, nil
+		pg.BaseURL = target
+		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r})
+		return result, false, nil
 	}
-	if elsewhere := strconv.Itoa(s.foreign) + " entities of a set " + f.Set + " that are not below " + f.Service +
+	if elsewhere := strconv.Itoa(state.foreign) + " entities of a set " + set.Set + " that are not below " +
+		set.Service +
 		", such as " +
-		strconv.Quote(feedreader.Clip(s.example)); s.foreignSimilar && len(s.tokens) == 0 {
-		return pg.readWhole("it names " + elsewhere + ", which may be the same by another path, and none that is")
-	} else if s.foreign > 0 {
-		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are considered another service's")
+		strconv.Quote(feedreader.Clip(state.example)); state.foreignSimilar && len(state.tokens) == 0 {
+		return pg.reloadSet("it names " + elsewhere + ", which may be the same by another path, and none that is")
+	} else if state.foreign > 0 {
+		sdk.Log(wit.LevelWarn, subject+" names "+elsewhere+": they are considered another service's")
 	}
-	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
-	for _, token := range s.tokens {
-		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: f.namedRequest(token),
+	sdk.Log(wit.LevelInfo, subject+" names "+strconv.Itoa(len(
+		state.tokens))+" entities, which are read as they are now")
+	for _, token := range state.tokens {
+		result.Linked = append(result.Linked, wit.LinkedRequest{Request: set.entityRequest(token),
 			Tolerate: []uint16{404, 410}})
 	}
-	s.remaining = len(s.tokens)
-	portion.More = s.remaining == 0 && s.loading
-	return portion, s.remaining == 0, nil
+	state.remaining = len(state.tokens)
+	result.More = state.remaining == 0 && state.loading
+	return result, state.remaining == 0, nil
 }
 
 // addEntries collects the entities that stored notifications name.
 func (pg *Store) addEntries(entries []notificationEntry) error {
-	s, f := &pg.storeState, pg.set()
+	state, set := &pg.storeState, pg.set()
 	for i := range entries {
-		token, mine, err := f.storedToken(&entries[i])
+		token, mine, err := set.storedToken(&entries[i])
 		switch {
 		case err != nil:
 			return err
-		case mine && !s.seen[token]:
-			s.seen[token] = true
-			s.tokens = append(s.tokens, token)
+		case mine && !state.seen[token]:
+			state.seen[token] = true
+			state.tokens = append(state.tokens, token)
 		case !mine && token != "":
-			s.foreign++
-			if s.example == "" || !s.foreignSimilar {
-				s.example = token
+			state.foreign++
+			if state.example == "" || !state.foreignSimilar {
+				state.example = token
 			}
-			s.foreignSimilar = s.foreignSimilar || f.hasSameNames(token)
+			state.foreignSimilar = state.foreignSimilar || set.hasSameNames(token)
 		}
 	}
 	return nil
@@ -183,15 +185,15 @@ func (pg *Store) addEntries(entries []notificationEntry) error {
 
 const maxStoreBody = 32 << 20
 
-func (pg *Store) readWhole(why string) (wit.DecodeResult, bool, error) {
-	sdk.Log(wit.LevelWarn, pg.set().Label()+": SAP's notification store is not used: "+why+
+func (pg *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {
+	sdk.Log(wit.LevelWarn, pg.set().Label()+": SAP's notification store is not used: "+reason+
 		"; the set is read again, and rows deleted in the meantime are not reported")
-	fields := pg.set().Paging.First(pg.Answer.ReceivedAt).Fields()
+	fields := pg.set().Paging.First(pg.Response.ReceivedAt).Fields()
 	return wit.DecodeResult{Next: &fields, More: true}, true, nil
 }
 
-// storedToken returns the key predicate of a stored notification. The store has those of all services of the user; for
-// other ones mine is false, and token is the address if the set's name is the same.
+// storedToken returns the key predicate of a stored notification. For notifications of other services mine is false,
+// and token is the address if the set has the same name.
 func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err error) {
 	if collection := n.text("collection"); collection != "" && collection != f.Set {
 		return "", false, nil
@@ -206,15 +208,15 @@ func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err err
 		}
 		return "", false, nil
 	}
-	raws, err := f.keysOf(&notificationEntry{address: via})
+	keyParts, err := f.keysOf(&notificationEntry{address: via})
 	if err != nil {
 		return "", true, err
 	}
-	token, err = f.Keys.Predicate(raws)
+	token, err = f.Keys.Predicate(keyParts)
 	return token, true, err
 }
 
-// sameSet compares URLs by path: those in the store may have another host or a version (;v=2).
+// sameSet compares URLs by path: the store's URLs may have another host or a version (;v=2).
 func sameSet(address, to string) bool {
 	return slices.EqualFunc(pathSegments(address), pathSegments(to), strings.EqualFold)
 }

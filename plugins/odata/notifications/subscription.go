@@ -19,8 +19,7 @@ var changeTypes = []string{"created", "updated", "deleted"}
 // Subscription is a subscription of the service.
 type Subscription struct{ ID, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
 
-// SameAddress compares addresses: host and channel case-insensitively, the path, which ends with the names of connector
-// and feed, exactly.
+// SameAddress compares addresses: host and channel case-insensitively, the path with connector and feed exactly.
 func SameAddress(a, b string) bool {
 	pathAt := func(s string) int {
 		start := strings.Index(s, "://") + len("://")
@@ -36,7 +35,7 @@ func SameAddress(a, b string) bool {
 	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
 }
 
-// Delivers reports whether it delivers all changes of a type of a set to an address.
+// Delivers reports whether the subscription delivers all changes of a type to an address.
 func (s *Subscription) Delivers(set, changeType, address string) bool {
 	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
 		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(one string) bool {
@@ -49,14 +48,14 @@ func ListRequest(target string) wit.Request {
 	return service.Get("subscriptions", target, "application/atom+xml")
 }
 
-// ReadSubscriptions reads a page of them and the next link.
-func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next string, err error) {
+// ReadSubscriptions reads a page of subscriptions and the next link.
+func ReadSubscriptions(subject string, a *wit.Response) (list []Subscription, next string, err error) {
 	if a.Status < 200 || a.Status > 299 {
-		return nil, "", odataerror.FromResponse(what, a, a.Body)
+		return nil, "", odataerror.FromResponse(subject, a, a.Body)
 	}
 	entries, next, err := readEntries(a.Body)
 	if err != nil {
-		f := odataerror.NotData(what, "a feed of subscriptions", a.Body)
+		f := odataerror.NotData(subject, "a feed of subscriptions", a.Body)
 		f.Message += ": " + err.Error()
 		return nil, "", f
 	}
@@ -78,42 +77,43 @@ const (
 
 // Subscribe lists the subscriptions, creates the missing ones and lists them again, because a 201 proves nothing.
 // address is the path of the listener.
-func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
+func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	f := Set{feed}
-	what := "subscriptions to " + f.Set + " of " + f.Service
-	if !f.Subscribing.On {
+	set := Set{feed}
+	subject := "subscriptions to " + set.Set + " of " + set.Service
+	if !set.Subscribing.On {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
-			Message: what + ": " + f.Setting(sourceconfig.NameSubscription) + " is 0"}
+			Message: subject + ": " + set.Setting(sourceconfig.NameSubscription) + " is 0"}
 	}
-	root, to := f.Query.AppendTo(f.Service+"/"+f.Subscriptions), f.Subscribing.DeliveryPrefix+address
+	root, deliveryAddress := set.Query.AppendTo(set.Service+"/"+set.Subscriptions),
+		set.Subscribing.DeliveryPrefix+address
 	if len(state) == 0 {
-		return f.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
+		return set.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
 	}
 	r := pack.NewReader(state)
 	phase, found := r.Int(), r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
-		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state cannot be read"}
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
 	if phase == phaseCreate {
 		for i := range answers {
 			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
-				return wit.CallResult{}, odataerror.FromResponse(what+": "+a.Tag, a, a.Body)
+				return wit.CallResult{}, odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
 			}
 		}
-		return f.listSubscriptions(root, phaseVerify, make([]string, len(changeTypes))), nil
+		return set.listSubscriptions(root, phaseVerify, make([]string, len(changeTypes))), nil
 	}
-	list, next, err := ReadSubscriptions(what, &answers[0])
+	list, next, err := ReadSubscriptions(subject, &answers[0])
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	f.matchSubscriptions(list, to, found)
+	set.matchSubscriptions(list, deliveryAddress, found)
 	if next != "" {
-		target, err := o.Origin.Resolve(next, "", answers[0].Target)
+		target, err := context.Origin.Resolve(next, "", answers[0].Target)
 		if err != nil {
-			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()}
+			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: subject + ": " + err.Error()}
 		}
-		return f.listSubscriptions(f.Query.AppendTo(target), phase, found), nil
+		return set.listSubscriptions(set.Query.AppendTo(target), phase, found), nil
 	}
 	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), found)}
 	var names, missing []string
@@ -122,15 +122,15 @@ func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, sta
 			continue
 		}
 		missing = append(missing, changeType)
-		need.Requests = append(need.Requests, f.createRequest(root, changeType, to))
+		need.Requests = append(need.Requests, set.createRequest(root, changeType, deliveryAddress))
 	}
 	switch {
 	case len(missing) == 0:
 		return wit.CallResult{Done: wit.Ptr(strings.Join(names, ", "))}, nil
 	case phase == phaseVerify:
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData,
-			Message: what + ": the service accepted subscriptions for " + strings.Join(missing, ", ") +
-				" to " + to + " but does not list them"}
+			Message: subject + ": the service accepted subscriptions for " + strings.Join(missing, ", ") +
+				" to " + deliveryAddress + " but does not list them"}
 	}
 	return wit.CallResult{Pending: need}, nil
 }
@@ -158,7 +158,7 @@ func (f Set) createRequest(target, changeType, address string) wit.Request {
 		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
 	selects := "*"
 	if f.NotificationOnly() || f.Tracking.On {
-		selects = strings.Join(f.Structure().Key, ",")
+		selects = strings.Join(f.EntityType().Key, ",")
 	}
 	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.Set}, {"filter", ""},
 		{"select", selects},
@@ -177,8 +177,8 @@ func (f Set) createRequest(target, changeType, address string) wit.Request {
 
 var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// EndRequest deletes a subscription.
-func EndRequest(tag, target, root string, query uri.Query) wit.Request {
+// DeleteRequest deletes a subscription.
+func DeleteRequest(tag, target, root string, query uri.Query) wit.Request {
 	r := service.Get(tag, query.AppendTo(target), "application/atom+xml")
 	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.AppendTo(root+"/"))
 	return r

@@ -14,7 +14,7 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 	if response.Status != 400 && response.Status != 501 {
 		return false
 	}
-	parts := strings.Split(decoded(string(body[:min(len(body), maxSearched)])), "$format=json")
+	parts := strings.Split(unescapeAll(string(body[:min(len(body), maxSearched)])), "$format=json")
 	for i, before := range parts[:len(parts)-1] {
 		if !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&") && !strings.HasPrefix(parts[i+1], "&") {
 			return true // the option itself, not in a URL
@@ -25,7 +25,7 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
 }
 
-// kind classifies a status. A text about a lock makes a 400 transient (P17); the host matches `retry.codes` by code.
+// kind classifies a status. A 400 about a locked entity is transient, as the lock will be released (RATIONALE.md P17).
 func kind(response *wit.Response, message string) wit.ErrorKind {
 	switch status := response.Status; {
 	case status == 409 || status == 412 || status == 428:
@@ -40,24 +40,23 @@ func kind(response *wit.Response, message string) wit.ErrorKind {
 	return wit.ErrorKindOf(response.Status)
 }
 
-// NoService reports whether a code of SAP Gateway means that a service is not registered or not active (class MED), not
-// permitted (CM_CONSUMER) or without a system (CM_COS), rather than that an entity is missing. Assumption: all messages
-// of these classes do; 170, 101 and 064 are known.
+// NoService reports whether a code of SAP Gateway means that a service, not an entity, is missing: not active (class
+// MED), not permitted (CM_CONSUMER) or without a system (CM_COS). Assumption: this holds for all messages of these
+// classes.
 func NoService(code string) bool {
 	return strings.HasPrefix(code, "/IWFND/MED/") || strings.HasPrefix(code, "/IWFND/CM_CONSUMER/") ||
 		strings.HasPrefix(code, "/IWFND/CM_COS/")
 }
 
-// Locked reports whether another user has locked the entity. Assumption: if there is no code, SAP's English and German
-// texts say so.
+// Locked reports whether another user has locked the entity, by SAP's English and German texts.
 func Locked(response *wit.Response, message string) bool {
 	text := SearchText(response.Target, message)
 	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") ||
 		strings.Contains(text, "gesperrt")
 }
 
-// Exists reports whether the entity exists already. Assumption: 409 says so; for services with a 400 of their own,
-// SAP's and CAP's English and German texts do.
+// Exists reports whether the entity exists already. Assumption: 409 means so, and English and German texts of SAP and
+// CAP.
 func Exists(response *wit.Response, message string) bool {
 	text := SearchText(response.Target, message)
 	return response.Status == 409 || strings.Contains(text, "already exist") ||
@@ -65,9 +64,9 @@ func Exists(response *wit.Response, message string) bool {
 		strings.Contains(text, "unique constraint")
 }
 
-// LostToken reports whether the service no longer knows a link's token (P8): 410, SAP's codes, or a text with 400, 404
-// or 412. With a status of a failing service a text proves nothing, because it may quote the request. Assumption: no
-// document says which status /IWFND/CM_MGW/090 "Invalid Delta Token" has.
+// LostToken reports whether the service no longer knows a link's token: 410, SAP's codes, or a text with 400, 404 or
+// 412. The text of a failing service proves nothing, because it may quote the request. The status of SAP's codes is not
+// documented.
 func LostToken(response *wit.Response, body []byte) bool {
 	code, message := document(body)
 	switch response.Status {

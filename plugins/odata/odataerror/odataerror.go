@@ -19,34 +19,33 @@ import (
 
 const detailSize = 1024
 
-// FromResponse returns the error of a response with an error status. what starts the message, such as "$metadata of
-// /s".
-func FromResponse(what string, response *wit.Response, body []byte) *wit.Error {
+// FromResponse returns the error of a response with an error status. subject starts the message: "$metadata of /s".
+func FromResponse(subject string, response *wit.Response, body []byte) *wit.Error {
 	code, message := document(body)
-	f := &wit.Error{Kind: kind(response, message),
-		Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
+	result := &wit.Error{Kind: kind(response, message),
+		Message: subject + ": HTTP " + strconv.Itoa(int(response.Status))}
 	switch {
 	case message != "":
-		f.Message += ": " + message
+		result.Message += ": " + message
 	case len(body) == 0:
-		f.Message += " without a body"
+		result.Message += " without a body"
 	case IsHTML(body):
-		f.Message += " with an HTML page: " + describeHTML(response.Status, body)
+		result.Message += " with an HTML page: " + describeHTML(response.Status, body)
 	}
 	if id := transactionID(body); id != "" {
-		f.Message += " (transaction " + id + ")"
+		result.Message += " (transaction " + id + ")"
 	}
 	if code != "" {
-		f.Code = &code
+		result.Code = &code
 	}
 	if len(body) > 0 {
-		f.Detail = wit.Ptr(Excerpt(body))
+		result.Detail = wit.Ptr(Excerpt(body))
 	}
-	return f
+	return result
 }
 
 // NotData returns the error of a successful response with unexpected content, such as a logon page.
-func NotData(what, expected string, body []byte) *wit.Error {
+func NotData(subject, expected string, body []byte) *wit.Error {
 	found := "something else"
 	switch {
 	case len(body) == 0:
@@ -54,14 +53,14 @@ func NotData(what, expected string, body []byte) *wit.Error {
 	case IsHTML(body):
 		found = "an HTML page; " + logonHint
 	}
-	f := &wit.Error{Kind: wit.ErrorData, Message: what + ": expected " + expected + ", found " + found}
+	result := &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected " + expected + ", found " + found}
 	if IsHTML(body) {
-		f.Kind = wit.ErrorUnauthorized
+		result.Kind = wit.ErrorUnauthorized
 	}
 	if len(body) > 0 {
-		f.Detail = wit.Ptr(Excerpt(body))
+		result.Detail = wit.Ptr(Excerpt(body))
 	}
-	return f
+	return result
 }
 
 // describeHTML returns the title, unless the status can mean a logon page: then a hint. Reverse proxies put the reason
@@ -102,10 +101,10 @@ func ForSetting(setting, text string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
 }
 
-// Data returns an error for a record that cannot be written.
-func Data(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
+// DataError returns an error for a record that cannot be written.
+func DataError(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
 
-// As returns the [wit.Error] in err. Any other error becomes one of kind data.
+// As returns the [wit.Error] in err, or one of kind data.
 func As(err error) *wit.Error {
 	var f *wit.Error
 	if errors.As(err, &f) {
@@ -129,7 +128,7 @@ func IsError(body []byte) bool {
 		return false
 	}
 	if start[0] == '{' {
-		start = bytes.TrimLeft(start[1:], blanks)
+		start = bytes.TrimLeft(start[1:], whiteSpace)
 		return bytes.HasPrefix(start, []byte(`"error"`)) || bytes.HasPrefix(start, []byte(`"odata.error"`))
 	}
 	if start[0] != '<' {
@@ -140,8 +139,8 @@ func IsError(body []byte) bool {
 	return err == nil && kind == markup.Open && r.Local == "error"
 }
 
-// Document returns code and message of an error document. ok reports that it is a complete one of OData v2, so that the
-// service itself has answered and not a gateway in front of it.
+// Document returns code and message of an error document. ok means that it is a complete one of OData v2, so it is from
+// the service and not from a gateway.
 func Document(body []byte) (code, message string, ok bool) {
 	if isJSON(body) {
 		e := errorObject(body)
@@ -154,10 +153,10 @@ func Document(body []byte) (code, message string, ok bool) {
 
 func completeJSON(e jsontext.Value) bool {
 	message := e.Get("message")
-	of := message.Get("value").Kind == jsontext.String
+	isV2 := message.Get("value").Kind == jsontext.String
 	// Gateways write a number with a plain message, services one with a message of OData v2.
 	code := e.Get("code").Kind
-	return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
+	return code == jsontext.String && (isV2 || message.Kind == jsontext.String) || code == jsontext.Number && isV2
 }
 
 func completeXML(body []byte) bool {
@@ -166,16 +165,16 @@ func completeXML(body []byte) bool {
 		!slices.Contains(metadataSpaces, r.Namespace) {
 		return false
 	}
-	coded, said := false, false
+	hasCode, hasMessage := false, false
 	for {
 		kind, err := r.Next()
 		switch {
 		case err != nil || kind == markup.End:
 			return false
 		case kind == markup.Close:
-			return coded && said
+			return hasCode && hasMessage
 		case kind == markup.Open:
-			coded, said = coded || r.Local == "code", said || r.Local == "message"
+			hasCode, hasMessage = hasCode || r.Local == "code", hasMessage || r.Local == "message"
 			if r.Skip() != nil {
 				return false
 			}
@@ -186,10 +185,10 @@ func completeXML(body []byte) bool {
 var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata",
 	"http://docs.oasis-open.org/odata/ns/metadata"}
 
-const blanks = " \t\r\n"
+const whiteSpace = " \t\r\n"
 
 func trimStart(body []byte) []byte {
-	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), blanks)
+	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), whiteSpace)
 }
 
 func isJSON(body []byte) bool { return bytes.HasPrefix(trimStart(body), []byte("{")) }

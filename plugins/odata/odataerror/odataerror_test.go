@@ -15,7 +15,7 @@ func TestErrorDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	const xml = `<?xml version="1.0"?><error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>SY/530</code><message xml:lang="en">Resource not found</message><innererror><code>inner</code></innererror></error>`
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		status        uint16
 		body          string
 		kind          wit.ErrorKind
@@ -47,16 +47,18 @@ func TestErrorDocuments(t *testing.T) {
 		"not implemented": {501, "", wit.ErrorUnsupported, "", "x: HTTP 501"},
 		"conflict":        {409, "", wit.ErrorConflict, "", "x: HTTP 409"},
 	} {
-		f := odataerror.FromResponse("x", &wit.Response{Status: c.status}, []byte(c.body))
+		found := odataerror.FromResponse("x", &wit.Response{Status: test.status}, []byte(test.body))
 		code := ""
-		if f.Code != nil {
-			code = *f.Code
+		if found.Code != nil {
+			code = *found.Code
 		}
-		if f.Kind != c.kind || code != c.code && (c.code != "*" || code == "") || !strings.HasPrefix(f.Message,
-			c.message) {
-			t.Errorf("%s: expected %v %q %q, found %v %q %q", name, c.kind, c.code, c.message, f.Kind, code, f.Message)
+		if found.Kind != test.kind || code != test.code && (test.code != "*" || code == "") ||
+			!strings.HasPrefix(found.Message,
+				test.message) {
+			t.Errorf("%s: expected %v %q %q, found %v %q %q", name, test.kind, test.code, test.message, found.Kind,
+				code, found.Message)
 		}
-		if (f.Detail != nil) != (c.body != "") || f.Detail != nil && len(*f.Detail) > 1100 {
+		if (found.Detail != nil) != (test.body != "") || found.Detail != nil && len(*found.Detail) > 1100 {
 			t.Errorf("%s: the detail is not the start of the body", name)
 		}
 	}

@@ -20,15 +20,15 @@ const minSearched = len("gesperrt")
 // Services quote a URL decoded, escaped, without host, cut off, or with its options in another order.
 func SearchText(target, text string) string {
 	path, query, _ := strings.Cut(target, "?")
-	text = decoded(text[:min(len(text), maxSearched)])
+	text = unescapeAll(text[:min(len(text), maxSearched)])
 	for _, part := range []string{path, path[strings.LastIndexByte(path, '/')+1:]} {
 		if len(part) >= minSearched {
-			text = strings.ReplaceAll(text, decoded(part), " ")
+			text = strings.ReplaceAll(text, unescapeAll(part), " ")
 		}
 	}
 	options := strings.SplitN(query, "&", maxOptions)
 	for i := range options {
-		options[i] = decoded(options[i])
+		options[i] = unescapeAll(options[i])
 	}
 	var out strings.Builder
 	for at := 0; at < len(text); {
@@ -57,15 +57,15 @@ func SearchText(target, text string) string {
 
 func isWord(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
 
-// decoded removes escapes of URLs, XML, HTML and JSON, also nested ones, and converts to lower case.
-func decoded(text string) string {
+// unescapeAll removes escapes of URLs, XML, HTML and JSON, also nested ones, and converts to lower case.
+func unescapeAll(text string) string {
 	for range 3 {
-		text = unescaped(text)
+		text = unescapeOnce(text)
 	}
 	return strings.ToLower(strings.ReplaceAll(text, "+", " "))
 }
 
-func unescaped(text string) string {
+func unescapeOnce(text string) string {
 	var out strings.Builder
 	for text = uri.Unescape(text); text != ""; {
 		c, size := rune(0), 1

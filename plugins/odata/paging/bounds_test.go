@@ -29,30 +29,31 @@ func marksOf(n int) (marks []uint64) {
 
 // largestPosition is a position of which every part is as large as the code makes it.
 func largestPosition() *Position {
-	p := newPosition(math.MaxUint16 &^ loadComplete)
-	p.url, p.pager = textOf(linkBytes), skipPager{overlaps: true}
-	p.question = &question{askKeys, textOf(linkBytes), textOf(textBytes)}
-	for _, n := range []*int{&p.rowsRead, &p.totalCount, &p.undecoded, &p.snapshot, &p.endMarkerPending, &p.timestamp,
-		&p.checks.repeatCount,
-		&p.checks.emptyPages, &p.previous.attempts, &p.previous.minRows} {
+	position := newPosition(math.MaxUint16 &^ loadComplete)
+	position.url, position.pager = textOf(linkBytes), skipPager{overlaps: true}
+	position.probe = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
+	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded, &position.snapshot,
+		&position.endMarkerPending, &position.timestamp,
+		&position.checks.repeatCount,
+		&position.checks.emptyPages, &position.previous.count, &position.previous.minRows} {
 		*n = math.MaxInt
 	}
-	m, r := p.checks, repeatCheck{sampling: true}
-	m.sorted, m.folded, m.key = true, true, textOf(textBytes)
+	checks, r := position.checks, repeatCheck{sampling: true}
+	checks.sorted, checks.folded, checks.key = true, true, textOf(textBytes)
 	rows, data := make([]wit.Row, 4*sampled), make([]byte, 4*sampled)
 	for i := range rows {
 		data[i] = byte(i)
 		rows[i].Key = wit.ValueSlice{Size: uint32(i)}
-		m.followed.Visit(fmt.Sprint(i))
-		m.pages.Visit(fmt.Sprint(i))
+		checks.followed.Visit(fmt.Sprint(i))
+		checks.pages.Visit(fmt.Sprint(i))
 	}
 	r.rememberLast(rows, data)
 	r.current, r.repeated = marksOf(4*sampled), marksOf(1)
-	r.save(m)
-	m.lastHashes = packHashes(r.lastHashes)
-	p.undecodedHashes = packHashes(marksOf(maxFaultHashes))
-	p.previous.repeatDigest, p.previous.outOfOrderKey = m.repeatDigest, encodeHash(hashOf("x"))
-	return p
+	r.save(checks)
+	checks.lastHashes = packHashes(r.lastHashes)
+	position.undecodedHashes = packHashes(marksOf(maxErrorHashes))
+	position.previous.repeatDigest, position.previous.outOfOrderKey = checks.repeatDigest, encodeHash(hashOf("x"))
+	return position
 }
 
 func fits(t *testing.T, p *Position) {
@@ -69,13 +70,13 @@ func fits(t *testing.T, p *Position) {
 
 // The largest offset of a load is one that the host stores.
 func TestLargestPositionFits(t *testing.T) {
-	p := largestPosition()
-	if p.checks.sample != packHashes(unpackHashes(p.checks.sample)[:sampled]) ||
-		len(p.checks.lastHashes) != maxTail*hashSize ||
-		len(p.checks.pages.recent) != maxRecent*hashSize {
+	position := largestPosition()
+	if position.checks.sample != packHashes(unpackHashes(position.checks.sample)[:sampled]) ||
+		len(position.checks.lastHashes) != maxTail*hashSize ||
+		len(position.checks.pages.recent) != maxRecent*hashSize {
 		t.Error("expected the largest parts")
 	}
-	fits(t, p)
+	fits(t, position)
 }
 
 // So is that of a load by a cursor, whose look-back holds more rows than can be remembered, amid the load and at its
@@ -84,31 +85,31 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 	for name, value := range map[string]string{"time": "2024-01-01T00:00:00", "number": "7",
 		"time with zone": "2024-01-01T00:00:00.1234567+02:00", "escaped": strings.Repeat("ä", textBytes/12)} {
 		t.Run(name, func(t *testing.T) {
-			s := setOf("links", 0)
-			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+			set := setOf("links", 0)
+			set.Cursor = &Cursor{Name: "C", SubtractLookback: func(string) string { return "" },
 				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
-			at := largestPosition()
+			position := largestPosition()
 			for _, isDone := range []bool{false, true, false, true} {
 				var page cursorCheck
-				page.begin(s.Cursor, at.cursor)
+				page.begin(set.Cursor, position.cursor)
 				page.high = value
 				for i := range 6_000 {
 					page.rows = append(page.rows, seenRow{value, fmt.Sprintf("%011d", i)})
 				}
 				next := largestPosition()
 				if next.capabilities.set(loadComplete, isDone); isDone {
-					next.question = &question{}
+					next.probe = &probe{}
 				} else {
-					at.question = &question{}
+					position.probe = &probe{}
 				}
-				page.save(s, at, next)
+				page.save(set, position, next)
 				next.cursor.from = value
 				fits(t, next)
 				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
 					len(value) < 100 {
 					t.Errorf("%d rows are remembered", n)
 				}
-				at = next
+				position = next
 			}
 		})
 	}
@@ -117,27 +118,27 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 // TestMarksCutForRoom: where marks are cut since the offset has no room for more it is said, once, as where they are
 // more than are kept at all.
 func TestMarksCutForRoom(t *testing.T) {
-	for name, c := range map[string]struct{ rows, said int }{
+	for name, test := range map[string]struct{ rows, said int }{
 		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
 		for _, large := range []bool{true, false} {
-			s := setOf("links", 0)
-			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+			set := setOf("links", 0)
+			set.Cursor = &Cursor{Name: "C", SubtractLookback: func(string) string { return "" },
 				Condition: func(string) string { return "" },
 				Compare:   func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			position := func() *Position {
 				if large {
 					p := largestPosition()
-					p.question.kind = ""
+					p.probe.kind = ""
 					return p
 				}
 				return newPosition(0)
 			}
-			at, said := position(), 0
+			current, said := position(), 0
 			for load := range 3 {
 				for pages := range 3 {
 					var page cursorCheck
-					page.begin(s.Cursor, at.cursor)
-					for i := range c.rows / 3 {
+					page.begin(set.Cursor, current.cursor)
+					for i := range test.rows / 3 {
 						page.rows = append(page.rows, seenRow{"7", fmt.Sprintf("%d%010d", pages, i)})
 					}
 					page.high = "7"
@@ -145,15 +146,15 @@ func TestMarksCutForRoom(t *testing.T) {
 					if next.capabilities.set(loadComplete, pages == 2); pages == 2 {
 						next = newPosition(loadComplete)
 					}
-					said += len(page.save(s, at, next))
-					at = next
+					said += len(page.save(set, current, next))
+					current = next
 				}
-				if last := at; load < 2 {
-					at = position()
-					at.cursor = s.Cursor.next(last.cursor)
+				if last := current; load < 2 {
+					current = position()
+					current.cursor = set.Cursor.nextState(last.cursor)
 				}
 			}
-			want := c.said
+			want := test.said
 			if name == "cut" && !large {
 				want = 0
 			}

@@ -7,23 +7,19 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// Cursor is a property that grows with each change of a row. The first load reads all rows, later ones those whose
-// property is at least the highest value seen minus a look-back. Rows that were already delivered unchanged are
-// recognized and dropped.
+// Cursor is a property that grows with each change of a row. The first load reads all rows; later loads read rows whose
+// value is at least the highest one seen minus a look-back, and drop rows that were delivered unchanged.
 type Cursor struct {
-	Name     string
-	Sortable bool
-	// Compare orders two values; ok is false if they cannot be compared.
-	Compare func(a, b string) (order int, ok bool)
-	// Lower subtracts the look-back from a value. Condition returns the filter for rows from a value on.
-	Lower     func(text string) string
-	Condition func(from string) string
-	// Loose reports that the service may compare values differently than Compare does, so that a lower value does not
-	// prove that it ignores the filter.
-	Loose bool
+	Name             string
+	Sortable         bool
+	Compare          func(a, b string) (order int, ok bool)
+	SubtractLookback func(text string) string
+	Condition        func(from string) string
+	// InexactOrder means that the service may compare differently, so a lower value does not prove an ignored filter.
+	InexactOrder bool
 }
 
-// maxSeenBytes bounds previousRows and currentRows each; if an offset has no room for both, less of the latter is kept.
+// maxSeenBytes limits previousRows and currentRows each. If an offset has no room for both, the latter is truncated.
 const maxSeenBytes = 24 << 10
 
 type seenRow struct{ value, hash string }
@@ -37,13 +33,13 @@ func packRows(marks []seenRow) string {
 }
 
 func unpackRows(s string) []seenRow {
-	var marks []seenRow
+	var rows []seenRow
 	for text := range strings.SplitSeq(s, ",") {
 		if value, hash, ok := strings.Cut(text, " "); ok {
-			marks = append(marks, seenRow{uri.Unescape(value), hash})
+			rows = append(rows, seenRow{uri.Unescape(value), hash})
 		}
 	}
-	return marks
+	return rows
 }
 
 func (c *Cursor) atLeast(a, b string) bool {
@@ -52,27 +48,27 @@ func (c *Cursor) atLeast(a, b string) bool {
 }
 
 func (c *Cursor) below(text, from string) bool {
-	if from == "" || c.Loose {
+	if from == "" || c.InexactOrder {
 		return false
 	}
 	order, ok := c.Compare(text, from)
 	return ok && order < 0
 }
 
-func (c *Cursor) condition(at *Position) string {
-	if c == nil || at.cursor.from == "" {
+func (c *Cursor) condition(position *Position) string {
+	if c == nil || position.cursor.from == "" {
 		return ""
 	}
-	return c.Condition(at.cursor.from)
+	return c.Condition(position.cursor.from)
 }
 
-func (c *Cursor) next(done *cursorState) *cursorState {
+func (c *Cursor) nextState(done *cursorState) *cursorState {
 	if done.high == "" {
 		return &cursorState{}
 	}
 	next := &cursorState{high: done.high, previousRows: done.previousRows, truncated: done.truncated}
 	if !done.baseUnknown {
-		next.from = c.Lower(cmp.Or(done.base, done.high)) // earlier versions stored no base
+		next.from = c.SubtractLookback(cmp.Or(done.base, done.high)) // earlier versions stored no base
 	}
 	return next
 }

@@ -10,10 +10,9 @@ import (
 
 var repeatedOptions = []string{"$filter", "$select", "$expand", "$orderby"}
 
-// RestoreOptions returns a service's link with the options of the first request, or of later ones. Services repeat
-// options in another form, some of which mean something else: a + for %2B is a space to most. An option with a
-// different value is an error, because it selects other rows; the link is then returned as it is. Options that the link
-// omits or adds are left to the service.
+// RestoreOptions returns a service's link with the options as requested first or later: services repeat options in
+// forms that mean something else, such as + for %2B. A different value is an error because it selects other rows.
+// Options that the link omits or adds are not changed.
 func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, err error) {
 	path, query, has := strings.Cut(link, "?")
 	if !has {
@@ -25,8 +24,8 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		if name = uri.Unescape(name); !slices.Contains(repeatedOptions, name) {
 			continue
 		}
-		ours := optionOf(first, name)
-		texts := []string{ours}
+		requested := optionOf(first, name)
+		texts := []string{requested}
 		for _, request := range requests {
 			texts = append(texts, optionOf(request, name))
 		}
@@ -36,21 +35,21 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		})
 		if at >= 0 {
 			options[i] = texts[at]
-		} else if ours != "" && err == nil {
+		} else if requested != "" && err == nil {
 			err = &wit.Error{Kind: wit.ErrorData, Message: s.Label() + ": the service's link " + link + " has " +
-				option + ", expected " + ours + " as requested: it selects other rows"}
+				option + ", expected " + requested + " as requested: it selects other rows"}
 		}
 	}
 	return path + "?" + strings.Join(options, "&"), err
 }
 
-// RestoreLink restores the options of a link that an earlier version stored as the service wrote it.
-func (s *Set) RestoreLink(at *Position) *Position {
-	if _, linked := at.pager.(nextLinkPager); !linked {
-		return at
+// RestoreLink restores the options of a link stored by an earlier version.
+func (s *Set) RestoreLink(position *Position) *Position {
+	if _, linked := position.pager.(nextLinkPager); !linked {
+		return position
 	}
-	url, _ := s.RestoreOptions(at.url, s.pageURL(at, "", 0))
-	return at.WithURL(url)
+	url, _ := s.RestoreOptions(position.url, s.pageURL(position, "", 0))
+	return position.WithURL(url)
 }
 
 func optionOf(address, name string) string {
@@ -63,8 +62,8 @@ func optionOf(address, name string) string {
 	return ""
 }
 
-// sameValue reports whether an option of a link has the value that was sent, in any encoding. In lists, spaces and the
-// word asc are ignored, and so is the order except in $orderby.
+// sameValue reports whether a link's option has the value that was sent. It ignores the encoding, spaces in lists, the
+// word asc, and the order except in $orderby.
 func sameValue(name, value, sent string) bool {
 	plain := func(text string) string {
 		if text = strings.ReplaceAll(text, "+", " "); name == "$filter" {

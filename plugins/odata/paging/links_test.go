@@ -10,7 +10,7 @@ import (
 func TestOptionsOfALink(t *testing.T) {
 	const filter = "$filter=Name%20eq%20%27A%2BB%20100%25%27"
 	const asked = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"
-	for name, c := range map[string]struct{ query, want string }{
+	for name, test := range map[string]struct{ query, want string }{
 		"as it was asked":    {filter + "&$skiptoken=7", filter + "&$skiptoken=7"},
 		"without any":        {"$skiptoken=7", "$skiptoken=7"},
 		"plus for 2B":        {"$filter=Name%20eq%20%27A+B%20100%25%27", filter},
@@ -40,14 +40,14 @@ func TestOptionsOfALink(t *testing.T) {
 		"filtered otherwise": {"$filter=%27A%2BB%20100%25%27%20eq%20Name", ""},
 		"both":               {filter + "&$filter=K%20gt%207", ""},
 	} {
-		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+c.query, asked, "")
-		if c.want == "" {
-			option, _, _ := strings.Cut(c.query, "=")
+		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+test.query, asked, "")
+		if test.want == "" {
+			option, _, _ := strings.Cut(test.query, "=")
 			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
 				t.Errorf("%s: expected that the option is named, found %s, %v", name, found, err)
 			}
-		} else if err != nil || found != "/s/X?"+c.want {
-			t.Errorf("%s: expected %s, found %s, %v", name, c.want, found, err)
+		} else if err != nil || found != "/s/X?"+test.want {
+			t.Errorf("%s: expected %s, found %s, %v", name, test.want, found, err)
 		}
 	}
 	// A wrong option stays, the others are restored all the same; what only a request had is restored as that.
@@ -75,15 +75,15 @@ func TestOptionsOfTheRequest(t *testing.T) {
 	first := set.First(0)
 	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
 		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
-		for _, asked := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
+		for _, kind := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
 			for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
-				set.Filter = func(own string) string { return strings.ReplaceAll("U"+own, " ", "%20") }
+				set.Filter = func(condition string) string { return strings.ReplaceAll("U"+condition, " ", "%20") }
 				pg, at := NewPage(), *first
-				at.url, at.pager = "/s/X?"+asked+"&$skiptoken=9", w
+				at.url, at.pager = "/s/X?"+kind+"&$skiptoken=9", w
 				pg.Begin(set, &at)
 				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
-				if (err != nil) != (fails || asked == "" && strings.Contains(query, "1000")) {
-					t.Errorf("%T, asked %s: link %s, found %s, %v", w, asked, query, found, err)
+				if (err != nil) != (fails || kind == "" && strings.Contains(query, "1000")) {
+					t.Errorf("%T, asked %s: link %s, found %s, %v", w, kind, query, found, err)
 				}
 			}
 		}

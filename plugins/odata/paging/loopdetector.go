@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// LoopDetector detects loops in constant space. It keeps the last maxRecent steps and the step whose number is the last
-// power of two (Brent's algorithm): loops of up to maxRecent steps are found at once, longer ones before the third
-// round.
+// LoopDetector detects repeated links or pages in constant space. It stores the last maxRecent steps, which detect
+// short loops at once, and the step whose number is the last power of two (Brent's algorithm), for longer loops.
 type LoopDetector struct {
 	steps      int
 	checkpoint string
@@ -22,7 +21,6 @@ const (
 	hashSize  = 8
 )
 
-// visit records the step and reports whether it was seen before.
 func (t *LoopDetector) visit(hash hash) (before bool) {
 	h := encodeHash(hash)
 	if h == t.checkpoint || t.isRecent(h) {
@@ -36,7 +34,7 @@ func (t *LoopDetector) visit(hash hash) (before bool) {
 	return false
 }
 
-// Visit is visit for a text, such as a URL.
+// Visit reports whether a URL was visited before, and records it.
 func (t *LoopDetector) Visit(text string) (before bool) { return t.visit(hashOf(text)) }
 
 func (t *LoopDetector) isRecent(h string) bool {
@@ -48,7 +46,6 @@ func (t *LoopDetector) isRecent(h string) bool {
 	return false
 }
 
-// String returns the stored form, which parse reads.
 func (t *LoopDetector) String() string {
 	return strconv.Itoa(t.steps) + "." + t.checkpoint + "." + t.recent
 }

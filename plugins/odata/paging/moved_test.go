@@ -51,7 +51,7 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 		return s
 	}
 	ten := func(s *service) { s.change(10) }
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name string
 		s    func() *service
 		// at is the page before which the rows change, inserted that before which a row was inserted, 0: none was.
@@ -89,19 +89,19 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 	} {
 		for _, count := range []string{"whole", "none"} {
 			for _, paging := range []string{"auto", "links"} {
-				t.Run(fmt.Sprint(c.name, " count ", count, " ", paging), func(t *testing.T) {
-					s := c.s()
-					s.count = count
-					s.between = beforePage(func(s *service, n int) {
-						if n == c.inserted {
+				t.Run(fmt.Sprint(test.name, " count ", count, " ", paging), func(t *testing.T) {
+					fake := test.s()
+					fake.count = count
+					fake.between = beforePage(func(s *service, n int) {
+						if n == test.inserted {
 							s.insert(1)
 						}
-						if n == c.at {
-							c.change(s)
+						if n == test.at {
+							test.change(s)
 						}
 					})
-					res, err := s.load(t, setOf(paging, 0), nil)
-					s.whole(t, res, err)
+					res, err := fake.load(t, setOf(paging, 0), nil)
+					fake.whole(t, res, err)
 				})
 			}
 		}
@@ -112,14 +112,14 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 func TestRowThatMovesDuringEachLoad(t *testing.T) {
 	for _, rows := range []int{300, 3000} {
 		for _, paging := range []string{"auto", "links"} {
-			s := unsorted(rows, rows/3)
-			there := slices.Clone(s.keys)
-			s.between = func(s *service, _ int) {
+			fake := unsorted(rows, rows/3)
+			there := slices.Clone(fake.keys)
+			fake.between = func(s *service, _ int) {
 				if s.keys = slices.Clone(there); strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
 					s.change(10)
 				}
 			}
-			if c, err := s.load(t, setOf(paging, 0), nil); len(c.missing) > 0 && err == nil {
+			if c, err := fake.load(t, setOf(paging, 0), nil); len(c.missing) > 0 && err == nil {
 				t.Errorf("%d rows, %s: rows %v are missing", rows, paging, c.missing)
 			}
 		}
@@ -130,7 +130,7 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 // what is after a key, and an order that is not that of the keys and stays as it is. Keys that name more than one row
 // do once: a second reading brings the same ones again.
 func TestLoadsInWhichNoRowMoves(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name       string
 		rows, page int
 		change     func(*service)
@@ -157,29 +157,29 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 		{name: "the keys descend", rows: 3000, page: 500, key: func(i int) int { return 3000 - i }},
 	} {
 		for _, paging := range []string{"auto", "links"} {
-			t.Run(c.name+" "+paging, func(t *testing.T) {
-				s := unsorted(c.rows, c.page)
-				for i := range s.keys {
-					if c.key != nil {
-						s.keys[i] = c.key(i)
+			t.Run(test.name+" "+paging, func(t *testing.T) {
+				fake := unsorted(test.rows, test.page)
+				for i := range fake.keys {
+					if test.key != nil {
+						fake.keys[i] = test.key(i)
 					}
-					s.keys[i] += i * versions
+					fake.keys[i] += i * versions
 				}
-				rows := len(s.keys)
-				if c.change != nil {
-					s.between = beforePage(func(s *service, n int) {
+				rows := len(fake.keys)
+				if test.change != nil {
+					fake.between = beforePage(func(s *service, n int) {
 						if n == 2 {
-							c.change(s)
+							test.change(s)
 						}
 					})
 				}
-				res, err := s.load(t, setOf(paging, 0), nil)
-				if c.duplicates {
+				res, err := fake.load(t, setOf(paging, 0), nil)
+				if test.duplicates {
 					rows *= 2
 				}
-				s.whole(t, res, err)
-				if len(res.rows) != rows+c.again {
-					t.Errorf("expected %d rows, found %d", rows+c.again, len(res.rows))
+				fake.whole(t, res, err)
+				if len(res.rows) != rows+test.again {
+					t.Errorf("expected %d rows, found %d", rows+test.again, len(res.rows))
 				}
 			})
 		}
@@ -189,16 +189,17 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 // A large set whose keys ascend for a while, as where a service sorts by something else first, is read from its start
 // again once. The load after that knows it.
 func TestLargeSetInAnOrderOfItsOwn(t *testing.T) {
-	s, set := unsorted(3000, 500), setOf("links", 0)
-	for i := range s.keys {
-		s.keys[i] = (i + 800) % 3000
+	service, set := unsorted(3000, 500), setOf("links", 0)
+	for i := range service.keys {
+		service.keys[i] = (i + 800) % 3000
 	}
-	c, err := s.load(t, set, nil)
-	s.whole(t, c, err)
-	if len(c.rows) != 6000 {
-		t.Fatalf("%d rows came", len(c.rows))
+	result, err := service.load(t, set, nil)
+	service.whole(t, result, err)
+	if len(result.rows) != 6000 {
+		t.Fatalf("%d rows came", len(result.rows))
 	}
-	if c, err = s.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil || len(c.rows) != 3000 {
-		t.Errorf("expected each row once, found %d of 3000, %v", len(c.rows), err)
+	if result, err = service.load(t, set, set.FirstAfter(result.end, 1_700_000_100_000)); err != nil ||
+		len(result.rows) != 3000 {
+		t.Errorf("expected each row once, found %d of 3000, %v", len(result.rows), err)
 	}
 }

@@ -4,53 +4,40 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const maxEmpty = 1000
+// maxEmptyPages limits consecutive pages without rows.
+const maxEmptyPages = 1000
 
-// Next returns the position after a complete page.
-func (pg *Page) Next(a PageInfo) (*Position, error) {
-	t := pg.newTransition(a)
+// Next returns the position after a complete page: the next page, a probe, or the end of the load. It fails if the load
+// cannot be complete, and starts the load over if a check failed.
+func (pg *Page) Next(info PageInfo) (*Position, error) {
+	t := pg.newTransition(info)
 	return t.end(t.afterPage())
 }
 
+// afterPage handles pages other than those requested first, then the rows, then the link.
 func (t *transition) afterPage() error {
 	switch {
 	case t.cursor.belowFrom != "":
-		return t.cursor.filterIgnored(t.set, t.at)
-	case t.at.question.kind != "":
-		return t.afterAnswer()
-	case t.mismatch != "" && t.at.isUnsolicited():
-		t.next.capabilities.set(hadUnsolicitedRows, t.next.capabilities.has(hadUnsolicitedRows) || t.emitted > 0)
-		return t.pageUnavailable()
-	case t.mismatch != "" && t.at.followsEmptyPage() && !t.keyAdvanced:
-		return t.checkCount()
-	case t.mismatch != "" && t.at.followsEmptyPage():
-		return t.incomplete("the page after them has none, and a link to rows before and after their last key; " +
-			t.set.Setting("paging") + " = links follows such links")
+		return t.cursor.filterIgnored(t.set, t.position)
+	case t.position.probe.kind != "":
+		return t.afterProbe()
 	case t.mismatch != "":
 		return t.afterMismatch()
 	}
-	n, m := t.next, t.next.checks
-	n.undecoded, n.undecodedHashes = 0, ""
-	skipped := 0
-	if w, keyed := t.at.pager.(keysetPager); keyed {
-		skipped = w.skipped
+	t.countRows()
+	checks := t.next.checks
+	if checks.emptyPages++; t.Rows > 0 {
+		checks.emptyPages = 0
 	}
-	n.rowsRead += skipped + t.Rows - t.overlapRows()
-	if t.at.rowsRead == 0 && t.at.totalCount < 0 && t.set.Count && t.Count >= 0 {
-		t.checkFirstCount()
+	if checks.emptyPages > maxEmptyPages {
+		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.position.url)
 	}
-	if m.emptyPages++; t.Rows > 0 {
-		m.emptyPages = 0
-	}
-	if m.emptyPages > maxEmpty {
-		return t.loopError(number(maxEmpty) + " consecutive pages have no rows, the last one is " + t.at.url)
-	}
-	if again, err := t.checkLoop(); again || err != nil {
+	if handled, err := t.checkLoop(); handled || err != nil {
 		return err
 	}
 	t.warnExcess()
-	if t.at.isUnsolicited() && n.rowsRead > t.at.rowsRead+t.at.undecoded {
-		n.capabilities.set(hadUnsolicitedRows, true)
+	if t.position.isSpeculative() && t.next.rowsRead > t.position.rowsRead+t.position.undecoded {
+		t.next.capabilities.set(foundSpeculativeRows, true)
 	}
 	t.saveChecks()
 	if t.Link != "" {
@@ -59,16 +46,42 @@ func (t *transition) afterPage() error {
 	return t.afterUnlinkedPage()
 }
 
-// checkFirstCount decides whether the first page's count is that of the set. Some services return the number of rows on
-// the page, or 0. If it equals the rows of the page and nothing shows that the service counts more than that, a
-// question follows (P4).
+// afterMismatch handles a page that is not the one requested.
+func (t *transition) afterMismatch() error {
+	switch {
+	case t.position.isSpeculative():
+		if t.emitted > 0 {
+			t.next.capabilities.set(foundSpeculativeRows, true)
+		}
+		return t.afterSpeculativeFailure()
+	case t.position.followsEmptyPage() && !t.keyAdvanced:
+		return t.checkCount()
+	case t.position.followsEmptyPage():
+		return t.incomplete("the page after them has none, and a link to rows before and after their last key; " +
+			t.set.Setting("paging") + " = links follows such links")
+	case t.position.usesKeyset():
+		return t.restartWithoutKeyset(t.mismatch)
+	}
+	return t.retry(t.mismatch)
+}
+
+func (t *transition) countRows() {
+	t.next.undecoded, t.next.undecodedHashes = 0, ""
+	t.next.rowsRead += t.position.skippedRows() + t.Rows - t.overlapRows()
+	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
+		t.checkFirstCount()
+	}
+}
+
+// checkFirstCount decides whether the first page's count covers the set, because some services count the rows of the
+// page only, or return 0. If nothing shows that the service counts beyond a page, a probe follows (RATIONALE.md P4).
 func (t *transition) checkFirstCount() {
 	switch {
 	case t.Count < t.Rows:
-		t.warn("the service counts " + number(t.Count) + " rows, and its first page has " + number(t.Rows) +
+		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
 			": its count is ignored")
 		t.next.capabilities.set(excessReported, true)
-	case t.Count == t.Rows && t.Link != "":
+	case t.Count == t.Rows && t.Link != "": // the count of a page: ignored
 	case t.Count == t.Rows && t.Rows > 0 && !t.next.capabilities.has(countsWholeSet):
 		t.next.capabilities.set(countMayBePageOnly, true)
 	default:
@@ -76,47 +89,50 @@ func (t *transition) checkFirstCount() {
 	}
 }
 
-// checkLoop compares the page with earlier ones. done reports that the position was made: an unsolicited page that
-// repeats an earlier one shows that $skip is ignored.
-func (t *transition) checkLoop() (done bool, err error) {
-	if _, keyed := t.at.pager.(keysetPager); keyed && !t.nothingDecoded() {
+// checkLoop compares the page with earlier ones. handled means that the next position is set: if a speculative page
+// repeats an earlier one, the service ignores $skip.
+func (t *transition) checkLoop() (handled bool, err error) {
+	keyset := t.position.usesKeyset()
+	if keyset && !t.nothingDecoded() {
 		return false, nil // rows after the key, in order, are new
 	}
-	if t.Link == "" && t.overlapRows() == t.Rows && t.at.rowsRead > t.Rows {
-		return false, nil // a page of inserted rows moved the previous one here
+	if t.Link == "" && t.overlapRows() == t.Rows && t.position.rowsRead > t.Rows {
+		return false, nil // inserted rows moved the previous page here
 	}
-	content, some := t.digest.hash()
-	if _, keyed := t.at.pager.(keysetPager); keyed && t.digest.faultCount == 0 {
-		some = false
+	content, known := t.digest.hash()
+	if keyset && t.digest.errorCount == 0 {
+		known = false
 	}
-	if !some || !t.next.checks.pages.visit(content) {
+	if !known || !t.next.checks.pages.visit(content) {
 		return false, nil
 	}
-	if _, keyed := t.at.pager.(keysetPager); t.at.isUnsolicited() && (t.nothingDecoded() || !keyed) {
+	if t.position.isSpeculative() && (t.nothingDecoded() || !keyset) {
 		if t.set.ExactlyOnce && t.emitted > 0 {
 			return true, t.restart("the page after the last one repeats the first rows")
 		}
-		t.next.rowsRead, t.next.undecoded, t.next.undecodedHashes = t.at.rowsRead, t.at.undecoded, t.at.undecodedHashes
-		return true, t.pageUnavailable()
+		t.next.rowsRead, t.next.undecoded, t.next.undecodedHashes = t.position.rowsRead, t.position.undecoded,
+			t.position.undecodedHashes
+		return true, t.afterSpeculativeFailure()
 	}
-	return true, t.loopError(t.at.url + " has the same rows as an earlier page")
+	return true, t.loopError(t.position.url + " has the same rows as an earlier page")
 }
 
 func (t *transition) warnExcess() {
-	if n := t.next; n.totalCount >= 0 && n.rowsRead > n.totalCount && !n.capabilities.has(excessReported) {
-		n.capabilities.set(excessReported, true)
-		t.warn("there are more rows than the " + number(n.totalCount) +
-			" that the service counted: rows were inserted " +
-			"in the meantime or occur twice, or it counts up to a limit only")
+	next := t.next
+	if next.totalCount < 0 || next.rowsRead <= next.totalCount || next.capabilities.has(excessReported) {
+		return
 	}
+	next.capabilities.set(excessReported, true)
+	t.warn("there are more rows than the " + itoa(next.totalCount) + " that the service counted: rows were inserted " +
+		"in the meantime or occur twice, or it counts up to a limit only")
 }
 
 func (t *transition) saveChecks() {
-	m := t.next.checks
-	if _, keyed := t.at.pager.(keysetPager); !keyed {
-		t.repeats.save(m)
-		if n := t.next; t.repeats.duplicateKeys || t.digest.duplicateKeys {
-			n.capabilities.set(duplicateKeys, true)
+	checks := t.next.checks
+	if !t.position.usesKeyset() {
+		t.repeats.save(checks)
+		if t.repeats.duplicateKeys || t.digest.duplicateKeys {
+			t.next.capabilities.set(duplicateKeys, true)
 		}
 		t.next.previous.outOfOrderKey = t.repeats.outOfOrderKey
 	}
@@ -125,157 +141,153 @@ func (t *transition) saveChecks() {
 	}
 	texts := []string(nil)
 	if t.order.ascends() {
-		texts = t.set.texts(t.digest.last)
+		texts = t.set.sortTexts(t.digest.last)
 	}
-	if m.sorted, m.folded, m.key = false, false, ""; texts != nil {
-		m.sorted, m.folded, m.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
+	if checks.sorted, checks.folded, checks.key = false, false, ""; texts != nil {
+		checks.sorted, checks.folded, checks.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
 	}
 }
 
-// afterLinkedPage follows the next link, or uses keysets if the link counts rows or may do so, because rows deleted or
-// inserted before it would hide others (P3).
+// afterLinkedPage follows the next link, or continues by key if the link may count rows: rows deleted or inserted
+// meanwhile would then hide others (RATIONALE.md P3).
 func (t *transition) afterLinkedPage() error {
-	w, keyed := t.at.pager.(keysetPager)
-	if keyed && t.Rows == 0 {
-		return t.followEmptyPage(w)
+	keyset := t.position.usesKeyset()
+	if keyset && t.Rows == 0 {
+		return t.followEmptyPage()
 	}
 	t.Link, _ = t.restoreOptions(t.Link) // an error is reported when the link is followed
-	if t.Link == t.at.url {
+	if t.Link == t.position.url {
 		return t.afterLinkLoop("the next link of " + t.Link + " is its own URL")
 	}
-	safe := t.set.linkHasKey(t.Link, t.at.url, t.set.plainKey(t.digest.last), t.next.rowsRead)
+	safe := t.set.linkHasKey(t.Link, t.position.url, t.set.literalTexts(t.digest.last), t.next.rowsRead)
 	switch {
-	case keyed && t.nothingDecoded() && t.set.Pageable:
-		return t.skipUndecoded(w)
-	case (keyed || t.set.Paging == "keys" || !safe) && t.useKeyset(false):
+	case keyset && t.nothingDecoded() && t.set.Pageable:
+		return t.skipUndecoded()
+	case (keyset || t.set.Paging == "keys" || !safe) && t.useKeyset(promised):
 		t.requireKeyOrder(t.Link)
 		return nil
 	}
-	return t.followLink(t.Link, !safe)
+	return t.followLink(t.Link, nextLinkPager{counts: !safe})
 }
 
-// followEmptyPage follows the link of an empty keyset page, unless all rows were read or links loop: some services hide
-// rows after they cut a page. Only rows after the last key count there.
-func (t *transition) followEmptyPage(w keysetPager) error {
-	n := t.next
+// followEmptyPage follows the link of an empty keyset page, unless all rows were read or links loop: some services
+// remove rows after they cut a page. Only rows after the last key count there.
+func (t *transition) followEmptyPage() error {
+	next := t.next
 	link, err := t.restoreOptions(t.Link)
 	switch {
-	case n.totalCount >= 0 && n.totalCount <= n.rowsRead, link == t.at.url:
+	case next.totalCount >= 0 && next.totalCount <= next.rowsRead, link == t.position.url:
 		return t.checkCount()
 	case err != nil:
 		return err
-	case n.checks.followed.visit(hashOf(link)):
+	case next.checks.followed.visit(hashOf(link)):
 		return t.checkCount()
 	}
-	// the rows that w skips count with the next page
-	n.url, n.pager, n.rowsRead = link, keysetPager{skipped: w.skipped}, t.at.rowsRead
+	// The skipped rows are counted with the next page.
+	next.url, next.pager, next.rowsRead = link, keysetPager{skipped: t.position.skippedRows()}, t.position.rowsRead
 	return nil
 }
 
-// retryEmptyPage handles a lost or refused link of an empty page: it requests the page after the last key again. If
-// that link fails too, the load ends.
-func (t *transition) retryEmptyPage() (how string, err error) {
-	asked := LoopDetector{}
-	t.next.url = t.keysetURL()
-	asked.Visit(t.next.url)
-	linked := asked
-	if linked.Visit(t.at.url); t.next.checks.followed == linked {
+// retryEmptyPage handles a lost or rejected link of an empty page: it requests the page after the last key again. If
+// that link fails too, the load ends. action is for the log.
+func (t *transition) retryEmptyPage() (action string, err error) {
+	requested := LoopDetector{}
+	t.next.url = t.keysetURL(t.position.skippedRows())
+	requested.Visit(t.next.url)
+	linked := requested
+	if linked.Visit(t.position.url); t.next.checks.followed == linked {
 		return "the page before it was requested again and has no rows: the load ends there", t.checkCount()
 	}
-	t.next.checks.followed = asked // the link was not answered and may be returned again
+	t.next.checks.followed = requested // the link returned no page and may be followed again
 	return "requesting the page before it again", nil
 }
 
-func (t *transition) keysetURL() string {
-	w, _ := t.at.pager.(keysetPager)
-	return t.set.pageURL(t.next, t.set.Keys.After(t.set.unpack(t.next.checks.key)), w.skipped)
-}
-
-// afterUnlinkedPage handles a page without next link. It is the last one only if nothing says that the service has more
-// rows (P4).
+// afterUnlinkedPage handles a page without next link. It is the last one only if no count and no further page say
+// otherwise (RATIONALE.md P4). The order of the cases matters: first the ends, then ways to continue.
 func (t *transition) afterUnlinkedPage() error {
-	n := t.next
-	w, keyed := t.at.pager.(keysetPager)
-	rows := t.Rows - t.knownFaults - t.overlapRows() // rows not read before
-	all := t.Rows + w.skipped
-	more, complete := keyed && t.Count > all, keyed && t.Count == all && n.totalCount >= 0
-	short := n.totalCount > n.rowsRead
+	next, keyset := t.next, t.position.usesKeyset()
+	newRows := t.Rows - t.reportedErrors - t.overlapRows()
+	afterKey := t.Rows + t.position.skippedRows() // counts of keyset pages cover the rows after the key
+	counted := next.totalCount >= 0
+	short := next.totalCount > next.rowsRead
+	more := keyset && t.Count > afterKey
+	complete := keyset && t.Count == afterKey && counted
 	switch {
-	case complete, rows == 0 && !(t.nothingDecoded() && t.knownFaults > 0), n.totalCount >= 0 && !short && !more:
+	case complete, newRows == 0 && !(t.nothingDecoded() && t.reportedErrors > 0), counted && !short && !more:
 		return t.checkCount()
-	case t.nothingDecoded() && (t.set.Pageable || short || more || n.capabilities.has(hadUnsolicitedRows)):
-		return t.skipUndecoded(w)
-	case rows == 0:
+	case t.nothingDecoded() && (t.set.Pageable || short || more || next.capabilities.has(foundSpeculativeRows)):
+		return t.skipUndecoded()
+	case newRows == 0:
 		return t.checkCount()
 	}
-	isUnsolicited := n.totalCount < 0 && !more
+	request := promised
+	if !counted && !more {
+		request = speculative
+	}
 	switch {
-	case t.useKeyset(isUnsolicited):
-		if !isUnsolicited || n.capabilities.has(hadUnsolicitedRows) {
-			t.requireKeyOrder("") // else nothing promises more rows yet
+	case t.useKeyset(request):
+		if request == promised || next.capabilities.has(foundSpeculativeRows) {
+			t.requireKeyOrder("")
 		}
 	case !t.set.Pageable && short:
 		return t.incomplete("and according to its metadata it cannot be paged")
 	case short && len(t.digest.last) == 0:
 		return t.incomplete("without a next link; without keys, rows cannot be requested by $skip")
-	case !t.set.Pageable, len(t.digest.last) == 0, keyed && !short:
+	case !t.set.Pageable, len(t.digest.last) == 0, keyset && !short:
 		return t.checkCount()
 	default:
-		t.useSkip(t.lastAt > 0 && (isUnsolicited || n.capabilities.has(refusesOrderBy)), isUnsolicited)
+		orderUnknown := request == speculative || next.capabilities.has(refusesOrderBy)
+		t.useSkip(skipPager{overlaps: t.lastDecoded > 0 && orderUnknown, speculative: request == speculative})
 	}
-	if t.at.rowsRead == 0 && n.capabilities.has(countMayBePageOnly) && n.rowsRead+n.undecoded > 1 {
-		n.question = &question{kind: askCount}
-	}
+	t.probePageCount(next.rowsRead + next.undecoded)
 	if short && t.set.Top == 0 {
-		t.info(number(n.rowsRead) + " of " + number(n.totalCount) +
-			" rows were read and there is no next link; continuing with " +
-			n.url)
+		t.info(itoa(next.rowsRead) + " of " + itoa(next.totalCount) +
+			" rows were read and there is no next link; continuing with " + next.url)
 	}
 	return nil
+}
+
+// probePageCount probes after a first page of several rows whether the service's count is of a page only.
+func (t *transition) probePageCount(rows int) {
+	if t.position.rowsRead == 0 && t.next.capabilities.has(countMayBePageOnly) && rows > 1 {
+		t.next.probe = &probe{kind: probePageCount}
+	}
 }
 
 // skipUndecoded continues after a page without a decodable row, which has no key to continue from: by $skip, from the
-// previous key if there is one. A service that refuses or ignores $skip and gives no count has no more rows.
-func (t *transition) skipUndecoded(w keysetPager) error {
-	n, at := t.next, t.at
+// previous key if there is one. A service that rejects or ignores $skip and returns no count has no more rows.
+func (t *transition) skipUndecoded() error {
+	next, position := t.next, t.position
 	if !t.set.Pageable {
-		return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": none of the rows of " + at.url +
+		return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": none of the rows of " + position.url +
 			" can be decoded, and according to its metadata others cannot be requested by $skip: expected a page " +
-			"with a row " +
-			"that can be decoded; increase " + t.set.Setting("page.size")}
+			"with a row that can be decoded; increase " + t.set.Setting("page.size")}
 	}
-	n.undecodedHashes = packHashes(t.faultHashes)
-	if _, keyed := at.pager.(keysetPager); !keyed {
-		t.useSkip(false, n.totalCount < 0)
+	next.undecodedHashes = packHashes(t.errorHashes)
+	if !position.usesKeyset() {
+		t.useSkip(skipPager{speculative: next.totalCount < 0})
 	} else {
-		m := n.checks
-		m.sorted, m.folded, m.key = at.checks.sorted, at.checks.folded, at.checks.key
-		n.rowsRead, n.pager = at.rowsRead, keysetPager{skipped: w.skipped + t.Rows, unsolicited: n.totalCount < 0}
-		n.url = t.set.pageURL(n, t.set.Keys.After(t.set.unpack(m.key)), w.skipped+t.Rows)
+		checks := next.checks
+		checks.sorted, checks.folded, checks.key = position.checks.sorted, position.checks.folded, position.checks.key
+		skipped := position.skippedRows() + t.Rows
+		next.rowsRead, next.pager = position.rowsRead, keysetPager{skipped: skipped, speculative: next.totalCount < 0}
+		next.url = t.keysetURL(skipped)
 	}
-	if t.at.rowsRead == 0 && n.capabilities.has(countMayBePageOnly) && t.Rows > 1 {
-		n.question = &question{kind: askCount}
-	}
+	t.probePageCount(t.Rows)
 	return nil
 }
 
+// checkCount ends the load if all counted rows were read. Else it probes whether the others were deleted meanwhile.
 func (t *transition) checkCount() error {
-	n := t.next
+	next := t.next
 	switch {
-	case n.totalCount <= n.rowsRead:
+	case next.totalCount <= next.rowsRead:
 		return t.complete()
-	case n.rowsRead == 0:
-		return t.incomplete("and " + t.at.url + " has none")
-	case n.capabilities.has(rowsMayShift):
+	case next.rowsRead == 0:
+		return t.incomplete("and " + t.position.url + " has none")
+	case next.capabilities.has(rowsMayShift):
 		return t.retry("deleted rows may have hidden others, since pages were requested by counting")
 	}
-	n.question = &question{kind: askRows}
+	next.probe = &probe{kind: probeRowCount}
 	return nil
-}
-
-func (t *transition) afterMismatch() error {
-	if _, keyed := t.at.pager.(keysetPager); keyed {
-		return t.restartWithoutKeyset(t.mismatch)
-	}
-	return t.retry(t.mismatch)
 }

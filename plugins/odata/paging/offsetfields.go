@@ -55,30 +55,30 @@ func ReadFields(offset []wit.OffsetEntry, items []OffsetField) error {
 
 var urlFields = []string{"url", "next", "link", "kept"}
 
-// isForeign reports whether a URL is not a path of this service: two slashes, or backslashes, start another host's.
+// isForeign reports whether a URL is not a path of this host: two slashes or a backslash start the name of a host.
 func isForeign(address string) bool {
 	return address != "" && (address[0] != '/' || len(address) > 1 && (address[1] == '/' || address[1] == '\\'))
 }
 
-func (i *OffsetField) read(v wit.Scalar) bool {
+func (i *OffsetField) read(scalar wit.Scalar) bool {
 	switch {
-	case i.Text != nil && v.String != nil:
-		*i.Text = string([]byte(*v.String))
-	case i.Number != nil && v.Integer != nil && *v.Integer >= 0:
-		*i.Number = int(*v.Integer)
-	case i.Flag != nil && v.Boolean != nil:
-		*i.Flag = *v.Boolean
-	case i.Capabilities != nil && v.Boolean != nil:
-		i.Capabilities.set(i.Capability, *v.Boolean)
-	case i.Loop != nil && v.String != nil:
-		return i.Loop.parse(*v.String)
+	case i.Text != nil && scalar.String != nil:
+		*i.Text = string([]byte(*scalar.String))
+	case i.Number != nil && scalar.Integer != nil && *scalar.Integer >= 0:
+		*i.Number = int(*scalar.Integer)
+	case i.Flag != nil && scalar.Boolean != nil:
+		*i.Flag = *scalar.Boolean
+	case i.Capabilities != nil && scalar.Boolean != nil:
+		i.Capabilities.set(i.Capability, *scalar.Boolean)
+	case i.Loop != nil && scalar.String != nil:
+		return i.Loop.parse(*scalar.String)
 	default:
 		return false
 	}
 	return true
 }
 
-// TextField returns a text of an offset, or "".
+// TextField and FlagField return a field of an offset, or its zero value.
 func TextField(offset []wit.OffsetEntry, name string) string {
 	if v, ok := wit.Lookup(offset, name); ok && v.String != nil {
 		return *v.String
@@ -86,7 +86,6 @@ func TextField(offset []wit.OffsetEntry, name string) string {
 	return ""
 }
 
-// FlagField reports whether a field of an offset is true.
 func FlagField(offset []wit.OffsetEntry, name string) bool {
 	v, ok := wit.Lookup(offset, name)
 	return ok && v.Boolean != nil && *v.Boolean

@@ -6,26 +6,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// orderCheck checks that rows ascend by key: many services accept $orderby but ignore it, and keysets would lose rows.
-// Texts may ascend by bytes or case-insensitively; any other collation counts as unordered.
+// orderCheck checks that rows ascend by key, since many services accept $orderby but ignore it. Texts may ascend by
+// bytes or case-insensitively; any other collation counts as unordered.
 type orderCheck struct {
 	keys        Keys
 	watching    bool
 	rows        int
 	prior, last []byte
-	// bytes, folded: all rows so far ascend by bytes, or case-insensitively.
+	// bytes and folded mean that all rows so far ascend by bytes or case-insensitively.
 	bytes, folded bool
 }
 
-func (o *orderCheck) begin(keys Keys, m *checkState, seen int) {
-	*o = orderCheck{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: m.sorted || seen == 0,
-		folded: m.folded || seen == 0}
-	o.watching = keys != nil && (seen == 0 || m.ascending() && m.key != "")
+func (o *orderCheck) begin(keys Keys, checks *checkState, seen int) {
+	*o = orderCheck{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: checks.sorted || seen == 0,
+		folded: checks.folded || seen == 0}
+	o.watching = keys != nil && (seen == 0 || checks.ascending() && checks.key != "")
 }
 
 func (o *orderCheck) ascends() bool { return o.watching && (o.bytes || o.folded) }
 
-// observe checks consecutive rows. before is the key before the page, or nil.
 func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 	if !o.watching || len(rows) == 0 {
 		return
@@ -52,7 +51,7 @@ func (o *orderCheck) saveKeys(prior, last []byte) {
 }
 
 func (o *orderCheck) compareFirst(before []string, key []byte) {
-	texts := o.keys.Texts(key)
+	texts := o.keys.SortTexts(key)
 	if texts == nil {
 		o.watching = false
 	} else if before != nil {
@@ -65,17 +64,16 @@ func (o *orderCheck) record(plain, folded int, known bool) {
 	o.watching = o.watching && known && (o.bytes || o.folded)
 }
 
-// observeAscending is a fast path for rows with a single integer key. It returns the number of leading rows that
-// ascend.
-func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte) int {
-	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.Whole() {
+// observeAscending is a fast path for integer keys. It returns the number of leading rows that ascend.
+func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data []byte) int {
+	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.IsInteger() {
 		return 0
 	}
 	before, size := binary.Varint(o.last)
 	if size <= 0 {
 		return 0
 	}
-	keys, n := uint64(c.keys), 0
+	keys, n := uint64(digest.keys), 0
 	prior, last := o.prior, o.last
 	for n < len(rows) {
 		d := &rows[n].Key
@@ -99,7 +97,7 @@ func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte
 	if n > 0 {
 		o.rows += n
 		o.saveKeys(prior, last)
-		c.addHashed(n, last, hash(keys))
+		digest.addHashed(n, last, hash(keys))
 	}
 	return n
 }

@@ -2,176 +2,186 @@ package paging
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Page is a response being read. It is reused for the next one.
+// Page checks the rows of one response while they are decoded, and then decides about the next request ([Page.Next],
+// [Page.AfterError]). It is reused for the next response.
 type Page struct {
-	set     *Set
-	at      *Position
-	order   *orderCheck
-	repeats *repeatCheck
-	digest  *pageDigest
-	cursor  *cursorCheck
-	first   []byte
-	// lastAt is the index of the last decoded row, faultHashes are hashes of the rows after it that failed, knownFaults
-	// counts those on the page that were reported before.
-	lastAt      uint32
-	faultHashes []uint64
-	knownFaults int
-	emitted     int
+	set      *Set
+	position *Position
+	order    *orderCheck
+	repeats  *repeatCheck
+	digest   *pageDigest
+	cursor   *cursorCheck
+	firstKey []byte
+	results
+}
+
+type results struct {
+	// lastDecoded is the index of the last decoded row. errorHashes are hashes of the undecodable rows after it.
+	lastDecoded uint32
+	errorHashes []uint64
+	// reportedErrors counts undecodable rows that were reported before.
+	reportedErrors, emitted int
+	// keyAdvanced means that a row after an empty page comes after the last key, or may do so.
 	keyAdvanced bool
-	// mismatch says why the page is not what was requested. Once set, no row of it is emitted.
+	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
 	mismatch string
 }
 
-// NewPage returns an empty page.
 func NewPage() *Page {
 	return &Page{order: &orderCheck{}, repeats: &repeatCheck{}, digest: &pageDigest{}, cursor: &cursorCheck{}}
 }
 
-// Begin prepares the page for a response to the request at a position.
-func (pg *Page) Begin(s *Set, at *Position) {
-	pg.set, pg.at = s, at
-	pg.order.begin(s.Keys, at.checks, at.rowsRead)
-	pg.repeats.begin(s, at)
+func (pg *Page) Begin(set *Set, position *Position) {
+	pg.set, pg.position = set, position
+	pg.order.begin(set.Keys, position.checks, position.rowsRead)
+	pg.repeats.begin(set, position)
 	pg.digest.reset()
-	pg.cursor.begin(s.Cursor, at.cursor)
-	pg.first = pg.first[:0]
-	pg.lastAt, pg.faultHashes, pg.knownFaults, pg.emitted, pg.keyAdvanced, pg.mismatch = 0, pg.faultHashes[:0], 0, 0,
-		false, ""
-	if at.question.kind != "" {
-		pg.order.bytes, pg.order.folded, pg.order.watching = true, true, s.Keys != nil
+	pg.cursor.begin(set.Cursor, position.cursor)
+	pg.firstKey = pg.firstKey[:0]
+	pg.results = results{errorHashes: pg.errorHashes[:0]}
+	if position.probe.kind != "" {
+		pg.order.bytes, pg.order.folded, pg.order.watching = true, true, set.Keys != nil
 	}
 }
 
-// End releases the set and the position.
-func (pg *Page) End() { pg.set, pg.at = nil, nil }
+func (pg *Page) End() { pg.set, pg.position = nil, nil }
 
-// Position returns the position of the page.
-func (pg *Page) Position() *Position { return pg.at }
+func (pg *Page) Position() *Position { return pg.position }
 
-// Observe checks rows and returns those to emit. keep is false if the page only answers a question or is not what was
+// Observe checks rows and returns the ones to emit. emit is false if the page answers a probe or is not the one
 // requested.
-func (pg *Page) Observe(out *Rows) (rows []wit.Row, keep bool) {
+func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	rows = out.Rows
-	pg.observeFaults(out)
+	pg.observeRowErrors(out)
 	if n := len(rows); n > 0 {
 		first := pg.digest.rows == 0
 		if first {
-			pg.first = append(pg.first, keyOf(&rows[0], out.Data)...)
+			pg.firstKey = append(pg.firstKey, keyOf(&rows[0], out.Data)...)
 		}
-		again := pg.observe(rows, out.Data)
-		if w, skipping := pg.at.pager.(skipPager); skipping && first {
-			rows = pg.overlap(w, rows, out.Data, again)
+		pg.observe(rows, out.Data)
+		if pager, skips := pg.position.pager.(skipPager); skips && first {
+			rows = pg.checkOverlap(pager, rows, out.Data)
 		}
-		pg.lastAt = out.Rows[n-1].RowIndex
-		if pg.at.question.kind == askHighest {
+		pg.lastDecoded = out.Rows[n-1].RowIndex
+		if pg.position.probe.kind == probeHighestCursor {
 			pg.cursor.observeHighest(pg.set, out, pg.digest.rows == n)
 		}
 	}
-	if pg.mismatch != "" || pg.at.question.kind != "" {
+	if pg.mismatch != "" || pg.position.probe.kind != "" {
 		return nil, false
 	}
 	pg.emitted += len(rows)
-	return pg.cursor.filterSeen(pg.set, pg.at, out, rows), true
+	return pg.cursor.filterSeen(pg.set, pg.position, out, rows), true
 }
 
-// observe runs the checks and returns the number of leading rows that repeat the previous page's end. This is hot.
-func (pg *Page) observe(rows []wit.Row, data []byte) (again int) {
-	again = pg.repeats.countOverlap(rows, data)
-	pg.digest.add(rows[:again], data)
-	fresh := rows[again:]
-	_, keyed := pg.at.pager.(keysetPager)
-	for n := 0; n < len(fresh); {
-		if n += pg.order.observeAscending(pg.digest, fresh[n:], data); n == len(fresh) {
-			break
-		}
-		some := fresh[n:]
-		if pg.order.rows == 0 && pg.order.watching {
-			some = some[:1] // after it, observeAscending can continue
-		}
-		var before []string
-		if pg.order.rows == 0 && pg.order.watching && pg.at.question.kind == "" && pg.at.rowsRead > 0 {
-			before = pg.set.unpack(pg.at.checks.key)
-		}
-		pg.order.observe(some, data, before)
-		pg.digest.add(some, data)
-		n += len(some)
+// observe runs the checks on decoded rows. It is called for each row of a load, so it must be fast.
+func (pg *Page) observe(rows []wit.Row, data []byte) {
+	repeated := pg.repeats.countOverlap(rows, data) // rows of the previous page, moved here by inserted rows
+	pg.digest.add(rows[:repeated], data)
+	rest := rows[repeated:]
+	pg.checkOrder(rest, data)
+	if pg.position.followsEmptyPage() {
+		pg.keyAdvanced = pg.keyAdvanced || pg.advancesKey(rest, data)
 	}
-	if keyed && pg.at.question.kind == "" && !pg.order.watching && len(fresh) > 0 && pg.mismatch == "" {
-		pg.mismatch = "the service ignores the filter by key, or $orderby: row " + strconv.Itoa(pg.order.rows-1) +
+	if pg.position.probe.kind != "" {
+		return
+	}
+	if !pg.position.usesKeyset() {
+		pg.repeats.observe(rest, data, pg.order, pg.position.checks)
+		pg.repeats.rememberLast(rows, data)
+	} else if !pg.order.watching && len(rest) > 0 && pg.mismatch == "" {
+		pg.mismatch = "the service ignores the filter by key, or $orderby: row " + itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"
 	}
-	if pg.at.followsEmptyPage() {
-		m := pg.at.checks
-		for i := range fresh {
-			plain, folded, known := pg.set.Keys.CompareTexts(pg.set.texts(keyOf(&fresh[i], data)), pg.set.unpack(m.key))
-			pg.keyAdvanced = pg.keyAdvanced || !known || m.sorted && plain > 0 || m.folded && folded > 0
-		}
-	}
-	if !keyed && pg.at.question.kind == "" {
-		pg.repeats.observe(fresh, data, pg.order, pg.at.checks)
-		pg.repeats.rememberLast(rows, data)
-	}
-	return again
 }
 
-// overlap checks whether the first rows show that the service applies $skip, and drops the row that was read before.
-func (pg *Page) overlap(w skipPager, rows []wit.Row, data []byte, again int) []wit.Row {
+func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
+	for done := 0; done < len(rows); {
+		if done += pg.order.observeAscending(pg.digest, rows[done:], data); done == len(rows) {
+			break
+		}
+		batch := rows[done:]
+		firstOfPage := pg.order.rows == 0 && pg.order.watching
+		if firstOfPage {
+			batch = batch[:1] // after it, observeAscending can continue
+		}
+		var before []string
+		if firstOfPage && pg.position.probe.kind == "" && pg.position.rowsRead > 0 {
+			before = pg.set.unpackKey(pg.position.checks.key)
+		}
+		pg.order.observe(batch, data, before)
+		pg.digest.add(batch, data)
+		done += len(batch)
+	}
+}
+
+func (pg *Page) advancesKey(rows []wit.Row, data []byte) bool {
+	checks := pg.position.checks
+	return slices.ContainsFunc(rows, func(row wit.Row) bool {
+		byBytes, folded, known := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(&row, data)),
+			pg.set.unpackKey(checks.key))
+		return !known || checks.sorted && byBytes > 0 || checks.folded && folded > 0
+	})
+}
+
+// checkOverlap checks whether the first row shows that the service applies $skip, and drops a row that was read before.
+func (pg *Page) checkOverlap(pager skipPager, rows []wit.Row, data []byte) []wit.Row {
 	startsWithLast := pg.repeats.tail.endsWith(keyHash(&rows[0], data))
 	switch {
-	case w.overlaps && !startsWithLast:
+	case pager.overlaps && !startsWithLast:
 		pg.mismatch = "its rows have another order when they are requested again"
-	case w.overlaps:
+	case pager.overlaps:
 		return rows[1:]
-	case w.unsolicited && (startsWithLast || pg.repeats.seenBefore(&rows[0], data)):
+	case pager.speculative && (startsWithLast || pg.repeats.seenBefore(&rows[0], data)):
 		pg.mismatch = "the service ignores $skip"
 	}
 	return rows
 }
 
-// maxFaultHashes bounds the failed rows that a position remembers: later ones are reported again.
-const maxFaultHashes = 64
+const maxErrorHashes = 64 // later undecodable rows are reported again
 
-func (pg *Page) observeFaults(out *Rows) {
+// observeRowErrors removes errors that a previous page has reported from out.
+func (pg *Page) observeRowErrors(out *Rows) {
 	if len(out.Rows) > 0 {
-		pg.faultHashes = pg.faultHashes[:0]
+		pg.errorHashes = pg.errorHashes[:0]
 	}
-	if len(out.Faults) == 0 {
+	if len(out.Errors) == 0 {
 		return
 	}
-	before := unpackHashes(pg.at.undecodedHashes)
-	end := uint32(len(before))
+	reported := unpackHashes(pg.position.undecodedHashes)
+	end := uint32(len(reported))
 	if pg.overlaps() {
 		end++
 	}
-	fresh := out.Faults[:0]
-	for i := range out.Faults {
-		f := &out.Faults[i]
-		document := out.Data[f.RawStart : f.RawStart+f.RawSize]
-		pg.digest.faults.add(document)
-		pg.digest.faultCount++
-		mark := hashOf(document).bits48()
-		if n := len(out.Rows); (n == 0 || f.RowIndex > out.Rows[n-1].RowIndex) && len(pg.faultHashes) < maxFaultHashes {
-			pg.faultHashes = append(pg.faultHashes, mark)
+	unreported := out.Errors[:0]
+	for i := range out.Errors {
+		rowError := &out.Errors[i]
+		document := out.Data[rowError.RawStart : rowError.RawStart+rowError.RawSize]
+		pg.digest.errorDigest.add(document)
+		pg.digest.errorCount++
+		hash := hashOf(document).bits48()
+		if n := len(out.Rows); (n == 0 || rowError.RowIndex > out.Rows[n-1].RowIndex) &&
+			len(pg.errorHashes) < maxErrorHashes {
+			pg.errorHashes = append(pg.errorHashes, hash)
 		}
-		if f.RowIndex < end && slices.Contains(before, mark) {
-			// the host waits for the faults of these
-			if pg.knownFaults++; !slices.Contains(out.LeftOut, f.RowIndex) {
+		if rowError.RowIndex < end && slices.Contains(reported, hash) {
+			pg.reportedErrors++
+			if !slices.Contains(out.Skipped, rowError.RowIndex) { // the host waits for errors that it requested
 				continue
 			}
 		}
-		fresh = append(fresh, *f)
+		unreported = append(unreported, *rowError)
 	}
-	out.Faults = fresh
+	out.Errors = unreported
 }
 
 func (pg *Page) overlaps() bool {
-	w, _ := pg.at.pager.(skipPager)
-	return w.overlaps
+	pager, _ := pg.position.pager.(skipPager)
+	return pager.overlaps
 }
 
 func (pg *Page) nothingDecoded() bool {

@@ -23,7 +23,7 @@ func numbers() *rowkey.Keys {
 // part compares keys that are one whole number as those of several parts.
 type part struct{ *rowkey.Keys }
 
-func (part) Whole() bool { return false }
+func (part) IsInteger() bool { return false }
 
 // TestFastOrderCheckAgreesWithSlow looks at the same rows in the two ways: those with keys that are one whole number go
 // by ascending.
@@ -35,11 +35,11 @@ func TestFastOrderCheckAgreesWithSlow(t *testing.T) {
 		tailed := random.IntN(10) == 0
 		for i, keys := range []Keys{numbers(), part{numbers()}} {
 			pages[i] = NewPage()
-			at := newPosition(0)
-			if at.rowsRead, at.checks.sorted, at.checks.key = 1, true, "(-1000)"; tailed {
-				at.checks.lastHashes = packHashes([]uint64{5})
+			position := newPosition(0)
+			if position.rowsRead, position.checks.sorted, position.checks.key = 1, true, "(-1000)"; tailed {
+				position.checks.lastHashes = packHashes([]uint64{5})
 			}
-			pages[i].Begin(&Set{Keys: keys}, at)
+			pages[i].Begin(&Set{Keys: keys}, position)
 		}
 		v := int64(-900)
 		for range 1 + random.IntN(4) {

@@ -45,16 +45,16 @@ func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
 		for _, first := range []int{1, 5000} {
 			for _, order := range []string{"heeds", "refused"} {
 				t.Run(fmt.Sprint(links, first, order), func(t *testing.T) {
-					s := &service{keys: upFrom(first, 3000), page: 1000, links: links, order: order, skips: true}
-					s.between = func(s *service, number int) {
+					fake := &service{keys: upFrom(first, 3000), page: 1000, links: links, order: order, skips: true}
+					fake.between = func(s *service, number int) {
 						if number == 2 {
 							s.remove(first + 5)
 						}
 					}
-					c, err := s.load(t, setOf("auto", 0), nil)
-					s.whole(t, c, err)
+					c, err := fake.load(t, setOf("auto", 0), nil)
+					fake.whole(t, c, err)
 					if order == "heeds" && c.twice > 0 {
-						t.Errorf("%d rows came twice, %v", c.twice, s.requests)
+						t.Errorf("%d rows came twice, %v", c.twice, fake.requests)
 					}
 				})
 			}
@@ -64,14 +64,15 @@ func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
 
 // settled fails a test of a load that did not bring each of the rows that can be read once, and each of the others as a
 // fault once.
-func (s *service) settled(t *testing.T, c result, err error) {
+func (s *service) settled(t *testing.T, loaded result, err error) {
 	t.Helper()
-	slices.Sort(c.faults)
-	faults := len(slices.Compact(slices.Clone(c.faults)))
-	if err != nil || len(c.missing) > 0 || c.twice > 0 || len(c.rows) != len(s.keys)-len(s.unread) ||
-		faults != len(s.unread) || len(c.faults) != faults {
-		t.Errorf("%d rows came, %d twice, %v are missing; faults %v; %v, in %d requests:\n%s", len(c.rows), c.twice,
-			c.missing, c.faults, err, len(s.requests), strings.Join(s.requests, "\n"))
+	slices.Sort(loaded.faults)
+	faults := len(slices.Compact(slices.Clone(loaded.faults)))
+	if err != nil || len(loaded.missing) > 0 || loaded.twice > 0 || len(loaded.rows) != len(s.keys)-len(s.unread) ||
+		faults != len(s.unread) || len(loaded.faults) != faults {
+		t.Errorf("%d rows came, %d twice, %v are missing; faults %v; %v, in %d requests:\n%s", len(loaded.rows),
+			loaded.twice,
+			loaded.missing, loaded.faults, err, len(s.requests), strings.Join(s.requests, "\n"))
 	}
 }
 
@@ -90,23 +91,23 @@ func TestRowsThatCannotBeRead(t *testing.T) {
 		"across pages": {19, 20, 21, 22}, "the last of all": {40}, "the last two": {39, 40}, "of page 1": {10},
 		"a whole page": upFrom(11, 10), "a page and more": upFrom(9, 15), "the first page": upFrom(1, 10),
 		"all but one": upFrom(2, 39), "two whole pages at the end": upFrom(21, 20)} {
-		for _, c := range []struct{ count, order, links, paging string }{
+		for _, test := range []struct{ count, order, links, paging string }{
 			{"none", "heeds", "none", "top"}, {"filtered", "heeds", "none", "top"}, {"first", "heeds", "none", "top"},
 			{"none", "heeds", "none", "auto"}, {"filtered", "heeds", "none", "auto"},
 			{"none", "refused", "none", "top"}, {"filtered", "refused", "none", "auto"},
 			{"filtered", "heeds", "token", "auto"}, {"none", "heeds", "token", "auto"},
 			{"filtered", "heeds", "key", "auto"},
 		} {
-			t.Run(fmt.Sprint(name, c), func(t *testing.T) {
-				s := &service{keys: upFrom(1, 40), page: 10, links: c.links, order: c.order, count: c.count,
+			t.Run(fmt.Sprint(name, test), func(t *testing.T) {
+				fake := &service{keys: upFrom(1, 40), page: 10, links: test.links, order: test.order, count: test.count,
 					skips: true, tops: true, unread: setFrom(unread)}
 				top := 0
-				if c.paging == "top" {
+				if test.paging == "top" {
 					top = 10
 				}
-				res, err := s.load(t, setOf(c.paging, top), nil)
-				if s.settled(t, res, err); len(s.requests) >= 100 {
-					t.Errorf("%d requests", len(s.requests))
+				res, err := fake.load(t, setOf(test.paging, top), nil)
+				if fake.settled(t, res, err); len(fake.requests) >= 100 {
+					t.Errorf("%d requests", len(fake.requests))
 				}
 			})
 		}
@@ -116,7 +117,7 @@ func TestRowsThatCannotBeRead(t *testing.T) {
 // Where the rows of the last page can't be read and nothing says that there are others, a service that ignores or
 // refuses $skip, or whose metadata say that it can't be paged, ends the load. Each row is a fault once.
 func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		rows    int
 		unread  []int
 		count   string
@@ -129,23 +130,24 @@ func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
 	} {
 		for _, way := range []string{"ignored", "400", "501", "unpageable"} {
 			for _, tops := range []bool{true, false} {
-				t.Run(fmt.Sprint(c, way, tops), func(t *testing.T) {
-					s := &service{keys: upFrom(1, c.rows), page: max(10, c.rows/2), links: "none", count: c.count,
-						tops: tops, unread: setFrom(c.unread)}
-					if c.rows == 70 {
-						s.page = 70
+				t.Run(fmt.Sprint(test, way, tops), func(t *testing.T) {
+					fake := &service{keys: upFrom(1, test.rows), page: max(10, test.rows/2), links: "none",
+						count: test.count,
+						tops:  tops, unread: setFrom(test.unread)}
+					if test.rows == 70 {
+						fake.page = 70
 					}
-					s.noSkip, _ = strconv.Atoi(way)
+					fake.noSkip, _ = strconv.Atoi(way)
 					set := setOf("auto", 0)
 					set.Pageable = way != "unpageable"
-					res, err := s.load(t, set, nil)
-					if c.settled {
-						s.settled(t, res, err)
+					res, err := fake.load(t, set, nil)
+					if test.settled {
+						fake.settled(t, res, err)
 					} else if err == nil {
-						t.Errorf("the load ends after %d rows:\n%s", len(res.rows), strings.Join(s.requests, "\n"))
+						t.Errorf("the load ends after %d rows:\n%s", len(res.rows), strings.Join(fake.requests, "\n"))
 					}
-					if len(s.requests) >= 100 {
-						t.Errorf("%d requests", len(s.requests))
+					if len(fake.requests) >= 100 {
+						t.Errorf("%d requests", len(fake.requests))
 					}
 				})
 			}
@@ -156,14 +158,14 @@ func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
 // A page of rows that can't be read comes after as many as the service counted at first: the page's own count says that
 // others follow it, since rows were inserted meanwhile.
 func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
-	s := &service{keys: upFrom(1, 40), page: 10, links: "none", skips: true, unread: setFrom(upFrom(41, 10))}
-	s.between = func(s *service, number int) {
+	fake := &service{keys: upFrom(1, 40), page: 10, links: "none", skips: true, unread: setFrom(upFrom(41, 10))}
+	fake.between = func(s *service, number int) {
 		if number == 2 {
 			s.keys = upFrom(1, 70)
 		}
 	}
-	c, err := s.load(t, setOf("auto", 0), nil)
-	s.settled(t, c, err)
+	c, err := fake.load(t, setOf("auto", 0), nil)
+	fake.settled(t, c, err)
 }
 
 // A service that caps its pages, without link and count, is read whole where it heeds the key or $skip, also after
@@ -175,25 +177,27 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 				for _, order := range []string{"heeds", "ignores", "refused"} {
 					for _, skips := range []bool{true, false} {
 						for _, cap := range []int{1, 100, 350, 1000} {
-							s := &service{keys: upFrom(1, 350), page: cap, links: "none", order: order, filter: filter,
-								count: count, skips: skips}
+							fake := &service{keys: upFrom(1, 350), page: cap, links: "none", order: order,
+								filter: filter,
+								count:  count, skips: skips}
 							if cap == 1 {
-								s.keys = s.keys[:5]
+								fake.keys = fake.keys[:5]
 							}
-							c, err := s.load(t, setOf(paging, 0), nil)
+							c, err := fake.load(t, setOf(paging, 0), nil)
 							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" ||
 								order != "heeds" || cap == 1)
 							if !hopeless && (err != nil || len(c.missing) > 0) || err == nil && c.twice > 0 &&
 								order == "heeds" {
 								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, c.missing, c.twice,
-									err, s, strings.Join(s.requests, "\n"))
+									err, fake, strings.Join(fake.requests, "\n"))
 							}
 							most := 2
 							if count == "refused" {
 								most++
 							}
-							if cap >= 350 && order == "heeds" && filter == "heeds" && skips && len(s.requests) > most {
-								t.Errorf("%s: %d requests: %v", paging, len(s.requests), s.requests)
+							if cap >= 350 && order == "heeds" && filter == "heeds" && skips &&
+								len(fake.requests) > most {
+								t.Errorf("%s: %d requests: %v", paging, len(fake.requests), fake.requests)
 							}
 						}
 					}
@@ -205,27 +209,28 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 
 // A service that goes in a circle is found out, whatever the circle's length, and after a restart.
 func TestCircles(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		circle, page int
 		links, want  string
 	}{{1, 10, "token", "is its own URL"}, {2, 10, "skip", "followed before"}, {7, 10, "token", "followed before"},
 		{50, 10, "token", "followed before"}, {50, 10, "skip", "followed before"}, {150, 4, "token", "loop"},
 		{0, 10, "grow", "has the same rows"}} {
-		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			s := &service{keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores",
-				skips: true, circle: c.circle}
-			slices.Reverse(s.keys)
-			_, err := s.load(t, setOf("auto", 0), nil)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "X?") {
-				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", c.want, err,
-					len(s.requests))
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
+			fake := &service{keys: upFrom(0, 1000), page: test.page, links: test.links, order: "ignores",
+				filter: "ignores",
+				skips:  true, circle: test.circle}
+			slices.Reverse(fake.keys)
+			_, err := fake.load(t, setOf("auto", 0), nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "X?") {
+				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", test.want, err,
+					len(fake.requests))
 			}
-			most := c.circle + 2
-			if c.circle > 64 {
-				most = 3 * c.circle
+			most := test.circle + 2
+			if test.circle > 64 {
+				most = 3 * test.circle
 			}
-			if len(s.requests) > most+100/c.page {
-				t.Errorf("%d requests for a circle of %d", len(s.requests), c.circle)
+			if len(fake.requests) > most+100/test.page {
+				t.Errorf("%d requests for a circle of %d", len(fake.requests), test.circle)
 			}
 		})
 	}
@@ -235,15 +240,15 @@ func TestCircles(t *testing.T) {
 // number is right: the load fails, and never ends as if it were whole. Where it changes only once it is read again.
 func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	shuffling := func(links, order string, swaps, requests int) *service {
-		s := &service{keys: upFrom(1, 200), page: 20, links: links, order: order, skips: true}
+		fake := &service{keys: upFrom(1, 200), page: 20, links: links, order: order, skips: true}
 		r := rand.New(rand.NewPCG(1, 2))
-		s.between = func(s *service, number int) {
+		fake.between = func(s *service, number int) {
 			for i := 0; i < swaps && number <= requests; i++ {
 				i, j := r.IntN(len(s.keys)), r.IntN(len(s.keys))
 				s.keys[i], s.keys[j] = s.keys[j], s.keys[i]
 			}
 		}
-		return s
+		return fake
 	}
 	for _, links := range []string{"skip", "token", "none", "key"} {
 		for _, order := range []string{"ignores", "refused"} {
@@ -268,33 +273,35 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 // Keys that name several rows, of a view whose key is none, are no sign of that: a second reading brings the same ones
 // again, and the load is complete. Later loads know it.
 func TestRowsThatAreTheSame(t *testing.T) {
-	s := &service{keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
+	fake := &service{keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
 		links: "skip", order: "ignores", skips: true}
 	set := setOf("auto", 0)
-	c, err := s.load(t, set, nil)
-	if err != nil || len(c.rows) != 2*len(s.keys) {
-		t.Fatalf("%d of twice %d rows came, %v", len(c.rows), len(s.keys), err)
+	c, err := fake.load(t, set, nil)
+	if err != nil || len(c.rows) != 2*len(fake.keys) {
+		t.Fatalf("%d of twice %d rows came, %v", len(c.rows), len(fake.keys), err)
 	}
-	if c, err = s.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil || len(c.rows) != len(s.keys) {
-		t.Errorf("%d of %d rows came in the load after it, %v", len(c.rows), len(s.keys), err)
+	if c, err = fake.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil ||
+		len(c.rows) != len(fake.keys) {
+		t.Errorf("%d of %d rows came in the load after it, %v", len(c.rows), len(fake.keys), err)
 	}
 }
 
 // TestLinkOfAnEmptyPage: a service that gives every page a link back, and heeds what asks for rows after a key, is read
 // to its end, since the empty page's link leads to no row after the last key. Each row comes once.
 func TestLinkOfAnEmptyPage(t *testing.T) {
-	for _, c := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"}, {"first", "heeds"},
+	for _, test := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"},
+		{"first", "heeds"},
 		{"none", "heeds"}, {"refused", "heeds"}} {
 		for _, once := range []bool{false, true} {
-			s := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: c.count, order: c.order,
+			fake := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: test.count, order: test.order,
 				skips: true}
 			set := setOf("auto", 0)
 			set.ExactlyOnce = once
-			res, err := s.load(t, set, nil)
-			if err != nil || len(res.rows) != 25_000 || res.twice > 0 || len(s.requests) > 254 {
-				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", c.count, once,
+			res, err := fake.load(t, set, nil)
+			if err != nil || len(res.rows) != 25_000 || res.twice > 0 || len(fake.requests) > 254 {
+				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", test.count, once,
 					len(res.rows),
-					res.twice, len(s.requests), err, strings.Join(s.requests[len(s.requests)-4:], "\n"))
+					res.twice, len(fake.requests), err, strings.Join(fake.requests[len(fake.requests)-4:], "\n"))
 			}
 		}
 	}
@@ -313,14 +320,14 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 			for _, hidden := range [][]int{upFrom(1001, 200), upFrom(1001, 100), upFrom(951, 1000), upFrom(2801, 200),
 				upFrom(101, 2800), append(upFrom(1001, 200), upFrom(1301, 150)...)} {
 				for _, paging := range []string{"auto", "keys"} {
-					s := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
+					fake := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
 						hidden: setFrom(hidden)}
-					res, err := s.load(t, setOf(paging, 0), nil)
+					res, err := fake.load(t, setOf(paging, 0), nil)
 					if err != nil || len(res.rows) != 3000-len(hidden) || res.twice > 0 ||
-						len(s.requests) > 100 {
+						len(fake.requests) > 100 {
 						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d "+
 							"requests, %v", links, count, paging, len(hidden), hidden[0], len(res.rows), res.twice,
-							len(s.requests), err)
+							len(fake.requests), err)
 					}
 				}
 			}
@@ -330,17 +337,17 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 	for _, mixed := range [][]int{append(upFrom(50, 50), upFrom(201, 50)...),
 		append(upFrom(201, 50), upFrom(50, 50)...),
 		{200, 100, 99, 98, 97, 96, 95, 94}} {
-		s := &service{keys: upFrom(1, 300), page: 100, links: "token", count: "none", skips: true,
+		fake := &service{keys: upFrom(1, 300), page: 100, links: "token", count: "none", skips: true,
 			hidden: setFrom(upFrom(101, 100))}
-		s.between = func(s *service, number int) {
+		fake.between = func(s *service, number int) {
 			if q := s.requests[number-1]; strings.Contains(q, "$skiptoken=100") && strings.Contains(q, "100L") {
 				s.keys, s.filter, s.order, s.hidden = slices.Concat(upFrom(1, 100), mixed), "ignores", "ignores", nil
 			}
 		}
 		set := setOf("auto", 0)
 		set.ExactlyOnce = true
-		if res, err := s.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
-			t.Errorf("%d rows, %v\n%s", len(res.rows), err, strings.Join(s.requests, "\n"))
+		if res, err := fake.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
+			t.Errorf("%d rows, %v\n%s", len(res.rows), err, strings.Join(fake.requests, "\n"))
 		}
 	}
 }
@@ -349,10 +356,10 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 func TestPageThatComesNextAgain(t *testing.T) {
 	for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
-			at := newPosition(0)
-			at.url, at.pager, at.rowsRead = "/s/X?$skip=7", w, 7
+			position := newPosition(0)
+			position.url, position.pager, position.rowsRead = "/s/X?$skip=7", w, 7
 			pg := NewPage()
-			pg.Begin(setOf("auto", 0), at)
+			pg.Begin(setOf("auto", 0), position)
 			next := pg.newTransition(PageInfo{})
 			next.next.rowsRead += rows
 			if _, err := next.end(nil); (err != nil) != fails {
@@ -367,7 +374,7 @@ func TestPageThatComesNextAgain(t *testing.T) {
 // that compares keys.
 func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 	for status, rows := range map[int]int{400: 3000, 404: 3000, 405: 3000, 410: 25_000, 501: 3000} {
-		for _, c := range []struct {
+		for _, test := range []struct {
 			links, count string
 			hidden       []int
 			always       bool
@@ -383,10 +390,11 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 					if rows > 3000 && (once || filtered) {
 						continue
 					}
-					s := &service{keys: upFrom(1, rows), page: 100, links: c.links, count: c.count, skips: true,
-						hidden: setFrom(c.hidden)}
-					s.refused = func(times int) int {
-						if c.always || times == 1 || times == 3 {
+					fake := &service{keys: upFrom(1, rows), page: 100, links: test.links, count: test.count,
+						skips:  true,
+						hidden: setFrom(test.hidden)}
+					fake.refused = func(times int) int {
+						if test.always || times == 1 || times == 3 {
 							return status
 						}
 						return 0
@@ -395,12 +403,13 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 					if set.ExactlyOnce = once; filtered {
 						set.Filter = users
 					}
-					res, err := s.load(t, set, nil)
-					if err != nil || len(res.rows) != rows-len(c.hidden) || res.twice > 0 ||
-						len(s.requests) > rows/100+20 || res.end.capabilities.has(ignoresKeyFilter) {
+					res, err := fake.load(t, set, nil)
+					if err != nil || len(res.rows) != rows-len(test.hidden) || res.twice > 0 ||
+						len(fake.requests) > rows/100+20 || res.end.capabilities.has(ignoresKeyFilter) {
 						t.Errorf("%d, links %s, count %s, exactly-once %v, filtered %v: %d rows, %d twice, in %d "+
-							"requests, %v\n%s", status, c.links, c.count, once, filtered, len(res.rows), res.twice,
-							len(s.requests), err, strings.Join(s.requests[max(0, len(s.requests)-6):], "\n"))
+							"requests, %v\n%s", status, test.links, test.count, once, filtered, len(res.rows),
+							res.twice,
+							len(fake.requests), err, strings.Join(fake.requests[max(0, len(fake.requests)-6):], "\n"))
 					}
 				}
 			}
@@ -408,13 +417,13 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 	}
 	// The rows of a page before it can't be read, so that the empty one was asked for by number from a key.
 	for _, status := range []int{0, 404, 410} {
-		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: "none", skips: true,
+		fake := &service{keys: upFrom(1, 500), page: 100, links: "token", count: "none", skips: true,
 			hidden: setFrom(upFrom(201, 100)), unread: setFrom(upFrom(101, 100)),
 			refused: func(times int) int { return status * (times % 2) }}
-		res, err := s.load(t, setOf("auto", 0), nil)
+		res, err := fake.load(t, setOf("auto", 0), nil)
 		if err != nil || len(res.missing) > 0 || res.twice > 0 || !slices.Equal(res.faults, upFrom(101, 100)) {
 			t.Errorf("%d: %d rows, %d twice, %d faults, %v, in\n%s", status, len(res.rows), res.twice,
-				len(res.faults), err, strings.Join(s.requests, "\n"))
+				len(res.faults), err, strings.Join(fake.requests, "\n"))
 		}
 	}
 	// Where the service counts more rows than came, or each second link is refused, they are not taken for all.
@@ -422,18 +431,18 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 		"none": func(times int) int { return times % 2 * 410 }} {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
 			refused: refused}
-		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmpty {
+		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmptyPages {
 			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(res.rows), len(s.requests))
 		}
 	}
 }
 
 // users puts a condition of the user's before the connector's own.
-func users(own string) string {
-	if own != "" {
-		own = " and (" + own + ")"
+func users(condition string) string {
+	if condition != "" {
+		condition = " and (" + condition + ")"
 	}
-	return strings.ReplaceAll(usersFilter+own, " ", "%20")
+	return strings.ReplaceAll(usersFilter+condition, " ", "%20")
 }
 
 // TestLinkOfAnEmptyPageToItself: an empty page by key whose link is its own address in another form is the last one.
@@ -441,15 +450,15 @@ func TestLinkOfAnEmptyPageToItself(t *testing.T) {
 	for _, count := range []string{"none", "whole", "first", "refused"} {
 		for _, once := range []bool{false, true} {
 			for _, filtered := range []bool{false, true} {
-				s := &service{keys: upFrom(1, 300), page: 100, links: "echo", count: count, skips: true}
+				fake := &service{keys: upFrom(1, 300), page: 100, links: "echo", count: count, skips: true}
 				set := setOf("keys", 0)
 				if set.ExactlyOnce = once; filtered {
 					set.Filter = users
 				}
-				res, err := s.load(t, set, nil)
-				if err != nil || len(res.rows) != 300 || res.twice > 0 || len(s.requests) > 7 {
+				res, err := fake.load(t, set, nil)
+				if err != nil || len(res.rows) != 300 || res.twice > 0 || len(fake.requests) > 7 {
 					t.Errorf("count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count, once,
-						filtered, len(res.rows), res.twice, err, strings.Join(s.requests, "\n"))
+						filtered, len(res.rows), res.twice, err, strings.Join(fake.requests, "\n"))
 				}
 			}
 		}

@@ -6,20 +6,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// repeatCheck finds keys that occur on two pages. While pages are counted, a row that moves to a later page pushes
-// another one to where it is not read, and keeps the count right. Rows that were inserted repeat keys too but hide
-// none: the next page then starts with exactly the last rows of the previous one.
+// repeatCheck finds keys that occur on two pages. If pages are requested by counting, a row that moves to a later page
+// pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide none:
+// the next page then starts with the last rows of the previous one.
 //
-// It remembers all keys up to sampleSize, then the ones with the least hashes: one moved row of N is found with a
-// chance of sampleSize/N. While keys ascend, a key below the previous page's last one counts as repeated too.
+// Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampled/N. While keys
+// ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
 	sampling          bool
 	previous, current []uint64
 	maxHash           uint64
-	tail              tail
+	tail              overlapCheck
 	lastHashes        []uint64
-	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below a floor in the
-	// previous attempt; it is cleared when it occurs elsewhere.
+	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below it.
 	floor         []string
 	outOfOrderKey string
 	duplicateKeys bool
@@ -27,35 +26,32 @@ type repeatCheck struct {
 }
 
 const (
-	// sampled is the number of keys that a load remembers: 8 KB in the offset.
-	sampled = 1000
-	// maxTail bounds the remembered last rows of a page: if more are inserted between two pages, the load restarts.
-	maxTail = 64
-	// enoughToSort is the number of ordered rows that shows sorting: one of 40,320 orders of eight rows.
-	enoughToSort = 8
+	sampled        = 1000 // keys that a load remembers, 8 KB in the offset
+	maxTail        = 64   // remembered last rows of a page: if more are inserted between two pages, the load restarts
+	minOrderedRows = 8    // rows in order by chance are unlikely: eight rows have 40,320 orders
 )
 
-func (r *repeatCheck) begin(s *Set, at *Position) {
-	m := at.checks
-	counting := at.pager != nil && at.pager.countsRows()
-	r.sampling = s.Keys != nil && at.question.kind == "" &&
-		(at.rowsRead < enoughToSort || counting || !m.ascending())
+func (r *repeatCheck) begin(set *Set, position *Position) {
+	checks := position.checks
+	counting := position.pager != nil && position.pager.countsRows()
+	r.sampling = set.Keys != nil && position.probe.kind == "" &&
+		(position.rowsRead < minOrderedRows || counting || !checks.ascending())
 	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
-	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = tail{}, r.lastHashes[:0], nil,
-		at.previous.outOfOrderKey, false
-	if _, keyed := at.pager.(keysetPager); keyed || s.Keys == nil || at.question.kind != "" {
+	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
+		position.previous.outOfOrderKey, false
+	if _, keyed := position.pager.(keysetPager); keyed || set.Keys == nil || position.probe.kind != "" {
 		return
 	}
-	if !at.capabilities.has(duplicateKeys) { // else equal keys may be different rows
-		r.tail.begin(m.lastHashes)
+	if !position.capabilities.has(duplicateKeys) { // else equal keys may be different rows
+		r.tail.begin(checks.lastHashes)
 	}
-	if r.previous = unpackHashes(m.sample); len(r.previous) >= sampled {
+	if r.previous = unpackHashes(checks.sample); len(r.previous) >= sampled {
 		slices.Sort(r.previous)
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
 	slices.Sort(r.previous)
-	if m.ascending() && len(r.previous) < at.rowsRead {
-		r.floor = s.unpack(m.key)
+	if checks.ascending() && len(r.previous) < position.rowsRead {
+		r.floor = set.unpackKey(checks.key)
 	}
 }
 
@@ -69,33 +65,33 @@ func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 	return n
 }
 
-func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
+func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, checks *checkState) {
 	if r.outOfOrderKey != "" || r.floor != nil && !o.watching {
-		r.observeBelowFloor(rows, data, o, m)
+		r.observeBelowFloor(rows, data, o, checks)
 	}
 	if !r.sampling {
 		return
 	}
 	for i := range rows {
-		mark := keyHash(&rows[i], data)
-		if r.tail.endsWith(mark) {
-			r.repeated = append(r.repeated, mark)
+		rowHash := keyHash(&rows[i], data)
+		if r.tail.endsWith(rowHash) {
+			r.repeated = append(r.repeated, rowHash)
 		}
-		if mark <= r.maxHash {
-			if r.current = append(r.current, mark); len(r.current) == 4*sampled {
-				r.sort()
+		if rowHash <= r.maxHash {
+			if r.current = append(r.current, rowHash); len(r.current) == 4*sampled {
+				r.compact()
 			}
 		}
 	}
 }
 
-func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
+func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		mark, falls := hashOf(key), false
-		if r.floor != nil && !o.watching {
-			plain, folded, known := o.keys.CompareTexts(o.keys.Texts(key), r.floor)
-			if !m.sorted {
+		if r.floor != nil && !order.watching {
+			plain, folded, known := order.keys.CompareTexts(order.keys.SortTexts(key), r.floor)
+			if !checks.sorted {
 				plain = folded
 			}
 			falls = known && plain <= 0
@@ -124,8 +120,8 @@ func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
 	}
 }
 
-// sort keeps the least hashes, each once: the same key twice on one page is not a repeat.
-func (r *repeatCheck) sort() {
+// compact keeps the least hashes, each once: the same key twice on one page is not a repeat.
+func (r *repeatCheck) compact() {
 	slices.Sort(r.current)
 	n := len(r.current)
 	r.current = slices.Compact(r.current)
@@ -135,58 +131,58 @@ func (r *repeatCheck) sort() {
 	}
 }
 
-func (r *repeatCheck) save(m *checkState) {
+func (r *repeatCheck) save(checks *checkState) {
 	r.repeated = append(r.repeated, r.tail.partialMatch()...)
-	r.sort()
+	r.compact()
 	all := r.previous
-	for _, mark := range r.current {
-		if _, again := slices.BinarySearch(r.previous, mark); again {
-			if !slices.Contains(r.repeated, mark) {
-				r.repeated = append(r.repeated, mark)
+	for _, keyHash := range r.current {
+		if _, again := slices.BinarySearch(r.previous, keyHash); again {
+			if !slices.Contains(r.repeated, keyHash) {
+				r.repeated = append(r.repeated, keyHash)
 			}
 			continue
 		}
-		all = append(all, mark)
+		all = append(all, keyHash)
 	}
-	m.addRepeats(r.repeated)
+	checks.addRepeats(r.repeated)
 	if r.sampling {
 		slices.Sort(all)
-		m.sample = packHashes(all[:min(len(all), sampled)])
+		checks.sample = packHashes(all[:min(len(all), sampled)])
 	}
 }
 
 // addRepeats counts repeated keys. The digest does not depend on their order.
-func (m *checkState) addRepeats(marks []uint64) {
-	if len(marks) == 0 {
+func (m *checkState) addRepeats(hashes []uint64) {
+	if len(hashes) == 0 {
 		return
 	}
 	sum := uint64(0)
-	for _, mark := range append(unpackHashes(m.repeatDigest), marks...) {
+	for _, mark := range append(unpackHashes(m.repeatDigest), hashes...) {
 		sum += mark
 	}
-	m.repeatCount, m.repeatDigest = m.repeatCount+len(marks), packHashes([]uint64{sum & (1<<48 - 1)})
+	m.repeatCount, m.repeatDigest = m.repeatCount+len(hashes), packHashes([]uint64{sum & (1<<48 - 1)})
 }
 
-// tail compares the first rows of a page with the last ones of the previous page.
-type tail struct {
+// overlapCheck compares the first rows of a page with the last ones of the previous page.
+type overlapCheck struct {
 	hashes []uint64
-	// matching: the next row may match. complete: the last row of the previous page matched.
+	// matching means that the next row may match, complete that the last row of the previous page matched.
 	matching, complete bool
 	matched, from      int
 }
 
-func (t *tail) begin(last string) {
+func (t *overlapCheck) begin(last string) {
 	t.hashes = unpackHashes(last)
 	t.matching = len(t.hashes) > 0
 }
 
-func (t *tail) next(mark uint64) {
+func (t *overlapCheck) next(keyHash uint64) {
 	if t.matched == 0 {
-		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != mark; {
+		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != keyHash; {
 			t.from--
 		}
 	}
-	if at := t.from + t.matched; t.from < 0 || t.hashes[at] != mark {
+	if at := t.from + t.matched; t.from < 0 || t.hashes[at] != keyHash {
 		t.matching = false
 	} else {
 		t.matched++
@@ -195,20 +191,20 @@ func (t *tail) next(mark uint64) {
 	}
 }
 
-func (t *tail) partialMatch() []uint64 {
+func (t *overlapCheck) partialMatch() []uint64 {
 	if t.matched == 0 || t.complete {
 		return nil
 	}
 	return t.hashes[t.from : t.from+t.matched]
 }
 
-func (t *tail) overlap() int {
+func (t *overlapCheck) overlap() int {
 	if t.complete {
 		return t.matched
 	}
 	return 0
 }
 
-func (t *tail) endsWith(mark uint64) bool {
+func (t *overlapCheck) endsWith(mark uint64) bool {
 	return len(t.hashes) > 0 && t.hashes[len(t.hashes)-1] == mark
 }

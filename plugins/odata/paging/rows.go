@@ -7,16 +7,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rows is a decoded piece of a page.
+// Rows is a decoded part of a page.
 type Rows struct {
 	Rows []wit.Row
-	// Data holds the bytes of rows and faults. Faults are undecodable rows; [Page.Observe] removes those reported
-	// before. LeftOut are the indexes of rows that the host had removed.
+	// Data holds the bytes of rows and errors. [Page.Observe] removes Errors that were reported before. Skipped are the
+	// indexes of rows that the host had removed.
 	Data    []byte
-	Faults  []wit.RowError
-	LeftOut []uint32
-	// Cursor returns a row's cursor value in Atom's form; ok is false for null.
-	Cursor func(row int) (text string, ok bool)
+	Errors  []wit.RowError
+	Skipped []uint32
+	Cursor  func(row int) (text string, ok bool) // in Atom's form, false for null
 }
 
 func keyOf(row *wit.Row, data []byte) []byte {
@@ -42,27 +41,27 @@ func unpackHashes(text string) []uint64 {
 	if err != nil {
 		return nil
 	}
-	marks := make([]uint64, 0, len(b)/packedHashSize)
+	hashes := make([]uint64, 0, len(b)/packedHashSize)
 	for ; len(b) >= packedHashSize; b = b[packedHashSize:] {
 		var eight [8]byte
 		copy(eight[8-packedHashSize:], b)
-		marks = append(marks, binary.BigEndian.Uint64(eight[:]))
+		hashes = append(hashes, binary.BigEndian.Uint64(eight[:]))
 	}
-	return marks
+	return hashes
 }
 
 // pageDigest identifies a page by its keys, and by its first value if keys are not unique: some views have empty keys.
 type pageDigest struct {
 	rows          int
 	keys, first   hash
-	faults        hash
-	faultCount    int
+	errorDigest   hash
+	errorCount    int
 	last          []byte
 	duplicateKeys bool
 }
 
 func (c *pageDigest) reset() {
-	*c = pageDigest{keys: emptyHash, first: emptyHash, faults: emptyHash, last: c.last[:0]}
+	*c = pageDigest{keys: emptyHash, first: emptyHash, errorDigest: emptyHash, last: c.last[:0]}
 }
 
 func (c *pageDigest) add(rows []wit.Row, data []byte) {
@@ -91,8 +90,8 @@ func (c *pageDigest) hash() (h hash, some bool) {
 	if c.duplicateKeys || c.rows == 1 {
 		h ^= c.first * 31
 	}
-	if c.rows == 0 && c.faultCount > 0 {
-		return c.faults, true
+	if c.rows == 0 && c.errorCount > 0 {
+		return c.errorDigest, true
 	}
 	return h, c.rows > 0 && len(c.last) > 0
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// cursorCheck drops rows that the previous load by cursor delivered, and finds out whether the service filters.
 type cursorCheck struct {
 	seen          map[string]bool
 	high          string
@@ -29,8 +30,8 @@ func (p *cursorCheck) begin(c *Cursor, at *cursorState) {
 	}
 }
 
-// observeHighest reads the answer to askHighest. Services that sort null first return no value; then the highest one of
-// the first page is used, since many services do not know a filter for null.
+// observeHighest reads the response to probeHighestCursor. Services that sort null first return no value; then the
+// highest value of the first page is used, since many services cannot filter null.
 func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	for i := range out.Rows {
 		text, ok := out.Cursor(i)
@@ -41,33 +42,32 @@ func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	}
 }
 
-// base returns the value before the look-back. Rows may change after their page was read, so it is that of the start.
-func (p *cursorCheck) base(at *Position) string {
-	if at.rowsRead > 0 && (at.cursor.base != "" || at.cursor.baseUnknown) {
-		return at.cursor.base
+func (p *cursorCheck) base(position *Position) string {
+	if position.rowsRead > 0 && (position.cursor.base != "" || position.cursor.baseUnknown) {
+		return position.cursor.base
 	}
 	return p.high
 }
 
 // filterSeen records the rows' cursor values and drops rows that an earlier load delivered.
-func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row) []wit.Row {
-	c := s.Cursor
-	if c == nil {
+func (p *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []wit.Row) []wit.Row {
+	cursor := s.Cursor
+	if cursor == nil {
 		return rows
 	}
 	first := len(out.Rows) - len(rows)
-	kept := rows[:0:0]
+	remaining := rows[:0:0]
 	for i := range rows {
 		text, ok := out.Cursor(first + i)
 		if !ok {
-			kept = append(kept, rows[i])
+			remaining = append(remaining, rows[i])
 			continue
 		}
-		if c.below(text, at.cursor.from) {
+		if cursor.below(text, position.cursor.from) {
 			p.belowFrom = text
 			return nil
 		}
-		if p.high == "" || c.atLeast(text, p.high) {
+		if p.high == "" || cursor.atLeast(text, p.high) {
 			p.high = text
 		}
 		h := emptyHash
@@ -75,36 +75,36 @@ func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row
 			h.add(out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if base := p.base(at); base != "" && c.atLeast(text, c.Lower(base)) {
+		if base := p.base(position); base != "" && cursor.atLeast(text, cursor.SubtractLookback(base)) {
 			if p.rows = append(p.rows, seenRow{text, hash}); len(p.rows) > 4*maxSeenBytes/seenRowBytes {
-				p.prune(c, at)
+				p.prune(cursor, position)
 			}
 		}
 		if !p.seen[hash] {
-			kept = append(kept, rows[i])
+			remaining = append(remaining, rows[i])
 		}
 	}
-	return kept
+	return remaining
 }
 
-func (p *cursorCheck) filterIgnored(s *Set, at *Position) error {
+func (p *cursorCheck) filterIgnored(s *Set, position *Position) error {
 	setting := s.Setting("cursor.property")
 	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: s.Label() + ": found a row whose " +
-		s.Cursor.Name + " is " + p.belowFrom + ", and rows from " + at.cursor.from +
+		s.Cursor.Name + " is " + p.belowFrom + ", and rows from " + position.cursor.from +
 		" on were requested: the service accepts $filter but ignores it, or its next links do"}
 }
 
 const seenRowBytes = 32
 
-func (p *cursorCheck) prune(c *Cursor, at *Position) {
-	least := c.Lower(p.base(at))
+func (p *cursorCheck) prune(c *Cursor, position *Position) {
+	least := c.SubtractLookback(p.base(position))
 	p.rows = slices.DeleteFunc(p.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
 	if full(p.rows) {
 		p.truncate(c, maxSeenBytes)
 	}
 }
 
-// truncate keeps the rows with the highest values: as many as fit into maxBytes, and one more.
+// truncate drops rows with low values until the others, except one, fit into a number of bytes.
 func (p *cursorCheck) truncate(c *Cursor, most int) {
 	slices.SortStableFunc(p.rows, func(a, b seenRow) int {
 		order, _ := c.Compare(b.value, a.value)
@@ -119,7 +119,6 @@ func (p *cursorCheck) truncate(c *Cursor, most int) {
 
 const spareBytes = 1 << 10
 
-// full reports whether the rows exceed what prune keeps. Rows that save truncated further do not.
 func full(marks []seenRow) bool {
 	size := 0
 	for _, m := range marks {
@@ -128,45 +127,47 @@ func full(marks []seenRow) bool {
 	return size > maxSeenBytes
 }
 
-func (p *cursorCheck) save(s *Set, at, next *Position) (warnings []string) {
-	c := s.Cursor
-	if c == nil || next.snapshot > at.snapshot { // the load restarts
+func (p *cursorCheck) save(set *Set, position, next *Position) (warnings []string) {
+	cursorProperty := set.Cursor
+	if cursorProperty == nil || next.snapshot > position.snapshot { // the load restarts
 		return nil
 	}
 	if p.nullIsHighest {
-		warnings = append(warnings, "the service returns a row without "+c.Name+" as the one with the highest value: "+
+		warnings = append(warnings, "the service returns a row without "+cursorProperty.Name+" as the one with the "+
+			"highest value: "+
 			"the next load starts at the highest value of this one's first page, or reads all rows if that has none")
 	}
 	isDone := next.capabilities.has(loadComplete)
-	if at.question.kind != "" && !isDone { // its rows are not emitted
-		cursor := *at.cursor
+	if position.probe.kind != "" && !isDone { // its rows are not emitted
+		cursor := *position.cursor
 		cursor.high, next.cursor = p.high, &cursor
 		return warnings
 	}
 	if p.high != "" {
-		p.prune(c, at)
+		p.prune(cursorProperty, position)
 	}
-	cursor := cursorState{from: at.cursor.from, high: p.high, base: p.base(at), previousRows: at.cursor.previousRows,
-		currentRows: packRows(p.rows), baseUnknown: at.cursor.baseUnknown, truncated: at.cursor.truncated}
+	cursor := cursorState{from: position.cursor.from, high: p.high, base: p.base(position),
+		previousRows: position.cursor.previousRows,
+		currentRows:  packRows(p.rows), baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
 	if next.cursor = &cursor; next.rowsRead > 0 && cursor.base == "" {
 		cursor.baseUnknown = true
 	}
 	if over := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; over > 0 {
-		p.truncate(c, len(cursor.currentRows)-over)
+		p.truncate(cursorProperty, len(cursor.currentRows)-over)
 		cursor.currentRows, cursor.truncated = packRows(p.rows), true
 	}
-	if (cursor.truncated || isDone && full(p.rows)) && !at.cursor.truncated &&
-		!full(unpackRows(at.cursor.previousRows)) {
+	if (cursor.truncated || isDone && full(p.rows)) && !position.cursor.truncated &&
+		!full(unpackRows(position.cursor.previousRows)) {
 		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
 			strconv.Itoa(len(p.rows))+" that can be remembered; others may be delivered again by each load: "+
-			s.Setting("cursor.lookback")+" limits them")
+			set.Setting("cursor.lookback")+" limits them")
 	}
 	if !isDone {
 		return warnings
 	}
 	cursor.from = ""
 	if cursor.previousRows, cursor.currentRows = cursor.currentRows, ""; cursor.previousRows == "" {
-		cursor.previousRows = at.cursor.previousRows // no rows
+		cursor.previousRows = position.cursor.previousRows // no rows
 	}
 	return warnings
 }

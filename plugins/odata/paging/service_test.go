@@ -79,9 +79,9 @@ func (s *service) get(target string) (a answer) {
 	if err != nil {
 		panic(err)
 	}
-	filter, by, counts := q.Get("$filter"), q.Get("$orderby"), q.Has("$inlinecount")
+	filter, options, counts := q.Get("$filter"), q.Get("$orderby"), q.Has("$inlinecount")
 	switch {
-	case by != "" && s.order == "refused":
+	case options != "" && s.order == "refused":
 		return answer{status: 400, says: "no $orderby"}
 	case counts && s.count == "refused":
 		return answer{status: 400, says: "no $inlinecount"}
@@ -95,8 +95,8 @@ func (s *service) get(target string) (a answer) {
 			return answer{status: s.refused(s.times), says: "no such page"}
 		}
 	}
-	all := s.sorted(s.choose(filter), by, filter)
-	start := s.start(q, all, by)
+	all := s.sorted(s.choose(filter), options, filter)
+	start := s.start(q, all, options)
 	rest := all[min(start, len(all)):]
 	page := rest[:min(s.page, len(rest))]
 	if top, err := strconv.Atoi(q.Get("$top")); err == nil && s.tops {
@@ -125,7 +125,7 @@ func (s *service) get(target string) (a answer) {
 }
 
 // start is the place of the page's first row.
-func (s *service) start(q url.Values, all []int, by string) (start int) {
+func (s *service) start(q url.Values, all []int, options string) (start int) {
 	if text := q.Get("$skip"); text != "" && s.skips {
 		start, _ = strconv.Atoi(text)
 	}
@@ -141,7 +141,7 @@ func (s *service) start(q url.Values, all []int, by string) (start int) {
 		if at := slices.Index(all, last); at >= 0 {
 			return at + 1
 		}
-		if start = len(all); by != "" && s.order == "heeds" { // the row is gone: where it would be
+		if start = len(all); options != "" && s.order == "heeds" { // the row is gone: where it would be
 			start, _ = slices.BinarySearch(all, last)
 		}
 	case s.links == "base64":
@@ -157,7 +157,7 @@ func (s *service) start(q url.Values, all []int, by string) (start int) {
 	return start
 }
 
-func (s *service) link(q url.Values, end, last int) string {
+func (s *service) link(query url.Values, end, last int) string {
 	coded := base64.StdEncoding.EncodeToString
 	option := "$skiptoken=" + strconv.Itoa(end)
 	switch s.links {
@@ -168,7 +168,7 @@ func (s *service) link(q url.Values, end, last int) string {
 	case "page":
 		option = "$skiptoken=" + strconv.Itoa(end/s.page+1)
 	case "grow":
-		n, _ := strconv.Atoi(q.Get("$skiptoken"))
+		n, _ := strconv.Atoi(query.Get("$skiptoken"))
 		option = "$skiptoken=" + strconv.Itoa(n+1)
 	case "base64":
 		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end,
@@ -181,8 +181,8 @@ func (s *service) link(q url.Values, end, last int) string {
 		option = "$skiptoken=" + strings.Repeat("x", end)
 	}
 	for _, name := range []string{"$filter", "$orderby", "$inlinecount"} {
-		if q.Has(name) {
-			option = name + "=" + strings.ReplaceAll(q.Get(name), " ", "%20") + "&" + option
+		if query.Has(name) {
+			option = name + "=" + strings.ReplaceAll(query.Get(name), " ", "%20") + "&" + option
 		}
 	}
 	return "/s/X?" + option
@@ -214,8 +214,8 @@ const usersFilter = "U eq 1"
 // choose takes the rows that a filter leaves, in the service's own order.
 func (s *service) choose(filter string) []int {
 	keys := slices.Clone(s.keys)
-	if _, own, users := strings.Cut(filter, usersFilter); users {
-		filter = strings.Trim(own, "and ()")
+	if _, condition, users := strings.Cut(filter, usersFilter); users {
+		filter = strings.Trim(condition, "and ()")
 	}
 	if filter == "" || s.filter == "ignores" {
 		return keys
@@ -267,40 +267,40 @@ type result struct {
 }
 
 // load asks for each page from the text of the stored offset, as after a restart.
-func (s *service) load(t *testing.T, set *Set, from *Position) (c result, err error) {
+func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, err error) {
 	t.Helper()
 	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")
 	s.count, s.deleted = cmp.Or(s.count, "filtered"), map[int]bool{}
 	before := slices.Clone(s.keys)
-	pg, at := NewPage(), from
-	for at == nil || !at.capabilities.has(loadComplete) {
-		if at == nil {
-			at = set.First(1_700_000_000_000)
-		} else if at, err = Read(at.Fields()); err != nil {
+	page, position := NewPage(), from
+	for position == nil || !position.capabilities.has(loadComplete) {
+		if position == nil {
+			position = set.First(1_700_000_000_000)
+		} else if position, err = Read(position.Fields()); err != nil {
 			t.Fatal(err)
 		}
-		if len(s.requests) > 4000 || len(c.rows) > 3*len(s.keys)+4000 {
+		if len(s.requests) > 4000 || len(loaded.rows) > 3*len(s.keys)+4000 {
 			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
 		}
-		if at, err = s.turn(set, pg, at, &c); err != nil {
+		if position, err = s.turn(set, page, position, &loaded); err != nil {
 			break
 		}
 	}
-	c.end = at
+	loaded.end = position
 	n := map[int]int{}
-	for _, k := range c.rows {
+	for _, k := range loaded.rows {
 		n[k]++
 	}
 	for _, row := range before {
 		k := s.keyOf(row)
 		if n[k] == 0 && !s.deleted[k] && !s.unread[k] && !s.hidden[row] {
-			c.missing = append(c.missing, k)
+			loaded.missing = append(loaded.missing, k)
 		}
 		if n[k] > 1 {
-			c.twice++
+			loaded.twice++
 		}
 	}
-	return c, err
+	return loaded, err
 }
 
 // whole fails a test of a load that did not bring all rows.
@@ -319,24 +319,25 @@ func (s *service) keyOf(row int) int {
 }
 
 // turn asks for a page, shows it in pieces, and says where to go on.
-func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, error) {
-	target, _ := set.Request(at)
-	a := s.get(target)
-	pg.Begin(set, at)
-	defer pg.End()
-	if a.status != 200 {
-		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Text: a.says, TokenLost: a.status == 410,
-			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
+func (s *service) turn(set *Set, page *Page, position *Position, loaded *result) (*Position, error) {
+	target, _ := set.Request(position)
+	answer := s.get(target)
+	page.Begin(set, position)
+	defer page.End()
+	if answer.status != 200 {
+		return page.AfterError(ErrorResponse{Status: answer.status, ReceivedAt: 1_700_000_000_000, Text: answer.says,
+			TokenLost: answer.status == 410,
+			Err:       &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(answer.status)}})
 	}
 	origin := uint32(0)
-	for rest := a.keys; len(rest) > 0; {
+	for rest := answer.keys; len(rest) > 0; {
 		n := min(len(rest), 7)
 		var out Rows
 		for _, k := range rest[:n] {
 			start := uint32(len(out.Data))
 			if s.unread[k] {
 				out.Data = fmt.Appendf(out.Data, `{"K":"no number %d"}`, k)
-				out.Faults = append(out.Faults, wit.RowError{RowIndex: origin, RawStart: start,
+				out.Errors = append(out.Errors, wit.RowError{RowIndex: origin, RawStart: start,
 					RawSize: uint32(len(out.Data)) - start})
 			} else {
 				out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
@@ -348,35 +349,36 @@ func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, 
 			}
 			origin++
 		}
-		rows, keep := pg.Observe(&out)
+		rows, keep := page.Observe(&out)
 		if keep {
 			for i := range rows {
 				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
-				c.rows = append(c.rows, int(k))
+				loaded.rows = append(loaded.rows, int(k))
 			}
-			for _, f := range out.Faults {
+			for _, f := range out.Errors {
 				var k int
 				fmt.Sscanf(string(out.Data[f.RawStart:f.RawStart+f.RawSize]), `{"K":"no number %d"}`, &k)
-				c.faults = append(c.faults, k)
+				loaded.faults = append(loaded.faults, k)
 			}
 		}
 		rest = rest[n:]
 	}
-	return pg.Next(PageInfo{Rows: len(a.keys), Count: a.count, Link: a.link, At: 1_700_000_000_000})
+	return page.Next(PageInfo{Rows: len(answer.keys), Count: answer.count, Link: answer.link,
+		ReceivedAt: 1_700_000_000_000})
 }
 
 // setOf is the set X, as settings have it.
 func setOf(paging string, top int) *Set {
-	return &Set{Name: "X", Service: "/s", Address: "X", Ordered: true, Countable: true, Pageable: true, Count: true,
-		CountOption: "$inlinecount=allpages", TokenOption: "$skiptoken", Paging: paging, Top: top,
+	return &Set{Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
+		Support:   Support{Ordered: true, Countable: true, Pageable: true},
 		AfterLoad: "nothing more",
 		Setting:   func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
 }
 
 // random makes a service, and says whether it does all that it says.
-func random(r *rand.Rand) (s *service, set *Set, sound bool) {
+func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
-	s = &service{page: 1 + r.IntN(20), skips: r.IntN(6) > 0, tops: r.IntN(4) > 0,
+	fake = &service{page: 1 + r.IntN(20), skips: r.IntN(6) > 0, tops: r.IntN(4) > 0,
 		links:  pick("skip", "token", "key", "none", "skip", "token", "base64", "offset", "page", "sealed"),
 		order:  pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused"),
 		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"),
@@ -384,44 +386,45 @@ func random(r *rand.Rand) (s *service, set *Set, sound bool) {
 			"zero")}
 	n := 1 + r.IntN(80)
 	for k := range n {
-		s.keys = append(s.keys, (k-n/4)*3)
+		fake.keys = append(fake.keys, (k-n/4)*3)
 	}
 	switch r.IntN(4) {
 	case 0:
-		r.Shuffle(n, func(i, j int) { s.keys[i], s.keys[j] = s.keys[j], s.keys[i] })
+		r.Shuffle(n, func(i, j int) { fake.keys[i], fake.keys[j] = fake.keys[j], fake.keys[i] })
 	case 1, 2:
 		for range 1 + r.IntN(3) {
 			from, to := r.IntN(n), r.IntN(n)
-			k := s.keys[from]
-			s.keys = slices.Insert(slices.Delete(s.keys, from, from+1), to, k)
+			k := fake.keys[from]
+			fake.keys = slices.Insert(slices.Delete(fake.keys, from, from+1), to, k)
 		}
 	}
 	switch r.IntN(12) {
 	case 0:
-		s.circle = 1 + r.IntN(4)
+		fake.circle = 1 + r.IntN(4)
 	case 1:
-		s.links = "grow"
+		fake.links = "grow"
 	}
 	set = setOf(pick("auto", "auto", "auto", "keys", "links"), 0)
-	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
-	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" ||
+	counted := fake.count == "filtered" || fake.count == "whole" || fake.count == "first"
+	if !counted && fake.links == "none" && (fake.order != "heeds" || !fake.skips && (fake.filter != "heeds" ||
 		set.Paging == "links")) {
-		s.links = "key" // nothing tells that rows are missing
+		fake.links = "key" // nothing tells that rows are missing
 	}
-	s.skips = s.skips || !counted && s.links == "skip"
-	if counted && s.links != "grow" && s.order == "heeds" && s.filter == "heeds" && set.Paging != "links" &&
+	fake.skips = fake.skips || !counted && fake.links == "skip"
+	if counted && fake.links != "grow" && fake.order == "heeds" && fake.filter == "heeds" && set.Paging != "links" &&
 		r.IntN(2) == 0 {
-		s.between = func(s *service, _ int) { s.move(r) } // by links that count rows nobody notices a row for another
-	} else if counted && s.links != "page" && r.IntN(4) == 0 { // whose numbers hold from the start alone
-		s.ends = s.page * (1 + r.IntN(3))
+		// by links that count rows nobody notices a row for another
+		fake.between = func(s *service, _ int) { s.move(r) }
+	} else if counted && fake.links != "page" && r.IntN(4) == 0 { // whose numbers hold from the start alone
+		fake.ends = fake.page * (1 + r.IntN(3))
 	}
-	sound = s.order == "heeds" && s.filter == "heeds" && s.skips &&
-		(s.count == "none" || s.count == "filtered" || s.count == "whole")
-	if uncounted := s.count == "none" || s.count == "refused"; uncounted && n <= s.page {
+	sound = fake.order == "heeds" && fake.filter == "heeds" && fake.skips &&
+		(fake.count == "none" || fake.count == "filtered" || fake.count == "whole")
+	if uncounted := fake.count == "none" || fake.count == "refused"; uncounted && n <= fake.page {
 		sound = true // it gives all its rows in one page, whatever it does with what it's asked besides
 	}
-	sound = sound && s.circle == 0 && s.links != "grow" && s.between == nil
-	return s, set, sound
+	sound = sound && fake.circle == 0 && fake.links != "grow" && fake.between == nil
+	return fake, set, sound
 }
 
 // move takes rows away, or brings some.
@@ -442,16 +445,17 @@ func TestOddServices(t *testing.T) {
 	t.Parallel()
 	rounds, failed, restarted, most := 3000, 0, 0, 0
 	for seed := range uint64(rounds) {
-		s, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
-		what := s.String()
-		c, err := s.load(t, set, nil)
+		service, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
+		what := service.String()
+		result, err := service.load(t, set, nil)
 		switch {
-		case err == nil && len(c.missing) > 0:
-			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, c.missing, what,
-				strings.Join(s.requests, "\n"))
-		case sound && (err != nil || c.twice > 0):
-			t.Fatalf("seed %d, paging %s, does what it says: %d rows came twice, %v: %s\n%s", seed, set.Paging, c.twice,
-				err, what, strings.Join(s.requests, "\n"))
+		case err == nil && len(result.missing) > 0:
+			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, what,
+				strings.Join(service.requests, "\n"))
+		case sound && (err != nil || result.twice > 0):
+			t.Fatalf("seed %d, paging %s, does what it says: %d rows came twice, %v: %s\n%s", seed, set.Paging,
+				result.twice,
+				err, what, strings.Join(service.requests, "\n"))
 		}
 		if err != nil {
 			if fault := (*wit.Error)(nil); !errors.As(err, &fault) || fault.Message == "" {
@@ -459,15 +463,16 @@ func TestOddServices(t *testing.T) {
 			}
 			failed++
 		}
-		if c.twice > 0 {
+		if result.twice > 0 {
 			restarted++
 		}
-		most = max(most, len(s.requests)*s.page)
+		most = max(most, len(service.requests)*service.page)
 		set.ExactlyOnce = true
-		s, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
-		if c, err = s.load(t, set, nil); c.twice > 0 && err == nil && s.between == nil {
-			t.Fatalf("seed %d, paging %s: %d rows came twice, with exactly-once: %s\n%s", seed, set.Paging, c.twice,
-				what, strings.Join(s.requests, "\n"))
+		service, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
+		if result, err = service.load(t, set, nil); result.twice > 0 && err == nil && service.between == nil {
+			t.Fatalf("seed %d, paging %s: %d rows came twice, with exactly-once: %s\n%s", seed, set.Paging,
+				result.twice,
+				what, strings.Join(service.requests, "\n"))
 		}
 	}
 	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, restarted,
@@ -477,8 +482,8 @@ func TestOddServices(t *testing.T) {
 // TestPageOfKnownRows: a page that brings nothing but the last rows of the page before it, since others were
 // inserted meanwhile, is no page of a circle: the set is read again, and comes whole.
 func TestPageOfKnownRows(t *testing.T) {
-	s := &service{keys: upFrom(1, 7), page: 3, links: "base64", order: "ignores", count: "whole", skips: true}
-	s.between = func(s *service, number int) {
+	fake := &service{keys: upFrom(1, 7), page: 3, links: "base64", order: "ignores", count: "whole", skips: true}
+	fake.between = func(s *service, number int) {
 		switch number {
 		case 2:
 			s.remove(7)
@@ -486,43 +491,43 @@ func TestPageOfKnownRows(t *testing.T) {
 			s.keys = slices.Insert(s.keys, 0, 0)
 		}
 	}
-	c, err := s.load(t, setOf("links", 0), nil)
-	s.whole(t, c, err)
-	if !slices.Contains(c.rows, 0) {
-		t.Errorf("row 0 did not come: %v", c.rows)
+	result, err := fake.load(t, setOf("links", 0), nil)
+	fake.whole(t, result, err)
+	if !slices.Contains(result.rows, 0) {
+		t.Errorf("row 0 did not come: %v", result.rows)
 	}
-	s.requests = nil
-	s.between = func(s *service, number int) {
+	fake.requests = nil
+	fake.between = func(s *service, number int) {
 		if number == 3 { // the second page comes again
 			s.remove(7)
 			s.keys = slices.Insert(s.keys, 0, 20, 21, 22)
 		}
 	}
-	s.keys = upFrom(1, 7)
-	c, err = s.load(t, setOf("links", 0), nil)
-	s.whole(t, c, err)
-	if !slices.Contains(c.rows, 21) {
-		t.Errorf("row 21 did not come: %v", c.rows)
+	fake.keys = upFrom(1, 7)
+	result, err = fake.load(t, setOf("links", 0), nil)
+	fake.whole(t, result, err)
+	if !slices.Contains(result.rows, 21) {
+		t.Errorf("row 21 did not come: %v", result.rows)
 	}
 }
 
 // TestRowsInsertedBelowTheLastKey: rows that are inserted below keys that came, while as many others go, are what the
 // data did. The set is read again by the same walk, and later loads still go by key.
 func TestRowsInsertedBelowTheLastKey(t *testing.T) {
-	s := &service{keys: upFrom(2, 7), page: 3, links: "base64", count: "whole", skips: true}
-	s.between = func(s *service, number int) {
+	fake := &service{keys: upFrom(2, 7), page: 3, links: "base64", count: "whole", skips: true}
+	fake.between = func(s *service, number int) {
 		if number == 3 {
 			s.remove(8)
 			s.keys = slices.Insert(s.keys, 0, 0, 1)
 		}
 	}
-	c, err := s.load(t, setOf("auto", 0), nil)
-	s.whole(t, c, err)
+	c, err := fake.load(t, setOf("auto", 0), nil)
+	fake.whole(t, c, err)
 	if !slices.Contains(c.rows, 0) {
 		t.Fatalf("row 0 did not come: %v", c.rows)
 	}
 	if c.end.capabilities.has(ignoresKeyFilter) || !c.end.capabilities.has(sortsByKey) {
-		t.Errorf("the service is no longer asked by key: %v", strings.Join(s.requests, "\n"))
+		t.Errorf("the service is no longer asked by key: %v", strings.Join(fake.requests, "\n"))
 	}
 }
 
@@ -532,14 +537,15 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 	for _, once := range []bool{false, true} {
 		for circle := 1; circle < 4; circle++ {
 			for _, filter := range []string{"heeds", "ignores", "refused"} {
-				s := &service{keys: upFrom(1, 30), page: 3, links: "token", filter: filter, count: "none", skips: true,
+				fake := &service{keys: upFrom(1, 30), page: 3, links: "token", filter: filter, count: "none",
+					skips:  true,
 					circle: circle}
 				set := setOf("auto", 0)
 				set.ExactlyOnce = once
-				c, err := s.load(t, set, nil)
+				c, err := fake.load(t, set, nil)
 				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || err == nil && !whole {
 					t.Errorf("circle of %d, filter %s: %d rows came, %v\n%s", circle, filter, len(c.rows), err,
-						strings.Join(s.requests, "\n"))
+						strings.Join(fake.requests, "\n"))
 				}
 			}
 		}

@@ -9,140 +9,155 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// Keys reads and compares the keys of rows.
+// Keys handles keys of rows: encoded by a decoder, or as literal texts, one for each key property.
 type Keys interface {
-	// Names returns the key properties in sort order.
-	Names() []string
-	// Whole reports whether a key is a single integer, encoded as a signed varint.
-	Whole() bool
-	// Compare orders two encoded keys, texts by bytes and case-insensitively. known is false if the service may order
-	// them differently.
-	Compare(a, b []byte) (plain, folded int, known bool)
-	// Texts returns the parts of a key for CompareTexts, After, UpTo and Pack, or nil if a service does not compare
-	// them as written.
-	Texts(key []byte) []string
-	// Plain returns the parts as they occur in links, also for keys that cannot be sorted by.
-	Plain(key []byte) []string
-	CompareTexts(a, b []string) (plain, folded int, known bool)
-	// After returns the filter for rows after a key, UpTo that for the others.
-	After(key []string) string
-	UpTo(key []string) string
+	KeyReader
+	KeyOrder
+	KeyFilter
+}
+
+// KeyReader converts encoded keys to texts and to offsets.
+type KeyReader interface {
+	// SortTexts returns the parts of a key, or nil if services do not compare them as written.
+	SortTexts(key []byte) []string
+	// LiteralTexts returns the parts as they occur in links, also for keys that cannot be sorted by.
+	LiteralTexts(key []byte) []string
 	// Pack encodes a key for an offset; Unpack returns nil for anything else.
 	Pack(key []string) string
 	Unpack(text string) []string
 }
 
-// Set describes an entity set to page through. A load does not change it.
+// KeyOrder compares keys both by bytes and case-insensitively, since services do either. known is false if a service
+// may use yet another order.
+type KeyOrder interface {
+	// IsInteger reports whether a key is a single integer, encoded as a signed varint.
+	IsInteger() bool
+	Compare(a, b []byte) (byBytes, folded int, known bool)
+	CompareTexts(a, b []string) (byBytes, folded int, known bool)
+}
+
+// KeyFilter returns conditions for $filter, and the key properties for $orderby.
+type KeyFilter interface {
+	Names() []string
+	// FilterAfter selects the rows after a key, FilterUpTo the others.
+	FilterAfter(key []string) string
+	FilterUpTo(key []string) string
+}
+
+// Set describes an entity set to read. A load does not change it.
 type Set struct {
 	Name             string
 	Setting          func(name string) string
 	Service, Address string
-	// Ordered reports whether all key properties are sortable. Countable and Pageable are from the metadata.
-	Ordered, Countable, Pageable bool
-	// CountOption requests the count ("$inlinecount=allpages"), FormatOption the format ("" if a header does).
-	// TokenOption is the query option of next links ("$skiptoken").
-	Count                                  bool
-	CountOption, FormatOption, TokenOption string
+	Support
+	// Count requests the number of rows. FormatOption requests the format; empty if a header does.
+	Count        bool
+	FormatOption string
 	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
-	Paging    string
-	Top       int
-	AfterLoad string
-	// ExactlyOnce makes a failed check fail the load once rows were emitted.
-	ExactlyOnce bool
+	Paging      string
+	Top         int
+	AfterLoad   string
+	ExactlyOnce bool // a failed check fails the load if rows were emitted
 	// Filter merges a condition with the user's filter and returns the encoded value of $filter; nil means that the
 	// user has none. Options are further options of each request.
-	Filter  func(own string) string
+	Filter  func(condition string) string
 	Options []string
 	Cursor  *Cursor
 	Query   uri.Query
 	Keys    Keys
 }
 
-// Label names the set in messages.
+// Support is what the metadata say about a set. Ordered means that all key properties are sortable.
+type Support struct{ Ordered, Countable, Pageable bool }
+
+const (
+	countOption = "$inlinecount"
+	tokenOption = "$skiptoken"
+)
+
 func (s *Set) Label() string { return "entity set " + s.Name + " of " + s.Service }
 
 // First returns the start of the first load. now is in milliseconds since 1970.
 func (s *Set) First(now int64) *Position {
-	at := s.start(0)
-	at.timestamp = int(now)
+	position := s.start(0)
+	position.timestamp = int(now)
 	if s.Cursor != nil && s.Cursor.Sortable {
-		at.question = &question{kind: askHighest}
+		position.probe = &probe{kind: probeHighestCursor}
 	}
-	return at
+	return position
 }
 
-// FirstAfter returns the start of the load after a complete one, keeping what is known about the service.
+// FirstAfter returns the start of the load after a complete one. It keeps what was learned about the service.
 func (s *Set) FirstAfter(done *Position, now int64) *Position {
-	at := newPosition(done.capabilities & serviceCapabilities)
-	at.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest,
+	position := newPosition(done.capabilities & serviceCapabilities)
+	position.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest,
 		outOfOrderKey: done.previous.outOfOrderKey}
-	at.endMarkerPending, at.timestamp = done.endMarkerPending, int(now)
+	position.endMarkerPending, position.timestamp = done.endMarkerPending, int(now)
 	if s.Cursor != nil {
-		at.cursor = s.Cursor.next(done.cursor)
+		position.cursor = s.Cursor.nextState(done.cursor)
 	}
-	at.url = s.pageURL(at, "", 0)
-	return at
+	position.url = s.pageURL(position, "", 0)
+	return position
 }
 
 func (s *Set) start(known Capabilities) *Position {
-	at := newPosition(known)
-	at.url = s.pageURL(at, "", 0)
-	return at
+	position := newPosition(known)
+	position.url = s.pageURL(position, "", 0)
+	return position
 }
 
-// Request returns the path and query of a position and whether repeated responses have the same order.
-func (s *Set) Request(at *Position) (target string, same bool) {
-	return s.Target(at), s.Ordered && !at.capabilities.has(refusesOrderBy)
+// Request returns the path and query of a position, and whether repeated requests return the rows in the same order.
+func (s *Set) Request(position *Position) (target string, repeatable bool) {
+	return s.Target(position), s.Ordered && !position.capabilities.has(refusesOrderBy)
 }
 
-// Target returns the URL of the position's question, or of its page.
-func (s *Set) Target(at *Position) string {
-	one := *s
-	one.Top = 1
-	switch at.question.kind {
-	case askKeys:
-		return one.keyOrderURL(at)
-	case askRows:
-		return s.pageURL(at, "", 0)
-	case askCount:
-		return one.pageURL(at, "", 0)
-	case askHighest:
-		return s.highestURL(at)
+func (s *Set) Target(position *Position) string {
+	oneRow := *s
+	oneRow.Top = 1
+	switch position.probe.kind {
+	case probeKeyOrder:
+		return oneRow.keyOrderURL(position)
+	case probeRowCount:
+		return s.pageURL(position, "", 0)
+	case probePageCount:
+		return oneRow.pageURL(position, "", 0)
+	case probeHighestCursor:
+		return s.highestURL(position)
 	}
-	return at.url
+	return position.url
 }
 
-// keyOrderURL asks whether the service sorts by key and compares keys: the first row after the second last key must be
-// after it. If the service does not count, it asks for the last row up to the last key, which must be that key's,
-// because a service that ignores $orderby could answer the first question correctly by chance.
-func (s *Set) keyOrderURL(at *Position) string {
+// keyOrderURL probes whether the service sorts by key and compares keys: the first row after the second last key must
+// come after it. If the service does not count, the last row up to the last key is requested, which must have that key:
+// a service that ignores $orderby could return the right row to the first request by chance.
+func (s *Set) keyOrderURL(position *Position) string {
 	uncounted := *s
 	uncounted.Count = false
-	if at.totalCount >= 0 {
-		return uncounted.sortedURL(at, s.Keys.After(s.unpack(cmp.Or(at.question.prior, at.checks.key))), "", 0)
+	if position.totalCount >= 0 {
+		return uncounted.sortedURL(position,
+			s.Keys.FilterAfter(s.unpackKey(cmp.Or(position.probe.priorKey, position.checks.key))), "", 0)
 	}
-	return uncounted.sortedURL(at, s.Keys.UpTo(s.unpack(at.checks.key)), " desc", 0)
+	return uncounted.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(position.checks.key)), " desc", 0)
 }
 
-// WholeURL returns the URL of the whole set, unordered.
-func (s *Set) WholeURL(counted bool) string {
-	facts := refusesOrderBy
-	facts.set(refusesCount, !counted)
-	return s.pageURL(newPosition(facts), "", 0)
+func (s *Set) UnorderedURL(counted bool) string {
+	known := refusesOrderBy
+	known.set(refusesCount, !counted)
+	return s.pageURL(newPosition(known), "", 0)
 }
 
-// FilteredURL returns the URL of the rows that meet a condition, unordered and without count.
+// FilteredURL returns the URL of rows that meet a condition, without order and count.
 func (s *Set) FilteredURL(condition string) string {
 	return s.buildURL([]string{"$filter=" + s.filter(condition)})
 }
 
-func (s *Set) pageURL(at *Position, condition string, skip int) string {
-	return s.sortedURL(at, condition, "", skip)
+func (s *Set) pageURL(position *Position, condition string, skip int) string {
+	return s.sortedURL(position, condition, "", skip)
 }
 
-func (s *Set) sortedURL(at *Position, condition, direction string, skip int) string {
+func (s *Set) sortedURL(position *Position, condition, direction string, skip int) string {
 	var options []string
-	if from := s.Cursor.condition(at); from != "" && condition != "" {
+	if from := s.Cursor.condition(position); from != "" && condition != "" {
 		condition = from + " and (" + condition + ")"
 	} else {
 		condition += from
@@ -150,7 +165,7 @@ func (s *Set) sortedURL(at *Position, condition, direction string, skip int) str
 	if filter := s.filter(condition); filter != "" {
 		options = append(options, "$filter="+filter)
 	}
-	if s.Ordered && !at.capabilities.has(refusesOrderBy) {
+	if s.Ordered && !position.capabilities.has(refusesOrderBy) {
 		by := strings.Join(s.Keys.Names(), direction+",") + direction
 		options = append(options, "$orderby="+strings.ReplaceAll(by, " ", "%20"))
 	}
@@ -160,15 +175,15 @@ func (s *Set) sortedURL(at *Position, condition, direction string, skip int) str
 	if skip > 0 {
 		options = append(options, "$skip="+strconv.Itoa(skip))
 	}
-	if s.requestsCount(at.capabilities) {
-		options = append(options, s.CountOption)
+	if s.requestsCount(position.capabilities) {
+		options = append(options, countOption+"=allpages")
 	}
 	return s.buildURL(options)
 }
 
-func (s *Set) highestURL(at *Position) string {
+func (s *Set) highestURL(position *Position) string {
 	options := []string{"$orderby=" + s.Cursor.Name + "%20desc", "$top=1"}
-	if filter := s.filter(s.Cursor.condition(at)); filter != "" {
+	if filter := s.filter(s.Cursor.condition(position)); filter != "" {
 		options = slices.Insert(options, 0, "$filter="+filter)
 	}
 	return s.buildURL(options)
@@ -186,20 +201,15 @@ func (s *Set) buildURL(options []string) string {
 	return s.Query.AppendTo(url)
 }
 
-func (s *Set) filter(own string) string {
+func (s *Set) filter(condition string) string {
 	if s.Filter != nil {
-		return s.Filter(own)
+		return s.Filter(condition)
 	}
-	return string(uri.AppendEscaped(nil, own))
+	return string(uri.AppendEscaped(nil, condition))
 }
 
 func (s *Set) requestsCount(known Capabilities) bool {
 	return s.Count && s.Countable && !known.has(refusesCount)
-}
-
-func (s *Set) countName() string {
-	name, _, _ := strings.Cut(s.CountOption, "=")
-	return name
 }
 
 func (s *Set) canUseKeyset(known Capabilities) bool {
@@ -207,21 +217,21 @@ func (s *Set) canUseKeyset(known Capabilities) bool {
 		s.Paging != "links"
 }
 
-func (s *Set) texts(key []byte) []string {
+func (s *Set) sortTexts(key []byte) []string {
 	if s.Keys == nil || len(key) == 0 {
 		return nil
 	}
-	return s.Keys.Texts(key)
+	return s.Keys.SortTexts(key)
 }
 
-func (s *Set) plainKey(key []byte) []string {
+func (s *Set) literalTexts(key []byte) []string {
 	if s.Keys == nil || len(key) == 0 {
 		return nil
 	}
-	return s.Keys.Plain(key)
+	return s.Keys.LiteralTexts(key)
 }
 
-func (s *Set) unpack(key string) []string {
+func (s *Set) unpackKey(key string) []string {
 	if s.Keys == nil || key == "" {
 		return nil
 	}

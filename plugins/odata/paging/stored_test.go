@@ -13,7 +13,7 @@ import (
 func TestOffsetsOfTheVersionBefore(t *testing.T) {
 	const page, keyed = "/s/X?$orderby=K&$inlinecount=allpages",
 		"/s/X?$filter=K%20gt%202L&$orderby=K&$inlinecount=allpages"
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		offset string
 		walk   pager
 		target string
@@ -34,14 +34,14 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			"check":"order","probed":1}`, keysetPager{}, ""},
 		"by key, unannounced": {`{"url":"` + keyed + `","seen":2,"base":2,"sorted":true,"key":"(2L)",
 			"check":"count","beyond":true,"tail":"Hge06I3X","run":"JAe06JgF","claimed":2}`,
-			keysetPager{unsolicited: true}, page + "1"},
+			keysetPager{speculative: true}, page + "1"},
 		"by key, rows left out": {`{"url":"` + keyed + `&$skip=3","seen":2,"base":2,"passed":3,"sorted":true,
 			"key":"(2L)"}`,
 			keysetPager{skipped: 3}, keyed + "&$skip=3"},
 		"by number": {`{"url":"/s/X?$skip=298","seen":299,"count":400,"unordered":true,"laps":true,"tail":"Hge06I3X"}`,
 			skipPager{overlaps: true}, "/s/X?$skip=298"},
 		"by number, unannounced": {`{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
-			skipPager{unsolicited: true}, "/s/X?$skip=6"},
+			skipPager{speculative: true}, "/s/X?$skip=6"},
 		"the count at the end": {`{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`, nextLinkPager{},
 			page},
 		"the way without": {`{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`, nil, page},
@@ -50,25 +50,26 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fields map[string]any
-			if err := json.Unmarshal([]byte(c.offset), &fields); err != nil {
+			if err := json.Unmarshal([]byte(test.offset), &fields); err != nil {
 				t.Fatal(err)
 			}
-			at, err := Read(configtest.Offset(fields))
-			if err != nil || at.pager != c.walk {
-				t.Fatalf("expected the walk %#v, found %+v, %v", c.walk, at, err)
+			position, err := Read(configtest.Offset(fields))
+			if err != nil || position.pager != test.walk {
+				t.Fatalf("expected the walk %#v, found %+v, %v", test.walk, position, err)
 			}
-			target, _ := setOf("auto", 0).Request(at)
-			switch c.target {
+			target, _ := setOf("auto", 0).Request(position)
+			switch test.target {
 			case "": // the question for two keys, by the one that is known
-				c.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
+				test.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
 			case page + "1":
-				c.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
+				test.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
 			}
-			if target != c.target {
-				t.Errorf("expected %s, found %s", c.target, target)
+			if target != test.target {
+				t.Errorf("expected %s, found %s", test.target, target)
 			}
-			if again, err := Read(at.Fields()); err != nil || again.pager != at.pager || again.url != at.url ||
-				again.capabilities != at.capabilities || *again.checks != *at.checks {
+			if again, err := Read(position.Fields()); err != nil || again.pager != position.pager ||
+				again.url != position.url ||
+				again.capabilities != position.capabilities || *again.checks != *position.checks {
 				t.Errorf("stored again it is %+v, %v", again, err)
 			}
 		})
@@ -77,7 +78,7 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 
 // Names of fields that the host gives an offset are its own: a page whose position has one of them fails.
 func TestNoFieldIsTheHosts(t *testing.T) {
-	for _, item := range newPosition(0).items(&stored{}) {
+	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
 		switch item.Name {
 		case "record", "keys", "fingerprint", "subscription":
 			t.Errorf("the field %s is the host's", item.Name)

@@ -11,46 +11,45 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// A next link that counts rows returns other rows when rows before it are inserted or deleted (P3). Services encode the
-// count as $skip=1000; $skiptoken=1000 (CAP); base64 of {"startRow":1000,"endRow":2000} (SAP SuccessFactors, SAP KBA
-// 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last row's key is safe.
+// A next link that counts rows returns other rows when rows before it are inserted or deleted (RATIONALE.md P3).
+// Services encode the count as $skip=1000; $skiptoken=1000 (CAP); base64 of {"startRow":1000,"endRow":2000} (SAP
+// SuccessFactors, SAP KBA 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last
+// row's key is safe.
 
-// CountsRows reports whether inserted or deleted rows may shift the next link of the page at asked. last is the last
-// row's key, seen the number of rows so far. If keys are consecutive integers, the number in the link may be the key or
-// the count: unless is that number, to be checked by [Set.MayHideRows].
-func (s *Set) CountsRows(link, asked string, last []byte, seen int) (yes bool, unless string) {
-	texts := s.plainKey(last)
+// CountsRows reports whether inserted or deleted rows may shift a next link. last is the key of the last row, seen the
+// number of rows so far. If the link contains a number that may be either, unless is that number for
+// [Set.MayHideRows].
+func (s *Set) CountsRows(link, kind string, last []byte, seen int) (yes bool, unless string) {
+	texts := s.literalTexts(last)
 	switch {
-	case s.linkHasKey(link, asked, texts, seen):
+	case s.linkHasKey(link, kind, texts, seen):
 		return false, ""
-	case s.Keys != nil && s.Keys.Whole() && s.linkHasKey(link, asked, texts):
+	case s.Keys != nil && s.Keys.IsInteger() && s.linkHasKey(link, kind, texts):
 		return false, texts[0]
 	}
 	return true, ""
 }
 
-// MayHideRows reports whether rows may be missing between the row with key last and the first row of the next page.
+// MayHideRows reports whether rows may be missing between key last and the first row of the next page.
 func (s *Set) MayHideRows(last string, first []byte) bool {
 	before, err := strconv.ParseInt(last, 10, 64)
-	texts := s.plainKey(first)
+	texts := s.literalTexts(first)
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
 }
 
 const maxLink = 16 << 10
 
-// linkHasKey reports whether a next link contains the key and no row count; false if the link cannot be read. counts
-// are row numbers that the link may contain. A number that is both key and count does no harm, since keysets read the
-// same rows.
-func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool {
+// linkHasKey reports whether a next link contains the key and none of the counts.
+func (s *Set) linkHasKey(link, kind string, keys []string, counts ...int) bool {
 	if len(link) > maxLink {
 		return false
 	}
 	_, query, _ := strings.Cut(link, "?")
-	_, before, _ := strings.Cut(asked, "?")
-	var own []string // options added by the service
-	given := strings.Split(before, "&")
-	for i := range given {
-		given[i] = uri.Unescape(given[i])
+	_, before, _ := strings.Cut(kind, "?")
+	var addedOptions []string // options added by the service
+	sentOptions := strings.Split(before, "&")
+	for i := range sentOptions {
+		sentOptions[i] = uri.Unescape(sentOptions[i])
 	}
 	var numbers []int
 	for option := range strings.SplitSeq(query, "&") {
@@ -59,14 +58,14 @@ func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool 
 		switch {
 		case name == "$skip":
 			return false
-		case name == "$top", name == s.countName(): // select no position
-		case name == s.TokenOption:
+		case name == "$top", name == countOption: // select no position
+		case name == tokenOption:
 			for _, t := range decodings(text) {
 				numbers = append(numbers, numbersIn(t)...)
-				own = append(own, t)
+				addedOptions = append(addedOptions, t)
 			}
-		case !slices.Contains(given, uri.Unescape(option)):
-			own = append(own, text)
+		case !slices.Contains(sentOptions, uri.Unescape(option)):
+			addedOptions = append(addedOptions, text)
 		}
 	}
 	for _, n := range counts {
@@ -74,7 +73,7 @@ func (s *Set) linkHasKey(link, asked string, keys []string, counts ...int) bool 
 			return false
 		}
 	}
-	return containAll(own, keys)
+	return containAll(addedOptions, keys)
 }
 
 func decodings(token string) []string {
@@ -119,9 +118,7 @@ func containAll(texts, keys []string) bool {
 	return some
 }
 
-// minDistinctive is the length of a key part that is no coincidence. Shorter ones must be a whole field: 2026-11-7 has
-// 7.
-const minDistinctive = 4
+const minDistinctive = 4 // shorter key parts must be a whole field: 2026-11-7 contains 7 by chance
 
 func separates(text string, next rune) bool {
 	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)

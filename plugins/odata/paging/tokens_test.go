@@ -6,13 +6,13 @@ import (
 )
 
 // v2 names its options as OData v2 does.
-var v2 = &Set{TokenOption: "$skiptoken", CountOption: "$inlinecount=allpages"}
+var v2 = &Set{}
 
 func TestLinksThatCountRows(t *testing.T) {
 	// A link by the number of rows and one that nobody can read are both none by key.
 	const afterKey, byNumber, unknown = true, false, false
 	const asked = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		link, keys string
 		seen       int
 		want       bool
@@ -52,8 +52,9 @@ func TestLinksThatCountRows(t *testing.T) {
 		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
 		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
 	} {
-		if found := v2.linkHasKey(c.link, asked, strings.Fields(c.keys), c.seen); found != c.want {
-			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", c.link, c.keys, c.seen, c.want, found)
+		if found := v2.linkHasKey(test.link, asked, strings.Fields(test.keys), test.seen); found != test.want {
+			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", test.link, test.keys, test.seen,
+				test.want, found)
 		}
 	}
 }

@@ -8,106 +8,114 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageInfo is what a response says about itself at its end.
+// PageInfo is what is known at the end of a response.
 type PageInfo struct {
-	// Rows includes undecodable ones. Count is the service's count; a negative value means none.
+	// Rows includes undecodable rows. Count is the service's count, negative if missing.
 	Rows, Count int
 	Link        string
-	// At is the time of the response in milliseconds since 1970.
-	At int64
+	ReceivedAt  int64 // in milliseconds since 1970
 }
 
-// transition computes the next position from the current one, the check results and the response.
+// transition computes the next position from the current one, the results of checks and the response.
 type transition struct {
 	*Page
 	PageInfo
-	next  *Position
-	notes []note
+	next       *Position
+	logEntries []logEntry
 }
 
-type note struct {
+type logEntry struct {
 	level wit.Level
 	text  string
 }
 
-func (pg *Page) newTransition(a PageInfo) *transition {
-	next, memory, earlier := *pg.at, *pg.at.checks, *pg.at.previous
-	next.checks, next.previous = &memory, &earlier
-	return &transition{Page: pg, PageInfo: a, next: &next}
+func (pg *Page) newTransition(info PageInfo) *transition {
+	next, checks, previous := *pg.position, *pg.position.checks, *pg.position.previous
+	next.checks, next.previous = &checks, &previous
+	return &transition{Page: pg, PageInfo: info, next: &next}
 }
 
+// end logs what was decided and returns the next position.
 func (t *transition) end(err error) (*Position, error) {
-	if n := t.next; err == nil && n.pager != nil && !n.capabilities.has(loadComplete) && n.rowsRead <= t.at.rowsRead &&
-		t.set.Target(n) == t.set.Target(t.at) {
-		err = t.loopError(t.set.Target(n) + " has no new row and would be requested again")
+	if err == nil && t.repeatsRequest() {
+		err = t.loopError(t.set.Target(t.next) + " has no new row and would be requested again")
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range t.cursor.save(t.set, t.at, t.next) {
+	for _, text := range t.cursor.save(t.set, t.position, t.next) {
 		t.warn(text)
 	}
-	for _, n := range t.notes {
-		sdk.Log(n.level, t.set.Label()+": "+n.text)
+	for _, entry := range t.logEntries {
+		sdk.Log(entry.level, t.set.Label()+": "+entry.text)
 	}
 	return t.next, nil
 }
 
-func (t *transition) warn(text string) { t.notes = append(t.notes, note{wit.LevelWarn, text}) }
+// repeatsRequest reports whether the next request is the same one although the page had no new row.
+func (t *transition) repeatsRequest() bool {
+	continues := t.next.pager != nil && !t.next.capabilities.has(loadComplete)
+	return continues && t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
+}
 
-func (t *transition) info(text string) { t.notes = append(t.notes, note{wit.LevelInfo, text}) }
+func (t *transition) warn(text string) {
+	t.logEntries = append(t.logEntries, logEntry{wit.LevelWarn, text})
+}
 
-func number(n int) string { return strconv.Itoa(n) }
+func (t *transition) info(text string) {
+	t.logEntries = append(t.logEntries, logEntry{wit.LevelInfo, text})
+}
 
-// complete ends a load whose pages were all read. If keys were repeated while pages were counted, moved rows may have
-// hidden others; keys that repeat equally in two attempts are not unique.
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// complete ends a load whose pages were all read. Repeated keys mean that moved rows may have hidden others, unless the
+// same keys repeat in two attempts: then they are not unique.
 func (t *transition) complete() error {
-	n, m := t.next, t.next.checks
-	if m.repeatCount == 0 {
+	next, checks := t.next, t.next.checks
+	if checks.repeatCount == 0 {
 		t.finish()
 		return nil
 	}
-	if m.repeatDigest == n.previous.repeatDigest && n.capabilities.has(duplicateKeys) {
-		if t.at.previous.attempts > 0 {
-			t.warn(number(m.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
+	if checks.repeatDigest == next.previous.repeatDigest && next.capabilities.has(duplicateKeys) {
+		if t.position.previous.count > 0 {
+			t.warn(itoa(checks.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
 				"the entity set's keys are not unique")
 		}
 		t.finish()
 		return nil
 	}
-	n.previous.repeatDigest = m.repeatDigest
-	return t.retry("and at least " + number(m.repeatCount) + " keys were, or may have been, on an earlier page: " +
+	next.previous.repeatDigest = checks.repeatDigest
+	return t.retry("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier page: " +
 		"moved rows may have hidden others, since pages were requested by counting")
 }
 
 func (t *transition) finish() {
-	n := t.next
-	seen := n.rowsRead + n.undecoded
+	next := t.next
+	seen := next.rowsRead + next.undecoded
 	duration := "?"
-	if begun := int64(n.timestamp); begun > 0 && t.At >= begun {
-		duration = (time.Duration(t.At-begun) * time.Millisecond).String()
+	if begun := int64(next.timestamp); begun > 0 && t.ReceivedAt >= begun {
+		duration = (time.Duration(t.ReceivedAt-begun) * time.Millisecond).String()
 	}
-	t.info("extraction finished: " + number(seen) + " rows in " + duration + "; " + t.set.AfterLoad)
-	end := newPosition(n.capabilities&serviceCapabilities | loadComplete)
-	end.url, end.rowsRead, end.totalCount, end.timestamp, end.endMarkerPending = t.at.url, seen, n.totalCount,
-		int(t.At), n.endMarkerPending
-	if end.previous.outOfOrderKey = n.previous.outOfOrderKey; n.checks.repeatCount > 0 {
-		end.previous.repeatDigest = n.previous.repeatDigest
+	t.info("extraction finished: " + itoa(seen) + " rows in " + duration + "; " + t.set.AfterLoad)
+	end := newPosition(next.capabilities&serviceCapabilities | loadComplete)
+	end.url, end.rowsRead, end.totalCount, end.timestamp, end.endMarkerPending = t.position.url, seen, next.totalCount,
+		int(t.ReceivedAt), next.endMarkerPending
+	if end.previous.outOfOrderKey = next.previous.outOfOrderKey; next.checks.repeatCount > 0 {
+		end.previous.repeatDigest = next.previous.repeatDigest
 	}
-	if n.capabilities.has(countMayBePageOnly) && !n.capabilities.has(hadUnsolicitedRows) {
+	if next.capabilities.has(countMayBePageOnly) && !next.capabilities.has(foundSpeculativeRows) {
 		end.totalCount = max(end.totalCount, seen)
 	}
 	t.next = end
 }
 
-// restartWithoutKeyset restarts the load because the service does not sort or compare as it did before.
-func (t *transition) restartWithoutKeyset(why string) error {
+func (t *transition) restartWithoutKeyset(reason string) error {
 	if t.next.capabilities.has(ignoresKeyFilter) {
-		return t.retry(why)
+		return t.retry(reason)
 	}
 	t.markKeyFilterIgnored()
-	t.next.previous.attempts = 0
-	return t.restart(why)
+	t.next.previous.count = 0
+	return t.restart(reason)
 }
 
 func (t *transition) markKeyFilterIgnored() {
@@ -115,60 +123,60 @@ func (t *transition) markKeyFilterIgnored() {
 	t.next.capabilities.set(sortsByKey, false)
 }
 
-// maxAttempts bounds the attempts with one pager.
-const maxAttempts = 3
+const maxAttempts = 3 // with one pager
 
-func (t *transition) retry(why string) error {
-	if t.next.previous.attempts++; t.next.previous.attempts < maxAttempts {
-		return t.restart(why)
+func (t *transition) retry(reason string) error {
+	if t.next.previous.count++; t.next.previous.count < maxAttempts {
+		return t.restart(reason)
 	}
-	how := "if the service counts rows that it does not return, " + t.set.Setting("count") +
+	action := "if the service counts rows that it does not return, " + t.set.Setting("count") +
 		" = none disables the count. "
 	if t.next.totalCount < 0 {
-		how = "else the service must return counts or next links, or support $skip or $orderby and $filter. "
+		action = "else the service must return counts or next links, or support $skip or $orderby and $filter. "
 	}
-	return t.incomplete(why + "; the set was read " + number(maxAttempts) + " times. If its rows change all the " +
-		"time, read it when they aren't; " + how + "Reset the connector's offsets to start over")
+	return t.incomplete(reason + "; the set was read " + itoa(maxAttempts) + " times. If its rows change all the " +
+		"time, read it when they aren't; " + action + "Reset the connector's offsets to start over")
 }
 
-func (t *transition) restart(why string) error {
-	n := t.next
-	progress := number(n.rowsRead) + " rows were read"
-	if n.totalCount >= 0 {
-		progress += " of " + number(n.totalCount)
+func (t *transition) restart(reason string) error {
+	next := t.next
+	progress := itoa(next.rowsRead) + " rows were read"
+	if next.totalCount >= 0 {
+		progress += " of " + itoa(next.totalCount)
 	}
-	if t.set.ExactlyOnce && (n.rowsRead > 0 || t.emitted > 0) {
+	if t.set.ExactlyOnce && (next.rowsRead > 0 || t.emitted > 0) {
 		name := t.set.Setting("incomplete.load")
-		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " + why +
+		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " +
+			reason +
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
-	first := t.set.start(n.capabilities & (serviceCapabilities | excessReported))
-	first.previous, first.timestamp = n.previous, n.timestamp
-	first.snapshot, first.endMarkerPending = max(int(t.At), n.snapshot+1), n.endMarkerPending
-	first.cursor = &cursorState{from: n.cursor.from, high: n.cursor.high, previousRows: n.cursor.previousRows,
-		truncated: n.cursor.truncated}
+	first := t.set.start(next.capabilities & (serviceCapabilities | excessReported))
+	first.previous, first.timestamp = next.previous, next.timestamp
+	first.snapshot, first.endMarkerPending = max(int(t.ReceivedAt), next.snapshot+1), next.endMarkerPending
+	first.cursor = &cursorState{from: next.cursor.from, high: next.cursor.high, previousRows: next.cursor.previousRows,
+		truncated: next.cursor.truncated}
 	first.url = t.set.pageURL(first, "", 0)
-	if n.capabilities.has(hadUnsolicitedRows) {
-		first.previous.minRows = max(n.previous.minRows, n.rowsRead)
+	if next.capabilities.has(foundSpeculativeRows) {
+		first.previous.minRows = max(next.previous.minRows, next.rowsRead)
 	}
 	t.next = first
-	t.warn(progress + ", " + why + "; reading the set again from its start, rows are delivered again")
+	t.warn(progress + ", " + reason + "; reading the set again from its start, rows are delivered again")
 	return nil
 }
 
-func (t *transition) incomplete(why string) error {
-	n := t.next
-	text := "the service counts " + number(n.totalCount) + " rows, " + number(n.rowsRead) + " were read, "
-	if n.totalCount < 0 {
-		text = "the service returns no count, " + number(n.rowsRead) + " rows were read, "
-		if n.capabilities.has(countMayBePageOnly) {
-			text = "the service counts the rows of a page only, " + number(n.rowsRead) + " rows were read, "
+func (t *transition) incomplete(reason string) error {
+	next := t.next
+	text := "the service counts " + itoa(next.totalCount) + " rows, " + itoa(next.rowsRead) + " were read, "
+	if next.totalCount < 0 {
+		text = "the service returns no count, " + itoa(next.rowsRead) + " rows were read, "
+		if next.capabilities.has(countMayBePageOnly) {
+			text = "the service counts the rows of a page only, " + itoa(next.rowsRead) + " rows were read, "
 		}
 	}
-	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + why}
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + reason}
 }
 
-func (t *transition) loopError(why string) error {
-	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": the service's pages form a loop: " + why}
+func (t *transition) loopError(reason string) error {
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": the service's pages form a loop: " + reason}
 }

@@ -10,7 +10,7 @@ import (
 // it fails. It never ends short.
 func TestServicesThatPretendToSort(t *testing.T) {
 	rows := upFrom(1, 95)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name   string
 		s      service
 		paging string
@@ -59,16 +59,16 @@ func TestServicesThatPretendToSort(t *testing.T) {
 		{"$inlinecount is 0, pages are the service's own",
 			service{page: 10, links: "none", count: "zero", skips: true}, "auto", 0, ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.s.keys = slices.Clone(rows)
-			res, err := c.s.load(t, setOf(c.paging, c.top), nil)
-			if c.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0) ||
-				c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
+		t.Run(test.name, func(t *testing.T) {
+			test.s.keys = slices.Clone(rows)
+			res, err := test.s.load(t, setOf(test.paging, test.top), nil)
+			if test.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0) ||
+				test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails)) {
 				t.Errorf("rows %v are missing, %d came twice: %v\n%s", res.missing, res.twice, err,
-					strings.Join(c.s.requests, "\n"))
+					strings.Join(test.s.requests, "\n"))
 			}
-			if len(c.s.requests) > 110 {
-				t.Errorf("%d requests", len(c.s.requests))
+			if len(test.s.requests) > 110 {
+				t.Errorf("%d requests", len(test.s.requests))
 			}
 		})
 	}

@@ -23,12 +23,10 @@ const (
 )
 
 const (
-	// MaxRecommended bounds the recommended values of a setting and the services requested from a catalogue at a time.
-	MaxRecommended = 1000
-	// MaxAdvice bounds all recommendations together, in bytes.
-	MaxAdvice = 4 << 20
-	// MaxAsked bounds the services whose metadata are requested. Others are checked at the start.
-	MaxAsked = 20
+	// MaxRecommended limits the recommended values of a setting, and the services requested from a catalogue at a time.
+	MaxRecommended      = 1000
+	MaxRecommendedBytes = 4 << 20 // of all recommendations together
+	MaxServices         = 20      // whose metadata are requested; others are checked at the start
 )
 
 // Adviser validates online. Each call uses all responses so far and requests the missing documents; it is done when
@@ -50,7 +48,7 @@ type Adviser struct {
 // Advise returns an adviser for settings that were validated offline.
 func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined []wit.ConfigValue) *Adviser {
 	v := table.Values(settings)
-	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxAdvice}
+	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxRecommendedBytes}
 	for _, e := range examined {
 		a.add(e)
 	}
@@ -60,14 +58,14 @@ func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined [
 
 // Result returns the missing requests, or the validation.
 func (a *Adviser) Result() wit.ValidateResult {
-	if need := a.Need(); need != nil {
+	if need := a.MissingRequests(); need != nil {
 		return wit.ValidateResult{Pending: need}
 	}
 	return wit.ValidateResult{Done: &a.Examined}
 }
 
-// Next returns the number of the next group, or "" if the last one is incomplete or there can be no more.
-func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
+// NextGroup returns the number of the next group, or "" if the last one is incomplete or there can be no more.
+func (a *Adviser) NextGroup(all []setting.Group, mandatory ...string) string {
 	if len(all) == 0 {
 		return "00"
 	}
@@ -78,9 +76,9 @@ func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 	return nextNumber(last.Digits)
 }
 
-// AddSuggested adds settings that can be set next: those of another entity set if the last one is complete, and more.
+// AddSuggested adds settings that can be set next: of another entity set if the last one is complete, and more.
 func (a *Adviser) AddSuggested(settings []wit.Setting, more ...string) {
-	if next := a.Next(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
+	if next := a.NextGroup(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
 		more = append(more, config.InGroup(next, nameService))
 	}
 	all := slices.Clone(settings)
@@ -139,18 +137,18 @@ func (a *Adviser) At(name string) *wit.ConfigValue {
 
 // AddProblem adds an error to a setting, once.
 func (a *Adviser) AddProblem(name, text string) {
-	e := a.At(name)
-	if e == nil {
+	value := a.At(name)
+	if value == nil {
 		spec, ok := a.table.Find(name)
 		if !ok {
 			spec.Importance = wit.Low
 		}
 		spec.Name = name
 		a.add(wit.ConfigValue{Key: spec, Visible: true})
-		e = a.At(name)
+		value = a.At(name)
 	}
-	if !slices.Contains(e.Errors, text) {
-		e.Errors = append(e.Errors, text)
+	if !slices.Contains(value.Errors, text) {
+		value.Errors = append(value.Errors, text)
 	}
 }
 
@@ -163,8 +161,8 @@ func (a *Adviser) Hint(name, text string) {
 
 // Recommend sets the recommended values of a setting while there is room.
 func (a *Adviser) Recommend(name string, values []string) {
-	e := a.At(name)
-	if e == nil {
+	value := a.At(name)
+	if value == nil {
 		return
 	}
 	values = values[:min(len(values), MaxRecommended)]
@@ -176,10 +174,10 @@ func (a *Adviser) Recommend(name string, values []string) {
 		return
 	}
 	a.budget -= size
-	e.Recommended = values
+	value.Recommended = values
 }
 
-// Services recommends services from the catalogue that match what was typed.
+// Services recommends services of the catalogue that match the setting.
 func (a *Adviser) Services() {
 	var names []string
 	for i := range a.Examined {
@@ -204,7 +202,7 @@ func (a *Adviser) Services() {
 	searched := 0
 	for _, name := range names {
 		typed := strings.TrimSpace(a.Values.String(name))
-		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxAsked {
+		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxServices {
 			searched++
 			a.search(typed, Catalogues[at])
 		}
@@ -228,7 +226,7 @@ func (a *Adviser) offer(services []CatalogueEntry) {
 
 var allServices = "$format=json&$top=" + strconv.Itoa(MaxRecommended)
 
-// search asks the catalogue for services that start with the name, or with half of it in case it is misspelled.
+// search requests services that start with the name, or with half of it in case it is misspelled.
 func (a *Adviser) search(typed, catalogue string) {
 	name := strings.ToUpper(typed[strings.LastIndexByte(strings.TrimRight(typed, "/"), '/')+1:])
 	name, _, _ = strings.Cut(strings.Trim(name, "/"), ";")
@@ -288,25 +286,25 @@ func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions
 	if !a.Reachable || a.Values.String(config.InGroup(number, nameService)) == "" {
 		return nil
 	}
-	m := a.model(number, path, query)
-	if m == nil {
+	model := a.model(number, path, query)
+	if model == nil {
 		return nil
 	}
-	a.Recommend(config.InGroup(number, nameEntitySet), a.sets(m, path, functions))
+	a.Recommend(config.InGroup(number, nameEntitySet), a.sets(model, path, functions))
 	if set == "" {
 		return nil
 	}
-	return m
+	return model
 }
 
 // model returns the metadata of a service, or nil after adding its error to the setting.
 func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
-	if m, ok := a.models[path]; ok {
-		return m
+	if metadata, ok := a.models[path]; ok {
+		return metadata
 	}
-	if len(a.models) >= MaxAsked {
-		a.Hint(config.InGroup(number, nameEntitySet), "Not looked for: "+strconv.Itoa(MaxAsked)+
-			" services are asked at a time")
+	if len(a.models) >= MaxServices {
+		a.Hint(config.InGroup(number, nameEntitySet), "Entity sets are suggested for "+strconv.Itoa(MaxServices)+
+			" services at a time only")
 		return nil
 	}
 	if a.models == nil {
@@ -318,39 +316,40 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	if err != nil {
 		return nil
 	}
-	m, err := service.ReadMetadata(path, answer)
-	var f *wit.Error
+	metadata, err := service.ReadMetadata(path, answer)
+	var failure *wit.Error
 	switch {
 	case err == nil:
-	case errors.As(err, &f) && (f.Kind == wit.ErrorNotFound || f.Kind == wit.ErrorGone):
-		text := "The service " + path + " doesn't exist: " + f.Message
+	case errors.As(err, &failure) && (failure.Kind == wit.ErrorNotFound || failure.Kind == wit.ErrorGone):
+		text := "The service " + path + " doesn't exist: " + failure.Message
 		if near := a.nearest(path); len(near) > 0 {
 			text += odataerror.Suggest(path, near, "")
 		}
 		a.AddProblem(name, text)
-	case errors.As(err, &f) && (f.Kind == wit.ErrorForbidden || f.Kind == wit.ErrorData || succeeded(answer)):
-		a.AddProblem(name, f.Message)
+	case errors.As(err, &failure) && (failure.Kind == wit.ErrorForbidden || failure.Kind == wit.ErrorData ||
+		succeeded(answer)):
+		a.AddProblem(name, failure.Message)
 	default: // may be temporary
 		a.Hint(name, "Its entity sets are not known: "+err.Error())
-		m = nil
+		metadata = nil
 	}
-	a.models[path] = m
-	return m
+	a.models[path] = metadata
+	return metadata
 }
 
 // sets returns the entity sets of metadata and service document, and with functions the function imports with entities.
-func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
+func (a *Adviser) sets(model *edm.Model, root string, functions bool) []string {
 	var document []string
 	if answer, err := a.Get(service.DocumentRequest(root, config.Query(a.Values))); err == nil && succeeded(answer) {
 		document, _ = service.Collections(answer.Body)
 	}
 	var names []string
-	for _, s := range m.Sets {
+	for _, s := range model.Sets {
 		if s.Addressable && (len(document) == 0 || !s.Default || slices.Contains(document, s.Name)) {
 			names = append(names, service.Address(s))
 		}
 	}
-	for _, f := range m.Functions {
+	for _, f := range model.Functions {
 		if functions && strings.EqualFold(f.Method, "GET") && strings.HasPrefix(f.Returns, "Collection(") &&
 			f.Set != "" {
 			names = append(names, f.Name)

@@ -61,8 +61,8 @@ func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, er
 	if err != nil || !document.Has("d") {
 		return nil, "", odataerror.NotData(what, "rows in JSON", answer.Body)
 	}
-	d := document.Get("d")
-	for _, row := range d.Get("results").Items {
+	content := document.Get("d")
+	for _, row := range content.Get("results").Items {
 		s := CatalogueEntry{row.Get("TechnicalServiceName").Text, row.Get("TechnicalServiceVersion").Text,
 			row.Get("Title").Text,
 			pathOf(row.Get("ServiceUrl").Text)}
@@ -71,7 +71,7 @@ func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, er
 		}
 		rows = append(rows, s)
 	}
-	return rows, d.Get("__next").Text, nil
+	return rows, content.Get("__next").Text, nil
 }
 
 func pathOf(url string) string {

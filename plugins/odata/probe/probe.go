@@ -1,7 +1,6 @@
-// Package probe asks OData services about themselves, for sources and sinks: [Adviser] for `culvert validate --online`
-// and forms, [Steps] for `culvert doctor`, and other commands. All use [Prober.Get]. A function that does is called
-// again with each round of responses and starts over; earlier responses are in the state, so no document is requested
-// twice.
+// Package probe requests documents that describe OData services, for sources and sinks: [Adviser] for `culvert validate
+// --online` and forms, [Steps] for `culvert doctor`, and other commands. Functions that call [Prober.Get] start over with
+// each round of responses; earlier responses are in the state, so no document is requested twice.
 package probe
 
 import (
@@ -23,11 +22,11 @@ type Prober struct {
 }
 
 // ErrMissing reports a missing response. Callers return it.
-var ErrMissing = errors.New("an answer is still missing")
+var ErrMissing = errors.New("a response is still missing")
 
-// Open returns a Prober with the responses of all rounds.
-func Open(state []byte, answers []wit.Response) (*Prober, error) {
-	p := &Prober{}
+// Restore returns a Prober with the responses of all rounds.
+func Restore(state []byte, answers []wit.Response) (*Prober, error) {
+	prober := &Prober{}
 	field := func() []byte {
 		content, size := connectdata.LengthPrefixed(state)
 		state = state[max(size, 0):]
@@ -42,10 +41,10 @@ func Open(state []byte, answers []wit.Response) (*Prober, error) {
 		if a.Status, a.Body = uint16(status), field(); err != nil {
 			return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "the state of a request can't be read"}
 		}
-		p.answers = append(p.answers, a)
+		prober.answers = append(prober.answers, a)
 	}
-	p.answers = append(p.answers, answers...)
-	return p, nil
+	prober.answers = append(prober.answers, answers...)
+	return prober, nil
 }
 
 // Get returns the response to a request, whatever its status, or [ErrMissing].
@@ -73,8 +72,8 @@ func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
 	return service.ReadMetadata(root, answer)
 }
 
-// Need returns the missing requests, or nil.
-func (p *Prober) Need() *wit.RequestBatch {
+// MissingRequests returns the missing requests, or nil.
+func (p *Prober) MissingRequests() *wit.RequestBatch {
 	if len(p.missing) == 0 {
 		return nil
 	}
@@ -92,24 +91,24 @@ func (p *Prober) Need() *wit.RequestBatch {
 // Run runs a command that requests documents.
 func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult,
 	error) {
-	p, err := Open(state, answers)
+	prober, err := Restore(state, answers)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	reply, err := ask(p)
+	reply, err := ask(prober)
 	if errors.Is(err, ErrMissing) {
-		return wit.CommandResult{Pending: p.Need()}, nil
+		return wit.CommandResult{Pending: prober.MissingRequests()}, nil
 	}
 	return reply, err
 }
 
-// Document returns a JSON result.
-func Document(v jsontext.Value) wit.CommandResult {
+// JSONResult returns a JSON result.
+func JSONResult(v jsontext.Value) wit.CommandResult {
 	return wit.CommandResult{Document: wit.Ptr(string(jsontext.Append(nil, v)))}
 }
 
-// Member returns a text member of a JSON object.
-func Member(name, text string) jsontext.Member {
+// TextMember returns a text member of a JSON object.
+func TextMember(name, text string) jsontext.Member {
 	return jsontext.Member{Name: name, Value: jsontext.NewString(text)}
 }
 

@@ -16,8 +16,8 @@ func TestSets(t *testing.T) {
 	reads := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", false, nil}, {"None", "none", false,
 		nil}}}}
 	atom := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", true, nil}}}}
-	writes := []Service{{Path: "/x", Setting: "service", Written: true, Sets: []Set{{"S", "set", false, nil}}}}
-	for _, c := range []struct {
+	writes := []Service{{Path: "/x", Setting: "service", Writes: true, Sets: []Set{{"S", "set", false, nil}}}}
+	for _, test := range []struct {
 		name     string
 		services []Service
 		set      string
@@ -40,31 +40,31 @@ func TestSets(t *testing.T) {
 		{"another format", atom, "S", 200, `{"d":[]}`, "/x/S?$top=1&sap-client=1", false, "set", "an Atom feed"},
 		{"without $top", reads, "S", 501, refusal, "/x/S?$top=1&$format=json&sap-client=1", true, "", "$top"},
 		{"only to be written", writes, "S", 405, refusal, "/x/S?$top=1&$format=json&sap-client=1", true, "",
-			"which writing does not need"},
+			"which writing does not require"},
 		{"refused logon of a sink", writes, "S", 401, "", "/x/S?$top=1&$format=json&sap-client=1", false,
 			"sap.odata.user.name", "SU01"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			options := []wit.Setting{{Name: "step", Value: "entityset /x/" + c.set}}
-			first, err := Steps(c.services, "sap-client=1", options, nil, nil)
+		t.Run(test.name, func(t *testing.T) {
+			options := []wit.Setting{{Name: "step", Value: "entityset /x/" + test.set}}
+			first, err := Steps(test.services, "sap-client=1", options, nil, nil)
 			if err != nil || first.Pending == nil {
 				t.Fatalf("%+v, %v", first, err)
 			}
-			reply, err := Steps(c.services, "sap-client=1", options, nil,
+			reply, err := Steps(test.services, "sap-client=1", options, nil,
 				[]wit.Response{{Tag: first.Pending.Requests[0].Tag,
 					Status: 200,
 					Body:   []byte(metadata)}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.target != "" {
+			if test.target != "" {
 				if reply.Pending == nil || len(reply.Pending.Requests) != 1 ||
-					reply.Pending.Requests[0].Target != c.target {
-					t.Fatalf("expected %s to be asked, found %+v", c.target, reply.Pending)
+					reply.Pending.Requests[0].Target != test.target {
+					t.Fatalf("expected %s to be asked, found %+v", test.target, reply.Pending)
 				}
-				if reply, err = Steps(c.services, "sap-client=1", options,
-					reply.Pending.State, []wit.Response{{Tag: reply.Pending.Requests[0].Tag, Status: c.status,
-						Body: []byte(c.body)}}); err != nil {
+				if reply, err = Steps(test.services, "sap-client=1", options,
+					reply.Pending.State, []wit.Response{{Tag: reply.Pending.Requests[0].Tag, Status: test.status,
+						Body: []byte(test.body)}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -78,8 +78,8 @@ func TestSets(t *testing.T) {
 			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
 				t.Fatal(err)
 			}
-			if got.OK != c.ok || got.Setting != c.setting || !strings.Contains(got.Message, c.says) {
-				t.Errorf("expected ok %t, setting %q and %q, found %+v", c.ok, c.setting, c.says, got)
+			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.says) {
+				t.Errorf("expected ok %t, setting %q and %q, found %+v", test.ok, test.setting, test.says, got)
 			}
 		})
 	}

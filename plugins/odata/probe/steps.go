@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Doctor is the command for `culvert doctor`. Without an option it returns the names of its steps; with option step it
-// runs that step and returns the result and the setting that fixes an error.
+// Doctor is the command for `culvert doctor`. It returns the names of its steps or, with the option step, runs a step
+// and returns the result with the setting that fixes an error.
 const Doctor = "doctor"
 
 const optionStep = "step"
@@ -26,8 +26,7 @@ type Service struct {
 	// Path has no trailing slash.
 	Path    string
 	Setting string
-	// Written reports whether the connector writes to it and needs a token.
-	Written bool
+	Writes  bool // the connector writes to it and needs a token
 	Sets    []Set
 }
 
@@ -41,10 +40,9 @@ type Set struct {
 
 // DoctorCommand declares the command.
 func DoctorCommand() wit.Command {
-	return wit.Command{Name: Doctor, Usage: "Goes through what the connector needs of its " +
-		"service, for culvert doctor.",
+	return wit.Command{Name: Doctor, Usage: "Checks what the connector needs of its services, for culvert doctor.",
 		Options: []wit.ConfigKey{setting.Define(optionStep, wit.KindString, wit.Low, nil,
-			"One step; without it, the names of all.")}}
+			"Step to run. Default: returns the names of all steps.")}}
 }
 
 // Steps runs the command.
@@ -62,7 +60,7 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 		for _, s := range steps {
 			names.Items = append(names.Items, jsontext.NewString(s.name))
 		}
-		return Document(names), nil
+		return JSONResult(names), nil
 	}
 	i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
 	if i < 0 {
@@ -73,36 +71,39 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 
 type step struct {
 	name, setting string
-	ask           func(get func(wit.Request) (*wit.Response, error)) (string, error)
+	check         func(get func(wit.Request) (*wit.Response, error)) (string, error)
 	optional      bool
 }
 
 func stepsOf(services []Service, query uri.Query) []step {
 	var steps []step
-	for _, s := range mergeByPath(services) {
-		document := service.DocumentRequest(s.Path, query)
+	for _, target := range mergeByPath(services) {
+		document := service.DocumentRequest(target.Path, query)
 		steps = append(steps,
-			step{name: "service " + s.Path, setting: s.Setting, ask: reading(document, readService(s.Path))},
-			step{name: "metadata " + s.Path, setting: s.Setting, ask: reading(service.MetadataRequest(s.Path, query),
-				readMetadata(s.Path))})
-		if s.Written {
+			step{name: "service " + target.Path, setting: target.Setting,
+				check: checkResponse(document, readService(target.Path))},
+			step{name: "metadata " + target.Path, setting: target.Setting,
+				check: checkResponse(service.MetadataRequest(target.Path, query),
+					readMetadata(target.Path))})
+		if target.Writes {
 			document.TokenPath = wit.Ptr(document.Target)
-			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting,
-				ask: reading(document, readService(s.Path))})
+			steps = append(steps, step{name: "csrf " + target.Path, setting: target.Setting,
+				check: checkResponse(document, readService(target.Path))})
 		}
-		for _, set := range s.Sets {
-			steps = append(steps, stepOf(s, set, query))
+		for _, set := range target.Sets {
+			steps = append(steps, stepOf(target, set, query))
 		}
 	}
 	return append(steps, step{name: "catalogue",
-		ask: reading(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
+		check: checkResponse(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
 			func(answer *wit.Response) (string, error) {
 				_, _, err := readCatalogue(answer)
 				return "readable", err
 			}), optional: true})
 }
 
-func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response, error)) (
+func checkResponse(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response,
+	error)) (
 	string, error) {
 	return func(get func(wit.Request) (*wit.Response, error)) (string, error) {
 		answer, err := get(r)
@@ -116,19 +117,19 @@ func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(
 func mergeByPath(services []Service) []Service {
 	var list []Service
 	at := map[string]int{}
-	for _, s := range services {
-		if i, ok := at[s.Path]; ok {
-			list[i].Written = list[i].Written || s.Written
-			for _, set := range s.Sets {
+	for _, service := range services {
+		if i, ok := at[service.Path]; ok {
+			list[i].Writes = list[i].Writes || service.Writes
+			for _, set := range service.Sets {
 				if !slices.ContainsFunc(list[i].Sets, func(known Set) bool { return known.Name == set.Name }) {
 					list[i].Sets = append(list[i].Sets, set)
 				}
 			}
 			continue
 		}
-		at[s.Path] = len(list)
-		s.Sets = slices.Clone(s.Sets)
-		list = append(list, s)
+		at[service.Path] = len(list)
+		service.Sets = slices.Clone(service.Sets)
+		list = append(list, service)
 	}
 	return list
 }
@@ -136,7 +137,7 @@ func mergeByPath(services []Service) []Service {
 // run returns {"ok":…,"setting":…,"message":…}.
 func (s *step) run(p *Prober) (wit.CommandResult, error) {
 	var answer *wit.Response
-	message, err := s.ask(func(r wit.Request) (*wit.Response, error) {
+	message, err := s.check(func(r wit.Request) (*wit.Response, error) {
 		a, err := p.Get(r)
 		if err == nil {
 			answer = a
@@ -144,26 +145,26 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		return a, err
 	})
 	ok, name := err == nil || s.optional, ""
-	switch f, is := err.(*wit.Error); {
+	switch failure, is := err.(*wit.Error); {
 	case err == nil:
 	case err == ErrMissing:
 		return wit.CommandResult{}, err
 	case s.optional:
-		message = "not readable, which only costs suggestions of services: " + err.Error()
+		message = "not readable; only suggestions of services are missing: " + err.Error()
 	case is:
 		var advice string
-		if name, advice = suggestion(answer, f); name == "" {
+		if name, advice = suggestion(answer, failure); name == "" {
 			name = s.setting
 		}
-		if message = f.Message; advice != "" {
+		if message = failure.Message; advice != "" {
 			message += ". " + advice
 		}
 	default:
 		message, name = err.Error(), s.setting
 	}
-	return Document(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(ok)},
-		Member("setting", name),
-		Member("message", message))), nil
+	return JSONResult(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(ok)},
+		TextMember("setting", name),
+		TextMember("message", message))), nil
 }
 
 func readService(path string) func(*wit.Response) (string, error) {
@@ -183,11 +184,11 @@ func readMetadata(path string) func(*wit.Response) (string, error) {
 	}
 }
 
-func plural(n int, what string) string {
+func plural(n int, subject string) string {
 	if n != 1 {
-		what += "s"
+		subject += "s"
 	}
-	return strconv.Itoa(n) + " " + what
+	return strconv.Itoa(n) + " " + subject
 }
 
 const (
@@ -195,41 +196,41 @@ const (
 	notImplemented = 501
 )
 
-func stepOf(s Service, set Set, query uri.Query) step {
-	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting,
-		ask: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
-			answer, err := get(service.MetadataRequest(s.Path, query))
+func stepOf(svc Service, set Set, query uri.Query) step {
+	return step{name: "entityset " + svc.Path + "/" + set.Name, setting: set.Setting,
+		check: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
+			answer, err := get(service.MetadataRequest(svc.Path, query))
 			if err != nil {
 				return "", err
 			}
-			m, err := service.ReadMetadata(s.Path, answer)
+			m, err := service.ReadMetadata(svc.Path, answer)
 			if err != nil {
 				return "", err
 			}
-			address, options, err := set.find(m, s)
+			address, options, err := set.find(m, svc)
 			if err != nil {
 				return "", err
 			}
-			target, accept := s.Path+"/"+address+"?"+options+"$top=1", "application/atom+xml"
+			target, accept := svc.Path+"/"+address+"?"+options+"$top=1", "application/atom+xml"
 			if !set.Atom {
 				target, accept = target+"&$format=json", "application/json"
 			}
 			if answer, err = get(service.Get("rows", query.AppendTo(target), accept)); err != nil {
 				return "", err
 			}
-			return readRows(s, set, answer)
+			return readRows(svc, set, answer)
 		}}
 }
 
-func (set Set) find(m *edm.Model, s Service) (address, options string, err error) {
+func (set Set) find(model *edm.Model, s Service) (address, options string, err error) {
 	if set.Find == nil {
-		found, _, err := service.FindSet(m, s.Path, set.Name, set.Setting)
+		found, _, err := service.FindSet(model, s.Path, set.Name, set.Setting)
 		if err != nil {
 			return "", "", err
 		}
 		return service.Address(found), "", nil
 	}
-	if address, options, err = set.Find(m); options != "" {
+	if address, options, err = set.Find(model); options != "" {
 		options += "&"
 	}
 	return address, options, err
@@ -237,29 +238,28 @@ func (set Set) find(m *edm.Model, s Service) (address, options string, err error
 
 // readRows checks the response to a request for one row. A sink need not be able to read, and a service need not know
 // $top.
-func readRows(s Service, set Set, answer *wit.Response) (string, error) {
-	what := "entity set " + set.Name + " of " + s.Path
+func readRows(service Service, set Set, answer *wit.Response) (string, error) {
+	subject := "entity set " + set.Name + " of " + service.Path
 	switch status := answer.Status; {
-	case status == notImplemented && !s.Written:
-		return "there; the service does not answer for one row alone ($top), so whether it can be " +
-			"read shows when it is read", nil
+	case status == notImplemented && !service.Writes:
+		return "exists; the service rejects a request for a single row ($top), so reading it was not checked", nil
 	case !set.Atom && odataerror.RefusesFormat(answer, answer.Body):
-		return "there; the service does not know $format, which is left out when the set is read", nil
-	case !succeeded(answer) && s.Written && status >= 400 && status != unauthorized:
-		return "there; it cannot be read, which writing does not need: " +
-				odataerror.FromResponse(what, answer, answer.Body).Error(),
+		return "exists; the service rejects $format, which is not used to read the set", nil
+	case !succeeded(answer) && service.Writes && status >= 400 && status != unauthorized:
+		return "exists; it cannot be read, which writing does not require: " +
+				odataerror.FromResponse(subject, answer, answer.Body).Error(),
 			nil
 	case !succeeded(answer):
-		return "", odataerror.FromResponse(what, answer, answer.Body)
+		return "", odataerror.FromResponse(subject, answer, answer.Body)
 	}
 	if set.Atom {
 		if !bytes.Contains(answer.Body, []byte("feed")) || odataerror.IsHTML(answer.Body) {
-			return "", odataerror.NotData(what, "an Atom feed", answer.Body)
+			return "", odataerror.NotData(subject, "an Atom feed", answer.Body)
 		}
 		return "readable", nil
 	}
 	if v, err := jsontext.Parse(answer.Body); err != nil || !v.Has("d") {
-		return "", odataerror.NotData(what, "rows in JSON", answer.Body)
+		return "", odataerror.NotData(subject, "rows in JSON", answer.Body)
 	}
 	return "readable", nil
 }

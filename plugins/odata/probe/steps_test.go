@@ -63,7 +63,7 @@ func TestAnswers(t *testing.T) {
 		noService = `<?xml version="1.0"?><error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>/IWFND/MED/170</code><message xml:lang="en">No service found for namespace , name X, version 0001</message></error>`
 		page      = `<html><body>Logon</body></html>`
 	)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, step    string
 		status        uint16
 		body          string
@@ -92,20 +92,20 @@ func TestAnswers(t *testing.T) {
 		{"no metadata", "metadata /sap/opu/odata/sap/A", 200, "{}", false, "sap.odata#00.service", "$metadata"},
 		{"csrf", "csrf /sap/opu/odata/sap/A", 200, document, true, "", "2 entity sets"},
 		{"catalogue", "catalogue", 200, `{"d":{"results":[]}}`, true, "", "readable"},
-		{"no catalogue", "catalogue", 404, "", true, "", "only costs suggestions"},
+		{"no catalogue", "catalogue", 404, "", true, "", "only suggestions of services are missing"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			options := []wit.Setting{{Name: "step", Value: c.step}}
+		t.Run(test.name, func(t *testing.T) {
+			options := []wit.Setting{{Name: "step", Value: test.step}}
 			asked, err := Steps(services, "", options, nil, nil)
 			if err != nil || asked.Pending == nil || len(asked.Pending.Requests) != 1 ||
 				asked.Pending.Requests[0].Method != "GET" {
 				t.Fatalf("%+v, %v", asked, err)
 			}
-			if tokened := asked.Pending.Requests[0].TokenPath != nil; tokened != strings.HasPrefix(c.step, "csrf") {
+			if tokened := asked.Pending.Requests[0].TokenPath != nil; tokened != strings.HasPrefix(test.step, "csrf") {
 				t.Errorf("token asked for: %v", tokened)
 			}
 			reply, err := Steps(services, "", options, nil, []wit.Response{{Tag: asked.Pending.Requests[0].Tag,
-				Status: c.status, Body: []byte(c.body)}})
+				Status: test.status, Body: []byte(test.body)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,8 +116,8 @@ func TestAnswers(t *testing.T) {
 			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
 				t.Fatal(err)
 			}
-			if got.OK != c.ok || got.Setting != c.setting || !strings.Contains(got.Message, c.says) {
-				t.Errorf("found %+v, expected %v, %q, … %s …", got, c.ok, c.setting, c.says)
+			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.says) {
+				t.Errorf("found %+v, expected %v, %q, … %s …", got, test.ok, test.setting, test.says)
 			}
 		})
 	}

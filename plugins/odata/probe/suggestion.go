@@ -12,14 +12,14 @@ import (
 //
 // Assumptions: the Internet Communication Framework answers for inactive nodes with an HTML page and 403 or 404, SAP
 // Gateway with an error document whose code starts with /IWFND/ or /IWBEP/.
-func suggestion(answer *wit.Response, f *wit.Error) (name, advice string) {
+func suggestion(answer *wit.Response, failure *wit.Error) (name, advice string) {
 	code := ""
-	if f.Code != nil {
-		code = strings.ToUpper(*f.Code)
+	if failure.Code != nil {
+		code = strings.ToUpper(*failure.Code)
 	}
 	gateway := strings.Contains(code, "IWFND") || strings.Contains(code, "IWBEP")
 	page := odataerror.IsHTML(answer.Body)
-	_, text, _ := strings.Cut(f.Message, ": HTTP ")
+	_, text, _ := strings.Cut(failure.Message, ": HTTP ")
 	text = odataerror.SearchText(answer.Target, text)
 	switch status := answer.Status; {
 	case status == 401:

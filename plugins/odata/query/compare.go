@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-// rowText is a row's value in Atom's form.
-type rowText struct {
+type rowText struct { // a value in Atom's form
 	text string
 	null bool
 }
@@ -28,7 +27,7 @@ func (t rowText) String() string {
 	return strconv.Quote(t.text)
 }
 
-// serviceValues returns the values that the service may have compared: two if its clock was set forward.
+// serviceValues returns the values that the service may have compared: two around a change of its clock.
 func (c *condition) serviceValues(found rowText) (one, other rowText) {
 	if one, other = found, found; c.zone != nil && !found.null {
 		one.text, other.text = c.zone.Clock(found.text)
@@ -67,10 +66,8 @@ func (c *condition) evaluate(compared func(operator string, operand uri.Literal)
 	return compared(c.operator, c.operands[0])
 }
 
-// contradictsOperand reports whether a value contradicts a comparison with one operand.
-//
-// Assumption: null stands for the initial value of ABAP, too, which is below all others and may equal an initial
-// literal.
+// contradictsOperand reports whether a value contradicts a comparison with one operand. Assumption: null may be the
+// initial value of ABAP, which is below all others and may equal an initial literal.
 func (c *condition) contradictsOperand(operator string, found rowText, operand uri.Literal, approximate bool) bool {
 	t := c.property.Type.Primitive
 	isNull := operand.Type == edm.NotPrimitive
@@ -122,7 +119,6 @@ func (c *condition) contradictsOperand(operator string, found rowText, operand u
 	return true
 }
 
-// mayBeInitial reports whether a text may be the initial value of ABAP.
 func mayBeInitial(t edm.Primitive, text string) bool {
 	switch t {
 	case edm.String:
@@ -148,7 +144,7 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// mayHaveMoreDigits reports whether the service may store more digits of a value than rows carry.
+// mayHaveMoreDigits reports whether the service may store more digits than responses contain.
 func mayHaveMoreDigits(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Time:

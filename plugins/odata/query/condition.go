@@ -12,22 +12,19 @@ import (
 
 // condition is a compiled [Condition].
 type condition struct {
-	// setting is the name of the operator's setting, for messages; text is the condition in $filter syntax.
+	// setting is the name of the operator's setting, for messages. text is the condition in $filter syntax.
 	setting, text string
 	operator      string
 	property      *edm.Property
-	// dayOnly reports that rows contain only the date; key that the property belongs to the key.
-	dayOnly, key bool
+	dayOnly       bool // rows contain only the date
+	key           bool // the property belongs to the key
 	// zone, if not nil, is the service's zone: rows hold UTC, the service compares local times.
-	zone *zone.Zone
-	// operands are literals; type 0 is null.
-	operands []uri.Literal
-	// many is the path to the expanded rows of an inner condition. path continues from there, or from the row, to the
-	// value.
+	zone     *zone.Zone
+	operands []uri.Literal // type 0 is null
+	// many is the path to expanded rows. path continues from there, or from the row, to the value.
 	many, path []string
 }
 
-// read parses the bounds.
 func (c *condition) read(spec *Condition) error {
 	texts := []string{spec.Low}
 	switch c.operator {
@@ -73,7 +70,6 @@ func hasZone(text string) bool {
 	return strings.ContainsAny(clock, "Zz+-")
 }
 
-// splitList splits at commas outside of quotes.
 func splitList(list string) []string {
 	if strings.TrimSpace(list) == "" {
 		return nil

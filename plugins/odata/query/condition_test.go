@@ -9,7 +9,7 @@ import (
 // TestContradicts: a row counts as wrong only where no service that heeds the condition would answer it.
 func TestContradicts(t *testing.T) {
 	const null = "\x00"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ              edm.Primitive
 		option, low      string
 		high             string
@@ -43,20 +43,21 @@ func TestContradicts(t *testing.T) {
 			[]string{"0A1B2C3D-0000-1111-2222-333344445556"}},
 		{edm.Boolean, "eq", "true", "", []string{"true"}, []string{"false", null}},
 	} {
-		k := condition{operator: c.option, property: &edm.Property{Name: "P", Type: edm.Type{Primitive: c.typ,
-			Name: c.typ.String()}, Precision: -1, Scale: -1}}
-		if err := k.read(&Condition{Property: "P", Option: c.option, Low: c.low, High: c.high}); err != nil {
-			t.Errorf("%v %s %s: %v", c.typ, c.option, c.low, err)
+		k := condition{operator: test.option, property: &edm.Property{Name: "P", Type: edm.Type{Primitive: test.typ,
+			Name: test.typ.String()}, Precision: -1, Scale: -1}}
+		if err := k.read(&Condition{Property: "P", Option: test.option, Low: test.low, High: test.high}); err != nil {
+			t.Errorf("%v %s %s: %v", test.typ, test.option, test.low, err)
 			continue
 		}
-		for i, list := range [][]string{c.fits, c.contradict} {
+		for i, list := range [][]string{test.fits, test.contradict} {
 			for _, found := range list {
 				if k.contradicts(rowText{found, found == null}, false) != (i == 1) {
-					t.Errorf("%v %s %s %s: contradicts %q: %v", c.typ, c.option, c.low, c.high, found, i == 0)
+					t.Errorf("%v %s %s %s: contradicts %q: %v", test.typ, test.option, test.low, test.high, found,
+						i == 0)
 				}
 				// What a service cannot answer is not chosen here either; what it may answer perhaps is.
 				if i == 1 && k.matches(rowText{found, found == null}) {
-					t.Errorf("%v %s %s %s: meets %q", c.typ, c.option, c.low, c.high, found)
+					t.Errorf("%v %s %s %s: meets %q", test.typ, test.option, test.low, test.high, found)
 				}
 			}
 		}
@@ -98,25 +99,25 @@ func FuzzCompile(f *testing.F) {
 			Precision: -1,
 			Scale:     -1}},
 		Navigations: []edm.Navigation{{Name: "Lines", Target: "N.Line", Many: true}, {Name: "Of", Target: "N.Order"}}}
-	m := &edm.Model{Structures: []*edm.StructuredType{order, line}}
+	model := &edm.Model{Structures: []*edm.StructuredType{order, line}}
 	f.Fuzz(func(t *testing.T, selected, expanded, property, option, low, high, raw string) {
-		q, err := Compile(Settings{Prefix: "p.", Select: splitList(selected), Expand: splitList(expanded), Raw: raw,
+		query, err := Compile(Settings{Prefix: "p.", Select: splitList(selected), Expand: splitList(expanded), Raw: raw,
 			Conditions: []Condition{{Prefix: "p.filter#0.", Property: property, Option: option, Low: low, High: high}}},
-			m, order)
+			model, order)
 		if err != nil {
 			return
 		}
-		for _, option := range append(q.Options(), q.Filter("ID gt 1")) {
+		for _, option := range append(query.Options(), query.Filter("ID gt 1")) {
 			for i := range len(option) {
 				if c := option[i]; c <= ' ' || c >= 0x7f || c == '#' {
 					t.Fatalf("%q holds %q", option, c)
 				}
 			}
 		}
-		if _, err := m.ViewSchema(q.View, edm.Options{}); err != nil {
+		if _, err := model.ViewSchema(query.View, edm.Options{}); err != nil {
 			t.Error(err)
 		}
-		if _, err := q.RowChecker(m, edm.Options{}); err != nil {
+		if _, err := query.RowChecker(model, edm.Options{}); err != nil {
 			t.Error(err)
 		}
 	})

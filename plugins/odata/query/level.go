@@ -12,12 +12,11 @@ import (
 // level is one entity type in the tree of expansions.
 type level struct {
 	structure *edm.StructuredType
-	// projected reports that the projection names properties of this level, in selected.
+	// projected means that the projection names properties of this level, in selected.
 	projected bool
 	selected  []string
-	// hidden are properties that only conditions use.
-	hidden   []string
-	expanded []*expansion
+	hidden    []string // used by conditions only
+	expanded  []*expansion
 	// visitedTypes are types on the paths of conditions outside of the expanded ones.
 	visitedTypes []*edm.StructuredType
 }
@@ -35,40 +34,40 @@ func (l *level) expansion(name string) *level {
 	return l.expanded[i].level
 }
 
-// maxSteps limits a path; schemas nest no deeper.
-const maxSteps = 20
+const maxSteps = 20 // of a path; schemas nest no deeper
 
 // expand adds paths of navigation properties to the tree.
-func (l *level) expand(m *edm.Model, paths []string, name string) error {
+func (l *level) expand(model *edm.Model, paths []string, name string) error {
 	for _, path := range paths {
-		at, depth := l, 0
+		current, depth := l, 0
 		for step := range strings.SplitSeq(path, "/") {
 			step = strings.TrimSpace(step)
 			if depth++; depth > maxSteps {
 				return invalid(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
 			}
-			n := at.structure.Navigation(step)
+			n := current.structure.Navigation(step)
 			if n == nil {
-				return invalid(name, path, at.noNavigation(step))
+				return invalid(name, path, current.noNavigation(step))
 			}
-			inner := at.expansion(step)
+			inner := current.expansion(step)
 			if inner == nil {
-				target := m.Structure(n.Target)
+				target := model.Structure(n.Target)
 				if target == nil {
-					return invalid(name, path, "$metadata don't say where "+step+" of "+at.structure.QualifiedName()+
-						" leads to")
+					return invalid(name, path,
+						"$metadata do not declare the target of "+step+" of "+
+							current.structure.QualifiedName())
 				}
 				inner = &level{structure: target}
-				at.expanded = append(at.expanded, &expansion{n, inner})
+				current.expanded = append(current.expanded, &expansion{n, inner})
 			}
-			at = inner
+			current = inner
 		}
 	}
 	l.sortExpansions()
 	return nil
 }
 
-// sortExpansions restores the order of the metadata.
+// sortExpansions sorts expansions as in the metadata.
 func (l *level) sortExpansions() {
 	place := func(e *expansion) int {
 		return slices.IndexFunc(l.structure.Navigations,
@@ -92,35 +91,34 @@ func (l *level) noNavigation(name string) string {
 	return text + odataerror.Suggest(name, names, "it has no navigation property")
 }
 
-// choose applies the projection.
-func (l *level) choose(paths []string, name, expand string) error {
+func (l *level) project(paths []string, name, expand string) error {
 	for _, path := range paths {
 		steps := strings.Split(path, "/")
-		at := l
+		current := l
 		for i, step := range steps {
 			step = strings.TrimSpace(step)
 			last := i == len(steps)-1
-			p, inner := at.structure.Property(step), at.expansion(step)
+			property, inner := current.structure.Property(step), current.expansion(step)
 			switch {
 			case last && step == "*":
-				at.projected = true
-				for _, each := range at.structure.Properties {
-					at.selected = append(at.selected, each.Name)
+				current.projected = true
+				for _, each := range current.structure.Properties {
+					current.selected = append(current.selected, each.Name)
 				}
 			case last && inner != nil:
-				at.projected = true
+				current.projected = true
 			case inner != nil:
-				at = inner
-			case last && p != nil:
-				at.projected, at.selected = true, append(at.selected, step)
-			case p != nil:
-				return invalid(name, path, "a property inside of "+step+" can't be chosen alone; expected "+
+				current = inner
+			case last && property != nil:
+				current.projected, current.selected = true, append(current.selected, step)
+			case property != nil:
+				return invalid(name, path, "a property inside of "+step+" cannot be selected alone; expected "+
 					strings.Join(steps[:i+1], "/"))
-			case at.structure.Navigation(step) != nil:
+			case current.structure.Navigation(step) != nil:
 				return invalid(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1],
 					"/")+" in "+expand+", too")
 			default:
-				return invalid(name, path, at.noProperty(step, func(*edm.Property) bool { return true }))
+				return invalid(name, path, current.noProperty(step, func(*edm.Property) bool { return true }))
 			}
 		}
 	}
@@ -172,33 +170,33 @@ func (l *level) selection(dst []string, prefix string) []string {
 	return dst
 }
 
-// leaves lists the longest paths of the tree; $expand follows all steps of a path.
-func (l *level) leaves(dst []string, prefix string) []string {
+// expandPaths lists the longest paths of the tree; $expand follows all steps of a path.
+func (l *level) expandPaths(dst []string, prefix string) []string {
 	for _, e := range l.expanded {
 		path := prefix + e.navigation.Name
 		if len(e.level.expanded) == 0 {
 			dst = append(dst, path)
 			continue
 		}
-		dst = e.level.leaves(dst, path+"/")
+		dst = e.level.expandPaths(dst, path+"/")
 	}
 	return dst
 }
 
 func (l *level) view() *edm.View {
-	v := &edm.View{Structure: l.structure}
+	result := &edm.View{Structure: l.structure}
 	for i := range l.structure.Properties {
 		switch name := l.structure.Properties[i].Name; {
 		case l.inRows(name):
 		case slices.Contains(l.hidden, name):
-			v.Hidden = append(v.Hidden, name)
+			result.Hidden = append(result.Hidden, name)
 		default:
-			v.Omitted = append(v.Omitted, name)
+			result.Omitted = append(result.Omitted, name)
 		}
 	}
 	for _, e := range l.expanded {
-		v.Expanded = append(v.Expanded, edm.Expansion{Name: e.navigation.Name, Many: e.navigation.Many,
+		result.Expanded = append(result.Expanded, edm.Expansion{Name: e.navigation.Name, Many: e.navigation.Many,
 			View: e.level.view()})
 	}
-	return v
+	return result
 }

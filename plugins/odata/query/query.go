@@ -1,3 +1,8 @@
+// Package query compiles the settings that select the rows of an entity set: conditions, projection and expansion,
+// checked against the service's metadata ([Compile]). It builds the query options of requests and checks the rows of
+// responses ([RowChecker]). OData v2 has no $filter inside of $expand, so conditions on expanded rows are applied here.
+//
+// level.go is the tree of expansions, route.go the path to a condition's property, compare.go compares values.
 package query
 
 import (
@@ -12,56 +17,54 @@ import (
 
 // Query is the compiled form of [Settings].
 type Query struct {
-	// View is the part of each row that is read.
-	View *edm.View
-	// Prefix of the settings' names.
-	Prefix string
+	View   *edm.View // the part of each row that is read
+	Prefix string    // of the settings' names
 
 	selected, expanded string
-	// filter asks for the conditions that the service applies. raw is the $filter of the user's own, in a URL's form;
-	// rest are the user's other options.
-	filter, raw string
-	rest        []string
-	// checked are conditions on what rows show; inner those that are applied to expanded rows.
-	checked, inner []condition
-	structures     []*edm.StructuredType
-	zone           *zone.Zone
+	// filter combines the conditions that the service applies. userFilter is $filter of the user's own options,
+	// encoded.
+	filter, userFilter string
+	otherOptions       []string
+	// rowConditions are checked in rows, expandedConditions applied to expanded rows.
+	rowConditions, expandedConditions []condition
+	structures                        []*edm.StructuredType
+	zone                              *zone.Zone
 }
 
-// Compile checks settings against the metadata; structure is the entity type of the set. Errors are configuration
-// errors that name the setting.
-func Compile(s Settings, m *edm.Model, structure *edm.StructuredType) (*Query, error) {
-	q := &Query{Prefix: s.Prefix, zone: s.Zone}
-	if err := q.readRaw(&s); err != nil {
+// Compile checks settings against the metadata of a set with this entity type. Errors name the setting.
+func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType) (*Query, error) {
+	query := &Query{Prefix: settings.Prefix, zone: settings.Zone}
+	if err := query.readRaw(&settings); err != nil {
 		return nil, err
 	}
 	root := &level{structure: structure}
-	if err := root.expand(m, s.Expand, s.Prefix+Expand); err != nil {
+	if err := root.expand(model, settings.Expand, settings.Prefix+Expand); err != nil {
 		return nil, err
 	}
-	if err := root.choose(s.Select, s.Prefix+Select, s.Prefix+Expand); err != nil {
+	if err := root.project(settings.Select, settings.Prefix+Select, settings.Prefix+Expand); err != nil {
 		return nil, err
 	}
-	for i := range s.Conditions {
-		if err := q.condition(m, root, &s.Conditions[i], s.Prefix+Expand); err != nil {
+	for i := range settings.Conditions {
+		if err := query.condition(model, root, &settings.Conditions[i], settings.Prefix+Expand); err != nil {
 			return nil, err
 		}
 	}
-	if root.structure.Property(s.Cursor) != nil && !root.inRows(s.Cursor) && !slices.Contains(root.hidden, s.Cursor) {
-		root.hidden = append(root.hidden, s.Cursor)
+	if root.structure.Property(settings.Cursor) != nil && !root.inRows(settings.Cursor) &&
+		!slices.Contains(root.hidden, settings.Cursor) {
+		root.hidden = append(root.hidden, settings.Cursor)
 	}
-	q.View = root.view()
+	query.View = root.view()
 	if root.projects() {
-		q.selected = strings.Join(root.selection(nil, ""), ",")
+		query.selected = strings.Join(root.selection(nil, ""), ",")
 	}
-	q.expanded = strings.Join(root.leaves(nil, ""), ",")
-	q.gather(m, root)
-	return q, nil
+	query.expanded = strings.Join(root.expandPaths(nil, ""), ",")
+	query.collectTypes(model, root)
+	return query, nil
 }
 
-// readRaw parses the user's own query options. It rejects options that the connector sets itself.
-func (q *Query) readRaw(s *Settings) error {
-	for part := range strings.SplitSeq(strings.TrimPrefix(s.Raw, "?"), "&") {
+// readRaw parses the user's own query options, except for options that the connector sets itself.
+func (q *Query) readRaw(settings *Settings) error {
+	for part := range strings.SplitSeq(strings.TrimPrefix(settings.Raw, "?"), "&") {
 		if part == "" {
 			continue
 		}
@@ -69,48 +72,52 @@ func (q *Query) readRaw(s *Settings) error {
 		list := func() []string { return setting.ParseList(uri.Unescape(value)) }
 		switch name = optionName(name); {
 		case strings.EqualFold(name, "$filter"):
-			if q.raw != "" {
-				return invalid(s.Prefix+Raw, s.Raw, "expected one $filter, found two")
+			if q.userFilter != "" {
+				return invalid(settings.Prefix+Raw, settings.Raw, "expected one $filter, found two")
 			}
-			q.raw = uri.EncodeQuery(value)
+			q.userFilter = uri.EncodeQuery(value)
 		case strings.EqualFold(name, "$select"):
-			if len(s.Select) > 0 {
-				return invalid(s.Prefix+Raw, s.Raw, "expected $select in "+s.Prefix+Select+" or here, found both")
+			if len(settings.Select) > 0 {
+				return invalid(settings.Prefix+Raw, settings.Raw,
+					"expected $select in "+settings.Prefix+Select+" or here, found both")
 			}
-			s.Select = list()
+			settings.Select = list()
 		case strings.EqualFold(name, "$expand"):
-			if len(s.Expand) > 0 {
-				return invalid(s.Prefix+Raw, s.Raw, "expected $expand in "+s.Prefix+Expand+" or here, found both")
+			if len(settings.Expand) > 0 {
+				return invalid(settings.Prefix+Raw, settings.Raw,
+					"expected $expand in "+settings.Prefix+Expand+" or here, found both")
 			}
-			s.Expand = list()
-		case slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(own, name) }):
-			return invalid(s.Prefix+Raw, s.Raw,
+			settings.Expand = list()
+		case slices.ContainsFunc(reservedOptions,
+			func(condition string) bool { return strings.EqualFold(condition, name) }):
+			return invalid(settings.Prefix+Raw, settings.Raw,
 				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
 		case strings.EqualFold(name, "sap-client"), strings.EqualFold(name, "sap-language"):
-			return invalid(s.Prefix+Raw, s.Raw, "it holds "+name+", which does not reach all requests from here: see "+
-				"sap.odata.sap.client and sap.odata.sap.language")
+			return invalid(settings.Prefix+Raw, settings.Raw,
+				"it holds "+name+", which does not reach all requests from here: see "+
+					"sap.odata.sap.client and sap.odata.sap.language")
 		default:
-			q.rest = append(q.rest, uri.EncodeQuery(part))
+			q.otherOptions = append(q.otherOptions, uri.EncodeQuery(part))
 		}
 	}
 	return nil
 }
 
-// ours are options by which the connector pages, and counts.
-var ours = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count", "!deltatoken",
+// reservedOptions are set by the connector.
+var reservedOptions = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count",
+	"!deltatoken",
 	"$deltatoken"}
 
-// Selects reports whether the user's own $filter selects rows, which only the service can check.
-func (q *Query) Selects() bool { return q.raw != "" }
+// Selects reports whether the user's own options contain a $filter, which only the service can check.
+func (q *Query) Selects() bool { return q.userFilter != "" }
 
-// Filter returns the percent-encoded $filter for the conditions and own, a further condition of the connector; empty
-// for all rows.
-func (q *Query) Filter(own string) string {
+// Filter returns the encoded $filter for the settings and a further condition, or "" for all rows.
+func (q *Query) Filter(condition string) string {
 	var parts []string
-	if q.raw != "" {
-		parts = append(parts, q.raw)
+	if q.userFilter != "" {
+		parts = append(parts, q.userFilter)
 	}
-	for _, text := range []string{q.filter, own} {
+	for _, text := range []string{q.filter, condition} {
 		if text != "" {
 			parts = append(parts, string(uri.AppendEscaped(nil, text)))
 		}
@@ -133,7 +140,7 @@ func (q *Query) Options() []string {
 	if q.expanded != "" {
 		options = append(options, "$expand="+escapeList(q.expanded))
 	}
-	return append(options, q.rest...)
+	return append(options, q.otherOptions...)
 }
 
 // escapeList percent-encodes names but not the commas and slashes between them.
@@ -142,48 +149,49 @@ func escapeList(list string) string {
 	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(text)
 }
 
-// Fingerprint identifies the query in offsets (P7): each part after a blank, empty for a whole set.
+// Fingerprint identifies the query in offsets, which cannot be continued with another one (RATIONALE.md P7).
 func (q *Query) Fingerprint() string {
 	var inner []string
-	for _, c := range q.inner {
+	for _, c := range q.expandedConditions {
 		inner = append(inner, c.text)
 	}
 	text := ""
 	for _, part := range []struct{ name, value string }{{"select", q.selected}, {"expand", q.expanded},
 		{"filter", uri.Unescape(q.Filter(""))},
-		{"inner", strings.Join(inner, " and ")}, {"query", strings.Join(q.rest, "&")}} {
+		{"inner", strings.Join(inner, " and ")}, {"query", strings.Join(q.otherOptions, "&")}} {
 		if part.value != "" {
-			text += " " + part.name + "=" + whole.Replace(part.value)
+			text += " " + part.name + "=" + fingerprintEscaper.Replace(part.value)
 		}
 	}
 	return text
 }
 
-// whole writes what separates the parts of a fingerprint so that a part stays one.
-var whole = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A", "\r", "%0D")
+// fingerprintEscaper encodes the separators of a fingerprint.
+var fingerprintEscaper = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A",
+	"\r", "%0D")
 
-// Structures returns the types that [Compile] needs for the same settings, the set's own first.
+// Structures returns the types that [Compile] needs for the same settings, the set's type first.
 func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
-func (q *Query) gather(m *edm.Model, l *level) {
+func (q *Query) collectTypes(model *edm.Model, current *level) {
 	add := func(s *edm.StructuredType) {
-		for _, needed := range m.Closure(s, false) {
+		for _, needed := range model.Closure(s, false) {
 			if !slices.Contains(q.structures, needed) {
 				q.structures = append(q.structures, needed)
 			}
 		}
 	}
-	add(l.structure)
-	for _, t := range l.visitedTypes {
+	add(current.structure)
+	for _, t := range current.visitedTypes {
 		add(t)
 	}
-	for _, e := range l.expanded {
-		q.gather(m, e.level)
+	for _, e := range current.expanded {
+		q.collectTypes(model, e.level)
 	}
 }
 
 func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand string) error {
-	r := route{model: m, root: root, condition: spec, expand: expand, reached: true, level: root,
+	r := route{model: m, root: root, condition: spec, expand: expand, expanded: true, level: root,
 		structure: root.structure}
 	if err := r.resolve(); err != nil {
 		return err
@@ -192,37 +200,37 @@ func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand str
 	if err != nil {
 		return err
 	}
-	c := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property, key: r.endsAtKey()}
-	c.setRowFormat(edm.Options{Zone: q.zone})
-	if err := c.read(spec); err != nil {
+	compiled := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property, key: r.endsAtKey()}
+	compiled.setRowFormat(edm.Options{Zone: q.zone})
+	if err := compiled.read(spec); err != nil {
 		return err
 	}
-	c.many, c.path = r.steps[:r.many], r.steps[r.many:]
-	c.text = c.expression(strings.Join(r.steps, "/"))
-	if err := q.sort(c, &r); err != nil {
+	compiled.many, compiled.path = r.steps[:r.many], r.steps[r.many:]
+	compiled.text = compiled.expression(strings.Join(r.steps, "/"))
+	if err := q.addCondition(compiled, &r); err != nil {
 		return err
 	}
-	r.show()
+	r.requestValue()
 	return nil
 }
 
-// sort adds a condition to the ones that the service applies or, since OData v2 cannot express it, to the ones on
-// expanded rows. Rows that contain the value are checked in both cases.
-func (q *Query) sort(c condition, r *route) error {
+// addCondition adds a condition to $filter, or to the conditions on expanded rows, which OData v2 cannot express. Rows
+// that contain the value are checked too.
+func (q *Query) addCondition(compiled condition, r *route) error {
 	if r.many > 0 {
-		if !r.reached {
+		if !r.expanded {
 			return r.invalid("the condition is applied to expanded rows: name " +
 				strings.Join(r.steps[:len(r.steps)-1], "/") + " in " + r.expand + ", too")
 		}
-		q.inner = append(q.inner, c)
+		q.expandedConditions = append(q.expandedConditions, compiled)
 		return nil
 	}
 	if q.filter != "" {
 		q.filter += " and "
 	}
-	q.filter += c.text
-	if r.reached {
-		q.checked = append(q.checked, c)
+	q.filter += compiled.text
+	if r.expanded {
+		q.rowConditions = append(q.rowConditions, compiled)
 	}
 	return nil
 }

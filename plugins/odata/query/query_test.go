@@ -24,18 +24,19 @@ func TestOwnOptionsSayNothingTwice(t *testing.T) {
 		"$expand=B":                       "expected $expand in p.expand or here, found both",
 		"sap-statistics=false&search=a b": "",
 	} {
-		s := Settings{Prefix: "p.", Raw: raw}
+		settings := Settings{Prefix: "p.", Raw: raw}
 		if strings.Contains(wants, "both") {
-			s.Select, s.Expand = []string{"A"}, []string{"B"}
+			settings.Select, settings.Expand = []string{"A"}, []string{"B"}
 		}
-		q, err := Compile(s, &edm.Model{}, &edm.StructuredType{Name: "T",
+		query, err := Compile(settings, &edm.Model{}, &edm.StructuredType{Name: "T",
 			Properties: []edm.Property{{Name: "A"}}})
 		switch {
 		case wants == "" && err != nil, wants != "" && (err == nil || !strings.Contains(err.Error(), wants)):
 			t.Errorf("%s: expected %q, found %v", raw, wants, err)
-		case err == nil && (q.Selects() != s.Filters() || q.Selects() != strings.Contains(raw, "Filter") &&
-			q.Selects() != strings.Contains(raw, "filter")):
-			t.Errorf("%s: taken for one with a filter: %v and %v", raw, q.Selects(), s.Filters())
+		case err == nil && (query.Selects() != settings.Filters() ||
+			query.Selects() != strings.Contains(raw, "Filter") &&
+				query.Selects() != strings.Contains(raw, "filter")):
+			t.Errorf("%s: taken for one with a filter: %v and %v", raw, query.Selects(), settings.Filters())
 		}
 	}
 }

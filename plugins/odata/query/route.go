@@ -9,24 +9,21 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 )
 
-// route is the path from a row to the property of a condition: navigation properties first, then complex properties.
+// route is the path from a row to the property of a condition: navigation properties, then complex properties.
 type route struct {
 	model     *edm.Model
 	root      *level
 	condition *Condition
-	// expand is the name of the expansion setting, for messages.
-	expand string
-	steps  []string
+	expand    string // name of the expansion setting, for messages
+	steps     []string
 
-	// reached reports that all navigation properties on the path are expanded, so that rows contain the value. level is
-	// the last expanded level, held the first property of that level on the path.
-	reached bool
-	level   *level
-	held    string
-	// structure is the type that has the next step.
-	structure *edm.StructuredType
-	// many is the number of steps up to the last to-many navigation.
-	many int
+	// expanded means that all navigation properties on the path are expanded, so that rows contain the value. level is
+	// the last expanded level, firstProperty the first property of the path on that level.
+	expanded      bool
+	level         *level
+	firstProperty string
+	structure     *edm.StructuredType // has the next step
+	many          int                 // number of steps up to the last to-many navigation
 }
 
 func (r *route) invalid(why string) error {
@@ -46,7 +43,7 @@ func (r *route) resolve() error {
 	}
 	for i, step := range r.steps[:len(r.steps)-1] {
 		var err error
-		if n := r.structure.Navigation(step); n != nil && r.held == "" {
+		if n := r.structure.Navigation(step); n != nil && r.firstProperty == "" {
 			err = r.navigate(n, i+1)
 		} else {
 			err = r.enter(step)
@@ -58,20 +55,20 @@ func (r *route) resolve() error {
 	return nil
 }
 
-// navigate follows a navigation property. A to-many navigation must be expanded, because the condition is applied here.
+// navigate follows a navigation property. A to-many navigation must be expanded.
 func (r *route) navigate(n *edm.Navigation, steps int) error {
 	step := r.steps[steps-1]
 	target := r.model.Structure(n.Target)
 	if target == nil {
-		return r.invalid("$metadata don't say where " + step + " of " + r.structure.QualifiedName() + " leads to")
+		return r.invalid("$metadata do not declare the target of " + step + " of " + r.structure.QualifiedName())
 	}
 	inner := (*level)(nil)
-	if r.reached {
+	if r.expanded {
 		inner = r.level.expansion(step)
 	}
 	if n.Many {
 		if inner == nil {
-			return r.invalid(step + " leads to many entities, so the condition is applied to the expanded ones: name " +
+			return r.invalid(step + " is a to-many navigation, so the condition applies to expanded entities: name " +
 				strings.Join(r.steps[:steps], "/") + " in " + r.expand + ", too")
 		}
 		r.many = steps
@@ -79,7 +76,7 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 	r.structure = target
 	if inner == nil {
 		r.root.visitedTypes = append(r.root.visitedTypes, target)
-		r.reached = false
+		r.expanded = false
 		return nil
 	}
 	r.level = inner
@@ -87,57 +84,55 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 }
 
 func (r *route) enter(step string) error {
-	s := r.structure
-	p := s.Property(step)
-	if p == nil {
-		return r.invalid(noProperty(s, step, func(p *edm.Property) bool { return p.Filterable }))
+	structure := r.structure
+	property := structure.Property(step)
+	if property == nil {
+		return r.invalid(noProperty(structure, step, func(p *edm.Property) bool { return p.Filterable }))
 	}
-	inner := r.model.Structure(p.Type.Name)
-	if p.Type.Primitive != edm.NotPrimitive || inner == nil {
-		return r.invalid(step + " of " + s.QualifiedName() + " is of type " + p.Type.Name +
+	inner := r.model.Structure(property.Type.Name)
+	if property.Type.Primitive != edm.NotPrimitive || inner == nil {
+		return r.invalid(step + " of " + structure.QualifiedName() + " is of type " + property.Type.Name +
 			", which has no properties inside")
 	}
-	if r.held == "" {
-		r.held = step
+	if r.firstProperty == "" {
+		r.firstProperty = step
 	}
 	r.structure = inner
 	return nil
 }
 
-// property returns the property of the last step. The service must be able to filter by it, unless the condition is
-// applied here.
+// property returns the property of the last step. The service must filter by it, except on expanded rows.
 func (r *route) property() (*edm.Property, error) {
-	s, last := r.structure, r.steps[len(r.steps)-1]
-	p := s.Property(last)
-	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
+	structure, last := r.structure, r.steps[len(r.steps)-1]
+	found := structure.Property(last)
+	filterable := func(found *edm.Property) bool { return found.Filterable && found.Type.Primitive != edm.NotPrimitive }
 	switch {
-	case p == nil && s.Navigation(last) != nil:
+	case found == nil && structure.Navigation(last) != nil:
 		return nil, r.invalid(last + " is a navigation property; expected a property after it, such as " +
-			r.condition.Property + "/" + firstName(r.model, s.Navigation(last)))
-	case p == nil:
-		return nil, r.invalid(noProperty(s, last, filterable))
-	case p.Type.Primitive == edm.NotPrimitive:
-		return nil, r.invalid(last + " is of type " + p.Type.Name + "; expected a property inside of it")
-	case r.many == 0 && !p.Filterable:
+			r.condition.Property + "/" + firstName(r.model, structure.Navigation(last)))
+	case found == nil:
+		return nil, r.invalid(noProperty(structure, last, filterable))
+	case found.Type.Primitive == edm.NotPrimitive:
+		return nil, r.invalid(last + " is of type " + found.Type.Name + "; expected a property inside of it")
+	case r.many == 0 && !found.Filterable:
 		return nil, r.invalid("the service doesn't filter by " + last + " (sap:filterable=false)" +
-			odataerror.Suggest("", propertiesOf(s, filterable), "it filters by no property"))
+			odataerror.Suggest("", propertiesOf(structure, filterable), "it filters by no property"))
 	}
-	if r.held == "" {
-		r.held = last
+	if r.firstProperty == "" {
+		r.firstProperty = last
 	}
-	return p, nil
+	return found, nil
 }
 
 func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }
 
-// show requests the value, which the projection may leave out, as hidden property.
-func (r *route) show() {
-	if l := r.level; r.reached && !l.inRows(r.held) && !slices.Contains(l.hidden, r.held) {
-		l.hidden = append(l.hidden, r.held)
+// requestValue adds the property as hidden if the projection omits it.
+func (r *route) requestValue() {
+	if l := r.level; r.expanded && !l.inRows(r.firstProperty) && !slices.Contains(l.hidden, r.firstProperty) {
+		l.hidden = append(l.hidden, r.firstProperty)
 	}
 }
 
-// firstName returns a property of the target type, as an example.
 func firstName(m *edm.Model, n *edm.Navigation) string {
 	if s := m.Structure(n.Target); s != nil && len(s.Properties) > 0 {
 		return s.Properties[0].Name

@@ -12,78 +12,74 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// RowChecker checks decoded rows against the conditions that the service was asked to apply, and applies the conditions
-// on expanded rows.
+// RowChecker checks decoded rows against the conditions in $filter, and applies the conditions on expanded rows.
 type RowChecker struct {
 	// Tracked are the columns that the row schema must track for [RowChecker.Check].
 	Tracked []int
-	// TrackedCount is the number of columns that the row schema tracks, if it tracks others after these; else zero.
+	// TrackedCount is the number of columns that the row schema tracks, or zero if it tracks only these.
 	TrackedCount int
 
-	query   *Query
-	nodes   []wit.SchemaNode
-	checks  []check
-	rewrite *rewrite
-	// approximate reports that decimals are rounded, so they may differ from what the service compared.
-	approximate bool
+	query       *Query
+	nodes       []wit.SchemaNode
+	checks      []check
+	rewrite     *rewrite
+	approximate bool // decimals are rounded, so the service may have compared other values
 }
 
 // check is a condition with its position in rows.
 type check struct {
 	*condition
-	// tracked is the index among the tracked columns; node is the column's schema node, steps are field indexes below
-	// it.
+	// tracked is the index among the tracked columns, node the column's schema node, steps are field indexes below it.
 	tracked int
 	node    uint32
 	steps   []int
 }
 
-// RowChecker compiles the query for rows under these options. It returns nil if rows need no checks and no changes.
-func (q *Query) RowChecker(m *edm.Model, o edm.Options) (*RowChecker, error) {
-	if len(q.checked) == 0 && len(q.inner) == 0 && !q.View.HidesNested() {
+// RowChecker compiles the query for rows under these options. It returns nil if rows need no checks.
+func (q *Query) RowChecker(m *edm.Model, options edm.Options) (*RowChecker, error) {
+	if len(q.rowConditions) == 0 && len(q.expandedConditions) == 0 && !q.View.HidesNested() {
 		return nil, nil
 	}
-	nodes, err := m.ReadSchema(q.View, o)
+	nodes, err := m.ReadSchema(q.View, options)
 	if err != nil {
 		return nil, err
 	}
-	r := &RowChecker{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
-	for i := range q.inner {
-		q.inner[i].setRowFormat(o)
+	r := &RowChecker{query: q, nodes: nodes, approximate: options.Rounding != edm.RoundFail}
+	for i := range q.expandedConditions {
+		q.expandedConditions[i].setRowFormat(options)
 	}
-	for i := range q.checked {
-		c := &q.checked[i]
-		c.setRowFormat(o)
-		column := memberOf(&nodes[0], c.path[0])
+	for i := range q.rowConditions {
+		c := &q.rowConditions[i]
+		c.setRowFormat(options)
+		column := fieldIndex(&nodes[0], c.path[0])
 		k := check{condition: c, node: nodes[0].Fields[column].Node}
-		k.steps = positions(nodes, k.node, c.path[1:])
+		k.steps = fieldIndexes(nodes, k.node, c.path[1:])
 		if k.tracked = slices.Index(r.Tracked, column); k.tracked < 0 {
 			k.tracked, r.Tracked = len(r.Tracked), append(r.Tracked, column)
 		}
 		r.checks = append(r.checks, k)
 	}
-	if len(q.inner) > 0 || q.View.HidesNested() {
+	if len(q.expandedConditions) > 0 || q.View.HidesNested() {
 		r.rewrite = r.compile(q.View, 0, nil)
 	}
 	return r, nil
 }
 
-func memberOf(n *wit.SchemaNode, name string) int {
+func fieldIndex(n *wit.SchemaNode, name string) int {
 	return slices.IndexFunc(n.Fields, func(m wit.Field) bool { return m.Name == name })
 }
 
-// positions returns the field indexes on a path of names.
-func positions(nodes []wit.SchemaNode, node uint32, path []string) []int {
+func fieldIndexes(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	var out []int
 	for _, name := range path {
-		i := memberOf(&nodes[node], name)
+		i := fieldIndex(&nodes[node], name)
 		out = append(out, i)
 		node = nodes[node].Fields[i].Node
 	}
 	return out
 }
 
-// value descends to a nested value. null reports that the value or one around it is null.
+// value returns a nested value. null means that the value or one around it is null.
 func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
 	for {
 		isNull, size, ok := connectdata.IsNull(&r.nodes[node], b)
@@ -108,9 +104,9 @@ func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside 
 	}
 }
 
-// Check reports rows that contradict a condition: a service that accepts $filter but ignores it would fill a topic with
-// unwanted rows. Where services differ (case and blanks of texts, digits that no format carries), a row gets the
-// benefit of the doubt. If except is not nil, the rows that it returns true for are not checked.
+// Check returns an error for a row that contradicts a condition, because a service that ignores $filter would fill a
+// topic with unwanted rows. It accepts differences between services, such as case and blanks of texts. Rows for which
+// except, if not nil, returns true are not checked.
 func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 	if r == nil {
 		return nil
@@ -120,40 +116,44 @@ func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.E
 			continue
 		}
 		for k := range r.checks {
-			c := &r.checks[k]
-			at := out.Tracked[i*max(r.TrackedCount, len(r.Tracked))+c.tracked]
-			node, b, null, err := r.value(c.node, out.Data[at.Start:at.Start+at.Size], c.steps)
-			if err != nil {
-				return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
-			}
-			found := rowText{null: null}
-			if !null {
-				if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
-					continue // what the row's own rules let pass
-				}
-			}
-			found, other := c.serviceValues(found)
-			if c.contradicts(found, r.approximate) && c.contradicts(other, r.approximate) {
-				return &wit.Error{Kind: wit.ErrorData, Setting: &c.setting,
-					Message: "row " + strconv.Itoa(int(out.Rows[i].RowIndex)) + " of the page: " +
-						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " +
-						c.describe() +
-						": the service takes $filter and does not heed it"}
+			if err := r.checkRow(out, i, &r.checks[k]); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// rewrite copies a struct without its hidden fields.
-type rewrite struct {
-	members []member
+func (r *RowChecker) checkRow(out *decode.Output, row int, c *check) *wit.Error {
+	span := out.Tracked[row*max(r.TrackedCount, len(r.Tracked))+c.tracked]
+	node, b, null, err := r.value(c.node, out.Data[span.Start:span.Start+span.Size], c.steps)
+	if err != nil {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
+	}
+	found := rowText{null: null}
+	if !null {
+		if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+			return nil // the decoder has accepted the value
+		}
+	}
+	found, other := c.serviceValues(found)
+	if !c.contradicts(found, r.approximate) || !c.contradicts(other, r.approximate) {
+		return nil
+	}
+	return &wit.Error{Kind: wit.ErrorData, Setting: &c.setting,
+		Message: "row " + strconv.Itoa(int(out.Rows[row].RowIndex)) + " of the page: " + strings.Join(c.path, "/") +
+			" is " + found.String() + ", but " + c.setting + " requires " + c.describe() +
+			": the service accepts $filter but ignores it"}
 }
 
-type member struct {
-	node uint32
-	// hidden fields are not written.
-	hidden bool
+// rewrite copies a struct without its hidden fields.
+type rewrite struct {
+	fields []fieldRewrite
+}
+
+type fieldRewrite struct {
+	node   uint32
+	hidden bool // not written
 	// inner rewrites the value, or each item if many. Nil means a plain copy.
 	inner *rewrite
 	many  bool
@@ -162,35 +162,35 @@ type member struct {
 	paths      [][]int
 }
 
-// compile returns the rewrite of a view at a schema node; at is the path from the row.
-func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
+// compile returns the rewrite of a view at a schema node.
+func (r *RowChecker) compile(v *edm.View, node uint32, path []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Fields {
-		out := member{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
-		if e := v.Expansion(m.Name); e != nil {
+		out := fieldRewrite{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
+		if expansion := v.Expansion(m.Name); expansion != nil {
 			inside := m.Node
-			if e.Many {
+			if expansion.Many {
 				out.many, inside = true, r.nodes[m.Node].Element
 			}
-			steps := append(at[:len(at):len(at)], m.Name)
-			for i := range r.query.inner {
-				if c := &r.query.inner[i]; strings.Join(c.many, "/") == strings.Join(steps, "/") {
+			steps := append(path[:len(path):len(path)], m.Name)
+			for i := range r.query.expandedConditions {
+				if c := &r.query.expandedConditions[i]; strings.Join(c.many, "/") == strings.Join(steps, "/") {
 					out.conditions = append(out.conditions, c)
-					out.paths = append(out.paths, positions(r.nodes, inside, c.path))
+					out.paths = append(out.paths, fieldIndexes(r.nodes, inside, c.path))
 				}
 			}
-			out.inner = r.compile(e.View, inside, steps)
+			out.inner = r.compile(expansion.View, inside, steps)
 			if len(out.conditions) == 0 && out.inner.isIdentity() {
 				out.inner = nil
 			}
 		}
-		w.members = append(w.members, out)
+		w.fields = append(w.fields, out)
 	}
 	return w
 }
 
 func (w *rewrite) isIdentity() bool {
-	return !slices.ContainsFunc(w.members, func(m member) bool { return m.hidden || m.inner != nil })
+	return !slices.ContainsFunc(w.fields, func(m fieldRewrite) bool { return m.hidden || m.inner != nil })
 }
 
 // Rewrite removes expanded rows that do not meet their conditions and fields that were read for conditions only.
@@ -211,29 +211,28 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// write writes a struct and returns how many bytes of b it read. Hidden fields of the row itself come after it and are
-// not in b.
+// write writes a struct and returns how many bytes of b it read. b does not contain hidden fields of the row itself.
 func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
-	for i := range w.members {
-		m := &w.members[i]
-		if m.hidden && w == r.rewrite {
+	for i := range w.fields {
+		field := &w.fields[i]
+		if field.hidden && w == r.rewrite {
 			continue
 		}
-		size, err := connectdata.Skip(r.nodes, m.node, b)
+		size, err := connectdata.Skip(r.nodes, field.node, b)
 		if err != nil {
 			return dst, 0, err
 		}
 		switch value := b[:size]; {
-		case m.hidden:
-		case m.inner == nil:
+		case field.hidden:
+		case field.inner == nil:
 			dst = append(dst, value...)
-		case m.many:
-			dst, err = r.items(dst, m, value)
+		case field.many:
+			dst, err = r.items(dst, field, value)
 		default:
-			null, branch, _ := connectdata.IsNull(&r.nodes[m.node], value)
+			null, branch, _ := connectdata.IsNull(&r.nodes[field.node], value)
 			if dst = append(dst, value[:branch]...); !null {
-				dst, _, err = r.write(dst, m.inner, value[branch:])
+				dst, _, err = r.write(dst, field.inner, value[branch:])
 			}
 		}
 		if err != nil {
@@ -244,10 +243,9 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 	return dst, whole - len(b), nil
 }
 
-// items writes the array items that meet the conditions.
-func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
-	element := r.nodes[m.node].Element
-	var kept [][]byte
+func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, error) {
+	element := r.nodes[field.node].Element
+	var matching [][]byte
 	for {
 		count, size := connectdata.Number(b)
 		if size <= 0 {
@@ -257,7 +255,7 @@ func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
 		if count == 0 {
 			break
 		}
-		if count < 0 { // the size of the block stands after the count
+		if count < 0 { // the size of the block follows the count
 			count = -count
 			_, size := connectdata.Number(b)
 			b = b[max(size, 0):]
@@ -267,41 +265,41 @@ func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
 			if err != nil {
 				return dst, err
 			}
-			meets, err := r.meets(m, element, b[:size])
+			meets, err := r.meets(field, element, b[:size])
 			if err != nil {
 				return dst, err
 			}
 			if meets {
-				kept = append(kept, b[:size])
+				matching = append(matching, b[:size])
 			}
 			b = b[size:]
 		}
 	}
-	if len(kept) > 0 {
-		dst = connectdata.AppendNumber(dst, int64(len(kept)))
+	if len(matching) > 0 {
+		dst = connectdata.AppendNumber(dst, int64(len(matching)))
 	}
-	for _, item := range kept {
+	for _, item := range matching {
 		var err error
-		if dst, _, err = r.write(dst, m.inner, item); err != nil {
+		if dst, _, err = r.write(dst, field.inner, item); err != nil {
 			return dst, err
 		}
 	}
 	return append(dst, 0), nil
 }
 
-func (r *RowChecker) meets(m *member, element uint32, item []byte) (bool, error) {
-	for i, c := range m.conditions {
+func (r *RowChecker) meets(m *fieldRewrite, element uint32, item []byte) (bool, error) {
+	for i, condition := range m.conditions {
 		node, b, null, err := r.value(element, item, m.paths[i])
 		if err != nil {
 			return false, err
 		}
 		found := rowText{null: null}
 		if !null {
-			if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+			if found.text, _, err = value.Text(condition.property.Type.Primitive, r.nodes, node, b); err != nil {
 				return false, err
 			}
 		}
-		if one, other := c.serviceValues(found); !c.matches(one) && !c.matches(other) {
+		if one, other := condition.serviceValues(found); !condition.matches(one) && !condition.matches(other) {
 			return false, nil
 		}
 	}

@@ -23,22 +23,17 @@ const (
 
 // Settings are the query settings of one entity set.
 type Settings struct {
-	// Prefix of the settings' names, for messages: `sap.odata#00.`.
-	Prefix         string
+	Prefix         string // of the settings' names: `sap.odata#00.`
 	Select, Expand []string
 	Conditions     []Condition
-	// Cursor is a further property to read; may be empty.
-	Cursor string
-	// Raw are query options in URL syntax.
-	Raw string
-	// Zone is the service's zone for Edm.DateTime. Nil means UTC. It is not packed.
-	Zone *zone.Zone
+	Cursor         string     // a further property to read; may be empty
+	Raw            string     // query options in URL syntax
+	Zone           *zone.Zone // of Edm.DateTime; nil means UTC
 }
 
 // Condition is a condition on rows. All conditions must hold.
 type Condition struct {
-	// Prefix of the settings' names, for messages: `sap.odata#00.filter#00.`.
-	Prefix string
+	Prefix string // of the settings' names: `sap.odata#00.filter#00.`
 	// Property may be a path through complex and navigation properties. Option is an operator in lower case.
 	Property, Option, Low, High string
 }

@@ -24,15 +24,15 @@ const maxErrors = 50
 
 // ValidateOnline validates settings with the service's metadata and recommends values.
 func ValidateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
-	p, err := probe.Open(state, answers)
+	p, err := probe.Restore(state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
 	a := &adviser{p.Advise(sourceconfig.Table, settings, sourceconfig.Examine(settings))}
 	a.AddSuggested(settings, a.conditions()...)
 	a.Services()
-	for _, e := range sourceconfig.EntitySets(a.Values) {
-		a.entitySet(&e)
+	for _, cfg := range sourceconfig.EntitySets(a.Values) {
+		a.entitySet(&cfg)
 	}
 	a.Choices()
 	a.hide()
@@ -44,7 +44,7 @@ type adviser struct{ *probe.Adviser }
 func (a *adviser) conditions() (more []string) {
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
-		next := a.Next(conditions, query.Property, query.Option, query.Low)
+		next := a.NextGroup(conditions, query.Property, query.Option, query.Low)
 		if next == "" || g.String(sourceconfig.NameService) == "" || g.String(sourceconfig.NameEntitySet) == "" {
 			continue
 		}
@@ -55,54 +55,54 @@ func (a *adviser) conditions() (more []string) {
 	return more
 }
 
-func (a *adviser) entitySet(e *sourceconfig.EntitySetConfig) {
-	m := a.EntitySet(e.Number, e.Service, e.Set, e.Query, true)
-	if m == nil {
+func (a *adviser) entitySet(cfg *sourceconfig.EntitySetConfig) {
+	model := a.EntitySet(cfg.Number, cfg.Service, cfg.Set, cfg.Query, true)
+	if model == nil {
 		return
 	}
-	found, s, err := sourceconfig.FindSet(e, m)
+	found, entityType, err := sourceconfig.FindSet(cfg, model)
 	if err != nil {
-		a.AddError(err, config.InGroup(e.Number, sourceconfig.NameEntitySet))
+		a.AddError(err, config.InGroup(cfg.Number, sourceconfig.NameEntitySet))
 		return
 	}
-	a.Recommend(config.InGroup(e.Number, sourceconfig.NameTopic), probe.TopicsFor(found.Name))
-	a.properties(e, m, s)
-	a.checkDelta(e, m, found)
-	a.compile(*e, m)
+	a.Recommend(config.InGroup(cfg.Number, sourceconfig.NameTopic), probe.TopicsFor(found.Name))
+	a.properties(cfg, model, entityType)
+	a.checkDelta(cfg, model, found)
+	a.compile(*cfg, model)
 }
 
-func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *edm.StructuredType) {
-	of := func(name string) string { return config.InGroup(e.Number, name) }
+func (a *adviser) properties(cfg *sourceconfig.EntitySetConfig, model *edm.Model, entityType *edm.StructuredType) {
+	fullName := func(name string) string { return config.InGroup(cfg.Number, name) }
 	var chosen, expands, filters []string
 	var walk func(s *edm.StructuredType, prefix string, depth int, many bool)
-	walk = func(s *edm.StructuredType, prefix string, depth int, many bool) {
+	walk = func(entityType *edm.StructuredType, prefix string, depth int, many bool) {
 		if depth > 10 || len(chosen) > probe.MaxRecommended {
 			return
 		}
-		for i := range s.Properties {
-			p := &s.Properties[i]
-			chosen = append(chosen, prefix+p.Name)
-			if p.Type.Primitive != edm.NotPrimitive && (p.Filterable || many) {
-				filters = append(filters, prefix+p.Name)
+		for i := range entityType.Properties {
+			property := &entityType.Properties[i]
+			chosen = append(chosen, prefix+property.Name)
+			if property.Type.Primitive != edm.NotPrimitive && (property.Filterable || many) {
+				filters = append(filters, prefix+property.Name)
 			}
-			inner := m.Structure(p.Type.Name)
-			if p.Type.Primitive != edm.NotPrimitive || inner == nil || p.Type.Collection {
+			inner := model.Structure(property.Type.Name)
+			if property.Type.Primitive != edm.NotPrimitive || inner == nil || property.Type.Collection {
 				continue
 			}
 			for j := range inner.Properties {
 				if q := &inner.Properties[j]; q.Type.Primitive != edm.NotPrimitive && (q.Filterable || many) {
-					filters = append(filters, prefix+p.Name+"/"+q.Name)
+					filters = append(filters, prefix+property.Name+"/"+q.Name)
 				}
 			}
 		}
-		for _, n := range s.Navigations {
-			target := m.Structure(n.Target)
+		for _, n := range entityType.Navigations {
+			target := model.Structure(n.Target)
 			if target == nil {
 				continue
 			}
 			path := prefix + n.Name
 			expands = append(expands, path)
-			expanded := slices.ContainsFunc(e.QueryOptions.Expand, func(x string) bool {
+			expanded := slices.ContainsFunc(cfg.QueryOptions.Expand, func(x string) bool {
 				return x == path || strings.HasPrefix(x, path+"/")
 			})
 			if expanded {
@@ -110,13 +110,13 @@ func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *e
 			}
 		}
 	}
-	walk(s, "", 0, false)
-	a.Recommend(of(query.Select), chosen)
-	a.Recommend(of(query.Expand), expands)
-	a.Recommend(of(sourceconfig.NameCursor), feedreader.CursorProperties(s))
+	walk(entityType, "", 0, false)
+	a.Recommend(fullName(query.Select), chosen)
+	a.Recommend(fullName(query.Expand), expands)
+	a.Recommend(fullName(sourceconfig.NameCursor), feedreader.CursorProperties(entityType))
 	for i := range a.Examined {
 		name := a.Examined[i].Key.Name
-		if rest, ok := strings.CutPrefix(name, of("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {
+		if rest, ok := strings.CutPrefix(name, fullName("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {
 			a.Recommend(name, filters)
 		}
 	}
@@ -124,50 +124,50 @@ func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *e
 
 // checkDelta reports delta mode of a set without change tracking: an error if $metadata announce it for other sets,
 // else a hint, because many services leave the annotation out.
-func (a *adviser) checkDelta(e *sourceconfig.EntitySetConfig, m *edm.Model, set *edm.Set) {
-	f := &feedreader.Feed{EntitySetConfig: *e}
-	if !e.Tracking.On || set.ChangeTracking || f.DetectTracking(m, set) != nil || f.ODP != nil {
+func (a *adviser) checkDelta(cfg *sourceconfig.EntitySetConfig, model *edm.Model, set *edm.Set) {
+	f := &feedreader.Feed{EntitySetConfig: *cfg}
+	if !cfg.Tracking.On || set.ChangeTracking || f.DetectTracking(model, set) != nil || f.ODP != nil {
 		return
 	}
 	var names []string
-	for _, s := range m.Sets {
+	for _, s := range model.Sets {
 		if s.ChangeTracking {
 			names = append(names, service.Address(s))
 		}
 	}
-	name := config.InGroup(e.Number, sourceconfig.NameTrackChanges)
+	name := config.InGroup(cfg.Number, sourceconfig.NameTrackChanges)
 	if len(names) == 0 {
-		a.Hint(name, "$metadata of "+e.Service+" announces no change tracking; the end of the first load shows "+
+		a.Hint(name, "$metadata of "+cfg.Service+" announces no change tracking; the end of the first load shows "+
 			"whether there is a delta link")
 		return
 	}
 	a.AddProblem(name, setting.Invalid(name, a.Values.String(name),
-		"the metadata of "+e.Service+" announce change tracking "+
-			"(sap:change-tracking) for other entity sets and not for "+e.Set+odataerror.Suggest("", names, "")))
+		"the metadata of "+cfg.Service+" announce change tracking "+
+			"(sap:change-tracking) for other entity sets and not for "+cfg.Set+odataerror.Suggest("", names, "")))
 }
 
 // compile compiles the feed as a start does, and again without each part that was rejected, to report all mistakes at
 // once.
-func (a *adviser) compile(e sourceconfig.EntitySetConfig, m *edm.Model) {
-	e.QueryOptions.Select, e.QueryOptions.Conditions = slices.Clone(e.QueryOptions.Select),
-		slices.Clone(e.QueryOptions.Conditions)
+func (a *adviser) compile(cfg sourceconfig.EntitySetConfig, m *edm.Model) {
+	cfg.QueryOptions.Select, cfg.QueryOptions.Conditions = slices.Clone(cfg.QueryOptions.Select),
+		slices.Clone(cfg.QueryOptions.Conditions)
 	for range maxErrors {
-		_, err := feedreader.New(e, m)
+		_, err := feedreader.New(cfg, m)
 		if err == nil {
 			return
 		}
-		name := a.AddError(err, config.InGroup(e.Number, sourceconfig.NameEntitySet))
-		rest := strings.TrimPrefix(name, config.InGroup(e.Number, ""))
-		at := slices.IndexFunc(e.QueryOptions.Conditions, func(c query.Condition) bool {
+		name := a.AddError(err, config.InGroup(cfg.Number, sourceconfig.NameEntitySet))
+		rest := strings.TrimPrefix(name, config.InGroup(cfg.Number, ""))
+		at := slices.IndexFunc(cfg.QueryOptions.Conditions, func(c query.Condition) bool {
 			return strings.HasPrefix(name, c.Prefix)
 		})
 		switch {
 		case at >= 0:
-			e.QueryOptions.Conditions = slices.Delete(e.QueryOptions.Conditions, at, at+1)
-		case rest == query.Select && len(e.QueryOptions.Select) > 0:
-			e.QueryOptions.Select = nil
-		case rest == sourceconfig.NameCursor && e.Cursor != "":
-			e.Cursor, e.QueryOptions.Cursor, e.Lookback = "", "", 0
+			cfg.QueryOptions.Conditions = slices.Delete(cfg.QueryOptions.Conditions, at, at+1)
+		case rest == query.Select && len(cfg.QueryOptions.Select) > 0:
+			cfg.QueryOptions.Select = nil
+		case rest == sourceconfig.NameCursor && cfg.Cursor != "":
+			cfg.Cursor, cfg.QueryOptions.Cursor, cfg.Lookback = "", "", 0
 		default:
 			return
 		}
@@ -194,7 +194,7 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 		return false
 	case name == sourceconfig.DeltaTakeover || name == sourceconfig.InitialRead:
 		return slices.ContainsFunc(sourceconfig.EntitySets(a.Values),
-			func(e sourceconfig.EntitySetConfig) bool { return e.Tracking.On })
+			func(cfg sourceconfig.EntitySetConfig) bool { return cfg.Tracking.On })
 	case number == "" || own == sourceconfig.NameService || own == sourceconfig.NameEntitySet ||
 		own == sourceconfig.NameTopic:
 		return true

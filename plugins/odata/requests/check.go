@@ -72,7 +72,7 @@ func (e *rowEncoder) checkFilter() (string, error) {
 		}
 		converted, err := encode.Convert(&e.state.Config, property, &member)
 		if err != nil {
-			return "", odataerror.Data(placeholder.Name + ": " + err.Error())
+			return "", odataerror.DataError(placeholder.Name + ": " + err.Error())
 		}
 		out = uri.AppendLiteral(out, uri.Literal{Type: converted.Type, Text: converted.Text})
 	}

@@ -75,7 +75,7 @@ const errorClass = "org.apache.kafka.connect.errors.DataException" // of rejecte
 // encode returns the next request for a row, nil if the row is ignored.
 func (e *rowEncoder) encode(topic string) (*request, error) {
 	if e.set == nil {
-		return nil, odataerror.Data("no entity set is configured for topic " + topic +
+		return nil, odataerror.DataError("no entity set is configured for topic " + topic +
 			", the record's topic after the transforms: expected one of " + e.state.TopicSettings() +
 			"; configure the topic, or change the transforms")
 	}
@@ -87,7 +87,7 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 			return nil, nil
 		}
 		if !e.hasKey {
-			return nil, odataerror.Data("a tombstone without a key does not identify an entity to delete")
+			return nil, odataerror.DataError("a tombstone without a key does not identify an entity to delete")
 		}
 		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, encode.RecordKey)
 		return e.encodeMode(modeDelete)
@@ -134,7 +134,7 @@ func (e *rowEncoder) mode() (string, error) {
 	field, ok := e.value.Field(e.state.ModeProperty)
 	text, isText := field.Text()
 	if !ok || !isText {
-		return "", odataerror.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+		return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 			"), found no string")
 	}
 	switch strings.ToUpper(strings.TrimSpace(string(text))) {
@@ -147,6 +147,6 @@ func (e *rowEncoder) mode() (string, error) {
 	case "D":
 		return modeDelete, nil
 	}
-	return "", odataerror.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+	return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 		"), found " + strconv.Quote(string(text)))
 }

@@ -72,7 +72,7 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 		return e.newRequest(LookUpForUpsert), nil
 	}
 	if e.keyIsReplaced() {
-		return nil, odataerror.Data(
+		return nil, odataerror.DataError(
 			"the service numbers entities with an initial key, so every upsert of them would be an insert")
 	}
 	if e.hint.isUncertain() {
@@ -182,7 +182,7 @@ func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedConten
 	for _, content := range nested {
 		targetSet := source.Targets[content.Navigation.Name]
 		if targetSet == nil {
-			return odataerror.Data(content.Path +
+			return odataerror.DataError(content.Path +
 				": $metadata does not declare an updatable entity set for these entities")
 		}
 		entities := []rowvalue.Value{content.Value}
@@ -211,7 +211,7 @@ func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent
 	targetSet *entityset.LinkedSet) error {
 	keys, err := content.Type.KeyValues(&e.state.Config, entity, encode.RecordValue)
 	if err != nil {
-		return odataerror.Data(content.Path + ": " + odataerror.As(err).Message)
+		return odataerror.DataError(content.Path + ": " + odataerror.As(err).Message)
 	}
 	var deeper []encode.NestedContent
 	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &deeper}

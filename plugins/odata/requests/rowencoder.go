@@ -61,7 +61,7 @@ func (e *rowEncoder) readValues() (err error) {
 func (e *rowEncoder) findKeys() error {
 	switch {
 	case e.state.KeyFromRecord && !e.hasKey:
-		e.keyErr = odataerror.Data("the record has no key, and " + sinkconfig.NameKeyFrom + " is record")
+		e.keyErr = odataerror.DataError("the record has no key, and " + sinkconfig.NameKeyFrom + " is record")
 		return nil
 	case e.state.KeyFromRecord:
 		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, encode.RecordKey)
@@ -89,7 +89,7 @@ func (e *rowEncoder) completeKeys() error {
 		fromKey, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, encode.RecordKey)
 		switch {
 		case inValue && inKey && err == nil && !fromValue.Equal(fromKey):
-			return odataerror.Data("key property " + name +
+			return odataerror.DataError("key property " + name +
 				": expected the same in the record's value and its key, found " + strconv.Quote(fromValue.Value.Text) +
 				" and " + strconv.Quote(fromKey.Value.Text) + " (" + sinkconfig.NameKeyFrom +
 				" = record uses the key only)")

@@ -1,3 +1,5 @@
+// Package retire ends the ODP delta queues and subscriptions that a connector has opened at its services, on a command or
+// when it is deleted. A restarted connector may still need the changes in a queue (RATIONALE.md P15).
 package retire
 
 import (
@@ -27,12 +29,12 @@ const Command = "retire"
 
 // Declare returns the description of the command.
 func Declare() wit.Command {
-	return wit.Command{Name: Command, Usage: "Ends what a connector has opened at its services: delta queues of ODP " +
-		"and subscriptions. Stop the connector first, and delete it or its offsets afterwards."}
+	return wit.Command{Name: Command, Usage: "Ends the ODP delta queues and the subscriptions that a connector has " +
+		"opened at its services. Stop the connector first, and delete it or its offsets afterwards."}
 }
 
-// Retiring ends what a connector has opened.
-type Retiring struct {
+// Retirement ends what a connector has opened.
+type Retirement struct {
 	V       setting.Values
 	entries []sourceconfig.EntitySetConfig
 	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
@@ -50,16 +52,16 @@ type subscription struct{ service, collection, target, changeType string }
 // Retire ends everything when a connector is deleted.
 func Retire(settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	r := newRetiring(settings, addresses)
+	r := newRetirement(settings, addresses)
 	if len(r.entries) == 0 {
 		return wit.CallResult{Done: wit.Ptr("")}, nil
 	}
-	p, err := probe.Open(state, answers)
+	prober, err := probe.Restore(state, answers)
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	if err = r.run(p); errors.Is(err, probe.ErrMissing) {
-		return wit.CallResult{Pending: p.Need()}, nil
+	if err = r.run(prober); errors.Is(err, probe.ErrMissing) {
+		return wit.CallResult{Pending: prober.MissingRequests()}, nil
 	}
 	if err != nil {
 		return wit.CallResult{}, err
@@ -76,7 +78,7 @@ func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Comm
 			name = s.Value
 		}
 	}
-	r := newRetiring(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
+	r := newRetirement(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.entries) == 0 {
 		return wit.CommandResult{}, odataerror.ForSetting(sourceconfig.NameTrackChanges,
 			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
@@ -85,12 +87,12 @@ func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Comm
 		if err := r.run(p); err != nil {
 			return wit.CommandResult{}, err
 		}
-		return probe.Document(r.report()), nil
+		return probe.JSONResult(r.report()), nil
 	})
 }
 
-func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
-	r := &Retiring{V: sourceconfig.Table.Values(settings), Addresses: addresses}
+func newRetirement(settings []wit.Setting, addresses []string) *Retirement {
+	r := &Retirement{V: sourceconfig.Table.Values(settings), Addresses: addresses}
 	r.entries = slices.DeleteFunc(sourceconfig.EntitySets(r.V), func(e sourceconfig.EntitySetConfig) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
@@ -98,10 +100,10 @@ func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
 }
 
 // run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
-func (r *Retiring) run(p *probe.Prober) (err error) {
+func (r *Retirement) run(prober *probe.Prober) (err error) {
 	services, models := sourceconfig.ServicePaths(r.entries), map[string]*edm.Model{}
 	for _, s := range services {
-		m, failed := p.Metadata(s, config.Query(r.V))
+		m, failed := prober.Metadata(s, config.Query(r.V))
 		models[s], err = m, cmp.Or(err, failed)
 	}
 	if err != nil {
@@ -109,25 +111,25 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	}
 	for _, e := range r.entries {
 		if e.Tracking.On {
-			err = cmp.Or(err, r.endQueue(p, e, models[e.Service]))
+			err = cmp.Or(err, r.endQueue(prober, e, models[e.Service]))
 		}
 	}
 	if err != nil && !errors.Is(err, probe.ErrMissing) {
 		return err
 	}
-	for _, s := range services {
-		collection := feedreader.SubscriptionSet(models[s])
-		subscribed := func(e sourceconfig.EntitySetConfig) bool { return e.Service == s && e.Subscribing.On }
+	for _, path := range services {
+		collection := feedreader.SubscriptionSet(models[path])
+		subscribed := func(e sourceconfig.EntitySetConfig) bool { return e.Service == path && e.Subscribing.On }
 		if collection == "" || !slices.ContainsFunc(r.entries, subscribed) {
 			continue
 		}
-		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notifications.Subscription,
+		err = cmp.Or(err, inspect.Subscriptions(prober, r.V, path, collection, func(one *notifications.Subscription,
 			resolve func(string) (string, error)) error {
-			if !r.Mine(one.Address) {
+			if !r.OwnsAddress(one.Address) {
 				return nil
 			}
 			target, err := resolve(one.Target)
-			r.subscriptions = append(r.subscriptions, subscription{s, one.Collection, target, one.ChangeType})
+			r.subscriptions = append(r.subscriptions, subscription{path, one.Collection, target, one.ChangeType})
 			return err
 		}))
 	}
@@ -135,7 +137,7 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, s := range r.subscriptions {
-		answer, missing := p.Get(notifications.EndRequest(s.target, s.target, s.service, config.Query(r.V)))
+		answer, missing := prober.Get(notifications.DeleteRequest(s.target, s.target, s.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
 			!feedreader.IsNotFound(answer.Status, answer.Body) {
 			return odataerror.FromResponse("subscription "+s.target, answer, answer.Body)
@@ -144,46 +146,47 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 	return err
 }
 
-func (r *Retiring) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m *edm.Model) error {
-	f, err := feedreader.New(e, m)
+func (r *Retirement) endQueue(prober *probe.Prober, config sourceconfig.EntitySetConfig, m *edm.Model) error {
+	feed, err := feedreader.New(config, m)
 	if err != nil {
 		return err
 	}
-	q := queue{service: e.Service, set: e.Set}
-	if f.ODP != nil {
-		q.function = f.ODP.Terminate
+	ended := queue{service: config.Service, set: config.Set}
+	if feed.ODP != nil {
+		ended.function = feed.ODP.Terminate
 	}
-	r.queues = append(r.queues, q)
-	if q.function == "" {
+	r.queues = append(r.queues, ended)
+	if ended.function == "" {
 		return nil
 	}
-	a, err := p.Get(service.Get("queue of "+e.Service+"/"+e.Set, delta.Set{Feed: f}.FunctionURL(q.function),
+	response, err := prober.Get(service.Get("queue of "+config.Service+"/"+config.Set,
+		delta.Set{Feed: feed}.FunctionURL(ended.function),
 		"application/json"))
 	if err != nil {
 		return err
 	}
-	if a.Status < 200 || a.Status > 299 {
-		return odataerror.FromResponse(q.function+" of "+q.service, a, a.Body)
+	if response.Status < 200 || response.Status > 299 {
+		return odataerror.FromResponse(ended.function+" of "+ended.service, response, response.Body)
 	}
-	if done, ok := delta.FindFlag(a.Body, "ResultFlag"); !ok || !done {
-		return odataerror.NotData(q.function+" of "+q.service, "ResultFlag true", a.Body)
+	if done, ok := delta.FindFlag(response.Body, "ResultFlag"); !ok || !done {
+		return odataerror.NotData(ended.function+" of "+ended.service, "ResultFlag true", response.Body)
 	}
 	return nil
 }
 
-// Mine reports whether notifications to an address are for this connector.
-func (r *Retiring) Mine(address string) bool {
+// OwnsAddress reports whether notifications to an address are for this connector.
+func (r *Retirement) OwnsAddress(address string) bool {
 	to := sourceconfig.DeliveryPrefix(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
-		own := to + path
+		ownAddress := to + path
 		if strings.HasSuffix(path, "/") {
-			return len(address) > len(own) && notifications.SameAddress(address[:len(own)], own)
+			return len(address) > len(ownAddress) && notifications.SameAddress(address[:len(ownAddress)], ownAddress)
 		}
-		return notifications.SameAddress(address, own)
+		return notifications.SameAddress(address, ownAddress)
 	})
 }
 
-func (r *Retiring) terminated() (n int) {
+func (r *Retirement) terminated() (n int) {
 	for _, q := range r.queues {
 		if q.function != "" {
 			n++
@@ -192,18 +195,18 @@ func (r *Retiring) terminated() (n int) {
 	return n
 }
 
-func (r *Retiring) report() jsontext.Value {
+func (r *Retirement) report() jsontext.Value {
 	list := jsontext.NewArray()
 	add := func(service, set, kind, outcome string) {
-		list.Items = append(list.Items, jsontext.NewObject(probe.Member("service", service),
-			probe.Member("entitySet", set), probe.Member(kind, outcome)))
+		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("service", service),
+			probe.TextMember("entitySet", set), probe.TextMember(kind, outcome)))
 	}
-	for _, q := range r.queues {
+	for _, queue := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"
-		if q.function != "" {
+		if queue.function != "" {
 			outcome = "ended"
 		}
-		add(q.service, q.set, "queue", outcome)
+		add(queue.service, queue.set, "queue", outcome)
 	}
 	for _, s := range r.subscriptions {
 		add(s.service, s.collection, "subscription", "ended: "+s.changeType)

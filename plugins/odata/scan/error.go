@@ -1,6 +1,5 @@
 // Package scan finds the ends of tokens and values in JSON and XML, in a text that may be incomplete, and resolves
-// escapes and entities; it reads whole numbers too. Packages decode, jsontext and markup use it; the kernels of
-// decode/fast do the same for rows of the shapes that they know.
+// escapes and entities. Packages decode, jsontext and markup use it.
 package scan
 
 import "strconv"
@@ -20,7 +19,7 @@ func (e *Error) Error() string {
 }
 
 // ErrNeedMore reports that the text ends too early: call again with more of it. At the end of the input, the text is
-// cut off.
+// truncated.
 var ErrNeedMore = &Error{}
 
 // UnexpectedByte returns the error of an unexpected byte at i.
@@ -39,7 +38,7 @@ func describe(c byte) string {
 	return "'" + string(rune(c)) + "'"
 }
 
-// Integer reads a whole number, which may have a sign. ok reports that it is one, and within bounds.
+// Integer reads an integer with an optional sign. ok is false if it is none, or out of bounds.
 func Integer(text []byte, low, high int64) (n int64, ok bool) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	return n, err == nil && low <= n && n <= high

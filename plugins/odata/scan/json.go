@@ -139,7 +139,7 @@ func jsonWord(b []byte, i int, word string) (end int, err *Error) {
 	return i + len(word), nil
 }
 
-// jsonNumber returns the end of a number. It needs the byte after the number, else it returns More.
+// jsonNumber returns the end of a number, or ErrNeedMore without a byte after the number.
 func jsonNumber(b []byte, i int) (end int, err *Error) {
 	if b[i] == '-' {
 		i++
@@ -182,8 +182,8 @@ func jsonDigits(b []byte, i int) (end int, err *Error) {
 	return i, nil
 }
 
-// Unescape appends the value of a string that is given with its quotes. It returns false for unknown escapes, control
-// characters, halves of surrogate pairs and bytes that are not UTF-8. lenient replaces the last two by U+FFFD.
+// Unescape appends the value of a quoted string. It returns false for unknown escapes, control characters, unpaired
+// surrogates and bytes that are not UTF-8. lenient replaces the last two by U+FFFD.
 func Unescape(dst, quoted []byte, lenient bool) ([]byte, bool) {
 	s := quoted[1 : len(quoted)-1]
 	start := len(dst)

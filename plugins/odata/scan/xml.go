@@ -61,15 +61,15 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 	}
 	t.Name = b[i:t.NameEnd]
 	for i = t.NameEnd; ; {
-		var a XMLAttribute
-		if a, i, err = XMLAttributeAt(b, i); err != nil {
+		var attribute XMLAttribute
+		if attribute, i, err = XMLAttributeAt(b, i); err != nil {
 			return t, err
 		}
-		if a.Name == nil {
+		if attribute.Name == nil {
 			break
 		}
 		if t.Closing {
-			return t, &Error{At: a.NameAt, Expected: "'>' of an end tag", Found: "an attribute"}
+			return t, &Error{At: attribute.NameAt, Expected: "'>' of an end tag", Found: "an attribute"}
 		}
 	}
 	if b[i] == '/' {
@@ -92,46 +92,46 @@ type XMLAttribute struct {
 }
 
 // XMLAttributeAt reads the next attribute of a tag. After the last one, its name is nil and next is at '>' or '/'.
-func XMLAttributeAt(b []byte, i int) (a XMLAttribute, next int, err *Error) {
+func XMLAttributeAt(b []byte, i int) (attribute XMLAttribute, next int, err *Error) {
 	space := i
 	if i = XMLSpace(b, i); i >= len(b) {
-		return a, 0, ErrNeedMore
+		return attribute, 0, ErrNeedMore
 	}
 	if b[i] == '>' || b[i] == '/' {
-		return a, i, nil
+		return attribute, i, nil
 	}
 	if i == space {
-		return a, 0, UnexpectedByte(b, i, "white space before an attribute")
+		return attribute, 0, UnexpectedByte(b, i, "white space before an attribute")
 	}
 	end, err := xmlName(b, i)
 	if err != nil {
-		return a, 0, err
+		return attribute, 0, err
 	}
-	a.Name, a.NameAt = b[i:end], i
+	attribute.Name, attribute.NameAt = b[i:end], i
 	if i = XMLSpace(b, end); i >= len(b) {
-		return a, 0, ErrNeedMore
+		return attribute, 0, ErrNeedMore
 	}
 	if b[i] != '=' {
-		return a, 0, UnexpectedByte(b, i, "'=' after an attribute's name")
+		return attribute, 0, UnexpectedByte(b, i, "'=' after an attribute's name")
 	}
 	if i = XMLSpace(b, i+1); i >= len(b) {
-		return a, 0, ErrNeedMore
+		return attribute, 0, ErrNeedMore
 	}
 	quote := b[i]
 	if quote != '"' && quote != '\'' {
-		return a, 0, UnexpectedByte(b, i, "a quote before an attribute's value")
+		return attribute, 0, UnexpectedByte(b, i, "a quote before an attribute's value")
 	}
-	a.ValueAt = i + 1
+	attribute.ValueAt = i + 1
 	for i++; i < len(b); i++ {
 		if b[i] == quote {
-			a.Value = b[a.ValueAt:i]
-			return a, i + 1, nil
+			attribute.Value = b[attribute.ValueAt:i]
+			return attribute, i + 1, nil
 		}
 		if b[i] == '<' {
-			return a, 0, UnexpectedByte(b, i, "the end of an attribute's value")
+			return attribute, 0, UnexpectedByte(b, i, "the end of an attribute's value")
 		}
 	}
-	return a, 0, ErrNeedMore
+	return attribute, 0, ErrNeedMore
 }
 
 // XMLMisc returns the end of the comment, processing instruction or CDATA section whose '<' is at i, or zero if there
@@ -173,7 +173,7 @@ func XMLUntil(b []byte, i int, stop string) (end int, err *Error) {
 	return 0, ErrNeedMore
 }
 
-// XMLHas reports whether b has text at i. It returns More if b ends within it.
+// XMLHas reports whether b has text at i. It returns ErrNeedMore if b ends within it.
 func XMLHas(b []byte, i int, text string) (bool, *Error) {
 	for k := range len(text) {
 		if i+k >= len(b) {
@@ -232,8 +232,7 @@ func XMLElement(b []byte, i, depth int) (end int, err *Error) {
 }
 
 // XMLContent appends the text of an element's content: it resolves entities and CDATA sections, drops comments and
-// normalizes line ends. It returns false for elements inside, unknown entities, characters that XML does not allow, and
-// bytes that are not UTF-8.
+// normalizes line ends. It returns false for nested elements, unknown entities, and characters that XML does not allow.
 func XMLContent(dst, b []byte) ([]byte, bool) {
 	start := len(dst)
 	for i := 0; i < len(b); {

@@ -18,8 +18,8 @@ func MetadataRequest(path string, query uri.Query) wit.Request {
 	return Get(path, query.AppendTo(path+"/$metadata"), "application/xml")
 }
 
-// NeedMetadata returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
-func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
+// MetadataRequests returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
+func MetadataRequests(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
 	if len(answers) == 0 {
 		need := &wit.RequestBatch{}
 		for _, s := range services {
@@ -29,32 +29,30 @@ func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*
 	}
 	if len(answers) != len(services) {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "expected " + strconv.Itoa(len(services)) +
-			" answers, found " + strconv.Itoa(len(answers))}
+			" responses, found " + strconv.Itoa(len(answers))}
 	}
 	return nil, nil
 }
 
-// DocumentRequest requests a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
 	return Get("document "+path, query.AppendTo(path+"/"), documentTypes)
 }
 
 // ReadDocument returns the entity sets of a service document. Errors are *wit.Error.
 func ReadDocument(path string, answer *wit.Response) ([]string, error) {
-	what := "service document of " + path
+	subject := "service document of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, odataerror.FromResponse(what, answer, answer.Body)
+		return nil, odataerror.FromResponse(subject, answer, answer.Body)
 	}
 	names, ok := Collections(answer.Body)
 	if !ok {
-		return nil, odataerror.NotData(what, "a service document", answer.Body)
+		return nil, odataerror.NotData(subject, "a service document", answer.Body)
 	}
 	return names, nil
 }
 
 const documentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
 
-// Get returns a repeatable GET request.
 func Get(tag, target, accept string) wit.Request {
 	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
 		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
@@ -62,28 +60,28 @@ func Get(tag, target, accept string) wit.Request {
 
 // ReadMetadata parses $metadata. Errors are *wit.Error.
 func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
-	what := "$metadata of " + path
+	subject := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, odataerror.FromResponse(what, answer, answer.Body)
+		return nil, odataerror.FromResponse(subject, answer, answer.Body)
 	}
 	if len(answer.Body) == 0 || odataerror.IsHTML(answer.Body) {
-		return nil, odataerror.NotData(what, "a $metadata document", answer.Body)
+		return nil, odataerror.NotData(subject, "a $metadata document", answer.Body)
 	}
-	m, err := edm.Parse(answer.Body)
+	model, err := edm.Parse(answer.Body)
 	if err != nil {
-		f := odataerror.NotData(what, "a $metadata document", answer.Body)
-		f.Message = what + ": " + err.Error()
+		f := odataerror.NotData(subject, "a $metadata document", answer.Body)
+		f.Message = subject + ": " + err.Error()
 		return nil, f
 	}
-	return m, nil
+	return model, nil
 }
 
 // FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Error.
-func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredType, error) {
-	s := m.Set(set)
-	if s == nil {
+func FindSet(model *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredType, error) {
+	entitySet := model.Set(set)
+	if entitySet == nil {
 		var names []string
-		for _, other := range m.Sets {
+		for _, other := range model.Sets {
 			names = append(names, Address(other))
 		}
 		return nil, nil, odataerror.ForSetting(name,
@@ -91,15 +89,15 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredTyp
 				names,
 				"it has no entity set"))
 	}
-	t := m.Structure(s.Type)
+	t := model.Structure(entitySet.Type)
 	if t == nil {
 		return nil, nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + set + " of " + path +
-			": its type " + s.Type + " isn't in $metadata"}
+			": its type " + entitySet.Type + " isn't in $metadata"}
 	}
-	return s, t, nil
+	return entitySet, t, nil
 }
 
-// Path adds a leading slash and removes trailing ones.
+// Path returns a path with a leading and without a trailing slash.
 func Path(s string) string { return "/" + strings.Trim(s, "/") }
 
 // Address returns the name of a set in URLs.
@@ -110,7 +108,7 @@ func Address(s *edm.Set) string {
 	return s.Container + "." + s.Name
 }
 
-// Collections returns the names in a service document, in JSON or Atom; ok is false if it is none.
+// Collections returns the names in a service document, in JSON or Atom, or false.
 func Collections(body []byte) ([]string, bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		if v.Has("d") {

@@ -53,7 +53,7 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 	values := sinkconfig.Table.Values(settings)
 	all := sinkconfig.EntitySets(values)
 	services := sinkconfig.ServicePaths(all)
-	if need, err := service.NeedMetadata(services, config.Query(values), answers); need != nil || err != nil {
+	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SinkOpenResult{Pending: need}, err
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
@@ -155,7 +155,7 @@ func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 	for _, configured := range sinkconfig.EntitySets(values) {
 		services = append(services, probe.Service{Path: configured.Service, Setting: config.InGroup(configured.Number,
 			sinkconfig.NameService),
-			Written: true,
+			Writes: true,
 			Sets: []probe.Set{{Name: configured.Name, Setting: config.InGroup(configured.Number,
 				sinkconfig.NameEntitySet)}}})
 	}

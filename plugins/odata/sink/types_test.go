@@ -51,8 +51,8 @@ func read(t *testing.T, service *odatatest.Service) (*decode.Output, []wit.Schem
 	noError(t, err)
 	out := &decode.Output{}
 	noError(t, decode.NewAtom(layout).Write(get("AllTypes?$format=atom"), true, out))
-	if len(out.Faults) > 0 {
-		t.Fatal(out.Faults[0])
+	if len(out.RowErrors) > 0 {
+		t.Fatal(out.RowErrors[0])
 	}
 	return out, value
 }

@@ -23,7 +23,7 @@ func (p *Plugin) Validate(component string, settings []wit.Setting, online bool,
 
 // validateOnline checks settings against the service and recommends values.
 func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
-	p, err := probe.Open(state, answers)
+	p, err := probe.Restore(state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}

@@ -1,3 +1,8 @@
+// Package sourceconfig declares the settings of the source and reads them into one [EntitySetConfig] per entity set.
+//
+// [Examine] validates, [EntitySets] reads; [FindSet] finds the entity set, function import or view in the metadata.
+//
+// Invariants: the name of a setting is declared once. Two configurations never read the same set with one identity.
 package sourceconfig
 
 import (
@@ -68,8 +73,8 @@ const (
 	HeaderVersion   = "culvert.plugin.version"
 )
 
-// FreshFor and StillFor bound, in milliseconds, how long metadata are trusted that lack a property: first the former,
-// up to the latter if it stays missing. While metadata are fresh, a value that does not fit is the row's error.
+// Metadata that lack a property are trusted for FreshFor at first, and up to StillFor if the property stays missing, in
+// milliseconds. While metadata are fresh, a value that does not fit is an error of the row.
 const (
 	FreshFor = 60_000
 	StillFor = 3_600_000
@@ -77,35 +82,56 @@ const (
 
 // EntitySetConfig is the configuration of one entity set.
 type EntitySetConfig struct {
-	Number                  string
-	Service, Set, Topic, ID string
-	// Period is in seconds; -1 means once, unless Cron is set.
-	Period int
-	Cron   string
-	// Extra holds additional fields of keys, parsed from ExtraText of the setting ExtraSource.
-	Extra                  []wit.Setting
-	ExtraText, ExtraSource string
+	Identity
+	Schedule
+	KeyExtra
 	// TopicPartition is the partition for all rows; -1 means by key.
 	TopicPartition int
 	Headers        bool
 	DerivedTypes   bool
 	Cursor         string
-	Lookback       int
-	// CronSource is the name of the setting that Cron comes from.
-	CronSource       string
-	Zone, zoneSource string
-	PageSize         int
-	Count            bool
-	Atom             bool
-	PagingMode       string
-	// ExactlyOnce fails a full load that would have to start over.
-	ExactlyOnce  bool
+	Lookback       int // of the cursor
+	PagingConfig
+	Format
 	QueryOptions query.Settings
 	Query        uri.Query
 	Options      edm.Options
 	Tracking     Tracking
-	Formatted    bool
 	Subscribing  Subscribing
+}
+
+// Identity is what is read into which topic. Number is the digits of the settings' group.
+type Identity struct{ Number, Service, Set, Topic, ID string }
+
+// Schedule is when a set is read.
+type Schedule struct {
+	// Period is in seconds; -1 means once, unless Cron is set.
+	Period int
+	Cron   string
+	// CronSource is the name of the setting that Cron comes from.
+	CronSource string
+}
+
+// KeyExtra holds additional fields of keys, parsed from ExtraText of the setting ExtraSource.
+type KeyExtra struct {
+	Extra                  []wit.Setting
+	ExtraText, ExtraSource string
+}
+
+// PagingConfig is how a set is paged through.
+type PagingConfig struct {
+	PageSize   int
+	Count      bool
+	PagingMode string
+	// ExactlyOnce fails a full load that would have to start over.
+	ExactlyOnce bool
+}
+
+// Format is the format of rows and the zone of their times.
+type Format struct {
+	// Atom requests Atom instead of JSON. Formatted means that the user has chosen the format.
+	Atom, Formatted  bool
+	Zone, zoneSource string
 }
 
 // NotificationOnly reports whether the set is in full mode and read only when a notification names an entity.
@@ -125,8 +151,7 @@ type Tracking struct {
 	Regex, Replacement   string
 	DropBefore           bool
 	Additive, TakeOver   bool
-	// FirstByteTimeout is that of a first extraction, in milliseconds.
-	FirstByteTimeout int
+	FirstByteTimeout     int // of a first extraction, in milliseconds
 	// NotFound holds additional codes of an entity that does not exist.
 	NotFound []string
 }
@@ -146,15 +171,14 @@ func (t *Tracking) Rewrite(link string) (string, error) {
 
 // Subscribing holds the settings of subscriptions.
 type Subscribing struct {
-	On bool
-	// Catchup is what a start does about missed changes.
-	Catchup string
+	On      bool
+	Catchup string // what a start does about missed changes
 	// Check is the interval of polls without notifications in seconds; -1 means never.
 	Check int
 	// Confirm is the delay in seconds before an entity that contradicts its notification is read again. Zero means
 	// never.
 	Confirm int
-	// DeliveryPrefix starts delivery addresses: a channel of an RFC destination, or a URL.
+	// DeliveryPrefix starts delivery addresses: it is a channel of an RFC destination, or a URL.
 	DeliveryPrefix string
 }
 
@@ -167,9 +191,9 @@ func Flag(g setting.Group, name string) bool {
 // ServicePaths returns the paths of the services, each once.
 func ServicePaths(all []EntitySetConfig) []string {
 	var services []string
-	for _, e := range all {
-		if !slices.Contains(services, e.Service) {
-			services = append(services, e.Service)
+	for _, cfg := range all {
+		if !slices.Contains(services, cfg.Service) {
+			services = append(services, cfg.Service)
 		}
 	}
 	return services

@@ -14,71 +14,72 @@ import (
 )
 
 // Find returns the URL and options for a test request, which are the parameters of a function import.
-func (e EntitySetConfig) Find(m *edm.Model) (address, options string, err error) {
-	set, _, err := FindSet(&e, m)
+func (e EntitySetConfig) Find(model *edm.Model) (address, options string, err error) {
+	set, _, err := FindSet(&e, model)
 	if err != nil {
 		return "", "", err
 	}
-	if m.Set(e.Set) == nil {
+	if model.Set(e.Set) == nil {
 		options = e.QueryOptions.Raw
 	}
 	return service.Address(set), options, nil
 }
 
 // FindSet finds an entity set, or the entities of a function import or of a view with parameters as if they were one.
-func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.StructuredType, error) {
-	i := slices.IndexFunc(m.Functions, func(f *edm.Function) bool { return f.Name == e.Set })
-	name := config.InGroup(e.Number, NameEntitySet)
-	if strings.Contains(e.Set, "(") {
-		return view(e, m, name)
+func FindSet(cfg *EntitySetConfig, model *edm.Model) (*edm.Set, *edm.StructuredType, error) {
+	i := slices.IndexFunc(model.Functions, func(f *edm.Function) bool { return f.Name == cfg.Set })
+	name := config.InGroup(cfg.Number, NameEntitySet)
+	if strings.Contains(cfg.Set, "(") {
+		return view(cfg, model, name)
 	}
-	if m.Set(e.Set) != nil || i < 0 {
-		return service.FindSet(m, e.Service, e.Set, name)
+	if model.Set(cfg.Set) != nil || i < 0 {
+		return service.FindSet(model, cfg.Service, cfg.Set, name)
 	}
-	f := m.Functions[i]
-	what := "function import " + f.Name + " of " + e.Service
-	if method := strings.ToUpper(f.Method); method != "" && method != "GET" {
+	function := model.Functions[i]
+	subject := "function import " + function.Name + " of " + cfg.Service
+	if method := strings.ToUpper(function.Method); method != "" && method != "GET" {
 		return nil, nil, odataerror.ForSetting(name,
-			what+" is called by "+method+"; expected one that is called by GET")
+			subject+" is called by "+method+"; expected one that is called by GET")
 	}
-	inner, ok := strings.CutPrefix(f.Returns, "Collection(")
+	inner, ok := strings.CutPrefix(function.Returns, "Collection(")
 	inner = strings.TrimSuffix(inner, ")")
-	s := m.Structure(inner)
-	if s == nil {
-		s = m.Structure(inner[strings.LastIndexByte(inner, '.')+1:]) // qualified by an alias
+	entityType := model.Structure(inner)
+	if entityType == nil {
+		entityType = model.Structure(inner[strings.LastIndexByte(inner, '.')+1:]) // qualified by an alias
 	}
-	if !ok || s == nil || s.Complex {
+	if !ok || entityType == nil || entityType.Complex {
 		return nil, nil, odataerror.ForSetting(name,
-			what+" returns \""+f.Returns+"\"; expected one that returns entities")
+			subject+" returns \""+function.Returns+"\"; expected one that returns entities")
 	}
-	for _, p := range f.Parameters {
-		if _, isSet := uri.Option(e.QueryOptions.Raw, p.Name); !isSet && !p.Nullable {
-			return nil, nil, odataerror.ForSetting(config.InGroup(e.Number, query.Raw),
-				what+" needs the parameter "+p.Name+" ("+
+	for _, p := range function.Parameters {
+		if _, isSet := uri.Option(cfg.QueryOptions.Raw, p.Name); !isSet && !p.Nullable {
+			return nil, nil, odataerror.ForSetting(config.InGroup(cfg.Number, query.Raw),
+				subject+" needs the parameter "+p.Name+" ("+
 					p.Type.Name+"): expected "+
-					config.InGroup(e.Number, query.Raw)+" = "+p.Name+"=..., a literal as it stands in a URL")
+					config.InGroup(cfg.Number, query.Raw)+" = "+p.Name+"=..., a literal as in a URL")
 		}
 	}
-	return &edm.Set{Name: f.Name, Default: true, Type: s.QualifiedName(), Countable: true, Pageable: true,
-		Topable: true, Addressable: true}, s, nil
+	return &edm.Set{Name: function.Name, Default: true, Type: entityType.QualifiedName(), Countable: true,
+		Pageable: true,
+		Topable:  true, Addressable: true}, entityType, nil
 }
 
 // view finds the set of a view with parameters, ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set: a navigation property
 // of the entity whose key the parameters are. The name of the result is that URL.
-func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.StructuredType, error) {
-	refuse := func(why string) (*edm.Set, *edm.StructuredType, error) {
-		return nil, nil, odataerror.ForSetting(name, "Entity set "+e.Set+" of "+e.Service+": "+why)
+func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *edm.StructuredType, error) {
+	reject := func(why string) (*edm.Set, *edm.StructuredType, error) {
+		return nil, nil, odataerror.ForSetting(name, "Entity set "+config.Set+" of "+config.Service+": "+why)
 	}
-	end := strings.LastIndex(e.Set, ")/") + 1
+	end := strings.LastIndex(config.Set, ")/") + 1
 	if end == 0 {
-		return refuse("expected a navigation property after the parameters, such as " +
+		return reject("expected a navigation property after the parameters, such as " +
 			"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set")
 	}
-	of, arguments, err := uri.ParsePredicate(e.Set[:end])
+	entitySet, arguments, err := uri.ParsePredicate(config.Set[:end])
 	if err != nil {
-		return refuse(err.Error())
+		return reject(err.Error())
 	}
-	from, parameters, err := service.FindSet(m, e.Service, of, name)
+	from, parameters, err := service.FindSet(model, config.Service, entitySet, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -90,7 +91,7 @@ func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structu
 		at := slices.IndexFunc(arguments, func(k uri.Key) bool { return k.Name == key })
 		p := parameters.Property(key)
 		if at < 0 || p == nil || len(arguments) != len(parameters.Key) {
-			return refuse("expected the parameters " + strings.Join(parameters.Key, ", ") + ", each once")
+			return reject("expected the parameters " + strings.Join(parameters.Key, ", ") + ", each once")
 		}
 		text := arguments[at].Literal.Text
 		if t := arguments[at].Literal.Type; t >= edm.Guid || t == edm.Binary {
@@ -98,7 +99,7 @@ func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structu
 		}
 		literal, err := value.Literal(p, text)
 		if err != nil {
-			return refuse(key + ": " + err.Error())
+			return reject(key + ": " + err.Error())
 		}
 		if i > 0 {
 			address = append(address, ',')
@@ -106,21 +107,21 @@ func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structu
 		address = append(uri.AppendEscaped(address, key), '=')
 		address = uri.AppendEscaped(address, string(uri.AppendLiteral(nil, literal)))
 	}
-	n := parameters.Navigation(e.Set[end+1:])
-	if n == nil || !n.Many || m.Structure(n.Target) == nil {
+	n := parameters.Navigation(config.Set[end+1:])
+	if n == nil || !n.Many || model.Structure(n.Target) == nil {
 		var names []string
 		for _, n := range parameters.Navigations {
 			if n.Many {
 				names = append(names, n.Name)
 			}
 		}
-		return refuse(parameters.QualifiedName() + " has no navigation property " + e.Set[end+1:] +
-			" that leads to several entities" + odataerror.Suggest(e.Set[end+1:], names, "it has none"))
+		return reject(parameters.QualifiedName() + " has no navigation property " + config.Set[end+1:] +
+			" that leads to several entities" + odataerror.Suggest(config.Set[end+1:], names, "it has none"))
 	}
 	set := &edm.Set{Countable: true, Pageable: true, Topable: true}
-	if to := m.NavigationTarget(from, n); to != nil {
+	if to := model.NavigationTarget(from, n); to != nil {
 		*set = *to
 	}
 	set.Name, set.Default, set.Type, set.Addressable = string(address)+")/"+n.Name, true, n.Target, true
-	return set, m.Structure(n.Target), nil
+	return set, model.Structure(n.Target), nil
 }

@@ -29,11 +29,11 @@ func declareQueryOptions(t *setting.Table) {
 		t.Declare(setting.Define("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
 	}
 	one(query.Select, query.Select, wit.KindList,
-		"Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
+		"Properties to read, of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
 			"Keys are always read. If no property of an entity is named, all are read.",
 		setting.Display("Properties"))
 	one(query.Expand, query.Expand, wit.KindList,
-		"Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
+		"Navigation properties whose entities are read too, nested as paths: Customer, Order_Details/Product. "+
 			"One entity becomes a structure, many become an array of structures.",
 		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
 	one(query.Raw, query.Raw, wit.KindString,
@@ -54,13 +54,14 @@ func declareQueryOptions(t *setting.Table) {
 		setting.Display("High"))
 }
 
-func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
+func readQueryOptions(values setting.Values, group setting.Group) query.Settings {
 	list := func(name string) []string {
-		return slices.DeleteFunc(setting.ParseList(g.String(name)), func(item string) bool { return item == "" })
+		return slices.DeleteFunc(setting.ParseList(group.String(name)), func(item string) bool { return item == "" })
 	}
-	s := query.Settings{Prefix: config.InGroup(g.Digits, ""), Select: list(query.Select), Expand: list(query.Expand),
-		Raw: g.String(query.Raw), Cursor: g.String(NameCursor)}
-	for _, c := range v.Groups(config.InGroup(g.Digits, FilterGroup), "") {
+	s := query.Settings{Prefix: config.InGroup(group.Digits, ""), Select: list(query.Select),
+		Expand: list(query.Expand),
+		Raw:    group.String(query.Raw), Cursor: group.String(NameCursor)}
+	for _, c := range values.Groups(config.InGroup(group.Digits, FilterGroup), "") {
 		s.Conditions = append(s.Conditions, query.Condition{Prefix: c.Name(""), Property: c.String(query.Property),
 			Option: c.Lower(query.Option),
 			Low:    c.String(query.Low), High: c.String(query.High)})
@@ -69,31 +70,31 @@ func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
 }
 
 func examineConditions(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
-	for _, c := range s.Conditions {
+	for _, condition := range s.Conditions {
 		isSet := func(name string) bool {
-			_, ok := v.Lookup(c.Prefix + name)
+			_, ok := v.Lookup(condition.Prefix + name)
 			return ok
 		}
 		// A setting that is missing cannot carry an error of its own.
 		complain := func(name, text string) {
 			for _, at := range []string{name, query.Property, query.Option, query.Low, query.High} {
 				if isSet(at) {
-					setting.AddError(examined, c.Prefix+at, text)
+					setting.AddError(examined, condition.Prefix+at, text)
 					return
 				}
 			}
 		}
 		for _, name := range []string{query.Property, query.Option, query.Low} {
-			if !isSet(name) || name == query.Property && c.Property == "" {
-				complain(name, setting.Missing(c.Prefix+name))
+			if !isSet(name) || name == query.Property && condition.Property == "" {
+				complain(name, setting.Missing(condition.Prefix+name))
 			}
 		}
-		switch between := c.Option == "bt" || c.Option == "nb"; {
+		switch between := condition.Option == "bt" || condition.Option == "nb"; {
 		case between && !isSet(query.High):
-			complain(query.High, setting.Missing(c.Prefix+query.High))
-		case !between && c.High != "" && c.Option != "":
-			complain(query.High, setting.Invalid(c.Prefix+query.High, c.High,
-				"expected it with the operators bt and nb only, found "+c.Option))
+			complain(query.High, setting.Missing(condition.Prefix+query.High))
+		case !between && condition.High != "" && condition.Option != "":
+			complain(query.High, setting.Invalid(condition.Prefix+query.High, condition.High,
+				"expected it with the operators bt and nb only, found "+condition.Option))
 		}
 	}
 }
@@ -116,15 +117,15 @@ func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, st
 		setting.AtLeast(0), setting.Display("Look-back"))
 }
 
-func examineCursor(e *EntitySetConfig, examined []wit.ConfigValue) {
-	if e.Cursor != "" && e.Tracking.On {
-		name := config.InGroup(e.Number, NameTrackChanges)
-		setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.Number,
+func examineCursor(cfg *EntitySetConfig, examined []wit.ConfigValue) {
+	if cfg.Cursor != "" && cfg.Tracking.On {
+		name := config.InGroup(cfg.Number, NameTrackChanges)
+		setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(cfg.Number,
 			NameCursor)+": a set is read by changes or by a cursor"))
 	}
-	if e.Lookback > 0 && e.Cursor == "" {
-		name := config.InGroup(e.Number, NameLookback)
-		setting.AddError(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.Number,
+	if cfg.Lookback > 0 && cfg.Cursor == "" {
+		name := config.InGroup(cfg.Number, NameLookback)
+		setting.AddError(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(cfg.Number,
 			NameCursor)+" with it"))
 	}
 }

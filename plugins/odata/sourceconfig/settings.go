@@ -48,35 +48,37 @@ func declare() *setting.Table {
 
 func declareSets(t *setting.Table) {
 	group := setting.InGroup("Entity set {n}")
-	of := func(name string) string { return "sap.odata#{n}." + name }
+	fullName := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
-		setting.Define(of(NameService), wit.KindString, wit.High, nil,
+		setting.Define(fullName(NameService), wit.KindString, wit.High, nil,
 			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
-			setting.Required(), setting.Dependents(of(NameEntitySet)), group, setting.Display("Service")),
-		setting.Define(of(NameEntitySet), wit.KindString, wit.High, nil,
+			setting.Required(), setting.Dependents(fullName(NameEntitySet)), group, setting.Display("Service")),
+		setting.Define(fullName(NameEntitySet), wit.KindString, wit.High, nil,
 			"Name of the entity set. For a view with parameters: ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. With "+
 				"the service it identifies the entry.",
-			setting.Required(), setting.Dependents(of(NameTopic), of(query.Select), of(query.Expand), of(NameCursor)),
+			setting.Required(), setting.Dependents(fullName(NameTopic), fullName(query.Select), fullName(query.Expand),
+				fullName(NameCursor)),
 			group, setting.Display("Entity set")),
-		setting.Define(of(NameTopic), wit.KindString, wit.High, nil, "Topic to which the rows go.",
+		setting.Define(fullName(NameTopic), wit.KindString, wit.High, nil, "Topic to which the rows go.",
 			setting.Required(), setting.Topic(), setting.Role(role.SourceTopic), group, setting.Display("Topic")),
-		setting.Define(of(nameID), wit.KindString, wit.Low, nil,
+		setting.Define(fullName(nameID), wit.KindString, wit.Low, nil,
 			"Part of the identity, so that one entity set can be read in several ways.", group,
 			setting.Display("Identity")),
-		setting.Define(of(NameTrackChanges), wit.KindString, wit.High, setting.Default("0"),
+		setting.Define(fullName(NameTrackChanges), wit.KindString, wit.High, setting.Default("0"),
 			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
 				"changed and deleted (delta mode).",
-			setting.Allowed(setting.BoolValues...), setting.Dependents(of(NameDeletes), of(NameLost), of(NameCursor)),
+			setting.Allowed(setting.BoolValues...), setting.Dependents(fullName(NameDeletes), fullName(NameLost),
+				fullName(NameCursor)),
 			group,
 			setting.Display("Track changes")),
-		setting.Define(of(NameExecPeriod), wit.KindInt, wit.High, setting.Default("-1"),
+		setting.Define(fullName(NameExecPeriod), wit.KindInt, wit.High, setting.Default("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Period")),
-		setting.Define(of(NameDerived), wit.KindString, wit.Low, setting.Default("ignore"),
-			"Properties that types derived from the entity set's (BaseType) add to it: include makes them optional "+
+		setting.Define(fullName(NameDerived), wit.KindString, wit.Low, setting.Default("ignore"),
+			"Properties that derived types (BaseType) add to the entity set's type: include makes them optional "+
 				"fields; ignore leaves them out, with a warning that lists them.",
 			setting.Allowed("include", "ignore"), group, setting.Display("Derived types")),
-		setting.Define(of(NameDecimalMapping), wit.KindString, wit.Medium, nil,
+		setting.Define(fullName(NameDecimalMapping), wit.KindString, wit.Medium, nil,
 			"primitive turns decimals into long where the scale is 0, else into double; none, the "+
 				"default, keeps them exact.",
 			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),
@@ -87,7 +89,7 @@ func declareShared(t *setting.Table) {
 	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 		rules ...wit.Rule) {
 		t.Declare(setting.Define("sap.odata."+name, kind, importance, &value,
-			documentation+" For all entity sets that don't say otherwise.", append(slices.Clip(rules), allSets)...),
+			documentation+" Default for all entity sets.", append(slices.Clip(rules), allSets)...),
 			setting.Define("sap.odata#{n}."+name, kind, importance, nil, documentation,
 				append(slices.Clip(rules), setting.InGroup("Entity set {n}"))...))
 	}
@@ -187,63 +189,75 @@ func declareUnsupported(t *setting.Table) {
 }
 
 // EntitySets reads the groups.
-func EntitySets(v setting.Values) []EntitySetConfig {
+func EntitySets(values setting.Values) []EntitySetConfig {
 	var all []EntitySetConfig
-	for _, g := range config.Groups(v) {
-		e := EntitySetConfig{Number: g.Digits, Service: service.Path(g.String(NameService)),
-			Set: strings.Trim(g.String(NameEntitySet), "/"), Topic: g.String(NameTopic),
-			ID: g.String(nameID), Period: g.Int(NameExecPeriod), PageSize: g.Int(namePageSize),
-			Count: g.Lower(NameCount) != "none",
-			Atom:  g.Lower(NameFormat) == "atom", PagingMode: g.Lower(namePaging), Cron: g.String(NameCron),
-			Cursor: g.String(NameCursor), Lookback: g.Int(NameLookback),
-			CronSource: g.Source(NameCron), Query: config.Query(v), QueryOptions: readQueryOptions(v, g)}
-		e.ExtraText, e.ExtraSource = g.String(nameKeyExtra), g.Source(nameKeyExtra)
-		e.Extra, _ = parseKeyExtra(e.ExtraText)
-		e.TopicPartition = g.Int(namePartition)
-		e.DerivedTypes = g.Lower(NameDerived) == "include"
-		e.ExactlyOnce = g.Lower(NameIncompleteLoad) == "fail" || g.Lower(NameIncompleteLoad) == "" &&
-			v.Lower(ExactlyOnce) == "enabled"
-		e.Headers, _ = setting.ParseBool(v.String(HeadersEnable))
-		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)
-		_, own := v.Lookup(config.InGroup(g.Digits, NameFormat))
-		_, shared := v.Lookup("sap.odata." + NameFormat)
-		e.Formatted = own || shared
-		e.Options = edm.Options{Delta: e.Tracking.On || e.NotificationOnly(),
-			PrimitiveDecimals: g.Lower(NameDecimalMapping) == "primitive",
-			ScaleFallback:     v.Int(ScaleFallback),
-			Lenient:           g.Lower(NameNullable) == "lenient", Dates: g.Lower(nameDateMapping) == "date",
-			Micros: g.Lower(nameTimestamps) == "micros"}
-		if e.Options.Micros && !e.Formatted {
-			e.Atom, e.Formatted = true, true
-		}
-		if e.Zone = g.String(nameZone); e.Zone != "" {
-			e.zoneSource = g.Source(nameZone)
-			e.Options.Zone, _ = zone.Load(e.Zone)
-			e.QueryOptions.Zone = e.Options.Zone
-		}
-		if v.Lower(DecimalOverflow) == "round" {
-			for _, r := range roundings {
-				if r.name == v.Lower(DecimalRounding) {
-					e.Options.Rounding = r.mode
-				}
-			}
-		}
-		all = append(all, e)
+	for _, group := range config.Groups(values) {
+		all = append(all, readEntitySet(values, group))
 	}
 	return all
+}
+
+func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
+	cfg := EntitySetConfig{Identity: Identity{Number: group.Digits, Service: service.Path(group.String(NameService)),
+		Set: strings.Trim(group.String(NameEntitySet), "/"), Topic: group.String(NameTopic), ID: group.String(nameID)},
+		Cursor: group.String(NameCursor), Lookback: group.Int(NameLookback),
+		Query: config.Query(values), QueryOptions: readQueryOptions(values, group),
+		Schedule: Schedule{Period: group.Int(NameExecPeriod), Cron: group.String(NameCron),
+			CronSource: group.Source(NameCron)},
+		KeyExtra: KeyExtra{ExtraText: group.String(nameKeyExtra), ExtraSource: group.Source(nameKeyExtra)},
+		PagingConfig: PagingConfig{PageSize: group.Int(namePageSize), Count: group.Lower(NameCount) != "none",
+			PagingMode: group.Lower(namePaging)},
+		Format: Format{Atom: group.Lower(NameFormat) == "atom"}}
+	cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
+	cfg.TopicPartition = group.Int(namePartition)
+	cfg.DerivedTypes = group.Lower(NameDerived) == "include"
+	cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || group.Lower(NameIncompleteLoad) == "" &&
+		values.Lower(ExactlyOnce) == "enabled"
+	cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
+	cfg.Tracking, cfg.Subscribing = readTracking(values, group), readSubscribing(values, group)
+	_, inGroup := values.Lookup(config.InGroup(group.Digits, NameFormat))
+	_, shared := values.Lookup("sap.odata." + NameFormat)
+	cfg.Formatted = inGroup || shared
+	cfg.readSchemaOptions(values, group)
+	return cfg
+}
+
+// readSchemaOptions reads the settings that affect schemas.
+func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting.Group) {
+	e.Options = edm.Options{Delta: e.Tracking.On || e.NotificationOnly(),
+		PrimitiveDecimals: group.Lower(NameDecimalMapping) == "primitive",
+		ScaleFallback:     values.Int(ScaleFallback),
+		Lenient:           group.Lower(NameNullable) == "lenient", Dates: group.Lower(nameDateMapping) == "date",
+		Micros: group.Lower(nameTimestamps) == "micros"}
+	if e.Options.Micros && !e.Formatted {
+		e.Atom, e.Formatted = true, true
+	}
+	if e.Zone = group.String(nameZone); e.Zone != "" {
+		e.zoneSource = group.Source(nameZone)
+		e.Options.Zone, _ = zone.Load(e.Zone)
+		e.QueryOptions.Zone = e.Options.Zone
+	}
+	if values.Lower(DecimalOverflow) != "round" {
+		return
+	}
+	for _, rounding := range roundings {
+		if rounding.name == values.Lower(DecimalRounding) {
+			e.Options.Rounding = rounding.mode
+		}
+	}
 }
 
 // parseKeyExtra reads name=value pairs; wrong describes an error.
 func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 	for _, part := range setting.ParseList(text) {
-		name, value, some := strings.Cut(part, "=")
+		name, value, hasValue := strings.Cut(part, "=")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		taken := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
+		duplicate := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
 		switch {
 		case part == "":
-		case !some || name == "":
+		case !hasValue || name == "":
 			return nil, "expected fields as name=value with commas between them, found " + strconv.Quote(part)
-		case taken:
+		case duplicate:
 			return nil, "expected each field once, found " + name + " twice"
 		default:
 			fields = append(fields, wit.Setting{Name: name, Value: value})
@@ -261,61 +275,61 @@ func Origin(v setting.Values) uri.Origin {
 // Examine validates all settings.
 func Examine(settings []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, settings)
-	v := Table.Values(settings)
-	all := EntitySets(v)
+	values := Table.Values(settings)
+	all := EntitySets(values)
 	if len(all) == 0 {
 		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
 			"No entity set is configured: expected "+
 				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
 				NameTopic))
 	}
-	for i, e := range all {
-		if e.Period == 0 {
-			setting.AddError(examined, config.InGroup(e.Number, NameExecPeriod),
-				setting.Invalid(config.InGroup(e.Number, NameExecPeriod), "0", "expected -1 or at least 1 second"))
+	for i, cfg := range all {
+		if cfg.Period == 0 {
+			setting.AddError(examined, config.InGroup(cfg.Number, NameExecPeriod),
+				setting.Invalid(config.InGroup(cfg.Number, NameExecPeriod), "0", "expected -1 or at least 1 second"))
 		}
-		if source := e.CronSource; e.Cron != "" && e.Period > 0 {
-			setting.AddError(examined, source, setting.Invalid(source, e.Cron,
-				"expected it without "+config.InGroup(e.Number,
+		if source := cfg.CronSource; cfg.Cron != "" && cfg.Period > 0 {
+			setting.AddError(examined, source, setting.Invalid(source, cfg.Cron,
+				"expected it without "+config.InGroup(cfg.Number,
 					NameExecPeriod)+", found both"))
-		} else if n := len(strings.Fields(e.Cron)); e.Cron != "" && !strings.HasPrefix(e.Cron, "@") && (n < 6 ||
+		} else if n := len(strings.Fields(cfg.Cron)); cfg.Cron != "" && !strings.HasPrefix(cfg.Cron, "@") && (n < 6 ||
 			n > 8) {
-			setting.AddError(examined, source, setting.Invalid(source, e.Cron,
+			setting.AddError(examined, source, setting.Invalid(source, cfg.Cron,
 				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a "+
 					"time zone if it isn't UTC, found "+strconv.Itoa(n)))
 		}
-		if name := config.InGroup(e.Number, nameTimestamps); e.Options.Micros && !e.Atom {
-			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.Number,
+		if name := config.InGroup(cfg.Number, nameTimestamps); cfg.Options.Micros && !cfg.Atom {
+			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(cfg.Number,
 				NameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}
-		if e.Zone != "" && e.Options.Zone == nil {
-			setting.AddError(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.Zone,
+		if cfg.Zone != "" && cfg.Options.Zone == nil {
+			setting.AddError(examined, cfg.zoneSource, setting.Invalid(cfg.zoneSource, cfg.Zone,
 				"expected a time zone by its IANA name, such as Europe/Berlin"))
 		}
-		if _, wrong := parseKeyExtra(e.ExtraText); wrong != "" {
-			setting.AddError(examined, e.ExtraSource, setting.Invalid(e.ExtraSource, e.ExtraText, wrong))
+		if _, wrong := parseKeyExtra(cfg.ExtraText); wrong != "" {
+			setting.AddError(examined, cfg.ExtraSource, setting.Invalid(cfg.ExtraSource, cfg.ExtraText, wrong))
 		}
-		examineConditions(v, &e.QueryOptions, examined)
-		examineCursor(&e, examined)
-		for _, other := range all[:i] { // P30
-			if other.Service == e.Service && other.Set == e.Set && other.ID == e.ID {
-				setting.AddError(examined, config.InGroup(e.Number, NameEntitySet),
-					"Entity set "+e.Set+" of "+e.Service+" is already configured in "+
+		examineConditions(values, &cfg.QueryOptions, examined)
+		examineCursor(&cfg, examined)
+		for _, other := range all[:i] { // two loads with one offset would overwrite each other (RATIONALE.md P30)
+			if other.Service == cfg.Service && other.Set == cfg.Set && other.ID == cfg.ID {
+				setting.AddError(examined, config.InGroup(cfg.Number, NameEntitySet),
+					"Entity set "+cfg.Set+" of "+cfg.Service+" is already configured in "+
 						config.InGroup(other.Number, NameEntitySet)+"; to read it twice, give one of them "+
-						config.InGroup(e.Number, nameID))
+						config.InGroup(cfg.Number, nameID))
 			}
 		}
 	}
-	if ms := v.Int(MetadataRefresh); ms > 0 && ms < FreshFor {
-		setting.AddError(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, v.String(MetadataRefresh),
+	if ms := values.Int(MetadataRefresh); ms > 0 && ms < FreshFor {
+		setting.AddError(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, values.String(MetadataRefresh),
 			"expected 0 or at least "+strconv.Itoa(FreshFor)))
 	}
-	examineTracking(examined, v, all)
-	examineSubscriptions(examined, v, all)
+	examineTracking(examined, values, all)
+	examineSubscriptions(examined, values, all)
 	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
-	if v.Int(least) > v.Int(most) {
-		setting.AddError(examined, least, setting.Invalid(least, v.String(least),
-			"expected at most "+most+", "+v.String(most)))
+	if values.Int(least) > values.Int(most) {
+		setting.AddError(examined, least, setting.Invalid(least, values.String(least),
+			"expected at most "+most+", "+values.String(most)))
 	}
 	return examined
 }

@@ -35,7 +35,7 @@ func TestConfigurations(t *testing.T) {
 	subscribed := append(configtest.Set("00", "Orders"), "sap.odata#00.subscription.enable=1",
 		"sap.odata.subscription.dest=C",
 		"sap.odata.subscription.ports=8301,8302")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		settings         []string
 		setting, message string
 	}{
@@ -45,7 +45,7 @@ func TestConfigurations(t *testing.T) {
 		{nil, "sap.odata#00.service", "No entity set is configured"},
 		{orders[:2], "sap.odata#00.topic", "Missing required"},
 		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
-			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+			"Delta mode with sap.odata#00.exec-period = -1 would never request changes"},
 		{append(orders, "sap.odata#00.delta.link.regex=(?<=deltatoken=)'(?<t>[^']*+)'",
 			"sap.odata#00.delta.link.replacement=${t}\\$"), "", ""},
 		{append(orders, "sap.odata#00.delta.link.regex=(a"), "sap.odata#00.delta.link.regex",
@@ -53,8 +53,8 @@ func TestConfigurations(t *testing.T) {
 				"Java: Unclosed group near index 2"},
 		{append(orders, "sap.odata#00.delta.link.regex=a", "sap.odata#00.delta.link.replacement=$1"),
 			"sap.odata#00.delta.link.replacement", "Invalid value $1 for configuration " +
-				"sap.odata#00.delta.link.replacement: expected what Java replaces matches of " +
-				"sap.odata#00.delta.link.regex by: No group 1"},
+				"sap.odata#00.delta.link.replacement: expected a replacement, in Java's syntax, for matches of " +
+				"sap.odata#00.delta.link.regex: No group 1"},
 		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
 		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
 		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property",
@@ -131,13 +131,14 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
 	} {
 		setting, message := "", ""
-		for _, e := range Examine(configtest.Source(c.settings...)) {
-			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == c.setting) {
+		for _, e := range Examine(configtest.Source(test.settings...)) {
+			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == test.setting) {
 				setting, message = e.Key.Name, e.Errors[0]
 			}
 		}
-		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
-			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
+		if setting != test.setting || !strings.HasPrefix(message, test.message) ||
+			(test.message == "") != (message == "") {
+			t.Errorf("%v: expected %s: %s, found %s: %s", test.settings, test.setting, test.message, setting, message)
 		}
 	}
 }

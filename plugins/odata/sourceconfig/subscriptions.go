@@ -24,10 +24,10 @@ const (
 	notificationConfirm  = "sap.odata.notification.confirm.seconds"
 )
 
-// CatchupReload reads the set again at a start, catchupStore the entities in SAP's notification store.
+// Values of NotificationCatchup: what a start of the connector reads again.
 const (
-	CatchupReload = "reload"
-	catchupStore  = "store"
+	CatchupReload = "reload" // the set
+	catchupStore  = "store"  // the entities in SAP's notification store
 )
 
 func declareSubscriptions(t *setting.Table) {
@@ -39,13 +39,21 @@ func declareSubscriptions(t *setting.Table) {
 				"with "+NameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
 			setting.Allowed(setting.BoolValues...), setting.InGroup("Entity set {n}"), setting.Display("Subscription")),
 		setting.Define(subscriptionDest, wit.KindString, wit.Medium, nil,
-			"Name of the RFC destination of type G in SAP that leads to the listener.", group,
+			"Name of the RFC destination of type G in SAP with the address of the listener.", group,
 			setting.Display("RFC destination")),
 		setting.Define(subscriptionURL, wit.KindString, wit.Medium, nil,
 			"URL of the listener for the service, such as https://connect.example.com:8301, "+
 				"instead of an RFC destination. All workers of a group listen: use the URL of a load balancer "+
 				"that forwards to any of them.",
 			group, setting.Display("URL of the listener")),
+	)
+	declareListener(t, group)
+	declareNotifications(t, group)
+}
+
+// declareListener declares the settings of the listener to which the service sends notifications.
+func declareListener(t *setting.Table, group wit.Rule) {
+	t.Declare(
 		setting.Define(subscriptionPorts, wit.KindList, wit.Medium, nil,
 			"Ports of the listener for notifications; the first free one is used.",
 			setting.Role(role.ListenerPorts), group, setting.Display("Ports of the listener")),
@@ -66,7 +74,7 @@ func declareSubscriptions(t *setting.Table) {
 			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"keystore.type"), group, setting.Display("Its type")),
 		setting.Define(subscriptionTrust+"location", wit.KindString, wit.Low, nil, "Path of a store with the "+
-			"certificates, or those of their issuers, of trusted senders of notifications. Default: no client "+
+			"certificates of trusted senders of notifications, or of their issuers. Default: no client "+
 			"certificate is requested.",
 			setting.Role(role.ListenerTLS+"truststore.location"), group, setting.Display("Senders that are trusted")),
 		setting.Define(subscriptionTrust+"password", wit.KindPassword, wit.Low, nil, "Password of that store.",
@@ -74,6 +82,11 @@ func declareSubscriptions(t *setting.Table) {
 		setting.Define(subscriptionTrust+"type", wit.KindString, wit.Low, nil,
 			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"truststore.type"), group, setting.Display("Its type")),
+	)
+}
+
+func declareNotifications(t *setting.Table, group wit.Rule) {
+	t.Declare(
 		setting.Define(NotificationCatchup, wit.KindString, wit.Low, setting.Default("none"),
 			"What a set in full mode with "+NameExecPeriod+
 				" = -1 does at a start about changes while the connector was down: none relies on "+
@@ -112,28 +125,28 @@ func (e *EntitySetConfig) UsesNotificationStore() bool {
 	return e.NotificationOnly() && e.Subscribing.Catchup == catchupStore
 }
 
-func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
-	i := slices.IndexFunc(all, func(e EntitySetConfig) bool { return e.Subscribing.On })
-	user, secret := v.String(subscriptionUser), v.String(subscriptionPassword)
+func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
+	first := slices.IndexFunc(all, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
+	user, secret := values.String(subscriptionUser), values.String(subscriptionPassword)
 	switch {
 	case user == "" && secret != "":
 		setting.AddError(examined, subscriptionUser, subscriptionPassword+" needs "+subscriptionUser)
 	case user != "" && secret == "":
 		setting.AddError(examined, subscriptionPassword, subscriptionUser+" needs "+subscriptionPassword)
 	}
-	for _, text := range v.List(subscriptionPorts) {
+	for _, text := range values.List(subscriptionPorts) {
 		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 65535 {
 			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts,
-				v.String(subscriptionPorts),
+				values.String(subscriptionPorts),
 				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
 			break
 		}
 	}
-	if v.Int(notificationCheck) == 0 {
+	if values.Int(notificationCheck) == 0 {
 		setting.AddError(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
 			"expected -1 or at least 1 second"))
 	}
-	dest, url := v.String(subscriptionDest), v.String(subscriptionURL)
+	dest, url := values.String(subscriptionDest), values.String(subscriptionURL)
 	if dest != "" && url != "" {
 		setting.AddError(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
 	}
@@ -145,23 +158,23 @@ func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []En
 		setting.AddError(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
-	if i < 0 {
+	if first < 0 {
 		return
 	}
-	enable := config.InGroup(all[i].Number, NameSubscription)
+	enable := config.InGroup(all[first].Number, NameSubscription)
 	if dest == "" && url == "" {
 		setting.AddError(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+
 			": where the service reaches the listener")
 	}
-	if len(v.List(subscriptionPorts)) == 0 {
+	if len(values.List(subscriptionPorts)) == 0 {
 		setting.AddError(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+
 			": where the listener listens")
 	}
-	for _, e := range all {
-		if e.NotificationOnly() && (len(e.QueryOptions.Conditions) > 0 || e.QueryOptions.Filters()) {
-			name := config.InGroup(e.Number, NameSubscription)
+	for _, cfg := range all {
+		if cfg.NotificationOnly() && (len(cfg.QueryOptions.Conditions) > 0 || cfg.QueryOptions.Filters()) {
+			name := config.InGroup(cfg.Number, NameSubscription)
 			setting.AddError(examined, name, name+" = 1 in full mode with "+NameExecPeriod+
-				" = -1 reads entities by their keys, which takes no filter: expected delta "+
+				" = -1 reads entities by their keys, to which filters do not apply: expected delta "+
 				"mode, a period, or no filter")
 		}
 	}

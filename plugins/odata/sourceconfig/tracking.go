@@ -43,8 +43,8 @@ func declareTracking(t *setting.Table) {
 			append(rules, group)...))
 	}
 	one(NameDeletes, wit.Medium, setting.Default(DeletesRecord),
-		"How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or ODQ_CHANGEMODE D "+
-			"and DELETED_AT and is null in all else; tombstone, the key without a value; both, one after the other.",
+		"How delta mode writes deleted entities: record, a value with the key, RECORDMODE or ODQ_CHANGEMODE D, and "+
+			"DELETED_AT, and null in all other fields; tombstone, the key without a value; both, one after the other.",
 		setting.Allowed(DeletesRecord, DeletesTombstone, deletesBoth), setting.Display("Deletes"))
 	one(NameLost, wit.Medium, setting.Default(LostFail),
 		"What to do when the service no longer knows the delta token: fail; recover, continue from the oldest "+
@@ -53,11 +53,10 @@ func declareTracking(t *setting.Table) {
 	one(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
 		setting.Allowed(setting.BoolValues...),
 		setting.Display("Recovery"))
-	one(NameRegex, wit.Low, nil, "Java regular expression; what it matches in the stored delta link is replaced at "+
-		"the "+
+	one(NameRegex, wit.Low, nil, "Java regular expression; its matches in the stored delta link are replaced at the "+
 		"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
 	one(NameReplacement, wit.Low, nil, "The replacement; $1 is the match of the pattern's first group, ${name} "+
-		"that of a named group.", setting.Display("Its replacement"))
+		"the match of a named group.", setting.Display("Its replacement"))
 	one(NameNullMessages, wit.Low, setting.Default("0"),
 		"Accepted for compatibility, without effect: a new delta link is stored after every response, also after "+
 			"one without rows, and needs no record.", setting.Allowed(setting.BoolValues...),
@@ -88,52 +87,59 @@ func declareTracking(t *setting.Table) {
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
 
-func readTracking(v setting.Values, g setting.Group) Tracking {
-	t := Tracking{On: Flag(g, NameTrackChanges), Deletes: g.Lower(NameDeletes), OnLostToken: g.Lower(NameLost),
-		Regex:       g.String(NameRegex),
-		Replacement: g.String(NameReplacement), DropBefore: g.Lower(NameBefore) == "drop",
-		Additive: g.Lower(NameDeltaKind) == "additive",
-		TakeOver: v.Bool(DeltaTakeover), FirstByteTimeout: v.Int(InitialRead), NotFound: v.List(NotFoundCodes)}
-	if Flag(g, NameRecovery) && t.OnLostToken == LostFail {
+func readTracking(values setting.Values, group setting.Group) Tracking {
+	t := Tracking{On: Flag(group, NameTrackChanges), Deletes: group.Lower(NameDeletes),
+		OnLostToken: group.Lower(NameLost),
+		Regex:       group.String(NameRegex),
+		Replacement: group.String(NameReplacement), DropBefore: group.Lower(NameBefore) == "drop",
+		Additive: group.Lower(NameDeltaKind) == "additive",
+		TakeOver: values.Bool(DeltaTakeover), FirstByteTimeout: values.Int(InitialRead),
+		NotFound: values.List(NotFoundCodes)}
+	if Flag(group, NameRecovery) && t.OnLostToken == LostFail {
 		t.OnLostToken = LostRecover
 	}
 	return t
 }
 
-func examineTracking(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
-	for i, e := range all {
-		of := func(name string) string { return config.InGroup(e.Number, name) }
-		t := e.Tracking
+func examineTracking(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
+	for i, cfg := range all {
+		fullName := func(name string) string { return config.InGroup(cfg.Number, name) }
+		t := cfg.Tracking
 		if p, err := pattern.Compile(t.Regex); err != nil {
-			setting.AddError(examined, of(NameRegex), setting.Invalid(of(NameRegex), t.Regex,
+			setting.AddError(examined, fullName(NameRegex), setting.Invalid(fullName(NameRegex), t.Regex,
 				"expected a regular expression of Java: "+err.Error()))
 		} else if _, wrong := p.Replacement(t.Replacement); wrong != nil && t.Regex != "" {
-			setting.AddError(examined, of(NameReplacement), setting.Invalid(of(NameReplacement), t.Replacement,
-				"expected what Java replaces matches of "+of(NameRegex)+" by: "+wrong.Text))
+			setting.AddError(examined, fullName(NameReplacement), setting.Invalid(fullName(NameReplacement),
+				t.Replacement,
+				"expected a replacement, in Java's syntax, for matches of "+fullName(NameRegex)+": "+
+					wrong.Text))
 		}
 		if t.Regex == "" && t.Replacement != "" {
-			setting.AddError(examined, of(NameReplacement), of(NameReplacement)+" replaces nothing without "+
-				of(NameRegex))
+			setting.AddError(examined, fullName(NameReplacement),
+				fullName(NameReplacement)+" replaces nothing without "+
+					fullName(NameRegex))
 		}
 		if !t.On {
 			continue
 		}
-		if e.Period < 0 && e.Cron == "" && !e.Subscribing.On {
-			setting.AddError(examined, of(NameExecPeriod), "Delta mode with "+of(NameExecPeriod)+
-				" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
-				NameCron+", or "+of(NameSubscription)+" = 1")
+		if cfg.Period < 0 && cfg.Cron == "" && !cfg.Subscribing.On {
+			setting.AddError(examined, fullName(NameExecPeriod), "Delta mode with "+fullName(NameExecPeriod)+
+				" = -1 would never request changes. Expected the number of seconds between two requests, "+
+				NameCron+", or "+fullName(NameSubscription)+" = 1")
 		}
 		if t.Additive && (t.DropBefore || t.Deletes != DeletesRecord) {
-			setting.AddError(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
-				NameBefore+" = keep and "+NameDeletes+" = record")
+			setting.AddError(examined, fullName(NameDeltaKind),
+				fullName(NameDeltaKind)+" = additive needs all rows: expected "+
+					NameBefore+" = keep and "+NameDeletes+" = record")
 		}
-		if g := v.String(of(NameLost)); t.OnLostToken == LostReload && v.Bool(of(NameRecovery)) {
-			setting.AddError(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
-				" contradict each other")
+		if g := values.String(fullName(NameLost)); t.OnLostToken == LostReload && values.Bool(fullName(NameRecovery)) {
+			setting.AddError(examined, fullName(NameRecovery),
+				fullName(NameRecovery)+" = 1 and "+fullName(NameLost)+" = "+g+
+					" contradict each other")
 		}
 		for _, other := range all[:i] {
-			if other.Tracking.On && other.Service == e.Service && other.Set == e.Set {
-				setting.AddError(examined, of(NameTrackChanges), "Entity set "+e.Set+" of "+e.Service+
+			if other.Tracking.On && other.Service == cfg.Service && other.Set == cfg.Set {
+				setting.AddError(examined, fullName(NameTrackChanges), "Entity set "+cfg.Set+" of "+cfg.Service+
 					" is in delta mode by "+
 					config.InGroup(other.Number, NameTrackChanges)+
 					" already: a service keeps one queue of changes for a user")

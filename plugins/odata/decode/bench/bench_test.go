@@ -174,9 +174,9 @@ func inTurns(b *testing.B, k int, atom uint64, doc []byte, guests ...*guest) (me
 // pageOf is a page of rows of a shape, and its decoder.
 func pageOf(shape Shape, atom int, v Variant) ([]byte, decode.Decoder) {
 	if atom == 1 {
-		return shape.Atom(v), decode.NewAtom(shape.Layout)
+		return shape.Atom(v), decode.NewAtom(shape.Schema)
 	}
-	return shape.JSON(v), decode.NewJSON(shape.Layout)
+	return shape.JSON(v), decode.NewJSON(shape.Schema)
 }
 
 // anchor processes a page like a plain program, natively: encoding/json into a map, or all tokens of encoding/xml. No

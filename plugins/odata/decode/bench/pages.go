@@ -16,10 +16,10 @@ import (
 // Shape is a kind of page.
 type Shape struct {
 	Name   string
-	Layout *decode.RowSchema
+	Schema *decode.RowSchema
 	// rows of text values, by column; nil is null
 	rows [][]*string
-	// items are those of the expanded feed Items, if the last column is one.
+	// items are the items of the expanded feed Items, if the last column is one.
 	items [][][]*string
 }
 
@@ -30,11 +30,11 @@ func Shapes(rows int) []Shape {
 	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows)}
 }
 
-// Layouts returns the row schemas of the shapes.
-func Layouts() []*decode.RowSchema {
+// Schemas returns the row schemas of the shapes.
+func Schemas() []*decode.RowSchema {
 	var all []*decode.RowSchema
 	for _, s := range Shapes(0) {
-		all = append(all, s.Layout)
+		all = append(all, s.Schema)
 	}
 	return all
 }
@@ -43,21 +43,21 @@ func column(name string, t edm.Primitive, optional bool) decode.Column {
 	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
 }
 
-func finish(name string, columns []decode.Column) *decode.RowSchema {
-	l := &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns), Keys: []int{0}, KeySchema: 1,
+func newSchema(name string, columns []decode.Column) *decode.RowSchema {
+	schema := &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns), Keys: []int{0}, KeySchema: 1,
 		ValueSchema: 2,
 		Ignored:     []string{"Customer"}}
 	if columns[len(columns)-1].Name != "Items" {
-		l.Ignored = append(l.Ignored, "Items")
+		schema.Ignored = append(schema.Ignored, "Items")
 	}
-	if err := l.Init(); err != nil {
+	if err := schema.Init(); err != nil {
 		panic(err)
 	}
-	return l
+	return schema
 }
 
 func orders(rows int) Shape {
-	s := Shape{Name: "Orders", Layout: finish("Demo.Order", []decode.Column{
+	s := Shape{Name: "Orders", Schema: newSchema("Demo.Order", []decode.Column{
 		column("OrderID", edm.Int32, false), column("CustomerID", edm.String, true), column("Number", edm.Int64, true),
 		column("OrderDate", edm.DateTime, true), column("ShippedDate", edm.DateTime, true),
 		column("Freight", edm.Decimal, true),
@@ -67,7 +67,7 @@ func orders(rows int) Shape {
 	})}
 	r := rand.New(rand.NewSource(1))
 	for i := range rows {
-		s.rows = append(s.rows, values(r, s.Layout, i, 0, 0))
+		s.rows = append(s.rows, values(r, s.Schema, i, 0, 0))
 	}
 	return s
 }
@@ -80,22 +80,22 @@ func wide(rows int) Shape {
 		columns = append(columns, column(fmt.Sprintf("Field%02d%s", i, strings.Repeat("x", i%5)), types[i%len(types)],
 			true))
 	}
-	s := Shape{Name: "Wide", Layout: finish("Demo.Wide", columns)}
+	s := Shape{Name: "Wide", Schema: newSchema("Demo.Wide", columns)}
 	r := rand.New(rand.NewSource(2))
 	for i := range rows {
-		s.rows = append(s.rows, values(r, s.Layout, i, 0.2, 0))
+		s.rows = append(s.rows, values(r, s.Schema, i, 0.2, 0))
 	}
 	return s
 }
 
 func long(rows int) Shape {
-	s := Shape{Name: "Long", Layout: finish("Demo.Long", []decode.Column{
+	s := Shape{Name: "Long", Schema: newSchema("Demo.Long", []decode.Column{
 		column("ID", edm.Int32, false), column("Title", edm.String, true), column("Body", edm.String, true),
 		column("Changed", edm.DateTime, true), column("Notes", edm.String, true),
 	})}
 	r := rand.New(rand.NewSource(3))
 	for i := range rows {
-		s.rows = append(s.rows, values(r, s.Layout, i, 0, 1000))
+		s.rows = append(s.rows, values(r, s.Schema, i, 0, 1000))
 	}
 	return s
 }
@@ -106,10 +106,10 @@ func expanded(rows int) Shape {
 		false),
 		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime,
 			true)}}
-	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Kind: decode.NavigationToMany,
+	columns := append(slices.Clone(s.Schema.Columns), decode.Column{Name: "Items", Kind: decode.NavigationToMany,
 		Optional: true,
 		Nested:   item})
-	s.Name, s.Layout = "Expanded", finish("Demo.Order", columns)
+	s.Name, s.Schema = "Expanded", newSchema("Demo.Order", columns)
 	r := rand.New(rand.NewSource(4))
 	for range rows {
 		var items [][]*string
@@ -162,7 +162,7 @@ func values(r *rand.Rand, l *decode.RowSchema, row int, nulls float64, longText 
 	return out
 }
 
-// prose is text of n bytes with something special every 22.
+// prose returns a text of n bytes with a special character every 22 bytes.
 func prose(r *rand.Rand, n int) string {
 	special := []string{"\n", "\"", "ü", "&", "<"}
 	var b strings.Builder
@@ -173,20 +173,20 @@ func prose(r *rand.Rand, n int) string {
 	return b.String()
 }
 
-// Variant is how a page differs from the regular one.
+// Variant is a difference from the regular page.
 type Variant uint8
 
 const (
 	Regular Variant = iota
-	// Omitted: nulls are left out; in shapes without nulls a fifth of the values is.
+	// Omitted: nulls are omitted, in shapes without nulls a fifth of the values.
 	Omitted
-	// Shuffled: the properties of each row come in an order of their own.
+	// Shuffled: the properties of each row have another order.
 	Shuffled
 )
 
 func (v Variant) String() string { return [...]string{"regular", "nulls left out", "shuffled"}[v] }
 
-// order returns the columns of a row as they are to be written.
+// order returns the columns of a row in the order of the page.
 func (v Variant) order(r *rand.Rand, row []*string, hasNulls bool) []int {
 	var order []int
 	for i := range row {
@@ -201,7 +201,7 @@ func (v Variant) order(r *rand.Rand, row []*string, hasNulls bool) []int {
 	return order
 }
 
-// JSON is the shape's page in verbose JSON.
+// JSON returns the shape's page in verbose JSON.
 func (s Shape) JSON(v Variant) []byte {
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
@@ -213,7 +213,7 @@ func (s Shape) JSON(v Variant) []byte {
 		uri := "https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/" + s.Name + "(" + *row[0] + ")"
 		fmt.Fprintf(&b, `{"__metadata":{"id":"%s","uri":"%s","type":"Demo.%s"}`, uri, uri, s.Name)
 		for _, i := range v.order(r, row, s.Name == "Wide") {
-			fmt.Fprintf(&b, `,"%s":%s`, s.Layout.Columns[i].Name, jsonText(s.Layout.Columns[i].Type, row[i]))
+			fmt.Fprintf(&b, `,"%s":%s`, s.Schema.Columns[i].Name, jsonText(s.Schema.Columns[i].Type, row[i]))
 		}
 		if s.items == nil {
 			fmt.Fprintf(&b, `,"Items":{"__deferred":{"uri":"%s/Items"}}}`, uri)
@@ -225,7 +225,7 @@ func (s Shape) JSON(v Variant) []byte {
 				b.WriteByte(',')
 			}
 			fmt.Fprintf(&b, `{"__metadata":{"id":"%s/%d","uri":"%s/%d","type":"Demo.Item"}`, uri, k, uri, k)
-			for i, c := range s.Layout.Columns[len(s.Layout.Columns)-1].Nested.Columns {
+			for i, c := range s.Schema.Columns[len(s.Schema.Columns)-1].Nested.Columns {
 				fmt.Fprintf(&b, `,"%s":%s`, c.Name, jsonText(c.Type, item[i]))
 			}
 			b.WriteByte('}')
@@ -249,7 +249,7 @@ func jsonText(t edm.Primitive, v *string) string {
 	return `"` + strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(*v) + `"`
 }
 
-// Atom is the shape's page as a feed, as SAP Gateway writes it: nothing between elements.
+// Atom returns the shape's page as a feed of SAP Gateway, without white space between elements.
 func (s Shape) Atom(v Variant) []byte {
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
@@ -264,12 +264,12 @@ func (s Shape) Atom(v Variant) []byte {
 		}
 		b.WriteString(`</link><content type="application/xml"><m:properties>`)
 		for _, i := range v.order(r, row, s.Name == "Wide") {
-			name := s.Layout.Columns[i].Name
+			name := s.Schema.Columns[i].Name
 			if row[i] == nil {
 				fmt.Fprintf(&b, `<d:%s m:null="true"/>`, name)
 				continue
 			}
-			fmt.Fprintf(&b, `<d:%s>%s</d:%s>`, name, atomText(s.Layout.Columns[i].Type, *row[i]), name)
+			fmt.Fprintf(&b, `<d:%s>%s</d:%s>`, name, atomText(s.Schema.Columns[i].Type, *row[i]), name)
 		}
 		b.WriteString(`</m:properties></content></entry>`)
 	}
@@ -283,7 +283,7 @@ func (s Shape) atomItems(b *strings.Builder, uri string, items [][]*string) {
 	for k, item := range items {
 		fmt.Fprintf(b,
 			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/%d</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><content type="application/xml"><m:properties>`, uri, k, uri)
-		for i, c := range s.Layout.Columns[len(s.Layout.Columns)-1].Nested.Columns {
+		for i, c := range s.Schema.Columns[len(s.Schema.Columns)-1].Nested.Columns {
 			fmt.Fprintf(b, `<d:%s>%s</d:%s>`, c.Name, atomText(c.Type, *item[i]), c.Name)
 		}
 		b.WriteString(`</m:properties></content></entry>`)

@@ -15,8 +15,7 @@ func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
 
-// mismatch is not zero if another text than the pattern's is at p. Most patterns fit into the first 24 bytes. first
-// masks the first word.
+// mismatch returns zero if the pattern's text is at p. first masks the first word.
 func mismatch(in unsafe.Pointer, p int, m *Pattern, first uint64) uint64 {
 	d := (Load(in, p)^m.Words[0])&m.Words[1]&first | (Load(in, p+8)^m.Words[2])&m.Words[3] |
 		(Load(in, p+16)^m.Words[4])&m.Words[5] | m.Disabled
@@ -48,7 +47,6 @@ func number(p unsafe.Pointer, i int, v int) int {
 		Store(p, i, u)
 		return i + 1
 	}
-	// divides by 7
 	n := (bits.Len64(u) + 6) * 37 >> 8
 	u = u&0x0fffffff | u&0x00fffffff0000000<<4
 	u = u&0x00003fff00003fff | u&0x0fffc0000fffc000<<2
@@ -57,7 +55,7 @@ func number(p unsafe.Pointer, i int, v int) int {
 	return i + n
 }
 
-// unscaled writes the unscaled value of a Decimal: the number of bytes, then the shortest big-endian two's complement.
+// unscaled writes the unscaled value of a Decimal: its size, then the shortest big-endian two's complement.
 func unscaled(p unsafe.Pointer, i int, v int) int {
 	n := (bits.Len64(uint64(v^v>>63)) + 8) >> 3
 	Store(p, i, uint64(n)<<1)
@@ -104,14 +102,12 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 	return v, 19
 }
 
-// eightDigits parses eight digits with '0' subtracted; the first digit is in the lowest byte.
+// eightDigits parses digits with '0' subtracted; the first digit is in the lowest byte.
 func eightDigits(w uint64) uint64 {
 	return ((w*10+w>>8)&0x000000ff000000ff*0x000f424000000064 +
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
-// match is Match from n on. It returns the offset after the match, or zero. The offset is no 32-bit address, since
-// those registers are taken.
 func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	for {
 		head := Load(at, 0)
@@ -146,7 +142,7 @@ func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	}
 }
 
-// invalid is not zero if n bytes at i are not UTF-8 or, in XML, contain U+FFFE or U+FFFF.
+// invalid returns 1 if n bytes at i are not UTF-8 or, in XML, contain U+FFFE or U+FFFF.
 func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	end := i + n
 	for i < end {
@@ -199,8 +195,8 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	return 0
 }
 
-// Hash of a name of n bytes at p. The low bits of a product hardly depend on the last bytes of a word, which
-// distinguish FIELD01 from FIELD02: so the upper half is multiplied in, and the top bits are used.
+// Hash hashes a name of n bytes at p. The last bytes, which distinguish FIELD01 from FIELD02, hardly affect the low bits
+// of a product, so the top bits are used.
 func Hash(in unsafe.Pointer, p, n int) uint64 {
 	w := Load(in, p)
 	if n < 8 {
@@ -214,11 +210,9 @@ func Hash(in unsafe.Pointer, p, n int) uint64 {
 	return (w ^ w>>32) * golden >> 40
 }
 
-// golden is 2^64 divided by the golden ratio.
-const golden = 0x9e3779b97f4a7c15
+const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 
-// name finds the name of the member at p: in JSON the quoted text after a comma (or the byte that s.First masks), in
-// markup a tag's name after white space. It returns start and length; the length of the row's end is zero.
+// name returns start and length of the name of the property at p, length zero at the row's end.
 func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	n := 0
 	if s.Markup == 0 {
@@ -256,8 +250,7 @@ func endsName(x uint64) uint64 {
 
 func pointer(p unsafe.Pointer, i int) *Entry { return *(**Entry)(unsafe.Add(p, i)) }
 
-// beginColumn starts a column: it is in order, or null is written for the columns before it, or the row is out of
-// order. It returns the offset in the arena, or -1 if the row already has the column.
+// beginColumn writes null for skipped columns, or marks the row as out of order. It returns -1 for a repeated column.
 func beginColumn(s *Row, c, o int) int {
 	touch(s)
 	k := s.Expected
@@ -284,7 +277,6 @@ func beginColumn(s *Row, c, o int) int {
 	return o
 }
 
-// Follows records that e followed another entry than expected.
 func Follows(before, e *Entry) {
 	if before.Candidate != e {
 		before.Candidate = e
@@ -307,7 +299,6 @@ func endColumn(s *Row, c, start, o int) {
 	}
 }
 
-// finishRow writes a row of the columns that end at o in the arena, and starts the next one.
 func finishRow(s *Row, p, o int) {
 	touch(s)
 	row := unsafe.Add(s.Rows, s.RowCount*rowBytes)
@@ -335,7 +326,7 @@ func finishRow(s *Row, p, o int) {
 	s.Before = s.Head
 }
 
-// writeLength writes the length of a text of n bytes if it needs the expected width, and returns zero otherwise.
+// writeLength writes the length n of a text, or returns zero if it does not have the expected width.
 func writeLength(arena unsafe.Pointer, o, n, width int) int {
 	if n < 64 {
 		if width != 1 {
@@ -355,8 +346,7 @@ func writeLength(arena unsafe.Pointer, o, n, width int) int {
 	return 0
 }
 
-// writeDecimal writes a number with these digits before and after the point as a decimal. It returns the offset after
-// it, or -1 if it does not fit.
+// writeDecimal writes u, with this number of digits before and after the point. It returns -1 if it does not fit.
 func writeDecimal(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places,
 	negative int) int {
 	touch(e)
@@ -381,8 +371,8 @@ func writeDecimal(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, 
 	return unscaled(arena, o, v)
 }
 
-// isoTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z, as milliseconds since 1970. It returns the
-// offset after it, or -1 for other forms.
+// isoTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z. It returns the offset after it, -1 for other
+// forms, and milliseconds since 1970.
 func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 	ms := 0
 	{
@@ -398,9 +388,8 @@ func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 		if Nondigits(d)|Nondigits(b) != 0 {
 			return -1, 0
 		}
-		// d is yyyymmdd, b hhmmss00
-		d = eightDigits(d)
-		b = eightDigits(b)
+		d = eightDigits(d) // yyyymmdd
+		b = eightDigits(b) // hhmmss00
 		a = d % 100
 		c = d / 100 % 100
 		d = d / 10000
@@ -422,8 +411,7 @@ func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 				return -1, 0
 			}
 		}
-		// years begin in March, so that the leap day is the last
-		if c <= 2 {
+		if c <= 2 { // years begin in March, so that the leap day is the last
 			d--
 			c += 12
 		}
@@ -451,7 +439,7 @@ func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 	return p, ms
 }
 
-// timeOfDay reads PThhHmmMssS, 11 bytes, as milliseconds of the day. It returns -1 for other forms.
+// timeOfDay reads PThhHmmMssS in milliseconds. It returns -1 for other forms.
 func timeOfDay(in unsafe.Pointer, p int) int {
 	a := Load(in, p)
 	b := Load(in, p+8)
@@ -462,7 +450,6 @@ func timeOfDay(in unsafe.Pointer, p int) int {
 	if Nondigits(a) != 0 {
 		return -1
 	}
-	// hhmmss00
 	a = eightDigits(a)
 	b = a/1000000*3600000 + a/10000%100*60000 + a/100%100*1000
 	if b >= 86400000 {
@@ -471,7 +458,6 @@ func timeOfDay(in unsafe.Pointer, p int) int {
 	return int(b)
 }
 
-// notGUID is not zero if 36 characters are no GUID.
 func notGUID(in unsafe.Pointer, p int) uint64 {
 	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') | (uint64(Byte(in,
 		p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
@@ -489,15 +475,13 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	return o + 37
 }
 
-// copyText copies up to 32 bytes of a text, to the next stop. It returns the end, all bytes or'ed, and the stop as a
-// mask.
+// copyText copies up to 32 bytes, to the next stop. It returns both ends, all bytes or'ed, and the stop as a mask.
 func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64,
 	uint64) {
 	x := Load(in, p)
 	Store(arena, q, x)
 	m := stops(x, flip, Ones*0x21, stop)
-	// written out four times: loops are charged at their heads
-	if m == 0 {
+	if m == 0 { // written out four times: loops are charged at their heads
 		all |= x
 		x = Load(in, p+8)
 		Store(arena, q+8, x)
@@ -529,8 +513,7 @@ func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, 
 	return p + n, q + n, all | x, m
 }
 
-// copyJSONString copies the text of a JSON string to q. It returns the offsets after both texts and all bytes or'ed. q
-// is zero if it reaches a byte that it cannot handle.
+// copyJSONString copies a string to q. It returns both ends, the second one 0 on failure, and all bytes or'ed.
 func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
@@ -556,7 +539,6 @@ func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int
 	}
 }
 
-// copyXMLText is copyJSONString for the text of an element.
 func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
@@ -579,8 +561,7 @@ func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, in
 	}
 }
 
-// entity returns the character for an entity, line end or tab, and the length of its text. Zero means that the plain
-// parser must read it.
+// entity returns the character of an entity, line end or tab, and its length, or zero for the plain parser.
 func entity(x uint64) (uint64, int) {
 	c := x & 0xff
 	if c == '\n' || c == '\t' {
@@ -604,7 +585,6 @@ func entity(x uint64) (uint64, int) {
 	return 0, 0
 }
 
-// readText copies a text to o after its length. It returns the offsets after both texts, or -1 and the reason.
 func readText(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	q := 0
 	all := uint64(0)
@@ -685,7 +665,6 @@ func readNumber(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer
 	return p, o + 8
 }
 
-// readOther reads a value that is neither text nor number, like readText.
 func readOther(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	if kind == DateTime {
 		ms := 0
@@ -722,8 +701,7 @@ func readOther(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer,
 	return p + 5, o + 1
 }
 
-// search finds the entry of the member at p, which is not the expected e: 0 found, 1 found by its Null, -1 unknown.
-// Once a row is out of order, only the table is used.
+// search finds the entry of a property at p that is not the expected one: 0 found, 1 found by its Null, -1 unknown.
 func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 	if s.OutOfOrder == 0 {
 		near := 3
@@ -765,8 +743,6 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 	return n
 }
 
-// nextRow continues from the end of a complete row to the first member of the next one. It returns zero if the caller
-// must check.
 func nextRow(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 	if s.RowCount >= s.MaxRows || s.OutOfOrder != 0 || s.Expected != s.Columns || o-p > s.Slack {
 		return 0
@@ -790,13 +766,11 @@ func nextRow(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 	return p
 }
 
-// skipMember skips the value after the prefix of a member that is no column, or moves from the end of a row to the next
-// one. It returns zero if the caller must check.
+// skipMember skips a value that is no column, or moves to the next row. It returns zero if the caller must do so.
 func skipMember(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	if e.Kind != Skip {
-		// with its only byte masked, the end would be everywhere
 		if s.First != ^uint64(0) {
-			return 0
+			return 0 // with its only byte masked, the end would match everywhere
 		}
 		return nextRow(s, in, p, o, e)
 	}
@@ -807,7 +781,6 @@ func skipMember(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	return match(in, p, unsafe.Pointer(e.Skip))
 }
 
-// skipResult returns the reason why skipMember stopped.
 func skipResult(s *Row, e *Entry) int {
 	if e.Kind == Skip {
 		return UnexpectedProperty
@@ -834,7 +807,6 @@ func readValue(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer,
 	return p, o
 }
 
-// skipSuffix returns the offset after the suffix, or -1 if the text before p does not continue with it.
 func skipSuffix(e *Entry, in unsafe.Pointer, p int) int {
 	touch(e)
 	if mismatch(in, p, &e.Suffix, ^uint64(0)) != 0 {
@@ -843,7 +815,6 @@ func skipSuffix(e *Entry, in unsafe.Pointer, p int) int {
 	return p + e.Suffix.Size
 }
 
-// writeNull writes null and returns the offset after it, or -1 if the column is required.
 func writeNull(e *Entry, arena unsafe.Pointer, o int) int {
 	if e.Empty != 0 {
 		Put(arena, o, 2)
@@ -857,7 +828,6 @@ func writeNull(e *Entry, arena unsafe.Pointer, o int) int {
 	return o + 1
 }
 
-// unquotedNull reads null in the place of an unquoted value. It returns the offsets after both, or -1.
 func unquotedNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
 	p := s.P - e.Prefix.Size
 	if mismatch(in, p, &e.Null, ^uint64(0xff)) != 0 {
@@ -866,7 +836,6 @@ func unquotedNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
 	return p + e.Null.Size, writeNull(e, arena, s.O)
 }
 
-// nullMember is writeNull for a member that was found by its Null and may be no column.
 func nullMember(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
 	s.First = ^uint64(0)
 	if e.Kind == Skip {
@@ -885,7 +854,7 @@ func nullMember(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
 	return o
 }
 
-// kernel(e, s): goRead reads members of a row. The patterns and kinds of its entries are the program.
+// kernel(e, s): goRead reads the properties of rows as their entries describe them.
 func goRead(s *Row) int {
 	in := s.In
 	arena := s.Arena
@@ -963,9 +932,7 @@ func goRead(s *Row) int {
 	}
 }
 
-// kernel(s): goSort puts the columns of a row, which is from start to s.O, into schema order and writes null for
-// missing ones. It returns the end of the row, or -1 if a required column is missing. The arena needs memory for the
-// row twice.
+// kernel(s): goSort implements Sort.
 func goSort(s *Row, start, columns int) int {
 	arena := s.Arena
 	p := s.O
@@ -985,7 +952,6 @@ func goSort(s *Row, start, columns int) int {
 			i++
 			continue
 		}
-		// columns that lie one after the other, as most do, are copied at once
 		from := int(Load(spans, i*16))
 		end := from
 		by := p - shift - from
@@ -1008,8 +974,7 @@ func goSort(s *Row, start, columns int) int {
 	return p - shift
 }
 
-// kernel(at, src): goMatch returns the length of the text that matches a template, else minus the length that matched,
-// in whole words.
+// kernel(at, src): goMatch implements Match.
 func goMatch(src unsafe.Pointer, program *uint64) int {
 	at := unsafe.Pointer(program)
 	from := src

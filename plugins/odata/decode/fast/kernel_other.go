@@ -10,6 +10,6 @@ func Read(s *Row) int { return goRead(s) }
 // Match returns the length of the text that matches a template, else zero or minus the length that matched.
 func Match(src unsafe.Pointer, program *uint64) int { return goMatch(src, program) }
 
-// Sort puts the columns of a row, which is from start to s.O, into schema order and writes null for missing ones. It
-// returns the end of the row, or -1 if a required column is missing. The arena needs memory for the row twice.
+// Sort puts the columns between start and s.O into schema order, with null for missing ones. It returns the end, or -1
+// if a required column is missing. The arena needs memory for the row twice.
 func Sort(s *Row, start, columns int) int { return goSort(s, start, columns) }

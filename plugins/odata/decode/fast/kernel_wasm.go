@@ -7,8 +7,6 @@ import "unsafe"
 // The assembly is generated from kernel.go. It stores pointers to entries in the row without telling the garbage
 // collector, which is safe because the entries are also referenced elsewhere.
 
-// Read is as in kernel_other.go.
-//
 //go:noescape
 func Read(s *Row) int
 

@@ -6,11 +6,9 @@ import "unsafe"
 type Template struct {
 	program []uint64
 	run     []byte
-	// Size of its runs, in bytes.
-	Size int
+	Size    int // of all runs, in bytes
 }
 
-// Text adds bytes to the current run.
 func (t *Template) Text(b ...byte) {
 	t.run = append(t.run, b...)
 	t.Size += len(b)
@@ -22,7 +20,6 @@ func (t *Template) Gap(s *Stops) {
 	t.program = append(t.program, s.Flip, s.Limit, s.Stop)
 }
 
-// Done ends the template.
 func (t *Template) Done() { t.flush(1 << 63) }
 
 func (t *Template) flush(flag uint64) {
@@ -36,7 +33,6 @@ func (t *Template) flush(flag uint64) {
 	t.run = t.run[:0]
 }
 
-// Reset empties a template and keeps its memory.
 func (t *Template) Reset() { t.program, t.run, t.Size = t.program[:0], t.run[:0], 0 }
 
 // Program returns the form that kernels match, or nil for an empty template.
@@ -47,11 +43,10 @@ func (t *Template) Program() *uint64 {
 	return &t.program[0]
 }
 
-// Match returns the length of the text at src that the template matches. If it does not match, the result is zero or
-// negative: at least so many bytes matched.
+// Match returns the length of the match at src. If the text differs, the result is zero or minus the length that matched
+// at least.
 func (t *Template) Match(src unsafe.Pointer) int { return Match(src, t.Program()) }
 
-// word returns up to eight bytes as a little-endian number.
 func word(b []byte) uint64 {
 	var w uint64
 	for i, c := range b {

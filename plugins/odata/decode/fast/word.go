@@ -5,44 +5,37 @@ import "unsafe"
 // Padding is the number of zero bytes after a text, and the number of bytes that may be written past an end.
 const Padding = 96
 
-// Ones has 1 in each byte, Highs the high bit.
 const (
 	Ones  = 0x0101010101010101
 	Highs = 0x8080808080808080
 )
 
-// Load reads eight bytes at p+i.
+// Load, Byte, Store and Put read and write eight bytes or one byte at p+i.
 func Load(p unsafe.Pointer, i int) uint64 { return *(*uint64)(unsafe.Add(p, i)) }
 
-// Byte reads one byte at p+i.
 func Byte(p unsafe.Pointer, i int) byte { return *(*byte)(unsafe.Add(p, i)) }
 
-// Store writes eight bytes at p+i.
 func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v }
 
-// Put writes one byte at p+i.
 func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
 
-// touch reads the last word of a struct. In assembly this checks the bounds of the whole struct once.
+// touch is an assembly instruction that checks the bounds of a whole struct once.
 func touch[T any](*T) {}
 
-// Copy copies n bytes.
 func Copy(to unsafe.Pointer, at int, from unsafe.Pointer, i int, n int) {
 	copy(unsafe.Slice((*byte)(unsafe.Add(to, at)), n), unsafe.Slice((*byte)(unsafe.Add(from, i)), n))
 }
 
-// Nondigits expects eight characters with '0' subtracted from each (w ^ '0'…). The lowest bit set in the result belongs
-// to the first byte that is no digit; higher bytes may be wrong.
+// Nondigits expects eight characters XORed with [Zeros]. The lowest bit set in the result belongs to the first byte that
+// is no digit; higher bytes may be wrong.
 func Nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & Highs }
 
-// Zeros is '0' in each byte.
 const Zeros = 0x3030303030303030
 
 var powers = [20]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
 	1e18, 1e19}
 
-// hex sets the high bit of each byte that is a hexadecimal digit.
-func hex(w uint64) uint64 {
+func hex(w uint64) uint64 { // sets the high bit of each hexadecimal digit
 	return (((w&^Highs)+Ones*(0x80-'0'))&^((w&^Highs)+Ones*(0x80-'9'-1)) |
 		((w&^Highs|Ones*0x20)+Ones*(0x80-'a'))&^((w&^Highs|Ones*0x20)+Ones*(0x80-'f'-1))) &^ w & Highs
 }
@@ -51,11 +44,8 @@ func hex(w uint64) uint64 {
 type Stops struct{ Flip, Limit, Stop uint64 }
 
 var (
-	// JSONText stops at quotes, backslashes and control characters.
-	JSONText = Stops{Ones * 0x02, Ones * 0x21, Ones * '\\'}
-	// AtomSkip stops at less-than signs and zero bytes.
-	AtomSkip = Stops{0, Ones, Ones * '<'}
-	// AtomQuoted and AtomApostrophed stop at the end of an attribute's value, less-than signs and control characters.
+	JSONText        = Stops{Ones * 0x02, Ones * 0x21, Ones * '\\'}
+	AtomSkip        = Stops{0, Ones, Ones * '<'}
 	AtomQuoted      = Stops{Ones * 0x02, Ones * 0x21, Ones * '<'}
 	AtomApostrophed = Stops{Ones * 0x07, Ones * 0x21, Ones * '<'}
 )

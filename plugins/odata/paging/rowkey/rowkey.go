@@ -1,5 +1,5 @@
-// Package rowkey compares, reads and writes the keys of an entity set's rows: by their bytes as a decoder makes them,
-// as texts of literals, in conditions of $filter, in addresses of entities and in stored offsets.
+// Package rowkey converts and compares the keys of an entity set's rows: as encoded by a decoder, as texts of literals,
+// in $filter, in URLs of entities and in offsets.
 package rowkey
 
 import (
@@ -20,65 +20,60 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Keys describes the keys of an entity set: how the service compares them, and how they are written in queries and
-// offsets.
+// Keys describes the keys of an entity set.
 type Keys struct {
-	typ    *edm.StructuredType
-	layout *decode.RowSchema
-	// nodes are those of the key's schema, as the service has it.
-	nodes []wit.SchemaNode
-	// parts say how each part is compared, nil where a service doesn't compare such keys as they are written; whole:
-	// the key is one whole number.
-	parts []keyPart
-	whole bool
+	entityType *edm.StructuredType
+	schema     *decode.RowSchema
+	nodes      []wit.SchemaNode // of the key's schema, without extra fields
+	// partKinds has one item for each part, or is nil if services do not compare such keys as they are written.
+	partKinds []partKind
+	isInteger bool
 }
 
-// New makes them for a set's entity type, the layout of its rows and the nodes of its key's schema; nil without a key.
+// New returns the keys of an entity type. nodes is the schema of the key; nil means no key.
 func New(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode) *Keys {
 	if nodes == nil {
 		return nil
 	}
-	k := &Keys{typ: typ, layout: layout, nodes: nodes}
-	k.parts = k.keyParts()
-	k.whole = len(k.parts) == 1 && k.parts[0] == wholePart
+	k := &Keys{entityType: typ, schema: layout, nodes: nodes}
+	k.partKinds = k.findPartKinds()
+	k.isInteger = len(k.partKinds) == 1 && k.partKinds[0] == integerPart
 	return k
 }
 
-// Whole reports whether a key is one whole number, as a signed varint.
-func (k *Keys) Whole() bool { return k.whole }
+// IsInteger reports whether a key is a single integer, encoded as a signed varint.
+func (k *Keys) IsInteger() bool { return k.isInteger }
 
-// Names are those of the key's properties, as $orderby has them.
-func (k *Keys) Names() []string { return k.typ.Key }
+// Names returns the key properties.
+func (k *Keys) Names() []string { return k.entityType.Key }
 
-// keyPart is how a part of a key is compared.
-type keyPart uint8
+type partKind uint8
 
 const (
-	truthPart keyPart = iota
-	wholePart
+	boolPart partKind = iota
+	integerPart
 	textPart
 	guidPart
 	decimalPart
 )
 
-// keyParts are those of the feed's keys, nil where a service doesn't compare such keys as they are written.
-func (k *Keys) keyParts() []keyPart {
-	if len(k.nodes) == 0 || len(k.layout.Keys) != len(k.nodes[0].Fields) {
+func (k *Keys) findPartKinds() []partKind {
+	if len(k.nodes) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) {
 		return nil
 	}
-	var parts []keyPart
+	var parts []partKind
 	for i, m := range k.nodes[0].Fields {
 		n := &k.nodes[m.Node]
 		switch {
 		case n.Optional:
 			return nil
 		case n.Kind == wit.Boolean:
-			parts = append(parts, truthPart)
+			parts = append(parts, boolPart)
 		case n.Kind == wit.Int8, n.Kind == wit.Int16, n.Kind == wit.Int32, n.Kind == wit.Int64:
-			parts = append(parts, wholePart)
+			parts = append(parts, integerPart)
 		case n.Kind == wit.Bytes:
 			parts = append(parts, decimalPart)
-		case n.Kind == wit.String && k.layout.Columns[k.layout.Keys[i]].Type == edm.Guid:
+		case n.Kind == wit.String && k.schema.Columns[k.schema.Keys[i]].Type == edm.Guid:
 			parts = append(parts, guidPart)
 		case n.Kind == wit.String:
 			parts = append(parts, textPart)
@@ -89,48 +84,47 @@ func (k *Keys) keyParts() []keyPart {
 	return parts
 }
 
-// Compare orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be
-// read, up to where they differ, and a service compares such keys as they are written. Guids have no case.
+// Compare orders two encoded keys part by part, texts by bytes and case-insensitively. known is false if they cannot be
+// read up to the difference, or services do not compare such keys as they are written. GUIDs have no case.
 func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
-	for _, part := range k.parts {
-		var p, c int
+	for _, part := range k.partKinds {
+		var byBytes, byFold int
 		switch part {
-		case truthPart:
+		case boolPart:
 			if len(a) == 0 || len(b) == 0 {
 				return 0, 0, false
 			}
-			p = cmp.Compare(a[0], b[0])
-			c, a, b = p, a[1:], b[1:]
-		case wholePart:
+			byBytes = cmp.Compare(a[0], b[0])
+			byFold, a, b = byBytes, a[1:], b[1:]
+		case integerPart:
 			x, sizeA := binary.Varint(a)
 			y, sizeB := binary.Varint(b)
 			if sizeA <= 0 || sizeB <= 0 {
 				return 0, 0, false
 			}
-			p = cmp.Compare(x, y)
-			c, a, b = p, a[sizeA:], b[sizeB:]
+			byBytes = cmp.Compare(x, y)
+			byFold, a, b = byBytes, a[sizeA:], b[sizeB:]
 		default:
-			x, restA, okA := sized(a)
-			y, restB, okB := sized(b)
+			x, restA, okA := lengthPrefixed(a)
+			y, restB, okB := lengthPrefixed(b)
 			if !okA || !okB {
 				return 0, 0, false
 			}
 			a, b = restA, restB
 			if part == decimalPart {
-				p = compareWhole(x, y)
-				c = p
-			} else if p, c = compareText(x, y); part == guidPart {
-				p = c
+				byBytes = compareTwosComplement(x, y)
+				byFold = byBytes
+			} else if byBytes, byFold = compareText(x, y); part == guidPart {
+				byBytes = byFold
 			}
 		}
-		if plain, folded = cmp.Or(plain, p), cmp.Or(folded, c); plain != 0 && folded != 0 {
-			break // as most do in their first part that isn't the same
+		if plain, folded = cmp.Or(plain, byBytes), cmp.Or(folded, byFold); plain != 0 && folded != 0 {
+			break // usually at the first part that differs
 		}
 	}
-	return plain, folded, k.parts != nil
+	return plain, folded, k.partKinds != nil
 }
 
-// compareText orders texts by bytes and without regard to case.
 func compareText(a, b []byte) (plain, folded int) {
 	i, n := 0, min(len(a), len(b))
 	for i < n && a[i] == b[i] {
@@ -150,8 +144,7 @@ func compareText(a, b []byte) (plain, folded int) {
 	return plain, compareFolded(a, b)
 }
 
-// sized reads a length and so many bytes.
-func sized(b []byte) (value, rest []byte, ok bool) {
+func lengthPrefixed(b []byte) (value, rest []byte, ok bool) {
 	n, size := binary.Varint(b)
 	if size <= 0 || n < 0 || n > int64(len(b)-size) {
 		return nil, nil, false
@@ -159,7 +152,7 @@ func sized(b []byte) (value, rest []byte, ok bool) {
 	return b[size : size+int(n)], b[size+int(n):], true
 }
 
-// compareFolded orders texts without regard to case.
+// compareFolded orders texts case-insensitively.
 func compareFolded(a, b []byte) int {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		x, y := a[i], b[i]
@@ -182,9 +175,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// compareWhole orders whole numbers in two's complement, most significant byte first, in as few bytes as they need: the
-// unscaled values of decimals of one scale.
-func compareWhole(a, b []byte) int {
+// compareTwosComplement orders integers in the shortest big-endian two's complement, such as unscaled decimals.
+func compareTwosComplement(a, b []byte) int {
 	negativeA, negativeB := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
 	switch {
 	case negativeA && !negativeB:
@@ -200,104 +192,102 @@ func compareWhole(a, b []byte) int {
 	return bytes.Compare(a, b)
 }
 
-// part is the property of a part of the key.
-func (k *Keys) part(i int) *edm.Property {
-	return k.typ.Property(k.layout.Columns[k.layout.Keys[i]].Name)
+func (k *Keys) property(i int) *edm.Property {
+	return k.entityType.Property(k.schema.Columns[k.schema.Keys[i]].Name)
 }
 
-// each reads an encoded key part by part, as the text of a literal and as bytes.
-func (k *Keys) each(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
-	for i := range k.layout.Keys {
-		p := k.part(i)
-		text, size, err := value.Text(p.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
+// eachPart calls do for each part of an encoded key. text is the text of a literal.
+func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
+	for i := range k.schema.Keys {
+		property := k.property(i)
+		text, size, err := value.Text(property.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
 		if err != nil {
 			return err
 		}
-		do(p, text, key[:size])
+		do(property, text, key[:size])
 		key = key[size:]
 	}
 	return nil
 }
 
-// Texts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
-func (k *Keys) Texts(key []byte) []string {
-	for i, at := range k.layout.Keys {
-		if as := k.layout.Columns[at].Mapping; as == decode.Float64Mapping || as == decode.DateMapping ||
-			!comparable(k.part(i)) {
+// SortTexts returns the parts of a key as texts of literals, or nil if services compare them differently.
+func (k *Keys) SortTexts(key []byte) []string {
+	for i, at := range k.schema.Keys {
+		if mapping := k.schema.Columns[at].Mapping; mapping == decode.Float64Mapping || mapping == decode.DateMapping ||
+			!isComparable(k.property(i)) {
 			return nil
 		}
 	}
-	return k.Plain(key)
+	return k.LiteralTexts(key)
 }
 
-// Plain are the parts of a key as literals' texts, also of types by which no service is asked to sort; nil where
-// they can't be written.
-func (k *Keys) Plain(key []byte) (texts []string) {
-	if len(key) == 0 || len(k.layout.Keys) != len(k.nodes[0].Fields) ||
-		k.each(key, func(_ *edm.Property, text string, _ []byte) { texts = append(texts, text) }) != nil {
+// LiteralTexts returns the parts of a key as texts of literals, also of types by which rows are not sorted.
+func (k *Keys) LiteralTexts(key []byte) (texts []string) {
+	if len(key) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) ||
+		k.eachPart(key, func(_ *edm.Property, text string, _ []byte) { texts = append(texts, text) }) != nil {
 		return nil
 	}
 	return texts
 }
 
-// Split are the encoded parts of a key, nil where it can't be read.
-func (k *Keys) Split(key []byte) (raws [][]byte) {
-	if k == nil || k.each(key, func(_ *edm.Property, _ string, raw []byte) {
-		raws = append(raws, slices.Clone(raw))
+// EncodedParts splits an encoded key. It returns nil if the key cannot be read.
+func (k *Keys) EncodedParts(key []byte) (encoded [][]byte) {
+	if k == nil || k.eachPart(key, func(_ *edm.Property, _ string, raw []byte) {
+		encoded = append(encoded, slices.Clone(raw))
 	}) != nil {
 		return nil
 	}
-	return raws
+	return encoded
 }
 
-// Predicate is the part of an entity's address that holds the keys whose encoded parts are given.
-func (k *Keys) Predicate(raws [][]byte) (string, error) {
+// Predicate returns the key predicate of an entity, from the encoded parts of its key.
+func (k *Keys) Predicate(encoded [][]byte) (string, error) {
 	var keys []uri.Key
-	err := k.each(slices.Concat(raws...), func(p *edm.Property, text string, _ []byte) {
+	err := k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
 		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	})
 	return string(uri.AppendPredicate(nil, keys)), err
 }
 
-// Equals is the condition that an entity has the keys whose encoded parts are given.
-func (k *Keys) Equals(raws [][]byte) string {
+// FilterEqual returns the condition that selects an entity by the encoded parts of its key.
+func (k *Keys) FilterEqual(encoded [][]byte) string {
 	var parts []string
-	_ = k.each(slices.Concat(raws...), func(p *edm.Property, text string, _ []byte) {
+	_ = k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
 		parts = append(parts, p.Name+" eq "+literal(p, text))
 	})
 	return strings.Join(parts, " and ")
 }
 
-// Read are the encoded parts of the key in an entity's address.
-func (k *Keys) Read(address string) ([][]byte, error) {
+// ParseAddress returns the encoded parts of the key in an entity's URL.
+func (k *Keys) ParseAddress(address string) ([][]byte, error) {
 	_, keys, err := uri.ParsePredicate(address)
 	if err != nil {
 		return nil, err
 	}
-	raws := make([][]byte, len(k.layout.Keys))
-	for n, column := range k.layout.Keys {
-		c := k.layout.Columns[column]
-		c.Optional = false
-		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == c.Name })
-		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(raws) == 1 {
+	encoded := make([][]byte, len(k.schema.Keys))
+	for n, column := range k.schema.Keys {
+		required := k.schema.Columns[column]
+		required.Optional = false
+		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == required.Name })
+		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(encoded) == 1 {
 			i = 0
 		}
 		if i < 0 {
-			return nil, errors.New("expected the key " + c.Name + ", found none")
+			return nil, errors.New("expected the key " + required.Name + ", found none")
 		}
-		if raws[n], err = decode.AppendText(nil, k.layout, &c, []byte(keys[i].Literal.Text)); err != nil {
+		if encoded[n], err = decode.AppendText(nil, k.schema, &required, []byte(keys[i].Literal.Text)); err != nil {
 			return nil, err
 		}
 	}
-	return raws, nil
+	return encoded, nil
 }
 
 func literal(p *edm.Property, text string) string {
 	return string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: text}))
 }
 
-// comparable reports whether a service compares values of a property exactly as they are written.
-func comparable(p *edm.Property) bool {
+// isComparable reports whether a service compares values of a property exactly as they are written.
+func isComparable(p *edm.Property) bool {
 	if p == nil || !p.Filterable {
 		return false
 	}
@@ -308,17 +298,16 @@ func comparable(p *edm.Property) bool {
 	return true
 }
 
-// After is the condition for the rows after a key in the order of its parts: A gt 1 or A eq 1 and B gt 2.
-func (k *Keys) After(texts []string) string { return k.compared(texts, "gt", "gt") }
+// FilterAfter returns the condition for rows after a key: A gt 1 or A eq 1 and B gt 2.
+func (k *Keys) FilterAfter(texts []string) string { return k.comparison(texts, "gt", "gt") }
 
-// UpTo is the condition for all others: A lt 1 or A eq 1 and B le 2.
-func (k *Keys) UpTo(texts []string) string { return k.compared(texts, "lt", "le") }
+// FilterUpTo returns the condition for all other rows: A lt 1 or A eq 1 and B le 2.
+func (k *Keys) FilterUpTo(texts []string) string { return k.comparison(texts, "lt", "le") }
 
-// compared is a filter that compares a key part by part, the last part by an operator of its own.
-func (k *Keys) compared(texts []string, operator, last string) string {
+func (k *Keys) comparison(texts []string, operator, last string) string {
 	var names, literals []string
 	for i, text := range texts {
-		p := k.part(i)
+		p := k.property(i)
 		names, literals = append(names, p.Name), append(literals, literal(p, text))
 	}
 	var out strings.Builder
@@ -343,20 +332,20 @@ func (k *Keys) compared(texts []string, operator, last string) string {
 	return out.String()
 }
 
-// Pack writes a key into an offset: its literals, as a key predicate has them.
+// Pack encodes a key for an offset, as a key predicate.
 func (k *Keys) Pack(texts []string) string {
 	var keys []uri.Key
 	for i, text := range texts {
-		p := k.part(i)
+		p := k.property(i)
 		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	}
 	return string(uri.AppendPredicate(nil, keys))
 }
 
-// Unpack reads what Pack wrote, nil if it is something else.
+// Unpack decodes what [Keys.Pack] returned, or returns nil.
 func (k *Keys) Unpack(s string) []string {
 	_, keys, err := uri.ParsePredicate(s)
-	if err != nil || len(keys) != len(k.layout.Keys) {
+	if err != nil || len(keys) != len(k.schema.Keys) {
 		return nil
 	}
 	var texts []string
@@ -366,13 +355,13 @@ func (k *Keys) Unpack(s string) []string {
 	return texts
 }
 
-// CompareTexts orders two keys that are given as literals' texts.
+// CompareTexts orders two keys given as texts of literals.
 func (k *Keys) CompareTexts(a, b []string) (plain, folded int, known bool) {
-	if len(a) != len(k.layout.Keys) || len(b) != len(k.layout.Keys) {
+	if len(a) != len(k.schema.Keys) || len(b) != len(k.schema.Keys) {
 		return 0, 0, false
 	}
-	for i := range k.layout.Keys {
-		t := k.part(i).Type.Primitive
+	for i := range k.schema.Keys {
+		t := k.property(i).Type.Primitive
 		plain = cmp.Or(plain, compareLiterals(t, a[i], b[i], false))
 		folded = cmp.Or(folded, compareLiterals(t, a[i], b[i], true))
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func TestCompare(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		typ  edm.Primitive
 		a, b string
 		fold bool
@@ -25,9 +25,10 @@ func TestCompare(t *testing.T) {
 		{edm.Guid, "0A", "0b", false},
 		{edm.Boolean, "false", "true", false}, {edm.String, "Ä", "äb", true},
 	} {
-		if compareLiterals(c.typ, c.a, c.b, c.fold) >= 0 || compareLiterals(c.typ, c.b, c.a, c.fold) <= 0 ||
-			compareLiterals(c.typ, c.a, c.a, c.fold) != 0 {
-			t.Errorf("%v: expected %s before %s", c.typ, c.a, c.b)
+		if compareLiterals(test.typ, test.a, test.b, test.fold) >= 0 ||
+			compareLiterals(test.typ, test.b, test.a, test.fold) <= 0 ||
+			compareLiterals(test.typ, test.a, test.a, test.fold) != 0 {
+			t.Errorf("%v: expected %s before %s", test.typ, test.a, test.b)
 		}
 	}
 }
@@ -35,7 +36,7 @@ func TestCompare(t *testing.T) {
 func TestCompareWhole(t *testing.T) {
 	for x := int64(-70_000); x < 70_000; x += 77 {
 		for _, y := range []int64{-65536, -257, -256, -129, -128, -1, 0, 1, 127, 128, 255, 256, 65536} {
-			if got := compareWhole(twosComplement(x), twosComplement(y)); got != cmp.Compare(x, y) {
+			if got := compareTwosComplement(twosComplement(x), twosComplement(y)); got != cmp.Compare(x, y) {
 				t.Fatalf("%d and %d: found %d", x, y, got)
 			}
 		}
@@ -54,13 +55,13 @@ func twosComplement(n int64) []byte {
 
 // TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
 func TestCompareKeysPartByPart(t *testing.T) {
-	k := &Keys{layout: &decode.RowSchema{Keys: []int{0, 1, 2},
+	k := &Keys{schema: &decode.RowSchema{Keys: []int{0, 1, 2},
 		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String},
 			{Name: "GUID", Type: edm.Guid}}}}
 	k.nodes = []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
 		{Name: "GUID", Node: 2}}},
 		{Kind: wit.Int64}, {Kind: wit.String}}
-	k.parts = k.keyParts()
+	k.partKinds = k.findPartKinds()
 	random := rand.New(rand.NewPCG(7, 8))
 	letters := []string{"a", "A", "b", "B", "0", "Ä", "ä", "ß", "_"}
 	text := func() (s string) {
@@ -89,7 +90,7 @@ func TestCompareKeysPartByPart(t *testing.T) {
 		}
 	}
 	k.nodes[2].Optional = true
-	if k.parts = k.keyParts(); k.parts != nil {
+	if k.partKinds = k.findPartKinds(); k.partKinds != nil {
 		t.Error("keys that may be null are not compared")
 	}
 	if _, _, known := k.Compare(encoded(key{}), encoded(key{id: 1})); known {

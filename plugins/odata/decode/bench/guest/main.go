@@ -32,7 +32,7 @@ func room(size uint32) uint32 {
 //go:wasmexport page
 func page(shape, atom uint32) {
 	if decoder[0] == nil {
-		for _, l := range bench.Layouts() {
+		for _, l := range bench.Schemas() {
 			decoder[0] = append(decoder[0], decode.NewJSON(l))
 			decoder[1] = append(decoder[1], decode.NewAtom(l))
 		}
@@ -46,7 +46,7 @@ func page(shape, atom uint32) {
 //go:wasmexport piece
 func piece(size, last uint32) int32 {
 	out.Reset()
-	if err := current.Write(buffer[:size], last != 0, &out); err != nil || len(out.Faults) > 0 {
+	if err := current.Write(buffer[:size], last != 0, &out); err != nil || len(out.RowErrors) > 0 {
 		return -1
 	}
 	return int32(len(out.Rows))

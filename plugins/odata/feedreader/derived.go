@@ -1,0 +1,80 @@
+package feedreader
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+)
+
+// withDerivedProperties adds the properties of derived types as nullable ones.
+func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
+	wide := *s
+	wide.Properties = slices.Clip(s.Properties)
+	for _, t := range model.Structures {
+		if t == s || t.Complex || t.Base == "" || !derives(model, t, s) {
+			continue
+		}
+		for _, property := range model.Structure(t.QualifiedName()).Properties {
+			known := wide.Property(property.Name)
+			problem := ""
+			switch {
+			case known == nil:
+				property.Nullable = true
+				wide.Properties = append(wide.Properties, property)
+				continue
+			case known.Type != property.Type:
+				problem = ", and " + known.Type.Name + " in another type of entity set " + f.Set
+			case !f.sameEncoding(known, &property):
+				problem = " with another Precision, Scale, sap:display-format or m:FC_TargetPath than in another " +
+					"type of " +
+					"entity set " + f.Set
+			default:
+				continue
+			}
+			return nil, odataerror.ForSetting(f.Setting(sourceconfig.NameDerived), "property "+property.Name+" of "+
+				t.QualifiedName()+" is "+property.Type.Name+problem+"; expected ignore, which leaves out what types "+
+				"add")
+		}
+	}
+	return &wide, nil
+}
+
+func (f *Feed) sameEncoding(a, b *edm.Property) bool {
+	o := f.Options
+	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
+		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
+			a.Precision == b.Precision) &&
+		(a.FeedMapping == b.FeedMapping || a.FeedMapping != nil && b.FeedMapping != nil &&
+			*a.FeedMapping == *b.FeedMapping)
+}
+
+// derivedProperties returns the properties that derived types add, each as "property type".
+func derivedProperties(model *edm.Model, entityType *edm.StructuredType) (properties []string) {
+	for _, t := range model.Structures {
+		if t == entityType || t.Complex || t.Base == "" || !derives(model, t, entityType) {
+			continue
+		}
+		t = model.Structure(t.QualifiedName())
+		for i := range t.Properties {
+			if name := t.Properties[i].Name; entityType.Property(name) == nil && len(properties) < maxDerived {
+				properties = append(properties, name+" "+t.QualifiedName())
+			}
+		}
+	}
+	return properties
+}
+
+const maxDerived = 1000
+
+// derives reports whether t is base or derived from it.
+func derives(model *edm.Model, t, from *edm.StructuredType) bool {
+	for range edm.MaxDepth {
+		if t == nil || t == from {
+			return t == from
+		}
+		t = model.Structure(t.Base)
+	}
+	return true
+}
