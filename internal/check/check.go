@@ -163,14 +163,14 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 	var fault *wit.Error
 	switch {
 	case errors.As(err, &fault) && fault.Setting != nil:
-		e := entry(c, prefix+*fault.Setting)
+		e := entryFor(c, prefix+*fault.Setting)
 		return config.Problems{problem(e, errors.New(fault.Message))}
 	case fault != nil && prefix != "":
-		return config.Problems{problem(entry(c, prefix+"type"), fault)}
+		return config.Problems{problem(entryFor(c, prefix+"type"), fault)}
 	case err != nil:
-		return config.Problems{problem(entry(c, "connector.class"), err)}
+		return config.Problems{problem(entryFor(c, "connector.class"), err)}
 	case inquiry.Done == nil:
-		return config.Problems{problem(entry(c, "connector.class"),
+		return config.Problems{problem(entryFor(c, "connector.class"),
 			fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
 	}
 	return config.ValidationProblems(c, prefix, *inquiry.Done, found)
@@ -191,11 +191,11 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 		}
 		info, component, err := components.Find(k.Plugins, class, version, kind)
 		if err != nil {
-			problems = append(problems, problem(entry(c, prefix+"type"), err))
+			problems = append(problems, problem(entryFor(c, prefix+"type"), err))
 			return
 		}
 		if class != component.Name && strings.Contains(class, "$") {
-			problems = append(problems, warning(entry(c, prefix+"type"), "Kafka Connect takes a nested class with its "+
+			problems = append(problems, warning(entryFor(c, prefix+"type"), "Kafka Connect takes a nested class with its "+
 				"package alone: "+component.Name))
 		}
 		found := rules.CheckStage(ctx, c, prefix, component)
@@ -270,7 +270,7 @@ func (k *Checker) checkGroup(c *config.Connector) config.Problems {
 	if _, named := c.Entry("consumer.override.group.id"); named || config.ConsumerGroup(c.Name) != group {
 		return nil
 	}
-	return config.Problems{problem(entry(c, "name"), fmt.Errorf("Consumer group for sink connector named %s conflicts "+
+	return config.Problems{problem(entryFor(c, "name"), fmt.Errorf("Consumer group for sink connector named %s conflicts "+
 		"with Connect worker group %s", c.Name, group))} // Kafka Connect's words
 }
 
@@ -287,15 +287,15 @@ func (k *Checker) destination(ctx context.Context, c *config.Connector, componen
 	if err != nil {
 		var fault *wit.Error
 		if errors.As(err, &fault) && fault.Setting != nil {
-			return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
+			return config.Problems{problem(entryFor(c, *fault.Setting), errors.New(fault.Message))}
 		}
-		return config.Problems{problem(entry(c, roles.Setting(role.Address)), err)}
+		return config.Problems{problem(entryFor(c, roles.Setting(role.Address)), err)}
 	}
 	return nil
 }
 
-// entry is the entry of a key, or where it would stand.
-func entry(c *config.Connector, key string) config.Entry {
+// entryFor returns the entry of a key, or an empty one at the line where the setting belongs.
+func entryFor(c *config.Connector, key string) config.Entry {
 	if e, ok := c.Entry(key); ok {
 		return e
 	}

@@ -52,12 +52,12 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 		key, header := which == components.KeyConverter, which == components.HeaderConverter
 		declared, err := components.ConverterOf(which, class)
 		if err != nil {
-			problems = append(problems, problem(entry(c, which), err))
+			problems = append(problems, problem(entryFor(c, which), err))
 			continue
 		}
 		wrong := false
 		for _, e := range declared.Examine(settings, key) {
-			at := entry(c, which)
+			at := entryFor(c, which)
 			if own, ok := c.Entry(which + "." + e.Key.Name); ok && c.Text(which) != "" {
 				at = own
 			} else if c.Text(which) != "" {
@@ -85,7 +85,7 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 			_, err = convert.New(class, settings, use)
 		}
 		if err != nil {
-			problems = append(problems, problem(entry(c, which), err))
+			problems = append(problems, problem(entryFor(c, which), err))
 		}
 	}
 	return problems
@@ -119,7 +119,7 @@ func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings
 	AskRegistries(ctx, k.Worker, c, err == nil, k.log(),
 		func(name, _ string, err error) {
 			if err != nil {
-				w := warning(entry(c, name), "not checked with the schema registry: "+err.Error())
+				w := warning(entryFor(c, name), "not checked with the schema registry: "+err.Error())
 				w.Code = setting.CodeNotChecked
 				warnings = append(warnings, w)
 			}

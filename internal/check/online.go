@@ -64,7 +64,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 	problems = config.ValidationProblems(c, "", examined, found)
 	name := secretOf(c.Roles(component))
 	if v.refused != nil {
-		problems = append(problems, problem(entry(c, name), v.refused))
+		problems = append(problems, problem(entryFor(c, name), v.refused))
 	}
 	return examined, hint{name, v.untried}, append(problems, v.unansweredWarnings(c, component)...)
 }
@@ -151,7 +151,7 @@ func (v *onlineCheck) unansweredWarnings(c *config.Connector, component wit.Comp
 	}
 	slices.Sort(v.unanswered)
 	for _, text := range slices.Compact(v.unanswered) {
-		w := warning(entry(c, name), "not checked with the service: "+text)
+		w := warning(entryFor(c, name), "not checked with the service: "+text)
 		w.Code = setting.CodeNotChecked
 		warnings = append(warnings, w)
 	}

@@ -52,7 +52,7 @@ func undecidedSettings(c *config.Connector, component wit.Component) (all []conf
 	fails := func(key string) {
 		e, given := c.Entry(key)
 		if value := strings.TrimSpace(e.Value.Reveal()); !given || value == "" || strings.EqualFold(value, "fail") {
-			e = entry(c, key)
+			e = entryFor(c, key)
 			e.Key = key
 			all = append(all, e)
 		}

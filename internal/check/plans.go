@@ -39,13 +39,13 @@ func (k *Checker) claimConflicts(ctx context.Context, c *config.Connector) (warn
 			return warnings // those after it are the second
 		}
 		if ctx.Err() != nil {
-			return config.Problems{problem(entry(c, "connector.class"),
+			return config.Problems{problem(entryFor(c, "connector.class"),
 				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
 		}
 		theirs := k.cachedPlan(ctx, other, found)
 		for _, claim := range theirs.claims {
 			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
-				return config.Problems{problem(entry(c, "connector.class"),
+				return config.Problems{problem(entryFor(c, "connector.class"),
 					components.ClaimedTwice(claim, other.Name, c.Name))}
 			}
 		}
@@ -185,7 +185,7 @@ func (k *Checker) checkBoundary(c *config.Connector) config.Problems {
 	if !k.Worker.ExactlyOnce() || !strings.EqualFold(c.Setting("transaction.boundary", k.Worker), "interval") {
 		return nil
 	}
-	return config.Problems{warning(entry(c, "transaction.boundary"), "interval is taken as poll: each page is a "+
+	return config.Problems{warning(entryFor(c, "transaction.boundary"), "interval is taken as poll: each page is a "+
 		"transaction of its own, and transaction.boundary.interval.ms has no effect")}
 }
 

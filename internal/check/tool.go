@@ -58,7 +58,7 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 		wit.ComponentSource,
 		wit.ComponentSink)
 	if err != nil {
-		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
+		return nil, config.Problems{problem(entryFor(c, "connector.class"), err)}
 	}
 	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(m, info)}.CheckComponent(ctx, c,
 		component)

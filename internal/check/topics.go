@@ -31,8 +31,8 @@ func (k *Checker) unreachableTopics(c *config.Connector, component wit.Component
 	read, text := config.List(c.Text("topics")), c.Text("topics.regex")
 	if len(all)+len(read) == 0 && text == "" && !namesTopics(component) {
 		const neither = "Must configure one of topics or topics.regex"
-		return config.Problems{problem(entry(c, "topics"), errors.New(neither)),
-			problem(entry(c, "topics.regex"), errors.New(neither))}
+		return config.Problems{problem(entryFor(c, "topics"), errors.New(neither)),
+			problem(entryFor(c, "topics.regex"), errors.New(neither))}
 	}
 	if len(all) == 0 || does.Moves {
 		return nil
@@ -65,7 +65,7 @@ func (k *Checker) unreachableTopics(c *config.Connector, component wit.Component
 			for n, e := range all {
 				names[n] = e.Key + " (" + components.TopicOf(e) + ")"
 			}
-			problems = append(problems, problem(entry(c, "topics"),
+			problems = append(problems, problem(entryFor(c, "topics"),
 				fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
 					strings.Join(names, ", "), topic)))
 		}

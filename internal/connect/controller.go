@@ -194,7 +194,7 @@ func (k *controller) assign(assignment Assignment) {
 }
 
 func (k *controller) markDeleting() {
-	k.update(func(s *spec, _ *status) { s.deleting = true })
+	k.update(func(desired *spec, _ *status) { desired.deleting = true })
 	s := k.desired()
 	claimErr := s.options.claims.acquire(k.name, s.assignment.claims())
 	k.enqueue(event{kind: evShutdown, apply: func(context.Context) {
@@ -202,7 +202,7 @@ func (k *controller) markDeleting() {
 		if s.options.Group != nil && claimErr == nil {
 			ownersLost = s.options.Group.OwnersLost(k.name)
 		}
-		k.update(func(s *spec, _ *status) { s.markDeleted(ownersLost) })
+		k.update(func(desired *spec, _ *status) { desired.markDeleted(ownersLost) })
 	}})
 }
 
@@ -213,7 +213,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 	if k.predecessor != nil {
 		<-k.predecessor // it was deleted, or ctx has ended for both
 	}
-	k.update(func(s *spec, _ *status) { s.once = once })
+	k.update(func(desired *spec, _ *status) { desired.once = once })
 	k.stopTimer = time.NewTimer(0)
 	k.stopTimer.Stop()
 	defer k.stopTimer.Stop()

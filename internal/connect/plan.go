@@ -19,15 +19,15 @@ func (c *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
 	if assignment.TaskConfigs != nil {
 		return c.resolveTaskConfigs(assignment.TaskConfigs), nil
 	}
-	p, err := c.plan(ctx, true)
+	planned, err := c.plan(ctx, true)
 	switch {
 	case err != nil:
 		return nil, err
 	case assignment.Standalone:
-		return p.Tasks, c.options.claims.acquire(c.config.Name, p.Claims)
+		return planned.Tasks, c.options.claims.acquire(c.config.Name, planned.Claims)
 	}
-	plan := config.TaskPlan{Config: c.accepted.Raw(), Requirements: config.Requirements{Claims: p.Claims}}
-	for _, settings := range p.Tasks {
+	plan := config.TaskPlan{Config: c.accepted.Raw(), Requirements: config.Requirements{Claims: planned.Claims}}
+	for _, settings := range planned.Tasks {
 		plan.Tasks = append(plan.Tasks, c.unresolvedTaskConfig(c.accepted, settings))
 	}
 	plan.Origin, plan.Requests, plan.PerSecond = c.clients.client.Limits()

@@ -173,8 +173,8 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 			p.records = records
 			_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
 				func(r *kgo.Record) error {
-					if l := ParseDeadLetter(r); l.Connector == p.conn.config.Name {
-						return visit(p, &l)
+					if deadLetter := ParseDeadLetter(r); deadLetter.Connector == p.conn.config.Name {
+						return visit(p, &deadLetter)
 					}
 					return nil
 				})

@@ -38,14 +38,14 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	options.Once, options.CaughtUp, options.Observer = once, ends.caughtUp, c.observer()
 	options.AwaitWritable = c.controller.keyLocks.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
-		o := t.consumerOptions(topics, r)
-		ends.setTopics(o.Topics, o.Regex)
+		consumerOptions := t.consumerOptions(topics, r)
+		ends.setTopics(consumerOptions.Topics, consumerOptions.Regex)
 		if once { // later records are left for the next run
 			if err := ends.snapshotEnds(ctx); err != nil {
 				return nil, err
 			}
 		}
-		consumer, err := kafka.NewConsumer(c.clients.kafka, o)
+		consumer, err := kafka.NewConsumer(c.clients.kafka, consumerOptions)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +96,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
 		Versions: sink.BoundVersions(binding, t.visibleSettings), Client: c.clients.client, Registry: c.registry(),
 		Stages: sink.Stages{
-			NewChain:           chainFunc(transforms, func(c namedChain) sink.Chain { return c }),
+			NewChain:           chainFunc(transforms, func(chain namedChain) sink.Chain { return chain }),
 			NewConverters:      c.converters,
 			NewHeaderConverter: c.headerConverter,
 		},

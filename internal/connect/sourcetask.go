@@ -103,7 +103,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 				}
 				return trackedOutput{output, t.recordTopic}, nil
 			},
-			NewChain:           chainFunc(transforms, func(c namedChain) source.Chain { return c }),
+			NewChain:           chainFunc(transforms, func(chain namedChain) source.Chain { return chain }),
 			NewConverters:      c.converters,
 			NewHeaderConverter: c.headerConverter,
 			EnsureTopic:        c.ensureTopic,
