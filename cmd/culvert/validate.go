@@ -74,7 +74,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 	}
 	in.flags(c, "warn")
 	c.Flags().BoolVar(&online, "online", false, "ask the services, too")
-	c.Flags().DurationVar(&wait, "wait", check.OnlineTime,
+	c.Flags().DurationVar(&wait, "wait", check.OnlineTimeout,
 		"with --online: how long a connector's service is waited for")
 	c.Flags().BoolVar(&withoutSecrets, "without-secrets", false,
 		"take references to config providers (${env:…}, ${file:…}, ${dir:…}) as present, as where the secrets are not")

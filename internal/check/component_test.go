@@ -35,11 +35,11 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 	require.NoError(t, err)
 	defer alone.Close()
 	o.Embedded = fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}
-	m, err := plugin.New(t.Context(), o)
+	plugins, err := plugin.New(t.Context(), o)
 	require.NoError(t, err)
-	defer m.Close()
+	defer plugins.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
-		if info, _, err := components.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
+		if info, _, err := components.Find(plugins, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
 			info.Name != "spy" {
 			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
 		}

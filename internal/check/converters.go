@@ -22,17 +22,17 @@ import (
 // with each connector that names no converter: only there they count.
 func WorkerConverters(w *config.Worker) config.Problems {
 	var problems config.Problems
-	for _, which := range components.ConverterSettings {
-		declared, err := components.ConverterOf(which, w.Text(which))
+	for _, converter := range components.ConverterSettings {
+		declared, err := components.ConverterOf(converter, w.Text(converter))
 		if err != nil {
 			continue // the problem of the connectors that the worker's converter is for
 		}
-		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(which + "."))) {
+		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(converter + "."))) {
 			text := declared.Unknown(name)
 			if text == "" || name == converterVersion {
 				continue
 			}
-			p := w.Problem(which+"."+name, text)
+			p := w.Problem(converter+"."+name, text)
 			p.Code, p.Warning = setting.CodeUnknown, true
 			problems = append(problems, p)
 		}
@@ -43,83 +43,83 @@ func WorkerConverters(w *config.Worker) config.Problems {
 // converterVersion is the setting, below that of a converter, that Kafka Connect itself reads.
 const converterVersion = "plugin.version"
 
-// converters checks the converters: their settings one by one, then what only a converter itself sees. What the worker
-// gives is the connector's problem under the name of the converter.
-func (k *Checker) converters(c *config.Connector, component wit.Component) config.Problems {
+// checkConverters checks the converters: their settings one by one, then what only a converter itself sees. What the
+// worker gives is the connector's problem under the name of the converter.
+func (ch *Checker) checkConverters(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
-	for _, which := range components.ConverterSettings {
-		class, settings := c.Converter(which, k.Worker)
-		key, header := which == components.KeyConverter, which == components.HeaderConverter
-		declared, err := components.ConverterOf(which, class)
+	for _, converter := range components.ConverterSettings {
+		class, settings := connector.Converter(converter, ch.Worker)
+		key, header := converter == components.KeyConverter, converter == components.HeaderConverter
+		declared, err := components.ConverterOf(converter, class)
 		if err != nil {
-			problems = append(problems, problem(entryFor(c, which), err))
+			problems = append(problems, problem(entryFor(connector, converter), err))
 			continue
 		}
-		wrong := false
-		for _, e := range declared.Examine(settings, key) {
-			at := entryFor(c, which)
-			if own, ok := c.Entry(which + "." + e.Key.Name); ok && c.Text(which) != "" {
+		invalid := false
+		for _, value := range declared.Examine(settings, key) {
+			at := entryFor(connector, converter)
+			if own, ok := connector.Entry(converter + "." + value.Key.Name); ok && connector.Text(converter) != "" {
 				at = own
-			} else if c.Text(which) != "" {
-				at.Key += "." + e.Key.Name
+			} else if connector.Text(converter) != "" {
+				at.Key += "." + value.Key.Name
 			}
-			if isIgnored(component, e) {
+			if isIgnored(component, value) {
 				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and "+
 					"a sink only reads them"))
 				continue
 			}
-			for _, text := range e.Errors {
-				problems, wrong = append(problems, problem(at, errors.New(text))), true
+			for _, text := range value.Errors {
+				problems, invalid = append(problems, problem(at, errors.New(text))), true
 			}
 		}
-		if c.Text(which) != "" {
-			problems = append(problems, unknownOf(c, which+".", declared)...)
+		if connector.Text(converter) != "" {
+			problems = append(problems, unknownSettings(connector, converter+".", declared)...)
 		}
-		if wrong {
+		if invalid {
 			continue
 		}
-		use := convert.Use{Key: key, Schemas: k.Registry.For(""), Reading: component.Kind == wit.ComponentSink}
+		use := convert.Use{Key: key, Schemas: ch.Registry.For(""), Reading: component.Kind == wit.ComponentSink}
 		if header {
 			_, err = convert.NewHeaders(class, settings, use)
 		} else {
 			_, err = convert.New(class, settings, use)
 		}
 		if err != nil {
-			problems = append(problems, problem(entryFor(c, which), err))
+			problems = append(problems, problem(entryFor(connector, converter), err))
 		}
 	}
 	return problems
 }
 
-// AskRegistries asks the schema registries of a connector's converters, each once, whether they answer its user. heard
+// PingRegistries asks the schema registries of a connector's converters, each once, whether they answer its user. heard
 // gets the setting that names the registry, its address, and why it does not.
-func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, reading bool, log *slog.Logger,
+func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Connector, reading bool, log *slog.Logger,
 	report func(setting, at string, err error)) {
-	for _, which := range []string{components.KeyConverter, components.ValueConverter} {
-		class, settings := c.Converter(which, w)
-		use := convert.Use{Key: which == components.KeyConverter, Schemas: record.NewRegistry().For(""),
+	for _, converter := range []string{components.KeyConverter, components.ValueConverter} {
+		class, settings := connector.Converter(converter, w)
+		use := convert.Use{Key: converter == components.KeyConverter, Schemas: record.NewRegistry().For(""),
 			Reading: reading}
 		use.Registry = func(s registry.Settings) (*registry.Client, error) {
 			client, err := components.OpenRegistry(ctx, s, log)
 			if err == nil {
 				err = client.Ping(ctx)
 			}
-			report(which+".schema.registry.url", strings.Join(s.URLs, ","), err)
+			report(converter+".schema.registry.url", strings.Join(s.URLs, ","), err)
 			return client, err
 		}
 		_, _ = convert.New(class, settings, use) // what is wrong with its settings is found by [Checker.Check]
 	}
 }
 
-// Registries warns of schema registries that do not answer, of [setting.CodeUnasked].
-func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings config.Problems) {
-	_, _, err := components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSink)
-	ctx, cancel := context.WithTimeout(ctx, k.Wait)
+// CheckRegistries warns of schema registries that do not answer, of [setting.CodeUnasked].
+func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
+	_, _, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSink)
+	ctx, cancel := context.WithTimeout(ctx, ch.Wait)
 	defer cancel()
-	AskRegistries(ctx, k.Worker, c, err == nil, k.log(),
+	PingRegistries(ctx, ch.Worker, connector, err == nil, ch.log(),
 		func(name, _ string, err error) {
 			if err != nil {
-				w := warning(entryFor(c, name), "not checked with the schema registry: "+err.Error())
+				w := warning(entryFor(connector, name), "not checked with the schema registry: "+err.Error())
 				w.Code = setting.CodeNotChecked
 				warnings = append(warnings, w)
 			}
@@ -129,21 +129,21 @@ func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings
 
 // isIgnored tells of a converter's setting in which something is wrong that it does not matter, since the connector is
 // a sink.
-func isIgnored(component wit.Component, e wit.ConfigValue) bool {
-	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.ForWriting(e.Key.Name)
+func isIgnored(component wit.Component, value wit.ConfigValue) bool {
+	return component.Kind == wit.ComponentSink && len(value.Errors) > 0 && convert.ForWriting(value.Key.Name)
 }
 
-// unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads
-// them.
-func unknownOf(c *config.Connector, prefix string, declared convert.Declaration) config.Problems {
+// unknownSettings warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody
+// reads them.
+func unknownSettings(connector *config.Connector, prefix string, declared convert.Declaration) config.Problems {
 	var problems config.Problems
-	for _, e := range c.Entries {
-		name, ok := strings.CutPrefix(e.Key, prefix)
+	for _, entry := range connector.Entries {
+		name, ok := strings.CutPrefix(entry.Key, prefix)
 		if !ok || name == converterVersion {
 			continue
 		}
 		if text := declared.Unknown(name); text != "" {
-			p := warning(e, text)
+			p := warning(entry, text)
 			p.Code = setting.CodeUnknown
 			problems = append(problems, p)
 		}
@@ -153,17 +153,17 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 
 // ineffectiveSettings warns of settings of converters that the connector does not name: the worker's count, with the
 // worker's settings.
-func (k *Checker) ineffectiveSettings(c *config.Connector) config.Problems {
+func (ch *Checker) ineffectiveSettings(connector *config.Connector) config.Problems {
 	var problems config.Problems
-	for _, which := range components.ConverterSettings {
-		if named, ok := c.Entry(which); ok && setting.Trim(named.Raw) != "" {
+	for _, converter := range components.ConverterSettings {
+		if named, ok := connector.Entry(converter); ok && setting.Trim(named.Raw) != "" {
 			continue // also where a reference stands for it that leads nowhere
 		}
-		for _, e := range c.Entries {
-			if strings.HasPrefix(e.Key, which+".") {
-				problems = append(problems, warning(e, fmt.Sprintf("has no effect, as in Kafka Connect: this file "+
+		for _, entry := range connector.Entries {
+			if strings.HasPrefix(entry.Key, converter+".") {
+				problems = append(problems, warning(entry, fmt.Sprintf("has no effect, as in Kafka Connect: this file "+
 					"names no %s, so that the worker's counts with the worker's settings. To have both here: "+
-					"%[1]s=%[2]s", which, k.Worker.Text(which))))
+					"%[1]s=%[2]s", converter, ch.Worker.Text(converter))))
 			}
 		}
 	}

@@ -21,11 +21,11 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 	own, _ := config.Read("w.properties", []byte("bootstrap.servers=embedded"))
 	worker, problems := config.NewWorker("w.properties", own, nil, nil)
 	require.NoError(t, problems.Err())
-	c, problems := config.NewConnector("c.properties", entries, worker.Providers)
+	connector, problems := config.NewConnector("c.properties", entries, worker.Providers)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	k := &Checker{Worker: worker, Registry: record.NewRegistry()}
+	ch := &Checker{Worker: worker, Registry: record.NewRegistry()}
 	const at = "c.properties:5: value.converter.value.schema.id.serializer: "
 	for kind, want := range map[wit.ComponentKind][]string{
 		wit.ComponentSource: {at + "Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer is " +
@@ -35,7 +35,7 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 	} {
 		component := wit.Component{Kind: kind}
 		var got []string
-		for _, p := range k.converters(c, component) {
+		for _, p := range ch.checkConverters(connector, component) {
 			got = append(got, p.String())
 		}
 		assert.Equal(t, want, got, fmt.Sprintf("kind %d", kind))

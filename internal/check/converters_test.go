@@ -52,11 +52,11 @@ func TestConverterByAReference(t *testing.T) {
 value.converter=${env:NO_SUCH_CONVERTER}
 value.converter.schemas.enable=false
 key.converter.schemas.enable=false`))
-	c, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
+	connector, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
 	if len(problems) != 1 {
 		t.Fatalf("expected the reference alone, found %v", problems)
 	}
-	got := checktest.Text(b.Checker.Check(t.Context(), c))
+	got := checktest.Text(b.Checker.Check(t.Context(), connector))
 	if strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") ||
 		!strings.Contains(got, "key.converter.schemas.enable: warning: has no effect") {
 		t.Errorf("found\n%s", got)

@@ -24,68 +24,74 @@ import (
 )
 
 const (
-	// OnlineTime bounds the time that a validation waits for the service (P27).
-	OnlineTime = 3 * time.Second
-	// onlineAtOnce bounds concurrent requests of a validation, in addition to the destination's limits.
-	onlineAtOnce = 4
+	// OnlineTimeout bounds the time that a validation waits for the service (P27).
+	OnlineTimeout = 3 * time.Second
+	// maxOnlineRequests bounds concurrent requests of a validation, in addition to the destination's limits.
+	maxOnlineRequests = 4
 )
 
-func (k *Checker) log() *slog.Logger {
-	if k.Logger == nil {
+func (ch *Checker) log() *slog.Logger {
+	if ch.Logger == nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	return k.Logger
+	return ch.Logger
 }
 
-// askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
+// validateOnline has the plugin check the settings together, and answers its questions from the service, as far as that
 // answers in time. What the service doesn't answer is a warning; that it refuses the user is an error.
 // untried is why no logon was tried, and the setting of what would have been shown.
-func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
-	found config.Problems) (examined []wit.ConfigValue, untried hint, problems config.Problems) {
-	a, err := bind(k.Plugins, c, "", info, component)
+func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connector, info plugin.Info,
+	component wit.Component,
+	found config.Problems) (validated []wit.ConfigValue, untried logonHint, problems config.Problems) {
+	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
-		return nil, untried, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
+		return nil, untried, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
 	}
-	defer a.Close()
-	v := k.newOnlineCheck(ctx, component, c)
-	defer v.close()
-	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
-		inquiry, err := i.Validate(ctx, a.component, a.settings, true, state, answers)
-		if err == nil && inquiry.Pending == nil && inquiry.Done != nil {
-			examined = *inquiry.Done
+	defer bound.Close()
+	online := ch.newOnlineCheck(ctx, component, connector)
+	defer online.close()
+	err = bound.callWithFetch(ctx, online, func(i *plugin.Instance, state []byte,
+		answers []wit.Response) (*wit.RequestBatch, error) {
+		result, err := i.Validate(ctx, bound.component, bound.settings, true, state, answers)
+		if err == nil && result.Pending == nil && result.Done != nil {
+			validated = *result.Done
 		}
-		return inquiry.Pending, err
+		return result.Pending, err
 	})
 	if err != nil {
-		k.log().Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
+		ch.log().Warn("the plugin can't check settings with the service: checking without it", "connector",
+			connector.Name,
 			"plugin", info.Name, "error", err)
-		return nil, untried, k.ask(ctx, c, "", info, component, found)
+		return nil, untried, ch.validateOffline(ctx, connector, "", info, component, found)
 	}
-	problems = config.ValidationProblems(c, "", examined, found)
-	name := secretOf(c.Roles(component))
-	if v.refused != nil {
-		problems = append(problems, problem(entryFor(c, name), v.refused))
+	problems = config.ValidationProblems(connector, "", validated, found)
+	name := secretSetting(connector.Roles(component))
+	if online.rejected != nil {
+		problems = append(problems, problem(entryFor(connector, name), online.rejected))
 	}
-	return examined, hint{name, v.untried}, append(problems, v.unansweredWarnings(c, component)...)
+	return validated, logonHint{name, online.logonSkipped}, append(problems,
+		online.unansweredWarnings(connector, component)...)
 }
 
 // Feeds are what a source would read, as its plugin opens it with what the service says within the time of a
 // validation; none of another connector.
-func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.Feed, err error) {
-	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feeds []wit.Feed, err error) {
+	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if err != nil {
 		return nil, nil
 	}
-	a, err := bind(k.Plugins, c, "", info, component)
+	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
 		return nil, err
 	}
-	defer a.Close()
-	v := k.newOnlineCheck(ctx, component, c)
-	defer v.close()
-	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
-		opening, err := i.OpenSource(ctx, a.component, a.settings, state, answers)
+	defer bound.Close()
+	online := ch.newOnlineCheck(ctx, component, connector)
+	defer online.close()
+	err = bound.callWithFetch(ctx, online, func(i *plugin.Instance, state []byte,
+		answers []wit.Response) (*wit.RequestBatch, error) {
+		opening, err := i.OpenSource(ctx, bound.component, bound.settings, state, answers)
 		if err == nil && opening.Ready != nil {
 			feeds = opening.Ready.Feeds
 		}
@@ -94,9 +100,9 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 	return feeds, err
 }
 
-type hint struct{ setting, reason string }
+type logonHint struct{ setting, reason string }
 
-func secretOf(roles config.Roles) string {
+func secretSetting(roles config.Roles) string {
 	names := []string{role.Password, role.User, role.Address}
 	switch auth := strings.ToLower(roles.Text(role.Auth)); {
 	case roles.Has(role.Destination) && auth == "" && !roles.Has(role.User):
@@ -127,67 +133,69 @@ type onlineCheck struct {
 	log     *slog.Logger
 	wait    time.Duration
 	connect func() (*transport.Client, error)
-	// until is when the service has had its time, which begins with the first question: the time that the plugin takes
-	// before that doesn't count.
-	until func() time.Time
+	// deadline is when the service has had its time, which begins with the first question: the time that the plugin
+	// takes before that doesn't count.
+	deadline func() time.Time
 
-	mu      sync.Mutex
-	client  *transport.Client
-	failed  error
-	refused error  // the service doesn't take the user
-	untried string // why no logon was tried
+	mu           sync.Mutex
+	client       *transport.Client
+	connectErr   error
+	rejected     error  // the service doesn't take the user
+	logonSkipped string // why no logon was tried
 	// unanswered lists requests without an answer, with the reason.
 	unanswered []string
 }
 
 // unansweredWarnings warns of what was not checked, since the service did not answer.
-func (v *onlineCheck) unansweredWarnings(c *config.Connector, component wit.Component) (warnings config.Problems) {
+func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
+	component wit.Component) (warnings config.Problems) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	roles := c.Roles(component)
+	roles := connector.Roles(component)
 	name := roles.Setting(role.Address)
 	if roles.Has(role.Destination) {
 		name = roles.Setting(role.Destination)
 	}
 	slices.Sort(v.unanswered)
 	for _, text := range slices.Compact(v.unanswered) {
-		w := warning(entryFor(c, name), "not checked with the service: "+text)
+		w := warning(entryFor(connector, name), "not checked with the service: "+text)
 		w.Code = setting.CodeNotChecked
 		warnings = append(warnings, w)
 	}
 	return warnings
 }
 
-// noAnswer begins why a question has no answer whose service was silent.
-const noAnswer = "no answer within "
+// timeoutReason begins why a question has no answer whose service was silent.
+const timeoutReason = "no answer within "
 
 // TimedOut reports whether problems of a check say that its service left a question without an answer in time.
 func TimedOut(problems config.Problems) bool {
 	return slices.ContainsFunc(problems, func(p config.Problem) bool {
-		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+noAnswer)
+		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+timeoutReason)
 	})
 }
 
-func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c *config.Connector) *onlineCheck {
-	v := &onlineCheck{log: k.log(), wait: k.Wait,
-		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Wait) })}
-	v.connect = func() (*transport.Client, error) {
-		roles := c.Roles(component)
+func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
+	connector *config.Connector) *onlineCheck {
+	online := &onlineCheck{log: ch.log(), wait: ch.Wait,
+		deadline: sync.OnceValue(func() time.Time { return time.Now().Add(ch.Wait) })}
+	online.connect = func() (*transport.Client, error) {
+		roles := connector.Roles(component)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
 		}
-		if err := k.Worker.Providers.CheckSent(c, config.DeclareComponent(component)); err != nil {
+		if err := ch.Worker.Providers.CheckSent(connector, config.DeclareComponent(component)); err != nil {
 			return nil, err
 		}
-		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, v.log)
+		service, err := service.New(component, connector, ch.Worker.Providers, ch.Lockouts, online.log)
 		if err != nil {
 			return nil, err
 		}
-		s.NoRetries()
-		s.UseLimits(k.Destinations)
-		timed, cancel := context.WithDeadline(ctx, v.until())
+		service.NoRetries()
+		service.UseLimits(ch.Destinations)
+		timed, cancel := context.WithDeadline(ctx, online.deadline())
 		defer cancel()
-		destination, err := s.Destination(timed)
+		destination, err := service.Destination(timed)
 		if err != nil {
 			return nil, err
 		}
@@ -196,21 +204,21 @@ func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c
 			return nil, err
 		}
 		accepted, refused := logon.Status() // what is refused is not sent
-		if logon.Needed() && !k.Logon && !accepted && !refused {
-			v.untried = "the service has not taken this secret yet, and it is not stored"
-			return nil, errors.New("logon not tried: " + v.untried)
+		if logon.Needed() && !ch.Logon && !accepted && !refused {
+			online.logonSkipped = "the service has not taken this secret yet, and it is not stored"
+			return nil, errors.New("logon not tried: " + online.logonSkipped)
 		}
 		return transport.New(destination)
 	}
-	return v
+	return online
 }
 
 // Fetch answers a need. The error is that of a caller who has gone.
 func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	timed, cancel := context.WithDeadline(ctx, v.until())
+	timed, cancel := context.WithDeadline(ctx, v.deadline())
 	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
-	slots := make(chan struct{}, onlineAtOnce)
+	slots := make(chan struct{}, maxOnlineRequests)
 	var all sync.WaitGroup
 	for i := range n.Requests {
 		slots <- struct{}{}
@@ -258,8 +266,8 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		}
 		why := service.Explain(client, err)
 		v.mu.Lock()
-		if v.refused == nil {
-			v.refused = why
+		if v.rejected == nil {
+			v.rejected = why
 		}
 		v.mu.Unlock()
 		return none(http.StatusUnauthorized, why.Error())
@@ -271,7 +279,7 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	}
 	why := err.Error()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		why = noAnswer + v.wait.String()
+		why = timeoutReason + v.wait.String()
 	}
 	return none(http.StatusGatewayTimeout, why)
 }
@@ -280,10 +288,10 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 func (v *onlineCheck) open() (*transport.Client, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.client == nil && v.failed == nil {
-		v.client, v.failed = v.connect()
+	if v.client == nil && v.connectErr == nil {
+		v.client, v.connectErr = v.connect()
 	}
-	return v.client, v.failed
+	return v.client, v.connectErr
 }
 
 // close ends the session. Nobody waits for that.

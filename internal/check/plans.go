@@ -24,62 +24,64 @@ import (
 
 // claimConflicts finds what a connector before this one has, by what plugins plan offline: claims are errors, and what
 // both read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
-func (k *Checker) claimConflicts(ctx context.Context, c *config.Connector) (warnings config.Problems) {
-	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
+func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
+	if !slices.ContainsFunc(ch.Connectors, func(o *config.Connector) bool { return o.Name != connector.Name }) {
 		return nil
 	}
 	found := foundSources{}
-	mine := k.cachedPlan(ctx, c, found)
+	mine := ch.cachedPlan(ctx, connector, found)
 	reads := maps.Clone(mine.reads)
-	if components.EffectOf(k.Plugins, c).Moves {
+	if components.EffectOf(ch.Plugins, connector).ChangesTopic {
 		reads = nil
 	}
-	for _, other := range k.Connectors {
-		if other.Name == c.Name || len(mine.claims)+len(reads) == 0 {
+	for _, other := range ch.Connectors {
+		if other.Name == connector.Name || len(mine.claims)+len(reads) == 0 {
 			return warnings // those after it are the second
 		}
 		if ctx.Err() != nil {
-			return config.Problems{problem(entryFor(c, "connector.class"),
+			return config.Problems{problem(entryFor(connector, "connector.class"),
 				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
 		}
-		theirs := k.cachedPlan(ctx, other, found)
+		theirs := ch.cachedPlan(ctx, other, found)
 		for _, claim := range theirs.claims {
 			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
-				return config.Problems{problem(entryFor(c, "connector.class"),
-					components.ClaimedTwice(claim, other.Name, c.Name))}
+				return config.Problems{problem(entryFor(connector, "connector.class"),
+					components.ClaimConflict(claim, other.Name, connector.Name))}
 			}
 		}
-		for what, e := range reads {
-			if _, both := theirs.reads[what]; both && !components.EffectOf(k.Plugins, other).Moves {
-				warnings = append(warnings, warning(e, fmt.Sprintf("connector %s reads the same into topic %s: each "+
-					"row comes twice there, unless the two choose different rows", other.Name, components.TopicOf(e))))
-				delete(reads, what) // the first is enough: a thousand of them would each name all before it
+		for source, entry := range reads {
+			if _, both := theirs.reads[source]; both && !components.EffectOf(ch.Plugins, other).ChangesTopic {
+				warnings = append(warnings, warning(entry,
+					fmt.Sprintf("connector %s reads the same into topic %s: each "+
+						"row comes twice there, unless the two choose different rows", other.Name,
+						components.TopicOf(entry))))
+				delete(reads, source) // the first is enough: a thousand of them would each name all before it
 			}
 		}
 	}
 	return warnings
 }
 
-// reads returns the topic settings of a source, by topic and what is read into it: the system and the required settings
-// of the group.
-func reads(c *config.Connector, component wit.Component) map[string]config.Entry {
-	d, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
-	for _, e := range c.Entries {
-		for _, spec := range d.Matching(e.Key) {
+// topicReads returns the topic settings of a source, by topic and what is read into it: the system and the required
+// settings of the group.
+func topicReads(connector *config.Connector, component wit.Component) map[string]config.Entry {
+	declarations, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
+	for _, entry := range connector.Entries {
+		for _, spec := range declarations.Matching(entry.Key) {
 			_, last, grouped := strings.Cut(spec.Name, "}.")
-			switch group, in := strings.CutSuffix(e.Key, last); {
+			switch group, in := strings.CutSuffix(entry.Key, last); {
 			case !grouped || !in:
 			case spec.Role() == role.SourceTopic:
-				topics[group] = e
+				topics[group] = entry
 			case setting.IsRequired(&spec):
-				needs[group] = append(needs[group], last+"="+strings.Trim(components.TopicOf(e), "/"))
+				needs[group] = append(needs[group], last+"="+strings.Trim(components.TopicOf(entry), "/"))
 			}
 		}
 	}
-	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", components.SystemOf(c, component))
-	for group, e := range topics {
+	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
+	for group, entry := range topics {
 		slices.Sort(needs[group])
-		all[strings.Join(append([]string{at, components.TopicOf(e)}, needs[group]...), "\x00")] = e
+		all[strings.Join(append([]string{at, components.TopicOf(entry)}, needs[group]...), "\x00")] = entry
 	}
 	return all
 }
@@ -88,7 +90,7 @@ type connectorPlan struct {
 	claims []string
 	// noExactlyOnce it cannot have exactly-once; nil: it can, or the plan failed.
 	noExactlyOnce *string
-	// reads is what it reads into which topic, see [reads].
+	// reads is what it reads into which topic, see [topicReads].
 	reads map[string]config.Entry
 }
 
@@ -106,23 +108,23 @@ type knownPlan struct {
 	planned connectorPlan
 }
 
-func (p *Plans) find(c *config.Connector, module string) (connectorPlan, bool) {
+func (p *Plans) find(connector *config.Connector, module string) (connectorPlan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k, some := p.known[c.Name]
-	return k.planned, some && k.module == module && slices.EqualFunc(k.entries, c.Entries,
+	k, known := p.known[connector.Name]
+	return k.planned, known && k.module == module && slices.EqualFunc(k.entries, connector.Entries,
 		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
 }
 
-func (p *Plans) store(c *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
+func (p *Plans) store(connector *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil {
 		p.known = map[string]knownPlan{}
 	}
-	p.known[c.Name] = knownPlan{c.Entries, module, plan}
+	p.known[connector.Name] = knownPlan{connector.Entries, module, plan}
 	if len(p.known) > 2*len(all)+100 {
-		exists := map[string]bool{c.Name: true}
+		exists := map[string]bool{connector.Name: true}
 		for _, o := range all {
 			exists[o.Name] = true
 		}
@@ -139,75 +141,77 @@ type foundSource struct {
 	err       error
 }
 
-func (k *Checker) cachedPlan(ctx context.Context, c *config.Connector, found foundSources) connectorPlan {
-	if c.Problems.Err() != nil {
+func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, found foundSources) connectorPlan {
+	if connector.Problems.Err() != nil {
 		return connectorPlan{}
 	}
-	if k.Plans == nil {
-		k.Plans = &Plans{}
+	if ch.Plans == nil {
+		ch.Plans = &Plans{}
 	}
-	class, version := c.Text("connector.class"), c.Text("connector.plugin.version")
+	class, version := connector.Text("connector.class"), connector.Text("connector.plugin.version")
 	s, some := found[[2]string{class, version}]
 	if !some {
-		s.info, s.component, s.err = components.Find(k.Plugins, class, version, wit.ComponentSource)
+		s.info, s.component, s.err = components.Find(ch.Plugins, class, version, wit.ComponentSource)
 		found[[2]string{class, version}] = s
 	}
 	if s.err != nil {
 		return connectorPlan{}
 	}
-	if known, some := k.Plans.find(c, s.info.Hash); some {
+	if known, some := ch.Plans.find(connector, s.info.Hash); some {
 		return known
 	}
-	all, err := k.plan(ctx, c, s.info, s.component)
-	all.reads = reads(c, s.component)
+	all, err := ch.plan(ctx, connector, s.info, s.component)
+	all.reads = topicReads(connector, s.component)
 	// A plugin that could not be asked, because it took too long, say, is asked again by the next check.
-	if fault := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &fault)) {
-		k.Plans.store(c, s.info.Hash, all, k.Connectors)
+	if witError := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &witError)) {
+		ch.Plans.store(connector, s.info.Hash, all, ch.Connectors)
 	}
 	return all
 }
 
 // checkExactlyOnce is the preflight of a connector that must have exactly-once (P28).
-func (k *Checker) checkExactlyOnce(ctx context.Context, c *config.Connector) config.Problems {
-	e, ok := c.Entry("exactly.once.support")
-	if !ok || !strings.EqualFold(setting.Trim(e.Value.Reveal()), "required") {
+func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *config.Connector) config.Problems {
+	entry, ok := connector.Entry("exactly.once.support")
+	if !ok || !strings.EqualFold(setting.Trim(entry.Value.Reveal()), "required") {
 		return nil
 	}
-	why := k.cachedPlan(ctx, c, foundSources{}).noExactlyOnce
-	if why == nil {
+	reason := ch.cachedPlan(ctx, connector, foundSources{}).noExactlyOnce
+	if reason == nil {
 		return nil
 	}
-	return config.Problems{problem(e, errors.New("expected requested, found required: "+*why))}
+	return config.Problems{problem(entry, errors.New("expected requested, found required: "+*reason))}
 }
 
 // checkBoundary warns of a setting for transactions of several pages, which sources do not have.
-func (k *Checker) checkBoundary(c *config.Connector) config.Problems {
-	if !k.Worker.ExactlyOnce() || !strings.EqualFold(c.Setting("transaction.boundary", k.Worker), "interval") {
+func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
+	if !ch.Worker.ExactlyOnce() || !strings.EqualFold(connector.Setting("transaction.boundary", ch.Worker),
+		"interval") {
 		return nil
 	}
-	return config.Problems{warning(entryFor(c, "transaction.boundary"), "interval is taken as poll: each page is a "+
-		"transaction of its own, and transaction.boundary.interval.ms has no effect")}
+	return config.Problems{warning(entryFor(connector, "transaction.boundary"),
+		"interval is taken as poll: each page is a "+
+			"transaction of its own, and transaction.boundary.interval.ms has no effect")}
 }
 
-func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Info,
+func (ch *Checker) plan(ctx context.Context, connector *config.Connector, info plugin.Info,
 	component wit.Component) (none connectorPlan, err error) {
-	most, err := strconv.ParseUint(c.Text("tasks.max"), 10, 32)
+	most, err := strconv.ParseUint(connector.Text("tasks.max"), 10, 32)
 	if err != nil {
 		return none, err
 	}
-	a, err := bind(k.Plugins, c, "", info, component)
+	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
 		return none, err
 	}
-	defer a.Close()
-	var layout wit.PlanResult
-	err = a.do(ctx, func(i *plugin.Instance) error {
-		layout, err = i.Plan(ctx, a.component, a.settings, uint32(most))
+	defer bound.Close()
+	var plan wit.PlanResult
+	err = bound.do(ctx, func(i *plugin.Instance) error {
+		plan, err = i.Plan(ctx, bound.component, bound.settings, uint32(most))
 		return err
 	})
 	if err != nil {
 		return none, err
 	}
-	return connectorPlan{claims: components.Claimed(c, component, layout.Claims),
-		noExactlyOnce: layout.ExactlyOnce.Unsupported}, nil
+	return connectorPlan{claims: components.QualifyClaims(connector, component, plan.Claims),
+		noExactlyOnce: plan.ExactlyOnce.Unsupported}, nil
 }

@@ -44,25 +44,27 @@ type Tool struct {
 // OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error
 // about them is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the
 // plugin.
-func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector,
+func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, connector *config.Connector,
 	lockouts *lockouts.Store, logger *slog.Logger) (_ *Tool, err error) {
 	defer func() {
 		err = secret.Error(err, w.Redact)
-		runtime.KeepAlive(c) // what it was given is known for as long as it is used
+		runtime.KeepAlive(connector) // what it was given is known for as long as it is used
 	}()
 	logger = logging.Struck(logger, w.Redact)
-	if _, ok := c.Entry("connector.class"); !ok {
-		return nil, config.Problems{withoutClass(m, c)}
+	if _, ok := connector.Entry("connector.class"); !ok {
+		return nil, config.Problems{missingClass(plugins, connector)}
 	}
-	info, component, err := components.Find(m, c.Text("connector.class"), c.Text("connector.plugin.version"),
+	info, component, err := components.Find(plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource,
 		wit.ComponentSink)
 	if err != nil {
-		return nil, config.Problems{problem(entryFor(c, "connector.class"), err)}
+		return nil, config.Problems{problem(entryFor(connector, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(m, info)}.CheckComponent(ctx, c,
+	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(plugins, info)}.CheckComponent(ctx,
+		connector,
 		component)
-	problems = append(problems, unsupported(c, config.DeclareComponent(component), problems)...)
+	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -72,11 +74,11 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if !info.Has(wit.InterfaceTools) {
 		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
 	}
-	a, err := bind(m, c, "", info, component)
+	bound, err := bind(plugins, connector, "", info, component)
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, plugins: m, plugin: a, worker: w,
+	return &Tool{connector: connector, component: component, plugins: plugins, plugin: bound, worker: w,
 		lockouts: lockouts, logger: logger}, nil
 }
 
@@ -113,8 +115,8 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 }
 
 // Options returns the options of a command, from the given values (by any of their names) and defaults.
-func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
-	for _, name := range slices.Sorted(maps.Keys(given)) {
+func Options(command wit.Command, values map[string]string) (options []wit.Setting, err error) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		named := func(o wit.ConfigKey) bool { return slices.Contains(o.Names(), name) }
 		if !slices.ContainsFunc(command.Options, named) {
 			return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
@@ -124,9 +126,9 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 		o := &command.Options[i]
 		value := o.DefaultValue
 		for _, name := range o.Names() {
-			if text, ok := given[name]; ok {
-				if wrong := config.CheckValue(o, text, true); wrong != "" {
-					return nil, fmt.Errorf("option %s: %s", name, wrong)
+			if text, ok := values[name]; ok {
+				if problem := config.CheckValue(o, text, true); problem != "" {
+					return nil, fmt.Errorf("option %s: %s", name, problem)
 				}
 				value = &text
 			}
@@ -142,30 +144,31 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 
 // Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
 // connector's destination, all of them as one session.
-func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.CommandResult, err error) {
+func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (result wit.CommandResult, err error) {
 	defer func() { err = secret.Error(err, t.worker.Redact) }()
 	if err := t.open(ctx); err != nil {
-		return answer, err
+		return result, err
 	}
 	var from transport.Fetcher = t.client
 	if t.readOnly {
 		from = readOnlyFetcher{from}
 	}
-	err = t.plugin.ask(ctx, from, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch,
+	err = t.plugin.callWithFetch(ctx, from, func(i *plugin.Instance, state []byte,
+		answers []wit.Response) (*wit.RequestBatch,
 		error) {
-		answer, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
-		return answer.Pending, err
+		result, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
+		return result.Pending, err
 	})
-	if err == nil && answer.Document == nil && answer.Schemas == nil {
+	if err == nil && result.Document == nil && result.Schemas == nil {
 		err = errors.New("the plugin answered nothing")
 	}
 	if err = service.Explain(t.client, err); err != nil {
 		return wit.CommandResult{}, fmt.Errorf("%s: %w", command, err)
 	}
-	if answer.Document != nil {
-		*answer.Document = secret.JSON(*answer.Document, t.worker.Redact)
+	if result.Document != nil {
+		*result.Document = secret.JSON(*result.Document, t.worker.Redact)
 	}
-	return answer, nil
+	return result, nil
 }
 
 type readOnlyFetcher struct{ transport.Fetcher }
@@ -182,34 +185,34 @@ func (r readOnlyFetcher) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.R
 
 // Document runs a command that answers a document, and returns that.
 func (t *Tool) Document(ctx context.Context, command string, options []wit.Setting) (string, error) {
-	answer, err := t.Run(ctx, command, options)
+	result, err := t.Run(ctx, command, options)
 	if err != nil {
 		return "", err
 	}
-	if answer.Document == nil {
+	if result.Document == nil {
 		return "", fmt.Errorf("%s: expected a document, found schemas", command)
 	}
-	return *answer.Document, nil
+	return *result.Document, nil
 }
 
 func (t *Tool) open(ctx context.Context) error {
 	if t.client != nil {
 		return nil
 	}
-	s, err := t.service()
+	service, err := t.service()
 	if err != nil {
 		return err
 	}
-	t.client, err = s.Open(ctx)
+	t.client, err = service.Open(ctx)
 	return err
 }
 
 func (t *Tool) service() (*service.Service, error) {
-	s, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
+	service, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
 	if err == nil && t.once {
-		s.NoRetries()
+		service.NoRetries()
 	}
-	return s, err
+	return service, err
 }
 
 // Target is the destination of BTP that the connector names, "" for none.
@@ -225,11 +228,11 @@ func (t *Tool) Setting(role string) string {
 // Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
 // for. Changes to it change nothing.
 func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
-	s, err := t.service()
+	service, err := t.service()
 	if err != nil {
 		return transport.Config{}, err
 	}
-	return s.Destination(ctx)
+	return service.Destination(ctx)
 }
 
 // CheckOnline is [Checker.CheckOnline] of the connector, whose service is waited for so long.
@@ -257,29 +260,30 @@ type Topic struct {
 // Topics returns the topics in the settings of a connector, including the dead letter topic: none of a source whose
 // transforms choose others, and of a sink without topics.regex those that it reads.
 func (t *Tool) Topics() (topics []Topic) {
-	add := func(read bool, e config.Entry, names ...string) {
+	add := func(read bool, entry config.Entry, names ...string) {
 		for _, name := range names {
 			if !slices.ContainsFunc(topics, func(o Topic) bool { return o.Name == name && o.Read == read }) {
-				topics = append(topics, Topic{e.Key, name, read})
+				topics = append(topics, Topic{entry.Key, name, read})
 			}
 		}
 	}
-	c, d := t.connector, config.DeclareComponent(t.component)
-	if list, ok := c.Entry("topics"); ok {
+	connector, declarations := t.connector, config.DeclareComponent(t.component)
+	if list, ok := connector.Entry("topics"); ok {
 		add(true, list, config.List(list.Value.Reveal())...)
-	} else if _, regex := c.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {
-		for _, e := range components.TopicSettings(c, t.component) {
-			add(true, e, components.TopicOf(e))
+	} else if _, regex := connector.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {
+		for _, entry := range components.TopicSettings(connector, t.component) {
+			add(true, entry, components.TopicOf(entry))
 		}
 	}
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && components.TopicOf(e) != "" &&
-			!components.EffectOf(t.plugins, c).Moves {
-			add(false, e, components.TopicOf(e))
+	for _, entry := range connector.Entries {
+		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic &&
+			components.TopicOf(entry) != "" &&
+			!components.EffectOf(t.plugins, connector).ChangesTopic {
+			add(false, entry, components.TopicOf(entry))
 		}
 	}
-	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok && components.TopicOf(e) != "" {
-		add(false, e, components.TopicOf(e))
+	if entry, ok := connector.Entry("errors.deadletterqueue.topic.name"); ok && components.TopicOf(entry) != "" {
+		add(false, entry, components.TopicOf(entry))
 	}
 	return topics
 }
@@ -290,7 +294,7 @@ func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, er
 	return c, err
 }
 
-// AskRegistries is [AskRegistries] of the connector.
-func (t *Tool) AskRegistries(ctx context.Context, w *config.Worker, report func(setting, at string, err error)) {
-	AskRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
+// PingRegistries is [PingRegistries] of the connector.
+func (t *Tool) PingRegistries(ctx context.Context, w *config.Worker, report func(setting, at string, err error)) {
+	PingRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
 }

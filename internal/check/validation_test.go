@@ -13,10 +13,10 @@ import (
 // password.
 func TestValidate(t *testing.T) {
 	b := checktest.WithSpy(t)
-	c := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
+	connector := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
 		"spy.password=geheim", "spy.adress=x",
 		"transforms=a", "transforms.a.type=no.such.Thing")
-	v, err := b.Checker.Validate(t.Context(), c)
+	v, err := b.Checker.Validate(t.Context(), connector)
 	require.NoError(t, err)
 	data, err := json.Marshal(v)
 	require.NoError(t, err)

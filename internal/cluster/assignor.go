@@ -213,7 +213,7 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (units int) {
 	}
 	for _, claim := range c.Claims {
 		if first := claimed[claim]; first != "" {
-			unplaced("%v", components.ClaimedTwice(claim, first, c.Name))
+			unplaced("%v", components.ClaimConflict(claim, first, c.Name))
 			return 1
 		}
 	}

@@ -575,7 +575,7 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, h config.TaskP
 		}
 		for _, claim := range set.Requirements.Claims {
 			if slices.Contains(h.Claims, claim) {
-				return components.ClaimedTwice(claim, c.Name, name)
+				return components.ClaimConflict(claim, c.Name, name)
 			}
 		}
 	}

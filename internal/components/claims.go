@@ -11,15 +11,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func holder(c *config.Connector, component wit.Component) string {
-	roles := c.Roles(component)
-	return fmt.Sprintf("%v, user %s", SystemOf(c, component), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
+func claimScope(connector *config.Connector, component wit.Component) string {
+	roles := connector.Roles(component)
+	return fmt.Sprintf("%v, user %s", SystemOf(connector, component),
+		cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 }
 
-// Claimed returns a connector's claims with the system and the user at which they hold.
-func Claimed(c *config.Connector, component wit.Component, claims []string) []string {
+// QualifyClaims returns a connector's claims with the system and the user at which they hold.
+func QualifyClaims(connector *config.Connector, component wit.Component, claims []string) []string {
 	var all []string
-	at := holder(c, component)
+	at := claimScope(connector, component)
 	for _, claim := range claims {
 		all = append(all, fmt.Sprintf("%q at %s", claim, at))
 	}
@@ -27,8 +28,8 @@ func Claimed(c *config.Connector, component wit.Component, claims []string) []st
 	return slices.Compact(all)
 }
 
-// ClaimedTwice returns the error of a connector that claims what another one has.
-func ClaimedTwice(claim, first, second string) error {
+// ClaimConflict returns the error of a connector that claims what another one has.
+func ClaimConflict(claim, first, second string) error {
 	return &wit.Error{Kind: wit.ErrorConfig,
 		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
 			"installation may have: %s does not start", first, second, claim, second)}

@@ -12,8 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ChangedBy returns the setting that decides what a stored offset of another system means, "" if there is none.
-func ChangedBy(component wit.Component) string {
+// OriginChangeSetting returns the setting that decides what a stored offset of another system means, "" if there is
+// none.
+func OriginChangeSetting(component wit.Component) string {
 	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
 	if i < 0 {
 		return ""
@@ -27,11 +28,11 @@ type System struct{ Origin, client string }
 
 func (s System) String() string { return s.Origin + ", client " + cmp.Or(s.client, "none") }
 
-// ByFingerprint returns the system with the parts that a fingerprint names: NAME=URL or NAME=destination:NAME, and
+// WithFingerprint returns the system with the parts that a fingerprint names: NAME=URL or NAME=destination:NAME, and
 // client=CLIENT.
-func (s System) ByFingerprint(fingerprint string) System {
-	for word := range strings.FieldsSeq(fingerprint) {
-		name, value, _ := strings.Cut(word, "=")
+func (s System) WithFingerprint(fingerprint string) System {
+	for part := range strings.FieldsSeq(fingerprint) {
+		name, value, _ := strings.Cut(part, "=")
 		u, err := url.Parse(value)
 		switch {
 		case name == "client":
@@ -48,13 +49,13 @@ func (s System) ByFingerprint(fingerprint string) System {
 const destination = "destination:"
 
 // SystemOf returns the system that a connector's settings name; its Origin is "" if they name none.
-func SystemOf(c *config.Connector, component wit.Component) System {
-	return systemBy(c.Roles(component))
+func SystemOf(connector *config.Connector, component wit.Component) System {
+	return systemBy(connector.Roles(component))
 }
 
 // Origin returns the origin or the BTP destination that a connector's settings name, "" for none.
-func Origin(c *config.Connector, declared *config.Declarations) string {
-	return systemBy(config.NewRoles(declared, c)).Origin
+func Origin(connector *config.Connector, declared *config.Declarations) string {
+	return systemBy(config.NewRoles(declared, connector)).Origin
 }
 
 func systemBy(roles config.Roles) System {

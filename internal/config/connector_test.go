@@ -46,11 +46,11 @@ func connector(t *testing.T, text string) *Connector {
 	t.Helper()
 	entries, problems := Read("c.properties", []byte(text))
 	providers, more := newProviders(nil)
-	c, again := NewConnector("c.properties", entries, providers)
+	connector, again := NewConnector("c.properties", entries, providers)
 	if all := append(append(problems, more...), again...); len(all) > 0 {
 		t.Fatal(all)
 	}
-	return c
+	return connector
 }
 
 func plainWorker(t *testing.T, text string) *Worker {
@@ -69,9 +69,9 @@ func workerEntries(t *testing.T, text string) []Entry {
 }
 
 // expectLines expects these problems, each as a line.
-func expectLines(t *testing.T, what, want string, problems Problems) {
+func expectLines(t *testing.T, prefix, want string, problems Problems) {
 	t.Helper()
-	assert.Equal(t, want, lines(problems), what)
+	assert.Equal(t, want, lines(problems), prefix)
 }
 
 // relaxable ends what is said of an unknown setting that is refused.
@@ -187,11 +187,11 @@ func TestComponentProblems(t *testing.T) {
 
 // What a group of settings lacks is said where the group begins.
 func TestExaminedStandsWithItsGroup(t *testing.T) {
-	c := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
+	connector := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
 	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
 		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}}}
 	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
-	expectLines(t, "all", want, ValidationProblems(c, "", missing, nil))
+	expectLines(t, "all", want, ValidationProblems(connector, "", missing, nil))
 }
 
 // A worker's file that cannot be read says that alone.
@@ -232,11 +232,13 @@ func TestSinkRules(t *testing.T) {
 }
 
 func TestPasswordsAreNeverShown(t *testing.T) {
-	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
-	d := DeclareComponent(component())
-	c.Entries[3].Value = new(secret.Known).Given("hunter2", true, "hunter2") // as if a provider had given the port
-	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), c, component()), c, c.Entries,
-		NewRoles(d, c))
+	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
+	declarations := DeclareComponent(component())
+	// as if a provider had given the port
+	connector.Entries[3].Value = new(secret.Known).Given("hunter2", true, "hunter2")
+	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
+		connector, connector.Entries,
+		NewRoles(declarations, connector))
 	if strings.Contains(shown, "hunter2") {
 		t.Errorf("found a secret in %s", shown)
 	}
@@ -247,9 +249,9 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 }
 
 func TestRoles(t *testing.T) {
-	c := connector(t, "connector.class=x\nshop.address= host "+
+	connector := connector(t, "connector.class=x\nshop.address= host "+
 		"\nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
-	r := NewRoles(DeclareComponent(component()), c)
+	r := NewRoles(DeclareComponent(component()), connector)
 	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ",
 		r.Text("http.password"), " ",
 		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ",
@@ -262,7 +264,7 @@ func TestRoles(t *testing.T) {
 // What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is
 // one, it knows.
 func TestGuestSettings(t *testing.T) {
-	c := connector(t,
+	connector := connector(t,
 		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
 	greedy := component()
@@ -272,7 +274,7 @@ func TestGuestSettings(t *testing.T) {
 		Value: "h"},
 		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table",
 			Value: "t"}, {Name: "topics", Value: "a"}}
-	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(greedy)}).Settings(c))
+	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(greedy)}).Settings(connector))
 }
 
 func TestStages(t *testing.T) {
@@ -341,13 +343,13 @@ func TestSettingsThatKafkaRemoved(t *testing.T) {
 }
 
 func TestPartProblems(t *testing.T) {
-	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
+	connector := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
 		"", "", wit.Rule{Required: wit.Set}), declared("count", wit.KindInt, "", "")}}
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
-	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), c, "transforms.a.", smt))
+	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), connector, "transforms.a.", smt))
 }
 
 func TestDocuments(t *testing.T) {
@@ -405,8 +407,8 @@ func TestDocuments(t *testing.T) {
 	for _, c := range cases {
 		entries, problems := Read(c.file, []byte(c.text))
 		var got []string
-		for _, e := range entries {
-			got = append(got, e.Key+"="+e.Raw)
+		for _, entry := range entries {
+			got = append(got, entry.Key+"="+entry.Raw)
 		}
 		assert.Equal(t, c.want, strings.Join(got, " "), c.text)
 		expectLines(t, c.text, c.problems, problems)
@@ -436,8 +438,8 @@ func TestProviders(t *testing.T) {
 			"does not match allowlist.pattern"},
 	}
 	for _, c := range cases {
-		p, problems := newProviders(workerEntries(t, c.worker))
-		got, more := p.resolveAll([]Entry{NewEntry("k", c.value, "", 0)})
+		providers, problems := newProviders(workerEntries(t, c.worker))
+		got, more := providers.resolveAll([]Entry{NewEntry("k", c.value, "", 0)})
 		problems = append(problems, more...)
 		if c.problem != "" {
 			if len(problems) != 1 || !strings.Contains(problems[0].Text, c.problem) {
@@ -472,16 +474,16 @@ func TestLoginModulesAreReadable(t *testing.T) {
 		`refused hush;"x= here`: "refused [hidden] here",
 		"username and password": "username and password",
 	} {
-		p, _ := newProviders(nil)
-		resolved, problems := p.resolveAll([]Entry{whole})
-		if got := p.Redact(text); got != want || len(problems) > 0 ||
+		providers, _ := newProviders(nil)
+		resolved, problems := providers.resolveAll([]Entry{whole})
+		if got := providers.Redact(text); got != want || len(problems) > 0 ||
 			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
 			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
 		}
 	}
-	p, _ := newProviders(nil)
-	resolved, _ := p.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
-	if got := p.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
+	providers, _ := newProviders(nil)
+	resolved, _ := providers.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
+	if got := providers.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
 		t.Errorf("of a part of a line: found %q", got)
 	}
 	runtime.KeepAlive(resolved)
@@ -542,12 +544,13 @@ func TestWorkerLayers(t *testing.T) {
 	if got != "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]" {
 		t.Errorf("found %s", got)
 	}
-	c := connector(t, "value.converter=own\nvalue.converter.a=1")
-	if class, settings := c.Converter("key.converter", w); class != JSONConverter ||
+	connector := connector(t, "value.converter=own\nvalue.converter.a=1")
+	if class, settings := connector.Converter("key.converter", w); class != JSONConverter ||
 		settings["schemas.enable"] != "false" {
 		t.Errorf("expected the worker's key converter, found %s %v", class, settings)
 	}
-	if class, settings := c.Converter("value.converter", w); class != "own" || fmt.Sprint(settings) != "map[a:1]" {
+	if class, settings := connector.Converter("value.converter", w); class != "own" ||
+		fmt.Sprint(settings) != "map[a:1]" {
 		t.Errorf("expected the connector's value converter, found %s %v", class, settings)
 	}
 }
@@ -728,15 +731,15 @@ func TestNoPluginSettingsByName(t *testing.T) {
 
 // Each expression is bounded, and all of those for new topics together.
 func TestBoundsOfTopicCreation(t *testing.T) {
-	for what, c := range map[string]struct{ include, want string }{
+	for prefix, c := range map[string]struct{ include, want string }{
 		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},
 		"one more": {strings.Repeat("a,", maxTopicExpressions) + "a", "c.properties:3: topic.creation.big.include: " +
 			"expected at most 10000 expressions of topic.creation.* together, found more"},
 	} {
-		expectLines(t, what, c.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
-			c.include).topicCreation())
+		expectLines(t, prefix, c.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
+			c.include).checkTopicCreation())
 	}
-	whole := commonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
+	whole := checkCommonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
 	if len(whole) != 1 || !strings.Contains(whole[0].Text,
 		"Invalid regex: expected at most 1000 characters, found 180000") {
 		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)

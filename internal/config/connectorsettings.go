@@ -156,20 +156,21 @@ func CommonSettings(kind wit.ComponentKind) []wit.ConfigKey {
 	return commonSettings
 }
 
-func exactlyOnceUnavailable(e Entry, worker *Worker, embedded bool) string {
-	v := setting.Trim(e.Value.Reveal())
-	if e.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || worker != nil && worker.ExactlyOnce() {
+func exactlyOnceUnavailable(entry Entry, worker *Worker, embedded bool) string {
+	v := setting.Trim(entry.Value.Reveal())
+	if entry.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || worker != nil &&
+		worker.ExactlyOnce() {
 		return ""
 	}
-	why := ""
+	reason := ""
 	switch {
 	case worker == nil || worker.File == "":
-		why = "; there is no worker's file, and the embedded broker, which is used then, cannot do it"
+		reason = "; there is no worker's file, and the embedded broker, which is used then, cannot do it"
 	case embedded:
-		why = "; bootstrap.servers is the embedded broker, which cannot do it"
+		reason = "; bootstrap.servers is the embedded broker, which cannot do it"
 	}
 	return "expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
-		"Kafka, group.id and exactly.once.source.support=enabled" + why
+		"Kafka, group.id and exactly.once.source.support=enabled" + reason
 }
 
 const (
@@ -182,10 +183,10 @@ func formPosition(group string, order int32, width uint8, label string) []wit.Ru
 	return []wit.Rule{setting.InGroup(group), {Order: &order}, {Width: &width}, setting.Display(label)}
 }
 
-func commonSetting(name string, kind wit.SettingKind, value string, importance wit.Importance, place []wit.Rule,
+func commonSetting(name string, kind wit.SettingKind, value string, importance wit.Importance, position []wit.Rule,
 	doc string,
 	rules ...wit.Rule) wit.ConfigKey {
-	s := declared(name, kind, value, doc, append(place, rules...)...)
+	s := declared(name, kind, value, doc, append(position, rules...)...)
 	s.Importance = importance
 	return s
 }

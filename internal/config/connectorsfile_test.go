@@ -30,8 +30,8 @@ func with(t *testing.T, s *FolderStore, x, over string) error {
 
 // version is that of the connector as the store knows it.
 func version(s *FolderStore) string {
-	now, _ := s.Snapshot()
-	return now.Connectors[0].Version
+	snapshot, _ := s.Snapshot()
+	return snapshot.Connectors[0].Version
 }
 
 // What REST makes is there after a restart, whatever its characters, with its version; what was deleted is not.
@@ -40,25 +40,25 @@ func TestConnectorsOfREST(t *testing.T) {
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
 	s := kept(t, Locations{REST: openMade(t, dir)})
-	c := &Connector{Name: "../b/c"}
+	connector := &Connector{Name: "../b/c"}
 	for key, value := range odd {
-		c.Entries = append(c.Entries, NewEntry(key, value, "", 0))
+		connector.Entries = append(connector.Entries, NewEntry(key, value, "", 0))
 	}
-	require.NoError(t, s.Put(t.Context(), c.Name, Stored{Connector: c}))
+	require.NoError(t, s.Put(t.Context(), connector.Name, Stored{Connector: connector}))
 	require.NoError(t, with(t, s, "1", ""))
 	require.NoError(t, s.Put(t.Context(), "a", Stored{Target: TargetPaused}))
 	assert.Equal(t, TargetPaused, s.locations.TargetStates.Get(&Connector{Name: "a"}))
 	s = kept(t, Locations{REST: openMade(t, dir)})
-	now, _ := s.Snapshot()
-	assert.Equal(t, 2, len(now.Connectors))
-	assert.Equal(t, odd, now.Connectors[0].Raw())
-	assert.Equal(t, "2", now.Connectors[1].Version)
+	snapshot, _ := s.Snapshot()
+	assert.Equal(t, 2, len(snapshot.Connectors))
+	assert.Equal(t, odd, snapshot.Connectors[0].Raw())
+	assert.Equal(t, "2", snapshot.Connectors[1].Version)
 	require.NoError(t, s.Delete(t.Context(), "a"))
 	assert.Error(t, s.Delete(t.Context(), "a"), "expected connector a to be one that was made by REST")
 	s = kept(t, Locations{REST: openMade(t, dir)})
 	require.NoError(t, with(t, s, "1", ""))
-	now, _ = s.Snapshot()
-	assert.Equal(t, "3", now.Connectors[1].Version) // that of no connector of its name before
+	snapshot, _ = s.Snapshot()
+	assert.Equal(t, "3", snapshot.Connectors[1].Version) // that of no connector of its name before
 	write(t, filepath.Join(dir, "connectors.json"), "{")
 	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
 		t.Error("expected an error for a file that is cut off")

@@ -30,12 +30,12 @@ var inPlaceRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, rol
 // ChangedKeys returns the sorted keys that differ between two configurations or are missing in one.
 func ChangedKeys(before, after map[string]string) (names []string) {
 	for name, value := range after {
-		if was, there := before[name]; !there || was != value {
+		if was, exists := before[name]; !exists || was != value {
 			names = append(names, name)
 		}
 	}
 	for name := range before {
-		if _, there := after[name]; !there {
+		if _, exists := after[name]; !exists {
 			names = append(names, name)
 		}
 	}
@@ -43,17 +43,17 @@ func ChangedKeys(before, after map[string]string) (names []string) {
 	return names
 }
 
-func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Action,
+func compare(written map[string]string, connector *Connector, declared func(*Connector) *Declarations) (e Action,
 	settings []string) {
-	if settings = ChangedKeys(written, c.Raw()); len(settings) == 0 {
+	if settings = ChangedKeys(written, connector.Raw()); len(settings) == 0 {
 		return NoChange, nil
 	}
-	d := declared(c)
-	if _, byDestination := settingWithRole(d, written, role.Destination); byDestination {
+	declarations := declared(connector)
+	if _, byDestination := settingWithRole(declarations, written, role.Destination); byDestination {
 		return Restart, settings
 	}
 	for _, key := range settings {
-		spec, ok := d.Find(key)
+		spec, ok := declarations.Find(key)
 		role := spec.Role()
 		if !ok || !slices.ContainsFunc(inPlaceRoles, func(r string) bool {
 			return role == r || strings.HasSuffix(r,
@@ -65,9 +65,9 @@ func compare(written map[string]string, c *Connector, declared func(*Connector) 
 	return UpdateInPlace, settings
 }
 
-func settingWithRole(d *Declarations, written map[string]string, role string) (name string, ok bool) {
+func settingWithRole(declarations *Declarations, written map[string]string, role string) (name string, ok bool) {
 	for key, value := range written {
-		if spec, declared := d.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
+		if spec, declared := declarations.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
 			return key, true
 		}
 	}
@@ -104,48 +104,48 @@ func (c *Connector) isCopyOf(other *Connector) bool {
 // that differ; declared returns the declarations of a connector's plugin.
 func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
 	declared func(*Connector) *Declarations) []Change {
-	by := map[string]RunningConnector{}
+	running := map[string]RunningConnector{}
 	for _, n := range have {
-		by[n.Name] = n
+		running[n.Name] = n
 	}
 	steps := map[string]Change{}
 	bad := map[string]*Connector{} // by file, those of which nobody knows for sure which connector they are meant for
 	var broken []*Connector
-	for _, c := range files {
-		now, there := by[c.Name]
-		step := Change{Name: c.Name, Action: Create, Connector: c, Problems: c.Problems}
-		if there && !now.Rejected && c.Problems.Err() == nil {
-			if step.Action = NoChange; !now.Config.isCopyOf(c) {
-				step.Action, step.Settings = compare(now.Raw, c, declared)
+	for _, connector := range files {
+		current, exists := running[connector.Name]
+		change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
+		if exists && !current.Rejected && connector.Problems.Err() == nil {
+			if change.Action = NoChange; !current.Config.isCopyOf(connector) {
+				change.Action, change.Settings = compare(current.Raw, connector, declared)
 			}
 			switch {
-			case step.Action == UpdateInPlace && now.HasFailed:
-				step.Action = Restart
-			case step.Action == NoChange && now.Config != nil:
-				step.Problems = slices.DeleteFunc(slices.Clone(c.Problems), func(p Problem) bool {
-					return slices.Contains(now.Config.Problems, p)
+			case change.Action == UpdateInPlace && current.HasFailed:
+				change.Action = Restart
+			case change.Action == NoChange && current.Config != nil:
+				change.Problems = slices.DeleteFunc(slices.Clone(connector.Problems), func(p Problem) bool {
+					return slices.Contains(current.Config.Problems, p)
 				})
 			}
 		}
-		if step.Action != NoChange && c.Problems.Err() == nil {
-			step.Problems = append(slices.Clone(c.Problems), check(c)...)
+		if change.Action != NoChange && connector.Problems.Err() == nil {
+			change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
 		}
-		if step.Problems.Err() == nil {
-			if there && now.Rejected {
-				step.Action = Restart
+		if change.Problems.Err() == nil {
+			if exists && current.Rejected {
+				change.Action = Restart
 			}
-			steps[c.Name] = step
+			steps[connector.Name] = change
 			continue
 		}
-		refused := *c
-		refused.Problems = step.Problems
+		refused := *connector
+		refused.Problems = change.Problems
 		broken = append(broken, &refused)
-		for _, p := range step.Problems {
+		for _, p := range change.Problems {
 			if !p.Warning {
 				bad[p.File] = &refused
 			}
 		}
-		bad[c.File] = &refused
+		bad[connector.File] = &refused
 	}
 	rejectInvalid(steps, have, broken, bad)
 	var plan []Change
@@ -162,23 +162,24 @@ func rejectInvalid(steps map[string]Change, have []RunningConnector, broken []*C
 		if _, planned := steps[n.Name]; planned {
 			continue
 		}
-		i := slices.IndexFunc(broken, func(c *Connector) bool { return c.Name == n.Name })
-		c := bad[n.File]
+		i := slices.IndexFunc(broken, func(connector *Connector) bool { return connector.Name == n.Name })
+		connector := bad[n.File]
 		if i >= 0 {
-			c = broken[i]
+			connector = broken[i]
 		}
 		switch {
-		case c == nil || n.Rejected && i < 0:
+		case connector == nil || n.Rejected && i < 0:
 			steps[n.Name] = Change{Name: n.Name, Action: Remove}
 		default:
-			meant[c] = true
-			steps[n.Name] = Change{Name: n.Name, Action: Reject, Connector: c, Problems: c.Problems,
+			meant[connector] = true
+			steps[n.Name] = Change{Name: n.Name, Action: Reject, Connector: connector, Problems: connector.Problems,
 				KeepsRunning: !n.Rejected}
 		}
 	}
-	for _, c := range broken {
-		if _, planned := steps[c.Name]; !planned && !meant[c] {
-			steps[c.Name] = Change{Name: c.Name, Action: Reject, Connector: c, Problems: c.Problems}
+	for _, connector := range broken {
+		if _, planned := steps[connector.Name]; !planned && !meant[connector] {
+			steps[connector.Name] = Change{Name: connector.Name, Action: Reject, Connector: connector,
+				Problems: connector.Problems}
 		}
 	}
 }

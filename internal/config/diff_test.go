@@ -13,22 +13,24 @@ import (
 // readAs is what a file of these lines holds, and what is wrong with it.
 func readAs(path string, lines ...string) *Connector {
 	entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
-	c, more := NewConnector(path, entries, nil)
-	c.Problems = append(problems, more...)
-	if _, named := c.Get("name"); !named && c.Problems.Err() != nil {
-		c.Name = path
+	connector, more := NewConnector(path, entries, nil)
+	connector.Problems = append(problems, more...)
+	if _, named := connector.Get("name"); !named && connector.Problems.Err() != nil {
+		connector.Name = path
 	}
-	return c
+	return connector
 }
 
 func TestDiff(t *testing.T) {
 	role := func(name, role string) wit.ConfigKey {
 		return wit.ConfigKey{Name: name, Kind: wit.KindString, Rules: []wit.Rule{{Role: &role}}}
 	}
-	d := Declare(role("user", "http.user"), role("host", "http.address"), role("max", "retry.max"), role("via",
-		"http.destination"))
-	has := func(c *Connector) RunningConnector {
-		return RunningConnector{Name: c.Name, File: c.File, Raw: c.Raw(), Rejected: c.Problems.Err() != nil}
+	declarations := Declare(role("user", "http.user"), role("host", "http.address"), role("max", "retry.max"),
+		role("via",
+			"http.destination"))
+	has := func(connector *Connector) RunningConnector {
+		return RunningConnector{Name: connector.Name, File: connector.File, Raw: connector.Raw(),
+			Rejected: connector.Problems.Err() != nil}
 	}
 	a := readAs("a.properties", "name=a", "user=u", "host=h")
 	broken := func(path string) *Connector { return readAs(path+".json", "{") }
@@ -81,14 +83,14 @@ func TestDiff(t *testing.T) {
 			has(readAs("b.properties", "name=y"))},
 			[]*Connector{readAs("a.properties", "name=y"), readAs("b.properties", "name=x")}, "x nothing; y nothing"},
 	} {
-		check := func(c *Connector) (problems Problems) {
-			if e, ok := c.Entry("bad"); ok {
-				problems = append(problems, e.problem("no"))
+		check := func(connector *Connector) (problems Problems) {
+			if entry, ok := connector.Entry("bad"); ok {
+				problems = append(problems, entry.problem("no"))
 			}
 			return problems
 		}
 		var found []string
-		for _, s := range Diff(k.have, k.files, check, func(*Connector) *Declarations { return d }) {
+		for _, s := range Diff(k.have, k.files, check, func(*Connector) *Declarations { return declarations }) {
 			line := s.Name + " " + string(s.Action)
 			if len(s.Settings) > 0 {
 				line += fmt.Sprint(" ", s.Settings)
@@ -110,16 +112,16 @@ func TestDiff(t *testing.T) {
 // What a file was warned of is not said again with each look at the folder.
 func TestDiffRepeatsNoWarning(t *testing.T) {
 	twice := readAs("a.properties", "name=a", "x=1", "x=2")
-	now := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}
-	for what, k := range map[string]struct {
+	current := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}
+	for prefix, k := range map[string]struct {
 		of       *Connector
 		problems int
 	}{"as it was given": {twice, 0}, "read again": {readAs("a.properties", "name=a", "x=1", "x=2"), 0},
 		"with one more": {readAs("a.properties", "name=a", "x=1", "x=2", "x=2"), 1}} {
-		steps := Diff([]RunningConnector{now}, []*Connector{k.of}, func(*Connector) Problems { return nil },
+		steps := Diff([]RunningConnector{current}, []*Connector{k.of}, func(*Connector) Problems { return nil },
 			func(*Connector) *Declarations { return Declare() })
 		if len(steps) != 1 || steps[0].Action != NoChange || len(steps[0].Problems) != k.problems {
-			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", what, k.problems, steps)
+			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", prefix, k.problems, steps)
 		}
 	}
 }

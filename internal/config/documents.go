@@ -42,8 +42,8 @@ type nestedMembers []Entry
 
 func (m nestedMembers) problems() Problems {
 	var problems Problems
-	for _, e := range m {
-		problems = append(problems, e.problem("expected text, a number or a boolean, found %s", e.Raw))
+	for _, entry := range m {
+		problems = append(problems, entry.problem("expected text, a number or a boolean, found %s", entry.Raw))
 	}
 	return problems
 }
@@ -52,30 +52,30 @@ func isResponseMember(member string) bool { return member == "tasks" || member =
 
 func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 	var problems Problems
-	inside := slices.IndexFunc(config, func(e Entry) bool { return e.Key == "name" })
-	for _, e := range append(slices.Clone(outer), nested...) {
+	inside := slices.IndexFunc(config, func(entry Entry) bool { return entry.Key == "name" })
+	for _, entry := range append(slices.Clone(outer), nested...) {
 		switch {
-		case isResponseMember(e.Key):
-		case e.Key == "name" && inside < 0:
-			config, inside = append([]Entry{e}, config...), 0
-		case e.Key == "name" && config[inside].Raw == e.Raw:
-		case e.Key == "name":
-			problems = append(problems, e.problem("expected the same name as inside config, %q, found %q",
-				config[inside].Raw, e.Raw))
-		case e.Key == "initial_state" && initialTarget(e) == "":
-			problems = append(problems, e.problem("expected RUNNING, PAUSED or STOPPED, found %s", e.Raw))
-		case e.Key == "initial_state":
-			e.IsInitialState = true
-			config = append(config, e)
+		case isResponseMember(entry.Key):
+		case entry.Key == "name" && inside < 0:
+			config, inside = append([]Entry{entry}, config...), 0
+		case entry.Key == "name" && config[inside].Raw == entry.Raw:
+		case entry.Key == "name":
+			problems = append(problems, entry.problem("expected the same name as inside config, %q, found %q",
+				config[inside].Raw, entry.Raw))
+		case entry.Key == "initial_state" && initialTarget(entry) == "":
+			problems = append(problems, entry.problem("expected RUNNING, PAUSED or STOPPED, found %s", entry.Raw))
+		case entry.Key == "initial_state":
+			entry.IsInitialState = true
+			config = append(config, entry)
 		default:
-			problems = append(problems, e.warning("not a setting: expected inside config"))
+			problems = append(problems, entry.warning("not a setting: expected inside config"))
 		}
 	}
 	return config, problems
 }
 
-func initialTarget(e Entry) string {
-	switch strings.ToUpper(setting.Trim(e.Raw)) {
+func initialTarget(entry Entry) string {
+	switch strings.ToUpper(setting.Trim(entry.Raw)) {
 	case "RUNNING":
 		return TargetStarted
 	case TargetPaused:
@@ -122,8 +122,8 @@ func (r *jsonReader) document() error {
 	return nil
 }
 
-func (r *jsonReader) config(e Entry, opened json.Delim) error {
-	if e.Key == "config" && opened == '{' {
+func (r *jsonReader) config(entry Entry, opened json.Delim) error {
+	if entry.Key == "config" && opened == '{' {
 		outer := r.entries
 		r.entries = []Entry{}
 		err := r.members(r.rejectNested)
@@ -131,20 +131,20 @@ func (r *jsonReader) config(e Entry, opened json.Delim) error {
 		r.entries, r.inner = outer, &inner
 		return err
 	}
-	e.Raw = "an object or a list"
+	entry.Raw = "an object or a list"
 	if opened == 0 {
-		e.Raw = "null"
+		entry.Raw = "null"
 	}
-	r.nested = append(r.nested, e)
+	r.nested = append(r.nested, entry)
 	return r.skip(opened)
 }
 
-func (r *jsonReader) rejectNested(e Entry, opened json.Delim) error {
+func (r *jsonReader) rejectNested(entry Entry, opened json.Delim) error {
 	found := "an object or a list"
 	if opened == 0 {
 		found = "null; leave the setting out to have its default"
 	}
-	r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found %s", found))
+	r.problems = append(r.problems, entry.problem("expected text, a number or a boolean, found %s", found))
 	return r.skip(opened)
 }
 
@@ -155,18 +155,18 @@ func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 		if err != nil {
 			return err
 		}
-		e := Entry{Key: t.(string), File: r.file, Line: r.line()}
+		entry := Entry{Key: t.(string), File: r.file, Line: r.line()}
 		v, err := r.dec.Token()
 		if err != nil {
 			return err
 		}
 		if opened, nested := v.(json.Delim); nested || v == nil {
-			if err := other(e, opened); err != nil {
+			if err := other(entry, opened); err != nil {
 				return err
 			}
 			continue
 		}
-		r.entries = append(r.entries, NewEntry(e.Key, fmt.Sprint(v), r.file, e.Line))
+		r.entries = append(r.entries, NewEntry(entry.Key, fmt.Sprint(v), r.file, entry.Line))
 	}
 	_, err := r.dec.Token()
 	return err
@@ -219,7 +219,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 }
 
 // YAMLProblem returns the problem of an invalid file, at the line in the decoder's error.
-func YAMLProblem(file, what string, err error) Problem {
+func YAMLProblem(file, prefix string, err error) Problem {
 	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
 		number, text, _ := strings.Cut(rest, ": ")
@@ -227,7 +227,7 @@ func YAMLProblem(file, what string, err error) Problem {
 			p.Line, p.Text = n, text
 		}
 	}
-	p.Text = what + ": " + p.Text
+	p.Text = prefix + ": " + p.Text
 	return p
 }
 
@@ -235,7 +235,7 @@ func YAMLProblem(file, what string, err error) Problem {
 func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
 	r := yamlReader{file: file}
 	r.mapping("", n)
-	entries, twice := lastCounts(r.entries)
+	entries, twice := dropDuplicates(r.entries)
 	return entries, append(r.problems, twice...)
 }
 
@@ -284,24 +284,24 @@ func (r *yamlReader) mapping(prefix string, n *yaml.Node) {
 }
 
 func (r *yamlReader) value(key string, line int, n *yaml.Node) {
-	e := Entry{Key: key, File: r.file, Line: line}
+	entry := Entry{Key: key, File: r.file, Line: line}
 	switch {
 	case n.Kind == yaml.AliasNode:
-		r.problems = append(r.problems, e.problem("expected a value, found an alias"))
+		r.problems = append(r.problems, entry.problem("expected a value, found an alias"))
 	case n.Kind == yaml.MappingNode:
 		r.mapping(key+".", n)
 	case n.Kind == yaml.SequenceNode:
 		var items []string
 		for _, item := range n.Content {
 			if item.Kind != yaml.ScalarNode {
-				r.problems = append(r.problems, e.problem("expected a list of plain values"))
+				r.problems = append(r.problems, entry.problem("expected a list of plain values"))
 				return
 			}
 			items = append(items, item.Value)
 		}
 		r.entries = append(r.entries, NewEntry(key, strings.Join(items, ","), r.file, line))
 	case n.Tag == "!!null":
-		r.problems = append(r.problems, e.problem("expected a value, found null"))
+		r.problems = append(r.problems, entry.problem("expected a value, found null"))
 	default:
 		r.entries = append(r.entries, NewEntry(key, n.Value, r.file, line))
 	}

@@ -90,7 +90,7 @@ func Edit(text string, settings map[string]string) (string, error) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if _, there := last[key]; !there {
+		if _, exists := last[key]; !exists {
 			added.WriteString(PropertiesLine(key, settings[key]) + eol)
 		}
 	}
@@ -131,22 +131,22 @@ func PropertiesText(settings map[string]string) string {
 }
 
 // ReadProperties reads properties as written. commented reports whether the text has comments.
-func ReadProperties(place string, sent []byte) (settings map[string]string, commented bool, problems Problems) {
+func ReadProperties(file string, sent []byte) (settings map[string]string, commented bool, problems Problems) {
 	text, err := decodeProperties(sent)
 	if err != nil {
-		return nil, false, Problems{{File: place, Line: 1, Text: err.Error()}}
+		return nil, false, Problems{{File: file, Line: 1, Text: err.Error()}}
 	}
 	for l := range logicalLines(string(text)) {
 		commented = commented || !l.isSetting && strings.Trim(l.raw, propertyBlanks+"\r\n") != ""
 	}
-	entries, problems := Read(place, text)
+	entries, problems := Read(file, text)
 	return rawOf(entries), commented, problems
 }
 
 func rawOf(entries []Entry) map[string]string {
 	settings := make(map[string]string, len(entries))
-	for _, e := range entries {
-		settings[e.Key] = e.Raw
+	for _, entry := range entries {
+		settings[entry.Key] = entry.Raw
 	}
 	return settings
 }
@@ -154,7 +154,7 @@ func rawOf(entries []Entry) map[string]string {
 // MaskedText replaces clear passwords in a text of properties, also in comments, by [Mask]. References stay.
 func MaskedText(text string, password func(key string) bool) string {
 	var b strings.Builder
-	masked := masker(text, password)
+	masked := newMasker(text, password)
 	for l := range logicalLines(text) {
 		b.WriteString(masked(l) + l.newline)
 	}
@@ -166,7 +166,7 @@ func IsReference(value string) bool { return wholeReference.MatchString(value) }
 
 var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
 
-func masker(text string, password func(key string) bool) func(logicalLine) string {
+func newMasker(text string, password func(key string) bool) func(logicalLine) string {
 	isClear := func(key, value string) bool { return value != "" && password(key) && !IsReference(value) }
 	var known secret.Known
 	for l := range logicalLines(text) {
@@ -183,11 +183,11 @@ func masker(text string, password func(key string) bool) func(logicalLine) strin
 		}
 		const between = "#!=:\\\r\n" + propertyBlanks
 		for rest := strings.TrimLeft(l.raw, between); rest != ""; { // after the name of a password
-			word, after := rest, ""
+			name, after := rest, ""
 			if end := strings.IndexAny(rest, between); end >= 0 {
-				word, after = rest[:end], strings.TrimLeft(rest[end:], between)
+				name, after = rest[:end], strings.TrimLeft(rest[end:], between)
 			}
-			if rest = after; isClear(word, rest) {
+			if rest = after; isClear(name, rest) {
 				return known.Strike(strings.TrimSuffix(l.raw, rest)) + Mask
 			}
 		}

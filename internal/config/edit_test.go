@@ -18,8 +18,8 @@ func settingsOf(t *testing.T, data []byte) map[string]string {
 	entries, problems := Read("x.properties", data)
 	require.NoError(t, problems.Err())
 	all := map[string]string{}
-	for _, e := range entries {
-		all[e.Key] = e.Raw
+	for _, entry := range entries {
+		all[entry.Key] = entry.Raw
 	}
 	return all
 }
@@ -133,8 +133,8 @@ func FuzzEdit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, a, one, b, two string, keep bool) {
 		settings := map[string]string{}
 		if entries, problems := Read("x.properties", []byte(text)); keep && problems.Err() == nil {
-			for _, e := range entries {
-				settings[e.Key] = e.Raw
+			for _, entry := range entries {
+				settings[entry.Key] = entry.Raw
 			}
 			if made, err := Edit(text, settings); err == nil && made != text {
 				t.Fatalf("%q became %q", text, made)
@@ -167,8 +167,8 @@ func TestEditByChance(t *testing.T) {
 	for range 10_000 {
 		text, settings := some(24, pieces[:len(pieces)-r.IntN(5)]), map[string]string{}
 		entries, problems := Read("x.properties", []byte(text))
-		for _, e := range entries {
-			settings[e.Key] = e.Raw
+		for _, entry := range entries {
+			settings[entry.Key] = entry.Raw
 		}
 		if read, err := decodeText([]byte(text)); err == nil && !isJSON(read) && problems.Err() == nil {
 			made, err := Edit(text, settings)

@@ -55,10 +55,10 @@ func (f *followed) put(name, text string) {
 // shown is a snapshot as lines: NAME VALUE, or NAME and its problems.
 func (f *followed) shown(s Snapshot) string {
 	var lines []string
-	for _, c := range s.Connectors {
-		line := c.Name + " " + c.Text("x")
-		if err := c.Problems.Err(); err != nil {
-			line = c.Name + " ! " + strings.ReplaceAll(err.Error(), f.dir+"/", "")
+	for _, connector := range s.Connectors {
+		line := connector.Name + " " + connector.Text("x")
+		if err := connector.Problems.Err(); err != nil {
+			line = connector.Name + " ! " + strings.ReplaceAll(err.Error(), f.dir+"/", "")
 		}
 		lines = append(lines, line)
 	}
@@ -164,10 +164,10 @@ func TestFileThatGrows(t *testing.T) {
 	want := fmt.Sprintf("a %d\nb 1", <-grown)
 	for f.shown(f.last) != want {
 		f.last = <-f.snapshots
-		for _, c := range f.last.Connectors {
-			if c.Problems.Err() != nil &&
-				c.Problems[0].Text != "the file is empty: expected the settings of a connector" {
-				t.Errorf("found %v", c.Problems)
+		for _, connector := range f.last.Connectors {
+			if connector.Problems.Err() != nil &&
+				connector.Problems[0].Text != "the file is empty: expected the settings of a connector" {
+				t.Errorf("found %v", connector.Problems)
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 	}
 	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	for range 3 {
-		if _, restless := s.scan(); !restless {
+		if _, unstable := s.scan(); !unstable {
 			t.Error("expected another look at a file that has just changed")
 		}
 		if found := s.snapshot(false); len(found.Connectors) != 2 {

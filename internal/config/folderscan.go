@@ -29,12 +29,12 @@ type watchedFile struct {
 
 // Watch implements [Store]. The calls without a change retry what failed for lack of a secret or a plugin.
 func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
-	listening := &listener{store: s}
+	listening := &folderListener{store: s}
 	defer func() { listening.folders.Close() }()
-	quiet, again := time.NewTimer(0), time.NewTicker(s.interval)
+	quiet, periodicScan := time.NewTimer(0), time.NewTicker(s.interval)
 	defer quiet.Stop()
-	defer again.Stop()
-	looking := true // a look is due by quiet
+	defer periodicScan.Stop()
+	scanDue := true // a look is due by quiet
 	for first := true; ; {
 		listening.follow(s.symlinkDirs())
 		periodic := false
@@ -42,73 +42,73 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 		case <-ctx.Done():
 			return
 		case <-listening.folders.Changed(): // which has waited already
-			if !looking {
-				looking = true
+			if !scanDue {
+				scanDue = true
 				quiet.Reset(0)
 			}
 			continue
 		case <-s.notify:
-		case <-again.C:
+		case <-periodicScan.C:
 			periodic = true
 		case <-quiet.C:
-			looking = false
+			scanDue = false
 			s.state.mu.Lock()
-			different, restless := s.scan()
+			different, unstable := s.scan()
 			s.ready.Store(true)
-			asked, news := s.takeRequests()
-			tell := different || asked || news || first && !restless
-			var now Snapshot
-			if tell {
-				now = s.snapshot(asked)
+			requested, news := s.consumeRequests()
+			notify := different || requested || news || first && !unstable
+			var snapshot Snapshot
+			if notify {
+				snapshot = s.snapshot(requested)
 			}
 			s.state.mu.Unlock()
-			if tell {
+			if notify {
 				first = false
-				changed(now)
+				changed(snapshot)
 			}
-			if restless {
-				looking = true
+			if unstable {
+				scanDue = true
 				quiet.Reset(s.settle)
 			}
 			continue
 		}
-		if periodic && !looking {
+		if periodic && !scanDue {
 			s.state.mu.Lock()
 			s.reloadFailed()
-			now := s.snapshot(false)
+			snapshot := s.snapshot(false)
 			s.state.mu.Unlock()
-			changed(now)
+			changed(snapshot)
 		}
-		if !looking { // one that is due is not put off: a folder in which something always happens is looked at, too
-			looking = true
+		if !scanDue { // one that is due is not put off: a folder in which something always happens is looked at, too
+			scanDue = true
 			quiet.Reset(s.settle)
 		}
 	}
 }
 
-func (s *FolderStore) takeRequests() (asked, news bool) {
+func (s *FolderStore) consumeRequests() (requested, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked, s.refreshRequested = s.refreshRequested, false
-	news, s.written = s.written, false
-	if asked {
+	requested, s.refreshRequested = s.refreshRequested, false
+	changed, s.written = s.written, false
+	if requested {
 		s.reload(func(*Connector) bool { return true })
 	}
-	return asked, news
+	return requested, changed
 }
 
 func (s *FolderStore) reloadFailed() {
-	s.reload(func(c *Connector) bool { return c.Problems.Err() != nil })
+	s.reload(func(connector *Connector) bool { return connector.Problems.Err() != nil })
 }
 
 func (s *FolderStore) reload(which func(*Connector) bool) {
-	for _, f := range s.state.files {
-		if f.stamp != "" && f.loaded != nil && which(f.loaded) {
-			f.loaded = s.load(f.loaded.File)
+	for _, file := range s.state.files {
+		if file.stamp != "" && file.loaded != nil && which(file.loaded) {
+			file.loaded = s.load(file.loaded.File)
 		}
 	}
-	for name, c := range s.state.rest {
-		if which(c) {
+	for name, connector := range s.state.rest {
+		if which(connector) {
 			s.state.rest[name] = s.locations.REST.connector(name, s.worker.Providers)
 		}
 	}
@@ -116,40 +116,40 @@ func (s *FolderStore) reload(which func(*Connector) bool) {
 
 func (s *FolderStore) load(path string) *Connector { return loadAny(path, s.worker.Providers) }
 
-func (s *FolderStore) scan() (different, restless bool) {
+func (s *FolderStore) scan() (different, unstable bool) {
 	files, problem := s.listFiles()
 	if problem != nil {
 		return s.setGlobalProblems(Problems{*problem}), false
 	}
 	different = s.setGlobalProblems(s.checkWorkerFile(files.Worker))
-	there := make(map[string]bool, len(files.Connectors))
+	exists := make(map[string]bool, len(files.Connectors))
 	for _, path := range files.Connectors {
-		there[path] = true
-		f := s.state.files[path]
-		if f == nil {
-			f = &watchedFile{}
-			s.state.files[path] = f
+		exists[path] = true
+		file := s.state.files[path]
+		if file == nil {
+			file = &watchedFile{}
+			s.state.files[path] = file
 		}
-		news, more := s.scanFile(path, f)
-		different, restless = different || news, restless || more
+		changed, more := s.scanFile(path, file)
+		different, unstable = different || changed, unstable || more
 	}
 	s.state.scanned = true
-	for path, f := range s.state.files {
-		if there[path] {
+	for path, file := range s.state.files {
+		if exists[path] {
 			continue
 		}
-		f.stamp = ""
-		if f.missing++; f.missing <= max(1, s.state.graceScans) {
-			restless = true
+		file.stamp = ""
+		if file.missing++; file.missing <= max(1, s.state.graceScans) {
+			unstable = true
 			continue
 		}
-		different = different || f.loaded != nil
+		different = different || file.loaded != nil
 		delete(s.state.files, path)
 	}
-	if !restless {
+	if !unstable {
 		s.state.graceScans = 0
 	}
-	return different, restless
+	return different, unstable
 }
 
 func (s *FolderStore) listFiles() (Files, *Problem) {
@@ -165,7 +165,7 @@ func (s *FolderStore) listFiles() (Files, *Problem) {
 	if err != nil {
 		s.state.identity = nil
 		return files, &Problem{File: dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run "+
-			"on as they are: %v", withoutPath(err))}
+			"on as they are: %v", withoutPathError(err))}
 	}
 	if s.state.identity == nil || !os.SameFile(s.state.identity, identity) {
 		if len(s.state.files) > 0 { // it was another one, or away
@@ -190,25 +190,25 @@ func (s *FolderStore) setGlobalProblems(problems Problems) bool {
 	return true
 }
 
-func (s *FolderStore) scanFile(path string, f *watchedFile) (different, restless bool) {
+func (s *FolderStore) scanFile(path string, file *watchedFile) (different, unstable bool) {
 	stamp := watch.Stamp(path)
-	f.missing = 0
-	if stamp != f.stamp {
-		f.stamp = stamp
+	file.missing = 0
+	if stamp != file.stamp {
+		file.stamp = stamp
 		if !s.state.scanned { // the worker has begun with what was there, and its connector would pass for deleted
-			f.loaded, f.loadedStamp = s.load(path), stamp
+			file.loaded, file.loadedStamp = s.load(path), stamp
 		}
 		return false, true
 	}
-	if f.loaded != nil && f.loadedStamp == stamp {
+	if file.loaded != nil && file.loadedStamp == stamp {
 		return false, false
 	}
-	c := s.load(path)
+	connector := s.load(path)
 	if now := watch.Stamp(path); now != stamp { // while it was read
-		f.stamp = now
+		file.stamp = now
 		return false, true
 	}
-	f.loaded, f.loadedStamp = c, stamp
+	file.loaded, file.loadedStamp = connector, stamp
 	return true, false
 }
 
@@ -228,17 +228,18 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 		s.state.workerProblems = Problems{p}
 		return s.state.workerProblems
 	}
-	for _, e := range entries {
-		if before, ok := lastEntry(s.worker.layers.entries, e.Key); !ok || before.File == path && before.Raw != e.Raw {
+	for _, entry := range entries {
+		if before, ok := lastEntry(s.worker.layers.entries, entry.Key); !ok || before.File == path &&
+			before.Raw != entry.Raw {
 			s.state.workerProblems = append(s.state.workerProblems,
-				e.warning("has changed, which holds when the worker is started again"))
+				entry.warning("has changed, which holds when the worker is started again"))
 		}
 	}
-	for _, e := range s.worker.layers.entries {
-		if _, there := lastEntry(entries, e.Key); e.File == path && !there {
-			e.Line = 1
+	for _, entry := range s.worker.layers.entries {
+		if _, exists := lastEntry(entries, entry.Key); entry.File == path && !exists {
+			entry.Line = 1
 			s.state.workerProblems = append(s.state.workerProblems,
-				e.warning("was taken out of the file, which holds when the worker is started again"))
+				entry.warning("was taken out of the file, which holds when the worker is started again"))
 		}
 	}
 	return s.state.workerProblems
@@ -259,14 +260,14 @@ func (s *FolderStore) symlinkDirs() []string {
 	return dirs
 }
 
-// listener receives events of the folder, its parent and the targets of its links.
-type listener struct {
+// folderListener receives events of the folder, its parent and the targets of its links.
+type folderListener struct {
 	store   *FolderStore
 	folders *watch.Folders
 	failed  bool
 }
 
-func (l *listener) follow(more []string) {
+func (l *folderListener) follow(more []string) {
 	if l.folders == nil && !l.failed {
 		var err error
 		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {

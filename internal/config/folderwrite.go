@@ -55,13 +55,13 @@ func (s *FolderStore) CheckWritable(name, file string) error {
 }
 
 func (s *FolderStore) checkNoFile(name string) error {
-	for _, c := range s.locations.Files {
-		if c.Name == name {
-			return &ReadOnlyError{name, c.File, "which was named when the worker was started"}
+	for _, connector := range s.locations.Files {
+		if connector.Name == name {
+			return &ReadOnlyError{name, connector.File, "which was named when the worker was started"}
 		}
 	}
-	for path, f := range s.state.files {
-		if f.loaded != nil && f.loaded.Name == name {
+	for path, file := range s.state.files {
+		if file.loaded != nil && file.loaded.Name == name {
 			return s.readOnly(name, path)
 		}
 	}

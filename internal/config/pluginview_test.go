@@ -15,7 +15,7 @@ import (
 func TestSecretsOfAnyDeclaration(t *testing.T) {
 	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
 		"", "", acting("http.header.{name}")))
-	own := Declare(
+	pluginSettings := Declare(
 		declared("shop.key", wit.KindString, "", ""),                            // another plugin says password
 		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role does
 		declared("shop.store", wit.KindString, "", "", acting("tls.keystore.key-password")),
@@ -26,7 +26,7 @@ func TestSecretsOfAnyDeclaration(t *testing.T) {
 		"shop.set.password": false, "shop.header.apikey": true,
 		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false,
 		"shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
-		if got := isSecret(key, own, others); got != want {
+		if got := isSecret(key, pluginSettings, others); got != want {
 			t.Errorf("%s: expected %v, found %v", key, want, got)
 		}
 	}
@@ -39,7 +39,7 @@ func TestValuesFromFiles(t *testing.T) {
 	write(t, filepath.Join(dir, "value"), "kept")
 	t.Setenv("CONFIG_GUEST_TEST", "open")
 	kept := "${dir:" + dir + ":value}"
-	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+
+	connector := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+
 		"\nshop#01.table="+kept+"\nshop#02.table=pre-"+kept)
 	settings := func(values ...string) (all []wit.Setting) {
 		for i, name := range []string{"shop.address", "shop.user", "shop.password", "shop#01.table", "shop#02.table"} {
@@ -63,9 +63,9 @@ func TestValuesFromFiles(t *testing.T) {
 			"transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
 	} {
 		x.guest.Component = DeclareComponent(component())
-		assert.Equal(t, x.want, x.guest.Settings(c), name)
+		assert.Equal(t, x.want, x.guest.Settings(connector), name)
 		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
-		if diff := cmp.Diff(x.want, x.guest.PlannedSettings(c, settings("kept", "open", Mask, "kept",
+		if diff := cmp.Diff(x.want, x.guest.PlannedSettings(connector, settings("kept", "open", Mask, "kept",
 			"pre-kept"))); diff != "" {
 			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
 		}
@@ -74,7 +74,7 @@ func TestValuesFromFiles(t *testing.T) {
 
 // Where requests go, and what secures them, comes from the user alone.
 func TestDefaultsThatDoNotCount(t *testing.T) {
-	d := Declare(
+	declarations := Declare(
 		declared("x.address", wit.KindString, "evil.example", "", acting("http.address")),
 		declared("x.port", wit.KindInt,
 			"8443", "", acting("http.port")),
@@ -91,7 +91,7 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 			"* * * * * ?/24h", "", acting("http.maintenance-windows")),
 		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindString,
 			"evil", "", acting("http.whatever")))
-	r := NewRoles(d, connector(t, "x.address=good.example"))
+	r := NewRoles(declarations, connector(t, "x.address=good.example"))
 	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address",
 		"http.oauth.token-endpoint", "tls.truststore.location",
 		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows",
@@ -105,9 +105,9 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 		t.Errorf("found %v, %q, %q", r.Prefix("http.header."), r.Text("http.address"), r.Text("http.read-timeout-ms"))
 	}
 	text := ""
-	for _, p := range append(checkAddress(connector(t, ""), d), ignoredDefaults(t.Context(),
+	for _, p := range append(checkAddress(connector(t, ""), declarations), ignoredDefaults(t.Context(),
 		connector(t, "x.address=a\nx.port=1"),
-		d)...) {
+		declarations)...) {
 		text += p.String() + "\n"
 	}
 	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" does not count, since where requests go comes from the user alone

@@ -94,12 +94,12 @@ func asJava(text string) string {
 	}
 	last := map[string]string{}
 	var keys []string
-	for _, e := range entries {
-		key := hex.EncodeToString([]byte(e.Key))
+	for _, entry := range entries {
+		key := hex.EncodeToString([]byte(entry.Key))
 		if _, known := last[key]; !known {
 			keys = append(keys, key)
 		}
-		last[key] = hex.EncodeToString([]byte(e.Raw))
+		last[key] = hex.EncodeToString([]byte(entry.Raw))
 	}
 	slices.Sort(keys)
 	for i, key := range keys {
@@ -144,11 +144,11 @@ func FuzzProperties(f *testing.F) {
 			return
 		}
 		last := map[string]string{}
-		for _, e := range got {
-			if e.Key == "" {
+		for _, entry := range got {
+			if entry.Key == "" {
 				return // the other reader refuses or misreads empty keys
 			}
-			last[e.Key] = e.Raw
+			last[entry.Key] = entry.Raw
 		}
 		if diff := cmp.Diff(other.Map(), last); diff != "" {
 			t.Errorf("%q (-other +ours)\n%s", text, diff)
@@ -163,9 +163,9 @@ func FuzzRead(f *testing.F) {
 	f.Add("x.properties", "a=\\u00\nb")
 	f.Fuzz(func(t *testing.T, file, text string) {
 		entries, problems := Read(file, []byte(text))
-		for _, e := range entries {
-			if e.File != file || e.Line < 1 {
-				t.Errorf("entry %v", e)
+		for _, entry := range entries {
+			if entry.File != file || entry.Line < 1 {
+				t.Errorf("entry %v", entry)
 			}
 		}
 		for _, p := range problems {

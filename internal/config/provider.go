@@ -74,15 +74,15 @@ var (
 const providerClasses = "org.apache.kafka.common.config.provider."
 
 func newProviders(worker []Entry) (*Providers, Problems) {
-	p := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
+	providers := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
 		"env": environmentProvider(nil)}}
 	declared, ok := lastEntry(worker, "config.providers")
 	if !ok {
-		return p, nil
+		return providers, nil
 	}
 	var problems Problems
-	p.declared = List(declared.Value.Reveal())
-	for _, name := range p.declared {
+	providers.declared = List(declared.Value.Reveal())
+	for _, name := range providers.declared {
 		prefix := "config.providers." + name + "."
 		class, ok := lastEntry(worker, prefix+"class")
 		if !ok {
@@ -90,25 +90,25 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 				prefix))
 			continue
 		}
-		made, problem := newProvider(class, prefix, worker)
+		added, problem := newProvider(class, prefix, worker)
 		if problem != nil {
 			problems = append(problems, *problem)
 			continue
 		}
-		limit, limited := lastEntry(worker, prefix+made.kind.limit)
+		limit, limited := lastEntry(worker, prefix+added.kind.limit)
 		switch {
 		case setting.Trim(limit.Value.Reveal()) != "":
-		case limited && made.kind == environmentKind: // as in Kafka, where empty paths bound nothing
+		case limited && added.kind == environmentKind: // as in Kafka, where empty paths bound nothing
 			problems = append(problems, limit.warning("the provider gives nothing: no variable's name matches an "+
 				"empty pattern"))
 		default:
 			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
-				"read", prefix+made.kind.limit))
+				"read", prefix+added.kind.limit))
 		}
-		made.openToREST = true
-		p.byName[name] = made
+		added.openToREST = true
+		providers.byName[name] = added
 	}
-	return p, problems
+	return providers, problems
 }
 
 func newProvider(class Entry, prefix string, worker []Entry) (provider, *Problem) {
@@ -153,8 +153,8 @@ func fileProvider(allowed []string) provider {
 		if err := problems.Err(); err != nil {
 			return "", false, err
 		}
-		e, ok := lastEntry(entries, key)
-		return e.Raw, ok, nil
+		entry, ok := lastEntry(entries, key)
+		return entry.Raw, ok, nil
 	}}
 }
 
@@ -222,58 +222,59 @@ func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 }
 
 // AllowedForREST reports whether all providers in a value are open to REST.
-func (p *Providers) AllowedForREST(e Entry) bool {
-	return !slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+func (p *Providers) AllowedForREST(entry Entry) bool {
+	return !slices.ContainsFunc(reference.FindAllStringSubmatch(entry.Raw, -1), func(parts []string) bool {
 		source, ok := p.byName[parts[1]]
 		return ok && !source.openToREST
 	})
 }
 
-func (p *Providers) hasReference(e Entry) bool {
-	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+func (p *Providers) hasReference(entry Entry) bool {
+	return slices.ContainsFunc(reference.FindAllStringSubmatch(entry.Raw, -1), func(parts []string) bool {
 		_, ok := p.byName[parts[1]]
 		return ok
 	})
 }
 
-func (p *Providers) resolve(e *Entry) (problems Problems) {
-	if !p.hasReference(*e) {
+func (p *Providers) resolve(entry *Entry) (problems Problems) {
+	if !p.hasReference(*entry) {
 		return nil
 	}
-	var given []string
+	var secrets []string
 	fromFile, absent := false, false
-	text := reference.ReplaceAllStringFunc(e.Raw, func(match string) string {
+	text := reference.ReplaceAllStringFunc(entry.Raw, func(match string) string {
 		parts := reference.FindStringSubmatch(match)
 		source, ok := p.byName[parts[1]]
 		if !ok {
 			return match
 		}
 		fromFile = fromFile || source.kind != environmentKind
-		if e.FromREST && !source.openToREST {
-			problems = append(problems, e.problem("%s: %s", match, p.closedHint(source, parts[1], parts[3], parts[4])))
+		if entry.FromREST && !source.openToREST {
+			problems = append(problems, entry.problem("%s: %s", match,
+				p.closedHint(source, parts[1], parts[3], parts[4])))
 			return ""
 		}
 		v, ok, err := source.get(parts[3], parts[4])
 		switch {
 		case err != nil:
-			problems = append(problems, e.problem("%s: %v", match, err))
+			problems = append(problems, entry.problem("%s: %v", match, err))
 		case !ok:
-			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.missing))
+			problems = append(problems, entry.problem("%s: nothing there by that name: %s", match, source.kind.missing))
 		}
 		absent = absent || err != nil || !ok
-		given = append(given, secretParts(v)...)
+		secrets = append(secrets, secretValues(v)...)
 		return v
 	})
 	if absent { // what stands around it is no value either
 		text = ""
 	}
-	e.Value = p.known.Given(text, fromFile, given...)
+	entry.Value = p.known.Given(text, fromFile, secrets...)
 	return problems
 }
 
-// secretParts returns the option values of a login module's line, whose other words occur in many messages, else the
+// secretValues returns the option values of a login module's line, whose other words occur in many messages, else the
 // value.
-func secretParts(given string) []string {
+func secretValues(given string) []string {
 	if values, ok := security.LoginOptions(given); ok {
 		return values
 	}
@@ -296,8 +297,8 @@ func (p *Providers) closedHint(source provider, name, path, key string) string {
 }
 
 // Resolve resolves the references again, because the secret in a file may have changed.
-func (c *Connector) Resolve(p *Providers) (*Connector, error) {
-	entries, problems := p.resolveAll(c.Entries)
+func (c *Connector) Resolve(providers *Providers) (*Connector, error) {
+	entries, problems := providers.resolveAll(c.Entries)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -312,17 +313,17 @@ func (c *Connector) ChangedSince(other *Connector) []string {
 // ResolvedSettings returns the settings with all references resolved, secrets included.
 func (c *Connector) ResolvedSettings() map[string]string {
 	values := map[string]string{}
-	for _, e := range c.Entries {
-		values[e.Key] = e.Value.Reveal()
+	for _, entry := range c.Entries {
+		values[entry.Key] = entry.Value.Reveal()
 	}
 	return values
 }
 
 // Files returns the files that a connector's references name.
-func (p *Providers) Files(c *Connector) []string {
+func (p *Providers) Files(connector *Connector) []string {
 	var files []string
-	for _, e := range c.Entries {
-		for _, parts := range reference.FindAllStringSubmatch(e.Raw, -1) {
+	for _, entry := range connector.Entries {
+		for _, parts := range reference.FindAllStringSubmatch(entry.Raw, -1) {
 			path := ""
 			switch provider := p.byName[parts[1]]; {
 			case provider.kind == fileKind:

@@ -12,9 +12,9 @@ import (
 )
 
 // kept is a store of these places, after its first look.
-func kept(t *testing.T, p Locations) *FolderStore {
+func kept(t *testing.T, locations Locations) *FolderStore {
 	t.Helper()
-	s := NewFolderStore(p, plainWorker(t, ""), slog.New(slog.DiscardHandler))
+	s := NewFolderStore(locations, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	s.scan()
 	return s
 }
@@ -23,24 +23,24 @@ func settings(t *testing.T, file, text string) *Connector {
 	t.Helper()
 	entries, problems := Read(file, []byte(text))
 	require.NoError(t, problems.Err())
-	c, problems := NewConnector(file, entries, nil)
-	c.Problems = problems
+	connector, problems := NewConnector(file, entries, nil)
+	connector.Problems = problems
 	require.NoError(t, problems.Err())
-	return c
+	return connector
 }
 
 // found are the connectors of a store as NAME=x, with the warnings behind.
 func found(t *testing.T, s *FolderStore) string {
 	t.Helper()
-	now, looked := s.Snapshot()
+	snapshot, looked := s.Snapshot()
 	if !looked {
 		t.Fatal("expected it to have looked")
 	}
 	var all []string
-	for _, c := range now.Connectors {
-		all = append(all, c.Name+"="+c.Text("x"))
+	for _, connector := range snapshot.Connectors {
+		all = append(all, connector.Name+"="+connector.Text("x"))
 	}
-	for _, p := range now.Problems {
+	for _, p := range snapshot.Problems {
 		all = append(all, p.String())
 	}
 	return strings.Join(all, " ")

@@ -60,11 +60,11 @@ func TestProvidersWithoutBounds(t *testing.T) {
 		if class == "EnvVarConfigProvider" {
 			says = "an empty pattern"
 		}
-		p, problems := newProviders(workerEntries(t, param+"= "))
+		providers, problems := newProviders(workerEntries(t, param+"= "))
 		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, says) {
 			t.Errorf("%s with an empty bound: expected %q, found %v", class, says, problems)
 		}
-		if _, problems := p.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
+		if _, problems := providers.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
 			t.Errorf("%s with an empty bound gives PATH of the environment", class)
 		}
 	}

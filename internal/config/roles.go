@@ -24,9 +24,9 @@ type roleValue struct {
 
 // NewRoles collects the settings with a role. Templates only count with a value; the first declaration of a role
 // counts.
-func NewRoles(d *Declarations, c *Connector) Roles {
+func NewRoles(declarations *Declarations, connector *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
-	for _, spec := range d.Keys() {
+	for _, spec := range declarations.Keys() {
 		name := spec.Role()
 		if name == "" || r.byRole[name].isSet || strings.Contains(spec.Name, "{") {
 			continue
@@ -36,7 +36,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 			v.value, v.has = *spec.DefaultValue, true
 		}
 		for _, key := range spec.Names() {
-			if given, ok := c.Get(key); ok {
+			if given, ok := connector.Get(key); ok {
 				v.value, v.isSet, v.has = setting.Trim(given), true, true
 				break
 			}
@@ -50,12 +50,12 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 			r.byRole[name] = v
 		}
 	}
-	for _, e := range c.Entries {
-		if d.Declares(e.Key) {
+	for _, entry := range connector.Entries {
+		if declarations.Declares(entry.Key) {
 			continue
 		}
-		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].isSet {
-			value := setting.Trim(e.Value.Reveal())
+		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].isSet {
+			value := setting.Trim(entry.Value.Reveal())
 			r.byRole[spec.Role()] = roleValue{spec: spec, value: value, isSet: true, has: true}
 		}
 	}
@@ -84,8 +84,8 @@ func (r Roles) Text(role string) string { return r.byRole[role].value }
 
 // Setting returns the name of the role's setting, for errors, or the role itself.
 func (r Roles) Setting(role string) string {
-	if v, ok := r.byRole[role]; ok {
-		return v.spec.Name
+	if value, ok := r.byRole[role]; ok {
+		return value.spec.Name
 	}
 	return role
 }
@@ -102,9 +102,9 @@ func (r Roles) Duration(role string) time.Duration { return setting.Milliseconds
 // Prefix returns nonempty values by the rest of the role: Prefix("http.header.") may have "sap-client".
 func (r Roles) Prefix(prefix string) map[string]string {
 	values := map[string]string{}
-	for role, v := range r.byRole {
-		if strings.HasPrefix(role, prefix) && v.value != "" {
-			values[strings.TrimPrefix(role, prefix)] = v.value
+	for role, value := range r.byRole {
+		if strings.HasPrefix(role, prefix) && value.value != "" {
+			values[strings.TrimPrefix(role, prefix)] = value.value
 		}
 	}
 	return values
@@ -113,8 +113,8 @@ func (r Roles) Prefix(prefix string) map[string]string {
 // String returns the roles that have a value, without the values.
 func (r Roles) String() string {
 	var names []string
-	for role, v := range r.byRole {
-		if v.has {
+	for role, value := range r.byRole {
+		if value.has {
 			names = append(names, role)
 		}
 	}

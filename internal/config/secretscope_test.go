@@ -15,28 +15,29 @@ import (
 
 // served declares a plugin's settings by their roles, each by the name of its role.
 func served() *Declarations {
-	d := Declare()
+	declarations := Declare()
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.Destination, role.User, role.Auth,
 		role.OAuthTokenEndpoint, role.OAuthClientID, role.LoginTarget, role.LoginBody, role.Origins, role.ProxyType,
 		role.ProxyAddress, role.ProxyUser, role.ProxyLocationID, role.ProxyTokenURL, role.ProxyServiceKey,
 		role.TLSTrustStoreLocation, role.TLSProtocol, role.TLSAllowLegacy, role.ReadTimeoutMS, role.ListenerPorts,
 		role.ListenerAddress, role.ListenerUser, role.ListenerTLS + "keystore.location"} {
-		d.Declare(declared(name, wit.KindString, "", "", wit.Rule{Role: wit.Ptr(name)}))
+		declarations.Declare(declared(name, wit.KindString, "", "", wit.Rule{Role: wit.Ptr(name)}))
 	}
 	for _, name := range []string{role.Password, role.OAuthClientSecret, role.ProxyPassword,
 		role.ProxyTokenClientSecret, role.TLSKeyStorePassword, role.ListenerPassword,
 		role.ListenerTLS + "keystore.password"} {
-		d.Declare(declared(name, wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr(name)}))
+		declarations.Declare(declared(name, wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr(name)}))
 	}
-	d.Declare(declared("http.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}))
-	return d
+	declarations.Declare(declared("http.header.{name}", wit.KindPassword, "", "",
+		wit.Rule{Role: wit.Ptr("http.header.{name}")}))
+	return declarations
 }
 
 func connectorOf(t *testing.T, lines string) *Connector {
 	t.Helper()
-	c, problems := NewConnector("c.properties", connectorEntries(lines), &Providers{})
+	connector, problems := NewConnector("c.properties", connectorEntries(lines), &Providers{})
 	require.NoError(t, problems.Err())
-	return c
+	return connector
 }
 
 func connectorEntries(lines string) (entries []Entry) {
@@ -147,10 +148,10 @@ func TestMisdirectedSecrets(t *testing.T) {
 		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := served()
+			declarations := served()
 			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
-			s := ConfigChange{Declarations: d, Worker: w,
-				IsPassword: func(key string) bool { return IsPassword(key, d) }}
+			s := ConfigChange{Declarations: declarations, Worker: w,
+				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
 			all, sent := map[string]string{}, map[string]bool{}
 			if c.stored != "" {
 				s.Stored = connectorOf(t, c.stored)
@@ -199,10 +200,10 @@ func TestReferencesAreWhole(t *testing.T) {
 		to + "http.password=${file:f:k} producer.override.ssl.key=s":    true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
-		d := served()
-		c, _ := NewConnector("c.properties", connectorEntries(there.Replace(lines)), w.Providers)
-		s := ConfigChange{Declarations: d, Worker: w, New: c,
-			IsPassword: func(key string) bool { return IsPassword(key, d) }}
+		declarations := served()
+		connector, _ := NewConnector("c.properties", connectorEntries(there.Replace(lines)), w.Providers)
+		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
+			IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
 		if got := s.HasCompleteCredentials(); got != want {
 			t.Errorf("%s: expected %t, found %t", lines, want, got)
 		}

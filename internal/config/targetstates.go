@@ -49,11 +49,11 @@ func (t *TargetStates) get(name string) (target string, ok bool) {
 }
 
 // Get returns a connector's target state: the one that was set, else its initial one.
-func (t *TargetStates) Get(c *Connector) string {
-	if target, ok := t.get(c.Name); ok {
+func (t *TargetStates) Get(connector *Connector) string {
+	if target, ok := t.get(connector.Name); ok {
 		return target
 	}
-	return c.InitialTarget()
+	return connector.InitialTarget()
 }
 
 // All returns the states that were set, by connector.

@@ -171,9 +171,11 @@ var groupSettings = []wit.ConfigKey{
 		"generation, in milliseconds.", atLeast(1)),
 	declared("heartbeat.interval.ms", wit.KindInt, "3000", "How often this worker sends a heartbeat to its group, in "+
 		"milliseconds; less than session.timeout.ms.", atLeast(1)),
-	declared("worker.sync.timeout.ms", wit.KindInt, "3000", "How long the group's leader reads on for what other workers "+
-		"have read of config.storage.topic, in milliseconds; another worker that does not read in that time what the "+
-		"leader has gives its tasks up until it does.", atLeast(1)),
+	declared("worker.sync.timeout.ms", wit.KindInt, "3000",
+		"How long the group's leader reads on for what other workers "+
+			"have read of config.storage.topic, in milliseconds; another worker that does not read in that time "+
+			"what the "+
+			"leader has gives its tasks up until it does.", atLeast(1)),
 	withoutEffectSetting("worker.unsync.backoff.ms", wit.KindInt,
 		"a worker that has not read enough stays in its group, without tasks"),
 	withoutEffectSetting("connect.protocol", wit.KindString,
@@ -199,18 +201,18 @@ var groupSettings = []wit.ConfigKey{
 // withoutEffect begins the documentation of settings that are accepted so that existing files run; the reason follows.
 const withoutEffect = "Has no effect: "
 
-func withoutEffectSetting(name string, kind wit.SettingKind, why string) wit.ConfigKey {
-	return declared(name, kind, "", withoutEffect+why+".")
+func withoutEffectSetting(name string, kind wit.SettingKind, reason string) wit.ConfigKey {
+	return declared(name, kind, "", withoutEffect+reason+".")
 }
 
-var exactlyOnceToo = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
+var exactlyOnceSettings = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
 
 func (w *Worker) noEffect(spec *wit.ConfigKey) string {
-	if why, ok := strings.CutPrefix(spec.Documentation, withoutEffect); ok {
-		return strings.TrimSuffix(why, ".")
+	if reason, ok := strings.CutPrefix(spec.Documentation, withoutEffect); ok {
+		return strings.TrimSuffix(reason, ".")
 	}
-	of := slices.ContainsFunc(groupSettings, func(s wit.ConfigKey) bool { return s.Name == spec.Name })
-	if !of || w.InGroup() || w.ExactlyOnce() && slices.Contains(exactlyOnceToo, spec.Name) {
+	forGroup := slices.ContainsFunc(groupSettings, func(s wit.ConfigKey) bool { return s.Name == spec.Name })
+	if !forGroup || w.InGroup() || w.ExactlyOnce() && slices.Contains(exactlyOnceSettings, spec.Name) {
 		return ""
 	}
 	return "this worker does not join a group"

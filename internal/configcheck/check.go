@@ -75,7 +75,7 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 			if connector.Problems.Err() != nil || offline.Err() != nil {
 				return offline
 			}
-			all := append(checker.CheckOnline(ctx, connector), checker.Registries(ctx, connector)...)
+			all := append(checker.CheckOnline(ctx, connector), checker.CheckRegistries(ctx, connector)...)
 			for i := range all { // CheckOnline repeats what was found offline
 				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeNotChecked // no success without an answer
 			}

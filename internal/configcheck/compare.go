@@ -25,18 +25,18 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 	for _, p := range problems {
 		in.Log.Warn("the worker's own settings are no part of a reload", "problem", p.String())
 	}
-	now, err := running(restURL(in.Worker))
+	runningConnectors, err := running(restURL(in.Worker))
 	if err != nil {
 		return nil, err
 	}
 	written := map[string]map[string]string{}
-	for _, n := range now {
+	for _, n := range runningConnectors {
 		unhide(n, in.Connectors)
 		written[n.Name] = n.Raw
 	}
 	all := []rest.Comparison{}
-	checked := func(*config.Connector) config.Problems { return nil }
-	for _, step := range config.Diff(now, in.Connectors, checked, in.Checker.Declared) {
+	noProblems := func(*config.Connector) config.Problems { return nil }
+	for _, step := range config.Diff(runningConnectors, in.Connectors, noProblems, in.Checker.Declared) {
 		if step.Action == config.NoChange {
 			continue
 		}
@@ -52,14 +52,14 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 }
 
 // unhide takes what a worker hides for equal to what the files say: nobody can tell.
-func unhide(n config.RunningConnector, connectors []*config.Connector) {
-	for _, c := range connectors {
-		if c.Name != n.Name {
+func unhide(running config.RunningConnector, connectors []*config.Connector) {
+	for _, connector := range connectors {
+		if connector.Name != running.Name {
 			continue
 		}
-		for key, value := range c.Raw() {
-			if n.Raw[key] == config.Mask {
-				n.Raw[key] = value
+		for key, value := range connector.Raw() {
+			if running.Raw[key] == config.Mask {
+				running.Raw[key] = value
 			}
 		}
 	}
@@ -82,15 +82,15 @@ func restURL(w *config.Worker) string {
 
 // changeOf returns a step of a plan as REST shows it.
 func changeOf(step config.Change) rest.Change {
-	c := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings,
+	change := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings,
 		KeepsRunning: step.KeepsRunning}
 	if step.Connector != nil {
-		c.File = step.Connector.File
+		change.File = step.Connector.File
 	}
 	for _, p := range step.Problems {
 		if !p.Warning {
-			c.Problems = append(c.Problems, p.String())
+			change.Problems = append(change.Problems, p.String())
 		}
 	}
-	return c
+	return change
 }

@@ -79,9 +79,9 @@ func (s *stepped) connector(b *bench) *config.Connector {
 }
 
 // rows returns the keys of a topic's rows in order.
-func rows(t *testing.T, k kafka.Config, topic string) (keys []string) {
+func rows(t *testing.T, kafkaConfig kafka.Config, topic string) (keys []string) {
 	t.Helper()
-	reader, err := kafka.NewReader(k)
+	reader, err := kafka.NewReader(kafkaConfig)
 	require.NoError(t, err)
 	defer reader.Close()
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
@@ -104,8 +104,8 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 		<-s.asked[n]
 		s.page(n)
 	}
-	k := h.controllers["c"]
-	before := tasksOf(k)
+	ctl := h.controllers["c"]
+	before := tasksOf(ctl)
 	var others []int
 	for n := range s.asked {
 		if n != taken {
@@ -119,16 +119,16 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 			s.page(n)
 		}
 	}
-	require.Until(t, func() bool { return len(tasksOf(k)) == 7 }, func() string { return b.Log.String() })
+	require.Until(t, func() bool { return len(tasksOf(ctl)) == 7 }, func() string { return b.Log.String() })
 	for _, n := range others {
 		s.page(n)
 	}
-	if after := tasksOf(k); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
+	if after := tasksOf(ctl); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
 		t.Errorf("expected the tasks that were there before, found %v and %v", before, after)
 	}
 	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
 	<-s.asked[taken]
-	require.Until(t, func() bool { return len(tasksOf(k)) == 8 }, func() string { return b.Log.String() })
+	require.Until(t, func() bool { return len(tasksOf(ctl)) == 8 }, func() string { return b.Log.String() })
 	for n := range s.let {
 		close(s.let[n])
 	}
@@ -157,11 +157,11 @@ func storedTaskConfigs(t *testing.T, h *Herder, name string, version int64) *con
 	return set
 }
 
-func tasksOf(k *controller) []*task {
-	c := k.currentRun()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return slices.Clone(c.set.tasks)
+func tasksOf(ctl *controller) []*task {
+	run := ctl.currentRun()
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	return slices.Clone(run.taskSet.tasks)
 }
 
 // Revoked tasks are owned until their sessions are logged off, because the next owner opens its own (P16).
@@ -207,8 +207,8 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	for _, ask := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
 		require.NoError(t, ask("a"))
 		require.NoError(t, h.WaitIdle(t.Context()))
-		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].activity != nil {
-			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
+		if result, _ := h.Status("a"); result.Connector.State != Unassigned || h.controllers["a"].activity != nil {
+			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", result)
 		}
 	}
 	// Offsets of a stopped connector can be changed anyway.
@@ -244,19 +244,19 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	h = newHerdWith(t, func(h *herd) {
 		h.bench.options.Group = &group{planned: func(_ string, p config.TaskPlan) error { plans <- p; return nil }}
 	})
-	c := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
-	h.Put(c, nil)
+	connector := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
+	h.Put(connector, nil)
 	h.await("a", Unassigned)
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true}))
 	p := <-plans
 	assert.Equal(t, 3, len(p.Tasks))
-	assert.Equal(t, c.Raw(), p.Config)
+	assert.Equal(t, connector.Raw(), p.Config)
 	assert.Contains(t, strings.Join(p.Claims, " "), `"a queue" at `)
-	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 0 })
+	h.await("a", Running, func(result Status) bool { return len(result.Tasks) == 0 })
 	running := func(numbers ...int) func(Status) bool {
-		return func(s Status) bool {
+		return func(result Status) bool {
 			var found []int
-			for _, task := range s.Tasks {
+			for _, task := range result.Tasks {
 				if task.State == Running {
 					found = append(found, task.ID)
 				}
@@ -265,21 +265,21 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 		}
 	}
 	first := &config.TaskConfigs{Version: 5, Settings: p.Tasks}
-	k := h.controllers["a"]
-	run := k.currentRun()
+	ctl := h.controllers["a"]
+	run := ctl.currentRun()
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first, Tasks: []int{0, 2}}))
 	h.await("a", Running, running(0, 2))
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: first, Tasks: []int{1, 2}}))
 	h.await("a", Running, running(1, 2))
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first}))
 	h.await("a", Running, running())
-	if k.currentRun() != run {
+	if ctl.currentRun() != run {
 		t.Error("expected one run of the connector, found another")
 	}
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: p.Tasks[:1]},
 		Tasks: []int{0}}))
 	h.await("a", Running, running(0))
-	if k.currentRun() == run {
+	if ctl.currentRun() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan does not count any more
@@ -301,8 +301,8 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {
 		h.bench.options.Group = &group{changed: func(name string) {
-			s, _ := h.Status(name)
-			states.Store(s.Connector.State, true)
+			result, _ := h.Status(name)
+			states.Store(result.Connector.State, true)
 			h.Owned()
 		}}
 	})
@@ -328,12 +328,12 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	h.Put(h.named("a", "spy.tasks=2", "tasks.max=2"), nil)
 	<-asked
 	<-asked
-	k := h.controllers["a"]
-	before := tasksOf(k)
+	ctl := h.controllers["a"]
+	before := tasksOf(ctl)
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}}))
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0, 1}}))
 	<-asked
-	after := tasksOf(k)
+	after := tasksOf(ctl)
 	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
 		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
 	}
@@ -345,7 +345,7 @@ func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 	defer server.Close()
 	b := connected(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
+	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
 		"spy.port="+port, "spy.user=reader", "spy.password=p")
 	var asked []string
 	b.options.Destinations = transport.NewOriginRegistry()
@@ -353,7 +353,7 @@ func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 		asked = append(asked, origin)
 		return limits.Division{Workers: 4}
 	})
-	New(b.options, []*config.Connector{c}).RunOnce(t.Context())
+	New(b.options, []*config.Connector{connector}).RunOnce(t.Context())
 	assert.Contains(t, b.Log.String(), "{a 200 /hello")
 	assert.Equal(t, []string{server.URL}, asked)
 }

@@ -126,12 +126,12 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 // group, because another worker may run it.
 func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
-	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
+	connector := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
 	for _, member := range []bool{true, false} {
-		s := spec{config: c, assignment: Assignment{Tasks: []int{0}}}
-		s.setAssignment(Assignment{}, member)
-		s.markDeleted(nil)
-		assert.Equal(t, member, !s.lastAssignment.empty())
+		desired := spec{config: connector, assignment: Assignment{Tasks: []int{0}}}
+		desired.setAssignment(Assignment{}, member)
+		desired.markDeleted(nil)
+		assert.Equal(t, member, !desired.lastAssignment.empty())
 	}
 }
 

@@ -50,9 +50,9 @@ type DeadLetter struct {
 
 // ParseDeadLetter parses the headers of a record of a dead letter topic.
 func ParseDeadLetter(r *kgo.Record) DeadLetter {
-	l := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
+	deadLetter := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
 	if r.Attrs.TimestampType() != 1 { // not LogAppendTime
-		l.Timestamp = r.Timestamp
+		deadLetter.Timestamp = r.Timestamp
 	}
 	number := func(text string, bits int) int64 {
 		n, err := strconv.ParseInt(text, 10, bits)
@@ -65,48 +65,48 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 		text := string(h.Value)
 		switch h.Key {
 		case kafkaHeaderPrefix + "connector.name":
-			l.Connector = text
+			deadLetter.Connector = text
 		case kafkaHeaderPrefix + "topic":
-			l.Topic = text
+			deadLetter.Topic = text
 		case kafkaHeaderPrefix + "partition":
-			l.Partition = int32(number(text, 32))
+			deadLetter.Partition = int32(number(text, 32))
 		case kafkaHeaderPrefix + "offset":
-			l.Offset = number(text, 64)
+			deadLetter.Offset = number(text, 64)
 		case kafkaHeaderPrefix + "exception.class.name":
-			l.Class = text
+			deadLetter.Class = text
 		case kafkaHeaderPrefix + "exception.message":
-			l.Message = text
+			deadLetter.Message = text
 		case ownHeaderPrefix + "feed":
-			l.Feed = text
+			deadLetter.Feed = text
 		case ownHeaderPrefix + "request":
-			l.Request = text
+			deadLetter.Request = text
 		case ownHeaderPrefix + "stage":
-			l.Stage = text
+			deadLetter.Stage = text
 		case ownHeaderPrefix + "setting":
-			l.Setting = text
+			deadLetter.Setting = text
 		case ownHeaderPrefix + "plugin.name":
-			l.Plugin = text
+			deadLetter.Plugin = text
 		case ownHeaderPrefix + "plugin.version":
-			l.Version = text
+			deadLetter.Version = text
 		case ownHeaderPrefix + "timestamp":
 			if at := number(text, 64); at >= 0 {
-				l.Timestamp = time.UnixMilli(at)
+				deadLetter.Timestamp = time.UnixMilli(at)
 			}
 		case ownHeaderPrefix + "partition":
-			l.TargetPartition = max(-1, int32(number(text, 32)))
+			deadLetter.TargetPartition = max(-1, int32(number(text, 32)))
 		case ownHeaderPrefix + "parts":
-			if l.Rows, l.HeaderError = core.ParseRowSubset(text); l.HeaderError != nil {
-				l.HeaderError = fmt.Errorf("header %s: %w", h.Key, l.HeaderError)
+			if deadLetter.Rows, deadLetter.HeaderError = core.ParseRowSubset(text); deadLetter.HeaderError != nil {
+				deadLetter.HeaderError = fmt.Errorf("header %s: %w", h.Key, deadLetter.HeaderError)
 			}
 		case ownHeaderPrefix + "time":
 			if at, err := time.Parse(time.RFC3339, text); err == nil {
-				l.FailedAt = at
+				deadLetter.FailedAt = at
 			}
 		case ownHeaderPrefix + "replays":
-			l.Replays = max(0, int(number(text, 32)))
+			deadLetter.Replays = max(0, int(number(text, 32)))
 		}
 	}
-	return l
+	return deadLetter
 }
 
 func (l *DeadLetter) originalRecord() *kgo.Record {
@@ -181,11 +181,13 @@ func (f *DeadLetterFilter) SelectPositions(places []string) error {
 }
 
 // Matches reports whether the filter selects a dead letter.
-func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
+func (f *DeadLetterFilter) Matches(deadLetter *DeadLetter) bool {
 	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
-	return (f.Positions == nil || f.Positions[l.position()]) && (f.Connector == "" || f.Connector == l.Connector) &&
-		(contains(l.Class) || contains(l.Message)) &&
-		(f.Since.IsZero() || !l.FailedAt.Before(f.Since)) && (f.Until.IsZero() || l.FailedAt.Before(f.Until))
+	return (f.Positions == nil || f.Positions[deadLetter.position()]) &&
+		(f.Connector == "" || f.Connector == deadLetter.Connector) &&
+		(contains(deadLetter.Class) || contains(deadLetter.Message)) &&
+		(f.Since.IsZero() || !deadLetter.FailedAt.Before(f.Since)) &&
+		(f.Until.IsZero() || deadLetter.FailedAt.Before(f.Until))
 }
 
 // compareSource orders dead letters by their records and then by age.

@@ -47,15 +47,15 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 	own := &checktest.Bench{Checker: with.Checker}
 	own.Logger = own.Log.Logger(slog.LevelInfo)
 	m.bench = newBench(t, own)
-	o := &m.bench.options
-	o.Kafka.Bootstrap = cluster.ListenAddrs()
+	options := &m.bench.options
+	options.Kafka.Bootstrap = cluster.ListenAddrs()
 	stored := offset.DefaultConfig()
 	stored.Replication, stored.FlushInterval = 1, 20*time.Millisecond
 	var err error
-	o.Offsets, err = offset.Open(context.Background(), o.Kafka, stored, nil, o.Logger)
+	options.Offsets, err = offset.Open(context.Background(), options.Kafka, stored, nil, options.Logger)
 	require.NoError(t, err)
-	t.Cleanup(o.Offsets.Close)
-	o.Group = &group{planned: func(_ string, p config.TaskPlan) error { m.plans <- p; return nil },
+	t.Cleanup(options.Offsets.Close)
+	options.Group = &group{planned: func(_ string, p config.TaskPlan) error { m.plans <- p; return nil },
 		lease: func() error {
 			if m.lost.Load() {
 				return errors.New("unknown member")
@@ -75,7 +75,7 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 		"sap.odata#00.service="+strings.TrimSuffix(odatatest.ODPPath, "/"), "sap.odata#00.entityset=FactsOfProducts",
 		"sap.odata#00.topic=rows", "sap.odata#00.exec-period=1", fmt.Sprint("sap.odata#00.track-changes=", tracked),
 		"sap.odata.max.retries=0")
-	m.Herder = New(*o, []*config.Connector{m.connector})
+	m.Herder = New(*options, []*config.Connector{m.connector})
 	runs(t, m.Herder)
 	return m
 }
@@ -88,12 +88,12 @@ func (m *member) await(state State, traces ...string) {
 			require.NoError(m.t, err)
 			answer.Body.Close()
 		}
-		s, _ := m.Status("c")
-		return len(s.Tasks) == 1 && s.Tasks[0].State == state && slices.ContainsFunc(traces,
-			func(trace string) bool { return strings.Contains(s.Tasks[0].Trace, trace) })
+		result, _ := m.Status("c")
+		return len(result.Tasks) == 1 && result.Tasks[0].State == state && slices.ContainsFunc(traces,
+			func(trace string) bool { return strings.Contains(result.Tasks[0].Trace, trace) })
 	}, func() string {
-		s, _ := m.Status("c")
-		return fmt.Sprintf("expected %s with one of %q, found %+v\n%s", state, traces, s, m.Log.String())
+		result, _ := m.Status("c")
+		return fmt.Sprintf("expected %s with one of %q, found %+v\n%s", state, traces, result, m.Log.String())
 	})
 }
 
@@ -195,7 +195,7 @@ func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
 	m.unfenced = errors.New("nobody may fence")
 	m.mu.Unlock()
 	assert.Error(t, m.ResetOffsets(t.Context(), "c"), "nobody may fence")
-	k, err := m.TransactionalConfig(t.Context(), "c")
+	kafkaConfig, err := m.TransactionalConfig(t.Context(), "c")
 	require.NoError(t, err)
-	assert.Equal(t, m.bench.options.Kafka.Bootstrap, k.Bootstrap)
+	assert.Equal(t, m.bench.options.Kafka.Bootstrap, kafkaConfig.Bootstrap)
 }

@@ -22,33 +22,33 @@ type keyLocks struct {
 // topicKey locks all records of a topic, for a dead letter without a key: any of them may be of the same entity.
 func topicKey(topic string) recordID { return newKeyID(topic, -1, nil) }
 
-func (h *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.keys, h.released = map[recordID]bool{}, make(chan struct{})
-	for _, l := range deadLetters {
-		key := topicKey(l.Topic)
-		if l.Record.Key != nil {
-			key = newKeyID(l.Topic, l.Partition, l.Record.Key)
+func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
+	locks.mu.Lock()
+	defer locks.mu.Unlock()
+	locks.keys, locks.released = map[recordID]bool{}, make(chan struct{})
+	for _, deadLetter := range deadLetters {
+		key := topicKey(deadLetter.Topic)
+		if deadLetter.Record.Key != nil {
+			key = newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)
 		}
-		h.keys[key] = true
+		locks.keys[key] = true
 	}
 	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		close(h.released)
-		h.keys, h.released = nil, nil
+		locks.mu.Lock()
+		defer locks.mu.Unlock()
+		close(locks.released)
+		locks.keys, locks.released = nil, nil
 	}
 }
 
-func (h *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
+func (locks *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
 	for {
-		h.mu.Lock()
-		freed := h.released
+		locks.mu.Lock()
+		freed := locks.released
 		held := freed != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
-			return h.keys[newKeyID(r.Topic, r.Partition, r.Key)] || h.keys[topicKey(r.Topic)]
+			return locks.keys[newKeyID(r.Topic, r.Partition, r.Key)] || locks.keys[topicKey(r.Topic)]
 		})
-		h.mu.Unlock()
+		locks.mu.Unlock()
 		if !held {
 			return nil
 		}

@@ -55,9 +55,10 @@ func TestKeyLocks(t *testing.T) {
 func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
-	k := kafka.Defaults()
-	k.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
-	client := kafkatest.Client(t, kgo.SeedBrokers(k.Bootstrap...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	kafkaConfig := kafka.Defaults()
+	kafkaConfig.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
+	client := kafkatest.Client(t, kgo.SeedBrokers(kafkaConfig.Bootstrap...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	put := func(topic string, partition int32, key string) {
 		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
@@ -66,7 +67,7 @@ func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
 	keyed := letterOf(0, "a", 0, core.RowSubset{})
 	unkeyed := letterOf(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic, unkeyed.Record.Key = "u", nil
-	r := newRecordIndex(k)
+	r := newRecordIndex(kafkaConfig)
 	defer r.close()
 	r.watchNewer(keyed)
 	r.watchNewer(unkeyed)

@@ -27,13 +27,13 @@ func TestPathForm(t *testing.T) {
 		{"destination", "/x?$skiptoken=1", false},
 		{"host", "https://h/x?$skiptoken=1", false},
 	} {
-		given, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
+		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
 			config.NewEntry(c.key, "h", "", 0)}, nil)
 		of := component
 		if c.key == "host" {
 			of.Settings = of.Settings[:1]
 		}
-		k := &connectorRun{class: class{declarations: config.DeclareComponent(of)}, accepted: given}
+		k := &connectorRun{class: class{declarations: config.DeclareComponent(of)}, accepted: connector}
 		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", c.at)})
 		if strings.Contains(text, "begins with /") != c.want {
 			t.Errorf("%v: found %q", c, text)
@@ -44,20 +44,20 @@ func TestPathForm(t *testing.T) {
 // Topics are recorded in the group each time, or locally.
 func TestTopicsAreTracked(t *testing.T) {
 	var said []string
-	o := &Options{Group: &group{uses: func(connector, topic string, task int) {
+	options := &Options{Group: &group{uses: func(connector, topic string, task int) {
 		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
 	}}}
-	c := emptyConnector(o, slog.New(slog.DiscardHandler))
-	c.accepted = &config.Connector{Name: "orders"}
-	one := &task{number: 2, run: c}
+	run := emptyConnector(options, slog.New(slog.DiscardHandler))
+	run.accepted = &config.Connector{Name: "orders"}
+	one := &task{number: 2, run: run}
 	one.recordTopic("a")
 	one.recordTopic("a")
 	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
-	h := &Herder{controllers: map[string]*controller{"orders": c.controller}}
+	h := &Herder{controllers: map[string]*controller{"orders": run.controller}}
 	topics, err := h.Topics("orders")
 	assert.NoError(t, err)
 	assert.Equal(t, 0, len(topics))
-	o.Group = nil
+	options.Group = nil
 	var wg sync.WaitGroup
 	for _, topic := range []string{"b", "a", "b", "c"} {
 		wg.Go(func() { one.recordTopic(topic) })
@@ -68,9 +68,9 @@ func TestTopicsAreTracked(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "c"}, topics)
 	assert.NoError(t, h.ResetTopics("orders"))
 	one.recordTopic("b")
-	c.controller.mu.Lock() // which a topic that is known does not wait for
+	run.controller.mu.Lock() // which a topic that is known does not wait for
 	one.recordTopic("b")
-	c.controller.mu.Unlock()
+	run.controller.mu.Unlock()
 	topics, err = h.Topics("orders")
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"b"}, topics)

@@ -50,7 +50,7 @@ type sharedResources struct {
 	claims  *claimRegistry
 	buffers *source.Buffers
 	hub     *notify.Hub
-	starts  *startups
+	starts  *startCounters
 	// refreshInterval is how often a failed start checks again for settings that change elsewhere.
 	refreshInterval time.Duration
 }

@@ -23,19 +23,19 @@ import (
 
 // Bounds of a batch of letters. The result of a batch is stored before the next one.
 const (
-	batchLetters = 500
-	batchBytes   = 4 << 20
+	maxBatchRecords = 500
+	maxBatchBytes   = 4 << 20
 )
 
 // partitionReplay replays the letters of one connector in one partition.
 type partitionReplay struct {
-	conn      *connectorRun
-	lock      sink.Lock
-	reader    *kafka.Reader
-	request   ReplayRequest
-	partition int32
-	end       int64
-	result    *ReplayResult
+	connectorRun *connectorRun
+	lock         sink.Lock
+	reader       *kafka.Reader
+	request      ReplayRequest
+	partition    int32
+	end          int64
+	result       *ReplayResult
 
 	next       int64
 	state      replayState
@@ -44,22 +44,22 @@ type partitionReplay struct {
 	regex      *pattern.Pattern
 }
 
-func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.conn.config.Name }
+func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.connectorRun.config.Name }
 
 func (p *partitionReplay) storageKey() []wit.OffsetEntry {
 	return replayPartition(p.request.Topic, p.partition)
 }
 
 func (p *partitionReplay) load(ctx context.Context) error {
-	c := p.conn
-	if regex := c.config.Text("topics.regex"); regex != "" {
+	run := p.connectorRun
+	if regex := run.config.Text("topics.regex"); regex != "" {
 		compiled, err := pattern.Compile(regex)
 		if err != nil {
 			return fmt.Errorf("topics.regex: %w", err)
 		}
 		p.regex = &compiled
 	}
-	stored, _, err := c.clients.offsets.Get(ctx, p.owner(), p.storageKey())
+	stored, _, err := run.clients.offsets.Get(ctx, p.owner(), p.storageKey())
 	if err != nil {
 		return err
 	}
@@ -85,58 +85,58 @@ func (p *partitionReplay) load(ctx context.Context) error {
 }
 
 func (p *partitionReplay) run(ctx context.Context) error {
-	c := p.conn
-	t := &task{run: c}
-	binding, err := c.bind()
+	run := p.connectorRun
+	t := &task{run: run}
+	binding, err := run.bind()
 	if err != nil {
 		return err
 	}
 	defer binding.Close()
-	transforms, err := newChainFactory(c)
+	transforms, err := newChainFactory(run)
 	if err != nil {
 		return err
 	}
 	defer transforms.close()
-	if c.isSink() {
-		return p.sink(ctx, t, binding, transforms)
+	if run.isSink() {
+		return p.replaySink(ctx, t, binding, transforms)
 	}
-	return p.source(ctx, t, binding, transforms)
+	return p.replaySource(ctx, t, binding, transforms)
 }
 
-func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadLetter, err error) {
+func (p *partitionReplay) nextBatch(ctx context.Context) (deadLetters []*DeadLetter, err error) {
 	bytes, expected, restartAt := 0, p.next, int64(-1)
 	selected := map[string]recordID{} // by topic, partition and offset
 	at, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
-		l := ParseDeadLetter(r)
+		deadLetter := ParseDeadLetter(r)
 		p.state.markDone(expected, r.Offset-1) // transaction markers and compacted records
 		expected = r.Offset + 1
 		switch {
-		case l.Connector != p.conn.config.Name:
+		case deadLetter.Connector != p.connectorRun.config.Name:
 			p.state.markDone(r.Offset, r.Offset)
 			return nil
 		case p.state.isDone(r.Offset):
 			return nil
 		}
 		var id recordID
-		place, duplicate := fmt.Sprint(l.Topic, " ", l.Partition, " ", l.Offset), false
+		place, duplicate := fmt.Sprint(deadLetter.Topic, " ", deadLetter.Partition, " ", deadLetter.Offset), false
 		if p.records != nil {
-			id = l.recordID()
+			id = deadLetter.recordID()
 			other, isSelected := selected[place]
 			if isSelected && other != id { // of a topic that was created again: one task cannot write both
 				restartAt, expected = r.Offset, r.Offset
 				return kafka.ErrStop
 			}
-			if duplicate = isSelected; !isSelected && p.records.isDone(&l) {
+			if duplicate = isSelected; !isSelected && p.records.isDone(&deadLetter) {
 				p.state.markDone(r.Offset, r.Offset)
 				return nil
 			}
 		}
-		if !p.request.Filter.Matches(&l) {
+		if !p.request.Filter.Matches(&deadLetter) {
 			return nil
 		}
-		delete(p.request.notFound, l.position())
-		if reason := p.unfitReason(&l); reason != "" && !duplicate {
+		delete(p.request.notFound, deadLetter.position())
+		if reason := p.skipReason(&deadLetter); reason != "" && !duplicate {
 			p.result.Skipped[reason]++
 			return nil
 		}
@@ -144,8 +144,8 @@ func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadL
 			selected[place] = id
 			p.records.setSelected(id, true)
 		}
-		deadLetters = append(deadLetters, &l)
-		if bytes += len(r.Key) + len(r.Value); len(deadLetters) >= batchLetters || bytes >= batchBytes {
+		deadLetters = append(deadLetters, &deadLetter)
+		if bytes += len(r.Key) + len(r.Value); len(deadLetters) >= maxBatchRecords || bytes >= maxBatchBytes {
 			return kafka.ErrStop
 		}
 		return nil
@@ -160,27 +160,27 @@ func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadL
 	return deadLetters, p.state.checkBounds()
 }
 
-// unfitReason explains why a letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only to
+// skipReason explains why a letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only to
 // topics of the connector.
-func (p *partitionReplay) unfitReason(l *DeadLetter) string {
-	c := p.conn
+func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
+	run := p.connectorRun
 	switch {
-	case l.Stage == "":
+	case deadLetter.Stage == "":
 		return "that another program has written in an unknown format"
-	case l.HeaderError != nil:
+	case deadLetter.HeaderError != nil:
 		return "with a header that cannot be read"
 	}
 	topicRole := role.SourceTopic
-	topics := config.List(c.config.Text("topics"))
-	if c.isSink() {
+	topics := config.List(run.config.Text("topics"))
+	if run.isSink() {
 		topicRole = role.SinkTopic
-		if l.Partition < 0 || l.Offset < 0 {
+		if deadLetter.Partition < 0 || deadLetter.Offset < 0 {
 			return "without the position of their record"
 		}
-		switch superseded := p.records.isSuperseded(l); {
-		case p.records.contradictory[l.recordID()]:
+		switch superseded := p.records.isSuperseded(deadLetter); {
+		case p.records.contradictory[deadLetter.recordID()]:
 			return "of records whose letters contradict each other about their number of rows"
-		case superseded && l.Record.Key == nil:
+		case superseded && deadLetter.Record.Key == nil:
 			return "of records without a key, whose topic has later records that may be of the same entity and would " +
 				"be overwritten: --older sends them anyway"
 		case superseded:
@@ -188,34 +188,34 @@ func (p *partitionReplay) unfitReason(l *DeadLetter) string {
 				"--older sends them anyway"
 		}
 		if p.regex != nil {
-			if matches, err := config.MatchesTopic(*p.regex, l.Topic); err != nil || !matches {
-				return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", l.Topic,
-					c.config.Name)
+			if matches, err := config.MatchesTopic(*p.regex, deadLetter.Topic); err != nil || !matches {
+				return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", deadLetter.Topic,
+					run.config.Name)
 			}
 			return ""
 		}
 	}
-	d := c.class.declarations
-	for _, e := range c.config.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == topicRole {
+	declarations := run.class.declarations
+	for _, e := range run.config.Entries {
+		if spec, ok := declarations.Find(e.Key); ok && spec.Role() == topicRole {
 			topics = append(topics, setting.Trim(e.Value.Reveal()))
 		}
 	}
-	if len(topics) > 0 && !slices.Contains(topics, l.Topic) {
-		return fmt.Sprintf("of topic %q, which connector %s does not use", l.Topic, c.config.Name)
+	if len(topics) > 0 && !slices.Contains(topics, deadLetter.Topic) {
+		return fmt.Sprintf("of topic %q, which connector %s does not use", deadLetter.Topic, run.config.Name)
 	}
 	return ""
 }
 
-func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.Binding,
+func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *plugin.Binding,
 	transforms *chainFactory) error {
-	c := t.run
-	layout, err := c.callPlan(ctx, binding, 1)
+	run := t.run
+	plan, err := run.callPlan(ctx, binding, 1)
 	if err != nil {
 		return err
 	}
-	if len(layout.Tasks) > 0 {
-		t.settings = layout.Tasks[0]
+	if len(plan.Tasks) > 0 {
+		t.settings = plan.Tasks[0]
 	}
 	t.metrics = &core.Metrics{} // of the replay alone
 	delivers := t.newDelivery
@@ -223,7 +223,7 @@ func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.B
 		delivers = t.atLeastOnceDelivery
 	}
 	deliver := delivers(p.owner(), func(int) []string {
-		return []string{c.options.Worker.Text("group.id") + "-" + c.config.Name + "-dlq"}
+		return []string{run.options.Worker.Text("group.id") + "-" + run.config.Name + "-dlq"}
 	})
 	defer deliver.close(context.WithoutCancel(ctx))
 	options := t.sourceOptions(deliver, binding, transforms)
@@ -236,8 +236,8 @@ func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.B
 			output, err := deliver.output(feed)
 			return discardOutput{output}, err
 		}
-		options.DeadLetters.Headers = func(l source.FailedRow) []kgo.RecordHeader {
-			refused.add(l.ReplayedFrom, l.Err)
+		options.DeadLetters.Headers = func(failed source.FailedRow) []kgo.RecordHeader {
+			refused.add(failed.ReplayedFrom, failed.Err)
 			return nil
 		}
 	}
@@ -253,11 +253,11 @@ func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.B
 				return nil, nil, err
 			}
 			for last = 0; len(refused) == 0; {
-				deadLetters, err := p.nextLetters(ctx)
+				deadLetters, err := p.nextBatch(ctx)
 				if err != nil || len(deadLetters) == 0 {
 					return nil, nil, err
 				}
-				if refused, err = p.readableLetters(ctx, deadLetters, unreadable); err != nil {
+				if refused, err = p.readableDeadLetters(ctx, deadLetters, unreadable); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -266,11 +266,11 @@ func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.B
 		}})
 }
 
-func (p *partitionReplay) readableLetters(ctx context.Context, deadLetters []*DeadLetter,
+func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters []*DeadLetter,
 	unreadable source.UnreadableReason) (
 	refused []core.DeadLetter, err error) {
-	for _, l := range deadLetters {
-		r := l.forReplay(true)
+	for _, deadLetter := range deadLetters {
+		r := deadLetter.forReplay(true)
 		if r.IsDocument {
 			reason, err := unreadable(ctx, &r)
 			if err != nil {
@@ -282,12 +282,13 @@ func (p *partitionReplay) readableLetters(ctx context.Context, deadLetters []*De
 			}
 		}
 		refused = append(refused, r)
-		p.state.markDone(l.Record.Offset, l.Record.Offset)
+		p.state.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 	}
 	return refused, nil
 }
 
-func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chainFactory) error {
+func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plugin.Binding,
+	transforms *chainFactory) error {
 	t.settings = t.run.pluginSettings(binding.Current().Module())
 	options := t.sinkOptions(binding, transforms)
 	refused := &rejections{replay: p}
@@ -300,10 +301,10 @@ func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Bin
 			return err
 		}
 		defer deadLetters.close()
-		refused.letters = deadLetters
+		refused.deadLetters = deadLetters
 	}
 	for {
-		chosen, err := p.nextLetters(ctx)
+		chosen, err := p.nextBatch(ctx)
 		if err != nil {
 			return err
 		}
@@ -318,31 +319,31 @@ func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Bin
 	}
 }
 
-func (p *partitionReplay) becameUnfit(l *DeadLetter) bool {
-	superseded := p.records.isSuperseded(l)
+func (p *partitionReplay) dropIfSuperseded(deadLetter *DeadLetter) bool {
+	superseded := p.records.isSuperseded(deadLetter)
 	if superseded {
-		p.result.Skipped[p.unfitReason(l)]++
-		p.records.setSelected(l.recordID(), false)
+		p.result.Skipped[p.skipReason(deadLetter)]++
+		p.records.setSelected(deadLetter.recordID(), false)
 	}
 	return superseded
 }
 
 func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
 	if !p.request.DryRun {
-		defer p.conn.controller.keyLocks.lock(chosen)()
+		defer p.connectorRun.controller.keyLocks.lock(chosen)()
 		if err := p.records.readNewer(ctx); err != nil {
 			return err
 		}
-		if chosen = slices.DeleteFunc(chosen, p.becameUnfit); len(chosen) == 0 {
+		if chosen = slices.DeleteFunc(chosen, p.dropIfSuperseded); len(chosen) == 0 {
 			return nil
 		}
 	}
 	slices.SortFunc(chosen, compareSource)
 	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun}
 	indexes := make([]int, len(chosen)) // index of each letter's record, which is sent once
-	for i, l := range chosen {
-		if id := l.recordID(); i == 0 || id != chosen[i-1].recordID() {
-			letter, known := l.forReplay(false), p.records.states[id]
+	for i, deadLetter := range chosen {
+		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
+			letter, known := deadLetter.forReplay(false), p.records.states[id]
 			letter.Rows, letter.Replays, letter.InDoubt = p.records.rows[id], int(known.replays)+1, known.inDoubt
 			replay.Letters = append(replay.Letters, letter)
 		}
@@ -352,18 +353,18 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	replay.Store = func(ctx context.Context, settled, inDoubt []bool) error {
 		at := before.clone()
 		at.known = options.InDoubt.Known()
-		for i, l := range chosen {
-			at.setInDoubt(l.Record.Offset, inDoubt[indexes[i]])
+		for i, deadLetter := range chosen {
+			at.setInDoubt(deadLetter.Record.Offset, inDoubt[indexes[i]])
 			if settled[indexes[i]] {
-				at.markDone(l.Record.Offset, l.Record.Offset)
+				at.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 			}
 		}
 		return p.store(ctx, at)
 	}
 	err := sink.Deliver(ctx, options, replay)
-	for i, l := range chosen {
-		p.records.markSent(l)
-		if p.state.isDone(l.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
+	for i, deadLetter := range chosen {
+		p.records.markSent(deadLetter)
+		if p.state.isDone(deadLetter.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
 			p.result.Replayed++
 		}
 	}
@@ -385,7 +386,7 @@ func (p *partitionReplay) store(ctx context.Context, at replayState) error {
 	text := string(offset.AppendJSON(nil, fields))
 	if text != p.storedJSON && !p.request.DryRun {
 		entry := offset.Entry{Partition: p.storageKey(), Offset: fields}
-		if err := p.conn.clients.offsets.Set(ctx, p.owner(), entry); err != nil {
+		if err := p.connectorRun.clients.offsets.Set(ctx, p.owner(), entry); err != nil {
 			return err
 		}
 	}

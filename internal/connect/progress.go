@@ -44,29 +44,29 @@ type Progress struct {
 // Progress returns the progress of each connector, sorted by name.
 func (h *Herder) Progress() []Progress {
 	var list []Progress
-	for _, k := range h.all() {
-		list = append(list, k.observe().progress())
+	for _, ctl := range h.all() {
+		list = append(list, ctl.observe().progress())
 	}
 	return list
 }
 
 func (v *view) progress() Progress {
-	p := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.state, CaughtUp: len(v.lastTasks) > 0}
-	for _, t := range v.lastTasks {
-		one := t.currentProgress()
-		p.Rows += one.Rows
-		p.Read += one.Read
-		p.Pages += one.Pages
-		p.Bytes += one.Bytes
-		p.Lag += one.Lag
-		p.Failed += one.Failed
-		p.Warnings += one.Warnings
-		p.CaughtUp = p.CaughtUp && one.CaughtUp
-		if t.state == Failed && v.state != Stopped {
-			p.State = Failed
+	progress := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.state, CaughtUp: len(v.lastTasks) > 0}
+	for _, task := range v.lastTasks {
+		taskProgress := task.currentProgress()
+		progress.Rows += taskProgress.Rows
+		progress.Read += taskProgress.Read
+		progress.Pages += taskProgress.Pages
+		progress.Bytes += taskProgress.Bytes
+		progress.Lag += taskProgress.Lag
+		progress.Failed += taskProgress.Failed
+		progress.Warnings += taskProgress.Warnings
+		progress.CaughtUp = progress.CaughtUp && taskProgress.CaughtUp
+		if task.state == Failed && v.state != Stopped {
+			progress.State = Failed
 		}
 	}
-	return p
+	return progress
 }
 
 // Notifications counts notifications by outcome.

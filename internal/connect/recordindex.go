@@ -38,10 +38,10 @@ type recordIndex struct {
 	reader  *kafka.Reader
 }
 
-func newRecordIndex(k kafka.Config) *recordIndex {
+func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 	return &recordIndex{states: map[recordID]recordState{}, limit: maxIndexedRecords,
 		rows: map[recordID]core.RowSubset{}, contradictory: map[recordID]bool{}, newest: map[recordID]int64{},
-		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: k}
+		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: kafkaConfig}
 }
 
 type recordState struct {
@@ -74,8 +74,8 @@ func (l *DeadLetter) recordID() recordID {
 	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
 }
 
-func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
-	id, times := l.recordID(), int32(l.Replays)
+func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
+	id, times := deadLetter.recordID(), int32(deadLetter.Replays)
 	state, known := r.states[id]
 	if !known {
 		if len(r.states) >= r.limit {
@@ -91,7 +91,7 @@ func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
 	}
 	if times == state.replays {
 		state.inDoubt = state.inDoubt || inDoubt
-		common, ok := r.rows[id].Intersect(l.Rows)
+		common, ok := r.rows[id].Intersect(deadLetter.Rows)
 		if !ok {
 			r.contradictory[id] = true
 		}
@@ -106,9 +106,9 @@ func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
 	return nil
 }
 
-func (r *recordIndex) isDone(l *DeadLetter) bool {
-	state := r.states[l.recordID()]
-	return int32(l.Replays) < state.replays || int32(l.Replays) <= state.settled || state.selected
+func (r *recordIndex) isDone(deadLetter *DeadLetter) bool {
+	state := r.states[deadLetter.recordID()]
+	return int32(deadLetter.Replays) < state.replays || int32(deadLetter.Replays) <= state.settled || state.selected
 }
 
 func (r *recordIndex) setSelected(id recordID, selected bool) recordState {
@@ -124,42 +124,42 @@ func newKeyID(topic string, partition int32, key []byte) recordID {
 
 // isSuperseded reports whether the topic has a newer record of the key that is not itself a letter to send, or, for a
 // letter without a key, any newer record.
-func (r *recordIndex) isSuperseded(l *DeadLetter) bool {
-	if u := r.unkeyed[l.Topic]; l.Record.Key == nil {
-		return u != nil && u.hasNewer(l)
+func (r *recordIndex) isSuperseded(deadLetter *DeadLetter) bool {
+	if unkeyed := r.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil {
+		return unkeyed != nil && unkeyed.hasNewer(deadLetter)
 	}
-	newest, watched := r.newest[newKeyID(l.Topic, l.Partition, l.Record.Key)]
-	return watched && newest > l.Offset
+	newest, watched := r.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)]
+	return watched && newest > deadLetter.Offset
 }
 
-func (r *recordIndex) watchNewer(l *DeadLetter) {
-	if l.Record.Key == nil {
-		u := r.unkeyed[l.Topic]
-		if u == nil {
-			u = &unkeyedTopic{first: l.Timestamp, last: map[int32]lastRecord{}}
-			r.unkeyed[l.Topic] = u
+func (r *recordIndex) watchNewer(deadLetter *DeadLetter) {
+	if deadLetter.Record.Key == nil {
+		unkeyed := r.unkeyed[deadLetter.Topic]
+		if unkeyed == nil {
+			unkeyed = &unkeyedTopic{first: deadLetter.Timestamp, last: map[int32]lastRecord{}}
+			r.unkeyed[deadLetter.Topic] = unkeyed
 		}
-		if l.Timestamp.Before(u.first) {
-			u.first = l.Timestamp
+		if deadLetter.Timestamp.Before(unkeyed.first) {
+			unkeyed.first = deadLetter.Timestamp
 		}
 	} else {
-		r.newest[newKeyID(l.Topic, l.Partition, l.Record.Key)] = -1
+		r.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)] = -1
 	}
-	if r.from[l.Topic] == nil {
-		r.from[l.Topic] = kafka.Positions{}
+	if r.from[deadLetter.Topic] == nil {
+		r.from[deadLetter.Topic] = kafka.Positions{}
 	}
-	if first, known := r.from[l.Topic][l.Partition]; !known || l.Offset+1 < first {
-		r.from[l.Topic][l.Partition] = l.Offset + 1
+	if first, known := r.from[deadLetter.Topic][deadLetter.Partition]; !known || deadLetter.Offset+1 < first {
+		r.from[deadLetter.Topic][deadLetter.Partition] = deadLetter.Offset + 1
 	}
 }
 
-func (r *recordIndex) markSent(l *DeadLetter) {
-	if u := r.unkeyed[l.Topic]; l.Record.Key == nil && u != nil {
-		u.add(l.Partition, l.Offset, l.Timestamp)
+func (r *recordIndex) markSent(deadLetter *DeadLetter) {
+	if unkeyed := r.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil && unkeyed != nil {
+		unkeyed.add(deadLetter.Partition, deadLetter.Offset, deadLetter.Timestamp)
 	}
-	key := newKeyID(l.Topic, l.Partition, l.Record.Key)
+	key := newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)
 	if newest, watched := r.newest[key]; watched {
-		r.newest[key] = max(newest, l.Offset)
+		r.newest[key] = max(newest, deadLetter.Offset)
 	}
 }
 
@@ -224,11 +224,11 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 }
 
 func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.Positions) error {
-	u := r.unkeyed[topic]
-	if u == nil || u.started {
+	unkeyed := r.unkeyed[topic]
+	if unkeyed == nil || unkeyed.started {
 		return nil
 	}
-	begin := u.first
+	begin := unkeyed.first
 	if epoch := time.UnixMilli(0); begin.Before(epoch) { // no record is older
 		begin = epoch
 	}
@@ -236,7 +236,7 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 	if err != nil {
 		return err
 	}
-	u.started = true
+	unkeyed.started = true
 	for partition, first := range since {
 		if known, ok := at[partition]; !ok || first < known {
 			at[partition] = first
@@ -246,9 +246,9 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 }
 
 func (r *recordIndex) addNewer(record *kgo.Record) {
-	u, key := r.unkeyed[record.Topic], newKeyID(record.Topic, record.Partition, record.Key)
+	unkeyed, key := r.unkeyed[record.Topic], newKeyID(record.Topic, record.Partition, record.Key)
 	newest, watched := r.newest[key]
-	if watched = watched && record.Key != nil; !watched && u == nil {
+	if watched = watched && record.Key != nil; !watched && unkeyed == nil {
 		return
 	}
 	state, letter := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp, record.Key,
@@ -259,8 +259,8 @@ func (r *recordIndex) addNewer(record *kgo.Record) {
 	if watched {
 		r.newest[key] = max(newest, record.Offset)
 	}
-	if u != nil {
-		u.add(record.Partition, record.Offset, record.Timestamp)
+	if unkeyed != nil {
+		unkeyed.add(record.Partition, record.Offset, record.Timestamp)
 	}
 }
 
@@ -287,10 +287,10 @@ func (u *unkeyedTopic) add(partition int32, offset int64, at time.Time) {
 	u.last[partition] = last
 }
 
-func (u *unkeyedTopic) hasNewer(l *DeadLetter) bool {
+func (u *unkeyedTopic) hasNewer(deadLetter *DeadLetter) bool {
 	for partition, last := range u.last {
-		if partition == l.Partition && last.offset > l.Offset ||
-			partition != l.Partition && !last.at.IsZero() && !last.at.Before(l.Timestamp) {
+		if partition == deadLetter.Partition && last.offset > deadLetter.Offset ||
+			partition != deadLetter.Partition && !last.at.IsZero() && !last.at.Before(deadLetter.Timestamp) {
 			return true
 		}
 	}

@@ -19,15 +19,15 @@ type Rejection struct {
 const maxRejections = 100
 
 type rejections struct {
-	mu      sync.Mutex
-	replay  *partitionReplay
-	letters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
+	mu          sync.Mutex
+	replay      *partitionReplay
+	deadLetters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
 }
 
-// Send implements [sink.DeadLetters].
+// Send implements [replaySink.DeadLetters].
 func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
-	if r.letters != nil {
-		if err := r.letters.Send(ctx, deadLetters); err != nil {
+	if r.deadLetters != nil {
+		if err := r.deadLetters.Send(ctx, deadLetters); err != nil {
 			return err
 		}
 	}
@@ -47,7 +47,7 @@ func (r *rejections) add(letter string, reason error) {
 	known := func(one Rejection) bool { return one.Position == letter } // another row of the same document
 	if r.replay.request.DryRun && len(done.Rejections) < maxRejections && !slices.ContainsFunc(done.Rejections, known) {
 		done.Rejections = append(done.Rejections, Rejection{letter,
-			r.replay.conn.options.Worker.Redact(reason.Error())})
+			r.replay.connectorRun.options.Worker.Redact(reason.Error())})
 	}
 }
 

@@ -55,20 +55,20 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	names := map[string]bool{}
 	r.notFound = maps.Clone(r.Filter.Positions)
 	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
-		l := ParseDeadLetter(record)
-		if !r.Filter.Matches(&l) {
+		deadLetter := ParseDeadLetter(record)
+		if !r.Filter.Matches(&deadLetter) {
 			return nil
 		}
-		if _, err := h.find(l.Connector); err == nil {
-			names[l.Connector] = true
+		if _, err := h.find(deadLetter.Connector); err == nil {
+			names[deadLetter.Connector] = true
 			return nil
 		}
-		reason := "of connector " + strconv.Quote(l.Connector) + ", which is not configured"
-		if l.Connector == "" {
+		reason := "of connector " + strconv.Quote(deadLetter.Connector) + ", which is not configured"
+		if deadLetter.Connector == "" {
 			reason = "without the headers of errors.deadletterqueue.context.headers.enable"
 		}
 		result.Skipped[reason]++
-		delete(r.notFound, l.position())
+		delete(r.notFound, deadLetter.position())
 		return nil
 	})
 	if err != nil {
@@ -91,37 +91,37 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 
 func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
 	r ReplayRequest, result *ReplayResult) error {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err != nil { // deleted while the topic was read
 		return ErrUnknownConnector
 	}
-	c, err := k.openDetachedRun(ctx)
+	run, err := ctl.openDetachedRun(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.closeOffsets()
-	if c.configErr != nil {
-		return c.configErr
+	defer run.closeOffsets()
+	if run.configErr != nil {
+		return run.configErr
 	}
-	c.clients.registries.ctx, c.clients.dryRun = ctx, r.DryRun
-	if _, err := c.reloadSecrets(); err != nil {
+	run.clients.registries.ctx, run.clients.dryRun = ctx, r.DryRun
+	if _, err := run.reloadSecrets(); err != nil {
 		return err
 	}
-	if err := c.openService(ctx); err != nil {
+	if err := run.openService(ctx); err != nil {
 		return err
 	}
-	defer c.clients.client.Close()
+	defer run.clients.client.Close()
 	if r.DryRun {
-		if err := c.clients.offsets.Refresh(ctx); err != nil {
+		if err := run.clients.offsets.Refresh(ctx); err != nil {
 			return err
 		}
-		return c.replayDeadLetters(ctx, nil, reader, ends, r, result)
+		return run.replayDeadLetters(ctx, nil, reader, ends, r, result)
 	}
-	if err := c.openAdmin(); err != nil {
+	if err := run.openTopicAdmin(); err != nil {
 		return err
 	}
-	if c.clients.admin != nil {
-		defer c.clients.admin.Close()
+	if run.clients.admin != nil {
+		defer run.clients.admin.Close()
 	}
 	lock, err := kafka.AcquireGroupLock(ctx, h.shared.Kafka, config.ConsumerGroup(replayOwnerPrefix+name),
 		h.shared.Worker.Text("offset.storage.topic"))
@@ -133,18 +133,18 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	}
 	defer lock.Close()
 	ctx = lock.Context()
-	if err := c.clients.offsets.RefreshCommitted(ctx); err != nil {
+	if err := run.clients.offsets.RefreshCommitted(ctx); err != nil {
 		return err
 	}
-	return c.replayDeadLetters(ctx, lock, reader, ends, r, result)
+	return run.replayDeadLetters(ctx, lock, reader, ends, r, result)
 }
 
 // replayDeadLetters sends the connector's letters while it has the lock.
-func (c *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
+func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
 	var all []*partitionReplay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
-		p := &partitionReplay{conn: c, lock: lock, reader: reader, request: r, partition: partition,
+		p := &partitionReplay{connectorRun: run, lock: lock, reader: reader, request: r, partition: partition,
 			end:    ends[partition],
 			result: result}
 		if err := p.load(ctx); err != nil {
@@ -152,8 +152,8 @@ func (c *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, re
 		}
 		all = append(all, p)
 	}
-	if c.isSink() {
-		records := newRecordIndex(c.clients.kafka)
+	if run.isSink() {
+		records := newRecordIndex(run.clients.kafka)
 		defer records.close()
 		if err := indexRecords(ctx, all, records); err != nil {
 			return err
@@ -173,7 +173,7 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 			p.records = records
 			_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
 				func(r *kgo.Record) error {
-					if deadLetter := ParseDeadLetter(r); deadLetter.Connector == p.conn.config.Name {
+					if deadLetter := ParseDeadLetter(r); deadLetter.Connector == p.connectorRun.config.Name {
 						return visit(p, &deadLetter)
 					}
 					return nil
@@ -200,7 +200,7 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		return err
 	}
 	err = each(func(p *partitionReplay, l *DeadLetter) error {
-		if p.request.Filter.Matches(l) && !records.isDone(l) && p.unfitReason(l) == "" {
+		if p.request.Filter.Matches(l) && !records.isDone(l) && p.skipReason(l) == "" {
 			records.watchNewer(l)
 		}
 		return nil

@@ -23,9 +23,9 @@ func TestLagOfATask(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "orders")).ListenAddrs()
-	k := kafka.Defaults()
-	k.Bootstrap = addrs
-	admin, err := kafka.NewConsumerAdmin(k)
+	kafkaConfig := kafka.Defaults()
+	kafkaConfig.Bootstrap = addrs
+	admin, err := kafka.NewConsumerAdmin(kafkaConfig)
 	require.NoError(t, err)
 	defer admin.Close()
 	client := kafkatest.Client(t, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -35,11 +35,11 @@ func TestLagOfATask(t *testing.T) {
 			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		}
 	}
-	e := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
-	e.setTopics([]string{"orders"}, "")
+	l := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
+	l.setTopics([]string{"orders"}, "")
 	expect := func(want int64, has ...bool) {
 		t.Helper()
-		group, own, err := e.measure(ctx, func(topic string, partition int32) bool {
+		group, own, err := l.measure(ctx, func(topic string, partition int32) bool {
 			return topic == "orders" && has[partition]
 		})
 		require.NoError(t, err)

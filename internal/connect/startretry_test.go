@@ -81,12 +81,12 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			runs(t, h)
 			herd := &herd{bench: b, Herder: h, t: t}
 			shown := func(Status) bool { h.Info("c"); return true }
-			if s := herd.await("c", Failed, shown); !strings.Contains(s.Connector.Trace, k.fault) {
-				t.Fatalf("expected to fail by %q, found %s", k.fault, s.Connector.Trace)
+			if result := herd.await("c", Failed, shown); !strings.Contains(result.Connector.Trace, k.fault) {
+				t.Fatalf("expected to fail by %q, found %s", k.fault, result.Connector.Trace)
 			}
 			k.mend()
-			if s := herd.await("c", Running, shown); s.Connector.Trace != "" || len(s.Tasks) != 1 {
-				t.Errorf("mended: found %v", s)
+			if result := herd.await("c", Running, shown); result.Connector.Trace != "" || len(result.Tasks) != 1 {
+				t.Errorf("mended: found %v", result)
 			}
 			if said := strings.Count(b.Log.String(), "connector FAILED"); said != 1 {
 				t.Errorf("expected one FAILED in the log, found %d", said)
@@ -103,16 +103,16 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	t.Setenv("TEST_USER", "before")
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D", "spy.user=${env:TEST_USER}")})
-	k, _ := h.find("c")
-	c := k.currentRun()
-	_, err := c.start(t.Context())
-	if !c.retriesLookup(err) {
+	ctl, _ := h.find("c")
+	run := ctl.currentRun()
+	_, err := run.start(t.Context())
+	if !run.retriesLookup(err) {
 		t.Fatalf("expected that the destination is missing, found %v", err)
 	}
 	t.Setenv("TEST_USER", "after")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if !c.waitRetryable(ctx, err, watch.Stamp()) {
+	if !run.waitRetryable(ctx, err, watch.Stamp()) {
 		t.Error("expected it to start again, found that it waits")
 	}
 }
@@ -125,14 +125,15 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
 	runs(t, h)
-	k := h.controllers["c"]
+	ctl := h.controllers["c"]
 	require.Until(t, func() bool { // nothing but another binding lets it go on
 		does := make(chan bool, 1)
-		k.enqueue(event{apply: func(context.Context) { does <- k.activity != nil }})
+		ctl.enqueue(event{apply: func(context.Context) { does <- ctl.activity != nil }})
 		return !<-does
 	}, func() string { return "expected that its run has ended: " + b.Log.String() })
-	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
-		t.Errorf("expected to have failed by 401 for good, found %+v", s.Connector)
+	if result, _ := h.Status("c"); result.Connector.State != Failed ||
+		!strings.Contains(result.Connector.Trace, "401") {
+		t.Errorf("expected to have failed by 401 for good, found %+v", result.Connector)
 	}
 }
 
@@ -143,32 +144,32 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		wit.ErrorConfig: false, wit.ErrorData: false} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 			"spy.address=localhost", "config.action.reload=none")})
-		k, _ := h.find("c")
-		fault := &wit.Error{Kind: kind, Message: "so it is"}
-		k.update(func(_ *spec, s *status) { s.state, s.err = Failed, fault })
+		ctl, _ := h.find("c")
+		witError := &wit.Error{Kind: kind, Message: "so it is"}
+		ctl.update(func(_ *spec, s *status) { s.state, s.err = Failed, witError })
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
-		go func() { ended <- k.currentRun().waitRetryable(ctx, fault, "") }()
+		go func() { ended <- ctl.currentRun().waitRetryable(ctx, witError, "") }()
 		says := func() string {
 			s, _ := h.Status("c")
 			return s.Connector.Restarts
 		}
 		if !again {
 			if starts := <-ended; starts || says() != "" {
-				t.Errorf("%v: expected that nothing starts it, found %t, %q", fault, starts, says())
+				t.Errorf("%v: expected that nothing starts it, found %t, %q", witError, starts, says())
 			}
 			stop()
 			continue
 		}
 		require.Until(t, func() bool { return says() != "" },
-			func() string { return fmt.Sprint(fault, ": no time of the next start") })
+			func() string { return fmt.Sprint(witError, ": no time of the next start") })
 		at, err := time.Parse(time.RFC3339, says())
 		if left := time.Until(at); err != nil || left > startRetryDelay || left < 0 {
-			t.Errorf("%v: expected a time within %v, found %v (%v)", fault, startRetryDelay, at, err)
+			t.Errorf("%v: expected a time within %v, found %v (%v)", witError, startRetryDelay, at, err)
 		}
 		stop()
 		if starts := <-ended; starts || says() != "" {
-			t.Errorf("%v: stopped: found %t, %q", fault, starts, says())
+			t.Errorf("%v: stopped: found %t, %q", witError, starts, says())
 		}
 	}
 }
@@ -217,9 +218,9 @@ func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
 		var text bytes.Buffer
-		c := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
-		c.config = &config.Connector{Name: "c"}
-		k := &task{run: c}
+		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
+		run.config = &config.Connector{Name: "c"}
+		k := &task{run: run}
 		away := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
 		var waited []time.Duration
 		var o restartBackoff
@@ -272,17 +273,17 @@ func (e askedError) As(any) bool {
 // A restart just before the task waits for it is not lost.
 func TestRestartBeforeTheWait(t *testing.T) {
 	worker := plainWorker(t)
-	c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
-	c.config = &config.Connector{Name: "c"}
-	k := &task{run: c, cancel: func() {}}
-	c.set.tasks = []*task{k}
-	c.set.restartable, c.set.endRestarts = context.WithCancel(t.Context())
+	run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+	run.config = &config.Connector{Name: "c"}
+	k := &task{run: run, cancel: func() {}}
+	run.taskSet.tasks = []*task{k}
+	run.taskSet.restartable, run.taskSet.endRestarts = context.WithCancel(t.Context())
 	restarted := false
-	err := askedError{func() { restarted = c.restartTask(0) }}
+	err := askedError{func() { restarted = run.restartTask(0) }}
 	continues := k.waitForRestart(t.Context(), err, 0, &restartBackoff{})
-	if !restarted || !continues || k.idle || c.set.restartable.Err() != nil {
+	if !restarted || !continues || k.idle || run.taskSet.restartable.Err() != nil {
 		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
-			restarted, continues, k.idle, c.set.restartable.Err())
+			restarted, continues, k.idle, run.taskSet.restartable.Err())
 	}
 }
 

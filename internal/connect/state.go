@@ -65,7 +65,7 @@ type status struct {
 }
 
 func (s *status) setIdleTasks(state State) {
-	for _, t := range s.shownRun().set.tasks {
+	for _, t := range s.shownRun().taskSet.tasks {
 		if t.cancel == nil && t.state != Failed {
 			t.setState(state)
 		}
@@ -74,7 +74,7 @@ func (s *status) setIdleTasks(state State) {
 
 // shownRun returns the run whose tasks are shown. controller.mu is held.
 func (s *status) shownRun() *connectorRun {
-	if s.previousRun != nil && len(s.currentRun.set.tasks) == 0 {
+	if s.previousRun != nil && len(s.currentRun.taskSet.tasks) == 0 {
 		return s.previousRun
 	}
 	return s.currentRun

@@ -69,17 +69,17 @@ func TestTaskConditions(t *testing.T) {
 			for range c.asks {
 				go client.Exchange(ctx, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
 			}
-			p := ComponentStatus{}
+			component := ComponentStatus{}
 			require.Until(t, func() bool {
-				p = ComponentStatus{Condition: "running", Since: began}
-				p.setWorking(client, &c.now)
-				return p.Condition == c.want.Condition && strings.Contains(p.Cause, c.because)
-			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", c.want, c.because, p) })
-			assert.Equal(t, c.want.Kind, p.Kind)
+				component = ComponentStatus{Condition: "running", Since: began}
+				component.setWorking(client, &c.now)
+				return component.Condition == c.want.Condition && strings.Contains(component.Cause, c.because)
+			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", c.want, c.because, component) })
+			assert.Equal(t, c.want.Kind, component.Kind)
 			if !c.want.Since.IsZero() {
-				assert.Equal(t, c.want.Since, p.Since)
+				assert.Equal(t, c.want.Since, component.Since)
 			}
-			assert.Equal(t, c.want.Condition == "maintenance", !p.RestartsAt.IsZero())
+			assert.Equal(t, c.want.Condition == "maintenance", !component.RestartsAt.IsZero())
 		})
 	}
 }
@@ -113,12 +113,12 @@ func TestFailureKinds(t *testing.T) {
 			Cause: config.Problems{{Text: "x"}}.Error(),
 			Kind:  "config"}},
 	} {
-		var p ComponentStatus
-		p.setFailed(c.fault, c.next, redact)
+		var component ComponentStatus
+		component.setFailed(c.fault, c.next, redact)
 		c.want.State = Failed
-		assert.Equal(t, c.want, p)
+		assert.Equal(t, c.want, component)
 	}
-	var p ComponentStatus
-	p.setFailed(errors.New(strings.Repeat("x", 1000)), next, redact)
-	assert.Equal(t, true, len([]rune(p.Cause)) <= 300, "bounded")
+	var component ComponentStatus
+	component.setFailed(errors.New(strings.Repeat("x", 1000)), next, redact)
+	assert.Equal(t, true, len([]rune(component.Cause)) <= 300, "bounded")
 }

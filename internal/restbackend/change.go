@@ -145,7 +145,7 @@ func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err
 	}
 	v.settings = e.connector.Raw()
 	var wrong []string
-	for _, p := range b.changes().AskService(ctx, *b.checker(), e.connector, e.change) {
+	for _, p := range b.changes().CheckWithService(ctx, *b.checker(), e.connector, e.change) {
 		if p.Warning {
 			v.warnings = append(v.warnings, p)
 		} else {

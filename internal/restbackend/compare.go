@@ -102,7 +102,7 @@ func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.C
 	err := errors.New("its service is not asked")
 	var feeds []wit.Feed
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, e.change.HasCompleteCredentials()
+		checker.Wait, checker.Logon = check.OnlineTimeout, e.change.HasCompleteCredentials()
 		feeds, err = checker.Feeds(ctx, c)
 	}
 	var changed map[string][]string

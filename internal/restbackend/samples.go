@@ -96,7 +96,7 @@ func (b *Backend) chained(ctx context.Context, name string, settings map[string]
 	}
 	problems := append(c.Problems, b.changes().Change(b.checker(), c, request).MisdirectedSecrets()...)
 	if problems.Err() == nil {
-		problems = append(problems, b.checker().Stages(ctx, c)...)
+		problems = append(problems, b.checker().CheckStages(ctx, c)...)
 	}
 	var wrong []string
 	for _, p := range problems {
@@ -162,7 +162,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string, request 
 	refuse := func(status int, message string) (rest.ToolAnswer, error) {
 		return a, &rest.Refusal{Status: status, Message: message}
 	}
-	asking, cancel := context.WithTimeout(ctx, check.OnlineTime)
+	asking, cancel := context.WithTimeout(ctx, check.OnlineTimeout)
 	defer cancel()
 	tool, commands, err := b.openTool(asking, c)
 	if err != nil {
@@ -184,7 +184,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string, request 
 	var fault *wit.Error
 	switch {
 	case err != nil && ctx.Err() == nil && asking.Err() != nil:
-		return refuse(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
+		return refuse(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTimeout,
 			shown.Line(err.Error())))
 	case errors.Is(err, check.ErrNotReadOnly):
 		return refuse(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)

@@ -16,8 +16,8 @@ import (
 
 // OpenBroker opens the embedded broker if bootstrap.servers requests it, or finds one that runs on the data folder.
 func (in *Installation) OpenBroker(ctx context.Context, cleanup *Cleanup) error {
-	listen, here, err := kafka.EmbeddedListen(in.Kafka.Bootstrap)
-	if err != nil || !here {
+	listen, isEmbedded, err := kafka.EmbeddedListen(in.Kafka.Bootstrap)
+	if err != nil || !isEmbedded {
 		return err
 	}
 	if address, running := embedded.Find(ctx, in.Config.Data); running {

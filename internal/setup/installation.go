@@ -89,25 +89,25 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 			problems = append(problems, p)
 		}
 	}
-	sound := in.Worker.ValidSettings(problems)
+	valid := in.Worker.ValidSettings(problems)
 	if toRun {
-		if err := in.setLevels(sound); err != nil {
+		if err := in.setLevels(valid); err != nil {
 			add(err)
 		}
 	}
 	var err error
 	var warnings config.Problems
-	if in.Kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
+	if in.Kafka, warnings, err = kafka.Parse(ctx, valid); err != nil {
 		add(err)
 	}
 	in.Kafka.Metrics = kafka.NewMetrics()
 	in.Kafka.Follow(in.Worker.Current)
-	if _, known := sound["security.protocol"]; known { // without it no one can know which settings have an effect
+	if _, known := valid["security.protocol"]; known { // without it no one can know which settings have an effect
 		for _, w := range warnings {
 			add(w)
 		}
 	}
-	_, wrong := offset.ParseConfig(sound)
+	_, wrong := offset.ParseConfig(valid)
 	for _, p := range wrong {
 		add(p)
 	}
@@ -178,5 +178,5 @@ func (in *Installation) Examine(toRun bool, check func(*config.Connector) config
 // ExamineOffline validates the connectors with the checks that send no request.
 func (in *Installation) ExamineOffline(ctx context.Context, toRun bool) {
 	checker := in.Checker.WithConnectors(in.Connectors)
-	in.Examine(toRun, func(c *config.Connector) config.Problems { return checker.Check(ctx, c) })
+	in.Examine(toRun, func(connector *config.Connector) config.Problems { return checker.Check(ctx, connector) })
 }

@@ -26,16 +26,16 @@ func LimitMemory() {
 	}
 }
 
-// leastGuestMemory is enough for four instances with the default limit. A slow service occupies an instance.
-const leastGuestMemory = 512 << 20
+// minPluginMemory is enough for four instances with the default limit. A slow service occupies an instance.
+const minPluginMemory = 512 << 20
 
-// guestMemory returns the bound of the memory of all plugin instances in bytes: the worker's setting, else a quarter of
-// available within leastGuestMemory and four times that, which is sixteen instances.
-func guestMemory(w *config.Worker) int64 {
+// pluginMemory returns the bound of the memory of all plugin instances in bytes: the worker's setting, else a quarter
+// of available within leastGuestMemory and four times that, which is sixteen instances.
+func pluginMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
 	}
-	return min(max(available()/4, leastGuestMemory), 4*leastGuestMemory)
+	return min(max(available()/4, minPluginMemory), 4*minPluginMemory)
 }
 
 // fallbackMemory is assumed if the available memory is unknown.
@@ -48,7 +48,7 @@ func available() int64 { return availableIn(os.DirFS("/")) }
 // root is that group.
 func availableIn(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
-	take := func(text string) {
+	lower := func(text string) {
 		if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil && n > 0 { // "max" is no number
 			least = min(least, n)
 		}
@@ -56,7 +56,7 @@ func availableIn(root fs.FS) int64 {
 	groups := func(mount, at, file string) {
 		for at = path.Clean("/" + at); ; at = path.Dir(at) {
 			if text, err := fs.ReadFile(root, path.Join(mount, at, file)); err == nil {
-				take(string(text))
+				lower(string(text))
 			}
 			if at == "/" {
 				return

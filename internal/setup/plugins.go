@@ -27,7 +27,7 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data, w),
 		History: historyFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
-		NeededOnly: only, MemoryBytes: guestMemory(w)})
+		NeededOnly: only, MemoryBytes: pluginMemory(w)})
 }
 
 // historyFile returns the file of what earlier plugin versions declared, "" without a data folder.
@@ -66,12 +66,12 @@ func Needed(connectors []*config.Connector) []plugin.Requirement {
 			needed = append(needed, n)
 		}
 	}
-	for _, c := range connectors {
-		if c.Problems.Err() != nil {
+	for _, connector := range connectors {
+		if connector.Problems.Err() != nil {
 			continue
 		}
-		add(c.Text("connector.class"), c.Text("connector.plugin.version"))
-		stages, _ := c.Stages()
+		add(connector.Text("connector.class"), connector.Text("connector.plugin.version"))
+		stages, _ := connector.Stages()
 		for _, s := range stages {
 			add(s.Class, s.Version)
 			if s.Predicate != nil {

@@ -61,7 +61,7 @@ func TestTracingSettings(t *testing.T) {
 	environ := []string{here, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
 	w, _, err := config.LoadWorker("", environ, nil)
 	require.NoError(t, err)
-	if o, err := tracingOptions(w, environ); o.Endpoint != "" || err == nil {
-		t.Errorf("expected no traces by gRPC, found them sent to %s (%v)", o.Endpoint, err)
+	if options, err := tracingOptions(w, environ); options.Endpoint != "" || err == nil {
+		t.Errorf("expected no traces by gRPC, found them sent to %s (%v)", options.Endpoint, err)
 	}
 }

@@ -88,29 +88,29 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 	if err := problems.Err(); err != nil {
 		return &setup.Error{Cause: err}
 	}
-	s := &groupReader{Installation: in}
-	if s.admin, err = kafka.NewAdmin(in.Kafka); err != nil {
+	reader := &groupReader{Installation: in}
+	if reader.admin, err = kafka.NewAdmin(in.Kafka); err != nil {
 		return err
 	}
-	defer s.admin.Close()
-	if !s.checkTopic(ctx, "config.storage.topic", 1) {
-		return s.problems
+	defer reader.admin.Close()
+	if !reader.checkTopic(ctx, "config.storage.topic", 1) {
+		return reader.problems
 	}
-	if err := s.read(ctx); err != nil {
+	if err := reader.read(ctx); err != nil {
 		return err
 	}
-	return cmp.Or(do(s), ctx.Err())
+	return cmp.Or(do(reader), ctx.Err())
 }
 
 // read reads the config topic up to the first open transaction.
 func (s *groupReader) read(ctx context.Context) error {
-	topic, k := s.Worker.ConfigTopic(), s.Kafka
-	k.Consumer.ReadUncommitted = false
+	topic, kafkaConfig := s.Worker.ConfigTopic(), s.Kafka
+	kafkaConfig.Consumer.ReadUncommitted = false
 	ends, err := s.admin.EndOffsets(ctx, true, topic)
 	if err != nil {
 		return err
 	}
-	reader, err := kafka.NewReader(k)
+	reader, err := kafka.NewReader(kafkaConfig)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *groupReader) read(ctx context.Context) error {
 	s.store.CaughtUp()
 	s.snapshot, _ = s.store.Snapshot()
 	s.herder = connect.New(connect.Options{Worker: s.Worker, Plugins: s.Plugins, Registry: s.Registry,
-		Kafka: k, Logger: s.Log}, s.snapshot.Connectors)
+		Kafka: kafkaConfig, Logger: s.Log}, s.snapshot.Connectors)
 	return err
 }
 
@@ -159,36 +159,36 @@ func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
 // Check reads what Kafka has of a group. It changes nothing: it creates no topic, joins no group and begins no
 // transaction. The error is a [setup.Error], or why the config topic cannot be read.
 func Check(ctx context.Context, c setup.Config) (t Report, err error) {
-	err = withGroup(ctx, c, func(s *groupReader) error {
-		s.checkMembers(ctx, true)
-		client, err := kgo.NewClient(s.Kafka.ProducerOpts()...)
+	err = withGroup(ctx, c, func(reader *groupReader) error {
+		reader.checkMembers(ctx, true)
+		client, err := kgo.NewClient(reader.Kafka.ProducerOpts()...)
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		s.addSettingProblem("group.id", cluster.CheckLeaderAccess(ctx, client, s.Worker.Text("group.id")))
-		s.checkTopic(ctx, "status.storage.topic", 0)
+		reader.addSettingProblem("group.id", cluster.CheckLeaderAccess(ctx, client, reader.Worker.Text("group.id")))
+		reader.checkTopic(ctx, "status.storage.topic", 0)
 		var stored *offset.Store
-		if s.checkTopic(ctx, "offset.storage.topic", 0) {
-			settings, _ := offset.ParseConfig(s.Worker.All()) // withGroup has reported what is wrong
-			names := slices.Collect(maps.Keys(s.snapshot.ConfigOffsets))
-			if stored, err = offset.Open(ctx, s.Kafka, settings, names, s.Log); err != nil {
+		if reader.checkTopic(ctx, "offset.storage.topic", 0) {
+			settings, _ := offset.ParseConfig(reader.Worker.All()) // withGroup has reported what is wrong
+			names := slices.Collect(maps.Keys(reader.snapshot.ConfigOffsets))
+			if stored, err = offset.Open(ctx, reader.Kafka, settings, names, reader.Log); err != nil {
 				return err
 			}
 			defer stored.Close()
 		}
-		checker := s.Checker.WithConnectors(s.snapshot.Connectors)
-		for _, k := range s.snapshot.Connectors {
-			one := Connector{Name: k.Name, Class: k.Text("connector.class"),
-				State: string(targetstate.Parse(s.snapshot.Targets[k.Name])),
-				Tasks: len(s.snapshot.Tasks[k.Name].Settings)}
-			kind := s.examine(ctx, &checker, k)
-			if one.Offsets, err = s.countOffsets(ctx, k, kind, stored); err != nil {
-				s.addProblem(k.File, false, "where it goes on cannot be read: "+err.Error())
+		checker := reader.Checker.WithConnectors(reader.snapshot.Connectors)
+		for _, connector := range reader.snapshot.Connectors {
+			found := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
+				State: string(targetstate.Parse(reader.snapshot.Targets[connector.Name])),
+				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
+			kind := reader.examine(ctx, &checker, connector)
+			if found.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
+				reader.addProblem(connector.File, false, "where it goes on cannot be read: "+err.Error())
 			}
-			t.Connectors = append(t.Connectors, one)
+			t.Connectors = append(t.Connectors, found)
 		}
-		t.Problems = s.problems
+		t.Problems = reader.problems
 		return nil
 	})
 	return t, err
@@ -196,15 +196,15 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 
 // countOffsets counts a source's stored offsets, or a sink's partitions with a committed offset. It creates no topic,
 // as opening the store of a connector's own offsets would.
-func (s *groupReader) countOffsets(ctx context.Context, k *config.Connector, kind wit.ComponentKind,
+func (s *groupReader) countOffsets(ctx context.Context, connector *config.Connector, kind wit.ComponentKind,
 	stored *offset.Store) (int, error) {
-	own := k.Text("offsets.storage.topic")
+	ownTopic := connector.Text("offsets.storage.topic")
 	switch {
 	case kind == wit.ComponentSink:
-		committed, err := s.herder.Offsets(ctx, k.Name)
+		committed, err := s.herder.Offsets(ctx, connector.Name)
 		return len(committed), err
-	case own != "" && own != s.Worker.Text("offset.storage.topic"):
-		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, own, k.Name, s.Log)
+	case ownTopic != "" && ownTopic != s.Worker.Text("offset.storage.topic"):
+		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, ownTopic, connector.Name, s.Log)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			err = nil // it is made when the connector starts
 		}
@@ -212,36 +212,39 @@ func (s *groupReader) countOffsets(ctx context.Context, k *config.Connector, kin
 	case stored == nil:
 		return 0, nil
 	}
-	found, err := stored.All(ctx, k.Name)
+	found, err := stored.All(ctx, connector.Name)
 	return len(found), err
 }
 
 // examine adds what keeps a connector from running, and its secrets in clear text. It takes an unknown class for a
 // source.
-func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *config.Connector) wit.ComponentKind {
-	found := append(slices.Clone(k.Problems), checker.Check(ctx, k)...)
-	_, component, err := components.Find(checker.Plugins, k.Text("connector.class"), k.Text("connector.plugin.version"),
+func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
+	connector *config.Connector) wit.ComponentKind {
+	found := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
+	_, component, err := components.Find(checker.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
-		found = append(found, checker.Stages(ctx, k)...) // which Check has not come to
+		found = append(found, checker.CheckStages(ctx, connector)...) // which Check has not come to
 	}
 	for _, p := range found {
 		if !p.Warning { // that of a setting without effect keeps nothing from running
 			s.problems = append(s.problems, p)
 		}
 	}
-	if s.snapshot.Incomplete[k.Name] {
-		s.addProblem(k.File, true, "compaction took some of its tasks: they are planned once more when it starts")
+	if s.snapshot.Incomplete[connector.Name] {
+		s.addProblem(connector.File, true,
+			"compaction took some of its tasks: they are planned once more when it starts")
 	}
 	password := components.Passwords(checker.Plugins)
-	for _, e := range k.Entries {
+	for _, e := range connector.Entries {
 		hidden := password(e.Key)
 		if providers := s.Worker.Providers; providers.HasUnknownProvider(e) {
 			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
 				s.problems = append(s.problems, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
-			s.problems = append(s.problems, config.Problem{File: k.File, Setting: e.Key, Warning: true,
+			s.problems = append(s.problems, config.Problem{File: connector.File, Setting: e.Key, Warning: true,
 				Text: "a secret in " +
 					"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
 		}
@@ -266,35 +269,35 @@ type Released struct {
 // group must have no members. The error is a [setup.Error], or why nothing was fenced, or why the topic still belongs
 // to the group.
 func Release(ctx context.Context, c setup.Config) (done Released, err error) {
-	err = withGroup(ctx, c, func(s *groupReader) error {
-		if s.checkMembers(ctx, false); s.problems.Err() != nil {
-			return s.problems
+	err = withGroup(ctx, c, func(reader *groupReader) error {
+		if reader.checkMembers(ctx, false); reader.problems.Err() != nil {
+			return reader.problems
 		}
-		group := s.Worker.Text("group.id")
-		leader, err := kafka.OpenTransactions(ctx, s.Kafka, group+"-configs-leader",
+		group := reader.Worker.Text("group.id")
+		leader, err := kafka.OpenTransactions(ctx, reader.Kafka, group+"-configs-leader",
 			[]string{cluster.LeaderTransactionalID(group)}, nil)
 		if err != nil {
 			return err
 		}
 		defer leader.Close()
 		done = Released{Group: group, Fenced: map[string]int{}, Tasks: map[string]int{},
-			Topic: s.Worker.ConfigTopic()}
-		if err := s.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
+			Topic: reader.Worker.ConfigTopic()}
+		if err := reader.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
 			return err
 		}
-		s.fenceProducers(ctx, group, done.Fenced)
-		s.checkMembers(ctx, false) // one may have come meanwhile
-		if done.Problems = s.problems; done.Problems.Err() != nil {
+		reader.fenceProducers(ctx, group, done.Fenced)
+		reader.checkMembers(ctx, false) // one may have come meanwhile
+		if done.Problems = reader.problems; done.Problems.Err() != nil {
 			return nil
 		}
 		var all []configtopic.Record
-		for _, name := range slices.Sorted(maps.Keys(s.snapshot.Tasks)) {
-			if n := len(s.snapshot.Tasks[name].Settings); n > 0 {
+		for _, name := range slices.Sorted(maps.Keys(reader.snapshot.Tasks)) {
+			if n := len(reader.snapshot.Tasks[name].Settings); n > 0 {
 				done.Tasks[name] = n
 				all = append(all, configtopic.CommitRecord(name, 0))
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(s.store.Annotations(configtopic.GroupAnnotation))) {
+		for _, name := range slices.Sorted(maps.Keys(reader.store.Annotations(configtopic.GroupAnnotation))) {
 			all = append(all, configtopic.GroupRecord(name, false))
 		}
 		var records []*kgo.Record
@@ -311,8 +314,8 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 
 func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
 	names := s.store.Annotations(configtopic.FencingAnnotation) // they outlive their connectors
-	for _, k := range s.snapshot.Connectors {
-		names[k.Name] = nil
+	for _, connector := range s.snapshot.Connectors {
+		names[connector.Name] = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		counts := s.store.Fencing(name)
