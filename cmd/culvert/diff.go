@@ -142,7 +142,7 @@ func planText(all []rest.Comparison) string {
 	for _, c := range all {
 		what := map[config.Action]string{config.Create: "a new connector",
 			config.Remove:        "stops and is removed; its offsets stay",
-			config.UpdateInPlace: "goes on with other settings", config.Restart: "its tasks are created again",
+			config.UpdateInPlace: "continues with the new settings", config.Restart: "its tasks are created again",
 			config.Reject: "would be refused, and fail"}[c.Effect]
 		if c.KeepsRunning {
 			what = "would be refused; what runs goes on"

@@ -174,7 +174,7 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connec
 		return config.Problems{problem(entryFor(connector, "connector.class"), err)}
 	case result.Done == nil:
 		return config.Problems{problem(entryFor(connector, "connector.class"),
-			fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
+			fmt.Errorf("plugin %s requested documents in an offline check", info.Name))}
 	}
 	return config.ValidationProblems(connector, prefix, *result.Done, found)
 }
@@ -199,8 +199,7 @@ func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector,
 		}
 		if class != component.Name && strings.Contains(class, "$") {
 			problems = append(problems, warning(entryFor(connector, prefix+"type"),
-				"Kafka Connect takes a nested class with its "+
-					"package alone: "+component.Name))
+				"Kafka Connect accepts a nested class only with its package: "+component.Name))
 		}
 		found := rules.CheckStage(ctx, connector, prefix, component)
 		problems = append(problems, found...)
@@ -245,8 +244,9 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("producer.override.bootstrap.servers"); ok {
 		if _, also := connector.Entry("admin.override.bootstrap.servers"); !also {
-			problems = append(problems, warning(entry, "records go to these brokers, but their topics are made on the "+
-				"worker's, as in Kafka Connect: admin.override.bootstrap.servers makes them where the records go"))
+			problems = append(problems, warning(entry,
+				"records are written to these brokers, but their topics are created on the worker's brokers, as in "+
+					"Kafka Connect: set admin.override.bootstrap.servers to create them where the records are written"))
 		}
 	}
 	if entry, ok := connector.Entry("consumer.override.group.id"); ok {
@@ -260,8 +260,8 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 		for _, other := range ch.Connectors {
 			if other.Name != connector.Name && group == config.ConsumerGroup(other.Name) {
 				problems = append(problems, problem(entry,
-					fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
-						"each would take the other's records for read", other.Name)))
+					fmt.Errorf("expected a group that no other connector uses, found the group of connector %s: "+
+						"each connector would miss records that the other one has read", other.Name)))
 			}
 		}
 	}
@@ -349,7 +349,7 @@ func unsupported(connector *config.Connector, declarations *config.Declarations,
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == entry.Key && !p.Warning }) {
 			continue // the plugin has said so, or something worse
 		}
-		problems = append(problems, problem(entry, fmt.Errorf("not built yet (the host does nothing about %s)",
+		problems = append(problems, problem(entry, fmt.Errorf("not supported yet (the host ignores %s)",
 			spec.Role())))
 	}
 	return problems

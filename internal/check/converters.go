@@ -64,8 +64,9 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 				at.Key += "." + value.Key.Name
 			}
 			if isIgnored(component, value) {
-				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and "+
-					"a sink only reads them"))
+				problems = append(problems, warning(at,
+					"has no effect on a sink: it specifies how values are written, and "+
+						"a sink only reads them"))
 				continue
 			}
 			for _, text := range value.Errors {
@@ -162,7 +163,7 @@ func (ch *Checker) ineffectiveSettings(connector *config.Connector) config.Probl
 		for _, entry := range connector.Entries {
 			if strings.HasPrefix(entry.Key, converter+".") {
 				problems = append(problems, warning(entry, fmt.Sprintf("has no effect, as in Kafka Connect: this file "+
-					"names no %s, so that the worker's counts with the worker's settings. To have both here: "+
+					"names no %s, so the worker's is used with the worker's settings. To use this setting, add "+
 					"%[1]s=%[2]s", converter, ch.Worker.Text(converter))))
 			}
 		}

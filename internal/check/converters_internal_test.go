@@ -30,7 +30,8 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 	for kind, want := range map[wit.ComponentKind][]string{
 		wit.ComponentSource: {at + "Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer is " +
 			"not built yet; built: io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"},
-		wit.ComponentSink: {at + "warning: has no effect on a sink: it says how values are written, and a sink only " +
+		wit.ComponentSink: {at + "warning: has no effect on a sink: it specifies how values are written, and a sink " +
+			"only " +
 			"reads them"},
 	} {
 		component := wit.Component{Kind: kind}

@@ -95,7 +95,7 @@ func DescribeKind(spec *wit.ConfigKey) string {
 	r, _ := role.Find(spec.Role())
 	if (r.Name == role.Address || r.Name == role.Port) && !setting.IsRequired(spec) && (spec.DefaultValue == nil ||
 		!r.AcceptsDefault(*spec.DefaultValue)) {
-		parts = append(parts, "required unless a destination says it")
+		parts = append(parts, "required unless a destination specifies it")
 	}
 	for _, r := range spec.Rules {
 		switch {

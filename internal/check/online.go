@@ -59,7 +59,7 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 		return result.Pending, err
 	})
 	if err != nil {
-		ch.log().Warn("the plugin can't check settings with the service: checking without it", "connector",
+		ch.log().Warn("the plugin cannot check settings with the service: checking without it", "connector",
 			connector.Name,
 			"plugin", info.Name, "error", err)
 		return nil, untried, ch.validateOffline(ctx, connector, "", info, component, found)
@@ -182,7 +182,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 	online.connect = func() (*transport.Client, error) {
 		roles := connector.Roles(component)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
-			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
+			return nil, fmt.Errorf("%s is not set", roles.Setting(role.Password))
 		}
 		if err := ch.Worker.Providers.CheckSent(connector, config.DeclareComponent(component)); err != nil {
 			return nil, err
@@ -205,7 +205,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		}
 		accepted, refused := logon.Status() // what is refused is not sent
 		if logon.Needed() && !ch.Logon && !accepted && !refused {
-			online.logonSkipped = "the service has not taken this secret yet, and it is not stored"
+			online.logonSkipped = "the service has not accepted this secret yet, and it is not stored"
 			return nil, errors.New("logon not tried: " + online.logonSkipped)
 		}
 		return transport.New(destination)
@@ -273,7 +273,7 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		return none(http.StatusUnauthorized, why.Error())
 	case err == nil:
 		if response.Status >= http.StatusInternalServerError {
-			vain("it answers " + strconv.Itoa(int(response.Status)))
+			vain("status " + strconv.Itoa(int(response.Status)))
 		}
 		return response
 	}

@@ -24,7 +24,7 @@ func OriginChanged(before, connector *config.Connector, component wit.Component,
 	}
 	stored, err := fingerprints()
 	if err != nil {
-		return nil, fmt.Errorf("whether the stored offsets belong to %s is not known: %w", after, err)
+		return nil, fmt.Errorf("cannot determine whether the stored offsets belong to %s: %w", after, err)
 	}
 	for _, fingerprint := range stored {
 		system := after.WithFingerprint(fingerprint)
@@ -33,11 +33,9 @@ func OriginChanged(before, connector *config.Connector, component wit.Component,
 		}
 		for _, entry := range undecided {
 			problems = append(problems, problem(entry,
-				fmt.Errorf("the stored offsets are of %s, and the connector is to "+
-					"read %s: expected %s=keep, which goes on from them, or =reload, which reads everything again",
-					system,
-					after,
-					entry.Key)))
+				fmt.Errorf("the stored offsets belong to %s, but the connector would "+
+					"read %s: set %s=keep to continue from them, or =reload to read everything again",
+					system, after, entry.Key)))
 		}
 		return problems, nil
 	}

@@ -40,7 +40,7 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 		}
 		if ctx.Err() != nil {
 			return config.Problems{problem(entryFor(connector, "connector.class"),
-				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
+				fmt.Errorf("the check was canceled: %w", context.Cause(ctx)))}
 		}
 		theirs := ch.cachedPlan(ctx, other, found)
 		for _, claim := range theirs.claims {
@@ -52,8 +52,8 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 		for source, entry := range reads {
 			if _, both := theirs.reads[source]; both && !components.EffectOf(ch.Plugins, other).ChangesTopic {
 				warnings = append(warnings, warning(entry,
-					fmt.Sprintf("connector %s reads the same into topic %s: each "+
-						"row comes twice there, unless the two choose different rows", other.Name,
+					fmt.Sprintf("connector %s reads the same data into topic %s: each row is written there twice, "+
+						"unless the two connectors select different rows", other.Name,
 						components.TopicOf(entry))))
 				delete(reads, source) // the first is enough: a thousand of them would each name all before it
 			}
@@ -189,8 +189,8 @@ func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
 		return nil
 	}
 	return config.Problems{warning(entryFor(connector, "transaction.boundary"),
-		"interval is taken as poll: each page is a "+
-			"transaction of its own, and transaction.boundary.interval.ms has no effect")}
+		"interval is treated as poll: each page is a separate transaction, and transaction.boundary.interval.ms has "+
+			"no effect")}
 }
 
 func (ch *Checker) plan(ctx context.Context, connector *config.Connector, info plugin.Info,

@@ -67,7 +67,8 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 		k := among(append(connectors, source("first", 1, "X"), source("twin", 1, "X"), last)...)
 		return k, testing.AllocsPerRun(1, func() {
 			warned := k.Check(t.Context(), last)
-			if len(warned) != 1 || !strings.Contains(warned[0].Text, "connector first reads the same into topic t") {
+			if len(warned) != 1 || !strings.Contains(warned[0].Text,
+				"connector first reads the same data into topic t") {
 				t.Fatalf("expected one warning of connector first among %d, found %s", n, checktest.Text(warned))
 			}
 		})
@@ -88,7 +89,7 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 	}
 	ctx.last.Store(ctx.count.Swap(0) - 25)
 	ended := checktest.Text(large.Check(ctx, last))
-	if !strings.Contains(ended, "the check was ended: context canceled") {
+	if !strings.Contains(ended, "the check was canceled: context canceled") {
 		t.Errorf("expected a check that ended among the connectors to say so, found %q", ended)
 	}
 }

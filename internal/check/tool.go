@@ -99,8 +99,7 @@ func (t *Tool) DisableRetries() { t.once = true }
 func (t *Tool) SetReadOnly() { t.readOnly = true }
 
 // ErrNotReadOnly is the error of a command that changes something at the service where only reading is allowed.
-var ErrNotReadOnly = errors.New("the command changes something at the service, and only commands that read are run " +
-	"here")
+var ErrNotReadOnly = errors.New("the command changes data at the service, but only commands that read are allowed here")
 
 // Commands returns the plugin's commands in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
@@ -119,7 +118,7 @@ func Options(command wit.Command, values map[string]string) (options []wit.Setti
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		named := func(o wit.ConfigKey) bool { return slices.Contains(o.Names(), name) }
 		if !slices.ContainsFunc(command.Options, named) {
-			return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
+			return nil, fmt.Errorf("option %s: %s has no option of this name", name, command.Name)
 		}
 	}
 	for i := range command.Options {
@@ -160,7 +159,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 		return result.Pending, err
 	})
 	if err == nil && result.Document == nil && result.Schemas == nil {
-		err = errors.New("the plugin answered nothing")
+		err = errors.New("the plugin returned nothing")
 	}
 	if err = service.Explain(t.client, err); err != nil {
 		return wit.CommandResult{}, fmt.Errorf("%s: %w", command, err)

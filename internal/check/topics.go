@@ -67,7 +67,7 @@ func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.
 				names[n] = entry.Key + " (" + components.TopicOf(entry) + ")"
 			}
 			problems = append(problems, problem(entryFor(connector, "topics"),
-				fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
+				fmt.Errorf("expected topics that one of %s names, found %q: nothing writes its records",
 					strings.Join(names, ", "), topic)))
 		}
 	}
@@ -117,7 +117,7 @@ func (ch *Checker) checkTargets(connector *config.Connector, component wit.Compo
 			refuse(entry)
 			if components.TopicOf(entry) == components.TopicOf(dead) && components.TopicOf(dead) != "" {
 				problems = append(problems, problem(dead,
-					fmt.Errorf("expected a topic that no rows go to, found that of %s", entry.Key)))
+					fmt.Errorf("expected a topic to which no rows are written, found the topic of %s", entry.Key)))
 			}
 		}
 	}

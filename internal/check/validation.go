@@ -121,8 +121,8 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	// which keeps nobody from creating it
 	if validated := builder.find(untried.setting); validated != nil && untried.reason != "" {
 		validated.Value.Errors = append(validated.Value.Errors,
-			"Logon not tried: "+untried.reason+". What the service knows is "+
-				"neither recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
+			"Logon not tried: "+untried.reason+". Values from the service are neither recommended nor checked: "+
+				"write the secret as a reference (${file:PATH:KEY}), or check with "+
 				"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}
 	builder.redact(ch.Worker.Redact)
@@ -241,7 +241,7 @@ func (v *Validation) AddError(name, text string) {
 
 // undeclaredKey returns a declaration for a setting without one: some tools fail without it.
 func undeclaredKey(name string) wit.ConfigKey {
-	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
+	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "No plugin declares this setting."}
 }
 
 // Class is the full name of a connector's class, which an alias may stand for.
@@ -291,7 +291,7 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 	classed.Recommended = components.Offered(ch.Plugins, kind)
 	classed.Key.Rules = append(classed.Key.Rules, setting.Required())
 	v.add("", classed)
-	versioned := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; the newest unless given.",
+	versioned := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; default: the newest.",
 		source+" version for "+alias)
 	info, component, err := components.Find(ch.Plugins, class, "", kind)
 	if err == nil {
@@ -308,7 +308,7 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 		}
 	}
 	if kind == wit.ComponentTransformation {
-		negate, no := key("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"),
+		negate, no := key("negate", wit.KindBoolean, wit.Medium, "Whether the predicate is negated.", "negate"),
 			"false"
 		negate.Key.DefaultValue = &no
 		if negate.Value == nil {
@@ -316,7 +316,7 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 		}
 		v.add("", negate)
 		v.add("", key("predicate", wit.KindString, wit.Medium,
-			"Alias of the predicate that tells for which records the transform is.", "predicate"))
+			"Alias of the predicate that selects the records to transform.", "predicate"))
 	}
 	rest := v.Configs[min(first+2, len(v.Configs)):]
 	slices.SortStableFunc(rest, func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) })

@@ -54,14 +54,15 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 	}
 	offered := Offered(plugins, kinds...)
 	if len(offered) == 0 {
-		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
-			"built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
+		return plugin.Info{}, wit.Component{},
+			fmt.Errorf("no plugins are loaded: this program was built without plugins (`make` builds them in), and "+
+				"none are in plugin.path or --plugins; %w", first)
 	}
-	hint := "there are " + strings.Join(offered, ", ")
+	hint := "available: " + strings.Join(offered, ", ")
 	if len(offered) > maxListed {
-		hint = "`culvert plugins list` shows the " + strconv.Itoa(len(offered)) + " that there are"
+		hint = "`culvert plugins list` shows all " + strconv.Itoa(len(offered))
 		if near := nearest(class, offered); len(near) > 0 {
-			hint = "the nearest of the " + strconv.Itoa(len(offered)) + " that there are: " + strings.Join(near, ", ")
+			hint = "the most similar of " + strconv.Itoa(len(offered)) + ": " + strings.Join(near, ", ")
 		}
 	}
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, hint)

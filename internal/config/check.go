@@ -59,7 +59,7 @@ func (ch Checker) CheckComponent(ctx context.Context, connector *Connector, comp
 }
 
 func (c *Connector) checkCanceled(ctx context.Context) Problem {
-	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was ended: %v", context.Cause(ctx))}
+	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was canceled: %v", context.Cause(ctx))}
 }
 
 func (ch Checker) checkSetting(connector *Connector, entry Entry, pluginSettings, connectSettings *Declarations,
@@ -126,7 +126,7 @@ func (ch Checker) unknownProblem(connector *Connector, entry Entry, pluginSettin
 		return entry.warning("has no effect: a setting of sources")
 	}
 	if hasSpec(workerSettings, entry.Key) {
-		return entry.warning("has no effect: a setting of the worker, which stands in the worker's file")
+		return entry.warning("has no effect: a setting of the worker, which belongs in the worker's file")
 	}
 	p := entry.codedProblem(setting.CodeUnknown, setting.Unknown(near))
 	p.Warning = true
@@ -164,7 +164,7 @@ func (ch Checker) checkValue(entry Entry, spec *wit.ConfigKey, pluginSettings *D
 	if name := spec.Role(); isSecret && name != "" {
 		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.StringOrSecret {
 			return Problems{entry.problem(
-				"is a secret, and the plugin has it used as %s, whose values are shown: it is "+
+				"is a secret, but the plugin declares it as %s, whose values are shown: it is "+
 					"not used", name)}
 		}
 	}
@@ -189,17 +189,16 @@ func checkLiteral(entry Entry, spec *wit.ConfigKey, providers *Providers) Proble
 	value, password := setting.Trim(entry.Raw), spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
-		return Problems{entry.problem("expected a password, found what is shown in the place of one: write the " +
+		return Problems{entry.problem("expected a password, found the mask that is shown instead of one: write the " +
 			"password, " +
 			"or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
-		return Problems{entry.warning("is empty: expected a password, or no such line")}
+		return Problems{entry.warning("is empty: set a password or remove the line")}
 	case providers.HasUnknownProvider(entry):
 		return Problems{providers.UnknownProvider(entry, isTransmitted(spec))}
 	case password && !entry.Value.Secret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
-		return Problems{entry.warning("looks like a variable, which nobody replaces: it is used as it stands. A " +
-			"variable " +
-			"of the environment is ${env:NAME}")}
+		return Problems{entry.warning("looks like a variable, but the text is used as it is: write ${env:NAME} for " +
+			"a variable of the environment")}
 	}
 	return nil
 }
@@ -228,12 +227,12 @@ func (p *Providers) HasUnknownProvider(entry Entry) bool {
 // UnknownProvider is the problem of a reference to an unknown config provider. If it would be sent, it is an error;
 // otherwise the text is used as it is, as in Kafka Connect.
 func (p *Providers) UnknownProvider(entry Entry, sent bool) Problem {
-	const text = "looks like a reference to a config provider that there is not: it is %s. There are %s; the " +
+	const text = "looks like a reference to an unknown config provider: it is %s. Known providers: %s; the " +
 		"worker's config.providers declares others"
 	if sent {
-		return entry.problem(text, "not sent as it stands", p.names())
+		return entry.problem(text, "not sent", p.names())
 	}
-	return entry.warning(text, "used as it stands", p.names())
+	return entry.warning(text, "used as it is", p.names())
 }
 
 func invalidValue(entry Entry, text string, providers *Providers) Problems {
@@ -290,8 +289,8 @@ func checkAddress(connector *Connector, declarations *Declarations) Problems {
 			problems = append(problems, connector.missingProblem(value.spec.Name))
 		case value.spec.DefaultValue != nil && !r.AcceptsDefault(*value.spec.DefaultValue):
 			p := connector.missingProblem(value.spec.Name)
-			p.Text = fmt.Sprintf("%s: the plugin's default %q does not count, since where requests go comes from the "+
-				"user alone",
+			p.Text = fmt.Sprintf("%s: the plugin's default %q is ignored, because only the user may decide where "+
+				"requests go",
 				strings.TrimSuffix(p.Text, "."), *value.spec.DefaultValue)
 			problems = append(problems, p)
 		}
@@ -318,8 +317,8 @@ func ignoredDefaults(ctx context.Context, connector *Connector, declarations *De
 			continue
 		}
 		p := Entry{Key: spec.Name, File: connector.File,
-			Line: 1}.warning("not set, and the plugin's default (not shown) "+
-			"does not count: %s comes from the user alone", spec.Role())
+			Line: 1}.warning("not set; the plugin's default (not shown) "+
+			"is ignored, because only the user may set %s", spec.Role())
 		if spec.Kind != wit.KindPassword {
 			p.Text = strings.Replace(p.Text, "(not shown)", strconv.Quote(*spec.DefaultValue), 1)
 		}
@@ -344,7 +343,8 @@ func checkCommonRules(connector *Connector, kind wit.ComponentKind) Problems {
 	if e, ok := connector.Entry("name"); ok {
 		name := setting.Trim(e.Value.Reveal())
 		if name == "" {
-			problems = append(problems, e.problem("expected a name, found nothing; without this line it is the file's"))
+			problems = append(problems, e.problem(
+				"expected a name, found nothing; without this line the file's name is used"))
 		} else if strings.ContainsFunc(name, unicode.IsControl) {
 			problems = append(problems, e.problem("expected a name without control characters, found %q", name))
 		}
@@ -381,8 +381,9 @@ func checkCommonRules(connector *Connector, kind wit.ComponentKind) Problems {
 		if takes, err := MatchesTopic(whole, dead); err != nil {
 			problems = append(problems, e.problem("topics.regex: %v", err))
 		} else if takes {
-			problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters "+
-				"would be read as records, found %q", dead))
+			problems = append(problems, e.problem(
+				"expected a topic that topics.regex does not match, because dead letters would be read as records, "+
+					"found %q", dead))
 		}
 	}
 	return problems
@@ -454,14 +455,14 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 			p = ch.unknownPrefixedProblem(connector, p)
 		}
 		if now := renamedSetting(component.Name, entry.Key); now != "" {
-			p.Text, p.Warning = "unknown setting; Kafka 4.0 took this name away", true
+			p.Text, p.Warning = "unknown setting; Kafka 4.0 removed this name", true
 			switch _, both := stageConfig.Entry(now); {
 			case both:
-				p.Text += "; " + now + ", which stands beside it, counts"
+				p.Text += "; " + now + ", which is also set, is used"
 			case len(List(entry.Value.Reveal())) == 0:
 				p.Text += "; it names no field"
 			default:
-				p.Text += ", it is " + now + " since 2.6, and without it every field stays"
+				p.Text += ", it is " + now + " since 2.6, and without it all fields remain"
 				p = ch.unknownPrefixedProblem(connector, p)
 			}
 		}

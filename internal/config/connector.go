@@ -222,8 +222,9 @@ func (c *Connector) Stages() ([]stage, Problems) {
 		if b, ok := Boolean(negate.Value.Reveal()); ok {
 			stage.Negate = b
 			if b && setting.Trim(negate.Raw) != negate.Raw {
-				problems = append(problems, negate.warning("is true here; Kafka Connect takes it for false, since it "+
-					"does not cut the blanks around this value: leave them out"))
+				problems = append(problems,
+					negate.warning("is true here, but false in Kafka Connect, which does not trim the spaces around "+
+						"this value: remove them"))
 			}
 		} else if isSet {
 			problems = append(problems, negate.codedProblem(setting.CodeInvalid, setting.Invalid(negate.Key,
@@ -232,10 +233,10 @@ func (c *Connector) Stages() ([]stage, Problems) {
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := setting.Trim(named.Value.Reveal())
 			if !slices.Contains(known, name) {
-				text := fmt.Sprintf("expected one that predicates names (%s), found %q", strings.Join(known, ", "),
+				text := fmt.Sprintf("expected one of the predicates (%s), found %q", strings.Join(known, ", "),
 					name)
 				if len(known) == 0 {
-					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s beside it", name, name)
+					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s", name, name)
 				}
 				problems = append(problems, named.problem("%s", text))
 			}

@@ -79,12 +79,12 @@ const relaxable = "; with unknown.settings=warn this is a warning"
 
 // What is said of values that look like something else.
 const (
-	noProvider = "warning: looks like a reference to a config provider that there is not: it is used as it stands. " +
-		"There are dir, env and file; the worker's config.providers declares others"
-	refusedReference = "looks like a reference to a config provider that there is not: it is not sent as it stands. " +
-		"There are dir, env and file; the worker's config.providers declares others"
-	aVariable = "warning: looks like a variable, which nobody replaces: it is used as it stands. A variable of the " +
-		"environment is ${env:NAME}"
+	noProvider = "warning: looks like a reference to an unknown config provider: it is used as it is. " +
+		"Known providers: dir, env and file; the worker's config.providers declares others"
+	refusedReference = "looks like a reference to an unknown config provider: it is not sent. " +
+		"Known providers: dir, env and file; the worker's config.providers declares others"
+	aVariable = "warning: looks like a variable, but the text is used as it is: write ${env:NAME} for a variable of " +
+		"the environment"
 )
 
 func TestComponentProblems(t *testing.T) {
@@ -117,9 +117,9 @@ func TestComponentProblems(t *testing.T) {
 		{"tasks.max", good + "tasks.max=0",
 			"c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
 		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: " +
-			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
-			"Kafka, group.id and exactly.once.source.support=enabled; " +
-			"there is no worker's file, and the embedded broker, which is used then, cannot do it"},
+			"expected requested, found required: exactly-once requires a worker's file with bootstrap.servers of a " +
+			"Kafka cluster, group.id and exactly.once.source.support=enabled; without a worker's file the embedded " +
+			"broker is used, which does not support it"},
 		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x",
 			"c.properties:6: transforms.b.type: warning: has no effect: transforms does not name b"},
 		{"predicate without a list", good + "predicates.b.type=x",
@@ -147,7 +147,7 @@ func TestComponentProblems(t *testing.T) {
 				relaxable},
 		{"of sinks", good + "topics=x", "c.properties:4: topics: warning: has no effect: a setting of sinks"},
 		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: " +
-			"has no effect: a setting of the worker, which stands in the worker's file"},
+			"has no effect: a setting of the worker, which belongs in the worker's file"},
 		{"a provider that nobody declared", good + "shop#00.table=${vault:shop:pwd}",
 			"c.properties:4: shop#00.table: " + noProvider},
 		{"in the place of a secret", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " +
@@ -168,11 +168,12 @@ func TestComponentProblems(t *testing.T) {
 		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: " + aVariable},
 		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
 		{"an empty password", good + "shop.pwd=",
-			"c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
+			"c.properties:4: shop.pwd: warning: is empty: set a password or remove the line"},
 		{"an empty name", strings.Replace(good, "name=c", "name=", 1),
-			"c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
-		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: expected a password, found what is shown " +
-			"in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
+			"c.properties:1: name: expected a name, found nothing; without this line the file's name is used"},
+		{"a mask", good + "shop.pwd=[hidden]",
+			"c.properties:4: shop.pwd: expected a password, found the mask that is shown instead of one: write the " +
+				"password, or a reference to it such as ${file:PATH:KEY}"},
 		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
 			"c.properties:4: producer.override.ssl.key.password: " + aVariable},
 		{"password by its alias", good + "shop.pwd=secret", ""},
@@ -222,8 +223,8 @@ func TestSinkRules(t *testing.T) {
 			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
 			"topics.regex are mutually exclusive options, but both are set.",
 		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
-			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
-			"would be read as records, found \"ab\"",
+			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not match, because dead " +
+			"letters would be read as records, found \"ab\"",
 		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
 		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
 	} {
@@ -299,13 +300,13 @@ predicates.p.pattern=y`)
 		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
 	_, problems = bad.Stages()
 	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
-c.properties:3: transforms.a.predicate: expected one that predicates names (p), found "q"
+c.properties:3: transforms.a.predicate: expected one of the predicates (p), found "q"
 c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
 c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
 	expectLines(t, "all", wantLines, problems)
 	_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.predicate=q").Stages()
 	expectLines(t, "no list of predicates",
-		`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q beside it`, problems)
+		`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q`, problems)
 	for _, negate := range []string{"true", "false"} {
 		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
 		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
@@ -321,21 +322,21 @@ func TestSettingsThatKafkaRemoved(t *testing.T) {
 			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
 	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
 	for name, c := range map[string]struct{ text, want string }{
-		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, " +
+		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, " +
 			"it is " +
-			"exclude since 2.6, and without it every field stays; with unknown.settings=warn this is a warning"},
+			"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
 		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: " +
-			"warning: unknown setting; Kafka 4.0 took this name away; exclude, which stands beside it, counts"},
+			"warning: unknown setting; Kafka 4.0 removed this name; exclude, which is also set, is used"},
 		"beside the other's new name": {text + "\ntransforms.a.include=ssn",
 			"c.properties:3: transforms.a.blacklist: " +
-				"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it " +
-				"every field stays; with unknown.settings=warn this is a warning"},
+				"unknown setting; Kafka 4.0 removed this name, it is exclude since 2.6, and without it all fields " +
+				"remain; with unknown.settings=warn this is a warning"},
 		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
-			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it " +
+			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 removed this name; it " +
 				"names no field"},
 		"relaxed": {text + "\nunknown.settings=warn",
-			"c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
-				"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
+			"c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it is " +
+				"exclude since 2.6, and without it all fields remain"},
 	} {
 		problems := Checker{}.CheckStage(t.Context(), connector(t, c.text), "transforms.a.", replace)
 		expectLines(t, name, c.want, problems)
@@ -358,7 +359,7 @@ func TestDocuments(t *testing.T) {
 			"name=n connector.class=x tasks.max=1 b=true", ""},
 		{"c.json", `{"connector.class":"x","name":"n"}`, "connector.class=x name=n", ""},
 		{"c.json", "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", "name=n c=1e3",
-			"c.json:3: a: expected text, a number or a boolean, found null; leave the setting out to have its " +
+			"c.json:3: a: expected text, a number or a boolean, found null; remove the setting to use its " +
 				"default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
 		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, "name=m",
 			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: " +
@@ -391,7 +392,7 @@ func TestDocuments(t *testing.T) {
 			"name=n connector.class=x config.action.reload=none", ""},
 		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c",
 			""},
-		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another behind ---"},
+		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another after ---"},
 		{"c.yaml", "# nothing", "", ""},
 		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: expected the rest of the document, found its end"},
 		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
@@ -426,9 +427,9 @@ func TestProviders(t *testing.T) {
 		{"", "a${file:" + secrets + ":user}b${env:CONFIG_TEST_SECRET}", "aubfrom the environment", ""},
 		{"", "${dir:" + dir + ":secrets.properties}", "user=u\npassword=p:w\n", ""},
 		{"", "${vault:x:y} ${1} $1", "${vault:x:y} ${1} $1", ""},
-		{"", "${file:" + secrets + ":nope}", "", "nothing there by that name"},
+		{"", "${file:" + secrets + ":nope}", "", "not found: "},
 		{"", "${file:/nowhere/x:nope}", "", "no such file"},
-		{"", "${env:CONFIG_TEST_MISSING}", "", "nothing there by that name"},
+		{"", "${env:CONFIG_TEST_MISSING}", "", "not found: "},
 		{"", "${dir:" + dir + ":../x}", "", "expected the name of a file"},
 		{"config.providers=f\nconfig.providers.f.class=" + kafka +
 			"FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc", "${f:" + secrets + ":user}", "",
@@ -561,12 +562,12 @@ func TestWorkerProblems(t *testing.T) {
 		"listeners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\n"+
 		"topics=t"), nil, nil)
 	want := `w.properties:1: bootstrap.servers: Missing required configuration "bootstrap.servers" which has no default value.
-w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
+w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: killing this process would break transactions of its broker. Use the brokers of a Kafka cluster or of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
 w.properties:9: kafka.proxy.outage.ms: Invalid value soon for configuration kafka.proxy.outage.ms: Not a number of type LONG
-w.properties:11: transforms.a.tpye: warning: has no effect: a setting of connectors, which stands in a connector's file
-w.properties:12: topics: warning: has no effect: a setting of connectors, which stands in a connector's file`
+w.properties:11: transforms.a.tpye: warning: has no effect: a setting of connectors, which belongs in a connector's file
+w.properties:12: topics: warning: has no effect: a setting of connectors, which belongs in a connector's file`
 	expectLines(t, "all", want, problems)
 }
 
@@ -643,9 +644,9 @@ func TestFolder(t *testing.T) {
 	}
 	in, problems, err := Load(files, nil, nil)
 	wantLines := fmt.Sprintf("%[1]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and "+
-		"%[2]s: none of them runs, since offsets belong to the name\n"+
+		"%[2]s: none of them runs, because offsets belong to the name\n"+
 		"%[2]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them "+
-		"runs, since offsets belong to the name",
+		"runs, because offsets belong to the name",
 		files.Connectors[0], files.Connectors[1])
 	if err != nil || len(problems) > 0 || len(in.Connectors) != 2 || in.Connectors[0].Name != "a" ||
 		in.Connectors[1].Name != "c" {

@@ -39,7 +39,7 @@ const maxConnectorsFile = 64 << 20
 func OpenConnectorsFile(path string) (*ConnectorsFile, error) {
 	f := &ConnectorsFile{path: path}
 	if err := loadJSON(path, maxConnectorsFile, &f.stored); err != nil {
-		return nil, fmt.Errorf("connectors that were made by REST: %w", err)
+		return nil, fmt.Errorf("connectors created by REST: %w", err)
 	}
 	if f.stored.Connectors == nil {
 		f.stored.Connectors = map[string]storedConnector{}
@@ -147,8 +147,9 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 			problems = append(problems, connector.Problems...)
 			continue
 		case exists && !maps.Equal(stored.Config, connector.Raw()):
-			problems = append(problems, Problem{File: path, Text: fmt.Sprintf("has no effect: %s holds a connector of "+
-				"the same name, %s", f.path, connector.Name)})
+			problems = append(problems, Problem{File: path,
+				Text: fmt.Sprintf("has no effect: %s contains a connector of the same name, %s", f.path,
+					connector.Name)})
 			continue
 		case !exists:
 			next.LastVersion++

@@ -54,7 +54,7 @@ func TestConnectorsOfREST(t *testing.T) {
 	assert.Equal(t, odd, snapshot.Connectors[0].Raw())
 	assert.Equal(t, "2", snapshot.Connectors[1].Version)
 	require.NoError(t, s.Delete(t.Context(), "a"))
-	assert.Error(t, s.Delete(t.Context(), "a"), "expected connector a to be one that was made by REST")
+	assert.Error(t, s.Delete(t.Context(), "a"), "expected connector a to be one that was created by REST")
 	s = kept(t, Locations{REST: openMade(t, dir)})
 	require.NoError(t, with(t, s, "1", ""))
 	snapshot, _ = s.Snapshot()
@@ -69,7 +69,7 @@ func TestConnectorsOfREST(t *testing.T) {
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := kept(t, Locations{REST: openMade(t, t.TempDir())})
-	assert.Error(t, with(t, s, "1", "1"), "was changed meanwhile")
+	assert.Error(t, with(t, s, "1", "1"), "has changed in the meantime")
 	require.NoError(t, with(t, s, "1", ""))
 	first := version(s)
 	require.NoError(t, with(t, s, "1", first)) // as it is
@@ -79,7 +79,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	assert.Equal(t, true, errors.As(with(t, s, "3", first), &changed))
 	assert.Equal(t, "a=2", found(t, s))
 	require.NoError(t, s.Delete(t.Context(), "a"))
-	assert.Error(t, with(t, s, "3", "2"), "was changed meanwhile")
+	assert.Error(t, with(t, s, "3", "2"), "has changed in the meantime")
 }
 
 // A file that cannot be written leaves the connector, its state and its version as they were.
@@ -122,7 +122,7 @@ func TestImport(t *testing.T) {
 	imported, problems, err = made.Import(folder, targets)
 	require.NoError(t, err)
 	assert.Equal(t, 0, len(imported))
-	assert.Error(t, problems.Err(), "holds a connector of the same name, b")
+	assert.Error(t, problems.Err(), "contains a connector of the same name, b")
 	require.NoError(t, os.Remove(filepath.Join(folder, "bad.json")))
 	_, _, err = made.Import(folder, targets)
 	require.NoError(t, err)

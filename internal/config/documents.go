@@ -117,7 +117,7 @@ func (r *jsonReader) document() error {
 		return err
 	}
 	if _, err := r.dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("expected the end of the file behind the object")
+		return errors.New("expected the end of the file after the object")
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (r *jsonReader) config(entry Entry, opened json.Delim) error {
 func (r *jsonReader) rejectNested(entry Entry, opened json.Delim) error {
 	found := "an object or a list"
 	if opened == 0 {
-		found = "null; leave the setting out to have its default"
+		found = "null; remove the setting to use its default"
 	}
 	r.problems = append(r.problems, entry.problem("expected text, a number or a boolean, found %s", found))
 	return r.skip(opened)
@@ -200,7 +200,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, Problems{{File: file, Line: max(more.Line, 1),
-			Text: "expected one document in the file, found another behind ---"}}
+			Text: "expected one document in the file, found another after ---"}}
 	}
 	if len(root.Content) == 0 {
 		return nil, nil

@@ -145,7 +145,7 @@ func ReadRegular(path string) ([]byte, error) {
 			return data, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: the file changes while it is read: try again when it has been written to its end", path)
+	return nil, fmt.Errorf("%s: the file changes while it is read: try again when it is complete", path)
 }
 
 func readBounded(path string) (data []byte, after os.FileInfo, err error) {
@@ -254,7 +254,7 @@ func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	for i, entry := range entries {
 		if before, ok := last[entry.Key]; ok {
-			problems = append(problems, entry.warning("given twice, the first time in line %d: the last one counts",
+			problems = append(problems, entry.warning("set twice, first in line %d: the last one counts",
 				entries[before].Line))
 		}
 		last[entry.Key] = i

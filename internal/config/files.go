@@ -186,8 +186,8 @@ func reportClash(same []*Connector) {
 		}
 		problems = append(problems, connector.Problems...)
 		problems = append(problems,
-			entry.problem("expected a name that no other connector has, found %q in %s: none of them runs, "+
-				"since offsets belong to the name", connector.Name, strings.Join(files, " and ")))
+			entry.problem("expected a name that no other connector has, found %q in %s: none of them runs, because "+
+				"offsets belong to the name", connector.Name, strings.Join(files, " and ")))
 	}
 	same[0].Problems = problems
 }

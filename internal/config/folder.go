@@ -141,7 +141,8 @@ func mergeConnectors(connectors, fromREST []*Connector) (all []*Connector, hidde
 			continue
 		}
 		hidden = append(hidden, Problem{File: connector.File, Warning: true,
-			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", all[i].File, connector.Name)})
+			Text: fmt.Sprintf("has no effect: %s contains a connector of the same name, %s", all[i].File,
+				connector.Name)})
 	}
 	return all, hidden
 }

@@ -106,10 +106,10 @@ func TestFolderIsFollowed(t *testing.T) {
 	f.until("a 2\nb 3")
 	f.put("c.properties", "name=a\nx=9\n")
 	f.until("a ! a.properties:1: name: expected a name that no other connector has, found \"a\" in a.properties and " +
-		"c.properties: none of them runs, " +
-		"since offsets belong to the name\nc.properties:1: name: expected a name that no other connector has, found " +
+		"c.properties: none of them runs, because offsets belong to the name\nc.properties:1: name: expected a name " +
+		"that no other connector has, found " +
 		"\"a\" in a.properties and c.properties: " +
-		"none of them runs, since offsets belong to the name\nb 3")
+		"none of them runs, because offsets belong to the name\nb 3")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
 	f.until("a 9\nb 3")
 	// its name stays
@@ -223,16 +223,17 @@ func TestFolderThatVanishes(t *testing.T) {
 	f.put("b.properties", "x=1\n")
 	f.until("a 1\nb 1", "", "a 1", "b 1")
 	require.NoError(t, os.Rename(dir, dir+".away"))
-	f.until("a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: no such file or " +
+	f.until("a 1\nb 1\n! DIR: the folder of connectors cannot be read; all connectors continue unchanged: no such " +
+		"file or " +
 		"directory")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	f.until("a 1\nb 1\n! DIR: the folder of connectors is another one than before, and empty, as where a drive is " +
-		"not mounted: all run on as they are")
+	f.until("a 1\nb 1\n! DIR: the folder of connectors was replaced by an empty one, for example because a drive is " +
+		"not mounted; all connectors continue unchanged")
 	require.NoError(t, os.Remove(dir))
 	require.NoError(t, os.Rename(dir+".away", dir))
 	missing := f.shown(f.last)
-	f.until("a 1\nb 1", missing, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they "+
-		"are: "+
+	f.until("a 1\nb 1", missing, "a 1\nb 1\n! DIR: the folder of connectors cannot be read; all connectors continue "+
+		"unchanged: "+
 		"no such file or directory")
 	f.put("a.properties", "x=2\n")
 	f.until("a 2\nb 1")

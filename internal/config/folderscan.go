@@ -164,16 +164,18 @@ func (s *FolderStore) listFiles() (Files, *Problem) {
 	}
 	if err != nil {
 		s.state.identity = nil
-		return files, &Problem{File: dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run "+
-			"on as they are: %v", withoutPathError(err))}
+		return files, &Problem{File: dir,
+			Text: fmt.Sprintf("the folder of connectors cannot be read; all connectors continue unchanged: %v",
+				withoutPathError(err))}
 	}
 	if s.state.identity == nil || !os.SameFile(s.state.identity, identity) {
 		if len(s.state.files) > 0 { // it was another one, or away
 			s.state.graceScans = graceScanCount
 		}
 		if s.state.graceScans > 0 && len(files.Connectors) == 0 {
-			return files, &Problem{File: dir, Text: "the folder of connectors is another one than before, and " +
-				"empty, as where a drive is not mounted: all run on as they are"}
+			return files, &Problem{File: dir,
+				Text: "the folder of connectors was replaced by an empty one, for example because a drive is not " +
+					"mounted; all connectors continue unchanged"}
 		}
 		s.state.identity = identity
 	}
@@ -224,7 +226,7 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 	entries, problems, err := ReadFile(path)
 	if err != nil || problems.Err() != nil {
 		p := Problem{File: path, Warning: true,
-			Text: "the worker's file can't be read any more, and the worker goes on with what it held"}
+			Text: "the worker's file cannot be read anymore; the worker continues with its previous settings"}
 		s.state.workerProblems = Problems{p}
 		return s.state.workerProblems
 	}
@@ -232,14 +234,14 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 		if before, ok := lastEntry(s.worker.layers.entries, entry.Key); !ok || before.File == path &&
 			before.Raw != entry.Raw {
 			s.state.workerProblems = append(s.state.workerProblems,
-				entry.warning("has changed, which holds when the worker is started again"))
+				entry.warning("has changed: restart the worker to apply it"))
 		}
 	}
 	for _, entry := range s.worker.layers.entries {
 		if _, exists := lastEntry(entries, entry.Key); entry.File == path && !exists {
 			entry.Line = 1
 			s.state.workerProblems = append(s.state.workerProblems,
-				entry.warning("was taken out of the file, which holds when the worker is started again"))
+				entry.warning("was removed from the file: restart the worker to apply it"))
 		}
 	}
 	return s.state.workerProblems
@@ -272,7 +274,8 @@ func (l *folderListener) follow(more []string) {
 		var err error
 		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {
 			l.failed = true
-			l.store.log.Warn("the folder of connectors is looked at from time to time only", "every", scanInterval,
+			l.store.log.Warn("changes in the folder of connectors are found by periodic scans only", "every",
+				scanInterval,
 				"error", err)
 		}
 	}

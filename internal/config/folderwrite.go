@@ -80,7 +80,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 		return err
 	}
 	if s.state.rest[name] == nil {
-		return fmt.Errorf("expected connector %s to be one that was made by REST", name)
+		return fmt.Errorf("expected connector %s to be one that was created by REST", name)
 	}
 	if err := s.locations.REST.remove(name); err != nil {
 		return err
@@ -111,8 +111,8 @@ func (e *ReadOnlyError) Error() string {
 type ChangedError struct{ Connector string }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("Connector %s was changed meanwhile, and nothing was written: expected the version that the "+
-		"request names (If-Match, If-None-Match); read it again, and change what it is now", e.Connector)
+	return fmt.Sprintf("Connector %s has changed in the meantime, and nothing was written: expected the version of "+
+		"the request (If-Match, If-None-Match); read the connector again and repeat the change", e.Connector)
 }
 
 // TooLargeError is returned for a configuration that is too large to be stored.

@@ -50,8 +50,8 @@ func RestoreMasked(received, stored map[string]string) (map[string]string, error
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return nil, fmt.Errorf("%s: expected a value, found %s, which stands for the one that is stored, and there "+
-			"is none", strings.Join(missing, ", "), Mask)
+		return nil, fmt.Errorf("%s: expected a value, found %s, which stands for a stored value, but none is stored",
+			strings.Join(missing, ", "), Mask)
 	}
 	return settings, nil
 }
@@ -82,7 +82,7 @@ func (w *Worker) ClearTextProblems(connector *Connector, password func(key strin
 				"expected a reference to a config provider, since %s=refuse keeps "+
 					"passwords out of config.storage.topic, found the password: write ${file:PATH:KEY} or "+
 					"${env:NAME}, "+
-					"with a name that stands in config.providers (there: %s)", SecretsSetting,
+					"with a provider that config.providers declares (now: %s)", SecretsSetting,
 				cmp.Or(strings.Join(w.Providers.declared, ", "), "none")))
 		}
 	}

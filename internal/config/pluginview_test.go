@@ -110,10 +110,10 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 		declarations)...) {
 		text += p.String() + "\n"
 	}
-	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
-c.properties:1: x.port: Missing required configuration "x.port" which has no default value: the plugin's default "8443" does not count, since where requests go comes from the user alone
-c.properties:1: x.scheme: warning: not set, and the plugin's default "http" does not count: http.scheme comes from the user alone
-c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does not count: http.proxy.type comes from the user alone
+	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" is ignored, because only the user may decide where requests go
+c.properties:1: x.port: Missing required configuration "x.port" which has no default value: the plugin's default "8443" is ignored, because only the user may decide where requests go
+c.properties:1: x.scheme: warning: not set; the plugin's default "http" is ignored, because only the user may set http.scheme
+c.properties:1: x.proxy: warning: not set; the plugin's default "http" is ignored, because only the user may set http.proxy.type
 `
 	if len(text) < len(want) || text[:len(want)] != want {
 		t.Errorf("found\n%s", text)
@@ -129,7 +129,7 @@ func TestSecretInAPublicRole(t *testing.T) {
 		wit.KindPassword, "", ""))}
 	found := Checker{Worker: plainWorker(t, ""), OtherComponents: others}.CheckComponent(t.Context(), connector(t,
 		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
-	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose "+
+	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, but the plugin declares it as http.address, whose "+
 		"values are shown: it is not used\n"+
 		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",
 		found.Error()); diff != "" {

@@ -99,11 +99,12 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 		switch {
 		case setting.Trim(limit.Value.Reveal()) != "":
 		case limited && added.kind == environmentKind: // as in Kafka, where empty paths bound nothing
-			problems = append(problems, limit.warning("the provider gives nothing: no variable's name matches an "+
-				"empty pattern"))
+			problems = append(problems, limit.warning(
+				"the provider returns nothing, because no variable's name matches an empty pattern"))
 		default:
-			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
-				"read", prefix+added.kind.limit))
+			problems = append(problems, class.warning(
+				"without %s configurations received by REST can read everything that the worker can",
+				prefix+added.kind.limit))
 		}
 		added.openToREST = true
 		providers.byName[name] = added
@@ -259,7 +260,7 @@ func (p *Providers) resolve(entry *Entry) (problems Problems) {
 		case err != nil:
 			problems = append(problems, entry.problem("%s: %v", match, err))
 		case !ok:
-			problems = append(problems, entry.problem("%s: nothing there by that name: %s", match, source.kind.missing))
+			problems = append(problems, entry.problem("%s: not found: %s", match, source.kind.missing))
 		}
 		absent = absent || err != nil || !ok
 		secrets = append(secrets, secretValues(v)...)
@@ -290,8 +291,8 @@ func (p *Providers) closedHint(source provider, name, path, key string) string {
 		to = filepath.Dir(path)
 	}
 	prefix := "config.providers." + name + "."
-	return fmt.Sprintf("what comes by REST, or is in config.storage.topic, may use only those config providers that "+
-		"the worker's file names. These lines there open this one, as far as the last of them says: %s %s %s",
+	return fmt.Sprintf("a configuration received by REST, or in config.storage.topic, may use only config providers "+
+		"that the worker's file declares. These lines declare this one, limited by the last line: %s %s %s",
 		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
 		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+to)
 }

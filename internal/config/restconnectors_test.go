@@ -57,7 +57,7 @@ func TestFilesBeatREST(t *testing.T) {
 	write(t, path, "name=a\nx=folder")
 	s := kept(t, Locations{Folder: folder, REST: made})
 	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
-		"warning: has no effect: "+path+" holds a connector of the same name, a") {
+		"warning: has no effect: "+path+" contains a connector of the same name, a") {
 		t.Errorf("found %s", all)
 	}
 	in, problems, err := Load(Files{Connectors: []string{path}, REST: made}, nil, nil)
@@ -99,7 +99,8 @@ func TestTargets(t *testing.T) {
 	// What nobody can read must not have run what was stopped.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
 		write(t, path, text)
-		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(), "without the file all run") {
+		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(),
+			"without the file all connectors run") {
 			t.Errorf("%s: found %v", text, err)
 		}
 	}

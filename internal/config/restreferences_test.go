@@ -56,7 +56,7 @@ func TestProvidersWithoutBounds(t *testing.T) {
 		if _, problems := newProviders(workerEntries(t, param+"=/x")); len(problems) != 0 {
 			t.Errorf("%s with a bound: found %v", class, problems)
 		}
-		says := "gives what comes by REST all that the worker may read"
+		says := "configurations received by REST can read everything that the worker can"
 		if class == "EnvVarConfigProvider" {
 			says = "an empty pattern"
 		}

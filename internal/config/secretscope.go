@@ -51,8 +51,9 @@ func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
 			continue
 		}
 		if changedSetting := s.changedEndpoint(scope); changedSetting != "" {
-			problems = append(problems, entry.problem("expected the secret itself, since %s is another one than that "+
-				"stored: the secret that is stored goes nowhere else than the stored configuration sends it",
+			problems = append(problems, entry.problem(
+				"expected the secret itself, because %s differs from the stored configuration: a stored secret is "+
+					"sent only where the stored configuration sends it",
 				changedSetting))
 		}
 	}
@@ -221,8 +222,8 @@ func normalizeOrigin(endpoints map[string]string) {
 // sharedCredentials checks credentials that are not the connector's: of a BTP destination, of a binding or service key
 // of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
 func (s ConfigChange) sharedCredentials() (problems Problems) {
-	const whose = "found another place than that stored: expected none, since %s logs on with %s, which goes nowhere " +
-		"else than its owner says"
+	const whose = "differs from the stored configuration: expected no change, because %s logs on with %s, which " +
+		"must not be sent elsewhere"
 	roles := NewRoles(s.Declarations, s.New)
 	at := func(name string) Entry {
 		entry, _ := s.New.Entry(roles.Setting(name))
@@ -234,7 +235,7 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 				name) &&
 				name != role.Destination && name != role.OAuthTokenEndpoint && !strings.HasPrefix(name, role.Login) {
 				problems = append(problems, at(name).problem(whose, roles.Setting(role.Destination),
-					"what the destination of BTP says"))
+					"the credentials of the BTP destination"))
 			}
 		}
 		if strings.HasPrefix(roles.Text(role.ProxyType), route.Connectivity) && roles.Has(role.ProxyAddress) &&
@@ -281,8 +282,9 @@ func (s ConfigChange) workerCredentials(scope secretScope, at string, stored boo
 		}
 		entry, _ := s.New.Entry(at)
 		entry.Key = string(scope) + name
-		problems = append(problems, entry.problem("expected the secret itself, since %s is another one than the "+
-			"worker's: what the worker logs on with goes to its own brokers alone", at))
+		problems = append(problems, entry.problem(
+			"expected the secret itself, because %s differs from the worker's: the worker's credentials are sent "+
+				"only to its own brokers", at))
 	}
 	return problems
 }

@@ -26,7 +26,7 @@ type TargetStates struct {
 func OpenTargetStates(path string) (*TargetStates, error) {
 	t := &TargetStates{path: path}
 	if err := loadJSON(path, maxFileBytes, &t.states); err != nil {
-		return nil, fmt.Errorf("states of connectors: %w (without the file all run)", err)
+		return nil, fmt.Errorf("states of connectors: %w (without the file all connectors run)", err)
 	}
 	if t.states == nil {
 		t.states = map[string]string{}
@@ -34,7 +34,7 @@ func OpenTargetStates(path string) (*TargetStates, error) {
 	for name, target := range t.states {
 		if target != TargetPaused && target != TargetStopped && target != TargetStarted {
 			return nil, fmt.Errorf("states of connectors: %s: %q: expected %s, %s or %s, found %q "+
-				"(without the file all run)",
+				"(without the file all connectors run)",
 				path, name, TargetPaused, TargetStopped, TargetStarted, target)
 		}
 	}

@@ -160,8 +160,8 @@ func (w *Worker) check() Problems {
 		case strings.HasPrefix(entry.File, fromEnvironment) && setting.Distance(declarations.Nearest(entry.Key),
 			entry.Key) > 2: // a variable of something else
 		case isConnectorSetting(entry.Key):
-			problems = append(problems, entry.warning("has no effect: a setting of connectors, which stands in a "+
-				"connector's file"))
+			problems = append(problems, entry.warning(
+				"has no effect: a setting of connectors, which belongs in a connector's file"))
 		default:
 			problems = append(problems, entry.warning("%s", setting.Unknown(declarations.Nearest(entry.Key))))
 		}
@@ -200,13 +200,12 @@ func (w *Worker) exactlyOnceProblem() string {
 		return ""
 	case strings.HasPrefix(w.Text("bootstrap.servers"), "embedded"):
 		return setting.Invalid(ExactlyOnceSetting, "enabled",
-			"expected disabled with bootstrap.servers=embedded: a kill of "+
-				"this process tears the transactions of the broker in it. Name brokers of a Kafka, or "+
-				"those of `culvert broker`")
+			"expected disabled with bootstrap.servers=embedded: killing this process would break transactions of "+
+				"its broker. Use the brokers of a Kafka cluster or of `culvert broker`")
 	case w.Text("group.id") == "":
 		return setting.Invalid(ExactlyOnceSetting, "enabled",
-			"expected group.id beside it, which transactional ids begin with: "+
-				"one name for this installation, which no other one has")
+			"expected group.id to be set, too, because transactional ids begin with it: a name that no other "+
+				"installation uses")
 	}
 	return ""
 }
@@ -351,7 +350,7 @@ func (w *Worker) PluginFolders() (folders []string, warnings Problems) {
 			folders = append(folders, filepath.Clean(f))
 			continue
 		}
-		p := w.Problem("plugin.path", fmt.Sprintf("expected folders, and there is none at %s", f))
+		p := w.Problem("plugin.path", fmt.Sprintf("expected folders, found none at %s", f))
 		p.Warning = true
 		warnings = append(warnings, p)
 	}

@@ -78,7 +78,7 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 }
 
 // A reference that no config provider takes is not sent in the place of a secret, whatever it is handed on to;
-// elsewhere it is used as it stands, as by Kafka Connect.
+// elsewhere it is used as it is, as by Kafka Connect.
 func TestUnprovidedSecretsOfAWorker(t *testing.T) {
 	for _, name := range []string{"sasl.jaas.config", "producer.sasl.jaas.config", "consumer.ssl.keystore.password",
 		"admin.ssl.truststore.password", "listeners.https.ssl.key.password", "key.converter.basic.auth.user.info",

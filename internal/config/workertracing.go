@@ -22,25 +22,25 @@ const (
 
 var tracingSettings = []wit.ConfigKey{
 	declared(TracingEndpoint, wit.KindString, "",
-		"Collector of OpenTelemetry that gets spans, by OTLP over HTTP in its binary "+
-			"form: http://HOST:4318; v1/traces is added. Nothing is traced unless given, here or as "+
-			"OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is taken as it is."),
+		"OpenTelemetry collector that receives spans, by OTLP over HTTP in its binary form: http://HOST:4318; "+
+			"v1/traces is added. Nothing is traced unless it is set here, or as OTEL_EXPORTER_OTLP_ENDPOINT or "+
+			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is used unchanged."),
 	declared(TracingHeaders, wit.KindPassword, "", "Headers of requests to it, such as a token: NAME=VALUE, several "+
 		"separated by commas, %XX for other characters. Else OTEL_EXPORTER_OTLP_HEADERS."),
 	declared(TracingCertificate, wit.KindString, "",
-		"PEM file with the authorities that its certificate may be of; the "+
-			"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
+		"PEM file with the authorities that are trusted for its certificate; default: the system's. Else "+
+			"OTEL_EXPORTER_OTLP_CERTIFICATE."),
 	declared(TracingTimeout, wit.KindLong, "10000",
-		"How long one sending may take, with what is tried again of it, in milliseconds; a stop waits for the last "+
-			"one as long, and for 5 seconds at most. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
-	declared(TracingService, wit.KindString, "culvert", "Name under which the spans are shown. Else "+
+		"How long one export may take, including retries, in milliseconds; a stop waits as long for the last one, "+
+			"at most 5 seconds. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
+	declared(TracingService, wit.KindString, "culvert", "Name of the service in the spans. Else "+
 		"OTEL_SERVICE_NAME, else service.name of OTEL_RESOURCE_ATTRIBUTES."),
 	declared(TracingSampler, wit.KindString, "parentbased_always_on",
 		"Which traces are sent. Else OTEL_TRACES_SAMPLER.",
 		allowed("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 			"parentbased_traceidratio")),
 	declared(TracingArgument, wit.KindString, "",
-		"For those of a ratio: how many, from 0 to 1; all unless given. Else "+
+		"Ratio of traces for the samplers with a ratio, from 0 to 1; default: 1. Else "+
 			"OTEL_TRACES_SAMPLER_ARG."),
 }
 
@@ -83,7 +83,7 @@ func telemetryEntries(environ []string, above []Entry) ([]Entry, Problems) {
 		entry := NewEntry(t.setting, value, fromEnvironment+t.variable, 0)
 		if spec, ok := declared.Find(entry.Key); ok {
 			if text := CheckValue(&spec, value, true); text != "" {
-				problems = append(problems, entry.warning("%s; the default counts in its place", text))
+				problems = append(problems, entry.warning("%s; the default is used instead", text))
 				continue
 			}
 		}

@@ -23,7 +23,7 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 	defer in.Close()
 	in.ExamineOffline(ctx, false)
 	for _, p := range problems {
-		in.Log.Warn("the worker's own settings are no part of a reload", "problem", p.String())
+		in.Log.Warn("a reload does not apply the worker's own settings", "problem", p.String())
 	}
 	runningConnectors, err := running(restURL(in.Worker))
 	if err != nil {

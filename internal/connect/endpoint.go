@@ -145,8 +145,8 @@ func (ctl *controller) updateEndpoint(final bool) {
 	err, text := e.ensureOpen(run), ""
 	if err != nil {
 		if e.openedFor, text = nil, err.Error(); text != e.lastLogged {
-			ctl.log.Warn("this worker cannot accept notifications for the connector; only the others can in its "+
-				"group", "error", err)
+			ctl.log.Warn("this worker cannot accept notifications for the connector; only the other workers of its "+
+				"group can", "error", err)
 		}
 	}
 	e.lastLogged = text

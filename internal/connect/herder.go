@@ -289,7 +289,7 @@ func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
 	select {
 	case <-done:
 	case <-time.After(limit + stopSlack):
-		h.shared.Logger.Warn("tasks did not stop in time and are given up", stopLimit, limit.Milliseconds())
+		h.shared.Logger.Warn("tasks did not stop in time and are abandoned", stopLimit, limit.Milliseconds())
 	}
 }
 

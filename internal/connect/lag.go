@@ -122,8 +122,9 @@ func (l *lagTracker) checkTopicsExist(ctx context.Context) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the others "+
-		"were written; correct the name or bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), "+
+	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the other "+
+		"topics were written; correct the name or bootstrap.servers (of the worker, or "+
+		"consumer.override.bootstrap.servers), "+
 		"or create the topic",
 		strings.Join(missing, ", "))
 }

@@ -46,8 +46,8 @@ func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.Plugi
 		run.warnedSettings = map[string]bool{}
 	}
 	run.warnedSettings[key] = true
-	run.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting "+
-		"reveal in the worker's settings lets it see them",
+	run.log.Warn("the plugin does not see values that come from files, because it was loaded from a folder: if they "+
+		"are not secrets, set plugin.NAME.reveal in the worker's file",
 		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld, "reveal",
 		"plugin."+info.Name+".reveal")
 }

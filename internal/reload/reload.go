@@ -106,10 +106,8 @@ func (r *Reloader) Check(ctx context.Context, connector *config.Connector) confi
 		case r.timedOutOrigins[origin] || !r.Changes.Interrupts(connector, sent):
 		case time.Now().After(r.serviceDeadline):
 			problems = append(problems, connector.Locate(config.Problem{Setting: "connector.class",
-				Text: fmt.Sprintf("the "+
-					"service was not asked whether this change is right, since services took %v to answer about "+
-					"others: "+
-					"it is asked again at once", serviceTimeout)}))
+				Text: fmt.Sprintf("the change was not checked with the service, because checks of other changes "+
+					"took %v: the check is repeated immediately", serviceTimeout)}))
 			r.store.Refresh()
 		default:
 			if judged := r.Changes.CheckWithService(ctx, checker, connector, sent); judged != nil {
@@ -207,7 +205,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		r.last = time.Now()
 	}
 	if snapshot.Requested {
-		r.Log.Info("the folder of connectors was read again, as was asked for", "config", r.Folder,
+		r.Log.Info("the folder of connectors was read again on request", "config", r.Folder,
 			"outcome", outcome)
 	}
 }
@@ -249,25 +247,25 @@ func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	case config.Create:
 		log.Info("reload: a new connector", "file", step.Connector.File)
 	case config.UpdateInPlace:
-		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
+		log.Info("reload: settings have changed; the tasks continue with them", "file", step.Connector.File,
 			"settings", step.Settings)
 	case config.Restart:
-		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File,
+		log.Info("reload: settings have changed; the tasks are restarted", "file", step.Connector.File,
 			"settings",
 			step.Settings)
 	case config.Remove:
-		log.Info("reload: its file is gone, and it stops; its offsets stay")
+		log.Info("reload: the connector's file was deleted; the connector stops, its offsets remain")
 	case config.NoChange:
 		if before != "" {
-			log.Info("reload: its file says again what it runs with", "file", step.Connector.File)
+			log.Info("reload: the file has the running configuration again", "file", step.Connector.File)
 		}
 	case config.Reject:
 		if !isNew {
 			return false
 		}
-		prefix := "reload: a change is refused, and what ran goes on: "
+		prefix := "reload: a change was rejected, the previous configuration continues: "
 		if !step.KeepsRunning {
-			prefix = "reload: a connector's file is refused, the others run: "
+			prefix = "reload: a connector's file was rejected, the other connectors run: "
 		}
 		for _, p := range step.Problems {
 			if !p.Warning {

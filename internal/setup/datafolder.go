@@ -16,8 +16,9 @@ func LockData(dir string, log *slog.Logger) (*lock.Lock, error) {
 	l, err := lock.Acquire(filepath.Join(dir, "worker.lock"))
 	switch {
 	case errors.Is(err, lock.ErrLocked):
-		return nil, fmt.Errorf("data folder %s: expected it for this worker alone, found another worker at work in "+
-			"it: %w. Stop that one, or give this one a folder of its own with --data", dir, err)
+		return nil, fmt.Errorf("data folder %s: expected no other worker, found another worker at work in it: %w. "+
+			"Stop that worker, or "+
+			"use another folder for this one (--data)", dir, err)
 	case err != nil:
 		log.Warn("the data folder cannot be locked: no second worker may be started on it", "data", dir, "error", err)
 	}

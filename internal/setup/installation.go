@@ -125,7 +125,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 		add(err)
 	}
 	if slices.Contains(in.Worker.List("metrics.names"), "confluent") {
-		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has Strimzi's names alone; for " +
+		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has only Strimzi's names; for " +
 			"Confluent's dashboards put the metric_relabel_configs of examples/monitoring/confluent.yaml into " +
 			"Prometheus' scrape job"})
 	}

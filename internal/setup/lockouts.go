@@ -24,14 +24,14 @@ func (c *Config) OpenLockouts() (*lockouts.Store, error) {
 		return nil, err
 	}
 	if err := store.Writable(); err != nil {
-		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, "+
+		c.Logger.Error("rejected logons cannot be stored: after a restart a rejected secret is sent once more, "+
 			"which may lock the user", "error", err)
 	}
 	if !c.ResumeLogons {
 		return store, nil
 	}
 	n, err := store.Resume(context.Background())
-	c.Logger.Info("refused logons are tried once more", "refusals", n)
+	c.Logger.Info("rejected logons are tried once more", "refusals", n)
 	return store, err
 }
 

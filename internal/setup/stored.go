@@ -31,15 +31,15 @@ func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Pro
 	folder := filepath.Join(c.Data, "connectors")
 	if c.Files.UsesFolder(folder) {
 		if c.Files.Folder == "" {
-			c.Logger.Warn("files that were given lie in the folder where an earlier version kept the connectors that "+
-				"were made by REST: nothing there is imported, and what was made by REST there does not run", "folder",
+			c.Logger.Warn("named files are in the folder where an earlier version stored connectors created by "+
+				"REST: nothing in it is imported, and the connectors created by REST in it do not run", "folder",
 				folder)
 		}
 		return targets, nil, nil
 	}
 	imported, problems, err := c.Files.REST.Import(folder, targets)
 	if len(imported) > 0 {
-		c.Logger.Info("connectors that were made by REST in an earlier version are kept in one file from now on",
+		c.Logger.Info("connectors that REST created in an earlier version are now stored in one file",
 			"folder", folder, "file", filepath.Join(c.Data, ConnectorsFile), "connectors", imported)
 	}
 	return targets, problems, err
@@ -52,7 +52,7 @@ func RejectStored(c Config) error {
 	c.Logger = slog.New(slog.DiscardHandler)
 	targets, problems, err := c.OpenStored()
 	if err != nil {
-		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
+		return fmt.Errorf("connectors from before the worker formed a group: %w", err)
 	}
 	found := c.Files.REST.Names()
 	for _, p := range problems {
@@ -69,7 +69,6 @@ func RejectStored(c Config) error {
 	slices.Sort(found)
 	found = slices.Compact(found)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
-		"status.storage.topic are given) whose connectors stand in config.storage.topic, found %s: `culvert cluster "+
-		"adopt --data %s WORKER-FILE` brings them there, or take status.storage.topic out so that the worker goes on "+
-		"alone", c.Data, strings.Join(found, ", "), c.Data)
+		"status.storage.topic are set) whose connectors are in config.storage.topic, found %s: `culvert cluster "+
+		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker continues alone", c.Data, strings.Join(found, ", "), c.Data)
 }

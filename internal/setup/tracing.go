@@ -38,7 +38,7 @@ func parseTracing(w *config.Worker, environ []string) (options tracing.Options, 
 	if unsupportedProtocol != "" {
 		return options, w.Problem(config.TracingEndpoint,
 			fmt.Sprintf("expected OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "+
-				"found %q: traces are sent by HTTP alone, mostly to port 4318", unsupportedProtocol))
+				"found %q: traces are sent only by HTTP, mostly to port 4318", unsupportedProtocol))
 	}
 	to := tracing.TracesEndpoint
 	if exact {

@@ -41,8 +41,8 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 	folder := filepath.Join(source.Config.Data, "connectors.adopted")
 	adopted := filepath.Join(folder, setup.ConnectorsFile)
 	if _, err := os.Stat(adopted); err == nil && len(source.Connectors) > 0 {
-		problems = append(problems, config.Problem{File: adopted, Text: "expected nothing here, where the files of " +
-			"what is adopted are moved: move it away"})
+		problems = append(problems, config.Problem{File: adopted,
+			Text: "expected no such file, because the adopted connectors' files are moved here: move it elsewhere"})
 	}
 	if err := problems.Err(); err != nil {
 		return nil, &setup.Error{Cause: err}
@@ -82,11 +82,12 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 	switch {
 	case len(other) > 0:
 		return nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found %s: "+
-			"nothing was written; delete them in one of both", w.ConfigTopic(), strings.Join(other, ", "))
+			"nothing was written; delete them in one of the two places", w.ConfigTopic(), strings.Join(other, ", "))
 	case len(fresh) > 0 && !startOver:
 		return nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none of %s: "+
-			"nothing was written. Is it the topic, and are they the brokers, that the worker had when it was alone? "+
-			"--start-over takes them so, and they begin from the start", w.Text("offset.storage.topic"),
+			"nothing was written. Check that the topic and the brokers are those that the worker used alone. "+
+			"--start-over imports these connectors anyway, and they begin from the start",
+			w.Text("offset.storage.topic"),
 			strings.Join(fresh, ", "))
 	}
 	if _, err := store.Write(ctx, records...); err != nil {

@@ -122,8 +122,8 @@ func (s *groupReader) read(ctx context.Context) error {
 	})
 	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
 		s.addProblem(topic, true, fmt.Sprintf(
-			"an open transaction hides what stands from offset %d on: ask again when the "+
-				"brokers have ended it, after transaction.timeout.ms at the latest", at[0]))
+			"an open transaction hides the records from offset %d on: try again when the brokers have ended it, "+
+				"after transaction.timeout.ms at the latest", at[0]))
 	}
 	s.store.CaughtUp()
 	s.snapshot, _ = s.store.Snapshot()
@@ -143,12 +143,12 @@ func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
 		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
 		switch {
 		case cluster.IsCulvertGroup(g) && ours:
-			kind, stop = "a worker of Culvert's", "workers that start join it"
+			kind, stop = "a Culvert worker", "workers that start join it"
 		case cluster.IsCulvertGroup(g):
-			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM (one with group.instance.id "+
+			kind, stop = "a Culvert worker", "stop it first, by SIGTERM (one with group.instance.id "+
 				"stays until session.timeout.ms is over)"
 		case g.Type == "connect" && g.Protocol != "":
-			kind = "a worker of Kafka Connect's"
+			kind = "a Kafka Connect worker"
 		}
 		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host,
 			m.ClientID))
@@ -184,7 +184,7 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
 			kind := reader.examine(ctx, &checker, connector)
 			if found.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
-				reader.addProblem(connector.File, false, "where it goes on cannot be read: "+err.Error())
+				reader.addProblem(connector.File, false, "its offsets cannot be read: "+err.Error())
 			}
 			t.Connectors = append(t.Connectors, found)
 		}
@@ -234,7 +234,7 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
 	}
 	if s.snapshot.Incomplete[connector.Name] {
 		s.addProblem(connector.File, true,
-			"compaction took some of its tasks: they are planned once more when it starts")
+			"compaction deleted some of its tasks: they are planned again when the connector starts")
 	}
 	password := components.Passwords(checker.Plugins)
 	for _, e := range connector.Entries {
@@ -245,8 +245,8 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
 			s.problems = append(s.problems, config.Problem{File: connector.File, Setting: e.Key, Warning: true,
-				Text: "a secret in " +
-					"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
+				Text: "a secret in clear text, which all readers of the topic can see: write a reference such as " +
+					"${file:PATH:KEY}"})
 		}
 	}
 	return component.Kind

@@ -202,12 +202,13 @@ func TestCheckTakeover(t *testing.T) {
 	shown := strings.Join(l.problemLines(found.Problems), "\n")
 	t.Log(shown)
 	for _, text := range []string{
-		"! configs: connector-refers: where it goes on cannot be read: offset of connector refers",
+		"! configs: connector-refers: its offsets cannot be read: offset of connector refers",
 		"! configs: connector-foreign: connector.class: ", "! configs: connector-foreign: transforms.t.type: ",
-		"! configs: connector-refers: x.user: ${env:HOME}: what comes by REST, or is in config.storage.topic, may",
-		"! configs: connector-refers: x.key: looks like a reference to a config provider that there is not",
+		"! configs: connector-refers: x.user: ${env:HOME}: a configuration received by REST, or in " +
+			"config.storage.topic, may",
+		"! configs: connector-refers: x.key: looks like a reference to an unknown config provider",
 		"! configs: connector-broken: value.converter: ",
-		"configs: connector-broken: warning: compaction took some of its tasks",
+		"configs: connector-broken: warning: compaction deleted some of its tasks",
 		"configs: connector-orders: x.key: warning: a secret in clear text",
 	} {
 		assert.Contains(t, shown+"\n", text)
@@ -232,15 +233,19 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 		fails   string // or the error
 	}{
 		{name: "nothing", prepare: func(*formerGroup) {}},
-		{name: "Kafka Connect's workers", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/") },
-			want: "! worker.properties:2: group.id: a worker of Kafka Connect's is live: " +
+		{name: "Kafka Connect's workers",
+			prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/") },
+			want: "! worker.properties:2: group.id: a Kafka Connect worker is live: " +
 				"stop it first: http://a:8083/ at "},
 		{name: "ours", prepare: func(l *formerGroup) { l.join("connect", "culvert-1", "http://b:8083/") },
-			want: "worker.properties:2: group.id: warning: a worker of Culvert's is live: " +
+			want: "worker.properties:2: group.id: warning: a Culvert worker is live: " +
 				"workers that start join it: http://b:8083/ at "},
 		{name: "consumers", prepare: func(l *formerGroup) { l.join("other", "range", "") },
 			want: `! worker.properties:2: group.id: a member of the type "other" in the state Stable is live`},
-		{name: "members that left", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/")() }},
+		{name: "members that left", prepare: func(l *formerGroup) {
+			l.join("connect", "sessioned",
+				"http://a:8083/")()
+		}},
 		{name: "another group's topic", prepare: func(l *formerGroup) {
 			l.put("configs", "culvert-group-g {}")
 			l.group = "other"
@@ -257,7 +262,7 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 			require.NoError(t, open.BeginTransaction())
 			require.NoError(t, open.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
 				Value: []byte("{}")}).FirstErr())
-		}, want: "configs: warning: an open transaction hides what stands from offset 0 on"},
+		}, want: "configs: warning: an open transaction hides the records from offset 0 on"},
 		{name: "a topic that is missing", prepare: func(l *formerGroup) {
 			_, err := l.admin.DeleteTopic(t.Context(), "offsets")
 			require.NoError(t, err)

@@ -86,8 +86,9 @@ func TestFolderOfAGroup(t *testing.T) {
 
 	made := groupSource(address, "made")
 	made["sap.odata.user.name"], made["sap.odata.user.pwd"] = "me", "in clear text"
-	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "sap.odata.user.pwd: expected a reference to a config "+
-		"provider, since config.storage.secrets=refuse")
+	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made),
+		"sap.odata.user.pwd: expected a reference to a config "+
+			"provider, since config.storage.secrets=refuse")
 	delete(made, "sap.odata.user.name")
 	delete(made, "sap.odata.user.pwd")
 	any.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
@@ -111,7 +112,8 @@ func TestFolderOfAGroup(t *testing.T) {
 	if n := g.written("orders"); n != 2 {
 		t.Errorf("expected that a change is applied once, found orders written %d times", n)
 	}
-	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
+	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
+		filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
 
 	// What is refused is named, and holds up nothing else.
 	g.inFolders("made.properties", lines(made), 0, 1, 2)
@@ -121,7 +123,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	g.inFolders("more.properties", lines(groupSource(address, "more")), 0, 1, 2)
 	any.Await("more", "runs", e2etest.Is(connect.Running, 2))
 	any.Until(200, "GET", "/culvert/reload", "", "which REST made in the group, found made",
-		"These lines there open this one", "config.providers=env")
+		"These lines declare this one", "config.providers=env")
 	any.Must(404, "GET", "/connectors/secret", "")
 
 	// What a folder has made goes with its file, whoever leads by then; what REST made stays.
@@ -176,7 +178,8 @@ func TestAdoptedByAGroup(t *testing.T) {
 	}
 	adopt(worker).Exits(2).Says("found another worker at work in it")
 	alone.MustStop()
-	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data, worker).Exits(2).Says("found STOPPED halted, feed, halted",
+	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data,
+		worker).Exits(2).Says("found STOPPED halted, feed, halted",
 		"culvert cluster adopt --data "+data)
 	adopt(g.File("other.properties", of()...)).Exits(2).Says("expected the file of a worker that forms a group")
 	elsewhere := strings.ReplaceAll(Content(t, worker), "offset.storage.topic=offsets", "offset.storage.topic=others")
@@ -219,7 +222,8 @@ func TestAdoptedByAGroup(t *testing.T) {
 		t.Errorf("expected one row after those %d of before, found %d", rows, n-rows)
 	}
 	adopt(worker).Exits(2).Says("found another worker at work in it")
-	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"), worker).Exits(1).Says("expected no workers in group workers")
+	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"),
+		worker).Exits(1).Says("expected no workers in group workers")
 }
 
 // Content is a file as text.

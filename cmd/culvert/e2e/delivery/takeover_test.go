@@ -86,7 +86,7 @@ func TestTakeover(t *testing.T) {
 	w.Must(409, "POST", "/connectors/foreign/restart", "",
 		"connector foreign is given to no worker of the group: expected "+
 			"a worker that has what class com.example.Foreign needs")
-	cluster(1, "release").Reports("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
+	cluster(1, "release").Reports("a Culvert worker is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
 	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task taken out of topic configs",
 		"topic configs: the next group that starts has it")
