@@ -14,9 +14,10 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// controller reconciles a connector with its spec. Only its loop changes the state, by the table of transitions; other
-// goroutines enqueue events. At most one run is active; a new run starts after the previous one has ended and stored
-// its offsets.
+// controller runs one connector on this worker: it starts, stops and restarts the connector's tasks until its status
+// matches its spec (configuration, target state, assignment). Only its loop (run) changes the state, by the table of
+// transitions; other goroutines enqueue events. At most one run is active; a new run starts after the previous one has
+// ended and stored its offsets.
 type controller struct {
 	name string
 	log  *slog.Logger
@@ -31,7 +32,7 @@ type controller struct {
 	spec   spec
 	status status
 	queue  []event
-	idleCh chan struct{}
+	idleCh chan struct{} // closed when the loop has handled the queue; nil if nobody waits
 
 	keyLocks keyLocks
 
@@ -197,31 +198,31 @@ func (ctl *controller) assign(assignment Assignment) {
 
 func (ctl *controller) markDeleting() {
 	ctl.update(func(desired *spec, _ *status) { desired.deleting = true })
-	s := ctl.desired()
-	claimErr := s.options.claims.acquire(ctl.name, s.assignment.claims())
+	current := ctl.desired()
+	claimErr := current.options.claims.acquire(ctl.name, current.assignment.claims())
 	ctl.enqueue(event{kind: evShutdown, apply: func(context.Context) {
 		var ownersLost func(context.Context) bool
-		if s.options.Group != nil && claimErr == nil {
-			ownersLost = s.options.Group.OwnersLost(ctl.name)
+		if current.options.Group != nil && claimErr == nil {
+			ownersLost = current.options.Group.OwnersLost(ctl.name)
 		}
 		ctl.update(func(desired *spec, _ *status) { desired.markDeleted(ownersLost) })
 	}})
 }
 
-// run is the loop. It returns when ctx has ended or the connector was deleted, and nothing of it runs any more. With
-// once it returns when the tasks have ended.
-func (ctl *controller) run(ctx context.Context, once bool) {
+// run is the loop. It returns when ctx has ended or the connector was deleted, or with spec.once when the tasks have
+// ended, and nothing of the connector runs anymore.
+func (ctl *controller) run(ctx context.Context) {
 	defer close(ctl.done)
 	if ctl.predecessor != nil {
 		<-ctl.predecessor // it was deleted, or ctx has ended for both
 	}
-	ctl.update(func(desired *spec, _ *status) { desired.once = once })
+	once := ctl.desired().once
 	ctl.stopTimer = time.NewTimer(0)
 	ctl.stopTimer.Stop()
 	defer ctl.stopTimer.Stop()
 	ctl.handle(ctx, event{kind: ctl.idleEvent(ctx)})
 	ctl.planPausedTasks(ctx)
-	ctl.updateEndpoint(false)
+	ctl.updateEndpoint()
 	stopping := ctx.Done()
 	for ctl.activity != nil || ctx.Err() == nil && !once && !ctl.desired().deleted {
 		select {
@@ -230,7 +231,7 @@ func (ctl *controller) run(ctx context.Context, once bool) {
 				ctl.handle(ctx, e)
 			}
 			ctl.planPausedTasks(ctx)
-			ctl.updateEndpoint(false)
+			ctl.updateEndpoint()
 		case <-stopping:
 			stopping = nil
 			ctl.handle(ctx, event{kind: evShutdown})
@@ -244,12 +245,12 @@ func (ctl *controller) run(ctx context.Context, once bool) {
 				ctl.stopLimit().Milliseconds())
 		}
 	}
-	ctl.updateEndpoint(true)
-	s := ctl.desired()
-	if s.deleted && ctx.Err() == nil {
+	ctl.closeEndpoint()
+	final := ctl.desired()
+	if final.deleted && ctx.Err() == nil {
 		ctl.retire(ctx)
 	}
-	s.options.claims.release(ctl.name)
+	final.options.claims.release(ctl.name)
 	for _, e := range ctl.dequeueAll() { // releases callers of report
 		if e.handled != nil {
 			close(e.handled)
@@ -294,21 +295,15 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 		return
 	}
 	if e.kind == evTasksEnded {
-		ctl.activity.cancel()
-		if ctl.activity.stopping || ctx.Err() != nil {
+		if ctl.endActivity() || ctx.Err() != nil {
 			e.kind = ctl.idleEvent(ctx)
 		}
-		ctl.activity = nil
-		ctl.stopTimer.Stop()
-		for _, next := range ctl.whenIdle {
-			next()
-		}
-		ctl.whenIdle = nil
 	}
-	switch do := ctl.applyTransition(e); {
-	case do == doStart && ctl.activity == nil && !ctl.desired().assignment.empty():
+	// The order matters: a start needs an idle controller, and a stop of an idle one only updates its state.
+	switch next := ctl.applyTransition(e); {
+	case next == doStart && ctl.activity == nil && !ctl.desired().assignment.empty():
 		ctl.startRun(ctx)
-	case do == doNothing:
+	case next == doNothing:
 	case ctl.activity == nil:
 		ctl.handle(ctx, event{kind: ctl.idleEvent(ctx)})
 	case !ctl.activity.stopping:
@@ -318,35 +313,48 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	}
 }
 
+// endActivity reports whether the activity was being stopped.
+func (ctl *controller) endActivity() (wasStopping bool) {
+	wasStopping = ctl.activity.stopping
+	ctl.activity.cancel()
+	ctl.activity = nil
+	ctl.stopTimer.Stop()
+	waiting := ctl.whenIdle
+	ctl.whenIdle = nil
+	for _, call := range waiting {
+		call()
+	}
+	return wasStopping
+}
+
 func (ctl *controller) applyTransition(e event) action {
 	defer ctl.statusChanged()
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	observed := &ctl.status
-	t, ok := transitions[observed.state][e.kind]
-	if !ok {
+	change, known := transitions[observed.state][e.kind]
+	if !known {
 		ctl.log.Error("a mistake in culvert: no transition for an event of a connector; its state does not change",
-			"state",
-			observed.state, "event", string(e.kind))
+			"state", observed.state, "event", string(e.kind))
 		return doNothing
 	}
 	if e.kind == evFailed {
 		observed.err = e.err
-	} else if t.next != Failed {
+	} else if change.next != Failed {
 		observed.err = nil
 	}
-	if observed.state == Paused && t.next == Unassigned && len(observed.currentRun.taskSet.tasks) > 0 {
+	if observed.state == Paused && change.next == Unassigned && len(observed.currentRun.taskSet.tasks) > 0 {
 		observed.previousRun = observed.currentRun
 	}
-	if t.next != observed.state {
+	if change.next != observed.state {
 		observed.stateSince = time.Now()
-		ctl.log.Debug("connector changes its state", "from", string(observed.state), "to", string(t.next), "event",
+		ctl.log.Debug("connector changes its state", "from", string(observed.state), "to", string(change.next), "event",
 			string(e.kind))
 	}
-	if observed.state == Paused && t.next != Paused {
+	if observed.state == Paused && change.next != Paused {
 		observed.setIdleTasks(Unassigned)
 	}
-	switch observed.state = t.next; t.next {
+	switch observed.state = change.next; change.next {
 	case Paused:
 		observed.setIdleTasks(Paused)
 	case Restarting:
@@ -357,7 +365,7 @@ func (ctl *controller) applyTransition(e event) action {
 		clear(observed.clocks)
 		observed.previousRun = nil
 	}
-	return t.action
+	return change.action
 }
 
 func (ctl *controller) startRun(ctx context.Context) {
@@ -393,8 +401,8 @@ func (ctl *controller) startRun(ctx context.Context) {
 // A connector that was created in that state has no tasks before it runs (KIP-980).
 func (ctl *controller) planPausedTasks(ctx context.Context) {
 	ctl.mu.Lock()
-	due := ctl.spec.pausedAtStart && ctl.status.state == Paused && ctl.spec.target == Paused && ctl.activity == nil &&
-		!ctl.spec.once
+	isPaused := ctl.status.state == Paused && ctl.spec.target == Paused && ctl.activity == nil
+	due := isPaused && ctl.spec.pausedAtStart && !ctl.spec.once
 	if due && ctl.status.currentRun.accepted != ctl.spec.config {
 		ctl.newRun()
 	}
@@ -405,7 +413,7 @@ func (ctl *controller) planPausedTasks(ctx context.Context) {
 	if !due {
 		return
 	}
-	ctl.runExclusive(ctx, planTimeout, true, func(ctx context.Context) {
+	ctl.runExclusive(ctx, planTimeout, cancelOnStart, func(ctx context.Context) {
 		if err := run.planShownTasks(ctx); err != nil && ctx.Err() == nil {
 			ctl.log.Warn("the tasks of the paused connector could not be planned", "error", err)
 		}
@@ -414,13 +422,20 @@ func (ctl *controller) planPausedTasks(ctx context.Context) {
 
 const planTimeout = time.Minute
 
-// runExclusive calls do in place of a run. A start waits until do returns; with cancelable it cancels do. Only the loop
-// calls it.
-func (ctl *controller) runExclusive(ctx context.Context, timeout time.Duration, cancelable bool,
+// startPolicy decides what a start does to an exclusive action that still runs.
+type startPolicy uint8
+
+const (
+	waitForAction startPolicy = iota // the start waits for its end
+	cancelOnStart                    // the start cancels it
+)
+
+// runExclusive calls do in place of a run, so that no run starts until do returns. Only the loop calls it.
+func (ctl *controller) runExclusive(ctx context.Context, timeout time.Duration, onStart startPolicy,
 	do func(context.Context)) {
 	actionCtx, end := context.WithTimeout(ctx, timeout)
 	ctl.activity = &activity{cancel: func() {}, exclusive: true}
-	if cancelable {
+	if onStart == cancelOnStart {
 		ctl.activity.cancel = end
 	}
 	current := ctl.currentRun()

@@ -24,6 +24,17 @@ type DeadLetter struct {
 	Record *kgo.Record
 	// Connector is "" if the record has no headers (errors.deadletterqueue.context.headers.enable).
 	Connector string
+	DeadLetterOrigin
+	DeadLetterCause
+	// HeaderError means that a header cannot be parsed.
+	HeaderError error
+	// Replays counts the replays that failed. Replayed reports whether a replay succeeded; nil means unknown.
+	Replays  int
+	Replayed *bool
+}
+
+// DeadLetterOrigin identifies the record or row that failed.
+type DeadLetterOrigin struct {
 	// Topic, Partition and Offset identify a sink's record. For a source's row, Partition is -1, and Offset is its
 	// index in the response to Request.
 	Topic         string
@@ -34,23 +45,23 @@ type DeadLetter struct {
 	Timestamp time.Time
 	// TargetPartition is the partition that a source's plugin chose, -1 for none.
 	TargetPartition int32
-	// Rows are the failed rows of those that the transforms created from the record. HeaderError means that a header
-	// cannot be parsed.
-	Rows        core.RowSubset
-	HeaderError error
-	// Stage and Setting are where the record failed, Plugin and Version what failed.
+	// Rows are the failed rows of those that the transforms created from the record.
+	Rows core.RowSubset
+}
+
+// DeadLetterCause is where and why a record or row failed.
+type DeadLetterCause struct {
+	// Stage and Setting are where it failed, Plugin and Version what failed.
 	Stage, Setting, Plugin, Version string
 	Class, Message                  string
 	// FailedAt is the time of the failure, or of the dead letter if no header has it.
 	FailedAt time.Time
-	Replays  int
-	// Replayed reports whether the record was replayed. Nil means unknown.
-	Replayed *bool
 }
 
 // ParseDeadLetter parses the headers of a record of a dead letter topic.
 func ParseDeadLetter(r *kgo.Record) DeadLetter {
-	deadLetter := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
+	deadLetter := DeadLetter{Record: r, DeadLetterOrigin: DeadLetterOrigin{Partition: -1, TargetPartition: -1},
+		DeadLetterCause: DeadLetterCause{FailedAt: r.Timestamp}}
 	if r.Attrs.TimestampType() != 1 { // not LogAppendTime
 		deadLetter.Timestamp = r.Timestamp
 	}
@@ -117,14 +128,16 @@ func (l *DeadLetter) originalRecord() *kgo.Record {
 		})}
 }
 
-func (l *DeadLetter) forReplay(source bool) core.DeadLetter {
-	r := core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
-		Replays: l.Replays + 1,
-		Feed:    l.Feed, Request: l.Request, IsDocument: l.isDocument()}
-	if source {
-		r.Record.Partition = l.TargetPartition
-	}
-	return r
+func (l *DeadLetter) forReplay() core.DeadLetter {
+	return core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
+		Replays: l.Replays + 1, Feed: l.Feed, Request: l.Request, IsDocument: l.isDocument()}
+}
+
+// forSourceReplay is forReplay for a row of a source, which goes to the partition that the plugin chose.
+func (l *DeadLetter) forSourceReplay() core.DeadLetter {
+	replayed := l.forReplay()
+	replayed.Record.Partition = l.TargetPartition
+	return replayed
 }
 
 func (l *DeadLetter) isDocument() bool { return l.Stage == string(core.StageDecode) }
@@ -166,11 +179,11 @@ type DeadLetterFilter struct {
 }
 
 // SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.
-func (f *DeadLetterFilter) SelectPositions(places []string) error {
-	if places != nil {
+func (f *DeadLetterFilter) SelectPositions(positions []string) error {
+	if positions != nil {
 		f.Positions = map[DeadLetterPosition]bool{}
 	}
-	for _, text := range places {
+	for _, text := range positions {
 		at, err := ParseDeadLetterPosition(text)
 		if err != nil {
 			return err

@@ -83,10 +83,10 @@ func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.
 		Topic: topic,
 		NewConverters: func() (key, value convert.Converter, err error) {
 			const class = "org.apache.kafka.connect.json.JsonConverter"
-			if key, err = convert.New(class, nil, run.converterUse(true)); err != nil {
+			if key, err = convert.New(class, nil, run.converterUse(forKey)); err != nil {
 				return nil, nil, err
 			}
-			value, err = convert.New(class, nil, run.converterUse(false))
+			value, err = convert.New(class, nil, run.converterUse(forValue))
 			return key, value, err
 		},
 		Headers: func(failed source.FailedRow) []kgo.RecordHeader {
@@ -104,7 +104,7 @@ func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.
 	}
 }
 
-// deadLetterProducer sends records that a sink task could not write to the dead letter topic, as they were read.
+// deadLetterProducer sends the records that a sink task could not write to the dead letter topic, as they were read.
 type deadLetterProducer struct {
 	task     *task
 	binding  *plugin.Binding
@@ -136,7 +136,8 @@ func (d *deadLetterProducer) close() {
 	if d == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // unstored records are not settled either
+	// the records of unstored dead letters are not acknowledged either
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := d.producer.Close(ctx); err != nil {
 		d.task.run.log.Debug("dead letters were not stored before the task ended", "task", d.task.number, "error",
@@ -185,12 +186,13 @@ var kafkaStages = map[core.ErrorStage]string{
 	core.StageEncode: "TASK_PUT", core.StageWrite: "TASK_PUT",
 }
 
+// failureContext is a failure with the position of its record or row.
 type failureContext struct {
 	core.Failure
 	topic     string
-	partition int32 // -1 means that it comes from no topic
+	partition int32 // -1 means a row of a source
 	offset    int64
-	request   string // that returned the row; "" for a record
+	request   string // the request that returned the row; "" for a record
 	timestamp int64  // Unix milliseconds; -1 means unknown
 }
 

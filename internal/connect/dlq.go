@@ -151,10 +151,10 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return done, err
 	}
-	switch heldBack, err := h.isPausedOrStopped(ctx, name); {
+	switch isPaused, err := h.isPausedOrStopped(ctx, name); {
 	case err != nil:
 		return done, err
-	case heldBack && !r.DryRun:
+	case isPaused && !r.DryRun:
 		return done, ErrNotRunning
 	}
 	if !h.replayLock.TryLock() {
@@ -174,11 +174,11 @@ func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	seen := make(chan bool, 1)
-	ctl.enqueue(event{apply: func(context.Context) { seen <- ctl.desired().target != Running }})
+	answer := make(chan bool, 1)
+	ctl.enqueue(event{apply: func(context.Context) { answer <- ctl.desired().target != Running }})
 	select {
-	case heldBack := <-seen:
-		return heldBack, nil
+	case isHeld := <-answer:
+		return isHeld, nil
 	case <-ctl.done:
 		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	case <-ctx.Done():

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ForwardResult is the result of a notification on a worker of a group (P9).
+// ForwardResult is the outcome of a notification that one worker of a group received and forwarded to another.
 type ForwardResult struct {
 	// Found means that a task of the worker has the feed. The other fields are unused if it is false.
 	Found bool `json:"here,omitempty"`
@@ -63,7 +63,7 @@ func (ctl *controller) logDeliveryError(err error) {
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
-	ctl.log.Error("a notification could not be handled; its sender is asked to send it again", "error", err)
+	ctl.log.Warn("a notification could not be handled; its sender must send it again", "error", err)
 }
 
 // notificationEndpoint accepts notifications for a connector. In a group every worker has one, so that the service can
@@ -122,16 +122,15 @@ func (e *notificationEndpoint) shutDown() {
 	e.closeLocked()
 }
 
-// updateEndpoint opens or closes the endpoint in a group. If it cannot be opened, other workers still accept
-// notifications, and the next event tries again. Only the loop calls it.
-func (ctl *controller) updateEndpoint(final bool) {
+// updateEndpoint opens or closes the endpoint of a worker in a group. If it cannot be opened, other workers still
+// accept notifications, and the next event tries again. Only the loop calls it.
+func (ctl *controller) updateEndpoint() {
 	desired, e := ctl.desired(), ctl.endpoint
 	switch {
 	case desired.options.Group == nil:
 		return
-	case final || desired.deleted || desired.target != Running:
-		e.openedFor = nil
-		e.shutDown()
+	case desired.deleted || desired.target != Running:
+		ctl.closeEndpoint()
 		return
 	case e.openedFor == desired.config:
 		return
@@ -150,6 +149,14 @@ func (ctl *controller) updateEndpoint(final bool) {
 		}
 	}
 	e.lastLogged = text
+}
+
+// closeEndpoint closes the endpoint of a worker in a group. Without a group the end of the run closes it.
+func (ctl *controller) closeEndpoint() {
+	if ctl.desired().options.Group != nil {
+		ctl.endpoint.openedFor = nil
+		ctl.endpoint.shutDown()
+	}
 }
 
 // handleNotification delivers a notification or forwards it to the worker with the feed. Without a group the listener

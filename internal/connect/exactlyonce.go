@@ -43,7 +43,7 @@ func (run *connectorRun) producerConfig() (kafkaConfig kafka.Config, key string)
 
 // producersFor returns the number of transactional producers of each task: 0, 1 for offsets only, or one for each
 // concurrent feed. Offsets need one if the tasks have claims in a group: a paused worker could overwrite the offsets of
-// the task's new owner, and the service has forgotten the acknowledged rows.
+// the task's new owner, and the service does not send the acknowledged rows again.
 func (run *connectorRun) producersFor(claims []string) int {
 	switch {
 	case run.isExactlyOnce():

@@ -17,7 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
-// Herder owns connectors, their tasks and their goroutines while Run or RunOnce runs. It is safe for concurrent use.
+// Herder runs the connectors of a worker, as Kafka Connect's herder does. It owns their tasks and goroutines while Run
+// or RunOnce runs, and is safe for concurrent use.
 type Herder struct {
 	shared Options
 
@@ -90,7 +91,7 @@ func (h *Herder) launch(ctl *controller) {
 	}
 	h.running.Go(func() {
 		defer guard.Vital("the loop of connector " + ctl.name)
-		ctl.run(h.runCtx, false)
+		ctl.run(h.runCtx)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.deleting[ctl.name] == ctl {
@@ -159,7 +160,7 @@ func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
 	return fromView(h, name, (*view).runningConnector)
 }
 
-// RejectConfig records why a newer configuration is rejected. No problems means that none is.
+// RejectConfig records why a newer configuration is rejected. No problems means that none was rejected.
 func (h *Herder) RejectConfig(name string, problems config.Problems) error {
 	return h.withController(name, func(ctl *controller) { ctl.rejectConfig(problems) })
 }
@@ -264,7 +265,8 @@ func (h *Herder) once(ctx context.Context, controllers []*controller) {
 	for _, ctl := range controllers {
 		wg.Go(func() {
 			defer guard.Vital("the loop of connector " + ctl.name)
-			ctl.run(ctx, true)
+			ctl.update(func(desired *spec, _ *status) { desired.once = true })
+			ctl.run(ctx)
 		})
 	}
 	h.wait(ctx, &wg)

@@ -66,7 +66,7 @@ func changing(t *testing.T, ctl *controller) (goOn chan struct{}, done chan erro
 	begun := make(chan struct{})
 	goOn, done = make(chan struct{}), make(chan error, 1)
 	go func() { // at once, as a client does
-		done <- ctl.runWhenStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+		done <- ctl.runWhenStopped(t.Context(), 10*time.Minute, waitForAction, func(context.Context) error {
 			close(begun)
 			<-goOn
 			return nil
@@ -369,7 +369,7 @@ func TestWhileStopped(t *testing.T) {
 	h.await("a", Running)
 	ctl, _ := h.find("a")
 	nothing := func(context.Context) error { return nil }
-	if err := ctl.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
 	}
 	h.must(h.Stop("a"))
@@ -380,7 +380,7 @@ func TestWhileStopped(t *testing.T) {
 	if result, _ := h.Status("a"); result.Connector.State == Running {
 		t.Error("it was resumed in the midst of that")
 	}
-	if err := ctl.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
 	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // at once
@@ -501,7 +501,8 @@ func TestTasksBetweenRuns(t *testing.T) {
 func TestProgressOfAStoppedConnector(t *testing.T) {
 	run := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	ctl := run.controller
-	taskProgress := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5, Read: 6, Warnings: 7}
+	taskProgress := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5,
+		InternalProgress: InternalProgress{Read: 6, Warnings: 7}}
 	for number := range 2 {
 		run.taskSet.tasks = append(run.taskSet.tasks, &task{run: run, number: number,
 			taskStatus: taskStatus{fillProgress: func(progress *Progress) { *progress = taskProgress }}})
@@ -509,6 +510,6 @@ func TestProgressOfAStoppedConnector(t *testing.T) {
 	ctl.status.currentRun, ctl.status.state = run, Stopped
 	h := &Herder{controllers: map[string]*controller{"c": ctl}}
 	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
-		Read: 12, Warnings: 14}
+		InternalProgress: InternalProgress{Read: 12, Warnings: 14}}
 	assert.Equal(t, []Progress{want}, h.Progress())
 }

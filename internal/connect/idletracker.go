@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
+// idleTracker knows which tasks of a source wait for their next poll, to release plugin instances while all of them do.
 type idleTracker struct {
 	mu guard.Mutex
 	// running counts tasks. idleUntil has the idle ones; zero means indefinitely.

@@ -9,10 +9,7 @@ import (
 )
 
 // keyLocks are the record keys that a replay is sending. The sink's tasks in this process do not write a record with
-// such a key, so that a dead letter never overwrites a newer record (P20). The zero value has none.
-//
-// Invariant: a replay locks keys before it reads the topics' end offsets. So a newer record is before the end, and the
-// replay skips the letter, or after it, and the record waits.
+// such a key, so that a dead letter never overwrites a newer record (RATIONALE.md P20).
 type keyLocks struct {
 	mu       sync.Mutex
 	keys     map[recordID]bool
@@ -45,11 +42,11 @@ func (locks *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
 	for {
 		locks.mu.Lock()
 		freed := locks.released
-		held := freed != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
+		locked := freed != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
 			return locks.keys[newKeyID(r.Topic, r.Partition, r.Key)] || locks.keys[topicKey(r.Topic)]
 		})
 		locks.mu.Unlock()
-		if !held {
+		if !locked {
 			return nil
 		}
 		select {

@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// lagTracker compares the committed offsets of a sink's group with the end offsets of its topics. It uses the cluster
-// and credentials of the connector's consumers.
+// lagTracker measures how far a sink is behind: it compares the committed offsets of its consumer group with the end
+// offsets of its topics. It uses the cluster and credentials of the connector's consumers.
 type lagTracker struct {
 	run         *connectorRun
 	task        int
@@ -251,11 +251,11 @@ func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 	known := false
 	for pause.For(ctx, lagInterval) == nil {
 		began := time.Now()
-		group, own, err := l.measure(ctx, has)
+		group, ofTask, err := l.measure(ctx, has)
 		switch {
 		case err == nil:
 			b.group.Store(group)
-			b.task.Store(own)
+			b.task.Store(ofTask)
 			if !known && idle() {
 				if at, _, err := l.currentEnds(ctx); err == nil {
 					_ = l.logNothingToRead(ctx, at) // it only logs

@@ -35,6 +35,7 @@ func escapeSegment(name string) string {
 	return string(b)
 }
 
+// feedHandlers are the handlers of a source's notifications by address. A nil handler is of a feed that has ended.
 type feedHandlers struct {
 	mu    sync.Mutex
 	feeds map[string]notify.Handler

@@ -111,6 +111,10 @@ type startCounter struct {
 	outcomes core.Outcomes
 }
 
+func (s *startCounter) addSuccess() { s.add(true) }
+
+func (s *startCounter) addFailure() { s.add(false) }
+
 func (s *startCounter) add(succeeded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

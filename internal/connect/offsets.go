@@ -75,15 +75,15 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, err error) {
 	entries, err := h.Offsets(ctx, name)
 	for _, entry := range entries {
-		if fingerprint, some := source.Fingerprint(entry.Offset); some {
+		if fingerprint, exists := source.Fingerprint(entry.Offset); exists {
 			all = append(all, fingerprint)
 		}
 	}
 	return all, err
 }
 
-// ChangedFeeds returns, by feed, the plugin's description of what differs if a stored offset belongs to other settings
-// (P7).
+// ChangedFeeds returns, by feed, the plugin's description of what differs between the settings and those that the
+// stored offset was read with.
 func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
 	entries, err := h.Offsets(ctx, name)
 	stored := map[string][]wit.OffsetEntry{}
@@ -170,7 +170,7 @@ func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connecto
 		defer run.closeOffsets()
 		return do(run)
 	}
-	return ctl.runWhenStopped(ctx, offsetChangeTimeout, false, func(actionCtx context.Context) error {
+	return ctl.runWhenStopped(ctx, offsetChangeTimeout, waitForAction, func(actionCtx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(actionCtx, cancel)() // calls only cancel
@@ -189,8 +189,8 @@ const offsetChangeTimeout = 2 * time.Minute
 
 // runWhenStopped calls do in place of a run once the connector is stopped, after the end of stopping tasks and other
 // exclusive actions. It returns [ErrNotStopped] if the target state is not Stopped. If ctx ends first, do continues;
-// its own context ends after timeout and, if cancelable is set, when the connector is resumed.
-func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration, cancelable bool,
+// its own context ends after timeout and, with cancelOnStart, when the connector is resumed.
+func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration, onStart startPolicy,
 	do func(context.Context) error) error {
 	answer := make(chan error, 1)
 	var try func()
@@ -206,7 +206,7 @@ func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration
 			case !ctl.isStopped():
 				answer <- ErrNotStopped
 			default:
-				ctl.runExclusive(loop, timeout, cancelable, func(ctx context.Context) {
+				ctl.runExclusive(loop, timeout, onStart, func(ctx context.Context) {
 					err := ErrNotStopped // in case of a panic
 					defer func() { answer <- err }()
 					err = do(ctx)
@@ -320,16 +320,16 @@ func partitionBounds(ctx context.Context, admin *kafka.Admin, topic string) (sta
 }
 
 func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) error {
-	wanted := map[string]map[int32]int64{}
+	requested := map[string]map[int32]int64{}
 	for _, entry := range entries {
 		p, err := offset.ParseSinkPosition(entry)
 		if err != nil {
 			return err
 		}
-		if wanted[p.Topic] == nil {
-			wanted[p.Topic] = map[int32]int64{}
+		if requested[p.Topic] == nil {
+			requested[p.Topic] = map[int32]int64{}
 		}
-		wanted[p.Topic][p.Partition] = p.Offset
+		requested[p.Topic][p.Partition] = p.Offset
 	}
 	admin, err := run.emptyGroupAdmin(ctx)
 	if err != nil {
@@ -337,7 +337,7 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 	}
 	defer admin.Close()
 	changed, deleted := map[string]kafka.Positions{}, map[string][]int32{}
-	for topic, partitions := range wanted {
+	for topic, partitions := range requested {
 		var starts, ends kafka.Positions
 		for partition, at := range partitions {
 			if at >= 0 && ends == nil { // offsets of a deleted topic can be deleted
@@ -353,8 +353,8 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 			case !exists:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case at < start || at > end:
-				// Kafka Connect accepts it, and the consumer applies auto.offset.reset, which may read everything
-				// again.
+				// Kafka Connect accepts such an offset, and the consumer applies auto.offset.reset, which may read
+				// everything again.
 				return &offset.InvalidError{Message: fmt.Sprintf(
 					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
 						"the range of the partition", at, topic, partition, start, end)}

@@ -55,7 +55,7 @@ type sharedResources struct {
 	refreshInterval time.Duration
 }
 
-// Group is what a herder requires of the worker's group. No lock is held during a call, except connectorRun's openLock
+// Group is the group of a worker, as its herder uses it. No lock is held during a call, except connectorRun's openLock
 // during Fence.
 type Group interface {
 	// PutTaskConfigs stores the task configs of a connector, which come back by [Herder.Assign].
@@ -71,9 +71,14 @@ type Group interface {
 	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
 	// are known to be lost or not, and reports whether this worker must clean up for them.
 	OwnersLost(connector string) func(context.Context) bool
-	// StatusChanged is called after a change of the status or of what this worker owns. It must not block.
+	StatusListener
+}
+
+// StatusListener is told what other workers must know of this one. Its methods must not block.
+type StatusListener interface {
+	// StatusChanged is called after a change of the status or of what this worker owns.
 	StatusChanged(connector string)
-	// RecordTopic is called with each topic of each batch of a task. It must not block.
+	// RecordTopic is called with each topic of each batch of a task.
 	RecordTopic(connector, topic string, task int)
 }
 

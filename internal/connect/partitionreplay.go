@@ -21,13 +21,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds of a batch of letters. The result of a batch is stored before the next one.
+// Bounds of a batch of dead letters. The result of a batch is stored before the next one.
 const (
 	maxBatchRecords = 500
 	maxBatchBytes   = 4 << 20
 )
 
-// partitionReplay replays the letters of one connector in one partition.
+// partitionReplay sends the dead letters of one connector in one partition again: rows of a source to their topics,
+// records of a sink to the service.
 type partitionReplay struct {
 	connectorRun *connectorRun
 	lock         sink.Lock
@@ -76,7 +77,7 @@ func (p *partitionReplay) load(ctx context.Context) error {
 		}
 	}
 	if p.state.end() > p.end {
-		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed letters (%d), "+
+		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
 			"found %d: the topic was created again; --again ignores what was "+
 			"replayed", p.request.Topic, p.partition, p.state.end(), p.end)
 	}
@@ -160,8 +161,8 @@ func (p *partitionReplay) nextBatch(ctx context.Context) (deadLetters []*DeadLet
 	return deadLetters, p.state.checkBounds()
 }
 
-// skipReason explains why a letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only to
-// topics of the connector.
+// skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only
+// to topics of the connector.
 func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 	run := p.connectorRun
 	switch {
@@ -179,7 +180,7 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 		}
 		switch superseded := p.records.isSuperseded(deadLetter); {
 		case p.records.contradictory[deadLetter.recordID()]:
-			return "of records whose letters contradict each other about their number of rows"
+			return "of records whose dead letters contradict each other about their number of rows"
 		case superseded && deadLetter.Record.Key == nil:
 			return "of records without a key, whose topic has later records that may be of the same entity and would " +
 				"be overwritten: --older sends them anyway"
@@ -270,7 +271,7 @@ func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters [
 	unreadable source.UnreadableReason) (
 	refused []core.DeadLetter, err error) {
 	for _, deadLetter := range deadLetters {
-		r := deadLetter.forReplay(true)
+		r := deadLetter.forSourceReplay()
 		if r.IsDocument {
 			reason, err := unreadable(ctx, &r)
 			if err != nil {
@@ -309,7 +310,7 @@ func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plug
 			return err
 		}
 		if len(chosen) == 0 {
-			return p.store(ctx, p.state) // includes letters of records that others have replayed
+			return p.store(ctx, p.state) // includes dead letters of records that were replayed by other ones
 		}
 		options.InDoubt, options.Revoked = &sink.InDoubtRecords{}, &sink.RevokedPartitions{}
 		options.InDoubt.MergeKnown(p.state.known)
@@ -340,12 +341,12 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	}
 	slices.SortFunc(chosen, compareSource)
 	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun}
-	indexes := make([]int, len(chosen)) // index of each letter's record, which is sent once
+	indexes := make([]int, len(chosen)) // of each dead letter's record, which is sent once
 	for i, deadLetter := range chosen {
 		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
-			letter, known := deadLetter.forReplay(false), p.records.states[id]
-			letter.Rows, letter.Replays, letter.InDoubt = p.records.rows[id], int(known.replays)+1, known.inDoubt
-			replay.Letters = append(replay.Letters, letter)
+			replayed, known := deadLetter.forReplay(), p.records.states[id]
+			replayed.Rows, replayed.Replays, replayed.InDoubt = p.records.rows[id], int(known.replays)+1, known.inDoubt
+			replay.Letters = append(replay.Letters, replayed)
 		}
 		indexes[i] = len(replay.Letters) - 1
 	}

@@ -12,6 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// planPurpose is what a plan is for. A plan to run also checks exactly-once and adds the claims of transactional IDs.
+type planPurpose uint8
+
+const (
+	planToShow planPurpose = iota
+	planToRun
+)
+
 // planTasks returns the configs of all tasks. If they are not planned yet, it plans them; in a group it stores the plan
 // and returns nil.
 func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
@@ -19,7 +27,7 @@ func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error)
 	if assignment.TaskConfigs != nil {
 		return run.resolveTaskConfigs(assignment.TaskConfigs), nil
 	}
-	planned, err := run.plan(ctx, true)
+	planned, err := run.plan(ctx, planToRun)
 	switch {
 	case err != nil:
 		return nil, err
@@ -43,9 +51,9 @@ func (run *connectorRun) resolveTaskConfigs(set *config.TaskConfigs) [][]wit.Set
 	return configs
 }
 
-// plan calls the plugin's plan. With toRun it adds all claims of tasks that will run. A sink always has tasks.max
-// tasks: its consumer group divides the partitions.
-func (run *connectorRun) plan(ctx context.Context, toRun bool) (plan wit.PlanResult, err error) {
+// plan asks the plugin how to divide the connector's work. A sink always has tasks.max tasks, because its consumer
+// group divides the partitions.
+func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wit.PlanResult, err error) {
 	limit, err := run.maxTasks()
 	if err != nil {
 		return plan, err
@@ -55,7 +63,7 @@ func (run *connectorRun) plan(ctx context.Context, toRun bool) (plan wit.PlanRes
 		return plan, err
 	}
 	defer func() {
-		if toRun && err == nil {
+		if purpose == planToRun && err == nil {
 			run.releasePlan()
 			run.class.planBinding.Store(binding)
 		} else {
@@ -72,7 +80,7 @@ func (run *connectorRun) plan(ctx context.Context, toRun bool) (plan wit.PlanRes
 			limit)}, nil
 	}
 	plan, err = run.callPlan(ctx, binding, limit)
-	if err == nil && toRun {
+	if err == nil && purpose == planToRun {
 		err = run.checkExactlyOnceSupport(plan.ExactlyOnce)
 		plan.Claims = append(components.QualifyClaims(run.config, run.class.component, plan.Claims),
 			run.transactionalClaims(plan)...)

@@ -10,35 +10,40 @@ import (
 // FeedProgress is the progress of a source's feed.
 type FeedProgress = source.FeedProgress
 
-// Progress counts since the start of a connector or a task. REST shows the fields with a JSON name.
+// Progress counts what a connector or a task has done since its start. REST shows the fields with a JSON name.
 type Progress struct {
 	Connector string `json:"-"`
 	Type      string `json:"-"`
 	State     State  `json:"-"`
 	CaughtUp  bool   `json:"caught_up"`
 	Rows      int64  `json:"rows"`
-	// Failed rows were rejected and tolerated.
+	// Failed counts rows that were rejected and tolerated.
 	Failed int64          `json:"refused"`
 	Pages  int64          `json:"pages,omitempty"`
 	Bytes  int64          `json:"bytes,omitempty"`
 	Feeds  []FeedProgress `json:"feeds,omitempty"`
 	// Lag counts records that a sink has not committed; of Uncertain ones it is unknown whether they were written.
-	Lag       int64 `json:"lag,omitempty"`
-	Uncertain int64 `json:"uncertain,omitempty"`
+	Lag              int64 `json:"lag,omitempty"`
+	Uncertain        int64 `json:"uncertain,omitempty"`
+	InternalProgress `json:"-"`
+}
+
+// InternalProgress is the part of [Progress] that only metrics and the console show.
+type InternalProgress struct {
 	// Read counts rows of a source's pages, again if a page is read again, or records that a sink consumed.
-	Read                                   int64 `json:"-"`
-	Warnings, Batches, Requests, Reencoded int64 `json:"-"`
+	Read                                   int64
+	Warnings, Batches, Requests, Reencoded int64
 	// LastCaughtUp is the earliest of the feeds' times. Zero means never.
-	LastCaughtUp time.Time `json:"-"`
+	LastCaughtUp time.Time
 	// LastNotified is when the last notification or subscription was received, the earliest of the feeds. Zero means
 	// that no feed subscribes.
-	LastNotified time.Time            `json:"-"`
-	Counters     core.MetricsSnapshot `json:"-"`
-	Errors       int64                `json:"-"`
-	LastError    time.Time            `json:"-"`
-	Partitions   int64                `json:"-"`
+	LastNotified time.Time
+	Counters     core.MetricsSnapshot
+	Errors       int64
+	LastError    time.Time
+	Partitions   int64
 	// Flow has no stages before the task has run.
-	Flow core.Flow `json:"-"`
+	Flow core.Flow
 }
 
 // Progress returns the progress of each connector, sorted by name.

@@ -18,18 +18,18 @@ import (
 // maxIndexedRecords bounds the memory of a replay, which needs about 60 bytes for each record.
 const maxIndexedRecords = 4_000_000
 
-// recordIndex has the state of all records of a sink in a dead letter topic. A record may have several letters, in any
-// partitions: one for each failed replay, and duplicates after a crash.
+// recordIndex knows during a replay which records of a sink in a dead letter topic must still be sent. A record may
+// have several dead letters, in any partitions: one for each failed replay, and duplicates after a crash.
 //
-// Invariants: a letter is done if a letter of its record was replayed more often. Of letters with the same number of
-// replays one is sent; the others are done when its result is stored.
+// Invariants: a dead letter is done if a dead letter of its record was replayed more often. Of dead letters with the
+// same number of replays one is sent; the others are done when its result is stored.
 type recordIndex struct {
 	states        map[recordID]recordState
 	limit         int
 	rows          map[recordID]core.RowSubset
 	contradictory map[recordID]bool
-	// newest is, by key of a letter to send, the offset of the newest record of the key that is not itself a letter to
-	// send, or -1. from is where the next read starts.
+	// newest is, by key of a dead letter to send, the offset of the newest record of the key that is not such a dead
+	// letter, or -1. from is where the next read starts.
 	newest  map[recordID]int64
 	from    map[string]kafka.Positions
 	unkeyed map[string]*unkeyedTopic
@@ -45,7 +45,7 @@ func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 }
 
 type recordState struct {
-	// replays is the maximum of its letters, settled the maximum of those that are done, or -1.
+	// replays is the maximum of the record's dead letters, settled that of the dead letters that are done, or -1.
 	replays, settled int32
 	// inDoubt means that an earlier replay may have written it, selected that this replay sends it.
 	inDoubt, selected bool
@@ -122,8 +122,8 @@ func newKeyID(topic string, partition int32, key []byte) recordID {
 	return newRecordID(topic, partition, -1, time.Time{}, key, nil)
 }
 
-// isSuperseded reports whether the topic has a newer record of the key that is not itself a letter to send, or, for a
-// letter without a key, any newer record.
+// isSuperseded reports whether the topic has a newer record of the key that is not itself a dead letter to send, or,
+// for a dead letter without a key, any newer record.
 func (r *recordIndex) isSuperseded(deadLetter *DeadLetter) bool {
 	if unkeyed := r.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil {
 		return unkeyed != nil && unkeyed.hasNewer(deadLetter)
@@ -183,8 +183,8 @@ func (r *recordIndex) close() {
 	}
 }
 
-// readNewer reads the topics of the letters up to their end offsets to find newer records. Each call continues after
-// the previous one.
+// readNewer reads the topics of the dead letters up to their end offsets to find newer records. Each call continues
+// after the previous one.
 func (r *recordIndex) readNewer(ctx context.Context) error {
 	if len(r.from) == 0 {
 		return nil
@@ -251,9 +251,10 @@ func (r *recordIndex) addNewer(record *kgo.Record) {
 	if watched = watched && record.Key != nil; !watched && unkeyed == nil {
 		return
 	}
-	state, letter := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp, record.Key,
+	state, isDeadLetter := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp,
+		record.Key,
 		record.Value)]
-	if letter && state.settled < state.replays {
+	if isDeadLetter && state.settled < state.replays {
 		return
 	}
 	if watched {
@@ -264,12 +265,13 @@ func (r *recordIndex) addNewer(record *kgo.Record) {
 	}
 }
 
-// unkeyedTopic is a topic of letters without a key. Only the plugin knows their entities, so any newer record may be of
-// the same one. Newer means a greater offset in the same partition, and the same time or later in other partitions.
+// unkeyedTopic is a topic of dead letters without a key. Only the plugin knows their entities, so any newer record may
+// be of the same one. Newer means a greater offset in the same partition, and the same time or later in other
+// partitions.
 type unkeyedTopic struct {
-	first   time.Time // of its letters
+	first   time.Time // of its dead letters
 	started bool
-	// last has, by partition, the greatest offset and latest time of records that are not letters to send.
+	// last has, by partition, the greatest offset and latest time of records that are not dead letters to send.
 	last map[int32]lastRecord
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 func letterOf(offset int64, value string, times int, parts core.RowSubset) *DeadLetter {
-	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Topic: "t", Offset: offset,
-		Timestamp: time.UnixMilli(7), Replays: times, Rows: parts}
+	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Replays: times,
+		DeadLetterOrigin: DeadLetterOrigin{Topic: "t", Offset: offset, Timestamp: time.UnixMilli(7), Rows: parts}}
 }
 
 func TestRecordIndex(t *testing.T) {

@@ -45,8 +45,8 @@ func (r *registries) unavailable() (notes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.clients {
-		if away := c.Away(); away != "" {
-			notes = append(notes, away)
+		if reason := c.Away(); reason != "" {
+			notes = append(notes, reason)
 		}
 	}
 	return notes

@@ -21,21 +21,22 @@ import (
 type ReplayRequest struct {
 	Topic  string
 	Filter DeadLetterFilter
-	// IncludeReplayed replays letters again: those of Filter.Positions, or all if it is nil.
+	// IncludeReplayed replays dead letters again that were replayed before: those of Filter.Positions, or all if it is
+	// nil.
 	IncludeReplayed bool
 	// IncludeSuperseded also sends records of a sink that have a newer record of the same key.
 	IncludeSuperseded bool
-	// DryRun processes letters without sending or storing anything. Plugins are opened, which may read the service's
-	// metadata; schemas are not registered.
+	// DryRun processes dead letters without sending or storing anything. Plugins are opened, which may read the
+	// service's metadata; schemas are not registered.
 	DryRun   bool
 	notFound map[DeadLetterPosition]bool
 }
 
 // ReplayResult is the result of a replay.
 type ReplayResult struct {
-	// Replayed counts letters that were sent; Rejected counts those that became dead letters again.
+	// Replayed counts dead letters that were sent; Rejected counts those that became dead letters again.
 	Replayed, Rejected int
-	// Skipped counts letters that could not be replayed, by reason.
+	// Skipped counts dead letters that could not be replayed, by reason.
 	Skipped    map[string]int
 	Rejections []Rejection
 }
@@ -43,8 +44,8 @@ type ReplayResult struct {
 const maxReplayedRanges = 10_000
 
 // Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
-// a sink to the service. Letters that are rejected again return to the topic. Letters that arrive meanwhile are left
-// for the next replay.
+// a sink to the service. Dead letters that are rejected again return to the topic. Those that arrive during the replay
+// are left for the next one.
 func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
 	result := ReplayResult{Skipped: map[string]int{}}
 	reader, err := kafka.NewReader(h.shared.Kafka)
@@ -79,12 +80,12 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 			return result, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
-	if n := len(r.notFound); n > 0 {
+	if count := len(r.notFound); count > 0 {
 		missing := slices.SortedFunc(maps.Keys(r.notFound), func(a, b DeadLetterPosition) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
 		result.Skipped["that are not in the topic, belong to another connector, or were replayed "+
-			"before: "+strings.Trim(fmt.Sprint(missing), "[]")] = n
+			"before: "+strings.Trim(fmt.Sprint(missing), "[]")] = count
 	}
 	return result, nil
 }
@@ -139,7 +140,7 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	return run.replayDeadLetters(ctx, lock, reader, ends, r, result)
 }
 
-// replayDeadLetters sends the connector's letters while it has the lock.
+// replayDeadLetters sends the connector's dead letters while it has the lock.
 func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
 	var all []*partitionReplay
@@ -184,14 +185,14 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		}
 		return nil
 	}
-	again := map[recordID]bool{} // even if other letters of these records were replayed
+	requested := map[recordID]bool{} // even if other dead letters of these records were replayed
 	err := each(func(p *partitionReplay, l *DeadLetter) error {
 		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
-			again[l.recordID()] = true
+			requested[l.recordID()] = true
 		}
 		return records.add(l, p.state.isDone(l.Record.Offset), p.state.inDoubt[l.Record.Offset])
 	})
-	for id := range again {
+	for id := range requested {
 		state := records.states[id]
 		state.settled = -1
 		records.states[id] = state

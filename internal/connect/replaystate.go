@@ -26,7 +26,7 @@ func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
 }
 
-// ReplayStates tells which letters of a topic were replayed.
+// ReplayStates are the stored states of all replays of a topic: which dead letters were replayed.
 type ReplayStates struct {
 	topic  string
 	states map[string]replayState
@@ -63,15 +63,16 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	return all, err
 }
 
-// IsReplayed reports whether a letter, or another letter of its record, was replayed.
+// IsReplayed reports whether a dead letter, or another one of its record, was replayed.
 func (r *ReplayStates) IsReplayed(deadLetter *DeadLetter) bool {
 	state := r.states[replayOwnerPrefix+deadLetter.Connector+offset.Identity(replayPartition(r.topic,
 		deadLetter.Record.Partition))]
 	return deadLetter.Connector != "" && state.isDone(deadLetter.Record.Offset)
 }
 
-// replayState is the state of the replay of one partition: done has the ranges of replayed letters, sorted and not
-// adjacent; inDoubt has letters that may have been written; known is what a check of these must know.
+// replayState is the stored state of the replay of one partition: done has the ranges of replayed dead letters, sorted
+// and not adjacent; inDoubt has dead letters that may have been written; known is what the sink must know to check
+// those.
 type replayState struct {
 	done    []offsetRange
 	inDoubt map[int64]bool
@@ -116,8 +117,8 @@ func (r *replayState) checkBounds() error {
 	if len(done) <= maxReplayedRanges {
 		return nil
 	}
-	return fmt.Errorf("expected at most %d ranges of replayed letters with gaps, found %d: replay the "+
-		"letters in the gaps first, without a filter or with --older", maxReplayedRanges, len(done))
+	return fmt.Errorf("expected at most %d ranges of replayed dead letters with gaps, found %d: replay the "+
+		"dead letters in the gaps first, without a filter or with --older", maxReplayedRanges, len(done))
 }
 
 func (r *replayState) setInDoubt(at int64, inDoubt bool) {
@@ -137,7 +138,7 @@ func (r *replayState) unmark(at int64) {
 	}
 }
 
-// markDone records that the letters were replayed or do not exist.
+// markDone records that the dead letters were replayed or do not exist.
 func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
@@ -155,7 +156,7 @@ const (
 	fieldNext  = "next"
 	fieldDone  = "done"
 	fieldSent  = "sent"
-	fieldKnown = "known" // earlier versions reject it, because their check would miss letters
+	fieldKnown = "known" // earlier versions reject it, because their check would miss dead letters
 )
 
 func (r *replayState) fields() []wit.OffsetEntry {

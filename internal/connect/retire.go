@@ -29,7 +29,7 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 		return "", ErrNotStopped
 	}
 	result := make(chan string, 1) // buffered: the caller may have returned
-	err = ctl.runWhenStopped(ctx, retireTimeout, true, func(ctx context.Context) error {
+	err = ctl.runWhenStopped(ctx, retireTimeout, cancelOnStart, func(ctx context.Context) error {
 		run := ctl.newDetachedRun()
 		if err := run.configError(); err != nil {
 			return err
@@ -54,9 +54,9 @@ const retireTimeout = time.Minute
 
 const revocationGrace = 30 * time.Second
 
-// retire ends what a deleted connector has opened at its service, if its settings require it. In a group each worker
-// that had a part of it does so, because it does not know when other workers' tasks end, or the leader for lost
-// workers. Errors are logged; the connector is deleted anyway.
+// retire ends the subscriptions of a deleted source at its service, with on.delete=terminate. In a group each worker
+// that ran a part of the connector does so, because it does not know when the tasks on other workers end; the leader
+// does it for lost workers. Errors are logged; the connector is deleted anyway.
 func (ctl *controller) retire(ctx context.Context) {
 	run := ctl.newDetachedRun()
 	desired := ctl.desired()

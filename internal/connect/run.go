@@ -20,13 +20,14 @@ import (
 )
 
 // connectorRun is one run of a connector with one configuration, from the start of its tasks until the last of them has
-// ended. The controller has the state. Detached runs are created for a single query and never run.
+// ended. The controller decides when runs start and stop. A detached run is created for a query, such as of offsets,
+// and never starts.
 type connectorRun struct {
 	controller     *controller
 	options        *Options
 	accepted       *config.Connector // unresolved; never changes
 	config         *config.Connector // last resolved; only the run writes it, and not while its tasks run
-	unresolved     bool              // the last start could not resolve the references
+	unresolved     bool              // the last start could not resolve references to secrets
 	log            *slog.Logger
 	class          class
 	configErr      error // the configuration has problems
@@ -93,7 +94,7 @@ func (run *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 			return
 		}
 		if ctx.Err() == nil {
-			run.options.starts.connectors.add(false)
+			run.options.starts.connectors.addFailure()
 		}
 		run.reportFailure(ctx, err)
 		if once || !run.waitRetryable(ctx, err, stamp) {
@@ -151,7 +152,7 @@ func (run *connectorRun) start(ctx context.Context) (close func(), err error) {
 	}
 	run.clients.lastLogged = ""
 	run.createTasks(configs)
-	run.options.starts.connectors.add(true)
+	run.options.starts.connectors.addSuccess()
 	run.controller.report(run, evStarted, nil)
 	run.log.Info("connector started", "class", run.class.component.Name, "plugin", run.class.plugin.Name, "version",
 		run.class.plugin.Version,
@@ -183,7 +184,7 @@ func (run *connectorRun) openService(ctx context.Context) (err error) {
 }
 
 func (run *connectorRun) planShownTasks(ctx context.Context) error {
-	plan, err := run.plan(ctx, false)
+	plan, err := run.plan(ctx, planToShow)
 	if err != nil {
 		return err
 	}

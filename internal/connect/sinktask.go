@@ -16,6 +16,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
+// runSink runs a task of a sink until ctx ends, or with once until it has read its topics up to their end offsets at
+// the start.
 func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) error {
 	run := t.run
 	t.metrics = &core.Metrics{}
@@ -24,24 +26,24 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 		return err
 	}
 	defer transforms.close()
-	ends, err := newLagTracker(run, t.number)
+	tracker, err := newLagTracker(run, t.number)
 	if err != nil {
 		return err
 	}
-	defer ends.close()
+	defer tracker.close()
 	deadLetters, err := t.openDeadLetters(ctx, binding)
 	if err != nil {
 		return err
 	}
 	defer deadLetters.close()
 	options := t.sinkOptions(binding, transforms)
-	options.Once, options.CaughtUp, options.Observer = once, ends.caughtUp, run.observer()
+	options.Once, options.CaughtUp, options.Observer = once, tracker.caughtUp, run.observer()
 	options.AwaitWritable = run.controller.keyLocks.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		consumerOptions := t.consumerOptions(topics, r)
-		ends.setTopics(consumerOptions.Topics, consumerOptions.Regex)
+		tracker.setTopics(consumerOptions.Topics, consumerOptions.Regex)
 		if once { // later records are left for the next run
-			if err := ends.snapshotEnds(ctx); err != nil {
+			if err := tracker.snapshotEnds(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -55,25 +57,25 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 		options.DeadLetters = deadLetters
 	}
 	task := sink.NewTask(options)
-	var behind lag
-	behind.task.Store(-1)
+	var taskLag lag
+	taskLag.task.Store(-1)
 	measuring, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		defer guard.Recover(run.log, t.name()+", its lag", nil)
-		ends.track(measuring, &behind, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
+		tracker.track(measuring, &taskLag, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	metrics := t.metrics
-	t.setRunning(func(progress *Progress) { t.fillSinkProgress(progress, task.Progress(), &behind, metrics) },
+	t.setRunning(func(progress *Progress) { t.fillSinkProgress(progress, task.Progress(), &taskLag, metrics) },
 		func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
 	err = task.Run(ctx)
 	if err == nil && ctx.Err() == nil && once && t.number == 0 && !run.controller.desired().sourcesRan {
-		return ends.checkTopicsExist(ctx)
+		return tracker.checkTopicsExist(ctx)
 	}
 	return err
 }
 
-func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, behind *lag, metrics *core.Metrics) {
+func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskLag *lag, metrics *core.Metrics) {
 	progress.Counters, progress.Errors, progress.LastError = metrics.Snapshot(time.Now()), current.Errors,
 		current.LastError
 	progress.Flow = current.Flow
@@ -81,13 +83,10 @@ func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, behin
 	progress.Rows, progress.Failed = current.Written, current.Skipped
 	progress.Warnings = current.Warnings
 	progress.Batches, progress.Requests, progress.Reencoded = current.Batches, current.Requests, current.Reencoded
-	if t.number == 0 { // shared by all tasks of the connector
-		progress.Uncertain = int64(current.InDoubt)
+	if t.number == 0 { // both are counts of all tasks of the connector
+		progress.Uncertain, progress.Lag = int64(current.InDoubt), taskLag.group.Load()
 	}
-	if t.number == 0 { // of the group, which all tasks are members of
-		progress.Lag = behind.group.Load()
-	}
-	progress.CaughtUp = current.Unsettled == 0 && behind.task.Load() == 0
+	progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
 }
 
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) sink.Options {

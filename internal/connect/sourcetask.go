@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// runSource runs a task of a source until ctx ends, or with once until it has caught up.
 func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool) error {
 	run := t.run
 	t.metrics = &core.Metrics{}
@@ -58,11 +59,11 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 			current.Feeds
 		run.redactFeeds(progress.Feeds)
 	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
-	snapshots := func(start func(feed, ident string) error) {
+	setSnapshots := func(start func(feed, ident string) error) {
 		run.controller.update(func(*spec, *status) { t.requestSnapshot = start })
 	}
-	snapshots(task.Snapshot)
-	defer snapshots(nil)
+	setSnapshots(task.Snapshot)
+	defer setSnapshots(nil)
 	defer run.taskSet.idle.addTask()()
 	return t.asFencedError(task.Run(ctx))
 }
@@ -135,21 +136,21 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 // Connectors with the same settings share one client, unless they have a secret, which is resolved for the connector at
 // each authentication.
 func (run *connectorRun) clientConfig(prefix string) (kafkaConfig kafka.Config, key string) {
-	own := map[string]string{}
+	overrides := map[string]string{}
 	for _, e := range run.config.Entries {
 		if !strings.HasPrefix(e.Key, prefix) {
 			continue
 		}
-		own[e.Key] = e.Value.Reveal()
+		overrides[e.Key] = e.Value.Reveal()
 		if e.Value.Secret() {
-			own["name"] = run.config.Name
+			overrides["name"] = run.config.Name
 		}
 	}
-	if len(own) == 0 {
+	if len(overrides) == 0 {
 		return run.options.Kafka, ""
 	}
-	for _, name := range slices.Sorted(maps.Keys(own)) {
-		key += fmt.Sprintf("%q=%q ", name, own[name])
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		key += fmt.Sprintf("%q=%q ", name, overrides[name])
 	}
 	return run.clients.kafka, key
 }
@@ -159,16 +160,16 @@ func (run *connectorRun) registry() *record.Registry {
 }
 
 func (run *connectorRun) converters() (key, value convert.Converter, err error) {
-	for _, one := range []struct {
+	for _, role := range []struct {
 		setting string
 		into    *convert.Converter
 	}{{"key.converter", &key}, {"value.converter", &value}} {
-		class, settings := run.config.Converter(one.setting, run.options.Worker)
+		class, settings := run.config.Converter(role.setting, run.options.Worker)
 		if run.clients.dryRun {
 			settings["auto.register.schemas"] = "false"
 		}
-		if *one.into, err = convert.New(class, settings, run.converterUse(one.into == &key)); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", one.setting, err)
+		if *role.into, err = convert.New(class, settings, run.converterUse(role.into == &key)); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", role.setting, err)
 		}
 	}
 	return key, value, nil
@@ -176,12 +177,15 @@ func (run *connectorRun) converters() (key, value convert.Converter, err error) 
 
 func (run *connectorRun) headerConverter() (convert.Headers, error) {
 	class, settings := run.config.Converter("header.converter", run.options.Worker)
-	h, err := convert.NewHeaders(class, settings, run.converterUse(false))
+	h, err := convert.NewHeaders(class, settings, run.converterUse(forValue))
 	if err != nil {
 		return nil, fmt.Errorf("header.converter: %w", err)
 	}
 	return h, nil
 }
+
+// forKey and forValue are the use of a converter.
+const forKey, forValue = true, false
 
 func (run *connectorRun) converterUse(key bool) convert.Use {
 	return convert.Use{Key: key, Schemas: run.registry(), Registry: run.clients.registries.client,

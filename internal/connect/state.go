@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// spec is the desired state of a connector, as set by users and by the group.
+// spec is the desired state of a connector, as set by users and, on a worker in a group, by its leader.
 type spec struct {
 	options    *Options          // for new runs
 	config     *config.Connector // the last accepted configuration
@@ -80,6 +80,7 @@ func (s *status) shownRun() *connectorRun {
 	return s.currentRun
 }
 
+// activity is a run, or an exclusive action in place of one.
 type activity struct {
 	cancel    context.CancelFunc
 	stopping  bool // cancel was called

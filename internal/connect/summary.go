@@ -143,8 +143,8 @@ func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(str
 }
 
 // Severity returns the index of a condition in [Conditions]; unknown conditions come last.
-func Severity(word string) int {
-	if at := slices.Index(Conditions, word); at >= 0 {
+func Severity(condition string) int {
+	if at := slices.Index(Conditions, condition); at >= 0 {
 		return at
 	}
 	return len(Conditions)

@@ -36,11 +36,13 @@ func TestTaskConditions(t *testing.T) {
 		want    ComponentStatus
 		because string
 	}{
-		"runs":      {want: ComponentStatus{Condition: "running", Since: began}},
-		"rows come": {now: Progress{Flow: rows}, want: ComponentStatus{Condition: "running", Since: rows.ActiveSince}},
+		"runs": {want: ComponentStatus{Condition: "running", Since: began}},
+		"rows come": {now: Progress{InternalProgress: InternalProgress{Flow: rows}},
+			want: ComponentStatus{Condition: "running", Since: rows.ActiveSince}},
 		"caught up": {now: Progress{CaughtUp: true}, want: ComponentStatus{Condition: "idle", Since: began}},
-		"after rows": {now: Progress{CaughtUp: true, Flow: rows}, want: ComponentStatus{Condition: "idle",
-			Since: rows.LastActive}},
+		"after rows": {now: Progress{CaughtUp: true, InternalProgress: InternalProgress{Flow: rows}},
+			want: ComponentStatus{Condition: "idle",
+				Since: rows.LastActive}},
 		"a window": {limits: limits.Limits{Windows: always}, want: ComponentStatus{Condition: "maintenance"}},
 		"no answer": {asks: 1, want: ComponentStatus{Condition: waitingForService, Kind: "transient"},
 			because: "does not answer"},

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// task is a task of a connector on this worker, as in Kafka Connect, with the goroutine that runs and restarts it.
 type task struct {
 	run      *connectorRun
 	number   int
@@ -134,7 +135,7 @@ func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
 	t.setState(Running)
 	t.started = true
-	t.run.options.starts.tasks.add(true)
+	t.run.options.starts.tasks.addSuccess()
 }
 
 // recordEnd records the result of an attempt. A cancellation that does not come from ctx is a failure: with --once it
@@ -149,7 +150,7 @@ func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 	switch {
 	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
 		if !began {
-			t.run.options.starts.tasks.add(false)
+			t.run.options.starts.tasks.addFailure()
 		}
 		t.err = err
 		t.setState(Failed)

@@ -103,7 +103,7 @@ func resolveTaskConfig(declarations *config.Declarations, connector *config.Conn
 		}
 		if value, exists := unresolved[name]; exists && value == e.Raw {
 			settings[name] = setting.Trim(e.Value.Reveal())
-			if value, seen := visibleValues[name]; seen {
+			if value, isVisible := visibleValues[name]; isVisible {
 				settings[name] = value
 			}
 		}

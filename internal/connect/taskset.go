@@ -54,7 +54,8 @@ type taskSet struct {
 
 	ctx context.Context // of the tasks
 	// open is true from the start of the set until the run has closed shared resources and logged off. Until then the
-	// worker owns all its tasks, also revoked ones (endedTasks), because the next owner opens its own sessions (P16).
+	// worker owns all its tasks, also revoked ones (endedTasks): the next owner opens its own sessions, and both
+	// together could exceed the service's limit (RATIONALE.md P16).
 	open       bool
 	endedTasks []int
 	done       chan struct{} // closed at the end of the set; nil before it runs

@@ -32,7 +32,7 @@ func (run *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	if err := kafka.CheckTopic(topic); err != nil {
 		return err
 	}
-	wanted, err := newTopic(run.config, topic)
+	topicConfig, err := newTopic(run.config, topic)
 	if err != nil {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
 	}
@@ -40,7 +40,7 @@ func (run *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	for {
 		var err error
 		if run.options.Worker.Boolean("topic.creation.enable") {
-			_, err = run.clients.admin.EnsureTopics(ctx, wanted)
+			_, err = run.clients.admin.EnsureTopics(ctx, topicConfig)
 		}
 		if err == nil {
 			err = producers.LoadTopicLimits(ctx, run.clients.admin, topic)

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// trace formats an error like a Java stack trace, because tools for Kafka Connect parse its first line.
 func trace(err error, at string) string {
 	var b strings.Builder
 	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")

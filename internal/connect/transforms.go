@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// chainFactory creates the transform chains of a task and closes them at its end.
 type chainFactory struct {
 	run    *connectorRun
 	stages []transform.Stage
@@ -33,7 +34,8 @@ func newChainFactory(run *connectorRun) (*chainFactory, error) {
 
 type withheldFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
-// Stages returns the transforms of a connector. tell may be nil.
+// Stages returns the transforms of a connector. withheld, if not nil, is called with each plugin that does not see all
+// of its settings.
 func Stages(plugins *plugin.Manager, connector *config.Connector, withheld withheldFunc) ([]transform.Stage, error) {
 	stageConfigs, problems := connector.Stages()
 	if err := problems.Err(); err != nil {
@@ -132,6 +134,7 @@ func chainFunc[C any](f *chainFactory, wrap func(namedChain) C) func(context.Con
 	}
 }
 
+// namedChain adds the alias of the failed transform to errors.
 type namedChain struct {
 	*transform.Chain
 	stages []transform.Stage
