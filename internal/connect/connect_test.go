@@ -53,11 +53,11 @@ func (g *group) CheckLease(context.Context) error {
 	return g.lease()
 }
 
-func (g *group) Fence(_ context.Context, connector string, version int64, now config.FencingCounts) error {
+func (g *group) Fence(_ context.Context, connector string, version int64, counts config.FencingCounts) error {
 	if g.fence == nil {
 		return nil
 	}
-	return g.fence(connector, version, now)
+	return g.fence(connector, version, counts)
 }
 
 func (g *group) RecordTopic(connector, topic string, task int) {

@@ -36,7 +36,7 @@ func TestNotificationIsForwarded(t *testing.T) {
 // may have moved.
 func TestNotificationThatBreaksThePlugin(t *testing.T) {
 	trap := errors.New("the plugin trapped")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name         string
 		group        Group
 		answer, want error
@@ -49,22 +49,22 @@ func TestNotificationThatBreaksThePlugin(t *testing.T) {
 		{"group, sender gone", &group{}, context.Canceled, notify.ErrBusy, false},
 	} {
 		var log logtest.Journal
-		ctl := emptyConnector(&Options{Group: c.group}, log.Logger(slog.LevelWarn)).controller
+		ctl := emptyConnector(&Options{Group: test.group}, log.Logger(slog.LevelWarn)).controller
 		ctl.status.currentRun = emptyConnector(ctl.spec.options, ctl.log)
 		ctl.status.currentRun.taskSet.handlers.set("/a/b", func(context.Context,
 			wit.Notification) error {
-			return c.answer
+			return test.answer
 		})
 		h := &Herder{controllers: map[string]*controller{"a": ctl}}
 		n := wit.Notification{Target: "/a/b"}
-		if err := ctl.handleNotification(t.Context(), n); err != c.want {
-			t.Errorf("%s: expected %v, found %v", c.name, c.want, err)
+		if err := ctl.handleNotification(t.Context(), n); err != test.want {
+			t.Errorf("%s: expected %v, found %v", test.name, test.want, err)
 		}
-		if h := h.HandleNotification(t.Context(), "a", n); c.group != nil && (!h.Found || !h.Retry) {
-			t.Errorf("%s: expected it to be sent again, found %+v", c.name, h)
+		if h := h.HandleNotification(t.Context(), "a", n); test.group != nil && (!h.Found || !h.Retry) {
+			t.Errorf("%s: expected it to be sent again, found %+v", test.name, h)
 		}
-		if n := strings.Count(log.String(), trap.Error()); c.group != nil && (n == 2) != c.logged {
-			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", c.name, c.logged, log.String())
+		if n := strings.Count(log.String(), trap.Error()); test.group != nil && (n == 2) != test.logged {
+			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", test.name, test.logged, log.String())
 		}
 	}
 }

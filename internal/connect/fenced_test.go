@@ -43,11 +43,11 @@ type member struct {
 
 func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
 	t.Helper()
-	m := &member{t: t, plans: make(chan config.TaskPlan, 1)}
-	own := &checktest.Bench{Checker: with.Checker}
-	own.Logger = own.Log.Logger(slog.LevelInfo)
-	m.bench = newBench(t, own)
-	options := &m.bench.options
+	member := &member{t: t, plans: make(chan config.TaskPlan, 1)}
+	ownOffsets := &checktest.Bench{Checker: with.Checker}
+	ownOffsets.Logger = ownOffsets.Log.Logger(slog.LevelInfo)
+	member.bench = newBench(t, ownOffsets)
+	options := &member.bench.options
 	options.Kafka.Bootstrap = cluster.ListenAddrs()
 	stored := offset.DefaultConfig()
 	stored.Replication, stored.FlushInterval = 1, 20*time.Millisecond
@@ -55,29 +55,29 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 	options.Offsets, err = offset.Open(context.Background(), options.Kafka, stored, nil, options.Logger)
 	require.NoError(t, err)
 	t.Cleanup(options.Offsets.Close)
-	options.Group = &group{planned: func(_ string, p config.TaskPlan) error { m.plans <- p; return nil },
+	options.Group = &group{planned: func(_ string, p config.TaskPlan) error { member.plans <- p; return nil },
 		lease: func() error {
-			if m.lost.Load() {
+			if member.lost.Load() {
 				return errors.New("unknown member")
 			}
 			return nil
 		},
-		fence: func(name string, version int64, now config.FencingCounts) error {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.fenced = append(m.fenced, fmt.Sprint(name, " ", version, " ", now.Tasks, " ", now.Producers))
-			return m.unfenced
+		fence: func(name string, version int64, counts config.FencingCounts) error {
+			member.mu.Lock()
+			defer member.mu.Unlock()
+			member.fenced = append(member.fenced, fmt.Sprint(name, " ", version, " ", counts.Tasks, " ", counts.Producers))
+			return member.unfenced
 		}}
 	host, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
-	m.connector = m.Connector(t, "name=c",
+	member.connector = member.Connector(t, "name=c",
 		"connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector", "tasks.max=1",
 		"sap.odata.host.protocol=http", "sap.odata.host.address="+host, "sap.odata.host.port="+port,
 		"sap.odata#00.service="+strings.TrimSuffix(odatatest.ODPPath, "/"), "sap.odata#00.entityset=FactsOfProducts",
 		"sap.odata#00.topic=rows", "sap.odata#00.exec-period=1", fmt.Sprint("sap.odata#00.track-changes=", tracked),
 		"sap.odata.max.retries=0")
-	m.Herder = New(*options, []*config.Connector{m.connector})
-	runs(t, m.Herder)
-	return m
+	member.Herder = New(*options, []*config.Connector{member.connector})
+	runs(t, member.Herder)
+	return member
 }
 
 func (m *member) await(state State, traces ...string) {
@@ -172,30 +172,30 @@ func claimsRequireTransactions(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
 	kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
 		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })
-	m := newMember(t, with, cluster, url, true)
-	_, set := m.planned()
-	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
-	m.await(Failed, "expected the rights DESCRIBE and WRITE on the resource TransactionalId")
-	m = newMember(t, with, cluster, url, false)
-	plan, set := m.planned()
+	member := newMember(t, with, cluster, url, true)
+	_, set := member.planned()
+	require.NoError(t, member.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
+	member.await(Failed, "expected the rights DESCRIBE and WRITE on the resource TransactionalId")
+	member = newMember(t, with, cluster, url, false)
+	plan, set := member.planned()
 	assert.Equal(t, 0, len(plan.Claims))
-	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
-	m.await(Running, "")
-	assert.Equal(t, 0, len(m.fenced))
+	require.NoError(t, member.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
+	member.await(Running, "")
+	assert.Equal(t, 0, len(member.fenced))
 }
 
 // A paused worker cannot overwrite changed offsets: its producers are fenced first, whatever their version.
 func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	m := newMember(t, with, cluster, demo(t), true)
-	require.NoError(t, m.Stop("c"))
-	require.Until(t, func() bool { return m.ResetOffsets(t.Context(), "c") == nil }, m.Log.String)
-	assert.Equal(t, "c 0 0 0", m.fenced[0])
-	m.mu.Lock()
-	m.unfenced = errors.New("nobody may fence")
-	m.mu.Unlock()
-	assert.Error(t, m.ResetOffsets(t.Context(), "c"), "nobody may fence")
-	kafkaConfig, err := m.TransactionalConfig(t.Context(), "c")
+	member := newMember(t, with, cluster, demo(t), true)
+	require.NoError(t, member.Stop("c"))
+	require.Until(t, func() bool { return member.ResetOffsets(t.Context(), "c") == nil }, member.Log.String)
+	assert.Equal(t, "c 0 0 0", member.fenced[0])
+	member.mu.Lock()
+	member.unfenced = errors.New("nobody may fence")
+	member.mu.Unlock()
+	assert.Error(t, member.ResetOffsets(t.Context(), "c"), "nobody may fence")
+	kafkaConfig, err := member.TransactionalConfig(t.Context(), "c")
 	require.NoError(t, err)
-	assert.Equal(t, m.bench.options.Kafka.Bootstrap, kafkaConfig.Bootstrap)
+	assert.Equal(t, member.bench.options.Kafka.Bootstrap, kafkaConfig.Bootstrap)
 }

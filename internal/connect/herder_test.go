@@ -98,27 +98,27 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 }
 
 // silentService accepts requests and never answers.
-func silentService(t *testing.T) (address string, asked chan struct{}) {
-	asked = make(chan struct{}, 100)
+func silentService(t *testing.T) (address string, requests chan struct{}) {
+	requests = make(chan struct{}, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked <- struct{}{}
+		requests <- struct{}{}
 		<-r.Context().Done()
 	}))
 	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://"), asked
+	return strings.TrimPrefix(s.URL, "http://"), requests
 }
 
 // A blocking service does not block the loop of its connector or other connectors at start, stop and restart (Kafka
 // Connect's BlockingConnectorTest).
 func TestBlockedConnectors(t *testing.T) {
-	silent, asked := silentService(t)
+	silent, requests := silentService(t)
 	h := newHerd(t)
 	answers := h.service
 	blocked := func(name string, lines ...string) {
 		h.service = silent
 		h.Put(h.named(name, lines...), nil)
 		h.service = answers
-		<-asked
+		<-requests
 	}
 	works := func(what string) {
 		t.Helper()
@@ -130,19 +130,19 @@ func TestBlockedConnectors(t *testing.T) {
 	blocked("start")
 	works("testBlockInConnectorStart")
 	h.must(h.Restart("start"))
-	<-asked
+	<-requests
 	works("testWorkerRestartWithBlockInConnectorStart")
 	blocked("start", "tasks.max=2")
 	works("testBlockInConnectorConfig")
 	h.must(h.Pause("start"))
 	h.await("start", Paused)
 	h.must(h.Resume("start"))
-	<-asked
+	<-requests
 	h.must(h.Stop("start"))
 	h.await("start", Stopped)
 	works("testBlockInConnectorStop")
 	h.must(h.Resume("start"))
-	<-asked
+	<-requests
 	h.must(h.Remove("start"))
 	works("testBlockInSourceTaskStop")
 	if names := h.Names(); len(names) != 0 {
@@ -182,13 +182,13 @@ func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))
-	gate, held := make(chan struct{}), make(chan struct{})
+	gate, owned := make(chan struct{}), make(chan struct{})
 	ctl, _ := h.find("b")
 	ctl.enqueue(event{apply: func(context.Context) {
-		close(held)
+		close(owned)
 		<-gate
 	}})
-	<-held
+	<-owned
 	var round chan struct{}
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -402,7 +402,7 @@ func (h *herd) says(text string) {
 // A connector that was paused before the worker started shows the tasks of its newest configuration without requests to
 // its service, as in Kafka Connect. One that was created as paused has no tasks.
 func TestTasksOfAPausedConnector(t *testing.T) {
-	silent, asked := silentService(t)
+	silent, requests := silentService(t)
 	var answers string
 	h := newHerdWith(t, func(h *herd) {
 		answers, h.service = h.service, silent
@@ -425,7 +425,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	}, func() string { return fmt.Sprintf("expected the task with its other user, found %+v", tasks) })
 	h.must(h.Stop("a"))
 	h.await("a", Stopped, func(result Status) bool { return len(result.Tasks) == 0 })
-	if len(asked) > 0 {
+	if len(requests) > 0 {
 		t.Error("the service was asked")
 	}
 	if result := h.await("made", Paused); len(result.Tasks) != 0 {
@@ -469,16 +469,16 @@ func TestTasksBetweenRuns(t *testing.T) {
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	first = ctl.currentRun()
-	for _, e := range []eventKind{evResume, evPaused, evResume} {
-		ctl.applyTransition(event{kind: e})
+	for _, expected := range []eventKind{evResume, evPaused, evResume} {
+		ctl.applyTransition(event{kind: expected})
 		ctl.mu.Lock()
 		ctl.newRun()
 		ctl.mu.Unlock()
 		if s, _ := h.Status("a"); len(s.Tasks) != 1 {
-			t.Errorf("%s: expected its task, found %+v", e, s.Tasks)
+			t.Errorf("%s: expected its task, found %+v", expected, s.Tasks)
 		}
 		if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
-			t.Errorf("%s: expected its task with its settings, found %+v", e, tasks)
+			t.Errorf("%s: expected its task with its settings, found %+v", expected, tasks)
 		}
 	}
 	ctl.applyTransition(event{kind: evPaused})

@@ -38,15 +38,15 @@ func TestReplayState(t *testing.T) {
 				}
 			}
 		}
-		again, err := parseReplayState(state.fields())
+		reparsed, err := parseReplayState(state.fields())
 		require.NoError(t, err)
 		for at := range int64(70) {
-			if state.isDone(at) != settled[at] || again.isDone(at) != settled[at] {
+			if state.isDone(at) != settled[at] || reparsed.isDone(at) != settled[at] {
 				t.Fatalf("offset %d: expected settled %t, found %t, and %t after it was stored: %v", at, settled[at],
-					state.isDone(at), again.isDone(at), state)
+					state.isDone(at), reparsed.isDone(at), state)
 			}
 		}
-		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(again.inDoubt)), "in doubt")
+		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(reparsed.inDoubt)), "in doubt")
 		for i, replayed := range state.done {
 			if replayed.first > replayed.last || i > 0 && state.done[i-1].last+1 >= replayed.first {
 				t.Fatalf("expected runs with gaps between them, found %v", state.done)
@@ -57,13 +57,13 @@ func TestReplayState(t *testing.T) {
 
 // An empty list of positions does not mean all.
 func TestFilterByPosition(t *testing.T) {
-	letter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
+	deadLetter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
 	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}},
 		false: {{}, {"0@18"}, {"1@17"}}} {
-		for _, places := range names {
+		for _, positions := range names {
 			var f DeadLetterFilter
-			if err := f.SelectPositions(places); err != nil || f.Matches(&letter) != want {
-				t.Errorf("%q: expected taken %t, found %v", places, want, err)
+			if err := f.SelectPositions(positions); err != nil || f.Matches(&deadLetter) != want {
+				t.Errorf("%q: expected taken %t, found %v", positions, want, err)
 			}
 		}
 	}

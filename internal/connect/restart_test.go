@@ -29,7 +29,7 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
 	canceled := fmt.Errorf("read offsets: %w", context.Canceled)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		ctx   context.Context
 		err   error
 		state State
@@ -44,8 +44,8 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 		options := &Options{sharedResources: sharedResources{starts: &startCounters{}}}
 		k := &task{run: emptyConnector(options, slog.New(slog.DiscardHandler))}
 		k.state = Running
-		if k.recordEnd(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.err != nil) != (c.state == Failed) {
-			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.err)
+		if k.recordEnd(test.ctx, test.err, slog.LevelError); k.state != test.state || (k.err != nil) != (test.state == Failed) {
+			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state, k.state, k.err)
 		}
 	}
 }

@@ -88,8 +88,8 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			if result := herd.await("c", Running, shown); result.Connector.Trace != "" || len(result.Tasks) != 1 {
 				t.Errorf("mended: found %v", result)
 			}
-			if said := strings.Count(b.Log.String(), "connector FAILED"); said != 1 {
-				t.Errorf("expected one FAILED in the log, found %d", said)
+			if logs := strings.Count(b.Log.String(), "connector FAILED"); logs != 1 {
+				t.Errorf("expected one FAILED in the log, found %d", logs)
 			}
 		})
 	}
@@ -140,7 +140,7 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 // The status has the time of the next start after an outage, but not after a rejected login or an invalid setting.
 func TestFailedStartReportsRetryTime(t *testing.T) {
 	b := connected(t)
-	for kind, again := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
+	for kind, restart := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
 		wit.ErrorConfig: false, wit.ErrorData: false} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 			"spy.address=localhost", "config.action.reload=none")})
@@ -150,26 +150,26 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
 		go func() { ended <- ctl.currentRun().waitRetryable(ctx, witError, "") }()
-		says := func() string {
+		expectStatus := func() string {
 			s, _ := h.Status("c")
 			return s.Connector.Restarts
 		}
-		if !again {
-			if starts := <-ended; starts || says() != "" {
-				t.Errorf("%v: expected that nothing starts it, found %t, %q", witError, starts, says())
+		if !restart {
+			if starts := <-ended; starts || expectStatus() != "" {
+				t.Errorf("%v: expected that nothing starts it, found %t, %q", witError, starts, expectStatus())
 			}
 			stop()
 			continue
 		}
-		require.Until(t, func() bool { return says() != "" },
+		require.Until(t, func() bool { return expectStatus() != "" },
 			func() string { return fmt.Sprint(witError, ": no time of the next start") })
-		at, err := time.Parse(time.RFC3339, says())
-		if left := time.Until(at); err != nil || left > startRetryDelay || left < 0 {
+		at, err := time.Parse(time.RFC3339, expectStatus())
+		if remaining := time.Until(at); err != nil || remaining > startRetryDelay || remaining < 0 {
 			t.Errorf("%v: expected a time within %v, found %v (%v)", witError, startRetryDelay, at, err)
 		}
 		stop()
-		if starts := <-ended; starts || says() != "" {
-			t.Errorf("%v: stopped: found %t, %q", witError, starts, says())
+		if starts := <-ended; starts || expectStatus() != "" {
+			t.Errorf("%v: stopped: found %t, %q", witError, starts, expectStatus())
 		}
 	}
 }
@@ -179,7 +179,7 @@ func TestIsRetriable(t *testing.T) {
 	fault := func(kind wit.ErrorKind) error {
 		return fmt.Errorf("feed Orders: %w", &wit.Error{Kind: kind, Message: "so it is"})
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		err  error
 		want bool
 	}{
@@ -206,8 +206,8 @@ func TestIsRetriable(t *testing.T) {
 		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID}), false},
 		{errors.New("the page answers differently now: rows would come twice, which exactly-once forbids"), false},
 	} {
-		if found := isRetriable(c.err); found != c.want {
-			t.Errorf("%v: expected %t, found %t", c.err, c.want, found)
+		if found := isRetriable(test.err); found != test.want {
+			t.Errorf("%v: expected %t, found %t", test.err, test.want, found)
 		}
 	}
 }
@@ -221,14 +221,14 @@ func TestAutoRestartDoubles(t *testing.T) {
 		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
 		run.config = &config.Connector{Name: "c"}
 		k := &task{run: run}
-		away := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
+		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
 		var waited []time.Duration
-		var o restartBackoff
+		var backoff restartBackoff
 		fails := func(worked time.Duration, moved bool) {
 			t.Helper()
-			o.recordFailure(away, worked, moved)
+			backoff.recordFailure(unavailable, worked, moved)
 			began := time.Now()
-			if !k.waitForRestart(t.Context(), away, 0, &o) {
+			if !k.waitForRestart(t.Context(), unavailable, 0, &backoff) {
 				t.Fatal("expected the task to go on")
 			}
 			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
@@ -248,13 +248,13 @@ func TestAutoRestartDoubles(t *testing.T) {
 		if n := strings.Count(text.String(), "restarts by itself"); n != 1 {
 			t.Errorf("expected one line, found %d:\n%s", n, text.String())
 		}
-		for _, again := range []struct {
+		for _, failAgain := range []struct {
 			worked time.Duration
 			moved  bool
 		}{{time.Hour, true}, {21 * time.Minute, false}} {
 			waited = nil
-			if fails(again.worked, again.moved); waited[0] != 10*second || o.failures != 1 {
-				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", again.worked, waited, o.failures)
+			if fails(failAgain.worked, failAgain.moved); waited[0] != 10*second || backoff.failures != 1 {
+				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", failAgain.worked, waited, backoff.failures)
 			}
 		}
 	})
@@ -289,7 +289,7 @@ func TestRestartBeforeTheWait(t *testing.T) {
 
 // task.auto.restart is true by default, and the connector's setting overrides the worker's.
 func TestAutoRestartByDefault(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		file, own, worker string
 		want              bool
 	}{
@@ -303,19 +303,19 @@ func TestAutoRestartByDefault(t *testing.T) {
 		{"worker.properties", "true", "false", true},
 	} {
 		flags := map[string]string{"bootstrap.servers": "localhost:9092"}
-		if c.worker != "" {
-			flags[config.AutoRestart] = c.worker
+		if test.worker != "" {
+			flags[config.AutoRestart] = test.worker
 		}
-		worker, problems := config.NewWorker(c.file, nil, nil, flags)
+		worker, problems := config.NewWorker(test.file, nil, nil, flags)
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
 		k := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
-		if c.own != "" {
-			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, c.own, "", 0)}
+		if test.own != "" {
+			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.own, "", 0)}
 		}
-		if found := k.autoRestart(); found != c.want {
-			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", c.file, c.own, c.worker, c.want, found)
+		if found := k.autoRestart(); found != test.want {
+			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.own, test.worker, test.want, found)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestTaskConditions(t *testing.T) {
 	always, err := limits.ParseWindows("0 0 0 * * ?/25h UTC")
 	require.NoError(t, err)
 	rows := core.Flow{ActiveSince: time.Now().Add(-30 * time.Second), LastActive: time.Now()}
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		limits  limits.Limits
 		answer  http.HandlerFunc // nil: there is none
 		asks    int
@@ -55,33 +55,33 @@ func TestTaskConditions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(c.answer)
-			if c.answer == nil {
+			server := httptest.NewServer(test.answer)
+			if test.answer == nil {
 				server.Close()
 			}
 			defer server.Close()
 			at, _ := url.Parse(server.URL)
 			port, _ := strconv.Atoi(at.Port())
 			client, err := transport.New(transport.Config{Scheme: "http", Address: at.Hostname(), Port: port,
-				Limits: c.limits, Destinations: transport.NewOriginRegistry()})
+				Limits: test.limits, Destinations: transport.NewOriginRegistry()})
 			require.NoError(t, err)
 			defer client.Close()
 			ctx, end := context.WithCancel(t.Context())
 			defer end()
-			for range c.asks {
+			for range test.asks {
 				go client.Exchange(ctx, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
 			}
 			component := ComponentStatus{}
 			require.Until(t, func() bool {
 				component = ComponentStatus{Condition: "running", Since: began}
-				component.setWorking(client, &c.now)
-				return component.Condition == c.want.Condition && strings.Contains(component.Cause, c.because)
-			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", c.want, c.because, component) })
-			assert.Equal(t, c.want.Kind, component.Kind)
-			if !c.want.Since.IsZero() {
-				assert.Equal(t, c.want.Since, component.Since)
+				component.setWorking(client, &test.now)
+				return component.Condition == test.want.Condition && strings.Contains(component.Cause, test.because)
+			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", test.want, test.because, component) })
+			assert.Equal(t, test.want.Kind, component.Kind)
+			if !test.want.Since.IsZero() {
+				assert.Equal(t, test.want.Since, component.Since)
 			}
-			assert.Equal(t, c.want.Condition == "maintenance", !component.RestartsAt.IsZero())
+			assert.Equal(t, test.want.Condition == "maintenance", !component.RestartsAt.IsZero())
 		})
 	}
 }
@@ -97,7 +97,7 @@ func TestFailureKinds(t *testing.T) {
 	t.Parallel()
 	redact := func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 	next := time.Now()
-	for _, c := range []struct {
+	for _, test := range []struct {
 		fault error
 		next  time.Time
 		want  ComponentStatus
@@ -116,9 +116,9 @@ func TestFailureKinds(t *testing.T) {
 			Kind:  "config"}},
 	} {
 		var component ComponentStatus
-		component.setFailed(c.fault, c.next, redact)
-		c.want.State = Failed
-		assert.Equal(t, c.want, component)
+		component.setFailed(test.fault, test.next, redact)
+		test.want.State = Failed
+		assert.Equal(t, test.want, component)
 	}
 	var component ComponentStatus
 	component.setFailed(errors.New(strings.Repeat("x", 1000)), next, redact)

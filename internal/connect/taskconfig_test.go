@@ -96,17 +96,17 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 		guest.BuiltIn = seed%2 == 0 // else it does not see what files hold
 		shown := guest.Settings(connector)
 		want := []wit.Setting{}
-		for _, s := range shown {
-			e, _ := connector.Entry(s.Name)
+		for _, settings := range shown {
+			e, _ := connector.Entry(settings.Name)
 			switch n := random.IntN(6); {
 			case n == 0:
 				continue
 			case n == 1:
-				s.Value = ""
-			case n == 2 && !e.Value.Secret() && s.Value != config.Mask:
-				s.Value = fmt.Sprint(s.Value, random.IntN(3))
+				settings.Value = ""
+			case n == 2 && !e.Value.Secret() && settings.Value != config.Mask:
+				settings.Value = fmt.Sprint(settings.Value, random.IntN(3))
 			}
-			want = append(want, s)
+			want = append(want, settings)
 		}
 		for n := range random.IntN(3) {
 			want = append(want, wit.Setting{Name: fmt.Sprint("feed.", n), Value: "1:Orders"})
@@ -129,9 +129,9 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 	guest.BuiltIn = true
 	written := run.unresolvedTaskConfig(connector, guest.Settings(connector))
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter3\nuser=writer\n"), 0o600))
-	again, err := connector.Resolve(b.options.Worker.Providers)
+	restored, err := connector.Resolve(b.options.Worker.Providers)
 	require.NoError(t, err)
-	assert.Contains(t, fmt.Sprint(resolveTaskConfig(declarations, again, guest.Settings(again), written)),
+	assert.Contains(t, fmt.Sprint(resolveTaskConfig(declarations, restored, guest.Settings(restored), written)),
 		"{spy.user writer}",
 		"{spy.claim x-writer}")
 }
