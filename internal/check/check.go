@@ -22,53 +22,49 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker finds what is wrong with connectors, without sending anything anywhere unless it is asked to.
+// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. It sends no request unless Wait
+// is set or CheckOnline is called.
 type Checker struct {
-	Worker  *config.Worker
-	Plugins *plugin.Manager
-	// Kafka is the worker's configuration of clients.
-	Kafka kafka.Config
-	// Embedded means that the built-in broker is used.
-	Embedded bool
-	Registry *record.Registry
-	// Connectors are all connectors of the installation, with or without the one that is checked.
-	Connectors []*config.Connector
+	Worker     *config.Worker
+	Plugins    *plugin.Manager
+	Kafka      kafka.Config // of the worker's clients
+	Embedded   bool         // the built-in broker is used
+	Registry   *record.Registry
+	Connectors []*config.Connector // all of the installation, with or without the checked one
 
-	// Lockouts remembers refused logons, nil: for this process alone. Wait is how long a validation waits for a
-	// service, [OnlineTimeout] by REST; zero means that it asks none. Logon: it may log on with a secret that the
-	// service has not accepted yet, since that is the stored connector's, or a reference, or whoever sends it says that
-	// it is right: others may still be typing. Destinations is where its clients meet others of the same origin, nil:
-	// one place for the process. All are for [Checker.Validate] and [Checker.CheckOnline] alone.
+	// The next four fields are for [Checker.Validate] and [Checker.CheckOnline] only. Lockouts stores rejected logons;
+	// nil means for this process only. Wait is how long a validation waits for a service; zero means that it sends no
+	// request. Logon permits a logon with a secret that the service has not accepted yet: a user may still be typing
+	// another one. Destinations shares limits of an origin with other clients; nil means for the process.
 	Lockouts     *lockouts.Store
 	Wait         time.Duration
 	Logon        bool
 	Destinations *transport.OriginRegistry
 
-	// Logger gets what keeps a plugin from checking with its service. Nil means nothing is logged.
+	// Logger logs why a plugin cannot check with its service. Nil means no log.
 	Logger *slog.Logger
 
-	// Version is the version that converters report.
-	Version string
+	Version string // that converters report
 
-	// Plans holds what plugins have planned for connectors, nil: for this Checker alone.
+	// Plans caches the plans of plugins. Nil means for this Checker only.
 	Plans *Plans
 }
 
-// WithConnectors is the checker of an installation with these connectors.
+// WithConnectors returns the checker of an installation with these connectors.
 func (ch *Checker) WithConnectors(connectors []*config.Connector) Checker {
 	among := *ch
 	among.Connectors = connectors
 	return among
 }
 
-// Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms,
-// its converters, its destination.
+// Check returns the problems of a connector: of its class, settings, transforms, converters, topics, Kafka clients and
+// destination.
 func (ch *Checker) Check(ctx context.Context, connector *config.Connector) config.Problems {
 	return ch.check(ctx, connector, ch.validateOffline)
 }
 
-// CheckOnline is Check where the connector's plugin may ask its service. What the service did not say is a warning, of
-// [setting.CodeUnasked].
+// CheckOnline is Check in which the plugin may send requests to the service. What could not be checked with the service
+// is a warning of [setting.CodeNotChecked].
 func (ch *Checker) CheckOnline(ctx context.Context, connector *config.Connector) config.Problems {
 	return ch.check(ctx, connector, func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
 		component wit.Component, found config.Problems) config.Problems {
@@ -91,7 +87,6 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 		connector.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if version, ok := connector.Entry("connector.plugin.version"); ok && err != nil {
-		// Another version tells well enough what else is wrong.
 		versionErr := err
 		if info, component, err = components.Find(ch.Plugins, connector.Text("connector.class"), "",
 			wit.ComponentSource,
@@ -103,7 +98,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 		return ch.redact(connector, config.Problems{problem(class, err)})
 	}
 	if binding, err := ch.Plugins.Bind(connector.Name, component.Kind, component.Name, info.Version); err == nil {
-		defer binding.Close() // one instance answers all questions: to make it takes longer than they do
+		defer binding.Close() // one instance serves all calls, which take less time than its creation
 	}
 	rules := config.Checker{Worker: ch.Worker, Embedded: ch.Embedded,
 		OtherComponents: components.Declarations(ch.Plugins, info)}
@@ -129,7 +124,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	return ch.redact(connector, problems)
 }
 
-// redact are problems without what config providers gave: an alias of the connector is in names of settings, too.
+// redact removes values of config providers. A connector's alias may be such a value, and settings' names contain it.
 func (ch *Checker) redact(connector *config.Connector, problems config.Problems) config.Problems {
 	for i := range problems {
 		p := &problems[i]
@@ -149,8 +144,8 @@ func missingClass(plugins *plugin.Manager, connector *config.Connector) config.P
 	return p
 }
 
-// ask has the plugin check the settings together. prefix is that of a transform or predicate, c the connector it
-// belongs to.
+// validateOffline calls the plugin's validate without documents. prefix is that of a transform or predicate of the
+// connector.
 func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
 	component wit.Component, found config.Problems) config.Problems {
 	bound, err := bind(ch.Plugins, connector, prefix, info, component)
@@ -179,7 +174,7 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connec
 	return config.ValidationProblems(connector, prefix, *result.Done, found)
 }
 
-// CheckStages goes over the transforms and predicates of a connector alone.
+// CheckStages returns the problems of a connector's transforms and predicates.
 func (ch *Checker) CheckStages(ctx context.Context, connector *config.Connector) config.Problems {
 	problems := ch.checkStages(ctx, connector, config.Checker{Worker: ch.Worker, Embedded: ch.Embedded})
 	problems.Sort()
@@ -214,7 +209,7 @@ func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector,
 	return problems
 }
 
-// checkClients checks what the connector changes about its Kafka clients.
+// checkClients checks the connector's overrides of Kafka client settings.
 func (ch *Checker) checkClients(ctx context.Context, connector *config.Connector) config.Problems {
 	var problems config.Problems
 	_, warnings, err := ch.Kafka.Override(ctx, connector.ResolvedSettings())
@@ -268,7 +263,7 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	return problems
 }
 
-// checkGroup finds a sink's group that is the workers' because of the sink's name.
+// checkGroup finds a sink whose default consumer group, connect-NAME, is the group of the workers.
 func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
 	group := ch.Worker.Text("group.id")
 	if _, named := connector.Entry("consumer.override.group.id"); named ||
@@ -280,7 +275,6 @@ func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
 			"with Connect worker group %s", connector.Name, group))} // Kafka Connect's words
 }
 
-// checkDestination checks what transport makes of the settings that have roles, where the component declares any.
 func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,
 	component wit.Component) config.Problems {
 	roles := connector.Roles(component)
@@ -322,7 +316,7 @@ func warning(entry config.Entry, text string) config.Problem {
 
 var _ transport.Roles = config.Roles{}
 
-// Declared are the declarations of the plugin that a connector names; none where there is no such plugin.
+// Declared returns the settings of a connector's plugin, none if there is no such plugin.
 func (ch *Checker) Declared(connector *config.Connector) *config.Declarations {
 	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
 		connector.Text("connector.plugin.version"),
@@ -347,7 +341,7 @@ func unsupported(connector *config.Connector, declarations *config.Declarations,
 			continue
 		}
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == entry.Key && !p.Warning }) {
-			continue // the plugin has said so, or something worse
+			continue // already reported
 		}
 		problems = append(problems, problem(entry, fmt.Errorf("not supported yet (the host ignores %s)",
 			spec.Role())))

@@ -19,13 +19,13 @@ import (
 )
 
 // WorkerConverters warns of settings of the worker's own converters that these do not declare. Their values are checked
-// with each connector that names no converter: only there they count.
+// with each connector that uses them.
 func WorkerConverters(w *config.Worker) config.Problems {
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
 		declared, err := components.ConverterOf(converter, w.Text(converter))
 		if err != nil {
-			continue // the problem of the connectors that the worker's converter is for
+			continue // a problem of the connectors that use it
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(converter + "."))) {
 			text := declared.Unknown(name)
@@ -40,11 +40,11 @@ func WorkerConverters(w *config.Worker) config.Problems {
 	return problems
 }
 
-// converterVersion is the setting, below that of a converter, that Kafka Connect itself reads.
+// converterVersion is the setting below a converter that Kafka Connect itself reads.
 const converterVersion = "plugin.version"
 
-// checkConverters checks the converters: their settings one by one, then what only a converter itself sees. What the
-// worker gives is the connector's problem under the name of the converter.
+// checkConverters checks each setting of the converters, then creates the converters. Problems of the worker's
+// converters are reported under the setting that names the converter.
 func (ch *Checker) checkConverters(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
@@ -92,8 +92,8 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 	return problems
 }
 
-// PingRegistries asks the schema registries of a connector's converters, each once, whether they answer its user. heard
-// gets the setting that names the registry, its address, and why it does not.
+// PingRegistries sends a request to the schema registry of each converter of a connector. report receives the setting
+// that names the registry, its address, and the error or nil.
 func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Connector, reading bool, log *slog.Logger,
 	report func(setting, at string, err error)) {
 	for _, converter := range []string{components.KeyConverter, components.ValueConverter} {
@@ -108,11 +108,11 @@ func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Con
 			report(converter+".schema.registry.url", strings.Join(s.URLs, ","), err)
 			return client, err
 		}
-		_, _ = convert.New(class, settings, use) // what is wrong with its settings is found by [Checker.Check]
+		_, _ = convert.New(class, settings, use) // [Checker.Check] reports errors of the settings
 	}
 }
 
-// CheckRegistries warns of schema registries that do not answer, of [setting.CodeUnasked].
+// CheckRegistries warns of schema registries that do not respond, with [setting.CodeNotChecked].
 func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
 	_, _, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSink)
 	ctx, cancel := context.WithTimeout(ctx, ch.Wait)
@@ -128,14 +128,11 @@ func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connec
 	return warnings
 }
 
-// isIgnored tells of a converter's setting in which something is wrong that it does not matter, since the connector is
-// a sink.
 func isIgnored(component wit.Component, value wit.ConfigValue) bool {
 	return component.Kind == wit.ComponentSink && len(value.Errors) > 0 && convert.ForWriting(value.Key.Name)
 }
 
-// unknownSettings warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody
-// reads them.
+// unknownSettings warns of a converter's undeclared settings, which have no effect.
 func unknownSettings(connector *config.Connector, prefix string, declared convert.Declaration) config.Problems {
 	var problems config.Problems
 	for _, entry := range connector.Entries {
@@ -152,13 +149,12 @@ func unknownSettings(connector *config.Connector, prefix string, declared conver
 	return problems
 }
 
-// ineffectiveSettings warns of settings of converters that the connector does not name: the worker's count, with the
-// worker's settings.
+// ineffectiveSettings warns of settings of converters that the connector does not name: the worker's are used then.
 func (ch *Checker) ineffectiveSettings(connector *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
 		if named, ok := connector.Entry(converter); ok && setting.Trim(named.Raw) != "" {
-			continue // also where a reference stands for it that leads nowhere
+			continue // also if it is a reference that cannot be resolved
 		}
 		for _, entry := range connector.Entries {
 			if strings.HasPrefix(entry.Key, converter+".") {

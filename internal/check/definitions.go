@@ -14,10 +14,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ErrUnknownPlugin is the error of a class that nobody has.
+// ErrUnknownPlugin means that no plugin has the class.
 var ErrUnknownPlugin = errors.New("there is no such plugin")
 
-// ErrVersion is the error of a class that is there in other versions. Its text is Kafka Connect's.
+// ErrVersion means that a class exists only in other versions. Its text is Kafka Connect's.
 type ErrVersion struct {
 	Class, Version string
 	Available      []string
@@ -28,9 +28,9 @@ func (e *ErrVersion) Error() string {
 		e.Version, e.Version, strings.Join(e.Available, ", "))
 }
 
-// Definitions are what a class of any kind declares: a connector's own settings, then those of every connector; those
-// of a transform, a predicate or a converter alone. version nil means the newest. Errors are [ErrUnknownPlugin] and
-// [ErrVersion]; own is the version of converters, which are the worker's.
+// Definitions returns the declared settings of a class: of a connector with the settings of all connectors, of a
+// transform, predicate or converter alone. A nil version means the newest; converters have the worker's. Errors are
+// [ErrUnknownPlugin] and [ErrVersion].
 func (ch *Checker) Definitions(class string, version *string, own string) ([]Definition, error) {
 	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink}, {wit.ComponentTransformation},
 		{wit.ComponentPredicate}} {
@@ -53,7 +53,7 @@ func (ch *Checker) Definitions(class string, version *string, own string) ([]Def
 			for _, definition := range newDefinitions(ch.common(info, component), true) {
 				if slices.Contains(components.ConverterSettings, strings.TrimSuffix(definition.Name,
 					"."+converterVersion)) {
-					definition.Default = nil // of the class it is none: converter and version are the worker's
+					definition.Default = nil // the default is the worker's, not the class's
 				}
 				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == definition.Name }) {
 					definitions = append(definitions, definition)
@@ -74,7 +74,6 @@ func (ch *Checker) Definitions(class string, version *string, own string) ([]Def
 	return newDefinitions(specs, false), nil
 }
 
-// simpleHeaders is the alias of the only header converter.
 var simpleHeaders = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
 
 func newDefinitions(specs []wit.ConfigKey, common bool) []Definition {
@@ -89,7 +88,7 @@ func (ch *Checker) versionError(class, version string, kinds []wit.ComponentKind
 	return &ErrVersion{class, version, ch.versions(class, kinds...)}
 }
 
-// DescribeKind says in words what a value of a setting is: its kind and what bounds it.
+// DescribeKind describes the values of a setting: their kind and bounds.
 func DescribeKind(spec *wit.ConfigKey) string {
 	parts := []string{KindName(spec.Kind)}
 	r, _ := role.Find(spec.Role())

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	// OnlineTimeout bounds the time that a validation waits for the service (P27).
+	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it.
 	OnlineTimeout = 3 * time.Second
 	// maxOnlineRequests bounds concurrent requests of a validation, in addition to the destination's limits.
 	maxOnlineRequests = 4
@@ -37,15 +37,14 @@ func (ch *Checker) log() *slog.Logger {
 	return ch.Logger
 }
 
-// validateOnline has the plugin check the settings together, and answers its questions from the service, as far as that
-// answers in time. What the service doesn't answer is a warning; that it refuses the user is an error.
-// untried is why no logon was tried, and the setting of what would have been shown.
+// validateOnline calls the plugin's validate and fetches the documents that it requests, as far as the service responds
+// in time. A missing response is a warning, a rejected user an error. skipped is why no logon was tried.
 func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connector, info plugin.Info,
 	component wit.Component,
-	found config.Problems) (validated []wit.ConfigValue, untried logonHint, problems config.Problems) {
+	found config.Problems) (validated []wit.ConfigValue, skipped logonHint, problems config.Problems) {
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
-		return nil, untried, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
+		return nil, skipped, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
 	}
 	defer bound.Close()
 	online := ch.newOnlineCheck(ctx, component, connector)
@@ -62,7 +61,7 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 		ch.log().Warn("the plugin cannot check settings with the service: checking without it", "connector",
 			connector.Name,
 			"plugin", info.Name, "error", err)
-		return nil, untried, ch.validateOffline(ctx, connector, "", info, component, found)
+		return nil, skipped, ch.validateOffline(ctx, connector, "", info, component, found)
 	}
 	problems = config.ValidationProblems(connector, "", validated, found)
 	name := secretSetting(connector.Roles(component))
@@ -73,8 +72,8 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 		online.unansweredWarnings(connector, component)...)
 }
 
-// Feeds are what a source would read, as its plugin opens it with what the service says within the time of a
-// validation; none of another connector.
+// Feeds returns the feeds that a source would read, as its plugin opens it within the time of a validation. It returns
+// none for other connectors.
 func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feeds []wit.Feed, err error) {
 	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
 		connector.Text("connector.plugin.version"),
@@ -102,6 +101,7 @@ func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feed
 
 type logonHint struct{ setting, reason string }
 
+// secretSetting returns the setting that an error about the logon belongs to.
 func secretSetting(roles config.Roles) string {
 	names := []string{role.Password, role.User, role.Address}
 	switch auth := strings.ToLower(roles.Text(role.Auth)); {
@@ -123,30 +123,27 @@ func secretSetting(roles config.Roles) string {
 	return roles.Setting(names[i])
 }
 
-// nonSecretHeaders are headers that no service asks a logon by.
 var nonSecretHeaders = []string{role.Header + "sap-client", role.Header + "sap-language"}
 
-// onlineCheck answers what a plugin asks for in one validation. A question that has no answer in time, or that must not
-// be asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
-// reach it. One whose logon the service refuses is answered 401.
+// onlineCheck fetches documents for a plugin during one validation. A request that gets no response in time, or must
+// not be sent, results in status 504 or 502 with the reason as text, as from a gateway that cannot reach the service; a
+// rejected logon results in 401.
 type onlineCheck struct {
 	log     *slog.Logger
 	wait    time.Duration
 	connect func() (*transport.Client, error)
-	// deadline is when the service has had its time, which begins with the first question: the time that the plugin
-	// takes before that doesn't count.
+	// deadline is when the service must have responded. It starts with the first request, because the time that the
+	// plugin takes before does not count.
 	deadline func() time.Time
 
 	mu           sync.Mutex
 	client       *transport.Client
 	connectErr   error
-	rejected     error  // the service doesn't take the user
-	logonSkipped string // why no logon was tried
-	// unanswered lists requests without an answer, with the reason.
-	unanswered []string
+	rejected     error    // the service rejects the user
+	logonSkipped string   // why no logon was tried
+	unanswered   []string // requests without a response, with the reason
 }
 
-// unansweredWarnings warns of what was not checked, since the service did not answer.
 func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
 	component wit.Component) (warnings config.Problems) {
 	v.mu.Lock()
@@ -165,10 +162,9 @@ func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
 	return warnings
 }
 
-// timeoutReason begins why a question has no answer whose service was silent.
 const timeoutReason = "no answer within "
 
-// TimedOut reports whether problems of a check say that its service left a question without an answer in time.
+// TimedOut reports whether the service did not respond in time to a request of the check.
 func TimedOut(problems config.Problems) bool {
 	return slices.ContainsFunc(problems, func(p config.Problem) bool {
 		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+timeoutReason)
@@ -203,7 +199,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		if err != nil {
 			return nil, err
 		}
-		accepted, refused := logon.Status() // what is refused is not sent
+		accepted, refused := logon.Status() // a rejected secret is not sent
 		if logon.Needed() && !ch.Logon && !accepted && !refused {
 			online.logonSkipped = "the service has not accepted this secret yet, and it is not stored"
 			return nil, errors.New("logon not tried: " + online.logonSkipped)
@@ -213,7 +209,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 	return online
 }
 
-// Fetch answers a need. The error is that of a caller who has gone.
+// Fetch implements [transport.Fetcher]. It fails only if the caller's context ends.
 func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	timed, cancel := context.WithDeadline(ctx, v.deadline())
 	defer cancel()
@@ -236,27 +232,28 @@ func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Resp
 	return answers, nil
 }
 
+// answer sends one request of the plugin, or returns the status that replaces a response.
 func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
-	vain := func(why string) {
+	unanswered := func(why string) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		path, _, _ := strings.Cut(r.Target, "?")
 		v.unanswered = append(v.unanswered, r.Method+" "+path+": "+why)
 	}
-	none := func(status uint16, why string) wit.Response {
-		if status != http.StatusUnauthorized { // which is reported as what is wrong with the user
-			vain(why)
+	respond := func(status uint16, why string) wit.Response {
+		if status != http.StatusUnauthorized { // which is reported as v.rejected
+			unanswered(why)
 		}
 		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why),
 			ReceivedAt: time.Now().UnixMilli(),
 			Headers:    []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return none(http.StatusBadGateway, "a check of settings sends no "+r.Method)
+		return respond(http.StatusBadGateway, "a check of settings sends no "+r.Method)
 	}
 	client, err := v.open()
 	if err != nil {
-		return none(http.StatusBadGateway, err.Error())
+		return respond(http.StatusBadGateway, err.Error())
 	}
 	response, err := client.Exchange(ctx, r)
 	switch {
@@ -270,10 +267,10 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 			v.rejected = why
 		}
 		v.mu.Unlock()
-		return none(http.StatusUnauthorized, why.Error())
+		return respond(http.StatusUnauthorized, why.Error())
 	case err == nil:
 		if response.Status >= http.StatusInternalServerError {
-			vain("status " + strconv.Itoa(int(response.Status)))
+			unanswered("status " + strconv.Itoa(int(response.Status)))
 		}
 		return response
 	}
@@ -281,10 +278,9 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		why = timeoutReason + v.wait.String()
 	}
-	return none(http.StatusGatewayTimeout, why)
+	return respond(http.StatusGatewayTimeout, why)
 }
 
-// open makes the client when the first question is not answered yet.
 func (v *onlineCheck) open() (*transport.Client, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -294,7 +290,6 @@ func (v *onlineCheck) open() (*transport.Client, error) {
 	return v.client, v.connectErr
 }
 
-// close ends the session. Nobody waits for that.
 func (v *onlineCheck) close() {
 	if v.client == nil {
 		return

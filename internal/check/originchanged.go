@@ -10,10 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// OriginChanged finds what keeps a source from going on at another system than the one that before names: stored
-// offsets that belong to that one, or to a third, where no setting says what such an offset means. Else its tasks would
-// be stopped for a configuration with which they cannot start. fingerprints are those of the stored offsets, and are
-// asked for where the system is another one.
+// OriginChanged returns the problems of a source that would read another system than before, although its stored
+// offsets belong to the previous one and no setting decides what happens to them: its tasks could not start.
+// fingerprints returns those of the stored offsets; it is only called if the system differs.
 func OriginChanged(before, connector *config.Connector, component wit.Component,
 	fingerprints func() ([]string, error)) (
 	problems config.Problems, err error) {
@@ -42,8 +41,8 @@ func OriginChanged(before, connector *config.Connector, component wit.Component,
 	return nil, nil
 }
 
-// undecidedSettings are the settings that say what a stored offset of something else means, of those entity
-// sets, or whatever a template stands for, where it is to fail. The template of the topics says which there are.
+// undecidedSettings returns the settings, one for each entity set, that decide what happens to an offset of another
+// system, and that are set to fail. The settings of the topics name the entity sets of a template.
 func undecidedSettings(connector *config.Connector, component wit.Component) (all []config.Entry) {
 	declarations, name := config.DeclareComponent(component), components.OriginChangeSetting(component)
 	before, after, template := strings.Cut(name, "{n}")

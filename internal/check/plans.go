@@ -18,12 +18,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Claims are what only one connector of an installation may have, as plugins name them when they plan: each holds at an
-// origin, for an SAP client and a user. Checks find two that have one; package connect keeps account of what those have
-// that run.
-
-// claimConflicts finds what a connector before this one has, by what plugins plan offline: claims are errors, and what
-// both read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
+// claimConflicts compares the connector's plan with those of the connectors before it. A claim is a resource that only
+// one connector of an installation may use, at an origin, SAP client and user: a second claim is an error. The same
+// data in the same topic is a warning, because each row is written twice. A plan that fails is reported at the start.
 func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
 	if !slices.ContainsFunc(ch.Connectors, func(o *config.Connector) bool { return o.Name != connector.Name }) {
 		return nil
@@ -36,7 +33,7 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 	}
 	for _, other := range ch.Connectors {
 		if other.Name == connector.Name || len(mine.claims)+len(reads) == 0 {
-			return warnings // those after it are the second
+			return warnings // a conflict with a later one is reported there
 		}
 		if ctx.Err() != nil {
 			return config.Problems{problem(entryFor(connector, "connector.class"),
@@ -44,7 +41,7 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 		}
 		theirs := ch.cachedPlan(ctx, other, found)
 		for _, claim := range theirs.claims {
-			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
+			if _, both := slices.BinarySearch(mine.claims, claim); both { // [components.QualifyClaims] sorts them
 				return config.Problems{problem(entryFor(connector, "connector.class"),
 					components.ClaimConflict(claim, other.Name, connector.Name))}
 			}
@@ -55,15 +52,15 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 					fmt.Sprintf("connector %s reads the same data into topic %s: each row is written there twice, "+
 						"unless the two connectors select different rows", other.Name,
 						components.TopicOf(entry))))
-				delete(reads, source) // the first is enough: a thousand of them would each name all before it
+				delete(reads, source) // the first is enough: a thousand of them would each list all others
 			}
 		}
 	}
 	return warnings
 }
 
-// topicReads returns the topic settings of a source, by topic and what is read into it: the system and the required
-// settings of the group.
+// topicReads returns the topic settings of a source, by topic and by the data that is read into it: the system and the
+// required settings of the group.
 func topicReads(connector *config.Connector, component wit.Component) map[string]config.Entry {
 	declarations, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
 	for _, entry := range connector.Entries {
@@ -88,15 +85,13 @@ func topicReads(connector *config.Connector, component wit.Component) map[string
 
 type connectorPlan struct {
 	claims []string
-	// noExactlyOnce it cannot have exactly-once; nil: it can, or the plan failed.
+	// noExactlyOnce is why exactly-once is unsupported. Nil means that it is supported, or that the plan failed.
 	noExactlyOnce *string
-	// reads is what it reads into which topic, see [topicReads].
-	reads map[string]config.Entry
+	reads         map[string]config.Entry // see topicReads
 }
 
-// Plans are what plugins have planned for connectors, by name, each until its settings or its plugin change: a check
-// compares a connector with the claims of all others, and asking the plugin of each of them again would make a change
-// of one connector cost as much as there are connectors. The zero value is empty; it may be used at any time.
+// Plans caches the plans of connectors by name, each until the connector's settings or its plugin change. Without it, a
+// change of one connector would call the plugins of all. The zero value is ready; it is safe for concurrent use.
 type Plans struct {
 	mu    sync.Mutex
 	known map[string]knownPlan
@@ -132,7 +127,6 @@ func (p *Plans) store(connector *config.Connector, module string, plan connector
 	}
 }
 
-// foundSources are what [Find] has found for classes and versions in one check: most connectors have the same.
 type foundSources map[[2]string]foundSource
 
 type foundSource struct {
@@ -162,14 +156,14 @@ func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, 
 	}
 	all, err := ch.plan(ctx, connector, s.info, s.component)
 	all.reads = topicReads(connector, s.component)
-	// A plugin that could not be asked, because it took too long, say, is asked again by the next check.
 	if witError := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &witError)) {
 		ch.Plans.store(connector, s.info.Hash, all, ch.Connectors)
 	}
 	return all
 }
 
-// checkExactlyOnce is the preflight of a connector that must have exactly-once (P28).
+// checkExactlyOnce rejects exactly.once.support=required if the plugin cannot guarantee it: duplicates would appear
+// although the user has excluded them (RATIONALE.md P28).
 func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *config.Connector) config.Problems {
 	entry, ok := connector.Entry("exactly.once.support")
 	if !ok || !strings.EqualFold(setting.Trim(entry.Value.Reveal()), "required") {
@@ -182,7 +176,7 @@ func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *config.Conne
 	return config.Problems{problem(entry, errors.New("expected requested, found required: "+*reason))}
 }
 
-// checkBoundary warns of a setting for transactions of several pages, which sources do not have.
+// checkBoundary warns of a setting for transactions of several pages, which sources do not support.
 func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
 	if !ch.Worker.ExactlyOnce() || !strings.EqualFold(connector.Setting("transaction.boundary", ch.Worker),
 		"interval") {

@@ -26,8 +26,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Tool runs commands of the plugin of a connector, with the connector's settings and destination. What config providers
-// gave to these stands in no error, line of the log or document.
+// Tool runs commands of a connector's plugin, such as inspect, with the connector's settings and destination. Errors,
+// the log and documents never contain values of config providers.
 type Tool struct {
 	connector *config.Connector
 	component wit.Component
@@ -41,14 +41,13 @@ type Tool struct {
 	client    *transport.Client // nil before it is needed
 }
 
-// OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error
-// about them is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the
-// plugin.
+// OpenTool finds the plugin of a connector's class and checks the settings by their declarations; an error about them
+// is a config.Problems. lockouts stores rejected logons; nil means for this process only. The caller closes the tool.
 func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, connector *config.Connector,
 	lockouts *lockouts.Store, logger *slog.Logger) (_ *Tool, err error) {
 	defer func() {
 		err = secret.Error(err, w.Redact)
-		runtime.KeepAlive(connector) // what it was given is known for as long as it is used
+		runtime.KeepAlive(connector) // its secrets are redacted while it is reachable
 	}()
 	logger = logging.Struck(logger, w.Redact)
 	if _, ok := connector.Entry("connector.class"); !ok {
@@ -68,7 +67,7 @@ func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, co
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	for _, p := range problems { // of a password that looks like a variable, say, before it is sent
+	for _, p := range problems { // warnings, of a password that looks like a variable for example
 		logger.Warn(p.String())
 	}
 	if !info.Has(wit.InterfaceTools) {
@@ -82,7 +81,7 @@ func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, co
 		lockouts: lockouts, logger: logger}, nil
 }
 
-// Close ends the session with the service and lets go of the plugin.
+// Close ends the session with the service and closes the plugin.
 func (t *Tool) Close() {
 	if t.client != nil {
 		t.client.Close()
@@ -90,15 +89,14 @@ func (t *Tool) Close() {
 	t.plugin.Close()
 }
 
-// DisableRetries has every request sent once, whatever the connector's settings say: no answer is tried again, and a
-// Cloud Connector that is away is not waited for. It is called before the first of them.
+// DisableRetries sends every request only once, whatever the connector's settings, and does not wait for an unavailable
+// Cloud Connector. Call it before the first request.
 func (t *Tool) DisableRetries() { t.once = true }
 
-// SetReadOnly has commands end with [ErrNotReadOnly] instead of sending a request that changes something at the
-// service.
+// SetReadOnly makes commands fail with [ErrNotReadOnly] instead of sending a request that changes data at the service.
 func (t *Tool) SetReadOnly() { t.readOnly = true }
 
-// ErrNotReadOnly is the error of a command that changes something at the service where only reading is allowed.
+// ErrNotReadOnly means that a command of a read-only tool would change data at the service.
 var ErrNotReadOnly = errors.New("the command changes data at the service, but only commands that read are allowed here")
 
 // Commands returns the plugin's commands in its order.
@@ -108,7 +106,7 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 		return err
 	})
 	if err == nil {
-		err = plugin.CheckCommands(commands) // a plugin may answer otherwise than when it was loaded
+		err = plugin.CheckCommands(commands) // they may differ from those at the load
 	}
 	return commands, err
 }
@@ -141,8 +139,8 @@ func Options(command wit.Command, values map[string]string) (options []wit.Setti
 	return options, nil
 }
 
-// Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
-// connector's destination, all of them as one session.
+// Run runs a command and returns its JSON document or its schemas. All requests go to the connector's destination in
+// one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (result wit.CommandResult, err error) {
 	defer func() { err = secret.Error(err, t.worker.Redact) }()
 	if err := t.open(ctx); err != nil {
@@ -182,7 +180,7 @@ func (r readOnlyFetcher) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.R
 	return r.Fetcher.Fetch(ctx, n)
 }
 
-// Document runs a command that answers a document, and returns that.
+// Document runs a command that returns a document.
 func (t *Tool) Document(ctx context.Context, command string, options []wit.Setting) (string, error) {
 	result, err := t.Run(ctx, command, options)
 	if err != nil {
@@ -214,18 +212,17 @@ func (t *Tool) service() (*service.Service, error) {
 	return service, err
 }
 
-// Target is the destination of BTP that the connector names, "" for none.
+// Target returns the BTP destination that the connector names, "" for none.
 func (t *Tool) Target() string {
 	return t.connector.Roles(t.component).Text(role.Destination)
 }
 
-// Setting is the connector's name for the setting of a role.
+// Setting returns the connector's name for the setting of a role.
 func (t *Tool) Setting(role string) string {
 	return t.connector.Roles(t.component).Setting(role)
 }
 
-// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
-// for. Changes to it change nothing.
+// Destination returns a copy of the connection settings of the connector. A BTP destination is looked up.
 func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 	service, err := t.service()
 	if err != nil {
@@ -234,14 +231,14 @@ func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 	return service.Destination(ctx)
 }
 
-// CheckOnline is [Checker.CheckOnline] of the connector, whose service is waited for so long.
+// CheckOnline is [Checker.CheckOnline] for the connector; it waits up to wait for the service.
 func (t *Tool) CheckOnline(ctx context.Context, k kafka.Config, wait time.Duration) config.Problems {
 	checker := Checker{Worker: t.worker, Plugins: t.plugins, Kafka: k, Registry: record.NewRegistry(),
 		Lockouts: t.lockouts, Logger: t.logger, Wait: wait, Logon: true}
 	return checker.CheckOnline(ctx, t.connector)
 }
 
-// Counters is what the tool's requests came to so far.
+// Counters returns the counts of the tool's requests so far.
 func (t *Tool) Counters() transport.Counters {
 	if t.client == nil {
 		return transport.Counters{}
@@ -249,15 +246,15 @@ func (t *Tool) Counters() transport.Counters {
 	return t.client.Counters()
 }
 
-// Topic is a topic of a connector, by the setting that names it. Read tells whether the connector reads it, else it
+// Topic is a topic of a connector with the setting that names it. Read means that the connector reads it; otherwise it
 // writes to it.
 type Topic struct {
 	Setting, Name string
 	Read          bool
 }
 
-// Topics returns the topics in the settings of a connector, including the dead letter topic: none of a source whose
-// transforms choose others, and of a sink without topics.regex those that it reads.
+// Topics returns the topics in the settings of a connector, including the dead letter topic. It omits topics of a
+// source whose transforms choose others.
 func (t *Tool) Topics() (topics []Topic) {
 	add := func(read bool, entry config.Entry, names ...string) {
 		for _, name := range names {
@@ -287,13 +284,13 @@ func (t *Tool) Topics() (topics []Topic) {
 	return topics
 }
 
-// Kafka is the configuration of the connector's clients.
+// Kafka returns the configuration of the connector's clients.
 func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, error) {
 	c, _, err := worker.Override(ctx, t.connector.ResolvedSettings())
 	return c, err
 }
 
-// PingRegistries is [PingRegistries] of the connector.
+// PingRegistries is [PingRegistries] for the connector.
 func (t *Tool) PingRegistries(ctx context.Context, w *config.Worker, report func(setting, at string, err error)) {
 	PingRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// namesTopics reports whether a sink has settings that name topics: it reads those where neither topics nor
-// topics.regex says which.
+// namesTopics reports whether a sink has settings that name topics. It reads those topics if neither topics nor
+// topics.regex is set.
 func namesTopics(component wit.Component) bool {
 	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 }
 
-// unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read for
-// nothing, as far as they are known before anything runs: where a transform may change the topic, the first record
-// tells, see package sink.
+// unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read
+// although no setting writes their records. If a transform may change the topic, only the first record shows it, see
+// package sink.
 func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.Component) config.Problems {
 	if component.Kind != wit.ComponentSink {
 		return nil
@@ -39,7 +39,7 @@ func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.
 	}
 	whole, err := pattern.Compile(text)
 	if len(read) > 0 == (text != "") || err != nil {
-		return nil // the plugin's own topics are read, or that is the problem
+		return nil // the plugin's topics are read, or another check reports it
 	}
 	var problems config.Problems
 	for _, entry := range all {
@@ -74,7 +74,6 @@ func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.
 	return problems
 }
 
-// checkTopicNames checks the names of topics that Kafka Connect itself reads.
 func checkTopicNames(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
@@ -94,19 +93,19 @@ func checkTopicNames(connector *config.Connector, component wit.Component) confi
 	return problems
 }
 
-// checkTargets finds topics for rows that take none, as far as they are known before anything runs: where a transform
-// may change the topic, the first record tells.
+// checkTargets finds reserved topics, and rows that would go to the dead letter topic. If a transform may change the
+// topic, only the first record shows it.
 func (ch *Checker) checkTargets(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	reserved := components.Reserved(ch.Worker, append([]*config.Connector{connector}, ch.Connectors...))
-	refuse := func(entry config.Entry) {
+	checkReserved := func(entry config.Entry) {
 		if err := reserved.Check(components.TopicOf(entry)); err != nil {
 			problems = append(problems, problem(entry, err))
 		}
 	}
 	dead, _ := connector.Entry("errors.deadletterqueue.topic.name")
 	if dead.Key != "" {
-		refuse(dead)
+		checkReserved(dead)
 	}
 	if len(config.List(connector.Text("transforms"))) > 0 {
 		return problems
@@ -114,7 +113,7 @@ func (ch *Checker) checkTargets(connector *config.Connector, component wit.Compo
 	declarations := config.DeclareComponent(component)
 	for _, entry := range connector.Entries {
 		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
-			refuse(entry)
+			checkReserved(entry)
 			if components.TopicOf(entry) == components.TopicOf(dead) && components.TopicOf(dead) != "" {
 				problems = append(problems, problem(dead,
 					fmt.Errorf("expected a topic to which no rows are written, found the topic of %s", entry.Key)))

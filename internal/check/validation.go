@@ -16,17 +16,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Validation is a configuration that was checked, as REST shows it.
+// Validation is the result of a validation, as REST shows it.
 type Validation struct {
-	// Name is the connector's class as the configuration has it, which may be an alias.
-	Name string `json:"name"`
+	Name string `json:"name"` // the class as written, which may be an alias
 	// Errors counts the errors that prevent the connector's creation. A logon that was not tried is no such error.
 	Errors  int         `json:"error_count"`
 	Groups  []string    `json:"groups"`
 	Configs []Validated `json:"configs"`
 }
 
-// Validated is a setting with what is declared about it.
+// Validated is the definition of a setting with its value.
 type Validated struct {
 	Definition Definition `json:"definition"`
 	Value      Value      `json:"value"`
@@ -41,7 +40,7 @@ type Definition struct {
 	Importance    string  `json:"importance"`
 	Documentation string  `json:"documentation"`
 	Group         *string `json:"group"`
-	// Order has two names: Kafka Connect changed it in 4.2, and there are tools that know one of them alone.
+	// Order has two names, because Kafka Connect renamed it in 4.2, and some tools know only one.
 	Order      int32    `json:"order"`
 	InGroup    int32    `json:"order_in_group"`
 	Width      string   `json:"width"`
@@ -49,7 +48,7 @@ type Definition struct {
 	Dependents []string `json:"dependents"`
 }
 
-// Value is what a setting comes to.
+// Value is the value of a setting with its errors and recommended values.
 type Value struct {
 	Name        string   `json:"name"`
 	Value       *string  `json:"value"`
@@ -58,10 +57,9 @@ type Value struct {
 	Visible     bool     `json:"visible"`
 }
 
-// KindName is Kafka's name of a kind of settings, in small letters.
+// KindName returns Kafka's name of a kind of settings in lower case.
 func KindName(kind wit.SettingKind) string { return strings.ToLower(cmp.Or(kindNames[kind], "string")) }
 
-// kindNames and importances are Kafka's.
 var (
 	kindNames = map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindPassword: "PASSWORD",
 		wit.KindShort: "SHORT",
@@ -72,10 +70,10 @@ var (
 	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
 )
 
-// Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its
-// transforms and predicates, those of its plugin. With [Checker.Wait] the plugin may ask the service, for what to
-// recommend and for mistakes that only the service knows. The error is for one whose class is not known. Passwords are
-// hidden; references stay as they were written.
+// Validate checks a configuration as Check does and shows all settings with it: those of every connector, of its
+// transforms and predicates, of its plugin and of its converters. With [Checker.Wait] the plugin may send requests to
+// the service, for recommended values and for errors that only the service knows. It fails if the class is unknown.
+// Passwords are hidden; references stay as written.
 func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*Validation, error) {
 	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink)
@@ -118,7 +116,6 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
 	builder.addProblems(append(slices.Clone(connector.Problems), problems...), config.DeclareComponent(component))
-	// which keeps nobody from creating it
 	if validated := builder.find(untried.setting); validated != nil && untried.reason != "" {
 		validated.Value.Errors = append(validated.Value.Errors,
 			"Logon not tried: "+untried.reason+". Values from the service are neither recommended nor checked: "+
@@ -129,8 +126,8 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	return &builder.Validation, nil
 }
 
-// redact leaves out what config providers gave: a plugin recommends and documents as it likes, and an alias is in names
-// of settings and groups. Values and names that are given are shown as they were written.
+// redact removes values of config providers: a plugin may recommend and document them, and names of settings and groups
+// contain aliases. Values and names that the user wrote stay as written.
 func (v *validationBuilder) redact(redact func(string) string) {
 	all := func(texts []string) {
 		for i := range texts {
@@ -194,7 +191,6 @@ func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.Confi
 	return specs
 }
 
-// recommended are values that a setting of every connector can have, where there is a list of them.
 func (ch *Checker) recommended(name string, component wit.Component) (values []string) {
 	switch name {
 	case "connector.plugin.version":
@@ -225,7 +221,7 @@ func (ch *Checker) versions(class string, kinds ...wit.ComponentKind) (versions 
 	return versions
 }
 
-// AddError notes what is wrong with a setting that has no value to check.
+// AddError adds an error of a setting that has no value to check.
 func (v *Validation) AddError(name, text string) {
 	v.Errors++
 	for i := range v.Configs {
@@ -244,7 +240,7 @@ func undeclaredKey(name string) wit.ConfigKey {
 	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "No plugin declares this setting."}
 }
 
-// Class is the full name of a connector's class, which an alias may stand for.
+// Class returns the full name of a connector's class, which may be an alias.
 func (ch *Checker) Class(class string) (string, error) {
 	_, component, err := components.Find(ch.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
 	return component.Name, err
@@ -257,8 +253,7 @@ type validationBuilder struct {
 	index     map[string]int // in Configs, by name
 }
 
-// rawSettings returns the settings as written: values from config providers must not be shown to everybody who may
-// check.
+// rawSettings returns the settings as written, because users who may validate may not see values of config providers.
 func rawSettings(connector *config.Connector) []wit.Setting {
 	var settings []wit.Setting
 	for _, entry := range connector.Entries {
@@ -275,8 +270,7 @@ func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
 	return value
 }
 
-// addStage adds the settings of a transform or predicate: class and version first, the others by name, as Kafka Connect
-// does.
+// addStage adds the settings of a transform or predicate: class and version first, then by name, as Kafka Connect does.
 func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, kind wit.ComponentKind) {
 	group, source := "Transforms: "+alias, "Transformation"
 	if kind == wit.ComponentPredicate {
@@ -331,11 +325,10 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 	v.addGroup(group)
 }
 
-// addConverter adds the settings of a converter that the connector names, as Kafka Connect does.
 func (v *validationBuilder) addConverter(converter string) {
 	declared, err := components.ConverterOf(converter, v.connector.Text(converter))
 	if err != nil {
-		return // there is none, or it is a problem
+		return // none, or reported as a problem
 	}
 	settings := map[string]string{}
 	for _, e := range v.connector.Entries {
@@ -344,7 +337,6 @@ func (v *validationBuilder) addConverter(converter string) {
 		}
 	}
 	for _, e := range declared.Examine(settings, converter == components.KeyConverter) {
-		// converter Kafka Connect gives to converters
 		if converter == components.HeaderConverter && e.Key.Name == "converter.type" {
 			converterType := "header"
 			e.Value = &converterType
@@ -379,8 +371,8 @@ func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
 			value.Recommended...), Errors: []string{}, Visible: value.Visible}})
 }
 
-// normalizedValue returns a value as Kafka Connect shows it: numbers and booleans normalized, blanks trimmed. Invalid
-// values are shown as they are.
+// normalizedValue returns a value as Kafka Connect shows it: numbers and booleans normalized, spaces trimmed. Invalid
+// values are shown unchanged.
 func normalizedValue(kind wit.SettingKind, value *string) *string {
 	if value == nil || kind == wit.KindPassword {
 		return value
@@ -399,8 +391,7 @@ func normalizedValue(kind wit.SettingKind, value *string) *string {
 	return &text
 }
 
-// newDefinition is a declaration as Kafka Connect shows it. common: the settings of every connector are meant by their
-// names.
+// newDefinition returns a declaration as Kafka Connect shows it. common means that it has a setting of every connector.
 func newDefinition(spec wit.ConfigKey, prefix string, common bool) Definition {
 	definition := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
 		Importance: importances[spec.Importance], Documentation: spec.Documentation,
@@ -428,14 +419,13 @@ func newDefinition(spec wit.ConfigKey, prefix string, common bool) Definition {
 	return definition
 }
 
-// addRecommendations copies recommended values, visibility and documentation from the plugin. It adds settings that
-// have no value yet.
+// addRecommendations copies recommended values, visibility and documentation, and adds settings without a value.
 func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
 	for _, value := range validated {
 		validated := v.find(value.Key.Name)
 		if validated == nil {
 			if _, isSet := v.connector.Entry(value.Key.Name); isSet {
-				continue // as what it is declared, it is there
+				continue // its declaration was added
 			}
 			value.Value = value.Key.DefaultValue
 			v.add("", value)
@@ -469,7 +459,7 @@ func (v *validationBuilder) addProblems(problems config.Problems, declared *conf
 		validated := v.find(name)
 		if validated == nil {
 			for _, value := range declared.Validate([]wit.Setting{{Name: name}}) {
-				if value.Key.Name == name { // one of a group that nobody has given
+				if value.Key.Name == name { // of a group without settings
 					v.add("", v.configValue(value.Key))
 				}
 			}
@@ -483,7 +473,7 @@ func (v *validationBuilder) addProblems(problems config.Problems, declared *conf
 	}
 }
 
-// Message is the text of a problem, with the name of its setting where the text does not say it.
+// Message returns the text of a problem, with the name of its setting if the text does not contain it.
 func Message(p config.Problem) string {
 	if p.Setting == "" || config.Mentions(p.Text, p.Setting) {
 		return p.Text

@@ -145,7 +145,7 @@ func (d *deadLetterProducer) close() {
 	}
 }
 
-// Send implements [replaySink.DeadLetters].
+// Send implements [sink.DeadLetters].
 func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
 	b := d.producer.NewBatch()
 	for i := range deadLetters {

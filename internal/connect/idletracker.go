@@ -25,7 +25,7 @@ func (t *idleTracker) addTask() (end func()) {
 	return func() { count(-1) }
 }
 
-// setIdle marks a task as idle until end is called. If all tasks are idle for at least [replaySource.MinIdleTime], it
+// setIdle marks a task as idle until end is called. If all tasks are idle for at least [source.MinIdleTime], it
 // calls release; no task continues before that returns.
 func (t *idleTracker) setIdle(task int, until, now time.Time, release func()) (end func()) {
 	t.mu.Lock()

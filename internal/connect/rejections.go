@@ -25,7 +25,7 @@ type rejections struct {
 	deadLetters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
 }
 
-// Send implements [replaySink.DeadLetters].
+// Send implements [sink.DeadLetters].
 func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
 	if r.deadLetters != nil {
 		if err := r.deadLetters.Send(ctx, deadLetters); err != nil {
