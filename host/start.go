@@ -59,7 +59,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	}
 	h.backend = restbackend.New(restbackend.Options{Installation: in, Offline: h.mode.offline, Lockouts: h.lockouts,
 		Targets: h.states, Samples: h.samples, Group: h.group, Parts: h.parts.get, WorkerID: h.workerID})
-	problems = in.ReadSettings(ctx, problems, true)
+	problems = in.ReadSettings(ctx, problems, setup.ToRun)
 	needed := setup.Needed(in.Connectors)
 	if problems.Err() == nil {
 		if err := h.listen(); err != nil {
@@ -74,7 +74,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	if h.group != nil {
 		in.Checker.Destinations = h.group.Destinations()
 	}
-	in.ExamineOffline(ctx, true)
+	in.ExamineOffline(ctx, setup.ToRun)
 	if c.Once {
 		rejectTargetStates(in.Connectors)
 	}

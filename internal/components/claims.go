@@ -17,7 +17,7 @@ func claimScope(connector *config.Connector, component wit.Component) string {
 		cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 }
 
-// QualifyClaims returns a connector's claims with the system and the user at which they hold.
+// QualifyClaims adds the system and the user to a connector's claims, for which they are exclusive.
 func QualifyClaims(connector *config.Connector, component wit.Component, claims []string) []string {
 	var all []string
 	at := claimScope(connector, component)
@@ -28,7 +28,7 @@ func QualifyClaims(connector *config.Connector, component wit.Component, claims 
 	return slices.Compact(all)
 }
 
-// ClaimConflict returns the error of a connector that claims what another one has.
+// ClaimConflict returns the error of a connector whose claim another one has.
 func ClaimConflict(claim, first, second string) error {
 	return &wit.Error{Kind: wit.ErrorConfig,
 		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Find returns the module and the component that a class names, as one of these kinds. Kafka Connect's short forms are
-// understood: the class without its package, and that without Connector at its end.
+// Find returns the module and the component of a class, as one of these kinds. Kafka Connect's short forms are
+// accepted: the class without its package, and without Connector at its end.
 func Find(plugins *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component,
 	error) {
 	var first error
@@ -25,7 +25,7 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 		info, err := plugins.Find(kind, full, version)
 		if err != nil {
 			if declared {
-				return plugin.Info{}, wit.Component{}, err // it is there, but not in this version
+				return plugin.Info{}, wit.Component{}, err // it exists, but not in this version
 			}
 			if first == nil {
 				first = err
@@ -36,7 +36,7 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 			return info, *c, nil
 		}
 	}
-	if len(kinds) > 1 { // nobody knows which of them it was to be
+	if len(kinds) > 1 { // the user may mean any of them
 		var names []string
 		for _, kind := range kinds {
 			names = append(names, kind.String())
@@ -68,19 +68,15 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, hint)
 }
 
-// Bounds of the names in an error about an unknown class.
+// Bounds of the error about an unknown class: listed and similar classes, compared classes, compared bytes of a name.
 const (
-	// maxListed is up to how many classes all are named.
-	maxListed  = 4
-	maxNearest = 4
-	// comparedClasses and comparedName bound the comparison, in classes and in bytes of a name.
+	maxListed                     = 4
+	maxNearest                    = 4
 	comparedClasses, comparedName = 1000, 100
 )
 
-// nearest returns the offered classes whose names are similar to an unknown class, the most similar first. Names are
-// similar if few letters differ, or if one contains the other, as another vendor's `MessageTimestampRouter` contains
-// `TimestampRouter`. Package, `$Key`, `$Value` and case do not count; if classes differ in nothing else, only they are
-// returned.
+// nearest returns offered classes with similar names, the most similar first. Package, `$Key`, `$Value` and case do not
+// count; if classes differ in nothing else, only they are returned.
 func nearest(class string, offered []string) (near []string) {
 	meant, keyOrValue := simpleName(class)
 	if meant == "" {
@@ -107,7 +103,6 @@ func nearest(class string, offered []string) (near []string) {
 	return near[:min(len(near), maxNearest)]
 }
 
-// simpleName returns a class without its package in small letters, and its $Key or $Value.
 func simpleName(class string) (name, keyOrValue string) {
 	name, keyOrValue, _ = strings.Cut(class[strings.LastIndexByte(class, '.')+1:], "$")
 	if keyOrValue != "Key" && keyOrValue != "Value" {
@@ -125,8 +120,8 @@ func (r *rewordedError) Error() string { return r.text }
 
 func (r *rewordedError) Unwrap() error { return r.cause }
 
-// fullClass returns the declared name of a class or a short form; the class itself if there is none. A component that
-// comes with the program is preferred, so that no plugin file takes its aliases or short forms.
+// fullClass returns the declared name of a class or a short form, or the class itself if none is declared. Built-in
+// components are preferred, so that no plugin file takes over their aliases.
 func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
 	modules := plugins.Modules()
 	builtIn := map[string]bool{}
@@ -163,7 +158,6 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (n
 	}
 }
 
-// nameRank ranks the name by which a component is found: its own, an alias, a short form.
 func nameRank(c *wit.Component, class string) int {
 	switch {
 	case c.Name == class:

@@ -8,9 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginView returns what a version of a plugin may see of the settings of its component. A plugin that comes with the
-// program is judged by its own declarations and by those of its versions that ran: no plugin file can take a setting
-// away from it by declaring it a password.
+// PluginView returns what a version of a plugin may see of its component's settings. For a built-in plugin only its own
+// declarations count: no plugin file can hide a setting from it by declaring it a password.
 func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Component) config.PluginView {
 	if c := component(&info, declared.Kind, declared.Name); c != nil {
 		declared = *c
@@ -21,7 +20,7 @@ func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Componen
 	return g
 }
 
-// Declarations returns the declarations of all loaded components that decide for a plugin which settings are secrets.
+// Declarations returns the declarations that decide which settings are secrets to a plugin.
 func Declarations(plugins *plugin.Manager, target plugin.Info) (all []*config.Declarations) {
 	for _, info := range plugins.Modules() {
 		if target.BuiltIn && !info.BuiltIn {
@@ -34,7 +33,6 @@ func Declarations(plugins *plugin.Manager, target plugin.Info) (all []*config.De
 	return all
 }
 
-// secrets returns what any version that ran has declared as a password.
 func secrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations {
 	var c wit.Component
 	for _, name := range plugins.Secrets(target) {
@@ -43,7 +41,7 @@ func secrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations 
 	return config.DeclareComponent(c)
 }
 
-// Passwords reports which settings are passwords to any loaded component: the connector's class may be unknown.
+// Passwords returns a function that reports whether any component declares a setting as a password.
 func Passwords(plugins *plugin.Manager) func(key string) bool {
 	var declared []*config.Declarations
 	if plugins != nil {

@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// OriginChangeSetting returns the setting that decides what a stored offset of another system means, "" if there is
-// none.
+// OriginChangeSetting returns the setting that decides what happens to a stored offset of another system, "" for none.
 func OriginChangeSetting(component wit.Component) string {
 	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
 	if i < 0 {
@@ -22,8 +21,8 @@ func OriginChangeSetting(component wit.Component) string {
 	return component.Settings[i].Name
 }
 
-// System is what a connector talks to: an origin, or a BTP destination as destination:NAME, and its SAP client, "" for
-// the system's own.
+// System is the system of a connector: an origin, or a BTP destination as destination:NAME, and its SAP client, "" for
+// the default.
 type System struct{ Origin, client string }
 
 func (s System) String() string { return s.Origin + ", client " + cmp.Or(s.client, "none") }
@@ -68,7 +67,6 @@ func systemBy(roles config.Roles) System {
 	return s
 }
 
-// originText returns an origin with its port in any case.
 func originText(scheme, host, port string) string {
 	scheme = strings.ToLower(cmp.Or(scheme, "https"))
 	port = cmp.Or(port, map[string]string{"http": "80"}[scheme], "443")

@@ -13,8 +13,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Classes of Apache Kafka's transforms, without the package. What each of them does to topics is part of what its name
-// promises.
 const (
 	kafkaTransforms = "org.apache.kafka.connect.transforms."
 	classFilter     = "Filter"
@@ -30,13 +28,12 @@ var topicPreserving = []string{"Cast", "DropHeaders", "ExtractField", "Flatten",
 
 // Effect is what a chain of transforms may do to topics.
 type Effect struct {
-	// ChangesTopic: records may get another topic. Drops: a topic may lose all of its records.
-	ChangesTopic, DropsRecords bool
-	// ByTopic: a record's topic alone decides which one it gets.
-	ByTopic bool
+	ChangesTopic bool // records may get another topic
+	DropsRecords bool // a topic may lose all of its records
+	ByTopic      bool // the new topic depends only on the previous one
 }
 
-// EffectOf returns the effect of a connector's transforms. One that is not Apache Kafka's may do anything.
+// EffectOf returns the effect of a connector's transforms. Transforms of other vendors may do anything.
 func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 	effect := Effect{ByTopic: true}
 	stages, _ := connector.Stages()
@@ -61,7 +58,6 @@ func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 	return effect
 }
 
-// transformClass returns a class without Apache Kafka's package. known is false for the class of another vendor.
 func transformClass(plugins *plugin.Manager, class, version string, kind wit.ComponentKind) (name string, known bool) {
 	_, component, err := Find(plugins, class, version, kind)
 	if err != nil {
@@ -85,13 +81,12 @@ func TopicSettings(connector *config.Connector, component wit.Component) []confi
 // TopicOf returns the topic that a setting names.
 func TopicOf(e config.Entry) string { return setting.Trim(e.Value.Reveal()) }
 
-// ByTopic reports whether a record's topic alone decides in which one the connector's transforms leave it.
+// ByTopic reports whether the topic of a transformed record depends only on its previous topic.
 func ByTopic(plugins *plugin.Manager, connector *config.Connector) bool {
 	return EffectOf(plugins, connector).ByTopic
 }
 
-// Reserved returns the topics to which no connector may write: Kafka's own, those of the worker, and those of its
-// connectors.
+// Reserved returns the topics that connectors must not write to: internal topics of Kafka, workers and connectors.
 func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.ReservedTopics) {
 	for _, setting := range []struct{ name, use string }{
 		{"offset.storage.topic", "the offsets of sources"}, {"config.storage.topic", "configurations of connectors"},

@@ -17,15 +17,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker checks connectors against the declarations of Kafka Connect and of the connector's component.
+// Checker finds the problems of connectors' settings: unknown keys, missing or invalid values, and rules of Kafka
+// Connect between settings. It calls no plugin.
 type Checker struct {
 	Worker          *Worker
 	Embedded        bool // true if the broker is the built-in one
 	OtherComponents []*Declarations
 }
 
-// CheckComponent checks settings by declarations, without calling the plugin. Unknown keys under the component's own
-// prefixes are errors (P6: a misspelled filter would export the whole table) unless unknown.settings=warn; others are
+// CheckComponent checks settings by declarations. Unknown keys under the component's own prefixes are errors unless
+// unknown.settings=warn, because a misspelled filter would export the whole table (RATIONALE.md P6); others are
 // warnings. If the context ends, that is a problem, too.
 func (ch Checker) CheckComponent(ctx context.Context, connector *Connector, component wit.Component) Problems {
 	pluginSettings := DeclareComponent(component)
@@ -106,8 +107,8 @@ func (ch Checker) providers() *Providers {
 	return ch.Worker.Providers
 }
 
-// unknownProblem returns the problem of an undeclared key, an error if it has the component's prefix, or nearly so, or
-// lacks it.
+// unknownProblem returns the problem of an undeclared key: an error if the key has the component's prefix, or a similar
+// known key has it.
 func (ch Checker) unknownProblem(connector *Connector, entry Entry, pluginSettings *Declarations,
 	suggester *setting.Suggester) Problem {
 	near := suggester.Nearest(entry.Key)
@@ -169,7 +170,7 @@ func (ch Checker) checkValue(entry Entry, spec *wit.ConfigKey, pluginSettings *D
 		}
 	}
 	named := *spec
-	named.Name = entry.Key // rather than that which it is an alias of
+	named.Name = entry.Key // which may be an alias
 	if text := CheckValue(&named, entry.Value.Reveal(), !entry.Value.Secret() && !isSecret); text != "" {
 		return invalidValue(entry, text, ch.providers())
 	}
@@ -179,6 +180,7 @@ func (ch Checker) checkValue(entry Entry, spec *wit.ConfigKey, pluginSettings *D
 // Mask replaces the value of a password wherever settings are shown.
 const Mask = setting.Hidden
 
+// variable and quotedVariable match what looks like a variable of a shell or of Windows.
 var variable = regexp.MustCompile(
 	`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
 
@@ -363,7 +365,7 @@ func checkCommonRules(connector *Connector, kind wit.ComponentKind) Problems {
 	switch {
 	case len(topics) > 0 && regex != "":
 		list, _ := connector.Entry("topics")
-		for _, e := range []Entry{list, entry} { // each of them, as Kafka Connect counts
+		for _, e := range []Entry{list, entry} { // Kafka Connect reports both
 			problems = append(problems, e.problem("topics and topics.regex are mutually exclusive "+
 				"options, but both are set."))
 		}
@@ -416,7 +418,7 @@ func (c *Connector) checkTopicCreation() (problems Problems) {
 
 const regexTimeout = time.Second
 
-// MatchesTopic reports whether an expression matches a whole topic name. It returns an error after one second.
+// MatchesTopic reports whether an expression matches a whole topic name. It fails after one second.
 func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
 	ok, err := p.WithTimeout(regexTimeout).Matches(topic)
 	if err != nil {
@@ -445,7 +447,7 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 			spec.Rules = slices.DeleteFunc(slices.Clone(spec.Rules), func(r wit.Rule) bool { return r.Required != nil })
 			found := ch.checkValue(entry, &spec, pluginSettings)
 			if spec.Kind != wit.KindPassword && found.Err() == nil {
-				found = nil // what a transform puts in may look like a reference
+				found = nil // a value that a transform inserts may look like a reference
 			}
 			problems = append(problems, found...)
 			continue
@@ -524,12 +526,12 @@ func stagePrefix(name string) string {
 // MaxSinkTasks is the largest number of tasks of a sink. Each is a Kafka client, even without a partition.
 const MaxSinkTasks = 1000
 
-// ValidationProblems converts the result of a plugin's validate, each at the line of its setting. Errors in found go
-// first; a plugin cannot judge a password, which it does not see.
+// ValidationProblems converts the result of a plugin's validate, each problem at the line of its setting. Settings with
+// an error in found are omitted; a plugin cannot judge a password, which it does not see.
 func ValidationProblems(connector *Connector, prefix string, validated []wit.ConfigValue, found Problems) Problems {
 	var problems Problems
 	for _, value := range validated {
-		// nearly all of them; to look for each would take as long again for each setting given
+		// most of them; the search below is slow
 		if len(value.Errors) == 0 {
 			continue
 		}
@@ -570,8 +572,8 @@ func List(value string) []string { return setting.ParseList(value) }
 // Boolean parses true, false, 1 and 0 in any case.
 func Boolean(value string) (b, ok bool) { return setting.ParseBool(value) }
 
-// CheckValue returns what is wrong with a value, in Kafka Connect's words, or "". It quotes the value only if shown is
-// true and it is no password.
+// CheckValue returns the problem of a value in Kafka Connect's words, or "". It quotes the value only if shown is true
+// and the setting is no password.
 func CheckValue(spec *wit.ConfigKey, value string, shown bool) string {
 	return setting.Check{Secret: !shown, Matches: matchesWhole}.Value(spec, value)
 }

@@ -19,7 +19,7 @@ type Connector struct {
 	File         string
 	Entries      []Entry // in the order of the file, with unique keys
 	InitialState *Entry
-	Problems     Problems // those found so far. A connector with errors must not run.
+	Problems     Problems // found so far. A connector with errors must not run.
 	// Version is the version in a [ConnectorsFile] or the offset of a record. Empty means that it was read from a file.
 	Version string
 }

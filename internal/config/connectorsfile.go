@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// ConnectorsFile stores connectors created by REST on a worker without a group. All methods may be called at any time.
+// ConnectorsFile stores the connectors that REST created on a worker without a group. It is safe for concurrent use.
 type ConnectorsFile struct {
 	path string
 
@@ -68,7 +68,7 @@ func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector
 		return nil
 	}
 	settings := map[string]string{}
-	maps.Copy(settings, stored.Config) // null in a file that somebody has edited
+	maps.Copy(settings, stored.Config) // null if a user has edited the file
 	settings["name"] = name
 	connector := NewRESTConnector(f.location(name), settings, nil, providers)
 	connector.Name, connector.Version = name, fmt.Sprint(stored.Version)
@@ -103,7 +103,7 @@ func encodedSize(settings map[string]string) int {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(settings) // which cannot fail
+	_ = e.Encode(settings) // cannot fail
 	return b.Len() - len("\n")
 }
 
@@ -124,7 +124,7 @@ func (f *ConnectorsFile) update(do func(*storedConnectors)) error {
 }
 
 // Import stores connectors that an earlier version kept in a folder, one file each, and deletes the files. A target
-// state in a file counts unless one was set. Import may be repeated after a crash.
+// state in a file is used unless one was set. Import may be repeated after a crash.
 func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported []string, problems Problems,
 	err error) {
 	wholefile.Clean(folder)
@@ -172,7 +172,7 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 			return nil, nil, err
 		}
 	}
-	_ = os.Remove(folder) // unless something is left in it
+	_ = os.Remove(folder) // unless other files remain
 	return imported, problems, nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Action is what a changed configuration means for a connector.
+// Action is what a reload does with a connector.
 type Action string
 
 const (
@@ -22,8 +22,8 @@ const (
 	Reject Action = "refuse"
 )
 
-// inPlaceRoles are settings that a connector's HTTP client changes while it works. A role that ends in a dot includes
-// all below it. The address is not among them: a source's positions belong to one service.
+// inPlaceRoles are the roles of settings that a running HTTP client can change. A role that ends in a dot includes all
+// roles below it. The address is not among them: a source's positions belong to one service.
 var inPlaceRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
@@ -83,7 +83,7 @@ type RunningConnector struct {
 	HasFailed  bool              // true if it or a task has failed, so that any change restarts it
 }
 
-// Change is what a reload does with a connector.
+// Change is a step of a reload for one connector.
 type Change struct {
 	Name     string
 	Action   Action
@@ -100,8 +100,8 @@ func (c *Connector) isCopyOf(other *Connector) bool {
 		&c.Entries[0] == &other.Entries[0]
 }
 
-// Diff returns the changes from the running connectors to those in the files, by name. check is called for connectors
-// that differ; declared returns the declarations of a connector's plugin.
+// Diff compares the running connectors with those in the files and returns a change for each, by name. check is called
+// for connectors that differ; declared returns the declarations of a connector's plugin.
 func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
 	declared func(*Connector) *Declarations) []Change {
 	running := map[string]RunningConnector{}
@@ -109,7 +109,7 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 		running[n.Name] = n
 	}
 	steps := map[string]Change{}
-	bad := map[string]*Connector{} // by file, those of which nobody knows for sure which connector they are meant for
+	bad := map[string]*Connector{} // by file; their connector may have another name than the file seems to say
 	var broken []*Connector
 	for _, connector := range files {
 		current, exists := running[connector.Name]
@@ -157,7 +157,7 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 
 // rejectInvalid keeps the connector of an invalid file running: the one of its name, else the one from the file.
 func rejectInvalid(steps map[string]Change, have []RunningConnector, broken []*Connector, bad map[string]*Connector) {
-	meant := map[*Connector]bool{}
+	matched := map[*Connector]bool{}
 	for _, n := range have {
 		if _, planned := steps[n.Name]; planned {
 			continue
@@ -171,13 +171,13 @@ func rejectInvalid(steps map[string]Change, have []RunningConnector, broken []*C
 		case connector == nil || n.Rejected && i < 0:
 			steps[n.Name] = Change{Name: n.Name, Action: Remove}
 		default:
-			meant[connector] = true
+			matched[connector] = true
 			steps[n.Name] = Change{Name: n.Name, Action: Reject, Connector: connector, Problems: connector.Problems,
 				KeepsRunning: !n.Rejected}
 		}
 	}
 	for _, connector := range broken {
-		if _, planned := steps[connector.Name]; !planned && !meant[connector] {
+		if _, planned := steps[connector.Name]; !planned && !matched[connector] {
 			steps[connector.Name] = Change{Name: connector.Name, Action: Reject, Connector: connector,
 				Problems: connector.Problems}
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // readJSON reads what Kafka's standalone worker accepts: an object of settings, or REST's request or response
-// `{"name":…,"config":{…}}`. Numbers and booleans become text, as in Kafka Connect.
+// `{"name":…,"config":{…}}`. Numbers and booleans become strings, as in Kafka Connect.
 func readJSON(file string, data []byte) ([]Entry, Problems) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil
@@ -50,6 +50,7 @@ func (m nestedMembers) problems() Problems {
 
 func isResponseMember(member string) bool { return member == "tasks" || member == "type" }
 
+// envelope returns the settings inside config, with name and initial state of the object around it.
 func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 	var problems Problems
 	inside := slices.IndexFunc(config, func(entry Entry) bool { return entry.Key == "name" })
@@ -148,7 +149,7 @@ func (r *jsonReader) rejectNested(entry Entry, opened json.Delim) error {
 	return r.skip(opened)
 }
 
-// members calls other for nested values with their opening brace or bracket, 0 for null.
+// members reads an object's members. It calls other for nested values with their opening brace or bracket, 0 for null.
 func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 	for r.dec.More() {
 		t, err := r.dec.Token()
@@ -188,7 +189,7 @@ func (r *jsonReader) skip(opened json.Delim) error {
 	return nil
 }
 
-// readYAML reads nested mappings as keys with dots, values as text (`007` and `no` too), and REST's form.
+// readYAML reads nested mappings as keys with dots, values as strings (`007` and `no` too), or REST's form.
 func readYAML(file string, data []byte) ([]Entry, Problems) {
 	var root, more yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(data))

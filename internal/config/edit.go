@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
+// logicalLine is a line of properties with the lines that a backslash joins to it.
 type logicalLine struct {
 	raw, newline string
 	line         int
@@ -62,15 +63,18 @@ func (l logicalLine) withValue(value string) string {
 }
 
 // Edit changes a text of Java properties to these settings. Unchanged settings, comments, blank lines and the order
-// stay byte for byte. New settings are appended in alphabetical order. Malformed lines, and earlier lines of a repeated
-// setting that changes, are removed: one may hold a password. A text that cannot be edited is replaced. The error is
-// for a text that is not properties.
+// stay byte for byte; new settings are appended in alphabetical order. Malformed lines, and earlier lines of a repeated
+// setting that changes, are removed, because they may contain a password. A text that cannot be edited is replaced. The
+// error is for a text that is not properties.
 func Edit(text string, settings map[string]string) (string, error) {
 	if _, err := decodeProperties([]byte(text)); err != nil {
 		return "", err
 	}
-	text, marked := strings.CutPrefix(text, byteOrderMark)
-	mark := strings.Repeat(byteOrderMark, map[bool]int{true: 1}[marked]) // which Read takes off
+	text, hasBOM := strings.CutPrefix(text, byteOrderMark)
+	bom := ""
+	if hasBOM {
+		bom = byteOrderMark // Read removes it
+	}
 	lines, last, eol := slices.Collect(logicalLines(text)), map[string]int{}, ""
 	for i, l := range lines {
 		eol = cmp.Or(eol, l.newline)
@@ -81,12 +85,12 @@ func Edit(text string, settings map[string]string) (string, error) {
 	eol = cmp.Or(eol, "\n")
 	var b, added strings.Builder
 	for i, l := range lines {
-		want, wanted := settings[l.key]
+		value, isSet := settings[l.key]
 		switch {
-		case !l.isSetting, wanted && want == lines[last[l.key]].value && !l.malformed:
+		case !l.isSetting, isSet && value == lines[last[l.key]].value && !l.malformed:
 			b.WriteString(l.raw + l.newline)
-		case wanted && i == last[l.key]:
-			b.WriteString(l.withValue(want) + l.newline)
+		case isSet && i == last[l.key]:
+			b.WriteString(l.withValue(value) + l.newline)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -94,13 +98,13 @@ func Edit(text string, settings map[string]string) (string, error) {
 			added.WriteString(PropertiesLine(key, settings[key]) + eol)
 		}
 	}
-	made := b.String()
-	between := []string{"", eol, eol + eol} // the last one after a \, by which what follows would be a part of it
-	if added.Len() > 0 && made != "" && !strings.ContainsAny(made[len(made)-1:], "\r\n") {
-		between = between[1:]
+	body := b.String()
+	separators := []string{"", eol, eol + eol} // the last one after a \, which would join the next line
+	if added.Len() > 0 && body != "" && !strings.ContainsAny(body[len(body)-1:], "\r\n") {
+		separators = separators[1:]
 	}
-	for _, ends := range between {
-		edited := mark + made + ends + added.String()
+	for _, separator := range separators {
+		edited := bom + body + separator + added.String()
 		entries, problems := Read("x.properties", []byte(edited))
 		if problems.Err() == nil && maps.Equal(rawOf(entries), settings) {
 			return edited, nil
@@ -212,7 +216,7 @@ func escape(text string, key bool) string {
 			b = append(b, '\\', 't')
 		case r == '\f':
 			b = append(b, '\\', 'f')
-		case r == 0 || r == '\ufeff': // no file of text has the first, and the other one is none where a file begins
+		case r == 0 || r == '\ufeff': // not allowed in text; a byte order mark at the start
 			b = append(b, []rune(fmt.Sprintf(`\u%04x`, r))...)
 		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '),
 			i == 0 && key && r == '{':

@@ -30,10 +30,10 @@ type Entry struct {
 	IsInitialState bool
 }
 
-// String omits the value, because entries end up in logs.
+// String omits the value, because entries are logged.
 func (e Entry) String() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Key) }
 
-// Problem is a problem of a configuration, as its author sees it.
+// Problem is a problem of a configuration, with the file and line of its setting.
 type Problem = setting.Problem
 
 // Problems are problems in the order of file and line. As an error they are the text of those that are no warnings.
@@ -56,7 +56,8 @@ func (e Entry) codedProblem(code setting.Code, text string) Problem {
 
 func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() == "" }
 
-// UnresolvedKeys returns the settings with unresolved references, also of the worker's that it does not override.
+// UnresolvedKeys returns the settings with unresolved references, including those of the worker that the connector does
+// not override.
 func (c *Connector) UnresolvedKeys(ofWorker ...string) []string {
 	all := unresolvedKeys(c.Entries)
 	for _, name := range ofWorker {
@@ -80,8 +81,8 @@ func unresolvedKeys(entries []Entry) (names []string) {
 	return names
 }
 
-// WithoutUnresolved omits the problems that unresolved settings cause: their own, those of settings that they are part
-// of, as with value.converter, and those that mention them.
+// WithoutUnresolved omits problems that unresolved settings may cause: of these settings, of settings that contain
+// them, such as value.converter, and problems that mention them.
 func WithoutUnresolved(problems Problems, absent []string) Problems {
 	return slices.DeleteFunc(problems, func(p Problem) bool {
 		return slices.ContainsFunc(absent, func(name string) bool {
@@ -125,8 +126,8 @@ func ReadFile(path string) ([]Entry, Problems, error) {
 
 const readTries = 3
 
-// ReadRegular reads a regular file of at most [maxFileBytes], no pipes and devices, which may never end. It reads again
-// if the file changes, because half a file may be valid with half a password.
+// ReadRegular reads a regular file of at most [maxFileBytes]; pipes and devices may never end. It reads again if the
+// file changes during the read, because half a file may be valid with half a password.
 func ReadRegular(path string) ([]byte, error) {
 	for range readTries {
 		before, err := os.Stat(path)
@@ -271,7 +272,7 @@ func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	return remaining, problems
 }
 
-// decodeText reads invalid UTF-8 as ISO-8859-1, as Java before 9 and many editors wrote properties.
+// decodeText reads invalid UTF-8 as ISO-8859-1, in which Java before 9 and many editors wrote properties.
 func decodeText(data []byte) ([]byte, error) {
 	switch data = bytes.TrimPrefix(data, []byte(byteOrderMark)); {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):

@@ -12,7 +12,7 @@ import (
 type Files struct {
 	Worker     string // the worker's file, empty if there is none
 	Connectors []string
-	// Folder is set if the files were found in a folder: an invalid file stops its own connector alone. Of named files
+	// Folder is set if the files were found in a folder: an invalid file stops only its own connector. Of named files
 	// all run or none, as with Kafka's standalone worker.
 	Folder string
 	REST   *ConnectorsFile
@@ -148,7 +148,7 @@ func loadAny(file string, providers *Providers) *Connector {
 			Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
 	}
 	if _, isSet := connector.Get("name"); !isSet && connector.Problems.Err() != nil {
-		// Its real name is unknown; it must not be taken for another file's.
+		// Its real name is unknown; it must not be the name of another file's connector.
 		connector.Name = filepath.Base(file)
 	}
 	return connector
@@ -168,8 +168,8 @@ func uniqueNames(connectors []*Connector) (distinct []*Connector) {
 	return distinct
 }
 
-// reportClash adds a problem to the first of several connectors with one name: offsets belong to the name, so none
-// runs.
+// reportClash adds a problem to the first of several connectors with one name. None of them runs, because offsets
+// belong to the name.
 func reportClash(same []*Connector) {
 	if len(same) == 1 {
 		return

@@ -23,35 +23,35 @@ type FolderStore struct {
 	locations Locations
 	worker    *Worker
 	log       *slog.Logger
-	interval  time.Duration // lookEvery
-	settle    time.Duration // between two looks
+	interval  time.Duration // between periodic scans
+	settle    time.Duration // between two scans of a change
 	notify    guard.Bell
-	ready     atomic.Bool // the first look is over, whatever it found
+	ready     atomic.Bool // the first scan has ended
 
 	mu               sync.Mutex
 	now              Snapshot
 	refreshRequested bool
-	writes           int  // see Stale
-	written          bool // something was written since the last look
+	writes           int  // see IsStale
+	written          bool // something was written since the last scan
 
 	state *scanState
 }
 
-// scanState is what the scans have found. Its lock is taken before that of the store.
+// scanState is the result of the scans. Its lock is taken before that of the store.
 type scanState struct {
 	mu             sync.Mutex
 	files          map[string]*watchedFile
 	rest           map[string]*Connector // by REST, by name
 	identity       fs.FileInfo           // of the folder
-	scanned        bool                  // there was a first look
-	graceScans     int                   // looks until a file that is missing is believed to be
-	workerStamp    string                // stamp of the worker's file, and what was found of it
+	scanned        bool                  // at least once
+	graceScans     int                   // remaining scans before a missing file counts as deleted
+	workerStamp    string                // of the worker's file when it was checked
 	workerProblems Problems
 }
 
-// Locations are where a [FolderStore] finds and keeps connectors.
+// Locations are the files of a [FolderStore].
 type Locations struct {
-	Folder       string       // followed. Empty means no folder.
+	Folder       string       // watched. Empty means no folder.
 	Files        []*Connector // connectors whose files were named one by one. They are not read again.
 	REST         *ConnectorsFile
 	TargetStates *TargetStates // TargetStates has the target states. Nil keeps them in memory.
@@ -60,7 +60,7 @@ type Locations struct {
 // NewFolderStore returns a store that resolves references with the worker's providers. It reads nothing before Watch.
 func NewFolderStore(locations Locations, w *Worker, log *slog.Logger) *FolderStore {
 	if locations.TargetStates == nil {
-		locations.TargetStates, _ = OpenTargetStates("") // which cannot fail
+		locations.TargetStates, _ = OpenTargetStates("") // cannot fail
 	}
 	if locations.REST == nil {
 		locations.REST, _ = OpenConnectorsFile("")

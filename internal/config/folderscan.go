@@ -13,35 +13,36 @@ import (
 )
 
 const (
-	// scanInterval is the time between scans without events, which network drives and some mounts do not report.
+	// scanInterval is the time between scans without events: network drives and some mounts report none.
 	scanInterval = 5 * time.Second
-	// graceScanCount scans must miss a file of a replaced folder until it counts as deleted: files may be copied one by
-	// one.
+	// graceScanCount is how many scans must miss a file of a replaced folder before it counts as deleted: files may be
+	// copied one by one.
 	graceScanCount = 20
 )
 
 type watchedFile struct {
-	stamp       string // of its contents at the last look; "" if it was not there
-	missing     int    // looks in a row that did not find it
+	stamp       string // of its contents at the last scan; "" if it was missing
+	missing     int    // consecutive scans that did not find it
 	loaded      *Connector
-	loadedStamp string // the stamp of what loaded was read from
+	loadedStamp string // of the contents that loaded was read from
 }
 
-// Watch implements [Store]. The calls without a change retry what failed for lack of a secret or a plugin.
+// Watch implements [Store]. Calls without a change retry configurations that failed because a secret or a plugin was
+// missing.
 func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 	listening := &folderListener{store: s}
 	defer func() { listening.folders.Close() }()
 	quiet, periodicScan := time.NewTimer(0), time.NewTicker(s.interval)
 	defer quiet.Stop()
 	defer periodicScan.Stop()
-	scanDue := true // a look is due by quiet
+	scanDue := true // quiet will trigger a scan
 	for first := true; ; {
 		listening.follow(s.symlinkDirs())
 		periodic := false
 		select {
 		case <-ctx.Done():
 			return
-		case <-listening.folders.Changed(): // which has waited already
+		case <-listening.folders.Changed(): // it has waited for the end of the changes already
 			if !scanDue {
 				scanDue = true
 				quiet.Reset(0)
@@ -79,7 +80,7 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 			s.state.mu.Unlock()
 			changed(snapshot)
 		}
-		if !scanDue { // one that is due is not put off: a folder in which something always happens is looked at, too
+		if !scanDue { // a pending scan is not delayed: a folder that always changes is scanned, too
 			scanDue = true
 			quiet.Reset(s.settle)
 		}
@@ -169,7 +170,7 @@ func (s *FolderStore) listFiles() (Files, *Problem) {
 				withoutPathError(err))}
 	}
 	if s.state.identity == nil || !os.SameFile(s.state.identity, identity) {
-		if len(s.state.files) > 0 { // it was another one, or away
+		if len(s.state.files) > 0 { // it was another one, or missing
 			s.state.graceScans = graceScanCount
 		}
 		if s.state.graceScans > 0 && len(files.Connectors) == 0 {
@@ -197,7 +198,7 @@ func (s *FolderStore) scanFile(path string, file *watchedFile) (different, unsta
 	file.missing = 0
 	if stamp != file.stamp {
 		file.stamp = stamp
-		if !s.state.scanned { // the worker has begun with what was there, and its connector would pass for deleted
+		if !s.state.scanned { // the worker started with these files; their connectors would count as deleted
 			file.loaded, file.loadedStamp = s.load(path), stamp
 		}
 		return false, true
@@ -206,7 +207,7 @@ func (s *FolderStore) scanFile(path string, file *watchedFile) (different, unsta
 		return false, false
 	}
 	connector := s.load(path)
-	if now := watch.Stamp(path); now != stamp { // while it was read
+	if now := watch.Stamp(path); now != stamp { // it changed during the read
 		file.stamp = now
 		return false, true
 	}
@@ -291,6 +292,6 @@ func (l *folderListener) follow(more []string) {
 	}
 	slices.Sort(dirs)
 	for _, dir := range slices.Compact(dirs) {
-		_ = l.folders.Add(dir) // one that is away is found by a look
+		_ = l.folders.Add(dir) // a scan finds missing folders
 	}
 }

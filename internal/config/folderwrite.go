@@ -51,7 +51,7 @@ func (s *FolderStore) CheckWritable(name, file string) error {
 	if err := s.checkNoFile(name); err != nil || file == "" || file == s.locations.REST.location(name) {
 		return err
 	}
-	return s.readOnly(name, file) // it runs on as it was, while its file holds something else or is away
+	return s.readOnly(name, file) // it continues unchanged while its file is missing or has another connector
 }
 
 func (s *FolderStore) checkNoFile(name string) error {

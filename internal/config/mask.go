@@ -34,7 +34,7 @@ func MaskPasswords(settings map[string]string, password func(key string) bool) m
 }
 
 // RestoreMasked replaces [Mask] in a received configuration by the stored value. The error names settings without one.
-// Every route that receives a configuration uses it, PATCH after applying the patch.
+// All REST routes that receive a configuration use it, PATCH after applying the patch.
 func RestoreMasked(received, stored map[string]string) (map[string]string, error) {
 	settings := make(map[string]string, len(received))
 	var missing []string
@@ -56,7 +56,7 @@ func RestoreMasked(received, stored map[string]string) (map[string]string, error
 	return settings, nil
 }
 
-// SharedProblems returns the problems that a connector of a file has in the config topic: only providers in
+// SharedProblems returns the problems that a file's connector has in the config topic: only providers in
 // `config.providers` resolve its references, and passwords in clear text may be rejected.
 func (w *Worker) SharedProblems(connector *Connector, password func(key string) bool) Problems {
 	entries := slices.Clone(connector.Entries)

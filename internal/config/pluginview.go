@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginView decides which of a connector's settings a plugin sees.
+// PluginView decides which of a connector's settings a plugin sees. Passwords are always redacted.
 type PluginView struct {
 	Component       *Declarations
 	OtherComponents []*Declarations
@@ -21,8 +21,7 @@ type PluginView struct {
 }
 
 // Settings returns the declared settings under their declared names, and name, class, topics and tasks.max, with [Mask]
-// for redacted values. Undeclared settings are omitted, because one may be a password with a misspelled name, and so
-// are the host's own.
+// for redacted values. It omits the host's settings, and undeclared ones: one may be a misspelled password.
 func (g *PluginView) Settings(connector *Connector) []wit.Setting {
 	var settings []wit.Setting
 	for _, entry := range connector.Entries {
@@ -107,7 +106,7 @@ func isSecret(key string, declared ...*Declarations) bool {
 	found := false
 	for _, declarations := range declared {
 		for _, spec := range declarations.Matching(key) {
-			found = found || !strings.HasSuffix(spec.Name, "{name}") // which stands for what nobody has thought of
+			found = found || !strings.HasSuffix(spec.Name, "{name}") // a template for any other name
 			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules,
 				func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
 				return true

@@ -16,12 +16,12 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. Files of the
-// installation may use these three; `config.providers` declares others by Kafka's class names. Settings from REST
+// Providers resolve references to secrets in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. Files of
+// the installation may use these three; `config.providers` declares others by Kafka's class names. Settings from REST
 // ([Entry.FromREST]) may only use declared ones, within `allowed.paths` or `allowlist.pattern`, as in Kafka.
 //
-// Unlike in Kafka a missing key, file or variable is an error. Kafka uses the reference itself, which is then sent as a
-// password and locks the user. Resolved values are redacted from texts while a configuration uses them.
+// Unlike in Kafka a missing key, file or variable is an error. Kafka would use the reference itself as the password,
+// and the failed logons would lock the user. Resolved values are redacted while a configuration uses them.
 type Providers struct {
 	byName   map[string]provider
 	declared []string // the names in config.providers
@@ -98,7 +98,7 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 		limit, limited := lastEntry(worker, prefix+added.kind.limit)
 		switch {
 		case setting.Trim(limit.Value.Reveal()) != "":
-		case limited && added.kind == environmentKind: // as in Kafka, where empty paths bound nothing
+		case limited && added.kind == environmentKind: // as in Kafka, where an empty list of paths is no limit
 			problems = append(problems, limit.warning(
 				"the provider returns nothing, because no variable's name matches an empty pattern"))
 		default:
@@ -194,12 +194,12 @@ func allowedPath(allowed []string, path string) (real string, err error) {
 		return path, nil
 	}
 	real, err = filepath.EvalSymlinks(path)
-	leads := err == nil
-	if !leads { // whoever reads it finds out why; only its name tells whether it may be read
+	exists := err == nil
+	if !exists { // reading it will fail; here only its name decides
 		real = filepath.Clean(path)
 	}
 	for _, at := range allowed {
-		if to, err := filepath.EvalSymlinks(at); err == nil && leads {
+		if to, err := filepath.EvalSymlinks(at); err == nil && exists {
 			at = to
 		}
 		rel, err := filepath.Rel(at, real)
@@ -212,7 +212,7 @@ func allowedPath(allowed []string, path string) (real string, err error) {
 
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// resolveAll keeps references of undeclared providers, as Kafka: a transformation's replacement may look like one.
+// resolveAll keeps references to undeclared providers, as Kafka does: a transformation's replacement may look like one.
 func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	resolved := slices.Clone(entries)
@@ -266,15 +266,15 @@ func (p *Providers) resolve(entry *Entry) (problems Problems) {
 		secrets = append(secrets, secretValues(v)...)
 		return v
 	})
-	if absent { // what stands around it is no value either
+	if absent { // the text around it is no value, either
 		text = ""
 	}
 	entry.Value = p.known.Given(text, fromFile, secrets...)
 	return problems
 }
 
-// secretValues returns the option values of a login module's line, whose other words occur in many messages, else the
-// value.
+// secretValues returns the option values of a login module's line, because its other words occur in many messages; else
+// the value.
 func secretValues(given string) []string {
 	if values, ok := security.LoginOptions(given); ok {
 		return values
@@ -306,7 +306,7 @@ func (c *Connector) Resolve(providers *Providers) (*Connector, error) {
 	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
 }
 
-// ChangedSince returns the keys whose resolved values differ between two readings of a connector.
+// ChangedSince returns the keys whose resolved values differ between two versions of a connector.
 func (c *Connector) ChangedSince(other *Connector) []string {
 	return ChangedKeys(c.ResolvedSettings(), other.ResolvedSettings())
 }

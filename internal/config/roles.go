@@ -11,15 +11,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles are the settings of a connector that the host uses, by role (`http.address`), never by name. A plugin's default
-// counts if package role allows it: where bytes go comes from the user alone. Roles hold secrets, and print none.
+// Roles are the settings of a connector that the host uses, such as address and password of the service. The host finds
+// them by role (`http.address`), never by name. A plugin's default counts only if package role allows it: only the user
+// may decide where data are sent. Roles contain secrets and never print them.
 type Roles struct{ byRole map[string]roleValue }
 
 type roleValue struct {
 	spec  wit.ConfigKey
 	value string
-	isSet bool
-	has   bool
+	isSet bool // by the user
+	has   bool // set, or a default that counts
 }
 
 // NewRoles collects the settings with a role. Templates only count with a value; the first declaration of a role

@@ -11,13 +11,12 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// ConfigChange is a configuration whose sender may not know the secrets in it. A secret may only go where its owner
-// sends it: the stored configuration, the worker, or a binding of BTP. Values that the sender has shown may go
-// anywhere.
+// ConfigChange is a configuration that REST received for a connector. Its sender may not know the secrets in it, so a
+// secret may only go where its owner sends it: the stored configuration, the worker, or a binding of BTP. Values that
+// the sender has shown to know may go anywhere.
 type ConfigChange struct {
 	New, Stored *Connector
-	// FromStored reports whether a value of New is the stored one, because the sender sent [Mask] or a PATCH without
-	// it.
+	// FromStored reports whether a value of New is the stored one: the sender sent [Mask], or a PATCH without it.
 	FromStored   func(key string) bool
 	Declarations *Declarations
 	IsPassword   func(key string) bool
@@ -28,7 +27,7 @@ type ConfigChange struct {
 type secretScope string
 
 const (
-	noScope       secretScope = "" // of what goes to no place that the configuration names
+	noScope       secretScope = "" // of settings that are sent to no endpoint
 	serviceScope  secretScope = "service"
 	listenerScope secretScope = "listener"
 )
@@ -246,7 +245,7 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 		}
 	}
 	for _, scope := range clientScopes {
-		if at := s.differingEndpoint(scope, nil); at != "" { // than the worker's own brokers
+		if at := s.differingEndpoint(scope, nil); at != "" { // the worker's own brokers
 			problems = append(problems, s.workerCredentials(scope, at, s.changedEndpoint(scope) == "")...)
 		}
 	}

@@ -13,7 +13,7 @@ const (
 	TargetStopped = "STOPPED"
 )
 
-// TargetStates stores the target states that users have set, in a file. All methods may be called at any time.
+// TargetStates stores the target states that users have set, in a file. It is safe for concurrent use.
 type TargetStates struct {
 	path string
 

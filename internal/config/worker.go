@@ -20,21 +20,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Worker is the worker's configuration: flags override the environment (CULVERT_…), which overrides a file and the
-// defaults.
+// Worker is the configuration of a worker. Flags override the environment (CULVERT_…), which overrides the worker's
+// file and the defaults.
 type Worker struct {
 	File      string // the worker's file, empty if there is none
 	Providers *Providers
 	layers    layers
-	resolved  sync.Map // the last values of [Worker.Current] by setting, which are redacted while they are here
+	resolved  sync.Map // the last values of [Worker.Current], by setting; values are redacted while referenced
 }
 
 type layers struct {
 	*koanf.Koanf
-	entries []Entry // entries have what koanf's map cannot hold: file, line and order of the user's settings
+	entries []Entry // the user's settings with file, line and order, which koanf's map cannot hold
 }
 
-// noDelimiter is a delimiter that no key contains, so that koanf builds no tree: no input contains a byte 0 after 0xff.
+// noDelimiter is a delimiter that no key contains, so that koanf keeps keys flat: no input contains a byte 0 after
+// 0xff.
 const noDelimiter = "\xff\x00"
 
 // LoadWorker reads a file (empty for none), the environment as os.Environ returns it, and flags by setting name. It
@@ -48,7 +49,7 @@ func LoadWorker(file string, environ []string, flags map[string]string) (_ *Work
 	}
 	doc := &document{path: file}
 	w, more := newWorker(doc, data, environ, flags)
-	if doc.problems.Err() != nil { // nobody knows what it was to hold
+	if doc.problems.Err() != nil { // it may be in the unreadable part
 		more = slices.DeleteFunc(more, func(p Problem) bool {
 			return p.Setting == "bootstrap.servers" && !w.IsSet(p.Setting)
 		})
@@ -86,7 +87,8 @@ func newWorker(doc *document, data []byte, environ []string, flags map[string]st
 	return w, providers.redactProblems(problems)
 }
 
-// defaults returns the declared defaults. Without a file nobody has secured passwords in REST, so it is local.
+// defaults returns the declared defaults. Without a file REST listens on this machine only, because it has no
+// passwords.
 func defaults(file string) koanf.Provider {
 	settings := map[string]any{}
 	for _, s := range workerSettings {
@@ -186,7 +188,8 @@ const ExactlyOnceSetting = "exactly.once.source.support"
 // ExactlyOnce reports whether sources write in transactions. `preparing` has no effect.
 func (w *Worker) ExactlyOnce() bool { return strings.EqualFold(w.Text(ExactlyOnceSetting), "enabled") }
 
-// ConfigTopic returns config.storage.topic, which has a group's connectors and the counts of transactional producers.
+// ConfigTopic returns config.storage.topic, which stores a group's connectors and the counts of transactional
+// producers.
 func (w *Worker) ConfigTopic() string {
 	if topic := w.Text("config.storage.topic"); topic != "" {
 		return topic
@@ -249,7 +252,7 @@ func (w *Worker) IsSet(name string) bool { _, ok := lastEntry(w.layers.entries, 
 
 // Text returns the trimmed value, or the default.
 func (w *Worker) Text(name string) string {
-	if w.layers.Koanf == nil || name == "" { // for which koanf gives all values
+	if w.layers.Koanf == nil || name == "" { // koanf would return all values
 		return ""
 	}
 	return setting.Trim(w.layers.String(name))
@@ -273,7 +276,7 @@ func (w *Worker) Boolean(name string) bool {
 	return b
 }
 
-// ErrorPrefix returns the place of a setting for an error, as `worker.properties:3: `, empty if it is not set.
+// ErrorPrefix returns the place of a setting for an error, such as `worker.properties:3: `, empty if it is not set.
 func (w *Worker) ErrorPrefix(name string) string {
 	entry, ok := lastEntry(w.layers.entries, name)
 	switch {
@@ -342,8 +345,8 @@ func (w *Worker) ValidSettings(known Problems) map[string]string {
 	return m
 }
 
-// PluginFolders returns the folders of plugin.path, with a warning for each other entry: existing workers' files name
-// folders of Java plugins, which Kafka Connect skips if they are missing, too.
+// PluginFolders returns the folders of plugin.path, with a warning for each other entry: files of existing workers name
+// folders of Java plugins, and Kafka Connect skips missing ones, too.
 func (w *Worker) PluginFolders() (folders []string, warnings Problems) {
 	for _, f := range w.List("plugin.path") {
 		if info, err := os.Stat(f); err == nil && info.IsDir() {

@@ -123,6 +123,6 @@ func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unsu
 func telemetryValues(environ []string) *koanf.Koanf {
 	k := koanf.New(noDelimiter)
 	trimmed := func(name, value string) (string, any) { return name, strings.TrimSpace(value) }
-	_ = k.Load(variables("OTEL_", environ, trimmed), nil) // which cannot fail
+	_ = k.Load(variables("OTEL_", environ, trimmed), nil) // cannot fail
 	return k
 }

@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// Compare returns what a reload of the files of c would change in a worker, without connectors that would not change.
-// It sends nothing itself: running returns the worker's connectors, and receives the URL of REST in the files as a
-// default. The error is that of running, or of a file that cannot be read.
+// Compare returns the connectors that a reload of the files would change, and how. running returns the worker's
+// connectors; it receives the URL of REST from the files as a default. Nothing else sends requests.
 func Compare(ctx context.Context, c setup.Config, running func(url string) ([]config.RunningConnector,
 	error)) ([]rest.Comparison,
 	error) {
@@ -21,7 +20,7 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 		return nil, err
 	}
 	defer in.Close()
-	in.ExamineOffline(ctx, false)
+	in.ExamineOffline(ctx, setup.ToCheck)
 	for _, p := range problems {
 		in.Log.Warn("a reload does not apply the worker's own settings", "problem", p.String())
 	}
@@ -51,7 +50,7 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 	return all, nil
 }
 
-// unhide takes what a worker hides for equal to what the files say: nobody can tell.
+// unhide replaces masked values of a running connector by those of the files: they may be equal.
 func unhide(running config.RunningConnector, connectors []*config.Connector) {
 	for _, connector := range connectors {
 		if connector.Name != running.Name {
@@ -65,7 +64,7 @@ func unhide(running config.RunningConnector, connectors []*config.Connector) {
 	}
 }
 
-// restURL is where REST of a worker with such settings listens, seen from the same machine; "" where it does not.
+// restURL returns the URL of the worker's REST on this machine, "" for none.
 func restURL(w *config.Worker) string {
 	for _, l := range w.List("listeners") {
 		u, err := url.Parse(l)
@@ -80,7 +79,6 @@ func restURL(w *config.Worker) string {
 	return ""
 }
 
-// changeOf returns a step of a plan as REST shows it.
 func changeOf(step config.Change) rest.Change {
 	change := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings,
 		KeepsRunning: step.KeepsRunning}

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ChangeChecker checks configurations that would replace the configuration of a connector.
+// ChangeChecker checks configurations that would replace the one of a connector.
 type ChangeChecker struct {
 	Worker  *config.Worker
 	Plugins *plugin.Manager
@@ -23,8 +23,7 @@ type ChangeChecker struct {
 	Status func(name string) (connect.Status, error)
 }
 
-// Change returns a configuration as a change of the stored one. given are the settings that the sender wrote. A
-// reference to something that REST must not read does not prove that its sender knows it.
+// Change returns a configuration as a change of the stored one. received are the settings that the sender wrote.
 func (k ChangeChecker) Change(checker *check.Checker, connector *config.Connector,
 	received map[string]string) config.ConfigChange {
 	change := config.ConfigChange{New: connector, Declarations: config.Declare(),
@@ -45,7 +44,7 @@ func (k ChangeChecker) Change(checker *check.Checker, connector *config.Connecto
 	return change
 }
 
-// Interrupts reports whether a changed configuration would replace one of which a task runs.
+// Interrupts reports whether the configuration would replace one of which a task runs.
 func (k ChangeChecker) Interrupts(connector *config.Connector, sent config.ConfigChange) bool {
 	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), connector.Raw()) {
 		return false
@@ -56,8 +55,7 @@ func (k ChangeChecker) Interrupts(connector *config.Connector, sent config.Confi
 	})
 }
 
-// CheckWithService asks the service about a configuration without known problems that would interrupt a run: an error
-// that only the service can find, such as a misspelt entity set, would otherwise end the run.
+// CheckWithService finds errors with the service, such as a misspelled entity set, before they would end a run.
 func (k ChangeChecker) CheckWithService(ctx context.Context, checker check.Checker, connector *config.Connector,
 	sent config.ConfigChange) config.Problems {
 	checker.Wait, checker.Logon = check.OnlineTimeout, checker.Logon || sent.HasCompleteCredentials()

@@ -19,38 +19,37 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// Options holds what a [Reloader] works with.
+// Options are the dependencies of a [Reloader].
 type Options struct {
 	Worker *config.Worker
 	Folder string
-	// Connectors were read at the start. Their problems were logged, and so were Hidden.
+	// Connectors were read at the start. Their problems and Hidden were logged.
 	Connectors []*config.Connector
 	Hidden     config.Problems
 	Checker    check.Checker
 	Lockouts   *lockouts.Store
 	Changes    ChangeChecker
 	Group      Group
-	// Remove also removes what is stored about the connector.
-	Remove func(name string) error
+	Remove     func(name string) error // also removes what is stored about the connector
 	// Lock is held while connectors are reconciled and while REST changes one.
 	Lock guard.CtxMutex
 	Log  *slog.Logger
 }
 
-// Group is the group of a worker: the worker that plans the tasks of a connector checks it, instead of every worker.
+// Group is the group of a worker. In a group only the worker that plans a connector's tasks checks it.
 type Group interface {
 	// Applied reports that the herder has the connectors of a snapshot.
 	Applied(config.Snapshot)
 }
 
-// Reloader reconciles the connectors that run with a store of configurations each time that the store changes. A
-// connector whose new configuration is invalid or cannot be read continues as it was, and so do all others.
+// Reloader applies a store's changes to the running connectors. A connector whose new configuration is invalid or
+// cannot be read continues unchanged, and so do all others.
 type Reloader struct {
 	Options
 	store  config.Store
 	herder *connect.Herder
-	// serviceDeadline is when the current reload must stop asking services. silent holds origins that did not answer it
-	// in time. The lock is held.
+	// serviceDeadline is when the current reload must stop checks with services; timedOutOrigins did not respond in
+	// time. The lock is held.
 	serviceDeadline time.Time
 	timedOutOrigins map[string]bool
 	reconciled      atomic.Bool
@@ -81,7 +80,7 @@ func New(o Options, store config.Store) *Reloader {
 	return r
 }
 
-// FolderStore returns the store of the worker's files, of which connectors were read at the start.
+// FolderStore returns the store of the worker's files, from which connectors were read at the start.
 func FolderStore(files config.Files, connectors []*config.Connector, targets *config.TargetStates, w *config.Worker,
 	log *slog.Logger) *config.FolderStore {
 	locations := config.Locations{Folder: files.Folder, REST: files.REST, TargetStates: targets}
@@ -95,7 +94,7 @@ func FolderStore(files config.Files, connectors []*config.Connector, targets *co
 	return config.NewFolderStore(locations, w, log)
 }
 
-// Check returns the problems of a connector that are not known yet: those of named files were found at the start.
+// Check returns the new problems of a connector: those of named files were found at the start.
 func (r *Reloader) Check(ctx context.Context, connector *config.Connector) config.Problems {
 	problems, originProblems := r.Checker.Check(ctx, connector), r.Changes.OriginProblems(ctx, connector)
 	if problems.Err() == nil && originProblems.Err() == nil {
@@ -111,7 +110,7 @@ func (r *Reloader) Check(ctx context.Context, connector *config.Connector) confi
 			r.store.Refresh()
 		default:
 			if judged := r.Changes.CheckWithService(ctx, checker, connector, sent); judged != nil {
-				problems = judged // with those that were found before
+				problems = judged // includes the problems found before
 			}
 			r.timedOutOrigins[origin] = check.TimedOut(problems)
 		}
@@ -121,7 +120,7 @@ func (r *Reloader) Check(ctx context.Context, connector *config.Connector) confi
 	})
 }
 
-// serviceTimeout bounds the time for which one reload asks services, one after the other.
+// serviceTimeout bounds the checks of one reload with services, all together.
 const serviceTimeout = 5 * time.Second
 
 // Watch calls apply with the content of the folder each time it has changed, until ctx ends.
@@ -131,7 +130,7 @@ func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config
 		return
 	}
 	r.store.Watch(ctx, func(snapshot config.Snapshot) {
-		_ = guard.Do(r.Log, "a reload", func() error { // the next one may do
+		_ = guard.Do(r.Log, "a reload", func() error { // the next one may succeed
 			apply(ctx, snapshot)
 			return nil
 		})
@@ -155,7 +154,7 @@ func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 }
 
 // Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
-// a connector that differs. do carries out a step; nil means that the herder does.
+// a connector that differs. apply applies a change; nil means that the herder does.
 func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []config.RunningConnector,
 	files []*config.Connector,
 	found func(context.Context, *config.Connector) config.Problems, apply func(step config.Change, isNew bool)) {
@@ -184,7 +183,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	for _, step := range plan {
 		if running, err := r.herder.RunningConfig(step.Name); err == nil && step.Action == config.Reject &&
 			r.Group != nil {
-			// Other workers run the new settings by now: nothing continues with the old ones here.
+			// Other workers run the new settings, so nothing continues with the old ones here.
 			step.KeepsRunning = step.KeepsRunning && maps.Equal(running.Raw, step.Connector.Raw())
 		}
 		isNew := r.logStep(step)
@@ -225,7 +224,7 @@ func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool
 		if step.KeepsRunning {
 			err = r.herder.RejectConfig(step.Name, step.Problems)
 		} else if isNew {
-			r.herder.Put(step.Connector, all) // it is FAILED, and says why
+			r.herder.Put(step.Connector, all) // it becomes FAILED, with the reason
 		}
 	}
 	if err != nil {
@@ -233,7 +232,7 @@ func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool
 	}
 }
 
-// logStep reports whether the step differs from the rejection that was logged before.
+// logStep reports whether the change differs from the rejection that was logged before.
 func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	r.mu.Lock()
 	before := r.rejected[step.Name]
@@ -341,8 +340,7 @@ func (r *Reloader) Store() config.Store { return r.store }
 // Reconciled reports whether the connectors were reconciled with the store at least once.
 func (r *Reloader) Reconciled() bool { return r.reconciled.Load() }
 
-// ApplyOne applies the stored configuration of a connector, which has only warnings, also after ctx has ended. It
-// ignores other connectors: the reload after each write applies to them. The lock is held.
+// ApplyOne applies the stored configuration of one connector, even if ctx has ended. The lock is held.
 func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
 	snapshot, _ := r.store.Snapshot()
 	var running []config.RunningConnector
@@ -360,7 +358,7 @@ func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Pr
 	r.Reconcile(context.WithoutCancel(ctx), snapshot, running, files, known, nil)
 }
 
-// Stored returns a connector of the store, an empty one if it has none of the name.
+// Stored returns a stored connector, or an empty one.
 func (r *Reloader) Stored(name string) *config.Connector {
 	snapshot, _ := r.store.Snapshot()
 	if i := slices.IndexFunc(snapshot.Connectors,
@@ -370,7 +368,7 @@ func (r *Reloader) Stored(name string) *config.Connector {
 	return &config.Connector{}
 }
 
-// Report returns the state of reloads for REST, with problems in addition to those that belong to no connector.
+// Report returns the state of reloads for REST, with additional problems.
 func (r *Reloader) Report(connectors []config.RunningConnector, problems []string) rest.Reload {
 	r.mu.Lock()
 	defer r.mu.Unlock()

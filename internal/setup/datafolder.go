@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// LockData keeps other workers out of a data folder. The embedded broker has a lock of its own. If the file system has
-// no locks or cannot be written, the worker runs without. Temporary files of killed writes are removed.
+// LockData prevents a second worker on a data folder; the embedded broker has its own lock. If the file system has no
+// locks or is read-only, the worker runs without. Temporary files of killed processes are removed.
 func LockData(dir string, log *slog.Logger) (*lock.Lock, error) {
 	l, err := lock.Acquire(filepath.Join(dir, "worker.lock"))
 	switch {

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
-// LimitMemory makes the garbage collector run when the heap has grown by half, and work harder above half of the
+// LimitMemory makes the garbage collector run when the heap has grown by half, and more often above half of the
 // available memory. GOGC and GOMEMLIMIT override it.
 func LimitMemory() {
 	if os.Getenv("GOGC") == "" {
@@ -29,8 +29,6 @@ func LimitMemory() {
 // minPluginMemory is enough for four instances with the default limit. A slow service occupies an instance.
 const minPluginMemory = 512 << 20
 
-// pluginMemory returns the bound of the memory of all plugin instances in bytes: the worker's setting, else a quarter
-// of available within leastGuestMemory and four times that, which is sixteen instances.
 func pluginMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
@@ -38,14 +36,13 @@ func pluginMemory(w *config.Worker) int64 {
 	return min(max(available()/4, minPluginMemory), 4*minPluginMemory)
 }
 
-// fallbackMemory is assumed if the available memory is unknown.
-const fallbackMemory = 2 << 30
+const fallbackMemory = 2 << 30 // if the available memory is unknown
 
 func available() int64 { return availableIn(os.DirFS("/")) }
 
 // availableIn returns the least of the machine's memory and the limits of this process's control groups and their
-// parents, of version 2 and 1. In a container the path of the own group may exist on the machine only: then the mount's
-// root is that group.
+// parents, of version 2 and 1. In a container the own group may exist only on the machine: then the mount's root is
+// that group.
 func availableIn(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
 	lower := func(text string) {

@@ -10,17 +10,15 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// StatesFile and ConnectorsFile are the files of the data folder in which a worker without a group keeps the target
-// states of its connectors, and the connectors that REST created.
+// StatesFile and ConnectorsFile are files of the data folder: target states, and connectors that REST created.
 const (
 	StatesFile     = "connectors.states.json"
 	ConnectorsFile = "connectors.json"
 )
 
-// OpenStored opens what a worker without a group keeps in its data folder: the connectors that REST created, which it
-// sets in c.Files, and the target states of all connectors. It imports connectors of an earlier version from
-// DATA/connectors, unless that folder holds files that the user named. The problems describe files that cannot be
-// imported.
+// OpenStored opens the connectors that REST created on a worker without a group, which it sets in c.Files, and the
+// target states of all connectors. It imports connectors of an earlier version from DATA/connectors, unless the user
+// named files in that folder. The problems describe files that cannot be imported.
 func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Problems, err error) {
 	if targets, err = config.OpenTargetStates(filepath.Join(c.Data, StatesFile)); err != nil {
 		return nil, nil, err
@@ -45,9 +43,8 @@ func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Pro
 	return targets, problems, err
 }
 
-// RejectStored returns an error if the data folder of a worker that forms a group holds connectors that REST created
-// while the worker was alone, files of such connectors that cannot be imported, or target states other than running:
-// the group would not run these connectors, or run those that were stopped, and nobody would notice.
+// RejectStored returns an error if a worker in a group has connectors or target states in its data folder, from the
+// time before it joined: the group would silently ignore the connectors, or run stopped ones.
 func RejectStored(c Config) error {
 	c.Logger = slog.New(slog.DiscardHandler)
 	targets, problems, err := c.OpenStored()

@@ -12,7 +12,7 @@ import (
 )
 
 // tracingOptions returns the options of traces, with Endpoint "" for none. The error is a [config.Problem] of the
-// setting. It is a warning if an OpenTelemetry variable is wrong: it may be meant for other programs.
+// setting; for an OpenTelemetry variable, which may be meant for other programs, it is a warning.
 func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
 	options, err := parseTracing(w, environ)
 	var p config.Problem
@@ -29,7 +29,7 @@ func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error)
 	return tracing.Options{}, p
 }
 
-// parseTracing returns an error of the sampler's argument only if everything else is right.
+// parseTracing reports an error of the sampler's argument only if everything else is valid.
 func parseTracing(w *config.Worker, environ []string) (options tracing.Options, err error) {
 	endpoint, exact, unsupportedProtocol := w.TracingURL(environ)
 	if endpoint == "" {
@@ -67,8 +67,7 @@ func parseTracing(w *config.Worker, environ []string) (options tracing.Options, 
 
 const lastSpansTimeout = 5 * time.Second
 
-// OpenTracer opens the tracer that the settings specify, nil for none. cleanup closes it, after everything that creates
-// spans.
+// OpenTracer opens the configured tracer, nil for none. cleanup closes it after everything that creates spans.
 func (in *Installation) OpenTracer(ctx context.Context, workerID string, cleanup *Cleanup) (*tracing.Tracer, error) {
 	options, err := tracingOptions(in.Worker, in.Config.Environ)
 	if p := (config.Problem{}); errors.As(err, &p) && p.Warning {

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// Source is a worker without a group whose connectors a group gets.
+// Source is a worker without a group whose connectors are imported.
 type Source struct {
 	*setup.Installation
 	Targets *config.TargetStates
@@ -27,10 +27,9 @@ type Source struct {
 	Group   *group.Worker
 }
 
-// ImportIntoGroup writes the connectors that REST created in a data folder, and the target states of all of its
-// connectors, to the group's config topic, then moves their file into connectors.adopted. Until then it may be
-// repeated. It returns the names of the connectors that it wrote. No worker may be in the group, because it writes as
-// the leader does. With startOver it accepts connectors without stored offsets.
+// ImportIntoGroup writes the connectors that REST created in a data folder, and all target states, to the group's
+// config topic, then moves their file into connectors.adopted. Until then it may be repeated. It returns the names of
+// the written connectors. The group must have no members. With startOver connectors may have no offsets.
 func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names []string, err error) {
 	w, store := source.Worker, source.Group.Store()
 	var problems config.Problems
@@ -50,8 +49,21 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 	if err := source.Group.LeadEmptyGroup(ctx); err != nil {
 		return nil, err
 	}
-	topic, _ := store.Snapshot()
-	var records []configtopic.Record
+	names, records, err := importRecords(ctx, source, startOver)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := store.Write(ctx, records...); err != nil {
+		return nil, err
+	}
+	return names, moveTo(folder, source.Config.Data)
+}
+
+// importRecords returns the records of connectors and target states that the config topic does not have yet, with the
+// names of these connectors.
+func importRecords(ctx context.Context, source Source, startOver bool) (names []string, records []configtopic.Record,
+	err error) {
+	topic, _ := source.Group.Store().Snapshot()
 	var other, fresh []string
 	targets := source.Targets.All()
 	for _, connector := range source.Connectors {
@@ -65,7 +77,7 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 		}
 		at, err := source.Herder.Offsets(ctx, connector.Name)
 		if err != nil {
-			return nil, fmt.Errorf("connector %s: %w", connector.Name, err)
+			return nil, nil, fmt.Errorf("connector %s: %w", connector.Name, err)
 		}
 		if len(at) == 0 {
 			fresh = append(fresh, connector.Name)
@@ -81,19 +93,19 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 	}
 	switch {
 	case len(other) > 0:
-		return nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found %s: "+
-			"nothing was written; delete them in one of the two places", w.ConfigTopic(), strings.Join(other, ", "))
+		return nil, nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found "+
+			"%s: "+
+			"nothing was written; delete them in one of the two places", source.Worker.ConfigTopic(),
+			strings.Join(other, ", "))
 	case len(fresh) > 0 && !startOver:
-		return nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none of %s: "+
+		return nil, nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none "+
+			"of %s: "+
 			"nothing was written. Check that the topic and the brokers are those that the worker used alone. "+
 			"--start-over imports these connectors anyway, and they begin from the start",
-			w.Text("offset.storage.topic"),
+			source.Worker.Text("offset.storage.topic"),
 			strings.Join(fresh, ", "))
 	}
-	if _, err := store.Write(ctx, records...); err != nil {
-		return nil, err
-	}
-	return names, moveTo(folder, source.Config.Data)
+	return names, records, nil
 }
 
 func moveTo(folder, data string) error {

@@ -27,24 +27,21 @@ import (
 
 // Report is what workers that form a group would find in its topics.
 type Report struct {
-	// Connectors are sorted by their names.
-	Connectors []Connector
-	// Problems that are errors keep workers from running some of the connectors.
-	Problems config.Problems
+	Connectors []Connector     // sorted by name
+	Problems   config.Problems // errors prevent connectors from running
 }
 
 // Connector is a connector in the topics of a group.
 type Connector struct {
 	Name  string `json:"name"`
 	Class string `json:"class"`
-	// State is the target state: RUNNING, PAUSED or STOPPED.
-	State string `json:"state"`
+	State string `json:"state"` // target state: RUNNING, PAUSED or STOPPED
 	Tasks int    `json:"tasks"`
-	// Offsets counts the offsets that a source has stored, or the partitions whose offsets a sink's group has
-	// committed.
+	// Offsets counts a source's stored offsets, or the partitions with a committed offset of a sink's group.
 	Offsets int `json:"offsets"`
 }
 
+// groupReader reads the topics of a group without joining it.
 type groupReader struct {
 	*setup.Installation
 	admin    *kafka.Admin
@@ -54,11 +51,14 @@ type groupReader struct {
 	problems config.Problems
 }
 
-func (s *groupReader) addProblem(file string, warning bool, text string) {
-	s.problems = append(s.problems, config.Problem{File: file, Warning: warning, Text: s.Worker.Redact(text)})
+func (s *groupReader) addError(file, text string) {
+	s.problems = append(s.problems, config.Problem{File: file, Text: s.Worker.Redact(text)})
 }
 
-// addSettingProblem reports whether there was no error.
+func (s *groupReader) addWarning(file, text string) {
+	s.problems = append(s.problems, config.Problem{File: file, Warning: true, Text: s.Worker.Redact(text)})
+}
+
 func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	if err != nil {
 		s.problems = append(s.problems, s.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
@@ -66,14 +66,13 @@ func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	return err == nil
 }
 
-// checkTopic adds what keeps workers from using the topic that a setting names.
 func (s *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
 	return s.addSettingProblem(named, s.admin.CheckInternalTopic(ctx,
 		kafka.InternalTopic{Name: s.Worker.Text(named), Setting: named,
 			Partitions: partitions}))
 }
 
-// withGroup calls do when a group's config topic was read. An error of the worker's file is a [setup.Error].
+// withGroup calls do after reading a group's config topic. An error of the worker's file is a [setup.Error].
 func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error) (err error) {
 	in, problems, err := setup.Open(ctx, c)
 	if err != nil {
@@ -121,7 +120,7 @@ func (s *groupReader) read(ctx context.Context) error {
 		return nil
 	})
 	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
-		s.addProblem(topic, true, fmt.Sprintf(
+		s.addWarning(topic, fmt.Sprintf(
 			"an open transaction hides the records from offset %d on: try again when the brokers have ended it, "+
 				"after transaction.timeout.ms at the latest", at[0]))
 	}
@@ -132,19 +131,27 @@ func (s *groupReader) read(ctx context.Context) error {
 	return err
 }
 
-// checkMembers adds the live members of the group, and whether the topic belongs to another group. With ours, workers
-// of Culvert may run.
-func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
+// memberPolicy decides whether live Culvert workers are warnings or, as all other members, errors.
+type memberPolicy uint8
+
+const (
+	mustBeEmpty memberPolicy = iota
+	culvertMayRun
+)
+
+// checkMembers adds the live members of the group as problems, and whether the topic belongs to another group.
+func (s *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
 	const named = "group.id"
 	s.addSettingProblem(named, s.store.CheckGroup())
 	g, err := s.admin.Group(ctx, s.Worker.Text(named))
 	s.addSettingProblem(named, err)
+	isOurs := cluster.IsCulvertGroup(g)
 	for _, m := range g.Members {
 		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
 		switch {
-		case cluster.IsCulvertGroup(g) && ours:
+		case isOurs && policy == culvertMayRun:
 			kind, stop = "a Culvert worker", "workers that start join it"
-		case cluster.IsCulvertGroup(g):
+		case isOurs:
 			kind, stop = "a Culvert worker", "stop it first, by SIGTERM (one with group.instance.id "+
 				"stays until session.timeout.ms is over)"
 		case g.Type == "connect" && g.Protocol != "":
@@ -152,7 +159,7 @@ func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
 		}
 		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host,
 			m.ClientID))
-		s.problems[len(s.problems)-1].Warning = ours && cluster.IsCulvertGroup(g)
+		s.problems[len(s.problems)-1].Warning = isOurs && policy == culvertMayRun
 	}
 }
 
@@ -160,7 +167,7 @@ func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
 // transaction. The error is a [setup.Error], or why the config topic cannot be read.
 func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 	err = withGroup(ctx, c, func(reader *groupReader) error {
-		reader.checkMembers(ctx, true)
+		reader.checkMembers(ctx, culvertMayRun)
 		client, err := kgo.NewClient(reader.Kafka.ProducerOpts()...)
 		if err != nil {
 			return err
@@ -184,7 +191,7 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
 			kind := reader.examine(ctx, &checker, connector)
 			if found.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
-				reader.addProblem(connector.File, false, "its offsets cannot be read: "+err.Error())
+				reader.addError(connector.File, "its offsets cannot be read: "+err.Error())
 			}
 			t.Connectors = append(t.Connectors, found)
 		}
@@ -194,8 +201,8 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 	return t, err
 }
 
-// countOffsets counts a source's stored offsets, or a sink's partitions with a committed offset. It creates no topic,
-// as opening the store of a connector's own offsets would.
+// countOffsets counts a source's stored offsets, or a sink's committed ones. It creates no topic, as opening a store
+// would.
 func (s *groupReader) countOffsets(ctx context.Context, connector *config.Connector, kind wit.ComponentKind,
 	stored *offset.Store) (int, error) {
 	ownTopic := connector.Text("offsets.storage.topic")
@@ -206,7 +213,7 @@ func (s *groupReader) countOffsets(ctx context.Context, connector *config.Connec
 	case ownTopic != "" && ownTopic != s.Worker.Text("offset.storage.topic"):
 		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, ownTopic, connector.Name, s.Log)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
-			err = nil // it is made when the connector starts
+			err = nil // the connector creates it at its start
 		}
 		return len(found), err
 	case stored == nil:
@@ -216,8 +223,7 @@ func (s *groupReader) countOffsets(ctx context.Context, connector *config.Connec
 	return len(found), err
 }
 
-// examine adds what keeps a connector from running, and its secrets in clear text. It takes an unknown class for a
-// source.
+// examine adds the problems of a connector, and its secrets in clear text. An unknown class counts as a source.
 func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
 	connector *config.Connector) wit.ComponentKind {
 	found := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
@@ -225,22 +231,22 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
 		connector.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
-		found = append(found, checker.CheckStages(ctx, connector)...) // which Check has not come to
+		found = append(found, checker.CheckStages(ctx, connector)...) // Check did not reach them
 	}
 	for _, p := range found {
-		if !p.Warning { // that of a setting without effect keeps nothing from running
+		if !p.Warning { // a warning does not prevent a run
 			s.problems = append(s.problems, p)
 		}
 	}
 	if s.snapshot.Incomplete[connector.Name] {
-		s.addProblem(connector.File, true,
+		s.addWarning(connector.File,
 			"compaction deleted some of its tasks: they are planned again when the connector starts")
 	}
 	password := components.Passwords(checker.Plugins)
 	for _, e := range connector.Entries {
 		hidden := password(e.Key)
 		if providers := s.Worker.Providers; providers.HasUnknownProvider(e) {
-			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
+			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check reports
 				s.problems = append(s.problems, p)
 			}
 		} else if hidden && !e.Value.Secret() && e.Raw != "" {
@@ -254,10 +260,9 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
 
 // Released is the result of [Release].
 type Released struct {
-	Group string
-	// Fenced counts transactional IDs, Tasks removed tasks, by connector.
-	Fenced map[string]int
-	Tasks  map[string]int
+	Group  string
+	Fenced map[string]int // fenced transactional IDs, by connector
+	Tasks  map[string]int // removed tasks, by connector
 	Topic  string
 	// Problems names producers that could not be fenced: the topic still belongs to the group.
 	Problems config.Problems
@@ -270,7 +275,7 @@ type Released struct {
 // to the group.
 func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 	err = withGroup(ctx, c, func(reader *groupReader) error {
-		if reader.checkMembers(ctx, false); reader.problems.Err() != nil {
+		if reader.checkMembers(ctx, mustBeEmpty); reader.problems.Err() != nil {
 			return reader.problems
 		}
 		group := reader.Worker.Text("group.id")
@@ -282,11 +287,11 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 		defer leader.Close()
 		done = Released{Group: group, Fenced: map[string]int{}, Tasks: map[string]int{},
 			Topic: reader.Worker.ConfigTopic()}
-		if err := reader.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
+		if err := reader.read(ctx); err != nil { // again, because the leader may have written before it was fenced
 			return err
 		}
 		reader.fenceProducers(ctx, group, done.Fenced)
-		reader.checkMembers(ctx, false) // one may have come meanwhile
+		reader.checkMembers(ctx, mustBeEmpty) // a worker may have joined
 		if done.Problems = reader.problems; done.Problems.Err() != nil {
 			return nil
 		}
@@ -331,7 +336,7 @@ func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced m
 			err = kafka.Fence(ctx, producers, ids)
 		}
 		if err != nil {
-			s.addProblem("connector "+name, false, err.Error())
+			s.addError("connector "+name, err.Error())
 			continue
 		}
 		fenced[name] = len(ids)
