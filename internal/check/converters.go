@@ -58,8 +58,9 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 		invalid := false
 		for _, value := range declared.Examine(settings, key) {
 			at := entryFor(connector, converter)
-			if own, ok := connector.Entry(converter + "." + value.Key.Name); ok && connector.Text(converter) != "" {
-				at = own
+			if ownEntry, ok := connector.Entry(converter + "." + value.Key.Name); ok &&
+				connector.Text(converter) != "" {
+				at = ownEntry
 			} else if connector.Text(converter) != "" {
 				at.Key += "." + value.Key.Name
 			}

@@ -31,7 +31,7 @@ func (e *ErrVersion) Error() string {
 // Definitions returns the declared settings of a class: of a connector with the settings of all connectors, of a
 // transform, predicate or converter alone. A nil version means the newest; converters have the worker's. Errors are
 // [ErrUnknownPlugin] and [ErrVersion].
-func (ch *Checker) Definitions(class string, version *string, own string) ([]Definition, error) {
+func (ch *Checker) Definitions(class string, version *string, workerVersion string) ([]Definition, error) {
 	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink}, {wit.ComponentTransformation},
 		{wit.ComponentPredicate}} {
 		info, component, err := components.Find(ch.Plugins, class, "", kinds...)
@@ -55,7 +55,8 @@ func (ch *Checker) Definitions(class string, version *string, own string) ([]Def
 					"."+converterVersion)) {
 					definition.Default = nil // the default is the worker's, not the class's
 				}
-				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == definition.Name }) {
+				if !slices.ContainsFunc(definitions,
+					func(other Definition) bool { return other.Name == definition.Name }) {
 					definitions = append(definitions, definition)
 				}
 			}
@@ -68,8 +69,8 @@ func (ch *Checker) Definitions(class string, version *string, own string) ([]Def
 	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaders {
 		return nil, ErrUnknownPlugin
 	}
-	if version != nil && *version != own {
-		return nil, &ErrVersion{class, *version, []string{own}}
+	if version != nil && *version != workerVersion {
+		return nil, &ErrVersion{class, *version, []string{workerVersion}}
 	}
 	return newDefinitions(specs, false), nil
 }

@@ -143,21 +143,21 @@ func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, 
 		ch.Plans = &Plans{}
 	}
 	class, version := connector.Text("connector.class"), connector.Text("connector.plugin.version")
-	s, some := found[[2]string{class, version}]
-	if !some {
-		s.info, s.component, s.err = components.Find(ch.Plugins, class, version, wit.ComponentSource)
-		found[[2]string{class, version}] = s
+	source, cached := found[[2]string{class, version}]
+	if !cached {
+		source.info, source.component, source.err = components.Find(ch.Plugins, class, version, wit.ComponentSource)
+		found[[2]string{class, version}] = source
 	}
-	if s.err != nil {
+	if source.err != nil {
 		return connectorPlan{}
 	}
-	if known, some := ch.Plans.find(connector, s.info.Hash); some {
+	if known, cached := ch.Plans.find(connector, source.info.Hash); cached {
 		return known
 	}
-	all, err := ch.plan(ctx, connector, s.info, s.component)
-	all.reads = topicReads(connector, s.component)
+	all, err := ch.plan(ctx, connector, source.info, source.component)
+	all.reads = topicReads(connector, source.component)
 	if witError := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &witError)) {
-		ch.Plans.store(connector, s.info.Hash, all, ch.Connectors)
+		ch.Plans.store(connector, source.info.Hash, all, ch.Connectors)
 	}
 	return all
 }

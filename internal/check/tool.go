@@ -114,26 +114,26 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // Options returns the options of a command, from the given values (by any of their names) and defaults.
 func Options(command wit.Command, values map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		named := func(o wit.ConfigKey) bool { return slices.Contains(o.Names(), name) }
+		named := func(option wit.ConfigKey) bool { return slices.Contains(option.Names(), name) }
 		if !slices.ContainsFunc(command.Options, named) {
 			return nil, fmt.Errorf("option %s: %s has no option of this name", name, command.Name)
 		}
 	}
 	for i := range command.Options {
-		o := &command.Options[i]
-		value := o.DefaultValue
-		for _, name := range o.Names() {
+		option := &command.Options[i]
+		value := option.DefaultValue
+		for _, name := range option.Names() {
 			if text, ok := values[name]; ok {
-				if problem := config.CheckValue(o, text, true); problem != "" {
+				if problem := config.CheckValue(option, text, true); problem != "" {
 					return nil, fmt.Errorf("option %s: %s", name, problem)
 				}
 				value = &text
 			}
 		}
 		if value != nil {
-			options = append(options, wit.Setting{Name: o.Name, Value: *value})
-		} else if setting.IsRequired(o) {
-			return nil, fmt.Errorf("option %s is required: %s", o.Name, o.Documentation)
+			options = append(options, wit.Setting{Name: option.Name, Value: *value})
+		} else if setting.IsRequired(option) {
+			return nil, fmt.Errorf("option %s is required: %s", option.Name, option.Documentation)
 		}
 	}
 	return options, nil

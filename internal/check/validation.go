@@ -101,16 +101,16 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	for _, converter := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
 		builder.addConverter(converter)
 	}
-	ask, validated, untried := ch.validateOffline, []wit.ConfigValue(nil), logonHint{}
+	validate, validated, untried := ch.validateOffline, []wit.ConfigValue(nil), logonHint{}
 	if ch.Wait > 0 {
-		ask = func(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
+		validate = func(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
 			component wit.Component,
 			found config.Problems) (problems config.Problems) {
 			validated, untried, problems = ch.validateOnline(ctx, connector, info, component, found)
 			return problems
 		}
 	}
-	problems := ch.check(ctx, connector, ask)
+	problems := ch.check(ctx, connector, validate)
 	builder.addRecommendations(validated)
 	if setting.Trim(connector.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
@@ -445,11 +445,11 @@ func (v *validationBuilder) find(name string) *Validated {
 }
 
 func (v *validationBuilder) addProblems(problems config.Problems, declared *config.Declarations) {
-	for _, p := range problems {
-		if p.Warning {
+	for _, found := range problems {
+		if found.Warning {
 			continue
 		}
-		name := p.Setting
+		name := found.Setting
 		if name == "" {
 			name = "connector.class"
 		}
@@ -466,7 +466,7 @@ func (v *validationBuilder) addProblems(problems config.Problems, declared *conf
 			v.add("", v.configValue(undeclaredKey(name)))
 			validated = v.find(name)
 		}
-		if text := Message(p); !slices.Contains(validated.Value.Errors, text) {
+		if text := Message(found); !slices.Contains(validated.Value.Errors, text) {
 			validated.Value.Errors = append(validated.Value.Errors, text)
 			v.Errors++
 		}

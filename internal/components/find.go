@@ -1,12 +1,18 @@
 package components
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -131,11 +137,11 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (n
 	best := 0
 	found := map[string]string{} // by class, the plugin
 	for _, info := range modules {
-		for _, c := range info.Components {
-			if c.Kind != kind || !hasName(&c, class) {
+		for _, component := range info.Components {
+			if component.Kind != kind || !hasName(&component, class) {
 				continue
 			}
-			weight := nameRank(&c, class)
+			weight := nameRank(&component, class)
 			if builtIn[info.Name] {
 				weight += 10
 			}
@@ -143,7 +149,7 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (n
 				best, found = weight, map[string]string{}
 			}
 			if weight == best {
-				found[c.Name] = fmt.Sprintf("%s of %s (%s)", c.Name, info.Name, info.Path)
+				found[component.Name] = fmt.Sprintf("%s of %s (%s)", component.Name, info.Name, info.Path)
 			}
 		}
 	}
@@ -194,4 +200,30 @@ func Offered(plugins *plugin.Manager, kinds ...wit.ComponentKind) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// Settings that name converters. The converter's own settings follow after a dot.
+const KeyConverter, ValueConverter, HeaderConverter = "key.converter", "value.converter", "header.converter"
+
+// ConverterSettings lists the settings that name converters.
+var ConverterSettings = []string{KeyConverter, ValueConverter, HeaderConverter}
+
+// ConverterOf returns the declaration of a converter class that one of the settings names.
+func ConverterOf(which, class string) (convert.Declaration, error) {
+	if which == HeaderConverter {
+		return convert.FindHeaders(class)
+	}
+	return convert.Find(class, which == KeyConverter)
+}
+
+// OpenRegistry opens the client of a schema registry. ctx bounds the reading of its key stores.
+func OpenRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*registry.Client, error) {
+	var secure func(host string) *tls.Config
+	if len(s.Security) > 0 {
+		var err error
+		if secure, err = security.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
+			return nil, err
+		}
+	}
+	return registry.Open(s, secure, log)
 }

@@ -72,3 +72,27 @@ func originText(scheme, host, port string) string {
 	port = cmp.Or(port, map[string]string{"http": "80"}[scheme], "443")
 	return fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(host), port)
 }
+
+func claimScope(connector *config.Connector, component wit.Component) string {
+	roles := connector.Roles(component)
+	return fmt.Sprintf("%v, user %s", SystemOf(connector, component),
+		cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
+}
+
+// QualifyClaims adds the system and the user to a connector's claims, for which they are exclusive.
+func QualifyClaims(connector *config.Connector, component wit.Component, names []string) []string {
+	var all []string
+	at := claimScope(connector, component)
+	for _, claim := range names {
+		all = append(all, fmt.Sprintf("%q at %s", claim, at))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// ClaimConflict returns the error of a connector whose claim another one has.
+func ClaimConflict(claim, first, second string) error {
+	return &wit.Error{Kind: wit.ErrorConfig,
+		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
+			"installation may have: %s does not start", first, second, claim, second)}
+}

@@ -37,8 +37,8 @@ type Effect struct {
 func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 	effect := Effect{ByTopic: true}
 	stages, _ := connector.Stages()
-	for _, s := range stages {
-		class, known := transformClass(plugins, s.Class, s.Version, wit.ComponentTransformation)
+	for _, stage := range stages {
+		class, known := transformClass(plugins, stage.Class, stage.Version, wit.ComponentTransformation)
 		name, _, _ := strings.Cut(class, "$")
 		switch {
 		case known && name == classFilter:
@@ -46,8 +46,8 @@ func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 		case known && slices.Contains(topicPreserving, name):
 		case known && name == classRouter:
 			effect.ChangesTopic = true
-			if s.Predicate != nil {
-				predicateClass, known := transformClass(plugins, s.Predicate.Class, s.Predicate.Version,
+			if stage.Predicate != nil {
+				predicateClass, known := transformClass(plugins, stage.Predicate.Class, stage.Predicate.Version,
 					wit.ComponentPredicate)
 				effect.ByTopic = effect.ByTopic && known && predicateClass == classByTopic
 			}

@@ -452,28 +452,28 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 			problems = append(problems, found...)
 			continue
 		}
-		p := entry.codedProblem(setting.CodeUnknown, setting.Unknown(suggester.Nearest(entry.Key)))
-		if p.Warning = true; pluginSettings.Prefix(entry.Key) != "" {
-			p = ch.unknownPrefixedProblem(connector, p)
+		problem := entry.codedProblem(setting.CodeUnknown, setting.Unknown(suggester.Nearest(entry.Key)))
+		if problem.Warning = true; pluginSettings.Prefix(entry.Key) != "" {
+			problem = ch.unknownPrefixedProblem(connector, problem)
 		}
-		if now := renamedSetting(component.Name, entry.Key); now != "" {
-			p.Text, p.Warning = "unknown setting; Kafka 4.0 removed this name", true
-			switch _, both := stageConfig.Entry(now); {
+		if newName := renamedSetting(component.Name, entry.Key); newName != "" {
+			problem.Text, problem.Warning = "unknown setting; Kafka 4.0 removed this name", true
+			switch _, both := stageConfig.Entry(newName); {
 			case both:
-				p.Text += "; " + now + ", which is also set, is used"
+				problem.Text += "; " + newName + ", which is also set, is used"
 			case len(List(entry.Value.Reveal())) == 0:
-				p.Text += "; it names no field"
+				problem.Text += "; it names no field"
 			default:
-				p.Text += ", it is " + now + " since 2.6, and without it all fields remain"
-				p = ch.unknownPrefixedProblem(connector, p)
+				problem.Text += ", it is " + newName + " since 2.6, and without it all fields remain"
+				problem = ch.unknownPrefixedProblem(connector, problem)
 			}
 		}
-		problems = append(problems, p)
+		problems = append(problems, problem)
 	}
 	at, _ := connector.Entry(prefix + "type")
-	for _, p := range missingSettings(ctx, stageConfig, pluginSettings) {
-		p.File, p.Line = at.File, at.Line
-		problems = append(problems, p)
+	for _, problem := range missingSettings(ctx, stageConfig, pluginSettings) {
+		problem.File, problem.Line = at.File, at.Line
+		problems = append(problems, problem)
 	}
 	for i := range problems {
 		problems[i].Setting = prefix + problems[i].Setting

@@ -28,25 +28,25 @@ func logicalLines(text string) iter.Seq[logicalLine] {
 		lines, rest := naturalLines(text), text
 		for i := 0; i < len(lines); {
 			joined, used := joinLines(lines[i:])
-			l, size := logicalLine{line: i + 1, isSetting: joined != ""}, 0
+			logical, size := logicalLine{line: i + 1, isSetting: joined != ""}, 0
 			for _, line := range lines[i : i+used] {
-				size += len(l.newline) + len(line)
-				l.newline = rest[size:min(size+1, len(rest))]
+				size += len(logical.newline) + len(line)
+				logical.newline = rest[size:min(size+1, len(rest))]
 				if strings.HasPrefix(rest[size:], "\r\n") {
-					l.newline = "\r\n"
+					logical.newline = "\r\n"
 				}
 			}
-			l.raw, rest = rest[:size], rest[size+len(l.newline):]
-			if l.isSetting {
+			logical.raw, rest = rest[:size], rest[size+len(logical.newline):]
+			if logical.isSetting {
 				rawKey, rawValue := splitProperty(joined)
-				var err, wrong error
-				if l.key, err = unescape(rawKey); err != nil {
-					l.key = rawKey
+				var err, valueErr error
+				if logical.key, err = unescape(rawKey); err != nil {
+					logical.key = rawKey
 				}
-				l.value, wrong = unescape(rawValue)
-				l.malformed = err != nil || wrong != nil
+				logical.value, valueErr = unescape(rawValue)
+				logical.malformed = err != nil || valueErr != nil
 			}
-			if i += used; !yield(l) {
+			if i += used; !yield(logical) {
 				return
 			}
 		}

@@ -95,7 +95,7 @@ func WithoutUnresolved(problems Problems, absent []string) Problems {
 func Mentions(text, name string) bool {
 	ofName := func(r rune) bool { return strings.ContainsRune(".-_#", r) || unicode.IsLetter(r) || unicode.IsDigit(r) }
 	words := strings.FieldsFunc(text, func(r rune) bool { return !ofName(r) })
-	return slices.ContainsFunc(words, func(word string) bool { return strings.TrimRight(word, ".") == name })
+	return slices.ContainsFunc(words, func(part string) bool { return strings.TrimRight(part, ".") == name })
 }
 
 func (e Entry) missingProblem(name string) Problem {

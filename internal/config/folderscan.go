@@ -207,8 +207,8 @@ func (s *FolderStore) scanFile(path string, file *watchedFile) (different, unsta
 		return false, false
 	}
 	connector := s.load(path)
-	if now := watch.Stamp(path); now != stamp { // it changed during the read
-		file.stamp = now
+	if newStamp := watch.Stamp(path); newStamp != stamp { // it changed during the read
+		file.stamp = newStamp
 		return false, true
 	}
 	file.loaded, file.loadedStamp = connector, stamp

@@ -255,7 +255,7 @@ func (p *Providers) resolve(entry *Entry) (problems Problems) {
 				p.closedHint(source, parts[1], parts[3], parts[4])))
 			return ""
 		}
-		v, ok, err := source.get(parts[3], parts[4])
+		value, ok, err := source.get(parts[3], parts[4])
 		switch {
 		case err != nil:
 			problems = append(problems, entry.problem("%s: %v", match, err))
@@ -263,8 +263,8 @@ func (p *Providers) resolve(entry *Entry) (problems Problems) {
 			problems = append(problems, entry.problem("%s: not found: %s", match, source.kind.missing))
 		}
 		absent = absent || err != nil || !ok
-		secrets = append(secrets, secretValues(v)...)
-		return v
+		secrets = append(secrets, secretValues(value)...)
+		return value
 	})
 	if absent { // the text around it is no value, either
 		text = ""
@@ -275,11 +275,11 @@ func (p *Providers) resolve(entry *Entry) (problems Problems) {
 
 // secretValues returns the option values of a login module's line, because its other words occur in many messages; else
 // the value.
-func secretValues(given string) []string {
-	if values, ok := security.LoginOptions(given); ok {
+func secretValues(value string) []string {
+	if values, ok := security.LoginOptions(value); ok {
 		return values
 	}
-	return []string{given}
+	return []string{value}
 }
 
 func (p *Providers) closedHint(source provider, name, path, key string) string {

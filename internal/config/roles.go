@@ -32,23 +32,23 @@ func NewRoles(declarations *Declarations, connector *Connector) Roles {
 		if name == "" || r.byRole[name].isSet || strings.Contains(spec.Name, "{") {
 			continue
 		}
-		v := roleValue{spec: spec}
+		found := roleValue{spec: spec}
 		if known, ok := role.Find(name); ok && known.PluginDefault && spec.DefaultValue != nil {
-			v.value, v.has = *spec.DefaultValue, true
+			found.value, found.has = *spec.DefaultValue, true
 		}
 		for _, key := range spec.Names() {
-			if given, ok := connector.Get(key); ok {
-				v.value, v.isSet, v.has = setting.Trim(given), true, true
+			if text, ok := connector.Get(key); ok {
+				found.value, found.isSet, found.has = setting.Trim(text), true, true
 				break
 			}
 		}
-		if v.has && spec.Kind != wit.KindPassword {
-			if s, ok := setting.Canonical(&spec, v.value); ok {
-				v.value = s
+		if found.has && spec.Kind != wit.KindPassword {
+			if s, ok := setting.Canonical(&spec, found.value); ok {
+				found.value = s
 			}
 		}
-		if _, ok := r.byRole[name]; !ok || v.isSet {
-			r.byRole[name] = v
+		if _, ok := r.byRole[name]; !ok || found.isSet {
+			r.byRole[name] = found
 		}
 	}
 	for _, entry := range connector.Entries {

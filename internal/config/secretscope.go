@@ -148,11 +148,11 @@ func (s ConfigChange) changedEndpoint(scope secretScope) string {
 }
 
 func (s ConfigChange) differingEndpoint(scope secretScope, than *Connector) string {
-	now, before := s.endpoints(scope, s.New), s.endpoints(scope, than)
-	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(now))
+	current, before := s.endpoints(scope, s.New), s.endpoints(scope, than)
+	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(current))
 	slices.Sort(names)
 	for _, name := range names {
-		value, isSet := now[name]
+		value, isSet := current[name]
 		other, stored := before[name]
 		if value != other || isSet != stored {
 			return s.settingName(scope, name)
@@ -255,22 +255,22 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 // workerCredentials checks the worker's secrets at brokers that the setting at names. With stored, the stored
 // configuration names the same brokers, and what it uses there is accepted.
 func (s ConfigChange) workerCredentials(scope secretScope, at string, stored bool) (problems Problems) {
-	of := func(name string) (value string, isOwn bool) {
+	lookup := func(name string) (value string, isOwn bool) {
 		if value, isOwn = s.New.Get(string(scope) + name); !isOwn {
 			value = cmp.Or(s.Worker.Prefixed(scope.workerPrefix())[name], s.Worker.Prefixed("")[name])
 		}
 		return setting.Trim(value), isOwn
 	}
-	protocol, _ := of("security.protocol")
+	protocol, _ := lookup("security.protocol")
 	if !strings.HasPrefix(strings.ToUpper(protocol), "SASL") {
 		return nil
 	}
 	secrets := []string{"sasl.jaas.config"}
-	if mechanism, _ := of("sasl.mechanism"); strings.EqualFold(mechanism, "OAUTHBEARER") {
+	if mechanism, _ := lookup("sasl.mechanism"); strings.EqualFold(mechanism, "OAUTHBEARER") {
 		secrets = append(secrets, "sasl.oauthbearer.client.credentials.client.secret")
 	}
 	for _, name := range secrets {
-		value, isOwn := of(name)
+		value, isOwn := lookup(name)
 		if value == "" || isOwn {
 			continue
 		}

@@ -297,12 +297,12 @@ func (w *Worker) Current(name string) (value string, ok bool) {
 	if !isSet || !entry.Value.Secret() {
 		return "", false
 	}
-	now, problems := w.Providers.resolveAll([]Entry{entry})
+	resolved, problems := w.Providers.resolveAll([]Entry{entry})
 	if problems.Err() != nil {
 		return "", false
 	}
-	w.resolved.Store(name, now[0].Value)
-	return setting.Trim(now[0].Value.Reveal()), true
+	w.resolved.Store(name, resolved[0].Value)
+	return setting.Trim(resolved[0].Value.Reveal()), true
 }
 
 // Locate returns the error as a problem at the line of its setting if it wraps a [Problem], else at the file.

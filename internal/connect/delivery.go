@@ -111,7 +111,7 @@ func (t *task) idempotentOutput(writer *offset.Writer) (source.Output, error) {
 
 func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
 	if err := t.asFencedError(writer.Close(ctx)); err != nil {
-		t.run.log.Error("offsets could not be written: later rows will be repeated", "task", t.number, "error", err)
+		t.run.log.Warn("offsets could not be written: later rows will be repeated", "task", t.number, "error", err)
 	}
 }
 

@@ -60,18 +60,23 @@ type sharedResources struct {
 type Group interface {
 	// PutTaskConfigs stores the task configs of a connector, which come back by [Herder.Assign].
 	PutTaskConfigs(ctx context.Context, connector string, p config.TaskPlan) error
+	// Forward sends a notification to the worker that runs the task with its feed.
+	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
+	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
+	// are known to be lost or not, and reports whether this worker must clean up for them.
+	OwnersLost(connector string) func(context.Context) bool
+	Membership
+	StatusListener
+}
+
+// Membership proves that the worker is a member of its group. Only a member may fence producers.
+type Membership interface {
 	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from what
 	// is already known.
 	CheckLease(ctx context.Context) error
 	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
 	// a change of offsets.
 	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// Forward sends a notification to the worker that runs the task with its feed.
-	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
-	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
-	// are known to be lost or not, and reports whether this worker must clean up for them.
-	OwnersLost(connector string) func(context.Context) bool
-	StatusListener
 }
 
 // StatusListener is told what other workers must know of this one. Its methods must not block.

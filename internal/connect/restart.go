@@ -106,6 +106,14 @@ func (run *connectorRun) restartTask(number int) bool {
 	return false
 }
 
+// failureLevel is WARN if the task restarts by itself, and ERROR if a user must act.
+func (run *connectorRun) failureLevel(err error, once bool) slog.Level {
+	if !once && run.autoRestart() && isRetriable(err) {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
 func (run *connectorRun) autoRestart() bool { return run.boolean(config.AutoRestart) }
 
 // isRetriable reports whether an error may be transient. Rejections, configuration and data errors are not, nor is a

@@ -118,7 +118,11 @@ func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	}
 	if text := err.Error(); text != run.clients.lastLogged {
 		run.clients.lastLogged = text
-		run.log.Error("connector FAILED", "error", err)
+		level := slog.LevelError
+		if isRetriable(err) && !run.controller.desired().once { // the start is retried
+			level = slog.LevelWarn
+		}
+		run.log.Log(ctx, level, "connector FAILED", "error", err)
 	}
 	run.controller.report(run, evFailed, err)
 }

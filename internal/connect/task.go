@@ -67,8 +67,7 @@ func (t *task) loop(ctx context.Context, once bool) {
 		version, began := run.clients.service.Version(), time.Now()
 		workCtx, stop := t.startWork(ctx)
 		err := service.Explain(run.clients.client, guard.Do(run.log, t.name(), func() error {
-			return t.work(workCtx,
-				once)
+			return t.work(workCtx, once)
 		}))
 		restarted := t.endWork(workCtx)
 		stop(nil)
@@ -78,7 +77,7 @@ func (t *task) loop(ctx context.Context, once bool) {
 			continue
 		}
 		backoff.recordFailure(err, time.Since(began), t.hasProgress())
-		t.recordEnd(ctx, err, backoff.logLevel(slog.LevelError))
+		t.recordEnd(ctx, err, backoff.logLevel(run.failureLevel(err, once)))
 		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, err, version, &backoff) {
 			return
 		}

@@ -344,8 +344,8 @@ func (r *Reloader) Reconciled() bool { return r.reconciled.Load() }
 func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
 	snapshot, _ := r.store.Snapshot()
 	var running []config.RunningConnector
-	if now, err := r.herder.RunningConfig(name); err == nil {
-		running = append(running, now)
+	if current, err := r.herder.RunningConfig(name); err == nil {
+		running = append(running, current)
 	}
 	files := slices.DeleteFunc(slices.Clone(snapshot.Connectors),
 		func(connector *config.Connector) bool { return connector.Name != name })

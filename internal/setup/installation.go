@@ -113,8 +113,8 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 			add(w)
 		}
 	}
-	_, wrong := offset.ParseConfig(valid)
-	for _, p := range wrong {
+	_, offsetProblems := offset.ParseConfig(valid)
+	for _, p := range offsetProblems {
 		add(p)
 	}
 	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting),

@@ -61,11 +61,11 @@ func availableIn(root fs.FS) int64 {
 		}
 	}
 	const mount = "sys/fs/cgroup"
-	own, second, first := "", "/", "/"
+	ownGroups, second, first := "", "/", "/"
 	if text, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
-		own = string(text)
+		ownGroups = string(text)
 	}
-	for line := range strings.Lines(own) {
+	for line := range strings.Lines(ownGroups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path
 		switch {
 		case len(fields) < 3:

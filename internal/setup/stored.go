@@ -1,12 +1,15 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/base/lock"
+	"github.com/culvert-project/culvert/internal/base/wholefile"
 	"github.com/culvert-project/culvert/internal/config"
 )
 
@@ -45,13 +48,13 @@ func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Pro
 
 // RejectStored returns an error if a worker in a group has connectors or target states in its data folder, from the
 // time before it joined: the group would silently ignore the connectors, or run stopped ones.
-func RejectStored(c Config) error {
-	c.Logger = slog.New(slog.DiscardHandler)
-	targets, problems, err := c.OpenStored()
+func RejectStored(stored Config) error {
+	stored.Logger = slog.New(slog.DiscardHandler)
+	targets, problems, err := stored.OpenStored()
 	if err != nil {
 		return fmt.Errorf("connectors from before the worker formed a group: %w", err)
 	}
-	found := c.Files.REST.Names()
+	found := stored.Files.REST.Names()
 	for _, p := range problems {
 		found = append(found, p.File)
 	}
@@ -67,5 +70,21 @@ func RejectStored(c Config) error {
 	found = slices.Compact(found)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
 		"status.storage.topic are set) whose connectors are in config.storage.topic, found %s: `culvert cluster "+
-		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker continues alone", c.Data, strings.Join(found, ", "), c.Data)
+		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker continues alone", stored.Data, strings.Join(found, ", "), stored.Data)
+}
+
+// LockData prevents a second worker on a data folder; the embedded broker has its own lock. If the file system has no
+// locks or is read-only, the worker runs without. Temporary files of killed processes are removed.
+func LockData(dir string, log *slog.Logger) (*lock.Lock, error) {
+	l, err := lock.Acquire(filepath.Join(dir, "worker.lock"))
+	switch {
+	case errors.Is(err, lock.ErrLocked):
+		return nil, fmt.Errorf("data folder %s: expected no other worker, found another worker at work in it: %w. "+
+			"Stop that worker, or "+
+			"use another folder for this one (--data)", dir, err)
+	case err != nil:
+		log.Warn("the data folder cannot be locked: no second worker may be started on it", "data", dir, "error", err)
+	}
+	wholefile.Clean(dir)
+	return l, nil
 }

@@ -15,18 +15,18 @@ import (
 // setting; for an OpenTelemetry variable, which may be meant for other programs, it is a warning.
 func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
 	options, err := parseTracing(w, environ)
-	var p config.Problem
-	if !errors.As(err, &p) || !w.IsFromTelemetry(p.Setting) {
+	var problem config.Problem
+	if !errors.As(err, &problem) || !w.IsFromTelemetry(problem.Setting) {
 		return options, err
 	}
-	p.Warning = true
-	if p.Setting == config.TracingArgument {
-		p.Text += "; all traces are sent"
+	problem.Warning = true
+	if problem.Setting == config.TracingArgument {
+		problem.Text += "; all traces are sent"
 		options.SamplerArg = ""
-		return options, p
+		return options, problem
 	}
-	p.Text += "; nothing is traced"
-	return tracing.Options{}, p
+	problem.Text += "; nothing is traced"
+	return tracing.Options{}, problem
 }
 
 // parseTracing reports an error of the sampler's argument only if everything else is valid.

@@ -143,22 +143,23 @@ const (
 func (s *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
 	const named = "group.id"
 	s.addSettingProblem(named, s.store.CheckGroup())
-	g, err := s.admin.Group(ctx, s.Worker.Text(named))
+	group, err := s.admin.Group(ctx, s.Worker.Text(named))
 	s.addSettingProblem(named, err)
-	isOurs := cluster.IsCulvertGroup(g)
-	for _, m := range g.Members {
-		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
+	isOurs := cluster.IsCulvertGroup(group)
+	for _, member := range group.Members {
+		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", group.Type, group.State), "stop it first"
 		switch {
 		case isOurs && policy == culvertMayRun:
 			kind, stop = "a Culvert worker", "workers that start join it"
 		case isOurs:
 			kind, stop = "a Culvert worker", "stop it first, by SIGTERM (one with group.instance.id "+
 				"stays until session.timeout.ms is over)"
-		case g.Type == "connect" && g.Protocol != "":
+		case group.Type == "connect" && group.Protocol != "":
 			kind = "a Kafka Connect worker"
 		}
-		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host,
-			m.ClientID))
+		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, member.URL,
+			member.Host,
+			member.ClientID))
 		s.problems[len(s.problems)-1].Warning = isOurs && policy == culvertMayRun
 	}
 }
