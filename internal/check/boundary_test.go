@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// transaction.boundary=interval is accepted, and a warning says that it is treated as poll.
+// transaction.boundary=interval is accepted with a warning that it is treated as poll.
 func TestBoundary(t *testing.T) {
 	for boundary, want := range map[string]string{"poll": "", "connector": "",
 		"interval": "interval is treated as poll",

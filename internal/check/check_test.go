@@ -80,7 +80,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A worker's members are no consumers: a sink that joins their group ends both, and is refused as by Kafka Connect.
+// A sink that joins the group of the workers would end both, and is rejected as in Kafka Connect.
 func TestGroupOfTheWorker(t *testing.T) {
 	b := checktest.WithSpy(t)
 	var problems config.Problems
@@ -103,7 +103,7 @@ func TestGroupOfTheWorker(t *testing.T) {
 	}
 }
 
-// The same for a sink that names no group, whose group is made of its name.
+// The same for a sink whose default group it is.
 func TestNameThatMakesTheGroupOfTheWorker(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy": checktest.Spy(t)})

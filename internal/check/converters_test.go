@@ -44,8 +44,7 @@ header.converter.zzzzzzzzzzzz=1
 	}
 }
 
-// A converter that is named by a reference that leads nowhere is named all the same: its settings are not said to be
-// without effect.
+// Settings of a converter that is named by an unresolvable reference are not reported as without effect.
 func TestConverterByAReference(t *testing.T) {
 	b := checktest.WithSpy(t)
 	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource

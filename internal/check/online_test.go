@@ -79,7 +79,7 @@ func TestSilentService(t *testing.T) {
 	}
 }
 
-// Validation asks services as one of the worker's clients, within its part of limits.
+// A validation shares the limits of the worker's clients.
 func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A source whose stored offsets are of another origin, destination or SAP client than it is given is refused, with the
+// A source whose stored offsets belong to another origin, destination or SAP client is rejected, with the
 // setting that has it go on, unless each of its sets has that, or the offsets are of the new one.
 func TestMoved(t *testing.T) {
 	spec := func(name, of string) wit.ConfigKey {

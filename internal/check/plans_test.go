@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// looks is a context that counts calls of its Err method, and ends at the call of a given number.
+// looks is a context that ends at a given call of its Err method.
 type looks struct {
 	context.Context
 	count, last atomic.Int64

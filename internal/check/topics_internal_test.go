@@ -9,8 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A sink without settings of its own for topics has to be told what to read: each of the two settings that may tell
-// says so.
+// A sink without settings for topics requires topics or topics.regex: both report it.
 func TestSinkRequiresTopics(t *testing.T) {
 	ch := &Checker{}
 	connector, _ := config.NewConnector("c.properties", nil, nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An expression that goes back and forth is named, and is not taken for one that does not match.
+// An expression that times out is an error that names it, and not a mismatch.
 func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func (c *counting) Err() error {
 	return nil
 }
 
-// A check looks at its context for each setting, and ends with it, with a problem that says so.
+// A check stops when its context ends, with a problem.
 func TestChecksEnd(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
 	connector := &Connector{}

@@ -60,7 +60,7 @@ func plainWorker(t *testing.T, text string) *Worker {
 	return w
 }
 
-// workerEntries are those of a worker's file.
+// workerEntries parses a worker's file.
 func workerEntries(t *testing.T, text string) []Entry {
 	t.Helper()
 	entries, problems := Read("w.properties", []byte(text))
@@ -74,10 +74,10 @@ func expectLines(t *testing.T, prefix, want string, problems Problems) {
 	assert.Equal(t, want, lines(problems), prefix)
 }
 
-// relaxable ends what is said of an unknown setting that is refused.
+// relaxable ends the problem of an unknown setting that is an error.
 const relaxable = "; with unknown.settings=warn this is a warning"
 
-// What is said of values that look like something else.
+// Values that look like variables or references.
 const (
 	noProvider = "warning: looks like a reference to an unknown config provider: it is used as it is. " +
 		"Known providers: dir, env and file; the worker's config.providers declares others"
@@ -186,7 +186,7 @@ func TestComponentProblems(t *testing.T) {
 	}
 }
 
-// What a group of settings lacks is said where the group begins.
+// A missing setting of a group is reported at the first line of the group.
 func TestExaminedStandsWithItsGroup(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
 	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
@@ -195,7 +195,7 @@ func TestExaminedStandsWithItsGroup(t *testing.T) {
 	expectLines(t, "all", want, ValidationProblems(connector, "", missing, nil))
 }
 
-// A worker's file that cannot be read says that alone.
+// An unreadable worker's file is the only problem.
 func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ text, want string }{
@@ -235,7 +235,7 @@ func TestSinkRules(t *testing.T) {
 func TestPasswordsAreNeverShown(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	declarations := DeclareComponent(component())
-	// as if a provider had given the port
+	// the value of a provider
 	connector.Entries[3].Value = new(secret.Known).Given("hunter2", true, "hunter2")
 	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
 		connector, connector.Entries,
@@ -262,8 +262,7 @@ func TestRoles(t *testing.T) {
 	assert.Equal(t, map[string]string{"sap-client": "100"}, r.Prefix("http.header."))
 }
 
-// What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is
-// one, it knows.
+// Plugins receive no passwords, under whatever name, and no undeclared settings.
 func TestGuestSettings(t *testing.T) {
 	connector := connector(t,
 		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
@@ -460,8 +459,7 @@ func TestProviders(t *testing.T) {
 	}
 }
 
-// Of a login module's line that a provider gives only the values of its options are hidden: class, flag and names of
-// options go on to be read.
+// Only option values of a login module's line are redacted, not its class, flag and option names.
 func TestLoginModulesAreReadable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
@@ -490,7 +488,7 @@ func TestLoginModulesAreReadable(t *testing.T) {
 	runtime.KeepAlive(resolved)
 }
 
-// A value that a provider gives later is hidden, and so is the earlier one as long as something uses it.
+// New values of a provider are redacted, and previous ones while something uses them.
 func TestWhatIsFollowedIsHidden(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	write(t, file, "pw=first-s3cret")
@@ -515,7 +513,7 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 	}
 }
 
-// The largest LONG is how people write "for as long as it takes".
+// The largest LONG means "forever".
 func TestDurationsWithoutEnd(t *testing.T) {
 	const most = "9223372036854775807"
 	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": most})
@@ -571,7 +569,7 @@ w.properties:12: topics: warning: has no effect: a setting of connectors, which 
 	expectLines(t, "all", want, problems)
 }
 
-// README says of a Connect worker's lines that have no effect that each is taken with a warning that says why.
+// Worker settings of Kafka Connect without effect are accepted with a warning that gives the reason.
 func TestLinesWithoutEffectSayWhy(t *testing.T) {
 	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
 		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
@@ -659,7 +657,7 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// A file that cannot be read says so under its own name, and takes no name from another file.
+// An unreadable file keeps its own name and takes no name from another file.
 func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
@@ -678,7 +676,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
 		t.Errorf("found %+v", in.Connectors)
 	}
-	// What grows while it is read is not taken for what it will be.
+	// A file that grows during the read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	f, err := os.Create(growing)

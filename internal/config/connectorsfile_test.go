@@ -28,7 +28,7 @@ func with(t *testing.T, s *FolderStore, x, over string) error {
 	return s.Put(t.Context(), "a", stored)
 }
 
-// version is that of the connector as the store knows it.
+// version returns the version in the store.
 func version(s *FolderStore) string {
 	snapshot, _ := s.Snapshot()
 	return snapshot.Connectors[0].Version
@@ -65,7 +65,7 @@ func TestConnectorsOfREST(t *testing.T) {
 	}
 }
 
-// Of two who change one version the second is told of the other change, and writes nothing.
+// Of two changes of one version the second is rejected and writes nothing.
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := kept(t, Locations{REST: openMade(t, t.TempDir())})
@@ -98,7 +98,7 @@ func TestConnectorThatCannotBeWritten(t *testing.T) {
 		"name=b\nx="+strings.Repeat("x", maxFileBytes))}), "expected at most 1048576 bytes in a configuration")
 }
 
-// Files of the version before become REST's, once, with the state that stands next to their settings.
+// Connector files of an earlier version are imported once, with their target states.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -149,7 +149,7 @@ func TestCheckWritable(t *testing.T) {
 		"is kept in n.properties, which was named when the worker was started")
 }
 
-// A file that is too large is refused, with nothing of it in memory.
+// A file that is too large is rejected without a change in memory.
 func TestConnectorsFileIsBounded(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "connectors.json")

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// readAs is what a file of these lines holds, and what is wrong with it.
+// readAs parses the lines of a file.
 func readAs(path string, lines ...string) *Connector {
 	entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
 	connector, more := NewConnector(path, entries, nil)
@@ -109,7 +109,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// What a file was warned of is not said again with each look at the folder.
+// A warning is not repeated by each scan of the folder.
 func TestDiffRepeatsNoWarning(t *testing.T) {
 	twice := readAs("a.properties", "name=a", "x=1", "x=2")
 	current := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}

@@ -28,7 +28,7 @@ func TestEdit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, text string
-		// set and out are what is changed of what the text says.
+		// set and out are changes of the settings in the text.
 		set  map[string]string
 		out  []string
 		want string
@@ -67,7 +67,7 @@ func TestEdit(t *testing.T) {
 			assert.Equal(t, settings, settingsOf(t, []byte(edited)))
 		})
 	}
-	// Lines that nobody can read are no settings, and may not keep others from being read.
+	// Malformed lines are no settings, and do not affect others.
 	data, err := Edit("a=\\u00g0\n# why\n\\u12=x\nb=2\n", map[string]string{"a": "1", "b": "2"})
 	require.NoError(t, err)
 	assert.Equal(t, "a=1\n# why\nb=2\n", data)
@@ -78,7 +78,7 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-// edited checks what holds for any text and any settings.
+// edited checks the invariants of Edit for any text and settings.
 func edited(t *testing.T, text string, settings map[string]string) {
 	t.Helper()
 	made, err := Edit(text, settings)
@@ -189,7 +189,7 @@ func TestEditByChance(t *testing.T) {
 	}
 }
 
-// Clear passwords are masked, also those of comments.
+// Clear passwords are masked, also in comments.
 func TestMaskedText(t *testing.T) {
 	t.Parallel()
 	password := func(key string) bool { return strings.HasSuffix(key, "pwd") }

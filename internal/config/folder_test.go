@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// followed is a folder that is followed, and what was told of it.
+// followed is a watched folder with the snapshots that were reported.
 type followed struct {
 	t         *testing.T
 	dir       string
@@ -69,7 +69,7 @@ func (f *followed) shown(s Snapshot) string {
 	return strings.Join(lines, "\n")
 }
 
-// until waits for a snapshot; what comes before it must be one of meanwhile, or what was there.
+// until waits for a snapshot; earlier ones must be in meanwhile, or equal the previous one.
 func (f *followed) until(want string, meanwhile ...string) {
 	f.t.Helper()
 	deadline := time.NewTimer(5 * time.Minute)
@@ -115,7 +115,7 @@ func TestFolderIsFollowed(t *testing.T) {
 	// its name stays
 	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties")))
 	f.until("a 9\nb 3", "b 3", f.shown(f.last))
-	// Other files, and hidden ones, are nobody's.
+	// Other files and hidden ones are ignored.
 	f.put("README.md", "x=1")
 	f.put(".e.properties", "x=1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
@@ -128,8 +128,8 @@ func TestFolderIsFollowed(t *testing.T) {
 	}
 }
 
-// A file that grows counts when it has come to rest: what it held before holds until then, and other files are not held
-// up.
+// A file that grows is accepted when it no longer changes; until then its previous contents are used, and other files
+// are not delayed.
 func TestFileThatGrows(t *testing.T) {
 	f := follow(t, t.TempDir())
 	f.put("a.properties", "x=before\n")
@@ -173,7 +173,7 @@ func TestFileThatGrows(t *testing.T) {
 	}
 }
 
-// A file that changes while the worker starts is not taken for one that is gone: the first snapshot has it.
+// A file that changes during the start does not count as deleted: the first snapshot has it.
 func TestFileThatChangesAtTheStart(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
@@ -214,7 +214,7 @@ func TestLinksThatAreSwapped(t *testing.T) {
 	f.until("a 2\nb 2", "a 2\nb 1", "a 1\nb 2")
 }
 
-// A folder that vanishes takes nothing with it, nor does an empty one in its place; when it is back, its files count.
+// A deleted folder deletes no connectors, nor does an empty one in its place; when it is back, its files are used.
 func TestFolderThatVanishes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
 	require.NoError(t, os.Mkdir(dir, 0o700))

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name
-// does.
+// A setting is a secret if any component declares it so, or, if none declares it, by its name.
 func TestSecretsOfAnyDeclaration(t *testing.T) {
 	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
 		"", "", acting("http.header.{name}")))
@@ -32,7 +31,7 @@ func TestSecretsOfAnyDeclaration(t *testing.T) {
 	}
 }
 
-// Values from files go to the plugins that come with the program, and to those of a folder where the user says so;
+// Plugins see values from files only if they are built in, or if the user exposes them;
 // secrets to none.
 func TestValuesFromFiles(t *testing.T) {
 	dir := t.TempDir()
@@ -120,7 +119,7 @@ c.properties:1: x.proxy: warning: not set; the plugin's default "http" is ignore
 	}
 }
 
-// A value that somebody calls a secret is not used where it would be shown, and no message shows it.
+// A secret is not used where it would be shown, and no message shows it.
 func TestSecretInAPublicRole(t *testing.T) {
 	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
 		wit.KindString, "", "", acting("http.address")),
@@ -137,7 +136,7 @@ func TestSecretInAPublicRole(t *testing.T) {
 	}
 }
 
-// Java's trim takes what is at most U+0020 from either end, and nothing else: a delimiter may be a no-break space.
+// Java's trim removes characters up to U+0020 and no others: a delimiter may be a no-break space.
 func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
 	own := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{
 		declared("delimiter", wit.KindString, "", "")}}

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The expected values are those of java.util.Properties.load, by its documentation.
+// The expected values follow the documentation of java.util.Properties.load.
 func TestPropertiesSyntax(t *testing.T) {
 	cases := []struct {
 		name, text string
@@ -156,7 +156,7 @@ func FuzzProperties(f *testing.F) {
 	})
 }
 
-// FuzzRead: whatever stands in a file, entries and problems have its name and a line.
+// FuzzRead: entries and problems of any file have its name and a line.
 func FuzzRead(f *testing.F) {
 	f.Add("x.json", `{"name":"n","config":{"a":1,"b":[{}],"c":null}}`)
 	f.Add("x.yaml", "a: 1\nb:\n  c: [x, y]\nd: *z\n")

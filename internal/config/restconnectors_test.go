@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// kept is a store of these places, after its first look.
+// kept returns a store of these locations after its first scan.
 func kept(t *testing.T, locations Locations) *FolderStore {
 	t.Helper()
 	s := NewFolderStore(locations, plainWorker(t, ""), slog.New(slog.DiscardHandler))
@@ -46,7 +46,7 @@ func found(t *testing.T, s *FolderStore) string {
 	return strings.Join(all, " ")
 }
 
-// Files go before what REST has made, which is there again when the file is gone.
+// Files override connectors created by REST, which are back when the file is deleted.
 func TestFilesBeatREST(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
 	made := openMade(t, dir)
@@ -96,7 +96,7 @@ func TestTargets(t *testing.T) {
 	if err := second.Forget("b"); err != nil || second.Get(begins("b", "PAUSED")) != TargetPaused {
 		t.Errorf("forgotten: %v", err)
 	}
-	// What nobody can read must not have run what was stopped.
+	// An unreadable file of states must not start stopped connectors.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
 		write(t, path, text)
 		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(),

@@ -57,8 +57,7 @@ func joined(settings map[string]string) string {
 	return strings.Join(all, " ")
 }
 
-// A secret that is kept goes nowhere else than where it is stored for; one that is lent goes nowhere that only the
-// sender says.
+// A stored secret is sent only where it was stored for; a shared one never to an endpoint that only the sender names.
 func TestMisdirectedSecrets(t *testing.T) {
 	const worker = "bootstrap.servers=own:9092 security.protocol=SASL_SSL sasl.mechanism=SCRAM-SHA-512 " +
 		"sasl.jaas.config=theworkers"
@@ -70,7 +69,7 @@ func TestMisdirectedSecrets(t *testing.T) {
 	const listener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
 	for _, c := range []struct {
 		name, stored string
-		// sent are settings that are sent in the place of those stored, the others are kept; -NAME takes one out.
+		// sent are settings that replace stored ones; -NAME removes one.
 		sent, want string
 	}{
 		{"nothing else", service, "http.user=v http.read-timeout-ms=5", ""},

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// stepped is a service whose feeds (query option feed) read a page only when the test lets them.
+// stepped is a service whose feeds (query option feed) return a page only when the test calls page.
 type stepped struct {
 	*httptest.Server
 	t     *testing.T
@@ -55,7 +55,7 @@ func newStepped(t *testing.T) *stepped {
 	return service
 }
 
-// page lets a feed read one page and returns when it requests the next.
+// page returns one page to a feed, and waits until the feed requests the next.
 func (s *stepped) page(feed int) {
 	s.t.Helper()
 	s.let[feed] <- struct{}{}

@@ -363,7 +363,7 @@ func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	}
 }
 
-// An exclusive action waits until the tasks have ended. It delays only a resume, and the log says why.
+// An exclusive action waits until the tasks have ended. It delays only a resume, and the log explains it.
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)

@@ -323,7 +323,7 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 	}
 }
 
-// A group is given back when it has no members: all producers of ours are fenced, also those of connectors that are
+// A group is released when it has no members: all of our producers are fenced, also those of connectors that are
 // gone, no connector has tasks, and the topic is no group's. A second time writes nothing.
 func TestReleaseGroup(t *testing.T) {
 	t.Parallel()

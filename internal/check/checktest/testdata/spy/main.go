@@ -1,4 +1,4 @@
-// Spy is a source plugin that logs everything that it is given, so that a test can see what gets into a guest.
+// Spy is a source plugin that logs all of its input, so that a test sees what a guest receives.
 package main
 
 import (
