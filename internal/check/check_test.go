@@ -70,11 +70,12 @@ func TestCheck(t *testing.T) {
 		{"no boundary", good + "\ntransaction.boundary=invalid", "c.properties:5: transaction.boundary: Invalid " +
 			"value invalid for configuration transaction.boundary: String must be one of: poll, interval, connector"},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			got := checktest.Text(b.Checker.Check(context.Background(), b.Connector(t, strings.Split(c.text, "\n")...)))
-			if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
-				t.Errorf("expected %q, found %q", c.want, got)
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			got := checktest.Text(b.Checker.Check(context.Background(),
+				b.Connector(t, strings.Split(test.text, "\n")...)))
+			if test.want == "" && got != "" || !strings.HasPrefix(got, test.want) {
+				t.Errorf("expected %q, found %q", test.want, got)
 			}
 		})
 	}

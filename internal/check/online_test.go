@@ -25,12 +25,12 @@ func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout}
 		online := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
 		time.Sleep(2 * OnlineTimeout) // for an instance
-		if left := time.Until(online.deadline()); left != OnlineTimeout {
-			t.Errorf("expected %v, found %v", OnlineTimeout, left)
+		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout {
+			t.Errorf("expected %v, found %v", OnlineTimeout, remaining)
 		}
 		time.Sleep(time.Second)
-		if left := time.Until(online.deadline()); left != OnlineTimeout-time.Second {
-			t.Errorf("after a second: %v", left)
+		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout-time.Second {
+			t.Errorf("after a second: %v", remaining)
 		}
 	})
 }
@@ -54,27 +54,28 @@ func TestSilentService(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	for _, one := range []struct {
+	for _, request := range []struct {
 		path, address string
 		wait          time.Duration
 		unasked       int
 		silent        bool
 	}{{"/silent", server.URL, 10 * time.Millisecond, 1, true}, {"/busy", server.URL, time.Hour, 1, false},
 		{"/well", server.URL, time.Hour, 0, false}, {"/away", "http://" + porttest.Address(t), time.Hour, 1, false}} {
-		at, err := url.Parse(one.address)
+		at, err := url.Parse(request.address)
 		require.NoError(t, err)
 		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)},
 			w.Providers)
-		ch := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewOriginRegistry()}
+		ch := &Checker{Worker: w, Wait: request.wait, Destinations: transport.NewOriginRegistry()}
 		online := ch.newOnlineCheck(t.Context(), component, connector)
 		_, err = online.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
-			Target: one.path}}})
+			Target: request.path}}})
 		require.NoError(t, err)
 		found := online.unansweredWarnings(connector, component)
-		if online.close(); len(found) != one.unasked || TimedOut(found) != one.silent {
-			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", one.path, one.unasked,
-				one.silent, found)
+		if online.close(); len(found) != request.unasked || TimedOut(found) != request.silent {
+			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", request.path,
+				request.unasked,
+				request.silent, found)
 		}
 	}
 }
@@ -124,7 +125,7 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 	at, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	store := lockouts.New()
-	for _, one := range []struct {
+	for _, request := range []struct {
 		password string
 		logon    bool
 		status   uint16
@@ -133,14 +134,16 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 		{"right", false, 502, 1}, {"right", true, 200, 2}, {"right", false, 200, 3}} {
 		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
-			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, one.password, "", 0)}, w.Providers)
-		ch := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: one.logon,
+			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, request.password, "", 0)},
+			w.Providers)
+		ch := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: request.logon,
 			Destinations: transport.NewOriginRegistry()}
 		online := ch.newOnlineCheck(t.Context(), component, connector)
 		answers, err := online.Fetch(t.Context(),
 			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
 		require.NoError(t, err)
 		online.close()
-		assert.Equal(t, []int{int(one.status), one.sent}, []int{int(answers[0].Status), len(shown)}, one.password)
+		assert.Equal(t, []int{int(request.status), request.sent}, []int{int(answers[0].Status), len(shown)},
+			request.password)
 	}
 }

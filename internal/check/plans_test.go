@@ -75,9 +75,9 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 	}
 	small, few := ofConnectors(10)
 	large, many := ofConnectors(50)
-	if each := (many - few) / 40; each > 10 {
+	if count := (many - few) / 40; count > 10 {
 		t.Errorf("expected that a connector whose plan is known costs the check of another nearly nothing, found %v "+
-			"allocations", each)
+			"allocations", count)
 	}
 
 	ctx := &looks{Context: t.Context()}

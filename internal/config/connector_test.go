@@ -46,8 +46,8 @@ func connector(t *testing.T, text string) *Connector {
 	t.Helper()
 	entries, problems := Read("c.properties", []byte(text))
 	providers, more := newProviders(nil)
-	connector, again := NewConnector("c.properties", entries, providers)
-	if all := append(append(problems, more...), again...); len(all) > 0 {
+	connector, reread := NewConnector("c.properties", entries, providers)
+	if all := append(append(problems, more...), reread...); len(all) > 0 {
 		t.Fatal(all)
 	}
 	return connector
@@ -178,10 +178,10 @@ func TestComponentProblems(t *testing.T) {
 			"c.properties:4: producer.override.ssl.key.password: " + aVariable},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
 			ch := Checker{Worker: plainWorker(t, ""), Embedded: true}
-			expectLines(t, c.text, c.want, ch.CheckComponent(t.Context(), connector(t, c.text), component()))
+			expectLines(t, test.text, test.want, ch.CheckComponent(t.Context(), connector(t, test.text), component()))
 		})
 	}
 }
@@ -198,14 +198,14 @@ func TestExaminedStandsWithItsGroup(t *testing.T) {
 // An unreadable worker's file is the only problem.
 func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
-	for name, c := range map[string]struct{ text, want string }{
+	for name, test := range map[string]struct{ text, want string }{
 		"utf16": {"\xff\xfea\x00", "the file is in UTF-16: expected UTF-8; save it in that encoding"},
 		"empty": {"", "the file is empty: expected the settings of a worker or of a connector"},
 	} {
 		path := filepath.Join(dir, name)
-		write(t, path, c.text)
-		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+c.want {
-			t.Errorf("expected %q, found %v %v", c.want, problems, err)
+		write(t, path, test.text)
+		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+test.want {
+			t.Errorf("expected %q, found %v %v", test.want, problems, err)
 		}
 	}
 	path := filepath.Join(dir, "empty")
@@ -217,7 +217,7 @@ func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 
 func TestSinkRules(t *testing.T) {
 	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
-	ch := Checker{Worker: plainWorker(t, "")}
+	checker := Checker{Worker: plainWorker(t, "")}
 	for text, want := range map[string]string{
 		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
 			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
@@ -228,7 +228,7 @@ func TestSinkRules(t *testing.T) {
 		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
 		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
 	} {
-		expectLines(t, text, want, ch.CheckComponent(t.Context(), connector(t, text), sink))
+		expectLines(t, text, want, checker.CheckComponent(t.Context(), connector(t, text), sink))
 	}
 }
 
@@ -320,7 +320,7 @@ func TestSettingsThatKafkaRemoved(t *testing.T) {
 		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
 			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
 	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
-	for name, c := range map[string]struct{ text, want string }{
+	for name, test := range map[string]struct{ text, want string }{
 		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, " +
 			"it is " +
 			"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
@@ -337,8 +337,8 @@ func TestSettingsThatKafkaRemoved(t *testing.T) {
 			"c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it is " +
 				"exclude since 2.6, and without it all fields remain"},
 	} {
-		problems := Checker{}.CheckStage(t.Context(), connector(t, c.text), "transforms.a.", replace)
-		expectLines(t, name, c.want, problems)
+		problems := Checker{}.CheckStage(t.Context(), connector(t, test.text), "transforms.a.", replace)
+		expectLines(t, name, test.want, problems)
 	}
 }
 
@@ -404,14 +404,14 @@ func TestDocuments(t *testing.T) {
 		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
 			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
 	}
-	for _, c := range cases {
-		entries, problems := Read(c.file, []byte(c.text))
+	for _, test := range cases {
+		entries, problems := Read(test.file, []byte(test.text))
 		var got []string
 		for _, entry := range entries {
 			got = append(got, entry.Key+"="+entry.Raw)
 		}
-		assert.Equal(t, c.want, strings.Join(got, " "), c.text)
-		expectLines(t, c.text, c.problems, problems)
+		assert.Equal(t, test.want, strings.Join(got, " "), test.text)
+		expectLines(t, test.text, test.problems, problems)
 	}
 }
 
@@ -437,19 +437,19 @@ func TestProviders(t *testing.T) {
 			"EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*", "${e:CONFIG_TEST_SECRET}", "",
 			"does not match allowlist.pattern"},
 	}
-	for _, c := range cases {
-		providers, problems := newProviders(workerEntries(t, c.worker))
-		got, more := providers.resolveAll([]Entry{NewEntry("k", c.value, "", 0)})
+	for _, test := range cases {
+		providers, problems := newProviders(workerEntries(t, test.worker))
+		got, more := providers.resolveAll([]Entry{NewEntry("k", test.value, "", 0)})
 		problems = append(problems, more...)
-		if c.problem != "" {
-			if len(problems) != 1 || !strings.Contains(problems[0].Text, c.problem) {
-				t.Errorf("%s: expected a problem with %q, found %v", c.value, c.problem, problems)
+		if test.problem != "" {
+			if len(problems) != 1 || !strings.Contains(problems[0].Text, test.problem) {
+				t.Errorf("%s: expected a problem with %q, found %v", test.value, test.problem, problems)
 			}
 			continue
 		}
-		if got[0].Value.Reveal() != c.want || got[0].Raw != c.value || len(problems) > 0 ||
-			got[0].Value.Secret() == (c.value == c.want) {
-			t.Errorf("%s: found %q %v", c.value, got[0].Value.Reveal(), problems)
+		if got[0].Value.Reveal() != test.want || got[0].Raw != test.value || len(problems) > 0 ||
+			got[0].Value.Secret() == (test.value == test.want) {
+			t.Errorf("%s: found %q %v", test.value, got[0].Value.Reveal(), problems)
 		}
 	}
 	_, problems := newProviders(workerEntries(t, "config.providers=v\nconfig.providers.v.class=com.example.Vault"))
@@ -496,8 +496,8 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 		NewEntry("sasl.jaas.config", "${file:"+file+":pw}", "w.properties", 2)}, nil, nil)
 	require.NoError(t, problems.Err())
 	write(t, file, "pw=second-passw0rd")
-	if now, ok := w.Current("sasl.jaas.config"); !ok || now != "second-passw0rd" {
-		t.Fatalf("found %q, %t", now, ok)
+	if current, ok := w.Current("sasl.jaas.config"); !ok || current != "second-passw0rd" {
+		t.Fatalf("found %q, %t", current, ok)
 	}
 	for range 2 { // what nobody has any more is forgotten, by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
@@ -679,9 +679,9 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	// A file that grows during the read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	f, err := os.Create(growing)
+	file, err := os.Create(growing)
 	require.NoError(t, err)
-	defer f.Close()
+	defer file.Close()
 	go func() {
 		defer close(stopped)
 		for {
@@ -689,7 +689,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				f.WriteString("a=1\n")
+				file.WriteString("a=1\n")
 			}
 		}
 	}()
@@ -730,13 +730,13 @@ func TestNoPluginSettingsByName(t *testing.T) {
 
 // Each expression is bounded, and all of those for new topics together.
 func TestBoundsOfTopicCreation(t *testing.T) {
-	for prefix, c := range map[string]struct{ include, want string }{
+	for prefix, test := range map[string]struct{ include, want string }{
 		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},
 		"one more": {strings.Repeat("a,", maxTopicExpressions) + "a", "c.properties:3: topic.creation.big.include: " +
 			"expected at most 10000 expressions of topic.creation.* together, found more"},
 	} {
-		expectLines(t, prefix, c.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
-			c.include).checkTopicCreation())
+		expectLines(t, prefix, test.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
+			test.include).checkTopicCreation())
 	}
 	whole := checkCommonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
 	if len(whole) != 1 || !strings.Contains(whole[0].Text,

@@ -39,25 +39,25 @@ func TestConnectorsOfREST(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
-	s := kept(t, Locations{REST: openMade(t, dir)})
+	store := kept(t, Locations{REST: openMade(t, dir)})
 	connector := &Connector{Name: "../b/c"}
 	for key, value := range odd {
 		connector.Entries = append(connector.Entries, NewEntry(key, value, "", 0))
 	}
-	require.NoError(t, s.Put(t.Context(), connector.Name, Stored{Connector: connector}))
-	require.NoError(t, with(t, s, "1", ""))
-	require.NoError(t, s.Put(t.Context(), "a", Stored{Target: TargetPaused}))
-	assert.Equal(t, TargetPaused, s.locations.TargetStates.Get(&Connector{Name: "a"}))
-	s = kept(t, Locations{REST: openMade(t, dir)})
-	snapshot, _ := s.Snapshot()
+	require.NoError(t, store.Put(t.Context(), connector.Name, Stored{Connector: connector}))
+	require.NoError(t, with(t, store, "1", ""))
+	require.NoError(t, store.Put(t.Context(), "a", Stored{Target: TargetPaused}))
+	assert.Equal(t, TargetPaused, store.locations.TargetStates.Get(&Connector{Name: "a"}))
+	store = kept(t, Locations{REST: openMade(t, dir)})
+	snapshot, _ := store.Snapshot()
 	assert.Equal(t, 2, len(snapshot.Connectors))
 	assert.Equal(t, odd, snapshot.Connectors[0].Raw())
 	assert.Equal(t, "2", snapshot.Connectors[1].Version)
-	require.NoError(t, s.Delete(t.Context(), "a"))
-	assert.Error(t, s.Delete(t.Context(), "a"), "expected connector a to be one that was created by REST")
-	s = kept(t, Locations{REST: openMade(t, dir)})
-	require.NoError(t, with(t, s, "1", ""))
-	snapshot, _ = s.Snapshot()
+	require.NoError(t, store.Delete(t.Context(), "a"))
+	assert.Error(t, store.Delete(t.Context(), "a"), "expected connector a to be one that was created by REST")
+	store = kept(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, with(t, store, "1", ""))
+	snapshot, _ = store.Snapshot()
 	assert.Equal(t, "3", snapshot.Connectors[1].Version) // that of no connector of its name before
 	write(t, filepath.Join(dir, "connectors.json"), "{")
 	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
@@ -68,18 +68,18 @@ func TestConnectorsOfREST(t *testing.T) {
 // Of two changes of one version the second is rejected and writes nothing.
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
-	s := kept(t, Locations{REST: openMade(t, t.TempDir())})
-	assert.Error(t, with(t, s, "1", "1"), "has changed in the meantime")
-	require.NoError(t, with(t, s, "1", ""))
-	first := version(s)
-	require.NoError(t, with(t, s, "1", first)) // as it is
-	assert.Equal(t, first, version(s))
-	require.NoError(t, with(t, s, "2", first))
+	store := kept(t, Locations{REST: openMade(t, t.TempDir())})
+	assert.Error(t, with(t, store, "1", "1"), "has changed in the meantime")
+	require.NoError(t, with(t, store, "1", ""))
+	first := version(store)
+	require.NoError(t, with(t, store, "1", first)) // as it is
+	assert.Equal(t, first, version(store))
+	require.NoError(t, with(t, store, "2", first))
 	var changed *ChangedError
-	assert.Equal(t, true, errors.As(with(t, s, "3", first), &changed))
-	assert.Equal(t, "a=2", found(t, s))
-	require.NoError(t, s.Delete(t.Context(), "a"))
-	assert.Error(t, with(t, s, "3", "2"), "has changed in the meantime")
+	assert.Equal(t, true, errors.As(with(t, store, "3", first), &changed))
+	assert.Equal(t, "a=2", found(t, store))
+	require.NoError(t, store.Delete(t.Context(), "a"))
+	assert.Error(t, with(t, store, "3", "2"), "has changed in the meantime")
 }
 
 // A file that cannot be written leaves the connector, its state and its version as they were.
@@ -138,10 +138,10 @@ func TestCheckWritable(t *testing.T) {
 	path := filepath.Join(dir, "a.properties")
 	write(t, path, "name=a\nx=1\n")
 	s := kept(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
-	said := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
+	message := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
 	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), with(t, s, "2", ""),
 		s.Delete(t.Context(), "a")} {
-		assert.Error(t, err, said)
+		assert.Error(t, err, message)
 	}
 	assert.Error(t, s.CheckWritable("old", path), "Connector old is kept in "+path)
 	require.NoError(t, s.CheckWritable("b", ""))

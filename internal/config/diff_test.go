@@ -32,40 +32,44 @@ func TestDiff(t *testing.T) {
 		return RunningConnector{Name: connector.Name, File: connector.File, Raw: connector.Raw(),
 			Rejected: connector.Problems.Err() != nil}
 	}
-	a := readAs("a.properties", "name=a", "user=u", "host=h")
+	running := readAs("a.properties", "name=a", "user=u", "host=h")
 	broken := func(path string) *Connector { return readAs(path+".json", "{") }
-	unsettled := has(a)
+	unsettled := has(running)
 	unsettled.HasFailed = true
-	for _, k := range []struct {
+	for _, test := range []struct {
 		what  string
 		have  []RunningConnector
 		files []*Connector
 		want  string
 	}{
-		{"nothing", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "host=h", "user=u",
+		{"nothing", []RunningConnector{has(running)}, []*Connector{readAs("b.properties", "host=h", "user=u",
 			"# in another order, and file",
 			"name=a")}, "a nothing"},
-		{"in place", []RunningConnector{has(a)},
+		{"in place", []RunningConnector{has(running)},
 			[]*Connector{readAs("a.properties", "name=a", "user=v", "host=h", "max=1")},
 			"a in place [max user]"},
 		{"in place, but it has failed", []RunningConnector{unsettled},
 			[]*Connector{readAs("a.properties", "name=a", "user=v",
 				"host=h")}, "a restart [user]"},
-		{"another service", []RunningConnector{has(a)},
+		{"another service", []RunningConnector{has(running)},
 			[]*Connector{readAs("a.properties", "name=a", "user=v", "host=i")},
 			"a restart [host user]"},
-		{"an unknown setting", []RunningConnector{has(a)},
+		{"an unknown setting", []RunningConnector{has(running)},
 			[]*Connector{readAs("a.properties", "name=a", "user=u", "host=h",
 				"transforms=x")}, "a restart [transforms]"},
 		{"the service of a destination", []RunningConnector{has(readAs("a.properties", "name=a", "via=D"))},
 			[]*Connector{readAs("a.properties", "name=a", "via=D", "user=u")},
 			"a restart [user]"},
-		{"new and gone", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "x=1")}, "a remove; b create"},
-		{"renamed in its file", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=b", "user=u")},
+		{"new and gone", []RunningConnector{has(running)}, []*Connector{readAs("b.properties", "x=1")},
 			"a remove; b create"},
-		{"refused by the check", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=a", "bad=1")},
+		{"renamed in its file", []RunningConnector{has(running)},
+			[]*Connector{readAs("a.properties", "name=b", "user=u")},
+			"a remove; b create"},
+		{"refused by the check", []RunningConnector{has(running)},
+			[]*Connector{readAs("a.properties", "name=a", "bad=1")},
 			"a refuse, goes on"},
-		{"renamed and refused", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=b", "bad=1")},
+		{"renamed and refused", []RunningConnector{has(running)},
+			[]*Connector{readAs("a.properties", "name=b", "bad=1")},
 			"a refuse, goes on"},
 		{"cannot be read", []RunningConnector{has(readAs("a.json", `{"name":"a"}`))}, []*Connector{broken("a")},
 			"a refuse, goes on"},
@@ -74,9 +78,9 @@ func TestDiff(t *testing.T) {
 		{"bad, and good now", []RunningConnector{has(broken("a"))}, []*Connector{readAs("a.json", `{"name":"a"}`)},
 			"a create; a.json remove"},
 		{"bad by its check, and good now", []RunningConnector{{Name: "a", File: "a.properties", Rejected: true}},
-			[]*Connector{a},
+			[]*Connector{running},
 			"a restart"},
-		{"one name in two files", []RunningConnector{has(a), has(readAs("b.properties", "x=1"))},
+		{"one name in two files", []RunningConnector{has(running), has(readAs("b.properties", "x=1"))},
 			uniqueNames([]*Connector{readAs("a.properties", "name=a", "user=u", "host=h"),
 				readAs("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
 		{"names that change places", []RunningConnector{has(readAs("a.properties", "name=x")),
@@ -90,21 +94,23 @@ func TestDiff(t *testing.T) {
 			return problems
 		}
 		var found []string
-		for _, s := range Diff(k.have, k.files, check, func(*Connector) *Declarations { return declarations }) {
-			line := s.Name + " " + string(s.Action)
-			if len(s.Settings) > 0 {
-				line += fmt.Sprint(" ", s.Settings)
+		for _, change := range Diff(test.have, test.files, check,
+			func(*Connector) *Declarations { return declarations }) {
+			line := change.Name + " " + string(change.Action)
+			if len(change.Settings) > 0 {
+				line += fmt.Sprint(" ", change.Settings)
 			}
-			if s.KeepsRunning {
+			if change.KeepsRunning {
 				line += ", goes on"
 			}
-			if (s.Action == Reject) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Action == Remove) {
-				t.Errorf("%s: found %+v", k.what, s)
+			if (change.Action == Reject) != (change.Problems.Err() != nil) ||
+				(change.Connector == nil) != (change.Action == Remove) {
+				t.Errorf("%s: found %+v", test.what, change)
 			}
 			found = append(found, line)
 		}
-		if diff := cmp.Diff(k.want, strings.Join(found, "; ")); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", k.what, diff)
+		if diff := cmp.Diff(test.want, strings.Join(found, "; ")); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", test.what, diff)
 		}
 	}
 }

@@ -37,16 +37,16 @@ func TestValuesFromFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "value"), "kept")
 	t.Setenv("CONFIG_GUEST_TEST", "open")
-	kept := "${dir:" + dir + ":value}"
-	connector := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+
-		"\nshop#01.table="+kept+"\nshop#02.table=pre-"+kept)
+	withheld := "${dir:" + dir + ":value}"
+	connector := connector(t, "shop.address="+withheld+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+withheld+
+		"\nshop#01.table="+withheld+"\nshop#02.table=pre-"+withheld)
 	settings := func(values ...string) (all []wit.Setting) {
 		for i, name := range []string{"shop.address", "shop.user", "shop.password", "shop#01.table", "shop#02.table"} {
 			all = append(all, wit.Setting{Name: name, Value: values[i]})
 		}
 		return all
 	}
-	for name, x := range map[string]struct {
+	for name, test := range map[string]struct {
 		guest PluginView
 		want  []wit.Setting
 	}{
@@ -61,10 +61,10 @@ func TestValuesFromFiles(t *testing.T) {
 		"of a transform": {PluginView{Prefix: "transforms.x.", Exposed: []string{"shop.address",
 			"transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
 	} {
-		x.guest.Component = DeclareComponent(component())
-		assert.Equal(t, x.want, x.guest.Settings(connector), name)
+		test.guest.Component = DeclareComponent(component())
+		assert.Equal(t, test.want, test.guest.Settings(connector), name)
 		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
-		if diff := cmp.Diff(x.want, x.guest.PlannedSettings(connector, settings("kept", "open", Mask, "kept",
+		if diff := cmp.Diff(test.want, test.guest.PlannedSettings(connector, settings("kept", "open", Mask, "kept",
 			"pre-kept"))); diff != "" {
 			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
 		}
@@ -121,13 +121,13 @@ c.properties:1: x.proxy: warning: not set; the plugin's default "http" is ignore
 
 // A secret is not used where it would be shown, and no message shows it.
 func TestSecretInAPublicRole(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
+	declarations := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
 		wit.KindString, "", "", acting("http.address")),
 		declared("shop.code", wit.KindInt, "", "")}}
 	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code",
 		wit.KindPassword, "", ""))}
 	found := Checker{Worker: plainWorker(t, ""), OtherComponents: others}.CheckComponent(t.Context(), connector(t,
-		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
+		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), declarations)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, but the plugin declares it as http.address, whose "+
 		"values are shown: it is not used\n"+
 		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",
@@ -138,15 +138,15 @@ func TestSecretInAPublicRole(t *testing.T) {
 
 // Java's trim removes characters up to U+0020 and no others: a delimiter may be a no-break space.
 func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{
+	declarations := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{
 		declared("delimiter", wit.KindString, "", "")}}
-	for _, c := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
+	for _, test := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
 		{"\x00\x1fa b\x1c ", "a b"}, {"\ufeff", "\ufeff"}} {
-		connector := &Connector{Entries: []Entry{NewEntry("delimiter", c.given, "", 0)}}
-		guest := PluginView{Component: DeclareComponent(own)}
-		want := []wit.Setting{{Name: "delimiter", Value: c.want}}
-		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != c.want {
-			t.Errorf("%q: (-want +got)\n%s", c.given, diff)
+		connector := &Connector{Entries: []Entry{NewEntry("delimiter", test.given, "", 0)}}
+		guest := PluginView{Component: DeclareComponent(declarations)}
+		want := []wit.Setting{{Name: "delimiter", Value: test.want}}
+		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != test.want {
+			t.Errorf("%q: (-want +got)\n%s", test.given, diff)
 		}
 	}
 }

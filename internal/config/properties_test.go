@@ -47,13 +47,13 @@ func TestPropertiesSyntax(t *testing.T) {
 		{"byte order mark", "\ufeffa=1", []Entry{NewEntry("a", "1", "", 1)}},
 		{"empty key", "=1", []Entry{NewEntry("", "1", "", 1)}},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			got, problems := Read("x.properties", []byte(c.text))
-			for i := range c.want {
-				c.want[i].File = "x.properties"
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			got, problems := Read("x.properties", []byte(test.text))
+			for i := range test.want {
+				test.want[i].File = "x.properties"
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" || len(problems) > 0 {
+			if diff := cmp.Diff(test.want, got); diff != "" || len(problems) > 0 {
 				t.Errorf("(-want +got)\n%s%v", diff, problems)
 			}
 		})

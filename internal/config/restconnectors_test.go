@@ -49,27 +49,27 @@ func found(t *testing.T, s *FolderStore) string {
 // Files override connectors created by REST, which are back when the file is deleted.
 func TestFilesBeatREST(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
-	made := openMade(t, dir)
+	fromREST := openMade(t, dir)
 	for _, name := range []string{"a", "b"} {
-		require.NoError(t, made.put(name, map[string]string{"name": name, "x": "rest"}, nil))
+		require.NoError(t, fromREST.put(name, map[string]string{"name": name, "x": "rest"}, nil))
 	}
 	path := filepath.Join(folder, "a.properties")
 	write(t, path, "name=a\nx=folder")
-	s := kept(t, Locations{Folder: folder, REST: made})
-	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
+	store := kept(t, Locations{Folder: folder, REST: fromREST})
+	if all := found(t, store); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
 		"warning: has no effect: "+path+" contains a connector of the same name, a") {
 		t.Errorf("found %s", all)
 	}
-	in, problems, err := Load(Files{Connectors: []string{path}, REST: made}, nil, nil)
+	in, problems, err := Load(Files{Connectors: []string{path}, REST: fromREST}, nil, nil)
 	if err != nil || problems.Err() != nil || len(in.Connectors) != 2 || in.Connectors[0].Text("x") != "folder" ||
 		len(in.Shadowed) != 1 {
 		t.Errorf("found %+v %v %v", in, problems, err)
 	}
 	require.NoError(t, os.Remove(path))
 	for range 3 {
-		s.scan()
+		store.scan()
 	}
-	assert.Equal(t, "a=rest b=rest", found(t, s))
+	assert.Equal(t, "a=rest b=rest", found(t, store))
 }
 
 func TestTargets(t *testing.T) {
@@ -83,8 +83,8 @@ func TestTargets(t *testing.T) {
 	require.NoError(t, err)
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
 		"d": TargetStarted} {
-		if now := second.Get(&Connector{Name: name}); now != target {
-			t.Errorf("%s: expected %s, found %s", name, target, now)
+		if current := second.Get(&Connector{Name: name}); current != target {
+			t.Errorf("%s: expected %s, found %s", name, target, current)
 		}
 	}
 	require.NoError(t, second.Set("a", TargetStarted))

@@ -38,14 +38,14 @@ func TestReferencesAreReadAgain(t *testing.T) {
 		t.Errorf("found the files %v", files)
 	}
 	write(t, files[1], "due")
-	again, err := connector.Resolve(providers)
+	reread, err := connector.Resolve(providers)
 	require.NoError(t, err)
-	if keys := connector.ChangedSince(again); len(keys) != 1 || keys[0] != "token" ||
-		again.Text("token") != "Bearer due" ||
-		again.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
-		t.Errorf("differing %v: %q, %q", keys, again.Text("token"), again.Text("password"))
+	if keys := connector.ChangedSince(reread); len(keys) != 1 || keys[0] != "token" ||
+		reread.Text("token") != "Bearer due" ||
+		reread.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
+		t.Errorf("differing %v: %q, %q", keys, reread.Text("token"), reread.Text("password"))
 	}
-	if entry, _ := again.Entry("token"); !entry.Value.Secret() || entry.Raw != "Bearer ${dir:"+dir+":token}" {
+	if entry, _ := reread.Entry("token"); !entry.Value.Secret() || entry.Raw != "Bearer ${dir:"+dir+":token}" {
 		t.Errorf("the entry is %+v", entry)
 	}
 	require.NoError(t, os.Remove(files[1]))

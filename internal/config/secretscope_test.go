@@ -67,7 +67,7 @@ func TestMisdirectedSecrets(t *testing.T) {
 	const client = "producer.override.bootstrap.servers=b:9092 producer.override.security.protocol=SASL_SSL " +
 		"producer.override.sasl.jaas.config=s producer.override.ssl.truststore.certificates=pem "
 	const listener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, stored string
 		// sent are settings that replace stored ones; -NAME removes one.
 		sent, want string
@@ -146,17 +146,17 @@ func TestMisdirectedSecrets(t *testing.T) {
 			"http.proxy.address=x:1 http.proxy.token-url=https://x http.proxy.token-client-secret=s", ""},
 		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			declarations := served()
 			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
-			s := ConfigChange{Declarations: declarations, Worker: w,
+			change := ConfigChange{Declarations: declarations, Worker: w,
 				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
 			all, sent := map[string]string{}, map[string]bool{}
-			if c.stored != "" {
-				s.Stored = connectorOf(t, c.stored)
-				all = s.Stored.Raw()
+			if test.stored != "" {
+				change.Stored = connectorOf(t, test.stored)
+				all = change.Stored.Raw()
 			}
-			for line := range strings.FieldsSeq(c.sent) {
+			for line := range strings.FieldsSeq(test.sent) {
 				key, value, _ := strings.Cut(line, "=")
 				if key, out := strings.CutPrefix(key, "-"); out {
 					delete(all, key)
@@ -164,18 +164,18 @@ func TestMisdirectedSecrets(t *testing.T) {
 				}
 				all[key], sent[key] = value, true
 			}
-			s.New = connectorOf(t, joined(all))
-			s.FromStored = func(key string) bool { return !sent[key] }
+			change.New = connectorOf(t, joined(all))
+			change.FromStored = func(key string) bool { return !sent[key] }
 			var misdirected []string
-			for _, p := range s.MisdirectedSecrets() {
+			for _, p := range change.MisdirectedSecrets() {
 				if p.Warning || strings.Contains(p.Text, "theworkers") {
 					t.Errorf("%+v", p)
 				}
 				misdirected = append(misdirected, p.Setting)
 			}
 			slices.Sort(misdirected)
-			if got := strings.Join(misdirected, " "); got != c.want {
-				t.Errorf("expected %q, found %q", c.want, got)
+			if got := strings.Join(misdirected, " "); got != test.want {
+				t.Errorf("expected %q, found %q", test.want, got)
 			}
 		})
 	}
@@ -189,7 +189,7 @@ func TestReferencesAreWhole(t *testing.T) {
 	t.Setenv("K", "v")
 	path := filepath.Join(t.TempDir(), "f")
 	require.NoError(t, os.WriteFile(path, []byte("k=v"), 0o600))
-	there := strings.NewReplacer("${file:f:", "${file:"+path+":")
+	text := strings.NewReplacer("${file:f:", "${file:"+path+":")
 	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, "http.address=a": true,
 		to + "http.password=${vault:f:k}": false, to + "http.header.key=${vault:k} http.password=${file:f:k}": false,
 		to: false, to + "http.password=": false, to + "http.header.key=${env:K}": false,
@@ -200,7 +200,7 @@ func TestReferencesAreWhole(t *testing.T) {
 		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
 		declarations := served()
-		connector, _ := NewConnector("c.properties", connectorEntries(there.Replace(lines)), w.Providers)
+		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
 		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
 			IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
 		if got := s.HasCompleteCredentials(); got != want {

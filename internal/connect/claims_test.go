@@ -76,7 +76,7 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// In a group a worker may be assigned tasks of two connectors with one claim, of which the first is deleted or releases it. The
+// A worker in a group may be assigned tasks of two connectors with one claim, while the first releases it. The
 // second starts after the first has ended and cleaned up, and the first is owned until then.
 func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	silent, requests := silentService(t)
