@@ -67,7 +67,7 @@ func topicReads(connector *config.Connector, component wit.Component) map[string
 		for _, spec := range declarations.Matching(entry.Key) {
 			_, last, grouped := strings.Cut(spec.Name, "}.")
 			switch group, in := strings.CutSuffix(entry.Key, last); {
-			case !grouped || !in:
+			case !grouped || !in: // not of a group
 			case spec.Role() == role.SourceTopic:
 				topics[group] = entry
 			case setting.IsRequired(&spec):

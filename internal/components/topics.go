@@ -43,7 +43,7 @@ func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 		switch {
 		case known && name == classFilter:
 			effect.DropsRecords = true
-		case known && slices.Contains(topicPreserving, name):
+		case known && slices.Contains(topicPreserving, name): // no effect on topics
 		case known && name == classRouter:
 			effect.ChangesTopic = true
 			if stage.Predicate != nil {

@@ -104,81 +104,93 @@ func (c *Connector) isCopyOf(other *Connector) bool {
 // for connectors that differ; declared returns the declarations of a connector's plugin.
 func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
 	declared func(*Connector) *Declarations) []Change {
-	running := map[string]RunningConnector{}
-	for _, n := range have {
-		running[n.Name] = n
+	runningByName := map[string]RunningConnector{}
+	for _, running := range have {
+		runningByName[running.Name] = running
 	}
-	steps := map[string]Change{}
-	bad := map[string]*Connector{} // by file; their connector may have another name than the file seems to say
-	var broken []*Connector
+	changes := map[string]Change{}
+	var invalid []*Connector
+	invalidByFile := map[string]*Connector{} // their names may be wrong, too
 	for _, connector := range files {
-		current, exists := running[connector.Name]
+		running, exists := runningByName[connector.Name]
 		change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
-		if exists && !current.Rejected && connector.Problems.Err() == nil {
-			if change.Action = NoChange; !current.Config.isCopyOf(connector) {
-				change.Action, change.Settings = compare(current.Raw, connector, declared)
-			}
-			switch {
-			case change.Action == UpdateInPlace && current.HasFailed:
-				change.Action = Restart
-			case change.Action == NoChange && current.Config != nil:
-				change.Problems = slices.DeleteFunc(slices.Clone(connector.Problems), func(p Problem) bool {
-					return slices.Contains(current.Config.Problems, p)
-				})
-			}
+		if exists {
+			change = changeOf(running, connector, declared)
 		}
 		if change.Action != NoChange && connector.Problems.Err() == nil {
 			change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
 		}
 		if change.Problems.Err() == nil {
-			if exists && current.Rejected {
+			if exists && running.Rejected {
 				change.Action = Restart
 			}
-			steps[connector.Name] = change
+			changes[connector.Name] = change
 			continue
 		}
-		refused := *connector
-		refused.Problems = change.Problems
-		broken = append(broken, &refused)
+		rejected := *connector
+		rejected.Problems = change.Problems
+		invalid = append(invalid, &rejected)
 		for _, p := range change.Problems {
 			if !p.Warning {
-				bad[p.File] = &refused
+				invalidByFile[p.File] = &rejected
 			}
 		}
-		bad[connector.File] = &refused
+		invalidByFile[connector.File] = &rejected
 	}
-	rejectInvalid(steps, have, broken, bad)
-	var plan []Change
-	for _, name := range slices.Sorted(maps.Keys(steps)) {
-		plan = append(plan, steps[name])
+	rejectInvalid(changes, have, invalid, invalidByFile)
+	var sorted []Change
+	for _, name := range slices.Sorted(maps.Keys(changes)) {
+		sorted = append(sorted, changes[name])
 	}
-	return plan
+	return sorted
+}
+
+// changeOf returns the change of a running connector, before the new configuration is checked.
+func changeOf(running RunningConnector, connector *Connector, declared func(*Connector) *Declarations) Change {
+	change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
+	if running.Rejected || connector.Problems.Err() != nil {
+		return change
+	}
+	if change.Action = NoChange; !running.Config.isCopyOf(connector) {
+		change.Action, change.Settings = compare(running.Raw, connector, declared)
+	}
+	switch {
+	case change.Action == UpdateInPlace && running.HasFailed:
+		change.Action = Restart
+	case change.Action == NoChange && running.Config != nil:
+		change.Problems = slices.DeleteFunc(slices.Clone(connector.Problems), func(p Problem) bool {
+			return slices.Contains(running.Config.Problems, p)
+		})
+	}
+	return change
 }
 
 // rejectInvalid keeps the connector of an invalid file running: the one of its name, else the one from the file.
-func rejectInvalid(steps map[string]Change, have []RunningConnector, broken []*Connector, bad map[string]*Connector) {
+func rejectInvalid(changes map[string]Change, have []RunningConnector, invalid []*Connector,
+	invalidByFile map[string]*Connector) {
 	matched := map[*Connector]bool{}
-	for _, n := range have {
-		if _, planned := steps[n.Name]; planned {
+	for _, running := range have {
+		if _, planned := changes[running.Name]; planned {
 			continue
 		}
-		i := slices.IndexFunc(broken, func(connector *Connector) bool { return connector.Name == n.Name })
-		connector := bad[n.File]
+		i := slices.IndexFunc(invalid, func(c *Connector) bool { return c.Name == running.Name })
+		connector := invalidByFile[running.File]
 		if i >= 0 {
-			connector = broken[i]
+			connector = invalid[i]
 		}
 		switch {
-		case connector == nil || n.Rejected && i < 0:
-			steps[n.Name] = Change{Name: n.Name, Action: Remove}
+		case connector == nil || running.Rejected && i < 0:
+			changes[running.Name] = Change{Name: running.Name, Action: Remove}
 		default:
 			matched[connector] = true
-			steps[n.Name] = Change{Name: n.Name, Action: Reject, Connector: connector, Problems: connector.Problems,
-				KeepsRunning: !n.Rejected}
+			changes[running.Name] = Change{Name: running.Name, Action: Reject, Connector: connector,
+				Problems:     connector.Problems,
+				KeepsRunning: !running.Rejected}
 		}
 	}
-	for _, connector := range broken {
-		if _, planned := steps[connector.Name]; !planned && !matched[connector] {
-			steps[connector.Name] = Change{Name: connector.Name, Action: Reject, Connector: connector,
+	for _, connector := range invalid {
+		if _, planned := changes[connector.Name]; !planned && !matched[connector] {
+			changes[connector.Name] = Change{Name: connector.Name, Action: Reject, Connector: connector,
 				Problems: connector.Problems}
 		}
 	}

@@ -56,7 +56,7 @@ func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 	inside := slices.IndexFunc(config, func(entry Entry) bool { return entry.Key == "name" })
 	for _, entry := range append(slices.Clone(outer), nested...) {
 		switch {
-		case isResponseMember(entry.Key):
+		case isResponseMember(entry.Key): // ignored, so that responses can be read
 		case entry.Key == "name" && inside < 0:
 			config, inside = append([]Entry{entry}, config...), 0
 		case entry.Key == "name" && config[inside].Raw == entry.Raw:

@@ -57,7 +57,7 @@ func ListFolder(dir string) (Files, error) {
 	for _, entry := range found {
 		name, path := entry.Name(), filepath.Join(dir, entry.Name())
 		switch {
-		case strings.HasPrefix(name, "."), IsTestFile(name):
+		case strings.HasPrefix(name, "."), IsTestFile(name): // no configuration
 		case slices.Contains(workerNames, name):
 			if files.Worker != "" {
 				return files, fmt.Errorf("expected one worker file in %s, found %s and %s", dir,

@@ -32,59 +32,75 @@ type watchedFile struct {
 func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 	listening := &folderListener{store: s}
 	defer func() { listening.folders.Close() }()
-	quiet, periodicScan := time.NewTimer(0), time.NewTicker(s.interval)
-	defer quiet.Stop()
-	defer periodicScan.Stop()
-	scanDue := true // quiet will trigger a scan
-	for first := true; ; {
+	w := &folderWatch{FolderStore: s, changed: changed, timer: time.NewTimer(0), scanDue: true}
+	defer w.timer.Stop()
+	periodic := time.NewTicker(s.interval)
+	defer periodic.Stop()
+	for {
 		listening.follow(s.symlinkDirs())
-		periodic := false
 		select {
 		case <-ctx.Done():
 			return
-		case <-listening.folders.Changed(): // it has waited for the end of the changes already
-			if !scanDue {
-				scanDue = true
-				quiet.Reset(0)
-			}
-			continue
+		case <-listening.folders.Changed(): // it has waited for the end of the changes
+			w.scheduleScan(0)
 		case <-s.notify:
-		case <-periodicScan.C:
-			periodic = true
-		case <-quiet.C:
-			scanDue = false
-			s.state.mu.Lock()
-			different, unstable := s.scan()
-			s.ready.Store(true)
-			requested, news := s.consumeRequests()
-			notify := different || requested || news || first && !unstable
-			var snapshot Snapshot
-			if notify {
-				snapshot = s.snapshot(requested)
+			w.scheduleScan(s.settle)
+		case <-periodic.C:
+			if !w.scanDue {
+				w.retryFailed()
 			}
-			s.state.mu.Unlock()
-			if notify {
-				first = false
-				changed(snapshot)
-			}
-			if unstable {
-				scanDue = true
-				quiet.Reset(s.settle)
-			}
-			continue
-		}
-		if periodic && !scanDue {
-			s.state.mu.Lock()
-			s.reloadFailed()
-			snapshot := s.snapshot(false)
-			s.state.mu.Unlock()
-			changed(snapshot)
-		}
-		if !scanDue { // a pending scan is not delayed: a folder that always changes is scanned, too
-			scanDue = true
-			quiet.Reset(s.settle)
+			w.scheduleScan(s.settle)
+		case <-w.timer.C:
+			w.scanNow()
 		}
 	}
+}
+
+// folderWatch is the state of [FolderStore.Watch].
+type folderWatch struct {
+	*FolderStore
+	changed  func(Snapshot)
+	timer    *time.Timer // triggers a scan
+	scanDue  bool        // timer runs
+	reported bool        // changed was called after a scan
+}
+
+// scheduleScan does not delay a scan that is due: a folder that always changes must be scanned, too.
+func (w *folderWatch) scheduleScan(after time.Duration) {
+	if !w.scanDue {
+		w.scanDue = true
+		w.timer.Reset(after)
+	}
+}
+
+func (w *folderWatch) scanNow() {
+	w.scanDue = false
+	w.state.mu.Lock()
+	different, unstable := w.scan()
+	w.ready.Store(true)
+	requested, written := w.consumeRequests()
+	isFirst := !w.reported && !unstable
+	report := different || requested || written || isFirst
+	var snapshot Snapshot
+	if report {
+		snapshot = w.snapshot(requested)
+	}
+	w.state.mu.Unlock()
+	if report {
+		w.reported = true
+		w.changed(snapshot)
+	}
+	if unstable {
+		w.scheduleScan(w.settle)
+	}
+}
+
+func (w *folderWatch) retryFailed() {
+	w.state.mu.Lock()
+	w.reload(func(connector *Connector) bool { return connector.Problems.Err() != nil })
+	snapshot := w.snapshot(false)
+	w.state.mu.Unlock()
+	w.changed(snapshot)
 }
 
 func (s *FolderStore) consumeRequests() (requested, changed bool) {
@@ -96,10 +112,6 @@ func (s *FolderStore) consumeRequests() (requested, changed bool) {
 		s.reload(func(*Connector) bool { return true })
 	}
 	return requested, changed
-}
-
-func (s *FolderStore) reloadFailed() {
-	s.reload(func(connector *Connector) bool { return connector.Problems.Err() != nil })
 }
 
 func (s *FolderStore) reload(which func(*Connector) bool) {

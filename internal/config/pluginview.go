@@ -27,7 +27,7 @@ func (g *PluginView) Settings(connector *Connector) []wit.Setting {
 	for _, entry := range connector.Entries {
 		spec, ok := g.Component.Find(entry.Key)
 		switch {
-		case isHostSetting(entry.Key):
+		case isHostSetting(entry.Key): // hidden
 		case ok:
 			settings = append(settings, wit.Setting{Name: spec.Name, Value: g.visible(entry)})
 		case sharedSettings[entry.Key]:

@@ -97,7 +97,7 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 		}
 		limit, limited := lastEntry(worker, prefix+added.kind.limit)
 		switch {
-		case setting.Trim(limit.Value.Reveal()) != "":
+		case setting.Trim(limit.Value.Reveal()) != "": // limited
 		case limited && added.kind == environmentKind: // as in Kafka, where an empty list of paths is no limit
 			problems = append(problems, limit.warning(
 				"the provider returns nothing, because no variable's name matches an empty pattern"))

@@ -73,7 +73,7 @@ func (t *TargetStates) setWithUndo(name, target string) (undo func() error, err 
 	undo = func() error {
 		return t.update(func(next map[string]string) {
 			switch {
-			case next[name] != target:
+			case next[name] != target: // changed again since
 			case had:
 				next[name] = before
 			default:

@@ -154,7 +154,7 @@ func (w *Worker) check() Problems {
 			}
 		case strings.HasPrefix(entry.Key, "offset.storage.") && setting.Distance(declarations.Nearest(entry.Key),
 			entry.Key) > 2: // a setting of the topic
-		case isPluginSetting(entry.Key):
+		case isPluginSetting(entry.Key): // package plugin checks it
 		case hasPrefix(entry.Key, passThroughPrefixes), slices.Contains(clientSettings, entry.Key):
 			if w.Providers.HasUnknownProvider(entry) && w.isSecret(entry.Key) {
 				problems = append(problems, w.Providers.UnknownProvider(entry, true))

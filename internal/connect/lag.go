@@ -227,7 +227,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 		switch {
 		case errors.Is(err, kafka.ErrUnknownTopic) && regex == "":
 			missing = append(missing, topic)
-		case errors.Is(err, kafka.ErrUnknownTopic):
+		case errors.Is(err, kafka.ErrUnknownTopic): // deleted since it matched the regex
 		case err != nil:
 			return nil, nil, fmt.Errorf("end offsets of the topics of group %s: %w", l.group, err)
 		default:

@@ -104,61 +104,73 @@ func (p *partitionReplay) run(ctx context.Context) error {
 	return p.replaySource(ctx, t, binding, transforms)
 }
 
-func (p *partitionReplay) nextBatch(ctx context.Context) (deadLetters []*DeadLetter, err error) {
-	bytes, expected, restartAt := 0, p.next, int64(-1)
-	selected := map[string]recordID{} // by topic, partition and offset
+// replayBatch collects the next dead letters of a partition that must be sent.
+type replayBatch struct {
+	*partitionReplay
+	deadLetters []*DeadLetter
+	bytes       int
+	expected    int64               // the offset after the last read one
+	restartAt   int64               // where the next batch starts; -1 means after the last read record
+	selected    map[string]recordID // of a sink, by topic, partition and offset
+}
+
+func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
+	b := &replayBatch{partitionReplay: p, expected: p.next, restartAt: -1, selected: map[string]recordID{}}
 	at, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
-		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
-		deadLetter := ParseDeadLetter(r)
-		p.state.markDone(expected, r.Offset-1) // transaction markers and compacted records
-		expected = r.Offset + 1
-		switch {
-		case deadLetter.Connector != p.connectorRun.config.Name:
-			p.state.markDone(r.Offset, r.Offset)
-			return nil
-		case p.state.isDone(r.Offset):
-			return nil
-		}
-		var id recordID
-		place, duplicate := fmt.Sprint(deadLetter.Topic, " ", deadLetter.Partition, " ", deadLetter.Offset), false
-		if p.records != nil {
-			id = deadLetter.recordID()
-			other, isSelected := selected[place]
-			if isSelected && other != id { // of a topic that was created again: one task cannot write both
-				restartAt, expected = r.Offset, r.Offset
-				return kafka.ErrStop
-			}
-			if duplicate = isSelected; !isSelected && p.records.isDone(&deadLetter) {
-				p.state.markDone(r.Offset, r.Offset)
-				return nil
-			}
-		}
-		if !p.request.Filter.Matches(&deadLetter) {
-			return nil
-		}
-		delete(p.request.notFound, deadLetter.position())
-		if reason := p.skipReason(&deadLetter); reason != "" && !duplicate {
-			p.result.Skipped[reason]++
-			return nil
-		}
-		if p.records != nil {
-			selected[place] = id
-			p.records.setSelected(id, true)
-		}
-		deadLetters = append(deadLetters, &deadLetter)
-		if bytes += len(r.Key) + len(r.Value); len(deadLetters) >= maxBatchRecords || bytes >= maxBatchBytes {
-			return kafka.ErrStop
-		}
-		return nil
-	})
+		To: kafka.Positions{p.partition: p.end}}, b.add)
 	if err != nil {
 		return nil, err
 	}
-	if p.next = at[p.partition]; restartAt >= 0 {
-		p.next = restartAt
+	if p.next = at[p.partition]; b.restartAt >= 0 {
+		p.next = b.restartAt
 	}
-	p.state.markDone(expected, p.next-1)
-	return deadLetters, p.state.checkBounds()
+	p.state.markDone(b.expected, p.next-1)
+	return b.deadLetters, p.state.checkBounds()
+}
+
+// add returns [kafka.ErrStop] at the end of the batch.
+func (b *replayBatch) add(r *kgo.Record) error {
+	deadLetter := ParseDeadLetter(r)
+	b.state.markDone(b.expected, r.Offset-1) // transaction markers and compacted records
+	b.expected = r.Offset + 1
+	switch {
+	case deadLetter.Connector != b.connectorRun.config.Name:
+		b.state.markDone(r.Offset, r.Offset)
+		return nil
+	case b.state.isDone(r.Offset):
+		return nil
+	}
+	place := fmt.Sprint(deadLetter.Topic, " ", deadLetter.Partition, " ", deadLetter.Offset)
+	isDuplicate := false
+	if b.records != nil {
+		other, isSelected := b.selected[place]
+		if isSelected && other != deadLetter.recordID() { // of a recreated topic: one task cannot write both
+			b.restartAt, b.expected = r.Offset, r.Offset
+			return kafka.ErrStop
+		}
+		if isDuplicate = isSelected; !isSelected && b.records.isDone(&deadLetter) {
+			b.state.markDone(r.Offset, r.Offset)
+			return nil
+		}
+	}
+	if !b.request.Filter.Matches(&deadLetter) {
+		return nil
+	}
+	delete(b.request.notFound, deadLetter.position())
+	if reason := b.skipReason(&deadLetter); reason != "" && !isDuplicate {
+		b.result.Skipped[reason]++
+		return nil
+	}
+	if b.records != nil {
+		b.selected[place] = deadLetter.recordID()
+		b.records.setSelected(deadLetter.recordID(), true)
+	}
+	b.deadLetters = append(b.deadLetters, &deadLetter)
+	b.bytes += len(r.Key) + len(r.Value)
+	if len(b.deadLetters) >= maxBatchRecords || b.bytes >= maxBatchBytes {
+		return kafka.ErrStop
+	}
+	return nil
 }
 
 // skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only
@@ -219,61 +231,59 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 		t.settings = plan.Tasks[0]
 	}
 	t.metrics = &core.Metrics{} // of the replay alone
-	delivers := t.newDelivery
+	newDelivery := t.newDelivery
 	if p.request.DryRun {
-		delivers = t.atLeastOnceDelivery
+		newDelivery = t.atLeastOnceDelivery
 	}
-	deliver := delivers(p.owner(), func(int) []string {
+	delivery := newDelivery(p.owner(), func(int) []string {
 		return []string{run.options.Worker.Text("group.id") + "-" + run.config.Name + "-dlq"}
 	})
-	defer deliver.close(context.WithoutCancel(ctx))
-	options := t.sourceOptions(deliver, binding, transforms)
+	defer delivery.close(context.WithoutCancel(ctx))
+	options := t.sourceOptions(delivery, binding, transforms)
 	options.Tolerance.TolerateAll = true
 	options.DeadLetters = t.newSourceDeadLetters(p.request.Topic, true, binding)
 	if p.request.DryRun {
-		refused := &rejections{replay: p}
+		rejected := &rejections{replay: p}
 		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
 		options.NewOutput = func(feed string) (source.Output, error) {           // does not record topics
-			output, err := deliver.output(feed)
+			output, err := delivery.output(feed)
 			return discardOutput{output}, err
 		}
 		options.DeadLetters.Headers = func(failed source.FailedRow) []kgo.RecordHeader {
-			refused.add(failed.ReplayedFrom, failed.Err)
+			rejected.add(failed.ReplayedFrom, failed.Err)
 			return nil
 		}
 	}
-	work := source.NewTask(options)
-	defer func() { p.result.Rejected += int(work.Progress().Skipped) }()
-	last := 0
-	return work.Replay(ctx, source.Replay{Partition: p.storageKey(),
-		Next: func(ctx context.Context, unreadable source.UnreadableReason) (refused []core.DeadLetter,
-			after []wit.OffsetEntry,
-			err error) {
-			p.result.Replayed += last // they were stored
+	sourceTask := source.NewTask(options)
+	defer func() { p.result.Rejected += int(sourceTask.Progress().Skipped) }()
+	lastSent := 0
+	return sourceTask.Replay(ctx, source.Replay{Partition: p.storageKey(),
+		Next: func(ctx context.Context, unreadable source.UnreadableReason) (batch []core.DeadLetter,
+			after []wit.OffsetEntry, err error) {
+			p.result.Replayed += lastSent // they were stored
 			if err := p.checkLock(ctx); err != nil {
 				return nil, nil, err
 			}
-			for last = 0; len(refused) == 0; {
+			for lastSent = 0; len(batch) == 0; {
 				deadLetters, err := p.nextBatch(ctx)
 				if err != nil || len(deadLetters) == 0 {
 					return nil, nil, err
 				}
-				if refused, err = p.readableDeadLetters(ctx, deadLetters, unreadable); err != nil {
+				if batch, err = p.readableDeadLetters(ctx, deadLetters, unreadable); err != nil {
 					return nil, nil, err
 				}
 			}
-			last = len(refused)
-			return refused, p.state.fields(), nil
+			lastSent = len(batch)
+			return batch, p.state.fields(), nil
 		}})
 }
 
 func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters []*DeadLetter,
-	unreadable source.UnreadableReason) (
-	refused []core.DeadLetter, err error) {
+	unreadable source.UnreadableReason) (batch []core.DeadLetter, err error) {
 	for _, deadLetter := range deadLetters {
-		r := deadLetter.forSourceReplay()
-		if r.IsDocument {
-			reason, err := unreadable(ctx, &r)
+		replayed := deadLetter.forSourceReplay()
+		if replayed.IsDocument {
+			reason, err := unreadable(ctx, &replayed)
 			if err != nil {
 				return nil, err
 			}
@@ -282,18 +292,18 @@ func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters [
 				continue
 			}
 		}
-		refused = append(refused, r)
+		batch = append(batch, replayed)
 		p.state.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 	}
-	return refused, nil
+	return batch, nil
 }
 
 func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plugin.Binding,
 	transforms *chainFactory) error {
 	t.settings = t.run.pluginSettings(binding.Current().Module())
 	options := t.sinkOptions(binding, transforms)
-	refused := &rejections{replay: p}
-	options.Tolerance.TolerateAll, options.DeadLetters = true, refused
+	rejected := &rejections{replay: p}
+	options.Tolerance.TolerateAll, options.DeadLetters = true, rejected
 	if p.request.DryRun {
 		options.Logger = slog.New(slog.DiscardHandler)
 	} else {
@@ -302,7 +312,7 @@ func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plug
 			return err
 		}
 		defer deadLetters.close()
-		refused.deadLetters = deadLetters
+		rejected.deadLetters = deadLetters
 	}
 	for {
 		chosen, err := p.nextBatch(ctx)

@@ -293,7 +293,7 @@ func (r *Reloader) LogGlobalProblems(problems config.Problems) {
 	defer r.mu.Unlock()
 	for _, p := range problems {
 		switch {
-		case slices.Contains(r.problems, p):
+		case slices.Contains(r.problems, p): // logged before
 		case p.Warning:
 			r.Log.Warn("reload: " + p.String())
 		default:

@@ -68,7 +68,7 @@ func availableIn(root fs.FS) int64 {
 	for line := range strings.Lines(ownGroups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path
 		switch {
-		case len(fields) < 3:
+		case len(fields) < 3: // malformed
 		case fields[1] == "":
 			second = fields[2]
 		case slices.Contains(strings.Split(fields[1], ","), "memory"):
