@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# make.sh [TARGETS]: what a release of the commit consists of, in dist/: for each platform an archive with the program, its licences, a bill of
-# materials and the examples; deb and rpm for Linux; and checksums of all files. It is made twice, from two clones in two folders, and both
-# must have the same bytes. TARGETS are platforms by Go's names with commas, such as linux/amd64; linux/amd64/pkcs11 reaches tokens, and is
-# built on a machine of that kind alone; "own" is this machine's. ANEW=1 compiles everything again the second time.
-#   make.sh version: the version of the packages of the commit in this folder
+# make.sh [TARGETS]: builds a release of the commit in dist/: for each platform an archive with the program, its licences, a bill of
+# materials and the examples; deb and rpm for Linux; and checksums of all files. It builds twice, from two clones in two folders, and both
+# results must be identical. TARGETS are platforms by Go's names, separated by commas, such as linux/amd64; linux/amd64/pkcs11 supports
+# tokens and needs a machine of that platform; "own" is this machine's. ANEW=1 compiles everything again the second time.
+#   make.sh version: prints the package version of the commit in this folder
 set -euo pipefail
 export TZ=UTC LC_ALL=C
 
 described() { git describe --tags --always --match 'v[0-9]*' --match '[0-9]*'; }
 
-# Versions of packages sort as commits do: those since a release come after it, candidates before it, and those before any release by number.
+# Package versions sort like commits: after a release come the commits since, before it its candidates; without a release they are numbered.
 version() {
   local text; text=$(described)
   if [[ $text =~ ^v?[0-9]+\.[0-9]+\.[0-9]+ ]]; then
@@ -43,7 +43,7 @@ tools=$work/tools
 mkdir "$tools"
 CGO_ENABLED=0 go build -modfile=cmd/dist/tools.mod -o "$tools" tool
 
-# third_party GOOS GOARCH TAGS: the licences next to the packages that the program and its plugins hold, and above them up to their modules.
+# third_party GOOS GOARCH TAGS: the licences of the packages in the program and its plugins, from their folders up to their modules.
 third_party() {
   local format='{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}} {{$.Dir}}{{end}}{{end}}' guest
   {
@@ -73,7 +73,7 @@ third_party() {
   done <"$work/licences"
 }
 
-# target NAME: what there is for a platform, from the clone in this folder to ../dist.
+# target NAME: builds all files for a platform, from the clone in this folder into ../dist.
 target() {
   local goos goarch tags stem extra format=tar.gz program=culvert
   IFS=/ read -r goos goarch tags <<<"$1"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Before the package goes for good (an update comes with other arguments: deb says upgrade, rpm says 1): the service ends.
+# Before the removal (not before an update, which has other arguments: deb passes upgrade, rpm passes 1): stops the service.
 set -e
 case "$1" in
 upgrade | 1) exit 0 ;;

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Chain is a chain of transforms that tests and samples send records through. Broken is why it cannot be built.
+// Chain is a chain of transforms for the records of tests and samples. Broken is the reason why it cannot be built.
 type Chain struct {
 	Plugins *plugin.Manager
 	Stages  []transform.Stage
@@ -25,13 +25,13 @@ func ChainOf(m *plugin.Manager, c *config.Connector) Chain {
 	return Chain{Plugins: m, Stages: stages, Broken: err}
 }
 
-// Opened is a chain with instances of its own, apart from any task. It belongs to one goroutine.
+// Opened is a chain with its own instances, independent of any task. It belongs to one goroutine.
 type Opened struct {
 	chain  *transform.Chain
 	stages []transform.Stage
 }
 
-// Outcome is what a chain made of one record: rows of the batch, a fault, or neither if the record was dropped.
+// Outcome is the result of one record: rows of the batch, an error, or neither if the record was dropped.
 type Outcome struct {
 	Rows  []wit.Row
 	Fault *wit.RowError

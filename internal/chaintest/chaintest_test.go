@@ -40,7 +40,7 @@ tests:
 - name: x
 `
 
-// Everything that comes out otherwise than a file expects is a failure, with the line of what was expected.
+// Each result that differs from the file is a failure, with the line of the expectation.
 func TestFailures(t *testing.T) {
 	o := options(t)
 	long := "  - {topic: t, value: &a " + strings.Repeat("x",
@@ -199,7 +199,7 @@ tests:
 	}
 }
 
-// bombs are records of few bytes that stand for many values.
+// bombs returns short records that expand to many values.
 func bombs() []string {
 	list := []string{"  - {topic: t, value: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], becomes: dropped}"}
 	for i := range 7 {
@@ -242,7 +242,7 @@ func TestJUnit(t *testing.T) {
 		"a:10: oh") {
 		t.Errorf("found\n%s", text)
 	}
-	// Attributes that the schemas of Surefire and xUnit ask for, and no class that is called yaml.
+	// The schemas of Surefire and xUnit require these attributes, and a class must not be called yaml.
 	assert.Contains(t, string(text), `<testsuites tests="3" failures="2" errors="0" `,
 		`<testsuite name="a.yaml" tests="2" failures="1" errors="0" skipped="0" `,
 		`<testcase name="one" classname="a" `, ` type="failure">`)
@@ -282,7 +282,7 @@ func TestNumbersByValue(t *testing.T) {
 	}
 }
 
-// The transforms that Kafka Connect has none of make what the file beside the cases of Kafka's says.
+// The results of Culvert's own transforms equal the file next to Kafka's cases.
 func TestOwnTransforms(t *testing.T) {
 	results, err := Run(t.Context(), options(t), []string{"../../plugins/smt/testdata/own_test.yaml"})
 	if err != nil || len(results) < 15 {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// canonical is JSON with sorted names, one value in a line, and numbers that are equal written alike.
+// canonical returns JSON with sorted names, one value in a line, and equal numbers in one notation.
 func canonical(text []byte) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -25,7 +25,7 @@ func canonical(text []byte) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// plain writes numbers of one value in one way: 1.50 and 15e-1 as 1.5.
+// plain writes equal numbers in one notation: 1.50 and 15e-1 as 1.5.
 func plain(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -42,7 +42,7 @@ func plain(v any) any {
 	return v
 }
 
-// comparedDigits bounds the numbers that are compared by value: others are compared as they are written.
+// comparedDigits bounds the numbers that are compared by value: longer ones are compared as text.
 const comparedDigits = 1000
 
 func number(n json.Number) json.Number {
@@ -63,13 +63,13 @@ func number(n json.Number) json.Number {
 }
 
 const (
-	// around is how many equal lines are shown before and after those that differ.
+	// around is the number of equal lines before and after a difference.
 	around = 3
-	// differentLines is how many lines are shown that only one of two texts has.
+	// differentLines is the maximum number of differing lines that are shown of a text.
 	differentLines = 200
 )
 
-// difference shows two texts from the first to the last line in which they differ, with a few lines around these.
+// difference shows two texts from the first to the last differing line, with a few lines around these.
 func difference(want, found string) string {
 	a, b := strings.Split(want, "\n"), strings.Split(found, "\n")
 	shorter := min(len(a), len(b))

@@ -1,4 +1,4 @@
-// Package chaintest runs chains of transforms on records that a file holds, and compares what comes out with what the
-// file expects: `culvert test`. The chain is the worker's own, with the same plugins in their sandbox; neither Kafka
-// nor a service is needed.
+// Package chaintest implements `culvert test`: it sends the records of test files through a chain of transforms and
+// compares the results with the files. The chain is the same as in a worker, with the same plugins in their sandbox;
+// neither Kafka nor a service is needed.
 package chaintest

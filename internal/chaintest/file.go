@@ -21,17 +21,17 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Bounds of what a file says with aliases of YAML, which are short and stand for much.
+// Bounds of YAML aliases, which are short and can expand to much.
 const (
 	maxValues = 1_000_000
 	maxDepth  = 1000
 	maxBytes  = 64 << 20
 )
 
-// file is a file of tests as it was read.
+// file is a parsed file of tests.
 type file struct {
 	path string
-	// connector is the file that is named, "" for none.
+	// connector is the connector file that it names, or "".
 	connector     string
 	connectorLine int
 	settings      []config.Entry
@@ -44,11 +44,11 @@ type test struct {
 	line     int
 	settings []config.Entry
 	records  []input
-	// refused is part of the problem that the settings are to have, "" where they are to be good.
+	// refused is a part of the expected error of the settings. Empty means that they must be valid.
 	refused string
 }
 
-// input is a record with what it is to become.
+// input is a record and its expected result.
 type input struct {
 	line                         int
 	topic                        string
@@ -64,17 +64,17 @@ type header struct {
 	value []byte
 }
 
-// wanted is what a record is to become.
+// wanted is the expected result of a record.
 type wanted struct {
 	line    int
 	dropped bool
-	// fails: with an error that contains message, at the stage and of the class where these are given.
+	// fails expects an error that contains message, with stage and class unless these are empty.
 	fails                 bool
 	message, stage, class string
 	records               []expected
 }
 
-// expected is a record that is to come out; nil parts are not compared.
+// expected is an expected record; nil parts are not compared.
 type expected struct {
 	line       int
 	topic      *string
@@ -88,16 +88,16 @@ type expectedHeader struct {
 	value *expectation
 }
 
-// expectation is a value with the schema that it is to have, or without saying which.
+// expectation is an expected value, with its schema if the file has one.
 type expectation struct {
 	line int
 	json []byte
-	// envelope: json has `schema` and `payload`, and both are compared.
+	// envelope means that json has `schema` and `payload`, and that both are compared.
 	envelope bool
 }
 
-// Files are the files of tests below the arguments: a folder stands for those in it whose names end with _test.yaml or
-// _test.yml, no argument for the folder at work.
+// Files returns the test files of the arguments. A folder means the files in and below it whose names end with
+// _test.yaml or _test.yml; no argument means the working folder.
 func Files(args []string) ([]string, error) {
 	if len(args) == 0 {
 		args = []string{"."}
@@ -129,7 +129,7 @@ func Files(args []string) ([]string, error) {
 	return files, nil
 }
 
-// read reads a file of tests. The problems say what is wrong in it, the error that it cannot be read.
+// read reads a file of tests. It returns the problems in it, or an error if it cannot be read.
 func read(path string) (*file, config.Problems, error) {
 	data, err := config.ReadRegular(path)
 	if err != nil {
@@ -156,7 +156,7 @@ func read(path string) (*file, config.Problems, error) {
 type reader struct {
 	file     *file
 	problems config.Problems
-	// values and bytes are counted over the whole file.
+	// values and bytes are totals of the file.
 	values, bytes int
 }
 
@@ -167,8 +167,8 @@ func (r *reader) complain(n *yaml.Node, format string, args ...any) {
 	}
 }
 
-// members are those of a mapping by their names, of which there are these; others are problems. What is no mapping has
-// none.
+// members returns the members of a mapping by name; other names than names are problems. It returns none for another
+// node.
 func (r *reader) members(n *yaml.Node, what string, names ...string) map[string]*yaml.Node {
 	n = target(n)
 	if n.Kind != yaml.MappingNode {
@@ -217,7 +217,7 @@ func (r *reader) top(n *yaml.Node) {
 	}
 }
 
-// settings reads those below a node, nil for none.
+// settings reads the settings below a node; nil has none.
 func (r *reader) settings(n *yaml.Node) []config.Entry {
 	if n == nil {
 		return nil
@@ -325,7 +325,7 @@ func (r *reader) headers(n *yaml.Node, take func(name string, value *yaml.Node))
 	}
 }
 
-// list reads a list, text reads a text, and number reads a number: each of a node that is nil where there is none.
+// list, text and number read a node, which may be nil.
 func (r *reader) list(n *yaml.Node, what string) (items []*yaml.Node) {
 	switch {
 	case n == nil:
@@ -361,8 +361,8 @@ func (r *reader) number(n *yaml.Node, name string, most int64) int64 {
 	return v
 }
 
-// given is a value as the JSON converter reads it with schemas, nil for none: a mapping of `schema` and `payload` is
-// one already, all else has no schema.
+// given returns a value for the JSON converter with schemas, or nil: a mapping with `schema` and `payload` is used as
+// it is, any other value gets no schema.
 func (r *reader) given(n *yaml.Node) []byte {
 	if n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return nil
@@ -374,7 +374,7 @@ func (r *reader) given(n *yaml.Node) []byte {
 	return append(append([]byte(`{"schema":null,"payload":`), text...), '}')
 }
 
-// expectation is a value that is to come out, nil for none.
+// expectation returns an expected value, or nil.
 func (r *reader) expectation(n *yaml.Node) *expectation {
 	if n == nil {
 		return nil
@@ -395,7 +395,7 @@ func has(n *yaml.Node, name string) bool {
 	return false
 }
 
-// target is what an alias stands for.
+// target returns the node that an alias refers to.
 func target(n *yaml.Node) *yaml.Node {
 	for range maxDepth {
 		if n.Kind != yaml.AliasNode {
@@ -406,7 +406,7 @@ func target(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// kind is what a node is, for messages.
+// kind describes a node in messages.
 func kind(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -420,10 +420,10 @@ func kind(n *yaml.Node) string {
 	return strconv.Quote(n.Value)
 }
 
-// jsonNumber is what JSON takes for a number.
+// jsonNumber matches numbers of JSON.
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// json appends a node as JSON. Numbers keep their digits; dates are texts.
+// json appends a node as JSON. Numbers keep their digits; dates become strings.
 func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 	n = target(n)
 	r.values++

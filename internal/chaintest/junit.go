@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// The report that JUnit's Ant task made, as build servers read it, with what the schemas of Maven Surefire 3.0 and of
-// Jenkins' xUnit plugin (junit-10.xsd) ask for; file and line are in that of xUnit alone. Nothing is skipped, and what
-// keeps a file from being run is a failure.
+// The report has the format of JUnit's Ant task, as build servers read it, and meets the schemas of Maven Surefire 3.0
+// and of Jenkins' xUnit plugin (junit-10.xsd); only xUnit's has file and line. Nothing is skipped; an error that
+// prevents a file from running is a failure.
 type (
 	suites struct {
 		XMLName  xml.Name `xml:"testsuites"`
@@ -48,7 +48,7 @@ type (
 	}
 )
 
-// WriteJUnit writes what came of tests into a file of the form that JUnit has, one suite for each file of tests.
+// WriteJUnit writes the results into a JUnit file, one suite for each test file.
 func WriteJUnit(path string, results []Result) error {
 	all := suites{}
 	var total time.Duration
@@ -57,7 +57,7 @@ func WriteJUnit(path string, results []Result) error {
 			all.Suites = append(all.Suites, &suite{Name: r.File})
 		}
 		s := all.Suites[len(all.Suites)-1]
-		// Build servers take what stands after the last dot for a class in a package, which .yaml is not.
+		// Build servers treat the text after the last dot as a class in a package, so .yaml is removed.
 		class := strings.TrimSuffix(r.File, filepath.Ext(r.File))
 		c := testCase{Name: r.Name, Class: class, File: r.File, Line: r.Line, Time: seconds(r.Elapsed)}
 		if c.Name == "" {

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Options are what tests run with.
+// Options are the options of a test run.
 type Options struct {
 	Plugins  *plugin.Manager
 	Worker   *config.Worker
@@ -31,17 +31,17 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// Result is what came of one test, or of a file that holds none that could be run.
+// Result is the result of one test, or of a file without a test that can run.
 type Result struct {
-	// File and Line are where the test stands; Name is empty for a file.
+	// File and Line are the place of the test; Name is empty for a file.
 	File, Name string
 	Line       int
 	Elapsed    time.Duration
-	// Failures are empty where the test is good.
+	// Failures are empty if the test passed.
 	Failures config.Problems
 }
 
-// Run runs the tests of files, in their order. The error is that ctx has ended.
+// Run runs the tests of files in their order. It returns an error only if ctx has ended.
 func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
 	var all []Result
 	for _, path := range files {
@@ -73,7 +73,7 @@ func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
 	return all, nil
 }
 
-// base is the settings of a file's connector with those of the file over them.
+// base returns the settings of a file's connector, overridden by those of the file.
 func (o *Options) base(f *file) ([]config.Entry, config.Problems) {
 	if f.connector == "" {
 		return f.settings, nil
@@ -104,7 +104,7 @@ func (r *runner) fail(line int, format string, args ...any) {
 }
 
 func (r *runner) run(ctx context.Context, base []config.Entry) {
-	// Only what belongs to the chain is looked at: the secrets of a service are hardly where tests run.
+	// Only settings of the chain are used, because the secrets of a service are rarely available to tests.
 	entries := slices.DeleteFunc(config.MergeLayers(base, r.test.settings),
 		func(e config.Entry) bool { return !OfChain(e.Key) })
 	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
@@ -139,12 +139,12 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	}
 }
 
-// own tells whether a setting is one of the test's own: what has no effect there would test something else.
+// own reports whether the test itself has a setting, so that one without effect is an error.
 func (r *runner) own(key string) bool {
 	return slices.ContainsFunc(r.test.settings, func(e config.Entry) bool { return e.Key == key })
 }
 
-// unnamed are the test's own settings of transforms and predicates that are not in the chain.
+// unnamed reports the test's own settings of transforms and predicates that are not in the chain.
 func (r *runner) unnamed(c *config.Connector) (problems config.Problems) {
 	for _, e := range r.test.settings {
 		list, rest, _ := strings.Cut(e.Key, ".")
@@ -169,7 +169,7 @@ func lines(problems config.Problems) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// OfChain tells whether a setting belongs to the chain of a connector.
+// OfChain reports whether a setting belongs to the chain of a connector.
 func OfChain(key string) bool {
 	return key == "name" || key == "transforms" || key == "predicates" || strings.HasPrefix(key, "transforms.") ||
 		strings.HasPrefix(key, "predicates.")
@@ -239,7 +239,7 @@ func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.R
 
 func (r *runner) converter() convert.Converter { return converter(r.Registry) }
 
-// converter is that of files: values with schemas, nulls as they are, decimals as numbers.
+// converter returns the converter for values in files: with schemas, nulls unchanged, decimals as numbers.
 func converter(registry *record.Registry) convert.Converter {
 	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false",
 		"decimal.format": "NUMERIC"}, convert.Use{Schemas: registry})
@@ -265,7 +265,7 @@ func (r *runner) compareFault(in *input, o *Outcome) {
 	}
 }
 
-// String says in short what is to come out.
+// String describes the expected result in short.
 func (o *wanted) String() string {
 	switch {
 	case o.dropped:
@@ -358,7 +358,7 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 	}
 	expected, actual := want.json, found.Payload
 	if want.envelope {
-		// The value goes the way of the record's own, so that both are written alike.
+		// The value passes through the same code as the record's own, so that both are formatted alike.
 		other := &record.Batch{Registry: r.Registry}
 		d, err := r.converter().Decode(ctx, "t", want.json, other)
 		if err != nil {
@@ -384,13 +384,13 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 	}
 }
 
-// Written is a value as files of tests have it: an envelope in JSON, and what is in it.
+// Written is a value in the form of test files: an envelope in JSON, and its content.
 type Written struct {
 	Envelope        []byte `json:"-"`
 	Schema, Payload json.RawMessage
 }
 
-// shownBytes is how much of a value is shown where it is not the point, in bytes.
+// shownBytes is the maximum length of a value that only accompanies a message, in bytes.
 const shownBytes = 300
 
 func (v *Written) short() string {
@@ -400,8 +400,8 @@ func (v *Written) short() string {
 	return string(v.Payload)
 }
 
-// WriteValue is a value as the JSON converter writes it. Dates without a schema, of which it takes none, become the
-// milliseconds since 1970 that they are.
+// WriteValue returns a value as the JSON converter writes it. Dates without a schema, which that rejects, become
+// milliseconds since 1970.
 func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.ValueSlice) (v Written,
 	err error) {
 	if d.Encoding == wit.Schemaless {
@@ -428,7 +428,7 @@ func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch,
 	return v, err
 }
 
-// Header is a header's value as a value of its own; the batch gets its bytes.
+// Header returns a header's value as a value of its own, whose bytes it adds to the batch.
 func Header(b *record.Batch, h *connectdata.Header) wit.ValueSlice {
 	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
 	b.Data = append(b.Data, h.Value...)
@@ -438,7 +438,7 @@ func Header(b *record.Batch, h *connectdata.Header) wit.ValueSlice {
 	return d
 }
 
-// withoutDates is a dynamic value with milliseconds in the place of dates, and whether there were any.
+// withoutDates returns a schemaless value with milliseconds instead of dates, and whether it had any.
 func withoutDates(v any) (out any, dates bool) {
 	switch v := v.(type) {
 	case connectdata.Instant:

@@ -15,10 +15,10 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Writer writes a file of one test: of records with what became of them.
+// Writer writes a file with one test: records and their results.
 type Writer struct {
 	Registry *record.Registry
-	// Strike leaves out of a text what must not be shown.
+	// Strike removes secrets from a text.
 	Strike func(string) string
 
 	struck  bool // something was left out
@@ -26,7 +26,7 @@ type Writer struct {
 	schemas map[string]*yaml.Node // by their text
 }
 
-// writtenRecord is a record that comes in, or comes out.
+// writtenRecord is an input or a result in the file.
 type writtenRecord struct {
 	Topic     string          `yaml:"topic"`
 	Partition *int32          `yaml:"partition,omitempty"`
@@ -43,7 +43,7 @@ type writtenHeader struct {
 	Value *yaml.Node `yaml:"value"`
 }
 
-// File is the file, with the settings of the chain.
+// File returns the file, with the settings of the chain.
 func (w *Writer) File(name string, settings map[string]string) ([]byte, error) {
 	type test struct {
 		Name    string          `yaml:"name"`
@@ -55,11 +55,11 @@ func (w *Writer) File(name string, settings map[string]string) ([]byte, error) {
 	}{settings, []test{{name, w.records}}})
 }
 
-// refusal is how a stage refuses a record.
+// refusal is the error of a stage for a record.
 type refusal struct{ Error, Stage, Class string }
 
-// Add adds a record, the row of a batch, with what became of it in another batch. The data of batches grows. It is an
-// error where something must not be shown: what is left would be no test of the record.
+// Add adds a record, a row of a batch, with its result in another batch. The data of both batches grows. It returns an
+// error if a secret had to be removed, because the rest would be no test of the record.
 func (w *Writer) Add(ctx context.Context, input, made *record.Batch, o *Outcome) error {
 	row := &input.Rows[0]
 	r, err := w.record(ctx, input, row)
@@ -120,7 +120,7 @@ func (w *Writer) record(ctx context.Context, b *record.Batch, row *wit.Row) (r w
 	return r, nil
 }
 
-// value is an envelope, in which a schema that stands in the file already is named; null for none.
+// value returns an envelope, whose schema is an anchor's alias if the file has it already, or null.
 func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (*yaml.Node, error) {
 	v, err := WriteValue(ctx, w.Registry, b, d)
 	if err != nil {
@@ -155,7 +155,7 @@ func (w *Writer) strike(text string) string {
 	return shown
 }
 
-// asYAML is the next value of a document in JSON.
+// asYAML returns the next value of a JSON document as a node.
 func asYAML(d *json.Decoder) (*yaml.Node, error) {
 	token, err := d.Token()
 	if err != nil {

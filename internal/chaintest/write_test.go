@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// What is written is read as it was: texts that YAML would take for something else, characters that it does not take,
-// numbers, values of schemas, which stand there once, headers, and records that are dropped.
+// A written file is read back unchanged: texts that YAML would read as something else, characters that it does not
+// allow, numbers, values with schemas, which are written once, headers, and dropped records.
 func TestWrittenTestsHold(t *testing.T) {
 	o := options(t)
 	schema, err := o.Registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "price", Node: 1},

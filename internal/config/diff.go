@@ -23,8 +23,8 @@ const (
 )
 
 // inPlaceRoles are the roles of settings that a running HTTP client can change. A role that ends in a dot includes all
-// roles below it. The address is not among them: a source's positions belong to one service.
-var inPlaceRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
+// roles below it. Address and user are not among them: a source's offsets belong to both (RATIONALE.md P7).
+var inPlaceRoles = []string{role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
 // ChangedKeys returns the sorted keys that differ between two configurations or are missing in one.

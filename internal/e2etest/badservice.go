@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// Password stands in the settings of every connector here and must stand nowhere else.
+// Password is in the settings of every connector here and must appear nowhere else.
 const Password = "hunter2-is-secret"
 
-// WithoutPassword fails when the password, as it is or as it travels, stands in what the program said.
+// WithoutPassword fails if the password, plain or encoded, appears in what the program printed.
 func WithoutPassword(t *testing.T, said ...string) {
 	t.Helper()
 	for _, text := range said {
@@ -29,7 +29,7 @@ func WithoutPassword(t *testing.T, said ...string) {
 	}
 }
 
-// Instead adds settings, in the place of those of the same name.
+// Instead adds settings; they replace those of the same name.
 func Instead(lines []string, settings ...string) []string {
 	for _, s := range settings {
 		name, _, _ := strings.Cut(s, "=")
@@ -41,8 +41,8 @@ func Instead(lines []string, settings ...string) []string {
 	return append(lines, settings...)
 }
 
-// Topic is what a topic holds, nil where there is none: the values by key, and the keys in the order of their first
-// records.
+// Topic returns the values of a topic by key, and the keys in the order of their first records; nil if the topic does
+// not exist.
 func (p *Place) Topic(name string) (values map[string]any, keys []string) {
 	p.T.Helper()
 	r := p.Run("consume", name, "--data", p.Data)
@@ -64,7 +64,7 @@ func (p *Place) Topic(name string) (values map[string]any, keys []string) {
 	return values, keys
 }
 
-// Forged replaces a text in the answers to requests for Orders.
+// Forged replaces a text in the responses to requests for Orders.
 func Forged(inner http.Handler, old, new string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.URL.Path, "/Orders") {
@@ -80,7 +80,7 @@ func Forged(inner http.Handler, old, new string) http.Handler {
 	})
 }
 
-// Folder is a copy of the folder with our guests, for a test to put files into.
+// Folder returns a copy of the folder with the repository's plugins, to which a test can add files.
 func Folder(t *testing.T, more ...string) string {
 	t.Helper()
 	from, dir := Plugins(t, more...), t.TempDir()

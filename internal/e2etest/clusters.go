@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 )
 
-// Embedded is a broker in this process.
+// Embedded starts a broker in this process.
 func Embedded(t *testing.T) *embedded.Broker {
 	t.Helper()
 	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
@@ -20,7 +20,7 @@ func Embedded(t *testing.T) *embedded.Broker {
 	return b
 }
 
-// Client is a client of a broker, until the test ends.
+// Client returns a client of a broker, which is closed at the end of the test.
 func Client(t *testing.T, broker string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(broker))...)
@@ -29,7 +29,7 @@ func Client(t *testing.T, broker string, options ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// MakeTopics makes topics of one partition.
+// MakeTopics creates topics with one partition.
 func MakeTopics(t *testing.T, client *kgo.Client, names ...string) {
 	t.Helper()
 	made, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, nil, names...)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Steps are the names of the steps that `culvert doctor` prints, without ports.
+// Steps returns the names of the steps that `culvert doctor` prints, without ports.
 func Steps(t *testing.T, r Result) (names []string) {
 	t.Helper()
 	ports := regexp.MustCompile(`127\.0\.0\.1:\d+`)

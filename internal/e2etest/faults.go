@@ -18,7 +18,7 @@ func (p *Place) Broker() (servers string) {
 	return servers
 }
 
-// StartBroker is Broker that may be stopped.
+// StartBroker is Broker for a broker that the test may stop.
 func (p *Place) StartBroker() (c *Command, servers string) {
 	p.T.Helper()
 	c = p.BrokerAt(p.Data, "127.0.0.1:0")
@@ -36,10 +36,10 @@ func (p *Place) BrokerAt(data, listen string) *Command {
 // Rounds returns how often a test kills a worker.
 func Rounds() int { return OneOf(20, 4) }
 
-// Writer writes to a service, past what holds up its answers.
+// Writer writes to a service directly, past a handler that delays responses.
 type Writer struct{ S *odatatest.Service }
 
-// Send reports whether the service did it: a product that order details have is not deleted.
+// Send reports whether the service applied the write: a product with order details cannot be deleted.
 func (w Writer) Send(method, path string, body any) bool {
 	raw, _ := json.Marshal(body)
 	q := httptest.NewRequest(method, odatatest.SAPPath+path, bytes.NewReader(raw))

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Gate lets through as many requests for a set as there are turns; the next one waits.
+// Gate lets one request for a set through per turn; the next one waits.
 type Gate struct {
 	Inner   http.Handler
 	Set     string
@@ -24,7 +24,7 @@ type Gate struct {
 	Waiting atomic.Int32
 }
 
-// Gated is a demo service behind a gate, whose requests for a set wait for turns.
+// Gated starts a demo service behind a gate, whose requests for a set wait for turns.
 func Gated(t *testing.T, o odatatest.Options, set string, turns int) (*Gate, *odatatest.Service, string) {
 	t.Helper()
 	s := odatatest.New(o)
@@ -32,7 +32,7 @@ func Gated(t *testing.T, o odatatest.Options, set string, turns int) (*Gate, *od
 	return g, s, Serve(t, g)
 }
 
-// Held says whether a request waits and no turn is left.
+// Held reports whether a request waits and no turn is left.
 func (g *Gate) Held() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
 
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -53,13 +53,13 @@ func (g *Gate) Let(n int) {
 	}
 }
 
-// Replace puts a file in place at once, as a careful operator does.
+// Replace replaces a file by a rename, as careful operators do.
 func Replace(t *testing.T, dir, name string, data []byte) {
 	t.Helper()
 	NoError(t, os.Rename(Put(t, dir, name+".new", data), filepath.Join(dir, name)))
 }
 
-// Orders checks that a topic holds the demo service's orders, each once and in order, without those that are missing.
+// Orders checks that a topic has the demo service's orders, each once and in order, except for the missing ones.
 func (p *Place) Orders(rows int, missing func(id int) bool) {
 	p.T.Helper()
 	want := 10248
@@ -81,7 +81,7 @@ func (p *Place) Orders(rows int, missing func(id int) bool) {
 	}
 }
 
-// Scrape reads a worker's figures as Prometheus would.
+// Scrape reads a worker's metrics like Prometheus.
 func Scrape(t *testing.T, address string) map[string]float64 {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/metrics")
@@ -103,14 +103,14 @@ func Scrape(t *testing.T, address string) map[string]float64 {
 	return figures
 }
 
-// stopsWithin is how long a worker has to end after SIGTERM, whatever it was handed: 5 s, ten times as long on machines
-// that are slow. What it might wait for lasts an hour.
+// stopsWithin is the time that a worker may need to end after SIGTERM whatever its plugins do: 5 s, ten times as long
+// on slow machines. Waits in the tests last an hour.
 const stopsWithin = 50 * time.Second
 
-// maxMemory is the most that a worker may have in memory next to hostile plugins.
+// maxMemory is the maximum memory of a worker next to hostile plugins.
 const maxMemory = 1 << 30
 
-// HighWater is the most memory that a program had so far, 0 where the system does not tell.
+// HighWater returns the maximum memory of the program so far; zero if the system does not report it.
 func (c *Command) HighWater() int64 {
 	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.Process.Process.Pid), "status"))
 	for line := range strings.Lines(string(text)) {
@@ -122,7 +122,7 @@ func (c *Command) HighWater() int64 {
 	return 0
 }
 
-// crowded is by how much a machine that has other things to do may be slower: twice what each processor has to do.
+// crowded returns the factor by which a busy machine may be slower: twice the load of each processor.
 func crowded() float64 {
 	text, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(text), " ")
@@ -130,7 +130,7 @@ func crowded() float64 {
 	return max(1, 2*load/float64(runtime.NumCPU()))
 }
 
-// Ends stops a worker and judges how long that took and how much memory it had.
+// Ends stops a worker and checks the time that took and its maximum memory.
 func (c *Command) Ends() Result {
 	c.t.Helper()
 	memory := c.HighWater()

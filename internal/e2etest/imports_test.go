@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestOnlyTestsImportThis holds that no program has a helper of tests in it: of the module's files that are no tests,
-// only this package's and the demo's import packages of internal.
+// TestOnlyTestsImportThis checks that no program contains test helpers: among the files that are no tests, only this
+// package and the demo import packages of internal.
 func TestOnlyTestsImportThis(t *testing.T) {
 	allowed := map[string][]string{
 		"internal/e2etest":   {"internal/e2etest"},

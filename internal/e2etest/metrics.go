@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// Scraped is what a worker shows which watches a folder and has a source and a sink at work, once it suffices.
+// Scraped returns the metrics of a worker that watches a folder and runs a source and a sink, as soon as suffices
+// accepts them.
 func Scraped(t *testing.T, suffices func(body string) bool) (body string) {
 	t.Helper()
 	p := NewPlace(t)

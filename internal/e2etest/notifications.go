@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// author changes Products of the demo service, which wants CSRF tokens.
+// author changes Products of the demo service, which requires CSRF tokens.
 type author struct {
 	t       *testing.T
 	address string
@@ -66,7 +66,7 @@ func (a *author) Change(n int) {
 	a.Send("DELETE", fmt.Sprintf("Products(%d)", 2+2*n), nil)
 }
 
-// Equals waits until a topic, folded by key, is what the service has.
+// Equals waits until a topic, folded by key, equals the service.
 func (c *Command) Equals(p *Place, s *odatatest.Service, topic, when string) {
 	c.t.Helper()
 	c.Eventually(topic+" that equals the service, "+when, func() bool {
@@ -90,10 +90,10 @@ func (c *Command) Equals(p *Place, s *odatatest.Service, topic, when string) {
 	})
 }
 
-// Soaking says whether the long forms are asked for.
+// Soaking reports whether the long forms of tests run.
 func Soaking() bool { return os.Getenv("CULVERT_SOAK") != "" }
 
-// OneOf is the first of two where the long form is asked for.
+// OneOf returns long if the long forms run, else short.
 func OneOf[T any](long, short T) T {
 	if Soaking() {
 		return long
@@ -101,7 +101,7 @@ func OneOf[T any](long, short T) T {
 	return short
 }
 
-// Notified is the settings of a connector that gets notifications of changes of Products at a port.
+// Notified returns the settings of a connector that receives notifications of changes of Products at a port.
 func Notified(name, address, port string, more ...string) []string {
 	return append(append(Source(name, address), "sap.odata#00.service="+odatatest.SAPPath,
 		"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
@@ -110,7 +110,7 @@ func Notified(name, address, port string, more ...string) []string {
 		"sap.odata.subscription.url=http://127.0.0.1:"+port), more...)
 }
 
-// Subscribing is a place with a broker of its own, and a port for notifications.
+// Subscribing returns a place with a broker of its own, and a port for notifications.
 func Subscribing(t *testing.T) (p *Place, worker, port string) {
 	p = NewPlace(t)
 	p.Broker()
@@ -120,7 +120,7 @@ func Subscribing(t *testing.T) (p *Place, worker, port string) {
 	return p, worker, port
 }
 
-// Edit makes so many changes by chance, or as many as there is time for.
+// Edit makes so many random changes, or as many as there is time for.
 func (a *author) Edit(seed uint64, changes int, until time.Time) {
 	a.t.Helper()
 	r, mine := rand.New(rand.NewPCG(seed, 2)), []int{}

@@ -24,22 +24,22 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// Times that bound a peer: the first start fetches packages and may compile one.
+// Timeouts of a peer: the first start downloads packages and may compile one.
 const (
 	PeerStarts = 30 * time.Minute
 	PeerEnds   = 5 * time.Minute
 	ToolEnds   = 15 * time.Minute
 )
 
-// Peer is a start script of testdata/peers at work. It ends with the test, and when this process is killed: it holds
-// its input.
+// Peer is a running start script of testdata/peers. It ends with the test, and if this process is killed, because its
+// input ends.
 type Peer struct {
 	Dir    string // where its logs are
 	Stderr Buffer
 	Stop   func() // in good order, and waits
 }
 
-// StartPeer starts a script of testdata/peers, which must get ready.
+// StartPeer starts a script of testdata/peers and waits until it is ready.
 func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *Peer {
 	t.Helper()
 	p := &Peer{Dir: dir}
@@ -85,7 +85,7 @@ func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *
 	return p
 }
 
-// FreePort is a port that nobody listens on.
+// FreePort returns a port on which nobody listens.
 func FreePort(t *testing.T) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(porttest.Address(t))
@@ -93,14 +93,14 @@ func FreePort(t *testing.T) string {
 	return port
 }
 
-// KafkaTool runs one of Kafka's own command line tools, by its name in testdata/peers/kafka/tool.sh, and returns what
-// it prints.
+// KafkaTool runs one of Kafka's own command line tools, by its name in testdata/peers/kafka/tool.sh, and returns its
+// output.
 func KafkaTool(t *testing.T, args ...string) string {
 	t.Helper()
 	return KafkaToolReading(t, "", args...)
 }
 
-// KafkaToolReading is KafkaTool with something to read.
+// KafkaToolReading is KafkaTool with input.
 func KafkaToolReading(t *testing.T, input string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), ToolEnds)
@@ -116,7 +116,7 @@ func KafkaToolReading(t *testing.T, input string, args ...string) string {
 	return stdout.String()
 }
 
-// PortsInARow is the first of n ports in a row that nobody listens on.
+// PortsInARow returns the first of n consecutive ports on which nobody listens.
 func PortsInARow(t *testing.T, n int) int {
 	t.Helper()
 	for range 50 {
@@ -150,7 +150,7 @@ func Kafka(t *testing.T) (servers string) {
 	return "127.0.0.1:" + port
 }
 
-// ExactPeer is a broker of Apache Kafka under workers with exactly-once.
+// ExactPeer is a broker of Apache Kafka for workers with exactly-once.
 type ExactPeer struct {
 	T       *testing.T
 	Dir     string
@@ -158,7 +158,7 @@ type ExactPeer struct {
 	Start   func() // again, too
 }
 
-// Pid is the broker's process.
+// Pid returns the process ID of the broker.
 func (k *ExactPeer) Pid() int {
 	k.T.Helper()
 	text, err := os.ReadFile(filepath.Join(k.Dir, "pids"))
@@ -173,7 +173,7 @@ func (k *ExactPeer) Signal(s syscall.Signal) {
 	NoError(k.T, syscall.Kill(k.Pid(), s))
 }
 
-// Asked is what an administrator's client finds out, until it holds.
+// Asked waits until a condition holds that an admin client checks.
 func (k *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
 	k.T.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(k.Servers, ",")...))
@@ -195,7 +195,7 @@ func (k *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.C
 	}
 }
 
-// Open waits until transactions are open, or none is any more: the brokers end those whose time is over.
+// Open waits until transactions are open, or until none is: brokers abort those that have timed out.
 func (k *ExactPeer) Open(some bool) {
 	k.T.Helper()
 	k.Asked("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {

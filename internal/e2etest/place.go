@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Plain is the file of a worker without REST whose converters write no schemas.
+// Plain writes the file of a worker without REST whose converters write no schemas.
 func (p *Place) Plain(servers string, settings ...string) (file string) {
 	p.T.Helper()
 	return p.File("worker.properties", PlainWorker(servers, settings...)...)
 }
 
-// PlainWorker is the settings of a worker without REST whose converters write no schemas.
+// PlainWorker returns the settings of a worker without REST whose converters write no schemas.
 func PlainWorker(servers string, settings ...string) []string {
 	return append([]string{"bootstrap.servers=" + servers, "listeners=", "key.converter.schemas.enable=false",
 		"value.converter.schemas.enable=false"}, settings...)
@@ -34,8 +34,7 @@ func Shows(text string) string {
 	return ""
 }
 
-// Nowhere fails the test where a secret stands in what was printed, or in a file of the data folder: offsets of the
-// guest are there.
+// Nowhere fails the test if a secret is in the output, or in a file of the data folder, which has the guest's offsets.
 func (p *Place) Nowhere(secret, printed string) {
 	p.T.Helper()
 	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {

@@ -29,15 +29,15 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// Bench is where the program under test is, for all packages of end-to-end tests: the binary, a compile cache and
-// folders of plugins. It stands in bin/e2e, so that it outlives a run: what has not changed is neither linked nor
-// compiled again.
+// Bench has the paths of the program under test for all packages of end-to-end tests: the binary, a compile cache and
+// folders of plugins. It is in bin/e2e and outlives a run, so that unchanged parts are neither linked nor compiled
+// again.
 var Bench struct {
 	Root, Dir, Binary, plugins string
 }
 
-// parallel is how many tests of a package run at a time, whatever the number of cores: they wait for their workers most
-// of the time.
+// parallel is the number of tests of a package that run at a time, whatever the number of cores: they mostly wait for
+// their workers.
 const parallel = 4
 
 // Main builds the program and runs the tests of a package: each package's TestMain calls it.
@@ -72,8 +72,8 @@ func prepare(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Build builds a version of the program with other files in the place of some, one package of tests at a time. The
-// command `go build` links it again only where it has changed.
+// Build builds a version of the program in which some files are replaced, for one package of tests at a time. `go
+// build` links it again only if it has changed.
 func Build(binary, version string, replace map[string]string) error {
 	unlock, err := lockBench()
 	if err != nil {
@@ -93,7 +93,7 @@ func Build(binary, version string, replace map[string]string) error {
 	return nil
 }
 
-// lockBench keeps other packages' tests from the bench, since the command `go test` runs packages side by side.
+// lockBench excludes the tests of other packages from the bench, because `go test` runs packages in parallel.
 func lockBench() (unlock func(), err error) {
 	file, err := os.Create(filepath.Join(Bench.Dir, "lock"))
 	if err != nil {
@@ -105,8 +105,8 @@ func lockBench() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// withoutPlugins is an overlay with more files, in which the folder of built-in plugins is as in a clone that was never
-// built: tests name the folder of their plugins, and what `make` left there must not be a second one.
+// withoutPlugins writes an overlay with more files, in which the folder of built-in plugins is that of a fresh clone:
+// tests name the folder of their plugins, and those that `make` built must not be found twice.
 func withoutPlugins(more map[string]string) (file string, err error) {
 	left, err := filepath.Glob(filepath.Join(Bench.Root, "cmd", "culvert", "plugins", "*.wasm"))
 	if err != nil {
@@ -125,8 +125,8 @@ func withoutPlugins(more map[string]string) (file string, err error) {
 	return file, os.WriteFile(file, content, 0o600)
 }
 
-// Plugins is a folder with our guests: the source, and those that are named. Each guest is built and compiled once, and
-// each folder is whole before anybody sees it, since workers of other tests look for what is new in theirs.
+// Plugins returns a folder with this repository's plugins: the source, and the named ones. Each is built and compiled
+// once, and a folder is complete before it is visible, because workers of other tests watch theirs.
 func Plugins(t *testing.T, more ...string) string {
 	t.Helper()
 	unlock, err := lockBench()
@@ -156,7 +156,7 @@ func Plugins(t *testing.T, more ...string) string {
 	return dir
 }
 
-// Place is a folder that a test works in, with a data folder for the embedded broker.
+// Place is the working folder of a test, with a data folder for the embedded broker.
 type Place struct {
 	T       *testing.T
 	Dir     string
@@ -165,26 +165,25 @@ type Place struct {
 	Environ []string // of commands, next to the test's own
 }
 
-// depend has results of tests depend on the sources of the program and of plugins, which other commands read. The
-// command `go test` notes what a test opens, but not what is opened before or after all tests.
+// depend lets the test cache depend on the sources of the program and of plugins, which other commands read: `go test`
+// records only the files that are opened during tests.
 var depend = sync.OnceValue(func() error {
 	return guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "internal", "testdata")
 })
 
-// NewPlace returns a folder that ends with the test.
+// NewPlace returns a folder that is removed after the test.
 func NewPlace(t *testing.T) *Place {
 	t.Helper()
 	NoError(t, depend())
 	p := &Place{T: t, Dir: t.TempDir(), Binary: Bench.Binary}
 	p.Data = filepath.Join(p.Dir, "data")
 	guesttest.ShareCode(t, p.Data)
-	// Logons that are refused are a user's: each place has one of its own.
+	// Rejected logons are stored per user: each place has a user of its own.
 	guesttest.ShareCode(t, filepath.Join(p.Dir, "cache", "culvert"))
 	return p
 }
 
-// Refusals returns the lines that say which logons were refused: of the user's file, and of those in all data folders
-// of the place.
+// Refusals returns the lines about rejected logons, from the user's file and from all data folders of the place.
 func (p *Place) Refusals() (all []string) {
 	p.T.Helper()
 	files, err := filepath.Glob(filepath.Join(p.Dir, "*", "refused-logons"))
@@ -209,7 +208,7 @@ func (p *Place) File(name string, lines ...string) string {
 	return path
 }
 
-// Result is how a command ended. What is expected of it is checked in a chain; each check that fails is reported.
+// Result is the result of a command. Its checks form a chain; each failed check is reported.
 type Result struct {
 	Code           int
 	Stdout, Stderr string
@@ -218,7 +217,7 @@ type Result struct {
 	command string
 }
 
-// Exits expects an exit code.
+// Exits checks the exit code.
 func (r Result) Exits(code int) Result {
 	r.t.Helper()
 	if r.Code != code {
@@ -227,35 +226,35 @@ func (r Result) Exits(code int) Result {
 	return r
 }
 
-// Prints expects texts on stdout.
+// Prints checks that stdout contains texts.
 func (r Result) Prints(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command+": stdout", r.Stdout, texts...)
 	return r
 }
 
-// Says expects texts on stderr.
+// Says checks that stderr contains texts.
 func (r Result) Says(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command+": stderr", r.Stderr, texts...)
 	return r
 }
 
-// Reports expects texts on stdout or stderr.
+// Reports checks that stdout or stderr contains texts.
 func (r Result) Reports(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
 	return r
 }
 
-// Omits expects texts neither on stdout nor on stderr.
+// Omits checks that neither stdout nor stderr contains texts.
 func (r Result) Omits(texts ...string) Result {
 	r.t.Helper()
 	MustNotContain(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
 	return r
 }
 
-// PrintsNothing expects an empty stdout.
+// PrintsNothing checks that stdout is empty.
 func (r Result) PrintsNothing() Result {
 	r.t.Helper()
 	if r.Stdout != "" {
@@ -264,7 +263,7 @@ func (r Result) PrintsNothing() Result {
 	return r
 }
 
-// SaysTimes expects a text on stderr so often.
+// SaysTimes checks how often stderr contains a text.
 func (r Result) SaysTimes(n int, text string) Result {
 	r.t.Helper()
 	if found := strings.Count(r.Stderr, text); found != n {
@@ -273,7 +272,7 @@ func (r Result) SaysTimes(n int, text string) Result {
 	return r
 }
 
-// LastLineBegins expects the last line of stderr to begin with a text.
+// LastLineBegins checks the start of the last line of stderr.
 func (r Result) LastLineBegins(prefix string) Result {
 	r.t.Helper()
 	if !strings.HasPrefix(r.LastLine(), prefix) {
@@ -282,14 +281,14 @@ func (r Result) LastLineBegins(prefix string) Result {
 	return r
 }
 
-// LastLineHas expects texts in the last line of stderr.
+// LastLineHas checks that the last line of stderr contains texts.
 func (r Result) LastLineHas(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command+": the last line", r.LastLine(), texts...)
 	return r
 }
 
-// Fails expects another exit code than 0.
+// Fails checks that the exit code is not 0.
 func (r Result) Fails() Result {
 	r.t.Helper()
 	if r.Code == 0 {
@@ -298,7 +297,7 @@ func (r Result) Fails() Result {
 	return r
 }
 
-// Contains expects all of the texts in what is named.
+// Contains checks that a text contains all the others; what names it.
 func Contains(t *testing.T, what, in string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -308,7 +307,7 @@ func Contains(t *testing.T, what, in string, texts ...string) {
 	}
 }
 
-// MustNotContain expects none of the texts in what is named.
+// MustNotContain checks that a text contains none of the others; what names it.
 func MustNotContain(t *testing.T, what, in string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -318,38 +317,38 @@ func MustNotContain(t *testing.T, what, in string, texts ...string) {
 	}
 }
 
-// LastLine of stderr.
+// LastLine returns the last line of stderr.
 func (r Result) LastLine() string {
 	lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
 	return lines[len(lines)-1]
 }
 
-// Limit bounds every command of the tests, comesAbout what is waited for in it: machines that do other things are slow.
+// Limit limits every command of the tests, comesAbout each wait in it. Both allow for slow machines.
 const (
 	Limit      = 10 * time.Minute
 	ComesAbout = 5 * time.Minute
 )
 
-// Run runs the program to its end.
+// Run runs the program until it ends.
 func (p *Place) Run(args ...string) Result {
 	p.T.Helper()
 	c := p.Start(args...)
 	return c.Wait()
 }
 
-// MustRun runs the program to its end, which is exit 0.
+// MustRun is Run for a program that must exit with 0.
 func (p *Place) MustRun(args ...string) Result {
 	p.T.Helper()
 	return p.Start(args...).MustEnd()
 }
 
-// Once has connectors work once with the built-in source, and with more arguments.
+// Once runs connectors once with the built-in source and more arguments.
 func (p *Place) Once(args ...string) Result {
 	p.T.Helper()
 	return p.OnceWith(Plugins(p.T), args...)
 }
 
-// MustOnce is Once that ends in exit 0.
+// MustOnce is Once for a run that must exit with 0.
 func (p *Place) MustOnce(args ...string) Result {
 	p.T.Helper()
 	return p.MustOnceWith(Plugins(p.T), args...)
@@ -361,19 +360,19 @@ func (p *Place) OnceWith(plugins string, args ...string) Result {
 	return p.StartOnce(plugins, args...).Wait()
 }
 
-// MustOnceWith is OnceWith that ends in exit 0.
+// MustOnceWith is OnceWith for a run that must exit with 0.
 func (p *Place) MustOnceWith(plugins string, args ...string) Result {
 	p.T.Helper()
 	return p.StartOnce(plugins, args...).MustEnd()
 }
 
-// StartOnce is OnceWith that is not waited for.
+// StartOnce is OnceWith that does not wait for the end.
 func (p *Place) StartOnce(plugins string, args ...string) *Command {
 	p.T.Helper()
 	return p.Start(append([]string{"run", "--once", "--plugins", plugins, "--data", p.Data}, args...)...)
 }
 
-// NoError ends the test at an error that it is not about.
+// NoError ends the test at an error that is not its subject.
 func NoError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -381,7 +380,7 @@ func NoError(t *testing.T, err error) {
 	}
 }
 
-// Equal fails the test where what was expected and what was found differ; what names them.
+// Equal fails the test if two values differ; what names them.
 func Equal(t *testing.T, what string, want, found any) {
 	t.Helper()
 	if diff := cmp.Diff(want, found); diff != "" {
@@ -389,7 +388,7 @@ func Equal(t *testing.T, what string, want, found any) {
 	}
 }
 
-// Command is the program at work.
+// Command is the running program.
 type Command struct {
 	t              *testing.T
 	Process        *exec.Cmd
@@ -402,7 +401,7 @@ func (p *Place) Start(args ...string) *Command {
 	return p.StartFor(Limit, args...)
 }
 
-// StartFor is start for a program that outlives the limit.
+// StartFor is Start for a program that outlives the limit.
 func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	p.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -440,8 +439,8 @@ func (p *Place) shareCode(args []string) {
 	guesttest.ShareCode(p.T, data)
 }
 
-// patient are options that give each call of our plugins more time than it has by default, which counts where nothing
-// is ready to use the processor for a second; a test's own options come after.
+// patient returns options that give each call of the repository's plugins more time than by default, for machines that
+// do not schedule a process for a second. A test's own options follow them.
 func patient() (options []string) {
 	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
 		options = append(options, "--set", "plugin."+name+".limits.call.ms=60000")
@@ -456,7 +455,7 @@ func (c *Command) Wait() Result {
 		command: strings.Join(c.Process.Args[1:], " ")}
 }
 
-// MustEnd waits for the end, which is exit 0.
+// MustEnd waits for the end and checks that the exit code is 0.
 func (c *Command) MustEnd() Result {
 	c.t.Helper()
 	r := c.Wait()
@@ -466,21 +465,21 @@ func (c *Command) MustEnd() Result {
 	return r
 }
 
-// Stop asks the program by SIGTERM to end, and waits for it.
+// Stop sends SIGTERM to the program and waits for its end.
 func (c *Command) Stop() Result {
 	c.t.Helper()
 	c.Signal(syscall.SIGTERM)
 	return c.Wait()
 }
 
-// MustStop is Stop that ends in exit 0.
+// MustStop is Stop for a program that must exit with 0.
 func (c *Command) MustStop() Result {
 	c.t.Helper()
 	c.Signal(syscall.SIGTERM)
 	return c.MustEnd()
 }
 
-// Kill ends the program with nothing said to it, as a machine that goes down does.
+// Kill ends the program without warning, like a machine that loses power.
 func (c *Command) Kill() {
 	c.t.Helper()
 	c.Signal(syscall.SIGKILL)
@@ -503,7 +502,7 @@ func (c *Command) Signal(s syscall.Signal) {
 	})
 }
 
-// Eventually polls until done answers true, or fails with what the command has said.
+// Eventually polls until done returns true, or fails with the output of the command.
 func (c *Command) Eventually(what string, done func() bool) {
 	c.t.Helper()
 	deadline := time.NewTimer(ComesAbout)
@@ -519,7 +518,7 @@ func (c *Command) Eventually(what string, done func() bool) {
 	}
 }
 
-// Awaits waits until stderr holds a text, and returns what follows it in its line.
+// Awaits waits until stderr contains a text, and returns the rest of its line.
 func (c *Command) Awaits(text string) string {
 	c.t.Helper()
 	c.Eventually("stderr with "+text, func() bool { return strings.Contains(c.Stderr.String(), text) })
@@ -528,7 +527,7 @@ func (c *Command) Awaits(text string) string {
 	return line
 }
 
-// Arrives waits until a topic holds at least so many records: a service has handed out rows before they are there.
+// Arrives waits until a topic has at least so many records: the service returns rows before they arrive.
 func (c *Command) Arrives(p *Place, topic string, rows int) {
 	c.t.Helper()
 	c.Eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool {
@@ -537,7 +536,7 @@ func (c *Command) Arrives(p *Place, topic string, rows int) {
 	})
 }
 
-// Silent is a setting that has a service be silent for as long as a test holds its answers back.
+// Silent is a setting that accepts a silent service for as long as a test delays its responses.
 const Silent = "sap.odata.connection.read.timeout.ms=3600000"
 
 // Demo starts the demo service.
@@ -558,15 +557,15 @@ func Serve(t *testing.T, handler http.Handler) (address string) {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// AsMe has a connector log on as user me with [Password], and gives it more settings.
+// AsMe adds settings that let a connector log on as user me with [Password], and more settings.
 func AsMe(lines []string, settings ...string) []string {
 	return Instead(Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd="+Password), settings...)
 }
 
-// RefuseWrites has a service answer 400 to so many of the next writes.
+// RefuseWrites lets a service answer 400 to the next n writes.
 func RefuseWrites(t *testing.T, s *odatatest.Service, n int) {
 	t.Helper()
-	// The count comes last: requests that are on their way before it are not refused.
+	// The count comes last, so that requests in flight are not rejected.
 	for _, change := range [][2]string{{"match", "POST"}, {"status", "400"}, {"status-count", strconv.Itoa(n)}} {
 		if err := s.Set(change[0], change[1]); err != nil {
 			t.Error(err)
@@ -574,7 +573,7 @@ func RefuseWrites(t *testing.T, s *odatatest.Service, n int) {
 	}
 }
 
-// Source is the settings of a connector that reads sets of the demo service into topics of the same name.
+// Source returns the settings of a connector that reads sets of the demo service into topics of the same name.
 func Source(name, address string, sets ...string) []string {
 	host, port, _ := net.SplitHostPort(address)
 	lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.protocol=http",
@@ -587,7 +586,7 @@ func Source(name, address string, sets ...string) []string {
 	return lines
 }
 
-// Get asks REST.
+// Get sends a request to REST and decodes the response.
 func Get(t *testing.T, url string, into any) int {
 	t.Helper()
 	r, err := http.Get(url)
@@ -602,7 +601,7 @@ func Get(t *testing.T, url string, into any) int {
 	return r.StatusCode
 }
 
-// Records reads a topic by `culvert consume`.
+// Records reads a topic with `culvert consume`.
 func (p *Place) Records(topic string) []map[string]any {
 	p.T.Helper()
 	return p.consumed((*json.Decoder).Decode, topic, "--data", p.Data)
@@ -628,7 +627,7 @@ func (p *Place) consumed(decode func(*json.Decoder, any) error, args ...string) 
 	return all
 }
 
-// Holds expects a topic to have so many records.
+// Holds checks the number of records in a topic.
 func (p *Place) Holds(topic string, rows int) {
 	p.T.Helper()
 	if n := len(p.Records(topic)); n != rows {
@@ -636,7 +635,7 @@ func (p *Place) Holds(topic string, rows int) {
 	}
 }
 
-// Buffer may be read while it is written to.
+// Buffer is a bytes.Buffer for concurrent reads and writes.
 type Buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Filled is a place with a broker of its own, whose topic Orders has rows in 8 partitions, and the source's service.
+// Filled returns a place with a broker of its own, whose topic Orders has rows in 8 partitions, and the source's
+// service.
 func Filled(t *testing.T, rows int) (p *Place, from *odatatest.Service, worker string) {
 	t.Helper()
 	p = NewPlace(t)
@@ -26,7 +27,7 @@ func Filled(t *testing.T, rows int) (p *Place, from *odatatest.Service, worker s
 	return p, s, worker
 }
 
-// CopiesOf is a sink with 8 tasks that writes Orders into OrderCopies as user me.
+// CopiesOf returns the settings of a sink with 8 tasks that writes Orders into OrderCopies as user me.
 func CopiesOf(address string, settings ...string) []string {
 	return Instead(SinkOf("back", address, "Orders", "OrderCopies"),
 		append([]string{"tasks.max=8", "sap.odata.max.concurrent.requests=8", "sap.odata.enable.batch=0",
@@ -34,7 +35,7 @@ func CopiesOf(address string, settings ...string) []string {
 			"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5"}, settings...)...)
 }
 
-// Copied checks that OrderCopies has what Orders has.
+// Copied checks that OrderCopies equals Orders.
 func Copied(t *testing.T, s *odatatest.Service) {
 	t.Helper()
 	Equal(t, "what arrived", Entities(s, "Orders"), Entities(s, "OrderCopies"))
@@ -49,7 +50,7 @@ func CreatedOnce(t *testing.T, l odatatest.Ledger, rows int) {
 	}
 }
 
-// NoneTwice checks that whatever was created was created once.
+// NoneTwice checks that no row was created twice.
 func NoneTwice(t *testing.T, l odatatest.Ledger) {
 	t.Helper()
 	double := 0
@@ -62,7 +63,7 @@ func NoneTwice(t *testing.T, l odatatest.Ledger) {
 	}
 }
 
-// Stores is where the sample stores are; all have one password.
+// Stores returns the folder of the sample stores; all have one password.
 func Stores(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join(Bench.Root, "testdata", "samples", "keystores"))
@@ -72,14 +73,14 @@ func Stores(t *testing.T) string {
 
 const StorePassword = "changeit"
 
-// Localhost is a certificate that the sample trust stores know.
+// Localhost returns a certificate that the sample trust stores contain.
 func Localhost(t *testing.T) tls.Certificate {
 	t.Helper()
 	return keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(Stores(t), "client.jks"),
 		Password: StorePassword})
 }
 
-// Guarded is a service with a list of passwords that is changed while it runs.
+// Guarded is a service with a list of passwords that can change while it runs.
 type Guarded struct {
 	inner http.Handler
 
@@ -89,7 +90,7 @@ type Guarded struct {
 	last    string
 }
 
-// NewGuarded makes one that takes a password.
+// NewGuarded returns a service that accepts one password.
 func NewGuarded(inner http.Handler, password string) *Guarded {
 	return &Guarded{inner: inner, takes: map[string]bool{password: true}, refused: map[string]int{}}
 }
@@ -109,7 +110,7 @@ func (g *Guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.inner.ServeHTTP(w, r)
 }
 
-// Take has it take passwords, and no others.
+// Take replaces the accepted passwords.
 func (g *Guarded) Take(passwords ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -119,14 +120,14 @@ func (g *Guarded) Take(passwords ...string) {
 	}
 }
 
-// Used tells whether a password was the last to come.
+// Used reports whether a password was the last one received.
 func (g *Guarded) Used(password string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.last == password
 }
 
-// Refusals are how often a password was refused.
+// Refusals returns how often a password was rejected.
 func (g *Guarded) Refusals(password string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// ReadTopic reads n records of a topic, which must not have more at that time.
+// ReadTopic reads n records of a topic, which must not have more.
 func ReadTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
@@ -41,15 +41,14 @@ func ReadTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
 	return all
 }
 
-// Tracked is the settings of a connector that reads changes of Products, by delta links of SAP Gateway's or ODP's.
+// Tracked returns the settings of a connector that reads changes of Products by delta links of SAP Gateway or ODP.
 func Tracked(name, address, path, set string, more ...string) []string {
 	lines := Source(name, address)
 	return append(append(lines, "sap.odata#00.service="+path, "sap.odata#00.entityset="+set, "sap.odata#00.topic="+name,
 		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1"), more...)
 }
 
-// Folded is a topic of Products folded by key: the names by the number. Records and tombstones of deleted ones take
-// them away.
+// Folded returns a topic of Products folded by key: the names by number, without deleted ones.
 func Folded(p *Place, topic string) map[string]string {
 	names := map[string]string{}
 	for _, r := range p.Records(topic) {
@@ -64,7 +63,8 @@ func Folded(p *Place, topic string) map[string]string {
 	return names
 }
 
-// SinkOf is the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set, …
+// SinkOf returns the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set,
+// …
 func SinkOf(name, address string, pairs ...string) []string {
 	host, port, _ := strings.Cut(address, ":")
 	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http",
@@ -95,7 +95,7 @@ func Produce(t *testing.T, broker string, records ...*kgo.Record) {
 	NoError(t, client.ProduceSync(context.Background(), records...).FirstErr())
 }
 
-// Texts is a service with one set of texts of any length, which it takes up to so many bytes.
+// Texts starts a service with one set of texts up to so many bytes.
 func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 	return Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("DataServiceVersion", "2.0")
@@ -118,8 +118,8 @@ func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 	}))
 }
 
-// ThroughAvro copies an entity set through a topic of Avro and returns the log. The converters ask the registry under
-// the address asked, with more settings.
+// ThroughAvro copies an entity set through an Avro topic and returns the log. The converters use the registry at asked,
+// with more settings.
 func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
 	t.Helper()
 	const rows = 60
@@ -165,7 +165,7 @@ func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
 	return r.Stderr
 }
 
-// AvroWorker is a worker's file with AvroConverter for keys and values.
+// AvroWorker returns the lines of a worker's file with AvroConverter for keys and values.
 func AvroWorker(broker, registry string) []string {
 	return []string{"bootstrap.servers=" + broker, "listeners=",
 		"key.converter=io.confluent.connect.avro.AvroConverter", "key.converter.schema.registry.url=" + registry,

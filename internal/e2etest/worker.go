@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Followed is a worker that follows a folder.
+// Followed is a worker that watches a folder.
 type Followed struct {
 	*Place
 	*Command
@@ -32,7 +32,7 @@ func (p *Place) Follows(folder string, lines ...string) *Followed {
 	return p.FollowsWith(Plugins(p.T), folder, lines...)
 }
 
-// FollowsWith is follows with a folder of plugins.
+// FollowsWith is Follows with a folder of plugins.
 func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
 	p.T.Helper()
 	at := porttest.Address(p.T)
@@ -41,14 +41,14 @@ func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
 	return p.Serves(at, "--plugins", plugins, "--data", p.Data, "--config", folder)
 }
 
-// Starts starts a worker with arguments by which REST listens at an address, and does not wait for it.
+// Starts starts a worker whose REST API listens at an address, and does not wait for it.
 func (p *Place) Starts(at string, args ...string) *Followed {
 	p.T.Helper()
 	c := p.StartFor(10*time.Minute, append([]string{"run"}, args...)...)
 	return &Followed{Place: p, Command: c, Url: "http://" + at}
 }
 
-// Serves starts a worker with arguments by which REST listens at an address, and waits for it.
+// Serves starts a worker whose REST API listens at an address, and waits for it.
 func (p *Place) Serves(at string, args ...string) *Followed {
 	p.T.Helper()
 	f := p.Starts(at, args...)
@@ -63,7 +63,7 @@ func (p *Place) Serves(at string, args ...string) *Followed {
 	return f
 }
 
-// Replaced writes a file next to its place and renames it.
+// Replaced writes a file under another name and renames it.
 func (f *Followed) Replaced(name string, lines ...string) {
 	f.Place.T.Helper()
 	path := f.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)
@@ -90,13 +90,13 @@ func (f *Followed) Await(name, what string, is func(connect.Status) bool) {
 	})
 }
 
-// AwaitStarts waits until a connector has been started so often.
+// AwaitStarts waits until a connector has been started n times.
 func (f *Followed) AwaitStarts(name string, n int) {
 	f.Place.T.Helper()
 	f.Eventually(fmt.Sprintf("%d lives of %s", n, name), func() bool { return f.Started(name) == n })
 }
 
-// Started is how often a connector has been started.
+// Started returns how often a connector has been started.
 func (f *Followed) Started(name string) int {
 	return strings.Count(f.Stderr.String(), `msg="connector started" connector=`+name+" ")
 }
@@ -106,7 +106,7 @@ func Runs(s connect.Status) bool {
 		!slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })
 }
 
-// TaskOf is the only task of a connector, as REST at an address answers; the zero value while there is none.
+// TaskOf returns the only task of a connector, as REST at an address reports it; the zero value if it has none.
 func TaskOf(t *testing.T, rest, connector string) connect.TaskStatus {
 	t.Helper()
 	var s connect.Status
@@ -116,14 +116,14 @@ func TaskOf(t *testing.T, rest, connector string) connect.TaskStatus {
 	return s.Tasks[0]
 }
 
-// Reload is what REST says of reloads.
+// Reload returns REST's report on reloads.
 func (f *Followed) Reload() (r rest.Reload) {
 	f.Place.T.Helper()
 	Get(f.Place.T, f.Url+"/culvert/reload", &r)
 	return r
 }
 
-// Metrics are all figures as text.
+// Metrics returns all metrics as text.
 func (f *Followed) Metrics() string {
 	f.Place.T.Helper()
 	r, err := http.Get(f.Url + "/metrics")
@@ -133,7 +133,7 @@ func (f *Followed) Metrics() string {
 	return string(text)
 }
 
-// Call sends a change by REST, with a body in JSON where there is one.
+// Call sends a request to REST, with a JSON body unless it is empty.
 func (f *Followed) Call(method, path, body string) (status int, answer string) {
 	f.Place.T.Helper()
 	r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
@@ -149,7 +149,7 @@ func (f *Followed) Call(method, path, body string) (status int, answer string) {
 	return a.StatusCode, string(text)
 }
 
-// Must is Call where a status is expected, and texts in the answer.
+// Must is Call with checks of the status and of texts in the response.
 func (f *Followed) Must(want int, method, path, body string, texts ...string) string {
 	f.Place.T.Helper()
 	status, answer := f.Call(method, path, body)
@@ -160,7 +160,7 @@ func (f *Followed) Must(want int, method, path, body string, texts ...string) st
 	return answer
 }
 
-// Answers is Must where the whole answer is expected.
+// Answers is Must with a check of the whole response.
 func (f *Followed) Answers(want int, method, path, body, whole string) {
 	f.Place.T.Helper()
 	if answer := f.Must(want, method, path, body); answer != whole {
@@ -168,7 +168,7 @@ func (f *Followed) Answers(want int, method, path, body, whole string) {
 	}
 }
 
-// Until calls until the answer has a status, and texts in it.
+// Until repeats a request until the response has a status and contains texts.
 func (f *Followed) Until(want int, method, path, body string, texts ...string) {
 	f.Place.T.Helper()
 	f.Eventually(fmt.Sprintf("%d %q of %s %s", want, texts, method, path), func() bool {
@@ -178,20 +178,20 @@ func (f *Followed) Until(want int, method, path, body string, texts ...string) {
 	})
 }
 
-// Makes has REST make a connector of lines.
+// Makes creates a connector from lines by REST.
 func (f *Followed) Makes(lines ...string) {
 	f.Place.T.Helper()
 	settings := Configuration(lines)
 	f.Must(201, "POST", "/connectors", AsJSON(f.Place.T, map[string]any{"name": settings["name"], "config": settings}))
 }
 
-// Changes waits until REST can change something, which the worker refuses while it starts.
+// Changes waits until REST accepts changes, which the worker rejects while it starts.
 func (f *Followed) Changes() {
 	f.Place.T.Helper()
 	f.Until(404, "DELETE", "/connectors/none", "")
 }
 
-// Steer asks for a connector to pause, resume or stop, and waits until it and its tasks have done so.
+// Steer pauses, resumes or stops a connector, and waits for it and its tasks.
 func (f *Followed) Steer(name, to string) {
 	f.Place.T.Helper()
 	status, is := 202, Runs
@@ -205,7 +205,7 @@ func (f *Followed) Steer(name, to string) {
 	f.Await(name, "after "+to, is)
 }
 
-// Shown is a connector's configuration as REST shows it.
+// Shown returns a connector's configuration from REST.
 func (f *Followed) Shown(name string) (settings map[string]string) {
 	f.Place.T.Helper()
 	Get(f.Place.T, f.Url+"/connectors/"+name+"/config", &settings)
@@ -223,7 +223,7 @@ func Is(state connect.State, tasks int) func(connect.Status) bool {
 	}
 }
 
-// Configuration is lines as REST takes them.
+// Configuration returns lines as REST expects them.
 func Configuration(lines []string) map[string]string {
 	settings := map[string]string{}
 	for _, line := range lines {
@@ -233,7 +233,7 @@ func Configuration(lines []string) map[string]string {
 	return settings
 }
 
-// As reads an answer.
+// As decodes a response.
 func As[T any](t *testing.T, answer string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(answer), &v); err != nil {
@@ -242,13 +242,13 @@ func As[T any](t *testing.T, answer string) (v T) {
 	return v
 }
 
-// Checked is the answer to a check of a configuration by REST.
+// Checked validates a configuration by REST.
 func (f *Followed) Checked(settings map[string]string) (check.Validation, map[string]check.Validated) {
 	f.Place.T.Helper()
 	return f.CheckedBy("", settings)
 }
 
-// CheckedBy is checked with a query.
+// CheckedBy is Checked with a query.
 func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
 	f.Place.T.Helper()
 	body, err := json.Marshal(settings)
@@ -267,8 +267,8 @@ func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Va
 	return v, by
 }
 
-// CheckedInTime is the answer to a check whose questions the service answered within [check.OnlineTime], which a
-// machine that is busy may miss.
+// CheckedInTime is Checked, repeated until the service has answered all queries within [check.OnlineTime], which a busy
+// machine may miss.
 func (f *Followed) CheckedInTime(settings map[string]string,
 	answered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
 	f.Place.T.Helper()
@@ -281,7 +281,7 @@ func (f *Followed) CheckedInTime(settings map[string]string,
 	return v, by
 }
 
-// Ready waits until the worker answers checks, which it refuses while it starts.
+// Ready waits until the worker accepts validations, which it rejects while it starts.
 func (f *Followed) Ready() {
 	f.Place.T.Helper()
 	f.Eventually("REST", func() bool {
@@ -291,7 +291,7 @@ func (f *Followed) Ready() {
 	})
 }
 
-// Rows are those of a source that Kafka has acknowledged.
+// Rows returns the rows of a source that Kafka has acknowledged.
 func (f *Followed) Rows(connector string) int {
 	for line := range strings.Lines(f.Metrics()) {
 		if value, ok := strings.CutPrefix(line, fmt.Sprintf("culvert_source_rows_total{connector=%q,task=\"0\"} ",
@@ -303,7 +303,7 @@ func (f *Followed) Rows(connector string) int {
 	return 0
 }
 
-// Subfolder makes a folder in the test's own.
+// Subfolder creates a folder in the place.
 func (p *Place) Subfolder(name string) string {
 	p.T.Helper()
 	path := filepath.Join(p.Dir, name)

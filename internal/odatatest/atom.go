@@ -10,7 +10,7 @@ const (
 	nsAtom = "http://www.w3.org/2005/Atom"
 	nsM    = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
 	nsD    = "http://schemas.microsoft.com/ado/2007/08/dataservices"
-	// rootUpdated stands in atom:updated, which means nothing here; it is fixed so that answers can be compared.
+	// rootUpdated is the fixed value of atom:updated, so that responses can be compared.
 	rootUpdated = "2026-01-01T00:00:00Z"
 )
 
@@ -110,7 +110,7 @@ func (e *atomEncoder) single(s *shape, r *row) {
 	e.entry(s, r, e.p.declarations()+` xml:base="`+e.x.base+`"`)
 }
 
-// prepare writes the start tags of the columns, without what depends on the value.
+// prepare writes the start tags of the columns, without the parts that depend on the value.
 func (e *atomEncoder) prepare(s *shape) {
 	s.atomNames = s.atomNames[:0]
 	for _, c := range s.columns {

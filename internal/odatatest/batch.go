@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// part is one answer inside the answer to a batch; it is an http.ResponseWriter.
+// part is one response inside the response to a batch; it is an http.ResponseWriter.
 type part struct {
 	id     string
 	header http.Header
@@ -36,7 +36,7 @@ func (p *part) Write(b []byte) (int, error) {
 	return p.body.Write(b)
 }
 
-// changeset is what a set of writes did so far: to be taken back when one of them fails, else to be written down.
+// changeset collects the writes of a changeset: they are undone if one of them fails, else recorded.
 type changeset struct {
 	undo, done []func()
 }
@@ -53,14 +53,14 @@ func (c *changeset) commit() {
 	}
 }
 
-// answered is a part of the answer to a batch: the answers to a changeset, or a single one, also in place of a
-// changeset that failed.
+// answered is a part of the response to a batch: the responses to a changeset, or a single one, also for a failed
+// changeset.
 type answered struct {
 	parts []*part
 	set   bool
 }
 
-// batch answers POST $batch: its parts one after another, those of a changeset all or none.
+// batch answers POST $batch: its parts in order, a changeset as a whole or not at all.
 func (x *exchange) batch() *fault {
 	if x.method != http.MethodPost {
 		return notAllowed()
@@ -139,7 +139,8 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 		operations = append(operations, inner)
 	}
 	if x.sw.Changesets == "one" && len(operations) > 1 {
-		// assumption: the text is SAP's for services that leave changesets to the framework, the code is made up.
+		// Assumption: the text is SAP's for services that leave changesets to the framework; the code is
+		// invented.
 		return x.failed(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
 			message: "Default changeset implementation allows only one operation"}), nil
 	}
@@ -158,13 +159,13 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 	return a, nil
 }
 
-// failed answers for a changeset that is refused before anything of it is done.
+// failed answers a changeset that is rejected before any of it was applied.
 func (x *exchange) failed(first *exchange, f *fault) answered {
 	f.write(first)
 	return answered{parts: []*part{first.w.(*part)}}
 }
 
-// enclosed makes the exchange of a request inside a batch; set is nil outside of changesets.
+// enclosed returns the exchange of a request inside a batch; set is nil outside of changesets.
 func (x *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *fault) {
 	text := textproto.NewReader(bufio.NewReader(p))
 	line, err := text.ReadLine()
@@ -240,7 +241,7 @@ func (x *exchange) inside(place string) *fault {
 	return x.route(strings.TrimRight(rest, "/"))
 }
 
-// sendBatch writes the answer: header names in lower case, lengths on parts and messages, as SAP Gateway has them.
+// sendBatch writes the response: header names in lower case, lengths on parts and messages, like SAP Gateway.
 func (x *exchange) sendBatch(all []answered) {
 	var b bytes.Buffer
 	boundary := secret()[:16]

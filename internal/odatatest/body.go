@@ -14,7 +14,7 @@ import (
 
 const maxBody = 16 << 20
 
-// body reads the entity that a client sent: values by the number of their property.
+// body reads the entity of a request: values by the index of their property.
 func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
 	if err != nil {
@@ -43,7 +43,7 @@ func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 	return given, nil
 }
 
-// check holds a value against the facets of its property.
+// check validates a value against the facets of its property.
 func check(p *property, v *value) *fault {
 	problem := ""
 	switch {
@@ -121,7 +121,8 @@ func fromJSON(p *property, content any) (*value, error) {
 	return nil, wrong
 }
 
-// textFromJSON: Boolean must be a JSON literal; numbers may stand in quotes, as Int64 and Decimal must in verbose JSON.
+// textFromJSON converts a JSON value. Boolean must be a JSON literal; numbers may be strings, which verbose JSON
+// requires for Int64 and Decimal.
 func textFromJSON(k kind, s string) (*value, error) {
 	if k == booleanKind {
 		return nil, fmt.Errorf("expected true or false, found %q", s)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// CataloguePath is where SAP Gateway lists its services, as far as the switch catalogue has it do so.
+// CataloguePath is the service catalogue of SAP Gateway, if the switch catalogue is on.
 const CataloguePath = "/sap/opu/odata/IWFND/CATALOGSERVICE;v=2/"
 
 // catalogue answers the collection of services, in JSON.

@@ -2,14 +2,14 @@ package odatatest
 
 import "time"
 
-// change is one thing that happened to a row: before is nil where it was inserted, after where it was deleted.
+// change is a change of a row: before is nil for an insert, after for a deletion.
 type change struct {
 	key           []value
 	before, after *row
 	at            time.Time
 }
 
-// note notes what happened to a row; t.mu is held.
+// note records a change of a row. The caller holds t.mu.
 func (t *table) note(before, after *row) {
 	r := after
 	if r == nil {
@@ -25,21 +25,21 @@ func (t *table) note(before, after *row) {
 	t.changes = append(t.changes, c)
 }
 
-// changesSoFar is the number of changes so far.
+// changesSoFar returns the number of changes.
 func (t *table) changesSoFar() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(t.changes)
 }
 
-// between are the changes from one number to another.
+// between returns the changes from one number to another.
 func (t *table) between(from, to int) []change {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.changes[from:to:to]
 }
 
-// last is the last change of each row from one number to another, the oldest first.
+// last returns the last change of each row from one number to another, the oldest first.
 func (t *table) last(from, to int) []change {
 	seen := map[string]bool{}
 	var list []change

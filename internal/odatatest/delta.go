@@ -9,19 +9,17 @@ import (
 	"time"
 )
 
-// Changes since a token, as SAP Gateway answers them: the last page of a feed has a delta link, whose answer holds the
-// rows that were created or changed since, the oldest change first, tombstones of those that were deleted, and a delta
-// link again.
-//
-// Assumption: no document says what a token holds. Here it is D, the time, and in nine digits the number of changes and
-// that of the action expire-tokens, such as D20190708134907_000012001.
+// Changes since a token, like in SAP Gateway: the last page of a feed has a delta link. Its response has the rows that
+// were created or changed since, the oldest change first, tombstones of deleted ones, and a delta link again.
+// Assumption: no document describes the token. Here it is D, the time, and the number of changes and the epoch of
+// tokens in nine digits, such as D20190708134907_000012001.
 
 const deltaToken = "!deltatoken"
 
-// startToken is the query option by which next links of a first load keep the token that its delta link is to have.
+// startToken is the query option in next links of a first load that keeps the token for its delta link.
 const startToken = "!since"
 
-// mark is what a token stands for.
+// mark is the decoded token. The action expire-tokens increases the epoch.
 type mark struct{ changes, epoch int }
 
 func (m mark) token() string {
@@ -40,7 +38,7 @@ func parseMark(token string) (m mark, ok bool) {
 	return mark{n, epoch}, err1 == nil && err2 == nil
 }
 
-// tracks says whether a feed is one whose changes are tracked, and whether the client asked for that.
+// tracks reports whether the changes of a feed are tracked, and whether the client requested that.
 func (x *exchange) tracks(src source) (tracked, asked bool) {
 	asked = prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
 	if src.navigation != nil || x.query.filter != "" && x.sw.Delta != "links" {
@@ -64,7 +62,7 @@ func prefers(prefer, name string) bool {
 	return false
 }
 
-// preferencesApplied says in the answer which preferences were heeded.
+// preferencesApplied lists the applied preferences in the response.
 func (x *exchange) preferencesApplied(tracked bool) {
 	var list []string
 	if tracked && x.sw.Delta != "links" {
@@ -78,7 +76,7 @@ func (x *exchange) preferencesApplied(tracked bool) {
 	}
 }
 
-// start is the mark from which changes count that are to follow a first load.
+// start returns the mark for the changes after a first load.
 func (x *exchange) start(t *table) mark {
 	if m, ok := parseMark(x.query.option(startToken)); ok {
 		return m
@@ -86,7 +84,7 @@ func (x *exchange) start(t *table) mark {
 	return mark{t.changesSoFar(), x.service.epoch()}
 }
 
-// deltaLink is the address of what changes from a mark on; empty where the switch delta says that there is none.
+// deltaLink returns the address of the changes since a mark; empty if the switch delta disables it.
 func (x *exchange) deltaLink(path string, m mark) string {
 	if x.sw.Delta == "silent" {
 		return ""
@@ -104,19 +102,19 @@ func (x *exchange) deltaLink(path string, m mark) string {
 	return x.link(path + "?" + query)
 }
 
-// epoch is how often tokens have expired.
+// epoch returns how often tokens have expired.
 func (s *Service) epoch() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.expirations
 }
 
-// expired is the answer to a token that is no longer known.
+// expired is the error for an unknown token.
 func (x *exchange) expired() *fault {
 	return &fault{status: http.StatusGone, code: "/IWFND/CM_MGW/090", message: "Invalid Delta Token"}
 }
 
-// accepted answers 202 while the switch accepted says so.
+// accepted answers 202 while the switch accepted is on.
 func (x *exchange) accepted() bool {
 	if x.sw.Accepted == 0 || !x.service.take(func(s *Switches) *int { return &s.Accepted }) {
 		return false
@@ -126,7 +124,7 @@ func (x *exchange) accepted() bool {
 	return true
 }
 
-// delta answers with the changes since a token. Further pages are asked for by $skiptoken=TOKEN_UPTO_POSITION.
+// delta answers with the changes since a token. Further pages are requested by $skiptoken=TOKEN_UPTO_POSITION.
 func (x *exchange) delta(src source, token string) *fault {
 	t, from, to, at := src.table, mark{}, 0, 0
 	parts := strings.Split(strings.Trim(token, "'"), "_")
@@ -189,7 +187,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	return w.finish(x)
 }
 
-// option is the value of a query option, empty where it is not there.
+// option returns the value of a query option, or "".
 func (q *query) option(name string) string {
 	for _, o := range q.options {
 		if o.name == name {

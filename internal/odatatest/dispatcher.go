@@ -7,17 +7,17 @@ import (
 	"sync"
 )
 
-// server is an application server. Sessions and tokens are its own; users and what was written are in the database,
-// which all share.
+// server is an application server with its own sessions and tokens. Users and written rows are in the database, which
+// all servers share.
 type server struct {
 	name     string
 	sessions *sessions
-	// away is how many more of the counted requests it is not there, under the dispatcher's lock.
+	// away is the number of counted requests for which the server stays down, guarded by the dispatcher's lock.
 	away int
 }
 
-// dispatcher stands in front of the application servers, as SAP Web Dispatcher does: a client stays with its server by
-// a cookie, others are shared out in turn.
+// dispatcher distributes requests to application servers, like SAP Web Dispatcher: a cookie binds a client to its
+// server, other clients get the next one.
 type dispatcher struct {
 	book *book
 
@@ -27,8 +27,8 @@ type dispatcher struct {
 	counted int // requests that count for the switch kill-every
 }
 
-// affinityCookie names the server of a client. Assumption: no document gives the name and form of SAP Web Dispatcher's
-// own; the cookie is there with several servers only.
+// affinityCookie names the server of a client. Assumption: no document has the name and form of SAP Web Dispatcher's
+// own. It is set only if there are several servers.
 const affinityCookie = "sap-webdisp-server"
 
 func newDispatcher(b *book, servers int) *dispatcher {
@@ -47,13 +47,13 @@ func (d *dispatcher) employ(n int) {
 	}
 }
 
-// errand is what the dispatcher makes of a request.
+// errand is the dispatcher's decision about a request.
 type errand struct {
 	server   *server      // nil: none is there, or the one that was asked has just gone
 	affinity *http.Cookie // to be set
 }
 
-// send chooses the server for a request. The switches kill-… may take it away at this moment.
+// send chooses the server for a request. The switches kill-… may kill it at this moment.
 func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -80,7 +80,7 @@ func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
 	return e
 }
 
-// choose is the server that a request belongs to, or whose turn it is; known: the client knows it.
+// choose returns the server of a request's cookie or the next one; known reports whether the client has the cookie.
 func (d *dispatcher) choose(r *http.Request) (s *server, known bool) {
 	for _, c := range r.Cookies() {
 		for _, s := range d.servers {
@@ -99,7 +99,7 @@ func (d *dispatcher) choose(r *http.Request) (s *server, known bool) {
 	return nil, false
 }
 
-// kill ends a server with all of its sessions; it is there again after so many requests. d.mu is held.
+// kill ends a server with all of its sessions; it returns after so many requests. The caller holds d.mu.
 func (d *dispatcher) kill(s *server, away int) {
 	s.away = away
 	if away > 0 {

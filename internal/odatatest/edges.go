@@ -23,7 +23,7 @@ var edgeWhole = map[kind][]int64{
 		86399 * ticksPerSecond, ticksPerSecond / 2, 86399*ticksPerSecond + 9990000},
 }
 
-// Dates in ms at most: verbose JSON keeps no more, and both formats are to show the same rows.
+// Dates have at most milliseconds: verbose JSON has no more, and both formats must show the same rows.
 var edgeMoments = []string{"1970-01-01T00:00:00", "0001-01-01T00:00:00", "9999-12-31T23:59:59",
 	"1969-12-31T23:59:59.999", "1582-10-04T00:00:00", "1582-10-15T00:00:00", "2000-02-29T12:00:00",
 	"2024-02-29T23:59:59.001", "1900-03-01T00:00:00", "1883-11-18T12:03:58", "2038-01-19T03:14:08",
@@ -77,7 +77,7 @@ func (m *northwind) addAllTypes() {
 	m.add("AllTypes", typ, allTypesRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		for i := 1; i < len(columns); i++ {
-			// Every column turns through its values at its own pace; each has its own rows of null.
+			// Every column repeats its values with a period of its own, and has its own null rows.
 			if (n+i*5)%19 == 18 {
 				r.null(i)
 				continue

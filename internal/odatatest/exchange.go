@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// exchange is one request and its answer.
+// exchange is one request and its response.
 type exchange struct {
 	service  *Service
 	mount    *mount
@@ -23,7 +23,7 @@ type exchange struct {
 	json     bool         // the answer is JSON, else Atom or XML
 	base     string       // address of the service with a slash at the end
 	query    *query
-	// set is that of a request inside a changeset, target what it asks for.
+	// set is the changeset of a request inside one, target the resource of the request.
 	set    *changeset
 	target string
 }
@@ -50,7 +50,7 @@ func (x *exchange) serve(rest string) {
 	}
 }
 
-// answer checks everything that concerns all requests, then looks for the resource.
+// answer does the checks that concern all requests, then finds the resource.
 func (x *exchange) answer(rest string) *fault {
 	q, f := parseQuery(heeded(x.r.URL.RawQuery, x.sw.Ignore))
 	if f != nil {
@@ -114,7 +114,7 @@ func (x *exchange) negotiate() *fault {
 	return &fault{status: http.StatusNotAcceptable, message: "Unsupported media type requested."}
 }
 
-// dropped answers with the faults that the switches ask for, if this request is concerned.
+// dropped answers with the faults of the switches if they match this request.
 func (x *exchange) dropped() bool {
 	s := x.service
 	if !x.matched() {
@@ -142,14 +142,14 @@ func (x *exchange) dropped() bool {
 	return false
 }
 
-// writes says whether this is a request from outside that may write, and not one inside of a batch.
+// writes reports whether this is a write from outside, not inside a batch.
 func (x *exchange) writes() bool {
 	_, inside := x.w.(*part)
 	return !inside && x.method != http.MethodGet && x.method != http.MethodHead
 }
 
-// interfere answers in the service's place, as the network and servers in front of services do: one time by a reset,
-// the other by a page.
+// interfere answers in the service's place, like networks and servers in front of services: alternately by a reset and
+// by a page.
 func (x *exchange) interfere() {
 	if x.service.hits(50) {
 		reset(x.w)
@@ -159,17 +159,17 @@ func (x *exchange) interfere() {
 	x.refuse()
 }
 
-// locked says whether another user has the entity; who asks has to come again.
+// locked returns the error for an entity that another user has locked; the client must retry.
 func (x *exchange) locked(t *table) *fault {
 	if !x.service.hits(x.sw.EnqueueLocks) {
 		return nil
 	}
-	// assumption: the text is that of many applications (message MC 601), the status that of SAP Gateway.
+	// Assumption: the text is that of many applications (message MC 601), the status that of SAP Gateway.
 	return &fault{status: http.StatusBadRequest, code: "MC/601",
 		message: "Object of " + t.name + " is locked by user SMITH"}
 }
 
-// matched says whether the switch match concerns this request.
+// matched reports whether the switch match applies to this request.
 func (x *exchange) matched() bool {
 	return x.sw.Match == "" || strings.Contains(x.method+" "+x.r.URL.RequestURI(), x.sw.Match)
 }
@@ -200,7 +200,7 @@ func (x *exchange) refuse() {
 	}
 }
 
-// reset ends the connection with a TCP reset, if it can.
+// reset ends the connection with a TCP reset, if possible.
 func reset(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -221,7 +221,7 @@ func (x *exchange) appendURI(b []byte, t *table, r *row) []byte {
 	return x.appendLocal(append(b, x.base...), t, r)
 }
 
-// link is an address of the service as the switch links has them.
+// link returns an address of the service in the form of the switch links.
 func (x *exchange) link(local string) string {
 	if x.sw.Links == "relative" {
 		return local
@@ -229,7 +229,7 @@ func (x *exchange) link(local string) string {
 	return x.base + local
 }
 
-// send starts the answer of an entity or a feed.
+// send starts the response with an entity or a feed.
 func (x *exchange) send(status int, kind string) {
 	h := x.w.Header()
 	h.Set("DataServiceVersion", "2.0")

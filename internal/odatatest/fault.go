@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// fault is an error answer.
+// fault is an error response.
 type fault struct {
 	status  int
 	code    string // SAP message class and number; empty: the mount's own for the status
@@ -29,9 +29,9 @@ func notFound(segment string) *fault {
 		segment)}
 }
 
-// sapCodes are the codes of SAP Gateway's framework messages where one is known for a status. assumption: only
-// /IWBEP/CM_MGW_RT/020 (resource not found) and /IWFND/CM_CONSUMING are common knowledge; the others are made up in
-// their manner.
+// sapCodes are the codes of SAP Gateway's framework messages where one is known for a status. Assumption: only
+// /IWBEP/CM_MGW_RT/020 (resource not found) and /IWFND/CM_CONSUMING are common knowledge; the others are invented in
+// their form.
 var sapCodes = map[int]string{400: "005056A509B11EE1B9A8FEC11C21578E", 404: "/IWBEP/CM_MGW_RT/020",
 	409: "/IWBEP/CM_MGW_RT/022", 412: "/IWFND/CM_BEC/005", 428: "/IWFND/CM_BEC/004",
 	500: "/IWBEP/CM_MGW_RT/176", 501: "/IWBEP/CM_MGW_RT/004", 503: "/IWFND/CM_BEC/026"}
@@ -48,7 +48,7 @@ func (f *fault) codeFor(m *mount) string {
 	return "DEMO/" + strconv.Itoa(f.status)
 }
 
-// json is the body as verbose JSON; a SAP mount adds innererror.
+// json returns the body as verbose JSON; a SAP mount adds innererror.
 func (f *fault) json(m *mount) []byte {
 	quote := func(s string) string { return string(appendJSONText(nil, []byte(s))) }
 	b := fmt.Sprintf(`{"error":{"code":%s,"message":{"lang":"%s","value":%s}`, quote(f.codeFor(m)), m.language(),
@@ -84,13 +84,13 @@ func (f *fault) xml(m *mount) []byte {
 	return []byte(b.String())
 }
 
-// transaction gives an id of the right form that stays the same for the same message, so that answers can be compared.
+// transaction returns an ID of the right form that is the same for the same message, so that responses can be compared.
 func transaction(message string) string {
 	sum := md5.Sum([]byte(message))
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
-// write answers with the fault in the format that the request asks for.
+// write answers with the error in the format of the request.
 func (f *fault) write(x *exchange) {
 	h := x.w.Header()
 	for name, text := range f.header {

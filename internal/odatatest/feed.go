@@ -51,7 +51,7 @@ func (x *exchange) encoder(w io.Writer, s *shape) encoder {
 	return e
 }
 
-// selection is what $filter, $orderby, $skip, $top and $skiptoken choose.
+// selection is the effect of $filter, $orderby, $skip, $top and $skiptoken.
 type selection struct {
 	source
 	filter  *expression
@@ -78,20 +78,20 @@ func (x *exchange) selection(src source) (*selection, *fault) {
 	return s, f
 }
 
-// narrow moves the cursor to where matching rows can begin.
+// narrow moves the cursor to the first row that can match.
 func (s *selection) narrow(c *cursor) {
 	if s.navigation == nil && s.filter != nil && s.filter.low != nil {
 		c.seek([]value{*s.filter.low})
 	}
 }
 
-// isAfter tells that no later row can match.
+// isAfter reports whether no later row can match.
 func (s *selection) isAfter(r *row) bool {
 	return s.navigation == nil && s.filter != nil && s.filter.high != nil && mustCompare(&r.values[0],
 		s.filter.high) > 0
 }
 
-// total counts the rows that the filter leaves, paging aside.
+// total counts the rows that match the filter, without paging.
 func (s *selection) total() int {
 	if s.navigation == nil && s.filter == nil {
 		return s.table.count()
@@ -105,7 +105,7 @@ func (s *selection) total() int {
 	return n
 }
 
-// rows gives the rows of a page one by one, and where the page began when positions are counted.
+// rows returns the rows of a page one by one, and the position of the page if positions are counted.
 func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 	skip, c := max(0, s.query.skip), s.cursor()
 	token := s.query.skipToken
@@ -180,7 +180,7 @@ func parseToken(typ *entityType, token string) ([]value, *fault) {
 	return key, nil
 }
 
-// sorted gathers the sort values of every matching row; rows are made again when it is their turn.
+// sorted collects the sort values of every matching row; rows are computed again when they are due.
 func (s *selection) sorted(skip int) func() *row {
 	type place struct{ values, key []value }
 	var places []place
@@ -217,7 +217,7 @@ func (s *selection) sorted(skip int) func() *row {
 	}
 }
 
-// compareNullable puts null before everything, as SQL Server does.
+// compareNullable sorts null first, like SQL Server.
 func compareNullable(a, b *value) int {
 	if a.null || b.null {
 		return cmp.Compare(truth(!a.null), truth(!b.null))
@@ -232,7 +232,8 @@ func truth(b bool) int {
 	return 0
 }
 
-// pageLimit is the number of rows after which this feed ends, 0: none; linked says whether a next link follows.
+// pageLimit returns the number of rows after which this feed ends, zero for no limit; linked reports whether a next
+// link follows.
 func (x *exchange) pageLimit() (limit int, linked bool) {
 	limit, linked = x.sw.PageSize, true
 	if wanted := preferredPage(x.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
@@ -327,7 +328,7 @@ func (x *exchange) feed(src source) *fault {
 	return w.finish(x)
 }
 
-// page is what was written of a feed.
+// page is the written part of a feed.
 type page struct {
 	rows int
 	more bool
@@ -368,7 +369,7 @@ func (x *exchange) page(sel *selection, e encoder, shape *shape, next func() *ro
 	return p
 }
 
-// token makes the $skiptoken behind a page.
+// token returns the $skiptoken after a page.
 func (x *exchange) token(sel *selection, position int, last []value) string {
 	if !sel.natural {
 		return "@" + strconv.Itoa(position)
@@ -382,7 +383,7 @@ func (x *exchange) token(sel *selection, position int, last []value) string {
 	return keyToken(last)
 }
 
-// sealed writes a number's digits as letters, so that nobody takes it for one; opened is its reverse.
+// sealed writes a number's digits as letters, so that clients do not take it for a number; opened is its inverse.
 func sealed(number string) string {
 	return "x" + strings.Map(func(c rune) rune { return c - '0' + 'a' }, number)
 }
@@ -406,7 +407,7 @@ func keyToken(key []value) string {
 	return string(b)
 }
 
-// inner writes the rows of an expanded collection and gives the link after its first page.
+// inner writes the rows of an expanded collection and returns the link after its first page.
 func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
 	rows := 0
 	var last []value
@@ -432,7 +433,7 @@ func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *
 	return ""
 }
 
-// innerQuery keeps what concerns the rows of the inner feed.
+// innerQuery keeps the options for the rows of the inner feed.
 func (x *exchange) innerQuery(e *expansion) string {
 	var b strings.Builder
 	for _, o := range x.query.options {

@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// expression is a $filter, compiled: it gives the value for a row. A condition gives a Boolean; null counts as false.
+// expression is a compiled $filter: it returns the value for a row. A condition returns a Boolean; null counts as
+// false.
 type expression struct {
 	eval func(r *row) value
 	kind kind
-	// bounds of the first key property that every matching row keeps, inclusive; nil: none
+	// Inclusive bounds of the first key property of all matching rows; nil means no bound.
 	low, high *value
 }
 
@@ -21,7 +22,7 @@ func (e *expression) matches(r *row) bool {
 	return !v.null && v.num != 0
 }
 
-// filterParser parses $filter. From weak to strong binding: or, and, comparison, then paths, literals, brackets.
+// filterParser parses $filter. From weak to strong binding: or, and, comparison, then paths, literals, parentheses.
 type filterParser struct {
 	*lexer
 	typ *entityType
@@ -79,7 +80,7 @@ func (p *filterParser) and() (*expression, error) {
 	return left, err
 }
 
-// operand skips the operator and reads what stands after it.
+// operand skips the operator and reads its right operand.
 func (p *filterParser) operand(parse func() (*expression, error)) (*expression, error) {
 	if err := p.next(); err != nil {
 		return nil, err
@@ -165,7 +166,7 @@ func (p *filterParser) compared(start token, operator string, accept func(int) b
 	return e, nil
 }
 
-// nothing tells the literal null, which compares with every type.
+// nothing reports the literal null, which compares with every type.
 func (e *expression) nothing() bool { return e.kind == complexKind }
 
 func (p *filterParser) primary() (*expression, error) {
@@ -201,7 +202,7 @@ func (p *filterParser) primary() (*expression, error) {
 	return nil, fmt.Errorf("expected a property, a literal or '(' at position %d of the filter", t.at)
 }
 
-// path returns a property of the entity, or of one that a navigation property leads to.
+// path returns a property of the entity or of a related one.
 func (p *filterParser) path(name string) (*expression, error) {
 	first, rest, nested := strings.Cut(name, "/")
 	i := p.typ.property(first)

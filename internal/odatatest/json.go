@@ -31,7 +31,7 @@ func (e *jsonEncoder) begin(_ *shape, _ string, count int) {
 	e.add("[")
 }
 
-// count stands before the results in SAP's answers and after them in Microsoft's.
+// count is before the results in SAP's responses and after them in Microsoft's.
 func (e *jsonEncoder) count() {
 	e.add(`"__count":"`)
 	e.b = strconv.AppendInt(e.b, int64(e.counted), 10)
@@ -52,7 +52,7 @@ func (e *jsonEncoder) entity(s *shape, r *row) {
 	e.passOn()
 }
 
-// deleted writes a tombstone as Apache Olingo does.
+// deleted writes a tombstone like Apache Olingo.
 func (e *jsonEncoder) deleted(local string, when time.Time) {
 	e.comma()
 	set, _, _ := strings.Cut(local, "(")
@@ -123,7 +123,7 @@ func (e *jsonEncoder) prepare(s *shape) {
 	}
 }
 
-// metadata writes __metadata, and returns the entity's address as it was written.
+// metadata writes __metadata, and returns the written address of the entity.
 func (e *jsonEncoder) metadata(s *shape, r *row) (uri []byte) {
 	typ := s.table.typ
 	e.add(`"__metadata":{`)
@@ -185,7 +185,8 @@ func (e *jsonEncoder) value(v *value, p *property) {
 		e.b = appendJSONText(e.b, v.text)
 		return
 	case v.kind.moment():
-		// Whole milliseconds of UTC; the offset of DateTimeOffset is written as +0000, which all readings agree on.
+		// Whole milliseconds of UTC; the offset of DateTimeOffset is written as +0000, on which all readers
+		// agree.
 		ms, _ := floorDiv(v.num, ticksPerSecond/1000)
 		e.add(`"\/Date(`)
 		e.b = strconv.AppendInt(e.b, ms, 10)
@@ -200,7 +201,7 @@ func (e *jsonEncoder) value(v *value, p *property) {
 	case v.kind == int64Kind, v.kind == decimalKind, v.kind == guidKind, v.kind == timeKind, v.kind == binaryKind:
 		quote = `"`
 	case v.kind == singleKind, v.kind == doubleKind:
-		// Microsoft's services write a number where there is one, SAP's and Olingo a string.
+		// Microsoft's services write a number as a number, SAP's and Olingo as a string.
 		if e.x.mount.sap {
 			quote = `"`
 		}
@@ -221,7 +222,7 @@ func (e *jsonEncoder) complex(v *value, p *property) {
 	e.add("}")
 }
 
-// appendJSONText writes a JSON string. Control characters and the separators that JavaScript dislikes are escaped.
+// appendJSONText writes a JSON string. Control characters and JavaScript's line separators are escaped.
 func appendJSONText(b, text []byte) []byte {
 	const hexadecimal = "0123456789abcdef"
 	b = append(b, '"')

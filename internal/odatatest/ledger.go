@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Ledger is what the service saw, for tests to read.
+// Ledger is the service's record of requests and writes, for tests.
 type Ledger struct {
 	Requests          []Request               `json:"requests"` // the last ones, in the order of their arrival
 	Batches           int                     `json:"batches"`
@@ -37,7 +37,7 @@ type Ledger struct {
 	Born              []string                `json:"born"`           // rows that churn and differ inserted
 }
 
-// SessionCount is what became of the sessions of a user on an application server. Opened is the sum of all others.
+// SessionCount counts the sessions of a user on an application server. Opened is the sum of all others.
 type SessionCount struct {
 	Opened    int `json:"opened"`
 	LoggedOff int `json:"loggedOff"`
@@ -53,7 +53,7 @@ type Write struct {
 	Deleted int `json:"deleted"`
 }
 
-// Request is one request as it came.
+// Request is one received request.
 type Request struct {
 	Method  string            `json:"method"`
 	Path    string            `json:"path"`
@@ -66,7 +66,7 @@ var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dat
 	"Maxdataserviceversion", "If-Match", "If-None-Match", "Prefer", "X-Csrf-Token", "X-Http-Method",
 	"X-Requested-With", "Sap-Client", "Sap-Language", "Cookie", "Requestid", "Repeatabilitycreation", "User-Agent"}
 
-// keptRequests bounds the list of requests; the counters go on.
+// keptRequests bounds the list of requests; the counters have no bound.
 const keptRequests = 20000
 
 type book struct {
@@ -89,7 +89,7 @@ func (b *book) note(change func(l *Ledger)) {
 	change(&b.l)
 }
 
-// open records a request and gives its place, for the status that follows.
+// open records a request and returns its index, for the status.
 func (b *book) open(r Request) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -110,7 +110,7 @@ func (b *book) close(place, status int) {
 	}
 }
 
-// Ledger gives a copy of what was seen so far.
+// Ledger returns a copy of the record so far.
 func (s *Service) Ledger() Ledger {
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()

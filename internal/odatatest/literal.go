@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// lexer cuts the literals, names and signs of keys and $filter expressions (OData v2 literals, [MS-ODATA] 2.2.2).
+// lexer splits keys and $filter expressions into literals, names and signs (OData v2 literals, [MS-ODATA] 2.2.2).
 type lexer struct {
 	text string
 	at   int
@@ -138,7 +138,7 @@ func (l *lexer) word() error {
 	return nil
 }
 
-// typedLiteral reads what stands between the quotes of datetime'…' and its like.
+// typedLiteral reads the text between the quotes of datetime'…' and other typed literals.
 func typedLiteral(prefix, s string) (*value, error) {
 	switch prefix {
 	case "datetime":
@@ -175,7 +175,7 @@ var (
 
 var integerBits = map[kind]int{byteKind: 9, sbyteKind: 8, int16Kind: 16, int32Kind: 32, int64Kind: 64}
 
-// parsePlain reads a value as Atom text and unquoted literals show it.
+// parsePlain reads a value in the form of Atom text and unquoted literals.
 func parsePlain(k kind, s string) (*value, error) {
 	wrong := func() error { return fmt.Errorf("expected a value of type %s, found %q", k, s) }
 	v := &value{kind: k, text: []byte(s)}
@@ -260,7 +260,7 @@ func parseMoment(k kind, s string) (*value, error) {
 	return v, nil
 }
 
-// coerce gives a literal the type of the property that it stands for; ok is false where that changes the value.
+// coerce converts a literal to the type of its property; ok is false if that changes the value.
 func coerce(v *value, k kind) (*value, bool) {
 	if v.null || v.kind == k {
 		return v, true
@@ -279,7 +279,7 @@ func coerce(v *value, k kind) (*value, bool) {
 	return nil, false
 }
 
-// appendLiteral writes a value as it stands in a URL, percent-encoded where RFC 3986 wants it in a path.
+// appendLiteral writes a value in the form of URLs, percent-encoded where RFC 3986 requires it in a path.
 func appendLiteral(b []byte, v *value) []byte {
 	switch v.kind {
 	case stringKind:
@@ -321,7 +321,7 @@ func appendPercent(b, text []byte) []byte {
 	return b
 }
 
-// fits says whether a decimal has at most so many digits before and after the point.
+// fits reports whether a decimal has at most so many digits before and after the point.
 func fits(text []byte, precision, scale int) bool {
 	r, ok := new(big.Rat).SetString(string(text))
 	if !ok {

@@ -19,7 +19,7 @@ type complexType struct {
 	properties []property
 }
 
-// entityType describes one row; the key properties stand first, in the order of the key.
+// entityType describes one row; the key properties come first, in the order of the key.
 type entityType struct {
 	name        string
 	keys        int // number of key properties
@@ -45,7 +45,7 @@ func (t *entityType) navigation(name string) *navigation {
 	return nil
 }
 
-// versioned is the index of the property that makes the ETag, or -1.
+// versioned returns the index of the property of the ETag, or -1.
 func (t *entityType) versioned() int {
 	for i := range t.properties {
 		if t.properties[i].version {
@@ -63,7 +63,7 @@ func (t *entityType) newRow() *row {
 	return r
 }
 
-// association joins two sets: dependent rows hold the key of a principal row.
+// association joins two sets: dependent rows have the key of a principal row.
 type association struct {
 	name                 string
 	principal, dependent *table
@@ -77,11 +77,11 @@ type navigation struct {
 	join   *association
 	many   bool // from the principal to its dependent rows
 	target *table
-	// candidates bounds the generated rows that can be related, nil: all.
+	// candidates bounds the generated rows that can be related; nil means all.
 	candidates func(parent *row) (start, step, end int)
 }
 
-// row is one entity. Generated rows are written into the same row again and again; their texts lie in buf.
+// row is one entity. Generated rows reuse one row, whose texts are in buf.
 type row struct {
 	values []value
 	buf    []byte
@@ -101,13 +101,13 @@ func (r *row) setNumber(i int, n int64) {
 	v.null, v.num = false, n
 }
 
-// setText takes s as it is: it must not change while the row is used.
+// setText stores s without a copy: it must not change while the row is used.
 func (r *row) setText(i int, s []byte) {
 	v := &r.values[i]
 	v.null, v.text = false, s
 }
 
-// mark and setMarked take what was appended to buf since mark as the text of a value.
+// mark and setMarked use the bytes appended to buf since mark as the text of a value.
 func (r *row) setMarked(i, mark int) {
 	r.setText(i, r.buf[mark:len(r.buf):len(r.buf)])
 }
@@ -128,7 +128,7 @@ func appendKey(b []byte, t *entityType, r *row) []byte {
 	return append(b, ')')
 }
 
-// appendETag writes W/"3"; nothing where the type has no version.
+// appendETag writes W/"3", or nothing if the type has no version.
 func appendETag(b []byte, t *entityType, r *row) []byte {
 	i := t.versioned()
 	if i < 0 {

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// Rows that move while a client reads, pages that differ when they are asked for again, answers that break off.
+// Rows that change during a read, pages that differ when they are requested again, truncated responses.
 
-// disturb changes the rows before a page that is asked for again, as the switch differ says.
+// disturb changes the rows before a page that is requested again, as the switch differ specifies.
 func (x *exchange) disturb(sel *selection) *fault {
 	if x.sw.Differ == "" || !x.again() || x.sw.Differ != "all" {
 		return nil
@@ -30,7 +30,7 @@ func (x *exchange) disturb(sel *selection) *fault {
 	return nil
 }
 
-// visited returns what identifies a page when visits are counted: its address, and JSON apart from Atom.
+// visited returns the identity of a page for counting visits: its address and format.
 func (x *exchange) visited() string {
 	if x.json {
 		return "json " + x.r.URL.RequestURI()
@@ -38,7 +38,7 @@ func (x *exchange) visited() string {
 	return x.r.URL.RequestURI()
 }
 
-// again counts the visits of this address and says whether it was asked for before.
+// again counts the visits of this address and reports whether there was one before.
 func (x *exchange) again() bool {
 	s := x.service
 	s.mu.Lock()
@@ -47,7 +47,7 @@ func (x *exchange) again() bool {
 	return s.visits[x.visited()] > 1
 }
 
-// heldBack is the number of rows that are moved from the start of a page to its end when it is asked for again.
+// heldBack returns the number of rows to move from the start of a page to its end when it is requested again.
 func (x *exchange) heldBack() int {
 	s := x.service
 	s.mu.Lock()
@@ -58,7 +58,7 @@ func (x *exchange) heldBack() int {
 	return 0
 }
 
-// churn deletes rows that this page has just delivered, or inserts rows before and behind everything, in turn.
+// churn deletes rows that this page has just returned, or inserts rows before and after all others, alternately.
 func (x *exchange) churn(sel *selection, rows int) {
 	s, t := x.service, sel.table
 	if x.sw.Churn == 0 || rows == 0 || sel.navigation != nil {
@@ -92,8 +92,8 @@ func (s *Service) vanish(t *table, key []value) {
 	}
 }
 
-// appear inserts a copy of the row with this key under a new key: near it where keys have gaps (Order_Details), else
-// before all others; or, not near, behind all others. Sets with text keys get none.
+// appear inserts a copy of the row with this key under a new key: near it if keys have gaps (Order_Details), else
+// before all others; or, if not near, after all others. Sets with text keys get none.
 func (s *Service) appear(t *table, like []value, near bool) {
 	for _, key := range s.newKeys(t, like, near) {
 		r := t.find(like)
@@ -112,7 +112,7 @@ func (s *Service) appear(t *table, like []value, near bool) {
 	}
 }
 
-// newKeys are keys to try, the best one first.
+// newKeys returns keys to try, the best one first.
 func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
 	if !like[len(like)-1].kind.integer() {
 		return nil
@@ -137,7 +137,7 @@ func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
 	}
 }
 
-// breaker passes on so many bytes and then breaks the answer off, as the switch break says.
+// breaker passes on so many bytes and then breaks the response, as the switch break specifies.
 type breaker struct {
 	io.Writer
 	mode string
@@ -145,7 +145,7 @@ type breaker struct {
 	cut  bool
 }
 
-// breaking gives the writer for a feed; it breaks off when the switches say so.
+// breaking returns the writer for a feed, which breaks it if the switches say so.
 func (x *exchange) breaking() *breaker {
 	b := &breaker{Writer: x.w}
 	if x.sw.Break == "" || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.BreakCount }) {
@@ -176,7 +176,7 @@ func (b *breaker) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// finish ends a broken answer in its way. A document that was shorter than break-after stays whole.
+// finish ends a broken response. A document shorter than break-after stays complete.
 func (b *breaker) finish(x *exchange) *fault {
 	if b.mode == "reset" && b.cut {
 		http.NewResponseController(x.w).Flush()

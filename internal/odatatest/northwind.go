@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// northwind is the model and the data of the service: a Northwind of its own rows, computed from their numbers.
+// northwind is the model and data of the service: a Northwind with rows that are computed from their numbers.
 type northwind struct {
 	tables       []*table
 	byName       map[string]*table
@@ -27,12 +27,12 @@ const (
 	allTypesRows = 240
 )
 
-// detailsBefore is the number of lines of the first n orders: orders have 1, 2, 3, 4, 1, 2, … lines.
+// detailsBefore returns the number of lines of the first n orders: orders have 1, 2, 3, 4, 1, 2, … lines.
 func detailsBefore(n int) int {
 	return n/4*10 + [4]int{0, 1, 3, 6}[n%4]
 }
 
-// detailOf splits the number of a line into the number of its order and its place there.
+// detailOf splits the number of a line into the number of its order and its index there.
 func detailOf(n int) (order, line int) {
 	group, rest := n/10*4, n%10
 	switch {
@@ -222,7 +222,7 @@ func (m *northwind) addProducts() {
 	})
 }
 
-// appendCustomer writes the five letters of customer n; they sort as the numbers do.
+// appendCustomer writes the five letters of customer n; they sort like the numbers.
 func appendCustomer(b []byte, n int) []byte {
 	var letters [5]byte
 	for i := 4; i >= 0; i-- {
@@ -349,7 +349,7 @@ func (m *northwind) addOrderDetails() {
 	})
 }
 
-// The sets for the way back are empty at the start and have types of their own.
+// The sets for writing are empty at the start and have their own types.
 func (m *northwind) addCopies() {
 	none := func(int, *row) {}
 	m.add("Order_DetailCopies", &entityType{name: "Order_DetailCopy", keys: 2, properties: detailColumns()}, 0, none)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Subscriptions are those of SAP Gateway: an entity set SubscriptionCollection, whose entities have changes of a set
-// pushed to an address. How Gateway writes what it pushes is documented nowhere.
+// Subscriptions follow SAP Gateway: the entities of an entity set SubscriptionCollection request that changes of a set
+// are pushed to an address. The format of pushed notifications is not documented.
 const (
 	subscriptions = "SubscriptionCollection"
 	notifications = "NotificationCollection"
@@ -35,7 +35,7 @@ func (m *northwind) addSubscriptions() {
 		text("changeType", 30), column("entriesOfInterest", int32Kind), text("recipient", 112)}}, 0, none)
 }
 
-// numbered gives a new subscription its ID, as Gateway does.
+// numbered sets the ID of a new subscription, like Gateway.
 func (x *exchange) numbered(t *table, given map[int]*value) {
 	if t.name != subscriptions {
 		return
@@ -44,23 +44,23 @@ func (x *exchange) numbered(t *table, given map[int]*value) {
 	x.committed(func() { x.service.book.note(func(l *Ledger) { l.Subscribed++ }) })
 }
 
-// push is a notification on its way.
+// push is a notification to send.
 type push struct {
 	address, id, collection, changeType, entity string
 	at                                          time.Time
 }
 
-// pushes are sent one after another, as from an outbound queue.
+// pushes sends notifications one after another, like an outbound queue.
 type pushes struct {
 	mu      sync.Mutex
 	queue   []push
 	running bool
 	number  int
-	// kept are those of subscriptions that want them kept, whether they are sent or not.
+	// kept are the notifications of subscriptions that want them stored, whether they are sent or not.
 	kept []push
 }
 
-// tell has the change of an entity pushed to those that have subscribed to it.
+// tell sends the change of an entity to its subscribers.
 func (x *exchange) tell(t *table, key []value, changeType string) {
 	s := x.service
 	set := s.model.byName[subscriptions]
@@ -104,13 +104,13 @@ func (p *pushes) add(s *Service, keep bool, one push) {
 	}
 }
 
-// Bounds of how often a push is tried, and the pause between two tries.
+// Limits of the attempts to send, and the pause between two.
 const (
 	pushTries = 12_000
 	pushPause = 50 * time.Millisecond
 )
 
-// pushClient shows nobody's certificate trust: the destination decides that at SAP.
+// pushClient accepts any certificate: in SAP systems the destination decides that.
 var pushClient = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 4,
 	TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 
@@ -130,7 +130,7 @@ func (p *pushes) run(s *Service) {
 	}
 }
 
-// Pushed says whether all changes so far were sent.
+// Pushed reports whether all changes so far were sent.
 func (s *Service) Pushed() bool {
 	s.pushes.mu.Lock()
 	defer s.pushes.mu.Unlock()
@@ -148,7 +148,7 @@ func (s *Service) deliver(one *push) {
 	s.book.note(func(l *Ledger) { l.Undelivered++ })
 }
 
-// send sends once; it says whether the listener has taken it.
+// send makes one attempt and reports whether the listener accepted it.
 func (s *Service) send(one *push, sw *Switches) bool {
 	address := one.address
 	if rest, ok := strings.CutPrefix(address, channelPrefix); ok {
@@ -180,13 +180,13 @@ func (s *Service) send(one *push, sw *Switches) bool {
 
 const feedSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
 
-// StorePath is where SAP Gateway keeps notifications of subscriptions that ask for it.
+// StorePath is where SAP Gateway stores notifications of subscriptions that request it.
 const StorePath = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/"
 
-// storePage is how many notifications stand in a page of the store.
+// storePage is the number of notifications on a page of the store.
 const storePage = 100
 
-// stored answers the collection of notifications that were kept, in Atom.
+// stored answers with the stored notifications, in Atom.
 func (x *exchange) stored(rest string) *fault {
 	if rest != notifications {
 		return notFound(rest)
@@ -208,7 +208,7 @@ func (x *exchange) stored(rest string) *fault {
 	return x.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
 }
 
-// body is what is pushed: the entry of a Notification with a link to the entity.
+// body returns the pushed document: the entry of a Notification with a link to the entity.
 func (p *push) body() []byte {
 	return []byte(`<entry` + feedSpaces + `><id>NotificationCollection('` + p.id + `')</id><title type="text">CUD of ` +
 		p.collection + `</title><updated>` + p.at.Format(time.RFC3339) +
@@ -219,5 +219,5 @@ func (p *push) body() []byte {
 		`</d:changeType><d:entriesOfInterest>1</d:entriesOfInterest></m:properties></content></entry>`)
 }
 
-// SubscriptionCount is how many subscriptions there are.
+// SubscriptionCount returns the number of subscriptions.
 func (s *Service) SubscriptionCount() int { return max(s.Count(subscriptions), 0) }

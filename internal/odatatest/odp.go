@@ -10,16 +10,14 @@ import (
 	"time"
 )
 
-// A service for operational data provisioning (ODP) over the same rows: for each of some sets a set FactsOf…,
-// DeltaLinksOf… with the tokens that can still be asked for, and the functions SubscribedTo… and TerminateDeltasFor…. A
-// GET of the set with Prefer: odata.track-changes opens the subscription of its user and begins a job that reads
-// everything; each such GET begins another. A token gives the changes since, as rows with ODQ_CHANGEMODE (C, U, D) and
-// ODQ_ENTITYCNTR: -1 for images before a change, 1 for those after. Asking for a token says that what came before has
-// arrived: older ones are answered with SAP's error 536 from then on.
-//
-// Assumption: a token of a later request is higher; what 536 looks like on the wire no document says.
+// A service for operational data provisioning (ODP) with the same rows. Some sets have a set FactsOf…, DeltaLinksOf…
+// with the available tokens, and the functions SubscribedTo… and TerminateDeltasFor…. A GET of the set with Prefer:
+// odata.track-changes opens the user's subscription and starts a job that reads everything; each such GET starts
+// another. A token returns the changes since, as rows with ODQ_CHANGEMODE (C, U, D) and ODQ_ENTITYCNTR: -1 for images
+// before a change, 1 for those after. A request with a token confirms what came before: older tokens then get SAP's
+// error 536. Assumption: a token of a later request is higher; no document has the response to 536.
 
-// ODPPath is where the ODP service stands.
+// ODPPath is the path of the ODP service.
 const ODPPath = "/sap/opu/odata/sap/NORTHWIND_ODP_SRV/"
 
 const (
@@ -29,7 +27,7 @@ const (
 	terminateFor = "TerminateDeltasFor" + factsOf
 )
 
-// odpSets are the sets of Northwind that stand in the ODP service.
+// odpSets are the sets of Northwind in the ODP service.
 var odpSets = []string{"Orders", "Order_Details", "Products", "Customers"}
 
 // odpSource is one of them.
@@ -38,16 +36,16 @@ type odpSource struct {
 
 	mu   sync.Mutex
 	open bool
-	// jobs are the first extractions, by number; those of a subscription that was ended are gone.
+	// jobs are the initial extractions by number; those of an ended subscription are removed.
 	jobs map[int]*job
-	// begun counts them.
+	// begun counts the jobs.
 	begun int
-	// asked is the highest token that was asked for; kept are those that were handed out.
+	// asked is the highest requested token; kept are the tokens that were returned.
 	asked int
 	kept  []odpToken
 }
 
-// job is a first extraction: the rows as they were when it began.
+// job is an initial extraction: the rows at its start.
 type job struct {
 	rows    []*row
 	changes int
@@ -60,7 +58,7 @@ type odpToken struct {
 	initial bool
 }
 
-// name is the token as the service writes it.
+// name returns the token in the service's form.
 func (t odpToken) name() string {
 	return "D" + t.created.UTC().Format("20060102150405") + fmt.Sprintf("_%09d", t.changes)
 }
@@ -85,7 +83,7 @@ func newODP(m *northwind) map[string]*odpSource {
 	return sources
 }
 
-// model is what the mount shows, its sets in the order in which they are told.
+// model returns the sets of the mount in their order.
 func (x *exchange) model() *northwind {
 	if !x.mount.odp {
 		return x.service.model
@@ -98,7 +96,7 @@ func (x *exchange) model() *northwind {
 	return m
 }
 
-// row is a row of the set: one of the base, what happened to it, and which image of it this is.
+// row returns a row of the set: a base row, the kind of change, and before or after.
 func (s *odpSource) row(base *row, mode string, counter int) *row {
 	r := s.facts.typ.newRow()
 	keys := s.base.typ.keys
@@ -147,7 +145,7 @@ func (x *exchange) odpTerminate(s *odpSource) *fault {
 		"ResultFlag", true)
 }
 
-// complex answers with the result of a function that is a structure with one flag.
+// complex answers with the result of a function: a structure with one flag.
 func (x *exchange) complex(function, typ, flag string, on bool) *fault {
 	return x.text("application/json;charset=utf-8",
 		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ,
@@ -181,7 +179,7 @@ func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *
 	return nil
 }
 
-// tokens are those that can be asked for at a time: those handed out, and those of jobs that have ended. s.mu is held.
+// tokens returns the available tokens: returned ones, and those of jobs that have ended. The caller holds s.mu.
 func (s *odpSource) tokens(now time.Time) []odpToken {
 	var list []odpToken
 	for _, t := range s.kept {
@@ -198,7 +196,7 @@ func (s *odpSource) tokens(now time.Time) []odpToken {
 	return list
 }
 
-// odpFacts reads the set: a first extraction, a page of one, or changes.
+// odpFacts reads the set: an initial extraction, a page of one, or changes.
 func (x *exchange) odpFacts(s *odpSource) *fault {
 	if token := x.query.option(deltaToken); token != "" {
 		return x.odpChanges(s, token)
@@ -213,12 +211,12 @@ func (x *exchange) odpFacts(s *odpSource) *fault {
 		}
 		return x.odpInitial(s)
 	}
-	// Without tracking everything is read as it is, and nothing follows.
+	// Without tracking everything is read, and there is no token.
 	n := s.begin(false, 0)
 	return x.odpRows(s, n, 0, false)
 }
 
-// begin begins a job.
+// begin starts a job.
 func (s *odpSource) begin(tracked bool, takes time.Duration) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,7 +234,7 @@ func (s *odpSource) begin(tracked bool, takes time.Duration) int {
 	return s.begun
 }
 
-// odpInitial begins a first extraction and answers when it has ended; it goes on where the client doesn't wait.
+// odpInitial starts an initial extraction and answers when it has ended; it continues if the client does not wait.
 func (x *exchange) odpInitial(s *odpSource) *fault {
 	n := s.begin(true, x.sw.Job)
 	x.service.book.note(func(l *Ledger) { l.Jobs++ })
@@ -268,7 +266,7 @@ func (x *exchange) odpPage(s *odpSource, parts []string) *fault {
 	return x.odpDelta(s, a, to, at)
 }
 
-// odpRows answers a page of a first extraction.
+// odpRows answers with a page of an initial extraction.
 func (x *exchange) odpRows(s *odpSource, n, at int, tracked bool) *fault {
 	s.mu.Lock()
 	j := s.jobs[n]
@@ -289,7 +287,7 @@ func (x *exchange) odpRows(s *odpSource, n, at int, tracked bool) *fault {
 		})
 }
 
-// hand notes a token that is handed out.
+// hand records a returned token.
 func (s *odpSource) hand(t odpToken) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -299,7 +297,7 @@ func (s *odpSource) hand(t odpToken) string {
 	return t.name()
 }
 
-// odpChanges answers the changes since a token.
+// odpChanges answers with the changes since a token.
 func (x *exchange) odpChanges(s *odpSource, token string) *fault {
 	_, digits, _ := strings.Cut(strings.Trim(token, "'"), "_")
 	from, err := natural(digits)
@@ -324,7 +322,7 @@ func (x *exchange) odpChanges(s *odpSource, token string) *fault {
 	return x.odpDelta(s, from, s.base.changesSoFar(), 0)
 }
 
-// odpDead is the number below which tokens have expired.
+// odpDead returns the number below which tokens have expired.
 func (s *Service) odpDead(o *odpSource) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -353,7 +351,7 @@ func (x *exchange) odpDelta(s *odpSource, from, to, at int) *fault {
 		})
 }
 
-// odpFeed writes a page of rows; skip makes the token of the next page, token that of the changes after the last one.
+// odpFeed writes a page of rows; skip returns the token of the next page, token that of the changes after the last one.
 func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) string, token func() string) *fault {
 	shape, f := newShape(s.facts, x.query.selected, nil)
 	if f != nil {

@@ -23,7 +23,7 @@ type query struct {
 
 type option struct{ name, value, raw string }
 
-// parseQuery cuts a query string at & only, since ; and raw signs stand in real filters; + is a space.
+// parseQuery splits a query string at & only, because real filters contain ; and raw signs; + is a space.
 func parseQuery(raw string) (*query, *fault) {
 	q := &query{top: -1, skip: -1}
 	for part := range strings.SplitSeq(raw, "&") {
@@ -103,7 +103,7 @@ func paths(text string) []string {
 	return p
 }
 
-// below gives what the paths say about the navigation property name, one step further down.
+// below returns the paths below the navigation property name.
 func below(paths []string, name string) (found bool, rest []string) {
 	for _, path := range paths {
 		first, tail, deeper := strings.Cut(path, "/")
@@ -118,7 +118,7 @@ func below(paths []string, name string) (found bool, rest []string) {
 	return found, rest
 }
 
-// follow is the query string of the link to the next page: what came, without the paging, then the token.
+// follow returns the query string of the next link: the request's, without paging, and the token.
 func (q *query) follow(remaining int, token string) string {
 	var b strings.Builder
 	for _, o := range q.options {
@@ -160,7 +160,7 @@ func parseOrder(text string, typ *entityType) ([]order, *fault) {
 	return terms, nil
 }
 
-// naturalOrder says whether the terms are the beginning of the key, ascending: the order in which rows lie.
+// naturalOrder reports whether the terms are a prefix of the key, ascending: the order of the rows.
 func naturalOrder(terms []order, typ *entityType) bool {
 	for i, t := range terms {
 		if i >= typ.keys {
@@ -173,7 +173,7 @@ func naturalOrder(terms []order, typ *entityType) bool {
 	return true
 }
 
-// heeded is a query string without the options that are ignored.
+// heeded returns a query string without the ignored options.
 func heeded(raw, ignored string) string {
 	if ignored == "" {
 		return raw

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// resource walks from an entity set along keys and navigation properties to what the path names.
+// resource follows keys and navigation properties from an entity set to the resource of the path.
 func (x *exchange) resource(segments []string) *fault {
 	name, predicate := splitKey(segments[0])
 	t := x.service.model.byName[name]
@@ -31,7 +31,7 @@ func (x *exchange) resource(segments []string) *fault {
 	return x.within(t, r, segments[1:])
 }
 
-// within answers for what lies below the entity r.
+// within answers for a path below the entity r.
 func (x *exchange) within(t *table, r *row, segments []string) *fault {
 	if len(segments) == 0 {
 		return x.entity(t, slices.Clone(r.key(t.typ)), r)
@@ -55,7 +55,7 @@ func (x *exchange) within(t *table, r *row, segments []string) *fault {
 	return x.collection(source{table: n.target, navigation: n, parent: r, path: path}, segments[1:])
 }
 
-// splitKey cuts Orders(10248) into Orders and 10248; the predicate is empty where there are no brackets.
+// splitKey splits Orders(10248) into Orders and 10248; the predicate is empty without parentheses.
 func splitKey(segment string) (name, predicate string) {
 	name, rest, found := strings.Cut(segment, "(")
 	if !found || !strings.HasSuffix(rest, ")") {
@@ -104,7 +104,7 @@ func parseKey(typ *entityType, predicate string) ([]value, *fault) {
 	}
 }
 
-// one is the row that a child points to, nil if it points nowhere.
+// one returns the row that a child refers to, or nil.
 func (n *navigation) one(child *row) *row {
 	key := make([]value, len(n.join.foreign))
 	for i, f := range n.join.foreign {
@@ -115,7 +115,7 @@ func (n *navigation) one(child *row) *row {
 	return n.target.find(key)
 }
 
-// related says whether child belongs to parent.
+// related reports whether child belongs to parent.
 func (n *navigation) related(parent, child *row) bool {
 	for i, f := range n.join.foreign {
 		if v := &child.values[f]; v.null || mustCompare(v, &parent.values[i]) != 0 {
@@ -125,7 +125,7 @@ func (n *navigation) related(parent, child *row) bool {
 	return true
 }
 
-// rows starts a walk over the rows that may belong to parent.
+// rows returns a cursor over the rows that may belong to parent.
 func (n *navigation) rows(parent *row) *cursor {
 	c := n.target.all()
 	if n.candidates != nil && parent.number >= 0 {
@@ -134,7 +134,7 @@ func (n *navigation) rows(parent *row) *cursor {
 	return c
 }
 
-// entity answers for one entity; r is nil when there is none with this key.
+// entity answers for one entity; r is nil if it does not exist.
 func (x *exchange) entity(t *table, key []value, r *row) *fault {
 	switch x.method {
 	case http.MethodGet, http.MethodHead:

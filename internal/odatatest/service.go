@@ -1,6 +1,6 @@
-// Package odatatest is an OData v2 service for demonstrations and tests: a Northwind of its own rows, computed and
-// never stored, that answers as Microsoft's and SAP's services do, and misbehaves as they do when a switch says so. It
-// is written to the protocol and knows no particular client.
+// Package odatatest is an OData v2 service for demonstrations and tests: a Northwind with computed rows that answers
+// like Microsoft's and SAP's services, and misbehaves like them if a switch is set. It follows the protocol and knows
+// no particular client.
 package odatatest
 
 import (
@@ -15,23 +15,23 @@ import (
 	"time"
 )
 
-// The service stands below both of these paths, with the same data.
+// The service is available under both paths, with the same data.
 const (
-	// NorthwindPath answers in Microsoft's manner: m:type in Atom, doubles as numbers, short errors.
+	// NorthwindPath answers like Microsoft's services: m:type in Atom, doubles as numbers, short errors.
 	NorthwindPath = "/V2/Northwind/Northwind.svc/"
-	// SAPPath answers in SAP Gateway's manner: no m:type, doubles as strings, sap: annotations, errors with innererror.
+	// SAPPath answers like SAP Gateway: no m:type, doubles as strings, sap: annotations, errors with innererror.
 	SAPPath = "/sap/opu/odata/sap/NORTHWIND_SRV/"
 
 	logoffPath = "/sap/public/bc/icf/logoff"
 )
 
-// Options say what a service holds and how it behaves at the start.
+// Options are the data of a service and its behaviour at the start.
 type Options struct {
 	Rows     int // orders; order lines are 2.5 times as many, products at least 77; 0: 830
 	PageSize int // rows in a page, as Switches.PageSize; 0: what Switches says
 	User     string
 	Password string // asked for when User is set
-	// Subscriptions adds the sets of SAP Gateway's notification model: changes are pushed to those who have subscribed.
+	// Subscriptions adds the sets of SAP Gateway's notification model: changes are pushed to subscribers.
 	Subscriptions bool
 	Switches
 }
@@ -62,7 +62,7 @@ type Service struct {
 	pushes   pushes
 }
 
-// New makes a service. It holds no rows, only what was written.
+// New returns a service. It stores only written rows.
 func New(o Options) *Service {
 	if o.Rows == 0 {
 		o.Rows = 830
@@ -90,7 +90,7 @@ func New(o Options) *Service {
 	return s
 }
 
-// mount is one of the two manners.
+// mount is the service under one of the two paths.
 type mount struct {
 	path      string
 	namespace string
@@ -108,7 +108,7 @@ func (m *mount) language() string {
 	return "en-US"
 }
 
-// Server is a service that listens. Its goroutine ends with Close.
+// Server is a listening service. Its goroutine ends with Close.
 type Server struct {
 	URL    string // such as http://127.0.0.1:40123, without a slash
 	server *http.Server
@@ -127,7 +127,7 @@ func (s *Service) Start(addr string) (*Server, error) {
 	return l, nil
 }
 
-// Close ends the listener and every connection.
+// Close closes the listener and every connection.
 func (l *Server) Close() error {
 	err := l.server.Close()
 	if serve := <-l.done; !errors.Is(serve, http.ErrServerClosed) {
@@ -136,7 +136,7 @@ func (l *Server) Close() error {
 	return err
 }
 
-// Count is the number of entities in a set, -1 for an unknown set.
+// Count returns the number of entities in a set, or -1 for an unknown set.
 func (s *Service) Count(set string) int {
 	t := s.model.byName[set]
 	if t == nil {
@@ -145,8 +145,8 @@ func (s *Service) Count(set string) int {
 	return t.count()
 }
 
-// Each walks over the entities of a set in the order of their keys. The key stands as in a URL, such as (10248);
-// the fields as in Atom text, complex ones flattened as Place/City, null ones left out.
+// Each visits the entities of a set in key order. The key has the form of URLs, such as (10248); the fields are Atom
+// text, complex ones flattened as Place/City, without null.
 func (s *Service) Each(set string, visit func(key string, fields map[string]string)) {
 	t := s.model.byName[set]
 	if t == nil {
@@ -209,8 +209,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(recorded, r)
 }
 
-// logoff ends the session of a request. It is a public service: nobody has to log on for it, and it stands in no list
-// of requests.
+// logoff ends the session of a request. It is a public service without logon, and is not in the ledger's list of
+// requests.
 func (s *Service) logoff(w http.ResponseWriter, r *http.Request, sw *Switches) {
 	calm := *sw
 	calm.KillEvery = 0
@@ -245,7 +245,7 @@ func (a *answer) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// control answers below /__demo/: ledger and switches. It asks for no logon.
+// control answers below /__demo/: ledger and switches. It requires no logon.
 func (s *Service) control(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /__demo/ledger":

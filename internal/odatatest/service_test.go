@@ -124,7 +124,7 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	}
 }
 
-// A token is valid in its session alone, whose id changes with the fetch and after it, and on its server alone.
+// A token is valid only on its server and in its session, whose ID changes with the fetch and after it.
 func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{CSRF: true,
 		Servers: 2, RotateSession: "both"}})
@@ -197,7 +197,7 @@ func TestETags(t *testing.T) {
 	}
 }
 
-// ok ends a test at an error that it is not about.
+// ok ends a test at an error that is not its subject.
 func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 const sessionCookie = "SAP_SESSIONID_NWD_100"
 
-// session is one logon; it holds the CSRF token that was given out in it.
+// session is one logon; it has the CSRF token that was issued in it.
 type session struct {
 	id     string
 	user   string // "" where none is asked for
@@ -18,7 +18,7 @@ type session struct {
 	rotate bool // the id changes with the next request
 }
 
-// sessions are all that are open on one application server, by id.
+// sessions are the open sessions of one application server, by ID.
 type sessions struct {
 	server string
 	mu     sync.Mutex
@@ -36,7 +36,7 @@ func secret() string {
 	return base64.URLEncoding.EncodeToString(b[:])
 }
 
-// count writes down what became of a session.
+// count records the fate of a session.
 func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
 	s.book.note(func(l *Ledger) {
 		key := n.user + "@" + s.server
@@ -71,7 +71,7 @@ func (s *sessions) of(r *http.Request) *session {
 	return nil
 }
 
-// change replaces a session by one with a new id and the same token; the old id is then unknown.
+// change replaces a session by one with a new ID and the same token; the old ID is then unknown.
 func (s *sessions) change(old *session, rotate bool) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *sessions) change(old *session, rotate bool) *session {
 	return n
 }
 
-// logoff ends the session that a request is in.
+// logoff ends the session of a request.
 func (s *sessions) logoff(r *http.Request) {
 	n := s.of(r)
 	if n == nil {
@@ -104,7 +104,7 @@ func (s *sessions) logoff(r *http.Request) {
 	})
 }
 
-// expire ends all sessions, as a time-out does; lost: because the server was killed.
+// expire ends all sessions, like a timeout; lost means that the server was killed.
 func (s *sessions) expire(lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,13 +122,13 @@ func (s *sessions) expire(lost bool) {
 	}
 }
 
-// users knows of wrong passwords; all application servers share it.
+// users counts wrong passwords; all application servers share it.
 type users struct {
 	mu       sync.Mutex
 	failures map[string]int
 }
 
-// check says whether a password is right and its user not locked.
+// check reports whether a password is right and its user not locked.
 func (u *users) check(user string, right bool, lockAfter int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -176,7 +176,7 @@ func (x *exchange) logon() *fault {
 	return nil
 }
 
-// protect opens the session, gives out tokens and refuses writes without one.
+// protect opens the session, issues tokens and rejects writes without one.
 func (x *exchange) protect() *fault {
 	s, h := x.service, x.w.Header()
 	if !x.sw.CSRF && s.user == "" {

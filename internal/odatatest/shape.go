@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// shape is what of an entity goes into an answer: the outcome of $select and $expand for one type.
+// shape is the part of an entity type that a response contains: the effect of $select and $expand.
 type shape struct {
 	table   *table
 	columns []int
 	links   []*navigation // deferred
 	expand  []expansion
-	// written once for each request
+	// Encoded once for each request.
 	jsonNames, atomNames [][]byte
 }
 
@@ -84,22 +84,22 @@ func cutPath(path string) (first, rest string, deeper bool) {
 	return path, "", false
 }
 
-// encoder writes an answer in one format. Rows stream: what is written is sent as soon as a buffer is full.
+// encoder writes a response in one format. Rows are streamed: a full buffer is sent at once.
 type encoder interface {
-	// begin opens a feed; count is -1 when it was not asked for.
+	// begin opens a feed; count is -1 if it was not requested.
 	begin(s *shape, path string, count int)
 	entity(s *shape, r *row)
 	// deleted writes the tombstone of an entity by its local address.
 	deleted(local string, when time.Time)
-	// end closes the feed; next is the link to the following page, delta that to the changes from here on, each empty
-	// for none.
+	// end closes the feed; next is the link to the following page, delta the link to later changes, each empty for
+	// none.
 	end(next, delta string)
-	// single writes one entity as a whole document.
+	// single writes one entity as a document.
 	single(s *shape, r *row)
 	flush() error
 }
 
-// output gathers bytes and passes them on in large pieces.
+// output collects bytes and passes them on in large pieces.
 type output struct {
 	b   []byte
 	to  io.Writer

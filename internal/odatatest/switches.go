@@ -96,7 +96,7 @@ type Switches struct {
 	NotifyOff bool `switch:"notify-off"`
 }
 
-// SwitchNames are the names that Service.Set takes, apart from those of actions.
+// SwitchNames returns the names of switches for Service.Set.
 func SwitchNames() []string {
 	var names []string
 	for f := range reflect.TypeFor[Switches]().Fields() {
@@ -106,8 +106,8 @@ func SwitchNames() []string {
 	return names
 }
 
-// ActionNames are the names that Service.Set takes for what happens at once: expire-sessions ends all sessions, as a
-// time-out does; expire-tokens makes all delta tokens so far unknown; unlock-users makes locked users try again.
+// ActionNames returns the names of actions for Service.Set: expire-sessions ends all sessions, like a timeout;
+// expire-tokens makes all delta tokens so far unknown; unlock-users lets locked users try again.
 func ActionNames() []string {
 	return []string{"expire-sessions", "unlock-users", "expire-tokens"}
 }
@@ -137,7 +137,7 @@ func parse(to reflect.Value, tag, text string) error {
 	}
 }
 
-// Set changes one switch, or does what an action names. An unknown name or a value of the wrong form is an error.
+// Set changes one switch, or performs an action. It returns an error for an unknown name or an invalid value.
 func (s *Service) Set(name, text string) error {
 	switch name {
 	case "expire-sessions":
@@ -175,14 +175,14 @@ func (s *Service) Set(name, text string) error {
 		", "))
 }
 
-// Switches gives the present state; counters show what is left of them.
+// Switches returns the current switches; counters have the remaining number.
 func (s *Service) Switches() Switches {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sw
 }
 
-// hits throws the dice: true in so many cases of a hundred. The same requests in the same order have the same luck.
+// hits returns true in percent of cases, at random. The same requests in the same order have the same results.
 func (s *Service) hits(percent int) bool {
 	if percent == 0 {
 		return false

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// table is an entity set: rows that are generated from their number, and an overlay of what was written since.
-// Generated rows stand in the order of their keys, which the search by key relies on.
+// table is an entity set: rows that are generated from their number, and an overlay of written rows. Generated rows are
+// in key order, on which the search by key relies.
 type table struct {
 	name     string
 	typ      *entityType
@@ -24,14 +24,14 @@ type table struct {
 	next           int64        // next number for an identity key
 }
 
-// fill makes generated row n in r, as it was before any write.
+// fill generates row n into r, as it was before any write.
 func (t *table) fill(n int, r *row) {
 	r.number = n
 	r.buf = r.buf[:0]
 	t.generate(n, r)
 }
 
-// search is the number of the first generated row whose key is not less than key, deleted ones included.
+// search returns the number of the first generated row whose key is not less than key, deleted ones included.
 func (t *table) search(key []value) int {
 	r := t.typ.newRow()
 	return sort.Search(t.base, func(n int) bool {
@@ -44,14 +44,14 @@ func (t *table) searchBorn(key []value) int {
 	return sort.Search(len(t.born), func(i int) bool { return compareKeys(t.born[i].key(t.typ)[:len(key)], key) >= 0 })
 }
 
-// count is the number of rows that exist.
+// count returns the number of rows that exist.
 func (t *table) count() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.base - len(t.deletedNumbers) + len(t.born)
 }
 
-// find gives a copy of the row with this key, nil if there is none.
+// find returns a copy of the row with this key, or nil.
 func (t *table) find(key []value) *row {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -62,7 +62,7 @@ func (t *table) find(key []value) *row {
 	return r.clone()
 }
 
-// locate must be called with mu held; the row must not be kept or changed.
+// locate returns the row with this key. The caller holds mu, and neither keeps nor changes the row.
 func (t *table) locate(key []value) *row {
 	if i := t.searchBorn(key); i < len(t.born) && compareKeys(t.born[i].key(t.typ), key) == 0 {
 		return t.born[i]
@@ -87,7 +87,7 @@ func (t *table) deleted(n int) bool {
 	return found
 }
 
-// insert adds a row that the table then owns; false if its key exists.
+// insert adds a row that the table then owns, or returns false if its key exists.
 func (t *table) insert(r *row) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,7 +110,7 @@ func (t *table) insert(r *row) bool {
 	return true
 }
 
-// update puts the outcome of change in place of the row with this key; change works on a copy.
+// update replaces the row with this key by the result of change, which works on a copy.
 func (t *table) update(key []value, change func(r *row) *fault) *fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,7 +133,7 @@ func (t *table) update(key []value, change func(r *row) *fault) *fault {
 	return nil
 }
 
-// remove deletes the row with this key unless check objects.
+// remove deletes the row with this key unless check returns an error.
 func (t *table) remove(key []value, check func(r *row) *fault) *fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -158,7 +158,7 @@ func (t *table) remove(key []value, check func(r *row) *fault) *fault {
 	return nil
 }
 
-// revive brings a row back as it was before it was removed.
+// revive restores a removed row.
 func (t *table) revive(r *row) {
 	if r.number < 0 {
 		t.insert(r)
@@ -173,8 +173,7 @@ func (t *table) revive(r *row) {
 	t.epoch++
 }
 
-// cursor walks over the rows of a table in the order of their keys. Rows written meanwhile are met when they stand
-// ahead.
+// cursor visits the rows of a table in key order. Rows that are written in the meantime are visited if they are ahead.
 type cursor struct {
 	table         *table
 	at, step, end int // generated rows
@@ -184,7 +183,7 @@ type cursor struct {
 	own           *row // where generated rows are made
 }
 
-// all starts before the first row.
+// all returns a cursor before the first row.
 func (t *table) all() *cursor {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -198,7 +197,7 @@ func (c *cursor) seek(key []value) {
 	c.at, c.born, c.epoch = c.table.search(key), c.table.searchBorn(key), c.table.epoch
 }
 
-// seekBehind moves after the row with this full key, whether it still exists or not.
+// seekBehind moves after the row with this complete key, whether it exists or not.
 func (c *cursor) seekBehind(key []value) {
 	c.table.mu.RLock()
 	defer c.table.mu.RUnlock()
@@ -219,12 +218,12 @@ func (c *cursor) behind(key []value) {
 	}
 }
 
-// skip moves over n rows without making them; the cursor must stand at the start with step 1.
+// skip moves over n rows without generating them; the cursor must be at the start with step 1.
 func (c *cursor) skip(n int) {
 	t := c.table
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	// before(b) rows stand before generated row b when the inserted ones directly before b are left out.
+	// before(b) counts the rows before generated row b, without the inserted ones directly before b.
 	before := func(b int) int {
 		deletedBefore, _ := slices.BinarySearch(t.deletedNumbers, b)
 		return b - deletedBefore + sort.SearchInts(t.bornAt, b)
@@ -234,7 +233,7 @@ func (c *cursor) skip(n int) {
 	c.epoch = t.epoch
 }
 
-// next makes the following row current; false after the last one.
+// next moves to the following row, or returns false after the last one.
 func (c *cursor) next() bool {
 	t := c.table
 	t.mu.RLock()
@@ -268,7 +267,7 @@ func (c *cursor) next() bool {
 	}
 }
 
-// reposition finds the place among the inserted rows again after some came or went.
+// reposition finds the position among the inserted rows again after some were added or removed.
 func (c *cursor) reposition() int {
 	if c.current == nil {
 		return min(c.born, len(c.table.born))

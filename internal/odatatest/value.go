@@ -41,7 +41,7 @@ func (k kind) integer() bool { return k >= byteKind && k <= int64Kind }
 func (k kind) numeric() bool { return k >= byteKind && k <= doubleKind }
 func (k kind) moment() bool  { return k == dateTimeKind || k == dateTimeOffsetKind }
 
-// ticksPerSecond: dates and times are counted in steps of 100 ns, as .NET and Edm (Precision 7) do.
+// ticksPerSecond is the unit of dates and times: 100 ns, as in .NET and Edm (Precision 7).
 const ticksPerSecond = 10_000_000
 
 // value is one typed value of a row.
@@ -49,8 +49,8 @@ type value struct {
 	kind kind
 	null bool
 	zone int16 // minutes east of UTC, DateTimeOffset only
-	// integers; Boolean as 0 or 1; Single and Double as IEEE 754 bits of the double; dates as ticks since 1970 UTC;
-	// Time as ticks
+	// Integers; Boolean as 0 or 1; Single and Double as IEEE 754 bits of the double; dates as ticks since 1970 UTC;
+	// Time as ticks.
 	num    int64
 	text   []byte  // String, Decimal and Guid as written; Binary as its bytes
 	fields []value // complex
@@ -76,7 +76,7 @@ func cloneValues(values []value) []value {
 	return c
 }
 
-// compare orders two values that are not null; ok is false where their types have no common order.
+// compare orders two values that are not null; ok is false if their types have no common order.
 func compare(a, b *value) (order int, ok bool) {
 	switch {
 	case a.kind.integer() && b.kind.integer():
@@ -118,7 +118,7 @@ func compareKeys(a, b []value) int {
 	return 0
 }
 
-// appendPlain writes a value as Atom text and /$value show it, before XML escaping.
+// appendPlain writes a value in the form of Atom text and /$value, before XML escaping.
 func appendPlain(b []byte, v *value) []byte {
 	switch v.kind {
 	case booleanKind:
@@ -142,7 +142,7 @@ func appendPlain(b []byte, v *value) []byte {
 	return strconv.AppendInt(b, v.num, 10)
 }
 
-// appendISO writes ticks since 1970 as a date and a time without zone; the fraction only where there is one.
+// appendISO writes ticks since 1970 as a date and a time without zone; the fraction only if there is one.
 func appendISO(b []byte, ticks int64) []byte {
 	seconds, fraction := floorDiv(ticks, ticksPerSecond)
 	return appendFraction(time.Unix(seconds, 0).UTC().AppendFormat(b, "2006-01-02T15:04:05"), fraction)
@@ -157,7 +157,7 @@ func appendFraction(b []byte, ticks int64) []byte {
 	return bytes.TrimRight(b, "0")
 }
 
-// appendDuration writes a time of day as SAP and Olingo do: PT12H34M56S.
+// appendDuration writes a time of day like SAP and Olingo: PT12H34M56S.
 func appendDuration(b []byte, ticks int64) []byte {
 	seconds, fraction := floorDiv(ticks, ticksPerSecond)
 	b = append(b, "PT"...)
@@ -170,7 +170,7 @@ func appendDuration(b []byte, ticks int64) []byte {
 	return append(b, 'S')
 }
 
-// appendDigits writes n, not negative, with at least width digits.
+// appendDigits writes a non-negative n with at least width digits.
 func appendDigits(b []byte, n int64, width int) []byte {
 	var d [20]byte
 	i := len(d)

@@ -46,7 +46,7 @@ func (x *exchange) create(src source) *fault {
 	return x.created(t, r.clone())
 }
 
-// initial gives property i of a new row its value: as given, else null, else the initial value of its type.
+// initial sets property i of a new row: as given, else null, else the initial value of its type.
 func initial(typ *entityType, r *row, i int, given map[int]*value, src source) *fault {
 	p, v := &typ.properties[i], given[i]
 	foreign := src.navigation != nil && slices.Contains(src.navigation.join.foreign, i)
@@ -66,7 +66,7 @@ func initial(typ *entityType, r *row, i int, given map[int]*value, src source) *
 	return nil
 }
 
-// zero is the initial value of a type, which ABAP puts where nothing was given.
+// zero returns the initial value of a type, which ABAP uses for missing values.
 func zero(p *property) value {
 	v := value{kind: p.kind}
 	switch p.kind {
@@ -80,7 +80,8 @@ func zero(p *property) value {
 	return v
 }
 
-// duplicate: assumption: SAP applications answer 400 with a message of their own, Microsoft's services 409 or 500.
+// duplicate is the error for an existing key. Assumption: SAP applications answer 400 with a message of their own,
+// Microsoft's services 409 or 500.
 func (x *exchange) duplicate(t *table, r *row) *fault {
 	f := &fault{status: http.StatusConflict, message: "Entity " + t.name + string(appendKey(nil, t.typ, r)) +
 		" already exists"}
@@ -90,7 +91,7 @@ func (x *exchange) duplicate(t *table, r *row) *fault {
 	return f
 }
 
-// update answers PUT, and MERGE or PATCH when partial.
+// update answers PUT, and MERGE or PATCH if partial.
 func (x *exchange) update(t *table, key []value, partial bool) *fault {
 	if f := x.locked(t); f != nil {
 		return f
@@ -207,7 +208,7 @@ func (x *exchange) applied(t *table, key []value, count func(w *Write)) {
 	})
 }
 
-// committed does what is to be done when a write stays: at once, or with its changeset.
+// committed runs done when a write is final: at once, or with its changeset.
 func (x *exchange) committed(done func()) {
 	if x.set != nil {
 		x.set.done = append(x.set.done, done)
@@ -216,14 +217,14 @@ func (x *exchange) committed(done func()) {
 	done()
 }
 
-// undoing says how a write of a changeset is taken back.
+// undoing registers the undo of a write in a changeset.
 func (x *exchange) undoing(undo func()) {
 	if x.set != nil {
 		x.set.undo = append(x.set.undo, undo)
 	}
 }
 
-// created answers for a row that was created.
+// created answers for a created row.
 func (x *exchange) created(t *table, r *row) *fault {
 	if x.sw.Repeatability && x.r.Header.Get("RequestID") != "" {
 		x.w.Header().Set("RepeatabilityResult", "accepted")
@@ -243,7 +244,7 @@ type repeat struct {
 	row   *row
 }
 
-// repeated answers a POST that was done before, where its RequestID says so.
+// repeated answers a POST again if its RequestID was used before.
 func (x *exchange) repeated() (done bool, f *fault) {
 	id := x.r.Header.Get("RequestID")
 	if !x.sw.Repeatability || id == "" {
@@ -278,7 +279,7 @@ func (x *exchange) remember(t *table, r *row) {
 	})
 }
 
-// lost drops the connection after a write was applied when a switch says so.
+// lost drops the connection after a write was applied, if a switch says so.
 func (x *exchange) lost() bool {
 	if x.writes() && x.matched() && x.service.hits(x.sw.FailAfter) {
 		x.interfere()

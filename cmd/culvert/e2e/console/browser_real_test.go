@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// host is the Host of a worker.
+// host returns the worker's host and port.
 func host(f *e2etest.Followed) string {
 	u, _ := url.Parse(f.Url)
 	return u.Host
@@ -33,8 +33,8 @@ func TestRealWorldInABrowser(t *testing.T) {
 	failureMended(t, f, b)
 }
 
-// Every page passes what axe-core examines, light and dark, wide and narrow; nothing sticks out of a narrow window, the
-// browser has nothing to complain of, and a page of equal data looks equal after many questions.
+// Every page passes the rules of axe-core, light and dark, wide and narrow; nothing overflows a narrow window, the
+// browser logs no error, and a page with equal data looks equal after many updates.
 func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
 	sample := e2etest.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/orders/samples",
 		`{"rows":3}`))
@@ -73,13 +73,13 @@ func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
 	}
 	tab.Media("prefers-color-scheme", "light")
 	tab.Size(1280, 800)
-	// Paused, nothing of it changes any more but by the page itself.
+	// While the connector is paused, only the page itself changes.
 	f.Steer("orders", "stop")
 	f.Steer("back", "stop")
 	tab.Go(f.Url + "/console/plugins")
 	first := tab.Shot("equal-1")
 	asked := len(tab.Requests())
-	// Each time that a tab comes to the front again it asks at once.
+	// A tab that becomes visible again polls at once.
 	tab.Until("60 questions", `(document.dispatchEvent(new Event("visibilitychange")), performance
 		.getEntriesByType("resource").filter(e => e.name.includes("fragments=")).length >= 60)`)
 	if second := tab.Shot("equal-2"); !bytes.Equal(first, second) {
@@ -94,7 +94,7 @@ func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Quiet(host(f))
 }
 
-// overlapping are elements of a page that somebody reads or presses and that lie over each other.
+// overlapping finds elements with text or controls that overlap.
 const overlapping = `(() => {
 	const all = [...document.querySelectorAll("main :is(button, a, input:not([type=hidden]), select, textarea, summary, " +
 		"p, dt, h1, h2, h3, h4, label), header a")].filter(e => e.checkVisibility() && e.getClientRects().length === 1 &&
@@ -111,8 +111,8 @@ const overlapping = `(() => {
 	return over.slice(0, 3).join("\n");
 })()`
 
-// From nothing to a connector that runs, by the keyboard alone and with what the service's catalogue has: the class is
-// chosen, fields are filled as they appear, what it would do is looked at, and it is applied.
+// From nothing to a running connector, by keyboard alone and with the service's catalogue: the class is chosen, fields
+// are filled as they appear, the effect is reviewed, and the configuration is applied.
 func TestRealFromNothingByKeyboard(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -158,7 +158,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Reach(`button[value="check"]`)
 	tab.Press(kb.Enter)
 	tab.Has("The logon was tried")
-	// choices are what the browser proposes for a field.
+	// choices returns the browser's proposals for a field.
 	choices := func(setting string) string {
 		return fmt.Sprintf(`[...document.getElementById(document.querySelector('[name="f.%s"]').getAttribute("list")).options]
 			.map(o => o.value)`, setting)
@@ -187,13 +187,13 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Quiet(host(f))
 }
 
-// What fails shows within two seconds with its cause, is mended where it is named, and its dead letters are tried and
+// A failure shows within two seconds with its cause, is fixed where it is named, and its dead letters are tried and
 // replayed.
 func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab := b.Open(nil)
 	tab.Go(f.Url + "/console/?search=orders")
 	tab.Has("idle")
-	// A failure that comes from outside: a file is another one.
+	// The failure comes from outside: a file was replaced.
 	tab.Go(f.Url + "/console/?state=failed")
 	text, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
 	e2etest.NoError(t, err)
@@ -218,7 +218,7 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	f.Await("bad", "runs", e2etest.Runs)
 	tab.Go(f.Url + "/console/connector?name=bad")
 	tab.Has("Where the time goes")
-	// Dead letters: by cause, tried without sending, and sent.
+	// Dead letters are listed by cause, tried without sending, and sent.
 	tab.Go(f.Url + "/console/letters?name=back")
 	tab.Has("0@0")
 	tab.Do(chromedp.Click(chromedp.CSS(`button[name="dry"]`)))

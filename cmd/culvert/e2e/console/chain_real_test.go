@@ -21,7 +21,7 @@ func write(tab *Tab, lines ...string) {
 	Eval[bool](tab, fmt.Sprintf(`Boolean(document.getElementById("chain-text").value = %q)`, strings.Join(lines, "\n")))
 }
 
-// sampled presses the button for a sample, has the connector read anew, and waits for rows.
+// sampled requests a sample, lets the connector read again, and waits for rows.
 func sampled(f *e2etest.Followed, tab *Tab, name string, rows int) {
 	tab.Go(f.Url + "/console/records?name=" + name)
 	tab.Type("#rows-asked", fmt.Sprint(rows))
@@ -31,8 +31,8 @@ func sampled(f *e2etest.Followed, tab *Tab, name string, rows int) {
 	tab.Until("rows", fmt.Sprintf(`document.querySelectorAll("section.row").length === %d`, rows))
 }
 
-// A sample is taken, its rows go through a chain that is typed, the chain goes into the configuration, and the rows
-// become a test that holds.
+// A sample is taken, its rows pass through a typed chain, the chain becomes part of the configuration, and the rows
+// become a test that passes.
 func TestRealChain(t *testing.T) {
 	t.Parallel()
 	p, plugins := e2etest.NewPlace(t), e2etest.Folder(t, "smt")
@@ -59,7 +59,7 @@ func TestRealChain(t *testing.T) {
 		t.Errorf("trying a chain has changed the configuration: %v", got)
 	}
 	tab.Accessible("records with another chain")
-	// The sample's rows with what the chain makes of them are a test.
+	// The sample's rows and the chain's results become a test.
 	tab.Click(`#chain button[value="test"]`)
 	file := filepath.Join(folder, "orders_test.yaml")
 	f.Eventually("the file", func() bool { _, err := os.Stat(file); return err == nil })

@@ -32,7 +32,7 @@ func TestRealEditing(t *testing.T) {
 	withoutScript(t, f, b)
 }
 
-// Two people edit one connector: the second one is told, keeps what was typed, and is shown the new differences.
+// Two people edit one connector: the second one is told, keeps the typed text, and sees the new differences.
 func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
 	anna, bert := b.Open(nil), b.Open(nil)
 	for _, tab := range []*Tab{anna, bert} {
@@ -62,7 +62,8 @@ func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
 	bert.Quiet(host(f))
 }
 
-// Without the script the pages are read, a selection is steered, and a configuration is set up, looked at and applied.
+// Without scripts, pages are readable, a selection of connectors is controlled, and a configuration is created,
+// reviewed and applied.
 func withoutScript(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab := b.Open(nil)
 	tab.NoScript()

@@ -14,9 +14,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// attack is a page that has the browser send whatever a page of another origin can: forms into frames, from itself and
-// from frames without an origin, and fetch in each mode. It is done when each of them has ended. The console in a frame
-// comes last. TARGET is the origin of the worker.
+// attack is a page that makes the browser send everything that a page of another origin can: forms into frames, from
+// itself and from frames without an origin, and fetch in each mode. It waits until each has ended. The console in a
+// frame comes last. TARGET is the origin of the worker.
 const attack = `<!DOCTYPE html><title>Kittens</title><body><script>
 const target = "TARGET";
 const fields = "<input name=do value=pause><input name=name value=orders>";
@@ -58,9 +58,9 @@ async function attempt() {
 }
 </script>`
 
-// Requests that a page of another origin has a browser send change nothing at a worker that asks for no logon, whatever
-// the names of both are: neither by a form, nor by fetch, nor from no origin at all, nor by a name that leads here (DNS
-// rebinding); and the console is shown in no frame. A click of somebody who sees the page works as before.
+// Requests that a page of another origin sends through a browser change nothing at a worker without logon, whatever the
+// names of both are: neither by a form, nor by fetch, nor without an origin, nor by a name that resolves to the worker
+// (DNS rebinding). The console is shown in no frame. A click on the real page works.
 func TestRealForgedRequests(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -109,7 +109,7 @@ func TestRealForgedRequests(t *testing.T) {
 			changed(what)
 		}
 	}
-	// A name of somebody else's that leads here: its pages are of one origin with the worker, for the browser.
+	// An attacker's name that resolves to the worker: for the browser its pages have the worker's origin.
 	tab := b.Open(nil)
 	tab.Go("http://evil.test:" + port + "/console/")
 	tab.Has("Host is none of this worker's names")

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Forms of the console share REST's bound for bodies: hundreds that are half sent, and tens of whole ones at a time,
-// take little memory; those for which there is no room are told to come again, and forms that come later are answered.
+// Forms of the console share REST's limit for bodies: hundreds of half-sent forms, and tens of complete ones at a time,
+// need little memory; those above the limit are told to retry, and later forms are answered.
 func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	t.Parallel()
 	const formBytes, most = 4 << 20, 700 << 20
@@ -48,7 +48,7 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	for _, c := range open {
 		c.Close()
 	}
-	// Each character takes five in HTML.
+	// HTML encodes each character in five.
 	whole := "name=a&step=review&text="
 	whole += strings.Repeat("a%3D%22%26%22%0A", (formBytes-len(whole))/16)
 	var forms sync.WaitGroup

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// The console of each worker of a group shows and changes what all of them run.
+// The console of each worker of a group shows and changes all connectors.
 func TestConsoleOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -63,7 +63,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 			})
 		}
 	}
-	// Rows are taken where the tasks run, whichever worker is asked.
+	// A sample comes from the worker that runs the task, whichever worker is asked.
 	for _, w := range []*e2etest.Followed{first, second} {
 		for _, name := range []string{"one", "two"} {
 			a, text := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}}, nil)
@@ -77,7 +77,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 			})
 		}
 	}
-	// A configuration is changed by either of them, and not over the other's change.
+	// Each worker can change a configuration, but not over a change made on the other one.
 	mine, _ := toApply(t, first, "one", "mine")
 	yours, _ := toApply(t, second, "one", "yours")
 	if v := mine.Get("version"); v == "" || v != yours.Get("version") {

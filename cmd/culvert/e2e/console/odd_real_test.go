@@ -20,12 +20,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// harm is a text that would run a script, turn the direction of what stands beside it, or steer a terminal.
+// harm is a text that would run a script, change the text direction of its surroundings, or control a terminal.
 const harm = `"><img src=x onerror="window.alerted=1"><script>window.alerted=1;alert(1)</script>'</textarea></pre>` +
 	"\u202e\u2066\u200b\x1b[31m\u0007"
 
-// Names, what a service says, and what a plugin says of itself run no script, break no page and stick out of none,
-// whatever is in them and however long they are.
+// Names, messages of a service and texts of a plugin run no script and break the layout of no page, whatever characters
+// they have and however long they are.
 func TestRealOddTexts(t *testing.T) {
 	t.Parallel()
 	long := harm + strings.Repeat("wide", 2500)
@@ -51,7 +51,7 @@ func TestRealOddTexts(t *testing.T) {
 		Components: []wit.Component{{Name: long, Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
 	f := p.FollowsWith(dir, "conf")
 	f.Changes()
-	// Control characters are in no name, and one with a slash has no page, as with Kafka Connect.
+	// Names have no control characters, and one with a slash has no page, like in Kafka Connect.
 	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<b>",
 		strings.Repeat("wide", 2500)
 	for _, one := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
@@ -97,8 +97,8 @@ func TestRealOddTexts(t *testing.T) {
 	tab.Quiet(host(f))
 }
 
-// Records of 20 MB, of 1,000 levels, and such that are no text are shown as far as a page goes, and the page is soon
-// there. A hundred rows of a sample fit one page, too.
+// Records of 20 MB, of 1,000 levels, and binary ones are shown as far as they fit a page, which loads quickly. A
+// hundred rows of a sample fit one page, too.
 func TestRealLargeRecords(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

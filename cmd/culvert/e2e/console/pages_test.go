@@ -1,4 +1,4 @@
-// Package console has tests of the pages for browsers: as they are served here, and in a browser with the tag real.
+// Package console tests the pages for browsers: as they are served, and in a browser with the build tag real.
 package console
 
 import (
@@ -20,14 +20,14 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Secrets that stand in settings, in files of config providers, and in what a service says.
+// Secrets in settings, in files of config providers, and in messages of a service.
 const (
 	inSetting = "canary-in-a-setting-7f3a"
 	inFile    = "canary-in-a-file-91bc"
 )
 
-// world starts a worker with a source that runs, one that has failed, one that is refused, and a sink with dead
-// letters, and waits until it shows all of this.
+// world starts a worker with a running source, a failed one, a rejected one, and a sink with dead letters, and waits
+// until it shows all of this.
 func world(t *testing.T) *e2etest.Followed {
 	t.Helper()
 	p := e2etest.NewPlace(t)
@@ -68,13 +68,13 @@ func world(t *testing.T) *e2etest.Followed {
 	return f
 }
 
-// pages are all addresses of the console in that world.
+// pages are all addresses of the console for the connectors of world.
 var pages = []string{"", "?state=failed", "?search=ord", "connector?name=orders", "connector?name=bad",
 	"connector?name=refused", "connector?name=back", "records?name=orders", "form?name=orders", "form?name=bad",
 	"form?name=back", "form", "form?class=OData2SourceConnector", "letters?name=back", "letters?name=orders", "plugins",
 	"origins", "log", "log?connector=bad&level=WARN"}
 
-// get is what a browser is sent.
+// get returns the response that a browser receives.
 func get(t *testing.T, at string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	return send(t, "GET", at, "", header)
@@ -173,7 +173,7 @@ func TestWithoutConsole(t *testing.T) {
 	}
 }
 
-// buttonsAreRoutes checks that buttons do the same as REST: the same line in the log, the same refusal.
+// buttonsAreRoutes checks that buttons do the same as REST: the same log line, the same rejection.
 func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	act := f.Url + "/console/act"
 	a, text := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
@@ -188,7 +188,7 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	}
 	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
 	f.Await("orders", "runs", e2etest.Runs)
-	// A configuration of a file is offered for download; one of REST's keeps a password that was never sent.
+	// The configuration of a file is offered for download; one from REST keeps a password that was never sent.
 	_, review := toApply(t, f, "bad", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks are made again", "conf/bad.properties",
 		"You can download the edited text")
@@ -209,8 +209,8 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	}
 }
 
-// A password that is typed by half, with pauses and other fields between, is not sent to the service; the field says
-// how to try it, and the button that asks for it does.
+// A half-typed password, with pauses and other fields in between, is not sent to the service; the field says how to try
+// it, and the button for that does.
 func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -249,7 +249,7 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	f.Stop()
 }
 
-// toApply is the form that gives a connector another topic, after the review.
+// toApply returns the form that changes a connector's topic, after the review.
 func toApply(t *testing.T, f *e2etest.Followed, name, topic string) (typed url.Values, review string) {
 	t.Helper()
 	_, form := get(t, f.Url+"/console/form?name="+name, nil)
@@ -262,7 +262,7 @@ func toApply(t *testing.T, f *e2etest.Followed, name, topic string) (typed url.V
 	return typed, review
 }
 
-// between is what stands between two texts, without HTML's escapes.
+// between returns the text between two others, with HTML unescaped.
 func between(text, from, to string) string {
 	_, text, _ = strings.Cut(text, from)
 	text, _, _ = strings.Cut(text, to)

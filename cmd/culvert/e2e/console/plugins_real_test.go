@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// users is the line of a worker's file by which anna is to log on, and her header.
+// users returns the line of a worker's file that lets anna log on, and her header.
 func users(t *testing.T, p *e2etest.Place) (line string, logon map[string]string) {
 	t.Helper()
 	logons := http.Request{Header: http.Header{}}
@@ -30,15 +30,15 @@ func users(t *testing.T, p *e2etest.Place) (line string, logon map[string]string
 		map[string]string{"Authorization": logons.Header.Get("Authorization")}
 }
 
-// shop is a plugin whose only setting has a role.
+// shop returns a plugin whose only setting has a role.
 func shop(version, role string) []byte {
 	return guesttest.Static(wit.Description{Name: "shop", Version: version, Components: []wit.Component{{
 		Name: "org.example.Shop", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{{Name: "shop.to",
 			Rules: []wit.Rule{{Role: &role}}}}}}}, "", wit.InterfaceSource)
 }
 
-// A version that comes in a file is seen at work; buttons lead back to the one before, and to it again. Files that are
-// refused are named with the reason, and so is a version that gives the role of an address to another setting.
+// A version from a file shows as used; buttons switch to the version before, and back. Rejected files are listed with
+// the reason, including a version that gives the role of an address to another setting.
 func TestRealVersionsOfPlugins(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -83,7 +83,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	f.Eventually("the newer version once more", func() bool {
 		return strings.Count(f.Stderr.String(), "plugin=odata-source from=0.1.0 to=0.2.0") == 2
 	})
-	// A version that holds up its calls is left for the one before, and the page says why.
+	// A version that blocks its calls is replaced by the version before, and the page has the reason.
 	broken := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
 	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken,
 		wit.ExportName(wit.InterfaceSource, "decode")))
@@ -91,7 +91,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	f.Awaits("plugin=odata-source from=0.3.0 to=0.2.0")
 	is("odata-source", "0.3.0", "3 calls broke soon after it took over")
 	is("odata-source", "0.2.0", "active")
-	// A file that is no plugin.
+	// This file is not a plugin.
 	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
 	tab.Has("broken.wasm", "refused")
 	tab.Until("the reason", `[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("broken.wasm"))

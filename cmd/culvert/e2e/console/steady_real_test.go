@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// silent is a service that answers nothing while it is held.
+// silent is a service that can hold its responses.
 type silent struct {
 	inner http.Handler
 
@@ -41,7 +41,7 @@ func (s *silent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.inner.ServeHTTP(w, r)
 }
 
-// hold has answers wait until the function that it returns is called.
+// hold holds responses until the returned function is called.
 func (s *silent) hold() (let func()) {
 	held := make(chan struct{})
 	s.mu.Lock()
@@ -55,7 +55,7 @@ func (s *silent) hold() (let func()) {
 	})
 }
 
-// asks are the requests that came while answers were held.
+// asks counts the requests during the hold.
 func (s *silent) asks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,7 @@ const (
 	calm     = `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`
 )
 
-// asked is how often a page has asked for its fragments.
+// asked counts the updates that a page has requested.
 func asked(tab *Tab) (n int) {
 	for _, r := range tab.Requests() {
 		if strings.Contains(r, "fragments=") {
@@ -79,13 +79,13 @@ func asked(tab *Tab) (n int) {
 	return n
 }
 
-// says is the condition that the form's text has a line.
+// says returns the condition that the form's text has a line.
 func says(line string) string {
 	return fmt.Sprintf(`document.getElementById("text").value.split("\n").includes(%q)`, line)
 }
 
-// A service that does not answer leaves the form alive: keys show at once, fields and text come in step, the
-// differences are shown, and nothing of what was typed is lost.
+// With a service that does not answer the form stays usable: keys show at once, fields and text follow each other, the
+// differences are shown, and nothing typed is lost.
 func TestRealServiceThatIsSilent(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -112,7 +112,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 		}
 		slowest = max(slowest, time.Since(began))
 	}
-	// More is typed into another field and into the text while the first question is under way.
+	// Another field and the text are edited while the first request is in progress.
 	tab.Type(set, "Products")
 	tab.Until("a question on its way", "!("+calm+")")
 	tab.Type(topic, "again-"+typed)
@@ -147,9 +147,9 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	tab.Quiet(host(f))
 }
 
-// Eight tabs of one browser are loaded and follow what happens, and one that is hidden asks nothing until it is seen.
+// Eight tabs of one browser load and follow changes; a hidden one requests nothing until it is visible.
 func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
-	// What each page has once it is loaded, and once the connector is paused.
+	// The text of each page after loading, and after the connector was paused.
 	shows := []struct{ page, at, then string }{
 		{"", "orders", "paused"}, {"connector?name=orders", "Where the time goes", "paused"},
 		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
@@ -195,8 +195,8 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	}
 }
 
-// A worker is killed and started again under an open form and an open overview: what was typed stays, a password too,
-// the pages say that nobody answers for as long as that is so, and what was typed is applied afterwards.
+// A worker is killed and restarted under an open form and an open overview: the typed text stays, including a password,
+// the pages report the missing worker as long as it is missing, and the form can be applied afterwards.
 func TestRealWorkerKilled(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

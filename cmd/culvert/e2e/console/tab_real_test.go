@@ -26,14 +26,14 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Browser is a real one. It reaches nothing but this machine.
+// Browser is a real browser that can reach this machine only.
 type Browser struct {
 	t   *testing.T
 	ctx context.Context
 	axe string
 }
 
-// NewBrowser starts a browser, which ends with the test. names are hosts below .test that lead to this machine.
+// NewBrowser starts a browser, which ends with the test. names are hosts below .test that resolve to this machine.
 func NewBrowser(t *testing.T) *Browser {
 	t.Helper()
 	out, err := exec.Command(filepath.Join(e2etest.Bench.Root, "testdata/peers/browser/fetch.sh")).Output()
@@ -60,7 +60,6 @@ func NewBrowser(t *testing.T) *Browser {
 	return &Browser{t, ctx, string(axe)}
 }
 
-// Tab is a page in the browser.
 type Tab struct {
 	b   *Browser
 	ctx context.Context
@@ -72,7 +71,7 @@ type Tab struct {
 	console, requests []string
 }
 
-// Open opens a tab. headers go with each of its requests, a logon for example.
+// Open opens a tab. headers are sent with each of its requests, for example a logon.
 func (b *Browser) Open(headers map[string]string) *Tab {
 	b.t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx)
@@ -141,7 +140,7 @@ func (tab *Tab) Go(at string) {
 	tab.Do(chromedp.Navigate(at))
 }
 
-// Eval is what an expression comes to in the page.
+// Eval returns the value of an expression in the page.
 func Eval[T any](tab *Tab, expression string) T {
 	tab.b.t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
@@ -153,13 +152,13 @@ func Eval[T any](tab *Tab, expression string) T {
 	return v
 }
 
-// Until waits until an expression is true in the page, e2etest.ComesAbout at most, and returns how long that took.
+// Until waits until an expression is true in the page, e2etest.ComesAbout at most, and returns the waiting time.
 func (tab *Tab) Until(what, expression string) time.Duration {
 	tab.b.t.Helper()
 	began := time.Now()
 	is := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")
 	for {
-		// A page that is being left or loaded answers nothing.
+		// A page that is loading or closing answers nothing.
 		if yes, err := chromedp.Run(tab.ctx, is); err == nil && yes {
 			break
 		}
@@ -173,7 +172,7 @@ func (tab *Tab) Until(what, expression string) time.Duration {
 	return time.Since(began)
 }
 
-// Text is what can be read of the page.
+// Text returns the visible text of the page.
 func (tab *Tab) Text() string {
 	text, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string]("document.body ? document.body.innerText : ''"))
 	return text
@@ -187,13 +186,13 @@ func (tab *Tab) Has(texts ...string) {
 	}
 }
 
-// Press types keys, as a person does.
+// Press presses keys.
 func (tab *Tab) Press(keys string) {
 	tab.b.t.Helper()
 	tab.Do(chromedp.KeyEvent(keys))
 }
 
-// Reach moves the focus to an element by the key Tab alone.
+// Reach moves the focus to an element with the key Tab alone.
 func (tab *Tab) Reach(selector string) {
 	tab.b.t.Helper()
 	for range 400 {
@@ -211,7 +210,7 @@ func (tab *Tab) Click(selector string) {
 	tab.Do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// Type types a text into a field in the place of what it has.
+// Type replaces the text of a field.
 func (tab *Tab) Type(selector, text string) {
 	tab.b.t.Helper()
 	tab.Until("the field "+selector, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
@@ -219,21 +218,21 @@ func (tab *Tab) Type(selector, text string) {
 	tab.Press(text)
 }
 
-// Value is what a field has.
+// Value returns the value of a field.
 func (tab *Tab) Value(selector string) string {
 	tab.b.t.Helper()
 	return Eval[string](tab, fmt.Sprintf("document.querySelector(%q).value", selector))
 }
 
-// Hide has the page take itself for hidden, or for seen again. In a browser without a window each tab is seen, so that
-// the property is stubbed.
+// Hide makes the page believe that it is hidden, or visible again. Without a window each tab is visible, so the
+// property is replaced.
 func (tab *Tab) Hide(hidden bool) {
 	tab.b.t.Helper()
 	Eval[bool](tab, fmt.Sprintf(`Object.defineProperty(document, "hidden", {configurable: true, get: () => %v}) &&
 		document.dispatchEvent(new Event("visibilitychange"))`, hidden))
 }
 
-// NoScript has pages run no script from the next one on.
+// NoScript disables scripts from the next page on.
 func (tab *Tab) NoScript() {
 	tab.b.t.Helper()
 	_, err := chromedp.Call(tab.ctx, emulation.SetScriptExecutionDisabled,
@@ -241,7 +240,7 @@ func (tab *Tab) NoScript() {
 	e2etest.NoError(tab.b.t, err)
 }
 
-// Downloads has files that pages offer be kept in a folder.
+// Downloads stores downloads in a folder.
 func (tab *Tab) Downloads(folder string) {
 	tab.b.t.Helper()
 	_, err := chromedp.CallBrowser(tab.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
@@ -255,7 +254,7 @@ func (tab *Tab) Size(wide, high int64) {
 	tab.Do(chromedp.EmulateViewport(wide, high))
 }
 
-// Media has pages see a preference, such as prefers-color-scheme dark.
+// Media sets a media feature of the pages, such as prefers-color-scheme to dark.
 func (tab *Tab) Media(feature, value string) {
 	tab.b.t.Helper()
 	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -263,7 +262,7 @@ func (tab *Tab) Media(feature, value string) {
 	e2etest.NoError(tab.b.t, err)
 }
 
-// Accessible fails on what axe-core finds wrong with the page.
+// Accessible fails if axe-core reports a violation in the page.
 func (tab *Tab) Accessible(what string) {
 	tab.b.t.Helper()
 	if !Eval[bool](tab, "Boolean(window.axe)") {
@@ -277,7 +276,7 @@ func (tab *Tab) Accessible(what string) {
 	}
 }
 
-// Shot is the page as a picture. It is kept as NAME.png in the folder CULVERT_SHOTS, where that is set.
+// Shot returns a screenshot. If CULVERT_SHOTS is set, it is also stored in that folder as NAME.png.
 func (tab *Tab) Shot(name string) []byte {
 	tab.b.t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
@@ -290,14 +289,14 @@ func (tab *Tab) Shot(name string) []byte {
 	return picture
 }
 
-// Console is what the page has said there.
+// Console returns the page's console messages.
 func (tab *Tab) Console() []string {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	return append([]string(nil), tab.console...)
 }
 
-// Forgive takes the lines of the console that have a text for what they are, and tells how many there were.
+// Forgive removes the console messages that contain a text, and returns their number.
 func (tab *Tab) Forgive(text string) (n int) {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
@@ -306,14 +305,14 @@ func (tab *Tab) Forgive(text string) (n int) {
 	return before - len(tab.console)
 }
 
-// Requests are all that the page has sent, METHOD URL.
+// Requests returns all requests of the page as METHOD URL.
 func (tab *Tab) Requests() []string {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	return append([]string(nil), tab.requests...)
 }
 
-// Quiet fails where the page has said something in the console, or has asked anybody but the workers at some hosts.
+// Quiet fails if the page has logged console messages, or has sent requests to other hosts than the workers'.
 func (tab *Tab) Quiet(hosts ...string) {
 	tab.b.t.Helper()
 	for _, line := range tab.Console() {

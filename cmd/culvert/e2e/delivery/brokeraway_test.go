@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// The log reports that a broker is away and that it is back: first its port is closed, then a listener closes every
-// connection. All connectors continue without help. internal/kafka.TestOutages checks that each report is one line:
-// here a client may add a line of its own on a slow machine.
+// The log reports that a broker is unreachable and that it is back: first its port is closed, then a listener closes
+// every connection. All connectors continue without help. internal/kafka.TestOutages checks that each report is one
+// line; here a client may add a line of its own on a slow machine.
 func TestBrokerAwayIsSaid(t *testing.T) {
 	t.Parallel()
 	p, data := e2etest.NewPlace(t), t.TempDir()

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Connectors whose clients go to another cluster than the worker's have their topics made there, and are done when they
-// have come to the ends there.
+// Connectors whose clients use another cluster than the worker's create their topics there, and end when they have
+// reached the end offsets there.
 func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
 	p, here, there := e2etest.NewPlace(t), e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()

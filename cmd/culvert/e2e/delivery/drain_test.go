@@ -73,7 +73,7 @@ func (g *Group) drains(connectors, tasks int) {
 	})
 }
 
-// owners are the workers that connectors and their tasks run on, as a worker says; whole: all of them run.
+// owners returns the workers that run the connectors and tasks, as one worker reports; whole reports whether all run.
 func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 	g.T.Helper()
 	all, _ := g.statuses(by)
@@ -91,8 +91,8 @@ func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
 
 func TestStaticWorkersOfAGroup(t *testing.T) { onEmbedded(t, StaticWorkersOfAGroup) }
 
-// StaticWorkersOfAGroup restarts workers that have a group.instance.id: nothing moves, unless a worker was drained
-// before, or does not come back within its session.
+// StaticWorkersOfAGroup restarts workers that have a group.instance.id: no task moves, unless a worker was drained
+// before or does not return within its session.
 func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 4, 8
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})

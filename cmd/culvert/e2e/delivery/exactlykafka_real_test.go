@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// exactBroker starts a broker that soon ends transactions whose time is over.
+// exactBroker starts a broker that aborts transactions soon after their timeout.
 func exactBroker(t *testing.T) *e2etest.ExactPeer {
 	port, controller := e2etest.FreePort(t), e2etest.FreePort(t)
 	k := &e2etest.ExactPeer{T: t, Dir: t.TempDir(), Servers: "127.0.0.1:" + port}
@@ -29,7 +29,7 @@ func exactBroker(t *testing.T) *e2etest.ExactPeer {
 	return k
 }
 
-// withinFirst and withinThird are in the middle of pages, in bytes of the set's answers.
+// withinFirst and withinThird are in the middle of pages, in bytes of the set's responses.
 const withinFirst, withinThird = 600_000, 1_400_000
 
 // TestRealExactlyOnce kills and fences workers, and stops and pauses their Apache Kafka broker: a consumer with
@@ -41,7 +41,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		rounds := ExactRounds(10)
 		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "killed", rounds)
 		e.Run(rounds, syscall.SIGKILL)
-		// Kafka's own consumer sees as many.
+		// Kafka's own consumer finds the same number.
 		seen := e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed", "--from-beginning",
 			"--isolation-level", "read_committed", "--max-messages", fmt.Sprint(len(e.Rows)+1), "--timeout-ms", "30000")
 		if n := strings.Count(seen, "\n"); n != len(e.Rows) {
@@ -90,8 +90,8 @@ func TestRealExactlyOnce(t *testing.T) {
 	})
 }
 
-// Opens starts a worker that reads the set, and holds it up where it has produced a part of a page, with so many bytes
-// of the answers: in a transaction of ten seconds.
+// Opens starts a worker that reads the set, and blocks it after so many bytes of responses, where it has produced a
+// part of a page, in a transaction of ten seconds.
 func (e *Exactly) Opens(k *e2etest.ExactPeer, after int) *e2etest.Command {
 	e.t.Helper()
 	e.Edit()
@@ -102,7 +102,7 @@ func (e *Exactly) Opens(k *e2etest.ExactPeer, after int) *e2etest.Command {
 	return w
 }
 
-// Reads starts a worker, and has a page of it held up.
+// Reads starts a worker and blocks it within a page.
 func (e *Exactly) Reads() *e2etest.Command {
 	e.t.Helper()
 	e.Edit()
@@ -124,8 +124,8 @@ func (e *Exactly) ResumeAndStop(w *e2etest.Command) {
 	w.MustStop()
 }
 
-// Zombie pauses a worker within a page, has another one with the same group.id take its connectors over, and then goes
-// on with the first: that one commits nothing more, and its tasks say why.
+// Zombie pauses a worker within a page, lets another one with the same group.id take over its connectors, and resumes
+// the first: it commits nothing more, and its tasks report why.
 func (e *Exactly) Zombie() {
 	e.t.Helper()
 	e.old = 1

@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Exactly is a worker with exactly-once that something happens to again and again while it reads a set page by page,
-// and the changes of another one from an ODP service that keeps one generation of them.
+// Exactly is a worker with exactly-once that is interrupted repeatedly while it reads one set page by page, and the
+// changes of another one from an ODP service that keeps one generation of them.
 type Exactly struct {
 	t       *testing.T
 	p       *e2etest.Place
@@ -41,7 +41,7 @@ const (
 	exactSeed = 14
 )
 
-// Killed again and again, and stopped now and then, a worker with exactly-once delivers every row once.
+// A worker with exactly-once that is killed and stopped repeatedly delivers every row once.
 func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
 	p, rounds := e2etest.NewPlace(t), ExactRounds(6)
@@ -62,13 +62,13 @@ func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rou
 	return e
 }
 
-// Files are those of the two connectors, with further settings.
+// Files returns the files of the two connectors, with further settings.
 func (e *Exactly) Files(more ...string) []string {
 	whole, changes := e.settings(more...)
 	return []string{e.p.File(e.Name+".properties", whole...), e.p.File(e.changes()+".properties", changes...)}
 }
 
-// settings are those of the set's connector and of that of its changes.
+// settings returns the settings of the set's connector and of the connector of changes.
 func (e *Exactly) settings(more ...string) (whole, changes []string) {
 	whole = append(e2etest.Source(e.Name, e.Address), "sap.odata#00.service="+odatatest.NorthwindPath,
 		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required",
@@ -79,7 +79,7 @@ func (e *Exactly) settings(more ...string) (whole, changes []string) {
 	return e2etest.Instead(append(whole, more...), e.Lines...), e2etest.Instead(append(changes, more...), e.Lines...)
 }
 
-// changes is the connector of the changes, and its topic.
+// changes returns the name of the connector of changes, which is also its topic.
 func (e *Exactly) changes() string { return e.Name + "c" }
 
 func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
@@ -90,7 +90,7 @@ func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
 	return e.p.Start(append(append(args, e.worker), files...)...)
 }
 
-// Records are those of a topic that a consumer sees with read_committed.
+// Records returns the records of a topic that a consumer sees with read_committed.
 func (e *Exactly) Records(topic string) (lines []string) {
 	r := e.p.Run("consume", topic, "--bootstrap-servers", e.Servers)
 	if r.Code != 0 {
@@ -102,7 +102,7 @@ func (e *Exactly) Records(topic string) (lines []string) {
 	return lines
 }
 
-// Edits is one who changes Products all the time, and what an ODP service has to tell of it, in order.
+// Edits changes Products continuously and records, in order, the changes that the ODP service must report.
 type Edits struct {
 	e2etest.Writer
 	random *rand.Rand
@@ -112,7 +112,7 @@ type Edits struct {
 	ended  chan struct{}
 }
 
-// Edit has the changes' connector read all products, and begins to change them.
+// Edit lets the connector of changes read all products, then starts to change them.
 func (e *Exactly) Edit() {
 	e.t.Helper()
 	e.editAfter(func(products func() bool) {
@@ -122,7 +122,7 @@ func (e *Exactly) Edit() {
 	})
 }
 
-// editAfter begins to change all products when read has waited for them to be read.
+// editAfter starts to change all products after read has waited until they were read.
 func (e *Exactly) editAfter(read func(products func() bool)) {
 	e.t.Helper()
 	d := &Edits{Writer: e2etest.Writer{S: e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
@@ -138,10 +138,10 @@ func (e *Exactly) editAfter(read func(products func() bool)) {
 	go d.Run()
 }
 
-// counters are how JSON has ODP's counter of entities, a decimal.
+// counters maps ODP's counter of entities, a decimal, to its JSON.
 var counters = map[int]string{-1: "/w==", 0: "AA==", 1: "AQ=="}
 
-// tell notes a row of the ODP service.
+// tell records a change that the ODP service must report.
 func (d *Edits) tell(id int, mode string, counter int) {
 	d.rows = append(d.rows, fmt.Sprint(id, " ", mode, " ", counters[counter], " ", d.names[id]))
 }
@@ -177,7 +177,7 @@ func (d *Edits) Run() {
 	}
 }
 
-// any is one of the products.
+// any returns the number of a random product.
 func (d *Edits) any() int { return slices.Sorted(maps.Keys(d.names))[d.random.IntN(len(d.names))] }
 
 // rest ends the changes.
@@ -190,13 +190,13 @@ func (d *Edits) rest() {
 	<-d.ended
 }
 
-// counted is what was found of the rows that there are: in order, so that rows of a key are, too.
+// counted is the result of comparing a topic with the rows of the service in their order.
 type counted struct {
 	Rows, Missing, Repeated int
 	First                   int // place of the first that is missing
 }
 
-// isMissing notes that rows are missing.
+// isMissing records missing rows.
 func (c *counted) isMissing(from, to int) {
 	if c.Missing == 0 {
 		c.First = from
@@ -208,8 +208,8 @@ func (c counted) String() string {
 	return fmt.Sprintf("%d rows, %d missing, %d repeated", c.Rows, c.Missing, c.Repeated)
 }
 
-// Count compares what a topic has with the rows by their place. What comes late is repeated, and missing where it was
-// due.
+// Count compares a topic with the rows in the order of the service. A late row counts as repeated, and as missing in
+// its place.
 func (e *Exactly) Count(rows map[string]int, found []string) counted {
 	e.t.Helper()
 	c, next := counted{Rows: len(rows)}, 0
@@ -229,7 +229,7 @@ func (e *Exactly) Count(rows map[string]int, found []string) counted {
 	return c
 }
 
-// Row is which row of the set a record's key is of.
+// Row returns the row of the set to which a record's key belongs.
 func (e *Exactly) Row(key string) string {
 	e.t.Helper()
 	rest, ok := strings.CutPrefix(key, `{"OrderID":`)
@@ -243,7 +243,7 @@ func (e *Exactly) Row(key string) string {
 	return order + "/" + product
 }
 
-// inChanges is what the topic of the changes has of what the service had to tell.
+// inChanges compares the topic of changes with the changes that the service had to report.
 func (e *Exactly) inChanges() counted {
 	e.t.Helper()
 	var found []string
@@ -279,13 +279,13 @@ func (e *Exactly) found() (rows []string) {
 	return rows
 }
 
-// counts looks at both topics.
+// counts checks both topics.
 func (e *Exactly) counts() (whole, changes counted) {
 	e.t.Helper()
 	return e.Count(e.Rows, e.found()), e.inChanges()
 }
 
-// check looks at both topics, and says what it found as a line of a table.
+// check checks both topics and logs the result as a line of a table.
 func (e *Exactly) check(what string) {
 	e.t.Helper()
 	whole, changes := e.counts()
@@ -301,7 +301,7 @@ func (e *Exactly) check(what string) {
 	e.t.Logf("| %s | %d | whole: %v | changes: %v |", what, exactSeed, whole, changes)
 }
 
-// Waits until the answer that is armed is held up.
+// Waits waits until the armed response is blocked.
 func (e *Exactly) Waits(w *e2etest.Command) {
 	e.t.Helper()
 	select {
@@ -311,7 +311,7 @@ func (e *Exactly) Waits(w *e2etest.Command) {
 	}
 }
 
-// Ends stops a worker at a random moment, by SIGKILL or by SIGTERM: within a page, or within what follows one.
+// Ends stops a worker by a signal at a random moment: within a page or shortly after one.
 func (e *Exactly) Ends(w *e2etest.Command, how syscall.Signal) {
 	e.t.Helper()
 	e.Waits(w)
@@ -332,10 +332,10 @@ func (e *Exactly) Ends(w *e2etest.Command, how syscall.Signal) {
 	}
 }
 
-// Arm has an answer held up, after some pages.
+// Arm blocks a response after some pages.
 func (e *Exactly) Arm() { e.Held.Arm(100_000 + e.Random.IntN(700_000)) }
 
-// Finish reads to the end what is left, and counts.
+// Finish reads the rest without interruption and counts.
 func (e *Exactly) Finish(what string) {
 	e.t.Helper()
 	e.edits.rest()
@@ -348,7 +348,7 @@ func (e *Exactly) Finish(what string) {
 	e.check(what)
 }
 
-// Run ends the worker that many times, by the signals in turn, and then lets it read to the end.
+// Run interrupts the worker that many times, with the signals in turn, and then finishes.
 func (e *Exactly) Run(rounds int, how ...syscall.Signal) {
 	e.t.Helper()
 	e.Edit()

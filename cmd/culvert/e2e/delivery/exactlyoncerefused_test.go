@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// What asks for exactly-once and cannot have it is refused by the setting, or the set, that stands against it.
+// A connector that requires exactly-once but cannot have it is rejected; the message names the setting or the set that
+// prevents it.
 func TestExactlyOnceThatCannotBe(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -37,8 +38,8 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 	}
 }
 
-// A connector whose earlier tasks cannot be fenced does not start and names the right that is missing; with the right
-// it goes on. An id that somebody else uses is taken over, and that one commits nothing more.
+// A connector whose earlier tasks cannot be fenced does not start, and names the missing right; with that right it
+// starts. A transactional ID in use is taken over, and its previous owner commits nothing more.
 func TestConnectorThatCannotFence(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -76,7 +77,8 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	}
 }
 
-// More tasks and fewer of them: what the sets have sent by then comes once, whoever reads it.
+// The number of tasks grows and shrinks: each row that the sets have returned so far arrives once, whichever task reads
+// it.
 func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -8,14 +8,14 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// TestRealWorkersOfAGroup has three workers share connectors out among themselves by Apache Kafka.
+// TestRealWorkersOfAGroup distributes connectors over three workers with Apache Kafka.
 func TestRealWorkersOfAGroup(t *testing.T) {
 	t.Parallel()
 	WorkersOfAGroup(t, e2etest.NewPlace(t), e2etest.Kafka(t))
 }
 
-// TestRealStaticWorkersOfAGroup has workers with a group.instance.id come back, of which Apache Kafka says nothing to
-// the others, and drains some.
+// TestRealStaticWorkersOfAGroup restarts workers with a group.instance.id, about which Apache Kafka does not notify the
+// others, and drains some.
 func TestRealStaticWorkersOfAGroup(t *testing.T) {
 	t.Parallel()
 	StaticWorkersOfAGroup(t, e2etest.NewPlace(t), e2etest.Kafka(t))

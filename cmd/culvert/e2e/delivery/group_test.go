@@ -20,20 +20,20 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Group is workers that form a group, on brokers that the test has.
+// Group is a group of workers on brokers of the test.
 type Group struct {
 	*e2etest.Place
 	servers string
 	plugins []string // folders by worker; nil: one that all have
 	workers []*e2etest.Followed
 	ids     []string // host:port of each
-	// folders: each worker has a folder of connectors, of its own, confN. lines are more of each worker's file, in the
-	// place of those of the same name; %d in them is the worker's number.
+	// folders gives each worker a folder of connectors of its own, confN. lines are added to each worker's file and
+	// replace lines of the same name; %d is the worker's number.
 	folders bool
 	lines   []string
 }
 
-// NewGroup starts so many workers of a group, with more lines in their files, see [Group].
+// NewGroup starts a group of workers, with more lines in their files, see [Group].
 func NewGroup(t *testing.T, p *e2etest.Place, servers string, workers int, lines ...string) *Group {
 	t.Helper()
 	g := &Group{Place: p, servers: servers, lines: lines}
@@ -41,7 +41,7 @@ func NewGroup(t *testing.T, p *e2etest.Place, servers string, workers int, lines
 	return g
 }
 
-// start starts so many workers.
+// start starts workers.
 func (g *Group) start(workers int) {
 	g.T.Helper()
 	for range workers {
@@ -52,22 +52,22 @@ func (g *Group) start(workers int) {
 	}
 }
 
-// place adds a worker that does not run.
+// place adds a worker without starting it.
 func (g *Group) place() {
 	g.T.Helper()
 	g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(g.T))
 }
 
-// Join starts a worker that does not run, with more options.
+// Join starts a worker, with more options.
 func (g *Group) Join(n int, more ...string) {
 	g.T.Helper()
-	// On a machine of its own, as far as its files go.
+	// The worker has its own data folder, as on its own machine.
 	machine := *g.Place
 	machine.Dir = g.Machine(n)
 	g.workers[n] = machine.Serves(g.ids[n], append(g.arguments(n), more...)...)
 }
 
-// arguments are those by which a worker runs, with its file.
+// arguments returns the command line of a worker.
 func (g *Group) arguments(n int) (args []string) {
 	g.T.Helper()
 	file := g.Configured(n)
@@ -84,7 +84,7 @@ func (g *Group) arguments(n int) (args []string) {
 	return append(args, file)
 }
 
-// Machine is the folder in which a worker runs.
+// Machine returns the working folder of a worker.
 func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
 
 // Configured writes the file of a worker.
@@ -106,7 +106,7 @@ func (g *Group) Configured(n int) (file string) {
 	return g.File(name, lines...)
 }
 
-// posted makes connectors of two tasks each.
+// posted creates connectors with two tasks each.
 func (g *Group) posted(address string, connectors int) {
 	g.T.Helper()
 	for n := range connectors {
@@ -118,7 +118,7 @@ func (g *Group) posted(address string, connectors int) {
 	}
 }
 
-// overview is what the leader knows, as a worker answers.
+// overview returns the leader's view of the group, by way of a worker.
 func (g *Group) overview(by int) (o rest.Group) {
 	_, answer := g.workers[by].Call("GET", "/culvert/cluster", "")
 	_ = json.Unmarshal([]byte(answer), &o) // without a leader it is another answer
@@ -140,7 +140,7 @@ func (g *Group) statuses(by int) (all map[string]connect.Status, answer string) 
 	return all, answer
 }
 
-// running is how many connectors and tasks run on each worker, by its id, as any of the workers says.
+// running counts the connectors and tasks on each worker, by its ID, as one worker reports.
 func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {
 	g.T.Helper()
 	connectors, tasks = map[string]int{}, map[string]int{}
@@ -164,7 +164,7 @@ func (g *Group) running(by int) (connectors, tasks map[string]int, others []stri
 	return connectors, tasks, others
 }
 
-// Spreads waits until so many connectors and tasks run, spread evenly over some of the workers, as each of those says.
+// Spreads waits until so many connectors and tasks run evenly on the workers, as each of these reports.
 func (g *Group) Spreads(connectors, tasks int, over ...int) {
 	g.T.Helper()
 	for _, by := range over {
@@ -191,7 +191,8 @@ func (g *Group) Spreads(connectors, tasks int, over ...int) {
 	}
 }
 
-// groupSource is a source of two tasks, each of which reads a set every second into a topic of its own.
+// groupSource returns the settings of a source with two tasks, each of which reads a set every second into its own
+// topic.
 func groupSource(address, name string) map[string]string {
 	settings := e2etest.Configuration(e2etest.Source(name, address, "Orders", "Products"))
 	settings["tasks.max"] = "2"
@@ -208,7 +209,7 @@ func TestWorkersOfAGroup(t *testing.T) {
 	onEmbedded(t, func(t *testing.T, p *e2etest.Place, servers string) { WorkersOfAGroup(t, p, servers).drains(5, 9) })
 }
 
-// WorkersOfAGroup leaves three workers with 5 connectors and 9 tasks.
+// WorkersOfAGroup ends with three workers that run 5 connectors and 9 tasks.
 func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
 	t.Helper()
 	const connectors, tasks = 6, 12
@@ -272,7 +273,7 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
 	return g
 }
 
-// distinct is how many keys the records in a topic have.
+// distinct counts the keys of the records in a topic.
 func distinct(t *testing.T, servers, topic string) int {
 	t.Helper()
 	keys := map[string]bool{}
@@ -282,7 +283,6 @@ func distinct(t *testing.T, servers, topic string) int {
 	return len(keys)
 }
 
-// records reads a topic.
 func records(t *testing.T, servers, topic string) (all []*kgo.Record) {
 	t.Helper()
 	k := kafka.Defaults()

@@ -30,8 +30,8 @@ func TestCallsOfAGroup(t *testing.T) {
 	g.calls(address)
 }
 
-// claims checks that one connector alone may read the changes of a set, also if several workers are asked for one at
-// the same moment (P14).
+// claims checks that only one connector may read the changes of a set, also if several workers receive the requests at
+// the same moment (RATIONALE.md P14).
 func (g *Group) claims(address string) {
 	t := g.T
 	t.Helper()
@@ -65,14 +65,15 @@ func (g *Group) claims(address string) {
 	g.workers[0].Must(204, "DELETE", fmt.Sprint("/connectors/rival", slices.IndexFunc(answers, is("201 ", ""))), "")
 }
 
-// motion is how far a connector is, as one worker says.
+// motion returns the metrics of a connector, as one worker reports them.
 func (g *Group) motion(by int, name string) (m connect.Metrics) {
 	g.T.Helper()
 	e2etest.Get(g.T, g.workers[by].Url+"/culvert/connectors/"+name, &m)
 	return m
 }
 
-// figures asks each of three workers about connectors whose tasks run on several, by REST and by commands.
+// figures requests metrics from each of three workers, by REST and by commands, for connectors whose tasks run on
+// several.
 func (g *Group) figures(address string) {
 	t := g.T
 	t.Helper()

@@ -29,9 +29,9 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// chaos is a group of three workers to which things happen while it reads sets again and again, reads the changes of
-// another one from a service that keeps one generation of them, and writes what is numbered to a service that gives
-// each row a number of its own.
+// chaos is a group of three workers that is disturbed while it reads sets repeatedly, reads the changes of another set
+// from a service that keeps one generation of them, and writes numbered records to a service that gives each row its
+// own number.
 type chaos struct {
 	*Group
 	e       *Exactly
@@ -42,7 +42,7 @@ type chaos struct {
 	proxies []string
 	steps   []string
 	version int
-	// programs are two versions of the program; one is which of them the workers start.
+	// programs are two versions of the program; one is the version that the workers start.
 	programs []string
 	one      int
 	ahead    [3]int // hours, by worker
@@ -57,11 +57,11 @@ const (
 	chaosUnits   = 3 + 5 // connectors, and their tasks
 	chaosSession = 6 * time.Second
 	chaosLimit   = 4 // sap.odata.max.concurrent.requests, its default
-	// chaosLogoff is how long a worker that the group has given up takes to stop its tasks, and to log off.
+	// chaosLogoff is the time that a worker which was removed from the group needs to stop its tasks and log off.
 	chaosLogoff = 10 * time.Second
 )
 
-// chaosKinds are what may happen. loses: a worker may lose tasks while it can still send.
+// chaosKinds are the disturbances. loses means that a worker may lose tasks while it can still send.
 var chaosKinds = []struct {
 	name  string
 	does  func(c *chaos, n int)
@@ -72,10 +72,9 @@ var chaosKinds = []struct {
 	{"roll", (*chaos).rolls, false}, {"change", (*chaos).changes, false}, {"pause", (*chaos).pauses, false},
 	{"drain", (*chaos).drains, false}, {"clock", (*chaos).clock, false}, {"upgrade", (*chaos).upgrades, false}}
 
-// TestRealChaosOfAGroup has workers of a group killed, stopped, cut off, drained and given other plugins, settings,
-// clocks and versions of the program, and brokers killed and started again in turn: half of that with exactly-once, and
-// the other half without, which the next day has the other way round. With CULVERT_SOAK=1 there are 200 rounds, and who
-// is stopped stands still for 30 seconds. CULVERT_SEED has a seed that failed.
+// TestRealChaosOfAGroup kills, stops, disconnects and drains workers of a group, changes their plugins, settings,
+// clocks and program versions, and kills and restarts brokers: half of these with exactly-once, the others without,
+// exchanged every day. CULVERT_SOAK=1 runs 200 rounds, with stops of 30 seconds. CULVERT_SEED repeats a failed run.
 func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
@@ -208,14 +207,14 @@ func startChaos(t *testing.T, b *trio, name string, exactly bool) *chaos {
 	return c
 }
 
-// make makes topics with three copies.
+// make creates topics with three replicas.
 func (c *chaos) make(settings map[string]*string, partitions int32, names ...string) {
 	made, err := c.admin.CreateTopics(context.Background(), partitions, 3, settings, names...)
 	e2etest.NoError(c.e.t, err)
 	e2etest.NoError(c.e.t, made.Error())
 }
 
-// connectors are the settings of three.
+// connectors returns the settings of three connectors.
 func (c *chaos) connectors(address string) (all []map[string]string) {
 	name := c.e.Name
 	sets := e2etest.Source(name, address, "Orders", "Order_Details")
@@ -239,7 +238,7 @@ func (c *chaos) step(format string, a ...any) {
 	c.steps = append(c.steps, fmt.Sprintf("%8.3f ", time.Since(c.began).Seconds())+fmt.Sprintf(format, a...))
 }
 
-// joins starts a worker, whose last words are shown where the test fails.
+// joins starts a worker whose last output is logged if the test fails.
 func (c *chaos) joins(n int) {
 	c.T.Helper()
 	c.Binary = c.programs[c.one]
@@ -255,7 +254,7 @@ func (c *chaos) joins(n int) {
 	})
 }
 
-// members are the workers of the group as one of them says, which may ask a leader that does not answer.
+// members returns the workers of the group as one of them reports, which may ask a leader that does not answer.
 func (c *chaos) members(by int) (ids []string) {
 	var o rest.Group
 	patience := http.Client{Timeout: time.Second}
@@ -269,7 +268,7 @@ func (c *chaos) members(by int) (ids []string) {
 	return ids
 }
 
-// removed waits until a worker is no member any more, and all runs on others, and returns one of those.
+// removed waits until a worker has left the group and everything runs on others, and returns one of these.
 func (c *chaos) removed(n int) (by int) {
 	c.T.Helper()
 	by = (n + 1) % 3
@@ -288,7 +287,7 @@ func (c *chaos) removed(n int) (by int) {
 	return by
 }
 
-// settles waits until the group has three members which run all that there is, and then for more of everything.
+// settles waits until the group has three members which run everything, and then for more rows of all connectors.
 func (c *chaos) settles() {
 	c.T.Helper()
 	for by, w := range c.workers {
@@ -305,7 +304,7 @@ func (c *chaos) settles() {
 	})
 }
 
-// silent expects that a worker has asked for nothing that acknowledges or writes in a time.
+// silent fails if a worker has sent requests that acknowledge or write in a period.
 func (c *chaos) silent(n int, what string, from, to time.Time) {
 	c.T.Helper()
 	if found := c.o.of(n, from, to); len(found) > 0 {
@@ -314,13 +313,13 @@ func (c *chaos) silent(n int, what string, from, to time.Time) {
 	}
 }
 
-// killed kills a worker, whose sessions are left to time out.
+// killed kills a worker; its sessions time out.
 func (c *chaos) killed(n int) {
 	c.workers[n].Kill()
 	c.o.forget(n)
 }
 
-// kills kills a worker, which comes back at once, or when others have taken over.
+// kills kills a worker, which returns at once or when others have taken over.
 func (c *chaos) kills(n int) {
 	c.killed(n)
 	if c.e.Random.IntN(2) == 0 {
@@ -329,7 +328,7 @@ func (c *chaos) kills(n int) {
 	c.joins(n)
 }
 
-// stops has a worker do nothing until others have taken over, and then go on.
+// stops pauses a worker until others have taken over, and resumes it.
 func (c *chaos) stops(n int) {
 	c.workers[n].Signal(syscall.SIGSTOP)
 	c.o.forget(n)
@@ -354,7 +353,7 @@ func (c *chaos) stops(n int) {
 	c.silent(n, "goes on and is no member yet", from, to)
 }
 
-// leader kills who leads when it was asked for a connector, which may be there then or not.
+// leader kills the leader during the creation of a connector, which may exist afterwards or not.
 func (c *chaos) leader(n int) {
 	at := c.leading(n)
 	answer := c.extra(at)
@@ -364,7 +363,7 @@ func (c *chaos) leader(n int) {
 	c.withoutExtra(at)
 }
 
-// midWrite kills who leads when it has written a connector, and is to end the transaction: it was not there.
+// midWrite kills the leader after it wrote a connector, before it ends the transaction: the connector does not exist.
 func (c *chaos) midWrite(n int) {
 	at := c.leading(n)
 	trap := c.relays[at].catch()
@@ -383,7 +382,7 @@ func (c *chaos) midWrite(n int) {
 	}
 }
 
-// leading is the worker that leads, as another one says.
+// leading returns the number of the worker that leads, as another one reports.
 func (c *chaos) leading(by int) (n int) {
 	c.T.Helper()
 	o := c.overview(by)
@@ -393,7 +392,7 @@ func (c *chaos) leading(by int) (n int) {
 	return n
 }
 
-// extra asks a worker for a connector.
+// extra requests a worker to create a connector.
 func (c *chaos) extra(n int) (answer <-chan string) {
 	body := e2etest.AsJSON(c.T, e2etest.Configuration(e2etest.Instead(e2etest.Source("extra", "127.0.0.1:1", "Orders"),
 		"tasks.max=1")))
@@ -413,7 +412,8 @@ func (c *chaos) extra(n int) (answer <-chan string) {
 	return sent
 }
 
-// leaderless kills who leads and was asked for a connector, and starts it again, at once or when another one leads.
+// leaderless kills the leader during the creation of a connector, and starts it again, at once or when another one
+// leads.
 func (c *chaos) leaderless(at int, answer <-chan string, when string) (left string) {
 	c.T.Helper()
 	c.killed(at)
@@ -436,7 +436,7 @@ func (c *chaos) leaderless(at int, answer <-chan string, when string) (left stri
 	return left
 }
 
-// withoutExtra deletes the connector that a leader was asked for, if it is there.
+// withoutExtra deletes the connector of extra if it exists.
 func (c *chaos) withoutExtra(by int) (deleted bool) {
 	c.T.Helper()
 	c.workers[by].Eventually("no connector more than before", func() bool {
@@ -447,10 +447,10 @@ func (c *chaos) withoutExtra(by int) (deleted bool) {
 	return deleted
 }
 
-// deaf has nothing of the brokers reach a worker until others have taken over.
+// deaf lets a worker receive nothing from the brokers until others have taken over.
 func (c *chaos) deaf(n int) { c.cut(n, 1) }
 
-// mute has nothing of a worker reach the brokers until others have taken over.
+// mute lets the brokers receive nothing from a worker until others have taken over.
 func (c *chaos) mute(n int) { c.cut(n, 0) }
 
 func (c *chaos) cut(n, way int) {
@@ -463,14 +463,14 @@ func (c *chaos) cut(n, way int) {
 	c.silent(n, "hears of nobody", from.Add(chaosSession), time.Now())
 }
 
-// broker kills a broker, and has it start again.
+// broker kills a broker and starts it again.
 func (c *chaos) broker(n int) {
 	c.b.restart(c.workers[n].Command, n, syscall.SIGKILL, func() {
 		<-time.After(time.Duration(c.e.Random.IntN(3000)) * time.Millisecond)
 	})
 }
 
-// brokers stops each broker in good order and starts it again, one after the other.
+// brokers stops each broker cleanly and starts it again, one after the other.
 func (c *chaos) brokers(n int) {
 	for at := range 3 {
 		c.b.restart(c.workers[n].Command, (n+at)%3, syscall.SIGTERM, func() {})
@@ -478,7 +478,7 @@ func (c *chaos) brokers(n int) {
 	}
 }
 
-// rolls has workers get another version of a plugin, one after the other; one of them is started again with it.
+// rolls gives workers another version of a plugin, one after the other, and restarts one of them with it.
 func (c *chaos) rolls(n int) {
 	c.version++
 	version := fmt.Sprintf("0.2.%d", c.version)
@@ -495,7 +495,7 @@ func (c *chaos) rolls(n int) {
 	c.runs(version, 3)
 }
 
-// changes gives all connectors other settings.
+// changes changes the settings of all connectors.
 func (c *chaos) changes(n int) {
 	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
 		settings := c.workers[n].Shown(name)
@@ -504,7 +504,7 @@ func (c *chaos) changes(n int) {
 	}
 }
 
-// pauses pauses or stops all connectors, and has them go on.
+// pauses pauses or stops all connectors, and resumes them.
 func (c *chaos) pauses(n int) {
 	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
 		c.workers[n].Steer(name, []string{"pause", "stop"}[c.e.Random.IntN(2)])
@@ -512,14 +512,14 @@ func (c *chaos) pauses(n int) {
 	}
 }
 
-// drains has a worker hand over what it runs, and starts it again.
+// drains drains a worker, and starts it again.
 func (c *chaos) drains(n int) {
 	c.drain(n).Exits(0)
 	c.workers[n].MustStop()
 	c.joins(n)
 }
 
-// clock sets the wall clock of a worker while it runs, which stays so: it is right, or an hour ahead or slow.
+// clock sets the wall clock of a worker while it runs, for good: right, an hour ahead or an hour late.
 func (c *chaos) clock(n int) {
 	c.ahead[n] = (c.ahead[n]+2+c.e.Random.IntN(2))%3 - 1
 	c.step("the clock of worker %d is %d hours ahead", n, c.ahead[n])
@@ -535,7 +535,7 @@ func (c *chaos) clock(n int) {
 	})
 }
 
-// upgrades starts each worker again with the other version of the program, one after the other.
+// upgrades restarts each worker with the other version of the program, one after the other.
 func (c *chaos) upgrades(n int) {
 	c.one = 1 - c.one
 	for by := range c.workers {
@@ -546,21 +546,21 @@ func (c *chaos) upgrades(n int) {
 	}
 }
 
-// numbers are how often each number was created.
+// numbers returns how often each number was created.
 func (c *chaos) numbers() map[string]int {
 	numbers := map[string]int{}
 	c.e.S.Each("Inbox", func(_ string, fields map[string]string) { numbers[fields["Topic"]]++ })
 	return numbers
 }
 
-// recordsOf are the records of a number.
+// recordsOf returns the records of a number.
 func (c *chaos) recordsOf(number string) []string {
 	return slices.DeleteFunc(c.e.Records(c.e.Name+"numbers"), func(line string) bool {
 		return !strings.Contains(line, `"Topic":"`+number+`","Body"`)
 	})
 }
 
-// numbered are the keys of the rows of a set's pages, see [page].
+// numbered returns the keys of the rows of a set by page, see [page].
 func (c *chaos) numbered(topic string) map[int]map[string]bool {
 	keys := map[int]map[string]bool{}
 	for _, line := range c.e.Records(c.e.Name + topic) {
@@ -578,7 +578,7 @@ func (c *chaos) numbered(topic string) map[int]map[string]bool {
 	return keys
 }
 
-// loads is how many loads of a set are stored as complete, each of which has a time of its own.
+// loads counts the complete loads in the stored offsets of a set. Each has its own time.
 func (c *chaos) loads(set string) int {
 	complete := map[string]bool{}
 	for _, r := range c.Documents(c.e.Name+"offsets", "--bootstrap-servers", c.e.Servers) {
@@ -590,7 +590,7 @@ func (c *chaos) loads(set string) int {
 	return len(complete)
 }
 
-// finish ends what is written and changed, waits for the rest of it, and counts.
+// finish ends all writes and changes, waits for the remaining rows, and counts.
 func (c *chaos) finish(what string) {
 	t := c.T
 	t.Helper()

@@ -26,7 +26,7 @@ import (
 
 const sessionCookie = "SAP_SESSIONID_NWD_100"
 
-// origin is a service that knows which worker asks it, by a password that each of them has for itself.
+// origin is a service that recognizes each worker by its password.
 type origin struct {
 	inner http.Handler
 
@@ -34,18 +34,18 @@ type origin struct {
 	under int // requests under way, and the most that there were
 	most  int
 	asked []asked // those that acknowledge, and those that write
-	// open are the sessions of each worker that were not logged off, by cookie; sessions is the most that there were,
-	// over since when there are more than the limit, and longest how long there were.
+	// open are the sessions by worker and cookie that were not logged off; sessions is the maximum so far, over the
+	// time since which the limit is exceeded, and longest how long it was.
 	open     [3]map[string]bool
 	sessions int
 	over     time.Time
 	longest  time.Duration
-	// pages are those of sets that are read whole, by topic, in the order in which they were answered.
+	// pages are the pages of sets that are read completely, by topic, in the order of the responses.
 	pages map[string][]page
 }
 
-// page is an answer with rows of a set. Each of these has the page's number in its topic, from 1 on, for a field, and
-// the next link has it, too.
+// page is a response with rows of a set. Each row has the page's number in its topic, from 1 on, as a field; the next
+// link has it, too.
 type page struct {
 	asked string // "": a set's first page
 	after int    // the page whose link led here, 0 for a first page
@@ -53,7 +53,7 @@ type page struct {
 	last  bool
 }
 
-// numbered are fields that have the number of their page, by set, and what has none.
+// numbered has, by set, the field that contains the page's number.
 var (
 	numbered = map[string]*regexp.Regexp{"Orders": regexp.MustCompile(`"EmployeeID":(-?\d+|null)`),
 		"Order_Details": regexp.MustCompile(`"Quantity":-?\d+`)}
@@ -115,7 +115,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Unlock()
 }
 
-// answer has pages of a set numbered.
+// answer numbers the pages of a set.
 func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
 	set := path.Base(r.URL.Path)
 	field := numbered[set]
@@ -149,9 +149,9 @@ func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// received looks which pages of a set came whole, by the keys of each one's rows: those that did not, though rows of
-// the page after it came, are lost. Of last pages, after which no other comes, it says how many there were, and how
-// many came. Rows of a page that was asked for again may have come with the answer before.
+// received finds the pages of a set whose rows all arrived, by their keys. A page is lost if rows are missing although
+// rows of the next page arrived. It also counts the last pages of sets, and those that arrived. Rows of a repeated
+// request may have arrived with the first response.
 func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int, last, whole int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -176,7 +176,7 @@ func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int,
 	return lost, last, whole
 }
 
-// forget leaves the sessions of a worker to time out that cannot log them off: it was killed, or stands still.
+// forget lets the sessions of a worker time out that cannot log them off because it was killed or is paused.
 func (o *origin) forget(worker int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -184,7 +184,7 @@ func (o *origin) forget(worker int) {
 	o.count()
 }
 
-// count takes the sessions that there are now; o.mu is held.
+// count updates the maximum of sessions. The caller holds o.mu.
 func (o *origin) count() {
 	n := len(o.open[0]) + len(o.open[1]) + len(o.open[2])
 	o.sessions = max(o.sessions, n)
@@ -199,7 +199,7 @@ func (o *origin) count() {
 	}
 }
 
-// of are a worker's requests that acknowledge or write, in a time.
+// of returns a worker's requests that acknowledge or write, in a period.
 func (o *origin) of(worker int, from, to time.Time) (found []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -211,18 +211,18 @@ func (o *origin) of(worker int, from, to time.Time) (found []string) {
 	return found
 }
 
-// relay is a proxy between a worker and its brokers, each of whose directions can be stopped: what is on its way waits.
+// relay is a proxy between a worker and its brokers that can hold back the bytes of each direction.
 type relay struct {
 	mu    sync.Mutex
 	flows [2]chan struct{} // closed: what comes from the worker, or from the brokers, goes on
 	trap  *trap            // nil: there is none
 }
 
-// trap catches the request that ends a transaction of the group's leader: it goes nowhere, and its connection is closed
-// when it is released.
+// trap catches the request that ends a transaction of the group's leader: it is not forwarded, and its connection is
+// closed at release.
 type trap struct{ caught, released chan struct{} }
 
-// endsTransaction tells whether a worker sends an EndTxnRequest of its group's leader.
+// endsTransaction reports whether a worker sends an EndTxnRequest of its group's leader.
 func endsTransaction(requests []byte) bool {
 	for len(requests) >= 6 {
 		size := 4 + int(binary.BigEndian.Uint32(requests))
@@ -300,7 +300,6 @@ func (r *relay) connect(from net.Conn) {
 	<-ended
 }
 
-// catch sets a trap.
 func (r *relay) catch() *trap {
 	t := &trap{make(chan struct{}), make(chan struct{})}
 	r.mu.Lock()

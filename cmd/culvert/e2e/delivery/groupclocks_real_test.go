@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// clockOf has the wall clock of a program be ahead by as many seconds as the file `clock` in its working folder says,
-// which is looked at ten times a second: package time reads it there, by calls that the runtime's own stack can make,
-// since timers tell the time on it. The monotonic clock is right, as that of a machine whose clock is set.
+// clockOf patches package time so that the wall clock of a program is ahead by the seconds in the file `clock` of its
+// working folder, which it reads ten times a second. It uses system calls that fit the runtime's own stack, because
+// timers read the time there. The monotonic clock stays right, as on a machine whose clock is set.
 var clockOf = strings.NewReplacer("import (", "import (\n\t\"sync/atomic\"\n\t\"syscall\"\n\t\"unsafe\"",
 	"sec, nsec, mono := runtimeNow()", "sec, nsec, mono := runtimeNow()\n\tsec += ahead(mono)",
 	"\nfunc Now() Time {", `
@@ -43,7 +43,7 @@ func ahead(mono int64) int64 {
 
 func Now() Time {`)
 
-// programsOf builds two versions of the program, whose clocks can be wrong.
+// programsOf builds two versions of the program whose clocks can be set.
 func programsOf(t *testing.T) (programs []string) {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()

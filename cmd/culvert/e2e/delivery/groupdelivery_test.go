@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// follows has a worker of a group run the connector of changes, and the changes begin.
+// follows lets a worker of a group run the connector of changes, and starts the changes.
 func (e *Exactly) follows(g *Group) {
 	e.t.Helper()
 	_, changes := e.settings()
@@ -30,8 +30,8 @@ func (e *Exactly) follows(g *Group) {
 
 func TestSoakExactlyOnceOfAGroup(t *testing.T) { onEmbedded(t, ExactlyOnceOfAGroup) }
 
-// ExactlyOnceOfAGroup kills workers of a group in the middle of a page of one of their connectors, or within what
-// follows it: the others go on, and a consumer with read_committed finds every row once.
+// ExactlyOnceOfAGroup kills workers of a group within a page of one of their connectors, or shortly after it: the
+// others continue, and a consumer with read_committed finds every row once.
 func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	rounds := e2etest.OneOf(10, 1)
 	e := NewExactly(t, servers, p, "exact", rounds+1)
@@ -79,8 +79,8 @@ func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 
 func TestSinkOfAGroup(t *testing.T) { onEmbedded(t, SinkOfAGroup) }
 
-// SinkOfAGroup has a sink of four tasks write two topics of four partitions, one of whose workers is drained, and
-// another one killed: all rows arrive, and none is inserted twice.
+// SinkOfAGroup runs a sink of four tasks on two topics of four partitions; one of its workers is drained, another is
+// killed: all rows arrive, and none is inserted twice.
 func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const rows = 400
 	s := odatatest.New(odatatest.Options{Rows: 10})
@@ -103,7 +103,7 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 				Value: fmt.Appendf(nil, `{"ProductID":%d,"ProductName":"name %d","Discontinued":false}`, n, n)})
 	}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
-	// The embedded broker keeps a consumer that was killed while its group rebalances for max.poll.interval.ms.
+	// If a consumer was killed while its group rebalances, the embedded broker keeps it for max.poll.interval.ms.
 	g := NewGroup(t, p, servers, 3, "group.id=sinks", "config.storage.topic=sinkconfigs",
 		"status.storage.topic=sinkstates", "offset.storage.topic=sinkoffsets", "consumer.session.timeout.ms=6000",
 		"consumer.heartbeat.interval.ms=1000", "consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")

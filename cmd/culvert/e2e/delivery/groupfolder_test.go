@@ -24,7 +24,7 @@ func (g *Group) inFolders(name string, lines []string, of ...int) {
 	}
 }
 
-// digests are how many workers the group has, and how many digests of folders.
+// digests returns the number of workers in the group and of distinct digests of their folders.
 func (g *Group) digests(by int) (workers int, digests map[string]int) {
 	g.T.Helper()
 	digests = map[string]int{}
@@ -35,10 +35,10 @@ func (g *Group) digests(by int) (workers int, digests map[string]int) {
 	return workers, digests
 }
 
-// written is how often the config topic was written the configuration of a connector.
+// written returns how often the configuration of a connector was written to the config topic.
 func (g *Group) written(name string) (n int) { return g.keyed("connector-" + name) }
 
-// keyed is how many records of the config topic have a key.
+// keyed counts the records of the config topic with a key.
 func (g *Group) keyed(key string) (n int) {
 	g.T.Helper()
 	for _, r := range records(g.T, g.servers, "configs") {
@@ -49,7 +49,7 @@ func (g *Group) keyed(key string) (n int) {
 	return n
 }
 
-// lines are those of a file of settings.
+// lines returns the lines of a file with these settings.
 func lines(settings map[string]string) (all []string) {
 	for key, value := range settings {
 		all = append(all, key+"="+value)
@@ -93,7 +93,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	delete(made, "sap.odata.user.pwd")
 	any.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
 
-	// One file changes on one worker alone, the one that leads.
+	// A file changes on one worker only, the leader.
 	led := slices.Index(g.ids, g.overview(1).Leader)
 	source["tasks.max"] = "1"
 	g.inFolders("orders.properties", lines(source), led)
@@ -115,7 +115,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
 		filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
 
-	// What is refused is named, and holds up nothing else.
+	// A rejected file is reported, and blocks no other.
 	g.inFolders("made.properties", lines(made), 0, 1, 2)
 	secret := groupSource(address, "secret")
 	secret["sap.odata.user.name"], secret["sap.odata.user.pwd"] = "me", "${env:HOME}"
@@ -126,7 +126,7 @@ func TestFolderOfAGroup(t *testing.T) {
 		"These lines declare this one", "config.providers=env")
 	any.Must(404, "GET", "/connectors/secret", "")
 
-	// What a folder has made goes with its file, whoever leads by then; what REST made stays.
+	// A connector from the folder is deleted with its file, whoever leads by then; a connector from REST stays.
 	led = slices.Index(g.ids, g.overview(1).Leader)
 	g.workers[led].MustStop()
 	for n := range 3 {
@@ -137,7 +137,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	stays.Await("made", "runs", e2etest.Is(connect.Running, 2))
 	stays.Await("more", "runs", e2etest.Is(connect.Running, 2))
 
-	// A worker without a folder hinders nobody.
+	// A worker without a folder does not disturb the others.
 	g.folders = false
 	g.Join(led)
 	g.Spreads(2, 4, 0, 1, 2)
@@ -186,7 +186,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 	adopt(g.File("elsewhere.properties", elsewhere)).Exits(1).Says("found none of feed, halted", "--start-over")
 	adopt(worker).Exits(0).Prints("feed was brought", "halted was brought")
 	adopt(worker).Exits(0).Prints("no connectors were to be brought")
-	// A kill before the file was moved.
+	// The worker is killed before it has moved the file.
 	aside := filepath.Join(data, "connectors.adopted")
 	back := func() {
 		for _, name := range []string{"connectors.json", "connectors.states.json"} {
@@ -226,7 +226,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 		worker).Exits(1).Says("expected no workers in group workers")
 }
 
-// Content is a file as text.
+// Content returns a file as text.
 func Content(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)

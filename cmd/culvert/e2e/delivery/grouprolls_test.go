@@ -25,8 +25,8 @@ import (
 )
 
 // Newer versions of a plugin are put into the folders of three workers, one after the other, while sources read: they
-// run once all workers have them; one that does not open runs nowhere; a request to one worker by REST holds for all.
-// No row is lost or repeated. The plugin of a sink is replaced last.
+// run once all workers have them; one that cannot be opened runs nowhere; a request to one worker by REST applies to
+// all. No row is lost or repeated. The plugin of a sink is replaced last.
 func TestPluginsOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -74,7 +74,7 @@ func TestPluginsOfAGroup(t *testing.T) {
 	g.runs("0.2.0", tasks)
 	g.workers[1].Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
 
-	// The kill comes after: at least once, a page whose offset was not stored yet comes again.
+	// The kill comes last, because without exactly-once it repeats a page whose offset was not stored.
 	for n := range connectors {
 		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
 			inOrder(t, servers, fmt.Sprint("c", n, set), rows, began)
@@ -86,7 +86,7 @@ func TestPluginsOfAGroup(t *testing.T) {
 	g.rollsSink(address)
 }
 
-// rollsSink rolls the plugin of a sink that has records to write now and then.
+// rollsSink replaces the plugin of a sink that writes records now and then.
 func (g *Group) rollsSink(address string) {
 	g.T.Helper()
 	newer := guesttest.Bytes(g.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
@@ -119,7 +119,7 @@ func (g *Group) rollsSink(address string) {
 	})
 }
 
-// plug puts a version of a plugin into a worker's folder, and waits until the group has heard of it.
+// plug puts a version of a plugin into a worker's folder, and waits until the group knows it.
 func (g *Group) plug(n int, name string, data []byte) {
 	g.T.Helper()
 	e2etest.Replace(g.T, g.plugins[n], name+".wasm", data)
@@ -139,7 +139,7 @@ func whole(data []byte) string {
 
 func short(data []byte) string { return whole(data)[:12] }
 
-// components are what a plugin of this repository has.
+// components returns the components of one of this repository's plugins.
 func components(t *testing.T, name string) []wit.Component {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
@@ -174,8 +174,8 @@ func (g *Group) runs(version string, tasks int) {
 	}
 }
 
-// inOrder checks that the records of a topic after a moment are a set that is read again and again, each row in its
-// turn.
+// inOrder checks that the records of a topic after a moment are repeated complete reads of a set, each row in its
+// order.
 func inOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
 	t.Helper()
 	var keys, turns []string // turns: in the order of the first time

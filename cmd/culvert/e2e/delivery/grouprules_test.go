@@ -24,8 +24,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Balanced is the address of what hands requests on to listeners of workers in turns, as it stands before them. ports
-// are those of the listeners, with commas between: workers of one machine take one each.
+// Balanced starts a load balancer for the listeners of the workers and returns its address. ports are the ports of the
+// listeners, separated by commas: each worker of one machine uses one.
 func Balanced(t *testing.T, workers int) (address, ports string) {
 	t.Helper()
 	var all []string
@@ -42,7 +42,7 @@ func Balanced(t *testing.T, workers int) (address, ports string) {
 	}), strings.Join(all, ",")
 }
 
-// put gives a connector a configuration by one of the workers.
+// put writes the configuration of a connector through one of the workers.
 func (g *Group) put(by int, name string, settings map[string]string) {
 	g.T.Helper()
 	status, answer := g.workers[by].Call("PUT", "/connectors/"+name+"/config", e2etest.AsJSON(g.T, settings))
@@ -51,7 +51,7 @@ func (g *Group) put(by int, name string, settings map[string]string) {
 	}
 }
 
-// owner is which of the workers runs the only task of a connector; by is one that runs.
+// owner returns the worker that runs the only task of a connector; by is a worker that runs.
 func (g *Group) owner(by int, name string) (n int) {
 	g.T.Helper()
 	g.workers[by].Eventually("a worker that runs "+name, func() bool {
@@ -63,7 +63,7 @@ func (g *Group) owner(by int, name string) (n int) {
 }
 
 // Notifications arrive at the listeners of three workers in turn, one of which runs the feed's task: during a load, and
-// while that worker is killed (T8, P9).
+// while that worker is killed. Each must reach the task (RATIONALE.md P9).
 func TestSoakNotificationsOfAGroup(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
@@ -146,7 +146,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	g.workers[left].Equals(p, s, "delta", "after a pause")
 }
 
-// QueueIsOpen tells whether the demo service keeps a queue of changes of Products.
+// QueueIsOpen reports whether the demo service keeps a queue of changes of Products.
 func QueueIsOpen(t *testing.T, address string) bool {
 	t.Helper()
 	r, err := http.Get("http://" + address + odatatest.ODPPath + "SubscribedToFactsOfProducts?$format=json")
@@ -158,8 +158,8 @@ func QueueIsOpen(t *testing.T, address string) bool {
 }
 
 // Connectors with `terminate` are created on three workers and deleted through any of them: running, paused, stopped,
-// or after their worker was killed, before and after the group noticed. Some are created again at once. Everything
-// that a deleted connector opened at the service is closed, and what its successor opened stays open (T14).
+// or after their worker was killed, before and after the group noticed. Some are created again at once. Everything that
+// a deleted connector opened at the service is closed, and what its successor opened stays open.
 func TestSoakDeletedInAGroup(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	balancer, ports := Balanced(t, 3)
@@ -231,7 +231,8 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 }
 
 // Every worker reads a password from a file of its own. A wrong password is sent to the service once, whichever worker
-// uses it (T3, P10); a changed one is used without a restart; if a worker has none, its connectors report that (P25).
+// uses it, because failed logons lock users (RATIONALE.md P10). A changed password is used without a restart. A worker
+// without one reports that for its connectors (P25).
 func TestSoakSecretsOfAGroup(t *testing.T) {
 	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "")
 	address := e2etest.Serve(t, guarded)
@@ -279,7 +280,7 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 		}
 	}
 	one("a wrong password")
-	// An operator has unlocked the user, and says so to a worker that starts.
+	// The operator has unlocked the user; --resume-logons lets the next worker try again.
 	guarded.Take("wrong-secret", "newer-secret")
 	g.workers[2].MustStop()
 	g.Join(2, "--resume-logons")
@@ -307,7 +308,7 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 		t.Errorf("%d connectors were started again for another password", starts()-before)
 	}
 
-	// The leader checks what REST brings.
+	// The leader checks requests by REST.
 	leads := e2etest.As[rest.Group](t, g.workers[0].Must(200, "GET", "/culvert/cluster", "")).Leader
 	without := (slices.Index(g.ids, leads) + 1) % 3
 	e2etest.NoError(t, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// ExactRounds is how often a worker with exactly-once is killed: 200 times with CULVERT_SOAK=1, and so often as
-// CULVERT_SOAK says where that is more than once.
+// ExactRounds returns how often a worker with exactly-once is killed: usual times, 200 with CULVERT_SOAK=1, or
+// CULVERT_SOAK times if it is higher.
 func ExactRounds(usual int) int {
 	soak := os.Getenv("CULVERT_SOAK")
 	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
@@ -21,8 +21,8 @@ func ExactRounds(usual int) int {
 	return usual
 }
 
-// Holdup is a service whose answers stop in the middle of a feed's body, at a number of bytes since the last stop,
-// until it is asked to go on: the moment to kill the one who reads.
+// Holdup is a service whose responses block within a feed's body, at a number of bytes since the last block, until they
+// are released: the moment to kill the reader.
 type Holdup struct {
 	Inner http.Handler
 
@@ -64,7 +64,7 @@ func (w *heldWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// pass lets n bytes through, or stops before them.
+// pass lets n bytes through, or blocks before them.
 func (h *Holdup) pass(n int, flush func()) {
 	h.mu.Lock()
 	h.passed += n

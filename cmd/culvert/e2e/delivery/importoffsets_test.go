@@ -15,7 +15,7 @@ import (
 )
 
 // Offsets with undocumented fields, from a topic and from a standalone worker's file, are listed, and imported once the
-// user names the field that counts. Records that contain no offset are refused.
+// user names the relevant field. Records that contain no offset are rejected.
 func TestOffsetsAreImported(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -41,7 +41,7 @@ func TestOffsetsAreImported(t *testing.T) {
 		}
 		e2etest.Produce(t, broker, one)
 	}
-	// by Kafka's own class
+	// Kafka's own class wrote the file.
 	standalone, err := filepath.Abs("../../../../internal/run/offset/testdata/standalone.offsets")
 	e2etest.NoError(t, err)
 	whole, err := os.ReadFile(standalone)

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// reading prepares a worker that reads a set at least once, and starts its broker as a process of its own.
+// reading prepares a worker with at-least-once that reads a set, and starts its broker as a process of its own.
 func reading(t *testing.T, rounds int, worker ...string) (e *Exactly, broker *e2etest.Command) {
 	t.Helper()
 	p := e2etest.NewPlace(t)
@@ -41,7 +41,7 @@ func (e *Exactly) stored() int {
 	return newest.Value.Seen + newest.Value.Record
 }
 
-// 0 rows missing, and repeated only what came after the last stored offset.
+// No row is missing, and only rows after the last stored offset are repeated.
 func TestSoakKilledInMidPage(t *testing.T) {
 	t.Parallel()
 	rounds := e2etest.Rounds()
@@ -53,7 +53,7 @@ func TestSoakKilledInMidPage(t *testing.T) {
 		e.Held.Arm(200_000 + random.IntN(1_800_000))
 		w := e.Start(false, file)
 		e.Waits(w)
-		// Sometimes before anything of the page is stored, sometimes after.
+		// The kill comes before or after a part of the page was stored.
 		<-time.After(time.Duration(random.IntN(150)) * time.Millisecond)
 		w.Kill()
 		close(e.Held.GoOn)
@@ -89,7 +89,7 @@ func TestSoakKilledInMidPage(t *testing.T) {
 		len(kills), inside, kills)
 }
 
-// A stop that cannot end, since the broker is silent and offsets are still to be stored, is ended by a second signal.
+// A stop that cannot end because the broker does not answer and offsets are not stored yet ends at the second signal.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	e, broker := reading(t, 1, "task.shutdown.graceful.timeout.ms=3600000", "offset.flush.interval.ms=3600000")

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// trio is three brokers of Apache Kafka with three copies of everything, under workers with exactly-once.
+// trio is a cluster of three Apache Kafka brokers with three replicas of everything, for workers with exactly-once.
 type trio struct {
 	e2etest.ExactPeer
 	kill func() // all of them
@@ -44,15 +44,15 @@ func startTrio(t *testing.T) *trio {
 	return c
 }
 
-// start runs the script that starts all brokers, or one of them again. They are killed before it is stopped: brokers
-// that are asked to stop all at once wait for a majority of controllers that there is no more.
+// start runs the script that starts all brokers, or one of them again. They are killed before the script is stopped:
+// brokers that all stop cleanly at once would wait for a quorum of controllers that no longer exists.
 func (c *trio) start(args ...string) {
 	c.T.Helper()
 	e2etest.StartPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, append(args, c.Dir)...)
 	c.T.Cleanup(c.kill)
 }
 
-// pid is the process of a broker, counted from 0.
+// pid returns the process of a broker, counted from 0.
 func (c *trio) pid(node int) int {
 	c.T.Helper()
 	text, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
@@ -62,7 +62,7 @@ func (c *trio) pid(node int) int {
 	return pid
 }
 
-// move has another broker lead each partition of the topics: the next one of its replicas.
+// move makes the next replica the leader of each partition of the topics.
 func (c *trio) move(topics ...string) {
 	c.T.Helper()
 	before := map[string]int32{}
@@ -108,7 +108,7 @@ func (c *trio) move(topics ...string) {
 	})
 }
 
-// coordinator is the broker that coordinates the transactions of an id, counted from 0.
+// coordinator returns the broker that coordinates the transactions of an ID, counted from 0.
 func (c *trio) coordinator(id string) (node int) {
 	c.T.Helper()
 	c.Asked("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
@@ -119,7 +119,7 @@ func (c *trio) coordinator(id string) (node int) {
 	return node
 }
 
-// restart ends a broker and starts it again, with what happens meanwhile in between.
+// restart stops a broker by a signal, runs meanwhile, and starts the broker again.
 func (c *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhile func()) {
 	c.T.Helper()
 	pid := c.pid(node)
@@ -129,7 +129,7 @@ func (c *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhi
 	c.start("--node", strconv.Itoa(node+1))
 }
 
-// whole waits until each partition has all its copies in step.
+// whole waits until all replicas of each partition are in sync.
 func (c *trio) whole() {
 	c.T.Helper()
 	c.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (whole bool, err error) {

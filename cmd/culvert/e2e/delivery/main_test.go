@@ -8,7 +8,7 @@ import (
 
 func TestMain(m *testing.M) { e2etest.Main(m) }
 
-// onEmbedded runs a test on an embedded broker; tests of Apache Kafka run the same ones on e2etest.Kafka.
+// onEmbedded runs a test on an embedded broker; real tests run the same ones with e2etest.Kafka.
 func onEmbedded(t *testing.T, test func(t *testing.T, p *e2etest.Place, servers string)) {
 	t.Helper()
 	t.Parallel()

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Offsets of a source and of a sink are shown, set and reset, by REST under a worker and by the command with and
-// without one; what is set is what is gone on from.
+// Offsets of a source and of a sink are shown, set and reset, by REST on a worker and by the command with and without
+// one; reading continues from the offsets that were set.
 func TestOffsets(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -43,7 +43,7 @@ func TestOffsets(t *testing.T) {
 	set := func(url string) string {
 		return fmt.Sprintf(`{"offsets":[{"partition":%s,"offset":{"url":%q}}]}`, partition, url)
 	}
-	// The original connector's offset is an absolute URL.
+	// The INIT connector's offset is an absolute URL.
 	path := base + "/Orders?$skip=7"
 	f.Must(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
 	f.Must(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
@@ -62,7 +62,6 @@ func TestOffsets(t *testing.T) {
 	f.Must(500, "PATCH", "/connectors/writes/offsets", place("99", `{"kafka_offset":1}`))
 	f.Must(500, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":-1}`))
 
-	// The command, with the worker and without.
 	shows := func(name string, where ...string) string {
 		t.Helper()
 		r := p.Run(append([]string{"offsets", "show", name, "--json"}, where...)...)
@@ -94,13 +93,14 @@ func TestOffsets(t *testing.T) {
 		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).Exits(c.code).Reports(c.want)
 	}
 	e2etest.Contains(t, "offsets", shows("reads", offline...), "skip=7")
-	// It goes on from there: three of ten rows come again, and all of them go to the service once more.
+	// It continues from there: three of ten rows are read again, and all of them are written to the service once
+	// more.
 	p.Run(append([]string{"run", "--once"}, offline...)...)
 	p.Holds("Orders", 13)
 }
 
-// Before offsets of a connector with exactly-once are changed, its tasks are fenced: one of a worker that was paused
-// within a page does not commit its offset over them.
+// Before offsets of a connector with exactly-once are changed, its tasks are fenced: a worker that was paused within a
+// page does not commit its offset over the new one.
 func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

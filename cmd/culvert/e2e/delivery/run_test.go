@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// A worker follows the files of a folder until it is stopped, and stores its offsets then.
+// A worker watches the files of a folder until it is stopped, and stores its offsets then.
 func TestRunUntilStopped(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -47,7 +47,7 @@ func TestRunUntilStopped(t *testing.T) {
 	}
 }
 
-// The main job: service → transforms → topics → service. A second run finds nothing to do.
+// The main job: service → transforms → topics → service. A second run has nothing to do.
 func TestBothWays(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -94,9 +94,8 @@ func TestFailedConnectorLeavesOthersRunning(t *testing.T) {
 		Exits(2).LastLineBegins(worker + ":2: listeners: REST cannot listen on http://" + address)
 }
 
-// Rows go to a topic as Avro and come back from it: an entity set that is read with AvroConverter and written with it
-// holds what was read. The registry is away for its first requests, and a reader that is not ours understands the
-// records.
+// An entity set that is read with AvroConverter and written with it is unchanged. The registry fails the first
+// requests, and another program's reader understands the records.
 func TestAvro(t *testing.T) {
 	t.Parallel()
 	registry := srfake.New()

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// T14: connectors are made and deleted by REST: with `terminate` no subscription and no queue of changes is left, with
+// Connectors are created and deleted by REST: with `terminate` no subscription and no queue of changes remains, with
 // `keep` all remain.
 func TestSoakDeletedConnectors(t *testing.T) {
 	t.Parallel()
@@ -59,8 +59,8 @@ func TestSoakDeletedConnectors(t *testing.T) {
 	}
 }
 
-// T7: an ODP service takes longer for its first byte than it may be silent elsewhere, and the worker is killed
-// meanwhile: the one job goes on, and its end is waited for.
+// An ODP service needs longer for its first byte than it may be silent otherwise, and the worker is killed in the
+// meantime: the extraction continues at the service, and the worker waits for its end.
 func TestSoakFirstByteComesLate(t *testing.T) {
 	t.Parallel()
 	p, worker, _ := e2etest.Subscribing(t)

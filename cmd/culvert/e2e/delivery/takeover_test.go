@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// What workers of another program have left in the topics of a group is shown, and taken over by a worker: a connector
-// that was paused is so with its tasks, and one whose class nobody has says why nobody runs it. It is given back when
-// that worker has ended.
+// A worker shows what workers of another program have left in the topics of a group, and takes it over: a paused
+// connector stays paused with its tasks, and one with an unknown class reports it. Afterwards the other program can
+// continue.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

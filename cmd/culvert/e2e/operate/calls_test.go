@@ -25,8 +25,9 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// TestCallsOfClients makes the calls of tools for Kafka Connect, in their order, and expects what the tools rely on.
-// The calls were taken from the tools' sources; none of the programs runs here. TestRecordedCalls has single calls.
+// TestCallsOfClients sends the requests of Kafka Connect's client programs in their order and checks what these
+// programs rely on. The requests come from the programs' sources; the programs themselves do not run here.
+// TestRecordedCalls covers single requests.
 func TestCallsOfClients(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -38,7 +39,8 @@ func TestCallsOfClients(t *testing.T) {
 			"config": e2etest.Configuration(e2etest.Source(name, address, set))}))
 	}
 
-	// Strimzi: probes, creation in a state, maps that are equal, exact statuses, names with an arrow.
+	// Strimzi: probes, creation with an initial state, comparison of configurations, exact statuses, names with an
+	// arrow.
 	f.Must(200, "GET", "/health", "")
 	f.Must(404, "GET", "/connectors/a-%3Eb/config", "")
 	created("a->b", "Customers", "running")
@@ -59,7 +61,7 @@ func TestCallsOfClients(t *testing.T) {
 			refused.Message == "No status found for connector a->b"
 	})
 
-	// AKHQ: a check with little else than the class, for each plugin that is listed, and no definition that is null.
+	// AKHQ validates each listed plugin with little more than the class and accepts no definition that is null.
 	for _, plugin := range e2etest.As[[]connect.Plugin](t, f.Must(200, "GET", "/connector-plugins", "")) {
 		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
 			t.Errorf("found %+v", plugin)
@@ -82,7 +84,8 @@ func TestCallsOfClients(t *testing.T) {
 		}
 	}
 
-	// kafbat's UI, AKHQ and Console: info and status of each, states of a closed list, both scalar in the connector.
+	// kafbat UI, AKHQ and Redpanda Console read info and status; states are of a closed list, and a connector's are
+	// scalars.
 	created("shown", "Products", "PAUSED")
 	f.Steer("shown", "resume")
 	type shown struct {
@@ -105,14 +108,14 @@ func TestCallsOfClients(t *testing.T) {
 		return answer == `{"shown":{"topics":["Products"]}}`
 	})
 
-	// kcctl expects a version of Kafka's form, which tells it what the worker can do.
+	// kcctl parses the version as one of Kafka to learn what the worker supports.
 	root := e2etest.As[rest.Root](t, f.Must(200, "GET", "/", ""))
 	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
 		t.Errorf("expected a version like Kafka's and a cluster, found %+v", root)
 	}
 }
 
-// randomCaller calls REST at random.
+// randomCaller sends random REST requests.
 type randomCaller struct {
 	t       *testing.T
 	address string
@@ -121,7 +124,7 @@ type randomCaller struct {
 	rng     *rand.Rand
 }
 
-// randomRoutes are paths. NAME is replaced by the name of a connector, CLASS by the class of a plugin.
+// randomRoutes has paths; NAME is replaced by a connector's name, CLASS by a plugin's class.
 var randomRoutes = strings.Fields(`/ /health /metrics /connectors /connectors /connectors /connectors/NAME /connectors/NAME
 /connectors/NAME/config /connectors/NAME/config /connectors/NAME/status /connectors/NAME/tasks
 /connectors/NAME/tasks/0/status /connectors/NAME/tasks/x/status /connectors/NAME/tasks/0/restart
@@ -131,10 +134,10 @@ var randomRoutes = strings.Fields(`/ /health /metrics /connectors /connectors /c
 /admin/loggers /admin/loggers/root /admin/loggers/a.b /culvert/reload /culvert/plugins /culvert/connectors/NAME
 /culvert/openapi.json /nowhere // /% /%zz/../x`)
 
-// configRoutes show configurations as they were written; no other one may show a password.
+// configRoutes return configurations as they were written. No other route may return a password.
 var configRoutes = regexp.MustCompile(`^/connectors(/[^/]+(/config|/tasks)?)?/?$`)
 
-// ownFailures are the messages of Kafka Connect's own 500: it has them for what is no JSON, or of another shape.
+// ownFailures are messages of Kafka Connect's own 500 responses to bodies that are not JSON or have another shape.
 var ownFailures = regexp.MustCompile(`^(expected .*|Cannot .*|Failed to find any class .*|initial_state: expected .*|` +
 	`Connector config .*contains no connector type.*|Illegal null or empty Level name\.)`)
 
@@ -144,7 +147,7 @@ func (c *randomCaller) name() string {
 	return pick(c.rng, "a", "b", "c", "a b", "ü;x", "..", "none", "a", "b", "\x01", strings.Repeat("n", 300))
 }
 
-// body is one that fits the route, or none.
+// body returns a body that fits the route, or none.
 func (c *randomCaller) body() string {
 	config := maps.Clone(c.config)
 	switch c.rng.IntN(4) {
@@ -177,7 +180,7 @@ func (c *randomCaller) body() string {
 	return ""
 }
 
-// call makes a call and looks at its answer.
+// call sends a request and checks the response.
 func (c *randomCaller) call() {
 	route := strings.ReplaceAll(pick(c.rng, randomRoutes...), "NAME", url.PathEscape(c.name()))
 	route = strings.ReplaceAll(route, "CLASS", pick(c.rng, "ODataSource", "ODataSink", "Cast",
@@ -216,7 +219,7 @@ func (c *randomCaller) call() {
 		Code    int `json:"error_code"`
 		Message string
 	}
-	// Who has to wait for long learns so, on a slow machine.
+	// A slow machine may answer with a timeout.
 	if r.StatusCode >= 500 && route != "/health" && !(r.StatusCode == 500 && (method == "HEAD" ||
 		json.Unmarshal(answer, &failure) == nil && failure.Code == 500 && ownFailures.MatchString(failure.Message))) {
 		c.t.Errorf("%s: found %d %.300s", what, r.StatusCode, answer)
@@ -226,7 +229,7 @@ func (c *randomCaller) call() {
 	}
 }
 
-// figureOf reads a figure of the worker.
+// figureOf reads one metric of the worker.
 func figureOf(f *e2etest.Followed, name string) float64 {
 	_, after, _ := strings.Cut(f.Metrics(), "\n"+name+" ")
 	value, _, _ := strings.Cut(after, "\n")
@@ -235,9 +238,9 @@ func figureOf(f *e2etest.Followed, name string) float64 {
 	return n
 }
 
-// Random calls, valid, invalid and huge, with wrong methods and media types: each is answered, no answer contains a
-// password other than one that the call sent, and afterwards the worker is as it was before. CULVERT_SOAK=1 makes
-// 10,000 calls, CULVERT_SEED repeats the calls of an earlier run. TestSlowClients makes slow calls.
+// Random requests (valid, invalid and huge, with wrong methods and media types) are all answered, no response contains
+// a password unless the request did, and the worker is unchanged afterwards. CULVERT_SOAK=1 sends 10,000 requests,
+// CULVERT_SEED repeats a run. TestSlowClients covers slow clients.
 func TestSoakRandomCalls(t *testing.T) {
 	t.Parallel()
 	calls, seed := 1000, uint64(1)

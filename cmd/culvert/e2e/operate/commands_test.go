@@ -76,7 +76,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// Services answer ping, or what keeps them from it is said; so is that plugins are compiled, and only then.
+// ping reports that services answer, or why they do not, and that plugins are being compiled, but only if they are.
 func TestPing(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -87,7 +87,7 @@ func TestPing(t *testing.T) {
 		e2etest.Plugins(t)).Exits(0).Prints("entitySets")
 	r := p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t), "--json")
 	e2etest.As[map[string]any](t, r.Stdout)
-	// Folders of their own for compiled plugins, which are empty: the seconds that it takes are explained.
+	// The folders for compiled plugins are empty, so the command explains the wait.
 	const compiled = "compiling plugins, once: "
 	for _, args := range [][]string{{"ping", "-s", odatatest.NorthwindPath, "-p"}, {"run", "--once"}} {
 		data := filepath.Join(p.Dir, "data-of-"+args[0])
@@ -108,7 +108,7 @@ func TestPing(t *testing.T) {
 	misspelt := p.File("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
 	p.Run("ping", "-p", misspelt, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
 		Exits(2).Says(misspelt + ":12: sap.odata.host.adress: unknown setting")
-	// Nobody waits through ten retries to learn that a port is closed: a command asks once.
+	// Commands do not retry: a closed port is reported at once.
 	closed := p.File("closed.properties", e2etest.Instead(e2etest.Source("orders", porttest.Address(t), "Orders"),
 		"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=3600000",
 		"sap.odata.max.retry.backoff.ms=3600000")...)
@@ -142,7 +142,7 @@ func TestPlugins(t *testing.T) {
 	p.Run("plugins", "check", e2etest.Plugins(t)+"/odata-source.wasm").Exits(0).Prints("accepted")
 	empty := p.File("empty.wasm")
 	p.Run("plugins", "check", empty).Exits(1).Says(empty).PrintsNothing()
-	// Converters are shown by what they declare, by their class or its last part.
+	// Converters are found by class or by the last part of the class, and their settings are printed.
 	for args, wants := range map[string][]string{
 		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
 		"io.confluent.connect.avro.AvroConverter --json": {`"class":"io.confluent.connect.avro.AvroConverter"`,
@@ -153,7 +153,7 @@ func TestPlugins(t *testing.T) {
 	}
 }
 
-// init writes a file that validate and run take, by flags or by answers, and no password into it.
+// init writes a file that validate and run accept, from flags or from answers, and never writes a password.
 func TestInit(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -181,11 +181,11 @@ func TestInit(t *testing.T) {
 	p.Holds("Customers", s.Count("Customers"))
 	p.Holds("Products", s.Count("Products"))
 
-	// By answers: what is offered is chosen by its number, or written out.
+	// A proposal is chosen by its number or written out.
 	c := exec.Command(e2etest.Bench.Binary, append(where, "-o", "asked.properties")...)
 	c.Dir = p.Dir
 	c.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache")), p.Environ...)
-	// password, client, service, set, topic, properties, name
+	// The answers: password, client, service, set, topic, properties, name.
 	c.Stdin = strings.NewReader("\n\n2\nOrders\norders\nOrderID,Freight\n\n")
 	out, err := c.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("   2  "+root+"\n")) || !bytes.Contains(out, []byte("ShipCity\n")) {
@@ -217,8 +217,8 @@ func TestInit(t *testing.T) {
 		Exits(0).Prints("sap.odata.user.pwd=geheim\n")
 }
 
-// Avro and JSON with a JSON Schema are shown as JSON, by the registry that the worker's file or the command names;
-// without one, and what the registry does not know, as the bytes that they are.
+// Avro and JSON Schema records are printed as JSON with the registry of the worker's file or of the command. Without a
+// registry, or with an unknown schema, their bytes are printed.
 func TestConsumeRegistered(t *testing.T) {
 	t.Parallel()
 	registry := srfake.New()
@@ -265,7 +265,7 @@ func TestConsumeRegistered(t *testing.T) {
 	p.Run("consume", "odd", "-p", worker).Exits(0).Prints(`"value":{"base64":`, `"plain"`).
 		SaysTimes(1, "cannot be read by its schema")
 
-	// A record's text steers no terminal that it is printed on, and is the same JSON.
+	// The text of a record cannot control the terminal, and its JSON is unchanged.
 	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
 	document, _ := json.Marshal(map[string]string{text: text})
 	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "steering", Key: []byte(text),
@@ -284,7 +284,7 @@ func TestConsumeRegistered(t *testing.T) {
 	}
 }
 
-// What is read may begin at a time or an offset, be one partition's, and end after some records.
+// Consuming can start at a time or an offset, be limited to a partition, and end after a number of records.
 func TestConsumeSome(t *testing.T) {
 	t.Parallel()
 	broker := e2etest.Embedded(t)
@@ -328,7 +328,7 @@ func TestConsumeSome(t *testing.T) {
 	}
 }
 
-// Connectors of a worker are made, changed, steered and looked at from the command line.
+// The command line creates, changes, controls and shows connectors of a worker.
 func TestConnectorsCommand(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -340,7 +340,6 @@ func TestConnectorsCommand(t *testing.T) {
 	}
 	file := p.File("customers.properties", e2etest.Source("customers", address, "Customers")...)
 	culvert(0, "customers is created", "connectors", "apply", file)
-	// Rows are counted by Culvert's figures.
 	f.Eventually("its rows", func() bool {
 		var states []struct {
 			Rows   *float64
@@ -386,7 +385,7 @@ func TestConnectorsCommand(t *testing.T) {
 	f.Stop()
 }
 
-// The table comes again and again, with how many rows go through in a second, also after an answer that did not come.
+// The table is printed repeatedly with rows per second, also after a request that failed.
 func TestStatusIsWatched(t *testing.T) {
 	t.Parallel()
 	var looks atomic.Int64
@@ -444,8 +443,8 @@ func TestStatusIsWatched(t *testing.T) {
 	c.MustEnd()
 }
 
-// Commands that ask a worker send its password to no other origin that an answer leads to, nor the passwords of a
-// configuration; and they show it in no answer.
+// Commands follow no redirect to another origin with the worker's password or a configuration's passwords, and print
+// none of them.
 func TestCommandsKeepPasswords(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -23,7 +23,8 @@ import (
 
 var northwind = strings.TrimSuffix(odatatest.NorthwindPath, "/")
 
-// behind is a broker that is reachable through the double alone, and the lines of a worker's file for it.
+// behind starts a broker that is reachable only through the connectivity double, and returns the lines of a worker's
+// file for it.
 func behind(t *testing.T, p *e2etest.Place) (double *connectivitytest.Server, worker []string) {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "rows"))
@@ -82,8 +83,8 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// What a connector needs of Kafka besides brokers that answer: rights on its topics, for the user that its clients
-// have, and a schema registry that takes its user.
+// Besides reachable brokers, doctor checks the rights of the clients' user on the topics, and a schema registry that
+// requires its user.
 func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -140,7 +141,7 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	}
 }
 
-// A doctor who waits for the end of an outage, or asks again and again, shows nothing.
+// If doctor waits for the end of an outage, or runs repeatedly, it tries each logon once only.
 func TestDoctorAsksOnce(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -204,7 +205,7 @@ func TestTunnel(t *testing.T) {
 	c.MustStop()
 }
 
-// --log-level debug shows each request with its answer, and never a secret.
+// --log-level debug logs each request with its response, but never a secret.
 func TestRequestsAtDebug(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -232,7 +233,7 @@ func TestRequestsAtDebug(t *testing.T) {
 	r.Omits("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
 
 	closed := p.File("closed.properties", e2etest.Source("closed", porttest.Address(t), "Orders")...)
-	// As JSON each line is an object, which says where it was written.
+	// In JSON each line is an object with its place in the source.
 	r = p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--log-level", "debug", "--log-format", "json",
 		"--plugins", e2etest.Plugins(t))
 	requests := 0

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A logger's name is a promise to operators: lines keep their logger, wherever the code that writes them moves.
+// Operators configure loggers by name: each line keeps its logger when its code moves.
 func TestLinesKeepTheirLoggers(t *testing.T) {
 	t.Parallel()
 	loggers := map[string][]string{

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// T16: validate reports everything that run refuses, with file and line; run reports it before anything else happens,
-// also where the worker's file and another connector's file are right: all run or none.
+// validate reports everything that run rejects, with file and line. run reports it before it starts anything, also if
+// the worker's file and other connectors are valid: all connectors run or none.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -85,7 +85,7 @@ func TestFoldersWithoutConnectors(t *testing.T) {
 		": warning: no connector file found")
 }
 
-// A run that is stopped has failed all the same if one of its tasks had.
+// A stopped run exits with a failure if one of its tasks had failed.
 func TestOnceStoppedBehindAFailure(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -97,7 +97,7 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 	c.Stop().Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
 }
 
-// A stop is no failure, wherever it meets a task: while the plugin is opened, in a page, or while a row is written.
+// A stop is not a failure, whether the task is opening its plugin, reading a page or writing a row.
 func TestOnceStoppedInMidRequest(t *testing.T) {
 	t.Parallel()
 	for name, what := range map[string]struct {
@@ -119,7 +119,7 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 				files...)...)
 			c.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
 			if r := c.Stop(); what.sink {
-				// Nobody knows whether the row was written: that is for an operator, and no success.
+				// The outcome of the write is unknown, so an operator must decide: the run has failed.
 				r.Exits(1).LastLineHas("it may have been written or not")
 			} else {
 				r.Exits(0)
@@ -128,7 +128,7 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 	}
 }
 
-// If no server answers, or another one, the message names the settings of the address.
+// If no server answers, or the wrong one, the message names the settings of the address.
 func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -161,8 +161,8 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 		`sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`)
 }
 
-// A sink for a topic that is not there has done nothing, which --once must not report as done, unless sources of the
-// same run had nothing to make it for.
+// A sink whose topic does not exist has done nothing. --once reports that as a failure, unless sources of the same run
+// had no rows to create the topic for.
 func TestOnceWithoutItsTopic(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -177,8 +177,8 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 		"connector again, task 0: FAILED: topics: expected topics that exist, found none with the name Prodcts: ")
 }
 
-// validate --online tells what only the services know, of sources and of sinks, each at its file, line and setting; a
-// wrong password is shown once. Without --online nothing is sent.
+// validate --online reports what only the services know about sources and sinks, each with file, line and setting. It
+// tries a wrong password once. Without --online it sends nothing.
 func TestValidateOnline(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -233,8 +233,8 @@ func TestValidateOnline(t *testing.T) {
 	}
 }
 
-// What could not be checked is no success: a service that is down, or that is not there, and a schema registry, each a
-// line with the setting that names it.
+// A check that could not run is not a success: a service that is down or does not exist, and a schema registry, are
+// reported with the setting that names them.
 func TestValidateOnlineWithoutTheService(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -276,8 +276,8 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 		"sap.odata.host.address: not checked with the service: GET ", "connection refused")
 }
 
-// Two connectors that read one set of one system into one topic put each row there twice, which is worth a warning; of
-// changes only one connector can have them. That a connector has no set is said at the setting that is missing.
+// Two connectors that read one entity set into one topic write each row twice, which is a warning; only one connector
+// can receive its changes. A missing set is reported at its setting.
 func TestValidateConnectorsOfOneSet(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -304,8 +304,8 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 		"connectors delta and delta2 both claim", "sap.odata#00.service: No entity set is configured: expected ")
 }
 
-// With --without-secrets references are taken as present, whole values and parts of them, of every kind of setting, of
-// connectors and of the worker: all else is checked as ever. Nothing is sent in their place.
+// With --without-secrets, references count as present: whole values and parts, in all kinds of settings of connectors
+// and worker. All else is checked, and nothing is sent.
 func TestValidateWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -340,8 +340,8 @@ func TestValidateWithoutSecrets(t *testing.T) {
 	p.Run(append(args, "--online", good)...).Exits(2).Says("online")
 }
 
-// With --without-secrets nothing is said either of settings that are wrong only because one that they go with has a
-// reference: of a converter without its password, of what belongs to the broker's proxy, or to a chain.
+// With --without-secrets, settings that depend on a reference are not reported: a converter without its password, the
+// proxy of the broker, a chain.
 func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/tracetest"
 )
 
-// Where the time of a source's and a sink's tasks went, by REST and by the command, without a collector of traces.
+// REST and the command report how long tasks of a source and a sink spent in each stage, without a collector of traces.
 func TestFlow(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -48,8 +48,8 @@ func TestFlow(t *testing.T) {
 	f.Must(404, "GET", "/culvert/connectors/none/flow", "")
 }
 
-// `culvert status`, `connectors list` and REST's listing say the same words: that a service is away as soon as its
-// client knows, and how many records were refused. Only a worker whose connectors all do well has exit code 0.
+// `culvert status`, `connectors list` and REST's listing agree: on a service that is unreachable, as soon as its client
+// knows, and on the number of rejected records. The exit code is 0 only if all connectors are healthy.
 func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -91,7 +91,8 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 		t.Errorf("found %v", got)
 	}
 
-	// Refused records are no success, wherever they are kept. The topic keeps them longer than the task counts.
+	// Rejected records are a failure wherever they are stored. The topic keeps them longer than the task counts
+	// them.
 	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
 	e2etest.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
 	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })
@@ -103,7 +104,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	f.Eventually("a new task", func() bool { return refused(row("status")["kept"]) == "0 2" })
 	exits(0)
 
-	// A service that is away is said at once, everywhere.
+	// An unreachable service is reported everywhere at once.
 	sold.Config.SetKeepAlivesEnabled(false)
 	sold.CloseClientConnections()
 	sold.Close()
@@ -127,7 +128,8 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	f.Stop()
 }
 
-// Spans of both ways, and how they hang together: a page with its parts, its records, the batch that goes back to it.
+// The spans of a source and a sink are linked: a page with its stages, its records, and the batch that writes them
+// back.
 func TestTracesOfBothWays(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -200,7 +202,7 @@ func TestTracesOfBothWays(t *testing.T) {
 	if len(batches) == 0 || len(linked) == 0 {
 		t.Errorf("expected batches that go back to pages, found %+v", batches)
 	}
-	// By hand: what stands in the records.
+	// The trace context is read from the records' headers.
 	for _, record := range p.Records("Orders") {
 		text := fmt.Sprint(record["headers"])
 		_, after, found := strings.Cut(text, "00-")

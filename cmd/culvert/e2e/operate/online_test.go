@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// sapSource is a configuration for the demo's SAP service, which asks for a logon.
+// sapSource returns a configuration for the demo's SAP service, which requires a logon.
 func sapSource(address, password string, more ...string) map[string]string {
 	host, port, _ := net.SplitHostPort(address)
 	settings := map[string]string{"name": "new", "connector.class": "ODataSource", "sap.odata.host.protocol": "http",
@@ -30,8 +30,8 @@ func sapSource(address, password string, more ...string) map[string]string {
 	return settings
 }
 
-// A check by REST asks the service: what can stand in a setting, which settings come next, what is wrong there. It
-// shows a wrong password once. A connector has shown that the right one is right.
+// Validation by REST queries the service: it recommends values, lists the settings that come next and reports errors.
+// It tries a wrong password once, because a running connector has proven another one.
 func TestValidationAsksTheService(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -69,7 +69,7 @@ func TestValidationAsksTheService(t *testing.T) {
 		t.Errorf("%d errors, found %s", v.Errors, text)
 	}
 
-	// A wrong password is shown to the service once, and the refusal stands at its setting.
+	// A wrong password is tried once, and the rejection is reported at its setting.
 	f.CheckedBy("?logon=check", sapSource(address, "falsch", set...))
 	for range 4 {
 		v, by = f.Checked(sapSource(address, "falsch", set...))
@@ -91,9 +91,9 @@ func TestValidationAsksTheService(t *testing.T) {
 	f.Stop()
 }
 
-// A form that checks with each letter of a password, and again while it rests, sends none of them: a secret that is
-// neither stored nor proven is shown to the service where the caller asks for it, or where it is a reference. The
-// setting itself says how to get what needs a logon, and the connector can be created all the same.
+// A form that validates after each keystroke sends no part of a password: a secret that is neither stored nor proven is
+// tried only if the caller requests it or if it is a reference. The setting says how to request it, and the connector
+// can be created all the same.
 func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -123,8 +123,8 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 		offline(sapSource(address, typed, set...))
 	}
 
-	// A reference to a file may be checked at once, since the content of a file is not typed. A reference to a
-	// provider that does not exist is never sent.
+	// A reference to a file is tried at once, because nobody is typing it. A reference to an unknown provider is
+	// never sent.
 	p.File("secrets/service.properties", "pw=sesame", "half=ses")
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
 	f.Checked(sapSource(address, "x"+reference, set...))
@@ -137,7 +137,7 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 		t.Fatalf("expected nothing to be sent, found %d requests, refused logons %v", l.Total, l.FailedLogonsOf)
 	}
 
-	// What the service has taken is proven, whoever sends it.
+	// A password that the service has accepted is proven, whoever sends it.
 	for _, secret := range []string{reference, "sesame"} {
 		if v, by := f.CheckedInTime(sapSource(address, secret, set...), func(by map[string]check.Validated) bool {
 			return slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity")
@@ -146,7 +146,7 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 		}
 	}
 
-	// Of another user a wrong one is refused at the password, and is not sent again, whoever asks.
+	// A wrong password of another user is rejected at the password and not tried again, whoever sends it.
 	other := append(set, "sap.odata.user.name=you")
 	for _, query := range []string{"?logon=check", "", "?logon=check"} {
 		_, by := f.CheckedBy(query, sapSource(address, "wrong", other...))
@@ -162,14 +162,14 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes",
 		e2etest.AsJSON(t, sapSource(address, "w", other...)))
 
-	// That the logon was not tried refuses no connector.
+	// A connector can be created although its logon was not tried.
 	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "new",
 		"config": sapSource(address, "sesame", append(set, "sap.odata#00.exec-period=-1")...)}))
 	f.Eventually("rows of the new connector", func() bool { return f.Rows("new") == s.Count("Orders") })
 	f.Stop()
 }
 
-// A service that is silent, or that isn't there, costs a check 3 s at most, and is no mistake of the configuration.
+// A silent or missing service delays validation by 3 s at most, and is not an error of the configuration.
 func TestValidationOfASilentService(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -185,7 +185,7 @@ func TestValidationOfASilentService(t *testing.T) {
 		}
 	}))
 	t.Cleanup(func() { close(silent) })
-	// Without the 3 s it would wait for an hour.
+	// Without the limit of 3 s it would wait for an hour.
 	set := []string{"sap.odata#00.service=/x", "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders",
 		"sap.odata.connection.read.timeout.ms=3600000"}
 	for _, address := range []string{silentAddress, porttest.Address(t)} {
@@ -204,13 +204,13 @@ func TestValidationOfASilentService(t *testing.T) {
 
 const properties = "text/x-java-properties"
 
-// texts asks a worker for configurations with headers.
+// texts sends requests about configurations with headers.
 type texts struct {
 	*e2etest.Followed
 	t *testing.T
 }
 
-// ask sends a request with headers; where a file is to be changed over a version, ETag is in tag.
+// ask sends a request with headers; tag is the ETag of the response, which a conditional change needs.
 func (x texts) ask(want int, method, path, body string, headers ...string) (answer, tag string) {
 	x.t.Helper()
 	r, err := http.NewRequest(method, x.Url+path, strings.NewReader(body))
@@ -297,7 +297,7 @@ func TestTextsOfConnectors(t *testing.T) {
 		t.Error("expected that a comparison starts nothing")
 	}
 
-	// What REST makes of a text are settings, with a version.
+	// REST stores a text as settings with a version.
 	text := "# mine\n" + strings.Join(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=u",
 		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
 	x.compared(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
@@ -327,8 +327,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "hush-hush")
 }
 
-// If REST is read-only, it still answers what a change would mean. Nobody can find a password by trying values, and no
-// check sends anything.
+// If REST is read-only, it still reports the effect of a change. Nobody can find a password by trying values, and
+// nothing is sent.
 func TestComparisonsForReaders(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -361,7 +361,7 @@ func TestComparisonsForReaders(t *testing.T) {
 	}
 }
 
-// While a comparison asks a service that does not answer, others change connectors.
+// While a comparison waits for a silent service, other connectors can be changed.
 func TestComparisonBlocksNoRequest(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

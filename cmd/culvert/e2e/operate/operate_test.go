@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// What operators can do beyond Kafka Connect: look at feeds and dead letters, retry dead letters and refused logons,
-// and end what a source has opened.
+// Operations beyond Kafka Connect's: feeds and dead letters are shown, dead letters and rejected logons are retried,
+// and a source's subscriptions are ended.
 func TestOperate(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -33,7 +33,7 @@ func TestOperate(t *testing.T) {
 	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1,
 		Switches: odatatest.Switches{Match: "POST", Status: 400,
 			StatusCount: 1_000_000}})
-	// A fault of the service: its words are shown, the transaction's id among them.
+	// An error of the service is shown in its own words, with the transaction ID.
 	s.Set("match", "Customers")
 	s.Set("status", "500")
 	s.Set("status-count", "1")
@@ -54,7 +54,7 @@ func TestOperate(t *testing.T) {
 		return e2etest.Get(t, f.Url+"/", &root) == 200 && root.Cluster != ""
 	})
 
-	// Feeds: the last request, the last fault, when it is read again.
+	// Feeds have their last request, their last error and the time of the next read.
 	var m connect.Metrics
 	f.Eventually("its feeds", func() bool {
 		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 &&
@@ -79,7 +79,7 @@ func TestOperate(t *testing.T) {
 	p.Run("connectors", "show", "orders", "--url", f.Url).
 		Exits(0).Prints("\n    Customers: was read to its end ", "last fault ", "\n      GET "+odatatest.NorthwindPath)
 
-	// A snapshot of a set that is read to its end: all its rows come again.
+	// A snapshot of a finished set reads all its rows again.
 	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
 	f.Must(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
 	ident := e2etest.As[map[string]string](t, f.Must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot",
@@ -91,7 +91,7 @@ func TestOperate(t *testing.T) {
 	})
 	c.Arrives(p, "Customers", 182)
 
-	// Refused logons: they are shown, and tried again when somebody says so, who has unlocked the user.
+	// A rejected logon is shown, and is retried on request after the user was unlocked.
 	f.Await("beside", "fails", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
@@ -109,7 +109,7 @@ func TestOperate(t *testing.T) {
 	f.Await("beside", "runs", e2etest.Runs)
 	f.Answers(200, "GET", "/culvert/lockouts", "", `{"logons":[],"others":0}`)
 
-	// What a source has opened is ended while it is stopped.
+	// A stopped source's subscriptions can be ended.
 	f.Must(409, "PUT", "/culvert/connectors/orders/retire", "")
 	f.Must(404, "PUT", "/culvert/connectors/ghost/retire", "")
 	f.Steer("orders", "stop")
@@ -128,7 +128,7 @@ func TestOperate(t *testing.T) {
 	c.MustStop()
 }
 
-// lock has a user of a service locked by somebody's guess.
+// lock locks a user of a service by wrong passwords.
 func lock(t *testing.T, address string) {
 	t.Helper()
 	request, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
@@ -141,7 +141,7 @@ func lock(t *testing.T, address string) {
 	r.Body.Close()
 }
 
-// letters looks at the dead letters of a service that has refused all writes, and has them delivered.
+// letters reads the dead letters of a service that has rejected all writes, and replays them.
 func letters(f *e2etest.Followed, s *odatatest.Service) {
 	t := f.Place.T
 	t.Helper()
@@ -190,7 +190,7 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	replay("", `{"replayed":0,"refused":0,"left":{}}`)
 }
 
-// versions has a connector get another version of its plugin, the one before, and the other again by its hash.
+// versions switches a connector to another version of its plugin, back, and to a version by its hash.
 func versions(f *e2etest.Followed, dir string) {
 	t := f.Place.T
 	t.Helper()
@@ -221,8 +221,8 @@ func versions(f *e2etest.Followed, dir string) {
 	runs("0.2.0")
 }
 
-// What REST changes, pauses and restarts is a line of the log each, with who asked; status says why something has
-// failed; and what a worker does beyond Kafka Connect has commands.
+// Each change, pause and restart by REST is logged with its user, status has the reason of a failure, and operations
+// beyond Kafka Connect's have commands.
 func TestOperators(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -302,8 +302,7 @@ func TestOperators(t *testing.T) {
 	f.MustStop()
 }
 
-// A start that has nothing to read says so in a line: the topic to which nothing comes, when the set was read, and what
-// would read it again.
+// A start that reads nothing logs the topic, when the set was read, and how to read it again.
 func TestNothingToDoIsSaid(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -339,8 +338,8 @@ func TestNothingToDoIsSaid(t *testing.T) {
 		file("Other")).Exits(0).PrintsNothing().Says("in.properties: ok: in")
 }
 
-// Rows of a source and of a sink are shown before and after each transform, as the tasks have them; they make a test
-// that holds. Nothing of them is in the log or on a disk.
+// Rows of a source and a sink are shown before and after each transform, as in their tasks, and become a test that
+// passes. They are neither logged nor stored.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	const transforms = "org.apache.kafka.connect.transforms."
@@ -389,7 +388,7 @@ func TestSamples(t *testing.T) {
 	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "shows no values")
 	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
 
-	// Another chain of the same rows, and one that is wrong.
+	// The same rows through another chain, and through an invalid one.
 	f.Must(200, "POST", at+"/"+asked.ID+"/chain",
 		`{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
 			transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
@@ -398,14 +397,13 @@ func TestSamples(t *testing.T) {
 	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
 		"transforms.up.type")
 
-	// The rows are a test, in which the reference stays one.
+	// In the generated test a reference stays a reference.
 	test := f.Must(200, "GET", at+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
 	file := p.File("there_test.yaml", test)
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file)
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
 		"static.value: here", "static.value: there", 1))).Exits(1)
 
-	// A sink's rows.
 	f.Await("back", "runs", e2etest.Runs)
 	c := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/back/samples", `{"rows":2}`))
 	p.File("conf/products.properties", e2etest.Source("products", address, "Products")...)
@@ -417,7 +415,7 @@ func TestSamples(t *testing.T) {
 		f.Eventually("copies", func() bool { return s.Count("ProductCopies") > 0 })
 	}
 
-	// Where there are no transforms, rows are as they came.
+	// Without transforms the rows are unchanged.
 	f.Steer("products", "stop")
 	plain := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/products/samples", `{"rows":1}`))
 	f.Must(200, "DELETE", "/connectors/products/offsets", "")
@@ -430,7 +428,7 @@ func TestSamples(t *testing.T) {
 	e2etest.MustNotContain(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
 }
 
-// Commands of a connector's plugin run with its settings.
+// Commands of a plugin run with the connector's settings.
 func TestToolsByREST(t *testing.T) {
 	t.Parallel()
 	p, plugins := e2etest.NewPlace(t), e2etest.Plugins(t, "smt")
@@ -449,7 +447,7 @@ func TestToolsByREST(t *testing.T) {
 		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
 		f.Must(400, "POST", at+"/peek", body, says)
 	}
-	// Commands that change something at the service are not listed, and are refused before they run.
+	// Commands that change the service are neither listed nor run.
 	if said := f.Must(200, "GET", at, ""); strings.Contains(said, "delete-subscription") ||
 		strings.Contains(said, "retire") {
 		t.Errorf("expected commands that read, found %s", said)

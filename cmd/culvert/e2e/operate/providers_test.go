@@ -22,8 +22,8 @@ import (
 	"github.com/culvert-project/culvert/internal/tracetest"
 )
 
-// A file's references are resolved whatever config.providers says, also in a check of its configuration; what REST
-// brings has those of config.providers alone, also when the worker is started again with other lines.
+// References in files are resolved whatever config.providers declares, also in validation. REST may use only the
+// declared providers, also after the worker restarts with other declarations.
 func TestReferencesThatRESTKeeps(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -44,7 +44,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.Must(200, "PUT", validate, e2etest.AsJSON(t, shown), "config.providers=file")
 	f.MustStop()
 
-	// A provider that the worker's file names, for a folder, holds for what comes by REST.
+	// A provider of the worker's file is limited to a folder, also for REST.
 	opened := []string{"config.providers=file", "config.providers.file.class=" +
 		"org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths=" + filepath.Dir(secrets)}
@@ -59,7 +59,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "outside allowed.paths")
 	f.MustStop()
 
-	// Without these lines what REST wrote is refused, and what somebody wrote is not.
+	// Without the declarations, connectors from REST are rejected and those from files are not.
 	f = p.Follows("conf")
 	f.Await("calm", "runs", e2etest.Runs)
 	f.Await("made", "is refused", func(s connect.Status) bool {
@@ -111,9 +111,8 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 	}
 }
 
-// A secret behind a config provider stands in each setting of each plugin, one after the other: nothing that a check, a
-// start, REST, the log, figures, traces or dead letters say shows it. Names of topics, services and sets are looked at
-// in checks alone.
+// A secret from a config provider is put into each setting of each plugin in turn: no validation, start, REST response,
+// log, metric, trace or dead letter shows it. Names of topics, services and sets are tried in validation only.
 func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -217,7 +216,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	}
 }
 
-// canaried is a place with a file of secrets, whose commands are looked at for them.
+// canaried is a place with a file of secrets; it checks the output of its commands for them.
 type canaried struct {
 	*e2etest.Place
 	plugins string
@@ -233,14 +232,14 @@ func newCanaried(t *testing.T) *canaried {
 	return p
 }
 
-// with is a file of lines in which a setting has the secret of a name.
+// with writes a file of lines in which one setting refers to a secret.
 func (p *canaried) with(file, setting, secret string, lines ...string) (path string) {
 	p.T.Helper()
 	lines = slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, setting+"=") })
 	return p.File(file, append(lines, setting+"=${file:"+filepath.Join(p.Dir, "some.properties")+":"+secret+"}")...)
 }
 
-// shows runs a command that is to show no canary, nor another secret.
+// shows runs a command and fails if its output has a canary or another secret.
 func (p *canaried) shows(what, secret string, args ...string) {
 	p.T.Helper()
 	if args = append(args, "--data", p.Data); args[0] != "consume" && args[1] != "list" {
@@ -257,7 +256,7 @@ func (p *canaried) shows(what, secret string, args ...string) {
 	}
 }
 
-// Commands of plugins do not show what config providers give to the connector's file, however they end.
+// Commands of plugins print no value of a config provider, whether they succeed or fail.
 func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 	t.Parallel()
 	p := newCanaried(t)
@@ -287,8 +286,7 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 	}
 }
 
-// Commands that read a worker's file do not show what config providers give to it, and what is said of a logon stays
-// readable.
+// Commands that read a worker's file print no value of its config providers, and messages about a logon stay readable.
 func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 	t.Parallel()
 	p := newCanaried(t)
@@ -325,7 +323,7 @@ func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 	}
 }
 
-// Tests of transforms show no value of a config provider: neither what their chain is set by, nor what it makes of it.
+// Tests of transforms print no value of a config provider: neither settings of the chain nor its results.
 func TestTestsShowNoValueOfProviders(t *testing.T) {
 	t.Parallel()
 	p := newCanaried(t)
@@ -348,7 +346,7 @@ func TestTestsShowNoValueOfProviders(t *testing.T) {
 	}
 }
 
-// deadLettersOf runs a connector for each setting, all of whose rows are refused, and returns their dead letters.
+// deadLettersOf runs a connector for each setting so that all rows are rejected, and returns the dead letters.
 func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference string) []*kgo.Record {
 	p.T.Helper()
 	broker := e2etest.Embedded(p.T).Addr()
@@ -391,15 +389,15 @@ func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference
 	return e2etest.ReadTopic(p.T, broker, "refused", int(end))
 }
 
-// SettingOfPlugin is a configuration that is sound but for what key is given.
+// SettingOfPlugin is a configuration that is valid except for the value of key.
 type SettingOfPlugin struct {
 	Settings map[string]string
 	Key      string
-	// Published: its value is a name that others see.
+	// Published means that the value is a name that others see.
 	Published bool
 }
 
-// SettingsOfPlugins are all settings that plugins, converters and every connector have.
+// SettingsOfPlugins returns all settings of plugins, converters and connectors.
 func SettingsOfPlugins(f *e2etest.Followed, address string) (all []SettingOfPlugin) {
 	f.Place.T.Helper()
 	settingsOf := func(class string) (names []string) {

@@ -22,8 +22,30 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Connectors come, change and go with their files. What is bad changes nothing, and log, status, REST and a metric say
-// why.
+// The offsets of a source belong to its user, who may see other rows than the next. A changed user therefore restarts
+// the tasks, which compare the stored offset at their start. Running tasks would continue a delta link of the old user.
+func TestChangedUserIsComparedWithOffsets(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Switches: odatatest.Switches{Delta: "links"}})
+	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.track-changes=1",
+		"sap.odata#00.exec-period=3600")
+	p.File("conf/orders.properties", append(lines, "sap.odata.user.name=first")...)
+	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
+	x.Until(200, "GET", "/connectors/orders/offsets", "", "user=first")
+
+	lines = append(lines, "sap.odata.user.name=second")
+	x.Replaced("conf/orders.properties", lines...)
+	x.Await("orders", "names the user", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && strings.Contains(s.Tasks[0].Trace, "user") &&
+			strings.Contains(s.Tasks[0].Trace, "query.change=keep")
+	})
+	x.Replaced("conf/orders.properties", append(lines, "sap.odata#00.query.change=keep")...)
+	x.Await("orders", "runs", e2etest.Runs)
+}
+
+// Connectors start, change and stop with their files. An invalid file changes nothing, and log, status, REST and a
+// metric have the reason.
 func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
@@ -31,7 +53,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2etest.Runs)
 
-	// A new one, and another topic for it.
+	// A new connector, then another setting for it.
 	lines := e2etest.Source("orders", address, "Orders")
 	f.Replaced("conf/orders.properties", lines...)
 	f.Await("orders", "runs", e2etest.Runs)
@@ -40,16 +62,15 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.AwaitStarts("orders", 2)
 	f.Await("orders", "runs", e2etest.Runs)
 
-	// What its client takes while it works.
-	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone",
-		"sap.odata.user.pwd=other")...)
+	// A password changes in running tasks.
+	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.pwd=other")...)
 	f.Awaits(`msg="reload: settings have changed; the tasks continue with them" connector=orders`)
 	f.Awaits(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
-	good := append(lines, "transforms=", "sap.odata.user.name=someone", "sap.odata.user.pwd=other")
+	good := append(lines, "transforms=", "sap.odata.user.pwd=other")
 
-	// Bad ones, each with its file and line everywhere; the connector runs on.
+	// Invalid files are reported everywhere with file and line, and the connector keeps running.
 	for bad, content := range map[string][]string{
-		"conf/orders.properties:13: tasks.max: ": append(good,
+		"conf/orders.properties:12: tasks.max: ": append(good,
 			"tasks.max=many"),
 		"conf/orders.properties: the file is empty": {""},
 		"conf/orders.properties:1: name: expected a name that no other connector has": append(
@@ -81,7 +102,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 			"conf/new.properties:10: sap.odata.host.adress: unknown setting")
 	})
 
-	// Renamed: one goes, and another one comes.
+	// A new name stops one connector and starts another.
 	f.Replaced("conf/orders.properties", append([]string{"name=renamed"}, good[1:]...)...)
 	f.Await("renamed", "runs", e2etest.Runs)
 	f.AwaitDeleted("conf/new.properties")
@@ -93,7 +114,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 		t.Errorf("expected calm to have run undisturbed, found it started %d times", n)
 	}
 
-	// The folder vanishes and comes back; SIGHUP asks for a look.
+	// The folder is deleted and created again; SIGHUP triggers a scan.
 	dir := filepath.Join(p.Dir, "conf")
 	e2etest.NoError(t, os.Rename(dir, dir+".away"))
 	f.Awaits("the folder of connectors cannot be read; all connectors continue unchanged")
@@ -105,7 +126,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Signal(syscall.SIGHUP)
 	f.Awaits("the folder of connectors was read again on request")
 
-	// The last ones go, the worker stays, and what comes back goes on from its offset.
+	// The worker keeps running without connectors, and a restored file continues from its offset.
 	f.AwaitDeleted("conf/orders.properties")
 	f.AwaitDeleted("conf/calm.properties")
 	f.Eventually("no connectors", func() bool { return len(f.Names()) == 0 })
@@ -118,8 +139,8 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	}
 }
 
-// What only the service knows to be wrong, such as a misspelt entity set, stops nothing that runs, whether a file says
-// it or REST. A service that does not answer keeps no change.
+// Errors that only the service knows, such as a misspelt entity set, stop no running connector, whether the change
+// comes from a file or REST. A service that does not answer blocks no change.
 func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -153,7 +174,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	}
 	f.AwaitStarts("made", 1)
 
-	// One task that has failed leaves others that a wrong set would stop.
+	// A failed task does not let a wrong set stop the other tasks.
 	half := append(e2etest.Instead(lines, "name=half", "tasks.max=2", "sap.odata#00.topic=half"),
 		"sap.odata#01.service="+odatatest.NorthwindPath,
 		"sap.odata#01.entityset=Nope", "sap.odata#01.topic=nope")
@@ -167,7 +188,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		t.Errorf("found %s", said)
 	}
 
-	// A secret that is not known to be right is not shown for a check; the tasks have to find out.
+	// A secret that is not proven is not tried by validation; the tasks try it.
 	before := s.Ledger()
 	if said := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t,
 		map[string]string{"name": "orders", "text": strings.Join(
@@ -179,7 +200,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		t.Errorf("a check has shown the secret: %d refused logons", n)
 	}
 
-	// Nobody answers: what is not known is wrong nowhere.
+	// If the service does not answer, nothing is reported as wrong.
 	settings = e2etest.Configuration(append(made, "transforms="))
 	s.Set("status", "503")
 	s.Set("status-count", "1000")
@@ -248,7 +269,7 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	f.Stop()
 }
 
-// What a reload would do is shown before it is done: of a folder that is a copy of the worker's, with edits.
+// diff shows what a reload would do, for an edited copy of the worker's folder.
 func TestDiff(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
@@ -280,7 +301,7 @@ func TestDiff(t *testing.T) {
 			f.Await(name, "runs", e2etest.Runs)
 		}
 	}
-	// What was made by REST is kept in the data folder, and no folder misses it.
+	// A connector from REST is stored in the data folder, so diff does not report it as deleted.
 	f.Makes(e2etest.Source("own", address, "Suppliers")...)
 	f.Await("own", "runs", e2etest.Runs)
 	diff := func(folder string, more ...string) e2etest.Result {
@@ -328,8 +349,8 @@ type edited struct {
 	rng      *rand.Rand
 }
 
-// sound writes a sound file that differs from the last one: in a setting of the client, one for which tasks are made
-// again, or a comment.
+// sound writes a valid file that differs from the last one: in a setting that changes in place, in one that restarts
+// the tasks, or in a comment.
 func (e *edited) sound() {
 	e.edits++
 	lines := append(slices.Clone(e.lines), pick(e.rng, []string{fmt.Sprintf("sap.odata.max.retries=%d", 1+e.edits)},
@@ -340,7 +361,7 @@ func (e *edited) sound() {
 		func(l string) bool { return strings.HasPrefix(l, "#") }))
 }
 
-// write writes the file: by a rename, over what is there, or in two pieces.
+// write writes the file by a rename, over the old content, or in two pieces.
 func (e *edited) write(lines []string) {
 	if e.file == "" {
 		e.file = fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
@@ -356,7 +377,7 @@ func (e *edited) write(lines []string) {
 	}
 }
 
-// broken writes a file that is bad, each time in another way.
+// broken writes a file that is invalid, each time in another way.
 func (e *edited) broken() {
 	e.edits++
 	e.settings = nil
@@ -372,7 +393,7 @@ func (e *edited) deleted() {
 	}
 }
 
-// moved gives the file another name; the connector's own stays.
+// moved renames the file; the connector keeps its name.
 func (e *edited) moved() {
 	e.edits++
 	to := fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
@@ -380,9 +401,9 @@ func (e *edited) moved() {
 	e.file = to
 }
 
-// Random edits under load: files are created, changed, broken, deleted and renamed while their connectors read.
-// Nothing is lost or repeated, the worker ends in the state of the files, and a connector whose file does not change
-// is not disturbed. CULVERT_SOAK=1 makes 500 edits in 60 s.
+// Random edits under load: files are created, changed, broken, deleted and renamed while their connectors read. Nothing
+// is lost or repeated, the worker ends in the state of the files, and a connector whose file does not change is not
+// disturbed. CULVERT_SOAK=1 makes 500 edits in 60 s.
 func TestSoakReloadStorm(t *testing.T) {
 	edits, apart := 60, 60*time.Millisecond
 	if e2etest.Soaking() {
@@ -390,7 +411,7 @@ func TestSoakReloadStorm(t *testing.T) {
 	}
 	const connectors, rows, page = 5, 600, 10
 	p := e2etest.NewPlace(t)
-	// Pages are let through as the storm goes on, so that all read until it ends.
+	// Pages are released during the storm so that all connectors read until its end.
 	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 100*connectors*rows)
 	seed := uint64(1)
 	if e2etest.Soaking() {
@@ -436,7 +457,7 @@ func TestSoakReloadStorm(t *testing.T) {
 		g.Let(max(1, connectors*rows/page/edits))
 	}
 	g.Let(connectors * rows)
-	// The end: one is deleted, one bad, the others are sound.
+	// At the end one connector is deleted, one is invalid, and the others are valid.
 	all[1].deleted()
 	for _, e := range all[2:] {
 		e.sound()
@@ -465,7 +486,7 @@ func TestSoakReloadStorm(t *testing.T) {
 	}
 	f.MustStop()
 
-	// Whoever was stopped goes on from its offset, and then each row is there once.
+	// Stopped connectors continue from their offsets, and each row arrives once.
 	for _, e := range all[1:3] {
 		e.sound()
 	}

@@ -51,7 +51,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 		f.Must(404, "POST", "/connectors/ghost/restart"+query, "", "Unknown connector: ghost")
 	}
 
-	// A check says what is wrong, hides passwords, and changes nothing.
+	// Validation reports errors, hides passwords, and changes nothing.
 	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`,
 		"Value must be at least 1", "the nearest known one is sap.odata.host.address")
@@ -72,8 +72,8 @@ func TestConnectorsAreSteered(t *testing.T) {
 	p.Holds("Customers", 91)
 }
 
-// Connectors are made, changed and deleted by REST, but for those that have a file; each of their rows arrives once,
-// also after a new start.
+// REST creates, changes and deletes connectors, except those with a file; each of their rows arrives once, also after a
+// restart of the worker.
 func TestConnectorsAreWritten(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -92,7 +92,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 	f.Await("customers", "is paused", e2etest.Is(connect.Paused, 0))
 	f.Steer("customers", "resume")
 
-	// What is shown masked may be sent back; what is shown is what was sent.
+	// A masked configuration can be sent back, and is stored unmasked.
 	shown := f.Shown("customers")
 	if shown["sap.odata.user.pwd"] != "[hidden]" || len(shown) != len(settings)+1 {
 		t.Errorf("found %v", shown)
@@ -108,11 +108,11 @@ func TestConnectorsAreWritten(t *testing.T) {
 		t.Errorf("expected the password in the file, found %s %v", data, err)
 	}
 
-	// What is bad is said before what is there already, as Kafka Connect does.
+	// Like in Kafka Connect, an invalid configuration is reported before a name that exists.
 	f.Must(400, "POST", "/connectors",
 		`{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
 
-	// What is bad changes nothing.
+	// An invalid change changes nothing.
 	before, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	f.Must(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`,
@@ -126,7 +126,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 		t.Errorf("expected nothing to have changed, found %s %v", after, err)
 	}
 
-	// A connector that has a file is changed there.
+	// A connector with a file is changed in its file.
 	const kept = "conf/calm.properties, in the folder of connectors (--config): change it there"
 	f.Must(409, "PATCH", "/connectors/calm/config", `{"sap.odata.user.name": "x", "sap.odata.user.pwd": "y"}`, kept)
 	f.Must(409, "PUT", "/connectors/calm/config", e2etest.AsJSON(t, f.Shown("calm")), kept)
@@ -145,7 +145,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 	p.Holds("Customers", 91)
 }
 
-// Many make, change and delete connectors at once, while files of others change; none is taken for deleted.
+// Connectors are created, changed and deleted concurrently while files of others change; no other connector is deleted.
 func TestManyWriteAtOnce(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -159,7 +159,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 		writers.Go(func() {
 			name := fmt.Sprintf("n%d", i)
 			settings := e2etest.Configuration(e2etest.Source(name, address, "Customers"))
-			// Two connectors may not claim the same rows for one topic.
+			// Two connectors may not read the same rows into one topic.
 			settings["sap.odata#00.topic"] = name
 			for _, c := range []struct {
 				want               int
@@ -195,8 +195,8 @@ func TestManyWriteAtOnce(t *testing.T) {
 		SaysTimes(many/2, "the connector's file was deleted").SaysTimes(many, "reload: a new connector")
 }
 
-// Where files are named, connectors made by REST are kept in the data folder; what was paused and stopped stays so when
-// the worker is started again.
+// If files are named on the command line, connectors from REST are stored in the data folder; paused and stopped
+// connectors stay so after a restart of the worker.
 func TestConnectorsWithoutAFolder(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -283,8 +283,8 @@ func TestTasksAreRestarted(t *testing.T) {
 	p.Holds("Customers", 91)
 }
 
-// The file of a connector says by initial_state how it begins. What is wanted of it later goes before, also when the
-// worker is started again, and when its file is written again.
+// initial_state in a connector's file sets its first target state. A later target state wins, also after a restart of
+// the worker and when the file is written again.
 func TestInitialStateOfFiles(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -313,8 +313,8 @@ func TestInitialStateOfFiles(t *testing.T) {
 		Exits(2).Says("initial_state: expected RUNNING in a run with --once, found PAUSED")
 }
 
-// A stored secret is sent only where the stored configuration sends it, whatever a client tries: a check, PUT with the
-// placeholder of the secret, PATCH of other settings. The answer names the secret that is missing.
+// A stored secret is sent only where the stored configuration sends it, whatever a client tries: validation, PUT with
+// the placeholder of the secret, PATCH of other settings. The response names the missing secret.
 func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -400,7 +400,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 		t.Errorf("the other service received the logons %q", shown)
 	}
 
-	// What has nothing to do with where it goes needs no secret; and a secret that is shown goes where its owner says.
+	// Settings that do not change the target need no secret, and a secret that is not masked can be sent anywhere.
 	f.Must(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
 	f.Must(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t, map[string]string{"sap.odata.host.port": port,
 		password: "shown"}))
@@ -413,8 +413,8 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	f.Stop()
 }
 
-// A connector that has failed is started again by whoever writes the configuration that it has, by PUT or by PATCH, as
-// by Kafka Connect: there is nothing else that it would be written for.
+// Like in Kafka Connect, PUT or PATCH of the same configuration restarts a failed connector, because there is no other
+// reason to send it.
 func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -423,7 +423,7 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	f.Ready()
 	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
 		name := strings.ToLower(method)
-		// A store that is not there is found when the connector starts; that no TLS is spoken, by its task.
+		// A missing key store fails the connector; a server that speaks no TLS fails its task.
 		store, err := os.ReadFile(filepath.Join(e2etest.Stores(t), "trust.jks"))
 		e2etest.NoError(t, err)
 		file := e2etest.Put(t, p.Dir, name+".jks", store)
@@ -449,8 +449,8 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	}
 }
 
-// A connector is made under the name that was asked for, or not at all: a reference in it is not resolved, a space that
-// Java does not trim stays, and what a file cannot hold is refused.
+// A connector is created under the exact name of the request or not at all: references in it are not resolved, a space
+// that Java does not trim stays, and what a file cannot represent is rejected.
 func TestOddNamesAndSizes(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -16,15 +16,15 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestUpstreamValidation has the cases of Kafka's ConnectorValidationIntegrationTest by their names: how many errors a
-// check finds, with one worker for all of them.
+// TestUpstreamValidation has the cases of Kafka's ConnectorValidationIntegrationTest by their names: the number of
+// errors that a validation finds, with one worker for all of them.
 func TestUpstreamValidation(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
 	f.Changes()
-	// The topic of a sink's own settings has to be among those that it reads, which is not what these are about.
+	// A topic that a sink's settings name must be among its topics; these cases test other settings.
 	reads := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
 	writes := e2etest.Configuration(e2etest.SinkOf("sink", address, "t1", "OrderCopies"))
 	const filter, tombstone = "org.apache.kafka.connect.transforms.Filter",
@@ -103,8 +103,8 @@ func TestUpstreamValidation(t *testing.T) {
 	}
 }
 
-// TestUpstreamReferences has the cases that came to ConnectorValidationIntegrationTest with Kafka 4.4: what stands
-// behind a reference to a config provider is in no answer, neither among the values nor in what is wrong with them.
+// TestUpstreamReferences has the cases that Kafka 4.4 added to ConnectorValidationIntegrationTest: the value behind a
+// reference to a config provider is in no response, neither among the values nor in the errors.
 func TestUpstreamReferences(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -164,8 +164,8 @@ func TestUpstreamReferences(t *testing.T) {
 	}
 }
 
-// TestUpstreamOffsets has cases of Kafka's OffsetsApiIntegrationTest with settings of a connector's own: a source made
-// STOPPED that keeps its offsets in a topic of its own, and a sink in a group of its own, which has another member.
+// TestUpstreamOffsets has cases of Kafka's OffsetsApiIntegrationTest: a source created as STOPPED with its own offsets
+// topic, and a sink with its own group that has another member.
 func TestUpstreamOffsets(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -193,7 +193,7 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.Must(200, "DELETE", "/connectors/reads/offsets", "")
 	f.Answers(200, "GET", "/connectors/reads/offsets", "", `{"offsets":[]}`)
 
-	// A sink that never ran begins where it is told.
+	// A sink that never ran starts at the offset that was set.
 	made("early", "STOPPED", e2etest.Configuration(append(e2etest.SinkOf("early", address, "Customers", "OrderCopies"),
 		"errors.tolerance=all")))
 	f.Await("early", "is stopped", e2etest.Is(connect.Stopped, 0))
@@ -232,8 +232,8 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.Answers(200, "GET", "/connectors/writes/offsets", "", `{"offsets":[]}`)
 }
 
-// TestUpstreamOffsetsElsewhere has the cases with connectors whose clients go to another cluster than the worker's:
-// their offsets are shown, altered and reset there.
+// TestUpstreamOffsetsElsewhere has the cases of connectors whose clients use another cluster than the worker's: their
+// offsets are shown, altered and reset there.
 func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -283,8 +283,8 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	}
 }
 
-// A service of a sink that takes requests and never answers keeps others from nothing, when the sink starts and when it
-// stops (Kafka Connect's BlockingConnectorTest).
+// A sink's service that accepts requests but never answers blocks nobody else, neither at the sink's start nor at its
+// stop (Kafka Connect's BlockingConnectorTest).
 func TestBlockedSinks(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

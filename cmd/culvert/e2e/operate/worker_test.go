@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// A data folder is one worker's. What only reads goes on next to it, and a worker that is killed leaves nothing in the
-// next one's way.
+// A data folder belongs to one worker. Commands that only read it work at the same time, and a killed worker does not
+// block the next one.
 func TestSecondWorkerOnADataFolder(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -49,8 +49,8 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 	p.Once(worker, second).Exits(0)
 }
 
-// A folder in which half of the files are bad: the others run, and everybody who asks learns which file is bad, and
-// why.
+// If half of a folder's files are invalid, the other connectors run, and log, REST and commands report the invalid
+// files and the reasons.
 func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -76,7 +76,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	e2etest.NoError(t, os.Symlink("nowhere", filepath.Join(folder, "dangling.properties")))
 	e2etest.NoError(t, os.Symlink("/dev/zero", filepath.Join(folder, "endless.properties")))
 	e2etest.NoError(t, syscall.Mkfifo(filepath.Join(folder, "pipe.json"), 0o600))
-	// By the name of the connector: what its trace says. The name is the file's where the file says none.
+	// Expected traces by connector name. A file without a name gives its own.
 	bad := map[string][]string{
 		"misspelt":         {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
 		"broken":           {"half/broken.json:1: invalid JSON"},
@@ -138,17 +138,17 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	for _, says := range bad {
 		check.Prints(says...)
 	}
-	// Files that are named are all run or none, as by Kafka's standalone worker.
+	// Like in Kafka's standalone worker, files that are named on the command line all run or none does.
 	p.Once("half/good.properties", "half/misspelt.properties").Exits(2).Says("half/misspelt.properties:10: ")
-	// Where no file is good there is nothing to run.
+	// Without a valid file there is nothing to run.
 	p.File("bad/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"),
 		"sap.odata.host.adress=x")...)
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
 		Exits(2).Says("bad/misspelt.properties:10: ")
 }
 
-// TestExamplesOfGuides: the properties that a guide shows are taken, as a worker's or in a connector's file, and none
-// of them has no effect.
+// TestExamplesOfGuides checks that the properties in guides are accepted in a worker's or a connector's file and that
+// none is without effect.
 func TestExamplesOfGuides(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -184,8 +184,8 @@ func TestExamplesOfGuides(t *testing.T) {
 	}
 }
 
-// The worker's file sets levels of loggers, the nearest name counts; lines of text say where they are written when that
-// is asked for.
+// Logger levels in the worker's file apply by the longest matching name; text lines have their source position if
+// requested.
 func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -214,7 +214,7 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 		Exits(2).Says("worker.properties:3: logging.level.org.apache.kafka.clients: Invalid value LOUD")
 }
 
-// filesBelow are the regular files below folders, links to folders followed.
+// filesBelow returns the regular files below folders; it follows links to folders.
 func filesBelow(t *testing.T, folders ...string) (files []string) {
 	t.Helper()
 	for _, folder := range folders {
@@ -229,8 +229,8 @@ func filesBelow(t *testing.T, folders ...string) (files []string) {
 	return files
 }
 
-// TestPipesInPlaceOfFiles: a pipe that nobody writes to, in the place of any file that a worker keeps, holds up no
-// start: the worker does without the file, or says what is wrong and ends.
+// A pipe without a writer, in place of any file that a worker stores, delays no start: the worker runs without the
+// file, or reports the error and exits.
 func TestPipesInPlaceOfFiles(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

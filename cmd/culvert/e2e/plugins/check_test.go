@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Lines and figures that change with the compiler that built a guest.
+// These lines and figures change with the compiler that built a guest.
 var (
 	figured = regexp.MustCompile(`(?m)^(hash|memory|size) .*$`)
 	figure  = regexp.MustCompile(`\b[0-9a-f]{12}\b|\+?\b[0-9][0-9a-f,.]*\b`)
 )
 
-// TestPluginsCheck compares what is printed with files; CULVERT_GOLDEN=1 writes them.
+// TestPluginsCheck compares the output with golden files; CULVERT_GOLDEN=1 writes them.
 func TestPluginsCheck(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -58,7 +58,7 @@ func TestPluginsCheck(t *testing.T) {
 			}
 		})
 	}
-	// Limits are those of the worker's settings, and wrong ones are named.
+	// The limits are those of the worker's settings, and wrong ones are reported.
 	all := filepath.Join(t.TempDir(), "all.wasm")
 	e2etest.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {

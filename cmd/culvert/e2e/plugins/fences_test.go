@@ -34,7 +34,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
 	c.Awaits("a newer version of the plugin is open, and takes over at a boundary") // so it does at the next one
-	// the page that is held, a page that breaks the new version three times, and the same page by the old one
+	// The page on hold, a page that traps the new version three times, and the same page by the old version.
 	g.Let(6)
 	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
 	e2etest.Contains(t, "the reason",

@@ -18,9 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// madModes are what well-formed values, declarations and requests of the guest testdata/guests/mad come to: what the
-// log says of its connector, "" where it goes on and only costs as little as any other. A new one is a line here and a
-// line there.
+// madModes maps the misbehaviours of the guest testdata/guests/mad, all of them well-formed values, to the log of their
+// connector; "" means that it continues and costs no more than another. A new one needs a line here and in the guest.
 var madModes = map[string]string{
 	"sane":     "",
 	"tree":     "schema",
@@ -45,7 +44,7 @@ var madModes = map[string]string{
 	"spin":     "", // it is at work when the worker is told to end
 }
 
-// madSinkModes are likewise what the guest's sink comes to with the honest connector's rows.
+// madSinkModes is madModes for the guest's sink, which writes the rows of the honest connector.
 var madSinkModes = map[string]string{
 	"sane":     "",
 	"topics":   "at most 10000 topics",
@@ -60,10 +59,10 @@ var madSinkModes = map[string]string{
 	"spin":     "",
 }
 
-// secret is what no plugin may see, and no log says.
+// secret must reach no plugin and no log.
 const secret = "hunter2-of-the-user"
 
-// loops is a module of some 100 KB that takes an engine minutes to compile.
+// loops returns a module of some 100 KB that takes a compiler minutes.
 func loops() []byte {
 	m := guesttest.StaticModule(wit.Description{Name: "loops", Version: "1.0.0",
 		Components: []wit.Component{{Name: "example.Loops",
@@ -74,14 +73,14 @@ func loops() []byte {
 	return m.Bytes()
 }
 
-// many is a module with 5 million exports, as far as its size tells.
+// many returns a module that declares 5 million exports.
 func many() []byte {
 	items := binary.AppendUvarint(nil, 5_000_000)
 	items = append(items, bytes.Repeat([]byte{0, 0, 0}, 5_000_000)...)
 	return append(binary.AppendUvarint([]byte("\x00asm\x01\x00\x00\x00\x07"), uint64(len(items))), items...)
 }
 
-// rival is a plugin that has a class of another one.
+// rival writes a plugin that has a class of another one.
 func rival(name, class string) func(path string) error {
 	return func(path string) error {
 		return os.WriteFile(path, guesttest.Static(wit.Description{Name: name, Version: "9.0.0",
@@ -90,7 +89,7 @@ func rival(name, class string) func(path string) error {
 	}
 }
 
-// hostileFiles are those of a folder that no connector uses, with what is said of each.
+// hostileFiles are the files of a folder that no connector uses, with the message about each.
 var hostileFiles = map[string]struct {
 	put  func(path string) error
 	says string
@@ -109,7 +108,7 @@ var hostileFiles = map[string]struct {
 	"twin-b": {rival("twin-b", "example.Twin"), "loaded"},
 }
 
-// Whatever plugins hand in that is well formed, and whatever lies in the folder, another connector keeps every row
+// Whatever well-formed values plugins return and whatever files are in the folder, another connector delivers every row
 // once, the worker stays below 1 GB, and SIGTERM ends it in 5 s.
 func TestHostilePlugins(t *testing.T) {
 	t.Parallel()

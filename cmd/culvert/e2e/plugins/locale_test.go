@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// T11: what is stored, and what is written back, does not depend on the process's zone or locale.
+// Neither stored records nor rows written back depend on the process's time zone or locale.
 func TestResultsAreTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, zone, offset, language string }{
@@ -29,7 +29,7 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			results, log := moved(t, "TZ="+zone(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language,
 				"LANGUAGE="+c.language)
-			// The program did run in that zone: its log tells.
+			// The log shows that the program ran in that zone.
 			if !regexp.MustCompile(`time=\S+` + c.offset + ` level=`).MatchString(log) {
 				t.Errorf("expected times with %s in the log, found\n%s", c.offset, log)
 			}
@@ -43,8 +43,8 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// moved moves, in an environment, AllTypes through topics, with schemas and without, through transforms, and back into
-// the service. It returns all records but their timestamps and what the service has then, and the log.
+// moved copies AllTypes, in an environment, through topics with and without schemas, through transforms, and back into
+// the service. It returns all records without timestamps, the rows of the service, and the log.
 func moved(t *testing.T, environ ...string) (results, log string) {
 	p := e2etest.NewPlace(t)
 	p.Environ = environ
@@ -61,7 +61,7 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 				"transforms.i.static.field=İıIi", "transforms.i.static.value=ıIİi")...))
 		}
 	}
-	// The way back without the transform: the set has no such property.
+	// The way back needs no transform: the set has no such property.
 	args = append(args, p.File("plain.properties", e2etest.Instead(e2etest.Source("plain", address, "AllTypes"),
 		"sap.odata#00.topic=plain")...),
 		p.File("back.properties", e2etest.SinkOf("back", address, "plain", "AllTypesCopies")...))
@@ -83,7 +83,7 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 	return all.String(), r.Stderr
 }
 
-// instants has an Edm.DateTimeOffset in UTC, as Kafka Connect's Timestamp keeps it: an instant without its offset.
+// instants converts an Edm.DateTimeOffset to UTC, because Kafka Connect's Timestamp has no offset.
 func instants(t *testing.T, all map[string]map[string]string) map[string]map[string]string {
 	t.Helper()
 	for _, fields := range all {
@@ -96,7 +96,7 @@ func instants(t *testing.T, all map[string]map[string]string) map[string]map[str
 	return all
 }
 
-// zone is what TZ may say for a zone: its name where the system knows it, else a file of Go's own.
+// zone returns a value of TZ: the zone's name if the system knows it, else a file of Go's own.
 func zone(t *testing.T, name string) string {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join("/usr/share/zoneinfo", name)); err == nil || name == "UTC" {

@@ -13,13 +13,13 @@ import (
 )
 
 // Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load:
-// they take over at a page or batch boundary, and no record is lost or repeated. A file that is cut off does not
-// replace the version before.
+// they take over at a page or batch boundary, and no record is lost or repeated. A truncated file does not replace the
+// version before.
 func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	dir := e2etest.Folder(t, "smt")
-	// Built before the load is held, since that takes its time.
+	// They are built before the load is on hold, because building takes time.
 	newSource, newTransforms := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"),
 		guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0")
 	odd := func(version string) []byte {
@@ -69,7 +69,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	g.Let(4)
 	c.Eventually("the ninth page", g.Held)
 
-	// A whole file replaces the one that was cut off.
+	// A complete file replaces the truncated one.
 	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0"))
 	c.Awaits(`msg="plugin loaded" plugin=odd version=1.2.0`)
 	g.Let(rows)
@@ -96,7 +96,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	if versions["1.0.0"] < 2*page || versions["1.1.0"] < 2*page || versions["1.2.0"] < page || len(versions) != 3 {
 		t.Errorf("expected records by each version, found %v", versions)
 	}
-	// No page was asked for twice.
+	// No page was requested twice.
 	seen := map[string]int{}
 	for _, r := range s.Ledger().Requests {
 		if strings.HasSuffix(r.Path, "/Orders") {

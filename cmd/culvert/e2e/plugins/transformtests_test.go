@@ -9,8 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// The example's tests run with the plugins that are built in the binary, and a wrong one tells by exit code, output and
-// report.
+// The example's tests pass with the plugins in the binary; a failing test shows in exit code, output and report.
 func TestTestsOfTransforms(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -29,7 +28,7 @@ func TestTestsOfTransforms(t *testing.T) {
 	e2etest.NoError(t, err)
 	r.Exits(1).Prints(`-   "OrderID": 8,`, `+   "OrderID": 7,`, "a row without schema").Says("1 test failed")
 	e2etest.Contains(t, "the report", string(xml), `<testsuites tests="6" failures="1"`)
-	// What the tests said is told also where the report cannot be written.
+	// The results are printed also if the report cannot be written.
 	nowhere := filepath.Join(t.TempDir(), "none", "report.xml")
 	p.Run("test", file, "--plugins", e2etest.Plugins(t, "smt"), "--junit", nowhere).
 		Exits(1).Prints(`-   "OrderID": 8,`).Says("--junit: ", "1 test failed")

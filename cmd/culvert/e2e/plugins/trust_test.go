@@ -29,13 +29,13 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 }
 
 // A new version of a plugin that gives the role of an address to another setting is dropped into the folder, during a
-// run and while the worker is down: it is refused, and log and status name the setting.
+// run and while the worker is down: it is rejected, and log and status name the setting.
 func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	dir := e2etest.Folder(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
-	// The proxy of the user's requests is the thief, by default.
+	// The version's default proxy is the thief.
 	thief := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("a request of the user went to the thief: %s %s %v", r.Method, r.URL, r.Header)
 	}))
@@ -92,15 +92,15 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	c.Eventually("further requests", func() bool { return s.Ledger().Total > before })
 	c.MustStop()
 
-	// It is refused, too, if it replaces the good file and no other version is present.
+	// It is also rejected if it replaces the good file and no other version is present.
 	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
 	e2etest.Replace(t, dir, "odata-source.wasm", evil)
 	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).Exits(2).Says("the setting sap.odata.link.hosts")
 }
 
-// A guest that is after secrets gets none, in no way that leads into it: settings of connectors, transforms, predicates
-// and commands, called text or caught by templates; what files hold; contexts, states, headers and targets of answers
-// by a service that repeats all it was sent. The host's own use of them goes on.
+// A guest that searches for secrets finds none: in settings of connectors, transforms, predicates and commands,
+// declared as text or matched by templates, in contents of files, and in contexts, states, headers and targets of
+// responses by a service that repeats all it received. The host uses them nevertheless.
 func TestSecretsReachNoGuest(t *testing.T) {
 	t.Parallel()
 	secrets := map[string]string{"rob.password": "pw-4711-declared-text", "rob.secret": "pw-4712-password",
@@ -153,7 +153,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	to := p.File("to.properties", append([]string{"name=to", "connector.class=test.RobSink", "topics=Loot"},
 		common...)...)
 	args := []string{"--plugins", dir, "--data", p.Data, "--set", "plugin.rob.reveal=rob.revealed"}
-	// from here on all of them are known
+	// From here on all versions are known.
 	p.MustRun("plugins", "list", "--plugins", dir, "--data", p.Data)
 	listen := porttest.Address(t)
 	var shown strings.Builder
@@ -166,7 +166,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		e2etest.NoError(t, err)
 		text, _ := io.ReadAll(r.Body)
 		r.Body.Close()
-		// Connect's own answers have what the user wrote
+		// Kafka Connect's own responses contain what the user wrote.
 		if !strings.HasSuffix(path, "tasks") || strings.Contains(string(text), "rob seen") {
 			shown.Write(text)
 		}

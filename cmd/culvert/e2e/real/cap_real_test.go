@@ -34,8 +34,7 @@ import (
 // capRows is the number of products: three pages and one row, so that no page ends where the rows do.
 const capRows = 3001
 
-// capService is SAP CAP with the OData v2 adapter, and what it says of itself, read by code that shares nothing with
-// ours.
+// capService is SAP CAP with the OData v2 adapter. Its rows are read by code that shares nothing with Culvert's.
 type capService struct {
 	address string
 	peer    *e2etest.Peer
@@ -43,8 +42,8 @@ type capService struct {
 	keys    map[string][]string
 }
 
-// TestRealCAP reads and writes a real OData v2 service. No other test runs at the same time: on a machine that is busy
-// enough, the service answers 504 for what it has written.
+// TestRealCAP reads and writes a real OData v2 service. No other test runs at the same time: on a busy machine the
+// service answers 504 for requests that it has applied.
 func TestRealCAP(t *testing.T) {
 	port := e2etest.FreePort(t)
 	dir := t.TempDir()
@@ -58,7 +57,7 @@ func TestRealCAP(t *testing.T) {
 	t.Run("Modes", s.testModes)
 }
 
-// lines are the settings of a connector to the service.
+// lines returns the settings of a connector for the service.
 func (s *capService) lines(name, class string) []string {
 	host, port, _ := strings.Cut(s.address, ":")
 	return []string{"name=" + name, "connector.class=" + class, "tasks.max=2", "sap.odata.host.protocol=http",
@@ -67,7 +66,7 @@ func (s *capService) lines(name, class string) []string {
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
 }
 
-// setLines is the settings of one entity set of a connector.
+// setLines returns the settings of one entity set of a connector.
 func setLines(n int, service, set, topic string, more ...string) []string {
 	prefix := fmt.Sprintf("sap.odata#%02d.", n)
 	lines := []string{prefix + "service=" + service, prefix + "entityset=" + set, prefix + "topic=" + topic}
@@ -129,10 +128,10 @@ func (s *capService) metadata(t *testing.T) {
 	}
 }
 
-// capRow is an entity or a record's value, each property as text that equal values share; nil is null.
+// capRow is an entity or a record's value, each property as a text that is the same for equal values; nil is null.
 type capRow map[string]*string
 
-// rows asks the service for a whole set in JSON, by $skip, and returns the entities by their keys.
+// rows reads a whole set from the service in JSON, by $skip, and returns the entities by their keys.
 func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 	t.Helper()
 	all := map[string]capRow{}
@@ -211,7 +210,7 @@ var (
 	v2Time = regexp.MustCompile(`^PT(\d\d)H(\d\d)M(\d\d)S$`)
 )
 
-// ofService is a value of CAP's JSON as text.
+// ofService returns a value of CAP's JSON as text.
 func ofService(t *testing.T, edm string, v any) *string {
 	t.Helper()
 	if v == nil {
@@ -252,7 +251,7 @@ func ofService(t *testing.T, edm string, v any) *string {
 	return &text
 }
 
-// ofRecord is a value as the JSON converter writes it as text.
+// ofRecord returns a value of the JSON converter as text.
 func ofRecord(t *testing.T, edm string, v any) *string {
 	t.Helper()
 	if v == nil {
@@ -294,7 +293,8 @@ func doubleText(t *testing.T, text string) *string {
 	return &s
 }
 
-// atomDifferences are what CAP's Atom has of its JSON, by set and property: testdata/peers/cap/atom-differences.txt.
+// atomDifferences returns the differences between CAP's Atom and JSON, by set and property:
+// testdata/peers/cap/atom-differences.txt.
 func atomDifferences(t *testing.T) map[string]func(string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../../testdata/peers/cap/atom-differences.txt")
@@ -314,7 +314,7 @@ func atomDifferences(t *testing.T) map[string]func(string) string {
 	return all
 }
 
-// cutToSeconds cuts milliseconds off, downwards.
+// cutToSeconds rounds milliseconds down to seconds.
 func cutToSeconds(ms string) string {
 	n, _ := strconv.ParseInt(ms, 10, 64)
 	return strconv.FormatInt(n-((n%1000)+1000)%1000, 10)
@@ -322,7 +322,7 @@ func cutToSeconds(ms string) string {
 
 func plainNewlines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 
-// Every set in both formats, and Products by every way of paging, holds what the service has.
+// Every set in both formats, and Products by every paging strategy, equals the service.
 func (s *capService) testRead(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	for i := range 3 { // media link entries; the service comes without any
@@ -349,8 +349,9 @@ func (s *capService) testRead(t *testing.T) {
 	add("Products", "links-atom", "format=atom", "paging=links")
 	add("Products", "keys-json", "format=json", "paging=keys")
 	r := p.MustOnce(p.File("cap.properties", lines...))
-	// P4: an Atom feed of this service ends after each page without a next link. It is said for each page that is asked
-	// for by count, and once where keys are asked for from then on.
+	// An Atom feed of this service ends after each page without a next link, which could mean the end of the rows.
+	// The warning appears for each page that is requested by number of rows, and once if keys are used from then on
+	// (RATIONALE.md P4).
 	if got := strings.Count(r.Stderr, "there is no next link; continuing with"); got < capRows/1000+1 {
 		t.Errorf("expected a line for each feed that ends early, found %d\n%s", got, r.Stderr)
 	}
@@ -384,7 +385,7 @@ func (s *capService) testRead(t *testing.T) {
 	}
 }
 
-// inAtom is what the service's Atom has of rows. Differences that there are leave unused.
+// inAtom returns the service's rows as in Atom. It removes the differences that occur from unused.
 func inAtom(set string, rows map[string]capRow, known, unused map[string]func(string) string) map[string]capRow {
 	all := map[string]capRow{}
 	for key, r := range rows {
@@ -424,7 +425,7 @@ func (s *capService) log(t *testing.T) string {
 	return string(log)
 }
 
-// The ends of every Edm type's range, to the letter, with the schema that goes with them.
+// The limits of every Edm type's range have exact text and the right schema.
 func testExtremes(t *testing.T, p *e2etest.Place, topic string) {
 	t.Helper()
 	got := p.MustRun("consume", topic, "--data", p.Data).Stdout
@@ -446,8 +447,7 @@ func testExtremes(t *testing.T, p *e2etest.Place, topic string) {
 	}
 }
 
-// What changes at the service comes with the next run, by the delta link of the one before; in Atom the adapter gives
-// none.
+// Changes at the service arrive with the next run, by the delta link of the run before; in Atom the adapter has none.
 func (s *capService) testChanges(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	changes := []string{"track-changes=1", "exec-period=60"}
@@ -500,8 +500,8 @@ func (s *capService) sinkLines(name string, pairs ...string) []string {
 	return append(lines, "topics="+topics[1:])
 }
 
-// Entities are read, deleted by tombstones, and written again as they were: all Edm types to their ends, keys of three
-// properties with odd characters, rows with everything.
+// Entities are read, deleted by tombstones, and written again unchanged: all Edm types to their limits, keys of three
+// properties with odd characters, rows with all properties.
 func (s *capService) testWrite(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
@@ -532,7 +532,7 @@ func (s *capService) testWrite(t *testing.T) {
 			!slices.ContainsFunc(rows, odd) {
 			t.Fatal("expected keys with odd characters among those that are written")
 		}
-		// once more: gone is as good as deleted
+		// A second deletion succeeds, because the entity does not exist.
 		records := []*kgo.Record{{Topic: "gone-" + m.set, Key: rows[0].Key}}
 		for _, r := range rows {
 			records = append(records, &kgo.Record{Topic: "gone-" + m.set, Key: r.Key},
@@ -562,7 +562,7 @@ func (s *capService) testWrite(t *testing.T) {
 			"sap.odata.operation.mode="+strings.Replace(mode, "single", "upsert", 1))
 		same("written by " + mode)
 	}
-	// Gone, and back by upserts: each of them is an insert behind an update of nothing.
+	// After deletion, each upsert is an insert after an update without effect.
 	run("again", s.sinkLines("again", deleted...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert")
 	run("upserted", s.sinkLines("upserted", back...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert",
 		"sap.odata.insert.uncertain=check")
@@ -570,8 +570,8 @@ func (s *capService) testWrite(t *testing.T) {
 	t.Run("Refused", func(t *testing.T) { s.testRefused(t, p, broker.Addr()) })
 }
 
-// A record that the service refuses fails the task, which names it; what was before it is written, and it is not sent
-// twice.
+// A record that the service rejects fails the task, which names it; the records before it are written, and it is not
+// sent twice.
 func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string) {
 	schema := func(field string) string {
 		return `{"schema":{"type":"struct","optional":false,"fields":[{"type":"string","optional":false,"field":"code"},` +
@@ -605,12 +605,12 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 	}
 }
 
-// modeRows is how many records each mode writes.
+// modeRows is the number of records that each mode writes.
 const modeRows = 1000
 
-// testModes writes records by each mode in batches, some of them bad: the service has what the records come to, and the
-// bad ones alone are left out. Bad are inserts of what is there, which the service refuses among the others of their
-// batch, texts that are too long, and keys that are none.
+// testModes writes records by each mode in batches, some of them bad: the service has the result of all good records,
+// and lacks the bad ones only. Bad are inserts of existing entities, which the service rejects among the others of
+// their batch, texts that are too long, and incomplete keys.
 func (s *capService) testModes(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
@@ -627,7 +627,7 @@ func (s *capService) testModes(t *testing.T) {
 	}
 	want := titles()
 	there := slices.Sorted(maps.Keys(want))[0]
-	// code is the key of row i, of which each letter has as many.
+	// code returns the key of row i for a letter.
 	code := func(letter string, i int) string {
 		digits := "00" + strconv.FormatInt(int64(i), 36)
 		return letter + digits[len(digits)-3:]
@@ -657,7 +657,7 @@ func (s *capService) testModes(t *testing.T) {
 			title := fmt.Sprint(mode, " ", i, " Größe ''<&>")
 			switch guilty := i%130 == 7; {
 			case mode == "delete":
-				// What upserts have made, dynamic mode, and the others, some of which is gone.
+				// The rows of upserts, of dynamic mode, and of the other modes; some were deleted.
 				deleted := code([]string{"m", "u", "v"}[i%3], i)
 				records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, deleted)})
 				delete(want, deleted)
@@ -689,8 +689,8 @@ func (s *capService) testModes(t *testing.T) {
 			}
 		}
 		e2etest.Produce(t, broker.Addr(), records...)
-		// Few requests at a time, since a service that has no time answers 504, and nobody knows then who has made what
-		// a bad insert finds.
+		// With few requests at a time: an overloaded service answers 504, and then the origin of an existing
+		// entity is unknown.
 		lines := append(s.sinkLines("mode-"+mode, "Categories", mode), "sap.odata.enable.batch=1",
 			"sap.odata.insert.uncertain=check", "sap.odata.max.in.flight=2", "sap.odata.max.batch.size=100",
 			"errors.tolerance=all", "errors.log.enable=true",

@@ -11,7 +11,7 @@ import (
 )
 
 // testParts reads parts of sets with filters, projections and nested expansions in both formats, and compares them with
-// what the service answers to a request that is written by hand.
+// the responses to handwritten requests.
 func (s *capService) testParts(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	lines := s.lines("parts", "ODataSource")

@@ -18,14 +18,14 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// restClients are programs that others wrote for Kafka Connect's REST API, and a worker for them.
+// restClients are other authors' programs for Kafka Connect's REST API, and a worker for them.
 type restClients struct {
 	*e2etest.Followed
 	home   string
 	config map[string]string
 }
 
-// asked runs one of them and returns what it prints.
+// asked runs one of them and returns its output.
 func (c *restClients) asked(want int, program string, args ...string) string {
 	c.Place.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
@@ -45,7 +45,7 @@ func (c *restClients) asked(want int, program string, args ...string) string {
 	return string(out)
 }
 
-// in is the configuration in JSON, with more settings.
+// in returns the configuration in JSON, with more settings.
 func (c *restClients) in(more ...string) string {
 	config := map[string]string{}
 	for name, value := range c.config {
@@ -57,7 +57,7 @@ func (c *restClients) in(more ...string) string {
 	return e2etest.AsJSON(c.Place.T, config)
 }
 
-// lines expects lines in an output, each in its turn.
+// lines checks that an output has lines in this order.
 func lines(t *testing.T, found string, want ...string) {
 	t.Helper()
 	rest := found
@@ -71,7 +71,7 @@ func lines(t *testing.T, found string, want ...string) {
 	}
 }
 
-// TestRealClients has clients of Kafka Connect's REST API that others wrote operate a worker.
+// TestRealClients lets other authors' clients of Kafka Connect's REST API operate a worker.
 func TestRealClients(t *testing.T) {
 	t.Parallel()
 	fetch := exec.Command("../../../../testdata/peers/clients/fetch.sh")
@@ -128,11 +128,11 @@ func (c *restClients) testPy(t *testing.T) {
 	kc("resume", "--all", "--state", "paused")
 	c.Await("py", "runs", e2etest.Runs)
 	kc("restart-task", "py", "0")
-	// It asks for the status after the answer, when the tasks may run again.
+	// The program requests the status after the response, when the tasks may run again.
 	lines(t, kc("restart", "py", "--include-tasks"), `"name": "py"`, `"tasks": [`)
 	c.Awaits("POST /connectors/py/restart?includeTasks=True")
 	c.Await("py", "runs", e2etest.Runs)
-	// It sends the settings as a member of an object, to which Kafka Connect says 500, too.
+	// The program sends the settings as a member of an object, which Kafka Connect answers with 500, too.
 	lines(t, kc("validate-config", "ODataSource", "-d", c.in("name", "py")), "500 Server Error")
 	kc("delete", "py")
 	c.Eventually("it to be gone", func() bool { return len(c.Names()) == 0 })
@@ -163,7 +163,7 @@ func (c *restClients) testCLI(t *testing.T) {
 	c.Eventually("it to be gone", func() bool { return len(c.Names()) == 0 })
 }
 
-// kafka-connect-healthcheck 0.3.0: it is a server next to the worker.
+// kafka-connect-healthcheck 0.3.0 is a server next to the worker.
 func (c *restClients) testHealthcheck(t *testing.T) {
 	port := e2etest.FreePort(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -185,7 +185,7 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 		return json.NewDecoder(r.Body).Decode(&body) == nil && r.StatusCode == status && body.Healthy == healthy
 	}
 	c.Eventually("the check to say that all is well", func() bool { return says(200, true) })
-	// A service that is not there: the task fails.
+	// The service does not exist, so the task fails.
 	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", e2etest.FreePort(t), "sap.odata.max.retries",
 		"0"))
 	c.Eventually("the check to say that it is not", func() bool { return says(503, false) })
@@ -204,7 +204,7 @@ func (c *restClients) testGo(t *testing.T) {
 		"DeleteConnector 204 null <nil>", "GetConnectorOfNone 404 ", "Connector go not found")
 }
 
-// kafka-connect-client 2.3.0 sends forms where there is nothing to send, which Kafka Connect refuses with 415, too.
+// kafka-connect-client 2.3.0 sends forms as empty bodies, which Kafka Connect rejects with 415, too.
 func (c *restClients) testNode(t *testing.T) {
 	host, port, _ := strings.Cut(strings.TrimPrefix(c.Url, "http://"), ":")
 	lines(t, c.asked(0, "client.js", host, port, "node", c.in()), "getCluster 200 ", "getConnectorPlugins 200 ",

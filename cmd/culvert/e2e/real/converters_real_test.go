@@ -28,13 +28,13 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// personOf is a document of JsonConverter: a record with an optional field that has the given type.
+// personOf returns a document of JsonConverter: a record with an optional field of the type.
 func personOf(name, typ string) string {
 	return `{"schema":{"type":"struct","name":"` + name + `","fields":[{"type":"int32","field":"id"},{"type":"` + typ +
 		`","optional":true,"field":"more"}]},"payload":{"id":7,"more":null}}`
 }
 
-// throughConverter has a converter write a document, and returns the number of the schema and what another converter of
+// throughConverter writes a document by a converter, and returns the ID of the schema and what another converter with
 // the same settings reads.
 func throughConverter(t *testing.T, class, at, topic, document string, settings ...string) (id int, again string,
 	err error) {
@@ -68,7 +68,7 @@ func throughConverter(t *testing.T, class, at, topic, document string, settings 
 	return int(binary.BigEndian.Uint32(out[1:5])), string(text), err
 }
 
-// convertersOfARegistry has both converters register, look up and take schemas as each setting says.
+// convertersOfARegistry lets both converters register, look up and use schemas as each setting specifies.
 func convertersOfARegistry(t *testing.T, at string) {
 	client, err := sr.NewClient(sr.URLs(at))
 	e2etest.NoError(t, err)
@@ -141,8 +141,8 @@ func convertersOfARegistry(t *testing.T, at string) {
 	}
 }
 
-// guardedRegistry has rows go through a registry behind TLS that wants a user and password, and through one that wants
-// a token; without either the source stops before its first row and says so.
+// guardedRegistry copies rows through a registry behind TLS that requires a user and password, and through one that
+// requires a token; without either the source stops before its first row and reports why.
 func guardedRegistry(t *testing.T, at string) {
 	behind, err := url.Parse(at)
 	e2etest.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// dashboardQueries are the queries of a Grafana dashboard, for all connectors and a time of five minutes.
+// dashboardQueries returns the queries of a Grafana dashboard, for all connectors and a period of five minutes.
 func dashboardQueries(t *testing.T, file string) (queries []string) {
 	text, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
@@ -33,8 +33,8 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 	return queries
 }
 
-// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's
-// have: joins, and sums by connector. Each finds something in what a worker shows.
+// TestRealDashboards runs each query of Culvert's dashboard in Prometheus' own engine, and queries like Strimzi's:
+// joins, and sums by connector. Each finds something in a worker's metrics.
 func TestRealDashboards(t *testing.T) {
 	t.Parallel()
 	queries := dashboardQueries(t, "../../../../examples/monitoring/grafana-dashboard.json")

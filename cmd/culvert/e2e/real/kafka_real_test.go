@@ -24,24 +24,24 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// kafkaPeer is a real Apache Kafka broker, and the demo service that connectors carry to it and back.
+// kafkaPeer is a real Apache Kafka broker, and the demo service whose rows connectors copy to it and back.
 type kafkaPeer struct {
 	*e2etest.Place
 	servers string
 	dir     string // the broker's
-	// startBroker starts it, again if it was killed.
+	// startBroker starts the broker, also after it was killed.
 	startBroker func(t *testing.T)
 	service     *odatatest.Service
 	address     string
 	files       []string // worker, source, sink
 }
 
-// TestRealKafka runs the main job against Apache Kafka, and looks at what it left there with Kafka's own tools.
+// TestRealKafka runs the main job against Apache Kafka, and checks the result with Kafka's own tools.
 func TestRealKafka(t *testing.T) {
 	t.Parallel()
 	port, controller := e2etest.FreePort(t), e2etest.FreePort(t)
 	k := &kafkaPeer{Place: e2etest.NewPlace(t), servers: "127.0.0.1:" + port, dir: t.TempDir()}
-	// A broker that was killed is believed to be there for so long.
+	// A killed broker counts as running for this time.
 	more := k.File("broker.properties", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
 	k.startBroker = func(t *testing.T) {
 		e2etest.StartPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
@@ -87,7 +87,7 @@ func (k *kafkaPeer) once(t *testing.T) {
 	k.MustOnceWith(e2etest.Plugins(t, "odata-sink"), k.files...)
 }
 
-// What is read is written, equal and once, and a second run repeats nothing.
+// All rows are written back once and unchanged, and a second run repeats nothing.
 func (k *kafkaPeer) testBothWays(t *testing.T) {
 	for round := range 2 {
 		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
@@ -107,7 +107,7 @@ func (k *kafkaPeer) testBothWays(t *testing.T) {
 	e2etest.NoneTwice(t, k.service.Ledger())
 }
 
-// said is a record as both consumers say it.
+// said is a record in the output of both consumers.
 type said struct {
 	Topic             string
 	Partition, Offset int
@@ -150,7 +150,7 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 	}
 }
 
-// The offsets topic is made as a Connect worker makes it, and its records look like a Connect worker's.
+// The offsets topic is created like a Connect worker's, and its records look like a Connect worker's.
 func (k *kafkaPeer) testOffsets(t *testing.T) {
 	described := e2etest.KafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic", "connect-offsets")
 	for _, want := range []string{"PartitionCount: 25", "ReplicationFactor: 1", "cleanup.policy=compact"} {
@@ -179,7 +179,7 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 	}
 }
 
-// The sink's group has the name that Connect gives it, and stands at the end of every partition.
+// The sink's group has Connect's name for it, and has committed the end of every partition.
 func (k *kafkaPeer) testGroup(t *testing.T) {
 	described := e2etest.KafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group", "connect-back")
 	for _, topic := range []string{"Orders", "Order_Details"} {
@@ -191,7 +191,7 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 	}
 }
 
-// Every batch in the broker's log carries a producer's id and sequence: a repeated request cannot double a record.
+// Every batch in the broker's log has a producer ID and sequence, so a repeated request cannot duplicate a record.
 func (k *kafkaPeer) testProducer(t *testing.T) {
 	log := func(topic string) string { return filepath.Join(k.dir, "data", topic+"-0", "00000000000000000000.log") }
 	dump := e2etest.KafkaTool(t, "dump-log", "--files", log("Orders")+","+log("Order_Details"))
@@ -236,7 +236,7 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 	}
 }
 
-// keys are how many keys a topic has, and in how many records.
+// keys counts the keys and the records of a topic.
 func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -249,8 +249,8 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	return len(seen), records
 }
 
-// A broker that is killed under a running worker and comes back has every record, and has it once: that is what the
-// idempotent producer is for.
+// A broker that is killed and restarted under a running worker has every record once, because the producer is
+// idempotent.
 func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 4000, PageSize: 50,
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})

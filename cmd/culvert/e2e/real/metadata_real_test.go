@@ -14,9 +14,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestRealCommitMetadata has sinks commit to Apache Kafka brokers whose offset.metadata.max.bytes is smaller than by
-// default: with room for less, all rows are written once; with less room than is needed, the task fails and names the
-// setting before anything is written.
+// TestRealCommitMetadata lets sinks commit to Apache Kafka brokers whose offset.metadata.max.bytes is smaller than by
+// default: with a smaller limit all rows are written once; below the required size the task fails and names the setting
+// before anything is written.
 func TestRealCommitMetadata(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

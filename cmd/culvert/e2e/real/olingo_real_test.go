@@ -21,7 +21,7 @@ import (
 
 const (
 	olingoPath = "/odata.svc"
-	// olingoRows is three pages of Olingo's processor of lists, which come with relative next links.
+	// olingoRows is three pages of Olingo's processor of lists, which returns relative next links.
 	olingoRows = 250
 	manyRows   = 25_000
 )
@@ -85,7 +85,7 @@ func (s *olingo) testModes(t *testing.T) {
 	}
 	e2etest.Produce(t, broker.Addr(), deleted...)
 	for _, batch := range []string{"0", "1"} {
-		// Each mode writes what it can be known by; rows are gone before upserts and inserts, which make them again.
+		// Each mode is recognized by its rows; upserts and inserts create rows that were deleted before.
 		for _, mode := range []string{"update", "merge", "patch", "delete", "upsert", "delete", "insert"} {
 			name := mode + batch
 			lines := []string{to, "sap.odata.enable.batch=" + batch, "sap.odata.operation.mode=" + mode}
@@ -116,7 +116,7 @@ func (s *olingo) testModes(t *testing.T) {
 			}
 		}
 	}
-	// Everything but the customers is as it was.
+	// All orders except for the customers are unchanged.
 	p.MustOnceWith(plugins, reader("after", "Orders"))
 	want, after := expectedOrders(), s.orders(t, p, "after")
 	for _, one := range want {
@@ -172,12 +172,12 @@ func (s *olingo) lines(name string) []string {
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
 }
 
-// customers are the customers of the orders by their numbers, asked for without Culvert.
+// customers returns the customers of the orders by their numbers, read without Culvert.
 func (s *olingo) customers(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for at := "Orders?$select=OrderId,Customer&$format=json"; at != ""; {
-		// Olingo leaves the token in its links as it is, which no server takes.
+		// Olingo does not escape the token in its links, so servers reject it.
 		if link, token, some := strings.Cut(at, "$skiptoken="); some {
 			at = link + "$skiptoken=" + url.QueryEscape(token)
 		}
@@ -204,7 +204,7 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 	return all
 }
 
-// orders are a topic's records by the numbers of the orders, each value as text.
+// orders returns a topic's records by the numbers of the orders, each value as text.
 func (s *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string]map[string]string {
 	t.Helper()
 	all := map[string]map[string]string{}
@@ -221,7 +221,7 @@ func (s *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string
 	return all
 }
 
-// expectedOrders is what testdata/peers/olingo/Service.java fills its memory with.
+// expectedOrders returns the initial rows of testdata/peers/olingo/Service.java.
 func expectedOrders() map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for i := range olingoRows {

@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Rows go through a topic of Avro with a real registry, Apicurio's; converters ask it in all the ways that their
-// settings have; and a schema that it refuses stops the source before its first row, until the registry takes it.
+// Rows pass through an Avro topic with a real registry, Apicurio's; converters use it as each of their settings
+// specifies. A schema that it rejects stops the source before its first row, until the registry accepts it.
 func TestRealRegistry(t *testing.T) {
 	t.Parallel()
 	port := e2etest.FreePort(t)
@@ -28,8 +28,7 @@ func TestRealRegistry(t *testing.T) {
 	t.Run("metadata in motion", func(t *testing.T) { metadataInMotion(t, url) })
 }
 
-// changing is a service whose entity type is another one with each step, and that tells of one more row then, in that
-// step's form.
+// changing is a service whose entity type changes with each step; each step adds a row of its type.
 type changing struct {
 	mu   sync.Mutex
 	step int
@@ -76,9 +75,9 @@ func (s *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken=%d"}}`, strings.Join(rows, ","), step+1)
 }
 
-// metadataInMotion has the properties of a feed in delta mode change under a registry that takes compatible schemas
-// only: what is added, removed and widened from one run to the next flows; what is retyped stops the feed before its
-// first row, with the offset unmoved, and flows when the registry takes it (P23).
+// metadataInMotion changes the properties of a feed in delta mode under a registry that accepts compatible schemas
+// only: added, removed and widened properties continue; a property of another type stops the feed before its first row,
+// with the offset unchanged, until the registry accepts it (RATIONALE.md P23).
 func metadataInMotion(t *testing.T, url string) {
 	client, err := sr.NewClient(sr.URLs(url))
 	e2etest.NoError(t, err)

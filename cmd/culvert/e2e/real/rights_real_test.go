@@ -19,11 +19,11 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// rightsWithin bounds a worker that lacks a right: one that waits for what does not come says nothing to anyone.
+// rightsWithin limits a worker that lacks a right: one that waits forever would report nothing.
 const rightsWithin = 2 * time.Minute
 
-// TestRealRights has a worker log on to Apache Kafka as a user who lacks one right, by the brokers' own authorizer:
-// it ends, and what it says names the right and the resource. With all of them it works.
+// TestRealRights lets a worker log on to Apache Kafka as a user who lacks one right, by the brokers' own authorizer: it
+// ends, and its message names the right and the resource. With all rights it works.
 func TestRealRights(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -45,7 +45,7 @@ func TestRealRights(t *testing.T) {
 	}
 	set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
 		ResourcePatternType(kadm.ACLPatternLiteral).Allow(user).AllowHosts("*"))
-	// Brokers hear of rights from their controllers.
+	// Brokers learn of rights from their controllers.
 	holds := func(some bool) {
 		t.Helper()
 		(&e2etest.ExactPeer{T: t, Servers: "127.0.0.1:" + port}).Asked("rights", func(ctx context.Context,
@@ -146,7 +146,7 @@ func TestRealRights(t *testing.T) {
 			holds(false)
 		})
 	}
-	// A worker of a group waits for these, and says so.
+	// A worker of a group waits for these rights, and reports that.
 	at := porttest.Address(t)
 	lacking := map[string]*kadm.ACLBuilder{
 		"the right READ on the resource Group g":        kadm.NewACLs().Groups("g").Operations(kadm.OpRead),

@@ -26,20 +26,21 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// leftGroup is the group whose topics are taken over. It has leftWorkers workers, first of Kafka Connect, then of ours.
+// leftGroup is the group whose topics are taken over. It has leftWorkers workers, first of Kafka Connect, then of
+// Culvert.
 const leftGroup, leftWorkers = "left", 2
 
-// wide is a connector of two tasks, failed one whose task fails with its first line.
+// wide is a connector of two tasks. The task of failed fails with its first line.
 const wide, failed = "sink0", "failed"
 
-// kept is what a takeover keeps of a connector.
+// kept is the part of a connector that a takeover preserves.
 type kept struct {
 	Config  map[string]string
 	State   string // of the connector and its tasks
 	Offsets string
 }
 
-// takeover is a group of Kafka Connect workers, and the group of our workers that takes over its topics.
+// takeover is a group of Kafka Connect workers, and the group of Culvert workers that takes over its topics.
 type takeover struct {
 	*e2etest.Place
 	servers, filesPort string
@@ -65,7 +66,7 @@ func (f *takeover) java() (stop func()) {
 	}
 }
 
-// worker returns the arguments of one of our workers, which are also those of commands for its group.
+// worker returns the arguments of one of Culvert's workers, which are also those of commands for its group.
 func (f *takeover) worker(n int, at string) (arguments []string) {
 	f.T.Helper()
 	plugins := f.Subfolder("plugins") // no sink among them
@@ -86,7 +87,7 @@ func (f *takeover) cluster(command string, code int) e2etest.Result {
 	return f.Run(append([]string{"cluster", command}, f.worker(leftWorkers, porttest.Address(f.T))...)...).Exits(code)
 }
 
-// ours starts our workers; stop shuts them down.
+// ours starts Culvert's workers; stop shuts them down.
 func (f *takeover) ours() (stop func()) {
 	f.T.Helper()
 	var all []*e2etest.Followed
@@ -165,7 +166,7 @@ func (f *takeover) shows() (all map[string]kept) {
 	return all
 }
 
-// fingerprint is what our workers add to an offset, which Kafka Connect's keep, or drop with the next one.
+// fingerprint is a field that Culvert adds to an offset. Kafka Connect keeps it, or drops it with the next offset.
 var fingerprint = regexp.MustCompile(`,"fingerprint":"[^"]*"|"fingerprint":"[^"]*",`)
 
 // offsets adds the offsets of connectors, as a worker's REST API reports them, and returns all.
@@ -186,7 +187,7 @@ func (f *takeover) offsets(all map[string]kept, of func(name string) bool) map[s
 	return all
 }
 
-// awaits waits until all connectors are in the states that are wanted, and returns all.
+// awaits waits until all connectors are in the expected states, and returns all.
 func (f *takeover) awaits(what string, want map[string]string) map[string]kept {
 	f.T.Helper()
 	began := time.Now()
@@ -222,8 +223,8 @@ func (f *takeover) reaches(names ...string) {
 	e2etest.ReadTopic(f.T, f.servers, "lines", f.lines)
 }
 
-// breaks leaves two connectors as a worker that died would: half has tasks without a commit; compacted has later tasks
-// without a commit, and compaction removes the committed ones.
+// breaks leaves two connectors in the state after a worker's death: half has tasks without a commit; compacted has
+// later tasks without a commit, and compaction removes the committed ones.
 func (f *takeover) breaks(half, compacted string) {
 	f.T.Helper()
 	topic := leftGroup + "-configs"
@@ -262,8 +263,8 @@ func (f *takeover) breaks(half, compacted string) {
 	})
 }
 
-// TestRealTakeover replaces two workers of Kafka Connect, with connectors in every state, by two of ours, and these by
-// Kafka Connect's again: names, configurations, states and offsets stay the same, and every line arrives once.
+// TestRealTakeover replaces two workers of Kafka Connect, with connectors in every state, by two of Culvert, and these
+// by Kafka Connect's again: names, configurations, states and offsets stay the same, and every line arrives once.
 func TestRealTakeover(t *testing.T) {
 	t.Parallel()
 	began := time.Now()

@@ -23,8 +23,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// remoteCluster is three real brokers whose names nobody resolves: they are reachable through the double of the
-// Connectivity proxy alone, with TLS and SASL.
+// remoteCluster is three real brokers whose names do not resolve: they are reachable only through the double of the
+// Connectivity proxy, with TLS and SASL.
 type remoteCluster struct {
 	double *connectivitytest.Server
 	direct string // bootstrap.servers of listeners that are not behind the proxy, to look at what arrived
@@ -51,7 +51,7 @@ func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
 	return c
 }
 
-// worker are the lines of a worker's file; with logon, Culvert logs on to the brokers.
+// worker returns the lines of a worker's file; with logon, Culvert logs on to the brokers.
 func (c *remoteCluster) worker(logon bool) []string {
 	lines := []string{"bootstrap.servers=kafka-1.virtual:9092,kafka-2.virtual:9092",
 		"kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + c.key,
@@ -64,7 +64,7 @@ func (c *remoteCluster) worker(logon bool) []string {
 	return lines
 }
 
-// openTunnel runs culvert tunnel and returns the address that stands for bootstrap.servers.
+// openTunnel runs culvert tunnel and returns the address to use as bootstrap.servers.
 func (c *remoteCluster) openTunnel(t *testing.T, p *e2etest.Place, logon bool) (string, *e2etest.Command) {
 	t.Helper()
 	name := fmt.Sprintf("worker-%v.properties", logon)
@@ -152,7 +152,7 @@ func nodeExample(t *testing.T) string {
 	return strings.TrimSpace(string(out))
 }
 
-// nodeCommand is a program of the example.
+// nodeCommand returns a program of the example.
 func nodeCommand(ctx context.Context, dir, address string, env []string, args ...string) (c *exec.Cmd, stdout,
 	stderr *e2etest.Buffer) {
 	c = exec.CommandContext(ctx, "node", args...)
@@ -164,7 +164,7 @@ func nodeCommand(ctx context.Context, dir, address string, env []string, args ..
 	return c, stdout, stderr
 }
 
-// valuesOf are those of the consumer's lines, with how often each came.
+// valuesOf counts the values in the consumer's lines.
 func valuesOf(t *testing.T, out string) map[string]int {
 	t.Helper()
 	seen := map[string]int{}
@@ -178,7 +178,8 @@ func valuesOf(t *testing.T, out string) map[string]int {
 	return seen
 }
 
-// testNodeJS: two members of one group share what is produced; one leaves, the other takes over, and nothing is lost.
+// testNodeJS checks that two members of one group share the records; one leaves, the other takes over, and nothing is
+// lost.
 func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
 	defer cancel()
@@ -248,7 +249,7 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	}
 }
 
-// columnSum adds a column of the lines of a table that hold a word.
+// columnSum adds up a column of the lines that contain a word.
 func columnSum(table, word string, column int) (sum int) {
 	for line := range strings.Lines(table) {
 		if fields := strings.Fields(line); slices.Contains(fields, word) && len(fields) > column {
@@ -259,7 +260,7 @@ func columnSum(table, word string, column int) (sum int) {
 	return sum
 }
 
-// testTools: console, performance and group tools, transactions, and the verifiable clients.
+// testTools runs console, performance and group tools, transactions, and the verifiable clients.
 func (c *remoteCluster) testTools(t *testing.T, address string) {
 	at := []string{"--bootstrap-server", address}
 	e2etest.KafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions", "3"})...)
@@ -276,7 +277,7 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 	if strings.Count(reset, "tools") < 3 || columnSum(reset, "tools", 3) != 0 {
 		t.Errorf("expected three partitions of the group at 0, found\n%s", reset)
 	}
-	// A transaction has coordinators of its own to be found.
+	// A transaction has its own coordinators.
 	performance := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
 		"1000", "--record-size", "100", "--throughput", "-1",
 		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
@@ -304,14 +305,14 @@ func atLeast(text string, least int) error {
 	return nil
 }
 
-// testBrokerKilled: an idempotent producer that writes while a broker is killed and started again loses and doubles
-// nothing.
+// testBrokerKilled checks that an idempotent producer loses and duplicates nothing while a broker is killed and started
+// again.
 func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	const count = 8000
 	pids, err := os.ReadFile(filepath.Join(c.dir, "pids"))
 	e2etest.NoError(t, err)
 	pid, _ := strconv.Atoi(strings.Fields(string(pids))[1])
-	// in the midst of its ten seconds
+	// This is in the middle of its ten seconds.
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
 	defer kill.Stop()
 	out := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
@@ -329,7 +330,7 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	}
 }
 
-// testDropped: every tunnel is cut again and again while an idempotent producer writes: each record is there once.
+// testDropped cuts every tunnel repeatedly while an idempotent producer writes: each record arrives once.
 func (c *remoteCluster) testDropped(t *testing.T, address string) {
 	stop := make(chan struct{})
 	ended := make(chan int)
@@ -368,7 +369,7 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 	}
 }
 
-// testOwnLogon: without sasl.* in the worker's file the client's own logon passes.
+// testOwnLogon checks that without sasl.* in the worker's file the client's own logon passes.
 func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2etest.Place, node string) {
 	address, _ := c.openTunnel(t, p, false)
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)

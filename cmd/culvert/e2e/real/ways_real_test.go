@@ -21,12 +21,12 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// ways is SAP CAP behind nginx, and behind proxies that are in use elsewhere.
+// ways is SAP CAP behind nginx and behind common proxies.
 type ways struct {
 	cap *capService
-	// mutual and made are ports where a client certificate is asked for: the server is that of the sample trust stores,
-	// or of those in more/. namesakes are as mutual, for certificates of another key with the same name: OpenSSL finds
-	// but one of a name. packed compresses all answers.
+	// mutual and made are ports that require a client certificate: mutual has the server certificate of the sample
+	// trust stores, made that of the stores in more/. namesakes is like mutual for certificates of another key with
+	// the same name, because OpenSSL finds only one by name. packed compresses all responses.
 	mutual, made, packed         string
 	namesakes                    [2]string
 	nginx, pems                  string // folders
@@ -38,7 +38,7 @@ type intermediary struct {
 	address, log string
 }
 
-// saw counts the lines of its log that fit.
+// saw counts the matching lines of its log.
 func (i *intermediary) saw(t *testing.T, expression string) int {
 	t.Helper()
 	return countLines(t, i.log, expression)
@@ -58,7 +58,7 @@ const (
 	oidcSecret               = "a+b/c=%&d:e f"
 )
 
-// TestRealWays leads to a real service, and to a real broker, by servers and proxies that are not ours.
+// TestRealWays reaches a real service and a real broker through other authors' servers and proxies.
 func TestRealWays(t *testing.T) {
 	t.Parallel()
 	w := &ways{nginx: t.TempDir(), pems: t.TempDir()}
@@ -80,7 +80,7 @@ func TestRealWays(t *testing.T) {
 	}
 }
 
-// startIntermediary starts a proxy in a folder that its own user, where it has one, can get to.
+// startIntermediary starts a proxy in a folder that its own user, if it has one, can access.
 func startIntermediary(t *testing.T, name string) *intermediary {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "culvert-"+name+"-")
@@ -133,7 +133,7 @@ http {
 	e2etest.StartPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
 }
 
-// requests counts the lines of nginx's log that fit: port, verification, fingerprint, name, status, encodings, request.
+// requests counts the matching lines of nginx's log: port, verification, fingerprint, name, status, encodings, request.
 func (w *ways) requests(t *testing.T, expression string) int {
 	t.Helper()
 	return countLines(t, filepath.Join(w.nginx, "access.log"), expression)
@@ -144,7 +144,7 @@ func (w *ways) reader(p *e2etest.Place, name, url string, more ...string) string
 	scheme, address, _ := strings.Cut(url, "://")
 	host, port, _ := net.SplitHostPort(address)
 	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, "Categories", name)...)
-	// The adapter answers 500 where its own request to the v4 service failed: its kept connection was just closed.
+	// The adapter answers 500 if the idle connection of its own request to the v4 service was just closed.
 	lines = e2etest.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=2", "sap.odata.http.codes=408,429,500,502,503,504",
 		"tasks.max=1"}, more...)...)
@@ -157,7 +157,7 @@ func (w *ways) run(t *testing.T, p *e2etest.Place, files ...string) e2etest.Resu
 	return p.Once(files...)
 }
 
-// arrive runs connectors to their end and looks whether topics hold so many records.
+// arrive runs connectors to their end and checks the number of records in topics.
 func (w *ways) arrive(t *testing.T, p *e2etest.Place, files []string, want map[string]int) {
 	t.Helper()
 	if r := w.run(t, p, files...); r.Code != 0 {
@@ -169,7 +169,7 @@ func (w *ways) arrive(t *testing.T, p *e2etest.Place, files []string, want map[s
 	wantEnds(t, broker.Addr(), want)
 }
 
-// wantEnds looks whether topics end there.
+// wantEnds checks the end offsets of topics.
 func wantEnds(t *testing.T, servers string, want map[string]int) {
 	t.Helper()
 	client := e2etest.Client(t, servers)
@@ -188,7 +188,7 @@ func wantEnds(t *testing.T, servers string, want map[string]int) {
 	}
 }
 
-// refused runs one connector that is to fail, and checks what its last line says and that no secret shows.
+// refused runs one connector that must fail, and checks its last line, and that no secret shows.
 func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret string, says ...string) {
 	t.Helper()
 	r := w.run(t, p, file)
@@ -237,13 +237,14 @@ func (w *ways) testStores(t *testing.T) {
 		string(log), -1) {
 		shown[m[1]] = true
 	}
-	// client in three types, clientec, other, first, edward
+	// The certificates: client in three types, clientec, other, first, edward.
 	if len(shown) != 7 {
 		t.Errorf("nginx saw %d certificates, expected 7: %v", len(shown), shown)
 	}
 }
 
-// Who shows no certificate, one that nobody knows, or does not know the server, learns so, and which setting mends it.
+// A client without a certificate, with an unknown one, or that does not trust the server, reports the setting that
+// fixes it.
 func (w *ways) testUnknown(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), "trust.jks"),
@@ -255,7 +256,7 @@ func (w *ways) testUnknown(t *testing.T) {
 	if n := w.requests(t, `^`+w.mutual+` NONE `); n != 1 {
 		t.Errorf("nginx refused %d requests without a certificate, expected one", n)
 	}
-	// OpenSSL's own server refuses in the handshake, which TLS 1.3 tells after it.
+	// OpenSSL's own server rejects in the handshake, which the client learns after it in TLS 1.3.
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		port := e2etest.FreePort(t)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -283,7 +284,7 @@ func (w *ways) testUnknown(t *testing.T) {
 	}
 }
 
-// Answers that nginx compresses as they come are read as they were.
+// Responses that nginx compresses while streaming are read unchanged.
 func (w *ways) testPacked(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	w.cap.metadata(t)
@@ -298,13 +299,13 @@ func (w *ways) testPacked(t *testing.T) {
 	}
 }
 
-// viaSquid are the settings of the proxy that knows the names of the place.
+// viaSquid returns the settings of the proxy that resolves the test's names.
 func (w *ways) viaSquid(password string) []string {
 	return []string{"sap.odata.proxy.type=http", "sap.odata.proxy.address=" + w.squid.address,
 		"sap.odata.proxy.user=" + squidUser, "sap.odata.proxy.password=" + password}
 }
 
-// mutualLines are those of a client that nginx knows.
+// mutualLines returns the settings of a client that nginx trusts.
 func mutualLines(t *testing.T) []string {
 	return []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.Stores(t), "client.jks"),
 		"sap.odata.keystore.password=" + e2etest.StorePassword,
@@ -312,13 +313,13 @@ func mutualLines(t *testing.T) []string {
 		"sap.odata.truststore.password=" + e2etest.StorePassword}
 }
 
-// capAt is the service's address under another name.
+// capAt returns the service's address under another name.
 func (w *ways) capAt(host string) string {
 	_, port, _ := net.SplitHostPort(w.cap.address)
 	return net.JoinHostPort(host, port)
 }
 
-// An ordinary proxy with logon: http in absolute form, https by CONNECT; a wrong password is tried once.
+// A common proxy with logon: http in absolute form, https by CONNECT; a wrong password is tried once.
 func (w *ways) testHTTPProxy(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	p.Environ = []string{"NO_PROXY="}
@@ -344,7 +345,7 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 	w.refused(t, p, w.reader(p, "nowhere", "http://cap.corp:1", append(w.viaSquid(squidPassword),
 		"sap.odata.max.retries=0")...), squidPassword, "503")
 
-	// The environment's proxy, and its exceptions.
+	// The environment's proxy and its exceptions apply.
 	p.Environ = append(p.Environ, "HTTP_PROXY=http://corp%20user:p%40ss%3Aw%2Frd%25@"+w.squid.address)
 	before := w.squid.saw(t, `^200 GET`)
 	w.arrive(t, p, []string{w.reader(p, "environment", "http://"+w.capAt("cap.corp"))},
@@ -356,7 +357,7 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 	before = w.squid.saw(t, `.`)
 	w.arrive(t, p, []string{w.reader(p, "exempt", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
 		map[string]int{"exempt": waysRows})
-	// Without the proxy nobody knows the name.
+	// Without the proxy the name does not resolve.
 	r := w.run(t, p, w.reader(p, "unresolved", "http://"+w.capAt("cap.corp"),
 		append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...))
 	if n := w.squid.saw(t, `.`) - before; n != 0 || r.Code != 1 || !strings.Contains(r.LastLine(), "cap.corp") {
@@ -364,7 +365,7 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 	}
 }
 
-// tlsName starts nginx under a name that only the proxy knows, with a certificate for it, and returns its port.
+// tlsName starts nginx under a name that only the proxy resolves, with a certificate for it, and returns its port.
 func tlsName(t *testing.T, w *ways) (port string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -381,7 +382,7 @@ func tlsName(t *testing.T, w *ways) (port string) {
 	return port
 }
 
-// SOCKS5 with user and password: names are resolved by the proxy; a wrong password is tried once.
+// SOCKS5 with user and password: the proxy resolves names; a wrong password is tried once.
 func (w *ways) testSOCKS5(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	socks := func(password string) []string {
@@ -404,8 +405,8 @@ func (w *ways) testSOCKS5(t *testing.T) {
 	}
 }
 
-// A token service that is not ours: the client's secret in a header and in the body; through a proxy; a wrong one is
-// tried once.
+// A token service of another author: the client's secret in a header and in the body, and through a proxy; a wrong one
+// is tried once.
 func (w *ways) testOAuth2(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	p.Environ = []string{"NO_PROXY="}
@@ -447,7 +448,7 @@ func (w *ways) testOAuth2(t *testing.T) {
 	}
 }
 
-// The real service through the double of the Connectivity proxy, in both modes.
+// The real service is reached through the double of the Connectivity proxy, in both modes.
 func (w *ways) testCloudConnector(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	account := connectivitytest.NewServer()
@@ -474,7 +475,7 @@ func (w *ways) testCloudConnector(t *testing.T) {
 	}
 }
 
-// A real broker by SOCKS5 and by CONNECT, with TLS and a logon inside.
+// A real broker is reached by SOCKS5 and by CONNECT, with TLS and a logon inside.
 func (w *ways) testKafka(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	dir, port, secure := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)

@@ -22,19 +22,19 @@ import (
 	"github.com/culvert-project/culvert/internal/rest/replaytest"
 )
 
-// comparedWorkers are two workers that are sent the recorded calls in step: Kafka's, and this one.
+// comparedWorkers are two workers that receive the recorded requests in step: Kafka Connect's, and Culvert's.
 type comparedWorkers struct {
 	real, own replaytest.Worker
 	wanted    map[string][]replaytest.Kind // differences
-	// skip: the last call was wanted to be answered otherwise here, and what is waited for after it does not come.
+	// skip means that the last request has an expected difference here, so that the awaited state does not occur.
 	skip     bool
 	compared int
 }
 
-// settling is how long an answer may speak of a moment, and a state differ that both workers come to.
+// settling is how long a response may depend on the moment, and a state differ that both workers reach.
 const settling = 2 * time.Minute
 
-// do makes both workers do a step, and tells in what their answers differ that is not wanted to.
+// do sends a step to both workers and returns an unexpected difference between their responses.
 func (w *comparedWorkers) do(s *replaytest.Step) (difference string, err error) {
 	switch {
 	case s.File != "":
@@ -67,15 +67,15 @@ func (w *comparedWorkers) do(s *replaytest.Step) (difference string, err error) 
 	return "", nil
 }
 
-// showsState is true of a call that changes nothing and is answered by what connectors are doing, as the answer to the
-// same call a moment later may tell something else: each worker takes its own time from one state to the next.
+// showsState reports whether a request changes nothing and returns the state of connectors. The same request may be
+// answered differently a moment later, because each worker changes states at its own pace.
 func showsState(s *replaytest.Step) bool {
 	path, query, _ := strings.Cut(s.Path, "?")
 	return strings.HasPrefix(path, "/connectors") && (s.Method == "GET" ||
 		s.Method == "POST" && strings.HasSuffix(path, "/restart") && strings.Contains(query, "onlyFailed=true"))
 }
 
-// ask sends both workers a call, and compares the answers.
+// ask sends a request to both workers and compares the responses.
 func (w *comparedWorkers) ask(s *replaytest.Step) (difference string, err error) {
 	theirs, err := send(&w.real, s)
 	if err != nil {
@@ -107,7 +107,7 @@ func (w *comparedWorkers) ask(s *replaytest.Step) (difference string, err error)
 	return difference, nil
 }
 
-// send sends a call, and again what a worker that has to agree with itself first refuses.
+// send sends a request, again if the worker rejects it because its group has not settled.
 func send(w *replaytest.Worker, s *replaytest.Step) (replaytest.Answer, error) {
 	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
 		answer, err := w.Send(s)
@@ -117,14 +117,15 @@ func send(w *replaytest.Worker, s *replaytest.Step) (replaytest.Answer, error) {
 	}
 }
 
-// isMomentary says whether an answer speaks of a moment, as one of a worker that has not seen its own last change.
+// isMomentary reports whether a response depends on the moment, for example because a worker has not read its own last
+// change.
 func isMomentary(a replaytest.Answer) bool {
 	text := fmt.Sprint(a.Body)
 	return (a.Status == 409 || a.Status == 500) && (strings.Contains(text, "rebalance") ||
 		strings.Contains(text, "stale configuration") || strings.Contains(text, "conflicting operation"))
 }
 
-// workerAt is a worker at an address, as it names itself.
+// workerAt returns the worker at an address, under the name it uses.
 func workerAt(t *testing.T, address string) replaytest.Worker {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/")
@@ -136,7 +137,7 @@ func workerAt(t *testing.T, address string) replaytest.Worker {
 		Masks: map[string]string{root.Commit: "${commit}", root.Cluster: "${cluster}"}}
 }
 
-// filesServer hands the files of the machine to the plugins of testdata/guests that stand for Kafka's file connectors.
+// filesServer serves the machine's files to the plugins of testdata/guests that replace Kafka's file connectors.
 func filesServer(t *testing.T) (port string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, flags := r.FormValue("path"), os.O_RDONLY
@@ -165,12 +166,12 @@ func filesServer(t *testing.T) (port string) {
 	return server.URL[strings.LastIndexByte(server.URL, ':')+1:]
 }
 
-// TestRealWorkerAgainstConnect sends the recorded sequences to a Kafka Connect worker and to this one, and compares the
-// answers. Plugins stand in here for Kafka's file connectors, with their classes, settings and offsets.
+// TestRealWorkerAgainstConnect sends the recorded sequences to a Kafka Connect worker and to Culvert, and compares the
+// responses. Plugins with the classes, settings and offsets of Kafka's file connectors replace these.
 func TestRealWorkerAgainstConnect(t *testing.T) {
 	t.Parallel()
 	const folder = "../../../../testdata/connect-rest"
-	// It compiles the plugins while the others start.
+	// The worker compiles the plugins while the others start.
 	p := e2etest.NewPlace(t)
 	port := filesServer(t)
 	p.Subfolder("plugins")

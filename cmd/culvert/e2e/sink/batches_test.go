@@ -7,7 +7,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A worker that is killed between a request and its answer: the next one looks what arrived, and writes nothing twice.
+// If a worker was killed between a request and its response, the next one looks up which rows arrived, and writes none
+// twice.
 func TestKilledSinkLooksWhatArrived(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

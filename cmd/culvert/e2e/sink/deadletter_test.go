@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Records that cannot be written go to the topic of dead letters as they were read, each once, with Kafka Connect's
-// headers and ours; the others are written.
+// Records that cannot be written go to the dead letter queue as they were read, each once, with the headers of Kafka
+// Connect and Culvert; the others are written.
 func TestDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -95,7 +95,7 @@ func TestDeadLetterTopic(t *testing.T) {
 	if n := len(skipped.FindAllString(r.Stderr, -1)); n != 3 {
 		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.Stderr)
 	}
-	// What was settled does not come again.
+	// Records that were processed are not read again.
 	if r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...)); r.Code != 0 ||
 		strings.Contains(r.Stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)

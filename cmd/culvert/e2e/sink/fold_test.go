@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// orderChange is a record of the stream: what it does to an order, and the reference by which its row is known again.
+// orderChange is a record of the stream: the change of an order, and a reference that identifies its row.
 type orderChange struct {
 	key       int
 	does      string // I, U, M, D or upsert; "" is a tombstone
@@ -28,7 +28,7 @@ type orderChange struct {
 	bad       bool // no service takes its value
 }
 
-// stream is a random one over few keys, or without keys where the service numbers what is inserted.
+// stream returns random changes of few keys, or of none if the service numbers inserted rows.
 func stream(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
 	all := make([]*orderChange, n)
 	for i := range all {
@@ -45,7 +45,7 @@ func stream(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
 	return all
 }
 
-// record is the change as it stands in the topic. The city of a bad one is longer than the service has room for.
+// record returns the change as a record. The city of a bad one is longer than the service allows.
 func (c *orderChange) record(numbered bool) *kgo.Record {
 	key := fmt.Appendf(nil, `{"OrderID":%d}`, c.key)
 	if c.does == "" {
@@ -65,8 +65,8 @@ func (c *orderChange) record(numbered bool) *kgo.Record {
 	return &kgo.Record{Topic: "Changes", Partition: 0, Key: key, Value: text}
 }
 
-// fold is what a service has when all changes were made, by key, and the references of those that it refuses: inserts
-// of what is there, updates of what is not, and bad ones.
+// fold returns the rows of the service after all changes, by key, and the references of those that it rejects: inserts
+// of existing rows, updates of missing rows, and bad ones.
 func fold(all []*orderChange) (has map[string]string, refused map[string]bool) {
 	has, refused = map[string]string{}, map[string]bool{}
 	for _, c := range all {
@@ -84,24 +84,24 @@ func fold(all []*orderChange) (has map[string]string, refused map[string]bool) {
 	return has, refused
 }
 
-// references are what stands in an entity set, by key.
+// references returns the references in an entity set, by key.
 func references(s *odatatest.Service, set string) map[string]string {
 	all := map[string]string{}
 	s.Each(set, func(key string, fields map[string]string) { all[key] = fields["ShipName"] })
 	return all
 }
 
-// T12: random streams of inserts, updates and deletes over few keys go to a service that fails before and after it has
-// done what it was asked for, and that reports locks. The worker is killed at random. In the end the service has what
-// the fold of the topic by key says, or each numbered document once, except what is refused, which is in the topic of
-// dead letters. An operator decides about records that the worker leaves uncertain, by looking at the service.
+// Random streams of inserts, updates and deletes of few keys go to a service that fails before and after it has applied
+// a request, and that reports locks. The worker is killed at random. In the end the service has the fold of the topic
+// by key, or each numbered document once, except for rejected records, which are in the dead letter queue. An operator
+// looks at the service and decides about records whose outcome the worker does not know.
 func TestSinkFoldsTheTopic(t *testing.T) {
 	t.Parallel()
 	streams, kills := e2etest.OneOf(20, 1), e2etest.OneOf(10, 2)
 	for name, c := range map[string]struct {
 		settings []string
 		numbered bool
-		// upserts: the stream has no other changes but these and deletes.
+		// upserts means that the stream has only upserts and deletes.
 		upserts bool
 	}{
 		"dynamic": {settings: []string{"sap.odata.operation.mode=dynamic",
@@ -126,7 +126,7 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 	}
 }
 
-// folding is one such stream on its way.
+// folding is one such stream in progress.
 type folding struct {
 	*e2etest.Place
 	random   *rand.Rand
@@ -138,8 +138,7 @@ type folding struct {
 	runs     int          // of the worker
 	changes  []*orderChange
 	lines    []string
-	// sent and skipped are the names of uncertain records that an operator has settled: sent as often as it says, left
-	// out.
+	// sent and skipped are the names of records in doubt that the operator decided to send, or to skip.
 	sent    []string
 	skipped []string
 }
@@ -167,7 +166,7 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 	return f
 }
 
-// lockCounter counts answers that say of an entity that it is locked, those inside batches too.
+// lockCounter counts responses that report a locked entity, also inside batches.
 type lockCounter struct {
 	http.ResponseWriter
 	locks *atomic.Int64
@@ -181,7 +180,7 @@ func (c lockCounter) Write(answer []byte) (int, error) {
 // Unwrap lets the service reach the connection, which it resets.
 func (c lockCounter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// broker runs one on the place's folder, alone, while do does.
+// broker runs a broker on the place's folder while do runs.
 func (f *folding) broker(do func(address string)) {
 	b, address := f.StartBroker()
 	do(address)
@@ -234,7 +233,7 @@ func (f *folding) run(kills int) {
 	f.judge()
 }
 
-// decide is what an operator does: whatever is there is left out, all else sent.
+// decide acts as the operator: it skips each record that the service has, and sends the others.
 func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n int) {
 	all := skipAdvice.FindAllStringSubmatch(r.Stderr, -1)
 	if len(all) == 0 {
@@ -262,7 +261,7 @@ func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n i
 	return n
 }
 
-// judge compares the service and the letters with the topic.
+// judge compares the service and the dead letters with the topic.
 func (f *folding) judge() {
 	has, refused := fold(f.changes)
 	found := references(f.service, f.set)
@@ -303,7 +302,7 @@ func (f *folding) judge() {
 			letters[value.ShipName] = true
 		}
 	})
-	// A run that is killed between a letter and the commit after it sends the letter again.
+	// A run that is killed between a dead letter and its commit writes the dead letter again.
 	if again > 0 && f.runs == 1 {
 		f.T.Errorf("%d dead letters came twice in a single run", again)
 	}

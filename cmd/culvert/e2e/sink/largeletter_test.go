@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// A record of 20 MB is written to a service that accepts it, and becomes a dead letter if the service refuses it. A
+// A record of 20 MB is written to a service that accepts it, and becomes a dead letter if the service rejects it. A
 // dead letter that is too large for the producer fails the task, which names the record; the next start retries.
 func TestRecordOf20MB(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// late is a service that does what it is asked for at once, and whose answers go out when hold returns.
+// late is a service that applies requests at once and sends each response when hold returns.
 func late(inner http.Handler, hold func(r *http.Request, status int)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
@@ -23,8 +23,8 @@ func late(inner http.Handler, hold func(r *http.Request, status int)) http.Handl
 	})
 }
 
-// holdsFirst starts a service that does not answer the first request of a kind until it is freed; done tells whether it
-// has done what that request asks for.
+// holdsFirst starts a service that holds its response to the first request of a kind until free is called; done is
+// closed when the request was applied.
 func holdsFirst(t *testing.T, inner http.Handler, which func(r *http.Request, status int) bool) (address string,
 	done func() bool, free func()) {
 	t.Helper()
@@ -40,5 +40,5 @@ func holdsFirst(t *testing.T, inner http.Handler, which func(r *http.Request, st
 	return address, held.Load, free
 }
 
-// posted says whether a request is a POST.
+// posted reports whether a request is a POST.
 func posted(r *http.Request, _ int) bool { return r.Method == http.MethodPost }

@@ -20,8 +20,8 @@ import (
 )
 
 // TestRealMirrorMaker lets MirrorMaker 2 copy a topic and a sink's offsets, which it translates, to another cluster.
-// The sink is killed while two inserts are under way, which are not applied, and continues on the other cluster:
-// nothing is lost or written twice.
+// The sink is killed with two inserts in flight, which are not applied, and continues on the other cluster: nothing is
+// lost or written twice.
 func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
 	const rows, first = 26_000, 17_000 // the inserts first and first+1 are held
@@ -53,7 +53,7 @@ func TestRealMirrorMaker(t *testing.T) {
 			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n+1, n)})
 	}
 	e2etest.Produce(t, here, records...)
-	// The sink is killed when everything but the held inserts is written and stored.
+	// The sink is killed when everything but the two inserts is written and stored.
 	c, admin := start(here), kadm.NewClient(client)
 	var had kadm.OffsetResponse
 	c.Eventually("all but two records written and stored", func() bool {
@@ -63,8 +63,8 @@ func TestRealMirrorMaker(t *testing.T) {
 	})
 	c.Kill()
 	held.Store(false)
-	// From here on only: MirrorMaker copies what stands with an offset when that offset, translated, has become another
-	// one, so that it may be an old text else.
+	// MirrorMaker starts now, because it copies an offset's metadata only when the translated offset changes, and
+	// would copy older metadata before.
 	dir := t.TempDir()
 	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders", "GROUPS_COPIED=connect-back"}, here,
 		there, dir)

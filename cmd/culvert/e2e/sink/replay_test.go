@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// ids are how often each order is in a topic; payload: as a dead letter has it.
+// ids counts each order in a topic; payload means that the records are dead letters with the row as payload.
 func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -41,9 +41,9 @@ func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 	return found
 }
 
-// Of 1,000 rows some hundreds are bad. Nothing tolerated: the task fails at the first, with the offset before it. All
-// tolerated: the good ones are delivered, the others dead letters, which are delivered each once when the cause is
-// mended, by several replays and never twice.
+// Some hundreds of 1,000 rows are bad. Without tolerance the task fails at the first one and keeps the offset before
+// it. With errors.tolerance=all the good ones are delivered, and the others become dead letters, which several replays
+// deliver once each after the cause is fixed.
 func TestPoison(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -107,7 +107,7 @@ func TestPoison(t *testing.T) {
 		`"__culvert.errors.plugin.name","value":"smt"`, `"__culvert.errors.setting","value":"transforms.number.type"`} {
 		e2etest.Equal(t, "letters with "+want, len(poison), strings.Count(letters, want))
 	}
-	// Listed and shown.
+	// The dead letters are listed and shown.
 	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
 		"NUMBER: value")
 	lines := strings.Split(strings.TrimSpace(list.Stdout), "\n")
@@ -128,7 +128,7 @@ func TestPoison(t *testing.T) {
 			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shows.Code, shows.Stdout, shows.Stderr)
 		}
 	}
-	// Replayed while the cause is there: all are refused again, once more with each try, and counted.
+	// A replay before the cause is fixed rejects all again, and counts the attempts.
 	replay(exactly, connector("tolerant", bad, tolerant...)).Exits(1).Prints(
 		fmt.Sprintf("%d replayed, %d of them refused again", len(poison), len(poison)))
 	again := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
@@ -136,7 +136,7 @@ func TestPoison(t *testing.T) {
 		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), found)
 	}
 	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
-	// Mended: some by a filter, then the others, then none.
+	// Fixed: a filter selects some, a second replay the others, and a third finds none.
 	file := connector("tolerant", mended, tolerant...)
 	some := replay(exactly, file, "--error", "(9")
 	if n := 0; some.Code != 0 {
@@ -149,7 +149,7 @@ func TestPoison(t *testing.T) {
 	e2etest.Equal(t, "after the replays", all, ids(t, p, servers, "tolerant"))
 }
 
-// What the plugin of a source has refused is read by it once more, as the document that the service sent.
+// The plugin of a source reads a rejected row again as the document that the service sent.
 func TestReplayOfDocuments(t *testing.T) {
 	t.Parallel()
 	for format, forged := range map[string][2]string{"json": {`"Freight":"237.5700"`, `"Freight":"237.57009"`},
@@ -195,7 +195,7 @@ func TestReplayOfDocuments(t *testing.T) {
 	}
 }
 
-// replayed checks that a replay delivered so many letters, and left none.
+// replayed checks that a replay delivered so many dead letters, and left none.
 func replayed(t *testing.T, letters int, r e2etest.Result) {
 	t.Helper()
 	if want := fmt.Sprintf("%d replayed, 0 of them refused again\n", letters); r.Code != 0 || r.Stdout != want {
@@ -211,8 +211,8 @@ func headersOf(r *kgo.Record) map[string]string {
 	return found
 }
 
-// Records of a sink that the service has refused are delivered when it takes them, in the order of their keys and each
-// once; what may have been written is asked about, and not sent again by itself.
+// Records that a service rejected are delivered when it accepts them, in the order of their keys and once each. A
+// record that may have been written is reported, and not sent again without a decision.
 func TestReplayIntoAService(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -240,7 +240,7 @@ func TestReplayIntoAService(t *testing.T) {
 			t.Errorf("expected a letter of Orders that was replayed once, found %v", h)
 		}
 	}
-	// One insert gets no answer: nobody knows, until somebody says.
+	// One insert gets no response, so its outcome is unknown until an operator decides.
 	s.Set("lose-answer", "1")
 	if r = replay(); r.Code != 1 || !strings.Contains(r.Stderr, "errors.uncertain.send") {
 		t.Fatalf("expected a letter in doubt, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)

@@ -14,11 +14,11 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// leftOf is what is said of letters that are named and nothing comes of.
+// leftOf is a part of the message about named dead letters that are not replayed.
 const leftOf = "that are not in the topic, belong to another connector, or were replayed before: "
 
-// Letters of a source are tried without anything being sent, then replayed one by one, in any order, each once; what
-// was replayed is known of each, also when one is replayed again.
+// Dead letters of a source are tried without sending, then replayed one by one in any order, once each. The worker
+// remembers each replay, also if one is replayed again.
 func TestReplayOfChosenLetters(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -67,7 +67,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001"} {
 		f.Must(400, "POST", path+"/replay", body, want)
 	}
-	// Tried while the cause is there.
+	// They are tried before the cause is fixed.
 	r := replay(rest.ReplayRequest{Dry: true})
 	if !r.Dry || r.Passes != 0 || r.Replayed != 0 || r.Refused != n || len(r.Refusals) != n {
 		t.Errorf("expected that all %d would be refused, found %+v", n, r)
@@ -86,7 +86,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		r.Refused != 0 || r.Left[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
-	// Replayed out of order.
+	// They are replayed out of order.
 	for _, one := range []string{"0@5", "0@2"} {
 		if r := replay(rest.ReplayRequest{Letters: []string{one}}); r.Replayed != 1 || r.Refused != 0 ||
 			len(r.Left) > 0 || r.Dry {
@@ -114,7 +114,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		t.Errorf("expected 60 orders, one of them twice, found %d, %v", len(times), twice)
 	}
 	f.MustStop()
-	// The command chooses and tries as well, in the files of the worker.
+	// The command selects and tries as well, with the worker's data folder.
 	dlq := func(more ...string) e2etest.Result {
 		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
 			p.Data,
@@ -125,8 +125,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
 }
 
-// Records of a sink are tried up to what would be sent: what a converter or the plugin refuses is named, and what
-// passes is not sent.
+// A dry run of a sink's records ends before the request: what a converter or the plugin rejects is reported, and
+// nothing is sent.
 func TestDryReplayOfASink(t *testing.T) {
 	t.Parallel()
 	const rows = 6
@@ -149,14 +149,14 @@ func TestDryReplayOfASink(t *testing.T) {
 	if n := strings.Count(list.Stdout, "\n"); n != rows+1 {
 		t.Errorf("expected that nothing goes back to the topic, found\n%s", list.Stdout)
 	}
-	// One by one, out of order; the others stay.
+	// They are replayed one by one, out of order; the others stay.
 	d.replays(t, 0, 1, "1 replayed, 0 of them refused again\n", "--letters", at(t, list.Stdout, "said-0@3"))
 	d.replays(t, 0, 2, "1 replayed, 0 of them refused again\n", "--letters", at(t, list.Stdout, "said-0@0"))
 	d.replays(t, 1, 2, "0 replayed", "--letters", at(t, list.Stdout, "said-0@3"))
 	d.replays(t, 1, rows-2, fmt.Sprintf("%d replayed, 2 of them refused again\n", rows-2))
 }
 
-// Of two letters of one record one is sent, and either is sent again when that is asked of it alone.
+// Of two dead letters of one record one is sent; each is sent again if it is selected alone.
 func TestReplayOfAChosenDuplicate(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(2))
@@ -170,7 +170,7 @@ func TestReplayOfAChosenDuplicate(t *testing.T) {
 	d.replays(t, 0, 4, "0 replayed")
 }
 
-// at is where the letter of a record stands, as culvert dlq list has it.
+// at returns the position of a record's dead letter in the output of culvert dlq list.
 func at(t *testing.T, list, record string) string {
 	t.Helper()
 	for line := range strings.Lines(list) {

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A replay that is killed goes on where it was: each letter arrives, and what is remembered of it is true. Inserts
-// whose answer the killed one did not get are looked up.
+// A killed replay continues where it was: each dead letter arrives, and the stored state of the replay is right.
+// Inserts without a response are looked up.
 func TestReplayThatIsKilled(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -49,8 +49,8 @@ func TestReplayThatIsKilled(t *testing.T) {
 	replayed(t, 0, replay().Wait())
 }
 
-// A replay of the letters of a source that is killed again and again loses none: with exactly-once each row comes once,
-// else a kill repeats at most those that are replayed at a time.
+// A replay of a source's dead letters that is killed repeatedly loses none: with exactly-once each row arrives once,
+// else a kill repeats at most the rows of one batch.
 func TestReplayOfASourceThatIsKilled(t *testing.T) {
 	t.Parallel()
 	const rows, kills, atOnce = 3000, 3, 500

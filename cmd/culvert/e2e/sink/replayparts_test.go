@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// documents is a service that numbers what it gets, whose topic of dead letters is refused; a sink writes records of
-// text there.
+// documents is a service that numbers the documents it receives, and a sink that writes text records there, with a dead
+// letter queue.
 type documents struct {
 	*e2etest.Place
 	service              *odatatest.Service
@@ -25,7 +25,7 @@ type documents struct {
 	admin                *kadm.Client
 }
 
-// newDocuments writes records to the topic said, which a sink reads.
+// newDocuments writes records to the topic that a sink reads.
 func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...string) *documents {
 	t.Helper()
 	d := &documents{Place: e2etest.NewPlace(t), letters: "refused"}
@@ -49,12 +49,12 @@ func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...st
 	return d
 }
 
-// set gives the sink other settings.
+// set changes the sink's settings.
 func (d *documents) set(settings ...string) {
 	d.sink = d.File("inbox.properties", e2etest.Instead(d.lines, settings...)...)
 }
 
-// written has the sink write what the topic holds; the service refuses so many requests.
+// written lets the sink write the topic; the service rejects so many requests.
 func (d *documents) written(t *testing.T, refusing int) {
 	t.Helper()
 	e2etest.RefuseWrites(t, d.service, refusing)
@@ -68,7 +68,7 @@ func (d *documents) replay(t *testing.T, more ...string) e2etest.Result {
 		d.Data, d.worker, d.sink}, more...)...)
 }
 
-// replays is replay that ends with an exit code, documents in the service and a beginning of what is printed.
+// replays runs a replay and checks the exit code, the number of documents in the service and the start of the output.
 func (d *documents) replays(t *testing.T, code, documents int, begins string, more ...string) e2etest.Result {
 	t.Helper()
 	r := d.replay(t, more...)
@@ -79,7 +79,7 @@ func (d *documents) replays(t *testing.T, code, documents int, begins string, mo
 	return r
 }
 
-// saidTimes are records of a topic, each of a document.
+// saidTimes returns n records, each with a document of its own.
 func saidTimes(n int) (records []*kgo.Record) {
 	for i := range n {
 		records = append(records, &kgo.Record{Topic: "said", Key: []byte(strconv.Itoa(i)),
@@ -88,7 +88,7 @@ func saidTimes(n int) (records []*kgo.Record) {
 	return records
 }
 
-// again writes letters to their topic once more, as a sink does that was killed before it had committed.
+// again writes dead letters to their topic once more, like a sink that was killed before its commit.
 func (d *documents) again(t *testing.T, letters []*kgo.Record) {
 	t.Helper()
 	var copies []*kgo.Record
@@ -99,8 +99,8 @@ func (d *documents) again(t *testing.T, letters []*kgo.Record) {
 	e2etest.Produce(t, d.broker, copies...)
 }
 
-// A record whose letter stands there twice is delivered once: in other pieces of the topic, in other partitions, and in
-// later replays.
+// A record with two dead letters is delivered once: if they are in distant parts of the topic, in different partitions,
+// and over several replays.
 func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 	t.Parallel()
 	const rows = 600
@@ -115,7 +115,7 @@ func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 	d.replays(t, 0, 2*rows, "", "--again")
 }
 
-// Of a record that became several rows, a letter names those that are left, and a replay writes no other.
+// If a record became several rows, a dead letter names the remaining ones, and a replay writes no other.
 func TestReplayOfPartsThatAreLeft(t *testing.T) {
 	t.Parallel()
 	value := `{"Lines":[{"Topic":"a"},{"Topic":"b"},{"Topic":"c"}]}`
@@ -126,7 +126,7 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 	d.written(t, 1)
 	e2etest.Equal(t, "documents", 2, d.service.Count("Inbox"))
 	e2etest.ReadTopic(t, d.broker, "refused", 1)
-	// Refused once more: the letter that goes back names the same.
+	// A rejected replay writes a dead letter that names the same rows.
 	e2etest.RefuseWrites(t, d.service, 100)
 	d.replay(t).Exits(1)
 	e2etest.RefuseWrites(t, d.service, 0)
@@ -134,8 +134,8 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 	d.replays(t, 0, 3, "")
 }
 
-// A letter is left, and reported, if a later record has its key, until --older sends it; list shows what was replayed.
-// A forged letter is not replayed unless topics.regex matches its topic as a whole.
+// A dead letter is skipped, and reported, if a later record has its key, until --older sends it; list shows replayed
+// ones. A forged dead letter is not replayed unless topics.regex matches its whole topic.
 func TestReplayOfWhatIsOlder(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
@@ -175,9 +175,10 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	}
 }
 
-// A letter is also left if the replay has already sent a newer letter of its key, since letters are in the order of
-// their last refusal and in several partitions. A record keeps its RequestID if its letter has another timestamp, as
-// in a topic with message.timestamp.type=LogAppendTime, so that the service does not create its document twice.
+// A dead letter is also skipped if the replay has already sent a newer one of its key, because dead letters are in the
+// order of their last rejection and in several partitions. A record keeps its RequestID if its dead letter has another
+// timestamp, as in a topic with message.timestamp.type=LogAppendTime, so that the service does not create its document
+// twice.
 func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},
@@ -200,8 +201,8 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n", "--older")
 }
 
-// The entity of a record without a key is not known before it is sent. Its letter is sent if all later records of the
-// topic, in all partitions, are letters, too, and left otherwise.
+// The entity of a record without a key is unknown before it is sent. Its dead letter is sent only if all later records
+// of the topic, in all partitions, are dead letters, too.
 func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	t.Parallel()
 	said := saidTimes(3)

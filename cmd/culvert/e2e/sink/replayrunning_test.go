@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// places are the documents, each by where it is in the order in which they were written.
+// places maps each document to its position in the order of writing.
 func (d *documents) places(t *testing.T) map[string]int {
 	t.Helper()
 	places := map[string]int{}
@@ -28,9 +28,9 @@ func (d *documents) places(t *testing.T) map[string]int {
 	return places
 }
 
-// At the size that users have: 25,000 letters are replayed while the task of the sink writes later records of their
-// keys, and the worker is killed in the middle. Each record is written once, no letter is written after a later record
-// of its key, and only letters of such keys are left.
+// At users' size: 25,000 dead letters are replayed while the task of the sink writes later records of their keys, and
+// the worker is killed in the middle. Each record is written once, no dead letter is written after a later record of
+// its key, and only dead letters of such keys remain.
 func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	t.Parallel()
 	const letters, path = 25_000, "/culvert/connectors/inbox/deadletters/replay"
@@ -58,7 +58,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		return ended
 	}
 	random, later := rand.New(rand.NewPCG(42, 8)), map[string]bool{}
-	// says has later records of any keys come until done.
+	// says writes later records of random keys until done.
 	says := func(done func() bool) {
 		for !done() {
 			var records []*kgo.Record
@@ -119,7 +119,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 			ordered++
 		}
 	}
-	// A letter that the kill left in doubt may be among those that are left although it was written.
+	// A dead letter in doubt after the kill may remain although it was written.
 	if wrong > 0 || kept == 0 || kept > left || kept < left-500 || ordered == 0 ||
 		len(places) != letters-kept+len(later) {
 		t.Errorf("%d letters were written after a later record of their key; of %d that are left %d were not written, "+

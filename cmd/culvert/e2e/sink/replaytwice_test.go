@@ -9,9 +9,9 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// A replay while another process replays writes nothing and reports why, whichever data folders they use; it continues
-// where the other one ended. A process that was stopped while another one replayed does not overwrite what that one
-// stored.
+// A replay during another process's replay writes nothing and reports why, whichever data folders they use; it
+// continues where the other one ended. A process that was stopped while another one replayed does not overwrite the
+// other's state.
 func TestReplayNextToAnother(t *testing.T) {
 	t.Parallel()
 	const rows = 40
@@ -19,7 +19,7 @@ func TestReplayNextToAnother(t *testing.T) {
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic")
 	d.written(t, 100_000)
 	e2etest.ReadTopic(t, d.broker, "refused", rows)
-	// The answer about its first document is held until free.
+	// The response to the first document is held until free is called.
 	address, done, free := holdsFirst(t, d.service, func(_ *http.Request, status int) bool {
 		return status == http.StatusCreated
 	})

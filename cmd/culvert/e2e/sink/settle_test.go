@@ -17,8 +17,8 @@ import (
 
 var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
 
-// A version that hangs in settle takes over while records flow: what the version before had sent is judged by that one,
-// what it sends itself is named, and each row is created once.
+// A version that hangs in handle-response takes over while records flow: the previous version handles the responses to
+// its own requests, the records that the new version sent are reported, and each row is created once.
 func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	t.Parallel()
 	const rows, batch, atATime, first = 60, 20, 4, 10

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// written is how many rows there are to write.
+// written is the number of rows to write.
 const written = 40
 
 // writing is a connector that writes the topic Orders to OrderCopies of its own service, which answers some POSTs with
@@ -46,20 +46,21 @@ func (w *writing) start(t *testing.T, p *e2etest.Place) (file string) {
 	return p.File(w.name+".properties", e2etest.Instead(lines, w.settings...)...)
 }
 
-// Every record is written once, whatever sessions, tokens and answers do; or the task fails and names the record.
+// Every record is written once, whatever happens to sessions, tokens and responses, or the task fails and names the
+// record.
 func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: written})
 	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
 	all := []*writing{
-		// One request at a time: of several, one may meet the end of its session each time it is sent.
+		// One request at a time: with several, one of them may meet an expired session at each attempt.
 		{name: "expire-again", settings: []string{"sap.odata.max.in.flight=1"}},
 		{name: "503", status: "503", count: "2"},
 		{name: "500", status: "500", count: "1", fails: append(named, "HTTP 500", "Not now", "(code X/1)",
 			"it may have been written or not, and is not sent again")},
-		// of the requests under way one is answered 401 and the others are not sent: the record named is the first of
-		// them all
+		// One request gets 401 and the others in flight are not sent: the message names the first record of
+		// all.
 		{name: "401", status: "401", count: "1000", fails: append(named, "401"),
 			settings: []string{"errors.tolerance=all"}},
 	}
@@ -90,7 +91,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 					refused++
 				}
 			}
-			// A 401 may also be the answer to requests that were under way in other lanes.
+			// Requests in flight on other connections may get 401, too.
 			if want := map[string]int{"503": 2, "500": 1, "401": 4}[w.name]; w.status != "" && refused != want &&
 				(w.name != "401" || refused > want) {
 				t.Errorf("expected %d refusals, found %d", want, refused)

@@ -26,7 +26,7 @@ func TestWritesAtUsersSize(t *testing.T) {
 	}
 }
 
-// Likewise by each other mode, 25,000 records each, all to one service.
+// Each other mode writes 25,000 records, all to one service.
 func TestChangesAtUsersSize(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// unanswered is in front of a service that does what it is asked for, and has writes wait for their answers.
+// unanswered is a proxy in front of a service that delays the responses to writes.
 type unanswered struct {
 	writes  atomic.Int32
 	answers chan struct{} // to be closed by the test
@@ -38,16 +38,16 @@ func (u *unanswered) start(t *testing.T, s *odatatest.Service) string {
 	}))
 }
 
-// taken names how many records of a connector's its service has taken.
+// taken names the metric of records that a connector's service has accepted.
 func taken(connector string) string {
 	return fmt.Sprintf(`kafka_connect_sink_task_sink_record_send_total{connector=%q,task="0"}`, connector)
 }
 
-// A worker that is paused within a sink's request for longer than its session writes nothing more when it goes on:
-// another one has taken its partitions over from what was committed, and has looked up the row of the POST that had no
-// answer, and those that were announced with it: rows that say more than their key, since a number that is not found as
-// a key proves nothing. The offsets stay where that one has put them. The broker is paused for a moment, too, so that
-// the worker has the answers to its requests before it hears from its group.
+// A worker that was paused within a sink's request for longer than its session writes nothing more: another one has
+// taken over its partitions from the commit, and has looked up the row of the POST without response and the rows
+// announced with it (rows with more than their key, since a missing number proves nothing). The offsets stay as the
+// other one committed them. The broker is paused for a moment, too, so that the first worker gets its responses before
+// the news of its group.
 func TestPausedSinkWritesNothingMore(t *testing.T) {
 	t.Parallel()
 	s, direct := e2etest.Demo(t, odatatest.Options{Rows: 5})

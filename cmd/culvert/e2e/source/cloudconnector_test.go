@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// T13: the Cloud Connector that both the service and Kafka are behind goes away under a worker that carries rows both
-// ways, all tunnels with it, and comes back. No task fails, nothing is lost.
+// The Cloud Connector in front of both the service and Kafka stops under a worker with a source and a sink, and with it
+// all tunnels, and starts again. No task fails, and nothing is lost.
 func TestCloudConnectorAway(t *testing.T) {
 	t.Parallel()
 	outage, rows := e2etest.OneOf(time.Minute, 4*time.Second), e2etest.OneOf(4000, 2000)
@@ -77,7 +77,7 @@ func TestCloudConnectorAway(t *testing.T) {
 	p.Run("consume", "Orders", "-p", worker).Exits(0).Prints(`"OrderID"`)
 }
 
-// running fails the test where a task is in any other state than RUNNING, or not placed yet.
+// running fails the test if a task is in another state than RUNNING or UNASSIGNED.
 func running(t *testing.T, c *e2etest.Command, rest string) {
 	t.Helper()
 	for _, name := range []string{"there", "back"} {
@@ -93,7 +93,7 @@ func running(t *testing.T, c *e2etest.Command, rest string) {
 	}
 }
 
-// named is a listener of a broker that advertises itself under another name, as host:port.
+// named is a listener of a broker that advertises another name, as host:port.
 type named struct {
 	net.Listener
 	name string

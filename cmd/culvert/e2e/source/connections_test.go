@@ -22,8 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// A service that asks for a certificate is shown that of the client's store, and known by the trust store, also where
-// nothing else is shown.
+// A service that requires a client certificate receives the one of the key store and is verified with the trust store.
 func TestStoresEndToEnd(t *testing.T) {
 	t.Parallel()
 	p, own, shown := e2etest.NewPlace(t), e2etest.Localhost(t), atomic.Int64{}
@@ -51,7 +50,7 @@ func TestStoresEndToEnd(t *testing.T) {
 	}
 }
 
-// What is wrong with connections is said by validate, at its place.
+// validate reports errors of connection settings with file and line.
 func TestConnectionsAreChecked(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -121,8 +120,8 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"sap.odata.auth.type=header")...))
 }
 
-// A password that is changed behind its reference is used from then on, without a restart; one that was refused is sent
-// once, and the tasks that it stopped go on with the next one (P25, P10).
+// A password that changes behind its reference is used without a restart. A rejected password is sent once, and the
+// tasks that it stopped continue with the next one.
 func TestSecretsRotate(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -135,7 +134,7 @@ func TestSecretsRotate(t *testing.T) {
 		"sap.odata#00.exec-period=1", "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
 	file := p.File("rotating.properties", lines...)
-	// which compiles, and may take its time
+	// The first command compiles the plugins, which takes time.
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
 	state := func() connect.State { return e2etest.TaskOf(t, listen, "rotating").State }
@@ -167,8 +166,8 @@ func TestSecretsRotate(t *testing.T) {
 	}
 }
 
-// The service behind a Cloud Connector, by a destination and what is bound: through the HTTP proxy, and by TLS through
-// SOCKS5. Nobody on the way sees the password where there is TLS, and no log holds a secret or a token.
+// A service behind a Cloud Connector is reached by a BTP destination and service bindings: through the HTTP proxy, and
+// with TLS through SOCKS5. With TLS no proxy sees the password, and no log has a secret or a token.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -177,7 +176,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	p.Environ = []string{"VCAP_SERVICES=" + account.VCAP(0), "NO_PROXY="}
 	const password = "s3cret-of-the-service"
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 600, PageSize: 10, User: "technical", Password: password})
-	// Tunnels that break while pages are read cost nothing but another try: each fourth request finds its own broken.
+	// A tunnel that breaks while pages are read costs a retry only: every fourth request finds its tunnel broken.
 	var asked, dropped atomic.Int64
 	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1)%4 == 0 {
@@ -265,7 +264,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 }
 
-// OAuth 2.0 and headers, by the names that a file has for them.
+// OAuth 2.0 and further headers are set by the names of the file's settings.
 func TestTokensAndHeadersEndToEnd(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// writer changes Products until it is asked to stop.
+// writer changes Products until stop is closed.
 func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
 	r, edits := rand.New(rand.NewPCG(seed, 1)), e2etest.Writer{S: s}
 	for n := 0; ; n++ {
@@ -34,9 +34,9 @@ func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
 	}
 }
 
-// T2: rows are created, changed and deleted by several writers while three connectors read the changes, in Atom, in
-// JSON with tombstones, and from an ODP service with one generation of tokens; the worker is killed again and again.
-// Afterwards each topic, folded by key, equals the service, ODP has begun one extraction, and no token was too old.
+// Several writers create, change and delete rows while three connectors read the changes, in Atom, in JSON with
+// tombstones, and from an ODP service with one generation of tokens; the worker is killed repeatedly. Afterwards each
+// topic, folded by key, equals the service, ODP has started one extraction, and no token was expired.
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// largeMetadata is the demo service's document with as many types more, as SuccessFactors describes its own, as it
-// takes to be of so many bytes.
+// largeMetadata returns the demo service's metadata document, filled up to size bytes with types as SuccessFactors has
+// them.
 func largeMetadata(s http.Handler, path string, size int) string {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))

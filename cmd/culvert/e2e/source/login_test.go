@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// ticketPlugins is a folder with the example's source, which reads services that are not OData.
+// ticketPlugins returns a folder with the example's source, which reads services that are not OData.
 func ticketPlugins(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -26,8 +26,8 @@ func ticketPlugins(t *testing.T) string {
 	return dir
 }
 
-// strict is a service of tickets that takes what it expects and nothing else. Its refusals repeat what was asked, as
-// many do.
+// strict is a service of tickets that accepts only the expected requests. Like many services, it repeats the request in
+// its errors.
 type strict struct {
 	*httptest.Server
 	t *testing.T
@@ -93,7 +93,7 @@ func (s *strict) seen() (logins, pages int, refused []string) {
 	return s.logins, s.pages, slices.Clone(s.refused)
 }
 
-// tickets are the settings of a connector that reads a strict service once.
+// tickets returns the settings of a connector that reads a strict service once.
 func tickets(at string, more ...string) []string {
 	u, _ := url.Parse(at)
 	host, port, _ := net.SplitHostPort(u.Host)
@@ -104,9 +104,9 @@ func tickets(at string, more ...string) []string {
 		"value.converter.schemas.enable=false"}, more...)
 }
 
-// The host logs on by a request of its own, sends the token in the header that the user specifies, and renews a refused
-// token once. A refused login is not repeated, neither by the same command nor by another one; with another password it
-// is sent at once.
+// The host logs on by a request of its own, sends the token in the header that the user specifies, and renews a
+// rejected token once. A rejected login is not repeated, neither by the same command nor by another one; with another
+// password it is sent at once.
 func TestLoginExchange(t *testing.T) {
 	t.Parallel()
 	const user, secret, wrong = `me&you`, `p"w\&{user}=1+ü`, "wrong-one-indeed"
@@ -177,8 +177,8 @@ func TestLoginWithoutAToken(t *testing.T) {
 	}
 }
 
-// A secret of the query is on every request and nowhere else: the service's links repeat it, and neither the guest's
-// offsets nor any log has it.
+// A secret in the query is sent with each request and appears nowhere else, although the service's links repeat it:
+// neither in the guest's offsets nor in a log.
 func TestSecretInTheQuery(t *testing.T) {
 	const secret = "k/e y&+1=ü"
 	dir, p := ticketPlugins(t), e2etest.NewPlace(t)
@@ -199,7 +199,7 @@ func TestSecretInTheQuery(t *testing.T) {
 		t.Fatalf("expected exit 0 and %d pages, found %d, %d, %v\n%s", ticketPages, r.Code, pages, refused, r.Stderr)
 	}
 	p.Nowhere(secret, r.Stdout+r.Stderr)
-	// A wrong one is sent once, by two commands, and the service's word about it shows nothing of it.
+	// A wrong one is sent once by two commands, and the service's error is shown without it.
 	q := e2etest.NewPlace(t)
 	const wrong = "wrong-key-and-long"
 	file = q.File("c.properties", tickets(s.URL, "tickets.query.api_key="+wrong)...)

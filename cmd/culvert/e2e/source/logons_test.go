@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A wrong password is sent once by a worker, its restarts and commands beside it, whichever of them is refused, and
-// also if no home can be written to.
+// A worker, its restarts and commands send a wrong password once in all, whichever of them was rejected, and also if no
+// home folder can be written to.
 func TestRefusalsAreKept(t *testing.T) {
 	t.Parallel()
 	run, ping, doctor := []string{"run", "--once"}, []string{"ping", "-s", strings.TrimSuffix(odatatest.SAPPath, "/")},

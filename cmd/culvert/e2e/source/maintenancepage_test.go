@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// A service that is away under a source and a sink of a worker with a file, in the settings that nobody has changed:
-// both are FAILED and say when they go on, and they do. The outage is one warning, and one line when it is over.
+// A service is unreachable for a source and a sink with default settings: both are FAILED, report when they continue,
+// and do so. The outage is one warning, and one line when it is over.
 func TestServiceAway(t *testing.T) {
 	t.Parallel()
 	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
@@ -39,7 +39,8 @@ func TestServiceAway(t *testing.T) {
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
 		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
 	}
-	// Paused, the sink has no insert under way: one that the outage cuts off would be a doubt, which ends the task.
+	// The sink is paused without an insert in flight: an insert that the outage cuts off would be in doubt, which
+	// fails the task.
 	f.Must(202, "PUT", "/connectors/back/pause", "")
 	f.Await("back", "is paused", e2etest.Is(connect.Paused, 1))
 	before := len(f.Stderr.String())

@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestSubscriptions: rows that are created, changed and deleted arrive because the service says so, in full mode and in
-// delta mode without a period, also when the worker was killed in between, and nobody else is listened to. The
-// subscriptions that there are serve again. One port serves two connectors.
+// TestSubscriptions checks that created, changed and deleted rows arrive by notification, in full mode and in delta
+// mode without a period, also after the worker was killed, and that other senders are rejected. Existing subscriptions
+// are used again. One port serves two connectors.
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()
 	p, worker, port := e2etest.Subscribing(t)
@@ -109,9 +109,9 @@ func TestSubscriptions(t *testing.T) {
 	}
 }
 
-// TestListenersWithoutAuthentication: a connector whose listener asks senders for neither a logon nor a certificate
-// says so once at its start, however many feeds it has, and names the settings. One that asks for certificates without
-// TLS does not start.
+// TestListenersWithoutAuthentication checks that a connector whose listener requires neither a logon nor a certificate
+// warns once at its start, for all feeds, and names the settings. One that requires certificates without TLS does not
+// start.
 func TestListenersWithoutAuthentication(t *testing.T) {
 	t.Parallel()
 	p, worker, port := e2etest.Subscribing(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestPeek shows rows as the connector's file has them read, with pages inside followed, and writes nothing.
+// TestPeek shows rows as the connector would read them, with expanded pages, and writes nothing.
 func TestPeek(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// trapping is a folder with a source that panics on rows with the word Poison.
+// trapping returns a folder with a source that panics on rows with the word Poison.
 func trapping(t *testing.T) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
@@ -22,14 +22,14 @@ func trapping(t *testing.T) (folder string) {
 	return folder
 }
 
-// A row on which the plugin breaks, as WebAssembly does and not by a fault, becomes a dead letter, and the others are
-// delivered (P32): also where it breaks on a further page of a feed expanded in the row.
+// A row that traps the plugin becomes a dead letter, and the other rows are delivered, also if the trap is on a further
+// page of an expanded feed.
 func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 200,
 		Switches: odatatest.Switches{PageSize: 30, ExpandPageSize: 3}})
-	// The first product stands on the first page of its category's products, the last one on a further page of its.
+	// The first product is on the first page of its category's products, the last one on a further page.
 	poisoned := map[string][]string{}
 	count, d := s.Count("Products"), e2etest.Writer{S: s}
 	s.Each("Products", func(_ string, fields map[string]string) {
@@ -67,7 +67,7 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 				t.Errorf("%s %s: expected it %v, it came %d times", set, id, want, received[id])
 			}
 		})
-		// A trap in the other feed has a page asked for again, at least once: a letter may come twice.
+		// A trap in the other feed repeats a page, so a dead letter may arrive twice.
 		refused := map[string]bool{}
 		for line := range strings.Lines(letters) {
 			if strings.Contains(line, `"__connect.errors.topic","value":"`+set+`"`) {

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// namesOf says whether what differs is one part, of this name, now.
+// namesOf reports whether a message names exactly one changed part, this one.
 func namesOf(said, name string) bool {
 	differs, _, _ := strings.Cut(said, ")")
 	_, now, ok := strings.Cut(differs, ", now ")
@@ -18,7 +18,7 @@ func namesOf(said, name string) bool {
 }
 
 // TestChangedQuery checks that a stored delta link is not used with another filter, client or user, and that the
-// message names the change; query.change=reload reads the set again, and the topic equals the service again (T10).
+// message names the change; query.change=reload reads the set again, and the topic equals the service again.
 func TestChangedQuery(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -17,9 +17,10 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// Tests of what makes Culvert a good guest in an SAP system: PRODUCTION's P10, P11, P16.
+// These tests check that Culvert spares an SAP system: few sessions, no locked users, maintenance windows (RATIONALE.md
+// P10, P11, P16).
 
-// T4: 2,000 requests over 8 lanes open at most 8 sessions, and all of them are closed.
+// 2,000 requests over 8 connections open at most 8 sessions, and all of them are closed.
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
 	const visits = 2_000
@@ -27,7 +28,7 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: visits, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true}})
 	back := p.File("back.properties", e2etest.CopiesOf(address)...)
-	// Where it came from asks for no logon; a source with one has sessions as well.
+	// This service requires no logon; a source with one has sessions as well.
 	away := p.File("away.properties", e2etest.AsMe(e2etest.Source("away", address, "Products", "Customers",
 		"Suppliers"),
 		"tasks.max=3", "sap.odata.max.concurrent.requests=8")...)
@@ -49,8 +50,8 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Logf("%d requests, %d sessions", l.Total, l.SessionsOpened)
 }
 
-// T5: of two application servers one is killed again and again. The dispatcher's page does not say whether the request
-// had reached it; an operator finds that it had not, and has the rows sent.
+// Of two application servers one is killed repeatedly. The dispatcher's page does not report whether the request had
+// reached it; an operator finds that it had not, and has the rows sent.
 func TestKilledApplicationServers(t *testing.T) {
 	t.Parallel()
 	const kills = 5
@@ -88,8 +89,8 @@ func TestKilledApplicationServers(t *testing.T) {
 		len(sent))
 }
 
-// T3, without automatic restarts: 20 connectors, commands and a restarted worker send a wrong password once in all.
-// With another password in the file all of them continue.
+// Without automatic restarts, 20 connectors, commands and a restarted worker send a wrong password once in all. With
+// another password in the file all of them continue.
 func TestWrongPasswordLocksNoUser(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -164,7 +165,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 	}
 }
 
-// A user that was locked and unlocked again is tried once more when an operator says so, and not before.
+// A user that was locked and unlocked is tried again when an operator requests it, and not before.
 func TestResumeLogons(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -196,7 +197,7 @@ func TestResumeLogons(t *testing.T) {
 	s.Set("unlock-users", "")
 	p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
 		strings.TrimSuffix(odatatest.SAPPath, "/")).Exits(1)
-	// The data folder is the worker's that runs, whose logons are resumed all the same.
+	// The data folder belongs to the running worker; its logons are resumed nevertheless.
 	p.Run(append(args, "--resume-logons")...).Exits(2).Says("rejected logons are tried once more")
 	c.Eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
 	c.Arrives(p, "Suppliers", s.Count("Suppliers"))
@@ -207,7 +208,7 @@ func TestResumeLogons(t *testing.T) {
 	}
 }
 
-// In a maintenance window nothing is sent; the task runs, and says why.
+// In a maintenance window nothing is sent; the task is RUNNING and reports the window.
 func TestMaintenanceWindow(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

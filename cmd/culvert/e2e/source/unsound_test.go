@@ -18,9 +18,9 @@ const oddMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microso
 	`<EntityType Name="Row"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 	`<EntityContainer Name="C"><EntitySet Name="Rows" EntityType="N.Row"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 
-// reader is a worker that reads an unsound service, and is killed at a request. The service accepts $orderby but
-// ignores it, and applies $filter: paging by key misses its row 150, which its count shows at the end. Requests 1 to 5
-// are for the first page, two keys, two pages by key and the count; the sixth reads the set again.
+// reader is a worker that reads a service whose pages miss a row, and is killed at a request. The service accepts
+// $orderby but ignores it, and applies $filter: paging by key misses its row 150, which its count shows at the end.
+// Requests 1 to 5 are for the first page, two keys, two pages by key and the count; the sixth reads the set again.
 type reader struct {
 	p                        *e2etest.Place
 	servers, worker, address string
@@ -39,7 +39,7 @@ func newReader(t *testing.T, killAt int, settings ...string) *reader {
 	return r
 }
 
-// ServeHTTP answers pages of 100 rows, or as many as $top asks for.
+// ServeHTTP answers with pages of 100 rows, or of $top rows.
 func (r *reader) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +102,7 @@ func (r *reader) start(more ...string) *e2etest.Command {
 	return r.p.StartOnce(e2etest.Plugins(r.p.T), r.worker, file)
 }
 
-// killed has the worker killed at its request.
+// killed kills the worker at its request.
 func (r *reader) killed(more ...string) {
 	r.p.T.Helper()
 	w := r.start(more...)
@@ -134,8 +134,8 @@ func (r *reader) received() (received map[int]int, reload []string) {
 	return received, reload
 }
 
-// A load whose rows turn out not to be all, after some were written, begins again: its rows are marked as a reload, and
-// a worker that is killed before or after the verdict ends with all of them.
+// A load that turns out to be incomplete after rows were written starts again: its rows are marked as a reload, and a
+// worker that is killed before or after that finds all of them.
 func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	t.Parallel()
 	for _, at := range []int{restart - 1, restart, restart + 1} {
@@ -160,8 +160,8 @@ func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	}
 }
 
-// With exactly-once such a load fails and names the setting by which it begins again all the same; no row is written
-// twice without it, however often the worker is killed and started.
+// With exactly-once such a load fails and names the setting that allows the reload; without the setting no row is
+// written twice, however often the worker is killed and started.
 func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, restart-1, "exactly.once.source.support=enabled")

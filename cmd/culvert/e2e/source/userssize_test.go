@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Each way of reading brings each row once at users' size: 25,000 rows and more in pages of 100. Small sets hid that a
-// first load of changes failed above 6,000 rows.
+// Each mode of reading delivers each row once at users' size: 25,000 rows and more in pages of 100. Small sets hid that
+// a first load of changes failed above 6,000 rows.
 func TestEachModeAtUsersSize(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
@@ -25,11 +25,13 @@ func TestEachModeAtUsersSize(t *testing.T) {
 		path, set        string // Orders of the Northwind unless they are given
 		switches         odatatest.Switches
 		settings, worker []string
-		// runs is how often the worker reads the set, if not once. killed: the first of them, twice, in mid-load.
+		// runs is how often the worker reads the set; zero means once. killed means that the first run is
+		// killed twice during the load.
 		runs   int
 		killed bool
-		// asked is a part of the last requests for pages. again: all rows come a second time, with marks. repeats: what
-		// came after the last stored offset may come twice, since the worker was killed.
+		// asked is a part of the URLs of the last pages. again means that all rows arrive a second time, with
+		// marks. repeats means that rows after the last stored offset may arrive twice, because the worker was
+		// killed.
 		asked          string
 		again, repeats bool
 	}{
