@@ -242,7 +242,11 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.TaskPlan, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Group = &group{planned: func(_ string, plan config.TaskPlan) error { plans <- plan; return nil }}
+		h.bench.options.Group = &group{planned: func(_ string,
+			plan config.TaskPlan) error {
+			plans <- plan
+			return nil
+		}}
 	})
 	connector := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
 	h.Put(connector, nil)

@@ -60,7 +60,8 @@ func TestClaims(t *testing.T) {
 
 			options := b.options
 			options.claims = &claimRegistry{}
-			firstRun, secondRun := newController(&options, first).currentRun(), newController(&options, second).currentRun()
+			firstRun, secondRun := newController(&options, first).currentRun(),
+				newController(&options, second).currentRun()
 			_, err := firstRun.planTasks(t.Context())
 			require.NoError(t, err)
 			text = ""

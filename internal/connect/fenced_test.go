@@ -65,7 +65,8 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 		fence: func(name string, version int64, counts config.FencingCounts) error {
 			member.mu.Lock()
 			defer member.mu.Unlock()
-			member.fenced = append(member.fenced, fmt.Sprint(name, " ", version, " ", counts.Tasks, " ", counts.Producers))
+			member.fenced = append(member.fenced, fmt.Sprint(name, " ", version, " ", counts.Tasks, " ",
+				counts.Producers))
 			return member.unfenced
 		}}
 	host, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")

@@ -43,7 +43,8 @@ func TestKeyLocks(t *testing.T) {
 				assert.Equal(t, test.waits, len(done) == 0, "waits")
 				stopped, stop := context.WithCancel(t.Context())
 				stop()
-				assert.Equal(t, test.waits, h.wait(stopped, []*kgo.Record{&test.record}) != nil, "ends with its context")
+				assert.Equal(t, test.waits, h.wait(stopped, []*kgo.Record{&test.record}) != nil,
+					"ends with its context")
 				free()
 				require.NoError(t, <-done)
 			})

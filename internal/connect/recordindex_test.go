@@ -40,7 +40,8 @@ func TestRecordIndex(t *testing.T) {
 			{first, false, false}}, []bool{true, false, true}, false, 1},
 		"killed behind its refusal": {[]indexed{{first, false, true}, {newDeadLetter(1, "a", 1, whole), false, false}},
 			[]bool{true, false}, false, 1},
-		"of a topic that was made anew": {[]indexed{{first, true, false}, {newDeadLetter(1, "b", 0, whole), false, false}},
+		"of a topic that was made anew": {[]indexed{{first, true, false},
+			{newDeadLetter(1, "b", 0, whole), false, false}},
 			[]bool{true, false}, false, 0},
 	} {
 		r := newRecordIndex(kafka.Config{})
@@ -52,7 +53,8 @@ func TestRecordIndex(t *testing.T) {
 				t.Errorf("%s: letter %d: expected done %t", name, i, test.done[i])
 			}
 		}
-		if state := r.setSelected(first.recordID(), true); state.inDoubt != test.inDoubt || state.replays != test.times ||
+		if state := r.setSelected(first.recordID(), true); state.inDoubt != test.inDoubt ||
+			state.replays != test.times ||
 			!r.isDone(first) {
 			t.Errorf("%s: found %+v", name, state)
 		}
@@ -75,7 +77,8 @@ func TestRecordIndexRows(t *testing.T) {
 		{0, 4, []uint32{2}, "3 of 3", true},
 		{1, 4, []uint32{1}, "2 of 4", false},
 	} {
-		require.NoError(t, r.add(newDeadLetter(1, "a", test.times, core.NewRowSubset(test.of, test.left)), false, false))
+		require.NoError(t, r.add(newDeadLetter(1, "a", test.times, core.NewRowSubset(test.of, test.left)), false,
+			false))
 		found := ""
 		if parts := r.rows[id]; !parts.IsAll() {
 			found = parts.String()

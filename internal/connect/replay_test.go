@@ -46,7 +46,8 @@ func TestReplayState(t *testing.T) {
 					state.isDone(at), reparsed.isDone(at), state)
 			}
 		}
-		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(reparsed.inDoubt)), "in doubt")
+		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(reparsed.inDoubt)),
+			"in doubt")
 		for i, replayed := range state.done {
 			if replayed.first > replayed.last || i > 0 && state.done[i-1].last+1 >= replayed.first {
 				t.Fatalf("expected runs with gaps between them, found %v", state.done)

@@ -44,8 +44,10 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 		options := &Options{sharedResources: sharedResources{starts: &startCounters{}}}
 		k := &task{run: emptyConnector(options, slog.New(slog.DiscardHandler))}
 		k.state = Running
-		if k.recordEnd(test.ctx, test.err, slog.LevelError); k.state != test.state || (k.err != nil) != (test.state == Failed) {
-			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state, k.state, k.err)
+		if k.recordEnd(test.ctx, test.err, slog.LevelError); k.state != test.state ||
+			(k.err != nil) != (test.state == Failed) {
+			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state,
+				k.state, k.err)
 		}
 	}
 }

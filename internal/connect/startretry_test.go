@@ -254,7 +254,8 @@ func TestAutoRestartDoubles(t *testing.T) {
 		}{{time.Hour, true}, {21 * time.Minute, false}} {
 			waited = nil
 			if fails(failAgain.worked, failAgain.moved); waited[0] != 10*second || backoff.failures != 1 {
-				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", failAgain.worked, waited, backoff.failures)
+				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", failAgain.worked, waited,
+					backoff.failures)
 			}
 		}
 	})
@@ -315,7 +316,8 @@ func TestAutoRestartByDefault(t *testing.T) {
 			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.own, "", 0)}
 		}
 		if found := k.autoRestart(); found != test.want {
-			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.own, test.worker, test.want, found)
+			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.own, test.worker,
+				test.want, found)
 		}
 	}
 }

@@ -154,7 +154,7 @@ func TestSharedProblems(t *testing.T) {
 		want   string // "" for none
 	}{
 		{group, "pwd=clear", ""},
-		{group, "pwd=${env:FOLDERTOPIC}", "These lines declare this one, as far as the last of them says: " +
+		{group, "pwd=${env:FOLDERTOPIC}", "These lines declare this one, limited by the last line: " +
 			"config.providers=env config.providers.env.class="},
 		{refusing(named), "pwd=${env:FOLDERTOPIC}", ""},
 		{refusing(named), "pwd=prefix ${env:FOLDERTOPIC}", ""},
@@ -164,7 +164,7 @@ func TestSharedProblems(t *testing.T) {
 			"found " +
 			"the password: write ${file:PATH:KEY} or ${env:NAME}, with a provider that config.providers declares " +
 			"(now: env, files)"},
-		{refusing(nil), "pwd=clear", "(there: none)"},
+		{refusing(nil), "pwd=clear", "(now: none)"},
 		{refusing(nil), "pwd=${nobody:x}", "found the password"},
 		{map[string]string{"config.storage.secrets": "refuse"}, "pwd=clear", ""}, // it is alone
 	} {
