@@ -26,8 +26,8 @@ import (
 const (
 	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it.
 	OnlineTimeout = 3 * time.Second
-	// maxOnlineRequests bounds concurrent requests of a validation, in addition to the destination's limits.
-	maxOnlineRequests = 4
+	// onlineConcurrency bounds concurrent requests of a validation, in addition to the destination's limits.
+	onlineConcurrency = 4
 )
 
 func (ch *Checker) log() *slog.Logger {
@@ -214,7 +214,7 @@ func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Resp
 	timed, cancel := context.WithDeadline(ctx, v.deadline())
 	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
-	slots := make(chan struct{}, maxOnlineRequests)
+	slots := make(chan struct{}, onlineConcurrency)
 	var all sync.WaitGroup
 	for i := range n.Requests {
 		slots <- struct{}{}

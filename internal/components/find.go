@@ -65,7 +65,7 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 				"none are in plugin.path or --plugins; %w", first)
 	}
 	hint := "available: " + strings.Join(offered, ", ")
-	if len(offered) > maxListed {
+	if len(offered) > listedClasses {
 		hint = "`culvert plugins list` shows all " + strconv.Itoa(len(offered))
 		if near := nearest(class, offered); len(near) > 0 {
 			hint = "the most similar of " + strconv.Itoa(len(offered)) + ": " + strings.Join(near, ", ")
@@ -76,8 +76,8 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 
 // Bounds of the error about an unknown class: listed and similar classes, compared classes, compared bytes of a name.
 const (
-	maxListed                     = 4
-	maxNearest                    = 4
+	listedClasses                 = 4
+	nearestClasses                = 4
 	comparedClasses, comparedName = 1000, 100
 )
 
@@ -106,7 +106,7 @@ func nearest(class string, offered []string) (near []string) {
 			break
 		}
 	}
-	return near[:min(len(near), maxNearest)]
+	return near[:min(len(near), nearestClasses)]
 }
 
 func simpleName(class string) (name, keyOrValue string) {

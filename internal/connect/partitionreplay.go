@@ -23,8 +23,8 @@ import (
 
 // Bounds of a batch of dead letters. The result of a batch is stored before the next one.
 const (
-	maxBatchRecords = 500
-	maxBatchBytes   = 4 << 20
+	batchRecords = 500
+	batchBytes   = 4 << 20
 )
 
 // partitionReplay sends the dead letters of one connector in one partition again: rows of a source to their topics,
@@ -167,7 +167,7 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	}
 	b.deadLetters = append(b.deadLetters, &deadLetter)
 	b.bytes += len(r.Key) + len(r.Value)
-	if len(b.deadLetters) >= maxBatchRecords || b.bytes >= maxBatchBytes {
+	if len(b.deadLetters) >= batchRecords || b.bytes >= batchBytes {
 		return kafka.ErrStop
 	}
 	return nil

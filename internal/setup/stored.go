@@ -70,7 +70,8 @@ func RejectStored(stored Config) error {
 	found = slices.Compact(found)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
 		"status.storage.topic are set) whose connectors are in config.storage.topic, found %s: `culvert cluster "+
-		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker continues alone", stored.Data, strings.Join(found, ", "), stored.Data)
+		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker "+
+		"continues alone", stored.Data, strings.Join(found, ", "), stored.Data)
 }
 
 // LockData prevents a second worker on a data folder; the embedded broker has its own lock. If the file system has no
