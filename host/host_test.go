@@ -248,7 +248,7 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 	for _, p := range problems.Problems {
 		lines = append(lines, p.String())
 	}
-	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, and there is none at "+
+	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, found none at "+
 		"/nowhere/java"; got != want {
 		t.Errorf("expected %q last, found %q", want, got)
 	}

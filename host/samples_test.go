@@ -26,7 +26,7 @@ func TestStoredSecretsStayWithTheirTransform(t *testing.T) {
 	for _, c := range []struct {
 		name, class, password, want string
 	}{
-		{"other class, stored password", "U", config.Mask, "transforms.t.type is another one than that stored"},
+		{"other class, stored password", "U", config.Mask, "transforms.t.type differs from the stored configuration"},
 		{"other class, own password", "U", "mine", "no plugin has the transformation U"},
 	} {
 		_, err := h.backend.REST().ReadSample(t.Context(), "a", "none", map[string]string{"transforms": "t",

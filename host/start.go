@@ -59,7 +59,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	h.backend = restbackend.New(restbackend.Options{Installation: installation, Offline: h.mode.offline,
 		Lockouts: h.lockouts,
 		Targets:  h.states, Samples: h.samples, Group: h.group, Parts: h.parts.get, WorkerID: h.workerID})
-	problems = installation.ReadSettings(ctx, problems, true)
+	problems = installation.ReadSettings(ctx, problems, setup.ToRun)
 	needed := setup.Needed(installation.Connectors)
 	if problems.Err() == nil {
 		if err := h.listen(); err != nil {
@@ -73,7 +73,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	if h.group != nil {
 		installation.Checker.Destinations = h.group.Destinations()
 	}
-	installation.ExamineOffline(ctx, true)
+	installation.ExamineOffline(ctx, setup.ToRun)
 	if c.Once {
 		rejectTargetStates(installation.Connectors)
 	}

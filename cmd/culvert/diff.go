@@ -141,7 +141,7 @@ func planText(all []rest.Comparison) string {
 	for _, c := range all {
 		effect := map[config.Action]string{config.Create: "a new connector",
 			config.Remove:        "stops and is removed; its offsets are kept",
-			config.UpdateInPlace: "continues with other settings", config.Restart: "its tasks are created again",
+			config.UpdateInPlace: "continues with the new settings", config.Restart: "its tasks are created again",
 			config.Reject: "would be refused, and fail"}[c.Effect]
 		if c.KeepsRunning {
 			effect = "would be refused; the running configuration continues"

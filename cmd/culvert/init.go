@@ -94,7 +94,7 @@ func (i *initDialog) run(c *cobra.Command, in *installation) error {
 	}
 	i.lines, i.out = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
 	i.checker = &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
-		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTime, Logon: true}
+		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTimeout, Logon: true}
 	name := i.answers(c.Context())
 	if i.err != nil {
 		return i.err

@@ -109,7 +109,7 @@ func settings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
 		if s.DefaultValue != nil {
 			value = *s.DefaultValue
 		}
-		cells(b, code(prefix+s.Name), check.KindOf(&s), code(value), s.Documentation)
+		cells(b, code(prefix+s.Name), check.DescribeKind(&s), code(value), s.Documentation)
 	}
 }
 

@@ -58,7 +58,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 	}
 	in.flags(c, "warn")
 	c.Flags().BoolVar(&online, "online", false, "also query the services")
-	c.Flags().DurationVar(&wait, "wait", check.OnlineTime,
+	c.Flags().DurationVar(&wait, "wait", check.OnlineTimeout,
 		"with --online: how long to wait for a connector's service")
 	c.Flags().BoolVar(&withoutSecrets, "without-secrets", false,
 		"assume that references to config providers (${env:…}, ${file:…}, ${dir:…}) resolve, if the secrets are not "+

@@ -146,7 +146,7 @@ func read(path string) (*file, config.Problems, error) {
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, config.Problems{{File: path, Line: max(more.Line, 1),
-			Text: "expected one document in the file, found another behind ---"}}, nil
+			Text: "expected one document in the file, found another after ---"}}, nil
 	}
 	r.top(root.Content[0])
 	r.problems.Sort()

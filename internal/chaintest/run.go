@@ -116,7 +116,7 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	}()
 	checker := check.Checker{Worker: r.Worker, Plugins: r.Plugins, Registry: r.Registry}
 	if problems.Err() == nil {
-		problems = append(problems, checker.Stages(ctx, c)...)
+		problems = append(problems, checker.CheckStages(ctx, c)...)
 	}
 	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning && !r.own(p.Setting) })
 	problems = append(problems, r.unnamed(c)...)

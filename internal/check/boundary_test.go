@@ -8,10 +8,11 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// transaction.boundary=interval is accepted, and a warning says that it is taken as poll.
+// transaction.boundary=interval is accepted with a warning that it is treated as poll.
 func TestBoundary(t *testing.T) {
-	for boundary, want := range map[string]string{"poll": "", "connector": "", "interval": "interval is taken as poll",
-		"Interval": "interval is taken as poll"} {
+	for boundary, want := range map[string]string{"poll": "", "connector": "",
+		"interval": "interval is treated as poll",
+		"Interval": "interval is treated as poll"} {
 		w, problems := config.NewWorker("w", []config.Entry{config.NewEntry("bootstrap.servers", "h:1", "x", 1),
 			config.NewEntry("group.id", "g", "x", 2),
 			config.NewEntry("exactly.once.source.support", "enabled", "x", 3)}, nil, nil)

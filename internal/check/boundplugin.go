@@ -10,34 +10,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// boundPlugin is a plugin with the settings of one connector, transform or predicate.
 type boundPlugin struct {
 	*plugin.Binding
 	component string
-	// settings are those of the connector that the plugin may see.
-	settings []wit.Setting
+	settings  []wit.Setting // that the plugin may see
 }
 
-// bind binds the plugin of a component of a connector: the connector's own, or that of a transform or predicate whose
-// settings begin with a prefix. Close lets go of it.
-func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Info,
+// bind binds the plugin of a connector, or with a prefix, of one of its transforms or predicates. The caller closes it.
+func bind(plugins *plugin.Manager, connector *config.Connector, prefix string, info plugin.Info,
 	component wit.Component) (boundPlugin, error) {
-	b, err := m.Bind(c.Name, component.Kind, component.Name, info.Version)
+	b, err := plugins.Bind(connector.Name, component.Kind, component.Name, info.Version)
 	if err != nil {
 		return boundPlugin{}, err
 	}
-	guest := components.Guest(m, b.Current().Module(), component)
+	guest := components.PluginView(plugins, b.Current().Module(), component)
 	if guest.Prefix = prefix; prefix != "" {
-		c = c.StageConfig(prefix)
+		connector = connector.StageConfig(prefix)
 	}
-	return boundPlugin{b, component.Name, guest.Settings(c)}, nil
+	return boundPlugin{b, component.Name, guest.Settings(connector)}, nil
 }
 
 func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) error {
 	return p.Current().Do(ctx, call)
 }
 
-// ask calls the plugin until it needs no more documents, which f fetches.
-func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
+// callWithFetch calls the plugin until it needs no more documents, which f fetches.
+func (p boundPlugin) callWithFetch(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
 	answers []wit.Response) (*wit.RequestBatch, error)) error {
 	return transport.CallWithFetch(ctx, f, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
 		err error) {

@@ -22,301 +22,304 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker finds what is wrong with connectors, without sending anything anywhere unless it is asked to.
+// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. It sends no request unless Wait
+// is set or CheckOnline is called.
 type Checker struct {
-	Worker  *config.Worker
-	Plugins *plugin.Manager
-	// Kafka is the worker's configuration of clients.
-	Kafka kafka.Config
-	// Embedded means that the built-in broker is used.
-	Embedded bool
-	Registry *record.Registry
-	// Connectors are all connectors of the installation, with or without the one that is checked.
-	Connectors []*config.Connector
+	Worker     *config.Worker
+	Plugins    *plugin.Manager
+	Kafka      kafka.Config // of the worker's clients
+	Embedded   bool         // the built-in broker is used
+	Registry   *record.Registry
+	Connectors []*config.Connector // all of the installation, with or without the checked one
 
-	// Lockouts remembers refused logons, nil: for this process alone. Wait is how long a validation waits for a
-	// service, [OnlineTime] by REST; zero means that it asks none. Logon: it may log on with a secret that the service
-	// has not accepted yet, since that is the stored connector's, or a reference, or whoever sends it says that it is
-	// right: others may still be typing. Destinations is where its clients meet others of the same origin, nil: one
-	// place for the process. All are for [Checker.Validate] and [Checker.CheckOnline] alone.
+	// The next four fields are for [Checker.Validate] and [Checker.CheckOnline] only. Lockouts stores rejected logons;
+	// nil means for this process only. Wait is how long a validation waits for a service; zero means that it sends no
+	// request. Logon permits a logon with a secret that the service has not accepted yet: a user may still be typing
+	// another one. Destinations shares limits of an origin with other clients; nil means for the process.
 	Lockouts     *lockouts.Store
 	Wait         time.Duration
 	Logon        bool
 	Destinations *transport.OriginRegistry
 
-	// Logger gets what keeps a plugin from checking with its service. Nil means nothing is logged.
+	// Logger logs why a plugin cannot check with its service. Nil means no log.
 	Logger *slog.Logger
 
-	// Version is the version that converters report.
-	Version string
+	Version string // that converters report
 
-	// Plans holds what plugins have planned for connectors, nil: for this Checker alone.
+	// Plans caches the plans of plugins. Nil means for this Checker only.
 	Plans *Plans
 }
 
-// WithConnectors is the checker of an installation with these connectors.
-func (k *Checker) WithConnectors(connectors []*config.Connector) Checker {
-	among := *k
+// WithConnectors returns the checker of an installation with these connectors.
+func (ch *Checker) WithConnectors(connectors []*config.Connector) Checker {
+	among := *ch
 	among.Connectors = connectors
 	return among
 }
 
-// Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms,
-// its converters, its destination.
-func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {
-	return k.check(ctx, c, k.ask)
+// Check returns the problems of a connector: of its class, settings, transforms, converters, topics, Kafka clients and
+// destination.
+func (ch *Checker) Check(ctx context.Context, connector *config.Connector) config.Problems {
+	return ch.check(ctx, connector, ch.validateOffline)
 }
 
-// CheckOnline is Check where the connector's plugin may ask its service. What the service did not say is a warning, of
-// [setting.CodeUnasked].
-func (k *Checker) CheckOnline(ctx context.Context, c *config.Connector) config.Problems {
-	return k.check(ctx, c, func(ctx context.Context, c *config.Connector, _ string, info plugin.Info,
+// CheckOnline is Check in which the plugin may send requests to the service. What could not be checked with the service
+// is a warning of [setting.CodeNotChecked].
+func (ch *Checker) CheckOnline(ctx context.Context, connector *config.Connector) config.Problems {
+	return ch.check(ctx, connector, func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
 		component wit.Component, found config.Problems) config.Problems {
-		_, _, problems := k.askOnline(ctx, c, info, component, found)
+		_, _, problems := ch.validateOnline(ctx, connector, info, component, found)
 		return problems
 	})
 }
 
-type asker func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
+type validateFunc func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info,
+	component wit.Component,
 	found config.Problems) config.Problems
 
-func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) config.Problems {
-	class, ok := c.Entry("connector.class")
+func (ch *Checker) check(ctx context.Context, connector *config.Connector, validate validateFunc) config.Problems {
+	class, ok := connector.Entry("connector.class")
 	if !ok {
-		return config.Problems{withoutClass(k.Plugins, c)}
+		return config.Problems{missingClass(ch.Plugins, connector)}
 	}
 	var problems config.Problems
-	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
-	if version, ok := c.Entry("connector.plugin.version"); ok && err != nil {
-		// Another version tells well enough what else is wrong.
-		wanted := err
-		if info, component, err = components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+	if version, ok := connector.Entry("connector.plugin.version"); ok && err != nil {
+		versionErr := err
+		if info, component, err = components.Find(ch.Plugins, connector.Text("connector.class"), "",
+			wit.ComponentSource,
 			wit.ComponentSink); err == nil {
-			problems = append(problems, problem(version, wanted))
+			problems = append(problems, problem(version, versionErr))
 		}
 	}
 	if err != nil {
-		return k.redact(c, config.Problems{problem(class, err)})
+		return ch.redact(connector, config.Problems{problem(class, err)})
 	}
-	if binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version); err == nil {
-		defer binding.Close() // one instance answers all questions: to make it takes longer than they do
+	if binding, err := ch.Plugins.Bind(connector.Name, component.Kind, component.Name, info.Version); err == nil {
+		defer binding.Close() // one instance serves all calls, which take less time than its creation
 	}
-	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded,
-		OtherComponents: components.Declarations(k.Plugins, info)}
-	problems = append(problems, rules.CheckComponent(ctx, c, component)...)
-	problems = append(problems, checkTopicNames(c, component)...)
-	problems = append(problems, k.checkTargets(c, component)...)
-	problems = append(problems, k.unreachableTopics(c, component)...)
-	problems = append(problems, ask(ctx, c, "", info, component, problems)...)
-	problems = append(problems, k.stages(ctx, c, rules)...)
-	problems = append(problems, k.converters(c, component)...)
-	problems = append(problems, k.ineffectiveSettings(c)...)
-	problems = append(problems, k.clients(ctx, c)...)
+	rules := config.Checker{Worker: ch.Worker, Embedded: ch.Embedded,
+		OtherComponents: components.Declarations(ch.Plugins, info)}
+	problems = append(problems, rules.CheckComponent(ctx, connector, component)...)
+	problems = append(problems, checkTopicNames(connector, component)...)
+	problems = append(problems, ch.checkTargets(connector, component)...)
+	problems = append(problems, ch.unreachableTopics(connector, component)...)
+	problems = append(problems, validate(ctx, connector, "", info, component, problems)...)
+	problems = append(problems, ch.checkStages(ctx, connector, rules)...)
+	problems = append(problems, ch.checkConverters(connector, component)...)
+	problems = append(problems, ch.ineffectiveSettings(connector)...)
+	problems = append(problems, ch.checkClients(ctx, connector)...)
 	if component.Kind == wit.ComponentSink {
-		problems = append(problems, k.checkGroup(c)...)
+		problems = append(problems, ch.checkGroup(connector)...)
 	}
-	problems = append(problems, unsupported(c, config.DeclareComponent(component), problems)...)
+	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
-		problems = append(problems, k.claimConflicts(ctx, c)...)
-		problems = append(problems, k.checkExactlyOnce(ctx, c)...)
-		problems = append(problems, k.destination(ctx, c, component)...)
+		problems = append(problems, ch.claimConflicts(ctx, connector)...)
+		problems = append(problems, ch.checkExactlyOnce(ctx, connector)...)
+		problems = append(problems, ch.checkDestination(ctx, connector, component)...)
 	}
 	problems.Sort()
-	return k.redact(c, problems)
+	return ch.redact(connector, problems)
 }
 
-// redact are problems without what config providers gave: an alias of the connector is in names of settings, too.
-func (k *Checker) redact(c *config.Connector, problems config.Problems) config.Problems {
+// redact removes values of config providers. A connector's alias may be such a value, and settings' names contain it.
+func (ch *Checker) redact(connector *config.Connector, problems config.Problems) config.Problems {
 	for i := range problems {
 		p := &problems[i]
-		p.Text = k.Worker.Redact(p.Text)
-		if _, given := c.Entry(p.Setting); !given {
-			p.Setting = k.Worker.Redact(p.Setting)
+		p.Text = ch.Worker.Redact(p.Text)
+		if _, isSet := connector.Entry(p.Setting); !isSet {
+			p.Setting = ch.Worker.Redact(p.Setting)
 		}
 	}
 	return problems
 }
 
-func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
-	p := c.MissingClass()
-	if known := components.Offered(m, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
+func missingClass(plugins *plugin.Manager, connector *config.Connector) config.Problem {
+	p := connector.MissingClass()
+	if known := components.Offered(plugins, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
 		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(known, " or ")
 	}
 	return p
 }
 
-// ask has the plugin check the settings together. prefix is that of a transform or predicate, c the connector it
-// belongs to.
-func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, info plugin.Info,
+// validateOffline calls the plugin's validate without documents. prefix is that of a transform or predicate of the
+// connector.
+func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
 	component wit.Component, found config.Problems) config.Problems {
-	a, err := bind(k.Plugins, c, prefix, info, component)
+	bound, err := bind(ch.Plugins, connector, prefix, info, component)
 	if err != nil {
-		return config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
+		return config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
 	}
-	defer a.Close()
-	var inquiry wit.ValidateResult
-	err = a.do(ctx, func(i *plugin.Instance) error {
-		inquiry, err = i.Validate(ctx, a.component, a.settings, false, nil, nil)
+	defer bound.Close()
+	var result wit.ValidateResult
+	err = bound.do(ctx, func(i *plugin.Instance) error {
+		result, err = i.Validate(ctx, bound.component, bound.settings, false, nil, nil)
 		return err
 	})
-	var fault *wit.Error
+	var witError *wit.Error
 	switch {
-	case errors.As(err, &fault) && fault.Setting != nil:
-		e := entry(c, prefix+*fault.Setting)
-		return config.Problems{problem(e, errors.New(fault.Message))}
-	case fault != nil && prefix != "":
-		return config.Problems{problem(entry(c, prefix+"type"), fault)}
+	case errors.As(err, &witError) && witError.Setting != nil:
+		entry := entryFor(connector, prefix+*witError.Setting)
+		return config.Problems{problem(entry, errors.New(witError.Message))}
+	case witError != nil && prefix != "":
+		return config.Problems{problem(entryFor(connector, prefix+"type"), witError)}
 	case err != nil:
-		return config.Problems{problem(entry(c, "connector.class"), err)}
-	case inquiry.Done == nil:
-		return config.Problems{problem(entry(c, "connector.class"),
-			fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
+		return config.Problems{problem(entryFor(connector, "connector.class"), err)}
+	case result.Done == nil:
+		return config.Problems{problem(entryFor(connector, "connector.class"),
+			fmt.Errorf("plugin %s requested documents in an offline check", info.Name))}
 	}
-	return config.ValidationProblems(c, prefix, *inquiry.Done, found)
+	return config.ValidationProblems(connector, prefix, *result.Done, found)
 }
 
-// Stages goes over the transforms and predicates of a connector alone.
-func (k *Checker) Stages(ctx context.Context, c *config.Connector) config.Problems {
-	problems := k.stages(ctx, c, config.Checker{Worker: k.Worker, Embedded: k.Embedded})
+// CheckStages returns the problems of a connector's transforms and predicates.
+func (ch *Checker) CheckStages(ctx context.Context, connector *config.Connector) config.Problems {
+	problems := ch.checkStages(ctx, connector, config.Checker{Worker: ch.Worker, Embedded: ch.Embedded})
 	problems.Sort()
-	return k.redact(c, problems)
+	return ch.redact(connector, problems)
 }
 
-func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.Checker) config.Problems {
-	stages, problems := c.Stages()
+func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector, rules config.Checker) config.Problems {
+	stages, problems := connector.Stages()
 	check := func(prefix, class, version string, kind wit.ComponentKind) {
 		if class == "" {
 			return
 		}
-		info, component, err := components.Find(k.Plugins, class, version, kind)
+		info, component, err := components.Find(ch.Plugins, class, version, kind)
 		if err != nil {
-			problems = append(problems, problem(entry(c, prefix+"type"), err))
+			problems = append(problems, problem(entryFor(connector, prefix+"type"), err))
 			return
 		}
 		if class != component.Name && strings.Contains(class, "$") {
-			problems = append(problems, warning(entry(c, prefix+"type"), "Kafka Connect takes a nested class with its "+
-				"package alone: "+component.Name))
+			problems = append(problems, warning(entryFor(connector, prefix+"type"),
+				"Kafka Connect accepts a nested class only with its package: "+component.Name))
 		}
-		found := rules.CheckStage(ctx, c, prefix, component)
+		found := rules.CheckStage(ctx, connector, prefix, component)
 		problems = append(problems, found...)
-		problems = append(problems, k.ask(ctx, c, prefix, info, component, found)...)
+		problems = append(problems, ch.validateOffline(ctx, connector, prefix, info, component, found)...)
 	}
 	for _, s := range stages {
 		check(s.Prefix, s.Class, s.Version, wit.ComponentTransformation)
 	}
-	for _, p := range c.Predicates() {
+	for _, p := range connector.Predicates() {
 		check(p.Prefix, p.Class, p.Version, wit.ComponentPredicate)
 	}
 	return problems
 }
 
-// clients checks what the connector changes about its Kafka clients.
-func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Problems {
+// checkClients checks the connector's overrides of Kafka client settings.
+func (ch *Checker) checkClients(ctx context.Context, connector *config.Connector) config.Problems {
 	var problems config.Problems
-	_, warnings, err := k.Kafka.Override(ctx, c.ResolvedSettings())
+	_, warnings, err := ch.Kafka.Override(ctx, connector.ResolvedSettings())
 	for _, w := range warnings {
-		problems = append(problems, c.Locate(w))
+		problems = append(problems, connector.Locate(w))
 	}
 	if err != nil {
-		problems = append(problems, c.Locate(err))
+		problems = append(problems, connector.Locate(err))
 	}
-	problems = append(problems, k.checkBoundary(c)...)
-	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting),
-		k.Worker.Text(kafka.OverrideAllowlistSetting))
+	problems = append(problems, ch.checkBoundary(connector)...)
+	policy, err := kafka.OverridePolicy(ch.Worker.Text(kafka.OverridePolicySetting),
+		ch.Worker.Text(kafka.OverrideAllowlistSetting))
 	if err != nil {
 		return problems // the worker's own problem
 	}
-	for _, e := range c.Entries {
-		if err := policy.Check(e.Key); err != nil {
-			problems = append(problems, problem(e, err))
+	for _, entry := range connector.Entries {
+		if err := policy.Check(entry.Key); err != nil {
+			problems = append(problems, problem(entry, err))
 		}
 	}
-	return append(problems, k.checkOverrides(c)...)
+	return append(problems, ch.checkOverrides(connector)...)
 }
 
 // checkOverrides finds clients of one connector that use different brokers, and consumer groups that belong to another
 // connector or to the workers.
-func (k *Checker) checkOverrides(c *config.Connector) config.Problems {
+func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	var problems config.Problems
-	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {
-		if _, also := c.Entry("admin.override.bootstrap.servers"); !also {
-			problems = append(problems, warning(e, "records go to these brokers, but their topics are made on the "+
-				"worker's, as in Kafka Connect: admin.override.bootstrap.servers makes them where the records go"))
+	if entry, ok := connector.Entry("producer.override.bootstrap.servers"); ok {
+		if _, also := connector.Entry("admin.override.bootstrap.servers"); !also {
+			problems = append(problems, warning(entry,
+				"records are written to these brokers, but their topics are created on the worker's brokers, as in "+
+					"Kafka Connect: set admin.override.bootstrap.servers to create them where the records are written"))
 		}
 	}
-	if e, ok := c.Entry("consumer.override.group.id"); ok {
-		group := setting.Trim(e.Value.Reveal())
-		if group != "" && group == k.Worker.Text("group.id") {
-			shown := setting.Trim(e.Value.String())
-			problems = append(problems, problem(e, fmt.Errorf("Consumer group %s conflicts with Connect "+
+	if entry, ok := connector.Entry("consumer.override.group.id"); ok {
+		group := setting.Trim(entry.Value.Reveal())
+		if group != "" && group == ch.Worker.Text("group.id") {
+			shown := setting.Trim(entry.Value.String())
+			problems = append(problems, problem(entry, fmt.Errorf("Consumer group %s conflicts with Connect "+
 				"worker group %s",
 				shown, shown))) // Kafka Connect's words
 		}
-		for _, other := range k.Connectors {
-			if other.Name != c.Name && group == config.ConsumerGroup(other.Name) {
-				problems = append(problems, problem(e,
-					fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
-						"each would take the other's records for read", other.Name)))
+		for _, other := range ch.Connectors {
+			if other.Name != connector.Name && group == config.ConsumerGroup(other.Name) {
+				problems = append(problems, problem(entry,
+					fmt.Errorf("expected a group that no other connector uses, found the group of connector %s: "+
+						"each connector would miss records that the other one has read", other.Name)))
 			}
 		}
 	}
 	return problems
 }
 
-// checkGroup finds a sink's group that is the workers' because of the sink's name.
-func (k *Checker) checkGroup(c *config.Connector) config.Problems {
-	group := k.Worker.Text("group.id")
-	if _, named := c.Entry("consumer.override.group.id"); named || config.ConsumerGroup(c.Name) != group {
+// checkGroup finds a sink whose default consumer group, connect-NAME, is the group of the workers.
+func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
+	group := ch.Worker.Text("group.id")
+	if _, named := connector.Entry("consumer.override.group.id"); named ||
+		config.ConsumerGroup(connector.Name) != group {
 		return nil
 	}
-	return config.Problems{problem(entry(c, "name"), fmt.Errorf("Consumer group for sink connector named %s conflicts "+
-		"with Connect worker group %s", c.Name, group))} // Kafka Connect's words
+	return config.Problems{problem(entryFor(connector, "name"),
+		fmt.Errorf("Consumer group for sink connector named %s conflicts "+
+			"with Connect worker group %s", connector.Name, group))} // Kafka Connect's words
 }
 
-// destination checks what transport makes of the settings that have roles, where the component declares any.
-func (k *Checker) destination(ctx context.Context, c *config.Connector, component wit.Component) config.Problems {
-	roles := c.Roles(component)
+func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,
+	component wit.Component) config.Problems {
+	roles := connector.Roles(component)
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
-	s, err := service.New(component, c, k.Worker.Providers, nil, nil)
+	service, err := service.New(component, connector, ch.Worker.Providers, nil, nil)
 	if err == nil {
-		err = s.Check(ctx)
+		err = service.Check(ctx)
 	}
 	if err != nil {
-		var fault *wit.Error
-		if errors.As(err, &fault) && fault.Setting != nil {
-			return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
+		var witError *wit.Error
+		if errors.As(err, &witError) && witError.Setting != nil {
+			return config.Problems{problem(entryFor(connector, *witError.Setting), errors.New(witError.Message))}
 		}
-		return config.Problems{problem(entry(c, roles.Setting(role.Address)), err)}
+		return config.Problems{problem(entryFor(connector, roles.Setting(role.Address)), err)}
 	}
 	return nil
 }
 
-// entry is the entry of a key, or where it would stand.
-func entry(c *config.Connector, key string) config.Entry {
-	if e, ok := c.Entry(key); ok {
-		return e
+// entryFor returns the entry of a key, or an empty one at the line where the setting belongs.
+func entryFor(connector *config.Connector, key string) config.Entry {
+	if entry, ok := connector.Entry(key); ok {
+		return entry
 	}
-	return c.ExpectedEntry(key)
+	return connector.ExpectedEntry(key)
 }
 
-func problem(e config.Entry, err error) config.Problem {
+func problem(entry config.Entry, err error) config.Problem {
 	var unsettled *plugin.AmbiguousPlugin
-	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), ConnectorOnly: errors.As(err,
-		&unsettled)}
+	return config.Problem{File: entry.File, Line: entry.Line, Setting: entry.Key, Text: err.Error(),
+		ConnectorOnly: errors.As(err,
+			&unsettled)}
 }
 
-func warning(e config.Entry, text string) config.Problem {
-	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: text, Warning: true}
+func warning(entry config.Entry, text string) config.Problem {
+	return config.Problem{File: entry.File, Line: entry.Line, Setting: entry.Key, Text: text, Warning: true}
 }
 
 var _ transport.Roles = config.Roles{}
 
-// Declared are the declarations of the plugin that a connector names; none where there is no such plugin.
-func (k *Checker) Declared(c *config.Connector) *config.Declarations {
-	_, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+// Declared returns the settings of a connector's plugin, none if there is no such plugin.
+func (ch *Checker) Declared(connector *config.Connector) *config.Declarations {
+	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return config.Declare()
@@ -326,20 +329,21 @@ func (k *Checker) Declared(c *config.Connector) *config.Declarations {
 
 // unsupported returns problems of settings whose role the host does not support yet: ignoring them could lose data or
 // send secrets in clear text.
-func unsupported(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
+func unsupported(connector *config.Connector, declarations *config.Declarations,
+	found config.Problems) config.Problems {
 	var problems config.Problems
-	for _, e := range c.Entries {
-		spec, ok := d.Find(e.Key)
-		if !ok || spec.Role() == "" || setting.Trim(e.Value.Reveal()) == "" || isSupported(spec.Role()) {
+	for _, entry := range connector.Entries {
+		spec, ok := declarations.Find(entry.Key)
+		if !ok || spec.Role() == "" || setting.Trim(entry.Value.Reveal()) == "" || isSupported(spec.Role()) {
 			continue
 		}
-		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(e.Value.Reveal()), *spec.DefaultValue) {
+		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(entry.Value.Reveal()), *spec.DefaultValue) {
 			continue
 		}
-		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {
-			continue // the plugin has said so, or something worse
+		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == entry.Key && !p.Warning }) {
+			continue // already reported
 		}
-		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)",
+		problems = append(problems, problem(entry, fmt.Errorf("not supported yet (the host ignores %s)",
 			spec.Role())))
 	}
 	return problems

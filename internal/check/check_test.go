@@ -22,14 +22,14 @@ func TestCheck(t *testing.T) {
 		{"misspelt class", "name=x\nconector.class=test.SpySource",
 			"c.properties:2: conector.class: unknown setting; the nearest known one is connector.class"},
 		{"unknown class", "name=x\nconnector.class=Nope",
-			"c.properties:2: connector.class: no plugin has the source or sink Nope; there are test.SpySource"},
+			"c.properties:2: connector.class: no plugin has the source or sink Nope; available: test.SpySource"},
 		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none",
 			"c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, found "},
 		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9",
 			"c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type INT"},
 		{"short form of the class", strings.Replace(good, "test.SpySource", "SpySource", 1), ""},
 		{"unknown transform", good + "\ntransforms=a\ntransforms.a.type=Nope",
-			"c.properties:6: transforms.a.type: no plugin has it, and there are none"},
+			"c.properties:6: transforms.a.type: no plugins are loaded"},
 		{"unknown converter", good + "\nvalue.converter=Nope", "c.properties:5: value.converter: "},
 		{"Avro", good + "\nvalue.converter=io.confluent.connect.avro.AvroConverter",
 			`c.properties:5: value.converter.schema.registry.url: Missing required configuration "schema.registry.url"`},
@@ -53,39 +53,41 @@ func TestCheck(t *testing.T) {
 			`unknown class "Nope"`},
 		{"address", strings.Replace(good, "localhost", "http://localhost/", 1),
 			"c.properties:2: spy.address: expected a host name"},
-		{"a role that the host does nothing about", good + "\nspy.store=/x.jks",
-			"c.properties:5: spy.store: not built yet"},
+		{"a role that the host does not support", good + "\nspy.store=/x.jks",
+			"c.properties:5: spy.store: not supported yet"},
 		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: " +
 			"producer.override.linger.ms: Invalid value soon for configuration producer.override.linger.ms: Not a " +
 			"number of type INT"},
 		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1",
-			"c.properties:5: producer.override.bootstrap.servers: warning: records go to these brokers"},
+			"c.properties:5: producer.override.bootstrap.servers: warning: records are written to these brokers"},
 		{"another connector's group", good + "\nconsumer.override.group.id=connect-other",
-			"c.properties:5: consumer.override.group.id: expected a group of the connector's own, found that of " +
-				"connector other"},
+			"c.properties:5: consumer.override.group.id: expected a group that no other connector uses, found the " +
+				"group of connector other"},
 		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected " +
-			"requested, found required: exactly-once needs a worker's file"},
+			"requested, found required: exactly-once requires a worker's file"},
 		{"no word of exactly once", good + "\nexactly.once.support=invalid", "c.properties:5: exactly.once.support: " +
 			"Invalid value invalid for configuration exactly.once.support: String must be one of: requested, required"},
 		{"no boundary", good + "\ntransaction.boundary=invalid", "c.properties:5: transaction.boundary: Invalid " +
 			"value invalid for configuration transaction.boundary: String must be one of: poll, interval, connector"},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			got := checktest.Text(b.Checker.Check(context.Background(), b.Connector(t, strings.Split(c.text, "\n")...)))
-			if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
-				t.Errorf("expected %q, found %q", c.want, got)
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			got := checktest.Text(b.Checker.Check(context.Background(),
+				b.Connector(t, strings.Split(test.text, "\n")...)))
+			if test.want == "" && got != "" || !strings.HasPrefix(got, test.want) {
+				t.Errorf("expected %q, found %q", test.want, got)
 			}
 		})
 	}
 }
 
-// A worker's members are no consumers: a sink that joins their group ends both, and is refused as by Kafka Connect.
+// A sink that joins the group of the workers would end both, and is rejected as in Kafka Connect.
 func TestGroupOfTheWorker(t *testing.T) {
 	b := checktest.WithSpy(t)
 	var problems config.Problems
-	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{config.NewEntry("bootstrap.servers", "h:1", "w", 1),
-		config.NewEntry("group.id", "connect-workers", "w", 2)}, nil, nil)
+	b.Checker.Worker, problems = config.NewWorker("w",
+		[]config.Entry{config.NewEntry("bootstrap.servers", "h:1", "w", 1),
+			config.NewEntry("group.id", "connect-workers", "w", 2)}, nil, nil)
 	require.NoError(t, problems.Err())
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	for text, want := range map[string]string{
@@ -102,7 +104,7 @@ func TestGroupOfTheWorker(t *testing.T) {
 	}
 }
 
-// The same for a sink that names no group, whose group is made of its name.
+// The same for a sink whose default group it is.
 func TestNameThatMakesTheGroupOfTheWorker(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy": checktest.Spy(t)})

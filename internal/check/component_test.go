@@ -35,23 +35,23 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 	require.NoError(t, err)
 	defer alone.Close()
 	o.Embedded = fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}
-	m, err := plugin.New(t.Context(), o)
+	plugins, err := plugin.New(t.Context(), o)
 	require.NoError(t, err)
-	defer m.Close()
+	defer plugins.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
-		if info, _, err := components.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
+		if info, _, err := components.Find(plugins, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
 			info.Name != "spy" {
 			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
 		}
 	}
-	// Among themselves nobody can tell, and both are named.
+	// Two plugins of a folder are ambiguous, and both are named.
 	if _, _, err := components.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
 		!strings.Contains(err.Error(), "there are a, c (") {
 		t.Errorf("expected an error that names both, found %v", err)
 	}
 }
 
-// A class of another kind than asked for is told as what it is.
+// The error for a class of another kind names its kind.
 func TestClassOfAnotherKind(t *testing.T) {
 	b := checktest.WithSpy(t)
 	for _, class := range []string{"test.SpySource", "SpySource"} {

@@ -19,20 +19,20 @@ import (
 )
 
 // WorkerConverters warns of settings of the worker's own converters that these do not declare. Their values are checked
-// with each connector that names no converter: only there they count.
+// with each connector that uses them.
 func WorkerConverters(w *config.Worker) config.Problems {
 	var problems config.Problems
-	for _, which := range components.ConverterSettings {
-		declared, err := components.ConverterOf(which, w.Text(which))
+	for _, converter := range components.ConverterSettings {
+		declared, err := components.ConverterOf(converter, w.Text(converter))
 		if err != nil {
-			continue // the problem of the connectors that the worker's converter is for
+			continue // a problem of the connectors that use it
 		}
-		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(which + "."))) {
+		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(converter + "."))) {
 			text := declared.UnknownWarning(name)
 			if text == "" || name == converterVersion {
 				continue
 			}
-			p := w.Problem(which+"."+name, text)
+			p := w.Problem(converter+"."+name, text)
 			p.Code, p.Warning = setting.CodeUnknown, true
 			problems = append(problems, p)
 		}
@@ -40,87 +40,88 @@ func WorkerConverters(w *config.Worker) config.Problems {
 	return problems
 }
 
-// converterVersion is the setting, below that of a converter, that Kafka Connect itself reads.
+// converterVersion is the setting below a converter that Kafka Connect itself reads.
 const converterVersion = "plugin.version"
 
-// converters checks the converters: their settings one by one, then what only a converter itself sees. What the worker
-// gives is the connector's problem under the name of the converter.
-func (k *Checker) converters(c *config.Connector, component wit.Component) config.Problems {
+// checkConverters checks each setting of the converters, then creates the converters. Problems of the worker's
+// converters are reported under the setting that names the converter.
+func (ch *Checker) checkConverters(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
-	for _, which := range components.ConverterSettings {
-		class, settings := c.Converter(which, k.Worker)
-		key, header := which == components.KeyConverter, which == components.HeaderConverter
-		declared, err := components.ConverterOf(which, class)
+	for _, converter := range components.ConverterSettings {
+		class, settings := connector.Converter(converter, ch.Worker)
+		key, header := converter == components.KeyConverter, converter == components.HeaderConverter
+		declared, err := components.ConverterOf(converter, class)
 		if err != nil {
-			problems = append(problems, problem(entry(c, which), err))
+			problems = append(problems, problem(entryFor(connector, converter), err))
 			continue
 		}
-		wrong := false
-		for _, e := range declared.Validate(settings, key) {
-			at := entry(c, which)
-			if own, ok := c.Entry(which + "." + e.Key.Name); ok && c.Text(which) != "" {
-				at = own
-			} else if c.Text(which) != "" {
-				at.Key += "." + e.Key.Name
+		invalid := false
+		for _, value := range declared.Validate(settings, key) {
+			at := entryFor(connector, converter)
+			if ownEntry, ok := connector.Entry(converter + "." + value.Key.Name); ok &&
+				connector.Text(converter) != "" {
+				at = ownEntry
+			} else if connector.Text(converter) != "" {
+				at.Key += "." + value.Key.Name
 			}
-			if isIgnored(component, e) {
-				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and "+
-					"a sink only reads them"))
+			if isIgnored(component, value) {
+				problems = append(problems, warning(at,
+					"has no effect on a sink: it specifies how values are written, and "+
+						"a sink only reads them"))
 				continue
 			}
-			for _, text := range e.Errors {
-				problems, wrong = append(problems, problem(at, errors.New(text))), true
+			for _, text := range value.Errors {
+				problems, invalid = append(problems, problem(at, errors.New(text))), true
 			}
 		}
-		if c.Text(which) != "" {
-			problems = append(problems, unknownOf(c, which+".", declared)...)
+		if connector.Text(converter) != "" {
+			problems = append(problems, unknownSettings(connector, converter+".", declared)...)
 		}
-		if wrong {
+		if invalid {
 			continue
 		}
-		use := convert.Options{IsKey: key, Schemas: k.Registry.ForConnector(""),
-			ReadOnly: component.Kind == wit.ComponentSink}
+		use := convert.Options{IsKey: key, Schemas: ch.Registry.ForConnector(""), ReadOnly: component.Kind == wit.ComponentSink}
 		if header {
 			_, err = convert.NewHeaders(class, settings, use)
 		} else {
 			_, err = convert.New(class, settings, use)
 		}
 		if err != nil {
-			problems = append(problems, problem(entry(c, which), err))
+			problems = append(problems, problem(entryFor(connector, converter), err))
 		}
 	}
 	return problems
 }
 
-// AskRegistries asks the schema registries of a connector's converters, each once, whether they answer its user. heard
-// gets the setting that names the registry, its address, and why it does not.
-func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, reading bool, log *slog.Logger,
+// PingRegistries sends a request to the schema registry of each converter of a connector. report receives the setting
+// that names the registry, its address, and the error or nil.
+func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Connector, reading bool, log *slog.Logger,
 	report func(setting, at string, err error)) {
-	for _, which := range []string{components.KeyConverter, components.ValueConverter} {
-		class, settings := c.Converter(which, w)
-		use := convert.Options{IsKey: which == components.KeyConverter, Schemas: record.NewRegistry().ForConnector(""),
+	for _, converter := range []string{components.KeyConverter, components.ValueConverter} {
+		class, settings := connector.Converter(converter, w)
+		use := convert.Options{IsKey: converter == components.KeyConverter, Schemas: record.NewRegistry().ForConnector(""),
 			ReadOnly: reading}
 		use.OpenRegistry = func(s registry.Settings) (*registry.Client, error) {
 			client, err := components.OpenRegistry(ctx, s, log)
 			if err == nil {
 				err = client.Ping(ctx)
 			}
-			report(which+".schema.registry.url", strings.Join(s.URLs, ","), err)
+			report(converter+".schema.registry.url", strings.Join(s.URLs, ","), err)
 			return client, err
 		}
-		_, _ = convert.New(class, settings, use) // what is wrong with its settings is found by [Checker.Check]
+		_, _ = convert.New(class, settings, use) // [Checker.Check] reports errors of the settings
 	}
 }
 
-// Registries warns of schema registries that do not answer, of [setting.CodeUnasked].
-func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings config.Problems) {
-	_, _, err := components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSink)
-	ctx, cancel := context.WithTimeout(ctx, k.Wait)
+// CheckRegistries warns of schema registries that do not respond, with [setting.CodeNotChecked].
+func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
+	_, _, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSink)
+	ctx, cancel := context.WithTimeout(ctx, ch.Wait)
 	defer cancel()
-	AskRegistries(ctx, k.Worker, c, err == nil, k.log(),
+	PingRegistries(ctx, ch.Worker, connector, err == nil, ch.log(),
 		func(name, _ string, err error) {
 			if err != nil {
-				w := warning(entry(c, name), "not checked with the schema registry: "+err.Error())
+				w := warning(entryFor(connector, name), "not checked with the schema registry: "+err.Error())
 				w.Code = setting.CodeNotChecked
 				warnings = append(warnings, w)
 			}
@@ -128,23 +129,20 @@ func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings
 	return warnings
 }
 
-// isIgnored tells of a converter's setting in which something is wrong that it does not matter, since the connector is
-// a sink.
-func isIgnored(component wit.Component, e wit.ConfigValue) bool {
-	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.IsWriteSetting(e.Key.Name)
+func isIgnored(component wit.Component, value wit.ConfigValue) bool {
+	return component.Kind == wit.ComponentSink && len(value.Errors) > 0 && convert.IsWriteSetting(value.Key.Name)
 }
 
-// unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads
-// them.
-func unknownOf(c *config.Connector, prefix string, declared convert.Declaration) config.Problems {
+// unknownSettings warns of a converter's undeclared settings, which have no effect.
+func unknownSettings(connector *config.Connector, prefix string, declared convert.Declaration) config.Problems {
 	var problems config.Problems
-	for _, e := range c.Entries {
-		name, ok := strings.CutPrefix(e.Key, prefix)
+	for _, entry := range connector.Entries {
+		name, ok := strings.CutPrefix(entry.Key, prefix)
 		if !ok || name == converterVersion {
 			continue
 		}
 		if text := declared.UnknownWarning(name); text != "" {
-			p := warning(e, text)
+			p := warning(entry, text)
 			p.Code = setting.CodeUnknown
 			problems = append(problems, p)
 		}
@@ -152,19 +150,18 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 	return problems
 }
 
-// ineffectiveSettings warns of settings of converters that the connector does not name: the worker's count, with the
-// worker's settings.
-func (k *Checker) ineffectiveSettings(c *config.Connector) config.Problems {
+// ineffectiveSettings warns of settings of converters that the connector does not name: the worker's are used then.
+func (ch *Checker) ineffectiveSettings(connector *config.Connector) config.Problems {
 	var problems config.Problems
-	for _, which := range components.ConverterSettings {
-		if named, ok := c.Entry(which); ok && setting.Trim(named.Raw) != "" {
-			continue // also where a reference stands for it that leads nowhere
+	for _, converter := range components.ConverterSettings {
+		if named, ok := connector.Entry(converter); ok && setting.Trim(named.Raw) != "" {
+			continue // also if it is a reference that cannot be resolved
 		}
-		for _, e := range c.Entries {
-			if strings.HasPrefix(e.Key, which+".") {
-				problems = append(problems, warning(e, fmt.Sprintf("has no effect, as in Kafka Connect: this file "+
-					"names no %s, so that the worker's counts with the worker's settings. To have both here: "+
-					"%[1]s=%[2]s", which, k.Worker.Text(which))))
+		for _, entry := range connector.Entries {
+			if strings.HasPrefix(entry.Key, converter+".") {
+				problems = append(problems, warning(entry, fmt.Sprintf("has no effect, as in Kafka Connect: this file "+
+					"names no %s, so the worker's is used with the worker's settings. To use this setting, add "+
+					"%[1]s=%[2]s", converter, ch.Worker.Text(converter))))
 			}
 		}
 	}

@@ -18,24 +18,25 @@ key.converter=StringConverter
 value.converter=AvroConverter
 value.converter.schema.registry.url=http://127.0.0.1:1
 value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
-	own, _ := config.Read("w.properties", []byte("bootstrap.servers=embedded"))
-	worker, problems := config.NewWorker("w.properties", own, nil, nil)
+	lines, _ := config.Read("w.properties", []byte("bootstrap.servers=embedded"))
+	worker, problems := config.NewWorker("w.properties", lines, nil, nil)
 	require.NoError(t, problems.Err())
-	c, problems := config.NewConnector("c.properties", entries, worker.Providers)
+	connector, problems := config.NewConnector("c.properties", entries, worker.Providers)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	k := &Checker{Worker: worker, Registry: record.NewRegistry()}
+	checker := &Checker{Worker: worker, Registry: record.NewRegistry()}
 	const at = "c.properties:5: value.converter.value.schema.id.serializer: "
 	for kind, want := range map[wit.ComponentKind][]string{
 		wit.ComponentSource: {at + "Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer is " +
 			"not built yet; built: io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"},
-		wit.ComponentSink: {at + "warning: has no effect on a sink: it says how values are written, and a sink only " +
+		wit.ComponentSink: {at + "warning: has no effect on a sink: it specifies how values are written, and a sink " +
+			"only " +
 			"reads them"},
 	} {
 		component := wit.Component{Kind: kind}
 		var got []string
-		for _, p := range k.converters(c, component) {
+		for _, p := range checker.checkConverters(connector, component) {
 			got = append(got, p.String())
 		}
 		assert.Equal(t, want, got, fmt.Sprintf("kind %d", kind))

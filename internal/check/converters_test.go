@@ -44,19 +44,18 @@ header.converter.zzzzzzzzzzzz=1
 	}
 }
 
-// A converter that is named by a reference that leads nowhere is named all the same: its settings are not said to be
-// without effect.
+// Settings of a converter that is named by an unresolvable reference are not reported as without effect.
 func TestConverterByAReference(t *testing.T) {
 	b := checktest.WithSpy(t)
 	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource
 value.converter=${env:NO_SUCH_CONVERTER}
 value.converter.schemas.enable=false
 key.converter.schemas.enable=false`))
-	c, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
+	connector, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
 	if len(problems) != 1 {
 		t.Fatalf("expected the reference alone, found %v", problems)
 	}
-	got := checktest.Text(b.Checker.Check(t.Context(), c))
+	got := checktest.Text(b.Checker.Check(t.Context(), connector))
 	if strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") ||
 		!strings.Contains(got, "key.converter.schemas.enable: warning: has no effect") {
 		t.Errorf("found\n%s", got)

@@ -14,10 +14,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ErrUnknownPlugin is the error of a class that nobody has.
+// ErrUnknownPlugin means that no plugin has the class.
 var ErrUnknownPlugin = errors.New("there is no such plugin")
 
-// ErrVersion is the error of a class that is there in other versions. Its text is Kafka Connect's.
+// ErrVersion means that a class exists only in other versions. Its text is Kafka Connect's.
 type ErrVersion struct {
 	Class, Version string
 	Available      []string
@@ -28,34 +28,36 @@ func (e *ErrVersion) Error() string {
 		e.Version, e.Version, strings.Join(e.Available, ", "))
 }
 
-// Definitions are what a class of any kind declares: a connector's own settings, then those of every connector; those
-// of a transform, a predicate or a converter alone. version nil means the newest. Errors are [ErrUnknownPlugin] and
-// [ErrVersion]; own is the version of converters, which are the worker's.
-func (k *Checker) Definitions(class string, version *string, own string) ([]Definition, error) {
+// Definitions returns the declared settings of a class: of a connector with the settings of all connectors, of a
+// transform, predicate or converter alone. A nil version means the newest; converters have the worker's. Errors are
+// [ErrUnknownPlugin] and [ErrVersion].
+func (ch *Checker) Definitions(class string, version *string, workerVersion string) ([]Definition, error) {
 	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink}, {wit.ComponentTransformation},
 		{wit.ComponentPredicate}} {
-		info, component, err := components.Find(k.Plugins, class, "", kinds...)
+		info, component, err := components.Find(ch.Plugins, class, "", kinds...)
 		if err != nil {
 			continue
 		}
 		if version != nil && *version != info.Version {
 			if *version == "" {
-				return nil, k.versionError(component.Name, "", kinds)
+				return nil, ch.versionError(component.Name, "", kinds)
 			}
 			class := component.Name
-			if info, component, err = components.Find(k.Plugins, class, *version, kinds...); err != nil {
-				return nil, k.versionError(class, *version, kinds)
+			if info, component, err = components.Find(ch.Plugins, class, *version, kinds...); err != nil {
+				return nil, ch.versionError(class, *version, kinds)
 			}
 		}
 		connector := len(kinds) > 1
-		definitions := definitionsOf(config.DeclareComponent(component).Keys(), false)
+		definitions := newDefinitions(config.DeclareComponent(component).Keys(), false)
 		if connector {
-			for _, d := range definitionsOf(k.common(info, component), true) {
-				if slices.Contains(components.ConverterSettings, strings.TrimSuffix(d.Name, "."+converterVersion)) {
-					d.Default = nil // of the class it is none: converter and version are the worker's
+			for _, definition := range newDefinitions(ch.common(info, component), true) {
+				if slices.Contains(components.ConverterSettings, strings.TrimSuffix(definition.Name,
+					"."+converterVersion)) {
+					definition.Default = nil // the default is the worker's, not the class's
 				}
-				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == d.Name }) {
-					definitions = append(definitions, d)
+				if !slices.ContainsFunc(definitions,
+					func(other Definition) bool { return other.Name == definition.Name }) {
+					definitions = append(definitions, definition)
 				}
 			}
 		}
@@ -67,34 +69,33 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaders {
 		return nil, ErrUnknownPlugin
 	}
-	if version != nil && *version != own {
-		return nil, &ErrVersion{class, *version, []string{own}}
+	if version != nil && *version != workerVersion {
+		return nil, &ErrVersion{class, *version, []string{workerVersion}}
 	}
-	return definitionsOf(specs, false), nil
+	return newDefinitions(specs, false), nil
 }
 
-// simpleHeaders is the alias of the only header converter.
 var simpleHeaders = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
 
-func definitionsOf(specs []wit.ConfigKey, common bool) []Definition {
+func newDefinitions(specs []wit.ConfigKey, common bool) []Definition {
 	definitions := make([]Definition, 0, len(specs))
 	for _, spec := range specs {
-		definitions = append(definitions, defined(spec, "", common))
+		definitions = append(definitions, newDefinition(spec, "", common))
 	}
 	return definitions
 }
 
-func (k *Checker) versionError(class, version string, kinds []wit.ComponentKind) error {
-	return &ErrVersion{class, version, k.versions(class, kinds...)}
+func (ch *Checker) versionError(class, version string, kinds []wit.ComponentKind) error {
+	return &ErrVersion{class, version, ch.versions(class, kinds...)}
 }
 
-// KindOf says in words what a value of a setting is: its kind and what bounds it.
-func KindOf(spec *wit.ConfigKey) string {
+// DescribeKind describes the values of a setting: their kind and bounds.
+func DescribeKind(spec *wit.ConfigKey) string {
 	parts := []string{KindName(spec.Kind)}
 	r, _ := role.Find(spec.Role())
 	if (r.Name == role.Address || r.Name == role.Port) && !setting.IsRequired(spec) && (spec.DefaultValue == nil ||
 		!r.AcceptsDefault(*spec.DefaultValue)) {
-		parts = append(parts, "required unless a destination says it")
+		parts = append(parts, "required unless a destination specifies it")
 	}
 	for _, r := range spec.Rules {
 		switch {

@@ -24,68 +24,73 @@ import (
 )
 
 const (
-	// OnlineTime bounds the time that a validation waits for the service (P27).
-	OnlineTime = 3 * time.Second
-	// onlineAtOnce bounds concurrent requests of a validation, in addition to the destination's limits.
-	onlineAtOnce = 4
+	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it.
+	OnlineTimeout = 3 * time.Second
+	// onlineConcurrency bounds concurrent requests of a validation, in addition to the destination's limits.
+	onlineConcurrency = 4
 )
 
-func (k *Checker) log() *slog.Logger {
-	if k.Logger == nil {
+func (ch *Checker) log() *slog.Logger {
+	if ch.Logger == nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	return k.Logger
+	return ch.Logger
 }
 
-// askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
-// answers in time. What the service doesn't answer is a warning; that it refuses the user is an error.
-// untried is why no logon was tried, and the setting of what would have been shown.
-func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
-	found config.Problems) (examined []wit.ConfigValue, untried hint, problems config.Problems) {
-	a, err := bind(k.Plugins, c, "", info, component)
+// validateOnline calls the plugin's validate and fetches the documents that it requests, as far as the service responds
+// in time. A missing response is a warning, a rejected user an error. skipped is why no logon was tried.
+func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connector, info plugin.Info,
+	component wit.Component,
+	found config.Problems) (validated []wit.ConfigValue, skipped logonHint, problems config.Problems) {
+	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
-		return nil, untried, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
+		return nil, skipped, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
 	}
-	defer a.Close()
-	v := k.newOnlineCheck(ctx, component, c)
-	defer v.close()
-	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
-		inquiry, err := i.Validate(ctx, a.component, a.settings, true, state, answers)
-		if err == nil && inquiry.Pending == nil && inquiry.Done != nil {
-			examined = *inquiry.Done
+	defer bound.Close()
+	online := ch.newOnlineCheck(ctx, component, connector)
+	defer online.close()
+	err = bound.callWithFetch(ctx, online, func(i *plugin.Instance, state []byte,
+		answers []wit.Response) (*wit.RequestBatch, error) {
+		result, err := i.Validate(ctx, bound.component, bound.settings, true, state, answers)
+		if err == nil && result.Pending == nil && result.Done != nil {
+			validated = *result.Done
 		}
-		return inquiry.Pending, err
+		return result.Pending, err
 	})
 	if err != nil {
-		k.log().Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
+		ch.log().Warn("the plugin cannot check settings with the service: checking without it", "connector",
+			connector.Name,
 			"plugin", info.Name, "error", err)
-		return nil, untried, k.ask(ctx, c, "", info, component, found)
+		return nil, skipped, ch.validateOffline(ctx, connector, "", info, component, found)
 	}
-	problems = config.ValidationProblems(c, "", examined, found)
-	name := secretOf(c.Roles(component))
-	if v.refused != nil {
-		problems = append(problems, problem(entry(c, name), v.refused))
+	problems = config.ValidationProblems(connector, "", validated, found)
+	name := secretSetting(connector.Roles(component))
+	if online.rejected != nil {
+		problems = append(problems, problem(entryFor(connector, name), online.rejected))
 	}
-	return examined, hint{name, v.untried}, append(problems, v.unansweredWarnings(c, component)...)
+	return validated, logonHint{name, online.logonSkipped}, append(problems,
+		online.unansweredWarnings(connector, component)...)
 }
 
-// Feeds are what a source would read, as its plugin opens it with what the service says within the time of a
-// validation; none of another connector.
-func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.Feed, err error) {
-	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+// Feeds returns the feeds that a source would read, as its plugin opens it within the time of a validation. It returns
+// none for other connectors.
+func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feeds []wit.Feed, err error) {
+	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if err != nil {
 		return nil, nil
 	}
-	a, err := bind(k.Plugins, c, "", info, component)
+	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
 		return nil, err
 	}
-	defer a.Close()
-	v := k.newOnlineCheck(ctx, component, c)
-	defer v.close()
-	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
-		opening, err := i.OpenSource(ctx, a.component, a.settings, state, answers)
+	defer bound.Close()
+	online := ch.newOnlineCheck(ctx, component, connector)
+	defer online.close()
+	err = bound.callWithFetch(ctx, online, func(i *plugin.Instance, state []byte,
+		answers []wit.Response) (*wit.RequestBatch, error) {
+		opening, err := i.OpenSource(ctx, bound.component, bound.settings, state, answers)
 		if err == nil && opening.Ready != nil {
 			feeds = opening.Ready.Feeds
 		}
@@ -94,9 +99,10 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 	return feeds, err
 }
 
-type hint struct{ setting, reason string }
+type logonHint struct{ setting, reason string }
 
-func secretOf(roles config.Roles) string {
+// secretSetting returns the setting that an error about the logon belongs to.
+func secretSetting(roles config.Roles) string {
 	names := []string{role.Password, role.User, role.Address}
 	switch auth := strings.ToLower(roles.Text(role.Auth)); {
 	case roles.Has(role.Destination) && auth == "" && !roles.Has(role.User):
@@ -117,77 +123,75 @@ func secretOf(roles config.Roles) string {
 	return roles.Setting(names[i])
 }
 
-// nonSecretHeaders are headers that no service asks a logon by.
 var nonSecretHeaders = []string{role.Header + "sap-client", role.Header + "sap-language"}
 
-// onlineCheck answers what a plugin asks for in one validation. A question that has no answer in time, or that must not
-// be asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
-// reach it. One whose logon the service refuses is answered 401.
+// onlineCheck fetches documents for a plugin during one validation. A request that gets no response in time, or must
+// not be sent, results in status 504 or 502 with the reason as text, as from a gateway that cannot reach the service; a
+// rejected logon results in 401.
 type onlineCheck struct {
 	log     *slog.Logger
 	wait    time.Duration
 	connect func() (*transport.Client, error)
-	// until is when the service has had its time, which begins with the first question: the time that the plugin takes
-	// before that doesn't count.
-	until func() time.Time
+	// deadline is when the service must have responded. It starts with the first request, because the time that the
+	// plugin takes before does not count.
+	deadline func() time.Time
 
-	mu      sync.Mutex
-	client  *transport.Client
-	failed  error
-	refused error  // the service doesn't take the user
-	untried string // why no logon was tried
-	// unanswered lists requests without an answer, with the reason.
-	unanswered []string
+	mu           sync.Mutex
+	client       *transport.Client
+	connectErr   error
+	rejected     error    // the service rejects the user
+	logonSkipped string   // why no logon was tried
+	unanswered   []string // requests without a response, with the reason
 }
 
-// unansweredWarnings warns of what was not checked, since the service did not answer.
-func (v *onlineCheck) unansweredWarnings(c *config.Connector, component wit.Component) (warnings config.Problems) {
+func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
+	component wit.Component) (warnings config.Problems) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	roles := c.Roles(component)
+	roles := connector.Roles(component)
 	name := roles.Setting(role.Address)
 	if roles.Has(role.Destination) {
 		name = roles.Setting(role.Destination)
 	}
 	slices.Sort(v.unanswered)
 	for _, text := range slices.Compact(v.unanswered) {
-		w := warning(entry(c, name), "not checked with the service: "+text)
+		w := warning(entryFor(connector, name), "not checked with the service: "+text)
 		w.Code = setting.CodeNotChecked
 		warnings = append(warnings, w)
 	}
 	return warnings
 }
 
-// noAnswer begins why a question has no answer whose service was silent.
-const noAnswer = "no answer within "
+const timeoutReason = "no answer within "
 
-// TimedOut reports whether problems of a check say that its service left a question without an answer in time.
+// TimedOut reports whether the service did not respond in time to a request of the check.
 func TimedOut(problems config.Problems) bool {
 	return slices.ContainsFunc(problems, func(p config.Problem) bool {
-		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+noAnswer)
+		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+timeoutReason)
 	})
 }
 
-func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c *config.Connector) *onlineCheck {
-	v := &onlineCheck{log: k.log(), wait: k.Wait,
-		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Wait) })}
-	v.connect = func() (*transport.Client, error) {
-		roles := c.Roles(component)
+func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
+	connector *config.Connector) *onlineCheck {
+	online := &onlineCheck{log: ch.log(), wait: ch.Wait,
+		deadline: sync.OnceValue(func() time.Time { return time.Now().Add(ch.Wait) })}
+	online.connect = func() (*transport.Client, error) {
+		roles := connector.Roles(component)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
-			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
+			return nil, fmt.Errorf("%s is not set", roles.Setting(role.Password))
 		}
-		if err := k.Worker.Providers.CheckSent(c, config.DeclareComponent(component)); err != nil {
+		if err := ch.Worker.Providers.CheckSent(connector, config.DeclareComponent(component)); err != nil {
 			return nil, err
 		}
-		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, v.log)
+		service, err := service.New(component, connector, ch.Worker.Providers, ch.Lockouts, online.log)
 		if err != nil {
 			return nil, err
 		}
-		s.NoRetries()
-		s.UseLimits(k.Destinations)
-		timed, cancel := context.WithDeadline(ctx, v.until())
+		service.NoRetries()
+		service.UseLimits(ch.Destinations)
+		timed, cancel := context.WithDeadline(ctx, online.deadline())
 		defer cancel()
-		destination, err := s.Destination(timed)
+		destination, err := service.Destination(timed)
 		if err != nil {
 			return nil, err
 		}
@@ -195,22 +199,22 @@ func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c
 		if err != nil {
 			return nil, err
 		}
-		accepted, refused := logon.Status() // what is refused is not sent
-		if logon.Needed() && !k.Logon && !accepted && !refused {
-			v.untried = "the service has not taken this secret yet, and it is not stored"
-			return nil, errors.New("logon not tried: " + v.untried)
+		accepted, refused := logon.Status() // a rejected secret is not sent
+		if logon.Needed() && !ch.Logon && !accepted && !refused {
+			online.logonSkipped = "the service has not accepted this secret yet, and it is not stored"
+			return nil, errors.New("logon not tried: " + online.logonSkipped)
 		}
 		return transport.New(destination)
 	}
-	return v
+	return online
 }
 
-// Fetch answers a need. The error is that of a caller who has gone.
+// Fetch implements [transport.Fetcher]. It fails only if the caller's context ends.
 func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	timed, cancel := context.WithDeadline(ctx, v.until())
+	timed, cancel := context.WithDeadline(ctx, v.deadline())
 	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
-	slots := make(chan struct{}, onlineAtOnce)
+	slots := make(chan struct{}, onlineConcurrency)
 	var all sync.WaitGroup
 	for i := range n.Requests {
 		slots <- struct{}{}
@@ -228,27 +232,28 @@ func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Resp
 	return answers, nil
 }
 
+// answer sends one request of the plugin, or returns the status that replaces a response.
 func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
-	vain := func(why string) {
+	unanswered := func(why string) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		path, _, _ := strings.Cut(r.Target, "?")
 		v.unanswered = append(v.unanswered, r.Method+" "+path+": "+why)
 	}
-	none := func(status uint16, why string) wit.Response {
-		if status != http.StatusUnauthorized { // which is reported as what is wrong with the user
-			vain(why)
+	respond := func(status uint16, why string) wit.Response {
+		if status != http.StatusUnauthorized { // which is reported as v.rejected
+			unanswered(why)
 		}
 		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why),
 			ReceivedAt: time.Now().UnixMilli(),
 			Headers:    []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return none(http.StatusBadGateway, "a check of settings sends no "+r.Method)
+		return respond(http.StatusBadGateway, "a check of settings sends no "+r.Method)
 	}
 	client, err := v.open()
 	if err != nil {
-		return none(http.StatusBadGateway, err.Error())
+		return respond(http.StatusBadGateway, err.Error())
 	}
 	response, err := client.Exchange(ctx, r)
 	switch {
@@ -258,35 +263,33 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		}
 		why := service.Explain(client, err)
 		v.mu.Lock()
-		if v.refused == nil {
-			v.refused = why
+		if v.rejected == nil {
+			v.rejected = why
 		}
 		v.mu.Unlock()
-		return none(http.StatusUnauthorized, why.Error())
+		return respond(http.StatusUnauthorized, why.Error())
 	case err == nil:
 		if response.Status >= http.StatusInternalServerError {
-			vain("it answers " + strconv.Itoa(int(response.Status)))
+			unanswered("status " + strconv.Itoa(int(response.Status)))
 		}
 		return response
 	}
 	why := err.Error()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		why = noAnswer + v.wait.String()
+		why = timeoutReason + v.wait.String()
 	}
-	return none(http.StatusGatewayTimeout, why)
+	return respond(http.StatusGatewayTimeout, why)
 }
 
-// open makes the client when the first question is not answered yet.
 func (v *onlineCheck) open() (*transport.Client, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.client == nil && v.failed == nil {
-		v.client, v.failed = v.connect()
+	if v.client == nil && v.connectErr == nil {
+		v.client, v.connectErr = v.connect()
 	}
-	return v.client, v.failed
+	return v.client, v.connectErr
 }
 
-// close ends the session. Nobody waits for that.
 func (v *onlineCheck) close() {
 	if v.client == nil {
 		return

@@ -22,15 +22,15 @@ import (
 // The service's time begins with the first question to it, not before the plugin has answered.
 func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &Checker{Wait: OnlineTime}
-		v := k.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
-		time.Sleep(2 * OnlineTime) // for an instance
-		if left := time.Until(v.until()); left != OnlineTime {
-			t.Errorf("expected %v, found %v", OnlineTime, left)
+		ch := &Checker{Wait: OnlineTimeout}
+		online := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
+		time.Sleep(2 * OnlineTimeout) // for an instance
+		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout {
+			t.Errorf("expected %v, found %v", OnlineTimeout, remaining)
 		}
 		time.Sleep(time.Second)
-		if left := time.Until(v.until()); left != OnlineTime-time.Second {
-			t.Errorf("after a second: %v", left)
+		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout-time.Second {
+			t.Errorf("after a second: %v", remaining)
 		}
 	})
 }
@@ -54,32 +54,33 @@ func TestSilentService(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	for _, one := range []struct {
+	for _, request := range []struct {
 		path, address string
 		wait          time.Duration
 		unasked       int
 		silent        bool
 	}{{"/silent", server.URL, 10 * time.Millisecond, 1, true}, {"/busy", server.URL, time.Hour, 1, false},
 		{"/well", server.URL, time.Hour, 0, false}, {"/away", "http://" + porttest.Address(t), time.Hour, 1, false}} {
-		at, err := url.Parse(one.address)
+		at, err := url.Parse(request.address)
 		require.NoError(t, err)
-		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)},
 			w.Providers)
-		k := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewOriginRegistry()}
-		v := k.newOnlineCheck(t.Context(), component, c)
-		_, err = v.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
-			Target: one.path}}})
+		ch := &Checker{Worker: w, Wait: request.wait, Destinations: transport.NewOriginRegistry()}
+		online := ch.newOnlineCheck(t.Context(), component, connector)
+		_, err = online.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
+			Target: request.path}}})
 		require.NoError(t, err)
-		found := v.unansweredWarnings(c, component)
-		if v.close(); len(found) != one.unasked || TimedOut(found) != one.silent {
-			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", one.path, one.unasked,
-				one.silent, found)
+		found := online.unansweredWarnings(connector, component)
+		if online.close(); len(found) != request.unasked || TimedOut(found) != request.silent {
+			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", request.path,
+				request.unasked,
+				request.silent, found)
 		}
 	}
 }
 
-// Validation asks services as one of the worker's clients, within its part of limits.
+// A validation shares the limits of the worker's clients.
 func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
@@ -87,14 +88,15 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	address := "http.address"
 	component := wit.Component{Settings: []wit.ConfigKey{{Name: "address", Kind: wit.KindString,
 		Rules: []wit.Rule{{Role: &address}}}}}
-	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("address", "sap.example", "", 0)},
+	connector, _ := config.NewConnector("c.properties",
+		[]config.Entry{config.NewEntry("address", "sap.example", "", 0)},
 		w.Providers)
-	k := &Checker{Worker: w, Wait: OnlineTime, Destinations: transport.NewOriginRegistry()}
-	client, err := k.newOnlineCheck(t.Context(), component, c).connect()
+	ch := &Checker{Worker: w, Wait: OnlineTimeout, Destinations: transport.NewOriginRegistry()}
+	client, err := ch.newOnlineCheck(t.Context(), component, connector).connect()
 	require.NoError(t, err)
 	defer client.Close()
 	var met []string
-	k.Destinations.Divide(func(origin string) limits.Division {
+	ch.Destinations.Divide(func(origin string) limits.Division {
 		met = append(met, origin)
 		return limits.Division{Workers: 1}
 	})
@@ -123,23 +125,25 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 	at, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	store := lockouts.New()
-	for _, one := range []struct {
+	for _, request := range []struct {
 		password string
 		logon    bool
 		status   uint16
 		sent     int
 	}{{"r", false, 502, 0}, {"wrong", true, 401, 1}, {"wrong", true, 401, 1}, {"wrong", false, 401, 1},
 		{"right", false, 502, 1}, {"right", true, 200, 2}, {"right", false, 200, 3}} {
-		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
-			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, one.password, "", 0)}, w.Providers)
-		k := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: one.logon,
+			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, request.password, "", 0)},
+			w.Providers)
+		ch := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: request.logon,
 			Destinations: transport.NewOriginRegistry()}
-		v := k.newOnlineCheck(t.Context(), component, c)
-		answers, err := v.Fetch(t.Context(),
+		online := ch.newOnlineCheck(t.Context(), component, connector)
+		answers, err := online.Fetch(t.Context(),
 			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
 		require.NoError(t, err)
-		v.close()
-		assert.Equal(t, []int{int(one.status), one.sent}, []int{int(answers[0].Status), len(shown)}, one.password)
+		online.close()
+		assert.Equal(t, []int{int(request.status), request.sent}, []int{int(answers[0].Status), len(shown)},
+			request.password)
 	}
 }

@@ -10,60 +10,60 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// OriginChanged finds what keeps a source from going on at another system than the one that before names: stored
-// offsets that belong to that one, or to a third, where no setting says what such an offset means. Else its tasks would
-// be stopped for a configuration with which they cannot start. fingerprints are those of the stored offsets, and are
-// asked for where the system is another one.
-func OriginChanged(before, c *config.Connector, component wit.Component, fingerprints func() ([]string, error)) (
+// OriginChanged returns the problems of a source that would read another system than before, although its stored
+// offsets belong to the previous one and no setting decides what happens to them: its tasks could not start.
+// fingerprints returns those of the stored offsets; it is only called if the system differs.
+func OriginChanged(before, connector *config.Connector, component wit.Component,
+	fingerprints func() ([]string, error)) (
 	problems config.Problems, err error) {
-	undecided := undecidedSettings(c, component)
-	was, is := components.SystemOf(before, component), components.SystemOf(c, component)
-	if len(undecided) == 0 || was.Origin == "" || is.Origin == "" || was == is {
+	undecided := undecidedSettings(connector, component)
+	was, after := components.SystemOf(before, component), components.SystemOf(connector, component)
+	if len(undecided) == 0 || was.Origin == "" || after.Origin == "" || was == after {
 		return nil, nil
 	}
 	stored, err := fingerprints()
 	if err != nil {
-		return nil, fmt.Errorf("whether the stored offsets belong to %s is not known: %w", is, err)
+		return nil, fmt.Errorf("cannot determine whether the stored offsets belong to %s: %w", after, err)
 	}
 	for _, fingerprint := range stored {
-		system := is.ByFingerprint(fingerprint)
-		if system == is {
+		system := after.WithFingerprint(fingerprint)
+		if system == after {
 			continue
 		}
-		for _, e := range undecided {
-			problems = append(problems, problem(e, fmt.Errorf("the stored offsets are of %s, and the connector is to "+
-				"read %s: expected %s=keep, which goes on from them, or =reload, which reads everything again", system,
-				is,
-				e.Key)))
+		for _, entry := range undecided {
+			problems = append(problems, problem(entry,
+				fmt.Errorf("the stored offsets belong to %s, but the connector would "+
+					"read %s: set %s=keep to continue from them, or =reload to read everything again",
+					system, after, entry.Key)))
 		}
 		return problems, nil
 	}
 	return nil, nil
 }
 
-// undecidedSettings are the settings that say what a stored offset of something else means, of those entity
-// sets, or whatever a template stands for, where it is to fail. The template of the topics says which there are.
-func undecidedSettings(c *config.Connector, component wit.Component) (all []config.Entry) {
-	d, name := config.DeclareComponent(component), components.ChangedBy(component)
+// undecidedSettings returns the settings, one for each entity set, that decide what happens to an offset of another
+// system, and that are set to fail. The settings of the topics name the entity sets of a template.
+func undecidedSettings(connector *config.Connector, component wit.Component) (all []config.Entry) {
+	declarations, name := config.DeclareComponent(component), components.OriginChangeSetting(component)
 	before, after, template := strings.Cut(name, "{n}")
 	if name == "" {
 		return nil
 	}
 	fails := func(key string) {
-		e, given := c.Entry(key)
-		if value := strings.TrimSpace(e.Value.Reveal()); !given || value == "" || strings.EqualFold(value, "fail") {
-			e = entry(c, key)
-			e.Key = key
-			all = append(all, e)
+		entry, isSet := connector.Entry(key)
+		if value := strings.TrimSpace(entry.Value.Reveal()); !isSet || value == "" || strings.EqualFold(value, "fail") {
+			entry = entryFor(connector, key)
+			entry.Key = key
+			all = append(all, entry)
 		}
 	}
 	if !template {
 		fails(name)
 		return all
 	}
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic {
-			if rest, ok := strings.CutPrefix(e.Key, before); ok {
+	for _, entry := range connector.Entries {
+		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
+			if rest, ok := strings.CutPrefix(entry.Key, before); ok {
 				number, _, _ := strings.Cut(rest, ".")
 				fails(before + number + after)
 			}

@@ -11,11 +11,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A source whose stored offsets are of another origin, destination or SAP client than it is given is refused, with the
+// A source whose stored offsets belong to another origin, destination or SAP client is rejected, with the
 // setting that has it go on, unless each of its sets has that, or the offsets are of the new one.
 func TestMoved(t *testing.T) {
-	spec := func(name, of string) wit.ConfigKey {
-		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(of))
+	spec := func(name, stored string) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(stored))
 	}
 	component := wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
 		spec("a.scheme", role.Scheme), spec("a.host", role.Address), spec("a.port", role.Port),
@@ -32,7 +32,7 @@ func TestMoved(t *testing.T) {
 	before := connector("a.scheme=http", "a.host=H", "a.port=8000")
 	const stored = "set=/p/S origin=http://h:8000 user=http mode=delta"
 	same := []string{"a.scheme=http", "a.host=h", "a.port=8000"}
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		lines  []string
 		stored string // fingerprint
 		want   string // settings that are to be named
@@ -60,8 +60,8 @@ func TestMoved(t *testing.T) {
 			"a#00.change a#01.change"},
 		"the offsets' destination": {[]string{"a.destination=D"}, "origin=destination:D", ""},
 	} {
-		problems, err := OriginChanged(before, connector(c.lines...), component, func() ([]string, error) {
-			return []string{"no origin", c.stored}, nil
+		problems, err := OriginChanged(before, connector(test.lines...), component, func() ([]string, error) {
+			return []string{"no origin", test.stored}, nil
 		})
 		var named []string
 		for _, p := range problems {
@@ -72,8 +72,8 @@ func TestMoved(t *testing.T) {
 				t.Errorf("%s: found %v", name, p)
 			}
 		}
-		if found := strings.Join(named, " "); err != nil || found != c.want {
-			t.Errorf("%s: expected %q, found %q (%v)", name, c.want, found, err)
+		if found := strings.Join(named, " "); err != nil || found != test.want {
+			t.Errorf("%s: expected %q, found %q (%v)", name, test.want, found, err)
 		}
 	}
 	if _, err := OriginChanged(before, connector("a.host=g"), component, func() ([]string, error) {

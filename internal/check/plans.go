@@ -18,83 +18,80 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Claims are what only one connector of an installation may have, as plugins name them when they plan: each holds at an
-// origin, for an SAP client and a user. Checks find two that have one; package connect keeps account of what those have
-// that run.
-
-// claimConflicts finds what a connector before this one has, by what plugins plan offline: claims are errors, and what
-// both read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
-func (k *Checker) claimConflicts(ctx context.Context, c *config.Connector) (warnings config.Problems) {
-	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
+// claimConflicts compares the connector's plan with those of the connectors before it. A claim is a resource that only
+// one connector of an installation may use, at an origin, SAP client and user: a second claim is an error. The same
+// data in the same topic is a warning, because each row is written twice. A plan that fails is reported at the start.
+func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
+	if !slices.ContainsFunc(ch.Connectors, func(o *config.Connector) bool { return o.Name != connector.Name }) {
 		return nil
 	}
 	found := foundSources{}
-	mine := k.cachedPlan(ctx, c, found)
+	mine := ch.cachedPlan(ctx, connector, found)
 	reads := maps.Clone(mine.reads)
-	if components.EffectOf(k.Plugins, c).Moves {
+	if components.EffectOf(ch.Plugins, connector).ChangesTopic {
 		reads = nil
 	}
-	for _, other := range k.Connectors {
-		if other.Name == c.Name || len(mine.claims)+len(reads) == 0 {
-			return warnings // those after it are the second
+	for _, other := range ch.Connectors {
+		if other.Name == connector.Name || len(mine.claims)+len(reads) == 0 {
+			return warnings // a conflict with a later one is reported there
 		}
 		if ctx.Err() != nil {
-			return config.Problems{problem(entry(c, "connector.class"),
-				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
+			return config.Problems{problem(entryFor(connector, "connector.class"),
+				fmt.Errorf("the check was canceled: %w", context.Cause(ctx)))}
 		}
-		theirs := k.cachedPlan(ctx, other, found)
+		theirs := ch.cachedPlan(ctx, other, found)
 		for _, claim := range theirs.claims {
-			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
-				return config.Problems{problem(entry(c, "connector.class"),
-					components.ClaimedTwice(claim, other.Name, c.Name))}
+			if _, both := slices.BinarySearch(mine.claims, claim); both { // [components.QualifyClaims] sorts them
+				return config.Problems{problem(entryFor(connector, "connector.class"),
+					components.ClaimConflict(claim, other.Name, connector.Name))}
 			}
 		}
-		for what, e := range reads {
-			if _, both := theirs.reads[what]; both && !components.EffectOf(k.Plugins, other).Moves {
-				warnings = append(warnings, warning(e, fmt.Sprintf("connector %s reads the same into topic %s: each "+
-					"row comes twice there, unless the two choose different rows", other.Name, components.TopicOf(e))))
-				delete(reads, what) // the first is enough: a thousand of them would each name all before it
+		for source, entry := range reads {
+			if _, both := theirs.reads[source]; both && !components.EffectOf(ch.Plugins, other).ChangesTopic {
+				warnings = append(warnings, warning(entry,
+					fmt.Sprintf("connector %s reads the same data into topic %s: each row is written there twice, "+
+						"unless the two connectors select different rows", other.Name,
+						components.TopicOf(entry))))
+				delete(reads, source) // the first is enough: a thousand of them would each list all others
 			}
 		}
 	}
 	return warnings
 }
 
-// reads returns the topic settings of a source, by topic and what is read into it: the system and the required settings
-// of the group.
-func reads(c *config.Connector, component wit.Component) map[string]config.Entry {
-	d, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
-	for _, e := range c.Entries {
-		for _, spec := range d.Matching(e.Key) {
+// topicReads returns the topic settings of a source, by topic and by the data that is read into it: the system and the
+// required settings of the group.
+func topicReads(connector *config.Connector, component wit.Component) map[string]config.Entry {
+	declarations, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
+	for _, entry := range connector.Entries {
+		for _, spec := range declarations.Matching(entry.Key) {
 			_, last, grouped := strings.Cut(spec.Name, "}.")
-			switch group, in := strings.CutSuffix(e.Key, last); {
-			case !grouped || !in:
+			switch group, in := strings.CutSuffix(entry.Key, last); {
+			case !grouped || !in: // not of a group
 			case spec.Role() == role.SourceTopic:
-				topics[group] = e
+				topics[group] = entry
 			case setting.IsRequired(&spec):
-				needs[group] = append(needs[group], last+"="+strings.Trim(components.TopicOf(e), "/"))
+				needs[group] = append(needs[group], last+"="+strings.Trim(components.TopicOf(entry), "/"))
 			}
 		}
 	}
-	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", components.SystemOf(c, component))
-	for group, e := range topics {
+	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
+	for group, entry := range topics {
 		slices.Sort(needs[group])
-		all[strings.Join(append([]string{at, components.TopicOf(e)}, needs[group]...), "\x00")] = e
+		all[strings.Join(append([]string{at, components.TopicOf(entry)}, needs[group]...), "\x00")] = entry
 	}
 	return all
 }
 
 type connectorPlan struct {
 	claims []string
-	// noExactlyOnce it cannot have exactly-once; nil: it can, or the plan failed.
+	// noExactlyOnce is why exactly-once is unsupported. Nil means that it is supported, or that the plan failed.
 	noExactlyOnce *string
-	// reads is what it reads into which topic, see [reads].
-	reads map[string]config.Entry
+	reads         map[string]config.Entry // see topicReads
 }
 
-// Plans are what plugins have planned for connectors, by name, each until its settings or its plugin change: a check
-// compares a connector with the claims of all others, and asking the plugin of each of them again would make a change
-// of one connector cost as much as there are connectors. The zero value is empty; it may be used at any time.
+// Plans caches the plans of connectors by name, each until the connector's settings or its plugin change. Without it, a
+// change of one connector would call the plugins of all. The zero value is ready; it is safe for concurrent use.
 type Plans struct {
 	mu    sync.Mutex
 	known map[string]knownPlan
@@ -106,23 +103,23 @@ type knownPlan struct {
 	planned connectorPlan
 }
 
-func (p *Plans) find(c *config.Connector, module string) (connectorPlan, bool) {
+func (p *Plans) find(connector *config.Connector, module string) (connectorPlan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k, some := p.known[c.Name]
-	return k.planned, some && k.module == module && slices.EqualFunc(k.entries, c.Entries,
+	k, known := p.known[connector.Name]
+	return k.planned, known && k.module == module && slices.EqualFunc(k.entries, connector.Entries,
 		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
 }
 
-func (p *Plans) store(c *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
+func (p *Plans) store(connector *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil {
 		p.known = map[string]knownPlan{}
 	}
-	p.known[c.Name] = knownPlan{c.Entries, module, plan}
+	p.known[connector.Name] = knownPlan{connector.Entries, module, plan}
 	if len(p.known) > 2*len(all)+100 {
-		exists := map[string]bool{c.Name: true}
+		exists := map[string]bool{connector.Name: true}
 		for _, o := range all {
 			exists[o.Name] = true
 		}
@@ -130,7 +127,6 @@ func (p *Plans) store(c *config.Connector, module string, plan connectorPlan, al
 	}
 }
 
-// foundSources are what [Find] has found for classes and versions in one check: most connectors have the same.
 type foundSources map[[2]string]foundSource
 
 type foundSource struct {
@@ -139,75 +135,77 @@ type foundSource struct {
 	err       error
 }
 
-func (k *Checker) cachedPlan(ctx context.Context, c *config.Connector, found foundSources) connectorPlan {
-	if c.Problems.Err() != nil {
+func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, found foundSources) connectorPlan {
+	if connector.Problems.Err() != nil {
 		return connectorPlan{}
 	}
-	if k.Plans == nil {
-		k.Plans = &Plans{}
+	if ch.Plans == nil {
+		ch.Plans = &Plans{}
 	}
-	class, version := c.Text("connector.class"), c.Text("connector.plugin.version")
-	s, some := found[[2]string{class, version}]
-	if !some {
-		s.info, s.component, s.err = components.Find(k.Plugins, class, version, wit.ComponentSource)
-		found[[2]string{class, version}] = s
+	class, version := connector.Text("connector.class"), connector.Text("connector.plugin.version")
+	source, cached := found[[2]string{class, version}]
+	if !cached {
+		source.info, source.component, source.err = components.Find(ch.Plugins, class, version, wit.ComponentSource)
+		found[[2]string{class, version}] = source
 	}
-	if s.err != nil {
+	if source.err != nil {
 		return connectorPlan{}
 	}
-	if known, some := k.Plans.find(c, s.info.Hash); some {
+	if known, cached := ch.Plans.find(connector, source.info.Hash); cached {
 		return known
 	}
-	all, err := k.plan(ctx, c, s.info, s.component)
-	all.reads = reads(c, s.component)
-	// A plugin that could not be asked, because it took too long, say, is asked again by the next check.
-	if fault := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &fault)) {
-		k.Plans.store(c, s.info.Hash, all, k.Connectors)
+	all, err := ch.plan(ctx, connector, source.info, source.component)
+	all.reads = topicReads(connector, source.component)
+	if witError := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &witError)) {
+		ch.Plans.store(connector, source.info.Hash, all, ch.Connectors)
 	}
 	return all
 }
 
-// checkExactlyOnce is the preflight of a connector that must have exactly-once (P28).
-func (k *Checker) checkExactlyOnce(ctx context.Context, c *config.Connector) config.Problems {
-	e, ok := c.Entry("exactly.once.support")
-	if !ok || !strings.EqualFold(setting.Trim(e.Value.Reveal()), "required") {
+// checkExactlyOnce rejects exactly.once.support=required if the plugin cannot guarantee it: duplicates would appear
+// although the user has excluded them (RATIONALE.md P28).
+func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *config.Connector) config.Problems {
+	entry, ok := connector.Entry("exactly.once.support")
+	if !ok || !strings.EqualFold(setting.Trim(entry.Value.Reveal()), "required") {
 		return nil
 	}
-	why := k.cachedPlan(ctx, c, foundSources{}).noExactlyOnce
-	if why == nil {
+	reason := ch.cachedPlan(ctx, connector, foundSources{}).noExactlyOnce
+	if reason == nil {
 		return nil
 	}
-	return config.Problems{problem(e, errors.New("expected requested, found required: "+*why))}
+	return config.Problems{problem(entry, errors.New("expected requested, found required: "+*reason))}
 }
 
-// checkBoundary warns of a setting for transactions of several pages, which sources do not have.
-func (k *Checker) checkBoundary(c *config.Connector) config.Problems {
-	if !k.Worker.ExactlyOnce() || !strings.EqualFold(c.Setting("transaction.boundary", k.Worker), "interval") {
+// checkBoundary warns of a setting for transactions of several pages, which sources do not support.
+func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
+	if !ch.Worker.ExactlyOnce() || !strings.EqualFold(connector.Setting("transaction.boundary", ch.Worker),
+		"interval") {
 		return nil
 	}
-	return config.Problems{warning(entry(c, "transaction.boundary"), "interval is taken as poll: each page is a "+
-		"transaction of its own, and transaction.boundary.interval.ms has no effect")}
+	return config.Problems{warning(entryFor(connector, "transaction.boundary"),
+		"interval is treated as poll: each page is a separate transaction, and transaction.boundary.interval.ms has "+
+			"no effect")}
 }
 
-func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Info,
+func (ch *Checker) plan(ctx context.Context, connector *config.Connector, info plugin.Info,
 	component wit.Component) (none connectorPlan, err error) {
-	most, err := strconv.ParseUint(c.Text("tasks.max"), 10, 32)
+	most, err := strconv.ParseUint(connector.Text("tasks.max"), 10, 32)
 	if err != nil {
 		return none, err
 	}
-	a, err := bind(k.Plugins, c, "", info, component)
+	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
 		return none, err
 	}
-	defer a.Close()
-	var layout wit.PlanResult
-	err = a.do(ctx, func(i *plugin.Instance) error {
-		layout, err = i.Plan(ctx, a.component, a.settings, uint32(most))
+	defer bound.Close()
+	var plan wit.PlanResult
+	err = bound.do(ctx, func(i *plugin.Instance) error {
+		plan, err = i.Plan(ctx, bound.component, bound.settings, uint32(most))
 		return err
 	})
 	if err != nil {
 		return none, err
 	}
-	return connectorPlan{claims: components.Claimed(c, component, layout.Claims),
-		noExactlyOnce: layout.ExactlyOnce.Unsupported}, nil
+	return connectorPlan{claims: components.QualifyClaims(connector, component, plan.Claims),
+		noExactlyOnce: plan.ExactlyOnce.Unsupported}, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// looks is a context that counts calls of its Err method, and ends at the call of a given number.
+// looks is a context that ends at a given call of its Err method.
 type looks struct {
 	context.Context
 	count, last atomic.Int64
@@ -67,16 +67,17 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 		k := among(append(connectors, source("first", 1, "X"), source("twin", 1, "X"), last)...)
 		return k, testing.AllocsPerRun(1, func() {
 			warned := k.Check(t.Context(), last)
-			if len(warned) != 1 || !strings.Contains(warned[0].Text, "connector first reads the same into topic t") {
+			if len(warned) != 1 || !strings.Contains(warned[0].Text,
+				"connector first reads the same data into topic t") {
 				t.Fatalf("expected one warning of connector first among %d, found %s", n, checktest.Text(warned))
 			}
 		})
 	}
 	small, few := ofConnectors(10)
 	large, many := ofConnectors(50)
-	if each := (many - few) / 40; each > 10 {
+	if count := (many - few) / 40; count > 10 {
 		t.Errorf("expected that a connector whose plan is known costs the check of another nearly nothing, found %v "+
-			"allocations", each)
+			"allocations", count)
 	}
 
 	ctx := &looks{Context: t.Context()}
@@ -88,7 +89,7 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 	}
 	ctx.last.Store(ctx.count.Swap(0) - 25)
 	ended := checktest.Text(large.Check(ctx, last))
-	if !strings.Contains(ended, "the check was ended: context canceled") {
+	if !strings.Contains(ended, "the check was canceled: context canceled") {
 		t.Errorf("expected a check that ended among the connectors to say so, found %q", ended)
 	}
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Tool runs commands of the plugin of a connector, with the connector's settings and destination. What config providers
-// gave to these stands in no error, line of the log or document.
+// Tool runs commands of a connector's plugin, such as inspect, with the connector's settings and destination. Errors,
+// the log and documents never contain values of config providers.
 type Tool struct {
 	connector *config.Connector
 	component wit.Component
@@ -41,46 +41,47 @@ type Tool struct {
 	client    *transport.Client // nil before it is needed
 }
 
-// OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error
-// about them is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the
-// plugin.
-func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector,
+// OpenTool finds the plugin of a connector's class and checks the settings by their declarations; an error about them
+// is a config.Problems. lockouts stores rejected logons; nil means for this process only. The caller closes the tool.
+func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, connector *config.Connector,
 	lockouts *lockouts.Store, logger *slog.Logger) (_ *Tool, err error) {
 	defer func() {
 		err = secret.RedactError(err, w.Redact)
-		runtime.KeepAlive(c) // what it was given is known for as long as it is used
+		runtime.KeepAlive(connector) // its secrets are redacted while it is reachable
 	}()
 	logger = logging.Redacted(logger, w.Redact)
-	if _, ok := c.Entry("connector.class"); !ok {
-		return nil, config.Problems{withoutClass(m, c)}
+	if _, ok := connector.Entry("connector.class"); !ok {
+		return nil, config.Problems{missingClass(plugins, connector)}
 	}
-	info, component, err := components.Find(m, c.Text("connector.class"), c.Text("connector.plugin.version"),
+	info, component, err := components.Find(plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource,
 		wit.ComponentSink)
 	if err != nil {
-		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
+		return nil, config.Problems{problem(entryFor(connector, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(m, info)}.CheckComponent(ctx, c,
+	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(plugins, info)}.CheckComponent(ctx,
+		connector,
 		component)
-	problems = append(problems, unsupported(c, config.DeclareComponent(component), problems)...)
+	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	for _, p := range problems { // of a password that looks like a variable, say, before it is sent
+	for _, p := range problems { // warnings, of a password that looks like a variable for example
 		logger.Warn(p.String())
 	}
 	if !info.Has(wit.InterfaceTools) {
 		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
 	}
-	a, err := bind(m, c, "", info, component)
+	bound, err := bind(plugins, connector, "", info, component)
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, plugins: m, plugin: a, worker: w,
+	return &Tool{connector: connector, component: component, plugins: plugins, plugin: bound, worker: w,
 		lockouts: lockouts, logger: logger}, nil
 }
 
-// Close ends the session with the service and lets go of the plugin.
+// Close ends the session with the service and closes the plugin.
 func (t *Tool) Close() {
 	if t.client != nil {
 		t.client.Close()
@@ -88,17 +89,15 @@ func (t *Tool) Close() {
 	t.plugin.Close()
 }
 
-// DisableRetries has every request sent once, whatever the connector's settings say: no answer is tried again, and a
-// Cloud Connector that is away is not waited for. It is called before the first of them.
+// DisableRetries sends every request only once, whatever the connector's settings, and does not wait for an unavailable
+// Cloud Connector. Call it before the first request.
 func (t *Tool) DisableRetries() { t.once = true }
 
-// SetReadOnly has commands end with [ErrNotReadOnly] instead of sending a request that changes something at the
-// service.
+// SetReadOnly makes commands fail with [ErrNotReadOnly] instead of sending a request that changes data at the service.
 func (t *Tool) SetReadOnly() { t.readOnly = true }
 
-// ErrNotReadOnly is the error of a command that changes something at the service where only reading is allowed.
-var ErrNotReadOnly = errors.New("the command changes something at the service, and only commands that read are run " +
-	"here")
+// ErrNotReadOnly means that a command of a read-only tool would change data at the service.
+var ErrNotReadOnly = errors.New("the command changes data at the service, but only commands that read are allowed here")
 
 // Commands returns the plugin's commands in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
@@ -107,65 +106,66 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 		return err
 	})
 	if err == nil {
-		err = plugin.CheckCommands(commands) // a plugin may answer otherwise than when it was loaded
+		err = plugin.CheckCommands(commands) // they may differ from those at the load
 	}
 	return commands, err
 }
 
 // Options returns the options of a command, from the given values (by any of their names) and defaults.
-func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		named := func(o wit.ConfigKey) bool { return slices.Contains(o.Names(), name) }
+func Options(command wit.Command, values map[string]string) (options []wit.Setting, err error) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		named := func(option wit.ConfigKey) bool { return slices.Contains(option.Names(), name) }
 		if !slices.ContainsFunc(command.Options, named) {
-			return nil, fmt.Errorf("option %s: %s has none of this name", name, command.Name)
+			return nil, fmt.Errorf("option %s: %s has no option of this name", name, command.Name)
 		}
 	}
 	for i := range command.Options {
-		o := &command.Options[i]
-		value := o.DefaultValue
-		for _, name := range o.Names() {
-			if text, ok := given[name]; ok {
-				if wrong := config.CheckValue(o, text, true); wrong != "" {
-					return nil, fmt.Errorf("option %s: %s", name, wrong)
+		option := &command.Options[i]
+		value := option.DefaultValue
+		for _, name := range option.Names() {
+			if text, ok := values[name]; ok {
+				if problem := config.CheckValue(option, text, true); problem != "" {
+					return nil, fmt.Errorf("option %s: %s", name, problem)
 				}
 				value = &text
 			}
 		}
 		if value != nil {
-			options = append(options, wit.Setting{Name: o.Name, Value: *value})
-		} else if setting.IsRequired(o) {
-			return nil, fmt.Errorf("option %s is required: %s", o.Name, o.Documentation)
+			options = append(options, wit.Setting{Name: option.Name, Value: *value})
+		} else if setting.IsRequired(option) {
+			return nil, fmt.Errorf("option %s is required: %s", option.Name, option.Documentation)
 		}
 	}
 	return options, nil
 }
 
-// Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
-// connector's destination, all of them as one session.
-func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.CommandResult, err error) {
+// Run runs a command and returns its JSON document or its schemas. All requests go to the connector's destination in
+// one session.
+func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (result wit.CommandResult, err error) {
 	defer func() { err = secret.RedactError(err, t.worker.Redact) }()
 	if err := t.open(ctx); err != nil {
-		return answer, err
+		return result, err
 	}
 	var from transport.Fetcher = t.client
 	if t.readOnly {
 		from = readOnlyFetcher{from}
 	}
-	err = t.plugin.ask(ctx, from, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch,
+	err = t.plugin.callWithFetch(ctx, from, func(i *plugin.Instance, state []byte,
+		answers []wit.Response) (*wit.RequestBatch,
 		error) {
-		answer, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
-		return answer.Pending, err
+		result, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
+		return result.Pending, err
 	})
-	if err == nil && answer.Document == nil && answer.Schemas == nil {
-		err = errors.New("the plugin answered nothing")
+	if err == nil && result.Document == nil && result.Schemas == nil {
+		err = errors.New("the plugin returned nothing")
 	}
 	if err = service.Explain(t.client, err); err != nil {
 		return wit.CommandResult{}, fmt.Errorf("%s: %w", command, err)
 	}
-	if answer.Document != nil {
-		*answer.Document = secret.RedactJSON(*answer.Document, t.worker.Redact)
+	if result.Document != nil {
+		*result.Document = secret.RedactJSON(*result.Document, t.worker.Redact)
 	}
-	return answer, nil
+	return result, nil
 }
 
 type readOnlyFetcher struct{ transport.Fetcher }
@@ -180,66 +180,65 @@ func (r readOnlyFetcher) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.R
 	return r.Fetcher.Fetch(ctx, n)
 }
 
-// Document runs a command that answers a document, and returns that.
+// Document runs a command that returns a document.
 func (t *Tool) Document(ctx context.Context, command string, options []wit.Setting) (string, error) {
-	answer, err := t.Run(ctx, command, options)
+	result, err := t.Run(ctx, command, options)
 	if err != nil {
 		return "", err
 	}
-	if answer.Document == nil {
+	if result.Document == nil {
 		return "", fmt.Errorf("%s: expected a document, found schemas", command)
 	}
-	return *answer.Document, nil
+	return *result.Document, nil
 }
 
 func (t *Tool) open(ctx context.Context) error {
 	if t.client != nil {
 		return nil
 	}
-	s, err := t.service()
+	service, err := t.service()
 	if err != nil {
 		return err
 	}
-	t.client, err = s.Open(ctx)
+	t.client, err = service.Open(ctx)
 	return err
 }
 
 func (t *Tool) service() (*service.Service, error) {
-	s, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
+	service, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
 	if err == nil && t.once {
-		s.NoRetries()
+		service.NoRetries()
 	}
-	return s, err
+	return service, err
 }
 
-// Target is the destination of BTP that the connector names, "" for none.
+// Target returns the BTP destination that the connector names, "" for none.
 func (t *Tool) Target() string {
 	return t.connector.Roles(t.component).Text(role.Destination)
 }
 
-// Setting is the connector's name for the setting of a role.
+// Setting returns the connector's name for the setting of a role.
 func (t *Tool) Setting(role string) string {
 	return t.connector.Roles(t.component).Setting(role)
 }
 
-// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
-// for. Changes to it change nothing.
+// Destination returns a copy of the connection settings of the connector. A BTP destination is looked up.
 func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
-	s, err := t.service()
+	service, err := t.service()
 	if err != nil {
 		return transport.Config{}, err
 	}
-	return s.Destination(ctx)
+	return service.Destination(ctx)
 }
 
-// CheckOnline is [Checker.CheckOnline] of the connector, whose service is waited for so long.
+// CheckOnline is [Checker.CheckOnline] for the connector; it waits up to wait for the service.
 func (t *Tool) CheckOnline(ctx context.Context, k kafka.Config, wait time.Duration) config.Problems {
 	checker := Checker{Worker: t.worker, Plugins: t.plugins, Kafka: k, Registry: record.NewRegistry(),
 		Lockouts: t.lockouts, Logger: t.logger, Wait: wait, Logon: true}
 	return checker.CheckOnline(ctx, t.connector)
 }
 
-// Counters is what the tool's requests came to so far.
+// Counters returns the counts of the tool's requests so far.
 func (t *Tool) Counters() transport.Counters {
 	if t.client == nil {
 		return transport.Counters{}
@@ -247,50 +246,51 @@ func (t *Tool) Counters() transport.Counters {
 	return t.client.Counters()
 }
 
-// Topic is a topic of a connector, by the setting that names it. Read tells whether the connector reads it, else it
+// Topic is a topic of a connector with the setting that names it. Read means that the connector reads it; otherwise it
 // writes to it.
 type Topic struct {
 	Setting, Name string
 	Read          bool
 }
 
-// Topics returns the topics in the settings of a connector, including the dead letter topic: none of a source whose
-// transforms choose others, and of a sink without topics.regex those that it reads.
+// Topics returns the topics in the settings of a connector, including the dead letter topic. It omits topics of a
+// source whose transforms choose others.
 func (t *Tool) Topics() (topics []Topic) {
-	add := func(read bool, e config.Entry, names ...string) {
+	add := func(read bool, entry config.Entry, names ...string) {
 		for _, name := range names {
 			if !slices.ContainsFunc(topics, func(o Topic) bool { return o.Name == name && o.Read == read }) {
-				topics = append(topics, Topic{e.Key, name, read})
+				topics = append(topics, Topic{entry.Key, name, read})
 			}
 		}
 	}
-	c, d := t.connector, config.DeclareComponent(t.component)
-	if list, ok := c.Entry("topics"); ok {
+	connector, declarations := t.connector, config.DeclareComponent(t.component)
+	if list, ok := connector.Entry("topics"); ok {
 		add(true, list, config.List(list.Value.Reveal())...)
-	} else if _, regex := c.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {
-		for _, e := range components.TopicSettings(c, t.component) {
-			add(true, e, components.TopicOf(e))
+	} else if _, regex := connector.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {
+		for _, entry := range components.TopicSettings(connector, t.component) {
+			add(true, entry, components.TopicOf(entry))
 		}
 	}
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && components.TopicOf(e) != "" &&
-			!components.EffectOf(t.plugins, c).Moves {
-			add(false, e, components.TopicOf(e))
+	for _, entry := range connector.Entries {
+		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic &&
+			components.TopicOf(entry) != "" &&
+			!components.EffectOf(t.plugins, connector).ChangesTopic {
+			add(false, entry, components.TopicOf(entry))
 		}
 	}
-	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok && components.TopicOf(e) != "" {
-		add(false, e, components.TopicOf(e))
+	if entry, ok := connector.Entry("errors.deadletterqueue.topic.name"); ok && components.TopicOf(entry) != "" {
+		add(false, entry, components.TopicOf(entry))
 	}
 	return topics
 }
 
-// Kafka is the configuration of the connector's clients.
+// Kafka returns the configuration of the connector's clients.
 func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, error) {
 	c, _, err := worker.Override(ctx, t.connector.ResolvedSettings())
 	return c, err
 }
 
-// AskRegistries is [AskRegistries] of the connector.
-func (t *Tool) AskRegistries(ctx context.Context, w *config.Worker, report func(setting, at string, err error)) {
-	AskRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
+// PingRegistries is [PingRegistries] for the connector.
+func (t *Tool) PingRegistries(ctx context.Context, w *config.Worker, report func(setting, at string, err error)) {
+	PingRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
 }

@@ -14,109 +14,109 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// namesTopics reports whether a sink has settings that name topics: it reads those where neither topics nor
-// topics.regex says which.
+// namesTopics reports whether a sink has settings that name topics. It reads those topics if neither topics nor
+// topics.regex is set.
 func namesTopics(component wit.Component) bool {
 	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 }
 
-// unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read for
-// nothing, as far as they are known before anything runs: where a transform may change the topic, the first record
-// tells, see package sink.
-func (k *Checker) unreachableTopics(c *config.Connector, component wit.Component) config.Problems {
+// unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read
+// although no setting writes their records. If a transform may change the topic, only the first record shows it, see
+// package sink.
+func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.Component) config.Problems {
 	if component.Kind != wit.ComponentSink {
 		return nil
 	}
-	all, does := components.TopicSettings(c, component), components.EffectOf(k.Plugins, c)
-	read, text := config.List(c.Text("topics")), c.Text("topics.regex")
+	all, effect := components.TopicSettings(connector, component), components.EffectOf(ch.Plugins, connector)
+	read, text := config.List(connector.Text("topics")), connector.Text("topics.regex")
 	if len(all)+len(read) == 0 && text == "" && !namesTopics(component) {
 		const neither = "Must configure one of topics or topics.regex"
-		return config.Problems{problem(entry(c, "topics"), errors.New(neither)),
-			problem(entry(c, "topics.regex"), errors.New(neither))}
+		return config.Problems{problem(entryFor(connector, "topics"), errors.New(neither)),
+			problem(entryFor(connector, "topics.regex"), errors.New(neither))}
 	}
-	if len(all) == 0 || does.Moves {
+	if len(all) == 0 || effect.ChangesTopic {
 		return nil
 	}
 	whole, err := pattern.Compile(text)
 	if len(read) > 0 == (text != "") || err != nil {
-		return nil // the plugin's own topics are read, or that is the problem
+		return nil // the plugin's topics are read, or another check reports it
 	}
 	var problems config.Problems
-	for _, e := range all {
+	for _, entry := range all {
 		switch {
-		case len(read) > 0 && !slices.Contains(read, components.TopicOf(e)):
-			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no "+
-				"record can reach", strings.Join(read, ", "), components.TopicOf(e))))
+		case len(read) > 0 && !slices.Contains(read, components.TopicOf(entry)):
+			problems = append(problems, problem(entry, fmt.Errorf("expected one of topics (%s), found %q, which no "+
+				"record can reach", strings.Join(read, ", "), components.TopicOf(entry))))
 		case len(read) == 0:
-			if takes, err := config.MatchesTopic(whole, components.TopicOf(e)); err != nil {
-				return append(problems, problem(e, fmt.Errorf("topics.regex (%s): %w", text, err)))
+			if takes, err := config.MatchesTopic(whole, components.TopicOf(entry)); err != nil {
+				return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", text, err)))
 			} else if !takes {
-				problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
-					"a whole, found %q, which no record can reach", text, components.TopicOf(e))))
+				problems = append(problems, problem(entry,
+					fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
+						"a whole, found %q, which no record can reach", text, components.TopicOf(entry))))
 			}
 		}
 	}
-	if does.Drops {
+	if effect.DropsRecords {
 		return problems
 	}
 	for _, topic := range read {
-		if !slices.ContainsFunc(all, func(e config.Entry) bool { return components.TopicOf(e) == topic }) {
+		if !slices.ContainsFunc(all, func(entry config.Entry) bool { return components.TopicOf(entry) == topic }) {
 			names := make([]string, len(all))
-			for n, e := range all {
-				names[n] = e.Key + " (" + components.TopicOf(e) + ")"
+			for n, entry := range all {
+				names[n] = entry.Key + " (" + components.TopicOf(entry) + ")"
 			}
-			problems = append(problems, problem(entry(c, "topics"),
-				fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
+			problems = append(problems, problem(entryFor(connector, "topics"),
+				fmt.Errorf("expected topics that one of %s names, found %q: nothing writes its records",
 					strings.Join(names, ", "), topic)))
 		}
 	}
 	return problems
 }
 
-// checkTopicNames checks the names of topics that Kafka Connect itself reads.
-func checkTopicNames(c *config.Connector, component wit.Component) config.Problems {
+func checkTopicNames(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
-	if e, ok := c.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
-		if err := kafka.CheckTopic(components.TopicOf(e)); err != nil {
-			problems = append(problems, problem(e, err))
+	if entry, ok := connector.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
+		if err := kafka.CheckTopic(components.TopicOf(entry)); err != nil {
+			problems = append(problems, problem(entry, err))
 		}
 	}
-	e, ok := c.Entry("topics")
+	entry, ok := connector.Entry("topics")
 	if !ok || component.Kind != wit.ComponentSink {
 		return problems
 	}
-	for _, name := range config.List(e.Value.Reveal()) {
+	for _, name := range config.List(entry.Value.Reveal()) {
 		if err := kafka.CheckTopic(name); err != nil {
-			problems = append(problems, problem(e, err))
+			problems = append(problems, problem(entry, err))
 		}
 	}
 	return problems
 }
 
-// checkTargets finds topics for rows that take none, as far as they are known before anything runs: where a transform
-// may change the topic, the first record tells.
-func (k *Checker) checkTargets(c *config.Connector, component wit.Component) config.Problems {
+// checkTargets finds reserved topics, and rows that would go to the dead letter topic. If a transform may change the
+// topic, only the first record shows it.
+func (ch *Checker) checkTargets(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
-	reserved := components.Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))
-	refuse := func(e config.Entry) {
-		if err := reserved.Check(components.TopicOf(e)); err != nil {
-			problems = append(problems, problem(e, err))
+	reserved := components.Reserved(ch.Worker, append([]*config.Connector{connector}, ch.Connectors...))
+	checkReserved := func(entry config.Entry) {
+		if err := reserved.Check(components.TopicOf(entry)); err != nil {
+			problems = append(problems, problem(entry, err))
 		}
 	}
-	dead, _ := c.Entry("errors.deadletterqueue.topic.name")
+	dead, _ := connector.Entry("errors.deadletterqueue.topic.name")
 	if dead.Key != "" {
-		refuse(dead)
+		checkReserved(dead)
 	}
-	if len(config.List(c.Text("transforms"))) > 0 {
+	if len(config.List(connector.Text("transforms"))) > 0 {
 		return problems
 	}
-	d := config.DeclareComponent(component)
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic {
-			refuse(e)
-			if components.TopicOf(e) == components.TopicOf(dead) && components.TopicOf(dead) != "" {
+	declarations := config.DeclareComponent(component)
+	for _, entry := range connector.Entries {
+		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
+			checkReserved(entry)
+			if components.TopicOf(entry) == components.TopicOf(dead) && components.TopicOf(dead) != "" {
 				problems = append(problems, problem(dead,
-					fmt.Errorf("expected a topic that no rows go to, found that of %s", e.Key)))
+					fmt.Errorf("expected a topic to which no rows are written, found the topic of %s", entry.Key)))
 			}
 		}
 	}

@@ -9,21 +9,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A sink without settings of its own for topics has to be told what to read: each of the two settings that may tell
-// says so.
+// A sink without settings for topics requires topics or topics.regex: both report it.
 func TestSinkRequiresTopics(t *testing.T) {
-	k := &Checker{}
-	c, _ := config.NewConnector("c.properties", nil, nil)
+	checker := &Checker{}
+	connector, _ := config.NewConnector("c.properties", nil, nil)
 	sink := wit.Component{Kind: wit.ComponentSink}
 	var found []string
-	for _, p := range k.unreachableTopics(c, sink) {
+	for _, p := range checker.unreachableTopics(connector, sink) {
 		found = append(found, p.Setting+": "+p.Text)
 	}
 	assert.Equal(t, []string{"topics: Must configure one of topics or topics.regex",
 		"topics.regex: Must configure one of topics or topics.regex"}, found)
 	topic := role.SinkTopic
 	sink.Settings = []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topic}}}}
-	if problems := k.unreachableTopics(c, sink); len(problems) > 0 {
+	if problems := checker.unreachableTopics(connector, sink); len(problems) > 0 {
 		t.Errorf("expected the sink's own topics to be read, found %v", problems)
 	}
 }

@@ -22,7 +22,7 @@ func TestTopicsThatNoRecordReaches(t *testing.T) {
 	drops := "\ntransforms=f\ntransforms.f.type=" + kafka + "Filter\ntransforms.f.predicate=b\npredicates=b" +
 		"\npredicates.b.type=" + kafka + "predicates.TopicNameMatches\npredicates.b.pattern=b"
 	const setting, topics = "c.properties:7: sap.odata#00.topic: ", "c.properties:8: topics: "
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		lines string
 		want  []string // none: nothing is wrong
 	}{
@@ -41,10 +41,10 @@ func TestTopicsThatNoRecordReaches(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text := "connector.class=ODataSink\nsap.odata.host.address=h\nsap.odata.host.port=1\n" +
 				"sap.odata.host.protocol=http\nsap.odata#00.service=/s\nsap.odata#00.entityset=S\nsap.odata#00.topic=aa\n" +
-				c.lines
+				test.lines
 			found := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
-			assert.Contains(t, found, c.want...)
-			if c.want == nil && found != "" {
+			assert.Contains(t, found, test.want...)
+			if test.want == nil && found != "" {
 				t.Errorf("expected nothing, found %s", found)
 			}
 		})

@@ -16,17 +16,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Validation is a configuration that was checked, as REST shows it.
+// Validation is the result of a validation, as REST shows it.
 type Validation struct {
-	// Name is the connector's class as the configuration has it, which may be an alias.
-	Name string `json:"name"`
+	Name string `json:"name"` // the class as written, which may be an alias
 	// Errors counts the errors that prevent the connector's creation. A logon that was not tried is no such error.
 	Errors  int         `json:"error_count"`
 	Groups  []string    `json:"groups"`
 	Configs []Validated `json:"configs"`
 }
 
-// Validated is a setting with what is declared about it.
+// Validated is the definition of a setting with its value.
 type Validated struct {
 	Definition Definition `json:"definition"`
 	Value      Value      `json:"value"`
@@ -41,7 +40,7 @@ type Definition struct {
 	Importance    string  `json:"importance"`
 	Documentation string  `json:"documentation"`
 	Group         *string `json:"group"`
-	// Order has two names: Kafka Connect changed it in 4.2, and there are tools that know one of them alone.
+	// Order has two names, because Kafka Connect renamed it in 4.2, and some tools know only one.
 	Order      int32    `json:"order"`
 	InGroup    int32    `json:"order_in_group"`
 	Width      string   `json:"width"`
@@ -49,7 +48,7 @@ type Definition struct {
 	Dependents []string `json:"dependents"`
 }
 
-// Value is what a setting comes to.
+// Value is the value of a setting with its errors and recommended values.
 type Value struct {
 	Name        string   `json:"name"`
 	Value       *string  `json:"value"`
@@ -58,10 +57,9 @@ type Value struct {
 	Visible     bool     `json:"visible"`
 }
 
-// KindName is Kafka's name of a kind of settings, in small letters.
+// KindName returns Kafka's name of a kind of settings in lower case.
 func KindName(kind wit.SettingKind) string { return strings.ToLower(cmp.Or(kindNames[kind], "string")) }
 
-// kindNames and importances are Kafka's.
 var (
 	kindNames = map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindPassword: "PASSWORD",
 		wit.KindShort: "SHORT",
@@ -72,61 +70,64 @@ var (
 	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
 )
 
-// Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its
-// transforms and predicates, those of its plugin. With [Checker.Wait] the plugin may ask the service, for what to
-// recommend and for mistakes that only the service knows. The error is for one whose class is not known. Passwords are
-// hidden; references stay as they were written.
-func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
-	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+// Validate checks a configuration as Check does and shows all settings with it: those of every connector, of its
+// transforms and predicates, of its plugin and of its converters. With [Checker.Wait] the plugin may send requests to
+// the service, for recommended values and for errors that only the service knows. It fails if the class is unknown.
+// Passwords are hidden; references stay as written.
+func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*Validation, error) {
+	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink)
 	if err != nil {
 		return nil, err
 	}
-	v := &validationBuilder{Validation: Validation{Name: c.Text("connector.class"), Groups: []string{}}, connector: c,
-		password: components.Passwords(k.Plugins), index: map[string]int{}}
-	for _, spec := range k.common(info, component) {
-		e := v.configValue(spec)
-		e.Recommended = k.recommended(spec.Name, component)
-		v.add("", e)
+	builder := &validationBuilder{Validation: Validation{Name: connector.Text("connector.class"), Groups: []string{}},
+		connector: connector,
+		password:  components.Passwords(ch.Plugins), index: map[string]int{}}
+	for _, spec := range ch.common(info, component) {
+		value := builder.configValue(spec)
+		value.Recommended = ch.recommended(spec.Name, component)
+		builder.add("", value)
 	}
-	stages, _ := c.Stages()
+	stages, _ := connector.Stages()
 	for _, s := range stages {
-		v.addStage(k, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
+		builder.addStage(ch, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
 	}
-	for _, p := range c.Predicates() {
-		v.addStage(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
+	for _, p := range connector.Predicates() {
+		builder.addStage(ch, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
-	for _, e := range config.DeclareComponent(component).Validate(written(c)) {
-		v.add("", e)
+	for _, value := range config.DeclareComponent(component).Validate(rawSettings(connector)) {
+		builder.add("", value)
 	}
-	for _, which := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
-		v.addConverter(which)
+	for _, converter := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
+		builder.addConverter(converter)
 	}
-	ask, examined, untried := k.ask, []wit.ConfigValue(nil), hint{}
-	if k.Wait > 0 {
-		ask = func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
+	validate, validated, untried := ch.validateOffline, []wit.ConfigValue(nil), logonHint{}
+	if ch.Wait > 0 {
+		validate = func(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
+			component wit.Component,
 			found config.Problems) (problems config.Problems) {
-			examined, untried, problems = k.askOnline(ctx, c, info, component, found)
+			validated, untried, problems = ch.validateOnline(ctx, connector, info, component, found)
 			return problems
 		}
 	}
-	problems := k.check(ctx, c, ask)
-	v.addRecommendations(examined)
-	if setting.Trim(c.Text("name")) == "" {
+	problems := ch.check(ctx, connector, validate)
+	builder.addRecommendations(validated)
+	if setting.Trim(connector.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
-	v.addProblems(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
-	if at := v.find(untried.setting); at != nil && untried.reason != "" { // which keeps nobody from creating it
-		at.Value.Errors = append(at.Value.Errors, "Logon not tried: "+untried.reason+". What the service knows is "+
-			"neither recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
-			"?logon=check, as the console's Check logon does, or create the connector and check again")
+	builder.addProblems(append(slices.Clone(connector.Problems), problems...), config.DeclareComponent(component))
+	if validated := builder.find(untried.setting); validated != nil && untried.reason != "" {
+		validated.Value.Errors = append(validated.Value.Errors,
+			"Logon not tried: "+untried.reason+". Values from the service are neither recommended nor checked: "+
+				"write the secret as a reference (${file:PATH:KEY}), or check with "+
+				"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}
-	v.redact(k.Worker.Redact)
-	return &v.Validation, nil
+	builder.redact(ch.Worker.Redact)
+	return &builder.Validation, nil
 }
 
-// redact leaves out what config providers gave: a plugin recommends and documents as it likes, and an alias is in names
-// of settings and groups. Values and names that are given are shown as they were written.
+// redact removes values of config providers: a plugin may recommend and document them, and names of settings and groups
+// contain aliases. Values and names that the user wrote stay as written.
 func (v *validationBuilder) redact(redact func(string) string) {
 	all := func(texts []string) {
 		for i := range texts {
@@ -143,28 +144,29 @@ func (v *validationBuilder) redact(redact func(string) string) {
 	aliases, _ := v.connector.Entry("transforms")
 	others, _ := v.connector.Entry("predicates")
 	named := aliases.Value.IsSecret() || others.Value.IsSecret()
-	given := map[string]bool{}
-	for _, e := range v.connector.Entries {
-		given[e.Key] = true
+	isSet := map[string]bool{}
+	for _, entry := range v.connector.Entries {
+		isSet[entry.Key] = true
 	}
 	for i := range v.Configs {
-		d, value := &v.Configs[i].Definition, &v.Configs[i].Value
-		d.Documentation, d.Default, d.Group = redact(d.Documentation), redactPointer(d.Default), redactPointer(d.Group)
-		if !given[d.Name] {
+		definition, value := &v.Configs[i].Definition, &v.Configs[i].Value
+		definition.Documentation, definition.Default, definition.Group = redact(definition.Documentation),
+			redactPointer(definition.Default), redactPointer(definition.Group)
+		if !isSet[definition.Name] {
 			value.Value = redactPointer(value.Value)
 			if named {
-				d.Name = redact(d.Name)
-				value.Name = d.Name
+				definition.Name = redact(definition.Name)
+				value.Name = definition.Name
 			}
 		}
-		d.Display = redact(d.Display)
+		definition.Display = redact(definition.Display)
 		all(value.Recommended)
 		all(value.Errors)
 	}
 	all(v.Groups)
 }
 
-func (k *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
+func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
 	specs := config.CommonSettings(component.Kind)
 	for i := range specs {
 		spec := &specs[i]
@@ -173,11 +175,11 @@ func (k *Checker) common(info plugin.Info, component wit.Component) []wit.Config
 			spec.DefaultValue = &info.Version
 		case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
 			components.HeaderConverter + "." + converterVersion:
-			if k.Version != "" {
-				spec.DefaultValue = &k.Version
+			if ch.Version != "" {
+				spec.DefaultValue = &ch.Version
 			}
 		case "key.converter", "value.converter", "header.converter":
-			class := k.Worker.Text(spec.Name)
+			class := ch.Worker.Text(spec.Name)
 			spec.DefaultValue = &class
 		case "topics.regex", "errors.deadletterqueue.topic.name":
 			spec.DefaultValue = new(string)
@@ -189,15 +191,14 @@ func (k *Checker) common(info plugin.Info, component wit.Component) []wit.Config
 	return specs
 }
 
-// recommended are values that a setting of every connector can have, where there is a list of them.
-func (k *Checker) recommended(name string, component wit.Component) (values []string) {
+func (ch *Checker) recommended(name string, component wit.Component) (values []string) {
 	switch name {
 	case "connector.plugin.version":
-		values = k.versions(component.Name, component.Kind)
+		values = ch.versions(component.Name, component.Kind)
 	case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
 		components.HeaderConverter + "." + converterVersion:
-		if k.Version != "" {
-			values = []string{k.Version}
+		if ch.Version != "" {
+			values = []string{ch.Version}
 		}
 	case components.KeyConverter, components.ValueConverter:
 		for _, d := range convert.Declarations() {
@@ -209,8 +210,8 @@ func (k *Checker) recommended(name string, component wit.Component) (values []st
 	return values
 }
 
-func (k *Checker) versions(class string, kinds ...wit.ComponentKind) (versions []string) {
-	for _, info := range k.Plugins.Modules() {
+func (ch *Checker) versions(class string, kinds ...wit.ComponentKind) (versions []string) {
+	for _, info := range ch.Plugins.Modules() {
 		for _, c := range info.Components {
 			if c.Name == class && slices.Contains(kinds, c.Kind) && !slices.Contains(versions, info.Version) {
 				versions = append(versions, info.Version)
@@ -220,7 +221,7 @@ func (k *Checker) versions(class string, kinds ...wit.ComponentKind) (versions [
 	return versions
 }
 
-// AddError notes what is wrong with a setting that has no value to check.
+// AddError adds an error of a setting that has no value to check.
 func (v *Validation) AddError(name, text string) {
 	v.Errors++
 	for i := range v.Configs {
@@ -229,19 +230,19 @@ func (v *Validation) AddError(name, text string) {
 			return
 		}
 	}
-	spec := undeclared(name)
-	v.Configs = append(v.Configs, Validated{defined(spec, "", false), Value{Name: name, Recommended: []string{},
+	spec := undeclaredKey(name)
+	v.Configs = append(v.Configs, Validated{newDefinition(spec, "", false), Value{Name: name, Recommended: []string{},
 		Errors: []string{text}, Visible: true}})
 }
 
-// undeclared returns a declaration for a setting without one: some tools fail without it.
-func undeclared(name string) wit.ConfigKey {
-	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
+// undeclaredKey returns a declaration for a setting without one: some tools fail without it.
+func undeclaredKey(name string) wit.ConfigKey {
+	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "No plugin declares this setting."}
 }
 
-// Class is the full name of a connector's class, which an alias may stand for.
-func (k *Checker) Class(class string) (string, error) {
-	_, component, err := components.Find(k.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+// Class returns the full name of a connector's class, which may be an alias.
+func (ch *Checker) Class(class string) (string, error) {
+	_, component, err := components.Find(ch.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
 	return component.Name, err
 }
 
@@ -252,56 +253,56 @@ type validationBuilder struct {
 	index     map[string]int // in Configs, by name
 }
 
-// written returns the settings as written: values from config providers must not be shown to everybody who may check.
-func written(c *config.Connector) []wit.Setting {
+// rawSettings returns the settings as written, because users who may validate may not see values of config providers.
+func rawSettings(connector *config.Connector) []wit.Setting {
 	var settings []wit.Setting
-	for _, e := range c.Entries {
-		settings = append(settings, wit.Setting{Name: e.Key, Value: e.Raw})
+	for _, entry := range connector.Entries {
+		settings = append(settings, wit.Setting{Name: entry.Key, Value: entry.Raw})
 	}
 	return settings
 }
 
 func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
-	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
-	if given, ok := v.connector.Entry(spec.Name); ok {
-		e.Value = &given.Raw
+	value := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
+	if entry, ok := v.connector.Entry(spec.Name); ok {
+		value.Value = &entry.Raw
 	}
-	return e
+	return value
 }
 
-// addStage adds the settings of a transform or predicate: class and version first, the others by name, as Kafka Connect
-// does.
-func (v *validationBuilder) addStage(k *Checker, prefix, alias, class string, kind wit.ComponentKind) {
-	group, what := "Transforms: "+alias, "Transformation"
+// addStage adds the settings of a transform or predicate: class and version first, then by name, as Kafka Connect does.
+func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, kind wit.ComponentKind) {
+	group, source := "Transforms: "+alias, "Transformation"
 	if kind == wit.ComponentPredicate {
-		group, what = "Predicates: "+alias, "Predicate"
+		group, source = "Predicates: "+alias, "Predicate"
 	}
 	first := len(v.Configs)
 	key := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
 		return v.configValue(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
 			Rules: []wit.Rule{setting.Display(display)}})
 	}
-	classed := key("type", wit.KindClass, wit.High, "Class.", what+" type for "+alias)
-	classed.Recommended = components.Offered(k.Plugins, kind)
+	classed := key("type", wit.KindClass, wit.High, "Class.", source+" type for "+alias)
+	classed.Recommended = components.Offered(ch.Plugins, kind)
 	classed.Key.Rules = append(classed.Key.Rules, setting.Required())
 	v.add("", classed)
-	versioned := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; the newest unless given.",
-		what+" version for "+alias)
-	info, component, err := components.Find(k.Plugins, class, "", kind)
+	versioned := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; default: the newest.",
+		source+" version for "+alias)
+	info, component, err := components.Find(ch.Plugins, class, "", kind)
 	if err == nil {
-		versioned.Key.DefaultValue, versioned.Recommended = &info.Version, k.versions(component.Name, kind)
+		versioned.Key.DefaultValue, versioned.Recommended = &info.Version, ch.versions(component.Name, kind)
 		if versioned.Value == nil {
 			versioned.Value = &info.Version
 		}
 	}
 	v.add("", versioned)
 	if err == nil {
-		for _, e := range config.DeclareComponent(component).Validate(written(v.connector.StageConfig(prefix))) {
-			v.add(prefix, e)
+		for _, value := range config.DeclareComponent(component).Validate(rawSettings(v.connector.StageConfig(
+			prefix))) {
+			v.add(prefix, value)
 		}
 	}
 	if kind == wit.ComponentTransformation {
-		negate, no := key("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"),
+		negate, no := key("negate", wit.KindBoolean, wit.Medium, "Whether the predicate is negated.", "negate"),
 			"false"
 		negate.Key.DefaultValue = &no
 		if negate.Value == nil {
@@ -309,40 +310,38 @@ func (v *validationBuilder) addStage(k *Checker, prefix, alias, class string, ki
 		}
 		v.add("", negate)
 		v.add("", key("predicate", wit.KindString, wit.Medium,
-			"Alias of the predicate that tells for which records the transform is.", "predicate"))
+			"Alias of the predicate that selects the records to transform.", "predicate"))
 	}
 	rest := v.Configs[min(first+2, len(v.Configs)):]
 	slices.SortStableFunc(rest, func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) })
 	for i := range v.Configs[first:] {
-		d := &v.Configs[first+i].Definition
-		d.Group, d.Order, d.InGroup = &group, int32(i), int32(i)
+		definition := &v.Configs[first+i].Definition
+		definition.Group, definition.Order, definition.InGroup = &group, int32(i), int32(i)
 		if i < 2 {
-			d.Width = "LONG"
+			definition.Width = "LONG"
 		}
-		v.index[d.Name] = first + i
+		v.index[definition.Name] = first + i
 	}
 	v.addGroup(group)
 }
 
-// addConverter adds the settings of a converter that the connector names, as Kafka Connect does.
-func (v *validationBuilder) addConverter(which string) {
-	declared, err := components.ConverterOf(which, v.connector.Text(which))
+func (v *validationBuilder) addConverter(converter string) {
+	declared, err := components.ConverterOf(converter, v.connector.Text(converter))
 	if err != nil {
-		return // there is none, or it is a problem
+		return // none, or reported as a problem
 	}
 	settings := map[string]string{}
 	for _, e := range v.connector.Entries {
-		if name, ok := strings.CutPrefix(e.Key, which+"."); ok {
+		if name, ok := strings.CutPrefix(e.Key, converter+"."); ok {
 			settings[name] = e.Raw
 		}
 	}
-	for _, e := range declared.Validate(settings, which == components.KeyConverter) {
-		// which Kafka Connect gives to converters
-		if which == components.HeaderConverter && e.Key.Name == "converter.type" {
+	for _, e := range declared.Validate(settings, converter == components.KeyConverter) {
+		if converter == components.HeaderConverter && e.Key.Name == "converter.type" {
 			converterType := "header"
 			e.Value = &converterType
 		}
-		v.add(which+".", e)
+		v.add(converter+".", e)
 	}
 }
 
@@ -352,28 +351,29 @@ func (v *validationBuilder) addGroup(name string) {
 	}
 }
 
-func (v *validationBuilder) add(prefix string, e wit.ConfigValue) {
-	spec := e.Key
-	d := defined(spec, prefix, prefix == "")
-	if v.find(d.Name) != nil {
+func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
+	spec := value.Key
+	definition := newDefinition(spec, prefix, prefix == "")
+	if v.find(definition.Name) != nil {
 		return
 	}
-	if d.Group != nil {
-		v.addGroup(*d.Group)
+	if definition.Group != nil {
+		v.addGroup(*definition.Group)
 	}
-	shown := parsed(spec.Kind, e.Value)
-	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(d.Name)) {
+	shown := normalizedValue(spec.Kind, value.Value)
+	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(definition.Name)) {
 		hidden := setting.Hidden
 		shown = &hidden
 	}
-	v.index[d.Name] = len(v.Configs)
-	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{},
-		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
+	v.index[definition.Name] = len(v.Configs)
+	v.Configs = append(v.Configs, Validated{definition, Value{Name: definition.Name, Value: shown,
+		Recommended: append([]string{},
+			value.Recommended...), Errors: []string{}, Visible: value.Visible}})
 }
 
-// parsed returns a value as Kafka Connect shows it: numbers and booleans normalized, blanks trimmed. Invalid values are
-// shown as they are.
-func parsed(kind wit.SettingKind, value *string) *string {
+// normalizedValue returns a value as Kafka Connect shows it: numbers and booleans normalized, spaces trimmed. Invalid
+// values are shown unchanged.
+func normalizedValue(kind wit.SettingKind, value *string) *string {
 	if value == nil || kind == wit.KindPassword {
 		return value
 	}
@@ -391,49 +391,48 @@ func parsed(kind wit.SettingKind, value *string) *string {
 	return &text
 }
 
-// defined is a declaration as Kafka Connect shows it. common: the settings of every connector are meant by their names.
-func defined(spec wit.ConfigKey, prefix string, common bool) Definition {
-	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
+// newDefinition returns a declaration as Kafka Connect shows it. common means that it has a setting of every connector.
+func newDefinition(spec wit.ConfigKey, prefix string, common bool) Definition {
+	definition := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
 		Importance: importances[spec.Importance], Documentation: spec.Documentation,
 		Required: setting.IsRequired(&spec) || spec.Name == "name" && common, Order: -1, Width: widths[0],
 		Display: spec.Name, Dependents: []string{}}
 	for _, r := range spec.Rules {
 		switch {
 		case r.Group != nil:
-			d.Group = r.Group
+			definition.Group = r.Group
 		case r.Order != nil:
-			d.Order = *r.Order
+			definition.Order = *r.Order
 		case r.Width != nil && int(*r.Width) < len(widths):
-			d.Width = widths[*r.Width]
+			definition.Width = widths[*r.Width]
 		case r.DisplayName != nil:
-			d.Display = *r.DisplayName
+			definition.Display = *r.DisplayName
 		case r.Dependents != nil:
-			d.Dependents = append(d.Dependents, *r.Dependents...)
+			definition.Dependents = append(definition.Dependents, *r.Dependents...)
 		}
 	}
-	d.InGroup = d.Order
-	if d.Default != nil && spec.Kind == wit.KindPassword {
+	definition.InGroup = definition.Order
+	if definition.Default != nil && spec.Kind == wit.KindPassword {
 		hidden := setting.Hidden
-		d.Default = &hidden
+		definition.Default = &hidden
 	}
-	return d
+	return definition
 }
 
-// addRecommendations copies recommended values, visibility and documentation from the plugin. It adds settings that
-// have no value yet.
-func (v *validationBuilder) addRecommendations(examined []wit.ConfigValue) {
-	for _, e := range examined {
-		at := v.find(e.Key.Name)
-		if at == nil {
-			if _, given := v.connector.Entry(e.Key.Name); given {
-				continue // as what it is declared, it is there
+// addRecommendations copies recommended values, visibility and documentation, and adds settings without a value.
+func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
+	for _, value := range validated {
+		validated := v.find(value.Key.Name)
+		if validated == nil {
+			if _, isSet := v.connector.Entry(value.Key.Name); isSet {
+				continue // its declaration was added
 			}
-			e.Value = e.Key.DefaultValue
-			v.add("", e)
+			value.Value = value.Key.DefaultValue
+			v.add("", value)
 			continue
 		}
-		at.Value.Recommended, at.Value.Visible = append([]string{}, e.Recommended...), e.Visible
-		at.Definition.Documentation = e.Key.Documentation
+		validated.Value.Recommended, validated.Value.Visible = append([]string{}, value.Recommended...), value.Visible
+		validated.Definition.Documentation = value.Key.Documentation
 	}
 }
 
@@ -446,35 +445,35 @@ func (v *validationBuilder) find(name string) *Validated {
 }
 
 func (v *validationBuilder) addProblems(problems config.Problems, declared *config.Declarations) {
-	for _, p := range problems {
-		if p.Warning {
+	for _, found := range problems {
+		if found.Warning {
 			continue
 		}
-		name := p.Setting
+		name := found.Setting
 		if name == "" {
 			name = "connector.class"
 		}
 		if spec, ok := declared.Find(name); ok && v.find(name) == nil && v.find(spec.Name) != nil {
 			name = spec.Name
 		}
-		at := v.find(name)
-		if at == nil {
-			for _, e := range declared.Validate([]wit.Setting{{Name: name}}) {
-				if e.Key.Name == name { // one of a group that nobody has given
-					v.add("", v.configValue(e.Key))
+		validated := v.find(name)
+		if validated == nil {
+			for _, value := range declared.Validate([]wit.Setting{{Name: name}}) {
+				if value.Key.Name == name { // of a group without settings
+					v.add("", v.configValue(value.Key))
 				}
 			}
-			v.add("", v.configValue(undeclared(name)))
-			at = v.find(name)
+			v.add("", v.configValue(undeclaredKey(name)))
+			validated = v.find(name)
 		}
-		if text := Message(p); !slices.Contains(at.Value.Errors, text) {
-			at.Value.Errors = append(at.Value.Errors, text)
+		if text := Message(found); !slices.Contains(validated.Value.Errors, text) {
+			validated.Value.Errors = append(validated.Value.Errors, text)
 			v.Errors++
 		}
 	}
 }
 
-// Message is the text of a problem, with the name of its setting where the text does not say it.
+// Message returns the text of a problem, with the name of its setting if the text does not contain it.
 func Message(p config.Problem) string {
 	if p.Setting == "" || config.Mentions(p.Text, p.Setting) {
 		return p.Text

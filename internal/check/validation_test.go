@@ -13,16 +13,16 @@ import (
 // password.
 func TestValidate(t *testing.T) {
 	b := checktest.WithSpy(t)
-	c := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
+	connector := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
 		"spy.password=geheim", "spy.adress=x",
 		"transforms=a", "transforms.a.type=no.such.Thing")
-	v, err := b.Checker.Validate(t.Context(), c)
+	validation, err := b.Checker.Validate(t.Context(), connector)
 	require.NoError(t, err)
-	data, err := json.Marshal(v)
+	data, err := json.Marshal(validation)
 	require.NoError(t, err)
 	errors := map[string][]string{}
 	n := 0
-	for _, s := range v.Configs {
+	for _, s := range validation.Configs {
 		if s.Definition.Name != s.Value.Name || s.Definition.Order != s.Definition.InGroup || s.Definition.Type == "" {
 			t.Errorf("found %+v", s)
 		}
@@ -31,22 +31,23 @@ func TestValidate(t *testing.T) {
 			errors[s.Value.Name] = s.Value.Errors
 		}
 	}
-	if n != v.Errors || strings.Join(errors["tasks.max"],
+	if n != validation.Errors || strings.Join(errors["tasks.max"],
 		"") != "Invalid value 0 for configuration tasks.max: Value must be at least 1" ||
 		len(errors["spy.adress"]) == 0 || len(errors["transforms.a.type"]) == 0 {
-		t.Errorf("found %d errors, %v", v.Errors, errors)
+		t.Errorf("found %d errors, %v", validation.Errors, errors)
 	}
-	if groups := strings.Join(v.Groups, ","); !strings.HasPrefix(groups,
+	if groups := strings.Join(validation.Groups, ","); !strings.HasPrefix(groups,
 		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
 		t.Errorf("found groups %s", groups)
 	}
 	if strings.Contains(string(data), "geheim") {
 		t.Errorf("found a password in %s", data)
 	}
-	if v, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=test.SpySource")); err != nil ||
-		v.Configs[0].Value.Name != "name" ||
-		!v.Configs[0].Definition.Required {
-		t.Errorf("found %v %+v", err, v)
+	if validation, err = b.Checker.Validate(t.Context(), b.Connector(t,
+		"connector.class=test.SpySource")); err != nil ||
+		validation.Configs[0].Value.Name != "name" ||
+		!validation.Configs[0].Definition.Required {
+		t.Errorf("found %v %+v", err, validation)
 	}
 	if _, err := b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=NotThere")); err == nil {
 		t.Error("expected no class to be an error")

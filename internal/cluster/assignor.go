@@ -204,7 +204,7 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 	}
 	for _, claim := range connector.Claims {
 		if first := claimed[claim]; first != "" {
-			unplaced("%v", components.ClaimedTwice(claim, first, connector.Name))
+			unplaced("%v", components.ClaimConflict(claim, first, connector.Name))
 			return 1
 		}
 	}

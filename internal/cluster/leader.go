@@ -273,7 +273,7 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan confi
 		}
 		for _, claim := range set.Requirements.Claims {
 			if slices.Contains(taskPlan.Claims, claim) {
-				return components.ClaimedTwice(claim, c.Name, name)
+				return components.ClaimConflict(claim, c.Name, name)
 			}
 		}
 	}

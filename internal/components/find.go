@@ -1,30 +1,37 @@
 package components
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Find returns the module and the component that a class names, as one of these kinds. Kafka Connect's short forms are
-// understood: the class without its package, and that without Connector at its end.
-func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
+// Find returns the module and the component of a class, as one of these kinds. Kafka Connect's short forms are
+// accepted: the class without its package, and without Connector at its end.
+func Find(plugins *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component,
+	error) {
 	var first error
 	for _, kind := range kinds {
-		full, declared, err := fullClass(m, kind, class)
+		full, declared, err := fullClass(plugins, kind, class)
 		if err != nil {
 			return plugin.Info{}, wit.Component{}, err
 		}
-		info, err := m.Find(kind, full, version)
+		info, err := plugins.Find(kind, full, version)
 		if err != nil {
 			if declared {
-				return plugin.Info{}, wit.Component{}, err // it is there, but not in this version
+				return plugin.Info{}, wit.Component{}, err // it exists, but not in this version
 			}
 			if first == nil {
 				first = err
@@ -35,96 +42,94 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			return info, *c, nil
 		}
 	}
-	if len(kinds) > 1 { // nobody knows which of them it was to be
+	if len(kinds) > 1 { // the user may mean any of them
 		var names []string
 		for _, kind := range kinds {
 			names = append(names, kind.String())
 		}
 		last := len(names) - 1
 		all := strings.Join(names[:last], ", ") + " or " + names[last]
-		first = &reworded{strings.Replace(first.Error(), kinds[0].String()+" "+class, all+" "+class, 1), first}
+		first = &rewordedError{strings.Replace(first.Error(), kinds[0].String()+" "+class, all+" "+class, 1), first}
 	}
 	for _, kind := range []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation,
 		wit.ComponentPredicate} {
-		if full, declared, err := fullClass(m, kind, class); err == nil && declared && !slices.Contains(kinds, kind) {
+		if full, declared, err := fullClass(plugins, kind, class); err == nil && declared &&
+			!slices.Contains(kinds, kind) {
 			return plugin.Info{}, wit.Component{}, fmt.Errorf("%w: %s is a %s", first, full, kind)
 		}
 	}
-	offered := Offered(m, kinds...)
+	offered := Offered(plugins, kinds...)
 	if len(offered) == 0 {
-		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
-			"built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
+		return plugin.Info{}, wit.Component{},
+			fmt.Errorf("no plugins are loaded: this program was built without plugins (`make` builds them in), and "+
+				"none are in plugin.path or --plugins; %w", first)
 	}
-	said := "there are " + strings.Join(offered, ", ")
-	if len(offered) > allNamed {
-		said = "`culvert plugins list` shows the " + strconv.Itoa(len(offered)) + " that there are"
+	hint := "available: " + strings.Join(offered, ", ")
+	if len(offered) > listedClasses {
+		hint = "`culvert plugins list` shows all " + strconv.Itoa(len(offered))
 		if near := nearest(class, offered); len(near) > 0 {
-			said = "the nearest of the " + strconv.Itoa(len(offered)) + " that there are: " + strings.Join(near, ", ")
+			hint = "the most similar of " + strconv.Itoa(len(offered)) + ": " + strings.Join(near, ", ")
 		}
 	}
-	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, said)
+	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, hint)
 }
 
-// Bounds of the names in an error about an unknown class.
+// Bounds of the error about an unknown class: listed and similar classes, compared classes, compared bytes of a name.
 const (
-	// allNamed is up to how many classes all are named.
-	allNamed  = 4
-	nearNamed = 4
-	// comparedClasses and comparedName bound the comparison, in classes and in bytes of a name.
+	listedClasses                 = 4
+	nearestClasses                = 4
 	comparedClasses, comparedName = 1000, 100
 )
 
-// nearest returns the offered classes whose names are similar to an unknown class, the most similar first. Names are
-// similar if few letters differ, or if one contains the other, as another vendor's `MessageTimestampRouter` contains
-// `TimestampRouter`. Package, `$Key`, `$Value` and case do not count; if classes differ in nothing else, only they are
-// returned.
+// nearest returns offered classes with similar names, the most similar first. Package, `$Key`, `$Value` and case do not
+// count; if classes differ in nothing else, only they are returned.
 func nearest(class string, offered []string) (near []string) {
-	meant, side := simpleName(class)
+	meant, keyOrValue := simpleName(class)
 	if meant == "" {
 		return nil
 	}
-	by := map[int][]string{} // classes by the distance of their names
+	byDistance := map[int][]string{} // classes by the distance of their names
 	for _, o := range offered[:min(len(offered), comparedClasses)] {
-		name, of := simpleName(o)
+		name, offeredKeyOrValue := simpleName(o)
 		distance := setting.Distance(meant, name)
 		if distance > 1 && (strings.Contains(meant, name) || strings.Contains(name, meant)) {
 			distance = 1
 		}
-		if distance <= len(name)/4+1 && (of == side || of == "" || side == "") {
-			by[distance] = append(by[distance], o)
+		if distance <= len(name)/4+1 && (offeredKeyOrValue == keyOrValue || offeredKeyOrValue == "" ||
+			keyOrValue == "") {
+			byDistance[distance] = append(byDistance[distance], o)
 		}
 	}
-	for _, distance := range slices.Sorted(maps.Keys(by)) {
-		near = append(near, by[distance]...)
+	for _, distance := range slices.Sorted(maps.Keys(byDistance)) {
+		near = append(near, byDistance[distance]...)
 		if distance == 0 {
 			break
 		}
 	}
-	return near[:min(len(near), nearNamed)]
+	return near[:min(len(near), nearestClasses)]
 }
 
-// simpleName returns a class without its package in small letters, and its $Key or $Value.
-func simpleName(class string) (name, side string) {
-	name, side, _ = strings.Cut(class[strings.LastIndexByte(class, '.')+1:], "$")
-	if side != "Key" && side != "Value" {
-		side = ""
+func simpleName(class string) (name, keyOrValue string) {
+	name, keyOrValue, _ = strings.Cut(class[strings.LastIndexByte(class, '.')+1:], "$")
+	if keyOrValue != "Key" && keyOrValue != "Value" {
+		keyOrValue = ""
 	}
-	return strings.ToLower(strings.TrimRight(name[:min(len(name), comparedName)], "\\")), side
+	return strings.ToLower(strings.TrimRight(name[:min(len(name), comparedName)], "\\")), keyOrValue
 }
 
-type reworded struct {
+type rewordedError struct {
 	text  string
 	cause error
 }
 
-func (r *reworded) Error() string { return r.text }
+func (r *rewordedError) Error() string { return r.text }
 
-func (r *reworded) Unwrap() error { return r.cause }
+func (r *rewordedError) Unwrap() error { return r.cause }
 
-// fullClass returns the declared name of a class or a short form; the class itself if there is none. A component that
-// comes with the program is preferred, so that no plugin file takes its aliases or short forms.
-func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
-	modules := m.Modules()
+// fullClass returns the declared name of a class or a short form, or the class itself if none is declared. Built-in
+// components are preferred, so that no plugin file takes over their aliases.
+func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
+	modules := plugins.Modules()
 	builtIn := map[string]bool{}
 	for _, info := range modules {
 		builtIn[info.Name] = builtIn[info.Name] || info.BuiltIn
@@ -132,11 +137,11 @@ func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name st
 	best := 0
 	found := map[string]string{} // by class, the plugin
 	for _, info := range modules {
-		for _, c := range info.Components {
-			if c.Kind != kind || !named(&c, class) {
+		for _, component := range info.Components {
+			if component.Kind != kind || !hasName(&component, class) {
 				continue
 			}
-			weight := nearness(&c, class)
+			weight := nameRank(&component, class)
 			if builtIn[info.Name] {
 				weight += 10
 			}
@@ -144,7 +149,7 @@ func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name st
 				best, found = weight, map[string]string{}
 			}
 			if weight == best {
-				found[c.Name] = fmt.Sprintf("%s of %s (%s)", c.Name, info.Name, info.Path)
+				found[component.Name] = fmt.Sprintf("%s of %s (%s)", component.Name, info.Name, info.Path)
 			}
 		}
 	}
@@ -159,8 +164,7 @@ func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name st
 	}
 }
 
-// nearness ranks the name by which a component is found: its own, an alias, a short form.
-func nearness(c *wit.Component, class string) int {
+func nameRank(c *wit.Component, class string) int {
 	switch {
 	case c.Name == class:
 		return 3
@@ -170,7 +174,7 @@ func nearness(c *wit.Component, class string) int {
 	return 1
 }
 
-func named(c *wit.Component, class string) bool { return slices.Contains(plugin.Names(c), class) }
+func hasName(c *wit.Component, class string) bool { return slices.Contains(plugin.Names(c), class) }
 
 func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Component {
 	for _, exact := range []bool{true, false} {
@@ -185,9 +189,9 @@ func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Com
 }
 
 // Offered returns the classes of some kinds that connectors can name, sorted.
-func Offered(m *plugin.Manager, kinds ...wit.ComponentKind) []string {
+func Offered(plugins *plugin.Manager, kinds ...wit.ComponentKind) []string {
 	var names []string
-	for _, info := range m.Modules() {
+	for _, info := range plugins.Modules() {
 		for _, c := range info.Components {
 			if slices.Contains(kinds, c.Kind) {
 				names = append(names, c.Name)
@@ -196,4 +200,30 @@ func Offered(m *plugin.Manager, kinds ...wit.ComponentKind) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// Settings that name converters. The converter's own settings follow after a dot.
+const KeyConverter, ValueConverter, HeaderConverter = "key.converter", "value.converter", "header.converter"
+
+// ConverterSettings lists the settings that name converters.
+var ConverterSettings = []string{KeyConverter, ValueConverter, HeaderConverter}
+
+// ConverterOf returns the declaration of a converter class that one of the settings names.
+func ConverterOf(which, class string) (convert.Declaration, error) {
+	if which == HeaderConverter {
+		return convert.FindHeaders(class)
+	}
+	return convert.Find(class, which == KeyConverter)
+}
+
+// OpenRegistry opens the client of a schema registry. ctx bounds the reading of its key stores.
+func OpenRegistry(ctx context.Context, s registry.Settings, log *slog.Logger) (*registry.Client, error) {
+	var secure func(host string) *tls.Config
+	if len(s.Security) > 0 {
+		var err error
+		if secure, err = security.ClientTLS(ctx, s.Security, "schema.registry.", log); err != nil {
+			return nil, err
+		}
+	}
+	return registry.Open(s, secure, log)
 }

@@ -8,23 +8,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Guest returns what a version of a plugin may see of the settings of its component. A plugin that comes with the
-// program is judged by its own declarations and by those of its versions that ran: no plugin file can take a setting
-// away from it by declaring it a password.
-func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.PluginView {
-	if c := component(&info, own.Kind, own.Name); c != nil {
-		own = *c
+// PluginView returns what a version of a plugin may see of its component's settings. For a built-in plugin only its own
+// declarations count: no plugin file can hide a setting from it by declaring it a password.
+func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Component) config.PluginView {
+	if c := component(&info, declared.Kind, declared.Name); c != nil {
+		declared = *c
 	}
-	g := config.PluginView{Component: config.DeclareComponent(own), BuiltIn: info.BuiltIn,
-		Exposed: m.Revealed(info.Name)}
-	g.OtherComponents = append(Declarations(m, info), secrets(m, &info))
+	g := config.PluginView{Component: config.DeclareComponent(declared), BuiltIn: info.BuiltIn,
+		Exposed: plugins.Revealed(info.Name)}
+	g.OtherComponents = append(Declarations(plugins, info), secrets(plugins, &info))
 	return g
 }
 
-// Declarations returns the declarations of all loaded components that decide for a plugin which settings are secrets.
-func Declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations) {
-	for _, info := range m.Modules() {
-		if of.BuiltIn && !info.BuiltIn {
+// Declarations returns the declarations that decide which settings are secrets to a plugin.
+func Declarations(plugins *plugin.Manager, target plugin.Info) (all []*config.Declarations) {
+	for _, info := range plugins.Modules() {
+		if target.BuiltIn && !info.BuiltIn {
 			continue
 		}
 		for _, c := range info.Components {
@@ -34,20 +33,19 @@ func Declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations
 	return all
 }
 
-// secrets returns what any version that ran has declared as a password.
-func secrets(m *plugin.Manager, of *plugin.Info) *config.Declarations {
+func secrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations {
 	var c wit.Component
-	for _, name := range m.Secrets(of) {
+	for _, name := range plugins.Secrets(target) {
 		c.Settings = append(c.Settings, wit.ConfigKey{Name: name, Kind: wit.KindPassword})
 	}
 	return config.DeclareComponent(c)
 }
 
-// Passwords reports which settings are passwords to any loaded component: the connector's class may be unknown.
-func Passwords(m *plugin.Manager) func(key string) bool {
+// Passwords returns a function that reports whether any component declares a setting as a password.
+func Passwords(plugins *plugin.Manager) func(key string) bool {
 	var declared []*config.Declarations
-	if m != nil {
-		declared = append(Declarations(m, plugin.Info{}), secrets(m, &plugin.Info{}))
+	if plugins != nil {
+		declared = append(Declarations(plugins, plugin.Info{}), secrets(plugins, &plugin.Info{}))
 	}
 	return func(key string) bool {
 		for _, prefix := range []string{"transforms.", "predicates."} {

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ChangedBy returns the setting that decides what a stored offset of another system means, "" if there is none.
-func ChangedBy(component wit.Component) string {
+// OriginChangeSetting returns the setting that decides what happens to a stored offset of another system, "" for none.
+func OriginChangeSetting(component wit.Component) string {
 	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
 	if i < 0 {
 		return ""
@@ -21,17 +21,17 @@ func ChangedBy(component wit.Component) string {
 	return component.Settings[i].Name
 }
 
-// System is what a connector talks to: an origin, or a BTP destination as destination:NAME, and its SAP client, "" for
-// the system's own.
+// System is the system of a connector: an origin, or a BTP destination as destination:NAME, and its SAP client, "" for
+// the default.
 type System struct{ Origin, client string }
 
 func (s System) String() string { return s.Origin + ", client " + cmp.Or(s.client, "none") }
 
-// ByFingerprint returns the system with the parts that a fingerprint names: NAME=URL or NAME=destination:NAME, and
+// WithFingerprint returns the system with the parts that a fingerprint names: NAME=URL or NAME=destination:NAME, and
 // client=CLIENT.
-func (s System) ByFingerprint(fingerprint string) System {
-	for word := range strings.FieldsSeq(fingerprint) {
-		name, value, _ := strings.Cut(word, "=")
+func (s System) WithFingerprint(fingerprint string) System {
+	for part := range strings.FieldsSeq(fingerprint) {
+		name, value, _ := strings.Cut(part, "=")
 		u, err := url.Parse(value)
 		switch {
 		case name == "client":
@@ -48,13 +48,13 @@ func (s System) ByFingerprint(fingerprint string) System {
 const destination = "destination:"
 
 // SystemOf returns the system that a connector's settings name; its Origin is "" if they name none.
-func SystemOf(c *config.Connector, component wit.Component) System {
-	return systemBy(c.Roles(component))
+func SystemOf(connector *config.Connector, component wit.Component) System {
+	return systemBy(connector.Roles(component))
 }
 
 // Origin returns the origin or the BTP destination that a connector's settings name, "" for none.
-func Origin(c *config.Connector, declared *config.Declarations) string {
-	return systemBy(config.NewRoles(declared, c)).Origin
+func Origin(connector *config.Connector, declared *config.Declarations) string {
+	return systemBy(config.NewRoles(declared, connector)).Origin
 }
 
 func systemBy(roles config.Roles) System {
@@ -67,9 +67,32 @@ func systemBy(roles config.Roles) System {
 	return s
 }
 
-// originText returns an origin with its port in any case.
 func originText(scheme, host, port string) string {
 	scheme = strings.ToLower(cmp.Or(scheme, "https"))
 	port = cmp.Or(port, map[string]string{"http": "80"}[scheme], "443")
 	return fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(host), port)
+}
+
+func claimScope(connector *config.Connector, component wit.Component) string {
+	roles := connector.Roles(component)
+	return fmt.Sprintf("%v, user %s", SystemOf(connector, component),
+		cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
+}
+
+// QualifyClaims adds the system and the user to a connector's claims, for which they are exclusive.
+func QualifyClaims(connector *config.Connector, component wit.Component, names []string) []string {
+	var all []string
+	at := claimScope(connector, component)
+	for _, claim := range names {
+		all = append(all, fmt.Sprintf("%q at %s", claim, at))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// ClaimConflict returns the error of a connector whose claim another one has.
+func ClaimConflict(claim, first, second string) error {
+	return &wit.Error{Kind: wit.ErrorConfig,
+		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
+			"installation may have: %s does not start", first, second, claim, second)}
 }

@@ -17,40 +17,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker checks connectors against the declarations of Kafka Connect and of the connector's component.
+// Checker finds the problems of connectors' settings: unknown keys, missing or invalid values, and rules of Kafka
+// Connect between settings. It calls no plugin.
 type Checker struct {
 	Worker          *Worker
 	Embedded        bool // true if the broker is the built-in one
 	OtherComponents []*Declarations
 }
 
-// CheckComponent checks settings by declarations, without calling the plugin. Unknown keys under the component's own
-// prefixes are errors (P6: a misspelled filter would export the whole table) unless unknown.settings=warn; others are
+// CheckComponent checks settings by declarations. Unknown keys under the component's own prefixes are errors unless
+// unknown.settings=warn, because a misspelled filter would export the whole table (RATIONALE.md P6); others are
 // warnings. If the context ends, that is a problem, too.
-func (ch Checker) CheckComponent(ctx context.Context, c *Connector, component wit.Component) Problems {
-	own := DeclareComponent(component)
-	frame := Declare(CommonSettings(component.Kind)...)
-	guess := sync.OnceValue(func() *setting.Suggester {
-		both := Declare(slices.Concat(own.Keys(), frame.Keys())...)
-		both.Prefixes = own.Prefixes
-		return &setting.Suggester{Table: both, Number: own.NumberIn(keys(c.Entries)), Budget: maxGuesses}
+func (ch Checker) CheckComponent(ctx context.Context, connector *Connector, component wit.Component) Problems {
+	pluginSettings := DeclareComponent(component)
+	connectSettings := Declare(CommonSettings(component.Kind)...)
+	suggester := sync.OnceValue(func() *setting.Suggester {
+		both := Declare(slices.Concat(pluginSettings.Keys(), connectSettings.Keys())...)
+		both.Prefixes = pluginSettings.Prefixes
+		return &setting.Suggester{Table: both, Number: pluginSettings.NumberIn(keys(connector.Entries)),
+			Budget: maxGuesses}
 	})
 	var problems Problems
-	for _, e := range c.Entries {
+	for _, entry := range connector.Entries {
 		if ctx.Err() != nil {
-			return append(problems, c.checkCanceled(ctx))
+			return append(problems, connector.checkCanceled(ctx))
 		}
-		problems = append(problems, ch.checkSetting(c, e, own, frame, guess)...)
+		problems = append(problems, ch.checkSetting(connector, entry, pluginSettings, connectSettings, suggester)...)
 	}
 	for _, rule := range []func() Problems{
-		func() Problems { return missingSettings(ctx, c, frame) },
-		func() Problems { return missingSettings(ctx, c, own) },
-		func() Problems { return checkAddress(c, own) },
-		func() Problems { return ignoredDefaults(ctx, c, own) },
-		func() Problems { return commonRules(c, component.Kind) },
+		func() Problems { return missingSettings(ctx, connector, connectSettings) },
+		func() Problems { return missingSettings(ctx, connector, pluginSettings) },
+		func() Problems { return checkAddress(connector, pluginSettings) },
+		func() Problems { return ignoredDefaults(ctx, connector, pluginSettings) },
+		func() Problems { return checkCommonRules(connector, component.Kind) },
 	} {
 		if ctx.Err() != nil {
-			return append(problems, c.checkCanceled(ctx))
+			return append(problems, connector.checkCanceled(ctx))
 		}
 		problems = append(problems, rule()...)
 	}
@@ -58,37 +60,37 @@ func (ch Checker) CheckComponent(ctx context.Context, c *Connector, component wi
 }
 
 func (c *Connector) checkCanceled(ctx context.Context) Problem {
-	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was ended: %v", context.Cause(ctx))}
+	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was canceled: %v", context.Cause(ctx))}
 }
 
-func (ch Checker) checkSetting(c *Connector, e Entry, own, frame *Declarations,
-	guess func() *setting.Suggester) Problems {
-	if text := exactlyOnceUnavailable(e, ch.Worker, ch.Embedded); text != "" {
-		return Problems{e.codedProblem(setting.CodeInvalid, text)}
+func (ch Checker) checkSetting(connector *Connector, entry Entry, pluginSettings, connectSettings *Declarations,
+	suggester func() *setting.Suggester) Problems {
+	if text := exactlyOnceUnavailable(entry, ch.Worker, ch.Embedded); text != "" {
+		return Problems{entry.codedProblem(setting.CodeInvalid, text)}
 	}
-	spec, ok := own.Find(e.Key)
+	spec, ok := pluginSettings.Find(entry.Key)
 	if !ok {
-		spec, ok = frame.Find(e.Key)
+		spec, ok = connectSettings.Find(entry.Key)
 	}
 	switch {
 	case ok:
-		return ch.checkValue(e, &spec, own)
-	case own.Prefix(e.Key) == "" && isNested(c, e.Key):
-		return checkClientSetting(e, ch.providers())
+		return ch.checkValue(entry, &spec, pluginSettings)
+	case pluginSettings.Prefix(entry.Key) == "" && isNested(connector, entry.Key):
+		return checkClientSetting(entry, ch.providers())
 	}
-	return Problems{ch.unknown(c, e, own, guess())}
+	return Problems{ch.unknownProblem(connector, entry, pluginSettings, suggester())}
 }
 
 func keys(entries []Entry) []string {
 	keys := make([]string, len(entries))
-	for i, e := range entries {
-		keys[i] = e.Key
+	for i, entry := range entries {
+		keys[i] = entry.Key
 	}
 	return keys
 }
 
-func (ch Checker) unknownPrefixed(c *Connector, p Problem) Problem {
-	value := c.Text("unknown.settings")
+func (ch Checker) unknownPrefixedProblem(connector *Connector, p Problem) Problem {
+	value := connector.Text("unknown.settings")
 	if value == "" && ch.Worker != nil {
 		value = ch.Worker.Text("unknown.settings")
 	}
@@ -105,28 +107,29 @@ func (ch Checker) providers() *Providers {
 	return ch.Worker.Providers
 }
 
-// unknown returns the problem of an undeclared key, an error if it has the component's prefix, or nearly so, or lacks
-// it.
-func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Suggester) Problem {
-	near := guess.Nearest(e.Key)
-	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !isForeign(e.Key) {
-		return ch.unknownPrefixed(c, e.codedProblem(setting.CodeUnknown, setting.Unknown(near)))
+// unknownProblem returns the problem of an undeclared key: an error if the key has the component's prefix, or a similar
+// known key has it.
+func (ch Checker) unknownProblem(connector *Connector, entry Entry, pluginSettings *Declarations,
+	suggester *setting.Suggester) Problem {
+	near := suggester.Nearest(entry.Key)
+	if pluginSettings.Prefix(entry.Key) != "" || pluginSettings.Prefix(near) != "" && !isForeign(entry.Key) {
+		return ch.unknownPrefixedProblem(connector, entry.codedProblem(setting.CodeUnknown, setting.Unknown(near)))
 	}
 	for _, list := range []string{"transforms", "predicates"} {
-		if rest, ok := strings.CutPrefix(e.Key, list+"."); ok {
+		if rest, ok := strings.CutPrefix(entry.Key, list+"."); ok {
 			alias, _, _ := strings.Cut(rest, ".")
-			return e.warning("has no effect: %s does not name %s", list, alias)
+			return entry.warning("has no effect: %s does not name %s", list, alias)
 		}
 	}
-	if _, ok := common.Find(e.Key); ok && hasSpec(sinkSettings, e.Key) {
-		return e.warning("has no effect: a setting of sinks")
+	if _, ok := common.Find(entry.Key); ok && hasSpec(sinkSettings, entry.Key) {
+		return entry.warning("has no effect: a setting of sinks")
 	} else if ok {
-		return e.warning("has no effect: a setting of sources")
+		return entry.warning("has no effect: a setting of sources")
 	}
-	if hasSpec(workerSettings, e.Key) {
-		return e.warning("has no effect: a setting of the worker, which stands in the worker's file")
+	if hasSpec(workerSettings, entry.Key) {
+		return entry.warning("has no effect: a setting of the worker, which belongs in the worker's file")
 	}
-	p := e.codedProblem(setting.CodeUnknown, setting.Unknown(near))
+	p := entry.codedProblem(setting.CodeUnknown, setting.Unknown(near))
 	p.Warning = true
 	return p
 }
@@ -140,112 +143,115 @@ func hasSpec(specs []wit.ConfigKey, key string) bool {
 	return slices.ContainsFunc(specs, func(s wit.ConfigKey) bool { return s.Name == key })
 }
 
-func checkClientSetting(e Entry, providers *Providers) Problems {
+func checkClientSetting(entry Entry, providers *Providers) Problems {
 	for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
-		name, ok := strings.CutPrefix(e.Key, prefix)
+		name, ok := strings.CutPrefix(entry.Key, prefix)
 		if i := slices.IndexFunc(workerSettings, func(s wit.ConfigKey) bool { return s.Name == name }); ok && i >= 0 {
-			return checkLiteral(e, &workerSettings[i], providers)
+			return checkLiteral(entry, &workerSettings[i], providers)
 		}
 	}
-	if providers.HasUnknownProvider(e) && IsPassword(e.Key) && hasPrefix(e.Key,
+	if providers.HasUnknownProvider(entry) && IsPassword(entry.Key) && hasPrefix(entry.Key,
 		[]string{"key.converter.", "value.converter."}) {
-		return Problems{providers.UnknownProvider(e, true)}
+		return Problems{providers.UnknownProvider(entry, true)}
 	}
 	return nil
 }
 
-func (ch Checker) checkValue(e Entry, spec *wit.ConfigKey, own *Declarations) Problems {
-	if e.unresolved() {
+func (ch Checker) checkValue(entry Entry, spec *wit.ConfigKey, pluginSettings *Declarations) Problems {
+	if entry.unresolved() {
 		return nil
 	}
-	isSecret := isSecret(e.Key, append([]*Declarations{own}, ch.OtherComponents...)...)
+	isSecret := isSecret(entry.Key, append([]*Declarations{pluginSettings}, ch.OtherComponents...)...)
 	if name := spec.Role(); isSecret && name != "" {
 		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.StringOrSecret {
-			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is "+
-				"not used", name)}
+			return Problems{entry.problem(
+				"is a secret, but the plugin declares it as %s, whose values are shown: it is "+
+					"not used", name)}
 		}
 	}
 	named := *spec
-	named.Name = e.Key // rather than that which it is an alias of
-	if text := CheckValue(&named, e.Value.Reveal(), !e.Value.IsSecret() && !isSecret); text != "" {
-		return invalidValue(e, text, ch.providers())
+	named.Name = entry.Key // which may be an alias
+	if text := CheckValue(&named, entry.Value.Reveal(), !entry.Value.IsSecret() && !isSecret); text != "" {
+		return invalidValue(entry, text, ch.providers())
 	}
-	return checkLiteral(e, spec, ch.providers())
+	return checkLiteral(entry, spec, ch.providers())
 }
 
 // Mask replaces the value of a password wherever settings are shown.
 const Mask = setting.Hidden
 
+// variable and quotedVariable match what looks like a variable of a shell or of Windows.
 var variable = regexp.MustCompile(
 	`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
 
 var quotedVariable = regexp.MustCompile(
 	`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
 
-func checkLiteral(e Entry, spec *wit.ConfigKey, providers *Providers) Problems {
-	value, password := setting.Trim(e.Raw), spec.Kind == wit.KindPassword
+func checkLiteral(entry Entry, spec *wit.ConfigKey, providers *Providers) Problems {
+	value, password := setting.Trim(entry.Raw), spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
-		return Problems{e.problem("expected a password, found what is shown in the place of one: write the password, " +
+		return Problems{entry.problem("expected a password, found the mask that is shown instead of one: write the " +
+			"password, " +
 			"or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
-		return Problems{e.warning("is empty: expected a password, or no such line")}
-	case providers.HasUnknownProvider(e):
-		return Problems{providers.UnknownProvider(e, isSent(spec))}
-	case password && !e.Value.IsSecret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
-		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
-			"of the environment is ${env:NAME}")}
+		return Problems{entry.warning("is empty: set a password or remove the line")}
+	case providers.HasUnknownProvider(entry):
+		return Problems{providers.UnknownProvider(entry, isTransmitted(spec))}
+	case password && !entry.Value.IsSecret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
+		return Problems{entry.warning("looks like a variable, but the text is used as it is: write ${env:NAME} for " +
+			"a variable of the environment")}
 	}
 	return nil
 }
 
-func isSent(spec *wit.ConfigKey) bool {
+func isTransmitted(spec *wit.ConfigKey) bool {
 	return spec.Kind == wit.KindPassword || hasPrefix(spec.Role(), []string{role.HTTP, role.TLS, role.Listener})
 }
 
 // CheckSent returns the problem of a setting that would be sent with an unresolved reference, nil if there is none.
-func (p *Providers) CheckSent(c *Connector, d *Declarations) error {
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && isSent(&spec) && p.HasUnknownProvider(e) {
-			return p.UnknownProvider(e, true)
+func (p *Providers) CheckSent(connector *Connector, declarations *Declarations) error {
+	for _, entry := range connector.Entries {
+		if spec, ok := declarations.Find(entry.Key); ok && isTransmitted(&spec) && p.HasUnknownProvider(entry) {
+			return p.UnknownProvider(entry, true)
 		}
 	}
 	return nil
 }
 
 // HasUnknownProvider reports whether a value contains what looks like a reference to an unknown config provider.
-func (p *Providers) HasUnknownProvider(e Entry) bool {
-	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+func (p *Providers) HasUnknownProvider(entry Entry) bool {
+	return slices.ContainsFunc(reference.FindAllStringSubmatch(entry.Raw, -1), func(parts []string) bool {
 		return p == nil || p.byName[parts[1]].kind == nil
 	})
 }
 
 // UnknownProvider is the problem of a reference to an unknown config provider. If it would be sent, it is an error;
 // otherwise the text is used as it is, as in Kafka Connect.
-func (p *Providers) UnknownProvider(e Entry, sent bool) Problem {
-	const text = "looks like a reference to a config provider that there is not: it is %s. There are %s; the " +
+func (p *Providers) UnknownProvider(entry Entry, sent bool) Problem {
+	const text = "looks like a reference to an unknown config provider: it is %s. Known providers: %s; the " +
 		"worker's config.providers declares others"
 	if sent {
-		return e.problem(text, "not sent as it stands", p.names())
+		return entry.problem(text, "not sent", p.names())
 	}
-	return e.warning(text, "used as it stands", p.names())
+	return entry.warning(text, "used as it is", p.names())
 }
 
-func invalidValue(e Entry, text string, providers *Providers) Problems {
-	problems := Problems{e.codedProblem(setting.CodeInvalid, text)}
-	if providers.HasUnknownProvider(e) {
-		problems = append(problems, providers.UnknownProvider(e, false))
+func invalidValue(entry Entry, text string, providers *Providers) Problems {
+	problems := Problems{entry.codedProblem(setting.CodeInvalid, text)}
+	if providers.HasUnknownProvider(entry) {
+		problems = append(problems, providers.UnknownProvider(entry, false))
 	}
 	return problems
 }
 
-func isNested(c *Connector, key string) bool {
+func isNested(connector *Connector, key string) bool {
 	if hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation.",
 		"producer.override.", "consumer.override.", "admin.override."}) {
 		return true
 	}
 	for _, list := range []string{"transforms", "predicates"} {
-		for _, alias := range List(c.Text(list)) {
+		for _, alias := range List(connector.Text(list)) {
 			if strings.HasPrefix(key, list+"."+alias+".") {
 				return true
 			}
@@ -254,39 +260,40 @@ func isNested(c *Connector, key string) bool {
 	return false
 }
 
-func missingSettings(ctx context.Context, c *Connector, d *Declarations) Problems {
+func missingSettings(ctx context.Context, connector *Connector, declarations *Declarations) Problems {
 	var problems Problems
-	for _, spec := range d.Keys() {
+	for _, spec := range declarations.Keys() {
 		if ctx.Err() != nil {
 			break
 		}
-		if setting.IsRequired(&spec) && !hasDefault(&spec) && !strings.Contains(spec.Name, "{") && !c.has(&spec) {
-			problems = append(problems, c.missing(spec.Name))
+		if setting.IsRequired(&spec) && !hasDefault(&spec) && !strings.Contains(spec.Name, "{") &&
+			!connector.has(&spec) {
+			problems = append(problems, connector.missingProblem(spec.Name))
 		}
 	}
 	return problems
 }
 
 // checkAddress requires address and port unless a BTP destination has both. The plugin's defaults do not count.
-func checkAddress(c *Connector, d *Declarations) Problems {
-	roles := NewRoles(d, c)
+func checkAddress(connector *Connector, declarations *Declarations) Problems {
+	roles := NewRoles(declarations, connector)
 	if roles.Has(role.Destination) {
 		return nil
 	}
 	var problems Problems
 	for _, name := range []string{role.Address, role.Port} {
-		v, declared := roles.byRole[name]
-		if !declared || v.has || setting.IsRequired(&v.spec) {
+		value, declared := roles.byRole[name]
+		if !declared || value.has || setting.IsRequired(&value.spec) {
 			continue
 		}
 		switch r, _ := role.Find(name); {
-		case v.spec.DefaultValue == nil && roles.Declared(role.Destination):
-			problems = append(problems, c.missing(v.spec.Name))
-		case v.spec.DefaultValue != nil && !r.AcceptsDefault(*v.spec.DefaultValue):
-			p := c.missing(v.spec.Name)
-			p.Text = fmt.Sprintf("%s: the plugin's default %q does not count, since where requests go comes from the "+
-				"user alone",
-				strings.TrimSuffix(p.Text, "."), *v.spec.DefaultValue)
+		case value.spec.DefaultValue == nil && roles.Declared(role.Destination):
+			problems = append(problems, connector.missingProblem(value.spec.Name))
+		case value.spec.DefaultValue != nil && !r.AcceptsDefault(*value.spec.DefaultValue):
+			p := connector.missingProblem(value.spec.Name)
+			p.Text = fmt.Sprintf("%s: the plugin's default %q is ignored, because only the user may decide where "+
+				"requests go",
+				strings.TrimSuffix(p.Text, "."), *value.spec.DefaultValue)
 			problems = append(problems, p)
 		}
 	}
@@ -301,18 +308,19 @@ func hasDefault(spec *wit.ConfigKey) bool {
 	return !known || r.AcceptsDefault(*spec.DefaultValue)
 }
 
-func ignoredDefaults(ctx context.Context, c *Connector, d *Declarations) Problems {
+func ignoredDefaults(ctx context.Context, connector *Connector, declarations *Declarations) Problems {
 	var problems Problems
-	for _, spec := range d.Keys() {
+	for _, spec := range declarations.Keys() {
 		if ctx.Err() != nil {
 			break
 		}
-		if spec.DefaultValue == nil || hasDefault(&spec) || strings.Contains(spec.Name, "{") || c.has(&spec) ||
+		if spec.DefaultValue == nil || hasDefault(&spec) || strings.Contains(spec.Name, "{") || connector.has(&spec) ||
 			setting.IsRequired(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
 			continue
 		}
-		p := Entry{Key: spec.Name, File: c.File, Line: 1}.warning("not set, and the plugin's default (not shown) "+
-			"does not count: %s comes from the user alone", spec.Role())
+		p := Entry{Key: spec.Name, File: connector.File,
+			Line: 1}.warning("not set; the plugin's default (not shown) "+
+			"is ignored, because only the user may set %s", spec.Role())
 		if spec.Kind != wit.KindPassword {
 			p.Text = strings.Replace(p.Text, "(not shown)", strconv.Quote(*spec.DefaultValue), 1)
 		}
@@ -328,35 +336,36 @@ func (c *Connector) has(spec *wit.ConfigKey) bool {
 	})
 }
 
-func (c *Connector) missing(name string) Problem {
+func (c *Connector) missingProblem(name string) Problem {
 	return Problem{File: c.File, Line: 1, Setting: name, Code: setting.CodeMissing, Text: setting.Missing(name)}
 }
 
-func commonRules(c *Connector, kind wit.ComponentKind) Problems {
+func checkCommonRules(connector *Connector, kind wit.ComponentKind) Problems {
 	var problems Problems
-	if e, ok := c.Entry("name"); ok {
+	if e, ok := connector.Entry("name"); ok {
 		name := setting.Trim(e.Value.Reveal())
 		if name == "" {
-			problems = append(problems, e.problem("expected a name, found nothing; without this line it is the file's"))
+			problems = append(problems, e.problem(
+				"expected a name, found nothing; without this line the file's name is used"))
 		} else if strings.ContainsFunc(name, unicode.IsControl) {
 			problems = append(problems, e.problem("expected a name without control characters, found %q", name))
 		}
 	}
 	if kind != wit.ComponentSink {
-		return append(problems, c.topicCreation()...)
+		return append(problems, connector.checkTopicCreation()...)
 	}
-	if most, given := c.Entry("tasks.max"); given {
+	if most, isSet := connector.Entry("tasks.max"); isSet {
 		if n, ok := setting.ParseInt(wit.KindInt, most.Value.Reveal()); ok && n > MaxSinkTasks {
 			problems = append(problems, most.codedProblem(setting.CodeInvalid, setting.Invalid(most.Key,
 				most.Value.String(), fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
 		}
 	}
-	topics, regex := List(c.Text("topics")), c.Text("topics.regex")
-	entry, _ := c.Entry("topics.regex")
+	topics, regex := List(connector.Text("topics")), connector.Text("topics.regex")
+	entry, _ := connector.Entry("topics.regex")
 	switch {
 	case len(topics) > 0 && regex != "":
-		list, _ := c.Entry("topics")
-		for _, e := range []Entry{list, entry} { // each of them, as Kafka Connect counts
+		list, _ := connector.Entry("topics")
+		for _, e := range []Entry{list, entry} { // Kafka Connect reports both
 			problems = append(problems, e.problem("topics and topics.regex are mutually exclusive "+
 				"options, but both are set."))
 		}
@@ -366,16 +375,17 @@ func commonRules(c *Connector, kind wit.ComponentKind) Problems {
 				"Invalid regex: "+err.Error())))
 		}
 	}
-	if dead := c.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
-		e, _ := c.Entry("errors.deadletterqueue.topic.name")
+	if dead := connector.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
+		e, _ := connector.Entry("errors.deadletterqueue.topic.name")
 		problems = append(problems, e.problem("expected a topic that is not among topics, found %q", dead))
 	} else if whole, err := pattern.Compile(regex); dead != "" && regex != "" && err == nil {
-		e, _ := c.Entry("errors.deadletterqueue.topic.name")
+		e, _ := connector.Entry("errors.deadletterqueue.topic.name")
 		if takes, err := MatchesTopic(whole, dead); err != nil {
 			problems = append(problems, e.problem("topics.regex: %v", err))
 		} else if takes {
-			problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters "+
-				"would be read as records, found %q", dead))
+			problems = append(problems, e.problem(
+				"expected a topic that topics.regex does not match, because dead letters would be read as records, "+
+					"found %q", dead))
 		}
 	}
 	return problems
@@ -383,22 +393,22 @@ func commonRules(c *Connector, kind wit.ComponentKind) Problems {
 
 const maxTopicExpressions = 10_000
 
-func (c *Connector) topicCreation() (problems Problems) {
+func (c *Connector) checkTopicCreation() (problems Problems) {
 	groups, _ := c.Entry("topic.creation.groups")
 	problems = c.duplicateAliases(groups)
 	count := 0
-	for _, e := range c.Entries {
-		if !strings.HasPrefix(e.Key, "topic.creation.") || !strings.HasSuffix(e.Key, ".include") &&
-			!strings.HasSuffix(e.Key, ".exclude") {
+	for _, entry := range c.Entries {
+		if !strings.HasPrefix(entry.Key, "topic.creation.") || !strings.HasSuffix(entry.Key, ".include") &&
+			!strings.HasSuffix(entry.Key, ".exclude") {
 			continue
 		}
-		for _, text := range List(e.Value.Reveal()) {
+		for _, text := range List(entry.Value.Reveal()) {
 			if count++; count > maxTopicExpressions {
-				return append(problems, e.problem("expected at most %d expressions of topic.creation.* together, "+
+				return append(problems, entry.problem("expected at most %d expressions of topic.creation.* together, "+
 					"found more", maxTopicExpressions))
 			}
 			if _, err := pattern.Compile(text); err != nil {
-				problems = append(problems, e.codedProblem(setting.CodeInvalid, setting.Invalid(e.Key, text,
+				problems = append(problems, entry.codedProblem(setting.CodeInvalid, setting.Invalid(entry.Key, text,
 					"Invalid regex: "+err.Error())))
 			}
 		}
@@ -408,7 +418,7 @@ func (c *Connector) topicCreation() (problems Problems) {
 
 const regexTimeout = time.Second
 
-// MatchesTopic reports whether an expression matches a whole topic name. It returns an error after one second.
+// MatchesTopic reports whether an expression matches a whole topic name. It fails after one second.
 func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
 	ok, err := p.WithTimeout(regexTimeout).Matches(topic)
 	if err != nil {
@@ -418,57 +428,58 @@ func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
 }
 
 // CheckStage checks a transformation or predicate. Unknown keys are warnings unless they look like known ones.
-func (ch Checker) CheckStage(ctx context.Context, c *Connector, prefix string, component wit.Component) Problems {
-	part, own := c.StageConfig(prefix), DeclareComponent(component)
+func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix string,
+	component wit.Component) Problems {
+	stageConfig, pluginSettings := connector.StageConfig(prefix), DeclareComponent(component)
 	known := DeclareComponent(component)
 	for name := range stageSettings {
 		known.Declare(wit.ConfigKey{Name: name})
 	}
-	guess := setting.Suggester{Table: known, Budget: maxGuesses}
+	suggester := setting.Suggester{Table: known, Budget: maxGuesses}
 	var problems Problems
-	for _, e := range part.Entries {
+	for _, entry := range stageConfig.Entries {
 		if ctx.Err() != nil {
 			break
 		}
-		spec, ok := own.Find(e.Key)
+		spec, ok := pluginSettings.Find(entry.Key)
 		if ok {
 			// Kafka allows empty values of required settings here, for example ExtractField's field.
 			spec.Rules = slices.DeleteFunc(slices.Clone(spec.Rules), func(r wit.Rule) bool { return r.Required != nil })
-			found := ch.checkValue(e, &spec, own)
+			found := ch.checkValue(entry, &spec, pluginSettings)
 			if spec.Kind != wit.KindPassword && found.Err() == nil {
-				found = nil // what a transform puts in may look like a reference
+				found = nil // a value that a transform inserts may look like a reference
 			}
 			problems = append(problems, found...)
 			continue
 		}
-		p := e.codedProblem(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
-		if p.Warning = true; own.Prefix(e.Key) != "" {
-			p = ch.unknownPrefixed(c, p)
+		problem := entry.codedProblem(setting.CodeUnknown, setting.Unknown(suggester.Nearest(entry.Key)))
+		if problem.Warning = true; pluginSettings.Prefix(entry.Key) != "" {
+			problem = ch.unknownPrefixedProblem(connector, problem)
 		}
-		if now := renamedSetting(component.Name, e.Key); now != "" {
-			p.Text, p.Warning = "unknown setting; Kafka 4.0 took this name away", true
-			switch _, both := part.Entry(now); {
+		if newName := renamedSetting(component.Name, entry.Key); newName != "" {
+			problem.Text, problem.Warning = "unknown setting; Kafka 4.0 removed this name", true
+			switch _, both := stageConfig.Entry(newName); {
 			case both:
-				p.Text += "; " + now + ", which stands beside it, counts"
-			case len(List(e.Value.Reveal())) == 0:
-				p.Text += "; it names no field"
+				problem.Text += "; " + newName + ", which is also set, is used"
+			case len(List(entry.Value.Reveal())) == 0:
+				problem.Text += "; it names no field"
 			default:
-				p.Text += ", it is " + now + " since 2.6, and without it every field stays"
-				p = ch.unknownPrefixed(c, p)
+				problem.Text += ", it is " + newName + " since 2.6, and without it all fields remain"
+				problem = ch.unknownPrefixedProblem(connector, problem)
 			}
 		}
-		problems = append(problems, p)
+		problems = append(problems, problem)
 	}
-	at, _ := c.Entry(prefix + "type")
-	for _, p := range missingSettings(ctx, part, own) {
-		p.File, p.Line = at.File, at.Line
-		problems = append(problems, p)
+	at, _ := connector.Entry(prefix + "type")
+	for _, problem := range missingSettings(ctx, stageConfig, pluginSettings) {
+		problem.File, problem.Line = at.File, at.Line
+		problems = append(problems, problem)
 	}
 	for i := range problems {
 		problems[i].Setting = prefix + problems[i].Setting
 	}
 	if ctx.Err() != nil {
-		problems = append(problems, c.checkCanceled(ctx))
+		problems = append(problems, connector.checkCanceled(ctx))
 	}
 	return problems
 }
@@ -492,9 +503,9 @@ func (c *Connector) ExpectedEntry(name string) Entry {
 		return at
 	}
 	group := name[:strings.LastIndexByte(name, '.')+1]
-	for _, e := range c.Entries {
-		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(e.Key, group) {
-			at.Line = e.Line
+	for _, entry := range c.Entries {
+		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(entry.Key, group) {
+			at.Line = entry.Line
 			break
 		}
 	}
@@ -515,27 +526,28 @@ func stagePrefix(name string) string {
 // MaxSinkTasks is the largest number of tasks of a sink. Each is a Kafka client, even without a partition.
 const MaxSinkTasks = 1000
 
-// ValidationProblems converts the result of a plugin's validate, each at the line of its setting. Errors in found go
-// first; a plugin cannot judge a password, which it does not see.
-func ValidationProblems(c *Connector, prefix string, examined []wit.ConfigValue, found Problems) Problems {
+// ValidationProblems converts the result of a plugin's validate, each problem at the line of its setting. Settings with
+// an error in found are omitted; a plugin cannot judge a password, which it does not see.
+func ValidationProblems(connector *Connector, prefix string, validated []wit.ConfigValue, found Problems) Problems {
 	var problems Problems
-	for _, x := range examined {
-		if len(x.Errors) == 0 { // nearly all of them; to look for each would take as long again for each setting given
+	for _, value := range validated {
+		// most of them; the search below is slow
+		if len(value.Errors) == 0 {
 			continue
 		}
-		name := prefix + x.Key.Name
+		name := prefix + value.Key.Name
 		if slices.ContainsFunc(found, func(p Problem) bool { return p.Setting == name && !p.Warning }) {
 			continue
 		}
-		e, ok := c.Entry(name)
-		if ok && x.Key.Kind == wit.KindPassword {
+		entry, ok := connector.Entry(name)
+		if ok && value.Key.Kind == wit.KindPassword {
 			continue
 		}
 		if !ok {
-			e = c.ExpectedEntry(name)
+			entry = connector.ExpectedEntry(name)
 		}
-		for _, text := range x.Errors {
-			problems = append(problems, e.problem("%s", text))
+		for _, text := range value.Errors {
+			problems = append(problems, entry.problem("%s", text))
 		}
 	}
 	return problems
@@ -560,8 +572,8 @@ func List(value string) []string { return setting.ParseList(value) }
 // Boolean parses true, false, 1 and 0 in any case.
 func Boolean(value string) (b, ok bool) { return setting.ParseBool(value) }
 
-// CheckValue returns what is wrong with a value, in Kafka Connect's words, or "". It quotes the value only if shown is
-// true and it is no password.
+// CheckValue returns the problem of a value in Kafka Connect's words, or "". It quotes the value only if shown is true
+// and the setting is no password.
 func CheckValue(spec *wit.ConfigKey, value string, shown bool) string {
 	return setting.Check{Secret: !shown, Matches: matchesWhole}.Value(spec, value)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An expression that goes back and forth is named, and is not taken for one that does not match.
+// An expression that times out is an error that names it, and not a mismatch.
 func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
 	require.NoError(t, err)
@@ -29,13 +29,15 @@ func TestExpressionWithoutEndIsNamed(t *testing.T) {
 // A sink makes a task for each that it may have: the number is bounded, with Kafka Connect's wording.
 func TestSinkTasksAreBounded(t *testing.T) {
 	for value, want := range map[string]bool{"1000": false, "1001": true, "2147483647": true} {
-		c, problems := NewConnector("x", []Entry{NewEntry("name", "x", "", 0), NewEntry("tasks.max", value, "", 0),
+		connector, problems := NewConnector("x", []Entry{NewEntry("name", "x", "", 0),
+			NewEntry("tasks.max", value, "", 0),
 			NewEntry("topics", "t", "", 0)}, nil)
 		if problems.Err() != nil {
 			t.Fatal(problems)
 		}
 		refused := func(kind wit.ComponentKind) bool {
-			return slices.ContainsFunc(commonRules(c, kind), func(p Problem) bool { return p.Setting == "tasks.max" })
+			return slices.ContainsFunc(checkCommonRules(connector, kind),
+				func(p Problem) bool { return p.Setting == "tasks.max" })
 		}
 		if refused(wit.ComponentSink) != want || refused(wit.ComponentSource) {
 			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink),
@@ -57,21 +59,24 @@ func (c *counting) Err() error {
 	return nil
 }
 
-// A check looks at its context for each setting, and ends with it, with a problem that says so.
+// A check stops when its context ends, with a problem.
 func TestChecksEnd(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
-	c := &Connector{}
+	connector := &Connector{}
 	for i := range 1000 {
-		c.Entries = append(c.Entries, NewEntry(fmt.Sprintf("mad.p%d", i), "1", "", 0))
+		connector.Entries = append(connector.Entries, NewEntry(fmt.Sprintf("mad.p%d", i), "1", "", 0))
 	}
 	for name, check := range map[string]func(ctx context.Context) Problems{
-		"connector": func(ctx context.Context) Problems { return Checker{}.CheckComponent(ctx, c, component) },
-		"part":      func(ctx context.Context) Problems { return Checker{}.CheckStage(ctx, c, "mad.", component) },
+		"connector": func(ctx context.Context) Problems { return Checker{}.CheckComponent(ctx, connector, component) },
+		"part": func(ctx context.Context) Problems {
+			return Checker{}.CheckStage(ctx, connector, "mad.",
+				component)
+		},
 	} {
 		whole := &counting{Context: context.Background(), most: 1 << 30}
 		check(whole)
-		if whole.looks < len(c.Entries) {
-			t.Errorf("%s: expected a look for each of %d settings, found %d", name, len(c.Entries), whole.looks)
+		if whole.looks < len(connector.Entries) {
+			t.Errorf("%s: expected a look for each of %d settings, found %d", name, len(connector.Entries), whole.looks)
 		}
 		for _, most := range []int{0, 100, whole.looks - 1} {
 			problems := check(&counting{Context: context.Background(), most: most})
@@ -94,13 +99,13 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	for i := range 99 {
 		component.Prefixes = append(component.Prefixes, fmt.Sprintf("p%d{a}.{b}", i))
 	}
-	c := &Connector{}
+	connector := &Connector{}
 	for i := range 500 {
 		key := fmt.Sprintf("mad.%s%d.q", strings.Repeat("n", 140), i)
-		c.Entries = append(c.Entries, NewEntry(key, "1", "", 0))
+		connector.Entries = append(connector.Entries, NewEntry(key, "1", "", 0))
 	}
 	done := make(chan Problems, 1)
-	go func() { done <- Checker{}.CheckComponent(t.Context(), c, component) }()
+	go func() { done <- Checker{}.CheckComponent(t.Context(), connector, component) }()
 	select {
 	case problems := <-done:
 		unknown := 0
@@ -109,8 +114,8 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 				unknown++
 			}
 		}
-		if unknown != len(c.Entries) {
-			t.Errorf("expected %d unknown settings, found %d", len(c.Entries), unknown)
+		if unknown != len(connector.Entries) {
+			t.Errorf("expected %d unknown settings, found %d", len(connector.Entries), unknown)
 		}
 	case <-time.After(10 * time.Minute): // many times what it takes; without a bound it is an hour
 		t.Fatal("it takes too long")

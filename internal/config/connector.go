@@ -19,7 +19,7 @@ type Connector struct {
 	File         string
 	Entries      []Entry // in the order of the file, with unique keys
 	InitialState *Entry
-	Problems     Problems // those found so far. A connector with errors must not run.
+	Problems     Problems // found so far. A connector with errors must not run.
 	// Version is the version in a [ConnectorsFile] or the offset of a record. Empty means that it was read from a file.
 	Version string
 }
@@ -34,28 +34,28 @@ func LoadConnector(file string, providers *Providers) (*Connector, Problems, err
 		problems = append(problems, Problem{File: file,
 			Text: "the file is empty: expected the settings of a connector"})
 	}
-	c, more := NewConnector(file, entries, providers)
-	c.Problems = append(problems, more...)
-	return c, c.Problems, nil
+	connector, more := NewConnector(file, entries, providers)
+	connector.Problems = append(problems, more...)
+	return connector, connector.Problems, nil
 }
 
 // NewConnector is [LoadConnector] for entries in memory.
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
 	settings, initial := splitInitialState(entries)
 	entries, problems := providers.resolveAll(settings)
-	c := &Connector{File: file, Entries: entries, InitialState: initial}
-	if name, ok := c.Get("name"); ok {
-		c.Name = setting.Trim(name)
+	connector := &Connector{File: file, Entries: entries, InitialState: initial}
+	if name, ok := connector.Get("name"); ok {
+		connector.Name = setting.Trim(name)
 	}
-	if c.Name == "" {
+	if connector.Name == "" {
 		base := filepath.Base(file)
-		c.Name = strings.TrimSuffix(base, filepath.Ext(base))
+		connector.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
-	return c, providers.redactProblems(problems)
+	return connector, providers.redactProblems(problems)
 }
 
 func splitInitialState(entries []Entry) (settings []Entry, initial *Entry) {
-	i := slices.IndexFunc(entries, func(e Entry) bool { return e.IsInitialState })
+	i := slices.IndexFunc(entries, func(entry Entry) bool { return entry.IsInitialState })
 	if i < 0 {
 		return entries, nil
 	}
@@ -74,7 +74,7 @@ const classKey = "connector.class"
 
 func isConnector(entries []Entry) bool {
 	has := func(keys ...string) bool {
-		return slices.ContainsFunc(entries, func(e Entry) bool { return slices.Contains(keys, e.Key) })
+		return slices.ContainsFunc(entries, func(entry Entry) bool { return slices.Contains(keys, entry.Key) })
 	}
 	if has(classKey) {
 		return true
@@ -84,23 +84,23 @@ func isConnector(entries []Entry) bool {
 		len(entries) > 0 && !slices.ContainsFunc(entries, isWorkerSetting))
 }
 
-func isWorkerSetting(e Entry) bool {
-	if _, ok := common.Find(e.Key); ok || hasPrefix(e.Key, connectorPrefixes) {
+func isWorkerSetting(entry Entry) bool {
+	if _, ok := common.Find(entry.Key); ok || hasPrefix(entry.Key, connectorPrefixes) {
 		return false
 	}
-	if strings.HasPrefix(e.Key, "plugin.") || hasPrefix(e.Key, passThroughPrefixes) {
+	if strings.HasPrefix(entry.Key, "plugin.") || hasPrefix(entry.Key, passThroughPrefixes) {
 		return true
 	}
-	near := workerDeclarations().Nearest(e.Key)
-	return near != "" && setting.Distance(near, e.Key) <= 2
+	near := workerDeclarations().Nearest(entry.Key)
+	return near != "" && setting.Distance(near, entry.Key) <= 2
 }
 
 var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "producer.override.",
 	"consumer.override.", "admin.override.", "transforms.", "predicates."}
 
 func misspelledClass(entries []Entry) (Entry, bool) {
-	d := Declare(declared(classKey, wit.KindString, "", ""))
-	i := slices.IndexFunc(entries, func(e Entry) bool { return d.Nearest(e.Key) != "" })
+	declarations := Declare(declared(classKey, wit.KindString, "", ""))
+	i := slices.IndexFunc(entries, func(entry Entry) bool { return declarations.Nearest(entry.Key) != "" })
 	if i < 0 {
 		return Entry{}, false
 	}
@@ -109,10 +109,10 @@ func misspelledClass(entries []Entry) (Entry, bool) {
 
 // MissingClass returns the problem of a connector without a class, at a similar key if there is one.
 func (c *Connector) MissingClass() Problem {
-	if e, ok := misspelledClass(c.Entries); ok {
-		return e.problem("%s, which is required", setting.Unknown(classKey))
+	if entry, ok := misspelledClass(c.Entries); ok {
+		return entry.problem("%s, which is required", setting.Unknown(classKey))
 	}
-	return c.missing(classKey)
+	return c.missingProblem(classKey)
 }
 
 // Locate returns the error as a problem at the line of its setting if it wraps a [Problem], else at the file.
@@ -122,16 +122,16 @@ func (c *Connector) Locate(err error) Problem {
 		p = Problem{Text: err.Error()}
 	}
 	p.File, p.Line = c.File, 1
-	if e, ok := c.Entry(p.Setting); ok {
-		p.File, p.Line = e.File, e.Line
+	if entry, ok := c.Entry(p.Setting); ok {
+		p.File, p.Line = entry.File, entry.Line
 	}
 	return p
 }
 
 // Get returns the resolved value of a key.
 func (c *Connector) Get(key string) (string, bool) {
-	e, ok := c.Entry(key)
-	return e.Value.Reveal(), ok
+	entry, ok := c.Entry(key)
+	return entry.Value.Reveal(), ok
 }
 
 // Entry returns the entry of a key.
@@ -157,15 +157,15 @@ func (c *Connector) Raw() map[string]string {
 
 // Prefixed returns the settings with a prefix, by the rest of their keys.
 func (c *Connector) Prefixed(prefix string) map[string]string {
-	return withPrefix(prefix, values(c.Entries))
+	return withPrefix(prefix, valuesByKey(c.Entries))
 }
 
 // Converter returns class and settings of a converter: the connector's, if it names a class, else the worker's.
-func (c *Connector) Converter(which string, w *Worker) (class string, settings map[string]string) {
-	if own := c.Text(which); own != "" {
-		return own, c.Prefixed(which + ".")
+func (c *Connector) Converter(name string, w *Worker) (class string, settings map[string]string) {
+	if own := c.Text(name); own != "" {
+		return own, c.Prefixed(name + ".")
 	}
-	return w.Text(which), w.Prefixed(which + ".")
+	return w.Text(name), w.Prefixed(name + ".")
 }
 
 // Setting returns a setting of the connector, or else of the worker (errors.…).
@@ -188,16 +188,16 @@ type Predicate struct{ Alias, Class, Version, Prefix string }
 
 // StageConfig returns the settings of a transformation or predicate without their prefix.
 func (c *Connector) StageConfig(prefix string) *Connector {
-	part := &Connector{Name: c.Name, File: c.File}
-	for _, e := range c.Entries {
-		rest, ok := strings.CutPrefix(e.Key, prefix)
+	stageConfig := &Connector{Name: c.Name, File: c.File}
+	for _, entry := range c.Entries {
+		rest, ok := strings.CutPrefix(entry.Key, prefix)
 		if !ok || stageSettings[rest] {
 			continue
 		}
-		e.Key = rest
-		part.Entries = append(part.Entries, e)
+		entry.Key = rest
+		stageConfig.Entries = append(stageConfig.Entries, entry)
 	}
-	return part
+	return stageConfig
 }
 
 var stageSettings = map[string]bool{"type": true, "plugin.version": true, "predicate": true, "negate": true}
@@ -213,44 +213,45 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	problems = append(problems, c.duplicateAliases(predicates)...)
 	for _, alias := range unique(List(transforms.Value.Reveal())) {
 		prefix := "transforms." + alias + "."
-		s := stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
+		stage := stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
 			Prefix: prefix}
-		if s.Class == "" {
-			problems = append(problems, transforms.missing(prefix+"type"))
+		if stage.Class == "" {
+			problems = append(problems, transforms.missingProblem(prefix+"type"))
 		}
-		negate, given := c.Entry(prefix + "negate")
+		negate, isSet := c.Entry(prefix + "negate")
 		if b, ok := Boolean(negate.Value.Reveal()); ok {
-			s.Negate = b
+			stage.Negate = b
 			if b && setting.Trim(negate.Raw) != negate.Raw {
-				problems = append(problems, negate.warning("is true here; Kafka Connect takes it for false, since it "+
-					"does not cut the blanks around this value: leave them out"))
+				problems = append(problems,
+					negate.warning("is true here, but false in Kafka Connect, which does not trim the spaces around "+
+						"this value: remove them"))
 			}
-		} else if given {
+		} else if isSet {
 			problems = append(problems, negate.codedProblem(setting.CodeInvalid, setting.Invalid(negate.Key,
 				setting.Trim(negate.Value.String()), "Expected value to be either true or false")))
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := setting.Trim(named.Value.Reveal())
 			if !slices.Contains(known, name) {
-				text := fmt.Sprintf("expected one that predicates names (%s), found %q", strings.Join(known, ", "),
+				text := fmt.Sprintf("expected one of the predicates (%s), found %q", strings.Join(known, ", "),
 					name)
 				if len(known) == 0 {
-					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s beside it", name, name)
+					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s", name, name)
 				}
 				problems = append(problems, named.problem("%s", text))
 			}
 			p := c.predicate(name)
-			s.Predicate = &p
-		} else if given {
+			stage.Predicate = &p
+		} else if isSet {
 			problems = append(problems, negate.codedProblem(setting.CodeInvalid, "Config '"+
 				negate.Key+"' was provided but "+
 				"there is no config '"+prefix+"predicate' defining a predicate to be negated."))
 		}
-		stages = append(stages, s)
+		stages = append(stages, stage)
 	}
 	for _, alias := range unique(known) {
 		if c.Text("predicates."+alias+".type") == "" {
-			problems = append(problems, predicates.missing("predicates."+alias+".type"))
+			problems = append(problems, predicates.missingProblem("predicates."+alias+".type"))
 		}
 	}
 	return stages, problems
@@ -304,16 +305,16 @@ func ConsumerGroup(connector string) string { return "connect-" + connector }
 func NewRESTConnector(at string, settings map[string]string, stored *Connector, providers *Providers) *Connector {
 	var entries []Entry
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		e := NewEntry(key, settings[key], at, 0)
-		e.FromREST = true
+		entry := NewEntry(key, settings[key], at, 0)
+		entry.FromREST = true
 		if stored != nil {
-			if before, ok := stored.Entry(key); ok && before.Raw == e.Raw {
-				e.FromREST = before.FromREST
+			if before, ok := stored.Entry(key); ok && before.Raw == entry.Raw {
+				entry.FromREST = before.FromREST
 			}
 		}
-		entries = append(entries, e)
+		entries = append(entries, entry)
 	}
-	c, problems := NewConnector(at, entries, providers)
-	c.Problems = problems
-	return c
+	connector, problems := NewConnector(at, entries, providers)
+	connector.Problems = problems
+	return connector
 }

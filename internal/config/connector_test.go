@@ -46,11 +46,11 @@ func connector(t *testing.T, text string) *Connector {
 	t.Helper()
 	entries, problems := Read("c.properties", []byte(text))
 	providers, more := newProviders(nil)
-	c, again := NewConnector("c.properties", entries, providers)
-	if all := append(append(problems, more...), again...); len(all) > 0 {
+	connector, reread := NewConnector("c.properties", entries, providers)
+	if all := append(append(problems, more...), reread...); len(all) > 0 {
 		t.Fatal(all)
 	}
-	return c
+	return connector
 }
 
 func plainWorker(t *testing.T, text string) *Worker {
@@ -60,7 +60,7 @@ func plainWorker(t *testing.T, text string) *Worker {
 	return w
 }
 
-// workerEntries are those of a worker's file.
+// workerEntries parses a worker's file.
 func workerEntries(t *testing.T, text string) []Entry {
 	t.Helper()
 	entries, problems := Read("w.properties", []byte(text))
@@ -69,22 +69,22 @@ func workerEntries(t *testing.T, text string) []Entry {
 }
 
 // expectLines expects these problems, each as a line.
-func expectLines(t *testing.T, what, want string, problems Problems) {
+func expectLines(t *testing.T, prefix, want string, problems Problems) {
 	t.Helper()
-	assert.Equal(t, want, lines(problems), what)
+	assert.Equal(t, want, lines(problems), prefix)
 }
 
-// relaxable ends what is said of an unknown setting that is refused.
+// relaxable ends the problem of an unknown setting that is an error.
 const relaxable = "; with unknown.settings=warn this is a warning"
 
-// What is said of values that look like something else.
+// Values that look like variables or references.
 const (
-	noProvider = "warning: looks like a reference to a config provider that there is not: it is used as it stands. " +
-		"There are dir, env and file; the worker's config.providers declares others"
-	refusedReference = "looks like a reference to a config provider that there is not: it is not sent as it stands. " +
-		"There are dir, env and file; the worker's config.providers declares others"
-	aVariable = "warning: looks like a variable, which nobody replaces: it is used as it stands. A variable of the " +
-		"environment is ${env:NAME}"
+	noProvider = "warning: looks like a reference to an unknown config provider: it is used as it is. " +
+		"Known providers: dir, env and file; the worker's config.providers declares others"
+	refusedReference = "looks like a reference to an unknown config provider: it is not sent. " +
+		"Known providers: dir, env and file; the worker's config.providers declares others"
+	aVariable = "warning: looks like a variable, but the text is used as it is: write ${env:NAME} for a variable of " +
+		"the environment"
 )
 
 func TestComponentProblems(t *testing.T) {
@@ -117,9 +117,9 @@ func TestComponentProblems(t *testing.T) {
 		{"tasks.max", good + "tasks.max=0",
 			"c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
 		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: " +
-			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
-			"Kafka, group.id and exactly.once.source.support=enabled; " +
-			"there is no worker's file, and the embedded broker, which is used then, cannot do it"},
+			"expected requested, found required: exactly-once requires a worker's file with bootstrap.servers of a " +
+			"Kafka cluster, group.id and exactly.once.source.support=enabled; without a worker's file the embedded " +
+			"broker is used, which does not support it"},
 		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x",
 			"c.properties:6: transforms.b.type: warning: has no effect: transforms does not name b"},
 		{"predicate without a list", good + "predicates.b.type=x",
@@ -147,7 +147,7 @@ func TestComponentProblems(t *testing.T) {
 				relaxable},
 		{"of sinks", good + "topics=x", "c.properties:4: topics: warning: has no effect: a setting of sinks"},
 		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: " +
-			"has no effect: a setting of the worker, which stands in the worker's file"},
+			"has no effect: a setting of the worker, which belongs in the worker's file"},
 		{"a provider that nobody declared", good + "shop#00.table=${vault:shop:pwd}",
 			"c.properties:4: shop#00.table: " + noProvider},
 		{"in the place of a secret", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " +
@@ -168,43 +168,44 @@ func TestComponentProblems(t *testing.T) {
 		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: " + aVariable},
 		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
 		{"an empty password", good + "shop.pwd=",
-			"c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
+			"c.properties:4: shop.pwd: warning: is empty: set a password or remove the line"},
 		{"an empty name", strings.Replace(good, "name=c", "name=", 1),
-			"c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
-		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: expected a password, found what is shown " +
-			"in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
+			"c.properties:1: name: expected a name, found nothing; without this line the file's name is used"},
+		{"a mask", good + "shop.pwd=[hidden]",
+			"c.properties:4: shop.pwd: expected a password, found the mask that is shown instead of one: write the " +
+				"password, or a reference to it such as ${file:PATH:KEY}"},
 		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
 			"c.properties:4: producer.override.ssl.key.password: " + aVariable},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
 			ch := Checker{Worker: plainWorker(t, ""), Embedded: true}
-			expectLines(t, c.text, c.want, ch.CheckComponent(t.Context(), connector(t, c.text), component()))
+			expectLines(t, test.text, test.want, ch.CheckComponent(t.Context(), connector(t, test.text), component()))
 		})
 	}
 }
 
-// What a group of settings lacks is said where the group begins.
+// A missing setting of a group is reported at the first line of the group.
 func TestExaminedStandsWithItsGroup(t *testing.T) {
-	c := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
+	connector := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
 	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
 		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}}}
 	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
-	expectLines(t, "all", want, ValidationProblems(c, "", missing, nil))
+	expectLines(t, "all", want, ValidationProblems(connector, "", missing, nil))
 }
 
-// A worker's file that cannot be read says that alone.
+// An unreadable worker's file is the only problem.
 func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
-	for name, c := range map[string]struct{ text, want string }{
+	for name, test := range map[string]struct{ text, want string }{
 		"utf16": {"\xff\xfea\x00", "the file is in UTF-16: expected UTF-8; save it in that encoding"},
 		"empty": {"", "the file is empty: expected the settings of a worker or of a connector"},
 	} {
 		path := filepath.Join(dir, name)
-		write(t, path, c.text)
-		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+c.want {
-			t.Errorf("expected %q, found %v %v", c.want, problems, err)
+		write(t, path, test.text)
+		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+test.want {
+			t.Errorf("expected %q, found %v %v", test.want, problems, err)
 		}
 	}
 	path := filepath.Join(dir, "empty")
@@ -216,28 +217,29 @@ func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 
 func TestSinkRules(t *testing.T) {
 	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
-	ch := Checker{Worker: plainWorker(t, "")}
+	checker := Checker{Worker: plainWorker(t, "")}
 	for text, want := range map[string]string{
 		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
 			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
 			"topics.regex are mutually exclusive options, but both are set.",
 		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
-			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
-			"would be read as records, found \"ab\"",
+			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not match, because dead " +
+			"letters would be read as records, found \"ab\"",
 		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
 		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
 	} {
-		expectLines(t, text, want, ch.CheckComponent(t.Context(), connector(t, text), sink))
+		expectLines(t, text, want, checker.CheckComponent(t.Context(), connector(t, text), sink))
 	}
 }
 
 func TestPasswordsAreNeverShown(t *testing.T) {
-	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
-	d := DeclareComponent(component())
-	// as if a provider had given the port
-	c.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
-	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), c, component()), c, c.Entries,
-		NewRoles(d, c))
+	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
+	declarations := DeclareComponent(component())
+	// the value of a provider
+	connector.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
+	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
+		connector, connector.Entries,
+		NewRoles(declarations, connector))
 	if strings.Contains(shown, "hunter2") {
 		t.Errorf("found a secret in %s", shown)
 	}
@@ -248,9 +250,9 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 }
 
 func TestRoles(t *testing.T) {
-	c := connector(t, "connector.class=x\nshop.address= host "+
+	connector := connector(t, "connector.class=x\nshop.address= host "+
 		"\nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
-	r := NewRoles(DeclareComponent(component()), c)
+	r := NewRoles(DeclareComponent(component()), connector)
 	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ",
 		r.Text("http.password"), " ",
 		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ",
@@ -260,10 +262,9 @@ func TestRoles(t *testing.T) {
 	assert.Equal(t, map[string]string{"sap-client": "100"}, r.Prefix("http.header."))
 }
 
-// What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is
-// one, it knows.
+// Plugins receive no passwords, under whatever name, and no undeclared settings.
 func TestGuestSettings(t *testing.T) {
-	c := connector(t,
+	connector := connector(t,
 		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
 	greedy := component()
@@ -273,7 +274,7 @@ func TestGuestSettings(t *testing.T) {
 		Value: "h"},
 		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table",
 			Value: "t"}, {Name: "topics", Value: "a"}}
-	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(greedy)}).Settings(c))
+	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(greedy)}).Settings(connector))
 }
 
 func TestStages(t *testing.T) {
@@ -298,13 +299,13 @@ predicates.p.pattern=y`)
 		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
 	_, problems = bad.Stages()
 	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
-c.properties:3: transforms.a.predicate: expected one that predicates names (p), found "q"
+c.properties:3: transforms.a.predicate: expected one of the predicates (p), found "q"
 c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
 c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
 	expectLines(t, "all", wantLines, problems)
 	_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.predicate=q").Stages()
 	expectLines(t, "no list of predicates",
-		`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q beside it`, problems)
+		`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q`, problems)
 	for _, negate := range []string{"true", "false"} {
 		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
 		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
@@ -319,36 +320,36 @@ func TestSettingsThatKafkaRemoved(t *testing.T) {
 		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
 			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
 	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
-	for name, c := range map[string]struct{ text, want string }{
-		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, " +
+	for name, test := range map[string]struct{ text, want string }{
+		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, " +
 			"it is " +
-			"exclude since 2.6, and without it every field stays; with unknown.settings=warn this is a warning"},
+			"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
 		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: " +
-			"warning: unknown setting; Kafka 4.0 took this name away; exclude, which stands beside it, counts"},
+			"warning: unknown setting; Kafka 4.0 removed this name; exclude, which is also set, is used"},
 		"beside the other's new name": {text + "\ntransforms.a.include=ssn",
 			"c.properties:3: transforms.a.blacklist: " +
-				"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it " +
-				"every field stays; with unknown.settings=warn this is a warning"},
+				"unknown setting; Kafka 4.0 removed this name, it is exclude since 2.6, and without it all fields " +
+				"remain; with unknown.settings=warn this is a warning"},
 		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
-			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it " +
+			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 removed this name; it " +
 				"names no field"},
 		"relaxed": {text + "\nunknown.settings=warn",
-			"c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
-				"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
+			"c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it is " +
+				"exclude since 2.6, and without it all fields remain"},
 	} {
-		problems := Checker{}.CheckStage(t.Context(), connector(t, c.text), "transforms.a.", replace)
-		expectLines(t, name, c.want, problems)
+		problems := Checker{}.CheckStage(t.Context(), connector(t, test.text), "transforms.a.", replace)
+		expectLines(t, name, test.want, problems)
 	}
 }
 
 func TestPartProblems(t *testing.T) {
-	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
+	connector := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
 		"", "", wit.Rule{Required: wit.Set}), declared("count", wit.KindInt, "", "")}}
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
-	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), c, "transforms.a.", smt))
+	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), connector, "transforms.a.", smt))
 }
 
 func TestDocuments(t *testing.T) {
@@ -357,7 +358,7 @@ func TestDocuments(t *testing.T) {
 			"name=n connector.class=x tasks.max=1 b=true", ""},
 		{"c.json", `{"connector.class":"x","name":"n"}`, "connector.class=x name=n", ""},
 		{"c.json", "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", "name=n c=1e3",
-			"c.json:3: a: expected text, a number or a boolean, found null; leave the setting out to have its " +
+			"c.json:3: a: expected text, a number or a boolean, found null; remove the setting to use its " +
 				"default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
 		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, "name=m",
 			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: " +
@@ -390,7 +391,7 @@ func TestDocuments(t *testing.T) {
 			"name=n connector.class=x config.action.reload=none", ""},
 		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c",
 			""},
-		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another behind ---"},
+		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another after ---"},
 		{"c.yaml", "# nothing", "", ""},
 		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: expected the rest of the document, found its end"},
 		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
@@ -403,14 +404,14 @@ func TestDocuments(t *testing.T) {
 		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
 			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
 	}
-	for _, c := range cases {
-		entries, problems := Read(c.file, []byte(c.text))
+	for _, test := range cases {
+		entries, problems := Read(test.file, []byte(test.text))
 		var got []string
-		for _, e := range entries {
-			got = append(got, e.Key+"="+e.Raw)
+		for _, entry := range entries {
+			got = append(got, entry.Key+"="+entry.Raw)
 		}
-		assert.Equal(t, c.want, strings.Join(got, " "), c.text)
-		expectLines(t, c.text, c.problems, problems)
+		assert.Equal(t, test.want, strings.Join(got, " "), test.text)
+		expectLines(t, test.text, test.problems, problems)
 	}
 }
 
@@ -425,9 +426,9 @@ func TestProviders(t *testing.T) {
 		{"", "a${file:" + secrets + ":user}b${env:CONFIG_TEST_SECRET}", "aubfrom the environment", ""},
 		{"", "${dir:" + dir + ":secrets.properties}", "user=u\npassword=p:w\n", ""},
 		{"", "${vault:x:y} ${1} $1", "${vault:x:y} ${1} $1", ""},
-		{"", "${file:" + secrets + ":nope}", "", "nothing there by that name"},
+		{"", "${file:" + secrets + ":nope}", "", "not found: "},
 		{"", "${file:/nowhere/x:nope}", "", "no such file"},
-		{"", "${env:CONFIG_TEST_MISSING}", "", "nothing there by that name"},
+		{"", "${env:CONFIG_TEST_MISSING}", "", "not found: "},
 		{"", "${dir:" + dir + ":../x}", "", "expected the name of a file"},
 		{"config.providers=f\nconfig.providers.f.class=" + kafka +
 			"FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc", "${f:" + secrets + ":user}", "",
@@ -436,19 +437,19 @@ func TestProviders(t *testing.T) {
 			"EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*", "${e:CONFIG_TEST_SECRET}", "",
 			"does not match allowlist.pattern"},
 	}
-	for _, c := range cases {
-		p, problems := newProviders(workerEntries(t, c.worker))
-		got, more := p.resolveAll([]Entry{NewEntry("k", c.value, "", 0)})
+	for _, test := range cases {
+		providers, problems := newProviders(workerEntries(t, test.worker))
+		got, more := providers.resolveAll([]Entry{NewEntry("k", test.value, "", 0)})
 		problems = append(problems, more...)
-		if c.problem != "" {
-			if len(problems) != 1 || !strings.Contains(problems[0].Text, c.problem) {
-				t.Errorf("%s: expected a problem with %q, found %v", c.value, c.problem, problems)
+		if test.problem != "" {
+			if len(problems) != 1 || !strings.Contains(problems[0].Text, test.problem) {
+				t.Errorf("%s: expected a problem with %q, found %v", test.value, test.problem, problems)
 			}
 			continue
 		}
-		if got[0].Value.Reveal() != c.want || got[0].Raw != c.value || len(problems) > 0 ||
-			got[0].Value.IsSecret() == (c.value == c.want) {
-			t.Errorf("%s: found %q %v", c.value, got[0].Value.Reveal(), problems)
+		if got[0].Value.Reveal() != test.want || got[0].Raw != test.value || len(problems) > 0 ||
+			got[0].Value.IsSecret() == (test.value == test.want) {
+			t.Errorf("%s: found %q %v", test.value, got[0].Value.Reveal(), problems)
 		}
 	}
 	_, problems := newProviders(workerEntries(t, "config.providers=v\nconfig.providers.v.class=com.example.Vault"))
@@ -458,8 +459,7 @@ func TestProviders(t *testing.T) {
 	}
 }
 
-// Of a login module's line that a provider gives only the values of its options are hidden: class, flag and names of
-// options go on to be read.
+// Only option values of a login module's line are redacted, not its class, flag and option names.
 func TestLoginModulesAreReadable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
@@ -473,22 +473,22 @@ func TestLoginModulesAreReadable(t *testing.T) {
 		`refused hush;"x= here`: "refused [hidden] here",
 		"username and password": "username and password",
 	} {
-		p, _ := newProviders(nil)
-		resolved, problems := p.resolveAll([]Entry{whole})
-		if got := p.Redact(text); got != want || len(problems) > 0 ||
+		providers, _ := newProviders(nil)
+		resolved, problems := providers.resolveAll([]Entry{whole})
+		if got := providers.Redact(text); got != want || len(problems) > 0 ||
 			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
 			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
 		}
 	}
-	p, _ := newProviders(nil)
-	resolved, _ := p.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
-	if got := p.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
+	providers, _ := newProviders(nil)
+	resolved, _ := providers.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
+	if got := providers.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
 		t.Errorf("of a part of a line: found %q", got)
 	}
 	runtime.KeepAlive(resolved)
 }
 
-// A value that a provider gives later is hidden, and so is the earlier one as long as something uses it.
+// New values of a provider are redacted, and previous ones while something uses them.
 func TestWhatIsFollowedIsHidden(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	write(t, file, "pw=first-s3cret")
@@ -496,8 +496,8 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 		NewEntry("sasl.jaas.config", "${file:"+file+":pw}", "w.properties", 2)}, nil, nil)
 	require.NoError(t, problems.Err())
 	write(t, file, "pw=second-passw0rd")
-	if now, ok := w.Current("sasl.jaas.config"); !ok || now != "second-passw0rd" {
-		t.Fatalf("found %q, %t", now, ok)
+	if current, ok := w.Current("sasl.jaas.config"); !ok || current != "second-passw0rd" {
+		t.Fatalf("found %q, %t", current, ok)
 	}
 	for range 2 { // what nobody has any more is forgotten, by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
@@ -513,7 +513,7 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 	}
 }
 
-// The largest LONG is how people write "for as long as it takes".
+// The largest LONG means "forever".
 func TestDurationsWithoutEnd(t *testing.T) {
 	const most = "9223372036854775807"
 	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": most})
@@ -543,12 +543,13 @@ func TestWorkerLayers(t *testing.T) {
 	if got != "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]" {
 		t.Errorf("found %s", got)
 	}
-	c := connector(t, "value.converter=own\nvalue.converter.a=1")
-	if class, settings := c.Converter("key.converter", w); class != JSONConverter ||
+	connector := connector(t, "value.converter=own\nvalue.converter.a=1")
+	if class, settings := connector.Converter("key.converter", w); class != JSONConverter ||
 		settings["schemas.enable"] != "false" {
 		t.Errorf("expected the worker's key converter, found %s %v", class, settings)
 	}
-	if class, settings := c.Converter("value.converter", w); class != "own" || fmt.Sprint(settings) != "map[a:1]" {
+	if class, settings := connector.Converter("value.converter", w); class != "own" ||
+		fmt.Sprint(settings) != "map[a:1]" {
 		t.Errorf("expected the connector's value converter, found %s %v", class, settings)
 	}
 }
@@ -559,16 +560,16 @@ func TestWorkerProblems(t *testing.T) {
 		"listeners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\n"+
 		"topics=t"), nil, nil)
 	want := `w.properties:1: bootstrap.servers: Missing required configuration "bootstrap.servers" which has no default value.
-w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
+w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: killing this process would break transactions of its broker. Use the brokers of a Kafka cluster or of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
 w.properties:9: kafka.proxy.outage.ms: Invalid value soon for configuration kafka.proxy.outage.ms: Not a number of type LONG
-w.properties:11: transforms.a.tpye: warning: has no effect: a setting of connectors, which stands in a connector's file
-w.properties:12: topics: warning: has no effect: a setting of connectors, which stands in a connector's file`
+w.properties:11: transforms.a.tpye: warning: has no effect: a setting of connectors, which belongs in a connector's file
+w.properties:12: topics: warning: has no effect: a setting of connectors, which belongs in a connector's file`
 	expectLines(t, "all", want, problems)
 }
 
-// README says of a Connect worker's lines that have no effect that each is taken with a warning that says why.
+// Worker settings of Kafka Connect without effect are accepted with a warning that gives the reason.
 func TestLinesWithoutEffectSayWhy(t *testing.T) {
 	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
 		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
@@ -641,9 +642,9 @@ func TestFolder(t *testing.T) {
 	}
 	in, problems, err := Load(files, nil, nil)
 	wantLines := fmt.Sprintf("%[1]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and "+
-		"%[2]s: none of them runs, since offsets belong to the name\n"+
+		"%[2]s: none of them runs, because offsets belong to the name\n"+
 		"%[2]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them "+
-		"runs, since offsets belong to the name",
+		"runs, because offsets belong to the name",
 		files.Connectors[0], files.Connectors[1])
 	if err != nil || len(problems) > 0 || len(in.Connectors) != 2 || in.Connectors[0].Name != "a" ||
 		in.Connectors[1].Name != "c" {
@@ -656,7 +657,7 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// A file that cannot be read says so under its own name, and takes no name from another file.
+// An unreadable file keeps its own name and takes no name from another file.
 func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
@@ -675,12 +676,12 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
 		t.Errorf("found %+v", in.Connectors)
 	}
-	// What grows while it is read is not taken for what it will be.
+	// A file that grows during the read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	f, err := os.Create(growing)
+	file, err := os.Create(growing)
 	require.NoError(t, err)
-	defer f.Close()
+	defer file.Close()
 	go func() {
 		defer close(stopped)
 		for {
@@ -688,7 +689,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				f.WriteString("a=1\n")
+				file.WriteString("a=1\n")
 			}
 		}
 	}()
@@ -729,15 +730,15 @@ func TestNoPluginSettingsByName(t *testing.T) {
 
 // Each expression is bounded, and all of those for new topics together.
 func TestBoundsOfTopicCreation(t *testing.T) {
-	for what, c := range map[string]struct{ include, want string }{
+	for prefix, test := range map[string]struct{ include, want string }{
 		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},
 		"one more": {strings.Repeat("a,", maxTopicExpressions) + "a", "c.properties:3: topic.creation.big.include: " +
 			"expected at most 10000 expressions of topic.creation.* together, found more"},
 	} {
-		expectLines(t, what, c.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
-			c.include).topicCreation())
+		expectLines(t, prefix, test.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
+			test.include).checkTopicCreation())
 	}
-	whole := commonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
+	whole := checkCommonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
 	if len(whole) != 1 || !strings.Contains(whole[0].Text,
 		"Invalid regex: expected at most 1000 characters, found 180000") {
 		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)

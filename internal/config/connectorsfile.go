@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// ConnectorsFile stores connectors created by REST on a worker without a group. All methods may be called at any time.
+// ConnectorsFile stores the connectors that REST created on a worker without a group. It is safe for concurrent use.
 type ConnectorsFile struct {
 	path string
 
@@ -39,7 +39,7 @@ const maxConnectorsFile = 64 << 20
 func OpenConnectorsFile(path string) (*ConnectorsFile, error) {
 	f := &ConnectorsFile{path: path}
 	if err := loadJSON(path, maxConnectorsFile, &f.stored); err != nil {
-		return nil, fmt.Errorf("connectors that were made by REST: %w", err)
+		return nil, fmt.Errorf("connectors created by REST: %w", err)
 	}
 	if f.stored.Connectors == nil {
 		f.stored.Connectors = map[string]storedConnector{}
@@ -49,7 +49,9 @@ func OpenConnectorsFile(path string) (*ConnectorsFile, error) {
 
 func (f *ConnectorsFile) location(name string) string { return f.path + ": " + name }
 
-func (f *ConnectorsFile) contains(c *Connector) bool { return f != nil && c.File == f.location(c.Name) }
+func (f *ConnectorsFile) contains(connector *Connector) bool {
+	return f != nil && connector.File == f.location(connector.Name)
+}
 
 // Names returns the names of the connectors, sorted.
 func (f *ConnectorsFile) Names() []string {
@@ -60,31 +62,31 @@ func (f *ConnectorsFile) Names() []string {
 
 func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector {
 	f.mu.Lock()
-	stored, there := f.stored.Connectors[name]
+	stored, exists := f.stored.Connectors[name]
 	f.mu.Unlock()
-	if !there {
+	if !exists {
 		return nil
 	}
 	settings := map[string]string{}
-	maps.Copy(settings, stored.Config) // null in a file that somebody has edited
+	maps.Copy(settings, stored.Config) // null if a user has edited the file
 	settings["name"] = name
-	c := NewRESTConnector(f.location(name), settings, nil, providers)
-	c.Name, c.Version = name, fmt.Sprint(stored.Version)
-	return c
+	connector := NewRESTConnector(f.location(name), settings, nil, providers)
+	connector.Name, connector.Version = name, fmt.Sprint(stored.Version)
+	return connector
 }
 
 func (f *ConnectorsFile) put(name string, settings map[string]string, over func(version string) bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before, there := f.stored.Connectors[name]
+	before, exists := f.stored.Connectors[name]
 	version := ""
-	if there {
+	if exists {
 		version = fmt.Sprint(before.Version)
 	}
 	switch {
 	case over != nil && !over(version):
 		return &ChangedError{name}
-	case there && maps.Equal(before.Config, settings):
+	case exists && maps.Equal(before.Config, settings):
 		return nil
 	}
 	if n := encodedSize(settings); n > maxFileBytes {
@@ -101,7 +103,7 @@ func encodedSize(settings map[string]string) int {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(settings) // which cannot fail
+	_ = e.Encode(settings) // cannot fail
 	return b.Len() - len("\n")
 }
 
@@ -122,7 +124,7 @@ func (f *ConnectorsFile) update(do func(*storedConnectors)) error {
 }
 
 // Import stores connectors that an earlier version kept in a folder, one file each, and deletes the files. A target
-// state in a file counts unless one was set. Import may be repeated after a crash.
+// state in a file is used unless one was set. Import may be repeated after a crash.
 func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported []string, problems Problems,
 	err error) {
 	wholefile.Clean(folder)
@@ -138,23 +140,24 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 	defer f.mu.Unlock()
 	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
 	for _, path := range files.Connectors {
-		c := loadAny(path, &Providers{})
-		stored, there := next.Connectors[c.Name]
+		connector := loadAny(path, &Providers{})
+		stored, exists := next.Connectors[connector.Name]
 		switch {
-		case c.Problems.Err() != nil:
-			problems = append(problems, c.Problems...)
+		case connector.Problems.Err() != nil:
+			problems = append(problems, connector.Problems...)
 			continue
-		case there && !maps.Equal(stored.Config, c.Raw()):
-			problems = append(problems, Problem{File: path, Text: fmt.Sprintf("has no effect: %s holds a connector of "+
-				"the same name, %s", f.path, c.Name)})
+		case exists && !maps.Equal(stored.Config, connector.Raw()):
+			problems = append(problems, Problem{File: path,
+				Text: fmt.Sprintf("has no effect: %s contains a connector of the same name, %s", f.path,
+					connector.Name)})
 			continue
-		case !there:
+		case !exists:
 			next.LastVersion++
-			next.Connectors[c.Name] = storedConnector{next.LastVersion, c.Raw()}
-			imported = append(imported, c.Name)
+			next.Connectors[connector.Name] = storedConnector{next.LastVersion, connector.Raw()}
+			imported = append(imported, connector.Name)
 		}
-		if _, set := targets.get(c.Name); !set && c.InitialState != nil {
-			if err := targets.Set(c.Name, c.InitialTarget()); err != nil {
+		if _, set := targets.get(connector.Name); !set && connector.InitialState != nil {
+			if err := targets.Set(connector.Name, connector.InitialTarget()); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -169,7 +172,7 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 			return nil, nil, err
 		}
 	}
-	_ = os.Remove(folder) // unless something is left in it
+	_ = os.Remove(folder) // unless other files remain
 	return imported, problems, nil
 }
 

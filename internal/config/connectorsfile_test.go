@@ -28,10 +28,10 @@ func with(t *testing.T, s *FolderStore, x, over string) error {
 	return s.Put(t.Context(), "a", stored)
 }
 
-// version is that of the connector as the store knows it.
+// version returns the version in the store.
 func version(s *FolderStore) string {
-	now, _ := s.Snapshot()
-	return now.Connectors[0].Version
+	snapshot, _ := s.Snapshot()
+	return snapshot.Connectors[0].Version
 }
 
 // What REST makes is there after a restart, whatever its characters, with its version; what was deleted is not.
@@ -39,47 +39,47 @@ func TestConnectorsOfREST(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
-	s := kept(t, Locations{REST: openMade(t, dir)})
-	c := &Connector{Name: "../b/c"}
+	store := kept(t, Locations{REST: openMade(t, dir)})
+	connector := &Connector{Name: "../b/c"}
 	for key, value := range odd {
-		c.Entries = append(c.Entries, NewEntry(key, value, "", 0))
+		connector.Entries = append(connector.Entries, NewEntry(key, value, "", 0))
 	}
-	require.NoError(t, s.Put(t.Context(), c.Name, Stored{Connector: c}))
-	require.NoError(t, with(t, s, "1", ""))
-	require.NoError(t, s.Put(t.Context(), "a", Stored{Target: TargetPaused}))
-	assert.Equal(t, TargetPaused, s.locations.TargetStates.Get(&Connector{Name: "a"}))
-	s = kept(t, Locations{REST: openMade(t, dir)})
-	now, _ := s.Snapshot()
-	assert.Equal(t, 2, len(now.Connectors))
-	assert.Equal(t, odd, now.Connectors[0].Raw())
-	assert.Equal(t, "2", now.Connectors[1].Version)
-	require.NoError(t, s.Delete(t.Context(), "a"))
-	assert.Error(t, s.Delete(t.Context(), "a"), "expected connector a to be one that was made by REST")
-	s = kept(t, Locations{REST: openMade(t, dir)})
-	require.NoError(t, with(t, s, "1", ""))
-	now, _ = s.Snapshot()
-	assert.Equal(t, "3", now.Connectors[1].Version) // that of no connector of its name before
+	require.NoError(t, store.Put(t.Context(), connector.Name, Stored{Connector: connector}))
+	require.NoError(t, with(t, store, "1", ""))
+	require.NoError(t, store.Put(t.Context(), "a", Stored{Target: TargetPaused}))
+	assert.Equal(t, TargetPaused, store.locations.TargetStates.Get(&Connector{Name: "a"}))
+	store = kept(t, Locations{REST: openMade(t, dir)})
+	snapshot, _ := store.Snapshot()
+	assert.Equal(t, 2, len(snapshot.Connectors))
+	assert.Equal(t, odd, snapshot.Connectors[0].Raw())
+	assert.Equal(t, "2", snapshot.Connectors[1].Version)
+	require.NoError(t, store.Delete(t.Context(), "a"))
+	assert.Error(t, store.Delete(t.Context(), "a"), "expected connector a to be one that was created by REST")
+	store = kept(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, with(t, store, "1", ""))
+	snapshot, _ = store.Snapshot()
+	assert.Equal(t, "3", snapshot.Connectors[1].Version) // that of no connector of its name before
 	write(t, filepath.Join(dir, "connectors.json"), "{")
 	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
 		t.Error("expected an error for a file that is cut off")
 	}
 }
 
-// Of two who change one version the second is told of the other change, and writes nothing.
+// Of two changes of one version the second is rejected and writes nothing.
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
-	s := kept(t, Locations{REST: openMade(t, t.TempDir())})
-	assert.Error(t, with(t, s, "1", "1"), "was changed meanwhile")
-	require.NoError(t, with(t, s, "1", ""))
-	first := version(s)
-	require.NoError(t, with(t, s, "1", first)) // as it is
-	assert.Equal(t, first, version(s))
-	require.NoError(t, with(t, s, "2", first))
+	store := kept(t, Locations{REST: openMade(t, t.TempDir())})
+	assert.Error(t, with(t, store, "1", "1"), "has changed in the meantime")
+	require.NoError(t, with(t, store, "1", ""))
+	first := version(store)
+	require.NoError(t, with(t, store, "1", first)) // as it is
+	assert.Equal(t, first, version(store))
+	require.NoError(t, with(t, store, "2", first))
 	var changed *ChangedError
-	assert.Equal(t, true, errors.As(with(t, s, "3", first), &changed))
-	assert.Equal(t, "a=2", found(t, s))
-	require.NoError(t, s.Delete(t.Context(), "a"))
-	assert.Error(t, with(t, s, "3", "2"), "was changed meanwhile")
+	assert.Equal(t, true, errors.As(with(t, store, "3", first), &changed))
+	assert.Equal(t, "a=2", found(t, store))
+	require.NoError(t, store.Delete(t.Context(), "a"))
+	assert.Error(t, with(t, store, "3", "2"), "has changed in the meantime")
 }
 
 // A file that cannot be written leaves the connector, its state and its version as they were.
@@ -98,7 +98,7 @@ func TestConnectorThatCannotBeWritten(t *testing.T) {
 		"name=b\nx="+strings.Repeat("x", maxFileBytes))}), "expected at most 1048576 bytes in a configuration")
 }
 
-// Files of the version before become REST's, once, with the state that stands next to their settings.
+// Connector files of an earlier version are imported once, with their target states.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -122,7 +122,7 @@ func TestImport(t *testing.T) {
 	imported, problems, err = made.Import(folder, targets)
 	require.NoError(t, err)
 	assert.Equal(t, 0, len(imported))
-	assert.Error(t, problems.Err(), "holds a connector of the same name, b")
+	assert.Error(t, problems.Err(), "contains a connector of the same name, b")
 	require.NoError(t, os.Remove(filepath.Join(folder, "bad.json")))
 	_, _, err = made.Import(folder, targets)
 	require.NoError(t, err)
@@ -138,10 +138,10 @@ func TestCheckWritable(t *testing.T) {
 	path := filepath.Join(dir, "a.properties")
 	write(t, path, "name=a\nx=1\n")
 	s := kept(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
-	said := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
+	message := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
 	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), with(t, s, "2", ""),
 		s.Delete(t.Context(), "a")} {
-		assert.Error(t, err, said)
+		assert.Error(t, err, message)
 	}
 	assert.Error(t, s.CheckWritable("old", path), "Connector old is kept in "+path)
 	require.NoError(t, s.CheckWritable("b", ""))
@@ -149,7 +149,7 @@ func TestCheckWritable(t *testing.T) {
 		"is kept in n.properties, which was named when the worker was started")
 }
 
-// A file that is too large is refused, with nothing of it in memory.
+// A file that is too large is rejected without a change in memory.
 func TestConnectorsFileIsBounded(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "connectors.json")

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Action is what a changed configuration means for a connector.
+// Action is what a reload does with a connector.
 type Action string
 
 const (
@@ -22,20 +22,20 @@ const (
 	Reject Action = "refuse"
 )
 
-// inPlaceRoles are settings that a connector's HTTP client changes while it works. A role that ends in a dot includes
-// all below it. Address and user are not among them: a source's offsets belong to both (RATIONALE.md P7).
+// inPlaceRoles are the roles of settings that a running HTTP client can change. A role that ends in a dot includes all
+// roles below it. Address and user are not among them: a source's offsets belong to both (RATIONALE.md P7).
 var inPlaceRoles = []string{role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
 // ChangedKeys returns the sorted keys that differ between two configurations or are missing in one.
 func ChangedKeys(before, after map[string]string) (names []string) {
 	for name, value := range after {
-		if was, there := before[name]; !there || was != value {
+		if was, exists := before[name]; !exists || was != value {
 			names = append(names, name)
 		}
 	}
 	for name := range before {
-		if _, there := after[name]; !there {
+		if _, exists := after[name]; !exists {
 			names = append(names, name)
 		}
 	}
@@ -43,17 +43,17 @@ func ChangedKeys(before, after map[string]string) (names []string) {
 	return names
 }
 
-func compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Action,
+func compare(written map[string]string, connector *Connector, declared func(*Connector) *Declarations) (e Action,
 	settings []string) {
-	if settings = ChangedKeys(written, c.Raw()); len(settings) == 0 {
+	if settings = ChangedKeys(written, connector.Raw()); len(settings) == 0 {
 		return NoChange, nil
 	}
-	d := declared(c)
-	if _, byDestination := settingWithRole(d, written, role.Destination); byDestination {
+	declarations := declared(connector)
+	if _, byDestination := settingWithRole(declarations, written, role.Destination); byDestination {
 		return Restart, settings
 	}
 	for _, key := range settings {
-		spec, ok := d.Find(key)
+		spec, ok := declarations.Find(key)
 		role := spec.Role()
 		if !ok || !slices.ContainsFunc(inPlaceRoles, func(r string) bool {
 			return role == r || strings.HasSuffix(r,
@@ -65,9 +65,9 @@ func compare(written map[string]string, c *Connector, declared func(*Connector) 
 	return UpdateInPlace, settings
 }
 
-func settingWithRole(d *Declarations, written map[string]string, role string) (name string, ok bool) {
+func settingWithRole(declarations *Declarations, written map[string]string, role string) (name string, ok bool) {
 	for key, value := range written {
-		if spec, declared := d.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
+		if spec, declared := declarations.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
 			return key, true
 		}
 	}
@@ -83,7 +83,7 @@ type RunningConnector struct {
 	HasFailed  bool              // true if it or a task has failed, so that any change restarts it
 }
 
-// Change is what a reload does with a connector.
+// Change is a step of a reload for one connector.
 type Change struct {
 	Name     string
 	Action   Action
@@ -100,85 +100,98 @@ func (c *Connector) isCopyOf(other *Connector) bool {
 		&c.Entries[0] == &other.Entries[0]
 }
 
-// Diff returns the changes from the running connectors to those in the files, by name. check is called for connectors
-// that differ; declared returns the declarations of a connector's plugin.
+// Diff compares the running connectors with those in the files and returns a change for each, by name. check is called
+// for connectors that differ; declared returns the declarations of a connector's plugin.
 func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
 	declared func(*Connector) *Declarations) []Change {
-	by := map[string]RunningConnector{}
-	for _, n := range have {
-		by[n.Name] = n
+	runningByName := map[string]RunningConnector{}
+	for _, running := range have {
+		runningByName[running.Name] = running
 	}
-	steps := map[string]Change{}
-	bad := map[string]*Connector{} // by file, those of which nobody knows for sure which connector they are meant for
-	var broken []*Connector
-	for _, c := range files {
-		now, there := by[c.Name]
-		step := Change{Name: c.Name, Action: Create, Connector: c, Problems: c.Problems}
-		if there && !now.Rejected && c.Problems.Err() == nil {
-			if step.Action = NoChange; !now.Config.isCopyOf(c) {
-				step.Action, step.Settings = compare(now.Raw, c, declared)
-			}
-			switch {
-			case step.Action == UpdateInPlace && now.HasFailed:
-				step.Action = Restart
-			case step.Action == NoChange && now.Config != nil:
-				step.Problems = slices.DeleteFunc(slices.Clone(c.Problems), func(p Problem) bool {
-					return slices.Contains(now.Config.Problems, p)
-				})
-			}
+	changes := map[string]Change{}
+	var invalid []*Connector
+	invalidByFile := map[string]*Connector{} // their names may be wrong, too
+	for _, connector := range files {
+		running, exists := runningByName[connector.Name]
+		change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
+		if exists {
+			change = changeOf(running, connector, declared)
 		}
-		if step.Action != NoChange && c.Problems.Err() == nil {
-			step.Problems = append(slices.Clone(c.Problems), check(c)...)
+		if change.Action != NoChange && connector.Problems.Err() == nil {
+			change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
 		}
-		if step.Problems.Err() == nil {
-			if there && now.Rejected {
-				step.Action = Restart
+		if change.Problems.Err() == nil {
+			if exists && running.Rejected {
+				change.Action = Restart
 			}
-			steps[c.Name] = step
+			changes[connector.Name] = change
 			continue
 		}
-		refused := *c
-		refused.Problems = step.Problems
-		broken = append(broken, &refused)
-		for _, p := range step.Problems {
+		rejected := *connector
+		rejected.Problems = change.Problems
+		invalid = append(invalid, &rejected)
+		for _, p := range change.Problems {
 			if !p.Warning {
-				bad[p.File] = &refused
+				invalidByFile[p.File] = &rejected
 			}
 		}
-		bad[c.File] = &refused
+		invalidByFile[connector.File] = &rejected
 	}
-	rejectInvalid(steps, have, broken, bad)
-	var plan []Change
-	for _, name := range slices.Sorted(maps.Keys(steps)) {
-		plan = append(plan, steps[name])
+	rejectInvalid(changes, have, invalid, invalidByFile)
+	var sorted []Change
+	for _, name := range slices.Sorted(maps.Keys(changes)) {
+		sorted = append(sorted, changes[name])
 	}
-	return plan
+	return sorted
+}
+
+// changeOf returns the change of a running connector, before the new configuration is checked.
+func changeOf(running RunningConnector, connector *Connector, declared func(*Connector) *Declarations) Change {
+	change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
+	if running.Rejected || connector.Problems.Err() != nil {
+		return change
+	}
+	if change.Action = NoChange; !running.Config.isCopyOf(connector) {
+		change.Action, change.Settings = compare(running.Raw, connector, declared)
+	}
+	switch {
+	case change.Action == UpdateInPlace && running.HasFailed:
+		change.Action = Restart
+	case change.Action == NoChange && running.Config != nil:
+		change.Problems = slices.DeleteFunc(slices.Clone(connector.Problems), func(p Problem) bool {
+			return slices.Contains(running.Config.Problems, p)
+		})
+	}
+	return change
 }
 
 // rejectInvalid keeps the connector of an invalid file running: the one of its name, else the one from the file.
-func rejectInvalid(steps map[string]Change, have []RunningConnector, broken []*Connector, bad map[string]*Connector) {
-	meant := map[*Connector]bool{}
-	for _, n := range have {
-		if _, planned := steps[n.Name]; planned {
+func rejectInvalid(changes map[string]Change, have []RunningConnector, invalid []*Connector,
+	invalidByFile map[string]*Connector) {
+	matched := map[*Connector]bool{}
+	for _, running := range have {
+		if _, planned := changes[running.Name]; planned {
 			continue
 		}
-		i := slices.IndexFunc(broken, func(c *Connector) bool { return c.Name == n.Name })
-		c := bad[n.File]
+		i := slices.IndexFunc(invalid, func(c *Connector) bool { return c.Name == running.Name })
+		connector := invalidByFile[running.File]
 		if i >= 0 {
-			c = broken[i]
+			connector = invalid[i]
 		}
 		switch {
-		case c == nil || n.Rejected && i < 0:
-			steps[n.Name] = Change{Name: n.Name, Action: Remove}
+		case connector == nil || running.Rejected && i < 0:
+			changes[running.Name] = Change{Name: running.Name, Action: Remove}
 		default:
-			meant[c] = true
-			steps[n.Name] = Change{Name: n.Name, Action: Reject, Connector: c, Problems: c.Problems,
-				KeepsRunning: !n.Rejected}
+			matched[connector] = true
+			changes[running.Name] = Change{Name: running.Name, Action: Reject, Connector: connector,
+				Problems:     connector.Problems,
+				KeepsRunning: !running.Rejected}
 		}
 	}
-	for _, c := range broken {
-		if _, planned := steps[c.Name]; !planned && !meant[c] {
-			steps[c.Name] = Change{Name: c.Name, Action: Reject, Connector: c, Problems: c.Problems}
+	for _, connector := range invalid {
+		if _, planned := changes[connector.Name]; !planned && !matched[connector] {
+			changes[connector.Name] = Change{Name: connector.Name, Action: Reject, Connector: connector,
+				Problems: connector.Problems}
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestDiff(t *testing.T) {
 	broken := func(path string) *Connector { return readAs(path+".json", "{") }
 	unsettled := has(a)
 	unsettled.HasFailed = true
-	for _, k := range []struct {
+	for _, test := range []struct {
 		what  string
 		have  []RunningConnector
 		files []*Connector
@@ -89,7 +89,7 @@ func TestDiff(t *testing.T) {
 			return problems
 		}
 		var found []string
-		for _, s := range Diff(k.have, k.files, check, func(*Connector) *Declarations { return d }) {
+		for _, s := range Diff(test.have, test.files, check, func(*Connector) *Declarations { return d }) {
 			line := s.Name + " " + string(s.Action)
 			if len(s.Settings) > 0 {
 				line += fmt.Sprint(" ", s.Settings)
@@ -98,12 +98,12 @@ func TestDiff(t *testing.T) {
 				line += ", goes on"
 			}
 			if (s.Action == Reject) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Action == Remove) {
-				t.Errorf("%s: found %+v", k.what, s)
+				t.Errorf("%s: found %+v", test.what, s)
 			}
 			found = append(found, line)
 		}
-		if diff := cmp.Diff(k.want, strings.Join(found, "; ")); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", k.what, diff)
+		if diff := cmp.Diff(test.want, strings.Join(found, "; ")); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", test.what, diff)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // readJSON reads what Kafka's standalone worker accepts: an object of settings, or REST's request or response
-// `{"name":…,"config":{…}}`. Numbers and booleans become text, as in Kafka Connect.
+// `{"name":…,"config":{…}}`. Numbers and booleans become strings, as in Kafka Connect.
 func readJSON(file string, data []byte) ([]Entry, Problems) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil
@@ -42,40 +42,41 @@ type nestedMembers []Entry
 
 func (m nestedMembers) problems() Problems {
 	var problems Problems
-	for _, e := range m {
-		problems = append(problems, e.problem("expected text, a number or a boolean, found %s", e.Raw))
+	for _, entry := range m {
+		problems = append(problems, entry.problem("expected text, a number or a boolean, found %s", entry.Raw))
 	}
 	return problems
 }
 
 func isResponseMember(member string) bool { return member == "tasks" || member == "type" }
 
+// envelope returns the settings inside config, with name and initial state of the object around it.
 func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 	var problems Problems
-	inside := slices.IndexFunc(config, func(e Entry) bool { return e.Key == "name" })
-	for _, e := range append(slices.Clone(outer), nested...) {
+	inside := slices.IndexFunc(config, func(entry Entry) bool { return entry.Key == "name" })
+	for _, entry := range append(slices.Clone(outer), nested...) {
 		switch {
-		case isResponseMember(e.Key):
-		case e.Key == "name" && inside < 0:
-			config, inside = append([]Entry{e}, config...), 0
-		case e.Key == "name" && config[inside].Raw == e.Raw:
-		case e.Key == "name":
-			problems = append(problems, e.problem("expected the same name as inside config, %q, found %q",
-				config[inside].Raw, e.Raw))
-		case e.Key == "initial_state" && initialTarget(e) == "":
-			problems = append(problems, e.problem("expected RUNNING, PAUSED or STOPPED, found %s", e.Raw))
-		case e.Key == "initial_state":
-			e.IsInitialState = true
-			config = append(config, e)
+		case isResponseMember(entry.Key): // ignored, so that responses can be read
+		case entry.Key == "name" && inside < 0:
+			config, inside = append([]Entry{entry}, config...), 0
+		case entry.Key == "name" && config[inside].Raw == entry.Raw:
+		case entry.Key == "name":
+			problems = append(problems, entry.problem("expected the same name as inside config, %q, found %q",
+				config[inside].Raw, entry.Raw))
+		case entry.Key == "initial_state" && initialTarget(entry) == "":
+			problems = append(problems, entry.problem("expected RUNNING, PAUSED or STOPPED, found %s", entry.Raw))
+		case entry.Key == "initial_state":
+			entry.IsInitialState = true
+			config = append(config, entry)
 		default:
-			problems = append(problems, e.warning("not a setting: expected inside config"))
+			problems = append(problems, entry.warning("not a setting: expected inside config"))
 		}
 	}
 	return config, problems
 }
 
-func initialTarget(e Entry) string {
-	switch strings.ToUpper(setting.Trim(e.Raw)) {
+func initialTarget(entry Entry) string {
+	switch strings.ToUpper(setting.Trim(entry.Raw)) {
 	case "RUNNING":
 		return TargetStarted
 	case TargetPaused:
@@ -117,13 +118,13 @@ func (r *jsonReader) document() error {
 		return err
 	}
 	if _, err := r.dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("expected the end of the file behind the object")
+		return errors.New("expected the end of the file after the object")
 	}
 	return nil
 }
 
-func (r *jsonReader) config(e Entry, opened json.Delim) error {
-	if e.Key == "config" && opened == '{' {
+func (r *jsonReader) config(entry Entry, opened json.Delim) error {
+	if entry.Key == "config" && opened == '{' {
 		outer := r.entries
 		r.entries = []Entry{}
 		err := r.members(r.rejectNested)
@@ -131,42 +132,42 @@ func (r *jsonReader) config(e Entry, opened json.Delim) error {
 		r.entries, r.inner = outer, &inner
 		return err
 	}
-	e.Raw = "an object or a list"
+	entry.Raw = "an object or a list"
 	if opened == 0 {
-		e.Raw = "null"
+		entry.Raw = "null"
 	}
-	r.nested = append(r.nested, e)
+	r.nested = append(r.nested, entry)
 	return r.skip(opened)
 }
 
-func (r *jsonReader) rejectNested(e Entry, opened json.Delim) error {
+func (r *jsonReader) rejectNested(entry Entry, opened json.Delim) error {
 	found := "an object or a list"
 	if opened == 0 {
-		found = "null; leave the setting out to have its default"
+		found = "null; remove the setting to use its default"
 	}
-	r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found %s", found))
+	r.problems = append(r.problems, entry.problem("expected text, a number or a boolean, found %s", found))
 	return r.skip(opened)
 }
 
-// members calls other for nested values with their opening brace or bracket, 0 for null.
+// members reads an object's members. It calls other for nested values with their opening brace or bracket, 0 for null.
 func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 	for r.dec.More() {
 		t, err := r.dec.Token()
 		if err != nil {
 			return err
 		}
-		e := Entry{Key: t.(string), File: r.file, Line: r.line()}
+		entry := Entry{Key: t.(string), File: r.file, Line: r.line()}
 		v, err := r.dec.Token()
 		if err != nil {
 			return err
 		}
 		if opened, nested := v.(json.Delim); nested || v == nil {
-			if err := other(e, opened); err != nil {
+			if err := other(entry, opened); err != nil {
 				return err
 			}
 			continue
 		}
-		r.entries = append(r.entries, NewEntry(e.Key, fmt.Sprint(v), r.file, e.Line))
+		r.entries = append(r.entries, NewEntry(entry.Key, fmt.Sprint(v), r.file, entry.Line))
 	}
 	_, err := r.dec.Token()
 	return err
@@ -188,7 +189,7 @@ func (r *jsonReader) skip(opened json.Delim) error {
 	return nil
 }
 
-// readYAML reads nested mappings as keys with dots, values as text (`007` and `no` too), and REST's form.
+// readYAML reads nested mappings as keys with dots, values as strings (`007` and `no` too), or REST's form.
 func readYAML(file string, data []byte) ([]Entry, Problems) {
 	var root, more yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(data))
@@ -200,7 +201,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, Problems{{File: file, Line: max(more.Line, 1),
-			Text: "expected one document in the file, found another behind ---"}}
+			Text: "expected one document in the file, found another after ---"}}
 	}
 	if len(root.Content) == 0 {
 		return nil, nil
@@ -219,7 +220,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 }
 
 // YAMLProblem returns the problem of an invalid file, at the line in the decoder's error.
-func YAMLProblem(file, what string, err error) Problem {
+func YAMLProblem(file, prefix string, err error) Problem {
 	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
 		number, text, _ := strings.Cut(rest, ": ")
@@ -227,7 +228,7 @@ func YAMLProblem(file, what string, err error) Problem {
 			p.Line, p.Text = n, text
 		}
 	}
-	p.Text = what + ": " + p.Text
+	p.Text = prefix + ": " + p.Text
 	return p
 }
 
@@ -235,7 +236,7 @@ func YAMLProblem(file, what string, err error) Problem {
 func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
 	r := yamlReader{file: file}
 	r.mapping("", n)
-	entries, twice := lastCounts(r.entries)
+	entries, twice := dropDuplicates(r.entries)
 	return entries, append(r.problems, twice...)
 }
 
@@ -284,24 +285,24 @@ func (r *yamlReader) mapping(prefix string, n *yaml.Node) {
 }
 
 func (r *yamlReader) value(key string, line int, n *yaml.Node) {
-	e := Entry{Key: key, File: r.file, Line: line}
+	entry := Entry{Key: key, File: r.file, Line: line}
 	switch {
 	case n.Kind == yaml.AliasNode:
-		r.problems = append(r.problems, e.problem("expected a value, found an alias"))
+		r.problems = append(r.problems, entry.problem("expected a value, found an alias"))
 	case n.Kind == yaml.MappingNode:
 		r.mapping(key+".", n)
 	case n.Kind == yaml.SequenceNode:
 		var items []string
 		for _, item := range n.Content {
 			if item.Kind != yaml.ScalarNode {
-				r.problems = append(r.problems, e.problem("expected a list of plain values"))
+				r.problems = append(r.problems, entry.problem("expected a list of plain values"))
 				return
 			}
 			items = append(items, item.Value)
 		}
 		r.entries = append(r.entries, NewEntry(key, strings.Join(items, ","), r.file, line))
 	case n.Tag == "!!null":
-		r.problems = append(r.problems, e.problem("expected a value, found null"))
+		r.problems = append(r.problems, entry.problem("expected a value, found null"))
 	default:
 		r.entries = append(r.entries, NewEntry(key, n.Value, r.file, line))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
+// logicalLine is a line of properties with the lines that a backslash joins to it.
 type logicalLine struct {
 	raw, newline string
 	line         int
@@ -27,25 +28,25 @@ func logicalLines(text string) iter.Seq[logicalLine] {
 		lines, rest := naturalLines(text), text
 		for i := 0; i < len(lines); {
 			joined, used := joinLines(lines[i:])
-			l, size := logicalLine{line: i + 1, isSetting: joined != ""}, 0
+			logical, size := logicalLine{line: i + 1, isSetting: joined != ""}, 0
 			for _, line := range lines[i : i+used] {
-				size += len(l.newline) + len(line)
-				l.newline = rest[size:min(size+1, len(rest))]
+				size += len(logical.newline) + len(line)
+				logical.newline = rest[size:min(size+1, len(rest))]
 				if strings.HasPrefix(rest[size:], "\r\n") {
-					l.newline = "\r\n"
+					logical.newline = "\r\n"
 				}
 			}
-			l.raw, rest = rest[:size], rest[size+len(l.newline):]
-			if l.isSetting {
+			logical.raw, rest = rest[:size], rest[size+len(logical.newline):]
+			if logical.isSetting {
 				rawKey, rawValue := splitProperty(joined)
-				var err, wrong error
-				if l.key, err = unescape(rawKey); err != nil {
-					l.key = rawKey
+				var err, valueErr error
+				if logical.key, err = unescape(rawKey); err != nil {
+					logical.key = rawKey
 				}
-				l.value, wrong = unescape(rawValue)
-				l.malformed = err != nil || wrong != nil
+				logical.value, valueErr = unescape(rawValue)
+				logical.malformed = err != nil || valueErr != nil
 			}
-			if i += used; !yield(l) {
+			if i += used; !yield(logical) {
 				return
 			}
 		}
@@ -62,15 +63,18 @@ func (l logicalLine) withValue(value string) string {
 }
 
 // Edit changes a text of Java properties to these settings. Unchanged settings, comments, blank lines and the order
-// stay byte for byte. New settings are appended in alphabetical order. Malformed lines, and earlier lines of a repeated
-// setting that changes, are removed: one may hold a password. A text that cannot be edited is replaced. The error is
-// for a text that is not properties.
+// stay byte for byte; new settings are appended in alphabetical order. Malformed lines, and earlier lines of a repeated
+// setting that changes, are removed, because they may contain a password. A text that cannot be edited is replaced. The
+// error is for a text that is not properties.
 func Edit(text string, settings map[string]string) (string, error) {
 	if _, err := decodeProperties([]byte(text)); err != nil {
 		return "", err
 	}
-	text, marked := strings.CutPrefix(text, byteOrderMark)
-	mark := strings.Repeat(byteOrderMark, map[bool]int{true: 1}[marked]) // which Read takes off
+	text, hasBOM := strings.CutPrefix(text, byteOrderMark)
+	bom := ""
+	if hasBOM {
+		bom = byteOrderMark // Read removes it
+	}
 	lines, last, eol := slices.Collect(logicalLines(text)), map[string]int{}, ""
 	for i, l := range lines {
 		eol = cmp.Or(eol, l.newline)
@@ -81,26 +85,26 @@ func Edit(text string, settings map[string]string) (string, error) {
 	eol = cmp.Or(eol, "\n")
 	var b, added strings.Builder
 	for i, l := range lines {
-		want, wanted := settings[l.key]
+		value, isSet := settings[l.key]
 		switch {
-		case !l.isSetting, wanted && want == lines[last[l.key]].value && !l.malformed:
+		case !l.isSetting, isSet && value == lines[last[l.key]].value && !l.malformed:
 			b.WriteString(l.raw + l.newline)
-		case wanted && i == last[l.key]:
-			b.WriteString(l.withValue(want) + l.newline)
+		case isSet && i == last[l.key]:
+			b.WriteString(l.withValue(value) + l.newline)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if _, there := last[key]; !there {
+		if _, exists := last[key]; !exists {
 			added.WriteString(PropertiesLine(key, settings[key]) + eol)
 		}
 	}
-	made := b.String()
-	between := []string{"", eol, eol + eol} // the last one after a \, by which what follows would be a part of it
-	if added.Len() > 0 && made != "" && !strings.ContainsAny(made[len(made)-1:], "\r\n") {
-		between = between[1:]
+	body := b.String()
+	separators := []string{"", eol, eol + eol} // the last one after a \, which would join the next line
+	if added.Len() > 0 && body != "" && !strings.ContainsAny(body[len(body)-1:], "\r\n") {
+		separators = separators[1:]
 	}
-	for _, ends := range between {
-		edited := mark + made + ends + added.String()
+	for _, separator := range separators {
+		edited := bom + body + separator + added.String()
 		entries, problems := Read("x.properties", []byte(edited))
 		if problems.Err() == nil && maps.Equal(rawOf(entries), settings) {
 			return edited, nil
@@ -131,22 +135,22 @@ func PropertiesText(settings map[string]string) string {
 }
 
 // ReadProperties reads properties as written. commented reports whether the text has comments.
-func ReadProperties(place string, sent []byte) (settings map[string]string, commented bool, problems Problems) {
+func ReadProperties(file string, sent []byte) (settings map[string]string, commented bool, problems Problems) {
 	text, err := decodeProperties(sent)
 	if err != nil {
-		return nil, false, Problems{{File: place, Line: 1, Text: err.Error()}}
+		return nil, false, Problems{{File: file, Line: 1, Text: err.Error()}}
 	}
 	for l := range logicalLines(string(text)) {
 		commented = commented || !l.isSetting && strings.Trim(l.raw, propertyBlanks+"\r\n") != ""
 	}
-	entries, problems := Read(place, text)
+	entries, problems := Read(file, text)
 	return rawOf(entries), commented, problems
 }
 
 func rawOf(entries []Entry) map[string]string {
 	settings := make(map[string]string, len(entries))
-	for _, e := range entries {
-		settings[e.Key] = e.Raw
+	for _, entry := range entries {
+		settings[entry.Key] = entry.Raw
 	}
 	return settings
 }
@@ -154,7 +158,7 @@ func rawOf(entries []Entry) map[string]string {
 // MaskedText replaces clear passwords in a text of properties, also in comments, by [Mask]. References stay.
 func MaskedText(text string, password func(key string) bool) string {
 	var b strings.Builder
-	masked := masker(text, password)
+	masked := newMasker(text, password)
 	for l := range logicalLines(text) {
 		b.WriteString(masked(l) + l.newline)
 	}
@@ -166,7 +170,7 @@ func IsReference(value string) bool { return wholeReference.MatchString(value) }
 
 var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
 
-func masker(text string, password func(key string) bool) func(logicalLine) string {
+func newMasker(text string, password func(key string) bool) func(logicalLine) string {
 	isClear := func(key, value string) bool { return value != "" && password(key) && !IsReference(value) }
 	var known secret.Redactor
 	for l := range logicalLines(text) {
@@ -183,11 +187,11 @@ func masker(text string, password func(key string) bool) func(logicalLine) strin
 		}
 		const between = "#!=:\\\r\n" + propertyBlanks
 		for rest := strings.TrimLeft(l.raw, between); rest != ""; { // after the name of a password
-			word, after := rest, ""
+			name, after := rest, ""
 			if end := strings.IndexAny(rest, between); end >= 0 {
-				word, after = rest[:end], strings.TrimLeft(rest[end:], between)
+				name, after = rest[:end], strings.TrimLeft(rest[end:], between)
 			}
-			if rest = after; isClear(word, rest) {
+			if rest = after; isClear(name, rest) {
 				return known.Redact(strings.TrimSuffix(l.raw, rest)) + Mask
 			}
 		}
@@ -212,7 +216,7 @@ func escape(text string, key bool) string {
 			b = append(b, '\\', 't')
 		case r == '\f':
 			b = append(b, '\\', 'f')
-		case r == 0 || r == '\ufeff': // no file of text has the first, and the other one is none where a file begins
+		case r == 0 || r == '\ufeff': // not allowed in text; a byte order mark at the start
 			b = append(b, []rune(fmt.Sprintf(`\u%04x`, r))...)
 		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '),
 			i == 0 && key && r == '{':

@@ -18,17 +18,17 @@ func settingsOf(t *testing.T, data []byte) map[string]string {
 	entries, problems := Read("x.properties", data)
 	require.NoError(t, problems.Err())
 	all := map[string]string{}
-	for _, e := range entries {
-		all[e.Key] = e.Raw
+	for _, entry := range entries {
+		all[entry.Key] = entry.Raw
 	}
 	return all
 }
 
 func TestEdit(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, text string
-		// set and out are what is changed of what the text says.
+		// set and out are changes of the settings in the text.
 		set  map[string]string
 		out  []string
 		want string
@@ -55,19 +55,19 @@ func TestEdit(t *testing.T) {
 		{"a brace that comes to stand first", "a=1\n{b=2\n", nil, []string{"a"}, "\\{b=2\n"},
 		{"a byte 0", "", map[string]string{"a": "x\x00y"}, nil, "a=x\\u0000y\n"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			settings := settingsOf(t, []byte(c.text))
-			maps.Copy(settings, c.set)
-			for _, key := range c.out {
+		t.Run(test.name, func(t *testing.T) {
+			settings := settingsOf(t, []byte(test.text))
+			maps.Copy(settings, test.set)
+			for _, key := range test.out {
 				delete(settings, key)
 			}
-			edited, err := Edit(c.text, settings)
+			edited, err := Edit(test.text, settings)
 			require.NoError(t, err)
-			assert.Equal(t, c.want, edited)
+			assert.Equal(t, test.want, edited)
 			assert.Equal(t, settings, settingsOf(t, []byte(edited)))
 		})
 	}
-	// Lines that nobody can read are no settings, and may not keep others from being read.
+	// Malformed lines are no settings, and do not affect others.
 	data, err := Edit("a=\\u00g0\n# why\n\\u12=x\nb=2\n", map[string]string{"a": "1", "b": "2"})
 	require.NoError(t, err)
 	assert.Equal(t, "a=1\n# why\nb=2\n", data)
@@ -78,11 +78,11 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-// edited checks what holds for any text and any settings.
+// edited checks the invariants of Edit for any text and settings.
 func edited(t *testing.T, text string, settings map[string]string) {
 	t.Helper()
-	made, err := Edit(text, settings)
-	data := []byte(made)
+	result, err := Edit(text, settings)
+	data := []byte(result)
 	if err != nil {
 		if _, bad := decodeText([]byte(text)); bad == nil && !isJSON([]byte(strings.TrimPrefix(text, byteOrderMark))) {
 			if read, _ := decodeText([]byte(text)); !isJSON(read) {
@@ -96,7 +96,7 @@ func edited(t *testing.T, text string, settings map[string]string) {
 	}
 	before, _ := decodeText([]byte(text))
 	after, _ := decodeText(data)
-	var kept []string
+	var unchanged []string
 	lines := naturalLines(string(after))
 	last := map[string]logicalLine{}
 	for l := range logicalLines(string(before)) {
@@ -105,24 +105,24 @@ func edited(t *testing.T, text string, settings map[string]string) {
 		}
 	}
 	for l := range logicalLines(string(before)) {
-		value, wanted := settings[l.key]
-		if !l.isSetting || wanted && !l.malformed && !last[l.key].malformed && value == last[l.key].value {
-			kept = append(kept, naturalLines(l.raw)...)
+		value, isSet := settings[l.key]
+		if !l.isSetting || isSet && !l.malformed && !last[l.key].malformed && value == last[l.key].value {
+			unchanged = append(unchanged, naturalLines(l.raw)...)
 		}
 	}
-	kept = slices.DeleteFunc(kept, func(line string) bool { return line == "" })
+	unchanged = slices.DeleteFunc(unchanged, func(line string) bool { return line == "" })
 	for _, line := range lines { // in their order, with others between them
-		if len(kept) > 0 && line == kept[0] {
-			kept = kept[1:]
+		if len(unchanged) > 0 && line == unchanged[0] {
+			unchanged = unchanged[1:]
 		}
 	}
-	rewritten := strings.Contains(text, byteOrderMark) || made == PropertiesText(settings) &&
+	rewritten := strings.Contains(text, byteOrderMark) || result == PropertiesText(settings) &&
 		(strings.Contains(text, "{") || !utf8.ValidString(text))
-	if len(kept) > 0 && !rewritten {
-		t.Fatalf("%q with %q became %q, without %q", text, settings, data, kept[0])
+	if len(unchanged) > 0 && !rewritten {
+		t.Fatalf("%q with %q became %q, without %q", text, settings, data, unchanged[0])
 	}
-	if again, err := Edit(made, settings); err != nil || again != made {
-		t.Fatalf("%q with %q became %q, and with the same settings %q, %v", text, settings, data, again, err)
+	if twice, err := Edit(result, settings); err != nil || twice != result {
+		t.Fatalf("%q with %q became %q, and with the same settings %q, %v", text, settings, data, twice, err)
 	}
 }
 
@@ -133,11 +133,11 @@ func FuzzEdit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, a, one, b, two string, keep bool) {
 		settings := map[string]string{}
 		if entries, problems := Read("x.properties", []byte(text)); keep && problems.Err() == nil {
-			for _, e := range entries {
-				settings[e.Key] = e.Raw
+			for _, entry := range entries {
+				settings[entry.Key] = entry.Raw
 			}
-			if made, err := Edit(text, settings); err == nil && made != text {
-				t.Fatalf("%q became %q", text, made)
+			if result, err := Edit(text, settings); err == nil && result != text {
+				t.Fatalf("%q became %q", text, result)
 			}
 		}
 		settings[a], settings[b] = one, two
@@ -156,24 +156,24 @@ func TestEditByChance(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	pieces := []string{"a", "b", "=", ":", " ", "\\", "\n", "\r", "\r\n", "#", "!", "{", "\t", "\\u00e4", "ä",
 		"\\u0", "1", "\ufeff", "\x00"}
-	some := func(most int, of []string) string {
+	random := func(most int, pick []string) string {
 		var b strings.Builder
 		for range r.IntN(most) {
-			b.WriteString(of[r.IntN(len(of))])
+			b.WriteString(pick[r.IntN(len(pick))])
 		}
 		return b.String()
 	}
 	values := slices.DeleteFunc(slices.Clone(pieces), func(s string) bool { return !utf8.ValidString(s) })
 	for range 10_000 {
-		text, settings := some(24, pieces[:len(pieces)-r.IntN(5)]), map[string]string{}
+		text, settings := random(24, pieces[:len(pieces)-r.IntN(5)]), map[string]string{}
 		entries, problems := Read("x.properties", []byte(text))
-		for _, e := range entries {
-			settings[e.Key] = e.Raw
+		for _, entry := range entries {
+			settings[entry.Key] = entry.Raw
 		}
 		if read, err := decodeText([]byte(text)); err == nil && !isJSON(read) && problems.Err() == nil {
-			made, err := Edit(text, settings)
+			result, err := Edit(text, settings)
 			require.NoError(t, err)
-			assert.Equal(t, text, made, "the same settings")
+			assert.Equal(t, text, result, "the same settings")
 		} else {
 			settings = map[string]string{}
 		}
@@ -183,13 +183,13 @@ func TestEditByChance(t *testing.T) {
 			}
 		}
 		for range r.IntN(3) {
-			settings[some(4, values)] = some(6, values)
+			settings[random(4, values)] = random(6, values)
 		}
 		edited(t, text, settings)
 	}
 }
 
-// Clear passwords are masked, also those of comments.
+// Clear passwords are masked, also in comments.
 func TestMaskedText(t *testing.T) {
 	t.Parallel()
 	password := func(key string) bool { return strings.HasSuffix(key, "pwd") }

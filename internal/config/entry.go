@@ -30,10 +30,10 @@ type Entry struct {
 	IsInitialState bool
 }
 
-// String omits the value, because entries end up in logs.
+// String omits the value, because entries are logged.
 func (e Entry) String() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Key) }
 
-// Problem is a problem of a configuration, as its author sees it.
+// Problem is a problem of a configuration, with the file and line of its setting.
 type Problem = setting.Problem
 
 // Problems are problems in the order of file and line. As an error they are the text of those that are no warnings.
@@ -56,11 +56,13 @@ func (e Entry) codedProblem(code setting.Code, text string) Problem {
 
 func (e Entry) unresolved() bool { return e.Value.IsSecret() && e.Value.Reveal() == "" }
 
-// UnresolvedKeys returns the settings with unresolved references, also of the worker's that it does not override.
+// UnresolvedKeys returns the settings with unresolved references, including those of the worker that the connector does
+// not override.
 func (c *Connector) UnresolvedKeys(ofWorker ...string) []string {
 	all := unresolvedKeys(c.Entries)
 	for _, name := range ofWorker {
-		if !slices.ContainsFunc(c.Entries, func(e Entry) bool { return strings.HasPrefix(name+".", e.Key+".") }) {
+		if !slices.ContainsFunc(c.Entries,
+			func(entry Entry) bool { return strings.HasPrefix(name+".", entry.Key+".") }) {
 			all = append(all, name)
 		}
 	}
@@ -71,16 +73,16 @@ func (c *Connector) UnresolvedKeys(ofWorker ...string) []string {
 func (w *Worker) UnresolvedKeys() []string { return unresolvedKeys(w.layers.entries) }
 
 func unresolvedKeys(entries []Entry) (names []string) {
-	for _, e := range entries {
-		if e.unresolved() {
-			names = append(names, e.Key)
+	for _, entry := range entries {
+		if entry.unresolved() {
+			names = append(names, entry.Key)
 		}
 	}
 	return names
 }
 
-// WithoutUnresolved omits the problems that unresolved settings cause: their own, those of settings that they are part
-// of, as with value.converter, and those that mention them.
+// WithoutUnresolved omits problems that unresolved settings may cause: of these settings, of settings that contain
+// them, such as value.converter, and problems that mention them.
 func WithoutUnresolved(problems Problems, absent []string) Problems {
 	return slices.DeleteFunc(problems, func(p Problem) bool {
 		return slices.ContainsFunc(absent, func(name string) bool {
@@ -93,10 +95,10 @@ func WithoutUnresolved(problems Problems, absent []string) Problems {
 func Mentions(text, name string) bool {
 	ofName := func(r rune) bool { return strings.ContainsRune(".-_#", r) || unicode.IsLetter(r) || unicode.IsDigit(r) }
 	words := strings.FieldsFunc(text, func(r rune) bool { return !ofName(r) })
-	return slices.ContainsFunc(words, func(word string) bool { return strings.TrimRight(word, ".") == name })
+	return slices.ContainsFunc(words, func(part string) bool { return strings.TrimRight(part, ".") == name })
 }
 
-func (e Entry) missing(name string) Problem {
+func (e Entry) missingProblem(name string) Problem {
 	return Problem{File: e.File, Line: e.Line, Setting: name, Code: setting.CodeMissing, Text: setting.Missing(name)}
 }
 
@@ -124,27 +126,27 @@ func ReadFile(path string) ([]Entry, Problems, error) {
 
 const readTries = 3
 
-// ReadRegular reads a regular file of at most [maxFileBytes], no pipes and devices, which may never end. It reads again
-// if the file changes, because half a file may be valid with half a password.
+// ReadRegular reads a regular file of at most [maxFileBytes]; pipes and devices may never end. It reads again if the
+// file changes during the read, because half a file may be valid with half a password.
 func ReadRegular(path string) ([]byte, error) {
 	for range readTries {
 		before, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+			return nil, fmt.Errorf("%s: %w", path, withoutPathError(err))
 		}
 		if size := before.Size(); before.Mode().IsRegular() && size > maxFileBytes {
 			return nil, fmt.Errorf("%s: expected at most %d bytes, found %d", path, maxFileBytes, size)
 		}
 		data, after, err := readBounded(path)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+			return nil, fmt.Errorf("%s: %w", path, withoutPathError(err))
 		}
 		if os.SameFile(before, after) && before.Size() == after.Size() && int64(len(data)) == after.Size() &&
 			before.ModTime().Equal(after.ModTime()) {
 			return data, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: the file changes while it is read: try again when it has been written to its end", path)
+	return nil, fmt.Errorf("%s: the file changes while it is read: try again when it is complete", path)
 }
 
 func readBounded(path string) (data []byte, after os.FileInfo, err error) {
@@ -162,7 +164,7 @@ func readBounded(path string) (data []byte, after os.FileInfo, err error) {
 	return data, after, nil
 }
 
-func withoutPath(err error) error {
+func withoutPathError(err error) error {
 	var named *fs.PathError
 	if errors.As(err, &named) {
 		return named.Err
@@ -181,7 +183,7 @@ func Read(path string, data []byte) ([]Entry, Problems) {
 		return nil, Problems{{File: path, Text: fmt.Sprintf("expected at most %d settings, found %d", MaxSettings,
 			len(entries))}}
 	}
-	entries, twice := lastCounts(entries)
+	entries, twice := dropDuplicates(entries)
 	return entries, append(problems, twice...)
 }
 
@@ -196,7 +198,7 @@ func (d *document) Unmarshal(data []byte) (map[string]any, error) {
 	if len(data) > 0 {
 		d.entries, d.problems = Read(d.path, data)
 	}
-	return values(d.entries), nil
+	return valuesByKey(d.entries), nil
 }
 
 // Marshal fails, because a map has neither the order nor the comments of a file, see [Edit].
@@ -204,12 +206,12 @@ func (d *document) Marshal(map[string]any) ([]byte, error) {
 	return nil, errors.New("expected a document to be read, not to be written")
 }
 
-func values(entries []Entry) map[string]any {
-	m := make(map[string]any, len(entries))
-	for _, e := range entries {
-		m[e.Key] = e.Value.Reveal()
+func valuesByKey(entries []Entry) map[string]any {
+	settings := make(map[string]any, len(entries))
+	for _, entry := range entries {
+		settings[entry.Key] = entry.Value.Reveal()
 	}
-	return m
+	return settings
 }
 
 func withPrefix(prefix string, texts map[string]any) map[string]string {
@@ -222,10 +224,10 @@ func withPrefix(prefix string, texts map[string]any) map[string]string {
 	return m
 }
 
-func lastEntry(entries []Entry, key string) (e Entry, ok bool) {
-	for _, e := range slices.Backward(entries) {
-		if e.Key == key {
-			return e, true
+func lastEntry(entries []Entry, key string) (entry Entry, ok bool) {
+	for _, entry := range slices.Backward(entries) {
+		if entry.Key == key {
+			return entry, true
 		}
 	}
 	return Entry{}, false
@@ -244,33 +246,33 @@ func readDocument(path string, data []byte) ([]Entry, Problems) {
 
 // MergeLayers concatenates layers; of each key the last entry counts.
 func MergeLayers(layers ...[]Entry) []Entry {
-	entries, _ := lastCounts(slices.Concat(layers...))
+	entries, _ := dropDuplicates(slices.Concat(layers...))
 	return entries
 }
 
-func lastCounts(entries []Entry) ([]Entry, Problems) {
+func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	last := make(map[string]int, len(entries))
 	var problems Problems
-	for i, e := range entries {
-		if before, ok := last[e.Key]; ok {
-			problems = append(problems, e.warning("given twice, the first time in line %d: the last one counts",
+	for i, entry := range entries {
+		if before, ok := last[entry.Key]; ok {
+			problems = append(problems, entry.warning("set twice, first in line %d: the last one counts",
 				entries[before].Line))
 		}
-		last[e.Key] = i
+		last[entry.Key] = i
 	}
 	if len(problems) == 0 {
 		return entries, nil
 	}
-	kept := entries[:0:0]
-	for i, e := range entries {
-		if last[e.Key] == i {
-			kept = append(kept, e)
+	remaining := entries[:0:0]
+	for i, entry := range entries {
+		if last[entry.Key] == i {
+			remaining = append(remaining, entry)
 		}
 	}
-	return kept, problems
+	return remaining, problems
 }
 
-// decodeText reads invalid UTF-8 as ISO-8859-1, as Java before 9 and many editors wrote properties.
+// decodeText reads invalid UTF-8 as ISO-8859-1, in which Java before 9 and many editors wrote properties.
 func decodeText(data []byte) ([]byte, error) {
 	switch data = bytes.TrimPrefix(data, []byte(byteOrderMark)); {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):

@@ -12,7 +12,7 @@ import (
 type Files struct {
 	Worker     string // the worker's file, empty if there is none
 	Connectors []string
-	// Folder is set if the files were found in a folder: an invalid file stops its own connector alone. Of named files
+	// Folder is set if the files were found in a folder: an invalid file stops only its own connector. Of named files
 	// all run or none, as with Kafka's standalone worker.
 	Folder string
 	REST   *ConnectorsFile
@@ -49,26 +49,27 @@ var fileExtensions = []string{".properties", ".json", ".yaml", ".yml"}
 // .json, .yaml or .yml is a connector's, even a folder, which Docker creates for a missing mount. Test files
 // ([IsTestFile]), other files and subfolders are ignored.
 func ListFolder(dir string) (Files, error) {
-	f := Files{Folder: dir}
+	files := Files{Folder: dir}
 	found, err := os.ReadDir(dir)
 	if err != nil {
-		return f, err
+		return files, err
 	}
 	for _, entry := range found {
 		name, path := entry.Name(), filepath.Join(dir, entry.Name())
 		switch {
-		case strings.HasPrefix(name, "."), IsTestFile(name):
+		case strings.HasPrefix(name, "."), IsTestFile(name): // no configuration
 		case slices.Contains(workerNames, name):
-			if f.Worker != "" {
-				return f, fmt.Errorf("expected one worker file in %s, found %s and %s", dir, filepath.Base(f.Worker),
+			if files.Worker != "" {
+				return files, fmt.Errorf("expected one worker file in %s, found %s and %s", dir,
+					filepath.Base(files.Worker),
 					name)
 			}
-			f.Worker = path
+			files.Worker = path
 		case slices.Contains(fileExtensions, strings.ToLower(filepath.Ext(name))):
-			f.Connectors = append(f.Connectors, path)
+			files.Connectors = append(files.Connectors, path)
 		}
 	}
-	return f, nil
+	return files, nil
 }
 
 // IsTestFile reports whether a name belongs to a file of tests, which `culvert test` runs.
@@ -105,8 +106,8 @@ type Installation struct {
 // Problems returns the problems of all connectors.
 func (in *Installation) Problems() Problems {
 	var problems Problems
-	for _, c := range in.Connectors {
-		problems = append(problems, c.Problems...)
+	for _, connector := range in.Connectors {
+		problems = append(problems, connector.Problems...)
 	}
 	return problems
 }
@@ -125,67 +126,68 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 
 // LoadConnectors reads the connectors for a worker with these providers; shadowed is as in [Installation].
 func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems) {
-	var connectors, made []*Connector
+	var connectors, fromREST []*Connector
 	for _, file := range files.Connectors {
 		connectors = append(connectors, loadAny(file, providers))
 	}
 	if files.REST != nil {
 		for _, name := range files.REST.Names() {
-			made = append(made, files.REST.connector(name, providers))
+			fromREST = append(fromREST, files.REST.connector(name, providers))
 		}
 	}
-	return mergeConnectors(connectors, made)
+	return mergeConnectors(connectors, fromREST)
 }
 
 // IsRESTConnector reports whether REST created the connector, so that it has no file.
-func (f Files) IsRESTConnector(c *Connector) bool { return f.REST.contains(c) }
+func (f Files) IsRESTConnector(connector *Connector) bool { return f.REST.contains(connector) }
 
 func loadAny(file string, providers *Providers) *Connector {
-	c, _, err := LoadConnector(file, providers)
+	connector, _, err := LoadConnector(file, providers)
 	if err != nil {
-		c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
+		connector = &Connector{File: file,
+			Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
 	}
-	if _, given := c.Get("name"); !given && c.Problems.Err() != nil {
-		// Its real name is unknown; it must not be taken for another file's.
-		c.Name = filepath.Base(file)
+	if _, isSet := connector.Get("name"); !isSet && connector.Problems.Err() != nil {
+		// Its real name is unknown; it must not be the name of another file's connector.
+		connector.Name = filepath.Base(file)
 	}
-	return c
+	return connector
 }
 
-func uniqueNames(connectors []*Connector) (apart []*Connector) {
+func uniqueNames(connectors []*Connector) (distinct []*Connector) {
 	named := map[string][]*Connector{}
-	for _, c := range connectors {
-		named[c.Name] = append(named[c.Name], c)
-		if len(named[c.Name]) == 1 {
-			apart = append(apart, c)
+	for _, connector := range connectors {
+		named[connector.Name] = append(named[connector.Name], connector)
+		if len(named[connector.Name]) == 1 {
+			distinct = append(distinct, connector)
 		}
 	}
-	for _, c := range apart {
-		reportClash(named[c.Name])
+	for _, connector := range distinct {
+		reportClash(named[connector.Name])
 	}
-	return apart
+	return distinct
 }
 
-// reportClash adds a problem to the first of several connectors with one name: offsets belong to the name, so none
-// runs.
+// reportClash adds a problem to the first of several connectors with one name. None of them runs, because offsets
+// belong to the name.
 func reportClash(same []*Connector) {
 	if len(same) == 1 {
 		return
 	}
 	var files []string
-	for _, c := range same {
-		files = append(files, c.File)
+	for _, connector := range same {
+		files = append(files, connector.File)
 	}
 	var problems Problems
-	for _, c := range same {
-		e, ok := c.Entry("name")
+	for _, connector := range same {
+		entry, ok := connector.Entry("name")
 		if !ok {
-			e = Entry{Key: "name", File: c.File, Line: 1}
+			entry = Entry{Key: "name", File: connector.File, Line: 1}
 		}
-		problems = append(problems, c.Problems...)
+		problems = append(problems, connector.Problems...)
 		problems = append(problems,
-			e.problem("expected a name that no other connector has, found %q in %s: none of them runs, "+
-				"since offsets belong to the name", c.Name, strings.Join(files, " and ")))
+			entry.problem("expected a name that no other connector has, found %q in %s: none of them runs, because "+
+				"offsets belong to the name", connector.Name, strings.Join(files, " and ")))
 	}
 	same[0].Problems = problems
 }

@@ -23,52 +23,52 @@ type FolderStore struct {
 	locations Locations
 	worker    *Worker
 	log       *slog.Logger
-	interval  time.Duration // lookEvery
-	settle    time.Duration // between two looks
+	interval  time.Duration // between periodic scans
+	settle    time.Duration // between two scans of a change
 	notify    guard.Bell
-	ready     atomic.Bool // the first look is over, whatever it found
+	ready     atomic.Bool // the first scan has ended
 
 	mu               sync.Mutex
 	now              Snapshot
 	refreshRequested bool
-	writes           int  // see Stale
-	written          bool // something was written since the last look
+	writes           int  // see IsStale
+	written          bool // something was written since the last scan
 
 	state *scanState
 }
 
-// scanState is what the scans have found. Its lock is taken before that of the store.
+// scanState is the result of the scans. Its lock is taken before that of the store.
 type scanState struct {
 	mu             sync.Mutex
 	files          map[string]*watchedFile
 	rest           map[string]*Connector // by REST, by name
 	identity       fs.FileInfo           // of the folder
-	scanned        bool                  // there was a first look
-	graceScans     int                   // looks until a file that is missing is believed to be
-	workerStamp    string                // stamp of the worker's file, and what was found of it
+	scanned        bool                  // at least once
+	graceScans     int                   // remaining scans before a missing file counts as deleted
+	workerStamp    string                // of the worker's file when it was checked
 	workerProblems Problems
 }
 
-// Locations are where a [FolderStore] finds and keeps connectors.
+// Locations are the files of a [FolderStore].
 type Locations struct {
-	Folder       string       // followed. Empty means no folder.
+	Folder       string       // watched. Empty means no folder.
 	Files        []*Connector // connectors whose files were named one by one. They are not read again.
 	REST         *ConnectorsFile
 	TargetStates *TargetStates // TargetStates has the target states. Nil keeps them in memory.
 }
 
 // NewFolderStore returns a store that resolves references with the worker's providers. It reads nothing before Watch.
-func NewFolderStore(p Locations, w *Worker, log *slog.Logger) *FolderStore {
-	if p.TargetStates == nil {
-		p.TargetStates, _ = OpenTargetStates("") // which cannot fail
+func NewFolderStore(locations Locations, w *Worker, log *slog.Logger) *FolderStore {
+	if locations.TargetStates == nil {
+		locations.TargetStates, _ = OpenTargetStates("") // cannot fail
 	}
-	if p.REST == nil {
-		p.REST, _ = OpenConnectorsFile("")
+	if locations.REST == nil {
+		locations.REST, _ = OpenConnectorsFile("")
 	}
-	s := &FolderStore{locations: p, worker: w, log: log, interval: scanInterval, settle: watch.Settle,
+	s := &FolderStore{locations: locations, worker: w, log: log, interval: scanInterval, settle: watch.Settle,
 		notify: guard.NewBell(), state: &scanState{files: map[string]*watchedFile{}, rest: map[string]*Connector{}}}
-	for _, name := range p.REST.Names() {
-		s.state.rest[name] = p.REST.connector(name, w.Providers)
+	for _, name := range locations.REST.Names() {
+		s.state.rest[name] = locations.REST.connector(name, w.Providers)
 	}
 	return s
 }
@@ -82,7 +82,7 @@ func (s *FolderStore) Refresh() {
 }
 
 // Snapshot returns what is known, including all writes; ok is false before the first scan.
-func (s *FolderStore) Snapshot() (now Snapshot, ok bool) {
+func (s *FolderStore) Snapshot() (snapshot Snapshot, ok bool) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	return s.snapshot(false), s.state.scanned
@@ -93,55 +93,56 @@ func (s *FolderStore) Snapshot() (now Snapshot, ok bool) {
 func (s *FolderStore) Ready() bool { return s.ready.Load() }
 
 // IsStale reports whether something was written after a snapshot, so that another one follows.
-func (s *FolderStore) IsStale(of Snapshot) bool {
+func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return of.Revision != s.writes
+	return snapshot.Revision != s.writes
 }
 
-func (s *FolderStore) snapshot(asked bool) Snapshot {
-	var connectors, made []*Connector
-	for _, c := range s.locations.Files {
-		connectors = append(connectors, c.Clone())
+func (s *FolderStore) snapshot(requested bool) Snapshot {
+	var connectors, fromREST []*Connector
+	for _, connector := range s.locations.Files {
+		connectors = append(connectors, connector.Clone())
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.state.files)) {
-		if c := s.state.files[path].loaded; c != nil {
-			connectors = append(connectors, c.Clone())
+		if connector := s.state.files[path].loaded; connector != nil {
+			connectors = append(connectors, connector.Clone())
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.state.rest)) {
-		made = append(made, s.state.rest[name].Clone())
+		fromREST = append(fromREST, s.state.rest[name].Clone())
 	}
-	all, hidden := mergeConnectors(connectors, made)
+	all, hidden := mergeConnectors(connectors, fromREST)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now.Problems.Err() == nil {
 		s.now.Connectors = all
 	}
 	s.now.Targets = s.locations.TargetStates.All()
-	now := s.now
-	now.Problems = append(slices.Clone(now.Problems), hidden...)
-	now.Requested, now.Revision = asked, s.writes
-	return now
+	snapshot := s.now
+	snapshot.Problems = append(slices.Clone(snapshot.Problems), hidden...)
+	snapshot.Requested, snapshot.Revision = requested, s.writes
+	return snapshot
 }
 
 // Clone returns a copy whose problems may be appended to.
 func (c *Connector) Clone() *Connector {
-	own := *c
-	own.Problems = slices.Clone(c.Problems)
-	return &own
+	clone := *c
+	clone.Problems = slices.Clone(c.Problems)
+	return &clone
 }
 
-func mergeConnectors(connectors, made []*Connector) (all []*Connector, hidden Problems) {
+func mergeConnectors(connectors, fromREST []*Connector) (all []*Connector, hidden Problems) {
 	all = uniqueNames(connectors)
-	for _, c := range made {
-		i := slices.IndexFunc(all, func(other *Connector) bool { return other.Name == c.Name })
+	for _, connector := range fromREST {
+		i := slices.IndexFunc(all, func(other *Connector) bool { return other.Name == connector.Name })
 		if i < 0 {
-			all = append(all, c)
+			all = append(all, connector)
 			continue
 		}
-		hidden = append(hidden, Problem{File: c.File, Warning: true,
-			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", all[i].File, c.Name)})
+		hidden = append(hidden, Problem{File: connector.File, Warning: true,
+			Text: fmt.Sprintf("has no effect: %s contains a connector of the same name, %s", all[i].File,
+				connector.Name)})
 	}
 	return all, hidden
 }

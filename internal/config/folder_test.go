@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// followed is a folder that is followed, and what was told of it.
+// followed is a watched folder with the snapshots that were reported.
 type followed struct {
 	t         *testing.T
 	dir       string
@@ -26,22 +26,22 @@ type followed struct {
 // follow follows a folder with looks in quick succession, until the test has ended.
 func follow(t *testing.T, dir string) *followed {
 	t.Helper()
-	f := &followed{t: t, dir: dir, snapshots: make(chan Snapshot),
+	followed := &followed{t: t, dir: dir, snapshots: make(chan Snapshot),
 		store: NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
-	f.store.settle, f.store.interval = 10*time.Millisecond, 50*time.Millisecond
+	followed.store.settle, followed.store.interval = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		f.store.Watch(ctx, func(s Snapshot) {
+		followed.store.Watch(ctx, func(s Snapshot) {
 			select {
-			case f.snapshots <- s:
+			case followed.snapshots <- s:
 			case <-ctx.Done():
 			}
 		})
 	}()
 	t.Cleanup(func() { stop(); <-ended })
-	return f
+	return followed
 }
 
 // put writes a file in one go and by a rename, as careful editors do.
@@ -53,23 +53,23 @@ func (f *followed) put(name, text string) {
 }
 
 // shown is a snapshot as lines: NAME VALUE, or NAME and its problems.
-func (f *followed) shown(s Snapshot) string {
+func (f *followed) shown(snapshot Snapshot) string {
 	var lines []string
-	for _, c := range s.Connectors {
-		line := c.Name + " " + c.Text("x")
-		if err := c.Problems.Err(); err != nil {
-			line = c.Name + " ! " + strings.ReplaceAll(err.Error(), f.dir+"/", "")
+	for _, connector := range snapshot.Connectors {
+		line := connector.Name + " " + connector.Text("x")
+		if err := connector.Problems.Err(); err != nil {
+			line = connector.Name + " ! " + strings.ReplaceAll(err.Error(), f.dir+"/", "")
 		}
 		lines = append(lines, line)
 	}
 	slices.Sort(lines)
-	for _, p := range s.Problems {
+	for _, p := range snapshot.Problems {
 		lines = append(lines, "! "+strings.ReplaceAll(p.String(), f.dir, "DIR"))
 	}
 	return strings.Join(lines, "\n")
 }
 
-// until waits for a snapshot; what comes before it must be one of meanwhile, or what was there.
+// until waits for a snapshot; earlier ones must be in meanwhile, or equal the previous one.
 func (f *followed) until(want string, meanwhile ...string) {
 	f.t.Helper()
 	deadline := time.NewTimer(5 * time.Minute)
@@ -92,49 +92,50 @@ func (f *followed) until(want string, meanwhile ...string) {
 
 func TestFolderIsFollowed(t *testing.T) {
 	dir := t.TempDir()
-	f := follow(t, dir)
-	f.until("")
-	f.put("a.properties", "x=1\n")
-	f.until("a 1")
-	f.put("b.json", `{"name":"b","config":{"x":"1"}}`)
-	f.until("a 1\nb 1")
-	f.put("a.properties", "x=2\n")
-	f.until("a 2\nb 1")
-	f.put("b.json", `{"name":"b","config":{`)
-	f.until("a 2\nb ! b.json:1: invalid JSON: ")
-	f.put("b.json", `{"name":"b","config":{"x":"3"}}`)
-	f.until("a 2\nb 3")
-	f.put("c.properties", "name=a\nx=9\n")
-	f.until("a ! a.properties:1: name: expected a name that no other connector has, found \"a\" in a.properties and " +
-		"c.properties: none of them runs, " +
-		"since offsets belong to the name\nc.properties:1: name: expected a name that no other connector has, found " +
+	folder := follow(t, dir)
+	folder.until("")
+	folder.put("a.properties", "x=1\n")
+	folder.until("a 1")
+	folder.put("b.json", `{"name":"b","config":{"x":"1"}}`)
+	folder.until("a 1\nb 1")
+	folder.put("a.properties", "x=2\n")
+	folder.until("a 2\nb 1")
+	folder.put("b.json", `{"name":"b","config":{`)
+	folder.until("a 2\nb ! b.json:1: invalid JSON: ")
+	folder.put("b.json", `{"name":"b","config":{"x":"3"}}`)
+	folder.until("a 2\nb 3")
+	folder.put("c.properties", "name=a\nx=9\n")
+	folder.until("a ! a.properties:1: name: expected a name that no other connector has, found \"a\" in " +
+		"a.properties and " +
+		"c.properties: none of them runs, because offsets belong to the name\nc.properties:1: name: expected a name " +
+		"that no other connector has, found " +
 		"\"a\" in a.properties and c.properties: " +
-		"none of them runs, since offsets belong to the name\nb 3")
+		"none of them runs, because offsets belong to the name\nb 3")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
-	f.until("a 9\nb 3")
+	folder.until("a 9\nb 3")
 	// its name stays
 	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties")))
-	f.until("a 9\nb 3", "b 3", f.shown(f.last))
-	// Other files, and hidden ones, are nobody's.
-	f.put("README.md", "x=1")
-	f.put(".e.properties", "x=1")
+	folder.until("a 9\nb 3", "b 3", folder.shown(folder.last))
+	// Other files and hidden ones are ignored.
+	folder.put("README.md", "x=1")
+	folder.put(".e.properties", "x=1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
-	f.until("a 9")
-	f.store.Refresh()
-	for f.last = <-f.snapshots; !f.last.Requested; f.last = <-f.snapshots {
+	folder.until("a 9")
+	folder.store.Refresh()
+	for folder.last = <-folder.snapshots; !folder.last.Requested; folder.last = <-folder.snapshots {
 	}
-	if found := f.shown(f.last); found != "a 9" {
+	if found := folder.shown(folder.last); found != "a 9" {
 		t.Errorf("asked: expected a 9, found %s", found)
 	}
 }
 
-// A file that grows counts when it has come to rest: what it held before holds until then, and other files are not held
-// up.
+// A file that grows is accepted when it no longer changes; until then its previous contents are used, and other files
+// are not delayed.
 func TestFileThatGrows(t *testing.T) {
-	f := follow(t, t.TempDir())
-	f.put("a.properties", "x=before\n")
-	f.until("a before")
-	file, err := os.OpenFile(filepath.Join(f.dir, "a.properties"), os.O_WRONLY|os.O_TRUNC, 0)
+	folder := follow(t, t.TempDir())
+	folder.put("a.properties", "x=before\n")
+	folder.until("a before")
+	file, err := os.OpenFile(filepath.Join(folder.dir, "a.properties"), os.O_WRONLY|os.O_TRUNC, 0)
 	require.NoError(t, err)
 	defer file.Close()
 	stop, grown := make(chan struct{}), make(chan int)
@@ -151,29 +152,29 @@ func TestFileThatGrows(t *testing.T) {
 			}
 		}
 	}()
-	f.put("b.properties", "x=1\n")
+	folder.put("b.properties", "x=1\n")
 	// On a machine that is busy the writer may rest for longer than the looks are apart: then the file counts as it is,
 	// and is read whole.
 	for {
-		f.last = <-f.snapshots
-		if strings.Contains(f.shown(f.last), "b 1") {
+		folder.last = <-folder.snapshots
+		if strings.Contains(folder.shown(folder.last), "b 1") {
 			break
 		}
 	}
 	close(stop)
 	want := fmt.Sprintf("a %d\nb 1", <-grown)
-	for f.shown(f.last) != want {
-		f.last = <-f.snapshots
-		for _, c := range f.last.Connectors {
-			if c.Problems.Err() != nil &&
-				c.Problems[0].Text != "the file is empty: expected the settings of a connector" {
-				t.Errorf("found %v", c.Problems)
+	for folder.shown(folder.last) != want {
+		folder.last = <-folder.snapshots
+		for _, connector := range folder.last.Connectors {
+			if connector.Problems.Err() != nil &&
+				connector.Problems[0].Text != "the file is empty: expected the settings of a connector" {
+				t.Errorf("found %v", connector.Problems)
 			}
 		}
 	}
 }
 
-// A file that changes while the worker starts is not taken for one that is gone: the first snapshot has it.
+// A file that changes during the start does not count as deleted: the first snapshot has it.
 func TestFileThatChangesAtTheStart(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
@@ -181,7 +182,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 	}
 	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	for range 3 {
-		if _, restless := s.scan(); !restless {
+		if _, unstable := s.scan(); !unstable {
 			t.Error("expected another look at a file that has just changed")
 		}
 		if found := s.snapshot(false); len(found.Connectors) != 2 {
@@ -214,31 +215,35 @@ func TestLinksThatAreSwapped(t *testing.T) {
 	f.until("a 2\nb 2", "a 2\nb 1", "a 1\nb 2")
 }
 
-// A folder that vanishes takes nothing with it, nor does an empty one in its place; when it is back, its files count.
+// A deleted folder deletes no connectors, nor does an empty one in its place; when it is back, its files are used.
 func TestFolderThatVanishes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	f := follow(t, dir)
-	f.put("a.properties", "x=1\n")
-	f.put("b.properties", "x=1\n")
-	f.until("a 1\nb 1", "", "a 1", "b 1")
+	folder := follow(t, dir)
+	folder.put("a.properties", "x=1\n")
+	folder.put("b.properties", "x=1\n")
+	folder.until("a 1\nb 1", "", "a 1", "b 1")
 	require.NoError(t, os.Rename(dir, dir+".away"))
-	f.until("a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: no such file or " +
+	folder.until("a 1\nb 1\n! DIR: the folder of connectors cannot be read; all connectors continue unchanged: no " +
+		"such " +
+		"file or " +
 		"directory")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	f.until("a 1\nb 1\n! DIR: the folder of connectors is another one than before, and empty, as where a drive is " +
-		"not mounted: all run on as they are")
+	folder.until("a 1\nb 1\n! DIR: the folder of connectors was replaced by an empty one, for example because a " +
+		"drive is " +
+		"not mounted; all connectors continue unchanged")
 	require.NoError(t, os.Remove(dir))
 	require.NoError(t, os.Rename(dir+".away", dir))
-	missing := f.shown(f.last)
-	f.until("a 1\nb 1", missing, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they "+
-		"are: "+
+	missing := folder.shown(folder.last)
+	folder.until("a 1\nb 1", missing, "a 1\nb 1\n! DIR: the folder of connectors cannot be read; all connectors "+
+		"continue "+
+		"unchanged: "+
 		"no such file or directory")
-	f.put("a.properties", "x=2\n")
-	f.until("a 2\nb 1")
+	folder.put("a.properties", "x=2\n")
+	folder.until("a 2\nb 1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties"))) // its user removes the last one
-	f.until("", "a 2", "b 1")
+	folder.until("", "a 2", "b 1")
 }
 
 func opened(t *testing.T, path string) *TargetStates {

@@ -13,102 +13,115 @@ import (
 )
 
 const (
-	// scanInterval is the time between scans without events, which network drives and some mounts do not report.
+	// scanInterval is the time between scans without events: network drives and some mounts report none.
 	scanInterval = 5 * time.Second
-	// graceScanCount scans must miss a file of a replaced folder until it counts as deleted: files may be copied one by
-	// one.
+	// graceScanCount is how many scans must miss a file of a replaced folder before it counts as deleted: files may be
+	// copied one by one.
 	graceScanCount = 20
 )
 
 type watchedFile struct {
-	stamp       string // of its contents at the last look; "" if it was not there
-	missing     int    // looks in a row that did not find it
+	stamp       string // of its contents at the last scan; "" if it was missing
+	missing     int    // consecutive scans that did not find it
 	loaded      *Connector
-	loadedStamp string // the stamp of what loaded was read from
+	loadedStamp string // of the contents that loaded was read from
 }
 
-// Watch implements [Store]. The calls without a change retry what failed for lack of a secret or a plugin.
+// Watch implements [Store]. Calls without a change retry configurations that failed because a secret or a plugin was
+// missing.
 func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
-	listening := &listener{store: s}
+	listening := &folderListener{store: s}
 	defer func() { listening.folders.Close() }()
-	quiet, again := time.NewTimer(0), time.NewTicker(s.interval)
-	defer quiet.Stop()
-	defer again.Stop()
-	looking := true // a look is due by quiet
-	for first := true; ; {
+	w := &folderWatch{FolderStore: s, changed: changed, timer: time.NewTimer(0), scanDue: true}
+	defer w.timer.Stop()
+	periodic := time.NewTicker(s.interval)
+	defer periodic.Stop()
+	for {
 		listening.follow(s.symlinkDirs())
-		periodic := false
 		select {
 		case <-ctx.Done():
 			return
-		case <-listening.folders.Changed(): // which has waited already
-			if !looking {
-				looking = true
-				quiet.Reset(0)
-			}
-			continue
+		case <-listening.folders.Changed(): // it has waited for the end of the changes
+			w.scheduleScan(0)
 		case <-s.notify:
-		case <-again.C:
-			periodic = true
-		case <-quiet.C:
-			looking = false
-			s.state.mu.Lock()
-			different, restless := s.scan()
-			s.ready.Store(true)
-			asked, news := s.takeRequests()
-			tell := different || asked || news || first && !restless
-			var now Snapshot
-			if tell {
-				now = s.snapshot(asked)
+			w.scheduleScan(s.settle)
+		case <-periodic.C:
+			if !w.scanDue {
+				w.retryFailed()
 			}
-			s.state.mu.Unlock()
-			if tell {
-				first = false
-				changed(now)
-			}
-			if restless {
-				looking = true
-				quiet.Reset(s.settle)
-			}
-			continue
-		}
-		if periodic && !looking {
-			s.state.mu.Lock()
-			s.reloadFailed()
-			now := s.snapshot(false)
-			s.state.mu.Unlock()
-			changed(now)
-		}
-		if !looking { // one that is due is not put off: a folder in which something always happens is looked at, too
-			looking = true
-			quiet.Reset(s.settle)
+			w.scheduleScan(s.settle)
+		case <-w.timer.C:
+			w.scanNow()
 		}
 	}
 }
 
-func (s *FolderStore) takeRequests() (asked, news bool) {
+// folderWatch is the state of [FolderStore.Watch].
+type folderWatch struct {
+	*FolderStore
+	changed  func(Snapshot)
+	timer    *time.Timer // triggers a scan
+	scanDue  bool        // timer runs
+	reported bool        // changed was called after a scan
+}
+
+// scheduleScan does not delay a scan that is due: a folder that always changes must be scanned, too.
+func (w *folderWatch) scheduleScan(after time.Duration) {
+	if !w.scanDue {
+		w.scanDue = true
+		w.timer.Reset(after)
+	}
+}
+
+func (w *folderWatch) scanNow() {
+	w.scanDue = false
+	w.state.mu.Lock()
+	different, unstable := w.scan()
+	w.ready.Store(true)
+	requested, written := w.consumeRequests()
+	isFirst := !w.reported && !unstable
+	report := different || requested || written || isFirst
+	var snapshot Snapshot
+	if report {
+		snapshot = w.snapshot(requested)
+	}
+	w.state.mu.Unlock()
+	if report {
+		w.reported = true
+		w.changed(snapshot)
+	}
+	if unstable {
+		w.scheduleScan(w.settle)
+	}
+}
+
+func (w *folderWatch) retryFailed() {
+	w.state.mu.Lock()
+	w.reload(func(connector *Connector) bool { return connector.Problems.Err() != nil })
+	snapshot := w.snapshot(false)
+	w.state.mu.Unlock()
+	w.changed(snapshot)
+}
+
+func (s *FolderStore) consumeRequests() (requested, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked, s.refreshRequested = s.refreshRequested, false
-	news, s.written = s.written, false
-	if asked {
+	requested, s.refreshRequested = s.refreshRequested, false
+	changed, s.written = s.written, false
+	if requested {
 		s.reload(func(*Connector) bool { return true })
 	}
-	return asked, news
-}
-
-func (s *FolderStore) reloadFailed() {
-	s.reload(func(c *Connector) bool { return c.Problems.Err() != nil })
+	return requested, changed
 }
 
 func (s *FolderStore) reload(which func(*Connector) bool) {
-	for _, f := range s.state.files {
-		if f.stamp != "" && f.loaded != nil && which(f.loaded) {
-			f.loaded = s.load(f.loaded.File)
+	for _, file := range s.state.files {
+		if file.stamp != "" && file.loaded != nil && which(file.loaded) {
+			file.loaded = s.load(file.loaded.File)
 		}
 	}
-	for name, c := range s.state.rest {
-		if which(c) {
+	for name, connector := range s.state.rest {
+		if which(connector) {
 			s.state.rest[name] = s.locations.REST.connector(name, s.worker.Providers)
 		}
 	}
@@ -116,40 +129,40 @@ func (s *FolderStore) reload(which func(*Connector) bool) {
 
 func (s *FolderStore) load(path string) *Connector { return loadAny(path, s.worker.Providers) }
 
-func (s *FolderStore) scan() (different, restless bool) {
+func (s *FolderStore) scan() (different, unstable bool) {
 	files, problem := s.listFiles()
 	if problem != nil {
 		return s.setGlobalProblems(Problems{*problem}), false
 	}
 	different = s.setGlobalProblems(s.checkWorkerFile(files.Worker))
-	there := make(map[string]bool, len(files.Connectors))
+	exists := make(map[string]bool, len(files.Connectors))
 	for _, path := range files.Connectors {
-		there[path] = true
-		f := s.state.files[path]
-		if f == nil {
-			f = &watchedFile{}
-			s.state.files[path] = f
+		exists[path] = true
+		file := s.state.files[path]
+		if file == nil {
+			file = &watchedFile{}
+			s.state.files[path] = file
 		}
-		news, more := s.scanFile(path, f)
-		different, restless = different || news, restless || more
+		changed, more := s.scanFile(path, file)
+		different, unstable = different || changed, unstable || more
 	}
 	s.state.scanned = true
-	for path, f := range s.state.files {
-		if there[path] {
+	for path, file := range s.state.files {
+		if exists[path] {
 			continue
 		}
-		f.stamp = ""
-		if f.missing++; f.missing <= max(1, s.state.graceScans) {
-			restless = true
+		file.stamp = ""
+		if file.missing++; file.missing <= max(1, s.state.graceScans) {
+			unstable = true
 			continue
 		}
-		different = different || f.loaded != nil
+		different = different || file.loaded != nil
 		delete(s.state.files, path)
 	}
-	if !restless {
+	if !unstable {
 		s.state.graceScans = 0
 	}
-	return different, restless
+	return different, unstable
 }
 
 func (s *FolderStore) listFiles() (Files, *Problem) {
@@ -164,16 +177,18 @@ func (s *FolderStore) listFiles() (Files, *Problem) {
 	}
 	if err != nil {
 		s.state.identity = nil
-		return files, &Problem{File: dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run "+
-			"on as they are: %v", withoutPath(err))}
+		return files, &Problem{File: dir,
+			Text: fmt.Sprintf("the folder of connectors cannot be read; all connectors continue unchanged: %v",
+				withoutPathError(err))}
 	}
 	if s.state.identity == nil || !os.SameFile(s.state.identity, identity) {
-		if len(s.state.files) > 0 { // it was another one, or away
+		if len(s.state.files) > 0 { // it was another one, or missing
 			s.state.graceScans = graceScanCount
 		}
 		if s.state.graceScans > 0 && len(files.Connectors) == 0 {
-			return files, &Problem{File: dir, Text: "the folder of connectors is another one than before, and " +
-				"empty, as where a drive is not mounted: all run on as they are"}
+			return files, &Problem{File: dir,
+				Text: "the folder of connectors was replaced by an empty one, for example because a drive is not " +
+					"mounted; all connectors continue unchanged"}
 		}
 		s.state.identity = identity
 	}
@@ -190,25 +205,25 @@ func (s *FolderStore) setGlobalProblems(problems Problems) bool {
 	return true
 }
 
-func (s *FolderStore) scanFile(path string, f *watchedFile) (different, restless bool) {
+func (s *FolderStore) scanFile(path string, file *watchedFile) (different, unstable bool) {
 	stamp := watch.Stamp(path)
-	f.missing = 0
-	if stamp != f.stamp {
-		f.stamp = stamp
-		if !s.state.scanned { // the worker has begun with what was there, and its connector would pass for deleted
-			f.loaded, f.loadedStamp = s.load(path), stamp
+	file.missing = 0
+	if stamp != file.stamp {
+		file.stamp = stamp
+		if !s.state.scanned { // the worker started with these files; their connectors would count as deleted
+			file.loaded, file.loadedStamp = s.load(path), stamp
 		}
 		return false, true
 	}
-	if f.loaded != nil && f.loadedStamp == stamp {
+	if file.loaded != nil && file.loadedStamp == stamp {
 		return false, false
 	}
-	c := s.load(path)
-	if now := watch.Stamp(path); now != stamp { // while it was read
-		f.stamp = now
+	connector := s.load(path)
+	if newStamp := watch.Stamp(path); newStamp != stamp { // it changed during the read
+		file.stamp = newStamp
 		return false, true
 	}
-	f.loaded, f.loadedStamp = c, stamp
+	file.loaded, file.loadedStamp = connector, stamp
 	return true, false
 }
 
@@ -224,21 +239,22 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 	entries, problems, err := ReadFile(path)
 	if err != nil || problems.Err() != nil {
 		p := Problem{File: path, Warning: true,
-			Text: "the worker's file can't be read any more, and the worker goes on with what it held"}
+			Text: "the worker's file cannot be read anymore; the worker continues with its previous settings"}
 		s.state.workerProblems = Problems{p}
 		return s.state.workerProblems
 	}
-	for _, e := range entries {
-		if before, ok := lastEntry(s.worker.layers.entries, e.Key); !ok || before.File == path && before.Raw != e.Raw {
+	for _, entry := range entries {
+		if before, ok := lastEntry(s.worker.layers.entries, entry.Key); !ok || before.File == path &&
+			before.Raw != entry.Raw {
 			s.state.workerProblems = append(s.state.workerProblems,
-				e.warning("has changed, which holds when the worker is started again"))
+				entry.warning("has changed: restart the worker to apply it"))
 		}
 	}
-	for _, e := range s.worker.layers.entries {
-		if _, there := lastEntry(entries, e.Key); e.File == path && !there {
-			e.Line = 1
+	for _, entry := range s.worker.layers.entries {
+		if _, exists := lastEntry(entries, entry.Key); entry.File == path && !exists {
+			entry.Line = 1
 			s.state.workerProblems = append(s.state.workerProblems,
-				e.warning("was taken out of the file, which holds when the worker is started again"))
+				entry.warning("was removed from the file: restart the worker to apply it"))
 		}
 	}
 	return s.state.workerProblems
@@ -259,19 +275,20 @@ func (s *FolderStore) symlinkDirs() []string {
 	return dirs
 }
 
-// listener receives events of the folder, its parent and the targets of its links.
-type listener struct {
+// folderListener receives events of the folder, its parent and the targets of its links.
+type folderListener struct {
 	store   *FolderStore
 	folders *watch.Folders
 	failed  bool
 }
 
-func (l *listener) follow(more []string) {
+func (l *folderListener) follow(more []string) {
 	if l.folders == nil && !l.failed {
 		var err error
 		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {
 			l.failed = true
-			l.store.log.Warn("the folder of connectors is looked at from time to time only", "every", scanInterval,
+			l.store.log.Warn("changes in the folder of connectors are found by periodic scans only", "every",
+				scanInterval,
 				"error", err)
 		}
 	}
@@ -287,6 +304,6 @@ func (l *listener) follow(more []string) {
 	}
 	slices.Sort(dirs)
 	for _, dir := range slices.Compact(dirs) {
-		_ = l.folders.Add(dir) // one that is away is found by a look
+		_ = l.folders.Add(dir) // a scan finds missing folders
 	}
 }

@@ -51,17 +51,17 @@ func (s *FolderStore) CheckWritable(name, file string) error {
 	if err := s.checkNoFile(name); err != nil || file == "" || file == s.locations.REST.location(name) {
 		return err
 	}
-	return s.readOnly(name, file) // it runs on as it was, while its file holds something else or is away
+	return s.readOnly(name, file) // it continues unchanged while its file is missing or has another connector
 }
 
 func (s *FolderStore) checkNoFile(name string) error {
-	for _, c := range s.locations.Files {
-		if c.Name == name {
-			return &ReadOnlyError{name, c.File, "which was named when the worker was started"}
+	for _, connector := range s.locations.Files {
+		if connector.Name == name {
+			return &ReadOnlyError{name, connector.File, "which was named when the worker was started"}
 		}
 	}
-	for path, f := range s.state.files {
-		if f.loaded != nil && f.loaded.Name == name {
+	for path, file := range s.state.files {
+		if file.loaded != nil && file.loaded.Name == name {
 			return s.readOnly(name, path)
 		}
 	}
@@ -80,7 +80,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 		return err
 	}
 	if s.state.rest[name] == nil {
-		return fmt.Errorf("expected connector %s to be one that was made by REST", name)
+		return fmt.Errorf("expected connector %s to be one that was created by REST", name)
 	}
 	if err := s.locations.REST.remove(name); err != nil {
 		return err
@@ -111,8 +111,8 @@ func (e *ReadOnlyError) Error() string {
 type ChangedError struct{ Connector string }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("Connector %s was changed meanwhile, and nothing was written: expected the version that the "+
-		"request names (If-Match, If-None-Match); read it again, and change what it is now", e.Connector)
+	return fmt.Sprintf("Connector %s has changed in the meantime, and nothing was written: expected the version of "+
+		"the request (If-Match, If-None-Match); read the connector again and repeat the change", e.Connector)
 }
 
 // TooLargeError is returned for a configuration that is too large to be stored.

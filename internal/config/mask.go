@@ -34,11 +34,11 @@ func MaskPasswords(settings map[string]string, password func(key string) bool) m
 }
 
 // RestoreMasked replaces [Mask] in a received configuration by the stored value. The error names settings without one.
-// Every route that receives a configuration uses it, PATCH after applying the patch.
-func RestoreMasked(given, stored map[string]string) (map[string]string, error) {
-	settings := make(map[string]string, len(given))
+// All REST routes that receive a configuration use it, PATCH after applying the patch.
+func RestoreMasked(received, stored map[string]string) (map[string]string, error) {
+	settings := make(map[string]string, len(received))
 	var missing []string
-	for key, value := range given {
+	for key, value := range received {
 		if setting.Trim(value) == Mask {
 			before, ok := stored[key]
 			if !ok || setting.Trim(before) == Mask {
@@ -50,37 +50,39 @@ func RestoreMasked(given, stored map[string]string) (map[string]string, error) {
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return nil, fmt.Errorf("%s: expected a value, found %s, which stands for the one that is stored, and there "+
-			"is none", strings.Join(missing, ", "), Mask)
+		return nil, fmt.Errorf("%s: expected a value, found %s, which stands for a stored value, but none is stored",
+			strings.Join(missing, ", "), Mask)
 	}
 	return settings, nil
 }
 
-// SharedProblems returns the problems that a connector of a file has in the config topic: only providers in
+// SharedProblems returns the problems that a file's connector has in the config topic: only providers in
 // `config.providers` resolve its references, and passwords in clear text may be rejected.
-func (w *Worker) SharedProblems(c *Connector, password func(key string) bool) Problems {
-	entries := slices.Clone(c.Entries)
+func (w *Worker) SharedProblems(connector *Connector, password func(key string) bool) Problems {
+	entries := slices.Clone(connector.Entries)
 	for i := range entries {
 		entries[i].FromREST = true
 	}
-	_, problems := NewConnector(c.File, entries, w.Providers)
-	problems = slices.DeleteFunc(problems, func(p Problem) bool { return slices.Contains(c.Problems, p) })
-	return append(problems, w.ClearTextProblems(c, password)...)
+	_, problems := NewConnector(connector.File, entries, w.Providers)
+	problems = slices.DeleteFunc(problems, func(p Problem) bool { return slices.Contains(connector.Problems, p) })
+	return append(problems, w.ClearTextProblems(connector, password)...)
 }
 
 // SecretsSetting decides whether passwords may be stored in the config topic.
 const SecretsSetting = "config.storage.secrets"
 
 // ClearTextProblems returns the problems of passwords that are no references, if the worker's group rejects them.
-func (w *Worker) ClearTextProblems(c *Connector, password func(key string) bool) (problems Problems) {
+func (w *Worker) ClearTextProblems(connector *Connector, password func(key string) bool) (problems Problems) {
 	if !w.InGroup() || !strings.EqualFold(w.Text(SecretsSetting), "refuse") {
 		return nil
 	}
-	for _, e := range c.Entries {
-		if setting.Trim(e.Raw) != "" && password(e.Key) && !w.Providers.hasReference(e) {
-			problems = append(problems, e.problem("expected a reference to a config provider, since %s=refuse keeps "+
-				"passwords out of config.storage.topic, found the password: write ${file:PATH:KEY} or ${env:NAME}, "+
-				"with a name that stands in config.providers (there: %s)", SecretsSetting,
+	for _, entry := range connector.Entries {
+		if setting.Trim(entry.Raw) != "" && password(entry.Key) && !w.Providers.hasReference(entry) {
+			problems = append(problems, entry.problem(
+				"expected a reference to a config provider, since %s=refuse keeps "+
+					"passwords out of config.storage.topic, found the password: write ${file:PATH:KEY} or "+
+					"${env:NAME}, "+
+					"with a provider that config.providers declares (now: %s)", SecretsSetting,
 				cmp.Or(strings.Join(w.Providers.declared, ", "), "none")))
 		}
 	}

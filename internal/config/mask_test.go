@@ -10,8 +10,9 @@ import (
 )
 
 func TestMaskedSettings(t *testing.T) {
-	d := Declare(wit.ConfigKey{Name: "shop.key", Kind: wit.KindPassword}, wit.ConfigKey{Name: "shop.word.pwd",
-		Kind: wit.KindString}, wit.ConfigKey{Name: "shop.header.{name}", Kind: wit.KindPassword})
+	declarations := Declare(wit.ConfigKey{Name: "shop.key", Kind: wit.KindPassword},
+		wit.ConfigKey{Name: "shop.word.pwd",
+			Kind: wit.KindString}, wit.ConfigKey{Name: "shop.header.{name}", Kind: wit.KindPassword})
 	stored := map[string]string{
 		"name": "c", "shop.key": "k3y", "shop.word.pwd": "no secret", "shop.header.APIKey": "h3ader",
 		"other.password": "p", "other.SECRET": "${file:/s:x}", "empty.pwd": "",
@@ -19,7 +20,7 @@ func TestMaskedSettings(t *testing.T) {
 		"admin.override.client.id":                             "me",
 		"value.converter.schema.registry.basic.auth.user.info": "u:p", "transforms.x.spec": "a:b",
 	}
-	masked := MaskPasswords(stored, func(key string) bool { return IsPassword(key, d) })
+	masked := MaskPasswords(stored, func(key string) bool { return IsPassword(key, declarations) })
 	want := map[string]string{
 		"name": "c", "shop.key": Mask, "shop.word.pwd": "no secret", "shop.header.APIKey": Mask, "other.password": Mask,
 		"other.SECRET": Mask, "empty.pwd": "",

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginView decides which of a connector's settings a plugin sees.
+// PluginView decides which of a connector's settings a plugin sees. Passwords are always redacted.
 type PluginView struct {
 	Component       *Declarations
 	OtherComponents []*Declarations
@@ -21,82 +21,81 @@ type PluginView struct {
 }
 
 // Settings returns the declared settings under their declared names, and name, class, topics and tasks.max, with [Mask]
-// for redacted values. Undeclared settings are omitted, because one may be a password with a misspelled name, and so
-// are the host's own.
-func (g *PluginView) Settings(c *Connector) []wit.Setting {
+// for redacted values. It omits the host's settings, and undeclared ones: one may be a misspelled password.
+func (g *PluginView) Settings(connector *Connector) []wit.Setting {
 	var settings []wit.Setting
-	for _, e := range c.Entries {
-		spec, ok := g.Component.Find(e.Key)
+	for _, entry := range connector.Entries {
+		spec, ok := g.Component.Find(entry.Key)
 		switch {
-		case isHostSetting(e.Key):
+		case isHostSetting(entry.Key): // hidden
 		case ok:
-			settings = append(settings, wit.Setting{Name: spec.Name, Value: g.visible(e)})
-		case sharedSettings[e.Key]:
-			settings = append(settings, wit.Setting{Name: e.Key, Value: g.visible(e)})
+			settings = append(settings, wit.Setting{Name: spec.Name, Value: g.visible(entry)})
+		case sharedSettings[entry.Key]:
+			settings = append(settings, wit.Setting{Name: entry.Key, Value: g.visible(entry)})
 		}
 	}
 	return settings
 }
 
 // PlannedSettings masks settings that a version of the plugin has planned for another version.
-func (g *PluginView) PlannedSettings(c *Connector, planned []wit.Setting) []wit.Setting {
+func (g *PluginView) PlannedSettings(connector *Connector, planned []wit.Setting) []wit.Setting {
 	settings := slices.Clone(planned)
 	for i := range settings {
 		s := &settings[i]
-		e, given := c.Entry(s.Name)
-		if !given {
-			at := slices.IndexFunc(c.Entries, func(e Entry) bool {
-				spec, ok := g.Component.Find(e.Key)
+		entry, isSet := connector.Entry(s.Name)
+		if !isSet {
+			at := slices.IndexFunc(connector.Entries, func(entry Entry) bool {
+				spec, ok := g.Component.Find(entry.Key)
 				return ok && spec.Name == s.Name
 			})
 			if at < 0 {
 				continue
 			}
-			e = c.Entries[at]
+			entry = connector.Entries[at]
 		}
-		if g.redacts(e) {
+		if g.redacts(entry) {
 			s.Value = Mask
 		}
 	}
 	return settings
 }
 
-func (g *PluginView) visible(e Entry) string {
-	value := setting.Trim(e.Value.Reveal())
-	if value != "" && g.redacts(e) {
+func (g *PluginView) visible(entry Entry) string {
+	value := setting.Trim(entry.Value.Reveal())
+	if value != "" && g.redacts(entry) {
 		return Mask
 	}
 	return value
 }
 
-func (g *PluginView) redacts(e Entry) bool {
-	return isSecret(e.Key, append([]*Declarations{g.Component}, g.OtherComponents...)...) || g.redactsFile(e)
+func (g *PluginView) redacts(entry Entry) bool {
+	return isSecret(entry.Key, append([]*Declarations{g.Component}, g.OtherComponents...)...) || g.redactsFile(entry)
 }
 
-func (g *PluginView) redactsFile(e Entry) bool {
-	if g.BuiltIn || !e.Value.FromFile() {
+func (g *PluginView) redactsFile(entry Entry) bool {
+	if g.BuiltIn || !entry.Value.FromFile() {
 		return false
 	}
-	spec, ok := g.Component.Find(e.Key)
-	names := []string{g.Prefix + e.Key}
+	spec, ok := g.Component.Find(entry.Key)
+	names := []string{g.Prefix + entry.Key}
 	if ok {
 		names = append(names, g.Prefix+spec.Name)
 	}
-	for _, declared := range g.Component.Matching(e.Key) {
+	for _, declared := range g.Component.Matching(entry.Key) {
 		names = append(names, g.Prefix+declared.Name)
 	}
 	return !slices.ContainsFunc(g.Exposed, func(name string) bool { return slices.Contains(names, name) })
 }
 
 // RedactedFromFiles returns the keys that the plugin does not see only because their values come from a file.
-func (g *PluginView) RedactedFromFiles(c *Connector) []string {
+func (g *PluginView) RedactedFromFiles(connector *Connector) []string {
 	var keys []string
-	for _, e := range c.Entries {
-		_, declared := g.Component.Find(e.Key)
-		if declared && !isHostSetting(e.Key) && g.redactsFile(e) &&
-			!isSecret(e.Key, append([]*Declarations{g.Component},
+	for _, entry := range connector.Entries {
+		_, declared := g.Component.Find(entry.Key)
+		if declared && !isHostSetting(entry.Key) && g.redactsFile(entry) &&
+			!isSecret(entry.Key, append([]*Declarations{g.Component},
 				g.OtherComponents...)...) {
-			keys = append(keys, g.Prefix+e.Key)
+			keys = append(keys, g.Prefix+entry.Key)
 		}
 	}
 	return keys
@@ -105,9 +104,9 @@ func (g *PluginView) RedactedFromFiles(c *Connector) []string {
 // isSecret decides by kind or role, or, if only a template for any name matches, by the end of the key.
 func isSecret(key string, declared ...*Declarations) bool {
 	found := false
-	for _, d := range declared {
-		for _, spec := range d.Matching(key) {
-			found = found || !strings.HasSuffix(spec.Name, "{name}") // which stands for what nobody has thought of
+	for _, declarations := range declared {
+		for _, spec := range declarations.Matching(key) {
+			found = found || !strings.HasSuffix(spec.Name, "{name}") // a template for any other name
 			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules,
 				func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
 				return true

@@ -10,12 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name
-// does.
+// A setting is a secret if any component declares it so, or, if none declares it, by its name.
 func TestSecretsOfAnyDeclaration(t *testing.T) {
 	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
 		"", "", acting("http.header.{name}")))
-	own := Declare(
+	pluginSettings := Declare(
 		declared("shop.key", wit.KindString, "", ""),                            // another plugin says password
 		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role does
 		declared("shop.store", wit.KindString, "", "", acting("tls.keystore.key-password")),
@@ -26,28 +25,28 @@ func TestSecretsOfAnyDeclaration(t *testing.T) {
 		"shop.set.password": false, "shop.header.apikey": true,
 		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false,
 		"shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
-		if got := isSecret(key, own, others); got != want {
+		if got := isSecret(key, pluginSettings, others); got != want {
 			t.Errorf("%s: expected %v, found %v", key, want, got)
 		}
 	}
 }
 
-// Values from files go to the plugins that come with the program, and to those of a folder where the user says so;
+// Plugins see values from files only if they are built in, or if the user exposes them;
 // secrets to none.
 func TestValuesFromFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "value"), "kept")
 	t.Setenv("CONFIG_GUEST_TEST", "open")
-	kept := "${dir:" + dir + ":value}"
-	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+
-		"\nshop#01.table="+kept+"\nshop#02.table=pre-"+kept)
+	withheld := "${dir:" + dir + ":value}"
+	connector := connector(t, "shop.address="+withheld+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+withheld+
+		"\nshop#01.table="+withheld+"\nshop#02.table=pre-"+withheld)
 	settings := func(values ...string) (all []wit.Setting) {
 		for i, name := range []string{"shop.address", "shop.user", "shop.password", "shop#01.table", "shop#02.table"} {
 			all = append(all, wit.Setting{Name: name, Value: values[i]})
 		}
 		return all
 	}
-	for name, x := range map[string]struct {
+	for name, test := range map[string]struct {
 		guest PluginView
 		want  []wit.Setting
 	}{
@@ -62,10 +61,10 @@ func TestValuesFromFiles(t *testing.T) {
 		"of a transform": {PluginView{Prefix: "transforms.x.", Exposed: []string{"shop.address",
 			"transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
 	} {
-		x.guest.Component = DeclareComponent(component())
-		assert.Equal(t, x.want, x.guest.Settings(c), name)
+		test.guest.Component = DeclareComponent(component())
+		assert.Equal(t, test.want, test.guest.Settings(connector), name)
 		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
-		if diff := cmp.Diff(x.want, x.guest.PlannedSettings(c, settings("kept", "open", Mask, "kept",
+		if diff := cmp.Diff(test.want, test.guest.PlannedSettings(connector, settings("kept", "open", Mask, "kept",
 			"pre-kept"))); diff != "" {
 			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
 		}
@@ -74,7 +73,7 @@ func TestValuesFromFiles(t *testing.T) {
 
 // Where requests go, and what secures them, comes from the user alone.
 func TestDefaultsThatDoNotCount(t *testing.T) {
-	d := Declare(
+	declarations := Declare(
 		declared("x.address", wit.KindString, "evil.example", "", acting("http.address")),
 		declared("x.port", wit.KindInt,
 			"8443", "", acting("http.port")),
@@ -91,7 +90,7 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 			"* * * * * ?/24h", "", acting("http.maintenance-windows")),
 		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindString,
 			"evil", "", acting("http.whatever")))
-	r := NewRoles(d, connector(t, "x.address=good.example"))
+	r := NewRoles(declarations, connector(t, "x.address=good.example"))
 	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address",
 		"http.oauth.token-endpoint", "tls.truststore.location",
 		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows",
@@ -105,31 +104,31 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 		t.Errorf("found %v, %q, %q", r.Prefix("http.header."), r.Text("http.address"), r.Text("http.read-timeout-ms"))
 	}
 	text := ""
-	for _, p := range append(checkAddress(connector(t, ""), d), ignoredDefaults(t.Context(),
+	for _, p := range append(checkAddress(connector(t, ""), declarations), ignoredDefaults(t.Context(),
 		connector(t, "x.address=a\nx.port=1"),
-		d)...) {
+		declarations)...) {
 		text += p.String() + "\n"
 	}
-	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
-c.properties:1: x.port: Missing required configuration "x.port" which has no default value: the plugin's default "8443" does not count, since where requests go comes from the user alone
-c.properties:1: x.scheme: warning: not set, and the plugin's default "http" does not count: http.scheme comes from the user alone
-c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does not count: http.proxy.type comes from the user alone
+	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" is ignored, because only the user may decide where requests go
+c.properties:1: x.port: Missing required configuration "x.port" which has no default value: the plugin's default "8443" is ignored, because only the user may decide where requests go
+c.properties:1: x.scheme: warning: not set; the plugin's default "http" is ignored, because only the user may set http.scheme
+c.properties:1: x.proxy: warning: not set; the plugin's default "http" is ignored, because only the user may set http.proxy.type
 `
 	if len(text) < len(want) || text[:len(want)] != want {
 		t.Errorf("found\n%s", text)
 	}
 }
 
-// A value that somebody calls a secret is not used where it would be shown, and no message shows it.
+// A secret is not used where it would be shown, and no message shows it.
 func TestSecretInAPublicRole(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
+	declarations := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
 		wit.KindString, "", "", acting("http.address")),
 		declared("shop.code", wit.KindInt, "", "")}}
 	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code",
 		wit.KindPassword, "", ""))}
 	found := Checker{Worker: plainWorker(t, ""), OtherComponents: others}.CheckComponent(t.Context(), connector(t,
-		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
-	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose "+
+		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), declarations)
+	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, but the plugin declares it as http.address, whose "+
 		"values are shown: it is not used\n"+
 		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",
 		found.Error()); diff != "" {
@@ -137,17 +136,17 @@ func TestSecretInAPublicRole(t *testing.T) {
 	}
 }
 
-// Java's trim takes what is at most U+0020 from either end, and nothing else: a delimiter may be a no-break space.
+// Java's trim removes characters up to U+0020 and no others: a delimiter may be a no-break space.
 func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{
+	declarations := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{
 		declared("delimiter", wit.KindString, "", "")}}
-	for _, c := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
+	for _, test := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
 		{"\x00\x1fa b\x1c ", "a b"}, {"\ufeff", "\ufeff"}} {
-		connector := &Connector{Entries: []Entry{NewEntry("delimiter", c.given, "", 0)}}
-		guest := PluginView{Component: DeclareComponent(own)}
-		want := []wit.Setting{{Name: "delimiter", Value: c.want}}
-		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != c.want {
-			t.Errorf("%q: (-want +got)\n%s", c.given, diff)
+		connector := &Connector{Entries: []Entry{NewEntry("delimiter", test.given, "", 0)}}
+		guest := PluginView{Component: DeclareComponent(declarations)}
+		want := []wit.Setting{{Name: "delimiter", Value: test.want}}
+		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != test.want {
+			t.Errorf("%q: (-want +got)\n%s", test.given, diff)
 		}
 	}
 }

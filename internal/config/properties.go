@@ -12,7 +12,7 @@ func readProperties(file string, data []byte) (entries []Entry, problems Problem
 		switch {
 		case l.malformed:
 			problems = append(problems, Problem{File: file, Line: l.line, Setting: l.key,
-				Text: `expected four hexadecimal digits behind \u`})
+				Text: `expected four hexadecimal digits after \u`})
 		case l.isSetting:
 			entries = append(entries, NewEntry(l.key, l.value, file, l.line))
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The expected values are those of java.util.Properties.load, by its documentation.
+// The expected values follow the documentation of java.util.Properties.load.
 func TestPropertiesSyntax(t *testing.T) {
 	cases := []struct {
 		name, text string
@@ -47,13 +47,13 @@ func TestPropertiesSyntax(t *testing.T) {
 		{"byte order mark", "\ufeffa=1", []Entry{NewEntry("a", "1", "", 1)}},
 		{"empty key", "=1", []Entry{NewEntry("", "1", "", 1)}},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			got, problems := Read("x.properties", []byte(c.text))
-			for i := range c.want {
-				c.want[i].File = "x.properties"
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			got, problems := Read("x.properties", []byte(test.text))
+			for i := range test.want {
+				test.want[i].File = "x.properties"
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" || len(problems) > 0 {
+			if diff := cmp.Diff(test.want, got); diff != "" || len(problems) > 0 {
 				t.Errorf("(-want +got)\n%s%v", diff, problems)
 			}
 		})
@@ -94,12 +94,12 @@ func asJava(text string) string {
 	}
 	last := map[string]string{}
 	var keys []string
-	for _, e := range entries {
-		key := hex.EncodeToString([]byte(e.Key))
+	for _, entry := range entries {
+		key := hex.EncodeToString([]byte(entry.Key))
 		if _, known := last[key]; !known {
 			keys = append(keys, key)
 		}
-		last[key] = hex.EncodeToString([]byte(e.Raw))
+		last[key] = hex.EncodeToString([]byte(entry.Raw))
 	}
 	slices.Sort(keys)
 	for i, key := range keys {
@@ -110,8 +110,8 @@ func asJava(text string) string {
 
 func TestPropertiesProblems(t *testing.T) {
 	entries, problems := Read("x.properties", []byte("a=1\nb=\\u00g0\na=2\n"))
-	want := "x.properties:2: b: expected four hexadecimal digits behind \\u\n" +
-		"x.properties:3: a: warning: given twice, the first time in line 1: the last one counts"
+	want := "x.properties:2: b: expected four hexadecimal digits after \\u\n" +
+		"x.properties:3: a: warning: set twice, first in line 1: the last one counts"
 	if got := lines(problems); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -144,11 +144,11 @@ func FuzzProperties(f *testing.F) {
 			return
 		}
 		last := map[string]string{}
-		for _, e := range got {
-			if e.Key == "" {
+		for _, entry := range got {
+			if entry.Key == "" {
 				return // the other reader refuses or misreads empty keys
 			}
-			last[e.Key] = e.Raw
+			last[entry.Key] = entry.Raw
 		}
 		if diff := cmp.Diff(other.Map(), last); diff != "" {
 			t.Errorf("%q (-other +ours)\n%s", text, diff)
@@ -156,16 +156,16 @@ func FuzzProperties(f *testing.F) {
 	})
 }
 
-// FuzzRead: whatever stands in a file, entries and problems have its name and a line.
+// FuzzRead: entries and problems of any file have its name and a line.
 func FuzzRead(f *testing.F) {
 	f.Add("x.json", `{"name":"n","config":{"a":1,"b":[{}],"c":null}}`)
 	f.Add("x.yaml", "a: 1\nb:\n  c: [x, y]\nd: *z\n")
 	f.Add("x.properties", "a=\\u00\nb")
 	f.Fuzz(func(t *testing.T, file, text string) {
 		entries, problems := Read(file, []byte(text))
-		for _, e := range entries {
-			if e.File != file || e.Line < 1 {
-				t.Errorf("entry %v", e)
+		for _, entry := range entries {
+			if entry.File != file || entry.Line < 1 {
+				t.Errorf("entry %v", entry)
 			}
 		}
 		for _, p := range problems {

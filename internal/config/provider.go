@@ -16,12 +16,12 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. Files of the
-// installation may use these three; `config.providers` declares others by Kafka's class names. Settings from REST
+// Providers resolve references to secrets in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. Files of
+// the installation may use these three; `config.providers` declares others by Kafka's class names. Settings from REST
 // ([Entry.FromREST]) may only use declared ones, within `allowed.paths` or `allowlist.pattern`, as in Kafka.
 //
-// Unlike in Kafka a missing key, file or variable is an error. Kafka uses the reference itself, which is then sent as a
-// password and locks the user. Resolved values are redacted from texts while a configuration uses them.
+// Unlike in Kafka a missing key, file or variable is an error. Kafka would use the reference itself as the password,
+// and the failed logons would lock the user. Resolved values are redacted while a configuration uses them.
 type Providers struct {
 	byName   map[string]provider
 	declared []string // the names in config.providers
@@ -74,15 +74,15 @@ var (
 const providerClasses = "org.apache.kafka.common.config.provider."
 
 func newProviders(worker []Entry) (*Providers, Problems) {
-	p := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
+	providers := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
 		"env": environmentProvider(nil)}}
 	declared, ok := lastEntry(worker, "config.providers")
 	if !ok {
-		return p, nil
+		return providers, nil
 	}
 	var problems Problems
-	p.declared = List(declared.Value.Reveal())
-	for _, name := range p.declared {
+	providers.declared = List(declared.Value.Reveal())
+	for _, name := range providers.declared {
 		prefix := "config.providers." + name + "."
 		class, ok := lastEntry(worker, prefix+"class")
 		if !ok {
@@ -90,25 +90,26 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 				prefix))
 			continue
 		}
-		made, problem := newProvider(class, prefix, worker)
+		added, problem := newProvider(class, prefix, worker)
 		if problem != nil {
 			problems = append(problems, *problem)
 			continue
 		}
-		limit, limited := lastEntry(worker, prefix+made.kind.limit)
+		limit, limited := lastEntry(worker, prefix+added.kind.limit)
 		switch {
-		case setting.Trim(limit.Value.Reveal()) != "":
-		case limited && made.kind == environmentKind: // as in Kafka, where empty paths bound nothing
-			problems = append(problems, limit.warning("the provider gives nothing: no variable's name matches an "+
-				"empty pattern"))
+		case setting.Trim(limit.Value.Reveal()) != "": // limited
+		case limited && added.kind == environmentKind: // as in Kafka, where an empty list of paths is no limit
+			problems = append(problems, limit.warning(
+				"the provider returns nothing, because no variable's name matches an empty pattern"))
 		default:
-			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
-				"read", prefix+made.kind.limit))
+			problems = append(problems, class.warning(
+				"without %s configurations received by REST can read everything that the worker can",
+				prefix+added.kind.limit))
 		}
-		made.openToREST = true
-		p.byName[name] = made
+		added.openToREST = true
+		providers.byName[name] = added
 	}
-	return p, problems
+	return providers, problems
 }
 
 func newProvider(class Entry, prefix string, worker []Entry) (provider, *Problem) {
@@ -153,8 +154,8 @@ func fileProvider(allowed []string) provider {
 		if err := problems.Err(); err != nil {
 			return "", false, err
 		}
-		e, ok := lastEntry(entries, key)
-		return e.Raw, ok, nil
+		entry, ok := lastEntry(entries, key)
+		return entry.Raw, ok, nil
 	}}
 }
 
@@ -193,12 +194,12 @@ func allowedPath(allowed []string, path string) (real string, err error) {
 		return path, nil
 	}
 	real, err = filepath.EvalSymlinks(path)
-	leads := err == nil
-	if !leads { // whoever reads it finds out why; only its name tells whether it may be read
+	exists := err == nil
+	if !exists { // reading it will fail; here only its name decides
 		real = filepath.Clean(path)
 	}
 	for _, at := range allowed {
-		if to, err := filepath.EvalSymlinks(at); err == nil && leads {
+		if to, err := filepath.EvalSymlinks(at); err == nil && exists {
 			at = to
 		}
 		rel, err := filepath.Rel(at, real)
@@ -211,7 +212,7 @@ func allowedPath(allowed []string, path string) (real string, err error) {
 
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// resolveAll keeps references of undeclared providers, as Kafka: a transformation's replacement may look like one.
+// resolveAll keeps references to undeclared providers, as Kafka does: a transformation's replacement may look like one.
 func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	resolved := slices.Clone(entries)
@@ -222,62 +223,63 @@ func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
 }
 
 // AllowedForREST reports whether all providers in a value are open to REST.
-func (p *Providers) AllowedForREST(e Entry) bool {
-	return !slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+func (p *Providers) AllowedForREST(entry Entry) bool {
+	return !slices.ContainsFunc(reference.FindAllStringSubmatch(entry.Raw, -1), func(parts []string) bool {
 		source, ok := p.byName[parts[1]]
 		return ok && !source.openToREST
 	})
 }
 
-func (p *Providers) hasReference(e Entry) bool {
-	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+func (p *Providers) hasReference(entry Entry) bool {
+	return slices.ContainsFunc(reference.FindAllStringSubmatch(entry.Raw, -1), func(parts []string) bool {
 		_, ok := p.byName[parts[1]]
 		return ok
 	})
 }
 
-func (p *Providers) resolve(e *Entry) (problems Problems) {
-	if !p.hasReference(*e) {
+func (p *Providers) resolve(entry *Entry) (problems Problems) {
+	if !p.hasReference(*entry) {
 		return nil
 	}
-	var given []string
+	var secrets []string
 	fromFile, absent := false, false
-	text := reference.ReplaceAllStringFunc(e.Raw, func(match string) string {
+	text := reference.ReplaceAllStringFunc(entry.Raw, func(match string) string {
 		parts := reference.FindStringSubmatch(match)
 		source, ok := p.byName[parts[1]]
 		if !ok {
 			return match
 		}
 		fromFile = fromFile || source.kind != environmentKind
-		if e.FromREST && !source.openToREST {
-			problems = append(problems, e.problem("%s: %s", match, p.closedHint(source, parts[1], parts[3], parts[4])))
+		if entry.FromREST && !source.openToREST {
+			problems = append(problems, entry.problem("%s: %s", match,
+				p.closedHint(source, parts[1], parts[3], parts[4])))
 			return ""
 		}
-		v, ok, err := source.get(parts[3], parts[4])
+		value, ok, err := source.get(parts[3], parts[4])
 		switch {
 		case err != nil:
-			problems = append(problems, e.problem("%s: %v", match, err))
+			problems = append(problems, entry.problem("%s: %v", match, err))
 		case !ok:
-			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.missing))
+			problems = append(problems, entry.problem("%s: not found: %s", match, source.kind.missing))
 		}
 		absent = absent || err != nil || !ok
-		given = append(given, secretParts(v)...)
-		return v
+		secrets = append(secrets, secretValues(value)...)
+		return value
 	})
-	if absent { // what stands around it is no value either
+	if absent { // the text around it is no value, either
 		text = ""
 	}
-	e.Value = p.known.NewSecret(text, fromFile, given...)
+	entry.Value = p.known.NewSecret(text, fromFile, secrets...)
 	return problems
 }
 
-// secretParts returns the option values of a login module's line, whose other words occur in many messages, else the
-// value.
-func secretParts(given string) []string {
-	if values, ok := security.LoginOptions(given); ok {
+// secretValues returns the option values of a login module's line, because its other words occur in many messages; else
+// the value.
+func secretValues(value string) []string {
+	if values, ok := security.LoginOptions(value); ok {
 		return values
 	}
-	return []string{given}
+	return []string{value}
 }
 
 func (p *Providers) closedHint(source provider, name, path, key string) string {
@@ -289,22 +291,22 @@ func (p *Providers) closedHint(source provider, name, path, key string) string {
 		to = filepath.Dir(path)
 	}
 	prefix := "config.providers." + name + "."
-	return fmt.Sprintf("what comes by REST, or is in config.storage.topic, may use only those config providers that "+
-		"the worker's file names. These lines there open this one, as far as the last of them says: %s %s %s",
+	return fmt.Sprintf("a configuration received by REST, or in config.storage.topic, may use only config providers "+
+		"that the worker's file declares. These lines declare this one, limited by the last line: %s %s %s",
 		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
 		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+to)
 }
 
 // Resolve resolves the references again, because the secret in a file may have changed.
-func (c *Connector) Resolve(p *Providers) (*Connector, error) {
-	entries, problems := p.resolveAll(c.Entries)
+func (c *Connector) Resolve(providers *Providers) (*Connector, error) {
+	entries, problems := providers.resolveAll(c.Entries)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
 }
 
-// ChangedSince returns the keys whose resolved values differ between two readings of a connector.
+// ChangedSince returns the keys whose resolved values differ between two versions of a connector.
 func (c *Connector) ChangedSince(other *Connector) []string {
 	return ChangedKeys(c.ResolvedSettings(), other.ResolvedSettings())
 }
@@ -312,17 +314,17 @@ func (c *Connector) ChangedSince(other *Connector) []string {
 // ResolvedSettings returns the settings with all references resolved, secrets included.
 func (c *Connector) ResolvedSettings() map[string]string {
 	values := map[string]string{}
-	for _, e := range c.Entries {
-		values[e.Key] = e.Value.Reveal()
+	for _, entry := range c.Entries {
+		values[entry.Key] = entry.Value.Reveal()
 	}
 	return values
 }
 
 // Files returns the files that a connector's references name.
-func (p *Providers) Files(c *Connector) []string {
+func (p *Providers) Files(connector *Connector) []string {
 	var files []string
-	for _, e := range c.Entries {
-		for _, parts := range reference.FindAllStringSubmatch(e.Raw, -1) {
+	for _, entry := range connector.Entries {
+		for _, parts := range reference.FindAllStringSubmatch(entry.Raw, -1) {
 			path := ""
 			switch provider := p.byName[parts[1]]; {
 			case provider.kind == fileKind:

@@ -11,10 +11,10 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// kept is a store of these places, after its first look.
-func kept(t *testing.T, p Locations) *FolderStore {
+// kept returns a store of these locations after its first scan.
+func kept(t *testing.T, locations Locations) *FolderStore {
 	t.Helper()
-	s := NewFolderStore(p, plainWorker(t, ""), slog.New(slog.DiscardHandler))
+	s := NewFolderStore(locations, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	s.scan()
 	return s
 }
@@ -23,53 +23,53 @@ func settings(t *testing.T, file, text string) *Connector {
 	t.Helper()
 	entries, problems := Read(file, []byte(text))
 	require.NoError(t, problems.Err())
-	c, problems := NewConnector(file, entries, nil)
-	c.Problems = problems
+	connector, problems := NewConnector(file, entries, nil)
+	connector.Problems = problems
 	require.NoError(t, problems.Err())
-	return c
+	return connector
 }
 
 // found are the connectors of a store as NAME=x, with the warnings behind.
 func found(t *testing.T, s *FolderStore) string {
 	t.Helper()
-	now, looked := s.Snapshot()
+	snapshot, looked := s.Snapshot()
 	if !looked {
 		t.Fatal("expected it to have looked")
 	}
 	var all []string
-	for _, c := range now.Connectors {
-		all = append(all, c.Name+"="+c.Text("x"))
+	for _, connector := range snapshot.Connectors {
+		all = append(all, connector.Name+"="+connector.Text("x"))
 	}
-	for _, p := range now.Problems {
+	for _, p := range snapshot.Problems {
 		all = append(all, p.String())
 	}
 	return strings.Join(all, " ")
 }
 
-// Files go before what REST has made, which is there again when the file is gone.
+// Files override connectors created by REST, which are back when the file is deleted.
 func TestFilesBeatREST(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
-	made := openMade(t, dir)
+	fromREST := openMade(t, dir)
 	for _, name := range []string{"a", "b"} {
-		require.NoError(t, made.put(name, map[string]string{"name": name, "x": "rest"}, nil))
+		require.NoError(t, fromREST.put(name, map[string]string{"name": name, "x": "rest"}, nil))
 	}
 	path := filepath.Join(folder, "a.properties")
 	write(t, path, "name=a\nx=folder")
-	s := kept(t, Locations{Folder: folder, REST: made})
-	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
-		"warning: has no effect: "+path+" holds a connector of the same name, a") {
+	store := kept(t, Locations{Folder: folder, REST: fromREST})
+	if all := found(t, store); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
+		"warning: has no effect: "+path+" contains a connector of the same name, a") {
 		t.Errorf("found %s", all)
 	}
-	in, problems, err := Load(Files{Connectors: []string{path}, REST: made}, nil, nil)
+	in, problems, err := Load(Files{Connectors: []string{path}, REST: fromREST}, nil, nil)
 	if err != nil || problems.Err() != nil || len(in.Connectors) != 2 || in.Connectors[0].Text("x") != "folder" ||
 		len(in.Shadowed) != 1 {
 		t.Errorf("found %+v %v %v", in, problems, err)
 	}
 	require.NoError(t, os.Remove(path))
 	for range 3 {
-		s.scan()
+		store.scan()
 	}
-	assert.Equal(t, "a=rest b=rest", found(t, s))
+	assert.Equal(t, "a=rest b=rest", found(t, store))
 }
 
 func TestTargets(t *testing.T) {
@@ -83,8 +83,8 @@ func TestTargets(t *testing.T) {
 	require.NoError(t, err)
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
 		"d": TargetStarted} {
-		if now := second.Get(&Connector{Name: name}); now != target {
-			t.Errorf("%s: expected %s, found %s", name, target, now)
+		if current := second.Get(&Connector{Name: name}); current != target {
+			t.Errorf("%s: expected %s, found %s", name, target, current)
 		}
 	}
 	require.NoError(t, second.Set("a", TargetStarted))
@@ -96,10 +96,11 @@ func TestTargets(t *testing.T) {
 	if err := second.Forget("b"); err != nil || second.Get(begins("b", "PAUSED")) != TargetPaused {
 		t.Errorf("forgotten: %v", err)
 	}
-	// What nobody can read must not have run what was stopped.
+	// An unreadable file of states must not start stopped connectors.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
 		write(t, path, text)
-		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(), "without the file all run") {
+		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(),
+			"without the file all connectors run") {
 			t.Errorf("%s: found %v", text, err)
 		}
 	}

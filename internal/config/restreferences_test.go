@@ -14,26 +14,26 @@ func TestReferencesOfREST(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets")
 	write(t, secrets, "a=one\nb=two\n")
-	a, b := "${file:"+secrets+":a}", "${file:"+secrets+":b}"
-	stored := &Connector{Name: "c", Entries: []Entry{NewEntry("pwd", a, "", 0),
-		NewEntry("transforms.t.type", "T", "", 0), NewEntry("transforms.t.x", a, "", 0)}}
-	for _, c := range []struct {
+	references, b := "${file:"+secrets+":a}", "${file:"+secrets+":b}"
+	stored := &Connector{Name: "c", Entries: []Entry{NewEntry("pwd", references, "", 0),
+		NewEntry("transforms.t.type", "T", "", 0), NewEntry("transforms.t.x", references, "", 0)}}
+	for _, test := range []struct {
 		worker   string
 		sent     map[string]string
 		problems int
 		pwd      string
 	}{
-		{"", map[string]string{"pwd": a, "transforms.t.type": "T", "transforms.t.x": a}, 0, "one"},
+		{"", map[string]string{"pwd": references, "transforms.t.type": "T", "transforms.t.x": references}, 0, "one"},
 		{"", map[string]string{"pwd": b}, 1, ""},
-		{"", map[string]string{"other": a}, 1, ""},
+		{"", map[string]string{"other": references}, 1, ""},
 		{"config.providers=file\nconfig.providers.file.class=" + fileClass +
 			"\nconfig.providers.file.param.allowed.paths=" + dir, map[string]string{"pwd": b}, 0, "two"},
 	} {
-		w := plainWorker(t, c.worker)
-		received := NewRESTConnector("the request", c.sent, stored, w.Providers)
+		w := plainWorker(t, test.worker)
+		received := NewRESTConnector("the request", test.sent, stored, w.Providers)
 		pwd, _ := received.Get("pwd")
-		if len(received.Problems) != c.problems || pwd != c.pwd {
-			t.Errorf("%q: found %q %v", c.sent, pwd, received.Problems)
+		if len(received.Problems) != test.problems || pwd != test.pwd {
+			t.Errorf("%q: found %q %v", test.sent, pwd, received.Problems)
 		}
 		for _, p := range received.Problems {
 			if !strings.Contains(p.Text, "config.providers=file") {
@@ -56,15 +56,15 @@ func TestProvidersWithoutBounds(t *testing.T) {
 		if _, problems := newProviders(workerEntries(t, param+"=/x")); len(problems) != 0 {
 			t.Errorf("%s with a bound: found %v", class, problems)
 		}
-		says := "gives what comes by REST all that the worker may read"
+		want := "configurations received by REST can read everything that the worker can"
 		if class == "EnvVarConfigProvider" {
-			says = "an empty pattern"
+			want = "an empty pattern"
 		}
-		p, problems := newProviders(workerEntries(t, param+"= "))
-		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, says) {
-			t.Errorf("%s with an empty bound: expected %q, found %v", class, says, problems)
+		providers, problems := newProviders(workerEntries(t, param+"= "))
+		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, want) {
+			t.Errorf("%s with an empty bound: expected %q, found %v", class, want, problems)
 		}
-		if _, problems := p.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
+		if _, problems := providers.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
 			t.Errorf("%s with an empty bound gives PATH of the environment", class)
 		}
 	}

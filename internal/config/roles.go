@@ -11,51 +11,52 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles are the settings of a connector that the host uses, by role (`http.address`), never by name. A plugin's default
-// counts if package role allows it: where bytes go comes from the user alone. Roles hold secrets, and print none.
+// Roles are the settings of a connector that the host uses, such as address and password of the service. The host finds
+// them by role (`http.address`), never by name. A plugin's default counts only if package role allows it: only the user
+// may decide where data are sent. Roles contain secrets and never print them.
 type Roles struct{ byRole map[string]roleValue }
 
 type roleValue struct {
 	spec  wit.ConfigKey
 	value string
-	isSet bool
-	has   bool
+	isSet bool // by the user
+	has   bool // set, or a default that counts
 }
 
 // NewRoles collects the settings with a role. Templates only count with a value; the first declaration of a role
 // counts.
-func NewRoles(d *Declarations, c *Connector) Roles {
+func NewRoles(declarations *Declarations, connector *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
-	for _, spec := range d.Keys() {
+	for _, spec := range declarations.Keys() {
 		name := spec.Role()
 		if name == "" || r.byRole[name].isSet || strings.Contains(spec.Name, "{") {
 			continue
 		}
-		v := roleValue{spec: spec}
+		found := roleValue{spec: spec}
 		if known, ok := role.Find(name); ok && known.PluginDefault && spec.DefaultValue != nil {
-			v.value, v.has = *spec.DefaultValue, true
+			found.value, found.has = *spec.DefaultValue, true
 		}
 		for _, key := range spec.Names() {
-			if given, ok := c.Get(key); ok {
-				v.value, v.isSet, v.has = setting.Trim(given), true, true
+			if text, ok := connector.Get(key); ok {
+				found.value, found.isSet, found.has = setting.Trim(text), true, true
 				break
 			}
 		}
-		if v.has && spec.Kind != wit.KindPassword {
-			if s, ok := setting.Canonical(&spec, v.value); ok {
-				v.value = s
+		if found.has && spec.Kind != wit.KindPassword {
+			if s, ok := setting.Canonical(&spec, found.value); ok {
+				found.value = s
 			}
 		}
-		if _, ok := r.byRole[name]; !ok || v.isSet {
-			r.byRole[name] = v
+		if _, ok := r.byRole[name]; !ok || found.isSet {
+			r.byRole[name] = found
 		}
 	}
-	for _, e := range c.Entries {
-		if d.Declares(e.Key) {
+	for _, entry := range connector.Entries {
+		if declarations.Declares(entry.Key) {
 			continue
 		}
-		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].isSet {
-			value := setting.Trim(e.Value.Reveal())
+		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].isSet {
+			value := setting.Trim(entry.Value.Reveal())
 			r.byRole[spec.Role()] = roleValue{spec: spec, value: value, isSet: true, has: true}
 		}
 	}
@@ -84,8 +85,8 @@ func (r Roles) Text(role string) string { return r.byRole[role].value }
 
 // Setting returns the name of the role's setting, for errors, or the role itself.
 func (r Roles) Setting(role string) string {
-	if v, ok := r.byRole[role]; ok {
-		return v.spec.Name
+	if value, ok := r.byRole[role]; ok {
+		return value.spec.Name
 	}
 	return role
 }
@@ -102,9 +103,9 @@ func (r Roles) Duration(role string) time.Duration { return setting.Milliseconds
 // Prefix returns nonempty values by the rest of the role: Prefix("http.header.") may have "sap-client".
 func (r Roles) Prefix(prefix string) map[string]string {
 	values := map[string]string{}
-	for role, v := range r.byRole {
-		if strings.HasPrefix(role, prefix) && v.value != "" {
-			values[strings.TrimPrefix(role, prefix)] = v.value
+	for role, value := range r.byRole {
+		if strings.HasPrefix(role, prefix) && value.value != "" {
+			values[strings.TrimPrefix(role, prefix)] = value.value
 		}
 	}
 	return values
@@ -113,8 +114,8 @@ func (r Roles) Prefix(prefix string) map[string]string {
 // String returns the roles that have a value, without the values.
 func (r Roles) String() string {
 	var names []string
-	for role, v := range r.byRole {
-		if v.has {
+	for role, value := range r.byRole {
+		if value.has {
 			names = append(names, role)
 		}
 	}

@@ -10,20 +10,20 @@ import (
 )
 
 // secretsOf is a connector with a secret in a file of its own and one among others, and the folder that they are in.
-func secretsOf(t *testing.T) (p *Providers, c *Connector, dir string) {
+func secretsOf(t *testing.T) (providers *Providers, connector *Connector, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	write(t, filepath.Join(dir, "some.properties"), "a=1\npassword=one\n")
 	write(t, filepath.Join(dir, "token"), "uno")
-	p, problems := newProviders(nil)
-	c, more := NewConnector("c.properties", []Entry{
+	providers, problems := newProviders(nil)
+	connector, more := NewConnector("c.properties", []Entry{
 		NewEntry("fixed", "x", "", 0),
 		NewEntry("password", "${file:"+dir+
 			"/some.properties:password}", "", 0),
 		NewEntry("token", "Bearer ${dir:"+dir+":token}", "", 0),
-	}, p)
+	}, providers)
 	require.NoError(t, append(problems, more...).Err())
-	return p, c, dir
+	return providers, connector, dir
 }
 
 func write(t *testing.T, path, text string) {
@@ -32,42 +32,44 @@ func write(t *testing.T, path, text string) {
 }
 
 func TestReferencesAreReadAgain(t *testing.T) {
-	p, c, dir := secretsOf(t)
-	files := p.Files(c)
+	providers, connector, dir := secretsOf(t)
+	files := providers.Files(connector)
 	if len(files) != 2 || files[0] != filepath.Join(dir, "some.properties") || files[1] != filepath.Join(dir, "token") {
 		t.Errorf("found the files %v", files)
 	}
 	write(t, files[1], "due")
-	again, err := c.Resolve(p)
+	reread, err := connector.Resolve(providers)
 	require.NoError(t, err)
-	if keys := c.ChangedSince(again); len(keys) != 1 || keys[0] != "token" || again.Text("token") != "Bearer due" ||
-		again.Text("password") != "one" || c.Text("token") != "Bearer uno" {
-		t.Errorf("differing %v: %q, %q", keys, again.Text("token"), again.Text("password"))
+	if keys := connector.ChangedSince(reread); len(keys) != 1 || keys[0] != "token" ||
+		reread.Text("token") != "Bearer due" ||
+		reread.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
+		t.Errorf("differing %v: %q, %q", keys, reread.Text("token"), reread.Text("password"))
 	}
-	if e, _ := again.Entry("token"); !e.Value.IsSecret() || e.Raw != "Bearer ${dir:"+dir+":token}" {
-		t.Errorf("the entry is %+v", e)
+	if entry, _ := reread.Entry("token"); !entry.Value.IsSecret() || entry.Raw != "Bearer ${dir:"+dir+":token}" {
+		t.Errorf("the entry is %+v", entry)
 	}
 	require.NoError(t, os.Remove(files[1]))
-	if _, err := c.Resolve(p); err == nil {
+	if _, err := connector.Resolve(providers); err == nil {
 		t.Error("expected an error for a secret that is not there")
 	}
 }
 
 // Settings whose name ends with a word of the user's own.
 func TestNamesOfOnesOwn(t *testing.T) {
-	d := Declare(declared("x.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}),
+	declarations := Declare(declared("x.header.{name}", wit.KindPassword, "", "",
+		wit.Rule{Role: wit.Ptr("http.header.{name}")}),
 		declared("x.header.fixed", wit.KindString, "", ""))
-	c, _ := NewConnector("c.properties", []Entry{NewEntry("x.header.API-Key", "k", "", 0),
+	connector, _ := NewConnector("c.properties", []Entry{NewEntry("x.header.API-Key", "k", "", 0),
 		NewEntry("x.header.fixed", "f", "", 0), NewEntry("x.header.", "e", "", 0)}, &Providers{})
-	r := NewRoles(d, c)
+	r := NewRoles(declarations, connector)
 	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" ||
 		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.IsSet("http.header.API-Key") {
 		t.Errorf("found %v by %s", headers, r.Setting("http.header.API-Key"))
 	}
-	if _, ok := d.Find("x.header."); ok {
+	if _, ok := declarations.Find("x.header."); ok {
 		t.Error("expected a name")
 	}
-	if near := d.Nearest("x.heder.API"); near != "x.header.API" {
+	if near := declarations.Nearest("x.heder.API"); near != "x.header.API" {
 		t.Errorf("the nearest is %q", near)
 	}
 }

@@ -11,13 +11,12 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// ConfigChange is a configuration whose sender may not know the secrets in it. A secret may only go where its owner
-// sends it: the stored configuration, the worker, or a binding of BTP. Values that the sender has shown may go
-// anywhere.
+// ConfigChange is a configuration that REST received for a connector. Its sender may not know the secrets in it, so a
+// secret may only go where its owner sends it: the stored configuration, the worker, or a binding of BTP. Values that
+// the sender has shown to know may go anywhere.
 type ConfigChange struct {
 	New, Stored *Connector
-	// FromStored reports whether a value of New is the stored one, because the sender sent [Mask] or a PATCH without
-	// it.
+	// FromStored reports whether a value of New is the stored one: the sender sent [Mask], or a PATCH without it.
 	FromStored   func(key string) bool
 	Declarations *Declarations
 	IsPassword   func(key string) bool
@@ -28,7 +27,7 @@ type ConfigChange struct {
 type secretScope string
 
 const (
-	noScope       secretScope = "" // of what goes to no place that the configuration names
+	noScope       secretScope = "" // of settings that are sent to no endpoint
 	serviceScope  secretScope = "service"
 	listenerScope secretScope = "listener"
 )
@@ -43,15 +42,18 @@ func (p secretScope) workerPrefix() string { return strings.TrimSuffix(string(p)
 
 // MisdirectedSecrets returns a problem for each secret that would go to another endpoint than its owner sends it.
 func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
-	for _, e := range s.New.Entries {
-		p := s.scope(e.Key)
-		if !s.FromStored(e.Key) || e.Value.Reveal() == "" || !e.Value.IsSecret() && !s.IsPassword(e.Key) ||
-			s.isEndpointSetting(p, e.Key) {
+	for _, entry := range s.New.Entries {
+		scope := s.scope(entry.Key)
+		if !s.FromStored(entry.Key) || entry.Value.Reveal() == "" || !entry.Value.IsSecret() &&
+			!s.IsPassword(entry.Key) ||
+			s.isEndpointSetting(scope, entry.Key) {
 			continue
 		}
-		if moved := s.changedEndpoint(p); moved != "" {
-			problems = append(problems, e.problem("expected the secret itself, since %s is another one than that "+
-				"stored: the secret that is stored goes nowhere else than the stored configuration sends it", moved))
+		if changedSetting := s.changedEndpoint(scope); changedSetting != "" {
+			problems = append(problems, entry.problem(
+				"expected the secret itself, because %s differs from the stored configuration: a stored secret is "+
+					"sent only where the stored configuration sends it",
+				changedSetting))
 		}
 	}
 	return append(problems, s.sharedCredentials()...)
@@ -62,9 +64,9 @@ func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
 func (s ConfigChange) HasCompleteCredentials() bool {
 	roles := NewRoles(s.Declarations, s.New)
 	isBegun := roles.Text(role.User) != "" && roles.Text(role.Password) == ""
-	return s.hasStoredCredentials() || !isBegun && !slices.ContainsFunc(s.New.Entries, func(e Entry) bool {
-		return s.scope(e.Key) == serviceScope && s.IsPassword(e.Key) && setting.Trim(e.Raw) != "" &&
-			(!IsReference(e.Raw) || s.Worker.Providers.HasUnknownProvider(e))
+	return s.hasStoredCredentials() || !isBegun && !slices.ContainsFunc(s.New.Entries, func(entry Entry) bool {
+		return s.scope(entry.Key) == serviceScope && s.IsPassword(entry.Key) && setting.Trim(entry.Raw) != "" &&
+			(!IsReference(entry.Raw) || s.Worker.Providers.HasUnknownProvider(entry))
 	})
 }
 
@@ -72,18 +74,18 @@ func (s ConfigChange) hasStoredCredentials() bool {
 	if s.Stored == nil || s.changedEndpoint(serviceScope) != "" {
 		return false
 	}
-	now, stored := NewRoles(s.Declarations, s.New), NewRoles(s.Declarations, s.Stored)
+	current, stored := NewRoles(s.Declarations, s.New), NewRoles(s.Declarations, s.Stored)
 	return !slices.ContainsFunc([]string{role.Auth, role.User, role.OAuth, role.Header, role.Query, role.Password,
 		role.TLSKeyStore}, func(name string) bool {
-		return now.Text(name) != stored.Text(name) || strings.HasSuffix(name, ".") &&
-			!maps.Equal(now.Prefix(name), stored.Prefix(name))
+		return current.Text(name) != stored.Text(name) || strings.HasSuffix(name, ".") &&
+			!maps.Equal(current.Prefix(name), stored.Prefix(name))
 	})
 }
 
 func (s ConfigChange) scope(key string) secretScope {
-	for _, p := range prefixedScopes {
-		if strings.HasPrefix(key, string(p)) {
-			return p
+	for _, scope := range prefixedScopes {
+		if strings.HasPrefix(key, string(scope)) {
+			return scope
 		}
 	}
 	if prefix := stagePrefix(key); prefix != "" {
@@ -99,12 +101,12 @@ func (s ConfigChange) scope(key string) secretScope {
 	return noScope
 }
 
-func (s ConfigChange) isEndpointSetting(p secretScope, key string) bool {
-	short, _ := strings.CutPrefix(key, string(p))
-	if slices.Contains(clientScopes, p) {
+func (s ConfigChange) isEndpointSetting(scope secretScope, key string) bool {
+	short, _ := strings.CutPrefix(key, string(scope))
+	if slices.Contains(clientScopes, scope) {
 		return isClientEndpoint(short)
 	}
-	if slices.Contains(converterScopes, p) {
+	if slices.Contains(converterScopes, scope) {
 		registry, ok := strings.CutPrefix(short, "schema.registry.")
 		return strings.HasPrefix(short, "proxy.") || ok && (registry == "url" ||
 			strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry))
@@ -113,7 +115,7 @@ func (s ConfigChange) isEndpointSetting(p secretScope, key string) bool {
 		return short == "type"
 	}
 	spec, _ := s.Declarations.Find(key)
-	return isEndpointRole(p, spec.Role())
+	return isEndpointRole(scope, spec.Role())
 }
 
 // isClientEndpoint is isEndpointSetting for a Kafka client: everything about TLS and SASL but the credentials.
@@ -126,8 +128,8 @@ func isClientEndpoint(name string) bool {
 }
 
 // isEndpointRole is isEndpointSetting for a role. A header of SAP Connectivity selects the Cloud Connector.
-func isEndpointRole(p secretScope, name string) bool {
-	if p == listenerScope {
+func isEndpointRole(scope secretScope, name string) bool {
+	if scope == listenerScope {
 		return strings.HasPrefix(name, role.Listener) && !role.IsSecret(name) && name != role.ListenerUser &&
 			!strings.HasSuffix(name, ".password")
 	}
@@ -141,88 +143,90 @@ func isEndpointRole(p secretScope, name string) bool {
 		name) || hasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
 }
 
-func (s ConfigChange) changedEndpoint(p secretScope) string { return s.differingEndpoint(p, s.Stored) }
+func (s ConfigChange) changedEndpoint(scope secretScope) string {
+	return s.differingEndpoint(scope, s.Stored)
+}
 
-func (s ConfigChange) differingEndpoint(p secretScope, than *Connector) string {
-	now, before := s.endpoints(p, s.New), s.endpoints(p, than)
-	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(now))
+func (s ConfigChange) differingEndpoint(scope secretScope, than *Connector) string {
+	current, before := s.endpoints(scope, s.New), s.endpoints(scope, than)
+	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(current))
 	slices.Sort(names)
 	for _, name := range names {
-		value, given := now[name]
+		value, isSet := current[name]
 		other, stored := before[name]
-		if value != other || given != stored {
-			return s.settingName(p, name)
+		if value != other || isSet != stored {
+			return s.settingName(scope, name)
 		}
 	}
 	return ""
 }
 
-func (s ConfigChange) settingName(p secretScope, place string) string {
-	if p != serviceScope && p != listenerScope {
-		return place
+func (s ConfigChange) settingName(scope secretScope, file string) string {
+	if scope != serviceScope && scope != listenerScope {
+		return file
 	}
-	for _, c := range []*Connector{s.New, s.Stored} {
-		if c != nil {
-			if setting := NewRoles(s.Declarations, c).Setting(place); setting != place {
+	for _, connector := range []*Connector{s.New, s.Stored} {
+		if connector != nil {
+			if setting := NewRoles(s.Declarations, connector).Setting(file); setting != file {
 				return setting
 			}
 		}
 	}
-	return place
+	return file
 }
 
-func (s ConfigChange) endpoints(p secretScope, c *Connector) map[string]string {
-	places := map[string]string{}
-	if slices.Contains(clientScopes, p) {
-		for _, prefix := range []string{"", p.workerPrefix()} {
+func (s ConfigChange) endpoints(scope secretScope, connector *Connector) map[string]string {
+	endpoints := map[string]string{}
+	if slices.Contains(clientScopes, scope) {
+		for _, prefix := range []string{"", scope.workerPrefix()} {
 			for name, value := range s.Worker.Prefixed(prefix) {
 				if isClientEndpoint(name) {
-					places[string(p)+name] = setting.Trim(value)
+					endpoints[string(scope)+name] = setting.Trim(value)
 				}
 			}
 		}
 	}
-	if c == nil {
-		return places
+	if connector == nil {
+		return endpoints
 	}
-	if p == serviceScope || p == listenerScope {
-		roles := NewRoles(s.Declarations, c)
+	if scope == serviceScope || scope == listenerScope {
+		roles := NewRoles(s.Declarations, connector)
 		for name := range roles.byRole {
-			if value := roles.Text(name); value != "" && isEndpointRole(p, name) {
-				places[name] = value
+			if value := roles.Text(name); value != "" && isEndpointRole(scope, name) {
+				endpoints[name] = value
 			}
 		}
-		if p == serviceScope {
-			places["connector.class"] = c.Text("connector.class")
-			normalizeOrigin(places)
+		if scope == serviceScope {
+			endpoints["connector.class"] = connector.Text("connector.class")
+			normalizeOrigin(endpoints)
 		}
-		return places
+		return endpoints
 	}
-	for _, e := range c.Entries {
-		if strings.HasPrefix(e.Key, string(p)) && s.isEndpointSetting(p, e.Key) {
-			places[e.Key] = setting.Trim(e.Value.Reveal())
+	for _, entry := range connector.Entries {
+		if strings.HasPrefix(entry.Key, string(scope)) && s.isEndpointSetting(scope, entry.Key) {
+			endpoints[entry.Key] = setting.Trim(entry.Value.Reveal())
 		}
 	}
-	return places
+	return endpoints
 }
 
-func normalizeOrigin(places map[string]string) {
-	places[role.Scheme] = strings.ToLower(cmp.Or(places[role.Scheme], "https"))
-	places[role.Address] = strings.ToLower(strings.Trim(places[role.Address], "[]"))
-	if places[role.Port] == "" && places[role.Destination] == "" {
-		places[role.Port] = map[string]string{"http": "80", "https": "443"}[places[role.Scheme]]
+func normalizeOrigin(endpoints map[string]string) {
+	endpoints[role.Scheme] = strings.ToLower(cmp.Or(endpoints[role.Scheme], "https"))
+	endpoints[role.Address] = strings.ToLower(strings.Trim(endpoints[role.Address], "[]"))
+	if endpoints[role.Port] == "" && endpoints[role.Destination] == "" {
+		endpoints[role.Port] = map[string]string{"http": "80", "https": "443"}[endpoints[role.Scheme]]
 	}
 }
 
 // sharedCredentials checks credentials that are not the connector's: of a BTP destination, of a binding or service key
 // of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
 func (s ConfigChange) sharedCredentials() (problems Problems) {
-	const whose = "found another place than that stored: expected none, since %s logs on with %s, which goes nowhere " +
-		"else than its owner says"
+	const whose = "differs from the stored configuration: expected no change, because %s logs on with %s, which " +
+		"must not be sent elsewhere"
 	roles := NewRoles(s.Declarations, s.New)
 	at := func(name string) Entry {
-		e, _ := s.New.Entry(roles.Setting(name))
-		return e
+		entry, _ := s.New.Entry(roles.Setting(name))
+		return entry
 	}
 	if s.changedEndpoint(serviceScope) != "" {
 		for _, name := range slices.Sorted(maps.Keys(roles.byRole)) {
@@ -230,7 +234,7 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 				name) &&
 				name != role.Destination && name != role.OAuthTokenEndpoint && !strings.HasPrefix(name, role.Login) {
 				problems = append(problems, at(name).problem(whose, roles.Setting(role.Destination),
-					"what the destination of BTP says"))
+					"the credentials of the BTP destination"))
 			}
 		}
 		if strings.HasPrefix(roles.Text(role.ProxyType), route.Connectivity) && roles.Has(role.ProxyAddress) &&
@@ -240,9 +244,9 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 				"a service key or a binding of SAP Connectivity"))
 		}
 	}
-	for _, p := range clientScopes {
-		if at := s.differingEndpoint(p, nil); at != "" { // than the worker's own brokers
-			problems = append(problems, s.workerCredentials(p, at, s.changedEndpoint(p) == "")...)
+	for _, scope := range clientScopes {
+		if at := s.differingEndpoint(scope, nil); at != "" { // the worker's own brokers
+			problems = append(problems, s.workerCredentials(scope, at, s.changedEndpoint(scope) == "")...)
 		}
 	}
 	return problems
@@ -250,35 +254,36 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 
 // workerCredentials checks the worker's secrets at brokers that the setting at names. With stored, the stored
 // configuration names the same brokers, and what it uses there is accepted.
-func (s ConfigChange) workerCredentials(p secretScope, at string, stored bool) (problems Problems) {
-	of := func(name string) (value string, own bool) {
-		if value, own = s.New.Get(string(p) + name); !own {
-			value = cmp.Or(s.Worker.Prefixed(p.workerPrefix())[name], s.Worker.Prefixed("")[name])
+func (s ConfigChange) workerCredentials(scope secretScope, at string, stored bool) (problems Problems) {
+	lookup := func(name string) (value string, isOwn bool) {
+		if value, isOwn = s.New.Get(string(scope) + name); !isOwn {
+			value = cmp.Or(s.Worker.Prefixed(scope.workerPrefix())[name], s.Worker.Prefixed("")[name])
 		}
-		return setting.Trim(value), own
+		return setting.Trim(value), isOwn
 	}
-	protocol, _ := of("security.protocol")
+	protocol, _ := lookup("security.protocol")
 	if !strings.HasPrefix(strings.ToUpper(protocol), "SASL") {
 		return nil
 	}
 	secrets := []string{"sasl.jaas.config"}
-	if mechanism, _ := of("sasl.mechanism"); strings.EqualFold(mechanism, "OAUTHBEARER") {
+	if mechanism, _ := lookup("sasl.mechanism"); strings.EqualFold(mechanism, "OAUTHBEARER") {
 		secrets = append(secrets, "sasl.oauthbearer.client.credentials.client.secret")
 	}
 	for _, name := range secrets {
-		value, own := of(name)
-		if value == "" || own {
+		value, isOwn := lookup(name)
+		if value == "" || isOwn {
 			continue
 		}
 		if stored {
-			if _, was := s.Stored.Get(string(p) + name); !was {
+			if _, was := s.Stored.Get(string(scope) + name); !was {
 				continue
 			}
 		}
-		e, _ := s.New.Entry(at)
-		e.Key = string(p) + name
-		problems = append(problems, e.problem("expected the secret itself, since %s is another one than the "+
-			"worker's: what the worker logs on with goes to its own brokers alone", at))
+		entry, _ := s.New.Entry(at)
+		entry.Key = string(scope) + name
+		problems = append(problems, entry.problem(
+			"expected the secret itself, because %s differs from the worker's: the worker's credentials are sent "+
+				"only to its own brokers", at))
 	}
 	return problems
 }

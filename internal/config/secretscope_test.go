@@ -15,28 +15,29 @@ import (
 
 // served declares a plugin's settings by their roles, each by the name of its role.
 func served() *Declarations {
-	d := Declare()
+	declarations := Declare()
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.Destination, role.User, role.Auth,
 		role.OAuthTokenEndpoint, role.OAuthClientID, role.LoginTarget, role.LoginBody, role.Origins, role.ProxyType,
 		role.ProxyAddress, role.ProxyUser, role.ProxyLocationID, role.ProxyTokenURL, role.ProxyServiceKey,
 		role.TLSTrustStoreLocation, role.TLSProtocol, role.TLSAllowLegacy, role.ReadTimeoutMS, role.ListenerPorts,
 		role.ListenerAddress, role.ListenerUser, role.ListenerTLS + "keystore.location"} {
-		d.Declare(declared(name, wit.KindString, "", "", wit.Rule{Role: wit.Ptr(name)}))
+		declarations.Declare(declared(name, wit.KindString, "", "", wit.Rule{Role: wit.Ptr(name)}))
 	}
 	for _, name := range []string{role.Password, role.OAuthClientSecret, role.ProxyPassword,
 		role.ProxyTokenClientSecret, role.TLSKeyStorePassword, role.ListenerPassword,
 		role.ListenerTLS + "keystore.password"} {
-		d.Declare(declared(name, wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr(name)}))
+		declarations.Declare(declared(name, wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr(name)}))
 	}
-	d.Declare(declared("http.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}))
-	return d
+	declarations.Declare(declared("http.header.{name}", wit.KindPassword, "", "",
+		wit.Rule{Role: wit.Ptr("http.header.{name}")}))
+	return declarations
 }
 
 func connectorOf(t *testing.T, lines string) *Connector {
 	t.Helper()
-	c, problems := NewConnector("c.properties", connectorEntries(lines), &Providers{})
+	connector, problems := NewConnector("c.properties", connectorEntries(lines), &Providers{})
 	require.NoError(t, problems.Err())
-	return c
+	return connector
 }
 
 func connectorEntries(lines string) (entries []Entry) {
@@ -56,8 +57,7 @@ func joined(settings map[string]string) string {
 	return strings.Join(all, " ")
 }
 
-// A secret that is kept goes nowhere else than where it is stored for; one that is lent goes nowhere that only the
-// sender says.
+// A stored secret is sent only where it was stored for; a shared one never to an endpoint that only the sender names.
 func TestMisdirectedSecrets(t *testing.T) {
 	const worker = "bootstrap.servers=own:9092 security.protocol=SASL_SSL sasl.mechanism=SCRAM-SHA-512 " +
 		"sasl.jaas.config=theworkers"
@@ -67,9 +67,9 @@ func TestMisdirectedSecrets(t *testing.T) {
 	const client = "producer.override.bootstrap.servers=b:9092 producer.override.security.protocol=SASL_SSL " +
 		"producer.override.sasl.jaas.config=s producer.override.ssl.truststore.certificates=pem "
 	const listener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name, stored string
-		// sent are settings that are sent in the place of those stored, the others are kept; -NAME takes one out.
+		// sent are settings that replace stored ones; -NAME removes one.
 		sent, want string
 	}{
 		{"nothing else", service, "http.user=v http.read-timeout-ms=5", ""},
@@ -146,17 +146,17 @@ func TestMisdirectedSecrets(t *testing.T) {
 			"http.proxy.address=x:1 http.proxy.token-url=https://x http.proxy.token-client-secret=s", ""},
 		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			d := served()
+		t.Run(test.name, func(t *testing.T) {
+			declarations := served()
 			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
-			s := ConfigChange{Declarations: d, Worker: w,
-				IsPassword: func(key string) bool { return IsPassword(key, d) }}
+			change := ConfigChange{Declarations: declarations, Worker: w,
+				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
 			all, sent := map[string]string{}, map[string]bool{}
-			if c.stored != "" {
-				s.Stored = connectorOf(t, c.stored)
-				all = s.Stored.Raw()
+			if test.stored != "" {
+				change.Stored = connectorOf(t, test.stored)
+				all = change.Stored.Raw()
 			}
-			for line := range strings.FieldsSeq(c.sent) {
+			for line := range strings.FieldsSeq(test.sent) {
 				key, value, _ := strings.Cut(line, "=")
 				if key, out := strings.CutPrefix(key, "-"); out {
 					delete(all, key)
@@ -164,18 +164,18 @@ func TestMisdirectedSecrets(t *testing.T) {
 				}
 				all[key], sent[key] = value, true
 			}
-			s.New = connectorOf(t, joined(all))
-			s.FromStored = func(key string) bool { return !sent[key] }
+			change.New = connectorOf(t, joined(all))
+			change.FromStored = func(key string) bool { return !sent[key] }
 			var misdirected []string
-			for _, p := range s.MisdirectedSecrets() {
+			for _, p := range change.MisdirectedSecrets() {
 				if p.Warning || strings.Contains(p.Text, "theworkers") {
 					t.Errorf("%+v", p)
 				}
 				misdirected = append(misdirected, p.Setting)
 			}
 			slices.Sort(misdirected)
-			if got := strings.Join(misdirected, " "); got != c.want {
-				t.Errorf("expected %q, found %q", c.want, got)
+			if got := strings.Join(misdirected, " "); got != test.want {
+				t.Errorf("expected %q, found %q", test.want, got)
 			}
 		})
 	}
@@ -189,7 +189,7 @@ func TestReferencesAreWhole(t *testing.T) {
 	t.Setenv("K", "v")
 	path := filepath.Join(t.TempDir(), "f")
 	require.NoError(t, os.WriteFile(path, []byte("k=v"), 0o600))
-	there := strings.NewReplacer("${file:f:", "${file:"+path+":")
+	text := strings.NewReplacer("${file:f:", "${file:"+path+":")
 	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, "http.address=a": true,
 		to + "http.password=${vault:f:k}": false, to + "http.header.key=${vault:k} http.password=${file:f:k}": false,
 		to: false, to + "http.password=": false, to + "http.header.key=${env:K}": false,
@@ -199,10 +199,10 @@ func TestReferencesAreWhole(t *testing.T) {
 		to + "http.password=${file:f:k} producer.override.ssl.key=s":    true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
-		d := served()
-		c, _ := NewConnector("c.properties", connectorEntries(there.Replace(lines)), w.Providers)
-		s := ConfigChange{Declarations: d, Worker: w, New: c,
-			IsPassword: func(key string) bool { return IsPassword(key, d) }}
+		declarations := served()
+		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
+		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
+			IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
 		if got := s.HasCompleteCredentials(); got != want {
 			t.Errorf("%s: expected %t, found %t", lines, want, got)
 		}

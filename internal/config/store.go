@@ -2,8 +2,14 @@ package config
 
 import "context"
 
-// Store keeps the configurations of connectors and reports changes: a [FolderStore], or a group's config topic.
+// Store stores the configurations of connectors and reports changes: a [FolderStore], or a group's config topic.
 type Store interface {
+	StoreReader
+	StoreWriter
+}
+
+// StoreReader reads the stored configurations.
+type StoreReader interface {
 	// Watch calls changed from one goroutine until ctx ends: at once, after changes, and from time to time without a
 	// change.
 	Watch(ctx context.Context, changed func(Snapshot))
@@ -11,8 +17,12 @@ type Store interface {
 	Refresh()
 	Ready() bool
 	// Snapshot returns what is stored, including all writes; ok is false before everything was read once.
-	Snapshot() (now Snapshot, ok bool)
-	IsStale(of Snapshot) bool
+	Snapshot() (current Snapshot, ok bool)
+	IsStale(Snapshot) bool
+}
+
+// StoreWriter changes the stored configurations.
+type StoreWriter interface {
 	Put(ctx context.Context, name string, stored Stored) error
 	// CheckWritable returns the error with which Put would reject a connector that runs from a file ("" for none), or
 	// nil.
@@ -26,13 +36,14 @@ var _ Store = (*FolderStore)(nil)
 type Stored struct {
 	Connector *Connector
 	Target    string // the target state: STARTED, PAUSED or STOPPED
-	// IfMatch accepts the stored version ([Connector.Version]), or Put returns a [ChangedError]. Nil accepts any.
+	// IfMatch reports whether Put may replace the stored version ([Connector.Version]); if not, Put returns a
+	// [ChangedError]. Nil accepts any version.
 	IfMatch func(version string) bool
 }
 
-// Snapshot is everything that a store has at one time.
+// Snapshot is the content of a store at one time.
 type Snapshot struct {
-	// Connectors have unique names. One with problems must not run; what ran before it continues.
+	// Connectors have unique names. One with problems must not run; its previous configuration continues.
 	Connectors []*Connector
 	Targets    map[string]string // the target states that were set, by connector
 	// Problems belong to no connector: a missing folder, a changed worker's file. With errors, Connectors are the

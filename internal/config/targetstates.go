@@ -13,7 +13,7 @@ const (
 	TargetStopped = "STOPPED"
 )
 
-// TargetStates stores the target states that users have set, in a file. All methods may be called at any time.
+// TargetStates stores the target states that users have set, in a file. It is safe for concurrent use.
 type TargetStates struct {
 	path string
 
@@ -26,7 +26,7 @@ type TargetStates struct {
 func OpenTargetStates(path string) (*TargetStates, error) {
 	t := &TargetStates{path: path}
 	if err := loadJSON(path, maxFileBytes, &t.states); err != nil {
-		return nil, fmt.Errorf("states of connectors: %w (without the file all run)", err)
+		return nil, fmt.Errorf("states of connectors: %w (without the file all connectors run)", err)
 	}
 	if t.states == nil {
 		t.states = map[string]string{}
@@ -34,7 +34,7 @@ func OpenTargetStates(path string) (*TargetStates, error) {
 	for name, target := range t.states {
 		if target != TargetPaused && target != TargetStopped && target != TargetStarted {
 			return nil, fmt.Errorf("states of connectors: %s: %q: expected %s, %s or %s, found %q "+
-				"(without the file all run)",
+				"(without the file all connectors run)",
 				path, name, TargetPaused, TargetStopped, TargetStarted, target)
 		}
 	}
@@ -49,11 +49,11 @@ func (t *TargetStates) get(name string) (target string, ok bool) {
 }
 
 // Get returns a connector's target state: the one that was set, else its initial one.
-func (t *TargetStates) Get(c *Connector) string {
-	if target, ok := t.get(c.Name); ok {
+func (t *TargetStates) Get(connector *Connector) string {
+	if target, ok := t.get(connector.Name); ok {
 		return target
 	}
-	return c.InitialTarget()
+	return connector.InitialTarget()
 }
 
 // All returns the states that were set, by connector.
@@ -73,7 +73,7 @@ func (t *TargetStates) setWithUndo(name, target string) (undo func() error, err 
 	undo = func() error {
 		return t.update(func(next map[string]string) {
 			switch {
-			case next[name] != target:
+			case next[name] != target: // changed again since
 			case had:
 				next[name] = before
 			default:

@@ -9,7 +9,7 @@ type TaskConfigs struct {
 	HasRequirements bool
 }
 
-// Counts reports whether the tasks are planned of settings at an offset, and may run in a target state.
+// Counts reports whether the tasks were planned for the settings at an offset, and may run in a target state.
 func (t *TaskConfigs) Counts(offset int64, target string) bool {
 	return len(t.Settings) > 0 && t.Version >= offset && (t.HasRequirements || target == TargetPaused)
 }

@@ -20,22 +20,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Worker is the worker's configuration: flags override the environment (CULVERT_…), which overrides a file and the
-// defaults.
+// Worker is the configuration of a worker. Flags override the environment (CULVERT_…), which overrides the worker's
+// file and the defaults.
 type Worker struct {
 	File      string // the worker's file, empty if there is none
 	Providers *Providers
 	layers    layers
-	resolved  sync.Map // the last values of [Worker.Current] by setting, which are redacted while they are here
+	resolved  sync.Map // the last values of [Worker.Current], by setting; values are redacted while referenced
 }
 
 type layers struct {
 	*koanf.Koanf
-	entries []Entry // entries have what koanf's map cannot hold: file, line and order of the user's settings
+	entries []Entry // the user's settings with file, line and order, which koanf's map cannot hold
 }
 
-// flat is a delimiter that no key contains, so that koanf builds no tree: no input contains a byte 0 after 0xff.
-const flat = "\xff\x00"
+// noDelimiter is a delimiter that no key contains, so that koanf keeps keys flat: no input contains a byte 0 after
+// 0xff.
+const noDelimiter = "\xff\x00"
 
 // LoadWorker reads a file (empty for none), the environment as os.Environ returns it, and flags by setting name. It
 // only fails if the file cannot be read.
@@ -46,17 +47,17 @@ func LoadWorker(file string, environ []string, flags map[string]string) (_ *Work
 			return nil, nil, err
 		}
 	}
-	d := &document{path: file}
-	w, more := newWorker(d, data, environ, flags)
-	if d.problems.Err() != nil { // nobody knows what it was to hold
+	doc := &document{path: file}
+	w, more := newWorker(doc, data, environ, flags)
+	if doc.problems.Err() != nil { // it may be in the unreadable part
 		more = slices.DeleteFunc(more, func(p Problem) bool {
 			return p.Setting == "bootstrap.servers" && !w.IsSet(p.Setting)
 		})
-	} else if file != "" && len(d.entries) == 0 && more.Err() != nil {
+	} else if file != "" && len(doc.entries) == 0 && more.Err() != nil {
 		return w, Problems{{File: file,
 			Text: "the file is empty: expected the settings of a worker or of a connector"}}, nil
 	}
-	return w, append(d.problems, more...), nil
+	return w, append(doc.problems, more...), nil
 }
 
 // NewWorker is [LoadWorker] for entries in memory.
@@ -64,40 +65,43 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 	return newWorker(&document{path: file, entries: entries}, nil, environ, flags)
 }
 
-func newWorker(d *document, data []byte, environ []string, flags map[string]string) (*Worker, Problems) {
-	l := layers{Koanf: koanf.New(flat)}
-	err := errors.Join(l.Load(defaults(d.path), nil), l.Load(rawbytes.Provider(data), d),
-		l.Load(l.environment(environ), nil), l.Load(l.commandLine(flags), nil))
-	l.entries = slices.Concat(d.entries, l.entries)
-	below, warnings := telemetryEntries(environ, l.entries)
-	l.entries = slices.Concat(below, l.entries)
-	providers, problems := newProviders(l.entries)
-	resolved, more := providers.resolveAll(l.entries)
+func newWorker(doc *document, data []byte, environ []string, flags map[string]string) (*Worker, Problems) {
+	merged := layers{Koanf: koanf.New(noDelimiter)}
+	err := errors.Join(merged.Load(defaults(doc.path), nil), merged.Load(rawbytes.Provider(data), doc),
+		merged.Load(merged.environment(environ), nil), merged.Load(merged.commandLine(flags), nil))
+	merged.entries = slices.Concat(doc.entries, merged.entries)
+	below, warnings := telemetryEntries(environ, merged.entries)
+	merged.entries = slices.Concat(below, merged.entries)
+	providers, problems := newProviders(merged.entries)
+	resolved, more := providers.resolveAll(merged.entries)
 	problems = slices.Concat(problems, warnings, more)
-	l.entries = MergeLayers(resolved)
-	last := slices.DeleteFunc(slices.Clone(l.entries),
-		func(e Entry) bool { return !e.Value.IsSecret() && !strings.HasPrefix(e.File, fromTelemetry) })
-	if err = errors.Join(err, l.Load(confmap.Provider(values(last), flat), nil)); err != nil {
-		problems = append(problems, Problem{File: d.path, Text: err.Error()})
+	merged.entries = MergeLayers(resolved)
+	last := slices.DeleteFunc(slices.Clone(merged.entries),
+		func(entry Entry) bool {
+			return !entry.Value.IsSecret() && !strings.HasPrefix(entry.File, fromTelemetry)
+		})
+	if err = errors.Join(err, merged.Load(confmap.Provider(valuesByKey(last), noDelimiter), nil)); err != nil {
+		problems = append(problems, Problem{File: doc.path, Text: err.Error()})
 	}
-	w := &Worker{File: d.path, Providers: providers, layers: l}
+	w := &Worker{File: doc.path, Providers: providers, layers: merged}
 	problems = append(problems, w.check()...)
 	problems.Sort()
 	return w, providers.redactProblems(problems)
 }
 
-// defaults returns the declared defaults. Without a file nobody has secured passwords in REST, so it is local.
+// defaults returns the declared defaults. Without a file REST listens on this machine only, because it has no
+// passwords.
 func defaults(file string) koanf.Provider {
-	m := map[string]any{}
+	settings := map[string]any{}
 	for _, s := range workerSettings {
 		if s.DefaultValue != nil {
-			m[s.Name] = *s.DefaultValue
+			settings[s.Name] = *s.DefaultValue
 		}
 	}
 	if file == "" {
-		m["listeners"] = loopbackListener
+		settings["listeners"] = loopbackListener
 	}
-	return confmap.Provider(m, flat)
+	return confmap.Provider(settings, noDelimiter)
 }
 
 const loopbackListener = "http://127.0.0.1:8083"
@@ -117,53 +121,53 @@ func (l *layers) environment(environ []string) koanf.Provider {
 
 func variables(prefix string, environ []string, keyed func(name, value string) (string, any)) koanf.Provider {
 	all := func() []string { return environ }
-	return env.Provider(flat, env.Opt{Prefix: prefix, TransformFunc: keyed, EnvironFunc: all})
+	return env.Provider(noDelimiter, env.Opt{Prefix: prefix, TransformFunc: keyed, EnvironFunc: all})
 }
 
 func (l *layers) commandLine(flags map[string]string) koanf.Provider {
-	var given []Entry
+	var entries []Entry
 	for _, key := range slices.Sorted(maps.Keys(flags)) {
-		given = append(given, NewEntry(key, flags[key], "command line", 0))
+		entries = append(entries, NewEntry(key, flags[key], "command line", 0))
 	}
-	l.entries = append(l.entries, given...)
-	return confmap.Provider(values(given), flat)
+	l.entries = append(l.entries, entries...)
+	return confmap.Provider(valuesByKey(entries), noDelimiter)
 }
 
 func (w *Worker) check() Problems {
 	var problems Problems
-	d := workerDeclarations()
-	for _, e := range w.layers.entries {
-		if e.unresolved() {
+	declarations := workerDeclarations()
+	for _, entry := range w.layers.entries {
+		if entry.unresolved() {
 			continue
 		}
-		spec, ok := d.Find(e.Key)
+		spec, ok := declarations.Find(entry.Key)
 		switch {
 		case ok:
-			if text := CheckValue(&spec, e.Value.Reveal(), !e.Value.IsSecret()); text != "" {
-				problems = append(problems, invalidValue(e, text, w.Providers)...)
-			} else if found := checkLiteral(e, &spec, w.Providers); found != nil {
+			if text := CheckValue(&spec, entry.Value.Reveal(), !entry.Value.IsSecret()); text != "" {
+				problems = append(problems, invalidValue(entry, text, w.Providers)...)
+			} else if found := checkLiteral(entry, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
-			} else if why := w.noEffect(&spec); why != "" {
-				problems = append(problems, e.warning("has no effect: %s", why))
-			} else if e.Key == ExactlyOnceSetting {
+			} else if reason := w.noEffect(&spec); reason != "" {
+				problems = append(problems, entry.warning("has no effect: %s", reason))
+			} else if entry.Key == ExactlyOnceSetting {
 				if text := w.exactlyOnceProblem(); text != "" {
-					problems = append(problems, e.codedProblem(setting.CodeInvalid, text))
+					problems = append(problems, entry.codedProblem(setting.CodeInvalid, text))
 				}
 			}
-		case strings.HasPrefix(e.Key, "offset.storage.") && setting.Distance(d.Nearest(e.Key),
-			e.Key) > 2: // a setting of the topic
-		case isPluginSetting(e.Key):
-		case hasPrefix(e.Key, passThroughPrefixes), slices.Contains(clientSettings, e.Key):
-			if w.Providers.HasUnknownProvider(e) && w.isSecret(e.Key) {
-				problems = append(problems, w.Providers.UnknownProvider(e, true))
+		case strings.HasPrefix(entry.Key, "offset.storage.") && setting.Distance(declarations.Nearest(entry.Key),
+			entry.Key) > 2: // a setting of the topic
+		case isPluginSetting(entry.Key): // package plugin checks it
+		case hasPrefix(entry.Key, passThroughPrefixes), slices.Contains(clientSettings, entry.Key):
+			if w.Providers.HasUnknownProvider(entry) && w.isSecret(entry.Key) {
+				problems = append(problems, w.Providers.UnknownProvider(entry, true))
 			}
-		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
-			e.Key) > 2: // a variable of something else
-		case isConnectorSetting(e.Key):
-			problems = append(problems, e.warning("has no effect: a setting of connectors, which stands in a "+
-				"connector's file"))
+		case strings.HasPrefix(entry.File, fromEnvironment) && setting.Distance(declarations.Nearest(entry.Key),
+			entry.Key) > 2: // a variable of something else
+		case isConnectorSetting(entry.Key):
+			problems = append(problems, entry.warning(
+				"has no effect: a setting of connectors, which belongs in a connector's file"))
 		default:
-			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
+			problems = append(problems, entry.warning("%s", setting.Unknown(declarations.Nearest(entry.Key))))
 		}
 	}
 	if w.File != "" && !w.IsSet("bootstrap.servers") {
@@ -186,7 +190,8 @@ const ExactlyOnceSetting = "exactly.once.source.support"
 // ExactlyOnce reports whether sources write in transactions. `preparing` has no effect.
 func (w *Worker) ExactlyOnce() bool { return strings.EqualFold(w.Text(ExactlyOnceSetting), "enabled") }
 
-// ConfigTopic returns config.storage.topic, which has a group's connectors and the counts of transactional producers.
+// ConfigTopic returns config.storage.topic, which stores a group's connectors and the counts of transactional
+// producers.
 func (w *Worker) ConfigTopic() string {
 	if topic := w.Text("config.storage.topic"); topic != "" {
 		return topic
@@ -200,13 +205,12 @@ func (w *Worker) exactlyOnceProblem() string {
 		return ""
 	case strings.HasPrefix(w.Text("bootstrap.servers"), "embedded"):
 		return setting.Invalid(ExactlyOnceSetting, "enabled",
-			"expected disabled with bootstrap.servers=embedded: a kill of "+
-				"this process tears the transactions of the broker in it. Name brokers of a Kafka, or "+
-				"those of `culvert broker`")
+			"expected disabled with bootstrap.servers=embedded: killing this process would break transactions of "+
+				"its broker. Use the brokers of a Kafka cluster or of `culvert broker`")
 	case w.Text("group.id") == "":
 		return setting.Invalid(ExactlyOnceSetting, "enabled",
-			"expected group.id beside it, which transactional ids begin with: "+
-				"one name for this installation, which no other one has")
+			"expected group.id to be set, too, because transactional ids begin with it: a name that no other "+
+				"installation uses")
 	}
 	return ""
 }
@@ -250,7 +254,7 @@ func (w *Worker) IsSet(name string) bool { _, ok := lastEntry(w.layers.entries, 
 
 // Text returns the trimmed value, or the default.
 func (w *Worker) Text(name string) string {
-	if w.layers.Koanf == nil || name == "" { // for which koanf gives all values
+	if w.layers.Koanf == nil || name == "" { // koanf would return all values
 		return ""
 	}
 	return setting.Trim(w.layers.String(name))
@@ -274,16 +278,16 @@ func (w *Worker) Boolean(name string) bool {
 	return b
 }
 
-// ErrorPrefix returns the place of a setting for an error, as `worker.properties:3: `, empty if it is not set.
+// ErrorPrefix returns the place of a setting for an error, such as `worker.properties:3: `, empty if it is not set.
 func (w *Worker) ErrorPrefix(name string) string {
-	e, ok := lastEntry(w.layers.entries, name)
+	entry, ok := lastEntry(w.layers.entries, name)
 	switch {
 	case !ok:
 		return ""
-	case e.Line == 0:
-		return e.File + ": "
+	case entry.Line == 0:
+		return entry.File + ": "
 	}
-	return fmt.Sprintf("%s:%d: ", e.File, e.Line)
+	return fmt.Sprintf("%s:%d: ", entry.File, entry.Line)
 }
 
 // Prefixed returns the settings with a prefix, by the rest of their keys.
@@ -291,16 +295,16 @@ func (w *Worker) Prefixed(prefix string) map[string]string { return withPrefix(p
 
 // Current resolves the references in a setting again. ok is false if it has none or one cannot be resolved now.
 func (w *Worker) Current(name string) (value string, ok bool) {
-	e, given := lastEntry(w.layers.entries, name)
-	if !given || !e.Value.IsSecret() {
+	entry, isSet := lastEntry(w.layers.entries, name)
+	if !isSet || !entry.Value.IsSecret() {
 		return "", false
 	}
-	now, problems := w.Providers.resolveAll([]Entry{e})
+	resolved, problems := w.Providers.resolveAll([]Entry{entry})
 	if problems.Err() != nil {
 		return "", false
 	}
-	w.resolved.Store(name, now[0].Value)
-	return setting.Trim(now[0].Value.Reveal()), true
+	w.resolved.Store(name, resolved[0].Value)
+	return setting.Trim(resolved[0].Value.Reveal()), true
 }
 
 // Locate returns the error as a problem at the line of its setting if it wraps a [Problem], else at the file.
@@ -316,11 +320,11 @@ func (w *Worker) Locate(err error) Problem {
 
 // Problem returns a problem at the line of a setting.
 func (w *Worker) Problem(name, text string) Problem {
-	e, ok := lastEntry(w.layers.entries, name)
+	entry, ok := lastEntry(w.layers.entries, name)
 	if !ok {
-		e = Entry{Key: name, File: w.File, Line: 1}
+		entry = Entry{Key: name, File: w.File, Line: 1}
 	}
-	return e.problem("%s", w.Redact(text))
+	return entry.problem("%s", w.Redact(text))
 }
 
 // All returns every setting with its value, defaults included.
@@ -343,15 +347,15 @@ func (w *Worker) ValidSettings(known Problems) map[string]string {
 	return m
 }
 
-// PluginFolders returns the folders of plugin.path, with a warning for each other entry: existing workers' files name
-// folders of Java plugins, which Kafka Connect skips if they are missing, too.
+// PluginFolders returns the folders of plugin.path, with a warning for each other entry: files of existing workers name
+// folders of Java plugins, and Kafka Connect skips missing ones, too.
 func (w *Worker) PluginFolders() (folders []string, warnings Problems) {
 	for _, f := range w.List("plugin.path") {
 		if info, err := os.Stat(f); err == nil && info.IsDir() {
 			folders = append(folders, filepath.Clean(f))
 			continue
 		}
-		p := w.Problem("plugin.path", fmt.Sprintf("expected folders, and there is none at %s", f))
+		p := w.Problem("plugin.path", fmt.Sprintf("expected folders, found none at %s", f))
 		p.Warning = true
 		warnings = append(warnings, p)
 	}

@@ -66,7 +66,7 @@ func TestWorkerFormats(t *testing.T) {
 	}
 }
 
-// A list in YAML takes memory by its length, not by its square.
+// The memory for a list in YAML grows linearly.
 func TestLongLists(t *testing.T) {
 	const items, most = 20_000, 64 << 20
 	var before, after runtime.MemStats

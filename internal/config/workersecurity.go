@@ -13,41 +13,42 @@ var proxySettings = []wit.ConfigKey{
 		"HTTP proxy, or by SAP Connectivity through a Cloud Connector.",
 		allowed("none", "socks5", "http", "sap-connectivity")),
 	declared("kafka.proxy.address", wit.KindString, "",
-		"Host and port of the proxy; for SAP Connectivity its SOCKS5 port (default: what the binding says)."),
+		"Host and port of the proxy; for SAP Connectivity its SOCKS5 port (default: the binding's)."),
 	declared("kafka.proxy.user", wit.KindString, "", "User of an ordinary proxy."),
 	declared("kafka.proxy.password", wit.KindPassword, "", "Password of an ordinary proxy."),
 	declared("kafka.proxy.location.id", wit.KindList, "",
-		"Location ids of Cloud Connectors, tried in order; none: the one without."),
-	declared("kafka.proxy.address.map", wit.KindString, "", "What the Cloud Connector calls a broker: "+
-		"advertised:port=virtual:port, …; ranges of ports (9092-9094) on both sides. Brokers that are not in it are "+
-		"called as they advertise themselves."),
-	declared("kafka.proxy.token.url", wit.KindString, "", "Token service for SAP Connectivity; without it "+
-		"kafka.proxy.service.key, else VCAP_SERVICES, has all that is needed."),
+		"Location ids of Cloud Connectors, tried in order; empty means the one without a location id."),
+	declared("kafka.proxy.address.map", wit.KindString, "",
+		"Virtual addresses of brokers in the Cloud Connector: advertised:port=virtual:port, …; both sides may have "+
+			"ranges of ports (9092-9094). Other brokers are reached at their advertised addresses."),
+	declared("kafka.proxy.token.url", wit.KindString, "",
+		"URL of the token service for SAP Connectivity. By default kafka.proxy.service.key or VCAP_SERVICES "+
+			"provides it with the credentials."),
 	declared("kafka.proxy.token.client.id", wit.KindString, "", "Client id for the token service."),
 	declared("kafka.proxy.token.client.secret", wit.KindPassword, "", "Client secret for the token service."),
 	declared("kafka.proxy.token.certificate.location", wit.KindString, "",
-		"PEM file of the client certificate for the token service, in the place of a secret."),
-	declared("kafka.proxy.token.key.location", wit.KindString, "", "PEM file of its key."),
+		"PEM file of the client certificate for the token service, instead of a secret."),
+	declared("kafka.proxy.token.key.location", wit.KindString, "", "PEM file of the key of that certificate."),
 	declared("kafka.proxy.service.key", wit.KindString, "", "File of a service key of the connectivity service."),
 	declared("kafka.proxy.outage.ms", wit.KindLong, strconv.FormatInt(route.DefaultOutage.Milliseconds(), 10),
-		"How long no Cloud Connector may answer before tasks fail, in milliseconds.", atLeast(0)),
+		"How long all Cloud Connectors may be unavailable before tasks fail, in milliseconds.", atLeast(0)),
 }
 
 var restSettings = []wit.ConfigKey{
-	declared("listeners.https.ssl.keystore.location", wit.KindString, "", "File with the key and certificate of "+
-		"listeners of https. Where nothing is given below listeners.https. the ssl.… of the worker hold, as in Kafka "+
-		"Connect. It is read again when it has changed."),
+	declared("listeners.https.ssl.keystore.location", wit.KindString, "",
+		"File with the key and certificate of https listeners. If no listeners.https.… is set, the worker's ssl.… "+
+			"settings apply, as in Kafka Connect. The file is read again after each change."),
 	declared("listeners.https.ssl.keystore.password", wit.KindPassword, "", "Password of that file."),
 	declared("listeners.https.ssl.keystore.type", wit.KindString, "",
-		"JKS, PKCS12 or PEM; detected from the content if not set."),
+		"JKS, PKCS12 or PEM; detected from the content by default."),
 	declared("listeners.https.ssl.key.password", wit.KindPassword, "",
-		"Password of the key in that file; default: the file's password."),
+		"Password of the key in that file; default: the password of the file."),
 	declared("listeners.https.ssl.truststore.location", wit.KindString, "",
-		"File with the authorities that clients' certificates are trusted by; the system's unless given."),
+		"File with the certificate authorities that are trusted for client certificates; default: the system's."),
 	declared("listeners.https.ssl.truststore.password", wit.KindPassword, "", "Password of that file."),
 	declared("listeners.https.ssl.truststore.type", wit.KindString, "",
-		"JKS, PKCS12 or PEM; detected from the content if not set."),
-	declared("listeners.https.ssl.client.auth", wit.KindString, "none", "Whether clients show a certificate: none, "+
+		"JKS, PKCS12 or PEM; detected from the content by default."),
+	declared("listeners.https.ssl.client.auth", wit.KindString, "none", "Whether clients present a certificate: none, "+
 		"requested or required.", allowed("none", "requested", "required")),
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A secret that a reference leads to is read again; what stands in the file itself has no other value.
+// A referenced secret is read again; a value in the file itself does not change.
 func TestCurrent(t *testing.T) {
 	secrets := filepath.Join(t.TempDir(), "secrets.properties")
 	write(t, secrets, "logon=before")
@@ -77,8 +77,8 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 	}
 }
 
-// A reference that no config provider takes is not sent in the place of a secret, whatever it is handed on to;
-// elsewhere it is used as it stands, as by Kafka Connect.
+// A reference to an unknown config provider is never sent as a secret;
+// elsewhere it is used as it is, as by Kafka Connect.
 func TestUnprovidedSecretsOfAWorker(t *testing.T) {
 	for _, name := range []string{"sasl.jaas.config", "producer.sasl.jaas.config", "consumer.ssl.keystore.password",
 		"admin.ssl.truststore.password", "listeners.https.ssl.key.password", "key.converter.basic.auth.user.info",

@@ -22,25 +22,25 @@ const (
 
 var tracingSettings = []wit.ConfigKey{
 	declared(TracingEndpoint, wit.KindString, "",
-		"Collector of OpenTelemetry that gets spans, by OTLP over HTTP in its binary "+
-			"form: http://HOST:4318; v1/traces is added. Nothing is traced unless given, here or as "+
-			"OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is taken as it is."),
+		"OpenTelemetry collector that receives spans, by OTLP over HTTP in its binary form: http://HOST:4318; "+
+			"v1/traces is added. Nothing is traced unless it is set here, or as OTEL_EXPORTER_OTLP_ENDPOINT or "+
+			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is used unchanged."),
 	declared(TracingHeaders, wit.KindPassword, "", "Headers of requests to it, such as a token: NAME=VALUE, several "+
 		"separated by commas, %XX for other characters. Else OTEL_EXPORTER_OTLP_HEADERS."),
 	declared(TracingCertificate, wit.KindString, "",
-		"PEM file with the authorities that its certificate may be of; the "+
-			"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
+		"PEM file with the authorities that are trusted for its certificate; default: the system's. Else "+
+			"OTEL_EXPORTER_OTLP_CERTIFICATE."),
 	declared(TracingTimeout, wit.KindLong, "10000",
-		"How long one sending may take, with what is tried again of it, in milliseconds; a stop waits for the last "+
-			"one as long, and for 5 seconds at most. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
-	declared(TracingService, wit.KindString, "culvert", "Name under which the spans are shown. Else "+
+		"How long one export may take, including retries, in milliseconds; a stop waits as long for the last one, "+
+			"at most 5 seconds. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
+	declared(TracingService, wit.KindString, "culvert", "Name of the service in the spans. Else "+
 		"OTEL_SERVICE_NAME, else service.name of OTEL_RESOURCE_ATTRIBUTES."),
 	declared(TracingSampler, wit.KindString, "parentbased_always_on",
 		"Which traces are sent. Else OTEL_TRACES_SAMPLER.",
 		allowed("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 			"parentbased_traceidratio")),
 	declared(TracingArgument, wit.KindString, "",
-		"For those of a ratio: how many, from 0 to 1; all unless given. Else "+
+		"Ratio of traces for the samplers with a ratio, from 0 to 1; default: 1. Else "+
 			"OTEL_TRACES_SAMPLER_ARG."),
 }
 
@@ -70,59 +70,59 @@ func telemetryEntries(environ []string, above []Entry) ([]Entry, Problems) {
 	values := telemetryValues(environ)
 	off := values.String("OTEL_TRACES_EXPORTER") == "none" ||
 		strings.EqualFold(values.String("OTEL_SDK_DISABLED"), "true")
-	var l []Entry
+	var entries []Entry
 	var problems Problems
-	given := map[string]bool{}
+	isSet := map[string]bool{}
 	declared := workerDeclarations()
 	for _, t := range telemetryVariables {
 		value := values.String(t.variable)
-		if value == "" || given[t.setting] || off && t.setting == TracingEndpoint {
+		if value == "" || isSet[t.setting] || off && t.setting == TracingEndpoint {
 			continue
 		}
-		given[t.setting] = true
-		e := NewEntry(t.setting, value, fromEnvironment+t.variable, 0)
-		if spec, ok := declared.Find(e.Key); ok {
+		isSet[t.setting] = true
+		entry := NewEntry(t.setting, value, fromEnvironment+t.variable, 0)
+		if spec, ok := declared.Find(entry.Key); ok {
 			if text := CheckValue(&spec, value, true); text != "" {
-				problems = append(problems, e.warning("%s; the default counts in its place", text))
+				problems = append(problems, entry.warning("%s; the default is used instead", text))
 				continue
 			}
 		}
-		l = append(l, e)
+		entries = append(entries, entry)
 	}
-	for _, e := range above {
-		given[e.Key] = given[e.Key] || strings.TrimSpace(e.Value.Reveal()) != ""
+	for _, entry := range above {
+		isSet[entry.Key] = isSet[entry.Key] || strings.TrimSpace(entry.Value.Reveal()) != ""
 	}
-	if !given[TracingEndpoint] {
+	if !isSet[TracingEndpoint] {
 		return nil, nil
 	}
-	return l, problems
+	return entries, problems
 }
 
 const fromTelemetry = fromEnvironment + "OTEL_"
 
 // IsFromTelemetry reports whether a setting's value comes from a variable of OpenTelemetry.
 func (w *Worker) IsFromTelemetry(name string) bool {
-	e, _ := lastEntry(w.layers.entries, name)
-	return strings.HasPrefix(e.File, fromTelemetry)
+	entry, _ := lastEntry(w.layers.entries, name)
+	return strings.HasPrefix(entry.File, fromTelemetry)
 }
 
 // TracingURL returns the URL for traces. If exact, no path must be added. unspoken is an unsupported protocol.
-func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unspoken string) {
-	e, _ := lastEntry(w.layers.entries, TracingEndpoint)
-	if strings.HasPrefix(e.File, fromTelemetry) { // else the file says http by its name
-		wanted := telemetryValues(environ)
-		unspoken = cmp.Or(wanted.String("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
-			wanted.String("OTEL_EXPORTER_OTLP_PROTOCOL"))
+func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unsupportedProtocol string) {
+	entry, _ := lastEntry(w.layers.entries, TracingEndpoint)
+	if strings.HasPrefix(entry.File, fromTelemetry) { // else the file says http by its name
+		variables := telemetryValues(environ)
+		unsupportedProtocol = cmp.Or(variables.String("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
+			variables.String("OTEL_EXPORTER_OTLP_PROTOCOL"))
 	}
-	if unspoken == "http/protobuf" {
-		unspoken = ""
+	if unsupportedProtocol == "http/protobuf" {
+		unsupportedProtocol = ""
 	}
-	return w.Text(TracingEndpoint), e.File == fromEnvironment+tracesEndpoint, unspoken
+	return w.Text(TracingEndpoint), entry.File == fromEnvironment+tracesEndpoint, unsupportedProtocol
 }
 
 func telemetryValues(environ []string) *koanf.Koanf {
-	k := koanf.New(flat)
+	k := koanf.New(noDelimiter)
 	trimmed := func(name, value string) (string, any) { return name, strings.TrimSpace(value) }
-	_ = k.Load(variables("OTEL_", environ, trimmed), nil) // which cannot fail
+	_ = k.Load(variables("OTEL_", environ, trimmed), nil) // cannot fail
 	return k
 }

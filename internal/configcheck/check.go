@@ -11,17 +11,16 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that
-// cannot be read.
+// Check returns all problems of a configuration without sending anything. It fails if files cannot be read.
 func Check(ctx context.Context, c setup.Config) (Report, error) {
 	return checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
-		in.ExamineOffline(ctx, false)
+		in.ExamineOffline(ctx, setup.ToCheck)
 		return worker
 	})
 }
 
-// checkBy opens an installation, lets examine add problems to its connectors, and reports all. examine receives the
-// problems of the worker and returns those that count.
+// checkBy reports the problems of an installation with those that examine adds. examine receives the worker's problems
+// and returns those that count.
 func checkBy(ctx context.Context, c setup.Config,
 	examine func(*setup.Installation, config.Problems) config.Problems) (all Report, err error) {
 	in, problems, err := setup.Open(ctx, c)
@@ -44,12 +43,11 @@ func checkBy(ctx context.Context, c setup.Config,
 	return all, nil
 }
 
-// WithoutSecrets is [Check] on a machine that does not have the secrets: references to config providers that cannot be
-// resolved count as present. Problems of settings with such a reference are left out, and so are problems of other
-// settings that only the reference may have caused.
+// WithoutSecrets is [Check] on a machine without the secrets: it omits problems of settings whose references cannot be
+// resolved, and problems that only these may have caused.
 func WithoutSecrets(ctx context.Context, c setup.Config) (Report, error) {
 	return checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
-		in.ExamineOffline(ctx, false)
+		in.ExamineOffline(ctx, setup.ToCheck)
 		absent := in.Worker.UnresolvedKeys()
 		for _, connector := range in.Connectors {
 			connector.Problems = config.WithoutUnresolved(connector.Problems, connector.UnresolvedKeys(absent...))
@@ -58,9 +56,9 @@ func WithoutSecrets(ctx context.Context, c setup.Config) (Report, error) {
 	})
 }
 
-// Online is [Check] in which the connectors' plugins ask their services too, and wait up to wait for each. The service
-// of a connector with a known problem is not asked: it would receive whatever replaces a password that cannot be
-// resolved, for example. The data folder is not locked: rejected logons are read and recorded while a worker runs.
+// Online is [Check] that also sends requests to services, and waits up to wait for each. A connector with known
+// problems sends none: a reference that is no secret would be sent as the password. The data folder is not locked:
+// rejected logons are read and recorded while a worker runs.
 func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, error) {
 	c.Complete()
 	lockouts, err := setup.OpenLockouts(c.Data)
@@ -70,12 +68,12 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 	all, err := checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
 		checker := in.Checker.WithConnectors(in.Connectors)
 		checker.Lockouts, checker.Wait, checker.Logon = lockouts, wait, true
-		in.Examine(false, func(connector *config.Connector) config.Problems {
+		in.Examine(setup.ToCheck, func(connector *config.Connector) config.Problems {
 			offline := checker.Check(ctx, connector)
 			if connector.Problems.Err() != nil || offline.Err() != nil {
 				return offline
 			}
-			all := append(checker.CheckOnline(ctx, connector), checker.Registries(ctx, connector)...)
+			all := append(checker.CheckOnline(ctx, connector), checker.CheckRegistries(ctx, connector)...)
 			for i := range all { // CheckOnline repeats what was found offline
 				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeNotChecked // no success without an answer
 			}
@@ -89,6 +87,5 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 // Report is the result of a check.
 type Report struct {
 	config.Problems
-	// Valid are the connectors without errors.
-	Valid []*config.Connector
+	Valid []*config.Connector // without errors
 }

@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// Compare returns what a reload of the files of c would change in a worker, without connectors that would not change.
-// It sends nothing itself: running returns the worker's connectors, and receives the URL of REST in the files as a
-// default. The error is that of running, or of a file that cannot be read.
+// Compare returns the connectors that a reload of the files would change, and how. running returns the worker's
+// connectors; it receives the URL of REST from the files as a default. Nothing else sends requests.
 func Compare(ctx context.Context, c setup.Config, running func(url string) ([]config.RunningConnector,
 	error)) ([]rest.Comparison,
 	error) {
@@ -21,22 +20,22 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 		return nil, err
 	}
 	defer in.Close()
-	in.ExamineOffline(ctx, false)
+	in.ExamineOffline(ctx, setup.ToCheck)
 	for _, p := range problems {
-		in.Log.Warn("the worker's own settings are no part of a reload", "problem", p.String())
+		in.Log.Warn("a reload does not apply the worker's own settings", "problem", p.String())
 	}
-	now, err := running(restURL(in.Worker))
+	runningConnectors, err := running(restURL(in.Worker))
 	if err != nil {
 		return nil, err
 	}
 	written := map[string]map[string]string{}
-	for _, n := range now {
+	for _, n := range runningConnectors {
 		unhide(n, in.Connectors)
 		written[n.Name] = n.Raw
 	}
 	all := []rest.Comparison{}
-	checked := func(*config.Connector) config.Problems { return nil }
-	for _, step := range config.Diff(now, in.Connectors, checked, in.Checker.Declared) {
+	noProblems := func(*config.Connector) config.Problems { return nil }
+	for _, step := range config.Diff(runningConnectors, in.Connectors, noProblems, in.Checker.Declared) {
 		if step.Action == config.NoChange {
 			continue
 		}
@@ -51,21 +50,21 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 	return all, nil
 }
 
-// unhide takes what a worker hides for equal to what the files say: nobody can tell.
-func unhide(n config.RunningConnector, connectors []*config.Connector) {
-	for _, c := range connectors {
-		if c.Name != n.Name {
+// unhide replaces masked values of a running connector by those of the files: they may be equal.
+func unhide(running config.RunningConnector, connectors []*config.Connector) {
+	for _, connector := range connectors {
+		if connector.Name != running.Name {
 			continue
 		}
-		for key, value := range c.Raw() {
-			if n.Raw[key] == config.Mask {
-				n.Raw[key] = value
+		for key, value := range connector.Raw() {
+			if running.Raw[key] == config.Mask {
+				running.Raw[key] = value
 			}
 		}
 	}
 }
 
-// restURL is where REST of a worker with such settings listens, seen from the same machine; "" where it does not.
+// restURL returns the URL of the worker's REST on this machine, "" for none.
 func restURL(w *config.Worker) string {
 	for _, l := range w.List("listeners") {
 		u, err := url.Parse(l)
@@ -80,17 +79,16 @@ func restURL(w *config.Worker) string {
 	return ""
 }
 
-// changeOf returns a step of a plan as REST shows it.
 func changeOf(step config.Change) rest.Change {
-	c := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings,
+	change := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings,
 		KeepsRunning: step.KeepsRunning}
 	if step.Connector != nil {
-		c.File = step.Connector.File
+		change.File = step.Connector.File
 	}
 	for _, p := range step.Problems {
 		if !p.Warning {
-			c.Problems = append(c.Problems, p.String())
+			change.Problems = append(change.Problems, p.String())
 		}
 	}
-	return c
+	return change
 }

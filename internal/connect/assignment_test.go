@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// stepped is a service whose feeds (query option feed) read a page only when the test lets them.
+// stepped is a service whose feeds (query option feed) return a page only when the test calls page.
 type stepped struct {
 	*httptest.Server
 	t     *testing.T
@@ -34,28 +34,28 @@ type stepped struct {
 const steppedRows = 60 // in six pages
 
 func newStepped(t *testing.T) *stepped {
-	s := &stepped{t: t}
-	for n := range s.asked {
-		s.asked[n], s.let[n] = make(chan struct{}, 1000), make(chan struct{}, 1000)
+	service := &stepped{t: t}
+	for n := range service.asked {
+		service.asked[n], service.let[n] = make(chan struct{}, 1000), make(chan struct{}, 1000)
 	}
 	northwind := odatatest.New(odatatest.Options{Rows: steppedRows, PageSize: 10})
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	service.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var feed int
 		if _, err := fmt.Sscan(r.URL.Query().Get("feed"), &feed); err == nil {
-			s.asked[feed] <- struct{}{}
+			service.asked[feed] <- struct{}{}
 			select {
-			case <-s.let[feed]:
+			case <-service.let[feed]:
 			case <-r.Context().Done():
 				return
 			}
 		}
 		northwind.ServeHTTP(w, r)
 	}))
-	t.Cleanup(s.Close)
-	return s
+	t.Cleanup(service.Close)
+	return service
 }
 
-// page lets a feed read one page and returns when it requests the next.
+// page returns one page to a feed, and waits until the feed requests the next.
 func (s *stepped) page(feed int) {
 	s.t.Helper()
 	s.let[feed] <- struct{}{}
@@ -79,9 +79,9 @@ func (s *stepped) connector(b *bench) *config.Connector {
 }
 
 // rows returns the keys of a topic's rows in order.
-func rows(t *testing.T, k kafka.Config, topic string) (keys []string) {
+func rows(t *testing.T, kafkaConfig kafka.Config, topic string) (keys []string) {
 	t.Helper()
-	reader, err := kafka.NewReader(k)
+	reader, err := kafka.NewReader(kafkaConfig)
 	require.NoError(t, err)
 	defer reader.Close()
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
@@ -97,17 +97,17 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	const taken = 3
 	b := connectedWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
-	s := newStepped(t)
-	h := New(b.options, []*config.Connector{s.connector(b)})
+	service := newStepped(t)
+	h := New(b.options, []*config.Connector{service.connector(b)})
 	runs(t, h)
-	for n := range s.asked {
-		<-s.asked[n]
-		s.page(n)
+	for n := range service.asked {
+		<-service.asked[n]
+		service.page(n)
 	}
-	k := h.controllers["c"]
-	before := tasksOf(k)
+	ctl := h.controllers["c"]
+	before := tasksOf(ctl)
 	var others []int
-	for n := range s.asked {
+	for n := range service.asked {
 		if n != taken {
 			others = append(others, n)
 		}
@@ -116,23 +116,23 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	require.NoError(t, h.Assign("c", Assignment{Tasks: others}))
 	for range 2 { // while the request of the one that goes is not answered yet
 		for _, n := range others {
-			s.page(n)
+			service.page(n)
 		}
 	}
-	require.Until(t, func() bool { return len(tasksOf(k)) == 7 }, func() string { return b.Log.String() })
+	require.Until(t, func() bool { return len(tasksOf(ctl)) == 7 }, func() string { return b.Log.String() })
 	for _, n := range others {
-		s.page(n)
+		service.page(n)
 	}
-	if after := tasksOf(k); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
+	if after := tasksOf(ctl); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
 		t.Errorf("expected the tasks that were there before, found %v and %v", before, after)
 	}
 	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
-	<-s.asked[taken]
-	require.Until(t, func() bool { return len(tasksOf(k)) == 8 }, func() string { return b.Log.String() })
-	for n := range s.let {
-		close(s.let[n])
+	<-service.asked[taken]
+	require.Until(t, func() bool { return len(tasksOf(ctl)) == 8 }, func() string { return b.Log.String() })
+	for n := range service.let {
+		close(service.let[n])
 	}
-	for n := range s.asked {
+	for n := range service.asked {
 		var found []string
 		require.Until(t, func() bool {
 			found = rows(t, b.options.Kafka, fmt.Sprintf("rows%d", n))
@@ -157,43 +157,43 @@ func storedTaskConfigs(t *testing.T, h *Herder, name string, version int64) *con
 	return set
 }
 
-func tasksOf(k *controller) []*task {
-	c := k.currentRun()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return slices.Clone(c.set.tasks)
+func tasksOf(ctl *controller) []*task {
+	run := ctl.currentRun()
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	return slices.Clone(run.taskSet.tasks)
 }
 
 // Revoked tasks are owned until their sessions are logged off, because the next owner opens its own (P16).
 func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 	b := connectedWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
-	s := newStepped(t)
-	inner, leaves, left := s.Config.Handler, make(chan struct{}, 10), make(chan struct{})
-	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	service := newStepped(t)
+	inner, logoffs, continueLogoff := service.Config.Handler, make(chan struct{}, 10), make(chan struct{})
+	service.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/logoff") {
-			leaves <- struct{}{}
-			<-left
+			logoffs <- struct{}{}
+			<-continueLogoff
 			return
 		}
 		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID_NWD_100", Value: "a", Path: "/"})
 		inner.ServeHTTP(w, r)
 	})
-	h := New(b.options, []*config.Connector{s.connector(b)})
+	h := New(b.options, []*config.Connector{service.connector(b)})
 	runs(t, h)
-	for n := range s.asked {
-		<-s.asked[n]
-		s.page(n)
+	for n := range service.asked {
+		<-service.asked[n]
+		service.page(n)
 	}
 	require.NoError(t, h.Assign("c", Assignment{}))
-	<-leaves
-	var held []int
+	<-logoffs
+	var owned []int
 	for _, holding := range h.Owned() {
-		held = append(held, holding.Tasks...)
+		owned = append(owned, holding.Tasks...)
 	}
-	slices.Sort(held)
-	assert.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, held)
-	close(left)
+	slices.Sort(owned)
+	assert.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, owned)
+	close(continueLogoff)
 	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
 }
 
@@ -204,11 +204,11 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	planned := storedTaskConfigs(t, h.Herder, "a", 7)
 	require.NoError(t, h.Assign("a", Assignment{}))
 	h.await("a", Unassigned)
-	for _, ask := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
-		require.NoError(t, ask("a"))
+	for _, action := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
+		require.NoError(t, action("a"))
 		require.NoError(t, h.WaitIdle(t.Context()))
-		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].activity != nil {
-			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
+		if result, _ := h.Status("a"); result.Connector.State != Unassigned || h.controllers["a"].activity != nil {
+			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", result)
 		}
 	}
 	// Offsets of a stopped connector can be changed anyway.
@@ -242,21 +242,25 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.TaskPlan, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Group = &group{planned: func(_ string, p config.TaskPlan) error { plans <- p; return nil }}
+		h.bench.options.Group = &group{planned: func(_ string,
+			plan config.TaskPlan) error {
+			plans <- plan
+			return nil
+		}}
 	})
-	c := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
-	h.Put(c, nil)
+	connector := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
+	h.Put(connector, nil)
 	h.await("a", Unassigned)
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true}))
-	p := <-plans
-	assert.Equal(t, 3, len(p.Tasks))
-	assert.Equal(t, c.Raw(), p.Config)
-	assert.Contains(t, strings.Join(p.Claims, " "), `"a queue" at `)
-	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 0 })
+	plan := <-plans
+	assert.Equal(t, 3, len(plan.Tasks))
+	assert.Equal(t, connector.Raw(), plan.Config)
+	assert.Contains(t, strings.Join(plan.Claims, " "), `"a queue" at `)
+	h.await("a", Running, func(result Status) bool { return len(result.Tasks) == 0 })
 	running := func(numbers ...int) func(Status) bool {
-		return func(s Status) bool {
+		return func(result Status) bool {
 			var found []int
-			for _, task := range s.Tasks {
+			for _, task := range result.Tasks {
 				if task.State == Running {
 					found = append(found, task.ID)
 				}
@@ -264,22 +268,22 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 			return slices.Equal(numbers, found)
 		}
 	}
-	first := &config.TaskConfigs{Version: 5, Settings: p.Tasks}
-	k := h.controllers["a"]
-	run := k.currentRun()
+	first := &config.TaskConfigs{Version: 5, Settings: plan.Tasks}
+	ctl := h.controllers["a"]
+	run := ctl.currentRun()
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first, Tasks: []int{0, 2}}))
 	h.await("a", Running, running(0, 2))
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: first, Tasks: []int{1, 2}}))
 	h.await("a", Running, running(1, 2))
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first}))
 	h.await("a", Running, running())
-	if k.currentRun() != run {
+	if ctl.currentRun() != run {
 		t.Error("expected one run of the connector, found another")
 	}
-	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: p.Tasks[:1]},
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: plan.Tasks[:1]},
 		Tasks: []int{0}}))
 	h.await("a", Running, running(0))
-	if k.currentRun() == run {
+	if ctl.currentRun() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan does not count any more
@@ -301,8 +305,8 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {
 		h.bench.options.Group = &group{changed: func(name string) {
-			s, _ := h.Status(name)
-			states.Store(s.Connector.State, true)
+			result, _ := h.Status(name)
+			states.Store(result.Connector.State, true)
 			h.Owned()
 		}}
 	})
@@ -314,7 +318,7 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	require.NoError(t, h.Pause("a"))
 	h.await("a", Paused)
 	for _, state := range []State{Unassigned, Running, Paused} {
-		if _, said := states.Load(state); !said {
+		if _, calls := states.Load(state); !calls {
 			t.Errorf("expected to be told of %s", state)
 		}
 	}
@@ -322,18 +326,18 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 
 // A revoked task that is assigned again while it stops restarts when it has ended.
 func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
-	silent, asked := silentService(t)
+	silent, requests := silentService(t)
 	h := newHerd(t)
 	h.service = silent
 	h.Put(h.named("a", "spy.tasks=2", "tasks.max=2"), nil)
-	<-asked
-	<-asked
-	k := h.controllers["a"]
-	before := tasksOf(k)
+	<-requests
+	<-requests
+	ctl := h.controllers["a"]
+	before := tasksOf(ctl)
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}}))
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0, 1}}))
-	<-asked
-	after := tasksOf(k)
+	<-requests
+	after := tasksOf(ctl)
 	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
 		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
 	}
@@ -345,15 +349,15 @@ func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 	defer server.Close()
 	b := connected(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
+	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
 		"spy.port="+port, "spy.user=reader", "spy.password=p")
-	var asked []string
+	var requests []string
 	b.options.Destinations = transport.NewOriginRegistry()
 	b.options.Destinations.Divide(func(origin string) limits.Division {
-		asked = append(asked, origin)
+		requests = append(requests, origin)
 		return limits.Division{Workers: 4}
 	})
-	New(b.options, []*config.Connector{c}).RunOnce(t.Context())
+	New(b.options, []*config.Connector{connector}).RunOnce(t.Context())
 	assert.Contains(t, b.Log.String(), "{a 200 /hello")
-	assert.Equal(t, []string{server.URL}, asked)
+	assert.Equal(t, []string{server.URL}, requests)
 }

@@ -22,42 +22,42 @@ type claimedError struct {
 
 func (e *claimedError) Unwrap() error { return e.error }
 
-func (k *claimRegistry) acquire(name string, all []string) error {
-	if k == nil {
+func (r *claimRegistry) acquire(name string, all []string) error {
+	if r == nil {
 		return nil
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, claim := range all {
-		if first := k.owners[claim]; first != "" && first != name {
-			if k.released == nil {
-				k.released = make(chan struct{})
+		if first := r.owners[claim]; first != "" && first != name {
+			if r.released == nil {
+				r.released = make(chan struct{})
 			}
-			return &claimedError{components.ClaimedTwice(claim, first, name), k.released}
+			return &claimedError{components.ClaimConflict(claim, first, name), r.released}
 		}
 	}
-	if k.owners == nil {
-		k.owners = map[string]string{}
+	if r.owners == nil {
+		r.owners = map[string]string{}
 	}
 	for _, claim := range all {
-		k.owners[claim] = name
+		r.owners[claim] = name
 	}
 	return nil
 }
 
-func (k *claimRegistry) release(name string) {
-	if k == nil {
+func (r *claimRegistry) release(name string) {
+	if r == nil {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for claim, holder := range k.owners {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for claim, holder := range r.owners {
 		if holder == name {
-			delete(k.owners, claim)
+			delete(r.owners, claim)
 		}
 	}
-	if k.released != nil {
-		close(k.released)
-		k.released = nil
+	if r.released != nil {
+		close(r.released)
+		r.released = nil
 	}
 }

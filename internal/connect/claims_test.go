@@ -19,7 +19,7 @@ func TestClaims(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example",
 		"spy.user=reader", "spy.claim=queue Q1")
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		lines []string
 		taken bool
 	}{
@@ -34,12 +34,12 @@ func TestClaims(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
-				c.lines...)...)
+				test.lines...)...)
 			checker := b.Checker
 			checker.Connectors = []*config.Connector{first, second}
 			wants := func(when string, text string) {
 				t.Helper()
-				if !c.taken {
+				if !test.taken {
 					if strings.Contains(text, "claim") {
 						t.Errorf("%s: found %s", when, text)
 					}
@@ -58,28 +58,29 @@ func TestClaims(t *testing.T) {
 			}
 			wants("offline", text)
 
-			o := b.options
-			o.claims = &claimRegistry{}
-			one, two := newController(&o, first).currentRun(), newController(&o, second).currentRun()
-			_, err := one.planTasks(t.Context())
+			options := b.options
+			options.claims = &claimRegistry{}
+			firstRun, secondRun := newController(&options, first).currentRun(),
+				newController(&options, second).currentRun()
+			_, err := firstRun.planTasks(t.Context())
 			require.NoError(t, err)
 			text = ""
-			if _, err := two.planTasks(t.Context()); err != nil {
+			if _, err := secondRun.planTasks(t.Context()); err != nil {
 				text = err.Error()
 			}
 			wants("at the start", text)
-			o.claims.release("first")
-			if _, err := two.planTasks(t.Context()); err != nil {
+			options.claims.release("first")
+			if _, err := secondRun.planTasks(t.Context()); err != nil {
 				t.Errorf("when the first has ended: %v", err)
 			}
 		})
 	}
 }
 
-// In a group a worker may get tasks of two connectors with one claim, of which the first is deleted or gives it up. The
+// A worker in a group may be assigned tasks of two connectors with one claim, while the first releases it. The
 // second starts after the first has ended and cleaned up, and the first is owned until then.
 func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
-	silent, asked := silentService(t)
+	silent, requests := silentService(t)
 	plans, retires, goOn := make(chan config.TaskPlan, 1), make(chan struct{}), make(chan struct{})
 	var removed atomic.Bool
 	h := newHerdWith(t, func(h *herd) {
@@ -103,7 +104,7 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 			Requirements: p.Requirements}}))
 	}
 	run("first", "on.delete=terminate")
-	<-asked
+	<-requests
 	run("second")
 	require.Until(t, func() bool {
 		return strings.Contains(h.Log.String(), "connectors first and second both claim")
@@ -113,11 +114,11 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	<-retires
 	if holds := h.Owned(); !slices.ContainsFunc(holds, func(o Ownership) bool {
 		return o.Connector == "first" && len(o.Tasks) == 1
-	}) || len(asked) > 0 {
-		t.Errorf("expected the first alone until it has retired, found %v and %d requests", holds, len(asked))
+	}) || len(requests) > 0 {
+		t.Errorf("expected the first alone until it has retired, found %v and %d requests", holds, len(requests))
 	}
 	close(goOn)
-	<-asked
+	<-requests
 	assert.Contains(t, h.Log.String(), "could not be ended", "the lease is over")
 	h.must(h.Remove("second"))
 }
@@ -126,12 +127,12 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 // group, because another worker may run it.
 func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
-	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
+	connector := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
 	for _, member := range []bool{true, false} {
-		s := spec{config: c, assignment: Assignment{Tasks: []int{0}}}
-		s.setAssignment(Assignment{}, member)
-		s.markDeleted(nil)
-		assert.Equal(t, member, !s.lastAssignment.empty())
+		desired := spec{config: connector, assignment: Assignment{Tasks: []int{0}}}
+		desired.setAssignment(Assignment{}, member)
+		desired.markDeleted(nil)
+		assert.Equal(t, member, !desired.lastAssignment.empty())
 	}
 }
 

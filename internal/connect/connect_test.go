@@ -53,11 +53,11 @@ func (g *group) CheckLease(context.Context) error {
 	return g.lease()
 }
 
-func (g *group) Fence(_ context.Context, connector string, version int64, now config.FencingCounts) error {
+func (g *group) Fence(_ context.Context, connector string, version int64, counts config.FencingCounts) error {
 	if g.fence == nil {
 		return nil
 	}
-	return g.fence(connector, version, now)
+	return g.fence(connector, version, counts)
 }
 
 func (g *group) RecordTopic(connector, topic string, task int) {
@@ -66,8 +66,10 @@ func (g *group) RecordTopic(connector, topic string, task int) {
 	}
 }
 
-func (*group) Forward(context.Context, string, wit.Notification) (h ForwardResult) { return h }
-func (*group) OwnersLost(string) func(context.Context) bool                        { return nil }
+func (*group) Forward(context.Context, string, wit.Notification) (result ForwardResult) {
+	return result
+}
+func (*group) OwnersLost(string) func(context.Context) bool { return nil }
 
 func (g *group) StatusChanged(connector string) {
 	if g.changed != nil {
@@ -106,13 +108,13 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	defer service.Close()
 	b := connected(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(service.URL, "http://"), ":")
-	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
+	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
 		"spy.port="+port, "spy.user=reader",
 		"spy.password="+secret, "spy#00.token="+secret, "spy.pasword="+secret, "unknown.settings=warn",
 		"value.converter.basic.auth.user.info="+secret, "producer.override.sasl.jaas.config="+secret,
 		"something.password="+secret)
-	problems := b.Checker.Check(context.Background(), c)
-	h := New(b.options, []*config.Connector{c})
+	problems := b.Checker.Check(context.Background(), connector)
+	h := New(b.options, []*config.Connector{connector})
 	err := h.RunOnce(context.Background())
 	log := b.Log.String()
 	assert.Contains(t, log, "spy validate", "spy plan", "spy open", "{a 200 /hello", "{spy.user reader}")
@@ -130,15 +132,15 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 }
 
 func TestTrace(t *testing.T) {
-	fault := &wit.Error{Kind: wit.ErrorData, Message: "bad value", Detail: wit.Ptr("line 3")}
-	got := trace(fmt.Errorf("feed a: %w", fault), "task c-0 (p 1)")
+	witError := &wit.Error{Kind: wit.ErrorData, Message: "bad value", Detail: wit.Ptr("line 3")}
+	got := trace(fmt.Errorf("feed a: %w", witError), "task c-0 (p 1)")
 	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0 (p 1)\n\tat line 3\n"
 	assert.Equal(t, want, got)
 }
 
 func TestNewTopic(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
-	c := b.Connector(t, "topic.creation.groups=big,eu", "topic.creation.default.partitions=1",
+	connector := b.Connector(t, "topic.creation.groups=big,eu", "topic.creation.default.partitions=1",
 		"topic.creation.default.cleanup.policy=compact",
 		"topic.creation.big.include=big.*", "topic.creation.big.exclude=big.eu", "topic.creation.big.partitions=12",
 		"topic.creation.eu.include=.*eu", "topic.creation.eu.replication.factor=2")
@@ -148,7 +150,7 @@ func TestNewTopic(t *testing.T) {
 		"small": {Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
 	} {
 		want.Name = name
-		got, err := newTopic(c, name)
+		got, err := newTopic(connector, name)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
@@ -156,18 +158,18 @@ func TestNewTopic(t *testing.T) {
 
 func TestStatesOfAConnectorThatCannotStart(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
-	c := b.Connector(t, "name=c", "connector.class=Nope")
-	h := New(b.options, []*config.Connector{c})
-	if s, _ := h.Status("c"); s.Connector.State != Unassigned || s.Type != "unknown" {
-		t.Errorf("expected UNASSIGNED before the start, found %v", s)
+	connector := b.Connector(t, "name=c", "connector.class=Nope")
+	h := New(b.options, []*config.Connector{connector})
+	if result, _ := h.Status("c"); result.Connector.State != Unassigned || result.Type != "unknown" {
+		t.Errorf("expected UNASSIGNED before the start, found %v", result)
 	}
 	err := h.RunOnce(context.Background())
-	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.HasPrefix(s.Connector.Trace,
+	if result, _ := h.Status("c"); result.Connector.State != Failed || !strings.HasPrefix(result.Connector.Trace,
 		"org.apache.kafka.connect.errors.ConnectException: ") {
-		t.Errorf("expected FAILED with a trace, found %v", s)
+		t.Errorf("expected FAILED with a trace, found %v", result)
 	}
 	if err == nil || !strings.HasPrefix(err.Error(),
-		"connector c: FAILED: no plugin has it, and there are none: this program was built without plugins") {
+		"connector c: FAILED: no plugins are loaded: this program was built without plugins") {
 		t.Errorf("found %v", err)
 	}
 }

@@ -14,9 +14,10 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// controller reconciles a connector with its spec. Only its loop changes the state, by the table of transitions; other
-// goroutines enqueue events. At most one run is active; a new run starts after the previous one has ended and stored
-// its offsets.
+// controller runs one connector on this worker: it starts, stops and restarts the connector's tasks until its status
+// matches its spec (configuration, target state, assignment). Only its loop (run) changes the state, by the table of
+// transitions; other goroutines enqueue events. At most one run is active; a new run starts after the previous one has
+// ended and stored its offsets.
 type controller struct {
 	name string
 	log  *slog.Logger
@@ -31,7 +32,7 @@ type controller struct {
 	spec   spec
 	status status
 	queue  []event
-	idleCh chan struct{}
+	idleCh chan struct{} // closed when the loop has handled the queue; nil if nobody waits
 
 	keyLocks keyLocks
 
@@ -42,403 +43,420 @@ type controller struct {
 	whenIdle  []func()
 }
 
-func newController(o *Options, c *config.Connector) *controller {
-	k := &controller{name: c.Name, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
-		queued: guard.NewBell(), spec: spec{options: o, config: c, target: Running, assignment: o.initialAssignment()},
+func newController(options *Options, connector *config.Connector) *controller {
+	ctl := &controller{name: connector.Name, log: options.Logger.With("connector", connector.Name),
+		done:   make(chan struct{}),
+		queued: guard.NewBell(), spec: spec{options: options, config: connector, target: Running,
+			assignment: options.initialAssignment()},
 		status: status{state: Unassigned, stateSince: time.Now(), clocks: stateClocks{}}}
-	k.endpoint = &notificationEndpoint{handle: k.handleNotification}
-	k.newRun()
-	if k.status.err = k.status.currentRun.configErr; k.status.err != nil {
-		k.status.state = Failed
+	ctl.endpoint = &notificationEndpoint{handle: ctl.handleNotification}
+	ctl.newRun()
+	if ctl.status.err = ctl.status.currentRun.configErr; ctl.status.err != nil {
+		ctl.status.state = Failed
 	}
-	return k
+	return ctl
 }
 
-func (k *controller) newRun() {
-	k.status.currentRun = newConnectorRun(k, k.spec.options, k.spec.config)
-	k.status.currentRun.set.assignment = k.spec.assignment
+func (ctl *controller) newRun() {
+	ctl.status.currentRun = newConnectorRun(ctl, ctl.spec.options, ctl.spec.config)
+	ctl.status.currentRun.taskSet.assignment = ctl.spec.assignment
 }
 
-func (k *controller) desired() spec {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.spec
+func (ctl *controller) desired() spec {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	return ctl.spec
 }
 
-func (k *controller) currentRun() *connectorRun {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.status.currentRun
+func (ctl *controller) currentRun() *connectorRun {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	return ctl.status.currentRun
 }
 
-func (k *controller) newDetachedRun() *connectorRun {
-	s := k.desired()
-	return newConnectorRun(k, s.options, s.config)
+func (ctl *controller) newDetachedRun() *connectorRun {
+	desired := ctl.desired()
+	return newConnectorRun(ctl, desired.options, desired.config)
 }
 
-func (k *controller) update(do func(*spec, *status)) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	do(&k.spec, &k.status)
+func (ctl *controller) update(do func(*spec, *status)) {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	do(&ctl.spec, &ctl.status)
 }
 
-func (k *controller) enqueue(e event) {
-	k.mu.Lock()
-	k.queue = append(k.queue, e)
-	k.mu.Unlock()
-	k.queued.Ring()
+func (ctl *controller) enqueue(e event) {
+	ctl.mu.Lock()
+	ctl.queue = append(ctl.queue, e)
+	ctl.mu.Unlock()
+	ctl.queued.Ring()
 }
 
 // waitIdle waits until the loop has handled the queue or has ended. It reports false if ctx ends first. It does not
 // wait for a loop that waits for its predecessor.
-func (k *controller) waitIdle(ctx context.Context) bool {
-	if k.predecessor != nil {
+func (ctl *controller) waitIdle(ctx context.Context) bool {
+	if ctl.predecessor != nil {
 		select {
-		case <-k.predecessor:
+		case <-ctl.predecessor:
 		default:
 			return true
 		}
 	}
-	k.mu.Lock()
-	idleCh, waiting := k.idleCh, k.idleCh != nil
+	ctl.mu.Lock()
+	idleCh, waiting := ctl.idleCh, ctl.idleCh != nil
 	if !waiting {
 		idleCh = make(chan struct{})
-		k.idleCh = idleCh
+		ctl.idleCh = idleCh
 	}
-	k.mu.Unlock()
+	ctl.mu.Unlock()
 	if !waiting {
-		k.enqueue(event{handled: idleCh, apply: func(context.Context) {
-			k.update(func(*spec, *status) { k.idleCh = nil })
+		ctl.enqueue(event{handled: idleCh, apply: func(context.Context) {
+			ctl.update(func(*spec, *status) { ctl.idleCh = nil })
 		}})
 	}
 	select {
 	case <-idleCh:
 		return true
-	case <-k.done:
+	case <-ctl.done:
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-func (k *controller) report(run *connectorRun, kind eventKind, err error) {
+func (ctl *controller) report(run *connectorRun, kind eventKind, err error) {
 	handled := make(chan struct{})
-	k.enqueue(event{kind: kind, err: err, run: run, handled: handled})
+	ctl.enqueue(event{kind: kind, err: err, run: run, handled: handled})
 	select {
 	case <-handled:
-	case <-k.done:
+	case <-ctl.done:
 	}
 }
 
-func (k *controller) setTarget(target TargetState, kind eventKind) {
-	k.enqueue(event{kind: kind, apply: func(context.Context) {
-		k.update(func(s *spec, _ *status) { s.target = target })
+func (ctl *controller) setTarget(target TargetState, kind eventKind) {
+	ctl.enqueue(event{kind: kind, apply: func(context.Context) {
+		ctl.update(func(desired *spec, _ *status) { desired.target = target })
 	}})
 }
 
-func (k *controller) replaceConfig(o *Options, c *config.Connector) {
-	k.update(func(s *spec, st *status) {
-		if !maps.Equal(s.config.Raw(), c.Raw()) { // else only the values of its references differ
-			s.setAssignment(o.initialAssignment(), true)
+func (ctl *controller) replaceConfig(options *Options, connector *config.Connector) {
+	ctl.update(func(desired *spec, observed *status) {
+		if !maps.Equal(desired.config.Raw(), connector.Raw()) { // else only the values of its references differ
+			desired.setAssignment(options.initialAssignment(), true)
 		}
-		s.options, s.config, st.rejected = o, c, nil
+		desired.options, desired.config, observed.rejected = options, connector, nil
 	})
-	k.enqueue(event{kind: evRestart})
+	ctl.enqueue(event{kind: evRestart})
 }
 
-func (k *controller) updateInPlace(c *config.Connector) {
-	k.replaceEquivalent(c)
-	k.enqueue(event{apply: func(context.Context) {
-		k.mu.Lock()
-		current, state := k.status.currentRun, k.status.state
-		k.mu.Unlock()
-		if k.isActive() && state == Running { // else the next run gets the configuration
-			current.clients.service.UpdateInPlace(current.clients.client, c)
+func (ctl *controller) updateInPlace(connector *config.Connector) {
+	ctl.replaceEquivalent(connector)
+	ctl.enqueue(event{apply: func(context.Context) {
+		ctl.mu.Lock()
+		current, state := ctl.status.currentRun, ctl.status.state
+		ctl.mu.Unlock()
+		if ctl.isActive() && state == Running { // else the next run gets the configuration
+			current.clients.service.UpdateInPlace(current.clients.client, connector)
 		}
 	}})
 }
 
-func (k *controller) replaceEquivalent(c *config.Connector) {
-	k.update(func(s *spec, st *status) { s.config, st.rejected = c, nil })
+func (ctl *controller) replaceEquivalent(connector *config.Connector) {
+	ctl.update(func(desired *spec, observed *status) { desired.config, observed.rejected = connector, nil })
 }
 
-func (k *controller) rejectConfig(problems config.Problems) {
-	k.update(func(_ *spec, st *status) { st.rejected = problems })
+func (ctl *controller) rejectConfig(problems config.Problems) {
+	ctl.update(func(_ *spec, observed *status) { observed.rejected = problems })
 }
 
-func (k *controller) isActive() bool { return k.activity != nil && !k.activity.stopping }
+func (ctl *controller) isActive() bool { return ctl.activity != nil && !ctl.activity.stopping }
 
-func (k *controller) restartTask(number int) {
-	k.enqueue(event{apply: func(context.Context) {
-		if k.isActive() && k.currentRun().restartTask(number) {
+func (ctl *controller) restartTask(number int) {
+	ctl.enqueue(event{apply: func(context.Context) {
+		if ctl.isActive() && ctl.currentRun().restartTask(number) {
 			return
 		}
-		k.enqueue(event{kind: evRestart})
+		ctl.enqueue(event{kind: evRestart})
 	}})
 }
 
 // assign changes the worker's assignment. Tasks in both assignments continue if the run can apply it.
-func (k *controller) assign(assignment Assignment) {
-	k.update(func(s *spec, _ *status) { s.pending = append(s.pending, assignment) })
-	k.enqueue(event{apply: func(context.Context) {
-		k.mu.Lock()
-		k.spec.setAssignment(assignment, assignment.TaskConfigs != nil) // only a member of the group has task configs
-		k.spec.pending = k.spec.pending[1:]
-		current := k.status.currentRun
-		k.mu.Unlock()
-		defer k.statusChanged()
-		if !current.assign(assignment) || !k.isActive() || k.activity.exclusive || assignment.empty() {
-			k.enqueue(event{kind: evReassigned})
+func (ctl *controller) assign(assignment Assignment) {
+	ctl.update(func(desired *spec, _ *status) { desired.pending = append(desired.pending, assignment) })
+	ctl.enqueue(event{apply: func(context.Context) {
+		ctl.mu.Lock()
+		ctl.spec.setAssignment(assignment, assignment.TaskConfigs != nil) // only a member of the group has task configs
+		ctl.spec.pending = ctl.spec.pending[1:]
+		current := ctl.status.currentRun
+		ctl.mu.Unlock()
+		defer ctl.statusChanged()
+		if !current.assign(assignment) || !ctl.isActive() || ctl.activity.exclusive || assignment.empty() {
+			ctl.enqueue(event{kind: evReassigned})
 		}
 	}})
 }
 
-func (k *controller) markDeleting() {
-	k.update(func(s *spec, _ *status) { s.deleting = true })
-	s := k.desired()
-	claimErr := s.options.claims.acquire(k.name, s.assignment.claims())
-	k.enqueue(event{kind: evShutdown, apply: func(context.Context) {
+func (ctl *controller) markDeleting() {
+	ctl.update(func(desired *spec, _ *status) { desired.deleting = true })
+	current := ctl.desired()
+	claimErr := current.options.claims.acquire(ctl.name, current.assignment.claims())
+	ctl.enqueue(event{kind: evShutdown, apply: func(context.Context) {
 		var ownersLost func(context.Context) bool
-		if s.options.Group != nil && claimErr == nil {
-			ownersLost = s.options.Group.OwnersLost(k.name)
+		if current.options.Group != nil && claimErr == nil {
+			ownersLost = current.options.Group.OwnersLost(ctl.name)
 		}
-		k.update(func(s *spec, _ *status) { s.markDeleted(ownersLost) })
+		ctl.update(func(desired *spec, _ *status) { desired.markDeleted(ownersLost) })
 	}})
 }
 
-// run is the loop. It returns when ctx has ended or the connector was deleted, and nothing of it runs any more. With
-// once it returns when the tasks have ended.
-func (k *controller) run(ctx context.Context, once bool) {
-	defer close(k.done)
-	if k.predecessor != nil {
-		<-k.predecessor // it was deleted, or ctx has ended for both
+// run is the loop. It returns when ctx has ended or the connector was deleted, or with spec.once when the tasks have
+// ended, and nothing of the connector runs anymore.
+func (ctl *controller) run(ctx context.Context) {
+	defer close(ctl.done)
+	if ctl.predecessor != nil {
+		<-ctl.predecessor // it was deleted, or ctx has ended for both
 	}
-	k.update(func(s *spec, _ *status) { s.once = once })
-	k.stopTimer = time.NewTimer(0)
-	k.stopTimer.Stop()
-	defer k.stopTimer.Stop()
-	k.handle(ctx, event{kind: k.idleEvent(ctx)})
-	k.planPausedTasks(ctx)
-	k.updateEndpoint(false)
+	once := ctl.desired().once
+	ctl.stopTimer = time.NewTimer(0)
+	ctl.stopTimer.Stop()
+	defer ctl.stopTimer.Stop()
+	ctl.handle(ctx, event{kind: ctl.idleEvent(ctx)})
+	ctl.planPausedTasks(ctx)
+	ctl.updateEndpoint()
 	stopping := ctx.Done()
-	for k.activity != nil || ctx.Err() == nil && !once && !k.desired().deleted {
+	for ctl.activity != nil || ctx.Err() == nil && !once && !ctl.desired().deleted {
 		select {
-		case <-k.queued:
-			for _, e := range k.dequeueAll() {
-				k.handle(ctx, e)
+		case <-ctl.queued:
+			for _, e := range ctl.dequeueAll() {
+				ctl.handle(ctx, e)
 			}
-			k.planPausedTasks(ctx)
-			k.updateEndpoint(false)
+			ctl.planPausedTasks(ctx)
+			ctl.updateEndpoint()
 		case <-stopping:
 			stopping = nil
-			k.handle(ctx, event{kind: evShutdown})
-		case <-k.stopTimer.C:
-			if k.activity.exclusive {
-				k.log.Info("the connector waits for an action that requires it to be stopped, such as a " +
+			ctl.handle(ctx, event{kind: evShutdown})
+		case <-ctl.stopTimer.C:
+			if ctl.activity.exclusive {
+				ctl.log.Info("the connector waits for an action that requires it to be stopped, such as a " +
 					"change of its offsets")
 				break
 			}
-			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit,
-				k.stopLimit().Milliseconds())
+			ctl.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit,
+				ctl.stopLimit().Milliseconds())
 		}
 	}
-	k.updateEndpoint(true)
-	s := k.desired()
-	if s.deleted && ctx.Err() == nil {
-		k.retire(ctx)
+	ctl.closeEndpoint()
+	final := ctl.desired()
+	if final.deleted && ctx.Err() == nil {
+		ctl.retire(ctx)
 	}
-	s.options.claims.release(k.name)
-	for _, e := range k.dequeueAll() { // releases callers of report
+	final.options.claims.release(ctl.name)
+	for _, e := range ctl.dequeueAll() { // releases callers of report
 		if e.handled != nil {
 			close(e.handled)
 		}
 	}
 }
 
-func (k *controller) dequeueAll() []event {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	queue := k.queue
-	k.queue = nil
+func (ctl *controller) dequeueAll() []event {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	queue := ctl.queue
+	ctl.queue = nil
 	return queue
 }
 
-func (k *controller) stopLimit() time.Duration { return k.desired().options.Worker.Duration(stopLimit) }
+func (ctl *controller) stopLimit() time.Duration {
+	return ctl.desired().options.Worker.Duration(stopLimit)
+}
 
-func (k *controller) idleEvent(ctx context.Context) eventKind {
-	switch s := k.desired(); {
-	case ctx.Err() != nil || s.deleted:
+func (ctl *controller) idleEvent(ctx context.Context) eventKind {
+	switch desired := ctl.desired(); {
+	case ctx.Err() != nil || desired.deleted:
 		return evTerminated
-	case s.assignment.empty():
+	case desired.assignment.empty():
 		return evUnassigned
-	case s.target == Paused:
+	case desired.target == Paused:
 		return evPaused
-	case s.target == Stopped:
+	case desired.target == Stopped:
 		return evStopped
 	}
 	return evRunnable
 }
 
-func (k *controller) handle(ctx context.Context, e event) {
+func (ctl *controller) handle(ctx context.Context, e event) {
 	if e.handled != nil {
 		defer close(e.handled)
 	}
 	if e.apply != nil {
 		e.apply(ctx)
 	}
-	if e.kind == "" || e.run != nil && e.run != k.currentRun() {
+	if e.kind == "" || e.run != nil && e.run != ctl.currentRun() {
 		return
 	}
 	if e.kind == evTasksEnded {
-		k.activity.cancel()
-		if k.activity.stopping || ctx.Err() != nil {
-			e.kind = k.idleEvent(ctx)
+		if ctl.endActivity() || ctx.Err() != nil {
+			e.kind = ctl.idleEvent(ctx)
 		}
-		k.activity = nil
-		k.stopTimer.Stop()
-		for _, next := range k.whenIdle {
-			next()
-		}
-		k.whenIdle = nil
 	}
-	switch do := k.applyTransition(e); {
-	case do == doStart && k.activity == nil && !k.desired().assignment.empty():
-		k.startRun(ctx)
-	case do == doNothing:
-	case k.activity == nil:
-		k.handle(ctx, event{kind: k.idleEvent(ctx)})
-	case !k.activity.stopping:
-		k.activity.stopping = true
-		k.activity.cancel()
-		k.stopTimer.Reset(k.stopLimit() + stopSlack)
+	// The order matters: a start needs an idle controller, and a stop of an idle one only updates its state.
+	switch next := ctl.applyTransition(e); {
+	case next == doStart && ctl.activity == nil && !ctl.desired().assignment.empty():
+		ctl.startRun(ctx)
+	case next == doNothing:
+	case ctl.activity == nil:
+		ctl.handle(ctx, event{kind: ctl.idleEvent(ctx)})
+	case !ctl.activity.stopping:
+		ctl.activity.stopping = true
+		ctl.activity.cancel()
+		ctl.stopTimer.Reset(ctl.stopLimit() + stopSlack)
 	}
 }
 
-func (k *controller) applyTransition(e event) action {
-	defer k.statusChanged()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := &k.status
-	t, ok := transitions[s.state][e.kind]
-	if !ok {
-		k.log.Error("an internal error of culvert: no transition for an event of a connector; its state does not "+
-			"change",
-			"state",
-			s.state, "event", string(e.kind))
+// endActivity reports whether the activity was being stopped.
+func (ctl *controller) endActivity() (wasStopping bool) {
+	wasStopping = ctl.activity.stopping
+	ctl.activity.cancel()
+	ctl.activity = nil
+	ctl.stopTimer.Stop()
+	waiting := ctl.whenIdle
+	ctl.whenIdle = nil
+	for _, call := range waiting {
+		call()
+	}
+	return wasStopping
+}
+
+func (ctl *controller) applyTransition(e event) action {
+	defer ctl.statusChanged()
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	observed := &ctl.status
+	change, known := transitions[observed.state][e.kind]
+	if !known {
+		ctl.log.Error("a mistake in culvert: no transition for an event of a connector; its state does not change",
+			"state", observed.state, "event", string(e.kind))
 		return doNothing
 	}
 	if e.kind == evFailed {
-		s.err = e.err
-	} else if t.next != Failed {
-		s.err = nil
+		observed.err = e.err
+	} else if change.next != Failed {
+		observed.err = nil
 	}
-	if s.state == Paused && t.next == Unassigned && len(s.currentRun.set.tasks) > 0 {
-		s.previousRun = s.currentRun
+	if observed.state == Paused && change.next == Unassigned && len(observed.currentRun.taskSet.tasks) > 0 {
+		observed.previousRun = observed.currentRun
 	}
-	if t.next != s.state {
-		s.stateSince = time.Now()
-		k.log.Debug("connector changes its state", "from", string(s.state), "to", string(t.next), "event",
+	if change.next != observed.state {
+		observed.stateSince = time.Now()
+		ctl.log.Debug("connector changes its state", "from", string(observed.state), "to", string(change.next), "event",
 			string(e.kind))
 	}
-	if s.state == Paused && t.next != Paused {
-		s.setIdleTasks(Unassigned)
+	if observed.state == Paused && change.next != Paused {
+		observed.setIdleTasks(Unassigned)
 	}
-	switch s.state = t.next; t.next {
+	switch observed.state = change.next; change.next {
 	case Paused:
-		s.setIdleTasks(Paused)
+		observed.setIdleTasks(Paused)
 	case Restarting:
-		s.previousRun = s.currentRun
+		observed.previousRun = observed.currentRun
 	case Running:
-		s.previousRun = nil
+		observed.previousRun = nil
 	case Stopped:
-		clear(s.clocks)
-		s.previousRun = nil
+		clear(observed.clocks)
+		observed.previousRun = nil
 	}
-	return t.action
+	return change.action
 }
 
-func (k *controller) startRun(ctx context.Context) {
-	k.mu.Lock()
-	run := k.status.currentRun
-	if run.clients.started || run.accepted != k.spec.config ||
-		run.set.assignment.version() != k.spec.assignment.version() {
-		k.newRun() // also if the tasks were planned again before the run started
-		run = k.status.currentRun
+func (ctl *controller) startRun(ctx context.Context) {
+	ctl.mu.Lock()
+	run := ctl.status.currentRun
+	if run.clients.started || run.accepted != ctl.spec.config ||
+		run.taskSet.assignment.version() != ctl.spec.assignment.version() {
+		ctl.newRun() // also if the tasks were planned again before the run started
+		run = ctl.status.currentRun
 	}
-	run.clients.started, k.spec.pausedAtStart = true, false
-	if k.status.state == Restarting { // new tasks; after a pause they are the same
-		clear(k.status.clocks)
+	run.clients.started, ctl.spec.pausedAtStart = true, false
+	if ctl.status.state == Restarting { // new tasks; after a pause they are the same
+		clear(ctl.status.clocks)
 	}
-	once := k.spec.once
-	k.mu.Unlock()
+	once := ctl.spec.once
+	ctl.mu.Unlock()
 	runCtx, end := context.WithCancel(ctx)
-	k.activity = &activity{cancel: end}
+	ctl.activity = &activity{cancel: end}
 	go func() {
 		defer func() {
-			if !k.desired().deleting { // else they are released after the cleanup
-				run.options.claims.release(k.name)
+			if !ctl.desired().deleting { // else they are released after the cleanup
+				run.options.claims.release(ctl.name)
 			}
-			k.enqueue(event{kind: evTasksEnded, run: run})
+			ctl.enqueue(event{kind: evTasksEnded, run: run})
 		}()
 		defer run.markClosed()
-		defer guard.Recover(k.log, "connector "+k.name, nil, func(p *guard.Panic) { run.reportFailure(runCtx, p) })
+		defer guard.Recover(ctl.log, "connector "+ctl.name, nil, func(p *guard.Panic) { run.reportFailure(runCtx, p) })
 		run.runUntilStopped(runCtx, once)
 	}()
 }
 
 // planPausedTasks plans the tasks of a connector that was paused before the worker started, which are shown as PAUSED.
 // A connector that was created in that state has no tasks before it runs (KIP-980).
-func (k *controller) planPausedTasks(ctx context.Context) {
-	k.mu.Lock()
-	due := k.spec.pausedAtStart && k.status.state == Paused && k.spec.target == Paused && k.activity == nil &&
-		!k.spec.once
-	if due && k.status.currentRun.accepted != k.spec.config {
-		k.newRun()
+func (ctl *controller) planPausedTasks(ctx context.Context) {
+	ctl.mu.Lock()
+	isPaused := ctl.status.state == Paused && ctl.spec.target == Paused && ctl.activity == nil
+	due := isPaused && ctl.spec.pausedAtStart && !ctl.spec.once
+	if due && ctl.status.currentRun.accepted != ctl.spec.config {
+		ctl.newRun()
 	}
-	run := k.status.currentRun
+	run := ctl.status.currentRun
 	due = due && !run.clients.started && run.configError() == nil
 	run.clients.started = run.clients.started || due
-	k.mu.Unlock()
+	ctl.mu.Unlock()
 	if !due {
 		return
 	}
-	k.runExclusive(ctx, planTimeout, true, func(ctx context.Context) {
+	ctl.runExclusive(ctx, planTimeout, cancelOnStart, func(ctx context.Context) {
 		if err := run.planShownTasks(ctx); err != nil && ctx.Err() == nil {
-			k.log.Warn("the tasks of the paused connector could not be planned", "error", err)
+			ctl.log.Warn("the tasks of the paused connector could not be planned", "error", err)
 		}
 	})
 }
 
 const planTimeout = time.Minute
 
-// runExclusive calls do in place of a run. A start waits until do returns; with cancelable it cancels do. Only the loop
-// calls it.
-func (k *controller) runExclusive(ctx context.Context, timeout time.Duration, cancelable bool,
+// startPolicy decides what a start does to an exclusive action that still runs.
+type startPolicy uint8
+
+const (
+	waitForAction startPolicy = iota // the start waits for its end
+	cancelOnStart                    // the start cancels it
+)
+
+// runExclusive calls do in place of a run, so that no run starts until do returns. Only the loop calls it.
+func (ctl *controller) runExclusive(ctx context.Context, timeout time.Duration, onStart startPolicy,
 	do func(context.Context)) {
-	doing, end := context.WithTimeout(ctx, timeout)
-	k.activity = &activity{cancel: func() {}, exclusive: true}
-	if cancelable {
-		k.activity.cancel = end
+	actionCtx, end := context.WithTimeout(ctx, timeout)
+	ctl.activity = &activity{cancel: func() {}, exclusive: true}
+	if onStart == cancelOnStart {
+		ctl.activity.cancel = end
 	}
-	current := k.currentRun()
+	current := ctl.currentRun()
 	go func() {
 		defer end()
-		defer func() { k.enqueue(event{kind: evTasksEnded, run: current}) }()
-		defer guard.Recover(k.log, "connector "+k.name, nil)
-		do(doing)
+		defer func() { ctl.enqueue(event{kind: evTasksEnded, run: current}) }()
+		defer guard.Recover(ctl.log, "connector "+ctl.name, nil)
+		do(actionCtx)
 	}()
 }
 
-func (k *controller) isStopped() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := k.status.state
-	return k.spec.target == Stopped && (s == Stopped || s == Unassigned && k.spec.assignment.empty())
+func (ctl *controller) isStopped() bool {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	s := ctl.status.state
+	return ctl.spec.target == Stopped && (s == Stopped || s == Unassigned && ctl.spec.assignment.empty())
 }
 
-func (k *controller) statusChanged() {
-	if g := k.desired().options.Group; g != nil {
-		g.StatusChanged(k.name)
+func (ctl *controller) statusChanged() {
+	if group := ctl.desired().options.Group; group != nil {
+		group.StatusChanged(ctl.name)
 	}
 }
 

@@ -24,6 +24,17 @@ type DeadLetter struct {
 	Record *kgo.Record
 	// Connector is "" if the record has no headers (errors.deadletterqueue.context.headers.enable).
 	Connector string
+	DeadLetterOrigin
+	DeadLetterCause
+	// HeaderError means that a header cannot be parsed.
+	HeaderError error
+	// Replays counts the replays that failed. Replayed reports whether a replay succeeded; nil means unknown.
+	Replays  int
+	Replayed *bool
+}
+
+// DeadLetterOrigin identifies the record or row that failed.
+type DeadLetterOrigin struct {
 	// Topic, Partition and Offset identify a sink's record. For a source's row, Partition is -1, and Offset is its
 	// index in the response to Request.
 	Topic         string
@@ -34,25 +45,25 @@ type DeadLetter struct {
 	Timestamp time.Time
 	// TargetPartition is the partition that a source's plugin chose, -1 for none.
 	TargetPartition int32
-	// Rows are the failed rows of those that the transforms created from the record. HeaderError means that a header
-	// cannot be parsed.
-	Rows        core.RowSubset
-	HeaderError error
-	// Stage and Setting are where the record failed, Plugin and Version what failed.
+	// Rows are the failed rows of those that the transforms created from the record.
+	Rows core.RowSubset
+}
+
+// DeadLetterCause is where and why a record or row failed.
+type DeadLetterCause struct {
+	// Stage and Setting are where it failed, Plugin and Version what failed.
 	Stage, Setting, Plugin, Version string
 	Class, Message                  string
 	// FailedAt is the time of the failure, or of the dead letter if no header has it.
 	FailedAt time.Time
-	Replays  int
-	// Replayed reports whether the record was replayed. Nil means unknown.
-	Replayed *bool
 }
 
 // ParseDeadLetter parses the headers of a record of a dead letter topic.
 func ParseDeadLetter(r *kgo.Record) DeadLetter {
-	l := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
+	deadLetter := DeadLetter{Record: r, DeadLetterOrigin: DeadLetterOrigin{Partition: -1, TargetPartition: -1},
+		DeadLetterCause: DeadLetterCause{FailedAt: r.Timestamp}}
 	if r.Attrs.TimestampType() != 1 { // not LogAppendTime
-		l.Timestamp = r.Timestamp
+		deadLetter.Timestamp = r.Timestamp
 	}
 	number := func(text string, bits int) int64 {
 		n, err := strconv.ParseInt(text, 10, bits)
@@ -65,48 +76,48 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 		text := string(h.Value)
 		switch h.Key {
 		case kafkaHeaderPrefix + "connector.name":
-			l.Connector = text
+			deadLetter.Connector = text
 		case kafkaHeaderPrefix + "topic":
-			l.Topic = text
+			deadLetter.Topic = text
 		case kafkaHeaderPrefix + "partition":
-			l.Partition = int32(number(text, 32))
+			deadLetter.Partition = int32(number(text, 32))
 		case kafkaHeaderPrefix + "offset":
-			l.Offset = number(text, 64)
+			deadLetter.Offset = number(text, 64)
 		case kafkaHeaderPrefix + "exception.class.name":
-			l.Class = text
+			deadLetter.Class = text
 		case kafkaHeaderPrefix + "exception.message":
-			l.Message = text
+			deadLetter.Message = text
 		case ownHeaderPrefix + "feed":
-			l.Feed = text
+			deadLetter.Feed = text
 		case ownHeaderPrefix + "request":
-			l.Request = text
+			deadLetter.Request = text
 		case ownHeaderPrefix + "stage":
-			l.Stage = text
+			deadLetter.Stage = text
 		case ownHeaderPrefix + "setting":
-			l.Setting = text
+			deadLetter.Setting = text
 		case ownHeaderPrefix + "plugin.name":
-			l.Plugin = text
+			deadLetter.Plugin = text
 		case ownHeaderPrefix + "plugin.version":
-			l.Version = text
+			deadLetter.Version = text
 		case ownHeaderPrefix + "timestamp":
 			if at := number(text, 64); at >= 0 {
-				l.Timestamp = time.UnixMilli(at)
+				deadLetter.Timestamp = time.UnixMilli(at)
 			}
 		case ownHeaderPrefix + "partition":
-			l.TargetPartition = max(-1, int32(number(text, 32)))
+			deadLetter.TargetPartition = max(-1, int32(number(text, 32)))
 		case ownHeaderPrefix + "parts":
-			if l.Rows, l.HeaderError = core.ParseRowSubset(text); l.HeaderError != nil {
-				l.HeaderError = fmt.Errorf("header %s: %w", h.Key, l.HeaderError)
+			if deadLetter.Rows, deadLetter.HeaderError = core.ParseRowSubset(text); deadLetter.HeaderError != nil {
+				deadLetter.HeaderError = fmt.Errorf("header %s: %w", h.Key, deadLetter.HeaderError)
 			}
 		case ownHeaderPrefix + "time":
 			if at, err := time.Parse(time.RFC3339, text); err == nil {
-				l.FailedAt = at
+				deadLetter.FailedAt = at
 			}
 		case ownHeaderPrefix + "replays":
-			l.Replays = max(0, int(number(text, 32)))
+			deadLetter.Replays = max(0, int(number(text, 32)))
 		}
 	}
-	return l
+	return deadLetter
 }
 
 func (l *DeadLetter) originalRecord() *kgo.Record {
@@ -117,14 +128,16 @@ func (l *DeadLetter) originalRecord() *kgo.Record {
 		})}
 }
 
-func (l *DeadLetter) forReplay(source bool) core.DeadLetter {
-	r := core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
-		Replays: l.Replays + 1,
-		Feed:    l.Feed, Request: l.Request, IsDocument: l.isDocument()}
-	if source {
-		r.Record.Partition = l.TargetPartition
-	}
-	return r
+func (l *DeadLetter) forReplay() core.DeadLetter {
+	return core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
+		Replays: l.Replays + 1, Feed: l.Feed, Request: l.Request, IsDocument: l.isDocument()}
+}
+
+// forSourceReplay is forReplay for a row of a source, which goes to the partition that the plugin chose.
+func (l *DeadLetter) forSourceReplay() core.DeadLetter {
+	replayed := l.forReplay()
+	replayed.Record.Partition = l.TargetPartition
+	return replayed
 }
 
 func (l *DeadLetter) isDocument() bool { return l.Stage == string(core.StageDecode) }
@@ -166,11 +179,11 @@ type DeadLetterFilter struct {
 }
 
 // SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.
-func (f *DeadLetterFilter) SelectPositions(places []string) error {
-	if places != nil {
+func (f *DeadLetterFilter) SelectPositions(positions []string) error {
+	if positions != nil {
 		f.Positions = map[DeadLetterPosition]bool{}
 	}
-	for _, text := range places {
+	for _, text := range positions {
 		at, err := ParseDeadLetterPosition(text)
 		if err != nil {
 			return err
@@ -181,11 +194,13 @@ func (f *DeadLetterFilter) SelectPositions(places []string) error {
 }
 
 // Matches reports whether the filter selects a dead letter.
-func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
+func (f *DeadLetterFilter) Matches(deadLetter *DeadLetter) bool {
 	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
-	return (f.Positions == nil || f.Positions[l.position()]) && (f.Connector == "" || f.Connector == l.Connector) &&
-		(contains(l.Class) || contains(l.Message)) &&
-		(f.Since.IsZero() || !l.FailedAt.Before(f.Since)) && (f.Until.IsZero() || l.FailedAt.Before(f.Until))
+	return (f.Positions == nil || f.Positions[deadLetter.position()]) &&
+		(f.Connector == "" || f.Connector == deadLetter.Connector) &&
+		(contains(deadLetter.Class) || contains(deadLetter.Message)) &&
+		(f.Since.IsZero() || !deadLetter.FailedAt.Before(f.Since)) &&
+		(f.Until.IsZero() || deadLetter.FailedAt.Before(f.Until))
 }
 
 // compareSource orders dead letters by their records and then by age.

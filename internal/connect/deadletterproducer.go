@@ -32,24 +32,24 @@ const (
 // ensureDeadLetterTopic creates the dead letter topic with one partition, as Kafka Connect does. It returns "" if the
 // connector has none or does not tolerate errors.
 func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err error) {
-	c := t.run
-	topic = setting.Trim(c.config.Text(deadLetterTopic))
-	if topic == "" || !c.tolerance().TolerateAll {
+	run := t.run
+	topic = setting.Trim(run.config.Text(deadLetterTopic))
+	if topic == "" || !run.tolerance().TolerateAll {
 		return "", nil
 	}
-	if err := c.options.reserved.Check(topic); err != nil {
+	if err := run.options.reserved.Check(topic); err != nil {
 		return "", fmt.Errorf("%s: %w", deadLetterTopic, err)
 	}
-	replication, ok := setting.ParseInt(wit.KindShort, c.config.Text(deadLetterReplication))
+	replication, ok := setting.ParseInt(wit.KindShort, run.config.Text(deadLetterReplication))
 	if !ok {
 		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
-			c.config.Text(deadLetterReplication))
+			run.config.Text(deadLetterReplication))
 	}
-	k := c.clients.kafka
-	if k.Admin.ClientID == "" {
-		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
+	kafkaConfig := run.clients.kafka
+	if kafkaConfig.Admin.ClientID == "" {
+		kafkaConfig.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", run.config.Name, t.number)
 	}
-	admin, err := kafka.NewAdmin(k)
+	admin, err := kafka.NewAdmin(kafkaConfig)
 	if err != nil {
 		return "", err
 	}
@@ -63,48 +63,48 @@ func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err err
 			deadLetterReplication, err)
 	}
 	if len(created) > 0 {
-		c.log.Info("dead letter topic created", "task", t.number, "topic", topic)
+		run.log.Info("dead letter topic created", "task", t.number, "topic", topic)
 	}
-	return topic, k.LoadTopicLimits(ctx, admin, topic)
+	return topic, kafkaConfig.LoadTopicLimits(ctx, admin, topic)
 }
 
 func (t *task) openSourceDeadLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
-	c := t.run
+	run := t.run
 	topic, err := t.ensureDeadLetterTopic(ctx)
 	if topic == "" || err != nil {
 		return nil, err
 	}
-	return t.newSourceDeadLetters(topic, c.boolean(deadLetterContext), binding), nil
+	return t.newSourceDeadLetters(topic, run.boolean(deadLetterContext), binding), nil
 }
 
 func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
-	c := t.run
+	run := t.run
 	return &source.DeadLetters{
 		Topic: topic,
 		NewConverters: func() (key, value convert.Converter, err error) {
 			const class = "org.apache.kafka.connect.json.JsonConverter"
-			if key, err = convert.New(class, nil, c.converterUse(true)); err != nil {
+			if key, err = convert.New(class, nil, run.converterUse(forKey)); err != nil {
 				return nil, nil, err
 			}
-			value, err = convert.New(class, nil, c.converterUse(false))
+			value, err = convert.New(class, nil, run.converterUse(forValue))
 			return key, value, err
 		},
-		Headers: func(l source.FailedRow) []kgo.RecordHeader {
+		Headers: func(failed source.FailedRow) []kgo.RecordHeader {
 			if !context {
 				return nil
 			}
-			list := t.deadLetterHeaders(failureContext{Failure: l.Failure, topic: l.Topic, partition: -1,
-				offset: int64(l.Row), request: l.Page, timestamp: l.Timestamp}, binding)
-			if l.Partition >= 0 {
+			list := t.deadLetterHeaders(failureContext{Failure: failed.Failure, topic: failed.Topic, partition: -1,
+				offset: int64(failed.Row), request: failed.Page, timestamp: failed.Timestamp}, binding)
+			if failed.Partition >= 0 {
 				list = append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "partition",
-					Value: strconv.AppendInt(nil, int64(l.Partition), 10)})
+					Value: strconv.AppendInt(nil, int64(failed.Partition), 10)})
 			}
-			return append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "feed", Value: []byte(l.Feed)})
+			return append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "feed", Value: []byte(failed.Feed)})
 		},
 	}
 }
 
-// deadLetterProducer sends records that a sink task could not write to the dead letter topic, as they were read.
+// deadLetterProducer sends the records that a sink task could not write to the dead letter topic, as they were read.
 type deadLetterProducer struct {
 	task     *task
 	binding  *plugin.Binding
@@ -114,17 +114,17 @@ type deadLetterProducer struct {
 }
 
 func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetterProducer, error) {
-	c := t.run
+	run := t.run
 	topic, err := t.ensureDeadLetterTopic(ctx)
 	if topic == "" || err != nil {
 		return nil, err
 	}
-	return t.newDeadLetterProducer(topic, c.boolean(deadLetterContext), binding)
+	return t.newDeadLetterProducer(topic, run.boolean(deadLetterContext), binding)
 }
 
 func (t *task) newDeadLetterProducer(topic string, context bool, binding *plugin.Binding) (*deadLetterProducer, error) {
-	c := t.run
-	producer, err := kafka.NewProducer(c.clients.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name,
+	run := t.run
+	producer, err := kafka.NewProducer(run.clients.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", run.config.Name,
 		t.number))
 	if err != nil {
 		return nil, err
@@ -136,7 +136,8 @@ func (d *deadLetterProducer) close() {
 	if d == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // unstored records are not settled either
+	// the records of unstored dead letters are not acknowledged either
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := d.producer.Close(ctx); err != nil {
 		d.task.run.log.Debug("dead letters were not stored before the task ended", "task", d.task.number, "error",
@@ -148,19 +149,21 @@ func (d *deadLetterProducer) close() {
 func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
 	b := d.producer.NewBatch()
 	for i := range deadLetters {
-		l := &deadLetters[i]
+		failed := &deadLetters[i]
 		r := b.Add()
-		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
+		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, failed.Record.Key, failed.Record.Value, failed.Record.Timestamp
 		var extra []kgo.RecordHeader
 		if d.context {
-			failure := failureContext{Failure: l.Failure, topic: l.Record.Topic, partition: l.Record.Partition,
-				offset: l.Record.Offset, timestamp: -1}
-			if !l.Record.Timestamp.IsZero() {
-				failure.timestamp = l.Record.Timestamp.UnixMilli()
+			failure := failureContext{Failure: failed.Failure, topic: failed.Record.Topic,
+				partition: failed.Record.Partition,
+				offset:    failed.Record.Offset, timestamp: -1}
+			if !failed.Record.Timestamp.IsZero() {
+				failure.timestamp = failed.Record.Timestamp.UnixMilli()
 			}
 			extra = d.task.deadLetterHeaders(failure, d.binding)
 		}
-		r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(extra))[:0], l.Record.Headers...), extra...)
+		r.Headers = append(append(b.Headers(len(failed.Record.Headers) + len(extra))[:0], failed.Record.Headers...),
+			extra...)
 	}
 	stored := make(chan error, 1)
 	d.producer.Produce(ctx, b, func(_ int, err error) { stored <- err })
@@ -183,38 +186,39 @@ var kafkaStages = map[core.ErrorStage]string{
 	core.StageEncode: "TASK_PUT", core.StageWrite: "TASK_PUT",
 }
 
+// failureContext is a failure with the position of its record or row.
 type failureContext struct {
 	core.Failure
 	topic     string
-	partition int32 // -1 means that it comes from no topic
+	partition int32 // -1 means a row of a source
 	offset    int64
-	request   string // that returned the row; "" for a record
+	request   string // the request that returned the row; "" for a record
 	timestamp int64  // Unix milliseconds; -1 means unknown
 }
 
-func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
-	c := t.run
-	redact := c.options.Worker.Redact
-	setting, component, info := t.failedComponent(l, binding)
+func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding) []kgo.RecordHeader {
+	run := t.run
+	redact := run.options.Worker.Redact
+	setting, component, info := t.failedComponent(failed, binding)
 	list := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
 	const kip298 = kafkaHeaderPrefix
-	class := l.Class
+	class := failed.Class
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
 	}
-	text := l.Err.Error()
+	text := failed.Err.Error()
 	trace := redact(class + ": " + text)
 	message, ok := strings.CutPrefix(trace, class+": ")
 	if !ok { // redaction changed the class, which a plugin may set
 		class, message = redact(class), redact(text)
 	}
-	add(kip298+"topic", l.topic)
-	add(kip298+"partition", strconv.Itoa(int(l.partition)))
-	add(kip298+"offset", strconv.FormatInt(l.offset, 10))
-	add(kip298+"connector.name", c.config.Name)
+	add(kip298+"topic", failed.topic)
+	add(kip298+"partition", strconv.Itoa(int(failed.partition)))
+	add(kip298+"offset", strconv.FormatInt(failed.offset, 10))
+	add(kip298+"connector.name", run.config.Name)
 	add(kip298+"task.id", strconv.Itoa(t.number))
-	add(kip298+"stage", kafkaStages[l.Stage])
+	add(kip298+"stage", kafkaStages[failed.Stage])
 	add(kip298+"class.name", redact(component))
 	add(kip298+"exception.class.name", class)
 	add(kip298+"exception.message", message)
@@ -223,61 +227,62 @@ func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kg
 	add(ours+"plugin.name", info.Name)
 	add(ours+"plugin.version", info.Version)
 	add(ours+"plugin.hash", info.Hash)
-	add(ours+"stage", string(l.Stage))
+	add(ours+"stage", string(failed.Stage))
 	add(ours+"setting", redact(setting))
 	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
-	if l.timestamp >= 0 {
-		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
+	if failed.timestamp >= 0 {
+		add(ours+"timestamp", strconv.FormatInt(failed.timestamp, 10))
 	}
-	if !l.Rows.IsAll() {
-		add(ours+"parts", l.Rows.String())
+	if !failed.Rows.IsAll() {
+		add(ours+"parts", failed.Rows.String())
 	}
-	if l.Replays > 0 {
-		add(ours+"replays", strconv.Itoa(l.Replays))
+	if failed.Replays > 0 {
+		add(ours+"replays", strconv.Itoa(failed.Replays))
 	}
-	var f *wit.Error
-	if errors.As(l.Err, &f) && (l.Stage == core.StageWrite || l.Stage == core.StageEncode) {
-		if f.Code != nil {
-			add(ours+"service.code", redact(*f.Code))
+	var witError *wit.Error
+	if errors.As(failed.Err, &witError) && (failed.Stage == core.StageWrite || failed.Stage == core.StageEncode) {
+		if witError.Code != nil {
+			add(ours+"service.code", redact(*witError.Code))
 		}
-		if text != f.Message {
-			message = redact(f.Message)
+		if text != witError.Message {
+			message = redact(witError.Message)
 		}
 		add(ours+"service.message", message)
 	}
-	if l.request != "" {
-		add(ours+"request", redact(l.request))
+	if failed.request != "" {
+		add(ours+"request", redact(failed.request))
 	}
 	return list
 }
 
-func (t *task) failedComponent(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
-	c := t.run
+func (t *task) failedComponent(failed failureContext, binding *plugin.Binding) (setting, class string,
+	info plugin.Info) {
+	run := t.run
 	info = binding.Current().Module()
-	switch l.Stage {
+	switch failed.Stage {
 	case core.StageKeyConverter:
-		return "key.converter", c.converterClass("key.converter"), info
+		return "key.converter", run.converterClass("key.converter"), info
 	case core.StageValueConverter:
-		return "value.converter", c.converterClass("value.converter"), info
+		return "value.converter", run.converterClass("value.converter"), info
 	case core.StageHeaderConverter:
-		return "header.converter", c.converterClass("header.converter"), info
+		return "header.converter", run.converterClass("header.converter"), info
 	case core.StageTransforms:
-		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
-			prefix := "transforms." + aliases[l.Transform] + "."
-			class = c.config.Text(prefix + "type")
-			if module, component, err := components.Find(c.options.Plugins, class,
-				c.config.Text(prefix+"plugin.version"),
+		if aliases := config.List(run.config.Text("transforms")); failed.Transform < len(aliases) {
+			prefix := "transforms." + aliases[failed.Transform] + "."
+			class = run.config.Text(prefix + "type")
+			if module, component, err := components.Find(run.options.Plugins, class,
+				run.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
 				info, class = module, component.Name
 			}
 			return prefix + "type", class, info
 		}
 	}
-	return "connector.class", c.class.component.Name, info
+	return "connector.class", run.class.component.Name, info
 }
 
-func (c *connectorRun) converterClass(setting string) string {
-	class, _ := c.config.Converter(setting, c.options.Worker)
+func (run *connectorRun) converterClass(setting string) string {
+	class, _ := run.config.Converter(setting, run.options.Worker)
 	declared, err := components.ConverterOf(setting, class)
 	if err != nil { // does not happen: the converter was created with it
 		return class

@@ -37,12 +37,12 @@ func (t *task) atLeastOnceDelivery(owner string, _ func(int) []string) delivery 
 }
 
 func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delivery {
-	c := t.run
+	run := t.run
 	var writer *offset.Writer
 	return delivery{
 		prepare: func(ctx context.Context, _ int) (err error) {
 			if err = t.checkLease(ctx); err == nil && writer == nil {
-				if writer, err = c.clients.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0],
+				if writer, err = run.clients.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0],
 					t.metrics.Commits.Record); err == nil {
 					err = t.checkLease(ctx)
 				}
@@ -50,7 +50,7 @@ func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delive
 			if err != nil {
 				return err
 			}
-			return c.clients.offsets.RefreshCommitted(ctx)
+			return run.clients.offsets.RefreshCommitted(ctx)
 		},
 		output: func(string) (source.Output, error) { return t.idempotentOutput(writer) },
 		close: func(ctx context.Context) {
@@ -62,8 +62,8 @@ func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delive
 }
 
 func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string) delivery {
-	c := t.run
-	offsets := c.clients.offsets.NewTransactional(owner)
+	run := t.run
+	offsets := run.clients.offsets.NewTransactional(owner)
 	var transactions *kafka.Transactions
 	return delivery{
 		prepare: func(ctx context.Context, feeds int) error {
@@ -71,10 +71,10 @@ func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string)
 				return err
 			}
 			if transactions == nil {
-				k, _ := c.producerConfig()
+				kafkaConfig, _ := run.producerConfig()
 				var err error
-				transactions, err = kafka.OpenTransactions(ctx, k, fmt.Sprintf("connector-producer-%s-%d",
-					c.config.Name, t.number), ids(feeds), offsets)
+				transactions, err = kafka.OpenTransactions(ctx, kafkaConfig, fmt.Sprintf("connector-producer-%s-%d",
+					run.config.Name, t.number), ids(feeds), offsets)
 				if err != nil {
 					return err
 				}
@@ -83,7 +83,7 @@ func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string)
 					return err
 				}
 			}
-			return c.clients.offsets.RefreshCommitted(ctx)
+			return run.clients.offsets.RefreshCommitted(ctx)
 		},
 		output: func(string) (source.Output, error) {
 			if transactions == nil {
@@ -101,8 +101,8 @@ func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string)
 }
 
 func (t *task) idempotentOutput(writer *offset.Writer) (source.Output, error) {
-	k, key := t.run.producerConfig()
-	p, err := k.SharedProducer(key, "connector-producer")
+	kafkaConfig, key := t.run.producerConfig()
+	p, err := kafkaConfig.SharedProducer(key, "connector-producer")
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (t *task) idempotentOutput(writer *offset.Writer) (source.Output, error) {
 
 func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
 	if err := t.asFencedError(writer.Close(ctx)); err != nil {
-		t.run.log.Error("offsets could not be written: later rows will be repeated", "task", t.number, "error", err)
+		t.run.log.Warn("offsets could not be written: later rows will be repeated", "task", t.number, "error", err)
 	}
 }
 
@@ -126,11 +126,11 @@ func (t *task) transactionalIDs(feeds int) []string {
 // checkLease returns nil if the worker is still a member of its group: only a member may fence. Call it before and
 // after opening producers, because the worker may be paused in between.
 func (t *task) checkLease(ctx context.Context) error {
-	g := t.run.options.Group
-	if g == nil {
+	group := t.run.options.Group
+	if group == nil {
 		return nil
 	}
-	if err := g.CheckLease(ctx); err != nil {
+	if err := group.CheckLease(ctx); err != nil {
 		return &wit.Error{Kind: wit.ErrorTransient,
 			Message: "the task's producers are not opened, because the worker " + "may have left its group: " +
 				err.Error()}

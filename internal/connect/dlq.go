@@ -51,11 +51,11 @@ func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
 	}
 	defer reader.Close()
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: from, To: ends[topic]}, func(r *kgo.Record) error {
-		if l := ParseDeadLetter(r); l.Connector == name {
+		if deadLetter := ParseDeadLetter(r); deadLetter.Connector == name {
 			state := states[r.Partition]
 			replayed := state.isDone(r.Offset)
-			l.Replayed = &replayed
-			return each(&l)
+			deadLetter.Replayed = &replayed
+			return each(&deadLetter)
 		}
 		return nil
 	})
@@ -77,26 +77,26 @@ type dlqCounts struct {
 // Topics whose brokers do not respond are missing.
 func (h *Herder) DeadLetterCounts(ctx context.Context) map[string]int64 {
 	topics, all := map[string]string{}, []string{}
-	for _, k := range h.all() {
-		if topic, err := h.deadLetterTopic(k.name); err == nil {
-			topics[k.name] = topic
+	for _, ctl := range h.all() {
+		if topic, err := h.deadLetterTopic(ctl.name); err == nil {
+			topics[ctl.name] = topic
 			all = append(all, topic)
 		}
 	}
-	l := &h.deadLetterCounts
-	l.mu.Lock()
-	due := len(all) > 0 && time.Since(l.countedAt) > countInterval
+	cache := &h.deadLetterCounts
+	cache.mu.Lock()
+	due := len(all) > 0 && time.Since(cache.countedAt) > countInterval
 	if due {
-		l.countedAt = time.Now() // concurrent callers get the previous counts
+		cache.countedAt = time.Now() // concurrent callers get the previous counts
 	}
-	by := l.counts
-	l.mu.Unlock()
+	by := cache.counts
+	cache.mu.Unlock()
 	if due {
 		slices.Sort(all)
 		by = h.countRecords(ctx, slices.Compact(all))
-		l.mu.Lock()
-		l.counts = by
-		l.mu.Unlock()
+		cache.mu.Lock()
+		cache.counts = by
+		cache.mu.Unlock()
 	}
 	counts := map[string]int64{}
 	for name, topic := range topics {
@@ -119,30 +119,30 @@ func (h *Herder) countRecords(ctx context.Context, topics []string) map[string]i
 }
 
 func (h *Herder) replayStates(ctx context.Context, name, topic string, partitions kafka.Positions) (
-	places map[int32]replayState, err error) {
-	k, err := h.find(name)
+	states map[int32]replayState, err error) {
+	ctl, err := h.find(name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := k.openDetachedRun(ctx)
+	run, err := ctl.openDetachedRun(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer c.closeOffsets()
-	if err := c.clients.offsets.Refresh(ctx); err != nil {
+	defer run.closeOffsets()
+	if err := run.clients.offsets.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	places = map[int32]replayState{}
+	states = map[int32]replayState{}
 	for partition := range partitions {
-		fields, _, err := c.clients.offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
+		fields, _, err := run.clients.offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
 		if err == nil {
-			places[partition], err = parseReplayState(fields)
+			states[partition], err = parseReplayState(fields)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	return places, nil
+	return states, nil
 }
 
 // ReplayConnector is [Herder.Replay] for one connector and the topic of its settings. It returns [ErrNotRunning] for a
@@ -151,10 +151,10 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return done, err
 	}
-	switch heldBack, err := h.isHeldBack(ctx, name); {
+	switch isPaused, err := h.isPausedOrStopped(ctx, name); {
 	case err != nil:
 		return done, err
-	case heldBack && !r.DryRun:
+	case isPaused && !r.DryRun:
 		return done, ErrNotRunning
 	}
 	if !h.replayLock.TryLock() {
@@ -168,18 +168,18 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 // ErrNotRunning means that the connector is paused or stopped.
 var ErrNotRunning = errors.New("the connector is PAUSED or STOPPED: resume it first")
 
-// isHeldBack reports whether the target state is not Running after all queued requests.
-func (h *Herder) isHeldBack(ctx context.Context, name string) (bool, error) {
-	k, err := h.find(name)
+// isPausedOrStopped reports whether the target state is not Running after all queued requests.
+func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, error) {
+	ctl, err := h.find(name)
 	if err != nil {
 		return false, err
 	}
-	seen := make(chan bool, 1)
-	k.enqueue(event{apply: func(context.Context) { seen <- k.desired().target != Running }})
+	answer := make(chan bool, 1)
+	ctl.enqueue(event{apply: func(context.Context) { answer <- ctl.desired().target != Running }})
 	select {
-	case heldBack := <-seen:
-		return heldBack, nil
-	case <-k.done:
+	case isHeld := <-answer:
+		return isHeld, nil
+	case <-ctl.done:
 		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	case <-ctx.Done():
 		return false, ctx.Err()
@@ -190,11 +190,11 @@ func (h *Herder) isHeldBack(ctx context.Context, name string) (bool, error) {
 var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
 func (h *Herder) deadLetterTopic(name string) (string, error) {
-	now, err := h.RunningConfig(name)
+	running, err := h.RunningConfig(name)
 	if err != nil {
 		return "", err
 	}
-	topic := setting.Trim(now.Config.Text(deadLetterTopic))
+	topic := setting.Trim(running.Config.Text(deadLetterTopic))
 	if topic == "" {
 		return "", ErrNoDeadLetterTopic
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ForwardResult is the result of a notification on a worker of a group (P9).
+// ForwardResult is the outcome of a notification that one worker of a group received and forwarded to another.
 type ForwardResult struct {
 	// Found means that a task of the worker has the feed. The other fields are unused if it is false.
 	Found bool `json:"here,omitempty"`
@@ -22,48 +22,48 @@ type ForwardResult struct {
 	Error *wit.Error `json:"fault,omitempty"`
 }
 
-func (h ForwardResult) result() error {
+func (result ForwardResult) result() error {
 	switch {
-	case !h.Found || h.Retry:
+	case !result.Found || result.Retry:
 		return notify.ErrBusy
-	case h.Error != nil:
-		return h.Error
+	case result.Error != nil:
+		return result.Error
 	}
 	return nil
 }
 
 // HandleNotification delivers a notification that another worker received to a task of this one.
 func (h *Herder) HandleNotification(ctx context.Context, connector string, n wit.Notification) ForwardResult {
-	k, err := h.find(connector)
+	ctl, err := h.find(connector)
 	if err != nil {
 		return ForwardResult{}
 	}
-	result, _, err := k.deliver(ctx, n)
-	k.logDeliveryError(err)
+	result, _, err := ctl.deliver(ctx, n)
+	ctl.logDeliveryError(err)
 	return result
 }
 
-func (k *controller) deliver(ctx context.Context, n wit.Notification) (h ForwardResult, known bool, err error) {
+func (ctl *controller) deliver(ctx context.Context, n wit.Notification) (result ForwardResult, known bool, err error) {
 	at, err := url.ParseRequestURI(n.Target)
 	if err != nil {
-		return h, false, nil
+		return result, false, nil
 	}
-	handle, known := k.currentRun().set.handlers.find(at.Path)
+	handle, known := ctl.currentRun().taskSet.handlers.find(at.Path)
 	if handle == nil {
-		return h, known, nil
+		return result, known, nil
 	}
-	h.Found = true
+	result.Found = true
 	err = handle(ctx, n)
-	h.Retry = err != nil && !errors.As(err, &h.Error)
-	return h, true, err
+	result.Retry = err != nil && !errors.As(err, &result.Error)
+	return result, true, err
 }
 
-func (k *controller) logDeliveryError(err error) {
+func (ctl *controller) logDeliveryError(err error) {
 	if err == nil || errors.As(err, new(*wit.Error)) || errors.Is(err, notify.ErrBusy) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
-	k.log.Error("a notification could not be handled; its sender is asked to send it again", "error", err)
+	ctl.log.Warn("a notification could not be handled; its sender must send it again", "error", err)
 }
 
 // notificationEndpoint accepts notifications for a connector. In a group every worker has one, so that the service can
@@ -80,27 +80,28 @@ type notificationEndpoint struct {
 	close func()     // nil while closed
 }
 
-func (f *notificationEndpoint) ensureOpen(c *connectorRun) error {
-	roles := c.roles()
-	s, err := c.listenerSettings(roles)
+func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
+	roles := run.roles()
+	settings, err := run.listenerSettings(roles)
 	if err != nil {
 		return err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	key := fmt.Sprintf("%v %q %q %q %q", s.Ports, s.Address, s.Identity, s.User, s.Password)
-	if f.close != nil && f.key == key {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := fmt.Sprintf("%v %q %q %q %q", settings.Ports, settings.Address, settings.Identity, settings.User,
+		settings.Password)
+	if e.close != nil && e.key == key {
 		return nil
 	}
-	f.closeLocked()
-	_, close, err := c.options.hub.Register(notificationPath(c.config.Name, ""), s, f.handle)
+	e.closeLocked()
+	_, close, err := run.options.hub.Register(notificationPath(run.config.Name, ""), settings, e.handle)
 	if err != nil {
 		ports := roles.Setting(role.ListenerPorts)
 		return &wit.Error{Kind: wit.ErrorConfig, Message: ports + ": " + err.Error(), Setting: &ports}
 	}
-	f.close, f.key = close, key
-	if s.AllowsAnonymous() {
-		c.log.Warn("the listener accepts notifications from anyone: require a password, or a "+
+	e.close, e.key = close, key
+	if settings.AllowsAnonymous() {
+		run.log.Warn("the listener accepts notifications from anyone: require a password, or a "+
 			"certificate over TLS", "user", roles.Setting(role.ListenerUser),
 			"password", roles.Setting(role.ListenerPassword),
 			"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
@@ -108,62 +109,69 @@ func (f *notificationEndpoint) ensureOpen(c *connectorRun) error {
 	return nil
 }
 
-func (f *notificationEndpoint) closeLocked() {
-	if f.close != nil {
-		f.close()
+func (e *notificationEndpoint) closeLocked() {
+	if e.close != nil {
+		e.close()
 	}
-	f.close = nil
+	e.close = nil
 }
 
-func (f *notificationEndpoint) shutDown() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closeLocked()
+func (e *notificationEndpoint) shutDown() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closeLocked()
 }
 
-// updateEndpoint opens or closes the endpoint in a group. If it cannot be opened, other workers still accept
-// notifications, and the next event tries again. Only the loop calls it.
-func (k *controller) updateEndpoint(final bool) {
-	s, f := k.desired(), k.endpoint
+// updateEndpoint opens or closes the endpoint of a worker in a group. If it cannot be opened, other workers still
+// accept notifications, and the next event tries again. Only the loop calls it.
+func (ctl *controller) updateEndpoint() {
+	desired, e := ctl.desired(), ctl.endpoint
 	switch {
-	case s.options.Group == nil:
+	case desired.options.Group == nil:
 		return
-	case final || s.deleted || s.target != Running:
-		f.openedFor = nil
-		f.shutDown()
+	case desired.deleted || desired.target != Running:
+		ctl.closeEndpoint()
 		return
-	case f.openedFor == s.config:
-		return
-	}
-	f.openedFor = s.config
-	c := newConnectorRun(k, s.options, s.config)
-	if c.configError() != nil || c.roles().Text(role.ListenerPorts) == "" {
-		f.shutDown()
+	case e.openedFor == desired.config:
 		return
 	}
-	err, text := f.ensureOpen(c), ""
+	e.openedFor = desired.config
+	run := newConnectorRun(ctl, desired.options, desired.config)
+	if run.configError() != nil || run.roles().Text(role.ListenerPorts) == "" {
+		e.shutDown()
+		return
+	}
+	err, text := e.ensureOpen(run), ""
 	if err != nil {
-		if f.openedFor, text = nil, err.Error(); text != f.lastLogged {
-			k.log.Warn("this worker cannot accept notifications for the connector; only the others can in its "+
-				"group", "error", err)
+		if e.openedFor, text = nil, err.Error(); text != e.lastLogged {
+			ctl.log.Warn("this worker cannot accept notifications for the connector; only the other workers of its "+
+				"group can", "error", err)
 		}
 	}
-	f.lastLogged = text
+	e.lastLogged = text
+}
+
+// closeEndpoint closes the endpoint of a worker in a group. Without a group the end of the run closes it.
+func (ctl *controller) closeEndpoint() {
+	if ctl.desired().options.Group != nil {
+		ctl.endpoint.openedFor = nil
+		ctl.endpoint.shutDown()
+	}
 }
 
 // handleNotification delivers a notification or forwards it to the worker with the feed. Without a group the listener
 // logs and counts the task's error.
-func (k *controller) handleNotification(ctx context.Context, n wit.Notification) error {
-	h, known, err := k.deliver(ctx, n)
-	switch g := k.desired().options.Group; {
-	case h.Found && g == nil:
+func (ctl *controller) handleNotification(ctx context.Context, n wit.Notification) error {
+	result, known, err := ctl.deliver(ctx, n)
+	switch group := ctl.desired().options.Group; {
+	case result.Found && group == nil:
 		return err
-	case h.Found:
-		k.logDeliveryError(err)
-	case g != nil:
-		h = g.Forward(ctx, k.name, n)
+	case result.Found:
+		ctl.logDeliveryError(err)
+	case group != nil:
+		result = group.Forward(ctx, ctl.name, n)
 	case !known:
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}
 	}
-	return h.result()
+	return result.result()
 }

@@ -16,19 +16,19 @@ import (
 // A notification is delivered to the task with its feed and rejected as busy while the task is stopped. An unknown feed
 // is an error, but in a group another worker may have it.
 func TestNotificationIsForwarded(t *testing.T) {
-	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
-	k := c.controller
-	k.status.currentRun = c
-	comes := func(path string) error { return k.handleNotification(t.Context(), wit.Notification{Target: path}) }
+	run := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
+	ctl := run.controller
+	ctl.status.currentRun = run
+	comes := func(path string) error { return ctl.handleNotification(t.Context(), wit.Notification{Target: path}) }
 	taken := 0
-	c.set.handlers.set("/a/my%20feed", func(context.Context, wit.Notification) error { taken++; return nil })
-	c.set.handlers.set("/a/away", nil)
+	run.taskSet.handlers.set("/a/my%20feed", func(context.Context, wit.Notification) error { taken++; return nil })
+	run.taskSet.handlers.set("/a/away", nil)
 	assert.NoError(t, comes("/a/my%20feed?x=1"))
 	assert.Equal(t, 1, taken)
 	assert.Equal(t, true, errors.Is(comes("/a/away"), notify.ErrBusy))
-	var fault *wit.Error
-	assert.Equal(t, true, errors.As(comes("/a/other"), &fault) && fault.Kind == wit.ErrorNotFound)
-	k.spec.options = &Options{Group: &group{}}
+	var witError *wit.Error
+	assert.Equal(t, true, errors.As(comes("/a/other"), &witError) && witError.Kind == wit.ErrorNotFound)
+	ctl.spec.options = &Options{Group: &group{}}
 	assert.Equal(t, true, errors.Is(comes("/a/other"), notify.ErrBusy))
 }
 
@@ -36,7 +36,7 @@ func TestNotificationIsForwarded(t *testing.T) {
 // may have moved.
 func TestNotificationThatBreaksThePlugin(t *testing.T) {
 	trap := errors.New("the plugin trapped")
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name         string
 		group        Group
 		answer, want error
@@ -49,19 +49,22 @@ func TestNotificationThatBreaksThePlugin(t *testing.T) {
 		{"group, sender gone", &group{}, context.Canceled, notify.ErrBusy, false},
 	} {
 		var log logtest.Journal
-		k := emptyConnector(&Options{Group: c.group}, log.Logger(slog.LevelWarn)).controller
-		k.status.currentRun = emptyConnector(k.spec.options, k.log)
-		k.status.currentRun.set.handlers.set("/a/b", func(context.Context, wit.Notification) error { return c.answer })
-		h := &Herder{controllers: map[string]*controller{"a": k}}
+		ctl := emptyConnector(&Options{Group: test.group}, log.Logger(slog.LevelWarn)).controller
+		ctl.status.currentRun = emptyConnector(ctl.spec.options, ctl.log)
+		ctl.status.currentRun.taskSet.handlers.set("/a/b", func(context.Context,
+			wit.Notification) error {
+			return test.answer
+		})
+		h := &Herder{controllers: map[string]*controller{"a": ctl}}
 		n := wit.Notification{Target: "/a/b"}
-		if err := k.handleNotification(t.Context(), n); err != c.want {
-			t.Errorf("%s: expected %v, found %v", c.name, c.want, err)
+		if err := ctl.handleNotification(t.Context(), n); err != test.want {
+			t.Errorf("%s: expected %v, found %v", test.name, test.want, err)
 		}
-		if h := h.HandleNotification(t.Context(), "a", n); c.group != nil && (!h.Found || !h.Retry) {
-			t.Errorf("%s: expected it to be sent again, found %+v", c.name, h)
+		if h := h.HandleNotification(t.Context(), "a", n); test.group != nil && (!h.Found || !h.Retry) {
+			t.Errorf("%s: expected it to be sent again, found %+v", test.name, h)
 		}
-		if n := strings.Count(log.String(), trap.Error()); c.group != nil && (n == 2) != c.logged {
-			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", c.name, c.logged, log.String())
+		if n := strings.Count(log.String(), trap.Error()); test.group != nil && (n == 2) != test.logged {
+			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", test.name, test.logged, log.String())
 		}
 	}
 }

@@ -43,41 +43,42 @@ type member struct {
 
 func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
 	t.Helper()
-	m := &member{t: t, plans: make(chan config.TaskPlan, 1)}
-	own := &checktest.Bench{Checker: with.Checker}
-	own.Logger = own.Log.Logger(slog.LevelInfo)
-	m.bench = newBench(t, own)
-	o := &m.bench.options
-	o.Kafka.Bootstrap = cluster.ListenAddrs()
+	member := &member{t: t, plans: make(chan config.TaskPlan, 1)}
+	ownOffsets := &checktest.Bench{Checker: with.Checker}
+	ownOffsets.Logger = ownOffsets.Log.Logger(slog.LevelInfo)
+	member.bench = newBench(t, ownOffsets)
+	options := &member.bench.options
+	options.Kafka.Bootstrap = cluster.ListenAddrs()
 	stored := offset.DefaultConfig()
 	stored.Replication, stored.FlushInterval = 1, 20*time.Millisecond
 	var err error
-	o.Offsets, err = offset.Open(context.Background(), o.Kafka, stored, nil, o.Logger)
+	options.Offsets, err = offset.Open(context.Background(), options.Kafka, stored, nil, options.Logger)
 	require.NoError(t, err)
-	t.Cleanup(o.Offsets.Close)
-	o.Group = &group{planned: func(_ string, p config.TaskPlan) error { m.plans <- p; return nil },
+	t.Cleanup(options.Offsets.Close)
+	options.Group = &group{planned: func(_ string, p config.TaskPlan) error { member.plans <- p; return nil },
 		lease: func() error {
-			if m.lost.Load() {
+			if member.lost.Load() {
 				return errors.New("unknown member")
 			}
 			return nil
 		},
-		fence: func(name string, version int64, now config.FencingCounts) error {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.fenced = append(m.fenced, fmt.Sprint(name, " ", version, " ", now.Tasks, " ", now.Producers))
-			return m.unfenced
+		fence: func(name string, version int64, counts config.FencingCounts) error {
+			member.mu.Lock()
+			defer member.mu.Unlock()
+			member.fenced = append(member.fenced, fmt.Sprint(name, " ", version, " ", counts.Tasks, " ",
+				counts.Producers))
+			return member.unfenced
 		}}
 	host, port, _ := strings.Cut(strings.TrimPrefix(url, "http://"), ":")
-	m.connector = m.Connector(t, "name=c",
+	member.connector = member.Connector(t, "name=c",
 		"connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector", "tasks.max=1",
 		"sap.odata.host.protocol=http", "sap.odata.host.address="+host, "sap.odata.host.port="+port,
 		"sap.odata#00.service="+strings.TrimSuffix(odatatest.ODPPath, "/"), "sap.odata#00.entityset=FactsOfProducts",
 		"sap.odata#00.topic=rows", "sap.odata#00.exec-period=1", fmt.Sprint("sap.odata#00.track-changes=", tracked),
 		"sap.odata.max.retries=0")
-	m.Herder = New(*o, []*config.Connector{m.connector})
-	runs(t, m.Herder)
-	return m
+	member.Herder = New(*options, []*config.Connector{member.connector})
+	runs(t, member.Herder)
+	return member
 }
 
 func (m *member) await(state State, traces ...string) {
@@ -88,12 +89,12 @@ func (m *member) await(state State, traces ...string) {
 			require.NoError(m.t, err)
 			answer.Body.Close()
 		}
-		s, _ := m.Status("c")
-		return len(s.Tasks) == 1 && s.Tasks[0].State == state && slices.ContainsFunc(traces,
-			func(trace string) bool { return strings.Contains(s.Tasks[0].Trace, trace) })
+		result, _ := m.Status("c")
+		return len(result.Tasks) == 1 && result.Tasks[0].State == state && slices.ContainsFunc(traces,
+			func(trace string) bool { return strings.Contains(result.Tasks[0].Trace, trace) })
 	}, func() string {
-		s, _ := m.Status("c")
-		return fmt.Sprintf("expected %s with one of %q, found %+v\n%s", state, traces, s, m.Log.String())
+		result, _ := m.Status("c")
+		return fmt.Sprintf("expected %s with one of %q, found %+v\n%s", state, traces, result, m.Log.String())
 	})
 }
 
@@ -172,30 +173,30 @@ func claimsRequireTransactions(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
 	kafkatest.RejectIf(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
 		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })
-	m := newMember(t, with, cluster, url, true)
-	_, set := m.planned()
-	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
-	m.await(Failed, "expected the rights DESCRIBE and WRITE on the resource TransactionalId")
-	m = newMember(t, with, cluster, url, false)
-	plan, set := m.planned()
+	member := newMember(t, with, cluster, url, true)
+	_, set := member.planned()
+	require.NoError(t, member.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
+	member.await(Failed, "expected the rights DESCRIBE and WRITE on the resource TransactionalId")
+	member = newMember(t, with, cluster, url, false)
+	plan, set := member.planned()
 	assert.Equal(t, 0, len(plan.Claims))
-	require.NoError(t, m.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
-	m.await(Running, "")
-	assert.Equal(t, 0, len(m.fenced))
+	require.NoError(t, member.Assign("c", Assignment{TaskConfigs: set, Tasks: []int{0}}))
+	member.await(Running, "")
+	assert.Equal(t, 0, len(member.fenced))
 }
 
 // A paused worker cannot overwrite changed offsets: its producers are fenced first, whatever their version.
 func offsetsChangedInAGroup(t *testing.T, with *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	m := newMember(t, with, cluster, demo(t), true)
-	require.NoError(t, m.Stop("c"))
-	require.Until(t, func() bool { return m.ResetOffsets(t.Context(), "c") == nil }, m.Log.String)
-	assert.Equal(t, "c 0 0 0", m.fenced[0])
-	m.mu.Lock()
-	m.unfenced = errors.New("nobody may fence")
-	m.mu.Unlock()
-	assert.Error(t, m.ResetOffsets(t.Context(), "c"), "nobody may fence")
-	k, err := m.TransactionalConfig(t.Context(), "c")
+	member := newMember(t, with, cluster, demo(t), true)
+	require.NoError(t, member.Stop("c"))
+	require.Until(t, func() bool { return member.ResetOffsets(t.Context(), "c") == nil }, member.Log.String)
+	assert.Equal(t, "c 0 0 0", member.fenced[0])
+	member.mu.Lock()
+	member.unfenced = errors.New("nobody may fence")
+	member.mu.Unlock()
+	assert.Error(t, member.ResetOffsets(t.Context(), "c"), "nobody may fence")
+	kafkaConfig, err := member.TransactionalConfig(t.Context(), "c")
 	require.NoError(t, err)
-	assert.Equal(t, m.bench.options.Kafka.Bootstrap, k.Bootstrap)
+	assert.Equal(t, member.bench.options.Kafka.Bootstrap, kafkaConfig.Bootstrap)
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
-// Herder owns connectors, their tasks and their goroutines while Run or RunOnce runs. It is safe for concurrent use.
+// Herder runs the connectors of a worker, as Kafka Connect's herder does. It owns their tasks and goroutines while Run
+// or RunOnce runs, and is safe for concurrent use.
 type Herder struct {
 	shared Options
 
@@ -36,23 +37,23 @@ type Herder struct {
 func New(o Options, connectors []*config.Connector) *Herder {
 	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(),
 		hub:    &notify.Hub{Logger: o.Logger},
-		starts: &startups{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
+		starts: &startCounters{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	options := h.options(connectors)
-	for _, c := range connectors {
-		k := newController(options, c)
-		k.spec.target = h.target(c)
-		k.spec.pausedAtStart = k.spec.target == Paused && c.InitialTarget() != config.TargetPaused
-		h.controllers[c.Name] = k
+	for _, connector := range connectors {
+		ctl := newController(options, connector)
+		ctl.spec.target = h.target(connector)
+		ctl.spec.pausedAtStart = ctl.spec.target == Paused && connector.InitialTarget() != config.TargetPaused
+		h.controllers[connector.Name] = ctl
 	}
 	return h
 }
 
-func (h *Herder) target(c *config.Connector) TargetState {
+func (h *Herder) target(connector *config.Connector) TargetState {
 	if h.shared.Target == nil {
 		return Running
 	}
-	return h.shared.Target(c)
+	return h.shared.Target(connector)
 }
 
 func (h *Herder) options(connectors []*config.Connector) *Options {
@@ -66,8 +67,8 @@ func (h *Herder) options(connectors []*config.Connector) *Options {
 func (h *Herder) Run(ctx context.Context) {
 	h.mu.Lock()
 	h.runCtx = ctx
-	for _, k := range h.controllers {
-		h.launch(k)
+	for _, ctl := range h.controllers {
+		h.launch(ctl)
 	}
 	h.mu.Unlock()
 	<-ctx.Done() // also without connectors: REST may add some
@@ -84,43 +85,43 @@ func (h *Herder) isRunning() bool {
 }
 
 // launch starts the loop of a connector if Run runs. h.mu is held.
-func (h *Herder) launch(k *controller) {
+func (h *Herder) launch(ctl *controller) {
 	if h.runCtx == nil || h.ended {
 		return
 	}
 	h.running.Go(func() {
-		defer guard.Vital("the loop of connector " + k.name)
-		k.run(h.runCtx, false)
+		defer guard.Vital("the loop of connector " + ctl.name)
+		ctl.run(h.runCtx)
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.deleting[k.name] == k {
-			delete(h.deleting, k.name)
+		if h.deleting[ctl.name] == ctl {
+			delete(h.deleting, ctl.name)
 		}
 	})
 }
 
 // Put adds a checked connector or replaces the configuration of an existing one, which keeps its target state. others
 // are all other connectors of the installation.
-func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
+func (h *Herder) Put(connector *config.Connector, others []*config.Connector) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	options := h.options(append([]*config.Connector{c}, others...))
-	if k := h.controllers[c.Name]; k != nil {
-		k.replaceConfig(options, c)
+	options := h.options(append([]*config.Connector{connector}, others...))
+	if ctl := h.controllers[connector.Name]; ctl != nil {
+		ctl.replaceConfig(options, connector)
 		return
 	}
-	k := newController(options, c)
-	k.spec.target = h.target(c)
-	if before := h.deleting[c.Name]; before != nil {
-		k.predecessor = before.done
+	ctl := newController(options, connector)
+	ctl.spec.target = h.target(connector)
+	if before := h.deleting[connector.Name]; before != nil {
+		ctl.predecessor = before.done
 	}
-	h.controllers[c.Name] = k
-	h.launch(k)
+	h.controllers[connector.Name] = ctl
+	h.launch(ctl)
 }
 
 // Assign changes the worker's assignment of a connector. Tasks in both assignments continue.
 func (h *Herder) Assign(name string, assignment Assignment) error {
-	return h.withController(name, func(k *controller) { k.assign(assignment) })
+	return h.withController(name, func(ctl *controller) { ctl.assign(assignment) })
 }
 
 // Owned returns what the worker owns: assignments, and tasks that have not ended yet.
@@ -129,29 +130,29 @@ func (h *Herder) Owned() (all []Ownership) {
 	controllers := slices.Collect(maps.Values(h.controllers))
 	controllers = slices.AppendSeq(controllers, maps.Values(h.deleting))
 	h.mu.Unlock()
-	for _, k := range controllers {
-		all = append(all, k.owned()...)
+	for _, ctl := range controllers {
+		all = append(all, ctl.owned()...)
 	}
 	return all
 }
 
 // UpdateInPlace applies a configuration to running tasks, see [config.InPlace].
-func (h *Herder) UpdateInPlace(c *config.Connector) error {
-	return h.withController(c.Name, func(k *controller) { k.updateInPlace(c) })
+func (h *Herder) UpdateInPlace(connector *config.Connector) error {
+	return h.withController(connector.Name, func(ctl *controller) { ctl.updateInPlace(connector) })
 }
 
 // ReplaceEquivalent replaces the configuration by one with the same settings, for example from another file.
-func (h *Herder) ReplaceEquivalent(c *config.Connector) error {
-	return h.withController(c.Name, func(k *controller) { k.replaceEquivalent(c) })
+func (h *Herder) ReplaceEquivalent(connector *config.Connector) error {
+	return h.withController(connector.Name, func(ctl *controller) { ctl.replaceEquivalent(connector) })
 }
 
 // RunningConfigs returns the connectors for [config.Plan].
 func (h *Herder) RunningConfigs() []config.RunningConnector {
-	var now []config.RunningConnector
-	for _, k := range h.all() {
-		now = append(now, k.observe().runningConnector())
+	var running []config.RunningConnector
+	for _, ctl := range h.all() {
+		running = append(running, ctl.observe().runningConnector())
 	}
-	return now
+	return running
 }
 
 // RunningConfig returns one connector.
@@ -159,25 +160,25 @@ func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
 	return fromView(h, name, (*view).runningConnector)
 }
 
-// RejectConfig records why a newer configuration is rejected. No problems means that none is.
+// RejectConfig records why a newer configuration is rejected. No problems means that none was rejected.
 func (h *Herder) RejectConfig(name string, problems config.Problems) error {
-	return h.withController(name, func(k *controller) { k.rejectConfig(problems) })
+	return h.withController(name, func(ctl *controller) { ctl.rejectConfig(problems) })
 }
 
 // Remove stops a connector and deletes it. Its offsets remain.
 func (h *Herder) Remove(name string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	k := h.controllers[name]
-	if k == nil {
+	ctl := h.controllers[name]
+	if ctl == nil {
 		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
 	delete(h.controllers, name)
 	if h.runCtx == nil || h.runCtx.Err() != nil {
 		return nil // its loop does not run, or is about to end
 	}
-	h.deleting[name] = k
-	k.markDeleting()
+	h.deleting[name] = ctl
+	ctl.markDeleting()
 	return nil
 }
 
@@ -190,9 +191,9 @@ func (h *Herder) WaitIdle(ctx context.Context) error {
 	if !runs {
 		return errors.New("Connectors are being started.")
 	}
-	for _, k := range h.all() {
-		if !k.waitIdle(ctx) {
-			return fmt.Errorf("The loop of connector %s does not respond: %w", k.name, ctx.Err())
+	for _, ctl := range h.all() {
+		if !ctl.waitIdle(ctx) {
+			return fmt.Errorf("The loop of connector %s does not respond: %w", ctl.name, ctx.Err())
 		}
 	}
 	return nil
@@ -200,36 +201,36 @@ func (h *Herder) WaitIdle(ctx context.Context) error {
 
 // Pause stops the tasks of a connector until Resume.
 func (h *Herder) Pause(name string) error {
-	return h.withController(name, func(k *controller) { k.setTarget(Paused, evPause) })
+	return h.withController(name, func(ctl *controller) { ctl.setTarget(Paused, evPause) })
 }
 
 // Stop removes the tasks of a connector until Resume.
 func (h *Herder) Stop(name string) error {
-	return h.withController(name, func(k *controller) { k.setTarget(Stopped, evStop) })
+	return h.withController(name, func(ctl *controller) { ctl.setTarget(Stopped, evStop) })
 }
 
 // Resume runs a paused or stopped connector.
 func (h *Herder) Resume(name string) error {
-	return h.withController(name, func(k *controller) { k.setTarget(Running, evResume) })
+	return h.withController(name, func(ctl *controller) { ctl.setTarget(Running, evResume) })
 }
 
 // Restart restarts a connector, or only the given tasks. A paused or stopped connector remains so. If none of its tasks
 // can be restarted alone, the connector is restarted.
 func (h *Herder) Restart(name string, tasks ...int) error {
-	return h.withController(name, func(k *controller) {
+	return h.withController(name, func(ctl *controller) {
 		if len(tasks) == 0 {
-			k.enqueue(event{kind: evRestart})
+			ctl.enqueue(event{kind: evRestart})
 		}
 		for _, n := range tasks {
-			k.restartTask(n)
+			ctl.restartTask(n)
 		}
 	})
 }
 
 func (h *Herder) withController(name string, do func(*controller)) error {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err == nil {
-		do(k)
+		do(ctl)
 	}
 	return err
 }
@@ -238,33 +239,34 @@ func (h *Herder) withController(name string, do func(*controller)) error {
 // errors of all failed tasks.
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
-	for _, k := range h.all() {
-		if k.currentRun().isSink() {
-			sinks = append(sinks, k)
+	for _, ctl := range h.all() {
+		if ctl.currentRun().isSink() {
+			sinks = append(sinks, ctl)
 		} else {
-			sources = append(sources, k)
+			sources = append(sources, ctl)
 		}
 	}
 	h.once(ctx, sources)
 	if ctx.Err() == nil {
-		for _, k := range sinks {
-			k.update(func(s *spec, _ *status) { s.sourcesRan = len(sources) > 0 })
+		for _, ctl := range sinks {
+			ctl.update(func(desired *spec, _ *status) { desired.sourcesRan = len(sources) > 0 })
 		}
 		h.once(ctx, sinks)
 	}
 	var failures []error
-	for _, k := range h.all() {
-		failures = append(failures, k.observe().failures()...)
+	for _, ctl := range h.all() {
+		failures = append(failures, ctl.observe().failures()...)
 	}
 	return errors.Join(failures...)
 }
 
 func (h *Herder) once(ctx context.Context, controllers []*controller) {
 	var wg sync.WaitGroup
-	for _, k := range controllers {
+	for _, ctl := range controllers {
 		wg.Go(func() {
-			defer guard.Vital("the loop of connector " + k.name)
-			k.run(ctx, true)
+			defer guard.Vital("the loop of connector " + ctl.name)
+			ctl.update(func(desired *spec, _ *status) { desired.once = true })
+			ctl.run(ctx)
 		})
 	}
 	h.wait(ctx, &wg)
@@ -289,23 +291,23 @@ func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
 	select {
 	case <-done:
 	case <-time.After(limit + stopSlack):
-		h.shared.Logger.Warn("tasks did not stop in time and are given up", stopLimit, limit.Milliseconds())
+		h.shared.Logger.Warn("tasks did not stop in time and are abandoned", stopLimit, limit.Milliseconds())
 	}
 }
 
 func (h *Herder) find(name string) (*controller, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if k := h.controllers[name]; k != nil {
-		return k, nil
+	if ctl := h.controllers[name]; ctl != nil {
+		return ctl, nil
 	}
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 }
 
 func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err error) {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err == nil {
-		value = field(k.observe())
+		value = field(ctl.observe())
 	}
 	return value, err
 }
@@ -323,8 +325,8 @@ func (h *Herder) all() []*controller {
 // Names returns the names of all connectors, sorted.
 func (h *Herder) Names() []string {
 	var names []string
-	for _, k := range h.all() {
-		names = append(names, k.name)
+	for _, ctl := range h.all() {
+		names = append(names, ctl.name)
 	}
 	return names
 }

@@ -57,14 +57,16 @@ func runs(t *testing.T, h *Herder) {
 	t.Cleanup(func() { stop(); <-ended })
 }
 
-func hasRunningTask(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
+func hasRunningTask(result Status) bool {
+	return len(result.Tasks) == 1 && result.Tasks[0].State == Running
+}
 
 // changing runs an exclusive action on a stopped connector until goOn is closed.
-func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error) {
+func changing(t *testing.T, ctl *controller) (goOn chan struct{}, done chan error) {
 	begun := make(chan struct{})
 	goOn, done = make(chan struct{}), make(chan error, 1)
 	go func() { // at once, as a client does
-		done <- k.runWhenStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+		done <- ctl.runWhenStopped(t.Context(), 10*time.Minute, waitForAction, func(context.Context) error {
 			close(begun)
 			<-goOn
 			return nil
@@ -84,37 +86,39 @@ func (h *herd) named(name string, lines ...string) *config.Connector {
 
 func (h *herd) await(name string, want State, also ...func(Status) bool) Status {
 	h.t.Helper()
-	var s Status
+	var result Status
 	require.Until(h.t, func() bool {
-		s, _ = h.Status(name)
-		failed := func(ok func(Status) bool) bool { return !ok(s) }
-		return !slices.ContainsFunc(also, failed) && s.Connector.State == want // each is asked, whatever the state
-	}, func() string { return fmt.Sprintf("%s: expected %v, found %+v\n%s", name, want, s, h.Log.String()) })
-	return s
+		result, _ = h.Status(name)
+		failed := func(ok func(Status) bool) bool { return !ok(result) }
+		return !slices.ContainsFunc(also, failed) && result.Connector.State == want // each is asked, whatever the state
+	}, func() string {
+		return fmt.Sprintf("%s: expected %v, found %+v\n%s", name, want, result, h.Log.String())
+	})
+	return result
 }
 
 // silentService accepts requests and never answers.
-func silentService(t *testing.T) (address string, asked chan struct{}) {
-	asked = make(chan struct{}, 100)
+func silentService(t *testing.T) (address string, requests chan struct{}) {
+	requests = make(chan struct{}, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked <- struct{}{}
+		requests <- struct{}{}
 		<-r.Context().Done()
 	}))
 	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://"), asked
+	return strings.TrimPrefix(s.URL, "http://"), requests
 }
 
 // A blocking service does not block the loop of its connector or other connectors at start, stop and restart (Kafka
 // Connect's BlockingConnectorTest).
 func TestBlockedConnectors(t *testing.T) {
-	silent, asked := silentService(t)
+	silent, requests := silentService(t)
 	h := newHerd(t)
 	answers := h.service
 	blocked := func(name string, lines ...string) {
 		h.service = silent
 		h.Put(h.named(name, lines...), nil)
 		h.service = answers
-		<-asked
+		<-requests
 	}
 	works := func(what string) {
 		t.Helper()
@@ -126,19 +130,19 @@ func TestBlockedConnectors(t *testing.T) {
 	blocked("start")
 	works("testBlockInConnectorStart")
 	h.must(h.Restart("start"))
-	<-asked
+	<-requests
 	works("testWorkerRestartWithBlockInConnectorStart")
 	blocked("start", "tasks.max=2")
 	works("testBlockInConnectorConfig")
 	h.must(h.Pause("start"))
 	h.await("start", Paused)
 	h.must(h.Resume("start"))
-	<-asked
+	<-requests
 	h.must(h.Stop("start"))
 	h.await("start", Stopped)
 	works("testBlockInConnectorStop")
 	h.must(h.Resume("start"))
-	<-asked
+	<-requests
 	h.must(h.Remove("start"))
 	works("testBlockInSourceTaskStop")
 	if names := h.Names(); len(names) != 0 {
@@ -151,23 +155,23 @@ func TestBlockedConnectors(t *testing.T) {
 func TestTasksMaxIsEnforced(t *testing.T) {
 	h := newHerd(t)
 	tasks := func(n int) func(Status) bool {
-		return func(s Status) bool {
+		return func(result Status) bool {
 			infos, _ := h.Tasks("many")
-			return len(s.Tasks) == n && len(infos) == n
+			return len(result.Tasks) == n && len(infos) == n
 		}
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2"), nil)
-	if s := h.await("many", Failed); !strings.Contains(s.Connector.Trace,
+	if result := h.await("many", Failed); !strings.Contains(result.Connector.Trace,
 		"expected at most 2 tasks (tasks.max), the plugin wants 3") {
-		t.Errorf("found %s", s.Connector.Trace)
+		t.Errorf("found %s", result.Connector.Trace)
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
 	h.await("many", Running, tasks(3))
 	assert.Contains(t, h.Log.String(), "the plugin planned more tasks than tasks.max")
 	h.Put(h.named("many", "spy.tasks=1", "tasks.max=3"), nil)
-	s := h.await("many", Running, tasks(1))
-	if s.Tasks[0].ID != 0 {
-		t.Errorf("found %+v", s)
+	result := h.await("many", Running, tasks(1))
+	if result.Tasks[0].ID != 0 {
+		t.Errorf("found %+v", result)
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=3"), nil)
 	h.await("many", Running, tasks(3))
@@ -178,26 +182,26 @@ func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))
-	gate, held := make(chan struct{}), make(chan struct{})
-	k, _ := h.find("b")
-	k.enqueue(event{apply: func(context.Context) {
-		close(held)
+	gate, owned := make(chan struct{}), make(chan struct{})
+	ctl, _ := h.find("b")
+	ctl.enqueue(event{apply: func(context.Context) {
+		close(owned)
 		<-gate
 	}})
-	<-held
+	<-owned
 	var round chan struct{}
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not respond")
 		cancel()
-		k.mu.Lock()
+		ctl.mu.Lock()
 		if try == 0 {
-			round = k.idleCh
+			round = ctl.idleCh
 		}
-		if round == nil || k.idleCh != round {
+		if round == nil || ctl.idleCh != round {
 			t.Errorf("try %d: expected the first question to wait still, found another", try)
 		}
-		k.mu.Unlock()
+		ctl.mu.Unlock()
 	}
 	close(gate)
 	h.must(h.WaitIdle(t.Context()))
@@ -230,13 +234,14 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Running, started("a", 1))
 	h.await("b", Running, started("b", 1))
 	h.must(h.Pause("a"))
-	if s := h.await("a", Paused); len(s.Tasks) != 1 || s.Tasks[0].State != Paused && s.Tasks[0].State != Failed {
-		t.Errorf("paused: expected its task to be so, found %+v", s)
+	if result := h.await("a", Paused); len(result.Tasks) != 1 || result.Tasks[0].State != Paused &&
+		result.Tasks[0].State != Failed {
+		t.Errorf("paused: expected its task to be so, found %+v", result)
 	}
 	h.must(h.Restart("a")) // which leaves it paused
 	h.must(h.Stop("a"))
-	if s := h.await("a", Stopped); len(s.Tasks) != 0 {
-		t.Errorf("stopped: expected no tasks, found %+v", s)
+	if result := h.await("a", Stopped); len(result.Tasks) != 0 {
+		t.Errorf("stopped: expected no tasks, found %+v", result)
 	}
 	if tasks, err := h.Tasks("a"); err != nil || len(tasks) != 0 {
 		t.Errorf("stopped: expected no tasks, found %v, %v", tasks, err)
@@ -244,7 +249,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	h.must(h.Resume("a"))
-	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 }, started("a", 2))
+	h.await("a", Running, func(result Status) bool { return len(result.Tasks) == 1 }, started("a", 2))
 	h.must(h.Restart("a"))
 	h.await("a", Running, started("a", 3))
 	// The last request counts.
@@ -292,8 +297,8 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 			for reading.Err() == nil {
 				<-ticker.C
 				for _, name := range h.Names() {
-					if s, err := h.Status(name); err == nil && s.Name != name {
-						t.Errorf("expected %s, found %+v", name, s)
+					if result, err := h.Status(name); err == nil && result.Name != name {
+						t.Errorf("expected %s, found %+v", name, result)
 					}
 					h.Info(name)
 					h.Tasks(name)
@@ -341,43 +346,44 @@ func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	bad := h.named("c")
 	bad.Problems = config.Problems{{File: "c.properties", Line: 7, Setting: "x", Text: "no"}}
 	h.Put(bad, nil)
-	if s := h.await("c", Failed); !strings.Contains(s.Connector.Trace, "c.properties:7: x: no") {
-		t.Errorf("expected the problem in the trace, found %+v", s)
+	if result := h.await("c", Failed); !strings.Contains(result.Connector.Trace, "c.properties:7: x: no") {
+		t.Errorf("expected the problem in the trace, found %+v", result)
 	}
 	h.Put(h.named("c"), nil)
 	h.await("c", Running, func(Status) bool { return h.starts("c") == 1 })
 	h.must(h.RejectConfig("c", bad.Problems))
-	if s := h.await("c", Running); s.Connector.ConfigError != "c.properties:7: x: no" || s.Connector.Trace != "" {
-		t.Errorf("expected it to run with the problem beside it, found %+v", s)
+	if result := h.await("c", Running); result.Connector.ConfigError != "c.properties:7: x: no" ||
+		result.Connector.Trace != "" {
+		t.Errorf("expected it to run with the problem beside it, found %+v", result)
 	}
 	h.must(h.UpdateInPlace(h.named("c", "spy.user=other")))
-	s := h.await("c", Running, func(s Status) bool { return s.Connector.ConfigError == "" })
+	result := h.await("c", Running, func(result Status) bool { return result.Connector.ConfigError == "" })
 	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
-		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", s, info, h.starts("c"))
+		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", result, info, h.starts("c"))
 	}
 }
 
-// An exclusive action waits until the tasks have ended. It delays only a resume, and the log says why.
+// An exclusive action waits until the tasks have ended. It delays only a resume, and the log explains it.
 func TestWhileStopped(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
-	k, _ := h.find("a")
+	ctl, _ := h.find("a")
 	nothing := func(context.Context) error { return nil }
-	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
 	}
 	h.must(h.Stop("a"))
-	goOn, done := changing(t, k)
+	goOn, done := changing(t, ctl)
 	assert.NoError(t, h.WaitIdle(t.Context()))
 	h.must(h.Resume("a"))
 	assert.NoError(t, h.WaitIdle(t.Context()))
-	if s, _ := h.Status("a"); s.Connector.State == Running {
+	if result, _ := h.Status("a"); result.Connector.State == Running {
 		t.Error("it was resumed in the midst of that")
 	}
-	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
-	k.enqueue(event{apply: func(context.Context) { k.stopTimer.Reset(0) }}) // at once
+	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // at once
 	h.says("the connector waits for an action that requires it to be stopped")
 	close(goOn)
 	assert.NoError(t, <-done)
@@ -396,20 +402,20 @@ func (h *herd) says(text string) {
 // A connector that was paused before the worker started shows the tasks of its newest configuration without requests to
 // its service, as in Kafka Connect. One that was created as paused has no tasks.
 func TestTasksOfAPausedConnector(t *testing.T) {
-	silent, asked := silentService(t)
+	silent, requests := silentService(t)
 	var answers string
 	h := newHerdWith(t, func(h *herd) {
 		answers, h.service = h.service, silent
 		h.bench.options.Target = func(*config.Connector) TargetState { return Paused }
 	}, "a")
-	paused := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Paused }
+	paused := func(result Status) bool { return len(result.Tasks) == 1 && result.Tasks[0].State == Paused }
 	h.await("a", Paused, paused)
 	h.Put(h.named("made"), nil)
 	if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
 		t.Errorf("expected its task with its settings, found %+v", tasks)
 	}
-	if f, _ := h.ConnectorMetrics("a"); len(f.Tasks) != 1 || f.Tasks[0].State != Paused {
-		t.Errorf("expected figures of its task, found %+v", f)
+	if metrics, _ := h.ConnectorMetrics("a"); len(metrics.Tasks) != 1 || metrics.Tasks[0].State != Paused {
+		t.Errorf("expected figures of its task, found %+v", metrics)
 	}
 	h.Put(h.named("a", "spy.user=other"), nil)
 	var tasks []TaskInfo
@@ -418,12 +424,12 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 		return len(tasks) == 1 && tasks[0].Config["spy.user"] == "other"
 	}, func() string { return fmt.Sprintf("expected the task with its other user, found %+v", tasks) })
 	h.must(h.Stop("a"))
-	h.await("a", Stopped, func(s Status) bool { return len(s.Tasks) == 0 })
-	if len(asked) > 0 {
+	h.await("a", Stopped, func(result Status) bool { return len(result.Tasks) == 0 })
+	if len(requests) > 0 {
 		t.Error("the service was asked")
 	}
-	if s := h.await("made", Paused); len(s.Tasks) != 0 {
-		t.Errorf("expected no task of the connector that was made so, found %+v", s.Tasks)
+	if result := h.await("made", Paused); len(result.Tasks) != 0 {
+		t.Errorf("expected no task of the connector that was made so, found %+v", result.Tasks)
 	}
 	h.service = answers
 	h.Put(h.named("a"), nil)
@@ -436,25 +442,25 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, hasRunningTask)
-	k, _ := h.find("a")
-	first, second := k.currentRun(), k.newDetachedRun()
-	if f, _ := h.ConnectorMetrics("a"); f.HTTP == nil || len(h.Origins()) != 1 {
-		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
+	ctl, _ := h.find("a")
+	first, second := ctl.currentRun(), ctl.newDetachedRun()
+	if metrics, _ := h.ConnectorMetrics("a"); metrics.HTTP == nil || len(h.Origins()) != 1 {
+		t.Errorf("expected a client with its origin, found %+v, %+v", metrics.HTTP, h.Origins())
 	}
-	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = first, second })
+	ctl.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = first, second })
 	info, _ := h.Info("a")
-	f, _ := h.ConnectorMetrics("a")
+	metrics, _ := h.ConnectorMetrics("a")
 	origins := h.Origins()
-	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = nil, first })
-	if f.HTTP != nil || len(origins) > 0 {
-		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
+	ctl.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = nil, first })
+	if metrics.HTTP != nil || len(origins) > 0 {
+		t.Errorf("expected no client between the runs, found %+v, %+v", metrics.HTTP, origins)
 	}
 	assert.Equal(t, []TaskID{{"a", 0}}, info.Tasks)
 
 	began := func() time.Time {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if s := k.status.clocks[0]; s != nil {
+		ctl.mu.Lock()
+		defer ctl.mu.Unlock()
+		if s := ctl.status.clocks[0]; s != nil {
 			return s.createdAt
 		}
 		return time.Time{}
@@ -462,23 +468,23 @@ func TestTasksBetweenRuns(t *testing.T) {
 	at := began()
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
-	first = k.currentRun()
-	for _, e := range []eventKind{evResume, evPaused, evResume} {
-		k.applyTransition(event{kind: e})
-		k.mu.Lock()
-		k.newRun()
-		k.mu.Unlock()
+	first = ctl.currentRun()
+	for _, expected := range []eventKind{evResume, evPaused, evResume} {
+		ctl.applyTransition(event{kind: expected})
+		ctl.mu.Lock()
+		ctl.newRun()
+		ctl.mu.Unlock()
 		if s, _ := h.Status("a"); len(s.Tasks) != 1 {
-			t.Errorf("%s: expected its task, found %+v", e, s.Tasks)
+			t.Errorf("%s: expected its task, found %+v", expected, s.Tasks)
 		}
 		if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
-			t.Errorf("%s: expected its task with its settings, found %+v", e, tasks)
+			t.Errorf("%s: expected its task with its settings, found %+v", expected, tasks)
 		}
 	}
-	k.applyTransition(event{kind: evPaused})
-	k.mu.Lock()
-	k.status.currentRun = first
-	k.mu.Unlock()
+	ctl.applyTransition(event{kind: evPaused})
+	ctl.mu.Lock()
+	ctl.status.currentRun = first
+	ctl.mu.Unlock()
 	h.must(h.Resume("a"))
 	h.await("a", Running, hasRunningTask)
 	if now := began(); !now.Equal(at) {
@@ -493,16 +499,17 @@ func TestTasksBetweenRuns(t *testing.T) {
 
 // The progress sums up the tasks, also of a stopped connector.
 func TestProgressOfAStoppedConnector(t *testing.T) {
-	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
-	k := c.controller
-	one := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5, Read: 6, Warnings: 7}
+	run := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
+	ctl := run.controller
+	taskProgress := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5,
+		InternalProgress: InternalProgress{Read: 6, Warnings: 7}}
 	for number := range 2 {
-		c.set.tasks = append(c.set.tasks, &task{run: c, number: number,
-			taskStatus: taskStatus{fillProgress: func(p *Progress) { *p = one }}})
+		run.taskSet.tasks = append(run.taskSet.tasks, &task{run: run, number: number,
+			taskStatus: taskStatus{fillProgress: func(progress *Progress) { *progress = taskProgress }}})
 	}
-	k.status.currentRun, k.status.state = c, Stopped
-	h := &Herder{controllers: map[string]*controller{"c": k}}
+	ctl.status.currentRun, ctl.status.state = run, Stopped
+	h := &Herder{controllers: map[string]*controller{"c": ctl}}
 	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
-		Read: 12, Warnings: 14}
+		InternalProgress: InternalProgress{Read: 12, Warnings: 14}}
 	assert.Equal(t, []Progress{want}, h.Progress())
 }

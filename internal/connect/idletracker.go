@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
+// idleTracker knows which tasks of a source wait for their next poll, to release plugin instances while all of them do.
 type idleTracker struct {
 	mu guard.Mutex
 	// running counts tasks. idleUntil has the idle ones; zero means indefinitely.
@@ -14,35 +15,35 @@ type idleTracker struct {
 	idleUntil map[int]time.Time
 }
 
-func (s *idleTracker) addTask() (end func()) {
+func (t *idleTracker) addTask() (end func()) {
 	count := func(delta int) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.running += delta
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.running += delta
 	}
 	count(1)
 	return func() { count(-1) }
 }
 
-// setIdle marks a task as idle until end is called. If all tasks are idle for at least [source.MinIdleTime], it calls
-// release; no task continues before that returns.
-func (s *idleTracker) setIdle(task int, until, now time.Time, release func()) (end func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.idleUntil == nil {
-		s.idleUntil = map[int]time.Time{}
+// setIdle marks a task as idle until end is called. If all tasks are idle for at least [source.MinIdleTime], it
+// calls release; no task continues before that returns.
+func (t *idleTracker) setIdle(task int, until, now time.Time, release func()) (end func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.idleUntil == nil {
+		t.idleUntil = map[int]time.Time{}
 	}
-	s.idleUntil[task] = until
-	all := len(s.idleUntil) == s.running
-	for _, due := range s.idleUntil {
+	t.idleUntil[task] = until
+	all := len(t.idleUntil) == t.running
+	for _, due := range t.idleUntil {
 		all = all && (due.IsZero() || !due.Before(now.Add(source.MinIdleTime)))
 	}
 	if all {
 		release()
 	}
 	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.idleUntil, task)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.idleUntil, task)
 	}
 }

@@ -8,22 +8,22 @@ import (
 // Tasks share plugin instances, which are released when all tasks are idle for long.
 func TestIdleTasksReleaseInstances(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	var s idleTracker
+	var tracker idleTracker
 	let := 0
 	rest := func(task int, until time.Time, want int) (end func()) {
 		t.Helper()
 		let = 0
-		end = s.setIdle(task, until, now, func() { let++ })
+		end = tracker.setIdle(task, until, now, func() { let++ })
 		if let != want {
 			t.Errorf("task %d rests: expected that instances are let go %d times, found %d", task, want, let)
 		}
 		return end
 	}
 	never, later := time.Time{}, now.Add(time.Minute)
-	first := s.addTask()
+	first := tracker.addTask()
 	defer first()
 	rest(0, later, 1)() // it is alone
-	second := s.addTask()
+	second := tracker.addTask()
 	end := rest(0, later, 0)
 	wake := rest(1, never, 1)
 	end()

@@ -47,12 +47,12 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 			r.Timestamp.Before(before.record.Timestamp) {
 			return nil // the same fields in another order are stored in another partition of the topic
 		}
-		e := newStoredEntry(partition, r.Value)
-		e.record = &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}
-		if e.err != nil {
-			e.err = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, e.err)
+		entry := newStoredEntry(partition, r.Value)
+		entry.record = &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}
+		if entry.err != nil {
+			entry.err = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, entry.err)
 		}
-		found[id] = e
+		found[id] = entry
 		return nil
 	})
 	if err != nil {
@@ -98,23 +98,23 @@ type storedEntry struct {
 	record       *kgo.Record // nil for an entry of a file
 }
 
-func newStoredEntry(partition []wit.OffsetEntry, value []byte) (e storedEntry) {
-	e.Partition = partition
+func newStoredEntry(partition []wit.OffsetEntry, value []byte) (entry storedEntry) {
+	entry.Partition = partition
 	if value == nil {
-		return e
+		return entry
 	}
 	var err error
-	if e.Offset, err = offset.ParseJSON(value); err != nil {
-		e.err = fmt.Errorf("the offset of %s: %w", offset.AppendJSON(nil, partition), err)
+	if entry.Offset, err = offset.ParseJSON(value); err != nil {
+		entry.err = fmt.Errorf("the offset of %s: %w", offset.AppendJSON(nil, partition), err)
 	}
-	return e
+	return entry
 }
 
 func sortedOffsets(found map[string]storedEntry) (all []StoredOffset, err error) {
-	for _, e := range found {
-		err = errors.Join(err, e.err)
-		if e.Offset != nil {
-			all = append(all, e.StoredOffset)
+	for _, entry := range found {
+		err = errors.Join(err, entry.err)
+		if entry.Offset != nil {
+			all = append(all, entry.StoredOffset)
 		}
 	}
 	slices.SortFunc(all, func(a, b StoredOffset) int {
@@ -130,9 +130,9 @@ func (s StoredOffset) String() string {
 
 // URLFields returns the names of the offset's fields that contain a URL or a path.
 func (s StoredOffset) URLFields() (names []string) {
-	for _, f := range s.Offset {
-		if t := f.Value.String; t != nil && (strings.Contains(*t, "://") || strings.HasPrefix(*t, "/")) {
-			names = append(names, f.Name)
+	for _, field := range s.Offset {
+		if t := field.Value.String; t != nil && (strings.Contains(*t, "://") || strings.HasPrefix(*t, "/")) {
+			names = append(names, field.Name)
 		}
 	}
 	return names

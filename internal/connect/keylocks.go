@@ -9,10 +9,7 @@ import (
 )
 
 // keyLocks are the record keys that a replay is sending. The sink's tasks in this process do not write a record with
-// such a key, so that a dead letter never overwrites a newer record (P20). The zero value has none.
-//
-// Invariant: a replay locks keys before it reads the topics' end offsets. So a newer record is before the end, and the
-// replay skips the letter, or after it, and the record waits.
+// such a key, so that a dead letter never overwrites a newer record (RATIONALE.md P20).
 type keyLocks struct {
 	mu       sync.Mutex
 	keys     map[recordID]bool
@@ -22,34 +19,34 @@ type keyLocks struct {
 // topicKey locks all records of a topic, for a dead letter without a key: any of them may be of the same entity.
 func topicKey(topic string) recordID { return newKeyID(topic, -1, nil) }
 
-func (h *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.keys, h.released = map[recordID]bool{}, make(chan struct{})
-	for _, l := range deadLetters {
-		key := topicKey(l.Topic)
-		if l.Record.Key != nil {
-			key = newKeyID(l.Topic, l.Partition, l.Record.Key)
+func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
+	locks.mu.Lock()
+	defer locks.mu.Unlock()
+	locks.keys, locks.released = map[recordID]bool{}, make(chan struct{})
+	for _, deadLetter := range deadLetters {
+		key := topicKey(deadLetter.Topic)
+		if deadLetter.Record.Key != nil {
+			key = newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)
 		}
-		h.keys[key] = true
+		locks.keys[key] = true
 	}
 	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		close(h.released)
-		h.keys, h.released = nil, nil
+		locks.mu.Lock()
+		defer locks.mu.Unlock()
+		close(locks.released)
+		locks.keys, locks.released = nil, nil
 	}
 }
 
-func (h *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
+func (locks *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
 	for {
-		h.mu.Lock()
-		freed := h.released
-		held := freed != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
-			return h.keys[newKeyID(r.Topic, r.Partition, r.Key)] || h.keys[topicKey(r.Topic)]
+		locks.mu.Lock()
+		freed := locks.released
+		locked := freed != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
+			return locks.keys[newKeyID(r.Topic, r.Partition, r.Key)] || locks.keys[topicKey(r.Topic)]
 		})
-		h.mu.Unlock()
-		if !held {
+		locks.mu.Unlock()
+		if !locked {
 			return nil
 		}
 		select {

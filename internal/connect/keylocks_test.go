@@ -17,10 +17,10 @@ import (
 
 // Records wait for locked keys; letters without a key lock the topic.
 func TestKeyLocks(t *testing.T) {
-	keyed := letterOf(3, "a", 0, core.RowSubset{})
-	unkeyed := letterOf(3, "a", 0, core.RowSubset{})
+	keyed := newDeadLetter(3, "a", 0, core.RowSubset{})
+	unkeyed := newDeadLetter(3, "a", 0, core.RowSubset{})
 	unkeyed.Record.Key = nil
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		letter *DeadLetter
 		record kgo.Record
 		waits  bool
@@ -36,14 +36,15 @@ func TestKeyLocks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var h keyLocks
-				free := h.lock([]*DeadLetter{c.letter})
+				free := h.lock([]*DeadLetter{test.letter})
 				done := make(chan error, 1)
-				go func() { done <- h.wait(t.Context(), []*kgo.Record{{Topic: "none"}, &c.record}) }()
+				go func() { done <- h.wait(t.Context(), []*kgo.Record{{Topic: "none"}, &test.record}) }()
 				synctest.Wait()
-				assert.Equal(t, c.waits, len(done) == 0, "waits")
+				assert.Equal(t, test.waits, len(done) == 0, "waits")
 				stopped, stop := context.WithCancel(t.Context())
 				stop()
-				assert.Equal(t, c.waits, h.wait(stopped, []*kgo.Record{&c.record}) != nil, "ends with its context")
+				assert.Equal(t, test.waits, h.wait(stopped, []*kgo.Record{&test.record}) != nil,
+					"ends with its context")
 				free()
 				require.NoError(t, <-done)
 			})
@@ -55,18 +56,19 @@ func TestKeyLocks(t *testing.T) {
 func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
-	k := kafka.Defaults()
-	k.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
-	client := kafkatest.Client(t, kgo.SeedBrokers(k.Bootstrap...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	kafkaConfig := kafka.Defaults()
+	kafkaConfig.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
+	client := kafkatest.Client(t, kgo.SeedBrokers(kafkaConfig.Bootstrap...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	put := func(topic string, partition int32, key string) {
 		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
 	put("t", 0, "k")
-	keyed := letterOf(0, "a", 0, core.RowSubset{})
-	unkeyed := letterOf(0, "a", 0, core.RowSubset{})
+	keyed := newDeadLetter(0, "a", 0, core.RowSubset{})
+	unkeyed := newDeadLetter(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic, unkeyed.Record.Key = "u", nil
-	r := newRecordIndex(k)
+	r := newRecordIndex(kafkaConfig)
 	defer r.close()
 	r.watchNewer(keyed)
 	r.watchNewer(unkeyed)

@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// lagTracker compares the committed offsets of a sink's group with the end offsets of its topics. It uses the cluster
-// and credentials of the connector's consumers.
+// lagTracker measures how far a sink is behind: it compares the committed offsets of its consumer group with the end
+// offsets of its topics. It uses the cluster and credentials of the connector's consumers.
 type lagTracker struct {
 	run         *connectorRun
 	task        int
@@ -38,109 +38,110 @@ type lagTracker struct {
 	regex  string
 }
 
-func newLagTracker(c *connectorRun, task int) (*lagTracker, error) {
-	admin, err := kafka.NewConsumerAdmin(c.clients.kafka)
+func newLagTracker(run *connectorRun, task int) (*lagTracker, error) {
+	admin, err := kafka.NewConsumerAdmin(run.clients.kafka)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := kafka.NewReader(c.clients.kafka)
+	reader, err := kafka.NewReader(run.clients.kafka)
 	if err != nil {
 		admin.Close()
 		return nil, err
 	}
-	return &lagTracker{run: c, task: task, log: c.log, admin: admin, reader: reader, group: c.group(),
-		offsetReset: c.clients.kafka.Consumer.Reset}, nil
+	return &lagTracker{run: run, task: task, log: run.log, admin: admin, reader: reader, group: run.group(),
+		offsetReset: run.clients.kafka.Consumer.Reset}, nil
 }
 
-func (c *connectorRun) group() string {
-	if g := c.clients.kafka.Consumer.Group; g != "" {
+func (run *connectorRun) group() string {
+	if g := run.clients.kafka.Consumer.Group; g != "" {
 		return g
 	}
-	return config.ConsumerGroup(c.config.Name)
+	return config.ConsumerGroup(run.config.Name)
 }
 
-func (e *lagTracker) close() {
-	e.reader.Close()
-	e.admin.Close()
+func (l *lagTracker) close() {
+	l.reader.Close()
+	l.admin.Close()
 }
 
-func (e *lagTracker) setTopics(topics []string, regex string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.topics, e.regex = topics, regex
+func (l *lagTracker) setTopics(topics []string, regex string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.topics, l.regex = topics, regex
 }
 
 // snapshotEnds stores the current end offsets. If the group has no offsets and reads from the end, it commits them, so
 // that no record between two --once runs is skipped.
-func (e *lagTracker) snapshotEnds(ctx context.Context) error {
-	e.run.set.endsLock.Lock() // the first task commits for all before any has joined
-	defer e.run.set.endsLock.Unlock()
-	ends, missing, err := e.currentEnds(ctx)
+func (l *lagTracker) snapshotEnds(ctx context.Context) error {
+	l.run.taskSet.endsLock.Lock() // the first task commits for all before any has joined
+	defer l.run.taskSet.endsLock.Unlock()
+	ends, missing, err := l.currentEnds(ctx)
 	if err != nil {
 		return err
 	}
 	for _, topic := range missing {
-		if e.task > 0 {
+		if l.task > 0 {
 			break // the first task has logged it
 		}
-		e.log.Warn("the topic does not exist and is not read", "topic", topic, "group", e.group)
+		l.log.Warn("the topic does not exist and is not read", "topic", topic, "group", l.group)
 	}
-	e.startEnds = ends
-	if err := e.logNothingToRead(ctx, ends); err != nil || e.offsetReset != "latest" {
+	l.startEnds = ends
+	if err := l.logNothingToRead(ctx, ends); err != nil || l.offsetReset != "latest" {
 		return err
 	}
-	_, open, err := e.positions(ctx, ends)
+	_, open, err := l.positions(ctx, ends)
 	if err != nil || len(open) == 0 {
 		return err
 	}
-	if err := e.admin.CommitOffsets(ctx, e.group, open); err != nil {
-		if members, membersErr := e.admin.Members(ctx, e.group); membersErr != nil || len(members) == 0 {
+	if err := l.admin.CommitOffsets(ctx, l.group, open); err != nil {
+		if members, membersErr := l.admin.Members(ctx, l.group); membersErr != nil || len(members) == 0 {
 			return err
 		}
-		e.log.Info("offsets were not committed, because the group has other members", "group", e.group)
+		l.log.Info("offsets were not committed, because the group has other members", "group", l.group)
 	}
 	return nil
 }
 
-func (e *lagTracker) logNothingToRead(ctx context.Context, at map[string]kafka.Positions) error {
-	if e.task > 0 || len(at) == 0 {
+func (l *lagTracker) logNothingToRead(ctx context.Context, at map[string]kafka.Positions) error {
+	if l.task > 0 || len(at) == 0 {
 		return nil
 	}
-	all, err := e.committedUpTo(ctx, at)
-	if c := e.run.config; all && err == nil {
-		e.log.Info("nothing to write: the group has read all records of the topics; to write "+
+	all, err := l.committedUpTo(ctx, at)
+	if connector := l.run.config; all && err == nil {
+		l.log.Info("nothing to write: the group has read all records of the topics; to write "+
 			"their records again reset the connector's offsets", "topics",
-			cmp.Or(c.Text("topics"), c.Text("topics.regex")), "group", e.group)
+			cmp.Or(connector.Text("topics"), connector.Text("topics.regex")), "group", l.group)
 	}
 	return err
 }
 
 // checkTopicsExist returns an error for missing topics: a misspelt name would go unnoticed in every run. It is called
 // after the existing topics were read.
-func (e *lagTracker) checkTopicsExist(ctx context.Context) error {
-	_, missing, err := e.currentEnds(ctx)
+func (l *lagTracker) checkTopicsExist(ctx context.Context) error {
+	_, missing, err := l.currentEnds(ctx)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the others "+
-		"were written; correct the name or bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), "+
+	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the other "+
+		"topics were written; correct the name or bootstrap.servers (of the worker, or "+
+		"consumer.override.bootstrap.servers), "+
 		"or create the topic",
 		strings.Join(missing, ", "))
 }
 
-func (e *lagTracker) caughtUp(ctx context.Context) (bool, error) {
-	return e.committedUpTo(ctx, e.startEnds)
+func (l *lagTracker) caughtUp(ctx context.Context) (bool, error) {
+	return l.committedUpTo(ctx, l.startEnds)
 }
 
 // committedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are not
 // records.
-func (e *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Positions) (bool, error) {
-	from, _, err := e.positions(ctx, at)
+func (l *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Positions) (bool, error) {
+	from, _, err := l.positions(ctx, at)
 	if err != nil {
 		return false, err
 	}
 	for topic, to := range at {
-		empty, err := e.reader.IsEmpty(ctx, topic, from[topic], to)
+		empty, err := l.reader.IsEmpty(ctx, topic, from[topic], to)
 		if err != nil || !empty {
 			return false, err
 		}
@@ -151,19 +152,19 @@ func (e *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Posi
 // positions returns where the group continues, at most at ends. open are partitions without a committed offset, for
 // which auto.offset.reset decides. A committed offset outside the log is not open: its consumer reports it
 // (kafka.Consumer).
-func (e *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positions) (from,
+func (l *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positions) (from,
 	open map[string]kafka.Positions, err error) {
-	committed, err := e.committed(ctx)
+	committed, err := l.committed(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	from, open = map[string]kafka.Positions{}, map[string]kafka.Positions{}
 	for topic, to := range ends {
-		starts, err := e.admin.StartOffsets(ctx, topic)
+		starts, err := l.admin.StartOffsets(ctx, topic)
 		if err != nil {
 			return nil, nil, err
 		}
-		logs, err := e.admin.EndOffsets(ctx, true, topic)
+		logs, err := l.admin.EndOffsets(ctx, true, topic)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -173,7 +174,7 @@ func (e *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positi
 			switch {
 			case known && next <= logs[topic][partition]:
 				next = max(next, starts[partition])
-			case e.offsetReset == "latest": // also for a partition that may be new
+			case l.offsetReset == "latest": // also for a partition that may be new
 				next = end
 			default:
 				next = starts[partition]
@@ -189,24 +190,24 @@ func (e *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positi
 	return from, open, nil
 }
 
-func (e *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions, error) {
-	committed, err := e.admin.Committed(ctx, e.group)
+func (l *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions, error) {
+	committed, err := l.admin.Committed(ctx, l.group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, nil
 	}
 	return committed, err
 }
 
-func (e *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Positions, missing []string, err error) {
-	e.mu.Lock()
-	topics, regex := slices.Clone(e.topics), e.regex
-	e.mu.Unlock()
+func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Positions, missing []string, err error) {
+	l.mu.Lock()
+	topics, regex := slices.Clone(l.topics), l.regex
+	l.mu.Unlock()
 	if regex != "" {
 		matching, err := pattern.Compile(regex)
 		if err != nil {
 			return nil, nil, fmt.Errorf("topics.regex: %w", err)
 		}
-		all, err := e.admin.Topics(ctx)
+		all, err := l.admin.Topics(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -222,13 +223,13 @@ func (e *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 	}
 	ends = map[string]kafka.Positions{}
 	for _, topic := range topics {
-		found, err := e.admin.EndOffsets(ctx, false, topic)
+		found, err := l.admin.EndOffsets(ctx, false, topic)
 		switch {
 		case errors.Is(err, kafka.ErrUnknownTopic) && regex == "":
 			missing = append(missing, topic)
-		case errors.Is(err, kafka.ErrUnknownTopic):
+		case errors.Is(err, kafka.ErrUnknownTopic): // deleted since it matched the regex
 		case err != nil:
-			return nil, nil, fmt.Errorf("end offsets of the topics of group %s: %w", e.group, err)
+			return nil, nil, fmt.Errorf("end offsets of the topics of group %s: %w", l.group, err)
 		default:
 			ends[topic] = found[topic]
 		}
@@ -240,41 +241,41 @@ const lagInterval = time.Second
 
 // lag counts records after the committed offsets: of the group, and of the task's own partitions (-1 before it is
 // known).
-type lag struct{ group, own atomic.Int64 }
+type lag struct{ group, task atomic.Int64 }
 
 // track updates the lag until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing
 // to read.
-func (e *lagTracker) track(ctx context.Context, b *lag, has func(topic string, partition int32) bool,
+func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, partition int32) bool,
 	idle func() bool) {
 	var brokers away.Partner
 	known := false
 	for pause.For(ctx, lagInterval) == nil {
 		began := time.Now()
-		group, own, err := e.measure(ctx, has)
+		group, ofTask, err := l.measure(ctx, has)
 		switch {
 		case err == nil:
 			b.group.Store(group)
-			b.own.Store(own)
+			b.task.Store(ofTask)
 			if !known && idle() {
-				if at, _, err := e.currentEnds(ctx); err == nil {
-					_ = e.logNothingToRead(ctx, at) // it only logs
+				if at, _, err := l.currentEnds(ctx); err == nil {
+					_ = l.logNothingToRead(ctx, at) // it only logs
 				}
 			}
 			known = true
-			brokers.Back(e.log, began, "the lag is updated again")
+			brokers.Back(l.log, began, "the lag is updated again")
 		case ctx.Err() == nil:
-			brokers.Lost(e.log, began, err.Error(), "the lag cannot be updated", "error", err)
+			brokers.Lost(l.log, began, err.Error(), "the lag cannot be updated", "error", err)
 		}
 	}
 }
 
-func (e *lagTracker) measure(ctx context.Context, has func(topic string, partition int32) bool) (group, own int64,
+func (l *lagTracker) measure(ctx context.Context, has func(topic string, partition int32) bool) (group, own int64,
 	err error) {
-	ends, _, err := e.currentEnds(ctx)
+	ends, _, err := l.currentEnds(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	from, _, err := e.positions(ctx, ends)
+	from, _, err := l.positions(ctx, ends)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -35,24 +35,25 @@ func escapeSegment(name string) string {
 	return string(b)
 }
 
+// feedHandlers are the handlers of a source's notifications by address. A nil handler is of a feed that has ended.
 type feedHandlers struct {
 	mu    sync.Mutex
 	feeds map[string]notify.Handler
 }
 
-func (l *feedHandlers) set(address string, handle notify.Handler) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.feeds == nil {
-		l.feeds = map[string]notify.Handler{}
+func (h *feedHandlers) set(address string, handle notify.Handler) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.feeds == nil {
+		h.feeds = map[string]notify.Handler{}
 	}
-	l.feeds[address] = handle
+	h.feeds[address] = handle
 }
 
-func (l *feedHandlers) find(path string) (handle notify.Handler, known bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for address, handle := range l.feeds {
+func (h *feedHandlers) find(path string) (handle notify.Handler, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for address, handle := range h.feeds {
 		if own, err := url.PathUnescape(address); err == nil && own == path {
 			return handle, true
 		}
@@ -60,50 +61,51 @@ func (l *feedHandlers) find(path string) (handle notify.Handler, known bool) {
 	return nil, false
 }
 
-func (c *connectorRun) listen(feed string, handle notify.Handler) (address string, leave func(), err error) {
-	if err := c.controller.endpoint.ensureOpen(c); err != nil {
+func (run *connectorRun) listen(feed string, handle notify.Handler) (address string, leave func(), err error) {
+	if err := run.controller.endpoint.ensureOpen(run); err != nil {
 		return "", nil, err
 	}
-	address = notificationPath(c.config.Name, feed)
-	c.set.handlers.set(address, handle)
-	return address, func() { c.set.handlers.set(address, nil) }, nil
+	address = notificationPath(run.config.Name, feed)
+	run.taskSet.handlers.set(address, handle)
+	return address, func() { run.taskSet.handlers.set(address, nil) }, nil
 }
 
-func (c *connectorRun) listenerSettings(roles config.Roles) (s notify.Settings, err error) {
+func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.Settings, err error) {
 	for _, text := range config.List(roles.Text(role.ListenerPorts)) {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || port == 0 {
 			name := roles.Setting(role.ListenerPorts)
-			return s, &wit.Error{Kind: wit.ErrorConfig,
+			return settings, &wit.Error{Kind: wit.ErrorConfig,
 				Message: fmt.Sprintf("%s: expected ports from 1 to 65535, found %q", name, text), Setting: &name}
 		}
-		s.Ports = append(s.Ports, int(port))
+		settings.Ports = append(settings.Ports, int(port))
 	}
-	s.Address, s.User, s.Password = roles.Text(role.ListenerAddress), roles.Text(role.ListenerUser),
+	settings.Address, settings.User, settings.Password = roles.Text(role.ListenerAddress),
+		roles.Text(role.ListenerUser),
 		roles.Text(role.ListenerPassword)
-	key, trust := storeLocation(roles, "keystore."), storeLocation(roles, "truststore.")
+	key, trust := keyStoreLocation(roles, "keystore."), keyStoreLocation(roles, "truststore.")
 	switch {
 	case key == nil && trust != nil:
 		name := roles.Setting(role.ListenerTLS + "truststore.location")
-		return s, &wit.Error{Kind: wit.ErrorConfig,
+		return settings, &wit.Error{Kind: wit.ErrorConfig,
 			Message: name + ": client certificates require TLS with the " +
 				"listener's own certificate: expected " +
 				cmp.Or(roles.Setting(role.ListenerTLS+"keystore.location"), "a key store"), Setting: &name}
 	case key == nil:
-		return s, nil
+		return settings, nil
 	}
-	s.Identity = fmt.Sprintf("%q %q %q", key.Path, key.Type, key.Alias)
+	settings.Identity = fmt.Sprintf("%q %q %q", key.Path, key.Type, key.Alias)
 	senders := tls.NoClientCert
 	if trust != nil {
 		senders = tls.RequireAndVerifyClientCert
-		s.Identity += fmt.Sprintf(" %q %q", trust.Path, trust.Type)
+		settings.Identity += fmt.Sprintf(" %q %q", trust.Path, trust.Type)
 	}
-	s.TLS, err = keystore.ServerTLS(keystore.Options{Key: key, Trust: trust, Logger: c.log,
+	settings.TLS, err = keystore.ServerTLS(keystore.Options{Key: key, Trust: trust, Logger: run.log,
 		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }}, senders)
-	return s, err
+	return settings, err
 }
 
-func storeLocation(roles config.Roles, kind string) *keystore.Location {
+func keyStoreLocation(roles config.Roles, kind string) *keystore.Location {
 	text := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
 	if text("location") == "" {
 		return nil

@@ -43,8 +43,8 @@ type TaskMetrics struct {
 // Metrics returns the metrics of all connectors, sorted by name.
 func (h *Herder) Metrics() []Metrics {
 	var list []Metrics
-	for _, k := range h.all() {
-		list = append(list, k.observe().metrics())
+	for _, ctl := range h.all() {
+		list = append(list, ctl.observe().metrics())
 	}
 	return list
 }
@@ -55,20 +55,22 @@ func (h *Herder) ConnectorMetrics(name string) (Metrics, error) {
 }
 
 func (v *view) metrics() Metrics {
-	s := v.restStatus()
-	f := Metrics{Name: v.name, Type: s.Type, Class: v.currentRun.class.component.Name, Version: s.Connector.Version,
-		State: v.state, Tasks: []TaskMetrics{}, OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
+	result := v.restStatus()
+	metrics := Metrics{Name: v.name, Type: result.Type, Class: v.currentRun.class.component.Name,
+		Version: result.Connector.Version,
+		State:   v.state, Tasks: []TaskMetrics{}, OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
 	if v.client != nil {
 		n := v.client.Counters()
-		f.HTTP = &n
+		metrics.HTTP = &n
 	}
-	for i, t := range s.Tasks {
+	for i, t := range result.Tasks {
 		running, paused := v.tasks[i].clock.ratios()
-		now := v.tasks[i].currentProgress()
-		f.Tasks = append(f.Tasks, TaskMetrics{Task: t.ID, State: t.State, WorkerID: t.WorkerID, Progress: &now,
-			Running: running, Paused: paused})
+		current := v.tasks[i].currentProgress()
+		metrics.Tasks = append(metrics.Tasks, TaskMetrics{Task: t.ID, State: t.State, WorkerID: t.WorkerID,
+			Progress: &current,
+			Running:  running, Paused: paused})
 	}
-	return f
+	return metrics
 }
 
 // OriginUse is what this worker uses of an origin, and for which connectors.
@@ -81,8 +83,8 @@ type OriginUse struct {
 // Origins returns the origins that connectors use, sorted.
 func (h *Herder) Origins() []OriginUse {
 	all := map[string]*OriginUse{}
-	for _, k := range h.all() {
-		client := k.observe().client
+	for _, ctl := range h.all() {
+		client := ctl.observe().client
 		if client == nil {
 			continue
 		}
@@ -90,7 +92,7 @@ func (h *Herder) Origins() []OriginUse {
 			if all[u.Origin] == nil {
 				all[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
 			}
-			all[u.Origin].Connectors = append(all[u.Origin].Connectors, k.name)
+			all[u.Origin].Connectors = append(all[u.Origin].Connectors, ctl.name)
 		}
 	}
 	var list []OriginUse
@@ -100,7 +102,7 @@ func (h *Herder) Origins() []OriginUse {
 	return list
 }
 
-type startups struct {
+type startCounters struct {
 	connectors, tasks startCounter
 }
 
@@ -108,6 +110,10 @@ type startCounter struct {
 	mu       sync.Mutex
 	outcomes core.Outcomes
 }
+
+func (s *startCounter) addSuccess() { s.add(true) }
+
+func (s *startCounter) addFailure() { s.add(false) }
 
 func (s *startCounter) add(succeeded bool) {
 	s.mu.Lock()

@@ -31,27 +31,27 @@ func (e *GroupBusyError) Error() string {
 
 // Offsets returns the stored offsets of a source or the committed offsets of a sink.
 func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, error) {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := k.openDetachedRun(ctx)
+	run, err := ctl.openDetachedRun(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer c.closeOffsets()
-	if !c.isSink() {
-		if err := c.clients.offsets.Refresh(ctx); err != nil {
+	defer run.closeOffsets()
+	if !run.isSink() {
+		if err := run.clients.offsets.Refresh(ctx); err != nil {
 			return nil, err
 		}
-		return c.clients.offsets.Sorted(ctx, name)
+		return run.clients.offsets.Sorted(ctx, name)
 	}
-	admin, err := kafka.NewConsumerAdmin(c.clients.kafka)
+	admin, err := kafka.NewConsumerAdmin(run.clients.kafka)
 	if err != nil {
 		return nil, err
 	}
 	defer admin.Close()
-	committed, err := admin.Committed(ctx, c.group())
+	committed, err := admin.Committed(ctx, run.group())
 	if err != nil {
 		return nil, err
 	}
@@ -74,21 +74,21 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 // Fingerprints returns the fingerprints of a source's stored offsets.
 func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, err error) {
 	entries, err := h.Offsets(ctx, name)
-	for _, e := range entries {
-		if fingerprint, some := source.Fingerprint(e.Offset); some {
+	for _, entry := range entries {
+		if fingerprint, exists := source.Fingerprint(entry.Offset); exists {
 			all = append(all, fingerprint)
 		}
 	}
 	return all, err
 }
 
-// ChangedFeeds returns, by feed, the plugin's description of what differs if a stored offset belongs to other settings
-// (P7).
+// ChangedFeeds returns, by feed, the plugin's description of what differs between the settings and those that the
+// stored offset was read with.
 func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
 	entries, err := h.Offsets(ctx, name)
 	stored := map[string][]wit.OffsetEntry{}
-	for _, e := range entries {
-		stored[offset.Identity(e.Partition)] = e.Offset
+	for _, entry := range entries {
+		stored[offset.Identity(entry.Partition)] = entry.Offset
 	}
 	changed := map[string][]string{}
 	for i := range feeds {
@@ -103,84 +103,84 @@ func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed
 // AlterOffsets sets offsets of a stopped connector; a nil Offset deletes. The source's plugin checks them. The metadata
 // of a sink's offset is dropped, because it refers to the previous offset. Invalid input is an [offset.InvalidError].
 func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
-	return h.whenStopped(ctx, name, func(c *connectorRun) error {
-		if c.isSink() {
-			return c.alterSink(ctx, entries)
+	return h.whenStopped(ctx, name, func(run *connectorRun) error {
+		if run.isSink() {
+			return run.alterSink(ctx, entries)
 		}
-		if err := c.fenceOffsets(ctx); err != nil {
+		if err := run.fenceOffsets(ctx); err != nil {
 			return err
 		}
-		return c.alterSource(ctx, entries)
+		return run.alterSource(ctx, entries)
 	})
 }
 
 // ResetOffsets deletes all offsets of a stopped connector.
 func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
-	return h.whenStopped(ctx, name, func(c *connectorRun) error {
-		if !c.isSink() {
-			if err := c.fenceOffsets(ctx); err != nil {
+	return h.whenStopped(ctx, name, func(run *connectorRun) error {
+		if !run.isSink() {
+			if err := run.fenceOffsets(ctx); err != nil {
 				return err
 			}
-			return c.clients.offsets.Reset(ctx, name)
+			return run.clients.offsets.Reset(ctx, name)
 		}
-		admin, err := c.emptyGroupAdmin(ctx)
+		admin, err := run.emptyGroupAdmin(ctx)
 		if err != nil {
 			return err
 		}
 		defer admin.Close()
-		return admin.DeleteGroup(ctx, c.group())
+		return admin.DeleteGroup(ctx, run.group())
 	})
 }
 
 // fenceOffsets fences tasks that could commit older offsets later, such as those of a paused worker, and reads what
 // they have committed.
-func (c *connectorRun) fenceOffsets(ctx context.Context) error {
-	c.clients.producersPerTask = c.producersFor(nil)
-	if c.options.Group == nil && c.clients.producersPerTask == 0 {
+func (run *connectorRun) fenceOffsets(ctx context.Context) error {
+	run.clients.producersPerTask = run.producersFor(nil)
+	if run.options.Group == nil && run.clients.producersPerTask == 0 {
 		return nil
 	}
-	if err := c.fence(ctx, 0); err != nil {
+	if err := run.fence(ctx, 0); err != nil {
 		return err
 	}
-	return c.clients.offsets.RefreshCommitted(ctx)
+	return run.clients.offsets.RefreshCommitted(ctx)
 }
 
 // openDetachedRun creates a run for queries while tasks may run. Call closeOffsets at the end.
-func (k *controller) openDetachedRun(ctx context.Context) (c *connectorRun, err error) {
-	if c = k.newDetachedRun(); c.class.err != nil {
-		return nil, c.class.err
+func (ctl *controller) openDetachedRun(ctx context.Context) (run *connectorRun, err error) {
+	if run = ctl.newDetachedRun(); run.class.err != nil {
+		return nil, run.class.err
 	}
-	if err = c.configureKafka(ctx); err != nil {
+	if err = run.configureKafka(ctx); err != nil {
 		return nil, err
 	}
-	return c, c.openOffsets(ctx)
+	return run, run.openOffsets(ctx)
 }
 
 // whenStopped calls do while the connector is stopped and cannot be resumed.
 func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connectorRun) error) error {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err != nil {
 		return err
 	}
 	if !h.isRunning() { // no loop runs
-		c, err := k.openDetachedRun(ctx)
+		run, err := ctl.openDetachedRun(ctx)
 		if err != nil {
 			return err
 		}
-		defer c.closeOffsets()
-		return do(c)
+		defer run.closeOffsets()
+		return do(run)
 	}
-	return k.runWhenStopped(ctx, offsetChangeTimeout, false, func(doing context.Context) error {
+	return ctl.runWhenStopped(ctx, offsetChangeTimeout, waitForAction, func(actionCtx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(doing, cancel)() // calls only cancel
-		return guard.Do(k.log, "a change of offsets", func() error {
-			c, err := k.openDetachedRun(ctx)
+		defer context.AfterFunc(actionCtx, cancel)() // calls only cancel
+		return guard.Do(ctl.log, "a change of offsets", func() error {
+			run, err := ctl.openDetachedRun(ctx)
 			if err != nil {
 				return err
 			}
-			defer c.closeOffsets()
-			return do(c)
+			defer run.closeOffsets()
+			return do(run)
 		})
 	})
 }
@@ -189,24 +189,24 @@ const offsetChangeTimeout = 2 * time.Minute
 
 // runWhenStopped calls do in place of a run once the connector is stopped, after the end of stopping tasks and other
 // exclusive actions. It returns [ErrNotStopped] if the target state is not Stopped. If ctx ends first, do continues;
-// its own context ends after timeout and, if cancelable is set, when the connector is resumed.
-func (k *controller) runWhenStopped(ctx context.Context, timeout time.Duration, cancelable bool,
+// its own context ends after timeout and, with cancelOnStart, when the connector is resumed.
+func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration, onStart startPolicy,
 	do func(context.Context) error) error {
 	answer := make(chan error, 1)
 	var try func()
 	try = func() {
-		k.enqueue(event{apply: func(loop context.Context) {
+		ctl.enqueue(event{apply: func(loop context.Context) {
 			switch {
 			case ctx.Err() != nil:
 				answer <- ctx.Err() // the caller has returned
-			case k.desired().target != Stopped:
+			case ctl.desired().target != Stopped:
 				answer <- ErrNotStopped
-			case k.activity != nil:
-				k.whenIdle = append(k.whenIdle, try)
-			case !k.isStopped():
+			case ctl.activity != nil:
+				ctl.whenIdle = append(ctl.whenIdle, try)
+			case !ctl.isStopped():
 				answer <- ErrNotStopped
 			default:
-				k.runExclusive(loop, timeout, cancelable, func(ctx context.Context) {
+				ctl.runExclusive(loop, timeout, onStart, func(ctx context.Context) {
 					err := ErrNotStopped // in case of a panic
 					defer func() { answer <- err }()
 					err = do(ctx)
@@ -220,13 +220,13 @@ func (k *controller) runWhenStopped(ctx context.Context, timeout time.Duration, 
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-k.done:
+	case <-ctl.done:
 		return ErrNotStopped
 	}
 }
 
-func (c *connectorRun) serviceOrigin() string {
-	roles := config.NewRoles(c.class.declarations, c.accepted)
+func (run *connectorRun) serviceOrigin() string {
+	roles := config.NewRoles(run.class.declarations, run.accepted)
 	host := roles.Text(role.Address)
 	if roles.Has(role.Destination) || host == "" {
 		return ""
@@ -241,65 +241,65 @@ func (c *connectorRun) serviceOrigin() string {
 	return scheme + "://" + host
 }
 
-func (c *connectorRun) pathHint(fields []wit.OffsetEntry) string {
-	absolute := func(f wit.OffsetEntry) bool {
-		return f.Value.String != nil &&
-			strings.Contains(*f.Value.String, "://")
+func (run *connectorRun) pathHint(fields []wit.OffsetEntry) string {
+	absolute := func(field wit.OffsetEntry) bool {
+		return field.Value.String != nil &&
+			strings.Contains(*field.Value.String, "://")
 	}
-	if c.serviceOrigin() != "" || !slices.ContainsFunc(fields, absolute) {
+	if run.serviceOrigin() != "" || !slices.ContainsFunc(fields, absolute) {
 		return ""
 	}
 	return "; the destination is looked up at the connector's start only: specify the path " +
 		"with its query, which begins with /, instead of an absolute URL"
 }
 
-func (c *connectorRun) alterSource(ctx context.Context, entries []offset.Entry) error {
-	binding, err := c.bind()
+func (run *connectorRun) alterSource(ctx context.Context, entries []offset.Entry) error {
+	binding, err := run.bind()
 	if err != nil {
 		return err
 	}
 	defer binding.Close()
 	entries = slices.Clone(entries)
 	for i := range entries {
-		e := &entries[i]
-		if e.Partition == nil {
+		entry := &entries[i]
+		if entry.Partition == nil {
 			return errors.New("Partition objects cannot be null")
 		}
-		if e.Offset == nil {
+		if entry.Offset == nil {
 			continue
 		}
-		e.Offset = offset.RelativeToOrigin(e.Offset, c.serviceOrigin())
-		fields, err := source.PluginFields(e.Offset)
+		entry.Offset = offset.RelativeToOrigin(entry.Offset, run.serviceOrigin())
+		fields, err := source.PluginFields(entry.Offset)
 		if err != nil {
 			return err
 		}
 		if len(fields) == 0 {
 			return fmt.Errorf("partition %s: expected an offset with fields, or null to delete it, found {}",
-				offset.AppendJSON(nil, e.Partition))
+				offset.AppendJSON(nil, entry.Partition))
 		}
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-			return i.CheckOffset(ctx, e.Partition, fields)
+			return i.CheckOffset(ctx, entry.Partition, fields)
 		})
 		if err != nil {
 			return fmt.Errorf("partition %s: the plugin rejects the offset: %w%s",
-				offset.AppendJSON(nil, e.Partition), err, c.pathHint(e.Offset))
+				offset.AppendJSON(nil, entry.Partition), err, run.pathHint(entry.Offset))
 		}
-		if _, known, _ := c.clients.offsets.Get(ctx, c.accepted.Name, e.Partition); !known {
-			c.log.Warn("an offset was set for a source partition that had none: check the spelling of the partition",
-				"partition", string(offset.AppendJSON(nil, e.Partition)))
+		if _, known, _ := run.clients.offsets.Get(ctx, run.accepted.Name, entry.Partition); !known {
+			run.log.Warn("an offset was set for a source partition that had none: check the spelling of the partition",
+				"partition", string(offset.AppendJSON(nil, entry.Partition)))
 		}
 	}
-	return c.clients.offsets.Alter(ctx, c.accepted.Name, entries...)
+	return run.clients.offsets.Alter(ctx, run.accepted.Name, entries...)
 }
 
-func (c *connectorRun) emptyGroupAdmin(ctx context.Context) (*kafka.Admin, error) {
-	admin, err := kafka.NewConsumerAdmin(c.clients.kafka)
+func (run *connectorRun) emptyGroupAdmin(ctx context.Context) (*kafka.Admin, error) {
+	admin, err := kafka.NewConsumerAdmin(run.clients.kafka)
 	if err != nil {
 		return nil, err
 	}
-	members, err := admin.Members(ctx, c.group())
+	members, err := admin.Members(ctx, run.group())
 	if err == nil && len(members) > 0 {
-		err = &GroupBusyError{c.group(), strings.Join(members, ", ")}
+		err = &GroupBusyError{run.group(), strings.Join(members, ", ")}
 	}
 	if err != nil {
 		admin.Close()
@@ -319,25 +319,25 @@ func partitionBounds(ctx context.Context, admin *kafka.Admin, topic string) (sta
 	return starts, all[topic], nil
 }
 
-func (c *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) error {
-	wanted := map[string]map[int32]int64{}
-	for _, e := range entries {
-		p, err := offset.ParseSinkPosition(e)
+func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) error {
+	requested := map[string]map[int32]int64{}
+	for _, entry := range entries {
+		p, err := offset.ParseSinkPosition(entry)
 		if err != nil {
 			return err
 		}
-		if wanted[p.Topic] == nil {
-			wanted[p.Topic] = map[int32]int64{}
+		if requested[p.Topic] == nil {
+			requested[p.Topic] = map[int32]int64{}
 		}
-		wanted[p.Topic][p.Partition] = p.Offset
+		requested[p.Topic][p.Partition] = p.Offset
 	}
-	admin, err := c.emptyGroupAdmin(ctx)
+	admin, err := run.emptyGroupAdmin(ctx)
 	if err != nil {
 		return err
 	}
 	defer admin.Close()
 	changed, deleted := map[string]kafka.Positions{}, map[string][]int32{}
-	for topic, partitions := range wanted {
+	for topic, partitions := range requested {
 		var starts, ends kafka.Positions
 		for partition, at := range partitions {
 			if at >= 0 && ends == nil { // offsets of a deleted topic can be deleted
@@ -353,8 +353,8 @@ func (c *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) er
 			case !exists:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case at < start || at > end:
-				// Kafka Connect accepts it, and the consumer applies auto.offset.reset, which may read everything
-				// again.
+				// Kafka Connect accepts such an offset, and the consumer applies auto.offset.reset, which may read
+				// everything again.
 				return &offset.InvalidError{Message: fmt.Sprintf(
 					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
 						"the range of the partition", at, topic, partition, start, end)}
@@ -366,12 +366,12 @@ func (c *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) er
 		}
 	}
 	if len(changed) > 0 {
-		if err := admin.CommitOffsets(ctx, c.group(), changed); err != nil {
+		if err := admin.CommitOffsets(ctx, run.group(), changed); err != nil {
 			return err
 		}
 	}
 	if len(deleted) > 0 {
-		return admin.DeleteOffsets(ctx, c.group(), deleted)
+		return admin.DeleteOffsets(ctx, run.group(), deleted)
 	}
 	return nil
 }

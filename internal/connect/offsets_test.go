@@ -19,7 +19,7 @@ func TestPathForm(t *testing.T) {
 		{Name: "host", Rules: []wit.Rule{{Role: wit.Ptr(role.Address)}}},
 		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},
 	}}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		key, at string
 		want    bool
 	}{
@@ -27,16 +27,16 @@ func TestPathForm(t *testing.T) {
 		{"destination", "/x?$skiptoken=1", false},
 		{"host", "https://h/x?$skiptoken=1", false},
 	} {
-		given, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
-			config.NewEntry(c.key, "h", "", 0)}, nil)
-		of := component
-		if c.key == "host" {
-			of.Settings = of.Settings[:1]
+		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
+			config.NewEntry(test.key, "h", "", 0)}, nil)
+		origin := component
+		if test.key == "host" {
+			origin.Settings = origin.Settings[:1]
 		}
-		k := &connectorRun{class: class{declarations: config.DeclareComponent(of)}, accepted: given}
-		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", c.at)})
-		if strings.Contains(text, "begins with /") != c.want {
-			t.Errorf("%v: found %q", c, text)
+		k := &connectorRun{class: class{declarations: config.DeclareComponent(origin)}, accepted: connector}
+		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.at)})
+		if strings.Contains(text, "begins with /") != test.want {
+			t.Errorf("%v: found %q", test, text)
 		}
 	}
 }
@@ -44,33 +44,33 @@ func TestPathForm(t *testing.T) {
 // Topics are recorded in the group each time, or locally.
 func TestTopicsAreTracked(t *testing.T) {
 	var said []string
-	o := &Options{Group: &group{uses: func(connector, topic string, task int) {
+	options := &Options{Group: &group{uses: func(connector, topic string, task int) {
 		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
 	}}}
-	c := emptyConnector(o, slog.New(slog.DiscardHandler))
-	c.accepted = &config.Connector{Name: "orders"}
-	one := &task{number: 2, run: c}
-	one.recordTopic("a")
-	one.recordTopic("a")
+	run := emptyConnector(options, slog.New(slog.DiscardHandler))
+	run.accepted = &config.Connector{Name: "orders"}
+	record := &task{number: 2, run: run}
+	record.recordTopic("a")
+	record.recordTopic("a")
 	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
-	h := &Herder{controllers: map[string]*controller{"orders": c.controller}}
+	h := &Herder{controllers: map[string]*controller{"orders": run.controller}}
 	topics, err := h.Topics("orders")
 	assert.NoError(t, err)
 	assert.Equal(t, 0, len(topics))
-	o.Group = nil
+	options.Group = nil
 	var wg sync.WaitGroup
 	for _, topic := range []string{"b", "a", "b", "c"} {
-		wg.Go(func() { one.recordTopic(topic) })
+		wg.Go(func() { record.recordTopic(topic) })
 	}
 	wg.Wait()
 	topics, err = h.Topics("orders")
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"a", "b", "c"}, topics)
 	assert.NoError(t, h.ResetTopics("orders"))
-	one.recordTopic("b")
-	c.controller.mu.Lock() // which a topic that is known does not wait for
-	one.recordTopic("b")
-	c.controller.mu.Unlock()
+	record.recordTopic("b")
+	run.controller.mu.Lock() // which a topic that is known does not wait for
+	record.recordTopic("b")
+	run.controller.mu.Unlock()
 	topics, err = h.Topics("orders")
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"b"}, topics)

@@ -50,30 +50,40 @@ type sharedResources struct {
 	claims  *claimRegistry
 	buffers *source.Buffers
 	hub     *notify.Hub
-	starts  *startups
+	starts  *startCounters
 	// refreshInterval is how often a failed start checks again for settings that change elsewhere.
 	refreshInterval time.Duration
 }
 
-// Group is what a herder requires of the worker's group. No lock is held during a call, except connectorRun's openLock
+// Group is the group of a worker, as its herder uses it. No lock is held during a call, except connectorRun's openLock
 // during Fence.
 type Group interface {
 	// PutTaskConfigs stores the task configs of a connector, which come back by [Herder.Assign].
 	PutTaskConfigs(ctx context.Context, connector string, p config.TaskPlan) error
+	// Forward sends a notification to the worker that runs the task with its feed.
+	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
+	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
+	// are known to be lost or not, and reports whether this worker must clean up for them.
+	OwnersLost(connector string) func(context.Context) bool
+	Membership
+	StatusListener
+}
+
+// Membership proves that the worker is a member of its group. Only a member may fence producers.
+type Membership interface {
 	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from what
 	// is already known.
 	CheckLease(ctx context.Context) error
 	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
 	// a change of offsets.
 	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
-	// Forward sends a notification to the worker that runs the task with its feed.
-	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
-	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
-	// are known to be lost or not, and reports whether this worker must clean up for them.
-	OwnersLost(connector string) func(context.Context) bool
-	// StatusChanged is called after a change of the status or of what this worker owns. It must not block.
+}
+
+// StatusListener is told what other workers must know of this one. Its methods must not block.
+type StatusListener interface {
+	// StatusChanged is called after a change of the status or of what this worker owns.
 	StatusChanged(connector string)
-	// RecordTopic is called with each topic of each batch of a task. It must not block.
+	// RecordTopic is called with each topic of each batch of a task.
 	RecordTopic(connector, topic string, task int)
 }
 

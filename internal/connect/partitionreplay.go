@@ -21,21 +21,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds of a batch of letters. The result of a batch is stored before the next one.
+// Bounds of a batch of dead letters. The result of a batch is stored before the next one.
 const (
-	batchLetters = 500
+	batchRecords = 500
 	batchBytes   = 4 << 20
 )
 
-// partitionReplay replays the letters of one connector in one partition.
+// partitionReplay sends the dead letters of one connector in one partition again: rows of a source to their topics,
+// records of a sink to the service.
 type partitionReplay struct {
-	conn      *connectorRun
-	lock      sink.Lock
-	reader    *kafka.Reader
-	request   ReplayRequest
-	partition int32
-	end       int64
-	result    *ReplayResult
+	connectorRun *connectorRun
+	lock         sink.Lock
+	reader       *kafka.Reader
+	request      ReplayRequest
+	partition    int32
+	end          int64
+	result       *ReplayResult
 
 	next       int64
 	state      replayState
@@ -44,22 +45,22 @@ type partitionReplay struct {
 	regex      *pattern.Pattern
 }
 
-func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.conn.config.Name }
+func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.connectorRun.config.Name }
 
 func (p *partitionReplay) storageKey() []wit.OffsetEntry {
 	return replayPartition(p.request.Topic, p.partition)
 }
 
 func (p *partitionReplay) load(ctx context.Context) error {
-	c := p.conn
-	if regex := c.config.Text("topics.regex"); regex != "" {
+	run := p.connectorRun
+	if regex := run.config.Text("topics.regex"); regex != "" {
 		compiled, err := pattern.Compile(regex)
 		if err != nil {
 			return fmt.Errorf("topics.regex: %w", err)
 		}
 		p.regex = &compiled
 	}
-	stored, _, err := c.clients.offsets.Get(ctx, p.owner(), p.storageKey())
+	stored, _, err := run.clients.offsets.Get(ctx, p.owner(), p.storageKey())
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (p *partitionReplay) load(ctx context.Context) error {
 		}
 	}
 	if p.state.end() > p.end {
-		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed letters (%d), "+
+		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
 			"found %d: the topic was created again; --again ignores what was "+
 			"replayed", p.request.Topic, p.partition, p.state.end(), p.end)
 	}
@@ -85,102 +86,114 @@ func (p *partitionReplay) load(ctx context.Context) error {
 }
 
 func (p *partitionReplay) run(ctx context.Context) error {
-	c := p.conn
-	t := &task{run: c}
-	binding, err := c.bind()
+	run := p.connectorRun
+	t := &task{run: run}
+	binding, err := run.bind()
 	if err != nil {
 		return err
 	}
 	defer binding.Close()
-	transforms, err := newChainFactory(c)
+	transforms, err := newChainFactory(run)
 	if err != nil {
 		return err
 	}
 	defer transforms.close()
-	if c.isSink() {
-		return p.sink(ctx, t, binding, transforms)
+	if run.isSink() {
+		return p.replaySink(ctx, t, binding, transforms)
 	}
-	return p.source(ctx, t, binding, transforms)
+	return p.replaySource(ctx, t, binding, transforms)
 }
 
-func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadLetter, err error) {
-	bytes, expected, restartAt := 0, p.next, int64(-1)
-	selected := map[string]recordID{} // by topic, partition and offset
+// replayBatch collects the next dead letters of a partition that must be sent.
+type replayBatch struct {
+	*partitionReplay
+	deadLetters []*DeadLetter
+	bytes       int
+	expected    int64               // the offset after the last read one
+	restartAt   int64               // where the next batch starts; -1 means after the last read record
+	selected    map[string]recordID // of a sink, by topic, partition and offset
+}
+
+func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
+	b := &replayBatch{partitionReplay: p, expected: p.next, restartAt: -1, selected: map[string]recordID{}}
 	at, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
-		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
-		l := ParseDeadLetter(r)
-		p.state.markDone(expected, r.Offset-1) // transaction markers and compacted records
-		expected = r.Offset + 1
-		switch {
-		case l.Connector != p.conn.config.Name:
-			p.state.markDone(r.Offset, r.Offset)
-			return nil
-		case p.state.isDone(r.Offset):
-			return nil
-		}
-		var id recordID
-		place, duplicate := fmt.Sprint(l.Topic, " ", l.Partition, " ", l.Offset), false
-		if p.records != nil {
-			id = l.recordID()
-			other, isSelected := selected[place]
-			if isSelected && other != id { // of a topic that was created again: one task cannot write both
-				restartAt, expected = r.Offset, r.Offset
-				return kafka.ErrStop
-			}
-			if duplicate = isSelected; !isSelected && p.records.isDone(&l) {
-				p.state.markDone(r.Offset, r.Offset)
-				return nil
-			}
-		}
-		if !p.request.Filter.Matches(&l) {
-			return nil
-		}
-		delete(p.request.notFound, l.position())
-		if reason := p.unfitReason(&l); reason != "" && !duplicate {
-			p.result.Skipped[reason]++
-			return nil
-		}
-		if p.records != nil {
-			selected[place] = id
-			p.records.setSelected(id, true)
-		}
-		deadLetters = append(deadLetters, &l)
-		if bytes += len(r.Key) + len(r.Value); len(deadLetters) >= batchLetters || bytes >= batchBytes {
-			return kafka.ErrStop
-		}
-		return nil
-	})
+		To: kafka.Positions{p.partition: p.end}}, b.add)
 	if err != nil {
 		return nil, err
 	}
-	if p.next = at[p.partition]; restartAt >= 0 {
-		p.next = restartAt
+	if p.next = at[p.partition]; b.restartAt >= 0 {
+		p.next = b.restartAt
 	}
-	p.state.markDone(expected, p.next-1)
-	return deadLetters, p.state.checkBounds()
+	p.state.markDone(b.expected, p.next-1)
+	return b.deadLetters, p.state.checkBounds()
 }
 
-// unfitReason explains why a letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only to
-// topics of the connector.
-func (p *partitionReplay) unfitReason(l *DeadLetter) string {
-	c := p.conn
+// add returns [kafka.ErrStop] at the end of the batch.
+func (b *replayBatch) add(r *kgo.Record) error {
+	deadLetter := ParseDeadLetter(r)
+	b.state.markDone(b.expected, r.Offset-1) // transaction markers and compacted records
+	b.expected = r.Offset + 1
 	switch {
-	case l.Stage == "":
+	case deadLetter.Connector != b.connectorRun.config.Name:
+		b.state.markDone(r.Offset, r.Offset)
+		return nil
+	case b.state.isDone(r.Offset):
+		return nil
+	}
+	place := fmt.Sprint(deadLetter.Topic, " ", deadLetter.Partition, " ", deadLetter.Offset)
+	isDuplicate := false
+	if b.records != nil {
+		other, isSelected := b.selected[place]
+		if isSelected && other != deadLetter.recordID() { // of a recreated topic: one task cannot write both
+			b.restartAt, b.expected = r.Offset, r.Offset
+			return kafka.ErrStop
+		}
+		if isDuplicate = isSelected; !isSelected && b.records.isDone(&deadLetter) {
+			b.state.markDone(r.Offset, r.Offset)
+			return nil
+		}
+	}
+	if !b.request.Filter.Matches(&deadLetter) {
+		return nil
+	}
+	delete(b.request.notFound, deadLetter.position())
+	if reason := b.skipReason(&deadLetter); reason != "" && !isDuplicate {
+		b.result.Skipped[reason]++
+		return nil
+	}
+	if b.records != nil {
+		b.selected[place] = deadLetter.recordID()
+		b.records.setSelected(deadLetter.recordID(), true)
+	}
+	b.deadLetters = append(b.deadLetters, &deadLetter)
+	b.bytes += len(r.Key) + len(r.Value)
+	if len(b.deadLetters) >= batchRecords || b.bytes >= batchBytes {
+		return kafka.ErrStop
+	}
+	return nil
+}
+
+// skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only
+// to topics of the connector.
+func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
+	run := p.connectorRun
+	switch {
+	case deadLetter.Stage == "":
 		return "that another program has written in an unknown format"
-	case l.HeaderError != nil:
+	case deadLetter.HeaderError != nil:
 		return "with a header that cannot be read"
 	}
 	topicRole := role.SourceTopic
-	topics := config.List(c.config.Text("topics"))
-	if c.isSink() {
+	topics := config.List(run.config.Text("topics"))
+	if run.isSink() {
 		topicRole = role.SinkTopic
-		if l.Partition < 0 || l.Offset < 0 {
+		if deadLetter.Partition < 0 || deadLetter.Offset < 0 {
 			return "without the position of their record"
 		}
-		switch superseded := p.records.isSuperseded(l); {
-		case p.records.contradictory[l.recordID()]:
-			return "of records whose letters contradict each other about their number of rows"
-		case superseded && l.Record.Key == nil:
+		switch superseded := p.records.isSuperseded(deadLetter); {
+		case p.records.contradictory[deadLetter.recordID()]:
+			return "of records whose dead letters contradict each other about their number of rows"
+		case superseded && deadLetter.Record.Key == nil:
 			return "of records without a key, whose topic has later records that may be of the same entity and would " +
 				"be overwritten: --older sends them anyway"
 		case superseded:
@@ -188,91 +201,89 @@ func (p *partitionReplay) unfitReason(l *DeadLetter) string {
 				"--older sends them anyway"
 		}
 		if p.regex != nil {
-			if matches, err := config.MatchesTopic(*p.regex, l.Topic); err != nil || !matches {
-				return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", l.Topic,
-					c.config.Name)
+			if matches, err := config.MatchesTopic(*p.regex, deadLetter.Topic); err != nil || !matches {
+				return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", deadLetter.Topic,
+					run.config.Name)
 			}
 			return ""
 		}
 	}
-	d := c.class.declarations
-	for _, e := range c.config.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == topicRole {
+	declarations := run.class.declarations
+	for _, e := range run.config.Entries {
+		if spec, ok := declarations.Find(e.Key); ok && spec.Role() == topicRole {
 			topics = append(topics, setting.Trim(e.Value.Reveal()))
 		}
 	}
-	if len(topics) > 0 && !slices.Contains(topics, l.Topic) {
-		return fmt.Sprintf("of topic %q, which connector %s does not use", l.Topic, c.config.Name)
+	if len(topics) > 0 && !slices.Contains(topics, deadLetter.Topic) {
+		return fmt.Sprintf("of topic %q, which connector %s does not use", deadLetter.Topic, run.config.Name)
 	}
 	return ""
 }
 
-func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.Binding,
+func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *plugin.Binding,
 	transforms *chainFactory) error {
-	c := t.run
-	layout, err := c.callPlan(ctx, binding, 1)
+	run := t.run
+	plan, err := run.callPlan(ctx, binding, 1)
 	if err != nil {
 		return err
 	}
-	if len(layout.Tasks) > 0 {
-		t.settings = layout.Tasks[0]
+	if len(plan.Tasks) > 0 {
+		t.settings = plan.Tasks[0]
 	}
 	t.metrics = &core.Metrics{} // of the replay alone
-	delivers := t.newDelivery
+	newDelivery := t.newDelivery
 	if p.request.DryRun {
-		delivers = t.atLeastOnceDelivery
+		newDelivery = t.atLeastOnceDelivery
 	}
-	deliver := delivers(p.owner(), func(int) []string {
-		return []string{c.options.Worker.Text("group.id") + "-" + c.config.Name + "-dlq"}
+	delivery := newDelivery(p.owner(), func(int) []string {
+		return []string{run.options.Worker.Text("group.id") + "-" + run.config.Name + "-dlq"}
 	})
-	defer deliver.close(context.WithoutCancel(ctx))
-	options := t.sourceOptions(deliver, binding, transforms)
+	defer delivery.close(context.WithoutCancel(ctx))
+	options := t.sourceOptions(delivery, binding, transforms)
 	options.Tolerance.TolerateAll = true
 	options.DeadLetters = t.newSourceDeadLetters(p.request.Topic, true, binding)
 	if p.request.DryRun {
-		refused := &rejections{replay: p}
+		rejected := &rejections{replay: p}
 		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
 		options.NewOutput = func(feed string) (source.Output, error) {           // does not record topics
-			output, err := deliver.output(feed)
+			output, err := delivery.output(feed)
 			return discardOutput{output}, err
 		}
-		options.DeadLetters.Headers = func(l source.FailedRow) []kgo.RecordHeader {
-			refused.add(l.ReplayedFrom, l.Err)
+		options.DeadLetters.Headers = func(failed source.FailedRow) []kgo.RecordHeader {
+			rejected.add(failed.ReplayedFrom, failed.Err)
 			return nil
 		}
 	}
-	work := source.NewTask(options)
-	defer func() { p.result.Rejected += int(work.Progress().Skipped) }()
-	last := 0
-	return work.Replay(ctx, source.Replay{Partition: p.storageKey(),
-		Next: func(ctx context.Context, unreadable source.UnreadableReason) (refused []core.DeadLetter,
-			after []wit.OffsetEntry,
-			err error) {
-			p.result.Replayed += last // they were stored
+	sourceTask := source.NewTask(options)
+	defer func() { p.result.Rejected += int(sourceTask.Progress().Skipped) }()
+	lastSent := 0
+	return sourceTask.Replay(ctx, source.Replay{Partition: p.storageKey(),
+		Next: func(ctx context.Context, unreadable source.UnreadableReason) (batch []core.DeadLetter,
+			after []wit.OffsetEntry, err error) {
+			p.result.Replayed += lastSent // they were stored
 			if err := p.checkLock(ctx); err != nil {
 				return nil, nil, err
 			}
-			for last = 0; len(refused) == 0; {
-				deadLetters, err := p.nextLetters(ctx)
+			for lastSent = 0; len(batch) == 0; {
+				deadLetters, err := p.nextBatch(ctx)
 				if err != nil || len(deadLetters) == 0 {
 					return nil, nil, err
 				}
-				if refused, err = p.readableLetters(ctx, deadLetters, unreadable); err != nil {
+				if batch, err = p.readableDeadLetters(ctx, deadLetters, unreadable); err != nil {
 					return nil, nil, err
 				}
 			}
-			last = len(refused)
-			return refused, p.state.fields(), nil
+			lastSent = len(batch)
+			return batch, p.state.fields(), nil
 		}})
 }
 
-func (p *partitionReplay) readableLetters(ctx context.Context, deadLetters []*DeadLetter,
-	unreadable source.UnreadableReason) (
-	refused []core.DeadLetter, err error) {
-	for _, l := range deadLetters {
-		r := l.forReplay(true)
-		if r.IsDocument {
-			reason, err := unreadable(ctx, &r)
+func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters []*DeadLetter,
+	unreadable source.UnreadableReason) (batch []core.DeadLetter, err error) {
+	for _, deadLetter := range deadLetters {
+		replayed := deadLetter.forSourceReplay()
+		if replayed.IsDocument {
+			reason, err := unreadable(ctx, &replayed)
 			if err != nil {
 				return nil, err
 			}
@@ -281,17 +292,18 @@ func (p *partitionReplay) readableLetters(ctx context.Context, deadLetters []*De
 				continue
 			}
 		}
-		refused = append(refused, r)
-		p.state.markDone(l.Record.Offset, l.Record.Offset)
+		batch = append(batch, replayed)
+		p.state.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 	}
-	return refused, nil
+	return batch, nil
 }
 
-func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chainFactory) error {
+func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plugin.Binding,
+	transforms *chainFactory) error {
 	t.settings = t.run.pluginSettings(binding.Current().Module())
 	options := t.sinkOptions(binding, transforms)
-	refused := &rejections{replay: p}
-	options.Tolerance.TolerateAll, options.DeadLetters = true, refused
+	rejected := &rejections{replay: p}
+	options.Tolerance.TolerateAll, options.DeadLetters = true, rejected
 	if p.request.DryRun {
 		options.Logger = slog.New(slog.DiscardHandler)
 	} else {
@@ -300,15 +312,15 @@ func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Bin
 			return err
 		}
 		defer deadLetters.close()
-		refused.letters = deadLetters
+		rejected.deadLetters = deadLetters
 	}
 	for {
-		chosen, err := p.nextLetters(ctx)
+		chosen, err := p.nextBatch(ctx)
 		if err != nil {
 			return err
 		}
 		if len(chosen) == 0 {
-			return p.store(ctx, p.state) // includes letters of records that others have replayed
+			return p.store(ctx, p.state) // includes dead letters of records that were replayed by other ones
 		}
 		options.InDoubt, options.Revoked = &sink.InDoubtRecords{}, &sink.RevokedPartitions{}
 		options.InDoubt.MergeKnown(p.state.known)
@@ -318,33 +330,33 @@ func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Bin
 	}
 }
 
-func (p *partitionReplay) becameUnfit(l *DeadLetter) bool {
-	superseded := p.records.isSuperseded(l)
+func (p *partitionReplay) dropIfSuperseded(deadLetter *DeadLetter) bool {
+	superseded := p.records.isSuperseded(deadLetter)
 	if superseded {
-		p.result.Skipped[p.unfitReason(l)]++
-		p.records.setSelected(l.recordID(), false)
+		p.result.Skipped[p.skipReason(deadLetter)]++
+		p.records.setSelected(deadLetter.recordID(), false)
 	}
 	return superseded
 }
 
 func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
 	if !p.request.DryRun {
-		defer p.conn.controller.keyLocks.lock(chosen)()
+		defer p.connectorRun.controller.keyLocks.lock(chosen)()
 		if err := p.records.readNewer(ctx); err != nil {
 			return err
 		}
-		if chosen = slices.DeleteFunc(chosen, p.becameUnfit); len(chosen) == 0 {
+		if chosen = slices.DeleteFunc(chosen, p.dropIfSuperseded); len(chosen) == 0 {
 			return nil
 		}
 	}
 	slices.SortFunc(chosen, compareSource)
 	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun}
-	indexes := make([]int, len(chosen)) // index of each letter's record, which is sent once
-	for i, l := range chosen {
-		if id := l.recordID(); i == 0 || id != chosen[i-1].recordID() {
-			letter, known := l.forReplay(false), p.records.states[id]
-			letter.Rows, letter.Replays, letter.InDoubt = p.records.rows[id], int(known.replays)+1, known.inDoubt
-			replay.Letters = append(replay.Letters, letter)
+	indexes := make([]int, len(chosen)) // of each dead letter's record, which is sent once
+	for i, deadLetter := range chosen {
+		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
+			replayed, known := deadLetter.forReplay(), p.records.states[id]
+			replayed.Rows, replayed.Replays, replayed.InDoubt = p.records.rows[id], int(known.replays)+1, known.inDoubt
+			replay.Letters = append(replay.Letters, replayed)
 		}
 		indexes[i] = len(replay.Letters) - 1
 	}
@@ -352,18 +364,18 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	replay.Store = func(ctx context.Context, settled, inDoubt []bool) error {
 		at := before.clone()
 		at.known = options.InDoubt.Known()
-		for i, l := range chosen {
-			at.setInDoubt(l.Record.Offset, inDoubt[indexes[i]])
+		for i, deadLetter := range chosen {
+			at.setInDoubt(deadLetter.Record.Offset, inDoubt[indexes[i]])
 			if settled[indexes[i]] {
-				at.markDone(l.Record.Offset, l.Record.Offset)
+				at.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 			}
 		}
 		return p.store(ctx, at)
 	}
 	err := sink.Deliver(ctx, options, replay)
-	for i, l := range chosen {
-		p.records.markSent(l)
-		if p.state.isDone(l.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
+	for i, deadLetter := range chosen {
+		p.records.markSent(deadLetter)
+		if p.state.isDone(deadLetter.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
 			p.result.Replayed++
 		}
 	}
@@ -385,7 +397,7 @@ func (p *partitionReplay) store(ctx context.Context, at replayState) error {
 	text := string(offset.AppendJSON(nil, fields))
 	if text != p.storedJSON && !p.request.DryRun {
 		entry := offset.Entry{Partition: p.storageKey(), Offset: fields}
-		if err := p.conn.clients.offsets.Set(ctx, p.owner(), entry); err != nil {
+		if err := p.connectorRun.clients.offsets.Set(ctx, p.owner(), entry); err != nil {
 			return err
 		}
 	}

@@ -12,108 +12,117 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// planPurpose is what a plan is for. A plan to run also checks exactly-once and adds the claims of transactional IDs.
+type planPurpose uint8
+
+const (
+	planToShow planPurpose = iota
+	planToRun
+)
+
 // planTasks returns the configs of all tasks. If they are not planned yet, it plans them; in a group it stores the plan
 // and returns nil.
-func (c *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
-	assignment := c.assignment()
+func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
+	assignment := run.assignment()
 	if assignment.TaskConfigs != nil {
-		return c.resolveTaskConfigs(assignment.TaskConfigs), nil
+		return run.resolveTaskConfigs(assignment.TaskConfigs), nil
 	}
-	p, err := c.plan(ctx, true)
+	planned, err := run.plan(ctx, planToRun)
 	switch {
 	case err != nil:
 		return nil, err
 	case assignment.Standalone:
-		return p.Tasks, c.options.claims.acquire(c.config.Name, p.Claims)
+		return planned.Tasks, run.options.claims.acquire(run.config.Name, planned.Claims)
 	}
-	plan := config.TaskPlan{Config: c.accepted.Raw(), Requirements: config.Requirements{Claims: p.Claims}}
-	for _, settings := range p.Tasks {
-		plan.Tasks = append(plan.Tasks, c.unresolvedTaskConfig(c.accepted, settings))
+	plan := config.TaskPlan{Config: run.accepted.Raw(), Requirements: config.Requirements{Claims: planned.Claims}}
+	for _, settings := range planned.Tasks {
+		plan.Tasks = append(plan.Tasks, run.unresolvedTaskConfig(run.accepted, settings))
 	}
-	plan.Origin, plan.Requests, plan.PerSecond = c.clients.client.Limits()
-	return nil, c.options.Group.PutTaskConfigs(ctx, c.config.Name, plan)
+	plan.Origin, plan.Requests, plan.PerSecond = run.clients.client.Limits()
+	return nil, run.options.Group.PutTaskConfigs(ctx, run.config.Name, plan)
 }
 
-func (c *connectorRun) resolveTaskConfigs(set *config.TaskConfigs) [][]wit.Setting {
-	visible := c.pluginSettings(c.class.plugin)
+func (run *connectorRun) resolveTaskConfigs(set *config.TaskConfigs) [][]wit.Setting {
+	visible := run.pluginSettings(run.class.plugin)
 	configs := make([][]wit.Setting, len(set.Settings))
 	for number, unresolved := range set.Settings {
-		configs[number] = resolveTaskConfig(c.class.declarations, c.config, visible, unresolved)
+		configs[number] = resolveTaskConfig(run.class.declarations, run.config, visible, unresolved)
 	}
 	return configs
 }
 
-// plan calls the plugin's plan. With toRun it adds all claims of tasks that will run. A sink always has tasks.max
-// tasks: its consumer group divides the partitions.
-func (c *connectorRun) plan(ctx context.Context, toRun bool) (p wit.PlanResult, err error) {
-	limit, err := c.maxTasks()
+// plan asks the plugin how to divide the connector's work. A sink always has tasks.max tasks, because its consumer
+// group divides the partitions.
+func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wit.PlanResult, err error) {
+	limit, err := run.maxTasks()
 	if err != nil {
-		return p, err
+		return plan, err
 	}
-	binding, err := c.bind()
+	binding, err := run.bind()
 	if err != nil {
-		return p, err
+		return plan, err
 	}
 	defer func() {
-		if toRun && err == nil {
-			c.releasePlan()
-			c.class.planBinding.Store(binding)
+		if purpose == planToRun && err == nil {
+			run.releasePlan()
+			run.class.planBinding.Store(binding)
 		} else {
 			binding.Close()
 		}
 	}()
-	if c.isSink() {
+	if run.isSink() {
 		if limit > config.MaxSinkTasks { // the check may have been skipped
-			return p, &wit.Error{Kind: wit.ErrorConfig,
+			return plan, &wit.Error{Kind: wit.ErrorConfig,
 				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
 					config.MaxSinkTasks, limit)}
 		}
-		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{c.pluginSettings(binding.Current().Module())},
+		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{run.pluginSettings(binding.Current().Module())},
 			limit)}, nil
 	}
-	p, err = c.callPlan(ctx, binding, limit)
-	if err == nil && toRun {
-		err = c.checkExactlyOnce(p.ExactlyOnce)
-		p.Claims = append(components.Claimed(c.config, c.class.component, p.Claims), c.transactionalClaims(p)...)
+	plan, err = run.callPlan(ctx, binding, limit)
+	if err == nil && purpose == planToRun {
+		err = run.checkExactlyOnceSupport(plan.ExactlyOnce)
+		plan.Claims = append(components.QualifyClaims(run.config, run.class.component, plan.Claims),
+			run.transactionalClaims(plan)...)
 	}
-	return p, err
+	return plan, err
 }
 
-func (c *connectorRun) maxTasks() (int, error) {
-	number, ok := setting.ParseInt(wit.KindInt, c.config.Text("tasks.max"))
+func (run *connectorRun) maxTasks() (int, error) {
+	number, ok := setting.ParseInt(wit.KindInt, run.config.Text("tasks.max"))
 	if !ok {
-		return 0, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
+		return 0, fmt.Errorf("tasks.max: expected a number, found %q", run.config.Text("tasks.max"))
 	}
 	return int(number), nil
 }
 
-func (c *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, limit int) (layout wit.PlanResult,
+func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, limit int) (plan wit.PlanResult,
 	err error) {
-	settings := c.pluginSettings(binding.Current().Module())
+	settings := run.pluginSettings(binding.Current().Module())
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-		layout, err = i.Plan(ctx, c.class.component.Name, settings, uint32(limit))
+		plan, err = i.Plan(ctx, run.class.component.Name, settings, uint32(limit))
 		return err
 	})
 	if err != nil {
-		return layout, fmt.Errorf("plan: %w", err)
+		return plan, fmt.Errorf("plan: %w", err)
 	}
-	if enforced, _ := config.Boolean(c.config.Text("tasks.max.enforce")); len(layout.Tasks) > limit && enforced {
-		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", limit,
-			len(layout.Tasks))
-	} else if len(layout.Tasks) > limit {
-		c.log.Warn("the plugin planned more tasks than tasks.max, as tasks.max.enforce=false allows",
-			"tasks.max", limit, "tasks", len(layout.Tasks))
+	if enforced, _ := config.Boolean(run.config.Text("tasks.max.enforce")); len(plan.Tasks) > limit && enforced {
+		return plan, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", limit,
+			len(plan.Tasks))
+	} else if len(plan.Tasks) > limit {
+		run.log.Warn("the plugin planned more tasks than tasks.max, as tasks.max.enforce=false allows",
+			"tasks.max", limit, "tasks", len(plan.Tasks))
 	}
-	return layout, nil
+	return plan, nil
 }
 
-func (c *connectorRun) releasePlan() {
-	if binding := c.class.planBinding.Swap(nil); binding != nil {
+func (run *connectorRun) releasePlan() {
+	if binding := run.class.planBinding.Swap(nil); binding != nil {
 		binding.Close()
 	}
 }
 
-func (c *connectorRun) bind() (*plugin.Binding, error) {
-	return c.options.Plugins.Bind(c.config.Name, c.class.component.Kind, c.class.component.Name,
-		c.config.Text("connector.plugin.version"))
+func (run *connectorRun) bind() (*plugin.Binding, error) {
+	return run.options.Plugins.Bind(run.config.Name, run.class.component.Kind, run.class.component.Name,
+		run.config.Text("connector.plugin.version"))
 }

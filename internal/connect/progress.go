@@ -10,63 +10,68 @@ import (
 // FeedProgress is the progress of a source's feed.
 type FeedProgress = source.FeedProgress
 
-// Progress counts since the start of a connector or a task. REST shows the fields with a JSON name.
+// Progress counts what a connector or a task has done since its start. REST shows the fields with a JSON name.
 type Progress struct {
 	Connector string `json:"-"`
 	Type      string `json:"-"`
 	State     State  `json:"-"`
 	CaughtUp  bool   `json:"caught_up"`
 	Rows      int64  `json:"rows"`
-	// Failed rows were rejected and tolerated.
+	// Failed counts rows that were rejected and tolerated.
 	Failed int64          `json:"refused"`
 	Pages  int64          `json:"pages,omitempty"`
 	Bytes  int64          `json:"bytes,omitempty"`
 	Feeds  []FeedProgress `json:"feeds,omitempty"`
 	// Lag counts records that a sink has not committed; of Uncertain ones it is unknown whether they were written.
-	Lag       int64 `json:"lag,omitempty"`
-	Uncertain int64 `json:"uncertain,omitempty"`
+	Lag              int64 `json:"lag,omitempty"`
+	Uncertain        int64 `json:"uncertain,omitempty"`
+	InternalProgress `json:"-"`
+}
+
+// InternalProgress is the part of [Progress] that only metrics and the console show.
+type InternalProgress struct {
 	// Read counts rows of a source's pages, again if a page is read again, or records that a sink consumed.
-	Read                                   int64 `json:"-"`
-	Warnings, Batches, Requests, Reencoded int64 `json:"-"`
+	Read                                   int64
+	Warnings, Batches, Requests, Reencoded int64
 	// LastCaughtUp is the earliest of the feeds' times. Zero means never.
-	LastCaughtUp time.Time `json:"-"`
+	LastCaughtUp time.Time
 	// LastNotified is when the last notification or subscription was received, the earliest of the feeds. Zero means
 	// that no feed subscribes.
-	LastNotified time.Time            `json:"-"`
-	Counters     core.MetricsSnapshot `json:"-"`
-	Errors       int64                `json:"-"`
-	LastError    time.Time            `json:"-"`
-	Partitions   int64                `json:"-"`
+	LastNotified time.Time
+	Counters     core.MetricsSnapshot
+	Errors       int64
+	LastError    time.Time
+	Partitions   int64
 	// Flow has no stages before the task has run.
-	Flow core.Flow `json:"-"`
+	Flow core.Flow
 }
 
 // Progress returns the progress of each connector, sorted by name.
 func (h *Herder) Progress() []Progress {
 	var list []Progress
-	for _, k := range h.all() {
-		list = append(list, k.observe().progress())
+	for _, ctl := range h.all() {
+		list = append(list, ctl.observe().progress())
 	}
 	return list
 }
 
 func (v *view) progress() Progress {
-	p := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.state, CaughtUp: len(v.lastTasks) > 0}
-	for _, t := range v.lastTasks {
-		one := t.currentProgress()
-		p.Rows += one.Rows
-		p.Read += one.Read
-		p.Pages += one.Pages
-		p.Bytes += one.Bytes
-		p.Lag += one.Lag
-		p.Failed += one.Failed
-		p.Warnings += one.Warnings
-		p.CaughtUp = p.CaughtUp && one.CaughtUp
-		if t.state == Failed && v.state != Stopped {
-			p.State = Failed
+	progress := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.state, CaughtUp: len(v.lastTasks) > 0}
+	for _, task := range v.lastTasks {
+		taskProgress := task.currentProgress()
+		progress.Rows += taskProgress.Rows
+		progress.Read += taskProgress.Read
+		progress.Pages += taskProgress.Pages
+		progress.Bytes += taskProgress.Bytes
+		progress.Lag += taskProgress.Lag
+		progress.Failed += taskProgress.Failed
+		progress.Warnings += taskProgress.Warnings
+		progress.CaughtUp = progress.CaughtUp && taskProgress.CaughtUp
+		if task.state == Failed && v.state != Stopped {
+			progress.State = Failed
 		}
 	}
-	return p
+	return progress
 }
 
 // Notifications counts notifications by outcome.

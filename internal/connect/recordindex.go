@@ -18,18 +18,18 @@ import (
 // maxIndexedRecords bounds the memory of a replay, which needs about 60 bytes for each record.
 const maxIndexedRecords = 4_000_000
 
-// recordIndex has the state of all records of a sink in a dead letter topic. A record may have several letters, in any
-// partitions: one for each failed replay, and duplicates after a crash.
+// recordIndex knows during a replay which records of a sink in a dead letter topic must still be sent. A record may
+// have several dead letters, in any partitions: one for each failed replay, and duplicates after a crash.
 //
-// Invariants: a letter is done if a letter of its record was replayed more often. Of letters with the same number of
-// replays one is sent; the others are done when its result is stored.
+// Invariants: a dead letter is done if a dead letter of its record was replayed more often. Of dead letters with the
+// same number of replays one is sent; the others are done when its result is stored.
 type recordIndex struct {
 	states        map[recordID]recordState
 	limit         int
 	rows          map[recordID]core.RowSubset
 	contradictory map[recordID]bool
-	// newest is, by key of a letter to send, the offset of the newest record of the key that is not itself a letter to
-	// send, or -1. from is where the next read starts.
+	// newest is, by key of a dead letter to send, the offset of the newest record of the key that is not such a dead
+	// letter, or -1. from is where the next read starts.
 	newest  map[recordID]int64
 	from    map[string]kafka.Positions
 	unkeyed map[string]*unkeyedTopic
@@ -38,14 +38,14 @@ type recordIndex struct {
 	reader  *kafka.Reader
 }
 
-func newRecordIndex(k kafka.Config) *recordIndex {
+func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 	return &recordIndex{states: map[recordID]recordState{}, limit: maxIndexedRecords,
 		rows: map[recordID]core.RowSubset{}, contradictory: map[recordID]bool{}, newest: map[recordID]int64{},
-		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: k}
+		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: kafkaConfig}
 }
 
 type recordState struct {
-	// replays is the maximum of its letters, settled the maximum of those that are done, or -1.
+	// replays is the maximum of the record's dead letters, settled that of the dead letters that are done, or -1.
 	replays, settled int32
 	// inDoubt means that an earlier replay may have written it, selected that this replay sends it.
 	inDoubt, selected bool
@@ -74,8 +74,8 @@ func (l *DeadLetter) recordID() recordID {
 	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
 }
 
-func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
-	id, times := l.recordID(), int32(l.Replays)
+func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
+	id, times := deadLetter.recordID(), int32(deadLetter.Replays)
 	state, known := r.states[id]
 	if !known {
 		if len(r.states) >= r.limit {
@@ -91,7 +91,7 @@ func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
 	}
 	if times == state.replays {
 		state.inDoubt = state.inDoubt || inDoubt
-		common, ok := r.rows[id].Intersect(l.Rows)
+		common, ok := r.rows[id].Intersect(deadLetter.Rows)
 		if !ok {
 			r.contradictory[id] = true
 		}
@@ -106,9 +106,9 @@ func (r *recordIndex) add(l *DeadLetter, settled, inDoubt bool) error {
 	return nil
 }
 
-func (r *recordIndex) isDone(l *DeadLetter) bool {
-	state := r.states[l.recordID()]
-	return int32(l.Replays) < state.replays || int32(l.Replays) <= state.settled || state.selected
+func (r *recordIndex) isDone(deadLetter *DeadLetter) bool {
+	state := r.states[deadLetter.recordID()]
+	return int32(deadLetter.Replays) < state.replays || int32(deadLetter.Replays) <= state.settled || state.selected
 }
 
 func (r *recordIndex) setSelected(id recordID, selected bool) recordState {
@@ -122,44 +122,44 @@ func newKeyID(topic string, partition int32, key []byte) recordID {
 	return newRecordID(topic, partition, -1, time.Time{}, key, nil)
 }
 
-// isSuperseded reports whether the topic has a newer record of the key that is not itself a letter to send, or, for a
-// letter without a key, any newer record.
-func (r *recordIndex) isSuperseded(l *DeadLetter) bool {
-	if u := r.unkeyed[l.Topic]; l.Record.Key == nil {
-		return u != nil && u.hasNewer(l)
+// isSuperseded reports whether the topic has a newer record of the key that is not itself a dead letter to send, or,
+// for a dead letter without a key, any newer record.
+func (r *recordIndex) isSuperseded(deadLetter *DeadLetter) bool {
+	if unkeyed := r.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil {
+		return unkeyed != nil && unkeyed.hasNewer(deadLetter)
 	}
-	newest, watched := r.newest[newKeyID(l.Topic, l.Partition, l.Record.Key)]
-	return watched && newest > l.Offset
+	newest, watched := r.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)]
+	return watched && newest > deadLetter.Offset
 }
 
-func (r *recordIndex) watchNewer(l *DeadLetter) {
-	if l.Record.Key == nil {
-		u := r.unkeyed[l.Topic]
-		if u == nil {
-			u = &unkeyedTopic{first: l.Timestamp, last: map[int32]lastRecord{}}
-			r.unkeyed[l.Topic] = u
+func (r *recordIndex) watchNewer(deadLetter *DeadLetter) {
+	if deadLetter.Record.Key == nil {
+		unkeyed := r.unkeyed[deadLetter.Topic]
+		if unkeyed == nil {
+			unkeyed = &unkeyedTopic{first: deadLetter.Timestamp, last: map[int32]lastRecord{}}
+			r.unkeyed[deadLetter.Topic] = unkeyed
 		}
-		if l.Timestamp.Before(u.first) {
-			u.first = l.Timestamp
+		if deadLetter.Timestamp.Before(unkeyed.first) {
+			unkeyed.first = deadLetter.Timestamp
 		}
 	} else {
-		r.newest[newKeyID(l.Topic, l.Partition, l.Record.Key)] = -1
+		r.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)] = -1
 	}
-	if r.from[l.Topic] == nil {
-		r.from[l.Topic] = kafka.Positions{}
+	if r.from[deadLetter.Topic] == nil {
+		r.from[deadLetter.Topic] = kafka.Positions{}
 	}
-	if first, known := r.from[l.Topic][l.Partition]; !known || l.Offset+1 < first {
-		r.from[l.Topic][l.Partition] = l.Offset + 1
+	if first, known := r.from[deadLetter.Topic][deadLetter.Partition]; !known || deadLetter.Offset+1 < first {
+		r.from[deadLetter.Topic][deadLetter.Partition] = deadLetter.Offset + 1
 	}
 }
 
-func (r *recordIndex) markSent(l *DeadLetter) {
-	if u := r.unkeyed[l.Topic]; l.Record.Key == nil && u != nil {
-		u.add(l.Partition, l.Offset, l.Timestamp)
+func (r *recordIndex) markSent(deadLetter *DeadLetter) {
+	if unkeyed := r.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil && unkeyed != nil {
+		unkeyed.add(deadLetter.Partition, deadLetter.Offset, deadLetter.Timestamp)
 	}
-	key := newKeyID(l.Topic, l.Partition, l.Record.Key)
+	key := newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)
 	if newest, watched := r.newest[key]; watched {
-		r.newest[key] = max(newest, l.Offset)
+		r.newest[key] = max(newest, deadLetter.Offset)
 	}
 }
 
@@ -183,8 +183,8 @@ func (r *recordIndex) close() {
 	}
 }
 
-// readNewer reads the topics of the letters up to their end offsets to find newer records. Each call continues after
-// the previous one.
+// readNewer reads the topics of the dead letters up to their end offsets to find newer records. Each call continues
+// after the previous one.
 func (r *recordIndex) readNewer(ctx context.Context) error {
 	if len(r.from) == 0 {
 		return nil
@@ -224,11 +224,11 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 }
 
 func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.Positions) error {
-	u := r.unkeyed[topic]
-	if u == nil || u.started {
+	unkeyed := r.unkeyed[topic]
+	if unkeyed == nil || unkeyed.started {
 		return nil
 	}
-	begin := u.first
+	begin := unkeyed.first
 	if epoch := time.UnixMilli(0); begin.Before(epoch) { // no record is older
 		begin = epoch
 	}
@@ -236,7 +236,7 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 	if err != nil {
 		return err
 	}
-	u.started = true
+	unkeyed.started = true
 	for partition, first := range since {
 		if known, ok := at[partition]; !ok || first < known {
 			at[partition] = first
@@ -246,30 +246,32 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 }
 
 func (r *recordIndex) addNewer(record *kgo.Record) {
-	u, key := r.unkeyed[record.Topic], newKeyID(record.Topic, record.Partition, record.Key)
+	unkeyed, key := r.unkeyed[record.Topic], newKeyID(record.Topic, record.Partition, record.Key)
 	newest, watched := r.newest[key]
-	if watched = watched && record.Key != nil; !watched && u == nil {
+	if watched = watched && record.Key != nil; !watched && unkeyed == nil {
 		return
 	}
-	state, letter := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp, record.Key,
+	state, isDeadLetter := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp,
+		record.Key,
 		record.Value)]
-	if letter && state.settled < state.replays {
+	if isDeadLetter && state.settled < state.replays {
 		return
 	}
 	if watched {
 		r.newest[key] = max(newest, record.Offset)
 	}
-	if u != nil {
-		u.add(record.Partition, record.Offset, record.Timestamp)
+	if unkeyed != nil {
+		unkeyed.add(record.Partition, record.Offset, record.Timestamp)
 	}
 }
 
-// unkeyedTopic is a topic of letters without a key. Only the plugin knows their entities, so any newer record may be of
-// the same one. Newer means a greater offset in the same partition, and the same time or later in other partitions.
+// unkeyedTopic is a topic of dead letters without a key. Only the plugin knows their entities, so any newer record may
+// be of the same one. Newer means a greater offset in the same partition, and the same time or later in other
+// partitions.
 type unkeyedTopic struct {
-	first   time.Time // of its letters
+	first   time.Time // of its dead letters
 	started bool
-	// last has, by partition, the greatest offset and latest time of records that are not letters to send.
+	// last has, by partition, the greatest offset and latest time of records that are not dead letters to send.
 	last map[int32]lastRecord
 }
 
@@ -287,10 +289,10 @@ func (u *unkeyedTopic) add(partition int32, offset int64, at time.Time) {
 	u.last[partition] = last
 }
 
-func (u *unkeyedTopic) hasNewer(l *DeadLetter) bool {
+func (u *unkeyedTopic) hasNewer(deadLetter *DeadLetter) bool {
 	for partition, last := range u.last {
-		if partition == l.Partition && last.offset > l.Offset ||
-			partition != l.Partition && !last.at.IsZero() && !last.at.Before(l.Timestamp) {
+		if partition == deadLetter.Partition && last.offset > deadLetter.Offset ||
+			partition != deadLetter.Partition && !last.at.IsZero() && !last.at.Before(deadLetter.Timestamp) {
 			return true
 		}
 	}

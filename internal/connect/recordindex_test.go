@@ -12,57 +12,59 @@ import (
 	core "github.com/culvert-project/culvert/internal/run/task"
 )
 
-func letterOf(offset int64, value string, times int, parts core.RowSubset) *DeadLetter {
-	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Topic: "t", Offset: offset,
-		Timestamp: time.UnixMilli(7), Replays: times, Rows: parts}
+func newDeadLetter(offset int64, value string, times int, parts core.RowSubset) *DeadLetter {
+	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Replays: times,
+		DeadLetterOrigin: DeadLetterOrigin{Topic: "t", Offset: offset, Timestamp: time.UnixMilli(7), Rows: parts}}
 }
 
 func TestRecordIndex(t *testing.T) {
-	type letter struct {
+	type indexed struct {
 		*DeadLetter
-		settled, doubt bool
+		settled, inDoubt bool
 	}
 	whole := core.RowSubset{}
-	first := letterOf(1, "a", 0, whole)
-	for name, c := range map[string]struct {
-		letters []letter
-		done    []bool
-		doubt   bool // of the first's record
-		times   int32
+	first := newDeadLetter(1, "a", 0, whole)
+	for name, test := range map[string]struct {
+		deadLetters []indexed
+		done        []bool
+		inDoubt     bool // of the first's record
+		times       int32
 	}{
-		"one":                   {[]letter{{first, false, false}}, []bool{false}, false, 0},
-		"one that was replayed": {[]letter{{first, true, false}}, []bool{true}, false, 0},
-		"one in doubt":          {[]letter{{first, false, true}}, []bool{false}, true, 0},
-		"two": {[]letter{{first, false, false}, {first, false, true}}, []bool{false, false}, true,
+		"one":                   {[]indexed{{first, false, false}}, []bool{false}, false, 0},
+		"one that was replayed": {[]indexed{{first, true, false}}, []bool{true}, false, 0},
+		"one in doubt":          {[]indexed{{first, false, true}}, []bool{false}, true, 0},
+		"two": {[]indexed{{first, false, false}, {first, false, true}}, []bool{false, false}, true,
 			0},
-		"the second was replayed": {[]letter{{first, false, true}, {first, true, false}}, []bool{true, true}, true, 0},
-		"refused once more": {[]letter{{first, true, false}, {letterOf(1, "a", 1, whole), false, false},
+		"the second was replayed": {[]indexed{{first, false, true}, {first, true, false}}, []bool{true, true}, true, 0},
+		"refused once more": {[]indexed{{first, true, false}, {newDeadLetter(1, "a", 1, whole), false, false},
 			{first, false, false}}, []bool{true, false, true}, false, 1},
-		"killed behind its refusal": {[]letter{{first, false, true}, {letterOf(1, "a", 1, whole), false, false}},
+		"killed behind its refusal": {[]indexed{{first, false, true}, {newDeadLetter(1, "a", 1, whole), false, false}},
 			[]bool{true, false}, false, 1},
-		"of a topic that was made anew": {[]letter{{first, true, false}, {letterOf(1, "b", 0, whole), false, false}},
+		"of a topic that was made anew": {[]indexed{{first, true, false},
+			{newDeadLetter(1, "b", 0, whole), false, false}},
 			[]bool{true, false}, false, 0},
 	} {
 		r := newRecordIndex(kafka.Config{})
-		for _, l := range c.letters {
-			require.NoError(t, r.add(l.DeadLetter, l.settled, l.doubt))
+		for _, l := range test.deadLetters {
+			require.NoError(t, r.add(l.DeadLetter, l.settled, l.inDoubt))
 		}
-		for i, l := range c.letters {
-			if r.isDone(l.DeadLetter) != c.done[i] {
-				t.Errorf("%s: letter %d: expected done %t", name, i, c.done[i])
+		for i, l := range test.deadLetters {
+			if r.isDone(l.DeadLetter) != test.done[i] {
+				t.Errorf("%s: letter %d: expected done %t", name, i, test.done[i])
 			}
 		}
-		if one := r.setSelected(first.recordID(), true); one.inDoubt != c.doubt || one.replays != c.times ||
+		if state := r.setSelected(first.recordID(), true); state.inDoubt != test.inDoubt ||
+			state.replays != test.times ||
 			!r.isDone(first) {
-			t.Errorf("%s: found %+v", name, one)
+			t.Errorf("%s: found %+v", name, state)
 		}
 	}
 }
 
 func TestRecordIndexRows(t *testing.T) {
 	r := newRecordIndex(kafka.Config{})
-	id := letterOf(1, "a", 0, core.RowSubset{}).recordID()
-	for i, c := range []struct {
+	id := newDeadLetter(1, "a", 0, core.RowSubset{}).recordID()
+	for i, test := range []struct {
 		times int
 		of    uint32
 		left  []uint32
@@ -75,13 +77,14 @@ func TestRecordIndexRows(t *testing.T) {
 		{0, 4, []uint32{2}, "3 of 3", true},
 		{1, 4, []uint32{1}, "2 of 4", false},
 	} {
-		require.NoError(t, r.add(letterOf(1, "a", c.times, core.NewRowSubset(c.of, c.left)), false, false))
+		require.NoError(t, r.add(newDeadLetter(1, "a", test.times, core.NewRowSubset(test.of, test.left)), false,
+			false))
 		found := ""
 		if parts := r.rows[id]; !parts.IsAll() {
 			found = parts.String()
 		}
-		if found != c.want || r.contradictory[id] != c.odd {
-			t.Errorf("letter %d: expected %q, contradicting %t, found %q, %t", i, c.want, c.odd, found,
+		if found != test.want || r.contradictory[id] != test.odd {
+			t.Errorf("letter %d: expected %q, contradicting %t, found %q, %t", i, test.want, test.odd, found,
 				r.contradictory[id])
 		}
 	}
@@ -94,9 +97,9 @@ func TestRecordIndexIsBounded(t *testing.T) {
 	}
 	r.limit = 3
 	for i := range 6 {
-		require.NoError(t, r.add(letterOf(int64(i/2), strconv.Itoa(i/2), 0, core.RowSubset{}), false, false))
+		require.NoError(t, r.add(newDeadLetter(int64(i/2), strconv.Itoa(i/2), 0, core.RowSubset{}), false, false))
 	}
-	if r.add(letterOf(3, "3", 0, core.RowSubset{}), false, false) == nil {
+	if r.add(newDeadLetter(3, "3", 0, core.RowSubset{}), false, false) == nil {
 		t.Error("expected at most 3 records")
 	}
 }

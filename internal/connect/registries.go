@@ -20,8 +20,8 @@ type registries struct {
 	clients map[string]*registry.Client
 }
 
-func (r *registries) client(s registry.Settings) (*registry.Client, error) {
-	key, err := json.Marshal(s)
+func (r *registries) client(settings registry.Settings) (*registry.Client, error) {
+	key, err := json.Marshal(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	if c := r.clients[string(key)]; c != nil {
 		return c, nil
 	}
-	c, err := components.OpenRegistry(r.ctx, s, r.log)
+	c, err := components.OpenRegistry(r.ctx, settings, r.log)
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +45,8 @@ func (r *registries) unavailable() (notes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.clients {
-		if away := c.Outage(); away != "" {
-			notes = append(notes, away)
+		if reason := c.Outage(); reason != "" {
+			notes = append(notes, reason)
 		}
 	}
 	return notes

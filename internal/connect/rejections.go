@@ -18,16 +18,17 @@ type Rejection struct {
 
 const maxRejections = 100
 
+// rejections collects the dead letters that a replay rejects again. In a dry run it only records the reasons.
 type rejections struct {
-	mu      sync.Mutex
-	replay  *partitionReplay
-	letters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
+	mu          sync.Mutex
+	replay      *partitionReplay
+	deadLetters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
 }
 
 // Send implements [sink.DeadLetters].
 func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
-	if r.letters != nil {
-		if err := r.letters.Send(ctx, deadLetters); err != nil {
+	if r.deadLetters != nil {
+		if err := r.deadLetters.Send(ctx, deadLetters); err != nil {
 			return err
 		}
 	}
@@ -40,17 +41,20 @@ func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) 
 	return nil
 }
 
-func (r *rejections) add(letter string, reason error) {
+func (r *rejections) add(position string, reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	done := r.replay.result
-	known := func(one Rejection) bool { return one.Position == letter } // another row of the same document
-	if r.replay.request.DryRun && len(done.Rejections) < maxRejections && !slices.ContainsFunc(done.Rejections, known) {
-		done.Rejections = append(done.Rejections, Rejection{letter,
-			r.replay.conn.options.Worker.Redact(reason.Error())})
+	// another row of the same document
+	isKnown := func(rejection Rejection) bool { return rejection.Position == position }
+	if r.replay.request.DryRun && len(done.Rejections) < maxRejections &&
+		!slices.ContainsFunc(done.Rejections, isKnown) {
+		done.Rejections = append(done.Rejections, Rejection{position,
+			r.replay.connectorRun.options.Worker.Redact(reason.Error())})
 	}
 }
 
+// discardOutput acknowledges rows of a dry run without sending them.
 type discardOutput struct{ source.Output }
 
 func (discardOutput) Produce(_ context.Context, b source.Batch, _ kafka.Offset, done func(int, error)) {

@@ -21,21 +21,22 @@ import (
 type ReplayRequest struct {
 	Topic  string
 	Filter DeadLetterFilter
-	// IncludeReplayed replays letters again: those of Filter.Positions, or all if it is nil.
+	// IncludeReplayed replays dead letters again that were replayed before: those of Filter.Positions, or all if it is
+	// nil.
 	IncludeReplayed bool
 	// IncludeSuperseded also sends records of a sink that have a newer record of the same key.
 	IncludeSuperseded bool
-	// DryRun processes letters without sending or storing anything. Plugins are opened, which may read the service's
-	// metadata; schemas are not registered.
+	// DryRun processes dead letters without sending or storing anything. Plugins are opened, which may read the
+	// service's metadata; schemas are not registered.
 	DryRun   bool
 	notFound map[DeadLetterPosition]bool
 }
 
 // ReplayResult is the result of a replay.
 type ReplayResult struct {
-	// Replayed counts letters that were sent; Rejected counts those that became dead letters again.
+	// Replayed counts dead letters that were sent; Rejected counts those that became dead letters again.
 	Replayed, Rejected int
-	// Skipped counts letters that could not be replayed, by reason.
+	// Skipped counts dead letters that could not be replayed, by reason.
 	Skipped    map[string]int
 	Rejections []Rejection
 }
@@ -43,8 +44,8 @@ type ReplayResult struct {
 const maxReplayedRanges = 10_000
 
 // Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
-// a sink to the service. Letters that are rejected again return to the topic. Letters that arrive meanwhile are left
-// for the next replay.
+// a sink to the service. Dead letters that are rejected again return to the topic. Those that arrive during the replay
+// are left for the next one.
 func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
 	result := ReplayResult{Skipped: map[string]int{}}
 	reader, err := kafka.NewReader(h.shared.Kafka)
@@ -55,20 +56,20 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	names := map[string]bool{}
 	r.notFound = maps.Clone(r.Filter.Positions)
 	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
-		l := ParseDeadLetter(record)
-		if !r.Filter.Matches(&l) {
+		deadLetter := ParseDeadLetter(record)
+		if !r.Filter.Matches(&deadLetter) {
 			return nil
 		}
-		if _, err := h.find(l.Connector); err == nil {
-			names[l.Connector] = true
+		if _, err := h.find(deadLetter.Connector); err == nil {
+			names[deadLetter.Connector] = true
 			return nil
 		}
-		reason := "of connector " + strconv.Quote(l.Connector) + ", which is not configured"
-		if l.Connector == "" {
+		reason := "of connector " + strconv.Quote(deadLetter.Connector) + ", which is not configured"
+		if deadLetter.Connector == "" {
 			reason = "without the headers of errors.deadletterqueue.context.headers.enable"
 		}
 		result.Skipped[reason]++
-		delete(r.notFound, l.position())
+		delete(r.notFound, deadLetter.position())
 		return nil
 	})
 	if err != nil {
@@ -79,49 +80,49 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 			return result, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
-	if n := len(r.notFound); n > 0 {
+	if count := len(r.notFound); count > 0 {
 		missing := slices.SortedFunc(maps.Keys(r.notFound), func(a, b DeadLetterPosition) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
 		result.Skipped["that are not in the topic, belong to another connector, or were replayed "+
-			"before: "+strings.Trim(fmt.Sprint(missing), "[]")] = n
+			"before: "+strings.Trim(fmt.Sprint(missing), "[]")] = count
 	}
 	return result, nil
 }
 
 func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
 	r ReplayRequest, result *ReplayResult) error {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err != nil { // deleted while the topic was read
 		return ErrUnknownConnector
 	}
-	c, err := k.openDetachedRun(ctx)
+	run, err := ctl.openDetachedRun(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.closeOffsets()
-	if c.configErr != nil {
-		return c.configErr
+	defer run.closeOffsets()
+	if run.configErr != nil {
+		return run.configErr
 	}
-	c.clients.registries.ctx, c.clients.dryRun = ctx, r.DryRun
-	if _, err := c.reloadSecrets(); err != nil {
+	run.clients.registries.ctx, run.clients.dryRun = ctx, r.DryRun
+	if _, err := run.reloadSecrets(); err != nil {
 		return err
 	}
-	if err := c.openService(ctx); err != nil {
+	if err := run.openService(ctx); err != nil {
 		return err
 	}
-	defer c.clients.client.Close()
+	defer run.clients.client.Close()
 	if r.DryRun {
-		if err := c.clients.offsets.Refresh(ctx); err != nil {
+		if err := run.clients.offsets.Refresh(ctx); err != nil {
 			return err
 		}
-		return c.replayDeadLetters(ctx, nil, reader, ends, r, result)
+		return run.replayDeadLetters(ctx, nil, reader, ends, r, result)
 	}
-	if err := c.openAdmin(); err != nil {
+	if err := run.openTopicAdmin(); err != nil {
 		return err
 	}
-	if c.clients.admin != nil {
-		defer c.clients.admin.Close()
+	if run.clients.admin != nil {
+		defer run.clients.admin.Close()
 	}
 	lock, err := kafka.AcquireGroupLock(ctx, h.shared.Kafka, config.ConsumerGroup(replayOwnerPrefix+name),
 		h.shared.Worker.Text("offset.storage.topic"))
@@ -133,18 +134,18 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	}
 	defer lock.Close()
 	ctx = lock.Context()
-	if err := c.clients.offsets.RefreshCommitted(ctx); err != nil {
+	if err := run.clients.offsets.RefreshCommitted(ctx); err != nil {
 		return err
 	}
-	return c.replayDeadLetters(ctx, lock, reader, ends, r, result)
+	return run.replayDeadLetters(ctx, lock, reader, ends, r, result)
 }
 
-// replayDeadLetters sends the connector's letters while it has the lock.
-func (c *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
+// replayDeadLetters sends the connector's dead letters while it has the lock.
+func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
 	var all []*partitionReplay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
-		p := &partitionReplay{conn: c, lock: lock, reader: reader, request: r, partition: partition,
+		p := &partitionReplay{connectorRun: run, lock: lock, reader: reader, request: r, partition: partition,
 			end:    ends[partition],
 			result: result}
 		if err := p.load(ctx); err != nil {
@@ -152,8 +153,8 @@ func (c *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, re
 		}
 		all = append(all, p)
 	}
-	if c.isSink() {
-		records := newRecordIndex(c.clients.kafka)
+	if run.isSink() {
+		records := newRecordIndex(run.clients.kafka)
 		defer records.close()
 		if err := indexRecords(ctx, all, records); err != nil {
 			return err
@@ -173,8 +174,8 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 			p.records = records
 			_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
 				func(r *kgo.Record) error {
-					if l := ParseDeadLetter(r); l.Connector == p.conn.config.Name {
-						return visit(p, &l)
+					if deadLetter := ParseDeadLetter(r); deadLetter.Connector == p.connectorRun.config.Name {
+						return visit(p, &deadLetter)
 					}
 					return nil
 				})
@@ -184,14 +185,14 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		}
 		return nil
 	}
-	again := map[recordID]bool{} // even if other letters of these records were replayed
+	requested := map[recordID]bool{} // even if other dead letters of these records were replayed
 	err := each(func(p *partitionReplay, l *DeadLetter) error {
 		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
-			again[l.recordID()] = true
+			requested[l.recordID()] = true
 		}
 		return records.add(l, p.state.isDone(l.Record.Offset), p.state.inDoubt[l.Record.Offset])
 	})
-	for id := range again {
+	for id := range requested {
 		state := records.states[id]
 		state.settled = -1
 		records.states[id] = state
@@ -200,7 +201,7 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		return err
 	}
 	err = each(func(p *partitionReplay, l *DeadLetter) error {
-		if p.request.Filter.Matches(l) && !records.isDone(l) && p.unfitReason(l) == "" {
+		if p.request.Filter.Matches(l) && !records.isDone(l) && p.skipReason(l) == "" {
 			records.watchNewer(l)
 		}
 		return nil

@@ -18,38 +18,39 @@ import (
 func TestReplayState(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
-		place, inDoubtLetters := replayState{done: []offsetRange{{0, 2}}}, map[int64]bool{}
+		state, inDoubtLetters := replayState{done: []offsetRange{{0, 2}}}, map[int64]bool{}
 		settled := map[int64]bool{0: true, 1: true, 2: true}
 		for range random.IntN(40) {
 			first := int64(random.IntN(60))
 			switch kind := random.IntN(3); {
 			case kind == 0 && round%2 == 0 && !settled[first]:
-				place.setInDoubt(first, true)
+				state.setInDoubt(first, true)
 				inDoubtLetters[first] = true
 			case kind == 0 && round%2 == 1:
-				place.unmark(first)
+				state.unmark(first)
 				delete(settled, first)
 			default:
 				last := first + int64(random.IntN(4)) - 1
-				place.markDone(first, last)
+				state.markDone(first, last)
 				for at := first; at <= last; at++ {
 					settled[at] = true
 					delete(inDoubtLetters, at)
 				}
 			}
 		}
-		again, err := parseReplayState(place.fields())
+		reparsed, err := parseReplayState(state.fields())
 		require.NoError(t, err)
 		for at := range int64(70) {
-			if place.isDone(at) != settled[at] || again.isDone(at) != settled[at] {
+			if state.isDone(at) != settled[at] || reparsed.isDone(at) != settled[at] {
 				t.Fatalf("offset %d: expected settled %t, found %t, and %t after it was stored: %v", at, settled[at],
-					place.isDone(at), again.isDone(at), place)
+					state.isDone(at), reparsed.isDone(at), state)
 			}
 		}
-		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(again.inDoubt)), "in doubt")
-		for i, one := range place.done {
-			if one.first > one.last || i > 0 && place.done[i-1].last+1 >= one.first {
-				t.Fatalf("expected runs with gaps between them, found %v", place.done)
+		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(reparsed.inDoubt)),
+			"in doubt")
+		for i, replayed := range state.done {
+			if replayed.first > replayed.last || i > 0 && state.done[i-1].last+1 >= replayed.first {
+				t.Fatalf("expected runs with gaps between them, found %v", state.done)
 			}
 		}
 	}
@@ -57,13 +58,13 @@ func TestReplayState(t *testing.T) {
 
 // An empty list of positions does not mean all.
 func TestFilterByPosition(t *testing.T) {
-	letter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
+	deadLetter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
 	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}},
 		false: {{}, {"0@18"}, {"1@17"}}} {
-		for _, places := range names {
+		for _, positions := range names {
 			var f DeadLetterFilter
-			if err := f.SelectPositions(places); err != nil || f.Matches(&letter) != want {
-				t.Errorf("%q: expected taken %t, found %v", places, want, err)
+			if err := f.SelectPositions(positions); err != nil || f.Matches(&deadLetter) != want {
+				t.Errorf("%q: expected taken %t, found %v", positions, want, err)
 			}
 		}
 	}
@@ -88,13 +89,13 @@ func TestParseDeadLetterPosition(t *testing.T) {
 
 // Filters leave gaps, whose number is bounded; every second letter is the worst case.
 func TestReplayStateIsBounded(t *testing.T) {
-	var place replayState
+	var state replayState
 	for i := range int64(maxReplayedRanges) {
-		place.markDone(2*i+1, 2*i+1)
+		state.markDone(2*i+1, 2*i+1)
 	}
-	assert.NoError(t, place.checkBounds())
-	place.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
-	if place.checkBounds() == nil {
-		t.Errorf("expected at most %d runs, found %d taken", maxReplayedRanges, len(place.done))
+	assert.NoError(t, state.checkBounds())
+	state.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
+	if state.checkBounds() == nil {
+		t.Errorf("expected at most %d runs, found %d taken", maxReplayedRanges, len(state.done))
 	}
 }

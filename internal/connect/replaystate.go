@@ -26,7 +26,7 @@ func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
 }
 
-// ReplayStates tells which letters of a topic were replayed.
+// ReplayStates are the stored states of all replays of a topic: which dead letters were replayed.
 type ReplayStates struct {
 	topic  string
 	states map[string]replayState
@@ -63,14 +63,16 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	return all, err
 }
 
-// IsReplayed reports whether a letter, or another letter of its record, was replayed.
-func (r *ReplayStates) IsReplayed(l *DeadLetter) bool {
-	place := r.states[replayOwnerPrefix+l.Connector+offset.Identity(replayPartition(r.topic, l.Record.Partition))]
-	return l.Connector != "" && place.isDone(l.Record.Offset)
+// IsReplayed reports whether a dead letter, or another one of its record, was replayed.
+func (r *ReplayStates) IsReplayed(deadLetter *DeadLetter) bool {
+	state := r.states[replayOwnerPrefix+deadLetter.Connector+offset.Identity(replayPartition(r.topic,
+		deadLetter.Record.Partition))]
+	return deadLetter.Connector != "" && state.isDone(deadLetter.Record.Offset)
 }
 
-// replayState is the state of the replay of one partition: done has the ranges of replayed letters, sorted and not
-// adjacent; inDoubt has letters that may have been written; known is what a check of these must know.
+// replayState is the stored state of the replay of one partition: done has the ranges of replayed dead letters, sorted
+// and not adjacent; inDoubt has dead letters that may have been written; known is what the sink must know to check
+// those.
 type replayState struct {
 	done    []offsetRange
 	inDoubt map[int64]bool
@@ -103,8 +105,8 @@ func (r *replayState) isDone(at int64) bool {
 }
 
 func (r *replayState) find(at int64) (place int, found bool) {
-	place, _ = slices.BinarySearchFunc(r.done, at, func(one offsetRange, at int64) int {
-		return cmp.Compare(one.last,
+	place, _ = slices.BinarySearchFunc(r.done, at, func(replayed offsetRange, at int64) int {
+		return cmp.Compare(replayed.last,
 			at)
 	})
 	return place, place < len(r.done) && r.done[place].first <= at
@@ -115,8 +117,8 @@ func (r *replayState) checkBounds() error {
 	if len(done) <= maxReplayedRanges {
 		return nil
 	}
-	return fmt.Errorf("expected at most %d ranges of replayed letters with gaps, found %d: replay the "+
-		"letters in the gaps first, without a filter or with --older", maxReplayedRanges, len(done))
+	return fmt.Errorf("expected at most %d ranges of replayed dead letters with gaps, found %d: replay the "+
+		"dead letters in the gaps first, without a filter or with --older", maxReplayedRanges, len(done))
 }
 
 func (r *replayState) setInDoubt(at int64, inDoubt bool) {
@@ -132,11 +134,11 @@ func (r *replayState) unmark(at int64) {
 	if i, found := r.find(at); found {
 		r.done = slices.Replace(r.done, i, i+1, offsetRange{r.done[i].first, at - 1}, offsetRange{at + 1,
 			r.done[i].last})
-		r.done = slices.DeleteFunc(r.done, func(one offsetRange) bool { return one.first > one.last })
+		r.done = slices.DeleteFunc(r.done, func(replayed offsetRange) bool { return replayed.first > replayed.last })
 	}
 }
 
-// markDone records that the letters were replayed or do not exist.
+// markDone records that the dead letters were replayed or do not exist.
 func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
@@ -154,15 +156,15 @@ const (
 	fieldNext  = "next"
 	fieldDone  = "done"
 	fieldSent  = "sent"
-	fieldKnown = "known" // earlier versions reject it, because their check would miss letters
+	fieldKnown = "known" // earlier versions reject it, because their check would miss dead letters
 )
 
 func (r *replayState) fields() []wit.OffsetEntry {
 	next, runs := r.next()
 	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}
 	var done, sent []string
-	for _, one := range runs {
-		done = append(done, fmt.Sprintf("%d-%d", one.first, one.last))
+	for _, replayed := range runs {
+		done = append(done, fmt.Sprintf("%d-%d", replayed.first, replayed.last))
 	}
 	for _, at := range slices.Sorted(maps.Keys(r.inDoubt)) {
 		sent = append(sent, strconv.FormatInt(at, 10))
@@ -184,13 +186,13 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 	if err != nil {
 		return r, err
 	}
-	for _, f := range fields {
-		switch v := f.Value; {
-		case f.Name == fieldNext && v.Integer != nil:
+	for _, field := range fields {
+		switch v := field.Value; {
+		case field.Name == fieldNext && v.Integer != nil:
 			r.markDone(0, *v.Integer-1)
-		case f.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
+		case field.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
 			r.known = wit.Known(*v.String)
-		case (f.Name == fieldDone || f.Name == fieldSent) && v.String != nil:
+		case (field.Name == fieldDone || field.Name == fieldSent) && v.String != nil:
 			for text := range strings.SplitSeq(*v.String, ",") {
 				first, last, isRun := strings.Cut(text, "-")
 				from, err := strconv.ParseInt(first, 10, 64)
@@ -198,15 +200,16 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 				if isRun && err == nil {
 					to, err = strconv.ParseInt(last, 10, 64)
 				}
-				if err != nil || from < 0 || from > to || isRun != (f.Name == fieldDone) {
-					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", f.Name, text)
+				if err != nil || from < 0 || from > to || isRun != (field.Name == fieldDone) {
+					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", field.Name,
+						text)
 				}
 				if r.setInDoubt(from, !isRun); isRun {
 					r.markDone(from, to)
 				}
 			}
 		default:
-			return r, fmt.Errorf("expected next, done, sent and known, found %s", f.Name)
+			return r, fmt.Errorf("expected next, done, sent and known, found %s", field.Name)
 		}
 	}
 	return r, nil

@@ -30,20 +30,20 @@ type restartBackoff struct {
 
 // recordFailure resets the backoff if the attempt moved rows for twice the next delay, or lasted longer than the
 // retries of a request.
-func (o *restartBackoff) recordFailure(err error, worked time.Duration, moved bool) {
+func (b *restartBackoff) recordFailure(err error, worked time.Duration, moved bool) {
 	switch {
 	case !isRetriable(err):
-		*o = restartBackoff{}
-	case o.failures == 0 || moved && worked > 4*o.delay || worked > 2*finalRestartDelay:
-		*o = restartBackoff{1, firstRestartDelay}
+		*b = restartBackoff{}
+	case b.failures == 0 || moved && worked > 4*b.delay || worked > 2*finalRestartDelay:
+		*b = restartBackoff{1, firstRestartDelay}
 	default:
-		o.failures++
-		o.delay = min(2*o.delay, finalRestartDelay)
+		b.failures++
+		b.delay = min(2*b.delay, finalRestartDelay)
 	}
 }
 
-func (o *restartBackoff) logLevel(first slog.Level) slog.Level {
-	if o.failures > 1 {
+func (b *restartBackoff) logLevel(first slog.Level) slog.Level {
+	if b.failures > 1 {
 		return slog.LevelDebug
 	}
 	return first
@@ -52,49 +52,49 @@ func (o *restartBackoff) logLevel(first slog.Level) slog.Level {
 func isRestart(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
 func (t *task) waitForRestart(ctx context.Context, err error, version int64, backoff *restartBackoff) bool {
-	c := t.run
-	waiting, stop := t.startWork(ctx)
+	run := t.run
+	waitCtx, stop := t.startWork(ctx)
 	defer stop(nil)
 	switch {
 	case service.IsConfigError(err):
-		if !c.clients.service.WaitForConfigChange(waiting, c.clients.client, version) {
+		if !run.clients.service.WaitForConfigChange(waitCtx, run.clients.client, version) {
 			break
 		}
-		if err := c.clients.client.Refresh(ctx); err != nil { // the client may have changed
-			c.log.Warn("the settings of the service cannot be read", "error", err)
+		if err := run.clients.client.Refresh(ctx); err != nil { // the client may have changed
+			run.log.Warn("the settings of the service cannot be read", "error", err)
 		}
-		c.log.Info("the service's settings have changed, or a rejected login is tried again: the task continues",
+		run.log.Info("the service's settings have changed, or a rejected login is tried again: the task continues",
 			"task", t.number)
 		return true
-	case c.autoRestart() && isRetriable(err):
-		c.controller.update(func(*spec, *status) { t.restartsAt = time.Now().Add(backoff.delay) })
-		c.log.Log(ctx, backoff.logLevel(slog.LevelInfo), "the task restarts by itself (task.auto.restart)", "task",
+	case run.autoRestart() && isRetriable(err):
+		run.controller.update(func(*spec, *status) { t.restartsAt = time.Now().Add(backoff.delay) })
+		run.log.Log(ctx, backoff.logLevel(slog.LevelInfo), "the task restarts by itself (task.auto.restart)", "task",
 			t.number, "in", backoff.delay)
-		if pause.For(waiting, backoff.delay) == nil {
+		if pause.For(waitCtx, backoff.delay) == nil {
 			return ctx.Err() == nil
 		}
 	default:
-		c.controller.update(func(*spec, *status) {
-			if !isRestart(waiting) { // a restart has reset it
+		run.controller.update(func(*spec, *status) {
+			if !isRestart(waitCtx) { // a restart has reset it
 				t.setIdle()
 			}
 		})
 		select {
-		case <-waiting.Done():
-		case <-c.set.restartable.Done():
+		case <-waitCtx.Done():
+		case <-run.taskSet.restartable.Done():
 		}
 	}
-	return isRestart(waiting) && ctx.Err() == nil
+	return isRestart(waitCtx) && ctx.Err() == nil
 }
 
-func (c *connectorRun) restartTask(number int) bool {
-	defer c.controller.statusChanged()
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
-	if c.set.restartable == nil || c.set.restartable.Err() != nil {
+func (run *connectorRun) restartTask(number int) bool {
+	defer run.controller.statusChanged()
+	run.controller.mu.Lock()
+	defer run.controller.mu.Unlock()
+	if run.taskSet.restartable == nil || run.taskSet.restartable.Err() != nil {
 		return false
 	}
-	for _, t := range c.set.tasks {
+	for _, t := range run.taskSet.tasks {
 		if t.number != number || t.cancelWork == nil {
 			continue
 		}
@@ -106,12 +106,20 @@ func (c *connectorRun) restartTask(number int) bool {
 	return false
 }
 
-func (c *connectorRun) autoRestart() bool { return c.boolean(config.AutoRestart) }
+// failureLevel is WARN if the task restarts by itself, and ERROR if a user must act.
+func (run *connectorRun) failureLevel(err error, once bool) slog.Level {
+	if !once && run.autoRestart() && isRetriable(err) {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
+func (run *connectorRun) autoRestart() bool { return run.boolean(config.AutoRestart) }
 
 // isRetriable reports whether an error may be transient. Rejections, configuration and data errors are not, nor is a
 // record in doubt that cannot be checked.
 func isRetriable(err error) bool {
-	var fault *wit.Error
-	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient ||
+	var witError *wit.Error
+	return errors.As(err, &witError) && witError.Kind == wit.ErrorTransient ||
 		security.IsTransient(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
 }

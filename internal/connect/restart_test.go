@@ -18,9 +18,10 @@ func plainWorker(t *testing.T) *config.Worker {
 	return worker
 }
 
-func emptyConnector(o *Options, log *slog.Logger) *connectorRun {
-	k := &controller{log: log, spec: spec{options: o}, status: status{state: Running, clocks: stateClocks{}}}
-	return &connectorRun{controller: k, options: o, log: log, set: taskSet{assignment: Assignment{Standalone: true}}}
+func emptyConnector(options *Options, log *slog.Logger) *connectorRun {
+	ctl := &controller{log: log, spec: spec{options: options}, status: status{state: Running, clocks: stateClocks{}}}
+	return &connectorRun{controller: ctl, options: options, log: log,
+		taskSet: taskSet{assignment: Assignment{Standalone: true}}}
 }
 
 // An error that is not caused by the stop is a failure, whatever it wraps.
@@ -28,7 +29,7 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
 	canceled := fmt.Errorf("read offsets: %w", context.Canceled)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		ctx   context.Context
 		err   error
 		state State
@@ -40,11 +41,13 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 		{stopped, canceled, Unassigned},
 		{stopped, errors.New("no"), Failed},
 	} {
-		o := &Options{sharedResources: sharedResources{starts: &startups{}}}
-		k := &task{run: emptyConnector(o, slog.New(slog.DiscardHandler))}
+		options := &Options{sharedResources: sharedResources{starts: &startCounters{}}}
+		k := &task{run: emptyConnector(options, slog.New(slog.DiscardHandler))}
 		k.state = Running
-		if k.recordEnd(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.err != nil) != (c.state == Failed) {
-			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.err)
+		if k.recordEnd(test.ctx, test.err, slog.LevelError); k.state != test.state ||
+			(k.err != nil) != (test.state == Failed) {
+			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state,
+				k.state, k.err)
 		}
 	}
 }

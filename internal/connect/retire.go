@@ -21,7 +21,7 @@ const (
 // Retire ends subscriptions of a stopped source at its service and describes them. A resume waits until it has ended.
 // Errors are [ErrUnknownConnector], [ErrNotStopped], [ErrNotSource], and the service's.
 func (h *Herder) Retire(ctx context.Context, name string) (done string, err error) {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err != nil {
 		return "", err
 	}
@@ -29,15 +29,15 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 		return "", ErrNotStopped
 	}
 	result := make(chan string, 1) // buffered: the caller may have returned
-	err = k.runWhenStopped(ctx, retireTimeout, true, func(ctx context.Context) error {
-		c := k.newDetachedRun()
-		if err := c.configError(); err != nil {
+	err = ctl.runWhenStopped(ctx, retireTimeout, cancelOnStart, func(ctx context.Context) error {
+		run := ctl.newDetachedRun()
+		if err := run.configError(); err != nil {
 			return err
 		}
-		if c.isSink() {
+		if run.isSink() {
 			return ErrNotSource
 		}
-		retired, err := c.callRetire(ctx)
+		retired, err := run.callRetire(ctx)
 		result <- retired
 		return err
 	})
@@ -54,55 +54,55 @@ const retireTimeout = time.Minute
 
 const revocationGrace = 30 * time.Second
 
-// retire ends what a deleted connector has opened at its service, if its settings require it. In a group each worker
-// that had a part of it does so, because it does not know when other workers' tasks end, or the leader for lost
-// workers. Errors are logged; the connector is deleted anyway.
-func (k *controller) retire(ctx context.Context) {
-	c := k.newDetachedRun()
-	s := k.desired()
+// retire ends the subscriptions of a deleted source at its service, with on.delete=terminate. In a group each worker
+// that ran a part of the connector does so, because it does not know when the tasks on other workers end; the leader
+// does it for lost workers. Errors are logged; the connector is deleted anyway.
+func (ctl *controller) retire(ctx context.Context) {
+	run := ctl.newDetachedRun()
+	desired := ctl.desired()
 	switch {
-	case s.lastAssignment.empty() || c.configError() != nil || c.isSink(),
-		!strings.EqualFold(c.config.Text(onDelete), terminate), s.ownersLost != nil && !s.ownersLost(ctx):
+	case desired.lastAssignment.empty() || run.configError() != nil || run.isSink(),
+		!strings.EqualFold(run.config.Text(onDelete), terminate), desired.ownersLost != nil && !desired.ownersLost(ctx):
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, retireTimeout)
 	defer cancel()
-	err := c.options.claims.acquire(k.name, s.lastAssignment.claims())
-	if err == nil && c.options.Group != nil {
-		err = c.options.Group.CheckLease(ctx)
+	err := run.options.claims.acquire(ctl.name, desired.lastAssignment.claims())
+	if err == nil && run.options.Group != nil {
+		err = run.options.Group.CheckLease(ctx)
 	}
 	done := ""
 	if err == nil {
-		done, err = c.callRetire(ctx)
+		done, err = run.callRetire(ctx)
 	}
 	if err != nil {
-		c.log.Error("the deleted connector's subscriptions at its service could not be ended: run culvert retire -p "+
+		run.log.Error("the deleted connector's subscriptions at its service could not be ended: run culvert retire -p "+
 			"FILE", "error", err)
 		return
 	}
-	c.log.Info("ended the deleted connector's subscriptions at its service", "ended", done)
+	run.log.Info("ended the deleted connector's subscriptions at its service", "ended", done)
 }
 
-func (c *connectorRun) callRetire(ctx context.Context) (done string, err error) {
-	if _, err := c.reloadSecrets(); err != nil {
+func (run *connectorRun) callRetire(ctx context.Context) (done string, err error) {
+	if _, err := run.reloadSecrets(); err != nil {
 		return "", err
 	}
-	if err := c.openService(ctx); err != nil {
+	if err := run.openService(ctx); err != nil {
 		return "", err
 	}
-	defer c.clients.client.Close()
-	binding, err := c.bind()
+	defer run.clients.client.Close()
+	binding, err := run.bind()
 	if err != nil {
 		return "", err
 	}
 	defer binding.Close()
-	guest := components.Guest(c.options.Plugins, binding.Current().Module(), c.class.component)
-	settings, addresses := guest.Settings(c.config), []string{notificationPath(c.config.Name, "")}
-	err = transport.CallWithFetch(ctx, c.clients.client, func(state []byte,
+	guest := components.PluginView(run.options.Plugins, binding.Current().Module(), run.class.component)
+	settings, addresses := guest.Settings(run.config), []string{notificationPath(run.config.Name, "")}
+	err = transport.CallWithFetch(ctx, run.clients.client, func(state []byte,
 		answers []wit.Response) (need *wit.RequestBatch,
 		err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-			a, err := i.Retire(ctx, c.class.component.Name, settings, addresses, state, answers)
+			a, err := i.Retire(ctx, run.class.component.Name, settings, addresses, state, answers)
 			if need = a.Pending; a.Done != nil {
 				done = *a.Done
 			}

@@ -20,18 +20,19 @@ import (
 )
 
 // connectorRun is one run of a connector with one configuration, from the start of its tasks until the last of them has
-// ended. The controller has the state. Detached runs are created for a single query and never run.
+// ended. The controller decides when runs start and stop. A detached run is created for a query, such as of offsets,
+// and never starts.
 type connectorRun struct {
 	controller     *controller
 	options        *Options
 	accepted       *config.Connector // unresolved; never changes
 	config         *config.Connector // last resolved; only the run writes it, and not while its tasks run
-	unresolved     bool              // the last start could not resolve the references
+	unresolved     bool              // the last start could not resolve references to secrets
 	log            *slog.Logger
 	class          class
 	configErr      error // the configuration has problems
 	clients        runClients
-	set            taskSet         // guarded by controller.mu
+	taskSet        taskSet         // guarded by controller.mu
 	warnedSettings map[string]bool // logged by warnWithheld; guarded by controller.mu
 }
 
@@ -60,40 +61,43 @@ type runClients struct {
 	dryRun           bool
 }
 
-func newConnectorRun(k *controller, o *Options, c *config.Connector) *connectorRun {
-	n := &connectorRun{controller: k, options: o, accepted: c, config: c, configErr: c.Problems.Err(), log: k.log,
-		clients: runClients{openLock: guard.NewCtxMutex()}, set: taskSet{assignment: Assignment{Standalone: true}}}
+func newConnectorRun(ctl *controller, options *Options, connector *config.Connector) *connectorRun {
+	n := &connectorRun{controller: ctl, options: options, accepted: connector, config: connector,
+		configErr: connector.Problems.Err(), log: ctl.log,
+		clients: runClients{openLock: guard.NewCtxMutex()}, taskSet: taskSet{assignment: Assignment{Standalone: true}}}
 	n.clients.registries.log = n.log
-	n.class.plugin, n.class.component, n.class.err = components.Find(o.Plugins, c.Text("connector.class"),
-		c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	n.class.plugin, n.class.component, n.class.err = components.Find(options.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	n.class.declarations = config.DeclareComponent(n.class.component)
 	return n
 }
 
-func (c *connectorRun) roles() config.Roles { return config.NewRoles(c.class.declarations, c.config) }
+func (run *connectorRun) roles() config.Roles {
+	return config.NewRoles(run.class.declarations, run.config)
+}
 
-func (c *connectorRun) configError() error { return cmp.Or(c.configErr, c.class.err) }
+func (run *connectorRun) configError() error { return cmp.Or(run.configErr, run.class.err) }
 
-func (c *connectorRun) isSink() bool {
-	return c.class.err == nil && c.class.component.Kind == wit.ComponentSink
+func (run *connectorRun) isSink() bool {
+	return run.class.err == nil && run.class.component.Kind == wit.ComponentSink
 }
 
 // runUntilStopped starts the connector and its tasks and returns when all of them have ended. If the start fails, it
 // waits until a retry can help.
-func (c *connectorRun) runUntilStopped(ctx context.Context, once bool) {
+func (run *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 	for {
-		stamp := watch.Stamp(c.storeFiles()...)
-		close, err := c.start(ctx)
+		stamp := watch.Stamp(run.keyStoreFiles()...)
+		close, err := run.start(ctx)
 		if err == nil {
 			defer close()
-			c.runTasks(ctx)
+			run.runTasks(ctx)
 			return
 		}
 		if ctx.Err() == nil {
-			c.options.starts.connectors.add(false)
+			run.options.starts.connectors.addFailure()
 		}
-		c.reportFailure(ctx, err)
-		if once || !c.waitRetryable(ctx, err, stamp) {
+		run.reportFailure(ctx, err)
+		if once || !run.waitRetryable(ctx, err, stamp) {
 			return
 		}
 	}
@@ -108,100 +112,105 @@ func formatRestart(at time.Time) string {
 	return at.UTC().Format(time.RFC3339)
 }
 
-func (c *connectorRun) reportFailure(ctx context.Context, err error) {
+func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if text := err.Error(); text != c.clients.lastLogged {
-		c.clients.lastLogged = text
-		c.log.Error("connector FAILED", "error", err)
+	if text := err.Error(); text != run.clients.lastLogged {
+		run.clients.lastLogged = text
+		level := slog.LevelError
+		if isRetriable(err) && !run.controller.desired().once { // the start is retried
+			level = slog.LevelWarn
+		}
+		run.log.Log(ctx, level, "connector FAILED", "error", err)
 	}
-	c.controller.report(c, evFailed, err)
+	run.controller.report(run, evFailed, err)
 }
 
-func (c *connectorRun) start(ctx context.Context) (close func(), err error) {
-	if err := c.configError(); err != nil {
+func (run *connectorRun) start(ctx context.Context) (close func(), err error) {
+	if err := run.configError(); err != nil {
 		return nil, err
 	}
-	c.clients.service, c.clients.client = nil, nil
-	c.clients.registries.ctx = ctx
-	_, err = c.reloadSecrets()
-	c.unresolved = err != nil
+	run.clients.service, run.clients.client = nil, nil
+	run.clients.registries.ctx = ctx
+	_, err = run.reloadSecrets()
+	run.unresolved = err != nil
 	if err == nil {
-		err = c.configureKafka(ctx)
+		err = run.configureKafka(ctx)
 	}
 	if err == nil {
-		err = c.openService(ctx)
+		err = run.openService(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if c.isSink() {
-		c.set.unmatched = c.newUnmatchedTopics()
+	if run.isSink() {
+		run.taskSet.unmatched = run.newUnmatchedTopics()
 	}
-	configs, err := c.planTasks(ctx)
+	configs, err := run.planTasks(ctx)
 	if err != nil {
-		c.options.claims.release(c.config.Name)
-		c.releasePlan()
-		c.clients.client.Close()
+		run.options.claims.release(run.config.Name)
+		run.releasePlan()
+		run.clients.client.Close()
 		return nil, err
 	}
-	c.clients.lastLogged = ""
-	c.createTasks(configs)
-	c.options.starts.connectors.add(true)
-	c.controller.report(c, evStarted, nil)
-	c.log.Info("connector started", "class", c.class.component.Name, "plugin", c.class.plugin.Name, "version",
-		c.class.plugin.Version,
-		"file", c.class.plugin.Path, "tasks", len(configs))
-	unwatch := c.clients.service.Watch(c.clients.client)
+	run.clients.lastLogged = ""
+	run.createTasks(configs)
+	run.options.starts.connectors.addSuccess()
+	run.controller.report(run, evStarted, nil)
+	run.log.Info("connector started", "class", run.class.component.Name, "plugin", run.class.plugin.Name, "version",
+		run.class.plugin.Version,
+		"file", run.class.plugin.Path, "tasks", len(configs))
+	unwatch := run.clients.service.Watch(run.clients.client)
 	return func() {
-		if c.options.Group == nil {
-			c.controller.endpoint.shutDown()
+		if run.options.Group == nil {
+			run.controller.endpoint.shutDown()
 		}
 		unwatch()
-		c.releasePlan()
-		c.closeOffsets()
-		c.clients.client.Close()
-		if c.clients.admin != nil {
-			c.clients.admin.Close()
+		run.releasePlan()
+		run.closeOffsets()
+		run.clients.client.Close()
+		if run.clients.admin != nil {
+			run.clients.admin.Close()
 		}
 	}, nil
 }
 
-func (c *connectorRun) openService(ctx context.Context) (err error) {
-	c.clients.service, err = service.New(c.class.component, c.config, c.options.Worker.Providers, c.options.Lockouts,
-		c.log)
+func (run *connectorRun) openService(ctx context.Context) (err error) {
+	run.clients.service, err = service.New(run.class.component, run.config, run.options.Worker.Providers,
+		run.options.Lockouts,
+		run.log)
 	if err == nil {
-		c.clients.service.UseLimits(c.options.Destinations)
-		c.clients.client, err = c.clients.service.Open(ctx)
+		run.clients.service.UseLimits(run.options.Destinations)
+		run.clients.client, err = run.clients.service.Open(ctx)
 	}
 	return err
 }
 
-func (c *connectorRun) planShownTasks(ctx context.Context) error {
-	p, err := c.plan(ctx, false)
+func (run *connectorRun) planShownTasks(ctx context.Context) error {
+	plan, err := run.plan(ctx, planToShow)
 	if err != nil {
 		return err
 	}
-	c.createTasks(p.Tasks)
-	c.controller.statusChanged()
+	run.createTasks(plan.Tasks)
+	run.controller.statusChanged()
 	return nil
 }
 
 // configureKafka sets the connector's own Kafka configuration. Secrets are resolved again for each authentication.
-func (c *connectorRun) configureKafka(ctx context.Context) (err error) {
+func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
 	settings := map[string]string{}
-	for _, e := range c.config.Entries {
+	for _, e := range run.config.Entries {
 		settings[e.Key] = e.Value.Reveal()
 	}
-	c.clients.kafka, _, err = c.options.Kafka.Override(ctx, settings)
-	accepted := c.config
+	run.clients.kafka, _, err = run.options.Kafka.Override(ctx, settings)
+	accepted := run.config
 	var last atomic.Pointer[config.Connector] // keeps the resolved secrets redacted while clients use them
-	c.clients.kafka.SetCurrentValues(func(name string) (string, bool) {
+	run.clients.kafka.SetCurrentValues(func(name string) (string, bool) {
 		if e, known := accepted.Entry(name); !known || !e.Value.IsSecret() {
 			return "", false
 		}
-		resolved, err := accepted.Resolve(c.options.Worker.Providers)
+		resolved, err := accepted.Resolve(run.options.Worker.Providers)
 		if err != nil {
 			return "", false // the previous value may still work
 		}
@@ -211,9 +220,9 @@ func (c *connectorRun) configureKafka(ctx context.Context) (err error) {
 	return err
 }
 
-func (c *connectorRun) kind() string {
-	if c.class.err != nil {
+func (run *connectorRun) kind() string {
+	if run.class.err != nil {
 		return "unknown"
 	}
-	return c.class.component.Kind.String()
+	return run.class.component.Kind.String()
 }

@@ -16,36 +16,38 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) error {
-	c := t.run
+// runSink runs a task of a sink until ctx ends, or with once until it has read its topics up to their end offsets at
+// the start.
+func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) error {
+	run := t.run
 	t.metrics = &core.Metrics{}
-	transforms, err := newChainFactory(c)
+	transforms, err := newChainFactory(run)
 	if err != nil {
 		return err
 	}
 	defer transforms.close()
-	ends, err := newLagTracker(c, t.number)
+	tracker, err := newLagTracker(run, t.number)
 	if err != nil {
 		return err
 	}
-	defer ends.close()
+	defer tracker.close()
 	deadLetters, err := t.openDeadLetters(ctx, binding)
 	if err != nil {
 		return err
 	}
 	defer deadLetters.close()
 	options := t.sinkOptions(binding, transforms)
-	options.Once, options.CaughtUp, options.Observer = once, ends.caughtUp, c.observer()
-	options.AwaitWritable = c.controller.keyLocks.wait
+	options.Once, options.CaughtUp, options.Observer = once, tracker.caughtUp, run.observer()
+	options.AwaitWritable = run.controller.keyLocks.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
-		o := t.consumerOptions(topics, r)
-		ends.setTopics(o.Topics, o.Regex)
+		consumerOptions := t.consumerOptions(topics, r)
+		tracker.setTopics(consumerOptions.Topics, consumerOptions.Regex)
 		if once { // later records are left for the next run
-			if err := ends.snapshotEnds(ctx); err != nil {
+			if err := tracker.snapshotEnds(ctx); err != nil {
 				return nil, err
 			}
 		}
-		consumer, err := kafka.NewConsumer(c.clients.kafka, o)
+		consumer, err := kafka.NewConsumer(run.clients.kafka, consumerOptions)
 		if err != nil {
 			return nil, err
 		}
@@ -55,77 +57,76 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		options.DeadLetters = deadLetters
 	}
 	task := sink.NewTask(options)
-	var behind lag
-	behind.own.Store(-1)
+	var taskLag lag
+	taskLag.task.Store(-1)
 	measuring, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
-		defer guard.Recover(c.log, t.name()+", its lag", nil)
-		ends.track(measuring, &behind, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
+		defer guard.Recover(run.log, t.name()+", its lag", nil)
+		tracker.track(measuring, &taskLag, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	metrics := t.metrics
-	t.setRunning(func(p *Progress) { t.fillSinkProgress(p, task.Progress(), &behind, metrics) },
+	t.setRunning(func(progress *Progress) { t.fillSinkProgress(progress, task.Progress(), &taskLag, metrics) },
 		func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
 	err = task.Run(ctx)
-	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.controller.desired().sourcesRan {
-		return ends.checkTopicsExist(ctx)
+	if err == nil && ctx.Err() == nil && once && t.number == 0 && !run.controller.desired().sourcesRan {
+		return tracker.checkTopicsExist(ctx)
 	}
 	return err
 }
 
-func (t *task) fillSinkProgress(p *Progress, now sink.Progress, behind *lag, metrics *core.Metrics) {
-	p.Counters, p.Errors, p.LastError = metrics.Snapshot(time.Now()), now.Errors, now.LastError
-	p.Flow = now.Flow
-	p.Partitions, p.Read = int64(now.Partitions), now.Read
-	p.Rows, p.Failed = now.Written, now.Skipped
-	p.Warnings = now.Warnings
-	p.Batches, p.Requests, p.Reencoded = now.Batches, now.Requests, now.Reencoded
-	if t.number == 0 { // shared by all tasks of the connector
-		p.Uncertain = int64(now.InDoubt)
+func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskLag *lag, metrics *core.Metrics) {
+	progress.Counters, progress.Errors, progress.LastError = metrics.Snapshot(time.Now()), current.Errors,
+		current.LastError
+	progress.Flow = current.Flow
+	progress.Partitions, progress.Read = int64(current.Partitions), current.Read
+	progress.Rows, progress.Failed = current.Written, current.Skipped
+	progress.Warnings = current.Warnings
+	progress.Batches, progress.Requests, progress.Reencoded = current.Batches, current.Requests, current.Reencoded
+	if t.number == 0 { // both are counts of all tasks of the connector
+		progress.Uncertain, progress.Lag = int64(current.InDoubt), taskLag.group.Load()
 	}
-	if t.number == 0 { // of the group, which all tasks are members of
-		p.Lag = behind.group.Load()
-	}
-	p.CaughtUp = now.Unsettled == 0 && behind.own.Load() == 0
+	progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
 }
 
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) sink.Options {
-	c := t.run
-	roles := c.roles()
+	run := t.run
+	roles := run.roles()
 	return sink.Options{
-		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
-		Versions: sink.BoundVersions(binding, t.visibleSettings), Client: c.clients.client, Registry: c.registry(),
+		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
+		Versions: sink.BoundVersions(binding, t.visibleSettings), Client: run.clients.client, Registry: run.registry(),
 		Stages: sink.Stages{
-			NewChain:           chainFunc(transforms, func(c namedChain) sink.Chain { return c }),
-			NewConverters:      c.converters,
-			NewHeaderConverter: c.headerConverter,
+			NewChain:           chainFunc(transforms, func(chain namedChain) sink.Chain { return chain }),
+			NewConverters:      run.converters,
+			NewHeaderConverter: run.headerConverter,
 		},
 		Limits: sink.Limits{
 			BatchRows:   roles.Int(role.SinkFlushRows),
-			Linger:      flushEvery(roles, c.options.Worker),
+			Linger:      flushEvery(roles, run.options.Worker),
 			InFlight:    roles.Int(role.SinkInFlight),
-			StopTimeout: c.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+			StopTimeout: run.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		},
 		ErrorHandling: sink.ErrorHandling{
-			Tolerance: c.tolerance(),
-			Retry:     c.retryPolicy(),
-			Send:      config.List(c.config.Text("errors.uncertain.send")),
-			Skip:      config.List(c.config.Text("errors.uncertain.skip")),
+			Tolerance: run.tolerance(),
+			Retry:     run.retryPolicy(),
+			Send:      config.List(run.config.Text("errors.uncertain.send")),
+			Skip:      config.List(run.config.Text("errors.uncertain.skip")),
 		},
-		Shared:    sink.Shared{InDoubt: &c.set.inDoubt, Revoked: &c.set.revoked, Unmatched: c.set.unmatched},
-		Telemetry: sink.Telemetry{Metrics: t.metrics, Tracer: c.options.Tracer, Logger: c.options.Logger},
+		Shared: sink.Shared{InDoubt: &run.taskSet.inDoubt, Revoked: &run.taskSet.revoked,
+			Unmatched: run.taskSet.unmatched},
+		Telemetry: sink.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer, Logger: run.options.Logger},
 	}
 }
 
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
-	c := t.run
-	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name),
-		ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
-		Topics:   config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Rebalances: r}
-	if len(o.Topics) == 0 && o.Regex == "" {
-		o.Topics = topics
+	run := t.run
+	options := kafka.ConsumerOptions{Group: config.ConsumerGroup(run.config.Name),
+		ClientID: fmt.Sprintf("connector-consumer-%s-%d", run.config.Name, t.number),
+		Topics:   config.List(run.config.Text("topics")), Regex: run.config.Text("topics.regex"), Rebalances: r}
+	if len(options.Topics) == 0 && options.Regex == "" {
+		options.Topics = topics
 	}
-	return o
+	return options
 }
 
 // flushEvery returns the worker's offset.flush.interval.ms if only that is set, as in Kafka Connect.
@@ -137,13 +138,13 @@ func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 	return roles.Duration(role.SinkFlushIntervalMS)
 }
 
-func (c *connectorRun) newUnmatchedTopics() *sink.UnmatchedTopics {
+func (run *connectorRun) newUnmatchedTopics() *sink.UnmatchedTopics {
 	r := &sink.UnmatchedTopics{Settings: map[string]string{}}
-	for _, e := range components.TopicSettings(c.config, c.class.component) {
+	for _, e := range components.TopicSettings(run.config, run.class.component) {
 		r.Settings[setting.Trim(e.Value.Reveal())] = e.Key
 	}
-	if components.ByTopic(c.options.Plugins, c.config) {
-		r.InputTopics = config.List(c.config.Text("topics"))
+	if components.ByTopic(run.options.Plugins, run.config) {
+		r.InputTopics = config.List(run.config.Text("topics"))
 	}
 	return r
 }

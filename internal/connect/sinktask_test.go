@@ -23,9 +23,9 @@ func TestLagOfATask(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "orders")).ListenAddrs()
-	k := kafka.Defaults()
-	k.Bootstrap = addrs
-	admin, err := kafka.NewConsumerAdmin(k)
+	kafkaConfig := kafka.Defaults()
+	kafkaConfig.Bootstrap = addrs
+	admin, err := kafka.NewConsumerAdmin(kafkaConfig)
 	require.NoError(t, err)
 	defer admin.Close()
 	client := kafkatest.Client(t, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -35,15 +35,15 @@ func TestLagOfATask(t *testing.T) {
 			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		}
 	}
-	e := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
-	e.setTopics([]string{"orders"}, "")
+	l := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
+	l.setTopics([]string{"orders"}, "")
 	expect := func(want int64, has ...bool) {
 		t.Helper()
-		group, own, err := e.measure(ctx, func(topic string, partition int32) bool {
+		group, ofTask, err := l.measure(ctx, func(topic string, partition int32) bool {
 			return topic == "orders" && has[partition]
 		})
 		require.NoError(t, err)
-		assert.Equal(t, [2]int64{8, want}, [2]int64{group, own})
+		assert.Equal(t, [2]int64{8, want}, [2]int64{group, ofTask})
 	}
 	expect(3, true, false)
 	expect(5, false, true)
@@ -55,7 +55,7 @@ func TestFlushInterval(t *testing.T) {
 	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.ConfigKey{
 		setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
 			setting.Role(role.SinkFlushIntervalMS))}}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		worker, connector string
 		want              time.Duration
 	}{{"", "", time.Second}, {"250", "", 250 * time.Millisecond}, {"250", "40", 40 * time.Millisecond},
@@ -66,14 +66,14 @@ func TestFlushInterval(t *testing.T) {
 			}
 			return []config.Entry{config.NewEntry(name, value, "x.properties", 0)}
 		}
-		worker, problems := config.NewWorker("", entries("offset.flush.interval.ms", c.worker), nil, nil)
-		connector, more := config.NewConnector("", entries("x.flush.ms", c.connector), worker.Providers)
+		worker, problems := config.NewWorker("", entries("offset.flush.interval.ms", test.worker), nil, nil)
+		connector, more := config.NewConnector("", entries("x.flush.ms", test.connector), worker.Providers)
 		if len(problems)+len(more) > 0 {
 			t.Fatal(problems, more)
 		}
 		if found := flushEvery(connector.Roles(component),
-			worker); found != c.want {
-			t.Errorf("worker %q, connector %q: expected %v, found %v", c.worker, c.connector, c.want, found)
+			worker); found != test.want {
+			t.Errorf("worker %q, connector %q: expected %v, found %v", test.worker, test.connector, test.want, found)
 		}
 	}
 }

@@ -23,17 +23,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) error {
-	c := t.run
+// runSource runs a task of a source until ctx ends, or with once until it has caught up.
+func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool) error {
+	run := t.run
 	t.metrics = &core.Metrics{}
-	stopWithin := c.options.Worker.Duration("task.shutdown.graceful.timeout.ms")
-	deliver := t.newDelivery(c.config.Name, t.transactionalIDs)
+	stopWithin := run.options.Worker.Duration("task.shutdown.graceful.timeout.ms")
+	deliver := t.newDelivery(run.config.Name, t.transactionalIDs)
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
 		deliver.close(closing)
 	}()
-	transforms, err := newChainFactory(c)
+	transforms, err := newChainFactory(run)
 	if err != nil {
 		return err
 	}
@@ -43,57 +44,61 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		return err
 	}
 	options := t.sourceOptions(deliver, binding, transforms)
-	options.Once, options.DeadLetters, options.Observer = once, deadLetters, c.observer()
+	options.Once, options.DeadLetters, options.Observer = once, deadLetters, run.observer()
 	task := source.NewTask(options)
 	tally := t.metrics
-	t.setRunning(func(p *Progress) {
-		now := task.Progress()
-		p.Counters, p.Errors, p.LastError = tally.Snapshot(time.Now()), now.Errors, now.LastError
-		p.Flow = now.Flow
-		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
-		p.CaughtUp, p.LastCaughtUp, p.LastNotified, p.Feeds = now.CaughtUp, now.LastCaughtUp, now.LastNotified,
-			now.Feeds
-		c.redactFeeds(p.Feeds)
+	t.setRunning(func(progress *Progress) {
+		current := task.Progress()
+		progress.Counters, progress.Errors, progress.LastError = tally.Snapshot(time.Now()), current.Errors,
+			current.LastError
+		progress.Flow = current.Flow
+		progress.Rows, progress.Read, progress.Pages, progress.Bytes, progress.Failed = current.Written, current.Read,
+			current.Pages, current.Bytes, current.Skipped
+		progress.CaughtUp, progress.LastCaughtUp, progress.LastNotified, progress.Feeds = current.CaughtUp,
+			current.LastCaughtUp, current.LastNotified,
+			current.Feeds
+		run.redactFeeds(progress.Feeds)
 	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
-	snapshots := func(start func(feed, ident string) error) {
-		c.controller.update(func(*spec, *status) { t.requestSnapshot = start })
+	setSnapshots := func(start func(feed, ident string) error) {
+		run.controller.update(func(*spec, *status) { t.requestSnapshot = start })
 	}
-	snapshots(task.Snapshot)
-	defer snapshots(nil)
-	defer c.set.idle.addTask()()
+	setSnapshots(task.Snapshot)
+	defer setSnapshots(nil)
+	defer run.taskSet.idle.addTask()()
 	return t.asFencedError(task.Run(ctx))
 }
 
 // redactFeeds redacts values of config providers.
-func (c *connectorRun) redactFeeds(feeds []FeedProgress) {
+func (run *connectorRun) redactFeeds(feeds []FeedProgress) {
 	for i := range feeds {
 		f := &feeds[i]
 		if f.LastRequest != nil {
 			redacted := *f.LastRequest
-			redacted.Request = c.options.Worker.Redact(redacted.Request)
+			redacted.Request = run.options.Worker.Redact(redacted.Request)
 			f.LastRequest = &redacted
 		}
 		if f.LastError != nil {
 			redacted := *f.LastError
-			redacted.Message = c.options.Worker.Redact(redacted.Message)
+			redacted.Message = run.options.Worker.Redact(redacted.Message)
 			f.LastError = &redacted
 		}
 	}
 }
 
 func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
-	c := t.run
-	o := source.Options{
-		Connector: c.config.Name, Task: t.number, Component: c.class.component.Name, Settings: t.settings,
-		Versions: source.BoundVersions(binding, t.visibleSettings), Client: c.clients.client, Registry: c.registry(),
+	run := t.run
+	options := source.Options{
+		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
+		Versions: source.BoundVersions(binding, t.visibleSettings), Client: run.clients.client,
+		Registry: run.registry(),
 		Offsets: source.Offsets{
 			StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
-				fields, _, err = c.clients.offsets.Get(ctx, c.config.Name, partition)
-				return offset.RelativeToOrigin(fields, c.clients.client.Origin()), err // may be absolute URLs
+				fields, _, err = run.clients.offsets.Get(ctx, run.config.Name, partition)
+				return offset.RelativeToOrigin(fields, run.clients.client.Origin()), err // may be absolute URLs
 			},
-			MismatchSetting:     components.ChangedBy(c.class.component),
+			MismatchSetting:     components.OriginChangeSetting(run.class.component),
 			PrepareOffsets:      deliver.prepare,
-			ExactlyOnceRequired: c.requiresExactlyOnce(),
+			ExactlyOnceRequired: run.requiresExactlyOnce(),
 		},
 		Stages: source.Stages{
 			NewOutput: func(feed string) (source.Output, error) {
@@ -103,104 +108,108 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 				}
 				return trackedOutput{output, t.recordTopic}, nil
 			},
-			NewChain:           chainFunc(transforms, func(c namedChain) source.Chain { return c }),
-			NewConverters:      c.converters,
-			NewHeaderConverter: c.headerConverter,
-			EnsureTopic:        c.ensureTopic,
-			Listen:             c.listen,
+			NewChain:           chainFunc(transforms, func(chain namedChain) source.Chain { return chain }),
+			NewConverters:      run.converters,
+			NewHeaderConverter: run.headerConverter,
+			EnsureTopic:        run.ensureTopic,
+			Listen:             run.listen,
 		},
-		ErrorHandling: source.ErrorHandling{Tolerance: c.tolerance(), Retry: c.retryPolicy()},
+		ErrorHandling: source.ErrorHandling{Tolerance: run.tolerance(), Retry: run.retryPolicy()},
 		Limits: source.Limits{
-			StopTimeout:    c.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
-			MaxRecordBytes: int(c.clients.kafka.Producer.MaxRequestBytes),
-			Buffers:        c.options.buffers,
+			StopTimeout:    run.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+			MaxRecordBytes: int(run.clients.kafka.Producer.MaxRequestBytes),
+			Buffers:        run.options.buffers,
 		},
 		OnIdle: func(until time.Time) (end func()) {
-			return c.set.idle.setIdle(t.number, until, time.Now(), func() { binding.Current().CloseIdle() })
+			return run.taskSet.idle.setIdle(t.number, until, time.Now(), func() { binding.Current().CloseIdle() })
 		},
-		Telemetry: source.Telemetry{Metrics: t.metrics, Tracer: c.options.Tracer,
-			TraceHeaders: c.boolean(config.TraceHeaders), Logger: c.options.Logger},
+		Telemetry: source.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer,
+			TraceHeaders: run.boolean(config.TraceHeaders), Logger: run.options.Logger},
 	}
-	if c.options.Group != nil {
-		o.CheckLease = c.options.Group.CheckLease
+	if run.options.Group != nil {
+		options.CheckLease = run.options.Group.CheckLease
 	}
-	return o
+	return options
 }
 
 // clientConfig returns the Kafka configuration for settings with a prefix, and the key under which clients are shared.
 // Connectors with the same settings share one client, unless they have a secret, which is resolved for the connector at
 // each authentication.
-func (c *connectorRun) clientConfig(prefix string) (k kafka.Config, key string) {
-	own := map[string]string{}
-	for _, e := range c.config.Entries {
+func (run *connectorRun) clientConfig(prefix string) (kafkaConfig kafka.Config, key string) {
+	overrides := map[string]string{}
+	for _, e := range run.config.Entries {
 		if !strings.HasPrefix(e.Key, prefix) {
 			continue
 		}
-		own[e.Key] = e.Value.Reveal()
+		overrides[e.Key] = e.Value.Reveal()
 		if e.Value.IsSecret() {
-			own["name"] = c.config.Name
+			overrides["name"] = run.config.Name
 		}
 	}
-	if len(own) == 0 {
-		return c.options.Kafka, ""
+	if len(overrides) == 0 {
+		return run.options.Kafka, ""
 	}
-	for _, name := range slices.Sorted(maps.Keys(own)) {
-		key += fmt.Sprintf("%q=%q ", name, own[name])
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		key += fmt.Sprintf("%q=%q ", name, overrides[name])
 	}
-	return c.clients.kafka, key
+	return run.clients.kafka, key
 }
 
-func (c *connectorRun) registry() *record.Registry {
-	return c.options.Registry.ForConnector(c.accepted.Name)
+func (run *connectorRun) registry() *record.Registry {
+	return run.options.Registry.ForConnector(run.accepted.Name)
 }
 
-func (c *connectorRun) converters() (key, value convert.Converter, err error) {
-	for _, one := range []struct {
+func (run *connectorRun) converters() (key, value convert.Converter, err error) {
+	for _, role := range []struct {
 		setting string
 		into    *convert.Converter
 	}{{"key.converter", &key}, {"value.converter", &value}} {
-		class, settings := c.config.Converter(one.setting, c.options.Worker)
-		if c.clients.dryRun {
+		class, settings := run.config.Converter(role.setting, run.options.Worker)
+		if run.clients.dryRun {
 			settings["auto.register.schemas"] = "false"
 		}
-		if *one.into, err = convert.New(class, settings, c.converterUse(one.into == &key)); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", one.setting, err)
+		if *role.into, err = convert.New(class, settings, run.converterUse(role.into == &key)); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", role.setting, err)
 		}
 	}
 	return key, value, nil
 }
 
-func (c *connectorRun) headerConverter() (convert.Headers, error) {
-	class, settings := c.config.Converter("header.converter", c.options.Worker)
-	h, err := convert.NewHeaders(class, settings, c.converterUse(false))
+func (run *connectorRun) headerConverter() (convert.Headers, error) {
+	class, settings := run.config.Converter("header.converter", run.options.Worker)
+	h, err := convert.NewHeaders(class, settings, run.converterUse(forValue))
 	if err != nil {
 		return nil, fmt.Errorf("header.converter: %w", err)
 	}
 	return h, nil
 }
 
-func (c *connectorRun) converterUse(key bool) convert.Options {
-	return convert.Options{IsKey: key, Schemas: c.registry(), OpenRegistry: c.clients.registries.client,
-		ReadOnly: c.class.component.Kind == wit.ComponentSink}
+// forKey and forValue are the use of a converter.
+const forKey, forValue = true, false
+
+func (run *connectorRun) converterUse(key bool) convert.Options {
+	return convert.Options{IsKey: key, Schemas: run.registry(), OpenRegistry: run.clients.registries.client,
+		ReadOnly: run.class.component.Kind == wit.ComponentSink}
 }
 
-func (c *connectorRun) boolean(name string) bool {
-	b, _ := config.Boolean(c.config.Setting(name, c.options.Worker))
+func (run *connectorRun) boolean(name string) bool {
+	b, _ := config.Boolean(run.config.Setting(name, run.options.Worker))
 	return b
 }
 
-func (c *connectorRun) retryPolicy() core.RetryPolicy {
+func (run *connectorRun) retryPolicy() core.RetryPolicy {
 	ms := func(name string) time.Duration {
-		n, _ := setting.ParseInt(wit.KindLong, c.config.Setting(name, c.options.Worker)) // checked before
+		n, _ := setting.ParseInt(wit.KindLong, run.config.Setting(name, run.options.Worker)) // checked before
 		const longest = int64(math.MaxInt64 / time.Millisecond)
 		return time.Duration(min(n, longest)) * time.Millisecond
 	}
 	return core.RetryPolicy{Timeout: ms("errors.retry.timeout"), MaxDelay: ms("errors.retry.delay.max.ms")}
 }
 
-func (c *connectorRun) tolerance() core.Tolerance {
-	return core.Tolerance{TolerateAll: strings.EqualFold(c.config.Setting("errors.tolerance", c.options.Worker), "all"),
-		LogErrors: c.boolean("errors.log.enable"), LogMessages: c.boolean("errors.log.include.messages")}
+func (run *connectorRun) tolerance() core.Tolerance {
+	return core.Tolerance{TolerateAll: strings.EqualFold(run.config.Setting("errors.tolerance", run.options.Worker),
+		"all"),
+		LogErrors: run.boolean("errors.log.enable"), LogMessages: run.boolean("errors.log.include.messages")}
 }
 
 // ErrNoFeed means that no task reads the feed, ErrTooManySnapshots that too many snapshots of it are pending.
@@ -211,18 +220,18 @@ var (
 
 // Snapshot requests a snapshot of a source's feed, in addition to its changes. It returns when the request is stored.
 func (h *Herder) Snapshot(name, feed, ident string) error {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err != nil {
 		return err
 	}
-	k.mu.Lock()
+	ctl.mu.Lock()
 	var requests []func(feed, ident string) error
-	for _, t := range k.status.currentRun.set.tasks {
+	for _, t := range ctl.status.currentRun.taskSet.tasks {
 		if t.requestSnapshot != nil {
 			requests = append(requests, t.requestSnapshot)
 		}
 	}
-	k.mu.Unlock()
+	ctl.mu.Unlock()
 	for _, snapshot := range requests {
 		if err := snapshot(feed, ident); !errors.Is(err, ErrNoFeed) {
 			return err

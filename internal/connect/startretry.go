@@ -15,35 +15,37 @@ import (
 
 // waitRetryable waits until a retry of a failed start can help. stamp describes the connector's files before the start.
 // It reports false if ctx has ended or only another configuration can help.
-func (c *connectorRun) waitRetryable(ctx context.Context, err error, stamp string) bool {
+func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp string) bool {
 	var claimed *claimedError
 	var released <-chan struct{}
 	var tick <-chan time.Time
 	signal, watchesFiles := guard.NewBell(), false
 	switch {
-	case c.configError() != nil:
+	case run.configError() != nil:
 		return false
 	case errors.As(err, &claimed):
 		released = claimed.released
 	case isRetriable(err):
-		setRestart := func(at time.Time) { c.controller.update(func(_ *spec, s *status) { s.restartsAt = at }) }
+		setRestart := func(at time.Time) {
+			run.controller.update(func(_ *spec, observed *status) { observed.restartsAt = at })
+		}
 		setRestart(time.Now().Add(startRetryDelay))
 		defer setRestart(time.Time{})
 		tick = time.After(startRetryDelay)
 	default:
-		if c.retriesLookup(err) {
-			tick = time.After(c.options.refreshInterval)
+		if run.retriesLookup(err) {
+			tick = time.After(run.options.refreshInterval)
 		}
-		files := append(c.options.Worker.Providers.Files(c.config), c.storeFiles()...)
-		watchesFiles = c.unresolved || !strings.EqualFold(c.config.Text("config.action.reload"), "none")
+		files := append(run.options.Worker.Providers.Files(run.config), run.keyStoreFiles()...)
+		watchesFiles = run.unresolved || !strings.EqualFold(run.config.Text("config.action.reload"), "none")
 		if watchesFiles && len(files) > 0 {
-			defer watch.Files(files, c.log, signal.Ring)()
+			defer watch.Files(files, run.log, signal.Ring)()
 		} else if tick == nil {
 			return false
 		}
 	}
 	// Check before waiting: something may have changed before the files were watched, or outside files.
-	for !watchesFiles || !c.settingsChanged() && watch.Stamp(c.storeFiles()...) == stamp {
+	for !watchesFiles || !run.settingsChanged() && watch.Stamp(run.keyStoreFiles()...) == stamp {
 		select {
 		case <-signal:
 			continue
@@ -54,48 +56,48 @@ func (c *connectorRun) waitRetryable(ctx context.Context, err error, stamp strin
 		}
 		return true
 	}
-	c.log.Info("settings of the connector have changed or can be read again: starting again")
+	run.log.Info("settings of the connector have changed or can be read again: starting again")
 	return ctx.Err() == nil
 }
 
 // retriesLookup reports whether the start may succeed after a change elsewhere: of a BTP destination, or if a user
 // allows rejected credentials to be tried again. It reports false if the destination service itself was rejected,
 // because each lookup would send the same credentials again.
-func (c *connectorRun) retriesLookup(err error) bool {
-	if !service.IsConfigError(err) || c.clients.service == nil {
+func (run *connectorRun) retriesLookup(err error) bool {
+	if !service.IsConfigError(err) || run.clients.service == nil {
 		return false
 	}
-	return c.clients.service.HasDestination() && !service.IsUnauthorized(err) || c.clients.client != nil &&
-		c.clients.client.Refusal() != ""
+	return run.clients.service.HasDestination() && !service.IsUnauthorized(err) || run.clients.client != nil &&
+		run.clients.client.Refusal() != ""
 }
 
 // settingsChanged reports whether references have other values now, or can be resolved again.
-func (c *connectorRun) settingsChanged() bool {
-	changed, err := c.reloadSecrets()
-	if err != nil && !c.unresolved { // otherwise the failed start has logged it
-		c.log.Warn("settings cannot be read again; the previous ones are kept", "error", err)
+func (run *connectorRun) settingsChanged() bool {
+	changed, err := run.reloadSecrets()
+	if err != nil && !run.unresolved { // otherwise the failed start has logged it
+		run.log.Warn("settings cannot be read again; the previous ones are kept", "error", err)
 	}
 	return changed
 }
 
 // reloadSecrets resolves references again and reports whether a value has changed or was unresolved. Each start begins
 // with it, because an old password would count as a failed login. After an error the settings remain.
-func (c *connectorRun) reloadSecrets() (changed bool, err error) {
-	resolved, err := c.config.Resolve(c.options.Worker.Providers)
+func (run *connectorRun) reloadSecrets() (changed bool, err error) {
+	resolved, err := run.config.Resolve(run.options.Worker.Providers)
 	if err != nil {
 		return false, err
 	}
-	changed = c.unresolved || len(c.config.ChangedSince(resolved)) > 0
-	c.config = resolved
+	changed = run.unresolved || len(run.config.ChangedSince(resolved)) > 0
+	run.config = resolved
 	return changed, nil
 }
 
-func (c *connectorRun) storeFiles() []string {
-	if c.class.err != nil {
+func (run *connectorRun) keyStoreFiles() []string {
+	if run.class.err != nil {
 		return nil
 	}
-	paths := service.Paths(c.class.component, c.config)
-	for _, e := range c.config.Entries {
+	paths := service.Paths(run.class.component, run.config)
+	for _, e := range run.config.Entries {
 		path := setting.Trim(e.Value.Reveal())
 		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" &&
 			!slices.Contains(paths, path) {

@@ -81,15 +81,15 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			runs(t, h)
 			herd := &herd{bench: b, Herder: h, t: t}
 			shown := func(Status) bool { h.Info("c"); return true }
-			if s := herd.await("c", Failed, shown); !strings.Contains(s.Connector.Trace, k.fault) {
-				t.Fatalf("expected to fail by %q, found %s", k.fault, s.Connector.Trace)
+			if result := herd.await("c", Failed, shown); !strings.Contains(result.Connector.Trace, k.fault) {
+				t.Fatalf("expected to fail by %q, found %s", k.fault, result.Connector.Trace)
 			}
 			k.mend()
-			if s := herd.await("c", Running, shown); s.Connector.Trace != "" || len(s.Tasks) != 1 {
-				t.Errorf("mended: found %v", s)
+			if result := herd.await("c", Running, shown); result.Connector.Trace != "" || len(result.Tasks) != 1 {
+				t.Errorf("mended: found %v", result)
 			}
-			if said := strings.Count(b.Log.String(), "connector FAILED"); said != 1 {
-				t.Errorf("expected one FAILED in the log, found %d", said)
+			if logs := strings.Count(b.Log.String(), "connector FAILED"); logs != 1 {
+				t.Errorf("expected one FAILED in the log, found %d", logs)
 			}
 		})
 	}
@@ -103,16 +103,16 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	t.Setenv("TEST_USER", "before")
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D", "spy.user=${env:TEST_USER}")})
-	k, _ := h.find("c")
-	c := k.currentRun()
-	_, err := c.start(t.Context())
-	if !c.retriesLookup(err) {
+	ctl, _ := h.find("c")
+	run := ctl.currentRun()
+	_, err := run.start(t.Context())
+	if !run.retriesLookup(err) {
 		t.Fatalf("expected that the destination is missing, found %v", err)
 	}
 	t.Setenv("TEST_USER", "after")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if !c.waitRetryable(ctx, err, watch.Stamp()) {
+	if !run.waitRetryable(ctx, err, watch.Stamp()) {
 		t.Error("expected it to start again, found that it waits")
 	}
 }
@@ -125,50 +125,51 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
 	runs(t, h)
-	k := h.controllers["c"]
+	ctl := h.controllers["c"]
 	require.Until(t, func() bool { // nothing but another binding lets it go on
 		does := make(chan bool, 1)
-		k.enqueue(event{apply: func(context.Context) { does <- k.activity != nil }})
+		ctl.enqueue(event{apply: func(context.Context) { does <- ctl.activity != nil }})
 		return !<-does
 	}, func() string { return "expected that its run has ended: " + b.Log.String() })
-	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
-		t.Errorf("expected to have failed by 401 for good, found %+v", s.Connector)
+	if result, _ := h.Status("c"); result.Connector.State != Failed ||
+		!strings.Contains(result.Connector.Trace, "401") {
+		t.Errorf("expected to have failed by 401 for good, found %+v", result.Connector)
 	}
 }
 
 // The status has the time of the next start after an outage, but not after a rejected login or an invalid setting.
 func TestFailedStartReportsRetryTime(t *testing.T) {
 	b := connected(t)
-	for kind, again := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
+	for kind, restart := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
 		wit.ErrorConfig: false, wit.ErrorData: false} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 			"spy.address=localhost", "config.action.reload=none")})
-		k, _ := h.find("c")
-		fault := &wit.Error{Kind: kind, Message: "so it is"}
-		k.update(func(_ *spec, s *status) { s.state, s.err = Failed, fault })
+		ctl, _ := h.find("c")
+		witError := &wit.Error{Kind: kind, Message: "so it is"}
+		ctl.update(func(_ *spec, s *status) { s.state, s.err = Failed, witError })
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
-		go func() { ended <- k.currentRun().waitRetryable(ctx, fault, "") }()
-		says := func() string {
+		go func() { ended <- ctl.currentRun().waitRetryable(ctx, witError, "") }()
+		expectStatus := func() string {
 			s, _ := h.Status("c")
 			return s.Connector.Restarts
 		}
-		if !again {
-			if starts := <-ended; starts || says() != "" {
-				t.Errorf("%v: expected that nothing starts it, found %t, %q", fault, starts, says())
+		if !restart {
+			if starts := <-ended; starts || expectStatus() != "" {
+				t.Errorf("%v: expected that nothing starts it, found %t, %q", witError, starts, expectStatus())
 			}
 			stop()
 			continue
 		}
-		require.Until(t, func() bool { return says() != "" },
-			func() string { return fmt.Sprint(fault, ": no time of the next start") })
-		at, err := time.Parse(time.RFC3339, says())
-		if left := time.Until(at); err != nil || left > startRetryDelay || left < 0 {
-			t.Errorf("%v: expected a time within %v, found %v (%v)", fault, startRetryDelay, at, err)
+		require.Until(t, func() bool { return expectStatus() != "" },
+			func() string { return fmt.Sprint(witError, ": no time of the next start") })
+		at, err := time.Parse(time.RFC3339, expectStatus())
+		if remaining := time.Until(at); err != nil || remaining > startRetryDelay || remaining < 0 {
+			t.Errorf("%v: expected a time within %v, found %v (%v)", witError, startRetryDelay, at, err)
 		}
 		stop()
-		if starts := <-ended; starts || says() != "" {
-			t.Errorf("%v: stopped: found %t, %q", fault, starts, says())
+		if starts := <-ended; starts || expectStatus() != "" {
+			t.Errorf("%v: stopped: found %t, %q", witError, starts, expectStatus())
 		}
 	}
 }
@@ -178,7 +179,7 @@ func TestIsRetriable(t *testing.T) {
 	fault := func(kind wit.ErrorKind) error {
 		return fmt.Errorf("feed Orders: %w", &wit.Error{Kind: kind, Message: "so it is"})
 	}
-	for _, c := range []struct {
+	for _, test := range []struct {
 		err  error
 		want bool
 	}{
@@ -205,8 +206,8 @@ func TestIsRetriable(t *testing.T) {
 		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID}), false},
 		{errors.New("the page answers differently now: rows would come twice, which exactly-once forbids"), false},
 	} {
-		if found := isRetriable(c.err); found != c.want {
-			t.Errorf("%v: expected %t, found %t", c.err, c.want, found)
+		if found := isRetriable(test.err); found != test.want {
+			t.Errorf("%v: expected %t, found %t", test.err, test.want, found)
 		}
 	}
 }
@@ -217,17 +218,17 @@ func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
 		var text bytes.Buffer
-		c := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
-		c.config = &config.Connector{Name: "c"}
-		k := &task{run: c}
-		away := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
+		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
+		run.config = &config.Connector{Name: "c"}
+		k := &task{run: run}
+		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
 		var waited []time.Duration
-		var o restartBackoff
+		var backoff restartBackoff
 		fails := func(worked time.Duration, moved bool) {
 			t.Helper()
-			o.recordFailure(away, worked, moved)
+			backoff.recordFailure(unavailable, worked, moved)
 			began := time.Now()
-			if !k.waitForRestart(t.Context(), away, 0, &o) {
+			if !k.waitForRestart(t.Context(), unavailable, 0, &backoff) {
 				t.Fatal("expected the task to go on")
 			}
 			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
@@ -247,13 +248,14 @@ func TestAutoRestartDoubles(t *testing.T) {
 		if n := strings.Count(text.String(), "restarts by itself"); n != 1 {
 			t.Errorf("expected one line, found %d:\n%s", n, text.String())
 		}
-		for _, again := range []struct {
+		for _, failAgain := range []struct {
 			worked time.Duration
 			moved  bool
 		}{{time.Hour, true}, {21 * time.Minute, false}} {
 			waited = nil
-			if fails(again.worked, again.moved); waited[0] != 10*second || o.failures != 1 {
-				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", again.worked, waited, o.failures)
+			if fails(failAgain.worked, failAgain.moved); waited[0] != 10*second || backoff.failures != 1 {
+				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", failAgain.worked, waited,
+					backoff.failures)
 			}
 		}
 	})
@@ -272,23 +274,23 @@ func (e askedError) As(any) bool {
 // A restart just before the task waits for it is not lost.
 func TestRestartBeforeTheWait(t *testing.T) {
 	worker := plainWorker(t)
-	c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
-	c.config = &config.Connector{Name: "c"}
-	k := &task{run: c, cancel: func() {}}
-	c.set.tasks = []*task{k}
-	c.set.restartable, c.set.endRestarts = context.WithCancel(t.Context())
+	run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+	run.config = &config.Connector{Name: "c"}
+	k := &task{run: run, cancel: func() {}}
+	run.taskSet.tasks = []*task{k}
+	run.taskSet.restartable, run.taskSet.endRestarts = context.WithCancel(t.Context())
 	restarted := false
-	err := askedError{func() { restarted = c.restartTask(0) }}
+	err := askedError{func() { restarted = run.restartTask(0) }}
 	continues := k.waitForRestart(t.Context(), err, 0, &restartBackoff{})
-	if !restarted || !continues || k.idle || c.set.restartable.Err() != nil {
+	if !restarted || !continues || k.idle || run.taskSet.restartable.Err() != nil {
 		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
-			restarted, continues, k.idle, c.set.restartable.Err())
+			restarted, continues, k.idle, run.taskSet.restartable.Err())
 	}
 }
 
 // task.auto.restart is true by default, and the connector's setting overrides the worker's.
 func TestAutoRestartByDefault(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		file, own, worker string
 		want              bool
 	}{
@@ -302,19 +304,20 @@ func TestAutoRestartByDefault(t *testing.T) {
 		{"worker.properties", "true", "false", true},
 	} {
 		flags := map[string]string{"bootstrap.servers": "localhost:9092"}
-		if c.worker != "" {
-			flags[config.AutoRestart] = c.worker
+		if test.worker != "" {
+			flags[config.AutoRestart] = test.worker
 		}
-		worker, problems := config.NewWorker(c.file, nil, nil, flags)
+		worker, problems := config.NewWorker(test.file, nil, nil, flags)
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
 		k := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
-		if c.own != "" {
-			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, c.own, "", 0)}
+		if test.own != "" {
+			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.own, "", 0)}
 		}
-		if found := k.autoRestart(); found != c.want {
-			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", c.file, c.own, c.worker, c.want, found)
+		if found := k.autoRestart(); found != test.want {
+			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.own, test.worker,
+				test.want, found)
 		}
 	}
 }

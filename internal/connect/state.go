@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// spec is the desired state of a connector, as set by users and by the group.
+// spec is the desired state of a connector, as set by users and, on a worker in a group, by its leader.
 type spec struct {
 	options    *Options          // for new runs
 	config     *config.Connector // the last accepted configuration
@@ -65,7 +65,7 @@ type status struct {
 }
 
 func (s *status) setIdleTasks(state State) {
-	for _, t := range s.shownRun().set.tasks {
+	for _, t := range s.shownRun().taskSet.tasks {
 		if t.cancel == nil && t.state != Failed {
 			t.setState(state)
 		}
@@ -74,12 +74,13 @@ func (s *status) setIdleTasks(state State) {
 
 // shownRun returns the run whose tasks are shown. controller.mu is held.
 func (s *status) shownRun() *connectorRun {
-	if s.previousRun != nil && len(s.currentRun.set.tasks) == 0 {
+	if s.previousRun != nil && len(s.currentRun.taskSet.tasks) == 0 {
 		return s.previousRun
 	}
 	return s.currentRun
 }
 
+// activity is a run, or an exclusive action in place of one.
 type activity struct {
 	cancel    context.CancelFunc
 	stopping  bool // cancel was called

@@ -25,12 +25,12 @@ func (s *stateClock) advance(now time.Time) {
 	s.countedUntil = now
 }
 
-func (t stateClocks) setState(number int, state State) {
+func (clocks stateClocks) setState(number int, state State) {
 	now := time.Now()
-	s := t[number]
+	s := clocks[number]
 	if s == nil {
 		s = &stateClock{createdAt: now, countedUntil: now}
-		t[number] = s
+		clocks[number] = s
 	}
 	if s.advance(now); s.state != state {
 		s.state, s.stateSince = state, now

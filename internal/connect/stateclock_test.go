@@ -15,28 +15,28 @@ import (
 func TestTasksThatHaveNotRunArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
-		c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
-		k := c.controller
-		k.spec.config, c.accepted = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}
-		k.status.state, k.status.currentRun, c.set.configs = Unassigned, c, make([][]wit.Setting, 2)
-		k.update(func(*spec, *status) { c.matchTasks() })
-		c.set.tasks[1].setState(Failed)
+		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+		ctl := run.controller
+		ctl.spec.config, run.accepted = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}
+		ctl.status.state, ctl.status.currentRun, run.taskSet.configs = Unassigned, run, make([][]wit.Setting, 2)
+		ctl.update(func(*spec, *status) { run.matchTasks() })
+		run.taskSet.tasks[1].setState(Failed)
 		states := func() (found []State) {
-			v := k.observe()
-			for i, one := range v.restStatus().Tasks {
-				assert.Equal(t, one.State, v.tasks[i].state)
-				found = append(found, one.State)
+			snapshot := ctl.observe()
+			for i, shownTask := range snapshot.restStatus().Tasks {
+				assert.Equal(t, shownTask.State, snapshot.tasks[i].state)
+				found = append(found, shownTask.State)
 			}
 			return found
 		}
-		k.applyTransition(event{kind: evPaused})
+		ctl.applyTransition(event{kind: evPaused})
 		assert.Equal(t, []State{Paused, Failed}, states())
 		time.Sleep(3 * time.Second)
-		k.applyTransition(event{kind: evResume})
+		ctl.applyTransition(event{kind: evResume})
 		assert.Equal(t, []State{Unassigned, Failed}, states())
 		time.Sleep(time.Second)
 		for i, want := range []float64{0.75, 0} {
-			if _, paused := k.observe().tasks[i].clock.ratios(); paused != want {
+			if _, paused := ctl.observe().tasks[i].clock.ratios(); paused != want {
 				t.Errorf("task %d: expected %v paused, found %v", i, want, paused)
 			}
 		}

@@ -52,61 +52,61 @@ func causeLine(text string) string {
 
 // RemoteStatus returns the status of a component of which only the state is known.
 func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
-	p := ComponentStatus{Task: task, WorkerID: worker, State: state, Condition: "running"}
+	component := ComponentStatus{Task: task, WorkerID: worker, State: state, Condition: "running"}
 	switch {
 	case state == Failed:
-		p.Condition, p.Cause = "failed", causeLine(trace)
+		component.Condition, component.Cause = "failed", causeLine(trace)
 	case state == Unassigned && task >= 0:
-		p.Cause = "no worker runs this task at the moment"
+		component.Cause = "no worker runs this task at the moment"
 	case task < 0:
-		p.Condition = "idle" // its tasks have the details
+		component.Condition = "idle" // its tasks have the details
 	}
-	return p
+	return component
 }
 
 // Summaries returns the conditions of all connectors, sorted by name.
 func (h *Herder) Summaries() (list []Summary) {
-	for _, k := range h.all() {
-		list = append(list, k.observe().summary())
+	for _, ctl := range h.all() {
+		list = append(list, ctl.observe().summary())
 	}
 	return list
 }
 
 func (v *view) summary() Summary {
-	c := Summary{Name: v.name, Type: v.currentRun.kind(), Config: v.config,
+	summary := Summary{Name: v.name, Type: v.currentRun.kind(), Config: v.config,
 		Class: shown.Line(v.redact(v.config.Text("connector.class")))}
-	own := RemoteStatus(-1, v.state, v.options.WorkerID, "")
-	own.Local, own.Since = v.assignment.Standalone || v.assignment.OwnsConnector, v.stateSince
+	ownStatus := RemoteStatus(-1, v.state, v.options.WorkerID, "")
+	ownStatus.Local, ownStatus.Since = v.assignment.Standalone || v.assignment.OwnsConnector, v.stateSince
 	if refused := v.rejected.Err(); refused != nil {
-		own.Cause, own.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
+		ownStatus.Cause, ownStatus.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
 	}
 	switch {
 	case v.state == Failed && v.err != nil:
-		own.setFailed(v.err, v.restartsAt, v.redact)
+		ownStatus.setFailed(v.err, v.restartsAt, v.redact)
 	case v.target == Paused:
-		own.Condition = "paused"
+		ownStatus.Condition = "paused"
 	case v.target == Stopped:
-		own.Condition = "stopped"
+		ownStatus.Condition = "stopped"
 	}
-	c.Components = []ComponentStatus{own}
-	for _, t := range v.tasks {
-		now := t.currentProgress()
-		p := ComponentStatus{Task: t.number, WorkerID: v.options.WorkerID, Local: true, State: t.state,
+	summary.Components = []ComponentStatus{ownStatus}
+	for _, task := range v.tasks {
+		current := task.currentProgress()
+		component := ComponentStatus{Task: task.number, WorkerID: v.options.WorkerID, Local: true, State: task.state,
 			Condition: "running",
-			Since:     t.clock.stateSince, RowsPerSecond: now.Flow.Rows, Rejected: now.Failed}
+			Since:     task.clock.stateSince, RowsPerSecond: current.Flow.Rows, Rejected: current.Failed}
 		switch {
-		case t.err != nil:
-			p.setFailed(t.err, t.restartsAt, v.redact)
-		case t.state == Running && v.client != nil:
-			p.setWorking(v.client, &now)
-			p.Cause = causeLine(v.redact(p.Cause))
+		case task.err != nil:
+			component.setFailed(task.err, task.restartsAt, v.redact)
+		case task.state == Running && v.client != nil:
+			component.setWorking(v.client, &current)
+			component.Cause = causeLine(v.redact(component.Cause))
 		}
-		c.Components = append(c.Components, p)
+		summary.Components = append(summary.Components, component)
 	}
-	return c
+	return summary
 }
 
-func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
+func (p *ComponentStatus) setWorking(client *transport.Client, current *Progress) {
 	waits, unavailableSince, until := client.Waits(), client.AwaySince(), client.Window()
 	switch {
 	case !unavailableSince.IsZero() && !waits.ByService:
@@ -117,12 +117,12 @@ func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
 			strings.Join(waits.Reasons, "; ")
 	case len(waits.Reasons) > 0:
 		p.Condition, p.Since, p.Cause = "throttled", waits.Since, strings.Join(waits.Reasons, "; ")
-	case now.CaughtUp:
-		if p.Condition = "idle"; now.Flow.LastActive.After(p.Since) {
-			p.Since = now.Flow.LastActive
+	case current.CaughtUp:
+		if p.Condition = "idle"; current.Flow.LastActive.After(p.Since) {
+			p.Since = current.Flow.LastActive
 		}
-	case time.Since(now.Flow.LastActive) < time.Minute:
-		p.Since = now.Flow.ActiveSince
+	case time.Since(current.Flow.LastActive) < time.Minute:
+		p.Since = current.Flow.ActiveSince
 	}
 }
 
@@ -131,20 +131,20 @@ func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(str
 	if !next.IsZero() {
 		p.Condition = waitingForService
 	}
-	var of *wit.Error
+	var witError *wit.Error
 	switch {
 	case errors.As(fault, new(config.Problems)):
 		p.Kind = wit.ErrorConfig.String()
 	case errors.As(fault, new(*security.Denied)):
 		p.Kind = "kafka"
-	case errors.As(fault, &of):
-		p.Kind = of.Kind.String()
+	case errors.As(fault, &witError):
+		p.Kind = witError.Kind.String()
 	}
 }
 
 // Severity returns the index of a condition in [Conditions]; unknown conditions come last.
-func Severity(word string) int {
-	if at := slices.Index(Conditions, word); at >= 0 {
+func Severity(condition string) int {
+	if at := slices.Index(Conditions, condition); at >= 0 {
 		return at
 	}
 	return len(Conditions)

@@ -28,7 +28,7 @@ func TestTaskConditions(t *testing.T) {
 	always, err := limits.ParseWindows("0 0 0 * * ?/25h UTC")
 	require.NoError(t, err)
 	rows := core.Flow{ActiveSince: time.Now().Add(-30 * time.Second), LastActive: time.Now()}
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		limits  limits.Limits
 		answer  http.HandlerFunc // nil: there is none
 		asks    int
@@ -36,11 +36,13 @@ func TestTaskConditions(t *testing.T) {
 		want    ComponentStatus
 		because string
 	}{
-		"runs":      {want: ComponentStatus{Condition: "running", Since: began}},
-		"rows come": {now: Progress{Flow: rows}, want: ComponentStatus{Condition: "running", Since: rows.ActiveSince}},
+		"runs": {want: ComponentStatus{Condition: "running", Since: began}},
+		"rows come": {now: Progress{InternalProgress: InternalProgress{Flow: rows}},
+			want: ComponentStatus{Condition: "running", Since: rows.ActiveSince}},
 		"caught up": {now: Progress{CaughtUp: true}, want: ComponentStatus{Condition: "idle", Since: began}},
-		"after rows": {now: Progress{CaughtUp: true, Flow: rows}, want: ComponentStatus{Condition: "idle",
-			Since: rows.LastActive}},
+		"after rows": {now: Progress{CaughtUp: true, InternalProgress: InternalProgress{Flow: rows}},
+			want: ComponentStatus{Condition: "idle",
+				Since: rows.LastActive}},
 		"a window": {limits: limits.Limits{Windows: always}, want: ComponentStatus{Condition: "maintenance"}},
 		"no answer": {asks: 1, want: ComponentStatus{Condition: waitingForService, Kind: "transient"},
 			because: "does not answer"},
@@ -53,8 +55,8 @@ func TestTaskConditions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(c.answer)
-			if c.answer == nil {
+			server := httptest.NewServer(test.answer)
+			if test.answer == nil {
 				server.Close()
 			}
 			defer server.Close()
@@ -62,27 +64,27 @@ func TestTaskConditions(t *testing.T) {
 			port, _ := strconv.Atoi(at.Port())
 			client, err := transport.New(transport.Config{
 				Service: transport.Service{Scheme: "http", Address: at.Hostname(), Port: port},
-				Limits:  c.limits,
+				Limits:  test.limits,
 				Shared:  transport.Shared{Destinations: transport.NewOriginRegistry()},
 			})
 			require.NoError(t, err)
 			defer client.Close()
 			ctx, end := context.WithCancel(t.Context())
 			defer end()
-			for range c.asks {
+			for range test.asks {
 				go client.Exchange(ctx, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
 			}
-			p := ComponentStatus{}
+			component := ComponentStatus{}
 			require.Until(t, func() bool {
-				p = ComponentStatus{Condition: "running", Since: began}
-				p.setWorking(client, &c.now)
-				return p.Condition == c.want.Condition && strings.Contains(p.Cause, c.because)
-			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", c.want, c.because, p) })
-			assert.Equal(t, c.want.Kind, p.Kind)
-			if !c.want.Since.IsZero() {
-				assert.Equal(t, c.want.Since, p.Since)
+				component = ComponentStatus{Condition: "running", Since: began}
+				component.setWorking(client, &test.now)
+				return component.Condition == test.want.Condition && strings.Contains(component.Cause, test.because)
+			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", test.want, test.because, component) })
+			assert.Equal(t, test.want.Kind, component.Kind)
+			if !test.want.Since.IsZero() {
+				assert.Equal(t, test.want.Since, component.Since)
 			}
-			assert.Equal(t, c.want.Condition == "maintenance", !p.RestartsAt.IsZero())
+			assert.Equal(t, test.want.Condition == "maintenance", !component.RestartsAt.IsZero())
 		})
 	}
 }
@@ -98,7 +100,7 @@ func TestFailureKinds(t *testing.T) {
 	t.Parallel()
 	redact := func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 	next := time.Now()
-	for _, c := range []struct {
+	for _, test := range []struct {
 		fault error
 		next  time.Time
 		want  ComponentStatus
@@ -116,12 +118,12 @@ func TestFailureKinds(t *testing.T) {
 			Cause: config.Problems{{Text: "x"}}.Error(),
 			Kind:  "config"}},
 	} {
-		var p ComponentStatus
-		p.setFailed(c.fault, c.next, redact)
-		c.want.State = Failed
-		assert.Equal(t, c.want, p)
+		var component ComponentStatus
+		component.setFailed(test.fault, test.next, redact)
+		test.want.State = Failed
+		assert.Equal(t, test.want, component)
 	}
-	var p ComponentStatus
-	p.setFailed(errors.New(strings.Repeat("x", 1000)), next, redact)
-	assert.Equal(t, true, len([]rune(p.Cause)) <= 300, "bounded")
+	var component ComponentStatus
+	component.setFailed(errors.New(strings.Repeat("x", 1000)), next, redact)
+	assert.Equal(t, true, len([]rune(component.Cause)) <= 300, "bounded")
 }

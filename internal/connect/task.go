@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// task is a task of a connector on this worker, as in Kafka Connect, with the goroutine that runs and restarts it.
 type task struct {
 	run      *connectorRun
 	number   int
@@ -45,11 +46,11 @@ type taskStatus struct {
 	fillPlugins  func(*TaskStatus)
 }
 
-func (t *taskStatus) currentProgress() (p Progress) {
+func (t *taskStatus) currentProgress() (progress Progress) {
 	if t.fillProgress != nil {
-		t.fillProgress(&p)
+		t.fillProgress(&progress)
 	}
-	return p
+	return progress
 }
 
 func (t *task) name() string {
@@ -60,24 +61,23 @@ func (t *task) name() string {
 // settings, by itself after a transient error if configured, and on request while other tasks of the connector run.
 func (t *task) loop(ctx context.Context, once bool) {
 	defer t.markEnded()
-	c := t.run
+	run := t.run
 	var backoff restartBackoff
 	for {
-		version, began := c.clients.service.Version(), time.Now()
-		working, stop := t.startWork(ctx)
-		err := service.Explain(c.clients.client, guard.Do(c.log, t.name(), func() error {
-			return t.work(working,
-				once)
+		version, began := run.clients.service.Version(), time.Now()
+		workCtx, stop := t.startWork(ctx)
+		err := service.Explain(run.clients.client, guard.Do(run.log, t.name(), func() error {
+			return t.work(workCtx, once)
 		}))
-		restarted := t.endWork(working)
+		restarted := t.endWork(workCtx)
 		stop(nil)
 		if restarted && ctx.Err() == nil {
 			t.resetForRestart()
-			c.log.Info("the task is restarted on request", "task", t.number)
+			run.log.Info("the task is restarted on request", "task", t.number)
 			continue
 		}
 		backoff.recordFailure(err, time.Since(began), t.hasProgress())
-		t.recordEnd(ctx, err, backoff.logLevel(slog.LevelError))
+		t.recordEnd(ctx, err, backoff.logLevel(run.failureLevel(err, once)))
 		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, err, version, &backoff) {
 			return
 		}
@@ -95,61 +95,61 @@ func (t *task) work(ctx context.Context, once bool) error {
 		return err
 	}
 	if t.run.isSink() {
-		return t.sink(ctx, binding, once)
+		return t.runSink(ctx, binding, once)
 	}
-	return t.source(ctx, binding, once)
+	return t.runSource(ctx, binding, once)
 }
 
 func (t *task) start() {
-	c := t.run
-	ctx, leave := context.WithCancel(c.set.ctx)
+	run := t.run
+	ctx, leave := context.WithCancel(run.taskSet.ctx)
 	t.cancel = leave
-	once := c.controller.spec.once
+	once := run.controller.spec.once
 	go func() {
 		defer t.remove()
-		defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.recordEnd(ctx, p, slog.LevelError) })
+		defer guard.Recover(run.log, t.name(), nil, func(p *guard.Panic) { t.recordEnd(ctx, p, slog.LevelError) })
 		t.loop(ctx, once)
 	}()
 }
 
 func (t *task) startWork(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	work, stop := context.WithCancelCause(ctx)
+	workCtx, stop := context.WithCancelCause(ctx)
 	t.run.controller.update(func(*spec, *status) { t.cancelWork = stop })
-	return work, stop
+	return workCtx, stop
 }
 
-func (t *task) endWork(work context.Context) (restarted bool) {
+func (t *task) endWork(workCtx context.Context) (restarted bool) {
 	t.run.controller.update(func(*spec, *status) {
 		t.cancelWork = nil
-		restarted = isRestart(work)
+		restarted = isRestart(workCtx)
 	})
 	return restarted
 }
 
 func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
-	k := t.run.controller
-	defer k.statusChanged()
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	ctl := t.run.controller
+	defer ctl.statusChanged()
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
 	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
 	t.setState(Running)
 	t.started = true
-	t.run.options.starts.tasks.add(true)
+	t.run.options.starts.tasks.addSuccess()
 }
 
 // recordEnd records the result of an attempt. A cancellation that does not come from ctx is a failure: with --once it
 // would pass for success.
 func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
-	k := t.run.controller
-	defer k.statusChanged()
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	ctl := t.run.controller
+	defer ctl.statusChanged()
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
 	began := t.started
 	t.started = false
 	switch {
 	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
 		if !began {
-			t.run.options.starts.tasks.add(false)
+			t.run.options.starts.tasks.addFailure()
 		}
 		t.err = err
 		t.setState(Failed)
@@ -160,20 +160,20 @@ func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 }
 
 func (t *task) resetForRestart() {
-	t.run.controller.update(func(_ *spec, s *status) {
+	t.run.controller.update(func(_ *spec, observed *status) {
 		t.started = false
-		delete(s.clocks, t.number)
+		delete(observed.clocks, t.number)
 		t.setState(t.state)
 	})
 }
 
 func (t *task) hasProgress() bool {
-	k := t.run.controller
-	k.mu.Lock()
-	now := t.taskStatus
-	k.mu.Unlock()
-	p := now.currentProgress()
-	return p.Rows > 0 || p.Pages > 0
+	ctl := t.run.controller
+	ctl.mu.Lock()
+	status := t.taskStatus
+	ctl.mu.Unlock()
+	progress := status.currentProgress()
+	return progress.Rows > 0 || progress.Pages > 0
 }
 
 // setState is called with controller.mu held.
@@ -185,10 +185,10 @@ func (t *task) setState(state State) {
 // setIdle ends the set if no task runs. controller.mu is held.
 func (t *task) setIdle() {
 	t.idle = true
-	w := &t.run.set
+	set := &t.run.taskSet
 	works := func(t *task) bool { return t.cancel != nil && !t.idle }
-	if w.assignment.Standalone && !slices.ContainsFunc(w.tasks, works) {
-		w.endRestarts()
+	if set.assignment.Standalone && !slices.ContainsFunc(set.tasks, works) {
+		set.endRestarts()
 	}
 }
 

@@ -14,40 +14,40 @@ import (
 
 // pluginSettings returns the settings that the current version of the plugin may see. A source also sees whether its
 // records are written in transactions, because it may have to choose between failing and repeating rows.
-func (c *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
-	guest := components.Guest(c.options.Plugins, info, c.class.component)
-	c.warnWithheld(info, &guest, c.config)
-	settings := guest.Settings(c.config)
-	if c.isExactlyOnce() {
+func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
+	guest := components.PluginView(run.options.Plugins, info, run.class.component)
+	run.warnWithheld(info, &guest, run.config)
+	settings := guest.Settings(run.config)
+	if run.isExactlyOnce() {
 		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
 	}
 	return settings
 }
 
 func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
-	c := t.run
-	g := components.Guest(c.options.Plugins, info, c.class.component)
-	c.warnWithheld(info, &g, c.config)
-	return g.PlannedSettings(c.config, t.settings)
+	run := t.run
+	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
+	run.warnWithheld(info, &pluginView, run.config)
+	return pluginView.PlannedSettings(run.config, t.settings)
 }
 
-func (c *connectorRun) warnWithheld(info plugin.Info, g *config.PluginView, settings *config.Connector) {
-	withheld := g.RedactedFromFiles(settings)
+func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView, settings *config.Connector) {
+	withheld := pluginView.RedactedFromFiles(settings)
 	if len(withheld) == 0 {
 		return
 	}
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
+	run.controller.mu.Lock()
+	defer run.controller.mu.Unlock()
 	key := info.Hash + strings.Join(withheld, ",")
-	if c.warnedSettings[key] {
+	if run.warnedSettings[key] {
 		return
 	}
-	if c.warnedSettings == nil {
-		c.warnedSettings = map[string]bool{}
+	if run.warnedSettings == nil {
+		run.warnedSettings = map[string]bool{}
 	}
-	c.warnedSettings[key] = true
-	c.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting "+
-		"reveal in the worker's settings lets it see them",
+	run.warnedSettings[key] = true
+	run.log.Warn("the plugin does not see values that come from files, because it was loaded from a folder: if they "+
+		"are not secrets, set plugin.NAME.reveal in the worker's file",
 		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld, "reveal",
 		"plugin."+info.Name+".reveal")
 }
@@ -59,14 +59,14 @@ func taskClass(connector string) string { return strings.TrimSuffix(connector, "
 
 // unresolvedTaskConfig returns a task config as Kafka Connect shows it. Values that the plugin did not change, or may
 // not see, are shown as written, with references; values that the plugin set are shown as it returned them.
-func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []wit.Setting) map[string]string {
+func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {
 		settings[s.Name] = s.Value
 	}
-	for _, e := range given.Entries {
+	for _, e := range connector.Entries {
 		name := e.Key
-		if spec, declared := c.class.declarations.Find(e.Key); declared {
+		if spec, declared := run.class.declarations.Find(e.Key); declared {
 			name = spec.Name
 		}
 		value, exists := settings[name]
@@ -76,11 +76,11 @@ func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []w
 		}
 	}
 	for _, s := range planned { // values set by the plugin
-		if e, written := given.Entry(s.Name); !written || settings[s.Name] != e.Raw {
-			settings[s.Name] = c.options.Worker.Redact(settings[s.Name])
+		if e, written := connector.Entry(s.Name); !written || settings[s.Name] != e.Raw {
+			settings[s.Name] = run.options.Worker.Redact(settings[s.Name])
 		}
 	}
-	settings[taskClassKey] = taskClass(c.class.component.Name)
+	settings[taskClassKey] = taskClass(run.class.component.Name)
 	return settings
 }
 
@@ -88,7 +88,7 @@ func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []w
 // sees now, and other values are the plugin's own. A value that the plugin derived from a reference cannot be restored:
 // under the same name the plugin gets the resolved reference, as in Kafka Connect (AbstractHerder.reverseTransform);
 // under another name the secret was redacted. The result is sorted by name.
-func resolveTaskConfig(d *config.Declarations, given *config.Connector, visible []wit.Setting,
+func resolveTaskConfig(declarations *config.Declarations, connector *config.Connector, visible []wit.Setting,
 	unresolved map[string]string) (planned []wit.Setting) {
 	visibleValues := make(map[string]string, len(visible))
 	for _, s := range visible {
@@ -96,14 +96,14 @@ func resolveTaskConfig(d *config.Declarations, given *config.Connector, visible 
 	}
 	settings := maps.Clone(unresolved)
 	delete(settings, taskClassKey)
-	for _, e := range given.Entries {
+	for _, e := range connector.Entries {
 		name := e.Key
-		if spec, declared := d.Find(e.Key); declared {
+		if spec, declared := declarations.Find(e.Key); declared {
 			name = spec.Name
 		}
 		if value, exists := unresolved[name]; exists && value == e.Raw {
 			settings[name] = setting.Trim(e.Value.Reveal())
-			if value, seen := visibleValues[name]; seen {
+			if value, isVisible := visibleValues[name]; isVisible {
 				settings[name] = value
 			}
 		}

@@ -40,7 +40,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 	for key, value := range written {
 		lines = append(lines, key+"="+value)
 	}
-	given := b.Connector(t, lines...)
+	connector := b.Connector(t, lines...)
 	passwords := components.Passwords(b.options.Plugins)
 	for hidden, hides := range map[bool]map[string]string{false: nil, true: masked} {
 		shown := func(settings map[string]string) map[string]string { return settings }
@@ -50,11 +50,11 @@ func TestConfigurationsAsREST(t *testing.T) {
 					passwords)
 			}
 		}
-		h := New(b.options, []*config.Connector{given})
-		c := h.controllers["c"].currentRun()
-		guest := components.Guest(b.options.Plugins, c.class.plugin, c.class.component)
-		settings := guest.Settings(given)
-		c.set.tasks = append(c.set.tasks, &task{run: c, settings: settings})
+		h := New(b.options, []*config.Connector{connector})
+		run := h.controllers["c"].currentRun()
+		guest := components.PluginView(b.options.Plugins, run.class.plugin, run.class.component)
+		settings := guest.Settings(connector)
+		run.taskSet.tasks = append(run.taskSet.tasks, &task{run: run, settings: settings})
 		want := map[string]string{}
 		for key, value := range written {
 			if want[key] = value; hides[key] != "" {
@@ -84,33 +84,34 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser= reader \n"), 0o600))
 	b := newBench(t, checktest.WithSpy(t))
-	given := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address=  127.0.0.1",
+	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http",
+		"spy.address=  127.0.0.1",
 		"spy.port=1", "spy.user=${file:"+file+":user}", "spy.password=${file:"+file+":pwd}", "spy#00.token=cl3ar",
 		"spy.claim=x-${file:"+file+":user}", "topics=a, b", "spy.pasword=x", "errors.tolerance=all")
-	c := New(b.options, []*config.Connector{given}).controllers["c"].currentRun()
-	guest := components.Guest(b.options.Plugins, c.class.plugin, c.class.component)
-	d := config.DeclareComponent(c.class.component)
+	run := New(b.options, []*config.Connector{connector}).controllers["c"].currentRun()
+	guest := components.PluginView(b.options.Plugins, run.class.plugin, run.class.component)
+	declarations := config.DeclareComponent(run.class.component)
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 26))
 		guest.BuiltIn = seed%2 == 0 // else it does not see what files hold
-		shown := guest.Settings(given)
+		shown := guest.Settings(connector)
 		want := []wit.Setting{}
-		for _, s := range shown {
-			e, _ := given.Entry(s.Name)
+		for _, settings := range shown {
+			e, _ := connector.Entry(settings.Name)
 			switch n := random.IntN(6); {
 			case n == 0:
 				continue
 			case n == 1:
-				s.Value = ""
-			case n == 2 && !e.Value.IsSecret() && s.Value != config.Mask:
-				s.Value = fmt.Sprint(s.Value, random.IntN(3))
+				settings.Value = ""
+			case n == 2 && !e.Value.IsSecret() && settings.Value != config.Mask:
+				settings.Value = fmt.Sprint(settings.Value, random.IntN(3))
 			}
-			want = append(want, s)
+			want = append(want, settings)
 		}
 		for n := range random.IntN(3) {
 			want = append(want, wit.Setting{Name: fmt.Sprint("feed.", n), Value: "1:Orders"})
 		}
-		written := c.unresolvedTaskConfig(given, want)
+		written := run.unresolvedTaskConfig(connector, want)
 		written[taskClassKey] = "test.SpySourceTask"
 		for name, value := range written {
 			if strings.Contains(value, "hunter2") || strings.Contains(value, "reader") {
@@ -118,7 +119,7 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 			}
 		}
 		slices.SortFunc(want, func(a, b wit.Setting) int { return strings.Compare(a.Name, b.Name) })
-		found := resolveTaskConfig(d, given, shown, written)
+		found := resolveTaskConfig(declarations, connector, shown, written)
 		assert.Equal(t, want, append([]wit.Setting{}, found...), seed)
 		if t.Failed() {
 			t.Fatalf("written %v", written)
@@ -126,11 +127,12 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 	}
 	// The reference has another value now.
 	guest.BuiltIn = true
-	written := c.unresolvedTaskConfig(given, guest.Settings(given))
+	written := run.unresolvedTaskConfig(connector, guest.Settings(connector))
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter3\nuser=writer\n"), 0o600))
-	again, err := given.Resolve(b.options.Worker.Providers)
+	restored, err := connector.Resolve(b.options.Worker.Providers)
 	require.NoError(t, err)
-	assert.Contains(t, fmt.Sprint(resolveTaskConfig(d, again, guest.Settings(again), written)), "{spy.user writer}",
+	assert.Contains(t, fmt.Sprint(resolveTaskConfig(declarations, restored, guest.Settings(restored), written)),
+		"{spy.user writer}",
 		"{spy.claim x-writer}")
 }
 
@@ -140,18 +142,19 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 	folder := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "spy.wasm"), checktest.Spy(t, "main.version=2.0.0"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "user"), []byte("kept"), 0o600))
-	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost",
+	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost",
 		"spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
 	for reveal, shown := range map[string]string{"": config.Mask, "spy.user": "kept"} {
-		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
-			Logger: slog.New(slog.DiscardHandler), Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}},
+		plugins, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder},
+			Registry: record.NewRegistry(),
+			Logger:   slog.New(slog.DiscardHandler), Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}},
 			Settings: map[string]string{"plugin.spy.reveal": reveal}, CacheDir: guesttest.Code(t)})
 		require.NoError(t, err)
-		defer m.Close()
-		b.options.Plugins = m
-		k := newController(&b.options, c).currentRun()
+		defer plugins.Close()
+		b.options.Plugins = plugins
+		k := newController(&b.options, connector).currentRun()
 		for _, version := range []string{"1.0.0", "2.0.0"} {
-			info, err := m.Find(wit.ComponentSource, "test.SpySource", version)
+			info, err := plugins.Find(wit.ComponentSource, "test.SpySource", version)
 			require.NoError(t, err)
 			want := []wit.Setting{{Name: "name", Value: "c"}, {Name: "spy.address", Value: "localhost"},
 				{Name: "spy.user", Value: "kept"}, {Name: "spy.password", Value: config.Mask}}
@@ -168,7 +171,7 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder, history := t.TempDir(), filepath.Join(t.TempDir(), "history.json")
-	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=me",
+	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=me",
 		"spy.password=hunter2")
 	spy := func(version string, kind wit.SettingKind) []byte {
 		return guesttest.Static(wit.Description{Name: "spy", Version: version, Components: []wit.Component{{
@@ -182,19 +185,21 @@ func TestWhatWasAPasswordStaysHidden(t *testing.T) {
 		kind    wit.SettingKind
 	}{{"1.0.0", wit.KindPassword}, {"2.0.0", wit.KindString}} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "spy.wasm"), spy(v.version, v.kind), 0o600))
-		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
-			Logger: slog.New(slog.DiscardHandler), History: history})
+		plugins, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder},
+			Registry: record.NewRegistry(),
+			Logger:   slog.New(slog.DiscardHandler), History: history})
 		require.NoError(t, err)
-		bound, err := m.Bind("c", wit.ComponentSource, "test.SpySource", v.version)
+		bound, err := plugins.Bind("c", wit.ComponentSource, "test.SpySource", v.version)
 		require.NoError(t, err)
 		bound.Close()
-		b.options.Plugins = m
-		task := &task{run: newController(&b.options, c).currentRun(), settings: append([]wit.Setting{}, want...)}
+		b.options.Plugins = plugins
+		task := &task{run: newController(&b.options, connector).currentRun(),
+			settings: append([]wit.Setting{}, want...)}
 		task.settings[3].Value = "hunter2"
-		info, err := m.Find(wit.ComponentSource, "test.SpySource", v.version)
+		info, err := plugins.Find(wit.ComponentSource, "test.SpySource", v.version)
 		require.NoError(t, err)
 		assert.Equal(t, want, task.visibleSettings(info), v.version)
-		assert.Equal(t, true, components.Passwords(m)("spy.password"), v.version)
-		m.Close()
+		assert.Equal(t, true, components.Passwords(plugins)("spy.password"), v.version)
+		plugins.Close()
 	}
 }

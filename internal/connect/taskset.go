@@ -24,22 +24,22 @@ type Assignment struct {
 	Tasks       []int
 }
 
-func (s Assignment) hasTask(task int) bool { return s.Standalone || slices.Contains(s.Tasks, task) }
+func (a Assignment) hasTask(task int) bool { return a.Standalone || slices.Contains(a.Tasks, task) }
 
-func (s Assignment) empty() bool { return !s.Standalone && !s.OwnsConnector && len(s.Tasks) == 0 }
+func (a Assignment) empty() bool { return !a.Standalone && !a.OwnsConnector && len(a.Tasks) == 0 }
 
-func (s Assignment) claims() []string {
-	if s.TaskConfigs == nil {
+func (a Assignment) claims() []string {
+	if a.TaskConfigs == nil {
 		return nil
 	}
-	return s.TaskConfigs.Requirements.Claims
+	return a.TaskConfigs.Requirements.Claims
 }
 
-func (s Assignment) version() int64 {
-	if s.TaskConfigs == nil {
+func (a Assignment) version() int64 {
+	if a.TaskConfigs == nil {
 		return 0
 	}
-	return s.TaskConfigs.Version
+	return a.TaskConfigs.Version
 }
 
 // taskSet holds the tasks of one run. Tasks may be added and removed while it runs. The controller's lock guards it.
@@ -54,7 +54,8 @@ type taskSet struct {
 
 	ctx context.Context // of the tasks
 	// open is true from the start of the set until the run has closed shared resources and logged off. Until then the
-	// worker owns all its tasks, also revoked ones (endedTasks), because the next owner opens its own sessions (P16).
+	// worker owns all its tasks, also revoked ones (endedTasks): the next owner opens its own sessions, and both
+	// together could exceed the service's limit (RATIONALE.md P16).
 	open       bool
 	endedTasks []int
 	done       chan struct{} // closed at the end of the set; nil before it runs
@@ -73,154 +74,156 @@ type taskSet struct {
 	endsLock  sync.Mutex // see lagTracker.snapshotEnds
 }
 
-func (w *taskSet) acceptsTasks() bool {
+func (set *taskSet) acceptsTasks() bool {
 	select {
-	case <-w.done: // blocks while nil
+	case <-set.done: // blocks while nil
 		return false
 	default:
 		return true
 	}
 }
 
-func (w *taskSet) closeIfDone() {
-	running := slices.ContainsFunc(w.tasks, func(t *task) bool { return t.cancel != nil })
-	if !running && (w.assignment.Standalone || w.ctx.Err() != nil) && w.acceptsTasks() {
-		close(w.done)
+func (set *taskSet) closeIfDone() {
+	running := slices.ContainsFunc(set.tasks, func(t *task) bool { return t.cancel != nil })
+	if !running && (set.assignment.Standalone || set.ctx.Err() != nil) && set.acceptsTasks() {
+		close(set.done)
 	}
 }
 
-func (c *connectorRun) assignment() Assignment {
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
-	return c.set.assignment
+func (run *connectorRun) assignment() Assignment {
+	run.controller.mu.Lock()
+	defer run.controller.mu.Unlock()
+	return run.taskSet.assignment
 }
 
-func (c *connectorRun) createTasks(configs [][]wit.Setting) {
-	c.controller.update(func(*spec, *status) {
-		c.set.configs, c.set.tasks = configs, nil
-		c.matchTasks()
+func (run *connectorRun) createTasks(configs [][]wit.Setting) {
+	run.controller.update(func(*spec, *status) {
+		run.taskSet.configs, run.taskSet.tasks = configs, nil
+		run.matchTasks()
 	})
 }
 
-func (c *connectorRun) newTask(number int) *task {
-	t := &task{run: c, number: number, settings: c.set.configs[number], taskStatus: taskStatus{state: Unassigned}}
-	if c.controller.status.state == Paused {
+func (run *connectorRun) newTask(number int) *task {
+	t := &task{run: run, number: number, settings: run.taskSet.configs[number],
+		taskStatus: taskStatus{state: Unassigned}}
+	if run.controller.status.state == Paused {
 		t.setState(Paused)
 	}
 	return t
 }
 
-func (c *connectorRun) runTasks(ctx context.Context) {
+func (run *connectorRun) runTasks(ctx context.Context) {
 	restartable, endRestarts := context.WithCancel(ctx)
 	defer endRestarts()
-	w, mu := &c.set, &c.controller.mu
+	set, mu := &run.taskSet, &run.controller.mu
 	mu.Lock()
-	w.ctx, w.done, w.open = ctx, make(chan struct{}), true
-	w.restartable, w.endRestarts = restartable, endRestarts
-	for _, t := range w.tasks {
+	set.ctx, set.done, set.open = ctx, make(chan struct{}), true
+	set.restartable, set.endRestarts = restartable, endRestarts
+	for _, t := range set.tasks {
 		t.start()
 	}
 	mu.Unlock()
-	c.reconcileTasks()
+	run.reconcileTasks()
 	select {
-	case <-w.done:
+	case <-set.done:
 		return
 	case <-ctx.Done():
 	}
 	mu.Lock()
-	w.closeIfDone()
+	set.closeIfDone()
 	mu.Unlock()
-	<-w.done
+	<-set.done
 }
 
 // remove removes a task that has ended. A task that was revoked and assigned again starts again.
 func (t *task) remove() {
-	c, w := t.run, &t.run.set
-	defer c.controller.statusChanged()
-	c.controller.mu.Lock()
-	defer c.controller.mu.Unlock()
+	run, set := t.run, &t.run.taskSet
+	defer run.controller.statusChanged()
+	run.controller.mu.Lock()
+	defer run.controller.mu.Unlock()
 	t.cancel()
 	t.cancel = nil
-	switch at := slices.Index(w.tasks, t); {
-	case !w.assignment.hasTask(t.number):
-		w.tasks = slices.Delete(slices.Clone(w.tasks), at, at+1)
-		if w.assignment.empty() {
-			w.endedTasks = append(w.endedTasks, t.number)
+	switch at := slices.Index(set.tasks, t); {
+	case !set.assignment.hasTask(t.number):
+		set.tasks = slices.Delete(slices.Clone(set.tasks), at, at+1)
+		if set.assignment.empty() {
+			set.endedTasks = append(set.endedTasks, t.number)
 		}
-	case t.revoked && w.ctx.Err() == nil:
-		restarted := c.newTask(t.number)
-		w.tasks[at] = restarted
+	case t.revoked && set.ctx.Err() == nil:
+		restarted := run.newTask(t.number)
+		set.tasks[at] = restarted
 		restarted.start()
 	}
-	w.closeIfDone()
+	set.closeIfDone()
 }
 
 // assign changes the tasks of the run. It reports false if a new run is required: the set has ended, or the tasks were
 // planned again. Only the loop calls it.
-func (c *connectorRun) assign(assignment Assignment) bool {
-	c.controller.mu.Lock()
-	w := &c.set
-	replanned := w.assignment.version() != 0 && assignment.version() != w.assignment.version()
+func (run *connectorRun) assign(assignment Assignment) bool {
+	run.controller.mu.Lock()
+	set := &run.taskSet
+	replanned := set.assignment.version() != 0 && assignment.version() != set.assignment.version()
 	if !replanned {
-		w.assignment = assignment
+		set.assignment = assignment
 	}
 	if !assignment.empty() {
-		w.endedTasks = nil
+		set.endedTasks = nil
 	}
-	c.controller.mu.Unlock()
-	return !replanned && c.reconcileTasks()
+	run.controller.mu.Unlock()
+	return !replanned && run.reconcileTasks()
 }
 
 // reconcileTasks starts and stops tasks to match the assignment. It reports false if the set has ended.
-func (c *connectorRun) reconcileTasks() (open bool) {
-	w := &c.set
-	c.controller.mu.Lock()
-	planned, resolve := w.assignment.TaskConfigs, w.done != nil && w.configs == nil && w.assignment.TaskConfigs != nil
-	c.controller.mu.Unlock()
+func (run *connectorRun) reconcileTasks() (open bool) {
+	set := &run.taskSet
+	run.controller.mu.Lock()
+	planned, resolve := set.assignment.TaskConfigs, set.done != nil && set.configs == nil &&
+		set.assignment.TaskConfigs != nil
+	run.controller.mu.Unlock()
 	var configs [][]wit.Setting
 	if resolve { // without the lock, because it looks up plugins
-		configs = c.resolveTaskConfigs(planned)
+		configs = run.resolveTaskConfigs(planned)
 	}
-	c.controller.update(func(*spec, *status) {
-		if resolve && w.configs == nil {
-			w.configs = configs
+	run.controller.update(func(*spec, *status) {
+		if resolve && set.configs == nil {
+			set.configs = configs
 		}
-		open = c.matchTasks()
+		open = run.matchTasks()
 	})
 	return open
 }
 
 // matchTasks is reconcileTasks with controller.mu held.
-func (c *connectorRun) matchTasks() bool {
-	w := &c.set
-	remaining := make([]*task, 0, len(w.tasks))
-	for _, t := range w.tasks {
-		if !w.assignment.hasTask(t.number) && t.cancel != nil {
+func (run *connectorRun) matchTasks() bool {
+	set := &run.taskSet
+	remaining := make([]*task, 0, len(set.tasks))
+	for _, t := range set.tasks {
+		if !set.assignment.hasTask(t.number) && t.cancel != nil {
 			t.revoked = true
 			t.cancel()
 		}
-		if w.assignment.hasTask(t.number) || t.cancel != nil {
+		if set.assignment.hasTask(t.number) || t.cancel != nil {
 			remaining = append(remaining, t)
 		}
 	}
-	w.tasks = remaining
-	if !w.acceptsTasks() {
+	set.tasks = remaining
+	if !set.acceptsTasks() {
 		return false
 	}
-	for number := range w.configs {
-		at, exists := slices.BinarySearchFunc(w.tasks, number,
+	for number := range set.configs {
+		at, exists := slices.BinarySearchFunc(set.tasks, number,
 			func(t *task, n int) int { return cmp.Compare(t.number, n) })
-		if exists || !w.assignment.hasTask(number) {
+		if exists || !set.assignment.hasTask(number) {
 			continue
 		}
-		t := c.newTask(number)
-		w.tasks = slices.Insert(w.tasks, at, t)
-		if w.done != nil {
+		t := run.newTask(number)
+		set.tasks = slices.Insert(set.tasks, at, t)
+		if set.done != nil {
 			t.start()
 		}
 	}
-	if w.done != nil {
-		w.closeIfDone()
+	if set.done != nil {
+		set.closeIfDone()
 	}
 	return true
 }
@@ -236,23 +239,23 @@ type Ownership struct {
 
 // owned returns assignments, tasks that have not ended, and tasks that end with their run. A deleted connector keeps
 // its ownership until its cleanup is done, which could otherwise end what a successor opens on another worker.
-func (k *controller) owned() (all []Ownership) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	assignments := append([]Assignment{k.spec.assignment}, k.spec.pending...)
-	if k.spec.deleted {
-		assignments[0] = k.spec.lastAssignment
+func (ctl *controller) owned() (all []Ownership) {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	assignments := append([]Assignment{ctl.spec.assignment}, ctl.spec.pending...)
+	if ctl.spec.deleted {
+		assignments[0] = ctl.spec.lastAssignment
 	}
-	for _, s := range assignments {
-		if !s.empty() {
-			all = append(all, Ownership{Connector: k.name, Version: s.version(), Plans: s.OwnsConnector,
-				Tasks: s.Tasks})
+	for _, a := range assignments {
+		if !a.empty() {
+			all = append(all, Ownership{Connector: ctl.name, Version: a.version(), Plans: a.OwnsConnector,
+				Tasks: a.Tasks})
 		}
 	}
-	w := &k.status.currentRun.set
-	active := Ownership{Connector: k.name, Version: w.assignment.version(), Tasks: slices.Clone(w.endedTasks)}
-	ending := w.open && w.ctx.Err() != nil
-	for _, t := range w.tasks {
+	set := &ctl.status.currentRun.taskSet
+	active := Ownership{Connector: ctl.name, Version: set.assignment.version(), Tasks: slices.Clone(set.endedTasks)}
+	ending := set.open && set.ctx.Err() != nil
+	for _, t := range set.tasks {
 		if t.cancel != nil || ending {
 			active.Tasks = append(active.Tasks, t.number)
 		}
@@ -263,41 +266,41 @@ func (k *controller) owned() (all []Ownership) {
 	return all
 }
 
-func (c *connectorRun) markClosed() {
-	c.controller.update(func(*spec, *status) { c.set.open, c.set.endedTasks = false, nil })
+func (run *connectorRun) markClosed() {
+	run.controller.update(func(*spec, *status) { run.taskSet.open, run.taskSet.endedTasks = false, nil })
 }
 
 // openForTasks opens what only tasks need and fences earlier tasks. The first task does so for all; if it fails, the
 // next one tries. If another connector of this worker has the same claim, it waits for the end of that connector.
-func (c *connectorRun) openForTasks(ctx context.Context) error {
-	if c.isSink() {
+func (run *connectorRun) openForTasks(ctx context.Context) error {
+	if run.isSink() {
 		return nil
 	}
-	if err := c.clients.openLock.Lock(ctx); err != nil {
+	if err := run.clients.openLock.Lock(ctx); err != nil {
 		return err
 	}
-	defer c.clients.openLock.Unlock()
-	if c.clients.opened {
+	defer run.clients.openLock.Unlock()
+	if run.clients.opened {
 		return nil
 	}
-	claims := c.assignment().claims()
-	for held := (*claimedError)(nil); errors.As(c.options.claims.acquire(c.config.Name, claims), &held); {
-		c.log.Info("the tasks wait for the end of another connector on this worker", "reason", held)
+	claims := run.assignment().claims()
+	for claimed := (*claimedError)(nil); errors.As(run.options.claims.acquire(run.config.Name, claims), &claimed); {
+		run.log.Info("the tasks wait for the end of another connector on this worker", "reason", claimed)
 		select {
-		case <-held.released:
+		case <-claimed.released:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	if c.clients.producersPerTask = c.producersFor(claims); c.clients.producersPerTask > 0 {
-		if err := c.fence(ctx, len(c.set.configs)); err != nil {
+	if run.clients.producersPerTask = run.producersFor(claims); run.clients.producersPerTask > 0 {
+		if err := run.fence(ctx, len(run.taskSet.configs)); err != nil {
 			return err
 		}
 	}
-	if err := c.openOffsets(ctx); err != nil {
+	if err := run.openOffsets(ctx); err != nil {
 		return err
 	}
-	err := c.openAdmin()
-	c.clients.opened = err == nil
+	err := run.openTopicAdmin()
+	run.clients.opened = err == nil
 	return err
 }

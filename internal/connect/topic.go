@@ -14,36 +14,36 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (c *connectorRun) openAdmin() (err error) {
-	if c.isSink() {
+func (run *connectorRun) openTopicAdmin() (err error) {
+	if run.isSink() {
 		return nil // opened for dead letters only
 	}
-	k, key := c.clientConfig("admin.override.")
-	c.clients.admin, err = k.SharedAdmin(key, "connector-adminclient")
+	kafkaConfig, key := run.clientConfig("admin.override.")
+	run.clients.admin, err = kafkaConfig.SharedAdmin(key, "connector-adminclient")
 	return err
 }
 
 // ensureTopic creates a missing topic as configured by topic.creation.*; with topic.creation.enable=false the broker
 // may create it. It rejects reserved topics, loads the topic's limits, and waits while no broker can be reached.
-func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
-	if err := c.options.reserved.Check(topic); err != nil {
+func (run *connectorRun) ensureTopic(ctx context.Context, topic string) error {
+	if err := run.options.reserved.Check(topic); err != nil {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
 	}
 	if err := kafka.CheckTopic(topic); err != nil {
 		return err
 	}
-	wanted, err := newTopic(c.config, topic)
+	topicConfig, err := newTopic(run.config, topic)
 	if err != nil {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
 	}
-	producers, _ := c.producerConfig()
+	producers, _ := run.producerConfig()
 	for {
 		var err error
-		if c.options.Worker.Boolean("topic.creation.enable") {
-			_, err = c.clients.admin.EnsureTopics(ctx, wanted)
+		if run.options.Worker.Boolean("topic.creation.enable") {
+			_, err = run.clients.admin.EnsureTopics(ctx, topicConfig)
 		}
 		if err == nil {
-			err = producers.LoadTopicLimits(ctx, c.clients.admin, topic)
+			err = producers.LoadTopicLimits(ctx, run.clients.admin, topic)
 		}
 		if err == nil || !security.IsUnreachable(err) || pause.For(ctx, time.Second) != nil {
 			return err
@@ -51,26 +51,26 @@ func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	}
 }
 
-func newTopic(c *config.Connector, name string) (kafka.Topic, error) {
-	for _, group := range config.List(c.Text("topic.creation.groups")) {
+func newTopic(connector *config.Connector, name string) (kafka.Topic, error) {
+	for _, group := range config.List(connector.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
-		in, err := matchesTopic(c, prefix+"include", name)
+		in, err := matchesTopic(connector, prefix+"include", name)
 		out := false
 		if in {
-			out, err = matchesTopic(c, prefix+"exclude", name)
+			out, err = matchesTopic(connector, prefix+"exclude", name)
 		}
 		if err != nil {
 			return kafka.Topic{}, err
 		}
 		if in && !out {
-			return parseTopic(c, prefix, name), nil
+			return parseTopic(connector, prefix, name), nil
 		}
 	}
-	return parseTopic(c, "topic.creation.default.", name), nil
+	return parseTopic(connector, "topic.creation.default.", name), nil
 }
 
-func matchesTopic(c *config.Connector, setting, name string) (bool, error) {
-	for _, p := range config.List(c.Text(setting)) {
+func matchesTopic(connector *config.Connector, setting, name string) (bool, error) {
+	for _, p := range config.List(connector.Text(setting)) {
 		re, err := pattern.Compile(p)
 		if err != nil {
 			continue // rejected at the start of the connector
@@ -84,9 +84,9 @@ func matchesTopic(c *config.Connector, setting, name string) (bool, error) {
 	return false, nil
 }
 
-func parseTopic(c *config.Connector, prefix, name string) kafka.Topic {
+func parseTopic(connector *config.Connector, prefix, name string) kafka.Topic {
 	t := kafka.Topic{Name: name, Configs: map[string]string{}}
-	for key, value := range c.Prefixed(prefix) {
+	for key, value := range connector.Prefixed(prefix) {
 		value = setting.Trim(value)
 		switch key {
 		case "include", "exclude":

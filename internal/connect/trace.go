@@ -12,13 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// trace formats an error like a Java stack trace, because tools for Kafka Connect parse its first line.
 func trace(err error, at string) string {
 	var b strings.Builder
 	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")
 	fmt.Fprintf(&b, "%s: %s\n\tat %s\n", errorClass(err), first, at)
-	var fault *wit.Error
-	if errors.As(err, &fault) && fault.Detail != nil {
-		rest = *fault.Detail + "\n" + rest
+	var witError *wit.Error
+	if errors.As(err, &witError) && witError.Detail != nil {
+		rest = *witError.Detail + "\n" + rest
 	}
 	for _, line := range strings.Split(rest, "\n") {
 		if line = strings.TrimSpace(line); line != "" {
@@ -31,15 +32,15 @@ func trace(err error, at string) string {
 func errorClass(err error) string {
 	const other = "org.apache.kafka.connect.errors.ConnectException"
 	var trap *plugin.Trap
-	var fault *wit.Error
+	var witError *wit.Error
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
 		return errorClasses[wit.ErrorConfig]
-	case errors.As(err, &trap) || !errors.As(err, &fault):
+	case errors.As(err, &trap) || !errors.As(err, &witError):
 		return other
 	}
-	return cmp.Or(errorClasses[fault.Kind], other)
+	return cmp.Or(errorClasses[witError.Kind], other)
 }
 
 var errorClasses = map[wit.ErrorKind]string{

@@ -12,13 +12,13 @@ import (
 )
 
 func (t *task) recordTopic(topic string) {
-	c := t.run
-	if c.options.Group != nil {
-		c.options.Group.RecordTopic(c.accepted.Name, topic, t.number)
+	run := t.run
+	if run.options.Group != nil {
+		run.options.Group.RecordTopic(run.accepted.Name, topic, t.number)
 		return
 	}
-	if _, known := c.controller.topics.Load(topic); !known {
-		c.controller.topics.Store(topic, true)
+	if _, known := run.controller.topics.Load(topic); !known {
+		run.controller.topics.Store(topic, true)
 	}
 }
 
@@ -53,11 +53,11 @@ func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 
 // Topics returns the topics that a connector has used.
 func (h *Herder) Topics(name string) (topics []string, err error) {
-	k, err := h.find(name)
+	ctl, err := h.find(name)
 	if err != nil {
 		return nil, err
 	}
-	for topic := range k.topics.Range {
+	for topic := range ctl.topics.Range {
 		topics = append(topics, topic.(string))
 	}
 	slices.Sort(topics)
@@ -66,5 +66,5 @@ func (h *Herder) Topics(name string) (topics []string, err error) {
 
 // ResetTopics clears the topics that a connector has used.
 func (h *Herder) ResetTopics(name string) error {
-	return h.withController(name, func(k *controller) { k.topics.Clear() })
+	return h.withController(name, func(ctl *controller) { ctl.topics.Clear() })
 }

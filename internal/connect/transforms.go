@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// chainFactory creates the transform chains of a task and closes them at its end.
 type chainFactory struct {
 	run    *connectorRun
 	stages []transform.Stage
@@ -23,32 +24,34 @@ type chainFactory struct {
 	opened []*transform.Chain
 }
 
-func newChainFactory(c *connectorRun) (*chainFactory, error) {
-	stages, err := Stages(c.options.Plugins, c.config, c.warnWithheld)
+func newChainFactory(run *connectorRun) (*chainFactory, error) {
+	stages, err := Stages(run.options.Plugins, run.config, run.warnWithheld)
 	if err != nil {
 		return nil, err
 	}
-	return &chainFactory{run: c, stages: stages}, nil
+	return &chainFactory{run: run, stages: stages}, nil
 }
 
 type withheldFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
-// Stages returns the transforms of a connector. tell may be nil.
-func Stages(m *plugin.Manager, c *config.Connector, withheld withheldFunc) ([]transform.Stage, error) {
-	stageConfigs, problems := c.Stages()
+// Stages returns the transforms of a connector. withheld, if not nil, is called with each plugin that does not see all
+// of its settings.
+func Stages(plugins *plugin.Manager, connector *config.Connector, withheld withheldFunc) ([]transform.Stage, error) {
+	stageConfigs, problems := connector.Stages()
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	var stages []transform.Stage
 	for _, s := range stageConfigs {
-		class, settings, err := component(m, c, withheld, s.Class, s.Version, s.Prefix, wit.ComponentTransformation)
+		class, settings, err := component(plugins, connector, withheld, s.Class, s.Version, s.Prefix,
+			wit.ComponentTransformation)
 		if err != nil {
 			return nil, err
 		}
 		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings,
 			Negate: s.Negate}
 		if p := s.Predicate; p != nil {
-			if class, settings, err = component(m, c, withheld, p.Class, p.Version, p.Prefix,
+			if class, settings, err = component(plugins, connector, withheld, p.Class, p.Version, p.Prefix,
 				wit.ComponentPredicate); err != nil {
 				return nil, err
 			}
@@ -60,31 +63,32 @@ func Stages(m *plugin.Manager, c *config.Connector, withheld withheldFunc) ([]tr
 	return stages, nil
 }
 
-func component(m *plugin.Manager, c *config.Connector, withheld withheldFunc, class, version, prefix string,
+func component(plugins *plugin.Manager, connector *config.Connector, withheld withheldFunc, class, version,
+	prefix string,
 	kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
-	_, component, err := components.Find(m, class, version, kind)
+	_, component, err := components.Find(plugins, class, version, kind)
 	if err != nil {
 		return "", nil, err
 	}
-	config := c.StageConfig(prefix)
+	config := connector.StageConfig(prefix)
 	return component.Name, func(info plugin.Info) []wit.Setting {
-		g := components.Guest(m, info, component)
-		g.Prefix = prefix
+		pluginView := components.PluginView(plugins, info, component)
+		pluginView.Prefix = prefix
 		if withheld != nil {
-			withheld(info, &g, config)
+			withheld(info, &pluginView, config)
 		}
-		return g.Settings(config)
+		return pluginView.Settings(config)
 	}, nil
 }
 
-func (c *connectorRun) observer() *core.Observer {
-	if c.options.Observer == nil {
+func (run *connectorRun) observer() *core.Observer {
+	if run.options.Observer == nil {
 		return nil
 	}
-	return c.options.Observer(c.config.Name)
+	return run.options.Observer(run.config.Name)
 }
 
-func (k *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
+func (f *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
 		reasons := slices.Clone(s.Others)
 		switch {
@@ -102,9 +106,9 @@ func (k *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 		}
 	}
 	add(own.Status())
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, chain := range k.opened {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, chain := range f.opened {
 		status := chain.Status()
 		for _, alias := range slices.Sorted(maps.Keys(status)) {
 			add(status[alias])
@@ -113,23 +117,24 @@ func (k *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 	return notes
 }
 
-func chainFunc[C any](k *chainFactory, wrap func(namedChain) C) func(context.Context) (C, error) {
-	if len(k.stages) == 0 {
+func chainFunc[C any](f *chainFactory, wrap func(namedChain) C) func(context.Context) (C, error) {
+	if len(f.stages) == 0 {
 		return nil
 	}
 	return func(ctx context.Context) (wrapped C, err error) {
-		chain, err := transform.New(ctx, transform.Options{Manager: k.run.options.Plugins,
-			Connector: k.run.config.Name, Stages: k.stages, Logger: k.run.log})
+		chain, err := transform.New(ctx, transform.Options{Manager: f.run.options.Plugins,
+			Connector: f.run.config.Name, Stages: f.stages, Logger: f.run.log})
 		if err != nil {
 			return wrapped, err
 		}
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.opened = append(k.opened, chain)
-		return wrap(namedChain{chain, k.stages}), nil
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.opened = append(f.opened, chain)
+		return wrap(namedChain{chain, f.stages}), nil
 	}
 }
 
+// namedChain adds the alias of the failed transform to errors.
 type namedChain struct {
 	*transform.Chain
 	stages []transform.Stage
@@ -145,11 +150,11 @@ func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError,
 	return faults, err
 }
 
-func (k *chainFactory) close() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, c := range k.opened {
+func (f *chainFactory) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.opened {
 		c.Close()
 	}
-	k.opened = nil
+	f.opened = nil
 }

@@ -51,6 +51,7 @@ type transition struct {
 	action action
 }
 
+// transitions has, by state and event, the next state and what to do.
 var transitions = map[State]map[eventKind]transition{
 	Unassigned: {
 		evStarted: {Running, doNothing}, evFailed: {Failed, doNothing}, evTasksEnded: {Unassigned, doNothing},

@@ -29,26 +29,26 @@ type taskView struct {
 	clock stateClock
 }
 
-func (k *controller) observe() *view {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	v := &view{name: k.name, spec: k.spec, status: k.status}
-	v.status.clocks = nil // it changes concurrently
-	if len(v.currentRun.set.tasks) > 0 {
-		v.client = v.currentRun.clients.client
+func (ctl *controller) observe() *view {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	snapshot := &view{name: ctl.name, spec: ctl.spec, status: ctl.status}
+	snapshot.status.clocks = nil // it changes concurrently
+	if len(snapshot.currentRun.taskSet.tasks) > 0 {
+		snapshot.client = snapshot.currentRun.clients.client
 	}
-	shown := v.shownRun()
-	for _, t := range shown.set.tasks {
-		one := taskView{run: shown, number: t.number, settings: t.settings, taskStatus: t.taskStatus}
-		if times := k.status.clocks[t.number]; times != nil {
-			one.clock = *times
+	shown := snapshot.shownRun()
+	for _, t := range shown.taskSet.tasks {
+		taskSnapshot := taskView{run: shown, number: t.number, settings: t.settings, taskStatus: t.taskStatus}
+		if times := ctl.status.clocks[t.number]; times != nil {
+			taskSnapshot.clock = *times
 		}
-		v.lastTasks = append(v.lastTasks, one)
+		snapshot.lastTasks = append(snapshot.lastTasks, taskSnapshot)
 	}
-	if v.state != Stopped {
-		v.tasks = v.lastTasks
+	if snapshot.state != Stopped {
+		snapshot.tasks = snapshot.lastTasks
 	}
-	return v
+	return snapshot
 }
 
 func (v *view) redact(text string) string { return v.currentRun.options.Worker.Redact(text) }
@@ -57,9 +57,9 @@ func (v *view) failures() (failures []error) {
 	if v.err != nil {
 		failures = append(failures, &failure{v.name, -1, v.err})
 	}
-	for _, t := range v.tasks {
-		if t.err != nil {
-			failures = append(failures, &failure{v.name, t.number, t.err})
+	for _, task := range v.tasks {
+		if task.err != nil {
+			failures = append(failures, &failure{v.name, task.number, task.err})
 		}
 	}
 	return failures
@@ -70,52 +70,53 @@ func (v *view) info() Info {
 	if v.config.Text("connector.class") != v.currentRun.accepted.Text("connector.class") { // the next run has it
 		info.Type = newConnectorRun(v.currentRun.controller, v.options, v.config).kind()
 	}
-	for _, t := range v.tasks {
-		info.Tasks = append(info.Tasks, TaskID{v.name, t.number})
+	for _, task := range v.tasks {
+		info.Tasks = append(info.Tasks, TaskID{v.name, task.number})
 	}
 	return info
 }
 
 func (v *view) restStatus() Status {
 	info := v.currentRun.class.plugin
-	s := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{},
+	result := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{},
 		Connector: ConnectorStatus{State: v.state,
 			WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info), File: v.config.File}}
 	if v.err != nil {
-		s.Connector.Trace = v.redact(trace(v.err, "connector "+v.name))
-		s.Connector.Restarts = formatRestart(v.restartsAt)
+		result.Connector.Trace = v.redact(trace(v.err, "connector "+v.name))
+		result.Connector.Restarts = formatRestart(v.restartsAt)
 	}
 	if v.rejected.Err() != nil {
-		s.Connector.ConfigError = v.redact(v.rejected.Error())
+		result.Connector.ConfigError = v.redact(v.rejected.Error())
 	}
-	for _, t := range v.tasks {
-		info := t.run.class.plugin
-		one := TaskStatus{ID: t.number, State: t.state, WorkerID: v.options.WorkerID, Version: info.Version}
-		if t.fillPlugins != nil {
-			t.fillPlugins(&one)
+	for _, task := range v.tasks {
+		info := task.run.class.plugin
+		shownTask := TaskStatus{ID: task.number, State: task.state, WorkerID: v.options.WorkerID, Version: info.Version}
+		if task.fillPlugins != nil {
+			task.fillPlugins(&shownTask)
 		}
-		if t.state == Running && v.client != nil {
-			one.Trace = v.redact(v.client.Waiting())
+		if task.state == Running && v.client != nil {
+			shownTask.Trace = v.redact(v.client.Waiting())
 		}
-		if t.err != nil {
-			at := fmt.Sprintf("task %s-%d (%s %s)", v.name, t.number, info.Name, one.Version)
-			one.Trace = v.redact(trace(t.err, at))
-			one.Restarts = formatRestart(t.restartsAt)
+		if task.err != nil {
+			at := fmt.Sprintf("task %s-%d (%s %s)", v.name, task.number, info.Name, shownTask.Version)
+			shownTask.Trace = v.redact(trace(task.err, at))
+			shownTask.Restarts = formatRestart(task.restartsAt)
 		}
-		s.Tasks = append(s.Tasks, one)
+		result.Tasks = append(result.Tasks, shownTask)
 	}
-	return s
+	return result
 }
 
 func (v *view) runningConnector() config.RunningConnector {
 	return config.RunningConnector{Name: v.name, File: v.config.File, Raw: v.config.Raw(), Config: v.config,
 		Rejected: v.config.Problems.Err() != nil, HasFailed: v.state != Running ||
-			slices.ContainsFunc(v.tasks, func(t taskView) bool { return t.state != Running })}
+			slices.ContainsFunc(v.tasks, func(task taskView) bool { return task.state != Running })}
 }
 
 func (v *view) taskInfos() (infos []TaskInfo) {
-	for _, t := range v.tasks {
-		infos = append(infos, TaskInfo{TaskID{v.name, t.number}, t.run.unresolvedTaskConfig(v.config, t.settings)})
+	for _, task := range v.tasks {
+		infos = append(infos, TaskInfo{TaskID{v.name, task.number},
+			task.run.unresolvedTaskConfig(v.config, task.settings)})
 	}
 	return infos
 }

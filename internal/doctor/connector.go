@@ -69,7 +69,7 @@ func (v *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *chec
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	tool.AskRegistries(ctx, w, func(setting, at string, err error) {
+	tool.PingRegistries(ctx, w, func(setting, at string, err error) {
 		if err != nil {
 			err = &fixHint{setting, "", err}
 		}

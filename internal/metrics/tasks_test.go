@@ -59,18 +59,21 @@ func TestTaskFigures(t *testing.T) {
 			Tasks: []connect.TaskMetrics{
 				{Task: 0, State: connect.Running,
 					Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
-						LastCaughtUp: time.Now().Add(-time.Hour), LastNotified: time.Now().Add(-time.Hour)}},
-				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2, Read: 5, Errors: 9,
-					LastError: time.UnixMilli(17), Counters: task.MetricsSnapshot{Retries: 6,
-						Errors: 1, Logged: 2, DeadLetters: 3,
-						LostDeadLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
-						RecentCommits: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25},
-						BatchSize:     task.Summary{Avg: 1, Max: 2, Min: 1},
-						Transactions:  task.Summary{Avg: 6, Max: 8, Min: 5}}}, Running: 0.5, Paused: 0.25}}},
+						InternalProgress: connect.InternalProgress{LastCaughtUp: time.Now().Add(-time.Hour),
+							LastNotified: time.Now().Add(-time.Hour)}}},
+				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2,
+					InternalProgress: connect.InternalProgress{Read: 5, Errors: 9, LastError: time.UnixMilli(17),
+						Counters: task.MetricsSnapshot{Retries: 6,
+							Errors: 1, Logged: 2, DeadLetters: 3,
+							LostDeadLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
+							RecentCommits: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25},
+							BatchSize:     task.Summary{Avg: 1, Max: 2, Min: 1},
+							Transactions:  task.Summary{Avg: 6, Max: 8, Min: 5}}}}, Running: 0.5, Paused: 0.25}}},
 		connect.Metrics{Name: "copies", Type: "sink", State: connect.Paused, OwnsConnector: true,
 			Tasks: []connect.TaskMetrics{{State: connect.Paused,
-				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Errors: 4, Partitions: 14,
-					Batches: 10, Requests: 11, Reencoded: 12, Uncertain: 13}}}})
+				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Uncertain: 13,
+					InternalProgress: connect.InternalProgress{Read: 7, Errors: 4, Partitions: 14, Batches: 10,
+						Requests: 11, Reencoded: 12}}}}})
 	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
 		if _, there := all["culvert_task_caught_up "+task]; there {
 			t.Errorf("%s: expected a task that cannot work to have no work left that more workers could do", task)

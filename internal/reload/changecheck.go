@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ChangeChecker checks configurations that would replace the configuration of a connector.
+// ChangeChecker checks configurations that would replace the one of a connector.
 type ChangeChecker struct {
 	Worker  *config.Worker
 	Plugins *plugin.Manager
@@ -23,59 +23,59 @@ type ChangeChecker struct {
 	Status func(name string) (connect.Status, error)
 }
 
-// Change returns a configuration as a change of the stored one. given are the settings that the sender wrote. A
-// reference to something that REST must not read does not prove that its sender knows it.
-func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector,
-	given map[string]string) config.ConfigChange {
-	s := config.ConfigChange{New: c, Declarations: config.Declare(), IsPassword: components.Passwords(checker.Plugins),
-		Worker: k.Worker}
-	now, _ := k.Herder.RunningConfig(c.Name)
-	s.Stored = now.Config
-	s.FromStored = func(key string) bool {
-		value, sent := given[key]
-		e, _ := c.Entry(key)
+// Change returns a configuration as a change of the stored one. received are the settings that the sender wrote.
+func (k ChangeChecker) Change(checker *check.Checker, connector *config.Connector,
+	received map[string]string) config.ConfigChange {
+	change := config.ConfigChange{New: connector, Declarations: config.Declare(),
+		IsPassword: components.Passwords(checker.Plugins),
+		Worker:     k.Worker}
+	running, _ := k.Herder.RunningConfig(connector.Name)
+	change.Stored = running.Config
+	change.FromStored = func(key string) bool {
+		value, sent := received[key]
+		e, _ := connector.Entry(key)
 		return !sent || strings.TrimSpace(value) == config.Mask || e.Value.IsSecret() &&
-			!s.Worker.Providers.AllowedForREST(e)
+			!change.Worker.Providers.AllowedForREST(e)
 	}
-	if _, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+	if _, component, err := components.Find(checker.Plugins, connector.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink); err == nil {
-		s.Declarations = config.DeclareComponent(component)
+		change.Declarations = config.DeclareComponent(component)
 	}
-	return s
+	return change
 }
 
-// Interrupts reports whether a changed configuration would replace one of which a task runs.
-func (k ChangeChecker) Interrupts(c *config.Connector, sent config.ConfigChange) bool {
-	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), c.Raw()) {
+// Interrupts reports whether the configuration would replace one of which a task runs.
+func (k ChangeChecker) Interrupts(connector *config.Connector, sent config.ConfigChange) bool {
+	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), connector.Raw()) {
 		return false
 	}
-	s, err := k.Status(c.Name)
+	s, err := k.Status(connector.Name)
 	return err == nil && slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool {
 		return t.State == connect.Running
 	})
 }
 
-// AskService asks the service about a configuration without known problems that would interrupt a run: an error that
-// only the service can find, such as a misspelt entity set, would otherwise end the run.
-func (k ChangeChecker) AskService(ctx context.Context, checker check.Checker, c *config.Connector,
+// CheckWithService finds errors with the service, such as a misspelled entity set, before they would end a run.
+func (k ChangeChecker) CheckWithService(ctx context.Context, checker check.Checker, connector *config.Connector,
 	sent config.ConfigChange) config.Problems {
-	checker.Wait, checker.Logon = check.OnlineTime, checker.Logon || sent.HasCompleteCredentials()
-	return checker.CheckOnline(ctx, c)
+	checker.Wait, checker.Logon = check.OnlineTimeout, checker.Logon || sent.HasCompleteCredentials()
+	return checker.CheckOnline(ctx, connector)
 }
 
 // OriginProblems returns the problems that keep a connector that runs from continuing at another origin.
-func (k ChangeChecker) OriginProblems(ctx context.Context, c *config.Connector) config.Problems {
-	now, unknown := k.Herder.RunningConfig(c.Name)
-	_, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+func (k ChangeChecker) OriginProblems(ctx context.Context, connector *config.Connector) config.Problems {
+	running, unknown := k.Herder.RunningConfig(connector.Name)
+	_, component, err := components.Find(k.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource)
-	if unknown != nil || err != nil || now.Config.Text("connector.class") != c.Text("connector.class") {
+	if unknown != nil || err != nil || running.Config.Text("connector.class") != connector.Text("connector.class") {
 		return nil
 	}
-	problems, err := check.OriginChanged(now.Config, c, component, func() ([]string, error) {
-		return k.Herder.Fingerprints(ctx, c.Name)
+	problems, err := check.OriginChanged(running.Config, connector, component, func() ([]string, error) {
+		return k.Herder.Fingerprints(ctx, connector.Name)
 	})
 	if err != nil {
-		problems = config.Problems{{File: c.File, Text: err.Error()}}
+		problems = config.Problems{{File: connector.File, Text: err.Error()}}
 	}
 	return problems
 }

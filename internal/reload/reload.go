@@ -19,41 +19,40 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// Options holds what a [Reloader] works with.
+// Options are the dependencies of a [Reloader].
 type Options struct {
 	Worker *config.Worker
 	Folder string
-	// Connectors were read at the start. Their problems were logged, and so were Hidden.
+	// Connectors were read at the start. Their problems and Hidden were logged.
 	Connectors []*config.Connector
 	Hidden     config.Problems
 	Checker    check.Checker
 	Lockouts   *lockouts.Store
 	Changes    ChangeChecker
 	Group      Group
-	// Remove also removes what is stored about the connector.
-	Remove func(name string) error
+	Remove     func(name string) error // also removes what is stored about the connector
 	// Lock is held while connectors are reconciled and while REST changes one.
 	Lock guard.CtxMutex
 	Log  *slog.Logger
 }
 
-// Group is the group of a worker: the worker that plans the tasks of a connector checks it, instead of every worker.
+// Group is the group of a worker. In a group only the worker that plans a connector's tasks checks it.
 type Group interface {
 	// Applied reports that the herder has the connectors of a snapshot.
 	Applied(config.Snapshot)
 }
 
-// Reloader reconciles the connectors that run with a store of configurations each time that the store changes. A
-// connector whose new configuration is invalid or cannot be read continues as it was, and so do all others.
+// Reloader applies a store's changes to the running connectors. A connector whose new configuration is invalid or
+// cannot be read continues unchanged, and so do all others.
 type Reloader struct {
 	Options
 	store  config.Store
 	herder *connect.Herder
-	// askUntil is when the current reload must stop asking services. silent holds origins that did not answer it in
+	// serviceDeadline is when the current reload must stop checks with services; timedOutOrigins did not respond in
 	// time. The lock is held.
-	askUntil   time.Time
-	silent     map[string]bool
-	reconciled atomic.Bool
+	serviceDeadline time.Time
+	timedOutOrigins map[string]bool
+	reconciled      atomic.Bool
 
 	mu       sync.Mutex
 	problems config.Problems // that belong to no connector
@@ -73,56 +72,56 @@ const (
 func New(o Options, store config.Store) *Reloader {
 	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, files: o.Connectors,
 		rejected: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
-	for _, c := range o.Connectors {
-		if err := c.Problems.Err(); err != nil {
-			r.rejected[c.Name] = err.Error() // it was logged
+	for _, connector := range o.Connectors {
+		if err := connector.Problems.Err(); err != nil {
+			r.rejected[connector.Name] = err.Error() // it was logged
 		}
 	}
 	return r
 }
 
-// FolderStore returns the store of the worker's files, of which connectors were read at the start.
+// FolderStore returns the store of the worker's files, from which connectors were read at the start.
 func FolderStore(files config.Files, connectors []*config.Connector, targets *config.TargetStates, w *config.Worker,
 	log *slog.Logger) *config.FolderStore {
-	places := config.Locations{Folder: files.Folder, REST: files.REST, TargetStates: targets}
-	if places.Folder == "" {
-		for _, c := range connectors {
-			if !files.IsRESTConnector(c) {
-				places.Files = append(places.Files, c)
+	locations := config.Locations{Folder: files.Folder, REST: files.REST, TargetStates: targets}
+	if locations.Folder == "" {
+		for _, connector := range connectors {
+			if !files.IsRESTConnector(connector) {
+				locations.Files = append(locations.Files, connector)
 			}
 		}
 	}
-	return config.NewFolderStore(places, w, log)
+	return config.NewFolderStore(locations, w, log)
 }
 
-// Check returns the problems of a connector that are not known yet: those of named files were found at the start.
-func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Problems {
-	problems, moved := r.Checker.Check(ctx, c), r.Changes.OriginProblems(ctx, c)
-	if problems.Err() == nil && moved.Err() == nil {
+// Check returns the new problems of a connector: those of named files were found at the start.
+func (r *Reloader) Check(ctx context.Context, connector *config.Connector) config.Problems {
+	problems, originProblems := r.Checker.Check(ctx, connector), r.Changes.OriginProblems(ctx, connector)
+	if problems.Err() == nil && originProblems.Err() == nil {
 		checker := r.Checker
 		checker.Lockouts = r.Lockouts
-		sent := r.Changes.Change(&checker, c, c.Raw())
-		switch origin := components.Origin(c, sent.Declarations); {
-		case r.silent[origin] || !r.Changes.Interrupts(c, sent):
-		case time.Now().After(r.askUntil):
-			problems = append(problems, c.Locate(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
-				"service was not asked whether this change is right, since services took %v to answer about others: "+
-				"it is asked again at once", askTime)}))
+		sent := r.Changes.Change(&checker, connector, connector.Raw())
+		switch origin := components.Origin(connector, sent.Declarations); {
+		case r.timedOutOrigins[origin] || !r.Changes.Interrupts(connector, sent):
+		case time.Now().After(r.serviceDeadline):
+			problems = append(problems, connector.Locate(config.Problem{Setting: "connector.class",
+				Text: fmt.Sprintf("the change was not checked with the service, because checks of other changes "+
+					"took %v: the check is repeated immediately", serviceTimeout)}))
 			r.store.Refresh()
 		default:
-			if judged := r.Changes.AskService(ctx, checker, c, sent); judged != nil {
-				problems = judged // with those that were found before
+			if judged := r.Changes.CheckWithService(ctx, checker, connector, sent); judged != nil {
+				problems = judged // includes the problems found before
 			}
-			r.silent[origin] = check.TimedOut(problems)
+			r.timedOutOrigins[origin] = check.TimedOut(problems)
 		}
 	}
-	return slices.DeleteFunc(append(problems, moved...), func(p config.Problem) bool {
-		return slices.Contains(c.Problems, p)
+	return slices.DeleteFunc(append(problems, originProblems...), func(p config.Problem) bool {
+		return slices.Contains(connector.Problems, p)
 	})
 }
 
-// askTime bounds the time for which one reload asks services, one after the other.
-const askTime = 5 * time.Second
+// serviceTimeout bounds the checks of one reload with services, all together.
+const serviceTimeout = 5 * time.Second
 
 // Watch calls apply with the content of the folder each time it has changed, until ctx ends.
 func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
@@ -130,86 +129,87 @@ func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config
 	if r.Changes.Plugins.Loaded(ctx) != nil {
 		return
 	}
-	r.store.Watch(ctx, func(s config.Snapshot) {
-		_ = guard.Do(r.Log, "a reload", func() error { // the next one may do
-			apply(ctx, s)
+	r.store.Watch(ctx, func(snapshot config.Snapshot) {
+		_ = guard.Do(r.Log, "a reload", func() error { // the next one may succeed
+			apply(ctx, snapshot)
 			return nil
 		})
 	})
 }
 
 // Reload reconciles the connectors with a snapshot of the store.
-func (r *Reloader) Reload(ctx context.Context, s config.Snapshot) {
+func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 	if r.Lock.Lock(ctx) != nil {
 		return // the worker stops
 	}
 	defer r.Lock.Unlock()
-	if r.store.IsStale(s) {
-		if s.Requested {
+	if r.store.IsStale(snapshot) {
+		if snapshot.Requested {
 			r.store.Refresh()
 		}
 		return // the next one follows
 	}
-	r.Reconcile(ctx, s, r.herder.RunningConfigs(), s.Connectors, r.Check, nil)
+	r.Reconcile(ctx, snapshot, r.herder.RunningConfigs(), snapshot.Connectors, r.Check, nil)
 	r.reconciled.Store(ctx.Err() == nil)
 }
 
 // Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
-// a connector that differs. do carries out a step; nil means that the herder does.
-func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.RunningConnector,
+// a connector that differs. apply applies a change; nil means that the herder does.
+func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []config.RunningConnector,
 	files []*config.Connector,
-	found func(context.Context, *config.Connector) config.Problems, do func(step config.Change, news bool)) {
-	r.LogGlobalProblems(s.Problems)
-	if s.Problems.Err() != nil {
+	found func(context.Context, *config.Connector) config.Problems, apply func(step config.Change, isNew bool)) {
+	r.LogGlobalProblems(snapshot.Problems)
+	if snapshot.Problems.Err() != nil {
 		return
 	}
 	r.mu.Lock()
-	r.files = s.Connectors
+	r.files = snapshot.Connectors
 	r.mu.Unlock()
-	r.Checker, r.askUntil = r.Checker.WithConnectors(s.Connectors), time.Now().Add(askTime)
-	r.silent = map[string]bool{}
-	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
-	if do == nil {
-		do = func(step config.Change, news bool) { r.do(step, s.Connectors, news) }
+	r.Checker, r.serviceDeadline = r.Checker.WithConnectors(snapshot.Connectors), time.Now().Add(serviceTimeout)
+	r.timedOutOrigins = map[string]bool{}
+	check := func(connector *config.Connector) config.Problems { return found(ctx, connector) }
+	if apply == nil {
+		apply = func(step config.Change, isNew bool) { r.apply(step, snapshot.Connectors, isNew) }
 		if r.Group != nil {
 			check = func(*config.Connector) config.Problems { return nil }
-			defer r.Group.Applied(s)
+			defer r.Group.Applied(snapshot)
 		}
 	}
-	plan := config.Diff(have, files, check, r.Checker.Declared)
+	plan := config.Diff(running, files, check, r.Checker.Declared)
 	if ctx.Err() != nil {
 		return // the checks were cut short
 	}
 	outcome := reloadUnchanged
 	for _, step := range plan {
-		if now, err := r.herder.RunningConfig(step.Name); err == nil && step.Action == config.Reject && r.Group != nil {
-			// Other workers run the new settings by now: nothing continues with the old ones here.
-			step.KeepsRunning = step.KeepsRunning && maps.Equal(now.Raw, step.Connector.Raw())
+		if running, err := r.herder.RunningConfig(step.Name); err == nil && step.Action == config.Reject &&
+			r.Group != nil {
+			// Other workers run the new settings, so nothing continues with the old ones here.
+			step.KeepsRunning = step.KeepsRunning && maps.Equal(running.Raw, step.Connector.Raw())
 		}
-		news := r.logStep(step)
+		isNew := r.logStep(step)
 		switch {
-		case step.Action == config.Reject && news:
+		case step.Action == config.Reject && isNew:
 			outcome = reloadRefused
 		case step.Action != config.Reject && step.Action != config.NoChange && outcome == reloadUnchanged:
 			outcome = reloadApplied
 		}
-		do(step, news)
+		apply(step, isNew)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if outcome != reloadUnchanged || s.Requested {
+	if outcome != reloadUnchanged || snapshot.Requested {
 		r.counts[outcome]++
 	}
 	if outcome != reloadUnchanged {
 		r.last = time.Now()
 	}
-	if s.Requested {
-		r.Log.Info("the folder of connectors was read again, as was asked for", "config", r.Folder,
+	if snapshot.Requested {
+		r.Log.Info("the folder of connectors was read again on request", "config", r.Folder,
 			"outcome", outcome)
 	}
 }
 
-func (r *Reloader) do(step config.Change, all []*config.Connector, news bool) {
+func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool) {
 	var err error
 	switch step.Action {
 	case config.NoChange:
@@ -223,8 +223,8 @@ func (r *Reloader) do(step config.Change, all []*config.Connector, news bool) {
 	case config.Reject:
 		if step.KeepsRunning {
 			err = r.herder.RejectConfig(step.Name, step.Problems)
-		} else if news {
-			r.herder.Put(step.Connector, all) // it is FAILED, and says why
+		} else if isNew {
+			r.herder.Put(step.Connector, all) // it becomes FAILED, with the reason
 		}
 	}
 	if err != nil {
@@ -232,43 +232,43 @@ func (r *Reloader) do(step config.Change, all []*config.Connector, news bool) {
 	}
 }
 
-// logStep reports whether the step differs from the rejection that was logged before.
-func (r *Reloader) logStep(step config.Change) (news bool) {
+// logStep reports whether the change differs from the rejection that was logged before.
+func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	r.mu.Lock()
 	before := r.rejected[step.Name]
 	if delete(r.rejected, step.Name); step.Action == config.Reject {
 		r.rejected[step.Name] = step.Problems.Error()
 	}
-	news = r.rejected[step.Name] != before
+	isNew = r.rejected[step.Name] != before
 	r.mu.Unlock()
 	log := r.Log.With("connector", step.Name)
 	switch step.Action {
 	case config.Create:
 		log.Info("reload: a new connector", "file", step.Connector.File)
 	case config.UpdateInPlace:
-		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
+		log.Info("reload: settings have changed; the tasks continue with them", "file", step.Connector.File,
 			"settings", step.Settings)
 	case config.Restart:
-		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File,
+		log.Info("reload: settings have changed; the tasks are restarted", "file", step.Connector.File,
 			"settings",
 			step.Settings)
 	case config.Remove:
-		log.Info("reload: its file is gone, and it stops; its offsets stay")
+		log.Info("reload: the connector's file was deleted; the connector stops, its offsets remain")
 	case config.NoChange:
 		if before != "" {
-			log.Info("reload: its file says again what it runs with", "file", step.Connector.File)
+			log.Info("reload: the file has the running configuration again", "file", step.Connector.File)
 		}
 	case config.Reject:
-		if !news {
+		if !isNew {
 			return false
 		}
-		what := "reload: a change is refused, and what ran goes on: "
+		prefix := "reload: a change was rejected, the previous configuration continues: "
 		if !step.KeepsRunning {
-			what = "reload: a connector's file is rejected; the other connectors run: "
+			prefix = "reload: a connector's file was rejected, the other connectors run: "
 		}
 		for _, p := range step.Problems {
 			if !p.Warning {
-				log.Error(what + p.String())
+				log.Error(prefix + p.String())
 			}
 		}
 	}
@@ -277,7 +277,7 @@ func (r *Reloader) logStep(step config.Change) (news bool) {
 			log.Warn(p.String())
 		}
 	}
-	return news
+	return isNew
 }
 
 // Connectors returns the connectors of the store.
@@ -293,7 +293,7 @@ func (r *Reloader) LogGlobalProblems(problems config.Problems) {
 	defer r.mu.Unlock()
 	for _, p := range problems {
 		switch {
-		case slices.Contains(r.problems, p):
+		case slices.Contains(r.problems, p): // logged before
 		case p.Warning:
 			r.Log.Warn("reload: " + p.String())
 		default:
@@ -340,48 +340,49 @@ func (r *Reloader) Store() config.Store { return r.store }
 // Reconciled reports whether the connectors were reconciled with the store at least once.
 func (r *Reloader) Reconciled() bool { return r.reconciled.Load() }
 
-// ApplyOne applies the stored configuration of a connector, which has only warnings, also after ctx has ended. It
-// ignores other connectors: the reload after each write applies to them. The lock is held.
+// ApplyOne applies the stored configuration of one connector, even if ctx has ended. The lock is held.
 func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
-	s, _ := r.store.Snapshot()
-	var have []config.RunningConnector
-	if now, err := r.herder.RunningConfig(name); err == nil {
-		have = append(have, now)
+	snapshot, _ := r.store.Snapshot()
+	var running []config.RunningConnector
+	if current, err := r.herder.RunningConfig(name); err == nil {
+		running = append(running, current)
 	}
-	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
-	known := func(_ context.Context, c *config.Connector) (placed config.Problems) {
+	files := slices.DeleteFunc(slices.Clone(snapshot.Connectors),
+		func(connector *config.Connector) bool { return connector.Name != name })
+	known := func(_ context.Context, connector *config.Connector) (placed config.Problems) {
 		for _, p := range warnings {
-			placed = append(placed, c.Locate(p))
+			placed = append(placed, connector.Locate(p))
 		}
 		return placed
 	}
-	r.Reconcile(context.WithoutCancel(ctx), s, have, files, known, nil)
+	r.Reconcile(context.WithoutCancel(ctx), snapshot, running, files, known, nil)
 }
 
-// Stored returns a connector of the store, an empty one if it has none of the name.
+// Stored returns a stored connector, or an empty one.
 func (r *Reloader) Stored(name string) *config.Connector {
-	s, _ := r.store.Snapshot()
-	if i := slices.IndexFunc(s.Connectors, func(c *config.Connector) bool { return c.Name == name }); i >= 0 {
-		return s.Connectors[i]
+	snapshot, _ := r.store.Snapshot()
+	if i := slices.IndexFunc(snapshot.Connectors,
+		func(connector *config.Connector) bool { return connector.Name == name }); i >= 0 {
+		return snapshot.Connectors[i]
 	}
 	return &config.Connector{}
 }
 
-// Report returns the state of reloads for REST, with problems in addition to those that belong to no connector.
+// Report returns the state of reloads for REST, with additional problems.
 func (r *Reloader) Report(connectors []config.RunningConnector, problems []string) rest.Reload {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	answer := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),
+	report := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),
 		Connectors: []rest.ReloadedConnector{}, Problems: problems}
 	if !r.last.IsZero() {
-		answer.Last = r.last.UTC().Format(time.RFC3339)
+		report.Last = r.last.UTC().Format(time.RFC3339)
 	}
 	for _, p := range r.problems {
-		answer.Problems = append(answer.Problems, p.String())
+		report.Problems = append(report.Problems, p.String())
 	}
 	for _, n := range connectors {
-		answer.Connectors = append(answer.Connectors, rest.ReloadedConnector{Name: n.Name, File: n.File,
+		report.Connectors = append(report.Connectors, rest.ReloadedConnector{Name: n.Name, File: n.File,
 			Error: r.rejected[n.Name]})
 	}
-	return answer
+	return report
 }

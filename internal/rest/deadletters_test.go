@@ -54,8 +54,9 @@ func (l *lettered) worker() Worker { return l.as(l) }
 
 func (l *lettered) ReadDeadLetters(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
 	error) {
-	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim" + l.more,
-		Request: "GET /geheim"})
+	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{},
+		DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim"},
+		DeadLetterCause:  connect.DeadLetterCause{Message: "no geheim" + l.more}})
 }
 
 func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {

@@ -58,7 +58,8 @@ func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
 	f := connect.Metrics{Name: name, State: connect.Unassigned, Type: "source", Tasks: []connect.TaskMetrics{}}
 	own := func(n int, state connect.State) {
 		f.Tasks = append(f.Tasks, connect.TaskMetrics{Task: n, State: state, WorkerID: r.id(),
-			Progress: &connect.Progress{Rows: int64(10 + r.number), Flow: r.flow(state)}})
+			Progress: &connect.Progress{Rows: int64(10 + r.number),
+				InternalProgress: connect.InternalProgress{Flow: r.flow(state)}}})
 	}
 	own(r.number, connect.Running)
 	if r.number == 1 { // it is about to end what worker 2 has by now

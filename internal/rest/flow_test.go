@@ -15,9 +15,10 @@ import (
 func TestFlowOf(t *testing.T) {
 	t.Parallel()
 	task := func(over, fetch time.Duration, rows float64) connect.TaskMetrics {
-		return connect.TaskMetrics{Progress: &connect.Progress{Flow: core.Flow{Period: over, Rows: rows,
-			Bytes:  10 * rows,
-			Stages: []core.Stage{{Name: "fetch", Busy: fetch, Calls: 3}, {Name: "decode"}}}}}
+		return connect.TaskMetrics{Progress: &connect.Progress{InternalProgress: connect.InternalProgress{
+			Flow: core.Flow{Period: over, Rows: rows,
+				Bytes:  10 * rows,
+				Stages: []core.Stage{{Name: "fetch", Busy: fetch, Calls: 3}, {Name: "decode"}}}}}}
 	}
 	figures := connect.Metrics{Name: "c", Type: "source", Tasks: []connect.TaskMetrics{
 		task(time.Minute, time.Minute, 5), task(30*time.Second, 15*time.Second, 1),

@@ -146,7 +146,7 @@ func (b *Backend) checkWithService(ctx context.Context, checked checkedConfig) (
 	}
 	result.settings = checked.connector.Raw()
 	var wrong []string
-	for _, p := range b.changes().AskService(ctx, *b.checker(), checked.connector, checked.change) {
+	for _, p := range b.changes().CheckWithService(ctx, *b.checker(), checked.connector, checked.change) {
 		if p.Warning {
 			result.warnings = append(result.warnings, p)
 		} else {

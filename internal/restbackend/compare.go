@@ -105,7 +105,7 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	err := errors.New("its service was not queried")
 	var feeds []wit.Feed
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, checked.change.HasCompleteCredentials()
+		checker.Wait, checker.Logon = check.OnlineTimeout, checked.change.HasCompleteCredentials()
 		feeds, err = checker.Feeds(ctx, c)
 	}
 	var changed map[string][]string

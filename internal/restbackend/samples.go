@@ -97,7 +97,7 @@ func (b *Backend) withChain(ctx context.Context, name string, settings map[strin
 	}
 	problems := append(c.Problems, b.changes().Change(b.checker(), c, chain).MisdirectedSecrets()...)
 	if problems.Err() == nil {
-		problems = append(problems, b.checker().Stages(ctx, c)...)
+		problems = append(problems, b.checker().CheckStages(ctx, c)...)
 	}
 	var wrong []string
 	for _, p := range problems {
@@ -164,7 +164,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string,
 	reject := func(status int, message string) (rest.ToolAnswer, error) {
 		return answer, &rest.Refusal{Status: status, Message: message}
 	}
-	commandContext, cancel := context.WithTimeout(ctx, check.OnlineTime)
+	commandContext, cancel := context.WithTimeout(ctx, check.OnlineTimeout)
 	defer cancel()
 	tool, commands, err := b.openTool(commandContext, c)
 	if err != nil {
@@ -186,7 +186,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string,
 	var failure *wit.Error
 	switch {
 	case err != nil && ctx.Err() == nil && commandContext.Err() != nil:
-		return reject(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
+		return reject(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTimeout,
 			shown.Line(err.Error())))
 	case errors.Is(err, check.ErrNotReadOnly):
 		return reject(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)

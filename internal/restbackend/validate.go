@@ -40,7 +40,7 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	}
 	c.Problems = append(c.Problems, sent.MisdirectedSecrets()...)
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.HasCompleteCredentials()
+		checker.Wait, checker.Logon = check.OnlineTimeout, logon || sent.HasCompleteCredentials()
 	}
 	validation, err := checker.Validate(ctx, c)
 	if ctx.Err() != nil {

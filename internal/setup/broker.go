@@ -16,8 +16,8 @@ import (
 
 // OpenBroker opens the embedded broker if bootstrap.servers requests it, or finds one that runs on the data folder.
 func (in *Installation) OpenBroker(ctx context.Context, cleanup *Cleanup) error {
-	listen, here, err := kafka.EmbeddedListen(in.Kafka.Bootstrap)
-	if err != nil || !here {
+	listen, isEmbedded, err := kafka.EmbeddedListen(in.Kafka.Bootstrap)
+	if err != nil || !isEmbedded {
 		return err
 	}
 	if address, running := embedded.Find(ctx, in.Config.Data); running {
@@ -32,7 +32,7 @@ func (in *Installation) OpenBroker(ctx context.Context, cleanup *Cleanup) error 
 	}
 	cleanup.Add(func() {
 		if err := b.Close(); err != nil {
-			in.Log.Warn("embedded broker", "error", err)
+			in.Log.Warn("the embedded broker could not be closed", "error", err)
 		}
 	})
 	in.Kafka.Bootstrap = []string{b.Addr()}
@@ -48,7 +48,7 @@ func (in *Installation) Reach(ctx context.Context, admin *kafka.Admin) (string, 
 	var bootstrap away.Partner
 	for {
 		began := time.Now()
-		err := in.Kafka.CheckReachable(reaching) // a Kafka client alone would only say that time is up
+		err := in.Kafka.CheckReachable(reaching) // a Kafka client would only report a timeout
 		if err == nil {
 			bootstrap.Back(in.Log, began, "a broker of bootstrap.servers answers now")
 			return admin.ClusterID(reaching)

@@ -11,27 +11,18 @@ import (
 
 // Config specifies what a worker runs.
 type Config struct {
-	// Files of the worker and of its connectors.
-	Files config.Files
-	// Settings of the worker override its file, by name.
-	Settings map[string]string
-	// Environ is the environment in the form of os.Environ. Only CULVERT_… variables count.
-	Environ []string
-	// Data is the folder of the embedded broker and of caches. Default culvert-data.
-	Data string
-	// Plugins are folders with .wasm files, in addition to plugin.path. They are watched.
-	Plugins []string
-	// Embedded holds the plugins that are part of the program, nil for none.
-	Embedded fs.FS
-	// Once ends the run when everything that was there at the start has arrived: see [connect.Herder.RunOnce].
-	Once bool
-	// ResumeLogons tries secrets once more that a service has rejected: see [lockouts.Store].
-	ResumeLogons bool
-	// Compiling is called with the time that compiling plugins took at the start, if any had to be compiled: see
-	// [plugin.Options]. Default: lines of the Logger.
+	Files    config.Files
+	Settings map[string]string // override the worker's file, by name
+	Environ  []string          // as of os.Environ; only CULVERT_… and OTEL_… variables count
+	Data     string            // folder of the embedded broker and of caches; default culvert-data
+	Plugins  []string          // watched folders with .wasm files, in addition to plugin.path
+	Embedded fs.FS             // built-in plugins; nil for none
+	// Once ends the run when sources have caught up and sinks have written their records: see [connect.Herder.RunOnce].
+	Once         bool
+	ResumeLogons bool // tries rejected secrets once more: see [lockouts.Store]
+	// Compiling, if not nil, is called with the time that compiling plugins took at the start instead of logging it.
 	Compiling func(elapsed time.Duration)
-	// Logger. Default slog.Default().
-	Logger *slog.Logger
+	Logger    *slog.Logger // default slog.Default()
 }
 
 // Complete sets defaults.
@@ -42,16 +33,16 @@ func (c *Config) Complete() {
 	}
 }
 
-// Error wraps an error of the configuration or of the worker's environment, as opposed to the error of a task.
+// Error is an error of the configuration or of the worker's environment, as opposed to one of a task.
 type Error struct{ Cause error }
 
 func (e *Error) Error() string { return e.Cause.Error() }
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Cleanup holds functions that close what was opened, in the order of opening.
+// Cleanup is a list of functions that close what was opened, in the order of opening.
 type Cleanup []func()
 
-// Add adds a function.
+// Add appends a function.
 func (c *Cleanup) Add(f func()) { *c = append(*c, f) }
 
 // Run calls the functions in the opposite order.

@@ -21,7 +21,6 @@ import (
 // Installation is a worker with its connectors, as far as they are known before Kafka is reached.
 type Installation struct {
 	Config Config
-	// Installation holds the worker's settings and its connectors.
 	*config.Installation
 	Log      *slog.Logger
 	Levels   *logging.Levels
@@ -29,19 +28,26 @@ type Installation struct {
 	Registry *record.Registry
 	Kafka    kafka.Config
 	Embedded bool
-	// Checker is complete when the plugins are open.
-	Checker *check.Checker
-	Plugins *plugin.Manager
+	Checker  *check.Checker // complete when the plugins are open
+	Plugins  *plugin.Manager
 }
 
+// Purpose is what an installation is opened for.
+type Purpose uint8
+
+const (
+	ToCheck Purpose = iota
+	ToRun
+)
+
 // Open reads a configuration and opens its plugins, for commands that run no connectors. The problems are those of the
-// worker; each connector has those of its file. Close closes the plugins.
+// worker; each connector has its own. The caller closes the installation.
 func Open(ctx context.Context, c Config) (*Installation, config.Problems, error) {
 	in, problems, err := Read(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	problems = in.ReadSettings(ctx, problems, false)
+	problems = in.ReadSettings(ctx, problems, ToCheck)
 	if err := in.OpenPlugins(ctx, nil, c.Once && !in.Worker.IsSet("listeners")); err != nil {
 		return nil, nil, secret.RedactError(err, in.Worker.Redact)
 	}
@@ -81,34 +87,34 @@ func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Require
 	return nil
 }
 
-// ReadSettings parses the worker's own settings. It returns the given problems together with those of settings that are
-// in none of them, all at once, so that they can be mended at once. With toRun it sets the levels of loggers too.
-func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems, toRun bool) config.Problems {
+// ReadSettings parses the worker's settings and returns all of their problems. ToRun also sets logger levels.
+func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems,
+	purpose Purpose) config.Problems {
 	add := func(err error) { // two parsers may report the same problem, of a key store that both use for example
 		if p := in.Worker.Locate(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
 		}
 	}
-	sound := in.Worker.ValidSettings(problems)
-	if toRun {
-		if err := in.setLevels(sound); err != nil {
+	valid := in.Worker.ValidSettings(problems)
+	if purpose == ToRun {
+		if err := in.setLevels(valid); err != nil {
 			add(err)
 		}
 	}
 	var err error
 	var warnings config.Problems
-	if in.Kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
+	if in.Kafka, warnings, err = kafka.Parse(ctx, valid); err != nil {
 		add(err)
 	}
 	in.Kafka.Metrics = kafka.NewMetrics()
 	in.Kafka.SetCurrentValues(in.Worker.Current)
-	if _, known := sound["security.protocol"]; known { // without it no one can know which settings have an effect
+	if _, known := valid["security.protocol"]; known { // without it no one can know which settings have an effect
 		for _, w := range warnings {
 			add(w)
 		}
 	}
-	_, wrong := offset.ParseConfig(sound)
-	for _, p := range wrong {
+	_, offsetProblems := offset.ParseConfig(valid)
+	for _, p := range offsetProblems {
 		add(p)
 	}
 	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting),
@@ -125,7 +131,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 		add(err)
 	}
 	if slices.Contains(in.Worker.List("metrics.names"), "confluent") {
-		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has Strimzi's names alone; for " +
+		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has only Strimzi's names; for " +
 			"Confluent's dashboards put the metric_relabel_configs of examples/monitoring/confluent.yaml into " +
 			"Prometheus' scrape job"})
 	}
@@ -138,8 +144,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 	return append(problems, missing...)
 }
 
-// setLevels sets the levels of loggers. A logger comes before those below it, because setting its level sets theirs
-// too.
+// setLevels sets logger levels, of a parent before its children, because it also sets theirs.
 func (in *Installation) setLevels(settings map[string]string) error {
 	set := map[string]string{}
 	for key, level := range settings {
@@ -165,18 +170,17 @@ func (in *Installation) setLevels(settings map[string]string) error {
 	return nil
 }
 
-// Examine adds the problems that check finds to those that each connector has from its file. With toRun, connectors
-// that will not run are left out.
-func (in *Installation) Examine(toRun bool, check func(*config.Connector) config.Problems) {
+// Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run.
+func (in *Installation) Examine(purpose Purpose, check func(*config.Connector) config.Problems) {
 	for _, connector := range in.Connectors {
-		if connector.Problems.Err() == nil || !toRun && len(connector.Entries) > 0 {
+		if connector.Problems.Err() == nil || purpose == ToCheck && len(connector.Entries) > 0 {
 			connector.Problems = append(connector.Problems, check(connector)...)
 		}
 	}
 }
 
-// ExamineOffline validates the connectors with the checks that send no request.
-func (in *Installation) ExamineOffline(ctx context.Context, toRun bool) {
+// ExamineOffline is Examine with the checks that send no request.
+func (in *Installation) ExamineOffline(ctx context.Context, purpose Purpose) {
 	checker := in.Checker.WithConnectors(in.Connectors)
-	in.Examine(toRun, func(c *config.Connector) config.Problems { return checker.Check(ctx, c) })
+	in.Examine(purpose, func(connector *config.Connector) config.Problems { return checker.Check(ctx, connector) })
 }

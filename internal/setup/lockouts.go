@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// OpenLockouts opens a command's store of rejected logons (P10). A worker's file is in its data folder, that of
-// commands in the user's cache folder. Each reads both, because all of them together lock a user out.
+// OpenLockouts opens a command's store of rejected logons, in the user's cache folder. Commands also read the worker's,
+// because SAP locks a user after a few rejected logons of all together (RATIONALE.md P10).
 func OpenLockouts(data string) (*lockouts.Store, error) {
 	folder := cmp.Or(userLogonsFolder(), data)
 	return lockouts.Open(folder, folder, data)
@@ -24,18 +24,17 @@ func (c *Config) OpenLockouts() (*lockouts.Store, error) {
 		return nil, err
 	}
 	if err := store.Writable(); err != nil {
-		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, "+
+		c.Logger.Error("rejected logons cannot be stored: after a restart a rejected secret is sent once more, "+
 			"which may lock the user", "error", err)
 	}
 	if !c.ResumeLogons {
 		return store, nil
 	}
 	n, err := store.Resume(context.Background())
-	c.Logger.Info("refused logons are tried once more", "refusals", n)
+	c.Logger.Info("rejected logons are tried once more", "refusals", n)
 	return store, err
 }
 
-// userLogonsFolder returns "" if the user has no writable cache folder.
 func userLogonsFolder() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {

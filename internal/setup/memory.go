@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
-// LimitMemory makes the garbage collector run when the heap has grown by half, and work harder above half of the
+// LimitMemory makes the garbage collector run when the heap has grown by half, and more often above half of the
 // available memory. GOGC and GOMEMLIMIT override it.
 func LimitMemory() {
 	if os.Getenv("GOGC") == "" {
@@ -26,29 +26,26 @@ func LimitMemory() {
 	}
 }
 
-// leastGuestMemory is enough for four instances with the default limit. A slow service occupies an instance.
-const leastGuestMemory = 512 << 20
+// minPluginMemory is enough for four instances with the default limit. A slow service occupies an instance.
+const minPluginMemory = 512 << 20
 
-// guestMemory returns the bound of the memory of all plugin instances in bytes: the worker's setting, else a quarter of
-// available within leastGuestMemory and four times that, which is sixteen instances.
-func guestMemory(w *config.Worker) int64 {
+func pluginMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
 	}
-	return min(max(available()/4, leastGuestMemory), 4*leastGuestMemory)
+	return min(max(available()/4, minPluginMemory), 4*minPluginMemory)
 }
 
-// fallbackMemory is assumed if the available memory is unknown.
-const fallbackMemory = 2 << 30
+const fallbackMemory = 2 << 30 // if the available memory is unknown
 
 func available() int64 { return availableIn(os.DirFS("/")) }
 
 // availableIn returns the least of the machine's memory and the limits of this process's control groups and their
-// parents, of version 2 and 1. In a container the path of the own group may exist on the machine only: then the mount's
-// root is that group.
+// parents, of version 2 and 1. In a container the own group may exist only on the machine: then the mount's root is
+// that group.
 func availableIn(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
-	take := func(text string) {
+	lower := func(text string) {
 		if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil && n > 0 { // "max" is no number
 			least = min(least, n)
 		}
@@ -56,7 +53,7 @@ func availableIn(root fs.FS) int64 {
 	groups := func(mount, at, file string) {
 		for at = path.Clean("/" + at); ; at = path.Dir(at) {
 			if text, err := fs.ReadFile(root, path.Join(mount, at, file)); err == nil {
-				take(string(text))
+				lower(string(text))
 			}
 			if at == "/" {
 				return
@@ -64,14 +61,14 @@ func availableIn(root fs.FS) int64 {
 		}
 	}
 	const mount = "sys/fs/cgroup"
-	own, second, first := "", "/", "/"
+	ownGroups, second, first := "", "/", "/"
 	if text, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
-		own = string(text)
+		ownGroups = string(text)
 	}
-	for line := range strings.Lines(own) {
+	for line := range strings.Lines(ownGroups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path
 		switch {
-		case len(fields) < 3:
+		case len(fields) < 3: // malformed
 		case fields[1] == "":
 			second = fields[2]
 		case slices.Contains(strings.Split(fields[1], ","), "memory"):

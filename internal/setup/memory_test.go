@@ -10,7 +10,7 @@ import (
 func TestAvailableMemory(t *testing.T) {
 	const machine, own, first, second = "proc/meminfo", "proc/self/cgroup", "sys/fs/cgroup/memory/", "sys/fs/cgroup/"
 	total := "MemTotal:        8388608 kB\nMemFree: 1 kB\n"
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		files map[string]string
 		want  int64
 	}{
@@ -37,11 +37,11 @@ func TestAvailableMemory(t *testing.T) {
 			"memory.max": "-1\n"}, fallbackMemory},
 	} {
 		root := fstest.MapFS{}
-		for file, text := range c.files {
+		for file, text := range test.files {
 			root[file] = &fstest.MapFile{Data: []byte(text)}
 		}
-		if got := availableIn(root); got != c.want {
-			t.Errorf("%s: expected %d, found %d", name, c.want, got)
+		if got := availableIn(root); got != test.want {
+			t.Errorf("%s: expected %d, found %d", name, test.want, got)
 		}
 	}
 }

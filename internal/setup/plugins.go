@@ -11,14 +11,12 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// OpenPlugins opens the plugins of a configuration: those that are part of the program, and those of plugin.path and of
-// c.Plugins.
+// OpenPlugins opens the built-in plugins and those of plugin.path and c.Plugins.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
 	return openPlugins(ctx, c, w, registry, nil, false)
 }
 
-// openPlugins opens the needed plugins first and the others in the background. It waits for all if needed is nil, and
-// opens no others if only is set.
+// openPlugins opens the needed plugins first, all if nil, and the others in the background unless only is set.
 func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry,
 	needed []plugin.Requirement,
 	only bool) (*plugin.Manager, error) {
@@ -27,10 +25,9 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data, w),
 		History: historyFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
-		NeededOnly: only, MemoryBytes: guestMemory(w)})
+		NeededOnly: only, MemoryBytes: pluginMemory(w)})
 }
 
-// historyFile returns the file of what earlier plugin versions declared, "" without a data folder.
 func historyFile(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		return ""
@@ -38,8 +35,7 @@ func historyFile(data string) string {
 	return filepath.Join(data, "plugins.adopted.json")
 }
 
-// cacheFolder returns cache.dir, else a folder in the data folder or in the user's cache folder. If it cannot be
-// created, "" is returned, and plugins are compiled at each start.
+// cacheFolder returns the folder of compiled plugins. Without one, "", plugins are compiled at each start.
 func cacheFolder(data string, w *config.Worker) string {
 	if dir := w.Text("cache.dir"); dir != "" {
 		return dir
@@ -66,12 +62,12 @@ func Needed(connectors []*config.Connector) []plugin.Requirement {
 			needed = append(needed, n)
 		}
 	}
-	for _, c := range connectors {
-		if c.Problems.Err() != nil {
+	for _, connector := range connectors {
+		if connector.Problems.Err() != nil {
 			continue
 		}
-		add(c.Text("connector.class"), c.Text("connector.plugin.version"))
-		stages, _ := c.Stages()
+		add(connector.Text("connector.class"), connector.Text("connector.plugin.version"))
+		stages, _ := connector.Stages()
 		for _, s := range stages {
 			add(s.Class, s.Version)
 			if s.Predicate != nil {
@@ -82,7 +78,7 @@ func Needed(connectors []*config.Connector) []plugin.Requirement {
 	return needed
 }
 
-// CheckPlugin loads a plugin's file and tries its functions, see [plugin.Check].
+// CheckPlugin loads a plugin's file and calls its functions, see [plugin.Check].
 func CheckPlugin(ctx context.Context, c Config, w *config.Worker, file string) (*plugin.CheckResult, error) {
 	return plugin.Check(ctx, file, plugin.Options{CacheDir: cacheFolder(c.Data, w), Settings: w.All(),
 		Logger: c.Logger})

@@ -9,7 +9,7 @@ import (
 
 // RESTOptions returns the options of REST that the worker's settings specify.
 func RESTOptions(w *config.Worker) rest.Options {
-	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
+	options := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
 		Admin: w.List("admin.listeners"), SeparateAdmin: w.IsSet("admin.listeners"),
 		Users: w.Text("rest.basic.auth.file"),
 		Advertise: rest.Advertise{Host: w.Text("rest.advertised.host.name"), Port: w.Text("rest.advertised.port"),
@@ -18,20 +18,20 @@ func RESTOptions(w *config.Worker) rest.Options {
 		Origins: w.List("access.control.allow.origin"),
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
 		TLS: map[string]string{}}
-	own, all := w.Prefixed("listeners.https."), w.All()
-	for name := range own {
+	https, all := w.Prefixed("listeners.https."), w.All()
+	for name := range https {
 		if w.IsSet("listeners.https." + name) {
-			o.TLS[name] = own[name]
+			options.TLS[name] = https[name]
 		}
 	}
-	if len(o.TLS) == 0 { // all or nothing, as in Kafka Connect
+	if len(options.TLS) == 0 { // all or nothing, as in Kafka Connect
 		for name, value := range all {
 			if rest.IsTLSSetting(name) && value != "" {
-				o.TLS[name] = value
+				options.TLS[name] = value
 			}
 		}
 	}
-	return o
+	return options
 }
 
 // LocalAddress returns an address that a browser on this machine can open.

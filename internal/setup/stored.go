@@ -1,26 +1,27 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/base/lock"
+	"github.com/culvert-project/culvert/internal/base/wholefile"
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// StatesFile and ConnectorsFile are the files of the data folder in which a worker without a group keeps the target
-// states of its connectors, and the connectors that REST created.
+// StatesFile and ConnectorsFile are files of the data folder: target states, and connectors that REST created.
 const (
 	StatesFile     = "connectors.states.json"
 	ConnectorsFile = "connectors.json"
 )
 
-// OpenStored opens what a worker without a group keeps in its data folder: the connectors that REST created, which it
-// sets in c.Files, and the target states of all connectors. It imports connectors of an earlier version from
-// DATA/connectors, unless that folder holds files that the user named. The problems describe files that cannot be
-// imported.
+// OpenStored opens the connectors that REST created on a worker without a group, which it sets in c.Files, and the
+// target states of all connectors. It imports connectors of an earlier version from DATA/connectors, unless the user
+// named files in that folder. The problems describe files that cannot be imported.
 func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Problems, err error) {
 	if targets, err = config.OpenTargetStates(filepath.Join(c.Data, StatesFile)); err != nil {
 		return nil, nil, err
@@ -31,30 +32,29 @@ func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Pro
 	folder := filepath.Join(c.Data, "connectors")
 	if c.Files.UsesFolder(folder) {
 		if c.Files.Folder == "" {
-			c.Logger.Warn("files that were given lie in the folder where an earlier version kept the connectors that "+
-				"were made by REST: nothing there is imported, and what was made by REST there does not run", "folder",
+			c.Logger.Warn("named files are in the folder where an earlier version stored connectors created by "+
+				"REST: nothing in it is imported, and the connectors created by REST in it do not run", "folder",
 				folder)
 		}
 		return targets, nil, nil
 	}
 	imported, problems, err := c.Files.REST.Import(folder, targets)
 	if len(imported) > 0 {
-		c.Logger.Info("connectors that were made by REST in an earlier version are kept in one file from now on",
+		c.Logger.Info("connectors that REST created in an earlier version are now stored in one file",
 			"folder", folder, "file", filepath.Join(c.Data, ConnectorsFile), "connectors", imported)
 	}
 	return targets, problems, err
 }
 
-// RejectStored returns an error if the data folder of a worker that forms a group holds connectors that REST created
-// while the worker was alone, files of such connectors that cannot be imported, or target states other than running:
-// the group would not run these connectors, or run those that were stopped, and nobody would notice.
-func RejectStored(c Config) error {
-	c.Logger = slog.New(slog.DiscardHandler)
-	targets, problems, err := c.OpenStored()
+// RejectStored returns an error if a worker in a group has connectors or target states in its data folder, from the
+// time before it joined: the group would silently ignore the connectors, or run stopped ones.
+func RejectStored(stored Config) error {
+	stored.Logger = slog.New(slog.DiscardHandler)
+	targets, problems, err := stored.OpenStored()
 	if err != nil {
-		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
+		return fmt.Errorf("connectors from before the worker formed a group: %w", err)
 	}
-	found := c.Files.REST.Names()
+	found := stored.Files.REST.Names()
 	for _, p := range problems {
 		found = append(found, p.File)
 	}
@@ -69,7 +69,23 @@ func RejectStored(c Config) error {
 	slices.Sort(found)
 	found = slices.Compact(found)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
-		"status.storage.topic are given) whose connectors stand in config.storage.topic, found %s: `culvert cluster "+
-		"adopt --data %s WORKER-FILE` brings them there, or take status.storage.topic out so that the worker goes on "+
-		"alone", c.Data, strings.Join(found, ", "), c.Data)
+		"status.storage.topic are set) whose connectors are in config.storage.topic, found %s: `culvert cluster "+
+		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker "+
+		"continues alone", stored.Data, strings.Join(found, ", "), stored.Data)
+}
+
+// LockData prevents a second worker on a data folder; the embedded broker has its own lock. If the file system has no
+// locks or is read-only, the worker runs without. Temporary files of killed processes are removed.
+func LockData(dir string, log *slog.Logger) (*lock.Lock, error) {
+	l, err := lock.Acquire(filepath.Join(dir, "worker.lock"))
+	switch {
+	case errors.Is(err, lock.ErrLocked):
+		return nil, fmt.Errorf("data folder %s: expected no other worker, found another worker at work in it: %w. "+
+			"Stop that worker, or "+
+			"use another folder for this one (--data)", dir, err)
+	case err != nil:
+		log.Warn("the data folder cannot be locked: no second worker may be started on it", "data", dir, "error", err)
+	}
+	wholefile.Clean(dir)
+	return l, nil
 }

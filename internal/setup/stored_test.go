@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// A worker that was alone and is to form a group is not started while there are connectors that REST made in it, or
-// what it was to stop: nobody would notice that they do not run, or that it runs.
+// A worker of a group does not start with connectors that REST created on it before, or with stopped ones: they would
+// silently not run, or run.
 func TestNoneOfBefore(t *testing.T) {
 	data := t.TempDir()
 	refused := func() error { return RejectStored(Config{Data: data}) }
@@ -36,7 +36,7 @@ func TestNoneOfBefore(t *testing.T) {
 	assert.Error(t, refused(), "states of connectors")
 }
 
-// Files that users have written stay theirs, also where they lie in the folder in which REST kept connectors before.
+// Files of users remain, even in the folder of connectors that REST created in earlier versions.
 func TestGivenFilesAreNotImported(t *testing.T) {
 	for name, files := range map[string]func(folder, file, link string) config.Files{
 		"nothing": func(string, string, string) config.Files { return config.Files{} },

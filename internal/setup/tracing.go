@@ -12,76 +12,76 @@ import (
 )
 
 // tracingOptions returns the options of traces, with Endpoint "" for none. The error is a [config.Problem] of the
-// setting. It is a warning if an OpenTelemetry variable is wrong: it may be meant for other programs.
+// setting; for an OpenTelemetry variable, which may be meant for other programs, it is a warning.
 func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
-	o, err := parseTracing(w, environ)
-	var p config.Problem
-	if !errors.As(err, &p) || !w.IsFromTelemetry(p.Setting) {
-		return o, err
+	options, err := parseTracing(w, environ)
+	var problem config.Problem
+	if !errors.As(err, &problem) || !w.IsFromTelemetry(problem.Setting) {
+		return options, err
 	}
-	p.Warning = true
-	if p.Setting == config.TracingArgument {
-		p.Text += "; all traces are sent"
-		o.SamplerArg = ""
-		return o, p
+	problem.Warning = true
+	if problem.Setting == config.TracingArgument {
+		problem.Text += "; all traces are sent"
+		options.SamplerArg = ""
+		return options, problem
 	}
-	p.Text += "; nothing is traced"
-	return tracing.Options{}, p
+	problem.Text += "; nothing is traced"
+	return tracing.Options{}, problem
 }
 
-// parseTracing returns an error of the sampler's argument only if everything else is right.
-func parseTracing(w *config.Worker, environ []string) (o tracing.Options, err error) {
-	endpoint, exact, unspoken := w.TracingURL(environ)
+// parseTracing reports an error of the sampler's argument only if everything else is valid.
+func parseTracing(w *config.Worker, environ []string) (options tracing.Options, err error) {
+	endpoint, exact, unsupportedProtocol := w.TracingURL(environ)
 	if endpoint == "" {
-		return o, nil
+		return options, nil
 	}
-	if unspoken != "" {
-		return o, w.Problem(config.TracingEndpoint, fmt.Sprintf("expected OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "+
-			"found %q: traces are sent by HTTP alone, mostly to port 4318", unspoken))
+	if unsupportedProtocol != "" {
+		return options, w.Problem(config.TracingEndpoint,
+			fmt.Sprintf("expected OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "+
+				"found %q: traces are sent only by HTTP, mostly to port 4318", unsupportedProtocol))
 	}
 	to := tracing.TracesEndpoint
 	if exact {
 		to = tracing.CheckEndpoint
 	}
-	o = tracing.Options{Redact: w.Redact,
+	options = tracing.Options{Redact: w.Redact,
 		Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
 		Sampler: w.Text(config.TracingSampler), SamplerArg: w.Text(config.TracingArgument)}
 	if w.IsSet(config.TracingService) {
-		o.Service = w.Text(config.TracingService)
+		options.Service = w.Text(config.TracingService)
 	}
-	if o.Endpoint, err = to(endpoint); err != nil {
-		return o, w.Problem(config.TracingEndpoint, err.Error())
+	if options.Endpoint, err = to(endpoint); err != nil {
+		return options, w.Problem(config.TracingEndpoint, err.Error())
 	}
-	if o.Headers, err = tracing.ParseHeaders(w.Text(config.TracingHeaders)); err != nil {
-		return o, w.Problem(config.TracingHeaders, err.Error())
+	if options.Headers, err = tracing.ParseHeaders(w.Text(config.TracingHeaders)); err != nil {
+		return options, w.Problem(config.TracingHeaders, err.Error())
 	}
-	if err := o.CheckCertificate(); err != nil {
-		return o, w.Problem(config.TracingCertificate, err.Error())
+	if err := options.CheckCertificate(); err != nil {
+		return options, w.Problem(config.TracingCertificate, err.Error())
 	}
-	if err := o.CheckSampler(); err != nil {
-		return o, w.Problem(config.TracingArgument, err.Error())
+	if err := options.CheckSampler(); err != nil {
+		return options, w.Problem(config.TracingArgument, err.Error())
 	}
-	return o, nil
+	return options, nil
 }
 
 const lastSpansTimeout = 5 * time.Second
 
-// OpenTracer opens the tracer that the settings specify, nil for none. cleanup closes it, after everything that creates
-// spans.
+// OpenTracer opens the configured tracer, nil for none. cleanup closes it after everything that creates spans.
 func (in *Installation) OpenTracer(ctx context.Context, workerID string, cleanup *Cleanup) (*tracing.Tracer, error) {
-	o, err := tracingOptions(in.Worker, in.Config.Environ)
+	options, err := tracingOptions(in.Worker, in.Config.Environ)
 	if p := (config.Problem{}); errors.As(err, &p) && p.Warning {
 		err = nil // reported with the other problems of the settings
 	}
-	if err != nil || o.Endpoint == "" {
+	if err != nil || options.Endpoint == "" {
 		return nil, err
 	}
-	t, err := tracing.New(ctx, o, workerID, buildinfo.REST(), in.Log)
+	t, err := tracing.New(ctx, options, workerID, buildinfo.REST(), in.Log)
 	if err != nil {
 		return nil, err
 	}
 	cleanup.Add(func() {
-		last, cancel := context.WithTimeout(context.Background(), min(o.Timeout, lastSpansTimeout))
+		last, cancel := context.WithTimeout(context.Background(), min(options.Timeout, lastSpansTimeout))
 		defer cancel()
 		t.Close(last)
 	})

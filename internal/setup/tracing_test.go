@@ -16,7 +16,7 @@ import (
 func TestTracingSettings(t *testing.T) {
 	const lines, here = "bootstrap.servers=embedded\n", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
 	const endpoint = "tracing.otlp.endpoint=http://127.0.0.1:1\n"
-	for _, c := range []struct {
+	for _, test := range []struct {
 		environ, lines, want string
 		warns                bool
 	}{
@@ -42,26 +42,26 @@ func TestTracingSettings(t *testing.T) {
 		{here + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_SDK_DISABLED=true", "", "", true},
 	} {
 		worker := filepath.Join(t.TempDir(), "worker.properties")
-		require.NoError(t, os.WriteFile(worker, []byte(lines+c.lines), 0o600))
-		environ := strings.Fields(c.environ)
+		require.NoError(t, os.WriteFile(worker, []byte(lines+test.lines), 0o600))
+		environ := strings.Fields(test.environ)
 		in, found, err := Open(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 			Logger:  slog.New(slog.DiscardHandler),
 			Environ: environ})
 		require.NoError(t, err)
 		require.NoError(t, in.Close())
-		var said string
+		var problem string
 		for _, p := range found {
-			said += p.String() + "\n"
+			problem += p.String() + "\n"
 		}
-		if failed := found.Err(); (failed == nil) != c.warns || !strings.Contains(said, c.want) ||
-			c.warns && (len(found) > 0) != (c.want != "") || strings.Contains(said, "geheim") {
-			t.Errorf("%s %s: expected %q, found %v: %s", c.environ, c.lines, c.want, failed, said)
+		if failed := found.Err(); (failed == nil) != test.warns || !strings.Contains(problem, test.want) ||
+			test.warns && (len(found) > 0) != (test.want != "") || strings.Contains(problem, "geheim") {
+			t.Errorf("%s %s: expected %q, found %v: %s", test.environ, test.lines, test.want, failed, problem)
 		}
 	}
 	environ := []string{here, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
 	w, _, err := config.LoadWorker("", environ, nil)
 	require.NoError(t, err)
-	if o, err := tracingOptions(w, environ); o.Endpoint != "" || err == nil {
-		t.Errorf("expected no traces by gRPC, found them sent to %s (%v)", o.Endpoint, err)
+	if options, err := tracingOptions(w, environ); options.Endpoint != "" || err == nil {
+		t.Errorf("expected no traces by gRPC, found them sent to %s (%v)", options.Endpoint, err)
 	}
 }

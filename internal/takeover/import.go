@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// Source is a worker without a group whose connectors a group gets.
+// Source is a worker without a group whose connectors are imported.
 type Source struct {
 	*setup.Installation
 	Targets *config.TargetStates
@@ -27,70 +27,85 @@ type Source struct {
 	Group   *group.Worker
 }
 
-// ImportIntoGroup writes the connectors that REST created in a data folder, and the target states of all of its
-// connectors, to the group's config topic, then moves their file into connectors.adopted. Until then it may be
-// repeated. It returns the names of the connectors that it wrote. No worker may be in the group, because it writes as
-// the leader does. With startOver it accepts connectors without stored offsets.
-func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []string, err error) {
-	w, store := s.Worker, s.Group.Store()
+// ImportIntoGroup writes the connectors that REST created in a data folder, and all target states, to the group's
+// config topic, then moves their file into connectors.adopted. Until then it may be repeated. It returns the names of
+// the written connectors. The group must have no members. With startOver connectors may have no offsets.
+func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names []string, err error) {
+	w, store := source.Worker, source.Group.Store()
 	var problems config.Problems
-	for _, k := range s.Connectors {
-		problems = slices.Concat(problems, k.Problems, w.SharedProblems(k, components.Passwords(s.Plugins)))
+	for _, connector := range source.Connectors {
+		problems = slices.Concat(problems, connector.Problems, w.SharedProblems(connector,
+			components.Passwords(source.Plugins)))
 	}
-	folder := filepath.Join(s.Config.Data, "connectors.adopted")
+	folder := filepath.Join(source.Config.Data, "connectors.adopted")
 	adopted := filepath.Join(folder, setup.ConnectorsFile)
-	if _, err := os.Stat(adopted); err == nil && len(s.Connectors) > 0 {
-		problems = append(problems, config.Problem{File: adopted, Text: "expected nothing here, where the files of " +
-			"what is adopted are moved: move it away"})
+	if _, err := os.Stat(adopted); err == nil && len(source.Connectors) > 0 {
+		problems = append(problems, config.Problem{File: adopted,
+			Text: "expected no such file, because the adopted connectors' files are moved here: move it elsewhere"})
 	}
 	if err := problems.Err(); err != nil {
 		return nil, &setup.Error{Cause: err}
 	}
-	if err := s.Group.LeadEmptyGroup(ctx); err != nil {
+	if err := source.Group.LeadEmptyGroup(ctx); err != nil {
 		return nil, err
 	}
-	topic, _ := store.Snapshot()
-	var records []configtopic.Record
+	names, records, err := importRecords(ctx, source, startOver)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := store.Write(ctx, records...); err != nil {
+		return nil, err
+	}
+	return names, moveTo(folder, source.Config.Data)
+}
+
+// importRecords returns the records of connectors and target states that the config topic does not have yet, with the
+// names of these connectors.
+func importRecords(ctx context.Context, source Source, startOver bool) (names []string, records []configtopic.Record,
+	err error) {
+	topic, _ := source.Group.Store().Snapshot()
 	var other, fresh []string
-	targets := s.Targets.All()
-	for _, k := range s.Connectors {
-		delete(targets, k.Name)
-		if i := slices.IndexFunc(topic.Connectors, func(t *config.Connector) bool { return t.Name == k.Name }); i >= 0 {
-			if !maps.Equal(topic.Connectors[i].Raw(), k.Raw()) {
-				other = append(other, k.Name)
+	targets := source.Targets.All()
+	for _, connector := range source.Connectors {
+		delete(targets, connector.Name)
+		if i := slices.IndexFunc(topic.Connectors,
+			func(t *config.Connector) bool { return t.Name == connector.Name }); i >= 0 {
+			if !maps.Equal(topic.Connectors[i].Raw(), connector.Raw()) {
+				other = append(other, connector.Name)
 			}
 			continue // it was written before
 		}
-		at, err := s.Herder.Offsets(ctx, k.Name)
+		at, err := source.Herder.Offsets(ctx, connector.Name)
 		if err != nil {
-			return nil, fmt.Errorf("connector %s: %w", k.Name, err)
+			return nil, nil, fmt.Errorf("connector %s: %w", connector.Name, err)
 		}
 		if len(at) == 0 {
-			fresh = append(fresh, k.Name)
+			fresh = append(fresh, connector.Name)
 		}
-		names = append(names, k.Name)
-		records = append(records, configtopic.TargetRecord(k.Name, s.Targets.Get(k)),
-			configtopic.ConnectorRecord(k.Name, k.Raw()))
+		names = append(names, connector.Name)
+		records = append(records, configtopic.TargetRecord(connector.Name, source.Targets.Get(connector)),
+			configtopic.ConnectorRecord(connector.Name, connector.Raw()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in files, which a folder brings
-		if _, there := topic.ConfigOffsets[name]; !there && topic.Targets[name] == "" {
+		if _, exists := topic.ConfigOffsets[name]; !exists && topic.Targets[name] == "" {
 			records = append(records, configtopic.TargetRecord(name, targets[name]))
 		}
 	}
 	switch {
 	case len(other) > 0:
-		return nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found %s: "+
-			"nothing was written; delete them in one of both", w.ConfigTopic(), strings.Join(other, ", "))
+		return nil, nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found "+
+			"%s: "+
+			"nothing was written; delete them in one of the two places", source.Worker.ConfigTopic(),
+			strings.Join(other, ", "))
 	case len(fresh) > 0 && !startOver:
-		return nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none of %s: "+
-			"nothing was written. Is it the topic, and are they the brokers, that the worker had when it was alone? "+
-			"--start-over takes them so, and they begin from the start", w.Text("offset.storage.topic"),
+		return nil, nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none "+
+			"of %s: "+
+			"nothing was written. Check that the topic and the brokers are those that the worker used alone. "+
+			"--start-over imports these connectors anyway, and they begin from the start",
+			source.Worker.Text("offset.storage.topic"),
 			strings.Join(fresh, ", "))
 	}
-	if _, err := store.Write(ctx, records...); err != nil {
-		return nil, err
-	}
-	return names, moveTo(folder, s.Config.Data)
+	return names, records, nil
 }
 
 func moveTo(folder, data string) error {

@@ -27,24 +27,21 @@ import (
 
 // Report is what workers that form a group would find in its topics.
 type Report struct {
-	// Connectors are sorted by their names.
-	Connectors []Connector
-	// Problems that are errors keep workers from running some of the connectors.
-	Problems config.Problems
+	Connectors []Connector     // sorted by name
+	Problems   config.Problems // errors prevent connectors from running
 }
 
 // Connector is a connector in the topics of a group.
 type Connector struct {
 	Name  string `json:"name"`
 	Class string `json:"class"`
-	// State is the target state: RUNNING, PAUSED or STOPPED.
-	State string `json:"state"`
+	State string `json:"state"` // target state: RUNNING, PAUSED or STOPPED
 	Tasks int    `json:"tasks"`
-	// Offsets counts the offsets that a source has stored, or the partitions whose offsets a sink's group has
-	// committed.
+	// Offsets counts a source's stored offsets, or the partitions with a committed offset of a sink's group.
 	Offsets int `json:"offsets"`
 }
 
+// groupReader reads the topics of a group without joining it.
 type groupReader struct {
 	*setup.Installation
 	admin    *kafka.Admin
@@ -54,11 +51,14 @@ type groupReader struct {
 	problems config.Problems
 }
 
-func (s *groupReader) addProblem(file string, warning bool, text string) {
-	s.problems = append(s.problems, config.Problem{File: file, Warning: warning, Text: s.Worker.Redact(text)})
+func (s *groupReader) addError(file, text string) {
+	s.problems = append(s.problems, config.Problem{File: file, Text: s.Worker.Redact(text)})
 }
 
-// addSettingProblem reports whether there was no error.
+func (s *groupReader) addWarning(file, text string) {
+	s.problems = append(s.problems, config.Problem{File: file, Warning: true, Text: s.Worker.Redact(text)})
+}
+
 func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	if err != nil {
 		s.problems = append(s.problems, s.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
@@ -66,14 +66,13 @@ func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	return err == nil
 }
 
-// checkTopic adds what keeps workers from using the topic that a setting names.
 func (s *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
 	return s.addSettingProblem(named, s.admin.CheckInternalTopic(ctx,
 		kafka.InternalTopic{Name: s.Worker.Text(named), Setting: named,
 			Partitions: partitions}))
 }
 
-// withGroup calls do when a group's config topic was read. An error of the worker's file is a [setup.Error].
+// withGroup calls do after reading a group's config topic. An error of the worker's file is a [setup.Error].
 func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error) (err error) {
 	in, problems, err := setup.Open(ctx, c)
 	if err != nil {
@@ -88,29 +87,29 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 	if err := problems.Err(); err != nil {
 		return &setup.Error{Cause: err}
 	}
-	s := &groupReader{Installation: in}
-	if s.admin, err = kafka.NewAdmin(in.Kafka); err != nil {
+	reader := &groupReader{Installation: in}
+	if reader.admin, err = kafka.NewAdmin(in.Kafka); err != nil {
 		return err
 	}
-	defer s.admin.Close()
-	if !s.checkTopic(ctx, "config.storage.topic", 1) {
-		return s.problems
+	defer reader.admin.Close()
+	if !reader.checkTopic(ctx, "config.storage.topic", 1) {
+		return reader.problems
 	}
-	if err := s.read(ctx); err != nil {
+	if err := reader.read(ctx); err != nil {
 		return err
 	}
-	return cmp.Or(do(s), ctx.Err())
+	return cmp.Or(do(reader), ctx.Err())
 }
 
 // read reads the config topic up to the first open transaction.
 func (s *groupReader) read(ctx context.Context) error {
-	topic, k := s.Worker.ConfigTopic(), s.Kafka
-	k.Consumer.ReadUncommitted = false
+	topic, kafkaConfig := s.Worker.ConfigTopic(), s.Kafka
+	kafkaConfig.Consumer.ReadUncommitted = false
 	ends, err := s.admin.EndOffsets(ctx, true, topic)
 	if err != nil {
 		return err
 	}
-	reader, err := kafka.NewReader(k)
+	reader, err := kafka.NewReader(kafkaConfig)
 	if err != nil {
 		return err
 	}
@@ -121,129 +120,140 @@ func (s *groupReader) read(ctx context.Context) error {
 		return nil
 	})
 	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
-		s.addProblem(topic, true, fmt.Sprintf(
-			"an open transaction hides what stands from offset %d on: ask again when the "+
-				"brokers have ended it, after transaction.timeout.ms at the latest", at[0]))
+		s.addWarning(topic, fmt.Sprintf(
+			"an open transaction hides the records from offset %d on: try again when the brokers have ended it, "+
+				"after transaction.timeout.ms at the latest", at[0]))
 	}
 	s.store.CaughtUp()
 	s.snapshot, _ = s.store.Snapshot()
 	s.herder = connect.New(connect.Options{Worker: s.Worker, Plugins: s.Plugins, Registry: s.Registry,
-		Kafka: k, Logger: s.Log}, s.snapshot.Connectors)
+		Kafka: kafkaConfig, Logger: s.Log}, s.snapshot.Connectors)
 	return err
 }
 
-// checkMembers adds the live members of the group, and whether the topic belongs to another group. With ours, workers
-// of Culvert may run.
-func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
+// memberPolicy decides whether live Culvert workers are warnings or, as all other members, errors.
+type memberPolicy uint8
+
+const (
+	mustBeEmpty memberPolicy = iota
+	culvertMayRun
+)
+
+// checkMembers adds the live members of the group as problems, and whether the topic belongs to another group.
+func (s *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
 	const named = "group.id"
 	s.addSettingProblem(named, s.store.CheckGroup())
-	g, err := s.admin.Group(ctx, s.Worker.Text(named))
+	group, err := s.admin.Group(ctx, s.Worker.Text(named))
 	s.addSettingProblem(named, err)
-	for _, m := range g.Members {
-		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
+	isOurs := cluster.IsCulvertGroup(group)
+	for _, member := range group.Members {
+		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", group.Type, group.State), "stop it first"
 		switch {
-		case cluster.IsCulvertGroup(g) && ours:
-			kind, stop = "a worker of Culvert's", "workers that start join it"
-		case cluster.IsCulvertGroup(g):
-			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM (one with group.instance.id "+
+		case isOurs && policy == culvertMayRun:
+			kind, stop = "a Culvert worker", "workers that start join it"
+		case isOurs:
+			kind, stop = "a Culvert worker", "stop it first, by SIGTERM (one with group.instance.id "+
 				"stays until session.timeout.ms is over)"
-		case g.Type == "connect" && g.Protocol != "":
-			kind = "a worker of Kafka Connect's"
+		case group.Type == "connect" && group.Protocol != "":
+			kind = "a Kafka Connect worker"
 		}
-		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host,
-			m.ClientID))
-		s.problems[len(s.problems)-1].Warning = ours && cluster.IsCulvertGroup(g)
+		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, member.URL,
+			member.Host,
+			member.ClientID))
+		s.problems[len(s.problems)-1].Warning = isOurs && policy == culvertMayRun
 	}
 }
 
 // Check reads what Kafka has of a group. It changes nothing: it creates no topic, joins no group and begins no
 // transaction. The error is a [setup.Error], or why the config topic cannot be read.
 func Check(ctx context.Context, c setup.Config) (t Report, err error) {
-	err = withGroup(ctx, c, func(s *groupReader) error {
-		s.checkMembers(ctx, true)
-		client, err := kgo.NewClient(s.Kafka.ProducerOpts()...)
+	err = withGroup(ctx, c, func(reader *groupReader) error {
+		reader.checkMembers(ctx, culvertMayRun)
+		client, err := kgo.NewClient(reader.Kafka.ProducerOpts()...)
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		s.addSettingProblem("group.id", cluster.CheckLeaderAccess(ctx, client, s.Worker.Text("group.id")))
-		s.checkTopic(ctx, "status.storage.topic", 0)
+		reader.addSettingProblem("group.id", cluster.CheckLeaderAccess(ctx, client, reader.Worker.Text("group.id")))
+		reader.checkTopic(ctx, "status.storage.topic", 0)
 		var stored *offset.Store
-		if s.checkTopic(ctx, "offset.storage.topic", 0) {
-			settings, _ := offset.ParseConfig(s.Worker.All()) // withGroup has reported what is wrong
-			names := slices.Collect(maps.Keys(s.snapshot.ConfigOffsets))
-			if stored, err = offset.Open(ctx, s.Kafka, settings, names, s.Log); err != nil {
+		if reader.checkTopic(ctx, "offset.storage.topic", 0) {
+			settings, _ := offset.ParseConfig(reader.Worker.All()) // withGroup has reported what is wrong
+			names := slices.Collect(maps.Keys(reader.snapshot.ConfigOffsets))
+			if stored, err = offset.Open(ctx, reader.Kafka, settings, names, reader.Log); err != nil {
 				return err
 			}
 			defer stored.Close()
 		}
-		checker := s.Checker.WithConnectors(s.snapshot.Connectors)
-		for _, k := range s.snapshot.Connectors {
-			one := Connector{Name: k.Name, Class: k.Text("connector.class"),
-				State: string(targetstate.Parse(s.snapshot.Targets[k.Name])),
-				Tasks: len(s.snapshot.Tasks[k.Name].Settings)}
-			kind := s.examine(ctx, &checker, k)
-			if one.Offsets, err = s.countOffsets(ctx, k, kind, stored); err != nil {
-				s.addProblem(k.File, false, "where it goes on cannot be read: "+err.Error())
+		checker := reader.Checker.WithConnectors(reader.snapshot.Connectors)
+		for _, connector := range reader.snapshot.Connectors {
+			found := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
+				State: string(targetstate.Parse(reader.snapshot.Targets[connector.Name])),
+				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
+			kind := reader.examine(ctx, &checker, connector)
+			if found.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
+				reader.addError(connector.File, "its offsets cannot be read: "+err.Error())
 			}
-			t.Connectors = append(t.Connectors, one)
+			t.Connectors = append(t.Connectors, found)
 		}
-		t.Problems = s.problems
+		t.Problems = reader.problems
 		return nil
 	})
 	return t, err
 }
 
-// countOffsets counts a source's stored offsets, or a sink's partitions with a committed offset. It creates no topic,
-// as opening the store of a connector's own offsets would.
-func (s *groupReader) countOffsets(ctx context.Context, k *config.Connector, kind wit.ComponentKind,
+// countOffsets counts a source's stored offsets, or a sink's committed ones. It creates no topic, as opening a store
+// would.
+func (s *groupReader) countOffsets(ctx context.Context, connector *config.Connector, kind wit.ComponentKind,
 	stored *offset.Store) (int, error) {
-	own := k.Text("offsets.storage.topic")
+	ownTopic := connector.Text("offsets.storage.topic")
 	switch {
 	case kind == wit.ComponentSink:
-		committed, err := s.herder.Offsets(ctx, k.Name)
+		committed, err := s.herder.Offsets(ctx, connector.Name)
 		return len(committed), err
-	case own != "" && own != s.Worker.Text("offset.storage.topic"):
-		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, own, k.Name, s.Log)
+	case ownTopic != "" && ownTopic != s.Worker.Text("offset.storage.topic"):
+		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, ownTopic, connector.Name, s.Log)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
-			err = nil // it is made when the connector starts
+			err = nil // the connector creates it at its start
 		}
 		return len(found), err
 	case stored == nil:
 		return 0, nil
 	}
-	found, err := stored.All(ctx, k.Name)
+	found, err := stored.All(ctx, connector.Name)
 	return len(found), err
 }
 
-// examine adds what keeps a connector from running, and its secrets in clear text. It takes an unknown class for a
-// source.
-func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *config.Connector) wit.ComponentKind {
-	found := append(slices.Clone(k.Problems), checker.Check(ctx, k)...)
-	_, component, err := components.Find(checker.Plugins, k.Text("connector.class"), k.Text("connector.plugin.version"),
+// examine adds the problems of a connector, and its secrets in clear text. An unknown class counts as a source.
+func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
+	connector *config.Connector) wit.ComponentKind {
+	found := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
+	_, component, err := components.Find(checker.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
-		found = append(found, checker.Stages(ctx, k)...) // which Check has not come to
+		found = append(found, checker.CheckStages(ctx, connector)...) // Check did not reach them
 	}
 	for _, p := range found {
-		if !p.Warning { // that of a setting without effect keeps nothing from running
+		if !p.Warning { // a warning does not prevent a run
 			s.problems = append(s.problems, p)
 		}
 	}
-	if s.snapshot.Incomplete[k.Name] {
-		s.addProblem(k.File, true, "compaction took some of its tasks: they are planned once more when it starts")
+	if s.snapshot.Incomplete[connector.Name] {
+		s.addWarning(connector.File,
+			"compaction deleted some of its tasks: they are planned again when the connector starts")
 	}
 	password := components.Passwords(checker.Plugins)
-	for _, e := range k.Entries {
+	for _, e := range connector.Entries {
 		hidden := password(e.Key)
 		if providers := s.Worker.Providers; providers.HasUnknownProvider(e) {
-			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
+			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check reports
 				s.problems = append(s.problems, p)
 			}
 		} else if hidden && !e.Value.IsSecret() && e.Raw != "" {
-			s.problems = append(s.problems, config.Problem{File: k.File, Setting: e.Key, Warning: true,
-				Text: "a secret in " +
-					"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
+			s.problems = append(s.problems, config.Problem{File: connector.File, Setting: e.Key, Warning: true,
+				Text: "a secret in clear text, which all readers of the topic can see: write a reference such as " +
+					"${file:PATH:KEY}"})
 		}
 	}
 	return component.Kind
@@ -251,10 +261,9 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 
 // Released is the result of [Release].
 type Released struct {
-	Group string
-	// Fenced counts transactional IDs, Tasks removed tasks, by connector.
-	Fenced map[string]int
-	Tasks  map[string]int
+	Group  string
+	Fenced map[string]int // fenced transactional IDs, by connector
+	Tasks  map[string]int // removed tasks, by connector
 	Topic  string
 	// Problems names producers that could not be fenced: the topic still belongs to the group.
 	Problems config.Problems
@@ -266,35 +275,35 @@ type Released struct {
 // group must have no members. The error is a [setup.Error], or why nothing was fenced, or why the topic still belongs
 // to the group.
 func Release(ctx context.Context, c setup.Config) (done Released, err error) {
-	err = withGroup(ctx, c, func(s *groupReader) error {
-		if s.checkMembers(ctx, false); s.problems.Err() != nil {
-			return s.problems
+	err = withGroup(ctx, c, func(reader *groupReader) error {
+		if reader.checkMembers(ctx, mustBeEmpty); reader.problems.Err() != nil {
+			return reader.problems
 		}
-		group := s.Worker.Text("group.id")
-		leader, err := kafka.OpenTransactions(ctx, s.Kafka, group+"-configs-leader",
+		group := reader.Worker.Text("group.id")
+		leader, err := kafka.OpenTransactions(ctx, reader.Kafka, group+"-configs-leader",
 			[]string{cluster.LeaderTransactionalID(group)}, nil)
 		if err != nil {
 			return err
 		}
 		defer leader.Close()
 		done = Released{Group: group, Fenced: map[string]int{}, Tasks: map[string]int{},
-			Topic: s.Worker.ConfigTopic()}
-		if err := s.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
+			Topic: reader.Worker.ConfigTopic()}
+		if err := reader.read(ctx); err != nil { // again, because the leader may have written before it was fenced
 			return err
 		}
-		s.fenceProducers(ctx, group, done.Fenced)
-		s.checkMembers(ctx, false) // one may have come meanwhile
-		if done.Problems = s.problems; done.Problems.Err() != nil {
+		reader.fenceProducers(ctx, group, done.Fenced)
+		reader.checkMembers(ctx, mustBeEmpty) // a worker may have joined
+		if done.Problems = reader.problems; done.Problems.Err() != nil {
 			return nil
 		}
 		var all []configtopic.Record
-		for _, name := range slices.Sorted(maps.Keys(s.snapshot.Tasks)) {
-			if n := len(s.snapshot.Tasks[name].Settings); n > 0 {
+		for _, name := range slices.Sorted(maps.Keys(reader.snapshot.Tasks)) {
+			if n := len(reader.snapshot.Tasks[name].Settings); n > 0 {
 				done.Tasks[name] = n
 				all = append(all, configtopic.CommitRecord(name, 0))
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(s.store.Annotations(configtopic.GroupAnnotation))) {
+		for _, name := range slices.Sorted(maps.Keys(reader.store.Annotations(configtopic.GroupAnnotation))) {
 			all = append(all, configtopic.GroupRecord(name, false))
 		}
 		var records []*kgo.Record
@@ -311,8 +320,8 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 
 func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
 	names := s.store.Annotations(configtopic.FencingAnnotation) // they outlive their connectors
-	for _, k := range s.snapshot.Connectors {
-		names[k.Name] = nil
+	for _, connector := range s.snapshot.Connectors {
+		names[connector.Name] = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		counts := s.store.Fencing(name)
@@ -328,7 +337,7 @@ func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced m
 			err = kafka.Fence(ctx, producers, ids)
 		}
 		if err != nil {
-			s.addProblem("connector "+name, false, err.Error())
+			s.addError("connector "+name, err.Error())
 			continue
 		}
 		fenced[name] = len(ids)

@@ -43,24 +43,24 @@ type formerGroup struct {
 
 func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 	t.Helper()
-	l := &formerGroup{t: t, group: "g", fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
-	servers := l.fake.ListenAddrs()[0]
-	l.client = kafkatest.Client(t, kgo.SeedBrokers(servers), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	l.admin = kadm.NewClient(l.client)
+	group := &formerGroup{t: t, group: "g", fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
+	servers := group.fake.ListenAddrs()[0]
+	group.client = kafkatest.Client(t, kgo.SeedBrokers(servers), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	group.admin = kadm.NewClient(group.client)
 	compacted := map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}
 	for _, topic := range []string{"configs", "states", "offsets", "in"} {
-		_, err := l.admin.CreateTopic(t.Context(), 1, 1, compacted, topic)
+		_, err := group.admin.CreateTopic(t.Context(), 1, 1, compacted, topic)
 		require.NoError(t, err)
 	}
 	component := func(name string, kind wit.ComponentKind, iface string) []byte {
-		own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+		ownOffsets := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
 			return setting.Define("x."+name, kind, wit.Low, setting.Default("1"), "Some setting.", setting.Role(as))
 		}
 		m := guesttest.StaticModule(wit.Description{Name: strings.ToLower(name), Version: "1",
 			Components: []wit.Component{{Name: "test." + name, Kind: kind, Prefixes: []string{"x."},
-				Settings: []wit.ConfigKey{own("scheme", wit.KindString, role.Scheme),
-					own("host", wit.KindString, role.Address),
-					own("port", wit.KindInt, role.Port), {Name: "x.user", Documentation: "A user."},
+				Settings: []wit.ConfigKey{ownOffsets("scheme", wit.KindString, role.Scheme),
+					ownOffsets("host", wit.KindString, role.Address),
+					ownOffsets("port", wit.KindInt, role.Port), {Name: "x.user", Documentation: "A user."},
 					{Name: "x.key", Kind: wit.KindPassword, Documentation: "A secret."}}}}}, "", iface)
 		m.Answer(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
 		return m.Bytes()
@@ -74,9 +74,9 @@ func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 	lines := append([]string{"bootstrap.servers=" + servers, "group.id=g", "config.storage.topic=configs",
 		"status.storage.topic=states", "offset.storage.topic=offsets"}, settings...)
 	require.NoError(t, os.WriteFile(worker, []byte(strings.Join(lines, "\n")), 0o600))
-	l.config = setup.Config{Files: config.Files{Worker: worker}, Plugins: []string{plugins}, Data: t.TempDir(),
+	group.config = setup.Config{Files: config.Files{Worker: worker}, Plugins: []string{plugins}, Data: t.TempDir(),
 		Logger: slog.New(slog.DiscardHandler)}
-	return l
+	return group
 }
 
 // put writes records, each as its key, a blank and its value, which is none for a record that deletes.
@@ -162,8 +162,8 @@ func connectorRecord(name, class, settings string) string {
 // without a value that is secret; and nothing is written.
 func TestCheckTakeover(t *testing.T) {
 	t.Parallel()
-	l := newFormerGroup(t)
-	l.put("configs",
+	group := newFormerGroup(t)
+	group.put("configs",
 		connectorRecord("orders", "test.Source", `,"x.key":"c4n4ry","x.user":"me"`),
 		`task-orders-0 {"properties":{"task.class":"T"}}`, `task-orders-1 {"properties":{"task.class":"T"}}`,
 		`commit-orders {"tasks":2}`, `target-state-orders {"state":"PAUSED","state.v2":"PAUSED"}`,
@@ -176,21 +176,21 @@ func TestCheckTakeover(t *testing.T) {
 		connectorRecord("gone", "test.Source", ``), `connector-gone`,
 		connectorRecord("own", "test.Source", `,"offsets.storage.topic":"in"`),
 		`tasks-fencing-orders {"task-count":2}`, `whatever {"x":1}`)
-	l.aborted("configs", "connector-orders", `{"properties":{"connector.class":"Other"}}`)
-	l.aborted("configs", "connector-sink", `{"properties":{"connector.class":"Other"}}`)
-	l.put("configs", connectorRecord("sink", "test.Sink", `,"topics":"in"`))
-	l.put("offsets", `["orders",{"set":"A"}] {"at":1}`, `["orders",{"set":"B"}] {"at":1}`,
+	group.aborted("configs", "connector-orders", `{"properties":{"connector.class":"Other"}}`)
+	group.aborted("configs", "connector-sink", `{"properties":{"connector.class":"Other"}}`)
+	group.put("configs", connectorRecord("sink", "test.Sink", `,"topics":"in"`))
+	group.put("offsets", `["orders",{"set":"A"}] {"at":1}`, `["orders",{"set":"B"}] {"at":1}`,
 		`["orders",{"set":"A"}] {"at":2}`, `["orders",{"set":"C"}] {"at":1}`, `["orders",{"set":"C"}]`,
 		`["refers",{"set":"A"}] damaged`)
-	l.put("in", `["own",{"set":"A"}] {"at":1}`)
+	group.put("in", `["own",{"set":"A"}] {"at":1}`)
 	committed := kadm.Offsets{}
 	committed.AddOffset("in", 0, 1, -1)
-	_, err := l.admin.CommitOffsets(t.Context(), "connect-sink", committed)
+	_, err := group.admin.CommitOffsets(t.Context(), "connect-sink", committed)
 	require.NoError(t, err)
-	before, err := l.admin.ListEndOffsets(t.Context())
+	before, err := group.admin.ListEndOffsets(t.Context())
 	require.NoError(t, err)
 
-	found, err := Check(t.Context(), l.config)
+	found, err := Check(t.Context(), group.config)
 	require.NoError(t, err)
 	var lines []string
 	for _, k := range found.Connectors {
@@ -199,15 +199,16 @@ func TestCheckTakeover(t *testing.T) {
 	assert.Equal(t, []string{"broken test.Source RUNNING 0 0", "foreign com.example.Foreign RUNNING 0 0",
 		"orders test.Source PAUSED 2 2", "own test.Source RUNNING 0 1", "refers test.Source RUNNING 0 0",
 		"sink test.Sink STOPPED 0 1"}, lines)
-	shown := strings.Join(l.problemLines(found.Problems), "\n")
+	shown := strings.Join(group.problemLines(found.Problems), "\n")
 	t.Log(shown)
 	for _, text := range []string{
-		"! configs: connector-refers: where it goes on cannot be read: offset of connector refers",
+		"! configs: connector-refers: its offsets cannot be read: offset of connector refers",
 		"! configs: connector-foreign: connector.class: ", "! configs: connector-foreign: transforms.t.type: ",
-		"! configs: connector-refers: x.user: ${env:HOME}: what comes by REST, or is in config.storage.topic, may",
-		"! configs: connector-refers: x.key: looks like a reference to a config provider that there is not",
+		"! configs: connector-refers: x.user: ${env:HOME}: a configuration received by REST, or in " +
+			"config.storage.topic, may",
+		"! configs: connector-refers: x.key: looks like a reference to an unknown config provider",
 		"! configs: connector-broken: value.converter: ",
-		"configs: connector-broken: warning: compaction took some of its tasks",
+		"configs: connector-broken: warning: compaction deleted some of its tasks",
 		"configs: connector-orders: x.key: warning: a secret in clear text",
 	} {
 		assert.Contains(t, shown+"\n", text)
@@ -216,7 +217,7 @@ func TestCheckTakeover(t *testing.T) {
 		strings.Contains(shown, "! configs: connector-orders") || strings.Count("\n"+shown, "\n! ") != 6 {
 		t.Errorf("found what was not expected:\n%s", shown)
 	}
-	after, err := l.admin.ListEndOffsets(t.Context())
+	after, err := group.admin.ListEndOffsets(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, before.Offsets(), after.Offsets())
 }
@@ -225,63 +226,63 @@ func TestCheckTakeover(t *testing.T) {
 // rights that are missing. What is not there is not made.
 func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
+	for _, test := range []struct {
 		name    string
-		prepare func(l *formerGroup)
+		prepare func(group *formerGroup)
 		want    string // beginning of the only problem, "" for none
 		fails   string // or the error
 	}{
 		{name: "nothing", prepare: func(*formerGroup) {}},
 		{name: "Kafka Connect's workers",
-			prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/") },
-			want: "! worker.properties:2: group.id: a worker of Kafka Connect's is live: " +
+			prepare: func(group *formerGroup) { group.join("connect", "sessioned", "http://a:8083/") },
+			want: "! worker.properties:2: group.id: a Kafka Connect worker is live: " +
 				"stop it first: http://a:8083/ at "},
-		{name: "ours", prepare: func(l *formerGroup) { l.join("connect", "culvert-1", "http://b:8083/") },
-			want: "worker.properties:2: group.id: warning: a worker of Culvert's is live: " +
+		{name: "ours", prepare: func(group *formerGroup) { group.join("connect", "culvert-1", "http://b:8083/") },
+			want: "worker.properties:2: group.id: warning: a Culvert worker is live: " +
 				"workers that start join it: http://b:8083/ at "},
-		{name: "consumers", prepare: func(l *formerGroup) { l.join("other", "range", "") },
+		{name: "consumers", prepare: func(group *formerGroup) { group.join("other", "range", "") },
 			want: `! worker.properties:2: group.id: a member of the type "other" in the state Stable is live`},
-		{name: "members that left", prepare: func(l *formerGroup) {
-			l.join("connect", "sessioned",
+		{name: "members that left", prepare: func(group *formerGroup) {
+			group.join("connect", "sessioned",
 				"http://a:8083/")()
 		}},
-		{name: "another group's topic", prepare: func(l *formerGroup) {
-			l.put("configs", "culvert-group-g {}")
-			l.group = "other"
-			l.join("connect", "culvert-1", "http://b:8083/")
-			l.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
+		{name: "another group's topic", prepare: func(group *formerGroup) {
+			group.put("configs", "culvert-group-g {}")
+			group.group = "other"
+			group.join("connect", "culvert-1", "http://b:8083/")
+			group.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
 		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 			"found that the topic belongs to group other"},
 		{name: "the topic of a group that is gone",
-			prepare: func(l *formerGroup) { l.put("configs", "culvert-group-other {}") },
+			prepare: func(group *formerGroup) { group.put("configs", "culvert-group-other {}") },
 			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
-				"found that the topic belongs to group other"},
-		{name: "an open transaction", prepare: func(l *formerGroup) {
-			open := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("open"))
+				"found the topic to be that of group other"},
+		{name: "an open transaction", prepare: func(group *formerGroup) {
+			open := kafkatest.Client(t, kgo.SeedBrokers(group.fake.ListenAddrs()...), kgo.TransactionalID("open"))
 			require.NoError(t, open.BeginTransaction())
 			require.NoError(t, open.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
 				Value: []byte("{}")}).FirstErr())
-		}, want: "configs: warning: an open transaction hides what stands from offset 0 on"},
-		{name: "a topic that is missing", prepare: func(l *formerGroup) {
-			_, err := l.admin.DeleteTopic(t.Context(), "offsets")
+		}, want: "configs: warning: an open transaction hides the records from offset 0 on"},
+		{name: "a topic that is missing", prepare: func(group *formerGroup) {
+			_, err := group.admin.DeleteTopic(t.Context(), "offsets")
 			require.NoError(t, err)
 		}, want: "! worker.properties:5: offset.storage.topic: topic offsets: UNKNOWN_TOPIC_OR_PARTITION"},
-		{name: "a topic that forgets", prepare: func(l *formerGroup) {
-			_, err := l.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "cleanup.policy",
+		{name: "a topic that forgets", prepare: func(group *formerGroup) {
+			_, err := group.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "cleanup.policy",
 				Value: kadm.StringPtr("delete")}}, "states")
 			require.NoError(t, err)
 		}, want: "! worker.properties:4: status.storage.topic: topic states must have cleanup.policy=compact"},
-		{name: "a config topic that is missing", prepare: func(l *formerGroup) {
-			_, err := l.admin.DeleteTopic(t.Context(), "configs")
+		{name: "a config topic that is missing", prepare: func(group *formerGroup) {
+			_, err := group.admin.DeleteTopic(t.Context(), "configs")
 			require.NoError(t, err)
 		}, fails: "worker.properties:3: config.storage.topic: topic configs: UNKNOWN_TOPIC_OR_PARTITION"},
-		{name: "a config topic of two partitions", prepare: func(l *formerGroup) {
-			_, err := l.admin.CreatePartitions(t.Context(), 1, "configs")
+		{name: "a config topic of two partitions", prepare: func(group *formerGroup) {
+			_, err := group.admin.CreatePartitions(t.Context(), 1, "configs")
 			require.NoError(t, err)
 		}, fails: "is required to have a single partition"},
-		{name: "a group that this user may not see", prepare: func(l *formerGroup) {
-			l.fake.ControlKey(int16(kmsg.DescribeGroups), func(r kmsg.Request) (kmsg.Response, error, bool) {
-				l.fake.KeepControl()
+		{name: "a group that this user may not see", prepare: func(group *formerGroup) {
+			group.fake.ControlKey(int16(kmsg.DescribeGroups), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				group.fake.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeGroupsResponse)
 				g := kmsg.NewDescribeGroupsResponseGroup()
 				g.Group, g.ErrorCode = "g", kerr.GroupAuthorizationFailed.Code
@@ -290,60 +291,60 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 			})
 		}, want: "! worker.properties:2: group.id: members of group g: the brokers deny this user the request: " +
 			"expected the right DESCRIBE on the resource Group g"},
-		{name: "a user that may not lead", prepare: func(l *formerGroup) {
-			kafkatest.RejectIf(l.fake, kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed,
+		{name: "a user that may not lead", prepare: func(group *formerGroup) {
+			kafkatest.RejectIf(group.fake, kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed,
 				func(kmsg.Request) bool { return true })
 		}, want: "! worker.properties:2: group.id: the brokers deny this user to lead the group: expected the " +
 			"right WRITE on the resource TransactionalId connect-cluster-g"},
-		{name: "no workers of a group", prepare: func(l *formerGroup) {
-			l.config.Settings = map[string]string{"status.storage.topic": ""}
+		{name: "no workers of a group", prepare: func(group *formerGroup) {
+			group.config.Settings = map[string]string{"status.storage.topic": ""}
 		}, fails: "expected a worker of a group"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			l := newFormerGroup(t)
-			c.prepare(l)
-			found, err := Check(t.Context(), l.config)
-			if c.fails != "" {
-				assert.Error(t, err, c.fails)
+			group := newFormerGroup(t)
+			test.prepare(group)
+			found, err := Check(t.Context(), group.config)
+			if test.fails != "" {
+				assert.Error(t, err, test.fails)
 				return
 			}
 			require.NoError(t, err)
-			lines := l.problemLines(found.Problems)
-			if c.want == "" && len(lines) > 0 || c.want != "" && (len(lines) != 1 ||
-				!strings.HasPrefix(lines[0], c.want)) {
-				t.Errorf("expected %q, found %q", c.want, lines)
+			lines := group.problemLines(found.Problems)
+			if test.want == "" && len(lines) > 0 || test.want != "" && (len(lines) != 1 ||
+				!strings.HasPrefix(lines[0], test.want)) {
+				t.Errorf("expected %q, found %q", test.want, lines)
 			}
-			if topics, err := l.admin.ListTopics(t.Context()); err != nil || len(topics) != 4 &&
-				!strings.Contains(c.name, "missing") || len(topics) > 4 {
+			if topics, err := group.admin.ListTopics(t.Context()); err != nil || len(topics) != 4 &&
+				!strings.Contains(test.name, "missing") || len(topics) > 4 {
 				t.Errorf("expected no other topics, found %v %v", topics.Names(), err)
 			}
 		})
 	}
 }
 
-// A group is given back when it has no members: all producers of ours are fenced, also those of connectors that are
+// A group is released when it has no members: all of our producers are fenced, also those of connectors that are
 // gone, no connector has tasks, and the topic is no group's. A second time writes nothing.
 func TestReleaseGroup(t *testing.T) {
 	t.Parallel()
-	l := newFormerGroup(t, "exactly.once.source.support=enabled")
-	l.put("configs",
+	group := newFormerGroup(t, "exactly.once.source.support=enabled")
+	group.put("configs",
 		connectorRecord("orders", "test.Source", `,"transforms":"t","transforms.t.type":"com.example.T"`),
 		`task-orders-0 {"properties":{}}`, `commit-orders {"tasks":1,"culvert":{"offset":0}}`,
 		`tasks-fencing-orders {"task-count":1}`, `culvert-fencing-orders {"task-count":2,"producer-count":4}`,
 		connectorRecord("java", "test.Source", ``), `tasks-fencing-java {"task-count":3}`,
 		connectorRecord("none", "com.example.Foreign", ``),
 		`tasks-fencing-gone {"task-count":1}`, `culvert-fencing-gone {"task-count":1,"producer-count":1}`)
-	leave := l.join("connect", "culvert-1", "http://b:8083/")
-	if _, err := Release(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
+	leave := group.join("connect", "culvert-1", "http://b:8083/")
+	if _, err := Release(t.Context(), group.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
 		t.Errorf("expected that the live member is named, found %v", err)
 	}
 	leave()
-	l.put("configs", "culvert-group-other {}")
-	_, err := Release(t.Context(), l.config)
-	assert.Error(t, err, "found that the topic belongs to group other")
-	l.put("configs", "culvert-group-other", "culvert-group-g {}", "culvert-group-late {}")
-	zombie := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("g-orders-1-3"))
+	group.put("configs", "culvert-group-other {}")
+	_, err := Release(t.Context(), group.config)
+	assert.Error(t, err, "found the topic to be that of group other")
+	group.put("configs", "culvert-group-other", "culvert-group-g {}", "culvert-group-late {}")
+	zombie := kafkatest.Client(t, kgo.SeedBrokers(group.fake.ListenAddrs()...), kgo.TransactionalID("g-orders-1-3"))
 	require.NoError(t, zombie.BeginTransaction())
 	write := func() error {
 		return zombie.ProduceSync(t.Context(), &kgo.Record{Topic: "in", Value: []byte("late")}).FirstErr()
@@ -351,7 +352,7 @@ func TestReleaseGroup(t *testing.T) {
 	require.NoError(t, write())
 	var mu sync.Mutex
 	var ids []string
-	kafkatest.RejectIf(l.fake, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
+	kafkatest.RejectIf(group.fake, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if id := r.(*kmsg.InitProducerIDRequest).TransactionalID; id != nil {
@@ -361,7 +362,7 @@ func TestReleaseGroup(t *testing.T) {
 	})
 	ends := func() int64 {
 		t.Helper()
-		found, err := l.admin.ListEndOffsets(t.Context(), "configs")
+		found, err := group.admin.ListEndOffsets(t.Context(), "configs")
 		require.NoError(t, err)
 		end, _ := found.Lookup("configs", 0)
 		return end.Offset
@@ -369,14 +370,14 @@ func TestReleaseGroup(t *testing.T) {
 	tasks := map[string]int{"orders": 1}
 	for _, written := range []int64{4, 0} { // a commit and two notes, and the marker of their transaction
 		before := ends()
-		done, err := Release(t.Context(), l.config)
+		done, err := Release(t.Context(), group.config)
 		require.NoError(t, err)
 		assert.Equal(t, written, ends()-before)
-		assert.Equal(t, nil, l.problemLines(done.Problems))
+		assert.Equal(t, nil, group.problemLines(done.Problems))
 		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, done.Fenced)
 		assert.Equal(t, tasks, done.Tasks)
 		tasks = map[string]int{}
-		found, err := Check(t.Context(), l.config)
+		found, err := Check(t.Context(), group.config)
 		require.NoError(t, err)
 		for _, k := range found.Connectors {
 			assert.Equal(t, 0, k.Tasks, k.Name)

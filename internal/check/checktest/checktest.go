@@ -1,5 +1,5 @@
-// Package checktest makes what tests check and run connectors with: a worker, plugins, and a plugin that logs whatever
-// it is given.
+// Package checktest creates workers, plugins and connectors for tests of checks and of running connectors, among them a
+// plugin that logs all of its input.
 package checktest
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// Spy is the module of a source, test.SpySource, that logs everything that it is given; variables set string variables
-// of its package main, such as `main.version=2.0.0`.
+// Spy is the module of a source, test.SpySource, that logs all of its input; variables set string variables of its
+// package main, such as `main.version=2.0.0`.
 func Spy(t testing.TB, variables ...string) []byte {
 	t.Helper()
 	return guesttest.Bytes(t, "github.com/culvert-project/culvert/internal/check/checktest/testdata/spy", variables...)
@@ -33,7 +33,7 @@ type Bench struct {
 	Logger  *slog.Logger // writes Log
 }
 
-// New makes one whose plugins are these modules, by name.
+// New creates a bench with these plugin modules, by name.
 func New(t testing.TB, modules map[string][]byte) *Bench {
 	t.Helper()
 	b := &Bench{}
@@ -66,7 +66,7 @@ func WithSpy(t testing.TB) *Bench {
 	return New(t, map[string][]byte{"spy": Spy(t)})
 }
 
-// Connector is one of c.properties with these lines.
+// Connector parses the lines of a file c.properties.
 func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
 	t.Helper()
 	entries, problems := config.Read("c.properties", []byte(strings.Join(lines, "\n")))
@@ -77,7 +77,7 @@ func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
 	return c
 }
 
-// Text is problems one to a line.
+// Text joins problems, one to a line.
 func Text(problems config.Problems) string {
 	var lines []string
 	for _, p := range problems {

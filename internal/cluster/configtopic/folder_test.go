@@ -154,7 +154,7 @@ func TestSharedProblems(t *testing.T) {
 		want   string // "" for none
 	}{
 		{group, "pwd=clear", ""},
-		{group, "pwd=${env:FOLDERTOPIC}", "These lines there open this one, as far as the last of them says: " +
+		{group, "pwd=${env:FOLDERTOPIC}", "These lines declare this one, limited by the last line: " +
 			"config.providers=env config.providers.env.class="},
 		{refusing(named), "pwd=${env:FOLDERTOPIC}", ""},
 		{refusing(named), "pwd=prefix ${env:FOLDERTOPIC}", ""},
@@ -162,9 +162,9 @@ func TestSharedProblems(t *testing.T) {
 		{refusing(named), "pwd=", ""},
 		{refusing(named), "pwd=clear", "config.storage.secrets=refuse keeps passwords out of config.storage.topic, " +
 			"found " +
-			"the password: write ${file:PATH:KEY} or ${env:NAME}, with a name that stands in config.providers " +
-			"(there: env, files)"},
-		{refusing(nil), "pwd=clear", "(there: none)"},
+			"the password: write ${file:PATH:KEY} or ${env:NAME}, with a provider that config.providers declares " +
+			"(now: env, files)"},
+		{refusing(nil), "pwd=clear", "(now: none)"},
 		{refusing(nil), "pwd=${nobody:x}", "found the password"},
 		{map[string]string{"config.storage.secrets": "refuse"}, "pwd=clear", ""}, // it is alone
 	} {

@@ -287,6 +287,6 @@ func TestVersionsOfATopic(t *testing.T) {
 	assert.Equal(t, "0", version())
 	require.NoError(t, put("2", "0"))
 	assert.Equal(t, "1", version())
-	assert.Error(t, put("3", "0"), "was changed meanwhile")
+	assert.Error(t, put("3", "0"), "has changed in the meantime")
 	assert.Equal(t, 2, len(l.all))
 }

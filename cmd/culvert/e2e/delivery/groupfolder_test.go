@@ -123,7 +123,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	g.inFolders("more.properties", lines(groupSource(address, "more")), 0, 1, 2)
 	any.Await("more", "runs", e2etest.Is(connect.Running, 2))
 	any.Until(200, "GET", "/culvert/reload", "", "which REST made in the group, found made",
-		"These lines there open this one", "config.providers=env")
+		"These lines declare this one", "config.providers=env")
 	any.Must(404, "GET", "/connectors/secret", "")
 
 	// A connector from the folder is deleted with its file, whoever leads by then; a connector from REST stays.

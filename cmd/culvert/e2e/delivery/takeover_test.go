@@ -86,7 +86,7 @@ func TestTakeover(t *testing.T) {
 	w.Must(409, "POST", "/connectors/foreign/restart", "",
 		"connector foreign is assigned to no worker of the group: expected "+
 			"a worker with the plugins of class com.example.Foreign")
-	cluster(1, "release").Reports("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
+	cluster(1, "release").Reports("a Culvert worker is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
 	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task removed from topic configs",
 		"topic configs: free for the next group that starts")

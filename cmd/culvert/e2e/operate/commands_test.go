@@ -206,7 +206,7 @@ func TestInit(t *testing.T) {
 		{2, "--host is required", []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data}},
 		{2, "--service is required", append(where, "--yes")},
 		{2, "--password-in-file", append(flags, "--password", "geheim")},
-		{1, "it is not sent as it stands", append(flags, "--password", "${vault:sap:pw}")},
+		{1, "it is not sent", append(flags, "--password", "${vault:sap:pw}")},
 	} {
 		p.Run(c.args...).Exits(c.code).Says(c.says)
 	}

@@ -14,7 +14,7 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 	t.Parallel()
 	loggers := map[string][]string{
 		"org.apache.kafka.connect.runtime": {"REST listens", "connector started", "reload: a new connector",
-			"reload: its file is gone"},
+			"reload: the connector's file was deleted"},
 		"org.apache.kafka.connect.runtime.isolation": {"plugin loaded", "extraction finished"},
 		"org.apache.kafka.connect.runtime.rest":      {"changed by REST"},
 		"org.apache.kafka.clients":                   {"embedded Kafka broker"},

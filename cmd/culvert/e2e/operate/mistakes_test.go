@@ -54,14 +54,15 @@ func TestMistakesAreSaid(t *testing.T) {
 		"policy.properties:10: producer.override.linger.ms: the worker does not allow connectors",
 		"topic.properties:9: sap.odata#00.topic: Invalid value a b for configuration sap.odata#00.topic: String must ",
 		"topics.properties:10: topics: expected a topic's name, ",
-		"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic that no rows go to, found that " +
-			"of sap.odata#00.topic",
-		"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ",
+		"letters.properties:11: errors.deadletterqueue.topic.name: expected a topic to which no rows are written, " +
+			"found the topic of sap.odata#00.topic",
+		"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; available: ",
 		"keystore.properties:10: sap.odata.keystore.location: cannot be read",
 	}
 	p.Run(append([]string{"validate", "--plugins", dir}, files...)...).Exits(1).Prints(wrong...).Prints(
-		"elsewhere.properties:11: transforms.i.type: warning: Kafka Connect takes a nested class with its package ",
-		"elsewhere.properties:15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false").
+		"elsewhere.properties:11: transforms.i.type: warning: Kafka Connect accepts a nested class only with its "+
+			"package",
+		"elsewhere.properties:15: transforms.i.negate: warning: is true here, but false in Kafka Connect").
 		Says("12 problems, 3 warnings")
 	p.OnceWith(dir, files...).Exits(2).Says(wrong...)
 	files[0] = p.File("worker.properties", "bootstrap.servers=embedded")
@@ -287,7 +288,7 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 	validate := func(files ...string) e2etest.Result {
 		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t, "smt"), source("first")}, files...)...)
 	}
-	const same = "connector first reads the same into topic Orders"
+	const same = "connector first reads the same data into topic Orders"
 	one := validate(source("second"), source("elsewhere", "sap.odata#00.topic=other"),
 		source("products", "sap.odata#00.entityset=Products", "sap.odata#00.topic=Orders"),
 		source("client", "sap.odata.sap.client=200"), source("moved", "transforms=r", "transforms.r.regex=.*",
@@ -326,7 +327,7 @@ func TestValidateWithoutSecrets(t *testing.T) {
 		"sap.odata#00.selct=Name", "sap.odata.min.retry.backoff.ms=soon")...)
 	args := []string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data}
 	if r := p.Run(append(args, worker, good)...); r.Code != 1 ||
-		strings.Count(r.Stdout, "nothing there by that name") < 5 {
+		strings.Count(r.Stdout, "not found: ") < 5 {
 		t.Errorf("without the secrets: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	args = append(args, "--without-secrets")

@@ -130,7 +130,7 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	f.Checked(sapSource(address, "x"+reference, set...))
 	v, by := f.CheckedBy("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
 	if text := strings.Join(by[setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
-		"looks like a reference to a config provider that there is not: it is not sent as it stands") {
+		"looks like a reference to an unknown config provider: it is not sent") {
 		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.Errors, text)
 	}
 	if l := s.Ledger(); l.Total != 0 {
@@ -310,7 +310,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	x.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
 	late = strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ = x.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
-	e2etest.Contains(t, "the answer", answer, "Connector made was changed meanwhile, and nothing was written")
+	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
 	if found := x.Shown("made"); found["sap.odata.max.retries"] != "1" {
 		t.Errorf("found %v", found)
 	}
@@ -318,7 +318,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	r := p.Run("connectors", "diff", mine, "--url", x.Url).Exits(0).Prints("made: its tasks are created again",
 		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
 	_, is, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
-	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", x.Url).Exits(1).Says("was changed meanwhile")
+	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url",
+		x.Url).Exits(1).Says("has changed in the meantime")
 	p.Run("connectors", "apply", mine, "--if-version", is, "--url", x.Url).Exits(0).Prints("made is changed")
 	if found := x.Shown("made"); found["sap.odata#00.exec-period"] != "7200" {
 		t.Errorf("found %v", found)

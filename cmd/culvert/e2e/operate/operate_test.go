@@ -445,7 +445,7 @@ func TestToolsByREST(t *testing.T) {
 	peek := `{"options":{"s":"` + odatatest.NorthwindPath + `","e":"Customers","n":"2"}`
 	f.Must(200, "POST", at+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
 	f.Must(200, "POST", at+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
-	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has none of this name",
+	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has no option of this name",
 		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
 		f.Must(400, "POST", at+"/peek", body, says)
 	}

@@ -58,13 +58,13 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Replaced("conf/orders.properties", lines...)
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Replaced("conf/orders.properties", append(lines, "transforms=")...)
-	f.Awaits(`msg="reload: settings have changed, and its tasks are created again" connector=orders`)
+	f.Awaits(`msg="reload: settings have changed; the tasks are restarted" connector=orders`)
 	f.AwaitStarts("orders", 2)
 	f.Await("orders", "runs", e2etest.Runs)
 
 	// A password changes in running tasks.
 	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.pwd=other")...)
-	f.Awaits(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
+	f.Awaits(`msg="reload: settings have changed; the tasks continue with them" connector=orders`)
 	f.Awaits(`msg="changed settings of the service were applied" connector=orders`)
 	good := append(lines, "transforms=", "sap.odata.user.pwd=other")
 
@@ -117,14 +117,14 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	// The folder is deleted and created again; SIGHUP triggers a scan.
 	dir := filepath.Join(p.Dir, "conf")
 	e2etest.NoError(t, os.Rename(dir, dir+".away"))
-	f.Awaits("the folder of connectors can't be read, and all run on as they are")
+	f.Awaits("the folder of connectors cannot be read; all connectors continue unchanged")
 	if names := f.Names(); !slices.Equal(names, []string{"calm", "renamed"}) {
 		t.Errorf("without the folder: expected both to run on, found %q", names)
 	}
 	e2etest.NoError(t, os.Rename(dir+".away", dir))
 	f.Awaits("the folder of connectors can be read again")
 	f.Signal(syscall.SIGHUP)
-	f.Awaits("the folder of connectors was read again, as was asked for")
+	f.Awaits("the folder of connectors was read again on request")
 
 	// The worker keeps running without connectors, and a restored file continues from its offset.
 	f.AwaitDeleted("conf/orders.properties")
@@ -161,7 +161,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		return strings.Contains(s.Connector.ConfigError, "sap.odata#00.entityset") &&
 			strings.Contains(s.Connector.ConfigError, wrong) && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
 	})
-	f.Awaits("reload: a change is refused, and what ran goes on: ")
+	f.Awaits("reload: a change was rejected, the previous configuration continues: ")
 	f.AwaitStarts("orders", 1)
 	f.Replaced("conf/orders.properties", lines...)
 	f.Await("orders", "runs without a word", func(s connect.Status) bool {
@@ -316,7 +316,7 @@ func TestDiff(t *testing.T) {
 	want := `added: a new connector (copy/added.properties)
 bad: would be refused; the running configuration continues (copy/bad.properties)
   copy/bad.properties:10: tasks.max: (why)
-client: continues with other settings (copy/client.properties)
+client: continues with the new settings (copy/client.properties)
   sap.odata.user.pwd: [hidden] -> [hidden]
 deleted: stops and is removed; its offsets are kept
 topic: its tasks are created again (copy/topic.properties)

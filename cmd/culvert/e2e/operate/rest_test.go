@@ -192,7 +192,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 	})
 	f.Await("n6", "is stopped", e2etest.Is(connect.Stopped, 0))
 	f.Stop().Exits(0).Omits("an internal error of culvert").
-		SaysTimes(many/2, "its file is gone").SaysTimes(many, "reload: a new connector")
+		SaysTimes(many/2, "the connector's file was deleted").SaysTimes(many, "reload: a new connector")
 }
 
 // If files are named on the command line, connectors from REST are stored in the data folder; paused and stopped
@@ -300,7 +300,7 @@ func TestInitialStateOfFiles(t *testing.T) {
 	f.Await("stopped", "is stopped", e2etest.Is(connect.Stopped, 0))
 	f.Steer("paused", "resume")
 	f.Must(202, "POST", "/culvert/reload", "")
-	f.Awaits(`msg="the folder of connectors was read again, as was asked for"`)
+	f.Awaits(`msg="the folder of connectors was read again on request"`)
 	f.MustStop()
 
 	f = p.Follows("conf")

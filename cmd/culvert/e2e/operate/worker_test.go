@@ -33,7 +33,7 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 	c.Awaits("connector started")
 	sent := s.Ledger().Total
 	p.Once(worker, second).Exits(2).Omits("connector started").LastLineHas(
-		fmt.Sprintf("data folder %s: expected it for this worker alone, found another worker at work in it", p.Data),
+		fmt.Sprintf("data folder %s: expected no other worker, found another worker at work in it", p.Data),
 		fmt.Sprintf("(process %d)", c.Process.Process.Pid))
 	if s.Ledger().Total < sent {
 		t.Error("expected nothing to be started")
@@ -59,7 +59,8 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	rest := porttest.Address(t)
 	p.File("half/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
 	p.File("half/good.properties", e2etest.Source("good", address, "Orders")...)
-	p.File("half/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
+	p.File("half/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"),
+		"sap.odata.host.adress=x")...)
 	p.File("half/broken.json", `{"name": "broken", "config": {`)
 	p.File("half/without.yaml", `name: without`)
 	p.File("half/empty.properties")
@@ -106,7 +107,8 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		var status struct {
 			Connector struct{ State, Trace string }
 		}
-		if e2etest.Get(t, "http://"+rest+"/connectors/"+name+"/status", &status) != 200 || status.Connector.State != "FAILED" {
+		if e2etest.Get(t, "http://"+rest+"/connectors/"+name+"/status", &status) != 200 ||
+			status.Connector.State != "FAILED" {
 			t.Errorf("%s: expected it to be FAILED, found %+v", name, status)
 		}
 		for _, text := range says {
@@ -139,7 +141,8 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	// Like in Kafka's standalone worker, files that are named on the command line all run or none does.
 	p.Once("half/good.properties", "half/misspelt.properties").Exits(2).Says("half/misspelt.properties:10: ")
 	// Without a valid file there is nothing to run.
-	p.File("bad/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
+	p.File("bad/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"),
+		"sap.odata.host.adress=x")...)
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
 		Exits(2).Says("bad/misspelt.properties:10: ")
 }
@@ -171,7 +174,8 @@ func TestExamplesOfGuides(t *testing.T) {
 				connector = lines
 			}
 			files = append(files, p.File(name+".properties", connector...))
-			p.Run(append([]string{"validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "odata-sink", "smt")},
+			p.Run(append([]string{"validate", "--without-secrets", "--plugins",
+				e2etest.Plugins(t, "odata-sink", "smt")},
 				files...)...).Exits(0).Omits("no effect")
 		}
 	}
@@ -188,8 +192,10 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	const sources = "org.init.ohja.kafka.connect.odatav2.source"
 	run := func(data string, levels ...string) e2etest.Result {
-		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded", "listeners="}, levels...)...)
-		return p.Run("run", "--once", "--log-format", "text+location", "--plugins", e2etest.Plugins(t), "--data", p.Data+data,
+		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded", "listeners="},
+			levels...)...)
+		return p.Run("run", "--once", "--log-format", "text+location", "--plugins", e2etest.Plugins(t), "--data",
+			p.Data+data,
 			worker, p.File("orders.properties", e2etest.Source("orders", address, "Orders")...))
 	}
 	r := run("1", "logging.level.root=ERROR", "logging.level.org.init.ohja=WARN", "logging.level."+sources+"=info")

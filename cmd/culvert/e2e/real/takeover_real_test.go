@@ -353,8 +353,8 @@ func TestRealTakeover(t *testing.T) {
 	f.writes(append(running, compacted)...)
 	f.reaches(append(running, half, compacted)...)
 	last := f.offsets(f.shows(), reads)
-	f.cluster("check", 1).Prints("a worker of Culvert's is live: workers that start join it: ", f.followed.Url)
-	f.cluster("release", 1).Reports("a worker of Culvert's is live: stop it first, by SIGTERM (", f.followed.Url)
+	f.cluster("check", 1).Prints("a Culvert worker is live: workers that start join it: ", f.followed.Url)
+	f.cluster("release", 1).Reports("a Culvert worker is live: stop it first, by SIGTERM (", f.followed.Url)
 	stop()
 	f.cluster("release", 0)
 

@@ -198,7 +198,7 @@ func TestResumeLogons(t *testing.T) {
 	p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
 		strings.TrimSuffix(odatatest.SAPPath, "/")).Exits(1)
 	// The data folder belongs to the running worker; its logons are resumed nevertheless.
-	p.Run(append(args, "--resume-logons")...).Exits(2).Says("refused logons are tried once more")
+	p.Run(append(args, "--resume-logons")...).Exits(2).Says("rejected logons are tried once more")
 	c.Eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
 	c.Arrives(p, "Suppliers", s.Count("Suppliers"))
 	c.MustStop()

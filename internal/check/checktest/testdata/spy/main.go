@@ -1,4 +1,4 @@
-// Spy is a source plugin that logs everything that it is given, so that a test can see what gets into a guest.
+// Spy is a source plugin that logs all of its input, so that a test sees what a guest receives.
 package main
 
 import (
@@ -28,22 +28,30 @@ func spec(name string, kind wit.SettingKind, role string) wit.ConfigKey {
 }
 
 func (spy) Describe() wit.Description {
-	return wit.Description{Name: "spy", Version: version, Components: []wit.Component{{Name: "test.SpySource", Kind: wit.ComponentSource,
-		Prefixes: []string{"spy."}, Settings: []wit.ConfigKey{
-			spec("spy.address", wit.KindString, "http.address"), spec("spy.scheme", wit.KindString, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
-			spec("spy.user", wit.KindString, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
-			spec("spy.destination", wit.KindString, "http.destination"), spec("spy.roots", wit.KindString, "tls.truststore.location"),
-			spec("spy.store", wit.KindString, "sink.uncertain"), spec("spy.claim", wit.KindString, ""), spec("spy.tasks", wit.KindInt, ""), spec("spy.claims", wit.KindInt, ""), spec("spy.same", wit.KindInt, ""), spec("spy.sap-client", wit.KindString, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
-			// What a curious plugin might declare.
-			spec("value.converter.basic.auth.user.info", wit.KindString, ""), spec("producer.override.sasl.jaas.config", wit.KindString, ""),
-		}}}}
+	return wit.Description{Name: "spy", Version: version,
+		Components: []wit.Component{{Name: "test.SpySource", Kind: wit.ComponentSource,
+			Prefixes: []string{"spy."}, Settings: []wit.ConfigKey{
+				spec("spy.address", wit.KindString, "http.address"), spec("spy.scheme", wit.KindString, "http.scheme"),
+				spec("spy.port", wit.KindInt, "http.port"),
+				spec("spy.user", wit.KindString, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
+				spec("spy.destination", wit.KindString, "http.destination"),
+				spec("spy.roots", wit.KindString, "tls.truststore.location"),
+				spec("spy.store", wit.KindString, "sink.uncertain"), spec("spy.claim", wit.KindString, ""),
+				spec("spy.tasks", wit.KindInt, ""), spec("spy.claims", wit.KindInt, ""),
+				spec("spy.same", wit.KindInt, ""), spec("spy.sap-client", wit.KindString, "http.header.sap-client"),
+				spec("spy#{n}.token", wit.KindPassword, ""),
+				// What a curious plugin might declare.
+				spec("value.converter.basic.auth.user.info", wit.KindString, ""),
+				spec("producer.override.sasl.jaas.config", wit.KindString, ""),
+			}}}}
 }
 
 func say(where string, settings []wit.Setting, more ...any) {
 	sdk.Log(wit.LevelInfo, fmt.Sprint("spy ", where, " ", settings, more))
 }
 
-func (spy) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
+func (spy) Validate(component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.ValidateResult, error) {
 	say("validate", settings)
 	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
@@ -73,10 +81,12 @@ func (spy) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.
 	return wit.PlanResult{Tasks: tasks, ExactlyOnce: wit.Support{Supported: wit.Set}, Claims: claims}, nil
 }
 
-func (spy) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpenResult, error) {
+func (spy) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpenResult,
+	error) {
 	say("open", settings, answers)
 	if answers == nil {
-		return wit.SourceOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Tag: "a", Method: "GET", Target: "/hello", Repeatable: true,
+		return wit.SourceOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Tag: "a", Method: "GET",
+			Target: "/hello", Repeatable: true,
 			Headers: []wit.Header{{Name: "Authorization", Value: "guess"}}}}}}, nil
 	}
 	return wit.SourceOpenResult{Ready: &wit.SourceOpened{}}, nil
