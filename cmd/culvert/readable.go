@@ -37,7 +37,10 @@ func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slo
 	schemas := record.NewRegistry().ForConnector("consume")
 	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Options{Schemas: schemas, ReadOnly: true,
-		OpenRegistry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}
+		OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
+			return components.OpenRegistry(ctx, s,
+				log)
+		}}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
 		return nil, err
@@ -51,7 +54,8 @@ func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slo
 }
 
 // registryConverters returns converters of both formats with the settings below a prefix.
-func registryConverters(w *config.Worker, prefix, url string, use convert.Options) (list []convert.Converter, err error) {
+func registryConverters(w *config.Worker, prefix, url string, use convert.Options) (list []convert.Converter,
+	err error) {
 	settings, named := map[string]string{}, prefix+registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)

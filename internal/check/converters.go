@@ -80,7 +80,8 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 		if invalid {
 			continue
 		}
-		use := convert.Options{IsKey: key, Schemas: ch.Registry.ForConnector(""), ReadOnly: component.Kind == wit.ComponentSink}
+		use := convert.Options{IsKey: key, Schemas: ch.Registry.ForConnector(""),
+			ReadOnly: component.Kind == wit.ComponentSink}
 		if header {
 			_, err = convert.NewHeaders(class, settings, use)
 		} else {
@@ -99,7 +100,8 @@ func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Con
 	report func(setting, at string, err error)) {
 	for _, converter := range []string{components.KeyConverter, components.ValueConverter} {
 		class, settings := connector.Converter(converter, w)
-		use := convert.Options{IsKey: converter == components.KeyConverter, Schemas: record.NewRegistry().ForConnector(""),
+		use := convert.Options{IsKey: converter == components.KeyConverter,
+			Schemas:  record.NewRegistry().ForConnector(""),
 			ReadOnly: reading}
 		use.OpenRegistry = func(s registry.Settings) (*registry.Client, error) {
 			client, err := components.OpenRegistry(ctx, s, log)

@@ -267,8 +267,8 @@ func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Va
 	return v, by
 }
 
-// CheckedInTime is Checked, repeated until the service has answered all queries within [check.OnlineTimeout], which a busy
-// machine may miss.
+// CheckedInTime is Checked, repeated until the service has answered all queries within [check.OnlineTimeout], which a
+// busy machine may miss.
 func (f *Followed) CheckedInTime(settings map[string]string,
 	answered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
 	f.Place.T.Helper()

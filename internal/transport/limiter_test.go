@@ -162,7 +162,7 @@ func TestMaintenanceWindow(t *testing.T) {
 		})
 }
 
-// WithoutWaiting takes a free slot or fails; requests with a parent need no slot.
+// Requests that must not wait take a free slot or fail; requests with a parent need no slot.
 func TestRequestsThatMustNotWait(t *testing.T) {
 	release := make(chan struct{})
 	handler := func(w http.ResponseWriter, r *http.Request) {

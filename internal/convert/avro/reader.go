@@ -493,7 +493,8 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place p
 	if given := property(n, "connect.parameters"); r.o.Meta && given != nil {
 		parameters, ok := given.(map[string]any)
 		if !ok {
-			return fault.Data("Expected JSON object for schema parameters but found: %s", fault.Truncate(fmt.Sprint(given)))
+			return fault.Data("Expected JSON object for schema parameters but found: %s",
+				fault.Truncate(fmt.Sprint(given)))
 		}
 		for _, name := range slices.Sorted(maps.Keys(parameters)) {
 			value, ok := parameters[name].(string)

@@ -690,8 +690,8 @@ func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
 	return dst, value
 }
 
-// entries are the entries of one map, in p.entries from base on. Positions are relative to content, where the first entry
-// begins.
+// entries are the entries of one map, in p.entries from base on. Positions are relative to content, where the first
+// entry begins.
 type entries struct {
 	base, content int
 	// hashes has the bits of all names while they are few, to detect most new names fast; numbers indexes many names.

@@ -121,7 +121,8 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 	}
 	if err != nil {
 		if _, refused := errors.AsType[*registry.RejectedError](err); refused {
-			err = &fault.Fatal{Err: fmt.Errorf("%w; the schema is %s", err, fault.TruncateTo(text, fault.MaxErrorBytes))}
+			err = &fault.Fatal{Err: fmt.Errorf("%w; the schema is %s", err,
+				fault.TruncateTo(text, fault.MaxErrorBytes))}
 		}
 		return 0, err
 	}

@@ -261,7 +261,8 @@ func (f *schemaResponse) checkRules(what string, way Direction) error {
 			}
 			return &RejectedError{Text: fmt.Sprintf(
 				"%s has the rule %q of type %q, which is not built: values would %s "+
-					"without it", what, shown.LineUpTo(r.Name, maxMessageBytes), shown.LineUpTo(r.Type, maxMessageBytes),
+					"without it", what, shown.LineUpTo(r.Name, maxMessageBytes),
+				shown.LineUpTo(r.Type, maxMessageBytes),
 				action)}
 		}
 	}

@@ -73,8 +73,8 @@ func (l *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int6
 	if len(decided) == 0 {
 		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
 	}
-	return least + bitmapOverhead +
-		int64(metadata{usedDecisions: decided}.listsLength(partition.baseOffset)+partition.rowCost()*(partition.startedRows+n))
+	lists := metadata{usedDecisions: decided}.listsLength(partition.baseOffset)
+	return least + bitmapOverhead + int64(lists+partition.rowCost()*(partition.startedRows+n))
 }
 
 func (p *partition) rowCost() int {

@@ -227,7 +227,8 @@ const (
 	excessReported
 	loadComplete
 
-	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet // for later loads
+	// for later loads
+	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet
 )
 
 func (f Capabilities) has(fact Capabilities) bool { return f&fact != 0 }

@@ -1,6 +1,6 @@
-// Package probe requests documents that describe OData services, for sources and sinks: [Adviser] for `culvert validate
-// --online` and forms, [Steps] for `culvert doctor`, and other commands. Functions that call [Prober.Get] start over with
-// each round of responses; earlier responses are in the state, so no document is requested twice.
+// Package probe requests documents that describe OData services, for sources and sinks: [Adviser] for forms and
+// `culvert validate --online`, [Steps] for `culvert doctor`, and other commands. Functions that call [Prober.Get] start
+// over with each round of responses; earlier responses are in the state, so no document is requested twice.
 package probe
 
 import (

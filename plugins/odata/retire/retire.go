@@ -1,5 +1,5 @@
-// Package retire ends the ODP delta queues and subscriptions that a connector has opened at its services, on a command or
-// when it is deleted. A restarted connector may still need the changes in a queue (RATIONALE.md P15).
+// Package retire ends the ODP delta queues and subscriptions that a connector has opened at its services, on a command
+// or when it is deleted. A restarted connector may still need the changes in a queue (RATIONALE.md P15).
 package retire
 
 import (

@@ -195,8 +195,8 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	return 0
 }
 
-// Hash hashes a name of n bytes at p. The last bytes, which distinguish FIELD01 from FIELD02, hardly affect the low bits
-// of a product, so the top bits are used.
+// Hash hashes a name of n bytes at p. The last bytes, which distinguish FIELD01 from FIELD02, hardly affect the low
+// bits of a product, so the top bits are used.
 func Hash(in unsafe.Pointer, p, n int) uint64 {
 	w := Load(in, p)
 	if n < 8 {

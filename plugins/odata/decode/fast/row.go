@@ -48,8 +48,8 @@ const (
 	End
 )
 
-// Entry is one possible part of a row: a property, a property to skip, or the end. Assembly reads its fields, so each has
-// eight bytes; the ones that are always read are together at the end, for the processor's cache.
+// Entry is one possible part of a row: a property, a property to skip, or the end. Assembly reads its fields, so each
+// has eight bytes; the ones that are always read are together at the end, for the processor's cache.
 type Entry struct {
 	// Candidate followed this entry instead of Next the last Times times. It becomes Next after minRepeats.
 	Candidate *Entry
@@ -94,8 +94,8 @@ type Row struct {
 	Table unsafe.Pointer
 	Mask  uint64
 	Size  int // see NeedsLength
-	// Rows is memory for MaxRows values of wit.Row, of which RowCount were written. The current row begins at RowText in
-	// the text and at RowOutput in the arena. With MaxRows 0, Read stops after each row.
+	// Rows is memory for MaxRows values of wit.Row, of which RowCount were written. The current row begins at RowText
+	// in the text and at RowOutput in the arena. With MaxRows 0, Read stops after each row.
 	Rows                        unsafe.Pointer
 	RowCount, MaxRows           int
 	RowText, RowOutput          int

@@ -43,8 +43,8 @@ func (t *Template) Program() *uint64 {
 	return &t.program[0]
 }
 
-// Match returns the length of the match at src. If the text differs, the result is zero or minus the length that matched
-// at least.
+// Match returns the length of the match at src. If the text differs, the result is zero or minus the length that
+// matched at least.
 func (t *Template) Match(src unsafe.Pointer) int { return Match(src, t.Program()) }
 
 func word(b []byte) uint64 {

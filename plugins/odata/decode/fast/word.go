@@ -26,8 +26,8 @@ func Copy(to unsafe.Pointer, at int, from unsafe.Pointer, i int, n int) {
 	copy(unsafe.Slice((*byte)(unsafe.Add(to, at)), n), unsafe.Slice((*byte)(unsafe.Add(from, i)), n))
 }
 
-// Nondigits expects eight characters XORed with [Zeros]. The lowest bit set in the result belongs to the first byte that
-// is no digit; higher bytes may be wrong.
+// Nondigits expects eight characters XORed with [Zeros]. The lowest bit set in the result belongs to the first byte
+// that is no digit; higher bytes may be wrong.
 func Nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & Highs }
 
 const Zeros = 0x3030303030303030
