@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// TestWorkerConverters: a misspelt setting of a converter in the worker's file is named there, with the nearest one,
-// whether or not a connector uses that converter.
+// A misspelled converter setting in the worker's file is reported there, with the nearest known setting, whether or not
+// a connector uses that converter.
 func TestWorkerConverters(t *testing.T) {
 	const text = `bootstrap.servers=embedded
 key.converter=JsonConverter
@@ -44,7 +44,7 @@ header.converter.zzzzzzzzzzzz=1
 	}
 }
 
-// Settings of a converter that is named by an unresolvable reference are not reported as without effect.
+// If an unresolvable reference names the converter, its settings are not reported as without effect.
 func TestConverterByAReference(t *testing.T) {
 	b := checktest.WithSpy(t)
 	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource

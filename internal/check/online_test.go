@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The service's time begins with the first question to it, not before the plugin has answered.
+// The service's timeout starts with the first request to it, not before the plugin has responded.
 func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout}
@@ -35,7 +35,7 @@ func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 	})
 }
 
-// A service is silent if it leaves a question without an answer, not if it answers 503, or is not there.
+// A service is silent if it does not respond to a request, not if it responds 503 or is unreachable.
 func TestSilentService(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
@@ -103,8 +103,8 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	assert.Equal(t, []string{"https://sap.example"}, met)
 }
 
-// A check shows the service no secret that it has not accepted yet, since its sender may still be typing, unless the
-// checker may log on; what the service refused or accepted before needs no leave.
+// A check does not send the service a secret that it has not accepted yet, because the sender may still be typing,
+// unless the checker may log on. A secret that the service rejected or accepted before needs no permission.
 func TestTypedSecretsAreNotSent(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)

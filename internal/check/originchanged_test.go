@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A source whose stored offsets belong to another origin, destination or SAP client is rejected, with the
-// setting that has it go on, unless each of its sets has that, or the offsets are of the new one.
+// A source whose stored offsets belong to another origin, destination or SAP client is rejected with the setting that
+// lets it continue. It is accepted if each of its sets has that setting, or if the offsets belong to the new origin.
 func TestMoved(t *testing.T) {
 	spec := func(name, stored string) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(stored))

@@ -26,8 +26,8 @@ func (l *looks) Err() error {
 	return l.Context.Err()
 }
 
-// What a check of a connector costs grows with its sets and with the connectors before it, and not with their squares:
-// it is no plugin's work, which has limits. The context ends it.
+// The cost of a check grows linearly with the entity sets of a connector and with the other connectors. No plugin limit
+// bounds this work, so the end of the context must stop it.
 func TestCheckOfManySetsAndConnectors(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
 	source := func(name string, sets int, set string) *config.Connector {
@@ -43,7 +43,7 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 		k := b.Checker.WithConnectors(connectors)
 		return &k
 	}
-	// The work is counted in allocations: each declaration that is looked for makes some.
+	// The cost is measured in allocations: the lookup of a declaration allocates.
 	ofSets := func(n int) float64 {
 		first, second := source("first", n, "X"), source("second", n, "X")
 		return testing.AllocsPerRun(1, func() {

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// A setting that names a topic which no record has is an error. It is found before anything runs, unless a transform
-// can change the topic of records. An unknown setting of a transform is a warning.
+// A setting that names a topic which no record has is an error before anything runs, unless a transform can change the
+// topic of records. An unknown setting of a transform is a warning.
 func TestTopicsThatNoRecordReaches(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"smt": guesttest.Bytes(t, "../../plugins/smt")})

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// noteSteps has members ask and tell, and returns the answers. The step MEMBER/PERMIT:SECRET asks, with an outcome it
-// tells; -MEMBER leaves the group, +DURATION passes.
+// noteSteps lets members request permits and report outcomes, and returns the responses. The step MEMBER/PERMIT:SECRET
+// requests a permit; with an outcome it reports. -MEMBER leaves the group, +DURATION passes.
 func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 	t.Helper()
 	now, members := time.UnixMilli(1_000_000_000), map[string]bool{"a": true, "b": true, "c": true}
@@ -117,7 +117,7 @@ func TestLockoutTransitions(t *testing.T) {
 	}
 }
 
-// Of more refused secrets than are kept the oldest goes.
+// The number of rejected secrets is bounded; the oldest is dropped.
 func TestRefusedSecretsAreBounded(t *testing.T) {
 	t.Parallel()
 	var l lockout
@@ -128,8 +128,8 @@ func TestRefusedSecretsAreBounded(t *testing.T) {
 	assert.Equal(t, "permit; refused", strings.Join(noteSteps(t, &l, "a/1:2; a/1:3"), "; "))
 }
 
-// Whatever workers do, and whichever of them vanish: one at a time sends a secret for the first time, and a wrong one
-// is sent twice at most. What is refused stays so.
+// Whatever workers do, and whichever of them vanish, one at a time sends a secret for the first time, and a wrong
+// secret is sent twice at most. A rejected secret stays rejected.
 func TestRandomLockouts(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5_000) {
@@ -186,7 +186,7 @@ func TestRandomLockouts(t *testing.T) {
 	}
 }
 
-// Notes and calls of any bytes change nothing that they should not.
+// Arbitrary bytes in notes and calls change nothing that they must not change.
 func FuzzNoteOfAUser(f *testing.F) {
 	f.Add([]byte(`{"refused":[{"secret":"x","at":1}],"trial":{"secret":"y","permit":"p","member":"a","spent":1}}`),
 		[]byte(`{"what":"accepted","secret":"y","permit":"p","member":"a"}`))

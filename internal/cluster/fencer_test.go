@@ -20,8 +20,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The leader fences all producers that a connector had, and has: once for each version of its tasks, however many
-// workers ask, and also after another worker has become the leader. It remembers them for Kafka Connect and for us.
+// The leader fences all current and former producers of a connector, once for each version of its tasks, however many
+// workers request it, even after another worker has become the leader. It records the fencing for Kafka Connect and for
+// itself.
 func TestFences(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
@@ -36,7 +37,7 @@ func TestFences(t *testing.T) {
 		require.NoError(t, err)
 		return version
 	}
-	// fenced are the ids that are fenced by a call, or by several at the same time.
+	// fenced contains the transactional IDs fenced by one call, or by several concurrent calls.
 	var mu sync.Mutex
 	var ids []string
 	kafkatest.RejectIf(cluster, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
@@ -76,10 +77,10 @@ func TestFences(t *testing.T) {
 	found := a.store.Fencing("c")
 	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)
 	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))
-	// Before its offsets are changed they are fenced in any case.
+	// Producers are always fenced before offsets are changed.
 	assert.Equal(t, 5, len(fenced(fences, 0, now)))
 
-	// Another leader knows it.
+	// Another leader knows the fencing.
 	require.NoError(t, b.Lead(ctx))
 	assert.Equal(t, nil, fenced(NewFencer(b.store, "g", leads), second, now))
 	if err := fences.Fence(ctx, k, "c", 0, now); err == nil {
@@ -101,7 +102,7 @@ func TestFences(t *testing.T) {
 	assert.Error(t, fences.Fence(ended, k, "c", 0, now), "canceled")
 }
 
-// Fencing that takes too long may be tried again, and says which producer it waited for.
+// Fencing that takes too long may be retried. The error names the producer that it waited for.
 func TestFencingThatTakesTooLong(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		kafkatest.RejectIf(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {

@@ -25,16 +25,16 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// The scripts of peers are below this root.
+// The scripts of the peers are below this root.
 func init() { e2etest.Bench.Root = "../.." }
 
-// peer is a script of testdata/peers/kafka that is running.
+// peer is a running script of testdata/peers/kafka.
 type peer struct {
 	*e2etest.Peer
 	port string
 }
 
-// runPeer runs a script until its Stop, or the test's end.
+// runPeer runs a script until its Stop or the end of the test.
 func runPeer(t *testing.T, env []string, script, port, dir string, args ...string) *peer {
 	t.Helper()
 	args = append(append([]string{port}, args...), dir)
@@ -53,7 +53,7 @@ func (p *peer) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// realBroker is one of Apache Kafka, with a topic.
+// realBroker starts an Apache Kafka broker with a topic.
 func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 	t.Helper()
 	b := runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", e2etest.FreePort(t),
@@ -68,8 +68,8 @@ func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 	return b, c
 }
 
-// Apache Kafka takes members of a group with bytes of ours, and static ones among them; it is paused for longer than
-// their session.
+// Apache Kafka accepts group members with our metadata, including static members, also after it was paused for longer
+// than their session.
 func TestRealGroup(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, testTopic)
@@ -166,8 +166,8 @@ func TestRealGroup(t *testing.T) {
 	lap("a member was killed, with a session of 10 s")
 }
 
-// A group of Kafka Connect's own workers lets us not in, and goes on; a worker of Kafka Connect's that meets a group of
-// ours ends.
+// A group of Kafka Connect's own workers rejects us and continues. A Kafka Connect worker that joins one of our groups
+// stops.
 func TestRealGroupOfJava(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, "ours") // Kafka Connect's worker makes its own

@@ -30,26 +30,26 @@ const (
 	testTopic = "workers-configs"
 )
 
-// worker is a member, and what it has heard.
+// worker is a member and records its events.
 type worker struct {
 	name string
 	o    GroupOptions
 	*Group
 
 	mu sync.Mutex
-	// says is its metadata, asked how often it was asked for.
+	// says is its metadata, extended by the number of times it was requested.
 	says  string
 	asked int
-	// refuses is what Place answers; placings are the metadata of the members that each call had.
+	// refuses is the error that Place returns. placings contains the metadata of the members at each call.
 	refuses  error
 	placings [][]string
-	// dwells is how long Assigned takes.
+	// dwells is the duration of Assigned.
 	dwells time.Duration
 	events []string
 	lostAt time.Time
 }
 
-// newWorker is one that, as leader, gives each member "for" and its metadata.
+// newWorker returns a worker that, as leader, assigns each member "for" and its metadata.
 func newWorker(name string, c kafka.Config) *worker {
 	w := &worker{name: name, says: name}
 	w.o = GroupOptions{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Assign: w.place,
@@ -92,7 +92,7 @@ func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, err
 	return placed, w.refuses
 }
 
-// placing are the members that it has seen last, as leader.
+// placing returns the members that it has seen last, as leader.
 func (w *worker) placing() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,14 +114,14 @@ func (w *worker) set(change func()) {
 	change()
 }
 
-// all is what it heard until now.
+// all returns the events so far.
 func (w *worker) all() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.events)
 }
 
-// last is what it heard last.
+// last returns the last event.
 func (w *worker) last() string {
 	all := w.all()
 	if len(all) == 0 {
@@ -132,7 +132,7 @@ func (w *worker) last() string {
 
 func (w *worker) lost() bool { return strings.HasPrefix(w.last(), "lost: ") }
 
-// losses are how often it was lost.
+// losses returns how often its membership was lost.
 func (w *worker) losses() (n int) {
 	for _, what := range w.all() {
 		if strings.HasPrefix(what, "lost: ") {
@@ -142,7 +142,7 @@ func (w *worker) losses() (n int) {
 	return n
 }
 
-// join closes the member with the test.
+// join joins the group and closes the member with the test.
 func (w *worker) join(t *testing.T) *worker {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -154,8 +154,8 @@ func (w *worker) join(t *testing.T) *worker {
 	return w
 }
 
-// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment,
-// and the leader has seen what they say now.
+// agree waits until exactly these workers are in one generation newer than after, each with its own assignment, and the
+// leader has seen their current metadata.
 func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 	t.Helper()
 	var all []string
@@ -190,14 +190,14 @@ func texts(workers []*worker) (text string) {
 	return text
 }
 
-// in is a bubble with a network, side by side with other tests.
+// in runs a parallel test in a bubble with a network.
 func in(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { run(t, clustertest.New(t, testTopic)) })
 }
 
-// three are members of one generation.
+// three returns three members of one generation.
 func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 	t.Helper()
 	a, b, c = newWorker("a", n.Config("a")), newWorker("b", n.Config("b")), newWorker("c", n.Config("c"))
@@ -208,9 +208,9 @@ func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 	return a, b, c
 }
 
-// One member is a group, three are one, and stay in their generation while nothing happens. News of a member form a new
-// one, with other bytes or the same. A goodbye is heard of with the next heartbeat; who was killed is waited for, for a
-// session.
+// One member is a group, three are one, and they stay in their generation while nothing happens. New metadata of a
+// member forms a new generation, with other bytes or the same. A departure is noticed with the next heartbeat, a killed
+// member after its session.
 func TestGroupLifecycle(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
@@ -281,7 +281,7 @@ func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 	})
 }
 
-// News that come after the metadata was collected, while the group forms a generation, are in the one after it.
+// Metadata that changes after it was collected, while the group forms a generation, is in the next generation.
 func TestGroupRejoinsDuringAJoin(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
@@ -303,8 +303,8 @@ func TestGroupRejoinsDuringAJoin(t *testing.T) {
 	})
 }
 
-// A static member that comes back within its session is given what it had, and has the leader see it in a generation
-// of its own. kfake, unlike Kafka, forms one by itself where the metadata has changed.
+// A static member that returns within its session receives its old assignment, and the leader sees it in a generation
+// of its own. kfake, unlike Kafka, forms one by itself if the metadata has changed.
 func TestGroupStaticMember(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		static := func(name string) *worker {
@@ -342,7 +342,7 @@ func TestGroupStaticMember(t *testing.T) {
 	})
 }
 
-// Of two workers with one group.instance.id the first hears of it, and is a member when the other one has gone.
+// If two workers use one group.instance.id, the first one is told, and becomes a member when the other one has left.
 func TestGroupInstanceTwice(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
@@ -361,7 +361,8 @@ func TestGroupInstanceTwice(t *testing.T) {
 	})
 }
 
-// While the coordinator is away, a member is one until its session is over, and joins again when it is back.
+// While the coordinator is unreachable, a member stays one until its session expires. It joins again when the
+// coordinator is back.
 func TestGroupCoordinatorAway(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
@@ -398,7 +399,7 @@ func TestGroupCoordinatorAway(t *testing.T) {
 	})
 }
 
-// A coordinator that was away for longer than the session, and has forgotten nobody, is asked for a new generation.
+// After an outage longer than the session, a coordinator that has kept its members is asked for a new generation.
 func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
@@ -415,7 +416,7 @@ func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 	})
 }
 
-// Members that wait for one that is slow to join are members all the same, for longer than their session.
+// Members that wait for a slow member stay members, even for longer than their session.
 func TestGroupWaitsForASlowMember(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
@@ -438,7 +439,7 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 	})
 }
 
-// What the leader cannot place is said, and the others are members all the same; it is tried again.
+// A failed placement by the leader is logged and retried. The others stay members.
 func TestGroupPlaceFails(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
@@ -467,7 +468,7 @@ func TestGroupPlaceFails(t *testing.T) {
 	})
 }
 
-// A member whose metadata is short of what each member of ours sends is the leader's to judge.
+// The leader judges members whose metadata lacks what our members send.
 func TestGroupForeignMetadata(t *testing.T) {
 	for _, short := range []string{"", "x", "1234"} {
 		t.Run(short, func(t *testing.T) {
@@ -501,7 +502,7 @@ func (b named) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBa
 }
 func (b named) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
 
-// refusals are why a client could not join.
+// refusals receives the reasons why a client could not join.
 type refusals chan error
 
 func (r refusals) OnGroupManageError(err error) {
@@ -511,7 +512,7 @@ func (r refusals) OnGroupManageError(err error) {
 	}
 }
 
-// Our workers and those of Kafka Connect or of other programs refuse to be in one group; the error says what to do.
+// Our workers and those of Kafka Connect or of other programs refuse to share a group. The error states what to do.
 func TestGroupOfOthers(t *testing.T) {
 	t.Run("Kafka Connect's", func(t *testing.T) { groupOfOthers(t, "connect", "sessioned") })
 	t.Run("a type of their own", func(t *testing.T) { groupOfOthers(t, "x", culvertProtocol) })
@@ -556,7 +557,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 	})
 }
 
-// What keeps a worker from joining comes out of Join: at once, where somebody has to change something.
+// Join returns the reason why a worker cannot join, at once if somebody has to change something.
 func TestGroupNotJoined(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		denied := true
@@ -583,7 +584,7 @@ func TestGroupNotJoined(t *testing.T) {
 	})
 }
 
-// A member that the coordinator gives up while it joins is a new one without a word: what it held was lost.
+// A member that the coordinator removes while it joins becomes a new one silently: its units were lost.
 func TestGroupGivenUpInAJoin(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
@@ -605,8 +606,8 @@ func TestGroupGivenUpInAJoin(t *testing.T) {
 	})
 }
 
-// A member whose JoinGroup hangs, while its heartbeats are answered, is one for as long as the coordinator waits for
-// it: it has its lease no longer, and hears of it with its next heartbeat. Those that wait for it go on.
+// A member whose JoinGroup hangs, while its heartbeats succeed, stays a member for as long as the coordinator waits for
+// it. Its lease has expired, which it learns with its next heartbeat. Members that wait for it continue.
 func TestGroupJoinHangs(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
@@ -637,7 +638,7 @@ func TestGroupJoinHangs(t *testing.T) {
 	})
 }
 
-// Who asks is answered when the context ends, although the client waits for a connection.
+// A caller returns when its context ends, even if the client waits for a connection.
 func TestGroupConfirmInTime(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
@@ -663,7 +664,7 @@ func TestGroupConfirmInTime(t *testing.T) {
 	})
 }
 
-// Callers that ask at once share an answer, and none is taken for one that the coordinator has not given.
+// Concurrent callers share a response, and no response is used that the coordinator did not send.
 func TestGroupConfirm(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
@@ -701,8 +702,8 @@ func TestGroupConfirm(t *testing.T) {
 	})
 }
 
-// Whatever happens to members, those that are left are of one generation in the end. At no time does a member hold an
-// assignment by its own clock that the coordinator no longer has for it. A failing seed prints its steps.
+// Whatever happens to members, the remaining ones end up in one generation. At no time does a member, by its own clock,
+// have an assignment that the coordinator no longer has for it. A failing seed prints its steps.
 func TestGroupRounds(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -728,7 +729,7 @@ func TestGroupRounds(t *testing.T) {
 	}
 }
 
-// rounds are steps by chance.
+// rounds runs random steps.
 type rounds struct {
 	n       *clustertest.Network
 	random  *rand.Rand
@@ -738,7 +739,7 @@ type rounds struct {
 	client  *kgo.Client
 }
 
-// asker is a client that is never held.
+// asker returns a client whose connections are never held.
 func (r *rounds) asker(t *testing.T) *kgo.Client {
 	t.Helper()
 	if r.client == nil {
@@ -798,7 +799,7 @@ func (r *rounds) step(t *testing.T) {
 	}
 }
 
-// check asks the coordinator, in one answer, whose sessions last by their own clocks.
+// check queries the coordinator, in one request, about members whose sessions are valid by their own clocks.
 func (r *rounds) check(t *testing.T) {
 	t.Helper()
 	request := kmsg.NewPtrDescribeGroupsRequest()

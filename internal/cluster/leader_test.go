@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// A connector, or a stage of it, that names a version of its plugin fits where that is, whatever the group runs; others
-// fit where the version is that the group runs. What nobody has is named.
+// A connector, or one of its stages, that specifies a version of its plugin fits workers with that version, whatever
+// version the group runs. Others fit workers with the group's version. The error names what no worker has.
 func TestVersionsThatConnectorsName(t *testing.T) {
 	t.Parallel()
 	worker, _ := config.NewWorker("", nil, nil, nil)
@@ -70,7 +70,7 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group uses: culvert plugins swap selects another", unmet)
 }
 
-// The leader does not depend on the order in which the coordinator lists the members, and leaves out a member whose
+// The leader does not depend on the order in which the coordinator lists the members, and ignores a member whose
 // metadata is damaged.
 func TestOrderOfMembers(t *testing.T) {
 	t.Parallel()

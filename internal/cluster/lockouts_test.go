@@ -25,7 +25,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// [AttemptArbiter.HandleCall] is what workers are called by, signed.
+// Workers call [AttemptArbiter.HandleCall] with signed requests.
 var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
 
 // office is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
@@ -56,7 +56,7 @@ type desk struct {
 	end     context.CancelFunc
 }
 
-// takes is how long the service and the topic take.
+// takes is the response time of the service and of the topic.
 const takes = 20 * time.Millisecond
 
 func newOffice(t *testing.T, workers int, right string) (*office, []*desk) {
@@ -108,7 +108,7 @@ func (o *office) ask(ctx context.Context, call, into any) error {
 	return answered(ctx, leader.permits, body, into)
 }
 
-// answered reads the answer of a leader.
+// answered reads the response of a leader.
 func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any) error {
 	answer, err := leader.HandleCall(ctx, "", body)
 	if err != nil {
@@ -176,7 +176,7 @@ func (d *desk) logOn(ctx context.Context, secret string) (status int, err error)
 	return status, nil
 }
 
-// all has each worker send several requests at once, and counts what comes of them.
+// all sends several requests from each worker at once and counts the results.
 func all(ctx context.Context, desks []*desk, each int, secret string) (accepted, rejected, locked, other int) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -204,7 +204,7 @@ func all(ctx context.Context, desks []*desk, each int, secret string) (accepted,
 	return accepted, rejected, locked, other
 }
 
-// inOffice runs a test in a bubble; all workers end with it.
+// inOffice runs a test in a bubble. All workers end with it.
 func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *office, desks []*desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		o, desks := newOffice(t, workers, right)
@@ -228,8 +228,9 @@ func (o *office) lead(number int) {
 	o.leader = number
 }
 
-// T3 with ten workers: a wrong secret is sent once, and all recover when it is corrected. A secret that is changed at
-// the service after all have used it is also sent once, though all want to send it at the same time, as on a schedule.
+// T3 with ten workers: a wrong secret is sent once, and all workers recover when it is corrected. A secret that is
+// changed at the service after all have used it is also sent once, even if all workers send it at the same time, as on
+// a schedule.
 func TestWrongSecretOnTenWorkers(t *testing.T) {
 	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
 		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
@@ -280,7 +281,7 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 	})
 }
 
-// What was found out outlives the leader, and who has been let go is known to the next.
+// Outcomes outlive the leader, and the next leader knows which workers have a permit.
 func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
 	for _, pause := range []time.Duration{0, takes * 3 / 2, takes * 5 / 2, takes * 7 / 2, takes * 9 / 2} {
 		inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
@@ -299,8 +300,8 @@ func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
 	}
 }
 
-// Without a leader a secret that this worker has logged on with lately goes on; another one waits, and no longer than
-// somebody wants to.
+// Without a leader, logons with a secret that this worker has used successfully continue. Other logons wait, at most as
+// long as their callers do.
 func TestLogonsWithoutALeader(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
 		_, err := desks[0].logOn(t.Context(), "right")
@@ -326,7 +327,7 @@ func TestLogonsWithoutALeader(t *testing.T) {
 	})
 }
 
-// An operator's resume reaches all workers, and what they keep themselves.
+// An operator's resume reaches all workers and their local state.
 func TestResumeOfACluster(t *testing.T) {
 	inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
 		all(t.Context(), desks, 2, "wrong")
@@ -348,7 +349,7 @@ func TestResumeOfACluster(t *testing.T) {
 	})
 }
 
-// A request whose answer takes hours does not have other workers wait that know its secret, too.
+// A request that takes hours does not block other workers that know its secret.
 func TestSlowAnswerToTurnRequest(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
 		all(t.Context(), desks, 1, "right")
@@ -366,7 +367,7 @@ func TestSlowAnswerToTurnRequest(t *testing.T) {
 	})
 }
 
-// An operator's resume reaches a worker whose clock is ahead of the leader's.
+// An operator's resume reaches a worker whose clock is ahead of the leader's clock.
 func TestResumeAcrossClocks(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
 		all(t.Context(), desks, 1, "wrong")
@@ -391,7 +392,7 @@ func TestResumeAcrossClocks(t *testing.T) {
 	})
 }
 
-// A malformed call about a logon is an error, and a worker that does not lead refuses all calls.
+// A malformed call about a logon is an error, and a worker that is not the leader rejects all calls.
 func TestCallsThatAreRefused(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, _ *office, desks []*desk) {
 		for body, want := range map[string]string{
@@ -406,8 +407,8 @@ func TestCallsThatAreRefused(t *testing.T) {
 	})
 }
 
-// A leader that another one has fenced gives no permit, whatever it knows of the group; notes are what workers read in
-// the topic.
+// A leader that was fenced by another one grants no permit, whatever it knows about the group. Workers only trust the
+// notes in the topic.
 func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Cluster(t, kfake.NumBrokers(1))
@@ -464,7 +465,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	assert.Equal(t, 1, len(b.store.Annotations(lockoutPrefix)))
 }
 
-// Without a leader the log says once that logons wait for it, however many do.
+// Without a leader, the log reports once that logons wait, however many do.
 func TestLogonsThatWaitAreOneWarning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -487,7 +488,7 @@ func TestLogonsThatWaitAreOneWarning(t *testing.T) {
 	})
 }
 
-// What the leader can't take of one user, whose note is damaged, holds up nothing of others.
+// If the leader cannot accept the outcome of one user, whose note is damaged, other users are not delayed.
 func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
 	inOffice(t, 1, "right", func(t *testing.T, o *office, desks []*desk) {
 		bob := alice("wrong")

@@ -27,7 +27,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// logBroker is an Apache Kafka broker whose cleaner works all the time.
+// logBroker starts an Apache Kafka broker whose cleaner runs all the time.
 func logBroker(t *testing.T) string {
 	t.Helper()
 	more := filepath.Join(t.TempDir(), "more.properties")
@@ -38,7 +38,7 @@ func logBroker(t *testing.T) string {
 	return "127.0.0.1:" + port
 }
 
-// connectREST asks a Java worker until it answers so.
+// connectREST sends a request to a Java worker until it returns this status.
 func connectREST(t *testing.T, base, method, path, body string, status int, into any) {
 	t.Helper()
 	last := ""
@@ -58,8 +58,8 @@ func connectREST(t *testing.T, base, method, path, body string, status int, into
 	}, func() string { return fmt.Sprintf("%s %s: expected %d, found %s", method, path, status, last) })
 }
 
-// What a worker of Apache Kafka Connect has written we read to the same state as its REST shows, with and without
-// transactions; and what we write on top of that, it reads.
+// Records of an Apache Kafka Connect worker result in the same state as its REST API shows, with and without
+// transactions. It reads the records that we append.
 func TestRealLogOfConnect(t *testing.T) {
 	t.Parallel()
 	broker := logBroker(t)
@@ -171,13 +171,13 @@ func TestRealLogOfConnect(t *testing.T) {
 	}
 }
 
-// openLogOf follows the topic of configurations of a Java worker's group.
+// openLogOf follows the config topic of a Java worker's group.
 func openLogOf(t *testing.T, group, broker string) *follower {
 	t.Helper()
 	return openFollowerOf(t, func(o *LogOptions) { o.Group, o.Topic.Name = group, group+"-configs" }, broker)
 }
 
-// sameAsREST compares connectors and their tasks with what a Java worker shows.
+// sameAsREST compares connectors and their tasks with the REST API of a Java worker.
 func sameAsREST(t *testing.T, base string, f *follower) {
 	t.Helper()
 	var names []string
@@ -200,8 +200,8 @@ func sameAsREST(t *testing.T, base string, f *follower) {
 	assert.Equal(t, names, found)
 }
 
-// Kafka's own cleaner at work in small segments, and a leader that dies within a transaction: who reads the topic
-// later knows the same, but that tasks may be missing.
+// After Kafka's own cleaner has compacted small segments, and a leader has died within a transaction, a new reader has
+// the same state, except that tasks may be missing.
 func TestRealLogCompacted(t *testing.T) {
 	t.Parallel()
 	broker := logBroker(t)
@@ -231,7 +231,7 @@ func TestRealLogCompacted(t *testing.T) {
 		}
 	}
 	require.NoError(t, f.store.Delete(ctx, "c"))
-	// The leader dies: with tasks that have no commit, then within a transaction.
+	// The leader dies, first with tasks that have no commit, then within a transaction.
 	_, err = f.store.Write(ctx, configtopic.TaskRecord("b", 0, map[string]string{"t": "lost"}))
 	require.NoError(t, err)
 	dying := kafkatest.Client(t, kgo.SeedBrokers(broker), kgo.TransactionalID("connect-cluster-g"))
@@ -275,7 +275,8 @@ func TestRealLogCompacted(t *testing.T) {
 	t.Logf("a write took %v", time.Since(began))
 }
 
-// Rights that a leader needs are named at the start, by the brokers' own authorizer; without them, nothing is fenced.
+// With the brokers' own authorizer, missing permissions of a leader are reported at the start. Without them, nothing is
+// fenced.
 func TestRealLogRights(t *testing.T) {
 	t.Parallel()
 	dir, more := t.TempDir(), filepath.Join(t.TempDir(), "more.properties")

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// rolls is a rollout by few words: a member is `name offers`, offers as `1.0:a` those first that it would take, with -
-// where the version was left.
+// rolls returns a rollout. A member is `name offers`, with offers such as `1.0:a` in order of preference, and with -
+// for an abandoned version.
 func rolls(pin rest.GroupPin, members ...string) *rollout {
 	r := &rollout{pin: pin}
 	for _, m := range members {
@@ -89,7 +89,7 @@ func TestRollout(t *testing.T) {
 	}
 }
 
-// What a newer version waits for is said: where it is not.
+// The reason why a newer version waits names the members without it.
 func TestWhatARolloutWaitsFor(t *testing.T) {
 	t.Parallel()
 	one := rest.GroupPin{Version: "1", Hash: "a"}
@@ -108,8 +108,8 @@ func TestWhatARolloutWaitsFor(t *testing.T) {
 	}
 }
 
-// Workers get another image in turn, in which the plugin has another version and the old one is not: every unit has a
-// worker after each step, and no worker has more than twice what it has when all do the same.
+// Workers receive another image one by one, which has another version of the plugin and not the old one. After each
+// step every unit has a worker, and no worker has more than twice its final share.
 func TestRollOfImages(t *testing.T) {
 	t.Parallel()
 	const members, tasks = 10, 50
@@ -171,7 +171,7 @@ func TestRollOfImages(t *testing.T) {
 	}
 }
 
-// What an operator has chosen stays until another file comes, whoever leads: it stands in the pin.
+// An operator's choice is stored in the pin. It applies until another file arrives, whoever leads.
 func TestChosenVersionStays(t *testing.T) {
 	t.Parallel()
 	members := []string{"m1 2:b 1:a", "m2 2:b 1:a"}
@@ -186,7 +186,7 @@ func TestChosenVersionStays(t *testing.T) {
 	assert.Equal(t, "c", r.next().Hash)
 }
 
-// Whatever members say, a pin comes to rest, and names what somebody has where anybody has anything.
+// Whatever members report, a pin converges and names a version that some member has, if any.
 func TestRolloutsRest(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 10))

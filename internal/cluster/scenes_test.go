@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// Scenes of a simulated group.
+// The scenes play fixed scenarios in a simulated group.
 func TestScenesOfAGroup(t *testing.T) {
 	code := counterFolder(t)
 	for name, scene := range map[string]func(*testing.T, string){
@@ -41,7 +41,7 @@ func TestScenesOfAGroup(t *testing.T) {
 	}
 }
 
-// create makes or changes a connector at a worker, and waits until it runs.
+// create creates or changes a connector at a worker, and waits until it runs.
 func (r *simulation) create(w *simWorker, name, tasks string) {
 	r.t.Helper()
 	require.NoError(r.t, r.put(r.t.Context(), w, name, tasks))
@@ -49,7 +49,7 @@ func (r *simulation) create(w *simWorker, name, tasks string) {
 	r.settle(name + " has " + tasks + " tasks")
 }
 
-// balanced looks whether no worker has more connectors, or tasks, than another, but for one.
+// balanced checks that the numbers of connectors, and of tasks, of any two workers differ by at most one.
 func (r *simulation) balanced(what string) {
 	r.t.Helper()
 	r.settle(what)
@@ -71,8 +71,7 @@ func (r *simulation) balanced(what string) {
 	}
 }
 
-// What any worker may write takes no longer than its caller waits, and a request that is under way may, while the
-// brokers do not answer.
+// While the brokers do not respond, a write ends no later than its caller's deadline, also if its request is in flight.
 func sceneWriteEnds(t *testing.T, code string) {
 	inSimulation(t, code, 0, 1, func(r *simulation) {
 		r.settle("one worker")
@@ -92,8 +91,8 @@ func sceneWriteEnds(t *testing.T, code string) {
 	})
 }
 
-// Of two groups on one config topic the first has what stands there, also when it has no members, until it is released;
-// then the other runs it.
+// If two groups use one config topic, the first owns its contents, even without members, until it is released. Then the
+// other group runs them.
 func sceneTwoGroups(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
@@ -131,7 +130,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 	})
 }
 
-// Who has asked a leader that is cut off for a write waits no longer than its session.
+// A worker that requested a write from a leader that is cut off waits no longer than the leader's session.
 func sceneCutLeader(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
@@ -147,7 +146,7 @@ func sceneCutLeader(t *testing.T, code string) {
 	})
 }
 
-// problem waits until the leader's overview has one with a text.
+// problem waits until the leader's overview has a problem with this text.
 func (r *simulation) problem(text string) {
 	r.t.Helper()
 	var all []string
@@ -162,7 +161,7 @@ func (r *simulation) problem(text string) {
 	}, func() string { return fmt.Sprintf("expected a problem with %q, found %q", text, all) })
 }
 
-// at waits until all units of a connector are at one worker.
+// at waits until one worker has all units of a connector.
 func (r *simulation) at(w *simWorker, connector string, units int) {
 	r.t.Helper()
 	require.Until(r.t, func() bool {
@@ -179,8 +178,8 @@ func (r *simulation) at(w *simWorker, connector string, units int) {
 	}, func() string { return fmt.Sprintf("expected %s at %s, found %v", connector, w.name, r.owners()) })
 }
 
-// A worker that names another config topic than the others of its group is not let in, and says what to set. Where the
-// coordinator lets it see nobody, the leader gives it nothing, and shows it; the others go on.
+// A worker with another config topic than the rest of its group is not admitted, and its error states what to set. If
+// the coordinator shows it no members, the leader assigns it nothing and reports it. The others continue.
 func sceneTwoTopics(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
@@ -217,7 +216,7 @@ func sceneTwoTopics(t *testing.T, code string) {
 	})
 }
 
-// A worker that does not read the config topic gives up what it has, which the leader shows, until it does.
+// A worker that cannot read the config topic gives up its units, which the leader reports, until it can.
 func sceneDeaf(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
@@ -246,7 +245,7 @@ func sceneDeaf(t *testing.T, code string) {
 	})
 }
 
-// While a new leader cannot read the config topic, all goes on where it is, and nobody stops anything.
+// While a new leader cannot read the config topic, everything keeps running where it is.
 func sceneUnread(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
@@ -274,7 +273,7 @@ func sceneUnread(t *testing.T, code string) {
 	})
 }
 
-// asks is how often the leader has the group join again while something is done.
+// asks returns how often the leader triggers a rebalance during do.
 func (r *simulation) asks(do func()) uint32 {
 	count := &r.leader().worker.group.Load().rejoins.count
 	before := count.Load()
@@ -282,7 +281,7 @@ func (r *simulation) asks(do func()) uint32 {
 	return count.Load() - before
 }
 
-// change writes a record by which the leader has to plan once more.
+// change writes a record that makes the leader plan again.
 func (r *simulation) change(n int) {
 	r.t.Helper()
 	_, err := r.leader().store.Write(r.t.Context(), configtopic.TargetRecord(fmt.Sprint("none", n),
@@ -290,7 +289,7 @@ func (r *simulation) change(n int) {
 	require.NoError(r.t, err)
 }
 
-// A change has the group join once, however long that takes.
+// A change triggers one rebalance, however long the join takes.
 func sceneChangesWhileJoining(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
@@ -314,7 +313,7 @@ func sceneChangesWhileJoining(t *testing.T, code string) {
 	})
 }
 
-// Changes within 100 ms are one rebalance; where they go on, those within ever longer, up to a second.
+// Changes within 100 ms are one rebalance. If they continue, the interval grows up to a second.
 func sceneChanges(t *testing.T, code string) {
 	inSimulation(t, code, 0, 1, func(r *simulation) {
 		r.settle("one worker")
@@ -337,7 +336,7 @@ func sceneChanges(t *testing.T, code string) {
 	})
 }
 
-// owner is the worker that has a unit.
+// owner returns the worker that has a unit.
 func (r *simulation) owner(unit string) *simWorker {
 	r.t.Helper()
 	name := r.owners()[unit]
@@ -350,16 +349,15 @@ func (r *simulation) owner(unit string) *simWorker {
 	return nil
 }
 
-// row is the last that was asked for, and so acknowledges those before it, of a partition.
+// row returns the last row of a partition that was requested, which acknowledges the rows before it.
 func (r *simulation) row(partition string) int64 {
 	r.service.mu.Lock()
 	defer r.service.mu.Unlock()
 	return r.service.acked[partition].row
 }
 
-// What a worker was to store before it was paused it stores when others have a task's partition, as a task of another
-// number, before it hears that. It does not count: where the others are killed next, nobody asks for a row that the
-// service has forgotten.
+// A paused worker stores its pending offsets when others have already taken over a task's partition under another task
+// number. They do not count: if the others are killed next, nobody requests a row that the service has forgotten.
 func sceneZombieStores(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")

@@ -25,31 +25,30 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// simSeeds groups have simRounds rounds each; with CULVERT_SOAK there are soakSeeds.
+// simSeeds groups run simRounds rounds each. With CULVERT_SOAK there are soakSeeds groups.
 const (
 	simSeeds  = 8
 	soakSeeds = 100
 	simRounds = 12
-	// simMost is how many generations a group forms at most: three times what was seen, and fewer than where joins
-	// followed each other for as long as a task took to end.
+	// simMost is the maximum number of generations of a group: three times the highest number seen, and fewer than
+	// when joins followed each other for as long as a task took to end.
 	simMost = 300
 )
 
-// simOwned is how long a unit may have no owner: until the session of a worker that has gone is over, its tasks were
-// waited for, tasks have ended, and what one of them could not begin is tried again. simSettle is how long a group may
-// take until everything is as it is to be: a worker to which the answer to its joining got lost asks again after
-// simRebalance.
+// simOwned is how long a unit may have no owner: the session of a lost worker, the wait for its tasks, the end of
+// tasks, and the retry of a failed start. simSettle is how long a group may take to reach the desired state: a worker
+// whose join response was lost tries again after simRebalance.
 const (
 	simOwned  = simSession + simDelay + 10*time.Second
 	simSettle = simOwned + simRebalance
 )
 
-// Workers join, leave, are killed, paused and cut off, or go on as zombies that do not hear what they have lost, while
-// their connectors are made, changed and deleted on any of them. At no time do two workers that hold their lease run
-// one task, and never is a row acknowledged by a worker after another one has taken the task over, nor asked for once
-// more after that. After each round all that is to run does, once, the workers agree, and the status topic says so;
-// workers with tasks of an origin divide its limits by their number; of one that joined or left no more has moved. A
-// failing seed prints its steps; -run TestSimulatedGroup/SEED runs it once more.
+// Workers join, leave, are killed, paused and cut off, or continue as zombies without knowing what they lost, while
+// connectors are created, changed and deleted on any of them. At no time do two workers with a valid lease run one
+// task. A worker never acknowledges a row after another one has taken the task over, and never requests it again. After
+// each round everything that should run does, exactly once, the workers agree, and so does the status topic. Workers
+// with tasks of an origin divide its limits by their number, and a join or departure moves no more units than
+// necessary. A failing seed prints its steps; -run TestSimulatedGroup/SEED runs it again.
 func TestSimulatedGroup(t *testing.T) {
 	code := counterFolder(t)
 	before := debug.SetGCPercent(400) // else it takes a fifth of the time
@@ -101,7 +100,7 @@ func TestSimulatedGroup(t *testing.T) {
 	}
 }
 
-// inSimulation has a group of so many workers in a bubble of its own.
+// inSimulation runs a group of this many workers in a bubble of its own.
 func inSimulation(t *testing.T, code string, seed uint64, workers int, play func(*simulation)) {
 	service := newCounted(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -115,7 +114,7 @@ func inSimulation(t *testing.T, code string, seed uint64, workers int, play func
 	})
 }
 
-// simulation is a group to which things happen by chance. Only its own goroutine uses it.
+// simulation applies random events to a group. Only its own goroutine uses it.
 type simulation struct {
 	*simulated
 	random *rand.Rand
@@ -125,15 +124,15 @@ type simulation struct {
 	least  int // workers that there are at least
 	lost   int // leaders, in a transaction
 	shared int // how often several workers had tasks of simOrigin
-	// want are connectors as they were written last, with what was answered; unsure are those whose last write was not
-	// answered.
+	// want contains the last written connectors whose writes were confirmed. unsure contains those whose last write
+	// was not confirmed.
 	want    map[string]string
 	inDoubt map[string]bool
 	blinds  []*simWorker // that are away from the broker
 	slow    atomic.Int64 // until when writes to a topic take long, in nanoseconds of the bubble's time
 }
 
-// end prints what was done, where that has failed, and ends all.
+// end prints the steps of a failed simulation, and ends all workers.
 func (r *simulation) end() {
 	if r.t.Failed() {
 		lines := slices.DeleteFunc(strings.Split(r.journal.String(), "\n"), func(line string) bool {
@@ -162,7 +161,7 @@ func (r *simulation) fail(format string, args ...any) {
 	r.t.Fatalf(r.t.Name()+" "+time.Since(r.began).String()+": "+format, args...)
 }
 
-// there are the workers, by their slots; up those of them that reach the broker.
+// there returns the workers by slot. up returns those that reach the broker.
 func (s *simulated) there() []*simWorker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +197,7 @@ func (r *simulation) join() *simWorker {
 	return nil
 }
 
-// play is one round: something happens, or up to three things do, and then all is looked at.
+// play runs one round: up to three events, and then all checks.
 func (r *simulation) play() {
 	n := 1 + max(0, r.random.IntN(5)-2)
 	before := r.owners()
@@ -215,7 +214,7 @@ func (r *simulation) play() {
 	}
 }
 
-// step does something; whose is the worker that it has started or ended, if that is all.
+// step triggers an event. whose is the worker that it started or ended, if it did nothing else.
 func (r *simulation) step() (what string, whose *simWorker) {
 	up := r.up()
 	w := r.any(up)
@@ -277,8 +276,8 @@ func (r *simulation) choose() string {
 	return all[r.random.IntN(len(all))]
 }
 
-// blind has a worker not reach the broker, for a while or until it is mended. Connections are cut while nobody joins
-// alone, see kill.
+// blind cuts a worker off from the broker, for a while or until it is repaired. Connections are cut only while no
+// worker joins alone, see kill.
 func (r *simulation) blind(what string, w *simWorker) {
 	if what == "cut" && r.unsettled() != "" {
 		what = "pause"
@@ -315,8 +314,8 @@ func (r *simulation) mend() {
 	r.blinds = nil
 }
 
-// midWrite kills the leader when it writes tasks or a connector: before a transaction ends, or when that has, and it
-// has not heard so.
+// midWrite kills the leader while it writes tasks or a connector: before a transaction ends, or after its end but
+// before the confirmation.
 func (r *simulation) midWrite() {
 	leader := r.leader()
 	if leader == nil {
@@ -361,7 +360,7 @@ func (r *simulation) leader() *simWorker {
 	return nil
 }
 
-// post has any worker take a change, as by REST.
+// post sends a change to a random worker, like REST.
 func (r *simulation) post(what string) {
 	w := r.any(r.up())
 	if w == nil {
@@ -423,13 +422,13 @@ func (r *simulation) post(what string) {
 	}
 }
 
-// simSettings are those of a connector of so many tasks.
+// simSettings returns the settings of a connector with this many tasks.
 func simSettings(name, tasks string) map[string]string {
 	return map[string]string{"name": name, "connector.class": "test.CounterSource", "tasks.max": tasks,
 		"counter.tasks": tasks, "counter.scheme": "http", "counter.address": "127.0.0.1", "counter.connector": name}
 }
 
-// put writes a connector of so many tasks; every second one claims something.
+// put writes a connector with this many tasks. Every second connector has a claim.
 func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) error {
 	settings := simSettings(name, tasks)
 	if name[len(name)-1]%2 == 0 {
@@ -439,7 +438,7 @@ func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) 
 	return w.write(ctx, func(l *simWorker) error { return l.store.Put(ctx, name, config.Stored{Connector: c}) })
 }
 
-// sleep looks at what may not be at any time.
+// sleep waits, and checks the invariants that hold at all times.
 func (r *simulation) sleep(d time.Duration) {
 	for end := time.Now().Add(d); ; {
 		if wrong := r.service.found(); len(wrong) > 0 {
@@ -453,7 +452,7 @@ func (r *simulation) sleep(d time.Duration) {
 	}
 }
 
-// writing looks for tasks that two workers run, each of which holds its lease.
+// writing checks that no task runs on two workers with a valid lease.
 func (r *simulation) writing() {
 	by := map[string]string{}
 	for _, w := range r.there() {
@@ -478,7 +477,8 @@ func (r *simulation) writing() {
 	}
 }
 
-// divided looks whether all workers with tasks of simOrigin divide its limit by their number, which is no more than it.
+// divided checks that all workers with tasks of simOrigin divide its limit by their number, which does not exceed the
+// limit.
 func (r *simulation) divided(up []*simWorker) string {
 	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.sharing() })
 	for _, w := range sharing {
@@ -496,7 +496,7 @@ func (r *simulation) divided(up []*simWorker) string {
 	return ""
 }
 
-// settle waits until all that is to run does, once, and everybody says so.
+// settle waits until everything that should run does, exactly once, and all workers report it.
 func (r *simulation) settle(after string) {
 	r.t.Helper()
 	began, owned := time.Now(), time.Now()
@@ -520,7 +520,7 @@ func (r *simulation) settle(after string) {
 	}
 }
 
-// unowned is a unit that nobody has, of the connectors that run.
+// unowned returns a unit of a running connector that no worker has.
 func (r *simulation) unowned() string {
 	s, _ := r.up()[0].store.Snapshot()
 	owners := r.owners()
@@ -538,7 +538,7 @@ func (r *simulation) unowned() string {
 	return ""
 }
 
-// unsettled says what is not as it is to be.
+// unsettled describes the first difference from the desired state.
 func (r *simulation) unsettled() string {
 	up := r.up()
 	if len(up) == 0 {
@@ -590,7 +590,7 @@ func (r *simulation) unsettled() string {
 	return r.units(up, s)
 }
 
-// written looks whether the config topic has what was written.
+// written compares the config topic with what was written.
 func (r *simulation) written(s config.Snapshot) string {
 	found := map[string]string{}
 	for _, c := range s.Connectors {
@@ -610,7 +610,7 @@ func (r *simulation) written(s config.Snapshot) string {
 	return ""
 }
 
-// units looks who has what, and what is said of it.
+// units compares the workers' units and their states with the desired state.
 func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 	owners := map[string]string{}
 	states := map[string]connect.State{}
@@ -677,8 +677,8 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 	return r.said(up, s, owners, states)
 }
 
-// said looks at the status topic. Of tasks that were not planned since the configuration has changed, as while their
-// connector is paused, it says still what they were.
+// said compares the status topic with the desired state. Tasks that were not planned since the configuration changed,
+// as while their connector is paused, still have their old status.
 func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]string,
 	states map[string]connect.State) string {
 	for _, w := range up {
@@ -712,7 +712,7 @@ func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]
 	return ""
 }
 
-// owners are the workers of units: of connectors themselves, and of tasks.
+// owners returns the workers of units: of connectors themselves, and of tasks.
 func (r *simulation) owners() map[string]string {
 	all := map[string]string{}
 	for _, w := range r.up() {
@@ -728,8 +728,8 @@ func (r *simulation) owners() map[string]string {
 	return all
 }
 
-// moves looks at what has moved for a worker that has come or gone. Tasks of an origin that one worker takes over as a
-// whole may have others move to where there are fewer.
+// moves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as a
+// whole, other tasks may move to less loaded workers.
 func (r *simulation) moves(what string, whose *simWorker, before, after map[string]string) {
 	moved, units := [2]int{}, [2]int{}
 	for unit, was := range before {

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// javaRecord is one that an Apache Kafka Connect 4.3.1 worker has written; a nil value is a tombstone.
+// javaRecord is a record that an Apache Kafka Connect 4.3.1 worker has written. A nil value is a tombstone.
 type javaRecord struct {
 	statusKey
 	partition  int32
@@ -47,7 +47,7 @@ func javaRecords(t testing.TB) (records []javaRecord) {
 	return records
 }
 
-// What a worker of Apache Kafka has written is read, and written again with the same bytes.
+// Statuses written by Apache Kafka are read, and written again with the same bytes.
 func TestStatusAsJavaWritesIt(t *testing.T) {
 	t.Parallel()
 	var s Statuses
@@ -123,7 +123,7 @@ func TestStatusKeys(t *testing.T) {
 	}
 }
 
-// Values by structure: other members, another order and blanks do not matter; what is damaged changes nothing.
+// The order of members, unknown members and white space do not matter. Damaged values change nothing.
 func TestStatusValues(t *testing.T) {
 	t.Parallel()
 	var s Statuses
@@ -157,20 +157,20 @@ func TestStatusValues(t *testing.T) {
 	assert.Equal(t, nil, s.Connectors())
 }
 
-// teller is one of the workers that write to one topic. It knows of it what it has read.
+// teller is one of the workers that write to one topic. It knows what it has read.
 type teller struct {
 	id   string
 	said Statuses
 	out  outbox
 	read int
-	// sent are the keys that are under way, with their values.
+	// sent contains the values in flight by key.
 	sent map[statusKey][]byte
-	// java is what Kafka's own store would know of each key.
+	// java contains what Kafka's own store would know of each key.
 	java map[statusKey]Status
 }
 
-// tellers take turns at random: they say things of two tasks, in generations that are now and then of an earlier life
-// of the group, read on in the topic, and get their answers late.
+// tellers write at random: statuses of two tasks, in generations that sometimes belong to an earlier life of the group.
+// They read on in the topic, and receive their responses late.
 func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*teller {
 	t.Helper()
 	two := []*teller{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
@@ -230,7 +230,7 @@ func (w *teller) readOn(t *testing.T, log []statusWrite, to int) {
 	}
 }
 
-// answer settles what is under way; where it fails, it may be written all the same.
+// answer completes the writes in flight. A failed write may have been stored nevertheless.
 func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
 	t.Helper()
 	if !fails {
@@ -248,8 +248,8 @@ func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWri
 	}
 }
 
-// What is written by two workers in any order is what Kafka Connect's workers would have written: a safe write is left
-// out where another worker's word of a newer generation was read.
+// Two workers that write in any order leave what Kafka Connect's workers would have left: a safe write is skipped if a
+// newer generation's status of another worker was read.
 func TestSafeWritesAreJavas(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
@@ -261,8 +261,8 @@ func TestSafeWritesAreJavas(t *testing.T) {
 	}
 }
 
-// With writes that fail or whose answer is lost, each worker's values of a key are written in the order in which they
-// were put, and at the end the last is: but for one that gives way to a newer generation of the other worker.
+// If writes fail or their responses are lost, each worker's values of a key are still written in order, and at the end
+// the last one stands, unless it yields to a newer generation of the other worker.
 func TestWritesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	refused := 0
@@ -320,7 +320,7 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// Whatever stands in the topic: nothing breaks, and what is taken is written again as it was meant.
+// Arbitrary contents of the topic break nothing, and accepted values are written again with the same meaning.
 func FuzzStatuses(f *testing.F) {
 	for _, r := range javaRecords(f)[:12] {
 		f.Add(r.key, r.value)

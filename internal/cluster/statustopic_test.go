@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// statusWorker is one that says things as an id.
+// statusWorker writes statuses with a worker ID.
 type statusWorker struct {
 	*StatusTopic
 	id      string
@@ -49,18 +49,18 @@ func openStatusWorker(t *testing.T, n *clustertest.Network, id string, settings 
 	return w
 }
 
-// close expects all to be written.
+// close closes the topic and expects everything to be written.
 func (w statusWorker) close(t *testing.T) {
 	t.Helper()
 	assert.NoError(t, w.Close(t.Context()))
 }
 
-// of is what the worker says of a task of connector c.
+// of returns a status of a task of connector c.
 func (w statusWorker) of(task int, state connect.State, generation int32) Status {
 	return Status{"c", task, state, "", w.id, generation, "1.0", ""}
 }
 
-// sees waits until the worker knows this of connector c: its state and those of its tasks, with the workers.
+// sees waits until the worker knows these states of connector c and its tasks, with their workers.
 func (w statusWorker) sees(t *testing.T, want string) {
 	t.Helper()
 	now := func() string {
@@ -77,7 +77,7 @@ func (w statusWorker) sees(t *testing.T, want string) {
 		func() string { return "expected " + want + ", found " + now() + "\n" + w.journal.String() })
 }
 
-// settles waits until all is written.
+// settles waits until everything is written.
 func (w statusWorker) settles(t *testing.T) {
 	t.Helper()
 	require.Until(t, func() bool { return w.pending() == 0 }, func() string { return w.journal.String() })
@@ -98,7 +98,7 @@ func TestStatusTopic(t *testing.T) {
 		a.sees(t, all)
 		b.sees(t, all)
 
-		// One that comes later reads the same, and one that vanished is spoken for.
+		// A worker that joins later reads the same. Another worker writes the status of one that vanished.
 		c := openStatusWorker(t, n, "c:1")
 		defer c.close(t)
 		c.sees(t, all)
@@ -111,7 +111,7 @@ func TestStatusTopic(t *testing.T) {
 		b.Put(b.of(10, connect.Running, 3))
 		c.sees(t, all)
 
-		// Topics are noted once, and again when they were reset by any worker.
+		// Topics are recorded once, and again after any worker has reset them.
 		a.RecordTopic("c", "orders", 0)
 		assert.Equal(t, 0, a.pending(), "a topic that is known")
 		b.ResetTopics("c")
@@ -140,7 +140,7 @@ func TestStatusTopic(t *testing.T) {
 	})
 }
 
-// The records, and the partitions that they are in, are those that a worker of Apache Kafka writes.
+// The records, and their partitions, are those that a worker of Apache Kafka writes.
 func TestStatusRecords(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "127.0.0.1:18483", "status.storage.partitions=2")
@@ -180,8 +180,8 @@ func TestStatusRecords(t *testing.T) {
 	})
 }
 
-// 4,000 tasks that begin at once while the brokers take their time are few writes: of each the first state, and the
-// last.
+// 4,000 tasks that start at once while the brokers are slow result in few writes: the first state and the last state of
+// each.
 func TestManyStatuses(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		const tasks = 4000
@@ -226,8 +226,8 @@ func TestManyStatuses(t *testing.T) {
 	})
 }
 
-// Brokers that are away for minutes lose nothing: the newest of each key is written when they are back, and both is
-// logged once.
+// Brokers that are unreachable for minutes lose nothing: the newest status of each key is written when they are back.
+// The outage and its end are logged once.
 func TestStatusBrokersAway(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
@@ -254,7 +254,7 @@ func TestStatusBrokersAway(t *testing.T) {
 	})
 }
 
-// Where the group was forgotten generations begin with 1 again: what a worker puts is written, at its second try too.
+// If the group was forgotten, generations start with 1 again: a worker's status is written, also by a retry.
 func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
@@ -269,7 +269,7 @@ func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
 	})
 }
 
-// Without the right to write, nothing is lost, it is tried once a second, and the log names the right.
+// Without permission to write, nothing is lost, a write is tried once a second, and the log names the permission.
 func TestStatusWithoutTheRight(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
@@ -292,7 +292,7 @@ func TestStatusWithoutTheRight(t *testing.T) {
 	})
 }
 
-// What is too large for the topic is logged, and keeps nothing else from being written.
+// A status that is too large for the topic is logged and blocks no other write.
 func TestStatusTooLarge(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
@@ -307,7 +307,7 @@ func TestStatusTooLarge(t *testing.T) {
 	})
 }
 
-// Other programs' records are skipped, and the first of them is logged.
+// Records of other programs are skipped, and the first one is logged.
 func TestStatusForeignRecords(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
@@ -329,7 +329,7 @@ func TestStatusForeignRecords(t *testing.T) {
 	})
 }
 
-// A topic that is deleted and made again is read from its start.
+// A topic that is deleted and created again is read from its start.
 func TestStatusTopicMadeAgain(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
@@ -350,7 +350,7 @@ func TestStatusTopicMadeAgain(t *testing.T) {
 	})
 }
 
-// What cannot be written until Close is counted.
+// Close reports the number of statuses that could not be written.
 func TestStatusTopicCloses(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
@@ -369,7 +369,7 @@ func TestStatusTopicCloses(t *testing.T) {
 	})
 }
 
-// Settings that are no numbers, and a topic that is not compacted, are refused.
+// Settings that are no numbers, and a topic that is not compacted, are rejected.
 func TestStatusTopicIsRefused(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		topic, problems := ParseStatusTopic(map[string]string{"status.storage.partitions": "0",

@@ -17,10 +17,10 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// held is what a worker answers that has tasks of connector c.
+// held is the response of a worker that has tasks of connector c.
 const held = `[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks":[0,3]},{"Connector":"c","Version":2}]`
 
-// holder is a herder that has what it says.
+// holder is a herder with a fixed assignment.
 type holder struct {
 	Herder
 	holds  []connect.Ownership
@@ -31,14 +31,14 @@ func (h *holder) Owned() []connect.Ownership { return h.holds }
 
 func (h *holder) Status(string) (connect.Status, error) { return h.status, nil }
 
-// noLog takes nothing.
+// noLog accepts no writes.
 type noLog struct{}
 
 func (noLog) Write(context.Context, bool, ...configtopic.Record) (int64, error) {
 	return 0, errors.New("expected nothing to be written")
 }
 
-// stopping is a worker that leads a group of two, with connector c stopped; ask is the other one.
+// stopping returns a worker that leads a group of two, with connector c stopped. ask is the other worker.
 func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	t.Helper()
 	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
@@ -70,8 +70,8 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	return w
 }
 
-// What is done about a stopped connector waits for tasks that end slowly on another worker, and nobody gets tasks of it
-// meanwhile.
+// An action on a stopped connector waits for tasks that end slowly on another worker. No worker is assigned tasks of
+// the connector in the meantime.
 func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,7 +107,8 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 	})
 }
 
-// It is refused, with who keeps it from being done, where that does not end; and by a worker that does not lead.
+// The action is rejected, with the worker that blocks it, if the tasks do not end in time. A worker that is not the
+// leader rejects it too.
 func TestWhenStoppedTimesOut(t *testing.T) {
 	t.Parallel()
 	for want, ask := range map[string]func() ([]byte, error){
@@ -132,8 +133,8 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 	assert.Equal(t, true, errors.Is(follower.WhenStopped(t.Context(), "c", nil), ErrNotLeader))
 }
 
-// What a deleted connector has opened is the leader's to end where the workers that had it are lost, whether the group
-// knows that by then or not; where one is there that ends its tasks, it is that one's.
+// The leader ends what a deleted connector has opened if the workers that had it are lost, whether or not the group
+// knows that already. If one of them is alive and ends its tasks, that worker does it.
 func TestOwnersLost(t *testing.T) {
 	t.Parallel()
 	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Owned: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// assigned is a herder that keeps what it is assigned, by connector.
+// assigned is a herder that records its assignments by connector.
 type assigned struct {
 	holder
 	shares map[string]connect.Assignment
@@ -30,7 +30,7 @@ func (a *assigned) Assign(name string, share connect.Assignment) error {
 	return nil
 }
 
-// A worker remembers nothing of connectors that are no more, however many there were.
+// A worker remembers nothing about deleted connectors, however many there were.
 func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	t.Parallel()
 	herder := &assigned{shares: map[string]connect.Assignment{}}
@@ -44,7 +44,7 @@ func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	assert.Equal(t, 3, len(herder.shares))
 }
 
-// What a worker is about to run is what it has, though an assignment without it has come meanwhile.
+// A worker owns what it is about to start, even if a later assignment does not contain it.
 func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	t.Parallel()
 	herder := &assigned{shares: map[string]connect.Assignment{}}
@@ -64,8 +64,8 @@ func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	assert.Equal(t, 0, len(w.owned()))
 }
 
-// A plan of settings that the config topic does not have now is not handed on as one of those that it has; one of
-// settings that were written once more is.
+// A plan for settings that the config topic no longer has is not forwarded. A plan for settings that were written again
+// is.
 func TestPlansOfOtherSettings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An expression that times out is an error that names it, and not a mismatch.
+// An expression that times out is an error that names it, not a mismatch.
 func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
 	require.NoError(t, err)
@@ -26,7 +26,7 @@ func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	}
 }
 
-// A sink makes a task for each that it may have: the number is bounded, with Kafka Connect's wording.
+// A sink creates a task for each that it may have, so the number is bounded, with Kafka Connect's message.
 func TestSinkTasksAreBounded(t *testing.T) {
 	for value, want := range map[string]bool{"1000": false, "1001": true, "2147483647": true} {
 		connector, problems := NewConnector("x", []Entry{NewEntry("name", "x", "", 0),
@@ -46,7 +46,7 @@ func TestSinkTasksAreBounded(t *testing.T) {
 	}
 }
 
-// counting is a context that is canceled when it was looked at as often as that.
+// counting is a context that is canceled after this many checks of it.
 type counting struct {
 	context.Context
 	looks, most int
@@ -59,7 +59,7 @@ func (c *counting) Err() error {
 	return nil
 }
 
-// A check stops when its context ends, with a problem.
+// A check stops with a problem when its context ends.
 func TestChecksEnd(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
 	connector := &Connector{}
@@ -88,7 +88,7 @@ func TestChecksEnd(t *testing.T) {
 	}
 }
 
-// A declaration of thousands of long templates: a file with unknown keys is checked in time that does not grow with
+// With a declaration of thousands of long templates, the time to check a file with unknown keys does not grow with
 // their product.
 func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentSource, Prefixes: []string{"mad."}}

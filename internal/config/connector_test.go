@@ -21,7 +21,7 @@ import (
 
 func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
 
-// component is what a source plugin might declare.
+// component returns the declaration of a source plugin.
 func component() wit.Component {
 	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.",
 		"shop#"}, Settings: []wit.ConfigKey{
@@ -68,13 +68,13 @@ func workerEntries(t *testing.T, text string) []Entry {
 	return entries
 }
 
-// expectLines expects these problems, each as a line.
+// expectLines expects these problems, one per line.
 func expectLines(t *testing.T, prefix, want string, problems Problems) {
 	t.Helper()
 	assert.Equal(t, want, lines(problems), prefix)
 }
 
-// relaxable ends the problem of an unknown setting that is an error.
+// relaxable is the end of the message about an unknown setting that is an error.
 const relaxable = "; with unknown.settings=warn this is a warning"
 
 // Values that look like variables or references.
@@ -195,7 +195,7 @@ func TestExaminedStandsWithItsGroup(t *testing.T) {
 	expectLines(t, "all", want, ValidationProblems(connector, "", missing, nil))
 }
 
-// An unreadable worker's file is the only problem.
+// If the worker's file is unreadable, that is the only problem.
 func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
@@ -235,7 +235,7 @@ func TestSinkRules(t *testing.T) {
 func TestPasswordsAreNeverShown(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	declarations := DeclareComponent(component())
-	// the value of a provider
+	// A value from a provider.
 	connector.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
 	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
 		connector, connector.Entries,
@@ -314,7 +314,7 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 	}
 }
 
-// Kafka passes over the names that its ReplaceField had before 4.0, so that fields that were to be left out go on.
+// Kafka ignores the names that its ReplaceField had before 4.0, so fields that should be dropped would pass.
 func TestSettingsThatKafkaRemoved(t *testing.T) {
 	replace := wit.Component{Kind: wit.ComponentTransformation,
 		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
@@ -364,7 +364,7 @@ func TestDocuments(t *testing.T) {
 			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: " +
 				"not a setting: expected inside config\n" +
 				"c.json:1: topics: warning: not a setting: expected inside config"},
-		// As GET /connectors/NAME answers, in any order.
+		// As in responses to GET /connectors/NAME, in any order.
 		{"c.json",
 			`{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
 		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x",
@@ -459,7 +459,7 @@ func TestProviders(t *testing.T) {
 	}
 }
 
-// Only option values of a login module's line are redacted, not its class, flag and option names.
+// Only the option values of a login module's line are redacted, not its class, flag and option names.
 func TestLoginModulesAreReadable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
@@ -488,7 +488,7 @@ func TestLoginModulesAreReadable(t *testing.T) {
 	runtime.KeepAlive(resolved)
 }
 
-// New values of a provider are redacted, and previous ones while something uses them.
+// New values of a provider are redacted, and so are previous values while something uses them.
 func TestWhatIsFollowedIsHidden(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	write(t, file, "pw=first-s3cret")
@@ -608,7 +608,7 @@ func TestIsConnector(t *testing.T) {
 		"connector.client.config.override.policy=All":     false,
 		"group.id=g\nkey.converter=x\nconfig.providers=f": false,
 		"": false,
-		// Snippets: what no worker has.
+		// Snippets with settings that no worker has.
 		"shop.address=h":                                   true,
 		"shop.address=h\nkey.converter=x":                  true,
 		"transforms.a.type=x":                              true,
@@ -676,7 +676,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
 		t.Errorf("found %+v", in.Connectors)
 	}
-	// A file that grows during the read is not accepted.
+	// A file that grows while it is read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	file, err := os.Create(growing)
@@ -703,7 +703,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	<-stopped
 }
 
-// The host uses settings of plugins by role. No name of a plugin's setting may stand in its code, tests apart.
+// The host uses settings of plugins by role. Its code contains no name of a plugin's setting, except in tests.
 func TestNoPluginSettingsByName(t *testing.T) {
 	name := regexp.MustCompile(`sap\.odata`)
 	var files int
@@ -728,7 +728,7 @@ func TestNoPluginSettingsByName(t *testing.T) {
 	}
 }
 
-// Each expression is bounded, and all of those for new topics together.
+// Each expression for topic creation is bounded, and so are all of them together.
 func TestBoundsOfTopicCreation(t *testing.T) {
 	for prefix, test := range map[string]struct{ include, want string }{
 		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},

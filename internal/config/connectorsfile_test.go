@@ -18,7 +18,7 @@ func openMade(t *testing.T, dir string) *ConnectorsFile {
 	return f
 }
 
-// with stores the connector a with a setting x, over a version; "" for any.
+// with stores the connector a with a setting x, replacing a version; "" means any version.
 func with(t *testing.T, s *FolderStore, x, over string) error {
 	t.Helper()
 	stored := Stored{Connector: settings(t, "request", "name=a\nx="+x)}
@@ -28,13 +28,14 @@ func with(t *testing.T, s *FolderStore, x, over string) error {
 	return s.Put(t.Context(), "a", stored)
 }
 
-// version returns the version in the store.
+// version returns the version of connector a in the store.
 func version(s *FolderStore) string {
 	snapshot, _ := s.Snapshot()
 	return snapshot.Connectors[0].Version
 }
 
-// What REST makes is there after a restart, whatever its characters, with its version; what was deleted is not.
+// A connector created by REST exists after a restart, with any characters and with its version. A deleted connector
+// does not.
 func TestConnectorsOfREST(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -65,7 +66,7 @@ func TestConnectorsOfREST(t *testing.T) {
 	}
 }
 
-// Of two changes of one version the second is rejected and writes nothing.
+// The second of two changes to one version is rejected and writes nothing.
 func TestChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	store := kept(t, Locations{REST: openMade(t, t.TempDir())})
@@ -82,7 +83,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	assert.Error(t, with(t, store, "3", "2"), "has changed in the meantime")
 }
 
-// A file that cannot be written leaves the connector, its state and its version as they were.
+// If the file cannot be written, the connector, its state and its version do not change.
 func TestConnectorThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "gone")
@@ -131,7 +132,7 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// A connector that has a file is changed there, also while it runs as the file had it before.
+// A connector that has a file must be changed there, also while it runs with an earlier version of the file.
 func TestCheckWritable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -149,7 +150,7 @@ func TestCheckWritable(t *testing.T) {
 		"is kept in n.properties, which was named when the worker was started")
 }
 
-// A file that is too large is rejected without a change in memory.
+// A file that is too large is rejected, and nothing changes in memory.
 func TestConnectorsFileIsBounded(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "connectors.json")

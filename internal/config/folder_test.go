@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// followed is a watched folder with the snapshots that were reported.
+// followed is a watched folder and the snapshots that it reported.
 type followed struct {
 	t         *testing.T
 	dir       string
@@ -23,7 +23,7 @@ type followed struct {
 	last      Snapshot
 }
 
-// follow follows a folder with looks in quick succession, until the test has ended.
+// follow watches a folder with frequent scans until the test has ended.
 func follow(t *testing.T, dir string) *followed {
 	t.Helper()
 	followed := &followed{t: t, dir: dir, snapshots: make(chan Snapshot),
@@ -44,7 +44,7 @@ func follow(t *testing.T, dir string) *followed {
 	return followed
 }
 
-// put writes a file in one go and by a rename, as careful editors do.
+// put writes a file with a rename, as careful editors do.
 func (f *followed) put(name, text string) {
 	f.t.Helper()
 	temporary := filepath.Join(f.dir, "."+filepath.Base(name)+".new")
@@ -52,7 +52,7 @@ func (f *followed) put(name, text string) {
 	require.NoError(f.t, os.Rename(temporary, filepath.Join(f.dir, name)))
 }
 
-// shown is a snapshot as lines: NAME VALUE, or NAME and its problems.
+// shown returns a snapshot as lines: NAME VALUE, or NAME and its problems.
 func (f *followed) shown(snapshot Snapshot) string {
 	var lines []string
 	for _, connector := range snapshot.Connectors {
@@ -69,7 +69,7 @@ func (f *followed) shown(snapshot Snapshot) string {
 	return strings.Join(lines, "\n")
 }
 
-// until waits for a snapshot; earlier ones must be in meanwhile, or equal the previous one.
+// until waits for a snapshot. Earlier snapshots must be in meanwhile or equal the previous one.
 func (f *followed) until(want string, meanwhile ...string) {
 	f.t.Helper()
 	deadline := time.NewTimer(5 * time.Minute)
@@ -113,10 +113,10 @@ func TestFolderIsFollowed(t *testing.T) {
 		"none of them runs, because offsets belong to the name\nb 3")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
 	folder.until("a 9\nb 3")
-	// its name stays
+	// The name of the connector stays the same.
 	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties")))
 	folder.until("a 9\nb 3", "b 3", folder.shown(folder.last))
-	// Other files and hidden ones are ignored.
+	// Other files and hidden files are ignored.
 	folder.put("README.md", "x=1")
 	folder.put(".e.properties", "x=1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
@@ -129,8 +129,8 @@ func TestFolderIsFollowed(t *testing.T) {
 	}
 }
 
-// A file that grows is accepted when it no longer changes; until then its previous contents are used, and other files
-// are not delayed.
+// A growing file is accepted when it no longer changes. Until then its previous contents apply, and other files are not
+// delayed.
 func TestFileThatGrows(t *testing.T) {
 	folder := follow(t, t.TempDir())
 	folder.put("a.properties", "x=before\n")
@@ -153,7 +153,7 @@ func TestFileThatGrows(t *testing.T) {
 		}
 	}()
 	folder.put("b.properties", "x=1\n")
-	// On a machine that is busy the writer may rest for longer than the looks are apart: then the file counts as it is,
+	// On a busy machine the writer may pause for longer than the scan interval. Then the file counts as complete,
 	// and is read whole.
 	for {
 		folder.last = <-folder.snapshots
@@ -174,7 +174,7 @@ func TestFileThatGrows(t *testing.T) {
 	}
 }
 
-// A file that changes during the start does not count as deleted: the first snapshot has it.
+// A file that changes during the start does not count as deleted: the first snapshot contains it.
 func TestFileThatChangesAtTheStart(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
@@ -192,7 +192,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 	}
 }
 
-// Kubernetes puts files of a ConfigMap in place by a link to a folder that is swapped.
+// Kubernetes replaces the files of a ConfigMap by swapping a link to a folder.
 func TestLinksThatAreSwapped(t *testing.T) {
 	dir := t.TempDir()
 	version := func(name, x string) {
@@ -215,7 +215,7 @@ func TestLinksThatAreSwapped(t *testing.T) {
 	f.until("a 2\nb 2", "a 2\nb 1", "a 1\nb 2")
 }
 
-// A deleted folder deletes no connectors, nor does an empty one in its place; when it is back, its files are used.
+// A deleted folder deletes no connectors, and neither does an empty one in its place. When it is back, its files apply.
 func TestFolderThatVanishes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
 	require.NoError(t, os.Mkdir(dir, 0o700))

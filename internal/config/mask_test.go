@@ -33,7 +33,7 @@ func TestMaskedSettings(t *testing.T) {
 		t.Error("what is stored was changed")
 	}
 
-	// What was shown and comes back is what is stored, with what was changed.
+	// A masked configuration that is sent back is stored with the original values and the changes.
 	masked["name"] = "d"
 	back, err := RestoreMasked(masked, stored)
 	require.NoError(t, err)
@@ -49,7 +49,7 @@ func TestMaskedSettings(t *testing.T) {
 	}
 }
 
-// Without a file of the worker REST is for this machine alone.
+// Without a worker file, REST listens on this machine only.
 func TestDefaultOfListeners(t *testing.T) {
 	for file, want := range map[string]string{"": "http://127.0.0.1:8083", "worker.properties": "http://:8083"} {
 		w, _ := NewWorker(file, nil, nil, nil)

@@ -29,7 +29,7 @@ func settings(t *testing.T, file, text string) *Connector {
 	return connector
 }
 
-// found are the connectors of a store as NAME=x, with the warnings behind.
+// found returns the connectors of a store as NAME=x, followed by the warnings.
 func found(t *testing.T, s *FolderStore) string {
 	t.Helper()
 	snapshot, looked := s.Snapshot()
@@ -46,7 +46,7 @@ func found(t *testing.T, s *FolderStore) string {
 	return strings.Join(all, " ")
 }
 
-// Files override connectors created by REST, which are back when the file is deleted.
+// A file overrides a connector created by REST, which is back when the file is deleted.
 func TestFilesBeatREST(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
 	fromREST := openMade(t, dir)

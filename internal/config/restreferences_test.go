@@ -8,8 +8,8 @@ import (
 
 const fileClass = "org.apache.kafka.common.config.provider.FileConfigProvider"
 
-// References of what REST brings are resolved by the providers of config.providers alone, but for settings that a file
-// has as they are sent.
+// References in connectors created by REST are resolved only by the providers of config.providers, except in settings
+// that equal those of a file.
 func TestReferencesOfREST(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets")
@@ -43,7 +43,7 @@ func TestReferencesOfREST(t *testing.T) {
 	}
 }
 
-// The warnings of providers that REST may have read everything by.
+// Providers that let REST read everything cause warnings.
 func TestProvidersWithoutBounds(t *testing.T) {
 	for class, bound := range map[string]string{"FileConfigProvider": "allowed.paths",
 		"DirectoryConfigProvider": "allowed.paths", "EnvVarConfigProvider": "allowlist.pattern"} {

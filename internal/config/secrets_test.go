@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// secretsOf is a connector with a secret in a file of its own and one among others, and the folder that they are in.
+// secretsOf returns a connector with one secret in its own file and another among others, and the folder of these
+// files.
 func secretsOf(t *testing.T) (providers *Providers, connector *Connector, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -54,7 +55,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	}
 }
 
-// Settings whose name ends with a word of the user's own.
+// Setting names that end with a word of the user's list are secret.
 func TestNamesOfOnesOwn(t *testing.T) {
 	declarations := Declare(declared("x.header.{name}", wit.KindPassword, "", "",
 		wit.Rule{Role: wit.Ptr("http.header.{name}")}),

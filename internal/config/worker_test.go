@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Whatever the format of a worker's file, keys are no tree, values are the text that is written, and the environment
-// and the command line go before both, with the place of each setting.
+// In any format of a worker's file, keys are flat and values are the text as written. The environment and the command
+// line override it, and each setting has its source.
 func TestWorkerFormats(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "token"), "hush-hush-hush")

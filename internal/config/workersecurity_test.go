@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A referenced secret is read again; a value in the file itself does not change.
+// A referenced secret is read again. A value in the file itself does not change.
 func TestCurrent(t *testing.T) {
 	secrets := filepath.Join(t.TempDir(), "secrets.properties")
 	write(t, secrets, "logon=before")
@@ -29,7 +29,7 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
-// No message about a setting of kind password shows what was found.
+// No message about a setting of type password shows its value.
 func TestPasswordsAreNotShown(t *testing.T) {
 	for _, s := range workerSettings {
 		if strings.Contains(s.Name, "password") || strings.Contains(s.Name, "secret") && s.Name != SecretsSetting {
@@ -41,8 +41,8 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	}
 }
 
-// A property of security is checked alike for all clients and behind the prefix of one kind: what is wrong with it, and
-// in which words, does not depend on who reads it first.
+// A security property is checked in the same way for all clients and with the prefix of one kind. The problem and its
+// message do not depend on who reads it first.
 func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 	wrong := 0
 	for _, p := range kafka.ClientProperties() {
@@ -77,8 +77,8 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 	}
 }
 
-// A reference to an unknown config provider is never sent as a secret;
-// elsewhere it is used as it is, as by Kafka Connect.
+// A reference to an unknown config provider is never sent as a secret. In other settings it is used literally, as in
+// Kafka Connect.
 func TestUnprovidedSecretsOfAWorker(t *testing.T) {
 	for _, name := range []string{"sasl.jaas.config", "producer.sasl.jaas.config", "consumer.ssl.keystore.password",
 		"admin.ssl.truststore.password", "listeners.https.ssl.key.password", "key.converter.basic.auth.user.info",

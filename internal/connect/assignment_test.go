@@ -300,7 +300,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	h.await("b", Running, hasRunningTask)
 }
 
-// TestStatusChangedIsCalledWithoutLock: the group can query the status in StatusChanged.
+// The group can query the status in StatusChanged.
 func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {

@@ -124,7 +124,7 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 }
 
 // A worker whose assignment was revoked a moment ago cleans up a deleted connector. It does not if it has left its
-// group, because another worker may run it.
+// group, because another worker may run the connector.
 func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	connector := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")

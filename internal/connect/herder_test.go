@@ -97,7 +97,7 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 	return result
 }
 
-// silentService accepts requests and never answers.
+// silentService accepts requests and never responds.
 func silentService(t *testing.T) (address string, requests chan struct{}) {
 	requests = make(chan struct{}, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -177,7 +177,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	h.await("many", Running, tasks(3))
 }
 
-// TestMoves: WaitIdle names a loop that does not respond, and events do not accumulate.
+// WaitIdle names a loop that does not respond, and events do not accumulate.
 func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Replayed letters are known in whatever order they were settled. Unmarking one changes no other.
+// Replayed dead letters are known in whatever order they were settled. Unmarking one changes no other.
 func TestReplayState(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
@@ -87,7 +87,7 @@ func TestParseDeadLetterPosition(t *testing.T) {
 	}
 }
 
-// Filters leave gaps, whose number is bounded; every second letter is the worst case.
+// Filters leave gaps, whose number is bounded. Every second dead letter is the worst case.
 func TestReplayStateIsBounded(t *testing.T) {
 	var state replayState
 	for i := range int64(maxReplayedRanges) {

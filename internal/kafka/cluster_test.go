@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// door is a listener that can be closed, with all connections that came through it, and opened again on the same port:
-// a broker that is restarted, as its clients see it.
+// door is a listener that can be closed, with all of its connections, and opened again on the same port: a restarted
+// broker, as its clients see it.
 type door struct {
 	at         string // the port's real address
 	advertised net.Addr
@@ -43,7 +43,7 @@ func newDoor(t *testing.T, advertised string) *door {
 
 func (d *door) Addr() net.Addr { return d.advertised }
 
-// hostPort is an address as it is told.
+// hostPort is an advertised address.
 type hostPort string
 
 func (hostPort) Network() string  { return "tcp" }
@@ -76,7 +76,7 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// guest is a connection that leaves the door when it ends.
+// guest is a connection that unregisters itself at the door when it ends.
 type guest struct {
 	net.Conn
 	door *door
@@ -89,7 +89,7 @@ func (g guest) Close() error {
 	return g.Conn.Close()
 }
 
-// shut closes the port and everything that came through it, and says how many connections that were.
+// shut closes the port and all of its connections, and returns their number.
 func (d *door) shut() (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -106,7 +106,7 @@ func (d *door) shut() (n int) {
 	return n
 }
 
-// busiest is the door with the most connections, when there is any.
+// busiest waits for a door with connections, and returns the one with the most.
 func busiest(ctx context.Context, doors []*door) (busiest *door) {
 	for most := 0; ctx.Err() == nil; pause.For(ctx, time.Millisecond) {
 		for _, d := range doors {
@@ -142,7 +142,7 @@ func (d *door) Close() error {
 	return nil
 }
 
-// openCluster is a cluster with a broker behind each door.
+// openCluster starts a cluster with a broker behind each door.
 func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	next := 0
@@ -154,7 +154,8 @@ func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster 
 	return kafkatest.Cluster(t, opts...)
 }
 
-// remote is a cluster of three brokers that are called as nobody can resolve, behind a Cloud Connector of a subaccount.
+// remote is a cluster of three brokers behind a Cloud Connector of a subaccount, with host names that nobody else can
+// resolve.
 type remote struct {
 	*connectivitytest.Server
 	cluster *kfake.Cluster
@@ -175,7 +176,7 @@ func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
 	return r
 }
 
-// properties are those of a worker that reaches the cluster; more are of the form NAME=VALUE.
+// properties returns the settings of a worker that reaches the cluster; more are of the form NAME=VALUE.
 func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 	t.Helper()
 	return with(map[string]string{
@@ -189,7 +190,7 @@ func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 	}, more...)
 }
 
-// unbound are the properties without those that a service's binding brings.
+// unbound returns the properties without those that a service binding provides.
 func (r *remote) unbound(t *testing.T, more ...string) map[string]string {
 	t.Helper()
 	p := r.properties(t, more...)
@@ -206,13 +207,13 @@ func parsed(t *testing.T, properties map[string]string) Config {
 	return c
 }
 
-// waits is a context for what comes to its end, also on a machine that has other things to do.
+// waits returns a context that is long enough for events that must happen, even on a busy machine.
 func waits(t *testing.T) context.Context {
 	t.Helper()
 	return waitsFor(t, 5*time.Minute)
 }
 
-// waitsFor is a context for what does not.
+// waitsFor returns a context for events that must not happen.
 func waitsFor(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)

@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// limitNotes has a broker store at most so many bytes with an offset, as offset.metadata.max.bytes has it. It refuses
-// the whole request, which is what matters here: Kafka refuses the partition.
+// limitNotes limits the metadata that a broker stores with an offset, like offset.metadata.max.bytes. It rejects the
+// whole request, which is what matters here; Kafka rejects the partition.
 func limitNotes(b *embedded.Broker, limit int) {
 	kafkatest.RejectIf(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
 		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
@@ -33,8 +33,7 @@ func limitNotes(b *embedded.Broker, limit int) {
 	})
 }
 
-// What a broker takes with an offset is found out by the first commit, and no commit goes without what is to stand
-// there.
+// The first commit detects what a broker accepts as metadata, and no commit drops required metadata.
 func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -64,7 +63,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, reported, err)
 		}
 		if c.longest > 0 {
-			// What is longer is not stored, and neither is the offset.
+			// If the metadata is too long, the offset is not stored either.
 			metadata = strings.Repeat("x", c.longest+1)
 			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 			if err := s.Commit(kafkatest.Context(t), settled); !errors.Is(err,
@@ -91,9 +90,9 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	}
 }
 
-// What is found with an offset is taken for what it was written for: another offset, or another topic of the name, is
-// told, and so is the end of the log. Metadata of versions before, which say neither, and what others store are read as
-// these versions read them; these in turn take no notice of what is stored now.
+// Metadata applies only to what it was written for. Another offset, or another topic of the same name, is detected, and
+// so is an offset after the end of the log. Metadata of earlier versions, which lack both, and of other programs are
+// read as those versions read them. Earlier versions ignore the current metadata.
 func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
@@ -154,7 +153,7 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 		reads(3)
 		assert.Equal(t, want, stored, metadata)
 	}
-	// The topic is made again, with as many records, and the group's offsets are restored.
+	// The topic is created again with as many records, and the group's offsets are restored.
 	deleted, err := admin.DeleteTopics(kafkatest.Context(t), "orders")
 	require.NoError(t, cmp.Or(err, deleted.Error()))
 	kafkatest.Put(t, b.Addr(), "orders", "5", "6", "7")
@@ -164,8 +163,8 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: again, WrittenFor: 2, End: 3}, stored)
 }
 
-// A topic whose metadata the broker refuses has no ID in the answer: that is an error, and is asked again, so that what
-// was written for another topic is not trusted.
+// A topic whose metadata the broker rejects has no ID in the response. That is an error, and the request is retried, so
+// that metadata of another topic is not trusted.
 func TestTopicIDsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -197,8 +196,8 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 	}
 }
 
-// What waits for a rebalance may be of an assignment that is over: it is left out, without an error, and what stands at
-// the group stays.
+// A commit that waited for a rebalance may belong to an assignment that has ended. It is skipped without an error, and
+// the group's offset does not change.
 func TestCommitLeavesOut(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")

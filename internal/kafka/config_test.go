@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// texts are warnings as the user reads them, without the word.
+// texts returns warnings as the user reads them, without the word "warning".
 func texts(warnings setting.Problems) (texts []string) {
 	for _, w := range warnings {
 		texts = append(texts, w.Setting+": "+w.Text)
@@ -107,7 +107,7 @@ func TestOverride(t *testing.T) {
 	}
 }
 
-// What one kind of client is told does not change the others.
+// Settings of one kind of client do not change the others.
 func TestSidesAreApart(t *testing.T) {
 	c, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "a:9092", "client.id": "all",
@@ -152,7 +152,7 @@ func TestEmbeddedListen(t *testing.T) {
 	}
 }
 
-// Every combination of settings must be one that the client accepts.
+// The client accepts every combination of settings.
 func TestOptionsAreValid(t *testing.T) {
 	for _, properties := range []map[string]string{
 		{},

@@ -29,7 +29,7 @@ func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	return openConsumer(t, config, o)
 }
 
-// pollValues polls until n records have come and marks them as settled.
+// pollValues polls until n records have arrived and marks them as settled.
 func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 	t.Helper()
 	ctx := kafkatest.Context(t)
@@ -48,7 +48,7 @@ func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 	return got
 }
 
-// expectValues polls for that many records, which are to have these values, in any order.
+// expectValues polls for records with these values, in any order.
 func expectValues(t *testing.T, s *Consumer, settled Offsets, want ...string) {
 	t.Helper()
 	slices.Sort(want)
@@ -79,7 +79,7 @@ func TestConsumerResumesAtCommittedOffset(t *testing.T) {
 	}
 	s = openTestConsumer(t, b.Addr(), o)
 	expectValues(t, s, settled, "3")
-	// Not ours: left out without an error.
+	// A partition of another member is skipped without an error.
 	assert.NoError(t, s.Commit(kafkatest.Context(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}))
 }
 
@@ -102,7 +102,8 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	}
 }
 
-// Expressions that Go does not have, or reads otherwise, are Java's: here a look ahead and a possessive quantifier.
+// Expressions that Go does not support, or interprets differently, are Java's, such as a lookahead and a possessive
+// quantifier.
 func TestConsumerRegexIsJavas(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders-b", "yes")
@@ -123,8 +124,8 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 	}
 }
 
-// When a second member comes, the first is asked for what it has settled of the partitions that go, and the second
-// begins after exactly that.
+// When a second member joins, the first commits what it has settled of the revoked partitions, and the second starts
+// exactly after that.
 func TestConsumerHandsOver(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
@@ -183,7 +184,7 @@ func TestConsumerHandsOver(t *testing.T) {
 	}
 }
 
-// The client joins its group while the consumer is being made. What it calls back waits until the consumer is there.
+// The client joins its group while the consumer is being created. Its callbacks wait until the consumer exists.
 func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, err := kgo.NewClient()
@@ -204,7 +205,7 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 	})
 }
 
-// A match that does not come to an end ends Poll: the topic is neither read nor left out.
+// A regex match that does not end fails Poll: the topic is neither read nor ignored.
 func TestRegexWithoutAnswer(t *testing.T) {
 	const regex = "(a|aa)+b" // tries every way to divide the letters before it says no
 	p, err := pattern.Compile(regex)
@@ -220,8 +221,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 	}
 }
 
-// A broker that came back does not know a member that joined before: Kafka's own consumer joins again then, and so does
-// ours.
+// After a restart a broker does not know its former members. The member joins again, as Kafka's own consumer does.
 func TestUnknownMemberRejoins(t *testing.T) {
 	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
@@ -239,8 +239,8 @@ func TestUnknownMemberRejoins(t *testing.T) {
 	}
 }
 
-// A member that the group removes while it is joining again loses its partitions: a commit that waited for the join
-// does not overwrite the offset that another member has committed, and the consumer continues from that offset.
+// A member that the group removes while it joins again loses its partitions: a commit that waited for the join does not
+// overwrite the offset of another member, and the consumer continues from that offset.
 func TestMemberRemovedWhileItJoins(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -259,7 +259,7 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	setAt(settled, "orders", 0, kgo.EpochOffset{Epoch: -1, Offset: 1})
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 
-	// A refused heartbeat makes it join again. During the join the group removes it, and another member commits.
+	// A rejected heartbeat makes it join again. During the join the group removes it, and another member commits.
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	admin := kadm.NewClient(client)
 	joining, joins, first := make(chan struct{}), make(chan struct{}), true
@@ -301,8 +301,8 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	assert.Equal(t, []string{"assigned " + all, "lost " + all, "assigned " + all}, calls)
 }
 
-// A member whose group changes from a cooperative protocol to an eager one loses its partitions: it keeps them while it
-// joins, and others are assigned them before it could commit.
+// A member whose group changes from a cooperative protocol to an eager one loses its partitions: it would keep them
+// while it joins, and others would be assigned them before it could commit.
 func TestGroupBecomesEager(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -327,7 +327,7 @@ func TestGroupBecomesEager(t *testing.T) {
 	assert.Equal(t, 1, len(owned(first, "orders")))
 }
 
-// watchedContext is a context that closes waits when a caller begins to wait for its end.
+// watchedContext is a context that closes waits when a caller starts to wait for its end.
 type watchedContext struct {
 	context.Context
 	once  sync.Once

@@ -21,12 +21,12 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// journal is a log with more than debugging needs.
+// journal is a log that enables more than debug messages.
 type journal struct{ logtest.Journal }
 
 func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 4) }
 
-// Clients that brokers do not let in fail within seconds, with words that name what to mend.
+// Clients that brokers deny access fail within seconds, with a message that names what to change.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	a, other := certtest.Issue(t, "authority", nil, nil), certtest.Issue(t, "authority", nil, nil)
@@ -119,7 +119,7 @@ func TestDenied(t *testing.T) {
 func produceOne(t *testing.T, c Config) error {
 	t.Helper()
 	p := openTestProducer(t, c)
-	// The topic is there or is made with the metadata: a client of its own sees to that where it is let in.
+	// The topic exists or is created by the metadata request of another client, once that has access.
 	go func() {
 		if admin, err := NewAdmin(c); err == nil {
 			defer admin.Close()
@@ -159,7 +159,8 @@ func readOnce(t *testing.T, c Config) error {
 	return err
 }
 
-// A broker that ends connections because it is being stopped denies nobody: who asks it what it speaks gets no answer.
+// A broker that closes connections because it is being stopped denies nobody: requests for API versions get no
+// response.
 func TestStoppedBrokerIsNoDenial(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")

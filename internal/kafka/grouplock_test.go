@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A turn that was lost stays so, though its client joins the group again and gets the partition back.
+// A lost lock stays lost, even if its client joins the group again and is assigned the partition again.
 func TestTurnThatIsLost(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
@@ -43,7 +43,7 @@ func TestTurnThatIsLost(t *testing.T) {
 	}
 }
 
-// Who is stopped has the turn until it is given up: what is half done may be completed.
+// A holder whose context ends keeps the lock until it releases it, so it can complete its work.
 func TestTurnOutlastsItsContext(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)

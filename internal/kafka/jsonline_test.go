@@ -26,7 +26,7 @@ func lineRecord(key, value []byte, headers ...kgo.RecordHeader) *kgo.Record {
 	}
 }
 
-// TestLineGolden compares with testdata/lines.jsonl, which a person has looked through.
+// TestLineGolden compares with testdata/lines.jsonl, which a person has reviewed.
 func TestLineGolden(t *testing.T) {
 	records := []*kgo.Record{
 		lineRecord(nil, nil),
@@ -59,7 +59,7 @@ func TestLineGolden(t *testing.T) {
 	assert.Equal(t, strings.Split(string(want), "\n"), strings.Split(got.String(), "\n"), "lines")
 }
 
-// FuzzLine: whatever the bytes, a line is one JSON document on one line from which they can be had again.
+// FuzzLine checks that any bytes result in one JSON document on one line from which they can be restored.
 func FuzzLine(f *testing.F) {
 	for _, seed := range []string{"", "x", `{"a":1}`, "\xff", "[1,\n2]", `"\ud800"`, "\u2028", "-0", "1e999",
 		`{"base64":"eA=="}`} {

@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Clients count together, by role and broker: however many there are, there are no more figures, and those of one that
-// is closed stay.
+// Metrics of clients are summed by role and broker: the number of metrics does not grow with the clients, and the
+// counts of a closed client stay.
 func TestFiguresOfClients(t *testing.T) {
 	c := Defaults()
 	c.Bootstrap = []string{openTestBroker(t, t.TempDir()).Addr()}

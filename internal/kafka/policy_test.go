@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestOverridePolicies: the nine cases in which Kafka Connect's own tests ask its policies, for the producer's, the
-// consumer's and the administrator's settings alike.
+// The nine cases in which Kafka Connect's own tests query its policies apply to the settings of the producer, the
+// consumer and the administrator alike.
 func TestOverridePolicies(t *testing.T) {
 	for _, c := range []struct{ name, policy, allowlist, setting, refusal string }{
 		{"none, a setting", "None", "", "max.poll.records", "allows none"},

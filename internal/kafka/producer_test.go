@@ -31,7 +31,7 @@ func openTestProducer(t *testing.T, c Config) *Producer {
 	return p
 }
 
-// reports collects what done functions said, in order.
+// reports collects the results of done functions in order.
 type reports struct {
 	mu  sync.Mutex
 	all []string
@@ -100,7 +100,7 @@ func TestProduceReportsInOrder(t *testing.T) {
 	}
 }
 
-// Keys go where Kafka's own producer puts them: murmur2, as its tests state it for these keys.
+// Keys are partitioned as by Kafka's own producer: murmur2, with the values that its tests state for these keys.
 func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 	const partitions = 1000
 	p := newPartitioner().ForTopic("any")
@@ -120,7 +120,7 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 	}
 }
 
-// After a failed record nothing is reported as acknowledged any more: an offset after it would lose it.
+// After a failed record nothing is reported as acknowledged: an offset after it would lose it.
 func TestProduceFailureSticks(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
@@ -148,7 +148,7 @@ func TestProduceFailureSticks(t *testing.T) {
 	}
 }
 
-// A caller that stops waits for records on their way; they are not taken back.
+// A caller whose context ends still waits for records in flight. They are not withdrawn.
 func TestProduceOutlivesItsContext(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
@@ -164,7 +164,7 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 	}
 }
 
-// Producing waits for acknowledgements when the buffer is full, and a context ends that wait.
+// Producing waits for acknowledgements when the buffer is full, until the context ends.
 func TestProduceWaitsForRoom(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
@@ -178,7 +178,7 @@ func TestProduceWaitsForRoom(t *testing.T) {
 		return nil, nil, false
 	})
 	var got reports
-	// larger than the buffer: goes alone
+	// A record larger than the buffer is sent alone.
 	produce(kafkatest.Context(t), p, "orders", got.take("first"), make([]byte, 20_000))
 	<-held
 	ctx, cancel := shortContext(t)
@@ -207,7 +207,7 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 	}
 }
 
-// What does not arrive in time fails at Close rather than hanging there.
+// Records that do not arrive in time make Close fail instead of hang.
 func TestCloseGivesUp(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -228,7 +228,7 @@ func TestCloseGivesUp(t *testing.T) {
 	}
 }
 
-// A producer goes on when its broker is killed and started again: nothing that was reported is missing.
+// A producer continues when its broker is killed and started again: no acknowledged record is missing.
 func TestProduceOutlivesItsBroker(t *testing.T) {
 	t.Parallel()
 	dir, ctx := t.TempDir(), kafkatest.Context(t)
@@ -266,7 +266,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 	}
 }
 
-// A record costs no allocation of ours: what is left is the client's own, by batches and requests.
+// A record costs none of our allocations: the remaining ones are the client's own, per batch and request.
 func TestProduceAllocations(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
@@ -284,7 +284,7 @@ func TestProduceAllocations(t *testing.T) {
 		p.Produce(ctx, batch, nil)
 		require.NoError(t, p.Flush(ctx))
 	})
-	// The embedded broker's allocations are counted as well.
+	// The allocations of the embedded broker are counted as well.
 	perRecord := perBatch / n
 	t.Logf("%.3f allocations a record", perRecord)
 	if perRecord > 0.2 {

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// load is a number of records that is produced and consumed at the same time, each with a number of its own.
+// load is a number of records that are produced and consumed at the same time, each with its own number.
 type load struct {
 	topic   string
 	records int
@@ -33,13 +33,13 @@ type load struct {
 	consumed atomic.Int64 // different ones
 }
 
-// step is something that happens when the consumer has seen so many records, before it asks for more.
+// step is an action that runs when the consumer has received this many records, before it polls for more.
 type step struct {
 	seen int
 	do   func()
 }
 
-// produce sends all records, 500 in a batch, and waits until they are acknowledged.
+// produce sends all records, 500 per batch, and waits until they are acknowledged.
 func (l *load) produce(ctx context.Context, c Config) error {
 	p, err := NewProducer(c, "load")
 	if err != nil {
@@ -64,7 +64,7 @@ func (l *load) produce(ctx context.Context, c Config) error {
 				}
 			}
 		})
-		// Behind the consumer by a bounded number, so that what happens in the middle happens to both.
+		// The producer is ahead of the consumer by a bounded number, so that an event halfway affects both.
 		for l.produced.Load() > l.consumed.Load()+5_000 && ctx.Err() == nil {
 			if pause.For(ctx, time.Millisecond) != nil {
 				break
@@ -80,7 +80,7 @@ func (l *load) produce(ctx context.Context, c Config) error {
 	}
 }
 
-// consume reads until every record was seen, commits on the way, and tells of records that came with two offsets.
+// consume reads until every record was received, commits on the way, and reports records that arrived with two offsets.
 func (l *load) consume(ctx context.Context, c Config) error {
 	s, err := NewConsumer(c, ConsumerOptions{Group: "connect-load", Topics: []string{l.topic}})
 	if err != nil {
@@ -123,7 +123,7 @@ func (l *load) consume(ctx context.Context, c Config) error {
 	return nil
 }
 
-// run produces and consumes, and fails the test when something is lost or doubled or one of both sides fails.
+// run produces and consumes. The test fails if records are lost or duplicated or if one side fails.
 func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -140,8 +140,8 @@ func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	}
 }
 
-// Three brokers can be reached only through the tunnel, with TLS and SASL inside it. Tokens expire, a broker is
-// restarted, no Cloud Connector answers for a while (T13), and nothing is lost.
+// Three brokers are reachable only through the tunnel, with TLS and SASL inside it. Tokens expire, a broker is
+// restarted, no Cloud Connector responds for a while (T13), and nothing is lost.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	a := certtest.Issue(t, "authority", nil, nil)
@@ -228,7 +228,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 }
 
-// A virtual host that no Cloud Connector exposes fails the task at once, by its name.
+// A virtual host that no Cloud Connector exposes fails the task at once, with its name.
 func TestForbiddenFailsAtOnce(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(3, "t"))
 	for i := range 3 {
@@ -242,7 +242,7 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 	}
 }
 
-// A token service that is down is a passing error, one that refuses the secret is not. The secret is not shown.
+// A token service that is down is a transient error, one that rejects the secret is not. The secret is not shown.
 func TestTokenServiceOfTheProxy(t *testing.T) {
 	t.Parallel()
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
@@ -264,8 +264,7 @@ func TestTokenServiceOfTheProxy(t *testing.T) {
 	})
 }
 
-// P25: the token service's secret changes in its file, and a new service key is put in the place of the old one: no
-// restart.
+// P25: the token service's secret changes in its file, and a new service key replaces the old one, without a restart.
 func TestProxySecretsThatChange(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
 	key := filepath.Join(t.TempDir(), "key.json")
@@ -300,8 +299,8 @@ func TestProxySecretsThatChange(t *testing.T) {
 	}
 }
 
-// What crosses the wire between client and broker, and what is logged, holds no secret and no token where TLS is on.
-// Without TLS it would.
+// With TLS, neither the traffic between client and broker nor the log contains a secret or a token. Without TLS it
+// would.
 func TestNothingSecretInClear(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	token := "eyJhbGciOiJub25lIn0"

@@ -58,7 +58,8 @@ connections.max.reauth.ms=4000
 	return b
 }
 
-// makeStores has keytool make an authority, a server's and a client's key, as PKCS12 and JKS, and PEM files of them.
+// makeStores uses keytool to create an authority, a server key and a client key, as PKCS12 and JKS, and exports them to
+// PEM files.
 func (b *realBroker) makeStores(t *testing.T) {
 	t.Helper()
 	kt := func(args ...string) {
@@ -115,7 +116,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start runs the broker until stop; the test's end stops it, too. The script holds our input, so that it ends with this
+// start runs the broker until stop or the end of the test. The script reads our standard input, so it ends with this
 // process.
 func (b *realBroker) start(t *testing.T) (stop func()) {
 	t.Helper()
@@ -164,7 +165,8 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 	return stop
 }
 
-// properties are those of a worker that reaches the broker by the Cloud Connector; more are of the form NAME=VALUE.
+// properties returns the settings of a worker that reaches the broker through the Cloud Connector; more are of the form
+// NAME=VALUE.
 func (b *realBroker) properties(port string, more ...string) map[string]string {
 	return with(map[string]string{
 		"bootstrap.servers": "kafka.virtual:" + port, "kafka.proxy.type": "sap-connectivity",
@@ -174,8 +176,8 @@ func (b *realBroker) properties(port string, more ...string) map[string]string {
 	}, more...)
 }
 
-// TestRealSecurity uses Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to
-// be refused; then 30,000 records while tokens expire and the broker is restarted.
+// TestRealSecurity uses Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every kind of
+// rejection; then 30,000 records while tokens expire and the broker is restarted.
 func TestRealSecurity(t *testing.T) {
 	b := openRealBroker(t)
 	stop := b.start(t)

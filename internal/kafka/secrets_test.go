@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// P25: a password that is changed, first at the broker and then in its file, is used for the next logon; nothing is
+// P25: a password that is changed, first at the broker and then in its file, is used for the next logon. Nothing is
 // restarted or lost.
 func TestSecretsThatChange(t *testing.T) {
 	t.Parallel()
@@ -58,7 +58,7 @@ func TestSecretsThatChange(t *testing.T) {
 	assert.NoError(t, <-sent)
 }
 
-// What is logged on with as OAUTHBEARER: the token service's token, a file's, or one that is made here.
+// OAUTHBEARER logs on with the token of a token service, of a file, or with a locally created one.
 func TestBearer(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// serverOf is a certificate for hosts and 127.0.0.1.
+// serverOf returns a certificate for these hosts and 127.0.0.1.
 func serverOf(t *testing.T, ca *certtest.Issued, hosts ...string) *tls.Config {
 	t.Helper()
 	broker := certtest.Issue(t, "broker", ca, func(c *x509.Certificate) {
@@ -28,7 +28,7 @@ func serverOf(t *testing.T, ca *certtest.Issued, hosts ...string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{broker.TLS()}}
 }
 
-// clientOf is a certificate and its key as PEM texts.
+// clientOf returns a certificate and its key as PEM texts.
 func clientOf(t *testing.T, ca *certtest.Issued) (chain, key string) {
 	t.Helper()
 	client := certtest.Issue(t, "client", ca, func(c *x509.Certificate) {
@@ -51,10 +51,10 @@ const (
 	oauthLogon = oauthModule + ` required clientId="id" clientSecret="hush-hush" scope="kafka";`
 )
 
-// what a property does: nothing wrong, a warning, or an error.
+// verdict is the effect of a property: no problem, a warning, or an error.
 type verdict struct{ wrong, warns string }
 
-// Every property of Kafka's clients about security has cases here; which, is in the table itself.
+// Every security property of Kafka's clients has cases in this table.
 func TestSecuritySettings(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	chain, key := clientOf(t, a)
@@ -245,7 +245,7 @@ func firstLine(s string) string {
 	return s[:min(len(s), 60)]
 }
 
-// Kinds of clients take over what all have, property by property; one that goes to another cluster takes none of it.
+// Kinds of clients inherit the common settings property by property. A client of another cluster inherits none of them.
 func TestSecurityBySide(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	worker, _, err := Parse(t.Context(), map[string]string{
@@ -291,7 +291,7 @@ func TestSecurityBySide(t *testing.T) {
 	}
 }
 
-// A key store's work, bounded as it is, ends with whoever waits for it.
+// Reading a key store is bounded work, and stops when its caller's context ends.
 func TestReadingOfStoresEnds(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()

@@ -30,13 +30,13 @@ func (c *clock) goOn(by time.Duration) {
 	c.at = c.at.minus(-by)
 }
 
-// Within its session a member asks nobody. Behind one, the coordinator's word counts, and nothing else: not the answer
-// to a heartbeat that was on its way, nor how long ago the last one went well.
+// Within its session a member sends no request. After a session has expired only the coordinator's response counts: not
+// the response to a heartbeat in flight, nor the time since the last successful one.
 func TestMemberAfterItsSession(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1")
 	config := testConfig(b.Addr())
-	// no heartbeats but those that are asked for
+	// No heartbeats except the requested ones.
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
 	config.Consumer.MaxPollInterval = 16 * time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
@@ -87,7 +87,7 @@ func TestMemberAfterItsSession(t *testing.T) {
 	expect("once it has joined", nil, 1, nil)
 }
 
-// A session is over when either of its clocks says so: a machine that slept has stopped Go's.
+// A session expires when either of its clocks says so: Go's clock stops while a machine sleeps.
 func TestSessionOnBothClocks(t *testing.T) {
 	t.Parallel()
 	start := now()

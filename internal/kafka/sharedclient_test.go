@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// counted is a broker that counts the connections to it.
+// counted starts a broker that counts its connections.
 func counted(t *testing.T) (address string, connections *atomic.Int64) {
 	t.Helper()
 	connections = new(atomic.Int64)
@@ -47,7 +47,7 @@ func shareable(t *testing.T, address string) Config {
 	return c
 }
 
-// sharedProducer is a producer that shares its client.
+// sharedProducer opens a producer that shares its client.
 func sharedProducer(t *testing.T, c Config) *Producer {
 	t.Helper()
 	p, err := c.SharedProducer("", "connector-producer")
@@ -55,8 +55,8 @@ func sharedProducer(t *testing.T, c Config) *Producer {
 	return p
 }
 
-// Producers of equal settings share one client, those of others do not; the last one to go ends it, and who comes then
-// gets another.
+// Producers with equal settings share one client, those with other settings do not. The last one closes it, and later
+// producers get another.
 func TestProducersShareAClient(t *testing.T) {
 	address, connections := counted(t)
 	ctx := kafkatest.Context(t)
@@ -105,8 +105,8 @@ func TestProducersShareAClient(t *testing.T) {
 	}
 }
 
-// What fails for one feed fails for no other of the client, though their records go to the same partition; and a feed
-// that is closed before its records are acknowledged takes back those of nobody else.
+// A failure of one feed fails no other feed of the client, even if their records go to the same partition. A feed that
+// is closed before its records are acknowledged withdraws no records of others.
 func TestSharedProducersFailAlone(t *testing.T) {
 	address, _ := counted(t)
 	ctx := kafkatest.Context(t)
@@ -124,7 +124,8 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	_ = bad.Close(ctx)
 	assert.NoError(t, good.Close(ctx))
 
-	// The client keeps the limit that a topic had: who comes after a batch that was too large gets another one.
+	// The client keeps the former limit of a topic: a producer opened after a batch that was too large gets another
+	// client.
 	hasty, good := open(), open()
 	assert.Equal(t, false, hasty.client == bad.client)
 	assert.Equal(t, true, hasty.client == good.client)
@@ -143,7 +144,7 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	assert.NoError(t, good.Close(ctx))
 }
 
-// A client that a broker gave no producer id fails for good. A feed that is started again gets another one, though an
+// A client that received no producer ID from a broker fails for good. A restarted feed gets another client, even if an
 // idle feed keeps the first.
 func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
@@ -170,8 +171,8 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	}
 }
 
-// Administrators of equal settings share one client, those of others do not; the last one to go ends it, closing twice
-// counts once, and who comes then gets another.
+// Administrators with equal settings share one client, those with other settings do not. The last one closes it,
+// closing twice counts once, and later administrators get another.
 func TestAdministratorsShareAClient(t *testing.T) {
 	address, connections := counted(t)
 	ctx := kafkatest.Context(t)

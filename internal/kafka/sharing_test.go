@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// flaky has a broker drop connections and refuse batches for a while, before it writes or after it did, in turns that a
-// number decides.
+// flaky makes a broker drop connections and reject batches for a while, before or after the write, in an order that the
+// seed determines.
 func flaky(b *embedded.Broker, seed uint64, times int) {
 	pick := rand.New(rand.NewPCG(seed, 0))
 	b.Cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -41,8 +41,8 @@ func flaky(b *embedded.Broker, seed uint64, times int) {
 	})
 }
 
-// memories are what the producers of a test write from, as feeds do: what was acknowledged is used again, by any of
-// them.
+// memories is a pool of buffers from which the producers of a test write, like feeds: acknowledged buffers are reused
+// by any of them.
 type memories struct {
 	mu   sync.Mutex
 	free [][]byte
@@ -66,9 +66,9 @@ func (m *memories) give(b []byte) {
 	m.free = append(m.free, b)
 }
 
-// Producers share a client and the memory of what they write, while connections break, brokers refuse and producers
-// fail and are closed with records under way: each record arrives as it was handed over, and none that was acknowledged
-// is missing.
+// Producers share a client and the buffers of their records, while connections break, brokers reject, and producers
+// fail and are closed with records in flight: each record arrives as it was passed, and no acknowledged record is
+// missing.
 func TestSharedProducersLetMemoryGoWhenItIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2) {
@@ -146,8 +146,8 @@ func shareClient(t *testing.T, seed uint64) {
 				})
 				select {
 				case <-failed:
-					// as a feed does that has failed: another one takes its place, and does not wait for what is under
-					// way
+					// Like a failed feed: another one replaces it without waiting for records in
+					// flight.
 					ended, cancel := context.WithCancel(ctx)
 					cancel()
 					_ = p.Close(ended)

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// latestConsumer is a sink's consumer with auto.offset.reset=latest that soon sees new partitions.
+// latestConsumer opens a sink's consumer with auto.offset.reset=latest that discovers new partitions quickly.
 func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	t.Helper()
 	config := testConfig(addr)
@@ -28,11 +28,11 @@ func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	return openConsumer(t, config, o)
 }
 
-// joined polls until a consumer has so many partitions, and none of their records.
+// joined polls until a consumer has this many partitions, and none of their records.
 func joined(t *testing.T, s *Consumer, partitions int) {
 	t.Helper()
 	for ctx := kafkatest.Context(t); ; {
-		// The commits of where they begin come before their records.
+		// The commits of the start offsets come before the records.
 		a, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group)
 		if err == nil && len(owned(s, "orders")) == partitions && len(a["orders"]) == partitions {
 			return
@@ -43,7 +43,7 @@ func joined(t *testing.T, s *Consumer, partitions int) {
 	}
 }
 
-// pollBriefly polls for a moment, which may bring nothing and must not fail but by errors that pass.
+// pollBriefly polls for a moment. It may return nothing, and only transient errors are allowed.
 func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) []*kgo.Record {
 	t.Helper()
 	polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
@@ -60,7 +60,7 @@ func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) 
 	return records
 }
 
-// beginning is a topic orders on a broker of its own, or none yet.
+// beginning is a topic orders, possibly still missing, on a broker of its own.
 type beginning struct {
 	t     *testing.T
 	b     *embedded.Broker
@@ -85,7 +85,7 @@ func (b *beginning) put(partition int32, value string) {
 		Value: []byte(value)}).FirstErr())
 }
 
-// grow adds partitions, up to so many.
+// grow adds partitions, up to this number.
 func (b *beginning) grow(partitions int) {
 	b.t.Helper()
 	answers, err := b.admin.UpdatePartitions(kafkatest.Context(b.t), partitions, "orders")
@@ -95,7 +95,7 @@ func (b *beginning) grow(partitions int) {
 	require.NoError(b.t, err)
 }
 
-// bySubscription runs a test with a sink's ways to name the topic orders.
+// bySubscription runs a test with each way in which a sink can specify the topic orders.
 func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
 	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
 		t.Run(name, func(t *testing.T) {
@@ -105,9 +105,9 @@ func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
 	}
 }
 
-// With `latest` a group begins after what was there before it, and from then on nothing is passed over: neither what
-// comes into a partition that it has not read yet while it is away, nor what is written to a partition that is added
-// while it reads, before the consumer sees it.
+// With `latest` a group starts after the existing records, and skips nothing afterwards: neither records of a partition
+// that it has not read yet, written while it is stopped, nor records of a new partition, written before the consumer
+// sees it.
 func TestLatestPassesNothingOver(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b, ctx := newBeginning(t, 2), kafkatest.Context(t)
@@ -128,8 +128,8 @@ func TestLatestPassesNothingOver(t *testing.T) {
 	})
 }
 
-// With `latest`, a topic that was not there when the consumer joined is read from its beginning: what is written before
-// the consumer sees it is not passed over.
+// With `latest`, a topic that was missing when the consumer joined is read from its beginning: records that were
+// written before the consumer sees it are not skipped.
 func TestLatestOfATopicThatIsMissing(t *testing.T) {
 	t.Parallel()
 	b, ctx := newBeginning(t, 0), kafkatest.Context(t)
@@ -159,8 +159,8 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 	}
 }
 
-// With `latest`, brokers that have just started, and do not know a topic for some seconds, do not make it one that was
-// missing: it would be read from its beginning.
+// With `latest`, a topic that brokers do not know for some seconds after their start does not count as missing: it
+// would be read from its beginning.
 func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
@@ -178,8 +178,8 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	}
 }
 
-// With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
-// though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
+// With `latest`, a partition without an offset starts at its end if the topic had it when the consumer joined, even if
+// the group has offsets of other partitions: it may have been quiet under an older version, or its offset was reset.
 func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b := newBeginning(t, 2)
@@ -195,7 +195,7 @@ func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 	})
 }
 
-// A member that had no partition at first knows that one was added, too.
+// A member without partitions also notices that one was added.
 func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b, ctx := newBeginning(t, 1), kafkatest.Context(t)
@@ -229,8 +229,8 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 	})
 }
 
-// A partition that another member reads, and whose leader does not answer, keeps nobody from beginning with others; and
-// where all that are assigned have offsets, nobody is asked.
+// If the leader of a partition that another member reads does not respond, the member still starts with its own
+// partitions. If all assigned partitions have offsets, no request is sent.
 func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 	for _, reset := range []string{"earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {
@@ -274,8 +274,8 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 	}
 }
 
-// A coordinator that does not take where partitions begin, since the group rebalances or has forgotten the member, is
-// told again when the member has joined again: no record is read before, also of a partition that the member keeps.
+// A coordinator that rejects the start offsets, because the group rebalances or has forgotten the member, receives them
+// again when the member has joined again: no record is read before, even of a partition that the member keeps.
 func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
 		for _, reset := range []string{"earliest", "latest"} {
@@ -312,7 +312,8 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 						t.Fatalf("expected no record before the beginning is committed, found %q", records[0].Value)
 					}
 					if begun {
-						// latest is where the topic ended when the beginning was taken at first.
+						// With latest, the expected offset is the end of the topic at the time
+						// of the first lookup.
 						if reset == "earliest" && at.At != 0 || reset == "latest" && at.At != 1 {
 							t.Errorf("the partition begins at %d", at.At)
 						}

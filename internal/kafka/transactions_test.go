@@ -46,7 +46,7 @@ func at(n int64) Offset {
 	return Offset{[]wit.OffsetEntry{wit.StringEntry("feed", "a")}, []wit.OffsetEntry{wit.IntegerEntry("at", n)}}
 }
 
-// newTransacting are the transactions of a worker's task.
+// newTransacting returns the transactions of a worker's task.
 func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
 	t.Helper()
 	all, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{})
@@ -55,7 +55,7 @@ func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
 	return all
 }
 
-// page sends a page of one record with its offset, up to its end.
+// page sends a page of one record with its offset, and ends it.
 func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
 	t.Helper()
 	require.NoError(t, o.Begin(t.Context()))
@@ -73,7 +73,7 @@ func produceRow(t *testing.T, o *TransactionalOutput, topic, value string, upTo 
 	o.Produce(t.Context(), b, upTo, func(_ int, err error) { done <- err })
 }
 
-// committed are the values of a topic that a consumer with read_committed sees.
+// committed returns the values of a topic that a consumer with read_committed sees.
 func committed(t *testing.T, c Config, topic string) string {
 	t.Helper()
 	r, err := NewReader(c)
@@ -88,7 +88,7 @@ func committed(t *testing.T, c Config, topic string) string {
 	return strings.Join(values, " ")
 }
 
-// expectCommitted expects those values of the topics rows and offsets.
+// expectCommitted expects these values of the topics rows and offsets.
 func expectCommitted(t *testing.T, c Config, rows, offsets string) {
 	t.Helper()
 	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != rows+"; "+offsets {
@@ -96,7 +96,7 @@ func expectCommitted(t *testing.T, c Config, rows, offsets string) {
 	}
 }
 
-// expectRowsCommitted expects those values of the topic rows.
+// expectRowsCommitted expects these values of the topic rows.
 func expectRowsCommitted(t *testing.T, c Config, want string) {
 	t.Helper()
 	if got := committed(t, c, "rows"); got != want {
@@ -104,7 +104,7 @@ func expectRowsCommitted(t *testing.T, c Config, want string) {
 	}
 }
 
-// transactionsBroker is a broker with the topics rows and offsets.
+// transactionsBroker starts a broker with the topics rows and offsets.
 func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
@@ -113,7 +113,7 @@ func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	return c, b
 }
 
-// A page and its offset are seen together or not at all.
+// A page and its offset become visible together or not at all.
 func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, "g-c-0").Output()
@@ -131,14 +131,14 @@ func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	expectCommitted(t, c, "a b", "0 2")
 }
 
-// Ids are Kafka Connect's for the first producer of each task.
+// The ID of each task's first producer is that of Kafka Connect.
 func TestTransactionalIDs(t *testing.T) {
 	assert.Equal(t, []string{"g-orders-0", "g-orders-0-1", "g-orders-1", "g-orders-1-1"},
 		TransactionalIDs("g", "orders", 2, 2))
 	assert.Equal(t, []string{"g-orders-0"}, TransactionalIDs("g", "orders", 1, 0))
 }
 
-// A producer that was fenced while a page was open commits nothing of it, and its fault names the id.
+// A producer that was fenced while a page was open commits nothing of it, and its fault names the ID.
 func TestFencedProducersCommitNothing(t *testing.T) {
 	for _, by := range []string{"fence", "open"} {
 		t.Run(by, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 	}
 }
 
-// However many ids there are, only one that the coordinator does not answer for ends it.
+// However many IDs there are, only one without a response from the coordinator ends the fencing.
 func TestFenceOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := &kfake.VirtualNetwork{}
@@ -186,12 +186,12 @@ func TestFenceOfMany(t *testing.T) {
 	})
 }
 
-// A page that outlasts the transaction's time is a fault that names what to set.
+// A page that exceeds the transaction timeout is a fault that names the setting.
 func TestPagesThatTakeTooLong(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
 	o := newTransacting(t, c, "g-c-0").Output()
-	// On a machine that has other things to do the record alone may outlast it.
+	// On a busy machine the record alone may exceed it.
 	err := page(t, o, "slow", 1)
 	for !o.isOverdue(o.startedAt) {
 		<-time.After(time.Millisecond)
@@ -206,8 +206,8 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 	expectRowsCommitted(t, c, "")
 }
 
-// A transaction that outlasts its time because a broker is away fails by what may pass, and names the broker; a short
-// absence leaves the page in doubt.
+// A transaction that times out because a broker is unreachable fails with a transient error that names the broker. A
+// short outage leaves the page in doubt.
 func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
 	for _, c := range []struct {
@@ -249,7 +249,7 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 	}
 }
 
-// What is missing is named.
+// Faults name what is missing.
 func TestTransactionFaults(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -270,8 +270,8 @@ func TestTransactionFaults(t *testing.T) {
 	}
 }
 
-// A producer whose commit brokers refuse for good is not used again, and its feed is not told to start over: the
-// transaction is still open, and whoever opens the id again ends it at once.
+// A producer whose commit brokers reject for good is not used again, and its feed is not told to start over: the
+// transaction is still open, and the next user of the ID aborts it at once.
 func TestCommitsThatAreRefused(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "rows", "before")
@@ -289,8 +289,8 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	expectRowsCommitted(t, c, "before again")
 }
 
-// heldTopics has the client of c send records to a topic that is new to it, and then not store the partitions of that
-// topic until it is let go: kgo chooses the partition of a record "last", which no broker gets, in between.
+// heldTopics makes the client of c send records to a topic that is new to it, and delays the partitions of that topic
+// until letGo: kgo chooses the partition of a record "last", which no broker receives, in between.
 func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
 	holds, free := make(chan struct{}), make(chan struct{})
 	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
@@ -307,8 +307,8 @@ func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
 	return holds, sync.OnceFunc(func() { close(free) })
 }
 
-// A transaction does not end before the client can find its partitions, with which it would abort it and say that it
-// has committed it; older brokers would be asked nothing. What is aborted does not come with the next one.
+// A transaction does not end before the client knows its partitions. Otherwise the client would abort it and report a
+// commit, without a request to older brokers. Aborted records do not appear in the next transaction.
 func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 	for _, brokers := range []struct {
 		name     string
@@ -364,7 +364,7 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 	}
 }
 
-// A transaction of which the client loses a part, as it takes the producer's next epoch within it, begins again.
+// A transaction starts again if the client loses a part of it because the producer's epoch changes in the middle.
 func TestTransactionsOfTwoEpochs(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows", "others"))

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// fileOf is a connector as it stands in a file of a folder.
+// fileOf returns a connector as read from a file of a folder.
 func fileOf(t *testing.T, w *config.Worker, path string, lines ...string) *config.Connector {
 	t.Helper()
 	entries, problems := config.Read(path, []byte(strings.Join(lines, "\n")))
@@ -27,8 +27,8 @@ func workerOf(t *testing.T, settings map[string]string) *config.Worker {
 	return w
 }
 
-// What a folder comes to in a topic: its connectors are made, changed and deleted with the notes of them, and those
-// that REST made are left alone.
+// A folder in a topic creates, changes and deletes its connectors together with their notes, and leaves connectors
+// created by REST alone.
 func TestFolderRecords(t *testing.T) {
 	t.Parallel()
 	w := workerOf(t, nil)
@@ -112,7 +112,7 @@ func TestFolderRecords(t *testing.T) {
 	}
 }
 
-// Folders have equal digests where they say the same, whatever their files are called and in which order they say it.
+// Folders with the same contents have equal digests, whatever the names of their files and the order of their settings.
 func TestFolderDigest(t *testing.T) {
 	t.Parallel()
 	w := workerOf(t, nil)
@@ -129,8 +129,8 @@ func TestFolderDigest(t *testing.T) {
 	assert.Equal(t, 6, len(digests), "all differ")
 }
 
-// What stands in the topic has references by those providers alone that config.providers names, and no passwords where
-// config.storage.secrets refuses them.
+// In the topic, references may use only the providers that config.providers names, and passwords are rejected if
+// config.storage.secrets forbids them.
 func TestSharedProblems(t *testing.T) {
 	t.Setenv("FOLDERTOPIC", "secret")
 	password := func(key string) bool { return key == "pwd" }

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// memoryLog hands to a store what it writes.
+// memoryLog returns to a store what the store writes.
 type memoryLog struct {
 	*Store
 	all    []Record
@@ -42,7 +42,7 @@ func (l *memoryLog) Write(_ context.Context, leading bool, records ...Record) (i
 	return int64(len(l.all) - 1), nil
 }
 
-// topicStore is a store of a topic in memory, whose first records are these.
+// topicStore returns a store of a topic in memory that starts with these records.
 func topicStore(w *config.Worker, log *slog.Logger, changed func(Change), lines ...string) *memoryLog {
 	l := &memoryLog{all: records(lines...)}
 	l.Store = NewStore("configs", w, changed, log)
@@ -73,7 +73,7 @@ func settings(t *testing.T, file, text string) *config.Connector {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// What is put is there when Put returns; what the leader alone may write is written together.
+// A connector is readable when Put returns. Records that only the leader may write are written together.
 func TestTopicStore(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil)
 	if _, ok := l.Snapshot(); ok || l.Ready() {
@@ -112,7 +112,7 @@ func TestTopicStore(t *testing.T) {
 		"leading=true connector-a target-state-a"}, l.writes)
 }
 
-// A connector that a folder has made is REST's once REST writes or deletes it; what it is to do is said by REST anyway.
+// A connector of a folder belongs to REST once REST writes or deletes it. Its target state is always set by REST.
 func TestTopicStoreTakesFromFolder(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `culvert-folder-a {"file":"a.json"}`,
 		`connector-a {"properties":{"name":"a","x":"1"}}`, `culvert-folder-b {"file":"b.json"}`,
@@ -128,7 +128,7 @@ func TestTopicStoreTakesFromFolder(t *testing.T) {
 	assert.Equal(t, 0, len(l.Annotations(FolderAnnotation)))
 }
 
-// names are those of a snapshot's connectors.
+// names returns the names of a snapshot's connectors.
 func names(of config.Snapshot) (all []string) {
 	for _, c := range of.Connectors {
 		all = append(all, c.Name)
@@ -136,7 +136,7 @@ func names(of config.Snapshot) (all []string) {
 	return all
 }
 
-// What fails is said, and changes nothing; what no record may hold is not written.
+// A failed write is reported and changes nothing. Records with invalid contents are not written.
 func TestTopicStoreRefuses(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"x":"1"}}`)
 	l.CaughtUp()
@@ -157,8 +157,8 @@ func TestTopicStoreRefuses(t *testing.T) {
 	assert.Error(t, err, "begins with culvert-")
 }
 
-// What stands in the topic is as if REST had brought it, whoever wrote it: only providers count that config.providers
-// names. What a reference leads to later is found.
+// The contents of the topic are treated as sent by REST, whoever wrote them: only the providers of config.providers are
+// used. A reference that resolves later is found.
 func TestReferencesInTheTopic(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "s.properties")
@@ -191,8 +191,8 @@ func TestReferencesInTheTopic(t *testing.T) {
 	assert.Equal(t, "${file:"+file+":k}", now.Connectors[0].Raw()["x"])
 }
 
-// Watch hands on what there is when all was read, then what comes, and what somebody asks for; not each record of the
-// first reading.
+// Watch reports the state once everything was read, then each change and each request, but not each record of the first
+// read.
 func TestWatchTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []Change
@@ -236,7 +236,7 @@ func TestWatchTopic(t *testing.T) {
 	})
 }
 
-// The ledger holds what is no connector's.
+// The ledger contains the records that belong to no connector.
 func TestClusterState(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil)
 	if _, ok := l.SessionKey(); ok {
@@ -255,7 +255,7 @@ func TestClusterState(t *testing.T) {
 	assert.Equal(t, []string{"leading=true session-key", "leading=true tasks-fencing-a culvert-fencing-a"}, l.writes)
 }
 
-// Damaged records are named with their places, the first of them; others, and keys that nobody knows, are counted.
+// The first damaged records are logged with their positions. Further ones, and unknown keys, are counted.
 func TestDamagedRecordsAreSaid(t *testing.T) {
 	var journal logtest.Journal
 	var lines []string
@@ -272,7 +272,7 @@ func TestDamagedRecordsAreSaid(t *testing.T) {
 	assert.Equal(t, 10+1, strings.Count(text, "\n"))
 }
 
-// In a topic the version is the record's offset, and stays where nothing is written.
+// In a topic the version is the record's offset. It stays the same if nothing is written.
 func TestVersionsOfATopic(t *testing.T) {
 	t.Parallel()
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"name":"a","x":"1"}}`)

@@ -55,7 +55,7 @@ func TestBrokerKeepsDataOverRestart(t *testing.T) {
 	}
 }
 
-// The topic is created by the producer's metadata request, which kfake alone would forget.
+// The topic is created by the producer's metadata request, which kfake alone would not persist.
 func TestBrokerKeepsDataOverKill(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 3 {
@@ -136,7 +136,7 @@ func TestBrokerListens(t *testing.T) {
 	b1 := openWith(t, Options{Dir: t.TempDir()})
 	b2 := openWith(t, Options{Dir: t.TempDir()})
 	p1, p2 := portOf(t, b1.Addr()), portOf(t, b2.Addr())
-	// Other tests of this machine may hold some of them.
+	// Other tests on this machine may use some of the ports.
 	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
 		t.Errorf("default ports: %d and %d; expected two from %d to %d", p1, p2, firstPort, lastPort)
 	}
@@ -195,7 +195,7 @@ func TestBrokerVersionsForJava(t *testing.T) {
 	}
 }
 
-// Nothing is compacted or expires, whatever a topic asks for.
+// Nothing is compacted or expires, whatever the settings of the topic.
 func TestBrokerNeverCleans(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	got := brokerConfig(t, b.Addr(), "log.cleaner.backoff.ms", "log.retention.ms")
@@ -204,7 +204,7 @@ func TestBrokerNeverCleans(t *testing.T) {
 	}
 }
 
-// The control function that keeps auto-created topics is renewed; the broker must go on answering across that.
+// The control function that keeps auto-created topics is renewed. The broker keeps responding after that.
 func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
@@ -223,7 +223,7 @@ func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 	}
 }
 
-// brokerConfig reads settings of a broker.
+// brokerConfig returns settings of a broker.
 func brokerConfig(t *testing.T, addr string, names ...string) map[string]string {
 	t.Helper()
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))

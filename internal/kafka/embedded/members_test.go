@@ -19,14 +19,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// The timeouts of members in tests: the shortest session that the broker takes, and as long for a rebalance as a sink
-// has by default.
+// Timeouts of members in tests: the shortest session that the broker accepts, and a sink's default rebalance timeout.
 const (
 	testSession   = 6 * time.Second
 	testRebalance = 5 * time.Minute
 )
 
-// member is a member of a group that does one step at a time, over connections of its own.
+// member is a member of a group that takes one step at a time, over its own connections.
 type member struct {
 	client     *kgo.Client
 	addr       string
@@ -48,10 +47,10 @@ func (m *member) connect(t *testing.T) {
 	m.client = kafkatest.Client(t, kgo.SeedBrokers(m.addr), kgo.RequestRetries(0))
 }
 
-// kill closes the member's connections; the group is not left.
+// kill closes the member's connections without leaving the group.
 func (m *member) kill() { m.client.Close() }
 
-// join returns with the answer to the request, or with what ended it. A new member is given its id first.
+// join sends a JoinGroup request and waits for the response. A new member receives its ID first.
 func (m *member) join(t *testing.T) error {
 	t.Helper()
 	for {
@@ -79,7 +78,7 @@ func (m *member) join(t *testing.T) error {
 	}
 }
 
-// joining is a join that waits: the broker has taken it, and its answer comes through the channel.
+// joining starts a join and returns when the broker has received it. Its result arrives on the channel.
 func (m *member) joining(t *testing.T, b *Broker) <-chan error {
 	t.Helper()
 	before := len(b.Cluster.GroupInfo(m.group).Members)
@@ -117,7 +116,7 @@ func (m *member) heartbeat(t *testing.T) error {
 	return kerr.ErrorForCode(response.ErrorCode)
 }
 
-// join has the last member of a group join, which answers the joins that wait for it.
+// join joins the last member of a group, which completes the joins that wait for it.
 func join(t *testing.T, last *member, waiting ...<-chan error) {
 	t.Helper()
 	require.NoError(t, last.join(t))
@@ -131,7 +130,7 @@ func join(t *testing.T, last *member, waiting ...<-chan error) {
 	}
 }
 
-// syncAll makes a group stable: its leader gives out what there is, then the others ask.
+// syncAll makes a group stable: its leader distributes the assignment, then the others request it.
 func syncAll(t *testing.T, leader *member, others ...*member) {
 	t.Helper()
 	for _, m := range append([]*member{leader}, others...) {
@@ -139,8 +138,8 @@ func syncAll(t *testing.T, leader *member, others ...*member) {
 	}
 }
 
-// Members that are killed leave the group within their session timeout, also those that waited in a join: one of these
-// held the next member for its rebalance timeout.
+// Killed members leave the group within their session timeout, including those that waited in a join. Such a member
+// used to block the next one for its rebalance timeout.
 func TestKilledMembersLeave(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -170,8 +169,8 @@ func TestKilledMembersLeave(t *testing.T) {
 		}
 	}
 
-	// It takes two sessions: that of the member that had joined, for which the joins wait, and then theirs, as with
-	// Kafka's own broker. A loaded machine may take longer, and a fault takes testRebalance.
+	// It takes two sessions: first that of the joined member, for which the joins wait, then theirs, as with
+	// Kafka's own broker. A loaded machine may take longer, and a failure takes testRebalance.
 	ctx, cancel := context.WithTimeout(kafkatest.Context(t), testRebalance/3)
 	defer cancel()
 	start := time.Now()
@@ -192,8 +191,8 @@ func TestKilledMembersLeave(t *testing.T) {
 	cancel() // also ends what clients wait for
 }
 
-// The leader of a group is killed before it has given anything out: the others, which wait for that, are told to join
-// again within its session timeout. kfake alone removes some of them, and these are never answered.
+// If the leader of a group is killed before it has distributed an assignment, the members that wait for it are told to
+// join again within its session timeout. kfake alone removes some of them without a response.
 func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -226,7 +225,7 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	}
 }
 
-// A member is slow and alive as long as its connections are: neither the one that heartbeats and joins late is removed,
+// A slow member is alive as long as its connections are: neither a member that heartbeats and joins late is removed,
 // nor one that waits for it longer than its session timeout.
 func TestSlowMembersStay(t *testing.T) {
 	t.Parallel()
@@ -295,7 +294,7 @@ func TestSlowMembersStay(t *testing.T) {
 	}
 }
 
-// Requests of every version are known for what they are, however their bytes come, until their answer is written.
+// Requests of every version are recognized, in whatever pieces their bytes arrive, until their response is written.
 func TestWhoWaitsIsRead(t *testing.T) {
 	instance := "instance"
 	join := kmsg.JoinGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
@@ -334,7 +333,7 @@ func TestWhoWaitsIsRead(t *testing.T) {
 	}
 }
 
-// inPieces brings so many bytes at a time, and drops what is written.
+// inPieces returns this many bytes per read and discards writes.
 type inPieces struct {
 	net.Conn
 	rest  []byte

@@ -1,5 +1,5 @@
-// Package kafkatest provides brokers for tests: in-process ones that fail like Apache Kafka's, and ones in a process of
-// their own that can be killed.
+// Package kafkatest provides brokers for tests: in-process brokers that fail like Apache Kafka, and brokers in their
+// own process that can be killed.
 package kafkatest
 
 import (

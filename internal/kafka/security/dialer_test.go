@@ -14,15 +14,15 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
-// A client that was let in is denied only when it is turned away again and again for a while: secrets are not changed
-// on both sides at once.
+// A client that had access is denied only after repeated rejections for a while: secrets are not changed on both sides
+// at once.
 func TestDialersPatience(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 	cases := []struct {
 		name string
 		err  error
 		let  bool
-		// waits are between one refusal and the next; denied after the last one alone.
+		// waits are the intervals between rejections. denied applies to the last rejection alone.
 		waits []time.Duration
 	}{
 		{"password refused, never let in", kerr.SaslAuthenticationFailed, false, nil},

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The answers are those of Kafka 4.3.1's JaasConfig.
+// The expected results are those of Kafka 4.3.1's JaasConfig.
 func TestParseJAAS(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct {
@@ -84,7 +84,7 @@ func TestParseJAASRefuses(t *testing.T) {
 	}
 }
 
-// Whatever is given: no panic, no endless loop, and what was read is in the text.
+// Any input causes no panic and no endless loop, and all results are part of the text.
 func FuzzParseJAAS(f *testing.F) {
 	f.Add(`a.b.C required user="x" pass='y\061';`)
 	f.Add(`C optional -1=2; /* * / */ // x`)

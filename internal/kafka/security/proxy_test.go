@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The settings of the proxy before the brokers.
+// The settings of the proxy in front of the brokers.
 func TestProxySettings(t *testing.T) {
 	cases := []struct {
 		name       string
@@ -82,7 +82,7 @@ func TestProxySettings(t *testing.T) {
 	}
 }
 
-// One broker that is away for longer than an outage may last fails nobody while others answer: there is a way.
+// One broker that is unreachable for longer than the maximum outage fails nobody while others respond: the proxy works.
 func TestOneBrokerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
@@ -108,7 +108,7 @@ func TestOneBrokerAway(t *testing.T) {
 	})
 }
 
-// The way that was barred once, and was not wanted for longer than an outage may last, is found barred again.
+// A proxy that was unreachable once, and was not used for longer than the maximum outage, counts as newly unreachable.
 func TestIdleIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }

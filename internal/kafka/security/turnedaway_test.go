@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// A token that a broker does not take, although it has not expired, is followed by another one: it may have been
-// revoked, or signed with a key that is no longer in use.
+// A token that a broker rejects, although it has not expired, is replaced by another one: it may have been revoked, or
+// signed with a key that is no longer in use.
 func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
@@ -55,7 +55,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	if n := s.TokenCount(s.XSUAA); n != 3 {
 		t.Errorf("expected three tokens in all, found %d", n)
 	}
-	// A tunnel logs on by itself.
+	// A tunnel authenticates by itself.
 	old := show()
 	_, err = wire.Authenticate(t.Context(), "broker", g.access.sasl, func(r kmsg.Request) ([]byte, error) {
 		if a, ok := r.ResponseKind().(*kmsg.SASLAuthenticateResponse); ok {
@@ -67,7 +67,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	if next := show(); err == nil || next == old {
 		t.Errorf("expected another token after %v", err)
 	}
-	// Where there is no other one, it is shown again.
+	// If there is no other token, it is used again.
 	before := show()
 	s.TokenServiceDown(400)
 	g.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, kerr.SaslAuthenticationFailed)
