@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 }
 
 // A sink in the consumer group of the workers would stop both. It is rejected, as in Kafka Connect.
-func TestGroupOfTheWorker(t *testing.T) {
+func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 	b := checktest.WithSpy(t)
 	var problems config.Problems
 	b.Checker.Worker, problems = config.NewWorker("w",
@@ -105,7 +105,7 @@ func TestGroupOfTheWorker(t *testing.T) {
 }
 
 // A sink whose default group is the group of the workers is rejected too.
-func TestNameThatMakesTheGroupOfTheWorker(t *testing.T) {
+func TestSinkWithTheWorkersGroupByDefaultIsRejected(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy": checktest.Spy(t)})
 	var problems config.Problems

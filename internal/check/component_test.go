@@ -18,7 +18,7 @@ import (
 )
 
 // The short form of a class selects the built-in plugin, whatever name a file in the folder uses.
-func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
+func TestShortFormSelectsBuiltInPlugin(t *testing.T) {
 	folder := t.TempDir()
 	for name, c := range map[string]wit.Component{
 		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x",
@@ -52,7 +52,7 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 }
 
 // The error for a class of another kind names that kind.
-func TestClassOfAnotherKind(t *testing.T) {
+func TestErrorNamesKindOfClass(t *testing.T) {
 	b := checktest.WithSpy(t)
 	for _, class := range []string{"test.SpySource", "SpySource"} {
 		_, _, err := components.Find(b.Checker.Plugins, class, "", wit.ComponentSink)

@@ -12,7 +12,7 @@ import (
 )
 
 // A sink only reads, and schema IDs are read wherever they are: a setting for where to write them is a warning.
-func TestWhereIDsOfSchemasAreWritten(t *testing.T) {
+func TestSinkWarnsOfSchemaIDLocation(t *testing.T) {
 	entries, _ := config.Read("c.properties", []byte(`connector.class=C
 key.converter=StringConverter
 value.converter=AvroConverter

@@ -45,7 +45,7 @@ header.converter.zzzzzzzzzzzz=1
 }
 
 // If an unresolvable reference names the converter, its settings are not reported as without effect.
-func TestConverterByAReference(t *testing.T) {
+func TestSettingsOfUnresolvableConverter(t *testing.T) {
 	b := checktest.WithSpy(t)
 	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource
 value.converter=${env:NO_SUCH_CONVERTER}

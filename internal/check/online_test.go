@@ -20,7 +20,7 @@ import (
 )
 
 // The service's timeout starts with the first request to it, not before the plugin has responded.
-func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
+func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout}
 		online := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
@@ -81,7 +81,7 @@ func TestSilentService(t *testing.T) {
 }
 
 // A validation shares the limits of the worker's clients.
-func TestValidationMeetsTheWorkersClients(t *testing.T) {
+func TestValidationSharesClientLimits(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 
 // A check does not send the service a secret that it has not accepted yet, because the sender may still be typing,
 // unless the checker may log on. A secret that the service rejected or accepted before needs no permission.
-func TestTypedSecretsAreNotSent(t *testing.T) {
+func TestUnacceptedSecretIsNotSent(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 
 // A source whose stored offsets belong to another origin, destination or SAP client is rejected with the setting that
 // lets it continue. It is accepted if each of its sets has that setting, or if the offsets belong to the new origin.
-func TestMoved(t *testing.T) {
+func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 	spec := func(name, stored string) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(stored))
 	}

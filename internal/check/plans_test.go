@@ -28,7 +28,7 @@ func (l *looks) Err() error {
 
 // The cost of a check grows linearly with the entity sets of a connector and with the other connectors. No plugin limit
 // bounds this work, so the end of the context must stop it.
-func TestCheckOfManySetsAndConnectors(t *testing.T) {
+func TestCheckCostIsLinear(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
 	source := func(name string, sets int, set string) *config.Connector {
 		lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.address=127.0.0.1",

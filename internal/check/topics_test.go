@@ -11,7 +11,7 @@ import (
 
 // A setting that names a topic which no record has is an error before anything runs, unless a transform can change the
 // topic of records. An unknown setting of a transform is a warning.
-func TestTopicsThatNoRecordReaches(t *testing.T) {
+func TestUnreachableTopicIsAnError(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"smt": guesttest.Bytes(t, "../../plugins/smt")})
 	const kafka = "org.apache.kafka.connect.transforms."

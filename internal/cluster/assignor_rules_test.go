@@ -23,7 +23,7 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 }
 
 // The rules state what units wait for. [memberCount.play] describes the steps.
-func TestRulesOfPlaces(t *testing.T) {
+func TestAssignmentRules(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ group, steps string }{
 		// The connector itself does not wait. In the end m3 alone has tasks of the old version, and may start.
@@ -107,7 +107,7 @@ func TestTasksOfAConnectorAreSpread(t *testing.T) {
 }
 
 // A connector that cannot be assigned reports the reason.
-func TestConnectorsThatCannotBePlaced(t *testing.T) {
+func TestUnassignableConnectorReportsReason(t *testing.T) {
 	t.Parallel()
 	g := newGroup(connector("a", 1, 1), connector("b", 3, maxTask+1), connector("c", 5, 1), connector("d", 7, 3))
 	g.connector("c").Key = KeyOf("a")
@@ -134,7 +134,7 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 
 // P16: the strictest limits of an origin apply to the connectors of all workers together, although each worker knows
 // only its own.
-func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
+func TestStrictestOriginLimitsApplyToAllWorkers(t *testing.T) {
 	t.Parallel()
 	own := map[string]limits.Limits{"x": {Concurrent: 2, PerSecond: 5}, "y": {Concurrent: 10}}
 	g := newGroup(connector("x", 1, 1), connector("y", 3, 1))
@@ -162,7 +162,7 @@ func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 
 // A frozen plan moves nothing: members of the last generation keep their units, unless another member has the same unit
 // or tasks of another version. A member that was not in that generation receives nothing.
-func TestFreezePlan(t *testing.T) {
+func TestFrozenPlanMovesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGroup(connector("a", 1, 4), connector("b", 3, 2), connector("c", 5, 1))
 	g.join("m1", "m2", "m3")

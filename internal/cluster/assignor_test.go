@@ -301,7 +301,7 @@ const states = 30_000
 // In random states members join, leave, vanish, return and release units slowly, and connectors are created, deleted
 // and changed. No round violates the barrier. When nothing changes any more the group soon comes to rest, balanced, and
 // another plan changes nothing.
-func TestRandomStates(t *testing.T) {
+func TestAssignorRandomStates(t *testing.T) {
 	t.Parallel()
 	for part := range 4 {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {

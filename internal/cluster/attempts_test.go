@@ -118,7 +118,7 @@ func TestLockoutTransitions(t *testing.T) {
 }
 
 // The number of rejected secrets is bounded; the oldest is dropped.
-func TestRefusedSecretsAreBounded(t *testing.T) {
+func TestRejectedSecretsAreBounded(t *testing.T) {
 	t.Parallel()
 	var l lockout
 	for i := range maxRejected + 3 {
@@ -187,7 +187,7 @@ func TestRandomLockouts(t *testing.T) {
 }
 
 // Arbitrary bytes in notes and calls change nothing that they must not change.
-func FuzzNoteOfAUser(f *testing.F) {
+func FuzzUserNote(f *testing.F) {
 	f.Add([]byte(`{"refused":[{"secret":"x","at":1}],"trial":{"secret":"y","permit":"p","member":"a","spent":1}}`),
 		[]byte(`{"what":"accepted","secret":"y","permit":"p","member":"a"}`))
 	f.Add([]byte(`{"trial":{"secret":"x","spent":-9},"accepted":"x"}`), []byte(`{"secret":"x","member":"a"}`))

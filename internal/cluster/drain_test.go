@@ -17,7 +17,7 @@ import (
 
 // A worker is drained when other workers were assigned its units. A join that was in flight when the worker released
 // them still listed them, and the generation after that join assigns them to nobody.
-func TestDrainedWhenItsGroupKnows(t *testing.T) {
+func TestDrainEndsAfterReassignment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client, err := kgo.NewClient()

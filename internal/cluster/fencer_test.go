@@ -23,7 +23,7 @@ import (
 // The leader fences all current and former producers of a connector, once for each version of its tasks, however many
 // workers request it, even after another worker has become the leader. It records the fencing for Kafka Connect and for
 // itself.
-func TestFences(t *testing.T) {
+func TestProducersAreFencedOnce(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
@@ -103,7 +103,7 @@ func TestFences(t *testing.T) {
 }
 
 // Fencing that takes too long may be retried. The error names the producer that it waited for.
-func TestFencingThatTakesTooLong(t *testing.T) {
+func TestFencingTimeoutIsRetriable(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		kafkatest.RejectIf(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
 			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"

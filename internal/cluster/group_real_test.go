@@ -168,7 +168,7 @@ func TestRealGroup(t *testing.T) {
 
 // A group of Kafka Connect's own workers rejects us and continues. A Kafka Connect worker that joins one of our groups
 // stops.
-func TestRealGroupOfJava(t *testing.T) {
+func TestRealGroupOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, "ours") // Kafka Connect's worker makes its own
 	java := []string{"GROUP=" + testGroup, "HEAP=320m"}

@@ -343,7 +343,7 @@ func TestGroupStaticMember(t *testing.T) {
 }
 
 // If two workers use one group.instance.id, the first one is told, and becomes a member when the other one has left.
-func TestGroupInstanceTwice(t *testing.T) {
+func TestGroupDuplicateInstanceID(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
 		a.o.InstanceID, b.o.InstanceID = "pod", "pod"
@@ -363,7 +363,7 @@ func TestGroupInstanceTwice(t *testing.T) {
 
 // While the coordinator is unreachable, a member stays one until its session expires. It joins again when the
 // coordinator is back.
-func TestGroupCoordinatorAway(t *testing.T) {
+func TestGroupCoordinatorUnreachable(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
 		all := []*worker{a, b, c}
@@ -440,7 +440,7 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 }
 
 // A failed placement by the leader is logged and retried. The others stay members.
-func TestGroupPlaceFails(t *testing.T) {
+func TestGroupRetriesFailedPlacement(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
 		a.set(func() { a.refuses = errors.New("the metadata of b is damaged at byte 7") })
@@ -513,7 +513,7 @@ func (r refusals) OnGroupManageError(err error) {
 }
 
 // Our workers and those of Kafka Connect or of other programs refuse to share a group. The error states what to do.
-func TestGroupOfOthers(t *testing.T) {
+func TestGroupRejectsForeignMembers(t *testing.T) {
 	t.Run("Kafka Connect's", func(t *testing.T) { groupOfOthers(t, "connect", "sessioned") })
 	t.Run("a type of their own", func(t *testing.T) { groupOfOthers(t, "x", culvertProtocol) })
 }
@@ -558,7 +558,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 }
 
 // Join returns the reason why a worker cannot join, at once if somebody has to change something.
-func TestGroupNotJoined(t *testing.T) {
+func TestGroupJoinReturnsReason(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		denied := true
 		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.GroupAuthorizationFailed,
@@ -585,7 +585,7 @@ func TestGroupNotJoined(t *testing.T) {
 }
 
 // A member that the coordinator removes while it joins becomes a new one silently: its units were lost.
-func TestGroupGivenUpInAJoin(t *testing.T) {
+func TestGroupMemberRemovedWhileJoining(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
 		id, _ := b.Member()
@@ -704,7 +704,7 @@ func TestGroupConfirm(t *testing.T) {
 
 // Whatever happens to members, the remaining ones end up in one generation. At no time does a member, by its own clock,
 // have an assignment that the coordinator no longer has for it. A failing seed prints its steps.
-func TestGroupRounds(t *testing.T) {
+func TestGroupRandomEvents(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			in(t, func(t *testing.T, n *clustertest.Network) {

@@ -15,7 +15,7 @@ import (
 
 // A worker reaches its group as its settings specify: a proxy that rejects everyone keeps it out, even if the brokers
 // are reachable directly.
-func TestGroupJoinsByTheWorkersWay(t *testing.T) {
+func TestGroupJoinsThroughProxy(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, testTopic))
 	require.NoError(t, err)

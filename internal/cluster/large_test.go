@@ -48,7 +48,7 @@ func (g *group) bytes(t testing.TB) (total int) {
 
 // Metadata and assignments of all members are one record of __consumer_offsets, of 1 MB at most. They take at most half
 // of it.
-func TestBytesOfALargeGroup(t *testing.T) {
+func TestLargeGroupFitsRecord(t *testing.T) {
 	t.Parallel()
 	g := large(100)
 	for range 2 {

@@ -14,7 +14,7 @@ import (
 
 // A connector, or one of its stages, that specifies a version of its plugin fits workers with that version, whatever
 // version the group runs. Others fit workers with the group's version. The error names what no worker has.
-func TestVersionsThatConnectorsName(t *testing.T) {
+func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 	t.Parallel()
 	worker, _ := config.NewWorker("", nil, nil, nil)
 	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
@@ -72,7 +72,7 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 
 // The leader does not depend on the order in which the coordinator lists the members, and ignores a member whose
 // metadata is damaged.
-func TestOrderOfMembers(t *testing.T) {
+func TestLeaderIsIndependentOfMemberOrder(t *testing.T) {
 	t.Parallel()
 	l := newLeader(&Worker{options: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
 	member := func(id string) JoinedMember {

@@ -231,7 +231,7 @@ func (o *office) lead(number int) {
 // T3 with ten workers: a wrong secret is sent once, and all workers recover when it is corrected. A secret that is
 // changed at the service after all have used it is also sent once, even if all workers send it at the same time, as on
 // a schedule.
-func TestWrongSecretOnTenWorkers(t *testing.T) {
+func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
 		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
 		assert.Equal(t, []int{0, 1, 49, 0}, []int{accepted, rejected, locked, other})
@@ -350,7 +350,7 @@ func TestResumeOfACluster(t *testing.T) {
 }
 
 // A request that takes hours does not block other workers that know its secret.
-func TestSlowAnswerToTurnRequest(t *testing.T) {
+func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
 		all(t.Context(), desks, 1, "right")
 		time.Sleep(10 * time.Minute)
@@ -393,7 +393,7 @@ func TestResumeAcrossClocks(t *testing.T) {
 }
 
 // A malformed call about a logon is an error, and a worker that is not the leader rejects all calls.
-func TestCallsThatAreRefused(t *testing.T) {
+func TestMalformedCallsAreRejected(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, _ *office, desks []*desk) {
 		for body, want := range map[string]string{
 			`{`:             "a call about a logon: unexpected end of JSON input",
@@ -409,7 +409,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 
 // A leader that was fenced by another one grants no permit, whatever it knows about the group. Workers only trust the
 // notes in the topic.
-func TestFencedLeaderGrantsNoTurn(t *testing.T) {
+func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
@@ -466,7 +466,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 }
 
 // Without a leader, the log reports once that logons wait, however many do.
-func TestLogonsThatWaitAreOneWarning(t *testing.T) {
+func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log logtest.Journal

@@ -60,7 +60,7 @@ func connectREST(t *testing.T, base, method, path, body string, status int, into
 
 // Records of an Apache Kafka Connect worker result in the same state as its REST API shows, with and without
 // transactions. It reads the records that we append.
-func TestRealLogOfConnect(t *testing.T) {
+func TestRealLogOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	broker := logBroker(t)
 	for _, eos := range []string{"disabled", "enabled"} {

@@ -142,7 +142,7 @@ func (f *follower) values() map[string]string {
 }
 
 // Both workers have read a write when it is reported as done. Only the leader writes connectors.
-func TestLog(t *testing.T) {
+func TestLogWritesReachAllWorkers(t *testing.T) {
 	ctx, a, b, addrs := twoFollowers(t)
 	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected that only a leader writes, found %v", err)
@@ -275,7 +275,7 @@ func TestWriteIsReadBack(t *testing.T) {
 
 // A topic that cannot be a config topic is rejected, and a missing permission is reported, before anything else
 // happens.
-func TestLogRefused(t *testing.T) {
+func TestLogRejectsUnsuitableTopic(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	open := func(t *testing.T, cluster *kfake.Cluster) error {
@@ -393,7 +393,7 @@ func TestWritesShareATransaction(t *testing.T) {
 }
 
 // A topic that was deleted and created again stops the log.
-func TestTopicMadeAgain(t *testing.T) {
+func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
@@ -420,7 +420,7 @@ func TestTopicMadeAgain(t *testing.T) {
 }
 
 // Failures to read the topic are logged and retried.
-func TestLogReadContinues(t *testing.T) {
+func TestLogReadIsRetried(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)

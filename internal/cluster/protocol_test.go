@@ -53,7 +53,7 @@ var assignmentExample = Assignment{
 }
 
 // Java's part comes first, and all of our data follows it. What is read equals what was written.
-func TestBytesOfMembers(t *testing.T) {
+func TestMemberEncoding(t *testing.T) {
 	t.Parallel()
 	java := "0002" + "000d" + hex.EncodeToString([]byte("http://a:8083")) + "0000000000000102"
 	b, err := metadataExample.Encode()
@@ -91,7 +91,7 @@ func section(t testing.TB, text string) []byte {
 }
 
 // Additions of a later version are ignored.
-func TestSectionOfALaterVersion(t *testing.T) {
+func TestAdditionsOfLaterVersionAreIgnored(t *testing.T) {
 	t.Parallel()
 	m, err := DecodeMetadata(section(t, `{"Name":"a","New":{"x":[1]},"Holds":[{"c":1,"u":"AQ==","new":2}]}`))
 	require.NoError(t, err)
@@ -100,7 +100,7 @@ func TestSectionOfALaterVersion(t *testing.T) {
 
 // Metadata of Java's workers, truncated metadata and values out of bounds are rejected. The error states what was
 // expected.
-func TestBoundsOfMembersBytes(t *testing.T) {
+func TestInvalidMemberBytesAreRejected(t *testing.T) {
 	t.Parallel()
 	good, err := metadataExample.Encode()
 	require.NoError(t, err)

@@ -90,7 +90,7 @@ func TestRollout(t *testing.T) {
 }
 
 // The reason why a newer version waits names the members without it.
-func TestWhatARolloutWaitsFor(t *testing.T) {
+func TestRolloutNamesMembersWithoutVersion(t *testing.T) {
 	t.Parallel()
 	one := rest.GroupPin{Version: "1", Hash: "a"}
 	for _, c := range []struct {
@@ -110,7 +110,7 @@ func TestWhatARolloutWaitsFor(t *testing.T) {
 
 // Workers receive another image one by one, which has another version of the plugin and not the old one. After each
 // step every unit has a worker, and no worker has more than twice its final share.
-func TestRollOfImages(t *testing.T) {
+func TestRollingImageUpdate(t *testing.T) {
 	t.Parallel()
 	const members, tasks = 10, 50
 	most := 0
@@ -187,7 +187,7 @@ func TestChosenVersionStays(t *testing.T) {
 }
 
 // Whatever members report, a pin converges and names a version that some member has, if any.
-func TestRolloutsRest(t *testing.T) {
+func TestRolloutConverges(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 10))
 	hash := func() string { return string('a' + rune(r.IntN(4))) }

@@ -48,7 +48,7 @@ func javaRecords(t testing.TB) (records []javaRecord) {
 }
 
 // Statuses written by Apache Kafka are read, and written again with the same bytes.
-func TestStatusAsJavaWritesIt(t *testing.T) {
+func TestStatusMatchesJava(t *testing.T) {
 	t.Parallel()
 	var s Statuses
 	for _, r := range javaRecords(t) {
@@ -250,7 +250,7 @@ func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWri
 
 // Two workers that write in any order leave what Kafka Connect's workers would have left: a safe write is skipped if a
 // newer generation's status of another worker was read.
-func TestSafeWritesAreJavas(t *testing.T) {
+func TestSafeWritesMatchJava(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
 		var log []statusWrite

@@ -228,7 +228,7 @@ func TestManyStatuses(t *testing.T) {
 
 // Brokers that are unreachable for minutes lose nothing: the newest status of each key is written when they are back.
 // The outage and its end are logged once.
-func TestStatusBrokersAway(t *testing.T) {
+func TestStatusSurvivesBrokerOutage(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)
@@ -270,7 +270,7 @@ func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
 }
 
 // Without permission to write, nothing is lost, a write is tried once a second, and the log names the permission.
-func TestStatusWithoutTheRight(t *testing.T) {
+func TestStatusWithoutPermission(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
@@ -330,7 +330,7 @@ func TestStatusForeignRecords(t *testing.T) {
 }
 
 // A topic that is deleted and created again is read from its start.
-func TestStatusTopicMadeAgain(t *testing.T) {
+func TestStatusTopicCreatedAgain(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
@@ -351,7 +351,7 @@ func TestStatusTopicMadeAgain(t *testing.T) {
 }
 
 // Close reports the number of statuses that could not be written.
-func TestStatusTopicCloses(t *testing.T) {
+func TestStatusTopicCloseCountsUnwritten(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		w.PutSafe(w.of(0, connect.Unassigned, 1))
@@ -370,7 +370,7 @@ func TestStatusTopicCloses(t *testing.T) {
 }
 
 // Settings that are no numbers, and a topic that is not compacted, are rejected.
-func TestStatusTopicIsRefused(t *testing.T) {
+func TestUnsuitableStatusTopicIsRejected(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		topic, problems := ParseStatusTopic(map[string]string{"status.storage.partitions": "0",
 			"status.storage.topic": " my-states ", "status.storage.segment.bytes": "1000000",

@@ -135,7 +135,7 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 
 // The leader ends what a deleted connector has opened if the workers that had it are lost, whether or not the group
 // knows that already. If one of them is alive and ends its tasks, that worker does it.
-func TestOwnersLost(t *testing.T) {
+func TestLeaderCleansUpForLostOwners(t *testing.T) {
 	t.Parallel()
 	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Owned: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
 	for name, c := range map[string]struct {

@@ -164,7 +164,7 @@ func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 
 // A problem with the members of a group is logged once, and shown until it is solved. While two members have one URL,
 // it is unknown what runs.
-func TestProblemsOfAGroup(t *testing.T) {
+func TestGroupProblemsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	w := stopping(t, func() ([]byte, error) { return []byte("[]"), nil })
 	var journal logtest.Journal
@@ -194,7 +194,7 @@ func TestProblemsOfAGroup(t *testing.T) {
 }
 
 // A member responds to any body, such as that of another version.
-func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
+func TestMemberRespondsToOtherVersions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWorker(WorkerOptions{URL: "http://w1:1", Call: func(_ context.Context, _, _, _ string, _,
@@ -209,7 +209,7 @@ func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
 }
 
 // A member that does not respond at its advertised URL is reported with the URL until it does.
-func TestUnreachedMembers(t *testing.T) {
+func TestUnreachableMemberIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var journal logtest.Journal

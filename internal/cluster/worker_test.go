@@ -66,7 +66,7 @@ func TestAssignedButNotStartedIsOwned(t *testing.T) {
 
 // A plan for settings that the config topic no longer has is not forwarded. A plan for settings that were written again
 // is.
-func TestPlansOfOtherSettings(t *testing.T) {
+func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := stopping(t, nil)

@@ -14,7 +14,7 @@ import (
 )
 
 // An expression that times out is an error that names it, not a mismatch.
-func TestExpressionWithoutEndIsNamed(t *testing.T) {
+func TestExpressionTimeoutIsReported(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
 	require.NoError(t, err)
 	topic := strings.Repeat("a", 200)
@@ -60,7 +60,7 @@ func (c *counting) Err() error {
 }
 
 // A check stops with a problem when its context ends.
-func TestChecksEnd(t *testing.T) {
+func TestCheckStopsWithContext(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
 	connector := &Connector{}
 	for i := range 1000 {

@@ -187,7 +187,7 @@ func TestComponentProblems(t *testing.T) {
 }
 
 // A missing setting of a group is reported at the first line of the group.
-func TestExaminedStandsWithItsGroup(t *testing.T) {
+func TestMissingGroupSettingIsReportedAtGroup(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
 	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
 		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}}}
@@ -196,7 +196,7 @@ func TestExaminedStandsWithItsGroup(t *testing.T) {
 }
 
 // If the worker's file is unreadable, that is the only problem.
-func TestWorkerFilesThatCannotBeRead(t *testing.T) {
+func TestUnreadableWorkerFile(t *testing.T) {
 	dir := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
 		"utf16": {"\xff\xfea\x00", "the file is in UTF-16: expected UTF-8; save it in that encoding"},
@@ -315,7 +315,7 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 }
 
 // Kafka ignores the names that its ReplaceField had before 4.0, so fields that should be dropped would pass.
-func TestSettingsThatKafkaRemoved(t *testing.T) {
+func TestRemovedKafkaSettings(t *testing.T) {
 	replace := wit.Component{Kind: wit.ComponentTransformation,
 		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
 			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
@@ -342,7 +342,7 @@ func TestSettingsThatKafkaRemoved(t *testing.T) {
 	}
 }
 
-func TestPartProblems(t *testing.T) {
+func TestStageProblems(t *testing.T) {
 	connector := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
 		"", "", wit.Rule{Required: wit.Set}), declared("count", wit.KindInt, "", "")}}
@@ -460,7 +460,7 @@ func TestProviders(t *testing.T) {
 }
 
 // Only the option values of a login module's line are redacted, not its class, flag and option names.
-func TestLoginModulesAreReadable(t *testing.T) {
+func TestOnlyLoginModuleOptionsAreRedacted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
 		`password="hush;\\\"x=" tokenauth=true short="ab";`
@@ -489,7 +489,7 @@ func TestLoginModulesAreReadable(t *testing.T) {
 }
 
 // New values of a provider are redacted, and so are previous values while something uses them.
-func TestWhatIsFollowedIsHidden(t *testing.T) {
+func TestRotatedSecretsAreRedacted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	write(t, file, "pw=first-s3cret")
 	w, problems := NewWorker("w.properties", []Entry{NewEntry("bootstrap.servers", "a:1", "w.properties", 1),
@@ -514,7 +514,7 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 }
 
 // The largest LONG means "forever".
-func TestDurationsWithoutEnd(t *testing.T) {
+func TestLargestDurationMeansForever(t *testing.T) {
 	const most = "9223372036854775807"
 	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": most})
 	if len(problems) > 0 {
@@ -570,7 +570,7 @@ w.properties:12: topics: warning: has no effect: a setting of connectors, which 
 }
 
 // Worker settings of Kafka Connect without effect are accepted with a warning that gives the reason.
-func TestLinesWithoutEffectSayWhy(t *testing.T) {
+func TestSettingsWithoutEffectWarnWithReason(t *testing.T) {
 	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
 		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
 		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn", "plugin.rollout": "any",
@@ -658,7 +658,7 @@ func TestFolder(t *testing.T) {
 }
 
 // An unreadable file keeps its own name and takes no name from another file.
-func TestFilesThatCannotBeRead(t *testing.T) {
+func TestUnreadableConnectorFile(t *testing.T) {
 	dir := t.TempDir()
 	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
 	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
@@ -729,7 +729,7 @@ func TestNoPluginSettingsByName(t *testing.T) {
 }
 
 // Each expression for topic creation is bounded, and so are all of them together.
-func TestBoundsOfTopicCreation(t *testing.T) {
+func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 	for prefix, test := range map[string]struct{ include, want string }{
 		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},
 		"one more": {strings.Repeat("a,", maxTopicExpressions) + "a", "c.properties:3: topic.creation.big.include: " +

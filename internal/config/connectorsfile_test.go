@@ -36,7 +36,7 @@ func version(s *FolderStore) string {
 
 // A connector created by REST exists after a restart, with any characters and with its version. A deleted connector
 // does not.
-func TestConnectorsOfREST(t *testing.T) {
+func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
@@ -67,7 +67,7 @@ func TestConnectorsOfREST(t *testing.T) {
 }
 
 // The second of two changes to one version is rejected and writes nothing.
-func TestChangedMeanwhile(t *testing.T) {
+func TestConcurrentChangeIsRejected(t *testing.T) {
 	t.Parallel()
 	store := kept(t, Locations{REST: openMade(t, t.TempDir())})
 	assert.Error(t, with(t, store, "1", "1"), "has changed in the meantime")
@@ -84,7 +84,7 @@ func TestChangedMeanwhile(t *testing.T) {
 }
 
 // If the file cannot be written, the connector, its state and its version do not change.
-func TestConnectorThatCannotBeWritten(t *testing.T) {
+func TestFailedWriteChangesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))

@@ -151,7 +151,7 @@ func FuzzEdit(f *testing.F) {
 }
 
 // Random texts mix line ends, continued lines and both encodings, which a fuzzer finds late.
-func TestEditByChance(t *testing.T) {
+func TestEditRandomTexts(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 4))
 	pieces := []string{"a", "b", "=", ":", " ", "\\", "\n", "\r", "\r\n", "#", "!", "{", "\t", "\\u00e4", "ä",

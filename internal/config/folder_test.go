@@ -131,7 +131,7 @@ func TestFolderIsFollowed(t *testing.T) {
 
 // A growing file is accepted when it no longer changes. Until then its previous contents apply, and other files are not
 // delayed.
-func TestFileThatGrows(t *testing.T) {
+func TestGrowingFileIsReadWhole(t *testing.T) {
 	folder := follow(t, t.TempDir())
 	folder.put("a.properties", "x=before\n")
 	folder.until("a before")
@@ -175,7 +175,7 @@ func TestFileThatGrows(t *testing.T) {
 }
 
 // A file that changes during the start does not count as deleted: the first snapshot contains it.
-func TestFileThatChangesAtTheStart(t *testing.T) {
+func TestFileChangedAtStartIsNotDeleted(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
 		write(t, filepath.Join(dir, name+".properties"), "x=1\n")
@@ -193,7 +193,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 }
 
 // Kubernetes replaces the files of a ConfigMap by swapping a link to a folder.
-func TestLinksThatAreSwapped(t *testing.T) {
+func TestSwappedLinksAreFollowed(t *testing.T) {
 	dir := t.TempDir()
 	version := func(name, x string) {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
@@ -216,7 +216,7 @@ func TestLinksThatAreSwapped(t *testing.T) {
 }
 
 // A deleted folder deletes no connectors, and neither does an empty one in its place. When it is back, its files apply.
-func TestFolderThatVanishes(t *testing.T) {
+func TestMissingFolderDeletesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	folder := follow(t, dir)

@@ -50,7 +50,7 @@ func TestMaskedSettings(t *testing.T) {
 }
 
 // Without a worker file, REST listens on this machine only.
-func TestDefaultOfListeners(t *testing.T) {
+func TestListenersAreLocalByDefault(t *testing.T) {
 	for file, want := range map[string]string{"": "http://127.0.0.1:8083", "worker.properties": "http://:8083"} {
 		w, _ := NewWorker(file, nil, nil, nil)
 		if got := strings.Join(w.List("listeners"), ","); got != want || w.IsSet("listeners") {

@@ -72,7 +72,7 @@ func TestValuesFromFiles(t *testing.T) {
 }
 
 // Only the user specifies where requests are sent and what secures them.
-func TestDefaultsThatDoNotCount(t *testing.T) {
+func TestEndpointDefaultsOfPluginsAreIgnored(t *testing.T) {
 	declarations := Declare(
 		declared("x.address", wit.KindString, "evil.example", "", acting("http.address")),
 		declared("x.port", wit.KindInt,

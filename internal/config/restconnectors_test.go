@@ -47,7 +47,7 @@ func found(t *testing.T, s *FolderStore) string {
 }
 
 // A file overrides a connector created by REST, which is back when the file is deleted.
-func TestFilesBeatREST(t *testing.T) {
+func TestFileOverridesRESTConnector(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
 	fromREST := openMade(t, dir)
 	for _, name := range []string{"a", "b"} {
@@ -72,7 +72,7 @@ func TestFilesBeatREST(t *testing.T) {
 	assert.Equal(t, "a=rest b=rest", found(t, store))
 }
 
-func TestTargets(t *testing.T) {
+func TestTargetStatesSurviveRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "states.json")
 	first, err := OpenTargetStates(path)
 	require.NoError(t, err)

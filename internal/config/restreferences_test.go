@@ -44,7 +44,7 @@ func TestReferencesOfREST(t *testing.T) {
 }
 
 // Providers that let REST read everything cause warnings.
-func TestProvidersWithoutBounds(t *testing.T) {
+func TestUnboundedProvidersWarn(t *testing.T) {
 	for class, bound := range map[string]string{"FileConfigProvider": "allowed.paths",
 		"DirectoryConfigProvider": "allowed.paths", "EnvVarConfigProvider": "allowlist.pattern"} {
 		lines := "config.providers=p\nconfig.providers.p.class=" + providerClasses + class

@@ -56,7 +56,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 }
 
 // Setting names that end with a word of the user's list are secret.
-func TestNamesOfOnesOwn(t *testing.T) {
+func TestUserSecretNames(t *testing.T) {
 	declarations := Declare(declared("x.header.{name}", wit.KindPassword, "", "",
 		wit.Rule{Role: wit.Ptr("http.header.{name}")}),
 		declared("x.header.fixed", wit.KindString, "", ""))

@@ -182,9 +182,9 @@ func TestMisdirectedSecrets(t *testing.T) {
 	}
 }
 
-// A secret that consists only of references to config providers is trusted wherever it is sent. A typed secret is not,
-// nor one that refers to a missing provider.
-func TestReferencesAreWhole(t *testing.T) {
+// A configuration has complete credentials if all of its secrets are references to config providers. A typed secret does
+// not count, nor one that refers to a missing provider, even in part.
+func TestHasCompleteCredentials(t *testing.T) {
 	const to = "http.address=a http.user=u "
 	w, _ := NewWorker("worker.properties", nil, nil, nil)
 	t.Setenv("K", "v")

@@ -67,7 +67,7 @@ func TestWorkerFormats(t *testing.T) {
 }
 
 // The memory for a list in YAML grows linearly.
-func TestLongLists(t *testing.T) {
+func TestYAMLListMemoryIsLinear(t *testing.T) {
 	const items, most = 20_000, 64 << 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -10,7 +10,7 @@ import (
 )
 
 // A referenced secret is read again. A value in the file itself does not change.
-func TestCurrent(t *testing.T) {
+func TestReferencedSecretIsReadAgain(t *testing.T) {
 	secrets := filepath.Join(t.TempDir(), "secrets.properties")
 	write(t, secrets, "logon=before")
 	w := plainWorker(t, "bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n")
@@ -79,7 +79,7 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 
 // A reference to an unknown config provider is never sent as a secret. In other settings it is used literally, as in
 // Kafka Connect.
-func TestUnprovidedSecretsOfAWorker(t *testing.T) {
+func TestUnknownProviderIsNeverSentAsSecret(t *testing.T) {
 	for _, name := range []string{"sasl.jaas.config", "producer.sasl.jaas.config", "consumer.ssl.keystore.password",
 		"admin.ssl.truststore.password", "listeners.https.ssl.key.password", "key.converter.basic.auth.user.info",
 		"value.converter.schema.registry.ssl.keystore.password"} {

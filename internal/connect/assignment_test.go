@@ -344,7 +344,7 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 }
 
 // Connectors use the worker's quota of their service's limits.
-func TestConnectorsHaveTheWorkersPart(t *testing.T) {
+func TestConnectorsUseTheWorkersQuota(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	b := connected(t)

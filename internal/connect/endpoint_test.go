@@ -34,7 +34,7 @@ func TestNotificationIsForwarded(t *testing.T) {
 
 // A trap of a plugin is logged as an error, and the sender is not asked to retry. In a group it is, because the feed
 // may have moved.
-func TestNotificationThatBreaksThePlugin(t *testing.T) {
+func TestTrapInNotificationIsLogged(t *testing.T) {
 	trap := errors.New("the plugin trapped")
 	for _, test := range []struct {
 		name         string

@@ -178,7 +178,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 }
 
 // WaitIdle names a loop that does not respond, and events do not accumulate.
-func TestMoves(t *testing.T) {
+func TestWaitIdleNamesBlockedLoop(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))

@@ -54,7 +54,7 @@ func TestKeyLocks(t *testing.T) {
 
 // A newer record of the key supersedes a dead letter during a replay. Any newer record supersedes dead letters without
 // a key.
-func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
+func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	kafkaConfig := kafka.Defaults()

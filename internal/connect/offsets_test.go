@@ -14,7 +14,7 @@ import (
 )
 
 // An absolute URL in a rejected offset must be a path if only a destination knows the origin.
-func TestPathForm(t *testing.T) {
+func TestRejectedOffsetMustBePath(t *testing.T) {
 	component := wit.Component{Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
 		{Name: "host", Rules: []wit.Rule{{Role: wit.Ptr(role.Address)}}},
 		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},

@@ -12,7 +12,7 @@ import (
 )
 
 // Tasks of a paused connector are PAUSED, also those that have not run, except failed ones.
-func TestTasksThatHaveNotRunArePaused(t *testing.T) {
+func TestUnstartedTasksArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
 		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))

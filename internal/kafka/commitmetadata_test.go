@@ -34,7 +34,7 @@ func limitNotes(b *embedded.Broker, limit int) {
 }
 
 // The first commit detects what a broker accepts as metadata, and no commit drops required metadata.
-func TestNotesThatBrokersDoNotTake(t *testing.T) {
+func TestRejectedMetadataIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		limit, longest int // 0: too little
@@ -93,7 +93,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 // Metadata applies only to what it was written for. Another offset, or another topic of the same name, is detected, and
 // so is an offset after the end of the log. Metadata of earlier versions, which lack both, and of other programs are
 // read as those versions read them. Earlier versions ignore the current metadata.
-func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
+func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
 	fresh := func() *kadm.Client { return kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))) }
@@ -165,7 +165,7 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 
 // A topic whose metadata the broker rejects has no ID in the response. That is an error, and the request is retried, so
 // that metadata of another topic is not trusted.
-func TestTopicIDsThatAreRefused(t *testing.T) {
+func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
@@ -198,7 +198,7 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 
 // A commit that waited for a rebalance may belong to an assignment that has ended. It is skipped without an error, and
 // the group's offset does not change.
-func TestCommitLeavesOut(t *testing.T) {
+func TestCommitSkipsEndedAssignment(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 	old, dropped, stored := false, false, int64(-2)

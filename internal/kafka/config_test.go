@@ -57,7 +57,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	cases := []struct{ name, value, expect string }{
 		{"bootstrap.servers", "", "Missing required configuration"},
 		{"bootstrap.servers", "localhost",
@@ -108,7 +108,7 @@ func TestOverride(t *testing.T) {
 }
 
 // Settings of one kind of client do not change the others.
-func TestSidesAreApart(t *testing.T) {
+func TestClientSettingsAreIndependent(t *testing.T) {
 	c, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "a:9092", "client.id": "all",
 		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092",

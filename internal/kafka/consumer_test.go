@@ -104,7 +104,7 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 
 // Expressions that Go does not support, or interprets differently, are Java's, such as a lookahead and a possessive
 // quantifier.
-func TestConsumerRegexIsJavas(t *testing.T) {
+func TestConsumerRegexIsJava(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders-b", "yes")
 	kafkatest.Put(t, b.Addr(), "orders-c", "no")
@@ -126,7 +126,7 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 
 // When a second member joins, the first commits what it has settled of the revoked partitions, and the second starts
 // exactly after that.
-func TestConsumerHandsOver(t *testing.T) {
+func TestConsumerCommitsRevokedPartitions(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "wide", Partitions: 4})
@@ -185,7 +185,7 @@ func TestConsumerHandsOver(t *testing.T) {
 }
 
 // The client joins its group while the consumer is being created. Its callbacks wait until the consumer exists.
-func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
+func TestAssignmentDuringConsumerCreation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, err := kgo.NewClient()
 		require.NoError(t, err)
@@ -206,7 +206,7 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 }
 
 // A regex match that does not end fails Poll: the topic is neither read nor ignored.
-func TestRegexWithoutAnswer(t *testing.T) {
+func TestEndlessRegexFailsPoll(t *testing.T) {
 	const regex = "(a|aa)+b" // tries every way to divide the letters before it says no
 	p, err := pattern.Compile(regex)
 	require.NoError(t, err)

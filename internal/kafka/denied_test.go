@@ -182,7 +182,7 @@ func TestStoppedBrokerIsNoDenial(t *testing.T) {
 }
 
 // A broker that is restarted during the check is not reported as one that requires SASL.
-func TestKilledBrokerWantsNoSASL(t *testing.T) {
+func TestRestartedBrokerRequiresNoSASL(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})

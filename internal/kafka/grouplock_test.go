@@ -13,7 +13,7 @@ import (
 )
 
 // A lost lock stays lost, even if its client joins the group again and is assigned the partition again.
-func TestTurnThatIsLost(t *testing.T) {
+func TestLostLockStaysLost(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	turn, err := AcquireGroupLock(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
@@ -44,7 +44,7 @@ func TestTurnThatIsLost(t *testing.T) {
 }
 
 // A holder whose context ends keeps the lock until it releases it, so it can complete its work.
-func TestTurnOutlastsItsContext(t *testing.T) {
+func TestLockOutlivesItsContext(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())

@@ -12,7 +12,7 @@ import (
 
 // Metrics of clients are summed by role and broker: the number of metrics does not grow with the clients, and the
 // counts of a closed client stay.
-func TestFiguresOfClients(t *testing.T) {
+func TestClientMetricsAreSummed(t *testing.T) {
 	c := Defaults()
 	c.Bootstrap = []string{openTestBroker(t, t.TempDir()).Addr()}
 	c.Metrics = NewMetrics()

@@ -13,7 +13,7 @@ import (
 
 // The error for a record that brokers reject because of its timestamp contains the timestamp and the clock. No other
 // error does.
-func TestMistimed(t *testing.T) {
+func TestRejectedTimestampIsReported(t *testing.T) {
 	r, other := &kgo.Record{Timestamp: time.UnixMilli(1795497388118)}, errors.New("other")
 	assert.Equal(t, "other", withClockHint(r, other).Error())
 	err := withClockHint(r, kerr.InvalidTimestamp)

@@ -21,7 +21,7 @@ import (
 // A transaction that timed out because the broker was unreachable is given up, and its feed starts over: with the same
 // producer, or with a new one if the broker accepts nothing more from it. If another worker has taken over the ID in
 // the meantime, the ID is left to that worker.
-func TestOutlastedTransactionsStartOver(t *testing.T) {
+func TestTimedOutTransactionsStartOver(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		// fenced: the broker rejects the producer. state is what it returns for the ID then, with an epoch that

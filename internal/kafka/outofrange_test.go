@@ -32,7 +32,7 @@ func expire(t *testing.T, addr, topic string, before int64) {
 
 // Records that expired before a group has read them are never skipped silently, whatever auto.offset.reset is, and
 // whether they expired before the consumer joined or while it ran.
-func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
+func TestExpiredRecordsAreReported(t *testing.T) {
 	const missing = "the records from offset 2 to 3 have expired"
 	cases := []struct {
 		reset string
@@ -112,7 +112,7 @@ func held(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
 }
 
 // If the offset of a group is after the end of its partition, the group has read records that no longer exist.
-func TestOffsetBehindTheEnd(t *testing.T) {
+func TestOffsetAfterEnd(t *testing.T) {
 	cases := []struct {
 		reset, fault string
 		rest         []string

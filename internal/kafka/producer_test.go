@@ -121,7 +121,7 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 }
 
 // After a failed record nothing is reported as acknowledged: an offset after it would lose it.
-func TestProduceFailureSticks(t *testing.T) {
+func TestNothingIsAcknowledgedAfterAFailure(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
@@ -165,7 +165,7 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 }
 
 // Producing waits for acknowledgements when the buffer is full, until the context ends.
-func TestProduceWaitsForRoom(t *testing.T) {
+func TestProduceWaitsWhileBufferIsFull(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	config := testConfig(b.Addr())
@@ -208,7 +208,7 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 }
 
 // Records that do not arrive in time make Close fail instead of hang.
-func TestCloseGivesUp(t *testing.T) {
+func TestCloseFailsAfterTimeout(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})

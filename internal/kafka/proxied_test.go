@@ -229,7 +229,7 @@ func TestThroughCloudConnector(t *testing.T) {
 }
 
 // A virtual host that no Cloud Connector exposes fails the task at once, with its name.
-func TestForbiddenFailsAtOnce(t *testing.T) {
+func TestForbiddenHostFailsAtOnce(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(3, "t"))
 	for i := range 3 {
 		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
@@ -265,7 +265,7 @@ func TestTokenServiceOfTheProxy(t *testing.T) {
 }
 
 // P25: the token service's secret changes in its file, and a new service key replaces the old one, without a restart.
-func TestProxySecretsThatChange(t *testing.T) {
+func TestProxySecretRotation(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
 	key := filepath.Join(t.TempDir(), "key.json")
 	put := func(text string) {
@@ -301,7 +301,7 @@ func TestProxySecretsThatChange(t *testing.T) {
 
 // With TLS, neither the traffic between client and broker nor the log contains a secret or a token. Without TLS it
 // would.
-func TestNothingSecretInClear(t *testing.T) {
+func TestNoSecretInTrafficOrLog(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	token := "eyJhbGciOiJub25lIn0"
 	for _, c := range []struct {

@@ -205,7 +205,7 @@ func TestReadLargeValues(t *testing.T) {
 
 // A leader that does not know yet that it leads, as in a new cluster or after others have ended, receives retries for
 // longer than it needs.
-func TestLeadersThatDoNotKnowItYet(t *testing.T) {
+func TestReadRetriesNewLeader(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "new", "x")
@@ -216,7 +216,7 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 
 // A killed broker remains the leader in the cluster's metadata until the controller notices: a reader finds the broker
 // that takes over, both before and after it knows the topic's end offsets.
-func TestLeaderThatWasKilled(t *testing.T) {
+func TestReadFindsNewLeader(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -278,7 +278,7 @@ func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.Met
 
 // A reader continues after the records of a response, takes two empty responses for the end, and accepts no third
 // response that has batches but no record from its offset on.
-func TestStalls(t *testing.T) {
+func TestReadStopsAfterEmptyResponses(t *testing.T) {
 	type step struct {
 		got       fetchResult
 		at, next  int64

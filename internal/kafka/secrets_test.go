@@ -24,7 +24,7 @@ import (
 
 // P25: a password that is changed, first at the broker and then in its file, is used for the next logon. Nothing is
 // restarted or lost.
-func TestSecretsThatChange(t *testing.T) {
+func TestKafkaSecretRotation(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
 	openCluster(t, []*door{d}, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),

@@ -246,7 +246,7 @@ func firstLine(s string) string {
 }
 
 // Kinds of clients inherit the common settings property by property. A client of another cluster inherits none of them.
-func TestSecurityBySide(t *testing.T) {
+func TestSecurityByClientKind(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	worker, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN",
@@ -292,7 +292,7 @@ func TestSecurityBySide(t *testing.T) {
 }
 
 // Reading a key store is bounded work, and stops when its caller's context ends.
-func TestReadingOfStoresEnds(t *testing.T) {
+func TestKeyStoreReadStopsWithContext(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	for _, store := range []string{"client.p12", "client.jceks"} {

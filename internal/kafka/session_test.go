@@ -32,7 +32,7 @@ func (c *clock) goOn(by time.Duration) {
 
 // Within its session a member sends no request. After a session has expired only the coordinator's response counts: not
 // the response to a heartbeat in flight, nor the time since the last successful one.
-func TestMemberAfterItsSession(t *testing.T) {
+func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1")
 	config := testConfig(b.Addr())

@@ -69,7 +69,7 @@ func (m *memories) give(b []byte) {
 // Producers share a client and the buffers of their records, while connections break, brokers reject, and producers
 // fail and are closed with records in flight: each record arrives as it was passed, and no acknowledged record is
 // missing.
-func TestSharedProducersLetMemoryGoWhenItIsAcknowledged(t *testing.T) {
+func TestSharedProducersReuseAcknowledgedBuffers(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { shareClient(t, seed) })

@@ -108,7 +108,7 @@ func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
 // With `latest` a group starts after the existing records, and skips nothing afterwards: neither records of a partition
 // that it has not read yet, written while it is stopped, nor records of a new partition, written before the consumer
 // sees it.
-func TestLatestPassesNothingOver(t *testing.T) {
+func TestLatestSkipsNothing(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b, ctx := newBeginning(t, 2), kafkatest.Context(t)
 		b.put(0, "before")
@@ -130,7 +130,7 @@ func TestLatestPassesNothingOver(t *testing.T) {
 
 // With `latest`, a topic that was missing when the consumer joined is read from its beginning: records that were
 // written before the consumer sees it are not skipped.
-func TestLatestOfATopicThatIsMissing(t *testing.T) {
+func TestLatestOfMissingTopic(t *testing.T) {
 	t.Parallel()
 	b, ctx := newBeginning(t, 0), kafkatest.Context(t)
 	config := testConfig(b.b.Addr())
@@ -161,7 +161,7 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 
 // With `latest`, a topic that brokers do not know for some seconds after their start does not count as missing: it
 // would be read from its beginning.
-func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
+func TestLatestOfTopicKnownLate(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())
@@ -196,7 +196,7 @@ func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 }
 
 // A member without partitions also notices that one was added.
-func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
+func TestLatestOfMemberWithoutPartitions(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b, ctx := newBeginning(t, 1), kafkatest.Context(t)
 		b.put(0, "before")
@@ -231,7 +231,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 
 // If the leader of a partition that another member reads does not respond, the member still starts with its own
 // partitions. If all assigned partitions have offsets, no request is sent.
-func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
+func TestStartOffsetsIgnoreForeignPartitions(t *testing.T) {
 	for _, reset := range []string{"earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {
 			t.Parallel()
@@ -276,7 +276,7 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 
 // A coordinator that rejects the start offsets, because the group rebalances or has forgotten the member, receives them
 // again when the member has joined again: no record is read before, even of a partition that the member keeps.
-func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
+func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
 		for _, reset := range []string{"earliest", "latest"} {
 			t.Run(reset+" "+code.Message, func(t *testing.T) {

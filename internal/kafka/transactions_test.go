@@ -165,7 +165,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 }
 
 // However many IDs there are, only one without a response from the coordinator ends the fencing.
-func TestFenceOfMany(t *testing.T) {
+func TestFenceManyIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := &kfake.VirtualNetwork{}
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(network.Listen), kfake.Ports(9092))
@@ -187,7 +187,7 @@ func TestFenceOfMany(t *testing.T) {
 }
 
 // A page that exceeds the transaction timeout is a fault that names the setting.
-func TestPagesThatTakeTooLong(t *testing.T) {
+func TestPageTimeoutNamesSetting(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
 	o := newTransacting(t, c, "g-c-0").Output()
@@ -208,7 +208,7 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 
 // A transaction that times out because a broker is unreachable fails with a transient error that names the broker. A
 // short outage leaves the page in doubt.
-func TestTransactionsThatOutlastAnOutage(t *testing.T) {
+func TestTransactionTimeoutDuringOutage(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
 	for _, c := range []struct {
 		before, away, after time.Duration // of the transaction
@@ -272,7 +272,7 @@ func TestTransactionFaults(t *testing.T) {
 
 // A producer whose commit brokers reject for good is not used again, and its feed is not told to start over: the
 // transaction is still open, and the next user of the ID aborts it at once.
-func TestCommitsThatAreRefused(t *testing.T) {
+func TestRejectedCommitEndsProducer(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "rows", "before")
 	kafkatest.Put(t, b.Addr(), "offsets", "0")
@@ -309,7 +309,7 @@ func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
 
 // A transaction does not end before the client knows its partitions. Otherwise the client would abort it and report a
 // commit, without a request to older brokers. Aborted records do not appear in the next transaction.
-func TestTransactionsEndWithTheirPartitions(t *testing.T) {
+func TestTransactionEndWaitsForPartitions(t *testing.T) {
 	for _, brokers := range []struct {
 		name     string
 		versions *kversion.Versions
@@ -365,7 +365,7 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 }
 
 // A transaction starts again if the client loses a part of it because the producer's epoch changes in the middle.
-func TestTransactionsOfTwoEpochs(t *testing.T) {
+func TestTransactionRestartsOnNewEpoch(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows", "others"))
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))

@@ -224,7 +224,7 @@ func TestCheckTakeover(t *testing.T) {
 
 // The check names members, and rejects members of another program, topics that workers cannot use, and missing
 // permissions. It creates nothing that is missing.
-func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
+func TestCheckTakeoverReportsObstacles(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string

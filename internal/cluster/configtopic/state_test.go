@@ -83,7 +83,7 @@ var ofKafka = []struct {
 }
 
 // We write the same records as Kafka Connect, except for the order of members.
-func TestRecordsAreKafkaConnects(t *testing.T) {
+func TestRecordsMatchKafkaConnect(t *testing.T) {
 	for _, c := range ofKafka {
 		want := records(c.key + " " + c.value)[0]
 		found := c.ours()
@@ -179,7 +179,7 @@ func TestTopicState(t *testing.T) {
 }
 
 // A session key expires when it reaches its maximum age, even if the leader's clock was ahead.
-func TestSessionKeyLasts(t *testing.T) {
+func TestSessionKeyExpires(t *testing.T) {
 	for age, lasts := range map[time.Duration]bool{0: true, 59 * time.Minute: true, 61 * time.Minute: false,
 		-59 * time.Minute: true, -61 * time.Minute: false, -9000 * time.Hour: false} {
 		assert.Equal(t, lasts, SessionKey{Created: time.Now().Add(-age)}.IsFresh(time.Hour), age)
@@ -378,7 +378,7 @@ func contents(s *State) []any {
 
 // Compaction changes nothing that is known, except that the tasks of a connector may be missing, all of them at once.
 // Sets of task configs are never mixed.
-func TestCompactionMixesNothing(t *testing.T) {
+func TestCompactionKeepsTaskConfigsConsistent(t *testing.T) {
 	incomplete := 0
 	for seed := range uint64(3000) {
 		random := rand.New(rand.NewPCG(seed, 26))
@@ -455,7 +455,7 @@ func FuzzTopicState(f *testing.F) {
 }
 
 // The fast path returns the same as encoding/json, or nothing.
-func TestPlainSettings(t *testing.T) {
+func TestSettingsFastPath(t *testing.T) {
 	for value, plain := range map[string]bool{
 		`{"properties":{"a":"1"}}`: true, `{"properties":{"a":"","":"ä","a":"{}[]:,"}}`: true,
 		`{"properties":{"a":"1"} }`: false, `{"properties":{"a":"1"}}}`: false, `{"properties":{"a":"1",}}`: false,
@@ -486,7 +486,7 @@ func sameAsPlain(t *testing.T, r Record, settings map[string]string, ok bool) {
 }
 
 // If several groups use a topic, it belongs to the group whose note is first, whatever compaction removed.
-func TestGroupOfATopic(t *testing.T) {
+func TestTopicBelongsToFirstGroup(t *testing.T) {
 	t.Parallel()
 	records := []Record{GroupRecord("gone", true), ConnectorRecord("a", nil), GroupRecord("b", true),
 		GroupRecord("a", true), GroupRecord("gone", false), GroupRecord("b", false), GroupRecord("b", true)}

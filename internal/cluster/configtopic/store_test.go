@@ -113,7 +113,7 @@ func TestTopicStore(t *testing.T) {
 }
 
 // A connector of a folder belongs to REST once REST writes or deletes it. Its target state is always set by REST.
-func TestTopicStoreTakesFromFolder(t *testing.T) {
+func TestRESTTakesOverFolderConnector(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `culvert-folder-a {"file":"a.json"}`,
 		`connector-a {"properties":{"name":"a","x":"1"}}`, `culvert-folder-b {"file":"b.json"}`,
 		`connector-b {"properties":{"name":"b"}}`)
@@ -137,7 +137,7 @@ func names(of config.Snapshot) (all []string) {
 }
 
 // A failed write is reported and changes nothing. Records with invalid contents are not written.
-func TestTopicStoreRefuses(t *testing.T) {
+func TestTopicStoreRejectsInvalidWrites(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"x":"1"}}`)
 	l.CaughtUp()
 	var unfit *config.TooLargeError
@@ -256,7 +256,7 @@ func TestClusterState(t *testing.T) {
 }
 
 // The first damaged records are logged with their positions. Further ones, and unknown keys, are counted.
-func TestDamagedRecordsAreSaid(t *testing.T) {
+func TestDamagedRecordsAreLogged(t *testing.T) {
 	var journal logtest.Journal
 	var lines []string
 	for n := range 30 {
@@ -273,7 +273,7 @@ func TestDamagedRecordsAreSaid(t *testing.T) {
 }
 
 // In a topic the version is the record's offset. It stays the same if nothing is written.
-func TestVersionsOfATopic(t *testing.T) {
+func TestVersionIsRecordOffset(t *testing.T) {
 	t.Parallel()
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"name":"a","x":"1"}}`)
 	l.CaughtUp()

@@ -205,7 +205,7 @@ func TestBrokerNeverCleans(t *testing.T) {
 }
 
 // The control function that keeps auto-created topics is renewed. The broker keeps responding after that.
-func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
+func TestBrokerRespondsToManyMetadataRequests(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	for i := range 2100 {

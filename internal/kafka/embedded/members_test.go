@@ -295,7 +295,7 @@ func TestSlowMembersStay(t *testing.T) {
 }
 
 // Requests of every version are recognized, in whatever pieces their bytes arrive, until their response is written.
-func TestWhoWaitsIsRead(t *testing.T) {
+func TestPendingRequestsAreRecognized(t *testing.T) {
 	instance := "instance"
 	join := kmsg.JoinGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
 	sync := kmsg.SyncGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}

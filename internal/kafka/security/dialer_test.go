@@ -16,7 +16,7 @@ import (
 
 // A client that had access is denied only after repeated rejections for a while: secrets are not changed on both sides
 // at once.
-func TestDialersPatience(t *testing.T) {
+func TestDialerToleratesRejections(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 	cases := []struct {
 		name string

@@ -50,7 +50,7 @@ func TestParseJAAS(t *testing.T) {
 	}
 }
 
-func TestParseJAASRefuses(t *testing.T) {
+func TestParseJAASRejects(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct{ text, expect string }{
 		{"", "class of a login module at character 1"},

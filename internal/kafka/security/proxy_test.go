@@ -83,7 +83,7 @@ func TestProxySettings(t *testing.T) {
 }
 
 // One broker that is unreachable for longer than the maximum outage fails nobody while others respond: the proxy works.
-func TestOneBrokerAway(t *testing.T) {
+func TestOneUnreachableBrokerFailsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
 		g := NewDialer(&Access{dial: barred, proxied: true, maxProxyOutage: time.Minute, connectTimeout: time.Second},

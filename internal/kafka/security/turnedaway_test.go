@@ -17,7 +17,7 @@ import (
 
 // A token that a broker rejects, although it has not expired, is replaced by another one: it may have been revoked, or
 // signed with a key that is no longer in use.
-func TestTokenThatABrokerDoesNotTake(t *testing.T) {
+func TestRejectedTokenIsReplaced(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
 	given := map[string]Value{}
