@@ -58,6 +58,6 @@ key.converter.schemas.enable=false`))
 	got := checktest.Text(b.Checker.Check(t.Context(), connector))
 	if strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") ||
 		!strings.Contains(got, "key.converter.schemas.enable: warning: has no effect") {
-		t.Errorf("found\n%s", got)
+		t.Errorf("expected a warning for the key converter alone, found\n%s", got)
 	}
 }

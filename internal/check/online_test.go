@@ -30,7 +30,7 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout-time.Second {
-			t.Errorf("after a second: %v", remaining)
+			t.Errorf("expected one second less than the timeout, found %v", remaining)
 		}
 	})
 }

@@ -69,7 +69,7 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
 				!strings.Contains(p.Text, "http://h:8000") || strings.Contains(name, "client") &&
 				!strings.Contains(p.Text, "client 200") {
-				t.Errorf("%s: found %v", name, p)
+				t.Errorf("%s: expected the setting, the origin and the client to be named, found %v", name, p)
 			}
 		}
 		if found := strings.Join(named, " "); err != nil || found != test.want {
@@ -79,10 +79,10 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 	if _, err := OriginChanged(before, connector("a.host=g"), component, func() ([]string, error) {
 		return nil, errors.New("no brokers")
 	}); err == nil {
-		t.Error("expected that what is not known is no leave")
+		t.Error("expected an error if stored offsets are unavailable")
 	}
 	component.Settings = component.Settings[:len(component.Settings)-1]
 	if problems, _ := OriginChanged(before, connector("a.host=g"), component, nil); problems != nil {
-		t.Errorf("a plugin that is not told: found %v", problems)
+		t.Errorf("expected no problems for a plugin without that setting, found %v", problems)
 	}
 }

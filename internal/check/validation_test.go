@@ -41,7 +41,7 @@ func TestValidate(t *testing.T) {
 		t.Errorf("found groups %s", groups)
 	}
 	if strings.Contains(string(data), "geheim") {
-		t.Errorf("found a password in %s", data)
+		t.Errorf("expected no password, found one in %s", data)
 	}
 	if validation, err = b.Checker.Validate(t.Context(), b.Connector(t,
 		"connector.class=test.SpySource")); err != nil ||

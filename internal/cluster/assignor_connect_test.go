@@ -181,7 +181,7 @@ func (g *group) play(t *testing.T, steps string) {
 				assert.Contains(t, had, unit)
 			}
 		default:
-			t.Fatalf("no step %q", step)
+			t.Fatalf("unknown step %q", step)
 		}
 	}
 }

@@ -203,7 +203,7 @@ func FuzzUserNote(f *testing.F) {
 			var a lockoutAnswer
 			a, changed = l.requestTurn(c, time.UnixMilli(5), map[string]bool{"a": true})
 			if refused && a.RejectedAt.IsZero() {
-				t.Errorf("%s, %s: found %+v", before, call, a)
+				t.Errorf("%s, %s: expected no change, found %+v", before, call, a)
 			}
 		} else {
 			changed = l.recordOutcome(c, time.UnixMilli(5))

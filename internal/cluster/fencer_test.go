@@ -84,7 +84,7 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	require.NoError(t, b.Lead(ctx))
 	assert.Equal(t, nil, fenced(NewFencer(b.store, "g", leads), second, now))
 	if err := fences.Fence(ctx, k, "c", 0, now); err == nil {
-		t.Error("expected that the leader before can remember nothing")
+		t.Error("expected the former leader to be unable to record the fencing")
 	}
 	b.Resign()
 	if err := NewFencer(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {

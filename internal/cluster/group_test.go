@@ -812,7 +812,7 @@ func (r *rounds) check(t *testing.T) {
 	}
 	for name, w := range r.members {
 		if id, _ := w.Member(); w.OwnsAssignment() && !known[id] {
-			t.Errorf("%s holds what the coordinator does not have for %s: %q", name, id, w.all())
+			t.Errorf("%s has an assignment that the coordinator does not have for %s: %q", name, id, w.all())
 		}
 	}
 }

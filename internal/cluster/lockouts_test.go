@@ -248,7 +248,7 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 			command, err := lockouts.Open("", path, d.folder)
 			require.NoError(t, err)
 			if why := command.Gate(alice("wrong")).Refusal(); why == "" {
-				t.Error("expected a command of the machine to know")
+				t.Error("expected a local command to know the lockout")
 			}
 			list, _ := d.store.List()
 			assert.Equal(t, 1, len(list))
@@ -513,7 +513,7 @@ func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
 		defer desks[0].shared.mu.Unlock()
 		for _, v := range desks[0].shared.pending {
 			if strings.Contains(v.secret.Place, "BOB") {
-				t.Error("the refusal of another user was not told")
+				t.Error("expected the rejection of another user to be delivered")
 			}
 		}
 		assert.Equal(t, 1, len(desks[0].shared.pending))

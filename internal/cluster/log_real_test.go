@@ -269,7 +269,7 @@ func TestRealLogCompacted(t *testing.T) {
 	assert.Equal(t, map[string]string{"a": "29", "b": "29"}, late.values())
 	assert.Equal(t, map[string]config.TaskConfigs{"a": want.Tasks["a"]}, found.Tasks)
 	assert.Equal(t, map[string]bool{"b": true}, found.Incomplete)
-	t.Logf("%d of %d records were left", n, written)
+	t.Logf("%d of %d records remain", n, written)
 	began := time.Now()
 	require.NoError(t, second.put(ctx, "e", "1"))
 	t.Logf("a write took %v", time.Since(began))

@@ -152,7 +152,7 @@ func TestRollingImageUpdate(t *testing.T) {
 			held, most = held+n, max(most, n)
 		}
 		if len(g.out.Unplaced) > 0 || held != 2*tasks {
-			t.Fatalf("%s: %d of %d tasks have a worker: %v", id, held, 2*tasks, g.out.Unplaced)
+			t.Fatalf("%s: expected all tasks to have a worker, found %d of %d: %v", id, held, 2*tasks, g.out.Unplaced)
 		}
 	}
 	for n := range members {
@@ -209,18 +209,18 @@ func TestRolloutConverges(t *testing.T) {
 		for step := 0; ; step++ {
 			next := all.next()
 			if len(next.Passed) > maxPassed+1 {
-				t.Fatalf("%d: %v: found %+v after %+v", n, members, next, all.pin)
+				t.Fatalf("%d: %v: expected a newer state, found %+v after %+v", n, members, next, all.pin)
 			}
 			if fmt.Sprint(next) == fmt.Sprint(all.pin) {
 				break
 			}
 			all.pin = next
 			if step > 8 {
-				t.Fatalf("%d: %v: no rest: %+v", n, members, next)
+				t.Fatalf("%d: %v: expected the pin to converge, found %+v", n, members, next)
 			}
 		}
 		if all.version(all.pin.Hash).members == nil {
-			t.Fatalf("%d: %v: nobody has %+v", n, members, all.pin)
+			t.Fatalf("%d: %v: expected a version that a member has, found %+v", n, members, all.pin)
 		}
 	}
 }

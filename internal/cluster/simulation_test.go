@@ -442,7 +442,7 @@ func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) 
 func (r *simulation) sleep(d time.Duration) {
 	for end := time.Now().Add(d); ; {
 		if wrong := r.service.found(); len(wrong) > 0 {
-			r.fail("the service: %q", wrong)
+			r.fail("service errors: %q", wrong)
 		}
 		r.writing()
 		if !time.Now().Before(end) {
@@ -515,7 +515,8 @@ func (r *simulation) settle(after string) {
 			owned = time.Now()
 		}
 		if late := time.Since(began); late > simSettle || min(late, time.Since(owned)) > simOwned {
-			r.fail("after %s: not settled within %v: %s; nobody has %q", after, late, why, unowned)
+			r.fail("after %s: expected the desired state within %v: %s; units without a worker: %q", after, late, why,
+				unowned)
 		}
 	}
 }
@@ -754,7 +755,8 @@ func (r *simulation) moves(what string, whose *simWorker, before, after map[stri
 	n := len(r.up())
 	for kind := range moved {
 		if what == "join" && moved[kind] > (units[kind]+n-1)/n {
-			r.fail("%s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind], units[kind])
+			r.fail("expected fewer moves: %s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind],
+				units[kind])
 		}
 	}
 }

@@ -167,7 +167,7 @@ func TestRealStatuses(t *testing.T) {
 	require.NoError(t, err)
 	for line := range strings.Lines(string(log)) {
 		if strings.Contains(line, "KafkaStatusBackingStore") && !strings.Contains(line, "INFO") {
-			t.Errorf("the worker says: %s", line)
+			t.Errorf("unexpected line of the worker's log: %s", line)
 		}
 	}
 }
@@ -195,13 +195,13 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	began := time.Now()
 	runPeer(t, env, "start-broker.sh", broker, dir)
 	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
-	t.Logf("all is written %v after the broker was started again", time.Since(began))
+	t.Logf("all is written %v after the broker was restarted", time.Since(began))
 	reader := openStates(t, "127.0.0.1:"+broker, "states", other.Logger(slog.LevelInfo))
 	got := reader.Tasks("c")
 	assert.Equal(t, tasks, len(got))
 	for _, s := range got {
 		if s.State != connect.Running {
-			t.Errorf("task %d is %s", s.Task, s.State)
+			t.Errorf("unexpected status: task %d is %s", s.Task, s.State)
 		}
 	}
 	assert.NoError(t, reader.Close(t.Context()))

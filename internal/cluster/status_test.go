@@ -213,7 +213,7 @@ func (w *teller) send(t *testing.T) {
 	for _, k := range w.out.keys() {
 		w.out.send(k, w.said.status(k), func(value []byte) {
 			if w.sent[k] != nil {
-				t.Fatalf("%v: two values are under way", k)
+				t.Fatalf("%v: expected one value in flight, found two", k)
 			}
 			w.sent[k] = value
 		})
@@ -256,7 +256,7 @@ func TestSafeWritesMatchJava(t *testing.T) {
 		var log []statusWrite
 		tellers(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
 		if len(log) == 0 {
-			t.Errorf("seed %d: nothing was written", seed)
+			t.Errorf("seed %d: expected writes, found none", seed)
 		}
 	}
 }
@@ -297,7 +297,7 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 					step := 0
 					fmt.Sscan(o.status.Trace, &step)
 					if step < at {
-						t.Fatalf("seed %d: %s wrote step %d after %d", seed, w.id, step, at)
+						t.Fatalf("seed %d: expected writes in order: %s wrote step %d after %d", seed, w.id, step, at)
 					}
 					at = step
 				}
@@ -311,12 +311,12 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 			if !slices.ContainsFunc(log, func(o statusWrite) bool {
 				return o.status.Task == l.k.task && l.w.status.isSuperseded(o.status)
 			}) {
-				t.Fatalf("seed %d: %+v was not written, and nothing has overtaken it", seed, l.w.status)
+				t.Fatalf("seed %d: expected %+v to be written: no newer status replaced it", seed, l.w.status)
 			}
 		}
 	}
 	if refused == 0 {
-		t.Error("expected writes that give way")
+		t.Error("expected writes that yield to a newer generation")
 	}
 }
 

@@ -56,7 +56,7 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
 				fmt.Sprint(to, " ", call, connector, " ", body))
 			if _, limited := ctx.Deadline(); !limited {
-				t.Error("expected a question with an end")
+				t.Error("expected the request to have a deadline")
 			}
 			answer, err := ask()
 			if err == nil {

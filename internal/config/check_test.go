@@ -40,7 +40,8 @@ func TestSinkTasksAreBounded(t *testing.T) {
 				func(p Problem) bool { return p.Setting == "tasks.max" })
 		}
 		if refused(wit.ComponentSink) != want || refused(wit.ComponentSource) {
-			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink),
+			t.Errorf("%s: expected only a sink to be rejected: sink rejected %t, source rejected %t", value,
+				refused(wit.ComponentSink),
 				refused(wit.ComponentSource))
 		}
 	}
@@ -118,6 +119,6 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 			t.Errorf("expected %d unknown settings, found %d", len(connector.Entries), unknown)
 		}
 	case <-time.After(10 * time.Minute): // many times what it takes; without a bound it is an hour
-		t.Fatal("it takes too long")
+		t.Fatal("expected the check to end in time")
 	}
 }

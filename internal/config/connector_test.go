@@ -241,7 +241,7 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 		connector, connector.Entries,
 		NewRoles(declarations, connector))
 	if strings.Contains(shown, "hunter2") {
-		t.Errorf("found a secret in %s", shown)
+		t.Errorf("expected no secret, found one in %s", shown)
 	}
 	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
 	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
@@ -483,7 +483,7 @@ func TestOnlyLoginModuleOptionsAreRedacted(t *testing.T) {
 	providers, _ := newProviders(nil)
 	resolved, _ := providers.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
 	if got := providers.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
-		t.Errorf("of a part of a line: found %q", got)
+		t.Errorf("expected nothing for a part of a line, found %q", got)
 	}
 	runtime.KeepAlive(resolved)
 }
@@ -504,7 +504,7 @@ func TestRotatedSecretsAreRedacted(t *testing.T) {
 		w.Providers.resolveAll([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
 		for deadline := time.Now().Add(time.Minute); w.Redact("third-passw0rd") == "[hidden]"; runtime.GC() {
 			if time.Now().After(deadline) {
-				t.Fatal("it is known for good")
+				t.Fatal("expected the former value to be forgotten")
 			}
 		}
 	}
@@ -718,7 +718,7 @@ func TestNoPluginSettingsByName(t *testing.T) {
 		data, err := os.ReadFile(path)
 		for i, line := range strings.Split(string(data), "\n") {
 			if name.MatchString(line) {
-				t.Errorf("%s:%d names a plugin's setting: %s", path, i+1, line)
+				t.Errorf("%s:%d: expected no name of a plugin's setting, found %s", path, i+1, line)
 			}
 		}
 		return err

@@ -62,7 +62,7 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	assert.Equal(t, "3", snapshot.Connectors[1].Version) // that of no connector of its name before
 	write(t, filepath.Join(dir, "connectors.json"), "{")
 	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
-		t.Error("expected an error for a file that is cut off")
+		t.Error("expected an error for a truncated file")
 	}
 }
 

@@ -85,7 +85,8 @@ func (f *followed) until(want string, meanwhile ...string) {
 		case strings.HasPrefix(found, want) && (found == want || strings.HasSuffix(want, " ")):
 			return
 		case !slices.Contains(allowed, found):
-			f.t.Fatalf("on the way from\n%s\nto\n%s\nfound\n%s", strings.Join(allowed, "\nor\n"), want, found)
+			f.t.Fatalf("between\n%s\nand\n%s\nfound an unexpected snapshot\n%s", strings.Join(allowed, "\nor\n"), want,
+				found)
 		}
 	}
 }
@@ -168,7 +169,7 @@ func TestGrowingFileIsReadWhole(t *testing.T) {
 		for _, connector := range folder.last.Connectors {
 			if connector.Problems.Err() != nil &&
 				connector.Problems[0].Text != "the file is empty: expected the settings of a connector" {
-				t.Errorf("found %v", connector.Problems)
+				t.Errorf("expected no problems, found %v", connector.Problems)
 			}
 		}
 	}
@@ -183,7 +184,7 @@ func TestFileChangedAtStartIsNotDeleted(t *testing.T) {
 	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	for range 3 {
 		if _, unstable := s.scan(); !unstable {
-			t.Error("expected another look at a file that has just changed")
+			t.Error("expected another scan of a file that has just changed")
 		}
 		if found := s.snapshot(false); len(found.Connectors) != 2 {
 			t.Errorf("expected both files, found %v", found.Connectors)

@@ -30,7 +30,7 @@ func TestMaskedSettings(t *testing.T) {
 	}
 	assert.Equal(t, want, masked)
 	if stored["shop.key"] != "k3y" {
-		t.Error("what is stored was changed")
+		t.Error("expected the stored settings not to change")
 	}
 
 	// A masked configuration that is sent back is stored with the original values and the changes.

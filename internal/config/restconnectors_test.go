@@ -34,7 +34,7 @@ func found(t *testing.T, s *FolderStore) string {
 	t.Helper()
 	snapshot, looked := s.Snapshot()
 	if !looked {
-		t.Fatal("expected it to have looked")
+		t.Fatal("expected the first scan to be done")
 	}
 	var all []string
 	for _, connector := range snapshot.Connectors {

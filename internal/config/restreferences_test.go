@@ -65,7 +65,7 @@ func TestUnboundedProvidersWarn(t *testing.T) {
 			t.Errorf("%s with an empty bound: expected %q, found %v", class, want, problems)
 		}
 		if _, problems := providers.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
-			t.Errorf("%s with an empty bound gives PATH of the environment", class)
+			t.Errorf("%s with an empty bound: expected no access to PATH of the environment", class)
 		}
 	}
 }

@@ -44,14 +44,15 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	if keys := connector.ChangedSince(reread); len(keys) != 1 || keys[0] != "token" ||
 		reread.Text("token") != "Bearer due" ||
 		reread.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
-		t.Errorf("differing %v: %q, %q", keys, reread.Text("token"), reread.Text("password"))
+		t.Errorf("expected other values of the changed keys, found changes %v: %q, %q", keys, reread.Text("token"),
+			reread.Text("password"))
 	}
 	if entry, _ := reread.Entry("token"); !entry.Value.IsSecret() || entry.Raw != "Bearer ${dir:"+dir+":token}" {
 		t.Errorf("the entry is %+v", entry)
 	}
 	require.NoError(t, os.Remove(files[1]))
 	if _, err := connector.Resolve(providers); err == nil {
-		t.Error("expected an error for a secret that is not there")
+		t.Error("expected an error for a missing secret")
 	}
 }
 
@@ -68,9 +69,9 @@ func TestUserSecretNames(t *testing.T) {
 		t.Errorf("found %v by %s", headers, r.Setting("http.header.API-Key"))
 	}
 	if _, ok := declarations.Find("x.header."); ok {
-		t.Error("expected a name")
+		t.Error("expected no declaration for an empty name")
 	}
 	if near := declarations.Nearest("x.heder.API"); near != "x.header.API" {
-		t.Errorf("the nearest is %q", near)
+		t.Errorf("unexpected nearest setting %q", near)
 	}
 }

@@ -57,7 +57,7 @@ func TestWorkerFormats(t *testing.T) {
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
 			if shown := fmt.Sprintf(verb, w); strings.Contains(shown, "hush-hush") {
-				t.Errorf("%s: %s shows the password", file, verb)
+				t.Errorf("%s: expected no password with %s", file, verb)
 			}
 		}
 		if found := w.Text(""); found != "" {

@@ -319,7 +319,7 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	h.await("a", Paused)
 	for _, state := range []State{Unassigned, Running, Paused} {
 		if _, calls := states.Load(state); !calls {
-			t.Errorf("expected to be told of %s", state)
+			t.Errorf("expected a report of state %s", state)
 		}
 	}
 }

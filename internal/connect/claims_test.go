@@ -50,7 +50,7 @@ func TestClaims(t *testing.T) {
 			}
 			if problems := checker.Check(t.Context(), first); problems.Err() != nil &&
 				strings.Contains(problems.Err().Error(), "claim") {
-				t.Errorf("the first: %v", problems)
+				t.Errorf("expected no problems of the first connector, found %v", problems)
 			}
 			text := ""
 			for _, p := range checker.Check(t.Context(), second) {

@@ -206,7 +206,7 @@ func TestWaitIdleNamesBlockedLoop(t *testing.T) {
 	close(gate)
 	h.must(h.WaitIdle(t.Context()))
 	if err := New(h.bench.options, nil).WaitIdle(t.Context()); err == nil {
-		t.Error("expected a herder that does not run to say so")
+		t.Error("expected an error from a herder that does not run")
 	}
 }
 
@@ -378,7 +378,7 @@ func TestWhileStopped(t *testing.T) {
 	h.must(h.Resume("a"))
 	assert.NoError(t, h.WaitIdle(t.Context()))
 	if result, _ := h.Status("a"); result.Connector.State == Running {
-		t.Error("it was resumed in the midst of that")
+		t.Error("expected the connector not to resume during the action")
 	}
 	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
@@ -426,7 +426,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.must(h.Stop("a"))
 	h.await("a", Stopped, func(result Status) bool { return len(result.Tasks) == 0 })
 	if len(requests) > 0 {
-		t.Error("the service was asked")
+		t.Error("expected no request to the service")
 	}
 	if result := h.await("made", Paused); len(result.Tasks) != 0 {
 		t.Errorf("expected no task of the connector that was made so, found %+v", result.Tasks)

@@ -50,7 +50,7 @@ func TestRecordIndex(t *testing.T) {
 		}
 		for i, l := range test.deadLetters {
 			if r.isDone(l.DeadLetter) != test.done[i] {
-				t.Errorf("%s: letter %d: expected done %t", name, i, test.done[i])
+				t.Errorf("%s: dead letter %d: expected done %t", name, i, test.done[i])
 			}
 		}
 		if state := r.setSelected(first.recordID(), true); state.inDoubt != test.inDoubt ||

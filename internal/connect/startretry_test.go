@@ -86,7 +86,7 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			}
 			k.mend()
 			if result := herd.await("c", Running, shown); result.Connector.Trace != "" || len(result.Tasks) != 1 {
-				t.Errorf("mended: found %v", result)
+				t.Errorf("expected the connector to run after the fix, found %v", result)
 			}
 			if logs := strings.Count(b.Log.String(), "connector FAILED"); logs != 1 {
 				t.Errorf("expected one FAILED in the log, found %d", logs)
@@ -169,7 +169,7 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		}
 		stop()
 		if starts := <-ended; starts || expectStatus() != "" {
-			t.Errorf("%v: stopped: found %t, %q", witError, starts, expectStatus())
+			t.Errorf("%v: after a stop: expected no next start, found %t, %q", witError, starts, expectStatus())
 		}
 	}
 }
@@ -229,7 +229,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 			backoff.recordFailure(unavailable, worked, moved)
 			began := time.Now()
 			if !k.waitForRestart(t.Context(), unavailable, 0, &backoff) {
-				t.Fatal("expected the task to go on")
+				t.Fatal("expected the task to continue")
 			}
 			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
 				t.Errorf("expected its status to say %v, found %v", time.Now(), k.restartsAt)

@@ -201,6 +201,6 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	}
 	kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, kafkatest.Unlimited, kerr.GroupAuthorizationFailed)
 	if _, err := a.Committed(ctx, "connect-new"); err == nil {
-		t.Error("expected a refusal that does not pass to be an error at once")
+		t.Error("expected a permanent rejection to be an error at once")
 	}
 }

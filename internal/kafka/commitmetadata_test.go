@@ -206,7 +206,7 @@ func TestCommitSkipsEndedAssignment(t *testing.T) {
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 		Metadata: func(string, int32, int64) (string, bool) {
 			if dropped {
-				t.Error("expected no question about a partition that went away")
+				t.Error("expected no request for a revoked partition")
 			}
 			return "sent=7", !old
 		},

@@ -100,10 +100,10 @@ func TestOverride(t *testing.T) {
 		t.Fatal(warnings, err)
 	}
 	if got.Producer.Compression != "lz4" || got.Consumer.Group != "mine" || got.Producer.Linger != 5*time.Millisecond {
-		t.Errorf("overridden: %+v %+v", got.Producer, got.Consumer)
+		t.Errorf("unexpected overrides: %+v %+v", got.Producer, got.Consumer)
 	}
 	if worker.Producer.Compression != "none" {
-		t.Error("the worker's configuration was changed")
+		t.Error("expected the worker's configuration not to change")
 	}
 }
 

@@ -66,7 +66,7 @@ func TestConsumerResumesAtCommittedOffset(t *testing.T) {
 	settled := Offsets{}
 	expectValues(t, s, settled, "1", "2", "3")
 	if !s.membership.owns("orders", 0) || s.membership.owns("orders", 1) || s.membership.owns("other", 0) {
-		t.Errorf("owned: %v", owned(s, "orders"))
+		t.Errorf("unexpected partitions: %v", owned(s, "orders"))
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
@@ -167,7 +167,7 @@ func TestConsumerCommitsRevokedPartitions(t *testing.T) {
 	got := pollValues(t, second, 10, Offsets{})
 	dropped := <-revoked
 	if len(dropped["wide"]) != 2 {
-		t.Fatalf("revoked: %v", dropped)
+		t.Fatalf("unexpected revoked partitions: %v", dropped)
 	}
 	var want []string
 	for i := 20; i < 40; i++ {
@@ -194,7 +194,7 @@ func TestAssignmentDuringConsumerCreation(t *testing.T) {
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
 		if s.membership.owns("orders", 0) {
-			t.Error("a partition was assigned before the consumer was there")
+			t.Error("expected no assignment before the consumer exists")
 		}
 		close(s.ready)
 		synctest.Wait()

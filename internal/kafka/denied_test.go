@@ -110,7 +110,7 @@ func TestDenied(t *testing.T) {
 				expectDenied(t, what, err, c.expect, "broker "+host+":9092: ")
 			}
 			if strings.Contains(log.String(), "hush-hush") {
-				t.Error("the password is in the log")
+				t.Error("expected no password in the log")
 			}
 		})
 	}

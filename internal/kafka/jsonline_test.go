@@ -68,7 +68,7 @@ func FuzzLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		line := AppendLine(nil, lineRecord(value, value, kgo.RecordHeader{Key: string(value), Value: value}))
 		if bytes.ContainsAny(line, "\n\r") || !utf8.Valid(line) {
-			t.Fatalf("not one line of text: %q", line)
+			t.Fatalf("expected one line of text, found %q", line)
 		}
 		var parsed struct {
 			Value json.RawMessage `json:"value"`
@@ -83,20 +83,20 @@ func FuzzLine(f *testing.F) {
 		switch {
 		case value == nil:
 			if string(parsed.Value) != "null" {
-				t.Fatalf("nil became %s", parsed.Value)
+				t.Fatalf("expected null for nil, found %s", parsed.Value)
 			}
 		case !utf8.Valid(value):
 			if err := json.Unmarshal(parsed.Value, &encoded); err != nil || !bytes.Equal(encoded.Base64, value) {
-				t.Fatalf("%q became %s", value, parsed.Value)
+				t.Fatalf("expected %q, found %s", value, parsed.Value)
 			}
 		case json.Valid(value):
 			var want bytes.Buffer
 			if err := json.Compact(&want, value); err != nil || want.String() != string(parsed.Value) {
-				t.Fatalf("%q became %s", value, parsed.Value)
+				t.Fatalf("expected %q, found %s", value, parsed.Value)
 			}
 		default:
 			if err := json.Unmarshal(parsed.Value, &text); err != nil || text != string(value) {
-				t.Fatalf("%q became %s", value, parsed.Value)
+				t.Fatalf("expected %q, found %s", value, parsed.Value)
 			}
 		}
 	})

@@ -123,7 +123,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 				of, n := valuesOf(t, config, "rows")
 				for partition, values := range of {
 					if !slices.IsSorted(values) || len(slices.Compact(slices.Clone(values))) != len(values) {
-						t.Errorf("partition %d is not in order", partition)
+						t.Errorf("expected partition %d to be in order", partition)
 					}
 				}
 				assert.Equal(t, rowsOfTest, n, "records")

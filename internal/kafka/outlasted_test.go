@@ -97,7 +97,7 @@ func TestTimedOutTransactionsStartOver(t *testing.T) {
 					t.Error(err)
 				}
 				if err := o.Flush(t.Context()); err == nil {
-					t.Error("expected Flush to fail too, or the feed would begin once more, and wait for the producer")
+					t.Error("expected Flush to fail too, or the feed would start over and wait for the producer")
 				}
 				return
 			}

@@ -68,7 +68,7 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 					select {
 					case <-held(b, release):
 					case <-ctx.Done():
-						t.Fatal("no fetch came")
+						t.Fatal("expected a fetch")
 					}
 				}
 				kafkatest.Put(t, b.Addr(), "orders", "3", "4", "5", "6")
@@ -162,7 +162,7 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 	var err error
 	for n := 0; err == nil; n++ {
 		if n == 1000 {
-			t.Fatal("expected to be told of the records that have expired")
+			t.Fatal("expected an error about expired records")
 		}
 		r := &kgo.Record{Topic: "busy", Value: []byte("x")}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())

@@ -83,15 +83,15 @@ func TestProduceReportsInOrder(t *testing.T) {
 		var n int
 		if _, err := fmt.Sscan(string(r.Key), &n); err != nil || string(r.Value) != fmt.Sprint("value ", n) ||
 			seen[string(r.Key)] {
-			t.Errorf("record %q: %q (twice: %v)", r.Key, r.Value, seen[string(r.Key)])
+			t.Errorf("record %q: unexpected value %q (duplicate: %v)", r.Key, r.Value, seen[string(r.Key)])
 		}
 		seen[string(r.Key)] = true
 		if n%2 == 0 && r.Partition != int32(n%3) {
-			t.Errorf("record %d: in partition %d", n, r.Partition)
+			t.Errorf("record %d: unexpected partition %d", n, r.Partition)
 		}
 		if (n%5 == 0) != (len(r.Headers) == 2) || n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
 			r.Headers[1].Key != "twice") {
-			t.Errorf("record %d: headers %v", n, r.Headers)
+			t.Errorf("record %d: unexpected headers %v", n, r.Headers)
 		}
 		return nil
 	})
@@ -115,7 +115,7 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 		}
 		r.Partition = 7
 		if got := p.Partition(r, partitions); got != 7 || !p.RequiresConsistency(r) {
-			t.Errorf("%q for partition 7: %d", key, got)
+			t.Errorf("%q: expected partition 7, found %d", key, got)
 		}
 	}
 }
@@ -140,11 +140,11 @@ func TestNothingIsAcknowledgedAfterAFailure(t *testing.T) {
 	}
 	send("later", []byte("5"))
 	if p.Flush(ctx) == nil || p.Err() == nil {
-		t.Error("the failure was forgotten")
+		t.Error("expected the failure to be reported again")
 	}
 	if len(got.all) != 4 || got.all[0] != "good 3 false" || got.all[1] != "bad 0 true" || !strings.HasSuffix(got.all[2],
 		"true") || got.all[3] != "later 0 true" {
-		t.Errorf("reports: %v", got.all)
+		t.Errorf("unexpected reports: %v", got.all)
 	}
 }
 
@@ -160,7 +160,7 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 	cancel()
 	require.NoError(t, p.Close(kafkatest.Context(t)))
 	if !slices.Equal(got.all, []string{"one 1 false"}) {
-		t.Errorf("reports: %v", got.all)
+		t.Errorf("unexpected reports: %v", got.all)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestProduceWaitsWhileBufferIsFull(t *testing.T) {
 	defer cancel()
 	produce(ctx, p, "orders", got.take("no room"), make([]byte, 10))
 	if ctx.Err() == nil {
-		t.Error("producing did not wait")
+		t.Error("expected producing to wait")
 	}
 	close(hold)
 	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, context.DeadlineExceeded) {
@@ -224,7 +224,7 @@ func TestCloseFailsAfterTimeout(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	if err := <-failed; err == nil {
-		t.Error("a record that nobody took was acknowledged")
+		t.Error("expected no acknowledgement of a record that no broker received")
 	}
 }
 
@@ -262,7 +262,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 		seen[v] = true
 	}
 	if len(seen) != batches*records {
-		t.Errorf("%d of %d records", len(seen), batches*records)
+		t.Errorf("unexpected number of records: found %d of %d", len(seen), batches*records)
 	}
 }
 
@@ -286,8 +286,8 @@ func TestProduceAllocations(t *testing.T) {
 	})
 	// The allocations of the embedded broker are counted as well.
 	perRecord := perBatch / n
-	t.Logf("%.3f allocations a record", perRecord)
+	t.Logf("%.3f allocations per record", perRecord)
 	if perRecord > 0.2 {
-		t.Errorf("%.2f allocations a record", perRecord)
+		t.Errorf("expected fewer allocations, found %.2f per record", perRecord)
 	}
 }

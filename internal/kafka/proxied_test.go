@@ -161,7 +161,7 @@ func TestThroughCloudConnector(t *testing.T) {
 		r.Lifetime(2 * time.Second) // of the next ones, which then expire by themselves
 		r.ExpireTokens()            // the proxy refuses those that are in use
 		if r.DropTunnels() == 0 {
-			t.Error("there were no tunnels")
+			t.Error("expected tunnels")
 		}
 	}
 	unreached := func() int {
@@ -170,7 +170,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	restart := func() {
 		broker := busiest(ctx, r.doors) // some lead no partition
 		if broker.shut() == 0 {
-			t.Error("no connection of the broker ended")
+			t.Error("expected a connection of the broker to end")
 		}
 		group.Go(func() {
 			for unreached() == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
@@ -220,11 +220,11 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
 		if strings.Contains(log.String(), secret) {
-			t.Errorf("%.10s… is in the log", secret)
+			t.Errorf("expected no secret in the log, found %.10s…", secret)
 		}
 	}
 	if !strings.Contains(log.String(), "kafka: ") {
-		t.Error("nothing is in the log: it is not the one that clients write")
+		t.Error("expected entries in the log: it is not the clients' log")
 	}
 }
 
@@ -291,7 +291,7 @@ func TestProxySecretRotation(t *testing.T) {
 					name == "kafka.proxy.token.client.secret"
 			})
 			if err := config.CheckReachable(waits(t)); err == nil {
-				t.Fatal("expected the old secret to be refused")
+				t.Fatal("expected the old secret to be rejected")
 			}
 			c.mend()
 			assert.NoError(t, config.CheckReachable(waits(t)))
@@ -339,11 +339,11 @@ func TestNoSecretInTrafficOrLog(t *testing.T) {
 				for _, secret := range c.secrets {
 					clear = clear || strings.Contains(wire.Seen(), secret)
 					if strings.Contains(log.String(), secret) {
-						t.Errorf("%.10s… is in the log", secret)
+						t.Errorf("expected no secret in the log, found %.10s…", secret)
 					}
 				}
 				if len(wire.Seen()) < 100 {
-					t.Fatal("nothing crossed the wire")
+					t.Fatal("expected traffic")
 				}
 				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; clear != expected {
 					t.Errorf("secrets in clear: expected %v, found %v", expected, clear)

@@ -57,7 +57,7 @@ func TestReadPartitionByPartition(t *testing.T) {
 	assert.Equal(t, []string{"0/0 0", "1/1 4"}, got, "bounded")
 	assert.Equal(t, Positions{0: 1, 1: 2}, at, "bounded: positions")
 	if _, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
-		t.Error("a partition that does not exist: expected an error")
+		t.Error("expected an error for a missing partition")
 	}
 }
 
@@ -170,11 +170,11 @@ func TestReadFollows(t *testing.T) {
 		done <- err
 	}()
 	if v := <-got; v != "one" {
-		t.Errorf("first: %q", v)
+		t.Errorf("unexpected first values: %q", v)
 	}
 	kafkatest.Put(t, b.Addr(), "orders", "two")
 	if v := <-got; v != "two" {
-		t.Errorf("followed: %q", v)
+		t.Errorf("unexpected later values: %q", v)
 	}
 	stop()
 	if err := <-done; err != nil {

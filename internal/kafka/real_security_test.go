@@ -149,7 +149,7 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 		case <-ended:
 		case <-time.After(5 * time.Minute):
 			c.Process.Kill()
-			t.Error("the broker did not end within 5 min of SIGTERM")
+			t.Error("expected the broker to exit within 5 min of SIGTERM")
 		}
 	}
 	t.Cleanup(stop)
@@ -242,7 +242,7 @@ func TestRealSecurity(t *testing.T) {
 			}
 			for _, secret := range []string{"user-secret", "hush-hush", "changeit", "eyJ"} {
 				if strings.Contains(log.String(), secret) {
-					t.Errorf("%s is in the log", secret)
+					t.Errorf("expected no secret in the log, found %s", secret)
 				}
 			}
 		})

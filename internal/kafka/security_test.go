@@ -220,7 +220,7 @@ func TestSecuritySettings(t *testing.T) {
 			}
 			if shown := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", parsed.Security, parsed,
 				parsed.Producer.Security); strings.Contains(shown, "hush-hush") || strings.Contains(shown, key[40:80]) {
-				t.Errorf("a secret is shown: %s", shown)
+				t.Errorf("expected no secret, found one in %s", shown)
 			}
 		})
 	}
@@ -235,7 +235,7 @@ func TestSecuritySettings(t *testing.T) {
 				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
 			}
 		default:
-			t.Errorf("%s has no case", name)
+			t.Errorf("expected a case for %s", name)
 		}
 	}
 }
@@ -282,7 +282,7 @@ func TestSecurityByClientKind(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"TLS SCRAM-SHA-256", "TLS", "PLAIN"}, sides(connector), "connector")
 	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker)); diff != "" {
-		t.Errorf("the worker's configuration was changed (-want +got):\n%s", diff)
+		t.Errorf("expected the worker's configuration not to change (-want +got):\n%s", diff)
 	}
 	_, _, err = worker.Override(t.Context(), map[string]string{"producer.override.sasl.jaas.config": scramLogon})
 	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+

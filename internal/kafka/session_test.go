@@ -105,17 +105,17 @@ func TestSessionOnBothClocks(t *testing.T) {
 		at := start
 		s.now = func() bootTime { return at }
 		if s.IsValid() {
-			t.Errorf("%s: expected no session before it has begun", name)
+			t.Errorf("%s: expected no session before its start", name)
 		}
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // of a session that is over
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.SyncGroup), kgo.BrokerE2E{})
 		if s.IsValid() {
-			t.Errorf("%s: expected no session before it was joined", name)
+			t.Errorf("%s: expected no session before the join", name)
 		}
 		s.Joined()
 		at = bootTime{start.at.Add(c.ran), start.boot + c.awake}
 		if s.IsValid() != c.lasts {
-			t.Errorf("%s: expected that it lasts: %v", name, c.lasts)
+			t.Errorf("%s: expected a valid session: %v", name, c.lasts)
 		}
 		s.Ended()
 		at = start

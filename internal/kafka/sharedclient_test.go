@@ -79,21 +79,21 @@ func TestProducersShareAClient(t *testing.T) {
 	}
 	one := connections.Load() - before
 	if one > 5 {
-		t.Errorf("50 producers of equal settings: %d connections", one)
+		t.Errorf("expected the connections of one client for 50 producers with equal settings, found %d", one)
 	}
 	other := of("other", 1)[0]
 	require.NoError(t, <-deliver(ctx, other, "orders", "one"))
 	if other.client == all[0].client {
-		t.Error("other settings, and the same client")
+		t.Error("expected another client for other settings")
 	}
 	for i, p := range all {
 		require.NoError(t, p.Close(ctx))
 		if i+1 < len(all) && p.client.ctx.Err() != nil {
-			t.Fatalf("the client ended with user %d of 50", i+1)
+			t.Fatalf("expected the client to last for all users, ended with user %d of 50", i+1)
 		}
 	}
 	if all[0].client.ctx.Err() == nil {
-		t.Error("the client outlives its users")
+		t.Error("expected the client to end with its users")
 	}
 	again := of("", 1)[0]
 	assert.NoError(t, <-deliver(ctx, again, "orders", "one"))
@@ -101,7 +101,7 @@ func TestProducersShareAClient(t *testing.T) {
 		_ = p.Close(ctx)
 	}
 	if n := len(c.shared.producers); n != 0 {
-		t.Errorf("%d clients are left", n)
+		t.Errorf("expected no remaining clients, found %d", n)
 	}
 }
 
@@ -161,13 +161,13 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	again, other := open(), open()
 	assert.NoError(t, <-deliver(ctx, again, "orders", "one"), "started again, and it fails again")
 	if other.client != again.client {
-		t.Error("those that are started again do not share a client")
+		t.Error("expected restarted producers to share a client")
 	}
 	for _, p := range []*Producer{idle, again, other} {
 		_ = p.Close(ctx)
 	}
 	if idle.client.ctx.Err() == nil || len(c.shared.producers) != 0 {
-		t.Error("a client outlives its users")
+		t.Error("expected the client to end with its users")
 	}
 }
 
@@ -197,12 +197,12 @@ func TestAdministratorsShareAClient(t *testing.T) {
 		ask(a)
 	}
 	if n := connections.Load(); n > 5 {
-		t.Errorf("50 administrators of equal settings: %d connections", n)
+		t.Errorf("expected the connections of one client for 50 administrators with equal settings, found %d", n)
 	}
 	other := of("other")
 	ask(other)
 	if other.client == all[0].client {
-		t.Error("other settings, and the same client")
+		t.Error("expected another client for other settings")
 	}
 	for _, a := range all[1:] {
 		a.Close()
@@ -215,11 +215,11 @@ func TestAdministratorsShareAClient(t *testing.T) {
 	}
 	again := of("")
 	if ask(again); again.client == all[0].client {
-		t.Error("a client that was ended is used again")
+		t.Error("expected a closed client not to be used again")
 	}
 	again.Close()
 	other.Close()
 	if n := len(c.shared.admins); n != 0 {
-		t.Errorf("%d clients are left", n)
+		t.Errorf("expected no remaining clients, found %d", n)
 	}
 }

@@ -161,22 +161,23 @@ func shareClient(t *testing.T, seed uint64) {
 	all.Wait()
 	reported.Wait() // those of producers that were closed before, too
 	if ctx.Err() != nil {
-		t.Fatal("took too long")
+		t.Fatal("expected the end in time")
 	}
 	for _, k := range kept {
 		if !bytes.Equal(k[0], k[1]) {
-			t.Errorf("what was not acknowledged has become %.60q", k[0])
+			t.Errorf("expected an unacknowledged buffer not to change, found %.60q", k[0])
 		}
 	}
 	if len(kept) == 0 || len(acknowledged) < 1000 {
-		t.Errorf("%d batches failed, %d records were acknowledged", len(kept), len(acknowledged))
+		t.Errorf("expected failed and acknowledged records, found %d failed batches, %d acknowledged records",
+			len(kept), len(acknowledged))
 	}
 	arrived := map[string]bool{}
 	for _, topic := range topics {
 		for _, value := range kafkatest.Values(t, b.Addr(), topic) {
 			key, _, _ := strings.Cut(value, ".")
 			if strings.Trim(strings.ReplaceAll(value, key+".", ""), "") != "" || strings.Count(key, "/") != 2 {
-				t.Fatalf("topic %s has %.100q", topic, value)
+				t.Fatalf("topic %s: unexpected value %.100q", topic, value)
 			}
 			arrived[key] = true
 		}
@@ -189,6 +190,6 @@ func shareClient(t *testing.T, seed uint64) {
 	}
 	slices.Sort(lost)
 	if len(lost) > 0 {
-		t.Errorf("%d records were acknowledged and did not arrive: %.200q", len(lost), lost)
+		t.Errorf("expected all acknowledged records, %d are missing: %.200q", len(lost), lost)
 	}
 }

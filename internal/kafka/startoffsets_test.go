@@ -174,7 +174,8 @@ func TestLatestOfTopicKnownLate(t *testing.T) {
 	})
 	require.NoError(t, s.joinGroup(kafkatest.Context(t)))
 	if asked.Load() < 3 || s.isAdded("orders", 0) {
-		t.Errorf("asked %d times, and then taken for missing: %t", asked.Load(), s.isAdded("orders", 0))
+		t.Errorf("expected the topic not to count as missing: %d requests, missing %t", asked.Load(),
+			s.isAdded("orders", 0))
 	}
 }
 
@@ -268,7 +269,7 @@ func TestStartOffsetsIgnoreForeignPartitions(t *testing.T) {
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			if err := s.commitStarts(short, s.client, map[string][]int32{"orders": {0, 1}}, Offsets{}); err == nil {
-				t.Error("expected an error of an assigned partition without a leader")
+				t.Error("expected an error for an assigned partition without a leader")
 			}
 		})
 	}
@@ -315,7 +316,7 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 						// With latest, the expected offset is the end of the topic at the time
 						// of the first lookup.
 						if reset == "earliest" && at.At != 0 || reset == "latest" && at.At != 1 {
-							t.Errorf("the partition begins at %d", at.At)
+							t.Errorf("unexpected start offset %d", at.At)
 						}
 						return
 					}

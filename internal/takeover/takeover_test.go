@@ -215,7 +215,7 @@ func TestCheckTakeover(t *testing.T) {
 	}
 	if strings.Contains(shown, "c4n4ry") || strings.Contains(shown, "connector-sink") ||
 		strings.Contains(shown, "! configs: connector-orders") || strings.Count("\n"+shown, "\n! ") != 6 {
-		t.Errorf("found what was not expected:\n%s", shown)
+		t.Errorf("found unexpected lines:\n%s", shown)
 	}
 	after, err := group.admin.ListEndOffsets(t.Context())
 	require.NoError(t, err)
@@ -392,6 +392,6 @@ func TestReleaseGroup(t *testing.T) {
 	ended, end := context.WithTimeout(t.Context(), time.Minute)
 	defer end()
 	if err := zombie.EndTransaction(ended, kgo.TryCommit); err == nil {
-		t.Error("expected that a worker that hung commits nothing")
+		t.Error("expected a stalled worker to commit nothing")
 	}
 }

@@ -77,7 +77,7 @@ var discard = slog.New(slog.DiscardHandler)
 func TestTopicStore(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil)
 	if _, ok := l.Snapshot(); ok || l.Ready() {
-		t.Error("expected nothing to be known before all was read")
+		t.Error("expected no snapshot before everything was read")
 	}
 	l.CaughtUp()
 	ctx := t.Context()
@@ -102,7 +102,7 @@ func TestTopicStore(t *testing.T) {
 	assert.Equal(t, "configs: connector-a", now.Connectors[0].File)
 	assert.Equal(t, true, &now.Connectors[0].Entries[0] == &before.Connectors[0].Entries[0])
 	if len(before.Tasks) > 0 {
-		t.Error("expected a snapshot to stay what it was")
+		t.Error("expected a snapshot not to change")
 	}
 	require.NoError(t, l.Delete(ctx, "a"))
 	now, _ = l.Snapshot()

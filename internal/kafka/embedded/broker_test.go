@@ -48,10 +48,10 @@ func TestBrokerKeepsDataOverRestart(t *testing.T) {
 	b = openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "three")
 	if got := fmt.Sprint(kafkatest.Values(t, b.Addr(), "orders")); got != "[one two three]" {
-		t.Errorf("after a restart: %s", got)
+		t.Errorf("unexpected values after a restart: %s", got)
 	}
 	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, ClusterPrefix) {
-		t.Errorf("cluster id: %q became %q", before, after)
+		t.Errorf("expected the same cluster ID, found %q and then %q", before, after)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		kill()
 	}
 	if _, running := Find(kafkatest.Context(t), dir); running {
-		t.Error("a killed broker is reported as running")
+		t.Error("expected a killed broker to be reported as not running")
 	}
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
 		t.Errorf("the killed broker's address should have stayed after: %v", err)
@@ -101,11 +101,11 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 	b := openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "one")
 	if addr, running := Find(ctx, dir); !running || addr != b.Addr() {
-		t.Errorf("FindBroker: %q %v, expected %q", addr, running, b.Addr())
+		t.Errorf("FindBroker: found %q %v, expected %q", addr, running, b.Addr())
 	}
 	addr, done, err := Attach(ctx, dir, nil)
 	if err != nil || addr != b.Addr() {
-		t.Errorf("attach to a running broker: %q %v, expected %q", addr, err, b.Addr())
+		t.Errorf("attach to a running broker: found %q %v, expected %q", addr, err, b.Addr())
 	}
 	assert.NoError(t, done())
 	b.Close()
@@ -128,7 +128,7 @@ func TestFindBrokerDistinguishesFolders(t *testing.T) {
 	b = openTestBroker(t, other)
 	require.NoError(t, writeAnnouncement(mine, announcement{Address: b.Addr(), PID: 1}))
 	if addr, running := Find(kafkatest.Context(t), mine); running {
-		t.Errorf("%s of another folder was taken for ours", addr)
+		t.Errorf("expected the broker at %s to belong to another folder", addr)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestBrokerListens(t *testing.T) {
 		t.Errorf("a taken port: expected an error that names %s, got %v", b1.Addr(), err)
 	}
 	if _, err := Open(Options{Dir: t.TempDir(), Listen: "9092"}); err == nil {
-		t.Error("listen address without a host and colon: expected an error")
+		t.Error("expected an error for a listen address without host and colon")
 	}
 }
 
@@ -153,7 +153,7 @@ func TestBrokerAdvertises(t *testing.T) {
 	b := openWith(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
 	host, _, _ := net.SplitHostPort(b.Addr())
 	if host != "localhost" {
-		t.Errorf("advertised: %s", b.Addr())
+		t.Errorf("unexpected advertised address %s", b.Addr())
 	}
 	kafkatest.Put(t, b.Addr(), "orders", "one")
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
@@ -185,13 +185,13 @@ func TestBrokerVersionsForJava(t *testing.T) {
 		highest[k.ApiKey] = k.MaxVersion
 	}
 	if v, ok := highest[int16(kmsg.CreateTopics)]; !ok || v != 4 {
-		t.Errorf("CreateTopics: %d %v, expected 4", v, ok)
+		t.Errorf("CreateTopics: found version %d %v, expected 4", v, ok)
 	}
 	if v, ok := highest[int16(kmsg.DescribeTopicPartitions)]; ok {
-		t.Errorf("DescribeTopicPartitions is offered in version %d", v)
+		t.Errorf("expected no DescribeTopicPartitions, found version %d", v)
 	}
 	if _, ok := highest[int16(kmsg.Produce)]; !ok {
-		t.Error("Produce is not offered")
+		t.Error("expected Produce to be offered")
 	}
 }
 
@@ -200,7 +200,7 @@ func TestBrokerNeverCleans(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	got := brokerConfig(t, b.Addr(), "log.cleaner.backoff.ms", "log.retention.ms")
 	if got["log.cleaner.backoff.ms"] != "3155760000000" || got["log.retention.ms"] != "-1" {
-		t.Errorf("broker configuration: %v", got)
+		t.Errorf("unexpected broker configuration: %v", got)
 	}
 }
 

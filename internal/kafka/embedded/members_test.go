@@ -125,7 +125,7 @@ func join(t *testing.T, last *member, waiting ...<-chan error) {
 		case err := <-answer:
 			require.NoError(t, err)
 		case <-time.After(testSession):
-			t.Fatal("a join that waited was not answered when the last member had joined")
+			t.Fatal("expected the waiting join to end when the last member had joined")
 		}
 	}
 }
@@ -220,7 +220,7 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 				t.Errorf("member %d: %v", i, err)
 			}
 		case <-late:
-			t.Fatalf("member %d of %d waits for what the killed leader would have given out", i, len(others))
+			t.Fatalf("expected member %d of %d not to wait for the assignment of the killed leader", i, len(others))
 		}
 	}
 }
@@ -256,7 +256,7 @@ func TestSlowMembersStay(t *testing.T) {
 		if test.reconnects {
 			other.kill()
 			if err := <-answer; err == nil {
-				t.Fatal("the join was answered over a connection that is closed")
+				t.Fatal("expected no response on a closed connection")
 			}
 			other.connect(t)
 			answer = other.joining(t, b)
@@ -280,16 +280,16 @@ func TestSlowMembersStay(t *testing.T) {
 	}
 	for group, p := range pairs {
 		if len(p.answer) > 0 {
-			t.Errorf("%s: the join did not wait: %v", group, <-p.answer)
+			t.Errorf("%s: expected the join to wait, found %v", group, <-p.answer)
 			continue
 		}
 		if n := len(b.Cluster.GroupInfo(group).Members); n != 2 {
-			t.Errorf("%s: %d members are left while one is slow and one waits", group, n)
+			t.Errorf("%s: expected the slow and the waiting member to stay, found %d members", group, n)
 			continue
 		}
 		join(t, p.slow, p.answer)
 		if p.slow.generation != p.other.generation {
-			t.Errorf("%s: generations %d and %d", group, p.slow.generation, p.other.generation)
+			t.Errorf("%s: expected one generation, found %d and %d", group, p.slow.generation, p.other.generation)
 		}
 	}
 }
@@ -312,7 +312,7 @@ func TestPendingRequestsAreRecognized(t *testing.T) {
 				_, err := io.ReadFull(conn, make([]byte, len(first)))
 				require.NoError(t, err)
 				if len(waiting.snapshot()) > 0 {
-					t.Fatal("a member waits before its request was read")
+					t.Fatal("expected no waiting member before its request was read")
 				}
 				rest, err := io.ReadAll(conn)
 				require.NoError(t, err)
@@ -320,12 +320,12 @@ func TestPendingRequestsAreRecognized(t *testing.T) {
 				m := waiting.snapshot()[conn]
 				named := m.instance != nil && *m.instance == instance
 				if m.group != "group" || m.id != "id" || m.correlation != 7 || named != (version >= since) {
-					t.Errorf("%T of version %d in pieces of %d: %+v", request, version, piece, m)
+					t.Errorf("%T of version %d in pieces of %d: unexpected state %+v", request, version, piece, m)
 				}
 				for correlation, left := range []int{6: 1, 7: 0} {
 					conn.Write(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(correlation)))
 					if n := len(waiting.snapshot()); correlation >= 6 && n != left {
-						t.Errorf("%d members wait after answer %d", n, correlation)
+						t.Errorf("expected no waiting members, found %d after response %d", n, correlation)
 					}
 				}
 			}

@@ -57,7 +57,7 @@ func TestDialerToleratesRejections(t *testing.T) {
 				g.OnBrokerConnect(broker, 0, conn, c.err)
 				for _, wait := range c.waits {
 					if len(denials) > 0 {
-						t.Fatalf("denied too early: %v", denials)
+						t.Fatalf("expected a later denial, found %v", denials)
 					}
 					time.Sleep(wait)
 					g.OnBrokerConnect(broker, 0, conn, c.err)

@@ -78,7 +78,7 @@ func TestParseJAASRejects(t *testing.T) {
 				t.Fatalf("expected an error that says %q, found %v", c.expect, err)
 			}
 			if text := err.Error() + fmt.Sprintf("%v %+v %#v", m, m, m); strings.Contains(text, "hush") {
-				t.Errorf("the password is shown: %s", text)
+				t.Errorf("expected no password, found one in %s", text)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func FuzzParseJAAS(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := parseJAAS(text)
 		if err == nil && (m.class == "" && !strings.Contains(text, `""`) && !strings.Contains(text, `''`)) {
-			t.Errorf("%q: no class", text)
+			t.Errorf("%q: expected a class", text)
 		}
 	})
 }

@@ -39,7 +39,7 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 	}
 	first := show()
 	if again := show(); again != first {
-		t.Error("expected the token to be kept while brokers take it")
+		t.Error("expected the token to be kept while brokers accept it")
 	}
 	conn, other := net.Pipe()
 	defer conn.Close()
@@ -72,6 +72,6 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 	s.TokenServiceDown(400)
 	g.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, kerr.SaslAuthenticationFailed)
 	if next := show(); next != before {
-		t.Error("expected the token that there is")
+		t.Error("expected the only token")
 	}
 }
