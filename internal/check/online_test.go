@@ -73,7 +73,7 @@ func TestSilentService(t *testing.T) {
 		require.NoError(t, err)
 		found := online.unansweredWarnings(connector, component)
 		if online.close(); len(found) != request.unasked || TimedOut(found) != request.silent {
-			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", request.path,
+			t.Errorf("%s: expected %d requests without a response and silence %t, found %v", request.path,
 				request.unasked,
 				request.silent, found)
 		}

@@ -53,7 +53,7 @@ func TestCheckCostIsLinear(t *testing.T) {
 		})
 	}
 	if few, many := ofSets(40), ofSets(160); many < 2*few || many > 5*few {
-		t.Errorf("expected that four times the sets cost about four times as much, found %v and %v "+
+		t.Errorf("expected four times the sets to cost about four times as much, found %v and %v "+
 			"allocations", few, many)
 	}
 
@@ -76,7 +76,7 @@ func TestCheckCostIsLinear(t *testing.T) {
 	small, few := ofConnectors(10)
 	large, many := ofConnectors(50)
 	if count := (many - few) / 40; count > 10 {
-		t.Errorf("expected that a connector whose plan is known costs the check of another nearly nothing, found %v "+
+		t.Errorf("expected the check with a known plan to cost almost nothing, found %v "+
 			"allocations", count)
 	}
 
@@ -85,11 +85,11 @@ func TestCheckCostIsLinear(t *testing.T) {
 	looked := ctx.count.Swap(0)
 	large.Check(ctx, last)
 	if all := ctx.count.Load(); all != looked+40 {
-		t.Errorf("expected a look at the context for each of 40 connectors more, found %d and %d", looked, all)
+		t.Errorf("expected one check of the context for each of 40 more connectors, found %d and %d", looked, all)
 	}
 	ctx.last.Store(ctx.count.Swap(0) - 25)
 	ended := checktest.Text(large.Check(ctx, last))
 	if !strings.Contains(ended, "the check was canceled: context canceled") {
-		t.Errorf("expected a check that ended among the connectors to say so, found %q", ended)
+		t.Errorf("expected a problem about the canceled check, found %q", ended)
 	}
 }

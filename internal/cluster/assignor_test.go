@@ -460,7 +460,7 @@ func simulate(seed uint64, steps *[]string) string {
 	again := Assign(g.in)
 	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Origins, again.Origins) ||
 		again.RejoinAfterRevoke || !again.Next.IsZero() {
-		return fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Origins,
+		return fmt.Sprintf("the same state gives another plan: %v %v, then %v %v %v %v", before.Targets, before.Origins,
 			again.Targets, again.Origins, again.RejoinAfterRevoke, again.Next)
 	}
 	return ""

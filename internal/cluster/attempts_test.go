@@ -161,13 +161,13 @@ func TestRandomLockouts(t *testing.T) {
 			case n < 5: // of who holds no permit
 				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Inconclusive}[r.IntN(2)]
 				if l.recordOutcome(c, now) {
-					t.Fatalf("seed %d, step %d: expected no change by who holds no permit, found %s", seed, step,
+					t.Fatalf("seed %d, step %d: expected no change without a permit, found %s", seed, step,
 						encodedNote(t, &l))
 				}
 			default:
 				a, _ := l.requestTurn(c, now, members)
 				if refused && a.RejectedAt.IsZero() && !a.Wait {
-					t.Fatalf("seed %d, step %d: expected it to stay refused, found %+v", seed, step, a)
+					t.Fatalf("seed %d, step %d: expected the secret to stay rejected, found %+v", seed, step, a)
 				}
 				refused = refused || !a.RejectedAt.IsZero()
 				if a.Granted && holder != "" || !a.Granted && !a.Wait && a.RejectedAt.IsZero() {
@@ -179,7 +179,8 @@ func TestRandomLockouts(t *testing.T) {
 				}
 			}
 			if sent > maxFailures {
-				t.Fatalf("seed %d, step %d: expected it to be sent %d times at most, found %d", seed, step, maxFailures,
+				t.Fatalf("seed %d, step %d: expected the secret to be sent %d times at most, found %d", seed, step,
+					maxFailures,
 					sent)
 			}
 		}
@@ -212,7 +213,7 @@ func FuzzUserNote(f *testing.F) {
 			t.Errorf("%s, %s: expected no change, found %s", before, call, now)
 		}
 		if refused && len(l.Rejected) <= maxRejected && l.indexOf(c.Secret) < 0 {
-			t.Errorf("%s, %s: expected it to stay refused, found %s", before, call, encodedNote(t, &l))
+			t.Errorf("%s, %s: expected the secret to stay rejected, found %s", before, call, encodedNote(t, &l))
 		}
 	})
 }

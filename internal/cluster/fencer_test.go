@@ -88,14 +88,14 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	}
 	b.Resign()
 	if err := NewFencer(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader fences, found %v", err)
+		t.Errorf("expected an error because only a leader fences, found %v", err)
 	}
 	stale := NewFencer(b.store, "g", func(context.Context) error { return ErrNotLeader })
 	mu.Lock()
 	ids = nil
 	mu.Unlock()
 	if err := stale.Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) || len(ids) > 0 {
-		t.Errorf("expected that who may lead no more fences nothing, found %v and %v", ids, err)
+		t.Errorf("expected a former leader to fence nothing, found %v and %v", ids, err)
 	}
 	ended, end := context.WithCancel(ctx)
 	end()

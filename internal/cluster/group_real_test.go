@@ -125,7 +125,7 @@ func TestRealGroup(t *testing.T) {
 	d.Rejoin("a generation that waits for e")
 	for waits := time.Now(); time.Since(waits) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
 		if !a.OwnsAssignment() || !d.OwnsAssignment() || !e.OwnsAssignment() {
-			t.Fatal("expected all to be held, found", texts([]*worker{a, d, e}))
+			t.Fatal("expected all to be members, found", texts([]*worker{a, d, e}))
 		}
 	}
 	e.set(func() { e.dwells = 0 })
@@ -178,9 +178,9 @@ func TestRealGroupOfKafkaConnect(t *testing.T) {
 	began := time.Now()
 	_, err := Join(t.Context(), a.o)
 	if !errors.Is(err, kerr.InconsistentGroupProtocol) {
-		t.Fatalf("expected a refusal, found %v", err)
+		t.Fatalf("expected a rejection, found %v", err)
 	}
-	t.Logf("refused after %v: %v", time.Since(began).Round(time.Millisecond), err)
+	t.Logf("rejected after %v: %v", time.Since(began).Round(time.Millisecond), err)
 	assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's")
 	admin := kadm.NewClient(kafkatest.Client(t, c.AdminOpts()...))
 	groups, err := admin.DescribeGroups(kafkatest.Context(t), testGroup)
@@ -199,7 +199,7 @@ func TestRealGroupOfKafkaConnect(t *testing.T) {
 	again.Env = append(os.Environ(), java...)
 	again.Cancel = func() error { return again.Process.Signal(syscall.SIGTERM) }
 	if err := again.Run(); err == nil || ctx.Err() != nil {
-		t.Errorf("expected Kafka Connect's worker to end with an error, found %v", err)
+		t.Errorf("expected Kafka Connect's worker to exit with an error, found %v", err)
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "worker.log"))
 	require.NoError(t, err)

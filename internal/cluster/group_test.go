@@ -256,7 +256,7 @@ func TestGroupLifecycle(t *testing.T) {
 			c.ends()
 			at = agree(t, at, c.left...)
 			if elapsed := time.Since(began); elapsed < c.least || elapsed > c.most {
-				t.Errorf("expected the others to hear of it after %v to %v, found %v", c.least, c.most, elapsed)
+				t.Errorf("expected the others to notice after %v to %v, found %v", c.least, c.most, elapsed)
 			}
 		}
 		assert.Equal(t, false, a.OwnsAssignment())
@@ -336,7 +336,7 @@ func TestGroupStaticMember(t *testing.T) {
 		require.NoError(t, b.Leave(t.Context(), true))
 		assert.Equal(t, at+4, agree(t, at+3, a, c))
 		if elapsed := time.Since(began); elapsed > 5*time.Second+4*time.Second {
-			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", elapsed)
+			t.Errorf("expected the others to notice with their next heartbeat, found %v", elapsed)
 		}
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
@@ -429,7 +429,7 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 			time.Sleep(time.Second)
 			for _, w := range []*worker{a, b, c} {
 				if !w.OwnsAssignment() {
-					t.Fatalf("expected %s to be held, found%s", w.name, texts([]*worker{w}))
+					t.Fatalf("expected %s to be a member, found%s", w.name, texts([]*worker{w}))
 				}
 			}
 		}
@@ -532,7 +532,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		began := time.Now()
 		_, err := Join(t.Context(), a.o)
 		if err == nil || time.Since(began) > time.Second {
-			t.Fatalf("expected a refusal at once, found %v after %v", err, time.Since(began))
+			t.Fatalf("expected an immediate rejection, found %v after %v", err, time.Since(began))
 		}
 		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "its own group.id",
 			"INCONSISTENT_GROUP_PROTOCOL")
@@ -542,7 +542,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		a.join(t)
 		second := kafkatest.Client(t, opts...)
 		if err := <-refused; !errors.Is(err, kerr.InconsistentGroupProtocol) {
-			t.Errorf("expected the others to be refused, found %v", err)
+			t.Errorf("expected the others to be rejected, found %v", err)
 		}
 		second.Close()
 
@@ -577,7 +577,7 @@ func TestGroupJoinReturnsReason(t *testing.T) {
 			cancel()
 			assert.Error(t, err, "group.id=workers", name)
 			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: expected the context's end, found %v", name, err)
+				t.Errorf("%s: expected the error of the context, found %v", name, err)
 			}
 			n.Cut("a", false)
 		}
@@ -650,7 +650,7 @@ func TestGroupConfirmInTime(t *testing.T) {
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			if err := a.Confirm(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("expected the context's end, found %v", err)
+				t.Errorf("expected the error of the context, found %v", err)
 			}
 			cancel()
 		}
@@ -658,7 +658,7 @@ func TestGroupConfirmInTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := a.Leave(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("expected the context's end, found %v", err)
+			t.Errorf("expected the error of the context, found %v", err)
 		}
 		assert.Equal(t, 4*time.Second, time.Since(began))
 	})
@@ -689,7 +689,7 @@ func TestGroupConfirm(t *testing.T) {
 		all.Wait()
 		mu.Lock()
 		if asked > 3 {
-			t.Errorf("expected callers to share an answer, found %d requests", asked)
+			t.Errorf("expected callers to share a response, found %d requests", asked)
 		}
 		answer = kerr.RebalanceInProgress
 		mu.Unlock()

@@ -265,7 +265,7 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 		late.blind = true // it reads the topic late
 		_, err := late.logOn(t.Context(), "wrong")
 		if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
-			t.Errorf("expected the leader's refusal, found %v", err)
+			t.Errorf("expected a rejection by the leader, found %v", err)
 		}
 		assert.Equal(t, 2, o.refused, "refused at the service")
 		o.mu.Lock()
@@ -322,7 +322,7 @@ func TestLogonsWithoutALeader(t *testing.T) {
 		_, err = desks[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		if elapsed := time.Since(began); elapsed > time.Minute+2*time.Second {
-			t.Errorf("expected it to go on after a minute, found %v", elapsed)
+			t.Errorf("expected the logon to continue after a minute, found %v", elapsed)
 		}
 	})
 }
@@ -360,7 +360,7 @@ func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
 		_, err = desks[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		if elapsed := time.Since(began); elapsed > 15*time.Second {
-			t.Errorf("expected it not to wait for the answer, found that it waited %v", elapsed)
+			t.Errorf("expected no wait for the response, found a wait of %v", elapsed)
 		}
 		done(200)
 		time.Sleep(time.Second)
@@ -435,7 +435,7 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	secret := lockouts.Secret{Place: "another", Hash: func() (h [32]byte) { return h }}
 	_, _, err = shared.call(ctx, secret, lockoutCall{Turn: "p", Member: "w"})
 	if failed, ok := errors.AsType[*WriteError](err); !ok {
-		t.Errorf("expected that the leader of before writes no permit, found %v, %v", err, failed)
+		t.Errorf("expected the former leader to write no permit, found %v, %v", err, failed)
 	}
 	a.Resign()
 	leader = next
@@ -457,7 +457,7 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	}
 	_, err = store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
 	if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
-		t.Errorf("expected it to be refused, found %v", err)
+		t.Errorf("expected a rejection, found %v", err)
 	}
 	n, err := store.Resume(ctx)
 	require.NoError(t, err)

@@ -110,7 +110,7 @@ func TestRealLogOfKafkaConnect(t *testing.T) {
 				found := f.store.Fencing("a")
 				assert.Equal(t, config.FencingCounts{Tasks: 1, At: found.At}, found)
 				if version := now.Tasks["a"].Version; found.At <= version {
-					t.Errorf("expected that tasks of version %d were fenced after it, found offset %d", version,
+					t.Errorf("expected the fencing of version %d after its tasks, found offset %d", version,
 						found.At)
 				}
 			}

@@ -145,7 +145,7 @@ func (f *follower) values() map[string]string {
 func TestLogWritesReachAllWorkers(t *testing.T) {
 	ctx, a, b, addrs := twoFollowers(t)
 	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader writes, found %v", err)
+		t.Errorf("expected an error because only a leader writes, found %v", err)
 	}
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
@@ -163,7 +163,7 @@ func TestLogWritesReachAllWorkers(t *testing.T) {
 	assert.Equal(t, map[string]string{"c": config.TargetStopped}, now.Targets)
 	a.Resign()
 	if err := a.put(ctx, "c", "2"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader writes, found %v", err)
+		t.Errorf("expected an error because only a leader writes, found %v", err)
 	}
 	require.NoError(t, b.Lead(ctx))
 	require.NoError(t, b.store.Delete(ctx, "c"))
@@ -187,7 +187,7 @@ func TestLogFenced(t *testing.T) {
 	var failed *WriteError
 	err := a.put(ctx, "c", "3")
 	if !errors.As(err, &failed) {
-		t.Errorf("expected that the write fails, found %v", err)
+		t.Errorf("expected the write to fail, found %v", err)
 	}
 	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can "+
 		"be safely retried")
@@ -210,7 +210,7 @@ func TestLogAfterResign(t *testing.T) {
 	require.NoError(t, b.Lead(ctx))
 	l.claimWrites(ctx)
 	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader writes, found %v", err)
+		t.Errorf("expected an error because only a leader writes, found %v", err)
 	}
 	require.NoError(t, b.put(ctx, "c", "2"))
 	l.setGeneration(4)
@@ -415,7 +415,7 @@ func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 	}()
 	<-again
 	if err := <-read; !errors.Is(err, kafka.ErrTruncated) {
-		t.Errorf("expected that records are lost, found %v", err)
+		t.Errorf("expected an error about lost records, found %v", err)
 	}
 }
 

@@ -83,7 +83,7 @@ func sceneWriteEnds(t *testing.T, code string) {
 			_, err := r.there()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
 			cancel()
 			if err == nil || time.Since(began) > 30*time.Second {
-				t.Errorf("expected the end of the context of 10 s, found %v after %v", err, time.Since(began))
+				t.Errorf("expected the error of the context after 10 s, found %v after %v", err, time.Since(began))
 			}
 		}
 		r.there()[0].part(false, false)
@@ -264,7 +264,7 @@ func sceneUnread(t *testing.T, code string) {
 		assert.Equal(t, runs, r.service.begun())
 		for unit, owner := range before {
 			if is := r.owners()[unit]; owner != leader.name && is != owner {
-				t.Errorf("expected %s at %s still, found it at %q", unit, owner, is)
+				t.Errorf("expected %s to stay at %s, found it at %q", unit, owner, is)
 			}
 		}
 		away.Store(false)

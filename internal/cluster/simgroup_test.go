@@ -116,7 +116,8 @@ func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
 			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d acknowledges in life %d, and w%d has in life %d", task,
 				now.worker, now.run, before.worker, before.run))
 		case ok && now.row < before.row:
-			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d asks for row %d, and w%d has had those before %d forgotten "+
+			s.wrong = append(s.wrong, fmt.Sprintf(
+				"%s: w%d requests row %d, but w%d made the service forget the rows before %d "+
 				"(536)", task, now.worker, now.row, before.worker, before.row))
 		}
 		s.acked[task] = now

@@ -574,7 +574,7 @@ func (r *simulation) unsettled() string {
 	next, changed, members := l.planAt, l.changes != l.plannedChanges, len(l.members)
 	l.mu.Unlock()
 	if !next.IsZero() || changed || members != len(up) {
-		return fmt.Sprintf("%s is to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
+		return fmt.Sprintf("%s has to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
 			members, len(up))
 	}
 	s, _ := leader.store.Snapshot()
@@ -618,7 +618,7 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 	for _, w := range up {
 		for _, h := range w.herder.Owned() {
 			if _, there := s.ConfigOffsets[h.Connector]; !there {
-				return fmt.Sprintf("%s has %+v, which there is no more", w.name, h)
+				return fmt.Sprintf("%s has %+v, which no longer exists", w.name, h)
 			}
 			if set := s.TaskConfigs(h.Connector); len(h.Tasks) > 0 && (set == nil || set.Version != h.Version) {
 				return fmt.Sprintf("%s has %+v of %+v", w.name, h, set)
@@ -701,12 +701,12 @@ func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]
 		}
 		for unit := range maps.Keys(is) {
 			if said[unit] != is[unit] {
-				return fmt.Sprintf("%s is %s, and the status topic says %q to %s", unit, is[unit], said[unit], w.name)
+				return fmt.Sprintf("%s is %s, but the status topic has %q for %s", unit, is[unit], said[unit], w.name)
 			}
 		}
 		for unit, what := range said {
 			if is[unit] == "" {
-				return fmt.Sprintf("the status topic says %s: %s to %s, and there is none", unit, what, w.name)
+				return fmt.Sprintf("the status topic has %s: %s for %s, which does not exist", unit, what, w.name)
 			}
 		}
 	}

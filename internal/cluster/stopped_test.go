@@ -94,12 +94,12 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 			var failed *WriteError
 			if !errors.As(err, &failed) || failed.Cause.Error() !=
 				"connector c: expected no tasks while its offsets are changed" {
-				t.Errorf("expected tasks to be refused for now, found %v", err)
+				t.Errorf("expected tasks to be rejected for now, found %v", err)
 			}
 			return nil
 		}))
 		if elapsed < 7*time.Second || elapsed > 8*time.Second {
-			t.Errorf("expected it to be done when the tasks have ended, after 7 s, found %v", elapsed)
+			t.Errorf("expected the action to run when the tasks have ended, after 7 s, found %v", elapsed)
 		}
 		assert.Equal(t, map[string]int{}, w.leader.stoppedOnly)
 		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil),
@@ -124,7 +124,7 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 			err := stopping(t, ask).WhenStopped(t.Context(), "c", nil)
 			assert.Equal(t, "connector c is stopped, but "+want+"; try again later", fmt.Sprint(err))
 			if elapsed := time.Since(began); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
-				t.Errorf("expected it to take %v, found %v", stopTimeout, elapsed)
+				t.Errorf("expected a duration of %v, found %v", stopTimeout, elapsed)
 			}
 		})
 	}
@@ -179,7 +179,7 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 			}
 			assert.Equal(t, c.want, orphaned(t.Context()), name)
 			if elapsed := time.Since(began); elapsed < c.after || elapsed >= c.after+time.Second {
-				t.Errorf("%s: expected it after %v, found %v", name, c.after, elapsed)
+				t.Errorf("%s: expected the cleanup after %v, found %v", name, c.after, elapsed)
 			}
 		})
 	}

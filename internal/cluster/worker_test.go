@@ -89,7 +89,7 @@ func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 		defer cancel()
 		var refused *WriteError
 		if err := w.PutTaskConfigs(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
-			t.Errorf("expected that it waits for another plan, found %v", err)
+			t.Errorf("expected a wait for another plan, found %v", err)
 		}
 		assert.Error(t, refused.Cause, "connector c: expected task configs of its current settings in the config topic")
 		assert.Equal(t, 0, len(asked))

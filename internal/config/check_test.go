@@ -77,13 +77,15 @@ func TestCheckStopsWithContext(t *testing.T) {
 		whole := &counting{Context: context.Background(), most: 1 << 30}
 		check(whole)
 		if whole.looks < len(connector.Entries) {
-			t.Errorf("%s: expected a look for each of %d settings, found %d", name, len(connector.Entries), whole.looks)
+			t.Errorf("%s: expected a check of the context for each of %d settings, found %d", name,
+				len(connector.Entries), whole.looks)
 		}
 		for _, most := range []int{0, 100, whole.looks - 1} {
 			problems := check(&counting{Context: context.Background(), most: most})
 			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil ||
 				!strings.Contains(problems[n-1].Text, "context canceled") {
-				t.Errorf("%s: expected an end behind %d settings and a word about it, found %d problems", name, most, n)
+				t.Errorf("%s: expected the check to stop after %d settings with a problem, found %d problems", name,
+					most, n)
 			}
 		}
 	}

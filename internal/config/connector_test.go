@@ -455,7 +455,7 @@ func TestProviders(t *testing.T) {
 	_, problems := newProviders(workerEntries(t, "config.providers=v\nconfig.providers.v.class=com.example.Vault"))
 	if len(problems) != 1 || !strings.Contains(problems[0].String(),
 		`w.properties:2: config.providers.v.class: expected`) {
-		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
+		t.Errorf("expected the unknown class to be rejected by name, found %v", problems)
 	}
 }
 

@@ -45,7 +45,7 @@ func TestMaskedSettings(t *testing.T) {
 		t.Errorf("expected the settings to be named, found %v", err)
 	}
 	if back, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || back["a"] != "x"+Mask {
-		t.Errorf("a value that holds the mask is no mask: %v, %v", back, err)
+		t.Errorf("expected a value that contains the mask not to count as masked: %v, %v", back, err)
 	}
 }
 
@@ -59,6 +59,6 @@ func TestListenersAreLocalByDefault(t *testing.T) {
 	}
 	w, _ := NewWorker("", nil, []string{"CULVERT_LISTENERS=http://:1"}, nil)
 	if got := w.Text("listeners"); got != "http://:1" {
-		t.Errorf("expected what is given, found %s", got)
+		t.Errorf("expected the specified listeners, found %s", got)
 	}
 }

@@ -124,7 +124,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 		service.page(n)
 	}
 	if after := tasksOf(ctl); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
-		t.Errorf("expected the tasks that were there before, found %v and %v", before, after)
+		t.Errorf("expected the previous tasks, found %v and %v", before, after)
 	}
 	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
 	<-service.asked[taken]
@@ -213,7 +213,7 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	}
 	// Offsets of a stopped connector can be changed anyway.
 	if err := h.ResetOffsets(t.Context(), "a"); !errors.Is(err, ErrNotStopped) {
-		t.Errorf("expected that it has to be stopped, found %v", err)
+		t.Errorf("expected an error because the connector is not stopped, found %v", err)
 	}
 	require.NoError(t, h.Stop("a"))
 	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
@@ -339,7 +339,7 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	<-requests
 	after := tasksOf(ctl)
 	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
-		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
+		t.Errorf("expected the first task to be unchanged and the second to be new, found %v and %v", before, after)
 	}
 }
 

@@ -115,7 +115,7 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	if holds := h.Owned(); !slices.ContainsFunc(holds, func(o Ownership) bool {
 		return o.Connector == "first" && len(o.Tasks) == 1
 	}) || len(requests) > 0 {
-		t.Errorf("expected the first alone until it has retired, found %v and %d requests", holds, len(requests))
+		t.Errorf("expected only the first connector until it has ended, found %v and %d requests", holds, len(requests))
 	}
 	close(goOn)
 	<-requests

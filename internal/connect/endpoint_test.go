@@ -61,7 +61,7 @@ func TestTrapInNotificationIsLogged(t *testing.T) {
 			t.Errorf("%s: expected %v, found %v", test.name, test.want, err)
 		}
 		if h := h.HandleNotification(t.Context(), "a", n); test.group != nil && (!h.Found || !h.Retry) {
-			t.Errorf("%s: expected it to be sent again, found %+v", test.name, h)
+			t.Errorf("%s: expected a request to retry, found %+v", test.name, h)
 		}
 		if n := strings.Count(log.String(), trap.Error()); test.group != nil && (n == 2) != test.logged {
 			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", test.name, test.logged, log.String())

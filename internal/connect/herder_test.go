@@ -199,7 +199,7 @@ func TestWaitIdleNamesBlockedLoop(t *testing.T) {
 			round = ctl.idleCh
 		}
 		if round == nil || ctl.idleCh != round {
-			t.Errorf("try %d: expected the first question to wait still, found another", try)
+			t.Errorf("try %d: expected the first request to wait, found another", try)
 		}
 		ctl.mu.Unlock()
 	}
@@ -263,7 +263,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.must(h.Resume("a"))
 	h.await("a", Running)
 	if n := h.starts("b"); n != 1 {
-		t.Errorf("expected the other connector to run on, found it started %d times", n)
+		t.Errorf("expected the other connector to keep running, found it started %d times", n)
 	}
 	restart := func(name string) error { return h.Restart(name) }
 	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, restart, h.Remove} {
@@ -354,12 +354,13 @@ func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	h.must(h.RejectConfig("c", bad.Problems))
 	if result := h.await("c", Running); result.Connector.ConfigError != "c.properties:7: x: no" ||
 		result.Connector.Trace != "" {
-		t.Errorf("expected it to run with the problem beside it, found %+v", result)
+		t.Errorf("expected the connector to run and show the problem, found %+v", result)
 	}
 	h.must(h.UpdateInPlace(h.named("c", "spy.user=other")))
 	result := h.await("c", Running, func(result Status) bool { return result.Connector.ConfigError == "" })
 	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
-		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", result, info, h.starts("c"))
+		t.Errorf("expected the connector to continue with another user, found %+v, %v, %d starts", result, info,
+			h.starts("c"))
 	}
 }
 
@@ -429,7 +430,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 		t.Error("expected no request to the service")
 	}
 	if result := h.await("made", Paused); len(result.Tasks) != 0 {
-		t.Errorf("expected no task of the connector that was made so, found %+v", result.Tasks)
+		t.Errorf("expected no task of a connector created as paused, found %+v", result.Tasks)
 	}
 	h.service = answers
 	h.Put(h.named("a"), nil)

@@ -15,7 +15,7 @@ func TestIdleTasksReleaseInstances(t *testing.T) {
 		let = 0
 		end = tracker.setIdle(task, until, now, func() { let++ })
 		if let != want {
-			t.Errorf("task %d rests: expected that instances are let go %d times, found %d", task, want, let)
+			t.Errorf("idle task %d: expected %d releases of instances, found %d", task, want, let)
 		}
 		return end
 	}

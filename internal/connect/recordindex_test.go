@@ -84,7 +84,7 @@ func TestRecordIndexRows(t *testing.T) {
 			found = parts.String()
 		}
 		if found != test.want || r.contradictory[id] != test.odd {
-			t.Errorf("letter %d: expected %q, contradicting %t, found %q, %t", i, test.want, test.odd, found,
+			t.Errorf("dead letter %d: expected %q, contradicting %t, found %q, %t", i, test.want, test.odd, found,
 				r.contradictory[id])
 		}
 	}

@@ -42,7 +42,7 @@ func TestReplayState(t *testing.T) {
 		require.NoError(t, err)
 		for at := range int64(70) {
 			if state.isDone(at) != settled[at] || reparsed.isDone(at) != settled[at] {
-				t.Fatalf("offset %d: expected settled %t, found %t, and %t after it was stored: %v", at, settled[at],
+				t.Fatalf("offset %d: expected settled %t, found %t, and %t after a round trip: %v", at, settled[at],
 					state.isDone(at), reparsed.isDone(at), state)
 			}
 		}
@@ -64,7 +64,7 @@ func TestFilterByPosition(t *testing.T) {
 		for _, positions := range names {
 			var f DeadLetterFilter
 			if err := f.SelectPositions(positions); err != nil || f.Matches(&deadLetter) != want {
-				t.Errorf("%q: expected taken %t, found %v", positions, want, err)
+				t.Errorf("%q: expected a match %t, found %v", positions, want, err)
 			}
 		}
 	}
@@ -96,6 +96,6 @@ func TestReplayStateIsBounded(t *testing.T) {
 	assert.NoError(t, state.checkBounds())
 	state.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
 	if state.checkBounds() == nil {
-		t.Errorf("expected at most %d runs, found %d taken", maxReplayedRanges, len(state.done))
+		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.done))
 	}
 }

@@ -107,13 +107,13 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	run := ctl.currentRun()
 	_, err := run.start(t.Context())
 	if !run.retriesLookup(err) {
-		t.Fatalf("expected that the destination is missing, found %v", err)
+		t.Fatalf("expected an error about the missing destination, found %v", err)
 	}
 	t.Setenv("TEST_USER", "after")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if !run.waitRetryable(ctx, err, watch.Stamp()) {
-		t.Error("expected it to start again, found that it waits")
+		t.Error("expected another start, found a wait")
 	}
 }
 
@@ -156,7 +156,7 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		}
 		if !restart {
 			if starts := <-ended; starts || expectStatus() != "" {
-				t.Errorf("%v: expected that nothing starts it, found %t, %q", witError, starts, expectStatus())
+				t.Errorf("%v: expected no start, found %t, %q", witError, starts, expectStatus())
 			}
 			stop()
 			continue
@@ -232,7 +232,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 				t.Fatal("expected the task to continue")
 			}
 			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
-				t.Errorf("expected its status to say %v, found %v", time.Now(), k.restartsAt)
+				t.Errorf("expected the status to contain %v, found %v", time.Now(), k.restartsAt)
 			}
 			waited = append(waited, time.Since(began))
 		}
@@ -283,7 +283,7 @@ func TestRestartBeforeTheWait(t *testing.T) {
 	err := askedError{func() { restarted = run.restartTask(0) }}
 	continues := k.waitForRestart(t.Context(), err, 0, &restartBackoff{})
 	if !restarted || !continues || k.idle || run.taskSet.restartable.Err() != nil {
-		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
+		t.Errorf("expected the task to continue, found restarted %t, continued %t, waiting %t, the end of the set %v",
 			restarted, continues, k.idle, run.taskSet.restartable.Err())
 	}
 }

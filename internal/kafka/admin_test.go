@@ -45,7 +45,7 @@ func TestEnsureTopics(t *testing.T) {
 		t.Errorf("topics: %v, %v", topics, err)
 	}
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "too/odd"}); err == nil || !strings.Contains(err.Error(), "too/odd") {
-		t.Errorf("a name that is not allowed: expected an error that names it, got %v", err)
+		t.Errorf("an invalid name: expected an error that names it, got %v", err)
 	}
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(),
 		"many") {
@@ -161,12 +161,12 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 			defer a.Close()
 			found, err := ask(a)
 			if n := asked.Load(); err != nil || len(found) != 1 || n <= times {
-				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
+				t.Errorf("expected the offset of a partition after %d rejections, found %v, %v after %d", times, found,
 					err, n-1)
 			}
 			kafkatest.Reject(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
 			if _, err := ask(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
-				t.Errorf("expected a refusal that does not pass to be an error at once, found %v", err)
+				t.Errorf("expected a permanent rejection to be an error at once, found %v", err)
 			}
 		})
 	}
@@ -197,7 +197,8 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	asked := kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
 	committed, err := a.Committed(ctx, "connect-new")
 	if n := asked.Load(); err != nil || len(committed) != 0 || n < 4 {
-		t.Errorf("expected no offsets after the coordinator refused 3 times, found %v, %v after %d", committed, err, n)
+		t.Errorf("expected no offsets after the coordinator rejected 3 requests, found %v, %v after %d", committed,
+			err, n)
 	}
 	kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, kafkatest.Unlimited, kerr.GroupAuthorizationFailed)
 	if _, err := a.Committed(ctx, "connect-new"); err == nil {

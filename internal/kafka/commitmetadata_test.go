@@ -60,7 +60,7 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
 			}
 		} else if err != nil || reported != c.longest {
-			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, reported, err)
+			t.Errorf("%d bytes: expected an error about %d bytes, found %d, %v", c.limit, c.longest, reported, err)
 		}
 		if c.longest > 0 {
 			// If the metadata is too long, the offset is not stored either.
@@ -127,7 +127,7 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	require.NoError(t, err)
 	found, _ := all.Lookup("orders", 0)
 	if _, known := strings.CutPrefix(found.Metadata, legacyPrefix); known {
-		t.Errorf("expected versions before to take no notice of %q", found.Metadata)
+		t.Errorf("expected earlier versions to ignore %q", found.Metadata)
 	}
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
@@ -192,7 +192,7 @@ func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 	pollValues(t, s, 1, Offsets{})
 	s.Close()
 	if refused.Load() == 0 || len(stored) != 1 || stored[0].Mismatch == "" {
-		t.Errorf("expected metadata of another topic, found %+v after %d refusals", stored, refused.Load())
+		t.Errorf("expected metadata of another topic, found %+v after %d rejections", stored, refused.Load())
 	}
 }
 

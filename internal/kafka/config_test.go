@@ -83,7 +83,7 @@ func TestParseRejects(t *testing.T) {
 				t.Errorf("expected a problem of the setting, found %#v", err)
 			}
 			if err == nil || !strings.HasPrefix(err.Error(), c.name+":") || !strings.Contains(err.Error(), c.expect) {
-				t.Errorf("expected an error of %s that says %s, got %v", c.name, c.expect, err)
+				t.Errorf("expected an error about %s that contains %s, got %v", c.name, c.expect, err)
 			}
 		})
 	}

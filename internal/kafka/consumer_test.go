@@ -233,7 +233,7 @@ func TestUnknownMemberRejoins(t *testing.T) {
 			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
 			pollValues(t, s, 1, Offsets{})
 			if n := asked.Load(); n < 3 {
-				t.Errorf("expected SyncGroup to be refused twice, found %d requests", n)
+				t.Errorf("expected SyncGroup to be rejected twice, found %d requests", n)
 			}
 		})
 	}
@@ -295,7 +295,7 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	}
 	expectValues(t, s, settled, "4")
 	if next := <-committed; next != 4 {
-		t.Errorf("expected to go on after the other member's offset 4, found %d", next)
+		t.Errorf("expected to continue after the other member's offset 4, found %d", next)
 	}
 	all := "map[orders:[0]]"
 	assert.Equal(t, []string{"assigned " + all, "lost " + all, "assigned " + all}, calls)

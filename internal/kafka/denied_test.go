@@ -103,7 +103,7 @@ func TestDenied(t *testing.T) {
 				what, err := client.what, client.use(t, config)
 				if c.expect == "" {
 					if err != nil {
-						t.Errorf("%s: expected to be let in, found %v", what, err)
+						t.Errorf("%s: expected access, found %v", what, err)
 					}
 					continue
 				}

@@ -20,7 +20,7 @@ func TestLostLockStaysLost(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(turn.Close)
 	if err := turn.CheckMembership(kafkatest.Context(t)); err != nil || !turn.IsSessionValid() {
-		t.Fatalf("expected it to have the turn, found %v", err)
+		t.Fatalf("expected the lock to be held, found %v", err)
 	}
 	again := make(chan struct{})
 	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
@@ -39,7 +39,7 @@ func TestLostLockStaysLost(t *testing.T) {
 	}
 	<-again
 	if err := turn.CheckMembership(kafkatest.Context(t)); !errors.Is(err, errLockLost) || turn.IsSessionValid() {
-		t.Errorf("expected it to stay lost, found %v", err)
+		t.Errorf("expected the lock to stay lost, found %v", err)
 	}
 }
 
@@ -65,6 +65,6 @@ func TestLockOutlivesItsContext(t *testing.T) {
 	})
 	<-kept
 	if err := turn.CheckMembership(kafkatest.Context(t)); err != nil || !turn.IsSessionValid() {
-		t.Errorf("expected it to have the turn, found %v", err)
+		t.Errorf("expected the lock to be held, found %v", err)
 	}
 }

@@ -85,7 +85,7 @@ func expectFault(t *testing.T, what string, err error, kind wit.ErrorKind, texts
 	t.Helper()
 	fault := (*wit.Error)(nil)
 	if !errors.As(err, &fault) || fault.Kind != kind || !holdsAll(err.Error(), texts) {
-		t.Errorf("%s: expected a fault of kind %v that says %q, found %v", what, kind, texts, err)
+		t.Errorf("%s: expected a fault of kind %v that contains %q, found %v", what, kind, texts, err)
 	}
 }
 

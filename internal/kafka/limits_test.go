@@ -89,7 +89,7 @@ var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 		p.Produce(t.Context(), b, func(_ int, err error) { done <- err })
 		err := p.Flush(kafkatest.Context(t))
 		if settled := <-done; !errors.Is(settled, err) {
-			t.Errorf("expected the batch to end as the producer, found %v and %v", settled, err)
+			t.Errorf("expected the batch to fail like the producer, found %v and %v", settled, err)
 		}
 		return err
 	},

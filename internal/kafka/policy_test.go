@@ -33,7 +33,7 @@ func TestOverridePolicies(t *testing.T) {
 			}
 			err := o.Check(setting)
 			if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {
-				t.Errorf("%s: %s: expected a refusal with %q, found %v", c.name, setting, c.refusal, err)
+				t.Errorf("%s: %s: expected a rejection with %q, found %v", c.name, setting, c.refusal, err)
 			}
 		}
 	}

@@ -194,7 +194,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	l.run(t, ctx, c)
 	group.Wait()
 	if n := asked(); n < 3 {
-		t.Errorf("expected the proxy to be asked again and again, found %d answers of 03", n)
+		t.Errorf("expected repeated requests to the proxy, found %d responses of 03", n)
 	}
 
 	if n := r.TokenCount(r.Connectivity); n < 2 {
@@ -204,7 +204,7 @@ func TestThroughCloudConnector(t *testing.T) {
 		return e.Port == "socks5" && e.Step == connectivitytest.Logon
 	})
 	if refused == 0 || unreached() == 0 {
-		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached())
+		t.Errorf("expected rejected tokens and an unreachable broker, found %d and %d", refused, unreached())
 	}
 	reached := 0
 	for i := range hosts {

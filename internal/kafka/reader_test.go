@@ -307,7 +307,7 @@ func TestReadStopsAfterEmptyResponses(t *testing.T) {
 			for i, one := range steps {
 				next, err := s.next(one.at, 9, one.got)
 				if next != one.next || (err != nil) != one.isRefused {
-					t.Errorf("answer %d: expected offset %d, found %d, %v", i, one.next, next, err)
+					t.Errorf("response %d: expected offset %d, found %d, %v", i, one.next, next, err)
 				}
 			}
 		})
@@ -341,6 +341,6 @@ func TestReadWithoutProgress(t *testing.T) {
 		func(*kgo.Record) error { return nil })
 	if err == nil || !strings.Contains(err.Error(),
 		"read broken, partition 0 at offset 1: the broker returns batches that end before the requested offset") {
-		t.Errorf("expected an error that names the place, found %v at %v", err, at)
+		t.Errorf("expected an error that names the offset, found %v at %v", err, at)
 	}
 }

@@ -235,7 +235,7 @@ func TestRealSecurity(t *testing.T) {
 					err = pollOnce(t, config)
 				}
 				if err != nil {
-					t.Errorf("expected to be let in, found %v", err)
+					t.Errorf("expected access, found %v", err)
 				}
 			} else {
 				expectDenied(t, "producer", err, c.expect)
@@ -250,7 +250,7 @@ func TestRealSecurity(t *testing.T) {
 	t.Run("TLS client, plain broker", func(t *testing.T) {
 		config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"})
 		if err := produceOne(t, config); err == nil || !strings.Contains(err.Error(), "the broker speaks plain Kafka") {
-			t.Errorf("expected to be told, found %v", err)
+			t.Errorf("expected an error about plain Kafka, found %v", err)
 		}
 	})
 	t.Run("30,000 records", func(t *testing.T) {
@@ -279,7 +279,7 @@ func TestRealSecurity(t *testing.T) {
 			return e.Port == "socks5" && e.Target == "kafka.virtual:9094" && e.Code == 0
 		})
 		if tunnels < 6 || b.TokenCount(b.Connectivity) < 3 {
-			t.Errorf("expected tunnels and tokens again after each step, found %d and %d", tunnels,
+			t.Errorf("expected new tunnels and tokens after each step, found %d and %d", tunnels,
 				b.TokenCount(b.Connectivity))
 		}
 	})

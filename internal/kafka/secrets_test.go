@@ -97,7 +97,7 @@ func TestBearer(t *testing.T) {
 		_, err := first(t, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
 			"sasl.jaas.config="+oauthModule+" required "+id+`clientSecret="hush-hush";`)
 		if err == nil || strings.Contains(err.Error(), "hush-hush") || kgo.IsRetryableBrokerErr(err) {
-			t.Errorf("expected an error that does not pass, found %v", err)
+			t.Errorf("expected a permanent error, found %v", err)
 		}
 	})
 	t.Run("token service down", func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestBearer(t *testing.T) {
 		c := parsed(t, with(bearer, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
 			"sasl.jaas.config="+oauthModule+" required "+id+secret+";"))
 		if _, _, err := c.SASL().Authenticate(ctx, ""); err == nil || !kgo.IsRetryableBrokerErr(err) {
-			t.Errorf("expected an error that the client takes for one that passes, found %v", err)
+			t.Errorf("expected an error that the client takes for a transient one, found %v", err)
 		}
 	})
 	t.Run("file", func(t *testing.T) {

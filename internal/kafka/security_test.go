@@ -212,11 +212,11 @@ func TestSecuritySettings(t *testing.T) {
 			case c.wrong == "" && err != nil:
 				t.Errorf("expected no error, found %v", err)
 			case c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)):
-				t.Errorf("expected an error that says %q, found %v", c.wrong, err)
+				t.Errorf("expected an error that contains %q, found %v", c.wrong, err)
 			case c.warns == "" && c.wrong == "" && text != "":
 				t.Errorf("expected no warning, found %s", text)
 			case !strings.Contains(text, c.warns), c.warns != "" && !strings.Contains(text, c.name+": "):
-				t.Errorf("expected a warning of %s that says %q, found %q", c.name, c.warns, text)
+				t.Errorf("expected a warning about %s that contains %q, found %q", c.name, c.warns, text)
 			}
 			if shown := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", parsed.Security, parsed,
 				parsed.Producer.Security); strings.Contains(shown, "hush-hush") || strings.Contains(shown, key[40:80]) {
@@ -232,7 +232,8 @@ func TestSecuritySettings(t *testing.T) {
 			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
 			if (err == nil) == (p.Unsupported != "") || p.NoEffect && !cmp.Equal(texts(warnings),
 				[]string{name + ": has no effect here"}) {
-				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
+				t.Errorf("%s: expected a rejection, or a warning that it has no effect, found %v, %v", name, warnings,
+					err)
 			}
 		default:
 			t.Errorf("expected a case for %s", name)
@@ -287,7 +288,7 @@ func TestSecurityByClientKind(t *testing.T) {
 	_, _, err = worker.Override(t.Context(), map[string]string{"producer.override.sasl.jaas.config": scramLogon})
 	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+
 		" for sasl.mechanism PLAIN") {
-		t.Errorf("expected the names as they were given, found %v", err)
+		t.Errorf("expected the names as specified, found %v", err)
 	}
 }
 
@@ -302,7 +303,7 @@ func TestKeyStoreReadStopsWithContext(t *testing.T) {
 			t.Errorf("%s: %v", store, err)
 		}
 		if _, _, err := Parse(ended, properties); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: expected that the reading ends, found %v", store, err)
+			t.Errorf("%s: expected the read to stop, found %v", store, err)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !errors.Is(err, want) || asked != times {
-			t.Errorf("%s: asked %d times, %v", what, asked, err)
+			t.Errorf("%s: %d requests, %v", what, asked, err)
 		}
 	}
 	expect("at first", nil, 1, nil)
@@ -124,6 +124,6 @@ func TestSessionOnBothClocks(t *testing.T) {
 		}
 	}
 	if first := now(); now().since(first) < 0 || first.boot <= 0 {
-		t.Errorf("expected clocks that go on, found %v", first)
+		t.Errorf("expected running clocks, found %v", first)
 	}
 }

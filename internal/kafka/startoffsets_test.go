@@ -261,10 +261,10 @@ func TestStartOffsetsIgnoreForeignPartitions(t *testing.T) {
 			s.config.Consumer.Reset = reset
 			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil ||
 				asked.Load() > 0 {
-				t.Errorf("with an offset: expected not to ask, found %d requests, %v", asked.Load(), err)
+				t.Errorf("with an offset: expected no request, found %d requests, %v", asked.Load(), err)
 			}
 			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {0, 2}}, Offsets{}); err != nil {
-				t.Errorf("beside a partition without a leader: %v", err)
+				t.Errorf("with another partition without a leader: %v", err)
 			}
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()

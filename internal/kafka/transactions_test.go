@@ -155,7 +155,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 			err := o.Commit(t.Context())
 			expectFault(t, by, err, wit.ErrorConfig, "g-c-0", "group.id")
 			if id := FencedTransactionalID(err); id != "g-c-0" {
-				t.Errorf("expected that the id is taken, found %q", id)
+				t.Errorf("expected the error to contain the transactional ID g-c-0, found %q", id)
 			}
 			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
 				t.Errorf("found %s", got)
@@ -243,7 +243,7 @@ func TestTransactionTimeoutDuringOutage(t *testing.T) {
 			err := o.explain(m, began, kerr.InvalidProducerEpoch)
 			expectFault(t, fmt.Sprint(c), err, c.kind, c.want)
 			if strings.Contains(fmt.Sprint(err), c.not) {
-				t.Errorf("%v: expected it without %q, found %v", c, c.not, err)
+				t.Errorf("%v: expected an error without %q, found %v", c, c.not, err)
 			}
 		})
 	}
@@ -282,7 +282,7 @@ func TestRejectedCommitEndsProducer(t *testing.T) {
 	kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
 	if rewound := (*TransactionAborted)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
-		t.Errorf("expected what the brokers have said, found %v", err)
+		t.Errorf("expected the error of the brokers, found %v", err)
 	}
 	again := newTransacting(t, c, "g-c-0").Output()
 	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
@@ -344,7 +344,7 @@ func TestTransactionEndWaitsForPartitions(t *testing.T) {
 				defer cancel()
 				select {
 				case err := <-ended:
-					t.Errorf("expected that the transaction is not ended, found %v", err)
+					t.Errorf("expected the transaction not to end, found %v", err)
 					letGo()
 				case <-short.Done():
 					letGo()
@@ -391,7 +391,7 @@ func TestTransactionRestartsOnNewEpoch(t *testing.T) {
 	})
 	assert.Error(t, err, "expected all records of the transaction by producer")
 	if rewound := (*TransactionAborted)(nil); !errors.As(err, &rewound) {
-		t.Errorf("expected that the feed starts over, found %v", err)
+		t.Errorf("expected the feed to start over, found %v", err)
 	}
 	require.NoError(t, transact(func() {}))
 	assert.Equal(t, "a a; a a", committed(t, c, "rows")+"; "+committed(t, c, "others"))

@@ -337,7 +337,7 @@ func TestReleaseGroup(t *testing.T) {
 		`tasks-fencing-gone {"task-count":1}`, `culvert-fencing-gone {"task-count":1,"producer-count":1}`)
 	leave := group.join("connect", "culvert-1", "http://b:8083/")
 	if _, err := Release(t.Context(), group.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
-		t.Errorf("expected that the live member is named, found %v", err)
+		t.Errorf("expected an error that names the live member, found %v", err)
 	}
 	leave()
 	group.put("configs", "culvert-group-other {}")

@@ -102,7 +102,7 @@ func TestFolderRecords(t *testing.T) {
 				found = append(found, fmt.Sprintf("refused %s goes %t", step.Name, step.KeepsRunning))
 			}
 			if step.Action == config.NoChange && len(step.Problems) > 0 {
-				t.Errorf("%s: expected no warnings of what is as it was, found %v", c.name, step.Problems)
+				t.Errorf("%s: expected no warnings about unchanged connectors, found %v", c.name, step.Problems)
 			}
 			for _, r := range configtopic.ChangeRecords(step, topic, notes) {
 				found = append(found, strings.TrimSpace(r.Key+" "+string(r.Value)))

@@ -290,7 +290,7 @@ func TestDamagedRecords(t *testing.T) {
 		want, _ := applied(all[:len(before)])
 		want.next++
 		if !reflect.DeepEqual(contents(want), contents(s)) {
-			t.Errorf("%s: expected that nothing changes, found %+v", about, contents(s))
+			t.Errorf("%s: expected no change, found %+v", about, contents(s))
 		}
 	}
 }
@@ -438,7 +438,7 @@ func FuzzTopicState(f *testing.F) {
 			want, _ := applied(all)
 			want.next = 8
 			if change != (Change{}) || !reflect.DeepEqual(contents(want), contents(s)) {
-				t.Errorf("expected that nothing changes, found %v", change)
+				t.Errorf("expected no change, found %v", change)
 			}
 			return
 		}

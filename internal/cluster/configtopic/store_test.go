@@ -144,7 +144,7 @@ func TestTopicStoreRejectsInvalidWrites(t *testing.T) {
 	c := settings(t, "request", "x="+strings.Repeat("y", 1<<20-100))
 	c.Entries[0].Raw = strings.Repeat("y", maxTopicValue)
 	if err := l.Put(t.Context(), "a", config.Stored{Connector: c}); !errors.As(err, &unfit) {
-		t.Errorf("expected that it is too large, found %v", err)
+		t.Errorf("expected an error about the size, found %v", err)
 	}
 	l.fails = errors.New("fenced")
 	assert.Error(t, l.Delete(t.Context(), "a"), "fenced")

@@ -142,7 +142,7 @@ func TestBrokerListens(t *testing.T) {
 	}
 	_, err := Open(Options{Dir: t.TempDir(), Listen: b1.Addr()})
 	if err == nil || !strings.Contains(err.Error(), b1.Addr()) {
-		t.Errorf("a taken port: expected an error that names %s, got %v", b1.Addr(), err)
+		t.Errorf("a port in use: expected an error that names %s, got %v", b1.Addr(), err)
 	}
 	if _, err := Open(Options{Dir: t.TempDir(), Listen: "9092"}); err == nil {
 		t.Error("expected an error for a listen address without host and colon")

@@ -110,7 +110,7 @@ func ClusterWithLateTopics(t *testing.T, times int32) *kfake.Cluster {
 	asked := Reject(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
 		if n := asked.Load(); n <= times {
-			t.Errorf("expected the leader to be asked more than %d times, found %d", times, n)
+			t.Errorf("expected more than %d requests to the leader, found %d", times, n)
 		}
 	})
 	return cluster

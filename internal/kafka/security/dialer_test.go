@@ -85,7 +85,7 @@ func TestDialerToleratesRejections(t *testing.T) {
 				time.Sleep(3 * time.Second)
 			}
 			if err := g.activeDenial(); err != nil {
-				t.Errorf("expected that brokers which let the client in go before, found %v", err)
+				t.Errorf("expected no denial by brokers that gave access before, found %v", err)
 			}
 		})
 	})

@@ -75,7 +75,7 @@ func TestParseJAASRejects(t *testing.T) {
 		t.Run(c.text, func(t *testing.T) {
 			m, err := parseJAAS(c.text)
 			if err == nil || !strings.Contains(err.Error(), c.expect) {
-				t.Fatalf("expected an error that says %q, found %v", c.expect, err)
+				t.Fatalf("expected an error that contains %q, found %v", c.expect, err)
 			}
 			if text := err.Error() + fmt.Sprintf("%v %+v %#v", m, m, m); strings.Contains(text, "hush") {
 				t.Errorf("expected no password, found one in %s", text)

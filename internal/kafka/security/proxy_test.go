@@ -60,7 +60,7 @@ func TestProxySettings(t *testing.T) {
 			p, err := NewProxy(properties, []string{"kafka:9092"}, &CurrentValues{})
 			if c.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hush-hush") {
-					t.Errorf("expected an error that says %q, found %v", c.wrong, err)
+					t.Errorf("expected an error that contains %q, found %v", c.wrong, err)
 				}
 				return
 			}
@@ -102,7 +102,7 @@ func TestOneUnreachableBrokerFailsNothing(t *testing.T) {
 		third := dial()
 		time.Sleep(11 * time.Second)
 		if fourth := dial(); first || second || third || !fourth {
-			t.Errorf("expected to be denied when nobody has answered for a minute, found %v %v %v %v", first, second,
+			t.Errorf("expected a denial after a minute without responses, found %v %v %v %v", first, second,
 				third, fourth)
 		}
 	})
