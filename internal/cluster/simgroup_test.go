@@ -118,7 +118,7 @@ func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
 		case ok && now.row < before.row:
 			s.wrong = append(s.wrong, fmt.Sprintf(
 				"%s: w%d requests row %d, but w%d made the service forget the rows before %d "+
-				"(536)", task, now.worker, now.row, before.worker, before.row))
+					"(536)", task, now.worker, now.row, before.worker, before.row))
 		}
 		s.acked[task] = now
 	}
