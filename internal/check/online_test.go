@@ -24,7 +24,7 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout}
 		online := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
-		time.Sleep(2 * OnlineTimeout) // for an instance
+		time.Sleep(2 * OnlineTimeout) // to start the instance
 		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout {
 			t.Errorf("expected %v, found %v", OnlineTimeout, remaining)
 		}

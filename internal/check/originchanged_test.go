@@ -35,7 +35,7 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 	for name, test := range map[string]struct {
 		lines  []string
 		stored string // fingerprint
-		want   string // settings that are to be named
+		want   string // settings that must be named
 	}{
 		"another port": {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored,
 			"a#00.change a#01.change"},

@@ -24,7 +24,7 @@ func TestUnreachableTopicIsAnError(t *testing.T) {
 	const setting, topics = "c.properties:7: sap.odata#00.topic: ", "c.properties:8: topics: "
 	for name, test := range map[string]struct {
 		lines string
-		want  []string // none: nothing is wrong
+		want  []string // empty: no problem
 	}{
 		"reached":         {"topics=aa", nil},
 		"another":         {"topics=A", []string{setting, `"aa"`, topics, `"A"`}},

@@ -125,7 +125,7 @@ func (g *group) play(t *testing.T, steps string) {
 			g.connector(rest).Version += 1000
 		case what == "claims":
 			g.claims(t, rest)
-		case what == "fits": // those that have what a connector needs
+		case what == "fits": // the workers with the connector's requirements
 			fits := []bool{}
 			for _, id := range g.ids() {
 				fits = append(fits, slices.Contains(f[1:], id))
@@ -133,10 +133,10 @@ func (g *group) play(t *testing.T, steps string) {
 			g.connector(f[0]).Eligible = fits
 		case what == "needs":
 			g.connector(f[0]).Missing = strings.TrimPrefix(rest, f[0]+" ")
-		case what == "origin": // how many requests it may have at a time
+		case what == "origin": // the number of concurrent requests it allows
 			c := g.connector(f[0])
 			c.Origin, c.Requests = "https://sap"+strings.Join(f[2:], ""), number(1)
-		case what == "divide": // by how many each worker divides the limits of https://sap
+		case what == "divide": // the divisor of each worker for the limits of https://sap
 			var by []string
 			for _, id := range g.ids() {
 				by = append(by, fmt.Sprint(g.out.Origins[id][KeyOf("https://sap")].Workers))
@@ -170,13 +170,13 @@ func (g *group) play(t *testing.T, steps string) {
 			g.in.State = Assign(g.in).State
 		case what == "forget":
 			g.in.State = AssignorState{}
-		case what == "as": // new: it was given that in the last generation
+		case what == "as": // new: assigned in the last generation
 			g.member(f[1]).Generation = g.round
 		case what == "had":
 			had = fmt.Sprint(g.has(rest))
 		case what == "has" && len(f) == 1:
 			assert.Equal(t, had, fmt.Sprint(g.has(rest)))
-		case what == "has": // some of it
+		case what == "has": // some of its units
 			for _, unit := range g.has(f[1]) {
 				assert.Contains(t, had, unit)
 			}

@@ -17,7 +17,7 @@ type group struct {
 	out     Output
 	round   int32
 	targets map[string][]ResourceSet
-	ever    map[[2]int64]Connector // each version that there was
+	ever    map[[2]int64]Connector // every version so far
 }
 
 func newGroup(connectors ...Connector) *group {
@@ -229,7 +229,7 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 	for origin, at := range origins {
 		sum := 0
 		for id := range at {
-			sum += 1 // if it does not hear of workers, or of many
+			sum += 1 // in case it knows no other workers, or too many
 			if by := plan.Origins[id][KeyOf(origin)].Workers; by > 0 {
 				sum += max(limits[origin]/by, 1) - 1
 			}
@@ -454,7 +454,7 @@ func simulate(seed uint64, steps *[]string) string {
 		return fault
 	}
 	before := g.out
-	r.Shuffle(len(g.in.Connectors), func(a, b int) { // their order changes nothing
+	r.Shuffle(len(g.in.Connectors), func(a, b int) { // the order changes nothing
 		g.in.Connectors[a], g.in.Connectors[b] = g.in.Connectors[b], g.in.Connectors[a]
 	})
 	again := Assign(g.in)

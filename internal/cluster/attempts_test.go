@@ -158,7 +158,7 @@ func TestRandomLockouts(t *testing.T) {
 					sent--
 				}
 				holder = ""
-			case n < 5: // of who holds no permit
+			case n < 5: // from a member without a permit
 				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Inconclusive}[r.IntN(2)]
 				if l.recordOutcome(c, now) {
 					t.Fatalf("seed %d, step %d: expected no change without a permit, found %s", seed, step,

@@ -44,7 +44,7 @@ func TestDrainEndsAfterReassignment(t *testing.T) {
 		time.Sleep(time.Second)
 		joins(c)
 		begins(2)
-		joins(c) // it has not let go of it yet
+		joins(c) // c still has it
 		time.Sleep(time.Second)
 		begins(3)
 		time.Sleep(time.Second)
@@ -73,7 +73,7 @@ func TestRebalancesAreMeasured(t *testing.T) {
 		t.Errorf("expected no rebalance, found %+v", r)
 	}
 	var l rebalanceTimer
-	l.stop() // of which nothing has begun
+	l.stop() // nothing of it has started
 	l.start()
 	l.start()
 	assert.Equal(t, true, l.snapshot().InProgress)
@@ -116,7 +116,7 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	says(connect.Running)
 	w.leader.generation = 3
 	w.leader.cleanStatuses()
-	require.NoError(t, status.Close(ctx)) // all of it is written
+	require.NoError(t, status.Close(ctx)) // everything is written
 	assert.Equal(t, connect.Running, state())
 
 	status = openStates(t, broker, "states", log)

@@ -69,7 +69,7 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	defer zombie.Close()
 	late := zombie.Output()
 	assert.Equal(t, nil, fenced(fences, first, now))
-	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // it was not fenced
+	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // the worker was not fenced
 	second, now := tasks(1), config.FencingCounts{Tasks: 1, Producers: 1}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
 	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})

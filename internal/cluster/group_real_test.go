@@ -170,7 +170,7 @@ func TestRealGroup(t *testing.T) {
 // stops.
 func TestRealGroupOfKafkaConnect(t *testing.T) {
 	t.Parallel()
-	b, c := realBroker(t, "ours") // Kafka Connect's worker makes its own
+	b, c := realBroker(t, "ours") // Kafka Connect's worker creates its own
 	java := []string{"GROUP=" + testGroup, "HEAP=320m"}
 	theirs := runPeer(t, java, "start-connect.sh", e2etest.FreePort(t), t.TempDir(), "127.0.0.1:"+b.port)
 	a := newWorker("a", c)

@@ -285,7 +285,7 @@ func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 func TestGroupRejoinsDuringAJoin(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := three(t, n)
-		n.Hold("c", true, false) // nobody is assigned anything until c has joined
+		n.Hold("c", true, false) // no member is assigned anything until c has joined
 		b.set(func() { b.asked = 0 })
 		b.Rejoin("the first news")
 		require.Until(t, func() bool {
@@ -321,7 +321,7 @@ func TestGroupStaticMember(t *testing.T) {
 		time.Sleep(time.Minute)
 		assert.Equal(t, at+1, agree(t, at, a, b, c))
 
-		a.Close() // which leads
+		a.Close() // the leader
 		time.Sleep(5 * time.Second)
 		a = static("a")
 		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at+1), a.all()[0],
@@ -546,7 +546,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		}
 		second.Close()
 
-		n.Cut("a", true) // they take the group while it is away
+		n.Cut("a", true) // others take over the group while the member is cut off
 		require.Until(t, a.lost, func() string { return "expected a loss" })
 		time.Sleep(20 * time.Second)
 		kafkatest.Client(t, opts...)
@@ -600,7 +600,7 @@ func TestGroupMemberRemovedWhileJoining(t *testing.T) {
 		b.Rejoin("a test")
 		require.Until(t, func() bool { return b.losses() == 1 }, func() string { return "expected a loss" })
 		assert.Contains(t, b.last(), id)
-		time.Sleep(time.Minute) // the member of before is waited for
+		time.Sleep(time.Minute) // the group waits for the former member
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+c.losses())
 	})
@@ -642,7 +642,7 @@ func TestGroupJoinHangs(t *testing.T) {
 func TestGroupConfirmInTime(t *testing.T) {
 	in(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
-		time.Sleep(time.Minute) // connections that are not used are closed meanwhile
+		time.Sleep(time.Minute) // unused connections are closed in this time
 		n.Cut("a", true)
 		n.Hold("a", true, true)
 		n.Cut("a", false)

@@ -39,7 +39,7 @@ func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, left, smt), member(nil, smt)}
 	stage := map[string]string{"transforms": "x", "transforms.x.type": "Cast"}
 	for _, c := range []struct {
-		class, version, cast string // cast: the version that the stage names; "-": there is no stage
+		class, version, cast string // cast is the version that the stage specifies; "-" means no stage
 		fit                  []bool
 		unmet                string
 	}{

@@ -36,10 +36,10 @@ type office struct {
 	mu      sync.Mutex
 	notes   map[string]json.RawMessage
 	writes  int
-	leader  int // -1: none
+	leader  int // -1 means none
 	members map[string]bool
 	right   string
-	sent    int // of any secrets
+	sent    int // all secrets
 	refused int // by the service
 }
 
@@ -49,7 +49,7 @@ type desk struct {
 	*office
 	number  int
 	folder  string
-	blind   bool // it has read no user's note
+	blind   bool // it has not read any user's note
 	store   *lockouts.Store
 	permits *AttemptArbiter
 	shared  *Lockouts
@@ -88,7 +88,7 @@ func (o *office) desk(number int, folder string) *desk {
 	defer o.mu.Unlock()
 	o.members[name] = true
 	o.desks = append(o.desks, d)
-	go d.shared.Run(ctx) // which may ask the leader, a desk, at once
+	go d.shared.Run(ctx) // which may call the leader, a desk, at once
 	return d
 }
 
@@ -270,7 +270,7 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 		assert.Equal(t, 2, o.refused, "refused at the service")
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four verdicts
+		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four outcomes
 		for key, note := range o.notes {
 			for _, text := range []string{"alice", "sap.example", "wrong", "right"} {
 				if strings.Contains(strings.ToLower(key+string(note)), text) {
@@ -371,7 +371,7 @@ func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
 func TestResumeAcrossClocks(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
 		all(t.Context(), desks, 1, "wrong")
-		_, err := desks[1].logOn(t.Context(), "wrong") // it has looked
+		_, err := desks[1].logOn(t.Context(), "wrong") // so that it has checked
 		assert.Error(t, err, "was refused")
 		_, err = desks[0].store.Resume(t.Context())
 		require.NoError(t, err)
@@ -418,7 +418,7 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	old, next := NewAttemptArbiter(a.store, members), NewAttemptArbiter(b.store, members)
 	session, err := rest.NewSession("HmacSHA256", []string{"HmacSHA256"})
 	require.NoError(t, err)
-	session.Handle(LockoutsCall, old.HandleCall) // which panics where users may call it
+	session.Handle(LockoutsCall, old.HandleCall) // which panics if it could be called by users
 	leader := old
 	store := lockouts.New()
 	shared := NewLockouts(store, b.store, func(ctx context.Context, call, into any) error {

@@ -161,7 +161,7 @@ func TestRealLogOfKafkaConnect(t *testing.T) {
 			sameAsREST(t, base, f)
 			var tasks []any
 			connectREST(t, base, "GET", "/connectors/planned/tasks", "", http.StatusOK, &tasks)
-			assert.Equal(t, 2, len(tasks)) // of a commit that says more than Connect's do
+			assert.Equal(t, 2, len(tasks)) // of a commit with more fields than Connect's
 			log, err := os.ReadFile(filepath.Join(dir, "worker.log"))
 			require.NoError(t, err)
 			if strings.Contains(string(log), "wrong format") || strings.Contains(string(log), "Invalid data") {
@@ -322,7 +322,7 @@ func TestRealLogRights(t *testing.T) {
 		_, err := admin.CreateACLs(ctx, acls(denied.Deny("User:user").DenyHosts("*")))
 		require.NoError(t, err)
 		last := error(nil)
-		require.Until(t, func() bool { // brokers hear of rights from their controllers
+		require.Until(t, func() bool { // brokers learn permissions from their controllers
 			last = open()
 			return last != nil && strings.Contains(last.Error(), want)
 		}, func() string { return fmt.Sprintf("expected %q, found %v", want, last) })

@@ -170,7 +170,7 @@ func TestLogWritesReachAllWorkers(t *testing.T) {
 	require.NoError(t, a.Await(ctx, b.Offset()))
 	assert.Equal(t, map[string]string{}, a.values())
 	late := openFollower(t, addrs...)
-	require.NoError(t, late.Refresh(ctx)) // what lies at the end are markers alone
+	require.NoError(t, late.Refresh(ctx)) // only markers are at the end
 	assert.Equal(t, a.Offset(), late.Offset())
 }
 
@@ -182,7 +182,7 @@ func TestLogFenced(t *testing.T) {
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	require.NoError(t, b.Lead(ctx))
-	assert.Equal(t, map[string]string{"c": "1"}, b.values()) // it has read what was written before
+	assert.Equal(t, map[string]string{"c": "1"}, b.values()) // it has read the earlier records
 	require.NoError(t, b.put(ctx, "c", "2"))
 	var failed *WriteError
 	err := a.put(ctx, "c", "3")
@@ -197,7 +197,7 @@ func TestLogFenced(t *testing.T) {
 	require.NoError(t, b.Refresh(ctx))
 	assert.Equal(t, map[string]string{"c": "4"}, b.values())
 	b.Resign()
-	require.NoError(t, a.Lead(ctx)) // once more, as with each generation of the group
+	require.NoError(t, a.Lead(ctx)) // repeated, as in each generation of the group
 	require.NoError(t, a.put(ctx, "c", "5"))
 }
 

@@ -39,7 +39,7 @@ func TestRollout(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		before  rest.GroupPin
-		members string // parted by commas
+		members string // separated by commas
 		want    rest.GroupPin
 	}{
 		"the first pin":                   {rest.GroupPin{}, "m1 1:a, m2 1:a", one},
@@ -137,7 +137,7 @@ func TestRollingImageUpdate(t *testing.T) {
 				g.in.Connectors[c].Eligible = append(g.in.Connectors[c].Eligible, m.Plugins[0].Hash == r.pin.Hash)
 			}
 		}
-		for range 5 { // what moves takes two
+		for range 5 { // a move takes two
 			g.rebalance()
 			g.pass(g.in.Delay)
 		}

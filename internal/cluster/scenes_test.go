@@ -76,7 +76,7 @@ func sceneWriteEnds(t *testing.T, code string) {
 	inSimulation(t, code, 0, 1, func(r *simulation) {
 		r.settle("one worker")
 		r.create(r.there()[0], "a", "1")
-		for range 2 { // the second finds the first in the producer
+		for range 2 { // the second waits in the producer behind the first
 			r.there()[0].part(false, true)
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			began := time.Now()
@@ -196,7 +196,7 @@ func sceneTwoTopics(t *testing.T, code string) {
 			testTopic+" as worker w")
 		client := kafkatest.Client(r.t, r.network.Config("other").AdminOpts(kgo.DefaultProduceTopic("other"))...)
 		defer client.Close()
-		for n := range 100 { // it has read further than the others
+		for n := range 100 { // beyond the offset of the others
 			require.NoError(r.t, client.ProduceSync(r.t.Context(), kgo.KeyStringRecord(fmt.Sprint("x", n),
 				"{}")).FirstErr())
 		}
@@ -250,7 +250,7 @@ func sceneUnread(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
 		r.create(r.there()[0], "a", "6")
-		r.sleep(10 * time.Second) // a task is said to run before it has asked the service
+		r.sleep(10 * time.Second) // a task is RUNNING before its first request
 		runs, leader, before := r.service.begun(), r.leader(), r.owners()
 		assert.Equal(t, 6, runs)
 		var away atomic.Bool
@@ -362,14 +362,14 @@ func sceneZombieStores(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
 		r.create(r.there()[0], "queue2", "6")
-		zombie, partition := r.owner("queue2-5"), "queue2-0" // which is task 2's of three
+		zombie, partition := r.owner("queue2-5"), "queue2-0" // assigned to task 2 of three
 		if zombie == r.leader() {
 			zombie, partition = r.owner("queue2-4"), "queue2-1"
 		}
 		r.sleep(9 * time.Second)
 		zombie.quiet(true)
-		r.create(r.leader(), "queue2", "3")                    // so that nobody takes the task over as it was
-		for at := r.row(partition); r.row(partition) < at+3; { // the offset before this row is stored now
+		r.create(r.leader(), "queue2", "3")                    // so that no worker takes over the task unchanged
+		for at := r.row(partition); r.row(partition) < at+3; { // by then the offset before this row is stored
 			r.sleep(250 * time.Millisecond)
 		}
 		others := r.up()

@@ -144,13 +144,13 @@ type simulated struct {
 	journal logtest.Journal
 	began   time.Time
 	started int
-	group   string // of workers that are started from now on, as is the config topic
+	group   string // group and config topic of workers that start from now on
 	topic   string
-	flush   time.Duration // offset.flush.interval.ms of theirs
-	limit   int           // how many requests at a time simOrigin may have; 0: nothing asks it
+	flush   time.Duration // their offset.flush.interval.ms
+	limit   int           // concurrent requests to simOrigin; zero means that no connector uses it
 
 	mu      sync.Mutex
-	workers map[string]*simWorker // that are there, by their ways
+	workers map[string]*simWorker // running workers by network name
 	ending  sync.WaitGroup
 }
 
@@ -159,7 +159,7 @@ type simWorker struct {
 	of        *simulated
 	slot      int
 	name, url string
-	way       string // its name on the network, which another worker of its name does not have
+	way       string // its name on the network, unique for each run
 	worker    *Worker
 	herder    *connect.Herder
 	log       *Log
@@ -173,13 +173,13 @@ type simWorker struct {
 
 	mu       sync.Mutex
 	targets  map[string]string
-	have     map[string]int64 // offsets of the connectors that the herder has
+	have     map[string]int64 // offsets of the connectors that the herder knows
 	variants map[string]*config.Connector
-	silent   chan struct{} // while it stands still; nil: it does not
-	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
-	blind    bool          // some way to the broker is cut or held
+	silent   chan struct{} // set while it is paused
+	deaf     chan struct{} // set while it does not read the config topic
+	blind    bool          // a connection to the broker is cut or held
 	removed  bool
-	origins  map[Key]limits.Division // by which it divides the limits of origins
+	origins  map[Key]limits.Division // its division of the limits of origins
 }
 
 func newSimulated(t testing.TB, service *counted, code string) *simulated {
@@ -439,7 +439,7 @@ func (g simGroup) PutTaskConfigs(ctx context.Context, name string, p config.Task
 	if p.Origin, p.Requests = "", g.s.limit; g.s.sharing(name) {
 		p.Origin = simOrigin
 	}
-	delete(p.Config, "counter.port") // another one for each worker
+	delete(p.Config, "counter.port") // different for each worker
 	return g.worker.PutTaskConfigs(ctx, name, p)
 }
 

@@ -51,14 +51,14 @@ const (
 // necessary. A failing seed prints its steps; -run TestSimulatedGroup/SEED runs it again.
 func TestSimulatedGroup(t *testing.T) {
 	code := counterFolder(t)
-	before := debug.SetGCPercent(400) // else it takes a fifth of the time
+	before := debug.SetGCPercent(400) // otherwise it takes a fifth of the time
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	seeds := uint64(simSeeds)
 	if os.Getenv("CULVERT_SOAK") != "" {
 		seeds = soakSeeds
 	}
 	var ended, lost, shared atomic.Int64
-	t.Cleanup(func() { // after the parallel ones
+	t.Cleanup(func() { // after the parallel tests
 		if ended.Load() == int64(seeds) && (lost.Load() == 0 || shared.Load() == 0) {
 			t.Errorf("expected leaders lost in a transaction, and an origin of several workers, found %d, and %d times",
 				lost.Load(), shared.Load())
@@ -70,7 +70,7 @@ func TestSimulatedGroup(t *testing.T) {
 			size := 3 + int(seed)%(simWorkers-2)
 			inSimulation(t, code, seed, 0, func(r *simulation) {
 				r.least = max(3, size-1)
-				if seed/2%2 == 0 { // so often that a task has stored its offset when it asks for the next row
+				if seed/2%2 == 0 { // so often that a task has stored its offset before it requests the next row
 					r.flush = time.Second
 				}
 				if seed%3 == 0 {
@@ -121,15 +121,15 @@ type simulation struct {
 	round  int
 	steps  []string
 	made   int
-	least  int // workers that there are at least
-	lost   int // leaders, in a transaction
+	least  int // minimum number of workers
+	lost   int // leaders killed in a transaction
 	shared int // how often several workers had tasks of simOrigin
 	// want contains the last written connectors whose writes were confirmed. unsure contains those whose last write
 	// was not confirmed.
 	want    map[string]string
 	inDoubt map[string]bool
-	blinds  []*simWorker // that are away from the broker
-	slow    atomic.Int64 // until when writes to a topic take long, in nanoseconds of the bubble's time
+	blinds  []*simWorker // workers cut off from the broker
+	slow    atomic.Int64 // end of the slow writes to topics, in nanoseconds of the bubble's time
 }
 
 // end prints the steps of a failed simulation, and ends all workers.
@@ -147,7 +147,7 @@ func (r *simulation) end() {
 		w.leave()
 	}
 	r.ending.Wait()
-	time.Sleep(time.Minute) // until what workers have given up ends: without the bubble's time it would not
+	time.Sleep(time.Minute) // until abandoned work of workers ends: outside the bubble it would not
 	_ = r.plugins.Close()
 }
 
@@ -254,7 +254,7 @@ func (r *simulation) step() (what string, whose *simWorker) {
 		r.slow.Store(time.Now().Add(15 * time.Second).UnixNano())
 		r.network.Cluster.ControlKey(int16(kmsg.Produce), func(q kmsg.Request) (kmsg.Response, error, bool) {
 			if time.Now().UnixNano() > r.slow.Load() {
-				return nil, nil, false // the last one
+				return nil, nil, false // the last worker
 			}
 			r.network.Cluster.KeepControl()
 			if p := q.(*kmsg.ProduceRequest); len(p.Topics) > 0 && p.Topics[0].Topic == topic {
@@ -511,7 +511,7 @@ func (r *simulation) settle(after string) {
 			began = quick
 		}
 		unowned := r.unowned()
-		if unowned == "" { // what moves later has its own time
+		if unowned == "" { // later moves have their own time limit
 			owned = time.Now()
 		}
 		if late := time.Since(began); late > simSettle || min(late, time.Since(owned)) > simOwned {
@@ -527,7 +527,7 @@ func (r *simulation) unowned() string {
 	owners := r.owners()
 	for name, wants := range r.want {
 		tasks, _ := strconv.Atoi(wants)
-		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // which may not be planned yet
+		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // may not be planned yet
 			continue
 		}
 		for unit := range tasks {
@@ -597,7 +597,7 @@ func (r *simulation) written(s config.Snapshot) string {
 	for _, c := range s.Connectors {
 		found[c.Name] = c.Text("counter.tasks")
 	}
-	for name := range r.inDoubt { // it was, or was not
+	for name := range r.inDoubt { // written or not
 		if tasks, there := found[name]; there {
 			r.want[name] = tasks
 		} else {
@@ -633,19 +633,19 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 			}
 			for _, number := range h.Tasks {
 				mine[fmt.Sprintf("%s-%d", h.Connector, number)] = "nothing"
-				if status.Connector.State == connect.Paused { // the herder shows those alone that have run there
+				if status.Connector.State == connect.Paused { // the herder shows only tasks that have run there
 					mine[fmt.Sprintf("%s-%d", h.Connector, number)] = connect.Paused
 				}
 			}
 			for _, task := range status.Tasks {
 				if task.State == connect.Paused &&
 					(s.TaskConfigs(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
-					continue // it is one of before the configuration has changed
+					continue // from before the configuration change
 				}
 				mine[fmt.Sprintf("%s-%d", h.Connector, task.ID)] = task.State
 			}
 			for unit, state := range mine {
-				if other := owners[unit]; other != "" && other != w.name { // a share is said next to what runs of it
+				if other := owners[unit]; other != "" && other != w.name { // shown next to its running part
 					return fmt.Sprintf("%s is at %s and at %s", unit, other, w.name)
 				}
 				owners[unit], states[unit] = w.name, state

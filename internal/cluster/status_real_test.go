@@ -37,7 +37,7 @@ func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
 	text, err := io.ReadAll(got.Body)
 	require.NoError(t, err)
 	if method == "GET" && got.StatusCode == http.StatusNotFound {
-		return // nothing is said of it yet
+		return // no status yet
 	}
 	if got.StatusCode >= 300 {
 		t.Fatalf("%s %s: %s %s", method, path, got.Status, text)
@@ -69,7 +69,7 @@ func (w javaWorker) shown(t *testing.T, name string) string {
 	for _, u := range append([]unit{status.Connector}, status.Tasks...) {
 		text += fmt.Sprintf("%d %s %s %q %s\n", u.ID, u.State, u.WorkerID, u.Trace, u.Version)
 	}
-	return text + strings.Join(slices.Sorted(slices.Values(topics[name].Topics)), " ") // REST has them in any order
+	return text + strings.Join(slices.Sorted(slices.Values(topics[name].Topics)), " ") // REST returns them in any order
 }
 
 // linesOf returns the same from the status topic.

@@ -34,7 +34,7 @@ func openStatusWorker(t *testing.T, n *clustertest.Network, id string, settings 
 	t.Helper()
 	w := statusWorker{id: id, journal: &logtest.Journal{}}
 	k := n.Config(id)
-	k.Consumer.Reset = "latest" // what users may have for their sinks
+	k.Consumer.Reset = "latest" // as users may configure for their sinks
 	properties := map[string]string{}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
@@ -129,7 +129,7 @@ func TestStatusTopic(t *testing.T) {
 
 		b.DeleteTasks("c", 3)
 		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, orders")
-		b.Put(b.of(11, connect.Running, 4)) // nobody has read it yet
+		b.Put(b.of(11, connect.Running, 4)) // no worker has read it yet
 		b.Delete("c")
 		b.settles(t)
 		for _, w := range []statusWorker{a, b, c} {
@@ -148,7 +148,7 @@ func TestStatusRecords(t *testing.T) {
 		want := map[int32][]string{}
 		for _, r := range javaRecords(t) {
 			if r.topic != "" || r.value == nil && w.status(r.statusKey) == (Status{}) {
-				continue // with the time at which it was found; deleted twice, which only Java's workers do
+				continue // with the time of its discovery; deleted twice only by Java's workers
 			}
 			want[r.partition] = append(want[r.partition], fmt.Sprintf("%s %s", r.key, r.value))
 			s := Status{}

@@ -103,7 +103,7 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 		}
 		assert.Equal(t, map[string]int{}, w.leader.stoppedOnly)
 		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil),
-			connect.ErrNotStopped)) // by now it goes on
+			connect.ErrNotStopped)) // by now the connector runs
 	})
 }
 
@@ -141,9 +141,9 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 	for name, c := range map[string]struct {
 		owner    Member
 		vanishes bool
-		back     bool // it is given up, and joins as another member before its tasks have ended
+		back     bool // it is removed, and joins as another member before its tasks have ended
 		want     bool
-		after    time.Duration // at least, and less than 1 s more
+		after    time.Duration // minimum; the maximum is 1 s more
 	}{
 		"had by nobody":       {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, false, false, true, 0},
 		"its owner ends it":   {has, false, false, false, 6 * time.Second},

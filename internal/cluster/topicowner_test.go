@@ -88,7 +88,7 @@ func (r *reader) leads() {
 func play(records []configtopic.Record, schedule []int) (*board, []int) {
 	b := &board{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
-	var leaders [2]func() (string, bool) // to where the leader waits for its turn, with what it does then
+	var leaders [2]func() (string, bool) // until the leader waits for its turn, with its next action
 	var next [2]string
 	var live [2]bool
 	for n, group := range groups {

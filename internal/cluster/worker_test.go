@@ -19,7 +19,7 @@ import (
 type assigned struct {
 	holder
 	shares map[string]connect.Assignment
-	before func() // is called first, where it is there
+	before func() // called first, if not nil
 }
 
 func (a *assigned) Assign(name string, share connect.Assignment) error {
@@ -37,7 +37,7 @@ func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	w := NewWorker(WorkerOptions{Herder: herder})
 	for offset, name := range []string{"a", "b", "c"} {
 		w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
-			ConfigOffsets: map[string]int64{name: int64(offset)}}) // the first is the topic's first record
+			ConfigOffsets: map[string]int64{name: int64(offset)}}) // offset 0 is the first record of the topic
 		w.reconcile()
 		assert.Equal(t, 1, len(w.lastAssigned))
 	}
@@ -84,7 +84,7 @@ func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 		}
 		plan := config.TaskPlan{Config: map[string]string{"name": "c", "sets": "A"},
 			Tasks: []map[string]string{{"set": "A"}}}
-		write(5, map[string]string{"sets": "A,B"}) // before the plan of A is there
+		write(5, map[string]string{"sets": "A,B"}) // before the plan of A arrives
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var refused *WriteError

@@ -120,7 +120,7 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 		if unknown != len(connector.Entries) {
 			t.Errorf("expected %d unknown settings, found %d", len(connector.Entries), unknown)
 		}
-	case <-time.After(10 * time.Minute): // many times what it takes; without a bound it is an hour
+	case <-time.After(10 * time.Minute): // many times the usual duration; without a bound it is an hour
 		t.Fatal("expected the check to end in time")
 	}
 }

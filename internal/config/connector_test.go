@@ -310,7 +310,7 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
 		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
 			"config 'transforms.a.predicate' defining a predicate to be negated."
-		expectLines(t, negate, want, problems) // as in Kafka Connect, "false" needs a predicate, too
+		expectLines(t, negate, want, problems) // as in Kafka Connect, "false" requires a predicate too
 	}
 }
 
@@ -499,7 +499,7 @@ func TestRotatedSecretsAreRedacted(t *testing.T) {
 	if current, ok := w.Current("sasl.jaas.config"); !ok || current != "second-passw0rd" {
 		t.Fatalf("found %q, %t", current, ok)
 	}
-	for range 2 { // what nobody has any more is forgotten, by the garbage collector
+	for range 2 { // unused values are forgotten by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
 		w.Providers.resolveAll([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
 		for deadline := time.Now().Add(time.Minute); w.Redact("third-passw0rd") == "[hidden]"; runtime.GC() {

@@ -59,7 +59,7 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	store = kept(t, Locations{REST: openMade(t, dir)})
 	require.NoError(t, with(t, store, "1", ""))
 	snapshot, _ = store.Snapshot()
-	assert.Equal(t, "3", snapshot.Connectors[1].Version) // that of no connector of its name before
+	assert.Equal(t, "3", snapshot.Connectors[1].Version) // not a version of an earlier connector of its name
 	write(t, filepath.Join(dir, "connectors.json"), "{")
 	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
 		t.Error("expected an error for a truncated file")
@@ -73,7 +73,7 @@ func TestConcurrentChangeIsRejected(t *testing.T) {
 	assert.Error(t, with(t, store, "1", "1"), "has changed in the meantime")
 	require.NoError(t, with(t, store, "1", ""))
 	first := version(store)
-	require.NoError(t, with(t, store, "1", first)) // as it is
+	require.NoError(t, with(t, store, "1", first)) // unchanged
 	assert.Equal(t, first, version(store))
 	require.NoError(t, with(t, store, "2", first))
 	var changed *ChangedError

@@ -111,7 +111,7 @@ func edited(t *testing.T, text string, settings map[string]string) {
 		}
 	}
 	unchanged = slices.DeleteFunc(unchanged, func(line string) bool { return line == "" })
-	for _, line := range lines { // in their order, with others between them
+	for _, line := range lines { // in order, with others in between
 		if len(unchanged) > 0 && line == unchanged[0] {
 			unchanged = unchanged[1:]
 		}

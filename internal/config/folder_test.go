@@ -243,7 +243,7 @@ func TestMissingFolderDeletesNothing(t *testing.T) {
 	folder.put("a.properties", "x=2\n")
 	folder.until("a 2\nb 1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
-	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties"))) // its user removes the last one
+	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties"))) // the user removes the last file
 	folder.until("", "a 2", "b 1")
 }
 

@@ -15,10 +15,10 @@ func TestSecretsOfAnyDeclaration(t *testing.T) {
 	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
 		"", "", acting("http.header.{name}")))
 	pluginSettings := Declare(
-		declared("shop.key", wit.KindString, "", ""),                            // another plugin says password
-		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role does
+		declared("shop.key", wit.KindString, "", ""),                            // a password in another plugin
+		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role is secret
 		declared("shop.store", wit.KindString, "", "", acting("tls.keystore.key-password")),
-		declared("shop.set.password", wit.KindString, "", ""), // declared, and by nobody as a secret
+		declared("shop.set.password", wit.KindString, "", ""), // declared, but never as a secret
 		declared("shop.header.a{name}", wit.KindString, "", ""), declared("shop.free.{name}", wit.KindString, "", ""),
 		declared("shop.plain", wit.KindString, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
 	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true,

@@ -147,7 +147,7 @@ func FuzzProperties(f *testing.F) {
 		last := map[string]string{}
 		for _, entry := range got {
 			if entry.Key == "" {
-				return // the other reader refuses or misreads empty keys
+				return // the other reader rejects or misreads empty keys
 			}
 			last[entry.Key] = entry.Raw
 		}

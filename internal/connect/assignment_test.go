@@ -27,8 +27,8 @@ import (
 type stepped struct {
 	*httptest.Server
 	t     *testing.T
-	asked [8]chan struct{} // a page was asked for
-	let   [8]chan struct{} // one may be answered
+	asked [8]chan struct{} // a page was requested
+	let   [8]chan struct{} // a response is allowed
 }
 
 const steppedRows = 60 // in six pages
@@ -114,7 +114,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	}
 	assert.Equal(t, 8, len(before))
 	require.NoError(t, h.Assign("c", Assignment{Tasks: others}))
-	for range 2 { // while the request of the one that goes is not answered yet
+	for range 2 { // while the request of the revoked task has no response yet
 		for _, n := range others {
 			service.page(n)
 		}
@@ -286,7 +286,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	if ctl.currentRun() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
-	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan does not count any more
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan no longer counts
 	assert.Equal(t, 3, len((<-plans).Tasks))
 	h.await("a", Running, running())
 

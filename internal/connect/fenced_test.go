@@ -34,11 +34,11 @@ type member struct {
 	t         *testing.T
 	connector *config.Connector
 	plans     chan config.TaskPlan
-	lost      atomic.Bool // it is no member any more
-	changes   string      // an address that has the service's data change
+	lost      atomic.Bool // it is no longer a member
+	changes   string      // an address that changes the service's data
 	mu        sync.Mutex
 	fenced    []string // calls of Group.Fence
-	unfenced  error    // their answer
+	unfenced  error    // their result
 }
 
 func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
@@ -150,7 +150,7 @@ func groupZombie(t *testing.T, with *checktest.Bench) {
 	if strings.Contains(owner.Log.String(), fenced) {
 		t.Errorf("expected that nobody fences the owner, found:\n%s", owner.Log.String())
 	}
-	zombie.lost.Store(false) // the group gives it back
+	zombie.lost.Store(false) // the group assigns it again
 	require.NoError(t, owner.Assign("c", Assignment{}))
 	require.NoError(t, zombie.Restart("c", 0))
 	zombie.await(Running, "")

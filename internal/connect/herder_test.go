@@ -65,7 +65,7 @@ func hasRunningTask(result Status) bool {
 func changing(t *testing.T, ctl *controller) (goOn chan struct{}, done chan error) {
 	begun := make(chan struct{})
 	goOn, done = make(chan struct{}), make(chan error, 1)
-	go func() { // at once, as a client does
+	go func() { // immediately, as a client does
 		done <- ctl.runWhenStopped(t.Context(), 10*time.Minute, waitForAction, func(context.Context) error {
 			close(begun)
 			<-goOn
@@ -90,7 +90,7 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 	require.Until(h.t, func() bool {
 		result, _ = h.Status(name)
 		failed := func(ok func(Status) bool) bool { return !ok(result) }
-		return !slices.ContainsFunc(also, failed) && result.Connector.State == want // each is asked, whatever the state
+		return !slices.ContainsFunc(also, failed) && result.Connector.State == want // evaluates each in any state
 	}, func() string {
 		return fmt.Sprintf("%s: expected %v, found %+v\n%s", name, want, result, h.Log.String())
 	})
@@ -179,7 +179,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 
 // WaitIdle names a loop that does not respond, and events do not accumulate.
 func TestWaitIdleNamesBlockedLoop(t *testing.T) {
-	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
+	h := newHerd(t, "b") // one: on a slow machine a second loop may not respond within a millisecond either
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))
 	gate, owned := make(chan struct{}), make(chan struct{})
@@ -278,7 +278,7 @@ func TestRemoveAtTheEndOfRun(t *testing.T) {
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	h.runCtx = ctx // and the loop has ended by it before Run notes that
+	h.runCtx = ctx // so the loop ends before Run notices
 	require.NoError(t, h.Remove("c"))
 	if len(h.deleting) > 0 {
 		t.Errorf("expected nothing in leaving, found %v", h.deleting)
@@ -335,7 +335,7 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	if names := h.Names(); len(names) != 0 {
 		t.Errorf("expected no connectors, found %q", names)
 	}
-	h.Put(h.named("after"), nil) // the herder is still there
+	h.Put(h.named("after"), nil) // the herder still runs
 	h.await("after", Running)
 }
 
@@ -384,7 +384,7 @@ func TestWhileStopped(t *testing.T) {
 	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
-	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // at once
+	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // immediately
 	h.says("the connector waits for an action that requires it to be stopped")
 	close(goOn)
 	assert.NoError(t, <-done)

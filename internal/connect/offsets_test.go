@@ -68,7 +68,7 @@ func TestTopicsAreTracked(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "c"}, topics)
 	assert.NoError(t, h.ResetTopics("orders"))
 	record.recordTopic("b")
-	run.controller.mu.Lock() // which a topic that is known does not wait for
+	run.controller.mu.Lock() // a known topic does not wait for it
 	record.recordTopic("b")
 	run.controller.mu.Unlock()
 	topics, err = h.Topics("orders")

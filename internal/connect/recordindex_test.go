@@ -27,7 +27,7 @@ func TestRecordIndex(t *testing.T) {
 	for name, test := range map[string]struct {
 		deadLetters []indexed
 		done        []bool
-		inDoubt     bool // of the first's record
+		inDoubt     bool // for the record of the first
 		times       int32
 	}{
 		"one":                   {[]indexed{{first, false, false}}, []bool{false}, false, 0},

@@ -126,7 +126,7 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 		"spy.destination=D")})
 	runs(t, h)
 	ctl := h.controllers["c"]
-	require.Until(t, func() bool { // nothing but another binding lets it go on
+	require.Until(t, func() bool { // only another binding lets it continue
 		does := make(chan bool, 1)
 		ctl.enqueue(event{apply: func(context.Context) { does <- ctl.activity != nil }})
 		return !<-does
@@ -190,11 +190,11 @@ func TestIsRetriable(t *testing.T) {
 		{fmt.Errorf("produce: %w", kgo.ErrRecordRetries), true},
 		{fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
 		{fault(wit.ErrorUnauthorized), false},
-		{fault(wit.ErrorConfig), false}, // a transactional id that another producer took is one, see kafka
+		{fault(wit.ErrorConfig), false}, // such as a transactional ID taken by another producer, see kafka
 		{fault(wit.ErrorIncompatible), false},
 		{fault(wit.ErrorGone), false},
 		{fault(wit.ErrorInternal), false},
-		{fault(wit.ErrorData), false}, // records that expired before they were read are one, see kafka.Consumer
+		{fault(wit.ErrorData), false}, // such as records that expired before they were read, see kafka.Consumer
 		{fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange), false},
 		{fmt.Errorf("produce: %w", kerr.MessageTooLarge), false},
 		{fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed), false},
@@ -237,7 +237,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 			waited = append(waited, time.Since(began))
 		}
 		for range 8 {
-			fails(time.Minute, false) // the tries of a request
+			fails(time.Minute, false) // the retries of a request
 		}
 		const second = time.Second
 		want := []time.Duration{10 * second, 20 * second, 40 * second, 80 * second, 160 * second, 320 * second,

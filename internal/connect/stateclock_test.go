@@ -59,7 +59,7 @@ func TestStateClocks(t *testing.T) {
 		want(0, 0, 0)
 		all.setState(0, Running)
 		all.setState(1, Failed)
-		want(0, 0, 0) // of no time
+		want(0, 0, 0) // no time passes
 		time.Sleep(6 * time.Second)
 		want(0, 1, 0)
 		all.setState(0, Unassigned)

@@ -93,7 +93,7 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 	declarations := config.DeclareComponent(run.class.component)
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 26))
-		guest.BuiltIn = seed%2 == 0 // else it does not see what files hold
+		guest.BuiltIn = seed%2 == 0 // otherwise it does not see values of files
 		shown := guest.Settings(connector)
 		want := []wit.Setting{}
 		for _, settings := range shown {

@@ -141,7 +141,7 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
 	config, ctx := testConfig(b.Addr()), kafkatest.Context(t)
-	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its patience ends sooner than leaders may be away
+	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its retries end sooner than leaders may be missing
 	for name, ask := range map[string]func(*Admin) (Positions, error){
 		"start": func(a *Admin) (Positions, error) { return a.StartOffsets(ctx, "orders") },
 		"end": func(a *Admin) (Positions, error) {

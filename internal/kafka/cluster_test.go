@@ -25,7 +25,7 @@ type door struct {
 
 	mu       sync.Mutex
 	open     *sync.Cond
-	listener net.Listener // nil: closed for now
+	listener net.Listener // nil while closed
 	inside   map[net.Conn]bool
 	over     bool
 }

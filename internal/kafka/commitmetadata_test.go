@@ -37,7 +37,7 @@ func limitNotes(b *embedded.Broker, limit int) {
 func TestRejectedMetadataIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		limit, longest int // 0: too little
+		limit, longest int // 0 means too little
 	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataPrefix), MaxCommitText},
 		{MaxCommitMetadata + len(metadataPrefix) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
 			875 - metadataIdentity},
@@ -80,7 +80,7 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 
 		again := openTestConsumer(t, b.Addr(), o)
 		wanted, records := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}, 1
-		if c.longest == 0 { // nothing was committed: all comes again
+		if c.longest == 0 { // nothing was committed: everything is read again
 			wanted, records = CommitMetadata{}, 2
 		}
 		pollValues(t, again, records, Offsets{})
@@ -157,7 +157,7 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	deleted, err := admin.DeleteTopics(kafkatest.Context(t), "orders")
 	require.NoError(t, cmp.Or(err, deleted.Error()))
 	kafkatest.Put(t, b.Addr(), "orders", "5", "6", "7")
-	admin = fresh() // the other one knows the ID of the topic before
+	admin = fresh() // the other client knows the ID of the former topic
 	set(2, found.Metadata)
 	reads(1)
 	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: again, WrittenFor: 2, End: 3}, stored)
@@ -174,7 +174,7 @@ func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 	offsets := kadm.Offsets{}
 	offsets.Add(kadm.Offset{Topic: "orders", At: 1, LeaderEpoch: -1, Metadata: encodeMetadata(1, kadm.TopicID{1}, "")})
 	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
-	var read atomic.Bool // the consumer has read the group's offsets, and asks for IDs
+	var read atomic.Bool // the consumer has read the group's offsets and requests IDs
 	var refused atomic.Int32
 	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
@@ -220,7 +220,7 @@ func TestCommitSkipsEndedAssignment(t *testing.T) {
 	assert.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	old, dropped = false, true
 	s.drop(s.client, map[string][]int32{"orders": {0}})
-	if err := s.commit(kafkatest.Context(t), settled); err != nil { // as one that waited
+	if err := s.commit(kafkatest.Context(t), settled); err != nil { // like a commit that waited
 		t.Error(err)
 	}
 	s.Close()

@@ -157,7 +157,7 @@ func TestConsumerCommitsRevokedPartitions(t *testing.T) {
 
 	o.Revoked = nil
 	second := openTestConsumer(t, b.Addr(), o)
-	go func() { // the first goes on polling, as a sink does
+	go func() { // the first one keeps polling, as a sink does
 		for ctx.Err() == nil {
 			if _, err := first.Poll(ctx); err != nil {
 				return
@@ -207,7 +207,7 @@ func TestAssignmentDuringConsumerCreation(t *testing.T) {
 
 // A regex match that does not end fails Poll: the topic is neither read nor ignored.
 func TestEndlessRegexFailsPoll(t *testing.T) {
-	const regex = "(a|aa)+b" // tries every way to divide the letters before it says no
+	const regex = "(a|aa)+b" // tries every way to divide the letters before it fails
 	p, err := pattern.Compile(regex)
 	require.NoError(t, err)
 	name := strings.Repeat("a", 60)

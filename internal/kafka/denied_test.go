@@ -44,7 +44,7 @@ func TestDenied(t *testing.T) {
 		name   string
 		opts   []kfake.Opt
 		given  []string
-		expect string // "" : let in
+		expect string // "" means access
 	}{
 		{"plain", nil, nil, ""},
 		{"plain client, TLS broker", []kfake.Opt{kfake.TLS(secure)}, nil,
@@ -98,7 +98,7 @@ func TestDenied(t *testing.T) {
 				use  func(*testing.T, Config) error
 			}{{"reader", readOnce}, {"producer", produceOne}, {"consumer", pollOnce}} {
 				if c.expect != "" && time.Since(began) > time.Second {
-					break // what takes patience is shown by one client
+					break // one client is enough for denials that take time
 				}
 				what, err := client.what, client.use(t, config)
 				if c.expect == "" {
@@ -165,7 +165,7 @@ func TestStoppedBrokerIsNoDenial(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
 	openCluster(t, []*door{d}, kfake.SeedTopics(1, "t"))
-	to := porttest.Serve(t, func(net.Conn) {}) // takes connections and ends them
+	to := porttest.Serve(t, func(net.Conn) {}) // accepts connections and closes them
 	a := certtest.Issue(t, "authority", nil, nil)
 	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL",
 		"ssl.truststore.certificates": string(a.PEM())}} {

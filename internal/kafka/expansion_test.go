@@ -194,7 +194,7 @@ func TestExpansionByWindow(t *testing.T) {
 	for piece := range slices.Chunk(zeros(t, 100<<10), 10<<10) {
 		_, err := w.Write(piece)
 		require.NoError(t, err)
-		require.NoError(t, w.Flush()) // else the encoder knows the length, and writes that
+		require.NoError(t, w.Flush()) // otherwise the encoder knows the length and writes it
 	}
 	require.NoError(t, w.Close())
 	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecZstd, out.Bytes())

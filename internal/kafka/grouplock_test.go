@@ -26,7 +26,7 @@ func TestLostLockStaysLost(t *testing.T) {
 	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		b.b.Cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
 			b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
-				close(again) // it has been given what it is a member for
+				close(again) // the partition is assigned
 				return nil, nil, false
 			})
 			return nil, nil, false
@@ -48,7 +48,7 @@ func TestLockOutlivesItsContext(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())
-	config.Consumer.Reset = "none" // which says what becomes of records, of which a turn reads none
+	config.Consumer.Reset = "none" // it applies to records, and a lock reads none
 	ctx, stop := context.WithCancel(kafkatest.Context(t))
 	defer stop()
 	turn, err := AcquireGroupLock(ctx, config, "turns", "orders")

@@ -28,7 +28,7 @@ func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, re
 		kafkatest.Reject(b.Cluster, kmsg.DescribeConfigs, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
 	}
 	c = shareable(t, b.Addr())
-	c.Producer.Linger = time.Minute // Flush sends
+	c.Producer.Linger = time.Minute // only Flush sends
 	refused = &atomic.Int64{}
 	c.Extra = append(c.Extra, kgo.WithLogger(countsRefused{refused}))
 	return c, refused

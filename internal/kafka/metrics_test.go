@@ -57,7 +57,7 @@ func TestClientMetricsAreSummed(t *testing.T) {
 		if first == 0 {
 			first = series
 		}
-		if series < first || series >= 2*first { // disconnects may be counted late, and are a few
+		if series < first || series >= 2*first { // disconnects may be counted late, but are few
 			t.Errorf("expected about %d figures, found %d", first, series)
 		}
 	}

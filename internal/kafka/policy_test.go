@@ -29,7 +29,7 @@ func TestOverridePolicies(t *testing.T) {
 		for _, client := range []string{"producer", "consumer", "admin"} {
 			setting := client + ".override." + c.setting
 			if c.setting == "" {
-				setting = client + ".name" // below no prefix of overrides
+				setting = client + ".name" // without a prefix for overrides
 			}
 			err := o.Check(setting)
 			if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {

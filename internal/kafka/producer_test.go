@@ -25,7 +25,7 @@ func openTestProducer(t *testing.T, c Config) *Producer {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // tests flush by themselves
+		cancel() // tests flush explicitly
 		p.Close(ctx)
 	})
 	return p

@@ -111,7 +111,7 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		}
 		l.consumed.Store(int64(len(seen)))
 		if polls%20 == 0 {
-			if s.Commit(ctx, settled) == nil { // else it is tried again with the next
+			if s.Commit(ctx, settled) == nil { // otherwise it is retried with the next batch
 				commits++
 			}
 		}
@@ -149,7 +149,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	r := openRemote(t, kfake.TLS(serverOf(t, a, hosts...)), kfake.EnableSASL(),
 		kfake.Superuser("SCRAM-SHA-256", "alice",
 			"hush-hush"), kfake.SeedTopics(6, "load"))
-	r.Fragment(true) // every answer of the proxy in single bytes
+	r.Fragment(true) // every response of the proxy in single bytes
 	var log journal
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
 		"sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+string(a.PEM())))
@@ -158,8 +158,8 @@ func TestThroughCloudConnector(t *testing.T) {
 
 	var group sync.WaitGroup
 	expire := func() {
-		r.Lifetime(2 * time.Second) // of the next ones, which then expire by themselves
-		r.ExpireTokens()            // the proxy refuses those that are in use
+		r.Lifetime(2 * time.Second) // for new tokens, which then expire on their own
+		r.ExpireTokens()            // the proxy rejects the tokens in use
 		if r.DropTunnels() == 0 {
 			t.Error("expected tunnels")
 		}
@@ -215,7 +215,7 @@ func TestThroughCloudConnector(t *testing.T) {
 			reached++
 		}
 	}
-	if reached < 2 { // one that leads no partition may be asked for nothing
+	if reached < 2 { // a broker that leads no partition may receive no request
 		t.Errorf("expected tunnels to several brokers by their names, found them to %d", reached)
 	}
 	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
@@ -234,7 +234,7 @@ func TestForbiddenHostFailsAtOnce(t *testing.T) {
 	for i := range 3 {
 		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
 	}
-	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // for which nobody here waits
+	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // no test waits for it
 	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce,
 		"reader":  readOnce,
 		"command": func(_ *testing.T, c Config) error { return c.CheckReachable(waits(t)) }} {
@@ -332,7 +332,7 @@ func TestNoSecretInTrafficOrLog(t *testing.T) {
 					"ssl.truststore.certificates": string(a.PEM())})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
-				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not have
+				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not support
 					t.Fatal(err)
 				}
 				clear := false

@@ -64,7 +64,7 @@ func TestReadPartitionByPartition(t *testing.T) {
 func TestReadUnknownTopic(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	r := openTestReader(t, b.Addr())
-	for range 2 { // asking must not create it
+	for range 2 { // the request must not create it
 		if _, err := r.Read(kafkatest.Context(t), "nope", ReadOptions{}, nil); !errors.Is(err, ErrUnknownTopic) {
 			t.Errorf("expected ErrUnknownTopic, got %v", err)
 		}
@@ -238,7 +238,7 @@ func TestReadFindsNewLeader(t *testing.T) {
 				return ledBy(c, r.(*kmsg.MetadataRequest), alive, dead), nil, true
 			})
 			config := testConfig(addr)
-			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // else it keeps the leader that it knows
+			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // otherwise it keeps the known leader
 			r, err := NewReader(config)
 			require.NoError(t, err)
 			defer r.Close()

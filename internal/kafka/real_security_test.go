@@ -159,7 +159,7 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 			<-ended
 			t.Fatalf("the broker did not start:\n%s", stderr.String())
 		}
-	case <-time.After(30 * time.Minute): // the first start fetches Kafka
+	case <-time.After(30 * time.Minute): // the first start downloads Kafka
 		t.Fatal("the broker did not start in time")
 	}
 	return stop
@@ -200,7 +200,7 @@ func TestRealSecurity(t *testing.T) {
 	for _, c := range []struct {
 		name, port string
 		given      []string
-		expect     string // "": let in
+		expect     string // "" means access
 	}{
 		{"PLAIN, PKCS12", "9094", logon("PLAIN", plainModule, user, trust("p12")...), ""},
 		{"SCRAM-SHA-256, JKS", "9094", logon("SCRAM-SHA-256", scramModule, user, trust("jks")...), ""},

@@ -50,7 +50,7 @@ func TestKafkaSecretRotation(t *testing.T) {
 		err = changed.Error()
 	}
 	require.NoError(t, err)
-	d.shut() // the next logon is with the old password
+	d.shut() // the next logon uses the old password
 	d.reopen(t)
 	sent := deliver(ctx, p, "t", "x")
 	pause.For(ctx, 2*time.Second)

@@ -41,7 +41,7 @@ func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 	config.Consumer.MaxPollInterval = 16 * time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
 	c, real := &clock{at: now()}, now
-	now = c.now // the client asks it from its first request on, in goroutines of its own
+	now = c.now // the client calls it from its first request on, in its own goroutines
 	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
 	now = real
 	pollValues(t, s, 1, Offsets{})
@@ -72,7 +72,7 @@ func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 	c.goOn(config.Consumer.SessionTimeout - 1)
 	expect("at its end", kerr.UnknownMemberID, 0, nil)
 	c.goOn(1)
-	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // answered, nobody knows what
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // with unknown contents
 	expect("after it", kerr.UnknownMemberID, 1, kerr.UnknownMemberID)
 	expect("once more", kerr.FencedInstanceID, 1, kerr.FencedInstanceID)
 	expect("while the group rebalances", kerr.RebalanceInProgress, 1, nil)
@@ -107,7 +107,7 @@ func TestSessionOnBothClocks(t *testing.T) {
 		if s.IsValid() {
 			t.Errorf("%s: expected no session before its start", name)
 		}
-		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // of a session that is over
+		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // from an earlier session
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.SyncGroup), kgo.BrokerE2E{})
 		if s.IsValid() {
 			t.Errorf("%s: expected no session before the join", name)

@@ -65,7 +65,7 @@ func TestProducersShareAClient(t *testing.T) {
 	c := shareable(t, address)
 	of := func(key string, n int) (all []*Producer) {
 		for range n {
-			own, _, err := c.Override(t.Context(), nil) // as each connector has it
+			own, _, err := c.Override(t.Context(), nil) // as for each connector
 			require.NoError(t, err)
 			p, err := own.SharedProducer(key, "connector-producer")
 			require.NoError(t, err)
@@ -178,7 +178,7 @@ func TestAdministratorsShareAClient(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	c := shareable(t, address)
 	of := func(key string) *Admin {
-		own, _, err := c.Override(t.Context(), nil) // as each connector has it
+		own, _, err := c.Override(t.Context(), nil) // as for each connector
 		require.NoError(t, err)
 		a, err := own.SharedAdmin(key, "connector-adminclient")
 		require.NoError(t, err)

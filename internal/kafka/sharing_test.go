@@ -59,7 +59,7 @@ func (m *memories) take() (b []byte) {
 
 func (m *memories) give(b []byte) {
 	for i := range b {
-		b[i] = '#' // who still sends it sends this
+		b[i] = '#' // a record still being sent would contain this
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,7 +90,7 @@ func shareClient(t *testing.T, seed uint64) {
 	memory := &memories{}
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
-	var kept [][2][]byte // memory of what was not acknowledged, and what it was
+	var kept [][2][]byte // unacknowledged buffers, and their original contents
 	var all, reported sync.WaitGroup
 	for n := range producers {
 		all.Go(func() {
@@ -124,7 +124,7 @@ func shareClient(t *testing.T, seed uint64) {
 						r.Headers[0] = kgo.RecordHeader{Key: "key", Value: r.Key}
 					}
 				}
-				if pick.IntN(25) == 0 { // one that no broker takes
+				if pick.IntN(25) == 0 { // a batch that no broker accepts
 					r := batch.Add()
 					r.Topic, r.Value = topics[0], make([]byte, 50_000)
 				}
@@ -159,7 +159,7 @@ func shareClient(t *testing.T, seed uint64) {
 		})
 	}
 	all.Wait()
-	reported.Wait() // those of producers that were closed before, too
+	reported.Wait() // including producers closed earlier
 	if ctx.Err() != nil {
 		t.Fatal("expected the end in time")
 	}

@@ -119,12 +119,12 @@ func TestLatestSkipsNothing(t *testing.T) {
 		settled := Offsets{}
 		expectValues(t, s, settled, "1")
 		b.grow(3)
-		b.put(2, "2") // into a new partition
+		b.put(2, "2") // to a new partition
 		expectValues(t, s, settled, "2")
 		require.NoError(t, s.Commit(ctx, settled))
 		s.Close()
 		b.put(1, "3")
-		expectValues(t, latestConsumer(t, b.b.Addr(), o), Offsets{}, "3") // while no consumer was there
+		expectValues(t, latestConsumer(t, b.b.Addr(), o), Offsets{}, "3") // while no consumer was running
 	})
 }
 
@@ -135,7 +135,7 @@ func TestLatestOfMissingTopic(t *testing.T) {
 	b, ctx := newBeginning(t, 0), kafkatest.Context(t)
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
-	var written atomic.Bool // until then nobody joins
+	var written atomic.Bool // no member joins until then
 	kafkatest.RejectIf(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress, func(kmsg.Request) bool {
 		return !written.Load()
 	})
@@ -214,7 +214,7 @@ func TestLatestOfMemberWithoutPartitions(t *testing.T) {
 		}
 		b.grow(2)
 		b.put(1, "added")
-		for { // whoever gets it commits where it begins
+		for { // whoever is assigned it commits the start offset
 			stored, err := b.admin.FetchOffsets(ctx, "connect-test")
 			require.NoError(t, err)
 			if at, begun := stored.Lookup("orders", 1); begun {
@@ -256,7 +256,7 @@ func TestStartOffsetsIgnoreForeignPartitions(t *testing.T) {
 				return answer, nil, true
 			})
 			config := testConfig(b.b.Addr())
-			config.Consumer.Reset = "latest" // has not joined yet
+			config.Consumer.Reset = "latest" // it has not joined yet
 			s := openConsumer(t, config, ordersSink)
 			s.config.Consumer.Reset = reset
 			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil ||
@@ -286,10 +286,10 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 				b.put(0, "before")
 				refused := make(chan struct{})
 				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-					close(refused) // once, then the request is taken
+					close(refused) // once, then the request is accepted
 					return kafkatest.Response(r, code), nil, true
 				})
-				var written atomic.Bool // until then the member does not join again
+				var written atomic.Bool // the member does not join again until then
 				kafkatest.RejectIf(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress,
 					func(kmsg.Request) bool {
 						select {
@@ -305,7 +305,7 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 				for put := false; ; {
 					records := pollBriefly(ctx, t, s, kerr.CoordinatorLoadInProgress)
 					stored, err := b.admin.FetchOffsets(ctx, "connect-test")
-					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // not before the member has joined again
+					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // before the member has joined again
 						t.Fatal(err)
 					}
 					at, begun := stored.Lookup("orders", 0)

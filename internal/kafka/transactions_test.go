@@ -239,7 +239,7 @@ func TestTransactionTimeoutDuringOutage(t *testing.T) {
 					client.OnBrokerRead(broker, int16(kmsg.Metadata), 100, 0, 0, nil)
 				}
 			}
-			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // no earlier than when its time is over
+			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // not before the transaction timeout
 			err := o.explain(m, began, kerr.InvalidProducerEpoch)
 			expectFault(t, fmt.Sprint(c), err, c.kind, c.want)
 			if strings.Contains(fmt.Sprint(err), c.not) {
@@ -327,7 +327,7 @@ func TestTransactionEndWaitsForPartitions(t *testing.T) {
 				defer letGo()
 				o := newTransacting(t, c, "g-c-0").Output()
 				require.NoError(t, o.Begin(t.Context()))
-				both := make(chan struct{}) // are with the client, before it hears of the topic
+				both := make(chan struct{}) // both records are in the client before it knows the topic
 				cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
 					<-both
 					return nil, nil, false

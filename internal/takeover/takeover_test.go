@@ -38,7 +38,7 @@ type formerGroup struct {
 	client *kgo.Client
 	admin  *kadm.Client
 	config setup.Config
-	group  string // that members join
+	group  string // the group of the members
 }
 
 func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
@@ -229,7 +229,7 @@ func TestCheckTakeoverReportsObstacles(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		prepare func(group *formerGroup)
-		want    string // beginning of the only problem, "" for none
+		want    string // beginning of the only problem, "" means none
 		fails   string // or the error
 	}{
 		{name: "nothing", prepare: func(*formerGroup) {}},

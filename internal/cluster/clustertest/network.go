@@ -185,7 +185,7 @@ func carry(from, to net.Conn, g *gate, closed <-chan struct{}, end func()) {
 // gate delays bytes while it is closed.
 type gate struct {
 	mu     sync.Mutex
-	opened chan struct{} // nil while it is open
+	opened chan struct{} // nil means open
 }
 
 func (g *gate) shut(shut bool) {

@@ -48,7 +48,7 @@ func TestFolderRecords(t *testing.T) {
 		name   string
 		files  []*config.Connector
 		topic  map[string]string // x of connectors
-		noted  map[string]string // their files
+		noted  map[string]string // their files, from the notes
 		target map[string]string
 		want   []string
 	}{
@@ -88,7 +88,7 @@ func TestFolderRecords(t *testing.T) {
 		for name, file := range c.noted {
 			notes[name] = json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))
 		}
-		check := func(k *config.Connector) config.Problems { // as the host's
+		check := func(k *config.Connector) config.Problems { // as in the host
 			if _, there := topic.ConfigOffsets[k.Name]; there && notes[k.Name] == nil {
 				return config.Problems{{File: k.File, Text: "REST's"}}
 			}
@@ -151,7 +151,7 @@ func TestSharedProblems(t *testing.T) {
 	for _, c := range []struct {
 		worker map[string]string
 		line   string
-		want   string // "" for none
+		want   string // "" means none
 	}{
 		{group, "pwd=clear", ""},
 		{group, "pwd=${env:FOLDERTOPIC}", "These lines declare this one, limited by the last line: " +
@@ -166,7 +166,7 @@ func TestSharedProblems(t *testing.T) {
 			"(now: env, files)"},
 		{refusing(nil), "pwd=clear", "(now: none)"},
 		{refusing(nil), "pwd=${nobody:x}", "found the password"},
-		{map[string]string{"config.storage.secrets": "refuse"}, "pwd=clear", ""}, // it is alone
+		{map[string]string{"config.storage.secrets": "refuse"}, "pwd=clear", ""}, // the only problem
 	} {
 		w := workerOf(t, c.worker)
 		k := fileOf(t, w, "f/a.properties", "name=a", c.line)

@@ -344,7 +344,7 @@ func history(random *rand.Rand, length int) (all []Record) {
 		for _, r := range more {
 			r.Offset = offset
 			all = append(all, r)
-			offset += 1 + random.Int64N(2) // markers of transactions
+			offset += 1 + random.Int64N(2) // transaction markers
 		}
 	}
 	for len(all) < length {
@@ -506,7 +506,7 @@ func TestTopicBelongsToFirstGroup(t *testing.T) {
 		require.NoError(t, err)
 	}
 	assert.Equal(t, "a", compacted.Group())
-	_, err := compacted.Apply(GroupRecord("", true)) // a record of somebody's, before that of any group
+	_, err := compacted.Apply(GroupRecord("", true)) // a record before any group's note
 	require.NoError(t, err)
 	assert.Equal(t, "a", compacted.Group())
 }

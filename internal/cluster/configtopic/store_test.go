@@ -23,7 +23,7 @@ import (
 type memoryLog struct {
 	*Store
 	all    []Record
-	writes []string // whose they were, with the keys
+	writes []string // the writer and the keys
 	fails  error
 }
 
@@ -175,7 +175,7 @@ func TestReferencesInTheTopic(t *testing.T) {
 	l := topicStore(w, discard, nil, record)
 	l.CaughtUp()
 	now, _ = l.Snapshot()
-	assert.Equal(t, "a", now.Connectors[0].Name) // the key's
+	assert.Equal(t, "a", now.Connectors[0].Name) // from the key
 	assert.Error(t, now.Connectors[0].Problems.Err(), file)
 	require.NoError(t, os.WriteFile(file, []byte("k=hush"), 0o600))
 	l.interval = time.Millisecond

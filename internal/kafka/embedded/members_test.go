@@ -145,7 +145,7 @@ func TestKilledMembersLeave(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	const partitions = 16
 	tests := map[string]struct {
-		joining int // how many are killed one after the other while they wait in a join
+		joining int // number of members killed one after the other while they wait in a join
 		static  bool
 	}{
 		"one that had joined":    {},
@@ -188,7 +188,7 @@ func TestKilledMembersLeave(t *testing.T) {
 				g.NumAssigned(), partitions, time.Since(start).Round(time.Second), g.State, len(g.Members))
 		}
 	}
-	cancel() // also ends what clients wait for
+	cancel() // also ends the clients' waits
 }
 
 // If the leader of a group is killed before it has distributed an assignment, the members that wait for it are told to
@@ -299,7 +299,7 @@ func TestPendingRequestsAreRecognized(t *testing.T) {
 	instance := "instance"
 	join := kmsg.JoinGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
 	sync := kmsg.SyncGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
-	for request, since := range map[kmsg.Request]int16{&join: 5, &sync: 3} { // versions that bring the instance
+	for request, since := range map[kmsg.Request]int16{&join: 5, &sync: 3} { // first versions with the instance ID
 		for version := range request.MaxVersion() + 1 {
 			for _, piece := range []int{1, 3, 5, 1000} {
 				request.SetVersion(version)

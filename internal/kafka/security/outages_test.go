@@ -77,7 +77,7 @@ func TestOutages(t *testing.T) {
 			lost(w, one, 0)
 			time.Sleep(10 * time.Second)
 			found(w, one)
-			for range 10 { // tries of a client
+			for range 10 { // attempts of a client
 				time.Sleep(time.Second)
 				lost(w, one, time.Millisecond)
 			}

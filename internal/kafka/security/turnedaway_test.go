@@ -31,7 +31,7 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	g := NewDialer(a, nil, nil)
 	defer g.cancel()
-	g.logons.accepted = true // a client that worked until now
+	g.logons.accepted = true // a client that had access until now
 	show := func() string {
 		_, message, err := g.access.sasl.Authenticate(context.Background(), "")
 		require.NoError(t, err)
