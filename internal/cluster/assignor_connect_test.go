@@ -102,7 +102,7 @@ func (g *group) play(t *testing.T, steps string) {
 		case strings.HasPrefix(step, "["):
 			counts, waits, _ := strings.Cut(step, " for ")
 			d, _ := time.ParseDuration(waits)
-			g.then(t, counts, d)
+			g.expectPlan(t, counts, d)
 		case what[0] == '+':
 			g.join(append([]string{what[1:]}, f...)...)
 		case what[0] == '-':
@@ -173,11 +173,11 @@ func (g *group) play(t *testing.T, steps string) {
 		case what == "as": // new: assigned in the last generation
 			g.member(f[1]).Generation = g.round
 		case what == "had":
-			had = fmt.Sprint(g.has(rest))
+			had = fmt.Sprint(g.targetOf(rest))
 		case what == "has" && len(f) == 1:
-			assert.Equal(t, had, fmt.Sprint(g.has(rest)))
+			assert.Equal(t, had, fmt.Sprint(g.targetOf(rest)))
 		case what == "has": // some of its units
-			for _, unit := range g.has(f[1]) {
+			for _, unit := range g.targetOf(f[1]) {
 				assert.Contains(t, had, unit)
 			}
 		default:
@@ -186,8 +186,8 @@ func (g *group) play(t *testing.T, steps string) {
 	}
 }
 
-// then expects the result of a plan that all members apply, and the time until the leader plans on its own.
-func (g *group) then(t *testing.T, counts string, waits time.Duration) {
+// expectPlan expects the result of a plan that all members apply, and the time until the leader plans on its own.
+func (g *group) expectPlan(t *testing.T, counts string, waits time.Duration) {
 	t.Helper()
 	g.rebalance()
 	assert.Equal(t, counts, g.counts())

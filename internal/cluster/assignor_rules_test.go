@@ -17,7 +17,7 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
 	for _, id := range g.ids() {
-		got = append(got, strings.Join(g.has(id), " "))
+		got = append(got, strings.Join(g.targetOf(id), " "))
 	}
 	assert.Equal(t, want, got)
 }
@@ -93,7 +93,7 @@ func TestTasksOfAConnectorAreSpread(t *testing.T) {
 	g.create("wide", 4)
 	g.rebalance()
 	for _, id := range g.ids() {
-		assert.Contains(t, strings.Join(g.has(id), " "), "wide-")
+		assert.Contains(t, strings.Join(g.targetOf(id), " "), "wide-")
 	}
 	g.leave("m4")
 	g.in.State = AssignorState{}
@@ -102,7 +102,7 @@ func TestTasksOfAConnectorAreSpread(t *testing.T) {
 	g.rebalance()
 	g.rebalance()
 	for _, id := range g.ids() {
-		assert.Contains(t, strings.Join(g.has(id), " "), "wide-")
+		assert.Contains(t, strings.Join(g.targetOf(id), " "), "wide-")
 	}
 }
 

@@ -132,8 +132,8 @@ func (g *group) counts() string {
 	return fmt.Sprint(connectors, tasks)
 }
 
-// has returns the target of a member as texts: a, a-0.
-func (g *group) has(id string) (units []string) {
+// targetOf returns the target of a member as texts: a, a-0.
+func (g *group) targetOf(id string) (units []string) {
 	for _, h := range g.targets[id] {
 		for u := range h.Resources.All() {
 			name := fmt.Sprintf("%x", h.Connector)
@@ -469,7 +469,7 @@ func simulate(seed uint64, steps *[]string) string {
 func (g *group) String() string {
 	var s strings.Builder
 	for _, m := range g.in.Members {
-		fmt.Fprintf(&s, "%s has %v holds %v divides %v; ", m.ID, g.has(m.ID), m.Owned, g.out.Origins[m.ID])
+		fmt.Fprintf(&s, "%s has %v holds %v divides %v; ", m.ID, g.targetOf(m.ID), m.Owned, g.out.Origins[m.ID])
 	}
 	return s.String()
 }

@@ -23,7 +23,7 @@ func TestDrainEndsAfterReassignment(t *testing.T) {
 		client, err := kgo.NewClient()
 		require.NoError(t, err)
 		defer client.Close()
-		w := stopping(t, nil)
+		w := leaderOfStopped(t, nil)
 		w.options.SetQuotas = func(map[Key]limits.Division) {}
 		w.options.Logger, w.options.Log = slog.New(slog.DiscardHandler), &Log{term: t.Context()}
 		w.group.Store(&Group{client: client, ctx: t.Context(), cancel: func() {}})

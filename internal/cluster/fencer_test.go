@@ -104,7 +104,7 @@ func TestProducersAreFencedOnce(t *testing.T) {
 
 // Fencing that takes too long may be retried. The error names the producer that it waited for.
 func TestFencingTimeoutIsRetriable(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		kafkatest.RejectIf(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
 			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"
 		})

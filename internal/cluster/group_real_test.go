@@ -75,7 +75,7 @@ func TestRealGroup(t *testing.T) {
 	b, c := realBroker(t, testTopic)
 	static := func(name, says string) *worker {
 		w := newWorker(name, c)
-		w.says = says
+		w.metadataText = says
 		w.o.InstanceID, w.o.SessionTimeout, w.o.HeartbeatInterval = "pod-"+name, 6*time.Second, time.Second
 		return w.join(t)
 	}
@@ -117,7 +117,7 @@ func TestRealGroup(t *testing.T) {
 	at = agree(t, at, a, d, e)
 	lap("the leader came back")
 
-	e.set(func() { e.dwells = 15 * time.Second })
+	e.set(func() { e.assignDelay = 15 * time.Second })
 	a.Rejoin("a generation to dwell on")
 	require.Until(t, func() bool { _, now := e.Member(); return now > at },
 		func() string { return "expected one more" })
@@ -128,7 +128,7 @@ func TestRealGroup(t *testing.T) {
 			t.Fatal("expected all to be members, found", texts([]*worker{a, d, e}))
 		}
 	}
-	e.set(func() { e.dwells = 0 })
+	e.set(func() { e.assignDelay = 0 })
 	at = agree(t, at, a, d, e)
 	assert.Equal(t, 0, a.losses()+d.losses()+e.losses())
 	lap("members waited for a slow one")

@@ -37,21 +37,21 @@ type worker struct {
 	*Group
 
 	mu sync.Mutex
-	// says is its metadata, extended by the number of times it was requested.
-	says  string
-	asked int
+	// metadataText is its metadata, extended by the number of times it was requested.
+	metadataText string
+	asked        int
 	// refuses is the error that Place returns. placings contains the metadata of the members at each call.
 	refuses  error
 	placings [][]string
-	// dwells is the duration of Assigned.
-	dwells time.Duration
-	events []string
-	lostAt time.Time
+	// assignDelay is the duration of Assigned.
+	assignDelay time.Duration
+	events      []string
+	lostAt      time.Time
 }
 
 // newWorker returns a worker that, as leader, assigns each member "for" and its metadata.
 func newWorker(name string, c kafka.Config) *worker {
-	w := &worker{name: name, says: name}
+	w := &worker{name: name, metadataText: name}
 	w.o = GroupOptions{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Assign: w.place,
 		Assigned: func(generation int32, leader bool, assignment []byte) {
 			as := ""
@@ -59,7 +59,7 @@ func newWorker(name string, c kafka.Config) *worker {
 				as = ", leader"
 			}
 			w.mu.Lock()
-			dwells := w.dwells
+			dwells := w.assignDelay
 			w.mu.Unlock()
 			time.Sleep(dwells)
 			w.hears(fmt.Sprintf("%d: %s%s", generation, assignment, as))
@@ -76,7 +76,7 @@ func (w *worker) metadata() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked++
-	return []byte(w.says)
+	return []byte(w.metadataText)
 }
 
 func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, error) {
@@ -160,7 +160,7 @@ func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 	t.Helper()
 	var all []string
 	for _, w := range workers {
-		all = append(all, w.says)
+		all = append(all, w.metadataText)
 	}
 	slices.Sort(all)
 	is := func() bool {
@@ -169,7 +169,7 @@ func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 			at, rest, _ := strings.Cut(w.last(), ": ")
 			assignment, leads := strings.CutSuffix(rest, ", leader")
 			assignment, leader, _ := strings.Cut(assignment, " by ")
-			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.says {
+			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.metadataText {
 				return false
 			}
 			generations[generation], led[leader] = true, true
@@ -190,15 +190,15 @@ func texts(workers []*worker) (text string) {
 	return text
 }
 
-// in runs a parallel test in a bubble with a network.
-func in(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
+// inNetwork runs a parallel test in a bubble with a network.
+func inNetwork(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { run(t, clustertest.New(t, testTopic)) })
 }
 
-// three returns three members of one generation.
-func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
+// threeMembers returns three members of one generation.
+func threeMembers(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 	t.Helper()
 	a, b, c = newWorker("a", n.Config("a")), newWorker("b", n.Config("b")), newWorker("c", n.Config("c"))
 	for _, w := range []*worker{a, b, c} {
@@ -212,7 +212,7 @@ func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 // member forms a new generation, with other bytes or the same. A departure is noticed with the next heartbeat, a killed
 // member after its session.
 func TestGroupLifecycle(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
 		assert.Equal(t, true, a.OwnsAssignment())
@@ -241,7 +241,7 @@ func TestGroupLifecycle(t *testing.T) {
 			}
 			at = now
 		}
-		b.set(func() { b.says = "b again" })
+		b.set(func() { b.metadataText = "b again" })
 		b.Rejoin("news")
 		at = agree(t, at, all...)
 		for _, c := range []struct {
@@ -266,8 +266,8 @@ func TestGroupLifecycle(t *testing.T) {
 
 // Hurry does nothing if the member has called Rejoin in that generation.
 func TestGroupRejoinNowAfterRejoin(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		at := agree(t, 0, a, b, c)
 		before := b.rejoins.count.Load()
 		b.Rejoin("news")
@@ -283,8 +283,8 @@ func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 
 // Metadata that changes after it was collected, while the group forms a generation, is in the next generation.
 func TestGroupRejoinsDuringAJoin(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		n.Hold("c", true, false) // no member is assigned anything until c has joined
 		b.set(func() { b.asked = 0 })
 		b.Rejoin("the first news")
@@ -294,7 +294,7 @@ func TestGroupRejoinsDuringAJoin(t *testing.T) {
 			return b.asked > 0
 		}, func() string { return "expected b to join" })
 		time.Sleep(time.Second)
-		b.set(func() { b.says = "b again" })
+		b.set(func() { b.metadataText = "b again" })
 		b.Rejoin("the second news")
 		time.Sleep(time.Second)
 		n.Hold("c", false, false)
@@ -306,7 +306,7 @@ func TestGroupRejoinsDuringAJoin(t *testing.T) {
 // A static member that returns within its session receives its old assignment, and the leader sees it in a generation
 // of its own. kfake, unlike Kafka, forms one by itself if the metadata has changed.
 func TestGroupStaticMember(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		static := func(name string) *worker {
 			w := newWorker(name, n.Config(name))
 			w.o.InstanceID = "pod-" + name
@@ -344,7 +344,7 @@ func TestGroupStaticMember(t *testing.T) {
 
 // If two workers use one group.instance.id, the first one is told, and becomes a member when the other one has left.
 func TestGroupDuplicateInstanceID(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
 		a.o.InstanceID, b.o.InstanceID = "pod", "pod"
 		a.join(t)
@@ -364,8 +364,8 @@ func TestGroupDuplicateInstanceID(t *testing.T) {
 // While the coordinator is unreachable, a member stays one until its session expires. It joins again when the
 // coordinator is back.
 func TestGroupCoordinatorUnreachable(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		all := []*worker{a, b, c}
 		for _, w := range all {
 			n.Hold(w.name, false, true)
@@ -401,7 +401,7 @@ func TestGroupCoordinatorUnreachable(t *testing.T) {
 
 // After an outage longer than the session, a coordinator that has kept its members is asked for a new generation.
 func TestGroupCoordinatorKeepsMembers(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		var away atomic.Bool
 		away.Store(true)
@@ -418,9 +418,9 @@ func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 
 // Members that wait for a slow member stay members, even for longer than their session.
 func TestGroupWaitsForASlowMember(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
-		c.set(func() { c.dwells = 40 * time.Second })
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
+		c.set(func() { c.assignDelay = 40 * time.Second })
 		a.Rejoin("c has a generation to dwell on")
 		time.Sleep(5 * time.Second)
 		a.Rejoin("c does not join this one for long")
@@ -433,7 +433,7 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 				}
 			}
 		}
-		c.set(func() { c.dwells = 0 })
+		c.set(func() { c.assignDelay = 0 })
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
@@ -441,8 +441,8 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 
 // A failed placement by the leader is logged and retried. The others stay members.
 func TestGroupRetriesFailedPlacement(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		a.set(func() { a.refuses = errors.New("the metadata of b is damaged at byte 7") })
 		a.Rejoin("it has to place")
 		require.Until(t, a.lost, func() string { return "expected a loss" })
@@ -472,11 +472,11 @@ func TestGroupRetriesFailedPlacement(t *testing.T) {
 func TestGroupForeignMetadata(t *testing.T) {
 	for _, short := range []string{"", "x", "1234"} {
 		t.Run(short, func(t *testing.T) {
-			in(t, func(t *testing.T, n *clustertest.Network) {
+			inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 				a := newWorker("a", n.Config("a")).join(t)
 				c := n.Config("b")
 				foreign := kafkatest.Client(t, c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic),
-					kgo.GroupProtocol(connectType), kgo.Balancers(named{culvertProtocol, short}))...)
+					kgo.GroupProtocol(connectType), kgo.Balancers(foreignBalancer{culvertProtocol, short}))...)
 				require.Until(t, func() bool { return len(a.all()) > 1 },
 					func() string { return "expected a generation" })
 				assert.Equal(t, []string{"", "a"}, a.placing())
@@ -488,19 +488,20 @@ func TestGroupForeignMetadata(t *testing.T) {
 	}
 }
 
-// named is the balancer of another program.
-type named struct{ name, metadata string }
+// foreignBalancer is the balancer of another program.
+type foreignBalancer struct{ name, metadata string }
 
-func (b named) ProtocolName() string { return b.name }
-func (b named) IsCooperative() bool  { return true }
-func (b named) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
+func (b foreignBalancer) ProtocolName() string { return b.name }
+func (b foreignBalancer) IsCooperative() bool  { return true }
+func (b foreignBalancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
 	return []byte(b.metadata)
 }
-func (b named) ParseSyncAssignment([]byte) (map[string][]int32, error) { return nil, nil }
-func (b named) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+func (b foreignBalancer) ParseSyncAssignment([]byte) (map[string][]int32, error) { return nil, nil }
+func (b foreignBalancer) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{},
+	error) {
 	return b, nil, nil
 }
-func (b named) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
+func (b foreignBalancer) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
 
 // refusals receives the reasons why a client could not join.
 type refusals chan error
@@ -520,11 +521,11 @@ func TestGroupRejectsForeignMembers(t *testing.T) {
 
 func groupOfOthers(t *testing.T, kind, protocol string) {
 	t.Helper()
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		refused := make(refusals, 1)
 		c := n.Config("other")
 		opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
-			kgo.GroupProtocol(kind), kgo.Balancers(named{protocol, "metadata"}))
+			kgo.GroupProtocol(kind), kgo.Balancers(foreignBalancer{protocol, "metadata"}))
 		first := kafkatest.Client(t, opts...)
 		require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
 			func() string { return "expected the others to have a group" })
@@ -559,7 +560,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 
 // Join returns the reason why a worker cannot join, at once if somebody has to change something.
 func TestGroupJoinReturnsReason(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		denied := true
 		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.GroupAuthorizationFailed,
 			func(kmsg.Request) bool { return denied })
@@ -586,8 +587,8 @@ func TestGroupJoinReturnsReason(t *testing.T) {
 
 // A member that the coordinator removes while it joins becomes a new one silently: its units were lost.
 func TestGroupMemberRemovedWhileJoining(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		id, _ := b.Member()
 		asked := 0
 		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.UnknownMemberID, func(r kmsg.Request) bool {
@@ -609,8 +610,8 @@ func TestGroupMemberRemovedWhileJoining(t *testing.T) {
 // A member whose JoinGroup hangs, while its heartbeats succeed, stays a member for as long as the coordinator waits for
 // it. Its lease has expired, which it learns with its next heartbeat. Members that wait for it continue.
 func TestGroupJoinHangs(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		id, _ := b.Member()
 		hangs := make(chan struct{})
 		n.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -640,7 +641,7 @@ func TestGroupJoinHangs(t *testing.T) {
 
 // A caller returns when its context ends, even if the client waits for a connection.
 func TestGroupConfirmInTime(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		time.Sleep(time.Minute) // unused connections are closed in this time
 		n.Cut("a", true)
@@ -666,7 +667,7 @@ func TestGroupConfirmInTime(t *testing.T) {
 
 // Concurrent callers share a response, and no response is used that the coordinator did not send.
 func TestGroupConfirm(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		time.Sleep(10 * time.Second)
 		var answer *kerr.Error
@@ -707,7 +708,7 @@ func TestGroupConfirm(t *testing.T) {
 func TestGroupRandomEvents(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			in(t, func(t *testing.T, n *clustertest.Network) {
+			inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 				r := rounds{n: n, random: rand.New(rand.NewPCG(seed, 26)), members: map[string]*worker{}}
 				defer func() {
 					if t.Failed() {

@@ -28,10 +28,10 @@ import (
 // Workers call [AttemptArbiter.HandleCall] with signed requests.
 var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
 
-// office is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
-type office struct {
+// logonCluster is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
+type logonCluster struct {
 	t     *testing.T
-	desks []*desk // by number
+	desks []*logonWorker // by number
 
 	mu      sync.Mutex
 	notes   map[string]json.RawMessage
@@ -43,10 +43,10 @@ type office struct {
 	refused int // by the service
 }
 
-// desk is a worker. Its ledger is the office's.
-type desk struct {
+// logonWorker is a worker. Its ledger is that of the cluster.
+type logonWorker struct {
 	configtopic.ClusterState
-	*office
+	*logonCluster
 	number  int
 	folder  string
 	blind   bool // it has not read any user's note
@@ -56,22 +56,22 @@ type desk struct {
 	end     context.CancelFunc
 }
 
-// takes is the response time of the service and of the topic.
-const takes = 20 * time.Millisecond
+// responseDelay is the response time of the service and of the topic.
+const responseDelay = 20 * time.Millisecond
 
-func newOffice(t *testing.T, workers int, right string) (*office, []*desk) {
+func newLogonCluster(t *testing.T, workers int, right string) (*logonCluster, []*logonWorker) {
 	t.Helper()
-	o := &office{t: t, notes: map[string]json.RawMessage{}, members: map[string]bool{}, right: right}
+	o := &logonCluster{t: t, notes: map[string]json.RawMessage{}, members: map[string]bool{}, right: right}
 	for i := range workers {
 		o.desk(i, filepath.Join(t.TempDir(), "logons"))
 	}
 	return o, slices.Clone(o.desks)
 }
 
-func (o *office) desk(number int, folder string) *desk {
+func (o *logonCluster) desk(number int, folder string) *logonWorker {
 	store, err := lockouts.Open(folder, folder)
 	require.NoError(o.t, err)
-	d := &desk{office: o, number: number, folder: folder, store: store}
+	d := &logonWorker{logonCluster: o, number: number, folder: folder, store: store}
 	name := string(rune('a' + number))
 	d.permits = NewAttemptArbiter(d, func() map[string]bool {
 		o.mu.Lock()
@@ -88,13 +88,13 @@ func (o *office) desk(number int, folder string) *desk {
 	defer o.mu.Unlock()
 	o.members[name] = true
 	o.desks = append(o.desks, d)
-	go d.shared.Run(ctx) // which may call the leader, a desk, at once
+	go d.shared.Run(ctx) // which may call the leader, another worker, at once
 	return d
 }
 
 var errNoLeader = errors.New("no leader is known")
 
-func (o *office) ask(ctx context.Context, call, into any) error {
+func (o *logonCluster) ask(ctx context.Context, call, into any) error {
 	body, err := json.Marshal(call)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any
 	return json.Unmarshal(text, into)
 }
 
-func (d *desk) Annotations(prefix string) map[string]json.RawMessage {
+func (d *logonWorker) Annotations(prefix string) map[string]json.RawMessage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	found := map[string]json.RawMessage{}
@@ -133,8 +133,8 @@ func (d *desk) Annotations(prefix string) map[string]json.RawMessage {
 	return found
 }
 
-func (d *desk) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
-	time.Sleep(takes)
+func (d *logonWorker) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
+	time.Sleep(responseDelay)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leader != d.number {
@@ -156,7 +156,7 @@ func alice(secret string) lockouts.Identity {
 }
 
 // logOn sends one request with a secret.
-func (d *desk) logOn(ctx context.Context, secret string) (status int, err error) {
+func (d *logonWorker) logOn(ctx context.Context, secret string) (status int, err error) {
 	done, err := d.store.Gate(alice(secret)).Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return 0, err
@@ -164,7 +164,7 @@ func (d *desk) logOn(ctx context.Context, secret string) (status int, err error)
 	d.mu.Lock()
 	d.sent++
 	d.mu.Unlock()
-	time.Sleep(takes)
+	time.Sleep(responseDelay)
 	d.mu.Lock()
 	status = 200
 	if secret != d.right {
@@ -177,7 +177,7 @@ func (d *desk) logOn(ctx context.Context, secret string) (status int, err error)
 }
 
 // all sends several requests from each worker at once and counts the results.
-func all(ctx context.Context, desks []*desk, each int, secret string) (accepted, rejected, locked, other int) {
+func all(ctx context.Context, desks []*logonWorker, each int, secret string) (accepted, rejected, locked, other int) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, d := range desks {
@@ -204,10 +204,11 @@ func all(ctx context.Context, desks []*desk, each int, secret string) (accepted,
 	return accepted, rejected, locked, other
 }
 
-// inOffice runs a test in a bubble. All workers end with it.
-func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *office, desks []*desk)) {
+// inLogonCluster runs a test in a bubble. All workers end with it.
+func inLogonCluster(t *testing.T, workers int, right string, f func(t *testing.T, o *logonCluster,
+	desks []*logonWorker)) {
 	synctest.Test(t, func(t *testing.T) {
-		o, desks := newOffice(t, workers, right)
+		o, desks := newLogonCluster(t, workers, right)
 		f(t, o, desks)
 		for _, d := range o.desks {
 			d.end()
@@ -216,13 +217,13 @@ func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *o
 }
 
 // accepts sets the only secret that the service accepts.
-func (o *office) accepts(secret string) {
+func (o *logonCluster) accepts(secret string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.right = secret
 }
 
-func (o *office) lead(number int) {
+func (o *logonCluster) lead(number int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.leader = number
@@ -232,7 +233,7 @@ func (o *office) lead(number int) {
 // changed at the service after all have used it is also sent once, even if all workers send it at the same time, as on
 // a schedule.
 func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
-	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 10, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
 		assert.Equal(t, []int{0, 1, 49, 0}, []int{accepted, rejected, locked, other})
 		assert.Equal(t, 1, o.refused)
@@ -283,8 +284,9 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 
 // Outcomes outlive the leader, and the next leader knows which workers have a permit.
 func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
-	for _, pause := range []time.Duration{0, takes * 3 / 2, takes * 5 / 2, takes * 7 / 2, takes * 9 / 2} {
-		inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
+	for _, pause := range []time.Duration{0, responseDelay * 3 / 2, responseDelay * 5 / 2, responseDelay * 7 / 2,
+		responseDelay * 9 / 2} {
+		inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 			go func() {
 				time.Sleep(pause)
 				o.lead(-1)
@@ -303,7 +305,7 @@ func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
 // Without a leader, logons with a secret that this worker has used successfully continue. Other logons wait, at most as
 // long as their callers do.
 func TestLogonsWithoutALeader(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		_, err := desks[0].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		time.Sleep(30 * time.Second)
@@ -329,7 +331,7 @@ func TestLogonsWithoutALeader(t *testing.T) {
 
 // An operator's resume reaches all workers and their local state.
 func TestResumeOfACluster(t *testing.T) {
-	inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		all(t.Context(), desks, 2, "wrong")
 		assert.Equal(t, 1, o.refused)
 		time.Sleep(time.Minute)
@@ -351,7 +353,7 @@ func TestResumeOfACluster(t *testing.T) {
 
 // A request that takes hours does not block other workers that know its secret.
 func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		all(t.Context(), desks, 1, "right")
 		time.Sleep(10 * time.Minute)
 		done, err := desks[0].store.Gate(alice("right")).Acquire(t.Context(), func() bool { return false })
@@ -369,7 +371,7 @@ func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
 
 // An operator's resume reaches a worker whose clock is ahead of the leader's clock.
 func TestResumeAcrossClocks(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		all(t.Context(), desks, 1, "wrong")
 		_, err := desks[1].logOn(t.Context(), "wrong") // so that it has checked
 		assert.Error(t, err, "was refused")
@@ -394,7 +396,7 @@ func TestResumeAcrossClocks(t *testing.T) {
 
 // A malformed call about a logon is an error, and a worker that is not the leader rejects all calls.
 func TestMalformedCallsAreRejected(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, _ *office, desks []*desk) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, _ *logonCluster, desks []*logonWorker) {
 		for body, want := range map[string]string{
 			`{`:             "a call about a logon: unexpected end of JSON input",
 			`{"who":"key"}`: "a call about a logon: expected a digest of 32 characters, found 3",
@@ -470,7 +472,7 @@ func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log logtest.Journal
-		_, desks := newOffice(t, 1, "right")
+		_, desks := newLogonCluster(t, 1, "right")
 		shared := NewLockouts(lockouts.New(), desks[0], func(context.Context, any, any) error { return errNoLeader },
 			func() string { return "w" }, log.Logger(slog.LevelWarn))
 		ctx, end := context.WithTimeout(t.Context(), time.Minute)
@@ -490,7 +492,7 @@ func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 
 // If the leader cannot accept the outcome of one user, whose note is damaged, other users are not delayed.
 func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
-	inOffice(t, 1, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 1, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		bob := alice("wrong")
 		bob.User = "BOB"
 		for _, id := range []lockouts.Identity{alice("wrong"), bob} {

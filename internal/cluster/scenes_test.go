@@ -75,18 +75,18 @@ func (r *simulation) balanced(what string) {
 func sceneWriteEnds(t *testing.T, code string) {
 	inSimulation(t, code, 0, 1, func(r *simulation) {
 		r.settle("one worker")
-		r.create(r.there()[0], "a", "1")
+		r.create(r.running()[0], "a", "1")
 		for range 2 { // the second waits in the producer behind the first
-			r.there()[0].part(false, true)
+			r.running()[0].holdBroker(false, true)
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			began := time.Now()
-			_, err := r.there()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
+			_, err := r.running()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
 			cancel()
 			if err == nil || time.Since(began) > 30*time.Second {
 				t.Errorf("expected the error of the context after 10 s, found %v after %v", err, time.Since(began))
 			}
 		}
-		r.there()[0].part(false, false)
+		r.running()[0].holdBroker(false, false)
 		r.settle("the brokers answer")
 	})
 }
@@ -96,7 +96,7 @@ func sceneWriteEnds(t *testing.T, code string) {
 func sceneTwoGroups(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
+		r.create(r.running()[0], "a", "2")
 		barred := func(w *simWorker) {
 			r.t.Helper()
 			require.Until(r.t, func() bool {
@@ -104,7 +104,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 				return strings.Contains(strings.Join(o.Problems, " "), "found that the topic belongs to group ")
 			}, func() string { return "expected a group that runs nothing" })
 		}
-		first := r.there()
+		first := r.running()
 		r.group = "others"
 		other := r.start(2)
 		barred(other)
@@ -115,7 +115,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 		assert.Equal(t, 0, len(other.worker.MemberIDs()))
 		assert.Equal(t, true, errors.As(other.worker.WhenStopped(r.t.Context(), "a", nil),
 			new(*configtopic.OtherGroupError)))
-		first[0].goodbye()
+		first[0].shutDown()
 		first[1].kill()
 		r.sleep(time.Minute)
 		assert.Equal(t, 0, len(other.herder.Owned()))
@@ -125,7 +125,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 		r.group = testGroup
 		barred(r.start(0))
 		r.sleep(time.Minute)
-		assert.Equal(t, 0, len(r.there()[0].herder.Owned()))
+		assert.Equal(t, 0, len(r.running()[0].herder.Owned()))
 		assert.Equal(t, 1, strings.Count(r.journal.String(), "found that the topic belongs to group workers"))
 	})
 }
@@ -135,12 +135,12 @@ func sceneCutLeader(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
 		leader, began := r.leader(), time.Now()
-		leader.part(true, true)
+		leader.holdBroker(true, true)
 		_, err := leader.store.Write(r.t.Context(), configtopic.CommitRecord("none", 0))
 		if elapsed := time.Since(began); !errors.As(err, new(*WriteError)) || elapsed > simSession+2*time.Second {
 			t.Errorf("expected an error once the session is over, found %v after %v", err, elapsed)
 		}
-		leader.part(false, false)
+		leader.holdBroker(false, false)
 		r.settle("it is back")
 		r.create(r.leader(), "a", "2")
 	})
@@ -183,7 +183,7 @@ func (r *simulation) at(w *simWorker, connector string, units int) {
 func sceneTwoTopics(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
+		r.create(r.running()[0], "a", "2")
 		r.sleep(10 * time.Second)
 		runs := r.service.begun()
 		r.topic = "other"
@@ -206,12 +206,12 @@ func sceneTwoTopics(t *testing.T, code string) {
 		r.sleep(time.Minute)
 		assert.Equal(t, runs, r.service.begun())
 		assert.Equal(t, 0, len(odd.herder.Owned()))
-		require.NoError(r.t, r.put(r.t.Context(), r.there()[0], "b", "2"))
+		require.NoError(r.t, r.put(r.t.Context(), r.running()[0], "b", "2"))
 		r.want["b"] = "2"
 		require.Until(r.t, func() bool { return len(r.owners()) == 6 },
 			func() string { return fmt.Sprintf("expected b to run, found %v", r.owners()) })
 		assert.Equal(t, 0, len(odd.herder.Owned()))
-		odd.goodbye()
+		odd.shutDown()
 		r.balanced("it has gone")
 	})
 }
@@ -220,9 +220,9 @@ func sceneTwoTopics(t *testing.T, code string) {
 func sceneDeaf(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
+		r.create(r.running()[0], "a", "2")
 		leader := r.leader()
-		deaf := r.there()[1-leader.slot]
+		deaf := r.running()[1-leader.slot]
 		deaf.mu.Lock()
 		deaf.deaf = make(chan struct{})
 		deaf.mu.Unlock()
@@ -249,7 +249,7 @@ func sceneDeaf(t *testing.T, code string) {
 func sceneUnread(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
-		r.create(r.there()[0], "a", "6")
+		r.create(r.running()[0], "a", "6")
 		r.sleep(10 * time.Second) // a task is RUNNING before its first request
 		runs, leader, before := r.service.begun(), r.leader(), r.owners()
 		assert.Equal(t, 6, runs)
@@ -294,7 +294,7 @@ func sceneChangesWhileJoining(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
 		leader := r.leader()
-		other := r.there()[1-leader.slot]
+		other := r.running()[1-leader.slot]
 		id := other.worker.MemberID()
 		joins := make(chan struct{})
 		r.network.Cluster.ControlKey(int16(kmsg.JoinGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
@@ -340,7 +340,7 @@ func sceneChanges(t *testing.T, code string) {
 func (r *simulation) owner(unit string) *simWorker {
 	r.t.Helper()
 	name := r.owners()[unit]
-	for _, w := range r.there() {
+	for _, w := range r.running() {
 		if w.name == name {
 			return w
 		}
@@ -361,13 +361,13 @@ func (r *simulation) row(partition string) int64 {
 func sceneZombieStores(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
-		r.create(r.there()[0], "queue2", "6")
+		r.create(r.running()[0], "queue2", "6")
 		zombie, partition := r.owner("queue2-5"), "queue2-0" // assigned to task 2 of three
 		if zombie == r.leader() {
 			zombie, partition = r.owner("queue2-4"), "queue2-1"
 		}
 		r.sleep(9 * time.Second)
-		zombie.quiet(true)
+		zombie.isolate(true)
 		r.create(r.leader(), "queue2", "3")                    // so that no worker takes over the task unchanged
 		for at := r.row(partition); r.row(partition) < at+3; { // by then the offset before this row is stored
 			r.sleep(250 * time.Millisecond)
@@ -378,7 +378,7 @@ func sceneZombieStores(t *testing.T, code string) {
 		for _, w := range others {
 			w.kill()
 		}
-		zombie.quiet(false)
+		zombie.isolate(false)
 		r.settle("it has all")
 		r.sleep(5 * time.Second)
 	})

@@ -50,9 +50,9 @@ const simLevel = slog.LevelInfo
 // simWorkers is the maximum number of members of a simulated group.
 const simWorkers = 10
 
-// counted is the counter service. It has a listener for each worker, so it knows the sender of a request. It is outside
-// the bubble and closes each connection after the response: time stands still in between.
-type counted struct {
+// counterService is the counter service. It has a listener for each worker, so it knows the sender of a request. It is
+// outside the bubble and closes each connection after the response: time stands still in between.
+type counterService struct {
 	servers []*httptest.Server
 
 	mu sync.Mutex
@@ -68,8 +68,8 @@ type acknowledged struct {
 	row         int64
 }
 
-func newCounted(t testing.TB) *counted {
-	s := &counted{acked: map[string]acknowledged{}}
+func newCounted(t testing.TB) *counterService {
+	s := &counterService{acked: map[string]acknowledged{}}
 	for n := range simWorkers {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.answer(n, w, r)
@@ -84,12 +84,12 @@ func newCounted(t testing.TB) *counted {
 	return s
 }
 
-func (s *counted) port(worker int) string {
+func (s *counterService) port(worker int) string {
 	return strconv.Itoa(s.servers[worker].Listener.Addr().(*net.TCPAddr).Port)
 }
 
 // begun returns the number of task runs so far.
-func (s *counted) begun() int {
+func (s *counterService) begun() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.runs
@@ -97,7 +97,7 @@ func (s *counted) begun() int {
 
 // answer numbers task runs and rejects requests for rows that it has forgotten. A partition is acknowledged by one run
 // at a time, never by an earlier run after a later one.
-func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
+func (s *counterService) answer(worker int, w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := r.URL.Query()
@@ -126,7 +126,7 @@ func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
 }
 
 // found returns the errors since the last call.
-func (s *counted) found() (wrong []string) {
+func (s *counterService) found() (wrong []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wrong, s.wrong = s.wrong, nil
@@ -137,7 +137,7 @@ func (s *counted) found() (wrong []string) {
 type simulated struct {
 	t        testing.TB
 	network  *clustertest.Network
-	service  *counted
+	service  *counterService
 	registry *record.Registry
 	// plugins is shared by all workers, because loading the code at each start takes a third of the time.
 	plugins *plugin.Manager
@@ -182,7 +182,7 @@ type simWorker struct {
 	origins  map[Key]limits.Division // its division of the limits of origins
 }
 
-func newSimulated(t testing.TB, service *counted, code string) *simulated {
+func newSimulated(t testing.TB, service *counterService, code string) *simulated {
 	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(),
 		group: testGroup, topic: testTopic, flush: time.Minute, workers: map[string]*simWorker{}}
 	var err error
@@ -253,7 +253,7 @@ func (s *simulated) start(slot int) *simWorker {
 		SessionTimeout: simSession, RebalanceTimeout: simRebalance, HeartbeatInterval: simHeartbeat}, URL: w.url,
 		WorkerID: w.name + ":8083", RebalanceDelay: simDelay, SyncTimeout: 3 * time.Second,
 		Topics:  Topics{w.log, w.store, w.status},
-		Herder:  late{w.herder, w},
+		Herder:  pausableHerder{w.herder, w},
 		Plugins: s.plugins, FolderDigest: func() string { return "" },
 		Classes:      func() []string { return []string{"test.CounterSource"} },
 		ResolveClass: func(c string) (string, string) { return c, "counter" },
@@ -300,7 +300,7 @@ func (w *simWorker) run(ctx context.Context) {
 	if w.status.Await(ctx) != nil {
 		return
 	}
-	all.Go(func() { w.store.Watch(ctx, w.bring) })
+	all.Go(func() { w.store.Watch(ctx, w.applySnapshot) })
 	for w.worker.Join(ctx) != nil {
 		select {
 		case <-time.After(time.Second):
@@ -340,13 +340,13 @@ func (w *simWorker) holds() bool {
 	return g != nil && g.OwnsAssignment()
 }
 
-// late is the herder of a worker. It receives nothing while the worker is paused.
-type late struct {
+// pausableHerder is the herder of a worker. It receives nothing while the worker is paused.
+type pausableHerder struct {
 	*connect.Herder
 	w *simWorker
 }
 
-func (l late) Assign(name string, share connect.Assignment) error {
+func (l pausableHerder) Assign(name string, share connect.Assignment) error {
 	l.w.awaitResumed()
 	return l.Herder.Assign(name, share)
 }
@@ -373,8 +373,8 @@ func (w *simWorker) target(name string) connect.TargetState {
 		config.TargetStopped: connect.Stopped, "": connect.Running, "STARTED": connect.Running}[w.targets[name]]
 }
 
-// bring applies a snapshot to the herder, like the host's reloader.
-func (w *simWorker) bring(s config.Snapshot) {
+// applySnapshot applies a snapshot to the herder, like the host's reloader.
+func (w *simWorker) applySnapshot(s config.Snapshot) {
 	w.awaitResumed()
 	if w.store.IsStale(s) {
 		return
@@ -387,7 +387,7 @@ func (w *simWorker) bring(s config.Snapshot) {
 	}
 	for _, c := range s.Connectors {
 		if at, has := w.have[c.Name]; !has || at != s.ConfigOffsets[c.Name] {
-			w.herder.Put(w.own(c), nil)
+			w.herder.Put(w.localized(c), nil)
 			w.have[c.Name] = s.ConfigOffsets[c.Name]
 		}
 	}
@@ -411,8 +411,8 @@ func (w *simWorker) bring(s config.Snapshot) {
 	w.worker.ApplySnapshot(s)
 }
 
-// own returns a connector with this worker's port of the service.
-func (w *simWorker) own(c *config.Connector) *config.Connector {
+// localized returns a connector with this worker's port of the service.
+func (w *simWorker) localized(c *config.Connector) *config.Connector {
 	settings := maps.Clone(c.Raw())
 	settings["counter.port"] = w.of.service.port(w.slot)
 	return simConnector(w.of.t, settings)
@@ -461,7 +461,7 @@ func (w *simWorker) Fence(ctx context.Context, connector string, version int64, 
 		case me:
 			return w.fenceAsLeader(ctx, connector, version, now)
 		}
-		leader, err := w.reach(ctx, to)
+		leader, err := w.peer(ctx, to)
 		if err != nil {
 			return err
 		}
@@ -480,8 +480,8 @@ func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version
 	return w.fences.Fence(ctx, producers, connector, version, now)
 }
 
-// reach returns another worker, once both are reachable.
-func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
+// peer returns another worker, once both are reachable.
+func (w *simWorker) peer(ctx context.Context, to string) (*simWorker, error) {
 	w.of.mu.Lock()
 	var other *simWorker
 	for _, one := range w.of.workers {
@@ -521,7 +521,7 @@ func (w *simWorker) ask(ctx context.Context, to, call, connector string, body, _
 	}
 	other := w
 	if to != "" {
-		if other, err = w.reach(ctx, to); err != nil {
+		if other, err = w.peer(ctx, to); err != nil {
 			return err
 		}
 	}
@@ -552,7 +552,7 @@ func (w *simWorker) write(ctx context.Context, do func(leader *simWorker) error)
 	case me:
 		return do(w)
 	}
-	leader, err := w.reach(ctx, to)
+	leader, err := w.peer(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -568,20 +568,20 @@ func (w *simWorker) hold(there, back bool) {
 	w.of.network.Hold(w.way+memberWay, there, back)
 }
 
-// quiet stops all input and output, as of a stopped process, or resumes it.
-func (w *simWorker) quiet(quiet bool) {
+// isolate stops all input and output, as of a stopped process, or resumes it.
+func (w *simWorker) isolate(quiet bool) {
 	w.hold(quiet, quiet)
-	w.still(quiet)
+	w.setPaused(quiet)
 }
 
 // zombie lets a worker's tasks continue while it is no member any more and does not know it, until quiet ends that.
 func (w *simWorker) zombie() {
 	w.of.network.Hold(w.way+memberWay, true, true)
-	w.still(true)
+	w.setPaused(true)
 }
 
-// still makes the worker apply nothing and respond to nobody.
-func (w *simWorker) still(still bool) {
+// setPaused makes the worker apply nothing and respond to nobody.
+func (w *simWorker) setPaused(still bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.blind = still; still && w.silent == nil {
@@ -592,8 +592,8 @@ func (w *simWorker) still(still bool) {
 	}
 }
 
-// part holds the connections to the broker only. Other workers stay reachable.
-func (w *simWorker) part(there, back bool) {
+// holdBroker holds the connections to the broker only. Other workers stay reachable.
+func (w *simWorker) holdBroker(there, back bool) {
 	w.hold(there, back)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -612,7 +612,7 @@ func (w *simWorker) cut(cut bool) {
 // kill ends a worker abruptly. Nothing more from it arrives anywhere. Its connections stay open: kfake never removes a
 // member whose connection is closed while it joins.
 func (w *simWorker) kill() {
-	w.quiet(false)
+	w.isolate(false)
 	w.hold(true, true)
 	w.leave()
 }
@@ -628,8 +628,8 @@ func (w *simWorker) leave() {
 	w.stop()
 }
 
-// goodbye shuts the worker down in an orderly way.
-func (w *simWorker) goodbye() {
+// shutDown shuts the worker down in an orderly way.
+func (w *simWorker) shutDown() {
 	ctx, cancel := context.WithTimeout(w.of.t.Context(), 5*time.Second)
 	defer cancel()
 	if w.worker.group.Load() != nil {

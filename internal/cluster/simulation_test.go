@@ -81,7 +81,7 @@ func TestSimulatedGroup(t *testing.T) {
 				}
 				for n := range 3 {
 					r.settle(fmt.Sprint("before connector ", n))
-					r.post("create")
+					r.submitChange("create")
 				}
 				r.settle("at first")
 				for r.round = range simRounds {
@@ -141,8 +141,8 @@ func (r *simulation) end() {
 		r.t.Logf("steps:\n%s\nthe last of the log:\n%s", strings.Join(r.steps, "\n"),
 			strings.Join(lines[max(0, len(lines)-150):], "\n"))
 	}
-	for _, w := range r.there() {
-		w.quiet(false)
+	for _, w := range r.running() {
+		w.isolate(false)
 		w.cut(false)
 		w.leave()
 	}
@@ -161,15 +161,15 @@ func (r *simulation) fail(format string, args ...any) {
 	r.t.Fatalf(r.t.Name()+" "+time.Since(r.began).String()+": "+format, args...)
 }
 
-// there returns the workers by slot. up returns those that reach the broker.
-func (s *simulated) there() []*simWorker {
+// running returns the workers by slot. up returns those that reach the broker.
+func (s *simulated) running() []*simWorker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.SortedFunc(maps.Values(s.workers), func(a, b *simWorker) int { return a.slot - b.slot })
 }
 
 func (r *simulation) up() []*simWorker {
-	return slices.DeleteFunc(r.there(), func(w *simWorker) bool {
+	return slices.DeleteFunc(r.running(), func(w *simWorker) bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.blind
@@ -185,7 +185,7 @@ func (r *simulation) any(of []*simWorker) *simWorker {
 
 func (r *simulation) join() *simWorker {
 	taken := map[int]bool{}
-	for _, w := range r.there() {
+	for _, w := range r.running() {
 		taken[w.slot] = true
 	}
 	for slot := range simWorkers {
@@ -210,7 +210,7 @@ func (r *simulation) play() {
 	}
 	r.settle(what)
 	if n == 1 && calm && whose != nil {
-		r.moves(what, whose, before, r.owners())
+		r.checkMoves(what, whose, before, r.owners())
 	}
 }
 
@@ -226,7 +226,7 @@ func (r *simulation) step() (what string, whose *simWorker) {
 		return "nothing", nil
 	case what == "leave":
 		r.says("%s says goodbye", w.name)
-		w.goodbye()
+		w.shutDown()
 		return what, w
 	case what == "kill":
 		r.says("%s is killed", w.name)
@@ -238,12 +238,12 @@ func (r *simulation) step() (what string, whose *simWorker) {
 			w.kill()
 		} else {
 			r.says("%s says goodbye, and is started again", w.name)
-			w.goodbye()
+			w.shutDown()
 		}
 		r.sleep(time.Duration(r.random.IntN(8000)) * time.Millisecond)
 		r.start(w.slot)
 	case what == "pause", what == "zombie", what == "one way", what == "cut":
-		r.blind(what, w)
+		r.disconnect(what, w)
 	case what == "mend":
 		r.mend()
 	case what == "mid-write":
@@ -263,7 +263,7 @@ func (r *simulation) step() (what string, whose *simWorker) {
 			return nil, nil, false
 		})
 	default:
-		r.post(what)
+		r.submitChange(what)
 	}
 	return what, nil
 }
@@ -276,22 +276,22 @@ func (r *simulation) choose() string {
 	return all[r.random.IntN(len(all))]
 }
 
-// blind cuts a worker off from the broker, for a while or until it is repaired. Connections are cut only while no
+// disconnect cuts a worker off from the broker, for a while or until it is repaired. Connections are cut only while no
 // worker joins alone, see kill.
-func (r *simulation) blind(what string, w *simWorker) {
+func (r *simulation) disconnect(what string, w *simWorker) {
 	if what == "cut" && r.unsettled() != "" {
 		what = "pause"
 	}
 	switch what {
 	case "pause":
-		w.quiet(true)
+		w.isolate(true)
 	case "zombie":
 		w.zombie()
 	case "cut":
 		w.cut(true)
 	default:
 		there := r.random.IntN(2) == 0
-		w.part(there, !there)
+		w.holdBroker(there, !there)
 		what += map[bool]string{true: " (there)", false: " (back)"}[there]
 	}
 	r.blinds = append(r.blinds, w)
@@ -308,7 +308,7 @@ func (r *simulation) blind(what string, w *simWorker) {
 func (r *simulation) mend() {
 	r.says("all are mended")
 	for _, w := range r.blinds {
-		w.quiet(false)
+		w.isolate(false)
 		w.cut(false)
 	}
 	r.blinds = nil
@@ -324,7 +324,7 @@ func (r *simulation) midWrite() {
 	at, done := int32(1+r.random.IntN(3)), r.random.IntN(2) == 0
 	r.says("%s, which leads, is lost at the end %d of a transaction; done: %v", leader.name, at, done)
 	lost := make(chan struct{})
-	lose := sync.OnceFunc(func() { leader.quiet(true); close(lost) })
+	lose := sync.OnceFunc(func() { leader.isolate(true); close(lost) })
 	var ends atomic.Int32
 	r.network.Cluster.ControlKey(int16(kmsg.EndTxn), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		ours := strings.HasPrefix(q.(*kmsg.EndTxnRequest).TransactionalID, "connect-cluster-")
@@ -341,7 +341,7 @@ func (r *simulation) midWrite() {
 		}
 		return nil, errors.New("the connection is lost"), true
 	})
-	r.post("create")
+	r.submitChange("create")
 	select {
 	case <-lost:
 		r.lost++
@@ -360,8 +360,8 @@ func (r *simulation) leader() *simWorker {
 	return nil
 }
 
-// post sends a change to a random worker, like REST.
-func (r *simulation) post(what string) {
+// submitChange sends a change to a random worker, like REST.
+func (r *simulation) submitChange(what string) {
 	w := r.any(r.up())
 	if w == nil {
 		return
@@ -444,7 +444,7 @@ func (r *simulation) sleep(d time.Duration) {
 		if wrong := r.service.found(); len(wrong) > 0 {
 			r.fail("service errors: %q", wrong)
 		}
-		r.writing()
+		r.checkOwners()
 		if !time.Now().Before(end) {
 			return
 		}
@@ -452,10 +452,10 @@ func (r *simulation) sleep(d time.Duration) {
 	}
 }
 
-// writing checks that no task runs on two workers with a valid lease.
-func (r *simulation) writing() {
+// checkOwners checks that no task runs on two workers with a valid lease.
+func (r *simulation) checkOwners() {
 	by := map[string]string{}
-	for _, w := range r.there() {
+	for _, w := range r.running() {
 		if !w.holds() {
 			continue
 		}
@@ -477,9 +477,9 @@ func (r *simulation) writing() {
 	}
 }
 
-// divided checks that all workers with tasks of simOrigin divide its limit by their number, which does not exceed the
-// limit.
-func (r *simulation) divided(up []*simWorker) string {
+// limitProblem checks that all workers with tasks of simOrigin divide its limit by their number, which does not exceed
+// the limit.
+func (r *simulation) limitProblem(up []*simWorker) string {
 	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.sharing() })
 	for _, w := range sharing {
 		w.mu.Lock()
@@ -585,14 +585,14 @@ func (r *simulation) unsettled() string {
 				other.Targets, other.Tasks, leader.name, s.ConfigOffsets, s.Targets, s.Tasks)
 		}
 	}
-	if why := cmp.Or(r.written(s), r.divided(up)); why != "" {
+	if why := cmp.Or(r.configProblem(s), r.limitProblem(up)); why != "" {
 		return why
 	}
-	return r.units(up, s)
+	return r.unitProblem(up, s)
 }
 
-// written compares the config topic with what was written.
-func (r *simulation) written(s config.Snapshot) string {
+// configProblem compares the config topic with what was written.
+func (r *simulation) configProblem(s config.Snapshot) string {
 	found := map[string]string{}
 	for _, c := range s.Connectors {
 		found[c.Name] = c.Text("counter.tasks")
@@ -611,8 +611,8 @@ func (r *simulation) written(s config.Snapshot) string {
 	return ""
 }
 
-// units compares the workers' units and their states with the desired state.
-func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
+// unitProblem compares the workers' units and their states with the desired state.
+func (r *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 	owners := map[string]string{}
 	states := map[string]connect.State{}
 	for _, w := range up {
@@ -675,12 +675,12 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 	if !maps.Equal(wanted, states) {
 		return fmt.Sprintf("expected %v, found %v", wanted, states)
 	}
-	return r.said(up, s, owners, states)
+	return r.statusProblem(up, s, owners, states)
 }
 
-// said compares the status topic with the desired state. Tasks that were not planned since the configuration changed,
-// as while their connector is paused, still have their old status.
-func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]string,
+// statusProblem compares the status topic with the desired state. Tasks that were not planned since the configuration
+// changed, as while their connector is paused, still have their old status.
+func (r *simulation) statusProblem(up []*simWorker, s config.Snapshot, owners map[string]string,
 	states map[string]connect.State) string {
 	for _, w := range up {
 		said := map[string]string{}
@@ -729,9 +729,9 @@ func (r *simulation) owners() map[string]string {
 	return all
 }
 
-// moves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as a
-// whole, other tasks may move to less loaded workers.
-func (r *simulation) moves(what string, whose *simWorker, before, after map[string]string) {
+// checkMoves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as
+// a whole, other tasks may move to less loaded workers.
+func (r *simulation) checkMoves(what string, whose *simWorker, before, after map[string]string) {
 	moved, units := [2]int{}, [2]int{}
 	for unit, was := range before {
 		kind := 0

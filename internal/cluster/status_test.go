@@ -157,8 +157,8 @@ func TestStatusValues(t *testing.T) {
 	assert.Equal(t, nil, s.Connectors())
 }
 
-// teller is one of the workers that write to one topic. It knows what it has read.
-type teller struct {
+// statusWriter is one of the workers that write to one topic. It knows what it has read.
+type statusWriter struct {
 	id   string
 	said Statuses
 	out  outbox
@@ -169,11 +169,11 @@ type teller struct {
 	java map[statusKey]Status
 }
 
-// tellers write at random: statuses of two tasks, in generations that sometimes belong to an earlier life of the group.
-// They read on in the topic, and receive their responses late.
-func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*teller {
+// statusWriters write at random: statuses of two tasks, in generations that sometimes belong to an earlier life of the
+// group. They read on in the topic, and receive their responses late.
+func statusWriters(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*statusWriter {
 	t.Helper()
-	two := []*teller{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
+	two := []*statusWriter{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
 	for _, w := range two {
 		w.sent, w.java = map[statusKey][]byte{}, map[statusKey]Status{}
 	}
@@ -208,7 +208,7 @@ func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*tell
 	return two
 }
 
-func (w *teller) send(t *testing.T) {
+func (w *statusWriter) send(t *testing.T) {
 	t.Helper()
 	for _, k := range w.out.keys() {
 		w.out.send(k, w.said.status(k), func(value []byte) {
@@ -220,7 +220,7 @@ func (w *teller) send(t *testing.T) {
 	}
 }
 
-func (w *teller) readOn(t *testing.T, log []statusWrite, to int) {
+func (w *statusWriter) readOn(t *testing.T, log []statusWrite, to int) {
 	t.Helper()
 	for ; w.read < min(to, len(log)); w.read++ {
 		s := log[w.read].status
@@ -231,7 +231,7 @@ func (w *teller) readOn(t *testing.T, log []statusWrite, to int) {
 }
 
 // answer completes the writes in flight. A failed write may have been stored nevertheless.
-func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
+func (w *statusWriter) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
 	t.Helper()
 	if !fails {
 		w.send(t)
@@ -254,7 +254,7 @@ func TestSafeWritesMatchJava(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
 		var log []statusWrite
-		tellers(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
+		statusWriters(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
 		if len(log) == 0 {
 			t.Errorf("seed %d: expected writes, found none", seed)
 		}
@@ -268,7 +268,7 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 	refused := 0
 	for seed := range uint64(300) {
 		r, log := rand.New(rand.NewPCG(seed, 2)), []statusWrite(nil)
-		two := tellers(t, r, true, &log)
+		two := statusWriters(t, r, true, &log)
 		type last struct {
 			w statusWrite
 			k statusKey

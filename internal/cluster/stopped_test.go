@@ -17,19 +17,20 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// held is the response of a worker that has tasks of connector c.
-const held = `[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks":[0,3]},{"Connector":"c","Version":2}]`
+// assignmentsJSON is the response of a worker that has tasks of connector c.
+const assignmentsJSON = "" +
+	`[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks":[0,3]},{"Connector":"c","Version":2}]`
 
-// holder is a herder with a fixed assignment.
-type holder struct {
+// staticHerder is a herder with a fixed assignment.
+type staticHerder struct {
 	Herder
 	holds  []connect.Ownership
 	status connect.Status
 }
 
-func (h *holder) Owned() []connect.Ownership { return h.holds }
+func (h *staticHerder) Owned() []connect.Ownership { return h.holds }
 
-func (h *holder) Status(string) (connect.Status, error) { return h.status, nil }
+func (h *staticHerder) Status(string) (connect.Status, error) { return h.status, nil }
 
 // noLog accepts no writes.
 type noLog struct{}
@@ -38,8 +39,8 @@ func (noLog) Write(context.Context, bool, ...configtopic.Record) (int64, error) 
 	return 0, errors.New("expected nothing to be written")
 }
 
-// stopping returns a worker that leads a group of two, with connector c stopped. ask is the other worker.
-func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
+// leaderOfStopped returns a worker that leads a group of two, with connector c stopped. ask is the other worker.
+func leaderOfStopped(t *testing.T, ask func() ([]byte, error)) *Worker {
 	t.Helper()
 	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
 	store := configtopic.NewStore("configs", alone, nil, slog.New(slog.DiscardHandler))
@@ -50,7 +51,7 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 		store.Apply(r)
 	}
 	store.CaughtUp()
-	w := NewWorker(WorkerOptions{URL: "http://w1:1", Topics: Topics{Store: store}, Herder: &holder{},
+	w := NewWorker(WorkerOptions{URL: "http://w1:1", Topics: Topics{Store: store}, Herder: &staticHerder{},
 		Logger: slog.New(slog.DiscardHandler),
 		Call: func(ctx context.Context, to, call, connector string, body, into any) error {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
@@ -76,12 +77,12 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		w := stopping(t, func() ([]byte, error) {
+		w := leaderOfStopped(t, func() ([]byte, error) {
 			switch since := time.Since(began); {
 			case since < 2*time.Second:
 				return nil, errors.New("paused")
 			case since < 7*time.Second:
-				return []byte(held), nil
+				return []byte(assignmentsJSON), nil
 			}
 			return []byte(`[{"Connector":"d","Tasks":[9]},{"Connector":"c"}]`), nil
 		})
@@ -113,7 +114,7 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 	t.Parallel()
 	for want, ask := range map[string]func() ([]byte, error){
 		"its tasks [0 3] have not ended on worker w2:1": func() ([]byte, error) {
-			return []byte(held), nil
+			return []byte(assignmentsJSON), nil
 		},
 		"it is not known whether its tasks have ended on worker w2:1: silence": func() ([]byte, error) {
 			return nil, errors.New("silence")
@@ -121,14 +122,14 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			err := stopping(t, ask).WhenStopped(t.Context(), "c", nil)
+			err := leaderOfStopped(t, ask).WhenStopped(t.Context(), "c", nil)
 			assert.Equal(t, "connector c is stopped, but "+want+"; try again later", fmt.Sprint(err))
 			if elapsed := time.Since(began); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
 				t.Errorf("expected a duration of %v, found %v", stopTimeout, elapsed)
 			}
 		})
 	}
-	follower := stopping(t, nil)
+	follower := leaderOfStopped(t, nil)
 	follower.leader.generation = 0
 	assert.Equal(t, true, errors.Is(follower.WhenStopped(t.Context(), "c", nil), ErrNotLeader))
 }
@@ -154,12 +155,12 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			w := stopping(t, func() ([]byte, error) {
+			w := leaderOfStopped(t, func() ([]byte, error) {
 				switch since := time.Since(began); {
 				case c.vanishes:
 					return nil, errors.New("connection refused")
 				case since < 6*time.Second:
-					return []byte(held), nil
+					return []byte(assignmentsJSON), nil
 				}
 				return []byte(`[]`), nil
 			})
@@ -183,7 +184,7 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 			}
 		})
 	}
-	follower := stopping(t, nil)
+	follower := leaderOfStopped(t, nil)
 	follower.leader.generation = 0
 	assert.Equal(t, true, follower.OwnersLost("c") == nil)
 }
@@ -194,7 +195,7 @@ func TestTasksOfAFailedConnector(t *testing.T) {
 	t.Parallel()
 	for before, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
 		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: old reason"} {
-		herder := &holder{holds: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
+		herder := &staticHerder{holds: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
 			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
 			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "old reason"}}}}
 		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})

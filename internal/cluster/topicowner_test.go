@@ -19,17 +19,17 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// board is a config topic for two leaders that take turns by a schedule. Each has read as much as it has requested,
-// like a worker's store.
-type board struct {
+// scheduledTopic is a config topic for two leaders that take turns by a schedule. Each has read as much as it has
+// requested, like a worker's store.
+type scheduledTopic struct {
 	records []configtopic.Record
 	places  map[string]bool
 	steps   []string
 }
 
-// reader is a leader of a group that uses the board. turn waits for its turn.
+// reader is a leader of a group that uses the scheduled topic. turn waits for its turn.
 type reader struct {
-	*board
+	*scheduledTopic
 	group string
 	read  int
 	turn  func(what string)
@@ -63,9 +63,9 @@ func (r *reader) CheckGroup() error {
 	return nil
 }
 
-// leads does what [leader.assign] and [leader.ownsTopic] do: it has read the topic when it joins, reads to the end, and
+// lead does what [leader.assign] and [leader.ownsTopic] do: it has read the topic when it joins, reads to the end, and
 // assigns if the group owns the topic. Otherwise it claims the topic.
-func (r *reader) leads() {
+func (r *reader) lead() {
 	r.turn("starts")
 	r.read = len(r.records)
 	r.turn("joins")
@@ -85,17 +85,17 @@ func (r *reader) leads() {
 
 // play runs two leaders by a schedule, which switches to the other one at each 1. It returns the number of choices at
 // each turn.
-func play(records []configtopic.Record, schedule []int) (*board, []int) {
-	b := &board{records: slices.Clone(records), places: map[string]bool{}}
+func play(records []configtopic.Record, schedule []int) (*scheduledTopic, []int) {
+	b := &scheduledTopic{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
 	var leaders [2]func() (string, bool) // until the leader waits for its turn, with its next action
 	var next [2]string
 	var live [2]bool
 	for n, group := range groups {
-		r := &reader{board: b, group: group}
+		r := &reader{scheduledTopic: b, group: group}
 		advance, stop := iter.Pull(func(yield func(string) bool) {
 			r.turn = func(what string) { yield(what) }
-			r.leads()
+			r.lead()
 		})
 		defer stop()
 		leaders[n] = advance
@@ -166,7 +166,7 @@ func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 // it is unknown what runs.
 func TestGroupProblemsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
-	w := stopping(t, func() ([]byte, error) { return []byte("[]"), nil })
+	w := leaderOfStopped(t, func() ([]byte, error) { return []byte("[]"), nil })
 	var journal logtest.Journal
 	w.options.Logger = journal.Logger(slog.LevelInfo)
 	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},

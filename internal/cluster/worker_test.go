@@ -15,14 +15,14 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// assigned is a herder that records its assignments by connector.
-type assigned struct {
-	holder
+// recordingHerder is a herder that records its assignments by connector.
+type recordingHerder struct {
+	staticHerder
 	shares map[string]connect.Assignment
 	before func() // called first, if not nil
 }
 
-func (a *assigned) Assign(name string, share connect.Assignment) error {
+func (a *recordingHerder) Assign(name string, share connect.Assignment) error {
 	if a.before != nil {
 		a.before()
 	}
@@ -33,7 +33,7 @@ func (a *assigned) Assign(name string, share connect.Assignment) error {
 // A worker remembers nothing about deleted connectors, however many there were.
 func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	t.Parallel()
-	herder := &assigned{shares: map[string]connect.Assignment{}}
+	herder := &recordingHerder{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	for offset, name := range []string{"a", "b", "c"} {
 		w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
@@ -47,7 +47,7 @@ func TestDeletedConnectorsAreForgotten(t *testing.T) {
 // A worker owns what it is about to start, even if a later assignment does not contain it.
 func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	t.Parallel()
-	herder := &assigned{shares: map[string]connect.Assignment{}}
+	herder := &recordingHerder{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	given := []ResourceSet{{Connector: KeyOf("a"), Resources: units(0)}}
 	w.assigned, w.assignment.Target = true, given
@@ -69,7 +69,7 @@ func TestAssignedButNotStartedIsOwned(t *testing.T) {
 func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := stopping(t, nil)
+		w := leaderOfStopped(t, nil)
 		w.leading, w.assigned = true, true
 		var asked []config.TaskPlan
 		w.options.Logger = slog.New(slog.DiscardHandler)

@@ -47,13 +47,13 @@ func TestSinkTasksAreBounded(t *testing.T) {
 	}
 }
 
-// counting is a context that is canceled after this many checks of it.
-type counting struct {
+// countingContext is a context that is canceled after this many checks of it.
+type countingContext struct {
 	context.Context
 	looks, most int
 }
 
-func (c *counting) Err() error {
+func (c *countingContext) Err() error {
 	if c.looks++; c.looks > c.most {
 		return context.Canceled
 	}
@@ -74,14 +74,14 @@ func TestCheckStopsWithContext(t *testing.T) {
 				component)
 		},
 	} {
-		whole := &counting{Context: context.Background(), most: 1 << 30}
+		whole := &countingContext{Context: context.Background(), most: 1 << 30}
 		check(whole)
 		if whole.looks < len(connector.Entries) {
 			t.Errorf("%s: expected a check of the context for each of %d settings, found %d", name,
 				len(connector.Entries), whole.looks)
 		}
 		for _, most := range []int{0, 100, whole.looks - 1} {
-			problems := check(&counting{Context: context.Background(), most: most})
+			problems := check(&countingContext{Context: context.Background(), most: most})
 			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil ||
 				!strings.Contains(problems[n-1].Text, "context canceled") {
 				t.Errorf("%s: expected the check to stop after %d settings with a problem, found %d problems", name,

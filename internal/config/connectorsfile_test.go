@@ -18,8 +18,8 @@ func openMade(t *testing.T, dir string) *ConnectorsFile {
 	return f
 }
 
-// with stores the connector a with a setting x, replacing a version; "" means any version.
-func with(t *testing.T, s *FolderStore, x, over string) error {
+// storeSetting stores the connector a with a setting x, replacing a version; "" means any version.
+func storeSetting(t *testing.T, s *FolderStore, x, over string) error {
 	t.Helper()
 	stored := Stored{Connector: settings(t, "request", "name=a\nx="+x)}
 	if over != "" {
@@ -40,24 +40,24 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
-	store := kept(t, Locations{REST: openMade(t, dir)})
+	store := openFolderStore(t, Locations{REST: openMade(t, dir)})
 	connector := &Connector{Name: "../b/c"}
 	for key, value := range odd {
 		connector.Entries = append(connector.Entries, NewEntry(key, value, "", 0))
 	}
 	require.NoError(t, store.Put(t.Context(), connector.Name, Stored{Connector: connector}))
-	require.NoError(t, with(t, store, "1", ""))
+	require.NoError(t, storeSetting(t, store, "1", ""))
 	require.NoError(t, store.Put(t.Context(), "a", Stored{Target: TargetPaused}))
 	assert.Equal(t, TargetPaused, store.locations.TargetStates.Get(&Connector{Name: "a"}))
-	store = kept(t, Locations{REST: openMade(t, dir)})
+	store = openFolderStore(t, Locations{REST: openMade(t, dir)})
 	snapshot, _ := store.Snapshot()
 	assert.Equal(t, 2, len(snapshot.Connectors))
 	assert.Equal(t, odd, snapshot.Connectors[0].Raw())
 	assert.Equal(t, "2", snapshot.Connectors[1].Version)
 	require.NoError(t, store.Delete(t.Context(), "a"))
 	assert.Error(t, store.Delete(t.Context(), "a"), "expected connector a to be one that was created by REST")
-	store = kept(t, Locations{REST: openMade(t, dir)})
-	require.NoError(t, with(t, store, "1", ""))
+	store = openFolderStore(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, storeSetting(t, store, "1", ""))
 	snapshot, _ = store.Snapshot()
 	assert.Equal(t, "3", snapshot.Connectors[1].Version) // not a version of an earlier connector of its name
 	write(t, filepath.Join(dir, "connectors.json"), "{")
@@ -69,18 +69,18 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 // The second of two changes to one version is rejected and writes nothing.
 func TestConcurrentChangeIsRejected(t *testing.T) {
 	t.Parallel()
-	store := kept(t, Locations{REST: openMade(t, t.TempDir())})
-	assert.Error(t, with(t, store, "1", "1"), "has changed in the meantime")
-	require.NoError(t, with(t, store, "1", ""))
+	store := openFolderStore(t, Locations{REST: openMade(t, t.TempDir())})
+	assert.Error(t, storeSetting(t, store, "1", "1"), "has changed in the meantime")
+	require.NoError(t, storeSetting(t, store, "1", ""))
 	first := version(store)
-	require.NoError(t, with(t, store, "1", first)) // unchanged
+	require.NoError(t, storeSetting(t, store, "1", first)) // unchanged
 	assert.Equal(t, first, version(store))
-	require.NoError(t, with(t, store, "2", first))
+	require.NoError(t, storeSetting(t, store, "2", first))
 	var changed *ChangedError
-	assert.Equal(t, true, errors.As(with(t, store, "3", first), &changed))
+	assert.Equal(t, true, errors.As(storeSetting(t, store, "3", first), &changed))
 	assert.Equal(t, "a=2", found(t, store))
 	require.NoError(t, store.Delete(t.Context(), "a"))
-	assert.Error(t, with(t, store, "3", "2"), "has changed in the meantime")
+	assert.Error(t, storeSetting(t, store, "3", "2"), "has changed in the meantime")
 }
 
 // If the file cannot be written, the connector, its state and its version do not change.
@@ -88,8 +88,8 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	s := kept(t, Locations{REST: openMade(t, dir)})
-	require.NoError(t, with(t, s, "1", ""))
+	s := openFolderStore(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, storeSetting(t, s, "1", ""))
 	require.NoError(t, os.RemoveAll(dir))
 	err := s.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2"), Target: TargetStopped})
 	assert.Error(t, err, "no such file or directory")
@@ -138,9 +138,9 @@ func TestCheckWritable(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.properties")
 	write(t, path, "name=a\nx=1\n")
-	s := kept(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
+	s := openFolderStore(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
 	message := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
-	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), with(t, s, "2", ""),
+	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), storeSetting(t, s, "2", ""),
 		s.Delete(t.Context(), "a")} {
 		assert.Error(t, err, message)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// followed is a watched folder and the snapshots that it reported.
-type followed struct {
+// watchedFolder is a watched folder and the snapshots that it reported.
+type watchedFolder struct {
 	t         *testing.T
 	dir       string
 	store     *FolderStore
@@ -24,9 +24,9 @@ type followed struct {
 }
 
 // follow watches a folder with frequent scans until the test has ended.
-func follow(t *testing.T, dir string) *followed {
+func follow(t *testing.T, dir string) *watchedFolder {
 	t.Helper()
-	followed := &followed{t: t, dir: dir, snapshots: make(chan Snapshot),
+	followed := &watchedFolder{t: t, dir: dir, snapshots: make(chan Snapshot),
 		store: NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
 	followed.store.settle, followed.store.interval = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
@@ -45,7 +45,7 @@ func follow(t *testing.T, dir string) *followed {
 }
 
 // put writes a file with a rename, as careful editors do.
-func (f *followed) put(name, text string) {
+func (f *watchedFolder) put(name, text string) {
 	f.t.Helper()
 	temporary := filepath.Join(f.dir, "."+filepath.Base(name)+".new")
 	require.NoError(f.t, os.WriteFile(temporary, []byte(text), 0o600))
@@ -53,7 +53,7 @@ func (f *followed) put(name, text string) {
 }
 
 // shown returns a snapshot as lines: NAME VALUE, or NAME and its problems.
-func (f *followed) shown(snapshot Snapshot) string {
+func (f *watchedFolder) shown(snapshot Snapshot) string {
 	var lines []string
 	for _, connector := range snapshot.Connectors {
 		line := connector.Name + " " + connector.Text("x")
@@ -70,7 +70,7 @@ func (f *followed) shown(snapshot Snapshot) string {
 }
 
 // until waits for a snapshot. Earlier snapshots must be in meanwhile or equal the previous one.
-func (f *followed) until(want string, meanwhile ...string) {
+func (f *watchedFolder) until(want string, meanwhile ...string) {
 	f.t.Helper()
 	deadline := time.NewTimer(5 * time.Minute)
 	defer deadline.Stop()

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// kept returns a store of these locations after its first scan.
-func kept(t *testing.T, locations Locations) *FolderStore {
+// openFolderStore returns a store of these locations after its first scan.
+func openFolderStore(t *testing.T, locations Locations) *FolderStore {
 	t.Helper()
 	s := NewFolderStore(locations, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	s.scan()
@@ -55,7 +55,7 @@ func TestFileOverridesRESTConnector(t *testing.T) {
 	}
 	path := filepath.Join(folder, "a.properties")
 	write(t, path, "name=a\nx=folder")
-	store := kept(t, Locations{Folder: folder, REST: fromREST})
+	store := openFolderStore(t, Locations{Folder: folder, REST: fromREST})
 	if all := found(t, store); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
 		"warning: has no effect: "+path+" contains a connector of the same name, a") {
 		t.Errorf("found %s", all)

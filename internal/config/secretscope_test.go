@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// served declares a plugin's settings by role, each named like its role.
-func served() *Declarations {
+// roleDeclarations declares a plugin's settings by role, each named like its role.
+func roleDeclarations() *Declarations {
 	declarations := Declare()
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.Destination, role.User, role.Auth,
 		role.OAuthTokenEndpoint, role.OAuthClientID, role.LoginTarget, role.LoginBody, role.Origins, role.ProxyType,
@@ -148,7 +148,7 @@ func TestMisdirectedSecrets(t *testing.T) {
 		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			declarations := served()
+			declarations := roleDeclarations()
 			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
 			change := ConfigChange{Declarations: declarations, Worker: w,
 				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
@@ -182,8 +182,8 @@ func TestMisdirectedSecrets(t *testing.T) {
 	}
 }
 
-// A configuration has complete credentials if all of its secrets are references to config providers. A typed secret does
-// not count, nor one that refers to a missing provider, even in part.
+// A configuration has complete credentials if all of its secrets are references to config providers. A typed secret
+// does not count, nor one that refers to a missing provider, even in part.
 func TestHasCompleteCredentials(t *testing.T) {
 	const to = "http.address=a http.user=u "
 	w, _ := NewWorker("worker.properties", nil, nil, nil)
@@ -200,7 +200,7 @@ func TestHasCompleteCredentials(t *testing.T) {
 		to + "http.password=${file:f:k} producer.override.ssl.key=s":    true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
-		declarations := served()
+		declarations := roleDeclarations()
 		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
 		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
 			IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
@@ -216,7 +216,7 @@ func TestHasStoredCredentials(t *testing.T) {
 	for sent, want := range map[string]bool{"http.read-timeout-ms=5": true, "http.password=s": true,
 		"http.password=t": false, "http.user=v": false, "http.port=5": false, "http.header.key=l": false,
 		"http.auth=header": false, "tls.keystore.password=p": false} {
-		s := ConfigChange{Declarations: served(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
+		s := ConfigChange{Declarations: roleDeclarations(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
 		all := s.Stored.Raw()
 		key, value, _ := strings.Cut(sent, "=")
 		all[key] = value

@@ -17,9 +17,9 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// door is a listener that can be closed, with all of its connections, and opened again on the same port: a restarted
-// broker, as its clients see it.
-type door struct {
+// restartableListener is a listener that can be closed, with all of its connections, and opened again on the same port:
+// a restarted broker, as its clients see it.
+type restartableListener struct {
 	at         string // the port's real address
 	advertised net.Addr
 
@@ -30,10 +30,10 @@ type door struct {
 	over     bool
 }
 
-func newDoor(t *testing.T, advertised string) *door {
+func newDoor(t *testing.T, advertised string) *restartableListener {
 	t.Helper()
 	l := porttest.Listen(t)
-	d := &door{at: l.Addr().String(), advertised: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
+	d := &restartableListener{at: l.Addr().String(), advertised: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
 	if advertised != "" {
 		d.advertised = hostPort(advertised)
 	}
@@ -41,7 +41,7 @@ func newDoor(t *testing.T, advertised string) *door {
 	return d
 }
 
-func (d *door) Addr() net.Addr { return d.advertised }
+func (d *restartableListener) Addr() net.Addr { return d.advertised }
 
 // hostPort is an advertised address.
 type hostPort string
@@ -49,7 +49,7 @@ type hostPort string
 func (hostPort) Network() string  { return "tcp" }
 func (a hostPort) String() string { return string(a) }
 
-func (d *door) Accept() (net.Conn, error) {
+func (d *restartableListener) Accept() (net.Conn, error) {
 	for {
 		d.mu.Lock()
 		for d.listener == nil && !d.over {
@@ -72,17 +72,17 @@ func (d *door) Accept() (net.Conn, error) {
 		d.mu.Lock()
 		d.inside[conn] = true
 		d.mu.Unlock()
-		return guest{conn, d}, nil
+		return trackedConn{conn, d}, nil
 	}
 }
 
-// guest is a connection that unregisters itself at the door when it ends.
-type guest struct {
+// trackedConn is a connection that unregisters itself at its listener when it ends.
+type trackedConn struct {
 	net.Conn
-	door *door
+	door *restartableListener
 }
 
-func (g guest) Close() error {
+func (g trackedConn) Close() error {
 	g.door.mu.Lock()
 	delete(g.door.inside, g.Conn)
 	g.door.mu.Unlock()
@@ -90,7 +90,7 @@ func (g guest) Close() error {
 }
 
 // shut closes the port and all of its connections, and returns their number.
-func (d *door) shut() (n int) {
+func (d *restartableListener) shut() (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.listener != nil {
@@ -106,8 +106,8 @@ func (d *door) shut() (n int) {
 	return n
 }
 
-// busiest waits for a door with connections, and returns the one with the most.
-func busiest(ctx context.Context, doors []*door) (busiest *door) {
+// busiest waits for a listener with connections, and returns the one with the most.
+func busiest(ctx context.Context, doors []*restartableListener) (busiest *restartableListener) {
 	for most := 0; ctx.Err() == nil; pause.For(ctx, time.Millisecond) {
 		for _, d := range doors {
 			d.mu.Lock()
@@ -123,7 +123,7 @@ func busiest(ctx context.Context, doors []*door) (busiest *door) {
 	return doors[0]
 }
 
-func (d *door) reopen(t *testing.T) {
+func (d *restartableListener) reopen(t *testing.T) {
 	t.Helper()
 	l, err := net.Listen("tcp", d.at)
 	require.NoError(t, err)
@@ -133,7 +133,7 @@ func (d *door) reopen(t *testing.T) {
 	d.open.Broadcast()
 }
 
-func (d *door) Close() error {
+func (d *restartableListener) Close() error {
 	d.shut()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,8 +142,8 @@ func (d *door) Close() error {
 	return nil
 }
 
-// openCluster starts a cluster with a broker behind each door.
-func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster {
+// openCluster starts a cluster with a broker behind each listener.
+func openCluster(t *testing.T, doors []*restartableListener, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	next := 0
 	opts = append([]kfake.Opt{kfake.NumBrokers(len(doors)), kfake.DefaultNumPartitions(3),
@@ -159,7 +159,7 @@ func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster 
 type remote struct {
 	*connectivitytest.Server
 	cluster *kfake.Cluster
-	doors   []*door
+	doors   []*restartableListener
 }
 
 func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
@@ -207,14 +207,14 @@ func parsed(t *testing.T, properties map[string]string) Config {
 	return c
 }
 
-// waits returns a context that is long enough for events that must happen, even on a busy machine.
-func waits(t *testing.T) context.Context {
+// longContext returns a context that is long enough for events that must happen, even on a busy machine.
+func longContext(t *testing.T) context.Context {
 	t.Helper()
-	return waitsFor(t, 5*time.Minute)
+	return limitedContext(t, 5*time.Minute)
 }
 
-// waitsFor returns a context for events that must not happen.
-func waitsFor(t *testing.T, limit time.Duration) context.Context {
+// limitedContext returns a context for events that must not happen.
+func limitedContext(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)

@@ -18,9 +18,9 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// limitNotes limits the metadata that a broker stores with an offset, like offset.metadata.max.bytes. It rejects the
+// limitMetadata limits the metadata that a broker stores with an offset, like offset.metadata.max.bytes. It rejects the
 // whole request, which is what matters here; Kafka rejects the partition.
-func limitNotes(b *embedded.Broker, limit int) {
+func limitMetadata(b *embedded.Broker, limit int) {
 	kafkatest.RejectIf(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
 		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
 			for _, p := range topic.Partitions {
@@ -45,7 +45,7 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 		{minCommitMetadata + len(metadataPrefix) - 1, 0}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
 		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
-		limitNotes(b, c.limit)
+		limitMetadata(b, c.limit)
 		metadata, reported, stored := "sent=7", MaxCommitText, CommitMetadata{Text: "none"}
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 			Metadata:      func(string, int32, int64) (string, bool) { return metadata, true },

@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// texts returns warnings as the user reads them, without the word "warning".
-func texts(warnings setting.Problems) (texts []string) {
+// warningTexts returns warnings as the user reads them, without the word "warning".
+func warningTexts(warnings setting.Problems) (texts []string) {
 	for _, w := range warnings {
 		texts = append(texts, w.Setting+": "+w.Text)
 	}
@@ -52,7 +52,7 @@ func TestParse(t *testing.T) {
 		"producer.batch.size: has no effect here",
 		"producer.max.block.ms: has no effect here",
 		"producer.something.else.entirely: unknown setting",
-	}, texts(warnings)); diff != "" {
+	}, warningTexts(warnings)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }

@@ -78,8 +78,8 @@ func zeros(t *testing.T, size int) []byte {
 	return nil
 }
 
-// waysToRead contains all ways to read records from Kafka. Each returns after its first record.
-var waysToRead = map[string]func(t *testing.T, c Config, topic string) error{
+// recordReaders contains all ways to read records from Kafka. Each returns after its first record.
+var recordReaders = map[string]func(t *testing.T, c Config, topic string) error{
 	"reader": func(t *testing.T, c Config, topic string) error {
 		return firstRead(t, c, topic, ReadOptions{})
 	},
@@ -120,7 +120,7 @@ func TestExpansionIsBounded(t *testing.T) {
 			topic := strings.NewReplacer(" ", "-", ",", "").Replace(name + "-" + what)
 			makeTopics(t, b.Addr(), Topic{Name: topic})
 			kafkatest.PutBatch(t, b.Addr(), topic, 0, by.codec, by.compress(t, zeros(t, size)))
-			for way, read := range waysToRead {
+			for way, read := range recordReaders {
 				t.Run(name+"/"+what+"/"+way, func(t *testing.T) {
 					runtime.GC()
 					var before, after runtime.MemStats
@@ -198,7 +198,7 @@ func TestExpansionByWindow(t *testing.T) {
 	}
 	require.NoError(t, w.Close())
 	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecZstd, out.Bytes())
-	for way, read := range waysToRead {
+	for way, read := range recordReaders {
 		t.Run(way, func(t *testing.T) {
 			c := testConfig(b.Addr())
 			c.Consumer.DecompressedBytes = 4 << 20

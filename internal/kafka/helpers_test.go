@@ -101,8 +101,8 @@ func expectDenied(t *testing.T, what string, err error, texts ...string) {
 	}
 }
 
-// expectPassing expects a transient failure, not a denial.
-func expectPassing(t *testing.T, err error) {
+// expectTransient expects a transient failure, not a denial.
+func expectTransient(t *testing.T, err error) {
 	t.Helper()
 	if err == nil || errors.As(err, new(*security.Denied)) {
 		t.Errorf("expected a failure that passes, found %v", err)

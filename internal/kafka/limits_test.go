@@ -30,16 +30,16 @@ func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, re
 	c = shareable(t, b.Addr())
 	c.Producer.Linger = time.Minute // only Flush sends
 	refused = &atomic.Int64{}
-	c.Extra = append(c.Extra, kgo.WithLogger(countsRefused{refused}))
+	c.Extra = append(c.Extra, kgo.WithLogger(rejectionCounter{refused}))
 	return c, refused
 }
 
-// countsRefused counts the client's messages about batches that are too large.
-type countsRefused struct{ n *atomic.Int64 }
+// rejectionCounter counts the client's messages about batches that are too large.
+type rejectionCounter struct{ n *atomic.Int64 }
 
-func (countsRefused) Level() kgo.LogLevel { return kgo.LogLevelInfo }
+func (rejectionCounter) Level() kgo.LogLevel { return kgo.LogLevelInfo }
 
-func (r countsRefused) Log(_ kgo.LogLevel, _ string, values ...any) {
+func (r rejectionCounter) Log(_ kgo.LogLevel, _ string, values ...any) {
 	for _, v := range values {
 		if err, ok := v.(error); ok && errors.Is(err, kerr.MessageTooLarge) {
 			r.n.Add(1)

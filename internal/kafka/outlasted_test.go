@@ -54,7 +54,7 @@ func TestTimedOutTransactionsStartOver(t *testing.T) {
 				withoutDescribing(b)
 			}
 			o := newTransacting(t, config, "g-c-0").Output()
-			require.NoError(t, page(t, o, "late", 1))
+			require.NoError(t, sendPage(t, o, "late", 1))
 			o.mu.Lock()
 			producer, epoch, err := o.current.ProducerID(t.Context())
 			o.startedAt = o.startedAt.Add(-2 * time.Minute)
@@ -102,7 +102,7 @@ func TestTimedOutTransactionsStartOver(t *testing.T) {
 				return
 			}
 			again := o.transactions.Output()
-			require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
+			require.NoError(t, errors.Join(sendPage(t, again, "again", 1), again.Commit(t.Context())))
 			expectCommitted(t, config, "again", "1")
 		})
 	}

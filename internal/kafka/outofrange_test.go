@@ -66,7 +66,7 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 					s = openConsumer(t, config, ordersSink)
 					expectValues(t, s, Offsets{}, "1", "2")
 					select {
-					case <-held(b, release):
+					case <-holdFetches(b, release):
 					case <-ctx.Done():
 						t.Fatal("expected a fetch")
 					}
@@ -98,9 +98,9 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 	}
 }
 
-// held makes a broker hold fetches until release is closed. The returned channel is closed when one is held. The client
-// sends one fetch at a time, so the previous one has ended by then.
-func held(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
+// holdFetches makes a broker hold fetches until release is closed. The returned channel is closed when one is held. The
+// client sends one fetch at a time, so the previous one has ended by then.
+func holdFetches(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
 	one = make(chan struct{})
 	var once sync.Once
 	b.Cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -179,7 +179,7 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, "g-c-0").Output()
 	for n, value := range []string{"settled", "aborted"} {
-		require.NoError(t, page(t, o, value, int64(n)))
+		require.NoError(t, sendPage(t, o, value, int64(n)))
 		end := o.Commit
 		if value == "aborted" {
 			end = o.Abort

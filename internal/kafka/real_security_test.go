@@ -258,7 +258,7 @@ func TestRealSecurity(t *testing.T) {
 		admin, err := NewAdmin(config)
 		require.NoError(t, err)
 		defer admin.Close()
-		ctx := waits(t)
+		ctx := longContext(t)
 		_, err = admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3})
 		require.NoError(t, err)
 		restarted := make(chan func(), 1)

@@ -27,7 +27,8 @@ import (
 func TestKafkaSecretRotation(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
-	openCluster(t, []*door{d}, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+	openCluster(t, []*restartableListener{d}, kfake.EnableSASL(),
+		kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
 		kfake.Superuser("PLAIN", "root", "root"), kfake.SeedTopics(1, "t"))
 	c := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
 		"sasl.mechanism": "SCRAM-SHA-256", "sasl.jaas.config": scramLogon})
@@ -37,7 +38,7 @@ func TestKafkaSecretRotation(t *testing.T) {
 		value := now.Load().(string)
 		return value, name == "sasl.jaas.config"
 	})
-	ctx := waits(t)
+	ctx := longContext(t)
 	p := openTestProducer(t, c)
 	require.NoError(t, <-deliver(ctx, p, "t", "x"))
 	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",

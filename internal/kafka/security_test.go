@@ -207,7 +207,7 @@ func TestSecuritySettings(t *testing.T) {
 		t.Run(c.name+"="+firstLine(c.value), func(t *testing.T) {
 			properties := with(c.extra, c.name+"="+c.value, "bootstrap.servers=kafka.example.com:9092")
 			parsed, warnings, err := Parse(t.Context(), properties)
-			text := strings.Join(texts(warnings), "\n")
+			text := strings.Join(warningTexts(warnings), "\n")
 			switch {
 			case c.wrong == "" && err != nil:
 				t.Errorf("expected no error, found %v", err)
@@ -230,7 +230,7 @@ func TestSecuritySettings(t *testing.T) {
 		case covered[name]:
 		case p.NoEffect, p.Unsupported != "":
 			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
-			if (err == nil) == (p.Unsupported != "") || p.NoEffect && !cmp.Equal(texts(warnings),
+			if (err == nil) == (p.Unsupported != "") || p.NoEffect && !cmp.Equal(warningTexts(warnings),
 				[]string{name + ": has no effect here"}) {
 				t.Errorf("%s: expected a rejection, or a warning that it has no effect, found %v, %v", name, warnings,
 					err)

@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// counted starts a broker that counts its connections.
-func counted(t *testing.T) (address string, connections *atomic.Int64) {
+// countingBroker starts a broker that counts its connections.
+func countingBroker(t *testing.T) (address string, connections *atomic.Int64) {
 	t.Helper()
 	connections = new(atomic.Int64)
 	c := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
@@ -58,7 +58,7 @@ func sharedProducer(t *testing.T, c Config) *Producer {
 // Producers with equal settings share one client, those with other settings do not. The last one closes it, and later
 // producers get another.
 func TestProducersShareAClient(t *testing.T) {
-	address, connections := counted(t)
+	address, connections := countingBroker(t)
 	ctx := kafkatest.Context(t)
 	makeTopics(t, address, Topic{Name: "orders"})
 	before := connections.Load()
@@ -108,7 +108,7 @@ func TestProducersShareAClient(t *testing.T) {
 // A failure of one feed fails no other feed of the client, even if their records go to the same partition. A feed that
 // is closed before its records are acknowledged withdraws no records of others.
 func TestSharedProducersFailAlone(t *testing.T) {
-	address, _ := counted(t)
+	address, _ := countingBroker(t)
 	ctx := kafkatest.Context(t)
 	makeTopics(t, address, Topic{Name: "orders"})
 	c := shareable(t, address)
@@ -174,7 +174,7 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 // Administrators with equal settings share one client, those with other settings do not. The last one closes it,
 // closing twice counts once, and later administrators get another.
 func TestAdministratorsShareAClient(t *testing.T) {
-	address, connections := counted(t)
+	address, connections := countingBroker(t)
 	ctx := kafkatest.Context(t)
 	c := shareable(t, address)
 	of := func(key string) *Admin {

@@ -41,14 +41,14 @@ func flaky(b *embedded.Broker, seed uint64, times int) {
 	})
 }
 
-// memories is a pool of buffers from which the producers of a test write, like feeds: acknowledged buffers are reused
+// bufferPool is a pool of buffers from which the producers of a test write, like feeds: acknowledged buffers are reused
 // by any of them.
-type memories struct {
+type bufferPool struct {
 	mu   sync.Mutex
 	free [][]byte
 }
 
-func (m *memories) take() (b []byte) {
+func (m *bufferPool) take() (b []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.free); n > 0 {
@@ -57,7 +57,7 @@ func (m *memories) take() (b []byte) {
 	return b[:0]
 }
 
-func (m *memories) give(b []byte) {
+func (m *bufferPool) give(b []byte) {
 	for i := range b {
 		b[i] = '#' // a record still being sent would contain this
 	}
@@ -87,7 +87,7 @@ func shareClient(t *testing.T, seed uint64) {
 	c := shareable(t, b.Addr())
 	c.Producer.MaxRequestBytes, c.Producer.BufferBytes = 20_000, 100_000
 	flaky(b, seed, 8)
-	memory := &memories{}
+	memory := &bufferPool{}
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
 	var kept [][2][]byte // unacknowledged buffers, and their original contents

@@ -28,8 +28,8 @@ func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	return openConsumer(t, config, o)
 }
 
-// joined polls until a consumer has this many partitions, and none of their records.
-func joined(t *testing.T, s *Consumer, partitions int) {
+// awaitPartitions polls until a consumer has this many partitions, and none of their records.
+func awaitPartitions(t *testing.T, s *Consumer, partitions int) {
 	t.Helper()
 	for ctx := kafkatest.Context(t); ; {
 		// The commits of the start offsets come before the records.
@@ -60,25 +60,25 @@ func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) 
 	return records
 }
 
-// beginning is a topic orders, possibly still missing, on a broker of its own.
-type beginning struct {
+// startTopic is a topic orders, possibly still missing, on a broker of its own.
+type startTopic struct {
 	t     *testing.T
 	b     *embedded.Broker
 	admin *kadm.Client
 }
 
-func newBeginning(t *testing.T, partitions int32) *beginning {
+func newBeginning(t *testing.T, partitions int32) *startTopic {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr())))
 	if partitions > 0 {
 		makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: partitions})
 	}
-	return &beginning{t, b, admin}
+	return &startTopic{t, b, admin}
 }
 
 // put writes a record to a partition.
-func (b *beginning) put(partition int32, value string) {
+func (b *startTopic) put(partition int32, value string) {
 	b.t.Helper()
 	client := kafkatest.Client(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(b.t, client.ProduceSync(kafkatest.Context(b.t), &kgo.Record{Topic: "orders", Partition: partition,
@@ -86,7 +86,7 @@ func (b *beginning) put(partition int32, value string) {
 }
 
 // grow adds partitions, up to this number.
-func (b *beginning) grow(partitions int) {
+func (b *startTopic) grow(partitions int) {
 	b.t.Helper()
 	answers, err := b.admin.UpdatePartitions(kafkatest.Context(b.t), partitions, "orders")
 	if err == nil {
@@ -114,7 +114,7 @@ func TestLatestSkipsNothing(t *testing.T) {
 		b.put(0, "before")
 		b.put(1, "before")
 		s := latestConsumer(t, b.b.Addr(), o)
-		joined(t, s, 2)
+		awaitPartitions(t, s, 2)
 		b.put(0, "1")
 		settled := Offsets{}
 		expectValues(t, s, settled, "1")
@@ -190,7 +190,7 @@ func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 		stored.AddOffset("orders", 0, 1, -1)
 		require.NoError(t, b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored))
 		s := latestConsumer(t, b.b.Addr(), o)
-		joined(t, s, 2)
+		awaitPartitions(t, s, 2)
 		b.put(1, "after")
 		expectValues(t, s, Offsets{}, "after")
 	})
@@ -202,7 +202,7 @@ func TestLatestOfMemberWithoutPartitions(t *testing.T) {
 		b, ctx := newBeginning(t, 1), kafkatest.Context(t)
 		b.put(0, "before")
 		busy := latestConsumer(t, b.b.Addr(), o)
-		joined(t, busy, 1)
+		awaitPartitions(t, busy, 1)
 		idle := latestConsumer(t, b.b.Addr(), o)
 		for members := 0; members < 2; {
 			pollBriefly(ctx, t, idle)

@@ -55,8 +55,8 @@ func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
 	return all
 }
 
-// page sends a page of one record with its offset, and ends it.
-func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
+// sendPage sends a page of one record with its offset, and ends it.
+func sendPage(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
 	t.Helper()
 	require.NoError(t, o.Begin(t.Context()))
 	done := make(chan error, 1)
@@ -73,8 +73,8 @@ func produceRow(t *testing.T, o *TransactionalOutput, topic, value string, upTo 
 	o.Produce(t.Context(), b, upTo, func(_ int, err error) { done <- err })
 }
 
-// committed returns the values of a topic that a consumer with read_committed sees.
-func committed(t *testing.T, c Config, topic string) string {
+// committedValues returns the values of a topic that a consumer with read_committed sees.
+func committedValues(t *testing.T, c Config, topic string) string {
 	t.Helper()
 	r, err := NewReader(c)
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func committed(t *testing.T, c Config, topic string) string {
 // expectCommitted expects these values of the topics rows and offsets.
 func expectCommitted(t *testing.T, c Config, rows, offsets string) {
 	t.Helper()
-	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != rows+"; "+offsets {
+	if got := committedValues(t, c, "rows") + "; " + committedValues(t, c, "offsets"); got != rows+"; "+offsets {
 		t.Errorf("expected %s; %s, found %s", rows, offsets, got)
 	}
 }
@@ -99,7 +99,7 @@ func expectCommitted(t *testing.T, c Config, rows, offsets string) {
 // expectRowsCommitted expects these values of the topic rows.
 func expectRowsCommitted(t *testing.T, c Config, want string) {
 	t.Helper()
-	if got := committed(t, c, "rows"); got != want {
+	if got := committedValues(t, c, "rows"); got != want {
 		t.Errorf("expected %q, found %q", want, got)
 	}
 }
@@ -118,7 +118,7 @@ func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, "g-c-0").Output()
 	for n, value := range []string{"a", "broken", "b", "left"} {
-		require.NoError(t, page(t, o, value, int64(n)))
+		require.NoError(t, sendPage(t, o, value, int64(n)))
 		end := o.Commit
 		switch value {
 		case "broken":
@@ -144,12 +144,12 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 		t.Run(by, func(t *testing.T) {
 			c, _ := transactionsBroker(t)
 			o := newTransacting(t, c, "g-c-0").Output()
-			require.NoError(t, page(t, o, "zombie", 1))
+			require.NoError(t, sendPage(t, o, "zombie", 1))
 			if by == "fence" {
 				require.NoError(t, Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}))
 			} else {
 				owner := newTransacting(t, c, "g-c-0").Output()
-				require.NoError(t, page(t, owner, "owner", 2))
+				require.NoError(t, sendPage(t, owner, "owner", 2))
 				require.NoError(t, owner.Commit(t.Context()))
 			}
 			err := o.Commit(t.Context())
@@ -157,7 +157,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 			if id := FencedTransactionalID(err); id != "g-c-0" {
 				t.Errorf("expected the error to contain the transactional ID g-c-0, found %q", id)
 			}
-			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
+			if got := committedValues(t, c, "rows"); strings.Contains(got, "zombie") {
 				t.Errorf("found %s", got)
 			}
 		})
@@ -192,7 +192,7 @@ func TestPageTimeoutNamesSetting(t *testing.T) {
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
 	o := newTransacting(t, c, "g-c-0").Output()
 	// On a busy machine the record alone may exceed it.
-	err := page(t, o, "slow", 1)
+	err := sendPage(t, o, "slow", 1)
 	for !o.isOverdue(o.startedAt) {
 		<-time.After(time.Millisecond)
 	}
@@ -278,20 +278,20 @@ func TestRejectedCommitEndsProducer(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "offsets", "0")
 	c := testConfig(b.Addr())
 	o := newTransacting(t, c, "g-c-0").Output()
-	require.NoError(t, page(t, o, "refused", 1))
+	require.NoError(t, sendPage(t, o, "refused", 1))
 	kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
 	if rewound := (*TransactionAborted)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
 		t.Errorf("expected the error of the brokers, found %v", err)
 	}
 	again := newTransacting(t, c, "g-c-0").Output()
-	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
+	require.NoError(t, errors.Join(sendPage(t, again, "again", 1), again.Commit(t.Context())))
 	expectRowsCommitted(t, c, "before again")
 }
 
-// heldTopics makes the client of c send records to a topic that is new to it, and delays the partitions of that topic
-// until letGo: kgo chooses the partition of a record "last", which no broker receives, in between.
-func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
+// holdNewTopics makes the client of c send records to a topic that is new to it, and delays the partitions of that
+// topic until letGo: kgo chooses the partition of a record "last", which no broker receives, in between.
+func holdNewTopics(c *Config) (held <-chan struct{}, letGo func()) {
 	holds, free := make(chan struct{}), make(chan struct{})
 	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
 		int) int {
@@ -323,7 +323,7 @@ func TestTransactionEndWaitsForPartitions(t *testing.T) {
 					kfake.MaxVersions(brokers.versions))
 				plain := testConfig(strings.Join(cluster.ListenAddrs(), ","))
 				c := plain
-				held, letGo := heldTopics(&c)
+				held, letGo := holdNewTopics(&c)
 				defer letGo()
 				o := newTransacting(t, c, "g-c-0").Output()
 				require.NoError(t, o.Begin(t.Context()))
@@ -394,7 +394,7 @@ func TestTransactionRestartsOnNewEpoch(t *testing.T) {
 		t.Errorf("expected the feed to start over, found %v", err)
 	}
 	require.NoError(t, transact(func() {}))
-	assert.Equal(t, "a a; a a", committed(t, c, "rows")+"; "+committed(t, c, "others"))
+	assert.Equal(t, "a a; a a", committedValues(t, c, "rows")+"; "+committedValues(t, c, "others"))
 }
 
 // Brokers without transactions are a fault that names the setting.

@@ -78,8 +78,8 @@ func (m *member) join(t *testing.T) error {
 	}
 }
 
-// joining starts a join and returns when the broker has received it. Its result arrives on the channel.
-func (m *member) joining(t *testing.T, b *Broker) <-chan error {
+// startJoin starts a join and returns when the broker has received it. Its result arrives on the channel.
+func (m *member) startJoin(t *testing.T, b *Broker) <-chan error {
 	t.Helper()
 	before := len(b.Cluster.GroupInfo(m.group).Members)
 	again := m.id != ""
@@ -164,7 +164,7 @@ func TestKilledMembersLeave(t *testing.T) {
 			if instance := fmt.Sprint(i); test.static {
 				m.instance = &instance
 			}
-			m.joining(t, b)
+			m.startJoin(t, b)
 			m.kill()
 		}
 	}
@@ -203,7 +203,7 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	var others []*member
 	for range 8 {
 		m := newMember(t, b.Addr(), "group")
-		others, joins = append(others, m), append(joins, m.joining(t, b))
+		others, joins = append(others, m), append(joins, m.startJoin(t, b))
 	}
 	join(t, leader, joins...)
 	leader.kill()
@@ -245,21 +245,21 @@ func TestSlowMembersStay(t *testing.T) {
 		if test.rejoins {
 			join(t, other)
 			syncAll(t, other)
-			join(t, other, slow.joining(t, b))
+			join(t, other, slow.startJoin(t, b))
 			syncAll(t, other, slow)
 		} else {
 			join(t, slow)
 			syncAll(t, slow)
 		}
 
-		answer := other.joining(t, b)
+		answer := other.startJoin(t, b)
 		if test.reconnects {
 			other.kill()
 			if err := <-answer; err == nil {
 				t.Fatal("expected no response on a closed connection")
 			}
 			other.connect(t)
-			answer = other.joining(t, b)
+			answer = other.startJoin(t, b)
 		}
 		pairs[group] = &pair{slow, other, answer}
 	}
