@@ -16,8 +16,8 @@ import (
 )
 
 // taskCollector collects the metrics of the worker, its connectors and tasks. Those of Kafka Connect have the names and
-// labels of Prometheus' JMX exporter, on which dashboards rely; Culvert's own begin with culvert_. The tables below have
-// one entry per metric; Collect takes a snapshot and evaluates them.
+// labels of Prometheus' JMX exporter, on which dashboards rely; Culvert's own begin with culvert_. The tables below
+// have one entry per metric; Collect takes a snapshot and evaluates them.
 type taskCollector struct {
 	unchecked
 	connectors func() []connect.Metrics
@@ -180,8 +180,9 @@ func connectorText(name, help string, labels []string, texts func(connectorCount
 
 func tasksByState() (metrics []metric[connectorCounts]) {
 	for _, s := range taskStates {
-		metrics = append(metrics, gauge("worker_connector_"+strings.ToLower(string(s))+"_task_count", "Tasks of a connector "+
-			"that are "+string(s)+".", func(c connectorCounts) float64 { return float64(c.states[s]) }))
+		metrics = append(metrics, gauge("worker_connector_"+strings.ToLower(string(s))+"_task_count",
+			"Tasks of a connector "+
+				"that are "+string(s)+".", func(c connectorCounts) float64 { return float64(c.states[s]) }))
 	}
 	return metrics
 }
@@ -309,9 +310,9 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		func(m *task.MetricsSnapshot) task.Summary { return m.BatchSize }),
 )...)
 
-// sourceMetrics has the age of the delta token instead of a lag, which services do not report: the time since a response
-// was the last of its changes. The time since the last notification reveals a subscription that does not work, even if
-// the service still lists it.
+// sourceMetrics has the age of the delta token instead of a lag, which services do not report: the time since a
+// response was the last of its changes. The time since the last notification reveals a subscription that does not work,
+// even if the service still lists it.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("source_task_source_record_poll", "Rows that a source has read, acknowledged by Kafka or not.",
 		rowsRead),
@@ -367,7 +368,8 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate",
 			"Always 0: the task waits for late commits and skips none.", 0),
 		counter("culvert_sink_rows_total", "Records of a sink that its service has accepted.", integer(rows)),
-		counter("culvert_sink_refused_total", "Records of a sink that were rejected and skipped (errors.tolerance=all).",
+		counter("culvert_sink_refused_total",
+			"Records of a sink that were rejected and skipped (errors.tolerance=all).",
 			integer(rowsSkipped)),
 		counter("culvert_sink_warnings_total",
 			"Warnings that a sink's plugin has logged about responses, such as SAP messages in a successful one.",

@@ -2,12 +2,12 @@
 //
 // The main package of a plugin imports one package for each world of the contract that it implements: source, sink,
 // transform or tools. A source may also import notifications (it is called when the service notifies of changes) and
-// retirement (it ends its subscriptions when its connector is deleted). Importing such a package adds the exports of its
-// world to the module, so import only those that you implement. An init function passes the implementation to the
+// retirement (it ends its subscriptions when its connector is deleted). Importing such a package adds the exports of
+// its world to the module, so import only those that you implement. An init function passes the implementation to the
 // package's Register; main stays empty, because the host calls exports.
 //
-// A plugin only computes: it has no sockets, files, clock or environment. It returns requests, which the host sends, and
-// is called again with the responses. Build one with
+// A plugin only computes: it has no sockets, files, clock or environment. It returns requests, which the host sends,
+// and is called again with the responses. Build one with
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o my-plugin.wasm .
 //

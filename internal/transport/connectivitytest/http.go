@@ -31,8 +31,8 @@ func newHTTPServer(handler http.Handler) *http.Server {
 }
 
 // serveProxy is the handler of the HTTP port. Like SAP's proxy it accepts only http: requests in absolute form, no
-// CONNECT: it checks the token and forwards to the system behind the virtual host. "assumption" marks what SAP's pages do
-// not describe.
+// CONNECT: it checks the token and forwards to the system behind the virtual host. "assumption" marks what SAP's pages
+// do not describe.
 func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 	location := r.Header.Get(locationHeader) // plain, unlike in SOCKS5, where it is base64
 	entry := Entry{Port: "http", Client: r.RemoteAddr, Target: r.URL.String(), Location: location,
@@ -95,7 +95,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = scheme, system // ReverseProxy removes Proxy-Authorization
-			p.Out.Host = p.In.Host // "Host In Request Header: Use Virtual Host", the Cloud Connector's default
+			// "Host In Request Header: Use Virtual Host", the Cloud Connector's default
+			p.Out.Host = p.In.Host
 			for _, name := range []string{locationHeader, userHeader, technicalUserHeader} {
 				p.Out.Header.Del(name)
 			}

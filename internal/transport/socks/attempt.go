@@ -28,7 +28,8 @@ type tokenError struct{ error }
 
 func (t *tokenError) Unwrap() error { return t.error }
 
-// attempt makes one attempt at a location. Dialer.Attempt bounds it without the token, because Token has its own limits.
+// attempt makes one attempt at a location. Dialer.Attempt bounds it without the token, because Token has its own
+// limits.
 func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, error) {
 	limit := d.Attempt
 	if limit == 0 {
