@@ -14,8 +14,7 @@ var inQuery = []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE", 
 
 const clientQuery = "sap-client=100&sap-language=DE"
 
-// What the connector asks by itself names the client in its query; what the service leads to is as the service wrote
-// it.
+// Requests that the connector builds contain the client in their query. Links of the service are requested unchanged.
 func TestClientInQuery(t *testing.T) {
 	for _, token := range []string{"offset", "key"} {
 		s := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20, SkipToken: token}})
@@ -30,7 +29,7 @@ func TestClientInQuery(t *testing.T) {
 			}
 		}
 		for _, target := range query.targets {
-			if n := strings.Count(target, clientQuery); n != 1 { // the demo service takes it over into its links
+			if n := strings.Count(target, clientQuery); n != 1 { // the demo service copies it into its links
 				t.Errorf("%s: expected the client once, found %s", token, target)
 			}
 		}
@@ -41,7 +40,7 @@ func TestClientInQuery(t *testing.T) {
 	}
 }
 
-// A load that broke off goes on the other way.
+// If the setting changes during a load, the load continues with the client in the query, or without it.
 func TestClientInQueryFromNowOn(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20,
 		SkipToken: "offset"}})

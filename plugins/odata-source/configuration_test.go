@@ -13,8 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestNoSecretIsRead: the plugin works without the password, and a password that is handed in all the same shows
-// nowhere.
+// TestNoSecretIsRead: the plugin works without the password, and shows it nowhere if it receives one.
 func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := odatatest.New(odatatest.Options{})
@@ -75,7 +74,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestCauses: a load that broke off goes on; a complete one waits for its period, also over a restart.
+// TestCauses: an interrupted load continues at once. A complete load waits for its period, even after a restart.
 func TestCauses(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 500}})
 	load := newLoad(t, service, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
@@ -134,8 +133,8 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// Whoever sets an offset can't send requests, with the service's password, to another host: each field with an address
-// is a path, in each phase.
+// Each address in an offset is a path, in each phase. A user who sets an offset cannot send requests with the service's
+// password to another host.
 func TestOffsetsOfOtherHosts(t *testing.T) {
 	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
 	flag := func(name string) wit.OffsetEntry {
@@ -224,7 +223,7 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// TestSettingsThatCannotBe: what an examination complains of no task is started with.
+// TestSettingsThatCannotBe: no task starts with settings that the validation rejects.
 func TestSettingsThatCannotBe(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, wrong, false, nil, nil)

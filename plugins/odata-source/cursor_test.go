@@ -13,21 +13,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// byDate are the settings of the set Orders that is read by when orders were made.
+// byDate contains the settings of the set Orders with the order date as cursor.
 var byDate = append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60")
 
-// dated gives an order a date.
+// dated sets the date of an order.
 func dated(t *testing.T, s http.Handler, order int, date any) {
 	t.Helper()
 	write(t, s, "MERGE", fmt.Sprintf("Orders(%d)", order), map[string]any{"OrderDate": date})
 }
 
-// TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late
-// within the look-back.
+// TestCursor: the first load reads all rows. Later loads read each row that changed since, once, and rows that were
+// committed late within the look-back.
 func TestCursor(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
-		late     bool // a row that is committed late is found
+		late     bool // a row that is committed late is read
 	}{
 		{nil, false},
 		{[]string{"sap.odata#00.cursor.lookback=86400"}, true},
@@ -56,7 +56,7 @@ func TestCursor(t *testing.T) {
 		if asked, _ := url.PathUnescape(load.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
 			t.Errorf("%v: asked for %s", test.settings, asked)
 		}
-		dated(t, service, 10248, "2024-05-05T12:00:00") // the same as the highest
+		dated(t, service, 10248, "2024-05-05T12:00:00") // equal to the highest
 		dated(t, service, 10251, "2024-05-06T12:00:00")
 		offset = load.poll(offset)
 		expectRows("10248", "10251")
@@ -77,14 +77,14 @@ func TestCursor(t *testing.T) {
 	}
 }
 
-// TestCursorWhileRowsChange: a row that changes behind its page, while a later page brings a higher value, is read by
-// the next load, behind the first load and behind later ones; what is below that is not read again.
+// TestCursorWhileRowsChange: a row changes on a page that was read already, while a later page contains a higher value.
+// The next load reads it, after the first load and after later ones. Rows with lower values are not read again.
 func TestCursorWhileRowsChange(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		again    int
-		deleted  string // is deleted amid the first load
+		deleted  string // is deleted during the first load
 	}{
 		{"the highest value is asked for", odatatest.Switches{}, 2, ""},
 		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
@@ -101,7 +101,7 @@ func TestCursorWhileRowsChange(t *testing.T) {
 				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
 					!strings.HasSuffix(r.URL.Path, "$metadata") {
 					dated(t, service, 10248, late+"T01:00:00")
-					dated(t, service, 10287, late+"T02:00:00") // on a page that is still to come
+					dated(t, service, 10287, late+"T02:00:00") // on a page that is not read yet
 					late = ""
 					if test.deleted != "" {
 						write(t, service, "DELETE", "Orders("+test.deleted+")", nil)
@@ -139,8 +139,8 @@ func TestCursorWhileRowsChange(t *testing.T) {
 	}
 }
 
-// TestCursorWhereTheEndIsRefused: where the service gives no count and refuses what asks for rows behind its last one,
-// the load is complete, and the next one begins at the cursor.
+// TestCursorWhereTheEndIsRefused: if the service returns no count and rejects a request for rows after its last one,
+// the load is complete, and the next one starts at the cursor.
 func TestCursorWhereTheEndIsRefused(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{RefuseCount: true}})
 	refused := 0
@@ -164,8 +164,8 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 	}
 }
 
-// TestCursorWithUnavailableHighestValue: the question for the highest value, which may be too much for a service, is
-// no reason to fail; without an answer the next load begins at what the first page had, and misses nothing.
+// TestCursorWithUnavailableHighestValue: the request for the highest value may be too expensive for a service. If it
+// fails, the next load starts at the highest value of the first page, and misses nothing.
 func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
@@ -201,9 +201,9 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	}
 }
 
-// TestCursorWhoseFirstPageHasNone: where neither the service nor the first page tells the highest value of when the
-// load began, one of a later page may be above that of a row which has changed behind its page: the next load reads all
-// rows, and only the one behind it begins at the cursor.
+// TestCursorWhoseFirstPageHasNone: neither the service nor the first page returns the highest value at the start of the
+// load. A value of a later page may be above the value of a row that changed on a page already read. So the next load
+// reads all rows, and only the one after it starts at the cursor.
 func TestCursorWhoseFirstPageHasNone(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 	for order := 10248; order < 10248+15; order++ {

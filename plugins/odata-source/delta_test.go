@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestDelta reads a set whole and what is created, changed and deleted then: in both formats, by links that nothing
-// announces and by announced ones, in pages, and where the service answers in the other format.
+// TestDelta reads a whole set and then what is created, changed and deleted: in both formats, with announced and
+// unannounced delta links, in pages, and from a service that responds in the other format.
 func TestDelta(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -80,7 +80,7 @@ func TestDelta(t *testing.T) {
 	}
 }
 
-// TestDeletes writes deleted entities in the three forms, with keys of several parts and of every type.
+// TestDeletes reads deleted entities in the three notations, with keys of several properties and of every type.
 func TestDeletes(t *testing.T) {
 	for _, form := range []string{"", "record", "tombstone", "both"} {
 		for _, format := range []string{"atom", "json"} {
@@ -116,7 +116,7 @@ func TestDeletes(t *testing.T) {
 	}
 }
 
-// alsoDeleted puts a deleted entry of the set Products into an answer, before what it finds last.
+// alsoDeleted inserts a deleted entry of the set Products into a response, before the last occurrence of a text.
 func alsoDeleted(r *wit.Response, key int, before string) {
 	at := bytes.LastIndex(r.Body, []byte(before))
 	r.Body = slices.Insert(slices.Clone(r.Body), at, fmt.Appendf(nil, `<at:deleted-entry `+
@@ -124,8 +124,8 @@ func alsoDeleted(r *wit.Response, key int, before string) {
 		sapNorthwind, key)...)
 }
 
-// TestRowAndTombstone: an entity that comes both as a row and as deleted in one answer is read again, in the form of
-// the set's rows.
+// TestRowAndTombstone: an entity that is both a row and deleted in one response is read again, with the options of the
+// set's rows.
 func TestRowAndTombstone(t *testing.T) {
 	filtered := condition("0", "UnitPrice", "ge", "0")
 	for _, test := range []struct {
@@ -133,7 +133,7 @@ func TestRowAndTombstone(t *testing.T) {
 		deleted  bool
 		first    bool
 		settings []string
-		// keeps is what of the load's options the delta link keeps.
+		// keeps lists the options of the load that the delta link repeats.
 		keeps    string
 		switches odatatest.Switches
 	}{
@@ -186,7 +186,7 @@ func TestRowAndTombstone(t *testing.T) {
 	}
 }
 
-// An entity that is read again with a property that its page's rows did not have yet is passed on with it.
+// If an entity that is read again has a property that was not in the metadata, its record contains it.
 func TestRowReadAgainWithANewProperty(t *testing.T) {
 	service, hides := odatatest.New(odatatest.Options{Rows: 20}), true
 	property := regexp.MustCompile(`<Property Name="UnitsOnOrder"[^>]*/>|<d:UnitsOnOrder[^>]*(/>|>[^<]*</d:UnitsOnOrder>)`)
@@ -221,12 +221,12 @@ func TestRowReadAgainWithANewProperty(t *testing.T) {
 	}
 }
 
-// TestRowAndTombstoneOnTwoPages: the same where the two are on different pages of one answer, also where the reader
-// starts again between them. A row after its tombstone's page is what the entity is.
+// TestRowAndTombstoneOnTwoPages: as TestRowAndTombstone, with row and deleted entry on different pages of one response,
+// also if the reader restarts between them. A row after the page of its deleted entry is the current entity.
 func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 	for _, deleted := range []bool{true, false} {
 		for _, restarted := range []bool{true, false} {
-			for key, other := range map[int]int{3: 2, 5: 1} { // a row on page 1 or 2, the tombstone on the other
+			for key, other := range map[int]int{3: 2, 5: 1} { // a row on page 1 or 2, the deleted entry on the other
 				if deleted && other == 1 {
 					continue
 				}
@@ -268,8 +268,8 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 	}
 }
 
-// TestRereadThatFails: what is read again and is not answered by the service, or by something else than one entity, is
-// no delete. One that no longer meets the filter is.
+// TestRereadThatFails: if the service does not respond to a request for an entity, or responds with something other
+// than one entity, the entity is not deleted. It is if it no longer meets the filter.
 func TestRereadThatFails(t *testing.T) {
 	for _, test := range []struct {
 		name, message string
@@ -318,7 +318,8 @@ func TestRereadThatFails(t *testing.T) {
 	}
 }
 
-// killedAnywhere changes the service and catches up, forty times, killed in any piece of any answer, and then whole.
+// killedAnywhere changes the service and reads the changes forty times, killed in any piece of any response, and then
+// without being killed.
 func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) {
 	f.t.Helper()
 	f.piece = 300 + r.IntN(20_000)
@@ -340,13 +341,13 @@ func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) 
 		}
 	}
 	f.kill = -1
-	for range 2 { // the first load, or what was begun; what changed since
+	for range 2 { // the first load or its rest, then the changes
 		noError(f.t, f.catchUp(start))
 	}
 }
 
-// TestDeltaResumes kills the reader in any piece of any answer, changes the service in between, and compares: nothing
-// is lost, whatever the pages, and whatever a repeated request answers.
+// TestDeltaResumes kills the reader in any piece of any response, changes the service in between, and compares the
+// result: nothing is lost, whatever the size of pages, and whatever a repeated request returns.
 func TestDeltaResumes(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	for round := range 60 {
@@ -363,7 +364,7 @@ func TestDeltaResumes(t *testing.T) {
 				write(t, service, "POST", "Products", product(fresh, fmt.Sprint("New ", fresh)))
 			case 1:
 				if follower.stored == nil {
-					return // a deleted row of a first page that is read again is named nowhere
+					return // the deleted row of a first page that is read again is reported nowhere
 				}
 				quietly(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 			default:
@@ -378,14 +379,14 @@ func TestDeltaResumes(t *testing.T) {
 	}
 }
 
-// TestDeltaThatFails: what a service does that would lose changes ends with a fault that says what to do.
+// TestDeltaThatFails: if a service would lose changes, the read fails with an error that says what to do.
 func TestDeltaThatFails(t *testing.T) {
 	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
-		// expired is what a poll with an expired token is answered with, 0: there is none.
+		// expired is the status of the response to an expired token. Zero means that tokens do not expire.
 		expired int
 		kind    wit.ErrorKind
 		message string
@@ -426,14 +427,14 @@ func TestDeltaThatFails(t *testing.T) {
 	}
 }
 
-// TestDeltaOfOddServices: what a service says it does and doesn't fails, and moves no offset; what it repeats comes
-// again, and costs no row.
+// TestDeltaOfOddServices: a service that does not do what its responses claim fails the read, and the offset does not
+// change. What it repeats is read twice, and no row is lost.
 func TestDeltaOfOddServices(t *testing.T) {
 	const feed = `<feed` + atomSpaces + `>`
 	link := func(rel, to string) string { return `<link rel="` + rel + `" href="` + to + `"/>` }
 	for _, test := range []struct {
 		name string
-		// body is what changes are answered with; asked is the link that was asked for.
+		// body returns the body of the response to a request for changes by the link asked.
 		body    func(asked string) string
 		message string
 	}{
@@ -484,12 +485,12 @@ func TestDeltaOfOddServices(t *testing.T) {
 				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")) {
 				t.Errorf("faults of rows: %v", follower.faults)
 			} else if keyless {
-				return // the host fails the task, or as errors.tolerance says
+				return // the host fails the task, or skips the row if errors.tolerance allows it
 			}
 			if follower.answered = nil; test.message != "" {
 				return
 			}
-			// The service is well again: nothing was lost.
+			// The service works again, and nothing was lost.
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed too"})
 			noError(t, follower.catchUp(poll))
@@ -498,8 +499,8 @@ func TestDeltaOfOddServices(t *testing.T) {
 	}
 }
 
-// TestDeltaReload reads the set whole again where the settings say so. The headers of such a load stand beside those
-// that every record has.
+// TestDeltaReload reads the whole set again if the settings allow it. The records of such a load have its headers after
+// their own.
 func TestDeltaReload(t *testing.T) {
 	for change, settings := range map[string][]string{"": nil, "read": {sourceconfig.HeadersEnable + "=true"}} {
 		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
@@ -527,12 +528,12 @@ func TestDeltaReload(t *testing.T) {
 	}
 }
 
-// TestSnapshotKeepsDeltaLink reads the set whole because somebody asks for it, and goes on from the link of before:
-// what changed or was deleted before, and while it was read, is told of.
+// TestSnapshotKeepsDeltaLink reads the whole set on request and continues from the previous delta link: changes and
+// deletes from before and during the snapshot are reported.
 func TestSnapshotKeepsDeltaLink(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		// lost pages of the snapshot the service no longer has
+		// lost is the number of pages of the snapshot that the service no longer has.
 		lost, rows int
 		ends       bool
 	}{{"whole", 0, 77, true}, {"a page is lost", 1, 117, true}, {"two are", 2, 80, false}} {
@@ -583,7 +584,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 	}
 }
 
-// TestRewrittenLink replaces the token in the stored link at the start, once.
+// TestRewrittenLink replaces the token in the stored link once, at the start.
 func TestRewrittenLink(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, s, tracked00("Products")...)
@@ -601,7 +602,7 @@ func TestRewrittenLink(t *testing.T) {
 	}
 }
 
-// The delta link of another connector, which stores nothing else, is gone on from.
+// A connector continues from another connector's delta link, even if the offset contains nothing else.
 func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products")...)
@@ -617,9 +618,9 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// TestPlainLoadsAreCounted: a load that asks for no changes is whole, or it isn't said to be: not where a service ends
-// its feed in silence, with fewer rows than it counts, each time. Rows that are deleted meanwhile are no fault of it,
-// and where others came among those that had been read it is read again.
+// TestPlainLoadsAreCounted: a load that does not request changes is reported as complete only if it is. It is not if
+// the service ends its feed each time with fewer rows than it counts. Rows that are deleted during the load do not
+// count against it. If rows were inserted among those already read, the set is read again.
 func TestPlainLoadsAreCounted(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -680,8 +681,8 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 	}
 }
 
-// TestChangesAtAnnouncedURL: changes that the service prepares (202), and has asked for at an address of its own,
-// are those of the delta link, which is gone on from whatever that address answers.
+// TestChangesAtAnnouncedURL: a service that prepares changes (202) may announce another URL for them. They are the
+// changes of the delta link, and the feed continues from it, whatever that URL returns.
 func TestChangesAtAnnouncedURL(t *testing.T) {
 	const monitor = sapNorthwind + "/poll/1"
 	for _, status := range []int{200, 404, 410, 500} {
@@ -693,7 +694,7 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
 				case request.Target == monitor && left > 0:
-					r.Status, r.Body, r.Headers = 202, nil, nil // the address is kept
+					r.Status, r.Body, r.Headers = 202, nil, nil // the URL is kept
 					left--
 				case request.Target == monitor:
 					if r.Status, r.Body = uint16(status), nil; status == 200 {
@@ -724,8 +725,8 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 	}
 }
 
-// TestChangesPreparedWhileStopped: a connector that was down for longer than an answer may be prepared asks for the
-// changes by their delta link again, once, whatever has become of the address at which they were to be.
+// TestChangesPreparedWhileStopped: a connector that was stopped for longer than the preparation may take requests the
+// changes by their delta link again, once, whatever the announced URL returns now.
 func TestChangesPreparedWhileStopped(t *testing.T) {
 	const monitor, patience = sapNorthwind + "/poll/1", 7_200_000
 	for _, status := range []uint16{202, 404, 410} {
@@ -769,8 +770,7 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 	}
 }
 
-// A delta link that answers the whole set each time: what there is arrives and is not lost, however often it comes, and
-// each poll ends.
+// If a delta link returns the whole set each time, all rows arrive, none is lost, and each poll ends.
 func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products")...)

@@ -9,8 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestFollow reads orders with their lines expanded, whose feeds page inside: what is behind the links inside comes
-// too.
+// TestFollow reads orders with expanded lines whose feeds have pages: the rows behind nested next links are read too.
 func TestFollow(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
@@ -38,8 +37,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Further pages of an expanded feed that have no end fail the page, soon: those that lead back to one of them, and
-// those that bring nothing, however their links grow.
+// Nested pages without an end fail the page soon: pages that link to an earlier one, and empty pages whose links grow.
 func TestInnerPagesWithoutEnd(t *testing.T) {
 	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
 		`<NavigationProperty Name="L" Relationship="N.R" FromRole="O" ToRole="I"/>`,

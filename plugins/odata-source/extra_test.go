@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Further fields stand behind those of each key, deleted entities' and re-read ones' included, and rows go to the
-// partition that is asked for.
+// Additional key fields follow the key properties, in deleted and re-read entities too, and rows go to the configured
+// partition.
 func TestFurtherFieldsOfKeys(t *testing.T) {
 	for _, format := range []string{"atom", "json"} {
 		service := odatatest.New(odatatest.Options{Rows: 20, PageSize: 7})
@@ -39,7 +39,7 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 	}
 }
 
-// The service knows nothing of the further fields: pages are asked for by its own key.
+// The requests of a load contain the service's own key only, without the additional fields.
 func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
 	l := whole(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
@@ -50,8 +50,8 @@ func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
 	}
 }
 
-// Metadata are read again when they are as old as the settings say, at the next page, and a property that was added
-// meanwhile is there before a row brings it. Without the setting they are read once.
+// Metadata older than the configured age are read again at the next page. A property that was added in the meantime is
+// in the schema before a row contains it. Without the setting they are read once.
 func TestMetadataAreReadAgain(t *testing.T) {
 	s := &stubborn{keys: upFrom(1, 30), page: 10, heeds: true}
 	grown := false
@@ -94,9 +94,9 @@ func TestMetadataAreReadAgain(t *testing.T) {
 	}
 }
 
-// A delta feed that was stopped between two pages asks for the changes since, behind those that it was reading: what
-// was changed before the start is there when it comes to rest, as with a run that ends by itself. Started at rest, it
-// asks once.
+// A delta feed that was stopped between two pages also requests the changes after those that it was reading. A change
+// before the start is read before the feed is idle, as in a run that ends by itself. A feed that starts idle sends one
+// request.
 func TestChangesSinceAStartInTheMiddle(t *testing.T) {
 	for _, changes := range []bool{false, true} {
 		service := odatatest.New(odatatest.Options{Rows: 60, PageSize: 7})

@@ -24,7 +24,7 @@ func TestLoads(t *testing.T) {
 		name, set string
 		switches  odatatest.Switches
 		settings  []string
-		// asked are parts of the requests behind $metadata, in order; "" stands for any.
+		// asked contains parts of the requests after $metadata, in order. "" matches any request.
 		asked []string
 	}{
 		{name: "links", set: "Orders", switches: odatatest.Switches{PageSize: 300},
@@ -120,8 +120,8 @@ func TestLoads(t *testing.T) {
 	}
 }
 
-// TestMotion is T15: rows that are there throughout arrive, whatever is deleted and inserted between pages. Following
-// links that count rows loses some: the proof that the test can fail.
+// TestMotion is T15: rows that exist throughout the load arrive, whatever is deleted and inserted between pages.
+// Following links that count rows loses some, which proves that the test can fail.
 func TestMotion(t *testing.T) {
 	for _, set := range []string{"Orders", "Order_Details"} {
 		for _, token := range []string{"key", "offset", "opaque"} {
@@ -139,7 +139,7 @@ func TestMotion(t *testing.T) {
 	}
 }
 
-// moving loads a set whose rows move and counts those that were there before and after and didn't come.
+// moving loads a set whose rows change, and counts the rows that existed before and after the load and did not arrive.
 func moving(t *testing.T, name string, switches odatatest.Switches, settings ...string) (missing int) {
 	t.Helper()
 	service := odatatest.New(odatatest.Options{Switches: switches})
@@ -162,7 +162,7 @@ func moving(t *testing.T, name string, switches odatatest.Switches, settings ...
 	return missing
 }
 
-// leavingOut reads a page and has the row left out in which a text stands; end is what the last piece brought.
+// leavingOut reads a page and has the row that contains text skipped. end is the result of the last piece.
 func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResult) {
 	l.t.Helper()
 	page, answer, err := l.begin(0, fetch)
@@ -183,7 +183,7 @@ func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResu
 	return end
 }
 
-// A row that the host says breaks the plugin is a fault with its document, and counts as one of the page: the load is
+// A row that makes the plugin trap becomes an error with its document and counts as a row of the page: the load is
 // complete with it, in all forms of a page.
 func TestRowThatIsLeftOut(t *testing.T) {
 	for _, settings := range [][]string{
@@ -204,7 +204,7 @@ func TestRowThatIsLeftOut(t *testing.T) {
 				t.Errorf("%q: the document of the row is %q", settings, raw)
 			}
 		}
-		asks := false // whether the count, which is that of the page's rows, is the set's
+		asks := false // whether another request checks if the count is the set's or the page's
 		if end.Next != nil {
 			_, asks = wit.Lookup(*end.Next, "check")
 		}
@@ -217,12 +217,12 @@ func TestRowThatIsLeftOut(t *testing.T) {
 	}
 }
 
-// A row that the host has left out is a fault of its page, also where it was one of the page before and comes again:
-// the host says in the next fault that comes why the row was left out.
+// A row that the host skips is an error of its page, also if it was on the previous page and is read again. The host's
+// next error contains why the row was skipped.
 func TestRowThatIsLeftOutAgain(t *testing.T) {
 	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		rows := `{"K":8},{"K":9},`
-		if r.URL.Query().Has("$filter") { // those after 9
+		if r.URL.Query().Has("$filter") { // the rows after 9
 			rows = ""
 		}
 		fmt.Fprintf(w, `{"d":{"results":[%s{"K":"no number 10"}]}}`, rows)
@@ -241,8 +241,8 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 	}
 }
 
-// A row that is deleted ahead of the load is told from one that was left out by one question, for keys of several parts
-// too: paging by key goes on, and nothing comes twice.
+// A row that is deleted ahead of the load is distinguished from a skipped row by one request, also for keys of several
+// properties. Paging by key continues, and no row is read twice.
 func TestRowsThatGoAhead(t *testing.T) {
 	for _, name := range []string{"Orders", "Order_Details"} {
 		service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 200, SkipToken: "offset"}})
@@ -251,7 +251,7 @@ func TestRowsThatGoAhead(t *testing.T) {
 		pages := 0
 		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.HasSuffix(r.URL.Path, "$metadata") {
-				if pages++; pages == 2 { // the row is still to come
+				if pages++; pages == 2 { // the row is not read yet
 					write(t, service, "DELETE", name+last, nil)
 				}
 			}
@@ -260,15 +260,15 @@ func TestRowsThatGoAhead(t *testing.T) {
 		load.targets = nil
 		load.all(nil)
 		load.same(service, name)
-		want := (len(load.rows)+199)/200 + 2 // the question, and the count at the end
+		want := (len(load.rows)+199)/200 + 2 // the request for the row, and the count at the end
 		if len(load.targets) != want {
 			t.Errorf("%s: expected %d requests, found\n%s", name, want, strings.Join(load.targets, "\n"))
 		}
 	}
 }
 
-// How long an answer 202 is waited for: as long as the service says, from a second to ten minutes, and in all no longer
-// than the first answer may take.
+// A response 202 is polled after the time that the service specifies, at least a second and at most ten minutes. In
+// total it takes no longer than the first response may take.
 func TestAnswersThatAreNotReady(t *testing.T) {
 	for _, test := range []struct {
 		after string
@@ -298,9 +298,9 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 	}
 }
 
-// TestSnapshotThatIsLost: SAP SuccessFactors answers 500 where the snapshot of paging=snapshot is gone (SAP KBA
-// 2990434), other services 410. The load begins again, three times at most; with exactly-once it fails and names the
-// setting. Pages are asked for by links, as snapshots want it (SAP KBA 2749091).
+// TestSnapshotThatIsLost: if the snapshot of paging=snapshot is gone, SAP SuccessFactors returns 500 (SAP KBA 2990434),
+// other services 410. The load restarts, three times at most. With exactly-once it fails and names the setting. Pages
+// are read by links, as snapshots require (SAP KBA 2749091).
 func TestSnapshotThatIsLost(t *testing.T) {
 	for _, status := range []int{500, 410} {
 		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
@@ -342,8 +342,8 @@ func TestSnapshotThatIsLost(t *testing.T) {
 	}
 }
 
-// TestCountsOfAPageProveNothing: where a service counts the rows of a page, a load whose further rows are not to be had
-// for a moment fails, though as many rows came as were counted.
+// TestCountsOfAPageProveNothing: if a service counts the rows of a page, a load whose further rows are temporarily
+// unavailable fails, although it has read as many rows as the service counted.
 func TestCountsOfAPageProveNothing(t *testing.T) {
 	for _, status := range []int{403, 408, 503} {
 		service := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
@@ -360,8 +360,8 @@ func TestCountsOfAPageProveNothing(t *testing.T) {
 	}
 }
 
-// TestRefusalThatQuotesItsRequest: a service that refuses $orderby and quotes the request's address has said nothing of
-// the count and of $format, which are in it too: the next request still asks for both.
+// TestRefusalThatQuotesItsRequest: a service that rejects $orderby may quote the request's URL, which contains the
+// count and $format too. The next request still contains both.
 func TestRefusalThatQuotesItsRequest(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -381,12 +381,12 @@ func TestRefusalThatQuotesItsRequest(t *testing.T) {
 	}
 }
 
-// stubborn is a service that takes $orderby and $filter and doesn't heed them, as some do. Its links count rows.
+// stubborn is a service that accepts $orderby and $filter but ignores them, as some do. Its links count rows.
 type stubborn struct {
 	keys  []int
 	page  int
-	heeds bool // heeds the filter K gt n
-	// noLinks: it gives no links; countsPage: it counts the rows of the page.
+	heeds bool // applies the filter K gt n
+	// noLinks: the service returns no links. countsPage: it counts the rows of the page.
 	noLinks, countsPage bool
 	requests            []string
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
-// TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have
-// three digits.
+// TestManySets: the metadata of a service are read once for all of its sets, and set numbers may have three digits.
 func TestManySets(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
@@ -42,8 +41,8 @@ func TestManySets(t *testing.T) {
 	}
 }
 
-// TestInstancesKeepFewDecoders: an instance that reads two hundred sets keeps decoders for the next pages of a few, and
-// a set that is read again gets its own.
+// TestInstancesKeepFewDecoders: an instance that reads two hundred sets keeps decoders for a few of them. A set that is
+// read again gets its own decoder.
 func TestInstancesKeepFewDecoders(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// marked are the keys of the rows of the only load with marks, which begins and ends.
+// marked returns the keys of the rows between the start and end marks of the only load that has them.
 func (f *follower) marked() map[string]bool {
 	f.t.Helper()
 	rows, snapshot, state := map[string]bool{}, "", ""
@@ -40,9 +40,9 @@ func (f *follower) marked() map[string]bool {
 	return rows
 }
 
-// A first load by links that count rows is read again by key whatever its size, with the reader started again between
-// any two pages, and no offset is larger than the host stores. Between the marks of the second reading each row comes
-// once, so that a row which came before and was deleted during the load is known, although the service reports none.
+// A first load by links that count rows is repeated by key whatever its size, with the reader restarted between any two
+// pages, and no offset is larger than the host stores. Between the marks of the second reading each row is read once,
+// so consumers detect a row that was read first and deleted during the load, although the service does not report it.
 func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	const rows = 25_000
 	service := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100,
@@ -77,8 +77,8 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	}
 }
 
-// Every offset of a load fits where the host stores it, which the reader checks, also with links as long as servers
-// take them, with as many rows as auditors and cursors remember, and where changes, or a further load, follow.
+// Every offset of a load fits into the host's limit, which the reader checks: with the longest links that servers
+// accept, with as many rows as auditors and cursors remember, and if changes or another load follow.
 func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 	pad := "&pad=" + strings.Repeat("x", 8<<10)
 	link := regexp.MustCompile(`"__next":"[^"]*`)
@@ -121,8 +121,8 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 	}
 }
 
-// An offset in which the version before kept the keys of a load's rows is gone on from, however many they are: the set
-// is read again by key from its start, and all its rows come.
+// An offset of an earlier version that contains the keys of a load's rows is accepted, however many they are: the set
+// is read again by key from its start, and all its rows arrive.
 func TestOffsetsWithKeysOfALoad(t *testing.T) {
 	raw, err := os.ReadFile("testdata/offsets.json")
 	noError(t, err)

@@ -15,7 +15,7 @@ import (
 var notified = []string{"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
 	"sap.odata.subscription.ports=8301"}
 
-// subscribed00 are settings of a set that is subscribed to and read in full mode once.
+// subscribed00 returns settings of a set with a subscription that is read once, in full mode.
 func subscribed00(name string, more ...string) []string {
 	return of(sapNorthwind, name, append(notified, more...)...)
 }
@@ -24,7 +24,7 @@ const atomSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas
 
 var one, two = []string{"(OrderID=1,ProductID=2) "}, []string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}
 
-// noticed are bodies of notifications for Order_Details, what they wake, or the fault's kind.
+// noticed contains bodies of notifications for Order_Details and the triggers or the kind of error that they cause.
 var noticed = []struct {
 	name, headers, body string
 	wakes               []string
@@ -105,7 +105,7 @@ func notificationOf(headers, body string) wit.Notification {
 	return n
 }
 
-// TestHandleNotification reads every form that notifications may have.
+// TestHandleNotification reads every form of notification.
 func TestHandleNotification(t *testing.T) {
 	load := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
 	for _, test := range noticed {
@@ -130,7 +130,7 @@ func TestHandleNotification(t *testing.T) {
 	}
 }
 
-// TestSubscribe: what is missing is made, what is there serves again, and an answer 201 proves nothing.
+// TestSubscribe: a missing subscription is created, an existing one is reused, and a response 201 proves nothing.
 func TestSubscribe(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	load := newLoad(t, service, subscribed00("Orders")...)
@@ -161,8 +161,8 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
-// TestChangesWithoutNotification: a set in delta mode that goes by notifications alone is not deaf where the service
-// takes a subscription, lists it and never pushes.
+// TestChangesWithoutNotification: a set in delta mode that relies on notifications still reads changes if the service
+// accepts and lists a subscription but never pushes.
 func TestChangesWithoutNotification(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
 	of := subscribed00("Products", "sap.odata#00.track-changes=1")
@@ -194,7 +194,7 @@ func TestChangesWithoutNotification(t *testing.T) {
 	}
 }
 
-// FuzzHandleNotification: bodies come from anybody. What is taken names entities by whole keys.
+// FuzzHandleNotification: anyone can send bodies. Those that are accepted contain whole keys of entities.
 func FuzzHandleNotification(f *testing.F) {
 	for _, c := range noticed {
 		f.Add(c.headers, c.body)
@@ -218,8 +218,8 @@ func FuzzHandleNotification(f *testing.F) {
 	})
 }
 
-// An entity of which the service says with another answer than 404 that it isn't there is deleted where the settings
-// name that answer, and a fault that names the setting where they don't.
+// If the service reports a missing entity by another response than 404, the entity is deleted if the settings list that
+// response. Otherwise it is an error that names the setting.
 func TestEntitiesThatAreMissing(t *testing.T) {
 	document := func(code string) string {
 		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`
@@ -274,7 +274,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 	}
 }
 
-// An answer that contradicts the notification may come of an older copy of the data: the entity is read once more after
+// A response that contradicts the notification may come from an older copy of the data. The entity is read again after
 // a while.
 func TestAnswersThatContradictNotifications(t *testing.T) {
 	const there, missing = true, false

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestAnswersNamedForWhatTheyAre: what comes in the place of a feed is named, so that nobody looks for the fault in a
-// row, and none of it is taken for rows.
+// TestAnswersNamedForWhatTheyAre: if a response is not a feed, the error says what it is, so that users do not search
+// for the error in a row. It is never read as rows.
 func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 	for name, test := range map[string]struct {
 		status     int
@@ -74,7 +74,8 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 	}
 }
 
-// TestASCIIUnderAnotherName: servlets that were told no encoding name ISO-8859-1; a body of ASCII is the same in it.
+// TestASCIIUnderAnotherName: servlets without a configured encoding declare ISO-8859-1. An ASCII body is the same in
+// it.
 func TestASCIIUnderAnotherName(t *testing.T) {
 	for _, charset := range []string{"ISO-8859-1", `"iso-8859-15"`, "windows-1252", "Latin1"} {
 		s := odatatest.New(odatatest.Options{Rows: 20})

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestODP reads a set of an ODP service whole and what changes then, wherever the token stands, quoted or not.
+// TestODP reads a whole set of an ODP service and its changes, wherever the token is in the link, quoted or not.
 func TestODP(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -82,10 +82,10 @@ func TestODP(t *testing.T) {
 	}
 }
 
-// TestODPAsksOnce: the first extraction is asked for once, when the offset that says so is stored, wherever its answer
-// is lost.
+// TestODPAsksOnce: the first extraction is requested once, after the offset that records it is stored, even if its
+// response is lost.
 func TestODPAsksOnce(t *testing.T) {
-	for name, losing := range map[string]string{ // a part of the request whose answer is lost on its way
+	for name, losing := range map[string]string{ // part of the request whose response is lost
 		"the answer":   odpNorthwind + "/FactsOfProducts?$format=json",
 		"a later page": "skiptoken",
 	} {
@@ -120,7 +120,7 @@ func TestODPAsksOnce(t *testing.T) {
 	}
 }
 
-// sayingItEnded is a service that says so of a subscription and keeps it; ended counts how often.
+// sayingItEnded returns a service that confirms the end of a subscription but keeps it. ended counts the requests.
 func sayingItEnded(handler http.Handler, ended *int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
@@ -132,7 +132,7 @@ func sayingItEnded(handler http.Handler, ended *int) http.Handler {
 	})
 }
 
-// TestODPSubscriptionOfAnotherReader: a queue that is open already is another reader's.
+// TestODPSubscriptionOfAnotherReader: a queue that is open already belongs to another reader.
 func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
@@ -151,8 +151,8 @@ func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	}
 }
 
-// TestODPEndsASubscriptionOnce: a subscription that is still there, although the service said that it ended it, is not
-// ended again behind a restart.
+// TestODPEndsASubscriptionOnce: a subscription that still exists although the service confirmed its end is not ended
+// again after a restart.
 func TestODPEndsASubscriptionOnce(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
@@ -168,7 +168,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 		t.Errorf("expected that the subscription is ended once, found %d times, and %d jobs", ended,
 			service.Ledger().Jobs)
 	}
-	follower.service = service // where somebody ends it, the feed goes on
+	follower.service = service // after the subscription was ended elsewhere, the feed continues
 	if r := follower.exchange(&wit.Request{Method: "GET",
 		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); r.Status != 200 {
 		t.Fatalf("%d", r.Status)
@@ -177,7 +177,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
+// TestODPRecovery continues from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
 	for _, test := range []struct{ name, links, setting, message string }{
 		{"off", "", "", "recover continues from the oldest link"},
@@ -210,7 +210,7 @@ func TestODPRecovery(t *testing.T) {
 						r.Body = []byte(`{"d":{"results":[]}}`)
 					}
 				case strings.Contains(request.Target, old):
-					// The demo service has one generation; this one keeps more.
+					// The demo service has one generation. This one keeps more.
 					r.Status, r.Body = 200, []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too",`+
 						`"ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],`+
 						`"__delta":"FactsOfProducts?!deltatoken='D29990101000000_000000010'"}}`)
@@ -251,7 +251,7 @@ func TestODPResumes(t *testing.T) {
 	}
 }
 
-// TestRetire ends the queue that a connector has opened, and says so; a service that keeps none has nothing to end.
+// TestRetire ends the queue that a connector has opened and reports it. For a service without a queue it does nothing.
 func TestRetire(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, s, odpSet("Products")...)
@@ -268,8 +268,8 @@ func TestRetire(t *testing.T) {
 	}
 }
 
-// TestODPLoadThatEndsInSilence: the load that takes the place of one that was asked for and never came fails where the
-// service ends it with fewer rows than it counts.
+// TestODPLoadThatEndsInSilence: the load that replaces one whose response was lost fails if the service ends it with
+// fewer rows than it counts.
 func TestODPLoadThatEndsInSilence(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20, TokenIn: "links"}})
 	follower := newFollower(t, s, odpSet("Products")...)
@@ -293,8 +293,8 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 	}
 }
 
-// TestODPDeletesWithFilter: a deleted row, of which the service gives the keys alone, is not taken for one that a
-// filter should have left out.
+// TestODPDeletesWithFilter: a deleted row, of which the service returns only the key, is not reported as a row that the
+// filter should have excluded.
 func TestODPDeletesWithFilter(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
@@ -304,7 +304,7 @@ func TestODPDeletesWithFilter(t *testing.T) {
 	}
 	write(t, service, "DELETE", "Products(3)", nil)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
-		if strings.Contains(q.Target, "deltatoken") { // as a service that has but the keys
+		if strings.Contains(q.Target, "deltatoken") { // as a service that has only the keys
 			r.Body = regexp.MustCompile(`"ProductName":"[^"]*"`).ReplaceAll(r.Body, []byte(`"ProductName":"Nobody"`))
 		}
 	}
@@ -314,8 +314,8 @@ func TestODPDeletesWithFilter(t *testing.T) {
 	}
 }
 
-// TestODPReload: with delta.lost=reload a lost token ends the queue, and a new first extraction takes its place, from
-// which changes are gone on with; killed anywhere in between it comes to the same.
+// TestODPReload: with delta.lost=reload a lost token ends the queue, and a new first extraction replaces it, whose
+// changes are read afterwards. The result is the same if the reader is killed anywhere in between.
 func TestODPReload(t *testing.T) {
 	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
 		service := odatatest.New(odatatest.Options{Rows: 30})
@@ -352,8 +352,8 @@ func TestODPReload(t *testing.T) {
 	}
 }
 
-// TestODPFormatThatIsRefused: the first extraction is asked for again without $format, and still as one that must not
-// be repeated (P13).
+// TestODPFormatThatIsRefused: the first extraction is requested again without $format, and still as a request that must
+// not be repeated (P13).
 func TestODPFormatThatIsRefused(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
 	follower := newFollower(t, service, odpSet("Products")...)

@@ -13,13 +13,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A load in delta mode by links that count rows: rows that are deleted meanwhile shift others to where nobody reads
-// them. No changes tell of those, and many services don't report the deleted ones either. So the set is read once
-// more, by key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
+// A load in delta mode by links that count rows: rows that are deleted during the load shift others to pages already
+// read. The changes do not contain those, and many services do not report the deleted ones either. So the set is read
+// again, by key. If keys are consecutive numbers from 1, and none is missing between two pages, it is read once.
 func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 	for _, test := range []struct {
 		set, tombstones, format, token string
-		// deleted behind the first page of a reading of the set.
+		// deleted is the number of rows deleted after the first page of a reading of the set.
 		deleted, loads, seconds int
 		snapshot                bool
 	}{
@@ -93,7 +93,8 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 	}
 }
 
-// An offset of a version that asked the changes behind such a load for deleted entities has the set read once more.
+// An offset of a version that searched the changes after such a load for deleted entities causes the set to be read
+// once more.
 func TestOffsetOfLoadBySkip(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 35})
 	follower := loaded(t, service, tracked00("Orders")...)
@@ -105,7 +106,7 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 	if err := follower.catchUp(start); err != nil || len(follower.log)-before != service.Count("Orders") {
 		t.Errorf("%d rows came, %v", len(follower.log)-before, err)
 	}
-	// That the load before had ended is still to be said, in the first row of changes.
+	// The end of the previous load is reported in the first row of changes.
 	before = len(follower.log)
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 	noError(t, follower.catchUp(poll))
@@ -115,8 +116,8 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 	}
 }
 
-// The end of a load that took the place of a lost token is said, also where its last page is empty: by the first row
-// behind it.
+// The end of a load that replaced a lost token is reported by the first row after it, also if the load's last page is
+// empty.
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
@@ -142,7 +143,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	if linked == "" {
 		t.Fatalf("no empty page: %v", follower.targets)
 	}
-	// Nothing shows that its link doesn't count rows, so that the set is read again, with marks of its own.
+	// Nothing shows that its link does not count rows, so the set is read again, with its own marks.
 	load := follower.log[before:]
 	for i, e := range load {
 		if mark := e.headers[feedreader.HeaderMark]; e.headers[feedreader.HeaderSnapshot] == "" ||
@@ -165,7 +166,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	}
 }
 
-// A service that takes a cursor's condition and does not heed it would bring all rows with each extraction.
+// A service that accepts a cursor's condition but ignores it would return all rows with each extraction.
 func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 40})
 	deaf := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -185,8 +186,8 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	}
 }
 
-// A page of changes that can never be had: the changes are asked for from their delta link once more, and then the feed
-// fails. It neither takes them for read nor has them come again and again. A restart tries it once more.
+// If a page of changes is never available, the changes are requested once more from their delta link, and then the feed
+// fails. It neither skips the page nor reads the changes repeatedly. A restart tries once more.
 func TestPageOfChangesThatStaysLost(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
@@ -233,8 +234,8 @@ func TestPageOfChangesThatStaysLost(t *testing.T) {
 	}
 }
 
-// Changes that the service prepares for too long are asked for by their link once, and so are those of which a page
-// cannot be had: neither is taken for the other.
+// Changes that the service prepares for too long are requested once more by their link, and so are changes with an
+// unavailable page. The two cases are counted separately.
 func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	follower := loaded(t, service, tracked00("Products")...)
@@ -247,7 +248,7 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 		case strings.Contains(request.Target, "!deltatoken=") && prepared == 0:
 			prepared++
 			r.Status, r.Body, r.Headers = http.StatusAccepted, nil, nil
-			follower.now += 7_200_001 // the patience
+			follower.now += 7_200_001 // the time limit
 			r.ReceivedAt = follower.now
 		case strings.Contains(request.Target, "skiptoken") && lost == 0:
 			lost++
@@ -261,14 +262,14 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// A service that no longer knows a token as soon as it has given it: where the set is read whole again then, that ends.
+// If a service loses each token at once, the whole reads that replace them end.
 func TestTokensThatAreLostAtOnce(t *testing.T) {
 	for name, test := range map[string]struct {
-		option string // of the requests that are refused
+		option string // of the requests that are rejected
 		size   int    // of a page
 	}{
 		"of changes": {"!deltatoken=", 30},
-		// No page was skipped, so that the load is believed and the changes wait for the next poll.
+		// No page was skipped, so the load is complete and the changes wait for the next poll.
 		"of changes, one page": {"!deltatoken=", 1000},
 		"of the load's pages":  {"skiptoken", 30},
 	} {
@@ -301,7 +302,7 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 	}
 }
 
-// The first page of a load in delta mode whose next link leads to itself is asked for once.
+// The first page of a load in delta mode whose next link points to itself is requested once.
 func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	follower := newFollower(t, s, tracked00("Products")...)
@@ -316,9 +317,9 @@ func TestDeltaPageThatLinksToItself(t *testing.T) {
 }
 
 // TestDeltaLinkRepeatsTheFilterWrongly: next links and delta links in delta mode that repeat the filter in another form
-// lead to the rows that were asked for; those with another filter are refused, and no change is missed.
+// return the rows that were requested. Links with another filter are rejected, and no change is missed.
 func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
-	for _, size := range []int{20, 1000} { // with next links, and with the delta link alone
+	for _, size := range []int{20, 1000} { // with next links, and with only the delta link
 		for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 			service := plusProducts(t, odatatest.Switches{PageSize: size})
 			follower := newFollower(t, service, tracked00("Products",
@@ -351,13 +352,13 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 	}
 }
 
-// A service that gives a page twice, by two addresses: in delta mode the rows come twice, and none is missing. (In full
-// mode it cannot be distinguished from a circle: TestCircles of package paging.)
+// A service returns a page twice, by two URLs: in delta mode the rows are read twice, and none is missing. (In full
+// mode this cannot be distinguished from a circle: see TestCircles of package paging.)
 func TestPagesThatComeTwice(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.equals(s, "Orders", "OrderID", "ShipName")
-	// Nothing shows where the links of those pages lead, so the set is read once more behind them.
+	// Nothing shows where the links of those pages point, so the set is read once more after them.
 	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
 		t.Errorf("expected that two pages come twice, found %d rows more than those of two readings", n)
 	}

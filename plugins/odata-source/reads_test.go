@@ -19,7 +19,7 @@ func join(lists ...[]string) (all []string) {
 	return all
 }
 
-// shownOf is the schema of a feed's values in short: the names of the members, those inside in brackets.
+// shownOf returns the schema of a feed's values in short: the names of the fields, nested ones in brackets.
 func shownOf(nodes []wit.SchemaNode, at uint32) string {
 	var names []string
 	for _, m := range nodes[at].Fields {
@@ -36,16 +36,16 @@ func shownOf(nodes []wit.SchemaNode, at uint32) string {
 	return "(" + strings.Join(names, " ") + ")"
 }
 
-// TestReads reads sets with filters, projections and expansions, in both formats: what is asked for, what rows hold,
-// how many come.
+// TestReads reads sets with filters, projections and expansions, in both formats, and checks the query, the content and
+// the number of rows.
 func TestReads(t *testing.T) {
 	for _, test := range []struct {
 		name, set string
 		settings  []string
-		// asked is the query of the first request, unescaped, without what is in every one.
+		// asked is the query of the first request, unescaped, without the options that every request has.
 		asked string
 		rows  int
-		shown string // "": not looked at
+		shown string // "" is not compared
 		// first is the first row.
 		first string
 	}{
@@ -141,14 +141,14 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// TestServicesThatIgnoreOptions reads from services that take options and don't heed them: what would be lost or come
-// unasked is a fault that names the setting, the rest is as it should be.
+// TestServicesThatIgnoreOptions reads from services that accept options but ignore them. If rows would be lost or
+// unrequested, the read fails with an error that names the setting. The rest is as expected.
 func TestServicesThatIgnoreOptions(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		options  []string
 		settings []string
-		message  string // "": everything is as with a service that heeds them
+		message  string // "" means that the result equals that of a service that applies the options
 		setting  string
 	}{
 		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
@@ -197,8 +197,8 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 	}
 }
 
-// TestMicros: digits after milliseconds arrive, as values, in keys by which pages are asked for and in cursors. Rows
-// are asked for in Atom, and JSON is refused.
+// TestMicros: digits after milliseconds arrive in values, in the keys of page requests and in cursors. Rows are
+// requested in Atom, and JSON is rejected.
 func TestMicros(t *testing.T) {
 	metadata := metadataOf("At", `<Property Name="At" Type="Edm.DateTime" Nullable="false" Precision="7"/>`+
 		`<Property Name="Seen" Type="Edm.DateTimeOffset" Precision="7"/>`)
@@ -218,7 +218,7 @@ func TestMicros(t *testing.T) {
 			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001", "2024-01-31T00:00:00.1234567Z") +
 				row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
 		}
-		if n := len(filters); n == 1 || n == 2 { // a question, and the page
+		if n := len(filters); n == 1 || n == 2 { // the request for the highest value, and the page
 			body += row("2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z")
 		}
 		w.Write([]byte(body + "</feed>"))
@@ -248,8 +248,8 @@ func TestMicros(t *testing.T) {
 	}
 }
 
-// TestDates: what the metadata call a date becomes one where the settings say so, in both formats, in filters and in
-// cursors.
+// TestDates: properties that the metadata declare as dates become dates if configured, in both formats, in filters and
+// in cursors.
 func TestDates(t *testing.T) {
 	metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`+
 		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`)
@@ -282,14 +282,14 @@ func TestDates(t *testing.T) {
 	}
 }
 
-// TestZones: times on the service's clock become points in time, in both formats, inside of structures and with
-// microseconds; keys, dates and what has an offset stay as they are. Conditions and cursors are about the clock.
+// TestZones: local times of the service become points in time, in both formats, in structures and with microseconds.
+// Keys, dates and times with an offset do not change. Conditions and cursors use local time.
 func TestZones(t *testing.T) {
 	metadata := metadataOf("From", `<Property Name="From" Type="Edm.DateTime" Nullable="false"/>`+
 		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`+
 		`<Property Name="Off" Type="Edm.DateTimeOffset"/><Property Name="S" Type="N.C"/>`,
 		`<ComplexType Name="C"><Property Name="In" Type="Edm.DateTime"/></ComplexType>`)
-	const noon, night = "1706702400000", "1711852200000" // noonText, and nightText, which Berlin left out
+	const noon, night = "1706702400000", "1711852200000" // noonText, and nightText, which Berlin skipped
 	inJSON := `{"d":{"__count":"2","results":[{"From":"/Date(` + noon +
 		`)/","Day":"/Date(1706659200000)/","At":"/Date(` + noon + `)/","Off":"/Date(` + noon +
 		`+0000)/","S":{"In":"/Date(` + noon + `)/"}},` +
@@ -313,7 +313,7 @@ func TestZones(t *testing.T) {
 		}
 	})
 	berlin := of("/s", "X", "sap.odata#00.datetime.zone=Europe/Berlin")
-	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour before
+	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour earlier
 	rows := []string{"[" + noon + " 1706659200000 " + noonUTC + " " + noon + " [" + noonUTC + "]]",
 		"[" + night + " <nil> " + nightUTC + " <nil> [<nil>]]"}
 	for _, format := range []string{"json", "atom"} {
@@ -347,8 +347,8 @@ func TestZones(t *testing.T) {
 	}
 }
 
-// TestFunctionImports: the entities that a function import answers are read as a set's are, pages, filters and
-// parameters included.
+// TestFunctionImports: the entities that a function import returns are read like those of a set, including pages,
+// filters and parameters.
 func TestFunctionImports(t *testing.T) {
 	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
 		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>` +
@@ -372,7 +372,7 @@ func TestFunctionImports(t *testing.T) {
 	if _, err := load.run(0, nil); err != nil || strings.Join(load.rows, "") != "[1][2][7]" {
 		t.Errorf("%v, %v", load.rows, err)
 	}
-	// The doctor asks for them by the same parameters.
+	// The doctor requests them with the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
 	found, err := load.tool(probe.Doctor, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
 	if err != nil || !strings.Contains(found, "readable") {

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// validated is what a validation online comes to, by the name of the setting.
+// validated returns the result of an online validation by the name of the setting.
 func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
 	load := unopened(t, s)
@@ -39,7 +39,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Co
 	return nil, nil
 }
 
-// entity is an entity set of the demo's SAP service.
+// entity returns the settings of an entity set of the demo's SAP service.
 func entity(number, name string, more ...string) []string {
 	prefix := "sap.odata#" + number + "."
 	lines := []string{prefix + "service=" + sapNorthwind, prefix + "entityset=" + name, prefix + "topic=t" + number}
@@ -56,8 +56,8 @@ func TestRecommendations(t *testing.T) {
 		name    string
 		given   []string
 		setting string
-		want    []string // among the recommended values
-		not     string   // none of them begins so
+		want    []string // contained in the recommended values
+		not     string   // prefix that none of them has
 		most    int
 	}{
 		{"the first set", nil, "sap.odata#00.service", []string{sapNorthwind}, "", 1000},
@@ -109,7 +109,7 @@ func TestRecommendations(t *testing.T) {
 	}
 }
 
-// What has no effect yet isn't to be seen, nor is the next set before the one before it is complete.
+// Settings without effect are hidden, and so is the next set until the one before it is complete.
 func TestVisibility(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	half := []string{"sap.odata#00.service=" + sapNorthwind}
@@ -154,13 +154,13 @@ func TestVisibility(t *testing.T) {
 	}
 }
 
-// Mistakes that only the service knows stand at their settings, all at once.
+// Errors that only the service detects are added to their settings, all in one response.
 func TestMistakesOnline(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, test := range []struct {
 		name  string
 		given []string
-		want  map[string]string // by setting, a part of the error
+		want  map[string]string // by setting, part of the error
 	}{
 		{"nothing", entity("00", "Orders"), nil},
 		{"a service", of("/sap/opu/odata/sap/NORTHWIND_SVR", "Orders"),
@@ -198,7 +198,7 @@ func TestMistakesOnline(t *testing.T) {
 	}
 }
 
-// announcing has one set whose changes are tracked and one whose aren't.
+// announcing returns a service with one set whose changes are tracked and one whose changes are not.
 func announcing(tracking string) http.Handler {
 	return described(strings.Replace(metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`),
 		`<EntitySet Name="X" EntityType="N.T"/>`, `<EntitySet Name="Tracked" EntityType="N.T" `+tracking+
@@ -222,7 +222,7 @@ func TestDeltaOfASetThatHasNone(t *testing.T) {
 	}
 }
 
-// A service that doesn't answer, or not in time, is no mistake of the settings: there is nothing to recommend, and a
+// If a service does not respond, or not in time, the settings have no errors: nothing is recommended, except for a
 // hint.
 func TestNothingToRecommend(t *testing.T) {
 	for _, status := range []int{404, 500, 504, 401} {
@@ -243,7 +243,7 @@ func TestNothingToRecommend(t *testing.T) {
 			t.Errorf("%d: %d requests %v", status, len(targets), targets)
 		}
 	}
-	// Where nothing says where the service is, nothing is asked.
+	// Without the service's address, no request is sent.
 	alone := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, alone, true, nil, nil)
 	if err != nil || inquiry.Done == nil {
@@ -251,7 +251,7 @@ func TestNothingToRecommend(t *testing.T) {
 	}
 }
 
-// A catalogue that heeds neither $top nor $filter is cut, and the work stays bounded.
+// A catalogue that ignores $top and $filter is cut, and the work stays bounded.
 func TestLargeCatalogue(t *testing.T) {
 	var rows []string
 	for i := range 10_000 {

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
-// A $filter among the user's own options holds for an entity that came both as a row and as deleted, too: where it no
-// longer meets it, which only the service can tell, it is deleted, and where it does it stays.
+// A $filter in the user's own options also applies to an entity that was both a row and deleted: if it no longer meets
+// the filter, which only the service can decide, it is deleted. Otherwise it stays.
 func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 	metadata := strings.Replace(metadataOf("A", `<Property Name="A" Type="Edm.Int32" Nullable="false"/>`+
 		`<Property Name="B" Type="Edm.String" Nullable="false"/><Property Name="V" Type="Edm.Int32"/>`),
@@ -42,7 +42,7 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 						} else {
 							body = feed("")
 						}
-					case strings.Contains(r.URL.Path, "("): // by its key it comes whatever the filter
+					case strings.Contains(r.URL.Path, "("): // a request by key ignores the filter
 						body = row
 					default:
 						body = feed(fmt.Sprintf(entry, 1) + `<link rel="delta" href="X?!deltatoken='1'"/>`)
@@ -66,8 +66,8 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 	}
 }
 
-// A link of the service without the SAP client gets it where it goes in the query, in full and in delta mode and inside
-// of rows.
+// A link of the service without the SAP client gets it in its query if it is configured there, in full and delta mode
+// and in rows.
 func TestClientInLinks(t *testing.T) {
 	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
 		`<NavigationProperty Name="I" Relationship="N.A" FromRole="R" ToRole="S"/>`, `<Association Name="A">`+
@@ -98,7 +98,7 @@ func TestClientInLinks(t *testing.T) {
 	}
 }
 
-// Connectors whose names differ in case alone have each its own subscriptions; host names and channels have no case.
+// Connectors whose names differ only in case have separate subscriptions. Host names and channels are case-insensitive.
 func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 	for _, to := range []string{"http://Listener:8301", "urn:sap-com:channel:DEST:"} {
 		values := sourceconfig.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
@@ -122,8 +122,8 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 	}
 }
 
-// A service that forgets each token, and fails a page of each load that takes its place, has the set read whole so
-// many times and no more, however often the connector is started meanwhile.
+// If a service loses each token, and fails a page of each load that replaces it, the set is read completely a limited
+// number of times, however often the connector restarts in between.
 func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	loads, fails := 0, 0
 	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +156,7 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 			lost++
 			break
 		}
-		follower.start() // as a task does that is started again behind a failed page
+		follower.start() // as a task that restarts after a failed page
 		reason = start
 	}
 	if lost == 0 || loads > delta.MaxLostTokens+1 {
@@ -164,8 +164,8 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	}
 }
 
-// Two connectors may follow the changes of a set that has delta links, into two topics, or of other rows of it; an ODP
-// service keeps one queue for both.
+// Two connectors may follow the changes of a set with delta links, into two topics or of different rows. An ODP service
+// keeps one queue for both.
 func TestClaimsAreThoseOfChanges(t *testing.T) {
 	claimed := func(set string, more ...string) string {
 		t.Helper()

@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestNotificationStore: what was changed while nobody listened, and is told by nobody, is found in SAP's notification
-// store: each entity is read once as it is now, also where a load was under way. Where the store can't say which
-// entities, the set is read again; where there is none, that is said.
+// TestNotificationStore: changes that were not notified while the connector was stopped are found in SAP's notification
+// store. Each entity is read once, with its current values, also if a load was in progress. If the store cannot name
+// the entities, the set is read again. A missing store is reported.
 func TestNotificationStore(t *testing.T) {
 	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
 	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notifications.StoreTarget) }
@@ -23,11 +23,11 @@ func TestNotificationStore(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		// answered changes what the store answers.
+		// answered changes the responses of the store.
 		answered   func(q *wit.Request, r *wit.Response)
 		duringLoad bool
 		reload     bool
-		others     bool // there is nothing to be read
+		others     bool // there is nothing to read
 		message    string
 	}{
 		{name: "as it is"},
@@ -97,7 +97,7 @@ func TestNotificationStore(t *testing.T) {
 				return
 			}
 			if test.reload {
-				delete(follower.state, "[40]") // pages say nothing of what is gone
+				delete(follower.state, "[40]") // pages do not contain deleted entities
 			}
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			entities, pages := 0, 0
@@ -118,7 +118,7 @@ func TestNotificationStore(t *testing.T) {
 			}
 		})
 	}
-	// One that keeps nothing doesn't serve again.
+	// A subscription without the store is not reused if the store is configured.
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	for _, settings := range [][]string{nil, {"sap.odata.notification.catchup=store"}} {
 		_, err := newFollower(t, service, subscribed00("Products", settings...)...).subscribe("/c/Products")
