@@ -222,7 +222,7 @@ line
 	if !bytes.Equal(body, again) {
 		t.Error("expected the same batch to be the same text")
 	}
-	// The standard library can read it.
+	// The standard library reads it.
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
 	for i := range 3 {
 		if _, err := r.NextRawPart(); err != nil {
@@ -236,7 +236,7 @@ line
 	}
 }
 
-// If a response is cut off, each complete message is one of the whole document.
+// If a response is cut off, each complete message equals one of the whole document.
 func TestCutOff(t *testing.T) {
 	whole := []byte("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
 		"application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: x\r\nContent-Length: 2\r\n\r\n{}\r\n" +
@@ -261,7 +261,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// The time is linear in the size. Otherwise this test does not end.
+// The time is linear in the size. Otherwise this test takes too long.
 func TestLarge(t *testing.T) {
 	for name, unit := range map[string]string{"lines": "\n", "almost a boundary": "--bx\n", "headers": "a: b\n",
 		"opening": "--b\n", "nested": "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nHTTP/1.1 200 " +

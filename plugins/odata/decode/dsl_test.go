@@ -122,7 +122,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 	return schema
 }
 
-// render writes an output's rows for people.
+// render formats an output's rows as text.
 func render(t testing.TB, schema *RowSchema, output *Output) string {
 	var b strings.Builder
 	type line struct {
@@ -185,7 +185,7 @@ func render(t testing.TB, schema *RowSchema, output *Output) string {
 	return b.String()
 }
 
-// renderPage writes what the page says about itself.
+// renderPage formats the fields of a page as text.
 func renderPage(page Page) string {
 	var b strings.Builder
 	link := func(name string, l Link) {

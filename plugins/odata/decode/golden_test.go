@@ -10,8 +10,8 @@ import (
 
 var update = flag.Bool("update", false, "write the expected part of golden files")
 
-// Golden files are testdata/decode/*.txt: the layout, `-----`, the document, `-----`, what becomes of it. Between
-// document and outcome there may be answers to nested links, each headed by `----- <link>`.
+// Golden files are testdata/decode/*.txt: the schema, `-----`, the document, `-----`, the expected result. Between
+// document and result there may be responses to nested links, each after a line `----- <link>`.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	if err != nil || len(files) < 10 {

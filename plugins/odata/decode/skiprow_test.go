@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The row that a byte belongs to is left out when the host says so before that byte: it becomes a fault with its
-// document, and the others come as they do without that. Rows of which all text came are decoded before.
+// The host can have the row that a byte belongs to skipped before it passes that byte. The row becomes an error with
+// its document, and all other rows are decoded as usual. Rows whose text is complete are decoded before.
 func TestSkipsRowOnRequest(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	json := func(i int) string { return fmt.Sprintf(`{"ID":%d,"Name":"n%d"}`, i, i) }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Results depend on neither the process's time zone nor its locale: the test runs itself in others (T11).
+// Results depend on neither the time zone nor the locale of the process: the test runs itself in others (T11).
 func TestZoneAndLocaleChangeNothing(t *testing.T) {
 	if os.Getenv("CULVERT_DIGEST") != "" {
 		os.Stdout.WriteString("digest " + digest(t) + "\n")
@@ -30,7 +30,7 @@ func TestZoneAndLocaleChangeNothing(t *testing.T) {
 	}
 }
 
-// digest of what becomes of all golden documents.
+// digest returns a digest of the results of all golden documents.
 func digest(t *testing.T) string {
 	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	sum := sha256.New()

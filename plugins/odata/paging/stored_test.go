@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
-// Offsets that the version before walks had types stored amid a load are gone on from: each of its kinds leads to the
-// page that it was about to ask for, or to the question in its place.
+// Offsets of the version before paging strategies had types, stored during a load, are accepted: each kind leads to the
+// next page or to the check that precedes it.
 func TestOffsetsOfTheVersionBefore(t *testing.T) {
 	const page, keyed = "/s/X?$orderby=K&$inlinecount=allpages",
 		"/s/X?$filter=K%20gt%202L&$orderby=K&$inlinecount=allpages"
@@ -59,7 +59,7 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			}
 			target, _ := setOf("auto", 0).Request(position)
 			switch test.target {
-			case "": // the question for two keys, by the one that is known
+			case "": // the check for two keys, by the one that is known
 				test.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
 			case page + "1":
 				test.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
@@ -76,7 +76,7 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 	}
 }
 
-// Names of fields that the host gives an offset are its own: a page whose position has one of them fails.
+// Field names that the host adds to an offset are reserved: a page whose position uses one of them fails.
 func TestNoFieldIsTheHosts(t *testing.T) {
 	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
 		switch item.Name {
@@ -86,7 +86,7 @@ func TestNoFieldIsTheHosts(t *testing.T) {
 	}
 }
 
-// What a load remembers doesn't grow with it.
+// The loop detector's memory does not grow with the load.
 func TestLoopDetectorIsBounded(t *testing.T) {
 	var tr LoopDetector
 	for i := range 200_000 {

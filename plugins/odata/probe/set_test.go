@@ -23,7 +23,7 @@ func TestSets(t *testing.T) {
 		set      string
 		status   uint16
 		body     string
-		target   string // "": nothing is asked behind the metadata
+		target   string // "" means no request after the metadata
 		ok       bool
 		setting  string
 		says     string

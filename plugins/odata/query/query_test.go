@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// What a setting says cannot be said among a user's own options besides, however its name is written there.
+// An option that a setting sets must not be among the user's own options, in any spelling of its name.
 func TestOwnOptionsSayNothingTwice(t *testing.T) {
 	for raw, wants := range map[string]string{
 		"$filter=A eq 1": "", " %24Filter=A eq 1&x=1": "", "x=1": "",

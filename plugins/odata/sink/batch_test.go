@@ -66,7 +66,7 @@ func TestBatches(t *testing.T) {
 			}
 			for i := range 60 {
 				if i%20 == 7 {
-					guilty[len(host.rows)] = true // not there
+					guilty[len(host.rows)] = true // missing
 				}
 				host.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
 			}
@@ -112,7 +112,7 @@ func TestLearnsFromResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{})
 			address := northwind(oneOrderingKey)
-			if slices.Contains(test.settings, "sap.odata.operation.mode=merge") { // of existing entities
+			if slices.Contains(test.settings, "sap.odata.operation.mode=merge") { // only existing entities
 				host := open(t, service, address...).host("ProductCopies")
 				host.addProducts(100, 300, "old")
 				host.run()
@@ -390,7 +390,7 @@ func TestFold(t *testing.T) {
 		for flush := range 4 {
 			host := run.host("ProductCopies")
 			for row := range 1 + r.IntN(40) {
-				id := 1 + r.IntN(8) // a key of 0 may be for the service to give
+				id := 1 + r.IntN(8) // a key of 0 may be numbered by the service
 				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
 				_, there := model[key]
 				switch kind := r.IntN(10); {
@@ -398,7 +398,7 @@ func TestFold(t *testing.T) {
 					host.tombstone("ProductID", int64(id))
 					delete(model, key)
 					continue
-				case kind == 2: // the service refuses it
+				case kind == 2: // the service rejects it
 					host.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
 						"ReorderLevel", "x", "OP", "U")
 					refusedRows[row] = true
@@ -426,7 +426,7 @@ func TestFold(t *testing.T) {
 						Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
 				case 1:
 					return wit.Response{Status: 429}
-				case 2: // it never arrived, as far as we know
+				case 2: // it may not have arrived
 					return wit.Response{}
 				case 3: // after
 					host.exchange(request)
@@ -449,7 +449,7 @@ func TestFold(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, host.failed)
 			}
 			for i, found := range host.outcomes {
-				// A row that the service would have rejected stays in doubt if it got no response.
+				// A row that the service would have rejected stays in doubt if its response was lost.
 				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
 					found == outcomeWritten {
 					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
@@ -466,7 +466,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// answered sends inserts in a batch, and answers the last part with second. Later requests are answered 201.
+// answered sends inserts in a batch, and responds to the last part with second. Later requests are answered 201.
 func answered(t *testing.T, rows int, second string, settings ...string) (result wit.ResponseResult, host *fakeHost) {
 	t.Helper()
 	run := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
@@ -504,7 +504,7 @@ func TestRetriableInserts(t *testing.T) {
 		{"423", partOf("423 Locked"), outcomeWritten},
 		{"", partOf("423 Locked"), "data"},
 		{"429", partOf("502 Bad Gateway"), "data"},
-		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not a document: it may come from a gateway
+		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not an error document, so it may come from a gateway
 	} {
 		var settings []string
 		if test.codes != "" {
@@ -541,7 +541,7 @@ func TestRetryAfterInParts(t *testing.T) {
 		"Retry-After: 7\r\n":                                7_000,
 		"Retry-After: 100000\r\n":                           100_000_000,
 		"Retry-After: Tue, 14 Nov 2023 22:13:50 GMT\r\n":    30_000,
-		"Retry-After: Tue, 14 Nov 2023 22:00:00 GMT\r\n":    0, // which is over
+		"Retry-After: Tue, 14 Nov 2023 22:00:00 GMT\r\n":    0, // in the past
 		"Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n":    1<<31 - 1,
 		"Retry-After: soon\r\n":                             0,
 		"Retry-After: 99999999999999999999999999999999\r\n": 0,

@@ -192,7 +192,7 @@ func (s *sandboxed) write(b *testing.B) error {
 			return fmt.Errorf("expected results of %d rows, found %d (%w)", rows, len(result.Results), err)
 		}
 		s.settle += processorTime() - began
-		if result.Context != nil { // the first answers teach something
+		if result.Context != nil { // the first responses are learned from
 			s.context = *result.Context
 		}
 		hints = hints[:0]

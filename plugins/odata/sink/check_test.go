@@ -99,7 +99,7 @@ func TestCheckByFilterCompares(t *testing.T) {
 		script := scripted(t, "0", "200 "+answer)
 		host.answer = func(request *wit.Request) wit.Response {
 			r := script(request)
-			r.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}} // by which a service is known
+			r.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}} // identifies a service
 			return r
 		}
 		host.run()

@@ -29,7 +29,7 @@ func TestRequestIDNotHeeded(t *testing.T) {
 			}
 			if posts++; round == 1 && !lost {
 				lost = true
-				return wit.Response{} // done, and the answer is lost
+				return wit.Response{} // the insert is done, but its response is lost
 			}
 			answer.Headers = append(answer.Headers, wit.Header{Name: "RepeatabilityResult", Value: "accepted"})
 			return answer

@@ -159,7 +159,7 @@ func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 	var rows []uint32
 	hints := map[uint32]string{}
 	check := func(row uint32) {
-		if h.isInDoubt[row] { // the check didn't say
+		if h.isInDoubt[row] { // the check was inconclusive
 			h.outcomes[row] = outcomeInDoubt
 			return
 		}

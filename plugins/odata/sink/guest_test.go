@@ -80,7 +80,7 @@ func guestLarge(t *testing.T, instance *host.Instance) error {
 	}
 	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
-	for range 3 { // memory that the large one has used must not prevent it
+	for range 3 { // memory that the large record used must not prevent it
 		origins.IDs = origins.IDs[:1]
 		out, err = instance.Encode(t.Context(), context, small, origins, nil)
 		if err != nil || len(out.Ready) != 1 {

@@ -67,7 +67,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 	const with, without = "If-Match=* ", ""
 	for _, test := range []struct {
 		name     string
-		script   []string // answers to rows, one after another
+		script   []string // responses to rows, one after another
 		requests []string
 		outcomes []string
 	}{
@@ -122,7 +122,7 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 			if strings.Contains(text, "If-Match") {
 				match = "with"
 			}
-			if count == 0 { // no batch
+			if count == 0 { // without a batch
 				sent = append(sent, "MERGE "+match)
 				return wit.Response{Status: map[string]uint16{"with": 400, "without": 204}[match]}
 			}

@@ -187,7 +187,7 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	run := open(t, stocked(), settings...)
 	item := connectdata.List{fields("Pos", int64(1))}
 	var rows []wit.Row
-	for i := range 8 { // of so many, some are in different lanes by their own keys
+	for i := range 8 { // some of the eight are in different lanes by their own keys
 		rows = append(rows, wit.Row{Value: run.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
 	}
 	rows = append(rows, wit.Row{Topic: 1, Value: run.schemaless(fields("Pos", int64(1)))},
@@ -204,7 +204,7 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 		}
 		same := 0
 		for _, row := range delivery.Rows {
-			if row < 9 { // of the item 1
+			if row < 9 { // rows of item 1
 				if same++; int(row) < last {
 					t.Errorf("row %d goes after row %d", row, last)
 				}

@@ -153,7 +153,7 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 			settings = append(settings, test.setting)
 		}
 		run := open(t, shopService(), settings...)
-		if test.setting == repeats { // it is shown by another row
+		if test.setting == repeats { // another row shows it
 			_, _, host := run.writeOrders([]string{accepted}, []any{"ID", "z", "Note", "n"})
 			host.expectAll(outcomeWritten)
 		}
@@ -284,7 +284,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 		{[]string{upsert}, "n", byKey},
 		{[]string{upsert, filter}, "n", byKey},
 	} {
-		for _, numbers := range []bool{false, true} { // an answer that shows it came while the check was on its way
+		for _, numbers := range []bool{false, true} { // true: a response shows the numbering during the check
 			run := openOrders(t, append(test.settings, "sap.odata.insert.uncertain=check",
 				"sap.odata.enable.batch=0")...)
 			host := run.host("Orders")

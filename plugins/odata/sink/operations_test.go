@@ -318,7 +318,7 @@ func TestETagsOfABatch(t *testing.T) {
 
 func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
 
-// merged answers as a service that compares If-Match.
+// merged responds like a service that compares If-Match.
 func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
 	if headerOfRequest(&wit.Request{Headers: headers}, "If-Match") == tagText(tags[id]) {
 		tags[id]++

@@ -123,7 +123,7 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 				continue
 			}
 			want := want
-			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have done it (P19)
+			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have processed it (P19)
 				want = "refused transient"
 			}
 			if found := describeResponse(t, run, operation, "/s/Orders('1')", answer); found != want {

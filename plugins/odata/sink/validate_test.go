@@ -23,8 +23,8 @@ func TestRecommendations(t *testing.T) {
 	for _, test := range []struct {
 		given   []string
 		setting string
-		want    string // among the recommended values
-		wrong   string // begins an error
+		want    string // contained in the recommended values
+		wrong   string // the start of an error
 		visible bool
 	}{
 		{nil, "sap.odata#00.service", root, "No entity set is configured", true},

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// text is a text with its sentinel.
+// text returns a pointer to a text with its sentinel.
 func text(s string) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append([]byte(s), make([]byte, Padding)...)))
 }
