@@ -9,7 +9,7 @@ func TestKnown(t *testing.T) {
 	for context, want := range map[string]Known{
 		"":                              "",
 		"known=":                        "",
-		"known=nabc":                    "", // no line
+		"known=nabc":                    "", // no newline
 		"known=nabc\n":                  "nabc",
 		"known=nabc,f-_9\nrest":         "nabc,f-_9",
 		"known=*\nrest\n":               "*",

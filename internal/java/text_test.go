@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/java"
 )
 
-// The texts are those of Float.toString and Double.toString of Java 21.
+// The texts are the results of Float.toString and Double.toString of Java 21.
 func TestRealsAsJavaWritesThem(t *testing.T) {
 	for _, c := range []struct {
 		v    float64
@@ -38,7 +38,7 @@ func TestRealsAsJavaWritesThem(t *testing.T) {
 	}
 }
 
-// What is written reads back as the same number.
+// A formatted number is parsed as the same number.
 func FuzzReal(f *testing.F) {
 	f.Add(uint64(1))
 	f.Add(math.Float64bits(1e23))

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Each kernel can be assembled, twice to the same text.
+// Each kernel can be assembled, and a second run has the same text.
 func TestKernelsAreAssembled(t *testing.T) {
 	for _, k := range kernels {
 		first, err := generate(filepath.Join("..", "..", k.folder), k.files)
@@ -24,8 +24,7 @@ func TestKernelsAreAssembled(t *testing.T) {
 	}
 }
 
-// SP is the caller's again wherever a kernel that has an address in it returns, and what addresses cannot hold is
-// refused.
+// SP is restored wherever a kernel with an address returns, and operands that addresses cannot contain are rejected.
 func TestAddresses(t *testing.T) {
 	assemble := func(body string) (string, error) {
 		folder := t.TempDir()
@@ -56,7 +55,7 @@ func goTwo(s *S, n int) int {
 	back := regexp.MustCompile(`Set R(\d+)\s+Get R0\s+I32WrapI64\s+Set SP\s+Get SP\s+` +
 		`Get R(\d+)\s+I64Store ret\+16\(FP\)\s+RET\n`)
 	if found := len(back.FindAllString(text, -1)); returns != 3 || found != 2 {
-		// the third is after the end, which is never reached
+		// the third return is after the end, which is unreachable
 		t.Errorf("%d of %d returns give SP back:\n%s", found, returns, text)
 	}
 	if strings.Contains(text, "I64ExtendI32U\n\tI32WrapI64") || !strings.Contains(text, "Get PC_B\n") {

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ram is a linear memory that hands out bytes from its start.
+// ram is a linear memory that allocates bytes from its start.
 type ram struct {
 	b    []byte
 	used uint32
@@ -37,10 +37,10 @@ func (r *ram) alloc(size, align uint32) (uint32, error) {
 	return at, nil
 }
 
-// budget is what the tests allow a value to come to.
+// budget is the size that the tests allow for a value.
 const budget = 64 << 20
 
-// random fills v, which is of a type of the contract, with values of its kind.
+// random sets v, whose type belongs to the contract, to random values of its kind.
 func random(r *rand.Rand, value reflect.Value, depth int) {
 	t := value.Type()
 	switch {
@@ -80,7 +80,7 @@ func random(r *rand.Rand, value reflect.Value, depth int) {
 	}
 }
 
-// Every function of the contract carries random arguments and results across a memory and back, unchanged.
+// Random arguments and results of every function of the contract are unchanged after a round trip through a memory.
 func TestEveryFunctionCarriesItsValues(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name := range Interfaces {
@@ -161,7 +161,7 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 	}
 }
 
-// The row's layout is what host and SDK cast lists of rows to.
+// Host and SDK cast lists of rows, so the row's layout is the same in memory and in Go.
 func TestRowsLieInMemoryAsInGo(t *testing.T) {
 	row := layoutOf(reflect.TypeFor[wit.Row]())
 	if row.size != 80 || row.align != 8 || uintptr(row.size) != reflect.TypeFor[wit.Row]().Size() {
@@ -216,7 +216,7 @@ func TestLiftRefuses(t *testing.T) {
 	}
 }
 
-// A list of lists that all point to the same bytes is small in memory and without bound outside it.
+// A list of lists that all point to the same bytes is small in memory but unbounded outside of it.
 func TestLiftIsBounded(t *testing.T) {
 	const n = 1 << 16
 	mem := &ram{b: make([]byte, 8+n*8+1<<16)}
@@ -231,7 +231,7 @@ func TestLiftIsBounded(t *testing.T) {
 	}
 }
 
-// watchedRam is a memory whose owner ends the reading at its third look.
+// watchedRam is a memory whose owner stops the reading at its third check.
 type watchedRam struct {
 	ram
 	looks int
@@ -246,7 +246,7 @@ func (w *watchedRam) Watch() error {
 	return nil
 }
 
-// The owner of a memory can end the reading of a large value, flat or nested.
+// The owner of a memory can stop the reading of a large value, flat or nested.
 func TestLiftIsWatched(t *testing.T) {
 	const n = 1 << 16
 	flat := append([]byte{8, 0, 0, 0, 0, 0, 1, 0}, make([]byte, 4*n)...)

@@ -18,20 +18,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// contract is culvert.wit, read by a parser that shares nothing with the Go types: the proof that they say the same.
+// contract is culvert.wit, read by a parser that shares no code with the Go types. It proves that both agree.
 type contract struct {
 	tokens []string
-	// types by "interface.name": the structure with names replaced; enums keeps the names of an enum's cases.
+	// types by "interface.name": the structure with names replaced. enums contains the names of an enum's cases.
 	types     map[string]string
 	enums     map[string][]string
 	functions []string
-	// worlds are the interfaces that a world exports.
+	// worlds contains the interfaces that a world exports.
 	worlds map[string][]string
 	iface  string
 }
 
 func readContract(t *testing.T) *contract {
-	// A % marks an identifier that is a keyword of WIT, too.
+	// A % marks an identifier that is also a keyword of WIT.
 	text := regexp.MustCompile(`//[^\n]*|%`).ReplaceAllString(definition(t), "")
 	c := &contract{
 		tokens: regexp.MustCompile(`[a-z0-9@:.-]*[a-z0-9]|->|[{}()<>,;=_.:]`).FindAllString(text, -1),
@@ -210,7 +210,7 @@ func TestGoFunctionsAreThoseOfTheContract(t *testing.T) {
 	}
 }
 
-// expressions are method expressions of the contract's interfaces, as guests pass them to FuncOf.
+// expressions returns method expressions of the contract's interfaces, as guests pass them to FuncOf.
 func expressions(t *testing.T) map[string]any {
 	all := map[string]any{}
 	for name, typ := range Interfaces {
@@ -230,7 +230,7 @@ func expressions(t *testing.T) map[string]any {
 	return all
 }
 
-// The names of an enum's cases stand in Go only as constants: they are read from the source.
+// In Go, the names of an enum's cases are only constants, so they are read from the source.
 func TestGoConstantsAreTheCasesOfTheContract(t *testing.T) {
 	c := readContract(t)
 	got := constants(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// oracle is the text that wasm-tools writes for a world (testdata/abi/oracle.sh): export → core signature.
+// oracle returns the text that wasm-tools writes for a world (testdata/abi/oracle.sh): export → core signature.
 func oracle(t *testing.T, world string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../testdata/abi", world+".wat"))
@@ -43,7 +43,7 @@ func oracle(t *testing.T, world string) map[string]string {
 	return found
 }
 
-// What the component model's own tools expect of a module is what host and SDK speak: every name, every core signature.
+// Host and SDK use the names and core signatures that the component model's own tools expect of a module.
 func TestSignaturesAreThoseOfTheOracle(t *testing.T) {
 	c := readContract(t)
 	for world, exports := range c.worlds {
@@ -66,7 +66,7 @@ func TestSignaturesAreThoseOfTheOracle(t *testing.T) {
 	}
 }
 
-// The SDK writes its exports by hand: their names and signatures are compared with the oracle's.
+// The SDK's exports are written by hand. Their names and signatures are compared with the oracle's.
 func TestExportsOfTheSDKAreThoseOfTheOracle(t *testing.T) {
 	want := oracle(t, "full-source-plugin")
 	for _, world := range []string{"sink-plugin", "transform-plugin"} {

@@ -39,7 +39,7 @@ func TestNumberRefusesMoreThan64Bits(t *testing.T) {
 
 func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}
-	// one item; then a block that tells its size (-1, 1 byte); then the end
+	// one item, then a block with its size (-1, 1 byte), then the end
 	b := []byte{2, 8, 1, 2, 10, 0}
 	v, size, err := Read(nodes, 0, b)
 	if err != nil || size != len(b) || len(v.(List)) != 2 || v.(List)[1] != int32(5) {
@@ -50,7 +50,7 @@ func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 	}
 }
 
-// hostile shapes must end, and fast: a loop over items that take no bytes would not.
+// Hostile arrays end soon. A loop over items without bytes would not.
 func TestItemsWithoutBytesAreRefused(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Struct}}
 	b := append(AppendNumber(nil, math.MaxInt64), 0)

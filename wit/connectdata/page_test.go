@@ -14,7 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// withSchemaCases are the examples of encoding.md by their text there: the schema and the value that they speak of.
+// withSchemaCases contains the examples of encoding.md by their text there: the schema and the value that they
+// describe.
 var withSchemaCases = map[string]struct {
 	nodes []wit.SchemaNode
 	value any

@@ -227,7 +227,7 @@ func (m maker) world() *world {
 	offset := int64(m.IntN(2)) - 1
 	for len(rows.rows) < 20 {
 		topic, schema := m.IntN(3), m.IntN(3)
-		// rows of the same kind follow each other
+		// rows of the same kind are adjacent
 		for range 1 + m.IntN(4) {
 			row := wit.Row{RowIndex: uint32(len(rows.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
 				Offset: offset, Timestamp: int64(m.IntN(100)) - 1}

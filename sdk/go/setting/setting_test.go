@@ -17,19 +17,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// matchesWhole is how the host checks patterns.
+// matchesWhole checks a pattern as the host does.
 func matchesWhole(pattern, text string) bool {
 	return regexp.MustCompile("^(?:" + pattern + ")$").MatchString(text)
 }
 
-// What Kafka's ConfigDef says, recorded from Kafka Connect 4.3.1 where it has such a rule.
+// The messages of Kafka's ConfigDef, recorded from Kafka Connect 4.3.1 if it has such a rule.
 func TestCheck(t *testing.T) {
 	spec := func(name string, kind wit.SettingKind, rules ...wit.Rule) wit.ConfigKey {
 		return Define(name, kind, wit.High, nil, "", rules...)
 	}
 	for _, c := range []struct {
 		spec       wit.ConfigKey
-		value, why string // why: the whole message where it doesn't show the value as it was given
+		value, why string // why: the whole message, if it does not show the value as it was set
 	}{
 		{spec("tasks.max", wit.KindInt, AtLeast(1)), "0", "Value must be at least 1"},
 		{spec("tasks.max", wit.KindInt, AtLeast(1)), "many", "Not a number of type INT"},
@@ -219,8 +219,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// An edit of any one byte is found again, and the distance is what a plain table of all pairs says, symmetric and
-// bounded.
+// A name with any one byte edited is found. The distance equals that of a plain table of all pairs, and is symmetric
+// and bounded.
 func TestDistanceProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	word := func() string {
@@ -243,7 +243,7 @@ func TestDistanceProperties(t *testing.T) {
 	}
 }
 
-// Every declared name, made of a template with any numbers, is found under itself, and examined without being called
+// Every declared name, created from a template with any numbers, is found under its template, and is not reported as
 // unknown.
 func TestTemplateProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
@@ -268,13 +268,13 @@ func TestTemplateProperties(t *testing.T) {
 
 var anyPlaceholder = regexp.MustCompile(`\{[a-z]+\}`)
 
-// expression is the regular expression that says what a name with placeholders stands for.
+// expression returns the regular expression for names that a template with placeholders matches.
 func expression(name string) *regexp.Regexp {
 	text := strings.ReplaceAll(regexp.QuoteMeta(name), regexp.QuoteMeta(anyName), "(.+)")
 	return regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(text, "([0-9]{1,3})"))
 }
 
-// standFor is what the placeholders of a template stand for in a name, nil if it is none that the template stands for.
+// standFor returns the texts of the placeholders in a name, or nil if the template does not match it.
 func standFor(template, name string) (texts []string) {
 	var values []string
 	if !compareNames(template, name, false, &values) {
@@ -287,8 +287,8 @@ func standFor(template, name string) (texts []string) {
 	return texts
 }
 
-// TestTemplatesStandForWhatExpressionsSay compares what placeholders take with what regular expressions find, for names
-// and keys made of the same few pieces.
+// TestTemplatesStandForWhatExpressionsSay compares templates with regular expressions, for names and keys made of the
+// same few pieces.
 func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}",
 		""}
@@ -330,7 +330,7 @@ func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 	}
 }
 
-// FuzzTemplate holds the matcher to regular expressions.
+// FuzzTemplate compares templates with regular expressions.
 func FuzzTemplate(f *testing.F) {
 	for _, s := range []string{"shop#12.part#3.low", "shop#0001.name", "shop.header.{name}", "shop#{n}.name",
 		"shop.header.", "shop#1.2.x", "x12"} {
@@ -356,8 +356,8 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// FuzzCheck: whatever is given, a password shows in no message, a message stands in one line, and what passes as a
-// number is read as one.
+// FuzzCheck: for any settings, no message contains a password, each message is one line, and a valid number is parsed
+// as one.
 func FuzzCheck(f *testing.F) {
 	for _, s := range []string{"", "0", "-1", "9223372036854775808", "1e400", "nan", "true", "a,b,,", "\x00", "a\nb",
 		"shop#1.name"} {
@@ -387,7 +387,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// TestGuestSafe: the package is part of every plugin, where these cost more than all of it.
+// TestGuestSafe: the package is part of every plugin, so it does not import packages that would be larger than itself.
 func TestGuestSafe(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
@@ -424,7 +424,7 @@ func TestMilliseconds(t *testing.T) {
 	}
 }
 
-// Many settings are read as few are: of a name that is given twice the last counts, and groups stand in order.
+// With many settings, the last value of a repeated name counts, and groups are in order, as with few.
 func TestManyValues(t *testing.T) {
 	table := NewTable(wit.ConfigKey{Name: "shop#{n}.name"}, wit.ConfigKey{Name: "shop#{n}.part#{m}.low"})
 	var given []wit.Setting
@@ -451,7 +451,7 @@ func TestManyValues(t *testing.T) {
 	}
 }
 
-// A value that is too long to be read is not shown, and no part of it.
+// A value that is too long to be read is not shown, not even in part.
 func TestLongValuesAreCounted(t *testing.T) {
 	for length, want := range map[int]string{
 		maxQuoted:     "Invalid value " + strings.Repeat("é", maxQuoted) + " for configuration a: wrong",
@@ -463,7 +463,8 @@ func TestLongValuesAreCounted(t *testing.T) {
 	}
 }
 
-// The nearest names of many unknown settings are looked for within a bound: those behind it are unknown all the same.
+// The search for the nearest names of unknown settings is bounded: settings beyond the bound are still reported as
+// unknown.
 func TestNearestNamesOfManyAreBounded(t *testing.T) {
 	long := "shop." + strings.Repeat("n", 990)
 	table := NewTable(wit.ConfigKey{Name: long})

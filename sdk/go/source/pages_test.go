@@ -31,7 +31,7 @@ type line struct {
 	Paid   bool
 }
 
-// A Go value has the schema of its type and comes back from the bytes as the value tree that its type says.
+// A Go value has the schema of its type, and is decoded from the bytes as the value tree of its type.
 func TestSchemaOfGoTypes(t *testing.T) {
 	var s schemas
 	var out wit.DecodeResult
@@ -74,8 +74,8 @@ func TestSchemaOfGoTypes(t *testing.T) {
 
 type loop struct{ Next *loop }
 
-// A type that no schema can say is refused by the name of its field; a schema that was declared with a page that failed
-// is declared again.
+// A type without a schema is rejected by the name of its field. A schema that was declared with a failed page is
+// declared again.
 func TestSchemaRefused(t *testing.T) {
 	for want, v := range map[string]any{
 		"Next: source.loop: a recursive type": loop{},
@@ -100,7 +100,7 @@ func TestSchemaRefused(t *testing.T) {
 	}
 }
 
-// Offsets come back as they were, and an empty one is not the same as none.
+// Offsets are unchanged after a round trip, and an empty one differs from a missing one.
 func TestOffset(t *testing.T) {
 	want := Offset{"text": "a", "number": int64(5), "real": 0.5, "flag": true, "none": nil}
 	fields, err := want.entries()
@@ -119,7 +119,7 @@ func TestOffset(t *testing.T) {
 	}
 }
 
-// A page that is too long is refused before it is held.
+// A page that is too long is rejected before it is buffered.
 func TestPageTooLong(t *testing.T) {
 	p := Pages(nil).(*pages)
 	p.open[1] = &openPage{feed: &Feed{}}

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// namer adds a field to each record, whose name is the record's own text.
+// namer adds a field to each record. The field's name is the record's own text.
 type namer struct{}
 
 func (namer) Describe() wit.Description { return wit.Description{} }
@@ -24,7 +24,7 @@ func (namer) New(string, []wit.Setting) (Func, error) {
 	}, nil
 }
 
-// named runs records with such names through one instance, in one call.
+// named passes records with such names through one instance, in one call.
 func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names []string) wit.ApplyResult {
 	tb.Helper()
 	var data []byte
@@ -57,8 +57,9 @@ func namesFrom(from, to int) (names []string) {
 	return names
 }
 
-// Where names of fields come out of data each has a schema of its own, which is found again, as many as the host takes
-// of an instance. Records that would need one more fail, and no others, and nothing is kept of them.
+// If names of fields come from data, each has its own schema, which is reused, up to the number of schemas that the
+// host accepts from an instance. Records that would need another one fail, and no others, and nothing is cached for
+// them.
 func TestSchemasOfNamesOutOfData(t *testing.T) {
 	p, context, schemas := newNamer(t)
 	const more = 500

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// steps is a plugin whose stages have a line or two each.
+// steps is a plugin whose stages have one or two lines each.
 type steps struct{}
 
 func (steps) Describe() wit.Description {
@@ -49,7 +49,7 @@ var stepFuncs = map[string]transform.Func{
 		}
 		return r.Value.AddField("trace", []wit.SchemaNode{{Kind: wit.String, Optional: true}}, v)
 	},
-	// Split makes a record for each of the texts in names, and none where there is none.
+	// Split emits a record for each of the texts in names, and none if there are no texts.
 	"Split": func(r *transform.Record) error {
 		defer r.Drop()
 		names, _ := r.Value.Field("names")
@@ -75,7 +75,7 @@ var stepFuncs = map[string]transform.Func{
 	},
 }
 
-// failed is the result of a record that failed.
+// failed returns the result of a record that failed.
 func failed(stage uint32, message string) plugintest.Result {
 	return plugintest.Result{Error: &plugintest.Error{Message: message,
 		Class: "org.apache.kafka.connect.errors.DataException", Stage: stage}}
@@ -83,7 +83,7 @@ func failed(stage uint32, message string) plugintest.Result {
 
 func made(records ...plugintest.Record) plugintest.Result { return plugintest.Result{Records: records} }
 
-// errorIn is a record of topic t, with a schema where there are nodes.
+// errorIn returns a record of topic t, with a schema if there are nodes.
 func errorIn(v any, nodes ...wit.SchemaNode) plugintest.Record {
 	return plugintest.Record{Topic: "t", Value: plugintest.Value{Schema: nodes, Data: v}}
 }
@@ -104,7 +104,7 @@ func runs(t *testing.T, stages []string, records []plugintest.Record, want ...pl
 	}
 }
 
-// structure is a struct with these fields; their nodes stand behind it, those below a node behind all.
+// structure returns a struct with these fields. Their nodes follow it, and nested nodes follow all of them.
 func structure(names []string, nodes ...wit.SchemaNode) []wit.SchemaNode {
 	root := wit.SchemaNode{Kind: wit.Struct}
 	for i, name := range names {
@@ -161,7 +161,7 @@ func TestSeveralRecordsOfOne(t *testing.T) {
 	array := wit.SchemaNode{Kind: wit.Array, Element: 3}
 	before := structure([]string{"names", "name"}, array, text, text)
 	after := structure([]string{"names", "name", "source"}, array, text, text, text)
-	after[0].Fields[2].Node = 4 // what is added stands behind all
+	after[0].Fields[2].Node = 4 // added nodes follow all others
 	typed := func(names ...any) plugintest.Record {
 		return errorIn(connectdata.Struct{connectdata.List(names), ""}, before...)
 	}

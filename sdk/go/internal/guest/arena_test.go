@@ -2,8 +2,8 @@ package guest
 
 import "testing"
 
-// A call that has outgrown its memory leaves one chunk that holds what such a call takes, and little more, because
-// linear memory never shrinks.
+// After a call that outgrew its memory, one chunk remains that fits such a call and little more, because linear memory
+// never shrinks.
 func TestArenasKeepWhatACallTakes(t *testing.T) {
 	a := arena{minChunk: minArguments}
 	call := func(sizes ...int) (total int) {

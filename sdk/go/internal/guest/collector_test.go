@@ -2,7 +2,8 @@ package guest
 
 import "testing"
 
-// Garbage is collected when there is as much of it as is alive, from leastGarbage on, however much each call makes.
+// Garbage is collected when there is as much of it as live memory, and at least leastGarbage, however much each call
+// allocates.
 func TestGarbageIsCollectedAtOnceWhatIsAlive(t *testing.T) {
 	for _, alive := range []uint64{100 << 10, 1 << 20, 5 << 20, 100 << 20} {
 		for _, each := range []uint64{0, 16, 1000, 100_000, 3 << 20, 500 << 20} {
@@ -11,7 +12,7 @@ func TestGarbageIsCollectedAtOnceWhatIsAlive(t *testing.T) {
 			allocated, last, looks := uint64(0), uint64(0), 0
 			for call := range 10_000 {
 				if each == 100_000 && call == 500 {
-					each = 150_000 // half as much again
+					each = 150_000 // increased by half
 				}
 				allocated += each
 				if !c.mustCheck() {
@@ -20,7 +21,7 @@ func TestGarbageIsCollectedAtOnceWhatIsAlive(t *testing.T) {
 				looks++
 				garbage := allocated - last
 				collected := c.mustCollect(allocated, alive)
-				late := 2 * each // at most
+				late := 2 * each // the longest allowed delay
 				if each < 1000 {
 					late *= maxSkip
 				}

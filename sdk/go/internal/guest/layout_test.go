@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// The places at which hot results are patched are those that the reflective codec would write to.
+// Hot results are patched at the offsets to which the reflective codec would write.
 func TestPlacesInHotResults(t *testing.T) {
 	rows, data := make([]wit.Row, 3), make([]byte, 5)
 	for _, c := range []struct {
@@ -46,7 +46,7 @@ func TestPlacesInHotResults(t *testing.T) {
 	}
 }
 
-// A result of settle in which all rows were written is zeros but for the list's address and length, and so is the list.
+// A result in which all rows were written is zero except for the list's address and length, and so is the list.
 func TestPlacesInSettled(t *testing.T) {
 	f := canon.Function(wit.InterfaceSink, "HandleResponse")
 	if size, _ := f.ResultSize(); size != ResponseResultSize {
