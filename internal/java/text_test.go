@@ -9,7 +9,7 @@ import (
 )
 
 // The texts are the results of Float.toString and Double.toString of Java 21.
-func TestRealsAsJavaWritesThem(t *testing.T) {
+func TestFormatsFloatsLikeJava(t *testing.T) {
 	for _, c := range []struct {
 		v    float64
 		bits int

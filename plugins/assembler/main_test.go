@@ -25,7 +25,7 @@ func TestKernelsAreAssembled(t *testing.T) {
 }
 
 // SP is restored wherever a kernel with an address returns, and operands that addresses cannot contain are rejected.
-func TestAddresses(t *testing.T) {
+func TestKernelsWithAddresses(t *testing.T) {
 	assemble := func(body string) (string, error) {
 		folder := t.TempDir()
 		source := "package p\n\ntype S struct{ A, B int; Next *S }\n\nfunc touch[T any](*T) {}\n\n" + body

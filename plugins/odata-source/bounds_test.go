@@ -24,7 +24,7 @@ func manySets(each ...string) (settings []string) {
 }
 
 // The messages of a validation fit into the host's limit, even if every setting of the largest number of sets is wrong.
-func TestExaminedSettingsFit(t *testing.T) {
+func TestValidationFitsHostLimit(t *testing.T) {
 	settings := manySets("track-changes=x", "exec-period=x", "page.size=x", "format=x", "filter#00.option=x",
 		"filter#01.option=x", "filter#02.option=x")
 	if n := len(sourceconfig.Examine(configuration(settings...))); n < 30_000 || n > host.MaxExamined {
@@ -33,7 +33,7 @@ func TestExaminedSettingsFit(t *testing.T) {
 }
 
 // The claims of a connector with a configuration of the largest size (1 MiB) fit into the host's limit.
-func TestClaimsFit(t *testing.T) {
+func TestClaimsFitHostLimit(t *testing.T) {
 	settings := manySets("track-changes=1", "exec-period=60", "filter#00.property=P", "filter#00.option=eq",
 		"filter#00.low="+strings.Repeat("v", 600))
 	layout, err := plan(sourceconfig.Component, configuration(settings...), 1000)

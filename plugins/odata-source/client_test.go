@@ -41,7 +41,7 @@ func TestClientInQuery(t *testing.T) {
 }
 
 // If the setting changes during a load, the load continues with the client in the query, or without it.
-func TestClientInQueryFromNowOn(t *testing.T) {
+func TestClientInQueryChangesDuringLoad(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20,
 		SkipToken: "offset"}})
 	all := whole(t, service, set("00", "Orders")...)
@@ -61,7 +61,7 @@ func TestClientInQueryFromNowOn(t *testing.T) {
 	}
 }
 
-func TestClientInQueryOfTools(t *testing.T) {
+func TestClientInQueryOfCommands(t *testing.T) {
 	given := configuration(append(set("00", "Orders"), inQuery...)...)
 	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, given, nil, nil)
 	noError(t, err)

@@ -74,8 +74,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestCauses: an interrupted load continues at once. A complete load waits for its period, even after a restart.
-func TestCauses(t *testing.T) {
+// TestPollReasons: an interrupted load continues at once. A complete load waits for its period, even after a restart.
+func TestPollReasons(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 500}})
 	load := newLoad(t, service, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
 	if p := load.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
@@ -223,8 +223,8 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// TestSettingsThatCannotBe: no task starts with settings that the validation rejects.
-func TestSettingsThatCannotBe(t *testing.T) {
+// TestInvalidSettingsStartNoTask: no task starts with settings that the validation rejects.
+func TestInvalidSettingsStartNoTask(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, wrong, false, nil, nil)
 	if err != nil || setting.FirstError(*inquiry.Done) == nil {

@@ -139,9 +139,9 @@ func TestCursorWhileRowsChange(t *testing.T) {
 	}
 }
 
-// TestCursorWhereTheEndIsRefused: if the service returns no count and rejects a request for rows after its last one,
+// TestCursorWithRejectedEndRequest: if the service returns no count and rejects a request for rows after its last one,
 // the load is complete, and the next one starts at the cursor.
-func TestCursorWhereTheEndIsRefused(t *testing.T) {
+func TestCursorWithRejectedEndRequest(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{RefuseCount: true}})
 	refused := 0
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -201,10 +201,10 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	}
 }
 
-// TestCursorWhoseFirstPageHasNone: neither the service nor the first page returns the highest value at the start of the
+// TestCursorWithoutValueOnFirstPage: neither the service nor the first page returns the highest value at the start of the
 // load. A value of a later page may be above the value of a row that changed on a page already read. So the next load
 // reads all rows, and only the one after it starts at the cursor.
-func TestCursorWhoseFirstPageHasNone(t *testing.T) {
+func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 	for order := 10248; order < 10248+15; order++ {
 		dated(t, service, order, nil)

@@ -187,7 +187,7 @@ func TestRowAndTombstone(t *testing.T) {
 }
 
 // If an entity that is read again has a property that was not in the metadata, its record contains it.
-func TestRowReadAgainWithANewProperty(t *testing.T) {
+func TestRereadRowHasNewProperty(t *testing.T) {
 	service, hides := odatatest.New(odatatest.Options{Rows: 20}), true
 	property := regexp.MustCompile(`<Property Name="UnitsOnOrder"[^>]*/>|<d:UnitsOnOrder[^>]*(/>|>[^<]*</d:UnitsOnOrder>)`)
 	follower := loaded(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -268,9 +268,9 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 	}
 }
 
-// TestRereadThatFails: if the service does not respond to a request for an entity, or responds with something other
+// TestFailedRereadIsNoDelete: if the service does not respond to a request for an entity, or responds with something other
 // than one entity, the entity is not deleted. It is if it no longer meets the filter.
-func TestRereadThatFails(t *testing.T) {
+func TestFailedRereadIsNoDelete(t *testing.T) {
 	for _, test := range []struct {
 		name, message string
 		answered      func(r *wit.Response)
@@ -379,8 +379,8 @@ func TestDeltaResumes(t *testing.T) {
 	}
 }
 
-// TestDeltaThatFails: if a service would lose changes, the read fails with an error that says what to do.
-func TestDeltaThatFails(t *testing.T) {
+// TestDeltaFailsIfChangesAreLost: if a service would lose changes, the read fails with an error that says what to do.
+func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
 	for _, test := range []struct {
 		name     string
@@ -603,7 +603,7 @@ func TestRewrittenLink(t *testing.T) {
 }
 
 // A connector continues from another connector's delta link, even if the offset contains nothing else.
-func TestDeltaLinkThatIsTakenOver(t *testing.T) {
+func TestDeltaLinkOfAnotherConnector(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products")...)
 	follower.stored = []wit.OffsetEntry{wit.StringEntry("url", text(follower.stored, "url"))}
@@ -618,10 +618,10 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// TestPlainLoadsAreCounted: a load that does not request changes is reported as complete only if it is. It is not if
+// TestPlainLoadsAreCheckedByCount: a load that does not request changes is reported as complete only if it is. It is not if
 // the service ends its feed each time with fewer rows than it counts. Rows that are deleted during the load do not
 // count against it. If rows were inserted among those already read, the set is read again.
-func TestPlainLoadsAreCounted(t *testing.T) {
+func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
@@ -771,7 +771,7 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 }
 
 // If a delta link returns the whole set each time, all rows arrive, none is lost, and each poll ends.
-func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
+func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products")...)
 	follower.answered = func(q *wit.Request, r *wit.Response) {

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestFollow reads orders with expanded lines whose feeds have pages: the rows behind nested next links are read too.
-func TestFollow(t *testing.T) {
+// TestExpandedFeedsArePaged reads orders with expanded lines whose feeds have pages: the rows behind nested next links are read too.
+func TestExpandedFeedsArePaged(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1,
@@ -38,7 +38,7 @@ func TestFollow(t *testing.T) {
 }
 
 // Nested pages without an end fail the page soon: pages that link to an earlier one, and empty pages whose links grow.
-func TestInnerPagesWithoutEnd(t *testing.T) {
+func TestNestedPagesWithoutEnd(t *testing.T) {
 	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
 		`<NavigationProperty Name="L" Relationship="N.R" FromRole="O" ToRole="I"/>`,
 		`<EntityType Name="I"><Key><PropertyRef Name="P"/></Key><Property Name="P" Type="Edm.Int32" Nullable="false"/>`+

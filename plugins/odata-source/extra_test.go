@@ -12,7 +12,7 @@ import (
 
 // Additional key fields follow the key properties, in deleted and re-read entities too, and rows go to the configured
 // partition.
-func TestFurtherFieldsOfKeys(t *testing.T) {
+func TestAdditionalKeyFields(t *testing.T) {
 	for _, format := range []string{"atom", "json"} {
 		service := odatatest.New(odatatest.Options{Rows: 20, PageSize: 7})
 		follower := loaded(t, service, tracked00("Customers", "sap.odata#00.format="+format,
@@ -40,7 +40,7 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 }
 
 // The requests of a load contain the service's own key only, without the additional fields.
-func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
+func TestAdditionalKeyFieldsAreNotRequested(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
 	l := whole(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
 	l.same(s, "Order_Details")
@@ -97,7 +97,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 // A delta feed that was stopped between two pages also requests the changes after those that it was reading. A change
 // before the start is read before the feed is idle, as in a run that ends by itself. A feed that starts idle sends one
 // request.
-func TestChangesSinceAStartInTheMiddle(t *testing.T) {
+func TestRestartedDeltaReadsLaterChanges(t *testing.T) {
 	for _, changes := range []bool{false, true} {
 		service := odatatest.New(odatatest.Options{Rows: 60, PageSize: 7})
 		follower := newFollower(t, service, tracked00("Customers")...)

@@ -10,7 +10,7 @@ import (
 
 // A service that rejects $format receives it once in every mode. Loads, changes, snapshots, entities named by a
 // notification, and later loads omit it, also after a restart.
-func TestFormatThatIsRefused(t *testing.T) {
+func TestRejectedFormatIsOmitted(t *testing.T) {
 	for name, settings := range map[string][]string{
 		"delta mode":    tracked00("Orders", "sap.odata#00.format=json"),
 		"notifications": subscribed00("Orders"),

@@ -155,8 +155,8 @@ func TestGuidsInAnotherCase(t *testing.T) {
 	}
 }
 
-// TestGuidsOfAnInstalledFeed: a feed whose offset does not contain the case of GUIDs yet learns it from its next row.
-func TestGuidsOfAnInstalledFeed(t *testing.T) {
+// TestGuidsOfOldOffsets: a feed whose offset does not contain the case of GUIDs yet learns it from its next row.
+func TestGuidsOfOldOffsets(t *testing.T) {
 	lower, upper := strings.ToLower, strings.ToUpper
 	for _, c := range []struct {
 		name             string
@@ -183,9 +183,9 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 	}
 }
 
-// TestGuidsOfNotifications: a notification contains the GUID of a changed or deleted entity in another case than its
+// TestGuidsInNotifications: a notification contains the GUID of a changed or deleted entity in another case than its
 // row.
-func TestGuidsOfNotifications(t *testing.T) {
+func TestGuidsInNotifications(t *testing.T) {
 	for _, test := range []struct{ rows, notified func(string) string }{
 		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
 	} {

@@ -11,7 +11,7 @@ import (
 
 // Record headers contain what happened to the entity, in every mode. If a service does not distinguish created from
 // changed entities, both are "changed".
-func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
+func TestHeadersContainChange(t *testing.T) {
 	const enabled = sourceconfig.HeadersEnable + "=1"
 	whole := of(northwind, "Products")
 	for _, test := range []struct {

@@ -239,9 +239,9 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	}
 }
 
-// TestPreparedAnswerRepeatsTheFilterWrongly: the URL at which a service prepares a response (202) is requested with our
+// TestPreparedResponseWithWrongFilter: the URL at which a service prepares a response (202) is requested with our
 // filter if only its form differs, and rejected if it is another filter.
-func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
+func TestPreparedResponseWithWrongFilter(t *testing.T) {
 	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 		s := plusProducts(t, odatatest.Switches{})
 		follower := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)

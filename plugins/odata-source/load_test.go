@@ -185,7 +185,7 @@ func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResu
 
 // A row that makes the plugin trap becomes an error with its document and counts as a row of the page: the load is
 // complete with it, in all forms of a page.
-func TestRowThatIsLeftOut(t *testing.T) {
+func TestSkippedRowIsError(t *testing.T) {
 	for _, settings := range [][]string{
 		append(set("00", "Products"), "sap.odata#00.format=json"),
 		append(set("00", "Products"), "sap.odata#00.format=atom"),
@@ -219,7 +219,7 @@ func TestRowThatIsLeftOut(t *testing.T) {
 
 // A row that the host skips is an error of its page, also if it was on the previous page and is read again. The host's
 // next error contains why the row was skipped.
-func TestRowThatIsLeftOutAgain(t *testing.T) {
+func TestSkippedRowOfPreviousPage(t *testing.T) {
 	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		rows := `{"K":8},{"K":9},`
 		if r.URL.Query().Has("$filter") { // the rows after 9
@@ -243,7 +243,7 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 
 // A row that is deleted ahead of the load is distinguished from a skipped row by one request, also for keys of several
 // properties. Paging by key continues, and no row is read twice.
-func TestRowsThatGoAhead(t *testing.T) {
+func TestRowDeletedAheadOfLoad(t *testing.T) {
 	for _, name := range []string{"Orders", "Order_Details"} {
 		service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 200, SkipToken: "offset"}})
 		last := ""
@@ -269,7 +269,7 @@ func TestRowsThatGoAhead(t *testing.T) {
 
 // A response 202 is polled after the time that the service specifies, at least a second and at most ten minutes. In
 // total it takes no longer than the first response may take.
-func TestAnswersThatAreNotReady(t *testing.T) {
+func TestPendingResponsesArePolled(t *testing.T) {
 	for _, test := range []struct {
 		after string
 		late  int64
@@ -298,10 +298,10 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 	}
 }
 
-// TestSnapshotThatIsLost: if the snapshot of paging=snapshot is gone, SAP SuccessFactors returns 500 (SAP KBA 2990434),
+// TestLostSnapshotRestartsLoad: if the snapshot of paging=snapshot is gone, SAP SuccessFactors returns 500 (SAP KBA 2990434),
 // other services 410. The load restarts, three times at most. With exactly-once it fails and names the setting. Pages
 // are read by links, as snapshots require (SAP KBA 2749091).
-func TestSnapshotThatIsLost(t *testing.T) {
+func TestLostSnapshotRestartsLoad(t *testing.T) {
 	for _, status := range []int{500, 410} {
 		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
 			service, lost := &stubborn{keys: upFrom(1, 95), page: 30}, 0
@@ -360,9 +360,9 @@ func TestCountsOfAPageProveNothing(t *testing.T) {
 	}
 }
 
-// TestRefusalThatQuotesItsRequest: a service that rejects $orderby may quote the request's URL, which contains the
+// TestRejectionThatQuotesRequest: a service that rejects $orderby may quote the request's URL, which contains the
 // count and $format too. The next request still contains both.
-func TestRefusalThatQuotesItsRequest(t *testing.T) {
+func TestRejectionThatQuotesRequest(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.RawQuery, "$orderby") {

@@ -41,9 +41,9 @@ func TestManySets(t *testing.T) {
 	}
 }
 
-// TestInstancesKeepFewDecoders: an instance that reads two hundred sets keeps decoders for a few of them. A set that is
+// TestInstancesCacheFewDecoders: an instance that reads two hundred sets keeps decoders for a few of them. A set that is
 // read again gets its own decoder.
-func TestInstancesKeepFewDecoders(t *testing.T) {
+func TestInstancesCacheFewDecoders(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
 	for i := range 3 * feedreader.MaxPooled {

@@ -17,7 +17,7 @@ import (
 
 // A feed in delta mode continues while properties of its type are added, removed, widened and retyped. A row that does
 // not fit causes the metadata to be read again before it is written. No row is lost, read twice or an error.
-func TestARunningFeedMeetsNewMetadata(t *testing.T) {
+func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 	const key = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`
 	property := func(name, typ string) string { return fmt.Sprintf(`<Property Name="%s" Type="Edm.%s"/>`, name, typ) }
 	steps := []struct {
@@ -107,7 +107,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 // A new property of a row is in its record, however recent the metadata without it are, and on whatever instance the
 // page is read again: metadata that are read after the row arrived decide. A property that they do not contain either
 // is left out, and does not cause further reads of the metadata.
-func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
+func TestPropertyNewerThanMetadata(t *testing.T) {
 	const late = `<Property Name="Late" Type="Edm.String"/>`
 	for _, test := range []struct {
 		name     string
@@ -280,7 +280,7 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 }
 
 // The error for a property whose type OData v2 does not have names the setting that reads the set without it.
-func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
+func TestPropertyOfUnsupportedType(t *testing.T) {
 	for _, property := range []string{`Type="Collection(Edm.String)"`, `Type="Edm.GeographyPoint"`, `Type="N.Lost"`} {
 		metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Odd" `+
 			property+`/><Property Name="Name" Type="Edm.String"/>`)

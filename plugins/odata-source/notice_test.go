@@ -220,7 +220,7 @@ func FuzzHandleNotification(f *testing.F) {
 
 // If the service reports a missing entity by another response than 404, the entity is deleted if the settings list that
 // response. Otherwise it is an error that names the setting.
-func TestEntitiesThatAreMissing(t *testing.T) {
+func TestMissingEntities(t *testing.T) {
 	document := func(code string) string {
 		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`
 	}
@@ -276,7 +276,7 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 
 // A response that contradicts the notification may come from an older copy of the data. The entity is read again after
 // a while.
-func TestAnswersThatContradictNotifications(t *testing.T) {
+func TestResponsesThatContradictNotifications(t *testing.T) {
 	const there, missing = true, false
 	for _, test := range []struct {
 		name, notified string

@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestAnswersNamedForWhatTheyAre: if a response is not a feed, the error says what it is, so that users do not search
+// TestResponsesThatAreNoFeed: if a response is not a feed, the error says what it is, so that users do not search
 // for the error in a row. It is never read as rows.
-func TestAnswersNamedForWhatTheyAre(t *testing.T) {
+func TestResponsesThatAreNoFeed(t *testing.T) {
 	for name, test := range map[string]struct {
 		status     int
 		kind, body string

@@ -82,9 +82,9 @@ func TestODP(t *testing.T) {
 	}
 }
 
-// TestODPAsksOnce: the first extraction is requested once, after the offset that records it is stored, even if its
+// TestODPRequestsExtractionOnce: the first extraction is requested once, after the offset that records it is stored, even if its
 // response is lost.
-func TestODPAsksOnce(t *testing.T) {
+func TestODPRequestsExtractionOnce(t *testing.T) {
 	for name, losing := range map[string]string{ // part of the request whose response is lost
 		"the answer":   odpNorthwind + "/FactsOfProducts?$format=json",
 		"a later page": "skiptoken",
@@ -268,9 +268,9 @@ func TestRetire(t *testing.T) {
 	}
 }
 
-// TestODPLoadThatEndsInSilence: the load that replaces one whose response was lost fails if the service ends it with
+// TestODPShortLoadFails: the load that replaces one whose response was lost fails if the service ends it with
 // fewer rows than it counts.
-func TestODPLoadThatEndsInSilence(t *testing.T) {
+func TestODPShortLoadFails(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20, TokenIn: "links"}})
 	follower := newFollower(t, s, odpSet("Products")...)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
@@ -352,9 +352,9 @@ func TestODPReload(t *testing.T) {
 	}
 }
 
-// TestODPFormatThatIsRefused: the first extraction is requested again without $format, and still as a request that must
+// TestODPRejectedFormatIsOmitted: the first extraction is requested again without $format, and still as a request that must
 // not be repeated (P13).
-func TestODPFormatThatIsRefused(t *testing.T) {
+func TestODPRejectedFormatIsOmitted(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
 	follower := newFollower(t, service, odpSet("Products")...)
 	opened, reason := 0, start

@@ -188,7 +188,7 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 
 // If a page of changes is never available, the changes are requested once more from their delta link, and then the feed
 // fails. It neither skips the page nor reads the changes repeatedly. A restart tries once more.
-func TestPageOfChangesThatStaysLost(t *testing.T) {
+func TestLostPageOfChangesFailsFeed(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
@@ -263,7 +263,7 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 }
 
 // If a service loses each token at once, the whole reads that replace them end.
-func TestTokensThatAreLostAtOnce(t *testing.T) {
+func TestTokensLostAtOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		option string // of the requests that are rejected
 		size   int    // of a page
@@ -316,9 +316,9 @@ func TestDeltaPageThatLinksToItself(t *testing.T) {
 	}
 }
 
-// TestDeltaLinkRepeatsTheFilterWrongly: next links and delta links in delta mode that repeat the filter in another form
+// TestDeltaLinkWithWrongFilter: next links and delta links in delta mode that repeat the filter in another form
 // return the rows that were requested. Links with another filter are rejected, and no change is missed.
-func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
+func TestDeltaLinkWithWrongFilter(t *testing.T) {
 	for _, size := range []int{20, 1000} { // with next links, and with only the delta link
 		for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 			service := plusProducts(t, odatatest.Switches{PageSize: size})
@@ -354,7 +354,7 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 
 // A service returns a page twice, by two URLs: in delta mode the rows are read twice, and none is missing. (In full
 // mode this cannot be distinguished from a circle: see TestCircles of package paging.)
-func TestPagesThatComeTwice(t *testing.T) {
+func TestPagesReturnedTwice(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.equals(s, "Orders", "OrderID", "ShipName")

@@ -155,7 +155,7 @@ func TestVisibility(t *testing.T) {
 }
 
 // Errors that only the service detects are added to their settings, all in one response.
-func TestMistakesOnline(t *testing.T) {
+func TestErrorsOfOnlineValidation(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, test := range []struct {
 		name  string
@@ -205,7 +205,7 @@ func announcing(tracking string) http.Handler {
 			`/><EntitySet Name="Whole" EntityType="N.T"/>`, 1), http.NotFound)
 }
 
-func TestDeltaOfASetThatHasNone(t *testing.T) {
+func TestDeltaOfSetWithoutTracking(t *testing.T) {
 	const tracking = `sap:change-tracking="true"`
 	for _, test := range []struct{ set, tracking, says, hint string }{
 		{"Tracked", tracking, "", ""},

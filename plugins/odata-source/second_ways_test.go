@@ -15,7 +15,7 @@ import (
 
 // A $filter in the user's own options also applies to an entity that was both a row and deleted: if it no longer meets
 // the filter, which only the service can decide, it is deleted. Otherwise it stays.
-func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
+func TestRawFilterAppliesToReread(t *testing.T) {
 	metadata := strings.Replace(metadataOf("A", `<Property Name="A" Type="Edm.Int32" Nullable="false"/>`+
 		`<Property Name="B" Type="Edm.String" Nullable="false"/><Property Name="V" Type="Edm.Int32"/>`),
 		`</Key>`, `<PropertyRef Name="B"/></Key>`, 1)
@@ -166,7 +166,7 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 
 // Two connectors may follow the changes of a set with delta links, into two topics or of different rows. An ODP service
 // keeps one queue for both.
-func TestClaimsAreThoseOfChanges(t *testing.T) {
+func TestClaimsPerTopicAndFilter(t *testing.T) {
 	claimed := func(set string, more ...string) string {
 		t.Helper()
 		layout, err := plan(sourceconfig.Component, configuration(append(tracked00(set), more...)...), 1)

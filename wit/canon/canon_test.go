@@ -81,7 +81,7 @@ func random(r *rand.Rand, value reflect.Value, depth int) {
 }
 
 // Random arguments and results of every function of the contract are unchanged after a round trip through a memory.
-func TestEveryFunctionCarriesItsValues(t *testing.T) {
+func TestRoundTripOfEveryFunction(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name := range Interfaces {
 		for _, f := range Functions(name) {
@@ -162,7 +162,7 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 }
 
 // Host and SDK cast lists of rows, so the row's layout is the same in memory and in Go.
-func TestRowsLieInMemoryAsInGo(t *testing.T) {
+func TestRowLayoutMatchesGo(t *testing.T) {
 	row := layoutOf(reflect.TypeFor[wit.Row]())
 	if row.size != 80 || row.align != 8 || uintptr(row.size) != reflect.TypeFor[wit.Row]().Size() {
 		t.Errorf("row: %s, Go's is %d bytes", row.structure(), reflect.TypeFor[wit.Row]().Size())
@@ -192,7 +192,7 @@ func TestNoMoreThan16CoreParameters(t *testing.T) {
 	FuncOf("test", "Many", wide.Many)
 }
 
-func TestLiftRefuses(t *testing.T) {
+func TestLiftRejects(t *testing.T) {
 	lift := func(mem []byte, dst any) error { return (&Lifter{Memory: &ram{b: mem}, Budget: budget}).Lift(0, dst) }
 	long := make([]byte, 16)
 	for _, c := range []struct {
@@ -247,7 +247,7 @@ func (w *watchedRam) Watch() error {
 }
 
 // The owner of a memory can stop the reading of a large value, flat or nested.
-func TestLiftIsWatched(t *testing.T) {
+func TestLiftCanBeStopped(t *testing.T) {
 	const n = 1 << 16
 	flat := append([]byte{8, 0, 0, 0, 0, 0, 1, 0}, make([]byte, 4*n)...)
 	nested := append([]byte{8, 0, 0, 0, 0, 0, 1, 0}, bytes.Repeat([]byte{8, 0, 0, 0, 1, 0, 0, 0}, n)...)
@@ -263,7 +263,7 @@ func TestLiftIsWatched(t *testing.T) {
 	}
 }
 
-func TestLowerRefusesVariantsWithoutOrWithTwoCases(t *testing.T) {
+func TestLowerRejectsInvalidVariants(t *testing.T) {
 	for _, s := range []wit.Scalar{{}, {Null: wit.Set, String: wit.Ptr("x")}} {
 		if _, err := Lower(s); err == nil {
 			t.Errorf("%v was taken", s)

@@ -188,7 +188,7 @@ func (c *contract) readWorld() {
 	c.want("}")
 }
 
-func TestGoFunctionsAreThoseOfTheContract(t *testing.T) {
+func TestGoFunctionsMatchContract(t *testing.T) {
 	c := readContract(t)
 	var got []string
 	for name := range Interfaces {
@@ -231,7 +231,7 @@ func expressions(t *testing.T) map[string]any {
 }
 
 // In Go, the names of an enum's cases are only constants, so they are read from the source.
-func TestGoConstantsAreTheCasesOfTheContract(t *testing.T) {
+func TestGoConstantsMatchContract(t *testing.T) {
 	c := readContract(t)
 	got := constants(t)
 	for name, cases := range c.enums {

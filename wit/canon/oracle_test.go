@@ -44,7 +44,7 @@ func oracle(t *testing.T, world string) map[string]string {
 }
 
 // Host and SDK use the names and core signatures that the component model's own tools expect of a module.
-func TestSignaturesAreThoseOfTheOracle(t *testing.T) {
+func TestSignaturesMatchOracle(t *testing.T) {
 	c := readContract(t)
 	for world, exports := range c.worlds {
 		want := oracle(t, world)
@@ -67,7 +67,7 @@ func TestSignaturesAreThoseOfTheOracle(t *testing.T) {
 }
 
 // The SDK's exports are written by hand. Their names and signatures are compared with the oracle's.
-func TestExportsOfTheSDKAreThoseOfTheOracle(t *testing.T) {
+func TestSDKExportsMatchOracle(t *testing.T) {
 	want := oracle(t, "full-source-plugin")
 	for _, world := range []string{"sink-plugin", "transform-plugin"} {
 		for name, signature := range oracle(t, world) {

@@ -29,7 +29,7 @@ func FuzzNumber(f *testing.F) {
 	})
 }
 
-func TestNumberRefusesMoreThan64Bits(t *testing.T) {
+func TestNumberRejectsMoreThan64Bits(t *testing.T) {
 	for _, b := range [][]byte{bytes.Repeat([]byte{0xff}, 11), append(bytes.Repeat([]byte{0xff}, 9), 2)} {
 		if n, size := Number(b); size != -1 {
 			t.Errorf("% x: read %d in %d bytes", b, n, size)
@@ -51,7 +51,7 @@ func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 }
 
 // Hostile arrays end soon. A loop over items without bytes would not.
-func TestItemsWithoutBytesAreRefused(t *testing.T) {
+func TestItemsWithoutBytesAreRejected(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Struct}}
 	b := append(AppendNumber(nil, math.MaxInt64), 0)
 	if _, err := Skip(nodes, 0, b); err == nil {

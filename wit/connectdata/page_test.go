@@ -102,7 +102,7 @@ var equal = cmp.Options{
 	cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }),
 }
 
-func TestStructuredExamplesOfThePage(t *testing.T) {
+func TestExamplesWithSchema(t *testing.T) {
 	rows := examples(t, "with-schema")
 	for name, want := range rows {
 		c, known := withSchemaCases[name]
@@ -142,7 +142,7 @@ func TestStructuredExamplesOfThePage(t *testing.T) {
 	}
 }
 
-func TestDynamicExamplesOfThePage(t *testing.T) {
+func TestExamplesWithoutSchema(t *testing.T) {
 	rows := examples(t, "schemaless")
 	for name, want := range rows {
 		value, known := schemalessCases[name]
@@ -172,7 +172,7 @@ func TestDynamicExamplesOfThePage(t *testing.T) {
 	}
 }
 
-func TestHeaderExampleOfThePage(t *testing.T) {
+func TestHeaderExample(t *testing.T) {
 	m := regexp.MustCompile("schemaless null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)),
 		" "))
 	if m == nil {

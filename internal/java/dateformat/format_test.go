@@ -10,7 +10,7 @@ import (
 
 // The file contains the results of java.text.SimpleDateFormat of OpenJDK 17 for patterns and times, in UTC and
 // Locale.US.
-func TestDatesAsJavaWritesThem(t *testing.T) {
+func TestFormatsDatesLikeJava(t *testing.T) {
 	text, err := os.ReadFile("../../../plugins/smt/testdata/dates.tsv")
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func FuzzDateFormat(f *testing.F) {
 }
 
 // The file contains what java.text.SimpleDateFormat of OpenJDK 17 parses from texts, in UTC and Locale.US.
-func TestDatesAsJavaReadsThem(t *testing.T) {
+func TestParsesDatesLikeJava(t *testing.T) {
 	text, err := os.ReadFile("../../../plugins/smt/testdata/parses.tsv")
 	if err != nil {
 		t.Fatal(err)

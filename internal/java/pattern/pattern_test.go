@@ -12,7 +12,7 @@ import (
 
 // The file contains the results of java.util.regex of OpenJDK 17 for random regular expressions, except for those that
 // are rejected here by name.
-func TestPatternsAsJava(t *testing.T) {
+func TestPatternsMatchLikeJava(t *testing.T) {
 	data, err := os.ReadFile("../../../plugins/smt/testdata/patterns.tsv")
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestJavaPatterns(t *testing.T) {
 }
 
 // An expression that is too long is rejected before it uses memory or time.
-func TestBoundsOfPatterns(t *testing.T) {
+func TestLongPatternsAreRejected(t *testing.T) {
 	for text, why := range map[string]string{
 		strings.Repeat("é", maxLength):                           "",
 		strings.Repeat("é", maxLength+1):                         "expected at most 1000 characters, found 1001",

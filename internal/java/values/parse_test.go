@@ -46,7 +46,7 @@ func TestLiteralsWithoutASchema(t *testing.T) {
 
 // A number that does not fit into a value is rejected if the text is a number, but not if it is part of a longer text.
 // A small fraction below zero is Java's -0.0, in lists too.
-func TestLiteralsOfNumbersAtTheEnds(t *testing.T) {
+func TestNumberLiteralsAtLimits(t *testing.T) {
 	if l, err := Parse("{-73.197E7102:32:31.972 }}"); err != nil || l.value != "{-73.197E7102:32:31.972 }}" {
 		t.Errorf("expected the text, found %v, %v", l.value, err)
 	}

@@ -83,7 +83,7 @@ func TestSamples(t *testing.T) {
 }
 
 // Responses of real services, with their oddities.
-func TestAnswers(t *testing.T) {
+func TestResponsesOfServices(t *testing.T) {
 	for _, c := range []struct{ name, contentType, text, want string }{
 		{"quoted boundary", `multipart/mixed; charset=utf-8; boundary="a b"`,
 			"--a b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--a b--\r\n",

@@ -518,7 +518,7 @@ func TestUsesFastPath(t *testing.T) {
 
 // The kernel decodes consecutive rows by itself with the same result as the plain parser: keys at their place in the
 // row, values without hidden fields. If a key has to be assembled, or rows are watched, the kernel is not used.
-func TestRowsFromRowToRow(t *testing.T) {
+func TestKernelDecodesConsecutiveRows(t *testing.T) {
 	for name, test := range map[string]struct {
 		layout string
 		alone  bool

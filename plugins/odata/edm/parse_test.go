@@ -59,7 +59,7 @@ func TestOddDocument(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestRejectedDocuments(t *testing.T) {
 	for _, test := range []struct{ document, message string }{
 		{"", "expected an element"},
 		{"<html><body>Logon</body></html>", "expected a $metadata document (edmx:Edmx), found <html>"},

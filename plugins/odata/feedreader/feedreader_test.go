@@ -51,9 +51,9 @@ func orders(more ...string) (*Context, error) {
 	return compiled(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), 0)
 }
 
-// TestWrongReads: names that the metadata do not contain are rejected before a row is requested. The error names the
+// TestUnknownNamesAreRejected: names that the metadata do not contain are rejected before a row is requested. The error names the
 // setting and the existing names.
-func TestWrongReads(t *testing.T) {
+func TestUnknownNamesAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
 		// setting follows sap.odata#00.
@@ -100,8 +100,8 @@ func TestWrongReads(t *testing.T) {
 	}
 }
 
-// TestCursorsThatCannotBe: the error for an invalid cursor names the property.
-func TestCursorsThatCannotBe(t *testing.T) {
+// TestInvalidCursors: the error for an invalid cursor names the property.
+func TestInvalidCursors(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
 		message  string
@@ -119,7 +119,7 @@ func TestCursorsThatCannotBe(t *testing.T) {
 }
 
 // The error for fields that cannot be part of a key names them.
-func TestFurtherFieldsThatCannotBe(t *testing.T) {
+func TestInvalidKeyFields(t *testing.T) {
 	for given, want := range map[string]string{
 		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
 		"a=1,a=2":       "expected each field once, found a twice",
@@ -202,9 +202,9 @@ func TestStaleContext(t *testing.T) {
 	}
 }
 
-// TestContextsAreKeptByTheirFeeds: an instance caches the contexts of many tasks with few sets each, and of few tasks
+// TestContextsAreCached: an instance caches the contexts of many tasks with few sets each, and of few tasks
 // with many sets.
-func TestContextsAreKeptByTheirFeeds(t *testing.T) {
+func TestContextsAreCached(t *testing.T) {
 	one, err := orders("sap.odata#00.id=0")
 	noError(t, err)
 	contexts := func(tasks, sets int) (cache Cache) {
@@ -228,10 +228,10 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 	}
 }
 
-// TestMetadataInMotion is T9: if metadata lack a property, the page requests them again, however recent they are, and
+// TestMetadataChangeDuringPage is T9: if metadata lack a property, the page requests them again, however recent they are, and
 // no row is passed on before. If a value does not fit old metadata, the plugin is opened again. If it does not fit
 // recent metadata, it is an error of the row.
-func TestMetadataInMotion(t *testing.T) {
+func TestMetadataChangeDuringPage(t *testing.T) {
 	const read = 1_700_000_000_000
 	for _, test := range []struct {
 		body  string
@@ -264,7 +264,7 @@ func TestMetadataInMotion(t *testing.T) {
 }
 
 // A look-back is never so long that the time before it overflows to a later one.
-func TestLookbackNeverLooksAhead(t *testing.T) {
+func TestLookbackDoesNotOverflow(t *testing.T) {
 	for _, lookback := range []int64{1, 86_400, 9_223_372_036, 9_223_372_037, 12_000_000_000, 8_000_000_000_000,
 		math.MaxInt64} {
 		for _, of := range []edm.Primitive{edm.DateTime, edm.DateTimeOffset} {

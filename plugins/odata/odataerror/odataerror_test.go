@@ -83,7 +83,7 @@ func TestErrorDocuments(t *testing.T) {
 	}
 }
 
-func TestErrorsOfSuccess(t *testing.T) {
+func TestErrorsWithSuccessStatus(t *testing.T) {
 	for body, expected := range map[string]bool{`{"error":{}}`: true, ` { "odata.error" : {}}`: true,
 		`<?xml version="1.0"?><m:error xmlns:m="x"/>`: true,
 		`{"d":{"error":1}}`:                           false, `<entry/>`: false, ``: false, `error`: false,

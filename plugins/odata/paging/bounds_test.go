@@ -115,8 +115,8 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 	}
 }
 
-// TestMarksCutForRoom: marks that are cut because the offset is full are reported once, as are marks above the limit.
-func TestMarksCutForRoom(t *testing.T) {
+// TestMarksCutToFit: marks that are cut because the offset is full are reported once, as are marks above the limit.
+func TestMarksCutToFit(t *testing.T) {
 	for name, test := range map[string]struct{ rows, said int }{
 		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
 		for _, large := range []bool{true, false} {

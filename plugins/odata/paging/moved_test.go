@@ -191,7 +191,7 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 
 // A large set whose keys ascend for a while, because the service sorts by another property first, is read again from
 // its start once. The next load uses that knowledge.
-func TestLargeSetInAnOrderOfItsOwn(t *testing.T) {
+func TestLargeSetInOtherOrder(t *testing.T) {
 	service, set := unsorted(3000, 500), setOf("links", 0)
 	for i := range service.keys {
 		service.keys[i] = (i + 800) % 3000

@@ -40,7 +40,7 @@ func TestRowsOutOfOrder(t *testing.T) {
 
 // In whatever form the links of a service contain the number of rows, even encrypted, a row that was deleted ahead of
 // them hides no other row: pages are read by key, and if the service does not sort, the load restarts.
-func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
+func TestRowDeletedAheadOfCountingLinks(t *testing.T) {
 	for _, links := range []string{"token", "base64", "offset", "page", "sealed"} {
 		for _, first := range []int{1, 5000} {
 			for _, order := range []string{"heeds", "refused"} {
@@ -85,7 +85,7 @@ func setFrom(keys []int) map[int]bool {
 
 // A page that ends with unreadable rows is not the last one, however pages are requested. Such a row is an error once,
 // and does not end the load.
-func TestRowsThatCannotBeRead(t *testing.T) {
+func TestUnreadableRows(t *testing.T) {
 	for name, unread := range map[string][]int{"the last of page 2": {20}, "two": {19, 20}, "the first of page 3": {21},
 		"across pages": {19, 20, 21, 22}, "the last of all": {40}, "the last two": {39, 40}, "of page 1": {10},
 		"a whole page": upFrom(11, 10), "a page and more": upFrom(9, 15), "the first page": upFrom(1, 10),
@@ -115,7 +115,7 @@ func TestRowsThatCannotBeRead(t *testing.T) {
 
 // If the rows of the last page are unreadable and nothing shows that there are more, the load ends for a service that
 // ignores or rejects $skip, or whose metadata do not allow paging. Each row is an error once.
-func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
+func TestUnreadableRowsWithoutSkip(t *testing.T) {
 	for _, test := range []struct {
 		rows    int
 		unread  []int
@@ -156,7 +156,7 @@ func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
 
 // A page of unreadable rows follows after as many rows as the service counted at first. The page's own count shows that
 // more follow, since rows were inserted in the meantime.
-func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
+func TestUnreadableRowsBeforeInsertedRows(t *testing.T) {
 	fake := &service{keys: upFrom(1, 40), page: 10, links: "none", skips: true, unread: setFrom(upFrom(41, 10))}
 	fake.between = func(s *service, number int) {
 		if number == 2 {
@@ -272,7 +272,7 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 
 // Keys that identify several rows, as in a view without a real key, are not a sign of a changed order: a second reading
 // returns the same keys again, and the load is complete. Later loads use that knowledge.
-func TestRowsThatAreTheSame(t *testing.T) {
+func TestKeysOfSeveralRows(t *testing.T) {
 	fake := &service{keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
 		links: "skip", order: "ignores", skips: true}
 	set := setOf("auto", 0)
@@ -352,8 +352,8 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 	}
 }
 
-// TestPageThatComesNextAgain: no strategy requests a page again that has returned no row.
-func TestPageThatComesNextAgain(t *testing.T) {
+// TestEmptyPageIsNotRepeated: no strategy requests a page again that has returned no row.
+func TestEmptyPageIsNotRepeated(t *testing.T) {
 	for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
 			position := newPosition(0)
@@ -369,10 +369,10 @@ func TestPageThatComesNextAgain(t *testing.T) {
 	}
 }
 
-// TestLinkOfAnEmptyPageThatIsRefused: if the link of an empty page by key is lost or rejected, the rows after the last
+// TestRejectedLinkOfAnEmptyPage: if the link of an empty page by key is lost or rejected, the rows after the last
 // key are requested once more. Each row is read once, the set is not read again, and filters by key still count as
 // supported.
-func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
+func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 	for status, rows := range map[int]int{400: 3000, 404: 3000, 405: 3000, 410: 25_000, 501: 3000} {
 		for _, test := range []struct {
 			links, count string

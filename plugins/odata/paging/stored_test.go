@@ -10,7 +10,7 @@ import (
 
 // Offsets of the version before paging strategies had types, stored during a load, are accepted: each kind leads to the
 // next page or to the check that precedes it.
-func TestOffsetsOfTheVersionBefore(t *testing.T) {
+func TestOffsetsOfPreviousVersion(t *testing.T) {
 	const page, keyed = "/s/X?$orderby=K&$inlinecount=allpages",
 		"/s/X?$filter=K%20gt%202L&$orderby=K&$inlinecount=allpages"
 	for name, test := range map[string]struct {
@@ -77,7 +77,7 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 }
 
 // Field names that the host adds to an offset are reserved: a page whose position uses one of them fails.
-func TestNoFieldIsTheHosts(t *testing.T) {
+func TestReservedFieldsOfOffsets(t *testing.T) {
 	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
 		switch item.Name {
 		case "record", "keys", "fingerprint", "subscription":

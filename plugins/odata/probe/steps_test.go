@@ -55,7 +55,7 @@ func TestQueryOfSteps(t *testing.T) {
 	}
 }
 
-func TestAnswers(t *testing.T) {
+func TestResponsesOfSteps(t *testing.T) {
 	const (
 		document  = `{"d":{"EntitySets":["Orders","Items"]}}`
 		atom      = `<app:service xmlns:app="http://www.w3.org/2007/app"><app:workspace><app:collection href="Orders"/></app:workspace></app:service>`

@@ -8,7 +8,7 @@ import (
 )
 
 // An option that a setting sets must not be among the user's own options, in any spelling of its name.
-func TestOwnOptionsSayNothingTwice(t *testing.T) {
+func TestOwnOptionsRejectDuplicates(t *testing.T) {
 	for raw, wants := range map[string]string{
 		"$filter=A eq 1": "", " %24Filter=A eq 1&x=1": "", "x=1": "",
 		"$filter=A&%24filter=B":           "expected one $filter, found two",

@@ -555,7 +555,7 @@ func TestRetryAfterInParts(t *testing.T) {
 }
 
 // A 413 to a batch from before the limit was learned does not raise the limit.
-func TestLateAnswerToALargerBatch(t *testing.T) {
+func TestLateResponseToLargerBatch(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
 	encoded := func(rows int) *wit.Delivery {
 		host := run.host("ProductCopies")

@@ -126,7 +126,7 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 
 // Open reports what the metadata exclude: read-only sets, a filter with an unknown property, and checks of entities
 // whose keys the service numbers.
-func TestSettingsThatMetadataRefuse(t *testing.T) {
+func TestSettingsRejectedByMetadata(t *testing.T) {
 	t.Parallel()
 	const key, kept = `<Property Name="ID" Type="Edm.String"`, `<EntitySet Name="Kept"`
 	numbered := strings.Replace(shop, key, key+` sap:creatable="false"`, 1)

@@ -13,7 +13,7 @@ import (
 
 // A service confirms RequestIDs but executes repeated requests. With the record's own keys the second request is
 // rejected and reported, and nothing is written twice.
-func TestRequestIDNotHeeded(t *testing.T) {
+func TestIgnoredRequestID(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	run := open(t, service, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable",
 		"sap.odata.enable.batch=0")...)

@@ -12,7 +12,7 @@ import (
 
 // WCF rejects If-Match for entities without an ETag. With etag = any the rows are sent without it, in batches,
 // changesets and alone, and later rows at once. A row that is invalid by itself is rejected.
-func TestServicesThatRefuseIfMatch(t *testing.T) {
+func TestServicesThatRejectIfMatch(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{sinkconfig.ModeUpdate, sinkconfig.ModeMerge, sinkconfig.ModeUpsert, "delete"} {
 		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
@@ -107,7 +107,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 
 // If the service requires If-Match after all, all rows of the batch are repeated with it, and later rows contain it at
 // once.
-func TestIfMatchIsWantedByABatch(t *testing.T) {
+func TestIfMatchRequiredByBatch(t *testing.T) {
 	t.Parallel()
 	run := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
 		"sap.odata.changesets=one",
@@ -143,7 +143,7 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 
 // An upsert whose insert finds an entity and whose update finds none ends as a conflict: another entity has the same
 // unique value. If the entity was deleted in between, it is inserted.
-func TestUpsertsThatFindNothingTwice(t *testing.T) {
+func TestUpsertsWithoutEntityConflict(t *testing.T) {
 	t.Parallel()
 	const exists, missing = `409 {"error":{"code":"X/1","message":{"value":"unique constraint violated"}}}`,
 		"404 DataServiceVersion: 2.0"

@@ -191,7 +191,7 @@ func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	}
 }
 
-func TestRefusedRows(t *testing.T) {
+func TestRejectedRows(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
 	unknown := detailOf(1, 1)

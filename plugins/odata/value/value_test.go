@@ -160,7 +160,7 @@ func TestMicros(t *testing.T) {
 	}
 }
 
-func TestZerosBehindTheScaleAreDropped(t *testing.T) {
+func TestTrailingZerosAreDropped(t *testing.T) {
 	for _, c := range []struct {
 		scale    int
 		expected string

@@ -287,9 +287,9 @@ func standFor(template, name string) (texts []string) {
 	return texts
 }
 
-// TestTemplatesStandForWhatExpressionsSay compares templates with regular expressions, for names and keys made of the
+// TestTemplatesMatchLikeExpressions compares templates with regular expressions, for names and keys made of the
 // same few pieces.
-func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
+func TestTemplatesMatchLikeExpressions(t *testing.T) {
 	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}",
 		""}
 	random := rand.New(rand.NewPCG(1, 2))

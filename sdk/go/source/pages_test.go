@@ -76,7 +76,7 @@ type loop struct{ Next *loop }
 
 // A type without a schema is rejected by the name of its field. A schema that was declared with a failed page is
 // declared again.
-func TestSchemaRefused(t *testing.T) {
+func TestTypesWithoutSchema(t *testing.T) {
 	for want, v := range map[string]any{
 		"Next: source.loop: a recursive type": loop{},
 		"a value of type uint64":              struct{ A struct{ B uint64 } }{},

@@ -60,7 +60,7 @@ func namesFrom(from, to int) (names []string) {
 // If names of fields come from data, each has its own schema, which is reused, up to the number of schemas that the
 // host accepts from an instance. Records that would need another one fail, and no others, and nothing is cached for
 // them.
-func TestSchemasOfNamesOutOfData(t *testing.T) {
+func TestSchemasOfDynamicNames(t *testing.T) {
 	p, context, schemas := newNamer(t)
 	const more = 500
 	names := namesFrom(0, maxDeclared+more)

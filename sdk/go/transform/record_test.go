@@ -165,7 +165,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 }
 
 // If bytes are truncated anywhere, the record fails when a field is read, and nothing panics.
-func TestFieldOfCutBytes(t *testing.T) {
+func TestFieldOfTruncatedBytes(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
 		{Kind: wit.String}}
 	whole, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{"first", "second"})
@@ -189,7 +189,7 @@ func TestFieldOfCutBytes(t *testing.T) {
 
 // Schemas with an added field are created once for each schema of the host. Schemas that a Func creates for a record by
 // Set are not cached, since there may be one for each record.
-func TestExtensionsThatAreKept(t *testing.T) {
+func TestExtensionsAreCached(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
 	for want, d := range map[int]*Data{2: {encoding: wit.WithSchema, schema: 7, nodes: nodes}, 0: {}} {
 		d.shared = &shared{extensions: map[extensionKey]*extendedSchema{}}

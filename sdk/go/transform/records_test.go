@@ -156,7 +156,7 @@ func TestHeadersOfRecords(t *testing.T) {
 }
 
 // One record becomes several, or none.
-func TestSeveralRecordsOfOne(t *testing.T) {
+func TestSplitRecord(t *testing.T) {
 	h := plugintest.Header{Name: "h", Value: plugintest.Value{Data: int64(1)}}
 	array := wit.SchemaNode{Kind: wit.Array, Element: 3}
 	before := structure([]string{"names", "name"}, array, text, text)

@@ -249,7 +249,7 @@ func BenchmarkPages(b *testing.B) {
 }
 
 // The guest returns the same bytes as the native decoder.
-func TestGuestMakesTheSameRows(t *testing.T) {
+func TestGuestReturnsNativeRows(t *testing.T) {
 	g := newGuest(t)
 	for atom := range 2 {
 		for k, shape := range Shapes(100) {
@@ -272,7 +272,7 @@ func TestGuestMakesTheSameRows(t *testing.T) {
 }
 
 // The tests of the fast path pass in Wasm too, where its kernels are assembly: the test programs run under wazero.
-func TestTestsInWasm(t *testing.T) {
+func TestFastPathInWasm(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
 	if err != nil {
 		t.Fatal(err)

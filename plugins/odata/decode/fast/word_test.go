@@ -79,7 +79,7 @@ func TestGUID(t *testing.T) {
 
 // Every stop is found at every place, and nothing else is one.
 // Names that differ in one byte only, wherever it is, must not fill consecutive slots of the hash table.
-func TestHashSpreadsNamesThatAreAlike(t *testing.T) {
+func TestHashSpreadsSimilarNames(t *testing.T) {
 	for _, form := range []string{"F%02d",
 		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
 		const names, places = 60, 256

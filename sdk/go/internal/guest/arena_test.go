@@ -4,7 +4,7 @@ import "testing"
 
 // After a call that outgrew its memory, one chunk remains that fits such a call and little more, because linear memory
 // never shrinks.
-func TestArenasKeepWhatACallTakes(t *testing.T) {
+func TestArenasRetainMemoryOfACall(t *testing.T) {
 	a := arena{minChunk: minArguments}
 	call := func(sizes ...int) (total int) {
 		for _, size := range sizes {

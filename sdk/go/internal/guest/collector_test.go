@@ -4,7 +4,7 @@ import "testing"
 
 // Garbage is collected when there is as much of it as live memory, and at least leastGarbage, however much each call
 // allocates.
-func TestGarbageIsCollectedAtOnceWhatIsAlive(t *testing.T) {
+func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 	for _, alive := range []uint64{100 << 10, 1 << 20, 5 << 20, 100 << 20} {
 		for _, each := range []uint64{0, 16, 1000, 100_000, 3 << 20, 500 << 20} {
 			var c collector

@@ -11,7 +11,7 @@ import (
 )
 
 // Hot results are patched at the offsets to which the reflective codec would write.
-func TestPlacesInHotResults(t *testing.T) {
+func TestOffsetsInHotResults(t *testing.T) {
 	rows, data := make([]wit.Row, 3), make([]byte, 5)
 	for _, c := range []struct {
 		f              *canon.Func
@@ -47,7 +47,7 @@ func TestPlacesInHotResults(t *testing.T) {
 }
 
 // A result in which all rows were written is zero except for the list's address and length, and so is the list.
-func TestPlacesInSettled(t *testing.T) {
+func TestOffsetsInWrittenResult(t *testing.T) {
 	f := canon.Function(wit.InterfaceSink, "HandleResponse")
 	if size, _ := f.ResultSize(); size != ResponseResultSize {
 		t.Errorf("%d bytes, expected %d", size, ResponseResultSize)
@@ -71,7 +71,7 @@ func TestPlacesInSettled(t *testing.T) {
 }
 
 // Headers are read as canon lowers them.
-func TestHeadersAsTheyLie(t *testing.T) {
+func TestHeadersInMemory(t *testing.T) {
 	for _, want := range [][]wit.Header{nil, {{Name: "Location", Value: "/Set(1)"}},
 		{{Name: "a", Value: "Köln"}, {Name: "", Value: ""}, {Name: "b", Value: "2"}}} {
 		im, err := canon.Lower(want)
@@ -107,7 +107,7 @@ type memoryFunc func(ptr, size uint32) ([]byte, bool)
 
 func (m memoryFunc) View(ptr, size uint32) ([]byte, bool) { return m(ptr, size) }
 
-func TestArenaKeepsToOneChunk(t *testing.T) {
+func TestArenaUsesOneChunk(t *testing.T) {
 	var a arena
 	for range 3 {
 		for range 10 {
