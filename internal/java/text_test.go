@@ -50,7 +50,7 @@ func FuzzReal(f *testing.F) {
 			}
 			text := string(java.AppendFloat(nil, v, size))
 			if back, err := strconv.ParseFloat(text, size); err != nil || back != v {
-				t.Errorf("%v of %d bits: %s reads as %v, %v", v, size, text, back, err)
+				t.Errorf("%v of %d bits: %s is parsed as %v, %v", v, size, text, back, err)
 			}
 		}
 	})

@@ -56,10 +56,10 @@ func goTwo(s *S, n int) int {
 		`Get R(\d+)\s+I64Store ret\+16\(FP\)\s+RET\n`)
 	if found := len(back.FindAllString(text, -1)); returns != 3 || found != 2 {
 		// the third return is after the end, which is unreachable
-		t.Errorf("%d of %d returns give SP back:\n%s", found, returns, text)
+		t.Errorf("%d of %d returns restore SP:\n%s", found, returns, text)
 	}
 	if strings.Contains(text, "I64ExtendI32U\n\tI32WrapI64") || !strings.Contains(text, "Get PC_B\n") {
-		t.Errorf("expected addresses that are used as they are:\n%s", text)
+		t.Errorf("expected unchanged addresses:\n%s", text)
 	}
 	for name, body := range map[string]string{
 		"more than two addresses": "// kernel(a, b, c): three\nfunc goThree(a, b, c *S) int { return a.A + b.A + c.A }",

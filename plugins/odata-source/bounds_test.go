@@ -40,7 +40,7 @@ func TestClaimsFitHostLimit(t *testing.T) {
 	noError(t, err)
 	file, claims := len(strings.Join(settings, "\n")), len(strings.Join(layout.Claims, ""))
 	if len(layout.Claims) != 1000 || file < 800_000 || claims > host.MaxClaimBytes || claims > file {
-		t.Errorf("%d claims of %d bytes for a file of %d", len(layout.Claims), claims, file)
+		t.Errorf("the %d claims have %d bytes, the configuration %d", len(layout.Claims), claims, file)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestClientInQuery(t *testing.T) {
 		}
 		for _, target := range header.targets {
 			if strings.Contains(target, "sap-") {
-				t.Errorf("%s: a query that nobody asked for: %s", token, target)
+				t.Errorf("%s: unexpected query in %s", token, target)
 			}
 		}
 		for _, target := range query.targets {
@@ -34,7 +34,7 @@ func TestClientInQuery(t *testing.T) {
 			}
 		}
 		if header.opened.Feeds[0].Fingerprint != query.opened.Feeds[0].Fingerprint {
-			t.Errorf("offsets of one client are told apart: %s, %s", header.opened.Feeds[0].Fingerprint,
+			t.Errorf("expected equal fingerprints for one client, found %s, %s", header.opened.Feeds[0].Fingerprint,
 				query.opened.Feeds[0].Fingerprint)
 		}
 	}

@@ -24,12 +24,12 @@ func TestNoSecretIsRead(t *testing.T) {
 	noError(t, err)
 	if string(opened.Ready.Context) != string(load.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
-		t.Error("the password changes what open says")
+		t.Error("the password changes the result of open")
 	}
 	all, err := json.Marshal([]any{asked, opened})
 	noError(t, err)
 	if strings.Contains(string(all), "hush") {
-		t.Error("the password shows")
+		t.Error("a result contains the password")
 	}
 	passwords := 0
 	for _, spec := range sourceconfig.Table.Keys() {
@@ -56,7 +56,7 @@ func TestPlan(t *testing.T) {
 			}
 			tasks = append(tasks, strings.Join(numbers, " "))
 			if values.String("sap.odata.format") != "atom" || values.String(config.Address) == "" {
-				t.Error("a task lacks a setting that is for all")
+				t.Error("a task lacks a setting of all tasks")
 			}
 		}
 		if found := strings.Join(tasks, "|"); found != expected {
@@ -70,7 +70,7 @@ func TestPlan(t *testing.T) {
 		configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
 	if err != nil || layout.ExactlyOnce.Unsupported == nil ||
 		!strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
-		t.Errorf("expected the refusal to name Products, found %+v (%v)", layout.ExactlyOnce, err)
+		t.Errorf("expected the rejection to name Products, found %+v (%v)", layout.ExactlyOnce, err)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestPollReasons(t *testing.T) {
 	once := newLoad(t, service, set("00", "Orders")...)
 	if step, err := once.p.Next(once.opened.Context, 0, done, start, readAt+90_000); err != nil ||
 		step.Finished == nil {
-		t.Errorf("expected a load that is done for good, found %+v (%v)", step, err)
+		t.Errorf("expected a finished load, found %+v (%v)", step, err)
 	}
 }
 
@@ -184,7 +184,7 @@ func TestTools(t *testing.T) {
 		}
 		document, err := load.tool(command, list)
 		if err == nil && !json.Valid([]byte(document)) {
-			t.Errorf("%s: no JSON: %s", command, document)
+			t.Errorf("%s: invalid JSON: %s", command, document)
 		}
 		return document, err
 	}
@@ -228,9 +228,9 @@ func TestInvalidSettingsStartNoTask(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, wrong, false, nil, nil)
 	if err != nil || setting.FirstError(*inquiry.Done) == nil {
-		t.Errorf("validate finds nothing, %v", err)
+		t.Errorf("expected validation errors, found none (%v)", err)
 	}
 	if _, err := (&plugin{}).Open(sourceconfig.Component, wrong, nil, nil); err == nil {
-		t.Error("open takes it")
+		t.Error("expected open to reject the settings")
 	}
 }

@@ -48,13 +48,14 @@ func TestCursor(t *testing.T) {
 				expected = append(expected, "["+o+"]")
 			}
 			if !slices.Equal(load.rows, expected) {
-				t.Errorf("%v: expected rows %v, found %v by %v", test.settings, expected, load.rows, load.targets)
+				t.Errorf("%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows,
+					load.targets)
 			}
 		}
 		offset = load.poll(offset)
 		expectRows()
 		if asked, _ := url.PathUnescape(load.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
-			t.Errorf("%v: asked for %s", test.settings, asked)
+			t.Errorf("%v: unexpected requests %s", test.settings, asked)
 		}
 		dated(t, service, 10248, "2024-05-05T12:00:00") // equal to the highest
 		dated(t, service, 10251, "2024-05-06T12:00:00")
@@ -72,7 +73,7 @@ func TestCursor(t *testing.T) {
 		expectRows()
 		step, err := load.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
-			t.Errorf("%v: a snapshot asks for %v, %v", test.settings, step.Fetch, err)
+			t.Errorf("%v: the snapshot requests %v, %v", test.settings, step.Fetch, err)
 		}
 	}
 }
@@ -113,11 +114,11 @@ func TestCursorWhileRowsChange(t *testing.T) {
 				t.Helper()
 				for _, o := range orders {
 					if !slices.Contains(load.rows, "["+o+"]") {
-						t.Errorf("expected row %s, found %v by %v", o, load.rows, load.targets)
+						t.Errorf("expected row %s, found %v with the requests %v", o, load.rows, load.targets)
 					}
 				}
 				if len(load.rows) > most {
-					t.Errorf("expected at most %d rows, found %v by %v", most, load.rows, load.targets)
+					t.Errorf("expected at most %d rows, found %v with the requests %v", most, load.rows, load.targets)
 				}
 			}
 			late = "2024-06-01"
@@ -155,11 +156,11 @@ func TestCursorWithRejectedEndRequest(t *testing.T) {
 	offset := load.all(nil)
 	load.same(service, "Orders")
 	if refused == 0 {
-		t.Fatalf("nothing was refused: %v", load.targets)
+		t.Fatalf("no request was rejected: %v", load.targets)
 	}
 	for range 2 {
 		if offset = load.poll(offset); len(load.rows) > 0 || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
-			t.Errorf("expected no row again, found %v by %v", load.rows, load.targets)
+			t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
 		}
 	}
 }
@@ -191,19 +192,19 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 			}), byDate...)
 			offset, err := load.run(0, nil)
 			if err != nil || asked != 1 || !changed {
-				t.Fatalf("asked %d times, changed %t: %v", asked, changed, err)
+				t.Fatalf("%d requests, changed %t: %v", asked, changed, err)
 			}
 			load.same(service, "Orders")
 			if load.poll(offset); !slices.Contains(load.rows, "[10248]") || asked != 1 {
-				t.Errorf("expected row 10248, found %v by %v", load.rows, load.targets)
+				t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 			}
 		})
 	}
 }
 
-// TestCursorWithoutValueOnFirstPage: neither the service nor the first page returns the highest value at the start of the
-// load. A value of a later page may be above the value of a row that changed on a page already read. So the next load
-// reads all rows, and only the one after it starts at the cursor.
+// TestCursorWithoutValueOnFirstPage: neither the service nor the first page returns the highest value at the start of
+// the load. A value of a later page may be above the value of a row that changed on a page already read. So the next
+// load reads all rows, and only the one after it starts at the cursor.
 func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 	for order := 10248; order < 10248+15; order++ {
@@ -228,14 +229,14 @@ func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 	}
 	load.same(service, "Orders")
 	if offset = load.poll(offset); !slices.Contains(load.rows, "[10248]") {
-		t.Errorf("expected row 10248, found %v by %v", load.rows, load.targets)
+		t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 	}
 	dated(t, service, 10249, "2024-07-01T02:00:00")
 	if offset = load.poll(offset); !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0],
 		"OrderDate%20ge%20") {
-		t.Errorf("expected row 10249 by the cursor, found %v by %v", load.rows, load.targets)
+		t.Errorf("expected row 10249 by the cursor, found %v with the requests %v", load.rows, load.targets)
 	}
 	if load.poll(offset); len(load.rows) > 0 {
-		t.Errorf("expected no row again, found %v by %v", load.rows, load.targets)
+		t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
 	}
 }

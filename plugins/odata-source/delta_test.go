@@ -60,21 +60,22 @@ func TestDelta(t *testing.T) {
 			if d := follower.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" ||
 				d[0].value["CustomerID"] != "O'N/1" ||
 				d[0].value["CompanyName"] != nil || d[0].value["DELETED_AT"] == nil {
-				t.Errorf("the deleted one is %v", d)
+				t.Errorf("the record of the deleted entity is %v", d)
 			}
 			for _, e := range follower.log[:before] {
 				if e.value["RECORDMODE"] != nil || e.value["DELETED_AT"] != nil {
-					t.Fatalf("a row that isn't deleted has %v and %v", e.value["RECORDMODE"], e.value["DELETED_AT"])
+					t.Fatalf("expected no change mode for a row that is not deleted, found %v and %v",
+						e.value["RECORDMODE"], e.value["DELETED_AT"])
 				}
 			}
 			if len(follower.faults) > 0 {
 				t.Error(follower.faults)
 			}
 			if err := follower.catchUp(poll); err != nil || len(follower.log) != before+1 {
-				t.Errorf("nothing changed, and %d rows came (%v)", len(follower.log)-before-1, err)
+				t.Errorf("expected no rows without a change, found %d (%v)", len(follower.log)-before-1, err)
 			}
 			if test.switches.Accepted > 0 && follower.waits != 3 {
-				t.Errorf("%d waits", follower.waits)
+				t.Errorf("found %d waits", follower.waits)
 			}
 		})
 	}
@@ -110,7 +111,7 @@ func TestDeletes(t *testing.T) {
 				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
 			}
 			if len(follower.state) != len(deleted)-3 {
-				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(follower.state), len(deleted))
+				t.Errorf("%s in %s: %d of %d rows remain", form, format, len(follower.state), len(deleted))
 			}
 		}
 	}
@@ -212,12 +213,12 @@ func TestRereadRowHasNewProperty(t *testing.T) {
 	passed := len(follower.log)
 	err := follower.catchUp(poll)
 	if faultOf(err).Kind != wit.ErrorStale {
-		t.Fatalf("expected that the plugin is to be opened again, found %v, and %v", err, follower.log[passed:])
+		t.Fatalf("expected an error of kind stale, found %v, and rows %v", err, follower.log[passed:])
 	}
 	follower.start()
 	noError(t, follower.catchUp(poll))
 	if found := follower.state["[3]"]["UnitsOnOrder"]; found == nil {
-		t.Errorf("it was passed on as %v", follower.state["[3]"])
+		t.Errorf("unexpected record %v", follower.state["[3]"])
 	}
 }
 
@@ -261,15 +262,15 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 				}
 				noError(t, err)
 				if follower.equals(service, "Products", "ProductID", "ProductName"); t.Failed() {
-					t.Fatalf("of Products(%d), deleted %t, started anew %t", key, deleted, restarted)
+					t.Fatalf("Products(%d), deleted %t, restarted %t", key, deleted, restarted)
 				}
 			}
 		}
 	}
 }
 
-// TestFailedRereadIsNoDelete: if the service does not respond to a request for an entity, or responds with something other
-// than one entity, the entity is not deleted. It is if it no longer meets the filter.
+// TestFailedRereadIsNoDelete: if the service does not respond to a request for an entity, or responds with something
+// other than one entity, the entity is not deleted. It is if it no longer meets the filter.
 func TestFailedRereadIsNoDelete(t *testing.T) {
 	for _, test := range []struct {
 		name, message string
@@ -417,7 +418,7 @@ func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 				}
 				stored := fmt.Sprint(follower.stored)
 				if err = follower.catchUp(poll); fmt.Sprint(follower.stored) != stored {
-					t.Error("the offset moved")
+					t.Error("the offset has changed")
 				}
 			}
 			if fault := faultOf(err); fault.Kind != test.kind || !strings.Contains(fault.Message, test.message) {
@@ -476,14 +477,14 @@ func TestDeltaOfOddServices(t *testing.T) {
 				t.Errorf("found %v", err)
 			}
 			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
-				t.Error("the offset moved")
+				t.Error("the offset has changed")
 			}
 			if n := len(follower.targets) - before; n > 5 {
-				t.Errorf("%d requests", n)
+				t.Errorf("unexpected number of requests %d", n)
 			}
 			if keyless := strings.Contains(test.name, "without a key"); keyless != (len(follower.faults) == 1 &&
 				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")) {
-				t.Errorf("faults of rows: %v", follower.faults)
+				t.Errorf("unexpected row errors: %v", follower.faults)
 			} else if keyless {
 				return // the host fails the task, or skips the row if errors.tolerance allows it
 			}
@@ -512,7 +513,7 @@ func TestDeltaReload(t *testing.T) {
 		follower.equals(service, "Products", "ProductID", "ProductName")
 		n := len(follower.log) - before
 		if n != service.Count("Products") {
-			t.Errorf("%d rows came of %d", n, service.Count("Products"))
+			t.Errorf("found %d rows of %d", n, service.Count("Products"))
 		}
 		for i, e := range follower.log {
 			mark := map[int]string{before: "begin", len(follower.log) - 1: "end"}[i]
@@ -523,7 +524,7 @@ func TestDeltaReload(t *testing.T) {
 			}
 		}
 		if err := follower.catchUp(poll); err != nil || len(follower.log) != before+n {
-			t.Errorf("%d rows more, %v", len(follower.log)-before-n, err)
+			t.Errorf("found %d more rows, %v", len(follower.log)-before-n, err)
 		}
 	}
 }
@@ -564,7 +565,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
 			if len(rows) != test.rows || service.Count("Products") != 77 {
-				t.Errorf("%d rows came of %d, expected %d", len(rows), service.Count("Products"), test.rows)
+				t.Errorf("found %d rows of %d, expected %d", len(rows), service.Count("Products"), test.rows)
 			}
 			for i, e := range rows {
 				last := i == len(rows)-1 && test.ends
@@ -578,7 +579,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			if n := len(follower.log) - before - len(rows); n != 3 {
-				t.Errorf("expected the three changes beside it, found %d", n)
+				t.Errorf("expected three more changes, found %d", n)
 			}
 		})
 	}
@@ -597,7 +598,7 @@ func TestRewrittenLink(t *testing.T) {
 		follower.start()
 		before := len(follower.log)
 		if err := follower.catchUp(start); err != nil || len(follower.log)-before != want {
-			t.Errorf("start %d: %d rows came again, %v", i, len(follower.log)-before, err)
+			t.Errorf("start %d: %d rows were read again, %v", i, len(follower.log)-before, err)
 		}
 	}
 }
@@ -618,9 +619,9 @@ func TestDeltaLinkOfAnotherConnector(t *testing.T) {
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// TestPlainLoadsAreCheckedByCount: a load that does not request changes is reported as complete only if it is. It is not if
-// the service ends its feed each time with fewer rows than it counts. Rows that are deleted during the load do not
-// count against it. If rows were inserted among those already read, the set is read again.
+// TestPlainLoadsAreCheckedByCount: a load that does not request changes is reported as complete only if it is. It is
+// not if the service ends its feed each time with fewer rows than it counts. Rows that are deleted during the load do
+// not count against it. If rows were inserted among those already read, the set is read again.
 func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -675,7 +676,7 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 			}
 			marks = strings.Join(strings.Fields(marks), " ")
 			if rows != test.rows || marks != "begin end" && marks != "begin ended" {
-				t.Errorf("expected %d rows, with marks at their begin and end, found %d and %q", test.rows, rows, marks)
+				t.Errorf("expected %d rows with marks at the start and end, found %d and %q", test.rows, rows, marks)
 			}
 		})
 	}
@@ -709,7 +710,7 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 			if status == 500 {
 				if stored, _ := wit.Lookup(follower.stored, "link"); err == nil || stored.String == nil ||
 					*stored.String != link {
-					t.Errorf("expected a failure, and the link %s stored, found %v and %v", link, err, follower.stored)
+					t.Errorf("expected an error and the stored link %s, found %v and %v", link, err, follower.stored)
 				}
 				return
 			}
@@ -763,7 +764,7 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 				case mended:
 					follower.equals(service, "Products", "ProductID", "ProductName")
 				case err == nil || asked > 3:
-					t.Errorf("expected a failure, found %v, with the link asked for %d times", err, asked)
+					t.Errorf("expected an error, found %v after %d requests of the link", err, asked)
 				}
 			})
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestExpandedFeedsArePaged reads orders with expanded lines whose feeds have pages: the rows behind nested next links are read too.
+// TestExpandedFeedsArePaged reads orders with expanded lines whose feeds have pages: the rows behind nested next links
+// are read too.
 func TestExpandedFeedsArePaged(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
@@ -30,7 +31,7 @@ func TestExpandedFeedsArePaged(t *testing.T) {
 				}
 			}
 			if expected := service.Count("Order_Details"); lines != expected || inside == 0 {
-				t.Errorf("%s, %s: expected %d lines, found %d by %d links inside", links, format, expected, lines,
+				t.Errorf("%s, %s: expected %d lines, found %d with %d nested links", links, format, expected, lines,
 					inside)
 			}
 		}
@@ -74,7 +75,7 @@ func TestNestedPagesWithoutEnd(t *testing.T) {
 			l := newLoad(t, handler, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
 			_, err := l.some(0, nil, 1)
 			if ends := test.said == ""; !says(err, test.said) || ends && inner < 1200 || !ends && inner > 1001 {
-				t.Errorf("%d inner pages, %v", inner, err)
+				t.Errorf("%d nested pages, %v", inner, err)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func TestAdditionalKeyFields(t *testing.T) {
 		follower.equals(service, "Customers", "CustomerID", "CompanyName")
 		for _, e := range follower.log {
 			if !strings.HasSuffix(e.key, " PRD 100]") {
-				t.Errorf("%s: expected the further fields, found %s", format, e.key)
+				t.Errorf("%s: expected the additional fields, found %s", format, e.key)
 			}
 		}
 		if len(follower.partitions) != 1 || follower.partitions[3] != len(follower.log) {
@@ -73,7 +73,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		noError(t, err)
 		grown = true
 		if _, err := load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
-			t.Errorf("%s: expected the page behind, found %v", test.setting, err)
+			t.Errorf("%s: expected the next page, found %v", test.setting, err)
 		}
 		_, err = load.p.Next(load.opened.Context, 0, offset, onward, readAt+60_000)
 		if stale := faultOf(err).Kind == wit.ErrorStale; stale != test.stale {
@@ -84,11 +84,11 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		}
 		again := newLoad(t, service, of("/s", "X", test.setting)...)
 		if again.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
-			t.Error("the offset belongs to another feed now")
+			t.Error("the fingerprint of the feed has changed")
 		}
 		again.all(offset)
 		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Fields) != 2 {
-			t.Errorf("expected the 20 rows behind, with the new property, found %d of %v", len(again.rows),
+			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(again.rows),
 				nodes[0].Fields)
 		}
 	}

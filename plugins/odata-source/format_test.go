@@ -41,7 +41,7 @@ func TestRejectedFormatIsOmitted(t *testing.T) {
 				}
 			}
 			if asked != 1 {
-				t.Errorf("asked with $format %d times:\n%s", asked, strings.Join(follower.targets, "\n"))
+				t.Errorf("found %d requests with $format:\n%s", asked, strings.Join(follower.targets, "\n"))
 			}
 		})
 	}

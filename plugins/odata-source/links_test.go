@@ -88,7 +88,7 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 			noError(t, err)
 			if asked := strings.Join(load.targets[before:], "\n"); len(load.rows) != 50 ||
 				strings.Contains(asked, "A+B") {
-				t.Errorf("%s: %d rows came, by\n%s", columns, len(load.rows), asked)
+				t.Errorf("%s: found %d rows with the requests\n%s", columns, len(load.rows), asked)
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				noError(t, follower.catchUp(poll))
 				for _, target := range follower.targets[before:] {
 					if strings.Contains(target, "A+B") {
-						t.Errorf("asked for %s", target)
+						t.Errorf("unexpected request %s", target)
 					}
 				}
 				found := 0
@@ -177,7 +177,8 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 					}
 				}
 				if len(follower.state) != 50 || found != changed {
-					t.Errorf("%d rows, %d of %d changes came, by\n%s", len(follower.state), found, changed,
+					t.Errorf("found %d rows and %d of %d changes with the requests\n%s", len(follower.state), found,
+						changed,
 						strings.Join(follower.targets[before:], "\n"))
 				}
 			})
@@ -257,7 +258,8 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 		err := follower.catchUp(start)
 		if !says(err, fails) || fails == "" && (len(follower.state) != 50 ||
 			!strings.Contains(follower.targets[before+1], rightFilter)) {
-			t.Errorf("%s: %d rows came, %v, by %v", text, len(follower.state), err, follower.targets[before:])
+			t.Errorf("%s: found %d rows, %v, with the requests %v", text, len(follower.state), err,
+				follower.targets[before:])
 		}
 	}
 }

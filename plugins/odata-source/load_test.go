@@ -128,14 +128,14 @@ func TestMotion(t *testing.T) {
 			for _, early := range []int{0, 100} {
 				if missing := moving(t, set, odatatest.Switches{PageSize: 100, SkipToken: token, Churn: 7,
 					EndEarly: early}); missing != 0 {
-					t.Errorf("%s, %s, %d: %d rows were there throughout and are missing", set, token, early, missing)
+					t.Errorf("%s, %s, %d: %d rows that existed throughout are missing", set, token, early, missing)
 				}
 			}
 		}
 	}
 	if moving(t, "Orders", odatatest.Switches{PageSize: 100, SkipToken: "offset", Churn: 7}, "sap.odata.paging=links",
 		"sap.odata.count=none") == 0 {
-		t.Error("links that count rows lost none: the service doesn't move its rows")
+		t.Error("expected links that count rows to lose some")
 	}
 }
 
@@ -169,7 +169,7 @@ func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResu
 	noError(l.t, err)
 	at := bytes.Index(answer.Body, []byte(text))
 	if at < 0 {
-		l.t.Fatalf("the row doesn't come: %s", answer.Body)
+		l.t.Fatalf("the row is missing in %s", answer.Body)
 	}
 	for i, c := range []struct {
 		tag   string
@@ -201,7 +201,7 @@ func TestSkippedRowIsError(t *testing.T) {
 		for _, f := range end.Errors {
 			raw := string(end.Data[f.RawStart:][:f.RawSize])
 			if !strings.Contains(raw, "Products(5)") || strings.Contains(raw, "Products(6)") {
-				t.Errorf("%q: the document of the row is %q", settings, raw)
+				t.Errorf("%q: unexpected document of the row: %q", settings, raw)
 			}
 		}
 		asks := false // whether another request checks if the count is the set's or the page's
@@ -211,7 +211,7 @@ func TestSkippedRowIsError(t *testing.T) {
 		total := service.Count("Products")
 		if len(load.rows) != total-1 || slices.Contains(load.rows, "[5]") || len(load.faults) != 1 || end.Next == nil ||
 			end.More != asks {
-			t.Errorf("%q: %d of %d rows, faults %+v, behind it %+v", settings, len(load.rows), total, load.faults,
+			t.Errorf("%q: found %d of %d rows, faults %+v, next %+v", settings, len(load.rows), total, load.faults,
 				end.Next)
 		}
 	}
@@ -290,7 +290,7 @@ func TestPendingResponsesArePolled(t *testing.T) {
 		noError(t, err)
 		result, err := load.p.Decode(page, "", 202, nil, true)
 		if test.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
-			t.Errorf("after %d ms: expected a fault that is tried again, found %v", test.late, err)
+			t.Errorf("after %d ms: expected a transient error, found %v", test.late, err)
 		} else if test.wait > 0 && (err != nil || result.WaitMs != test.wait || !result.More || result.Next == nil) {
 			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", test.after, test.wait, result.WaitMs,
 				err)
@@ -298,9 +298,9 @@ func TestPendingResponsesArePolled(t *testing.T) {
 	}
 }
 
-// TestLostSnapshotRestartsLoad: if the snapshot of paging=snapshot is gone, SAP SuccessFactors returns 500 (SAP KBA 2990434),
-// other services 410. The load restarts, three times at most. With exactly-once it fails and names the setting. Pages
-// are read by links, as snapshots require (SAP KBA 2749091).
+// TestLostSnapshotRestartsLoad: if the snapshot of paging=snapshot is gone, SAP SuccessFactors returns 500 (SAP KBA
+// 2990434), other services 410. The load restarts, three times at most. With exactly-once it fails and names the
+// setting. Pages are read by links, as snapshots require (SAP KBA 2749091).
 func TestLostSnapshotRestartsLoad(t *testing.T) {
 	for _, status := range []int{500, 410} {
 		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
@@ -333,10 +333,10 @@ func TestLostSnapshotRestartsLoad(t *testing.T) {
 					t.Errorf("%d, always: lost %d times, %v", status, lost, err)
 				}
 			case err != nil || len(keys) != 95:
-				t.Errorf("%d: %d of 95 rows came, %v", status, len(keys), err)
+				t.Errorf("%d: found %d of 95 rows, %v", status, len(keys), err)
 			}
 			if strings.Contains(strings.Join(service.requests, " "), "$filter") {
-				t.Errorf("%d: rows were asked for by key: %v", status, service.requests)
+				t.Errorf("%d: expected no requests by key, found %v", status, service.requests)
 			}
 		}
 	}
@@ -355,7 +355,8 @@ func TestCountsOfAPageProveNothing(t *testing.T) {
 			service.ServeHTTP(w, r)
 		}), set("00", "X")...)
 		if _, err := load.run(0, nil); !says(err, strconv.Itoa(status)) {
-			t.Errorf("%d rows of 150 were taken for all: %v\n%s", len(load.rows), err, strings.Join(load.targets, "\n"))
+			t.Errorf("expected an error, found a load with %d of 150 rows: %v\n%s", len(load.rows), err,
+				strings.Join(load.targets, "\n"))
 		}
 	}
 }

@@ -41,8 +41,8 @@ func TestManySets(t *testing.T) {
 	}
 }
 
-// TestInstancesCacheFewDecoders: an instance that reads two hundred sets keeps decoders for a few of them. A set that is
-// read again gets its own decoder.
+// TestInstancesCacheFewDecoders: an instance that reads two hundred sets keeps decoders for a few of them. A set that
+// is read again gets its own decoder.
 func TestInstancesCacheFewDecoders(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
@@ -56,7 +56,7 @@ func TestInstancesCacheFewDecoders(t *testing.T) {
 		_, err := load.run(uint32(f), nil)
 		noError(t, err)
 		if n := len(load.p.pages.Decoders); n != min(f+1, feedreader.MaxPooled) {
-			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxPooled), n)
+			t.Fatalf("after feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxPooled), n)
 		}
 	}
 	last := load.p.pages.Decoders[feedreader.MaxPooled-1]
@@ -66,6 +66,6 @@ func TestInstancesCacheFewDecoders(t *testing.T) {
 		t.Error("a set that was read again got another decoder")
 	}
 	if n := len(load.p.pages.Readers); n != 1 {
-		t.Errorf("pages were read one after another: expected 1 that is kept, found %d", n)
+		t.Errorf("expected 1 cached decoder for pages read one after another, found %d", n)
 	}
 }

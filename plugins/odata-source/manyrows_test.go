@@ -35,7 +35,7 @@ func (f *follower) marked() map[string]bool {
 		}
 	}
 	if state != "end" {
-		f.t.Fatalf("expected a load with marks, found %q of %d rows", state, len(rows))
+		f.t.Fatalf("expected a load with marks, found %q and %d rows", state, len(rows))
 	}
 	return rows
 }
@@ -73,7 +73,7 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	asked, delivered := len(follower.targets), len(follower.log)
 	if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 ||
 		len(follower.log) != delivered+1 {
-		t.Errorf("behind it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[asked:])
+		t.Errorf("after it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[asked:])
 	}
 }
 
@@ -115,7 +115,7 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 				noError(t, follower.catchUp(reason))
 			}
 			if follower.equals(service, "Orders", "OrderID", "ShipName"); long < 1 {
-				t.Error("no link was long")
+				t.Error("expected a long link")
 			}
 		})
 	}
@@ -151,7 +151,7 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 				}
 			})
 			if follower.restarts = false; len(again) != service.Count("Orders") {
-				t.Errorf("%s: %d rows came again of %d", kind, len(again), service.Count("Orders"))
+				t.Errorf("%s: %d rows of %d were read again", kind, len(again), service.Count("Orders"))
 			}
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Orders", "OrderID", "ShipName")

@@ -168,15 +168,15 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 				handed++
 				there := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
 				if wanted := test.declared == 0 && !test.unselected; wanted && !there {
-					t.Errorf("a row was passed on as %v", row.value)
+					t.Errorf("unexpected record %v", row.value)
 				}
 			}
 			last := follower.state["[3]"]
 			if test.declared > 0 && last["Late"] != "x" {
-				t.Errorf("after it was declared the row is %v", last)
+				t.Errorf("after the declaration the row is %v", last)
 			}
 			if handed != 12 || asked != test.reads {
-				t.Errorf("expected the row 12 times, and metadata read %d times, found %d and %d", test.reads, handed,
+				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, handed,
 					asked)
 			}
 		})
@@ -210,7 +210,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 		reason = poll
 	}
 	if len(follower.log) != 12 || asked != 1 {
-		t.Errorf("%d rows came, the metadata were read %d times", len(follower.log), asked)
+		t.Errorf("found %d rows after %d reads of the metadata", len(follower.log), asked)
 	}
 	o, err := follower.p.contexts.Get(follower.opened.Context)
 	noError(t, err)

@@ -126,7 +126,7 @@ func TestHandleNotification(t *testing.T) {
 	n.Target = "/c/Orders"
 	if _, err := load.p.HandleNotification(load.opened.Context, n); err == nil ||
 		err.(*wit.Error).Kind != wit.ErrorNotFound {
-		t.Errorf("a notification for no feed: %v", err)
+		t.Errorf("a notification without a feed: unexpected error %v", err)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestSubscribe(t *testing.T) {
 	}
 	again, err := load.subscribe("/c/Orders")
 	if err != nil || *again != *first || service.Ledger().Subscribed != 3 {
-		t.Errorf("%v, expected %s again, found %s, %d made", err, *first, *again, service.Ledger().Subscribed)
+		t.Errorf("%v, expected %s again, found %s, %d created", err, *first, *again, service.Ledger().Subscribed)
 	}
 	if _, err = load.subscribe("/C/Orders"); err != nil || service.SubscriptionCount() != 6 {
 		t.Errorf("%v, %d subscriptions", err, service.SubscriptionCount())
@@ -153,7 +153,7 @@ func TestSubscribe(t *testing.T) {
 		service.ServeHTTP(w, r)
 	})
 	if done, err := load.subscribe("/third/Orders"); !says(err, "does not list them") {
-		t.Errorf("a service that says yes and does no: %v, %v", done, err)
+		t.Errorf("a service that does not create what it confirms: %v, %v", done, err)
 	}
 	err = unopened(t, odatatest.New(odatatest.Options{})).open(subscribed00("Orders")...)
 	if !says(err, "accepts no subscriptions") {
@@ -168,7 +168,7 @@ func TestChangesWithoutNotification(t *testing.T) {
 	of := subscribed00("Products", "sap.odata#00.track-changes=1")
 	follower := newFollower(t, service, of...)
 	if every := follower.opened.Feeds[0].PollEveryMs; every == nil || *every != 3_600_000 {
-		t.Fatalf("expected a look every hour, found %v", every)
+		t.Fatalf("expected a poll every hour, found %v", every)
 	}
 	noError(t, follower.catchUp(start))
 	write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
@@ -177,16 +177,16 @@ func TestChangesWithoutNotification(t *testing.T) {
 		t.Fatalf("%+v, %v", step, err)
 	}
 	if _, untold := wit.Lookup(*step.Fetch.Position, "untold"); !untold {
-		t.Errorf("the position does not say that nobody told of changes: %v", *step.Fetch.Position)
+		t.Errorf("the position does not record a poll without notification: %v", *step.Fetch.Position)
 	}
 	noError(t, follower.catchUp(poll))
 	follower.equals(service, "Products", "ProductID", "ProductName")
 	if _, untold := wit.Lookup(follower.stored, "untold"); untold {
-		t.Errorf("it says so behind the changes, too: %v", follower.stored)
+		t.Errorf("the position still records it after the changes: %v", follower.stored)
 	}
 	follower = newFollower(t, service, append(of, "sap.odata.notification.check.seconds=-1")...)
 	if every := follower.opened.Feeds[0].PollEveryMs; every != nil {
-		t.Errorf("expected no look, found one every %d ms", *every)
+		t.Errorf("expected no polls, found one every %d ms", *every)
 	}
 	err = unopened(t, service).open(append(of, "sap.odata.notification.check.seconds=0")...)
 	if !says(err, "expected -1 or at least 1 second") {
@@ -262,7 +262,7 @@ func TestMissingEntities(t *testing.T) {
 				}
 				err := follower.catchUp(reason)
 				if there := follower.state["[7]"] != nil; there == test.deleted || (err == nil) != test.deleted {
-					t.Errorf("there %v, %v", there, err)
+					t.Errorf("exists: %v, %v", there, err)
 				}
 				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
 					!again &&
@@ -325,10 +325,10 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 				}
 				noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 				if there := follower.state["[7]"] != nil; there == test.deleted || reads != test.reads {
-					t.Errorf("there %v after %d reads", there, reads)
+					t.Errorf("exists: %v after %d reads", there, reads)
 				}
 				if waited := follower.now - before; test.reads > 1 && waited < 10_000 {
-					t.Errorf("it was read once more after %d ms", waited)
+					t.Errorf("unexpected second read after %d ms", waited)
 				}
 			})
 		}

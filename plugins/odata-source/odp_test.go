@@ -45,7 +45,7 @@ func TestODP(t *testing.T) {
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			for key := range follower.state {
 				if strings.Contains(key, " ") {
-					t.Fatalf("the key is %s", key)
+					t.Fatalf("unexpected key %s", key)
 				}
 			}
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -76,14 +76,14 @@ func TestODP(t *testing.T) {
 				t.Errorf("deleted: %v", v)
 			}
 			if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
-				t.Errorf("%d jobs, %d answers 536", l.Jobs, l.Refused536)
+				t.Errorf("%d jobs, %d responses 536", l.Jobs, l.Refused536)
 			}
 		})
 	}
 }
 
-// TestODPRequestsExtractionOnce: the first extraction is requested once, after the offset that records it is stored, even if its
-// response is lost.
+// TestODPRequestsExtractionOnce: the first extraction is requested once, after the offset that records it is stored,
+// even if its response is lost.
 func TestODPRequestsExtractionOnce(t *testing.T) {
 	for name, losing := range map[string]string{ // part of the request whose response is lost
 		"the answer":   odpNorthwind + "/FactsOfProducts?$format=json",
@@ -100,7 +100,7 @@ func TestODPRequestsExtractionOnce(t *testing.T) {
 				lost, r.Status = true, noAnswer
 				if name == "the answer" && (follower.stored == nil || request.Repeatable ||
 					request.FirstByteTimeoutMs == nil) {
-					t.Errorf("asked for with the offset %v stored: %+v", follower.stored, request)
+					t.Errorf("requested with the stored offset %v: %+v", follower.stored, request)
 				}
 			}
 			if err := follower.catchUp(start); !errors.Is(err, errKilled) {
@@ -160,12 +160,12 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	follower := newFollower(t, sayingItEnded(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
 		if err := follower.catchUp(start); !says(err, "but still has it") {
-			t.Errorf("expected that the subscription is there still, found %v", err)
+			t.Errorf("expected the subscription to remain, found %v", err)
 		}
 		follower.start()
 	}
 	if ended != 1 || service.Ledger().Jobs != 1 {
-		t.Errorf("expected that the subscription is ended once, found %d times, and %d jobs", ended,
+		t.Errorf("expected one end of the subscription, found %d, and %d jobs", ended,
 			service.Ledger().Jobs)
 	}
 	follower.service = service // after the subscription was ended elsewhere, the feed continues
@@ -246,7 +246,7 @@ func TestODPResumes(t *testing.T) {
 		})
 		follower.equals(service, "Products", "ProductID", "ProductName")
 		if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
-			t.Fatalf("round %d: %d jobs, %d answers 536", round, l.Jobs, l.Refused536)
+			t.Fatalf("round %d: %d jobs, %d responses 536", round, l.Jobs, l.Refused536)
 		}
 	}
 }
@@ -289,7 +289,7 @@ func TestODPShortLoadFails(t *testing.T) {
 	follower.start()
 	err := follower.catchUp(start)
 	if rest, _ := wit.Lookup(follower.stored, "rest"); faultOf(err).Kind != wit.ErrorData || rest.Boolean != nil {
-		t.Errorf("expected the rows that are missing to fail the load, found %v, and %v stored", err, follower.stored)
+		t.Errorf("expected missing rows to fail the load, found %v and the offset %v", err, follower.stored)
 	}
 }
 
@@ -300,7 +300,7 @@ func TestODPDeletesWithFilter(t *testing.T) {
 	follower := loaded(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
 	before := len(follower.state)
 	if _, there := follower.state["[3]"]; !there {
-		t.Fatal("row 3 did not come")
+		t.Fatal("row 3 is missing")
 	}
 	write(t, service, "DELETE", "Products(3)", nil)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
@@ -310,7 +310,7 @@ func TestODPDeletesWithFilter(t *testing.T) {
 	}
 	noError(t, follower.catchUp(poll))
 	if _, there := follower.state["[3]"]; there || len(follower.state) != before-1 {
-		t.Errorf("%d rows are left of %d, the deleted one %v", len(follower.state), before, there)
+		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), before, there)
 	}
 }
 
@@ -352,8 +352,8 @@ func TestODPReload(t *testing.T) {
 	}
 }
 
-// TestODPRejectedFormatIsOmitted: the first extraction is requested again without $format, and still as a request that must
-// not be repeated (P13).
+// TestODPRejectedFormatIsOmitted: the first extraction is requested again without $format, and still as a request that
+// must not be repeated (P13).
 func TestODPRejectedFormatIsOmitted(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
 	follower := newFollower(t, service, odpSet("Products")...)
@@ -363,7 +363,7 @@ func TestODPRejectedFormatIsOmitted(t *testing.T) {
 		noError(t, err)
 		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.String == "open" {
 			if opened++; step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
-				t.Errorf("%s may be repeated", step.Fetch.Request.Target)
+				t.Errorf("expected %s not to be repeatable", step.Fetch.Request.Target)
 			}
 		}
 		more, err := follower.page(step.Fetch)
@@ -373,6 +373,6 @@ func TestODPRejectedFormatIsOmitted(t *testing.T) {
 		}
 	}
 	if follower.equals(service, "Products", "ProductID", "ProductName"); opened == 0 {
-		t.Error("no first extraction was asked for")
+		t.Error("expected a request for the first extraction")
 	}
 }

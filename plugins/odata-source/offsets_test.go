@@ -53,7 +53,7 @@ func TestStoredOffsets(t *testing.T) {
 			}
 			follower.equals(service, set, key, field)
 			if v, _ := wit.Lookup(follower.stored, "rest"); v.Boolean == nil {
-				t.Errorf("expected it to rest, found %v", follower.stored)
+				t.Errorf("expected an idle feed, found %v", follower.stored)
 			}
 		})
 	}

@@ -54,7 +54,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 						seconds++
 					}
 					if request.FirstByteTimeoutMs == nil {
-						t.Errorf("no patience with %s, which sorts all rows", request.Target)
+						t.Errorf("too short a timeout for %s, which sorts all rows", request.Target)
 					}
 				case !strings.Contains(query, "token=") && !strings.Contains(request.Target, "("):
 					loads++
@@ -70,7 +70,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			}
 			noError(t, follower.catchUp(reason))
 			if loads != test.loads || seconds != test.seconds || service.Count(test.set) != len(before)-test.deleted {
-				t.Errorf("%d loads, read once more %d, %d of %d rows left", loads, seconds, service.Count(test.set),
+				t.Errorf("%d loads, %d repeated, %d of %d rows remain", loads, seconds, service.Count(test.set),
 					len(before))
 			}
 			service.Each(test.set, func(_ string, fields map[string]string) {
@@ -104,7 +104,7 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 	follower.start()
 	before := len(follower.log)
 	if err := follower.catchUp(start); err != nil || len(follower.log)-before != service.Count("Orders") {
-		t.Errorf("%d rows came, %v", len(follower.log)-before, err)
+		t.Errorf("found %d rows, %v", len(follower.log)-before, err)
 	}
 	// The end of the previous load is reported in the first row of changes.
 	before = len(follower.log)
@@ -112,7 +112,7 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 	noError(t, follower.catchUp(poll))
 	if behind := follower.log[before:]; len(behind) != 1 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
 		behind[0].headers[feedreader.HeaderSnapshot] != "4711" {
-		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
+		t.Errorf("expected a row that reports the end of load 4711, found %v", behind)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	before := len(follower.log)
 	noError(t, follower.catchUp(poll))
 	if linked == "" {
-		t.Fatalf("no empty page: %v", follower.targets)
+		t.Fatalf("expected an empty page: %v", follower.targets)
 	}
 	// Nothing shows that its link does not count rows, so the set is read again, with its own marks.
 	load := follower.log[before:]
@@ -162,7 +162,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	if behind := follower.log[before:]; len(behind) != 2 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
 		behind[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
 		len(behind[1].headers) > 0 {
-		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
+		t.Errorf("expected the first row after the load to report its end, found %v", behind)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 		_, err = load.page(0, step.Fetch)
 	}
 	if !says(err, "accepts $filter but ignores it") || !says(err, "OrderDate is") || len(load.rows) > 0 {
-		t.Errorf("%d rows came, %v", len(load.rows), err)
+		t.Errorf("found %d rows, %v", len(load.rows), err)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 				follower.start()
 				err := follower.catchUp([]wit.PollReason{poll, start}[round])
 				if err == nil || len(follower.log)-before > 40 {
-					t.Fatalf("round %d: %d rows came in %d requests, %v", round, len(follower.log)-before, asked, err)
+					t.Fatalf("round %d: found %d rows in %d requests, %v", round, len(follower.log)-before, asked, err)
 				}
 			}
 			broken = false
@@ -257,7 +257,7 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	}
 	err := follower.catchUp(poll)
 	if prepared != 1 || lost != 1 || err != nil {
-		t.Fatalf("%d answers 202, %d pages lost, %v: %v", prepared, lost, err, follower.targets)
+		t.Fatalf("%d responses 202, %d lost pages, %v: %v", prepared, lost, err, follower.targets)
 	}
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
@@ -295,7 +295,7 @@ func TestTokensLostAtOnce(t *testing.T) {
 					}
 				}
 				if !says(err, "3 times") {
-					t.Fatalf("expected a fault after three losses, found %v and %v", err, follower.targets)
+					t.Fatalf("expected an error after three losses, found %v and %v", err, follower.targets)
 				}
 			})
 		}
@@ -334,7 +334,7 @@ func TestDeltaLinkWithWrongFilter(t *testing.T) {
 			err := follower.catchUp(start)
 			if fails != "" {
 				if !says(err, fails) {
-					t.Errorf("pages of %d, %s: %d rows came, %v", size, text, len(follower.log), err)
+					t.Errorf("pages of %d, %s: found %d rows, %v", size, text, len(follower.log), err)
 				}
 				continue
 			}
@@ -360,6 +360,6 @@ func TestPagesReturnedTwice(t *testing.T) {
 	f.equals(s, "Orders", "OrderID", "ShipName")
 	// Nothing shows where the links of those pages point, so the set is read once more after them.
 	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
-		t.Errorf("expected that two pages come twice, found %d rows more than those of two readings", n)
+		t.Errorf("expected two pages twice, found %d rows more than those of two loads", n)
 	}
 }

@@ -291,11 +291,11 @@ func (r *reader) keep(p *wit.DecodeResult) {
 func (r *reader) read(d wit.ValueSlice, data []byte) any {
 	nodes := r.schemas[d.Schema]
 	if nodes == nil {
-		r.t.Fatalf("schema %d wasn't declared", d.Schema)
+		r.t.Fatalf("schema %d was not declared", d.Schema)
 	}
 	v, size, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
 	if err != nil || size != int(d.Size) {
-		r.t.Fatalf("a datum of %d bytes: read %d (%v)", d.Size, size, err)
+		r.t.Fatalf("a value of %d bytes: read %d (%v)", d.Size, size, err)
 	}
 	return v
 }
@@ -377,7 +377,7 @@ func (l *fullLoad) all(offset []wit.OffsetEntry) []wit.OffsetEntry {
 func (l *fullLoad) run(feed uint32, offset []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	offset, err := l.some(feed, offset, 2000)
 	if l.unfinished {
-		l.t.Fatal("the load doesn't end")
+		l.t.Fatal("the load does not end")
 	}
 	return offset, err
 }
@@ -412,7 +412,7 @@ func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error
 		return nil, err
 	}
 	if end.Next == nil {
-		l.t.Fatal("a page ended without saying where to go on")
+		l.t.Fatal("a page ended without the next position")
 	}
 	return *end.Next, nil
 }
@@ -435,7 +435,7 @@ func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 			return offset
 		}
 	}
-	l.t.Fatal("the load doesn't end")
+	l.t.Fatal("the load does not end")
 	return nil
 }
 
@@ -448,7 +448,7 @@ func (l *fullLoad) same(s *odatatest.Service, set string) {
 	seen := map[string]bool{}
 	for _, r := range l.rows {
 		if seen[r] {
-			l.t.Fatalf("row %s came twice", r)
+			l.t.Fatalf("row %s was read twice", r)
 		}
 		seen[r] = true
 	}
@@ -540,7 +540,7 @@ func (f *follower) catchUp(reason wit.PollReason) error {
 		}
 		f.now += int64(f.putOff)
 	}
-	f.t.Fatal("it doesn't end")
+	f.t.Fatal("the feed does not end")
 	return nil
 }
 
@@ -555,7 +555,7 @@ func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
 		return end.More, nil // the offset does not change
 	}
 	if end.Next == nil {
-		f.t.Fatal("a page ended without saying where to go on")
+		f.t.Fatal("a page ended without the next position")
 	}
 	if end.WaitMs > 0 {
 		f.waits++
@@ -626,7 +626,7 @@ func (f *follower) equals(s *odatatest.Service, set, key, field string) {
 			found = fmt.Sprint(v[field])
 		}
 		if w, there := want[k]; !there || w != found {
-			f.t.Errorf("%s: expected %q, %v, found %q", k, w, there, found)
+			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, there, found)
 		}
 	}
 }

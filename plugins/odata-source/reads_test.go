@@ -122,7 +122,7 @@ func TestReads(t *testing.T) {
 					}
 				}
 				if found := strings.Join(kept, "&"); found != test.asked {
-					t.Errorf("asked for\n%s, expected\n%s", found, test.asked)
+					t.Errorf("found the request\n%s, expected\n%s", found, test.asked)
 				}
 				if len(load.faults) > 0 {
 					t.Errorf("faults: %v", load.faults[0])
@@ -170,7 +170,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 				if _, other := heeding.run(0, nil); err != nil || other != nil || len(load.faults) > 0 {
 					t.Errorf("%s, %s: %v, %v, %v", test.name, format, err, other, load.faults)
 				} else if strings.Join(load.values, "\n") != strings.Join(heeding.values, "\n") {
-					t.Errorf("%s, %s: other rows than of a service that heeds them", test.name, format)
+					t.Errorf("%s, %s: the rows differ from a service that applies the options", test.name, format)
 				}
 				continue
 			}
@@ -179,7 +179,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 				t.Errorf("%s, %s: expected %s, found %v", test.name, format, test.message, err)
 			}
 			if len(load.rows) > 0 {
-				t.Errorf("%s, %s: %d rows were handed on", test.name, format, len(load.rows))
+				t.Errorf("%s, %s: expected no rows, found %d", test.name, format, len(load.rows))
 			}
 		}
 	}
@@ -209,7 +209,7 @@ func TestMicros(t *testing.T) {
 	}
 	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "atom") {
-			t.Error("asked for " + r.Header.Get("Accept"))
+			t.Error("unexpected Accept " + r.Header.Get("Accept"))
 		}
 		body := `<feed` + atomSpaces + `>`
 		if filter := r.URL.Query().Get("$filter"); filter != "" {
@@ -233,14 +233,14 @@ func TestMicros(t *testing.T) {
 	}
 	if len(filters) == 0 || filters[0] != "At gt datetime'2024-01-31T00:00:00.000001'" ||
 		filters[1] != "At gt datetime'2024-01-31T00:00:00.000002'" {
-		t.Errorf("asked for %v", filters)
+		t.Errorf("unexpected filters %v", filters)
 	}
 	if high := text(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {
-		t.Errorf("the cursor is at %v", high)
+		t.Errorf("unexpected cursor %v", high)
 	}
 	nodes := load.opened.Feeds[0].Value.Nodes
 	if name := *nodes[nodes[0].Fields[0].Node].Name; name != wit.NameMicroTimestamp {
-		t.Errorf("the schema says %s", name)
+		t.Errorf("unexpected schema %s", name)
 	}
 	err := load.open(append(settings, "sap.odata.format=json")...)
 	if !says(err, "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
@@ -277,7 +277,7 @@ func TestDates(t *testing.T) {
 			t.Errorf("%v: %s, %v", test.settings, kind, load.values)
 		}
 		if len(test.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
-			t.Errorf("%v: the cursor is at %v", test.settings, offset)
+			t.Errorf("%v: unexpected cursor %v", test.settings, offset)
 		}
 	}
 }
@@ -327,10 +327,10 @@ func TestZones(t *testing.T) {
 		}
 		if filters[0] != "At le datetime'2024-03-31T02:40:00' and At ge datetime'2024-01-31T12:00:00' and From ge "+
 			"datetime'2024-01-31T12:00:00'" {
-			t.Errorf("%s: asked for %s", format, filters[0])
+			t.Errorf("%s: unexpected filter %s", format, filters[0])
 		}
 		if high := text(offset, "high"); high != nightText {
-			t.Errorf("%s: the cursor is at %v", format, high)
+			t.Errorf("%s: unexpected cursor %v", format, high)
 		}
 	}
 	load := newLoad(t, service, join(berlin, []string{"sap.odata.timestamp.precision=micros"})...)
@@ -339,7 +339,7 @@ func TestZones(t *testing.T) {
 	}
 	load = newLoad(t, service, join(berlin, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
 	if _, err := load.run(0, nil); !says(err, "accepts $filter but ignores it") {
-		t.Errorf("a row of which the clock says 02:30 met a condition: %v", err)
+		t.Errorf("a row with the local time 02:30 met a condition: %v", err)
 	}
 	err := load.open(of("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
 	if !says(err, "sap.odata.datetime.zone") || !says(err, "Europe/Berlin") {

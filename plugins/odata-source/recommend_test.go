@@ -27,7 +27,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Co
 			all := map[string]wit.ConfigValue{}
 			for _, e := range *inquiry.Done {
 				if _, twice := all[e.Key.Name]; twice {
-					t.Errorf("%s is there twice", e.Key.Name)
+					t.Errorf("%s is repeated", e.Key.Name)
 				}
 				all[e.Key.Name] = e
 			}
@@ -35,7 +35,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Co
 		}
 		state, answers = inquiry.Pending.State, load.answers(inquiry.Pending)
 	}
-	t.Fatal("the validation doesn't end")
+	t.Fatal("the validation does not end")
 	return nil, nil
 }
 
@@ -87,7 +87,7 @@ func TestRecommendations(t *testing.T) {
 			all, _ := validated(t, service, test.given...)
 			value, ok := all[test.setting]
 			if !ok || !value.Visible {
-				t.Fatalf("%s isn't to be seen (%v)", test.setting, ok)
+				t.Fatalf("%s is hidden (%v)", test.setting, ok)
 			}
 			for _, want := range test.want {
 				if !slices.Contains(value.Recommended, want) {

@@ -56,7 +56,7 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 				}
 				noError(t, follower.catchUp(poll))
 				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
-					t.Errorf("read again with the filter %q", again)
+					t.Errorf("unexpected filter of the reread: %q", again)
 				}
 				if row := follower.state["[1 b]"]; meets != (row != nil) {
 					t.Errorf("meets the filter %v: found %v", meets, follower.state)
@@ -117,7 +117,7 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 			"/orders/Orders 00"}
 		if !one.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
 			one.Delivers("Orders", "created", to+"/Orders/Orders 00") {
-			t.Errorf("%s covers another connector's", one.Address)
+			t.Errorf("%s also matches another connector's", one.Address)
 		}
 	}
 }
@@ -160,7 +160,7 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		reason = start
 	}
 	if lost == 0 || loads > delta.MaxLostTokens+1 {
-		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)
+		t.Errorf("found %d loads and %d final errors of the feed", loads, lost)
 	}
 }
 
@@ -190,6 +190,6 @@ func TestClaimsPerTopicAndFilter(t *testing.T) {
 	}
 	layout, err := plan(sourceconfig.Component, configuration(of(sapNorthwind, "FactsOfSales")...), 1)
 	if err != nil || len(layout.Claims) > 0 {
-		t.Errorf("expected no claims of a set that is read whole, found %v, %v", layout.Claims, err)
+		t.Errorf("expected no claims of a set in full mode, found %v, %v", layout.Claims, err)
 	}
 }

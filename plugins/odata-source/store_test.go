@@ -125,6 +125,6 @@ func TestNotificationStore(t *testing.T) {
 		noError(t, err)
 	}
 	if n := service.Ledger().Subscribed; n != 6 {
-		t.Errorf("expected others beside those that keep nothing, found %d made", n)
+		t.Errorf("expected new subscriptions with the store, found %d created", n)
 	}
 }

@@ -75,7 +75,7 @@ func TestViewWithParameters(t *testing.T) {
 		}
 	}
 	if len(load.rows) != rows || len(load.targets) < rows/100 {
-		t.Errorf("expected %d rows, found %d by %d requests", rows, len(load.rows), len(load.targets))
+		t.Errorf("expected %d rows, found %d with %d requests", rows, len(load.rows), len(load.targets))
 	}
 	f := load.opened.Feeds[0]
 	if diff := cmp.Diff([]wit.OffsetEntry{wit.StringEntry("service", "/V2/Northwind/Northwind.svc"),

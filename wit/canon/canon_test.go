@@ -258,7 +258,7 @@ func TestLiftCanBeStopped(t *testing.T) {
 		mem := &watchedRam{ram: ram{b: c.bytes}}
 		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
 		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.looks != 3 {
-			t.Errorf("%s: expected an end at the third look, found %v after %d", name, err, mem.looks)
+			t.Errorf("%s: expected an end at the third check, found %v after %d", name, err, mem.looks)
 		}
 	}
 }
@@ -266,7 +266,7 @@ func TestLiftCanBeStopped(t *testing.T) {
 func TestLowerRejectsInvalidVariants(t *testing.T) {
 	for _, s := range []wit.Scalar{{}, {Null: wit.Set, String: wit.Ptr("x")}} {
 		if _, err := Lower(s); err == nil {
-			t.Errorf("%v was taken", s)
+			t.Errorf("expected %v to be rejected", s)
 		}
 	}
 }

@@ -203,7 +203,7 @@ func TestGoFunctionsMatchContract(t *testing.T) {
 	slices.Sort(got)
 	slices.Sort(c.functions)
 	if len(c.functions) != 21 {
-		t.Errorf("read %d functions from culvert.wit", len(c.functions))
+		t.Errorf("expected more functions in culvert.wit, found %d", len(c.functions))
 	}
 	if diff := cmp.Diff(c.functions, got); diff != "" {
 		t.Errorf("culvert.wit (-) and package wit (+) differ:\n%s", diff)
@@ -247,7 +247,7 @@ func TestGoConstantsMatchContract(t *testing.T) {
 		}
 	}
 	if len(c.enums) != 8 {
-		t.Errorf("read %d enums from culvert.wit", len(c.enums))
+		t.Errorf("expected more enums in culvert.wit, found %d", len(c.enums))
 	}
 }
 
@@ -263,7 +263,7 @@ func camel(name string) string {
 func constants(t *testing.T) map[string][]string {
 	files, err := filepath.Glob("../*.go")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no source of package wit", err)
+		t.Fatal("the source of package wit is missing", err)
 	}
 	found := map[string][]string{}
 	for _, file := range files {

@@ -98,7 +98,7 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 		}
 	}
 	if seen != 21 {
-		t.Errorf("saw %d exports in %v", seen, files)
+		t.Errorf("found %d exports in %v", seen, files)
 	}
 }
 

@@ -25,6 +25,6 @@ func TestValidText(t *testing.T) {
 		}
 	}
 	if seen[true] == 0 || seen[false] == 0 {
-		t.Errorf("only one outcome: %v", seen)
+		t.Errorf("expected both results, found only %v", seen)
 	}
 }

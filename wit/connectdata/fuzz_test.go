@@ -94,7 +94,7 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 		}
 	}
 	if good < 20_000 || wrong < 20_000 {
-		t.Errorf("%d values were good and %d were not", good, wrong)
+		t.Errorf("found %d valid and %d invalid values", good, wrong)
 	}
 	value, nodes := []byte{2, 'a', 0, 4}, []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1},
 		{Name: "b", Node: 2}, {Name: "c", Node: 3}}}, {Kind: wit.String}, {Kind: wit.String, Optional: true},

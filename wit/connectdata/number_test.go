@@ -16,15 +16,15 @@ func FuzzNumber(f *testing.F) {
 	f.Fuzz(func(t *testing.T, n int64) {
 		b := AppendNumber(nil, n)
 		if got, size := Number(append(b, 0xff)); got != n || size != len(b) {
-			t.Fatalf("%d: % x reads as %d in %d bytes", n, b, got, size)
+			t.Fatalf("%d: % x is read as %d in %d bytes", n, b, got, size)
 		}
 		d := AppendDecimal64(nil, n)
 		if want := AppendBytes(nil, twosComplement(big.NewInt(n))); !bytes.Equal(d, want) {
-			t.Fatalf("decimal %d: % x, the slow way % x", n, d, want)
+			t.Fatalf("decimal %d: % x, expected % x", n, d, want)
 		}
 		content, _ := LengthPrefixed(d)
 		if Unscaled(content).Int64() != n {
-			t.Fatalf("decimal %d: % x reads as %v", n, d, Unscaled(content))
+			t.Fatalf("decimal %d: % x is read as %v", n, d, Unscaled(content))
 		}
 	})
 }
@@ -55,10 +55,10 @@ func TestItemsWithoutBytesAreRejected(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Struct}}
 	b := append(AppendNumber(nil, math.MaxInt64), 0)
 	if _, err := Skip(nodes, 0, b); err == nil {
-		t.Error("skipped")
+		t.Error("expected skipping to fail")
 	}
 	if _, _, err := Read(nodes, 0, b); err == nil {
-		t.Error("read")
+		t.Error("expected reading to fail")
 	}
 }
 

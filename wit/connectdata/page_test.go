@@ -112,13 +112,13 @@ func TestExamplesWithSchema(t *testing.T) {
 		}
 		got, err := Append(nil, c.nodes, 0, c.value)
 		if err != nil || !cmp.Equal(got, want) {
-			t.Errorf("%s: wrote % x, %v, the page says % x", name, got, err, want)
+			t.Errorf("%s: found % x, %v, expected % x as on the page", name, got, err, want)
 		}
 		value := c.value
 		if n, ok := value.(*big.Int); ok {
 			value = twosComplement(n)
 			if Unscaled(value.([]byte)).Cmp(n) != 0 {
-				t.Errorf("%s: % x reads as %v", name, value, Unscaled(value.([]byte)))
+				t.Errorf("%s: % x is read as %v", name, value, Unscaled(value.([]byte)))
 			}
 		}
 		read, size, err := Read(c.nodes, 0, want)
@@ -130,15 +130,15 @@ func TestExamplesWithSchema(t *testing.T) {
 		}
 		for cut := range want {
 			if _, err := Skip(c.nodes, 0, want[:cut]); err == nil {
-				t.Errorf("%s: cut to %d bytes it was skipped", name, cut)
+				t.Errorf("%s: expected an error when skipping %d bytes of it", name, cut)
 			}
 			if _, _, err := Read(c.nodes, 0, want[:cut]); err == nil {
-				t.Errorf("%s: cut to %d bytes it was read", name, cut)
+				t.Errorf("%s: expected an error when reading %d bytes of it", name, cut)
 			}
 		}
 	}
 	if len(rows) != len(withSchemaCases) {
-		t.Errorf("the page has %d examples, %d cases here", len(rows), len(withSchemaCases))
+		t.Errorf("found %d examples on the page, and %d cases", len(rows), len(withSchemaCases))
 	}
 }
 
@@ -152,7 +152,7 @@ func TestExamplesWithoutSchema(t *testing.T) {
 		}
 		got, err := AppendSchemaless(nil, value)
 		if err != nil || !cmp.Equal(got, want) {
-			t.Errorf("%s: wrote % x, %v, the page says % x", name, got, err, want)
+			t.Errorf("%s: found % x, %v, expected % x as on the page", name, got, err, want)
 		}
 		read, size, err := ReadSchemaless(want)
 		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
@@ -163,12 +163,12 @@ func TestExamplesWithoutSchema(t *testing.T) {
 		}
 		for cut := range want {
 			if _, err := SkipSchemaless(want[:cut]); err == nil {
-				t.Errorf("%s: cut to %d bytes it was skipped", name, cut)
+				t.Errorf("%s: expected an error when skipping %d bytes of it", name, cut)
 			}
 		}
 	}
 	if len(rows) != len(schemalessCases) {
-		t.Errorf("the page has %d examples, %d cases here", len(rows), len(schemalessCases))
+		t.Errorf("found %d examples on the page, and %d cases", len(rows), len(schemalessCases))
 	}
 }
 
@@ -176,12 +176,12 @@ func TestHeaderExample(t *testing.T) {
 	m := regexp.MustCompile("schemaless null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)),
 		" "))
 	if m == nil {
-		t.Fatal("the page has no example of headers")
+		t.Fatal("the page has no example for headers")
 	}
 	want := unhex(t, m[1])
 	headers := []Header{{"src", wit.WithSchema, 4, AppendString(nil, "sap")}, {"n", wit.Schemaless, 0, []byte{TagNull}}}
 	if got := AppendHeaders(nil, headers); !cmp.Equal(got, want) {
-		t.Errorf("wrote % x, the page says % x", got, want)
+		t.Errorf("found % x, expected % x as on the page", got, want)
 	}
 	got, err := Headers(nil, want)
 	if err != nil || !cmp.Equal(got, headers) {
@@ -189,7 +189,7 @@ func TestHeaderExample(t *testing.T) {
 	}
 	for cut := range want {
 		if _, err := Headers(nil, want[:cut]); err == nil {
-			t.Errorf("cut to %d bytes it was read", cut)
+			t.Errorf("expected an error when reading %d bytes of it", cut)
 		}
 	}
 }

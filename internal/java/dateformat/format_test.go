@@ -38,7 +38,7 @@ func TestFormatsDatesLikeJava(t *testing.T) {
 	}
 	t.Logf("%d of %d differ", differ, len(lines))
 	if len(lines) < 500 {
-		t.Errorf("only %d lines", len(lines))
+		t.Errorf("expected more lines, found %d", len(lines))
 	}
 }
 
@@ -65,7 +65,7 @@ func FuzzDateFormat(f *testing.F) {
 		}
 		one := string(format.Append(nil, at))
 		if begin := FloorDiv(at, format.Unit) * format.Unit; begin <= at && string(format.Append(nil, begin)) != one {
-			t.Fatalf("%q: %d and %d differ", pattern, begin, at)
+			t.Fatalf("%q: expected the same text for %d and %d", pattern, begin, at)
 		}
 	})
 }
@@ -103,7 +103,7 @@ func TestParsesDatesLikeJava(t *testing.T) {
 	}
 	t.Logf("%d of %d differ", differ, len(lines))
 	if len(lines) < 500 {
-		t.Errorf("only %d lines", len(lines))
+		t.Errorf("expected more lines, found %d", len(lines))
 	}
 }
 
@@ -127,7 +127,7 @@ func FuzzDateParse(f *testing.F) {
 		full := MustParse("yyyy-MM-dd HH:mm:ss.SSS")
 		p := Parser{Format: full}
 		if got, _, ok := p.Parse(string(full.Append(nil, at))); !ok || got != at {
-			t.Fatalf("%d was written as %q and read as %d, %v", at, full.Append(nil, at), got, ok)
+			t.Fatalf("%d was formatted as %q and parsed as %d, %v", at, full.Append(nil, at), got, ok)
 		}
 	})
 }

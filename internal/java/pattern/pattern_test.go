@@ -19,7 +19,7 @@ func TestPatternsMatchLikeJava(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 	if len(lines) < 300 {
-		t.Errorf("only %d lines", len(lines))
+		t.Errorf("expected more lines, found %d", len(lines))
 	}
 	differ := 0
 	for _, line := range lines {
@@ -107,7 +107,7 @@ func TestJavaPatterns(t *testing.T) {
 	for _, bad := range []string{`a&&[`, `\X`, `\p{InKlingon}`, `\N{DIGIT ONE}`, `(?c)a`, `a{,3}`, `a**`, `(?<a_b>x)`,
 		`[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `\xZZ`} {
 		if _, err := Compile(bad); err == nil {
-			t.Errorf("%s was taken", bad)
+			t.Errorf("expected %s to be rejected", bad)
 		}
 	}
 }

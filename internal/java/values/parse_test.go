@@ -52,7 +52,7 @@ func TestNumberLiteralsAtLimits(t *testing.T) {
 	}
 	for _, text := range []string{"1.5E7102", "[1.5E7102]", `{"a":1.5E7102}`, "[1, 1E-7102, 1E7102]"} {
 		if l, err := Parse(text); err == nil {
-			t.Errorf("%s: expected a refusal, found %v", text, l.value)
+			t.Errorf("%s: expected a rejection, found %v", text, l.value)
 		}
 	}
 	l, err := Parse("[-38.5e-89 ,]")

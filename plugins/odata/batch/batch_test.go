@@ -130,7 +130,7 @@ func TestResponsesOfServices(t *testing.T) {
 		t.Errorf("a body that looks like a boundary: found %q", body)
 	}
 	if _, ok := batch.Parse("application/json", []byte(`{"error":{}}`)); ok {
-		t.Error("expected JSON to be no batch")
+		t.Error("expected JSON not to be a batch")
 	}
 }
 
@@ -220,7 +220,7 @@ line
 	}
 	again, _ := batch.Append(nil, request())
 	if !bytes.Equal(body, again) {
-		t.Error("expected the same batch to be the same text")
+		t.Error("expected equal texts of equal batches")
 	}
 	// The standard library reads it.
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
@@ -256,7 +256,7 @@ func TestCutOff(t *testing.T) {
 			}
 		}
 		if d.Complete && end < len(whole)-2 {
-			t.Errorf("%d bytes: expected it to be cut off", end)
+			t.Errorf("%d bytes: expected an incomplete document", end)
 		}
 	}
 }
@@ -295,7 +295,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if size > len(text) {
-			t.Errorf("bodies of %d bytes in %d", size, len(text))
+			t.Errorf("found bodies of %d bytes in a document of %d", size, len(text))
 		}
 	})
 }

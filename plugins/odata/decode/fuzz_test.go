@@ -83,7 +83,7 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 		again, err := decodeWith(decoder(schema), raw, cuts{size: len(raw) + 1})
 		if err != nil || len(again.RowErrors) != 1 ||
 			cause(again.RowErrors[0].Error.Message) != cause(fault.Error.Message) {
-			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message,
+			t.Fatalf("raw row %q: expected the error %q again, found %v and %v", raw, fault.Error.Message,
 				again.RowErrors,
 				err)
 		}

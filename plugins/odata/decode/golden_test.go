@@ -36,7 +36,7 @@ func readGolden(t testing.TB, file string) goldenCase {
 	}
 	parts := strings.Split(string(raw), "\n-----")
 	if len(parts) < 3 {
-		t.Fatalf("%s: expected layout, document and outcome, found %d parts", file, len(parts))
+		t.Fatalf("%s: expected schema, document and result, found %d parts", file, len(parts))
 	}
 	golden := goldenCase{layout: parts[0], nested: map[string]string{}}
 	_, golden.doc, _ = strings.Cut(parts[1], "\n")

@@ -60,14 +60,14 @@ func TestRejectsMisuse(t *testing.T) {
 		t.Fatalf("done %v, %v", out.Page.Done, err)
 	}
 	if err := decoder.Write([]byte("[]"), true, out); err == nil {
-		t.Error("a piece after the last was taken")
+		t.Error("expected a piece after the last to be rejected")
 	}
 	decoder.Reset()
 	if err := decoder.Feed("nested page 1", nil, true, out); err == nil {
-		t.Error("a nested page was taken that was not asked for")
+		t.Error("expected a nested page without a request to be rejected")
 	}
 	if err := decoder.Write([]byte("[]"), true, out); err == nil {
-		t.Error("a piece after an error was taken")
+		t.Error("expected a piece after an error to be rejected")
 	}
 }
 

@@ -52,7 +52,7 @@ func decodePieces(decoder Decoder, doc []byte, c cuts, nested map[string]string)
 			out.NestedPages = out.NestedPages[:0]
 			answer, ok := nested[f.Link.Href]
 			if !ok {
-				return out, fmt.Errorf("no answer for nested link %q", f.Link.Href)
+				return out, fmt.Errorf("the response to the nested link %q is missing", f.Link.Href)
 			}
 			for j, parts := 0, c.nestedDecoder().pieces([]byte(answer)); j < len(parts); j++ {
 				if err := decoder.Feed(f.Tag, parts[j], j == len(parts)-1, out); err != nil {
@@ -62,7 +62,7 @@ func decodePieces(decoder Decoder, doc []byte, c cuts, nested map[string]string)
 		}
 	}
 	if !out.Page.Done {
-		return out, fmt.Errorf("the page is not done")
+		return out, fmt.Errorf("the page is incomplete")
 	}
 	return out, nil
 }

@@ -559,7 +559,7 @@ func TestKernelDecodesConsecutiveRows(t *testing.T) {
 			}
 			if rowsBefore := d.templates.row.RowCount; (rowsBefore > 10) != test.alone || !test.alone &&
 				rowsBefore > 0 {
-				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", rowsBefore, test.alone)
+				t.Errorf("the kernel decoded %d of 20 rows by itself, expected it to: %v", rowsBefore, test.alone)
 			}
 		})
 	}

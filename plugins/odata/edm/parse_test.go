@@ -40,7 +40,7 @@ func TestOddDocument(t *testing.T) {
 	}
 	thing := model.Structure(model.Set("Things").Type)
 	if thing == nil {
-		t.Fatal("the set's type was not found")
+		t.Fatal("the set's type is missing")
 	}
 	if !thing.Stream || !cmp.Equal(thing.Key, []string{"ID"}) || len(thing.Properties) != 3 {
 		t.Errorf("expected a media entity with inherited key and 3 properties, found %+v", thing)
@@ -126,7 +126,7 @@ func TestPackKeepsUsedFields(t *testing.T) {
 	packed := edm.Pack(nil, []*edm.StructuredType{structure})
 	for n := range packed {
 		if r := pack.NewReader(packed[:n]); edm.Unpack(r) != nil && r.Done() {
-			t.Fatalf("%d of %d bytes are taken as whole", n, len(packed))
+			t.Fatalf("expected %d of %d bytes to be rejected", n, len(packed))
 		}
 	}
 }

@@ -51,8 +51,8 @@ func orders(more ...string) (*Context, error) {
 	return compiled(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), 0)
 }
 
-// TestUnknownNamesAreRejected: names that the metadata do not contain are rejected before a row is requested. The error names the
-// setting and the existing names.
+// TestUnknownNamesAreRejected: names that the metadata do not contain are rejected before a row is requested. The error
+// names the setting and the existing names.
 func TestUnknownNamesAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
@@ -228,9 +228,9 @@ func TestContextsAreCached(t *testing.T) {
 	}
 }
 
-// TestMetadataChangeDuringPage is T9: if metadata lack a property, the page requests them again, however recent they are, and
-// no row is passed on before. If a value does not fit old metadata, the plugin is opened again. If it does not fit
-// recent metadata, it is an error of the row.
+// TestMetadataChangeDuringPage is T9: if metadata lack a property, the page requests them again, however recent they
+// are, and no row is passed on before. If a value does not fit old metadata, the plugin is opened again. If it does not
+// fit recent metadata, it is an error of the row.
 func TestMetadataChangeDuringPage(t *testing.T) {
 	const read = 1_700_000_000_000
 	for _, test := range []struct {

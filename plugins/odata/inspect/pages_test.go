@@ -20,7 +20,7 @@ func isDataFault(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	var f *wit.Error
 	if !errors.As(err, &f) || f.Kind != wit.ErrorData {
-		t.Fatalf("expected a data fault, found %v", err)
+		t.Fatalf("expected a data error, found %v", err)
 	}
 	for _, text := range texts {
 		if !strings.Contains(f.Message, text) {
@@ -86,7 +86,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, test.links[target])
 				})
 			}
-			t.Errorf("the list still asks after %d rounds", manyRounds)
+			t.Errorf("the list is incomplete after %d rounds", manyRounds)
 		})
 	}
 }
@@ -102,7 +102,7 @@ func listed(page func(target string) string) (wit.CommandResult, error) {
 		}
 		state, answers = reply.Pending.State, answersOf(reply.Pending, page)
 	}
-	return wit.CommandResult{}, fmt.Errorf("list-services still asks after %d rounds", manyRounds)
+	return wit.CommandResult{}, fmt.Errorf("list-services is incomplete after %d rounds", manyRounds)
 }
 
 // TestServicesWithRepeatedLink: a next link to a page of the catalogue that was read already is a data error. Otherwise

@@ -71,7 +71,7 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 			said := strings.TrimSuffix(string(body), `"}}`) + `: the skiptoken is not known, $format is no option, "}}`
 			if !odataerror.LostToken(answer, []byte(said)) || !odataerror.RefusesFormat(answer, []byte(said)) ||
 				!odataerror.Locked(answer, message+" - is locked by X") {
-				t.Errorf("%s: what the service says after %q was not found", name, message)
+				t.Errorf("%s: the service's text after %q was not found", name, message)
 			}
 		}
 	}

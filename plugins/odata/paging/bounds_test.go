@@ -107,7 +107,7 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				fits(t, next)
 				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
 					len(value) < 100 {
-					t.Errorf("%d rows are remembered", n)
+					t.Errorf("unexpected number of remembered rows %d", n)
 				}
 				position = next
 			}
@@ -158,7 +158,7 @@ func TestMarksCutToFit(t *testing.T) {
 				want = 0
 			}
 			if said != want {
-				t.Errorf("%s, large %v: said %d times, expected %d", name, large, said, want)
+				t.Errorf("%s, large %v: reported %d times, expected %d", name, large, said, want)
 			}
 		}
 	}

@@ -44,7 +44,7 @@ func TestOptionsOfALink(t *testing.T) {
 		if test.want == "" {
 			option, _, _ := strings.Cut(test.query, "=")
 			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
-				t.Errorf("%s: expected that the option is named, found %s, %v", name, found, err)
+				t.Errorf("%s: expected an error that names the option, found %s, %v", name, found, err)
 			}
 		} else if err != nil || found != "/s/X?"+test.want {
 			t.Errorf("%s: expected %s, found %s, %v", name, test.want, found, err)
@@ -84,7 +84,7 @@ func TestOptionsOfTheRequest(t *testing.T) {
 				pg.Begin(set, &at)
 				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
 				if (err != nil) != (fails || kind == "" && strings.Contains(query, "1000")) {
-					t.Errorf("%T, asked %s: link %s, found %s, %v", w, kind, query, found, err)
+					t.Errorf("%T, request %s: link %s, found %s, %v", w, kind, query, found, err)
 				}
 			}
 		}

@@ -199,7 +199,7 @@ func TestLargeSetInOtherOrder(t *testing.T) {
 	result, err := service.load(t, set, nil)
 	service.whole(t, result, err)
 	if len(result.rows) != 6000 {
-		t.Fatalf("%d rows came", len(result.rows))
+		t.Fatalf("found %d rows", len(result.rows))
 	}
 	if result, err = service.load(t, set, set.FirstAfter(result.end, 1_700_000_100_000)); err != nil ||
 		len(result.rows) != 3000 {

@@ -29,7 +29,7 @@ func TestRowsOutOfOrder(t *testing.T) {
 						c, err := s.load(t, setOf("auto", 0), nil)
 						s.whole(t, c, err)
 						if len(s.requests) > 12 { // it is read again at most once
-							t.Errorf("%d rows came twice, %v", c.twice, s.requests)
+							t.Errorf("%d rows were read twice, %v", c.twice, s.requests)
 						}
 					})
 				}
@@ -54,7 +54,7 @@ func TestRowDeletedAheadOfCountingLinks(t *testing.T) {
 					c, err := fake.load(t, setOf("auto", 0), nil)
 					fake.whole(t, c, err)
 					if order == "heeds" && c.twice > 0 {
-						t.Errorf("%d rows came twice, %v", c.twice, fake.requests)
+						t.Errorf("%d rows were read twice, %v", c.twice, fake.requests)
 					}
 				})
 			}
@@ -69,7 +69,7 @@ func (s *service) settled(t *testing.T, loaded result, err error) {
 	faults := len(slices.Compact(slices.Clone(loaded.faults)))
 	if err != nil || len(loaded.missing) > 0 || loaded.twice > 0 || len(loaded.rows) != len(s.keys)-len(s.unread) ||
 		faults != len(s.unread) || len(loaded.faults) != faults {
-		t.Errorf("%d rows came, %d twice, %v are missing; faults %v; %v, in %d requests:\n%s", len(loaded.rows),
+		t.Errorf("found %d rows, %d twice, %v missing, errors %v; %v, in %d requests:\n%s", len(loaded.rows),
 			loaded.twice,
 			loaded.missing, loaded.faults, err, len(s.requests), strings.Join(s.requests, "\n"))
 	}
@@ -106,7 +106,7 @@ func TestUnreadableRows(t *testing.T) {
 				}
 				res, err := fake.load(t, setOf(test.paging, top), nil)
 				if fake.settled(t, res, err); len(fake.requests) >= 100 {
-					t.Errorf("%d requests", len(fake.requests))
+					t.Errorf("unexpected number of requests %d", len(fake.requests))
 				}
 			})
 		}
@@ -143,10 +143,11 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 					if test.settled {
 						fake.settled(t, res, err)
 					} else if err == nil {
-						t.Errorf("the load ends after %d rows:\n%s", len(res.rows), strings.Join(fake.requests, "\n"))
+						t.Errorf("expected an error, found a load with %d rows:\n%s", len(res.rows),
+							strings.Join(fake.requests, "\n"))
 					}
 					if len(fake.requests) >= 100 {
-						t.Errorf("%d requests", len(fake.requests))
+						t.Errorf("unexpected number of requests %d", len(fake.requests))
 					}
 				})
 			}
@@ -221,7 +222,8 @@ func TestCircles(t *testing.T) {
 			slices.Reverse(fake.keys)
 			_, err := fake.load(t, setOf("auto", 0), nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "X?") {
-				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", test.want, err,
+				t.Fatalf("expected an error that names a link and contains %q, found %v after %d requests", test.want,
+					err,
 					len(fake.requests))
 			}
 			most := test.circle + 2
@@ -266,7 +268,7 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	c, err := s.load(t, setOf("auto", 0), nil)
 	s.whole(t, c, err)
 	if len(c.rows) <= 200 {
-		t.Errorf("%d rows came in all", len(c.rows))
+		t.Errorf("found %d rows in all loads", len(c.rows))
 	}
 }
 
@@ -278,11 +280,11 @@ func TestKeysOfSeveralRows(t *testing.T) {
 	set := setOf("auto", 0)
 	c, err := fake.load(t, set, nil)
 	if err != nil || len(c.rows) != 2*len(fake.keys) {
-		t.Fatalf("%d of twice %d rows came, %v", len(c.rows), len(fake.keys), err)
+		t.Fatalf("found %d rows, expected twice %d, %v", len(c.rows), len(fake.keys), err)
 	}
 	if c, err = fake.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil ||
 		len(c.rows) != len(fake.keys) {
-		t.Errorf("%d of %d rows came in the load after it, %v", len(c.rows), len(fake.keys), err)
+		t.Errorf("found %d of %d rows in the next load, %v", len(c.rows), len(fake.keys), err)
 	}
 }
 
@@ -308,7 +310,7 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 	// If rows are missing, the empty page is not trusted.
 	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
 	if res, err := s.load(t, setOf("auto", 0), nil); err == nil {
-		t.Errorf("%d rows were taken for all", len(res.rows))
+		t.Errorf("expected an error, found a load with %d rows", len(res.rows))
 	}
 }
 
@@ -433,7 +435,8 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
 			refused: refused}
 		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmptyPages {
-			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(res.rows), len(s.requests))
+			t.Errorf("count %s: expected an error, found a load with %d rows, in %d requests", count, len(res.rows),
+				len(s.requests))
 		}
 	}
 }

@@ -284,7 +284,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 			t.Fatal(err)
 		}
 		if len(s.requests) > 4000 || len(loaded.rows) > 3*len(s.keys)+4000 {
-			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
+			t.Fatalf("the load does not end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
 		}
 		if position, err = s.turn(set, page, position, &loaded); err != nil {
 			break
@@ -311,7 +311,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 func (s *service) whole(t *testing.T, c result, err error) {
 	t.Helper()
 	if err != nil || len(c.missing) > 0 {
-		t.Fatalf("rows %v came, %v are missing, %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
+		t.Fatalf("found rows %v, missing %v, %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
 	}
 }
 
@@ -457,7 +457,7 @@ func TestOddServices(t *testing.T) {
 			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, what,
 				strings.Join(service.requests, "\n"))
 		case sound && (err != nil || result.twice > 0):
-			t.Fatalf("seed %d, paging %s, does what it says: %d rows came twice, %v: %s\n%s", seed, set.Paging,
+			t.Fatalf("seed %d, paging %s, behaves as declared: %d rows were read twice, %v: %s\n%s", seed, set.Paging,
 				result.twice,
 				err, what, strings.Join(service.requests, "\n"))
 		}
@@ -474,7 +474,7 @@ func TestOddServices(t *testing.T) {
 		set.ExactlyOnce = true
 		service, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
 		if result, err = service.load(t, set, nil); result.twice > 0 && err == nil && service.between == nil {
-			t.Fatalf("seed %d, paging %s: %d rows came twice, with exactly-once: %s\n%s", seed, set.Paging,
+			t.Fatalf("seed %d, paging %s: %d rows were read twice, with exactly-once: %s\n%s", seed, set.Paging,
 				result.twice,
 				what, strings.Join(service.requests, "\n"))
 		}
@@ -498,7 +498,7 @@ func TestPageOfKnownRows(t *testing.T) {
 	result, err := fake.load(t, setOf("links", 0), nil)
 	fake.whole(t, result, err)
 	if !slices.Contains(result.rows, 0) {
-		t.Errorf("row 0 did not come: %v", result.rows)
+		t.Errorf("row 0 is missing in %v", result.rows)
 	}
 	fake.requests = nil
 	fake.between = func(s *service, number int) {
@@ -511,7 +511,7 @@ func TestPageOfKnownRows(t *testing.T) {
 	result, err = fake.load(t, setOf("links", 0), nil)
 	fake.whole(t, result, err)
 	if !slices.Contains(result.rows, 21) {
-		t.Errorf("row 21 did not come: %v", result.rows)
+		t.Errorf("row 21 is missing in %v", result.rows)
 	}
 }
 
@@ -529,10 +529,10 @@ func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 	c, err := fake.load(t, setOf("auto", 0), nil)
 	fake.whole(t, c, err)
 	if !slices.Contains(c.rows, 0) {
-		t.Fatalf("row 0 did not come: %v", c.rows)
+		t.Fatalf("row 0 is missing in %v", c.rows)
 	}
 	if c.end.capabilities.has(ignoresKeyFilter) || !c.end.capabilities.has(sortsByKey) {
-		t.Errorf("the service is no longer asked by key: %v", strings.Join(fake.requests, "\n"))
+		t.Errorf("expected further requests by key, found %v", strings.Join(fake.requests, "\n"))
 	}
 }
 
@@ -549,7 +549,7 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 				set.ExactlyOnce = once
 				c, err := fake.load(t, set, nil)
 				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || err == nil && !whole {
-					t.Errorf("circle of %d, filter %s: %d rows came, %v\n%s", circle, filter, len(c.rows), err,
+					t.Errorf("circle of %d, filter %s: found %d rows, %v\n%s", circle, filter, len(c.rows), err,
 						strings.Join(fake.requests, "\n"))
 				}
 			}

@@ -55,7 +55,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 			}
 			position, err := Read(configtest.Offset(fields))
 			if err != nil || position.pager != test.walk {
-				t.Fatalf("expected the walk %#v, found %+v, %v", test.walk, position, err)
+				t.Fatalf("expected the strategy %#v, found %+v, %v", test.walk, position, err)
 			}
 			target, _ := setOf("auto", 0).Request(position)
 			switch test.target {
@@ -70,7 +70,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 			if again, err := Read(position.Fields()); err != nil || again.pager != position.pager ||
 				again.url != position.url ||
 				again.capabilities != position.capabilities || *again.checks != *position.checks {
-				t.Errorf("stored again it is %+v, %v", again, err)
+				t.Errorf("unexpected position after storing again: %+v, %v", again, err)
 			}
 		})
 	}
@@ -81,7 +81,7 @@ func TestReservedFieldsOfOffsets(t *testing.T) {
 	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
 		switch item.Name {
 		case "record", "keys", "fingerprint", "subscription":
-			t.Errorf("the field %s is the host's", item.Name)
+			t.Errorf("the field %s is reserved for the host", item.Name)
 		}
 	}
 }
@@ -91,20 +91,20 @@ func TestLoopDetectorIsBounded(t *testing.T) {
 	var tr LoopDetector
 	for i := range 200_000 {
 		if tr.visit(hashOf(strconv.Itoa(i))) {
-			t.Fatalf("step %d looks like one before", i)
+			t.Fatalf("expected step %d to differ from the ones before", i)
 		}
 	}
 	if n := len(tr.String()); n > 1000 {
-		t.Errorf("%d bytes", n)
+		t.Errorf("unexpected size of %d bytes", n)
 	}
 	again := LoopDetector{}
 	if !again.parse(tr.String()) || again != tr {
-		t.Error("it can't be read again")
+		t.Error("expected the same detector after parsing")
 	}
 	for _, s := range []string{"", "1", "1.2.3", "0." + tr.checkpoint + ".", tr.String() + "x", "x." + tr.checkpoint +
 		"."} {
 		if again.parse(s) {
-			t.Errorf("%q was read", s)
+			t.Errorf("expected %q to be rejected", s)
 		}
 	}
 }

@@ -64,11 +64,11 @@ func TestServicesThatPretendToSort(t *testing.T) {
 			res, err := test.s.load(t, setOf(test.paging, test.top), nil)
 			if test.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0) ||
 				test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails)) {
-				t.Errorf("rows %v are missing, %d came twice: %v\n%s", res.missing, res.twice, err,
+				t.Errorf("rows %v are missing, %d were read twice: %v\n%s", res.missing, res.twice, err,
 					strings.Join(test.s.requests, "\n"))
 			}
 			if len(test.s.requests) > 110 {
-				t.Errorf("%d requests", len(test.s.requests))
+				t.Errorf("unexpected number of requests %d", len(test.s.requests))
 			}
 		})
 	}
@@ -81,7 +81,7 @@ func TestNextLinkWinsOverSmallCount(t *testing.T) {
 		s := &service{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores",
 			count: count, skips: true}
 		if res, err := s.load(t, setOf("links", 0), nil); err != nil || len(res.missing) > 0 || res.twice > 0 {
-			t.Errorf("%s: rows %v are missing, %d came twice: %v", count, res.missing, res.twice, err)
+			t.Errorf("%s: rows %v are missing, %d were read twice: %v", count, res.missing, res.twice, err)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func TestSets(t *testing.T) {
 			if test.target != "" {
 				if reply.Pending == nil || len(reply.Pending.Requests) != 1 ||
 					reply.Pending.Requests[0].Target != test.target {
-					t.Fatalf("expected %s to be asked, found %+v", test.target, reply.Pending)
+					t.Fatalf("expected a request for %s, found %+v", test.target, reply.Pending)
 				}
 				if reply, err = Steps(test.services, "sap-client=1", options,
 					reply.Pending.State, []wit.Response{{Tag: reply.Pending.Requests[0].Tag, Status: test.status,

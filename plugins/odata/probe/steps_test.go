@@ -102,7 +102,7 @@ func TestResponsesOfSteps(t *testing.T) {
 				t.Fatalf("%+v, %v", asked, err)
 			}
 			if tokened := asked.Pending.Requests[0].TokenPath != nil; tokened != strings.HasPrefix(test.step, "csrf") {
-				t.Errorf("token asked for: %v", tokened)
+				t.Errorf("unexpected token request: %v", tokened)
 			}
 			reply, err := Steps(services, "", options, nil, []wit.Response{{Tag: asked.Pending.Requests[0].Tag,
 				Status: test.status, Body: []byte(test.body)}})

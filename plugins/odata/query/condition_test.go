@@ -110,7 +110,7 @@ func FuzzCompile(f *testing.F) {
 		for _, option := range append(query.Options(), query.Filter("ID gt 1")) {
 			for i := range len(option) {
 				if c := option[i]; c <= ' ' || c >= 0x7f || c == '#' {
-					t.Fatalf("%q holds %q", option, c)
+					t.Fatalf("%q contains %q", option, c)
 				}
 			}
 		}

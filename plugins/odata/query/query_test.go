@@ -36,7 +36,7 @@ func TestOwnOptionsRejectDuplicates(t *testing.T) {
 		case err == nil && (query.Selects() != settings.Filters() ||
 			query.Selects() != strings.Contains(raw, "Filter") &&
 				query.Selects() != strings.Contains(raw, "filter")):
-			t.Errorf("%s: taken for one with a filter: %v and %v", raw, query.Selects(), settings.Filters())
+			t.Errorf("%s: unexpected options and filters %v and %v", raw, query.Selects(), settings.Filters())
 		}
 	}
 }

@@ -24,7 +24,7 @@ func TestRetireWithRepeatedLink(t *testing.T) {
 			return
 		}
 		if err != nil || reply.Pending == nil {
-			t.Fatalf("expected a data fault that names the link, found %v", err)
+			t.Fatalf("expected a data error that names the link, found %v", err)
 		}
 		state, answers = reply.Pending.State, nil
 		for _, r := range reply.Pending.Requests {
@@ -35,5 +35,5 @@ func TestRetireWithRepeatedLink(t *testing.T) {
 			answers = append(answers, wit.Response{Tag: r.Tag, Target: r.Target, Status: 200, Body: []byte(body)})
 		}
 	}
-	t.Error("expected a data fault within 20 rounds")
+	t.Error("expected a data error within 20 rounds")
 }

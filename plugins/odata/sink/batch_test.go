@@ -135,7 +135,7 @@ func TestLearnsFromResponses(t *testing.T) {
 			refused := service.Ledger().Statuses[413]
 			requests(300)
 			if service.Ledger().Statuses[413] != refused {
-				t.Error("a body that is too large was sent in spite of the answers before")
+				t.Error("expected no body above the limit that earlier responses have shown")
 			}
 		})
 	}
@@ -234,7 +234,7 @@ func TestUpdatesAfterFailedPart(t *testing.T) {
 		batches, singles := host.batches()
 		if found["not-found"] != test.bad || found[outcomeWritten] != 20 || batches != test.batches ||
 			singles != test.singles {
-			t.Errorf("%d bad ones: found %v by %d batches and %d requests", test.bad, found, batches, singles)
+			t.Errorf("%d invalid rows: found %v with %d batches and %d requests", test.bad, found, batches, singles)
 		}
 	}
 }
@@ -326,7 +326,7 @@ func TestUnusualBatchResponses(t *testing.T) {
 			sent := 0
 			host.answer = func(*wit.Request) wit.Response {
 				if sent++; sent > 1 {
-					t.Error("sent again")
+					t.Error("expected no second request")
 				}
 				return wit.Response{Status: uint16(test.status), Body: []byte(test.body),
 					Headers: []wit.Header{{Name: "Content-Type", Value: test.kind}}}
@@ -452,7 +452,7 @@ func TestFold(t *testing.T) {
 				// A row that the service would have rejected stays in doubt if its response was lost.
 				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
 					found == outcomeWritten {
-					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
+					t.Errorf("seed %d, flush %d, row %d: %s (%v), invalid: %t", seed, flush, i, found,
 						host.reasons[i], refusedRows[i])
 				}
 			}
@@ -549,7 +549,7 @@ func TestRetryAfterInParts(t *testing.T) {
 	} {
 		result, _ := answered(t, 2, partOf("429 Too Many Requests", header))
 		if rowResult := result.Results[1]; rowResult.Retry == nil || rowResult.Retry.WaitMs != want {
-			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, rowResult)
+			t.Errorf("%q: expected a delay of %d ms, found %+v", header, want, rowResult)
 		}
 	}
 }
@@ -576,7 +576,7 @@ func TestLateResponseToLargerBatch(t *testing.T) {
 		}
 	}
 	if delivery := encoded(40); len(delivery.Request.Body) > len(small.Request.Body)/2 {
-		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body),
+		t.Errorf("expected at most half of the %d bytes that were rejected, found %d", len(small.Request.Body),
 			len(delivery.Request.Body))
 	}
 }
@@ -589,10 +589,10 @@ func TestErrorMentionsInsertCheck(t *testing.T) {
 		rowResult := result.Results[2]
 		if rowResult.Rejected == nil || rowResult.Rejected.Kind != wit.ErrorTransient ||
 			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
-			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, rowResult)
+			t.Errorf("%s: expected the third row to be in doubt, found %+v", policy, rowResult)
 		}
 		if mentioned && host.outcomes[2] != outcomeInDoubt {
-			t.Errorf("expected the third one to stay in doubt, found %v", host.outcomes)
+			t.Errorf("expected the third row to stay in doubt, found %v", host.outcomes)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 	}
 	failure := odataerror.As(err)
 	if failure.Kind != wit.ErrorConfig || failure.Setting == nil {
-		t.Fatalf("expected a fault of a setting, found %+v", failure)
+		t.Fatalf("expected an error of a setting, found %+v", failure)
 	}
 	return *failure.Setting, failure.Message
 }
@@ -131,7 +131,7 @@ func TestSettingsRejectedByMetadata(t *testing.T) {
 	const key, kept = `<Property Name="ID" Type="Edm.String"`, `<EntitySet Name="Kept"`
 	numbered := strings.Replace(shop, key, key+` sap:creatable="false"`, 1)
 	if numbered == shop {
-		t.Fatal("the metadata have no such property")
+		t.Fatal("the metadata do not contain the property")
 	}
 	several := strings.Replace(shop, kept, `<EntitySet Name="Items" EntityType="S.Item"/>`+kept, 1)
 	still := strings.Replace(shop, kept, `<EntitySet Name="Still" EntityType="S.Order" sap:updatable="false"/>`+kept, 1)
@@ -191,7 +191,7 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{Name: "CHANGE", Semantics: "change-mode"}}}
 	mode, extra := of.ChangeMode(), of.Extra()
 	if mode == nil || len(extra) != 1 {
-		t.Fatalf("expected the column of the service and one of the source's own, found %v and %v", mode, extra)
+		t.Fatalf("expected the service's column and an additional one of the source, found %v and %v", mode, extra)
 	}
 	with := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)

@@ -56,11 +56,11 @@ func TestClientInQueryOfABatch(t *testing.T) {
 	request := run.encoded(1, "Order_DetailCopies", rows...)[0].Request
 	if request.Target != gateway+"/$batch"+query || request.TokenPath == nil ||
 		*request.TokenPath != gateway+"/"+query {
-		t.Errorf("expected %s in both addresses, found %s and %v", query, request.Target, request.TokenPath)
+		t.Errorf("expected %s in both URLs, found %s and %v", query, request.Target, request.TokenPath)
 	}
 	body := string(request.Body)
 	if strings.Contains(body, "sap-client") || strings.Count(body, "\nPOST Order_DetailCopies HTTP") != 2 {
-		t.Errorf("expected the client in the batch's address alone, found %s", body)
+		t.Errorf("expected the client in the batch's URL only, found %s", body)
 	}
 }
 

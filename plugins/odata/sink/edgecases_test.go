@@ -41,11 +41,11 @@ func TestIgnoredRequestID(t *testing.T) {
 		}
 		host.expectAll(wit.ErrorConflict.String())
 		if failure := host.reasons[0]; failure == nil || !strings.Contains(failure.Message, "already exists") {
-			t.Errorf("expected to be told that the entity exists, found %+v", failure)
+			t.Errorf("expected a message that the entity exists, found %+v", failure)
 		}
 	}
 	if n := service.Count("ProductCopies"); n != 2 || posts != 3 {
-		t.Errorf("expected 2 entities by 3 requests, found %d by %d", n, posts)
+		t.Errorf("expected 2 entities after 3 requests, found %d after %d", n, posts)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
 		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hinted {
-			t.Errorf("%q: expected a refusal, with %q: %t, found %+v", text, setting, hinted, out)
+			t.Errorf("%q: expected a rejection, with %q: %t, found %+v", text, setting, hinted, out)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 		for _, at := range ready.Rows {
 			one.rows = append(one.rows, rows[at])
 			if h.isInDoubt[rows[at]] && ready.Request.Method != "GET" {
-				h.t.Errorf("row %d is in doubt and would be sent by %s %s", rows[at], ready.Request.Method,
+				h.t.Errorf("row %d is in doubt, but would be sent with %s %s", rows[at], ready.Request.Method,
 					ready.Request.Target)
 			}
 			seen++
@@ -96,7 +96,7 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 		out = append(out, one)
 	}
 	if seen != len(rows) {
-		h.t.Fatalf("expected %d rows to stand in the deliveries, found %d", len(rows), seen)
+		h.t.Fatalf("expected %d rows in the deliveries, found %d", len(rows), seen)
 	}
 	return out
 }
@@ -126,7 +126,7 @@ func (h *fakeHost) run() {
 	queue := h.encode(all, hints)
 	for steps := 0; len(queue) > 0 && h.failed == nil; steps++ {
 		if steps > 100*n+100 {
-			h.t.Fatal("the rows are asked for again and again")
+			h.t.Fatal("the rows are requested endlessly")
 		}
 		d := queue[0]
 		queue = append(h.deliver(&d), queue[1:]...)

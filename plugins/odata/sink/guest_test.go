@@ -75,7 +75,7 @@ func guestLarge(t *testing.T, instance *host.Instance) error {
 			bytes.Count(delivery.Request.Body, []byte("x")) >= size
 	}
 	if len(out.Rejected) > 0 || !whole {
-		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
+		t.Errorf("expected the large record to be sent complete and alone, found %d deliveries, rejected %v",
 			len(out.Ready), out.Rejected)
 	}
 	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],

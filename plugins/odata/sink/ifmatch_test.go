@@ -164,7 +164,7 @@ func TestUpsertsWithoutEntityConflict(t *testing.T) {
 			"sap.odata.etag="+test.etag, "sap.odata.enable.batch=0")
 		_, _, host := run.writeOrders(test.script, []any{"ID", "x", "Note", "n"})
 		if host.outcomes[0] != test.outcome || len(host.requests) != len(test.script) {
-			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", test, test.outcome, len(test.script),
+			t.Errorf("%+v: expected %s after %d requests, found %s after %d (%v)", test, test.outcome, len(test.script),
 				host.outcomes[0],
 				len(host.requests), host.reasons[0])
 		}
@@ -172,7 +172,7 @@ func TestUpsertsWithoutEntityConflict(t *testing.T) {
 			(failure == nil || !strings.Contains(failure.Message,
 				"unique constraint") ||
 				!strings.Contains(failure.Message, "an update was answered HTTP 4")) {
-			t.Errorf("%+v: expected both answers to be named, found %v", test, failure)
+			t.Errorf("%+v: expected a message that names both responses, found %v", test, failure)
 		}
 	}
 }

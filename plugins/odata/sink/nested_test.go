@@ -113,7 +113,7 @@ func TestNestedUpdates(t *testing.T) {
 			script := test.script
 			host.answer = func(request *wit.Request) (r wit.Response) {
 				if len(script) == 0 {
-					t.Fatalf("one request too many: %s", shown(request))
+					t.Fatalf("unexpected request: %s", shown(request))
 				}
 				head, text, _ := strings.Cut(script[0], "\n")
 				script = script[1:]
@@ -168,7 +168,7 @@ func TestNestedUpdatesRejected(t *testing.T) {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
 		if failure := odataerror.As(err); err == nil || failure.Setting == nil ||
 			*failure.Setting != sinkconfig.NameNestedUpdates {
-			t.Errorf("%s: expected a fault about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
+			t.Errorf("%s: expected an error about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
 		}
 	}
 	run := open(t, shopService(), orders...) // has no sets for items
@@ -206,7 +206,7 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 		for _, row := range delivery.Rows {
 			if row < 9 { // rows of item 1
 				if same++; int(row) < last {
-					t.Errorf("row %d goes after row %d", row, last)
+					t.Errorf("row %d is sent after row %d", row, last)
 				}
 				last = int(row)
 			}

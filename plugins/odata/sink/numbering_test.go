@@ -376,7 +376,7 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 	again.expectAll(wit.ErrorConfig.String())
 	if failure := again.reasons[0]; !strings.Contains(failure.Message,
 		"/Orders: the service replaces the keys of inserted entities") {
-		t.Errorf("expected to be told what the service does, found %v", failure)
+		t.Errorf("expected a message about the service's keys, found %v", failure)
 	}
 }
 

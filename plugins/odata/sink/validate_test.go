@@ -60,11 +60,11 @@ func TestRecommendations(t *testing.T) {
 			}
 		}
 		if done == nil {
-			t.Fatal("the validation doesn't end")
+			t.Fatal("the validation does not end")
 		}
 		i := slices.IndexFunc(*done, func(e wit.ConfigValue) bool { return e.Key.Name == test.setting })
 		if i < 0 {
-			t.Errorf("%v: %s isn't there", test.given, test.setting)
+			t.Errorf("%v: %s is missing", test.given, test.setting)
 			continue
 		}
 		e := (*done)[i]

@@ -159,7 +159,7 @@ func FuzzResolve(f *testing.F) {
 		}
 		target, err := origin.Resolve(link, base, request)
 		if err == nil && strings.ContainsAny(target, " \r\n\t") {
-			t.Errorf("%q can't be sent", target)
+			t.Errorf("%q is not a valid target", target)
 		}
 		ParsePredicate(link)
 	})
@@ -184,7 +184,7 @@ func FuzzPredicate(f *testing.F) {
 		}
 		for i := range keys {
 			if keys[i].Name != "" && (read[i].Name != keys[i].Name || read[i].Literal != keys[i].Literal) {
-				t.Errorf("%q: %s: key %d is %v, was %v", address, written, i, read[i], keys[i])
+				t.Errorf("%q: %s: expected the same key %d, found %v, was %v", address, written, i, read[i], keys[i])
 			}
 		}
 	})

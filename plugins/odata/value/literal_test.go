@@ -120,7 +120,7 @@ func FuzzLiteral(f *testing.F) {
 			same = order == 0
 		}
 		if !same {
-			t.Errorf("%v %q: %s reads as %q, was %q", primitive, text, written, read.Text, literal.Text)
+			t.Errorf("%v %q: %s is parsed as %q, was %q", primitive, text, written, read.Text, literal.Text)
 		}
 		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: literal},
 			{Name: "B", Literal: uri.Literal{Type: edm.Int32, Text: "1"}}}))

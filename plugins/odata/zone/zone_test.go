@@ -52,14 +52,14 @@ func TestUTC(t *testing.T) {
 			test.skipped = test.shown
 		}
 		if shown, least := zone.Clock(test.utc); shown != test.shown || least != test.skipped {
-			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", test.utc, test.zone, test.shown,
+			t.Errorf("%s in %s: expected the local times %s and %s, found %s and %s", test.utc, test.zone, test.shown,
 				test.skipped,
 				shown, least)
 		}
 	}
 	for _, name := range []string{"", "Local", "Europe/Atlantis", "../etc/passwd"} {
 		if _, err := Load(name); err == nil {
-			t.Errorf("%q was taken", name)
+			t.Errorf("expected %q to be rejected", name)
 		}
 	}
 }
@@ -76,11 +76,11 @@ func TestEveryHour(t *testing.T) {
 			fresh := &Zone{location: remembers.location}
 			utc := remembers.UTC(clock.UnixMilli())
 			if other := fresh.UTC(clock.UnixMilli()); other != utc {
-				t.Fatalf("%s in %s: %d and, asked alone, %d", clock, name, utc, other)
+				t.Fatalf("%s in %s: found %d, and %d without the cache", clock, name, utc, other)
 			}
 			shown, skipped := fresh.Clock(time.UnixMilli(utc).UTC().Format(atomTime))
 			if text := clock.Format(atomTime); text != shown && (text < skipped || text > shown) {
-				t.Fatalf("%s in %s is %s on the clock, at least %s", clock, name, shown, skipped)
+				t.Fatalf("%s in %s: found the local time %s, expected at least %s", clock, name, shown, skipped)
 			}
 		}
 	}

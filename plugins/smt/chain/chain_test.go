@@ -405,7 +405,7 @@ func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit
 		case wit.WithSchema:
 			nodes := engine.interpreter.Schemas.Nodes(slice.Schema)
 			if err := connectdata.Check(nodes, bytes); err != nil {
-				t.Fatalf("a result that is no value of its schema: %v", err)
+				t.Fatalf("the result does not match its schema: %v", err)
 			}
 			decoded, _, _ := connectdata.Read(nodes, 0, bytes)
 			return normal(nodes), decoded
@@ -481,7 +481,7 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 	}
 	t.Log(seen)
 	if len(seen) < 8 {
-		t.Errorf("expected at least 8 kinds of outcomes, found %v", seen)
+		t.Errorf("expected at least 8 kinds of results, found %v", seen)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		}
 	}
 	if row := len(catalog.Components()); len(recorded)+extra != row || extra != 6 {
-		t.Errorf("%d recorded, %d components", len(recorded), row)
+		t.Errorf("found %d recorded and %d components", len(recorded), row)
 	}
 }
 
@@ -222,7 +222,7 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	if _, err := catalog.Validate("X", nil); err == nil {
-		t.Error("an unknown component was examined")
+		t.Error("expected an unknown component to be rejected")
 	}
 }
 
@@ -340,7 +340,7 @@ func TestNoAllocationForARow(t *testing.T) {
 				schemas = nil
 			})
 			if n > 1 {
-				t.Errorf("%s, schemaless %t: %v allocations a call", name, schemaless, n)
+				t.Errorf("%s, schemaless %t: expected no allocations, found %v per call", name, schemaless, n)
 			}
 		}
 	}

@@ -222,7 +222,7 @@ func TestNullKeyIsAbsent(t *testing.T) {
 			call := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
 			engine, chain, result, _ := bothWays(t, name, stages, nil, call)
 			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
-				t.Errorf("expected no key and one, found %v and %v", result[1].KeyForm, result[2].KeyForm)
+				t.Errorf("expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
 			engine.start(call.call())
 			if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
@@ -338,10 +338,10 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 				engine.out.Data = guarded[:0:size]
 				engine.start(batch.Input{Topics: call.topics, Rows: call.rows[:1], Data: call.data})
 				if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
-					t.Fatalf("%d bytes: the row needed the interpreter", size)
+					t.Fatalf("%d bytes: expected the row on the fast path", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
-					t.Fatalf("%d bytes: written beyond the buffer", size)
+					t.Fatalf("%d bytes: guard bytes were overwritten", size)
 				}
 			}
 		})

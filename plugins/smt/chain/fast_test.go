@@ -225,7 +225,7 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // only detected if the timestamp is scanned again
 	if done := engine.fastPath.Run(chain.routes, 10); done != len(rows) {
-		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
+		t.Errorf("expected the rows up to %d without another scan of timestamps, found those up to %d", len(rows),
 			done)
 	}
 	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})

@@ -78,11 +78,11 @@ func TestCheck(t *testing.T) {
 	}
 	secret := spec("n", wit.KindInt)
 	if got := (Check{Secret: true}).Value(&secret, "hunter2"); strings.Contains(got, "hunter2") || got == "" {
-		t.Errorf("a secret's value in %q", got)
+		t.Errorf("%q contains a secret", got)
 	}
 	topic := spec("t", wit.KindString, Topic())
 	if got := (Check{}).Value(&topic, "a b"); got != "" {
-		t.Errorf("without Matches: %q", got)
+		t.Errorf("unexpected message without Matches: %q", got)
 	}
 }
 
@@ -149,15 +149,15 @@ func TestExamine(t *testing.T) {
 		switch e.Key.Name {
 		case "shop#07.name":
 			if *e.Key.Rules[1].Group != "Set 07" {
-				t.Errorf("group %s", *e.Key.Rules[1].Group)
+				t.Errorf("unexpected group %s", *e.Key.Rules[1].Group)
 			}
 		case "shop.header.X":
 			if e.Key.Role() != "http.header.X" {
-				t.Errorf("role %s", e.Key.Role())
+				t.Errorf("unexpected role %s", e.Key.Role())
 			}
 		}
 		if IsTemplate(e.Key.Name) {
-			t.Errorf("%s stands among what was examined", e.Key.Name)
+			t.Errorf("%s is among the validated settings", e.Key.Name)
 		}
 	}
 }
@@ -196,11 +196,11 @@ func TestFind(t *testing.T) {
 		}
 	}
 	if got := len(d.Matching("shop.header.X")); got != 1 {
-		t.Errorf("%d declarations", got)
+		t.Errorf("found %d declarations", got)
 	}
 	numbered := &Table{Prefixes: []string{"x#{n}."}}
 	if p := numbered.Prefix("x#12.a"); p != "x#{n}." {
-		t.Errorf("prefix %q", p)
+		t.Errorf("unexpected prefix %q", p)
 	}
 }
 
@@ -215,7 +215,7 @@ func TestNearest(t *testing.T) {
 	}
 	g := Suggester{Table: d, Budget: 10}
 	if near := g.Nearest("shop.mdoe"); near != "" {
-		t.Errorf("beyond what may be compared: %s", near)
+		t.Errorf("expected no suggestion for too long a name, found %s", near)
 	}
 }
 
@@ -319,14 +319,14 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 			matched++
 		}
 		if got := standFor(name, key); !slices.Equal(got, want) || (got == nil) != (want == nil) {
-			t.Fatalf("%q stands for %q with %q, expected %q", name, key, got, want)
+			t.Fatalf("%q matches %q with %q, expected %q", name, key, got, want)
 		}
 		if got, want := hasTemplatePrefix(name, key), start.MatchString(key); got != want {
 			t.Fatalf("%q begins %q: %v, expected %v", name, key, got, want)
 		}
 	}
 	if matched < 1000 {
-		t.Fatalf("only %d keys were stood for", matched)
+		t.Fatalf("expected more matching keys, found %d", matched)
 	}
 }
 
@@ -372,10 +372,10 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("kind %d: %q", kind, text)
 			}
 			if n, ok := ParseInt(kind, value); text == "" && kind == wit.KindInt && (!ok || n < 0 || n > 10) {
-				t.Errorf("%q passes", value)
+				t.Errorf("%q is accepted", value)
 			}
 			if text := (Check{Secret: true}).Value(&key, value); len(value) > 30 && strings.Contains(text, value) {
-				t.Errorf("a secret in %q", text)
+				t.Errorf("%q contains a secret", text)
 			}
 		}
 		given := []wit.Setting{{Name: name, Value: value}}
@@ -442,7 +442,7 @@ func TestManyValues(t *testing.T) {
 		}
 	}
 	if _, ok := v.Lookup("shop#200.name"); ok {
-		t.Error("a setting is there that nobody gave")
+		t.Error("found a setting that was not set")
 	}
 	groups := v.Groups("shop#{n}.", "")
 	inOrder := func(a, b Group) int { return strings.Compare(a.Digits, b.Digits) }
@@ -478,7 +478,7 @@ func TestNearestNamesOfManyAreBounded(t *testing.T) {
 		first, last := values[0].Errors, values[len(values)-1].Errors
 		if len(values) != many || !slices.Equal(first, []string{Unknown(long)}) ||
 			!slices.Equal(last, []string{Unknown(want)}) {
-			t.Errorf("of %d names: expected that the last is near %.10q, found %d, %.60q and %.60q", many, want,
+			t.Errorf("of %d names: expected the last to be near %.10q, found %d, %.60q and %.60q", many, want,
 				len(values), first, last)
 		}
 	}

@@ -45,7 +45,7 @@ func TestSchemaOfGoTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(out.Schemas) != 1 || d.Schema != out.Schemas[0].ID || d.Encoding != wit.WithSchema {
-			t.Fatalf("declared %d schemas, row names %#x", len(out.Schemas), d.Schema)
+			t.Fatalf("found %d declared schemas, the row has schema %#x", len(out.Schemas), d.Schema)
 		}
 		nodes := out.Schemas[0].Nodes
 		got, n, err := connectdata.Read(nodes, 0, out.Data[d.Start:d.Start+d.Size])
@@ -92,11 +92,11 @@ func TestTypesWithoutSchema(t *testing.T) {
 	p := Pages(nil).(*pages)
 	page := &openPage{feed: &Feed{PollEvery: time.Second}, at: Offset{}}
 	if _, err := p.finish(page, Page{Records: []Record{{Value: line{}}, {Value: loop{}}}}); err == nil {
-		t.Fatal("expected a page with a record that has no schema to fail")
+		t.Fatal("expected a page with a record without a schema to fail")
 	}
 	out, err := p.finish(page, Page{Records: []Record{{Value: line{}}}})
 	if err != nil || len(out.Schemas) != 1 {
-		t.Errorf("%d schemas, %v: expected the schema again, since the host was never told", len(out.Schemas), err)
+		t.Errorf("%d schemas, %v: expected the schema again, since its page failed", len(out.Schemas), err)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestOffset(t *testing.T) {
 		t.Errorf("%v, %v", empty, err)
 	}
 	if _, err := (Offset{"a": []int{1}}).entries(); err == nil {
-		t.Error("expected an offset with a list to be refused")
+		t.Error("expected an offset with a list to be rejected")
 	}
 }
 
@@ -130,6 +130,6 @@ func TestPageTooLong(t *testing.T) {
 		_, err = p.Decode(1, "", 200, piece, false)
 	}
 	if err == nil || n != MaxPageBytes>>20+1 || len(p.open) != 0 {
-		t.Errorf("refused after %d MiB: %v", n, err)
+		t.Errorf("rejected after %d MiB: %v", n, err)
 	}
 }

@@ -80,7 +80,7 @@ func TestSchemasOfDynamicNames(t *testing.T) {
 	}
 	again := named(t, p, context, nil, names)
 	if len(again.Schemas) != 0 || len(again.Rows) != maxDeclared {
-		t.Errorf("expected the schemas to be known, found %d more, for %d rows", len(again.Schemas), len(again.Rows))
+		t.Errorf("expected no further schemas, found %d for %d rows", len(again.Schemas), len(again.Rows))
 	}
 	for i := range again.Rows {
 		if again.Rows[i].Value.Schema != out.Rows[i].Value.Schema {
@@ -89,6 +89,6 @@ func TestSchemasOfDynamicNames(t *testing.T) {
 	}
 	r := p.(*records)
 	if len(r.shared.extensions) > maxExtensions || len(r.schemas) > maxDeclared+1 {
-		t.Errorf("%d extensions and %d schemas are kept", len(r.shared.extensions), len(r.schemas))
+		t.Errorf("%d extensions and %d schemas are cached", len(r.shared.extensions), len(r.schemas))
 	}
 }

@@ -141,7 +141,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 				}
 				one, other := byField.AddField(name, field, v), whole.AddField(name, field, v)
 				if (one == nil) != (other == nil) || ok && one == nil {
-					t.Fatalf("%s is there: %v; added: %v, %v", name, ok, one, other)
+					t.Fatalf("%s exists: %v; added: %v, %v", name, ok, one, other)
 				}
 			}
 			if r.IntN(10) == 0 && !cmp.Equal(byField.Tree(), whole.Tree()) {
@@ -208,7 +208,7 @@ func TestExtensionsAreCached(t *testing.T) {
 			}
 		}
 		if len(d.shared.extensions) != want {
-			t.Errorf("expected %d schemas to be kept, found %d", want, len(d.shared.extensions))
+			t.Errorf("expected %d cached schemas, found %d", want, len(d.shared.extensions))
 		}
 	}
 }

@@ -92,9 +92,9 @@ func TestCompareKeysPartByPart(t *testing.T) {
 	}
 	k.nodes[2].Optional = true
 	if k.partKinds = k.findPartKinds(); k.partKinds != nil {
-		t.Error("keys that may be null are not compared")
+		t.Error("expected keys that may be null to be compared")
 	}
 	if _, _, known := k.Compare(encoded(key{}), encoded(key{id: 1})); known {
-		t.Error("keys without known parts are compared")
+		t.Error("expected keys without known parts not to be compared")
 	}
 }

@@ -21,7 +21,8 @@ func TestArenasRetainMemoryOfACall(t *testing.T) {
 		most = max(most, call(sizes...)*5/4)
 		call(sizes...)
 		if len(a.fullChunks) > 0 || len(a.chunk) > most {
-			t.Errorf("%v: a chunk of %d bytes, expected at most %d; %d more", sizes, len(a.chunk), most,
+			t.Errorf("%v: found a chunk of %d bytes, expected at most %d, and %d more chunks", sizes, len(a.chunk),
+				most,
 				len(a.fullChunks))
 		}
 	}

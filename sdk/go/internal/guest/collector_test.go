@@ -26,14 +26,14 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 					late *= maxSkip
 				}
 				if collected != (garbage >= most) || each != 1000 && garbage > most+late {
-					t.Errorf("%d alive, %d a call: collected %t at %d", alive, each, collected, garbage)
+					t.Errorf("%d live bytes, %d per call: collected %t at %d", alive, each, collected, garbage)
 				}
 				if collected {
 					last = allocated
 				}
 			}
 			if each == 0 && looks > 10_000/maxSkip+1 {
-				t.Errorf("looked %d times where nothing was allocated", looks)
+				t.Errorf("found %d checks without allocations", looks)
 			}
 		}
 	}

@@ -35,10 +35,10 @@ func TestOffsetsInHotResults(t *testing.T) {
 		}
 		b := im.Blocks[0].Data
 		if n := binary.LittleEndian.Uint32(b[c.rowsAt+4:]); n != 3 {
-			t.Errorf("%s: length of rows is %d", c.f.Export(), n)
+			t.Errorf("%s: unexpected length of rows %d", c.f.Export(), n)
 		}
 		if n := binary.LittleEndian.Uint32(b[c.dataAt+4:]); n != 5 {
-			t.Errorf("%s: length of data is %d", c.f.Export(), n)
+			t.Errorf("%s: unexpected length of data %d", c.f.Export(), n)
 		}
 		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[ApplyConsumedOffset:]) != 7 {
 			t.Errorf("%s: consumed is not at %d", c.f.Export(), ApplyConsumedOffset)
@@ -58,7 +58,7 @@ func TestOffsetsInWrittenResult(t *testing.T) {
 	}
 	root, list := im.Blocks[0].Data, im.Blocks[1].Data
 	if n := binary.LittleEndian.Uint32(root[ResponseResultsOffset+4:]); n != 2 {
-		t.Errorf("the length is %d", n)
+		t.Errorf("unexpected length %d", n)
 	}
 	root[ResponseResultsOffset+4] = 0
 	if len(im.Blocks) != 2 || im.Fixups[0].At != ResponseResultsOffset ||
@@ -66,7 +66,7 @@ func TestOffsetsInWrittenResult(t *testing.T) {
 		t.Errorf("expected zeros, found %v and %v", root, list)
 	}
 	if size := canon.SizeOf[wit.RowResult](); len(list) != 2*size {
-		t.Errorf("%d bytes for two verdicts of %d", len(list), size)
+		t.Errorf("found %d bytes for two results of %d", len(list), size)
 	}
 }
 
@@ -117,6 +117,6 @@ func TestArenaUsesOneChunk(t *testing.T) {
 		a.released = true
 	}
 	if len(a.fullChunks) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
-		t.Errorf("%d chunks beside one of %d bytes", len(a.fullChunks), len(a.chunk))
+		t.Errorf("found %d more chunks than the one of %d bytes", len(a.fullChunks), len(a.chunk))
 	}
 }
