@@ -45,27 +45,27 @@ func TestClientInQueryChangesDuringLoad(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20,
 		SkipToken: "offset"}})
 	all := whole(t, service, set("00", "Orders")...)
-	for _, way := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
-		load := newLoad(t, service, append(set("00", "Orders"), way[0]...)...)
+	for _, change := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
+		load := newLoad(t, service, append(set("00", "Orders"), change[0]...)...)
 		offset, err := load.some(0, nil, 1)
 		noError(t, err)
-		rest := newLoad(t, service, append(set("00", "Orders"), way[1]...)...)
+		rest := newLoad(t, service, append(set("00", "Orders"), change[1]...)...)
 		rest.targets = nil
 		rest.all(offset)
 		if found := slices.Concat(load.rows, rest.rows); !slices.Equal(all.rows, found) {
-			t.Errorf("%v: expected %d rows, found %d", way, len(all.rows), len(found))
+			t.Errorf("%v: expected %d rows, found %d", change, len(all.rows), len(found))
 		}
-		if len(way[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {
+		if len(change[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {
 			t.Errorf("expected the client in %s", rest.targets[0])
 		}
 	}
 }
 
 func TestClientInQueryOfCommands(t *testing.T) {
-	given := configuration(append(set("00", "Orders"), inQuery...)...)
-	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, given, nil, nil)
+	settings := configuration(append(set("00", "Orders"), inQuery...)...)
+	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, settings, nil, nil)
 	noError(t, err)
-	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, given, nil,
+	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, settings, nil,
 		nil)
 	noError(t, err)
 	var targets []string

@@ -18,15 +18,15 @@ func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := odatatest.New(odatatest.Options{})
 	load := newLoad(t, s, set("00", "Orders")...)
-	asked, err := load.p.Open(sourceconfig.Component, with, nil, nil)
+	result, err := load.p.Open(sourceconfig.Component, with, nil, nil)
 	noError(t, err)
-	opened, err := load.p.Open(sourceconfig.Component, with, nil, load.answers(asked.Pending))
+	opened, err := load.p.Open(sourceconfig.Component, with, nil, load.answers(result.Pending))
 	noError(t, err)
 	if string(opened.Ready.Context) != string(load.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
 		t.Error("the password changes the result of open")
 	}
-	all, err := json.Marshal([]any{asked, opened})
+	all, err := json.Marshal([]any{result, opened})
 	noError(t, err)
 	if strings.Contains(string(all), "hush") {
 		t.Error("a result contains the password")

@@ -97,9 +97,9 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			late := ""
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				service.ServeHTTP(w, r)
-				asked := r.URL.Query()
-				refused := test.switches.RefuseOrderBy && asked.Has("$orderby")
-				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
+				query := r.URL.Query()
+				refused := test.switches.RefuseOrderBy && query.Has("$orderby")
+				if late != "" && !query.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
 					!strings.HasSuffix(r.URL.Path, "$metadata") {
 					dated(t, service, 10248, late+"T01:00:00")
 					dated(t, service, 10287, late+"T02:00:00") // on a page that is not read yet
@@ -146,7 +146,7 @@ func TestCursorWithRejectedEndRequest(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{RefuseCount: true}})
 	refused := 0
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked := r.URL.Query(); asked.Has("$skip") || strings.Contains(asked.Get("$filter"), "OrderID gt") {
+		if query := r.URL.Query(); query.Has("$skip") || strings.Contains(query.Get("$filter"), "OrderID gt") {
 			refused++
 			http.Error(w, "no", http.StatusBadRequest)
 			return
@@ -171,16 +171,16 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
-			asked, changed := 0, false
+			requests, changed := 0, false
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				query := r.URL.Query()
 				switch highest := strings.HasPrefix(query.Get("$orderby"), "OrderDate"); {
 				case highest && status == http.StatusOK:
-					asked++
+					requests++
 					_, _ = w.Write([]byte(`{"d":{"results":[{"OrderID":10248,"OrderDate":null}]}}`)) // null comes first
 					return
 				case highest:
-					asked++
+					requests++
 					http.Error(w, "not now", status)
 					return
 				}
@@ -191,11 +191,11 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 				}
 			}), byDate...)
 			offset, err := load.run(0, nil)
-			if err != nil || asked != 1 || !changed {
-				t.Fatalf("%d requests, changed %t: %v", asked, changed, err)
+			if err != nil || requests != 1 || !changed {
+				t.Fatalf("%d requests, changed %t: %v", requests, changed, err)
 			}
 			load.same(service, "Orders")
-			if load.poll(offset); !slices.Contains(load.rows, "[10248]") || asked != 1 {
+			if load.poll(offset); !slices.Contains(load.rows, "[10248]") || requests != 1 {
 				t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 			}
 		})

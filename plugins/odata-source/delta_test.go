@@ -134,19 +134,19 @@ func TestRowAndTombstone(t *testing.T) {
 		deleted  bool
 		first    bool
 		settings []string
-		// keeps lists the options of the load that the delta link repeats.
-		keeps    string
+		// repeated lists the options of the load that the delta link repeats.
+		repeated string
 		switches odatatest.Switches
 	}{
-		{name: "deleted, said last", deleted: true},
-		{name: "deleted, said first", deleted: true, first: true},
-		{name: "there, said last"},
-		{name: "there, said first", first: true},
+		{name: "deleted, entry last", deleted: true},
+		{name: "deleted, entry first", deleted: true, first: true},
+		{name: "exists, entry last"},
+		{name: "exists, entry first", first: true},
 		{name: "with a projection", settings: []string{"sap.odata#00.select=ProductName"}},
 		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"},
-			keeps: "&$expand=Category"},
+			repeated: "&$expand=Category"},
 		{name: "with an expanded feed of several pages", settings: []string{"sap.odata#00.expand=Order_Details"},
-			keeps: "&$expand=Order_Details", switches: odatatest.Switches{ExpandPageSize: 1}},
+			repeated: "&$expand=Order_Details", switches: odatatest.Switches{ExpandPageSize: 1}},
 		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}),
 			switches: odatatest.Switches{Delta: "links"}},
 		{name: "with a filter, deleted", deleted: true, settings: filtered,
@@ -156,7 +156,7 @@ func TestRowAndTombstone(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 20, Switches: test.switches})
 			keeping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.URL.RawQuery, "deltatoken") {
-					r.URL.RawQuery += test.keeps
+					r.URL.RawQuery += test.repeated
 				}
 				service.ServeHTTP(w, r)
 			})
@@ -309,7 +309,7 @@ func TestFailedRereadIsNoDelete(t *testing.T) {
 				}
 			}
 			err := follower.catchUp(poll)
-			if !says(err, test.message) {
+			if !errorContains(err, test.message) {
 				t.Errorf("expected %q, found %v", test.message, err)
 			}
 			if test.message == "" && (len(follower.state) != rows-1 || follower.state["[3]"] != nil) {
@@ -394,7 +394,7 @@ func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 	}{
 		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.ErrorUnsupported,
 			message: "the service does not track changes of this set"},
-		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
+		{name: "announced but missing", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
 			message: "found none, although the service confirms odata.track-changes"},
 		{name: "another host", switches: odatatest.Switches{SelfHost: "https://elsewhere.example"},
 			kind: wit.ErrorConfig, message: "leads to https://elsewhere.example"},
@@ -435,14 +435,14 @@ func TestDeltaOfOddServices(t *testing.T) {
 	link := func(rel, to string) string { return `<link rel="` + rel + `" href="` + to + `"/>` }
 	for _, test := range []struct {
 		name string
-		// body returns the body of the response to a request for changes by the link asked.
-		body    func(asked string) string
+		// body returns the body of the response to a request for changes by requestLink.
+		body    func(requestLink string) string
 		message string
 	}{
 		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
 			"expected a delta link at the end of the changes, found none: later changes cannot be requested"},
-		{"pages of changes go in a circle", func(asked string) string {
-			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&",
+		{"pages of changes go in a circle", func(requestLink string) string {
+			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(requestLink, "&$skiptoken=1"), "&",
 				"&amp;")+"&amp;$skiptoken=1") + "</feed>"
 		}, "the service's pages form a loop"},
 		{"the link behind changes leads to another set", func(string) string {
@@ -454,13 +454,13 @@ func TestDeltaOfOddServices(t *testing.T) {
 				sapNorthwind + `/Products" when="2026-01-01T00:00:00Z"/>` +
 				link("delta", "Products?!deltatoken=1") + "</feed>"
 		}, ""},
-		{"a delta link that leads to itself, without rows", func(asked string) string {
-			return feed + link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
+		{"a delta link that leads to itself, without rows", func(requestLink string) string {
+			return feed + link("delta", strings.ReplaceAll(requestLink, "&", "&amp;")) + "</feed>"
 		}, ""},
-		{"a delta link that leads to itself, with rows that are old", func(asked string) string {
+		{"a delta link that leads to itself, with rows that are old", func(requestLink string) string {
 			return feed +
 				`<entry><content type="application/xml"><m:properties><d:ProductID>1</d:ProductID><d:ProductName>Old</d:ProductName><d:Discontinued>false</d:Discontinued></m:properties></content></entry>` +
-				link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
+				link("delta", strings.ReplaceAll(requestLink, "&", "&amp;")) + "</feed>"
 		}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -473,7 +473,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 			}
 			stored, before := fmt.Sprint(follower.stored), len(follower.targets)
 			err := follower.catchUp(poll)
-			if !says(err, test.message) {
+			if !errorContains(err, test.message) {
 				t.Errorf("found %v", err)
 			}
 			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
@@ -632,14 +632,14 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 		settings []string
 		rows     int
 	}{
-		{name: "whole", rows: 30},
+		{name: "complete", rows: 30},
 		{name: "the feed ends after its first page", cut: true, rows: 30},
-		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"},
+		{name: "the count was not requested", cut: true, settings: []string{"sap.odata#00.count=none"},
 			rows: 30},
-		{name: "a row is deleted meanwhile", deleted: "Orders(10275)", rows: 29},
-		{name: "a row is deleted, and one inserted before those to come", deleted: "Orders(10275)", born: true,
+		{name: "a row is deleted during the load", deleted: "Orders(10275)", rows: 29},
+		{name: "a row is deleted, and one inserted before the next page", deleted: "Orders(10275)", born: true,
 			rows: 29 + 30},
-		{name: "the count is refused", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
+		{name: "the count is rejected", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.switches.PageSize = 20
@@ -691,12 +691,12 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
 			follower := loaded(t, service, tracked00("Products")...)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			link, prepared, left := "", []byte(nil), 2
+			link, prepared, pending := "", []byte(nil), 2
 			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case request.Target == monitor && left > 0:
+				case request.Target == monitor && pending > 0:
 					r.Status, r.Body, r.Headers = 202, nil, nil // the URL is kept
-					left--
+					pending--
 				case request.Target == monitor:
 					if r.Status, r.Body = uint16(status), nil; status == 200 {
 						r.Body = prepared
@@ -736,18 +736,18 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 				service := odatatest.New(odatatest.Options{Rows: 30})
 				follower := loaded(t, service, tracked00("Products")...)
 				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				down, asked := true, 0
+				down, requests := true, 0
 				follower.answered = func(request *wit.Request, r *wit.Response) {
 					switch {
 					case request.Target == monitor && down:
 						r.Status = noAnswer
 					case request.Target == monitor:
 						r.Status, r.Body, r.Headers = status, nil, nil
-						if asked > 1 {
+						if requests > 1 {
 							follower.now += patience + 1
 						}
 					case strings.Contains(request.Target, "deltatoken"):
-						if asked++; asked == 1 || !mended {
+						if requests++; requests == 1 || !mended {
 							r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
 						}
 					}
@@ -763,8 +763,8 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 					t.Error(err)
 				case mended:
 					follower.equals(service, "Products", "ProductID", "ProductName")
-				case err == nil || asked > 3:
-					t.Errorf("expected an error, found %v after %d requests of the link", err, asked)
+				case err == nil || requests > 3:
+					t.Errorf("expected an error, found %v after %d requests of the link", err, requests)
 				}
 			})
 		}
@@ -786,11 +786,11 @@ func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 	for n := range 3 {
 		write(t, service, "MERGE", "Products("+strconv.Itoa(n+1)+")",
 			map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
-		asked := len(follower.targets)
+		requests := len(follower.targets)
 		noError(t, follower.catchUp(poll))
 		follower.equals(service, "Products", "ProductID", "ProductName")
-		if len(follower.targets) != asked+1 {
-			t.Errorf("expected one request, found %v", follower.targets[asked:])
+		if len(follower.targets) != requests+1 {
+			t.Errorf("expected one request, found %v", follower.targets[requests:])
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestAdditionalKeyFieldsAreNotRequested(t *testing.T) {
 // Metadata older than the configured age are read again at the next page. A property that was added in the meantime is
 // in the schema before a row contains it. Without the setting they are read once.
 func TestMetadataAreReadAgain(t *testing.T) {
-	s := &stubborn{keys: upFrom(1, 30), page: 10, heeds: true}
+	s := &stubborn{keys: upFrom(1, 30), page: 10, filters: true}
 	grown := false
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if grown && strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -119,11 +119,11 @@ func TestRestartedDeltaReadsLaterChanges(t *testing.T) {
 		follower.start()
 		noError(t, follower.catchUp(start))
 		follower.equals(service, "Customers", "CustomerID", "CompanyName")
-		asked := len(follower.targets)
+		requests := len(follower.targets)
 		follower.start()
 		noError(t, follower.catchUp(start))
-		if n := len(follower.targets) - asked; n != 2 {
-			t.Errorf("expected $metadata and one request for changes, found %v", follower.targets[asked:])
+		if n := len(follower.targets) - requests; n != 2 {
+			t.Errorf("expected $metadata and one request for changes, found %v", follower.targets[requests:])
 		}
 	}
 }

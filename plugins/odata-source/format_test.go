@@ -34,14 +34,14 @@ func TestRejectedFormatIsOmitted(t *testing.T) {
 				noError(t, follower.catchUp(reason))
 			}
 			follower.equals(service, "Orders", "OrderID", "ShipName")
-			asked := 0
+			requests := 0
 			for _, target := range follower.targets {
 				if strings.Contains(target, "$format") {
-					asked++
+					requests++
 				}
 			}
-			if asked != 1 {
-				t.Errorf("found %d requests with $format:\n%s", asked, strings.Join(follower.targets, "\n"))
+			if requests != 1 {
+				t.Errorf("found %d requests with $format:\n%s", requests, strings.Join(follower.targets, "\n"))
 			}
 		})
 	}

@@ -86,9 +86,9 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 			before := len(load.targets)
 			_, err = load.run(0, offset)
 			noError(t, err)
-			if asked := strings.Join(load.targets[before:], "\n"); len(load.rows) != 50 ||
-				strings.Contains(asked, "A+B") {
-				t.Errorf("%s: found %d rows with the requests\n%s", columns, len(load.rows), asked)
+			if requests := strings.Join(load.targets[before:], "\n"); len(load.rows) != 50 ||
+				strings.Contains(requests, "A+B") {
+				t.Errorf("%s: found %d rows with the requests\n%s", columns, len(load.rows), requests)
 			}
 		}
 	}
@@ -191,7 +191,7 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 // Each change is read once.
 func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	const was, is = "ProductID,ProductName,Discontinued", "ProductID,ProductName,Discontinued,UnitPrice"
-	kept := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
+	keep := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
 	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" +
 		is}
 	for name, test := range map[string]struct {
@@ -199,8 +199,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 		more     []string
 		selected string
 	}{
-		"kept":                      {true, kept, was},
-		"kept, delta links alone":   {false, kept, was},
+		"kept":                      {true, keep, was},
+		"kept, delta links alone":   {false, keep, was},
 		"rewritten":                 {true, rewritten, is},
 		"rewritten, in delta links": {false, rewritten, is},
 	} {
@@ -218,14 +218,14 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
 							map[string]any{"UnitPrice": fmt.Sprint(round)})
 					}
-					before, asked := len(follower.log), len(follower.targets)
+					before, requests := len(follower.log), len(follower.targets)
 					follower.start()
 					noError(t, follower.catchUp(start))
 					noError(t, follower.catchUp(poll))
 					if n := len(follower.log) - before; n != 45 {
 						t.Errorf("round %d: expected each of 45 changes once, found %d rows", round, n)
 					}
-					first := follower.targets[asked+slices.IndexFunc(follower.targets[asked:],
+					first := follower.targets[requests+slices.IndexFunc(follower.targets[requests:],
 						func(target string) bool {
 							return strings.Contains(target, "deltatoken")
 						})]
@@ -256,7 +256,7 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 			}
 		}
 		err := follower.catchUp(start)
-		if !says(err, fails) || fails == "" && (len(follower.state) != 50 ||
+		if !errorContains(err, fails) || fails == "" && (len(follower.state) != 50 ||
 			!strings.Contains(follower.targets[before+1], rightFilter)) {
 			t.Errorf("%s: found %d rows, %v, with the requests %v", text, len(follower.state), err,
 				follower.targets[before:])

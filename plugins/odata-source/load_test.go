@@ -24,77 +24,78 @@ func TestLoads(t *testing.T) {
 		name, set string
 		switches  odatatest.Switches
 		settings  []string
-		// asked contains parts of the requests after $metadata, in order. "" matches any request.
-		asked []string
+		// requests contains parts of the requests after $metadata, in order. "" matches any request.
+		requests []string
 	}{
 		{name: "links", set: "Orders", switches: odatatest.Switches{PageSize: 300},
-			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
+			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
 				"$skiptoken=10847"}},
 		{name: "relative links", set: "Orders", switches: odatatest.Switches{PageSize: 300, Links: "relative"},
-			asked: []string{"$orderby", "$skiptoken", "$skiptoken"}},
+			requests: []string{"$orderby", "$skiptoken", "$skiptoken"}},
 		{name: "Atom", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000},
-			settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount",
+			settings: []string{"sap.odata.format=ATOM"}, requests: []string{"$orderby=OrderID,ProductID&$inlinecount",
 				"$skiptoken", "$skiptoken"}},
 		{name: "offsets become keys", set: "Orders", switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"},
-			asked: []string{"$orderby", "$filter=OrderID%20gt%2010546&$orderby=OrderID&$top=1",
+			requests: []string{"$orderby", "$filter=OrderID%20gt%2010546&$orderby=OrderID&$top=1",
 				"$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
 		{name: "a key of two parts", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000,
-			SkipToken: "offset"}, asked: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
+			SkipToken: "offset"}, requests: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
 			"%20and%20ProductID%20gt%20"}},
 		{name: "links though they count", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SkipToken: "offset"},
 			settings: []string{"sap.odata#00.paging=links"},
-			asked:    []string{"", "$skiptoken=500"}},
+			requests: []string{"", "$skiptoken=500"}},
 		{name: "keys always", set: "Orders", switches: odatatest.Switches{PageSize: 500},
-			settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$top=1", "$filter=OrderID%20gt%20"}},
-		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300}, asked: []string{"", "$top=1",
-			"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
+			settings: []string{"sap.odata.paging=keys"}, requests: []string{"", "$top=1", "$filter=OrderID%20gt%20"}},
+		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
+			requests: []string{"", "$top=1",
+				"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
 		{name: "ends early without order", set: "Orders", switches: odatatest.Switches{EndEarly: 300,
-			RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
+			RefuseOrderBy: true}, requests: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
 		{name: "ends early, no keys", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
-			settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&",
+			settings: []string{"sap.odata.paging=links"}, requests: []string{"", "$orderby=OrderID&$skip=300&",
 				"$skip=600"}},
-		{name: "refuses the order", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseOrderBy: true},
-			asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
-		{name: "refuses the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
-			asked: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken",
+		{name: "rejects the order", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseOrderBy: true},
+			requests: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
+		{name: "rejects the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
+			requests: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken",
 				"$filter=OrderID%20gt%2011077"}},
-		{name: "refuses both", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true,
+		{name: "rejects both", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true,
 			RefuseOrderBy: true},
-			asked: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
-		{name: "refuses the format", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseFormat: true},
-			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
+			requests: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
+		{name: "rejects the format", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseFormat: true},
+			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
 				"Orders?$orderby=OrderID&$inlinecount=allpages", "$skiptoken"}},
-		{name: "refuses the format of pages of ours", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
+		{name: "rejects the format, own page size", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			asked: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+			requests: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
 				"$filter=OrderID%20gt%2010646&$orderby=OrderID&$top=1",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "version 1", set: "Orders", switches: odatatest.Switches{V1: true},
-			settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
+			settings: []string{"sap.odata.count=none"}, requests: []string{"", "$filter=OrderID%20gt%2011077"}},
 		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
-			asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
+			requests: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
 		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
-			asked: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+			requests: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
 				"$filter=OrderID%20gt%2010646&$orderby=OrderID&$top=1&",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
-			"sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400",
+			"sap.odata.page.size=400", "sap.odata.count=none"}, requests: []string{"$top=400",
 			"$filter=OrderID%20gt%2010647&", "$filter=OrderID%20le%2011047&$orderby=OrderID%20desc&$top=1",
 			"$filter=OrderID%20gt%2011047&", "$filter=OrderID%20gt%2011077&"}},
 		{name: "pages of ours by number", set: "Orders", switches: odatatest.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			asked:    []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
+			requests: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
 		{name: "pages of one row", set: "Employees", switches: odatatest.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
-			asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
+			requests: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
 				"$skip=6&", "$skip=7&", "$skip=8&"}},
 		{name: "another name of the service", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
-			asked: []string{"", "$skiptoken"}},
+			requests: []string{"", "$skiptoken"}},
 		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true,
 			Prefixes: true},
-			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
+			settings: []string{"sap.odata.format=atom"}, requests: []string{"", "$top=1", "", ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Switches: test.switches})
@@ -105,10 +106,10 @@ func TestLoads(t *testing.T) {
 			if len(load.faults) > 0 {
 				t.Errorf("faults: %v", load.faults[0])
 			}
-			if len(load.targets) != len(test.asked) {
-				t.Fatalf("expected %d requests, found %s", len(test.asked), strings.Join(load.targets, "\n"))
+			if len(load.targets) != len(test.requests) {
+				t.Fatalf("expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
 			}
-			for i, part := range test.asked {
+			for i, part := range test.requests {
 				if !strings.Contains(load.targets[i], part) {
 					t.Errorf("expected %s in request %s", part, load.targets[i])
 				}
@@ -204,13 +205,13 @@ func TestSkippedRowIsError(t *testing.T) {
 				t.Errorf("%q: unexpected document of the row: %q", settings, raw)
 			}
 		}
-		asks := false // whether another request checks if the count is the set's or the page's
+		checks := false // whether another request checks if the count is the set's or the page's
 		if end.Next != nil {
-			_, asks = wit.Lookup(*end.Next, "check")
+			_, checks = wit.Lookup(*end.Next, "check")
 		}
 		total := service.Count("Products")
 		if len(load.rows) != total-1 || slices.Contains(load.rows, "[5]") || len(load.faults) != 1 || end.Next == nil ||
-			end.More != asks {
+			end.More != checks {
 			t.Errorf("%q: found %d of %d rows, faults %+v, next %+v", settings, len(load.rows), total, load.faults,
 				end.Next)
 		}
@@ -325,11 +326,11 @@ func TestLostSnapshotRestartsLoad(t *testing.T) {
 			}
 			switch {
 			case once:
-				if !says(err, "sap.odata#00.incomplete.load = reload") {
+				if !errorContains(err, "sap.odata#00.incomplete.load = reload") {
 					t.Errorf("%d, exactly-once: %v", status, err)
 				}
 			case losses == 9:
-				if !says(err, "read 3 times") || lost != 3 {
+				if !errorContains(err, "read 3 times") || lost != 3 {
 					t.Errorf("%d, always: lost %d times, %v", status, lost, err)
 				}
 			case err != nil || len(keys) != 95:
@@ -348,13 +349,13 @@ func TestCountsOfAPageProveNothing(t *testing.T) {
 	for _, status := range []int{403, 408, 503} {
 		service := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
 		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if asked := r.URL.Query(); asked.Has("$skip") || asked.Has("$filter") {
+			if query := r.URL.Query(); query.Has("$skip") || query.Has("$filter") {
 				http.Error(w, "not now", status)
 				return
 			}
 			service.ServeHTTP(w, r)
 		}), set("00", "X")...)
-		if _, err := load.run(0, nil); !says(err, strconv.Itoa(status)) {
+		if _, err := load.run(0, nil); !errorContains(err, strconv.Itoa(status)) {
 			t.Errorf("expected an error, found a load with %d of 150 rows: %v\n%s", len(load.rows), err,
 				strings.Join(load.targets, "\n"))
 		}
@@ -384,9 +385,9 @@ func TestRejectionThatQuotesRequest(t *testing.T) {
 
 // stubborn is a service that accepts $orderby and $filter but ignores them, as some do. Its links count rows.
 type stubborn struct {
-	keys  []int
-	page  int
-	heeds bool // applies the filter K gt n
+	keys    []int
+	page    int
+	filters bool // applies the filter K gt n
 	// noLinks: the service returns no links. countsPage: it counts the rows of the page.
 	noLinks, countsPage bool
 	requests            []string
@@ -402,7 +403,7 @@ func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests = append(s.requests, r.URL.RawQuery)
 	query := r.URL.Query()
 	keys := s.keys
-	if filter, ok := strings.CutPrefix(query.Get("$filter"), "K gt "); ok && s.heeds {
+	if filter, ok := strings.CutPrefix(query.Get("$filter"), "K gt "); ok && s.filters {
 		least, _ := strconv.Atoi(filter)
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k <= least })
 	}

@@ -70,10 +70,10 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 			len(follower.state))
 	}
 	write(t, service, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
-	asked, delivered := len(follower.targets), len(follower.log)
-	if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 ||
+	requests, delivered := len(follower.targets), len(follower.log)
+	if err := follower.catchUp(poll); err != nil || len(follower.targets) != requests+1 ||
 		len(follower.log) != delivered+1 {
-		t.Errorf("after it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[asked:])
+		t.Errorf("after it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[requests:])
 	}
 }
 

@@ -40,10 +40,10 @@ func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 		{property("A", "String") + property("C", "String"), `{"ID":5,"A":"five","C":null}`, "A string,C string",
 			`{"ID":5,"A":"five","C":null}`, true},
 	}
-	at, asked := 0, 0
+	at, metadataReads := 0, 0
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			asked++
+			metadataReads++
 			fmt.Fprint(w, metadataOf("ID", key+steps[at].properties))
 			return
 		}
@@ -68,7 +68,7 @@ func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 	for ; at < len(steps); at++ {
 		step := &steps[at]
 		follower.now += sourceconfig.FreshFor + 1
-		before := asked
+		before := metadataReads
 		err := follower.catchUp(reason)
 		if faultOf(err).Kind == wit.ErrorStale {
 			if len(written) != at {
@@ -81,9 +81,9 @@ func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 			t.Fatalf("%s: %v, %v", step.row, err, follower.faults)
 		}
 		reason = poll
-		if len(written) != at+1 || asked > before != step.reads {
+		if len(written) != at+1 || metadataReads > before != step.reads {
 			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
-				at+1, step.reads, asked-before, written)
+				at+1, step.reads, metadataReads-before, written)
 		}
 		var document struct {
 			Schema struct {
@@ -148,7 +148,7 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 			})
 			follower := newFollower(t, service, of("/s", "X",
 				append(test.settings, "sap.odata#00.exec-period=60")...)...)
-			reason, handed := start, 0
+			reason, passed := start, 0
 			for ; polls < 12; polls++ {
 				if polls == test.declared {
 					if properties = late; test.nested {
@@ -165,9 +165,9 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 				if row.key != "[3]" {
 					continue
 				}
-				handed++
-				there := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
-				if wanted := test.declared == 0 && !test.unselected; wanted && !there {
+				passed++
+				found := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
+				if wanted := test.declared == 0 && !test.unselected; wanted && !found {
 					t.Errorf("unexpected record %v", row.value)
 				}
 			}
@@ -175,8 +175,8 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 			if test.declared > 0 && last["Late"] != "x" {
 				t.Errorf("after the declaration the row is %v", last)
 			}
-			if handed != 12 || asked != test.reads {
-				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, handed,
+			if passed != 12 || asked != test.reads {
+				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, passed,
 					asked)
 			}
 		})
@@ -186,10 +186,10 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 // Rows of a derived type are read as the set's type. Their additional properties do not mean that the metadata have
 // changed.
 func TestRowsOfADerivedType(t *testing.T) {
-	asked := 0
+	reads := 0
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			asked++
+			reads++
 			io.WriteString(w, `<Schema Namespace="N"><EntityType Name="Person"><Key><PropertyRef Name="ID"/></Key>`+
 				`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
 				`<EntityType Name="Employee" BaseType="N.Person"><Property Name="Salary" Type="Edm.Int32"/></EntityType>`+
@@ -209,8 +209,8 @@ func TestRowsOfADerivedType(t *testing.T) {
 		}
 		reason = poll
 	}
-	if len(follower.log) != 12 || asked != 1 {
-		t.Errorf("found %d rows after %d reads of the metadata", len(follower.log), asked)
+	if len(follower.log) != 12 || reads != 1 {
+		t.Errorf("found %d rows after %d reads of the metadata", len(follower.log), reads)
 	}
 	o, err := follower.p.contexts.Get(follower.opened.Context)
 	noError(t, err)
@@ -271,8 +271,8 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 				settings = append(settings, test.settings)
 			}
 			err := unopened(t, service).open(settings...)
-			if !test.fails && err != nil || test.fails && (!says(err, "property X of N.B is Edm.") ||
-				!says(err, "expected ignore") || *faultOf(err).Setting != "sap.odata#00.derived") {
+			if !test.fails && err != nil || test.fails && (!errorContains(err, "property X of N.B is Edm.") ||
+				!errorContains(err, "expected ignore") || *faultOf(err).Setting != "sap.odata#00.derived") {
 				t.Errorf("%v, %s: expected a fault %v, found %v", types, test.settings, test.fails, err)
 			}
 		}
@@ -288,8 +288,8 @@ func TestPropertyOfUnsupportedType(t *testing.T) {
 			fmt.Fprint(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
 		})
 		err := unopened(t, service).open(of("/s", "X")...)
-		if !says(err, "property Odd of N.T") ||
-			!says(err, "sap.odata#00.select with the required properties") {
+		if !errorContains(err, "property Odd of N.T") ||
+			!errorContains(err, "sap.odata#00.select with the required properties") {
 			t.Errorf("%s: %v", property, err)
 		}
 		l := newLoad(t, service, of("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)

@@ -152,11 +152,11 @@ func TestSubscribe(t *testing.T) {
 		}
 		service.ServeHTTP(w, r)
 	})
-	if done, err := load.subscribe("/third/Orders"); !says(err, "does not list them") {
+	if done, err := load.subscribe("/third/Orders"); !errorContains(err, "does not list them") {
 		t.Errorf("a service that does not create what it confirms: %v, %v", done, err)
 	}
 	err = unopened(t, odatatest.New(odatatest.Options{})).open(subscribed00("Orders")...)
-	if !says(err, "accepts no subscriptions") {
+	if !errorContains(err, "accepts no subscriptions") {
 		t.Errorf("a service without subscriptions: %v", err)
 	}
 }
@@ -189,7 +189,7 @@ func TestChangesWithoutNotification(t *testing.T) {
 		t.Errorf("expected no polls, found one every %d ms", *every)
 	}
 	err = unopened(t, service).open(append(of, "sap.odata.notification.check.seconds=0")...)
-	if !says(err, "expected -1 or at least 1 second") {
+	if !errorContains(err, "expected -1 or at least 1 second") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -261,8 +261,8 @@ func TestMissingEntities(t *testing.T) {
 					}
 				}
 				err := follower.catchUp(reason)
-				if there := follower.state["[7]"] != nil; there == test.deleted || (err == nil) != test.deleted {
-					t.Errorf("exists: %v, %v", there, err)
+				if exists := follower.state["[7]"] != nil; exists == test.deleted || (err == nil) != test.deleted {
+					t.Errorf("exists: %v, %v", exists, err)
 				}
 				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
 					!again &&
@@ -277,7 +277,7 @@ func TestMissingEntities(t *testing.T) {
 // A response that contradicts the notification may come from an older copy of the data. The entity is read again after
 // a while.
 func TestResponsesThatContradictNotifications(t *testing.T) {
-	const there, missing = true, false
+	const exists, missing = true, false
 	for _, test := range []struct {
 		name, notified string
 		confirm        string
@@ -285,15 +285,15 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 		deleted        bool
 		reads          int
 	}{
-		{"created, and an older copy", "created", "", []bool{missing, there}, false, 2},
+		{"created, and an older copy", "created", "", []bool{missing, exists}, false, 2},
 		{"changed, and an older copy for longer", "updated", "", []bool{missing, missing}, true, 2},
-		{"no kind of change, and an older copy", "", "", []bool{missing, there}, false, 2},
-		{"changed", "updated", "", []bool{there}, false, 1},
+		{"no kind of change, and an older copy", "", "", []bool{missing, exists}, false, 2},
+		{"changed", "updated", "", []bool{exists}, false, 1},
 		{"deleted", "deleted", "", []bool{missing}, true, 1},
-		{"deleted, and an older copy", "DELETED", "", []bool{there, missing}, true, 2},
-		{"deleted and made anew", "deleted", "", []bool{there, there}, false, 2},
-		{"believed at once", "created", "0", []bool{missing, there}, true, 1},
-		{"deleted, believed at once", "deleted", "0", []bool{there, missing}, false, 1},
+		{"deleted, and an older copy", "DELETED", "", []bool{exists, missing}, true, 2},
+		{"deleted and made anew", "deleted", "", []bool{exists, exists}, false, 2},
+		{"believed at once", "created", "0", []bool{missing, exists}, true, 1},
+		{"deleted, believed at once", "deleted", "0", []bool{exists, missing}, false, 1},
 	} {
 		for _, piece := range []int{20, 10_000} {
 			t.Run(fmt.Sprint(test.name, " ", piece), func(t *testing.T) {
@@ -324,8 +324,8 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 					}
 				}
 				noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
-				if there := follower.state["[7]"] != nil; there == test.deleted || reads != test.reads {
-					t.Errorf("exists: %v after %d reads", there, reads)
+				if exists := follower.state["[7]"] != nil; exists == test.deleted || reads != test.reads {
+					t.Errorf("exists: %v after %d reads", exists, reads)
 				}
 				if waited := follower.now - before; test.reads > 1 && waited < 10_000 {
 					t.Errorf("unexpected second read after %d ms", waited)

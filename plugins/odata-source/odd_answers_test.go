@@ -14,7 +14,7 @@ func TestResponsesThatAreNoFeed(t *testing.T) {
 	for name, test := range map[string]struct {
 		status     int
 		kind, body string
-		says       string
+		message    string
 	}{
 		"204": {204, "", "", "HTTP 204 (No Content)"},
 		"v4": {200, "application/json;odata.metadata=minimal",
@@ -67,8 +67,8 @@ func TestResponsesThatAreNoFeed(t *testing.T) {
 				err = f.catchUp(start)
 				rows = len(f.log) + len(f.faults)
 			}
-			if err == nil || !strings.Contains(err.Error(), test.says) || rows > 0 {
-				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, test.says, err, rows)
+			if err == nil || !strings.Contains(err.Error(), test.message) || rows > 0 {
+				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, test.message, err, rows)
 			}
 		}
 	}

@@ -159,7 +159,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	ended := 0
 	follower := newFollower(t, sayingItEnded(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
-		if err := follower.catchUp(start); !says(err, "but still has it") {
+		if err := follower.catchUp(start); !errorContains(err, "but still has it") {
 			t.Errorf("expected the subscription to remain, found %v", err)
 		}
 		follower.start()
@@ -217,7 +217,7 @@ func TestODPRecovery(t *testing.T) {
 				}
 			}
 			err := follower.catchUp(poll)
-			if !says(err, test.message) {
+			if !errorContains(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
 			if test.message == "" {
@@ -255,16 +255,16 @@ func TestODPResumes(t *testing.T) {
 func TestRetire(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, s, odpSet("Products")...)
-	said, err := follower.tool(retire.Command, nil, follower.settings...)
-	if err != nil || !strings.Contains(said, `"ended"`) || s.Ledger().Terminated != 1 {
-		t.Errorf("%s, %v, %d subscriptions ended", said, err, s.Ledger().Terminated)
+	output, err := follower.tool(retire.Command, nil, follower.settings...)
+	if err != nil || !strings.Contains(output, `"ended"`) || s.Ledger().Terminated != 1 {
+		t.Errorf("%s, %v, %d subscriptions ended", output, err, s.Ledger().Terminated)
 	}
-	said, err = follower.tool(retire.Command, nil, tracked00("Products")...)
-	if err != nil || !strings.Contains(said, "keeps no queue") {
-		t.Errorf("%s, %v", said, err)
+	output, err = follower.tool(retire.Command, nil, tracked00("Products")...)
+	if err != nil || !strings.Contains(output, "keeps no queue") {
+		t.Errorf("%s, %v", output, err)
 	}
-	if said, err := follower.tool(retire.Command, nil, set("00", "Products")...); err == nil {
-		t.Errorf("a connector without delta mode: %s", said)
+	if output, err := follower.tool(retire.Command, nil, set("00", "Products")...); err == nil {
+		t.Errorf("a connector without delta mode: %s", output)
 	}
 }
 
@@ -299,7 +299,7 @@ func TestODPDeletesWithFilter(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
 	before := len(follower.state)
-	if _, there := follower.state["[3]"]; !there {
+	if _, exists := follower.state["[3]"]; !exists {
 		t.Fatal("row 3 is missing")
 	}
 	write(t, service, "DELETE", "Products(3)", nil)
@@ -309,8 +309,8 @@ func TestODPDeletesWithFilter(t *testing.T) {
 		}
 	}
 	noError(t, follower.catchUp(poll))
-	if _, there := follower.state["[3]"]; there || len(follower.state) != before-1 {
-		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), before, there)
+	if _, exists := follower.state["[3]"]; exists || len(follower.state) != before-1 {
+		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), before, exists)
 	}
 }
 

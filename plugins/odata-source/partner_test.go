@@ -82,9 +82,9 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 				marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
-			asked := len(follower.targets)
-			if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 {
-				t.Errorf("behind it: %v, %v", err, follower.targets[asked:])
+			requests := len(follower.targets)
+			if err := follower.catchUp(poll); err != nil || len(follower.targets) != requests+1 {
+				t.Errorf("behind it: %v, %v", err, follower.targets[requests:])
 			}
 			if test.tombstones == "on" && len(follower.state) != service.Count(test.set) {
 				t.Errorf("%d rows in the topic, %d at the service", len(follower.state), service.Count(test.set))
@@ -110,9 +110,9 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 	before = len(follower.log)
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 	noError(t, follower.catchUp(poll))
-	if behind := follower.log[before:]; len(behind) != 1 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
-		behind[0].headers[feedreader.HeaderSnapshot] != "4711" {
-		t.Errorf("expected a row that reports the end of load 4711, found %v", behind)
+	if after := follower.log[before:]; len(after) != 1 || after[0].headers[feedreader.HeaderMark] != "ended" ||
+		after[0].headers[feedreader.HeaderSnapshot] != "4711" {
+		t.Errorf("expected a row that reports the end of load 4711, found %v", after)
 	}
 }
 
@@ -159,21 +159,21 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, follower.catchUp(poll))
-	if behind := follower.log[before:]; len(behind) != 2 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
-		behind[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
-		len(behind[1].headers) > 0 {
-		t.Errorf("expected the first row after the load to report its end, found %v", behind)
+	if after := follower.log[before:]; len(after) != 2 || after[0].headers[feedreader.HeaderMark] != "ended" ||
+		after[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
+		len(after[1].headers) > 0 {
+		t.Errorf("expected the first row after the load to report its end, found %v", after)
 	}
 }
 
 // A service that accepts a cursor's condition but ignores it would return all rows with each extraction.
 func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 40})
-	deaf := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	ignoring := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
 		s.ServeHTTP(w, r)
 	})
-	load := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
+	load := newLoad(t, ignoring, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
 		"sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
 	offset := load.all(nil)
 	load.rows = nil
@@ -181,7 +181,8 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	if err == nil && step.Fetch != nil {
 		_, err = load.page(0, step.Fetch)
 	}
-	if !says(err, "accepts $filter but ignores it") || !says(err, "OrderDate is") || len(load.rows) > 0 {
+	if !errorContains(err, "accepts $filter but ignores it") || !errorContains(err, "OrderDate is") ||
+		len(load.rows) > 0 {
 		t.Errorf("found %d rows, %v", len(load.rows), err)
 	}
 }
@@ -196,12 +197,12 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 			for id := 1; id <= 45; id++ {
 				write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
-			broken, asked, page, third := true, 0, 0, ""
+			broken, requests, page, third := true, 0, 0, ""
 			follower.answered = func(request *wit.Request, r *wit.Response) {
 				if !strings.Contains(request.Target, "deltatoken") && !strings.Contains(request.Target, "skiptoken") {
 					return
 				}
-				asked++
+				requests++
 				if page++; !strings.Contains(request.Target, "skiptoken") {
 					page = 1
 				}
@@ -217,11 +218,12 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 			}
 			for round := range 2 {
 				before := len(follower.log)
-				asked = 0
+				requests = 0
 				follower.start()
 				err := follower.catchUp([]wit.PollReason{poll, start}[round])
 				if err == nil || len(follower.log)-before > 40 {
-					t.Fatalf("round %d: found %d rows in %d requests, %v", round, len(follower.log)-before, asked, err)
+					t.Fatalf("round %d: found %d rows in %d requests, %v", round, len(follower.log)-before, requests,
+						err)
 				}
 			}
 			broken = false
@@ -290,11 +292,11 @@ func TestTokensLostAtOnce(t *testing.T) {
 					}
 					before := len(follower.targets)
 					err = follower.catchUp(reason)
-					if asked := len(follower.targets) - before; asked > 20 {
-						t.Fatalf("%d requests, %v", asked, err)
+					if requests := len(follower.targets) - before; requests > 20 {
+						t.Fatalf("%d requests, %v", requests, err)
 					}
 				}
-				if !says(err, "3 times") {
+				if !errorContains(err, "3 times") {
 					t.Fatalf("expected an error after three losses, found %v and %v", err, follower.targets)
 				}
 			})
@@ -306,13 +308,13 @@ func TestTokensLostAtOnce(t *testing.T) {
 func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	follower := newFollower(t, s, tracked00("Products")...)
-	asked, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
+	requests, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
-		asked++
+		requests++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
 	}
-	if err := follower.catchUp(start); !says(err, "form a loop") || asked != 1 || len(follower.log) > 10 {
-		t.Errorf("%d rows in %d requests, %v", len(follower.log), asked, err)
+	if err := follower.catchUp(start); !errorContains(err, "form a loop") || requests != 1 || len(follower.log) > 10 {
+		t.Errorf("%d rows in %d requests, %v", len(follower.log), requests, err)
 	}
 }
 
@@ -333,7 +335,7 @@ func TestDeltaLinkWithWrongFilter(t *testing.T) {
 			}
 			err := follower.catchUp(start)
 			if fails != "" {
-				if !says(err, fails) {
+				if !errorContains(err, fails) {
 					t.Errorf("pages of %d, %s: found %d rows, %v", size, text, len(follower.log), err)
 				}
 				continue

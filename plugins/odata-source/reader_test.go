@@ -62,8 +62,8 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-// says reports whether an error contains a text. If the text is empty, it reports whether there is no error.
-func says(err error, text string) bool {
+// errorContains reports whether an error contains a text. If the text is empty, it reports whether there is no error.
+func errorContains(err error, text string) bool {
 	if err == nil || text == "" {
 		return err == nil && text == ""
 	}
@@ -466,8 +466,8 @@ type follower struct {
 	// partitions counts the records of each partition.
 	partitions map[int32]int
 	waits      int
-	// putOff is the delay after which the trigger is to be delivered again. Zero means that it was handled.
-	putOff uint32
+	// retryMs is the delay after which the trigger is to be delivered again. Zero means that it was handled.
+	retryMs uint32
 	// wrote is called for every row, as the host's converters are.
 	wrote func(row wit.Row, data []byte)
 	// restarts: the reader is restarted after each page of a load.
@@ -531,14 +531,14 @@ func (f *follower) catchUp(reason wit.PollReason) error {
 		case f.restarts && text(f.stored, "phase") != "changes":
 			f.start()
 			reason = start
-		case reason.Trigger == nil || step.Fetch.Position != nil || f.putOff == 0:
+		case reason.Trigger == nil || step.Fetch.Position != nil || f.retryMs == 0:
 			reason = onward
 		case again:
 			return nil // the host delivers a trigger once more, and no more often
 		default:
 			again = true
 		}
-		f.now += int64(f.putOff)
+		f.now += int64(f.retryMs)
 	}
 	f.t.Fatal("the feed does not end")
 	return nil
@@ -549,9 +549,9 @@ func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f.putOff = 0
+	f.retryMs = 0
 	if end.Next == nil && fetch.Position == nil {
-		f.putOff = end.WaitMs
+		f.retryMs = end.WaitMs
 		return end.More, nil // the offset does not change
 	}
 	if end.Next == nil {
@@ -625,8 +625,8 @@ func (f *follower) equals(s *odatatest.Service, set, key, field string) {
 		if v[field] != nil {
 			found = fmt.Sprint(v[field])
 		}
-		if w, there := want[k]; !there || w != found {
-			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, there, found)
+		if w, exists := want[k]; !exists || w != found {
+			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, exists, found)
 		}
 	}
 }

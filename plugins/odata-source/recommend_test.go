@@ -15,13 +15,13 @@ import (
 )
 
 // validated returns the result of an online validation by the name of the setting.
-func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.ConfigValue, []string) {
+func validated(t *testing.T, s http.Handler, settings ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
 	load := unopened(t, s)
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(given...), true, state, answers)
+		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(settings...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.ConfigValue{}
@@ -53,12 +53,12 @@ func entity(number, name string, more ...string) []string {
 func TestRecommendations(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, test := range []struct {
-		name    string
-		given   []string
-		setting string
-		want    []string // contained in the recommended values
-		not     string   // prefix that none of them has
-		most    int
+		name     string
+		settings []string
+		setting  string
+		want     []string // contained in the recommended values
+		not      string   // prefix that none of them has
+		most     int
 	}{
 		{"the first set", nil, "sap.odata#00.service", []string{sapNorthwind}, "", 1000},
 		{"a prefix of the path", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTH"}, "sap.odata#00.service",
@@ -84,7 +84,7 @@ func TestRecommendations(t *testing.T) {
 		{"choices", entity("00", "Orders"), "sap.odata#00.format", []string{"json", "atom"}, "", 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			all, _ := validated(t, service, test.given...)
+			all, _ := validated(t, service, test.settings...)
 			value, ok := all[test.setting]
 			if !ok || !value.Visible {
 				t.Fatalf("%s is hidden (%v)", test.setting, ok)
@@ -101,7 +101,7 @@ func TestRecommendations(t *testing.T) {
 					fmt.Sprint(value.Recommended))
 			}
 			for name, e := range all {
-				if len(e.Errors) > 0 && len(test.given) > 2 {
+				if len(e.Errors) > 0 && len(test.settings) > 2 {
 					t.Errorf("%s: %v", name, e.Errors)
 				}
 			}
@@ -114,10 +114,10 @@ func TestVisibility(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	half := []string{"sap.odata#00.service=" + sapNorthwind}
 	for _, test := range []struct {
-		name    string
-		given   []string
-		setting string
-		visible bool
+		name     string
+		settings []string
+		setting  string
+		visible  bool
 	}{
 		{"no next set", half, "sap.odata#01.service", false},
 		{"a set without its name", half, "sap.odata#00.page.size", false},
@@ -147,7 +147,7 @@ func TestVisibility(t *testing.T) {
 		{"oauth asked for", append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"), "sap.odata.oauth.scope",
 			true},
 	} {
-		all, _ := validated(t, service, test.given...)
+		all, _ := validated(t, service, test.settings...)
 		if e := all[test.setting]; e.Visible != test.visible {
 			t.Errorf("%s: %s: expected visible %v, found %v", test.name, test.setting, test.visible, e.Visible)
 		}
@@ -158,9 +158,9 @@ func TestVisibility(t *testing.T) {
 func TestErrorsOfOnlineValidation(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, test := range []struct {
-		name  string
-		given []string
-		want  map[string]string // by setting, part of the error
+		name     string
+		settings []string
+		want     map[string]string // by setting, part of the error
 	}{
 		{"nothing", entity("00", "Orders"), nil},
 		{"a service", of("/sap/opu/odata/sap/NORTHWIND_SVR", "Orders"),
@@ -183,7 +183,7 @@ func TestErrorsOfOnlineValidation(t *testing.T) {
 			map[string]string{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			all, _ := validated(t, service, test.given...)
+			all, _ := validated(t, service, test.settings...)
 			for name, want := range test.want {
 				if text := strings.Join(all["sap.odata#00."+name].Errors, "\n"); !strings.Contains(text, want) {
 					t.Errorf("%s: expected %s, found %.600s", name, want, text)
@@ -207,17 +207,17 @@ func announcing(tracking string) http.Handler {
 
 func TestDeltaOfSetWithoutTracking(t *testing.T) {
 	const tracking = `sap:change-tracking="true"`
-	for _, test := range []struct{ set, tracking, says, hint string }{
+	for _, test := range []struct{ set, tracking, message, hint string }{
 		{"Tracked", tracking, "", ""},
 		{"Whole", tracking, "expected one of Tracked", ""},
 		{"Whole", "", "", "announces no change tracking"},
 	} {
 		all, _ := validated(t, announcing(test.tracking), entity("00", test.set, "track-changes=1", "exec-period=5")...)
 		e := all["sap.odata#00.track-changes"]
-		if text := strings.Join(e.Errors, ""); !strings.Contains(text, test.says) ||
-			(text == "") != (test.says == "") ||
+		if text := strings.Join(e.Errors, ""); !strings.Contains(text, test.message) ||
+			(text == "") != (test.message == "") ||
 			!strings.Contains(e.Key.Documentation, test.hint) {
-			t.Errorf("%s: expected %q, found %q; %s", test.set, test.says, text, e.Key.Documentation)
+			t.Errorf("%s: expected %q, found %q; %s", test.set, test.message, text, e.Key.Documentation)
 		}
 	}
 }
@@ -265,14 +265,14 @@ func TestLargeCatalogue(t *testing.T) {
 		}
 		http.NotFound(w, r)
 	})
-	var given []string
+	var settings []string
 	for i := range 50 {
 		number := fmt.Sprintf("%02d", i)
-		given = append(given, set(number, "X")...)
-		given = append(given, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
+		settings = append(settings, set(number, "X")...)
+		settings = append(settings, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
 	}
 	start := time.Now()
-	all, targets := validated(t, handler, given...)
+	all, targets := validated(t, handler, settings...)
 	size, n := 0, 0
 	for _, e := range all {
 		if len(e.Recommended) > probe.MaxRecommended {

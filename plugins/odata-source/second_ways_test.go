@@ -72,10 +72,10 @@ func TestClientInLinks(t *testing.T) {
 	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
 		`<NavigationProperty Name="I" Relationship="N.A" FromRole="R" ToRole="S"/>`, `<Association Name="A">`+
 		`<End Role="R" Type="N.T" Multiplicity="1"/><End Role="S" Type="N.T" Multiplicity="*"/></Association>`)
-	var asked []string
+	var queries []string
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.RawQuery
-		asked = append(asked, query)
+		queries = append(queries, query)
 		body := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`
 		switch {
 		case strings.HasSuffix(r.URL.Path, "$metadata"):
@@ -93,8 +93,8 @@ func TestClientInLinks(t *testing.T) {
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
 	noError(t, f.catchUp(poll))
 	without := func(q string) bool { return !strings.Contains(q, "sap-client=100") }
-	if len(asked) < 5 || slices.ContainsFunc(asked, without) {
-		t.Errorf("expected the client in each request, found %s", strings.Join(asked, "\n"))
+	if len(queries) < 5 || slices.ContainsFunc(queries, without) {
+		t.Errorf("expected the client in each request, found %s", strings.Join(queries, "\n"))
 	}
 }
 
@@ -103,13 +103,13 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 	for _, to := range []string{"http://Listener:8301", "urn:sap-com:channel:DEST:"} {
 		values := sourceconfig.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
-		for _, own := range []string{"/orders/", "/orders/Orders 00"} {
-			r := retire.Retirement{V: values, Addresses: []string{own}}
+		for _, path := range []string{"/orders/", "/orders/Orders 00"} {
+			r := retire.Retirement{V: values, Addresses: []string{path}}
 			for address, mine := range map[string]bool{to + "/orders/Orders 00": true, to + "/Orders/Orders 00": false,
 				strings.ToLower(to) + "/orders/Orders 00": true, strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
 				to + "/ordersmore/Orders 00": false} {
 				if r.OwnsAddress(address) != mine {
-					t.Errorf("%s below %s: expected mine %v", address, own, mine)
+					t.Errorf("%s below %s: expected mine %v", address, path, mine)
 				}
 			}
 		}
@@ -152,7 +152,7 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		if reason = poll; err == nil {
 			continue
 		}
-		if says(err, "times in succession") {
+		if errorContains(err, "times in succession") {
 			lost++
 			break
 		}

@@ -35,7 +35,7 @@ func TestNotificationStore(t *testing.T) {
 			r.Body = regexp.MustCompile(`(?s)(<link rel="\S*related/via"[^>]*)>.*?</link>`).ReplaceAll(r.Body,
 				[]byte(`$1><inline><entry/></inline></link>`))
 		}},
-		{name: "amid a load", duringLoad: true},
+		{name: "during a load", duringLoad: true},
 		{name: "of another host and version",
 			answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
 				"https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
@@ -48,9 +48,9 @@ func TestNotificationStore(t *testing.T) {
 			"/hub/"+serviceName+";v=1/"), reload: true},
 		{name: "with those of another service alone", answered: replace("/"+serviceName+"/", "/OTHER_SRV/"),
 			others: true},
-		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), reload: true},
-		{name: "a notification of nothing", answered: replace("related/via", "related/other"), reload: true},
-		{name: "an end that never comes", answered: replace("</feed>",
+		{name: "an unreadable key", answered: replace("/Products(12)", "/Products('x')"), reload: true},
+		{name: "a notification without entity", answered: replace("related/via", "related/other"), reload: true},
+		{name: "a circle of pages", answered: replace("</feed>",
 			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), reload: true},
 		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil },
 			message: "notification.catchup = reload reads the set again"},
@@ -84,7 +84,7 @@ func TestNotificationStore(t *testing.T) {
 					test.answered(q, r)
 				}
 			}
-			if err = follower.catchUp(start); !says(err, test.message) {
+			if err = follower.catchUp(start); !errorContains(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
 			if test.message != "" {

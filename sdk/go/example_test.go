@@ -22,9 +22,9 @@ func (shop) Describe() wit.Description {
 
 // Validate checks combinations of settings. Online it can request documents first: it returns requests as pending and
 // receives the responses with the next call.
-func (shop) Validate(_ string, given []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.ValidateResult, error) {
-	examined := settings.Validate(given)
-	v := settings.Values(given)
+func (shop) Validate(_ string, config []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.ValidateResult, error) {
+	examined := settings.Validate(config)
+	v := settings.Values(config)
 	if to, ok := v.Lookup("shop.to"); ok && v.Int("shop.to") < v.Int("shop.from") {
 		setting.AddError(examined, "shop.to", setting.Invalid("shop.to", to, "expected no less than shop.from"))
 	}

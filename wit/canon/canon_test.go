@@ -234,13 +234,13 @@ func TestLiftIsBounded(t *testing.T) {
 // watchedRam is a memory whose owner stops the reading at its third check.
 type watchedRam struct {
 	ram
-	looks int
+	checks int
 }
 
 var errEnough = errors.New("enough")
 
 func (w *watchedRam) Watch() error {
-	if w.looks++; w.looks == 3 {
+	if w.checks++; w.checks == 3 {
 		return errEnough
 	}
 	return nil
@@ -257,8 +257,8 @@ func TestLiftCanBeStopped(t *testing.T) {
 	}{"flat": {flat, new([]uint32)}, "nested": {nested, new([][]uint32)}, "texts": {nested, new([]string)}} {
 		mem := &watchedRam{ram: ram{b: c.bytes}}
 		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
-		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.looks != 3 {
-			t.Errorf("%s: expected an end at the third check, found %v after %d", name, err, mem.looks)
+		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.checks != 3 {
+			t.Errorf("%s: expected an end at the third check, found %v after %d", name, err, mem.checks)
 		}
 	}
 }

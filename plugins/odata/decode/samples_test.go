@@ -185,11 +185,11 @@ until 9</title></head><body>x</body></html>`
 		`<message xml:lang="en">RFC destination is down</message><innererror>` + strings.Repeat("<a>b</a>", 2000) +
 		`</innererror></error>`
 	for _, test := range []struct {
-		d     Decoder
-		doc   string
-		html  bool
-		found string
-		says  string // part of the service's error
+		d       Decoder
+		doc     string
+		html    bool
+		found   string
+		message string // part of the service's error
 	}{
 		{NewJSON(schema), string(logon), true, "HTML", ""},
 		{NewAtom(schema), string(logon), true, "HTML", ""},
@@ -214,8 +214,8 @@ until 9</title></head><body>x</body></html>`
 				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", test.doc, size, test.found,
 					test.html, err)
 			}
-			if !strings.Contains(fmt.Sprint(err), test.says) {
-				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.says, err)
+			if !strings.Contains(fmt.Sprint(err), test.message) {
+				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.message, err)
 			}
 		}
 	}

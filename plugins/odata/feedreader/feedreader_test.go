@@ -20,11 +20,11 @@ import (
 )
 
 // compiled compiles the feeds of settings with metadata, by default those of the demo service.
-func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
-	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
+func compiled(settings []wit.Setting, at int64, metadata ...byte) (*Context, error) {
+	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
 		return nil, f
 	}
-	context, all := NewContext(given)
+	context, all := NewContext(settings)
 	context.ReadAt = at
 	for _, config := range all {
 		if len(metadata) == 0 {
@@ -120,16 +120,16 @@ func TestInvalidCursors(t *testing.T) {
 
 // The error for fields that cannot be part of a key names them.
 func TestInvalidKeyFields(t *testing.T) {
-	for given, want := range map[string]string{
+	for fields, want := range map[string]string{
 		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
 		"a=1,a=2":       "expected each field once, found a twice",
 		"OrderID=7,a=1": "expected other names than the key properties of entity set Orders, found OrderID",
 	} {
-		_, err := orders("sap.odata.key.extra=" + given)
+		_, err := orders("sap.odata.key.extra=" + fields)
 		var fault *wit.Error
 		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||
 			!strings.Contains(fault.Message, want) {
-			t.Errorf("%s: expected %s, found %v", given, want, err)
+			t.Errorf("%s: expected %s, found %v", fields, want, err)
 		}
 	}
 }
@@ -221,9 +221,10 @@ func TestContextsAreCached(t *testing.T) {
 		}
 		return cache
 	}
-	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, maxCompiled / 3, 3}, {3, maxCompiled, 2}} {
-		if n := len(contexts(test.tasks, test.sets).entries); n != test.kept {
-			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.kept, n)
+	for _, test := range []struct{ tasks, sets, cached int }{{12, 1, 12}, {4, maxCompiled / 3, 3},
+		{3, maxCompiled, 2}} {
+		if n := len(contexts(test.tasks, test.sets).entries); n != test.cached {
+			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.cached, n)
 		}
 	}
 }

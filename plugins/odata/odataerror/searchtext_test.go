@@ -68,8 +68,10 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 				strings.Contains(odataerror.SearchText(target, message), "inlinecount") {
 				t.Errorf("%s: %q was searched as %q", name, message, odataerror.SearchText(target, message))
 			}
-			said := strings.TrimSuffix(string(body), `"}}`) + `: the skiptoken is not known, $format is no option, "}}`
-			if !odataerror.LostToken(answer, []byte(said)) || !odataerror.RefusesFormat(answer, []byte(said)) ||
+			serviceText := strings.TrimSuffix(string(body), `"}}`) +
+				`: the skiptoken is not known, $format is no option, "}}`
+			if !odataerror.LostToken(answer, []byte(serviceText)) || !odataerror.RefusesFormat(answer,
+				[]byte(serviceText)) ||
 				!odataerror.Locked(answer, message+" - is locked by X") {
 				t.Errorf("%s: the service's text after %q was not found", name, message)
 			}

@@ -117,7 +117,7 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 
 // TestMarksCutToFit: marks that are cut because the offset is full are reported once, as are marks above the limit.
 func TestMarksCutToFit(t *testing.T) {
-	for name, test := range map[string]struct{ rows, said int }{
+	for name, test := range map[string]struct{ rows, reports int }{
 		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
 		for _, large := range []bool{true, false} {
 			set := setOf("links", 0)
@@ -132,7 +132,7 @@ func TestMarksCutToFit(t *testing.T) {
 				}
 				return newPosition(0)
 			}
-			current, said := position(), 0
+			current, reports := position(), 0
 			for load := range 3 {
 				for pages := range 3 {
 					var page cursorCheck
@@ -145,7 +145,7 @@ func TestMarksCutToFit(t *testing.T) {
 					if next.capabilities.set(loadComplete, pages == 2); pages == 2 {
 						next = newPosition(loadComplete)
 					}
-					said += len(page.save(set, current, next))
+					reports += len(page.save(set, current, next))
 					current = next
 				}
 				if last := current; load < 2 {
@@ -153,12 +153,12 @@ func TestMarksCutToFit(t *testing.T) {
 					current.cursor = set.Cursor.nextState(last.cursor)
 				}
 			}
-			want := test.said
+			want := test.reports
 			if name == "cut" && !large {
 				want = 0
 			}
-			if said != want {
-				t.Errorf("%s, large %v: reported %d times, expected %d", name, large, said, want)
+			if reports != want {
+				t.Errorf("%s, large %v: reported %d times, expected %d", name, large, reports, want)
 			}
 		}
 	}

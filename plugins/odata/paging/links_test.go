@@ -9,7 +9,7 @@ import (
 // rejected. Options that it omits or adds are the service's choice.
 func TestOptionsOfALink(t *testing.T) {
 	const filter = "$filter=Name%20eq%20%27A%2BB%20100%25%27"
-	const asked = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"
+	const request = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"
 	for name, test := range map[string]struct{ query, want string }{
 		"as it was asked":    {filter + "&$skiptoken=7", filter + "&$skiptoken=7"},
 		"without any":        {"$skiptoken=7", "$skiptoken=7"},
@@ -40,7 +40,7 @@ func TestOptionsOfALink(t *testing.T) {
 		"filtered otherwise": {"$filter=%27A%2BB%20100%25%27%20eq%20Name", ""},
 		"both":               {filter + "&$filter=K%20gt%207", ""},
 	} {
-		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+test.query, asked, "")
+		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+test.query, request, "")
 		if test.want == "" {
 			option, _, _ := strings.Cut(test.query, "=")
 			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
@@ -52,7 +52,7 @@ func TestOptionsOfALink(t *testing.T) {
 	}
 	// A wrong option stays, the others are restored. Options that only the request had are restored as they were in
 	// the request.
-	found, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", asked)
+	found, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", request)
 	if err == nil || found != "/s/X?$select=L&"+filter {
 		t.Errorf("found %s, %v", found, err)
 	}

@@ -115,9 +115,9 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 	for _, rows := range []int{300, 3000} {
 		for _, paging := range []string{"auto", "links"} {
 			fake := unsorted(rows, rows/3)
-			there := slices.Clone(fake.keys)
+			original := slices.Clone(fake.keys)
 			fake.between = func(s *service, _ int) {
-				if s.keys = slices.Clone(there); strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
+				if s.keys = slices.Clone(original); strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
 					s.change(10)
 				}
 			}
@@ -151,7 +151,7 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 			again: 3},
 		{name: "rows are inserted into a large set", rows: 3000, page: 1000, change: func(s *service) { s.insert(40) },
 			again: 40},
-		{name: "keys that do not tell rows apart", rows: 300, page: 100, key: func(i int) int { return i / 3 },
+		{name: "keys that are not unique", rows: 300, page: 100, key: func(i int) int { return i / 3 },
 			duplicates: true},
 		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, duplicates: true},
 		{name: "few keys, and a row that is changed", rows: 300, page: 100, key: func(i int) int { return i % 41 },

@@ -450,16 +450,16 @@ func TestOddServices(t *testing.T) {
 	rounds, failed, restarted, most := 3000, 0, 0, 0
 	for seed := range uint64(rounds) {
 		service, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
-		what := service.String()
+		description := service.String()
 		result, err := service.load(t, set, nil)
 		switch {
 		case err == nil && len(result.missing) > 0:
-			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, what,
+			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, description,
 				strings.Join(service.requests, "\n"))
 		case sound && (err != nil || result.twice > 0):
 			t.Fatalf("seed %d, paging %s, behaves as declared: %d rows were read twice, %v: %s\n%s", seed, set.Paging,
 				result.twice,
-				err, what, strings.Join(service.requests, "\n"))
+				err, description, strings.Join(service.requests, "\n"))
 		}
 		if err != nil {
 			if fault := (*wit.Error)(nil); !errors.As(err, &fault) || fault.Message == "" {
@@ -476,7 +476,7 @@ func TestOddServices(t *testing.T) {
 		if result, err = service.load(t, set, nil); result.twice > 0 && err == nil && service.between == nil {
 			t.Fatalf("seed %d, paging %s: %d rows were read twice, with exactly-once: %s\n%s", seed, set.Paging,
 				result.twice,
-				what, strings.Join(service.requests, "\n"))
+				description, strings.Join(service.requests, "\n"))
 		}
 	}
 	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, restarted,

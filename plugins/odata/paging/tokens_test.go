@@ -11,7 +11,7 @@ var v2 = &Set{}
 func TestLinksThatCountRows(t *testing.T) {
 	// Links by row number and unreadable links are both not by key.
 	const afterKey, byNumber, unknown = true, false, false
-	const asked = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
+	const request = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
 	for _, test := range []struct {
 		link, keys string
 		seen       int
@@ -52,7 +52,7 @@ func TestLinksThatCountRows(t *testing.T) {
 		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
 		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
 	} {
-		if found := v2.linkHasKey(test.link, asked, strings.Fields(test.keys), test.seen); found != test.want {
+		if found := v2.linkHasKey(test.link, request, strings.Fields(test.keys), test.seen); found != test.want {
 			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", test.link, test.keys, test.seen,
 				test.want, found)
 		}

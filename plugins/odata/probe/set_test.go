@@ -26,7 +26,7 @@ func TestSets(t *testing.T) {
 		target   string // "" means no request after the metadata
 		ok       bool
 		setting  string
-		says     string
+		message  string
 	}{
 		{"rows", reads, "S", 200, `{"d":{"results":[]}}`, "/x/S?$top=1&$format=json&sap-client=1", true, "",
 			"readable"},
@@ -78,8 +78,8 @@ func TestSets(t *testing.T) {
 			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
 				t.Fatal(err)
 			}
-			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.says) {
-				t.Errorf("expected ok %t, setting %q and %q, found %+v", test.ok, test.setting, test.says, got)
+			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.message) {
+				t.Errorf("expected ok %t, setting %q and %q, found %+v", test.ok, test.setting, test.message, got)
 			}
 		})
 	}

@@ -11,13 +11,13 @@ import (
 // A list of subscriptions with a next link to itself ends the command with an error of kind data.
 func TestRetireWithRepeatedLink(t *testing.T) {
 	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.String" Nullable="false"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/><EntitySet Name="SubscriptionCollection" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
-	given := []wit.Setting{{Name: "name", Value: "c"}, {Name: "sap.odata#00.service", Value: "/s"},
+	settings := []wit.Setting{{Name: "name", Value: "c"}, {Name: "sap.odata#00.service", Value: "/s"},
 		{Name: "sap.odata#00.entityset", Value: "S"}, {Name: "sap.odata#00.topic", Value: "T"},
 		{Name: "sap.odata#00.subscription.enable", Value: "1"}, {Name: "sap.odata.subscription.dest", Value: "D"}}
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		reply, err := Run(given, state, answers)
+		reply, err := Run(settings, state, answers)
 		var f *wit.Error
 		if errors.As(err, &f) && f.Kind == wit.ErrorData &&
 			strings.Contains(f.Message, "found a link back to /s/SubscriptionCollection;") {

@@ -82,9 +82,9 @@ func TestBatches(t *testing.T) {
 				}
 			}
 			slices.Sort(want)
-			left := productsOf(service)
-			slices.Sort(left)
-			expectEqual(t, "found", want, left)
+			remaining := productsOf(service)
+			slices.Sort(remaining)
+			expectEqual(t, "found", want, remaining)
 			if batches, _ := host.batches(); batches > test.requests || test.requests > 0 && batches == 0 {
 				t.Errorf("expected at most %d batches, found %d", test.requests, batches)
 			}
@@ -392,7 +392,7 @@ func TestFold(t *testing.T) {
 			for row := range 1 + r.IntN(40) {
 				id := 1 + r.IntN(8) // a key of 0 may be numbered by the service
 				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
-				_, there := model[key]
+				_, exists := model[key]
 				switch kind := r.IntN(10); {
 				case kind < 2:
 					host.tombstone("ProductID", int64(id))
@@ -404,12 +404,12 @@ func TestFold(t *testing.T) {
 					refusedRows[row] = true
 				case kind < 6:
 					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
-					if refusedRows[row] = there; !there {
+					if refusedRows[row] = exists; !exists {
 						model[key] = name
 					}
 				default:
 					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
-					if refusedRows[row] = !there; there {
+					if refusedRows[row] = !exists; exists {
 						model[key] = name
 					}
 				}

@@ -197,7 +197,7 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		`<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)
 	dated := strings.Replace(with, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
-	own := strings.Replace(shop, `<Property Name="Note"`,
+	withTime := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
 	const deleted, sent = "DELETE /Orders('x')", "POST /Orders"
 	for _, test := range []struct {
@@ -209,7 +209,7 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{"deleted, of a target with", with, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
 		{"deleted, of a target with its own time", dated, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
 		{"changed, of a target with", with, []any{mode.Name, "U", extra[0], nil}, sent},
-		{"changed, with a time of the entity's own", own, []any{extra[0], int64(5)}, sent},
+		{"changed, with a time of the entity's own", withTime, []any{extra[0], int64(5)}, sent},
 		{"changed, as another column says", shop, []any{edm.RecordMode, nil, extra[0], int64(5)}, sent},
 		{"changed, of a target without", shop, []any{extra[0], nil}, sent},
 	} {

@@ -108,11 +108,11 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 	}{{"false", "atom", true}, {"false", "json", false}, {"true", "atom", false}} {
 		run := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+test.keep+`"`, 1)),
 			p: New("0.1.0")}
-		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
-		asked, err := run.p.Open(sinkconfig.Component, given, nil, nil)
+		settings := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
+		inquiry, err := run.p.Open(sinkconfig.Component, settings, nil, nil)
 		noError(t, err)
-		opened, err := run.p.Open(sinkconfig.Component, given, nil,
-			[]wit.Response{run.exchange(&asked.Pending.Requests[0])})
+		opened, err := run.p.Open(sinkconfig.Component, settings, nil,
+			[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
 		if (err != nil) != test.refused {
 			t.Fatalf("%+v: found %v", test, err)
 		}

@@ -60,17 +60,17 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 	h.t.Helper()
 	var some []wit.Row
 	var ids []wit.RecordID
-	var given []wit.Hint
+	var rowHints []wit.Hint
 	for n, row := range rows {
 		some = append(some, h.rows[row])
 		ids = append(ids, wit.RecordID{Partition: h.rows[row].Partition, Offset: h.rows[row].Offset})
 		if text := hints[row]; text != "" {
-			given = append(given, wit.Hint{Row: uint32(n), Text: text})
+			rowHints = append(rowHints, wit.Hint{Row: uint32(n), Text: text})
 		}
 	}
 	encoded, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids,
 		[]string{"origin"},
-		given)
+		rowHints)
 	h.schemas = h.schemas[:0:0]
 	noError(h.t, err)
 	seen := 0

@@ -21,9 +21,9 @@ func TestIncompleteLoadByBothNames(t *testing.T) {
 			t.Fatalf("%s: found the setting %q", name, spec.Name)
 		}
 		for value, fails := range map[string]bool{"reload": false, "fail": true} {
-			given := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
+			config := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
 				ExactlyOnce+"=enabled")...)
-			if sets := EntitySets(Table.Values(given)); len(sets) != 1 || sets[0].ExactlyOnce != fails {
+			if sets := EntitySets(Table.Values(config)); len(sets) != 1 || sets[0].ExactlyOnce != fails {
 				t.Errorf("%s=%s: found %+v", name, value, sets)
 			}
 		}

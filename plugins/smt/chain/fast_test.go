@@ -168,10 +168,10 @@ func TestAppendsInPlace(t *testing.T) {
 			}
 			rows = append(rows, row)
 		}
-		apart := layout < 3
+		separated := layout < 3
 		if layout == 5 { // the last row has the memory of the first one
 			rows = append(rows, rows[0])
-			apart = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
+			separated = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
 		}
 		before := slices.Clone(data)
 		for range 2 { // the second time with compiled programs
@@ -183,7 +183,7 @@ func TestAppendsInPlace(t *testing.T) {
 			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
 				done++
 			}
-			if !apart && !bytes.Equal(data, before) {
+			if !separated && !bytes.Equal(data, before) {
 				t.Fatalf("rows that are not separated: %v: expected %x, found %x", rows, before, data)
 			}
 			for _, r := range out.Rows {

@@ -37,8 +37,8 @@ func (hooks) Subscribe(_ []byte, _ uint32, address string, _ []byte, answers []w
 func ExampleRegister() {
 	notifications.Register(hooks{})
 
-	asked, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, nil)
-	fmt.Println(asked.Pending.Requests[0].Target)
+	inquiry, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, nil)
+	fmt.Println(inquiry.Pending.Requests[0].Target)
 	done, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, []wit.Response{{Status: 201, Body: []byte("hook 7")}})
 	fmt.Println(*done.Done)
 	// Output:

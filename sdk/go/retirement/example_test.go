@@ -30,7 +30,7 @@ func (leaving) Retire(_ string, _ []wit.Setting, addresses []string, _ []byte,
 func ExampleRegister() {
 	retirement.Register(leaving{})
 
-	asked, _ := leaving{}.Retire("example.Orders", nil, []string{"/orders"}, nil, nil)
-	fmt.Println(asked.Pending.Requests[0].Target)
+	inquiry, _ := leaving{}.Retire("example.Orders", nil, []string{"/orders"}, nil, nil)
+	fmt.Println(inquiry.Pending.Requests[0].Target)
 	// Output: /hooks?path=/orders
 }

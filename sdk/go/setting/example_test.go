@@ -14,9 +14,9 @@ func Example() {
 		setting.Define("shop.size", wit.KindInt, wit.Low, setting.Default("5"), "Rows of a page.", setting.AtLeast(1)),
 		setting.Define("shop#{n}.table", wit.KindString, wit.High, nil, "A table."))
 	table.Prefixes = []string{"shop.", "shop#{n}."}
-	given := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"},
+	config := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"},
 		{Name: "shop#01.tabel"}}
-	for _, e := range table.Validate(given) {
+	for _, e := range table.Validate(config) {
 		for _, text := range e.Errors {
 			fmt.Println(e.Key.Name+":", text)
 		}

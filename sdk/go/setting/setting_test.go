@@ -293,7 +293,7 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}",
 		""}
 	random := rand.New(rand.NewPCG(1, 2))
-	made := func(most int) string {
+	randomName := func(most int) string {
 		var text strings.Builder
 		for range random.IntN(most + 1) {
 			text.WriteString(pieces[random.IntN(len(pieces))])
@@ -302,15 +302,15 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 	}
 	matched := 0
 	for range 200_000 {
-		name := made(5)
+		name := randomName(5)
 		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || len(placeholders) == 2 &&
 			placeholders[0] == placeholders[1] ||
 			!strings.Contains(name, "{") || strings.Contains(name, "\xff") {
 			continue // no plugin with such a name is loaded
 		}
-		key := made(6)
+		key := randomName(6)
 		if random.IntN(2) == 0 {
-			key = anyPlaceholder.ReplaceAllStringFunc(name, func(string) string { return made(2) })
+			key = anyPlaceholder.ReplaceAllStringFunc(name, func(string) string { return randomName(2) })
 		}
 		start, whole := expression(name), regexp.MustCompile(expression(name).String()+"$")
 		var want []string
@@ -378,9 +378,9 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("%q contains a secret", text)
 			}
 		}
-		given := []wit.Setting{{Name: name, Value: value}}
-		table().Validate(given)
-		v := table().Values(given)
+		config := []wit.Setting{{Name: name, Value: value}}
+		table().Validate(config)
+		v := table().Values(config)
 		v.String(name)
 		v.Int(name)
 		v.Groups("shop#{n}.", "shop.")
@@ -427,14 +427,14 @@ func TestMilliseconds(t *testing.T) {
 // With many settings, the last value of a repeated name counts, and groups are in order, as with few.
 func TestManyValues(t *testing.T) {
 	table := NewTable(wit.ConfigKey{Name: "shop#{n}.name"}, wit.ConfigKey{Name: "shop#{n}.part#{m}.low"})
-	var given []wit.Setting
+	var config []wit.Setting
 	for n := 199; n >= 0; n-- {
-		given = append(given, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name",
+		config = append(config, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name",
 			Value: " " + strconv.Itoa(n) + " "})
 	}
-	given = append(given, wit.Setting{Name: "shop#7.name", Value: "again"},
+	config = append(config, wit.Setting{Name: "shop#7.name", Value: "again"},
 		wit.Setting{Name: "shop#8.part#3.low", Value: "low"})
-	v := table.Values(given)
+	v := table.Values(config)
 	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low",
 		"shop#200.name": ""} {
 		if found := v.String(name); found != want {
@@ -470,11 +470,11 @@ func TestNearestNamesOfManyAreBounded(t *testing.T) {
 	table := NewTable(wit.ConfigKey{Name: long})
 	table.Prefixes = []string{"shop."}
 	for many, want := range map[int]string{10: long, 300: ""} {
-		var given []wit.Setting
+		var config []wit.Setting
 		for n := range many {
-			given = append(given, wit.Setting{Name: long + strconv.Itoa(n)})
+			config = append(config, wit.Setting{Name: long + strconv.Itoa(n)})
 		}
-		values := table.Validate(given)[1:]
+		values := table.Validate(config)[1:]
 		first, last := values[0].Errors, values[len(values)-1].Errors
 		if len(values) != many || !slices.Equal(first, []string{Unknown(long)}) ||
 			!slices.Equal(last, []string{Unknown(want)}) {

@@ -33,12 +33,12 @@ func (topics) Run(_ string, _, _ []wit.Setting, _ []byte, answers []wit.Response
 func ExampleRegister() {
 	tools.Register(topics{})
 
-	asked, _ := topics{}.Run("topics", nil, nil, nil, nil)
-	fmt.Println(asked.Pending.Requests[0].Method, asked.Pending.Requests[0].Target)
-	reply, _ := topics{}.Run("topics", nil, nil, asked.Pending.State,
+	inquiry, _ := topics{}.Run("topics", nil, nil, nil, nil)
+	fmt.Println(inquiry.Pending.Requests[0].Method, inquiry.Pending.Requests[0].Target)
+	reply, _ := topics{}.Run("topics", nil, nil, inquiry.Pending.State,
 		[]wit.Response{{Status: 200, Body: []byte(`["a"]`)}})
 	fmt.Println(*reply.Document)
-	_, err := topics{}.Run("topics", nil, nil, asked.Pending.State, []wit.Response{{Status: 404}})
+	_, err := topics{}.Run("topics", nil, nil, inquiry.Pending.State, []wit.Response{{Status: 404}})
 	fmt.Println(err)
 	// Output:
 	// GET /topics

@@ -36,13 +36,13 @@ func ExampleRegisterRecords() {
 func ExampleData_Tree() {
 	slim := func(r *transform.Record) error {
 		members := r.Value.Nodes()[0].Fields
-		var kept connectdata.Map
+		var entries connectdata.Map
 		for i, value := range r.Value.Tree().(connectdata.Struct) {
 			if value != nil {
-				kept = append(kept, connectdata.Entry{Key: members[i].Name, Value: value})
+				entries = append(entries, connectdata.Entry{Key: members[i].Name, Value: value})
 			}
 		}
-		r.Value.Set(nil, kept)
+		r.Value.Set(nil, entries)
 		return nil
 	}
 	var r transform.Record

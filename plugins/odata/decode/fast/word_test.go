@@ -83,18 +83,18 @@ func TestHashSpreadsSimilarNames(t *testing.T) {
 	for _, form := range []string{"F%02d",
 		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
 		const names, places = 60, 256
-		taken, moved := [places]bool{}, 0
+		taken, collisions := [places]bool{}, 0
 		for i := range names {
 			name := fmt.Sprintf(form, i)
 			at := Hash(text(name), 0, len(name)) % places
 			for taken[at] {
 				at = (at + 1) % places
-				moved++
+				collisions++
 			}
 			taken[at] = true
 		}
-		if moved > names/3 {
-			t.Errorf("%s: expected about 7 collisions of %d names, found %d", form, names, moved)
+		if collisions > names/3 {
+			t.Errorf("%s: expected about 7 collisions of %d names, found %d", form, names, collisions)
 		}
 	}
 }

@@ -9,7 +9,7 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 		for _, each := range []uint64{0, 16, 1000, 100_000, 3 << 20, 500 << 20} {
 			var c collector
 			most := max(minGarbage, alive)
-			allocated, last, looks := uint64(0), uint64(0), 0
+			allocated, last, checks := uint64(0), uint64(0), 0
 			for call := range 10_000 {
 				if each == 100_000 && call == 500 {
 					each = 150_000 // increased by half
@@ -18,7 +18,7 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 				if !c.mustCheck() {
 					continue
 				}
-				looks++
+				checks++
 				garbage := allocated - last
 				collected := c.mustCollect(allocated, alive)
 				late := 2 * each // the longest allowed delay
@@ -32,8 +32,8 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 					last = allocated
 				}
 			}
-			if each == 0 && looks > 10_000/maxSkip+1 {
-				t.Errorf("found %d checks without allocations", looks)
+			if each == 0 && checks > 10_000/maxSkip+1 {
+				t.Errorf("found %d checks without allocations", checks)
 			}
 		}
 	}
