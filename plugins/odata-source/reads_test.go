@@ -83,7 +83,7 @@ func TestReads(t *testing.T) {
 			rows: -1, shown: "(OrderID Customer(CustomerID City))"},
 		{name: "nested property, not expanded", set: "Order_Details",
 			settings: condition("0", "Order/ShipCountry", "in",
-			"Germany,'France'"),
+				"Germany,'France'"),
 			wantQuery: "$filter=(Order/ShipCountry eq 'Germany' or Order/ShipCountry eq 'France')", rows: -1},
 		{name: "to many", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details",
 			"sap.odata#00.select=Order_Details/Quantity,OrderID"}, rows: 40,

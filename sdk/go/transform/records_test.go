@@ -157,7 +157,7 @@ func TestHeadersOfRecords(t *testing.T) {
 			origin)),
 		wants(withTopic(valueRecord(connectdata.Struct{int64(1), "a", "xy"},
 			structure([]string{"id", "name", "trace"}, id, text,
-			optional)...), "t", origin)),
+				optional)...), "t", origin)),
 		wants(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t",
 			origin)))
 }
