@@ -177,7 +177,7 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	h.await("many", Running, tasks(3))
 }
 
-// WaitIdle names a loop that does not respond, and events do not accumulate.
+// The error of WaitIdle names a loop that does not respond, and events do not accumulate.
 func TestWaitIdleNamesBlockedLoop(t *testing.T) {
 	h := newHerd(t, "b") // one: on a slow machine a second loop may not respond within a millisecond either
 	h.await("b", Running)
