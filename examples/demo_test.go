@@ -15,8 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// TestDemoTwice runs what `make demo` runs until all has arrived, ends it with Ctrl-C, and runs it again on the same
-// data.
+// `make demo` delivers all rows, ends with Ctrl-C, and runs again on the same data.
 func TestDemoTwice(t *testing.T) {
 	bin, plugins := culvert(t)
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "demo"),

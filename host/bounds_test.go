@@ -23,8 +23,8 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// outsideTheTable are constants named like bounds that are none of those that a plugin, a service or a file meets, with
-// the reason.
+// outsideTheTable are constants that are named like bounds but do not limit a plugin, a service or a file, with the
+// reason.
 var outsideTheTable = map[string]string{
 	"abi.maxFlat":                "the canonical ABI's",
 	"canon.maxFlat":              "the canonical ABI's",
@@ -93,9 +93,9 @@ var outsideTheTable = map[string]string{
 	"route.maxHead":              "answers of the user's own proxy",
 }
 
-// boundsOfPlugins are the bounds in our own plugins and their SDK. What comes of one and ends at a bound of the host is
-// computed by the named test and held against that bound, or the bound itself is named, which must not be less. The
-// others have a reason: most bound what is read.
+// boundsOfPlugins are the bounds in the built-in plugins and their SDK. For a bound whose results are limited by a
+// bound of the host, the entry names the test that computes and compares them, or the host's bound, which must not be
+// less. Other bounds have a reason: most limit what is read.
 var boundsOfPlugins = map[string]string{
 	"paging.maxEmptyPages":           "TestLargestPositionFits",
 	"paging.maxErrorHashes":          "TestLargestPositionFits",
@@ -180,7 +180,7 @@ var boundsOfPlugins = map[string]string{
 	"capabilities.maxConnectors": "what is kept to be used again",
 }
 
-// No bound of a plugin lets through what a bound of the host refuses.
+// No bound of a plugin allows what a bound of the host rejects.
 func TestBoundsOfPluginsFit(t *testing.T) {
 	tests, own := testNames(t), packagesBelow(t, "../plugins", "../sdk/go")
 	packages := packagesBelow(t, ".", "../internal", "../wit")
@@ -215,7 +215,7 @@ func TestBoundsOfPluginsFit(t *testing.T) {
 	}
 }
 
-// The bounds stand in a table beside the tests; the page of the reference is made from it and from the constants.
+// The bounds are in a table next to the tests. The reference page is generated from it and from the constants.
 const (
 	boundsTable = "testdata/bounds.tsv"
 	boundsPage  = "../cmd/culvert/reference/bounds.md"
@@ -229,9 +229,8 @@ type aBound struct {
 	test, setting, what string
 }
 
-// The table has every bound that a package of the host or of the contract exports, and those that it does not export by
-// the names that bounds have (but for the named ones); each of its tests exists; and the page of the reference says
-// what the code does.
+// The table has every bound that a package of the host or of the contract exports, and the unexported constants that
+// are named like bounds, except the listed ones. Each of its tests exists, and the reference page matches the code.
 func TestTableOfBounds(t *testing.T) {
 	tests := testNames(t)
 	packages, named := packagesBelow(t, ".", "../internal", "../wit"), map[string]bool{}
@@ -303,7 +302,7 @@ func inCode(text string) string {
 	return "`" + text + "`"
 }
 
-// packagesBelow are the folders of packages by their names.
+// packagesBelow returns the folders of packages by package name.
 func packagesBelow(t *testing.T, roots ...string) map[string]string {
 	t.Helper()
 	packages := map[string]string{}
@@ -327,7 +326,7 @@ func packagesBelow(t *testing.T, roots ...string) map[string]string {
 	return packages
 }
 
-// Bounds have one word in their names, so that whoever looks for them finds all.
+// Names of bounds begin with the same word, so that a search finds all of them.
 func TestNamesOfBoundsBeginWithMax(t *testing.T) {
 	others := regexp.MustCompile(`^([Ll]argest|[Mm]ost|[Ll]ongest|[Dd]eepest|[Hh]ighest|[Bb]iggest)([A-Z]|$)|AtMost$`)
 	for _, root := range []string{"../internal", "../wit", "../sdk", "../plugins", "../cmd"} {
@@ -345,7 +344,7 @@ func TestNamesOfBoundsBeginWithMax(t *testing.T) {
 	}
 }
 
-// allBounds are the constants whose names say that they bound something, and the limits of the meter.
+// allBounds returns the constants that are named like bounds, and the limits of the meter.
 func allBounds(t *testing.T, packages map[string]string) (names []string) {
 	t.Helper()
 	bounds := regexp.MustCompile(`^[Mm]ax([A-Z]|$)`)
@@ -367,7 +366,7 @@ func allBounds(t *testing.T, packages map[string]string) (names []string) {
 	return names
 }
 
-// bound is the value of a constant, or the default of a limit of the meter; times in milliseconds.
+// bound returns the value of a constant, or the default of a limit of the meter. Times are in milliseconds.
 func bound(t *testing.T, packages map[string]string, name string) string {
 	t.Helper()
 	if field, ok := strings.CutPrefix(name, "meter.Limits."); ok {
@@ -394,7 +393,7 @@ func bound(t *testing.T, packages map[string]string, name string) string {
 	return evaluated(t, e)
 }
 
-// constants are those of the package in a folder.
+// constants returns the constants of the package in a folder.
 func constants(t *testing.T, folder string) map[string]ast.Expr {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
@@ -424,7 +423,7 @@ func constants(t *testing.T, folder string) map[string]ast.Expr {
 	return found
 }
 
-// evaluated is a constant expression of numbers and of package time's units.
+// evaluated evaluates a constant expression of numbers and time units.
 func evaluated(t *testing.T, e ast.Expr) string {
 	t.Helper()
 	text := types.ExprString(e)
@@ -441,7 +440,7 @@ func evaluated(t *testing.T, e ast.Expr) string {
 	return constant.ToInt(v.Value).ExactString()
 }
 
-// testNames are those of all tests below the repository.
+// testNames returns the names of all tests of the repository.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}

@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/configcheck"
 )
 
-// A secret behind a config provider stands in each setting of the worker, one after the other: what is said of it when
-// the worker is checked and made, its log and what it answers do not show it.
+// Each setting of the worker in turn gets a secret from a config provider. Errors and warnings of the check and of the
+// start, the log and all responses do not contain it.
 func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
 	const canary = "c4n4ry.s3cret-x0x"
 	secrets := write(t, "some.properties", "key="+canary)
@@ -61,7 +61,7 @@ func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
 	}
 }
 
-// answers runs a worker until it is healthy, or ends by itself, and returns all that it answers, with what it ends by.
+// answers runs a worker until it is healthy or has ended, and returns all of its responses and the error of Run.
 func answers(t *testing.T, h *Host) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -100,7 +100,7 @@ func answers(t *testing.T, h *Host) string {
 	return said.String() + fmt.Sprint(<-ended)
 }
 
-// locked is a writer that several goroutines may use.
+// locked is a writer for concurrent use.
 type locked struct {
 	mu *sync.Mutex
 	to io.Writer

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Whatever a plugin hands over that has no size of its own, field by field of the contract, has a bound in the table of
-// bounds, or a reason why it needs none.
+// Every field of the contract with a variable size that a plugin passes to the host has a bound in the table of bounds,
+// or a reason why it needs none.
 func TestContractIsBounded(t *testing.T) {
 	found := handedOver()
 	table := map[string]bool{}
@@ -41,8 +41,8 @@ func TestContractIsBounded(t *testing.T) {
 	}
 }
 
-// handedOver are the lists and texts that come from plugins: in results, and in what the host's functions are given.
-// Fields are named as in the contract, behind the name of their type in Go.
+// handedOver returns the lists and texts that come from plugins: in results, and in arguments of the host's functions.
+// A field has the contract's name after the name of its Go type.
 func handedOver() (fields []string) {
 	for name, i := range canon.Interfaces {
 		for n := range i.NumMethod() {
@@ -63,7 +63,7 @@ func handedOver() (fields []string) {
 	return slices.Compact(fields)
 }
 
-// collect adds a list or text by its name, and those in it.
+// collect adds a list or text by its name, and the lists and texts in it.
 func collect(fields *[]string, name string, t reflect.Type) {
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -83,15 +83,16 @@ func collect(fields *[]string, name string, t reflect.Type) {
 	}
 }
 
-// Why fields need no bound of their own.
+// Reasons why fields need no bound of their own.
 const (
 	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
 	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
-	// Those of a sink's deliveries are kept until they were made; all others are one call's, or wait for it.
+	// Requests of a sink's deliveries are stored until they were sent. All others belong to one call, or wait for
+	// it.
 	asRequests = "sink.maxDeliveryBytes, transport.maxRequests, source.maxPendingBytes"
 )
 
-// boundsOfFields are the bounds in the table of what plugins hand over, or the reason why a field needs none.
+// boundsOfFields are the bounds of the fields that plugins pass to the host, or the reason why a field needs none.
 var boundsOfFields = map[string]string{
 	"apply-result.data":       "transform.maxGrowth",
 	"apply-result.errors":     ofOneCall,

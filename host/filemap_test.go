@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The file maps of the big rooms name every file of theirs, and none that is not there.
+// The file maps of the large packages name all of their files, and only existing ones.
 func TestFileMaps(t *testing.T) {
 	rooms := []string{"../internal/plugin", "../internal/run/source", "../internal/run/sink", "../internal/transport",
 		"../internal/kafka", "../internal/connect", "../internal/cluster",

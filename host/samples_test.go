@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// A transform of another class does not get the stored password that a sender only names by the mask.
+// A transform of another class does not get a stored password if the sender only repeats the mask.
 func TestStoredSecretsStayWithTheirTransform(t *testing.T) {
 	data := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(data, setup.ConnectorsFile), []byte(`{"last_version":1,"connectors":{"a":{

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestBenchmarksAreThere: a section whose benchmark has moved would be noticed when somebody wants figures.
+// Each section names benchmarks that exist. Without this test a moved benchmark is only noticed when figures are
+// needed.
 func TestBenchmarksAreThere(t *testing.T) {
 	for _, b := range []benchmark{decoding, stock, transforming, encoding} {
 		out, err := exec.Command("go", "test", "-list", "^"+b.name+"$", "../../"+strings.TrimPrefix(b.folder,
@@ -41,7 +42,7 @@ func TestFiguresAreRead(t *testing.T) {
 	}
 }
 
-// With --strict a target fails by more than what figures differ by.
+// With --strict a benchmark fails if it misses its target by more than the variation between runs.
 func TestFailedTargets(t *testing.T) {
 	m := feedCase{reading: 200, finished: 100}
 	for _, c := range []struct {
@@ -54,7 +55,7 @@ func TestFailedTargets(t *testing.T) {
 	}
 }
 
-// What is printed stands in the page, between the marks, and nothing else of it changes.
+// The output replaces the text between the marks of the page. The rest of the page does not change.
 func TestFiguresAreWrittenIntoThePage(t *testing.T) {
 	page, out := filepath.Join(t.TempDir(), "page.md"), os.Stdout
 	if err := os.WriteFile(page, []byte("head\n"+pageBegin+"old\n"+pageEnd+"\ntail\n"), 0o644); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// runLine checks that a command line is one that the program takes, and returns the folders that it names.
+// runLine checks that the program accepts a command line, and returns the folders in it.
 func runLine(t *testing.T, what string, line []string) (configuration, data string) {
 	t.Helper()
 	command, rest, err := newRoot(t.Context(), nil).Find(line)
@@ -42,7 +42,7 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// The unit runs the program that is packed, with folders that the service may read and write.
+// The systemd unit runs the packaged program, with folders that it allows the service to read and write.
 func TestServiceUnit(t *testing.T) {
 	t.Parallel()
 	unit := map[string]string{}
@@ -69,7 +69,7 @@ func TestServiceUnit(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
 		}
 	}
-	// Compiled plugins are written, then run.
+	// Compiled plugins are written to memory, then executed.
 	if _, there := unit["MemoryDenyWriteExecute"]; there {
 		t.Error("with MemoryDenyWriteExecute no plugin runs")
 	}
@@ -89,8 +89,8 @@ func dockerfile(t *testing.T) (list []instruction) {
 	return list
 }
 
-// What the Dockerfile copies is there or made before, its command line is one that the program takes, and nobody is
-// root.
+// The files that the Dockerfile copies exist or are built before, the program accepts its command line, and the user is
+// not root.
 func TestDockerfile(t *testing.T) {
 	t.Parallel()
 	makefile := readFile(t, "../../Makefile")
@@ -168,7 +168,7 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// The files of the ConfigMap pass the check of the README where no secret is mounted, without a warning.
+// The files of the ConfigMap pass the README's check without a warning, although no secret is mounted.
 func TestKubernetesReadme(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -193,7 +193,7 @@ func TestKubernetesReadme(t *testing.T) {
 	}
 }
 
-// The worker's file of the packages is a valid one.
+// The worker configuration of the packages is valid.
 func TestPackagedSettings(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -212,10 +212,10 @@ func TestPackagedSettings(t *testing.T) {
 	}
 }
 
-// object is one of Kubernetes' with everything in it.
+// object is a Kubernetes object.
 type object map[string]any
 
-// at is what stands at a path of members, and of elements by their numbers.
+// at returns the value at a path of members and list indexes.
 func (o object) at(t *testing.T, path ...any) any {
 	t.Helper()
 	var v any = map[string]any(o)
@@ -238,7 +238,7 @@ func (o object) at(t *testing.T, path ...any) any {
 	return v
 }
 
-// texts are the elements of a list.
+// texts returns the elements of a list as strings.
 func texts(t *testing.T, list any) (all []string) {
 	t.Helper()
 	for _, v := range list.([]any) {
@@ -247,7 +247,7 @@ func texts(t *testing.T, list any) (all []string) {
 	return all
 }
 
-// manifests returns the objects of an example's file, by kind and name.
+// manifests returns the objects of an example's file by kind and name.
 func manifests(t *testing.T, file string) map[string]object {
 	t.Helper()
 	all := map[string]object{}
@@ -285,7 +285,7 @@ func workerOf(t *testing.T, set object) (container object, args []string, mounts
 	return container, args, mounts
 }
 
-// Flags, folders, volumes, ports and paths that the manifests name exist.
+// Flags, folders, volumes, ports and paths in the manifests exist.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	all := manifests(t, "culvert.yaml")
@@ -327,7 +327,7 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// What the manifests of a group name is there: settings, flags, commands, folders, and each other.
+// The settings, flags, commands and folders in the manifests of a group exist, and the objects refer to each other.
 func TestKubernetesGroup(t *testing.T) {
 	t.Parallel()
 	all := manifests(t, "group.yaml")
@@ -359,7 +359,7 @@ func TestKubernetesGroup(t *testing.T) {
 	if !strings.Contains(readme, "name: {as: "+metric+"}") || rule == nil {
 		t.Fatalf("expected a rule of the README for %s, found %v", metric, rule)
 	}
-	// It counts tasks that can work and have work left: others say nothing, which is no work.
+	// The query counts tasks that are able to work and have work left. Tasks without a metric count as idle.
 	if query := strings.Join(strings.Fields(rule[2]), " "); query != "sum by (<<.GroupBy>>) "+
 		"(1 - <<.Series>>{<<.LabelMatchers>>}) or sum by (<<.GroupBy>>) "+
 		"(0 * kafka_connect_worker_task_count{<<.LabelMatchers>>})" ||
@@ -385,7 +385,7 @@ func TestKubernetesGroup(t *testing.T) {
 		t.Errorf("expected culvert drain as preStop, found %q: %v", hook, err)
 	}
 
-	// The worker's file and the environment make a worker of a group, without a warning.
+	// The worker configuration and the environment result in a worker of a group, without a warning.
 	text := all["ConfigMap culvert"].at(t, "data", filepath.Base(file)).(string)
 	entries, problems := config.Read(file, []byte(text))
 	environ := []string{}

@@ -30,8 +30,8 @@ var (
 	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```")
 )
 
-// Links between the pages of the repository lead somewhere: to a file or folder that is there, and to a heading of it.
-// The README leads to each guide.
+// Links between the pages of the repository lead to an existing file, folder or heading. The README links to each
+// guide.
 func TestReferenceLinks(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{}
@@ -90,7 +90,7 @@ func TestReferenceLinks(t *testing.T) {
 	}
 }
 
-// TestGuidesOpenWithAnExample: each guide begins with something to copy, and all of them together can be read.
+// Each guide begins with an example to copy, and their total length is bounded.
 func TestGuidesOpenWithAnExample(t *testing.T) {
 	t.Parallel()
 	guides, err := filepath.Glob("guides/*.md")
@@ -110,7 +110,7 @@ func TestGuidesOpenWithAnExample(t *testing.T) {
 	}
 }
 
-// anchors are what GitHub calls the headings of a page.
+// anchors returns GitHub's anchors of the headings of a page.
 func anchors(page string) (all []string) {
 	seen := map[string]int{}
 	for line := range strings.Lines(page) {
@@ -136,7 +136,7 @@ func anchors(page string) (all []string) {
 	return all
 }
 
-// TestMessagesOfTheGuide: what the guide quotes as a message stands in the program, in the parts between what varies.
+// A text that a guide quotes as a message occurs in the program, apart from the variable parts.
 func TestMessagesOfTheGuide(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("guides/messages.md")
@@ -173,7 +173,7 @@ func TestMessagesOfTheGuide(t *testing.T) {
 	}
 }
 
-// joined is the text of string literals that are added, with a mark for what stands between them.
+// joined returns the text of added string literals, with a mark for each other operand.
 func joined(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -186,7 +186,7 @@ func joined(e ast.Expr) string {
 	return "\x00"
 }
 
-// TestRulesAreNextToTheirCode: a comment of the program names each rule of DESIGN.md.
+// A comment of the program names each rule of DESIGN.md.
 func TestRulesAreNextToTheirCode(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
@@ -216,7 +216,7 @@ func TestRulesAreNextToTheirCode(t *testing.T) {
 	}
 }
 
-// TestServicesNameTests: each row of SERVICES.md says where the behaviour was seen, and names tests that are there.
+// Each row of SERVICES.md specifies where the behaviour was observed, and names existing tests.
 func TestServicesNameTests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../plugins/odata/SERVICES.md")
@@ -266,8 +266,7 @@ func walkSources(t *testing.T, visit func(path, text string)) {
 	}
 }
 
-// Every command that the README, the guides and the pages of examples name is there, with the options that they give
-// it: who copies a line is not told that there is no such thing.
+// The commands and options in the README, the guides and the pages of examples exist.
 func TestCommandsOfGuides(t *testing.T) {
 	pages := []string{"../../README.md"}
 	for _, pattern := range []string{"guides/*.md", "../../examples/*/README.md"} {
@@ -303,8 +302,8 @@ func TestCommandsOfGuides(t *testing.T) {
 	}
 }
 
-// commandLines are the command lines of a page behind the word culvert: lines of blocks of sh, and what stands in
-// backquotes, also over the end of a line.
+// commandLines returns the command lines of a page after the word culvert: lines of sh blocks, and text in backquotes,
+// which may span lines.
 func commandLines(page string) (lines []string) {
 	block := regexp.MustCompile("(?s)```(?:sh)?\n(.*?)```")
 	for _, m := range block.FindAllStringSubmatch(page, -1) {
@@ -326,8 +325,8 @@ func commandLines(page string) (lines []string) {
 	return lines
 }
 
-// wrongIn returns the commands and options of a line that the reference's page of commands does not have. A word with |
-// means several commands.
+// wrongIn returns the commands and options of a line that are missing from the reference page of commands. A word with
+// | means several commands.
 func wrongIn(page, line string) (wrong []string) {
 	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line),
 		-1)
@@ -358,11 +357,11 @@ func wrongIn(page, line string) (wrong []string) {
 	return wrong
 }
 
-// settingName finds names of settings in texts; those of roles are found by themselves.
+// settingName finds names of settings in texts. Names of role settings are found separately.
 var settingName = regexp.MustCompile(
 	`(?:sap\.odata[.#]|kafka\.proxy\.|rest\.|errors\.|offset\.storage\.|offset\.flush\.)[A-Za-z0-9.#{}-]*[A-Za-z0-9}]`)
 
-// Every setting that any text of the program advises exists: in the connectors' declarations, or in the worker's.
+// Every setting that a text of the program recommends is declared by a connector or by the worker.
 func TestAdvisedSettingsExist(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -449,7 +448,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 	if texts < 50 {
 		t.Errorf("expected texts with names of settings, found %d", texts)
 	}
-	// What package keystore may name is the setting of a role, or, for the server's host, of another one.
+	// The settings that package keystore may name are a role's, or, for the server's host, another setting.
 	for _, field := range []string{"keystore." + keystore.FieldLocation, "keystore." + keystore.FieldPassword,
 		"keystore." + keystore.FieldType,
 		"keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias,

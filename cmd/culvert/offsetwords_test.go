@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestOffsetsInPlainWords: culvert offsets show prints what stored offsets mean, fields without a label by their names,
-// and JSON only with --json.
+// culvert offsets show prints the meaning of stored offsets, fields without a label by their names, and JSON with
+// --json only.
 func TestOffsetsInPlainWords(t *testing.T) {
 	t.Parallel()
 	const set = `{"service":"/s","entityset":"Orders"}`
@@ -60,7 +60,7 @@ func TestOffsetsInPlainWords(t *testing.T) {
 	}
 }
 
-// tightened returns a text whose columns are one blank apart.
+// tightened returns a text with single spaces between columns.
 func tightened(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {

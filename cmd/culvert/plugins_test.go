@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// writePlugin writes a plugin with a name, and a source if class is not empty.
+// writePlugin writes a plugin with a name. If class is not empty, it has a source.
 func writePlugin(t *testing.T, file, name, class string) {
 	t.Helper()
 	d := wit.Description{Name: name, Version: "1"}
@@ -33,7 +33,7 @@ func writePlugin(t *testing.T, file, name, class string) {
 	}
 }
 
-// A file is shown alone, whatever its ending is and whatever is next to it.
+// A single file is shown, whatever its extension and its neighbours.
 func TestPluginsShowOpensOneFile(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
@@ -111,12 +111,12 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 	}
 }
 
-// hostile is text that clears a screen, sets a title, turns the direction of writing, is no UTF-8 when cut, and looks
-// like a line of the log.
+// hostile clears a screen, sets a title, changes the text direction, is invalid UTF-8 when truncated, and looks like a
+// log line.
 const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z " +
 	"level=INFO msg=\"all is well\""
 
-// obeyed fails when a terminal would obey what was said, or take it for a line of ours.
+// obeyed fails if a terminal would interpret the text, or if it looks like a log line of the worker.
 func obeyed(t *testing.T, what, said string) {
 	t.Helper()
 	for _, r := range said {
@@ -135,7 +135,7 @@ func obeyed(t *testing.T, what, said string) {
 	}
 }
 
-// talker is a plugin that says hostile text everywhere, and a long one.
+// talker creates a plugin with long hostile text in every field.
 func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 	t.Helper()
 	folder = p.Subfolder("talker")
@@ -156,7 +156,7 @@ func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
 	e2etest.NoError(t, err)
-	// Marshal escapes what JSON has to; a plugin need not.
+	// Marshal escapes only what JSON requires. A plugin need not escape anything.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.CommandResult{Document: &raw})
 	e2etest.Put(t, folder, "talker.wasm", m.Bytes())
@@ -190,7 +190,7 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 		}
 	}
-	// JSON keeps the text.
+	// JSON keeps the text unchanged.
 	r := p.Run("talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--json")
 	obeyed(t, "talk --json", r.Stdout)
 	var document struct{ Say string }
@@ -204,13 +204,13 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 		list[0].Name != "talker"+hostile {
 		t.Errorf("%v in %.2000s", err, r.Stdout)
 	}
-	// What `check` says about it.
+	// `plugins check` warns about the documentation.
 	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation contains control characters") {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
 
-// The names that plugins must not use are those that the command line has.
+// The option names that plugins must not use are the options of the command line.
 func TestReservedOptionsAreOurs(t *testing.T) {
 	c := &cobra.Command{Use: "x"}
 	commonFlags(c, &installation{}, &output{}, new(string))
@@ -228,7 +228,7 @@ func TestReservedOptionsAreOurs(t *testing.T) {
 	}
 }
 
-// The commands that plugins must not have are those of the command line.
+// The command names that plugins must not use are the commands of the command line.
 func TestReservedCommandsAreOurs(t *testing.T) {
 	root := newRoot(t.Context(), nil)
 	root.InitDefaultHelpCmd()

@@ -32,7 +32,7 @@ import (
 
 var update = flag.Bool("update", false, "write the pages of the reference anew")
 
-// The pages of the reference are what declarations say, and nothing is without a word of what it is for.
+// The reference pages match the declarations, and every declaration is documented.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
@@ -51,14 +51,14 @@ func TestReference(t *testing.T) {
 				file, err)
 		}
 	}
-	// The page of bounds is made from the host's constants, by TestTableOfBounds in package host.
+	// TestTableOfBounds in package host writes the page of bounds from the host's constants.
 	files, err := filepath.Glob("reference/*.md")
 	if err != nil || len(files) != len(pages)+1 || !slices.Contains(files, filepath.Join("reference", "bounds.md")) {
 		t.Errorf("%d pages, files %v: %v", len(pages), files, err)
 	}
 }
 
-// The command prints what the files hold.
+// The command prints the files' contents.
 func TestReferenceCommand(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -85,7 +85,7 @@ func TestReferenceCommand(t *testing.T) {
 	}
 }
 
-// cells makes a line of a table.
+// cells writes a row of a table.
 func cells(b *strings.Builder, values ...string) {
 	for i, v := range values {
 		values[i] = strings.ReplaceAll(strings.Join(strings.Fields(v), " "), "|", `\|`)
@@ -100,7 +100,7 @@ func code(text string) string {
 	return "`" + text + "`"
 }
 
-// settings is a table of declarations.
+// settings writes a table of declarations.
 func settings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
 	cells(b, "setting", "value", "default", "meaning")
 	cells(b, "---", "---", "---", "---")
@@ -126,7 +126,7 @@ func worker(t *testing.T) string {
 	return b.String()
 }
 
-// documented fails for settings that nobody has said anything of.
+// documented fails for settings without documentation.
 func documented(t *testing.T, where string, specs []wit.ConfigKey) {
 	for _, s := range specs {
 		if s.Documentation == "" {
@@ -193,7 +193,7 @@ func commands(t *testing.T) string {
 	return b.String()
 }
 
-// describeCommand writes what --help says of a command; path is what it is called by.
+// describeCommand writes a command's --help. path is the full command name.
 func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n", path, strings.TrimRight(cmp.Or(c.Long, c.Short+"."), "\n"))
 	if c.Runnable() {
@@ -226,7 +226,7 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 	})
 }
 
-// commandsOfPlugin are the commands that the built-in source declares; the sink has one of them, ping.
+// commandsOfPlugin returns the commands that the built-in source declares. The sink has one of them, ping.
 func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
@@ -263,7 +263,7 @@ func routes(t *testing.T) string {
 	return b.String()
 }
 
-// metrics is the page about what a worker shows.
+// metrics returns the page of a worker's metrics.
 func metrics(t *testing.T) string {
 	var b strings.Builder
 	var first time.Time
@@ -278,7 +278,7 @@ func metrics(t *testing.T) string {
 		b.WriteString(clientsMetrics())
 		b.WriteString(kafkasMetrics(t, body))
 		askedByDashboards(t, body)
-		// Some figures come later than others, on a slow machine much later.
+		// Some metrics appear later than others, on a slow machine much later.
 		if first.IsZero() {
 			first = time.Now()
 		}
@@ -288,10 +288,10 @@ func metrics(t *testing.T) string {
 	return b.String()
 }
 
-// figureDescribed is a figure as Prometheus describes it.
+// figureDescribed matches Prometheus' description of a metric.
 var figureDescribed = regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)"`)
 
-// clientsMetrics is the table of figures of Kafka's clients.
+// clientsMetrics returns the table of the Kafka clients' metrics.
 func clientsMetrics() string {
 	descriptions := make(chan *prometheus.Desc, 1000)
 	kafka.NewMetrics().Describe(descriptions)
@@ -316,8 +316,8 @@ func clientsMetrics() string {
 	return b.String()
 }
 
-// kafkasMetrics is the table of the metrics that Kafka Connect has, with where each is among ours, or why it is not.
-// One that is neither there nor explained is missing.
+// kafkasMetrics returns the table of Kafka Connect's metrics, each with Culvert's equivalent or the reason why it has
+// none. A metric with neither is reported as missing.
 func kafkasMetrics(t *testing.T, ours string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
 	e2etest.NoError(t, err)
@@ -352,8 +352,8 @@ func kafkasMetrics(t *testing.T, ours string) string {
 	return b.String()
 }
 
-// askedByDashboards holds what a worker shows against what Strimzi's dashboards for Kafka Connect ask for: each figure
-// is there, with the labels that they select by. Those of Confluent's are tested in examples/monitoring_test.go.
+// askedByDashboards checks that the worker has the metrics and labels that Strimzi's dashboards for Kafka Connect
+// query. For Confluent's dashboards see examples/monitoring_test.go.
 func askedByDashboards(t *testing.T, ours string) {
 	list, err := os.ReadFile("../../testdata/dashboards.txt")
 	e2etest.NoError(t, err)
@@ -378,7 +378,7 @@ func askedByDashboards(t *testing.T, ours string) {
 	}
 }
 
-// tableOf makes a table of what a scrape says of itself.
+// tableOf returns the table of a scrape's descriptions.
 func tableOf(scrape string) string {
 	help, labels := map[string]string{}, map[string]string{}
 	var lines []string
@@ -417,7 +417,7 @@ func tableOf(scrape string) string {
 	return b.String()
 }
 
-// converters are the pages of converters, named as their classes without the package.
+// converters returns the pages of converters, named after their classes without the package.
 func converters(t *testing.T) map[string]string {
 	pages := map[string]string{}
 	for _, d := range convert.Declarations() {
@@ -437,7 +437,8 @@ func converters(t *testing.T) map[string]string {
 	return pages
 }
 
-// pluginComponents are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
+// pluginComponents returns the pages of the built-in plugins: source, sink, and one page for all transforms and
+// predicates.
 func pluginComponents(t *testing.T) map[string]string {
 	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
@@ -481,8 +482,8 @@ func pluginComponents(t *testing.T) map[string]string {
 	return pages
 }
 
-// placed holds that forms know where to show each setting: in a group, and at a place of its own in it. Kafka Connect
-// itself gives one place to topics, topics.regex and tasks.max.
+// placed checks that each setting has a group and a unique position in it, for forms. Kafka Connect itself gives
+// topics, topics.regex and tasks.max one position.
 func placed(t *testing.T, specs []wit.ConfigKey) {
 	t.Helper()
 	taken := map[string]string{}
