@@ -21,10 +21,10 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// odd is a text that means harm: markup, characters that turn the direction or steer a terminal, and much of it.
+// odd is a harmful text: markup, characters that change the text direction or control a terminal, and much of it.
 var odd = `"><script>alert(1)</script>&amp;` + "\u202e\u2066\x1b[31m\x00" + strings.Repeat("long ", 2000)
 
-// fake is REST with the same answers for all who ask.
+// fake is a REST API with a fixed response for each request.
 type fake struct {
 	mu      sync.Mutex
 	calls   []string
@@ -54,14 +54,15 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(f.answers[call])
 }
 
-// log are the calls that came.
+// log returns the requests so far, one per line.
 func (f *fake) log() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.calls, "\n")
 }
 
-// newFake has an answer for each route that pages ask, with odd texts wherever the worker shows those of others.
+// newFake returns a response for each request of the pages, with odd texts wherever a response contains text of other
+// systems.
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
@@ -151,7 +152,7 @@ func quotedJSON(text string) string {
 	return string(data)
 }
 
-// served is what the console answers.
+// served returns the console's response.
 func served(t *testing.T, c http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
@@ -167,7 +168,7 @@ func over(f *fake) http.Handler {
 	return New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return "" }})
 }
 
-// addresses are all pages, with a connector of an odd name.
+// addresses returns all pages, with a connector of an odd name.
 func addresses() []string {
 	q := url.Values{"name": {odd}}.Encode()
 	return []string{"/console/", "/console/?state=failed&search=" + url.QueryEscape(odd), "/console/connector?" + q,
@@ -176,8 +177,8 @@ func addresses() []string {
 		"/console/log?level=WARN&connector=" + url.QueryEscape(odd)}
 }
 
-// Every page is well-formed whatever is in it, shows no character that turns or hides text, and says no more than it
-// has to.
+// Every page is well-formed whatever texts it contains, shows no character that hides text or changes its direction,
+// and sends the security headers.
 func TestPages(t *testing.T) {
 	c := over(newFake())
 	for _, at := range addresses() {
@@ -208,7 +209,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// What REST refuses is shown with its status and its text, and asks for nothing more.
+// An error of the REST API is shown with its status and its text, and the page sends no further requests.
 func TestRefusedPages(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/status", odd)
@@ -235,7 +236,7 @@ func TestRefusedPages(t *testing.T) {
 	if w := served(t, over(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
 	}
-	// A number of any size is shown as it is; what is too much to be read is said to be so.
+	// A number of any size is shown unchanged. A response that is too large results in an error.
 	f = newFake()
 	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
 		"offset":null}]}`)
@@ -255,7 +256,7 @@ func TestRefusedPages(t *testing.T) {
 	}
 }
 
-// The script is answered with the fragments that it does not have, and a fragment of equal data is equal.
+// The script gets the fragments that it does not have. A fragment of equal data has the same version.
 func TestFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
@@ -282,7 +283,7 @@ func TestFragments(t *testing.T) {
 		if len(some) != 1 || some["list"].HTML == "" {
 			t.Errorf("expected the list, found %v", some)
 		}
-		// Many viewers at once are one question.
+		// Many concurrent viewers cause one request.
 		time.Sleep(time.Minute)
 		before := strings.Count(f.log(), "/culvert/connectors")
 		for range 10 {
@@ -298,7 +299,7 @@ func TestFragments(t *testing.T) {
 	})
 }
 
-// Who sees less shares no page with those who see more.
+// Users with different rights do not share cached pages.
 func TestSharedByRights(t *testing.T) {
 	f := newFake()
 	why := ""
@@ -311,7 +312,7 @@ func TestSharedByRights(t *testing.T) {
 	}
 }
 
-// Each button is the call of REST that its row says, once for each thing that was selected, and shows the command.
+// Each button sends the REST request of its action, once for each selected item, and shows the command.
 func TestActions(t *testing.T) {
 	for do, a := range actions {
 		f := newFake()
@@ -351,7 +352,7 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// Nothing is done that was not selected, not meant, or not allowed.
+// Nothing happens without a selection, a confirmation, or the right to do it.
 func TestActionsThatAreRefused(t *testing.T) {
 	for name, one := range map[string]struct {
 		form  url.Values
@@ -409,7 +410,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// What a step changed is marked.
+// The changes of a step are marked.
 func TestMarkedLines(t *testing.T) {
 	got := fmt.Sprint(diffLines("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
 	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)

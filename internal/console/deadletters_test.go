@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// A form on which no letter is chosen has none replayed: without names REST would take all of the connector.
+// A form without selected dead letters replays none. REST would replay all of the connector's.
 func TestReplayOfNone(t *testing.T) {
 	f := newFake()
 	served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
@@ -23,7 +23,7 @@ func TestReplayOfNone(t *testing.T) {
 	}
 }
 
-// The result of a dry run names the letters that would be rejected, and why.
+// The result of a dry run names the dead letters that would be rejected, and why.
 func TestDryRunOfReplay(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
@@ -36,7 +36,7 @@ func TestDryRunOfReplay(t *testing.T) {
 	}
 }
 
-// Each letter stands below its cause, and causes of which there are as many as letters take no longer for it.
+// Each dead letter is listed below its cause. With as many causes as dead letters the page takes linear time.
 func TestLettersByCause(t *testing.T) {
 	f, found := newFake(), rest.DeadLetterList{}
 	for n := range 20_000 {
@@ -65,7 +65,7 @@ func TestLettersByCause(t *testing.T) {
 	}
 }
 
-// What is no number of rows is no wish for the usual one.
+// An invalid number of rows is an error, and does not mean the default.
 func TestRowsThatAreNoNumber(t *testing.T) {
 	for rows, want := range map[string]int{"x": 400, "": 400, "20 ": 400, "5": 303} {
 		f := newFake()
@@ -78,7 +78,7 @@ func TestRowsThatAreNoNumber(t *testing.T) {
 	}
 }
 
-// A text that was emptied is compared as one.
+// An emptied text is compared as an empty text.
 func TestReviewOfNothing(t *testing.T) {
 	f := newFake()
 	served(t, over(f), "POST", "/console/form", url.Values{"step": {"review"}, "name": {"x"}, "text": {""}})
@@ -87,7 +87,7 @@ func TestReviewOfNothing(t *testing.T) {
 	}
 }
 
-// Of each letter it is said whether it was replayed.
+// The page shows for each dead letter whether it was replayed.
 func TestReplayedLetters(t *testing.T) {
 	f := newFake()
 	f.answers["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[

@@ -19,8 +19,8 @@ import (
 const formText = "# a comment\nname = x\n\nconnector.class=C\n! another\nsecret=[hidden]\nby=${file:/x:pw}\n" +
 	"unknown=\\n1\nlist=a,\\\n  b\n"
 
-// What is typed into fields is written into the text where it stands: comments, order, spelling of other lines and
-// settings without a field stay, and no secret is in the text.
+// Values typed into fields replace the values in the text. Comments, order, the spelling of other lines and settings
+// without a field stay, and the text contains no secret.
 func TestTypedFields(t *testing.T) {
 	for name, one := range map[string]struct {
 		typed     url.Values
@@ -65,8 +65,8 @@ func TestTypedFields(t *testing.T) {
 	}
 }
 
-// A form that is sent as it came changes nothing: not what the class declares, not what nobody declares, such as a
-// secret that a check complains of.
+// A form that is sent unchanged changes nothing: no declared setting, and no undeclared one, such as a secret that a
+// check reports.
 func TestUnchangedFormKeepsText(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")
@@ -88,7 +88,7 @@ func TestUnchangedFormKeepsText(t *testing.T) {
 	assert.Equal(t, text, served(t, over(f), "POST", "/console/form", form).Body.String())
 }
 
-// formOf is what a browser sends of the configuration in a page.
+// formOf returns the form data that a browser sends for a page.
 func formOf(t *testing.T, page string) url.Values {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(page))
@@ -118,7 +118,7 @@ func formOf(t *testing.T, page string) url.Values {
 	return form
 }
 
-// A page of a form leaves the worker without a secret in it, in whatever step, and its fields are well-formed.
+// No page of a form contains a secret, in any step, and its fields are well-formed.
 func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {
 		f := newFake()
@@ -153,7 +153,7 @@ func TestFormPages(t *testing.T) {
 	}
 }
 
-// The script gets fragments alone, with what the review has found, and is led on when it is applied.
+// The script gets only fragments, with the result of the review, and a redirect after the change was applied.
 func TestStepsOfTheScript(t *testing.T) {
 	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {
 		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"},
@@ -173,8 +173,8 @@ func TestStepsOfTheScript(t *testing.T) {
 	}
 }
 
-// A worker that is still starting leaves fields and text as they are: the script is told to ask again, and without it
-// the page has what was typed.
+// A worker that is still starting leaves fields and text unchanged: the script retries, and without the script the page
+// contains the typed values.
 func TestFormOfAWorkerThatStarts(t *testing.T) {
 	f := newFake()
 	f.refuses["PUT /connector-plugins/C/config/validate"] = 409
@@ -190,8 +190,8 @@ func TestFormOfAWorkerThatStarts(t *testing.T) {
 	assert.Contains(t, w.Body.String(), "mine=1", "no: ")
 }
 
-// Nothing is applied that no review has shown, and no secret that was typed is left out: without the script its field
-// is empty after the review, and the one that is stored would stay.
+// Only reviewed changes are applied, and no typed secret is lost: without the script its field is empty after the
+// review, and the stored secret would stay.
 func TestTypedSinceTheReview(t *testing.T) {
 	f0 := newFake()
 	w0 := served(t, over(f0), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
@@ -210,7 +210,7 @@ func TestTypedSinceTheReview(t *testing.T) {
 	}
 }
 
-// What is stored meanwhile is not overwritten: the answer says so, and what was typed is still there.
+// A configuration that was changed in the meantime is not overwritten: the page says so and keeps the typed values.
 func TestChangedMeanwhile(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("PUT /connectors/{name}/config", "x")
@@ -221,7 +221,8 @@ func TestChangedMeanwhile(t *testing.T) {
 	assert.Contains(t, w.Body.String(), "Nothing was stored", "mine=1")
 }
 
-// Groups are shown as far as those before are filled; of very many values a browser gets those that fit.
+// A group is shown when the fields of the previous ones are valid. Of very many values the browser gets at most
+// maxChoices.
 func TestGroups(t *testing.T) {
 	one, two := "One", "Two"
 	v := check.Validation{Groups: []string{one, two}, Configs: []check.Validated{
@@ -251,7 +252,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// A chain that was tried on the page of records takes the place of the stored one, and nothing else changes.
+// A chain that was tried on the page of records replaces the stored one, and nothing else changes.
 func TestChained(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")

@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// site is a cluster of two brokers that is reachable through the double alone, by virtual names.
+// site is a cluster of two brokers that is reachable only through the simulated proxy, by virtual names.
 type site struct {
 	double  *connectivitytest.Server
 	brokers []string // as they advertise themselves
@@ -51,7 +51,7 @@ func newSite(t *testing.T, opts ...kfake.Opt) *site {
 
 func virtual(i int) string { return fmt.Sprintf("kafka-%d.virtual:9092", i) }
 
-// visit takes the way and returns the steps, with addresses by name.
+// visit runs the steps and returns them with names in place of addresses.
 func (s *site) visit(t *testing.T) (steps []Step) {
 	v := NewDiagnosis(func(step Step) {
 		step.Ms = 0
@@ -189,7 +189,7 @@ func TestWayWithoutAProxy(t *testing.T) {
 	}
 }
 
-// Who may not list Cloud Connectors goes on: workers do not either.
+// Without the right to list Cloud Connectors the check continues: workers do not list them either.
 func TestWayWithoutTheList(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route.VCAP = strings.Replace(s.kafka.Route.VCAP, `"scc_info_path": "`, `"scc_info_path": "/nowhere`, 1)

@@ -74,7 +74,7 @@ func TestLocks(t *testing.T) {
 	}
 }
 
-// A lock that a panic has left is found.
+// A lock that was not released after a panic is detected.
 func TestLockLeftBehind(t *testing.T) {
 	locks.Clear() // those that other tests left
 	synctest.Test(t, func(t *testing.T) {

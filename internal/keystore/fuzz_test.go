@@ -41,7 +41,7 @@ func bounded(t *testing.T, n int, f func()) {
 // use reads a store and all its entries. Errors must be of type *Error.
 func use(t *testing.T, read func(*Store) error) {
 	t.Helper()
-	// little, so that a fuzzer is not busy with hashing
+	// a low limit, so that a fuzzer does not spend its time on hashing
 	s := &Store{location: Location{Password: "changeit"}, description: "the file",
 		budget: &kdfBudget{context.Background(), 30_000}}
 	err := read(s)

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Which of a store's keys is used, or why none.
+// The key of a store is selected by the settings, or the error says why there is none.
 func TestChoiceOfKey(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A line in JSON says where it was written, beside its own attributes and those of its logger.
+// A JSON line contains its source location, next to its own attributes and the logger's.
 func TestLocated(t *testing.T) {
 	var out bytes.Buffer
 	log := New(slog.NewJSONHandler(&out, LocatedHandlerOptions()), slog.LevelInfo).With("connector", "orders")

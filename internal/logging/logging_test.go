@@ -30,7 +30,7 @@ func TestLoggerOf(t *testing.T) {
 	}
 }
 
-// A line goes by the level of its own logger, of the nearest above it, of root.
+// The level of a line is that of its own logger, else of the nearest parent, else of root.
 func TestLevels(t *testing.T) {
 	var out bytes.Buffer
 	log := New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: Lowest}), slog.LevelInfo)
@@ -88,7 +88,7 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// Levels change under those who log.
+// Levels may change while other goroutines log.
 func TestLevelsTogether(t *testing.T) {
 	log := New(slog.DiscardHandler, slog.LevelInfo)
 	l, _ := LevelsOf(log)
@@ -107,7 +107,8 @@ func TestLevelsTogether(t *testing.T) {
 	wg.Wait()
 }
 
-// Of a logger of others lines are left out, and what it does not write stays away.
+// With a logger of the embedding program, lines below the set level are left out, and lines that its own handler does
+// not write stay out.
 func TestOfOthers(t *testing.T) {
 	var out bytes.Buffer
 	l, log := LevelsOf(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
@@ -124,7 +125,7 @@ func TestOfOthers(t *testing.T) {
 	}
 }
 
-// What anybody may set by REST is bounded, since it is kept.
+// The number of loggers that may be set by REST is bounded, since they are stored.
 func TestSetLoggersAreBounded(t *testing.T) {
 	l, _ := LevelsOf(New(slog.DiscardHandler, slog.LevelInfo))
 	if _, _, err := l.Set(strings.Repeat("x", maxName+1), "DEBUG"); err == nil {

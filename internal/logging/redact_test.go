@@ -14,7 +14,7 @@ type valuer struct{ text string }
 
 func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
 
-// Nothing of a line holds what is struck, but names that a connector publishes, and levels go on to hold.
+// No part of a line contains a secret, except names that a connector publishes. Levels still apply.
 func TestStruck(t *testing.T) {
 	const canary = "c4n4ry"
 	var b bytes.Buffer

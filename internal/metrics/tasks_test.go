@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
-// gathered are figures of a worker that is alone, as NAME LABELS VALUE.
+// gathered returns the metrics of a standalone worker as NAME LABELS VALUE.
 func gathered(t *testing.T, list ...connect.Metrics) map[string]float64 {
 	t.Helper()
 	return gatheredIn(t, (*cluster.Worker)(nil).Rebalances(), list...)
 }
 
-// gatheredIn are those of one in a group.
+// gatheredIn returns the metrics of a worker in a group.
 func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
@@ -155,7 +155,7 @@ func TestTaskFigures(t *testing.T) {
 	}
 }
 
-// A worker of a group counts what it runs itself, and the group's rebalances.
+// A worker of a group counts its own tasks, and the group's rebalances.
 func TestFiguresOfAGroup(t *testing.T) {
 	connectors := []connect.Metrics{{Name: "planned", Type: "source", State: connect.Running, OwnsConnector: true},
 		{Name: "task", Type: "source", State: connect.Unassigned,
@@ -186,7 +186,7 @@ func TestFiguresOfAGroup(t *testing.T) {
 	}
 }
 
-// However many tasks there are, so many have figures of their own; all are counted.
+// The number of tasks with their own metrics is bounded. All tasks are counted.
 func TestMeteredTasksAreBounded(t *testing.T) {
 	many := connect.Metrics{Name: "many", Type: "source"}
 	for n := range connect.MaxTasksWithMetrics + 5 {

@@ -24,14 +24,14 @@ import (
 	"github.com/culvert-project/culvert/internal/logging"
 )
 
-// listening is a server for one connector, a.
+// listening starts a server with one connector, a.
 func listening(t *testing.T, o Options) *Server {
 	t.Helper()
 	return opened(t, o, slog.New(slog.DiscardHandler),
 		&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING"}}})
 }
 
-// opened is a server for a worker, by default on any port of this machine.
+// opened starts a server for a worker, by default on a free port of this machine.
 func opened(t *testing.T, o Options, log *slog.Logger, worker double) *Server {
 	t.Helper()
 	if o.Listeners == nil {
@@ -99,7 +99,7 @@ func hashed(t *testing.T, password string) string {
 	return string(hash)
 }
 
-// usersFile has anna with the password geheim.
+// usersFile writes a users file with anna and the password geheim.
 func usersFile(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "users")
@@ -139,7 +139,7 @@ func TestUsers(t *testing.T) {
 	expect("", "/metrics", 401)
 	expect("", "/health", 200)
 
-	// What a user's password was counts no longer; a file that is broken changes nothing.
+	// An old password is rejected at once. A broken file changes nothing.
 	write("anna:" + hashed(t, "neu") + "\n")
 	expect("anna:geheim", "/connectors", 401)
 	expect("anna:neu", "/connectors", 200)
@@ -160,15 +160,15 @@ func TestUsers(t *testing.T) {
 		assert.Error(t, err, "rest.basic.auth.file")
 	}
 
-	// A pipe need never end.
+	// A pipe may never end.
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: pipe}, slog.New(slog.DiscardHandler))
 	assert.Error(t, err, "found a pipe")
 }
 
-// Who is no user takes as long as who is one: the password is compared with a hash of the file, for each name always
-// with the same one, whatever their costs are.
+// An unknown user takes as long as a known one: the password is compared with a hash of the file, for each name with
+// the same one, whatever the costs of the hashes.
 func TestCostOfUnknownUsers(t *testing.T) {
 	of := func(name string, cost int) string {
 		hash, err := bcrypt.GenerateFromPassword([]byte("geheim"), cost)
@@ -203,9 +203,8 @@ func TestCostOfUnknownUsers(t *testing.T) {
 	}
 }
 
-// Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused,
-// also where another worker of a group hands it on. The worker's own answers, whatever they are, come to those alone
-// who may have them.
+// Each route and each page requires a logon. With a read-only REST API changes are rejected, also if another worker of
+// the group forwards them. The worker's own endpoints respond to permitted users only.
 func TestEachRouteByAccess(t *testing.T) {
 	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
@@ -346,7 +345,7 @@ func TestAddedHeaders(t *testing.T) {
 	}
 }
 
-// Answers may hold passwords, rows and lines of the log: no browser or proxy keeps one, of whatever route.
+// Responses may contain passwords, rows and log lines: no browser or proxy stores a response of any route.
 func TestAnswersAreNotStored(t *testing.T) {
 	url := listening(t, Options{}).URLs()[0]
 	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/connectors"}, {"GET", "/connectors/a/config"},

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lister has connectors in any condition.
+// lister has connectors in the given states.
 type lister struct {
 	standIn
 	conditions []connect.Summary
@@ -33,7 +33,7 @@ func (l *lister) DeadLetterCounts(context.Context) map[string]int64 {
 	return map[string]int64{"b": 7}
 }
 
-// conditionOf is a connector with tasks, each in a state of one word.
+// conditionOf returns a connector with tasks, one for each condition.
 func conditionOf(name string, words ...string) connect.Summary {
 	c := connect.Summary{Name: name, Type: "source", Class: "a.Class",
 		Components: []connect.ComponentStatus{{Task: -1, Local: true,
@@ -50,7 +50,7 @@ func conditionOf(name string, words ...string) connect.Summary {
 	return c
 }
 
-// listed asks for a page.
+// listed returns a page of the list.
 func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -62,7 +62,7 @@ func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	return page
 }
 
-// says is a page in a line: names with their states, then the next one.
+// says returns a page as one line: the names with their states, then the next page's start.
 func (l ConnectorList) says() string {
 	var all []string
 	for _, c := range l.Connectors {
@@ -113,7 +113,7 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// Whoever goes from page to page sees each connector once that keeps its state, however others change theirs.
+// A client that reads all pages gets each connector whose state does not change once, whatever the others do.
 func TestListingWhileStatesChange(t *testing.T) {
 	t.Parallel()
 	l := &lister{}
@@ -161,7 +161,7 @@ func TestListingNotModified(t *testing.T) {
 	assert.Equal(t, false, w.Header().Get("Etag") == tag)
 }
 
-// Several parts say the most urgent of all; of idle ones the last, since all have to be.
+// Several components report the most urgent state of all. The time of idle ones is the latest, since all must be idle.
 func TestJoinedLines(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int64) *time.Time { at := time.Unix(seconds, 0); return &at }
@@ -220,7 +220,7 @@ func TestAdvice(t *testing.T) {
 
 func (r *runner) DeadLetterCounts(context.Context) map[string]int64 { return nil }
 
-// Summaries are those of c's own task as it is, and of the others as the status topic has them.
+// Summaries returns the current state of the worker's own task of c, and the status topic's state of the other tasks.
 func (r *runner) Summaries() []connect.Summary {
 	c := connect.Summary{Name: "c", Type: "source",
 		Components: []connect.ComponentStatus{{Task: -1, WorkerID: "w1", Local: r.number == 1,
@@ -241,7 +241,8 @@ func (r *runner) Summaries() []connect.Summary {
 	return []connect.Summary{c}
 }
 
-// Who runs a task knows it best; of one whose worker does not say what the topics do is said.
+// The worker that runs a task knows its state best. If that worker does not respond, the list has the state of the
+// status topic.
 func TestListingOfAGroup(t *testing.T) {
 	t.Parallel()
 	silent := false

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Letters are counted by what failed, where, and the first line of the message, as it is.
+// Dead letters are counted by class, stage, and the first line of the message, without changes.
 func TestLetterCauses(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	assert.Equal(t, []DeadLetterCause{}, groupByCause(nil))
@@ -30,7 +30,8 @@ func TestLetterCauses(t *testing.T) {
 	}))
 }
 
-// Of a dry run it is said what would pass; refusals are struck, and those that are not listed are counted.
+// The result of a dry run reports how many dead letters would pass. Rejections are redacted, and unlisted ones are
+// counted.
 func TestDryReplayed(t *testing.T) {
 	worker, _ := newLogger("a:1")
 	req := &request{common: common{worker: worker.worker()}}
@@ -44,7 +45,7 @@ func TestDryReplayed(t *testing.T) {
 		req.replayResult(done, false))
 }
 
-// lettered has a dead letter that another program has written.
+// lettered has a dead letter of another program.
 type lettered struct {
 	logger
 	more string // of its message
@@ -63,7 +64,7 @@ func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest)
 	return connect.ReplayResult{}, nil
 }
 
-// A dry run of which nothing passes says so.
+// A dry run in which nothing passes says so.
 func TestNothingPasses(t *testing.T) {
 	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
 		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
@@ -73,7 +74,7 @@ func TestNothingPasses(t *testing.T) {
 	}
 }
 
-// What must not be shown stands in no letter, whoever has written it.
+// No dead letter contains a secret, whichever program has written it.
 func TestLettersAreStruck(t *testing.T) {
 	w := sent(&lettered{}, "GET", "/culvert/connectors/a/deadletters", "")
 	assert.Equal(t, http.StatusOK, w.Code)

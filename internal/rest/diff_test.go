@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// editing is a worker with one connector, a, which has a file with a text, or none and version 7; what it is given is
-// noted.
+// editing is a worker with one connector, a. It has a file with a text, or no file and version 7. put is the last
+// request.
 type editing struct {
 	standIn
 	text   string
@@ -66,7 +66,8 @@ const unreadable = "?"
 
 const properties = "text/x-java-properties"
 
-// The text of a connector is that of its file, else made of its settings, without clear passwords; JSON is what it was.
+// The text of a connector is its file's, or else created from its settings, without passwords in clear text. JSON
+// contains the settings.
 func TestTextOfAConnector(t *testing.T) {
 	for _, c := range []struct {
 		accept, text string
@@ -100,7 +101,7 @@ func TestTextOfAConnector(t *testing.T) {
 	}
 }
 
-// A text is taken where it is read without problems, whatever it is called; conditions are those of RFC 9110.
+// A text without problems is accepted, whatever its format is called. Conditions follow RFC 9110.
 func TestTextThatIsPut(t *testing.T) {
 	for _, c := range []struct {
 		media, body, match, none string
@@ -146,7 +147,7 @@ func TestTextThatIsPut(t *testing.T) {
 	}
 }
 
-// A comparison is asked with settings or with a text, shows nothing that is to be hidden, and is no change.
+// A comparison accepts settings or a text, redacts secrets, and changes nothing.
 func TestComparisonIsAsked(t *testing.T) {
 	for _, c := range []struct {
 		body   string

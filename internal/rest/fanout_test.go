@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// runner runs one task of connector c, which has four: its number has the feed of that number.
+// runner runs one of the four tasks of connector c. Its number is the task's and the feed's.
 type runner struct {
 	standIn
 	number int
@@ -68,7 +68,7 @@ func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
 	return f, nil
 }
 
-// flow is what its own task does: half of the time it fetches.
+// flow returns the measurements of its own task: it spends half of the time fetching.
 func (r *runner) flow(state connect.State) (f core.Flow) {
 	if state == connect.Running {
 		f = core.Flow{Period: time.Minute, Rows: float64(10 + r.number), Stages: []core.Stage{{Name: "fetch",
@@ -89,7 +89,7 @@ func (r *runner) Snapshot(_, feed, _ string) error {
 	return fmt.Errorf("%w: %q", connect.ErrNoFeed, feed)
 }
 
-// runners are three workers, of which the second leads.
+// runners starts three workers. The second one leads.
 func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string,
 	seats []*seat) {
 	t.Helper()
@@ -106,8 +106,8 @@ const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +
 	`{"id":2,"state":"RUNNING","worker_id":"w2","caught_up":false,"rows":12,"refused":0},` +
 	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker runs the task at the moment"}]}`
 
-// Figures of a connector are those of all workers that run tasks of it, whichever is asked, with the rights of the one
-// who asks.
+// Metrics of a connector contain all workers that run its tasks, whichever worker gets the request, with the rights of
+// the user.
 func TestFiguresOfAGroup(t *testing.T) {
 	t.Parallel()
 	urls, seats := runners(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
@@ -142,7 +142,8 @@ func TestFiguresOfAGroup(t *testing.T) {
 	}
 }
 
-// A worker that does not answer in time, answers no JSON or a refusal: its tasks are there, with the reason.
+// If a worker does not respond in time, responds without JSON or rejects the request, its tasks are listed with the
+// reason.
 func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -185,7 +186,7 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// What workers answer counts as bodies of requests do, until the request is answered that they were asked for.
+// Responses of other workers count as request bodies do, until the user's request has its response.
 func TestFiguresOfAGroupAreBounded(t *testing.T) {
 	t.Parallel()
 	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them together are too much

@@ -38,7 +38,7 @@ func TestFlowOf(t *testing.T) {
 	assert.Equal(t, 4, len(f.Stages))
 }
 
-// A group's flow is that of all workers, whichever is asked; those that do not say are named.
+// A group's flow contains all workers, whichever worker gets the request. Workers that do not respond are named.
 func TestFlowOfAGroup(t *testing.T) {
 	t.Parallel()
 	silent := false

@@ -29,18 +29,19 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// seat is a worker of a cluster as it sees it itself.
+// seat is the group from the point of view of one worker.
 type seat struct {
 	mu  sync.Mutex
 	own string
-	// leads and owns are URLs; "" is not known. owns is by NAME or NAME/TASK; what is not in it is not there.
+	// leads and owns contain URLs; "" means unknown. owns is by NAME or NAME/TASK; a missing entry means that it
+	// does not exist.
 	leads   string
 	owns    map[string]string
 	pending bool
 	asked   []string // of all workers
 	members []GroupMember
 	barred  error
-	// unplaced is the leader's.
+	// unplaced is known to the leader only.
 	unplaced map[string]string
 }
 
@@ -100,7 +101,7 @@ func (s *seat) set(change func(*seat)) {
 	change(s)
 }
 
-// namesake refuses whatever it is asked with its name, by which one sees who was.
+// namesake rejects every request with its name, which shows where the request arrived.
 type namesake struct {
 	standIn
 	name string
@@ -123,17 +124,17 @@ func (n *namesake) ReadDeadLetters(context.Context, string, int64, func(*connect
 	return "", &Refusal{http.StatusGone, n.name}
 }
 
-// trio are three workers: first is asked, second leads, third runs connector a and its task 3.
+// trio is three workers: the first gets the requests, the second leads, the third runs connector a and its task 3.
 type trio struct {
 	seats [3]*seat
 	urls  [3]string
 	mu    sync.Mutex
-	// path is who was asked, with the hops that were left: "0 1:true".
+	// path lists the workers that got the request, with the remaining hops: "0 1:true".
 	path []string
 }
 
 // grouped serves workers as a group whose second member leads. within is how long a request waits for a leader; zero
-// means the default. before sees each request first, and reports whether it has answered it.
+// means the default. before sees each request first, and reports whether it has responded.
 func grouped(t *testing.T, workers []Worker, within time.Duration,
 	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
 	t.Helper()
@@ -184,7 +185,7 @@ func newTrio(t *testing.T) *trio {
 	return all
 }
 
-// asked is what the first worker answers, and who was asked.
+// asked sends a request to the first worker, and returns the response and the workers that got the request.
 func (all *trio) asked(t *testing.T, method, target string) (status int, body string, asked []string) {
 	t.Helper()
 	sent := `{"level":"INFO"}`
@@ -210,7 +211,7 @@ func (all *trio) asked(t *testing.T, method, target string) (status int, body st
 	return a.StatusCode, body, slices.Clone(all.path)
 }
 
-// The group is shown by its leader alone, whichever worker is asked; a worker that is alone has none.
+// The leader responds with the group's state, whichever worker gets the request. A standalone worker has no group.
 func TestOverviewOfAGroup(t *testing.T) {
 	all := newTrio(t)
 	status, body, path := all.asked(t, "GET", "/culvert/cluster")
@@ -222,7 +223,7 @@ func TestOverviewOfAGroup(t *testing.T) {
 	answers(t, http.DefaultClient, alone.URL+"/culvert/cluster", 404)
 }
 
-// A worker is drained by itself, whoever leads; not where it is alone, may only be read, or is of no generation.
+// A worker drains itself, whichever worker leads, but not if it is standalone, read-only, or without a generation.
 func TestDrain(t *testing.T) {
 	drains := func(o Options) (status int, asked []string) {
 		t.Helper()
@@ -247,8 +248,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Requests that other workers hand on name the URL that this one advertises as their Host: whatever names users may
-// call it by, it answers those.
+// Requests that other workers forward have this worker's advertised URL as their Host. It is accepted, whatever names
+// users may use.
 func TestAdvertisedHostIsAnswered(t *testing.T) {
 	for _, allowed := range [][]string{nil, {"connect.example.com"}} {
 		for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
@@ -267,8 +268,8 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 	}
 }
 
-// Each route of the table is answered by the worker that it names, over two hops at most, and where that is not known,
-// since a rebalance is expected, it is refused after a time.
+// Each route is handled by the worker in the table, over two hops at most. If that worker is unknown, since a rebalance
+// is expected, the request is rejected after a timeout.
 func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	all := newTrio(t)
 	paths := map[target][]string{local: {"0"}, leader: {"0", "1:true"},
@@ -330,7 +331,7 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].asked)
 }
 
-// Kafka Connect's texts, by which tools know that they can try again.
+// The messages are Kafka Connect's, by which tools recognize that they can retry.
 func TestTextsOfForwarding(t *testing.T) {
 	const noLeader = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
 		`likely because a rebalance was underway."}`
@@ -393,7 +394,7 @@ func TestTextsOfForwarding(t *testing.T) {
 	}
 }
 
-// Without a leader what is read is answered from what this worker has, and a change waits for one.
+// Without a leader a read gets the state that this worker has, and a change waits for a leader.
 func TestWithoutALeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -429,7 +430,7 @@ func TestWithoutALeader(t *testing.T) {
 	})
 }
 
-// asker is a worker whose leader is at a URL; hand sends it a request and returns the answer.
+// asker is a worker with the URL of its leader. hand sends it a request and returns the response.
 type asker struct {
 	url string
 	*seat
@@ -456,8 +457,8 @@ func (a *asker) hand(t *testing.T, method, target, body string, headers ...strin
 	return answer, string(text)
 }
 
-// A request that is handed on has the verb, path, query and body of the first one, of its headers who asks and what is
-// sent; the client gets status, body and what belongs to them, and is led to no other worker.
+// A forwarded request has the method, path, query and body of the original, and of its headers the credentials and the
+// headers of its body. The client gets the status, the body and their headers, and is not redirected to another worker.
 func TestForwardedRequest(t *testing.T) {
 	var seen *http.Request
 	var sent string
@@ -498,12 +499,12 @@ func TestForwardedRequest(t *testing.T) {
 	if len(seen.Header["Authorization"])+len(seen.Header["Content-Type"])+len(sent) > 0 {
 		t.Errorf("expected neither a logon nor a body, found %v %q", seen.Header, sent)
 	}
-	// Reads of others without a body, by HEAD too.
+	// Reads have no body, also by HEAD.
 	answer, _ = a.hand(t, "HEAD", "/culvert/reload", "")
 	assert.Equal(t, "HEAD 201", fmt.Sprint(seen.Method, " ", answer.StatusCode))
 }
 
-// What stands in the way of a hop is said with the URL, and nothing is sent in circles.
+// An error of a hop names the URL, and nothing is forwarded in circles.
 func TestWorkersThatCannotBeAsked(t *testing.T) {
 	away, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -571,7 +572,7 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 		t.Errorf("found %d %s", answer.StatusCode, body)
 	}
 
-	// Nothing of a body that is too large, or does not come, is handed on.
+	// No part of a body that is too large or incomplete is forwarded.
 	handed := false
 	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
 	defer leading.Close()
@@ -593,7 +594,7 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 	}
 }
 
-// A request ends at the other worker when its client is gone.
+// A forwarded request ends when its client has disconnected.
 func TestForwardingEndsWithItsClient(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan struct{})
 	leading := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -621,7 +622,7 @@ type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A worker that does not answer is waited for as long as a change may take, a replay of letters for longer.
+// A worker that does not respond is given the time of a change, and more for a replay of dead letters.
 func TestForwardingTakesItsTime(t *testing.T) {
 	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
 		"POST /culvert/connectors/a/deadletters/replay": replayTimeout} {
@@ -646,7 +647,7 @@ func TestForwardingTakesItsTime(t *testing.T) {
 	}
 }
 
-// stores writes a key and an authority, and returns settings that name them.
+// stores writes a key and a CA certificate, and returns settings that name them.
 func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -662,7 +663,7 @@ func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[s
 	return settings
 }
 
-// Workers ask each other by https with the stores of their own listeners, while a cluster goes over to it and later.
+// Workers use https with the stores of their own listeners, while a cluster migrates to https and later.
 func TestForwardingByHTTPS(t *testing.T) {
 	authority := certtest.Issue(t, "authority", nil, nil)
 	one := certtest.Issue(t, "one", authority, nil)
@@ -684,7 +685,7 @@ func TestForwardingByHTTPS(t *testing.T) {
 		asks, has        map[string]string
 		want             string // "": it is answered
 	}{
-		// of Kafka Connect's RestForwardingIntegrationTest
+		// cases of Kafka Connect's RestForwardingIntegrationTest
 		"testRestForwardNoSsl":             {onlyPlain, onlyPlain, nil, nil, ""},
 		"testRestForwardNoSslDualListener": {dual("http"), dual("http"), asks, asks, ""},
 		"testRestForwardLeaderSsl":         {dual("http"), dual("https"), asks, asks, ""},

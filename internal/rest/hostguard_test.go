@@ -14,9 +14,9 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Where REST is for others, checks no Host and asks for no logon, a name that a page may have had resolved to this
-// machine sees no passwords and changes nothing, and a line says so once and names the settings; names that no page can
-// have are answered as before, and so is everybody where users log on or names are given.
+// If REST is reachable for others, without allowed hosts and logon, a name that a page may have had resolved to this
+// machine gets no passwords and changes nothing, and one line names the settings. Names that no page can have are not
+// restricted, nor is any name if users log on or allowed hosts are configured.
 func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	log := &logtest.Journal{}
 	serve := func(o Options) *Server {
@@ -62,7 +62,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	if status, _ := asked(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
 		t.Errorf("expected 200, found %d", status)
 	}
-	// Where another worker answers, it shows no more than the one that was asked would.
+	// Another worker shows no more than the worker that got the request would.
 	moving := &mover{standIn{connectors: map[string]*standInConnector{"a": {
 		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
 	seated := func(o Options, leader string) (s *Server, url string) {
@@ -102,7 +102,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	}
 }
 
-// mover shows how far its connectors are.
+// mover has metrics of its connectors.
 type mover struct{ standIn }
 
 func (m *mover) worker() Worker { return m.with(m) }
@@ -111,7 +111,7 @@ func (m *mover) ConnectorMetrics(name string) (connect.Metrics, error) {
 	return connect.Metrics{Name: name}, nil
 }
 
-// The names of this machine are its own and the one that the resolver completes it to.
+// The names of this machine are its own and the one to which the resolver completes it.
 func TestNamesOfThisMachine(t *testing.T) {
 	for _, c := range []struct {
 		hostname, canonical string

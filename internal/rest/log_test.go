@@ -14,12 +14,12 @@ import (
 	"github.com/culvert-project/culvert/internal/logging"
 )
 
-// logger is a worker with a log and an id.
+// logger is a worker with a log and an ID.
 type logger struct{ standIn }
 
 func (l *logger) worker() Worker { return l.as(l) }
 
-// as is the worker with another herder. It leaves out what has become a secret after it was logged.
+// as returns the worker with another herder. It redacts secrets that became known after they were logged.
 func (l *logger) as(h Herder) Worker {
 	w := l.with(h)
 	w.Redact = func(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
@@ -40,7 +40,7 @@ func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
 	return status, page, text
 }
 
-// The log is shown page by page, and what cannot be asked for is refused with what is expected.
+// The log is read page by page. An invalid query is rejected with what is expected.
 func TestLog(t *testing.T) {
 	worker, log := newLogger("a:1")
 	if w := sent(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
@@ -76,7 +76,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// A page that has had its name resolved to this machine reads no log, its own worker's or another one's.
+// A page whose name resolves to this machine reads no log, neither its own worker's nor another one's.
 func TestLogIsShownToNoPage(t *testing.T) {
 	worker, log := newLogger("a:1")
 	log.Info("one")
@@ -96,7 +96,7 @@ func TestLogIsShownToNoPage(t *testing.T) {
 	}
 }
 
-// In a group each worker shows its own log, and has another one answer that is named, by way of the leader.
+// In a group each worker shows its own log, and the log of a named worker by way of the leader.
 func TestLogOfAGroup(t *testing.T) {
 	ids := []string{"w0:1", "w1:1", "w2:1"}
 	var workers []Worker

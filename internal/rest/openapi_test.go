@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The OpenAPI document has all routes and no other ones; what it refers to is there.
+// The OpenAPI document has exactly the routes, and its references exist.
 func TestOpenAPI(t *testing.T) {
 	answer := sent(&standIn{}, "GET", "/culvert/openapi.json", "")
 	var d struct {
@@ -72,7 +72,7 @@ func TestOpenAPI(t *testing.T) {
 	if len(d.Components.Schemas) < 10 {
 		t.Errorf("expected schemas, found %d", len(d.Components.Schemas))
 	}
-	// A client that has to send a list of letters would replay none where it means all.
+	// A required list of dead letters would make a client replay none where it means all.
 	if asked := d.Components.Schemas["ReplayAsked"]; len(asked.Required) > 0 {
 		t.Errorf("expected a replay to need nothing, found %q", asked.Required)
 	}

@@ -33,7 +33,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/offset"
 )
 
-// notYet are resources of Kafka Connect's that this worker does not have.
+// notYet are resources of Kafka Connect that this worker does not have.
 var notYet = regexp.MustCompile(`/fence/?(\?|$)`)
 
 // steered are writes that are sent, too.
@@ -105,19 +105,19 @@ func TestRecordedCalls(t *testing.T) {
 	}
 }
 
-// standIn is a worker, and its herder, with the state that the recorded writes would have led to.
+// standIn is a worker and its herder, with the state that results from the recorded writes.
 type standIn struct {
 	Herder     // is asked nothing else
 	connectors map[string]*standInConnector
 	parts      Parts
 }
 
-// double is a worker of a test.
+// double is a worker for tests.
 type double interface{ worker() Worker }
 
 func (s *standIn) worker() Worker { return s.with(s) }
 
-// with is the stand-in with another herder.
+// with returns the stand-in with another herder.
 func (s *standIn) with(h Herder) Worker {
 	parts := s.parts
 	parts.Herder, parts.TracksTopics, parts.ResetsTopics = h, true, true
@@ -148,12 +148,12 @@ type standInConnector struct {
 	state  connect.State
 	tasks  []connect.TaskStatus
 	plugin connect.Plugin
-	// offsets by the texts of their partitions
+	// offsets are the offsets by their partitions as text
 	offsets map[string]offset.Entry
 	topics  []string
 }
 
-// change takes in what is no read, or is one of something that is not built, and tells whether it was such.
+// change applies a step that is a write, or that uses a resource that is not built, and reports whether it was one.
 func (s *standIn) change(c *replaytest.Step) bool {
 	path, _, _ := strings.Cut(c.Path, "?")
 	switch {
@@ -183,7 +183,7 @@ func (s *standIn) change(c *replaytest.Step) bool {
 	return true
 }
 
-// hasLong: limits of Jetty's header buffer are not ours.
+// hasLong reports whether a header exceeds Jetty's buffer. The worker does not have its limits.
 func hasLong(headers map[string]any) bool {
 	for _, v := range headers {
 		if text, ok := v.(string); ok && len(text) > 4096 {
@@ -239,7 +239,7 @@ func (s *standIn) delete(_ context.Context, name string) error {
 	return err
 }
 
-// until takes in the state that the recorder waited for.
+// until applies the state for which the recorder waited.
 func (s *standIn) until(c *replaytest.Step) {
 	k := s.connectors[nameIn(c.Until)]
 	if k == nil || c.Contains == nil {
@@ -333,7 +333,7 @@ func (s *standIn) Tasks(name string) ([]connect.TaskInfo, error) {
 	return tasks, nil
 }
 
-// Plugins are those of the real worker, as it listed them.
+// Plugins returns the real worker's plugins, as it listed them.
 func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 	data, err := os.ReadFile("../../testdata/connect-rest/12-plugins.jsonl")
 	if err != nil {
@@ -352,7 +352,7 @@ func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 	return nil
 }
 
-// definitions are those of the real worker, by class or alias.
+// definitions returns the real worker's definitions by class or alias.
 func definitions(_ context.Context, class string, version *string) ([]check.Definition, error) {
 	data, err := os.ReadFile("../../testdata/connect-rest/classes/configs.jsonl")
 	if err != nil {
@@ -388,8 +388,8 @@ func TestHealthWhileStarting(t *testing.T) {
 	}
 }
 
-// Until the worker has started all requests but those for its health wait, as those of Kafka Connect's workers do, and
-// are answered with 503 where that takes too long.
+// Until the worker has started, all requests but health checks wait, as in Kafka Connect's workers, and get 503 after a
+// timeout.
 func TestRequestsWaitForTheStart(t *testing.T) {
 	t.Parallel()
 	for _, starts := range []bool{true, false} {
@@ -462,7 +462,7 @@ func (m *mistaken) worker() Worker { return m.with(m) }
 
 func (*mistaken) Names() []string { panic("a mistake in what answers") }
 
-// A mistake in a handler is that request's fault, and the next one is answered.
+// A panic in a handler fails its request only.
 func TestPanicsAreTheRequests(t *testing.T) {
 	h := Handler(new(mistaken).worker())
 	for range 2 {

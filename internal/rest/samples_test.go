@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// keeping has one sample, and says how it was asked.
+// keeping has one sample, and returns the parameters of its requests.
 type keeping struct {
 	standIn
 	shows string
@@ -41,7 +41,7 @@ func (k *keeping) worker() Worker {
 	return w
 }
 
-// Values of records are shown to those who ask from this machine, or have logged on; others see their shape, or
+// Values of records are shown to users on this machine and to users who have logged on. Others see the shape, or
 // nothing.
 func TestWhoSeesRecords(t *testing.T) {
 	const anywhere = "http://:0"
@@ -114,7 +114,7 @@ func TestWhoSeesRecords(t *testing.T) {
 				}
 			}
 		}
-		// A test has values, and so has a command that answers rows; others have none.
+		// A test file has values, and so has a command that returns rows. Other responses have none.
 		for chain, call := range map[string][3]string{"": {"GET", "/samples/1?as=test", ""},
 			"a": {"POST", "/samples/1/chain?as=test", `{"config":{"transforms":"a"}}`}} {
 			status, answer := ask(call[0], call[1], call[2])
@@ -136,7 +136,7 @@ func TestWhoSeesRecords(t *testing.T) {
 	}
 }
 
-// What is asked wrongly is said to be so.
+// An invalid request is rejected with the reason.
 func TestWrongSamples(t *testing.T) {
 	worker := &keeping{shows: "full"}
 	for _, c := range []struct {
@@ -165,18 +165,19 @@ func TestWrongSamples(t *testing.T) {
 			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
 		}
 	}
-	// A test is YAML, and is not refused to those who ask for that.
+	// A test file is YAML, and clients that accept YAML do not get 406.
 	for accept, status := range map[string]int{"text/yaml": 403, "text/html": 403, "application/json": 403} {
 		assert.Equal(t, status, sent(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept",
 			accept).Code)
 		assert.Equal(t, map[bool]int{true: 403, false: 406}[accept == "application/json"],
 			sent(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
 	}
-	// no route of tests
+	// a route without test files
 	assert.Equal(t, 406, sent(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code)
 }
 
-// What only reads passes where REST is for reading alone, whatever its method; nothing else of its path does.
+// A request that changes nothing is accepted by a read-only REST API, whatever its method, but nothing else on its
+// path.
 func TestWhatOnlyReads(t *testing.T) {
 	for call, want := range map[string]bool{
 		"PUT /connector-plugins/A/config/validate":           false,
@@ -210,7 +211,7 @@ func TestWhatOnlyReads(t *testing.T) {
 	}
 }
 
-// The worker that hands a request on says where it would show no values.
+// The worker that forwards a request marks it if it would show no values itself.
 func TestForwardingHidesRecords(t *testing.T) {
 	for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
 		var withheld string

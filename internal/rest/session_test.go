@@ -29,7 +29,7 @@ import (
 
 const permit = "POST /culvert/internal/permit"
 
-// session is one with a key.
+// session returns a session with a key.
 func session(t testing.TB, secret string) *Session {
 	t.Helper()
 	s, err := NewSession("HmacSHA256", []string{"HmacSHA256"})
@@ -45,13 +45,13 @@ const (
 	secondKey = "the second key of the cluster"
 )
 
-// internals is a worker of a cluster that answers calls, guarded in all ways that users meet.
+// internals is a worker of a cluster that accepts internal calls, with all access checks for users.
 type internals struct {
 	*Server
 	*Session
 	url  string
 	seat *seat
-	// called are the calls that were answered.
+	// called counts the calls that were handled.
 	called atomic.Int32
 }
 
@@ -81,7 +81,7 @@ func newInternals(t *testing.T, secret string) *internals {
 	return i
 }
 
-// send sends a call that was signed by a session and changed after that.
+// send sends a call that a session has signed. change modifies it afterwards.
 func (i *internals) send(t *testing.T, by *Session, call, body string, change func(*http.Request)) (int, string) {
 	t.Helper()
 	method, target, _ := strings.Cut(call, " ")
@@ -95,8 +95,8 @@ func (i *internals) send(t *testing.T, by *Session, call, body string, change fu
 	return a.StatusCode, text
 }
 
-// A call is answered by its signature alone, whatever guards the worker from users; what was changed, made up, sent
-// before, or is for another worker is refused, and nothing is done.
+// A call needs only its signature, whatever access checks users have. A call that was changed, forged, repeated, or
+// signed for another worker is rejected and has no effect.
 func TestSignedCalls(t *testing.T) {
 	i := newInternals(t, firstKey)
 	own := session(t, firstKey)
@@ -157,7 +157,7 @@ func TestSignedCalls(t *testing.T) {
 		"another call":     {permit, "{}", func(r *http.Request) { r.URL.Path = "/connectors/a/tasks" }, 403, forged},
 		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
 		"too large":        {permit, strings.Repeat("x", maxCallBytes+1), nil, 413, "expected at most 8388608 bytes"},
-		// what users may ask needs what users need
+		// a user's path has the access checks of users
 		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is not a name of this worker"},
 		"a user's read":    {"GET /connectors", "", nil, 403, "Host is not a name of this worker"},
 		"a user's, named":  {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
@@ -193,7 +193,7 @@ func TestSignedCalls(t *testing.T) {
 	assert.Equal(t, sum("{}"), fmt.Sprintf("%x", hash), "the signed hash is that of the body")
 }
 
-// A signature counts once, and at one worker.
+// A signature is valid once, at one worker.
 func TestRepeatedCalls(t *testing.T) {
 	i, other := newInternals(t, firstKey), newInternals(t, firstKey)
 	signed := func(r *http.Request) http.Header { return r.Header.Clone() }
@@ -211,7 +211,7 @@ func TestRepeatedCalls(t *testing.T) {
 	assert.Equal(t, 403, status)
 	assert.Equal(t, 0, other.called.Load())
 	assert.Equal(t, 1, i.called.Load())
-	// A call whose body did not come as it was signed has used its signature up.
+	// A call whose body differs from the signed one uses up its signature.
 	status, _ = i.send(t, i.Session, permit, "{}", func(r *http.Request) {
 		headers = signed(r)
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("[]")), 2
@@ -221,8 +221,8 @@ func TestRepeatedCalls(t *testing.T) {
 	assert.Equal(t, 403, status)
 }
 
-// What is not signed shows a stranger nothing, and changes nothing: statuses are those of Kafka Connect's
-// SessionedProtocolIntegrationTest, whatever else the worker asks of its users.
+// An unsigned call neither reveals nor changes anything. Statuses are those of Kafka Connect's
+// SessionedProtocolIntegrationTest, whatever access checks the worker has for users.
 func TestUnsignedCalls(t *testing.T) {
 	keyless := newInternals(t, "")
 	i := newInternals(t, firstKey)
@@ -260,7 +260,7 @@ func TestUnsignedCalls(t *testing.T) {
 	}
 }
 
-// No byte of a body is waited for before its signature is right.
+// The body is not read before the signature was verified.
 func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
 	i := newInternals(t, firstKey)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(i.url, "http://"))
@@ -273,8 +273,8 @@ func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
 	assert.Equal(t, 403, answer.StatusCode)
 }
 
-// A worker that is alone has no calls of other workers, nor has a listener of administrators; nobody finds them in what
-// the worker says of itself.
+// Neither a standalone worker nor an admin listener has internal calls, and the OpenAPI document and the routes do not
+// list them.
 func TestCallsAreNoRoutes(t *testing.T) {
 	s := session(t, firstKey)
 	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
@@ -305,7 +305,8 @@ func TestCallsAreNoRoutes(t *testing.T) {
 	}
 }
 
-// A key is worn when half of the calls that a worker remembers were signed or answered here; a new one is not.
+// A key needs rotation when half of the calls that a worker can remember were signed or verified here. A new key does
+// not.
 func TestKeyNeedsRotation(t *testing.T) {
 	s := session(t, "")
 	assert.Equal(t, false, s.NeedsRotation())
@@ -320,7 +321,7 @@ func TestKeyNeedsRotation(t *testing.T) {
 	assert.Equal(t, false, s.NeedsRotation())
 }
 
-// A key is taken until a minute after that of its successor was read, and its nonces are known as long.
+// A key is valid for a minute after its successor was read, and its nonces are remembered as long.
 func TestKeysChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const to = "http://a:1"
@@ -350,7 +351,7 @@ func TestKeysChange(t *testing.T) {
 		time.Sleep(time.Second)
 		expect(errForged, call(old))
 		expect(errForged, first)
-		// The key comes back: its nonces are known still.
+		// When the key returns, its nonces are still known.
 		require.NoError(t, receives.SetKey([]byte(firstKey)))
 		expect(errRepeated, first)
 		expect(nil, call(old))
@@ -360,8 +361,8 @@ func TestKeysChange(t *testing.T) {
 	})
 }
 
-// Calls that are remembered are bounded: where there is no room nothing is answered until the key changes, rather than
-// twice.
+// The number of remembered calls is bounded. When it is reached, calls are rejected until the key changes, so that none
+// is accepted twice.
 func TestRememberedCallsAreBounded(t *testing.T) {
 	const to = "http://a:1"
 	s := session(t, firstKey)
@@ -384,7 +385,7 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Whatever of a signed request is changed, it is not taken, nor where the same text is cut at other places.
+// A change of any part of a signed request invalidates it, also if the same text is split elsewhere.
 func TestSignaturesAreOverAllParts(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := session(t, firstKey)
@@ -457,7 +458,7 @@ func TestSessionSettings(t *testing.T) {
 	}
 }
 
-// One worker asks another by a signed call, and sees its answer, or what it says.
+// A worker sends a signed call to another worker, and gets its response or its error.
 func TestAsk(t *testing.T) {
 	asks, answers := newInternals(t, firstKey), newInternals(t, firstKey)
 	ask := func(path, body string) (string, error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 )
 
-// checks says how many configurations are checked, and goes on when it is let.
+// checks counts concurrent validations and blocks them until goOn is closed.
 type checks struct {
 	*standIn
 	begun, most, now atomic.Int32
@@ -42,7 +42,8 @@ func (c *checks) worker() Worker {
 	return w
 }
 
-// Configurations are checked some at a time. Others wait, and those whose client has left are not checked at all.
+// The number of concurrent validations is bounded. Others wait, and a request whose client has disconnected is not
+// validated.
 func TestValidationsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checks{standIn: &standIn{}, goOn: make(chan struct{})}

@@ -30,7 +30,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// batch has rows of values without a schema.
+// batch returns rows of schemaless values.
 func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
 	t.Helper()
 	b := &record.Batch{Registry: reg, Topics: []string{"orders"}}
@@ -65,7 +65,7 @@ func ask(t *testing.T, s *Sampler, connector string, rows int) string {
 	return k.ID
 }
 
-// feed has a task read a batch, and reports whether a sample took rows of it.
+// feed passes a batch to the observer as a task does, and reports whether a sample took rows of it.
 func feed(s *Sampler, connector string, b *record.Batch) bool {
 	rows := func() (n int) {
 		for _, k := range s.samples {
@@ -78,7 +78,8 @@ func feed(s *Sampler, connector string, b *record.Batch) bool {
 	return rows() > before
 }
 
-// A sample has the next rows and no more; while none waits nobody looks. It is forgotten after ten minutes.
+// A sample gets the next rows and no more. Without a waiting sample rows are not inspected. A sample is removed after
+// ten minutes.
 func TestSamplesComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := record.NewRegistry()
@@ -126,7 +127,7 @@ func TestSamplesComeAndGo(t *testing.T) {
 	})
 }
 
-// There are a few samples at a time: the oldest one goes, and what it has held with it.
+// The number of samples is bounded: a new one replaces the oldest, whose memory is freed.
 func TestSamplesAreFew(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
@@ -158,7 +159,7 @@ func TestSamplesAreFew(t *testing.T) {
 	}
 }
 
-// A row that is too large to be copied is said to be; it takes no room from others.
+// A row that is too large to copy is reported as such, and takes no space from others.
 func TestLargeRows(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
@@ -176,7 +177,7 @@ func TestLargeRows(t *testing.T) {
 	}
 }
 
-// Tasks read while samples are asked for, had and forgotten.
+// Tasks may read while samples are started, read and removed.
 func TestSamplesOfManyTasks(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
@@ -202,7 +203,7 @@ func TestSamplesOfManyTasks(t *testing.T) {
 	tasks.Wait()
 }
 
-// A look that panics leaves the task alone.
+// A panic in an observer does not affect the task.
 func TestLooksDoNotDisturb(t *testing.T) {
 	var tap task.Observer
 	tap.Set(func(int, string, *record.Batch) { panic("a mistake") })
@@ -211,7 +212,7 @@ func TestLooksDoNotDisturb(t *testing.T) {
 	(*task.Observer)(nil).Observe(0, "", b)
 }
 
-// world is a worker's plugins with the built-in transforms.
+// world has a worker's plugins with the built-in transforms.
 type world struct {
 	*Sampler
 	plugins *plugin.Manager
@@ -238,7 +239,7 @@ func newWorld(t testing.TB, modules map[string][]byte) *world {
 	return w
 }
 
-// chain is that of settings, KEY=VALUE, as a connector has it.
+// chain returns the transform chain of a connector with these settings.
 func (w *world) chain(t testing.TB, settings map[string]string) chaintest.Chain {
 	t.Helper()
 	var entries []config.Entry
@@ -250,7 +251,7 @@ func (w *world) chain(t testing.TB, settings map[string]string) chaintest.Chain 
 	return chaintest.ChainOf(w.plugins, c)
 }
 
-// tasks has a connector's own chain do a batch that is looked at.
+// tasks runs a connector's own chain on an observed batch.
 func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *record.Batch) {
 	t.Helper()
 	chain, err := transform.New(t.Context(), transform.Options{Manager: c.Plugins, Connector: connector,
@@ -264,7 +265,7 @@ func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *reco
 
 const transforms = "org.apache.kafka.connect.transforms."
 
-// ordersChain drops what is deleted, masks a field and makes a key; no row is for its last transform.
+// ordersChain drops tombstones, masks a field and sets a key. Its last transform applies to no row.
 var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predicates": "deleted,mine",
 	"transforms.mask.type": transforms + "MaskField$Value", "transforms.mask.fields": "iban",
 	"transforms.drop.type": transforms + "Filter", "transforms.drop.predicate": "deleted",
@@ -275,7 +276,7 @@ var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predic
 	"predicates.deleted.type": transforms + "predicates.RecordIsTombstone",
 	"predicates.mine.type":    transforms + "predicates.TopicNameMatches", "predicates.mine.pattern": "orders"}
 
-// Each step shows what it made of each row.
+// Each step shows its result for each row.
 func TestSteps(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.chain(t, ordersChain)
@@ -315,7 +316,7 @@ func TestSteps(t *testing.T) {
 		t.Error(d)
 	}
 
-	// The same rows through another chain, and through one that cannot be made.
+	// The same rows pass through another chain, and through one that cannot be created.
 	other := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value",
 		"transforms.in.field": "row"})
 	tried, err := w.ReadWithChain(t.Context(), "orders", id, other)
@@ -330,7 +331,7 @@ func TestSteps(t *testing.T) {
 		t.Errorf("found %+v, %v", tried, err)
 	}
 
-	// The rows are a test that holds, and does not where the chain does something else.
+	// The test file of the rows passes, and fails if the chain does something else.
 	text, err := w.TestFile(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
 	w.redact = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
@@ -354,7 +355,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// With shapes no value is shown, in errors neither.
+// With shapes no value is shown, not even in errors.
 func TestShapes(t *testing.T) {
 	w := newWorld(t, nil)
 	k, err := w.Start("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
