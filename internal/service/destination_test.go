@@ -29,7 +29,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// byRole is a component with a setting for each role, named `x.` and the role.
+// byRole returns a component with a setting for each role, named `x.` and the role.
 func byRole() wit.Component {
 	c := wit.Component{Name: "X", Kind: wit.ComponentSource, Prefixes: []string{"x."}}
 	for _, role := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.auth",
@@ -45,7 +45,7 @@ func byRole() wit.Component {
 	return c
 }
 
-// opened is the client of a connector with these settings.
+// opened returns the client of a connector with these settings.
 func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *transport.Client) {
 	t.Helper()
 	w, problems, err := config.LoadWorker("", nil, nil)
@@ -73,7 +73,7 @@ func ask(client *transport.Client, target string) (uint16, error) {
 	return a.Status, err
 }
 
-// destinations is a subaccount whose services are bound.
+// destinations starts a subaccount whose services are bound.
 func destinations(t *testing.T) *connectivitytest.Server {
 	t.Helper()
 	a := connectivitytest.NewServer()
@@ -100,7 +100,7 @@ func delivered(token string, seconds int) map[string]any {
 		"http_header": map[string]string{"key": "Authorization", "value": "Bearer " + token}}}}
 }
 
-// sightings are what a service has seen.
+// sightings are the requests that a service has received.
 type sightings struct {
 	mu   sync.Mutex
 	last *http.Request
@@ -119,7 +119,7 @@ func (s *sightings) server(t *testing.T, status func(*http.Request) int) *httpte
 
 func ok(*http.Request) int { return http.StatusOK }
 
-// What a destination says is used; what the connector says goes before it.
+// The client uses the destination's settings, but the connector's own settings have priority.
 func TestDestinationFillsIn(t *testing.T) {
 	a := destinations(t)
 	var seen sightings
@@ -154,8 +154,8 @@ func TestDestinationFillsIn(t *testing.T) {
 	}
 }
 
-// Tokens that the destination service delivers are asked for again when the service refuses them, and with them what
-// else has changed.
+// Tokens of the destination service are renewed when the service rejects them, and so are the other properties of the
+// destination.
 func TestDestinationDeliversTokens(t *testing.T) {
 	a := destinations(t)
 	var seen, elsewhere sightings
@@ -190,7 +190,7 @@ func TestDestinationDeliversTokens(t *testing.T) {
 	mu.Unlock()
 	configuration["URL"] = other.URL
 	define(t, a, configuration, delivered("t0ken-3", 3600))
-	// The refusal has the destination read again; from the next request on everything goes by it.
+	// After the rejection the destination is read again. All of its properties apply from the next request on.
 	ask(client, "/")
 	if status, err := ask(client, "/"); err != nil || status != 200 || elsewhere.last == nil {
 		t.Errorf("after the destination moved: %d, %v", status, err)
@@ -200,7 +200,7 @@ func TestDestinationDeliversTokens(t *testing.T) {
 	}
 }
 
-// A password that was changed in the destination is found when the old one is refused, which is sent once.
+// After a change of the password in the destination the rejected old password was sent once, and the new one is used.
 func TestDestinationWithAnotherPassword(t *testing.T) {
 	a := destinations(t)
 	var seen sightings
@@ -233,7 +233,7 @@ func TestDestinationWithAnotherPassword(t *testing.T) {
 	}
 }
 
-// Key and trust stores of the destination service.
+// Key and trust stores of the destination service are used.
 func TestDestinationWithCertificates(t *testing.T) {
 	a := destinations(t)
 	sample := func(name string) string {
@@ -265,7 +265,7 @@ func TestDestinationWithCertificates(t *testing.T) {
 	}
 }
 
-// A destination that is not there is named.
+// The error of a missing destination names it.
 func TestDestinationIsMissing(t *testing.T) {
 	destinations(t)
 	w, _, _ := config.LoadWorker("", nil, nil)
@@ -278,7 +278,7 @@ func TestDestinationIsMissing(t *testing.T) {
 	}
 }
 
-// A secret behind a reference is followed when its file is replaced.
+// A secret in a referenced file is reloaded when the file is replaced.
 func TestFilesAreFollowed(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
 	var seen sightings
@@ -309,7 +309,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	}
 }
 
-// A trust store that is replaced counts from the next request on.
+// A replaced trust store applies from the next request on.
 func TestStoresAreFollowed(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
 	own := keystoretest.Certificate(t, keystore.Location{Path: "../../testdata/samples/keystores/client.jks",

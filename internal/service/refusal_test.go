@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What was not sent because its secret was refused before is explained by that refusal, with the step at its end; the
-// error stays a fault of kind unauthorized. What is no refusal stays as it is.
+// The error of a request that was not sent because its secret was rejected before contains that rejection, with the
+// next step at its end, and its kind stays unauthorized. Other errors are unchanged.
 func TestExplainedLockout(t *testing.T) {
 	locked := &lockouts.LockedOut{Why: "the password of user \"U\" was refused"}
 	for _, c := range []struct {

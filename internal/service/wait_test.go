@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/logtest"
 )
 
-// A task that failed by a destination goes on when that is mended in the cockpit, also where the mended secret is one
-// that only the destination service uses, to fetch tokens.
+// A task that failed because of its destination continues when the destination is corrected in the cockpit, also if the
+// corrected secret is only used by the destination service to request tokens.
 func TestDestinationThatIsMended(t *testing.T) {
 	for name, k := range map[string]struct {
 		wrong, right map[string]string

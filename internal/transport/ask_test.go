@@ -17,7 +17,7 @@ func (a *answering) Fetch(_ context.Context, n wit.RequestBatch) ([]wit.Response
 	return make([]wit.Response, len(n.Requests)), nil
 }
 
-// Rounds that request nothing new are paced and bounded; others are not paced.
+// Rounds without a new request are paced and bounded. Other rounds are not paced.
 func TestRoundsWithoutProgressArePaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		need  func(n int) []wit.Request

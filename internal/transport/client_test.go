@@ -813,8 +813,8 @@ func TestTokenThatRanOut(t *testing.T) {
 	})
 }
 
-// Services may open a session with a refusal. A late refusal must not replace the new session, and its token must not
-// be sent in the new one.
+// Services may open a session with a response that rejects the request. If it is late, it must not replace the new
+// session, and its token must not be sent in the new one.
 func TestRefusalsThatBringASession(t *testing.T) {
 	var mu sync.Mutex
 	sessions := map[string]string{} // token by session
@@ -986,7 +986,7 @@ func TestRedirects(t *testing.T) {
 	})
 }
 
-// A redirect to another server is a refused logon, unless the secret is known to be right: then the service is
+// A redirect to another server means a rejected logon, unless the secret is known to be right: then the service is
 // unavailable, maybe for hours.
 func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
 	var away atomic.Bool

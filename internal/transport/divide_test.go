@@ -24,7 +24,7 @@ func among(workers int) func(string) limits.Division {
 	}
 }
 
-// aloneAgain is the division of a single worker.
+// aloneAgain is the division for a single worker.
 func aloneAgain(string) limits.Division { return limits.Division{Workers: 1} }
 
 func TestDemand(t *testing.T) {
@@ -111,7 +111,7 @@ func TestFurtherOriginsHaveNoPart(t *testing.T) {
 	})
 }
 
-// A smaller part ends surplus sessions: idle ones at once, others after their answers.
+// A smaller share ends surplus sessions: idle ones at once, others after their responses.
 func TestSmallerPartEndsSessions(t *testing.T) {
 	s := &host{}
 	var release, slow chan bool

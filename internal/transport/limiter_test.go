@@ -50,7 +50,7 @@ func clientNextTo(t *testing.T, c *Client, change func(*Config)) *Client {
 	return other
 }
 
-// all makes n requests with each client concurrently, and returns the duration.
+// all sends n requests with each client concurrently, and returns the duration.
 func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	t.Helper()
 	began := time.Now()

@@ -107,7 +107,7 @@ func TestLoginBody(t *testing.T) {
 	}
 }
 
-// A login on the service's origin has the settings' headers and query. A redirect does not send the secret elsewhere.
+// A login on the service's origin has the configured headers and query. A redirect does not send the secret elsewhere.
 func TestLoginUsesRouteOfRequests(t *testing.T) {
 	var redirect atomic.Bool
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {

@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// If an open answer has the only connection, requests on its behalf get another one: they would wait for each other.
+// If an open response uses the only connection, requests on its behalf get another one. Otherwise they would wait for
+// each other.
 func TestConnectionsWithinAnAnswer(t *testing.T) {
 	page := strings.Repeat("x", 1<<20) // more than buffers hold
 	wired(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },

@@ -53,14 +53,14 @@ func (s *refusing) count() int {
 	return len(s.refused)
 }
 
-// As in package lockouts.
+// The values are those of package lockouts.
 const (
 	recently    = time.Hour
 	openingTurn = 10 * time.Second
 	trusted     = time.Minute
 )
 
-// isUnauthorized reports whether a request was refused, or not sent.
+// isUnauthorized reports whether a request was rejected, or not sent.
 func isUnauthorized(status uint16, err error) bool {
 	f, _ := errors.AsType[*wit.Error](err)
 	return status == 401 || f != nil && f.Kind == wit.ErrorUnauthorized
@@ -98,7 +98,7 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 	}
 }
 
-// If a service accepts all reads but refuses writes, the writes in flight are refused and no further one is sent.
+// If a service accepts all reads but rejects writes, the writes in flight are rejected and no further one is sent.
 func TestAcceptedReadsProveNoWrite(t *testing.T) {
 	for _, lanes := range []int{1, 8} {
 		var mu sync.Mutex

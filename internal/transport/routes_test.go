@@ -185,7 +185,7 @@ func TestOAuth2(t *testing.T) {
 		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
 	}
 
-	// In the body, and with a wrong secret: there is one request for a token.
+	// With the secret in the body and a wrong secret, one token is requested.
 	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
 	c, before := clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}}), len(tokens.forms)
 	for range 3 {
@@ -325,7 +325,7 @@ func TestCorporateProxy(t *testing.T) {
 	}
 }
 
-// A proxy's own 401 to an absolute-form request counts as the service's; the error names the settings of both.
+// A proxy's own 401 to an absolute-form request counts as the service's. The error names the settings of both.
 func TestProxyThatAnswersAsTheService(t *testing.T) {
 	asked := 0
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -379,7 +379,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// account is a subaccount of BTP, with a system behind a Cloud Connector.
+// account starts a subaccount of BTP with a system behind a Cloud Connector.
 func account(t *testing.T, handler http.HandlerFunc) (*connectivitytest.Server, *httptest.Server) {
 	t.Helper()
 	a := connectivitytest.NewServer()
@@ -514,7 +514,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 	assert.Equal(t, "http.destination", tlsSetting(byDestination, keystore.FieldHostCheck))
 }
 
-// After a refusal the settings are refreshed: refused and later requests use the new secret.
+// After a rejected request the settings are refreshed: the request is repeated, and later requests use the new secret.
 func TestChangedSecretIsForAll(t *testing.T) {
 	var mu sync.Mutex
 	sent := map[string]int{}

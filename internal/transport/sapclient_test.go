@@ -104,7 +104,7 @@ func TestRedirectToAnotherClient(t *testing.T) {
 	}
 }
 
-// A refusal applies to one client: requests to others are sent.
+// A lockout applies to one client. Requests to other clients are sent.
 func TestRefusalOfANamedClient(t *testing.T) {
 	store := lockouts.New()
 	sent := map[string]int{}
@@ -131,7 +131,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 	})
 }
 
-// Methods whose response may repeat the request are rejected.
+// Methods whose response may contain the request are rejected.
 func TestMethodsOfGuests(t *testing.T) {
 	tunnelled := func(method, header, value string) *wit.Request {
 		return &wit.Request{Method: method, Target: "/", Headers: []wit.Header{{Name: header, Value: value}}}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// try sends a request and ignores the answer.
+// try sends a request and ignores the response.
 func try(ctx context.Context, c *Client, r *wit.Request) error {
 	a, err := c.Do(ctx, r)
 	if err == nil {

@@ -157,7 +157,7 @@ func TestChangedSecretLogsOff(t *testing.T) {
 	})
 }
 
-// A session that is opened with a refusal is used.
+// A session that a rejecting response opens is used.
 func TestRefusalLeavesNoSessionBehind(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A token service that refuses the client secret is asked once, by either proxy of SAP Connectivity; a task that fails
-// by it goes on when the secret is another one, so the fault must not be one that passes.
+// A token service that rejects the client secret gets one request, through either proxy of SAP Connectivity. A task
+// that failed for this reason continues when the secret changes, so the error must not be transient.
 func TestRefusedSecretOfConnectivity(t *testing.T) {
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
 		t.Run(kind, func(t *testing.T) {

@@ -29,7 +29,7 @@ func TestShownLine(t *testing.T) {
 	}
 }
 
-// Nor do warnings show keys in a query, or a fault the user that stands in a redirect.
+// Warnings do not contain keys of a query, and errors do not contain the user in a redirect.
 func TestWarningsHoldNoKeys(t *testing.T) {
 	n := 0
 	var log journal

@@ -21,12 +21,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// certificateOf is the certificate of a server as PEM.
+// certificateOf returns a server's certificate as PEM.
 func certificateOf(server *httptest.Server) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 }
 
-// selfSigned is a server with a certificate that nobody vouches for.
+// selfSigned starts a server with a certificate of an unknown CA.
 func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
@@ -36,8 +36,8 @@ func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// What a destination of BTP says about its own server holds for that alone: TrustAll and its trust store have no say
-// about the token service that the connector names, which gets the client secret.
+// The TrustAll and the trust store of a BTP destination apply to its own server only, and not to the connector's token
+// service, which gets the client secret.
 func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 	asked := 0
 	tokens := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +60,7 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 	wantStatus(t, c, get("/"), 200)
 }
 
-// A proxy that is spoken to by TLS is no part of the destination either: its user and password go to nobody else.
+// An https proxy is not part of the destination either: its user and password are sent to no other server.
 func TestTrustAllIsNotForProxies(t *testing.T) {
 	var shown []string
 	proxy := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +85,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 				shown)
 		}
 	}
-	// A proxy that the connector's own trust store vouches for is used, by its own name.
+	// A proxy that the connector's own trust store verifies is used, by its own name.
 	pool := proxy.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	c := client(t, Config{Service: Service{Scheme: "https", Address: "sap.example"},
 		TLSOptions: TLSOptions{settingsTLS: &tls.Config{RootCAs: pool}, TrustAll: true}})

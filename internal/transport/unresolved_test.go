@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// The name of a Connectivity proxy that is unknown for a moment is what any name is: tried again. Only an outage that
-// was waited for is not.
+// An unknown name of a Connectivity proxy is retried like any other name. An outage that was waited for is not.
 func TestProxyThatIsUnknownForAMoment(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"at once": 0, "behind an outage": time.Minute} {
 		tries := 0

@@ -74,7 +74,7 @@ func TestNoAddressGetsBy(t *testing.T) {
 	}
 }
 
-// addresses fills every host and port, and gives every list an element; false where there is none.
+// addresses sets every host and port, and adds an element to every list. It returns false if there is none.
 func addresses(v reflect.Value) bool {
 	found := false
 	switch v.Kind() {

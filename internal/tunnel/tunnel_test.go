@@ -28,7 +28,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// lines collects what a tunnel announces.
+// lines collects the lines that a tunnel logs.
 type lines struct {
 	mu   sync.Mutex
 	text []string
@@ -68,13 +68,13 @@ func open(t *testing.T, o Options) (*Tunnel, *lines) {
 	return tunnel, announced
 }
 
-// end ends a tunnel, as its context does, and waits until it has ended.
+// end cancels a tunnel and waits until it has ended.
 func (t *Tunnel) end() {
 	t.cancel()
 	t.Wait()
 }
 
-// client connects through the tunnel only: other addresses fail the test.
+// client returns a client that connects through the tunnel only. Other addresses fail the test.
 func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -215,7 +215,7 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 }
 
 func TestTakenPortIsPassedOver(t *testing.T) {
-	// Three ports in a row, of which the middle one is in use.
+	// Of three consecutive ports the middle one is in use.
 	var taken net.Listener
 	var first int
 	for range 50 {
@@ -279,7 +279,8 @@ func TestRequestsWithoutAnswers(t *testing.T) {
 		kgo.DisableIdempotentWrite())
 	for range 3 {
 		require.NoError(t, writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr())
-		// An answer on the same connections: it would be taken for the one to the produce request.
+		// A request with a response on the same connections: the response must not be taken for the produce
+		// request's.
 		if _, err := kadm.NewClient(writer).ListEndOffsets(ctx, "rows"); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// destinationService returns the responses in answers to requests with a valid token.
+// destinationService responds with answers to requests with a valid token.
 type destinationService struct {
 	*httptest.Server
 	tokens *tokenService
@@ -434,7 +434,7 @@ func TestAttached(t *testing.T) {
 }
 
 // A service that rejects the binding is called again after 10 s, then at doubling intervals up to 10 min, even after
-// Forget, until it succeeds.
+// Forget, until it accepts it.
 func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://s4","ProxyType":"Internet","Authentication":"NoAuthentication"`)

@@ -298,7 +298,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 		})
 	}
 	<-entered
-	// one that is tired of waiting goes
+	// a caller whose context ends returns
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("task stopped"))
 	if _, err := tokens.Token(ctx, ""); err == nil || !strings.Contains(err.Error(), "task stopped") {
@@ -410,7 +410,8 @@ func TestTokenServiceRefuses(t *testing.T) {
 				served := make(chan struct{})
 				go func() { defer close(served); _ = server.Serve(p) }()
 				s.set(c.answer)
-				// two pauses, of 100 to 150 and of 200 to 300 ms, have room in it, and no third, of 400 ms or more
+				// there is time for two pauses, of 100 to 150 and of 200 to 300 ms, but not for a third
+				// one of 400 ms or more
 				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial,
 					RetryPeriod: 690 * time.Millisecond})
 				_, err := tokens.Token(t.Context(), "")
@@ -544,7 +545,7 @@ func silent(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// The retry period, and growing pauses.
+// Requests are retried for a period, with growing pauses.
 func TestPatience(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -607,7 +608,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// UAA decodes basic authentication as RFC 6749 requires only with a header.
+// A header tells UAA to decode credentials that form-encoding (RFC 6749) has changed.
 func TestEncodedHeaderSaysSo(t *testing.T) {
 	for id, want := range map[string]string{"plain-client": "", clientID: "true"} {
 		var got string

@@ -62,7 +62,7 @@ func TestPartOfLimits(t *testing.T) {
 	}
 }
 
-// The parts of all workers together do not exceed the limits, and each allows something.
+// The shares of all workers do not exceed the limits together, and each share allows something.
 func TestPartsComeToNoMore(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 16))
@@ -81,7 +81,7 @@ func TestPartsComeToNoMore(t *testing.T) {
 	}
 }
 
-// asking holds requests that a test ends one by one.
+// asking sends requests that a test ends one by one.
 type asking struct {
 	t   *testing.T
 	now atomic.Int64
@@ -218,7 +218,7 @@ func TestPartOfASecond(t *testing.T) {
 	})
 }
 
-// Requests that wait for the rate keep their slot when their client leaves.
+// A request that waits for the rate keeps its slot when its client disconnects.
 func TestTimesOfAClientThatLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := join(New(origin), Limits{Concurrent: 4, PerSecond: 1})
@@ -254,7 +254,7 @@ func TestDivisionWithinAWindow(t *testing.T) {
 	})
 }
 
-// Connections beyond a smaller part stay until they are closed, and no new one is opened before.
+// Connections beyond a smaller share stay until they are closed, and no new one is opened before.
 func TestConnectionsOfAPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)

@@ -16,7 +16,7 @@ func TestWindows(t *testing.T) {
 		return when
 	}
 	for _, c := range []struct{ windows, now, until string }{
-		// winter: an hour before UTC
+		// in winter, one hour ahead of UTC
 		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T21:30:00Z", "2026-11-22T01:00:00Z"},
 		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T20:59:59Z", ""},
 		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T21:00:00Z", "2026-11-22T01:00:00Z"},

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A file of another user, who could remove refusals, is read but not written.
+// A file of another user, who could remove lockouts, is read but not written.
 func TestFileOfRefusalsIsTheUsers(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)

@@ -23,7 +23,7 @@ import (
 
 var alice = Identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
 
-// always and never tell whether a request opens a session.
+// always and never report whether a request opens a session.
 func always() bool { return true }
 
 func never() bool { return false }
@@ -46,7 +46,7 @@ func open(t *testing.T, own string, others ...string) *Store {
 	return l
 }
 
-// wantRefusal checks the error of a secret that was refused before.
+// wantRefusal checks the error of a secret that was rejected before.
 func wantRefusal(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	_, locked := errors.AsType[*LockedOut](err)
@@ -62,8 +62,8 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 	}
 }
 
-// After one 401 the secret is not sent, also after a restart and by other processes, until it changes or an operator
-// resumes.
+// After one 401 the secret is not sent again, also after a restart and by other processes, until it changes or an
+// operator resumes.
 func TestOneRefusalShutsTheGate(t *testing.T) {
 	data, user := t.TempDir(), t.TempDir()
 	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
@@ -130,7 +130,7 @@ func TestEachRefusedSecretIsRemembered(t *testing.T) {
 		"lines: a salt, two refusals")
 }
 
-// A refusal that cannot be stored is reported, and applies until the process ends.
+// A lockout that cannot be stored is reported, and applies until the process ends.
 func TestRefusalThatCannotBeKept(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	l := open(t, folder)
@@ -158,7 +158,7 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	assert.Equal(t, 2, n)
 }
 
-// nothingReadable checks that a file reveals nothing.
+// nothingReadable checks that a file reveals no secret or user.
 func nothingReadable(t *testing.T, path string) {
 	t.Helper()
 	info, err := os.Stat(path)
@@ -174,7 +174,7 @@ func nothingReadable(t *testing.T, path string) {
 	}
 }
 
-// Beyond the bound the oldest refusals are removed; damaged lines are skipped.
+// Beyond the bound the oldest lockouts are removed. Damaged lines are skipped.
 func TestFileIsBounded(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
@@ -222,7 +222,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	}
 }
 
-// Of concurrent requests with a secret that is no longer right, one is refused and the others are not sent.
+// Of concurrent requests with a secret that has become wrong, one is rejected and the others are not sent.
 func TestSecretThatIsWrongNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
@@ -247,7 +247,7 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 	})
 }
 
-// Logons of a user are made one after another, whatever the secret; other users' do not wait.
+// Logons of a user are sent one after another, whatever the secret. Other users do not wait.
 func TestLogonsOfAUserTakeTurns(t *testing.T) {
 	l := New()
 	other, bob := alice, alice
@@ -266,7 +266,7 @@ func TestLogonsOfAUserTakeTurns(t *testing.T) {
 	if sent, err := try(t, l, other, 200); !sent {
 		t.Errorf("after the first: %v", err)
 	}
-	// A secret that was accepted goes without a turn, unless a session is to be opened.
+	// A request with an accepted secret does not wait, unless it opens a session.
 	holding, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	done, err := l.Gate(other).Acquire(ctx, never)
@@ -322,8 +322,8 @@ type fixedGroup struct {
 
 func (g *fixedGroup) Lookup(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
 
-// Refusals known to the group are stored for commands. A resume of the group removes older refusals, and all once
-// this worker learns of it.
+// Lockouts of the group are stored for commands. A resume in the group removes older lockouts, and all once this worker
+// receives it.
 func TestRefusalsOfTheGroup(t *testing.T) {
 	folder := t.TempDir()
 	try(t, open(t, folder), alice, 401)
@@ -348,7 +348,7 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 	wants(open(t, folder), false, "beside it")
 }
 
-// A resume also removes refusals with a time in the future.
+// A resume also removes lockouts with a time in the future.
 func TestResumeOfRefusalsAhead(t *testing.T) {
 	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
 		l := open(t, t.TempDir())
@@ -369,7 +369,7 @@ func TestResumeOfRefusalsAhead(t *testing.T) {
 	}
 }
 
-// An outdated lookup does not restore a refusal.
+// An outdated lookup does not restore a lockout.
 func TestStaleLook(t *testing.T) {
 	g := &fixedGroup{resumed: time.Now()}
 	l := open(t, t.TempDir())
@@ -380,7 +380,7 @@ func TestStaleLook(t *testing.T) {
 	assert.Equal(t, false, refused)
 }
 
-// An incomplete line does not damage the next one, and with an unreadable file no secret is sent.
+// An incomplete line does not damage the next one. With an unreadable file no secret is sent.
 func TestDamagedFileOfRefusals(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
@@ -402,7 +402,7 @@ func TestDamagedFileOfRefusals(t *testing.T) {
 		"expected a salt in the first line")
 }
 
-// Refusals stored by older versions apply until an operator resumes.
+// Lockouts stored by older versions apply until an operator resumes.
 func TestRefusalsOfVersionsBefore(t *testing.T) {
 	folder, user := t.TempDir(), t.TempDir()
 	former := filepath.Join(user, "logons")

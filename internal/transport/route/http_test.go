@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// behind is a subaccount with a system behind a Cloud Connector, and a route by the HTTP port.
+// behind starts a subaccount with a system behind a Cloud Connector, and returns a route through the HTTP port.
 func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
 	t.Helper()
 	s := double(t)
@@ -81,7 +81,7 @@ func TestConnectivityHTTP(t *testing.T) {
 		t.Errorf("after the token expired: found %d %s", status, text)
 	}
 	assert.Equal(t, 2, s.TokenCount(s.Connectivity), "tokens")
-	// a body that cannot be had again: the caller is told, and the next request goes with another token
+	// with a body that cannot be read again the caller gets an error, and the next request has another token
 	s.ExpireTokens()
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		io.MultiReader(strings.NewReader("entity"))); status != 407 {
@@ -163,7 +163,7 @@ func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 	}
 }
 
-// Requests through the SOCKS5 port are the transport's, https included.
+// Requests through the SOCKS5 port use the given transport, also with https.
 func TestWireBySOCKS(t *testing.T) {
 	s := double(t)
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

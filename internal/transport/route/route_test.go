@@ -31,14 +31,14 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// serve is a server that runs until the test ends.
+// serve starts a server that runs until the test ends.
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server
 }
 
-// double is a simulated subaccount of BTP.
+// double starts a simulated subaccount of BTP.
 func double(t *testing.T) *connectivitytest.Server {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)

@@ -27,9 +27,9 @@ type turn struct{ expect, answer string }
 type played struct {
 	talks    []talk
 	received chan string
-	// after is written behind the last answer, in the same write where whole is set.
+	// after is written after the last reply, in the same write if whole is set.
 	after string
-	// piece is how many bytes each write has; 0 means all.
+	// piece is the number of bytes per write. Zero means all.
 	piece int
 }
 
@@ -211,7 +211,7 @@ func TestWrongPeers(t *testing.T) {
 	}
 }
 
-// The connection ends after each byte that the proxy sends.
+// The connection ends after each possible number of bytes from the proxy.
 func TestCut(t *testing.T) {
 	whole := talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05\x00\x00\x03\x02ab\x00\x01"}}
 	for i, last := range whole {
@@ -226,7 +226,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// closing ends the connection where a talk ends.
+// closing closes the connection at the end of a talk.
 type closing struct{ *played }
 
 func (c *closing) DialContext(context.Context, string, string) (net.Conn, error) {

@@ -64,7 +64,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// The bytes after the code of a refusal are not required.
+// The bytes after the code of a rejection are not required.
 func TestRefusalIsEnough(t *testing.T) {
 	for _, reply := range []string{"\x05\x02", "\x05\x02\x00", "\x05\x02\x00\x01\x00", "\x05\x02\x00\x07",
 		"\x05\x02\x00\x03\x20abc"} {
