@@ -15,7 +15,7 @@ import (
 var figure = regexp.MustCompile(`\b(?:kafka_connect|culvert)_[a-z0-9_]+\b`)
 
 // The reference has all metrics of the dashboard and the alerts.
-func TestMonitoredFiguresExist(t *testing.T) {
+func TestMonitoredMetricsExist(t *testing.T) {
 	reference, err := os.ReadFile("../cmd/culvert/reference/metrics.md")
 	ok(t, err)
 	for _, file := range []string{"grafana-dashboard.json", "alerts.yaml", "README.md"} {
@@ -50,7 +50,7 @@ type series struct {
 
 // The metrics and labels that Confluent's dashboards query exist after Prometheus has renamed a worker's metrics by
 // confluent.yaml.
-func TestConfluentsDashboardsFindTheirFigures(t *testing.T) {
+func TestConfluentDashboardsFindTheirMetrics(t *testing.T) {
 	text, err := os.ReadFile("monitoring/confluent.yaml")
 	ok(t, err)
 	var relabel struct {

@@ -181,7 +181,7 @@ var boundsOfPlugins = map[string]string{
 }
 
 // No bound of a plugin allows what a bound of the host rejects.
-func TestBoundsOfPluginsFit(t *testing.T) {
+func TestPluginBoundsFitHostBounds(t *testing.T) {
 	tests, own := testNames(t), packagesBelow(t, "../plugins", "../sdk/go")
 	packages := packagesBelow(t, ".", "../internal", "../wit")
 	number := func(packages map[string]string, name string) int {

@@ -19,7 +19,7 @@ import (
 
 // Each setting of the worker in turn gets a secret from a config provider. Errors and warnings of the check and of the
 // start, the log and all responses do not contain it.
-func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
+func TestWorkerSecretsAreNotShown(t *testing.T) {
 	const canary = "c4n4ry.s3cret-x0x"
 	secrets := write(t, "some.properties", "key="+canary)
 	settings := []string{"producer.linger.ms", "consumer.max.poll.records", "admin.client.id", "ssl.keystore.location",

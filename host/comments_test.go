@@ -31,7 +31,7 @@ type documented struct {
 
 // A doc comment begins with the name of the declaration. A comment that begins with another name was left over when the
 // declaration was renamed or moved.
-func TestDocCommentsNameWhatFollows(t *testing.T) {
+func TestDocCommentsBeginWithName(t *testing.T) {
 	files := token.NewFileSet()
 	packages := map[string][]*ast.File{}
 	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {

@@ -54,7 +54,7 @@ func runs(t *testing.T, h *Host) (stop func()) {
 
 // While the worker starts, /health reports that, and all other requests wait: here until its folders were scanned,
 // after all plugins are loaded.
-func TestHealthUntilChangesAreTaken(t *testing.T) {
+func TestHealthWhileStartingWorker(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 		Logger: quiet()})
@@ -134,7 +134,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 
 // A REST API that is reachable for others without access checks is logged once. Host is checked on loopback listeners
 // only, unless allowed names are configured.
-func TestRESTIsGuarded(t *testing.T) {
+func TestUnprotectedRESTIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		settings string
 		warned   int
@@ -169,7 +169,7 @@ func TestRESTIsGuarded(t *testing.T) {
 
 // The worker of the Kubernetes manifest is reachable by all names of its Service, and Prometheus reads its metrics by
 // the pod's address, as the annotations specify. Pages on other names get nothing.
-func TestKubernetesReachesREST(t *testing.T) {
+func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
 	text, err := os.ReadFile("../examples/kubernetes/culvert.yaml")
 	require.NoError(t, err)
 	var m struct {
@@ -235,7 +235,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 	}
 }
 
-func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
+func TestKafkaSettingsAreReportedWithTheirLine(t *testing.T) {
 	worker := write(t, "worker.properties",
 		"bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\n"+
 			"plugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
@@ -260,7 +260,7 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 }
 
 // A problem that the declarations find is reported once, and does not hide other problems.
-func TestProblemsOfAWorkerAreReportedOnce(t *testing.T) {
+func TestWorkerProblemsAreReportedOnce(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=a:b:c\nsecurity.protocol=FOO\nsasl.mechanism=PLAIN\n"+
 		"offset.flush.interval.ms=soon\noffset.flush.timeout.ms=0\noffset.storage.partitions=0\n"+
 		"offset.storage.topic=a b\n")

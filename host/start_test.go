@@ -21,7 +21,7 @@ import (
 
 // A connector file of the previous version that cannot be imported keeps a worker from joining a group, since the
 // connector would be lost.
-func TestFilesThatCannotBeImportedAreRefused(t *testing.T) {
+func TestUnimportableFilesKeepWorkerFromGroup(t *testing.T) {
 	data := t.TempDir()
 	bad := filepath.Join(data, "connectors", "bad.json")
 	require.NoError(t, os.Mkdir(filepath.Dir(bad), 0o755))
@@ -34,7 +34,7 @@ func TestFilesThatCannotBeImportedAreRefused(t *testing.T) {
 }
 
 // Temporary files of killed writes in the data folder are removed at the next start: they may contain passwords.
-func TestLeftoversGo(t *testing.T) {
+func TestTemporaryFilesAreRemovedAtStart(t *testing.T) {
 	data := t.TempDir()
 	folder := filepath.Join(data, "connectors")
 	require.NoError(t, os.Mkdir(folder, 0o755))
@@ -55,7 +55,7 @@ func TestLeftoversGo(t *testing.T) {
 }
 
 // A worker that is starting has no herder, not even an interface with a nil value, standalone or in a group.
-func TestPartsWithoutAHerder(t *testing.T) {
+func TestStartingWorkerHasNoHerder(t *testing.T) {
 	settings, _ := config.NewWorker("", nil, nil, nil)
 	for _, g := range []*group.Worker{nil, {}} {
 		b := restbackend.New(restbackend.Options{Group: g, Parts: new(parts).get, WorkerID: func() string { return "" },

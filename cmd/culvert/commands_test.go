@@ -23,7 +23,7 @@ import (
 )
 
 // A wrong command line exits with 2 before anything is sent, an unreachable worker with 1. stderr has one line.
-func TestWrongUse(t *testing.T) {
+func TestInvalidCommandLines(t *testing.T) {
 	var asked atomic.Int64
 	server := e2etest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	p := e2etest.NewPlace(t)
@@ -133,7 +133,7 @@ func workerWith(t *testing.T, answers map[string]string) (url string) {
 	return server.URL
 }
 
-func TestAnswersOfWorkers(t *testing.T) {
+func TestCommandsShowWorkerResponses(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	connector := p.File("orders.properties", "name=orders", "connector.class=ODataSource")
 	offsets := p.File("offsets.json", `{"offsets":[]}`)
@@ -199,7 +199,7 @@ func TestAnswersOfWorkers(t *testing.T) {
 
 // status works with a Kafka Connect worker that requires a logon, responds with temporary conflicts, and has none of
 // Culvert's metrics.
-func TestStatusOfAnotherWorker(t *testing.T) {
+func TestStatusOfKafkaConnectWorker(t *testing.T) {
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, password, _ := r.BasicAuth()
@@ -231,7 +231,7 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 }
 
 // A Kafka Connect worker does not report reloads. Its connectors are compared all the same.
-func TestDiffOfAnotherWorker(t *testing.T) {
+func TestDiffOfKafkaConnectWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
 	now, _, err := runningConnectors(t.Context(), url, "folder")
@@ -245,7 +245,7 @@ func TestDiffOfAnotherWorker(t *testing.T) {
 	}
 }
 
-func TestInitTakesDefaultsForEmptyValues(t *testing.T) {
+func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
 	for _, c := range []struct {
 		name, flag, value string
 		connector, fault  string
@@ -328,7 +328,7 @@ func TestProgress(t *testing.T) {
 }
 
 // A message of net/http becomes a line at level debug, without the bytes of an unsolicited response.
-func TestLibrariesLogAsWeDo(t *testing.T) {
+func TestLibraryLogIsRedirected(t *testing.T) {
 	for level, want := range map[slog.Level]string{slog.LevelInfo: "",
 		slog.LevelDebug: `level=DEBUG msg="library: ` +
 			`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
@@ -343,7 +343,7 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 }
 
 // Bytes of an unsolicited response, cookies among them, do not reach stderr in a library's line.
-func TestUnsolicitedAnswersAreCut(t *testing.T) {
+func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
 	p, s := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 5})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "$metadata") { // after which another request comes, whose answer it would be
@@ -383,7 +383,7 @@ type mistakenWriter struct{}
 func (mistakenWriter) Write([]byte) (int, error) { panic("a mistake in a command") }
 
 // A panic in a command ends it with exit code 1 and prints the stack.
-func TestPanicsAreTheCommands(t *testing.T) {
+func TestPanicEndsCommandWithExitCode1(t *testing.T) {
 	var stderr bytes.Buffer
 	if code := execute(t.Context(), []string{"version"}, mistakenWriter{}, &stderr); code != exitFailed {
 		t.Errorf("expected exit %d, found %d", exitFailed, code)

@@ -91,7 +91,7 @@ func TestReferenceLinks(t *testing.T) {
 }
 
 // Each guide begins with an example to copy, and their total length is bounded.
-func TestGuidesOpenWithAnExample(t *testing.T) {
+func TestGuidesBeginWithExample(t *testing.T) {
 	t.Parallel()
 	guides, err := filepath.Glob("guides/*.md")
 	e2etest.NoError(t, err)
@@ -137,7 +137,7 @@ func anchors(page string) (all []string) {
 }
 
 // A text that a guide quotes as a message occurs in the program, apart from the variable parts.
-func TestMessagesOfTheGuide(t *testing.T) {
+func TestGuidesQuoteExistingMessages(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("guides/messages.md")
 	e2etest.NoError(t, err)
@@ -187,7 +187,7 @@ func joined(e ast.Expr) string {
 }
 
 // A comment of the program names each rule of DESIGN.md.
-func TestRulesAreNextToTheirCode(t *testing.T) {
+func TestCodeNamesEachDesignRule(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
 	e2etest.NoError(t, err)

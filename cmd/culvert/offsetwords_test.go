@@ -8,7 +8,7 @@ import (
 
 // culvert offsets show prints the meaning of stored offsets, fields without a label by their names, and JSON with
 // --json only.
-func TestOffsetsInPlainWords(t *testing.T) {
+func TestOffsetsShowPrintsLabels(t *testing.T) {
 	t.Parallel()
 	const set = `{"service":"/s","entityset":"Orders"}`
 	for _, c := range []struct{ name, partition, offset, want string }{

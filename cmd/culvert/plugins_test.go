@@ -34,7 +34,7 @@ func writePlugin(t *testing.T, file, name, class string) {
 }
 
 // A single file is shown, whatever its extension and its neighbours.
-func TestPluginsShowOpensOneFile(t *testing.T) {
+func TestPluginsShowOpensSingleFile(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
 	file := filepath.Join(dir, "candidate.bin")
@@ -164,7 +164,7 @@ func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 		"talk.port=1", "talk.scheme=http")
 }
 
-func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
+func TestPluginTextIsPrintedSafely(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	folder, connector := talker(t, p)
@@ -211,7 +211,7 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 }
 
 // The option names that plugins must not use are the options of the command line.
-func TestReservedOptionsAreOurs(t *testing.T) {
+func TestReservedOptionsMatchCommandLine(t *testing.T) {
 	c := &cobra.Command{Use: "x"}
 	commonFlags(c, &installation{}, &output{}, new(string))
 	c.InitDefaultHelpFlag()
@@ -229,7 +229,7 @@ func TestReservedOptionsAreOurs(t *testing.T) {
 }
 
 // The command names that plugins must not use are the commands of the command line.
-func TestReservedCommandsAreOurs(t *testing.T) {
+func TestReservedCommandsMatchCommandLine(t *testing.T) {
 	root := newRoot(t.Context(), nil)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -122,7 +122,7 @@ const (
 
 // The application runs by the manifest's command and the platform's variables. Its service and brokers are reachable
 // through SAP Connectivity only; their names cannot be resolved otherwise.
-func TestRunsAsThePlatformRunsIt(t *testing.T) {
+func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	a := manifest(t)
 	btp := connectivitytest.NewServer()
 	t.Cleanup(btp.Close)

@@ -21,7 +21,7 @@ import (
 
 // Every file passes or fails an offline check, as by culvert validate, as its first line specifies: without a warning,
 // or by the named setting and nothing else but features that are not built.
-func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
+func TestFilesMatchTheirFirstLine(t *testing.T) {
 	data := dataFolder(t)
 	subaccount := connectivitytest.NewServer()
 	defer subaccount.Close()

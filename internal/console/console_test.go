@@ -179,7 +179,7 @@ func addresses() []string {
 
 // Every page is well-formed whatever texts it contains, shows no character that hides text or changes its direction,
 // and sends the security headers.
-func TestPages(t *testing.T) {
+func TestPagesAreWellFormedAndSafe(t *testing.T) {
 	c := over(newFake())
 	for _, at := range addresses() {
 		w := served(t, c, "GET", at, nil)
@@ -210,7 +210,7 @@ func TestPages(t *testing.T) {
 }
 
 // An error of the REST API is shown with its status and its text, and the page sends no further requests.
-func TestRefusedPages(t *testing.T) {
+func TestErrorPages(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/status", odd)
 	f.refuses["GET "+target] = 404
@@ -257,7 +257,7 @@ func TestRefusedPages(t *testing.T) {
 }
 
 // The script gets the fragments that it does not have. A fragment of equal data has the same version.
-func TestFragments(t *testing.T) {
+func TestFragmentsOfChangedData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		c := over(f)
@@ -300,7 +300,7 @@ func TestFragments(t *testing.T) {
 }
 
 // Users with different rights do not share cached pages.
-func TestSharedByRights(t *testing.T) {
+func TestCachedPagesDependOnRights(t *testing.T) {
 	f := newFake()
 	why := ""
 	c := New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return why }})
@@ -313,7 +313,7 @@ func TestSharedByRights(t *testing.T) {
 }
 
 // Each button sends the REST request of its action, once for each selected item, and shows the command.
-func TestActions(t *testing.T) {
+func TestActionsSendTheirRequests(t *testing.T) {
 	for do, a := range actions {
 		f := newFake()
 		form := url.Values{"do": {do}, "name": {"a b", "c"}, "task": {"3"}, "feed": {"Orders"}, "hash": {"5fe2"},
@@ -353,7 +353,7 @@ func TestActions(t *testing.T) {
 }
 
 // Nothing happens without a selection, a confirmation, or the right to do it.
-func TestActionsThatAreRefused(t *testing.T) {
+func TestRejectedActions(t *testing.T) {
 	for name, one := range map[string]struct {
 		form  url.Values
 		reads string
@@ -378,7 +378,7 @@ func TestActionsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestBack(t *testing.T) {
+func TestBackAcceptsConsolePagesOnly(t *testing.T) {
 	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed",
 		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./",
 		"act": "./", "javascript:alert(1)": "./",
@@ -389,7 +389,7 @@ func TestBack(t *testing.T) {
 	}
 }
 
-func TestCommands(t *testing.T) {
+func TestShownCommandsAndFormats(t *testing.T) {
 	v := viewer{Base: "http://127.0.0.1:8083"}
 	for _, one := range []struct{ got, want string }{
 		{v.Command("pause", "name", "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
@@ -411,7 +411,7 @@ func TestCommands(t *testing.T) {
 }
 
 // The changes of a step are marked.
-func TestMarkedLines(t *testing.T) {
+func TestChangedLinesAreMarked(t *testing.T) {
 	got := fmt.Sprint(diffLines("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
 	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)
 	assert.Equal(t, "[{x false}]", fmt.Sprint(diffLines("x", "")))

@@ -15,7 +15,7 @@ import (
 )
 
 // A form without selected dead letters replays none. REST would replay all of the connector's.
-func TestReplayOfNone(t *testing.T) {
+func TestReplayRequiresSelection(t *testing.T) {
 	f := newFake()
 	served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
 	if !strings.Contains(f.bodies[0], `"letters":[]`) {
@@ -24,7 +24,7 @@ func TestReplayOfNone(t *testing.T) {
 }
 
 // The result of a dry run names the dead letters that would be rejected, and why.
-func TestDryRunOfReplay(t *testing.T) {
+func TestDryRunListsRejections(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
 	f.answers["POST "+target] = rest.ReplayResult{DryRun: true, WouldPass: 1, Refused: 1,
@@ -37,7 +37,7 @@ func TestDryRunOfReplay(t *testing.T) {
 }
 
 // Each dead letter is listed below its cause. With as many causes as dead letters the page takes linear time.
-func TestLettersByCause(t *testing.T) {
+func TestDeadLettersByCause(t *testing.T) {
 	f, found := newFake(), rest.DeadLetterList{}
 	for n := range 20_000 {
 		l := rest.DeadLetter{Offset: int64(n), Class: "C", Stage: "TASK_PUT", Message: fmt.Sprint("no order ", n/2)}
@@ -66,7 +66,7 @@ func TestLettersByCause(t *testing.T) {
 }
 
 // An invalid number of rows is an error, and does not mean the default.
-func TestRowsThatAreNoNumber(t *testing.T) {
+func TestInvalidNumberOfRows(t *testing.T) {
 	for rows, want := range map[string]int{"x": 400, "": 400, "20 ": 400, "5": 303} {
 		f := newFake()
 		f.answers["POST /culvert/connectors/orders/samples"] = json.RawMessage(`{"id":"s1"}`)
@@ -79,7 +79,7 @@ func TestRowsThatAreNoNumber(t *testing.T) {
 }
 
 // An emptied text is compared as an empty text.
-func TestReviewOfNothing(t *testing.T) {
+func TestReviewOfEmptyText(t *testing.T) {
 	f := newFake()
 	served(t, over(f), "POST", "/console/form", url.Values{"step": {"review"}, "name": {"x"}, "text": {""}})
 	if !strings.HasPrefix(f.calls[0], "POST /culvert/diff") || f.bodies[0] != `{"name":"x","text":""}` {
@@ -88,7 +88,7 @@ func TestReviewOfNothing(t *testing.T) {
 }
 
 // The page shows for each dead letter whether it was replayed.
-func TestReplayedLetters(t *testing.T) {
+func TestDeadLettersShowReplayState(t *testing.T) {
 	f := newFake()
 	f.answers["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[
 		{"offset":1,"replayed":false},{"offset":2,"replayed":true},{"offset":3}],"causes":[{"count":3}]}`)

@@ -21,7 +21,7 @@ const formText = "# a comment\nname = x\n\nconnector.class=C\n! another\nsecret=
 
 // Values typed into fields replace the values in the text. Comments, order, the spelling of other lines and settings
 // without a field stay, and the text contains no secret.
-func TestTypedFields(t *testing.T) {
+func TestTypedValuesReplaceValuesInText(t *testing.T) {
 	for name, one := range map[string]struct {
 		typed     url.Values
 		text      string // "": formText
@@ -154,7 +154,7 @@ func TestFormPages(t *testing.T) {
 }
 
 // The script gets only fragments, with the result of the review, and a redirect after the change was applied.
-func TestStepsOfTheScript(t *testing.T) {
+func TestScriptGetsFragmentsOfSteps(t *testing.T) {
 	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {
 		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"},
 			"version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
@@ -175,7 +175,7 @@ func TestStepsOfTheScript(t *testing.T) {
 
 // A worker that is still starting leaves fields and text unchanged: the script retries, and without the script the page
 // contains the typed values.
-func TestFormOfAWorkerThatStarts(t *testing.T) {
+func TestFormWhileWorkerStarts(t *testing.T) {
 	f := newFake()
 	f.refuses["PUT /connector-plugins/C/config/validate"] = 409
 	form := url.Values{"name": {"x"}, "base": {formText}, "text": {formText + "mine=1\n"}, "step": {"update"}}
@@ -192,7 +192,7 @@ func TestFormOfAWorkerThatStarts(t *testing.T) {
 
 // Only reviewed changes are applied, and no typed secret is lost: without the script its field is empty after the
 // review, and the stored secret would stay.
-func TestTypedSinceTheReview(t *testing.T) {
+func TestOnlyReviewedChangesAreApplied(t *testing.T) {
 	f0 := newFake()
 	w0 := served(t, over(f0), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
 		"text": {formText}, "f.secret": {""}, "s.secret": {"yes"}, "step": {"apply"},
@@ -211,7 +211,7 @@ func TestTypedSinceTheReview(t *testing.T) {
 }
 
 // A configuration that was changed in the meantime is not overwritten: the page says so and keeps the typed values.
-func TestChangedMeanwhile(t *testing.T) {
+func TestConcurrentChangeIsNotOverwritten(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("PUT /connectors/{name}/config", "x")
 	f.refuses["PUT "+target] = 412
@@ -223,7 +223,7 @@ func TestChangedMeanwhile(t *testing.T) {
 
 // A group is shown when the fields of the previous ones are valid. Of very many values the browser gets at most
 // maxChoices.
-func TestGroups(t *testing.T) {
+func TestFormGroups(t *testing.T) {
 	one, two := "One", "Two"
 	v := check.Validation{Groups: []string{one, two}, Configs: []check.Validated{
 		{Definition: check.Definition{Name: "a", Group: &one, Importance: "HIGH"}, Value: check.Value{Visible: true,
@@ -253,7 +253,7 @@ func TestGroups(t *testing.T) {
 }
 
 // A chain that was tried on the page of records replaces the stored one, and nothing else changes.
-func TestChained(t *testing.T) {
+func TestTriedChainReplacesStoredChain(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")
 	f.answers["GET "+target+" text"] = formText + "transforms=a,b\ntransforms.a.type=A\ntransforms.b.type=B\n# end\n"

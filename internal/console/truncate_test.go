@@ -11,7 +11,7 @@ import (
 )
 
 // Rows of a sample are truncated to fit into an HTML page, and say so. Small rows stay complete next to large ones.
-func TestBound(t *testing.T) {
+func TestSampleRowsAreTruncated(t *testing.T) {
 	text := func(r rest.SampledRecord) (n int) {
 		for _, text := range []string{r.Key, r.Value, r.KeySchema, r.ValueSchema} {
 			n += len(template.HTMLEscapeString(text))

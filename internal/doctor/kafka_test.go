@@ -76,7 +76,7 @@ func names(steps []Step) (names []string) {
 	return names
 }
 
-func TestWayToKafka(t *testing.T) {
+func TestStepsToKafka(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
 	defer server.Close()
@@ -99,7 +99,7 @@ func TestWayToKafka(t *testing.T) {
 	}
 }
 
-func TestWhereTheWayEnds(t *testing.T) {
+func TestStepsEndWithTheError(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		opts    []kfake.Opt
@@ -178,7 +178,7 @@ func throwAway() *tls.Config {
 	return server.TLS
 }
 
-func TestWayWithoutAProxy(t *testing.T) {
+func TestStepsWithoutProxy(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route = route.Settings{}
 	assert.Equal(t, []string{"connect broker-0", "metadata broker-0", "connect broker-1"}, names(s.visit(t)))
@@ -190,7 +190,7 @@ func TestWayWithoutAProxy(t *testing.T) {
 }
 
 // Without the right to list Cloud Connectors the check continues: workers do not list them either.
-func TestWayWithoutTheList(t *testing.T) {
+func TestStepsWithoutCloudConnectorList(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route.VCAP = strings.Replace(s.kafka.Route.VCAP, `"scc_info_path": "`, `"scc_info_path": "/nowhere`, 1)
 	steps := s.visit(t)

@@ -20,7 +20,7 @@ import (
 
 // Only different folders of members that stay keep a leader from applying its own folder. Nothing is known before the
 // worker has received the digests of its group.
-func TestDiffering(t *testing.T) {
+func TestConflictingWorkers(t *testing.T) {
 	member := func(id, digest string, leaving bool) rest.GroupMember {
 		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
 	}
@@ -45,7 +45,7 @@ func TestDiffering(t *testing.T) {
 }
 
 // The warning about different folders is logged once, and shown until the group receives the leader's changes.
-func TestFoldersThatDiffer(t *testing.T) {
+func TestConflictIsLoggedOnce(t *testing.T) {
 	var journal logtest.Journal
 	f := &Folder{worker: &Worker{Options: Options{Log: journal.Logger(slog.LevelInfo)}}, digest: "one"}
 	group := func(own, other string) rest.Group {
@@ -76,7 +76,7 @@ func TestFoldersThatDiffer(t *testing.T) {
 
 // A call is retried if the next response may differ, also if the other worker does not know a newer session key yet
 // (Kafka Connect: DistributedHerderTest.testKeyExceptionDetection).
-func TestCallsThatAreMadeAgain(t *testing.T) {
+func TestRetriableCalls(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want bool
@@ -96,7 +96,7 @@ func TestCallsThatAreMadeAgain(t *testing.T) {
 
 // A request that a leader could not handle for a transient reason is repeated, whether this worker leads or another
 // one.
-func TestWhatALeaderMayDoLater(t *testing.T) {
+func TestTransientLeaderErrorsAreRetried(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want bool

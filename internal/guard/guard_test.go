@@ -47,7 +47,7 @@ func ended(t *testing.T, f func()) bool {
 	return ends
 }
 
-func TestLocks(t *testing.T) {
+func TestPanicUnderLockEndsProcess(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
 	var m Mutex
 	if ended(t, func() { m.Lock(); defer m.Unlock() }) {
@@ -75,7 +75,7 @@ func TestLocks(t *testing.T) {
 }
 
 // A lock that was not released after a panic is detected.
-func TestLockLeftBehind(t *testing.T) {
+func TestUnreleasedLockEndsProcess(t *testing.T) {
 	locks.Clear() // those that other tests left
 	synctest.Test(t, func(t *testing.T) {
 		before := exit

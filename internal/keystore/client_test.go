@@ -108,7 +108,7 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestErrorsNameTheSettings(t *testing.T) {
 	name := func(field string) string { return "sap.odata." + field }
 	l := Location{Path: sample("client.jks"), Password: "x"}
 	_, err := ClientTLS(Options{Key: &l, Name: name})
@@ -258,7 +258,7 @@ func TestExplainJava(t *testing.T) {
 	}
 }
 
-func TestExplainPlain(t *testing.T) {
+func TestExplainServerWithoutTLS(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	conn, err := tls.Dial("tcp", plain.Listener.Addr().String(), client(t, Options{SkipHostCheck: true}))

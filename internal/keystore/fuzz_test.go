@@ -266,7 +266,7 @@ type salted struct {
 }
 
 // Excessive key derivations are rejected before they start.
-func TestHostileWork(t *testing.T) {
+func TestExcessiveKeyDerivation(t *testing.T) {
 	marshal := func(v any) asn1.RawValue {
 		der, err := asn1.Marshal(v)
 		require.NoError(t, err)

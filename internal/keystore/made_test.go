@@ -77,7 +77,7 @@ var madeStores = []madeStore{
 	{file: "several.p12"},
 }
 
-func TestMadeStores(t *testing.T) { openMadeStores(t, filepath.Join(samples, "more")) }
+func TestGeneratedStores(t *testing.T) { openMadeStores(t, filepath.Join(samples, "more")) }
 
 // openMadeStores opens all stores of make-stores.sh in a folder.
 func openMadeStores(t *testing.T, folder string) {

@@ -80,7 +80,7 @@ func TestTypeAndContent(t *testing.T) {
 var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x81\xc8\x24\x80" +
 	strings.Repeat("\x00", 198)
 
-func TestRefusedStores(t *testing.T) {
+func TestRejectedStores(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, content string) string {
 		put(t, filepath.Join(folder, name), []byte(content))
@@ -143,7 +143,7 @@ func TestRefusedStores(t *testing.T) {
 	}
 }
 
-func TestRefusedKeys(t *testing.T) {
+func TestRejectedKeys(t *testing.T) {
 	cases := map[string]struct {
 		store    string
 		location Location

@@ -89,7 +89,7 @@ func TestLevels(t *testing.T) {
 }
 
 // Levels may change while other goroutines log.
-func TestLevelsTogether(t *testing.T) {
+func TestConcurrentLevelChanges(t *testing.T) {
 	log := New(slog.DiscardHandler, slog.LevelInfo)
 	l, _ := LevelsOf(log)
 	var wg sync.WaitGroup
@@ -109,7 +109,7 @@ func TestLevelsTogether(t *testing.T) {
 
 // With a logger of the embedding program, lines below the set level are left out, and lines that its own handler does
 // not write stay out.
-func TestOfOthers(t *testing.T) {
+func TestLoggerOfEmbeddingProgram(t *testing.T) {
 	var out bytes.Buffer
 	l, log := LevelsOf(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if got, ok := l.Get("ROOT"); !ok || got.Level != "WARN" {

@@ -15,7 +15,7 @@ type valuer struct{ text string }
 func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
 
 // No part of a line contains a secret, except names that a connector publishes. Levels still apply.
-func TestStruck(t *testing.T) {
+func TestLogLinesAreRedacted(t *testing.T) {
 	const canary = "c4n4ry"
 	var b bytes.Buffer
 	strike := func(text string) string { return strings.ReplaceAll(text, canary, "-") }

@@ -12,7 +12,7 @@ import (
 )
 
 // File names are bytes, labels are text: a file name that is not UTF-8 must not end the worker when it is scraped.
-func TestMetricsOfOddFileNames(t *testing.T) {
+func TestMetricsOfFileNamesWithInvalidUTF8(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(pluginCollector{modules: []plugin.Info{{Path: "plugins/\xff.wasm", Hash: "1"},
 		{Path: "plugins/\xfe.wasm", Hash: "1"}}})

@@ -50,7 +50,7 @@ func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics)
 	return all
 }
 
-func TestTaskFigures(t *testing.T) {
+func TestTaskMetrics(t *testing.T) {
 	all := gathered(t,
 		connect.Metrics{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running,
 			OwnsConnector: true,
@@ -156,7 +156,7 @@ func TestTaskFigures(t *testing.T) {
 }
 
 // A worker of a group counts its own tasks, and the group's rebalances.
-func TestFiguresOfAGroup(t *testing.T) {
+func TestMetricsOfWorkerInGroup(t *testing.T) {
 	connectors := []connect.Metrics{{Name: "planned", Type: "source", State: connect.Running, OwnsConnector: true},
 		{Name: "task", Type: "source", State: connect.Unassigned,
 			Tasks: []connect.TaskMetrics{{Task: 3, State: connect.Running, Progress: new(connect.Progress)}}},
@@ -187,7 +187,7 @@ func TestFiguresOfAGroup(t *testing.T) {
 }
 
 // The number of tasks with their own metrics is bounded. All tasks are counted.
-func TestMeteredTasksAreBounded(t *testing.T) {
+func TestNumberOfTasksWithMetricsIsBounded(t *testing.T) {
 	many := connect.Metrics{Name: "many", Type: "source"}
 	for n := range connect.MaxTasksWithMetrics + 5 {
 		many.Tasks = append(many.Tasks, connect.TaskMetrics{Task: n, State: connect.Running,

@@ -169,7 +169,7 @@ func TestUsers(t *testing.T) {
 
 // An unknown user takes as long as a known one: the password is compared with a hash of the file, for each name with
 // the same one, whatever the costs of the hashes.
-func TestCostOfUnknownUsers(t *testing.T) {
+func TestUnknownUserTakesAsLongAsKnownUser(t *testing.T) {
 	of := func(name string, cost int) string {
 		hash, err := bcrypt.GenerateFromPassword([]byte("geheim"), cost)
 		require.NoError(t, err)
@@ -205,7 +205,7 @@ func TestCostOfUnknownUsers(t *testing.T) {
 
 // Each route and each page requires a logon. With a read-only REST API changes are rejected, also if another worker of
 // the group forwards them. The worker's own endpoints respond to permitted users only.
-func TestEachRouteByAccess(t *testing.T) {
+func TestAccessToEachRoute(t *testing.T) {
 	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
 	type way struct {
@@ -247,7 +247,7 @@ func TestEachRouteByAccess(t *testing.T) {
 }
 
 // A browser is redirected from / to the console, if there is one; other clients are not.
-func TestWayToTheConsole(t *testing.T) {
+func TestRootRedirectsBrowsersToConsole(t *testing.T) {
 	with := listening(t, Options{Console: func(p Pages) http.Handler { return p.API }}).URLs()[0]
 	without := listening(t, Options{}).URLs()[0]
 	stays := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -346,7 +346,7 @@ func TestAddedHeaders(t *testing.T) {
 }
 
 // Responses may contain passwords, rows and log lines: no browser or proxy stores a response of any route.
-func TestAnswersAreNotStored(t *testing.T) {
+func TestResponsesAreNotCached(t *testing.T) {
 	url := listening(t, Options{}).URLs()[0]
 	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/connectors"}, {"GET", "/connectors/a/config"},
 		{"GET", "/connectors?expand=info"}, {"PUT", "/connector-plugins/X/config/validate"},

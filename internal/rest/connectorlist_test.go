@@ -71,7 +71,7 @@ func (l ConnectorList) says() string {
 	return strings.Join(append(all, "next:"+l.Next), " ")
 }
 
-func TestListing(t *testing.T) {
+func TestConnectorList(t *testing.T) {
 	t.Parallel()
 	paused := conditionOf("p", "running")
 	paused.Components[0].Condition = "paused"
@@ -114,7 +114,7 @@ func TestListing(t *testing.T) {
 }
 
 // A client that reads all pages gets each connector whose state does not change once, whatever the others do.
-func TestListingWhileStatesChange(t *testing.T) {
+func TestConnectorListWhileStatesChange(t *testing.T) {
 	t.Parallel()
 	l := &lister{}
 	for n := range 100 {
@@ -137,7 +137,7 @@ func TestListingWhileStatesChange(t *testing.T) {
 	}
 }
 
-func TestListingNotModified(t *testing.T) {
+func TestConnectorListNotModified(t *testing.T) {
 	t.Parallel()
 	l := &lister{conditions: []connect.Summary{conditionOf("a", "idle")}}
 	ask := func(match string) *httptest.ResponseRecorder {
@@ -162,7 +162,7 @@ func TestListingNotModified(t *testing.T) {
 }
 
 // Several components report the most urgent state of all. The time of idle ones is the latest, since all must be idle.
-func TestJoinedLines(t *testing.T) {
+func TestMergedConnectorSummaries(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int64) *time.Time { at := time.Unix(seconds, 0); return &at }
 	for _, c := range []struct{ one, other, want ConnectorSummary }{
@@ -243,7 +243,7 @@ func (r *runner) Summaries() []connect.Summary {
 
 // The worker that runs a task knows its state best. If that worker does not respond, the list has the state of the
 // status topic.
-func TestListingOfAGroup(t *testing.T) {
+func TestConnectorListOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {

@@ -13,7 +13,7 @@ import (
 )
 
 // Dead letters are counted by class, stage, and the first line of the message, without changes.
-func TestLetterCauses(t *testing.T) {
+func TestDeadLetterCauses(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	assert.Equal(t, []DeadLetterCause{}, groupByCause(nil))
 	assert.Equal(t, []DeadLetterCause{
@@ -32,7 +32,7 @@ func TestLetterCauses(t *testing.T) {
 
 // The result of a dry run reports how many dead letters would pass. Rejections are redacted, and unlisted ones are
 // counted.
-func TestDryReplayed(t *testing.T) {
+func TestResultOfDryReplay(t *testing.T) {
 	worker, _ := newLogger("a:1")
 	req := &request{common: common{worker: worker.worker()}}
 	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
@@ -65,7 +65,7 @@ func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest)
 }
 
 // A dry run in which nothing passes says so.
-func TestNothingPasses(t *testing.T) {
+func TestDryReplayWithoutPassingRows(t *testing.T) {
 	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
 		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
 		assert.Equal(t, want, sent(&lettered{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
@@ -75,7 +75,7 @@ func TestNothingPasses(t *testing.T) {
 }
 
 // No dead letter contains a secret, whichever program has written it.
-func TestLettersAreStruck(t *testing.T) {
+func TestDeadLettersAreRedacted(t *testing.T) {
 	w := sent(&lettered{}, "GET", "/culvert/connectors/a/deadletters", "")
 	assert.Equal(t, http.StatusOK, w.Code)
 	assert.Contains(t, w.Body.String(), `"message":"no *"`, `"request":"GET /*"`)

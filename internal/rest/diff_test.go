@@ -68,7 +68,7 @@ const properties = "text/x-java-properties"
 
 // The text of a connector is its file's, or else created from its settings, without passwords in clear text. JSON
 // contains the settings.
-func TestTextOfAConnector(t *testing.T) {
+func TestConnectorConfigAsText(t *testing.T) {
 	for _, c := range []struct {
 		accept, text string
 		status       int
@@ -102,7 +102,7 @@ func TestTextOfAConnector(t *testing.T) {
 }
 
 // A text without problems is accepted, whatever its format is called. Conditions follow RFC 9110.
-func TestTextThatIsPut(t *testing.T) {
+func TestPutConnectorConfigAsText(t *testing.T) {
 	for _, c := range []struct {
 		media, body, match, none string
 		status                   int
@@ -148,7 +148,7 @@ func TestTextThatIsPut(t *testing.T) {
 }
 
 // A comparison accepts settings or a text, redacts secrets, and changes nothing.
-func TestComparisonIsAsked(t *testing.T) {
+func TestCompareConfigs(t *testing.T) {
 	for _, c := range []struct {
 		body   string
 		status int

@@ -108,7 +108,7 @@ const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +
 
 // Metrics of a connector contain all workers that run its tasks, whichever worker gets the request, with the rights of
 // the user.
-func TestFiguresOfAGroup(t *testing.T) {
+func TestGroupMetricsOfAllWorkers(t *testing.T) {
 	t.Parallel()
 	urls, seats := runners(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		if _, secret, _ := r.BasicAuth(); secret != "secret" {
@@ -144,7 +144,7 @@ func TestFiguresOfAGroup(t *testing.T) {
 
 // If a worker does not respond in time, responds without JSON or rejects the request, its tasks are listed with the
 // reason.
-func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
+func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		says func(w http.ResponseWriter, r *http.Request)
@@ -187,7 +187,7 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 }
 
 // Responses of other workers count as request bodies do, until the user's request has its response.
-func TestFiguresOfAGroupAreBounded(t *testing.T) {
+func TestGroupMetricsAreBounded(t *testing.T) {
 	t.Parallel()
 	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them together are too much
 	var mu sync.Mutex
@@ -216,7 +216,7 @@ func TestFiguresOfAGroupAreBounded(t *testing.T) {
 }
 
 // A snapshot reaches the worker that runs the task of its feed.
-func TestSnapshotOfAGroup(t *testing.T) {
+func TestSnapshotReachesOwner(t *testing.T) {
 	t.Parallel()
 	urls, _ := runners(t, func(http.ResponseWriter, *http.Request, int) bool { return false })
 	for feed, want := range map[string]int{"feed0": 202, "feed1": 202, "feed2": 202, "feed3": 404, "full": 409} {

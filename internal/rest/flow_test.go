@@ -39,7 +39,7 @@ func TestFlowOf(t *testing.T) {
 }
 
 // A group's flow contains all workers, whichever worker gets the request. Workers that do not respond are named.
-func TestFlowOfAGroup(t *testing.T) {
+func TestFlowOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {

@@ -212,7 +212,7 @@ func (all *trio) asked(t *testing.T, method, target string) (status int, body st
 }
 
 // The leader responds with the group's state, whichever worker gets the request. A standalone worker has no group.
-func TestOverviewOfAGroup(t *testing.T) {
+func TestOverviewOfGroup(t *testing.T) {
 	all := newTrio(t)
 	status, body, path := all.asked(t, "GET", "/culvert/cluster")
 	assert.Equal(t, 200, status, body)
@@ -250,7 +250,7 @@ func TestDrain(t *testing.T) {
 
 // Requests that other workers forward have this worker's advertised URL as their Host. It is accepted, whatever names
 // users may use.
-func TestAdvertisedHostIsAnswered(t *testing.T) {
+func TestAdvertisedHostIsAllowed(t *testing.T) {
 	for _, allowed := range [][]string{nil, {"connect.example.com"}} {
 		for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
 			s := opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed,
@@ -270,7 +270,7 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 
 // Each route is handled by the worker in the table, over two hops at most. If that worker is unknown, since a rebalance
 // is expected, the request is rejected after a timeout.
-func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
+func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 	all := newTrio(t)
 	paths := map[target][]string{local: {"0"}, leader: {"0", "1:true"},
 		owner: {"0", "1:true", "2:false"}, restartTarget: {"0", "1:true", "2:false"},
@@ -332,7 +332,7 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 }
 
 // The messages are Kafka Connect's, by which tools recognize that they can retry.
-func TestTextsOfForwarding(t *testing.T) {
+func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 	const noLeader = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
 		`likely because a rebalance was underway."}`
 	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. worker ` +
@@ -395,7 +395,7 @@ func TestTextsOfForwarding(t *testing.T) {
 }
 
 // Without a leader a read gets the state that this worker has, and a change waits for a leader.
-func TestWithoutALeader(t *testing.T) {
+func TestRequestsWithoutLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		own := &seat{own: "http://a:1", pending: true}
@@ -505,7 +505,7 @@ func TestForwardedRequest(t *testing.T) {
 }
 
 // An error of a hop names the URL, and nothing is forwarded in circles.
-func TestWorkersThatCannotBeAsked(t *testing.T) {
+func TestForwardingErrors(t *testing.T) {
 	away, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	away.Close()
@@ -623,7 +623,7 @@ type tripper func(*http.Request) (*http.Response, error)
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A worker that does not respond is given the time of a change, and more for a replay of dead letters.
-func TestForwardingTakesItsTime(t *testing.T) {
+func TestForwardingTimeouts(t *testing.T) {
 	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
 		"POST /culvert/connectors/a/deadletters/replay": replayTimeout} {
 		synctest.Test(t, func(t *testing.T) {

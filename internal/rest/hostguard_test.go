@@ -17,7 +17,7 @@ import (
 // If REST is reachable for others, without allowed hosts and logon, a name that a page may have had resolved to this
 // machine gets no passwords and changes nothing, and one line names the settings. Names that no page can have are not
 // restricted, nor is any name if users log on or allowed hosts are configured.
-func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
+func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	log := &logtest.Journal{}
 	serve := func(o Options) *Server {
 		o.Listeners = []string{"http://:0"}
@@ -112,7 +112,7 @@ func (m *mover) ConnectorMetrics(name string) (connect.Metrics, error) {
 }
 
 // The names of this machine are its own and the one to which the resolver completes it.
-func TestNamesOfThisMachine(t *testing.T) {
+func TestHostnamesOfMachine(t *testing.T) {
 	for _, c := range []struct {
 		hostname, canonical string
 		err                 error

@@ -77,7 +77,7 @@ func TestLog(t *testing.T) {
 }
 
 // A page whose name resolves to this machine reads no log, neither its own worker's nor another one's.
-func TestLogIsShownToNoPage(t *testing.T) {
+func TestForeignHostsReadNoLog(t *testing.T) {
 	worker, log := newLogger("a:1")
 	log.Info("one")
 	for _, o := range []Options{{}, {Cluster: &seat{own: "http://a:1", leads: "http://a:1"}}} {
@@ -97,7 +97,7 @@ func TestLogIsShownToNoPage(t *testing.T) {
 }
 
 // In a group each worker shows its own log, and the log of a named worker by way of the leader.
-func TestLogOfAGroup(t *testing.T) {
+func TestLogOfGroup(t *testing.T) {
 	ids := []string{"w0:1", "w1:1", "w2:1"}
 	var workers []Worker
 	for _, id := range ids {

@@ -24,7 +24,7 @@ func (r *runner) Origins() (all []connect.OriginUse) {
 	return all
 }
 
-func TestOriginsOfAGroup(t *testing.T) {
+func TestOriginsOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {

@@ -463,7 +463,7 @@ func (m *mistaken) worker() Worker { return m.with(m) }
 func (*mistaken) Names() []string { panic("a mistake in what answers") }
 
 // A panic in a handler fails its request only.
-func TestPanicsAreTheRequests(t *testing.T) {
+func TestPanicFailsItsRequestOnly(t *testing.T) {
 	h := Handler(new(mistaken).worker())
 	for range 2 {
 		w := httptest.NewRecorder()

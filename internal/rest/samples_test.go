@@ -43,7 +43,7 @@ func (k *keeping) worker() Worker {
 
 // Values of records are shown to users on this machine and to users who have logged on. Others see the shape, or
 // nothing.
-func TestWhoSeesRecords(t *testing.T) {
+func TestRecordsAreShownByRights(t *testing.T) {
 	const anywhere = "http://:0"
 	type asks struct {
 		o           Options
@@ -137,7 +137,7 @@ func TestWhoSeesRecords(t *testing.T) {
 }
 
 // An invalid request is rejected with the reason.
-func TestWrongSamples(t *testing.T) {
+func TestInvalidSampleRequests(t *testing.T) {
 	worker := &keeping{shows: "full"}
 	for _, c := range []struct {
 		method, path, body string
@@ -178,7 +178,7 @@ func TestWrongSamples(t *testing.T) {
 
 // A request that changes nothing is accepted by a read-only REST API, whatever its method, but nothing else on its
 // path.
-func TestWhatOnlyReads(t *testing.T) {
+func TestReadOnlyRequests(t *testing.T) {
 	for call, want := range map[string]bool{
 		"PUT /connector-plugins/A/config/validate":           false,
 		"PUT /connector-plugins/A/config/validate/":          false,

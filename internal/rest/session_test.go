@@ -194,7 +194,7 @@ func TestSignedCalls(t *testing.T) {
 }
 
 // A signature is valid once, at one worker.
-func TestRepeatedCalls(t *testing.T) {
+func TestSignatureIsValidOnce(t *testing.T) {
 	i, other := newInternals(t, firstKey), newInternals(t, firstKey)
 	signed := func(r *http.Request) http.Header { return r.Header.Clone() }
 	var headers http.Header
@@ -275,7 +275,7 @@ func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
 
 // Neither a standalone worker nor an admin listener has internal calls, and the OpenAPI document and the routes do not
 // list them.
-func TestCallsAreNoRoutes(t *testing.T) {
+func TestInternalCallsAreNotListed(t *testing.T) {
 	s := session(t, firstKey)
 	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
 	alone := opened(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
@@ -322,7 +322,7 @@ func TestKeyNeedsRotation(t *testing.T) {
 }
 
 // A key is valid for a minute after its successor was read, and its nonces are remembered as long.
-func TestKeysChange(t *testing.T) {
+func TestSessionKeyOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const to = "http://a:1"
 		receives, old, late := session(t, ""), session(t, firstKey), session(t, secondKey)
@@ -386,7 +386,7 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 }
 
 // A change of any part of a signed request invalidates it, also if the same text is split elsewhere.
-func TestSignaturesAreOverAllParts(t *testing.T) {
+func TestSignatureCoversAllParts(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := session(t, firstKey)
 	letters := func() string {
@@ -459,7 +459,7 @@ func TestSessionSettings(t *testing.T) {
 }
 
 // A worker sends a signed call to another worker, and gets its response or its error.
-func TestAsk(t *testing.T) {
+func TestCallWorker(t *testing.T) {
 	asks, answers := newInternals(t, firstKey), newInternals(t, firstKey)
 	ask := func(path, body string) (string, error) {
 		text, err := asks.CallWorker(t.Context(), answers.url, "POST", path, []byte(body))

@@ -117,7 +117,7 @@ func TestBodiesAreBounded(t *testing.T) {
 }
 
 // /health responds in time even if the worker does not.
-func TestHealthIsAnsweredInTime(t *testing.T) {
+func TestHealthRespondsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		answer := sent(new(stuck), "GET", "/health", "")

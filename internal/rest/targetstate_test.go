@@ -86,7 +86,7 @@ func sent(worker double, method, path, body string, headers ...string) *httptest
 }
 
 // Changes are checked for their media type, method and content.
-func TestChangesAreRefused(t *testing.T) {
+func TestRejectedChanges(t *testing.T) {
 	for _, c := range []struct {
 		method, path, body, media string
 		status                    int
@@ -122,7 +122,7 @@ func TestChangesAreRefused(t *testing.T) {
 }
 
 // A cross-origin request that a browser sends without a preflight changes nothing, although its Host is right.
-func TestPagesChangeNothing(t *testing.T) {
+func TestCrossOriginRequestsChangeNothing(t *testing.T) {
 	s := served(t, "http://127.0.0.1:0")
 	for _, c := range []struct {
 		line, header string
@@ -153,7 +153,7 @@ func (v vanishing) Names() []string { return append(v.counting.Names(), "gone") 
 
 // A list leaves out a connector that is deleted in the meantime, as Kafka Connect does: tools expect each entry to have
 // what they requested.
-func TestListOfConnectorsThatGo(t *testing.T) {
+func TestListOmitsDeletedConnectors(t *testing.T) {
 	worker := vanishing{counted(connect.Running, connect.Running)}
 	for _, query := range []string{"?expand=info", "?expand=status", "?expand=info&expand=status"} {
 		if answer := sent(worker, "GET", "/connectors"+query, "").Body.String(); strings.Contains(answer, "gone") ||
@@ -177,7 +177,7 @@ func (s *slow) worker() Worker {
 }
 
 // A request that takes too long gets Kafka Connect's message.
-func TestRequestsThatTakeTooLong(t *testing.T) {
+func TestRequestTimeoutMessage(t *testing.T) {
 	for _, line := range []string{"PUT /connectors/a/pause", "DELETE /connectors/a"} {
 		method, path, _ := strings.Cut(line, " ")
 		w := sent(&slow{}, method, path, "")

@@ -44,7 +44,7 @@ func (c *checks) worker() Worker {
 
 // The number of concurrent validations is bounded. Others wait, and a request whose client has disconnected is not
 // validated.
-func TestValidationsTakeTurns(t *testing.T) {
+func TestConcurrentValidationsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checks{standIn: &standIn{}, goOn: make(chan struct{})}
 		h := Handler(c.worker())

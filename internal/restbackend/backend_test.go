@@ -16,7 +16,7 @@ import (
 )
 
 // REST gets the worker's settings of topic tracking, and rejects requests with Kafka Connect's messages.
-func TestTopicTrackingIsSwitchedOff(t *testing.T) {
+func TestTopicTrackingDisabled(t *testing.T) {
 	for request, want := range map[string][2]string{
 		"topic.tracking.enable":      {"Topic tracking is disabled.", "Topic tracking is disabled."},
 		"topic.tracking.allow.reset": {"", "Topic tracking reset is disabled."},

@@ -16,7 +16,7 @@ import (
 )
 
 // A change that waits for another one ends with its own timeout, even if the other one never ends.
-func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
+func TestWaitingChangeEndsWithItsRequest(t *testing.T) {
 	r := reload.New(reload.Options{Lock: guard.NewCtxMutex()}, nil)
 	require.NoError(t, r.Lock.Lock(t.Context()))
 	ctx, over := context.WithCancel(t.Context())
@@ -37,7 +37,7 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 }
 
 // A check that its request's timeout has canceled gets Kafka Connect's message.
-func TestChecksThatAreCutOff(t *testing.T) {
+func TestTimeoutOfCheck(t *testing.T) {
 	late, over := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer over()
 	var refusal *rest.Refusal

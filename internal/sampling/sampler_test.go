@@ -80,7 +80,7 @@ func feed(s *Sampler, connector string, b *record.Batch) bool {
 
 // A sample gets the next rows and no more. Without a waiting sample rows are not inspected. A sample is removed after
 // ten minutes.
-func TestSamplesComeAndGo(t *testing.T) {
+func TestSampleLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := record.NewRegistry()
 		s := New(reg, func(text string) string { return text })
@@ -128,7 +128,7 @@ func TestSamplesComeAndGo(t *testing.T) {
 }
 
 // The number of samples is bounded: a new one replaces the oldest, whose memory is freed.
-func TestSamplesAreFew(t *testing.T) {
+func TestNumberOfSamplesIsBounded(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	for _, n := range []int{-1, 101} {
@@ -160,7 +160,7 @@ func TestSamplesAreFew(t *testing.T) {
 }
 
 // A row that is too large to copy is reported as such, and takes no space from others.
-func TestLargeRows(t *testing.T) {
+func TestRowTooLargeForSample(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	id := ask(t, s, "a", 3)
@@ -178,7 +178,7 @@ func TestLargeRows(t *testing.T) {
 }
 
 // Tasks may read while samples are started, read and removed.
-func TestSamplesOfManyTasks(t *testing.T) {
+func TestConcurrentSamples(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -204,7 +204,7 @@ func TestSamplesOfManyTasks(t *testing.T) {
 }
 
 // A panic in an observer does not affect the task.
-func TestLooksDoNotDisturb(t *testing.T) {
+func TestPanicInObserver(t *testing.T) {
 	var tap task.Observer
 	tap.Set(func(int, string, *record.Batch) { panic("a mistake") })
 	b := batch(t, record.NewRegistry(), order(1, "a"))
@@ -277,7 +277,7 @@ var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predic
 	"predicates.mine.type":    transforms + "predicates.TopicNameMatches", "predicates.mine.pattern": "orders"}
 
 // Each step shows its result for each row.
-func TestSteps(t *testing.T) {
+func TestSampleShowsEachStep(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.chain(t, ordersChain)
 	id := ask(t, w.Sampler, "orders", 3)
@@ -356,7 +356,7 @@ func TestSteps(t *testing.T) {
 }
 
 // With shapes no value is shown, not even in errors.
-func TestShapes(t *testing.T) {
+func TestShapesHideValues(t *testing.T) {
 	w := newWorld(t, nil)
 	k, err := w.Start("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
 	require.NoError(t, err)

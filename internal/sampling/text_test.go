@@ -121,7 +121,7 @@ func TestValues(t *testing.T) {
 }
 
 // Only the first records of a row, and the first headers of a record, are shown.
-func TestManyRecords(t *testing.T) {
+func TestShownRecordsAreBounded(t *testing.T) {
 	headers := make([]connectdata.Header, maxHeaders+1)
 	for i := range headers {
 		headers[i] = connectdata.Header{Name: "h", Encoding: wit.Schemaless, Value: []byte{connectdata.TagNull}}

@@ -97,7 +97,7 @@ func TestJSONStaysJSON(t *testing.T) {
 }
 
 // A secret that was added twice is redacted until both are removed.
-func TestForget(t *testing.T) {
+func TestSecretAddedTwice(t *testing.T) {
 	var known secret.Redactor
 	first, second := known.Add("Welcome1!", "one, four"), known.Add("Welcome1!", "one, four")
 	first()

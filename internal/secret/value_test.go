@@ -50,7 +50,7 @@ func TestValueIsNotShown(t *testing.T) {
 }
 
 // A value's secret is redacted as long as the value exists.
-func TestValueIsKnown(t *testing.T) {
+func TestValueIsRedactedWhileItExists(t *testing.T) {
 	var known secret.Redactor
 	v := known.NewSecret("x-c4n4ry", false, "c4n4ry")
 	runtime.GC()

@@ -156,7 +156,7 @@ func TestDestinationFillsIn(t *testing.T) {
 
 // Tokens of the destination service are renewed when the service rejects them, and so are the other properties of the
 // destination.
-func TestDestinationDeliversTokens(t *testing.T) {
+func TestDestinationTokensAreRenewed(t *testing.T) {
 	a := destinations(t)
 	var seen, elsewhere sightings
 	good := "t0ken-1"
@@ -201,7 +201,7 @@ func TestDestinationDeliversTokens(t *testing.T) {
 }
 
 // After a change of the password in the destination the rejected old password was sent once, and the new one is used.
-func TestDestinationWithAnotherPassword(t *testing.T) {
+func TestDestinationPasswordChange(t *testing.T) {
 	a := destinations(t)
 	var seen sightings
 	var mu sync.Mutex
@@ -266,7 +266,7 @@ func TestDestinationWithCertificates(t *testing.T) {
 }
 
 // The error of a missing destination names it.
-func TestDestinationIsMissing(t *testing.T) {
+func TestMissingDestination(t *testing.T) {
 	destinations(t)
 	w, _, _ := config.LoadWorker("", nil, nil)
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("x.http.destination", "D", "", 0)},
@@ -279,7 +279,7 @@ func TestDestinationIsMissing(t *testing.T) {
 }
 
 // A secret in a referenced file is reloaded when the file is replaced.
-func TestFilesAreFollowed(t *testing.T) {
+func TestSecretFilesAreReloaded(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
 	var seen sightings
 	server := seen.server(t, ok)
@@ -310,7 +310,7 @@ func TestFilesAreFollowed(t *testing.T) {
 }
 
 // A replaced trust store applies from the next request on.
-func TestStoresAreFollowed(t *testing.T) {
+func TestTrustStoresAreReloaded(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
 	own := keystoretest.Certificate(t, keystore.Location{Path: "../../testdata/samples/keystores/client.jks",
 		Password: "changeit"})

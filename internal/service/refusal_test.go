@@ -11,7 +11,7 @@ import (
 
 // The error of a request that was not sent because its secret was rejected before contains that rejection, with the
 // next step at its end, and its kind stays unauthorized. Other errors are unchanged.
-func TestExplainedLockout(t *testing.T) {
+func TestLockoutNamesFirstRejection(t *testing.T) {
 	locked := &lockouts.LockedOut{Why: "the password of user \"U\" was refused"}
 	for _, c := range []struct {
 		err  error

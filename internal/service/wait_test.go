@@ -12,7 +12,7 @@ import (
 
 // A task that failed because of its destination continues when the destination is corrected in the cockpit, also if the
 // corrected secret is only used by the destination service to request tokens.
-func TestDestinationThatIsMended(t *testing.T) {
+func TestCorrectedDestinationRestartsTask(t *testing.T) {
 	for name, k := range map[string]struct {
 		wrong, right map[string]string
 		tokens       bool

@@ -11,7 +11,7 @@ import (
 
 // Headers that plugins evaluate, such as ETag and Content-Type, are not redacted if they contain a secret by chance;
 // sessions in addresses are.
-func TestHeadersThatHoldSecretsByChance(t *testing.T) {
+func TestHeadersContainingSecretsByChance(t *testing.T) {
 	const session = "SID%ANON%abcdefgh"
 	sent := map[string]string{
 		"ETag": `W/"20240101"`, "Content-Type": "multipart/mixed; boundary=B2024", "Content-ID": "2024",

@@ -190,7 +190,7 @@ func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.ErrorKind, pa
 	return err
 }
 
-func TestHeadersOfGuestAndHost(t *testing.T) {
+func TestHeadersOfPluginAndHost(t *testing.T) {
 	var seen http.Header
 	var host, line string
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -233,7 +233,7 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 	})
 }
 
-func TestRequestsThatAreNotSent(t *testing.T) {
+func TestInvalidRequestsAreNotSent(t *testing.T) {
 	wired(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client,
 		w *wires) {
 		for want, r := range map[string]*wit.Request{
@@ -495,7 +495,7 @@ func TestConnectTimeout(t *testing.T) {
 	})
 }
 
-func TestSilence(t *testing.T) {
+func TestSilentServers(t *testing.T) {
 	config := func(c *Config) { retries(0)(c); c.ReadTimeout = 30 * time.Second }
 	t.Run("before the first byte", func(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
@@ -585,7 +585,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-func TestBodiesThatBreakOff(t *testing.T) {
+func TestIncompleteBodies(t *testing.T) {
 	raw := func(answer string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			conn, _, _ := http.NewResponseController(w).Hijack()
@@ -629,7 +629,7 @@ func TestBodiesThatBreakOff(t *testing.T) {
 	}
 }
 
-func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
+func TestFetchRetriesIncompleteResponses(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		requests++
@@ -738,7 +738,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-func TestTokenThatRanOut(t *testing.T) {
+func TestExpiredCSRFToken(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
 		text(t, c, write())
@@ -815,7 +815,7 @@ func TestTokenThatRanOut(t *testing.T) {
 
 // Services may open a session with a response that rejects the request. If it is late, it must not replace the new
 // session, and its token must not be sent in the new one.
-func TestRefusalsThatBringASession(t *testing.T) {
+func TestRejectingResponseOpensSession(t *testing.T) {
 	var mu sync.Mutex
 	sessions := map[string]string{} // token by session
 	begun, refused, writes := 0, 0, 0
@@ -876,7 +876,7 @@ func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 }
 
 // sap-usercontext is understood in all forms, and compared with the configured client (P12).
-func TestAnswersOfAnotherClient(t *testing.T) {
+func TestResponsesOfAnotherClient(t *testing.T) {
 	byDestination := func(c *Config) { c.Query = url.Values{"sap-client": {"100"}} }
 	for name, k := range map[string]struct {
 		settings func(*Config)
@@ -920,7 +920,7 @@ func TestAnswersOfAnotherClient(t *testing.T) {
 	}
 }
 
-func TestRefusedSecretIsSentOnce(t *testing.T) {
+func TestRejectedSecretIsSentOnce(t *testing.T) {
 	var mu sync.Mutex
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -988,7 +988,7 @@ func TestRedirects(t *testing.T) {
 
 // A redirect to another server means a rejected logon, unless the secret is known to be right: then the service is
 // unavailable, maybe for hours.
-func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
+func TestRedirectOfUnavailableService(t *testing.T) {
 	var away atomic.Bool
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {

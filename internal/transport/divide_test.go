@@ -98,7 +98,7 @@ func TestDividedOrigin(t *testing.T) {
 }
 
 // Further origins get one request at a time.
-func TestFurtherOriginsHaveNoPart(t *testing.T) {
+func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, func(c *Config) {
 		c.Origins = []Origin{{Scheme: "http", Address: "files.example", Port: 8000}}
@@ -112,7 +112,7 @@ func TestFurtherOriginsHaveNoPart(t *testing.T) {
 }
 
 // A smaller share ends surplus sessions: idle ones at once, others after their responses.
-func TestSmallerPartEndsSessions(t *testing.T) {
+func TestSmallerShareEndsSessions(t *testing.T) {
 	s := &host{}
 	var release, slow chan bool
 	handler := func(w http.ResponseWriter, r *http.Request) {

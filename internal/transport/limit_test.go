@@ -33,6 +33,6 @@ func TestLimitsByRole(t *testing.T) {
 }
 
 // The role's default outage equals the route's default, a separate constant, since brokers use routes too.
-func TestOutageIsTheRolesOwn(t *testing.T) {
+func TestDefaultOutageOfRole(t *testing.T) {
 	assert.Equal(t, route.DefaultOutage, defaultMilliseconds(role.ProxyOutageMS))
 }

@@ -66,7 +66,7 @@ func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	return time.Since(began)
 }
 
-func TestRequestsAtATime(t *testing.T) {
+func TestConcurrentRequestsAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		first, second limits.Limits
 		most          int64

@@ -108,7 +108,7 @@ func TestLoginBody(t *testing.T) {
 }
 
 // A login on the service's origin has the configured headers and query. A redirect does not send the secret elsewhere.
-func TestLoginUsesRouteOfRequests(t *testing.T) {
+func TestLoginUsesSettingsOfRequests(t *testing.T) {
 	var redirect atomic.Bool
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
 		t.Error("a password went elsewhere")
@@ -138,7 +138,7 @@ func TestLoginUsesRouteOfRequests(t *testing.T) {
 }
 
 // A redirect of the service may lead to a configured origin, without credentials, but not back.
-func TestRedirectToNamedOrigin(t *testing.T) {
+func TestRedirectToConfiguredOrigin(t *testing.T) {
 	var service *httptest.Server
 	files := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header["Authorization"])+len(r.Header["X-Key"])+len(r.Header["Cookie"]) > 0 ||
@@ -176,7 +176,7 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 
 // Requests may go to configured origins, with credentials only if configured. Errors do not contain the query of a
 // link.
-func TestRequestsToNamedOrigins(t *testing.T) {
+func TestRequestsToConfiguredOrigins(t *testing.T) {
 	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false,
 		", http://ORIGIN with credentials": true} {
 		asked := 0
@@ -201,7 +201,7 @@ func TestRequestsToNamedOrigins(t *testing.T) {
 }
 
 // User and password in targets are rejected.
-func TestNoUserInTargets(t *testing.T) {
+func TestTargetsWithUserAreRejected(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {
 		t.Error("a request was sent")
 	})

@@ -12,7 +12,7 @@ import (
 )
 
 // A logoff has the session's client and the headers for gateways (P12), but no credentials.
-func TestHeadersOfALogoff(t *testing.T) {
+func TestLogoffHeaders(t *testing.T) {
 	for _, k := range []struct {
 		auth string
 		want map[string]string
@@ -38,7 +38,7 @@ func TestHeadersOfALogoff(t *testing.T) {
 }
 
 // For gateways that remove headers, the query contains the client.
-func TestQueryOfALogoff(t *testing.T) {
+func TestLogoffQuery(t *testing.T) {
 	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN",
 		"/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
 		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"),
@@ -64,7 +64,7 @@ func TestQueryOfALogoff(t *testing.T) {
 }
 
 // A rejected logoff is logged for an SAP system, but not for a service without logoff.
-func TestLogoffThatIsRefused(t *testing.T) {
+func TestRejectedLogoffIsLogged(t *testing.T) {
 	for status, logs := range map[int]bool{200: false, 404: false, 403: true} {
 		var log bytes.Buffer
 		service(t, func(w http.ResponseWriter, r *http.Request) {

@@ -9,7 +9,7 @@ import (
 )
 
 // An outage is logged once at WARN, whatever the number and errors of requests, and once at its end.
-func TestOutageIsOneLine(t *testing.T) {
+func TestOutageIsLoggedOnce(t *testing.T) {
 	ways := map[string]struct {
 		requests int // that are under way together
 		answer   func(w http.ResponseWriter)

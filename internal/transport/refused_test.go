@@ -68,7 +68,7 @@ func isUnauthorized(status uint16, err error) bool {
 
 // A single 401 among eight concurrent requests, as from a restarting server, stops further requests until an operator
 // resumes.
-func TestOneRefusalInMidLoad(t *testing.T) {
+func TestRejectedRequestStopsConcurrentRequests(t *testing.T) {
 	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/",
 		TokenPath: wit.Ptr("/")}} {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 }
 
 // If a service accepts all reads but rejects writes, the writes in flight are rejected and no further one is sent.
-func TestAcceptedReadsProveNoWrite(t *testing.T) {
+func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 	for _, lanes := range []int{1, 8} {
 		var mu sync.Mutex
 		writes := 0
@@ -138,7 +138,7 @@ func TestAcceptedReadsProveNoWrite(t *testing.T) {
 }
 
 // A 404 may precede the logon: it does not prove that a password is right, and a wrong one is not sent twice.
-func TestNothingThereIsNoLogon(t *testing.T) {
+func TestNotFoundDoesNotProveLogon(t *testing.T) {
 	refusals := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/nothing" {

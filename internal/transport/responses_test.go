@@ -15,7 +15,7 @@ import (
 
 // Closing idle connections while net/http returns a response to a POST does not lose it, and the connection is closed
 // afterwards.
-func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
+func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			time.Sleep(time.Second) // two at a time have two connections

@@ -8,7 +8,7 @@ import (
 )
 
 // Settings are refreshed once per sent request, retries included.
-func TestSettingsAreAskedOncePerRequest(t *testing.T) {
+func TestSettingsAreRefreshedOncePerRequest(t *testing.T) {
 	var requests, asked atomic.Int64
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		if requests.Add(1) == 2 {

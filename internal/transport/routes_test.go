@@ -326,7 +326,7 @@ func TestCorporateProxy(t *testing.T) {
 }
 
 // A proxy's own 401 to an absolute-form request counts as the service's. The error names the settings of both.
-func TestProxyThatAnswersAsTheService(t *testing.T) {
+func TestProxyResponseTakenForService(t *testing.T) {
 	asked := 0
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked++
@@ -343,7 +343,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 }
 
 // Token requests use the same proxy.
-func TestTokensByCorporateProxy(t *testing.T) {
+func TestTokensThroughCorporateProxy(t *testing.T) {
 	p := &corporate{to: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
 	c := clientOf(t, rolesOf(t, "http://sap.example:8000", byProxy(serve(t, p.ServeHTTP), "pr0xy",
 		byOAuth2("http://idp.example/token")...)...), Environment{})
@@ -515,7 +515,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 }
 
 // After a rejected request the settings are refreshed: the request is repeated, and later requests use the new secret.
-func TestChangedSecretIsForAll(t *testing.T) {
+func TestChangedSecretIsUsedByAllRequests(t *testing.T) {
 	var mu sync.Mutex
 	sent := map[string]int{}
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -105,7 +105,7 @@ func TestRedirectToAnotherClient(t *testing.T) {
 }
 
 // A lockout applies to one client. Requests to other clients are sent.
-func TestRefusalOfANamedClient(t *testing.T) {
+func TestLockoutOfOneClient(t *testing.T) {
 	store := lockouts.New()
 	sent := map[string]int{}
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +132,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 }
 
 // Methods whose response may contain the request are rejected.
-func TestMethodsOfGuests(t *testing.T) {
+func TestMethodsOfPlugins(t *testing.T) {
 	tunnelled := func(method, header, value string) *wit.Request {
 		return &wit.Request{Method: method, Target: "/", Headers: []wit.Header{{Name: header, Value: value}}}
 	}

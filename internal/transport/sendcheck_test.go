@@ -26,7 +26,7 @@ func try(ctx context.Context, c *Client, r *wit.Request) error {
 
 // During its check a request has neither a slot nor the lock of the session's token. If the result expires, both are
 // released and the check is repeated.
-func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
+func TestSendCheckHoldsNoSlot(t *testing.T) {
 	for name, c := range map[string]struct {
 		holds int // so often what was asked does not hold on
 	}{"it waits": {0}, "it held no longer": {2}} {
@@ -64,7 +64,7 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 }
 
 // A check before a wait for the rate or a maintenance window is validated after it. Token requests are not checked.
-func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
+func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)
 	for name, limit := range map[string]limits.Limits{"window": {Windows: windows}, "rate": {PerSecond: 0.001}} {
@@ -88,7 +88,7 @@ func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
 }
 
 // The check is validated once there is a connection. If it has expired, nothing is sent and it is repeated.
-func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
+func TestSendCheckIsValidatedWithConnection(t *testing.T) {
 	holds, dials, asked, served := false, 0, 0, 0
 	slow := func(c *Config) {
 		dial := c.Dial
@@ -110,7 +110,7 @@ func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
 }
 
 // The check's error is the request's, and nothing is sent.
-func TestWhatIsAskedBeforeRefuses(t *testing.T) {
+func TestSendCheckRejectsRequest(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
 		no := errors.New("no")

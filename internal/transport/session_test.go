@@ -66,7 +66,7 @@ func (s *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func sessioned(c *Config) { c.User, c.Password, c.LogoffPath = "u", "p", "/logoff" }
 
-func TestSessionsAreFewAndEnd(t *testing.T) {
+func TestSessionsAreBoundedAndLoggedOff(t *testing.T) {
 	for name, k := range map[string]struct {
 		limits   limits.Limits
 		most     int
@@ -138,7 +138,7 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 }
 
 // Changed credentials end the sessions of the old ones.
-func TestChangedSecretLogsOff(t *testing.T) {
+func TestChangedSecretEndsSessions(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		all(t, 1, c)
@@ -158,7 +158,7 @@ func TestChangedSecretLogsOff(t *testing.T) {
 }
 
 // A session that a rejecting response opens is used.
-func TestRefusalLeavesNoSessionBehind(t *testing.T) {
+func TestSessionOfRejectingResponseIsUsed(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		r := withToken(post("/"), "/")
@@ -222,7 +222,7 @@ func TestSessionTimedOut(t *testing.T) {
 }
 
 // Other requests wait for a slow logon for a while, and for a first logon until its response.
-func TestSlowLogonsHaveOthersWait(t *testing.T) {
+func TestRequestsWaitForSlowLogons(t *testing.T) {
 	for name, k := range map[string]struct {
 		known bool
 		waits time.Duration

@@ -14,7 +14,7 @@ import (
 
 // A token service that rejects the client secret gets one request, through either proxy of SAP Connectivity. A task
 // that failed for this reason continues when the secret changes, so the error must not be transient.
-func TestRefusedSecretOfConnectivity(t *testing.T) {
+func TestRejectedSecretOfConnectivity(t *testing.T) {
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
 		t.Run(kind, func(t *testing.T) {
 			a, _ := account(t, func(http.ResponseWriter, *http.Request) {})

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-func TestShownLine(t *testing.T) {
+func TestPrintedRequestLine(t *testing.T) {
 	d := &destination{config: Config{
 		Credentials: Credentials{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1",
 			"sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}},
@@ -30,7 +30,7 @@ func TestShownLine(t *testing.T) {
 }
 
 // Warnings do not contain keys of a query, and errors do not contain the user in a redirect.
-func TestWarningsHoldNoKeys(t *testing.T) {
+func TestWarningsContainNoKeys(t *testing.T) {
 	n := 0
 	var log journal
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +53,7 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 	}
 }
 
-func TestShownTarget(t *testing.T) {
+func TestPrintableTarget(t *testing.T) {
 	for target, want := range map[string]string{
 		"/a?$filter=x&k=v":                  "/a?$filter=x&k=v",
 		"/a?next=https://u:p@b/":            "/a?next=https://u:p@b/",

@@ -38,7 +38,7 @@ func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
 
 // The TrustAll and the trust store of a BTP destination apply to its own server only, and not to the connector's token
 // service, which gets the client secret.
-func TestTrustAllIsForTheServiceAlone(t *testing.T) {
+func TestTrustAllAppliesToServiceOnly(t *testing.T) {
 	asked := 0
 	tokens := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
 		asked++
@@ -61,7 +61,7 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 }
 
 // An https proxy is not part of the destination either: its user and password are sent to no other server.
-func TestTrustAllIsNotForProxies(t *testing.T) {
+func TestTrustAllDoesNotApplyToProxies(t *testing.T) {
 	var shown []string
 	proxy := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
 		shown = append(shown, r.Header.Get("Proxy-Authorization"))

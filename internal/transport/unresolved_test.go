@@ -9,7 +9,7 @@ import (
 )
 
 // An unknown name of a Connectivity proxy is retried like any other name. An outage that was waited for is not.
-func TestProxyThatIsUnknownForAMoment(t *testing.T) {
+func TestUnknownProxyNameIsRetried(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"at once": 0, "behind an outage": time.Minute} {
 		tries := 0
 		service(t, func(w http.ResponseWriter, r *http.Request) {}, func(c *Config) {

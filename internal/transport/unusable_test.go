@@ -15,7 +15,7 @@ import (
 
 // An unreadable response to a request that must not be repeated leaves its outcome unknown, unless the status
 // determines it.
-func TestAnswersThatCannotBeUsed(t *testing.T) {
+func TestUnusableResponses(t *testing.T) {
 	headers := func(status int, body string, of ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			for i := 0; i < len(of); i += 2 {
@@ -89,7 +89,7 @@ func tooMuch(w io.Writer) {
 
 // The total size of the documents that a plugin requests together is bounded. The error says that it is a sum, and of
 // which documents.
-func TestDocumentsTogether(t *testing.T) {
+func TestTotalSizeOfDocumentsIsBounded(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/all" {
 			tooMuch(w)
@@ -118,7 +118,7 @@ func TestDocumentsTogether(t *testing.T) {
 }
 
 // A status that means to retry applies whatever the encoding of the body.
-func TestBusyWithAnotherEncoding(t *testing.T) {
+func TestRetryStatusWithUnknownEncoding(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, _ *http.Request) {
 		if requests++; requests == 1 {

@@ -12,7 +12,7 @@ import (
 )
 
 // The bytes after a frame belong to the next one and are not waited for.
-func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
+func TestPassReadsOneFrame(t *testing.T) {
 	for _, kind := range []struct {
 		name string
 		pair func(*testing.T) (near, far net.Conn)
@@ -54,7 +54,7 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 }
 
 // A truncated frame is an error, and its bytes are forwarded.
-func TestPassEndsWithTheConnection(t *testing.T) {
+func TestPassForwardsTruncatedFrame(t *testing.T) {
 	for _, size := range []int{100, 1 << 20} {
 		source, from := tcpPair(t)
 		to, sink := tcpPair(t)

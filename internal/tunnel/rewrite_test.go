@@ -27,7 +27,7 @@ var notForClients = map[int16]string{
 const secretHost = "broker.example"
 
 // All responses of kmsg, in all versions, are filled with addresses; none remains after rewriting.
-func TestNoAddressGetsBy(t *testing.T) {
+func TestAllAddressesAreRewritten(t *testing.T) {
 	r := testRelay(t)
 	seen := 0
 	for key := int16(0); key <= kmsg.MaxKey; key++ {
@@ -129,7 +129,7 @@ func testRelay(t testing.TB) *relay {
 	return newRelay(tunnel, near, far, "far:1")
 }
 
-func TestAnswersWithoutAnAddressPassAsTheyAre(t *testing.T) {
+func TestResponsesWithoutAddressAreUnchanged(t *testing.T) {
 	r := testRelay(t)
 	fetch := kmsg.NewPtrFetchResponse()
 	fetch.Version = 16

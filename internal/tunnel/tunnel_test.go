@@ -100,7 +100,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func TestGroupThroughTheTunnel(t *testing.T) {
+func TestGroupThroughTunnel(t *testing.T) {
 	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
 	ctx := within(t, 5*time.Minute)
 	roundTrip(t, ctx, tunnel, announced)
@@ -157,7 +157,7 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	}
 }
 
-func TestLogonByTheTunnel(t *testing.T) {
+func TestLogonByTunnel(t *testing.T) {
 	for name, mechanism := range map[string]sasl.Mechanism{
 		"PLAIN":         plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
 		"SCRAM-SHA-512": scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism(),
@@ -170,14 +170,14 @@ func TestLogonByTheTunnel(t *testing.T) {
 	}
 }
 
-func TestClientsOwnLogonPasses(t *testing.T) {
+func TestLogonByClient(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
 	tunnel, announced := open(t, Options{Bootstrap: c.ListenAddrs()})
 	roundTrip(t, within(t, 5*time.Minute), tunnel, announced, kgo.SASL(scram.Auth{User: "u",
 		Pass: "p"}.AsSha256Mechanism()))
 }
 
-func TestRefusedLogonIsLogged(t *testing.T) {
+func TestRejectedLogonIsLogged(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
 	log := &lines{}
 	tunnel, _ := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: plain.Auth{User: "u", Pass: "wrong"}.AsMechanism(),
@@ -214,7 +214,7 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 	}
 }
 
-func TestTakenPortIsPassedOver(t *testing.T) {
+func TestOccupiedPortIsSkipped(t *testing.T) {
 	// Of three consecutive ports the middle one is in use.
 	var taken net.Listener
 	var first int
@@ -272,7 +272,7 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	}
 }
 
-func TestRequestsWithoutAnswers(t *testing.T) {
+func TestRequestsWithoutResponses(t *testing.T) {
 	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
 	ctx := within(t, 5*time.Minute)
 	writer := client(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()),
@@ -287,7 +287,7 @@ func TestRequestsWithoutAnswers(t *testing.T) {
 	}
 }
 
-func TestOldLogonIsRefused(t *testing.T) {
+func TestOldLogonIsRejected(t *testing.T) {
 	log := &lines{}
 	tunnel, _ := open(t, Options{Bootstrap: cluster(t).ListenAddrs(), Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
@@ -378,7 +378,7 @@ func renewingBroker(conn net.Conn, renewed chan struct{}) {
 	}
 }
 
-func TestEndLetsAnswersArrive(t *testing.T) {
+func TestEndWaitsForResponses(t *testing.T) {
 	c := cluster(t)
 	held := make(chan struct{})
 	c.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-func TestTake(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.lock")
 	require.NoError(t, os.WriteFile(name, []byte("999999999999999999999999 of another time\n"), 0o600))
 	first, err := Acquire(name)

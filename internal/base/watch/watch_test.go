@@ -11,7 +11,7 @@ import (
 )
 
 // Changes are reported when they stop, and at intervals if they do not.
-func TestRest(t *testing.T) {
+func TestDebounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newDebouncer(Settle)
 		defer r.timer.Stop()

@@ -193,7 +193,7 @@ func TestFindDestination(t *testing.T) {
 	}
 }
 
-func TestDestinationIsWrong(t *testing.T) {
+func TestInvalidDestinations(t *testing.T) {
 	const address = `"Type":"HTTP","URL":"https://s4.example.com",`
 	for _, c := range []struct {
 		properties string
@@ -239,7 +239,7 @@ func TestDestinationIsWrong(t *testing.T) {
 	}
 }
 
-func TestDestinationServiceRefuses(t *testing.T) {
+func TestDestinationServiceErrors(t *testing.T) {
 	s := newDestinationService(t)
 	_, err := s.open(t).Find(t.Context(), "a/b c")
 	wantFailure(t, err, btp.NotFound, "a/b c",
@@ -268,7 +268,7 @@ func TestDestinationServiceRefuses(t *testing.T) {
 }
 
 // A token that the service rejects, for example after a change of its keys, is renewed without an error.
-func TestDestinationServiceRefusesAToken(t *testing.T) {
+func TestRejectedDestinationTokenIsRenewed(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
 	d := s.open(t)
@@ -290,7 +290,7 @@ func wantHost(t *testing.T, d *btp.Destinations, host string) btp.Destination {
 	return got
 }
 
-func TestDestinationIsKept(t *testing.T) {
+func TestDestinationIsCached(t *testing.T) {
 	s := newDestinationService(t)
 	s.tokens.lifetime = `,"expires_in":43200`
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
@@ -338,7 +338,7 @@ func TestDestinationIsKept(t *testing.T) {
 }
 
 // The response to a request from before Forget is not cached.
-func TestForgottenInMidRequest(t *testing.T) {
+func TestForgetDuringRequest(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
 	g := newGate(t, s.tokens)
@@ -402,7 +402,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	}
 }
 
-func TestAttached(t *testing.T) {
+func TestConnectedCloudConnectors(t *testing.T) {
 	tokens := newTokenService(t)
 	body := `[{"attributes":{"connected_by":"a@b","connected_since":"1762174293176","agent_version":"2.18.0",
 		"exposed_systems":"[{\"protocol\":\"TCP\",\"host\":\"kafka:9092\",\"description\":\"k\",\"type\":\"nonSAPsys\",\"status\":\"exposed\"}]"}},
@@ -435,7 +435,7 @@ func TestAttached(t *testing.T) {
 
 // A service that rejects the binding is called again after 10 s, then at doubling intervals up to 10 min, even after
 // Forget, until it accepts it.
-func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
+func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://s4","ProxyType":"Internet","Authentication":"NoAuthentication"`)
 	s.fail(403)

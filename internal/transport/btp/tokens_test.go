@@ -206,7 +206,7 @@ func TestTokenRequest(t *testing.T) {
 	}
 }
 
-func TestTokenIsRenewedInTime(t *testing.T) {
+func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 	for _, c := range []struct {
 		name, lifetime string
 		fresh, late    time.Duration // still the first one, and no longer
@@ -232,7 +232,7 @@ func TestTokenIsRenewedInTime(t *testing.T) {
 }
 
 // Without expires_in the JWT's own expiry counts.
-func TestTokenWithoutLifetimeIsRead(t *testing.T) {
+func TestTokenExpiryOfJWT(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
 	s.set(status(200, `{"access_token":"`+jwt+`"}`))
@@ -245,7 +245,7 @@ func TestTokenWithoutLifetimeIsRead(t *testing.T) {
 	wantToken(t, tokens, "", "token-1")
 }
 
-func TestRefusedTokenIsRenewed(t *testing.T) {
+func TestRejectedTokenIsRenewed(t *testing.T) {
 	s := newTokenService(t)
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
 	wantToken(t, tokens, "", "token-1")
@@ -310,7 +310,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 }
 
 // During a renewal other callers get the old, valid token.
-func TestOldTokenServesDuringRenewal(t *testing.T) {
+func TestOldTokenIsUsedDuringRenewal(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 	wantToken(t, tokens, "", "token-1")
@@ -353,7 +353,7 @@ func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts .
 	noSecret(t, "error", err.Error())
 }
 
-func TestTokenServiceRefuses(t *testing.T) {
+func TestTokenServiceErrors(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		answer  http.HandlerFunc
@@ -546,7 +546,7 @@ func silent(w http.ResponseWriter, r *http.Request) {
 }
 
 // Requests are retried for a period, with growing pauses.
-func TestPatience(t *testing.T) {
+func TestRetryPeriodOfTokens(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		answer   http.HandlerFunc // nil: nobody accepts
@@ -609,7 +609,7 @@ func TestPatience(t *testing.T) {
 }
 
 // A header tells UAA to decode credentials that form-encoding (RFC 6749) has changed.
-func TestEncodedHeaderSaysSo(t *testing.T) {
+func TestEncodedCredentialsHeader(t *testing.T) {
 	for id, want := range map[string]string{"plain-client": "", clientID: "true"} {
 		var got string
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -688,7 +688,7 @@ func TestFailureIsShared(t *testing.T) {
 }
 
 // The end of a caller's context does not fail other callers.
-func TestOwnEndIsNotShared(t *testing.T) {
+func TestCanceledCallerFailsNoOther(t *testing.T) {
 	s := newTokenService(t)
 	g := newGate(t, s)
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})

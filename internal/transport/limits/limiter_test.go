@@ -21,7 +21,7 @@ func join(l *Limiter, own Limits) *Client {
 	return l.Join(own, slog.New(slog.DiscardHandler), func() {}, func(int) {})
 }
 
-func TestPartOfLimits(t *testing.T) {
+func TestShareOfLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		clients  []Limits
 		workers  int
@@ -63,7 +63,7 @@ func TestPartOfLimits(t *testing.T) {
 }
 
 // The shares of all workers do not exceed the limits together, and each share allows something.
-func TestPartsComeToNoMore(t *testing.T) {
+func TestSharesDoNotExceedLimits(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 16))
 	for range 10_000 {
@@ -150,7 +150,7 @@ func TestDivisionWhileRequestsRun(t *testing.T) {
 	})
 }
 
-func TestWaitingForAPart(t *testing.T) {
+func TestWaitingForShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 2, PerSecond: 1})
@@ -184,7 +184,7 @@ func TestWaitingForAPart(t *testing.T) {
 	})
 }
 
-func TestPartOfASecond(t *testing.T) {
+func TestShareOfRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 100, PerSecond: 10})
@@ -219,7 +219,7 @@ func TestPartOfASecond(t *testing.T) {
 }
 
 // A request that waits for the rate keeps its slot when its client disconnects.
-func TestTimesOfAClientThatLeft(t *testing.T) {
+func TestDisconnectedClientKeepsItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := join(New(origin), Limits{Concurrent: 4, PerSecond: 1})
 		began := time.Now()
@@ -235,7 +235,7 @@ func TestTimesOfAClientThatLeft(t *testing.T) {
 }
 
 // A division does not change maintenance windows.
-func TestDivisionWithinAWindow(t *testing.T) {
+func TestDivisionDuringMaintenanceWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows, err := ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
 		require.NoError(t, err)
@@ -255,7 +255,7 @@ func TestDivisionWithinAWindow(t *testing.T) {
 }
 
 // Connections beyond a smaller share stay until they are closed, and no new one is opened before.
-func TestConnectionsOfAPart(t *testing.T) {
+func TestConnectionsOfShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 2, Connections: 4})
@@ -284,7 +284,7 @@ func TestConnectionsOfAPart(t *testing.T) {
 	})
 }
 
-func TestUse(t *testing.T) {
+func TestUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows, err := ParseWindows("0 0 2 * * ?/1h UTC; 0 0 2 * * ?/1h UTC")
 		require.NoError(t, err)

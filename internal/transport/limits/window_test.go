@@ -64,7 +64,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-func TestWrongWindows(t *testing.T) {
+func TestInvalidWindows(t *testing.T) {
 	for text, want := range map[string]string{
 		"SAT 22:00-02:00":                   "START/DURATION ZONE",
 		"0 0 22 ? * SAT":                    "START/DURATION ZONE",

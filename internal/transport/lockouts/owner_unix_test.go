@@ -12,7 +12,7 @@ import (
 )
 
 // A file of another user, who could remove lockouts, is read but not written.
-func TestFileOfRefusalsIsTheUsers(t *testing.T) {
+func TestLockoutFileOfAnotherUser(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
 	if os.Geteuid() != 0 {

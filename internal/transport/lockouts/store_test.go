@@ -64,7 +64,7 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 
 // After one 401 the secret is not sent again, also after a restart and by other processes, until it changes or an
 // operator resumes.
-func TestOneRefusalShutsTheGate(t *testing.T) {
+func TestRejectedSecretIsLockedOut(t *testing.T) {
 	data, user := t.TempDir(), t.TempDir()
 	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
 		if sent, err := try(t, open(t, c.own, c.other), alice, 401); !sent {
@@ -115,7 +115,7 @@ func TestOneRefusalShutsTheGate(t *testing.T) {
 }
 
 // Of two wrong secrets of a user, neither is sent a second time.
-func TestEachRefusedSecretIsRemembered(t *testing.T) {
+func TestEachRejectedSecretIsRemembered(t *testing.T) {
 	folder := t.TempDir()
 	other := alice
 	other.Secret = "another"
@@ -131,7 +131,7 @@ func TestEachRefusedSecretIsRemembered(t *testing.T) {
 }
 
 // A lockout that cannot be stored is reported, and applies until the process ends.
-func TestRefusalThatCannotBeKept(t *testing.T) {
+func TestLockoutWithoutFile(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	l := open(t, folder)
 	var log strings.Builder
@@ -175,7 +175,7 @@ func nothingReadable(t *testing.T, path string) {
 }
 
 // Beyond the bound the oldest lockouts are removed. Damaged lines are skipped.
-func TestFileIsBounded(t *testing.T) {
+func TestLockoutFileIsBounded(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
 	var lines strings.Builder
@@ -198,7 +198,7 @@ func TestFileIsBounded(t *testing.T) {
 }
 
 // Two processes with several connectors send a wrong secret once.
-func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
+func TestFirstLogonsAreSequential(t *testing.T) {
 	folder := t.TempDir()
 	processes := []*Store{open(t, folder), open(t, folder)}
 	var sent, under, most atomic.Int64
@@ -223,7 +223,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 }
 
 // Of concurrent requests with a secret that has become wrong, one is rejected and the others are not sent.
-func TestSecretThatIsWrongNow(t *testing.T) {
+func TestChangedSecretFailsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
 		try(t, l, alice, 200)
@@ -248,7 +248,7 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 }
 
 // Logons of a user are sent one after another, whatever the secret. Other users do not wait.
-func TestLogonsOfAUserTakeTurns(t *testing.T) {
+func TestLogonsOfUserAreSequential(t *testing.T) {
 	l := New()
 	other, bob := alice, alice
 	other.Secret, bob.User = "another", "BOB"
@@ -280,7 +280,7 @@ func TestLogonsOfAUserTakeTurns(t *testing.T) {
 	holding(0)
 }
 
-func TestRefusalsNeedTheirFile(t *testing.T) {
+func TestLockoutsRequireUsableFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	if _, err := Open("", filepath.Join(file, "data")); err == nil || !strings.Contains(err.Error(),
@@ -295,7 +295,7 @@ func TestRefusalsNeedTheirFile(t *testing.T) {
 }
 
 // Statuses that do not prove a check of the secret leave it unknown: the next request is sent alone (P10).
-func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
+func TestInconclusiveStatuses(t *testing.T) {
 	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: false, 404: false,
 		407: false, 408: false, 429: false, 502: false, 503: false, 302: false, 0: false, Unsent: false} {
 		l := New()
@@ -324,7 +324,7 @@ func (g *fixedGroup) Lookup(Secret) (refused, resumed time.Time) { return g.refu
 
 // Lockouts of the group are stored for commands. A resume in the group removes older lockouts, and all once this worker
 // receives it.
-func TestRefusalsOfTheGroup(t *testing.T) {
+func TestLockoutsOfGroup(t *testing.T) {
 	folder := t.TempDir()
 	try(t, open(t, folder), alice, 401)
 	wants := func(l *Store, refused bool, when string) {
@@ -349,7 +349,7 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 }
 
 // A resume also removes lockouts with a time in the future.
-func TestResumeOfRefusalsAhead(t *testing.T) {
+func TestResumeRemovesFutureLockouts(t *testing.T) {
 	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
 		l := open(t, t.TempDir())
 		if group != nil {
@@ -370,7 +370,7 @@ func TestResumeOfRefusalsAhead(t *testing.T) {
 }
 
 // An outdated lookup does not restore a lockout.
-func TestStaleLook(t *testing.T) {
+func TestOutdatedLookup(t *testing.T) {
 	g := &fixedGroup{resumed: time.Now()}
 	l := open(t, t.TempDir())
 	l.JoinGroup(g)
@@ -381,7 +381,7 @@ func TestStaleLook(t *testing.T) {
 }
 
 // An incomplete line does not damage the next one. With an unreadable file no secret is sent.
-func TestDamagedFileOfRefusals(t *testing.T) {
+func TestDamagedLockoutFile(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
 	path := filepath.Join(folder, fileName)
@@ -403,7 +403,7 @@ func TestDamagedFileOfRefusals(t *testing.T) {
 }
 
 // Lockouts stored by older versions apply until an operator resumes.
-func TestRefusalsOfVersionsBefore(t *testing.T) {
+func TestLockoutsOfOlderVersions(t *testing.T) {
 	folder, user := t.TempDir(), t.TempDir()
 	former := filepath.Join(user, "logons")
 	require.NoError(t, os.Mkdir(former, 0o700))

@@ -153,7 +153,7 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 	assert.Equal(t, []int{503, 503, 503, 200}, append(got, status))
 }
 
-func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
+func TestConnectivityHTTPRejectsConnections(t *testing.T) {
 	s := double(t)
 	r := routeOf(t, route.Settings{Type: route.ConnectivityHTTP, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
 		Name: named})
@@ -164,7 +164,7 @@ func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 }
 
 // Requests through the SOCKS5 port use the given transport, also with https.
-func TestWireBySOCKS(t *testing.T) {
+func TestTransportUsesSOCKS(t *testing.T) {
 	s := double(t)
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Host)

@@ -80,7 +80,7 @@ func file(t *testing.T, text string) string {
 	return path
 }
 
-func TestNone(t *testing.T) {
+func TestDirectRoute(t *testing.T) {
 	address := echo(t)
 	for _, kind := range []string{route.Unset, route.None} {
 		r := routeOf(t, route.Settings{Type: kind, AddressMap: map[string]string{"kafka.Corp:9092": address}})

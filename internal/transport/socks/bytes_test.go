@@ -149,7 +149,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-func TestUnusable(t *testing.T) {
+func TestInvalidDialArguments(t *testing.T) {
 	for _, c := range []struct{ name, network, address, location, token, expect string }{
 		{"IPv6", "tcp", "[fe80::1]:9092", "", "", "IPv6"},
 		{"IPv4 in IPv6", "tcp", "[::ffff:10.0.0.1]:9092", "", "", "IPv6"},
@@ -186,7 +186,7 @@ func TestUnusable(t *testing.T) {
 	}
 }
 
-func TestWrongPeers(t *testing.T) {
+func TestUnexpectedPeers(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		talk   talk
@@ -212,7 +212,7 @@ func TestWrongPeers(t *testing.T) {
 }
 
 // The connection ends after each possible number of bytes from the proxy.
-func TestCut(t *testing.T) {
+func TestTruncatedReplies(t *testing.T) {
 	whole := talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05\x00\x00\x03\x02ab\x00\x01"}}
 	for i, last := range whole {
 		for n := range len(last.answer) {
