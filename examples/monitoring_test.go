@@ -27,7 +27,7 @@ func TestMonitoredMetricsExist(t *testing.T) {
 		}
 		for _, name := range names {
 			if !strings.Contains(string(reference), "| `"+name+"` |") {
-				t.Errorf("%s: there is no figure %s", file, name)
+				t.Errorf("%s: expected the metric %s in the reference", file, name)
 			}
 		}
 		switch file {

@@ -82,7 +82,7 @@ func TestReadmeSettings(t *testing.T) {
 	headers := []string{"sap.odata.service", "sap.odata.entityset", "sap.odata.change"}
 	for _, m := range names.FindAllStringSubmatch(text.String(), -1) {
 		if known, _ := declared(connectors, m[1]); !known && !slices.Contains(headers, m[1]) {
-			t.Errorf("%s is no setting", m[1])
+			t.Errorf("expected the setting %s to be declared", m[1])
 		}
 	}
 	row := regexp.MustCompile("(?m)^\\| (`(?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[^|]*) \\| ([^|]*)\\|")
@@ -100,6 +100,6 @@ func TestReadmeSettings(t *testing.T) {
 		}
 	}
 	if rows < 25 {
-		t.Errorf("%d rows of tables were found", rows)
+		t.Errorf("expected rows of tables, found %d", rows)
 	}
 }

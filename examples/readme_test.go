@@ -40,12 +40,12 @@ func TestReadmeOfPlugin(t *testing.T) {
 		name := []rune(r.Value["ContactName"].(string))
 		if len(name) < 3 || strings.Trim(string(name[:len(name)-2]), "*") != "" ||
 			strings.Contains(r.Value["CompanyName"].(string), "**") {
-			t.Errorf("a name that is not masked, or too much: %v", r)
+			t.Errorf("expected masked names only, found %v", r)
 		}
 		masked++
 	}
 	if masked < 91 || !strings.Contains(out, "accepted: example-transform 1.0.0") {
-		t.Errorf("%d records\n%.2000s", masked, out)
+		t.Errorf("expected at least 91 records and an accepted plugin, found %d in\n%.2000s", masked, out)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestReadmeTour(t *testing.T) {
 	}
 	for _, want := range []string{"entitySets       13", "entityTypes"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("ping does not say %q\n%.2000s", want, out)
+			t.Errorf("expected %q in the output of ping, found\n%.2000s", want, out)
 		}
 	}
 }
@@ -93,7 +93,7 @@ func TestReadmeOfConnectivity(t *testing.T) {
 		"exit code 1", " bootstrap kafka.virtual:", ": REP 00, ", ": REP 02", " at DE-Berlin: REP 03",
 		"/destinations/S4: 200"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("nothing says %q\n%.8000s", want, out)
+			t.Errorf("expected %q in the output, found\n%.8000s", want, out)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (r readme) run(t *testing.T) string {
 	// After the page's commands a reader's clone has no changes, so releases and tests work in it.
 	for _, name := range namesIn(t, c.Dir) {
 		if !slices.Contains(cloned, name) && !slices.Contains(ignored(t, root), name) {
-			t.Errorf("%s: its commands leave %s behind, which .gitignore does not name", r.path, name)
+			t.Errorf("%s: expected .gitignore to name %s, which its commands create", r.path, name)
 		}
 	}
 	return string(out)

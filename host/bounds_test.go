@@ -197,10 +197,10 @@ func TestPluginBoundsFitHostBounds(t *testing.T) {
 		case !listed:
 			t.Errorf("expected the host's bound that %s meets, or its test, or a reason why it meets none", name)
 		case strings.HasPrefix(against, "Test") && !tests[against]:
-			t.Errorf("%s: there is no test %s", name, against)
+			t.Errorf("%s: expected the test %s to exist", name, against)
 		case regexp.MustCompile(`^\w+\.[mM]ax\w+$`).MatchString(against):
 			if plugin, host := number(own, name), number(packages, against); plugin > host {
-				t.Errorf("%s is %d, more than %s, %d", name, plugin, against, host)
+				t.Errorf("expected %[3]s = %[4]d to be at least %[1]s = %[2]d", name, plugin, against, host)
 			}
 		}
 	}
@@ -211,7 +211,7 @@ func TestPluginBoundsFitHostBounds(t *testing.T) {
 	}
 	if seconds, most := number(own, "sourceconfig.maxConfirm"), number(packages,
 		"source.maxRepeatDelay"); 1000*seconds > most {
-		t.Errorf("a wake comes again after %d s at most, and the host waits for %d ms at most", seconds, most)
+		t.Errorf("expected the longest wake interval, %d s, within the host's longest wait, %d ms", seconds, most)
 	}
 }
 
@@ -241,7 +241,7 @@ func TestTableOfBounds(t *testing.T) {
 		"| --- | --- | --- | --- |\n")
 	for _, b := range boundsOf(t) {
 		if !tests[b.test] {
-			t.Errorf("%s: there is no test %s", b.what, b.test)
+			t.Errorf("%s: expected the test %s to exist", b.what, b.test)
 		}
 		if b.name != "" {
 			b.value = bound(t, packages, b.name)

@@ -52,7 +52,7 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 		mu.Unlock()
 		for line := range strings.Lines(said.String()) {
 			if strings.Contains(strings.ToLower(line), "c4n4ry") || strings.Contains(line, "s3cret-x0x") {
-				t.Errorf("with %s: %.600s", name, line)
+				t.Errorf("with %s: expected no secret, found %.600s", name, line)
 			}
 		}
 	}
@@ -88,7 +88,7 @@ func answers(t *testing.T, h *Host) string {
 		case err := <-ended:
 			return said.String() + fmt.Sprint(err)
 		case <-deadline:
-			t.Fatal("never healthy")
+			t.Fatal("expected a healthy worker")
 		case <-tick.C:
 		}
 	}

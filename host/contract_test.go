@@ -36,7 +36,7 @@ func TestContractIsBounded(t *testing.T) {
 	}
 	for field := range boundsOfFields {
 		if !slices.Contains(found, field) {
-			t.Errorf("the contract has no %s that a plugin hands over and that has no size of its own", field)
+			t.Errorf("expected %s to be a field of variable size that plugins pass to the host", field)
 		}
 	}
 }

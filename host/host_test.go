@@ -77,7 +77,7 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 		t.Helper()
 		for deadline := time.Now().Add(5 * time.Minute); !there(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: not within 5 minutes", what)
+				t.Fatalf("%s: expected it within 5 minutes", what)
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 		case err := <-ended:
 			t.Fatalf("ended early: %v", err)
 		case <-deadline:
-			t.Fatal("never healthy")
+			t.Fatal("expected a healthy worker")
 		case <-tick.C:
 		}
 		addresses := h.addresses()

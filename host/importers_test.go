@@ -34,6 +34,6 @@ func TestHostImportsNoPlugin(t *testing.T) {
 		}
 	}
 	if files < 500 {
-		t.Fatalf("read %d files", files)
+		t.Fatalf("expected files of the host, found %d", files)
 	}
 }

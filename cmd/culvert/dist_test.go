@@ -53,7 +53,7 @@ func TestServiceUnit(t *testing.T) {
 	}
 	line := strings.Fields(unit["ExecStart"])
 	if len(line) == 0 || !strings.Contains(readFile(t, "../dist/nfpm.yaml"), "dst: "+line[0]+"\n") {
-		t.Fatalf("ExecStart=%s: the packages hold no such program", unit["ExecStart"])
+		t.Fatalf("ExecStart=%s: expected the program in the packages", unit["ExecStart"])
 	}
 	configuration, data := runLine(t, "ExecStart", line[1:])
 	warm := "-" + line[0] + " plugins warm --config " + configuration + " --data " + data
@@ -71,7 +71,7 @@ func TestServiceUnit(t *testing.T) {
 	}
 	// Compiled plugins are written to memory, then executed.
 	if _, there := unit["MemoryDenyWriteExecute"]; there {
-		t.Error("with MemoryDenyWriteExecute no plugin runs")
+		t.Error("expected no MemoryDenyWriteExecute, with which no plugin runs")
 	}
 }
 
@@ -110,7 +110,7 @@ func TestDockerfile(t *testing.T) {
 			for _, source := range from[:len(from)-1] {
 				if strings.Contains(i.rest, "--from=build") {
 					if !made[source] {
-						t.Errorf("COPY %s: no RUN makes %s", i.rest, source)
+						t.Errorf("COPY %s: expected a RUN that creates %s, found none", i.rest, source)
 					}
 				} else if _, err := os.Stat(filepath.Join("../..", source)); err != nil {
 					t.Error(err)
@@ -119,7 +119,7 @@ func TestDockerfile(t *testing.T) {
 		case "RUN":
 			if words[0] == "make" {
 				if !strings.Contains(makefile, "\n"+words[1]+": ") {
-					t.Errorf("RUN %s: the Makefile has no such rule", i.rest)
+					t.Errorf("RUN %s: expected a rule of the Makefile", i.rest)
 				}
 				made["/src/"+words[1]] = true
 			}
@@ -141,7 +141,7 @@ func TestDockerfile(t *testing.T) {
 		case "ENTRYPOINT", "CMD":
 			var part []string
 			if err := json.Unmarshal([]byte(i.rest), &part); err != nil {
-				t.Errorf("%s %s: without a shell it has to be a list: %v", i.name, i.rest, err)
+				t.Errorf("%s %s: expected a list, since there is no shell: %v", i.name, i.rest, err)
 			}
 			command = append(command, part...)
 		}
@@ -159,7 +159,7 @@ func TestDockerfile(t *testing.T) {
 		t.Error("expected that plugins are compiled into a folder that is copied and that CULVERT_CACHE_DIR names")
 	}
 	if len(command) == 0 || !copied[command[0]] {
-		t.Fatalf("ENTRYPOINT: %q is not in the image", command)
+		t.Fatalf("ENTRYPOINT: expected %q in the image", command)
 	}
 	if configuration, data := runLine(t, "Dockerfile", command[1:]); data != volume || !copied[data] ||
 		!copied[configuration] {
@@ -179,7 +179,7 @@ func TestKubernetesReadme(t *testing.T) {
 	check := regexp.MustCompile(`(?m)^culvert (validate .*?)(?: *#.*)?$`).FindStringSubmatch(
 		readFile(t, "../../examples/kubernetes/README.md"))
 	if check == nil {
-		t.Fatal("the README checks nothing")
+		t.Fatal("expected a check in the README, found none")
 	}
 	args := strings.Fields(check[1])
 	for i, arg := range args {
@@ -208,7 +208,7 @@ func TestPackagedSettings(t *testing.T) {
 		readFile(t, "../../"+named[1])
 	}
 	if strings.Contains(readFile(t, "../dist/postinstall.sh"), "systemctl start") {
-		t.Error("a package that is installed starts nothing")
+		t.Error("expected the package to start the service when it is installed")
 	}
 }
 
@@ -306,7 +306,7 @@ func TestKubernetes(t *testing.T) {
 	scraped := set.at(t, "spec", "template", "metadata", "annotations", "prometheus.io/path").(string)
 	for _, path := range []string{"/health", scraped} {
 		if !strings.Contains(readFile(t, "reference/rest.md"), path) {
-			t.Errorf("REST has no %q", path)
+			t.Errorf("expected the REST path %q to exist", path)
 		}
 	}
 	service := object(all["Service culvert"].at(t, "spec", "ports", 0).(map[string]any))

@@ -63,29 +63,29 @@ func TestReferenceLinks(t *testing.T) {
 				to = filepath.Join(filepath.Dir(page), file)
 			}
 			if _, err := os.Stat(to); err != nil {
-				t.Errorf("%s: %s leads nowhere: %v", page, m[1], err)
+				t.Errorf("%s: expected the target of %s to exist, found %v", page, m[1], err)
 				continue
 			}
 			if page == "../../README.md" {
 				reached[to] = true
 			}
 			if anchor != "" && !slices.Contains(anchors(pages[to]), anchor) {
-				t.Errorf("%s: %s leads to none of the headings %v", page, m[1], anchors(pages[to]))
+				t.Errorf("%s: expected the heading of %s, found the headings %v", page, m[1], anchors(pages[to]))
 			}
 		}
 		for _, m := range guideNamed.FindAllStringSubmatch(pages[page], -1) {
 			if !slices.Contains(referenceNames(), guide+m[1]) {
-				t.Errorf("%s: there is no guide %s", page, m[1])
+				t.Errorf("%s: expected the guide %s to exist", page, m[1])
 			}
 		}
 	}
 	guides, err := filepath.Glob("guides/*.md")
 	if err != nil || len(guides) < 10 || links < 50 {
-		t.Errorf("%d guides, %d links: %v", len(guides), links, err)
+		t.Errorf("expected guides and links, found %d guides, %d links: %v", len(guides), links, err)
 	}
 	for _, g := range guides {
 		if to := filepath.Join("../../cmd/culvert", g); !reached[to] {
-			t.Errorf("README.md does not lead to %s", to)
+			t.Errorf("expected a link to %s in README.md, found none", to)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func TestGuidesQuoteExistingMessages(t *testing.T) {
 		rows++
 		for part := range strings.SplitSeq(m[1], "…") {
 			if part = strings.TrimSpace(part); !strings.Contains(said, part) {
-				t.Errorf("the program says nowhere %q", part)
+				t.Errorf("expected %q in the program, found it nowhere", part)
 			}
 		}
 	}
@@ -211,7 +211,7 @@ func TestCodeNamesEachDesignRule(t *testing.T) {
 	})
 	for rule, found := range rules {
 		if !found {
-			t.Errorf("no comment of the program names %s", rule)
+			t.Errorf("expected a comment of the program that names %s, found none", rule)
 		}
 	}
 }
@@ -241,7 +241,7 @@ func TestServicesNameTests(t *testing.T) {
 		}
 		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(cells[3], -1) {
 			if !tests[m[1]] {
-				t.Errorf("%s: there is no test %s", cells[0], m[1])
+				t.Errorf("%s: expected the test %s to exist", cells[0], m[1])
 			}
 		}
 	}
@@ -436,7 +436,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 				text, _ := strconv.Unquote(literal.Value)
 				for _, name := range settingName.FindAllString(text, -1) {
 					if texts++; strings.Contains(text, " ") && !exists(name) {
-						t.Errorf("%s advises %s, which does not exist: %q", path, name, text)
+						t.Errorf("%s: expected the recommended setting %s to exist: %q", path, name, text)
 					}
 				}
 				return true

@@ -47,7 +47,8 @@ func TestReference(t *testing.T) {
 			e2etest.NoError(t, os.WriteFile(file, []byte(want), 0o644))
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
-			t.Errorf("%s is not what is declared (%v): go test ./cmd/culvert -run TestReference -update writes it",
+			t.Errorf("%s differs from the declarations (%v): go test ./cmd/culvert -run TestReference -update "+
+				"writes it",
 				file, err)
 		}
 	}
@@ -70,7 +71,7 @@ func TestReferenceCommand(t *testing.T) {
 	}
 	for _, name := range referenceNames() {
 		if !strings.Contains(list.Stdout, name+" ") {
-			t.Errorf("%s is not listed:\n%s", name, list.Stdout)
+			t.Errorf("expected %s in the list, found\n%s", name, list.Stdout)
 		}
 	}
 	if want, err = os.ReadFile("guides/source.md"); err != nil {
@@ -81,7 +82,7 @@ func TestReferenceCommand(t *testing.T) {
 	}
 	if got := p.Run("reference", "sauce"); got.Code != exitWrong || !strings.Contains(got.Stderr,
 		`"sauce": the nearest one is source (`) {
-		t.Errorf("exit code %d, %s", got.Code, got.Stderr)
+		t.Errorf("expected exit code %d with the nearest name, found %d, %s", exitWrong, got.Code, got.Stderr)
 	}
 }
 
@@ -130,7 +131,7 @@ func worker(t *testing.T) string {
 func documented(t *testing.T, where string, specs []wit.ConfigKey) {
 	for _, s := range specs {
 		if s.Documentation == "" {
-			t.Errorf("%s: %s has no words", where, s.Name)
+			t.Errorf("%s: expected documentation of %s, found none", where, s.Name)
 		}
 	}
 }
@@ -175,7 +176,7 @@ func commands(t *testing.T) string {
 				continue
 			}
 			if sub.Short == "" {
-				t.Errorf("%s says nothing of itself", sub.CommandPath())
+				t.Errorf("expected help for %s, found none", sub.CommandPath())
 			}
 			describeCommand(&b, sub, sub.CommandPath())
 			walk(sub)
@@ -256,7 +257,7 @@ func routes(t *testing.T) string {
 	cells(&b, "---", "---")
 	for _, r := range rest.Routes() {
 		if r.Summary == "" {
-			t.Errorf("REST: nothing is said of %s %s", r.Method, r.Path)
+			t.Errorf("REST: expected a description of %s %s, found none", r.Method, r.Path)
 		}
 		cells(&b, code(r.Method+" "+r.Path), r.Summary)
 	}

@@ -81,19 +81,19 @@ func TestManifest(t *testing.T) {
 	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" ||
 		a.HealthCheckEndpoint != "/health" ||
 		a.Instances != 1 {
-		t.Errorf("expected one instance of a binary whose health is asked for by HTTP, found %+v", a)
+		t.Errorf("expected one instance of a binary with an HTTP health check, found %+v", a)
 	}
 	page, err := os.ReadFile("README.md")
 	ok(t, err)
 	for _, s := range a.Services {
 		if !regexp.MustCompile(`(?m)^cf create-service \w+ \w+ ` + regexp.QuoteMeta(s) + `$`).Match(page) {
-			t.Errorf("README.md does not make the service %s", s)
+			t.Errorf("expected README.md to create the service %s", s)
 		}
 	}
 	for _, copied := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"),
 		"cp -r examples/cloudfoundry/config " + strings.TrimPrefix(a.Path, "../../") + "/"} {
 		if !strings.Contains(string(page), "\n"+copied+"\n") {
-			t.Errorf("README.md does not say %q", copied)
+			t.Errorf("expected %q in README.md", copied)
 		}
 	}
 	for _, r := range a.Routes {
@@ -109,7 +109,7 @@ func TestManifest(t *testing.T) {
 			used = used || strings.Contains(string(text), "${env:"+variable+"}")
 		}
 		if !used {
-			t.Errorf("no file uses the variable %s", variable)
+			t.Errorf("expected a file that uses the variable %s, found none", variable)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	for _, secret := range []string{kafkaPassword, sapPassword, btp.Connectivity.Secret, btp.Destination.Secret,
 		"eyJ"} {
 		if strings.Contains(log.String(), secret) {
-			t.Errorf("the log holds %q", secret)
+			t.Errorf("expected no secret in the log, found %q", secret)
 		}
 	}
 	for _, entry := range btp.Ledger() {
@@ -181,7 +181,7 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 			return
 		}
 	}
-	t.Error("nobody asked for the destination")
+	t.Error("expected a request for the destination, found none")
 }
 
 // output collects the output of a process.

@@ -63,7 +63,7 @@ func TestFilesMatchTheirFirstLine(t *testing.T) {
 				}
 			}
 			if isRefused && !named {
-				t.Errorf("no problem names %s: %v", refused, problems)
+				t.Errorf("expected a problem that names %s, found %v", refused, problems)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func TestConnectorsRun(t *testing.T) {
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".properties")
 		if n := demo.Count("Order_DetailCopies") - before; n != written[name] {
-			t.Errorf("%s has made %d order lines, expected %d", name, n, written[name])
+			t.Errorf("%s: found %d created order lines, expected %d", name, n, written[name])
 		}
 	}
 	updated := 0
@@ -123,8 +123,9 @@ func TestConnectorsRun(t *testing.T) {
 			updated++
 		}
 	}
-	if made, products := demo.Count("Inbox"), demo.Count("Products"); updated != 250 || made != products {
-		t.Errorf("%d order lines were updated, expected 250; %d messages made, expected %d", updated, made, products)
+	if created, products := demo.Count("Inbox"), demo.Count("Products"); updated != 250 || created != products {
+		t.Errorf("expected 250 updated order lines, found %d; found %d messages, expected %d", updated, created,
+			products)
 	}
 }
 

@@ -197,7 +197,7 @@ func TestPagesAreWellFormedAndSafe(t *testing.T) {
 			}
 		}
 		if read := pagetest.Read(page); strings.ContainsAny(read, "\u202e\u2066\x1b\x00") {
-			t.Errorf("%.60s shows characters that turn or hide text: %.300q", at,
+			t.Errorf("%.60s: expected no characters that hide text or change its direction, found %.300q", at,
 				read[strings.IndexAny(read, "\u202e\u2066\x1b\x00"):])
 		}
 		for name, want := range map[string]string{"Content-Security-Policy": policy,
@@ -227,14 +227,14 @@ func TestErrorPages(t *testing.T) {
 		}
 	}
 	if w := served(t, over(f), "DELETE", "/console/", nil); w.Code != 405 {
-		t.Errorf("DELETE: %d", w.Code)
+		t.Errorf("DELETE: expected 405, found %d", w.Code)
 	}
 	for page, allowed := range map[string]string{"": "GET, HEAD", "form": "GET, HEAD, POST"} {
 		w := served(t, over(f), "PUT", "/console/"+page, url.Values{"a": {"b"}})
 		assert.Equal(t, fmt.Sprint(405, allowed), fmt.Sprint(w.Code, w.Header().Get("Allow")))
 	}
 	if w := served(t, over(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
-		t.Errorf("POST: %d", w.Code)
+		t.Errorf("POST: expected 405, found %d", w.Code)
 	}
 	// A number of any size is shown unchanged. A response that is too large results in an error.
 	f = newFake()
@@ -252,7 +252,7 @@ func TestErrorPages(t *testing.T) {
 	}
 	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
 	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 413 {
-		t.Errorf("a form that is too long: %d", w.Code)
+		t.Errorf("a form that is too long: expected 413, found %d", w.Code)
 	}
 }
 
@@ -290,11 +290,11 @@ func TestFragmentsOfChangedData(t *testing.T) {
 			ask(known)
 		}
 		if n := strings.Count(f.log(), "/culvert/connectors") - before; n != 1 {
-			t.Errorf("expected one question, found %d", n)
+			t.Errorf("expected one request, found %d", n)
 		}
 		time.Sleep(cacheTTL)
 		if ask(known); strings.Count(f.log(), "/culvert/connectors")-before != 2 {
-			t.Error("what is not fresh was not asked for again")
+			t.Error("expected a new request after the cache has expired")
 		}
 	})
 }
@@ -373,7 +373,7 @@ func TestRejectedActions(t *testing.T) {
 			method = "GET"
 		}
 		if w := served(t, c, method, "/console/act", one.form); w.Code != one.want || f.log() != "GET /?" {
-			t.Errorf("%s: %d, calls %s", name, w.Code, f.log())
+			t.Errorf("%s: found status %d, calls %s", name, w.Code, f.log())
 		}
 	}
 }

@@ -73,7 +73,7 @@ func TestInvalidNumberOfRows(t *testing.T) {
 		w := served(t, over(f), "POST", "/console/records", url.Values{"step": {"sample"}, "name": {"orders"},
 			"rows": {rows}})
 		if w.Code != want || strings.Contains(f.log(), "POST") != (want == 303) {
-			t.Errorf("%q: status %d, calls %s", rows, w.Code, f.log())
+			t.Errorf("%q: found status %d, calls %s", rows, w.Code, f.log())
 		}
 	}
 }

@@ -127,7 +127,7 @@ func TestFormPages(t *testing.T) {
 			"f.secret": {"canary-secret"}, "s.secret": {"yes"}}
 		w := served(t, over(f), "POST", "/console/form", form)
 		if strings.Contains(w.Body.String(), "canary-secret") {
-			t.Errorf("%s: the secret comes back", step)
+			t.Errorf("%s: expected no secret in the response", step)
 		}
 		sends := strings.Contains(strings.Join(f.bodies, "\n"), "canary-secret")
 		switch step {
@@ -181,7 +181,7 @@ func TestFormWhileWorkerStarts(t *testing.T) {
 	form := url.Values{"name": {"x"}, "base": {formText}, "text": {formText + "mine=1\n"}, "step": {"update"}}
 	w := served(t, over(f), "POST", "/console/form?fragments=", form)
 	if w.Code != 409 || !strings.HasPrefix(w.Body.String(), `{"error":"no: `) {
-		t.Errorf("the script: %d %s", w.Code, w.Body)
+		t.Errorf("the script: expected 409 with an error, found %d %s", w.Code, w.Body)
 	}
 	w = served(t, over(f), "POST", "/console/form", form)
 	if w.Code != 200 {

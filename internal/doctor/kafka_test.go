@@ -92,10 +92,10 @@ func TestStepsToKafka(t *testing.T) {
 		t.Fatalf("%s\n%+v", d, steps)
 	}
 	if m := steps[5].Message; m != "as kafka-0.virtual:9092" {
-		t.Errorf("connect: %s", m)
+		t.Errorf("connect: found %s", m)
 	}
 	if m := steps[8].Message; m != "2 brokers: 0 broker-0 -> kafka-0.virtual:9092, 1 broker-1 -> kafka-1.virtual:9092" {
-		t.Errorf("metadata: %s", m)
+		t.Errorf("metadata: found %s", m)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestStepsEndWithTheError(t *testing.T) {
 			}
 			for _, s := range steps[:len(steps)-1] {
 				if !s.OK {
-					t.Errorf("went on after %+v", s)
+					t.Errorf("expected no step after %+v", s)
 				}
 			}
 		})

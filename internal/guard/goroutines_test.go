@@ -111,7 +111,7 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 	}
 	for key := range unguarded {
 		if !used[key] {
-			t.Errorf("%s: it is in the list and does not exist any more", key)
+			t.Errorf("%s: expected the listed goroutine to exist", key)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestPanicUnderLockEndsProcess(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
 	var m Mutex
 	if ended(t, func() { m.Lock(); defer m.Unlock() }) {
-		t.Error("expected a lock to be of no account without a panic")
+		t.Error("expected the process to continue after a lock without a panic")
 	}
 	if !ended(t, func() {
 		defer Recover(logger, "x", nil)
@@ -67,10 +67,10 @@ func TestPanicUnderLockEndsProcess(t *testing.T) {
 		defer func() { m.Lock(); defer m.Unlock() }()
 		panic("outside")
 	}) {
-		t.Error("expected a lock that is taken while a panic goes by to be of no account")
+		t.Error("expected the process to continue after a lock in a deferred call")
 	}
 	if !ended(t, func() { defer Vital("the store"); panic("x") }) {
-		t.Error("expected a panic in what all need to end the process")
+		t.Error("expected a panic in a vital goroutine to end the process")
 	}
 }
 

@@ -193,7 +193,7 @@ func FuzzDKS(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		domains, err := parseDKS(text)
 		if err == nil && len(domains) == 0 {
-			t.Error("no domain and no error")
+			t.Error("expected a domain or an error, found neither")
 		}
 		for _, d := range domains {
 			if d.name == "" || len(d.stores) == 0 || len(d.stores) > maxDKSStores {

@@ -122,10 +122,10 @@ func TestTrustOfKeys(t *testing.T) {
 		require.NoError(t, err)
 		usage := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		if _, err := first.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: usage}); err != nil {
-			t.Errorf("%s: own certificate: %v", file, err)
+			t.Errorf("%s: expected its own certificate to be trusted, found %v", file, err)
 		}
 		if _, err := ca.Verify(x509.VerifyOptions{Roots: roots}); err == nil {
-			t.Errorf("%s: its CA is trusted", file)
+			t.Errorf("%s: expected its CA not to be trusted", file)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func TestRealPKCS11(t *testing.T) {
 			named.Alias = alias
 			got, err := ask(t, s, client(t, Options{Key: &named, Trust: &roots, Protocol: protocol}), "127.0.0.1")
 			if err != nil || got != alias {
-				t.Errorf("%s with %s: the server saw %q, %v", alias, protocol, got, err)
+				t.Errorf("%s with %s: found the client name %q, %v", alias, protocol, got, err)
 			}
 		}
 	}

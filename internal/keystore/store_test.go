@@ -213,7 +213,7 @@ func expectFault(t testing.TB, err error, setting string, texts ...string) {
 	}
 	for _, text := range texts {
 		if !strings.Contains(f.Text, text) {
-			t.Errorf("%q does not say %q", f, text)
+			t.Errorf("found %q, expected %q in it", f, text)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestLevels(t *testing.T) {
 	log := New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: Lowest}), slog.LevelInfo)
 	l, same := LevelsOf(log)
 	if same != log {
-		t.Error("expected the logger that New has made")
+		t.Error("expected the logger that New has created")
 	}
 	ours := loggerOf(module + "internal/logging.TestLevels")
 	says := func(level slog.Level) bool {
@@ -84,7 +84,7 @@ func TestLevels(t *testing.T) {
 		t.Errorf("found %v", err)
 	}
 	if _, ok := l.Get("x"); ok {
-		t.Error("expected that what was refused is not kept")
+		t.Error("expected a rejected level not to be stored")
 	}
 }
 
@@ -129,7 +129,7 @@ func TestLoggerOfEmbeddingProgram(t *testing.T) {
 func TestSetLoggersAreBounded(t *testing.T) {
 	l, _ := LevelsOf(New(slog.DiscardHandler, slog.LevelInfo))
 	if _, _, err := l.Set(strings.Repeat("x", maxName+1), "DEBUG"); err == nil {
-		t.Error("a name of any length is kept")
+		t.Error("expected an error for a name that is too long")
 	}
 	for i := range maxSet {
 		if _, _, err := l.Set("own."+strconv.Itoa(i), "DEBUG"); err != nil {
@@ -137,9 +137,9 @@ func TestSetLoggersAreBounded(t *testing.T) {
 		}
 	}
 	if _, _, err := l.Set("one.more", "DEBUG"); err == nil {
-		t.Error("any number of loggers is kept")
+		t.Error("expected an error for too many loggers")
 	}
 	if _, _, err := l.Set("own.1", "INFO"); err != nil {
-		t.Errorf("one that is there cannot be changed: %v", err)
+		t.Errorf("expected a change of an existing logger, found %v", err)
 	}
 }

@@ -230,6 +230,6 @@ func TestRates(t *testing.T) {
 	r.lock()
 	r.unlock()
 	if len(r.samples) != 0 {
-		t.Errorf("expected a task that is gone to be forgotten, found %v", r.samples)
+		t.Errorf("expected the removed task's samples to be deleted, found %v", r.samples)
 	}
 }

@@ -242,7 +242,7 @@ func TestAccessToEachRoute(t *testing.T) {
 		}
 	}
 	if checked < 8*50 {
-		t.Errorf("%d requests", checked)
+		t.Errorf("expected at least 400 requests, found %d", checked)
 	}
 }
 
@@ -385,7 +385,7 @@ func TestListenersWithTLS(t *testing.T) {
 	answers(t, over(client), url+"/connectors", 200)
 	for name, own := range map[string][]tls.Certificate{"none": nil, "a stranger's": {stranger}} {
 		if a, err := over(own...).Get(url + "/connectors"); err == nil {
-			t.Errorf("certificate: %s: expected it to be refused, found %d", name, a.StatusCode)
+			t.Errorf("certificate: %s: expected it to be rejected, found %d", name, a.StatusCode)
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{

@@ -269,7 +269,7 @@ func TestConnectorListOfGroup(t *testing.T) {
 		assert.Equal(t, []ConnectorSummary{want}, l.Connectors, url)
 		assert.Equal(t, 0, len(l.Silent))
 		_, status, _ := read(url, tag)
-		assert.Equal(t, 304, status, "also where the leader answers")
+		assert.Equal(t, 304, status, "also if the leader responds")
 	}
 	silent = true
 	l, _, _ := read(urls[0], "")

@@ -133,7 +133,7 @@ func TestGroupMetricsOfAllWorkers(t *testing.T) {
 	status, body = get(t, "GET", urls[0]+"/connectors?expand=other")
 	assert.Equal(t, `200 {"c":{}}`, fmt.Sprint(status, " ", body))
 
-	seats[1].set(func(s *seat) { s.leads = "" }) // it leads no more while it is asked
+	seats[1].set(func(s *seat) { s.leads = "" }) // it stops leading during the request
 	for _, target := range []string{"/culvert/connectors/c", "/connectors?expand=motion"} {
 		status, body = get(t, "GET", urls[0]+target)
 		assert.Equal(t, 200, status, body)
@@ -170,7 +170,7 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 			began := time.Now()
 			status, body := get(t, "GET", urls[0]+"/culvert/connectors/c")
 			if elapsed := time.Since(began); elapsed > queryTimeout+time.Second {
-				t.Errorf("expected an answer within %v, found one after %v", queryTimeout, elapsed)
+				t.Errorf("expected a response within %v, found one after %v", queryTimeout, elapsed)
 			}
 			own, others, _ := strings.Cut(body, `{"id":2,`)
 			if status != 200 || !strings.Contains(own, `"rows":10,`) || !strings.Contains(own, `"rows":11,`) ||
@@ -180,7 +180,7 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 			}
 			status, body = get(t, "POST", urls[0]+"/culvert/connectors/c/feeds/feed7/snapshot")
 			if status != 500 || !strings.Contains(body, "worker w2") {
-				t.Errorf("expected a snapshot that may be noted nowhere to be an error, found %d %s", status, body)
+				t.Errorf("expected an error for a snapshot without a worker, found %d %s", status, body)
 			}
 		})
 	}
@@ -189,7 +189,7 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 // Responses of other workers count as request bodies do, until the user's request has its response.
 func TestGroupMetricsAreBounded(t *testing.T) {
 	t.Parallel()
-	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them together are too much
+	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them exceed the bound
 	var mu sync.Mutex
 	large := map[int]bool{0: true, 2: true}
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
@@ -204,14 +204,14 @@ func TestGroupMetricsAreBounded(t *testing.T) {
 	const full = "the bodies of other requests use all memory"
 	_, body := get(t, "GET", urls[1]+"/culvert/connectors/c")
 	if !strings.Contains(body, full) {
-		t.Errorf("expected room for one answer alone, found %s", body)
+		t.Errorf("expected space for one response only, found %s", body)
 	}
 	mu.Lock()
 	large = map[int]bool{2: true}
 	mu.Unlock()
 	_, body = get(t, "GET", urls[1]+"/culvert/connectors/c")
 	if strings.Contains(body, full) || !strings.Contains(body, `"rows":10`) {
-		t.Errorf("expected room for it again, found %s", body)
+		t.Errorf("expected space for the response again, found %s", body)
 	}
 }
 

@@ -289,7 +289,7 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		status, body, found := all.asked(t, r.method, target)
 		assert.Equal(t, path, found, r.method, target)
 		if status == 409 || status == 503 {
-			t.Errorf("%s %s: expected %v to answer, found %d %s", r.method, target, path, status, body)
+			t.Errorf("%s %s: expected a response by %v, found %d %s", r.method, target, path, status, body)
 		}
 		answered := status
 		all.seats[0].set(func(s *seat) { s.pending = true })
@@ -306,7 +306,7 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		compared++
 	}
 	if compared < 20 {
-		t.Errorf("expected at least 20 routes that others answer, found %d", compared)
+		t.Errorf("expected at least 20 forwarded routes, found %d", compared)
 	}
 	for target, path := range map[string][]string{
 		"/connectors/a/restart?includeTasks=true":                  {"0", "1:true"},
@@ -410,7 +410,7 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		for _, target := range []string{"/connectors", "/connectors/a", "/connectors/a/config", "/connectors/a/tasks",
 			"/connectors/a/status", "/connectors/a/offsets", "/culvert/connectors/a"} {
 			if began := time.Now(); ask("GET", target).Code == 503 || time.Since(began) > 0 {
-				t.Errorf("GET %s: expected an answer at once", target)
+				t.Errorf("GET %s: expected an immediate response", target)
 			}
 		}
 		began := time.Now()
@@ -422,7 +422,7 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		assert.Equal(t, 410, answer.Code, answer.Body)
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
 		own.set(func(s *seat) { s.owns = map[string]string{"a": ""} })
-		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // nobody runs it, and nothing is waited for
+		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // no worker runs it, and there is no wait
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
 		own.set(func(s *seat) { s.leads, s.pending = "", true })
 		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)
@@ -561,7 +561,7 @@ func TestForwardingErrors(t *testing.T) {
 	}
 	answer, body := newAsker(t, odd.URL).hand(t, "DELETE", "/connectors/cut", "")
 	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
-		t.Errorf("expected an answer that is cut here, too, found %d %s", answer.StatusCode, body)
+		t.Errorf("expected a truncated response, found %d %s", answer.StatusCode, body)
 	}
 
 	// Two workers advertise one URL.
@@ -580,7 +580,7 @@ func TestForwardingErrors(t *testing.T) {
 	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
 		"application/json")
 	if answer.StatusCode != 413 || handed {
-		t.Errorf("expected 413, found %d %s, handed on: %t", answer.StatusCode, body, handed)
+		t.Errorf("expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, handed)
 	}
 	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
 	require.NoError(t, err)
@@ -590,7 +590,7 @@ func TestForwardingErrors(t *testing.T) {
 	cut, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	if cut.StatusCode != 400 || handed {
-		t.Errorf("expected 400, found %d, handed on: %t", cut.StatusCode, handed)
+		t.Errorf("expected 400, found %d, forwarded: %t", cut.StatusCode, handed)
 	}
 }
 

@@ -47,12 +47,12 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 		for _, line := range writes {
 			status, body := asked(t, anonymous, line, host)
 			if (status == 403) == familiar || status == 403 && !strings.Contains(body, "rest.allowed.hosts") {
-				t.Errorf("%s, Host %s: expected it to be refused: %t, found %d %s", line, host, !familiar, status, body)
+				t.Errorf("%s, Host %s: expected a rejection: %t, found %d %s", line, host, !familiar, status, body)
 			}
 		}
 		if status, body := asked(t, users, reads[0], host, "Authorization: Basic YW5uYTpnZWhlaW0="); status != 200 ||
 			!strings.Contains(body, "geheim") {
-			t.Errorf("Host %s of a user: found %d %s", host, status, body)
+			t.Errorf("Host %s of a user: expected 200 with the password, found %d %s", host, status, body)
 		}
 	}
 	if n := strings.Count(log.String(), "host=evil.example "); n != 1 {
@@ -78,7 +78,7 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 		return s, url
 	}
 	_, leader := seated(Options{}, "")
-	_, second := seated(Options{}, leader) // which was the leader when it was asked
+	_, second := seated(Options{}, leader) // which forwards to the leader
 	for _, leads := range []string{leader, second} {
 		follower, _ := seated(Options{}, leads)
 		masked, _ := seated(Options{Masked: true}, leads)

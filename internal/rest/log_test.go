@@ -44,7 +44,7 @@ func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
 func TestLog(t *testing.T) {
 	worker, log := newLogger("a:1")
 	if w := sent(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
-		t.Errorf("of a log without lines: found %s", w.Body)
+		t.Errorf("a log without lines: found %s", w.Body)
 	}
 	log.Info("one geheim")
 	log.With("connector", "orders").Warn("two")
@@ -110,15 +110,15 @@ func TestLogOfGroup(t *testing.T) {
 		for to, id := range ids {
 			status, page, body := pageOf(t, url+"/culvert/log?worker="+id)
 			if status != 200 || page.WorkerID != id || len(page.Lines) != 1 || page.Lines[0].Text != "of "+id {
-				t.Errorf("%d asks for %d: found %d %s", from, to, status, body)
+				t.Errorf("worker %d, log of %d: found %d %s", from, to, status, body)
 			}
 		}
 		if _, page, _ := pageOf(t, url+"/culvert/log"); page.WorkerID != ids[from] {
-			t.Errorf("%d: found that of %s", from, page.WorkerID)
+			t.Errorf("worker %d: found the log of %s", from, page.WorkerID)
 		}
 		status, _, body := pageOf(t, url+"/culvert/log?worker=nobody")
 		if status != 404 || !strings.Contains(body, "nobody") {
-			t.Errorf("%d asks for nobody: found %d %s", from, status, body)
+			t.Errorf("worker %d, log of an unknown worker: found %d %s", from, status, body)
 		}
 	}
 	// A wrong address of a member does not cause endless forwarding.

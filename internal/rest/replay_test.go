@@ -55,7 +55,7 @@ func TestRecordedCalls(t *testing.T) {
 		for at, kinds := range differs {
 			for _, kind := range kinds {
 				if (kind == replaytest.LeftOut || kind == replaytest.Text) && found[at] != kind {
-					t.Errorf("%s: is listed as %q, and is not", at, kind)
+					t.Errorf("%s: expected a difference of kind %q, found none", at, kind)
 				}
 			}
 		}
@@ -99,7 +99,7 @@ func TestRecordedCalls(t *testing.T) {
 				compared++
 			}
 			if compared < 2 {
-				t.Errorf("expected to compare answers, compared %d", compared)
+				t.Errorf("expected compared responses, found %d", compared)
 			}
 		})
 	}
@@ -420,7 +420,7 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 			time.Sleep(changeTimeout - time.Second)
 			for _, answer := range all {
 				if answer.Body.Len() > 0 {
-					t.Errorf("expected no answer yet, found %d %s", answer.Code, answer.Body)
+					t.Errorf("expected no response yet, found %d %s", answer.Code, answer.Body)
 				}
 			}
 			started.Store(starts)

@@ -177,10 +177,10 @@ func TestSignedCalls(t *testing.T) {
 		}
 		var said failure // one answer: a mistake in what answers does not go on as a request of a user
 		if err := json.Unmarshal([]byte(text), &said); status >= 400 && (err != nil || said.Code != status) {
-			t.Errorf("%s: expected one answer with %d, found %s", name, status, text)
+			t.Errorf("%s: expected one response with %d, found %s", name, status, text)
 		}
 		if done := i.called.Load() - before; done > 1 || done == 1 && status >= 400 && status != 409 && status != 500 {
-			t.Errorf("%s: %d calls were made for %d", name, done, status)
+			t.Errorf("%s: found %d handled calls for status %d", name, done, status)
 		}
 	}
 	r := httptest.NewRequest("POST", i.url+"/culvert/internal/permit", strings.NewReader("{}"))
@@ -403,7 +403,7 @@ func TestSignatureCoversAllParts(t *testing.T) {
 		signature := string(s.current.sign("HmacSHA256", parts[0], r, parts[4]))
 		of := fmt.Sprintf("%q", parts)
 		if before, again := seen[signature]; again && before != of {
-			t.Fatalf("%s and %s have one signature", before, of)
+			t.Fatalf("expected different signatures of %s and %s", before, of)
 		}
 		seen[signature] = of
 	}
@@ -472,7 +472,8 @@ func TestCallWorker(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "", text)
 	for body, want := range map[string]string{"refuse": "another worker has it",
-		"much": "expected a response of at most 8388608 bytes", strings.Repeat("x", maxCallBytes+1): "expected at most"} {
+		"much": "expected a response of at most 8388608 bytes", strings.Repeat("x",
+			maxCallBytes+1): "expected at most"} {
 		_, err = ask("/culvert/internal/permit", body)
 		assert.Error(t, err, want)
 		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+answers.url)

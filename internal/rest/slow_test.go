@@ -77,7 +77,7 @@ func TestSlowClients(t *testing.T) {
 				defer client.Close()
 				l.conns <- server
 				began := time.Now()
-				go io.WriteString(client, c.sent) // as far as it is taken
+				go io.WriteString(client, c.sent) // as far as the server reads
 				var answer []byte
 				if c.reads {
 					answer, _ = io.ReadAll(client)
@@ -171,7 +171,7 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 				t.Fatalf("expected 503 beyond the bound, found %q", head)
 			}
 		case <-time.After(bodyTimeout - 5*time.Second):
-			t.Fatalf("expected %d to be refused, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
+			t.Fatalf("expected %d rejected requests, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
 		}
 	}
 	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body it is not bounded
@@ -203,6 +203,6 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	open[0].Close()
 	if status := <-answered; status != http.StatusOK {
-		t.Errorf("expected 200 when there is room, found %d", status)
+		t.Errorf("expected 200 after a connection was closed, found %d", status)
 	}
 }

@@ -70,10 +70,10 @@ func TestConcurrentValidationsAreBounded(t *testing.T) {
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		assert.Equal(t, maxValidations, int(c.begun.Load()), "checks that have begun while none ends")
+		assert.Equal(t, maxValidations, int(c.begun.Load()), "validations that have started before one has ended")
 		close(c.goOn)
 		synctest.Wait()
 		assert.Equal(t, [3]int32{10, 10, maxValidations}, [3]int32{c.begun.Load(), answered.Load(), c.most.Load()},
-			"checks that have begun, that were answered, and the most at a time")
+			"started validations, successful responses, and the most at a time")
 	})
 }

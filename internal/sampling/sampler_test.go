@@ -86,11 +86,11 @@ func TestSampleLifetime(t *testing.T) {
 		s := New(reg, func(text string) string { return text })
 		b := batch(t, reg, order(1, "a"), order(2, "b"), order(3, "c"))
 		if feed(s, "orders", b) {
-			t.Error("somebody looks though nothing was asked for")
+			t.Error("expected no inspected rows without a sample")
 		}
 		id := ask(t, s, "orders", 4)
 		if feed(s, "others", b) || !feed(s, "orders", b) {
-			t.Error("expected the rows of one connector to be looked at")
+			t.Error("expected the rows of one connector to be inspected")
 		}
 		k, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
@@ -101,11 +101,11 @@ func TestSampleLifetime(t *testing.T) {
 		clear(b.Data) // the memory is the task's
 		again, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || &again.Rows[0] != &k.Rows[0] {
-			t.Error("rows are computed again though no more have come:", err)
+			t.Error("expected cached rows, since there are no new ones:", err)
 		}
 		feed(s, "orders", batch(t, reg, order(4, "d"), order(5, "e")))
 		if feed(s, "orders", b) {
-			t.Error("somebody looks though the sample has its rows")
+			t.Error("expected no inspected rows after the sample was complete")
 		}
 		k, err = s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Input.Value, `"id": 4`) ||
@@ -113,16 +113,16 @@ func TestSampleLifetime(t *testing.T) {
 			t.Errorf("found %+v, %v", k, err)
 		}
 		if _, err := s.Read(t.Context(), "others", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
-			t.Error("another connector's sample:", err)
+			t.Error("another connector's sample: expected 404, found", err)
 		}
 		ask(t, s, "orders", 1)
 		time.Sleep(lifetime + time.Second)
 		synctest.Wait()
 		if _, err := s.Read(t.Context(), "orders", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
-			t.Error("after ten minutes:", err)
+			t.Error("after ten minutes: expected 404, found", err)
 		}
 		if len(s.samples) > 0 || feed(s, "orders", b) {
-			t.Error("somebody looks though the sample is over")
+			t.Error("expected no inspected rows after the sample has expired")
 		}
 	})
 }
@@ -145,17 +145,17 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 		ask(t, s, "a", 1)
 	}
 	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {
-		t.Error("the oldest one is there still:", err)
+		t.Error("the oldest sample: expected 404, found", err)
 	}
 	if runtime.GC(); held.Value() != nil {
-		t.Error("the oldest one is held, though nobody can ask for it")
+		t.Error("expected the oldest sample's memory to be freed")
 	}
 	if k, err := s.Read(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {
 		t.Errorf("found %+v, %v", k, err)
 	}
 	ask(t, s, "a", 1)
 	if feed(s, "b", batch(t, reg, order(1, "a"))) {
-		t.Error("somebody looks though the sample had to go")
+		t.Error("expected no inspected rows for a replaced sample")
 	}
 }
 

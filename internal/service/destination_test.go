@@ -138,12 +138,12 @@ func TestDestinationFillsIn(t *testing.T) {
 		if user, password, _ := seen.last.BasicAuth(); seen.last.RequestURI != want || user != "u" ||
 			password != "s3cret" ||
 			h.Get("sap-client") != "200" || h.Get("apikey") != "k3y" || h.Get("extra") != "e" {
-			t.Errorf("%s came as %s with %v", target, seen.last.RequestURI, h)
+			t.Errorf("%s: found the request %s with %v", target, seen.last.RequestURI, h)
 		}
 	}
 	if text := log.String(); !strings.Contains(text, "x.http.header.sap-client") || strings.Contains(text, "s3cret") ||
 		strings.Contains(text, "k3y") {
-		t.Errorf("expected the setting that goes before the destination, and no secret, found\n%s", text)
+		t.Errorf("expected the setting that overrides the destination, and no secret, found\n%s", text)
 	}
 	_, client = opened(t, log, "x.http.destination=D", "x.http.user=own", "x.http.password=0wn")
 	if status, err := ask(client, "/"); err != nil || status != 200 {
@@ -183,7 +183,7 @@ func TestDestinationTokensAreRenewed(t *testing.T) {
 	mu.Unlock()
 	define(t, a, configuration, delivered("t0ken-2", 3600))
 	if status, err := ask(client, "/"); err != nil || status != 200 {
-		t.Errorf("with another token: %d, %v", status, err)
+		t.Errorf("with another token: found %d, %v", status, err)
 	}
 	mu.Lock()
 	good = "t0ken-3"
@@ -193,10 +193,10 @@ func TestDestinationTokensAreRenewed(t *testing.T) {
 	// After the rejection the destination is read again. All of its properties apply from the next request on.
 	ask(client, "/")
 	if status, err := ask(client, "/"); err != nil || status != 200 || elsewhere.last == nil {
-		t.Errorf("after the destination moved: %d, %v", status, err)
+		t.Errorf("after a change of the destination's address: found %d, %v", status, err)
 	}
 	if strings.Contains(log.String(), "t0ken") {
-		t.Errorf("the log shows a token:\n%s", log.String())
+		t.Errorf("expected no token in the log, found\n%s", log.String())
 	}
 }
 
@@ -229,7 +229,7 @@ func TestDestinationPasswordChange(t *testing.T) {
 	mu.Unlock()
 	password("tw0")
 	if status, err := ask(client, "/"); err != nil || status != 200 || refusals != 1 {
-		t.Errorf("status %d, %v, %d refusals", status, err, refusals)
+		t.Errorf("expected 200 after one rejection, found %d, %v, %d rejections", status, err, refusals)
 	}
 }
 
@@ -261,7 +261,7 @@ func TestDestinationWithCertificates(t *testing.T) {
 	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
 	if status, err := ask(client, "/"); err != nil || status != 200 || len(shown) == 0 ||
 		shown[0].Subject.CommonName != "clientec" {
-		t.Errorf("status %d, %v, certificate %v", status, err, shown)
+		t.Errorf("expected 200 with a certificate, found %d, %v, certificate %v", status, err, shown)
 	}
 }
 

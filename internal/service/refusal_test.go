@@ -22,7 +22,7 @@ func TestLockoutNamesFirstRejection(t *testing.T) {
 	} {
 		err := Explain(nil, c.err)
 		if err.Error() != c.want || !IsUnauthorized(err) || !errors.Is(err, c.err) {
-			t.Errorf("expected %q, found %q, refused %v", c.want, err, IsUnauthorized(err))
+			t.Errorf("expected %q, found %q, unauthorized %v", c.want, err, IsUnauthorized(err))
 		}
 	}
 	result := &wit.Error{Kind: wit.ErrorNotFound, Message: "no such set"}

@@ -48,7 +48,7 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 			s.pollInterval = time.Millisecond
 			version := s.version.Load()
 			if status, err := ask(client, "/"); err == nil && status != 401 {
-				t.Fatalf("expected to be refused, found %d", status)
+				t.Fatalf("expected 401, found %d", status)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
@@ -62,10 +62,10 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 			put(k.right, "t0ken-2")
 			s.destination.destinations.Forget("D") // as after its four minutes
 			if !<-result {
-				t.Fatal("expected the task to go on")
+				t.Fatal("expected the task to continue")
 			}
 			if status, err := ask(client, "/"); err != nil || status != 200 {
-				t.Errorf("with the mended destination: %d, %v", status, err)
+				t.Errorf("with the corrected destination: expected 200, found %d, %v", status, err)
 			}
 		})
 	}

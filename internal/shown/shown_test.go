@@ -77,7 +77,7 @@ func FuzzShown(f *testing.F) {
 		var before, after map[string]string
 		if json.Unmarshal(document, &before) != nil || json.Unmarshal(safe, &after) != nil ||
 			len(before) != len(after) || before["text"] != after["text"] {
-			t.Errorf("%q: %s became %s", text, document, safe)
+			t.Errorf("%q: expected a document equal to %s, found %s", text, document, safe)
 		}
 	})
 }

@@ -63,7 +63,7 @@ func TestNoSecretIsSentInClearText(t *testing.T) {
 		}
 		for _, secret := range append(secrets, "Authorization", "POST ") {
 			if strings.Contains(p.Seen(), secret) {
-				t.Errorf("%q crosses in clear", secret)
+				t.Errorf("expected no %q in clear text", secret)
 			}
 		}
 	}

@@ -218,12 +218,12 @@ func TestHeadersOfPluginAndHost(t *testing.T) {
 			"User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
 		assert.Equal(t, want, seen)
 		if host != "sap.example:8000" || line != "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|" {
-			t.Errorf("host %q, line %q", host, line)
+			t.Errorf("found host %q, line %q", host, line)
 		}
 		notes := []string{}
 		for _, h := range a.Headers {
 			if h.Name == "set-cookie" {
-				t.Error("a guest sees cookies")
+				t.Error("expected no cookies in the plugin's response")
 			}
 			if h.Name == "x-note" {
 				notes = append(notes, h.Value)
@@ -913,7 +913,7 @@ func TestResponsesOfAnotherClient(t *testing.T) {
 				if k.other {
 					wantFault(t, err, wit.ErrorConfig, "client 100", "client 200")
 				} else if status != 200 || err != nil {
-					t.Errorf("expected the answer to be taken, found %d %v", status, err)
+					t.Errorf("expected the response to be accepted, found %d %v", status, err)
 				}
 			})
 		})
@@ -948,7 +948,7 @@ func TestRejectedSecretIsSentOnce(t *testing.T) {
 			}
 		}
 		if requests != 1 || refused != 19 {
-			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
+			t.Errorf("expected 1 request with the wrong password and 19 rejected, found %d and %d", requests, refused)
 		}
 		wantStatus(t, with("right"), get("/"), 200)
 	})

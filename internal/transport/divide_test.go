@@ -212,7 +212,7 @@ func TestSmallerShareEndsSessions(t *testing.T) {
 			a.Body.Close()
 		}
 		for _, asked := range s.asked {
-			assert.Equal(t, `auth "", known true`, asked, "a log-off of a session that was open")
+			assert.Equal(t, `auth "", known true`, asked, "logoff of an open session")
 		}
 
 		worker.Divide(among(0))

@@ -111,7 +111,7 @@ func TestLoginBody(t *testing.T) {
 func TestLoginUsesSettingsOfRequests(t *testing.T) {
 	var redirect atomic.Bool
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
-		t.Error("a password went elsewhere")
+		t.Error("expected no password at another origin")
 	})
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -152,7 +152,7 @@ func TestRedirectToConfiguredOrigin(t *testing.T) {
 	})
 	service = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/deep" {
-			t.Error("another origin led the host to the service")
+			t.Error("expected no redirect from another origin to the service")
 		}
 		http.SetCookie(w, &http.Cookie{Name: "SESSION", Value: "s"})
 		http.Redirect(w, r, files.URL+r.URL.Path+"?sig=abc", http.StatusFound)
@@ -165,12 +165,12 @@ func TestRedirectToConfiguredOrigin(t *testing.T) {
 	}
 	if _, err = c.Exchange(t.Context(), get("/back")); err == nil || !strings.Contains(err.Error(), "not followed") ||
 		strings.Contains(err.Error(), "sig=abc") {
-		t.Errorf("expected the way back to be refused, found %v", err)
+		t.Errorf("expected the redirect back to be rejected, found %v", err)
 	}
 	delete(roles, "http.origins")
 	if _, err = clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/file")); err == nil ||
 		strings.Contains(err.Error(), "sig=abc") {
-		t.Errorf("expected a redirect to an origin that is not named to be refused, found %v", err)
+		t.Errorf("expected a redirect to an origin that is not configured to be rejected, found %v", err)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 		_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
 		if refused := named == ""; (err != nil) != refused || (asked == 0) != refused ||
 			err != nil && strings.Contains(err.Error(), "sig=abc") {
-			t.Errorf("%q: asked %d times, %v", named, asked, err)
+			t.Errorf("%q: found %d requests, %v", named, asked, err)
 		}
 	}
 }
@@ -203,7 +203,7 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 // User and password in targets are rejected.
 func TestTargetsWithUserAreRejected(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {
-		t.Error("a request was sent")
+		t.Error("expected no request")
 	})
 	host := strings.TrimPrefix(server.URL, "http://")
 	c := clientOf(t, rolesOf(t, server.URL, "http.origins=http://localhost:1"), Environment{})
@@ -232,11 +232,11 @@ func FuzzMask(f *testing.F) {
 		whole, _ := io.ReadAll(mask(io.NopCloser(bytes.NewReader(text)), []string{a, b}))
 		slow, _ := io.ReadAll(mask(io.NopCloser(iotest.OneByteReader(bytes.NewReader(text))), []string{a, b}))
 		if !bytes.Equal(whole, slow) {
-			t.Errorf("%q in one piece, %q byte by byte", whole, slow)
+			t.Errorf("expected the same result, found %q in one piece, %q byte by byte", whole, slow)
 		}
 		for rest := range bytes.SplitSeq(whole, []byte(hidden)) {
 			if bytes.Contains(rest, []byte(a)) || bytes.Contains(rest, []byte(b)) {
-				t.Errorf("%q is left in %q", a+" or "+b, whole)
+				t.Errorf("expected no %q in %q", a+" or "+b, whole)
 			}
 		}
 	})

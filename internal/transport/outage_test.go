@@ -42,16 +42,16 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 				return err
 			}
 			if err := ask(); err != nil || c.Away() {
-				t.Fatalf("expected an answer, found %v", err)
+				t.Fatalf("expected a response, found %v", err)
 			}
 			away.Store(true)
 			together(way.requests, func(int) { ask() })
 			if !c.Away() || met.Load() < int64(way.requests) {
-				t.Errorf("expected the client to know that the service is away, which %d requests met", met.Load())
+				t.Errorf("expected the client to report the outage, which %d requests had", met.Load())
 			}
 			away.Store(false)
 			if err := ask(); err != nil || c.Away() {
-				t.Errorf("expected an answer, found %v", err)
+				t.Errorf("expected a response, found %v", err)
 			}
 			log.once(t, "level=WARN", "the service responds again")
 		})

@@ -128,10 +128,10 @@ func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 				time.Sleep(time.Minute)
 			}
 			if writes < 1 || writes > lanes {
-				t.Errorf("%d lanes: expected those under way to be refused, found %d", lanes, writes)
+				t.Errorf("%d lanes: expected only the requests in flight to be rejected, found %d", lanes, writes)
 			}
 			if c.Refusal() == "" {
-				t.Error("expected the secret to be refused")
+				t.Error("expected the secret to be rejected")
 			}
 		})
 	}

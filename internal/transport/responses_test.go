@@ -52,7 +52,7 @@ func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 						}})
 					a, err := one.Do(ctx, post("/"))
 					if err != nil {
-						t.Errorf("expected an answer, found %v", err)
+						t.Errorf("expected a response, found %v", err)
 					} else {
 						a.Body.Close()
 					}

@@ -95,7 +95,7 @@ func (j *journal) without(t *testing.T, secrets ...string) {
 	text := j.String()
 	for _, s := range secrets {
 		if strings.Contains(text, s) {
-			t.Errorf("the log holds %q:\n%s", s, text)
+			t.Errorf("expected no %q in the log, found\n%s", s, text)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func TestOAuth2(t *testing.T) {
 	}
 	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" ||
 		tokens.basic[before] != ":" {
-		t.Errorf("the token service was asked %d times, last with %v; expected once, in the body", n,
+		t.Errorf("found %d token requests, the last one with %v; expected one, with the secret in the body", n,
 			tokens.forms[before])
 	}
 	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
@@ -228,7 +228,7 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.ErrorData, "expected the origin")
 		})
 	}
-	assert.Equal(t, 0, foreign, "requests went elsewhere")
+	assert.Equal(t, 0, foreign, "requests to another server")
 }
 
 // corporate is a proxy with authentication, for tunnels and absolute-form requests.
@@ -318,7 +318,7 @@ func TestCorporateProxy(t *testing.T) {
 		}
 		for _, h := range p.headers {
 			if strings.HasPrefix(c.at, "https") && strings.HasPrefix(h, "Authorization") {
-				t.Errorf("the proxy saw %q", h)
+				t.Errorf("expected no such header at the proxy, found %q", h)
 			}
 		}
 		client.Close()
@@ -338,7 +338,7 @@ func TestProxyResponseTakenForService(t *testing.T) {
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
 	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || asked != 1 {
-		t.Errorf("asked %d times; found %q", asked, why)
+		t.Errorf("found %d requests and the reason %q", asked, why)
 	}
 }
 
@@ -396,7 +396,7 @@ func TestConnectivityHTTP(t *testing.T) {
 		requests.Add(1)
 		for name := range r.Header {
 			if strings.HasPrefix(name, "Proxy-") {
-				t.Errorf("the service sees %s", name)
+				t.Errorf("expected no header %s at the service", name)
 			}
 		}
 		if u, p, _ := r.BasicAuth(); u != "me" || p != "s3cret" {
@@ -459,7 +459,7 @@ func TestConnectivityOutageEnds(t *testing.T) {
 			wantFault(t, err, wit.ErrorTransient, "no Cloud Connector is connected")
 		}
 		if elapsed := time.Since(start); elapsed < 1500*time.Millisecond {
-			t.Errorf("%s: gave up after %v", kind, elapsed)
+			t.Errorf("%s: found a failure after %v", kind, elapsed)
 		}
 	}
 }
@@ -507,7 +507,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 		err := wantFaultOf(t, c, get("/"), wit.ErrorConfig, "http.address: "+at, "is for example.com, ",
 			"not for localhost")
 		if strings.Contains(err.Error(), "host-check") {
-			t.Errorf("advises a setting that does not exist: %v", err)
+			t.Errorf("expected a setting that exists, found %v", err)
 		}
 	}
 	byDestination := roleMap{"http.destination": "D"}

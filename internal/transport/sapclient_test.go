@@ -119,7 +119,7 @@ func TestLockoutOfOneClient(t *testing.T) {
 		wantStatus(t, c, get("/?sap-client=999"), 401)
 		wantFaultOf(t, c, get("/?sap-client=999"), wit.ErrorUnauthorized, "client 999", "is not sent again")
 		if why := c.Refusal(); !strings.Contains(why, "client 999") {
-			t.Errorf("expected the refusal to be told, found %q", why)
+			t.Errorf("expected the lockout as the reason, found %q", why)
 		}
 		for _, target := range []string{"/", "/?sap-client=200"} {
 			wantStatus(t, c, get(target), 200)
@@ -138,7 +138,7 @@ func TestMethodsOfPlugins(t *testing.T) {
 	}
 	service(t, func(_ http.ResponseWriter, r *http.Request) {
 		if r.Method == "TRACE" || strings.EqualFold(r.Header.Get("X-Http-Method"), "TRACE") {
-			t.Errorf("%s was sent", r.Method)
+			t.Errorf("expected no request with %s", r.Method)
 		}
 	}, nil, func(t *testing.T, c *Client) {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "MERGE", "DELETE"} {
@@ -184,7 +184,7 @@ func FuzzClientsOf(f *testing.F) {
 			switch strings.ToLower(name) {
 			case sapUser, sapPassword:
 				if err == nil {
-					t.Errorf("%q: expected it to be refused", line)
+					t.Errorf("%q: expected it to be rejected", line)
 				}
 			case sapClient:
 				if err == nil && len(clients) == 0 {

@@ -44,7 +44,7 @@ func TestDestinationQueryIsHidden(t *testing.T) {
 			}
 		}
 		if strings.Contains(shown+log.String(), "s3cret") {
-			t.Errorf("the key shows:\n%s%s", shown, &log)
+			t.Errorf("expected no key, found\n%s%s", shown, &log)
 		}
 	})
 	slices.Sort(seen)

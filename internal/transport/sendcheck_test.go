@@ -49,14 +49,14 @@ func TestSendCheckHoldsNoSlot(t *testing.T) {
 				others, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				if err := try(others, other, write()); err != nil {
-					t.Errorf("another client's request waits: %v", err)
+					t.Errorf("expected another client's request to be sent, found %v", err)
 				}
 				if g.writes > 1 || asked != c.holds+1 {
-					t.Errorf("asked %d times, %d writes", asked, g.writes)
+					t.Errorf("found %d checks, %d writes", asked, g.writes)
 				}
 				close(gate)
 				if err := <-done; err != nil || g.writes != 2 || asked != c.holds+1 || looked != c.holds+1 {
-					t.Errorf("%v: asked %d times, looked %d times, %d writes", err, asked, looked, g.writes)
+					t.Errorf("%v: found %d checks, %d validations, %d writes", err, asked, looked, g.writes)
 				}
 			})
 		})
@@ -81,7 +81,7 @@ func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 			require.NoError(t, try(ctx, c, write()))
 			if g.writes != 1 || len(asked) != 2 || asked[0] != 0 || len(looked) != 2 ||
 				looked[0] < 15*time.Minute || asked[1] != looked[0] {
-				t.Errorf("%s: %d writes, asked at %v, looked at %v", name, g.writes, asked, looked)
+				t.Errorf("%s: found %d writes, checks at %v, validations at %v", name, g.writes, asked, looked)
 			}
 		})
 	}

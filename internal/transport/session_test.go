@@ -152,7 +152,7 @@ func TestChangedSecretEndsSessions(t *testing.T) {
 		require.NoError(t, c.setConfig(config))
 		all(t, 1, c)
 		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
-			t.Errorf("expected one session to follow another, found %d opened, %q, %v", s.opened, s.asked, s.open)
+			t.Errorf("expected one session after another, found %d opened, %q, %v", s.opened, s.asked, s.open)
 		}
 	})
 }

@@ -41,7 +41,7 @@ func TestRejectedSecretOfConnectivity(t *testing.T) {
 			c := opened(t, config)
 			err := wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "http.proxy.token-client-secret")
 			if strings.Contains(err.Error(), "wr0ng") {
-				t.Errorf("the secret shows: %v", err)
+				t.Errorf("expected no secret in the error, found %v", err)
 			}
 			log.without(t, "wr0ng")
 			assert.Equal(t, 1, a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }))

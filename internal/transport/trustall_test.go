@@ -53,7 +53,7 @@ func TestTrustAllAppliesToServiceOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := clientOf(t, rolesOf(t, server.URL, byOAuth2(tokens.URL+"/token")...), around)
 			wantFaultOf(t, c, get("/"), wit.ErrorConfig, tokens.URL)
-			assert.Equal(t, 0, asked, "the client secret went to a server that nobody vouches for")
+			assert.Equal(t, 0, asked, "requests with the client secret to an untrusted server")
 		})
 	}
 	c := clientOf(t, rolesOf(t, server.URL), Environment{TrustAll: true})

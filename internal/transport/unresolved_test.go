@@ -25,7 +25,7 @@ func TestUnknownProxyNameIsRetried(t *testing.T) {
 		}, func(t *testing.T, c *Client) {
 			_, _, err := text(t, c, get("/"))
 			if waited := takes > 0; (err != nil) != waited || waited && tries != 1 {
-				t.Errorf("%s: %d tries, %v", name, tries, err)
+				t.Errorf("%s: found %d tries, %v", name, tries, err)
 			}
 		})
 	}

@@ -36,14 +36,14 @@ func TestPassReadsOneFrame(t *testing.T) {
 					c.SetDeadline(time.Now().Add(5 * time.Minute))
 				}
 				if err := copyBytes(to, from, buffered, int64(size)); err != nil {
-					t.Fatalf("%s, %d bytes and %d behind: %v", kind.name, size, more, err)
+					t.Fatalf("%s, %d bytes and %d after them: %v", kind.name, size, more, err)
 				}
 				if !bytes.Equal(<-got, frame) {
-					t.Fatalf("%s, %d bytes and %d behind: something else came", kind.name, size, more)
+					t.Fatalf("%s, %d bytes and %d after them: found other bytes", kind.name, size, more)
 				}
 				rest := make([]byte, more)
 				if _, err := io.ReadFull(buffered, rest); err != nil || !bytes.Equal(rest, behind) {
-					t.Fatalf("%s, %d bytes and %d behind: these are gone (%v)", kind.name, size, more, err)
+					t.Fatalf("%s, %d bytes, then %d: expected these to be unread (%v)", kind.name, size, more, err)
 				}
 				for _, c := range []net.Conn{source, from, to, sink} {
 					c.Close()
@@ -65,7 +65,7 @@ func TestPassForwardsTruncatedFrame(t *testing.T) {
 		}
 		to.Close()
 		if b, err := io.ReadAll(sink); err != nil || len(b) != size/2 {
-			t.Errorf("%d bytes came, expected %d (%v)", len(b), size/2, err)
+			t.Errorf("found %d bytes, expected %d (%v)", len(b), size/2, err)
 		}
 	}
 }

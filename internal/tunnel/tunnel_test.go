@@ -82,7 +82,7 @@ func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kg
 			return strings.HasPrefix(line,
 				address+" ")
 		}) {
-			t.Errorf("the client dialled %s, which is not the tunnel's: %q", address, announced.all())
+			t.Errorf("found a connection to %s, expected only the tunnel's addresses %q", address, announced.all())
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
@@ -144,7 +144,7 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	}
 	for key, times := range seen {
 		if times != 1 {
-			t.Errorf("record %s came %d times", key, times)
+			t.Errorf("found record %s %d times, expected once", key, times)
 		}
 	}
 	require.NoError(t, reader.CommitUncommittedOffsets(ctx))
@@ -184,7 +184,7 @@ func TestRejectedLogonIsLogged(t *testing.T) {
 		Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
 	if _, err := io.ReadAll(conn); err != nil {
-		t.Fatalf("the connection was not closed in order: %v", err)
+		t.Fatalf("expected the connection to be closed in order, found %v", err)
 	}
 	all := strings.Join(log.all(), "\n")
 	if !strings.Contains(all, "SASL PLAIN") || strings.Contains(all, "wrong") {
@@ -210,7 +210,7 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 		}
 	}
 	if logged != 1 {
-		t.Errorf("told %d times, expected once:\n%s", logged, strings.Join(log.all(), "\n"))
+		t.Errorf("found %d lines, expected one:\n%s", logged, strings.Join(log.all(), "\n"))
 	}
 }
 
@@ -241,7 +241,7 @@ func TestOccupiedPortIsSkipped(t *testing.T) {
 	all := announced.all()
 	_, port, _ := net.SplitHostPort(strings.Fields(all[1])[0])
 	if n, _ := strconv.Atoi(port); n <= first+1 {
-		t.Errorf("announced %q with port %d taken", all, first+1)
+		t.Errorf("expected port %[2]d to be skipped, found %[1]q", all, first+1)
 	}
 }
 
@@ -252,7 +252,7 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	conn.Write([]byte{0, 0, 0, 12, 0, 18, 0, 99, 0, 0, 0, 7, 1, 2, 3, 4})
 	answer := readFrame(t, conn)
 	if want := []byte{0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0}; !bytes.HasPrefix(answer[4:], want) {
-		t.Fatalf("answer % x, expected % x…", answer, want)
+		t.Fatalf("found response % x, expected % x…", answer, want)
 	}
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.Version = 3
@@ -262,12 +262,12 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	versions.Version = 3
 	if err := versions.ReadFrom(readFrame(t, conn)[8:]); err != nil || versions.ErrorCode != 0 ||
 		len(versions.ApiKeys) < 20 {
-		t.Fatalf("error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
+		t.Fatalf("found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
 	}
 	for _, k := range versions.ApiKeys {
 		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() ||
 			k.ApiKey == keySASLHandshake && k.MinVersion < 1 {
-			t.Errorf("offered %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
+			t.Errorf("found API %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
 		}
 	}
 }
@@ -297,7 +297,7 @@ func TestOldLogonIsRejected(t *testing.T) {
 	io.ReadAll(conn)
 	tunnel.end()
 	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "SaslHandshake version 0") {
-		t.Errorf("log:\n%s", all)
+		t.Errorf("expected SaslHandshake version 0, found the log\n%s", all)
 	}
 }
 
@@ -309,7 +309,7 @@ func TestClientWithTLSIsLogged(t *testing.T) {
 	io.ReadAll(conn)
 	tunnel.end()
 	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "PLAINTEXT") {
-		t.Errorf("log:\n%s", all)
+		t.Errorf("expected PLAINTEXT, found the log\n%s", all)
 	}
 }
 
@@ -336,7 +336,7 @@ func TestLogonIsRenewed(t *testing.T) {
 	for i := range int32(3) {
 		conn.Write(formatter.AppendRequest(nil, heartbeat, 100+i))
 		if answer := readFrame(t, conn); answer[7] != byte(100+i) {
-			t.Fatalf("answer % x to correlation %d", answer, 100+i)
+			t.Fatalf("found response % x, expected correlation ID %d", answer, 100+i)
 		}
 		if i == 0 {
 			<-renewed
@@ -395,7 +395,7 @@ func TestEndWaitsForResponses(t *testing.T) {
 		t.Errorf("answer % x", answer)
 	}
 	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
-		t.Errorf("then % x, %v; expected the end", rest, err)
+		t.Errorf("found % x, %v; expected the end", rest, err)
 	}
 }
 

@@ -317,7 +317,7 @@ func TestDestinationIsCached(t *testing.T) {
 	asked = s.count()
 	_, err = d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
-	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be away")
+	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be unreachable")
 	s.clock.move(11 * time.Second)
 
 	// A deleted destination is not used any more.
@@ -449,14 +449,14 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 		return s.count() - before
 	}
 	if asks() == 0 {
-		t.Fatal("nobody was asked")
+		t.Fatal("expected a request")
 	}
 	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
 		s.clock.move(pause*time.Second - time.Second)
-		assert.Equal(t, 0, asks(), "asked a second before a pause is over", n, pause*time.Second)
+		assert.Equal(t, 0, asks(), "requests a second before a pause is over", n, pause*time.Second)
 		s.clock.move(2 * time.Second)
 		if asks() == 0 {
-			t.Errorf("pause %d: not asked after %v", n, pause*time.Second)
+			t.Errorf("pause %d: expected a request after %v", n, pause*time.Second)
 		}
 	}
 	s.fail(0)
@@ -466,10 +466,10 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	s.fail(403)
 	d.Forget("S4")
 	if asks() == 0 {
-		t.Fatal("nobody was asked after a success")
+		t.Fatal("expected a request after a success")
 	}
 	s.clock.move(11 * time.Second)
 	if asks() == 0 {
-		t.Error("the interval does not begin anew")
+		t.Error("expected the interval to restart")
 	}
 }

@@ -308,7 +308,7 @@ func TestUsage(t *testing.T) {
 		a.all.Wait()
 		end := one.RecordRetryAfter()
 		waits := one.Waits()
-		assert.Equal(t, true, waits.ByService && waits.Since.Equal(time.Now()), "the service has asked for it")
+		assert.Equal(t, true, waits.ByService && waits.Since.Equal(time.Now()), "the service has requested a pause")
 		end()
 		assert.Equal(t, Wait{}, one.Waits())
 		time.Sleep(time.Until(began.Truncate(24 * time.Hour).Add(2*time.Hour + time.Minute)))

@@ -77,7 +77,7 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
 				"correct user or password", "culvert run --resume-logons")
 			if strings.Contains(err.Error(), alice.Secret) {
-				t.Errorf("%s: the error shows the secret: %v", what, err)
+				t.Errorf("%s: expected no secret in the error, found %v", what, err)
 			}
 		}
 		l := open(t, c.own, c.other)
@@ -151,7 +151,7 @@ func TestLockoutWithoutFile(t *testing.T) {
 	other.User = "BOB"
 	try(t, l, other, 401)
 	if sent, err := try(t, l, alice, 200); sent {
-		t.Errorf("the secret was sent again: %v", err)
+		t.Errorf("expected the secret not to be sent again: %v", err)
 	}
 	n, err := l.Resume(t.Context())
 	require.NoError(t, err)
@@ -169,7 +169,7 @@ func nothingReadable(t *testing.T, path string) {
 	require.NoError(t, err)
 	for _, text := range []string{"alice", "secr3t", "sap.example"} {
 		if strings.Contains(strings.ToLower(string(content)), text) {
-			t.Errorf("%s shows %q", path, text)
+			t.Errorf("%s: expected no %q in the file", path, text)
 		}
 	}
 }

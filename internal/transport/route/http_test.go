@@ -50,7 +50,7 @@ func send(t *testing.T, roundTripper http.RoundTripper, method, address string, 
 	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	if diff := cmp.Diff(before, request.Header); diff != "" {
-		t.Errorf("the caller's request was changed: %s", diff)
+		t.Errorf("expected the caller's request to be unchanged, found %s", diff)
 	}
 	return response.StatusCode, string(text)
 }
@@ -85,7 +85,7 @@ func TestConnectivityHTTP(t *testing.T) {
 	s.ExpireTokens()
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		io.MultiReader(strings.NewReader("entity"))); status != 407 {
-		t.Errorf("expected the proxy's answer, found %d", status)
+		t.Errorf("expected the proxy's response, found %d", status)
 	}
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		io.MultiReader(strings.NewReader("entity"))); status != 200 {

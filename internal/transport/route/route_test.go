@@ -327,7 +327,7 @@ func TestMisconfigured(t *testing.T) {
 				t.Fatalf("expected %s with %q, found %#v %v", c.setting, c.text, wrong, err)
 			}
 			if strings.Contains(err.Error(), "secret") && !strings.Contains(err.Error(), "client.secret") {
-				t.Fatalf("a secret is in the error: %v", err)
+				t.Fatalf("expected no secret in the error, found %v", err)
 			}
 		})
 	}
@@ -375,7 +375,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	}
 	for _, secret := range []string{first, second, s.Connectivity.Secret, "eyJ"} {
 		if strings.Contains(said.String(), secret) {
-			t.Fatalf("%q was said:\n%s", secret, said.String())
+			t.Fatalf("expected no %q in the log, found\n%s", secret, said.String())
 		}
 	}
 	if !strings.Contains(said.String(), "tunnel could not be opened") {

@@ -139,7 +139,7 @@ func TestBytes(t *testing.T) {
 				defer conn.Close()
 				got := make([]byte, len(p.after))
 				if _, err := io.ReadFull(conn, got); err != nil || string(got) != p.after {
-					t.Fatalf("expected the stream's bytes behind the answer, found %q, %v", got, err)
+					t.Fatalf("expected the stream's bytes after the reply, found %q, %v", got, err)
 				}
 				if _, err := conn.Write([]byte("x")); err != nil {
 					t.Fatalf("expected a connection without a deadline: %v", err)
@@ -180,7 +180,7 @@ func TestInvalidDialArguments(t *testing.T) {
 				t.Fatalf("expected a permanent error with %q, found %v", c.expect, err)
 			}
 			if strings.Contains(err.Error(), "secret") {
-				t.Fatalf("a token is in the error: %v", err)
+				t.Fatalf("expected no token in the error, found %v", err)
 			}
 		})
 	}
@@ -247,7 +247,7 @@ func TestTrace(t *testing.T) {
 	var steps []socks.Step
 	d.Trace = func(e socks.Event) {
 		if e.Err != nil || e.Target != "kafka-broker-0:9093" {
-			t.Errorf("step %s: %+v", e.Step, e)
+			t.Errorf("step %s: found %+v", e.Step, e)
 		}
 		steps = append(steps, e.Step)
 	}

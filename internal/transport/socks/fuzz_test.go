@@ -32,7 +32,7 @@ func FuzzConnected(f *testing.F) {
 		switch {
 		case err == nil && reply == Success:
 			if want := length(data); used != want {
-				t.Fatalf("read %d bytes of an answer of %d: % x", used, want, data)
+				t.Fatalf("found %d read bytes, expected a reply of %d: % x", used, want, data)
 			}
 		case err == nil:
 			if len(data) < 2 || data[0] != 5 || data[1] != reply {
@@ -40,7 +40,7 @@ func FuzzConnected(f *testing.F) {
 			}
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			if whole.Len() != 0 || length(data) <= len(data) {
-				t.Fatalf("the end of an answer that has not ended: % x", data)
+				t.Fatalf("expected an error for an incomplete reply: % x", data)
 			}
 		default:
 			var unexpected *Unexpected

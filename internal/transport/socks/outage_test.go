@@ -158,7 +158,7 @@ func TestLocations(t *testing.T) {
 		dial("first", "")
 		double.Detach("")
 		dial("first", "", "third")
-		assert.Equal(t, time.Duration(0), time.Since(began), "the next location is asked at once")
+		assert.Equal(t, time.Duration(0), time.Since(began), "pause before the next location")
 		double.Attach("first")
 		dial("first")
 		double.Detach("first")

@@ -150,7 +150,7 @@ func TestRejectedToken(t *testing.T) {
 				t.Errorf("expected one refresh, found %+v", tokens)
 			}
 			if all := fmt.Sprint(err) + logged.String(); strings.Contains(all, "secret") {
-				t.Errorf("a token is in the error or in the log: %s", all)
+				t.Errorf("expected no token in the error and the log, found %s", all)
 			}
 		})
 	}
