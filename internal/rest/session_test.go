@@ -472,8 +472,8 @@ func TestCallWorker(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "", text)
 	for body, want := range map[string]string{"refuse": "another worker has it",
-		"much": "expected a response of at most 8388608 bytes", strings.Repeat("x",
-			maxCallBytes+1): "expected at most"} {
+		"much":                              "expected a response of at most 8388608 bytes",
+		strings.Repeat("x", maxCallBytes+1): "expected at most"} {
 		_, err = ask("/culvert/internal/permit", body)
 		assert.Error(t, err, want)
 		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+answers.url)
