@@ -223,8 +223,8 @@ const (
 
 var update = flag.Bool("update", false, "write the reference's page of bounds")
 
-// aBound is a row of the table of bounds.
-type aBound struct {
+// boundRow is a row of the table of bounds.
+type boundRow struct {
 	name, value         string // the constant, or "" and its value
 	test, setting, what string
 }
@@ -271,7 +271,7 @@ func TestTableOfBounds(t *testing.T) {
 }
 
 // boundsOf reads the table.
-func boundsOf(t *testing.T) (bounds []aBound) {
+func boundsOf(t *testing.T) (bounds []boundRow) {
 	t.Helper()
 	text, err := os.ReadFile(boundsTable)
 	require.NoError(t, err)
@@ -283,7 +283,7 @@ func boundsOf(t *testing.T) (bounds []aBound) {
 		if len(f) != 4 {
 			t.Fatalf("%s: expected four columns, found %q", boundsTable, line)
 		}
-		b := aBound{name: f[0], test: f[1], setting: f[2], what: f[3]}
+		b := boundRow{name: f[0], test: f[1], setting: f[2], what: f[3]}
 		if value, fixed := strings.CutPrefix(b.name, "="); fixed {
 			b.name, b.value = "", value
 		}

@@ -32,25 +32,25 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 	}
 	started := 0
 	for _, name := range settings {
-		var log, said bytes.Buffer
+		var log, output bytes.Buffer
 		var mu sync.Mutex
 		c := Config{Data: t.TempDir(), Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
 			Files: config.Files{Worker: write(t, "worker.properties", strings.Join([]string{
 				"bootstrap.servers=embedded", "listeners=http://127.0.0.1:0",
 				name + "=${file:" + filepath.ToSlash(secrets) + ":key}"}, "\n"))}}
 		problems, err := configcheck.Check(t.Context(), c)
-		fmt.Fprintln(&said, problems, err)
+		fmt.Fprintln(&output, problems, err)
 		h, err := New(t.Context(), c)
-		fmt.Fprintln(&said, err)
+		fmt.Fprintln(&output, err)
 		if err == nil {
 			started++
-			fmt.Fprintln(&said, answers(t, h))
+			fmt.Fprintln(&output, answers(t, h))
 			h.Close()
 		}
 		mu.Lock()
-		said.Write(log.Bytes())
+		output.Write(log.Bytes())
 		mu.Unlock()
-		for line := range strings.Lines(said.String()) {
+		for line := range strings.Lines(output.String()) {
 			if strings.Contains(strings.ToLower(line), "c4n4ry") || strings.Contains(line, "s3cret-x0x") {
 				t.Errorf("with %s: expected no secret, found %.600s", name, line)
 			}
@@ -68,7 +68,7 @@ func answers(t *testing.T, h *Host) string {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
-	var said strings.Builder
+	var output strings.Builder
 	ask := func(path string) (status int) {
 		for _, at := range h.addresses() {
 			r, err := http.Get("http://" + at + path)
@@ -76,7 +76,7 @@ func answers(t *testing.T, h *Host) string {
 				continue // it has ended, or closes what was opened for TLS
 			}
 			status = r.StatusCode
-			_, _ = io.Copy(&said, r.Body)
+			_, _ = io.Copy(&output, r.Body)
 			r.Body.Close()
 		}
 		return status
@@ -86,7 +86,7 @@ func answers(t *testing.T, h *Host) string {
 	for deadline := time.After(5 * time.Minute); len(h.addresses()) > 0 && ask("/health") != http.StatusOK; {
 		select {
 		case err := <-ended:
-			return said.String() + fmt.Sprint(err)
+			return output.String() + fmt.Sprint(err)
 		case <-deadline:
 			t.Fatal("expected a healthy worker")
 		case <-tick.C:
@@ -97,7 +97,7 @@ func answers(t *testing.T, h *Host) string {
 		ask(path)
 	}
 	stop()
-	return said.String() + fmt.Sprint(<-ended)
+	return output.String() + fmt.Sprint(<-ended)
 }
 
 // locked is a writer for concurrent use.

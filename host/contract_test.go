@@ -14,7 +14,7 @@ import (
 // Every field of the contract with a variable size that a plugin passes to the host has a bound in the table of bounds,
 // or a reason why it needs none.
 func TestContractIsBounded(t *testing.T) {
-	found := handedOver()
+	found := pluginFields()
 	table := map[string]bool{}
 	for _, b := range boundsOf(t) {
 		table[b.name] = true
@@ -41,9 +41,9 @@ func TestContractIsBounded(t *testing.T) {
 	}
 }
 
-// handedOver returns the lists and texts that come from plugins: in results, and in arguments of the host's functions.
-// A field has the contract's name after the name of its Go type.
-func handedOver() (fields []string) {
+// pluginFields returns the lists and texts that come from plugins: in results, and in arguments of the host's
+// functions. A field has the contract's name after the name of its Go type.
+func pluginFields() (fields []string) {
 	for name, i := range canon.Interfaces {
 		for n := range i.NumMethod() {
 			m := i.Method(n)

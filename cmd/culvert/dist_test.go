@@ -98,7 +98,7 @@ func TestDockerfile(t *testing.T) {
 	var user, volume string
 	warmed := false
 	var command []string
-	made, copied, stages := map[string]bool{}, map[string]bool{}, []string{}
+	created, copied, stages := map[string]bool{}, map[string]bool{}, []string{}
 	for _, i := range dockerfile(t) {
 		words := strings.Fields(i.rest)
 		switch i.name {
@@ -109,7 +109,7 @@ func TestDockerfile(t *testing.T) {
 			copied[from[len(from)-1]] = true
 			for _, source := range from[:len(from)-1] {
 				if strings.Contains(i.rest, "--from=build") {
-					if !made[source] {
+					if !created[source] {
 						t.Errorf("COPY %s: expected a RUN that creates %s, found none", i.rest, source)
 					}
 				} else if _, err := os.Stat(filepath.Join("../..", source)); err != nil {
@@ -121,13 +121,13 @@ func TestDockerfile(t *testing.T) {
 				if !strings.Contains(makefile, "\n"+words[1]+": ") {
 					t.Errorf("RUN %s: expected a rule of the Makefile", i.rest)
 				}
-				made["/src/"+words[1]] = true
+				created["/src/"+words[1]] = true
 			}
 			warmed = warmed || strings.HasPrefix(i.rest, "bin/culvert plugins warm "+
 				"--set cache.dir=/made/var/cache/culvert ")
 			if words[0] == "mkdir" {
 				for _, dir := range words[2:] {
-					made[dir] = true
+					created[dir] = true
 				}
 			}
 		case "ENV":

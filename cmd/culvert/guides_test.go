@@ -159,11 +159,11 @@ func TestGuidesQuoteExistingMessages(t *testing.T) {
 			return true
 		})
 	})
-	said, rows := program.String(), 0
+	texts, rows := program.String(), 0
 	for _, m := range regexp.MustCompile("(?m)^- `([^`]+)`:").FindAllStringSubmatch(string(page), -1) {
 		rows++
 		for part := range strings.SplitSeq(m[1], "…") {
-			if part = strings.TrimSpace(part); !strings.Contains(said, part) {
+			if part = strings.TrimSpace(part); !strings.Contains(texts, part) {
 				t.Errorf("expected %q in the program, found it nowhere", part)
 			}
 		}

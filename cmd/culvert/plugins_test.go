@@ -116,19 +116,19 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z " +
 	"level=INFO msg=\"all is well\""
 
-// obeyed fails if a terminal would interpret the text, or if it looks like a log line of the worker.
-func obeyed(t *testing.T, what, said string) {
+// expectSafeText fails if a terminal would interpret the text, or if it looks like a log line of the worker.
+func expectSafeText(t *testing.T, what, output string) {
 	t.Helper()
-	for _, r := range said {
+	for _, r := range output {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
-			t.Errorf("%s: found %q in\n%q", what, r, said)
+			t.Errorf("%s: found %q in\n%q", what, r, output)
 			return
 		}
 	}
-	if strings.Contains("\n"+said, "\ntime=2026-01-01") {
-		t.Errorf("%s: found a hostile line in\n%s", what, said)
+	if strings.Contains("\n"+output, "\ntime=2026-01-01") {
+		t.Errorf("%s: found a hostile line in\n%s", what, output)
 	}
-	for line := range strings.Lines(said) {
+	for line := range strings.Lines(output) {
 		if len(line) > 20_000 {
 			t.Errorf("%s: found a line of %d bytes", what, len(line))
 		}
@@ -184,21 +184,21 @@ func TestPluginTextIsPrintedSafely(t *testing.T) {
 		{"quiet", "-p", connector, "--plugins", folder, "--data", p.Data},
 	} {
 		r := p.Run(args...)
-		obeyed(t, strings.Join(args, " ")+", stdout", r.Stdout)
-		obeyed(t, strings.Join(args, " ")+", stderr", r.Stderr)
+		expectSafeText(t, strings.Join(args, " ")+", stdout", r.Stdout)
+		expectSafeText(t, strings.Join(args, " ")+", stderr", r.Stderr)
 		if args[0] == "talk" && (r.Code != 0 || !strings.Contains(r.Stdout, "evil")) {
 			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 		}
 	}
 	// JSON keeps the text unchanged.
 	r := p.Run("talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--json")
-	obeyed(t, "talk --json", r.Stdout)
+	expectSafeText(t, "talk --json", r.Stdout)
 	var document struct{ Say string }
 	if err := json.Unmarshal([]byte(r.Stdout), &document); err != nil || document.Say != hostile {
 		t.Errorf("%v: expected %q, found %q in %s", err, hostile, document.Say, r.Stdout)
 	}
 	r = p.Run("plugins", "show", file, "--json")
-	obeyed(t, "show --json", strings.ReplaceAll(r.Stdout, "long ", ""))
+	expectSafeText(t, "show --json", strings.ReplaceAll(r.Stdout, "long ", ""))
 	var list []struct{ Name string }
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) != 1 ||
 		list[0].Name != "talker"+hostile {

@@ -278,7 +278,7 @@ func metrics(t *testing.T) string {
 		b.WriteString(tableOf(body))
 		b.WriteString(clientsMetrics())
 		b.WriteString(kafkasMetrics(t, body))
-		askedByDashboards(t, body)
+		checkDashboardMetrics(t, body)
 		// Some metrics appear later than others, on a slow machine much later.
 		if first.IsZero() {
 			first = time.Now()
@@ -353,9 +353,9 @@ func kafkasMetrics(t *testing.T, ours string) string {
 	return b.String()
 }
 
-// askedByDashboards checks that the worker has the metrics and labels that Strimzi's dashboards for Kafka Connect
+// checkDashboardMetrics checks that the worker has the metrics and labels that Strimzi's dashboards for Kafka Connect
 // query. For Confluent's dashboards see examples/monitoring_test.go.
-func askedByDashboards(t *testing.T, ours string) {
+func checkDashboardMetrics(t *testing.T, ours string) {
 	list, err := os.ReadFile("../../testdata/dashboards.txt")
 	e2etest.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
@@ -458,7 +458,7 @@ func pluginComponents(t *testing.T) map[string]string {
 			documented(t, c.Name, c.Settings)
 			switch c.Kind {
 			case wit.ComponentSource, wit.ComponentSink:
-				placed(t, slices.Concat(config.CommonSettings(c.Kind), c.Settings))
+				checkPositions(t, slices.Concat(config.CommonSettings(c.Kind), c.Settings))
 				var b strings.Builder
 				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name,
 					code(strings.Join(c.Aliases, "`, `")), c.Documentation)
@@ -483,9 +483,9 @@ func pluginComponents(t *testing.T) map[string]string {
 	return pages
 }
 
-// placed checks that each setting has a group and a unique position in it, for forms. Kafka Connect itself gives
-// topics, topics.regex and tasks.max one position.
-func placed(t *testing.T, specs []wit.ConfigKey) {
+// checkPositions checks that each setting has a group and a unique position in it, for forms. Kafka Connect itself
+// gives topics, topics.regex and tasks.max one position.
+func checkPositions(t *testing.T, specs []wit.ConfigKey) {
 	t.Helper()
 	taken := map[string]string{}
 	for _, spec := range specs {

@@ -100,7 +100,7 @@ func TestConnectorsRun(t *testing.T) {
 		}
 	}
 	ok(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
-	want += questions(demo)
+	want += singleRowRequests(demo)
 	if rows := demo.Ledger().Rows; len(sources) < 8 || len(sinks) < 8 || rows != want {
 		t.Errorf("expected 8 sources or more to read %d rows, and 8 sinks or more; found %d, %d rows, %d sinks", want,
 			len(sources), rows, len(sinks))
@@ -210,9 +210,9 @@ func dataFolder(t *testing.T) string {
 	return folder
 }
 
-// questions returns the number of requests for a single row, which detect whether the service applies conditions on
-// keys.
-func questions(demo *odatatest.Service) (asked int64) {
+// singleRowRequests returns the number of requests for a single row, which detect whether the service applies
+// conditions on keys.
+func singleRowRequests(demo *odatatest.Service) (asked int64) {
 	for _, r := range demo.Ledger().Requests {
 		if strings.Contains(r.Query, "$top=1&") {
 			asked++

@@ -417,9 +417,9 @@ func TestChangedLinesAreMarked(t *testing.T) {
 	assert.Equal(t, "[{x false}]", fmt.Sprint(diffLines("x", "")))
 	got = fmt.Sprint(diffLines("\"a\": 1,\n\"b\": 2", "\"a\": 1"))
 	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
-	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
-	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
-		{Outcome: "unchanged"}, {Records: made("2")}}}
+	records := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
+	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: records("1")},
+		{Outcome: "unchanged"}, {Records: records("2")}}}
 	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
 		t.Errorf("found %v", all)
 	}

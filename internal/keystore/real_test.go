@@ -23,7 +23,7 @@ import (
 func TestRealStores(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "made")
 	run(t, "", filepath.Join(samples, "make-stores.sh"), folder)
-	openMadeStores(t, folder)
+	openGeneratedStores(t, folder)
 }
 
 // The trust store of this machine's Java opens with its usual password.
@@ -131,7 +131,8 @@ func TestRealRisks(t *testing.T) {
 		allow           func(*Options)
 	}{
 		"allow-rsa-key-exchange": {"AES128-GCM-SHA256", "", func(o *Options) { o.AllowRSAKeyExchange = true }},
-		"allow-renegotiation":    {"ECDHE-RSA-AES128-GCM-SHA256", "R\n", func(o *Options) { o.AllowRenegotiation = true }},
+		"allow-renegotiation": {"ECDHE-RSA-AES128-GCM-SHA256", "R\n",
+			func(o *Options) { o.AllowRenegotiation = true }},
 	} {
 		t.Run(setting, func(t *testing.T) {
 			o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}

@@ -61,16 +61,17 @@ func at(t testing.TB, name string, l Location) Location {
 func TestTypeAndContent(t *testing.T) {
 	files := map[kind]string{kindJKS: "client.jks", kindJCEKS: "client.jceks", kindPKCS12: "client.p12",
 		kindPEM: "client.crt.pem", kindDKS: "domain.dks"}
-	for _, said := range []kind{kindJKS, kindJCEKS, kindPKCS12, kindPEM, kindDKS} {
+	for _, configured := range []kind{kindJKS, kindJCEKS, kindPKCS12, kindPEM, kindDKS} {
 		for is, file := range files {
-			_, err := Open(at(t, file, Location{Type: string(said), Password: "changeit"}))
-			_, errUpper := Open(at(t, file, Location{Type: strings.ToUpper(string(said)), Password: "changeit"}))
-			fits := said == is || said == kindJKS && is == kindPKCS12 || said == kindPKCS12 && is == kindJKS
+			_, err := Open(at(t, file, Location{Type: string(configured), Password: "changeit"}))
+			_, errUpper := Open(at(t, file, Location{Type: strings.ToUpper(string(configured)), Password: "changeit"}))
+			fits := configured == is || configured == kindJKS && is == kindPKCS12 || configured == kindPKCS12 &&
+				is == kindJKS
 			switch {
 			case fits && (err != nil || errUpper != nil):
-				t.Errorf("%s as %s: %v, %v", file, said, err, errUpper)
+				t.Errorf("%s as %s: %v, %v", file, configured, err, errUpper)
 			case !fits:
-				expectFault(t, err, "type", string(said)+", but ", strings.ToUpper(string(is))+" file")
+				expectFault(t, err, "type", string(configured)+", but ", strings.ToUpper(string(is))+" file")
 			}
 		}
 	}

@@ -193,15 +193,16 @@ func TestNumberOfTasksWithMetricsIsBounded(t *testing.T) {
 		many.Tasks = append(many.Tasks, connect.TaskMetrics{Task: n, State: connect.Running,
 			Progress: new(connect.Progress)})
 	}
-	own := 0
+	withMetrics := 0
 	all := gathered(t, many)
 	for figure := range all {
 		if strings.HasPrefix(figure, "culvert_source_rows_total ") {
-			own++
+			withMetrics++
 		}
 	}
-	if own != connect.MaxTasksWithMetrics || all["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
-		t.Errorf("found %d, counted %v", own, all["kafka_connect_worker_task_count"])
+	if withMetrics != connect.MaxTasksWithMetrics ||
+		all["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
+		t.Errorf("found %d, counted %v", withMetrics, all["kafka_connect_worker_task_count"])
 	}
 }
 

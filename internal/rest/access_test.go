@@ -215,7 +215,7 @@ func TestAccessToEachRoute(t *testing.T) {
 		not          int
 	}
 	var ways []way
-	leads := &seat{own: "http://here:1", leads: "http://here:1"}
+	leads := &seat{url: "http://here:1", leader: "http://here:1"}
 	for query, cluster := range map[string]Cluster{"": nil, "?forward=true": leads} {
 		users := listening(t, Options{Users: file, Console: pages, Cluster: cluster})
 		reads := listening(t, Options{ReadOnly: true, Console: pages, Cluster: cluster})

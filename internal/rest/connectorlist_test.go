@@ -62,8 +62,8 @@ func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	return page
 }
 
-// says returns a page as one line: the names with their states, then the next page's start.
-func (l ConnectorList) says() string {
+// summary returns a page as one line: the names with their states, then the next page's start.
+func (l ConnectorList) summary() string {
 	var all []string
 	for _, c := range l.Connectors {
 		all = append(all, c.Name+"="+c.State)
@@ -89,7 +89,7 @@ func TestConnectorList(t *testing.T) {
 		"?search=A.CLASS&limit=1":     "b=failed next:failed/b",
 		"?search=none":                "next:",
 	} {
-		assert.Equal(t, want, listed(t, h, query).says(), query)
+		assert.Equal(t, want, listed(t, h, query).summary(), query)
 	}
 	page := listed(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()

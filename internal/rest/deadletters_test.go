@@ -45,22 +45,23 @@ func TestResultOfDryReplay(t *testing.T) {
 		req.replayResult(done, false))
 }
 
-// lettered has a dead letter of another program.
-type lettered struct {
+// deadLetterWorker has a dead letter of another program.
+type deadLetterWorker struct {
 	logger
 	more string // of its message
 }
 
-func (l *lettered) worker() Worker { return l.as(l) }
+func (l *deadLetterWorker) worker() Worker { return l.as(l) }
 
-func (l *lettered) ReadDeadLetters(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
+func (l *deadLetterWorker) ReadDeadLetters(_ context.Context, _ string, _ int64,
+	each func(*connect.DeadLetter) error) (string,
 	error) {
 	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{},
 		DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim"},
 		DeadLetterCause:  connect.DeadLetterCause{Message: "no geheim" + l.more}})
 }
 
-func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {
+func (*deadLetterWorker) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {
 	return connect.ReplayResult{}, nil
 }
 
@@ -68,7 +69,7 @@ func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest)
 func TestDryReplayWithoutPassingRows(t *testing.T) {
 	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
 		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
-		assert.Equal(t, want, sent(&lettered{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
+		assert.Equal(t, want, sent(&deadLetterWorker{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
 			"Content-Type",
 			"application/json").Body.String())
 	}
@@ -76,12 +77,12 @@ func TestDryReplayWithoutPassingRows(t *testing.T) {
 
 // No dead letter contains a secret, whichever program has written it.
 func TestDeadLettersAreRedacted(t *testing.T) {
-	w := sent(&lettered{}, "GET", "/culvert/connectors/a/deadletters", "")
+	w := sent(&deadLetterWorker{}, "GET", "/culvert/connectors/a/deadletters", "")
 	assert.Equal(t, http.StatusOK, w.Code)
 	assert.Contains(t, w.Body.String(), `"message":"no *"`, `"request":"GET /*"`)
 	if strings.Contains(w.Body.String(), "geheim") {
 		t.Errorf("found %s", w.Body)
 	}
-	w = sent(&lettered{more: strings.Repeat("ü", 1<<20)}, "GET", "/culvert/connectors/a/deadletters", "")
+	w = sent(&deadLetterWorker{more: strings.Repeat("ü", 1<<20)}, "GET", "/culvert/connectors/a/deadletters", "")
 	assert.Contains(t, w.Body.String(), `ü... (2080772 bytes more)"`)
 }

@@ -133,7 +133,7 @@ func TestGroupMetricsOfAllWorkers(t *testing.T) {
 	status, body = get(t, "GET", urls[0]+"/connectors?expand=other")
 	assert.Equal(t, `200 {"c":{}}`, fmt.Sprint(status, " ", body))
 
-	seats[1].set(func(s *seat) { s.leads = "" }) // it stops leading during the request
+	seats[1].set(func(s *seat) { s.leader = "" }) // it stops leading during the request
 	for _, target := range []string{"/culvert/connectors/c", "/connectors?expand=motion"} {
 		status, body = get(t, "GET", urls[0]+target)
 		assert.Equal(t, 200, status, body)

@@ -32,15 +32,15 @@ import (
 // seat is the group from the point of view of one worker.
 type seat struct {
 	mu  sync.Mutex
-	own string
-	// leads and owns contain URLs; "" means unknown. owns is by NAME or NAME/TASK; a missing entry means that it
+	url string
+	// leader and owners are URLs; "" means unknown. owners is by NAME or NAME/TASK; a missing entry means that it
 	// does not exist.
-	leads   string
-	owns    map[string]string
+	leader  string
+	owners  map[string]string
 	pending bool
-	asked   []string // of all workers
+	calls   []string // of all workers
 	members []GroupMember
-	barred  error
+	blocked error
 	// unplaced is known to the leader only.
 	unplaced map[string]string
 }
@@ -48,9 +48,9 @@ type seat struct {
 func (s *seat) Membership() Membership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Membership{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own,
-		LeaderKnown: s.leads != "",
-		Pending:     s.pending, Blocked: s.barred}
+	return Membership{URL: s.url, Leader: s.leader, IsLeader: s.leader != "" && s.leader == s.url,
+		LeaderKnown: s.leader != "",
+		Pending:     s.pending, Blocked: s.blocked}
 }
 
 func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
@@ -59,14 +59,14 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	if task >= 0 {
 		connector = fmt.Sprintf("%s/%d", connector, task)
 	}
-	url, exists := s.owns[connector]
-	return url, !exists || url == s.own && url != "", url != ""
+	url, exists := s.owners[connector]
+	return url, !exists || url == s.url && url != "", url != ""
 }
 
 func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, fmt.Sprintf("%s %s", r.Key, r.Value))
+	s.calls = append(s.calls, fmt.Sprintf("%s %s", r.Key, r.Value))
 	return nil
 }
 
@@ -84,14 +84,14 @@ func (s *seat) Overview() (o Group, ok bool) {
 func (s *seat) Drain(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, "drain "+s.own)
+	s.calls = append(s.calls, "drain "+s.url)
 	return nil
 }
 
 func (s *seat) Choose(_ context.Context, plugin, hash string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, "choose "+plugin+" "+hash)
+	s.calls = append(s.calls, "choose "+plugin+" "+hash)
 	return nil
 }
 
@@ -101,26 +101,27 @@ func (s *seat) set(change func(*seat)) {
 	change(s)
 }
 
-// namesake rejects every request with its name, which shows where the request arrived.
-type namesake struct {
+// rejectingWorker rejects every request with its name, which shows where the request arrived.
+type rejectingWorker struct {
 	standIn
 	name string
 }
 
-func (n *namesake) worker() Worker {
+func (n *rejectingWorker) worker() Worker {
 	n.parts.Once = true
-	w, said := n.with(n), &Refusal{http.StatusGone, n.name}
-	w.Write = func(context.Context, string, ConfigRequest) (WriteResult, error) { return WriteResult{}, said }
-	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) { return Comparison{}, said }
-	w.Delete = func(context.Context, string) error { return said }
+	w, refusal := n.with(n), &Refusal{http.StatusGone, n.name}
+	w.Write = func(context.Context, string, ConfigRequest) (WriteResult, error) { return WriteResult{}, refusal }
+	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) { return Comparison{}, refusal }
+	w.Delete = func(context.Context, string) error { return refusal }
 	return w
 }
 
-func (n *namesake) Status(string) (connect.Status, error) {
+func (n *rejectingWorker) Status(string) (connect.Status, error) {
 	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
 }
 
-func (n *namesake) ReadDeadLetters(context.Context, string, int64, func(*connect.DeadLetter) error) (string, error) {
+func (n *rejectingWorker) ReadDeadLetters(context.Context, string, int64, func(*connect.DeadLetter) error) (string,
+	error) {
 	return "", &Refusal{http.StatusGone, n.name}
 }
 
@@ -155,7 +156,7 @@ func grouped(t *testing.T, workers []Worker, within time.Duration,
 		members = append(members, GroupMember{WorkerID: worker.Now().ID, URL: server.URL})
 	}
 	for n, s := range seats {
-		s.own, s.leads, s.members = urls[n], urls[1], members
+		s.url, s.leader, s.members = urls[n], urls[1], members
 	}
 	return urls, seats
 }
@@ -165,7 +166,7 @@ func newTrio(t *testing.T) *trio {
 	all := &trio{}
 	var workers []Worker
 	for i := range all.seats {
-		workers = append(workers, (&namesake{name: fmt.Sprintf("worker %d", i)}).worker())
+		workers = append(workers, (&rejectingWorker{name: fmt.Sprintf("worker %d", i)}).worker())
 	}
 	urls, seats := grouped(t, workers, time.Millisecond, func(_ http.ResponseWriter, r *http.Request, i int) bool {
 		all.mu.Lock()
@@ -176,17 +177,17 @@ func newTrio(t *testing.T) *trio {
 	all.urls, all.seats = [3]string(urls), [3]*seat(seats)
 	for i, s := range all.seats {
 		s.members = nil
-		s.owns = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
+		s.owners = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
 			"nobody's/0": ""}
 		if i > 0 { // a follower knows the leader alone
-			s.owns = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
+			s.owners = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
 		}
 	}
 	return all
 }
 
-// asked sends a request to the first worker, and returns the response and the workers that got the request.
-func (all *trio) asked(t *testing.T, method, target string) (status int, body string, asked []string) {
+// send sends a request to the first worker, and returns the response and the workers that got the request.
+func (all *trio) send(t *testing.T, method, target string) (status int, body string, asked []string) {
 	t.Helper()
 	sent := `{"level":"INFO"}`
 	switch name := path.Base(target); {
@@ -214,11 +215,11 @@ func (all *trio) asked(t *testing.T, method, target string) (status int, body st
 // The leader responds with the group's state, whichever worker gets the request. A standalone worker has no group.
 func TestOverviewOfGroup(t *testing.T) {
 	all := newTrio(t)
-	status, body, path := all.asked(t, "GET", "/culvert/cluster")
+	status, body, path := all.send(t, "GET", "/culvert/cluster")
 	assert.Equal(t, 200, status, body)
 	assert.Equal(t, []string{"0", "1:true"}, path)
 	assert.Equal(t, true, strings.Contains(body, `"leader":"`+all.urls[1]+`"`), body)
-	alone := httptest.NewServer(Handler((&namesake{name: "alone"}).worker()))
+	alone := httptest.NewServer(Handler((&rejectingWorker{name: "alone"}).worker()))
 	defer alone.Close()
 	answers(t, http.DefaultClient, alone.URL+"/culvert/cluster", 404)
 }
@@ -231,17 +232,17 @@ func TestDrain(t *testing.T) {
 		s := opened(t, o, slog.New(slog.DiscardHandler), &standIn{})
 		a := fetched(t, http.DefaultClient, "PUT", s.URLs()[0]+"/culvert/drain", "")
 		if own != nil {
-			asked = own.asked
+			asked = own.calls
 		}
 		return a.StatusCode, asked
 	}
-	status, asked := drains(Options{Cluster: &seat{own: "http://a:1", leads: "http://b:1"}})
+	status, asked := drains(Options{Cluster: &seat{url: "http://a:1", leader: "http://b:1"}})
 	assert.Equal(t, 204, status)
 	assert.Equal(t, []string{"drain http://a:1"}, asked)
 	status, _ = drains(Options{})
 	assert.Equal(t, 404, status)
-	for want, o := range map[int]Options{503: {Cluster: &seat{own: "http://a:1", pending: true}},
-		403: {Cluster: &seat{own: "http://a:1"}, ReadOnly: true}} {
+	for want, o := range map[int]Options{503: {Cluster: &seat{url: "http://a:1", pending: true}},
+		403: {Cluster: &seat{url: "http://a:1"}, ReadOnly: true}} {
 		status, asked = drains(o)
 		assert.Equal(t, want, status)
 		assert.Equal(t, 0, len(asked))
@@ -254,7 +255,7 @@ func TestAdvertisedHostIsAllowed(t *testing.T) {
 	for _, allowed := range [][]string{nil, {"connect.example.com"}} {
 		for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
 			s := opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed,
-				Cluster: &seat{own: "http://culvert-0.culvert.default.svc:8083"}}, slog.New(slog.DiscardHandler),
+				Cluster: &seat{url: "http://culvert-0.culvert.default.svc:8083"}}, slog.New(slog.DiscardHandler),
 				&standIn{})
 			for host, want := range map[string]int{"culvert-0.culvert.default.svc:8083": 200,
 				"CULVERT-0.culvert.default.svc": 200, "culvert-1.culvert.default.svc:8083": 403} {
@@ -286,14 +287,14 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
 			"{command}", "peek").Replace(r.path)
 		path := paths[r.target]
-		status, body, found := all.asked(t, r.method, target)
+		status, body, found := all.send(t, r.method, target)
 		assert.Equal(t, path, found, r.method, target)
 		if status == 409 || status == 503 {
 			t.Errorf("%s %s: expected a response by %v, found %d %s", r.method, target, path, status, body)
 		}
 		answered := status
 		all.seats[0].set(func(s *seat) { s.pending = true })
-		status, body, _ = all.asked(t, r.method, target)
+		status, body, _ = all.send(t, r.method, target)
 		all.seats[0].set(func(s *seat) { s.pending = false })
 		switch r.target {
 		case leader, fanOut:
@@ -323,12 +324,12 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		"/connectors/a/restart?includeTasks=true&forward=maybe":    {"0:maybe"}, // counts as false, as in Java
 		"/connectors/a/restart?forward=true&forward=&onlyFailed=1": {"0:true", "1:false"},
 	} {
-		_, _, found := all.asked(t, "POST", target)
+		_, _, found := all.send(t, "POST", target)
 		assert.Equal(t, path, found, target)
 	}
-	all.seats[1].asked = nil
-	all.asked(t, "POST", "/connectors/a/restart?includeTasks=true")
-	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].asked)
+	all.seats[1].calls = nil
+	all.send(t, "POST", "/connectors/a/restart?includeTasks=true")
+	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].calls)
 }
 
 // The messages are Kafka Connect's, by which tools recognize that they can retry.
@@ -337,7 +338,7 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 		`likely because a rebalance was underway."}`
 	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. worker ` +
 		`rebalance)"}`
-	none := func(all *trio) { all.seats[0].set(func(s *seat) { s.leads = "" }) }
+	none := func(all *trio) { all.seats[0].set(func(s *seat) { s.leader = "" }) }
 	for name, c := range map[string]struct {
 		change         func(*trio)
 		method, target string
@@ -346,7 +347,7 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 	}{
 		"no leader": {none, "DELETE", "/connectors/a", noLeader, []string{"0"}},
 		"another group's topic": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.barred = &Refusal{409, "the topic is that of group others"} })
+			all.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
 		}, "POST", "/connectors/nobody's/restart",
 			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
 		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
@@ -355,29 +356,29 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 				`complete request momentarily because connector nobody's is assigned to no worker of the group, likely because a ` +
 				`rebalance was underway."}`, []string{"0"}},
 		"a task runs nowhere": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.owns["a/3"], s.leads = "", s.own })
+			all.seats[0].set(func(s *seat) { s.owners["a/3"], s.leader = "", s.url })
 		}, "POST", "/connectors/a/tasks/3/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily ` +
 				`because task 3 of connector a is assigned to no worker of the group, likely because a rebalance was underway."}`,
 			[]string{"0"}},
 		"given to no worker": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
+			all.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
 			all.seats[1].set(func(s *seat) {
-				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker with the plugins of class C"}
+				s.owners["a"], s.unplaced = "", map[string]string{"a": "expected a worker with the plugins of class C"}
 			})
 		}, "POST", "/connectors/a/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
 				`connector a is assigned to no worker of the group: expected a worker with the plugins of class C"}`,
 			[]string{"0", "1:true"}},
-		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
+		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leader = "" }) }, "DELETE",
 			"/connectors/a", noLeader, []string{"0", "1:true"}},
 		"each names the next": {func(all *trio) {
 			for i, s := range all.seats {
-				s.set(func(s *seat) { s.leads = all.urls[(i+1)%3] })
+				s.set(func(s *seat) { s.leader = all.urls[(i+1)%3] })
 			}
 		}, "DELETE", "/connectors/a", hops, []string{"0", "1:true", "2:false"}},
 		"two name each other": {func(all *trio) {
-			all.seats[1].set(func(s *seat) { s.leads = all.urls[0] })
+			all.seats[1].set(func(s *seat) { s.leader = all.urls[0] })
 		}, "PUT", "/connectors/a/stop", hops, []string{"0", "1:true", "0:false"}},
 		"stale at the second": {func(all *trio) { all.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
 			"/connectors/a/restart", `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
@@ -386,7 +387,7 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := newTrio(t)
 			c.change(all)
-			status, body, path := all.asked(t, c.method, c.target)
+			status, body, path := all.send(t, c.method, c.target)
 			assert.Equal(t, c.want, body)
 			assert.Contains(t, body, fmt.Sprintf(`"error_code":%d,`, status))
 			assert.Equal(t, c.path, path)
@@ -398,8 +399,8 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 func TestRequestsWithoutLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		own := &seat{own: "http://a:1", pending: true}
-		handler := common{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies),
+		own := &seat{url: "http://a:1", pending: true}
+		handler := common{worker: (&rejectingWorker{name: "here"}).worker(), bodies: new(inbound.Bodies),
 			cluster: own}.handler(
 			func(string) bool { return true })
 		ask := func(method, target string) *httptest.ResponseRecorder {
@@ -416,36 +417,36 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Minute)
-			own.set(func(s *seat) { s.leads, s.pending = s.own, false })
+			own.set(func(s *seat) { s.leader, s.pending = s.url, false })
 		}()
 		answer := ask("DELETE", "/connectors/a")
 		assert.Equal(t, 410, answer.Code, answer.Body)
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
-		own.set(func(s *seat) { s.owns = map[string]string{"a": ""} })
+		own.set(func(s *seat) { s.owners = map[string]string{"a": ""} })
 		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // no worker runs it, and there is no wait
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
-		own.set(func(s *seat) { s.leads, s.pending = "", true })
+		own.set(func(s *seat) { s.leader, s.pending = "", true })
 		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)
 		assert.Equal(t, time.Minute+changeTimeout, time.Since(began).Round(time.Second))
 	})
 }
 
-// asker is a worker with the URL of its leader. hand sends it a request and returns the response.
-type asker struct {
+// follower is a worker with the URL of its leader. send sends it a request and returns the response.
+type follower struct {
 	url string
 	*seat
 }
 
-func newAsker(t *testing.T, leader string) *asker {
+func newFollower(t *testing.T, leader string) *follower {
 	t.Helper()
-	a := &asker{seat: &seat{leads: leader}}
+	a := &follower{seat: &seat{leader: leader}}
 	s := opened(t, Options{Cluster: a.seat}, slog.New(slog.DiscardHandler), &standIn{})
 	a.url = s.URLs()[0]
-	a.set(func(s *seat) { s.own = a.url })
+	a.set(func(s *seat) { s.url = a.url })
 	return a
 }
 
-func (a *asker) hand(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
+func (a *follower) send(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	answer, err := http.DefaultClient.Do(requestOf(t, method, a.url+target, body, headers...))
 	require.NoError(t, err)
@@ -473,8 +474,8 @@ func TestForwardedRequest(t *testing.T) {
 		io.WriteString(w, `{"name":"a b"}`)
 	}))
 	defer leading.Close()
-	a := newAsker(t, leading.URL+"/")
-	answer, body := a.hand(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
+	a := newFollower(t, leading.URL+"/")
+	answer, body := a.send(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
 		`{"a": "ü"}`,
 		"Authorization", "Basic YTpi", "Content-Type", "application/json; charset=utf-8", "Cookie", "c=d", "Accept",
 		"*/*", "If-Match", `"7"`, "If-None-Match", `"8"`, "X-Connect-Authorization", "x", "X-Forwarded-For", "y",
@@ -494,13 +495,13 @@ func TestForwardedRequest(t *testing.T) {
 	assert.Equal(t, "application/json;charset=x", answer.Header.Get("Content-Type"))
 	assert.Equal(t, "", answer.Header.Get("Set-Cookie"))
 
-	a.hand(t, "DELETE", "/connectors/a", "")
+	a.send(t, "DELETE", "/connectors/a", "")
 	assert.Equal(t, "DELETE /connectors/a?forward=true", seen.Method+" "+seen.RequestURI)
 	if len(seen.Header["Authorization"])+len(seen.Header["Content-Type"])+len(sent) > 0 {
 		t.Errorf("expected neither a logon nor a body, found %v %q", seen.Header, sent)
 	}
 	// Reads have no body, also by HEAD.
-	answer, _ = a.hand(t, "HEAD", "/culvert/reload", "")
+	answer, _ = a.send(t, "HEAD", "/culvert/reload", "")
 	assert.Equal(t, "HEAD 201", fmt.Sprint(seen.Method, " ", answer.StatusCode))
 }
 
@@ -547,8 +548,8 @@ func TestForwardingErrors(t *testing.T) {
 		"not https": {strings.Replace(odd.URL, "http:", "https:", 1), 500,
 			"server gave HTTP response to HTTPS client"},
 	} {
-		a := newAsker(t, c.leads)
-		answer, body := a.hand(t, "DELETE", "/connectors/"+name, "")
+		a := newFollower(t, c.leads)
+		answer, body := a.send(t, "DELETE", "/connectors/"+name, "")
 		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
 		}
@@ -559,15 +560,15 @@ func TestForwardingErrors(t *testing.T) {
 			t.Errorf("%s: found %v", name, answer.Header)
 		}
 	}
-	answer, body := newAsker(t, odd.URL).hand(t, "DELETE", "/connectors/cut", "")
+	answer, body := newFollower(t, odd.URL).send(t, "DELETE", "/connectors/cut", "")
 	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
 		t.Errorf("expected a truncated response, found %d %s", answer.StatusCode, body)
 	}
 
 	// Two workers advertise one URL.
-	two := newAsker(t, "")
-	two.set(func(s *seat) { s.owns = map[string]string{"a": strings.ToUpper(s.own[:4]) + s.own[4:] + "/"} })
-	answer, body = two.hand(t, "POST", "/connectors/a/restart", "")
+	two := newFollower(t, "")
+	two.set(func(s *seat) { s.owners = map[string]string{"a": strings.ToUpper(s.url[:4]) + s.url[4:] + "/"} })
+	answer, body = two.send(t, "POST", "/connectors/a/restart", "")
 	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+two.url) {
 		t.Errorf("found %d %s", answer.StatusCode, body)
 	}
@@ -576,8 +577,8 @@ func TestForwardingErrors(t *testing.T) {
 	handed := false
 	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
 	defer leading.Close()
-	a := newAsker(t, leading.URL)
-	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
+	a := newFollower(t, leading.URL)
+	answer, body = a.send(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
 		"application/json")
 	if answer.StatusCode != 413 || handed {
 		t.Errorf("expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, handed)
@@ -604,7 +605,7 @@ func TestForwardingEndsWithItsClient(t *testing.T) {
 		close(ended)
 	}))
 	defer leading.Close()
-	a := newAsker(t, leading.URL)
+	a := newFollower(t, leading.URL)
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, "PUT", a.url+"/connectors/a/config", strings.NewReader("{}"))
 	require.NoError(t, err)
@@ -632,8 +633,8 @@ func TestForwardingTimeouts(t *testing.T) {
 				return nil, r.Context().Err()
 			})}
 			h := common{worker: new(standIn).worker(), bodies: new(inbound.Bodies), workerClient: peers,
-				cluster: &seat{own: "http://a:1",
-					leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(
+				cluster: &seat{url: "http://a:1",
+					leader: "http://b:1", owners: map[string]string{"a": "http://b:1"}}}.handler(func(
 				string) bool {
 				return true
 			})
@@ -715,9 +716,9 @@ func TestForwardingByHTTPS(t *testing.T) {
 					TLS: stores, Cluster: cluster}
 			}
 			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()
-			leads.set(func(s *seat) { s.own, s.leads = at, at })
+			leads.set(func(s *seat) { s.url, s.leader = at, at })
 			own := opened(t, options(c.follower, c.asks, follows), log, &standIn{}).Advertised()
-			follows.set(func(s *seat) { s.own, s.leads = own, at })
+			follows.set(func(s *seat) { s.url, s.leader = own, at })
 			client := &http.Client{}
 			if strings.HasPrefix(own, "https") {
 				peers, err := newWorkerClient(asks, log)

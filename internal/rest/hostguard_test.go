@@ -63,16 +63,16 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 		t.Errorf("expected 200, found %d", status)
 	}
 	// Another worker shows no more than the worker that got the request would.
-	moving := &mover{standIn{connectors: map[string]*standInConnector{"a": {
+	moving := &metricsWorker{standIn{connectors: map[string]*standInConnector{"a": {
 		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
 	seated := func(o Options, leader string) (s *Server, url string) {
-		own := &seat{leads: leader}
+		own := &seat{leader: leader}
 		o.Listeners, o.Cluster = []string{"http://:0"}, own
 		s = opened(t, o, slog.New(slog.DiscardHandler), moving)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		url = "http://127.0.0.1:" + port
 		own.set(func(s *seat) {
-			s.own, s.leads = url, cmp.Or(leader, url)
+			s.url, s.leader = url, cmp.Or(leader, url)
 			s.members = []GroupMember{{WorkerID: "w", URL: url}}
 		})
 		return s, url
@@ -102,12 +102,12 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	}
 }
 
-// mover has metrics of its connectors.
-type mover struct{ standIn }
+// metricsWorker has metrics of its connectors.
+type metricsWorker struct{ standIn }
 
-func (m *mover) worker() Worker { return m.with(m) }
+func (m *metricsWorker) worker() Worker { return m.with(m) }
 
-func (m *mover) ConnectorMetrics(name string) (connect.Metrics, error) {
+func (m *metricsWorker) ConnectorMetrics(name string) (connect.Metrics, error) {
 	return connect.Metrics{Name: name}, nil
 }
 

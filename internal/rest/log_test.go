@@ -80,7 +80,7 @@ func TestLog(t *testing.T) {
 func TestForeignHostsReadNoLog(t *testing.T) {
 	worker, log := newLogger("a:1")
 	log.Info("one")
-	for _, o := range []Options{{}, {Cluster: &seat{own: "http://a:1", leads: "http://a:1"}}} {
+	for _, o := range []Options{{}, {Cluster: &seat{url: "http://a:1", leader: "http://a:1"}}} {
 		o.Listeners = []string{"http://:0"}
 		s := opened(t, o, slog.New(slog.DiscardHandler), worker)
 		for _, target := range []string{"/culvert/log", "/culvert/log?worker=b:1"} {

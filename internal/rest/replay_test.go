@@ -107,7 +107,7 @@ func TestRecordedCalls(t *testing.T) {
 
 // standIn is a worker and its herder, with the state that results from the recorded writes.
 type standIn struct {
-	Herder     // is asked nothing else
+	Herder     // no other method is called
 	connectors map[string]*standInConnector
 	parts      Parts
 }
@@ -456,15 +456,15 @@ func TestListeners(t *testing.T) {
 	assert.Equal(t, "[]", body)
 }
 
-type mistaken struct{ standIn }
+type panickingWorker struct{ standIn }
 
-func (m *mistaken) worker() Worker { return m.with(m) }
+func (m *panickingWorker) worker() Worker { return m.with(m) }
 
-func (*mistaken) Names() []string { panic("a mistake in what answers") }
+func (*panickingWorker) Names() []string { panic("a mistake in what answers") }
 
 // A panic in a handler fails its request only.
 func TestPanicFailsItsRequestOnly(t *testing.T) {
-	h := Handler(new(mistaken).worker())
+	h := Handler(new(panickingWorker).worker())
 	for range 2 {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))

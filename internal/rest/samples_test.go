@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// keeping has one sample, and returns the parameters of its requests.
-type keeping struct {
+// sampleWorker has one sample, and returns the parameters of its requests.
+type sampleWorker struct {
 	standIn
 	shows string
 }
 
-func (k *keeping) worker() Worker {
+func (k *sampleWorker) worker() Worker {
 	w := k.with(k)
 	w.StartSample = func(_ string, asked SampleRequest) (Sample, error) {
 		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
@@ -85,7 +85,7 @@ func TestRecordsAreShownByRights(t *testing.T) {
 			says: "the worker that received the request",
 			full: 403, shape: 200},
 	} {
-		worker := &keeping{}
+		worker := &sampleWorker{}
 		s := opened(t, c.o, slog.New(slog.DiscardHandler), worker)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		ask := func(method, path, body string) (status int, answer string) {
@@ -138,7 +138,7 @@ func TestRecordsAreShownByRights(t *testing.T) {
 
 // An invalid request is rejected with the reason.
 func TestInvalidSampleRequests(t *testing.T) {
-	worker := &keeping{shows: "full"}
+	worker := &sampleWorker{shows: "full"}
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -220,8 +220,8 @@ func TestForwardingHidesRecords(t *testing.T) {
 			w.Header().Set("Content-Length", "2")
 			w.Write([]byte("{}"))
 		}))
-		s := opened(t, Options{Listeners: []string{listener}, Cluster: &seat{own: "http://a:1",
-			owns: map[string]string{"a/0": other.URL}}}, slog.New(slog.DiscardHandler), &keeping{})
+		s := opened(t, Options{Listeners: []string{listener}, Cluster: &seat{url: "http://a:1",
+			owners: map[string]string{"a/0": other.URL}}}, slog.New(slog.DiscardHandler), &sampleWorker{})
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		a := fetched(t, http.DefaultClient, "POST", "http://127.0.0.1:"+port+"/culvert/connectors/a/samples", "")
 		other.Close()

@@ -77,7 +77,7 @@ func newInternals(t *testing.T, secret string) *internals {
 	i.Server = opened(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: usersFile(t),
 		AllowedHosts: []string{"connect.example.com"}}, slog.New(slog.DiscardHandler), &standIn{})
 	i.url = i.URLs()[0]
-	i.seat.set(func(s *seat) { s.own, s.leads = i.url+"/", i.url+"/" })
+	i.seat.set(func(s *seat) { s.url, s.leader = i.url+"/", i.url+"/" })
 	return i
 }
 
@@ -105,9 +105,9 @@ func TestSignedCalls(t *testing.T) {
 	}
 	part := func(n int, value string) func(*http.Request) {
 		return func(r *http.Request) {
-			said := strings.Split(r.Header.Get(signedHeader), " ")
-			said[n] = value
-			r.Header.Set(signedHeader, strings.Join(said, " "))
+			parts := strings.Split(r.Header.Get(signedHeader), " ")
+			parts[n] = value
+			r.Header.Set(signedHeader, strings.Join(parts, " "))
 		}
 	}
 	body := func(text string) func(*http.Request) {
@@ -175,8 +175,8 @@ func TestSignedCalls(t *testing.T) {
 		if status != c.status || !strings.Contains(text, c.want) {
 			t.Errorf("%s: expected %d %s, found %d %.300s", name, c.status, c.want, status, text)
 		}
-		var said failure // one answer: a mistake in what answers does not go on as a request of a user
-		if err := json.Unmarshal([]byte(text), &said); status >= 400 && (err != nil || said.Code != status) {
+		var response failure // a single one: after a panic in the handler no user route handles the call
+		if err := json.Unmarshal([]byte(text), &response); status >= 400 && (err != nil || response.Code != status) {
 			t.Errorf("%s: expected one response with %d, found %s", name, status, text)
 		}
 		if done := i.called.Load() - before; done > 1 || done == 1 && status >= 400 && status != 409 && status != 500 {
@@ -279,13 +279,13 @@ func TestInternalCallsAreNotListed(t *testing.T) {
 	s := session(t, firstKey)
 	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
 	alone := opened(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
-	apart := opened(t, Options{Session: s, Cluster: &seat{own: "http://a:1"}, SeparateAdmin: true,
+	separate := opened(t, Options{Session: s, Cluster: &seat{url: "http://a:1"}, SeparateAdmin: true,
 		Admin: []string{"http://127.0.0.1:0"}}, slog.New(slog.DiscardHandler), &standIn{})
-	for _, url := range []string{alone.URLs()[0], apart.URLs()[1]} {
+	for _, url := range []string{alone.URLs()[0], separate.URLs()[1]} {
 		a := fetched(t, http.DefaultClient, "POST", url+"/culvert/internal/permit", "")
 		assert.Equal(t, 404, a.StatusCode)
 	}
-	a := fetched(t, http.DefaultClient, "POST", apart.URLs()[0]+"/culvert/internal/permit", "")
+	a := fetched(t, http.DefaultClient, "POST", separate.URLs()[0]+"/culvert/internal/permit", "")
 	assert.Equal(t, 400, a.StatusCode)
 	for _, r := range Routes() {
 		if strings.Contains(r.Path, "/internal/") || strings.HasSuffix(r.Path, "/fence") ||
@@ -504,10 +504,10 @@ func FuzzSigned(f *testing.F) {
 	f.Add("0123456789abcdef " + strings.Repeat("0", 32) + " " + strings.Repeat("f", 64))
 	f.Add("")
 	f.Add(" " + strings.Repeat("A", 32) + " " + strings.Repeat("x", 64))
-	f.Fuzz(func(t *testing.T, said string) {
-		id, nonce, body, ok := parseSigned(said)
-		if again := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(again, said) {
-			t.Errorf("expected %q, found %q", said, again)
+	f.Fuzz(func(t *testing.T, message string) {
+		id, nonce, body, ok := parseSigned(message)
+		if again := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(again, message) {
+			t.Errorf("expected %q, found %q", message, again)
 		}
 	})
 }

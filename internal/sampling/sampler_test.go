@@ -139,7 +139,7 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 	first := ask(t, s, "a", 1)
 	s.Observer("a")
 	feed(s, "a", batch(t, reg, order(1, "a")))
-	held := weak.Make(s.samples[0])
+	oldest := weak.Make(s.samples[0])
 	waits := ask(t, s, "b", 1)
 	for range maxSamples - 1 {
 		ask(t, s, "a", 1)
@@ -147,7 +147,7 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {
 		t.Error("the oldest sample: expected 404, found", err)
 	}
-	if runtime.GC(); held.Value() != nil {
+	if runtime.GC(); oldest.Value() != nil {
 		t.Error("expected the oldest sample's memory to be freed")
 	}
 	if k, err := s.Read(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {

@@ -100,13 +100,13 @@ func delivered(token string, seconds int) map[string]any {
 		"http_header": map[string]string{"key": "Authorization", "value": "Bearer " + token}}}}
 }
 
-// sightings are the requests that a service has received.
-type sightings struct {
+// seenRequests are the requests that a service has received.
+type seenRequests struct {
 	mu   sync.Mutex
 	last *http.Request
 }
 
-func (s *sightings) server(t *testing.T, status func(*http.Request) int) *httptest.Server {
+func (s *seenRequests) server(t *testing.T, status func(*http.Request) int) *httptest.Server {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.last = r
@@ -122,7 +122,7 @@ func ok(*http.Request) int { return http.StatusOK }
 // The client uses the destination's settings, but the connector's own settings have priority.
 func TestDestinationFillsIn(t *testing.T) {
 	a := destinations(t)
-	var seen sightings
+	var seen seenRequests
 	server := seen.server(t, ok)
 	define(t, a, map[string]string{"URL": server.URL + "/gateway", "Authentication": "BasicAuthentication", "User": "u",
 		"Password": "s3cret", "ProxyType": "Internet",
@@ -158,7 +158,7 @@ func TestDestinationFillsIn(t *testing.T) {
 // destination.
 func TestDestinationTokensAreRenewed(t *testing.T) {
 	a := destinations(t)
-	var seen, elsewhere sightings
+	var seen, elsewhere seenRequests
 	good := "t0ken-1"
 	var mu sync.Mutex
 	status := func(r *http.Request) int {
@@ -203,7 +203,7 @@ func TestDestinationTokensAreRenewed(t *testing.T) {
 // After a change of the password in the destination the rejected old password was sent once, and the new one is used.
 func TestDestinationPasswordChange(t *testing.T) {
 	a := destinations(t)
-	var seen sightings
+	var seen seenRequests
 	var mu sync.Mutex
 	good, refusals := "0ne", 0
 	server := seen.server(t, func(r *http.Request) int {
@@ -281,7 +281,7 @@ func TestMissingDestination(t *testing.T) {
 // A secret in a referenced file is reloaded when the file is replaced.
 func TestSecretFilesAreReloaded(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
-	var seen sightings
+	var seen seenRequests
 	server := seen.server(t, ok)
 	dir := t.TempDir()
 	write := func(name, text string) {

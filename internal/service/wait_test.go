@@ -24,7 +24,7 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := destinations(t)
-			var seen sightings
+			var seen seenRequests
 			var mu sync.Mutex
 			good := "none"
 			server := seen.server(t, func(r *http.Request) int {

@@ -179,9 +179,9 @@ func TestRedirectToConfiguredOrigin(t *testing.T) {
 func TestRequestsToConfiguredOrigins(t *testing.T) {
 	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false,
 		", http://ORIGIN with credentials": true} {
-		asked := 0
+		requests := 0
 		files := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-			asked++
+			requests++
 			user, _, _ := r.BasicAuth()
 			if (user == "u") != shown || (r.Header.Get("X-Key") == "k") != shown ||
 				(r.URL.Query().Get("key") == "q") != shown || r.URL.Query().Get("sig") != "abc" {
@@ -193,9 +193,9 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 		roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.query.key=q",
 			"http.origins=https://files.invalid"+strings.Replace(named, "ORIGIN", host, 1))
 		_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
-		if refused := named == ""; (err != nil) != refused || (asked == 0) != refused ||
+		if refused := named == ""; (err != nil) != refused || (requests == 0) != refused ||
 			err != nil && strings.Contains(err.Error(), "sig=abc") {
-			t.Errorf("%q: found %d requests, %v", named, asked, err)
+			t.Errorf("%q: found %d requests, %v", named, requests, err)
 		}
 	}
 }

@@ -327,9 +327,9 @@ func TestCorporateProxy(t *testing.T) {
 
 // A proxy's own 401 to an absolute-form request counts as the service's. The error names the settings of both.
 func TestProxyResponseTakenForService(t *testing.T) {
-	asked := 0
+	requests := 0
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked++
+		requests++
 		w.WriteHeader(http.StatusUnauthorized)
 	})
 	roles := rolesOf(t, "http://sap.example:8000", byProxy(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
@@ -337,8 +337,8 @@ func TestProxyResponseTakenForService(t *testing.T) {
 	wantStatus(t, c, get("/x"), 401)
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
-	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || asked != 1 {
-		t.Errorf("found %d requests and the reason %q", asked, why)
+	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || requests != 1 {
+		t.Errorf("found %d requests and the reason %q", requests, why)
 	}
 }
 

@@ -47,9 +47,9 @@ func TestWarningsContainNoKeys(t *testing.T) {
 			t.Errorf("found %v", err)
 		}
 	})
-	if said := log.String(); strings.Count(said, "retrying until") != 1 || strings.Contains(said, "k3y") ||
-		!strings.Contains(said, "$top=1") {
-		t.Errorf("found\n%s", said)
+	if logged := log.String(); strings.Count(logged, "retrying until") != 1 || strings.Contains(logged, "k3y") ||
+		!strings.Contains(logged, "$top=1") {
+		t.Errorf("found\n%s", logged)
 	}
 }
 

@@ -39,9 +39,9 @@ func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
 // The TrustAll and the trust store of a BTP destination apply to its own server only, and not to the connector's token
 // service, which gets the client secret.
 func TestTrustAllAppliesToServiceOnly(t *testing.T) {
-	asked := 0
+	requests := 0
 	tokens := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
-		asked++
+		requests++
 		w.Header().Set("Content-Type", "application/json")
 		w.Write([]byte(`{"access_token":"t","expires_in":600}`))
 	})
@@ -53,7 +53,7 @@ func TestTrustAllAppliesToServiceOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := clientOf(t, rolesOf(t, server.URL, byOAuth2(tokens.URL+"/token")...), around)
 			wantFaultOf(t, c, get("/"), wit.ErrorConfig, tokens.URL)
-			assert.Equal(t, 0, asked, "requests with the client secret to an untrusted server")
+			assert.Equal(t, 0, requests, "requests with the client secret to an untrusted server")
 		})
 	}
 	c := clientOf(t, rolesOf(t, server.URL), Environment{TrustAll: true})

@@ -70,7 +70,7 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 		if sent, err := try(t, open(t, c.own, c.other), alice, 401); !sent {
 			t.Fatal(err)
 		}
-		nothingReadable(t, filepath.Join(c.own, fileName))
+		expectNothingReadable(t, filepath.Join(c.own, fileName))
 		running := open(t, c.other, c.own) // beside it
 		for _, l := range []*Store{open(t, c.own, c.other), running} {
 			_, err := try(t, l, alice, 200)
@@ -142,9 +142,9 @@ func TestLockoutWithoutFile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(folder))
 	done(401)
-	if said := log.String(); !strings.Contains(said, "cannot be stored") || strings.Contains(said,
+	if logged := log.String(); !strings.Contains(logged, "cannot be stored") || strings.Contains(logged,
 		alice.Secret) {
-		t.Errorf("expected the refusal without the secret, found %q", said)
+		t.Errorf("expected the refusal without the secret, found %q", logged)
 	}
 	require.NoError(t, os.Mkdir(folder, 0o700)) // with another salt from now on
 	other := alice
@@ -158,8 +158,8 @@ func TestLockoutWithoutFile(t *testing.T) {
 	assert.Equal(t, 2, n)
 }
 
-// nothingReadable checks that a file reveals no secret or user.
-func nothingReadable(t *testing.T, path string) {
+// expectNothingReadable checks that a file reveals no secret or user.
+func expectNothingReadable(t *testing.T, path string) {
 	t.Helper()
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
