@@ -28,7 +28,7 @@ func TestDemoTwice(t *testing.T) {
 		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config",
 			"demo/config", "--data", data, "--rows", "40")
 		c.Env = append(os.Environ(), "CULVERT_PLUGIN_PATH="+plugins)
-		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to all in front
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to the foreground process group
 		out, err := c.StdoutPipe()
 		ok(t, err)
 		c.Stderr = c.Stdout

@@ -119,7 +119,7 @@ func (r readme) run(t *testing.T) string {
 		block, _, _ = strings.Cut(block, "```")
 		for line := range strings.Lines(replace.Replace(block)) {
 			if line == "make\n" || strings.HasPrefix(line, "go test") {
-				continue // what this test stands in for
+				continue // a command that this test replaces
 			}
 			script += line
 			if strings.HasSuffix(line, "&\n") {

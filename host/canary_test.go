@@ -73,7 +73,7 @@ func answers(t *testing.T, h *Host) string {
 		for _, at := range h.addresses() {
 			r, err := http.Get("http://" + at + path)
 			if err != nil {
-				continue // it has ended, or closes what was opened for TLS
+				continue // the listener has ended or expects TLS
 			}
 			status = r.StatusCode
 			_, _ = io.Copy(&output, r.Body)

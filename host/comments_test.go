@@ -138,7 +138,7 @@ func declarations(file *ast.File) (all []documented) {
 		var inside []documented
 		for _, f := range list.List {
 			names := namesOf(f.Names)
-			if len(names) == 0 { // it is embedded
+			if len(names) == 0 { // an embedded field
 				names = identifier.FindAllString(types.ExprString(f.Type), -1)
 			}
 			inside = append(inside, documented{names: names, doc: f.Doc})

@@ -58,7 +58,7 @@ func pluginFields() (fields []string) {
 			}
 		}
 	}
-	collect(&fields, "fault", reflect.TypeFor[wit.Error]()) // what any function may return in place of its result
+	collect(&fields, "fault", reflect.TypeFor[wit.Error]()) // the error that any function may return
 	slices.Sort(fields)
 	return slices.Compact(fields)
 }

@@ -138,7 +138,7 @@ func TestUnprotectedRESTIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		settings string
 		warned   int
-		status   int // of a request of a page that was resolved to this machine
+		status   int // status of a request by a page whose name resolves to this machine
 	}{
 		{"listeners=http://127.0.0.1:0", 0, 403},
 		{"listeners=http://localhost:0\nrest.allowed.hosts=rebound.example", 0, 200},

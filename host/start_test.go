@@ -107,7 +107,7 @@ func TestAdvertisedURL(t *testing.T) {
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
 	for _, c := range []struct {
 		listeners, more string
-		want            string // with PORTn for that of a listener
+		want            string // with PORTn for a listener's port
 	}{
 		{plain, "", "http://127.0.0.1:PORT0"},
 		{secure, "", "https://127.0.0.1:PORT0"},

@@ -33,7 +33,7 @@ func TestInvalidCommandLines(t *testing.T) {
 	away := "expected a running worker at http://" + closed + ": dial tcp "
 	const noURL = `--url: expected http://HOST:PORT, found "ftp://x:1"`
 	for _, c := range []struct {
-		line string // URL is a worker's, EMPTY an empty argument
+		line string // URL means a worker's URL, EMPTY an empty argument
 		code int
 		want string
 	}{
@@ -346,7 +346,7 @@ func TestLibraryLogIsRedirected(t *testing.T) {
 func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
 	p, s := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 5})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "$metadata") { // after which another request comes, whose answer it would be
+		if strings.Contains(r.URL.Path, "$metadata") { // which would be taken for the next request's response
 			s.ServeHTTP(w, r)
 			return
 		}

@@ -63,7 +63,7 @@ func TestServiceUnit(t *testing.T) {
 	for name, want := range map[string]string{"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
 		"StateDirectory": strings.TrimPrefix(data, "/var/lib/"), "DynamicUser": "yes", "ProtectSystem": "strict",
 		"NoNewPrivileges":       "yes",
-		"LimitCORE":             "0", // a core file holds passwords
+		"LimitCORE":             "0", // a core file contains passwords
 		"CapabilityBoundingSet": "", "Environment": "XDG_CACHE_HOME=" + filepath.Dir(data)} {
 		if got, there := unit[name]; !there || got != want {
 			t.Errorf("%s: expected %q, found %q", name, want, got)

@@ -191,7 +191,7 @@ func TestCodeNamesEachDesignRule(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
 	e2etest.NoError(t, err)
-	rules := map[string]bool{} // whether the program names it
+	rules := map[string]bool{} // reports whether the program names the rule
 	for _, m := range regexp.MustCompile(`(?m)^\| (P[0-9]+) \|`).FindAllStringSubmatch(string(page), -1) {
 		rules[m[1]] = false
 	}

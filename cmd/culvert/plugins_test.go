@@ -76,7 +76,7 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stdout, stderr := command(t, "plugins", "list", "--plugins", dir)
-	if !regexp.MustCompile(`(?m)^empty +1 `).MatchString(stdout) { // plugins that are built in make the column wider
+	if !regexp.MustCompile(`(?m)^empty +1 `).MatchString(stdout) { // built-in plugins make the column wider
 		t.Errorf("expected a row for the plugin without components, found\n%s%s", stdout, stderr)
 	}
 	_, stdout, stderr = command(t, "plugins", "list", "--plugins", dir, "--json")
@@ -233,7 +233,7 @@ func TestReservedCommandsMatchCommandLine(t *testing.T) {
 	root := newRoot(t.Context(), nil)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	ofPlugins := []string{"ping", "doctor"} // which plugins have, and culvert runs
+	ofPlugins := []string{"ping", "doctor"} // which plugins declare and culvert runs
 	for _, c := range builtInTools() {
 		ofPlugins = append(ofPlugins, c.Name())
 	}

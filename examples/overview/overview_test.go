@@ -25,7 +25,7 @@ func TestFilesMatchTheirFirstLine(t *testing.T) {
 	data := dataFolder(t)
 	subaccount := connectivitytest.NewServer()
 	defer subaccount.Close()
-	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0)) // for those that need a binding
+	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0)) // for files that need a binding
 	for _, file := range all(t) {
 		t.Run(file, func(t *testing.T) {
 			first, _, _ := strings.Cut(read(t, file), "\n")
@@ -204,7 +204,7 @@ func guests(t *testing.T) []string {
 func dataFolder(t *testing.T) string {
 	t.Helper()
 	guests(t)                               // they are built with the cache of go build, which is below the same folder
-	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where refused logons are kept
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where lockouts are stored
 	folder := t.TempDir()
 	guesttest.ShareCode(t, folder)
 	return folder

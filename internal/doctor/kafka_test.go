@@ -24,7 +24,7 @@ import (
 // site is a cluster of two brokers that is reachable only through the simulated proxy, by virtual names.
 type site struct {
 	double  *connectivitytest.Server
-	brokers []string // as they advertise themselves
+	brokers []string // the advertised addresses
 	kafka   Kafka
 }
 

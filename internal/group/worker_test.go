@@ -105,7 +105,7 @@ func TestTransientLeaderErrorsAreRetried(t *testing.T) {
 		{kerr.TransactionalIDAuthorizationFailed, false},
 		{&wit.Error{Kind: wit.ErrorTransient}, true},
 		{&wit.Error{Kind: wit.ErrorConfig}, false},
-		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read of it yet
+		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read its configuration yet
 	} {
 		assert.Equal(t, []bool{c.want, c.want}, []bool{isRetriable(c.err), isRetriable(asHTTPError(c.err))}, c.err)
 	}

@@ -76,7 +76,7 @@ func TestPanicUnderLockEndsProcess(t *testing.T) {
 
 // A lock that was not released after a panic is detected.
 func TestUnreleasedLockEndsProcess(t *testing.T) {
-	locks.Clear() // those that other tests left
+	locks.Clear() // locks of other tests
 	synctest.Test(t, func(t *testing.T) {
 		before := exit
 		defer func() { exit = before }()

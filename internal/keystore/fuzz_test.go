@@ -309,7 +309,7 @@ func TestExcessiveKeyDerivation(t *testing.T) {
 	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxTotalIterations / 10})
 	var err error
 	for range 11 {
-		w.remaining -= maxTotalIterations / 10 // what a derivation costs, without the time
+		w.remaining -= maxTotalIterations / 10 // the cost of a derivation, without the time
 		if w.remaining <= 0 {
 			_, err = decrypt(dear, make([]byte, 16), "x", w)
 		}

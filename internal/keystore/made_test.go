@@ -34,7 +34,7 @@ var madeStores = []generatedStore{
 	{file: "several.jks", owner: "first", Location: Location{Alias: "first"}},
 	{file: "several.jceks", owner: "second", Location: Location{Alias: "second"}},
 	{file: "several.p12", owner: "second", Location: Location{Alias: "SECOND"}},
-	{file: "several.jks", owner: "first"}, // the other one is for servers
+	{file: "several.jks", owner: "first"}, // the other key is for servers
 	{file: "several.jceks", owner: "first"},
 	{file: "several.p12", owner: "first"},
 	{file: "keypass.jks", owner: "first", Location: Location{KeyPassword: "changeit2"}},

@@ -63,7 +63,7 @@ func TestRealPKCS11(t *testing.T) {
 			t.Errorf("%v, expected %q", err, text)
 		}
 	}
-	found := 0 // the order of slots is the module's affair
+	found := 0 // the module determines the order of slots
 	for _, line := range []string{"slotListIndex = 0", "slotListIndex = 1"} {
 		byIndex, err := Open(Location{Path: sunConfig(t, module, line), Password: "1234", Alias: "rsa"})
 		if err != nil {

@@ -52,7 +52,7 @@ func TestLevels(t *testing.T) {
 		debug, warn   bool
 	}{
 		{ours, "debug", true, true},
-		{"org.apache.kafka", "ERROR", false, false}, // above it: it is changed with it
+		{"org.apache.kafka", "ERROR", false, false}, // its parent, with which it changes
 		{ours, "TRACE", true, true},
 		{"org.apache.kafka.clients", "OFF", true, true},
 		{Root, "WARN", false, true},

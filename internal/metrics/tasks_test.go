@@ -218,7 +218,7 @@ func TestRates(t *testing.T) {
 		{10 * time.Second, 200, 10},       //
 		{70 * time.Second, 800, 10},       // 700 rows in 70 s
 		{80 * time.Second, 800, 600 / 70}, // since the second sample
-		{90 * time.Second, 5, 0},          // begun again
+		{90 * time.Second, 5, 0},          // restarted
 		{100 * time.Second, 25, 2},
 	} {
 		r.lock()

@@ -310,7 +310,7 @@ func TestCrossOrigin(t *testing.T) {
 		{open, "GET", "/connectors", "https://other.example.com", 200, ""},
 		{open, "PUT", "/connectors/a/pause", page, 202, page},
 		{open, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
-		{open, "POST", "/connectors/a/restart", page, 403, ""}, // no method of its
+		{open, "POST", "/connectors/a/restart", page, 403, ""}, // not an allowed method
 		{any, "POST", "/connectors/a/restart", "https://other.example.com", 204, "https://other.example.com"},
 		{any, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
 		{any, "POST", "/console/act", "https://other.example.com", 403, ""}, // which could be any method of REST's

@@ -127,7 +127,7 @@ func TestConnectorListWhileStatesChange(t *testing.T) {
 			seen[c.Name]++
 		}
 		after = page.Next
-		changed := &l.conditions[(n*13)%10] // among the first ten, also the one of the place
+		changed := &l.conditions[(n*13)%10] // among the first ten, including the start of the next page
 		changed.Components[1].Condition = []string{"failed", "idle", "throttled", "running"}[n%4]
 	}
 	for n := 10; n < 100; n++ {
@@ -233,7 +233,7 @@ func (r *runner) Summaries() []connect.Summary {
 		if n == r.number {
 			p.Local, p.RowsPerSecond, p.Rejected = true, 1, 2
 		}
-		if n == 2 && r.number == 2 { // which only who runs it knows
+		if n == 2 && r.number == 2 { // known only to the worker that runs it
 			p.Condition, p.RestartsAt, p.Kind = "waiting-for-service", time.Unix(0, 0), "transient"
 		}
 		c.Components = append(c.Components, p)

@@ -48,7 +48,7 @@ func TestResultOfDryReplay(t *testing.T) {
 // deadLetterWorker has a dead letter of another program.
 type deadLetterWorker struct {
 	logger
-	more string // of its message
+	more string // appended to its message
 }
 
 func (l *deadLetterWorker) worker() Worker { return l.as(l) }

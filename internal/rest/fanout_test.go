@@ -62,7 +62,7 @@ func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
 				InternalProgress: connect.InternalProgress{Flow: r.flow(state)}}})
 	}
 	own(r.number, connect.Running)
-	if r.number == 1 { // it is about to end what worker 2 has by now
+	if r.number == 1 { // it is about to end a task that worker 2 has already started
 		own(2, connect.Unassigned)
 	}
 	return f, nil

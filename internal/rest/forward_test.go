@@ -38,7 +38,7 @@ type seat struct {
 	leader  string
 	owners  map[string]string
 	pending bool
-	calls   []string // of all workers
+	calls   []string // on all workers
 	members []GroupMember
 	blocked error
 	// unplaced is known to the leader only.
@@ -179,7 +179,7 @@ func newTrio(t *testing.T) *trio {
 		s.members = nil
 		s.owners = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
 			"nobody's/0": ""}
-		if i > 0 { // a follower knows the leader alone
+		if i > 0 { // a follower knows only the leader
 			s.owners = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
 		}
 	}
@@ -260,7 +260,7 @@ func TestAdvertisedHostIsAllowed(t *testing.T) {
 			for host, want := range map[string]int{"culvert-0.culvert.default.svc:8083": 200,
 				"CULVERT-0.culvert.default.svc": 200, "culvert-1.culvert.default.svc:8083": 403} {
 				if allowed == nil && listener == "http://:0" {
-					want = 200 // where no names are given, all are answered
+					want = 200 // without allowed hosts all names are accepted
 				}
 				status, _ := asked(t, s, "GET /", host)
 				assert.Equal(t, want, status, listener, allowed, host)
@@ -281,7 +281,7 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 	for _, r := range routes {
 		if r.serve == nil || r.target == local || r.target == namedWorker || r.target == fanOut &&
 			r.path == "/connectors" ||
-			r.path == "/culvert/cluster" { // which the double's worker does not answer
+			r.path == "/culvert/cluster" { // which the test's worker does not support
 			continue
 		}
 		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
@@ -314,8 +314,8 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		"/connectors/a/restart?onlyFailed=TRUE&x":                  {"0", "1:true"},
 		"/connectors/a/restart?includeTasks=false&onlyFailed=":     {"0", "1:true", "2:false"},
 		"/connectors/a/tasks/3/restart":                            {"0", "1:true", "2:false"},
-		"/culvert/connectors/nobody's/samples":                     {"0"}, // it may begin to run here
-		"/connectors/a/tasks/4/restart":                            {"0"}, // there is none: 404
+		"/culvert/connectors/nobody's/samples":                     {"0"}, // it may start here
+		"/connectors/a/tasks/4/restart":                            {"0"}, // it does not exist: 404
 		"/connectors/unknown/restart":                              {"0"},
 		"/connectors/a/tasks/three/restart":                        {"0"},
 		"/connectors/a/tasks/3/restart?forward=true":               {"0:true", "1:false"},

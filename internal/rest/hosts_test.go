@@ -80,7 +80,7 @@ func TestHostIsChecked(t *testing.T) {
 			status, body := asked(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost",
 				"Forwarded: host=localhost")
 			if status == 400 && strings.Contains(c.host, "@") {
-				continue // net/http takes no such Host
+				continue // net/http rejects such a Host
 			}
 			if status != want || want == 403 && !strings.Contains(body, `"error_code":403`) {
 				t.Errorf("%s, Host %q: expected %d, found %d %s", name, c.host, want, status, body)

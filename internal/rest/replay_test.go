@@ -289,7 +289,7 @@ func (s *standIn) Restart(name string, _ ...int) error {
 	if s.connectors[name] == nil {
 		return connect.ErrUnknownConnector
 	}
-	return nil // what comes of it is recorded
+	return nil // the result is recorded
 }
 
 func (s *standIn) Names() []string {

@@ -51,7 +51,7 @@ func TestRecordsAreShownByRights(t *testing.T) {
 		header      string
 		status      int
 		shown, says string
-		full, shape int // of asking for a sample of values, and for one of shapes
+		full, shape int // statuses of requests for a sample of values, and of shapes
 	}
 	for name, c := range map[string]asks{
 		"this machine":        {status: 202, shown: "full", full: 200, shape: 200},
@@ -146,7 +146,7 @@ func TestInvalidSampleRequests(t *testing.T) {
 	}{
 		{"GET", "/samples/2", "", 404, "no such sample"},
 		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
-		{"GET", "/samples/1", "", 403, "Only the shape of records"}, // nobody has logged on
+		{"GET", "/samples/1", "", 403, "Only the shape of records"}, // without a logon
 		{"POST", "/samples/1/chain", `{}`, 400, "expected a configuration"},
 		{"POST", "/samples/1/chain", `{"config":{"transforms":null}}`, 400, NullValue},
 		{"POST", "/samples", `{"rows":"x"}`, 400, "expected a JSON object"},

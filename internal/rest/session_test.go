@@ -87,7 +87,7 @@ func (i *internals) send(t *testing.T, by *Session, call, body string, change fu
 	method, target, _ := strings.Cut(call, " ")
 	r := requestOf(t, method, i.url+target, body)
 	require.NoError(t, by.Sign(r, []byte(body)))
-	r.Host = "evil.example" // which a signed call may name
+	r.Host = "evil.example" // which is allowed for a signed call
 	if change != nil {
 		change(r)
 	}
@@ -341,7 +341,7 @@ func TestSessionKeyOverlap(t *testing.T) {
 		require.NoError(t, receives.SetKey([]byte(firstKey)))
 		first := call(old)
 		expect(nil, first)
-		expect(errForged, call(late)) // it is read here later
+		expect(errForged, call(late)) // this worker has not read the key yet
 		require.NoError(t, receives.SetKey([]byte(secondKey)))
 		expect(nil, call(late))
 		time.Sleep(keyOverlap - time.Second)

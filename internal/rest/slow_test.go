@@ -48,9 +48,9 @@ func TestSlowClients(t *testing.T) {
 	const slack = time.Second
 	for name, c := range map[string]struct {
 		sent   string
-		reads  bool          // what is answered
-		status int           // of the answer, 0 for none
-		within time.Duration // the connection is closed
+		reads  bool          // the client reads the response
+		status int           // of the response, 0 for none
+		within time.Duration // until the connection is closed
 	}{
 		"nothing":      {"", true, 0, headerTimeout},
 		"half a head":  {"GET / HTTP/1.1\r\nHo", true, 400, headerTimeout},

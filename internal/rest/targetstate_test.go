@@ -95,7 +95,7 @@ func TestRejectedChanges(t *testing.T) {
 		{"PUT", "/connectors/a/resume", "", "", 202, ""},
 		{"PUT", "/connectors/a/resume", "", "application/json; charset=utf-8", 202, ""},
 		{"PUT", "/connectors/a/resume", "", "text/plain", 415, "HTTP 415 Unsupported Media Type"},
-		{"PUT", "/connectors/a/resume", "x", "", 202, ""}, // which nobody reads
+		{"PUT", "/connectors/a/resume", "x", "", 202, ""}, // the body is not read
 		{"PUT", "/connectors/a/config", "{}", "", 415, "HTTP 415 Unsupported Media Type"},
 		{"PUT", "/connectors/a/pause", "", "", 409, "not now"},
 		{"PUT", "/connector-plugins/A/config/validate", `{"a": 1, "b": true, "c": "x"}`, "application/json", 200,

@@ -98,7 +98,7 @@ func TestSampleLifetime(t *testing.T) {
 			!strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) || k.Rows[0].Problem != "" {
 			t.Errorf("found %+v, %v", k, err)
 		}
-		clear(b.Data) // the memory is the task's
+		clear(b.Data) // the memory belongs to the task
 		again, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || &again.Rows[0] != &k.Rows[0] {
 			t.Error("expected cached rows, since there are no new ones:", err)
@@ -283,7 +283,7 @@ func TestSampleShowsEachStep(t *testing.T) {
 	id := ask(t, w.Sampler, "orders", 3)
 	w.Observer("orders")
 	b := batch(t, w.reg, order(1, "a"), "no map", order(2, "b"))
-	b.Rows[2].Value = wit.ValueSlice{} // which the predicate means
+	b.Rows[2].Value = wit.ValueSlice{} // a tombstone, which matches the predicate
 	w.tasks(t, "orders", c, b)
 	k, err := w.Read(t.Context(), "orders", id, c)
 	require.NoError(t, err)

@@ -60,7 +60,7 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 			}
 			mu.Unlock()
 			put(k.right, "t0ken-2")
-			s.destination.destinations.Forget("D") // as after its four minutes
+			s.destination.destinations.Forget("D") // as after four minutes in the cache
 			if !<-result {
 				t.Fatal("expected the task to continue")
 			}

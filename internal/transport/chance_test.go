@@ -31,7 +31,7 @@ func TestHeadersContainingSecretsByChance(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	}, func(c *Config) { c.User, c.Password = "u", "2024" }, func(t *testing.T, c *Client) {
 		found := map[string]string{}
-		for range 2 { // cookies come with the first answer
+		for range 2 { // the first response sets cookies
 			a, err := c.Do(t.Context(), get("/Es"))
 			require.NoError(t, err)
 			_, _ = io.ReadAll(a.Body)

@@ -749,7 +749,7 @@ func TestExpiredCSRFToken(t *testing.T) {
 	t.Run("is refused by SAP's text alone", func(t *testing.T) {
 		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
 			refused := r.Method == "POST" && r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens)
-			if refused { // a proxy has taken the header out
+			if refused { // a proxy has removed the header
 				g.refused++
 				w.WriteHeader(403)
 				io.WriteString(w, "CSRF token validation failed")
@@ -767,7 +767,7 @@ func TestExpiredCSRFToken(t *testing.T) {
 		times := 0
 		g := &gateway{}
 		g.answer = func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
-			if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has had the session end
+			if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has ended the session
 				times++
 				g.tokens, g.session = g.tokens+10, g.session+10
 			}
@@ -837,7 +837,7 @@ func TestRejectingResponseOpensSession(t *testing.T) {
 			w.Header().Set("x-csrf-token", token)
 		case token:
 			if writes++; writes%50 == 0 {
-				clear(sessions) // the server is started again
+				clear(sessions) // the server restarts
 			}
 			w.WriteHeader(201)
 		default:

@@ -159,7 +159,7 @@ func TestSmallerShareEndsSessions(t *testing.T) {
 		}
 		wants(1, 1, "one session")
 
-		s.first = time.Second // so that all begin before the first has given its session back
+		s.first = time.Second // so that all start before the first has returned its session
 		all(t, 4, c)
 		s.first = 0
 		wants(4, 4, "four sessions, idle")

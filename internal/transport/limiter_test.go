@@ -127,7 +127,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 			if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
 				t.Errorf("found %v", err)
 			}
-			if elapsed := all(t, 1, c); elapsed != 119*time.Second { // its place is free again
+			if elapsed := all(t, 1, c); elapsed != 119*time.Second { // its slot is free again
 				t.Errorf("found %v", elapsed)
 			}
 		})

@@ -11,12 +11,12 @@ import (
 // An outage is logged once at WARN, whatever the number and errors of requests, and once at its end.
 func TestOutageIsLoggedOnce(t *testing.T) {
 	ways := map[string]struct {
-		requests int // that are under way together
+		requests int // in flight at the same time
 		answer   func(w http.ResponseWriter)
 	}{
 		"no answer": {4, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }},
 		"503":       {4, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }},
-		"half a body": {1, func(w http.ResponseWriter) { // another one would have its head, and so an answer
+		"half a body": {1, func(w http.ResponseWriter) { // another status would count as a response
 			w.Header().Set("Content-Length", "100")
 			io.WriteString(w, "half")
 		}},

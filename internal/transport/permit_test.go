@@ -14,7 +14,7 @@ import (
 // If an open response uses the only connection, requests on its behalf get another one. Otherwise they would wait for
 // each other.
 func TestConnectionDuringOpenResponse(t *testing.T) {
-	page := strings.Repeat("x", 1<<20) // more than buffers hold
+	page := strings.Repeat("x", 1<<20) // more than buffers can hold
 	wired(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
 		func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *wires) {
 			outer, err := c.Do(t.Context(), get("/page"))

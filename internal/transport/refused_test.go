@@ -19,7 +19,7 @@ import (
 // refusing is a service that rejects a number of requests, or all after a number.
 type refusing struct {
 	mu       sync.Mutex
-	from, to int // of the requests that are counted since the last change
+	from, to int // of the requests since the last change
 	n        int
 	refused  []time.Time
 	cookies  []string
@@ -123,7 +123,7 @@ func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 					if status, _, err := text(t, c, r); !isUnauthorized(status, err) {
 						t.Errorf("status %d, %v", status, err)
 					}
-					text(t, c, get("/Orders")) // accepted while that goes on
+					text(t, c, get("/Orders")) // accepted in the meantime
 				})
 				time.Sleep(time.Minute)
 			}

@@ -176,7 +176,7 @@ func TestOAuth2(t *testing.T) {
 	expect(get("/"), 200, 1, 1)
 	expect(post("/"), 200, 1, 1)
 	tokens.end()
-	expect(post("/"), 200, 2, 2) // a 401 was not acted upon
+	expect(post("/"), 200, 2, 2) // a 401 has not led to a renewal yet
 	refuseAll = true
 	expect(get("/"), 401, 2, 3) // one renewal
 	wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "is not sent again")
@@ -233,7 +233,7 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 
 // corporate is a proxy with authentication, for tunnels and absolute-form requests.
 type corporate struct {
-	to      string // where everything goes
+	to      string // the server to which it forwards everything
 	mu      sync.Mutex
 	lines   []string
 	headers []string
@@ -536,7 +536,7 @@ func TestChangedSecretIsUsedByAllRequests(t *testing.T) {
 		if !refused || logged {
 			return nil, nil
 		}
-		logged = true // one asks at a time
+		logged = true // refreshes are sequential
 		return &next, nil
 	}
 	next.Refresh = config.Refresh

@@ -45,7 +45,7 @@ func TestSendCheckHoldsNoSlot(t *testing.T) {
 				}, func() bool { validations++; return validations > c.holds })
 				done := make(chan error)
 				go func() { done <- try(ctx, sink, write()) }()
-				synctest.Wait() // it is at the gate
+				synctest.Wait() // it waits at the gate
 				others, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				if err := try(others, other, write()); err != nil {
@@ -102,7 +102,7 @@ func TestSendCheckIsValidatedWithConnection(t *testing.T) {
 	service(t, func(http.ResponseWriter, *http.Request) { served++ }, slow, func(t *testing.T, c *Client) {
 		ctx := WithSendCheck(t.Context(), func() error { checks++; holds = true; return nil },
 			func() bool { return holds })
-		for range 2 { // the second has the connection of the first
+		for range 2 { // the second request uses the connection of the first
 			require.NoError(t, try(ctx, c, &wit.Request{Method: "GET", Target: "/"}))
 		}
 		assert.Equal(t, []int{3, 2, 2}, []int{checks, served, dials})
@@ -118,7 +118,7 @@ func TestSendCheckRejectsRequest(t *testing.T) {
 		if err := try(refused, c, write()); !errors.Is(err, no) {
 			t.Errorf("found %v", err)
 		}
-		require.NoError(t, try(t.Context(), c, write())) // its place is free
+		require.NoError(t, try(t.Context(), c, write())) // its slot is free
 		assert.Equal(t, 1, g.writes)
 	})
 }

@@ -21,9 +21,9 @@ type host struct {
 	mu     sync.Mutex
 	opened int
 	open   map[string]bool
-	asked  []string // for the log-off: its headers
+	asked  []string // headers of the logoff
 	hangs  bool
-	first  time.Duration // how long the first answers take
+	first  time.Duration // duration of the first responses
 }
 
 func (s *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -164,7 +164,7 @@ func TestSessionOfRejectingResponseIsUsed(t *testing.T) {
 		r := withToken(post("/"), "/")
 		for range 3 {
 			wantStatus(t, c, r, 200)
-			clear(s.open) // all time out
+			clear(s.open) // all sessions time out
 		}
 		assert.Equal(t, 3, s.opened, "sessions, one for each")
 	})

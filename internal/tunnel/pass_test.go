@@ -25,7 +25,7 @@ func TestPassReadsOneFrame(t *testing.T) {
 				frame, behind := bytes.Repeat([]byte{7}, size), bytes.Repeat([]byte{8}, more)
 				go source.Write(append(bytes.Clone(frame), behind...)) // and stays open
 				buffered := bufio.NewReaderSize(from, bufferSize)
-				buffered.Peek(min(size, 8)) // as who looks at the head
+				buffered.Peek(min(size, 8)) // like a reader of the header
 				got := make(chan []byte, 1)
 				go func() {
 					b := make([]byte, size)

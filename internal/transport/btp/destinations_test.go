@@ -24,7 +24,7 @@ type destinationService struct {
 
 	mu      sync.Mutex
 	answers map[string]string
-	status  int // if not 0, of all answers
+	status  int // of all responses, if not 0
 	token   string
 	asked   []string
 }
@@ -386,7 +386,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 	s.fail(0)
-	s.clock.move(11 * time.Second) // until then it is taken for away
+	s.clock.move(11 * time.Second) // until then it counts as unreachable
 
 	put("c", "3600")
 	want(wantHost(t, d, "one"), "c")

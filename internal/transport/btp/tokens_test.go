@@ -209,7 +209,7 @@ func TestTokenRequest(t *testing.T) {
 func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 	for _, c := range []struct {
 		name, lifetime string
-		fresh, late    time.Duration // still the first one, and no longer
+		fresh, late    time.Duration // the first token is still used, and expires
 	}{
 		{"12 h", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
 		{"2 min", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
@@ -250,7 +250,7 @@ func TestRejectedTokenIsRenewed(t *testing.T) {
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
 	wantToken(t, tokens, "", "token-1")
 	wantToken(t, tokens, "token-1", "token-2")
-	wantToken(t, tokens, "token-1", "token-2") // somebody else's renewal serves
+	wantToken(t, tokens, "token-1", "token-2") // another caller's renewal is used
 	wantToken(t, tokens, "", "token-2")
 	s.set(status(200, `{"access_token":"token-2","expires_in":3600}`))
 	_, err := tokens.Token(t.Context(), "token-2")
@@ -549,7 +549,7 @@ func silent(w http.ResponseWriter, r *http.Request) {
 func TestRetryPeriodOfTokens(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		answer   http.HandlerFunc // nil: nobody accepts
+		answer   http.HandlerFunc // nil means that nothing accepts connections
 		deadline time.Duration
 		from, to time.Duration
 		tries    [2]int

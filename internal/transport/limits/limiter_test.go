@@ -85,7 +85,7 @@ func TestSharesDoNotExceedLimits(t *testing.T) {
 type asking struct {
 	t   *testing.T
 	now atomic.Int64
-	end chan bool // ends one that is under way
+	end chan bool // ends one request in flight
 	all sync.WaitGroup
 }
 
@@ -204,7 +204,7 @@ func TestShareOfRate(t *testing.T) {
 		}
 		sleep := func(until time.Duration) { time.Sleep(until - time.Since(began)) }
 		sleep(250 * time.Millisecond)
-		l.Divide(Division{Workers: 10}) // those that wait have times by the rate before
+		l.Divide(Division{Workers: 10}) // waiting requests keep the times of the previous rate
 		sleep(3500 * time.Millisecond)
 		l.Divide(Division{Workers: 5})
 		sleep(4100 * time.Millisecond)

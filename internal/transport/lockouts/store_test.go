@@ -71,7 +71,7 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		expectNothingReadable(t, filepath.Join(c.own, fileName))
-		running := open(t, c.other, c.own) // beside it
+		running := open(t, c.other, c.own) // in another process
 		for _, l := range []*Store{open(t, c.own, c.other), running} {
 			_, err := try(t, l, alice, 200)
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
@@ -238,7 +238,7 @@ func TestChangedSecretFailsOnce(t *testing.T) {
 					return
 				}
 				sent.Add(1)
-				time.Sleep(time.Millisecond) // the time that the service takes
+				time.Sleep(time.Millisecond) // the service's response time
 				done(401)
 			})
 		}

@@ -212,7 +212,7 @@ func TestMisconfigured(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		settings route.Settings
-		setting  string // the user's name of it
+		setting  string // the setting's name for users
 		text     string
 	}{
 		{"unknown type", route.Settings{Type: "socks4"}, "kafka.proxy.type", `found "socks4"`},
