@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// recorded is what a real worker says of a setting (testdata/connect-rest).
+// recorded is a setting as a real worker declares it (testdata/connect-rest).
 type recorded struct {
 	Name          string  `json:"name"`
 	Type          string  `json:"type"`
@@ -27,7 +27,7 @@ type recorded struct {
 	Display       string  `json:"display_name"`
 }
 
-// JsonConverter declares what Kafka's own does, by the answer of a real worker.
+// JsonConverter has the same declaration as Kafka's, as recorded from a real worker.
 func TestDeclarationOfJSON(t *testing.T) {
 	want := map[string]recorded{}
 	for _, r := range recording(t, ClassJSON) {
@@ -81,7 +81,7 @@ func recording(t *testing.T, class string) (settings []recorded) {
 	return nil
 }
 
-// Every declared default is a value that the declaration takes, and every setting says what it is for.
+// Every declared default is valid by its declaration, and every setting has a documentation text.
 func TestDeclaredDefaults(t *testing.T) {
 	for _, d := range Declarations() {
 		for _, s := range d.UserSettings() {

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A header is converted by the class that header.converter names, in both directions.
+// Headers are converted by the class in header.converter, in both directions.
 func TestHeadersGoThroughTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
 	text, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String}})

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// encode writes a value tree; nodes nil: schemaless.
+// encode writes a value tree; if nodes is nil, the value is schemaless.
 func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaNode, v any) (string, bool, error) {
 	t.Helper()
 	b := &record.Batch{Registry: reg}
@@ -39,7 +39,7 @@ func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaN
 	return string(out), null, err
 }
 
-// What the golden files cannot say, because Kafka's own reader cannot make the value.
+// Values that the golden files cannot contain, because Kafka's own reader cannot create them.
 func TestWritesValuesThatJSONCannotSay(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
@@ -235,7 +235,7 @@ func TestRefusesToRead(t *testing.T) {
 	}
 }
 
-// Kafka Connect's aliases of converters: the class without its package, and that without its kind at the end.
+// Kafka Connect's aliases of converters: the class name without its package, and without its kind at the end.
 func TestAliasesOfConverters(t *testing.T) {
 	for _, d := range Declarations() {
 		short := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
@@ -293,7 +293,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// Hostile bytes in a datum, or in a record of Kafka, end in an error and nothing else.
+// Hostile bytes in a datum, or in a Kafka record, only cause an error.
 func FuzzHostileDatum(f *testing.F) {
 	reg := record.NewRegistry()
 	c := newConverter(f, ClassJSON, reg)
@@ -346,8 +346,8 @@ func FuzzHostileJSON(f *testing.F) {
 	})
 }
 
-// A document whose schema came before is read in one go where it is written as Kafka's converter writes it. It comes to
-// what it comes to otherwise, errors included.
+// A document with the same schema as the previous one is read in a single pass if it is written as Kafka's converter
+// writes it. The result is the same otherwise, errors included.
 func TestEnvelopeOfTheLastSchema(t *testing.T) {
 	const schema = `{"type":"struct","fields":[{"type":"int32","field":"a","optional":true},` +
 		`{"type":"string","field":"b \"c\"","optional":true}],"optional":true}`
@@ -390,7 +390,8 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 	}
 }
 
-// A map without schema is an object until a key comes that is no text; what stands in front of that is written again.
+// A map without schema is written as an object until a key that is not a text; the part before that key is written
+// again.
 func TestMapsOfTextsAndOthers(t *testing.T) {
 	inner := func(key any) connectdata.Map {
 		return connectdata.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}}
@@ -419,8 +420,8 @@ func TestMapsOfTextsAndOthers(t *testing.T) {
 	}
 }
 
-// Names of objects without schema are remembered from one document to the next: what a document comes to does not hang
-// on those before it.
+// Names of objects without schema are cached between documents: the result for a document does not depend on previous
+// ones.
 func TestNamesOfTheDocumentBefore(t *testing.T) {
 	reg := record.NewRegistry()
 	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
@@ -441,7 +442,7 @@ func TestNamesOfTheDocumentBefore(t *testing.T) {
 	}
 }
 
-// So are they when values are written: what one comes to does not hang on those before it.
+// The same holds for values that are written: the result does not depend on previous values.
 func TestNamesOfTheValueBefore(t *testing.T) {
 	reg := record.NewRegistry()
 	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
@@ -478,8 +479,8 @@ func TestNamesOfTheValueBefore(t *testing.T) {
 	}
 }
 
-// Numbers without a schema that a double has no digits for keep all of theirs, as decimals; others stay doubles. What
-// no decimal has room for is refused.
+// Schemaless numbers that a double cannot represent keep all their digits, as decimals; other numbers stay doubles.
+// Numbers that no decimal can represent are rejected.
 func TestNumbersWithoutASchemaAreExact(t *testing.T) {
 	decimal := func(unscaled string, scale int32) connectdata.Decimal {
 		n, _ := new(big.Int).SetString(unscaled, 10)

@@ -27,7 +27,7 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
 		schema, value, written, again := row[1], row[2], row[4], row[5]
 		b := &record.Batch{Registry: record.NewRegistry()}
-		c, text := newRemembering(t, ClassJSONSchema, b.Registry, options(row[0])...)
+		c, text := newRecording(t, ClassJSONSchema, b.Registry, options(row[0])...)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		d := datumOf(t, json, b, `{"schema":`+schema+`,"payload":`+value+`}`)
 		out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
@@ -61,8 +61,8 @@ func options(text string) (list []string) {
 	return list
 }
 
-// The file has schemas of other writers: options, schema, document, and the schema and value that they become, or "!"
-// and a part of the error.
+// The file contains schemas of other writers: options, schema, document, and the resulting schema and value, or "!" and
+// a part of the error.
 func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 	for _, one := range readTSV(t, "jsonschema-reads.tsv", 4) {
 		url := seeded(t, sr.TypeJSON, one[1])
@@ -86,8 +86,8 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 	}
 }
 
-// A schema's version is that of the topic's subject, where the schema itself says none; what refers to others is read
-// with them.
+// A schema's version is that of the topic's subject, unless the schema itself specifies one; referenced schemas are
+// read with it.
 func TestJSONSchemaOfARegistry(t *testing.T) {
 	r := srfake.New()
 	t.Cleanup(r.Close)
@@ -133,8 +133,8 @@ func TestJSONSchemaOfARegistry(t *testing.T) {
 	}
 }
 
-// A record is written by the schema that the settings name; by one that is not the record's own only where that is
-// asked for, and held against it then.
+// A record is written with the schema that the settings name; a schema other than the record's own is used only if the
+// settings allow it, and the record is then validated against it.
 func TestJSONSchemaThatIsGiven(t *testing.T) {
 	value := `{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false},` +
 		`"payload":{"id":7}}`
@@ -163,8 +163,8 @@ func TestJSONSchemaThatIsGiven(t *testing.T) {
 	}
 }
 
-// What is not the record's fault stops the task: a schema that the registry refuses. What has no schema is refused, and
-// nothing is written of it.
+// A fault that is not the record's stops the task: a schema that the registry rejects. A value without schema is
+// rejected, and nothing is written.
 func TestJSONSchemaRefusals(t *testing.T) {
 	c, json, b := pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON), "auto.register.schemas", "false")
 	var stop *fault.Fatal
@@ -188,8 +188,7 @@ func TestJSONSchemaRefusals(t *testing.T) {
 	}
 }
 
-// A schema of which no value can be written, since it has the name of a logical type of another kind, is not
-// registered.
+// A schema with the name of a logical type of another type is not registered, because no value can be written with it.
 func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	asked := 0
 	open := func(s registry.Settings) (*registry.Client, error) {
@@ -222,7 +221,7 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	}
 }
 
-// Of several set members of a union the first counts, as in JsonSchemaData.
+// If several members of a union are set, the first one is used, as in JsonSchemaData.
 func TestFirstMemberOfAUnion(t *testing.T) {
 	const field = "io.confluent.connect.json.OneOf.field."
 	const schema = `{"type":"struct","fields":[{"type":"int32","optional":true,"field":"` + field + `0"},` +

@@ -25,7 +25,7 @@ func runJava(t *testing.T, program string, args ...string) []string {
 	return runTool(t, "kafka", program, args...)
 }
 
-// runTool is runJava with the classes that a peer fetches.
+// runTool is runJava with the classes that a peer downloads.
 func runTool(t *testing.T, peer, program string, args ...string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
@@ -42,7 +42,7 @@ func runTool(t *testing.T, peer, program string, args ...string) []string {
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
-// ask has a program answer lines, each by a line.
+// ask sends lines to a program and returns its results, one per line.
 func ask(t *testing.T, peer, program string, lines []string) (answers []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "lines")
@@ -54,8 +54,8 @@ func ask(t *testing.T, peer, program string, lines []string) (answers []string) 
 	return answers
 }
 
-// The stored answers of Kafka's converters, of AvroData and of the library that writes JSON Schemas are those that the
-// classes give today.
+// The stored results of Kafka's converters, of AvroData and of the library that writes JSON Schemas equal the current
+// results of these classes.
 func TestRealStoredAnswers(t *testing.T) {
 	compare := func(peer, program string, given, answers [][]string) {
 		t.Helper()
@@ -125,14 +125,14 @@ func TestRealDocuments(t *testing.T) {
 	}
 }
 
-// The golden cases are what this Kafka writes.
+// The golden cases equal what this version of Kafka writes.
 func TestRealGoldenCases(t *testing.T) {
 	lines := runJava(t, "Replay.java", "../../testdata/convert")
 	want := fmt.Sprintf("%d good, 0 differ", len(goldens(t, "../../testdata/convert")))
 	assert.Equal(t, want, lines[len(lines)-1], strings.Join(lines, "\n"))
 }
 
-// The lines of primitives.tsv are what this Kafka makes.
+// The lines of primitives.tsv equal what this version of Kafka writes.
 func TestRealPrimitives(t *testing.T) {
 	lines := runJava(t, "Primitives.java", "../../testdata/convert/primitives.tsv")
 	if got := lines[len(lines)-1]; !strings.HasSuffix(got, " good, 0 differ") {

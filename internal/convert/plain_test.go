@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// What primitives.tsv cannot say, because Kafka's JSON has no such values without a schema.
+// Values that primitives.tsv cannot contain, because Kafka's JSON cannot represent them without a schema.
 func TestPlainValuesThatJSONCannotSay(t *testing.T) {
 	for _, x := range []struct {
 		class string
@@ -33,7 +33,7 @@ func TestPlainValuesThatJSONCannotSay(t *testing.T) {
 	}
 }
 
-// The lines of strings.tsv are what Kafka's StringConverter reads in one encoding and writes in another, in hex.
+// The lines of strings.tsv contain what Kafka's StringConverter reads in one encoding and writes in another, in hex.
 func TestEncodingsAsKafka(t *testing.T) {
 	for _, row := range readTSV(t, "strings.tsv", 4) {
 		assert.Equal(t, row[3], rewriteText(t, row[0], row[1], row[2]), row)
@@ -59,7 +59,8 @@ func rewriteText(t *testing.T, reads, writes, data string) string {
 	return fmt.Sprintf("%x", out)
 }
 
-// What is not there is a null with the converter's schema, as Kafka's own converters have it; it is written as nothing.
+// A missing value is read as a null with the converter's schema, as Kafka's own converters do it, and is written as
+// nothing.
 func TestNothingHasASchema(t *testing.T) {
 	for class, kind := range map[string]wit.Kind{ClassString: wit.String, classByteArray: wit.Bytes,
 		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,

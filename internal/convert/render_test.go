@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Names that Avro does not take, defaults, maps of both kinds and records of one name come out as Avro and JSON Schema
-// can have them.
+// Names that Avro does not allow, defaults, maps of both kinds and records with the same name are written in a form
+// that Avro and JSON Schema allow.
 func TestRenderSchemas(t *testing.T) {
 	nodes := []wit.SchemaNode{
 		{Kind: wit.Struct, Name: wit.Ptr("a.B-1"), Fields: []wit.Field{{Name: "Größe", Node: 1}, {Name: "labels",

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The cases of Kafka's own JsonConverterTest: method, settings, a document, and what becomes of it when it is read and
+// The cases of Kafka's own JsonConverterTest: method, settings, a document, and the document after it was read and
 // written again.
 func TestJSONOfKafka(t *testing.T) {
 	lines := readTSV(t, "upstream.tsv", 4)
@@ -48,7 +48,7 @@ func TestJSONOfKafka(t *testing.T) {
 	}
 }
 
-// Every test method of Kafka's converters that testdata/upstream-cases.txt lists names a case that is there.
+// Every test method of Kafka's converters in testdata/upstream-cases.txt names an existing case.
 func TestUpstreamConverters(t *testing.T) {
 	lines, err := os.ReadFile("../../testdata/convert/upstream.tsv")
 	require.NoError(t, err)

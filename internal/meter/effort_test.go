@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// shape is the body of a function that is hard to compile, of a size.
+// shape is a function body of variable size that is hard to compile.
 type shape struct {
 	params int
 	body   func(n int) []byte
@@ -33,7 +33,7 @@ func each(n int, code func(i int) []byte) (all []byte) {
 	return all
 }
 
-// shapes were found by experiment.
+// shapes returns shapes that were found by experiment.
 func shapes() map[string]shape {
 	repeat := bytes.Repeat
 	load := []byte{0x41, 0, 0x28, 2, 0}
@@ -116,7 +116,7 @@ func TestEffort(t *testing.T) {
 	const factor = 40
 	for name, s := range shapes() {
 		t.Run(name, func(t *testing.T) {
-			// The size that comes to some 0.1 s.
+			// Find the size that takes about 0.1 s.
 			var out []byte
 			var report meter.Report
 			n := 10
@@ -138,7 +138,7 @@ func TestEffort(t *testing.T) {
 				t.Errorf("expected at most %d times the %d µs that were foretold, found %v", factor, report.MaxEffort,
 					elapsed)
 			}
-			// What grows without end is refused before it takes long.
+			// Growing code is rejected before it takes long to compile.
 			for n *= 2; ; n *= 2 {
 				_, report, err := meter.Rewrite(context.Background(), s.module(n), meter.Options{})
 				if exceeded := new(meter.Exceeded); errors.As(err, &exceeded) {

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// A Go guest that uses the whole runtime returns the same metered, even with a tick at every charge.
+// A Go guest that uses the whole runtime returns the same results metered, even with a tick at every charge.
 func TestGoGuest(t *testing.T) {
 	module := guesttest.Bytes(t, "./testdata/guests/selftest")
 	ctx := context.Background()
@@ -40,7 +40,7 @@ func TestGoGuest(t *testing.T) {
 			}
 			got, err := m.ExportedFunction("run").Call(ctx, seed)
 			if err != nil {
-				// The next seed has a fresh instance.
+				// The next seed gets a fresh instance.
 				m = nil
 				got = []uint64{0}
 			}

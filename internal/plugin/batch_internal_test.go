@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Values are copied one by one with padding; bytes that rows share are copied once.
+// Values are copied one by one with padding; bytes that several rows share are copied once.
 func TestRowsCrossApart(t *testing.T) {
 	text := func(s string) []byte { b, _ := connectdata.AppendSchemaless(nil, s); return b }
 	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
@@ -69,11 +69,11 @@ func TestRowsCrossApart(t *testing.T) {
 	}
 }
 
-// An input row's bytes may go out once for nothing, whatever their size; further rows with them count as the guest's
-// own.
+// The bytes of an input row are sent once for free, whatever their size; more rows with the same bytes count as the
+// guest's own.
 func TestRowsThatRepeatBytes(t *testing.T) {
 	registry := record.NewRegistry()
-	i := &Instance{schemas: known(t, registry)}
+	i := &Instance{schemas: newTranslator(t, registry)}
 	i.buffers.topics = []uint32{0}
 	check := rowCheck{instance: i, batch: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
 	in := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 5000}},

@@ -72,7 +72,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 		}
 	}
 	check()
-	// A fresh instance is given what it needs to read them, and may name it.
+	// A fresh instance receives the schema that it needs to read them, and may refer to it.
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		other, err := binding.Current().Acquire(ctx)
 		require.NoError(t, err)
@@ -100,7 +100,7 @@ func mustDynamic(t *testing.T, b []byte) any {
 	return v
 }
 
-// Invalid arguments of the host are refused before the guest is called, and the instance stays usable.
+// Invalid arguments from the host are rejected before the guest is called, and the instance stays usable.
 func TestHostMistakes(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
@@ -123,7 +123,7 @@ func TestHostMistakes(t *testing.T) {
 			_, err := i.Apply(ctx, []byte("copy"), b)
 			assert.Error(t, err, want)
 		}
-		// A schema that was pending when a call failed is passed again, and a record may have any timestamp.
+		// A schema that was pending when a call failed is sent again, and a record may have any timestamp.
 		b := batch(t, reg, 2, 6)
 		b.Rows[1].Timestamp = -7
 		_, err := i.Apply(ctx, []byte("copy"), b)
@@ -132,7 +132,7 @@ func TestHostMistakes(t *testing.T) {
 	})
 }
 
-// A guest sees only the settings that it gets; its log lines and output have its name.
+// A guest sees only its own settings; its log lines and output contain its name.
 func TestOutput(t *testing.T) {
 	var log logtest.Journal
 	options := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
@@ -203,7 +203,7 @@ func TestPoolUnderConcurrency(t *testing.T) {
 	}
 }
 
-// extraCalls are the calls that the component "few" needs because it stops early.
+// extraCalls returns the calls that the component "few" needs because it returns early.
 func extraCalls(workers, rounds int) (n int64) {
 	for w := range workers {
 		for r := range rounds {
@@ -215,7 +215,7 @@ func extraCalls(workers, rounds int) (n int64) {
 	return n
 }
 
-// A guest whose calls create garbage keeps a constant memory on one instance, 6.5 MiB here.
+// A guest whose calls create garbage needs constant memory on one instance, 6.5 MiB here.
 func TestGuestCollectsItsGarbage(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)

@@ -44,7 +44,7 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 	}
 }
 
-// Checking a description ends when the caller gives up.
+// Checking a description ends when its context is canceled.
 func TestJudgingEndsWithItsContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
 		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*checkEvery)}}}
@@ -75,7 +75,7 @@ func TestOffsetsAreBounded(t *testing.T) {
 	assert.Error(t, checkFeeds(make([]wit.Feed, maxFeeds+1)), "at most 10000 feeds, found 10001")
 }
 
-// Results that the host stores or iterates over repeatedly are bounded.
+// Results that the host stores or iterates over repeatedly are limited.
 func TestResultsThatAreKeptAreBounded(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n) }
 	for want, check := range map[string]func(more int) error{
@@ -114,7 +114,7 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 	}
 }
 
-// A validation with very many errors returns the first ones, and does not fail.
+// A validation with very many errors returns the first ones and does not fail.
 func TestErrorsInSettingsAreBounded(t *testing.T) {
 	for _, more := range []int{0, 1, 700} {
 		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},

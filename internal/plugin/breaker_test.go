@@ -48,8 +48,8 @@ func prepareOn(t *testing.T, binding *plugin.Binding) error {
 	})
 }
 
-// untilWorks calls prepare until a version works, and returns the number of failed calls.
-func untilWorks(t *testing.T, binding *plugin.Binding) (tries int) {
+// callsUntilSuccess calls prepare until a version works, and returns the number of failed calls.
+func callsUntilSuccess(t *testing.T, binding *plugin.Binding) (tries int) {
 	t.Helper()
 	for err := prepareOn(t, binding); err != nil; err = prepareOn(t, binding) {
 		tries++
@@ -63,7 +63,7 @@ func untilWorks(t *testing.T, binding *plugin.Binding) (tries int) {
 	return tries
 }
 
-// A version that always breaks is stopped for its connector only; another file starts from zero.
+// A version that always traps is stopped for its connector only; another file starts from zero.
 func TestBrokenVersionIsStopped(t *testing.T) {
 	m, binding, log, folder := fickles(t, "1.0.0", false)
 	var trap *plugin.Trap
@@ -82,7 +82,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		", connector orders) is stopped: its prepare broke 20 times in succession, last by call.ms"
 	assert.Error(t, err, why)
 	assert.Contains(t, log.String(), why)
-	// Stopped is the version, not the function; a restart of the task does not let it go again.
+	// The whole version is stopped, not one function; restarting the task does not allow it again.
 	again := boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
 	err = again.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		_, err := i.Describe(t.Context())
@@ -131,7 +131,7 @@ func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
 	}
 }
 
-// A stopped version pauses for 30 s; then one call decides, and the pause doubles.
+// A stopped version pauses for 30 s; then one call decides, and after a failure the pause doubles.
 func TestStoppedVersionIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := plugin.NewBreaker()
@@ -182,7 +182,7 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A version that breaks soon after its activation is replaced by the previous one, and not used again.
+// A version that traps soon after its activation is replaced by the previous one and not used again.
 func TestBrokenVersionIsRolledBack(t *testing.T) {
 	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
 		"next to the old file": "newer.wasm"} {
@@ -191,7 +191,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			put(t, folder, file, fickle(t, "1.1.0", false))
 			require.NoError(t, m.Reload(t.Context()))
 			binding.Promote(binding.Candidate())
-			assert.Equal(t, 3, untilWorks(t, binding), "3 broken calls")
+			assert.Equal(t, 3, callsUntilSuccess(t, binding), "3 broken calls")
 			why := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector orders, " +
 				"last prepare by call.ms"
 			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" ||
@@ -201,7 +201,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if !strings.Contains(log.String(), "plugin version rolled back") {
 				t.Error("expected a line in the log, found", log.String())
 			}
-			// New connectors get the old one, and the list says why.
+			// New connectors get the old version, and the list contains the reason.
 			if found, err := m.Find(wit.ComponentTransformation, "Fickle", ""); err != nil || found.Version != "1.0.0" {
 				t.Errorf("a new connector: %s %v", found.Version, err)
 			}
@@ -215,12 +215,12 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if !listed {
 				t.Errorf("expected 1.1.0 with the reason, found %+v", m.Modules())
 			}
-			// The same bytes under another name are not taken either, the next version is.
+			// The same bytes under another name are not used either; the next version is.
 			put(t, folder, "copy.wasm", fickle(t, "1.1.0", false))
 			if err := m.Reload(t.Context()); err != nil || binding.Candidate() != nil {
 				t.Errorf("the same file again: %v %v", binding.Candidate(), err)
 			}
-			// Somebody who says so has it taken again, and it is left again.
+			// An operator may select the rejected version; it is rolled back again.
 			rejected := slices.IndexFunc(m.Modules(), func(i plugin.Info) bool { return i.Version == "1.1.0" })
 			hash := m.Modules()[rejected].Hash
 			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) ||
@@ -232,7 +232,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 				t.Fatalf("the version that was rolled back is chosen: %v, %v", binding.Candidate(), err)
 			}
 			binding.Promote(binding.Candidate())
-			untilWorks(t, binding)
+			callsUntilSuccess(t, binding)
 			assert.Equal(t, "1.0.0", binding.Status().Version, "1.0.0 again")
 			put(t, folder, file, fickle(t, "1.2.0", true))
 			if err := m.Reload(t.Context()); err != nil || binding.Candidate() == nil {
@@ -242,7 +242,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if got := binding.Status(); got.Version != "1.2.0" || got.Rejected != "" {
 				t.Errorf("%+v", got)
 			}
-			// Back to the version before, but not to the one that was left.
+			// A rollback selects the previous version, but not the rejected one.
 			err = m.Rollback("fickle")
 			if c := binding.Candidate(); file == "newer.wasm" {
 				if assert.Error(t, err, "none of its files has a previous version"); c != nil {
@@ -255,7 +255,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 	}
 }
 
-// Without an earlier version failed calls are not repeated.
+// Without an earlier version, failed calls are not repeated.
 func TestNothingToRollBackTo(t *testing.T) {
 	_, binding, _, _ := fickles(t, "1.0.0", false)
 	for range 5 {

@@ -43,7 +43,7 @@ func TestCheck(t *testing.T) {
 	called := map[string]bool{}
 	for _, call := range c.Calls {
 		called[call.Function] = true
-		// The command panics without its option, which is a finding and no reason to refuse.
+		// The command panics without its option, which is a finding and no reason to reject the plugin.
 		if call.Answer == "trap" && call.Function != "tools.run" {
 			t.Errorf("%+v", call)
 		}
@@ -93,7 +93,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// All calls together are bounded in time, whatever their number and duration.
+// The total time of all calls is limited, whatever their number and duration.
 func TestCheckEnds(t *testing.T) {
 	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
@@ -105,7 +105,7 @@ func TestCheckEnds(t *testing.T) {
 	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = looped()
 	path := filepath.Join(t.TempDir(), "slow.wasm")
 	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
-	// A machine that has other things to do needs some seconds for what comes before the calls.
+	// On a busy machine, the work before the calls takes some seconds.
 	within, options := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
 	c, err := plugin.CheckWithin(t.Context(), path, options, within)
 	for err == nil && len(c.Calls) == 0 && within < 2*time.Minute {
@@ -119,7 +119,7 @@ func TestCheckEnds(t *testing.T) {
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
 		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
 	}
-	// Compiling counts, too.
+	// Compiling counts toward the time.
 	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
 	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(),
 		"load: expected compiling and describe to take at most 1ns") {
@@ -128,7 +128,7 @@ func TestCheckEnds(t *testing.T) {
 	assert.Equal(t, time.Minute, plugin.CheckTime, "the help of plugins check says a minute")
 }
 
-// A plugin without faults passes all calls: they get the contexts that open and prepare returned.
+// A plugin without faults passes all calls: they receive the contexts that open and prepare returned.
 func TestCheckOfTheExample(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
 	if c.Refused() || findings != "" {
@@ -139,7 +139,7 @@ func TestCheckOfTheExample(t *testing.T) {
 	}
 }
 
-// commandsOf returns a module with these commands.
+// commandsOf returns the path of a module with these commands.
 func commandsOf(t *testing.T, commands ...wit.Command) string {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "c", Version: "1"}, "", wit.InterfaceTools)
@@ -178,7 +178,7 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	} {
 		c, findings := checkFile(t, commandsOf(t, commands...))
 		if want == "" {
-			// Its commands are fine; whatever else is called traps in this guest.
+			// Its commands are valid; all other calls trap in this guest.
 			if c.Info.Err != nil {
 				t.Errorf("expected no refusal, found %v", c.Info.Err)
 			}
@@ -190,7 +190,7 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// Check finds each kind of problem once, including those that loading rejects; control characters are advice.
+// Check finds each kind of problem once, including those that loading rejects; control characters are only advice.
 func TestCheckFindsEachKindOnce(t *testing.T) {
 	settings := func(specs ...wit.ConfigKey) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",

@@ -18,15 +18,15 @@ import (
 // plainTick is the work of a guest per tick in these tests.
 const plainTick = 200 * time.Microsecond
 
-// working returns the clock of a call with a limit.
-type working struct {
+// limitedCall is the clock of a call with a limit.
+type limitedCall struct {
 	t *testing.T
 	clock
 	processors *processors
 }
 
-func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
-	w := &working{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
+func workFor(t *testing.T, ctx context.Context, limit time.Duration) *limitedCall {
+	w := &limitedCall{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
 	require.NoError(t, w.processors.acquire(ctx))
 	w.start(ctx, time.Now(), limit)
 	w.perTick = 5 * plainTick // however slow the machine is
@@ -34,7 +34,7 @@ func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
 }
 
 // tick simulates ticks that each wait for a processor, and returns why the call was ended, or nil.
-func (w *working) tick(times int, wait time.Duration) (ended error) {
+func (w *limitedCall) tick(times int, wait time.Duration) (ended error) {
 	defer func() {
 		if p := recover(); p != nil {
 			ended = p.(error)
@@ -50,7 +50,7 @@ func (w *working) tick(times int, wait time.Duration) (ended error) {
 	return nil
 }
 
-// Work counts, and waiting for a processor does not, up to ten times the limit by the wall clock.
+// Work counts; waiting for a processor does not, up to ten times the limit by the wall clock.
 func TestDeadlinesCountWork(t *testing.T) {
 	const limit = time.Second
 	all := int(limit / plainTick)
@@ -137,7 +137,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 	})
 }
 
-// A call ends soon after its caller gives up, whatever it has worked.
+// A call ends soon after its context is canceled, however much it has worked.
 func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -152,7 +152,7 @@ func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 }
 
 // The clock is also checked within a request for 100 MB of random bytes, and within writes of millions of parts. The
-// random bytes are the same as the engine's default.
+// random bytes are the engine's default.
 func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
 	looks := 0
 	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}

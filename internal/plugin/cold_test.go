@@ -166,8 +166,8 @@ func TestSink(t *testing.T) {
 		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{again, again}})(i.HandleResponse(ctx, nil, nil,
 			rows,
 			wit.Response{}))
-		refused := wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: "text", Code: wit.Ptr("E1")}}
-		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{refused, refused}})(i.HandleResponse(ctx, nil,
+		rejected := wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: "text", Code: wit.Ptr("E1")}}
+		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{rejected, rejected}})(i.HandleResponse(ctx, nil,
 			[]byte("memo"),
 			rows, wit.Response{Status: 400, Body: []byte("text")}))
 	})

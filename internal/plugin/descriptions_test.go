@@ -23,23 +23,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// overCache starts a manager with a cache folder, and returns its log.
+// overCache starts a manager with a cache folder, and returns it with its log.
 func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logtest.Journal) {
 	t.Helper()
 	log := &logtest.Journal{}
 	return manager(t, plugin.Options{CacheDir: cache, Logger: log.Logger(plugin.LevelTrace)}, folder), log
 }
 
-// kept returns our files in a cache by the ends of their names.
-func kept(t *testing.T, cache, kind string) []string {
+// cacheFiles returns Culvert's files in a cache whose names end with kind.
+func cacheFiles(t *testing.T, cache, kind string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(cache, "culvert-*."+kind))
 	require.NoError(t, err)
 	return files
 }
 
-// described compares the cached descriptions with those of the running plugins.
-func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
+// cachedDescriptions checks that the cached descriptions equal those of the running plugins, and returns them.
+func cachedDescriptions(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 	t.Helper()
 	for _, info := range m.Modules() {
 		if info.Err != nil {
@@ -67,11 +67,11 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
 		{Name: "b.Mark", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
 	first, _ := overCache(t, folder, cache)
-	assert.Equal(t, 2, plugin.Awake(first), "plugins started the first time")
-	want := described(t, first)
+	assert.Equal(t, 2, plugin.LoadedModules(first), "plugins started the first time")
+	want := cachedDescriptions(t, first)
 	second, log := overCache(t, folder, cache)
-	assert.Equal(t, 0, plugin.Awake(second), "plugins started the second time")
-	if got := described(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
+	assert.Equal(t, 0, plugin.LoadedModules(second), "plugins started the second time")
+	if got := cachedDescriptions(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
 		t.Errorf("expected %+v, found %+v", want, got)
 	}
 	if strings.Contains(log.String(), "WARN") {
@@ -79,13 +79,13 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 	}
 }
 
-// counted is a folder that counts how often each module is read completely.
-type counted struct {
+// countingFS counts how often each module is read completely.
+type countingFS struct {
 	fstest.MapFS
 	read atomic.Int64
 }
 
-func (c *counted) ReadFile(name string) ([]byte, error) {
+func (c *countingFS) ReadFile(name string) ([]byte, error) {
 	c.read.Add(1)
 	return c.MapFS.ReadFile(name)
 }
@@ -93,13 +93,13 @@ func (c *counted) ReadFile(name string) ([]byte, error) {
 // A built-in plugin that was loaded before is only hashed: its bytes are not copied.
 func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
-	files := &counted{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
+	files := &countingFS{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
 	for n, want := range []int64{1, 0} {
 		files.read.Store(0)
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
 			CacheDir: cache, Needed: []plugin.Requirement{{Class: "org.example.AllSource"}}})
 		require.NoError(t, err)
-		described(t, m)
+		cachedDescriptions(t, m)
 		require.NoError(t, m.Close())
 		if got := files.read.Load(); got < want || want == 0 && got > 0 {
 			t.Errorf("start %d: expected %d whole reads, found %d", n, want, got)
@@ -124,8 +124,8 @@ func TestDamagedCache(t *testing.T) {
 				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
 				m, _ := overCache(t, folder, cache)
-				want := described(t, m)
-				files := kept(t, cache, kind)
+				want := cachedDescriptions(t, m)
+				files := cacheFiles(t, cache, kind)
 				if len(files) != 2 {
 					t.Fatalf("expected 2 files, found %v", files)
 				}
@@ -138,7 +138,7 @@ func TestDamagedCache(t *testing.T) {
 						0o600))
 				}
 				m, log := overCache(t, folder, cache)
-				if got := described(t, m); !reflect.DeepEqual(got, want) {
+				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
 				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 ||
@@ -184,9 +184,9 @@ func TestDamagedCode(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+			folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 			m, _ := overCache(t, folder, cache)
-			want := described(t, m)
+			want := cachedDescriptions(t, m)
 			files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code", "*", "*"))
 			if err != nil || len(files) != 1 {
 				t.Fatalf("expected one file of compiled code, found %v, %v", files, err)
@@ -194,7 +194,7 @@ func TestDamagedCode(t *testing.T) {
 			damage(t, files[0])
 			for _, warnings := range []int{1, 0} {
 				m, log := overCache(t, folder, cache)
-				if got := described(t, m); !reflect.DeepEqual(got, want) {
+				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
 				assert.Equal(t, warnings, strings.Count(log.String(), "level=WARN"), log)
@@ -204,18 +204,18 @@ func TestDamagedCode(t *testing.T) {
 	}
 }
 
-// Warm compiles the code of all plugins into the cache.
+// Warm compiles all plugins into the cache.
 func TestWarm(t *testing.T) {
-	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
 	for _, kind := range []string{"code", "metered"} {
-		require.NoError(t, os.RemoveAll(kept(t, cache, kind)[0]))
+		require.NoError(t, os.RemoveAll(cacheFiles(t, cache, kind)[0]))
 	}
 	require.NoError(t, m.Close())
 	m, _ = overCache(t, folder, cache) // the facts are cached, so nothing is compiled
-	assert.Equal(t, 0, len(kept(t, cache, "code")))
+	assert.Equal(t, 0, len(cacheFiles(t, cache, "code")))
 	require.NoError(t, m.Warm(t.Context()))
-	assert.Equal(t, 1, len(kept(t, cache, "code")))
+	assert.Equal(t, 1, len(cacheFiles(t, cache, "code")))
 	m = manager(t, plugin.Options{CacheDir: t.TempDir()}, t.TempDir())
 	require.NoError(t, m.Warm(t.Context()))
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry()})
@@ -226,12 +226,12 @@ func TestWarm(t *testing.T) {
 
 // Files that were not used for long are deleted from the cache; files in use stay.
 func TestOldFilesLeaveTheCache(t *testing.T) {
-	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
-	described(t, m)
+	cachedDescriptions(t, m)
 	var stay []string
 	for _, kind := range []string{"json", "metered", "code"} {
-		stay = append(stay, kept(t, cache, kind)...)
+		stay = append(stay, cacheFiles(t, cache, kind)...)
 	}
 	age := func(name string, days int) string {
 		t.Helper()
@@ -259,15 +259,15 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 	}
 }
 
-// Code is not executed from a cache folder that others can write to. If the cache cannot be written, starts take longer
-// but succeed; the test uses a file in its place, since root may write to any folder.
+// Code is not executed from a cache folder that other users can write to. If the cache cannot be written, starts take
+// longer but succeed; the test uses a file instead of a folder because root may write to any folder.
 func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 	foreign, none := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	require.NoError(t, os.Chmod(foreign, 0o777))
 	require.NoError(t, os.WriteFile(none, nil, 0o600))
 	for cache, why := range map[string]string{foreign: "chmod go-w", none: ""} {
-		m, log := overCache(t, holding(t, "a.wasm", named("a", "1.0.0", 0)), cache)
-		described(t, m)
+		m, log := overCache(t, folderWith(t, "a.wasm", named("a", "1.0.0", 0)), cache)
+		cachedDescriptions(t, m)
 		assert.Equal(t, 1, strings.Count(log.String(), "the plugin cache is not used"), log)
 		assert.Contains(t, log.String(), why)
 	}

@@ -18,20 +18,20 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// looked is a context that is canceled after so many checks.
-type looked struct {
+// countdown is a context that is canceled after a number of checks.
+type countdown struct {
 	context.Context
 	left, count int
 }
 
-func (l *looked) Err() error {
+func (l *countdown) Err() error {
 	if l.count++; l.count > l.left {
 		return context.Canceled
 	}
 	return nil
 }
 
-// Reading of a result ends when the caller gives up: many rows, one large value, one large header, many schemas.
+// Reading a result ends when the context is canceled: many rows, one large value, one large header, many schemas.
 func TestResultsAreReadNoFurther(t *testing.T) {
 	const many = 50_000
 	list, err := connectdata.AppendSchemaless(nil, make(connectdata.List, many))
@@ -61,8 +61,8 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 		"schemas": func(i *Instance) error { return i.schemas.Declare(declared) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			run := func(left int) (*looked, error) {
-				ctx := &looked{Context: context.Background(), left: left}
+			run := func(left int) (*countdown, error) {
+				ctx := &countdown{Context: context.Background(), left: left}
 				i := &Instance{}
 				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.callerErr)
 				i.buffers.topics = []uint32{0}
@@ -84,7 +84,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	}
 }
 
-// A module whose preparation was canceled is not recorded as refused, and is prepared later.
+// A module whose preparation was canceled is not recorded as rejected, and is prepared later.
 func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
 	gaveUp, cancel := context.WithCancel(t.Context())

@@ -99,11 +99,11 @@ func TestRogueResults(t *testing.T) {
 				t.Errorf("%+v", trap)
 			}
 		})
-		// A good call in between, or the version would be stopped.
+		// A successful call in between keeps the version from being stopped.
 		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
 	fault(t, misbehave(t, binding, reg, "fault"), wit.ErrorConflict, "x")
-	// After all that, the pool works.
+	// Afterwards the pool still works.
 	assert.NoError(t, misbehave(t, binding, reg, "log-binary"))
 	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")
 }
@@ -120,7 +120,7 @@ func TestMemoryFence(t *testing.T) {
 	binding, reg := rogueGuest(t,
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
-		// What Go's runtime itself says differs with the place at which it hits the limit.
+		// The message of Go's runtime depends on where it reaches the limit.
 		trapped(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
 	}
 	if got := binding.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
@@ -171,7 +171,7 @@ func TestResultsOfOneBatch(t *testing.T) {
 	}
 }
 
-// A result may have 10,000 topics, and a batch may have no more after that.
+// A result may have 10,000 topics, which is also the limit for the whole batch.
 func TestTopicsAreBounded(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{})
 	for _, c := range []struct {
@@ -199,10 +199,10 @@ func TestTopicsAreBounded(t *testing.T) {
 	}
 }
 
-// Limits of unknown plugins are reported, and settings without effect.
+// Limits of unknown plugins and settings without effect are reported.
 func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	var log logtest.Journal
-	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
+	folder := folderWith(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
 		wit.InterfaceTransform))
 	manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50",
@@ -219,7 +219,7 @@ func TestLogFence(t *testing.T) {
 	const rate = 10 // lines a second
 	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}})
-	// What time has brought meanwhile is allowed too: on a busy machine that is more.
+	// The time that passed allows more lines; on a busy machine that is noticeable.
 	since := time.Now()
 	meanwhile := func() int { return int(time.Since(since).Seconds() * rate) }
 	require.NoError(t, misbehave(t, binding, reg, "chatter"))
@@ -229,7 +229,7 @@ func TestLogFence(t *testing.T) {
 	}
 	trapped(t, misbehave(t, binding, reg, "flood"),
 		"log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
-	// The rate is that of a connector: instances share it.
+	// The rate applies to the connector: its instances share it.
 	before := len(log.String())
 	since = time.Now()
 	require.NoError(t, misbehave(t, binding, reg, "output"))
@@ -243,7 +243,7 @@ func TestLogFence(t *testing.T) {
 	}
 }
 
-// trapped expects a trap with a text.
+// trapped checks that an error is a trap whose message contains the texts, and returns it.
 func trapped(t *testing.T, err error, want ...string) *plugin.Trap {
 	t.Helper()
 	var trap *plugin.Trap

@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzInsideRows tests random schemas, rows, headers and topics of a guest: valid ones pass; with one changed number
-// they pass or are refused, and accepted ones are inside the batch with its schemas.
+// they pass or are rejected, and accepted ones are inside the batch with its schemas.
 func FuzzInsideRows(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
@@ -91,7 +91,7 @@ func FuzzInsideRows(f *testing.F) {
 	})
 }
 
-// FuzzDeclarations tests random descriptions, feeds and offsets: accepted ones are within the bounds.
+// FuzzDeclarations tests random descriptions, feeds and offsets: accepted ones are within the limits.
 func FuzzDeclarations(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// The offsets in results that are read by hand agree with the reflective codec: each list of a result gets another
+// The offsets of results that are read by hand agree with the reflective codec: each list of a result gets a different
 // number of elements.
 func TestPlacesInHotResults(t *testing.T) {
 	for _, c := range []struct {
@@ -40,7 +40,7 @@ func TestPlacesInHotResults(t *testing.T) {
 			t.Errorf("%s: size %d, alignment %d", c.fn.Name, size, align)
 		}
 		for at, want := range c.words {
-			// the length of a list stands 4 bytes after its pointer
+			// The length of a list is 4 bytes after its pointer.
 			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payloadOffset+at+4:]), c.fn.Name, at)
 		}
 		if c.fn == decodeFunc && (area[payloadOffset+40] != 1 || area[payloadOffset+52] != 1) {

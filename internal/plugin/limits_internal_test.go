@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Every function of the contract has a time limit; functions with batches have a second.
+// Every function of the contract has a time limit; functions with batches have a second one.
 func TestEveryFunctionHasATime(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
 	found := 0

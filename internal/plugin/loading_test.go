@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// toilsome returns a plugin whose functions take some seconds each to compile.
-func toilsome(functions int) []byte {
+// slowToCompile returns a plugin whose functions take some seconds each to compile.
+func slowToCompile(functions int) []byte {
 	m := hostile(2, fixed([]byte{0x41, 0x08}))
 	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
 	for range functions {
@@ -45,9 +45,9 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 
 // Plugins that no connector needs are loaded in the background.
 func TestUnneededPluginsLoadLast(t *testing.T) {
-	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
-	// Its one function takes longer to compile than this test takes to look.
-	put(t, folder, "hostile.wasm", toilsome(1))
+	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
+	// Its only function takes longer to compile than this test runs.
+	put(t, folder, "hostile.wasm", slowToCompile(1))
 	load := func(needed ...plugin.Requirement) *plugin.Manager {
 		t.Helper()
 		return manager(t, plugin.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Needed: needed}, folder)
@@ -72,7 +72,7 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 // A short run does not load plugins that its connectors do not need: it would compile them at each start without
 // finishing. If a class is missing, all plugins are loaded.
 func TestNeededOnlyLoadsNothingElse(t *testing.T) {
-	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
+	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
 		Components: []wit.Component{
 			{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
@@ -96,7 +96,7 @@ func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 
 // Canceling does not wait for the function that the engine compiles.
 func TestCompilingIsGivenUp(t *testing.T) {
-	folder := holding(t, "hostile.wasm", toilsome(4))
+	folder := folderWith(t, "hostile.wasm", slowToCompile(4))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start, said := time.Now(), make(chan time.Duration, 2)
@@ -110,7 +110,7 @@ func TestCompilingIsGivenUp(t *testing.T) {
 	}
 }
 
-// A refused module is not compiled again at later starts, until its file in the cache is deleted.
+// A rejected module is not compiled again at later starts, until its file in the cache is deleted.
 func TestRefusalsAreKept(t *testing.T) {
 	trapping := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
 		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
@@ -123,12 +123,12 @@ func TestRefusalsAreKept(t *testing.T) {
 	}{
 		"traps":            {trapping.Bytes(), "wasm error: unreachable"},
 		"does not compile": {invalid.Bytes(), "the module does not compile"},
-		"is refused":       {func() []byte { m := meeting(); return m.Bytes() }(), "effort of compiling function"},
+		"is refused":       {func() []byte { m := manyBranches(); return m.Bytes() }(), "effort of compiling function"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 			put(t, folder, "hostile.wasm", c.module)
-			refused := func(file string) error {
+			rejected := func(file string) error {
 				t.Helper()
 				m, log := overCache(t, folder, cache)
 				defer m.Close()
@@ -139,13 +139,13 @@ func TestRefusalsAreKept(t *testing.T) {
 				return err
 			}
 			var known *plugin.Refused
-			if err := refused("hostile.wasm"); errors.As(err, &known) {
+			if err := rejected("hostile.wasm"); errors.As(err, &known) {
 				t.Errorf("expected it to be tried the first time, found %v", err)
 			}
-			// A restart, a touch and a copy.
+			// Neither a restart nor a touched or copied file compiles it again.
 			put(t, folder, "copy.wasm", c.module)
 			for _, file := range []string{"hostile.wasm", "copy.wasm"} {
-				if err := refused(file); !errors.As(err, &known) {
+				if err := rejected(file); !errors.As(err, &known) {
 					t.Errorf("%s: expected it to be known, found %v", file, err)
 				}
 			}
@@ -155,15 +155,15 @@ func TestRefusalsAreKept(t *testing.T) {
 			assert.Contains(t, known.Error(), "to try it now delete "+known.File)
 			require.NoError(t, os.Remove(known.File))
 			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
-			if err := refused("hostile.wasm"); errors.As(err, &known) {
+			if err := rejected("hostile.wasm"); errors.As(err, &known) {
 				t.Errorf("expected it to be tried again, found %v", err)
 			}
 		})
 	}
 }
 
-// A custom section may hold nothing but its name, and stand anywhere, at the end of the module too
-// (WebAssembly core specification, 5.5.3).
+// A custom section may contain nothing but its name, and may be anywhere, also at the end of the module (WebAssembly
+// core specification, 5.5.3).
 func TestEmptyCustomSections(t *testing.T) {
 	static := guesttest.Static(wit.Description{Name: "small", Version: "1"}, "")
 	for _, name := range []string{"", "x", "producers", "name", "component-type", ".debug_info"} {
@@ -173,7 +173,7 @@ func TestEmptyCustomSections(t *testing.T) {
 			"last":  append(append([]byte{}, static...), section...),
 		} {
 			t.Run(name+"/"+place, func(t *testing.T) {
-				folder := holding(t, "small.wasm", module)
+				folder := folderWith(t, "small.wasm", module)
 				m := manager(t, plugin.Options{}, folder)
 				if info := m.Modules()[0]; info.Err != nil || info.Name != "small" {
 					t.Errorf("expected that it is loaded, found %v", info.Err)
@@ -183,12 +183,12 @@ func TestEmptyCustomSections(t *testing.T) {
 	}
 }
 
-// Limits are set by the name that a plugin gives itself. One that breaks a limit before it has said its name has a
-// message with that form, since a setting with the file's name has no effect.
+// Limits are set by the name in a plugin's description. If a plugin exceeds a limit before it has returned its
+// description, the message names the setting's general form, since a setting with the file's name has no effect.
 func TestLimitsBeforeTheName(t *testing.T) {
 	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1"}, "")
 	m.Exports[m.Index(describeExport)].Body = looped()
-	folder := holding(t, "file.wasm", m.Bytes())
+	folder := folderWith(t, "file.wasm", m.Bytes())
 	info := manager(t, plugin.Options{Limits: plugin.Limits{CallMs: 50}}, folder).Modules()[0]
 	if info.Err == nil || !strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") ||
 		strings.Contains(info.Err.Error(), "wasm.limits") {

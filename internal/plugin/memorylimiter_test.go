@@ -29,8 +29,8 @@ type limited struct {
 // limit is the memory limit of an instance of the small plugins.
 const limit = 2 << 20
 
-// bounded starts a manager of the small plugins a, b and c, with memory for so many instances of sources and sinks, and
-// as many of transforms.
+// bounded starts a manager of the small plugins a, b and c, with memory for n instances of sources and sinks, and n of
+// transforms.
 func bounded(t *testing.T, n int64) limited {
 	t.Helper()
 	folder, log := t.TempDir(), &logtest.Journal{}
@@ -55,7 +55,7 @@ func bounded(t *testing.T, n int64) limited {
 	return limited{m, log}
 }
 
-// instances returns the instances of a plugin.
+// instances returns the number of instances of all plugins.
 func (c limited) instances() (n int64) {
 	for _, i := range c.Modules() {
 		n += i.Metrics.Instances
@@ -186,7 +186,7 @@ func TestOverlappingPagesEndTheirTurn(t *testing.T) {
 	})
 }
 
-// Waiters that give up leave the queue, and connectors that end do, too.
+// Waiting calls leave the queue when they are canceled or their connector ends.
 func TestWaitingForMemoryEnds(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {

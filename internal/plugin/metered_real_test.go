@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// Guests of other compilers return the same metered, with the usual fuel and with a tick at every charge, as not
-// metered.
+// Guests of other compilers return the same results metered, with the usual fuel and with a tick at every charge, as
+// unmetered.
 func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
 	for _, g := range []struct {
 		folder, prefix string

@@ -41,7 +41,7 @@ func TestProcessorsArePassedToAndFro(t *testing.T) {
 	})
 }
 
-// No more calls run than there are processors, whether calls yield or give up; finally all processors are free.
+// No more calls run than there are processors, whether calls yield or are canceled; finally all processors are free.
 func TestProcessorsBoundWhatRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processorCount, calls = 3, 40

@@ -44,7 +44,7 @@ func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) 
 	}
 }
 
-// instances expects so many instances of a pool's plugin.
+// instances checks the number of instances of a pool's plugin.
 func instances(t *testing.T, pool *plugin.Pool, want int64, when string) {
 	t.Helper()
 	assert.Equal(t, want, pool.Module().Metrics.Instances, when, "instances")
@@ -117,7 +117,7 @@ func TestPagesShareAnInstance(t *testing.T) {
 	}
 }
 
-// After a trap all pages of its instance are lost: the call gets the trap, the others a PageLost, and all can be read
+// After a trap, all pages of its instance are lost: the call gets the trap, the others a PageLost, and all can be read
 // again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
@@ -150,7 +150,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 	instances(t, pool, 1, "after a trap")
 }
 
-// A page that has not begun moves to another instance if its own is broken: its request may be one that must not be
+// A page that has not started moves to another instance if its own traps: its request may be one that must not be
 // repeated.
 func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	reg := record.NewRegistry()
@@ -174,7 +174,7 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	instances(t, pool, 0, "closed")
 }
 
-// Calls wait in order, give up with their context, and end when the pool is closed.
+// Calls wait in order, can be canceled, and end when the pool is closed.
 func TestReadersInTurn(t *testing.T) {
 	_, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	pool := binding.Current()
@@ -206,7 +206,7 @@ func TestReadersInTurn(t *testing.T) {
 }
 
 // The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
-// instances that are in use, and does not affect other connectors.
+// instances in use, and does not affect other connectors.
 func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	m, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	task, other := bind(t, m, "orders", "all"), bind(t, m, "other", "all")
@@ -228,7 +228,7 @@ func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	instances(t, pool, 2, "at work once more")
 }
 
-// A panic of the host during a call breaks the instance and releases the processor: otherwise others would wait for it
+// A panic of the host during a call closes the instance and releases the processor: otherwise others would wait for it
 // forever.
 func TestPanicsGiveTheirProcessorBack(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, all)

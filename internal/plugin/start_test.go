@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// starting is a plugin with a start function and an initialization function; nil means none.
+// starting returns a plugin with a start function and an initialization function; nil means none.
 func starting(start, initialize []byte) guesttest.Module {
 	m := hostile(2, fixed([]byte{0x41, 0x00}))
 	if start != nil {
@@ -23,11 +23,11 @@ func starting(start, initialize []byte) guesttest.Module {
 	return m
 }
 
-// loaded returns what is known of a plugin's file.
+// loaded loads a plugin's file and returns its state.
 func loaded(t *testing.T, module []byte) plugin.Info {
 	t.Helper()
-	folder := holding(t, "starting.wasm", module)
-	// A cache of its own: what was refused is refused by the next run of the test for that reason.
+	folder := folderWith(t, "starting.wasm", module)
+	// The cache is new: a cached rejection would be the result of the next run of the test.
 	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "10000"},
 		CacheDir: t.TempDir()}, folder)
 	return m.Modules()[0]

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A part of a batch holds what its rows say, and no other row's bytes.
+// A part of a batch contains the data of its rows, and no bytes of other rows.
 func TestPartOfABatch(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := &record.Batch{Topics: []string{"a", "b"}}

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A batch has all bytes of its rows in one arena, and rows point into it. Equal schemas have one number, however often
-// and by whomever they are registered.
+// A batch stores all bytes of its rows in one arena, and rows point into it. Equal schemas get one number, whoever
+// registers them and however often.
 func Example() {
 	registry := record.NewRegistry()
 	product := []wit.SchemaNode{

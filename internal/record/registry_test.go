@@ -39,8 +39,8 @@ func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
 	}
 }
 
-// A schema counts as the tree that it is, whatever its nodes share: forty of them that name the next one twice are 2^40
-// fields.
+// A schema's size is that of its tree, even if nodes are shared: forty nodes that each refer to the next one twice are
+// 2^40 fields.
 func TestSchemasAreTrees(t *testing.T) {
 	chain := func(n int, members int) []wit.SchemaNode {
 		nodes := make([]wit.SchemaNode, n)
@@ -92,8 +92,8 @@ func TestSchemasAreTrees(t *testing.T) {
 	}
 }
 
-// What nobody names is forgotten: a connector that brings a new schema with each page goes on, and one that holds them
-// all is stopped, while another has all the room that it needs.
+// Unused schemas are removed: a connector with a new schema on each page continues, and one that uses all of them is
+// stopped, while another connector has all the space that it needs.
 func TestUnusedSchemasAreForgotten(t *testing.T) {
 	r := NewRegistry()
 	page := func(of *Registry, i int) (*Schema, error) {
@@ -104,7 +104,8 @@ func TestUnusedSchemasAreForgotten(t *testing.T) {
 	held, _ := page(ours, -1)
 	for i := range 60 { // 180 MB
 		if _, err := page(ours, i); err != nil {
-			// full, and asked for within the last second: what is garbage by then is known after the next look
+			// The registry is full, and its last garbage collection was within a second: garbage is found by the next
+			// one.
 			ours.owner.lastGC = ours.owner.lastGC.Add(-2e9)
 			if _, err = page(ours, i); err != nil {
 				t.Fatal(i, err)

@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// Large schemas are forgotten before their number says so, both ways, and are there again when they are met again.
+// Large schemas are removed from the cache before the limit on their number, in both directions, and are cached again
+// on their next use.
 func TestBytesOfCachedSchemas(t *testing.T) {
 	const schemas, size = 20, 4_000_000
 	b := &record.Batch{Registry: record.NewRegistry()}

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestWholeNumberReadsWhatDatumReads compares the two on numbers of all sizes, too long ones among them, with and
-// without bytes after it.
+// TestWholeNumberReadsWhatDatumReads compares the two functions on numbers of all sizes, too long ones among them, with
+// and without bytes after them.
 func TestWholeNumberReadsWhatDatumReads(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 100_000 {

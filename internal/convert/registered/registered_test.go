@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The ids of one schema are bounded by number, and the newest is among those that are kept.
+// The number of cached ids of one schema is limited, and the newest one stays cached.
 func TestIDsByTopicAreBounded(t *testing.T) {
 	ids := TopicIDs{}
 	for i := range 2*maxTopicIDs + 1 {

@@ -39,7 +39,7 @@ func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Clie
 	return c
 }
 
-// A schema that refers to others comes after them, each once; one that leads to ever more of them is refused.
+// A schema's references come before it, each once; a schema with an endless chain of references is rejected.
 func TestReferencesAreBounded(t *testing.T) {
 	more := 3
 	c := open(t, func(w http.ResponseWriter, r *http.Request) {
@@ -64,7 +64,7 @@ func TestReferencesAreBounded(t *testing.T) {
 	}
 }
 
-// An answer without an end is cut off, and the registry counts as away.
+// An endless response is cut off, and the registry counts as unreachable.
 func TestAnswersAreBounded(t *testing.T) {
 	c := open(t, func(w http.ResponseWriter, r *http.Request) {
 		piece := []byte(strings.Repeat(" ", 1<<20))
@@ -86,7 +86,7 @@ type neverEnding struct{}
 
 func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
 
-// User and password of the address or the setting go to the registry, not to a host that it leads to.
+// User and password of the address or the setting are sent to the registry, and not to a host that it redirects to.
 func TestCredentialsStayWithTheRegistry(t *testing.T) {
 	var strayed []string
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +97,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 	for _, given := range []map[string]string{
 		{"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p:q"}, {"bearer.auth.token": "t"},
 	} {
-		// another host, and another port of the same one
+		// another host, and another port of the same host
 		for _, elsewhere := range []string{strings.Replace(other.URL, "127.0.0.1", "localhost", 1), other.URL} {
 			var received []string
 			c := open(t, func(w http.ResponseWriter, r *http.Request) {
@@ -121,8 +121,8 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 	assert.Equal(t, "", strings.Join(strayed, ""), "credentials elsewhere", strayed)
 }
 
-// What a registry says is shown without the credentials that it was sent, in whatever form it repeats them, where it
-// refuses and where it is away.
+// A registry's responses are logged without the credentials that were sent, in whatever form they are repeated, whether
+// the registry rejects a request or is unreachable.
 func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 	for _, status := range []int{http.StatusUnauthorized, http.StatusServiceUnavailable} {
 		var log logtest.Journal
@@ -157,7 +157,7 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 	}
 }
 
-// Confluent's client takes its own settings after `schema.registry.` as well, where many files have them.
+// Confluent's client also accepts its own settings with the prefix `schema.registry.`, which many files use.
 func TestSettingsBehindThePrefix(t *testing.T) {
 	table := setting.NewTable(SettingKeys()...)
 	for _, prefix := range []string{"", "schema.registry."} {

@@ -98,7 +98,7 @@ func TestSignedNumbers(t *testing.T) {
 	}
 }
 
-// FuzzJoinSegments checks that the engine finds the same in memory, or refuses both modules.
+// FuzzJoinSegments checks that the engine finds the same memory, or rejects both modules.
 func FuzzJoinSegments(f *testing.F) {
 	m := guesttest.Module{MemoryPages: 1, Data: []byte("data"), DataAt: 9}
 	f.Add([]byte{0, 0, 4, 'a', 'b', 'c', 'd', 0, 9, 2, 'x', 'y', 1, 0, 1, 'z'})

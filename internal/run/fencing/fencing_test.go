@@ -28,7 +28,7 @@ func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	return lines
 }
 
-// Counts are read and written in the keys of Kafka Connect and ours. Invalid counts are skipped.
+// Counts are read and written under the keys of Kafka Connect and Culvert's own. Invalid counts are skipped.
 func TestFencerStoresCounts(t *testing.T) {
 	t.Parallel()
 	k := kafka.Defaults()
@@ -56,7 +56,7 @@ func TestFencerStoresCounts(t *testing.T) {
 		`culvert-fencing-orders {"producer-count":1,"task-count":2}`}, all[len(all)-2:])
 }
 
-// The leader of a new config topic may not know it yet.
+// The leader of a new config topic may not know the topic yet.
 func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()

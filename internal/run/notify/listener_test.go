@@ -60,7 +60,7 @@ func answers(err error) Handler {
 	return func(context.Context, wit.Notification) error { return err }
 }
 
-// Connectors with the same settings share a port, others use the next free one. The last one closes it.
+// Connectors with the same settings share a port; others use the next free one. The last connector closes it.
 func TestPorts(t *testing.T) {
 	h := &Hub{}
 	three := ports(t, 3)
@@ -186,7 +186,8 @@ func TestLargeNotifications(t *testing.T) {
 	assert.Equal(t, 1, received, "notifications")
 }
 
-// All bodies together are bounded, also of waiting senders. Announced bytes that were not sent do not count.
+// The total size of all bodies is limited, including those of waiting senders. Announced bytes that were not sent do
+// not count.
 func TestBodiesTogetherAreBounded(t *testing.T) {
 	var under atomic.Int64
 	received, goOn := make(chan int64, maxConcurrent), make(chan struct{})

@@ -22,7 +22,7 @@ func realField(name string, x float64) wit.OffsetEntry {
 	return wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &x}}
 }
 
-// It reads and writes what Java wrote, byte for byte.
+// Offsets that Java wrote are read and written byte for byte.
 func TestTextOfWorker(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
 	require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestTextOfWorker(t *testing.T) {
 	assert.Equal(t, 10, seen["value"], "values")
 }
 
-// The values of Offsets.java.
+// The values are those of Offsets.java.
 func TestAppendJSON(t *testing.T) {
 	cases := []struct {
 		want   string

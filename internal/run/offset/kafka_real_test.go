@@ -106,7 +106,7 @@ func realBroker(t *testing.T) kafka.Config {
 	return k
 }
 
-// A paused worker stores nothing late with Apache Kafka either.
+// A paused worker stores nothing late, with Apache Kafka either.
 func TestRealZombieStoresNothing(t *testing.T) {
 	zombies(t, realBroker(t), false)
 	zombies(t, realBroker(t), true)

@@ -32,7 +32,7 @@ func standaloneTexts(t *testing.T, path string) (texts []string) {
 	return texts
 }
 
-// standaloneWant has what Standalone.java stores.
+// standaloneWant contains what Standalone.java stores.
 var standaloneWant = []string{
 	`["others",{"filename":"/tmp/größe"}] → {"position":12}`,
 	`["others",{"filename":"long"}] → {"note":"` + strings.Repeat("x", 300) + `"}`,

@@ -177,7 +177,7 @@ func TestStoreReadsOffsetsOfJava(t *testing.T) {
 	}, lines[len(lines)-2:], "written")
 }
 
-// For connectors that it was not opened for, the store reads the topic when they are requested.
+// For connectors that were not named when it was opened, the store reads the topic on request.
 func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	writeRaw(t, k, "connect-offsets",
@@ -219,7 +219,7 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	if len(entries) != 1 || err == nil {
 		t.Errorf("all: %v, %v", entries, err)
 	}
-	// Writing replaces it.
+	// A write replaces the unreadable offset.
 	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), at(2)}))
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 }
@@ -390,14 +390,14 @@ func TestParseConfig(t *testing.T) {
 	}
 }
 
-// The leader of a new topic may not know it yet.
+// The leader of a new topic may not know the topic yet.
 func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()
 	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
 }
 
-// A flush waits for another write only as long as its context lasts.
+// A flush waits for another write only until its context ends.
 func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
 	w := &Writer{flushing: guard.NewCtxMutex()}
 	require.NoError(t, w.flushing.Lock(t.Context()))

@@ -39,8 +39,8 @@ func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Wri
 
 var b = partition("/a", "B")
 
-// zombies pauses a worker, possibly during a transaction, while its task continues elsewhere. What it writes late never
-// counts, and it gets an error.
+// zombies pauses a worker, possibly during a transaction, while its task continues elsewhere. Its late writes never
+// count, and it gets an error.
 func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	ctx := testContext(t)
 	zombie := openWriter(t, k, nil)
@@ -59,7 +59,7 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 		require.NoError(t, <-sent)
 		zombie.producer.output = o
 	}
-	// The worker is paused.
+	// The worker is paused here.
 
 	owner := openWriter(t, k, nil)
 	require.NoError(t, owner.store.RefreshCommitted(ctx))
@@ -96,7 +96,7 @@ func TestZombieStoresNothing(t *testing.T) {
 	}
 }
 
-// A write that outlasts its caller continues, and later ones follow it.
+// A write continues after its context ends, and later writes follow it.
 func TestSlowTransaction(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
@@ -149,7 +149,7 @@ func TestRefusedTransaction(t *testing.T) {
 	}
 }
 
-// Without permission the writer fails with both names. Without brokers close does not wait.
+// Without permission the writer fails, and the error contains both names. Without brokers, close does not wait.
 func TestWriterWithoutRightOrBrokers(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Records of some bytes that become megabytes by the defaults of their schema: a batch is cut when it is full by what
-// they became, and each of them is written once.
+// Records of some bytes can become megabytes by the defaults of their schema: a batch is cut when the converted records
+// fill it, and each record is written once.
 func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const records, became = 12, 8 << 20
@@ -58,13 +58,13 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 	})
 }
 
-// What a plugin makes of a batch is bounded, however often the batch is halved because one call would give too much of
-// it, and whenever it is made: 150 rows with memos of 28 MiB were 4.1 GB. What was delivered counts no more.
+// The size of a batch's deliveries is limited, however often the batch is halved because one call would return too
+// much, and whenever it is encoded: 150 rows with memos of 28 MiB used 4.1 GB. Delivered rows no longer count.
 func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 	bulk := make([]byte, 28<<20)
 	for name, c := range map[string]struct {
 		bulk []byte
-		// bodies, not memos, are large; again: only those of rows that are encoded once more are.
+		// bodies, not memos, are large; again: only the bodies of rows that are encoded once more are large.
 		bodies, again bool
 		inFlight      int
 		bounded       bool

@@ -21,17 +21,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// checker is a plugin that looks by a GET whether a row in doubt is there: the service knows the rows whose POST it
-// took.
+// checker is a plugin that checks with a GET whether a row in doubt exists: the service knows the rows whose POST it
+// accepted.
 type checker struct {
 	writer
-	// hasty: it does not heed the hint.
+	// hasty makes encode ignore the hint.
 	hasty bool
-	// hints are those that rows came with.
+	// hints are the hints that rows were encoded with.
 	hints []string
-	// alone is how many bytes came with each row that was encoded alone.
+	// alone contains the number of bytes that came with each row that was encoded alone.
 	alone []int
-	// says is what settle makes of a check's answer, default: 200 is written, 404 is not there.
+	// says replaces what settle returns for the response to a check. By default, 200 means written and 404 means
+	// missing.
 	says func(status uint16) wit.RowResult
 }
 
@@ -86,8 +87,8 @@ func newCheckedWorld(c *checker) *world {
 	return x
 }
 
-// T6: a POST without an answer is checked by the plugin: what is there is not sent again, what is not there is sent
-// once more, and a check that fails is made again.
+// T6: a POST without a response is checked by the plugin: an existing row is not sent again, a missing row is sent once
+// more, and a failed check is repeated.
 func TestRowsInDoubtAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []uint16 // of the checks
@@ -105,7 +106,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 				switch {
 				case body == "b" && !noAnswer:
 					noAnswer = true
-					return 0, lostAnswer()
+					return 0, lostResponse()
 				case body == "look b":
 					checks++
 					return c.answers[checks-1], nil
@@ -124,7 +125,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 	}
 }
 
-// What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
+// A row that cannot be checked stays in doubt, with what is known and why it was not checked; nothing is sent again.
 func TestUncheckableRowsStayInDoubt(t *testing.T) {
 	const none = wit.ErrorKind(255)
 	refusal := &wit.Error{Kind: wit.ErrorData, Message: "it is numbered by the service"}
@@ -166,7 +167,7 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 }
 
 // A partition is lost while one of its deliveries waits, and is assigned again after another member was killed that had
-// begun to write the records. The outcome of the old delivery does not count: the records are read again and checked.
+// started to write the records. The outcome of the old delivery does not count: the records are read again and checked.
 func TestDeliveryFromBeforeALostPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newCheckedWorld(&checker{})
@@ -198,8 +199,8 @@ func TestDeliveryFromBeforeALostPartition(t *testing.T) {
 	})
 }
 
-// A record in doubt of which there is no check goes to another member before its turn: the task fails by it all the
-// same, because what was read after it is not written any more.
+// A record in doubt that cannot be checked is moved to another member before its turn: the task still fails because of
+// it, since later records are no longer written.
 func TestUncheckedRecordOfALostPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -222,8 +223,8 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 	})
 }
 
-// A task that leaves a record in doubt does not go on by itself because the network lost the answer, but because the
-// network kept the record from being checked.
+// A task that stops with a record in doubt is not restarted automatically if the network lost the response, but is if
+// the network prevented the check.
 func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
 	noAnswer := &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: away}
@@ -241,8 +242,7 @@ func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 	}
 }
 
-// A record that a run before has left uncertain is checked before anything else is done about it, and no operator is
-// needed.
+// A record that an earlier run left in doubt is checked before anything else is done about it, without an operator.
 func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{hasty: true}
@@ -259,8 +259,8 @@ func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 	})
 }
 
-// What a run may have sent that was killed is checked before it is sent: what is there is not written twice, though no
-// record says so.
+// Records that a killed run may have sent are checked before they are sent: existing ones are not written twice,
+// although no metadata marks them.
 func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
 		look uint16 // of b
@@ -295,9 +295,9 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	})
 }
 
-// While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was
-// read before: the record would come after a later one of its key, should somebody decide to send it. What was read
-// before is written.
+// While a record in doubt cannot be checked, nothing that was read after it is sent, also not together with earlier
+// records: if an operator decides to send the record, it would follow a later one of its key. Earlier records are
+// written.
 func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{each: 3}
@@ -311,8 +311,8 @@ func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
 	})
 }
 
-// A plugin that wants to write a record in doubt with others has the task fail before anything is sent: the others,
-// left out, would come after later ones of their keys.
+// If a plugin wants to write a record in doubt together with others, the task fails before anything is sent: the
+// others, left out, would follow later records of their keys.
 func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		post := func(body string, rows ...uint32) wit.Delivery {
@@ -337,8 +337,9 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 	})
 }
 
-// Between checks there is no pause: a hundred doubts a second at 8 ms a request, in virtual time. Only failed checks
-// are repeated after a pause. A row in doubt is encoded alone, not with its whole batch, which may have 32 MiB.
+// Checks follow each other without a pause: a hundred records in doubt per second at 8 ms a request, in virtual time.
+// Only failed checks are repeated after a pause. A row in doubt is encoded alone, not with its whole batch, which may
+// have 32 MiB.
 func TestChecksNeedNoPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240
@@ -377,7 +378,7 @@ func TestChecksNeedNoPause(t *testing.T) {
 	})
 }
 
-// learner writes down in its context each answer that it has judged.
+// learner records in its context each response that it has settled.
 type learner struct {
 	checker
 	encoded []string // the contexts that encode was given
@@ -407,8 +408,8 @@ func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ 
 		Context: wit.Ptr(append(slices.Clone(context), 'x'))}, nil
 }
 
-// What settle learns is there for the next call of settle and of encode: judged one after another, nothing that was
-// learned is lost.
+// The context that settle returns is passed to the next call of settle and of encode: responses are settled one after
+// another, and nothing that was learned is lost.
 func TestLearnedContextIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
@@ -417,7 +418,7 @@ func TestLearnedContextIsKept(t *testing.T) {
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
 		x.group.atMost = 5
 		x.ok(t)
-		// The second batch may have been encoded before, too, but nothing was sent of that.
+		// The second batch may have been encoded earlier, too, but none of it was sent.
 		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
 			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx",
 				l.encoded, l.overlap)
@@ -425,8 +426,8 @@ func TestLearnedContextIsKept(t *testing.T) {
 	})
 }
 
-// What a version has learned is its own, and the task's: another version, and a task that begins, start with what
-// opening gave them.
+// The learned context belongs to one version and one task: another version, and a new task, start with the context from
+// open.
 func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := &learner{}, &learner{}
@@ -444,7 +445,7 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 		if n := len(before.encoded); before.encoded[n-1] == "" {
 			t.Errorf("expected the first version to have learned, found %q", before.encoded)
 		}
-		// A batch may be encoded before the answers to the one before it, and then is encoded again.
+		// A batch may be encoded before the responses to the previous one, and is then encoded again.
 		retry := func(what string, encoded []string) {
 			t.Helper()
 			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
@@ -459,7 +460,7 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 	})
 }
 
-// A row that is to wait waits, but not for ever.
+// A row that the plugin delays waits, but not forever.
 func TestRetryWaitsAsRequested(t *testing.T) {
 	for _, c := range []struct {
 		ms   uint32
@@ -482,7 +483,7 @@ func TestRetryWaitsAsRequested(t *testing.T) {
 	}
 }
 
-// named is a plugin that notes by what records encode is told that rows are.
+// named is a plugin that records the record IDs that encode receives with rows.
 type named struct {
 	writer
 	seen []string
@@ -497,8 +498,8 @@ func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, rec
 	return n.writer.Encode(ctx, context, b, recordIDs, hints)
 }
 
-// Rows keep the identity of the record that was read, whatever transforms make of topics, numbers and timestamps, also
-// when they are encoded again: a RequestID is made from it, and must be the same after a restart.
+// Rows keep the ID of the record that was read, whatever transforms change in topics, numbers and timestamps, also when
+// they are encoded again: a RequestID is derived from it, and must be the same after a restart.
 func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &named{}
@@ -531,8 +532,8 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 	})
 }
 
-// What a check has found to be there is stored before what follows it in its lane is sent: a run that is killed then
-// would look for it again, and find it changed.
+// A record that a check has found is stored as written before the next one in its lane is sent: otherwise the next run
+// after a kill would check it again and find it changed.
 func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{}
@@ -559,7 +560,7 @@ func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
 	})
 }
 
-// knower is a plugin that learns from its first answer what a check has to know.
+// knower is a plugin that learns from its first response what a check needs.
 type knower struct{ checker }
 
 const knows = "known=nabc"
@@ -573,7 +574,8 @@ func (k *knower) HandleResponse(ctx context.Context, _ []byte, memo []byte, rows
 	return settled, err
 }
 
-// newKnown is a world in which what may be looked up is: a plugin that knows finds nothing out, else nothing is there.
+// newKnown returns a world in which checks need knowledge: they find a row only with it, and otherwise report it
+// missing.
 func newKnown() (x *world, k *knower) {
 	k = &knower{}
 	x = newWorldOf(&k.writer, k)
@@ -582,8 +584,9 @@ func newKnown() (x *world, k *knower) {
 	return x, k
 }
 
-// What the plugin knows is stored before anything else is sent that must not be sent twice, and comes back with each
-// record in doubt, at a later run and at the member that the partition goes to, also where that has learned nothing.
+// The plugin's knowledge is stored before anything else is sent that must not be sent twice, and is returned with each
+// record in doubt, in a later run and to the member that the partition is assigned to, even if that member has learned
+// nothing.
 func TestWhatThePluginKnowsIsStored(t *testing.T) {
 	at := topicPartition{"t", 0}
 	for _, name := range []string{"killed", "killed twice", "lost", "no commit at first"} {
@@ -595,11 +598,11 @@ func TestWhatThePluginKnowsIsStored(t *testing.T) {
 					t.Errorf("%s is sent, and the metadata are %q", body, x.metadata(at))
 				}
 				if n == 1 && name == "no commit at first" {
-					x.group.refusing(errors.New("nobody there"))
-					time.AfterFunc(10*time.Second, func() { x.group.refusing(nil) })
+					x.group.failCommits(errors.New("nobody there"))
+					time.AfterFunc(10*time.Second, func() { x.group.failCommits(nil) })
 				}
 				if body == "c" && name == "lost" {
-					return 0, lostAnswer()
+					return 0, lostResponse()
 				}
 				return 201, nil
 			}

@@ -22,8 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A row that is answered late holds up no other batch, but for the rows of its own key, as far as what is held has
-// bounds.
+// A row with a slow response delays no other batch, except rows of its own key, up to the limit of the waiting rows.
 func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -53,7 +52,7 @@ func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 	})
 }
 
-// What is held after a row that is answered late has a bound.
+// The number of rows that wait for a slow response is limited.
 func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
@@ -82,8 +81,7 @@ func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 	})
 }
 
-// shifting is a plugin that hashes keys to as many lanes as its context says, and learns another number from time to
-// time.
+// shifting is a plugin that hashes keys to as many lanes as its context specifies, and sometimes learns another number.
 type shifting struct {
 	*writer
 	random *rand.Rand
@@ -121,9 +119,9 @@ func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []by
 	return settled, err
 }
 
-// Batches that are written side by side: answers that are late, refusals, rows that come back, versions that take over,
-// contexts that change what lanes are, stops, and partitions that go away and come back, also of a group that is out of
-// reach. Each record is written once, or refused once, and those of a key in their order; none waits for a restart.
+// Batches are written concurrently: with slow responses, rejections, rows that come back, versions that take over,
+// contexts that change the lanes, stops, and partitions that are lost and reassigned, also by an unreachable group.
+// Each record is written once, or rejected once, and records of a key stay in order; no record waits for a restart.
 func TestBatchesSideBySide(t *testing.T) {
 	runtest.Seeds(t, *rounds/2, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
 		version := func(n int) (*writer, *shifting) {
@@ -177,7 +175,7 @@ func TestBatchesSideBySide(t *testing.T) {
 			for range r.IntN(10) {
 				runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 				if r.IntN(2) == 0 { // deliveries wait to be announced, or to be sent
-					x.group.outOfReach(errors.New("nobody there"))
+					x.group.setUnreachable(errors.New("nobody there"))
 					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 				}
 				switch at := tps[r.IntN(len(tps))]; r.IntN(4) {
@@ -191,7 +189,7 @@ func TestBatchesSideBySide(t *testing.T) {
 					w, s := version(n)
 					x.versions.SetCandidate(code(w.version, s))
 				}
-				x.group.outOfReach(nil)
+				x.group.setUnreachable(nil)
 			}
 			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
 			if r.IntN(4) == 0 {
@@ -216,11 +214,11 @@ func TestBatchesSideBySide(t *testing.T) {
 	})
 }
 
-// A worker that was paused for longer than its session sends nothing before it knows that its records are still its
-// own, and commits nothing of those that are not.
+// A worker that was paused for longer than its session sends nothing before it knows that its partitions are still its
+// own, and commits nothing for lost partitions.
 func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 	for _, repeatable := range []bool{false, true} {
-		// paused runs a task whose session is over when the first of three requests is answered.
+		// paused runs a task whose session expires when the first of three requests gets its response.
 		paused := func(t *testing.T, then func(x *world)) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{repeatable: repeatable})
@@ -266,9 +264,9 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 	}
 }
 
-// A task that is about to end puts back what it has announced and not sent. That leaves room in the metadata, so that
-// deliveries which waited for room are looked at once more: with nothing on its way nothing else would have them go, or
-// be set aside, and the task would never end.
+// A stopping task puts back deliveries that it has announced and not sent. That frees space in the metadata, so
+// deliveries that waited for space are considered again: with no request in progress nothing else would send them or
+// put them back, and the task would never end.
 func TestPutBackLeavesRoom(t *testing.T) {
 	x := newWorld(&writer{})
 	task := NewTask(x.o)
@@ -294,8 +292,8 @@ func TestPutBackLeavesRoom(t *testing.T) {
 	}
 }
 
-// A version that takes over encodes each batch of which nothing was sent, also where deliveries of it are announced:
-// these are put back. It comes while the second of five batches is sent, at one request of it after another.
+// A version that takes over encodes each batch of which nothing was sent, also if deliveries of it are announced: these
+// are put back. It arrives while the second of five batches is sent, at each of its requests in turn.
 func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 	for at := 11; at < 19; at++ {
 		synctest.Test(t, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// shown is what effects say.
-func (out effects) shown() string {
+// format returns the effects as text.
+func (out effects) format() string {
 	var parts []string
 	for _, i := range out.items {
 		parts = append(parts, fmt.Sprint(i.offset))
@@ -40,8 +40,8 @@ func (out effects) shown() string {
 	return strings.Join(append(parts, [...]string{"", "full", "theirs"}[out.start]), " ")
 }
 
-// TestEvents: what follows from events, one after another, of a partition with the records 0 to 5, of which an earlier
-// task has settled the third.
+// TestEvents checks the effects of successive events of a partition with the records 0 to 5, of which an earlier task
+// has settled the third.
 func TestEvents(t *testing.T) {
 	at, owned := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
 	l := newLedger(&InDoubtRecords{})
@@ -110,7 +110,7 @@ func TestEvents(t *testing.T) {
 	} {
 		e := c.event()
 		out := l.apply(e)
-		if diff := cmp.Diff(c.want, strings.TrimSpace(out.shown())); diff != "" {
+		if diff := cmp.Diff(c.want, strings.TrimSpace(out.format())); diff != "" {
 			t.Errorf("event %d, %T: (-expected +found)\n%s", n, e, diff)
 		}
 		switch e.(type) {
@@ -122,32 +122,32 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// fate is what a model of a partition knows of a record.
-type fate struct {
+// recordState is the state of a record in a model of a partition.
+type recordState struct {
 	read, settled, doubt bool
-	// requested: a delivery with it has begun. sent: one that must not be sent twice is announced and not settled.
+	// requested: a delivery with it has started. sent: it must not be sent twice, is announced and not settled.
 	requested, sent bool
 }
 
-// modelled is a ledger of one partition beside a model of it, which knows each record by itself.
+// modelled is a ledger of one partition next to a model of it, which tracks each record separately.
 type modelled struct {
 	*rand.Rand
 	t      *testing.T
 	l      ledger
 	doubts *InDoubtRecords
 	at     topicPartition
-	fates  []fate
+	fates  []recordState
 	items  []*item   // read, and in no delivery
 	begun  [][]*item // deliveries on their way
-	// taken is a commit on its way, by what was announced before, with the metadata and the fates of its time.
+	// taken is a commit in progress, by what was announced before, with its metadata and record states.
 	taken, stored commitEntry
 	underWay      bool
 	number        int
-	then, last    []fate
+	then, last    []recordState
 }
 
-// start begins an assignment where the last commit that is stored has left off, as after a kill: what metadata say
-// must agree with what had happened when they were made.
+// start starts an assignment from the last stored commit, as after a kill: its metadata must agree with the events
+// until it was made.
 func (m *modelled) start() {
 	n, err := parseMetadata(m.stored.offset, m.stored.metadata)
 	if err != nil {
@@ -170,7 +170,7 @@ func (m *modelled) start() {
 	for at := range m.fates {
 		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
 		settled := in(n.settled, at) || int64(at) < m.stored.offset
-		m.fates[at] = fate{settled: settled, requested: settled, doubt: inDoubt, read: int64(at) < m.stored.offset}
+		m.fates[at] = recordState{settled: settled, requested: settled, doubt: inDoubt, read: int64(at) < m.stored.offset}
 		if inDoubt { // the operator has it left to us
 			m.doubts.add(recordID{"t", 0, int64(at)}, errEarlier)
 		}
@@ -241,7 +241,7 @@ func (m *modelled) end() {
 	m.l.apply(deliveryEnded{more})
 }
 
-// commit takes offsets, or ends a commit that is on its way.
+// commit takes offsets to commit, or ends a commit in progress.
 func (m *modelled) commit() {
 	if m.underWay {
 		m.underWay = false
@@ -260,7 +260,7 @@ func (m *modelled) commit() {
 		return
 	}
 	retryAfter := m.l.apply(metadataRequested{tp: m.at, next: at.Offset})
-	first := slices.IndexFunc(m.fates, func(f fate) bool { return !f.settled })
+	first := slices.IndexFunc(m.fates, func(f recordState) bool { return !f.settled })
 	if !retryAfter.ok || len(retryAfter.text) > m.l.limit || at.Offset > int64(first) && first >= 0 {
 		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", at.Offset, retryAfter.text, first)
 	}
@@ -268,12 +268,12 @@ func (m *modelled) commit() {
 		slices.Clone(m.fates)
 }
 
-// TestSchedules: whatever happens in whichever order, also a kill at any time, a record is read again until it is
-// settled, the metadata agree with what has happened, and they fit.
+// TestSchedules checks that, whatever happens in whichever order, also with a kill at any time, a record is read again
+// until it is settled, the metadata agree with the events, and they fit.
 func TestSchedules(t *testing.T) {
 	for seed := range uint64(300) {
 		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0},
-			fates: make([]fate, 120)}
+			fates: make([]recordState, 120)}
 		m.start()
 		for range 400 {
 			switch m.IntN(40) {

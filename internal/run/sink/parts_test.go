@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// times makes a chain that makes so many rows of each record.
+// times returns a chain that creates a number of rows for each record.
 func times(rows int) func(context.Context) (Chain, error) {
 	return func(context.Context) (Chain, error) {
 		return chainFunc(func(b *record.Batch) []wit.RowError {
@@ -34,8 +34,8 @@ func times(rows int) func(context.Context) (Chain, error) {
 	}
 }
 
-// Of a record of which the service refuses some rows there is one letter when the others are written, and it names
-// those that are left.
+// A record with some rejected rows has one dead letter after its other rows are written, and the dead letter names the
+// remaining rows.
 func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 	for rejected, want := range map[string]string{
 		"":     "[]",
@@ -64,8 +64,8 @@ func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 	}
 }
 
-// A record whose letter cannot be stored is not settled, and one of which other rows are written is reported: it would
-// be written again as a whole.
+// A record whose dead letter cannot be stored is not settled; if other rows of it are written it is reported, because
+// otherwise all of it would be written again.
 func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -79,8 +79,8 @@ func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
 	})
 }
 
-// A replay writes the parts that are left and no other, under the places that they had; where the transforms make
-// another number of rows than before, nobody knows which were written: the record goes back, and names the same.
+// A replay writes only the remaining rows, with their original indexes; if the transforms return another number of rows
+// than before, it is unknown which were written: the record is put back and names the same rows.
 func TestReplayOfParts(t *testing.T) {
 	for name, c := range map[string]struct {
 		rows  int
@@ -123,8 +123,8 @@ func TestReplayOfParts(t *testing.T) {
 	}
 }
 
-// TestReplayThatCannotBeginKeepsWhatIsKnown: a replay whose plugin cannot be opened stores nothing, so letters that an
-// earlier replay left in doubt stay in doubt.
+// TestReplayThatCannotBeginKeepsWhatIsKnown: a replay whose plugin cannot be opened stores nothing, so dead letters
+// that an earlier replay left in doubt stay in doubt.
 func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
 	x := newWorld(&writer{})
 	x.o.Send = []string{"no name"} // which the task refuses before it reads
@@ -138,7 +138,7 @@ func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
 	runtest.Fails(t, err, sendSetting)
 }
 
-// Records that are held are not written before they may be, and do not keep the task from stopping.
+// Held records are not written before they may be, and do not prevent the task from stopping.
 func TestRecordsWaitUntilWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})

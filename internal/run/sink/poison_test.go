@@ -15,10 +15,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// refusing is a chain in which values that begin with "no" fail, and keys that begin with "x" are filtered out.
-type refusing struct{}
+// rejectingChain is a chain that fails values that begin with "no" and filters keys that begin with "x".
+type rejectingChain struct{}
 
-func (refusing) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError, err error) {
+func (rejectingChain) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError, err error) {
 	rows := b.Rows[:0]
 	for _, r := range b.Rows {
 		switch {
@@ -33,8 +33,8 @@ func (refusing) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError
 	return faults, nil
 }
 
-// What was read before a record that cannot be written is written and committed before the task fails, of all
-// partitions; from the record on nothing is written, so that an offset that is set after it loses nothing.
+// All records before one that cannot be written are written and committed before the task fails, in all partitions;
+// from that record on nothing is written, so an offset that is set after it loses nothing.
 func TestPoisonPill(t *testing.T) {
 	for name, c := range map[string]struct {
 		value, fault string
@@ -58,7 +58,7 @@ func TestPoisonPill(t *testing.T) {
 			if strings.Contains(name, "many") {
 				x.o.InFlight = 4
 			}
-			x.o.NewChain = func(context.Context) (Chain, error) { return refusing{}, nil }
+			x.o.NewChain = func(context.Context) (Chain, error) { return rejectingChain{}, nil }
 			x.service.slow = 10 * time.Millisecond
 			written := map[string]int{}
 			x.service.answer = func(_ int, body string) (uint16, error) {
@@ -104,7 +104,7 @@ func TestPoisonPill(t *testing.T) {
 			if x.o.InFlight == 1 && following > 0 {
 				t.Errorf("expected nothing after the record to be written, found %d", following)
 			}
-			// The record is mended, or is passed over by hand, where that writes nothing twice.
+			// The record is fixed, or is skipped by hand if that writes nothing twice.
 			if following == 0 {
 				x.group.committed[at], x.group.metadata[at] = bad+1, ""
 			} else {

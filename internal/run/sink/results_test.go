@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// P19: what an answer says by its status alone. Nothing but what [wit.IsRejection] has proves that the row was not
-// written.
+// P19: what a response proves by its status alone. Only statuses for which [wit.IsRejection] is true prove that the row
+// was not written.
 func TestAnswersThatProveNothing(t *testing.T) {
 	for _, c := range []struct {
 		status    uint16
@@ -56,7 +56,7 @@ func TestAnswersThatProveNothing(t *testing.T) {
 	}
 }
 
-// A pause before a row is sent again is as long as the service asks for.
+// The pause before a row is sent again is as long as the service specifies.
 func TestRetryAfterIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -73,8 +73,8 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 
 var errTrap = errors.New("wasm error: unreachable")
 
-// An answer that came is judged once more where the plugin broke on it; what is not judged then is uncertain, unless
-// its status says that the service refused it.
+// If the plugin traps on a response, the response is settled once more; a row that is still not settled is in doubt,
+// unless the status means that the service rejected it.
 func TestResponsesThePluginCannotRead(t *testing.T) {
 	oops := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
 	old := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
@@ -127,7 +127,7 @@ func TestResponsesThePluginCannotRead(t *testing.T) {
 	}
 }
 
-// A stop that cannot wait for the plugin any longer leaves no answer unaccounted for.
+// A stop that can no longer wait for the plugin accounts for every response.
 func TestStopWhileResponsesAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{hangs: true})
@@ -144,7 +144,7 @@ func TestStopWhileResponsesAreRead(t *testing.T) {
 	})
 }
 
-// An answer that came just before the stop gave up its request is judged, and settled.
+// A response that arrived just before the stop canceled its request is settled.
 func TestAnswerOfTheLastMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -159,7 +159,7 @@ func TestAnswerOfTheLastMoment(t *testing.T) {
 	})
 }
 
-// What the transport could not read names the status.
+// If the transport could not read a response, the error contains the status.
 func TestAnswersThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})

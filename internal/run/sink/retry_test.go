@@ -16,11 +16,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What fails and may do better the next time is tried again for as long as `errors.retry.timeout` says: transforms,
-// rows that the service does not take now, and requests that do not get there.
+// Transient failures are retried for as long as `errors.retry.timeout` specifies: in transforms, for rows that the
+// service does not accept now, and for requests that do not arrive.
 func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 	notNow := &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
-	// fails is what the first so many tries of a stage come to; a world with it is as without else.
+	// stage makes a stage fail the given number of times.
 	type stage func(x *world, fails int)
 	tries := 0
 	failing := func(fails int) bool {
@@ -101,7 +101,7 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 	}
 }
 
-// A stop ends the pauses.
+// A stop ends pauses between attempts.
 func TestStopWhileTryingAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -121,8 +121,7 @@ func TestStopWhileTryingAgain(t *testing.T) {
 	})
 }
 
-// A plugin that wants a row again, again and again, does not keep the service busy: each time it waits longer, and not
-// for ever.
+// A plugin that retries a row endlessly does not keep the service busy: the pauses grow, up to a limit.
 func TestRetryWithoutProgressIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -148,7 +147,7 @@ func TestRetryWithoutProgressIsPaced(t *testing.T) {
 	})
 }
 
-// A plugin that says of each answer that it has to be opened again asks for documents at a growing distance.
+// A plugin that needs to be reopened after each response requests documents at growing intervals.
 func TestReopeningIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{}

@@ -18,12 +18,12 @@ import (
 	"github.com/culvert-project/culvert/internal/run/runtest"
 )
 
-// A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
-// nothing is written again; what was on its way meanwhile is waited for.
+// An unreachable group revokes partitions before settled records are committed. When they are reassigned, nothing is
+// written again; requests in progress are waited for.
 func TestLostPartitionsComeBack(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		// meanwhile is what happens to the offset 0 of the group: somebody else's commit, or an operator's.
+		// meanwhile changes the group's offset 0, like another client's commit or an operator.
 		meanwhile func(g *group, at topicPartition)
 		committed int64 // before the outage
 		want      []string
@@ -47,7 +47,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 			}
 			stop := runtest.Start(t, NewTask(x.o).Run)
 			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are on their way
-			x.group.refusing(errors.New("nobody there"))
+			x.group.failCommits(errors.New("nobody there"))
 			synctest.Wait()
 			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
 				t.Errorf("%d committed before the outage, expected %d", got, c.committed)
@@ -66,7 +66,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 	}
 }
 
-// What one task has settled and could not commit, another task of the connector does not write again.
+// Records that one task has settled and could not commit are not written again by another task of the connector.
 func TestSettledIsSharedByTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
@@ -88,8 +88,8 @@ func TestSettledIsSharedByTasks(t *testing.T) {
 	})
 }
 
-// What was settled of a partition that was lost and came back is stored, although nothing of it is read before the
-// stop: another process does not write it again.
+// The settled records of a partition that was lost and reassigned are stored, although nothing of it is read before the
+// stop: another process does not write them again.
 func TestSettledOfALostPartitionIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
@@ -100,11 +100,11 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- NewTask(x.o).Run(ctx) }()
 		time.Sleep(5 * time.Second)
-		x.group.refusing(errors.New("nobody there"))
+		x.group.failCommits(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2", "c=3")
 		runtest.Pass(5 * time.Second)
 		x.group.lose(at)
-		x.group.refusing(nil)
+		x.group.failCommits(nil)
 		cancel() // nothing is polled any more
 		x.group.assign(at)
 		require.NoError(t, <-done)
@@ -116,7 +116,8 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 	})
 }
 
-// What is settled out of order stands with the offset that is committed when a partition goes, for its next owner.
+// Records that are settled out of order are stored with the offset that is committed when a partition is revoked, for
+// its next owner.
 func TestMetadataOfARevokedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -134,8 +135,8 @@ func TestMetadataOfARevokedPartition(t *testing.T) {
 	})
 }
 
-// A partition that goes away again before anything of it is stored: what its metadata says of requests on their way is
-// from before the first time, and no less known.
+// A partition is lost again before anything of it is stored: its metadata about requests in progress is from before the
+// first loss, and is still valid.
 func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -165,8 +166,8 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 	})
 }
 
-// What a partition had settled that went away and came back is stored before anything is sent that may follow it: a run
-// that is killed then would have it sent again, after what came after it.
+// The settled records of a partition that was lost and reassigned are stored before anything is sent that may follow
+// them: the run after a kill would send them again, after later records.
 func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
@@ -176,27 +177,27 @@ func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 		x.group.put("t", 1)
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(5 * time.Second)
-		x.group.refusing(errors.New("nobody there"))
+		x.group.failCommits(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2")
 		time.Sleep(5 * time.Second)
 		x.group.lose(at)
-		x.group.refusing(nil)
+		x.group.failCommits(nil)
 		x.group.put("t", 1, "c=1") // is stored, and what is known of the other one is not
 		time.Sleep(5 * time.Second)
-		x.group.refusing(errors.New("nobody there"))
+		x.group.failCommits(errors.New("nobody there"))
 		x.group.assign(at)
 		x.group.put("t", 0, "b=3")
 		time.Sleep(5 * time.Second)
 		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "while nothing can be stored")
-		x.group.refusing(nil)
+		x.group.failCommits(nil)
 		time.Sleep(20 * time.Second)
 		assert.Equal(t, []string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen())
 		require.NoError(t, stop())
 	})
 }
 
-// A commit waits while a group rebalances. What was worked out for an assignment that is over is not stored over what
-// the partition's next one knows.
+// A commit waits while a group rebalances. A commit of an earlier assignment is not stored over the state of the
+// partition's current one.
 func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 	at := map[string][]int32{"t": {0}}
 	for _, c := range []struct {
@@ -234,8 +235,9 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 	}
 }
 
-// A partition that ends before the group's offset, since its topic was made again, is read from its start where
-// auto.offset.reset says so. Its offsets are committed again, and inserts wait until it is stored that they are sent.
+// A partition that ends before the group's offset, because its topic was recreated, is read from its start if
+// auto.offset.reset specifies that. Its offsets are committed again, and inserts wait until it is stored that they are
+// sent.
 func TestPartitionBelowItsOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -260,7 +262,8 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 	})
 }
 
-// A log that becomes shorter while the task runs: what was read before is not committed over what comes instead.
+// A log becomes shorter while the task runs: offsets of records that were read before are not committed for the new
+// ones.
 func TestPartitionThatBecomesShorter(t *testing.T) {
 	l, at := newLedger(&InDoubtRecords{}), topicPartition{"t", 0}
 	l.apply(assigned{map[string][]int32{"t": {0}}})
@@ -299,8 +302,8 @@ func TestPartitionThatBecomesShorter(t *testing.T) {
 	}
 }
 
-// Markers of transactions are moved over by the commit, also an abort's, in whose front nothing was read, and they are
-// neither rows nor part of the metadata.
+// The commit moves past transaction markers, also past an abort marker without records before it; they are neither rows
+// nor part of the metadata.
 func TestMarkersAreMovedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -327,7 +330,7 @@ func TestMarkersAreMovedOver(t *testing.T) {
 	})
 }
 
-// control are the attributes of a transaction's marker. Only a fetch sets them.
+// control returns the attributes of a transaction marker, which only a fetch sets.
 func control(t *testing.T) kgo.RecordAttrs {
 	t.Helper()
 	marker := kmsg.NewRecord()

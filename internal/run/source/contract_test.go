@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Followed requests are under way side by side, and their answers come one after another in the order asked.
+// Followed requests are sent concurrently, and their responses are decoded in the order of the requests.
 func TestFollowedSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two", ">/three"})
@@ -34,7 +34,7 @@ func TestFollowedSideBySide(t *testing.T) {
 	})
 }
 
-// crowded is a service whose limits leave no room beside the page's own request.
+// crowded is a service whose limits allow no request besides the page's own.
 type crowded struct {
 	*service
 	first atomic.Bool
@@ -47,7 +47,7 @@ func (c *crowded) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	return c.service.Do(ctx, r)
 }
 
-// A followed request that found no room is made when its turn comes.
+// A followed request without a free slot is sent at its turn.
 func TestFollowedWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two"})
@@ -62,7 +62,7 @@ func TestFollowedWithoutRoom(t *testing.T) {
 	})
 }
 
-// A follow that is tolerated goes to decode with its status; any other one fails the page.
+// A tolerated status of a followed request is passed to decode; any other one fails the page.
 func TestToleratedAnswers(t *testing.T) {
 	for _, c := range []struct {
 		tolerates []uint16
@@ -82,7 +82,7 @@ func TestToleratedAnswers(t *testing.T) {
 	}
 }
 
-// What differs is named once: what has another value, and what one side alone has.
+// Each difference is named once: changed values, and members that only one side has.
 func TestDiffers(t *testing.T) {
 	for stored, want := range map[string][]string{
 		"set=S client=100 filter=a":         nil,
@@ -98,7 +98,7 @@ func TestDiffers(t *testing.T) {
 		"an offset without a fingerprint")
 }
 
-// What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened again in between.
+// The feed decides what a changed fingerprint means: at a start, and when the plugin is reopened in between.
 func TestChangedFingerprint(t *testing.T) {
 	stored := []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.StringEntry("fingerprint", "client=100")}
 	for changed, want := range map[wit.MismatchPolicy]struct {
@@ -141,8 +141,8 @@ func TestChangedFingerprint(t *testing.T) {
 	}
 }
 
-// A snapshot that the plugin reads only after what it is reading is asked for again then; one that it does not read at
-// all is told of, and keeps nothing from going on.
+// A snapshot that the plugin can read only after its current load is requested again then; a snapshot that it cannot
+// read at all is reported, and does not block the feed.
 func TestSnapshotBehindALoad(t *testing.T) {
 	for _, calm := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -166,8 +166,7 @@ func TestSnapshotBehindALoad(t *testing.T) {
 	}
 }
 
-// A snapshot is read between two pages, without a change of the feed's offset, and what was about to be read comes
-// after it.
+// A snapshot is read between two pages without changing the feed's offset, and the next page follows it.
 func TestSnapshotBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}

@@ -25,38 +25,38 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A listener of one path, for feeds of a task.
-type ear struct {
+// endpoint is a listener of one path, for feeds of a task.
+type endpoint struct {
 	take   notify.Handler
 	closed bool
 }
 
-func (e *ear) listen(_ string, take notify.Handler) (string, func(), error) {
+func (e *endpoint) listen(_ string, take notify.Handler) (string, func(), error) {
 	e.take = take
 	return "/c/feed0", func() { e.closed = true }, nil
 }
 
-// send hands a notification to the feed, which must take it.
-func (e *ear) send(t *testing.T, target, ident string) {
+// send passes a notification to the feed, which must accept it.
+func (e *endpoint) send(t *testing.T, target, ident string) {
 	t.Helper()
 	require.NoError(t, e.take(t.Context(), wit.Notification{Target: target, Body: []byte(ident)}))
 }
 
-// mustWake hands a wake to a feed, which must take it.
+// mustWake passes a trigger to a feed, which must accept it.
 func mustWake(t *testing.T, f *feed, token string) {
 	t.Helper()
 	_, err := f.enqueue(&wit.Trigger{Token: token})
 	require.NoError(t, err)
 }
 
-// notified runs a task, prepared so where that is not nil, that is subscribed to and has read its first load, and hands
-// it to do.
-func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *ear)) {
+// notified runs a task that is subscribed and has read its first load, and calls do with it. prepare, if not nil, is
+// called before the start.
+func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *endpoint)) {
 	synctest.Test(t, func(t *testing.T) {
 		r.subscribes = true
 		w := newWorld(r, rows("a", 3))
 		w.o.Once = false
-		e := &ear{}
+		e := &endpoint{}
 		w.o.Listen = e.listen
 		if prepare != nil {
 			prepare(w)
@@ -75,8 +75,8 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 	})
 }
 
-// Waiting notifications of one token become one wake, also while one of that token is served: it may have been answered
-// before the row changed.
+// Waiting notifications with the same token become one trigger, also while a trigger with that token is served: its
+// response may have been sent before the row changed.
 func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 	f := emptyFeed(&Task{}, nil)
 	for range 2 {
@@ -89,11 +89,11 @@ func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 	}
 }
 
-// Each notification is served before anything that is due by the clock. One that was served is known again, and garbage
-// is the sender's fault.
+// Each notification is served before anything that is scheduled. A served one is accepted again later, and garbage is
+// the sender's fault.
 func TestNotifications(t *testing.T) {
 	r := &reader{exact: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		r.causes = nil
 		p := w.task.Progress()
 		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.LastNotified.Equal(*f.Subscribed) {
@@ -123,10 +123,11 @@ func TestNotifications(t *testing.T) {
 	})
 }
 
-// A sender who is to wait is answered when the rows are in Kafka, and one that comes at the end is told to send again.
+// A sender that waits gets its response when the rows are in Kafka, and one that arrives during the stop is told to
+// send again.
 func TestHeldNotifications(t *testing.T) {
 	r := &reader{exact: true, holds: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		before := len(w.broker.records())
 		for i := range 5 {
 			e.send(t, "page/0", strconv.Itoa(i))
@@ -144,10 +145,10 @@ func TestHeldNotifications(t *testing.T) {
 	})
 }
 
-// The subscription is looked at again and again; where it was made again, what happened meanwhile is asked for.
+// The subscription is checked periodically; if it was recreated, the changes since then are requested.
 func TestSubscriptionsAreRenewed(t *testing.T) {
 	r := &reader{exact: true, subscription: "1"}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		r.forget("1")
 		runtest.Pass(subscriptionInterval + time.Second)
 		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
@@ -161,11 +162,11 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 	})
 }
 
-// subscribedRun runs a task that listens until its feed rests, or what it has read cannot be stored, and tells by which
-// causes the feed was read.
+// subscribedRun runs a task that listens until its feed is idle, or its offset cannot be stored, and returns the causes
+// for which the feed was read.
 func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes bool) (causes []string, err error) {
 	t.Helper()
-	e := &ear{}
+	e := &endpoint{}
 	w.o.Once, w.o.Listen = false, e.listen
 	r.causes, r.subscribed, r.makes, r.subscription = nil, nil, makes, subscription
 	w.task = NewTask(w.o)
@@ -176,8 +177,8 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 	return causes, stop()
 }
 
-// A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
-// has one of which the stored offset does not know; one that is there, or is made at the first start, does not.
+// If a subscription was deleted while the connector was down, or is missing in the stored offset, the changes since
+// then are requested at the next start; if it exists, or is created at the first start, they are not.
 func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
 		"made at first":  {false, false, true, false},
@@ -204,8 +205,8 @@ func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 	}
 }
 
-// What happened while nobody was subscribed is asked for until it was read: a worker that is killed in between finds
-// the subscription that it has made itself.
+// Changes during the time without a subscription are requested until they were read: a worker after a kill finds the
+// subscription that it has created itself.
 func TestLostSubscriptionAndAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true, subscribes: true}
@@ -232,7 +233,8 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 	})
 }
 
-// A feed that starts over from its stored offset serves what waited for it, and its subscription's renewal reaches it.
+// A feed that restarts from its stored offset serves the waiting notifications, and still receives the renewal of its
+// subscription.
 func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	old := emptyFeed(&Task{}, nil)
 	old.notifications.subscriptionDigest, old.notifications.currentDigest = "1", "2"
@@ -264,8 +266,8 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	}
 }
 
-// A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
-// not tell of an entity that is gone.
+// A snapshot of several pages is read between a trigger and its turn: the trigger is still served, because a snapshot
+// does not report deleted entities.
 func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
 	r := &reader{exact: true, calm: true}
 	interrupted := func(w *world) {
@@ -280,15 +282,15 @@ func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
 			}
 		}
 	}
-	notified(t, r, interrupted, func(t *testing.T, _ *world, e *ear) {
+	notified(t, r, interrupted, func(t *testing.T, _ *world, e *endpoint) {
 		e.send(t, "x", "")
 		runtest.Pass(10 * time.Second)
 		assert.Equal(t, []string{"start", "wake x", "snapshot now", "more", "wake y"}, r.causes)
 	})
 }
 
-// A snapshot that is asked for before a start has read anything comes after what the plugin reads at a start, since a
-// snapshot does not say which entities are gone.
+// A snapshot that is requested before the first page of a start is read after the plugin's reads of the start, because
+// a snapshot does not report deleted entities.
 func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
 		runtest.Bubble(t, name, func(t *testing.T) {
@@ -315,8 +317,8 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 	}
 }
 
-// A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
-// subscriptions of before, so that a worker that is killed then asks for what was missed.
+// A snapshot before the changes that a subscription missed does not replace them: its pages are stored with the earlier
+// subscriptions, so that a worker after a kill requests the changes.
 func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
@@ -336,7 +338,7 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 					f.onSubscribed(skipped, true)
 				}
 			}
-			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *ear) {
+			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *endpoint) {
 				e.send(t, "x", "")
 				runtest.Pass(10 * time.Second)
 				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
@@ -347,7 +349,7 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	}
 }
 
-// Notifications that wait are bounded, by what they ask for and by their idents.
+// The number of waiting notifications is limited, by their tokens and by their idents.
 func TestWaitingNotificationsAreBounded(t *testing.T) {
 	for name, one := range map[string]func(i int) *wit.Trigger{
 		"tokens": func(i int) *wit.Trigger { return &wit.Trigger{Token: strconv.Itoa(i)} },
@@ -368,11 +370,11 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 	}
 }
 
-// A wake that the plugin wants once more comes again after that time, or with the next notification of the same; its
-// sender need not wait for that.
+// A trigger that the plugin wants to repeat is repeated after that time, or with the next notification with the same
+// token; its sender does not wait for it.
 func TestRepeatedTriggers(t *testing.T) {
 	r := &reader{exact: true, holds: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		before := len(w.broker.records())
 		triggers := func(after time.Duration, causes ...string) {
 			t.Helper()
@@ -410,10 +412,10 @@ func TestRepeatedTriggers(t *testing.T) {
 	})
 }
 
-// postponing is an output whose pages are committed together, a minute after the first or when that is asked for.
+// postponing is an output whose pages are committed together, a minute after the first one or on request.
 type postponing struct {
 	transactions
-	// refuses has the next commit refused that has such a record; nil: none.
+	// refuses, if not nil, makes the next commit that contains this record fail.
 	refuses *atomic.Pointer[string]
 	due     *time.Timer
 }
@@ -445,7 +447,7 @@ func (o *postponing) end(ctx context.Context) error {
 	return o.transactions.Commit(ctx)
 }
 
-// With exactly-once the second answer about an entity is read again, too, when its commit is refused.
+// With exactly-once, the second response about an entity is also read again when its commit fails.
 func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 	r := &reader{exact: true, holds: true}
 	var refuses atomic.Pointer[string]
@@ -454,7 +456,7 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 			return &postponing{transactions: transactions{t: t, b: w.broker}, refuses: &refuses}, nil
 		}
 	}
-	notified(t, r, postponed, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, postponed, func(t *testing.T, w *world, e *endpoint) {
 		w.service.later("late=gone", "LATER 10000")
 		e.send(t, "late", "1")
 		w.service.later("late=there")
@@ -473,7 +475,7 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 	})
 }
 
-// Wakes that come once more are bounded, and take no room from notifications.
+// The number of repeated triggers is limited, and they take no space from notifications.
 func TestRepeatedTriggersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -502,8 +504,8 @@ func TestRepeatedTriggersAreBounded(t *testing.T) {
 	})
 }
 
-// Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first
-// that is due is served.
+// Whatever happens to triggers, each waiting one is found by its token, repeated ones are counted, and the first that
+// is due is served.
 func TestPendingTriggersAreFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))

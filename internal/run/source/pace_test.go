@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin that asks again and again, and gets nowhere, is paced by the host: whatever it says of periods, of more that
-// waits and of what is to be followed.
+// A plugin that requests repeatedly without progress is paced by the host, whatever periods, more or followed requests
+// it returns.
 func TestPluginsThatGetNowhere(t *testing.T) {
 	again := func(answer string) func(int, string) (uint16, string, bool) {
 		return func(int, string) (uint16, string, bool) { return 200, answer, false }
@@ -33,7 +33,7 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 		reader *reader
 		pages  []string
 		answer func(int, string) (uint16, string, bool)
-		// most requests in a minute
+		// most is the maximum number of requests per minute
 		most int
 	}{
 		{"polls with a period of 0", &reader{polls: true}, []string{"a=1"}, nil, 70},
@@ -63,7 +63,7 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 	}
 }
 
-// A page asks for a bounded number of answers beside its own, at once or nested in each other.
+// A page may follow a limited number of requests, at once or nested in each other.
 func TestFollowedRequestsAreBounded(t *testing.T) {
 	fails := func(t *testing.T, w *world, linked map[string][]string) {
 		t.Helper()
@@ -99,7 +99,7 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// Requests that wait to be followed are bounded by their bytes together, and not those that were followed.
+// The total size of waiting followed requests is limited; requests that were followed do not count.
 func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each, levels = 1 << 20, 100
@@ -122,8 +122,8 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// Answers that come one after another nest nowhere, however many there are: those of further pages of one row, each of
-// which asks for the next one at its end, and those of rows after one another, which a plugin asks for one at a time.
+// Responses one after another do not nest, whatever their number: those of further pages of a row, each of which
+// requests the next one at its end, and those of successive rows that a plugin requests one at a time.
 func TestAnswersBehindEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const last = 300
@@ -146,7 +146,7 @@ func TestAnswersBehindEachOther(t *testing.T) {
 	})
 }
 
-// What brings rows isn't paced, and a period that is longer isn't touched.
+// Reads that return rows are not paced, and a longer period is unchanged.
 func TestProgressIsNotPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pages := make([][]string, 500)
@@ -172,14 +172,14 @@ func TestProgressIsNotPaced(t *testing.T) {
 	})
 }
 
-// apart is a version whose readers have nothing to do with each other.
+// apart is a version with independent readers.
 type apart struct{ *fakeCode }
 
 func (a apart) Acquire(context.Context) (Reader, error)      { return &reader{feeds: a.reader.feeds}, nil }
 func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(context.Background()) }
 func (a apart) Release(Reader)                               {}
 
-// A service that takes its time to begin an answer holds up no other feed: the slot of its page is theirs meanwhile.
+// A service that responds slowly delays no other feed: others use the page's slot in the meantime.
 func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
@@ -202,8 +202,8 @@ func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	})
 }
 
-// TestPageThatComesTwice: a plugin that says that more comes, and has the same rows read from the same offset again,
-// fails with the second page. Rows that differ by their values alone are other ones.
+// TestPageThatComesTwice: a plugin that returns more, and reads the same rows again from the same offset, fails with
+// the second page. Rows that differ only in their values are different rows.
 func TestPageThatComesTwice(t *testing.T) {
 	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
 		n := 0
@@ -253,8 +253,8 @@ func TestPageThatComesTwice(t *testing.T) {
 	}
 }
 
-// A request that acknowledges is not sent while the worker may have left its group: the offset before it is
-// stored when that is asked, and the request goes out when the group has confirmed the worker, or never.
+// A request that acknowledges is not sent while the worker may have left its group: the offset before it is stored when
+// the acknowledgement is requested, and the request is sent when the group has confirmed the worker, or never.
 func TestLease(t *testing.T) {
 	for name, c := range map[string]struct {
 		acks  bool
@@ -303,8 +303,8 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// What was confirmed may be over when the request has waited for its turn: then it is asked once more, and a stop of
-// the task is not held up by a group that does not answer.
+// If the confirmation expires while the request waits for its turn, membership is checked again, and an unresponsive
+// group does not delay a stop of the task.
 func TestLeaseThatEndsMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{acks: true}, rows("a", 3))

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// poisoned is a page of several pieces with rows on which the plugin breaks, and the records that the others become.
+// poisoned returns a page of several pieces with rows that make the plugin trap, and the records of the other rows.
 func poisoned(at ...int) (lines, records []string) {
 	for i := range 12_000 {
 		if slices.Contains(at, i) {
@@ -25,8 +25,8 @@ func poisoned(at ...int) (lines, records []string) {
 	return lines, records
 }
 
-// A row on which the plugin breaks is found, and left out where that is tolerated, with its document as a dead letter;
-// the others are delivered (P32).
+// A row that makes the plugin trap is found, and skipped if that is tolerated, with its document as a dead letter; the
+// others are delivered (P32).
 func TestRowsThatBreakThePlugin(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 	}
 }
 
-// A row that breaks the plugin with what it has followed, however deep, is found and left out like others.
+// A row whose followed responses make the plugin trap, however deep, is found and skipped like others.
 func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 			dead, triggers := w.received()
 			slices.Sort(records)
 			slices.Sort(triggers)
-			// the page comes again: the reader gives no number to what it has followed
+			// The page is read again: the reader does not number what it has followed.
 			triggers = slices.Compact(triggers)
 			assert.Equal(t, records, triggers, "exact", exact)
 			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
@@ -98,7 +98,7 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 	}
 }
 
-// Where no row may be left out the task fails and names the row, and what came before it is delivered.
+// If no row may be skipped, the task fails and names the row, and earlier rows are delivered.
 func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines, records := poisoned(9000)
@@ -108,7 +108,7 @@ func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 	})
 }
 
-// A plugin that breaks on everything, and a page that is another one each time, end the task.
+// A plugin that always traps, and a page that differs each time, fail the task.
 func TestPagesThatBreakThePlugin(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(w *world)
@@ -138,8 +138,8 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 	}
 }
 
-// Answers differ from one to the next without being other rows: each entry of a feed in Atom has the answer's time.
-// The rows are found all the same, where they stay at their bytes and where they move by some.
+// Responses may differ each time although their rows are equal: each entry of an Atom feed has the time of the
+// response. The rows are found, whether their position is unchanged or moves by some bytes.
 func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 	for name, c := range map[string]struct {
 		time   func(n int) string
@@ -181,7 +181,7 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 	}
 }
 
-// A search of which nothing is left to narrow ends: the plugin breaks after the last byte, whatever comes before.
+// A search ends when it cannot be narrowed further: the plugin traps after the last byte, whatever precedes it.
 func TestSearchBehindTheLastByte(t *testing.T) {
 	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
 		s, n := bisection{}, 0
@@ -194,7 +194,7 @@ func TestSearchBehindTheLastByte(t *testing.T) {
 	}
 }
 
-// A plugin that breaks whatever it is given, also before the first byte, is no matter of a row.
+// If a plugin traps on any input, also before the first byte, no row is at fault.
 func TestSearchBeforeTheFirstByte(t *testing.T) {
 	s := bisection{}
 	if !s.narrow(&trapError{from: 0, to: 1480}) {
@@ -205,7 +205,7 @@ func TestSearchBeforeTheFirstByte(t *testing.T) {
 	}
 }
 
-// Tags that the host itself uses are no plugin's.
+// Tags that the host itself uses are rejected from plugins.
 func TestPluginsThatUseTheHostsTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:skip-row"})

@@ -101,7 +101,7 @@ func TestFlow(t *testing.T) {
 	})
 }
 
-// It is used for each piece of a page.
+// The clock is used for each piece of a page.
 func TestClockAllocatesNothing(t *testing.T) {
 	var c BusyClock
 	var m Meter

@@ -41,14 +41,14 @@ func flush(t *testing.T, tracer *Tracer) {
 	require.NoError(t, tracer.provider.ForceFlush(t.Context()))
 }
 
-// sendPage has a span go to the collector.
+// sendPage ends a span and sends it to the collector.
 func sendPage(t *testing.T, tracer *Tracer) {
 	t.Helper()
 	tracer.Start("page", Internal).End(nil)
 	flush(t, tracer)
 }
 
-// sent reports other numbers of spans that were taken and lost.
+// sent checks the numbers of accepted and lost spans.
 func sent(t *testing.T, tracer *Tracer, taken, lost int64) {
 	t.Helper()
 	if foundTaken, foundLost := tracer.Sent(); foundTaken != taken || foundLost != lost {
@@ -56,7 +56,7 @@ func sent(t *testing.T, tracer *Tracer, taken, lost int64) {
 	}
 }
 
-// partial is a collector's answer that has refused so many spans.
+// partial returns a collector's response that rejects some spans.
 func partial(refused uint64, why string) []byte {
 	inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), refused)
 	inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), why)
@@ -121,7 +121,7 @@ func TestSpansArrive(t *testing.T) {
 	assert.Equal(t, 0, strings.Count(log.String(), "\n"), "lines in the log")
 }
 
-// A collector that refuses is told of once, and once more when it takes spans again.
+// A collector that rejects spans is logged once, and once more when it accepts spans again.
 func TestOneLineForACollectorThatIsAway(t *testing.T) {
 	r := tracetest.Start(t)
 	var away sync.Map
@@ -145,7 +145,7 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 	assert.Equal(t, 0, strings.Count(log.String(), "geheim"), "the endpoint's secret")
 }
 
-// What may pass is sent again, after as long as the collector asks for.
+// Spans are sent again after a transient error, after the delay that the collector requests.
 func TestSentAgain(t *testing.T) {
 	r := tracetest.Start(t)
 	statuses := make(chan int, 3)
@@ -163,7 +163,7 @@ func TestSentAgain(t *testing.T) {
 	}
 }
 
-// A collector that says yes and takes less: partial_success.
+// A collector that responds with success may accept only a part: partial_success.
 func TestPartlyRefused(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
@@ -179,7 +179,7 @@ func TestPartlyRefused(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(log.String(), "OTLP partial success: too old (2 spans rejected)"), "found")
 }
 
-// What a collector says is shown without the headers that it was sent.
+// A collector's response is logged without the headers that were sent to it.
 func TestCollectorsRepeatNoSecret(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
@@ -194,7 +194,7 @@ func TestCollectorsRepeatNoSecret(t *testing.T) {
 	assert.Equal(t, 0, strings.Count(log.String(), "gehe/im"), log)
 }
 
-// A collector that answers without end is not read to it.
+// An endless response of a collector is not read to its end.
 func TestAnswersOfACollectorAreBounded(t *testing.T) {
 	r := tracetest.Start(t)
 	written := make(chan int, 1)
@@ -216,8 +216,8 @@ func TestAnswersOfACollectorAreBounded(t *testing.T) {
 	sent(t, tracer, 0, 1)
 }
 
-// While a collector takes connections and answers nothing, spans end without waiting for it; those that find the queue
-// full are lost, and counted.
+// If a collector accepts connections and does not respond, spans end without waiting for it; spans that find the queue
+// full are lost and counted.
 func TestSilentCollector(t *testing.T) {
 	r := tracetest.Start(t)
 	over := make(chan struct{})
@@ -237,7 +237,7 @@ func TestSilentCollector(t *testing.T) {
 	sent(t, tracer, spans-lost, lost)
 }
 
-// A stop does not wait for a collector that takes connections and answers nothing.
+// A stop does not wait for a collector that accepts connections and does not respond.
 func TestCloseIsBounded(t *testing.T) {
 	r := tracetest.Start(t)
 	asked, over := make(chan struct{}), make(chan struct{})
@@ -259,7 +259,7 @@ func TestCloseIsBounded(t *testing.T) {
 	<-closed
 }
 
-// While nothing is traced, nothing is done and no memory is taken.
+// Without tracing, nothing is done and nothing is allocated.
 func TestOffCostsNothing(t *testing.T) {
 	var tracer *Tracer
 	failure := errors.New("x")

@@ -22,13 +22,13 @@ var (
 	someMember = regexp.MustCompile(`"([a-zöß.]+)":`)
 )
 
-// near is a value that differs from another in little. The schema stays, most of the time.
+// near returns a value that differs slightly from another. The schema usually stays the same.
 func (g chance) near(value string) string {
 	schema, payload, has := strings.Cut(value, `,"payload":`)
 	if !has {
 		return value
 	}
-	// one is one of the places where the expression is found, with another text in it.
+	// one replaces one of the matches of the expression with another text.
 	one := func(in string, expression *regexp.Regexp, with string) string {
 		all := expression.FindAllStringIndex(in, -1)
 		if len(all) == 0 {
@@ -70,8 +70,8 @@ func (g chance) near(value string) string {
 	return schema + `,"payload":` + payload
 }
 
-// Rows that differ in little, sent together, come to what each comes to alone in a new chain (which is compared to
-// Kafka's elsewhere): the loops for rows that are alike do no row that is not.
+// Similar rows that are sent together have the same results as each alone in a new chain (which is compared with
+// Kafka's elsewhere): the loops for equal rows process no different ones.
 func TestRealRowsInARow(t *testing.T) {
 	g, cases := oracle(t, 5, 60)
 	m, reg, _ := manager(t, nil)
@@ -160,7 +160,8 @@ func TestRealRowsInARow(t *testing.T) {
 	}
 }
 
-// A batch that goes to a plugin in several calls, each of which gives less than a call may, does not grow without end.
+// A batch that is sent to a plugin in several calls, each of which returns less than its limit, does not grow without
+// limit.
 func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	const each = 8 << 20
 	m, reg := withOdd(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// moduleOfTheGuide builds the transform that the guide of plugins shows, in a module of its own, without any network.
+// moduleOfTheGuide builds the transform of the plugin guide, in its own Go module, without network.
 func moduleOfTheGuide(t *testing.T) []byte {
 	t.Helper()
 	text := read(t, "../../../cmd/culvert/guides/plugins.md")
@@ -46,8 +46,8 @@ func moduleOfTheGuide(t *testing.T) []byte {
 	return []byte(read(t, filepath.Join(dir, command[2])))
 }
 
-// A transform in a module of its own, as the guide shows it, adds a field and a header, with their schemas, and makes
-// two records of one.
+// A transform in its own Go module, as in the guide, adds a field and a header, with their schemas, and splits a record
+// in two.
 func TestTransformOfAnotherModule(t *testing.T) {
 	m, reg, dir := manager(t, map[string][]byte{"my.wasm": moduleOfTheGuide(t)})
 	checked, err := plugin.Check(t.Context(), filepath.Join(dir, "my.wasm"), plugin.Options{Registry: reg,

@@ -58,7 +58,7 @@ func TestParametersOfAllKinds(t *testing.T) {
 	}
 }
 
-// A small limit rejects a result before it is copied.
+// A result above a small limit is rejected before it is copied.
 func TestResultLimit(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 10)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
@@ -87,7 +87,7 @@ func randomRow(r *rand.Rand) wit.Row {
 		Timestamp: int64(r.Uint64()), Key: datum(), Value: datum(), Headers: datum()}
 }
 
-// Copied rows and rows of the reflective codec have the same bytes.
+// Rows that are copied and rows that the reflective codec encodes have the same bytes.
 func TestRowsInEveryWay(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	rows := make([]wit.Row, 50)

@@ -28,8 +28,8 @@ func known(t testing.TB) Translator {
 	return s
 }
 
-// An instance that declares equal schemas again pays for them once; too many are refused, and before that the instance
-// is replaced.
+// An instance that declares equal schemas again is charged for them once; too many are rejected, and before that the
+// instance is replaced.
 func TestBytesOfDeclaredSchemas(t *testing.T) {
 	s := New(record.NewRegistry().ForConnector("c"), nil)
 	big := func(i int) []wit.SchemaNode {
@@ -56,7 +56,7 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 	}
 }
 
-// Values that are nested too deeply are refused, with or without structs.
+// Values that are nested too deeply are rejected, with or without structs.
 func TestDeepValuesAreRefused(t *testing.T) {
 	s := known(t)
 	nested := func(n int, inside ...byte) []byte {
@@ -75,7 +75,7 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	headers := connectdata.AppendHeaders(nil, make([]connectdata.Header, connectdata.MaxHeaders+1))
 	_, err := s.findReferences(wit.Raw, headers, abi.NewViolation)
 	assert.Error(t, err, "more than 10000 headers")
-	// a walk over megabytes
+	// several megabytes
 	wide := connectdata.AppendNumber([]byte{connectdata.TagArray}, 8<<20)
 	wide = append(wide, make([]byte, 8<<20)...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -85,7 +85,8 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzHeaders compares scanning headers with package connectdata: what that package reads is scanned without an error.
+// FuzzHeaders compares the header scanner with package connectdata: what that package reads is scanned without an
+// error.
 func FuzzHeaders(f *testing.F) {
 	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Encoding: wit.WithSchema, Schema: 1,
 		Value: []byte{2}},
