@@ -136,7 +136,7 @@ const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"
 
 // A schema is registered once per topic, under the subject that the strategy specifies; the value is copied after the
 // zero byte and the id.
-func TestAvroIsACopy(t *testing.T) {
+func TestAvroValueIsCopied(t *testing.T) {
 	for strategy, subject := range map[string]string{"": "orders-value",
 		"io.confluent.kafka.serializers.subject.TopicNameStrategy":       "orders-value",
 		"io.confluent.kafka.serializers.subject.RecordNameStrategy":      "a.Person",
@@ -181,7 +181,7 @@ func TestAvroIsACopy(t *testing.T) {
 
 // Requests to an unreachable registry are repeated until it responds, and the status reports it in the meantime: no
 // record is at fault.
-func TestRegistryThatIsAway(t *testing.T) {
+func TestUnreachableRegistryIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := 0
 		b := &record.Batch{Registry: record.NewRegistry()}
@@ -238,7 +238,7 @@ func answer(r *http.Request, status int, body string) *http.Response {
 
 // A rejection by the registry is no record's fault if it concerns the schema or the user, and is the record's fault if
 // its id is unknown.
-func TestRefusalsOfARegistry(t *testing.T) {
+func TestRegistryRejections(t *testing.T) {
 	fake := srfake.New(srfake.WithAuth("Basic dTpw"))
 	t.Cleanup(fake.Close)
 	fake.SeedSchema("t-value", 1, 1, sr.Schema{Schema: `"int"`})
@@ -292,7 +292,7 @@ func incompatible(t *testing.T) error {
 }
 
 // Confluent's own defaults, as generated files contain them, have no effect and are accepted.
-func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
+func TestDefaultsOfUnsupportedSettings(t *testing.T) {
 	given := map[string]string{"schema.registry.url": "http://r", "rule.executors": "", "proxy.host": "",
 		"use.latest.with.metadata": "", "proxy.port": "-1"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
@@ -315,7 +315,7 @@ func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
 }
 
 // Settings for writing do not matter to a converter that only reads.
-func TestReadingWithSettingsOfWriting(t *testing.T) {
+func TestReaderIgnoresWriterSettings(t *testing.T) {
 	given := map[string]string{"schema.registry.url": "http://r",
 		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
@@ -330,7 +330,7 @@ func TestReadingWithSettingsOfWriting(t *testing.T) {
 }
 
 // Settings are rejected by name.
-func TestSettingsOfAvro(t *testing.T) {
+func TestInvalidAvroSettings(t *testing.T) {
 	for settings, want := range map[string]string{
 		"":                                  `Missing required configuration "schema.registry.url" which has no default value.`,
 		"schema.registry.url=registry:8081": "schema.registry.url",
@@ -360,7 +360,7 @@ func TestSettingsOfAvro(t *testing.T) {
 }
 
 // Names that Avro does not allow are rejected with advice; [TestAvroCases] shows how they are written differently.
-func TestNamesOfAvro(t *testing.T) {
+func TestInvalidAvroNames(t *testing.T) {
 	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := avroPair(t, fakeRegistry(t))
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
@@ -377,7 +377,7 @@ func TestNamesOfAvro(t *testing.T) {
 }
 
 // A union of very many types, for each of which all others are written as nulls, is rejected as the record's fault.
-func TestBranchesOfAUnionAreBounded(t *testing.T) {
+func TestUnionBranchesAreBounded(t *testing.T) {
 	union := func(n int) string {
 		branches := make([]string, n)
 		for i := range branches {
@@ -491,9 +491,9 @@ func avroOf(t *testing.T, options, document string) []string {
 	assert.Equal(t, text, registered, "the registered schema", document)
 	payload := out[5:]
 	if raw {
-		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes it with its length
+		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes the length, too
 	}
-	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so that no version comes in
+	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so there is no version
 	if err != nil {
 		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
 	}
@@ -515,7 +515,7 @@ func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) 
 }
 
 // A schema in a header, by its id or its GUID, applies to a value without a prefix.
-func TestSchemaInAHeader(t *testing.T) {
+func TestSchemaIDInHeader(t *testing.T) {
 	guid := []byte{1, 0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x43, 0x33, 0x84, 0x44, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55}
 	asked := 0
 	open := func(s registry.Settings) (*registry.Client, error) {
@@ -557,7 +557,7 @@ func TestSchemaInAHeader(t *testing.T) {
 }
 
 // Options that are missing in the fork of AvroData that we compare with behave as in Confluent's AvroData.
-func TestOptionsOfAvro(t *testing.T) {
+func TestConfluentAvroOptions(t *testing.T) {
 	const keys = `{"schema":{"type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32",` +
 		`"optional":false},"optional":false},"payload":{"a":1}}`
 	const null = `{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"default":7,"field":"a"}],` +
@@ -593,7 +593,7 @@ func TestOptionsOfAvro(t *testing.T) {
 
 // A schema with rules that must run for each value is rejected, whoever set them and in both directions: otherwise
 // values would be written or read without them, such as rules that encrypt fields or the whole value.
-func TestRulesOfSchemas(t *testing.T) {
+func TestSchemasWithRulesAreRejected(t *testing.T) {
 	const fixed, newest, found = "use.schema.id=1", "use.latest.version=true", "auto.register.schemas=false"
 	domain := func(mode string) string {
 		return `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"` + mode + `"}]}`
@@ -612,7 +612,7 @@ func TestRulesOfSchemas(t *testing.T) {
 		{"", domain("WRITEREAD"), false, false},
 		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true},` +
 			`{"name":"r","type":"ENCRYPT","mode":"WRITE"}]}`, false, true},
-		{"", domain("LATER"), false, false}, // a mode that there may be some day
+		{"", domain("LATER"), false, false}, // a possible future mode
 		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`, true, true},
 		{"", `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, true, true},
 		{"", encoding("WRITEREAD"), false, false},

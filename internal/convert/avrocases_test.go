@@ -33,7 +33,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	settings := map[string]string{"schema.registry.url": "http://registry.test",
-		"flatten.singleton.unions": "false"} // which the fork does not know
+		"flatten.singleton.unions": "false"} // missing in the fork
 	for _, pair := range strings.Fields(options) {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
@@ -129,7 +129,7 @@ func payload(document string) string {
 
 // A logical type's name on another type, which a transform such as SetSchemaMetadata can set, is rejected: Avro has no
 // timestamp of an int. So is a default of a union without a value.
-func TestWhatAvroDoesNotHave(t *testing.T) {
+func TestMisnamedAvroTypesAreRejected(t *testing.T) {
 	union := wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr("io.confluent.connect.avro.Union"),
 		Fields: []wit.Field{{Name: "int", Node: 2}}}
 	union.DefaultValue = wit.Ptr([]byte{0})

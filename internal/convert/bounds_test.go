@@ -52,7 +52,7 @@ func nestedSchema(depth int) string {
 }
 
 // With members in another order at each level, nested values are read once, not twice per level.
-func TestNestedMembersOutOfTurn(t *testing.T) {
+func TestNestedMembersOutOfOrder(t *testing.T) {
 	const depth = 90
 	value := `"x"`
 	for n := range depth {
@@ -193,7 +193,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 }
 
 // The last value of a duplicate name takes the position of the first, among many names as among few.
-func TestNamesTwice(t *testing.T) {
+func TestDuplicateNames(t *testing.T) {
 	for _, names := range []int{3, 1000} {
 		var in, out strings.Builder
 		in.WriteByte('{')
@@ -352,7 +352,7 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 }
 
 // Each record contains the JSON of its schema: a schema whose JSON is too long is the row's fault.
-func TestLongEnvelopesAreRefused(t *testing.T) {
+func TestLongEnvelopesAreRejected(t *testing.T) {
 	for size, want := range map[int]string{3 << 20: "more than 16777216 bytes", 2 << 20: ""} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: connectdata.AppendString(nil, "x")}
 		s, err := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strings.Repeat("\x01", size))}})

@@ -28,7 +28,7 @@ type recorded struct {
 }
 
 // JsonConverter has the same declaration as Kafka's, as recorded from a real worker.
-func TestDeclarationOfJSON(t *testing.T) {
+func TestJSONConverterDeclaration(t *testing.T) {
 	want := map[string]recorded{}
 	for _, r := range recording(t, ClassJSON) {
 		want[r.Name] = r

@@ -85,7 +85,7 @@ func differences(t *testing.T) (cases []wantedCase) {
 }
 
 // Every wanted difference occurs, and RATIONALE.md explains it.
-func TestDifferences(t *testing.T) {
+func TestWantedDifferences(t *testing.T) {
 	rationale, err := os.ReadFile("../../RATIONALE.md")
 	require.NoError(t, err)
 	words := strings.Join(strings.Fields(string(rationale)), " ")
@@ -102,7 +102,7 @@ func TestDifferences(t *testing.T) {
 
 // documents.tsv contains ordinary and odd documents of all types, each with the result of Kafka's converter. Our result
 // is equal, or differs as the row specifies.
-func TestDocumentsAsKafka(t *testing.T) {
+func TestDocumentsMatchKafka(t *testing.T) {
 	for _, row := range readTSV(t, "documents.tsv", 5) {
 		w := storedDocument(t, row)
 		if verdict, ours := w.compare(t.Context(), row[4]); verdict != row[3] {
@@ -114,7 +114,7 @@ func TestDocumentsAsKafka(t *testing.T) {
 
 // Converters that have converted other documents, with one registry, return the same results as new converters: for
 // each document, the previous one, one's schema with the other's payload, and a copy with another letter in the schema.
-func TestDocumentsInARow(t *testing.T) {
+func TestResultsDoNotDependOnEarlierDocuments(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	pairs := map[string][2]Converter{}
 	var before string
@@ -124,7 +124,7 @@ func TestDocumentsInARow(t *testing.T) {
 		if pair[0] == nil {
 			var err error
 			if pair[0], err = New(ClassJSON, settingsOf(w.reader), Options{Schemas: b.Registry}); err != nil {
-				continue // TestDocumentsAsKafka compares the refusal
+				continue // TestDocumentsMatchKafka compares the error
 			}
 			pair[1], err = New(ClassJSON, settingsOf(w.writer), Options{Schemas: b.Registry})
 			require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 )
 
 // Headers are converted by the class in header.converter, in both directions.
-func TestHeadersGoThroughTheirConverter(t *testing.T) {
+func TestHeadersAreWrittenByTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
 	text, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
@@ -99,8 +99,9 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	}
 }
 
-func TestHeaderConvertersThatAreNone(t *testing.T) {
-	for class, want := range map[string]string{ClassAvro: "does not convert headers", "com.example.X": "unknown class"} {
+func TestInvalidHeaderConverters(t *testing.T) {
+	for class, want := range map[string]string{ClassAvro: "does not convert headers",
+		"com.example.X": "unknown class"} {
 		_, err := NewHeaders(class, nil, Options{Schemas: record.NewRegistry()})
 		assert.Error(t, err, want, class)
 	}

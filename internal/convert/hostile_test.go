@@ -65,11 +65,11 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 	names := func(n int) string {
 		return "{" + list(n, func(i int) string { return fmt.Sprintf(`"f%d":1`, i) }) + "}"
 	}
-	bomb := func(shape string) string { // every level refers to the next one several times
+	bomb := func(shape string) string { // each level refers to the next one several times
 		return `{"$ref":"#/d/0","d":[` + list(60, func(i int) string { return fmt.Sprintf(shape, i+1) }) +
 			`,{"type":"string"}]}`
 	}
-	choices := `{"type":"string"}` // the members of each must be compared to choose between the two structures
+	choices := `{"type":"string"}` // to choose between the two structs, the members of each must be compared
 	for range 30 {
 		choices = `{"oneOf":[{"type":"object","properties":{"a":` + choices + `}},{"type":"object","properties":{"b":` +
 			`{"type":"boolean"}}}]}`

@@ -75,7 +75,7 @@ func reread(t *testing.T, class string, seed uint64, reg *record.Registry, b *re
 	case err != nil && !errors.As(err, &e):
 		t.Fatalf("seed %d: %v", seed, err)
 	case err != nil:
-		return // names that stand twice, floats that JSON cannot say, null for what is required
+		return // duplicate names, floats that JSON cannot represent, null for required values
 	case got.Encoding == wit.WithSchema:
 		if bad := connectdata.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
 			t.Fatalf("seed %d: %q was read as % x: %v", seed, text, into.Bytes(got), bad)

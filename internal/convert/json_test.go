@@ -40,7 +40,7 @@ func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaN
 }
 
 // Values that the golden files cannot contain, because Kafka's own reader cannot create them.
-func TestWritesValuesThatJSONCannotSay(t *testing.T) {
+func TestWritesValuesOutsideGoldenFiles(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	for _, x := range []struct {
@@ -236,7 +236,7 @@ func TestRefusesToRead(t *testing.T) {
 }
 
 // Kafka Connect's aliases of converters: the class name without its package, and without its kind at the end.
-func TestAliasesOfConverters(t *testing.T) {
+func TestConverterAliases(t *testing.T) {
 	for _, d := range Declarations() {
 		short := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
 		for _, class := range []string{d.Class, short, short + "Converter", " " + short + " "} {
@@ -283,7 +283,7 @@ func TestNew(t *testing.T) {
 		string(b.Bytes(d)) != "\x02x" {
 		t.Errorf("schema.content: %v %v", d, err)
 	}
-	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as Kafka has it: no schema
+	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as in Kafka, no schema
 	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
 		_, err := New("JsonConverter", map[string]string{"schema.content": text}, Options{Schemas: reg})
 		assert.Error(t, err, "schema.content", text)
@@ -348,7 +348,7 @@ func FuzzHostileJSON(f *testing.F) {
 
 // A document with the same schema as the previous one is read in a single pass if it is written as Kafka's converter
 // writes it. The result is the same otherwise, errors included.
-func TestEnvelopeOfTheLastSchema(t *testing.T) {
+func TestEnvelopeWithCachedSchema(t *testing.T) {
 	const schema = `{"type":"struct","fields":[{"type":"int32","field":"a","optional":true},` +
 		`{"type":"string","field":"b \"c\"","optional":true}],"optional":true}`
 	deep := strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000)
@@ -392,7 +392,7 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 
 // A map without schema is written as an object until a key that is not a text; the part before that key is written
 // again.
-func TestMapsOfTextsAndOthers(t *testing.T) {
+func TestMapsWithMixedKeys(t *testing.T) {
 	inner := func(key any) connectdata.Map {
 		return connectdata.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}}
 	}
@@ -422,7 +422,7 @@ func TestMapsOfTextsAndOthers(t *testing.T) {
 
 // Names of objects without schema are cached between documents: the result for a document does not depend on previous
 // ones.
-func TestNamesOfTheDocumentBefore(t *testing.T) {
+func TestCachedNamesBetweenDocuments(t *testing.T) {
 	reg := record.NewRegistry()
 	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	texts := []string{`{"a":1,"b":2}`, `{"a":1,"b":2}`, `{"b":1,"a":2}`, `{"a" : 1, "b" : 2}`, `{"a" : 1, "b" : 2}`,
@@ -443,7 +443,7 @@ func TestNamesOfTheDocumentBefore(t *testing.T) {
 }
 
 // The same holds for values that are written: the result does not depend on previous values.
-func TestNamesOfTheValueBefore(t *testing.T) {
+func TestCachedNamesBetweenValues(t *testing.T) {
 	reg := record.NewRegistry()
 	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	one := func(names ...any) (m connectdata.Map) {
@@ -481,7 +481,7 @@ func TestNamesOfTheValueBefore(t *testing.T) {
 
 // Schemaless numbers that a double cannot represent keep all their digits, as decimals; other numbers stay doubles.
 // Numbers that no decimal can represent are rejected.
-func TestNumbersWithoutASchemaAreExact(t *testing.T) {
+func TestSchemalessNumbersAreExact(t *testing.T) {
 	decimal := func(unscaled string, scale int32) connectdata.Decimal {
 		n, _ := new(big.Int).SetString(unscaled, 10)
 		return connectdata.Decimal{Scale: scale, Unscaled: n}

@@ -88,7 +88,7 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 
 // A schema's version is that of the topic's subject, unless the schema itself specifies one; referenced schemas are
 // read with it.
-func TestJSONSchemaOfARegistry(t *testing.T) {
+func TestRegisteredJSONSchema(t *testing.T) {
 	r := srfake.New()
 	t.Cleanup(r.Close)
 	r.SeedSchema("money", 1, 1, sr.Schema{Schema: `{"type":"number"}`, Type: sr.TypeJSON})
@@ -135,7 +135,7 @@ func TestJSONSchemaOfARegistry(t *testing.T) {
 
 // A record is written with the schema that the settings name; a schema other than the record's own is used only if the
 // settings allow it, and the record is then validated against it.
-func TestJSONSchemaThatIsGiven(t *testing.T) {
+func TestConfiguredJSONSchema(t *testing.T) {
 	value := `{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false},` +
 		`"payload":{"id":7}}`
 	own := `{"type":"object","properties":{"id":{"type":"integer","connect.index":0,"connect.type":"int32"}}}`
@@ -165,7 +165,7 @@ func TestJSONSchemaThatIsGiven(t *testing.T) {
 
 // A fault that is not the record's stops the task: a schema that the registry rejects. A value without schema is
 // rejected, and nothing is written.
-func TestJSONSchemaRefusals(t *testing.T) {
+func TestJSONSchemaRejections(t *testing.T) {
 	c, json, b := pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON), "auto.register.schemas", "false")
 	var stop *fault.Fatal
 	d := datumOf(t, json, b, person)
@@ -222,7 +222,7 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 }
 
 // If several members of a union are set, the first one is used, as in JsonSchemaData.
-func TestFirstMemberOfAUnion(t *testing.T) {
+func TestFirstUnionMemberIsUsed(t *testing.T) {
 	const field = "io.confluent.connect.json.OneOf.field."
 	const schema = `{"type":"struct","fields":[{"type":"int32","optional":true,"field":"` + field + `0"},` +
 		`{"type":"string","optional":true,"field":"` + field + `1"},{"type":"boolean","optional":true,"field":"` +

@@ -28,7 +28,7 @@ func runJava(t *testing.T, program string, args ...string) []string {
 // runTool is runJava with the classes that a peer downloads.
 func runTool(t *testing.T, peer, program string, args ...string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh", append([]string{"../../testdata/convert/" +
 		program}, args...)...)
@@ -82,7 +82,7 @@ func TestRealStoredAnswers(t *testing.T) {
 	compare("avro", "Avro.java", given, answers)
 	given, answers = nil, nil
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
-		if row[0] != "generalized.sum.type.support=true" { // everit refuses values of this option
+		if row[0] != "generalized.sum.type.support=true" { // everit rejects values of this option
 			given, answers = append(given, row[3:5]), append(answers, []string{row[3], "valid"})
 		}
 	}
@@ -110,14 +110,14 @@ func TestRealDocuments(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	answers := runJava(t, "Rewrite.java", file)
-	exact := answers[0] == "17" // other versions of Java write numbers with other digits
+	exact := answers[0] == "17" // other versions of Java write other digits
 	answers = answers[1:]
 	if len(answers) != len(all) {
 		t.Fatalf("expected %d answers, found %d", len(all), len(answers))
 	}
 	for i, answer := range answers {
 		if i >= rows && strings.HasPrefix(answer, "!") {
-			answer, _, _ = strings.Cut(answer, ":") // of a refusal the differences have the class alone
+			answer, _, _ = strings.Cut(answer, ":") // differences.tsv contains only the class of an error
 		}
 		if answer != stored[i] && (exact || !sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer)) {
 			t.Errorf("%+v: expected the stored %s, found %s", all[i], stored[i], answer)

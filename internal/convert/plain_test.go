@@ -16,11 +16,11 @@ import (
 )
 
 // Values that primitives.tsv cannot contain, because Kafka's JSON cannot represent them without a schema.
-func TestPlainValuesThatJSONCannotSay(t *testing.T) {
+func TestPlainValuesOutsidePrimitivesFile(t *testing.T) {
 	for _, x := range []struct {
 		class string
 		v     any
-		want  string // "": refused
+		want  string // "" means rejected
 	}{
 		{ClassString, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"}, {ClassString, []byte{1}, ""},
 		{classByteArray, []byte("x"), "x"},
@@ -34,7 +34,7 @@ func TestPlainValuesThatJSONCannotSay(t *testing.T) {
 }
 
 // The lines of strings.tsv contain what Kafka's StringConverter reads in one encoding and writes in another, in hex.
-func TestEncodingsAsKafka(t *testing.T) {
+func TestEncodingsMatchKafka(t *testing.T) {
 	for _, row := range readTSV(t, "strings.tsv", 4) {
 		assert.Equal(t, row[3], rewriteText(t, row[0], row[1], row[2]), row)
 	}
@@ -61,7 +61,7 @@ func rewriteText(t *testing.T, reads, writes, data string) string {
 
 // A missing value is read as a null with the converter's schema, as Kafka's own converters do it, and is written as
 // nothing.
-func TestNothingHasASchema(t *testing.T) {
+func TestMissingValueHasConverterSchema(t *testing.T) {
 	for class, kind := range map[string]wit.Kind{ClassString: wit.String, classByteArray: wit.Bytes,
 		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,
 		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean} {

@@ -16,7 +16,7 @@ import (
 
 // The file contains the results of Kafka Connect 4.3.1's own converters (Primitives.java in its folder). Our messages
 // have the expected type after Kafka's text.
-func TestPrimitivesAsKafka(t *testing.T) {
+func TestPrimitivesMatchKafka(t *testing.T) {
 	lines := readTSV(t, "primitives.tsv", 4)
 	if len(lines) < 300 {
 		t.Errorf("only %d lines", len(lines))

@@ -14,7 +14,7 @@ import (
 
 // The cases of Kafka's own JsonConverterTest: method, settings, a document, and the document after it was read and
 // written again.
-func TestJSONOfKafka(t *testing.T) {
+func TestKafkaJSONConverterCases(t *testing.T) {
 	lines := readTSV(t, "upstream.tsv", 4)
 	for _, parts := range lines {
 		b := &record.Batch{Registry: record.NewRegistry()}
@@ -49,7 +49,7 @@ func TestJSONOfKafka(t *testing.T) {
 }
 
 // Every test method of Kafka's converters in testdata/upstream-cases.txt names an existing case.
-func TestUpstreamConverters(t *testing.T) {
+func TestUpstreamConverterCasesExist(t *testing.T) {
 	lines, err := os.ReadFile("../../testdata/convert/upstream.tsv")
 	require.NoError(t, err)
 	upstreamtest.List{Root: "../..", Area: "converters", Tests: []string{"."}, Least: 110,
@@ -59,7 +59,7 @@ func TestUpstreamConverters(t *testing.T) {
 			switch {
 			case !strings.HasPrefix(name, "Test"):
 				return "expected a test, found " + name
-			case name == "TestJSONOfKafka" && !strings.HasPrefix(method, "null") &&
+			case name == "TestKafkaJSONConverterCases" && !strings.HasPrefix(method, "null") &&
 				!strings.Contains("\n"+string(lines), "\n"+method+"\t"):
 				return "upstream.tsv has no line for it"
 			}

@@ -159,7 +159,7 @@ func TestEffort(t *testing.T) {
 }
 
 // Values on the stack at branches count like locals; other values do not.
-func TestEffortOfStacks(t *testing.T) {
+func TestStackEffort(t *testing.T) {
 	effort := func(code ...[]byte) int {
 		_, report, err := meter.Rewrite(context.Background(), one(bytes.Join(code, nil)...), meter.Options{})
 		require.NoError(t, err)

@@ -139,7 +139,7 @@ func TestLimits(t *testing.T) {
 
 // Small modules that take engines gigabytes and minutes are rejected: values of many locals that are live at many
 // branches; many branches, blocks and calls that pass many values; many tables; many elements.
-func TestModulesThatSwell(t *testing.T) {
+func TestModulesThatExpandAreRejected(t *testing.T) {
 	const n = 1000
 	// a type with a thousand parameters
 	many := cat([]byte{0x60}, leb(n), bytes.Repeat([]byte{i32}, n), []byte{0})
@@ -383,7 +383,7 @@ func (l *countdown) Err() error {
 }
 
 // Rewriting checks its context at least once per 128 KiB that it reads or writes, and ends with it.
-func TestRewriteEnds(t *testing.T) {
+func TestRewriteChecksContext(t *testing.T) {
 	const size = 2 << 20
 	of := func(id byte, count int, items ...[]byte) []byte {
 		return cat(magic, section(id, leb(count), cat(items...)))

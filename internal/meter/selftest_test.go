@@ -14,7 +14,7 @@ import (
 )
 
 // A Go guest that uses the whole runtime returns the same results metered, even with a tick at every charge.
-func TestGoGuest(t *testing.T) {
+func TestMeteredGoGuestIsEqual(t *testing.T) {
 	module := guesttest.Bytes(t, "./testdata/guests/selftest")
 	ctx := context.Background()
 	r := wazero.NewRuntime(ctx)

@@ -159,7 +159,7 @@ func (s *score) load(t *testing.T, where string, plain *world, metered []*world,
 	for n, w := range metered {
 		rewritten[n], _, errs[n] = meter.Rewrite(t.Context(), module, meter.Options{Budget: w.budget})
 		if errors.As(errs[n], new(*meter.Refusal)) || errors.As(errs[n], new(*meter.Exceeded)) {
-			if s.refused++; c.Type == "module" { // calls without a name would reach it
+			if s.refused++; c.Type == "module" { // calls without a module name would reach it
 				plain.last, metered[0].last, metered[1].last = nil, nil, nil
 			}
 			return

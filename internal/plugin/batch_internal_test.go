@@ -15,7 +15,7 @@ import (
 )
 
 // Values are copied one by one with padding; bytes that several rows share are copied once.
-func TestRowsCrossApart(t *testing.T) {
+func TestRowsAreCopiedSeparately(t *testing.T) {
 	text := func(s string) []byte { b, _ := connectdata.AppendSchemaless(nil, s); return b }
 	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
 	put := func(s string) wit.ValueSlice {
@@ -71,7 +71,7 @@ func TestRowsCrossApart(t *testing.T) {
 
 // The bytes of an input row are sent once for free, whatever their size; more rows with the same bytes count as the
 // guest's own.
-func TestRowsThatRepeatBytes(t *testing.T) {
+func TestRepeatedBytesCountOnce(t *testing.T) {
 	registry := record.NewRegistry()
 	i := &Instance{schemas: newTranslator(t, registry)}
 	i.buffers.topics = []uint32{0}

@@ -41,7 +41,7 @@ func TestApplyAllocatesNothing(t *testing.T) {
 }
 
 // Schema IDs inside schemaless values and headers are translated like the IDs of rows.
-func TestSchemasInsideBytes(t *testing.T) {
+func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg}, all)
 	b := batch(t, reg, 2, 6)
@@ -101,7 +101,7 @@ func mustDynamic(t *testing.T, b []byte) any {
 }
 
 // Invalid arguments from the host are rejected before the guest is called, and the instance stays usable.
-func TestHostMistakes(t *testing.T) {
+func TestInvalidHostArguments(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
 			"topic 1 of 1":          func(b *record.Batch) { b.Rows[1].Topic = 1 },
@@ -216,7 +216,7 @@ func extraCalls(workers, rounds int) (n int64) {
 }
 
 // A guest whose calls create garbage needs constant memory on one instance, 6.5 MiB here.
-func TestGuestCollectsItsGarbage(t *testing.T) {
+func TestGuestCollectsGarbage(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)
 		for n := range 150 { // each creates more than 100 KB of garbage

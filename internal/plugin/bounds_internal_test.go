@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func TestListsOfADescriptionAreBounded(t *testing.T) {
+func TestDescriptionListsAreBounded(t *testing.T) {
 	settings := func(n int, spec wit.ConfigKey) *wit.Description {
 		component := wit.Component{Name: "c"}
 		for range n {
@@ -45,7 +45,7 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 }
 
 // Checking a description ends when its context is canceled.
-func TestJudgingEndsWithItsContext(t *testing.T) {
+func TestDescriptionCheckEndsWithContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
 		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*checkEvery)}}}
 	mod := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
@@ -76,7 +76,7 @@ func TestOffsetsAreBounded(t *testing.T) {
 }
 
 // Results that the host stores or iterates over repeatedly are limited.
-func TestResultsThatAreKeptAreBounded(t *testing.T) {
+func TestStoredResultsAreBounded(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n) }
 	for want, check := range map[string]func(more int) error{
 		"at most 10000 tasks": func(more int) error {
@@ -115,7 +115,7 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 }
 
 // A validation with very many errors returns the first ones and does not fail.
-func TestErrorsInSettingsAreBounded(t *testing.T) {
+func TestValidationErrorsAreBounded(t *testing.T) {
 	for _, more := range []int{0, 1, 700} {
 		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
 			{Errors: make([]string, more)}}

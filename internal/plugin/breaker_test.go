@@ -23,7 +23,7 @@ func fickle(t testing.TB, version string, good bool) []byte {
 		Components: []wit.Component{{Name: "Fickle", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	body := looped()
 	if good {
-		body = []byte{0x41, 0x08} // zeros lie there: ok, and nothing
+		body = []byte{0x41, 0x08} // points to zeros: an empty result
 	}
 	m.Exports[m.Index(prepareExport)].Body = body
 	return m.Bytes()
@@ -106,8 +106,8 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 }
 
 // A function whose pause has ended waits for another function whose pause has not, and is then tried.
-func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
-	for range 20 { // the order in which they are looked at is random
+func TestTwoStoppedFunctionsAreRetried(t *testing.T) {
+	for range 20 { // the order in which they are checked is random
 		synctest.Test(t, func(t *testing.T) {
 			s := plugin.NewBreaker()
 			stop := func(function string) {
@@ -132,7 +132,7 @@ func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
 }
 
 // A stopped version pauses for 30 s; then one call decides, and after a failure the pause doubles.
-func TestStoppedVersionIsTriedAgain(t *testing.T) {
+func TestStoppedVersionIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := plugin.NewBreaker()
 		at := func(function string) bool { return s.Check(function, time.Now()) == nil }
@@ -173,7 +173,7 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 				s.Good("apply")
 			}
 			if n%7 == 6 {
-				time.Sleep(11 * time.Minute) // what is long ago does not count
+				time.Sleep(11 * time.Minute) // old failures do not count
 			}
 			if !at("apply") {
 				t.Fatalf("break %d: stopped, with good calls and long pauses in between", n)
@@ -256,7 +256,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 }
 
 // Without an earlier version, failed calls are not repeated.
-func TestNothingToRollBackTo(t *testing.T) {
+func TestRollbackWithoutEarlierVersion(t *testing.T) {
 	_, binding, _, _ := fickles(t, "1.0.0", false)
 	for range 5 {
 		if err := prepareOn(t, binding); err == nil || binding.ShouldRetry(err) {

@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 }
 
 // Findings name the place and the reason.
-func TestCheckRefuses(t *testing.T) {
+func TestCheckFindings(t *testing.T) {
 	static := wit.Description{Name: "s", Version: "1",
 		Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
 	tails := hostile(2, fixed([]byte{0x12, 0x00}))
@@ -94,7 +94,7 @@ func TestCheckRefuses(t *testing.T) {
 }
 
 // The total time of all calls is limited, whatever their number and duration.
-func TestCheckEnds(t *testing.T) {
+func TestCheckTimeIsBounded(t *testing.T) {
 	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
 		description.Components = append(description.Components, wit.Component{Name: fmt.Sprint("T", n),
@@ -129,7 +129,7 @@ func TestCheckEnds(t *testing.T) {
 }
 
 // A plugin without faults passes all calls: they receive the contexts that open and prepare returned.
-func TestCheckOfTheExample(t *testing.T) {
+func TestCheckPassesExample(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
 	if c.Refused() || findings != "" {
 		t.Error(findings)
@@ -149,7 +149,7 @@ func commandsOf(t *testing.T, commands ...wit.Command) string {
 	return path
 }
 
-func TestCommandsThatCannotBeUsed(t *testing.T) {
+func TestCheckOfInvalidCommands(t *testing.T) {
 	option := func(name string, aliases ...string) wit.ConfigKey {
 		key := wit.ConfigKey{Name: name}
 		for _, a := range aliases {
@@ -251,7 +251,8 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			`transformation K: the default of "a" is not a valid value: `},
 		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
 		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." contains control characters`},
-		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" contains control characters`},
+		"escapes in an allowed value": {escapes, hidden +
+			`the allowed value of "a\x1b[2J" contains control characters`},
 		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
 		"escapes in documentation":    {escapes, "plugin.describe: the documentation contains control characters"},
 		"escapes in a setting":        {escapes, hidden + "the name of a setting contains control characters"},
@@ -270,12 +271,13 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 }
 
 // Check finds control characters in the texts of commands.
-func TestCheckReadsWhatCommandsSay(t *testing.T) {
+func TestCheckReadsCommandTexts(t *testing.T) {
 	option := wit.ConfigKey{Name: "deep", Documentation: "\x1b]0;title\x07",
 		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
 	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J",
 		Options: []wit.ConfigKey{option}}))
-	for _, want := range []string{"command look: the usage contains", `command look: the documentation of "deep" contains`,
+	for _, want := range []string{"command look: the usage contains",
+		`command look: the documentation of "deep" contains`,
 		`command look: the allowed value of "deep" contains`} {
 		assert.Equal(t, 1, strings.Count(findings, want), want, "found in", findings)
 	}

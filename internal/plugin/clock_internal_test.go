@@ -42,7 +42,7 @@ func (w *limitedCall) tick(times int, wait time.Duration) (ended error) {
 	}()
 	for n := range times {
 		time.Sleep(plainTick)
-		if n%(10*windowLength) >= windowLength { // now and then nothing disturbs it
+		if n%(10*windowLength) >= windowLength { // sometimes there is no wait
 			time.Sleep(wait)
 		}
 		w.clock.tick(w.processors)
@@ -58,7 +58,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 		ticks   int
 		wait    time.Duration
 		ended   bool
-		byClock time.Duration // by the clock, about
+		byClock time.Duration // wall time, approximate
 	}{
 		"work within the limit":                    {all - 2*windowLength, 0, false, limit},
 		"work beyond it":                           {2 * all, 0, true, limit},
@@ -92,7 +92,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 }
 
 // Time in host functions counts as work; yielding to other calls does not, up to ten times the limit.
-func TestDeadlinesCountCallsOut(t *testing.T) {
+func TestDeadlinesCountHostFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := workFor(t, t.Context(), time.Second)
 		callOut := func() error {
@@ -116,7 +116,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		w := workFor(t, t.Context(), time.Second)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { // another call, which keeps its processor for long
+		go func() { // another call, with a long slice
 			defer close(ended)
 			for w.processors.acquire(ctx) == nil {
 				time.Sleep(time.Second)
@@ -138,7 +138,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 }
 
 // A call ends soon after its context is canceled, however much it has worked.
-func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
+func TestCanceledCallsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -153,7 +153,7 @@ func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 
 // The clock is also checked within a request for 100 MB of random bytes, and within writes of millions of parts. The
 // random bytes are the engine's default.
-func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
+func TestLongHostCallsCheckTheClock(t *testing.T) {
 	looks := 0
 	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}
 	got, want := make([]byte, 1<<20+7), make([]byte, 1<<20+7)

@@ -183,7 +183,7 @@ func TestTest(t *testing.T) {
 }
 
 // A plugin that violates the contract traps, and its instance is not used again.
-func TestBrokenPromises(t *testing.T) {
+func TestContractViolationsTrap(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg}, all)
 	applied := func(component string) func(context.Context, *plugin.Instance) error {
@@ -203,7 +203,7 @@ func TestBrokenPromises(t *testing.T) {
 			return err
 		},
 		`node 0: expected members of different names, found two named "a"`: applied("twins"),
-		"guests/all/main.go:": applied("panic"), // where a guest that uses the SDK panicked
+		"guests/all/main.go:": applied("panic"), // the place of the panic in a guest that uses the SDK
 	} {
 		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			trap := trapped(t, call(ctx, i), want, "(connector orders)")

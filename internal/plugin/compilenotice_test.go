@@ -9,7 +9,7 @@ import (
 )
 
 // A slow compilation is logged after a while and at its end; a fast one is not.
-func TestCompilingIsSaid(t *testing.T) {
+func TestSlowCompilingIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		compiles bool
 		takes    time.Duration

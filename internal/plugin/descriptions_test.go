@@ -61,7 +61,7 @@ func cachedDescriptions(t *testing.T, m *plugin.Manager) (all []wit.Description)
 }
 
 // A file that was loaded before is not compiled or described until a connector needs it.
-func TestKnownFilesRestAtOnce(t *testing.T) {
+func TestKnownFilesAreNotCompiled(t *testing.T) {
 	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
@@ -91,7 +91,7 @@ func (c *countingFS) ReadFile(name string) ([]byte, error) {
 }
 
 // A built-in plugin that was loaded before is only hashed: its bytes are not copied.
-func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
+func TestKnownBuiltInPluginsAreNotCopied(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
 	files := &countingFS{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
 	for n, want := range []int64{1, 0} {
@@ -108,7 +108,7 @@ func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 }
 
 // Damaged or foreign files in the cache are detected and created again.
-func TestDamagedCache(t *testing.T) {
+func TestDamagedCacheIsRebuilt(t *testing.T) {
 	for name, damage := range map[string]func(one, other []byte) []byte{
 		"a byte is changed": func(one, _ []byte) []byte { one[len(one)-1] ^= 1; return one },
 		"empty":             func(_, _ []byte) []byte { return nil },
@@ -156,7 +156,7 @@ func TestDamagedCache(t *testing.T) {
 }
 
 // Damaged compiled code is detected, and the plugin is compiled again.
-func TestDamagedCode(t *testing.T) {
+func TestDamagedCodeIsRecompiled(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, file string){
 		"cut off": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 100)) },
 		"cut in half": func(t *testing.T, file string) {
@@ -205,7 +205,7 @@ func TestDamagedCode(t *testing.T) {
 }
 
 // Warm compiles all plugins into the cache.
-func TestWarm(t *testing.T) {
+func TestWarmCompilesAllPlugins(t *testing.T) {
 	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
 	for _, kind := range []string{"code", "metered"} {
@@ -225,7 +225,7 @@ func TestWarm(t *testing.T) {
 }
 
 // Files that were not used for long are deleted from the cache; files in use stay.
-func TestOldFilesLeaveTheCache(t *testing.T) {
+func TestUnusedCacheFilesAreDeleted(t *testing.T) {
 	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
 	cachedDescriptions(t, m)
@@ -261,7 +261,7 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 
 // Code is not executed from a cache folder that other users can write to. If the cache cannot be written, starts take
 // longer but succeed; the test uses a file instead of a folder because root may write to any folder.
-func TestCacheFoldersThatAreNotUsed(t *testing.T) {
+func TestUnsafeCacheFolders(t *testing.T) {
 	foreign, none := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	require.NoError(t, os.Chmod(foreign, 0o777))
 	require.NoError(t, os.WriteFile(none, nil, 0o600))
@@ -277,7 +277,7 @@ func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 }
 
 // Cached results depend on how modules are prepared: a change of the result must increase PreparationVersion.
-func TestPreparationHasANumber(t *testing.T) {
+func TestPreparationVersion(t *testing.T) {
 	sum := sha256.New()
 	cases := hostileCases()
 	for _, name := range []string{"endless recursion", "memory.copy up", "memory.fill", "memory.grow",

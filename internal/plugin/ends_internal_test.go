@@ -32,7 +32,7 @@ func (l *countdown) Err() error {
 }
 
 // Reading a result ends when the context is canceled: many rows, one large value, one large header, many schemas.
-func TestResultsAreReadNoFurther(t *testing.T) {
+func TestReadingResultsEndsWithContext(t *testing.T) {
 	const many = 50_000
 	list, err := connectdata.AppendSchemaless(nil, make(connectdata.List, many))
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 }
 
 // A module whose preparation was canceled is not recorded as rejected, and is prepared later.
-func TestStoppedRewritingIsNoRefusal(t *testing.T) {
+func TestCanceledPreparationIsRepeated(t *testing.T) {
 	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -108,7 +108,7 @@ func TestRogueResults(t *testing.T) {
 	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")
 }
 
-func TestPredicateMustAnswerForEachRow(t *testing.T) {
+func TestPredicateMustReturnResultPerRow(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{})
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, _, err := i.Test(ctx, nil, batch(t, reg, 3, 6))
@@ -116,7 +116,7 @@ func TestPredicateMustAnswerForEachRow(t *testing.T) {
 	})
 }
 
-func TestMemoryFence(t *testing.T) {
+func TestMemoryLimit(t *testing.T) {
 	binding, reg := rogueGuest(t,
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
@@ -130,7 +130,7 @@ func TestMemoryFence(t *testing.T) {
 }
 
 // An instance whose memory has grown is replaced, and its memory is freed.
-func TestRecycling(t *testing.T) {
+func TestGrownInstanceIsReplaced(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
 	for range 3 {
 		require.NoError(t, misbehave(t, binding, reg, "swell"))
@@ -149,7 +149,7 @@ func TestRecycling(t *testing.T) {
 }
 
 // A guest may consume a batch row by row, but not return the largest result for each row.
-func TestResultsOfOneBatch(t *testing.T) {
+func TestBatchResultIsBounded(t *testing.T) {
 	binding, reg := rogueGuest(t,
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
 	for rows, want := range map[int]string{4: "",
@@ -214,9 +214,9 @@ func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	}
 }
 
-func TestLogFence(t *testing.T) {
+func TestLogRateLimit(t *testing.T) {
 	var log logtest.Journal
-	const rate = 10 // lines a second
+	const rate = 10 // lines per second
 	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}})
 	// The time that passed allows more lines; on a busy machine that is noticeable.

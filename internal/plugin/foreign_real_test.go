@@ -60,7 +60,7 @@ func do(t *testing.T, pool *plugin.Pool, f func(context.Context, *plugin.Instanc
 }
 
 // Each guest writes every example of wit/encoding.md without a library of Culvert's.
-func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(t, writeExamples) }
+func TestRealForeignGuestsWriteEncodingExamples(t *testing.T) { eachForeign(t, writeExamples) }
 
 func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
 	var want [][]byte

@@ -54,7 +54,7 @@ func FuzzRows(f *testing.F) {
 					t.Errorf("schema %d is not the registry's", d.Schema)
 				}
 			case wit.Schemaless, wit.Raw:
-				err := i.schemas.NeedReferenced(d.Encoding, content) // which looks for what it mentions in the registry
+				err := i.schemas.NeedReferenced(d.Encoding, content) // looks up referenced schemas in the registry
 				if err != nil {
 					t.Errorf("%x: %v", content, err)
 				}

@@ -64,10 +64,10 @@ func selectedVersion(m *plugin.Manager) string {
 
 // A version from a folder that moves the role of an address, compared with the built-in plugin or any version that ran,
 // is rejected; other changed roles cause a warning.
-func TestVersionsWithOtherRoles(t *testing.T) {
+func TestVersionsWithChangedRoles(t *testing.T) {
 	for name, x := range map[string]struct {
 		settings      []string
-		moved, warned string // "" where it is not
+		moved, warned string // "" means it is not
 	}{
 		"the same":                {honest, "", ""},
 		"one more without a role": {append(honest, "shop.more"), "", ""},
@@ -105,12 +105,12 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 					put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 				}
 				m := manager(t, options, folder)
-				binding, err := m.BindPlugin("c", "shop", "") // it runs
+				binding, err := m.BindPlugin("c", "shop", "") // it runs now
 				require.NoError(t, err)
 				other := shop("shop", "2.0.0", x.settings...)
 				if base == "built in" {
 					put(t, folder, "other.wasm", other)
-				} else { // in its place, while nobody runs
+				} else { // replaced while no manager runs
 					m.Close()
 					put(t, folder, "shop.wasm", other)
 					m = manager(t, options, folder)
@@ -139,7 +139,7 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 }
 
 // A role that moved over two versions is rejected, too.
-func TestAddressThatMovesInTwoSteps(t *testing.T) {
+func TestAddressRoleMovedOverTwoVersions(t *testing.T) {
 	folder := t.TempDir()
 	options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
 	for version, settings := range [][]string{honest, {"shop.address", "shop.pwd! http.password"}} {
@@ -160,8 +160,8 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
 	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
 	for name, x := range map[string]struct {
-		file, second string // the file and version of what moves the address
-		reload       bool   // it comes later
+		file, second string // the file and version that move the address
+		reload       bool   // it is added later
 		want         string
 	}{
 		"at a start":                  {"shop-2.wasm", "2.0.0", false, "shop 1.0.0"},
@@ -197,7 +197,7 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 }
 
 // Warnings compare with the version that ran last, also after a rollback.
-func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
+func TestWarningsCompareWithLastActiveVersion(t *testing.T) {
 	folder, log := t.TempDir(), &logtest.Journal{}
 	m := manager(t, plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
 		Logger: log.Logger(slog.LevelWarn)}, folder)
@@ -215,7 +215,7 @@ func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
 
 // Settings that were passwords in a version that ran are known after a restart, for plugins of folders and for built-in
 // plugins. Versions that never ran do not count. Files of older programs are read.
-func TestSecretsOfVersionsThatRan(t *testing.T) {
+func TestPasswordsOfEarlierVersions(t *testing.T) {
 	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "plugins.adopted.json")
 	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
 		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}},"Operators":["00"]}}}`), 0o600))
@@ -239,7 +239,7 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 }
 
 // The class, aliases and short forms of a built-in plugin never select another plugin of a folder.
-func TestClassOfABuiltInPlugin(t *testing.T) {
+func TestBuiltInClassIsReserved(t *testing.T) {
 	folder := t.TempDir()
 	embedded := fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
 	thief := shop("a-thief", "9.0.0", "shop.note http.address", "shop.pwd")
@@ -258,7 +258,7 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 }
 
 // A damaged history of versions prevents the start, because any version would be accepted as the first.
-func TestDamagedMemoryOfVersions(t *testing.T) {
+func TestDamagedVersionHistory(t *testing.T) {
 	history := filepath.Join(t.TempDir(), "history.json")
 	require.NoError(t, os.WriteFile(history, []byte("{"), 0o600))
 	_, err := plugin.New(t.Context(), plugin.Options{History: history, Registry: record.NewRegistry()})
@@ -266,7 +266,7 @@ func TestDamagedMemoryOfVersions(t *testing.T) {
 }
 
 // A file that replaces a built-in plugin, or that others can replace, causes a warning.
-func TestFilesThatReplaceOrCanBeReplaced(t *testing.T) {
+func TestReplaceableFilesCauseWarning(t *testing.T) {
 	const replaces, others = "replaces a built-in plugin", "from a file that other users can replace"
 	for name, x := range map[string]struct {
 		plugin, version string

@@ -258,7 +258,7 @@ func loadAndCall(t *testing.T, module guesttest.Module) (loading, elapsed time.D
 func TestDeepRecursion(t *testing.T) {
 	deep := hostile(2, func(self uint64) []byte {
 		return bytes.Join([][]byte{
-			{0x20, 0x00, 0x45, 0x04, 0x40}, // if arg0 == 0: a while of work down there, then 8, where zeros lie
+			{0x20, 0x00, 0x45, 0x04, 0x40}, // if arg0 == 0: some work at that depth, then 8, the address of zeros
 			{0x41, 0x80, 0x80, 0xc0, 0x00, 0x21, 0x01, 0x03, 0x40, 0x20, 0x01, 0x41, 0x01, 0x6b, 0x22, 0x01, 0x0d, 0x00,
 				0x0b},
 			{0x41, 0x08, 0x0f, 0x0b},
@@ -287,7 +287,7 @@ func TestDeepRecursion(t *testing.T) {
 }
 
 // Compiled guests that loop or wait too long are ended too, and the next call gets a new instance.
-func TestTimeFence(t *testing.T) {
+func TestTimeLimit(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
@@ -306,7 +306,7 @@ func TestTimeFence(t *testing.T) {
 }
 
 // A call returns when its context ends, before the call's deadline, with the context's error, which is not a trap.
-func TestCallersCanGiveUp(t *testing.T) {
+func TestCallsEndWithContext(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)

@@ -13,7 +13,7 @@ import (
 
 // The offsets of results that are read by hand agree with the reflective codec: each list of a result gets a different
 // number of elements.
-func TestPlacesInHotResults(t *testing.T) {
+func TestResultOffsets(t *testing.T) {
 	for _, c := range []struct {
 		fn    *canon.Func
 		size  int

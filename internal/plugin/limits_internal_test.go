@@ -13,7 +13,7 @@ import (
 )
 
 // Every function of the contract has a time limit; functions with batches have a second one.
-func TestEveryFunctionHasATime(t *testing.T) {
+func TestEveryFunctionHasTimeLimit(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
 	found := 0
 	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
@@ -38,7 +38,7 @@ func TestEveryFunctionHasATime(t *testing.T) {
 }
 
 // Invalid limits are reported like other settings.
-func TestLimitsThatCannotBe(t *testing.T) {
+func TestInvalidLimits(t *testing.T) {
 	for key, c := range map[string]struct{ value, want string }{
 		"plugin.a.limits.call.ms": {"soon",
 			"Invalid value soon for configuration plugin.a.limits.call.ms: Not a number of type LONG"},
@@ -96,7 +96,7 @@ func TestNotice(t *testing.T) {
 					time.Sleep(takes)
 				}
 				n.stop()
-				n.start() // in the background: nobody waits
+				n.start() // in the background, so no call waits
 				time.Sleep(time.Minute)
 				assert.Equal(t, c.want, said)
 			})

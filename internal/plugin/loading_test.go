@@ -71,7 +71,7 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 
 // A short run does not load plugins that its connectors do not need: it would compile them at each start without
 // finishing. If a class is missing, all plugins are loaded.
-func TestNeededOnlyLoadsNothingElse(t *testing.T) {
+func TestNeededOnlyLoadsNoOtherPlugin(t *testing.T) {
 	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
 		Components: []wit.Component{
@@ -83,7 +83,7 @@ func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 				Needed: []plugin.Requirement{{Class: class}}, NeededOnly: true})
 			require.NoError(t, err)
 			defer func() { _ = m.Close() }()
-			synctest.Wait() // what is loaded in the background is loaded by then
+			synctest.Wait() // background loading has ended
 			if used, err := state(m, "used"); !used {
 				t.Errorf("%s: expected the first plugin, found %v", class, err)
 			}
@@ -95,7 +95,7 @@ func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 }
 
 // Canceling does not wait for the function that the engine compiles.
-func TestCompilingIsGivenUp(t *testing.T) {
+func TestCompilingIsCanceled(t *testing.T) {
 	folder := folderWith(t, "hostile.wasm", slowToCompile(4))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -116,7 +116,7 @@ func TestRefusalsAreKept(t *testing.T) {
 		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	trapping.MemoryPages = 2
 	trapping.Exports[trapping.Index(describeExport)].Body = nil
-	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // nothing is there to be added
+	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // the stack is empty
 	for name, c := range map[string]struct {
 		module []byte
 		want   string
@@ -185,7 +185,7 @@ func TestEmptyCustomSections(t *testing.T) {
 
 // Limits are set by the name in a plugin's description. If a plugin exceeds a limit before it has returned its
 // description, the message names the setting's general form, since a setting with the file's name has no effect.
-func TestLimitsBeforeTheName(t *testing.T) {
+func TestLimitMessagesBeforeDescription(t *testing.T) {
 	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1"}, "")
 	m.Exports[m.Index(describeExport)].Body = looped()
 	folder := folderWith(t, "file.wasm", m.Bytes())

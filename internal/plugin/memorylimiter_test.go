@@ -49,7 +49,7 @@ func bounded(t *testing.T, n int64) limited {
 		}
 		binding, err := m.BindPlugin("first", i.Name, "")
 		require.NoError(t, err)
-		works(t, binding.Current(), "1.0.0") // compiled outside of a bubble
+		works(t, binding.Current(), "1.0.0") // compile outside of the bubble
 		binding.Close()
 	}
 	return limited{m, log}
@@ -150,7 +150,7 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 }
 
 // A connector whose pages overlap all the time gets no further instance while another connector waits.
-func TestOverlappingPagesEndTheirTurn(t *testing.T) {
+func TestOverlappingPagesYieldMemory(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		greedy, other := c.bind(t, "greedy", "a"), c.bind(t, "other", "a")
@@ -187,7 +187,7 @@ func TestOverlappingPagesEndTheirTurn(t *testing.T) {
 }
 
 // Waiting calls leave the queue when they are canceled or their connector ends.
-func TestWaitingForMemoryEnds(t *testing.T) {
+func TestWaitingForMemoryIsCanceled(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		first, second, third := c.bind(t, "first", "a"), c.bind(t, "second", "a"), c.bind(t, "third", "a")

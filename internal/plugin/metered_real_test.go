@@ -15,7 +15,7 @@ import (
 
 // Guests of other compilers return the same results metered, with the usual fuel and with a tick at every charge, as
 // unmetered.
-func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
+func TestRealMeteredGuestsAreEqual(t *testing.T) {
 	for _, g := range []struct {
 		folder, prefix string
 		functions      int

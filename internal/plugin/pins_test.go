@@ -90,7 +90,7 @@ func TestPinnedVersionStays(t *testing.T) {
 }
 
 // A version that traps is replaced by the previous one at once, without waiting for the group.
-func TestPinnedVersionBreaks(t *testing.T) {
+func TestTrappingPinnedVersionIsReplaced(t *testing.T) {
 	m, binding, _, folder := fickles(t, "1.0.0", true)
 	first := m.Versions()[0]
 	m.Pin(map[string]plugin.PinnedVersion{first.Name: {Hash: first.Hash[:12]}})

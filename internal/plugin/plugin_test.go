@@ -174,7 +174,7 @@ func texts(t testing.TB, b *record.Batch) (list []string) {
 
 func TestApply(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
-		first := 0 // row of the batch, from which on rows are counted
+		first := 0 // index of the first row of the part
 		row := func(n int, topic string, value string) string {
 			return fmt.Sprintf("%s %d@%d: %s", topic, 1000+first+n, first+n, value)
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // A call that yields waits like all others, and gets a processor again.
-func TestProcessorsArePassedToAndFro(t *testing.T) {
+func TestYieldedProcessorsReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &processors{slots: make(chan struct{}, 1)}
 		require.NoError(t, p.acquire(t.Context()))
@@ -42,7 +42,7 @@ func TestProcessorsArePassedToAndFro(t *testing.T) {
 }
 
 // No more calls run than there are processors, whether calls yield or are canceled; finally all processors are free.
-func TestProcessorsBoundWhatRuns(t *testing.T) {
+func TestProcessorsLimitRunningCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processorCount, calls = 3, 40
 		p := &processors{slots: make(chan struct{}, processorCount)}
@@ -71,7 +71,7 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 					}
 					in()
 					for range pick.IntN(5) {
-						<-time.After(processorSlice) // the bubble's time: nobody waits for it
+						<-time.After(processorSlice) // virtual time
 						running.Add(-1)
 						p.yield()
 						in()

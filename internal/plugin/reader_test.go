@@ -53,7 +53,7 @@ func instances(t *testing.T, pool *plugin.Pool, want int64, when string) {
 // An unused instance is closed after 5 s; an instance with an open page is in use.
 func TestIdleInstancesAreClosed(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, all)
-	works(t, binding.Current(), "1.0.0") // compiled outside of the bubble
+	works(t, binding.Current(), "1.0.0") // compile outside of the bubble
 	other := bind(t, m, "other", "all")
 	binding.Close()
 	pool := other.Current()
@@ -152,7 +152,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 
 // A page that has not started moves to another instance if its own traps: its request may be one that must not be
 // repeated.
-func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
+func TestUnstartedPagesSurviveTrap(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
 		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
@@ -175,7 +175,7 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 }
 
 // Calls wait in order, can be canceled, and end when the pool is closed.
-func TestReadersInTurn(t *testing.T) {
+func TestReadersWaitInOrder(t *testing.T) {
 	_, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	pool := binding.Current()
 	i, err := pool.Acquire(t.Context())
@@ -230,7 +230,7 @@ func TestIdleConnectorsReleaseInstances(t *testing.T) {
 
 // A panic of the host during a call closes the instance and releases the processor: otherwise others would wait for it
 // forever.
-func TestPanicsGiveTheirProcessorBack(t *testing.T) {
+func TestPanicReleasesProcessor(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, all)
 	pool := binding.Current()
 	for range 2 * runtime.GOMAXPROCS(0) {

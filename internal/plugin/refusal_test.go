@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // A module that is truncated anywhere is rejected.
-func TestTruncatedAnywhere(t *testing.T) {
+func TestTruncatedModulesAreRejected(t *testing.T) {
 	m := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := m.Bytes()
 	for n := range full {
@@ -165,7 +165,8 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 // A limit below the module's initial memory is reported with its setting, by the plugin's name if that is known.
 func TestLimitBelowMinimum(t *testing.T) {
 	options := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
-	checkRejected(t, options, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
+	checkRejected(t, options, guesttest.Bytes(t, all),
+		"bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
 	options.Registry, options.Settings["plugin.all.limits.memory.bytes"] = record.NewRegistry(), "0"
 	_, err := plugin.New(t.Context(), options)
 	assert.Error(t, err, "Invalid value 0 for configuration plugin.all.limits.memory.bytes: ")
@@ -174,7 +175,7 @@ func TestLimitBelowMinimum(t *testing.T) {
 // A plugin in a folder overrides a built-in one of the same name and version.
 func TestFolderOverridesEmbedded(t *testing.T) {
 	folder := t.TempDir()
-	put(t, folder, "mine.wasm", variant(t, "1.0.0", 1)) // a custom section more: other bytes
+	put(t, folder, "mine.wasm", variant(t, "1.0.0", 1)) // an additional custom section changes the bytes
 	embedded := fstest.MapFS{"plugins/all.wasm": {Data: variant(t, "1.0.0", 0)},
 		"plugins/readme.txt": {Data: []byte("x")}}
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
@@ -195,7 +196,7 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 
 // Files that are not regular, or too large, are rejected unread; links to files are accepted, as Kubernetes mounts
 // them.
-func TestFilesThatAreNoFiles(t *testing.T) {
+func TestIrregularFilesAreRejected(t *testing.T) {
 	folder, elsewhere := t.TempDir(), t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
 	put(t, elsewhere, "real", named("mounted", "1.0.0", 0))
@@ -230,7 +231,7 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 }
 
 // Loading can be canceled, and does not affect running connectors.
-func TestLoadingIsGivenUp(t *testing.T) {
+func TestLoadingIsCanceled(t *testing.T) {
 	folder := folderWith(t, "a.wasm", variant(t, "1.0.0", 0))
 	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)
 	binding := boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
@@ -249,5 +250,5 @@ func TestLoadingIsGivenUp(t *testing.T) {
 		}
 	}
 	require.NoError(t, m.Reload(t.Context()))
-	bind(t, m, "x", "hostile") // it is loaded by the next look
+	bind(t, m, "x", "hostile") // it is loaded by the next scan
 }

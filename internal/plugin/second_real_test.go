@@ -579,7 +579,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 			Timestamp: -1, Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(data)) - start}})
 	}
-	rows[11].Value.Size-- // bytes that are no value of the schema
+	rows[11].Value.Size-- // no longer a value of the schema
 	schemas := []wit.Schema{schema}
 	for _, stages := range [][]wit.Stage{nil, {{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field",
 		Value: "Name"}, {Name: "text", Value: "€"}}}}, {{Component: prefix + "Echo"}}, {{Component: prefix +

@@ -34,7 +34,7 @@ func loaded(t *testing.T, module []byte) plugin.Info {
 }
 
 // Initialization has the same limits as a call.
-func TestStartIsFenced(t *testing.T) {
+func TestStartIsLimited(t *testing.T) {
 	m := starting(nil, nil)
 	self := leb([]byte{0x10}, uint64(len(m.Exports)))
 	for name, c := range map[string]struct {
@@ -59,8 +59,8 @@ func TestStartIsFenced(t *testing.T) {
 }
 
 // The start function runs once per instance, then _initialize.
-func TestStartComesFirst(t *testing.T) {
-	is := func(state byte) []byte { // traps unless the state is this one, and makes it the next
+func TestStartRunsBeforeInitialize(t *testing.T) {
+	is := func(state byte) []byte { // traps unless this is the state, and sets the next state
 		return []byte{0x41, 8, 0x28, 2, 0, 0x41, state, 0x47, 0x04, 0x40, 0x00, 0x0b, 0x41, 8, 0x41, state + 1, 0x36, 2,
 			0}
 	}

@@ -123,7 +123,7 @@ func TestSwapByRejection(t *testing.T) {
 	}
 }
 
-func TestBadFileLeavesTheOldRunning(t *testing.T) {
+func TestBadFileKeepsRunningVersion(t *testing.T) {
 	folder, m, binding := watched(t)
 	whole := variant(t, "1.1.0", 0)
 	put(t, folder, "all.wasm", whole[:len(whole)/2])
@@ -224,7 +224,7 @@ func TestSwap(t *testing.T) {
 	takes("2.0.0")
 }
 
-func TestVersionsSideBySide(t *testing.T) {
+func TestNewestVersionOfSeveralFiles(t *testing.T) {
 	folder := folderWith(t, "old.wasm", variant(t, "1.9.0", 0))
 	put(t, folder, "new.wasm", variant(t, "1.10.0", 0))
 	m := manager(t, plugin.Options{}, folder)
@@ -294,7 +294,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 }
 
 // Code that no connector uses is freed, and loaded again when needed.
-func TestCodeRests(t *testing.T) {
+func TestUnusedCodeIsFreed(t *testing.T) {
 	folder := folderWith(t, "fickle.wasm", fickle(t, "1.0.0", true))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
 	m := manager(t, plugin.Options{Embedded: embedded, CodeIdle: 20 * time.Millisecond}, folder)
@@ -320,7 +320,7 @@ func TestCodeRests(t *testing.T) {
 }
 
 // Code without instances is also freed while a connector uses the plugin, and loaded again with the next call.
-func TestCodeWithoutInstancesRests(t *testing.T) {
+func TestCodeWithoutInstancesIsFreed(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
 		Idle: 20 * time.Millisecond, CodeIdle: 20 * time.Millisecond}, t.TempDir())
 	binding := boundTo(t, m, "c", wit.ComponentSource, "AllSource")
@@ -329,7 +329,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 		for range 4 {
 			tasks.Go(func() {
 				err := binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
-					plugin.FreeIdleCode(m) // it must not, under an instance
+					plugin.FreeIdleCode(m) // must not free code with an instance
 					assert.Equal(t, 1, plugin.LoadedModules(m), "code rests that an instance needs")
 					_, err := i.Describe(t.Context())
 					return err
@@ -343,7 +343,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 }
 
 // A new version is found while other files in the folder change all the time.
-func TestFolderThatIsNeverQuiet(t *testing.T) {
+func TestBusyFolderIsScanned(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {
 			folder, _, binding := watched(t)

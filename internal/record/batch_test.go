@@ -11,7 +11,7 @@ import (
 )
 
 // A part of a batch contains the data of its rows, and no bytes of other rows.
-func TestPartOfABatch(t *testing.T) {
+func TestBatchPart(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := &record.Batch{Topics: []string{"a", "b"}}
 	put := func() wit.ValueSlice {

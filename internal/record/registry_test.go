@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
+func TestInternReturnsOneNumberPerSchema(t *testing.T) {
 	r := NewRegistry()
 	nodes := func(name string) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.Struct, Name: &name, Fields: []wit.Field{{Name: "a", Node: 1}}},
@@ -25,7 +25,7 @@ func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
 	}
 }
 
-func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
+func TestInternRejectsLoopsAndMissingNodes(t *testing.T) {
 	for want, nodes := range map[string][]wit.SchemaNode{
 		"at least one node":        {},
 		"node 0, element":          {{Kind: wit.Array, Element: 0}},
@@ -41,7 +41,7 @@ func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
 
 // A schema's size is that of its tree, even if nodes are shared: forty nodes that each refer to the next one twice are
 // 2^40 fields.
-func TestSchemasAreTrees(t *testing.T) {
+func TestSchemaSizeIsTreeSize(t *testing.T) {
 	chain := func(n int, members int) []wit.SchemaNode {
 		nodes := make([]wit.SchemaNode, n)
 		for i := range nodes {
@@ -94,7 +94,7 @@ func TestSchemasAreTrees(t *testing.T) {
 
 // Unused schemas are removed: a connector with a new schema on each page continues, and one that uses all of them is
 // stopped, while another connector has all the space that it needs.
-func TestUnusedSchemasAreForgotten(t *testing.T) {
+func TestUnusedSchemasAreRemoved(t *testing.T) {
 	r := NewRegistry()
 	page := func(of *Registry, i int) (*Schema, error) {
 		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +

@@ -19,7 +19,7 @@ import (
 )
 
 // The number of cached schemas is limited, in both directions.
-func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
+func TestCachedAvroSchemasAreBounded(t *testing.T) {
 	const kept, schemas = 3, 10
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
@@ -52,7 +52,7 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 
 // Numbers are narrowed as Java's intValue and longValue do it: integers lose their upper bits, other numbers become the
 // nearest value of the type.
-func TestNumbersAreNarrowedAsByJava(t *testing.T) {
+func TestNumbersAreNarrowedAsInJava(t *testing.T) {
 	for _, c := range []struct {
 		given  any
 		bits   int

@@ -14,7 +14,7 @@ import (
 
 // Large schemas are removed from the cache before the limit on their number, in both directions, and are cached again
 // on their next use.
-func TestBytesOfCachedSchemas(t *testing.T) {
+func TestCachedSchemaBytesAreBounded(t *testing.T) {
 	const schemas, size = 20, 4_000_000
 	b := &record.Batch{Registry: record.NewRegistry()}
 	made, err := New(Settings().Values(nil), conversion.Options{Schemas: b.Registry})

@@ -6,7 +6,7 @@ import (
 )
 
 // The number of cached ids of one schema is limited, and the newest one stays cached.
-func TestIDsByTopicAreBounded(t *testing.T) {
+func TestCachedSchemaIDsAreBounded(t *testing.T) {
 	ids := TopicIDs{}
 	for i := range 2*maxTopicIDs + 1 {
 		if ids.Keep(strconv.Itoa(i), uint32(i)); len(ids) > maxTopicIDs {

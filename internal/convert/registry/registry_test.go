@@ -65,7 +65,7 @@ func TestReferencesAreBounded(t *testing.T) {
 }
 
 // An endless response is cut off, and the registry counts as unreachable.
-func TestAnswersAreBounded(t *testing.T) {
+func TestRegistryResponsesAreBounded(t *testing.T) {
 	c := open(t, func(w http.ResponseWriter, r *http.Request) {
 		piece := []byte(strings.Repeat(" ", 1<<20))
 		for r.Context().Err() == nil {
@@ -123,7 +123,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 
 // A registry's responses are logged without the credentials that were sent, in whatever form they are repeated, whether
 // the registry rejects a request or is unreachable.
-func TestAnswersAreShownWithoutCredentials(t *testing.T) {
+func TestRegistryResponsesAreRedacted(t *testing.T) {
 	for _, status := range []int{http.StatusUnauthorized, http.StatusServiceUnavailable} {
 		var log logtest.Journal
 		ctx, cancel := context.WithCancel(t.Context())
@@ -137,7 +137,7 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 		s := Settings{URLs: []string{server.URL}, User: "reader", Password: "gehe/im+42"}
 		c, err := Open(s, nil, log.Logger(slog.LevelDebug))
 		require.NoError(t, err)
-		go func() { // who is away is asked until somebody wants no more
+		go func() { // requests to an unreachable registry are repeated until the caller cancels
 			for c.Outage() == "" && ctx.Err() == nil {
 				runtime.Gosched()
 			}
@@ -158,7 +158,7 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 }
 
 // Confluent's client also accepts its own settings with the prefix `schema.registry.`, which many files use.
-func TestSettingsBehindThePrefix(t *testing.T) {
+func TestPrefixedRegistrySettings(t *testing.T) {
 	table := setting.NewTable(SettingKeys()...)
 	for _, prefix := range []string{"", "schema.registry."} {
 		v := table.Values([]wit.Setting{{Name: "schema.registry.url", Value: "https://r"},

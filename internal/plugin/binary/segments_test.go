@@ -62,7 +62,7 @@ func TestJoinedSegmentsMakeTheSameMemory(t *testing.T) {
 	}
 }
 
-func TestModulesThatStayAsTheyAre(t *testing.T) {
+func TestUnchangedModules(t *testing.T) {
 	section := func(id byte, content ...byte) []byte {
 		return append([]byte{id, byte(len(content))}, content...)
 	}

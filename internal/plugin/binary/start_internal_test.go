@@ -34,7 +34,7 @@ func FuzzExportStart(f *testing.F) {
 				t.Fatalf("%x: no export", moved)
 			}
 			if len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
-				return // Guest.Begin refuses it
+				return // Guest.Begin rejects it
 			}
 		}
 		if (before == nil) != (err == nil) {

@@ -210,7 +210,7 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	}
 	assert.Equal(t, maxBody, <-received, "bytes of the first body")
 	again := 0
-	for again < senders-maxTotalBodies/maxBody { // those who are left hold all the room that there is, or less
+	for again < senders-maxTotalBodies/maxBody { // the remaining senders use all of the space, or less
 		select {
 		case status := <-done:
 			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the bound")

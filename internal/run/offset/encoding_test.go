@@ -23,7 +23,7 @@ func realField(name string, x float64) wit.OffsetEntry {
 }
 
 // Offsets that Java wrote are read and written byte for byte.
-func TestTextOfWorker(t *testing.T) {
+func TestJavaOffsetsAreUnchanged(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
 	require.NoError(t, err)
 	seen := map[string]int{}
@@ -197,7 +197,7 @@ func FuzzReal(f *testing.F) {
 }
 
 // Parsing time grows linearly with the number of fields, which is bounded.
-func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
+func TestOffsetFieldsAreBounded(t *testing.T) {
 	list := func(n int, name func(i int) string) []byte {
 		b := []byte{'{'}
 		for i := range n {

@@ -28,7 +28,7 @@ import (
 // fromKafka returns the output of a Java program with Kafka's classes.
 func fromKafka(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh", append([]string{program}, args...)...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }

@@ -178,7 +178,7 @@ func TestStoreReadsOffsetsOfJava(t *testing.T) {
 }
 
 // For connectors that were not named when it was opened, the store reads the topic on request.
-func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
+func TestStoreReadsConnectorOnRequest(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	writeRaw(t, k, "connect-offsets",
 		`["a",{"s":1}]`, `{"seen":1}`, `["b",{"s":1}]`, `{"seen":2}`, `["a",{"s":1}]`, `{"seen":3}`,
@@ -226,11 +226,11 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 
 // Foreign records are logged a few times and counted, and do not affect other entries. An unreadable offset of the
 // connector is an error with instructions.
-func TestStoreReadsATopicOfOtherConnectors(t *testing.T) {
+func TestStoreSkipsForeignRecords(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	long := strings.Repeat("x", 700_000)
 	raw := []string{
-		`["orders",{"set":"A"}]`, `{"record":1}`, // and the last one counts
+		`["orders",{"set":"A"}]`, `{"record":1}`, // the last one counts
 		`{"order":1}`, `{}`, `["orders",{"set":"` + long, `{}`, `["orders"]`, `{}`, `["orders",{"set":[1]}]`, `{}`,
 		`["orders",{"set":"` + long + `"}]`, `{"record":`,
 		`["orders",{"set":"null"}]`, `null`, `["orders",{"set":"gone"}]`, `{"record":3}`, `["orders",{"set":"gone"}]`,
@@ -276,7 +276,7 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 }
 
 // A topic that was deleted and created again while the worker ran is detected.
-func TestRefreshOfARecreatedTopic(t *testing.T) {
+func TestRefreshDetectsRecreatedTopic(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	one := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
@@ -310,7 +310,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 		t.Errorf("written before the interval: %v", lines)
 	}
 	require.NoError(t, w.Flush(testContext(t)))
-	require.NoError(t, w.Flush(testContext(t))) // nothing new: nothing to write
+	require.NoError(t, w.Flush(testContext(t))) // nothing new to write
 	w.Acknowledged(partition("/a", "0"), at(100))
 	require.NoError(t, w.Close(testContext(t)))
 	assert.Equal(t, 2, wrote, "writes")
@@ -324,7 +324,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-func TestWriterWritesByItself(t *testing.T) {
+func TestWriterFlushesAtInterval(t *testing.T) {
 	w, k := newWriter(t, 10*time.Millisecond, nil)
 	defer w.Close(testContext(t))
 	w.Acknowledged(partition("/a", "B"), at(1))
@@ -341,7 +341,7 @@ func TestWriterWritesByItself(t *testing.T) {
 	}
 }
 
-func TestWriterKeepsWhatFailed(t *testing.T) {
+func TestWriterRetriesFailedWrite(t *testing.T) {
 	w, k := newWriter(t, time.Hour, nil)
 	w.Acknowledged(partition("/a", "B"), at(1))
 	w.Acknowledged(partition("/a", "C"), at(1))
@@ -391,14 +391,14 @@ func TestParseConfig(t *testing.T) {
 }
 
 // The leader of a new topic may not know the topic yet.
-func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
+func TestOpenRetriesUnknownTopic(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()
 	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
 }
 
 // A flush waits for another write only until its context ends.
-func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
+func TestFlushEndsWithContext(t *testing.T) {
 	w := &Writer{flushing: guard.NewCtxMutex()}
 	require.NoError(t, w.flushing.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -408,7 +408,7 @@ func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
 	}
 }
 
-func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
+func TestReadEndsWithContext(t *testing.T) {
 	s := &Store{reading: guard.NewCtxMutex(), known: map[string]bool{}}
 	require.NoError(t, s.reading.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -421,7 +421,7 @@ func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
 }
 
 // A connector with its own topic continues from the worker's offsets, and writes and deletes in both.
-func TestOwnTopicOfAConnector(t *testing.T) {
+func TestConnectorOffsetTopic(t *testing.T) {
 	ctx := testContext(t)
 	_, k := openTestBroker(t, t.TempDir())
 	worker := openTestStore(t, k, DefaultConfig())

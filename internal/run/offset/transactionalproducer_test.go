@@ -126,7 +126,7 @@ func TestSlowTransaction(t *testing.T) {
 }
 
 // The next write by the same producer contains a rejected write.
-func TestRefusedTransaction(t *testing.T) {
+func TestRejectedWriteIsRepeated(t *testing.T) {
 	t.Parallel()
 	for _, with := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
 		cluster, k := fakeCluster(t)
@@ -150,7 +150,7 @@ func TestRefusedTransaction(t *testing.T) {
 }
 
 // Without permission the writer fails, and the error contains both names. Without brokers, close does not wait.
-func TestWriterWithoutRightOrBrokers(t *testing.T) {
+func TestWriterWithoutPermissionOrBrokers(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
 	w := openWriter(t, k, nil)
@@ -167,7 +167,7 @@ func TestWriterWithoutRightOrBrokers(t *testing.T) {
 }
 
 // Offsets of many partitions are one transaction and are copied to the worker's topic.
-func TestTransactionOfMany(t *testing.T) {
+func TestTransactionOfManyPartitions(t *testing.T) {
 	t.Parallel()
 	_, k := fakeCluster(t)
 	worker := openWriter(t, k, nil).store

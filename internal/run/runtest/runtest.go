@@ -60,7 +60,7 @@ type Code[C any] struct {
 	Instance C
 	Name     string
 	// FreshCalls counts the requests for an unused instance.
-	FreshCalls atomic.Int32 // calls of AcquireFresh
+	FreshCalls atomic.Int32
 }
 
 // Acquire returns the instance.
@@ -83,8 +83,8 @@ type Versions[C any] struct {
 	mu                 sync.Mutex
 	current, candidate task.PluginVersion[C]
 	rejected           string
-	// OnShouldRetry replaces ShouldRetry. If nil, ShouldRetry must not be called.
-	OnShouldRetry func() bool // replaces ShouldRetry, which otherwise returns false
+	// OnShouldRetry replaces ShouldRetry. If nil, ShouldRetry returns false.
+	OnShouldRetry func() bool
 }
 
 // NewVersions returns versions with a current one.
@@ -132,5 +132,5 @@ func (v *Versions[C]) Reject(_ task.PluginVersion[C], reason string) {
 	v.candidate, v.rejected = nil, reason
 }
 
-// ShouldRetry calls OnShouldRetry.
+// ShouldRetry calls OnShouldRetry, or returns false if it is nil.
 func (v *Versions[C]) ShouldRetry(error) bool { return v.OnShouldRetry != nil && v.OnShouldRetry() }

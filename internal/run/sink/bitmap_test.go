@@ -53,7 +53,7 @@ func TestBitmapMetadata(t *testing.T) {
 				n.inFlight = append(n.inFlight, s)
 			case 1:
 				n.inDoubt = append(n.inDoubt, s)
-				if r.IntN(5) == 0 && s.last-s.first < 100 { // looked at just now
+				if r.IntN(5) == 0 && s.last-s.first < 100 { // checked now
 					n.inFlight = append(n.inFlight, offsetRange{s.first, s.last})
 				}
 				if r.IntN(20) == 0 {
@@ -201,7 +201,7 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 			more := running[n]
 			running = slices.Delete(running, n, n+1)
 			for _, i := range more {
-				if r.IntN(3) == 0 { // nobody knows, for a while
+				if r.IntN(3) == 0 { // in doubt for a while
 					doubts.add(idOf(i.record), errEarlier)
 				}
 			}
@@ -245,7 +245,7 @@ func TestListMetadataAreContinued(t *testing.T) {
 			t.Fatalf("metadata of %d bytes", n)
 		}
 		x.ok(t)
-		found := counted(t, x)
+		found := writeCounts(t, x)
 		for line := range want {
 			assert.Equal(t, 1, found[line], line)
 		}

@@ -30,7 +30,7 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 		x.o.NewChain = func(_ context.Context) (Chain, error) {
 			return chainFunc(func(b *record.Batch) []wit.RowError {
 				largest = max(largest, len(b.Data))
-				for i := range b.Rows { // what is sent is not the point
+				for i := range b.Rows { // the content does not matter
 					b.Rows[i].Value = b.Rows[i].Key
 				}
 				return nil
@@ -95,7 +95,7 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 			}}
 			x := newWorld(w)
 			x.o.BatchRows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
-			x.service.slow = time.Millisecond // so that those that are under way together are held together
+			x.service.slow = time.Millisecond // so that concurrent deliveries are in memory together
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if c.again && !strings.HasSuffix(body, "?alone") {
 					return 409, nil

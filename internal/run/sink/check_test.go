@@ -134,7 +134,7 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 		status uint16 // of the check
 		sent   []string
 		want   string
-		kind   wit.ErrorKind // of the task's fault, which says whether the task goes on by itself
+		kind   wit.ErrorKind // of the task's error; decides whether the task is restarted automatically
 	}{
 		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
 			"not checked: the plugin returned POST as the check: expected GET or HEAD", none},
@@ -168,7 +168,7 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 
 // A partition is lost while one of its deliveries waits, and is assigned again after another member was killed that had
 // started to write the records. The outcome of the old delivery does not count: the records are read again and checked.
-func TestDeliveryFromBeforeALostPartition(t *testing.T) {
+func TestOldDeliveryOfReassignedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newCheckedWorld(&checker{})
 		x.o.Once, x.o.InFlight = false, 1
@@ -177,7 +177,7 @@ func TestDeliveryFromBeforeALostPartition(t *testing.T) {
 		x.service.slowFor = map[string]time.Duration{"a": 10 * time.Second, "x": 10 * time.Second}
 		x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": 200, "look c": 404})
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(5 * time.Second) // one delivery is under way, b and c wait
+		runtest.Pass(5 * time.Second) // one delivery is in progress, b and c wait
 		x.group.lose(at)
 		x.group.mu.Lock()
 		x.group.committed[at], x.group.metadata[at] = 0, "sent=0-2"
@@ -201,7 +201,7 @@ func TestDeliveryFromBeforeALostPartition(t *testing.T) {
 
 // A record in doubt that cannot be checked is moved to another member before its turn: the task still fails because of
 // it, since later records are no longer written.
-func TestUncheckedRecordOfALostPartition(t *testing.T) {
+func TestUncheckableRecordOfLostPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 1
@@ -211,7 +211,7 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 		x.group.metadata[at], x.group.committed[at] = "uncertain=0", 0
 		x.service.slow = 10 * time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(5 * time.Second) // x is on its way
+		runtest.Pass(5 * time.Second) // x is in progress
 		x.group.put("orders", 3, "a=1")
 		runtest.Pass(time.Second)
 		x.group.lose(at)
@@ -225,7 +225,7 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 
 // A task that stops with a record in doubt is not restarted automatically if the network lost the response, but is if
 // the network prevented the check.
-func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
+func TestRestartAfterLostResponse(t *testing.T) {
 	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
 	noAnswer := &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: away}
 	for _, c := range []struct {
@@ -243,13 +243,13 @@ func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 }
 
 // A record that an earlier run left in doubt is checked before anything else is done about it, without an operator.
-func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
+func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{hasty: true}
 		x := newCheckedWorld(c)
 		x.service.answer = byBody(map[string]uint16{"b": 0, "look b": 200})
 		x.fails(t, `offset 1, key "b"`)
-		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, a plugin that looks
+		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, with a plugin that checks
 		x.ok(t)
 		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "), "the record is looked for first")
 		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
@@ -263,7 +263,7 @@ func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 // although no metadata marks them.
 func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
-		look uint16 // of b
+		look uint16 // status of the check of b
 		seen string
 	}{
 		"there":     {200, "look a look b c"},
@@ -298,7 +298,7 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 // While a record in doubt cannot be checked, nothing that was read after it is sent, also not together with earlier
 // records: if an operator decides to send the record, it would follow a later one of its key. Earlier records are
 // written.
-func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
+func TestUncheckableRecordBlocksLaterOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{each: 3}
 		x := newWorld(w)
@@ -313,7 +313,7 @@ func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
 
 // If a plugin wants to write a record in doubt together with others, the task fails before anything is sent: the
 // others, left out, would follow later records of their keys.
-func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
+func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		post := func(body string, rows ...uint32) wit.Delivery {
 			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)},
@@ -344,7 +344,7 @@ func TestChecksNeedNoPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240
 		c := &checker{says: func(status uint16) wit.RowResult {
-			if status == 410 { // look elsewhere
+			if status == 410 { // check at another URL
 				return wit.RowResult{Retry: &wit.Retry{Hint: wit.HintUncertain}}
 			}
 			return wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
@@ -381,7 +381,7 @@ func TestChecksNeedNoPause(t *testing.T) {
 // learner records in its context each response that it has settled.
 type learner struct {
 	checker
-	encoded []string // the contexts that encode was given
+	encoded []string // the contexts that encode received
 	judging int
 	overlap bool
 }
@@ -400,7 +400,7 @@ func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ 
 	l.judging++
 	l.overlap = l.overlap || l.judging > 1
 	l.mu.Unlock()
-	<-time.After(time.Second) // others would come meanwhile
+	<-time.After(time.Second) // time for further calls
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.judging--
@@ -410,7 +410,7 @@ func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ 
 
 // The context that settle returns is passed to the next call of settle and of encode: responses are settled one after
 // another, and nothing that was learned is lost.
-func TestLearnedContextIsKept(t *testing.T) {
+func TestLearnedContextIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
 		x := newWorldOf(&l.writer, l)
@@ -500,14 +500,14 @@ func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, rec
 
 // Rows keep the ID of the record that was read, whatever transforms change in topics, numbers and timestamps, also when
 // they are encoded again: a RequestID is derived from it, and must be the same after a restart.
-func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
+func TestRowsKeepRecordIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &named{}
 		x := newWorldOf(&n.writer, n)
 		x.o.InFlight = 1
 		x.group.put("east", 1, "a=1", "b=2")
 		x.group.put("west", 2, "c=3")
-		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // none
+		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // no timestamp
 		x.o.NewChain = func(context.Context) (Chain, error) {
 			return chainFunc(func(b *record.Batch) []wit.RowError {
 				rows := b.Rows
@@ -534,14 +534,14 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 
 // A record that a check has found is stored as written before the next one in its lane is sent: otherwise the next run
 // after a kill would check it again and find it changed.
-func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
+func TestCheckResultIsStoredBeforeNextSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{}
 		x := newWorldOf(&c.writer, c)
 		x.o.InFlight, x.o.CommitInterval = 1, time.Hour
 		at := topicPartition{"orders", 3}
 		x.group.put(at.topic, at.partition, "a=1", "a=merge")
-		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // by a run that was killed
+		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // stored by a killed run
 		merged := false
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if body == "merge a" {
@@ -587,7 +587,7 @@ func newKnown() (x *world, k *knower) {
 // The plugin's knowledge is stored before anything else is sent that must not be sent twice, and is returned with each
 // record in doubt, in a later run and to the member that the partition is assigned to, even if that member has learned
 // nothing.
-func TestWhatThePluginKnowsIsStored(t *testing.T) {
+func TestPluginContextIsStored(t *testing.T) {
 	at := topicPartition{"t", 0}
 	for _, name := range []string{"killed", "killed twice", "lost", "no commit at first"} {
 		runtest.Bubble(t, name, func(t *testing.T) {

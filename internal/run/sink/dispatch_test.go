@@ -53,7 +53,7 @@ func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 }
 
 // The number of rows that wait for a slow response is limited.
-func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
+func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
 		x := newWorld(&writer{})
@@ -122,7 +122,7 @@ func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []by
 // Batches are written concurrently: with slow responses, rejections, rows that come back, versions that take over,
 // contexts that change the lanes, stops, and partitions that are lost and reassigned, also by an unreachable group.
 // Each record is written once, or rejected once, and records of a key stay in order; no record waits for a restart.
-func TestBatchesSideBySide(t *testing.T) {
+func TestConcurrentBatches(t *testing.T) {
 	runtest.Seeds(t, *rounds/2, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
 		version := func(n int) (*writer, *shifting) {
 			w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
@@ -164,7 +164,7 @@ func TestBatchesSideBySide(t *testing.T) {
 		for i := range 300 {
 			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
 			want[key] = append(want[key], fmt.Sprint(i))
-			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane is of several partitions
+			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane has several partitions
 			if !slices.Contains(tps, at) {
 				tps = append(tps, at)
 			}
@@ -244,7 +244,7 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 			defer x.group.mu.Unlock()
 			x.group.away, x.group.refuse = nil, nil
 		}
-		paused(t, func(x *world) { // it was the network, and the group has waited
+		paused(t, func(x *world) { // the network was down, and the member was not expelled
 			back(x)
 			time.Sleep(time.Minute)
 			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t",
@@ -253,7 +253,7 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 					x.committed("t", 0))
 			}
 		})
-		paused(t, func(x *world) { // another one writes them
+		paused(t, func(x *world) { // another member writes them
 			x.group.lose(topicPartition{"t", 0})
 			back(x)
 			time.Sleep(time.Minute)
@@ -267,7 +267,7 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 // A stopping task puts back deliveries that it has announced and not sent. That frees space in the metadata, so
 // deliveries that waited for space are considered again: with no request in progress nothing else would send them or
 // put them back, and the task would never end.
-func TestPutBackLeavesRoom(t *testing.T) {
+func TestPutBackFreesMetadataSpace(t *testing.T) {
 	x := newWorld(&writer{})
 	task := NewTask(x.o)
 	ending, fail := context.WithCancel(t.Context())

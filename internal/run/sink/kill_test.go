@@ -92,7 +92,7 @@ func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { retur
 
 // Workers are killed at random moments: every record is written once, committed records were written before, and the
 // last write of each key is its last record. The next worker names the records that a killed one had in progress.
-func TestKill(t *testing.T) {
+func TestKilledWorkers(t *testing.T) {
 	runtest.Seeds(t, *rounds, 2, func(t *testing.T, seed uint64, r *rand.Rand) {
 		m := newMortal(&writer{each: 1 + r.IntN(3)})
 		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)

@@ -40,9 +40,9 @@ func (out effects) format() string {
 	return strings.Join(append(parts, [...]string{"", "full", "theirs"}[out.start]), " ")
 }
 
-// TestEvents checks the effects of successive events of a partition with the records 0 to 5, of which an earlier task
-// has settled the third.
-func TestEvents(t *testing.T) {
+// TestLedgerEvents checks the effects of successive events of a partition with the records 0 to 5, of which an earlier
+// task has settled the third.
+func TestLedgerEvents(t *testing.T) {
 	at, owned := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
 	l := newLedger(&InDoubtRecords{})
 	var items []*item
@@ -63,13 +63,13 @@ func TestEvents(t *testing.T) {
 		event func() event
 		want  string
 	}{
-		{func() event { return read(0) }, ""}, // nobody's yet
+		{func() event { return read(0) }, ""}, // not assigned yet
 		{func() event { return assigned{owned} }, ""},
 		{func() event { return offsetFetched{tp: at, committed: 0, settled: []offsetRange{{2, 2}}} }, ""},
 		{func() event { return read(0, 1, 2, 3, 4, 5) }, "0 1 3 4 5"},
 		{func() event { return encodingStarted{items} }, "yes"},
 		{func() event { return commitStarted{} }, "offset 0"},
-		{func() event { return metadataRequested{tp: at, next: 1} }, ""}, // not what was taken
+		{func() event { return metadataRequested{tp: at, next: 1} }, ""}, // not the offset that was accepted
 		{func() event { return metadataRequested{tp: at, next: 0} }, "yes settled=2"},
 		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
 		{func() event { return encodingStarted{items} }, ""},
@@ -81,7 +81,7 @@ func TestEvents(t *testing.T) {
 		{func() event { return commitFailed{accepted.offsets} }, ""},
 		{func() event { return rowsSettled{of(1), true} }, "settled 1"},
 		{func() event { return rowRejected{items[0], 1, FailedRecord{}} }, ""},
-		{func() event { return rowsSettled{of(0), true} }, "0"}, // its letter is due
+		{func() event { return rowsSettled{of(0), true} }, "0"}, // its dead letter is due
 		{func() event { return outcomeKnown{of(0, 1)} }, ""},
 		{func() event { return deliveryEnded{of(0, 1)} }, ""},
 		{func() event { return commitStarted{} }, "offset 0"},
@@ -90,18 +90,19 @@ func TestEvents(t *testing.T) {
 		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
 		{func() event { return rowsTransformed{items[2], 0, 0} }, ""}, // the transforms drop it
 		{func() event { return commitStarted{} }, "offset 4"},
-		{func() event { return deliveryAnnounced{of(3), true} }, ""}, // and never goes out
+		{func() event { return deliveryAnnounced{of(3), true} }, ""}, // but is never sent
 		{func() event { return deliveryAnnounced{of(4), true} }, ""},
 		{func() event { return inFlightChanged{of(4), 1} }, "yes"},
 		{func() event { return revoking{owned} }, ""},
 		{func() event { return inFlightChanged{of(3), 1} }, ""},
-		{func() event { return metadataRequested{tp: at, next: 4} }, "yes sent=0-1"}, // something may be on its way
+		{func() event { return metadataRequested{tp: at, next: 4} }, "yes sent=0-1"}, // a request may be in progress
 		{func() event { return inFlightChanged{of(4), -1} }, "yes"},
-		{func() event { return metadataRequested{tp: at, next: 4} }, "yes"}, // nobody has sent what was announced
+		{func() event { return metadataRequested{tp: at, next: 4} }, "yes"}, // the announced delivery was not sent
 		{func() event { return deliveryStart{of(3), true} }, "theirs"},
 		{func() event { return revoked{owned, false} }, "offset 4 left"},
 		{func() event { return assigned{owned} }, ""},
-		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"}, // of the assignment before
+		// of the previous assignment
+		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
 		{func() event { return offsetFetched{tp: at, committed: 4} }, ""},
 		{func() event { return read(4, 5) }, "4 5"},
 		{func() event { return deliveryStart{items, true} }, "theirs"},
@@ -138,7 +139,7 @@ type modelled struct {
 	at     topicPartition
 	fates  []recordState
 	items  []*item   // read, and in no delivery
-	begun  [][]*item // deliveries on their way
+	begun  [][]*item // deliveries in progress
 	// taken is a commit in progress, by what was announced before, with its metadata and record states.
 	taken, stored commitEntry
 	underWay      bool
@@ -170,8 +171,9 @@ func (m *modelled) start() {
 	for at := range m.fates {
 		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
 		settled := in(n.settled, at) || int64(at) < m.stored.offset
-		m.fates[at] = recordState{settled: settled, requested: settled, doubt: inDoubt, read: int64(at) < m.stored.offset}
-		if inDoubt { // the operator has it left to us
+		m.fates[at] = recordState{settled: settled, requested: settled, doubt: inDoubt,
+			read: int64(at) < m.stored.offset}
+		if inDoubt { // the operator leaves the decision to the task
 			m.doubts.add(recordID{"t", 0, int64(at)}, errEarlier)
 		}
 	}
@@ -251,7 +253,7 @@ func (m *modelled) commit() {
 		} else if m.l.apply(commitSucceeded{offsets, m.number}); !m.l.isDurable(m.number) {
 			m.t.Fatal("what was announced before the commit is not stored")
 		}
-		m.stored, m.last = m.taken, m.then // it may be stored also where no answer came
+		m.stored, m.last = m.taken, m.then // may be stored although the response was lost
 		return
 	}
 	out := m.l.apply(commitStarted{})
@@ -268,9 +270,9 @@ func (m *modelled) commit() {
 		slices.Clone(m.fates)
 }
 
-// TestSchedules checks that, whatever happens in whichever order, also with a kill at any time, a record is read again
-// until it is settled, the metadata agree with the events, and they fit.
-func TestSchedules(t *testing.T) {
+// TestLedgerSchedules checks that, whatever happens in whichever order, also with a kill at any time, a record is read
+// again until it is settled, the metadata agree with the events, and they fit.
+func TestLedgerSchedules(t *testing.T) {
 	for seed := range uint64(300) {
 		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0},
 			fates: make([]recordState, 120)}

@@ -63,7 +63,7 @@ func (x *copied) commitAt(offset int64, text string, found kafka.CommitMetadata)
 // Metadata that was written for another offset or topic, or that reaches beyond the end of the log, does not prove that
 // any record was written: all records from the committed offset to the end of the metadata's range are checked. So
 // nothing is lost, and nothing is written twice.
-func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
+func TestMetadataOfAnotherLog(t *testing.T) {
 	const moved = "they were written for another offset"
 	for _, c := range []struct {
 		name    string
@@ -73,7 +73,7 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 		next   int64
 		text   string
 		found  kafka.CommitMetadata
-		doubts offsetRange // {}: nothing is looked up but what is on its way
+		doubts offsetRange // {} means that only records in progress are checked
 		warned bool
 		// later is the number of offsets by which the copy's records follow the original ones.
 		later int
@@ -114,7 +114,7 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 			x := newCopied(&checker{}, c.records, func(n int) bool { return n < end+c.later && n != 5+c.later })
 			x.commitAt(c.next, c.text, c.found)
 			for n := c.records; n < 25; n++ {
-				x.put(n) // comes later
+				x.put(n) // added later
 			}
 			x.ok(t)
 			assert.Equal(t, 25, len(x.written), "rows")
@@ -186,7 +186,7 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 }
 
 // A decision that was applied stays applied after the log was truncated: it is the same decision.
-func TestDecisionsUsedUpBeforeTheLogWasCutOff(t *testing.T) {
+func TestUsedDecisionAfterTruncation(t *testing.T) {
 	runtest.Bubble(t, "cut off", func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1", "c=1")
@@ -201,7 +201,7 @@ func TestDecisionsUsedUpBeforeTheLogWasCutOff(t *testing.T) {
 
 // Records that may be updated or deleted twice are sent again without a check: no check can prove that an update was
 // done.
-func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
+func TestRepeatableRowsOfCopyAreResent(t *testing.T) {
 	runtest.Bubble(t, "updates", func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
 		x.group.put("t", 0, "a=1", "b=1", "a=2", "c=1")
@@ -215,7 +215,7 @@ func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
 
 // The context of an earlier run is used to decide whether records may be sent again: if the plugin rejects all rows
 // because of it, they stay in doubt, and a row that it rejects for its content is an ordinary rejected row.
-func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
+func TestRejectedRowsOfCopy(t *testing.T) {
 	for _, c := range []struct {
 		name, known string
 		kind        wit.ErrorKind
@@ -260,7 +260,7 @@ func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
 
 // If rows cannot be checked, nothing is sent before an operator has decided, in this run or the next; the decision
 // stays in effect.
-func TestNothingOfACopyIsSentUndecided(t *testing.T) {
+func TestUncheckableCopyWaitsForDecision(t *testing.T) {
 	for _, setting := range []string{sendSetting, skipSetting} {
 		runtest.Bubble(t, setting, func(t *testing.T) {
 			x := newWorld(&writer{})
@@ -287,7 +287,7 @@ func TestNothingOfACopyIsSentUndecided(t *testing.T) {
 
 // 10,000 records of a copy are checked. A run is killed in the middle: the next one continues, and knows that the
 // records had other offsets.
-func TestManyRecordsOfACopy(t *testing.T) {
+func TestManyRecordsOfCopy(t *testing.T) {
 	runtest.Bubble(t, "many", func(t *testing.T) {
 		const records = 10_000
 		c := &checker{}
@@ -335,7 +335,7 @@ func TestManyRecordsOfACopy(t *testing.T) {
 }
 
 // The number of records to check is limited: beyond it an operator must specify where to continue.
-func TestRecordsOfACopyAreBounded(t *testing.T) {
+func TestRecordsOfCopyAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		last  int64
 		fails bool
@@ -357,7 +357,7 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 }
 
 // Operations on ranges of offsets have the results of set operations.
-func TestRangesAreASet(t *testing.T) {
+func TestOffsetRangeSets(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	set, ranges := map[int64]bool{}, []offsetRange(nil)
 	for range 5000 {
@@ -384,7 +384,7 @@ func TestRangesAreASet(t *testing.T) {
 // If records in doubt fill the metadata, also with brokers that allow the smallest metadata, nothing is sent whose
 // outcome would not fit: the task stops and reports it. With one record in doubt less it continues.
 func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
-	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
+	const least = 175 // of 226 bytes, the smallest limit of a broker, without mark, offset and topic ID
 	for _, limit := range []int{least, kafka.MaxCommitText} {
 		text, full := "known=fabc,gxy moved=100-900000 uncertain=100", 0
 		for doubts := 1; full == 0 && len(text) < limit; doubts++ {

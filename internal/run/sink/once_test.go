@@ -49,7 +49,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 		for i := range records {
 			lane := 'A' + rune(r.IntN(26))
 			if i%2 == 0 {
-				lane = 'a' // half of the records are of one lane, and slow
+				lane = 'a' // half of the records are in one slow lane
 			}
 			x.group.put("t", int32(i%partitions), fmt.Sprintf("%c%d=%d", lane, i, i))
 		}
@@ -78,7 +78,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 }
 
 // Records for which nothing is sent do not limit the records ahead: they need no space in the metadata.
-func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
+func TestIgnoredRecordsNeedNoMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 10_000, 8, 10_000, time.Second
@@ -131,7 +131,7 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 
 // A version that traps in the middle of such a batch is tried three times and rolled back: the previous version writes
 // all of it, each record once, except those that the new one has ignored by then.
-func TestVersionThatBreaksInALargeBatch(t *testing.T) {
+func TestTrappingVersionInLargeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := &writer{each: 1000, version: "1"}
 		after := &writer{each: 1000, version: "2", trap: &plugin.Trap{Function: "encode"}}
@@ -159,7 +159,8 @@ func TestVersionThatBreaksInALargeBatch(t *testing.T) {
 			x.group.put("t", 0, fmt.Sprintf("%c%d=%s", 'a'+i%8, i, value))
 		}
 		x.ok(t)
-		if n := len(writeCounts(t, x)); n != 7999 || breaks != 3 || before.encoded < 7999 || x.committed("t", 0) != 8000 {
+		if n := len(writeCounts(t, x)); n != 7999 || breaks != 3 || before.encoded < 7999 ||
+			x.committed("t", 0) != 8000 {
 			t.Errorf("found %d records, %d breaks, %d rows encoded by the version before, offset %d", n, breaks,
 				before.encoded, x.committed("t", 0))
 		}
@@ -182,7 +183,7 @@ func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 		x.group.put("t", 0, "c=1")
 		x.o.Once, x.service.slow = false, time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		time.Sleep(1500 * time.Millisecond) // the request is on its way
+		time.Sleep(1500 * time.Millisecond) // the request is in progress
 		x.group.failCommits(kafka.ErrCommitMetadata)
 		if err := stop(); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 3 {
 			t.Errorf("expected the fault of the commit after 3 requests, found %v after %d", err, len(x.service.seen()))
@@ -217,7 +218,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		}
 		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
 		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
-		retry(t, x, 3, "uncertain=0") // not named: what comes next is another decision
+		retry(t, x, 3, "uncertain=0") // not named, so the next entry is a new decision
 		retry(t, x, 4, "uncertain=0 decided=0", "t-0@0")
 		x.service.answer = nil
 		require.NoError(t, retry(t, x, 5, "", "t-0@0", "t-0@0"))
@@ -252,7 +253,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 }
 
 // A commit that failed because of a rebalance or a missing coordinator is repeated, even if nothing new is settled.
-func TestRefusedCommitIsRepeated(t *testing.T) {
+func TestFailedCommitIsRepeated(t *testing.T) {
 	for _, rejected := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
 		runtest.Bubble(t, rejected.Error(), func(t *testing.T) { refusedCommit(t, rejected) })
 	}
@@ -382,7 +383,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 }
 
 // If no run was killed, no record is in doubt: a record that the service already has is rejected as usual.
-func TestRecordsThatExist(t *testing.T) {
+func TestExistingRecordsAreRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		existing(x)
@@ -460,7 +461,7 @@ func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 
 // A decision is used up when its record is sent: a task that loses its partition before leaves the decision to the next
 // task. A used decision stays used while the record is not settled, also if it was not in doubt for a while.
-func TestDecisionsGoWithTheirPartition(t *testing.T) {
+func TestDecisionsFollowTheirPartition(t *testing.T) {
 	var u InDoubtRecords
 	at := recordID{"t", 0, 5}
 	reason := errors.New("no answer")
@@ -476,7 +477,7 @@ func TestDecisionsGoWithTheirPartition(t *testing.T) {
 	if n := len(u.usedDecisions(tp, 0)); n != 1 {
 		t.Fatalf("expected one decision to be used up, found %d", n)
 	}
-	u.add(at, reason) // no answer again
+	u.add(at, reason) // the response is lost again
 	if u.decide(at, reason, 1, 1) {
 		t.Error("expected the decision to count once")
 	}

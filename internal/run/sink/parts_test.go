@@ -66,7 +66,7 @@ func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 
 // A record whose dead letter cannot be stored is not settled; if other rows of it are written it is reported, because
 // otherwise all of it would be written again.
-func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
+func TestPartsWithoutStoredDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, &letters{refuses: errors.New("away")},
@@ -87,7 +87,7 @@ func TestReplayOfParts(t *testing.T) {
 		left  []uint32
 		want  int // rows that are sent
 		kept  string
-		parts string // that the plugin is given
+		parts string // that the plugin receives
 	}{
 		"some":          {4, []uint32{1, 3}, 2, "[]", "[1 3]"},
 		"another count": {3, []uint32{1, 3}, 0, "expected the transforms to create 4 rows", "[]"},
@@ -123,11 +123,11 @@ func TestReplayOfParts(t *testing.T) {
 	}
 }
 
-// TestReplayThatCannotBeginKeepsWhatIsKnown: a replay whose plugin cannot be opened stores nothing, so dead letters
+// A replay whose plugin cannot be opened stores nothing, so dead letters
 // that an earlier replay left in doubt stay in doubt.
-func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
+func TestFailedReplayKeepsRecordsInDoubt(t *testing.T) {
 	x := newWorld(&writer{})
-	x.o.Send = []string{"no name"} // which the task refuses before it reads
+	x.o.Send = []string{"no name"} // which the task rejects before it reads
 	err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
 		Letters: []task.DeadLetter{{InDoubt: true, Record: &kgo.Record{Topic: "t", Offset: 7,
 			Timestamp: time.UnixMilli(7)}}},

@@ -87,7 +87,7 @@ func TestPoisonPill(t *testing.T) {
 				"; topic t, partition 1: everything before offset 17 is written and committed, nothing from there on")
 			at := topicPartition{"t", 1}
 			assert.Equal(t, bad, x.committed("t", 1), "committed")
-			for i := range many { // of the other partition what is committed is written, too
+			for i := range many { // the committed records of the other partition are written, too
 				line := fmt.Sprintf("%c0=v%d", "abcdexfgh"[i%9], i)
 				if int64(i) < x.committed("t", 0) && line[0] != 'x' && written[line] != 1 {
 					t.Errorf("expected %s to be written once, found %d times", line, written[line])

@@ -16,7 +16,7 @@ import (
 
 // P19: what a response proves by its status alone. Only statuses for which [wit.IsRejection] is true prove that the row
 // was not written.
-func TestAnswersThatProveNothing(t *testing.T) {
+func TestStatusesThatProveNothing(t *testing.T) {
 	for _, c := range []struct {
 		status    uint16
 		code      string
@@ -39,7 +39,7 @@ func TestAnswersThatProveNothing(t *testing.T) {
 			}
 			x := newWorld(w)
 			x.service.retry.Codes = []string{"500", "502", "503", "520", "X/1"}
-			x.o.TolerateAll = c.uncertain // which is no business of tolerance
+			x.o.TolerateAll = c.uncertain // errors.tolerance does not apply to records in doubt
 			x.group.put("t", 0, "a=1")
 			x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
 			_, err := x.run(t)
@@ -145,13 +145,13 @@ func TestStopWhileResponsesAreRead(t *testing.T) {
 }
 
 // A response that arrived just before the stop canceled its request is settled.
-func TestAnswerOfTheLastMoment(t *testing.T) {
+func TestResponseDuringStopIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.service.slow = false, 5*time.Second-10*time.Millisecond
 		x.group.put("t", 0, "a=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		time.Sleep(2*time.Second + 240*time.Millisecond) // asked after 1 s; given up 3.75 s after the stop
+		time.Sleep(2*time.Second + 240*time.Millisecond) // sent after 1 s; canceled 3.75 s after the stop
 		if err := stop(); err != nil || x.committed("t", 0) != 1 {
 			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t",
 				0}])
@@ -160,7 +160,7 @@ func TestAnswerOfTheLastMoment(t *testing.T) {
 }
 
 // If the transport could not read a response, the error contains the status.
-func TestAnswersThatCannotBeRead(t *testing.T) {
+func TestUnreadableResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")

@@ -18,7 +18,7 @@ import (
 
 // Transient failures are retried for as long as `errors.retry.timeout` specifies: in transforms, for rows that the
 // service does not accept now, and for requests that do not arrive.
-func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
+func TestRetriesUntilRetryTimeout(t *testing.T) {
 	notNow := &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
 	// stage makes a stage fail the given number of times.
 	type stage func(x *world, fails int)
@@ -33,7 +33,7 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 				for i := range b.Rows {
 					b.Rows[i].RowIndex = uint32(i)
 				}
-				if failing(fails) { // the first row fails, the second one comes out
+				if failing(fails) { // the first row fails, the second one is returned
 					b.Rows = b.Rows[1:]
 					b.Data = append(b.Data, "of a try"...)
 					return []wit.RowError{{RowIndex: 0, Error: *notNow}}
@@ -63,7 +63,7 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 		stage   stage
 		retry   task.RetryPolicy
 		fails   int
-		message string // of the task, "" where all is written
+		message string // of the task; "" means all records are written
 	}{
 		{"transforms", transforms, task.RetryPolicy{Timeout: -1}, 12, ""},
 		{"transforms, short of time", transforms, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
@@ -102,7 +102,7 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 }
 
 // A stop ends pauses between attempts.
-func TestStopWhileTryingAgain(t *testing.T) {
+func TestStopEndsRetryPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Retry = task.RetryPolicy{Timeout: -1}

@@ -46,7 +46,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 				x.group.refuse = errors.New("nobody there")
 			}
 			stop := runtest.Start(t, NewTask(x.o).Run)
-			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are on their way
+			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are in progress
 			x.group.failCommits(errors.New("nobody there"))
 			synctest.Wait()
 			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
@@ -105,7 +105,7 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		runtest.Pass(5 * time.Second)
 		x.group.lose(at)
 		x.group.failCommits(nil)
-		cancel() // nothing is polled any more
+		cancel() // no more polls
 		x.group.assign(at)
 		require.NoError(t, <-done)
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
@@ -127,7 +127,7 @@ func TestMetadataOfARevokedPartition(t *testing.T) {
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2", "b=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 on its way
+		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 is in progress
 		x.group.revoke(t.Context(), at)
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
 		assert.Equal(t, "settled=1", x.group.metadata[at], "metadata")
@@ -151,7 +151,7 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(1500 * time.Millisecond) // a=1 is on its way
+		runtest.Pass(1500 * time.Millisecond) // a=1 is in progress
 		if got := x.metadata(at); got != "sent=0" {
 			t.Fatalf("expected metadata of a request on its way, found %q", got)
 		}
@@ -168,7 +168,7 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 
 // The settled records of a partition that was lost and reassigned are stored before anything is sent that may follow
 // them: the run after a kill would send them again, after later records.
-func TestNothingFollowsWhatIsNotStored(t *testing.T) {
+func TestSettledRecordsAreStoredBeforeLaterSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
 		x.o.Once = false
@@ -182,7 +182,7 @@ func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		x.group.lose(at)
 		x.group.failCommits(nil)
-		x.group.put("t", 1, "c=1") // is stored, and what is known of the other one is not
+		x.group.put("t", 1, "c=1") // is stored, but the state of the other partition is not
 		time.Sleep(5 * time.Second)
 		x.group.failCommits(errors.New("nobody there"))
 		x.group.assign(at)
@@ -198,7 +198,7 @@ func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 
 // A commit waits while a group rebalances. A commit of an earlier assignment is not stored over the state of the
 // partition's current one.
-func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
+func TestCommitOfEndedAssignment(t *testing.T) {
 	at := map[string][]int32{"t": {0}}
 	for _, c := range []struct {
 		name     string
@@ -253,7 +253,7 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 			return 201, nil
 		}
 		x.ok(t)
-		assert.Equal(t, 3, len(counted(t, x)), "records")
+		assert.Equal(t, 3, len(writeCounts(t, x)), "records")
 		assert.Equal(t, 3, x.committed("t", 0), "committed")
 		assert.Equal(t, "", x.metadata(at), "metadata")
 		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
@@ -264,7 +264,7 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 
 // A log becomes shorter while the task runs: offsets of records that were read before are not committed for the new
 // ones.
-func TestPartitionThatBecomesShorter(t *testing.T) {
+func TestTruncatedPartition(t *testing.T) {
 	l, at := newLedger(&InDoubtRecords{}), topicPartition{"t", 0}
 	l.apply(assigned{map[string][]int32{"t": {0}}})
 	l.apply(offsetFetched{tp: at, committed: -1})
@@ -304,7 +304,7 @@ func TestPartitionThatBecomesShorter(t *testing.T) {
 
 // The commit moves past transaction markers, also past an abort marker without records before it; they are neither rows
 // nor part of the metadata.
-func TestMarkersAreMovedOver(t *testing.T) {
+func TestTransactionMarkersAreCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		at := topicPartition{"t", 0}
@@ -323,7 +323,7 @@ func TestMarkersAreMovedOver(t *testing.T) {
 			return 201, nil
 		}
 		done := x.ok(t)
-		assert.Equal(t, 2, len(counted(t, x)), "records")
+		assert.Equal(t, 2, len(writeCounts(t, x)), "records")
 		assert.Equal(t, 2, done.Progress().Read, "read")
 		assert.Equal(t, 5, x.committed("t", 0), "committed")
 		assert.Equal(t, "sent=0 settled=2", open, "metadata of the records alone")

@@ -156,7 +156,7 @@ func TestDeadLetters(t *testing.T) {
 }
 
 // A topic without settings is no record's fault: with errors.tolerance=all, all of the topic would be skipped.
-func TestRowsThatNoSettingIsFor(t *testing.T) {
+func TestTopicWithoutSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll = true
@@ -216,7 +216,7 @@ func TestCommitsInOrder(t *testing.T) {
 
 // The rows of a delivery are settled individually: a failed one does not prevent the others from being settled as
 // written.
-func TestRowsNextToAFailedOne(t *testing.T) {
+func TestRowsOfDeliverySettleIndividually(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
@@ -281,7 +281,7 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 	})
 }
 
-// TestStopEndsACommit: a commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats
+// A commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats
 // it.
 func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
@@ -340,7 +340,7 @@ func TestRebalance(t *testing.T) {
 		x.group.put("t", 0, "a=1", "a=2", "a=3", "a=4")
 		x.group.put("t", 1, "b=1", "b=2", "b=3", "b=4")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 on their way
+		runtest.Pass(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 are in progress
 		x.group.revoke(t.Context(), topicPartition{"t", 0})
 		assert.Equal(t, 2, x.committed("t", 0), "committed when the partition goes")
 		time.Sleep(10 * time.Second)
@@ -364,7 +364,8 @@ func TestRebalanceOfADelivery(t *testing.T) {
 		"revoked": func(g *group) { g.revoke(context.Background(), tp) },
 		"lost":    func(g *group) { g.lose(tp) },
 	} {
-		for _, repeatable := range []bool{false, true} { // that one is not announced, and waits when it is to be sent
+		// a repeatable delivery is not announced, and waits before it is sent
+		for _, repeatable := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{each: 3, repeatable: repeatable})
 				x.o.Once = false
@@ -388,7 +389,7 @@ func TestRebalanceOfADelivery(t *testing.T) {
 
 // Revoking a partition does not wait for a delivery that was not sent: deliveries before it may wait for a commit that
 // is not accepted until the rebalance ends, as after the group has expelled the member.
-func TestRevokedWhileOthersWait(t *testing.T) {
+func TestRevokeDoesNotWaitForUnsentDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 1
@@ -454,7 +455,7 @@ func TestTransforms(t *testing.T) {
 }
 
 // P32: the row that makes the plugin trap is found, and the others are written.
-func TestTraps(t *testing.T) {
+func TestTrappingRowIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{trap: &plugin.Trap{Plugin: "p", Version: "1", Function: "encode",
 			Reason: errors.New("unreachable")}})
@@ -562,7 +563,7 @@ func (h *headed) Decode(context.Context, string, []byte, *record.Batch) (wit.Val
 }
 
 // The header with the key's schema does not apply to the value, and the last header of a name counts, as in Kafka.
-func TestSchemaHeadersAreTheirConverters(t *testing.T) {
+func TestKeySchemaHeaderIsIgnoredForValue(t *testing.T) {
 	r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "__value_schema_id", Value: []byte("first")},
 		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
 	for key, want := range map[bool]string{true: "none", false: "last"} {

@@ -18,7 +18,7 @@ import (
 func TestTopicsAfterTransforms(t *testing.T) {
 	for name, c := range map[string]struct {
 		taken []string
-		want  []string // a part of each line about topics
+		want  []string // a part of each log line about topics
 	}{
 		"reached": {[]string{"sap.t"}, nil},
 		"elsewhere": {[]string{"t"}, []string{`topic=sap.t read_from=t taken="one=t"`,

@@ -100,7 +100,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 
 // A row whose single record exceeds the producer's limit is that row's fault: 300 KB of control characters are 1.8 MB
 // of JSON.
-func TestRowThatGetsTooLarge(t *testing.T) {
+func TestTooLargeRowFails(t *testing.T) {
 	registry := record.NewRegistry()
 	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
@@ -156,7 +156,7 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 }
 
 // Feeds are identified by their partitions, in time that grows linearly with their number.
-func TestPartitionsOfFeeds(t *testing.T) {
+func TestFeedPartitionsAreDistinct(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	feeds := make([]wit.Feed, 10_000)

@@ -101,7 +101,8 @@ func (p *slowProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 
 // write ends a batch.
 func (p *slowProducer) write(b *sentBatch) error {
-	time.Sleep(time.Duration(p.pick.IntN(50)) * time.Millisecond) // of the bubble: all others go on as far as they can
+	// virtual time: all others continue as far as they can
+	time.Sleep(time.Duration(p.pick.IntN(50)) * time.Millisecond)
 	if wrong := b.wrong(); wrong != "" {
 		p.t.Error("before the acknowledgement:", wrong)
 	}
@@ -109,7 +110,7 @@ func (p *slowProducer) write(b *sentBatch) error {
 	defer p.broker.mu.Unlock()
 	if *p.failures > 0 && p.pick.IntN(12) == 0 {
 		*p.failures--
-		p.broker.refuse = "x" // from here on, all
+		p.broker.refuse = "x" // all from here on
 	}
 	if p.broker.refuse != "" {
 		p.late.mu.Lock()
@@ -185,7 +186,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		pick := rand.New(rand.NewPCG(seed, uint64(n)))
 		size, created := 200+pick.IntN(400), 0
 		wide := n%7 == 6
-		if wide { // values that the converter makes
+		if wide { // values that the converter creates
 			size, created = 12_000, 12_000
 		}
 		var pages [][]string
@@ -215,7 +216,7 @@ func shareMemory(t *testing.T, seed uint64) {
 			w.o.StopTimeout = 40 * time.Millisecond // a stop ends before all is acknowledged
 		}
 		breaks, failures := pick.IntN(4), pick.IntN(4)
-		chance := rand.New(rand.NewPCG(seed, uint64(100+n))) // its own goroutine's
+		chance := rand.New(rand.NewPCG(seed, uint64(100+n))) // used by one goroutine
 		w.service.answer = func(_ int, body string) (uint16, string, bool) {
 			if breaks > 0 && chance.IntN(3) == 0 {
 				breaks--
@@ -294,7 +295,7 @@ type panickingProducer struct{ Output }
 func (panickingProducer) NewBatch() Batch { panic("a mistake in the producer") }
 
 // A panic while a chunk is split does not affect other feeds: the shared chunk is released.
-func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
+func TestPanicReleasesSharedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
 		w.o.Buffers = NewBuffers()
@@ -313,7 +314,7 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 }
 
 // A producer may acknowledge a chunk after its feed has failed and the chunk was released and reused.
-func TestChunksAreAnsweredForLate(t *testing.T) {
+func TestLateAcknowledgementOfReusedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		task := NewTask(newWorld(&reader{}).o)
 		f := emptyFeed(task, &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})

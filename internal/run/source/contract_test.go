@@ -17,7 +17,7 @@ import (
 )
 
 // Followed requests are sent concurrently, and their responses are decoded in the order of the requests.
-func TestFollowedSideBySide(t *testing.T) {
+func TestFollowedRequestsAreConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two", ">/three"})
 		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}, "/three": {"+a=3"}}
@@ -26,7 +26,7 @@ func TestFollowedSideBySide(t *testing.T) {
 		w.service.before = func(r *wit.Request) {
 			if r.Tag == "/one" || r.Tag == "/two" || r.Tag == "/three" {
 				all.Done()
-				all.Wait() // no answer before all have been asked for
+				all.Wait() // no response before all requests are sent
 			}
 		}
 		w.ok(t)
@@ -48,7 +48,7 @@ func (c *crowded) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 }
 
 // A followed request without a free slot is sent at its turn.
-func TestFollowedWithoutRoom(t *testing.T) {
+func TestFollowedRequestWithoutFreeSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two"})
 		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}}
@@ -63,7 +63,7 @@ func TestFollowedWithoutRoom(t *testing.T) {
 }
 
 // A tolerated status of a followed request is passed to decode; any other one fails the page.
-func TestToleratedAnswers(t *testing.T) {
+func TestToleratedStatuses(t *testing.T) {
 	for _, c := range []struct {
 		tolerates []uint16
 		want      string
@@ -143,16 +143,16 @@ func TestChangedFingerprint(t *testing.T) {
 
 // A snapshot that the plugin can read only after its current load is requested again then; a snapshot that it cannot
 // read at all is reported, and does not block the feed.
-func TestSnapshotBehindALoad(t *testing.T) {
+func TestSnapshotAfterLoad(t *testing.T) {
 	for _, calm := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &reader{exact: true, calm: calm}
 			w := newWorld(r, []string{"a=1"}, []string{"b=2"})
 			w.service.follows = map[string][]string{"/snapshot": {"x=1"}}
 			task := NewTask(w.o)
-			at := "/page/0" // in the middle
+			at := "/page/0" // in the middle of the load
 			if !calm {
-				at = "/page/1" // the last one: the plugin is idle after it
+				at = "/page/1" // the last page, after which the plugin is idle
 			}
 			w.snapshotAt(t, task, at)
 			require.NoError(t, task.Run(t.Context()))

@@ -226,13 +226,13 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 		}
 	}
 	tell(1001)
-	tell(1002) // whose second read comes after what would be the third one of the first
+	tell(1002) // its second read is later than a third read of the first would be
 	assert.Equal(t, 2, reads(1001), "reads of the entity 1001")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		keys := x.keys(t, "t")
 		first, second := keys[`{"ProductID":1001}`], keys[`{"ProductID":1002}`]
 		if second < 2 && time.Now().Before(deadline) {
-			continue // it is being written
+			continue // being written
 		}
 		assert.Equal(t, 2, first, "records of 1001")
 		assert.Equal(t, 2, second, "records of 1002")
@@ -243,7 +243,7 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 }
 
 // T17: pages break off in every way, with a different response the next time: no row is missing.
-func TestPagesThatBreakOffOnTheWire(t *testing.T) {
+func TestPagesThatBreakOffInTransit(t *testing.T) {
 	for end, differences := range map[string][]string{"reset": {"", "reorder", "all"}, "length": {"reorder"},
 		"truncate": {"reorder"}} {
 		for _, differ := range differences {
@@ -302,7 +302,7 @@ func TestOneLongPage(t *testing.T) {
 	close(done)
 	sampler.Wait()
 	p := task.Progress()
-	if p.Written != rows || p.Pages != 2 { // the second one is the question whether the page's count is the set's
+	if p.Written != rows || p.Pages != 2 { // the second request checks whether the page's count is the set's
 		t.Fatalf("%+v", p)
 	}
 	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, elapsed,
@@ -315,7 +315,7 @@ func TestOneLongPage(t *testing.T) {
 
 // If a service responds with something other than rows, the task fails with a message that contains the response and
 // its URL; no row counts as read.
-func TestAnswersThatAreNoFeed(t *testing.T) {
+func TestResponsesWithoutRows(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: 10}, sets("Orders")...)
 	for _, c := range []struct {
 		switches string

@@ -48,7 +48,7 @@ type service struct {
 	// before is called before each response.
 	before func(r *wit.Request)
 	retry  transport.Retry
-	more   bool // END says more for the last page too
+	more   bool // END contains more for the last page, too
 }
 
 // later makes a trigger with the token late return these lines from now on.
@@ -149,20 +149,20 @@ type reader struct {
 	exact      bool
 	once       bool // its requests must not be sent twice
 	acks       bool
-	followBody []byte // of requests that are to be followed
+	followBody []byte // of requests to follow
 	pollMs     uint32
-	pollsMs    []uint32 // of feeds, before pollMs; 0: none
+	pollsMs    []uint32 // of feeds, before pollMs; zero means none
 	polls      bool     // also with a period of 0
-	counts     bool     // each page's offset is another one
+	counts     bool     // each page has a different offset
 	counted    int64
-	refuses    string // offsets that check-offset refuses
+	refuses    string // offsets that check-offset rejects
 	opens      int
 	staleOnce  bool
-	givenUp    int  // how often another page breaks its instance
-	wakes      bool // pages without a position of their own
+	givenUp    int  // how often another page makes its instance trap
+	wakes      bool // pages without their own position
 	changed    wit.MismatchPolicy
-	tolerates  []uint16          // of what is followed
-	statuses   map[string]uint16 // of answers by their tags
+	tolerates  []uint16          // of followed requests
+	statuses   map[string]uint16 // of responses by their tags
 	subscribes bool
 	holds      bool
 	stores     bool // at a start it reads a page without a position first
@@ -376,7 +376,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		b = rest
 		switch text := string(line); {
 		case text == "":
-		case strings.HasPrefix(text, "LATER "): // the wake is to come again after so many milliseconds
+		case strings.HasPrefix(text, "LATER "): // the trigger is repeated after that many milliseconds
 			fmt.Sscanf(text, "LATER %d", &p.WaitMs)
 			ended, p.More = true, true
 		case strings.HasPrefix(text, "END "):
@@ -486,7 +486,7 @@ type broker struct {
 	events, kill int
 	// killAfter, if not zero, kills the worker after that many more stored offsets.
 	killAfter int
-	flushes   bool // every acknowledged offset is stored at once, else a coin decides
+	flushes   bool // every acknowledged offset is stored at once, otherwise at random
 	coin      *rand.Rand
 	refuse    string // a record with this text fails
 	slow      chan struct{}
@@ -575,7 +575,7 @@ func (p *fakeProducer) NewBatch() Batch {
 
 func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
 	p.queue <- func() {
-		time.Sleep(time.Millisecond) // what is acknowledged is settled before more is written
+		time.Sleep(time.Millisecond) // acknowledgements are processed before more is written
 		if p.b.slow != nil {
 			<-p.b.slow
 		}
@@ -596,7 +596,7 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 			n++
 		}
 		if failed == nil && !p.b.alive() {
-			failed = errKilled // written, and the answer lost
+			failed = errKilled // written, but the response is lost
 		}
 		p.b.mu.Unlock()
 		if failed == nil && upTo.Partition != nil {

@@ -63,7 +63,7 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 		}
 		w.task = NewTask(w.o)
 		stop := runtest.Start(t, w.task.Run)
-		runtest.Pass(10 * time.Second) // the load is over
+		runtest.Pass(10 * time.Second) // the load has ended
 		if _, subscribed := r.seen(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.take == nil {
 			t.Fatalf("subscribed with %q", subscribed)
 		}
@@ -108,7 +108,7 @@ func TestNotifications(t *testing.T) {
 			!p.LastNotified.Equal(*at) {
 			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.LastNotified, time.Now())
 		}
-		time.Sleep(time.Second) // it is stored, too
+		time.Sleep(time.Second) // the offset is stored, too
 		r.causes = nil
 		for range 3 {
 			e.send(t, "y", "1")
@@ -125,7 +125,7 @@ func TestNotifications(t *testing.T) {
 
 // A sender that waits gets its response when the rows are in Kafka, and one that arrives during the stop is told to
 // send again.
-func TestHeldNotifications(t *testing.T) {
+func TestWaitingSenders(t *testing.T) {
 	r := &reader{exact: true, holds: true}
 	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		before := len(w.broker.records())
@@ -235,7 +235,7 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 
 // A feed that restarts from its stored offset serves the waiting notifications, and still receives the renewal of its
 // subscription.
-func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
+func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 	old := emptyFeed(&Task{}, nil)
 	old.notifications.subscriptionDigest, old.notifications.currentDigest = "1", "2"
 	served, err := old.enqueue(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
@@ -247,7 +247,7 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	again.notifications.subscriptionDigest = "1"
 	again.position = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
 	again.moveStateFrom(old)
-	mustWake(t, old, "z") // of somebody who has found the old one just before
+	mustWake(t, old, "z") // from a sender that found the old feed just before
 	var tokens []string
 	for again.hasDueTrigger() {
 		token, _ := again.nextTrigger()
@@ -268,7 +268,7 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 
 // A snapshot of several pages is read between a trigger and its turn: the trigger is still served, because a snapshot
 // does not report deleted entities.
-func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
+func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
 	r := &reader{exact: true, calm: true}
 	interrupted := func(w *world) {
 		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
@@ -291,7 +291,7 @@ func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
 
 // A snapshot that is requested before the first page of a start is read after the plugin's reads of the start, because
 // a snapshot does not report deleted entities.
-func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
+func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, calm: true}
@@ -323,13 +323,13 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
 			skipped := digestOf("2")
-			covers := map[string]bool{} // by what was asked for
+			covers := map[string]bool{} // by request
 			interrupted := func(w *world) {
 				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
 				w.service.before = func(q *wit.Request) {
 					f := w.task.findFeed("feed0")
 					if f == nil {
-						return // it is being opened
+						return // being opened
 					}
 					if covers[q.Target] = f.notifications.subscriptionDigest == skipped; q.Target != "/x" {
 						return
@@ -391,22 +391,22 @@ func TestRepeatedTriggers(t *testing.T) {
 		w.service.later("there")
 		triggers(3*time.Second, "wake late", "wake late")
 		triggers(time.Hour, "wake late", "wake late")
-		w.service.later("gone", "LATER 36000000") // cut at a minute
+		w.service.later("gone", "LATER 36000000") // reduced to a minute
 		e.send(t, "late", "2")
 		w.service.later("there")
 		triggers(maxRepeatDelay+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
 		w.service.later("gone", "LATER 30000")
 		e.send(t, "late", "3")
 		w.service.later("there")
-		e.send(t, "late", "4") // at once, and then not once more
+		e.send(t, "late", "4") // served at once, and not repeated
 		triggers(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
 		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
-		w.service.later("gone", "LATER 10000") // whatever the plugin says the second time
+		w.service.later("gone", "LATER 10000") // whatever the plugin returns the second time
 		e.send(t, "late", "5")
 		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
 		e.send(t, "late", "6")
 		triggers(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
-		e.send(t, "late", "7") // in place of what was put off, and put off again
+		e.send(t, "late", "7") // replaces the postponed trigger, and is postponed again
 		triggers(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
 		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
 	})
@@ -448,7 +448,7 @@ func (o *postponing) end(ctx context.Context) error {
 }
 
 // With exactly-once, the second response about an entity is also read again when its commit fails.
-func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
+func TestSecondResponseIsReadAgainAfterFailedCommit(t *testing.T) {
 	r := &reader{exact: true, holds: true}
 	var refuses atomic.Pointer[string]
 	postponed := func(w *world) {

@@ -72,7 +72,7 @@ func (o *transactions) Commit(context.Context) error {
 	}
 	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	if !o.b.alive() {
-		return errKilled // committed, and the worker died before it knew
+		return errKilled // committed, but the worker was killed before the response
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (o *refusing) Commit(ctx context.Context) error {
 
 // A feed whose commits brokers reject starts over a limited number of times; a feed without a coordinator continues
 // until there is one.
-func TestRefusedCommits(t *testing.T) {
+func TestRejectedPageCommits(t *testing.T) {
 	for _, c := range []struct {
 		by    error
 		times int

@@ -19,7 +19,7 @@ import (
 
 // A plugin that requests repeatedly without progress is paced by the host, whatever periods, more or followed requests
 // it returns.
-func TestPluginsThatGetNowhere(t *testing.T) {
+func TestPluginsWithoutProgressArePaced(t *testing.T) {
 	again := func(answer string) func(int, string) (uint16, string, bool) {
 		return func(int, string) (uint16, string, bool) { return 200, answer, false }
 	}
@@ -80,7 +80,7 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	runtest.Bubble(t, "in each other", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{">/0"})
 		w.service.follows = map[string][]string{}
-		for depth := range 2 * maxNesting { // each asks for the next one amid its body
+		for depth := range 2 * maxNesting { // each requests the next one within its body
 			w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
 				strings.Repeat("\n", 2*pieceSize)}
 		}
@@ -105,7 +105,7 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 		const each, levels = 1 << 20, 100
 		w := newWorld(&reader{exact: true, followBody: make([]byte, each)}, []string{">/0"})
 		w.service.follows = map[string][]string{"/end": nil}
-		for n := range levels { // each asks for the next one at its end, and for one that waits meanwhile
+		for n := range levels { // each requests the next one at its end, and another one that waits
 			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
 		}
 		w.fails(t, "bytes of linked requests that wait")
@@ -124,7 +124,7 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 
 // Responses one after another do not nest, whatever their number: those of further pages of a row, each of which
 // requests the next one at its end, and those of successive rows that a plugin requests one at a time.
-func TestAnswersBehindEachOther(t *testing.T) {
+func TestSuccessiveResponsesDoNotNest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const last = 300
 		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
@@ -180,7 +180,7 @@ func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(
 func (a apart) Release(Reader)                               {}
 
 // A service that responds slowly delays no other feed: others use the page's slot in the meantime.
-func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
+func TestSlowResponseDelaysNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
 		w.o.ConcurrentPages, w.o.Versions = 1, runtest.NewVersions[Reader](apart{w.versions.Current().(*fakeCode)})
@@ -192,7 +192,7 @@ func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 			}
 			switch asked.Add(1) {
 			case 1:
-				<-others // the first answer begins when the other feed's was asked for
+				<-others // the first response starts after the other feed's request
 			case 2:
 				close(others)
 			}
@@ -202,13 +202,13 @@ func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	})
 }
 
-// TestPageThatComesTwice: a plugin that returns more, and reads the same rows again from the same offset, fails with
+// A plugin that returns more, and reads the same rows again from the same offset, fails with
 // the second page. Rows that differ only in their values are different rows.
-func TestPageThatComesTwice(t *testing.T) {
+func TestRepeatedPageFails(t *testing.T) {
 	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
 		n := 0
 		return func(int, string) (uint16, string, bool) {
-			if n++; n >= 20 { // those that go on come to their end
+			if n++; n >= 20 { // loads that continue end here
 				return 200, "END 0 false\n", false
 			}
 			return 200, bodies[(n-1)%len(bodies)], false
@@ -255,10 +255,10 @@ func TestPageThatComesTwice(t *testing.T) {
 
 // A request that acknowledges is not sent while the worker may have left its group: the offset before it is stored when
 // the acknowledgement is requested, and the request is sent when the group has confirmed the worker, or never.
-func TestLease(t *testing.T) {
+func TestAcknowledgementNeedsMembership(t *testing.T) {
 	for name, c := range map[string]struct {
 		acks  bool
-		away  time.Duration // how long the worker is none
+		away  time.Duration // how long the worker is no member of the group
 		fails string
 	}{
 		"nothing is acknowledged": {false, time.Hour, ""},
@@ -305,7 +305,7 @@ func TestLease(t *testing.T) {
 
 // If the confirmation expires while the request waits for its turn, membership is checked again, and an unresponsive
 // group does not delay a stop of the task.
-func TestLeaseThatEndsMeanwhile(t *testing.T) {
+func TestMembershipIsConfirmedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{acks: true}, rows("a", 3))
 		asked, looked := 0, 0
@@ -322,7 +322,7 @@ func TestLeaseThatEndsMeanwhile(t *testing.T) {
 			return nil
 		}
 		stop := runtest.Start(t, NewTask(w.o).Run)
-		time.Sleep(time.Second) // of the bubble
+		time.Sleep(time.Second) // virtual time
 		require.NoError(t, stop())
 		assert.Equal(t, []string{"/open"}, w.service.requests)
 		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "requests for the lease before and after the stop")

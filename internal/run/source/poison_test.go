@@ -27,7 +27,7 @@ func poisoned(at ...int) (lines, records []string) {
 
 // A row that makes the plugin trap is found, and skipped if that is tolerated, with its document as a dead letter; the
 // others are delivered (P32).
-func TestRowsThatBreakThePlugin(t *testing.T) {
+func TestTrappingRowsAreFound(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			lines, records := poisoned(0, 5000, 5001, 11_999)
@@ -41,19 +41,19 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			})
 			w.ok(t)
 			dead, triggers := w.received()
-			if !exact { // the page came several times
+			if !exact { // the page was read several times
 				slices.Sort(triggers)
 				triggers = slices.Compact(triggers)
 				slices.Sort(records)
 			}
-			slices.Sort(letters) // one that no row stands after may come again
+			slices.Sort(letters) // a dead letter without a later row may be repeated
 			letters = slices.Compact(letters)
 			assert.Equal(t, records, triggers, "exact", exact)
 			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
 				t.Errorf("exact %t: dead letters %q, the plugin broke %d times", exact, dead, r.breaks)
 			}
 			var want []string
-			for _, row := range []int{0, 11_999, 5000, 5001} { // as texts are sorted
+			for _, row := range []int{0, 11_999, 5000, 5001} { // in the order of texts
 				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: plugin fake : decode: "+
 					"unreachable", row))
 			}
@@ -63,7 +63,7 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 }
 
 // A row whose followed responses make the plugin trap, however deep, is found and skipped like others.
-func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
+func TestTrappingNestedRowsAreFound(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			lines, records := poisoned()
@@ -99,7 +99,7 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 }
 
 // If no row may be skipped, the task fails and names the row, and earlier rows are delivered.
-func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
+func TestTrappingRowIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines, records := poisoned(9000)
 		w := newWorld(&reader{exact: true}, lines)
@@ -109,7 +109,7 @@ func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 }
 
 // A plugin that always traps, and a page that differs each time, fail the task.
-func TestPagesThatBreakThePlugin(t *testing.T) {
+func TestTrappingPagesFailTheTask(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(w *world)
 		most   int
@@ -182,7 +182,7 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 }
 
 // A search ends when it cannot be narrowed further: the plugin traps after the last byte, whatever precedes it.
-func TestSearchBehindTheLastByte(t *testing.T) {
+func TestSearchEndsAfterLastByte(t *testing.T) {
 	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
 		s, n := bisection{}, 0
 		for s.narrow(&trapError{from: size, to: size}) {
@@ -195,7 +195,7 @@ func TestSearchBehindTheLastByte(t *testing.T) {
 }
 
 // If a plugin traps on any input, also before the first byte, no row is at fault.
-func TestSearchBeforeTheFirstByte(t *testing.T) {
+func TestTrapBeforeFirstByteIsNoRowFault(t *testing.T) {
 	s := bisection{}
 	if !s.narrow(&trapError{from: 0, to: 1480}) {
 		t.Error("expected the page to be asked for again in smaller pieces")
@@ -206,7 +206,7 @@ func TestSearchBeforeTheFirstByte(t *testing.T) {
 }
 
 // Tags that the host itself uses are rejected from plugins.
-func TestPluginsThatUseTheHostsTags(t *testing.T) {
+func TestReservedTagsAreRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:skip-row"})
 		w.service.follows = map[string][]string{"culvert:skip-row": rows("b", 1)}

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestNextPoll: a period starts at the end of the last read, and a cron expression is evaluated from then on.
+// A period starts at the end of the last read, and a cron expression is evaluated from then on.
 func TestNextPoll(t *testing.T) {
 	now := time.Date(2024, 3, 30, 12, 0, 0, 0, time.UTC)
 	period, often := wit.Ptr(uint32(60_000)), wit.Ptr(uint32(100))
@@ -37,12 +37,12 @@ func TestNextPoll(t *testing.T) {
 	}
 }
 
-// TestIdleTask: the instances of a plugin are released when all feeds wait for long, once per time, and not while one
+// The instances of a plugin are released when all feeds wait for long, once per time, and not while one
 // of them waits for less.
 func TestIdleTask(t *testing.T) {
 	const often, seldom = 4_999, 60_000
 	for name, c := range map[string]struct {
-		periods    [2]uint32 // of two feeds, in milliseconds, 0: they are read once
+		periods    [2]uint32 // of two feeds, in milliseconds; zero means read once
 		subscribes bool
 		rests      int
 	}{

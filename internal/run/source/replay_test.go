@@ -20,9 +20,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestReplayGivesTheOffset: the plugin receives its feed's stored offset with a document of a dead letter, without the
+// The plugin receives its feed's stored offset with a document of a dead letter, without the
 // host's own entries; dead letters of a feed without an offset are replayed as well.
-func TestReplayGivesTheOffset(t *testing.T) {
+func TestReplayPassesTheOffset(t *testing.T) {
 	for name, c := range map[string]struct {
 		stored []wit.OffsetEntry
 		want   []wit.Header
@@ -58,7 +58,7 @@ func TestReplayGivesTheOffset(t *testing.T) {
 
 // A dead letter that cannot be read is put back and does not prevent the delivery of the others, whatever its fault; a
 // fault of the service or of the plugin as a whole ends the replay before anything is sent.
-func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
+func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 	row := func(key string) task.DeadLetter {
 		return task.DeadLetter{Replays: 1, Record: &kgo.Record{Topic: "topic0", Key: []byte(key), Value: []byte("v")}}
 	}
@@ -155,9 +155,9 @@ func (s *splitter) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, er
 
 // If the converter rejects some of a row's records, the others are delivered; the row has one dead letter, which names
 // the remaining records, and a replay delivers only these.
-func TestPartsThatAConverterRefuses(t *testing.T) {
+func TestRejectedPartsBecomeDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const number = 5 // of the row in its page: two before it have the same
+		const number = 5 // of the row in its page; two rows before it have the same
 		page := append(rows("a", number), "+b=v", "k=x|bad y|z|bad w", "l=v")
 		w := newWorld(&reader{exact: true}, page)
 		w.o.TolerateAll = true

@@ -54,7 +54,7 @@ func TestExtraPageDuringALoad(t *testing.T) {
 			page[i] += strings.Repeat("x", 200) // so that it has several chunks
 		}
 		w := newWorld(r, page)
-		w.broker.killAfter = 4 // amid the page
+		w.broker.killAfter = 4 // within the page
 		if _, err := w.run(t); !errors.Is(err, errKilled) {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 		changed wit.MismatchPolicy
 		kill    int // offsets stored before that
 		stores  bool
-		want    []string // of the topic now
+		want    []string // records of the new topic
 		says    string
 	}{
 		"fail":   {wit.MismatchFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},

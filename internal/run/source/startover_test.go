@@ -73,7 +73,7 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 }
 
 // A feed whose version must be reopened continues with another version that has replaced it.
-func TestStaleVersionThatWasSwapped(t *testing.T) {
+func TestStaleVersionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{version: "1", exact: true, staleOnce: true},
 			slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
@@ -116,7 +116,7 @@ func TestFailureBetweenPages(t *testing.T) {
 
 // A snapshot whose first page is not committed is requested again by the feed that starts over, after its reads at the
 // start.
-func TestSnapshotThatIsNotCommitted(t *testing.T) {
+func TestUncommittedSnapshotIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
 		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3))

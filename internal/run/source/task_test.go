@@ -110,7 +110,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 	}
 }
 
-func TestBreaksAreTriedAFewTimes(t *testing.T) {
+func TestBrokenPagesAreRetriedAFewTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 10))
 		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:30], true }
@@ -126,7 +126,7 @@ func TestBreaksAreTriedAFewTimes(t *testing.T) {
 	})
 }
 
-func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
+func TestChangedPageIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 4000))
 		answers := 0
@@ -153,7 +153,7 @@ func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
 	})
 }
 
-func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
+func TestPageShorterThanDeliveredRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 4000))
 		answers := 0
@@ -170,7 +170,7 @@ func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
 	})
 }
 
-func TestFollowedAnswers(t *testing.T) {
+func TestFollowedResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/inner", "b=2"})
 		w.service.follows = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
@@ -181,7 +181,7 @@ func TestFollowedAnswers(t *testing.T) {
 	})
 }
 
-func TestRowsThatCannotBeHandled(t *testing.T) {
+func TestFailingRows(t *testing.T) {
 	page := []string{"a=1", "b=2", "?bad date", "c=3", "bad=x", "d=4"}
 	upper := func(context.Context) (Chain, error) { return chainFunc(dropB), nil }
 	converters := converting(asIs{"bad"}, asIs{})
@@ -210,7 +210,7 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 			}), nil
 		}
 		w.o.Retry = core.RetryPolicy{Timeout: 3 * time.Second}
-		w.fails(t, "row 0: transforms: not now") // short of time
+		w.fails(t, "row 0: transforms: not now") // the timeout is almost reached
 		tries = 0
 		w.o.Retry = core.RetryPolicy{Timeout: -1}
 		task := w.ok(t)
@@ -235,7 +235,7 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 }
 
 // An unavailable topic is no row's fault: no row is skipped for it, whatever is tolerated, and the next run reads all.
-func TestTopicsThatCannotBeMade(t *testing.T) {
+func TestUnavailableTopicFailsTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
 		w.o.TolerateAll = true
@@ -268,7 +268,7 @@ func dropB(b *record.Batch) []wit.RowError {
 	return nil
 }
 
-func TestRecordsThatTheBrokerRefuses(t *testing.T) {
+func TestRecordsRejectedByBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3))
 		w.broker.refuse = "b1"
@@ -294,7 +294,7 @@ func TestStale(t *testing.T) {
 
 // A page whose instance trapped on another page is requested again, as often as that happens, and continues after the
 // delivered rows: it is not at fault.
-func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
+func TestPagesLostToAnotherTrap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
 			rows("b", 3_000)))
@@ -307,7 +307,7 @@ func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
 }
 
 // P1: a request that acknowledges earlier data is not sent before those rows and their offset are stored.
-func TestRequestsThatAcknowledge(t *testing.T) {
+func TestAcknowledgingRequestWaitsForOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, acks: true}, rows("a", 3), rows("b", 3), rows("c", 3))
 		w.broker.flushes = false
@@ -387,7 +387,7 @@ func TestStopThatTakesTooLong(t *testing.T) {
 }
 
 // A broker that stores the offset slowly fails no feed that has read everything; a stop does not wait for it.
-func TestOffsetThatTakesLongToStore(t *testing.T) {
+func TestSlowOffsetStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
 		w.broker.flushes, w.broker.storing = false, time.Minute
@@ -409,7 +409,7 @@ func TestOffsetThatTakesLongToStore(t *testing.T) {
 	})
 }
 
-func TestStoredOffsetsThatDoNotFit(t *testing.T) {
+func TestIncompatibleStoredOffsets(t *testing.T) {
 	for want, c := range map[string]struct {
 		stored []wit.OffsetEntry
 		reader reader
@@ -432,7 +432,7 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 }
 
 // An offset without a digest cannot be verified: the page is read again.
-func TestOffsetOfAnotherProgram(t *testing.T) {
+func TestOffsetWithoutDigest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
 		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.IntegerEntry("record", 1)}
@@ -513,7 +513,7 @@ func TestFaultsOfTheService(t *testing.T) {
 	})
 }
 
-func TestOneFeedThatFailsEndsTheOthersInOrder(t *testing.T) {
+func TestFailedFeedStopsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, feeds: 2, pollMs: 1000}, rows("a", 3))
 		w.o.Once = false

@@ -70,7 +70,7 @@ func TestMetrics(t *testing.T) {
 		all.Batches.AddActive(5)
 		all.Batches.AddActive(7)
 		began := time.Now()
-		time.Sleep(250 * time.Millisecond) // of the bubble
+		time.Sleep(250 * time.Millisecond) // virtual time
 		all.Batches.Record(began, 5)
 		all.Batches.AddActive(-5)
 		all.Commits.Record(began, nil)
@@ -173,7 +173,7 @@ func TestSkipLog(t *testing.T) {
 		time.Sleep(skipLogInterval)
 		lines("count=1 stage=encode")
 		time.Sleep(3 * skipLogInterval)
-		for i := range 1000 { // of as many causes
+		for i := range 1000 { // with as many causes
 			s.Skip(log, StageEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
 		}
 		said := out.String()

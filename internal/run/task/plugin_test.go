@@ -70,7 +70,7 @@ func TestUpgrade(t *testing.T) {
 	for name, c := range map[string]struct {
 		open  func(n int) error
 		fits  error
-		after time.Duration // until it is taken; 0: never
+		after time.Duration // until it is used; zero means never
 		calls int
 	}{
 		"fits":             {nil, nil, time.Second, 1},
@@ -181,7 +181,7 @@ func TestUpgradeIfOpened(t *testing.T) {
 	})
 }
 
-// TestWatch: WatchVersions opens newer versions in the background and rejects those that fail.
+// WatchVersions opens newer versions in the background and rejects those that fail.
 func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		open     error

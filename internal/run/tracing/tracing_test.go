@@ -64,7 +64,7 @@ func partial(refused uint64, why string) []byte {
 }
 
 // The name of the service is that of the settings, else that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
-func TestNameOfTheService(t *testing.T) {
+func TestServiceName(t *testing.T) {
 	for _, c := range []struct{ given, attributes, want string }{
 		{"", "", "culvert"}, {"", "service.name=orders,team=x", "orders"}, {"feeds", "service.name=orders", "feeds"},
 	} {
@@ -122,7 +122,7 @@ func TestSpansArrive(t *testing.T) {
 }
 
 // A collector that rejects spans is logged once, and once more when it accepts spans again.
-func TestOneLineForACollectorThatIsAway(t *testing.T) {
+func TestUnreachableCollectorIsLoggedOnce(t *testing.T) {
 	r := tracetest.Start(t)
 	var away sync.Map
 	away.Store("away", true)
@@ -146,7 +146,7 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 }
 
 // Spans are sent again after a transient error, after the delay that the collector requests.
-func TestSentAgain(t *testing.T) {
+func TestSpansAreResent(t *testing.T) {
 	r := tracetest.Start(t)
 	statuses := make(chan int, 3)
 	statuses <- 503
@@ -164,7 +164,7 @@ func TestSentAgain(t *testing.T) {
 }
 
 // A collector that responds with success may accept only a part: partial_success.
-func TestPartlyRefused(t *testing.T) {
+func TestPartialSuccess(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
@@ -180,7 +180,7 @@ func TestPartlyRefused(t *testing.T) {
 }
 
 // A collector's response is logged without the headers that were sent to it.
-func TestCollectorsRepeatNoSecret(t *testing.T) {
+func TestCollectorResponsesAreRedacted(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
@@ -195,7 +195,7 @@ func TestCollectorsRepeatNoSecret(t *testing.T) {
 }
 
 // An endless response of a collector is not read to its end.
-func TestAnswersOfACollectorAreBounded(t *testing.T) {
+func TestCollectorResponsesAreBounded(t *testing.T) {
 	r := tracetest.Start(t)
 	written := make(chan int, 1)
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
@@ -223,7 +223,7 @@ func TestSilentCollector(t *testing.T) {
 	over := make(chan struct{})
 	r.Answer = func(http.ResponseWriter, *http.Request) { <-over }
 	tracer, _ := opened(t, r.URL, nil)
-	const spans, batch = 3000, 512 // one batch may be on its way
+	const spans, batch = 3000, 512 // one batch may be in progress
 	for range spans {
 		tracer.Start("page", Internal).End(nil)
 	}
@@ -260,7 +260,7 @@ func TestCloseIsBounded(t *testing.T) {
 }
 
 // Without tracing, nothing is done and nothing is allocated.
-func TestOffCostsNothing(t *testing.T) {
+func TestDisabledTracingCostsNothing(t *testing.T) {
 	var tracer *Tracer
 	failure := errors.New("x")
 	request := &wit.Request{Method: "GET", Target: "/x"}

@@ -106,10 +106,10 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 // An appended field is written into the space that the host leaves after each value (valueRoom of internal/plugin),
 // which is as much as the plugin requests (kernel.Room): values keep their position in the call's data, and all of the
 // data is returned.
-func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
+func TestAppendedFieldsUseReservedSpace(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	c := open(t, m, 0, fieldStages[0])
-	for call := range 2 { // the first row of a schema is written elsewhere, and so are those that follow in its call
+	for call := range 2 { // the first row of a schema, and those after it in the same call, take another code path
 		b := tenFields(t, reg, 3, 200)
 		good(t, c, b)
 		first, second := b.Rows[0].Value, b.Rows[1].Value
@@ -152,7 +152,7 @@ func TestPredicateOfAnotherPlugin(t *testing.T) {
 
 // Rows that were created from one row keep their order if a predicate of another plugin matches only some of them, and
 // if one of them fails, the error names that row.
-func TestPartsOfARowKeepTheirOrder(t *testing.T) {
+func TestSplitRowsKeepTheirOrder(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0"),
 		"split.wasm": guesttest.Bytes(t, "./testdata/guests/split")})
 	split := Stage{Alias: "s", Class: "test.Split"}
@@ -179,7 +179,7 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 }
 
 // Errors of any stage name the original row and the stage in the whole chain; the other rows continue.
-func TestFaultsNameTheRowAndTheStage(t *testing.T) {
+func TestErrorsNameRowAndStage(t *testing.T) {
 	m, reg := withOdd(t)
 	filter := when(Stage{Alias: "f", Class: "Filter"}, false, "TopicNameMatches", "pattern", "even")
 	conditional := insert("i", "1")
@@ -208,7 +208,7 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 
 // A row of which another plugin rejects one part fails as a whole, as it does if its own plugin rejects the part: half
 // an order would be worse than none.
-func TestRowOfWhichOnePartFails(t *testing.T) {
+func TestRowFailsAsAWhole(t *testing.T) {
 	m, reg := withOdd(t)
 	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "l", Node: 1}}},
 		{Kind: wit.Array, Element: 2}, {Kind: wit.Struct, Fields: []wit.Field{{Name: "n", Node: 3}, {Name: "s",
@@ -216,7 +216,7 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 	require.NoError(t, err)
 	for _, limit := range []int{1, 2, 500} {
 		b := &record.Batch{Registry: reg, Topics: []string{"even"}}
-		for first := range 3 { // 0-2, 3-5, 6-8: 5 traps, 8 is refused
+		for first := range 3 { // 0-2, 3-5, 6-8: 5 traps, 8 is rejected
 			var items connectdata.List
 			for n := range 3 {
 				items = append(items, connectdata.Struct{int64(3*first + n), "-"})
@@ -246,7 +246,7 @@ func TestTrapsOfPredicatesAreHalved(t *testing.T) {
 		faults := run(t, m, b, limit, stage)
 		if len(faults) != 2 || faults[0].RowIndex != 13 || faults[1].RowIndex != 666 ||
 			!strings.Contains(faults[1].Error.Message, "panic: the number of the beast") ||
-			!strings.Contains(faults[1].Error.Message, "main.go:") { // its stack
+			!strings.Contains(faults[1].Error.Message, "main.go:") { // its stack trace
 			t.Fatalf("%d rows a call: expected rows 13 and 666, found %v", limit, faults)
 		}
 		if all := texts(t, b); len(all) != 698 || all[665] != "odd[667 - odd]" {
@@ -294,7 +294,7 @@ func TestNewNamesTheSetting(t *testing.T) {
 
 // Calls with many rows, which loops in the guest's memory process, have the same results as single rows: rows with and
 // without keys, tombstones, rows that share data, and several batches of one chain.
-func TestManyRowsComeToWhatOneDoes(t *testing.T) {
+func TestManyRowsEqualSingleRows(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	for name, stages := range map[string][]Stage{"appended": fieldStages[:1], "three": fieldStages} {
 		many, one := open(t, m, 0, stages...), open(t, m, 1, stages...)

@@ -165,7 +165,7 @@ func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
 
 // The plugin in its sandbox, with the host, returns for each record what Kafka Connect 4.3.1 returned (Replay.java
 // there).
-func TestTransformsAsKafkaDoes(t *testing.T) {
+func TestTransformsMatchKafka(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
 	if len(files) < 150 {
@@ -200,7 +200,7 @@ func again(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) 
 	faults, err := c.Apply(context.Background(), b)
 	require.NoError(t, err)
 	if len(b.Rows) > times || len(faults) > times {
-		return // a row becomes several, which are looked at one by one elsewhere
+		return // a row becomes several, which another test compares individually
 	}
 	rows := b.Rows
 	for i := range max(len(rows), len(faults), 1) {
@@ -352,7 +352,7 @@ func tested(class string) string {
 	switch class {
 	case "SingleFieldPath", "FieldPathNotation", "FieldSyntaxVersion":
 		return `"field.syntax.version":`
-	case "Values", "SimpleHeaderConverter": // which read a literal, and write a header
+	case "Values", "SimpleHeaderConverter": // they read a literal, and write a header
 		return `"header`
 	case "HasHeaderKey", "TopicNameMatches":
 		return `.transforms.predicates.` + class + `"`

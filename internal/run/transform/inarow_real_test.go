@@ -49,7 +49,7 @@ func (g chance) near(value string) string {
 		case 6:
 			payload = one(payload, someText, "null$1")
 		case 7:
-			if strings.Contains(schema, "null") { // another name, of as many bytes or more
+			if strings.Contains(schema, "null") { // another name of at least as many bytes
 				payload = one(payload, someMember, g.of(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`,
 					`"name":`))
 			}
@@ -72,7 +72,7 @@ func (g chance) near(value string) string {
 
 // Similar rows that are sent together have the same results as each alone in a new chain (which is compared with
 // Kafka's elsewhere): the loops for equal rows process no different ones.
-func TestRealRowsInARow(t *testing.T) {
+func TestRealSimilarRowsTogether(t *testing.T) {
 	g, cases := oracle(t, 5, 60)
 	m, reg, _ := manager(t, nil)
 	rows, differ, fine := 0, 0, 0
@@ -106,7 +106,7 @@ func TestRealRowsInARow(t *testing.T) {
 			}
 			if _, err := jsonConverter(t, reg).Decode(t.Context(), "t", one.record["value"],
 				&record.Batch{Registry: reg}); err != nil {
-				one.record["value"] = base.record["value"] // what is no record
+				one.record["value"] = base.record["value"] // not a valid record
 			}
 			b := one.batch(t, reg)
 			row := b.Rows[0]

@@ -26,7 +26,7 @@ import (
 // standard error.
 func replay(t *testing.T, stdin, of string) (out, said string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh",
 		"../../../plugins/smt/testdata/Replay.java",
@@ -162,7 +162,7 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 		}
 		tried += len(heads)
 		for i, want := range answers(t, heads) {
-			if strings.HasPrefix(want, "record refused: ") { // what a converter takes is compared elsewhere
+			if strings.HasPrefix(want, "record refused: ") { // another test compares what converters accept
 				unread++
 				continue
 			}
@@ -183,7 +183,7 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 				}
 				continue
 			}
-			if strings.HasPrefix(want, "stage ") { // tabs of a plugin's words are blanks outside
+			if strings.HasPrefix(want, "stage ") { // the host replaces tabs in a plugin's messages with blanks
 				want = strings.ReplaceAll(want, "\t", " ")
 			}
 			b := golden.batch(t, reg)
@@ -249,7 +249,7 @@ func sameRefusal(want string, err error) bool {
 		why = before
 	}
 	if before, _, is := strings.Cut(why, kafka+"InsertField$InsertionSpec@"); is {
-		return strings.HasPrefix(ours, oneLine(before)) // Kafka names the field by the number of an object
+		return strings.HasPrefix(ours, oneLine(before)) // Kafka's text contains the identity of an object
 	}
 	return ours == oneLine(why) || ours == blanks(why)
 }

@@ -48,7 +48,7 @@ func moduleOfTheGuide(t *testing.T) []byte {
 
 // A transform in its own Go module, as in the guide, adds a field and a header, with their schemas, and splits a record
 // in two.
-func TestTransformOfAnotherModule(t *testing.T) {
+func TestTransformInOwnModule(t *testing.T) {
 	m, reg, dir := manager(t, map[string][]byte{"my.wasm": moduleOfTheGuide(t)})
 	checked, err := plugin.Check(t.Context(), filepath.Join(dir, "my.wasm"), plugin.Options{Registry: reg,
 		CacheDir: guesttest.Code(t)})
@@ -56,7 +56,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}
 	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource", Settings: given("system", "S4H")})
-	for range 2 { // the second batch has the schemas already
+	for range 2 { // the second batch uses known schemas
 		b := tenFields(t, reg, 3, 200)
 		good(t, chain, b)
 		if len(b.Rows) != 6 {

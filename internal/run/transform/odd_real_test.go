@@ -126,7 +126,7 @@ func (g chance) stage(first bool, odd int) string {
 		case odd > 0 && g.in(8):
 		case odd > 0 && g.in(odd):
 			of[option] = g.oddText()
-		case odd == 0 && (option == "regex" || option == "pattern"): // one of which any group is
+		case odd == 0 && (option == "regex" || option == "pattern"): // a pattern with every group
 			of[option] = g.of("(.)(.*)", "(or)(ders)", "(.*)-(.*)", "[a-z]+(.)(.)", "(x.*|a.*)(?<n>s)", "(")
 		case !first && option == "renames":
 			of[option] = g.name() + ":" + g.of("m3", "m4", "")
@@ -144,7 +144,7 @@ func (g chance) stage(first bool, odd int) string {
 	if _, replaces := s["include"]; replaces && !g.in(4) {
 		delete(s, "include")
 	}
-	if class == "HeaderFrom$" && (odd == 0 || !g.in(4)) { // as many headers as fields
+	if class == "HeaderFrom$" && (odd == 0 || !g.in(4)) { // must have as many headers as fields
 		if fields, given := s["fields"].(string); given {
 			s["headers"] = strings.Repeat("h,", strings.Count(fields, ",")) + g.header()
 		}
@@ -273,7 +273,7 @@ func (g chance) datum() string {
 	var schemas, values []string
 	for _, name := range names {
 		if name == "" {
-			continue // a structure has none of this name
+			continue // structs have no such field
 		}
 		schema, payload := member(`,"field":` + strconv.Quote(name))
 		if name == "nested" && !g.in(4) {
@@ -409,7 +409,7 @@ var everyDatum = sync.OnceValue(func() (list []string) {
 		}
 		list = append(list, `{"schema":{"type":"struct","fields":[{`+s.schema+`,"optional":false,"field":"id"}],`+
 			`"optional":true},"payload":null}`)
-		if i != 18 { // a list of pairs is a list without schema
+		if i != 18 { // without schema, a list of pairs is a list
 			for _, v := range s.values {
 				list = append(list, `{"schema":null,"payload":`+v+`}`, `{"schema":null,"payload":{"at":1,"id":`+v+`}}`,
 					`{"schema":null,"payload":{"nested":{"id":`+v+`,"a.b":null},"id":2}}`,

@@ -125,7 +125,7 @@ func BenchmarkRealPeers(b *testing.B) {
 			do := ourWork(b, func() (*Chain, error) {
 				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: stages})
 			}, reg, what, form == "schema", rows)
-			theirs(b, 200_000) // until it is warm
+			theirs(b, 200_000) // warm-up
 			do()
 			var of, ours []float64
 			for b.Loop() {
@@ -155,7 +155,7 @@ func BenchmarkRealPeers(b *testing.B) {
 	}
 	for _, c := range cases {
 		compare(b, kafkas, c.name, "schema", c.stages)
-		if c.name != "SetSchemaMetadata" { // it takes no record without schema
+		if c.name != "SetSchemaMetadata" { // it accepts no record without schema
 			compare(b, kafkas, c.name, "plain", c.stages)
 		}
 	}

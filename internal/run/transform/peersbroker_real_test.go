@@ -56,7 +56,7 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 				return theirs(b, in+" "+out+" "+form, brokerRecords)
 			}
 			for range 2 {
-				of() // until it is warm
+				of() // warm-up
 			}
 			w.turn(b, in, chain)
 			var kafkas, ours, bare []float64

@@ -71,7 +71,7 @@ func TestResultLimit(t *testing.T) {
 	}
 }
 
-func TestFuncThatIsNotThere(t *testing.T) {
+func TestMissingFunction(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
 	if export := g.Func("nothing"); export != nil {
 		t.Error(export)
@@ -88,7 +88,7 @@ func randomRow(r *rand.Rand) wit.Row {
 }
 
 // Rows that are copied and rows that the reflective codec encodes have the same bytes.
-func TestRowsInEveryWay(t *testing.T) {
+func TestRowEncodingsAgree(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	rows := make([]wit.Row, 50)
 	for i := range rows {
@@ -109,7 +109,7 @@ func TestRowsInEveryWay(t *testing.T) {
 	}
 }
 
-func TestSizeOfARow(t *testing.T) {
+func TestRowSize(t *testing.T) {
 	if got := canon.SizeOf[wit.Row](); got != RowBytes {
 		t.Error(got)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // A panic of the engine while it compiles rejects only that module. Without a runtime the call panics.
-func TestEngineThatPanics(t *testing.T) {
+func TestEnginePanicRejectsModule(t *testing.T) {
 	assert.Error(t, (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0), "the engine failed: ")
 }
 
@@ -37,7 +37,7 @@ func hard(functions, locals, branches int) []byte {
 }
 
 // Compiling stops at its time limit.
-func TestHardModulesAreStopped(t *testing.T) {
+func TestCompileTimeIsBounded(t *testing.T) {
 	prepared, err := Prepare(t.Context(), hard(400, 100, 300))
 	if err != nil || prepared.effort <= largeEffort || len(prepared.Wasm) > largeBytes/10 {
 		t.Fatalf("expected a small module of a large effort, found %+v and %v", prepared, err)

@@ -30,7 +30,7 @@ func known(t testing.TB) Translator {
 
 // An instance that declares equal schemas again is charged for them once; too many are rejected, and before that the
 // instance is replaced.
-func TestBytesOfDeclaredSchemas(t *testing.T) {
+func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
 	s := New(record.NewRegistry().ForConnector("c"), nil)
 	big := func(i int) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
@@ -57,7 +57,7 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 }
 
 // Values that are nested too deeply are rejected, with or without structs.
-func TestDeepValuesAreRefused(t *testing.T) {
+func TestDeepValuesAreRejected(t *testing.T) {
 	s := known(t)
 	nested := func(n int, inside ...byte) []byte {
 		b := []byte(strings.Repeat(string([]byte{connectdata.TagArray, 2}), n))

@@ -117,7 +117,7 @@ var (
 
 //go:wasmexport culvert:connect/transform@0.3.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
-	if contextLen > 0 { // another instance may have prepared
+	if contextLen > 0 { // another instance may have prepared the context
 		mode = string(view(context, contextLen))
 	}
 	answer = result{rows: list{rows, rowsLen}, data: list{data, dataLen}, consumed: rowsLen}
